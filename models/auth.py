@@ -1,0 +1,78 @@
+"""Users, their sessions and their CLI tokens."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Index, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+from models.base import Row, Table, Timestamps, now, one_of, time_field
+
+
+class TokenTier(StrEnum):
+    STANDARD = "STANDARD"
+    ADMIN = "ADMIN"
+
+
+class RevokedReason(StrEnum):
+    logout = "logout"
+    admin_force = "admin_force"
+    rotation = "rotation"
+    password_change = "password_change"
+
+
+class User(Table, Timestamps, table=True):
+    __tablename__ = "users"
+    email: str = Field(unique=True)
+    full_name: str | None = None
+    avatar_url: str | None = None
+    email_verified: datetime | None = time_field(default=None)
+    password_hash: str | None = None
+    onboarding_completed: bool = False
+    failed_login_count: int = 0
+    locked_until: datetime | None = time_field(default=None)
+
+
+class Session(Row, table=True):
+    """A browser login. The id is `s_` and 64 hex digits; it never leaves the server but inside a signed token."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (one_of("revoked_reason", RevokedReason), Index("sessions_user_id_idx", "user_id"), Index("sessions_expires_at_idx", "expires_at"))
+    id: str = Field(primary_key=True)
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    created_at: datetime = time_field(default_factory=now)
+    expires_at: datetime = time_field()
+    last_used_at: datetime = time_field(default_factory=now)
+    revoked_at: datetime | None = time_field(default=None)
+    revoked_reason: RevokedReason | None = Field(default=None, sa_type=Text)
+    user_agent: str = ""
+    ip: str = ""
+    current_refresh_jti: str | None = None
+
+
+class CliToken(Table, table=True):
+    """A bearer token of a script. Only its hash is kept: SHA-256 for STANDARD, a keyed HMAC for ADMIN."""
+
+    __tablename__ = "cli_tokens"
+    __table_args__ = (one_of("tier", TokenTier), Index("cli_tokens_user_id_idx", "user_id"))
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    name: str
+    tier: TokenTier = Field(default=TokenTier.STANDARD, sa_type=Text)
+    token_hash: str = Field(unique=True)
+    scopes: list[str] = Field(default_factory=list, sa_type=JSONB)
+    created_at: datetime = time_field(default_factory=now)
+    expires_at: datetime | None = time_field(default=None)
+    last_used_at: datetime | None = time_field(default=None)
+    revoked_at: datetime | None = time_field(default=None)
+
+
+class AdminTokenUse(Table, table=True):
+    """Every use of an ADMIN token, written before the request goes on."""
+
+    __tablename__ = "admin_token_uses"
+    token_id: str = Field(foreign_key="cli_tokens.id", ondelete="CASCADE", index=True)
+    used_at: datetime = time_field(default_factory=now)
+    ip: str = ""
+    user_agent: str = ""
+    path: str = ""

@@ -1,0 +1,66 @@
+"""Workspaces, their members and invitations."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Index, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+from models.base import SoftDelete, Table, TenantTable, Timestamps, Versioned, now, one_of, time_field
+
+
+class Role(StrEnum):
+    """What a member may do in a workspace; the rank falls from left to right."""
+
+    OWNER = "OWNER"
+    ADMIN = "ADMIN"
+    MANAGER = "MANAGER"
+    MEMBER = "MEMBER"
+    VIEWER = "VIEWER"
+
+
+class Capability(StrEnum):
+    """What a member may do beyond the role."""
+
+    chat = "chat"
+    credential_create = "credential.create"
+    credential_rotate = "credential.rotate"
+    issue_create = "issue.create"
+    memory_write = "memory.write"
+    routine_create = "routine.create"
+    skill_create = "skill.create"
+
+
+class Workspace(Table, Timestamps, SoftDelete, Versioned, table=True):
+    """The tenant. Its slug is unique on the whole instance, deleted workspaces included."""
+
+    __tablename__ = "workspaces"
+    name: str
+    slug: str = Field(unique=True)
+    logo_url: str | None = None
+    preferred_language: str | None = None
+
+
+class Membership(TenantTable, Timestamps, table=True):
+    """A user in a workspace. `capabilities` is null while the default of the role holds."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (UniqueConstraint("user_id", "workspace_id"), one_of("role", Role), Index("memberships_workspace_id_created_at_idx", "workspace_id", "created_at"))
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    role: Role = Field(sa_type=Text)
+    capabilities: list[str] | None = Field(default=None, sa_type=JSONB)
+
+
+class Invitation(TenantTable, table=True):
+    """An offer of membership that waits for a person; `token` is handed over by hand."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (one_of("role", Role), Index("invitations_workspace_id_created_at_idx", "workspace_id", "created_at"))
+    email: str
+    role: Role = Field(sa_type=Text)
+    invited_by: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    token: str = Field(unique=True)
+    expires_at: datetime = time_field()
+    accepted_at: datetime | None = time_field(default=None)
+    created_at: datetime = time_field(default_factory=now)

@@ -1,0 +1,58 @@
+"""The one way an operation says no: a closed set of codes, a text for people, and what is at fault."""
+
+from enum import StrEnum
+from typing import Any
+
+
+class Code(StrEnum):
+    """What went wrong, in words both surfaces share. The REST status of each stands in `rest_compat/errors.py`."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PAYMENT_REQUIRED = "PAYMENT_REQUIRED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    CONFLICT = "CONFLICT"
+    GONE = "GONE"
+    PRECONDITION_FAILED = "PRECONDITION_FAILED"
+    TOO_LARGE = "TOO_LARGE"
+    UNPROCESSABLE = "UNPROCESSABLE"
+    RATE_LIMITED = "RATE_LIMITED"
+    INTERNAL = "INTERNAL"
+    BAD_GATEWAY = "BAD_GATEWAY"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+class Reason(StrEnum):
+    """Why a credential was refused; clients act on these four strings (contract: auth.failure.reasons)."""
+
+    no_credentials = "no_credentials"
+    session_expired = "session_expired"
+    session_revoked = "session_revoked"
+    session_invalid = "session_invalid"
+
+
+class Refusal(Exception):
+    """An expected "no". Rolls the operation back, unless `commit` (an operation that declares `writes_on_refusal`)."""
+
+    def __init__(self, code: Code, detail: str, *, reason: str | None = None, fields: dict[str, str] | None = None, extra: dict[str, Any] | None = None, commit: bool = False) -> None:
+        super().__init__(detail)
+        self.code, self.detail, self.reason, self.fields, self.extra, self.commit = code, detail, reason, fields or {}, extra or {}, commit
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """What GraphQL clients get beside the text: `code`, and `fields` and `reason` where there are any."""
+        more: dict[str, Any] = {"code": self.code.value, **self.extra}
+        if self.reason:
+            more["reason"] = self.reason
+        if self.fields:
+            more["fields"] = self.fields
+        return more
+
+
+def unauthenticated(reason: Reason) -> Refusal:
+    return Refusal(Code.UNAUTHENTICATED, reason.value, reason=reason.value)
+
+
+def forbidden(detail: str = "Forbidden") -> Refusal:
+    return Refusal(Code.FORBIDDEN, detail)
