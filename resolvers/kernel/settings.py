@@ -1,0 +1,226 @@
+"""What the environment decides. The names of the variables are the contract's (`conventions.yaml`, `env`)."""
+
+import os
+import pwd
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, BeforeValidator, Field, NonNegativeInt, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# What bind() takes on Linux, the closing zero left off.
+MAX_SOCKET_PATH = 107
+
+_DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+class SettingsError(Exception):
+    """The environment is wrong; the text names each variable and what it takes, and shows no secret."""
+
+
+def _list(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _duration(value: Any) -> Any:
+    """Seconds of `5m`, `90s`, `1h30m`."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("not a duration")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _networks(value: Any) -> Any:
+    listed = _list(value)
+    return tuple(ip_network(part) if isinstance(part, str) else part for part in listed) if isinstance(listed, tuple) else listed
+
+
+def _origin(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        raise ValueError("not an origin")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _origins(value: Any) -> Any:
+    listed = _list(value)
+    return tuple(_origin(part) for part in listed) if isinstance(listed, tuple) else listed
+
+
+def _hex_key(value: Any) -> Any:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9a-fA-F]{64,}", text) or len(text) % 2:
+        raise ValueError("not a key")
+    return value
+
+
+def _aes_key(value: Any) -> Any:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str) or len(text) != 64:
+        raise ValueError("not a key")
+    return _hex_key(value)
+
+
+def _database_url(value: Any) -> Any:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str) or urlsplit(text).scheme not in ("postgres", "postgresql"):
+        raise ValueError("not a database URL")
+    return value
+
+
+def _exactly_true(value: Any) -> bool:
+    return value is True or value == "true"
+
+
+def _absolute(value: Any) -> Any:
+    return Path(os.path.abspath(os.path.expanduser(value))) if isinstance(value, str) else value
+
+
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
+Directory = Annotated[Path, BeforeValidator(_absolute)]
+AesKey = Annotated[SecretStr, BeforeValidator(_aes_key)]
+HexKey = Annotated[SecretStr, BeforeValidator(_hex_key)]
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(_database_url)]
+
+
+def default_data_dir() -> Path:
+    """`crewship` in the user's data directory; `.data` in the current one for a user without a home (containers, system users)."""
+    if shared := os.environ.get("XDG_DATA_HOME"):
+        return _within(Path(shared))
+    home = os.environ.get("HOME", "")
+    if not home:
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            return Path.cwd() / ".data"
+    return _within(Path(home) / ".local/share") if os.access(home, os.W_OK) else Path.cwd() / ".data"
+
+
+def _within(shared: Path) -> Path:
+    return Path(os.path.abspath(shared)) / "crewship"
+
+
+def variable(alias: str, default: Any = None, *, takes: str, also: str | None = None, **options: Any) -> Any:
+    """A setting read from `alias`; `takes` completes the sentence "<alias> takes …" when the value is refused."""
+    names = AliasChoices(alias, also) if also else alias
+    source = {} if "default_factory" in options else {"default": default}
+    return Field(validation_alias=names, description=takes, **source, **options)
+
+
+BOOLEAN = "a boolean: true or false"
+
+
+class Settings(BaseSettings):
+    """Immutable; every secret is a SecretStr, so neither repr nor a log line can show one. An empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True, hide_input_in_errors=True, populate_by_name=True, validate_default=True
+    )
+
+    host: str = variable("CREWSHIP_HOST", "127.0.0.1", takes="an address to listen on, such as 127.0.0.1 or 0.0.0.0")
+    port: int = variable("CREWSHIP_PORT", 8080, takes="a port number from 0 (any free port) to 65535", ge=0, le=65535)
+    workers: PositiveInt = variable("CREWSHIP_WORKERS", 1, takes="a number of processes, at least 1")
+    role: Literal["all", "api", "worker"] = variable("CREWSHIP_ROLE", "all", takes="all, api or worker")
+    data_dir: Directory = variable("CREWSHIP_DATA_DIR", default_factory=default_data_dir, takes="a directory")
+    socket_path: Directory = variable("CREWSHIP_SOCKET_PATH", default_factory=lambda data: data["data_dir"] / "run" / "crewship.sock", takes="a file path")
+    public_url: Annotated[str, BeforeValidator(_origin)] | None = variable("CREWSHIP_PUBLIC_URL", takes="an origin such as https://crewship.example.com")
+    env: str = variable("CREWSHIP_ENV", "", takes="a name; prod and production tighten the rules")
+
+    database_url: DatabaseUrl | None = variable("DATABASE_URL", takes="a URL such as postgresql://user:password@host:5432/database")
+    migration_database_url: DatabaseUrl | None = variable(
+        "CREWSHIP_MIGRATION_DATABASE_URL", takes="a URL such as postgresql://owner:password@host:5432/database (the role that owns the tables)"
+    )
+    pool_size: PositiveInt = variable("CREWSHIP_POOL_SIZE", 10, takes="a number of database connections, at least 1")
+    row_level_security: bool = variable("CREWSHIP_ROW_LEVEL_SECURITY", True, takes=BOOLEAN)
+
+    nextauth_secret: SecretStr | None = variable("NEXTAUTH_SECRET", takes="a secret text")
+    encryption_key: AesKey | None = variable("ENCRYPTION_KEY", takes="64 hexadecimal digits (openssl rand -hex 32)")
+    encryption_key_v2: AesKey | None = variable("ENCRYPTION_KEY_V2", takes="64 hexadecimal digits (openssl rand -hex 32)")
+    admin_token_hmac_key: HexKey | None = variable("CREWSHIP_ADMIN_TOKEN_HMAC_KEY", takes="at least 64 hexadecimal digits (openssl rand -hex 32)")
+    internal_token: SecretStr | None = variable("CREWSHIP_INTERNAL_TOKEN", takes="a secret text")
+    metrics_token: SecretStr | None = variable("CREWSHIP_METRICS_TOKEN", takes="a secret text")
+
+    allow_signup: bool = variable("CREWSHIP_ALLOW_SIGNUP", False, takes=BOOLEAN)
+    bootstrap_window: Annotated[NonNegativeInt | None, BeforeValidator(_duration)] = variable(
+        "CREWSHIP_BOOTSTRAP_WINDOW", takes="a duration such as 90s, 5m or 1h30m"
+    )
+    allowed_origins: Origins = variable("CREWSHIP_ALLOWED_ORIGINS", (), takes="origins separated by commas, such as https://a.example,https://b.example:8443")
+    trusted_proxy_cidrs: Networks = variable("CREWSHIP_TRUSTED_PROXY_CIDRS", (), takes="addresses or networks, such as 10.0.0.7,192.168.0.0/16")
+    force_secure_cookies: bool = variable("CREWSHIP_FORCE_SECURE_COOKIES", False, takes=BOOLEAN)
+    internal_allow_any: Annotated[bool, BeforeValidator(_exactly_true)] = variable("CREWSHIP_INTERNAL_ALLOW_ANY", False, takes="true; all else is no")
+    trusted_documents_only: bool = variable("CREWSHIP_TRUSTED_DOCUMENTS_ONLY", False, takes=BOOLEAN)
+    trusted_documents_file: Directory | None = variable("CREWSHIP_TRUSTED_DOCUMENTS_FILE", takes="a file path")
+    license_file: Directory | None = variable("CREWSHIP_LICENSE_FILE", takes="a file path")
+
+    # Requests a minute, per client address and bucket.
+    ratelimit_disabled: bool = variable("CREWSHIP_RATELIMIT_DISABLED", False, also="CREWSHIP_DISABLE_RATELIMIT", takes=BOOLEAN)
+    ratelimit_auth: PositiveInt = variable("CREWSHIP_RATELIMIT_AUTH", 10, takes="a number of requests a minute, at least 1")
+    ratelimit_credential_test: PositiveInt = variable("CREWSHIP_RATELIMIT_CREDENTIAL_TEST", 60, takes="a number of requests a minute, at least 1")
+    ratelimit_api: PositiveInt = variable("CREWSHIP_RATELIMIT_API", 120, takes="a number of requests a minute, at least 1")
+
+    google_client_id: str | None = variable("GOOGLE_CLIENT_ID", takes="a text")
+    google_client_secret: SecretStr | None = variable("GOOGLE_CLIENT_SECRET", takes="a secret text")
+    resend_api_key: SecretStr | None = variable("RESEND_API_KEY", takes="a secret text")
+    resend_from: str | None = variable("RESEND_FROM", takes="a sender such as Crewship <no-reply@example.com>")
+
+    log_level: Literal["debug", "info", "warn", "error"] = variable("CREWSHIP_LOG_LEVEL", "info", takes="debug, info, warn or error")
+    log_format: Literal["json", "text"] = variable("CREWSHIP_LOG_FORMAT", "json", takes="json or text")
+
+    @property
+    def production(self) -> bool:
+        return self.env in ("prod", "production")
+
+    @property
+    def google_enabled(self) -> bool:
+        return bool(self.google_client_id and self.google_client_secret)
+
+    @property
+    def resend_enabled(self) -> bool:
+        return bool(self.resend_api_key and self.resend_from)
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> "Settings":
+        if self.production and self.ratelimit_disabled:
+            raise ValueError("CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production; unset one of the two")
+        if self.trusted_documents_only and self.trusted_documents_file is None:
+            raise ValueError("CREWSHIP_TRUSTED_DOCUMENTS_ONLY: needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to accept")
+        if len(os.fsencode(self.socket_path)) > MAX_SOCKET_PATH:
+            raise ValueError(f"CREWSHIP_SOCKET_PATH: {self.socket_path} is longer than a socket path may be ({MAX_SOCKET_PATH} bytes); set a shorter one")
+        return self
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process; `overrides` (by field name, None = not given) win over the environment. Raises SettingsError."""
+    given = {_variables(name)[0]: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as refused:
+        seen = {**os.environ, **given}
+        # A default that builds on a refused value is an error of its own in pydantic, and noise to a reader.
+        errors = [error for error in refused.errors(include_input=False) if error["type"] != "default_factory_not_called"]
+        lines = [_explain(str(error["loc"][0]), seen) if error["loc"] else error["msg"].removeprefix("Value error, ") for error in errors]
+        raise SettingsError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _variables(field: str) -> list[str]:
+    alias = Settings.model_fields[field].validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [str(alias)]
+
+
+def _explain(refused: str, seen: Mapping[str, Any]) -> str:
+    """One line for one refused setting, named by field or variable. The value is shown only where it is no secret."""
+    field = next(name for name in Settings.model_fields if name == refused or refused in _variables(name))
+    info, variables = Settings.model_fields[field], _variables(field)
+    name = next((v for v in variables if seen.get(v) not in (None, "")), variables[0])
+    secret = "SecretStr" in str(info.annotation)
+    return f"{name} takes {info.description}" if secret or name not in seen else f"{name} is {str(seen[name])!r}, but takes {info.description}"
