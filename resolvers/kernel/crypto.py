@@ -1,0 +1,185 @@
+"""Signed session tokens, CLI tokens and random secrets (contract: auth.methods)."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from models.auth import TokenTier
+
+LEEWAY = 5  # seconds after its expiry that a token is still good (contract: session_cookie.expiry_leeway)
+CLI_PREFIXES = {TokenTier.STANDARD: "crewship_cli_", TokenTier.ADMIN: "crewship_admin_"}
+
+_ALGORITHM = "HS256"
+_VERIFIED_TOKENS = 4096
+# Browsers drop a cookie of more than 4096 bytes, so no token of ours is longer, and a longer one is none of ours.
+_LONGEST_TOKEN = 4096
+_LONGEST_NAME, _LONGEST_EMAIL = 96, 320
+
+
+class TokenKind(StrEnum):
+    access = "access"
+    refresh = "refresh"
+    ws = "ws"
+
+
+class TokenInvalid(Exception):
+    """Malformed, forged, of another kind, or without a claim that its kind needs."""
+
+
+class TokenExpired(Exception):
+    """Genuine, and past its expiry and the leeway."""
+
+
+class MalformedKey(ValueError):
+    """A configured key that cannot be used; never carries the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token says. Times are unix seconds; `session_id` is None only for a ws ticket asked for with a CLI token."""
+
+    user_id: str
+    name: str
+    email: str
+    session_id: str | None
+    kind: TokenKind
+    issued_at: int
+    expires_at: int
+    jti: str
+
+
+class Signer:
+    """Makes and reads the three kinds of token, each under a key of its own, so that none can stand in for another."""
+
+    def __init__(self, secret: str) -> None:
+        if not secret:
+            raise MalformedKey("the token secret is empty")
+        self._keys = {kind: _derive(secret, kind) for kind in TokenKind}
+        # A token's bytes never change their meaning, except by time, which `read` looks at on every call. Refused ones
+        # raise, and are therefore not kept: junk cannot push good tokens out.
+        self._verified = lru_cache(maxsize=_VERIFIED_TOKENS)(self._verify)
+
+    def sign(
+        self, kind: TokenKind, *, user_id: str, session_id: str | None, lifetime: timedelta, name: str = "", email: str = "", now: float | None = None
+    ) -> tuple[str, Claims]:
+        """A new token and what it says. A very long name or email is cut: it is for display, and the cookie has to fit."""
+        issued_at = int(time.time() if now is None else now)
+        claims = Claims(
+            user_id=user_id,
+            name=name[:_LONGEST_NAME],
+            email=email[:_LONGEST_EMAIL],
+            session_id=session_id,
+            kind=kind,
+            issued_at=issued_at,
+            expires_at=issued_at + int(lifetime.total_seconds()),
+            jti=secrets.token_hex(16),
+        )
+        if not user_id or (session_id is None and kind is not TokenKind.ws):
+            raise ValueError(f"{kind} tokens need a user and a session")
+        return jwt.encode(_payload(claims), self._keys[kind], algorithm=_ALGORITHM), claims
+
+    def read(self, kind: TokenKind, token: str, *, now: float) -> Claims:
+        """The claims of a genuine, unexpired token; raises TokenExpired, or TokenInvalid for everything else."""
+        if len(token) > _LONGEST_TOKEN or not token.isascii():
+            raise TokenInvalid
+        claims = self._verified(kind, token)
+        if now > claims.expires_at + LEEWAY:
+            raise TokenExpired
+        return claims
+
+    def _verify(self, kind: TokenKind, token: str) -> Claims:
+        try:
+            payload = jwt.decode(token, self._keys[kind], algorithms=[_ALGORITHM], options=_SIGNATURE_ONLY)
+        except jwt.PyJWTError:
+            raise TokenInvalid from None
+        return _claims(kind, payload)
+
+
+# The claims are this module's to judge: the library would count a future `iat` as a fault, and one process's clock may
+# be ahead of another's.
+_SIGNATURE_ONLY: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False, "verify_iss": False, "verify_sub": False}
+
+
+def _derive(secret: str, kind: TokenKind) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=b"crewship.token", info=f"crewship {kind} token v1".encode()).derive(secret.encode())
+
+
+def _payload(claims: Claims) -> dict[str, str | int]:
+    payload: dict[str, str | int] = {"id": claims.user_id, "kind": claims.kind.value, "iat": claims.issued_at, "exp": claims.expires_at, "jti": claims.jti}
+    if claims.session_id is not None:
+        payload["sid"] = claims.session_id
+    if claims.kind is not TokenKind.refresh:
+        payload["name"], payload["email"] = claims.name, claims.email
+    return payload
+
+
+def _claims(kind: TokenKind, payload: dict[str, Any]) -> Claims:
+    user_id, session_id, jti, issued_at, expires_at = (payload.get(key) for key in ("id", "sid", "jti", "iat", "exp"))
+    name, email = payload.get("name", ""), payload.get("email", "")
+    if payload.get("kind") != kind.value:
+        raise TokenInvalid
+    if not (isinstance(user_id, str) and user_id and isinstance(jti, str) and jti and isinstance(name, str) and isinstance(email, str)):
+        raise TokenInvalid
+    if type(issued_at) is not int or type(expires_at) is not int:
+        raise TokenInvalid
+    if not (isinstance(session_id, str) and session_id) and (session_id is not None or kind is not TokenKind.ws):
+        raise TokenInvalid
+    return Claims(user_id, name, email, session_id, kind, issued_at, expires_at, jti)
+
+
+def new_cli_token(tier: TokenTier) -> str:
+    return CLI_PREFIXES[tier] + secrets.token_hex(32)
+
+
+def cli_token_tier(token: str) -> TokenTier | None:
+    """Which tier a bearer value claims by its prefix; None when it is no CLI token but a session token."""
+    return next((tier for tier, prefix in CLI_PREFIXES.items() if token.startswith(prefix)), None)
+
+
+def hash_cli_token(token: str, admin_key: bytes | None) -> tuple[TokenTier, str] | None:
+    """The tier and the hash (hex) under which a CLI token is stored; None when no stored token can match this value.
+
+    STANDARD is SHA-256; ADMIN is HMAC-SHA256 under `admin_key`, and so matches nothing where that key is absent.
+    """
+    tier = cli_token_tier(token)
+    if tier is None or not token.isascii() or len(token) != len(CLI_PREFIXES[tier]) + 64:
+        return None
+    if tier is TokenTier.STANDARD:
+        return tier, hashlib.sha256(token.encode()).hexdigest()
+    return None if admin_key is None else (tier, hmac.new(admin_key, token.encode(), "sha256").hexdigest())
+
+
+def admin_hmac_key(configured: str | None) -> bytes | None:
+    """CREWSHIP_ADMIN_TOKEN_HMAC_KEY as bytes; None when absent or blank, MalformedKey unless it is at least 32 bytes of hex."""
+    if configured is None or not configured.strip():
+        return None
+    try:
+        key = bytes.fromhex(configured)
+    except ValueError:
+        raise MalformedKey("the admin token HMAC key is not hexadecimal") from None
+    if len(key) < 32:
+        raise MalformedKey("the admin token HMAC key is shorter than 32 bytes")
+    return key
+
+
+def new_session_id() -> str:
+    return "s_" + secrets.token_hex(32)
+
+
+def new_csrf_token() -> str:
+    return secrets.token_hex(32)
+
+
+def secret_equals(left: str, right: str) -> bool:
+    """Equality in a time that tells nothing but the lengths; any text, unlike `hmac.compare_digest`."""
+    return hmac.compare_digest(left.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass"))
