@@ -1,0 +1,1 @@
+"""Crews: teams of agents that share a container, a network policy and files."""
