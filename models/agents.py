@@ -1,0 +1,134 @@
+"""Agents, permanent and hired for a while."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Index, Text, text
+from sqlmodel import Field
+
+from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, one_of, tenant_key, time_field, unique_live
+
+
+class AgentRole(StrEnum):
+    AGENT = "AGENT"
+    LEAD = "LEAD"
+
+
+class LeadMode(StrEnum):
+    """Whether a lead plans a mission that has no tasks, or waits for them."""
+
+    active = "active"
+    passive = "passive"
+
+
+class AgentStatus(StrEnum):
+    IDLE = "IDLE"
+    RUNNING = "RUNNING"
+    ERROR = "ERROR"
+    STOPPED = "STOPPED"
+    PENDING_REVIEW = "PENDING_REVIEW"
+
+
+AGENT_TRANSITIONS: dict[AgentStatus, frozenset[AgentStatus]] = {
+    AgentStatus.IDLE: frozenset({AgentStatus.RUNNING, AgentStatus.STOPPED}),
+    AgentStatus.RUNNING: frozenset({AgentStatus.IDLE, AgentStatus.ERROR, AgentStatus.STOPPED}),
+    AgentStatus.ERROR: frozenset({AgentStatus.RUNNING, AgentStatus.STOPPED}),
+    AgentStatus.STOPPED: frozenset({AgentStatus.RUNNING}),
+    AgentStatus.PENDING_REVIEW: frozenset({AgentStatus.IDLE}),
+}
+
+
+class CliAdapter(StrEnum):
+    """The program that runs the agent's work."""
+
+    CLAUDE_CODE = "CLAUDE_CODE"
+    OPENCODE = "OPENCODE"
+    CODEX_CLI = "CODEX_CLI"
+    GEMINI_CLI = "GEMINI_CLI"
+    CURSOR_CLI = "CURSOR_CLI"
+    FACTORY_DROID = "FACTORY_DROID"
+
+
+class LlmProvider(StrEnum):
+    ANTHROPIC = "ANTHROPIC"
+    OPENAI = "OPENAI"
+    GOOGLE = "GOOGLE"
+    CURSOR = "CURSOR"
+    FACTORY = "FACTORY"
+    OLLAMA = "OLLAMA"
+
+
+class ToolProfile(StrEnum):
+    MINIMAL = "MINIMAL"
+    CODING = "CODING"
+    FULL = "FULL"
+
+
+class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
+    """A worker with a model, an adapter and a prompt.
+
+    An ephemeral agent past its time has `expired_at` set: a ghost, that keeps its row, leaves the crew's quota, and may be rehired.
+    The order of the list is an index of its own: ghosts last, then newest first by the end or the beginning of their life.
+    """
+
+    __tablename__ = "agents"
+    __table_args__ = (
+        tenant_key(),
+        unique_live("agents", "workspace_id", "slug"),
+        Index("agents_crew_id_lead_key", "crew_id", unique=True, postgresql_where=text("agent_role = 'LEAD' AND deleted_at IS NULL")),
+        belongs_to("crew_id", "crews"),
+        belongs_to("parent_lead_id", "agents"),
+        one_of("agent_role", AgentRole),
+        one_of("lead_mode", LeadMode),
+        one_of("status", AgentStatus),
+        one_of("cli_adapter", CliAdapter),
+        one_of("llm_provider", LlmProvider),
+        one_of("tool_profile", ToolProfile),
+        Index("agents_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index("agents_workspace_id_crew_id_created_at_id_idx", "workspace_id", "crew_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "agents_list_idx",
+            "workspace_id",
+            text("(expired_at IS NOT NULL)"),
+            text("COALESCE(expired_at, created_at) DESC"),
+            text("id DESC"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index("agents_expires_at_idx", "expires_at", postgresql_where=text("ephemeral AND expired_at IS NULL AND deleted_at IS NULL")),
+    )
+    crew_id: str | None = None
+    name: str
+    slug: str
+    description: str | None = None
+    role_title: str | None = None
+    agent_role: AgentRole = Field(default=AgentRole.AGENT, sa_type=Text)
+    lead_mode: LeadMode | None = Field(default=None, sa_type=Text)
+    status: AgentStatus = Field(default=AgentStatus.IDLE, sa_type=Text)
+    cli_adapter: CliAdapter = Field(default=CliAdapter.CLAUDE_CODE, sa_type=Text)
+    llm_provider: LlmProvider | None = Field(default=None, sa_type=Text)
+    llm_model: str | None = None
+    system_prompt: str | None = None
+    avatar_seed: str | None = None
+    avatar_style: str | None = None
+    timeout_seconds: int = 1800
+    tool_profile: ToolProfile = Field(default=ToolProfile.CODING, sa_type=Text)
+    memory_enabled: bool = False
+    cli_tools: str | None = None
+    mcp_config_json: str | None = None
+    schedule_cron: str | None = None
+    schedule_prompt: str | None = None
+    schedule_enabled: bool = False
+    schedule_last_run: datetime | None = time_field(default=None)
+    schedule_next_run: datetime | None = time_field(default=None)
+    webhook_secret: str | None = None
+    webhook_require_timestamp: bool = False
+    learning_enabled: bool = False
+    learning_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    learning_set_at: datetime | None = time_field(default=None)
+    learning_reason: str | None = None
+    ephemeral: bool = False
+    expires_at: datetime | None = time_field(default=None)
+    expired_at: datetime | None = time_field(default=None)
+    parent_lead_id: str | None = None
+    hire_reason: str | None = None
+    created_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")

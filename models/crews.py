@@ -1,0 +1,134 @@
+"""Crews, the users in them, and the ways from one crew to another."""
+
+import secrets
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, now, one_of, tenant_key, time_field, unique_live
+from models.workspaces import Role
+
+
+class NetworkMode(StrEnum):
+    """Where a crew's container may connect to: anywhere, or to the allowed domains only."""
+
+    free = "free"
+    restricted = "restricted"
+
+
+class AutonomyLevel(StrEnum):
+    """What a crew's agents may do without an operator's approval; freedom grows from top to bottom."""
+
+    strict = "strict"
+    guided = "guided"
+    trusted = "trusted"
+    full = "full"
+
+
+class BehaviorMode(StrEnum):
+    """What happens to a denied action: it is reported, or it is stopped."""
+
+    warn = "warn"
+    block = "block"
+
+
+class ConnectionDirection(StrEnum):
+    bidirectional = "bidirectional"
+    unidirectional = "unidirectional"
+
+
+class ConnectionStatus(StrEnum):
+    active = "active"
+    inactive = "inactive"
+
+
+def new_connection_id() -> str:
+    """`cc_` and 16 hex digits (contract: crews, CrewConnection.id)."""
+    return "cc_" + secrets.token_hex(8)
+
+
+class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
+    """A team of agents and the container they work in.
+
+    The `*_json` and `*_config` columns hold the text a client sent, checked and not normalised, because a client reads back what it wrote.
+    A policy nobody has set yet leaves `policy_set_at` null and the defaults in force.
+    """
+
+    __tablename__ = "crews"
+    __table_args__ = (
+        tenant_key(),
+        unique_live("crews", "workspace_id", "slug"),
+        one_of("network_mode", NetworkMode),
+        one_of("autonomy_level", AutonomyLevel),
+        one_of("behavior_mode", BehaviorMode),
+        Index("crews_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+    )
+    name: str
+    slug: str
+    description: str | None = None
+    color: str | None = None
+    icon: str | None = None
+    avatar_style: str | None = None
+    container_memory_mb: int = 4096
+    container_cpus: float = 2.0
+    container_ttl_hours: int | None = None
+    network_mode: NetworkMode = Field(default=NetworkMode.restricted, sa_type=Text)
+    allowed_domains: list[str] = Field(default_factory=list, sa_type=JSONB)
+    mcp_config_json: str | None = None
+    escalation_config: str | None = None
+    runtime_image: str | None = None
+    devcontainer_config: str | None = None
+    mise_config: str | None = None
+    services_json: str | None = None
+    cached_image: str | None = None
+    config_hash: str | None = None
+    issue_prefix: str | None = None
+    issue_counter: int = 0
+    max_ephemeral_agents: int = 10
+    autonomy_level: AutonomyLevel = Field(default=AutonomyLevel.guided, sa_type=Text)
+    behavior_mode: BehaviorMode = Field(default=BehaviorMode.warn, sa_type=Text)
+    policy_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    policy_set_at: datetime | None = time_field(default=None)
+    policy_reason: str | None = None
+    created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+
+
+class CrewMember(TenantTable, table=True):
+    """A user in a crew. A role here raises the workspace role inside this crew; null inherits it."""
+
+    __tablename__ = "crew_members"
+    __table_args__ = (
+        UniqueConstraint("crew_id", "user_id"),
+        belongs_to("crew_id", "crews", ondelete="CASCADE"),
+        one_of("role", Role),
+        Index("crew_members_workspace_id_crew_id_created_at_idx", "workspace_id", "crew_id", "created_at"),
+        Index("crew_members_user_id_workspace_id_idx", "user_id", "workspace_id"),
+    )
+    crew_id: str
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    role: Role | None = Field(default=None, sa_type=Text)
+    created_at: datetime = time_field(default_factory=now)
+
+
+class CrewConnection(TenantTable, Timestamps, table=True):
+    """Leave for one crew to talk to another. The pair is ordered: the reverse connection is a row of its own."""
+
+    __tablename__ = "crew_connections"
+    __table_args__ = (
+        UniqueConstraint("from_crew_id", "to_crew_id"),
+        belongs_to("from_crew_id", "crews", ondelete="CASCADE"),
+        belongs_to("to_crew_id", "crews", ondelete="CASCADE"),
+        CheckConstraint("from_crew_id <> to_crew_id", name="two_crews"),
+        one_of("direction", ConnectionDirection),
+        one_of("status", ConnectionStatus),
+        Index("crew_connections_workspace_id_created_at_idx", "workspace_id", "created_at"),
+        Index("crew_connections_workspace_id_to_crew_id_idx", "workspace_id", "to_crew_id"),
+    )
+    id: str = Field(default_factory=new_connection_id, primary_key=True)
+    from_crew_id: str
+    to_crew_id: str
+    direction: ConnectionDirection = Field(default=ConnectionDirection.bidirectional, sa_type=Text)
+    status: ConnectionStatus = Field(default=ConnectionStatus.active, sa_type=Text)

@@ -1,0 +1,15 @@
+"""Labels that a workspace puts on its issues."""
+
+from sqlalchemy import UniqueConstraint
+
+from models.base import TenantTable, Timestamps, Versioned, tenant_key
+
+
+class Label(TenantTable, Versioned, Timestamps, table=True):
+    """The name is unique in the workspace, letter case included; any text is a color."""
+
+    __tablename__ = "labels"
+    __table_args__ = (tenant_key(), UniqueConstraint("workspace_id", "name"))
+    name: str
+    color: str
+    label_group: str | None = None

@@ -1,0 +1,30 @@
+"""What Alembic runs: the connection comes from `models.migrations`, which opened it."""
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import String
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlmodel import AutoString
+
+from models.kernel import Xid8
+from models.migrations.tables import metadata
+
+ischema_names["xid8"] = Xid8
+
+
+def types_differ(_context: Any, _inspected: Any, _declared: Any, inspected_type: Any, declared_type: Any) -> bool | None:
+    """`varchar` without a length, SQLModel's type of a `str`, is what we create as `text`."""
+    unbounded = [isinstance(kind, String | AutoString) and kind.length is None for kind in (inspected_type, declared_type)]
+    return False if all(unbounded) else None
+
+
+# Each migration in its own transaction, so that no lock outlives the one that needs it.
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata(),
+    compare_type=types_differ,
+    transaction_per_migration=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

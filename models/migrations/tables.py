@@ -1,0 +1,31 @@
+"""Every table there is: a domain's file is part of the schema by being there."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+
+from sqlalchemy import MetaData
+from sqlalchemy import Table as SQLTable
+from sqlmodel import SQLModel
+
+import models
+from models.base import TenantTable, table_of
+
+
+def metadata() -> MetaData:
+    for module in iter_modules(models.__path__, "models."):
+        if not module.ispkg:
+            import_module(module.name)
+    return SQLModel.metadata
+
+
+def tenant_tables() -> list[SQLTable]:
+    """The tables under row-level security, by name."""
+    metadata()
+    return sorted((table_of(model) for model in _descendants(TenantTable) if hasattr(model, "__table__")), key=lambda table: table.name)
+
+
+def _descendants(model: type[TenantTable]) -> Iterator[type[TenantTable]]:
+    for child in model.__subclasses__():
+        yield child
+        yield from _descendants(child)

@@ -1,0 +1,23 @@
+"""Skills given to agents."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, UniqueConstraint
+
+from models.base import TenantTable, belongs_to, now, time_field
+
+
+class AgentSkill(TenantTable, table=True):
+    """A skill on an agent; `config` is the JSON text the client sent. The catalog of skills is the instance's, not the workspace's."""
+
+    __tablename__ = "agent_skills"
+    __table_args__ = (
+        UniqueConstraint("agent_id", "skill_id"),
+        belongs_to("agent_id", "agents", ondelete="CASCADE"),
+        Index("agent_skills_skill_id_idx", "skill_id"),
+    )
+    agent_id: str
+    skill_id: str
+    enabled: bool = True
+    config: str | None = None
+    created_at: datetime = time_field(default_factory=now)
