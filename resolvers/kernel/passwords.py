@@ -1,0 +1,118 @@
+"""Hashing and checking passwords, off the event loop and never too many at once (contract: password, lockout.timing)."""
+
+import asyncio
+import os
+import secrets
+import threading
+from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pwdlib import PasswordHash
+from pwdlib.exceptions import PwdlibError
+from pwdlib.hashers.argon2 import Argon2Hasher
+from pwdlib.hashers.bcrypt import BcryptHasher
+
+from resolvers.kernel.errors import Code, Refusal
+
+MIN_CHARACTERS = 8
+MAX_BYTES = 72
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Argon2id: passes, KiB of memory, lanes. The default is the strongest of OWASP's equivalent settings with one lane, so one hash is one core."""
+
+    passes: int = 1
+    memory: int = 47104
+    lanes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """`upgraded_hash` is to be stored in place of the old one, which was bcrypt or of another cost."""
+
+    ok: bool
+    upgraded_hash: str | None = None
+
+
+def check_password(password: str) -> None:
+    """Refuses a new password that is too short (characters), or too long for every hash ever used here (bytes)."""
+    if len(password) < MIN_CHARACTERS:
+        raise Refusal(Code.BAD_REQUEST, f"Password must be at least {MIN_CHARACTERS} characters")
+    if _encoded(password) is None:
+        raise Refusal(Code.BAD_REQUEST, f"Password must be at most {MAX_BYTES} bytes")
+
+
+class Passwords:
+    """Argon2id for new hashes; bcrypt hashes are accepted and replaced at the next login.
+
+    At most `threads` hashes are computed at once and `queue` more wait; beyond that calls are refused as RATE_LIMITED, so a
+    flood of logins costs neither memory nor anybody else's request.
+    """
+
+    def __init__(self, cost: Cost | None = None, *, threads: int | None = None, queue: int = 32) -> None:
+        self._cost = cost or Cost()
+        argon2 = Argon2Hasher(time_cost=self._cost.passes, memory_cost=self._cost.memory, parallelism=self._cost.lanes)
+        self._hashes = PasswordHash((argon2, BcryptHasher()))
+        threads = threads or os.cpu_count() or 1
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="password")
+        self._places = threading.BoundedSemaphore(threads + queue)
+        self._dummy = self._hash_of_nothing()
+
+    async def hash(self, password: str) -> str:
+        """The hash of a new password; refuses what `check_password` refuses."""
+        check_password(password)
+        return await self._run(lambda: self._hashes.hash(password))
+
+    async def verify(self, password: str, stored: str | None) -> Verification:
+        """Whether a password is the stored one. Without a stored hash the answer is no, at the same cost (contract: lockout.timing)."""
+        encoded = _encoded(password)
+        if encoded is None:
+            encoded, stored = b"", None
+        return await self._run(lambda: self._verify(encoded, stored))
+
+    def close(self) -> None:
+        """Waits for the hashes under way and drops the waiting ones."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _verify(self, password: bytes, stored: str | None) -> Verification:
+        try:
+            ok, upgraded = self._hashes.verify_and_update(password, self._dummy if stored is None else stored)
+        except (PwdlibError, ValueError):
+            # A stored text that is no hash of ours lets nobody in, and looks from outside like a wrong password.
+            self._hashes.verify(password, self._dummy)
+            return Verification(ok=False)
+        return Verification(ok=ok and stored is not None, upgraded_hash=upgraded if stored is not None else None)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if not self._places.acquire(blocking=False):
+            raise Refusal(Code.RATE_LIMITED, "Too many requests")
+        try:
+            future = self._executor.submit(work)
+        except RuntimeError:
+            self._places.release()
+            raise
+        future.add_done_callback(self._leave)
+        return await asyncio.wrap_future(future)
+
+    def _leave(self, _: Future[T]) -> None:
+        self._places.release()
+
+    def _hash_of_nothing(self) -> str:
+        """A well-formed hash that belongs to no password: checking against it costs what checking a real one costs."""
+        salt, digest = (b64encode(secrets.token_bytes(size)).rstrip(b"=").decode() for size in (16, 32))
+        return f"$argon2id$v=19$m={self._cost.memory},t={self._cost.passes},p={self._cost.lanes}${salt}${digest}"
+
+
+def _encoded(password: str) -> bytes | None:
+    """UTF-8, or None where the text is not encodable or too long to have ever been hashed."""
+    try:
+        encoded = password.encode()
+    except UnicodeEncodeError:
+        return None
+    return encoded if len(encoded) <= MAX_BYTES else None
