@@ -106,15 +106,14 @@ async def test_the_rule_for_new_passwords(passwords: Passwords, password: str, r
 async def test_a_flood_is_refused_and_leaves_the_loop_alone() -> None:
     passwords = Passwords(SLOW, threads=1, queue=2)
     flood = [asyncio.ensure_future(passwords.verify("correct horse", None)) for _ in range(8)]
-    pauses = []
+    turns = 0
     while not all(f.done() for f in flood):
-        start = time.perf_counter()
         await asyncio.sleep(0)
-        pauses.append(time.perf_counter() - start)
+        turns += 1
     answers = await asyncio.gather(*flood, return_exceptions=True)
     assert [a.code for a in answers if isinstance(a, Refusal)] == [Code.RATE_LIMITED] * 5
     assert sum(isinstance(a, Verification) for a in answers) == 3
-    assert len(pauses) > 100
+    assert turns > 100
     assert await passwords.verify("correct horse", None) == Verification(ok=False)
     passwords.close()
 

@@ -1,0 +1,122 @@
+"""Credentials of machines: the internal token of agents' containers, and signed webhooks (contract: auth.internal_token, webhooks.trigger)."""
+
+import hmac
+from dataclasses import dataclass
+from enum import StrEnum
+
+from resolvers.kernel.addresses import Reach, reach
+from resolvers.kernel.crypto import secret_equals
+from resolvers.kernel.errors import Code, Refusal, forbidden
+
+TIMESTAMP_TOLERANCE = 300  # seconds either side, both ends included
+
+_WORKSPACE_PREFIX = "wsv1."
+_WORKSPACE_CONTEXT = b"crewship internal token of workspace "
+_LONGEST_TIMESTAMP = 20
+
+
+@dataclass(frozen=True, slots=True)
+class InternalPrincipal:
+    """A caller of the internal routes: bound to one workspace, or the master (None) that may name any."""
+
+    workspace_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """From where an internal call came: the address of the client; whether a proxy passed it on; whether by the unix socket."""
+
+    address: str
+    forwarded: bool
+    local_socket: bool
+
+    @property
+    def reach(self) -> Reach:
+        """Who can open the socket is on this machine. A call that a proxy passed on may come from anywhere, whatever it says."""
+        if self.local_socket:
+            return Reach.LOOPBACK
+        return Reach.PUBLIC if self.forwarded else reach(self.address)
+
+
+def issue_workspace_token(master: str, workspace_id: str) -> str:
+    """`wsv1.<workspace id>.<hex HMAC>`: good for the internal routes of one workspace for as long as the master token is."""
+    return f"{_WORKSPACE_PREFIX}{workspace_id}.{_workspace_mac(master, workspace_id)}"
+
+
+def verify_internal(token: str | None, *, master: str, caller: Caller, allow_any: bool = False) -> InternalPrincipal:
+    """The caller behind an X-Internal-Token.
+
+    Refuses NOT_FOUND to callers beyond the private networks, and FORBIDDEN a wrong token or the master token from beyond
+    loopback. `allow_any` (CREWSHIP_INTERNAL_ALLOW_ANY) drops the rules about addresses. An empty master admits nobody.
+    """
+    distance = Reach.LOOPBACK if allow_any else caller.reach
+    if distance is Reach.PUBLIC:
+        raise Refusal(Code.NOT_FOUND, "Not found")
+    if not token or not master:
+        raise forbidden()
+    if token.startswith(_WORKSPACE_PREFIX):
+        workspace_id, _, mac = token.removeprefix(_WORKSPACE_PREFIX).rpartition(".")
+        if workspace_id and secret_equals(mac, _workspace_mac(master, workspace_id)):
+            return InternalPrincipal(workspace_id)
+    if secret_equals(token, master) and distance is Reach.LOOPBACK:
+        return InternalPrincipal(None)
+    raise forbidden()
+
+
+def _workspace_mac(master: str, workspace_id: str) -> str:
+    return hmac.digest(_utf8(master), _WORKSPACE_CONTEXT + _utf8(workspace_id), "sha256").hex()
+
+
+class SignatureScheme(StrEnum):
+    timestamped = "timestamped"
+    body_only = "body_only"
+    plain_secret = "plain_secret"  # noqa: S105  (deprecated: the answer then carries Deprecation and Sunset headers)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookCredentials:
+    """What a webhook request shows. In order: `read_webhook` (401), the look-up of the secret, the body, `verify` (400, then 401)."""
+
+    scheme: SignatureScheme
+    proof: str
+    timestamp: str = ""
+
+    def verify(self, body: bytes, *, secret: str, require_timestamp: bool, now: float) -> None:
+        """Refuses BAD_REQUEST what is stale or not of a scheme that the agent takes, UNAUTHENTICATED what the secret did not make."""
+        if require_timestamp and self.scheme is not SignatureScheme.timestamped:
+            raise Refusal(Code.BAD_REQUEST, "X-Timestamp and X-Signature are required for this agent")
+        if self.scheme is SignatureScheme.timestamped and not _fresh(self.timestamp, now):
+            raise Refusal(Code.BAD_REQUEST, "X-Timestamp is not within 5 minutes of the server's clock")
+        if not secret or not secret_equals(self.proof, self._expected(body, secret)):
+            raise Refusal(Code.UNAUTHENTICATED, "Invalid webhook signature")
+
+    def _expected(self, body: bytes, secret: str) -> str:
+        if self.scheme is SignatureScheme.plain_secret:
+            return secret
+        return webhook_signature(body, secret, self.timestamp if self.scheme is SignatureScheme.timestamped else None)
+
+
+def read_webhook(*, signature: str | None, timestamp: str | None, secret: str | None) -> WebhookCredentials:
+    """The credentials of X-Signature, X-Timestamp and X-Webhook-Secret; the last counts only without the first. An empty header is an absent one."""
+    if signature:
+        return WebhookCredentials(SignatureScheme.timestamped if timestamp else SignatureScheme.body_only, signature, timestamp or "")
+    if secret:
+        return WebhookCredentials(SignatureScheme.plain_secret, secret)
+    raise Refusal(Code.UNAUTHENTICATED, "X-Signature is required")
+
+
+def webhook_signature(body: bytes, secret: str, timestamp: str | None = None) -> str:
+    """Lower-case hex HMAC-SHA256 of the body, or of `<timestamp>.<body>`; the timestamp is signed as it is written."""
+    signed = body if timestamp is None else _utf8(timestamp) + b"." + body
+    return hmac.digest(_utf8(secret), signed, "sha256").hex()
+
+
+def _fresh(timestamp: str, now: float) -> bool:
+    digits = timestamp.removeprefix("-")
+    if len(timestamp) > _LONGEST_TIMESTAMP or not (digits.isascii() and digits.isdigit()):
+        return False
+    return abs(int(timestamp) - int(now)) <= TIMESTAMP_TOLERANCE
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
