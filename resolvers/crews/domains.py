@@ -2,11 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from typing import Literal
 
+from models.crews import NetworkMode
 from resolvers.config_text import invalid, shown
-
-NetworkMode = Literal["free", "restricted"]
 
 ALWAYS_ALLOWED = (
     "api.anthropic.com",
@@ -31,13 +29,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 def parse_network_mode(text: str) -> NetworkMode:
     """The mode, in any case; an empty text is refused here, where creating a crew takes it as the default."""
-    match text.lower():
-        case "free":
-            return "free"
-        case "restricted":
-            return "restricted"
-        case _:
-            raise invalid("network_mode", "must be free or restricted")
+    try:
+        return NetworkMode(text.lower())
+    except ValueError:
+        raise invalid("network_mode", "must be free or restricted") from None
 
 
 def normalise_domain(entry: str) -> str:
@@ -62,14 +57,14 @@ def normalise_domains(entries: Sequence[str]) -> list[str]:
 
 def domains_on_create(mode: NetworkMode, given: Sequence[str] | None) -> list[str]:
     """In free mode the given domains are neither checked nor stored."""
-    return normalise_domains(given or ()) if mode == "restricted" else []
+    return normalise_domains(given or ()) if mode == NetworkMode.restricted else []
 
 
 def domains_on_update(given_mode: NetworkMode | None, stored_mode: NetworkMode, given: Sequence[str] | None, stored: Sequence[str]) -> list[str]:
     """What `allowed_domains` holds after an update (contract: crews.update, network rule); None means the field was not sent."""
-    if given_mode == "free":
+    if given_mode == NetworkMode.free:
         return []
-    if given is None or (given_mode is None and stored_mode == "free"):
+    if given is None or (given_mode is None and stored_mode == NetworkMode.free):
         return list(stored)
     return normalise_domains(given)
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.crews import NetworkMode
 from resolvers.crews.domains import (
     ALWAYS_ALLOWED,
-    NetworkMode,
     domains_on_create,
     domains_on_update,
     normalise_domain,
@@ -109,37 +109,37 @@ def test_mode_is_total(text: str) -> None:
 
 
 def test_free_mode_neither_checks_nor_stores_on_create() -> None:
-    assert domains_on_create("free", ["not a domain"]) == []
-    assert domains_on_create("restricted", None) == []
-    assert domains_on_create("restricted", ["A.com"]) == ["a.com"]
+    assert domains_on_create(NetworkMode.free, ["not a domain"]) == []
+    assert domains_on_create(NetworkMode.restricted, None) == []
+    assert domains_on_create(NetworkMode.restricted, ["A.com"]) == ["a.com"]
     with refused("allowed_domains"):
-        domains_on_create("restricted", ["not a domain"])
+        domains_on_create(NetworkMode.restricted, ["not a domain"])
 
 
 @pytest.mark.parametrize(
     ("given_mode", "stored_mode", "sent", "expected"),
     [
-        ("free", "restricted", ["x.com"], []),
-        ("free", "restricted", None, []),
-        ("free", "free", ["not a domain"], []),
-        (None, "free", ["not a domain"], ["old.com"]),
-        (None, "free", None, ["old.com"]),
-        (None, "restricted", None, ["old.com"]),
-        (None, "restricted", [], []),
-        (None, "restricted", ["NEW.com"], ["new.com"]),
-        ("restricted", "free", None, ["old.com"]),
-        ("restricted", "free", ["new.com"], ["new.com"]),
-        ("restricted", "restricted", [], []),
+        (NetworkMode.free, NetworkMode.restricted, ["x.com"], []),
+        (NetworkMode.free, NetworkMode.restricted, None, []),
+        (NetworkMode.free, NetworkMode.free, ["not a domain"], []),
+        (None, NetworkMode.free, ["not a domain"], ["old.com"]),
+        (None, NetworkMode.free, None, ["old.com"]),
+        (None, NetworkMode.restricted, None, ["old.com"]),
+        (None, NetworkMode.restricted, [], []),
+        (None, NetworkMode.restricted, ["NEW.com"], ["new.com"]),
+        (NetworkMode.restricted, NetworkMode.free, None, ["old.com"]),
+        (NetworkMode.restricted, NetworkMode.free, ["new.com"], ["new.com"]),
+        (NetworkMode.restricted, NetworkMode.restricted, [], []),
     ],
 )
 def test_update(given_mode: NetworkMode | None, stored_mode: NetworkMode, sent: list[str] | None, expected: list[str]) -> None:
     assert domains_on_update(given_mode, stored_mode, sent, ["old.com"]) == expected
 
 
-@pytest.mark.parametrize("given_mode", [None, "restricted"])
+@pytest.mark.parametrize("given_mode", [None, NetworkMode.restricted])
 def test_update_checks_in_restricted_mode(given_mode: NetworkMode | None) -> None:
     with refused("allowed_domains"):
-        domains_on_update(given_mode, "restricted", ["nodot"], [])
+        domains_on_update(given_mode, NetworkMode.restricted, ["nodot"], [])
 
 
 def test_hosts_match_exactly() -> None:
