@@ -1,0 +1,69 @@
+"""A crew's `mise_config`: tool versions and variables for mise, as JSON or as a small part of TOML."""
+
+import re
+import tomllib
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from resolvers.config_text import check_size, invalid, parse_object, shaped, shown
+
+FIELD: Final = "mise_config"
+MAX_BYTES: Final = 10_240
+
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_LINE = re.compile(rf"[ \t]*(?:\[[ \t]*(?:tools|env)[ \t]*\]|(?:[A-Za-z0-9_-]+|{_QUOTED})[ \t]*=[ \t]*{_QUOTED})?[ \t]*(?:#.*)?\r?")
+_TOOL = re.compile(r"[a-zA-Z0-9-]{1,50}")
+_VERSION = re.compile(r"[a-zA-Z0-9.\-]{1,30}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+class Mise(BaseModel):
+    """Tool name -> version, and environment variables."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    tools: dict[str, str] | None = None
+    env: dict[str, str] | None = None
+
+    def check_names(self) -> None:
+        """Refuses what must not reach a build's shell; applied when an image is built, not when the text is stored."""
+        for tool, version in (self.tools or {}).items():
+            if not _TOOL.fullmatch(tool):
+                raise invalid(FIELD, f"{shown(tool)} is not a tool's name")
+            if not _VERSION.fullmatch(version):
+                raise invalid(FIELD, f"{shown(version)} is not a version of {tool}")
+        for variable in self.env or {}:
+            if not _VARIABLE.fullmatch(variable):
+                raise invalid(FIELD, f"{shown(variable)} is not a variable's name")
+
+
+_ADAPTER = TypeAdapter(Mise)
+
+
+def check_mise_size(text: str) -> None:
+    check_size(text, FIELD, MAX_BYTES)
+
+
+def is_json(text: str) -> bool:
+    return text.lstrip().startswith("{")
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """Every line must fit the limited grammar; then the TOML parser decides about escapes and duplicates, so what passes is true TOML."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if not _LINE.fullmatch(line):
+            raise invalid(FIELD, f'line {number}: only [tools], [env], comments and key = "value" are allowed')
+    try:
+        sections = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise invalid(FIELD, f"is not valid TOML ({error})") from None
+    if any(isinstance(value, str) for value in sections.values()):
+        raise invalid(FIELD, "a key must stand under [tools] or [env]")
+    return sections
+
+
+def parse_mise(text: str) -> Mise:
+    """The meaning of the text, or a refusal (contract: crews.create, mise rule). JSON: null equals absent, unknown keys are dropped."""
+    check_mise_size(text)
+    return shaped(_ADAPTER, parse_object(text, FIELD) if is_json(text) else _toml(text), FIELD)
