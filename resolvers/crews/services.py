@@ -1,0 +1,133 @@
+"""A crew's `services_json`: containers that run beside its own, such as a database."""
+
+import re
+from typing import Annotated, Final, TypedDict
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
+from pydantic_core import PydanticCustomError
+
+from resolvers.config_text import check_size, invalid, parse_json, shaped
+from resolvers.durations import parse_duration
+
+FIELD: Final = "services_json"
+MAX_BYTES: Final = 65_536
+
+_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_DATASTORES = (("postgres", "postgres"), ("redis", "redis"), ("mysql", "mysql"), ("mariadb", "mysql"), ("mongo", "mongodb"))
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise PydanticCustomError("name", "must be 1-63 lower-case letters, digits and hyphens, begin with a letter and not end with a hyphen")
+    return value
+
+
+def _required(value: str) -> str:
+    if not value:
+        raise PydanticCustomError("required", "is required")
+    return value
+
+
+def _volume_name(value: str) -> str:
+    if value.startswith(("/", ".")):
+        raise PydanticCustomError("volume", "must be the name of a volume, not a path of the host")
+    return _required(value)
+
+
+def _duration(value: str | None) -> str | None:
+    try:
+        length = parse_duration(value) if value else 0
+    except ValueError:
+        raise PydanticCustomError("duration", "must be a duration such as 5s or 1m30s") from None
+    if length < 0:
+        raise PydanticCustomError("duration", "must not be negative")
+    return value
+
+
+def _test(value: list[str]) -> list[str]:
+    if not value:
+        raise PydanticCustomError("test", "must not be empty")
+    return value
+
+
+def _unique_mounts(value: "list[ServiceVolume] | None") -> "list[ServiceVolume] | None":
+    mounts = [volume.mount for volume in value or ()]
+    if len(set(mounts)) < len(mounts):
+        raise PydanticCustomError("mount", "each mount may be used once")
+    return value
+
+
+Required = Annotated[str, AfterValidator(_required)]
+Duration = Annotated[str | None, AfterValidator(_duration)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class ServiceVolume(_Part):
+    name: Annotated[str, AfterValidator(_volume_name)]
+    mount: Required
+
+
+class ServiceHealthcheck(_Part):
+    """Times are Go durations; an empty one counts as absent."""
+
+    test: Annotated[list[str], AfterValidator(_test)]
+    interval: Duration = None
+    timeout: Duration = None
+    retries: int | None = None
+    start_period: Duration = None
+
+
+class Service(_Part):
+    """One container. `env` holds values, `env_refs` names of credentials whose values are put in at start; `ports` are `5432` or `5432/tcp`."""
+
+    name: Annotated[str, AfterValidator(_name)]
+    image: Required
+    command: list[str] | None = None
+    env: dict[str, str] | None = None
+    env_refs: list[str] | None = None
+    ports: list[str] | None = None
+    volumes: Annotated[list[ServiceVolume] | None, AfterValidator(_unique_mounts)] = None
+    healthcheck: ServiceHealthcheck | None = None
+
+
+class Datastore(TypedDict):
+    """What a routine's author sees of a service: `host` is the service's name, `port` is empty when none is declared."""
+
+    type: str
+    name: str
+    host: str
+    port: str
+
+
+_ADAPTER = TypeAdapter(list[Service])
+
+
+def check_services_size(text: str) -> None:
+    check_size(text, FIELD, MAX_BYTES)
+
+
+def parse_services(text: str) -> list[Service]:
+    """The declared services, or a refusal (contract: crews.create, services rule). Null equals absent; unknown keys are dropped."""
+    check_services_size(text)
+    value = parse_json(text, FIELD)
+    if not isinstance(value, list):
+        raise invalid(FIELD, "must be a JSON array")
+    services = shaped(_ADAPTER, value, FIELD)
+    seen: set[str] = set()
+    for service in services:
+        if service.name in seen:
+            raise invalid(FIELD, f"the name {service.name} is used twice")
+        seen.add(service.name)
+    return services
+
+
+def datastores(services: list[Service]) -> list[Datastore]:
+    """One entry a service, in the declared order; the type is guessed from the image's name."""
+
+    def kind(image: str) -> str:
+        return next((kind for part, kind in _DATASTORES if part in image.lower()), "other")
+
+    return [Datastore(type=kind(s.image), name=s.name, host=s.name, port=s.ports[0].removesuffix("/tcp") if s.ports else "") for s in services]
