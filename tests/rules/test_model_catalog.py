@@ -1,0 +1,57 @@
+"""Curated models and the providers behind names."""
+
+import pytest
+from hypothesis import given
+
+from resolvers.model_catalog import CURATED, ModelProvider, parse_model_provider, provider_of
+from tests.rules.refusals import refused
+from tests.rules.texts import anything, value_or_refusal
+
+
+def test_curated() -> None:
+    assert {provider.value: [model.id for model in models] for provider, models in CURATED.items()} == {
+        "ANTHROPIC": [
+            "claude-fable-5",
+            "claude-opus-4-8",
+            "claude-opus-4-7",
+            "claude-opus-4-6",
+            "claude-sonnet-5",
+            "claude-sonnet-4-6",
+            "claude-haiku-4-5",
+        ],
+        "OPENAI": ["gpt-4o", "gpt-4o-mini", "o3", "o3-mini"],
+        "GOOGLE": ["gemini-2.0-flash", "gemini-1.5-pro", "gemini-1.5-flash"],
+    }
+
+
+@pytest.mark.parametrize("provider", CURATED)
+def test_a_display_name_says_what_the_id_says(provider: ModelProvider) -> None:
+    for model in CURATED[provider]:
+        assert model.provider == provider.lower()
+        assert provider_of(model.id) is provider
+        assert model.display_name.lower().translate({ord(" "): "-", ord("."): "-"}) == model.id.replace(".", "-")
+
+
+@pytest.mark.parametrize("text", ["anthropic", "OpenAI", "GOOGLE", "ollama"])
+def test_provider_in_any_case(text: str) -> None:
+    assert parse_model_provider(text) == text.upper()
+
+
+@pytest.mark.parametrize("text", ["", "CURSOR", "FACTORY", " openai", "openai\x00"])
+def test_provider_refused(text: str) -> None:
+    with refused("provider", "ANTHROPIC, OPENAI, GOOGLE, OLLAMA"):
+        parse_model_provider(text)
+
+
+@given(anything)
+def test_total(text: str) -> None:
+    assert value_or_refusal(parse_model_provider, text) in {None, *ModelProvider}
+    assert provider_of(text) in {None, *ModelProvider}
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [("claude-x", "ANTHROPIC"), ("gpt-9", "OPENAI"), ("o1", "OPENAI"), ("o4-mini", "OPENAI"), ("gemini", "GOOGLE"), ("llama3", None), ("o2", None), ("", None)],
+)
+def test_provider_of_a_model(model: str, provider: str | None) -> None:
+    assert provider_of(model) == provider
