@@ -1,0 +1,45 @@
+"""`python -m bench`: the comparison, the starts and the cost of row-level security; prints the tables and writes bench/results.md."""
+
+import datetime
+import os
+
+from bench import environment, ready, rig, rls
+from bench.cases import CASES
+from bench.check import check
+from bench.compare import compare, summary, table
+from bench.environment import HERE
+from bench.implementations import BASE, POOL_SIZE
+from bench.options import parse
+from bench.postgres import SETTINGS
+
+
+def main() -> None:
+    options = parse(__doc__)
+    implementations = rig.chosen(options.only)
+    sections = []
+    load = [os.getloadavg()[0]]
+    with rig.prepared(options.only) as prepared:
+        check(prepared)
+        results = compare(prepared, options.rounds, options.seconds)
+        sections += ["## Ratios", summary(results, BASE), "## Cases", *(table(case, results, BASE) for case in CASES)]
+        if rls.WITHOUT in prepared.servers:
+            sections += ["## Cost of row-level security", rls.table(results)]
+        if rls.WITH in prepared.servers:
+            sections += ["## Start of the service", ready.table(ready.measure(prepared.cluster))]
+    load.append(os.getloadavg()[0])
+    settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items() if value)
+    versions = environment.versions(**rig.installed(implementations))
+    facts = [
+        f"{datetime.date.today()}. {environment.machine()}; shared by the server, PostgreSQL and the load.",
+        f"{options.rounds} rounds of {options.seconds} s. Load average {load[0]:.1f} before the run, {load[1]:.1f} after.",
+        f"PostgreSQL through a unix socket, pools of {POOL_SIZE} connections; {settings}.",
+        f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}.",
+    ]
+    note = "Written by `make bench`; README.md says what the columns mean. Only the ratios of one run can be compared."
+    report = "\n\n".join(("# Results", note, *facts, *sections)) + "\n"
+    (HERE / "results.md").write_text(report)
+    print(report)
+
+
+if __name__ == "__main__":
+    main()

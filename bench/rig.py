@@ -1,0 +1,61 @@
+"""Everything a run needs, in order: the installed parts, PostgreSQL, the seeded templates, and a server of each implementation."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench import dataset, environment, postgres, product, reference
+from bench.cases import Target, targets
+from bench.implementations import BASE, COMPARED, IMPLEMENTATIONS, NODE_PEERS, Implementation
+from bench.load import Server, Servers
+from bench.postgres import Cluster
+
+SEEDS = {reference.DATABASE: reference.seed, product.DATABASE: product.seed}
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A prepared run; the servers are up and idle."""
+
+    cluster: Cluster
+    servers: dict[str, Server]
+    targets: list[Target]
+
+    def tidy(self) -> None:
+        self.cluster.tidy([server.implementation.database for server in self.servers.values()])
+
+
+def chosen(names: Sequence[str] | None) -> list[Implementation]:
+    """The named implementations and the base, which every run needs; all that are compared by default."""
+    wanted = dict.fromkeys((BASE, *(names or COMPARED)))
+    if unknown := wanted.keys() - IMPLEMENTATIONS.keys():
+        raise SystemExit(f"No such implementation: {', '.join(sorted(unknown))}. There are: {', '.join(IMPLEMENTATIONS)}")
+    return [IMPLEMENTATIONS[name] for name in wanted]
+
+
+@contextlib.contextmanager
+def seeded(templates: set[str]) -> Iterator[tuple[Cluster, list[Target]]]:
+    """A PostgreSQL with the template databases of that name."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that servers are stopped on the way out
+    rows = dataset.generate()
+    with postgres.running() as cluster:
+        for template in templates:
+            SEEDS[template](cluster, rows)
+            cluster.tidy([template])
+        yield cluster, targets(rows)
+
+
+@contextlib.contextmanager
+def prepared(names: Sequence[str] | None) -> Iterator[Rig]:
+    implementations = chosen(names)
+    environment.prepare(**installed(implementations))
+    with seeded({implementation.template for implementation in implementations}) as (cluster, asked), Servers(implementations, cluster) as servers:
+        yield Rig(cluster, servers, asked)
+
+
+def installed(implementations: list[Implementation]) -> dict[str, bool]:
+    """What `environment.prepare` and `environment.versions` are to look at."""
+    names = {implementation.name for implementation in implementations}
+    return {"fastapi": "fastapi" in names, "peers": not names.isdisjoint(NODE_PEERS)}
