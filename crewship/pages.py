@@ -1,0 +1,136 @@
+"""The pages a person sees in a browser: landing page and login, GraphiQL, API reference, and the files they need.
+
+Every file is part of this package, so the pages work without any network. Assets are read once, at import; a page that names an
+asset which does not exist fails there. Only names found then are served, so no request path ever reaches the file system.
+"""
+
+import gzip
+import hashlib
+import html
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+STATIC = Path(__file__).parent / "static"
+
+UI_CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",  # graphiql.css embeds its fonts
+        "object-src 'none'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    )
+)
+"""The contract's `security_headers.ui`: this origin only, inline script and style allowed, no eval. The pages set it themselves
+because two of them live at paths (`/graphql`, `/api/docs`) whose other answers carry the stricter policy of the API."""
+
+# Fixed here: the `mimetypes` module also reads the machine's own tables, and with nosniff a wrong type stops a script.
+MEDIA_TYPES = {".css": "text/css", ".ico": "image/x-icon", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    body: bytes
+    gzipped: bool
+    media_type: str
+    digest: str
+
+
+def _read_assets(root: Path) -> dict[str, Asset]:
+    """Asset by its name in URLs; `vendor/react.js` for the stored file `vendor/react.js.gz`."""
+    assets = {}
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        gzipped = path.suffix == ".gz"
+        name = path.relative_to(root).as_posix().removesuffix(".gz")
+        body = path.read_bytes()
+        assets[name] = Asset(body, gzipped, MEDIA_TYPES[Path(name).suffix], hashlib.sha256(body).hexdigest()[:16])
+    return assets
+
+
+ASSETS = _read_assets(STATIC / "assets")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("crewship")
+    except metadata.PackageNotFoundError:  # a source tree on the path, nothing installed
+        return "(source)"
+
+
+def _read_page(name: str) -> str:
+    """The page with the digest of each asset in its URL, which is what lets a browser keep the asset for good."""
+    text = (STATIC / name).read_text(encoding="utf-8").replace("{{version}}", html.escape(_version()))
+    return re.sub(r'"/static/([^"]+)"', lambda match: f'"/static/{match[1]}?v={ASSETS[match[1]].digest}"', text)
+
+
+_HOME, _GRAPHIQL, _REFERENCE = (_read_page(name) for name in ("home.html", "graphiql.html", "reference.html"))
+
+
+def _page(text: str, **headers: str) -> HTMLResponse:
+    return HTMLResponse(text, headers={"Content-Security-Policy": UI_CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache", **headers})
+
+
+def graphiql(request: Request) -> Response:
+    """GraphiQL, for a `GET /graphql` that prefers text/html."""
+    return _page(_GRAPHIQL, Vary="Accept")
+
+
+async def home(request: Request) -> Response:
+    """The landing page; also `/login`, where its script reads `callbackUrl` and `error` from the address."""
+    return _page(_HOME)
+
+
+async def reference(request: Request) -> Response:
+    return _page(_REFERENCE)
+
+
+async def asset(request: Request) -> Response:
+    return await _send(request, request.path_params["name"])
+
+
+async def favicon(request: Request) -> Response:
+    return await _send(request, "favicon.ico")
+
+
+async def robots(request: Request) -> Response:
+    return await _send(request, "robots.txt")
+
+
+async def _send(request: Request, name: str) -> Response:
+    found = ASSETS.get(name)
+    if found is None:
+        raise HTTPException(404)
+    keep = "public, max-age=31536000, immutable" if request.query_params.get("v") == found.digest else "no-cache"
+    # weak, because the compressed and the plain form share it
+    headers = {"ETag": f'W/"{found.digest}"', "Cache-Control": keep, "Vary": "Accept-Encoding"}
+    if found.digest in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    body = found.body
+    if found.gzipped and "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+    elif found.gzipped:
+        body = await to_thread.run_sync(gzip.decompress, body)
+    return Response(body, media_type=found.media_type, headers=headers)
+
+
+routes: list[BaseRoute] = [
+    Route("/", home),
+    Route("/login", home),
+    Route("/api/docs", reference),
+    Route("/favicon.ico", favicon),
+    Route("/robots.txt", robots),
+    Route("/static/{name:path}", asset),
+]
+"""Everything but GraphiQL, which shares its path with the GraphQL endpoint and is called from there."""

@@ -1,0 +1,203 @@
+"""The pages as files and responses: they load nothing from elsewhere, and everything they name is there, typed and cacheable."""
+
+import gzip
+import hashlib
+import importlib.metadata
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from crewship import pages
+
+ROOT = Path(__file__).parents[2]
+ASSETS = pages.STATIC / "assets"
+OWN = [path for path in ASSETS.iterdir() if path.suffix in {".js", ".css"}]
+PAGES = ["/", "/login", "/api/docs", "/graphql"]
+
+
+async def graphql_endpoint(request: Request) -> Response:
+    return pages.graphiql(request)
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    return TestClient(Starlette(routes=[*pages.routes, Route("/graphql", graphql_endpoint)]), follow_redirects=False)
+
+
+class References(HTMLParser):
+    """What a page makes the browser load, and where its links and forms lead."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.linked: list[str] = []
+        self.inline_handlers: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name.startswith("on"):
+                self.inline_handlers.append(f"{tag} {name}")
+            if value is not None and (name in {"src", "srcset", "data", "poster"} or (name == "href" and tag == "link")):
+                self.loaded.append(value)
+            elif value is not None and name in {"href", "action", "formaction"}:
+                self.linked.append(value)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_html_under_the_policy_of_pages(client: TestClient, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["content-security-policy"] == pages.UI_CONTENT_SECURITY_POLICY
+    assert response.headers["cache-control"] == "no-cache"
+    assert response.text.startswith("<!doctype html>")
+    assert '<html lang="en">' in response.text
+    assert re.search(r"<title>[^<]*Crewship</title>", response.text)
+    assert client.head(path).status_code == 200
+
+
+def test_the_policy_names_no_origin_but_its_own_and_no_eval() -> None:
+    directives = dict(part.split(" ", 1) for part in pages.UI_CONTENT_SECURITY_POLICY.split("; "))
+    assert directives["default-src"] == "'self'"
+    assert directives["script-src"] == "'self' 'unsafe-inline'"
+    allowed = {"'self'", "'none'", "'unsafe-inline'", "data:", "blob:"}
+    assert {source for sources in directives.values() for source in sources.split()} <= allowed
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_loads_only_assets_that_exist_and_may_be_kept(client: TestClient, path: str) -> None:
+    references = References(client.get(path).text)
+    assert references.loaded
+    assert references.inline_handlers == []
+    for url in references.loaded:
+        assert re.fullmatch(r"/static/[\w./-]+\?v=[0-9a-f]{16}", url)
+        response = client.get(url)
+        assert response.status_code == 200, url
+        assert response.headers["cache-control"] == "public, max-age=31536000, immutable", url
+        assert response.headers["content-type"].split(";")[0] == pages.MEDIA_TYPES[Path(url.split("?")[0]).suffix]
+    assert all(re.match(r"/(?![/\\])", url) for url in references.linked), references.linked
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
+def test_our_scripts_and_styles_name_no_other_origin_and_compile_no_text(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    code = re.sub(r"^\s*(//|/?\*).*$", "", text, flags=re.MULTILINE)
+    assert not re.search(r"(https?:)?//[\w.]+\.\w", code)
+    assert not re.search(r"\beval\b|\bFunction\(|setTimeout\(\s*[\"'`]|innerHTML|outerHTML|insertAdjacentHTML|document\.write", code)
+    for name in re.findall(r"from \"\./([\w.]+)\"", code):
+        assert name in pages.ASSETS
+
+
+def test_the_styles_of_others_load_nothing() -> None:
+    styles = [gzip.decompress(asset.body).decode() for name, asset in pages.ASSETS.items() if name.startswith("vendor/") and name.endswith(".css")]
+    assert len(styles) == 2
+    for text in styles:
+        assert "@import" not in text
+        assert all(target.startswith("data:") for target in re.findall(r"url\([\"']?([^)]{5})", text))
+
+
+def test_third_party_files_are_the_pinned_ones_and_credited() -> None:
+    entries = json.loads((pages.STATIC / "vendor.json").read_text())
+    assert {f"{entry['file']}.gz" for entry in entries} == {path.name for path in (ASSETS / "vendor").iterdir()}
+    notice = (pages.STATIC / "NOTICE").read_text()
+    for entry in entries:
+        content = gzip.decompress((ASSETS / "vendor" / f"{entry['file']}.gz").read_bytes())
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"], entry["file"]
+        assert re.search(rf"^(.*, )?{re.escape(entry['package'])}[ ,].*Copyright", notice, re.MULTILINE), entry["package"]
+
+
+def test_assets_stay_small() -> None:
+    assert sum(path.stat().st_size for path in pages.STATIC.rglob("*") if path.is_file()) < 3_000_000
+
+
+def test_a_compressed_asset_reaches_clients_that_cannot_decompress(client: TestClient) -> None:
+    plain = client.get("/static/vendor/react.js", headers={"accept-encoding": "identity"})
+    packed = client.get("/static/vendor/react.js", headers={"accept-encoding": "gzip, br"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+    assert plain.content == packed.content
+
+
+def test_an_asset_is_revalidated_by_its_content(client: TestClient) -> None:
+    first = client.get("/static/home.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = client.get("/static/home.js", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/static/home.css", headers={"if-none-match": first.headers["etag"]}).status_code == 200
+    assert client.get("/static/home.js?v=0000000000000000").headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("name", ["", "absent.js", "home.html", "vendor", "../home.html", "%2e%2e/home.html", "vendor/..%2f..%2fvendor.json", "/etc/passwd"])
+def test_nothing_but_assets_is_served(client: TestClient, name: str) -> None:
+    assert client.get(f"/static/{name}").status_code == 404
+
+
+def test_assets_are_only_read(client: TestClient) -> None:
+    assert client.post("/static/home.js").status_code == 405
+
+
+def test_graphiql_shares_its_address_with_the_endpoint(client: TestClient) -> None:
+    assert client.get("/graphql").headers["vary"] == "Accept"
+
+
+def test_icons_and_robots(client: TestClient) -> None:
+    icon = client.get("/favicon.ico")
+    assert icon.headers["content-type"] == "image/x-icon"
+    assert icon.content[:4] == b"\x00\x00\x01\x00"
+    assert client.get("/static/favicon.svg").headers["content-type"] == "image/svg+xml"
+    robots = client.get("/robots.txt")
+    assert robots.headers["content-type"] == "text/plain; charset=utf-8"
+    assert robots.text == "User-agent: *\nDisallow: /\n"
+
+
+def test_the_version_is_that_of_the_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: f"9.9 <{name}>")
+    assert "Version 9.9 &lt;crewship&gt;" in pages._read_page("home.html")
+
+
+def test_the_wheel_contains_every_page_and_asset() -> None:
+    wheel = pytest.importorskip("hatchling.builders.wheel")
+    included = {file.distribution_path for file in wheel.WheelBuilder(str(ROOT)).recurse_included_files()}
+    on_disk = {path.relative_to(ROOT).as_posix() for path in pages.STATIC.rglob("*") if path.is_file()}
+    assert len(on_disk) > 15
+    assert on_disk <= included
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("/api/docs?a=1#b", "/api/docs?a=1#b"),
+        ("/", "/"),
+        (None, "/"),
+        ("", "/"),
+        ("docs", "/"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("/a\\b", "/"),
+        ("/\t/evil.example", "/"),
+        ("/\n/evil.example", "/"),
+        ("/.//evil.example", "/"),
+        ("/a/..//evil.example", "/"),
+        (" /docs", "/"),
+        ("https://evil.example/", "/"),
+        ("javascript:alert(1)", "/"),
+    ],
+)
+def test_login_returns_to_paths_of_this_origin_only(value: str | None, expected: str) -> None:
+    call = f"console.log(returnPath({json.dumps(value)}, 'http://127.0.0.1:8080'));"
+    command = ["node", "--input-type=module", "-e", (ASSETS / "return_path.js").read_text() + call]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == expected
