@@ -1,0 +1,57 @@
+"""Who is on the line: one credential, and what the request says beside its arguments."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from resolvers.kernel.errors import Reason, unauthenticated
+
+
+class CredentialKind(StrEnum):
+    NONE = "none"
+    INVALID = "invalid"
+    SESSION = "session"  # credential: the session's id
+    TOKEN = "token"  # credential: the hash of a STANDARD CLI token
+    ADMIN = "admin"  # credential: the keyed hash of an ADMIN CLI token
+    SERVICE = "service"  # credential: the name of a part of this server, acting in one workspace
+
+
+@dataclass(slots=True)
+class Caller:
+    """One a request. The credential is looked up in the statement or transaction of each operation, never before."""
+
+    kind: CredentialKind
+    credential: str = ""
+    reason: Reason | None = Reason.no_credentials
+    workspace: str | None = None  # id or slug the transport names: query, path or header, in this order
+    user_id: str = ""
+    session_id: str | None = None
+    client: str = ""  # address
+    user_agent: str = ""
+    path: str = ""
+    origin: str = ""  # scheme and host the client used, for links
+    https: bool = False
+    cookies: dict[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    if_version: int | None = None
+    malformed: str | None = None  # the body could not be read: told only to somebody who may send one
+    replayed: bool = False  # the answer is a stored one
+    signed_in: Any = None  # the session this request opened, for the transport to hand out
+    signed_out: bool = False
+
+    @classmethod
+    def service(cls, name: str, workspace_id: str) -> "Caller":
+        """Background work in one workspace: it passes the same door, and its writes are audited."""
+        return cls(CredentialKind.SERVICE, name, workspace=workspace_id)
+
+    @classmethod
+    def nobody(cls) -> "Caller":
+        return cls(CredentialKind.NONE)
+
+    @property
+    def presented(self) -> bool:
+        return self.kind not in (CredentialKind.NONE, CredentialKind.INVALID)
+
+    def require(self) -> None:
+        if not self.presented:
+            raise unauthenticated(self.reason or Reason.no_credentials)

@@ -1,0 +1,261 @@
+"""Commands change rows in a transaction of their own; procedures are reads that must await."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from sqlmodel import SQLModel
+
+from resolvers.kernel import finish, idempotency
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.context import SCOPE_SQL, Context
+from resolvers.kernel.database import database
+from resolvers.kernel.errors import Code, Refusal, forbidden
+from resolvers.kernel.events import Event
+from resolvers.kernel.gate import CAPABILITIES, CREDENTIAL_ID, ROLE, USER_ID, WORKSPACE_ID, Tenancy, Where
+from resolvers.kernel.inputs import Input, validate
+from resolvers.kernel.operation import BOTH, Answer, Auth, D, Deprecation, Guard, Operation, Raw, Surface, check_declared
+from resolvers.kernel.outputs import encode
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import signature
+from resolvers.kernel.reader import Shape
+from resolvers.kernel.trace import variant
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Called(Operation[D], Generic[D, T]):
+    """What commands and procedures share: an async function that gets a Context."""
+
+    run: Callable[[Context, D], Awaitable[T]] = field(kw_only=True)
+
+    async def within(self, ctx: Context, data: D) -> T:
+        """As part of another operation: same transaction, own gate, own audit action and events."""
+        if self.tenancy is not Tenancy.NONE and ctx.role not in self.roles:
+            raise forbidden()
+        outer, ctx.operation = ctx.operation, self
+        try:
+            return await self.run(ctx, data)
+        finally:
+            ctx.operation = outer
+
+    async def admit(self, ctx: Context) -> None:
+        """The gate on the context's connection; who and where is kept in the context."""
+        caller, conn = ctx.caller, ctx.conn
+        if self.auth is Auth.NONE:
+            if database.row_security:
+                await conn.fetchrow(SCOPE_SQL, ctx.user_id, ctx.workspace_id or "")
+            return
+        row = await self.pass_gate(conn, caller, ctx.raw, ctx.place)
+        ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]
+        ctx.role, ctx.capabilities = row[ROLE], row[CAPABILITIES]
+
+    async def checked(self, ctx: Context) -> D:
+        """Guards, then the input: nobody learns of a bad body who may not send one."""
+        for guard in self.guards:
+            await guard(ctx, ctx.raw)
+        if ctx.caller.malformed:
+            raise Refusal(Code.BAD_REQUEST, ctx.caller.malformed)
+        return validate(self.input, ctx.raw)  # type: ignore[arg-type]
+
+    def open(self, caller: Caller, raw: Raw, place: str | None) -> Context:
+        if self.auth is not Auth.NONE:
+            caller.require()
+        ctx = Context(caller, self)
+        ctx.raw, ctx.place, ctx.if_version = raw, place, caller.if_version
+        return ctx
+
+
+class Replayed(Exception):
+    """The request was carried out before: `body` is its answer."""
+
+    def __init__(self, body: bytes | None) -> None:
+        super().__init__("replayed")
+        self.body = body
+
+
+@dataclass(eq=False)
+class Command(Called[D, T], Generic[D, T]):
+    kind = "command"
+
+    async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
+        ctx = self.open(caller, raw, place)
+        if ctx.if_version is not None and self.versioned is None:
+            raise Refusal(Code.BAD_REQUEST, "If-Match is not supported here")
+        ctx.shape, ctx.slots = shape, slots
+        try:
+            return await self._late(ctx, shape, slots) if self.late else await self._early(ctx, shape, slots)
+        except Replayed as known:
+            caller.replayed = True
+            return Answer(known.body)
+
+    async def admit(self, ctx: Context) -> None:
+        await super().admit(ctx)
+        principal, key = self._principal(ctx), ctx.caller.idempotency_key
+        if principal is None or key is None:
+            return
+        idempotency.check_key(key)
+        row = await idempotency.stored(ctx.conn, principal, ctx.workspace_id, self.name, key)
+        if row is not None:
+            hash = idempotency.request_hash(self.name, ctx.raw, ctx.shape, ctx.slots)
+            raise Replayed(idempotency.replay(row, hash, self.secret))
+
+    async def _early(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
+        """BEGIN, gate, guards, input, the operation, its tail, COMMIT: on one connection."""
+        async with database.lease() as ctx.conn:
+            await ctx.conn.execute("BEGIN")
+            ctx.in_transaction = True
+            try:
+                await self.admit(ctx)
+                answer = await self._finish(ctx, await self.run(ctx, await self.checked(ctx)), shape, slots)
+            except Exception as error:
+                await self._end(ctx, error)
+                raise
+            await ctx.conn.execute("COMMIT")
+            return answer
+
+    async def _late(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
+        """The gate first; the transaction when the operation calls begin(), which passes the gate again."""
+        try:
+            if self.auth is not Auth.NONE:
+                async with database.lease() as ctx.conn:
+                    await self.admit(ctx)
+                ctx.conn = None
+            data = await self.checked(ctx)
+            result = await self.run(ctx, data)
+            if not ctx.in_transaction:
+                return Answer(self._encoded(result, shape))
+            answer = await self._finish(ctx, result, shape, slots)
+            await ctx.conn.execute("COMMIT")
+            return answer
+        except Exception as error:
+            if ctx.in_transaction:
+                await self._end(ctx, error)
+            raise
+        finally:
+            if ctx.lease is not None:
+                await ctx.lease.__aexit__(None, None, None)
+
+    async def _end(self, ctx: Context, error: Exception) -> None:
+        """A refusal rolls everything back, but for operations that declare writes_on_refusal and say so."""
+        if ctx.conn.is_closed():
+            return
+        if isinstance(error, Refusal) and error.commit:
+            if not self.writes_on_refusal:
+                raise RuntimeError(f"{self.name} does not declare writes_on_refusal")
+            await ctx._flush()
+            if ctx.audits or ctx.events:
+                await finish.finish(ctx, self, None, None, (), (), [])
+            await ctx.conn.execute("COMMIT")
+        else:
+            await ctx.conn.execute("ROLLBACK")
+
+    async def _finish(self, ctx: Context, result: T, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
+        check_declared(self, len(ctx.audits))
+        stored = isinstance(result, SQLModel)
+        asked = shape if stored else None
+        body = None if stored else self._encoded(result, shape)
+        kept = self._key_values(ctx, shape, slots, body)
+        row = await finish.finish(ctx, self, result, asked, slots, tuple([variant(s) for s in slots]), kept)
+        if ctx.if_version is not None:
+            raise Refusal(Code.BAD_REQUEST, "If-Match is not supported here")
+        return Answer(row[0], row[1]) if asked is not None else Answer(body)
+
+    def _encoded(self, result: Any, shape: Shape | None) -> bytes | None:
+        return None if result is None else encode(result, shape)
+
+    # ---- idempotency ---------------------------------------------------------------------------------------------
+
+    def _principal(self, ctx: Context) -> str | None:
+        """Whose key it is; None where keys are ignored: nobody is known, or none was sent."""
+        return None if self.auth is Auth.NONE or ctx.caller.idempotency_key is None else (ctx.user_id or ctx.credential_id)
+
+    def _key_values(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...], body: bytes | None) -> list[Any]:
+        principal = self._principal(ctx)
+        if principal is None:
+            return []
+        hash = idempotency.request_hash(self.name, ctx.raw, shape, slots)
+        return [principal, ctx.workspace_id, self.name, ctx.caller.idempotency_key, hash, None if self.secret else body]
+
+
+@dataclass(eq=False)
+class Procedure(Called[D, T], Generic[D, T]):
+    """A read that asks a port or computes in Python: a Context that cannot write."""
+
+    kind = "procedure"
+
+    async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
+        ctx = self.open(caller, raw, place)
+        ctx.read_only = True
+        if self.late or self.auth is Auth.NONE:
+            if self.auth is not Auth.NONE:
+                async with database.lease() as ctx.conn:
+                    await self.admit(ctx)
+                ctx.conn = None
+            return Answer(encode(await self.run(ctx, await self.checked(ctx)), shape))
+        async with database.lease() as ctx.conn:
+            await self.admit(ctx)
+            return Answer(encode(await self.run(ctx, await self.checked(ctx)), shape))
+
+
+def command(
+    name: str,
+    action: Action,
+    *,
+    auth: Auth = Auth.USER,
+    tenancy: Where = Tenancy.WORKSPACE,
+    audit: str | None = None,
+    emits: type[Event] | tuple[type[Event], ...] = (),
+    errors: tuple[Code, ...] = (),
+    allow: Guard | tuple[Guard, ...] = (),
+    surfaces: frozenset[Surface] = BOTH,
+    versioned: type[SQLModel] | None = None,
+    secret: bool = False,
+    writes_on_refusal: bool = False,
+    late: bool = False,
+    deprecated: Deprecation | None = None,
+) -> Callable[[Callable[[Context, D], Awaitable[T]]], Command[D, T]]:
+    """Declares a write.
+
+    `allow`: guards that run behind the gate and before the input is validated; they see the raw ids. `versioned`: the table
+    whose row `If-Match` names. `secret`: the answer is never stored. `late`: the transaction begins at `ctx.begin()`.
+    """
+    if action is Action.READ:
+        raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
+
+    def bind(function: Callable[[Context, D], Awaitable[T]]) -> Command[D, T]:
+        model, returns = signature(function)
+        return Command(
+            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, audit=audit,
+            emits=emits if isinstance(emits, tuple) else (emits,), errors=errors, guards=allow if isinstance(allow, tuple) else (allow,),
+            surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late, deprecated=deprecated, run=function,
+        )  # type: ignore[arg-type]  # fmt: skip
+
+    return bind
+
+
+def procedure(
+    name: str,
+    action: Action = Action.READ,
+    *,
+    auth: Auth = Auth.USER,
+    tenancy: Where = Tenancy.WORKSPACE,
+    errors: tuple[Code, ...] = (),
+    allow: Guard | tuple[Guard, ...] = (),
+    surfaces: frozenset[Surface] = BOTH,
+    late: bool = False,
+    deprecated: Deprecation | None = None,
+) -> Callable[[Callable[[Context, D], Awaitable[T]]], Procedure[D, T]]:
+    """Declares a read that must await. `late`: it leaves the database in between, and holds no connection meanwhile."""
+
+    def bind(function: Callable[[Context, D], Awaitable[T]]) -> Procedure[D, T]:
+        model, returns = signature(function)
+        return Procedure(
+            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, errors=errors,
+            guards=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, deprecated=deprecated, run=function,
+        )  # type: ignore[arg-type]  # fmt: skip
+
+    return bind
+

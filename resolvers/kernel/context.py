@@ -1,0 +1,325 @@
+"""One call of a command or procedure: the only door to rows, and what is to be recorded with the change."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Self, TypeVar
+
+import asyncpg
+from sqlalchemy import delete, func, literal_column, select, update
+from sqlmodel import SQLModel
+
+from models.base import TenantTable, table_of
+from models.workspaces import Role
+from resolvers.kernel import statements
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.database import Lease, database
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.events import Event
+from resolvers.kernel.instance import Instance, instance
+from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.reader.rows import clause
+from resolvers.kernel.statements import plus
+
+M = TypeVar("M", bound=SQLModel)
+TAKEN = "already exists"
+SCOPE_SQL = "SELECT set_config('crewship.user', $1, false), set_config('crewship.workspaces', $2, false)"
+ONE: Any = literal_column("1")
+BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
+
+
+@dataclass(slots=True)
+class Held:
+    """The last insert, not sent yet: it travels with the audit, the outbox and the answer."""
+
+    row: Any
+    columns: tuple[str, ...]
+    conflict: str
+
+
+@dataclass(slots=True)
+class Audit:
+    action: str
+    entity_type: str
+    entity_id: str | None
+    data: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Context:
+    caller: Caller
+    operation: Any
+    conn: Any = None
+    user_id: str = ""
+    credential_id: str = ""
+    workspace_id: str | None = None
+    role: Role | None = None
+    capabilities: list[str] | None = None
+    read_only: bool = False
+    in_transaction: bool = False
+    audits: list[Audit] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    held: Held | None = None
+    lease: Lease | None = None
+    if_version: int | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    place: str | None = None
+    shape: Any = None
+    slots: tuple[Any, ...] = ()
+
+    # ---- reading -------------------------------------------------------------------------------------------------
+
+    async def get(self, model: type[M], id: str, *, lock: bool = False, missing: str | None = None) -> M:
+        """The live row of this workspace, or NOT_FOUND. `lock`: FOR UPDATE."""
+        statement = statements.getting(model, lock)
+        row = await self._one(statement.sql, statement.values({"id_": id, "scope_workspace": self.workspace_id}))
+        if row is None:
+            raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
+        return statements.load(model, row)
+
+    def select(self, model: type[M], *conditions: Any) -> "Selection[M]":
+        """Live rows of this workspace; of a table without workspaces, all live rows."""
+        return Selection(self, model, tuple(clause(c) for c in (*self._door(model), *conditions)))
+
+    def _door(self, model: type[SQLModel], *, live: bool = True) -> list[Any]:
+        table, conditions = table_of(model), []
+        if issubclass(model, TenantTable):
+            conditions.append(table.c.workspace_id == self.workspace_id)
+        if live and "deleted_at" in table.c:
+            conditions.append(table.c.deleted_at.is_(None))
+        return conditions
+
+    # ---- writing -------------------------------------------------------------------------------------------------
+
+    async def insert(self, row: M, *, conflict: str = TAKEN) -> M:
+        """A new row. It is sent with the next statement, or with the answer; `conflict` is the text when a unique key is taken."""
+        self._writes()
+        await self._flush()
+        values = row.__dict__
+        if isinstance(row, TenantTable):
+            values["workspace_id"] = self.workspace_id
+        columns = tuple([name for name in table_of(type(row)).c.keys() if name in values])  # noqa: SIM118
+        self.held = Held(row, columns, conflict)
+        return row
+
+    async def upsert(self, row: M, *keys: str) -> M:
+        """A new row, or the one with the same `keys` replaced."""
+        self._writes()
+        values = row.__dict__
+        if isinstance(row, TenantTable):
+            values["workspace_id"] = self.workspace_id
+        columns = tuple([name for name in table_of(type(row)).c.keys() if name in values])  # noqa: SIM118
+        statement = statements.upserting(type(row), columns, keys)
+        return statements.load(type(row), await self._one(statement.sql, statement.values(values)))
+
+    async def update(
+        self, model: type[M], id: str, *, conflict: str = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any
+    ) -> M:
+        """Changes the live row of this workspace and raises its version; NOT_FOUND, CONFLICT or PRECONDITION_FAILED.
+
+        `returning` narrows what the returned object carries: worth it on a hot path only.
+        """
+        return await self._update(model, id, conflict, missing, returning, changes)
+
+    async def move(self, model: type[M], id: str, to: Any, **changes: Any) -> M:
+        """One transition of the state machine beside the model's enum; any other is CONFLICT."""
+        before = [state for state, following in model.__transitions__.items() if to in following]  # type: ignore[attr-defined]
+        try:
+            return await self._update(model, id, TAKEN, None, (), changes | {"status": to}, before)
+        except Refusal as refusal:
+            if refusal.code is not Code.NOT_FOUND:
+                raise
+            row: Any = await self.get(model, id)
+            raise Refusal(Code.CONFLICT, f"{model.__name__} is {row.status}: it cannot become {to}") from None
+
+    async def _update(self, model: type[M], id: str, conflict: str, missing: str | None, returning: tuple[str, ...], changes: dict[str, Any], states: Any = None) -> M:
+        self._writes()
+        guarded = self._takes_version(model)
+        kinds = tuple([(name, value.__class__ is plus) for name, value in changes.items()])
+        statement = statements.updating(model, kinds, returning, guarded, states is not None)
+        values = {f"{name}_": value.amount if value.__class__ is plus else value for name, value in changes.items()}
+        values |= {"id_": id, "scope_workspace": self.workspace_id, "if_version": self.if_version, "states_": states}
+        row = await self._one(statement.sql, statement.values(values), conflict)
+        if row is None:
+            await self._explain(model, id, missing, guarded)
+        self._version_taken(guarded)
+        return statements.load(model, row)
+
+    async def delete(self, model: type[M], id: str, *, missing: str | None = None) -> M:
+        """Removes or soft-deletes the live row of this workspace, and returns it."""
+        self._writes()
+        guarded = self._takes_version(model)
+        statement = statements.deleting(model, guarded)
+        row = await self._one(statement.sql, statement.values({"id_": id, "scope_workspace": self.workspace_id, "if_version": self.if_version}))
+        if row is None:
+            await self._explain(model, id, missing, guarded)
+        self._version_taken(guarded)
+        return statements.load(model, row)
+
+    async def update_where(self, model: type[SQLModel], *conditions: Any, including_deleted: bool = False, **changes: Any) -> list[Any]:
+        """Changes all rows of this workspace that match, live ones unless told otherwise; returns their ids."""
+        self._writes()
+        table = table_of(model)
+        values = {name: clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
+        changed = update(table).where(*self._door(model, live=not including_deleted), *[clause(c) for c in conditions]).values(values)
+        return [r[0] for r in await self._many(changed.returning(table.c.id))]
+
+    async def delete_where(self, model: type[SQLModel], *conditions: Any) -> int:
+        """Removes for good all rows of this workspace that match, soft-deleted ones too; returns how many."""
+        self._writes()
+        table = table_of(model)
+        removed = delete(table).where(*self._door(model, live=False), *[clause(c) for c in conditions]).returning(ONE)
+        return len(await self._many(removed))
+
+    # ---- beside the rows -----------------------------------------------------------------------------------------
+
+    def audit(self, entity_type: str, entity_id: str | None, **data: Any) -> None:
+        """The audit row of this operation."""
+        self.audits.append(Audit(self.operation.audit, entity_type, entity_id, data))
+
+    def emit(self, event: Event) -> None:
+        if type(event) not in self.operation.emits:
+            raise TypeError(f"{self.operation.name} does not declare {type(event).__name__}")
+        self.events.append(event)
+
+    def may(self, action: Action) -> bool:
+        return self.role in GATES[action]
+
+    async def enter(self, workspace_id: str) -> None:
+        """The workspace this call has just founded becomes the one it works in."""
+        self.workspace_id, self.role = workspace_id, Role.OWNER
+        if database.row_security:
+            await self._one(SCOPE_SQL, [self.user_id, workspace_id])
+
+    async def begin(self) -> None:
+        """Opens the transaction of a command declared `late`: the gate is passed again inside it."""
+        self.lease = database.lease()
+        self.conn = await self.lease.__aenter__()
+        await self.conn.execute("BEGIN")
+        self.in_transaction = True
+        await self.operation.admit(self)
+
+    @property
+    def outside(self) -> Instance:
+        """What leaves the database (hashing, ports): refused inside a transaction, which would wait for it."""
+        if self.in_transaction:
+            raise RuntimeError(f"{self.operation.name}: nothing slow inside a transaction; declare the command `late` and go outside before begin()")
+        return instance
+
+    async def lock(self, name: str) -> None:
+        """Waits until no other transaction holds this name; held until the end of this one."""
+        await self._one("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [name])
+
+    # ---- statements ----------------------------------------------------------------------------------------------
+
+    async def _one(self, sql: str, values: Sequence[Any], conflict: str = TAKEN) -> Any:
+        await self._flush()
+        return await self._send(sql, values, conflict)
+
+    async def _many(self, statement: Any) -> list[Any]:
+        await self._flush()
+        sql, values = statements.generic(statement)
+        rows: list[Any] = await self._send(sql, values, TAKEN, many=True)
+        return rows
+
+    async def _flush(self) -> None:
+        if self.held is not None:
+            held, self.held = self.held, None
+            statement = statements.inserting(type(held.row), held.columns)
+            await self._send(statement.sql, statement.values(held.row.__dict__), held.conflict)
+
+    async def _send(self, sql: str, values: Sequence[Any], conflict: str = TAKEN, *, many: bool = False) -> Any:
+        if self.conn is None:
+            async with database.lease() as conn:
+                if database.row_security:
+                    await conn.fetchrow(SCOPE_SQL, self.user_id, self.workspace_id or "")
+                return await run(conn, sql, values, conflict, many)
+        return await run(self.conn, sql, values, conflict, many)
+
+    async def _explain(self, model: type[SQLModel], id: str, missing: str | None, guarded: bool) -> None:
+        if guarded:
+            await self.get(model, id, missing=missing)
+            raise Refusal(Code.PRECONDITION_FAILED, f"{model.__name__} was changed since it was read")
+        raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
+
+    def _takes_version(self, model: type[SQLModel]) -> bool:
+        return self.if_version is not None and model is self.operation.versioned
+
+    def _version_taken(self, guarded: bool) -> None:
+        if guarded:
+            self.if_version = None
+
+    def _writes(self) -> None:
+        if self.read_only:
+            raise RuntimeError(f"{self.operation.name} only reads: make it a @command")
+        if not self.in_transaction:
+            raise RuntimeError(f"{self.operation.name}: begin() comes before the first write of a late command")
+
+
+async def run(conn: Any, sql: str, values: Sequence[Any], conflict: str = TAKEN, many: bool = False) -> Any:
+    """One statement; what the database refuses becomes a refusal."""
+    try:
+        return await (conn.fetch(sql, *values) if many else conn.fetchrow(sql, *values))
+    except asyncpg.UniqueViolationError:
+        raise Refusal(Code.CONFLICT, conflict) from None
+    except asyncpg.ForeignKeyViolationError as error:
+        raise Refusal(Code.BAD_REQUEST, f"{_column(error)}: there is no such row") from None
+    except asyncpg.CheckViolationError as error:
+        raise Refusal(Code.BAD_REQUEST, f"{error.constraint_name}: not an allowed value") from None
+    except BAD_VALUES:
+        raise Refusal(Code.BAD_REQUEST, "a value is out of range or cannot be stored") from None
+
+
+def _column(error: Any) -> str:
+    """`agents_workspace_id_crew_id_fkey` -> `crew_id`."""
+    name = (error.constraint_name or "").removeprefix(f"{error.table_name}_").removesuffix("_fkey")
+    return name.removeprefix("workspace_id_") or "reference"
+
+
+class Selection(Generic[M]):
+    """Rows to read or count inside a call. Values are bound: any condition is compiled once."""
+
+    def __init__(self, ctx: Context, model: type[M], conditions: tuple[Any, ...], order: tuple[Any, ...] = (), size: int | None = None, locked: bool = False) -> None:
+        self._ctx, self._model, self._conditions, self._order, self._size, self._locked = ctx, model, conditions, order, size, locked
+
+    def _but(self, **changes: Any) -> Self:
+        now = {"conditions": self._conditions, "order": self._order, "size": self._size, "locked": self._locked} | changes
+        return type(self)(self._ctx, self._model, **now)
+
+    def where(self, *conditions: Any) -> Self:
+        return self._but(conditions=(*self._conditions, *[clause(c) for c in conditions]))
+
+    def order_by(self, *keys: Any) -> Self:
+        return self._but(order=tuple(clause(k) for k in keys))
+
+    def limit(self, size: int) -> Self:
+        return self._but(size=size)
+
+    def locked(self) -> Self:
+        """FOR UPDATE."""
+        return self._but(locked=True)
+
+    async def all(self) -> list[M]:
+        made = select(table_of(self._model)).where(*self._conditions).order_by(*self._order)
+        made = made if self._size is None else made.limit(self._size)
+        rows = await self._ctx._many(made.with_for_update() if self._locked else made)
+        return [statements.load(self._model, row) for row in rows]
+
+    async def first(self) -> M | None:
+        found = await self.limit(1).all()
+        return found[0] if found else None
+
+    async def one(self, missing: str | None = None) -> M:
+        found = await self.first()
+        if found is None:
+            raise Refusal(Code.NOT_FOUND, missing or f"{self._model.__name__} not found")
+        return found
+
+    async def exists(self) -> bool:
+        return await self._scalar(select(func.count()).select_from(select(ONE).select_from(table_of(self._model)).where(*self._conditions).limit(1).subquery())) > 0
+
+    async def count(self) -> int:
+        return await self._scalar(select(func.count()).select_from(table_of(self._model)).where(*self._conditions))
+
+    async def _scalar(self, statement: Any) -> int:
+        rows = await self._ctx._many(statement)
+        return int(rows[0][0])

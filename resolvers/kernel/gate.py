@@ -1,0 +1,193 @@
+"""Who may: credential -> workspace -> role, as the FROM of one statement; and the refusals read off its answer.
+
+The answer's select hangs behind the gate as a lateral join, so that it is evaluated for callers who pass, after the
+variables of row-level security are set: the workspace every tenant condition uses is the value `set_config` returned.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Text, and_, false, func, literal, literal_column, null, or_, select, true
+from sqlmodel import SQLModel
+
+from models.auth import CliToken, Session, TokenTier
+from models.base import table_of
+from models.workspaces import Membership, Role, Workspace
+from resolvers.kernel.caller import CredentialKind
+from resolvers.kernel.database import DIALECT, database
+from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.kernel.trace import Call, Getter, Param, Trace, constant
+
+
+class Tenancy(StrEnum):
+    NONE = "none"
+    WORKSPACE = "workspace"
+
+
+@dataclass(frozen=True)
+class Entity:
+    """The workspace is the one of the row whose id is in `field`, among those the caller belongs to."""
+
+    model: type[SQLModel]
+    field: str
+
+
+Where = Tenancy | Entity
+NEEDED = "workspace_id is required"
+OUTSIDE = "Not a member of this workspace"
+IDLE = literal_column("interval '60 seconds'")
+FENCE = literal_column("0")  # OFFSET 0 keeps the planner from evaluating a subquery before the one it depends on
+
+
+@dataclass(slots=True)
+class Plan:
+    """SQL text and where its parameters come from. Nothing of SQLAlchemy is left at run time."""
+
+    sql: str
+    getters: tuple[Getter, ...]
+    missing: str = ""
+    shape: Any = None  # keeps the identity in the plan's key alive
+    roles: frozenset[Role] = frozenset()  # who passes, the gates of the shape's edges included
+
+    def args(self, call: Call) -> list[Any]:
+        return [get(call) for get in self.getters]
+
+
+class Scope:
+    """What a query and the derived values of a graph may use of the caller: names, not values."""
+
+    def __init__(self, workspace_id: Any, user_id: Any, role: Any, outer: tuple[Any, ...] = ()) -> None:
+        self.workspace_id, self.user_id, self.role, self._outer = workspace_id, user_id, role, outer
+
+    def within(self, outer: Any) -> "Scope":
+        return Scope(self.workspace_id, self.user_id, self.role, tuple(outer))
+
+    def scalar(self, statement: Any) -> Any:
+        """A one-value subquery of a derived value, tied to the row it belongs to."""
+        return statement.correlate(*self._outer).scalar_subquery()
+
+
+def _setting(name: str, value: Any) -> Any:
+    return func.set_config(literal_column(f"'crewship.{name}'"), value, false(), type_=Text())
+
+
+def who(trace: Trace, kind: CredentialKind) -> Any:
+    """FROM entry of the live credential: credential_id, user_id, and whether its last use is worth writing."""
+    credential = trace.bind("credential", lambda call: call.credential)
+    if kind is CredentialKind.SERVICE:
+        user = _setting("user", literal("", Text())) if database.row_security else null()
+        return select(credential.label("credential_id"), user.label("user_id"), false().label("stale")).offset(FENCE).subquery("who")
+    if kind is CredentialKind.SESSION:
+        table = table_of(Session).alias("gate_session")
+        conditions = [table.c.id == credential, table.c.revoked_at.is_(None), table.c.expires_at > func.now()]
+        stale = table.c.last_used_at < func.now() - IDLE
+    else:
+        table = table_of(CliToken).alias("gate_token")
+        tier = TokenTier.ADMIN if kind is CredentialKind.ADMIN else TokenTier.STANDARD
+        conditions = [table.c.token_hash == credential, table.c.tier == literal_column(f"'{tier.value}'"), table.c.revoked_at.is_(None)]
+        conditions.append(or_(table.c.expires_at.is_(None), table.c.expires_at > func.now()))
+        stale = or_(table.c.last_used_at.is_(None), table.c.last_used_at < func.now() - IDLE)
+    user = _setting("user", table.c.user_id) if database.row_security else table.c.user_id
+    return select(table.c.id.label("credential_id"), user.label("user_id"), stale.label("stale")).where(*conditions).offset(FENCE).subquery("who")
+
+
+def _own_workspaces(user_id: Any) -> Any:
+    member = table_of(Membership).alias("gate_own")
+    listed = select(func.string_agg(member.c.workspace_id, literal_column("','"))).where(member.c.user_id == user_id)
+    return func.coalesce(listed.scalar_subquery(), literal_column("''"), type_=Text())
+
+
+def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any) -> Any:
+    """Lateral FROM entry of the workspace: workspace_id, role, capabilities, found, and the scope of the rows."""
+    secure = database.row_security
+    if tenancy is Tenancy.NONE:
+        scope = _setting("workspaces", _own_workspaces(source.c.user_id)) if secure else literal_column("''")
+        columns = [null().label("workspace_id"), null().label("role"), null().label("capabilities"), true().label("found"), scope.label("scope")]
+        return select(*columns).offset(FENCE).lateral("place")
+    member, workspace = table_of(Membership).alias("gate_member"), table_of(Workspace).alias("gate_workspace")
+    tables: Any
+    if isinstance(tenancy, Entity):
+        key = trace.bind("entity", lambda call: call.entity)
+        table = table_of(tenancy.model).alias("gate_entity")
+        mine = select((_setting("workspaces", _own_workspaces(source.c.user_id)) if secure else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
+        live = table.c.deleted_at.is_(None) if "deleted_at" in table.c else true()
+        entity = select(table.c.workspace_id).where(table.c.id == key, live, mine.c.set.is_not(None)).offset(FENCE).lateral("gate_row")
+        tables = mine.join(entity, true()).join(workspace, workspace.c.id == entity.c.workspace_id)
+    else:
+        value = trace.bind("workspace", lambda call: call.workspace)
+        tables = workspace
+    found = [workspace.c.deleted_at.is_(None)]
+    if not isinstance(tenancy, Entity):
+        found.append(workspace.c.slug == value if by_slug else workspace.c.id == value)
+    if kind is CredentialKind.SERVICE:
+        role, capabilities = literal_column(f"'{Role.OWNER.value}'"), null()
+    else:
+        tables = tables.join(member, and_(member.c.workspace_id == workspace.c.id, member.c.user_id == source.c.user_id))
+        role, capabilities = member.c.role, member.c.capabilities
+    scope = _setting("workspaces", workspace.c.id) if secure else workspace.c.id
+    columns = [workspace.c.id.label("workspace_id"), role.label("role"), capabilities.label("capabilities"), true().label("found"), scope.label("scope")]
+    return select(*columns).select_from(tables).where(*found).offset(FENCE).lateral("place")
+
+
+@dataclass(slots=True)
+class Gate:
+    """The gate's FROM entries while a statement is built."""
+
+    trace: Trace
+    who: Any
+    place: Any
+
+    @classmethod
+    def build(cls, tenancy: Where, kind: CredentialKind, by_slug: bool) -> "Gate":
+        trace = Trace()
+        source = who(trace, kind)
+        return cls(trace, source, place(trace, tenancy, kind, by_slug, source))
+
+    def allowed(self, tenancy: Where, roles: frozenset[Role]) -> Any:
+        if tenancy is Tenancy.NONE:
+            return self.place.c.scope.is_not(None)
+        return and_(self.place.c.role.in_([literal_column(f"'{r.value}'") for r in sorted(roles)]), self.place.c.scope.is_not(None))
+
+    def scope(self, kind: type[Scope] = Scope) -> Any:
+        place = self.place.c
+        return kind(Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), Param(place.role, "role"))
+
+    def plan(self, answer: Any = None, missing: str = "", shape: Any = None) -> Plan:
+        place, source = self.place.c, self.who.join(self.place, true(), isouter=True)
+        columns = [self.who.c.credential_id, self.who.c.user_id, self.who.c.stale, place.workspace_id, place.role, place.capabilities, place.found]
+        if answer is not None:
+            lateral = answer.lateral("answer")
+            source = source.join(lateral, true(), isouter=True)
+            columns += [lateral.c.payload, lateral.c.version]
+        return finished(select(*columns).select_from(source), self.trace, missing, shape)
+
+
+def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None) -> Plan:
+    compiled = statement.compile(dialect=DIALECT)
+    constants = compiled.params
+    names = compiled.positiontup or ()
+    return Plan(str(compiled), tuple([trace.getters.get(name) or constant(constants[name]) for name in names]), missing, shape)
+
+
+CREDENTIAL_ID, USER_ID, STALE, WORKSPACE_ID, ROLE, CAPABILITIES, FOUND, PAYLOAD, VERSION = range(9)
+
+
+def judge(row: Any, tenancy: Where, roles: frozenset[Role]) -> None:
+    """The refusals behind a live credential, in the contract's order: 404 (entity), 403 (membership), 403 (role)."""
+    if tenancy is Tenancy.NONE:
+        return
+    if row[ROLE] is None:
+        if isinstance(tenancy, Entity):
+            raise Refusal(Code.NOT_FOUND, f"{tenancy.model.__name__} not found")
+        raise forbidden(OUTSIDE)
+    if row[ROLE] not in roles:
+        raise forbidden()
+
+
+async def refuse_credential(conn: Any, kind: CredentialKind, credential: str) -> Refusal:
+    """Why no live credential was found; asked only then (contract: auth.failure.reasons)."""
+    if kind is not CredentialKind.SESSION:
+        return unauthenticated(Reason.session_invalid)
+    row = await conn.fetchrow("SELECT revoked_at IS NOT NULL FROM sessions WHERE id = $1", credential)
+    return unauthenticated(Reason.session_revoked if row is None or row[0] else Reason.session_expired)

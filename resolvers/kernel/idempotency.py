@@ -1,0 +1,44 @@
+"""Commands that a client may send twice: the same key and the same request give the stored answer.
+
+Unique over (principal, workspace, operation, key). Refusals are not stored; operations that return a secret store no body.
+"""
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from resolvers.kernel.errors import Code, Refusal
+
+LONGEST_KEY = 255
+HOURS = 24
+SAME = "WHERE principal = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND operation = $3 AND key = $4"
+
+
+def request_hash(operation: str, raw: Any, shape: Any, slots: Any) -> bytes:
+    """What makes two requests the same: path, query and body (all of them are in `raw`), and the selection."""
+    described = orjson.dumps([operation, raw], option=orjson.OPT_SORT_KEYS, default=str) + repr(shape).encode() + repr(slots).encode()
+    return hashlib.blake2b(described, digest_size=32).digest()
+
+
+def check_key(key: str) -> None:
+    if not key or len(key) > LONGEST_KEY or not key.isprintable():
+        raise Refusal(Code.BAD_REQUEST, f"Idempotency-Key takes 1 to {LONGEST_KEY} printable characters")
+
+
+async def stored(conn: Any, principal: str, workspace_id: str | None, operation: str, key: str) -> Any:
+    """(request_hash, body) of an earlier call, or None. Calls with the same key wait for each other until the transaction ends."""
+    named = (principal, workspace_id, operation, key)
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", "\n".join([principal, workspace_id or "", operation, key]))
+    await conn.execute(f"DELETE FROM idempotency_keys {SAME} AND created_at <= now() - interval '{HOURS} hours'", *named)
+    return await conn.fetchrow(f"SELECT request_hash, body FROM idempotency_keys {SAME}", *named)
+
+
+def replay(row: Any, hash: bytes, secret: bool) -> bytes | None:
+    """The stored body, if the request is the same one."""
+    if row[0] != hash:
+        raise Refusal(Code.UNPROCESSABLE, "This Idempotency-Key was used for a different request")
+    if secret:
+        raise Refusal(Code.CONFLICT, "This request was carried out already; its answer held a secret and was not kept")
+    body: bytes | None = row[1]
+    return body

@@ -1,0 +1,169 @@
+"""What an operation accepts: validated once, here, for both surfaces."""
+
+import base64
+import binascii
+import re
+import types
+from enum import Enum
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from resolvers.kernel.errors import Code, Refusal
+
+M = TypeVar("M", bound=BaseModel)
+BODY = "Invalid JSON body"
+INT32 = 2**31 - 1
+
+
+class Input(BaseModel):
+    """Base of inputs. A null for a field that cannot be null counts as absent (contract: requests.null_values)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _normalise(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        fields = cls.model_fields
+        kept = {}
+        for name, value in raw.items():
+            if name not in fields:
+                continue
+            if value is None and not accepts_none(fields[name].annotation):
+                continue
+            if value.__class__ is not int and has_nul(value):
+                raise PydanticCustomError("nul", "{name}: a NUL character cannot be stored", {"name": name})
+            kept[name] = value
+        return kept
+
+    def changes(self, *without: str) -> dict[str, Any]:
+        """Only what the caller sent: the body of a PATCH."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set and name not in without}
+
+
+class NoInput(Input):
+    """For operations that take nothing."""
+
+
+def has_nul(value: Any) -> bool:
+    """PostgreSQL stores no NUL, in text and in JSON."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, list):
+        return any(map(has_nul, value))
+    if isinstance(value, dict):
+        return any(has_nul(k) or has_nul(v) for k, v in value.items())
+    return False
+
+
+def accepts_none(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, types.UnionType) and type(None) in get_args(annotation)
+
+
+def bare(annotation: Any) -> Any:
+    """The annotation without None and without Annotated."""
+    while True:
+        if accepts_none(annotation):
+            annotation = next(a for a in get_args(annotation) if a is not type(None))
+        elif get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        else:
+            return annotation
+
+
+def is_choice(annotation: Any) -> bool:
+    """A closed set: its value may steer how a statement is built, so it belongs to the plan's key."""
+    kind = bare(annotation)
+    return get_origin(kind) is Literal or (isinstance(kind, type) and (kind is bool or issubclass(kind, Enum)))
+
+
+# Numbers and booleans of a JSON body are taken as they are written: "5" is not 5.
+Int = Annotated[int, Field(strict=True, ge=-INT32 - 1, le=INT32)]
+Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Bool = Annotated[bool, Field(strict=True)]
+Text = Annotated[str, Field(strict=True)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*\Z", min_length=2, max_length=50)]
+Email = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._%+\-]+@[a-zA-Z0-9.\-]+\.[a-zA-Z]{2,}\Z", max_length=320)]
+
+
+def _flag(raw: Any) -> bool:
+    return raw is True or raw == "true"
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""A boolean of a query string: `true`, anything else is false."""
+
+
+def whole(raw: Any) -> int | None:
+    """A whole number out of a query string or a JSON value; None when it is none, or beyond 32 bits."""
+    try:
+        value = int(raw)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return value if -INT32 <= value <= INT32 else (INT32 if value > 0 else -INT32)
+
+
+def _cursor(raw: Any) -> Any:
+    if isinstance(raw, (tuple, type(None))):
+        return raw
+    try:
+        keys = orjson.loads(base64.b64decode(raw, validate=True))
+        if not isinstance(keys, list) or has_nul(keys):
+            raise ValueError
+    except (ValueError, TypeError, binascii.Error):
+        raise PydanticCustomError("cursor", "not a cursor of this list") from None
+    return tuple(keys)
+
+
+Cursor = Annotated[tuple[Any, ...], BeforeValidator(_cursor)]
+
+
+class Paging(Input):
+    """limit/offset and first/after of the same list. A bad limit or offset is never an error (contract: pagination)."""
+
+    page_default: ClassVar[int] = 50
+    page_maximum: ClassVar[int] = 100
+
+    limit: int = 50
+    offset: int = 0
+    first: int | None = None
+    after: Cursor | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _window(cls, raw: Any) -> Any:
+        if isinstance(raw, dict):
+            size = whole(raw.get("first")) or whole(raw.get("limit")) or 0
+            limit = cls.page_default if size <= 0 else min(size, cls.page_maximum)
+            return raw | {"first": None, "limit": limit, "offset": max(whole(raw.get("offset")) or 0, 0)}
+        return raw
+
+
+def validate(model: type[M], raw: dict[str, Any]) -> M:
+    """The validated input, or BAD_REQUEST with a text for each field."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        fields: dict[str, str] = {}
+        for fault in error.errors(include_url=False, include_context=False, include_input=False):
+            fields.setdefault(".".join(map(str, fault["loc"])) or "input", fault["msg"])
+        name, text = next(iter(fields.items()))
+        raise Refusal(Code.BAD_REQUEST, text if name in text or name == "input" else f"{name}: {text}", fields=fields) from None
+
+
+_CUID = re.compile(r"^c[a-z0-9]{19,}\Z")
+
+
+def is_id(value: str) -> bool:
+    """Whether a workspace value is an id; anything else is a slug (contract: formats.id)."""
+    return _CUID.match(value) is not None
+
+
+class ById(Input):
+    """One row of the workspace."""
+
+    id: Text

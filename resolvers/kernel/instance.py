@@ -1,0 +1,63 @@
+"""This server: its settings, keys and license, and the ports to the outside. Set once, at start."""
+
+import time
+from dataclasses import dataclass, field
+
+from resolvers.kernel.clock import Clock
+from resolvers.kernel.crypto import Signer
+from resolvers.kernel.license import License, Licensing
+from resolvers.kernel.passwords import Passwords
+from resolvers.kernel.ports import NoReleases, Releases
+from resolvers.kernel.settings import Settings
+
+
+@dataclass
+class Instance:
+    clock: Clock = field(default_factory=Clock)
+    started: float = field(default_factory=time.monotonic)
+    strict: bool = False  # an operation that forgets what it declares fails instead of being logged: on in tests
+    bootstrap_token: str | None = None
+    bootstrap_closes: float | None = None  # monotonic seconds; None: open until the first user
+    releases: Releases = field(default_factory=NoReleases)
+    admin_key: bytes | None = None
+    _settings: Settings | None = None
+    _signer: Signer | None = None
+    _passwords: Passwords | None = None
+    _licensing: Licensing | None = None
+
+    def start(self, settings: Settings, signer: Signer, passwords: Passwords, licensing: Licensing, admin_key: bytes | None) -> None:
+        self._settings, self._signer, self._passwords, self._licensing, self.admin_key = settings, signer, passwords, licensing, admin_key
+        self.started = time.monotonic()
+        self.bootstrap_closes = None if settings.bootstrap_window is None else self.started + settings.bootstrap_window
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            raise RuntimeError("the instance is not started")
+        return self._settings
+
+    @property
+    def signer(self) -> Signer:
+        if self._signer is None:
+            raise RuntimeError("the instance is not started")
+        return self._signer
+
+    @property
+    def passwords(self) -> Passwords:
+        if self._passwords is None:
+            raise RuntimeError("the instance is not started")
+        return self._passwords
+
+    @property
+    def license(self) -> License:
+        """The license that holds now."""
+        if self._licensing is None:
+            raise RuntimeError("the instance is not started")
+        return self._licensing.at(self.clock.now())
+
+    def uptime(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+
+instance = Instance()

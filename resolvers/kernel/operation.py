@@ -1,0 +1,196 @@
+"""Operations: one declaration, one pipeline, for every surface."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import perf_counter
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
+
+import asyncpg
+from sqlmodel import SQLModel
+
+from models.base import new_id
+from models.workspaces import Role
+from resolvers.kernel.caller import Caller, CredentialKind
+from resolvers.kernel.database import unavailable
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.events import Event
+from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
+from resolvers.kernel.inputs import Input, is_id
+from resolvers.kernel.instance import instance
+from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.reader import Shape
+from resolvers.kernel.telemetry import Meter, log
+from resolvers.kernel.trace import Call
+from resolvers.kernel.uses import uses
+
+D = TypeVar("D", bound=Input)
+Raw = Mapping[str, Any]
+Guard = Callable[[Any, Raw], Awaitable[None]]
+PLANS = 500  # kept per operation; the oldest goes first
+
+OPERATIONS: dict[str, "Operation[Any]"] = {}
+
+
+class Auth(StrEnum):
+    """Which credentials count."""
+
+    NONE = "none"
+    USER = "user"
+    INTERNAL = "internal"
+    WEBHOOK = "webhook"
+
+
+class Surface(StrEnum):
+    REST = "rest"
+    GRAPHQL = "graphql"
+
+
+BOTH = frozenset(Surface)
+REST_ONLY = frozenset({Surface.REST})
+GRAPHQL_ONLY = frozenset({Surface.GRAPHQL})
+
+
+class Deprecation(NamedTuple):
+    """Dates are ISO; `use` names what to call instead."""
+
+    since: str
+    sunset: str
+    use: str
+
+
+class Answer(NamedTuple):
+    """JSON as PostgreSQL or orjson wrote it; None where there is nothing to say. `version` of the row, if it has one."""
+
+    body: bytes | None
+    version: int | None = None
+
+
+@dataclass(eq=False)
+class Operation(Generic[D]):
+    """What every surface may know of an operation, and the parts of the pipeline all kinds share."""
+
+    name: str
+    action: Action
+    input: type[D]
+    returns: Any
+    doc: str
+    auth: Auth = Auth.USER
+    tenancy: Where = Tenancy.WORKSPACE
+    audit: str | None = None
+    emits: tuple[type[Event], ...] = ()
+    errors: tuple[Code, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    surfaces: frozenset[Surface] = BOTH
+    versioned: type[SQLModel] | None = None
+    secret: bool = False
+    writes_on_refusal: bool = False
+    late: bool = False
+    deprecated: Deprecation | None = None
+    plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
+
+    kind = "operation"
+
+    def __post_init__(self) -> None:
+        if self.name in OPERATIONS:
+            raise RuntimeError(f"two operations are named {self.name}")
+        if isinstance(self.tenancy, Entity) and self.tenancy.field not in self.input.model_fields:
+            raise TypeError(f"{self.name}: the input has no field {self.tenancy.field}")
+        OPERATIONS[self.name] = self
+        self.meter = Meter(self.name)
+        self.roles: frozenset[Role] = GATES[self.action]
+
+    @property
+    def model(self) -> Any:
+        """The class of what is returned, without Page, Row, list and Optional."""
+        kind = self.returns
+        while get_origin(kind) is not None:
+            kind = next(a for a in get_args(kind) if a is not type(None))
+        return kind
+
+    async def __call__(self, caller: Caller, raw: Raw, shape: Shape | None = None, slots: tuple[Input, ...] = (), place: str | None = None) -> Answer:
+        """The whole pipeline. Whatever goes wrong leaves as a Refusal; what was not expected, as INTERNAL without a word of it."""
+        started, code = perf_counter(), None
+        try:
+            return await self._call(caller, raw, shape, slots, place or caller.workspace)
+        except Refusal as refusal:
+            code = refusal.code.value
+            raise
+        except Exception as error:
+            refusal = translate(error)
+            code = refusal.code.value
+            if refusal.code is Code.INTERNAL:
+                log.error("operation failed", operation=self.name, exc_info=error)
+            raise refusal from error
+        finally:
+            self.meter.observe(perf_counter() - started, code)
+
+    async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
+        raise NotImplementedError
+
+    # ---- the gate ------------------------------------------------------------------------------------------------
+
+    def needs_place(self, place: str | None) -> bool:
+        return self.tenancy is Tenancy.WORKSPACE and not place
+
+    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None) -> Any:
+        """The gate alone: the row of who and where, or the first refusal that applies."""
+        tenancy = Tenancy.NONE if self.needs_place(place) else self.tenancy
+        by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
+        key = ("gate", tenancy, caller.kind, by_slug)
+        plan = self.plans.get(key) or self.keep(key, Gate.build(tenancy, caller.kind, by_slug).plan())
+        if caller.kind is CredentialKind.ADMIN:
+            await record_admin_use(conn, caller)
+        row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, raw, place)))
+        if row is None:
+            raise await refuse_credential(conn, caller.kind, caller.credential)
+        if self.needs_place(place):
+            raise Refusal(Code.BAD_REQUEST, NEEDED)
+        judge(row, tenancy, self.roles)
+        self.used(caller, row)
+        return row
+
+    def call_of(self, caller: Caller, raw: Raw, place: str | None, data: Any = None, slots: tuple[Input, ...] = ()) -> Call:
+        entity = raw.get(self.tenancy.field) if isinstance(self.tenancy, Entity) else None
+        entity = entity if isinstance(entity, str) and "\0" not in entity else None
+        workspace = place if place is None or "\0" not in place else ""
+        return Call(caller.credential, workspace, data, slots, entity)
+
+    def used(self, caller: Caller, row: Any) -> None:
+        if row[STALE]:
+            uses.note(caller.kind, row[CREDENTIAL_ID])
+
+    def keep(self, key: Any, plan: Plan) -> Plan:
+        if len(self.plans) >= PLANS:
+            del self.plans[next(iter(self.plans))]
+        self.plans[key] = plan
+        return plan
+
+
+async def record_admin_use(conn: Any, caller: Caller) -> None:
+    """Every use of an ADMIN token is written before the request goes on (contract: cli_token.on_use)."""
+    sql = (
+        "INSERT INTO admin_token_uses (id, token_id, used_at, ip, user_agent, path) "
+        "SELECT $1, id, now(), $2, $3, $4 FROM cli_tokens WHERE token_hash = $5 AND revoked_at IS NULL AND expires_at > now()"
+    )
+    await conn.execute(sql, new_id(), caller.client[:64], caller.user_agent[:250], caller.path[:500], caller.credential)
+
+
+def translate(error: Exception) -> Refusal:
+    """What the database does when it is away, overloaded or given nonsense; anything else is a fault of ours."""
+    if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
+        return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
+    if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):
+        return Refusal(Code.BAD_REQUEST, "a value is out of range or cannot be stored")
+    lost = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError, asyncpg.InterfaceError, OSError, TimeoutError)
+    if isinstance(error, lost):
+        return unavailable()
+    return Refusal(Code.INTERNAL, "Internal error")
+
+
+def check_declared(operation: Operation[Any], audits: int) -> None:
+    """An audit that was declared and not recorded is a fault of ours: an error in tests, a log line elsewhere."""
+    if operation.audit and not audits:
+        if instance.strict:
+            raise RuntimeError(f"{operation.name} declares the audit action {operation.audit} and recorded none")
+        log.error("audit row missing", operation=operation.name)

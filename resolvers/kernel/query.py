@@ -1,0 +1,149 @@
+"""Queries: operations that describe rows. The function is traced, never run per request."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+
+import asyncpg
+from sqlalchemy import select
+from sqlmodel import SQLModel
+
+from models.base import TenantTable, table_of
+from resolvers.kernel.caller import Caller, CredentialKind
+from resolvers.kernel.database import database
+from resolvers.kernel.errors import Code, Refusal, forbidden
+from resolvers.kernel.gate import PAYLOAD, ROLE, VERSION, Entity, Gate, Plan, Scope, Tenancy, Where, judge, refuse_credential
+from resolvers.kernel.inputs import BODY, Input, NoInput, is_id, validate
+from resolvers.kernel.operation import BOTH, Answer, D, Deprecation, Operation, Raw, Surface, record_admin_use
+from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.reader import Read, Rows, Shape, View, edges_of
+from resolvers.kernel.reader.build import Builder
+from resolvers.kernel.reader.graph import READ_GATES, gate_of
+from resolvers.kernel.trace import variant
+
+R = TypeVar("R", bound=Read[Any], covariant=True)
+M = TypeVar("M", bound=SQLModel)
+
+
+class QueryScope(Scope):
+    """What a traced query can select. No connection, nothing to await."""
+
+    def select(self, model: type[M]) -> Rows[M]:
+        """Live rows of the workspace; of a table without workspaces, all live rows."""
+        if issubclass(model, TenantTable):
+            return Rows(model, where=(table_of(model).c.workspace_id == self.workspace_id,))
+        return Rows(model)
+
+    def table(self, model: type[SQLModel]) -> Any:
+        """Live rows of the workspace as a FROM entry of a report."""
+        table = table_of(model)
+        made = select(table)
+        if issubclass(model, TenantTable):
+            made = made.where(table.c.workspace_id == self.workspace_id)
+        if "deleted_at" in table.c:
+            made = made.where(table.c.deleted_at.is_(None))
+        return made.correlate(*self._outer).subquery()
+
+    def view(self, model: type[M], statement: Any) -> Rows[M]:
+        """The rows of a report; its columns are the fields of a View."""
+        return Rows(model, source=statement.correlate(*self._outer).subquery())
+
+
+@dataclass(eq=False)
+class Query(Operation[D], Generic[D, R]):
+    describe: Callable[[QueryScope, D], R] = field(kw_only=True)
+    kind = "query"
+
+    @property
+    def form(self) -> type[Read[Any]]:
+        return get_origin(self.returns)  # type: ignore[return-value]
+
+    def within(self, scope: QueryScope, data: D) -> R:
+        """The same rows, to be narrowed by another query."""
+        return self.describe(scope, data)
+
+    async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
+        if shape is None:
+            raise TypeError(f"{self.name} needs a shape")
+        caller.require()
+        try:
+            if self.needs_place(place) or caller.malformed:
+                raise Refusal(Code.BAD_REQUEST, caller.malformed or BODY)
+            data = validate(self.input, raw)  # type: ignore[arg-type]
+            plan = self._plan(caller, shape, place, data, slots)
+            args = plan.args(self.call_of(caller, raw, place, data, slots))
+        except Refusal:
+            async with database.lease() as conn:  # a bad input is told only to somebody who passes the gate
+                await self.pass_gate(conn, caller, raw, place)
+            raise
+        async with database.lease() as conn:
+            if caller.kind is CredentialKind.ADMIN:
+                await record_admin_use(conn, caller)
+            try:
+                row = await conn.fetchrow(plan.sql, *args)
+            except asyncpg.DataError:
+                await self.pass_gate(conn, caller, raw, place)
+                raise
+            if row is None:
+                raise await refuse_credential(conn, caller.kind, caller.credential)
+        judge(row, self.tenancy, self.roles)
+        self.used(caller, row)
+        if row[PAYLOAD] is None:
+            if row[ROLE] is not None and row[ROLE] not in plan.roles:
+                raise forbidden()
+            raise Refusal(Code.NOT_FOUND, plan.missing)
+        return Answer(row[PAYLOAD], row[VERSION])
+
+    def _plan(self, caller: Caller, shape: Shape, place: str | None, data: Any, slots: tuple[Input, ...]) -> Plan:
+        by_slug = self.tenancy is Tenancy.WORKSPACE and not is_id(place or "")
+        key = (id(shape), caller.kind, by_slug, variant(data), *[variant(s) for s in slots])
+        known = self.plans.get(key)
+        return known or self.keep(key, self._compile(caller.kind, by_slug, shape, data, slots))
+
+    def _compile(self, kind: CredentialKind, by_slug: bool, shape: Shape, data: Any, slots: tuple[Input, ...]) -> Plan:
+        roles = self.roles
+        for edge in edges_of(self.model, shape):
+            if issubclass(edge.target, TenantTable) or edge.requires:
+                roles &= GATES[gate_of(edge)]
+        gate = Gate.build(self.tenancy, kind, by_slug)
+        outer = (gate.who, gate.place)
+        scope = gate.scope(QueryScope).within(outer)
+        read = self.describe(scope, gate.trace.symbolic(self.input, data))  # type: ignore[arg-type]
+        answer = Builder(gate.trace, scope, slots).answer(read, shape, outer, gate.allowed(self.tenancy, roles))
+        plan = gate.plan(answer, read.missing, shape)
+        plan.roles = roles
+        return plan
+
+
+def signature(function: Any) -> tuple[type[Input], Any]:
+    hints = get_type_hints(function)
+    return hints.get("data", NoInput), hints.get("return")
+
+
+def query(
+    name: str,
+    action: Action = Action.READ,
+    *,
+    tenancy: Where = Tenancy.WORKSPACE,
+    errors: tuple[Code, ...] = (),
+    surfaces: frozenset[Surface] = BOTH,
+    deprecated: Deprecation | None = None,
+) -> Callable[[Callable[[QueryScope, D], R]], Query[D, R]]:
+    """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`."""
+
+    def bind(function: Callable[[QueryScope, D], R]) -> Query[D, R]:
+        model, returns = signature(function)
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{name}: a query is a plain def; use @procedure for a read that must await")
+        made: Query[D, R] = Query(
+            name, action, model, returns, inspect.getdoc(function) or "", tenancy=tenancy, errors=errors, surfaces=surfaces, deprecated=deprecated, describe=function
+        )  # type: ignore[arg-type]
+        if not issubclass(made.model, View) and (name.endswith(".get") or made.model not in READ_GATES):
+            READ_GATES[made.model] = action
+        return made
+
+    return bind
+
+
+__all__ = ["Entity", "Query", "QueryScope", "query", "signature"]

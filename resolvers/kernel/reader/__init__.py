@@ -1,0 +1,14 @@
+"""The read engine: rows (which) x shape (what) -> one SQL text whose answer is JSON.
+
+`rows.py` says which rows, `graph.py` what can be read from a row beyond its columns, `shape.py` what is asked, `build.py`
+joins them into one SQLAlchemy statement. Afterwards there is only text and the order of its parameters.
+"""
+
+from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge, count, derived, graph, many, one
+from resolvers.kernel.reader.rows import Page, Read, Row, Rows, View, columns_of
+from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape, edges_of, intern
+
+__all__ = [
+    "GRAPHS", "Column", "Constant", "Derived", "Edge", "Item", "Nested", "Page", "Read", "Row", "Rows", "Shape", "View",
+    "columns_of", "count", "derived", "edges_of", "graph", "intern", "many", "one",
+]  # fmt: skip

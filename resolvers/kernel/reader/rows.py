@@ -1,0 +1,79 @@
+"""Which rows: what a query operation returns, before anybody asked for a shape."""
+
+from collections.abc import Collection
+from typing import Any, Generic, Self, TypeVar
+
+from sqlalchemy.sql.elements import ClauseElement
+from sqlmodel import SQLModel
+
+from models.base import table_of
+from resolvers.kernel.inputs import Paging
+
+T = TypeVar("T", bound=SQLModel, covariant=True)
+
+
+class View(SQLModel):
+    """Rows that are not one table's: a report. Its fields name the columns of the statement it is read from."""
+
+
+class Read(Generic[T]):
+    """Rows, one Row or a Page of a model. `source` is the statement of a View; tables are read from themselves."""
+
+    many = True
+
+    def __init__(
+        self,
+        model: type[T],
+        source: Any = None,
+        where: tuple[Any, ...] = (),
+        order: tuple[Any, ...] = (),
+        window: tuple[Any, Any, Any] = (None, None, None),
+        missing: str = "",
+    ) -> None:
+        self.model, self.source, self.conditions, self.order, self.window, self.missing = model, source, where, order, window, missing
+
+    def _as(self, kind: type[Any], **changes: Any) -> Any:
+        now = {"source": self.source, "where": self.conditions, "order": self.order, "window": self.window, "missing": self.missing}
+        return kind(self.model, **(now | changes))
+
+
+class Row(Read[T]):
+    """One row; when there is none, the operation is refused with NOT_FOUND and the text `missing`."""
+
+    many = False
+
+
+class Page(Read[T]):
+    """A window of rows; a total and cursors for whoever asks."""
+
+
+class Rows(Read[T]):
+    """All rows that match."""
+
+    def where(self, *conditions: Any) -> Self:
+        made: Self = self._as(type(self), where=(*self.conditions, *conditions))
+        return made
+
+    def order_by(self, *keys: Any) -> Self:
+        made: Self = self._as(type(self), order=keys)
+        return made
+
+    def one(self, missing: str) -> Row[T]:
+        made: Row[T] = self._as(Row, missing=missing)
+        return made
+
+    def page(self, data: Paging) -> Page[T]:
+        made: Page[T] = self._as(Page, window=(data.limit, data.offset, data.after))
+        return made
+
+
+def columns_of(model: type[SQLModel]) -> Collection[str]:
+    return model.model_fields.keys() if issubclass(model, View) else table_of(model).c.keys()
+
+
+def clause(thing: Any) -> Any:
+    """The Core expression behind an ORM attribute or a Param."""
+    while not isinstance(thing, ClauseElement):
+        thing = thing.__clause_element__()
+    # an ORM attribute carries annotations that make it unequal to the table's own column
+    return thing._deannotate() if hasattr(thing, "_deannotate") else thing

@@ -1,0 +1,90 @@
+"""What is asked: the fields of an answer. Equal shapes are one object, so that a plan's key is an identity."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, Union
+
+from sqlmodel import SQLModel
+
+from resolvers.kernel.reader.graph import GRAPHS, Edge
+
+FORMS = ("object", "list", "connection", "edges", "page_info", "count")
+ALIAS_BYTES = 63  # a longer identifier is cut by PostgreSQL
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column or a derived value. `absent`: the key is left out when the value is null."""
+
+    key: str
+    name: str
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A fixed value: a `__typename`, or a key a route documents as always null."""
+
+    key: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """An edge of the row (`name`), or an object made of the row's own fields (`name` is None)."""
+
+    key: str
+    name: str | None
+    shape: "Shape"
+    slot: int | None = None
+    absent: bool = False
+
+
+Item: TypeAlias = Union[Column, Constant, Nested]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """An object, a list of objects, a connection or one of its parts, or a count."""
+
+    fields: tuple[Item, ...]
+    form: str = "object"
+
+
+_SHAPES: dict[Shape, Shape] = {}
+_KEPT = 4000
+
+
+def intern(shape: Shape) -> Shape:
+    known = _SHAPES.get(shape)
+    if known is None:
+        if len(_SHAPES) >= _KEPT:
+            del _SHAPES[next(iter(_SHAPES))]
+        known = _SHAPES[shape] = shape
+    return known
+
+
+def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:
+    """Every edge a shape walks, nested ones too: for gates, and for what a statement may read."""
+    for item in shape.fields:
+        if not isinstance(item, Nested):
+            continue
+        entry: Any = GRAPHS.get(model, {}).get(item.name) if item.name else None
+        if isinstance(entry, Edge):
+            yield entry
+            yield from edges_of(entry.target, item.shape)
+        else:
+            yield from edges_of(model, item.shape)
+
+
+def derives(model: type[SQLModel], shape: Shape) -> bool:
+    """Whether a value of the shape is computed by an expression of the graph."""
+    known = GRAPHS.get(model, {})
+    for item in shape.fields:
+        if isinstance(item, Column) and item.name in known:
+            return True
+        if isinstance(item, Nested):
+            entry = known.get(item.name) if item.name else None
+            if derives(entry.target if isinstance(entry, Edge) else model, item.shape):
+                return True
+    return False

@@ -1,0 +1,153 @@
+"""SQL of single-table statements, compiled once a kind: the text and the order of its parameters."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlmodel import SQLModel
+
+from models.base import TenantTable, table_of
+from resolvers.kernel.database import DIALECT
+
+M = TypeVar("M", bound=SQLModel)
+_KEPT = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class plus:
+    """`ctx.update(Crew, id, issue_counter=plus(1))`: the database adds, so that two callers cannot lose one."""
+
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    sql: str
+    names: tuple[str, ...]
+
+    def values(self, named: Mapping[str, Any]) -> list[Any]:
+        return [named[name] for name in self.names]
+
+
+_COMPILED: dict[Any, Statement] = {}
+
+
+def compiled(key: Any, build: Callable[[], Any]) -> Statement:
+    known = _COMPILED.get(key)
+    if known is None:
+        made = build().compile(dialect=DIALECT)
+        if len(_COMPILED) >= _KEPT:
+            del _COMPILED[next(iter(_COMPILED))]
+        known = _COMPILED[key] = Statement(str(made), tuple(made.positiontup or ()))
+    return known
+
+
+def generic(statement: Any) -> tuple[str, list[Any]]:
+    """Any Core statement: compiled once for all statements that differ in their values alone."""
+    key = statement._generate_cache_key()
+    if key is None:
+        made = statement.compile(dialect=DIALECT)
+        return str(made), [made.params[name] for name in made.positiontup or ()]
+    known: Any = _COMPILED.get(key.key)
+    if known is None:
+        made = statement.compile(dialect=DIALECT)
+        if len(_COMPILED) >= _KEPT:
+            del _COMPILED[next(iter(_COMPILED))]
+        known = _COMPILED[key.key] = made
+        return str(made), [made.params[name] for name in made.positiontup or ()]
+    values = known.construct_params(extracted_parameters=key.bindparams)
+    return str(known), [values[name] for name in known.positiontup or ()]
+
+
+def own(table: Any, model: type[SQLModel]) -> list[Any]:
+    """The conditions of one live row of the workspace."""
+    return [table.c.id == bindparam("id_"), *scoped(table, model)]
+
+
+def scoped(table: Any, model: type[SQLModel]) -> list[Any]:
+    conditions = []
+    if issubclass(model, TenantTable):
+        conditions.append(table.c.workspace_id == bindparam("scope_workspace"))
+    if "deleted_at" in table.c:
+        conditions.append(table.c.deleted_at.is_(None))
+    return conditions
+
+
+def getting(model: type[SQLModel], lock: bool) -> Statement:
+    def build() -> Any:
+        made = select(table_of(model)).where(*own(table_of(model), model))
+        return made.with_for_update() if lock else made
+
+    return compiled((model, "get", lock), build)
+
+
+def insertion(model: type[SQLModel], columns: tuple[str, ...]) -> Any:
+    table = table_of(model)
+    return insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in columns})
+
+
+def inserting(model: type[SQLModel], columns: tuple[str, ...]) -> Statement:
+    return compiled((model, "insert", columns), lambda: insertion(model, columns))
+
+
+def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...]) -> Statement:
+    """Insert, or replace the other columns of the row that has the same `keys`."""
+
+    def build() -> Any:
+        table = table_of(model)
+        made = pg_insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in columns})
+        kept = {*keys, "id", "created_at"}
+        return made.on_conflict_do_update(index_elements=keys, set_={n: made.excluded[n] for n in columns if n not in kept}).returning(*table.c)
+
+    return compiled((model, "upsert", columns, keys), build)
+
+
+def updating(model: type[SQLModel], kinds: tuple[tuple[str, bool], ...], returning: tuple[str, ...], versioned: bool, states: bool) -> Statement:
+    """`kinds`: column and whether it is added to. `states`: only from one of the statuses in `states_`."""
+
+    def build() -> Any:
+        table = table_of(model)
+        sets: dict[str, Any] = {}
+        for name, adds in kinds:
+            value = bindparam(f"{name}_", type_=table.c[name].type)
+            sets[name] = table.c[name] + value if adds else value
+        if "version" in table.c:
+            sets["version"] = table.c.version + 1
+        if "updated_at" in table.c and "updated_at" not in sets:
+            sets["updated_at"] = func.now()
+        where = own(table, model)
+        if versioned:
+            where.append(table.c.version == bindparam("if_version"))
+        if states:
+            where.append(table.c.status.in_(bindparam("states_", expanding=True)))
+        columns = [table.c[name] for name in returning] if returning else list(table.c)
+        return update(table).where(*where).values(sets).returning(*columns)
+
+    return compiled((model, "update", kinds, returning, versioned, states), build)
+
+
+def deleting(model: type[SQLModel], versioned: bool) -> Statement:
+    """Removes the row; a soft-deleted one is marked (contract: formats.soft_delete)."""
+
+    def build() -> Any:
+        table = table_of(model)
+        where = own(table, model)
+        if versioned:
+            where.append(table.c.version == bindparam("if_version"))
+        if "deleted_at" not in table.c:
+            return delete(table).where(*where).returning(*table.c)
+        sets: dict[str, Any] = {"deleted_at": func.now(), "updated_at": func.now()}
+        if "version" in table.c:
+            sets["version"] = table.c.version + 1
+        return update(table).where(*where).values(sets).returning(*table.c)
+
+    return compiled((model, "delete", versioned), build)
+
+
+def load(model: type[M], row: Any) -> M:
+    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked."""
+    made: M = object.__new__(model)
+    made.__dict__.update(row)
+    return made

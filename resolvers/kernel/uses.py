@@ -1,0 +1,45 @@
+"""When credentials were last used: noted in memory, written in batches, at most once a minute for each credential."""
+
+import asyncio
+import contextlib
+
+from resolvers.kernel.caller import CredentialKind
+from resolvers.kernel.database import database
+from resolvers.kernel.telemetry import log
+
+EVERY = 1.0  # seconds
+
+
+class Uses:
+    def __init__(self) -> None:
+        self._sessions: set[str] = set()
+        self._tokens: set[str] = set()
+
+    def note(self, kind: CredentialKind, id: str) -> None:
+        (self._sessions if kind is CredentialKind.SESSION else self._tokens).add(id)
+
+    async def write(self) -> None:
+        sessions, tokens = list(self._sessions), list(self._tokens)
+        self._sessions.clear()
+        self._tokens.clear()
+        if not sessions and not tokens:
+            return
+        async with database.lease() as conn:
+            await conn.execute("UPDATE sessions SET last_used_at = now() WHERE id = ANY ($1)", sessions)
+            await conn.execute("UPDATE cli_tokens SET last_used_at = now() WHERE id = ANY ($1)", tokens)
+
+    async def run(self) -> None:
+        """Until cancelled; what was noted by then is written."""
+        try:
+            while True:
+                await asyncio.sleep(EVERY)
+                try:
+                    await self.write()
+                except Exception as error:
+                    log.warning("last uses not written", error=type(error).__name__)
+        finally:
+            with contextlib.suppress(Exception):
+                await self.write()
+
+
+uses = Uses()

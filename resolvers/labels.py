@@ -1,0 +1,66 @@
+"""Labels of a workspace, for its issues."""
+
+from typing import Annotated
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.labels import Label
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.inputs import ById, Input, NoInput, Text
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Rows
+
+TAKEN = "A label with this name already exists"
+Name = Annotated[Text, Field(min_length=1)]
+
+
+class CreateLabel(Input):
+    name: Name
+    color: Name
+    label_group: Text | None = None
+
+
+class UpdateLabel(Input):
+    id: Text
+    name: Name = ""
+    color: Name = ""
+    label_group: Text | None = None
+
+
+class Deleted(Output):
+    """The row is gone."""
+
+    id: str
+
+
+@query("labels.list", Action.READ)
+def list_labels(scope: QueryScope, data: NoInput) -> Rows[Label]:
+    """Labels of the workspace, by name."""
+    return scope.select(Label).order_by(col(Label.name))
+
+
+@command("labels.create", Action.CREATE, errors=(Code.CONFLICT,))
+async def create_label(ctx: Context, data: CreateLabel) -> Label:
+    """Create a label; its name is unique in the workspace, case-sensitively."""
+    return await ctx.insert(Label(**data.model_dump()), conflict=TAKEN)
+
+
+@command("labels.update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT))
+async def update_label(ctx: Context, data: UpdateLabel) -> Label:
+    """Change a label; a field that is not sent stays, and null empties `label_group`."""
+    changes = data.changes("id")
+    if not changes:
+        raise Refusal(Code.BAD_REQUEST, "There is nothing to update")
+    return await ctx.update(Label, data.id, conflict=TAKEN, **changes)
+
+
+@command("labels.delete", Action.MANAGE, errors=(Code.NOT_FOUND,))
+async def delete_label(ctx: Context, data: ById) -> Deleted:
+    """Delete a label, and its links to issues."""
+    label = await ctx.delete(Label, data.id)
+    return Deleted(id=label.id)
