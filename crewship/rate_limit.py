@@ -1,0 +1,72 @@
+"""Token buckets by client and kind of route (contract: rate_limits).
+
+The libraries for this count requests in windows, where the contract asks for a bucket of N tokens that N a minute flow back into.
+"""
+
+import time
+from collections.abc import Callable
+
+from resolvers.kernel.addresses import subscriber
+
+MINUTE = 60_000_000_000  # in nanoseconds: whole numbers, so that the N-th token of N is neither lost nor gained to rounding
+MAX_CLIENTS = 20_000
+
+
+class TokenBuckets:
+    """One bucket of `size` tokens for each client.
+
+    A bucket is one number, the time at which it will be full again: a token costs a `size`-th of a minute, and there is one
+    as long as that leaves less than a minute to go. A bucket that is full again is no different from one never used.
+    """
+
+    def __init__(self, size: int, clock: Callable[[], int], max_clients: int = MAX_CLIENTS) -> None:
+        if size < 1:
+            raise ValueError("a bucket holds at least one token")
+        self.size = size
+        self._token = MINUTE // size
+        self._clock = clock
+        self._full_at: dict[str, int] = {}
+        self._max_clients = max_clients
+
+    def take(self, client: str) -> bool:
+        """Takes a token of the client's, if there is one."""
+        now = self._clock()
+        full_at = max(self._full_at.get(client, now), now) + self._token
+        if full_at - now > MINUTE:
+            return False
+        self._full_at[client] = full_at
+        if len(self._full_at) > self._max_clients:
+            self._forget(now)
+        return True
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def _forget(self, now: int) -> None:
+        """Drops the full buckets, and beyond half of the room also the fullest: whoever is being refused stays refused."""
+        used = sorted(((full_at, client) for client, full_at in self._full_at.items() if full_at > now), reverse=True)
+        self._full_at = {client: full_at for full_at, client in used[: self._max_clients // 2]}
+
+
+class RateLimits:
+    """The contract's three buckets, and which route counts into which."""
+
+    def __init__(self, *, auth: int = 10, credential_test: int = 60, api: int = 120, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._auth, self._credential_test, self._api = (TokenBuckets(size, clock) for size in (auth, credential_test, api))
+
+    def exceeded(self, path: str, client: str) -> int | None:
+        """The size of the bucket in which the client, an address, has no token left; None when the request may go on."""
+        buckets = self._buckets(path)
+        return None if buckets is None or buckets.take(subscriber(client)) else buckets.size
+
+    def _buckets(self, path: str) -> TokenBuckets | None:
+        if path.startswith("/api/v1/"):
+            if path.startswith("auth/", 8) or path == "/api/v1/bootstrap":
+                return self._auth
+            if path.startswith("credentials/", 8) and path.endswith("/test") and path.count("/") in (4, 5):
+                return self._credential_test
+            return None if path.startswith("internal/", 8) else self._api
+        if path.startswith("/api/"):
+            return self._auth if path.startswith("/api/auth/") else self._api
+        # The other surface of the same operations: without this it would be the way around the limit.
+        return self._api if path == "/graphql" or path.startswith("/graphql/") else None
