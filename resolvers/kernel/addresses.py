@@ -116,7 +116,9 @@ class TrustedProxies:
 
     def scheme(self, peer: str, *, tls: bool, forwarded_proto: bytes | None) -> str:
         """The server's own scheme for the origin check."""
-        return "https" if tls or (forwarded_proto is not None and forwarded_proto.lower() == b"https" and self.trusts(peer)) else "http"
+        if tls or forwarded_proto is None:
+            return "https" if tls else "http"
+        return "https" if forwarded_proto.lower() == b"https" and self.trusts(peer) else "http"
 
 
 def _forwarded_address(entry: str) -> str | None:

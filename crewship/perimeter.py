@@ -1,0 +1,278 @@
+"""What happens to every request before the application sees it, and to every answer (contract: pipeline_order, security_headers)."""
+
+import itertools
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from crewship.pages import UI_CONTENT_SECURITY_POLICY
+from crewship.rate_limit import RateLimits
+from resolvers.kernel.addresses import LOOPBACK, TrustedProxies, normal_origin, origin_allowed, own_origin
+from resolvers.kernel.cookies import https_when
+from rest_compat.problem import problem
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+BODY_LIMIT = 1024 * 1024  # bytes (contract: requests.body_limit)
+KEY = "crewship"  # of the scope, where the application finds the Transport
+STATE_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+_FORWARDING = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"})
+_JOINED = {b"cookie": b"; ", b"x-forwarded-for": b", ", b"via": b", ", b"forwarded": b", "}
+_LONGEST_REQUEST_ID = 128
+
+
+@dataclass(slots=True)
+class Transport:
+    """How a request arrived; at `scope["crewship"]` of HTTP and WebSocket scopes.
+
+    `headers` by lower-case name: of repeated ones the first, except lists, which are joined. `client` is an address
+    (contract: rate_limits.client_address). `scheme` is the server's own, for origins; `https` is about cookies.
+    """
+
+    headers: dict[bytes, bytes]
+    client: str
+    scheme: str
+    https: bool
+    local_socket: bool
+    request_id: str
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether a proxy says that it passed the request on: `client` may then be no neighbour, whatever the address."""
+        return not _FORWARDING.isdisjoint(self.headers)
+
+    @property
+    def host(self) -> str:
+        return self.headers.get(b"host", b"").decode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Security headers of one kind of answer, and the same for an answer that brings a Content-Security-Policy of its own."""
+
+    headers: tuple[Header, ...]
+    with_own_csp: tuple[Header, ...]
+
+
+def _policy(csp: str | None, *more: Header) -> Policy:
+    isolation = () if csp is None else _ISOLATION
+    return Policy((*_ALWAYS, *isolation, *more, *(((_CSP, csp.encode()),) if csp else ())), (*_ALWAYS, *isolation, *more))
+
+
+_CSP = b"content-security-policy"
+_ALWAYS: tuple[Header, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+_ISOLATION: tuple[Header, ...] = (
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+    (b"cross-origin-embedder-policy", b"credentialless"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+API = _policy("default-src 'none'; frame-ancestors 'none'; base-uri 'none'", (b"x-xss-protection", b"0"))
+UI = _policy(UI_CONTENT_SECURITY_POLICY)
+EXPOSED = _policy(None)
+
+
+def _policy_of(path: str) -> Policy:
+    if path.startswith(("/api", "/graphql", "/ws")):
+        return API
+    return EXPOSED if path.startswith("/exposed/") else UI
+
+
+class _Reply:
+    """The way out: adds the security headers and the request id to the start of an answer, and knows whether there was one."""
+
+    __slots__ = ("_policy", "_request_id", "_send", "closed", "started")
+
+    def __init__(self, send: Send, policy: Policy, request_id: str) -> None:
+        self._send, self._policy, self._request_id = send, policy, request_id
+        self.started = self.closed = False
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if self.closed:
+            return _nothing()
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            self.started = True
+            headers = message.get("headers", ())
+            message = {**message, "headers": [*headers, *self._security(headers), (b"x-request-id", self._request_id.encode())]}
+        return self._send(message)
+
+    def _security(self, headers: Iterable[Header]) -> tuple[Header, ...]:
+        policy, own_csp = self._policy, False
+        for name, value in headers:
+            if name == b"content-type":
+                if value.startswith(b"text/html") and policy is API:
+                    policy = UI
+            elif name == _CSP:
+                own_csp = True
+        return policy.with_own_csp if own_csp else policy.headers
+
+
+class _CountedBody:
+    """The way in for a body of undeclared length. At one byte too many the answer is given, and the application sees the client gone."""
+
+    __slots__ = ("_left", "_path", "_receive", "_reply", "exceeded")
+
+    def __init__(self, receive: Receive, limit: int, reply: _Reply, path: str) -> None:
+        self._receive, self._left, self._reply, self._path = receive, limit, reply, path
+        self.exceeded = False
+
+    async def __call__(self) -> Message:
+        if not self.exceeded:
+            message = await self._receive()
+            self._left -= len(message.get("body", b""))
+            if self._left >= 0:
+                return message
+            self.exceeded = True
+            if not self._reply.started:
+                await _send(self._reply, _too_large(self._path))
+                self._reply.closed = True
+        return {"type": "http.disconnect"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+    headers: tuple[Header, ...] = ()
+
+
+class Perimeter:
+    """The outermost ASGI application. Refuses in the contract's order: path, origin, rate, size; everything else goes to `app`.
+
+    `limit_of(method, path)` names the body limit of the few routes that take more than `BODY_LIMIT`; `limits=None` turns the
+    rate limits off. Behind a server that rewrites the peer from forwarding headers the rules about proxies would not hold.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        proxies: TrustedProxies,
+        allowed_origins: Iterable[str] = (),
+        limits: RateLimits | None = None,
+        force_secure_cookies: bool = False,
+        limit_of: Callable[[str, str], int] = lambda method, path: BODY_LIMIT,
+    ) -> None:
+        self._app, self._proxies, self._limits, self._limit_of = app, proxies, limits, limit_of
+        self._allowed_origins = frozenset(normal_origin(origin) for origin in allowed_origins)
+        self._force_secure_cookies = force_secure_cookies
+        self._request_ids = (f"{prefix}-{number:x}" for prefix in (secrets.token_hex(8),) for number in itertools.count(1))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
+            return await self._app(scope, receive, send)
+        transport = scope[KEY] = self._transport(scope)
+        path = scope["path"]
+        reply = _Reply(send, _policy_of(path), transport.request_id)
+        if kind == "websocket":
+            return await self._app(scope, receive, reply)
+        if (answer := self._refusal(scope["method"], path, transport)) is not None:
+            return await _send(reply, answer)
+        counted = None
+        if b"transfer-encoding" in transport.headers or (b"content-length" not in transport.headers and scope["method"] not in ("GET", "HEAD")):
+            receive = counted = _CountedBody(receive, self._limit_of(scope["method"], path), reply, path)
+        try:
+            await self._app(scope, receive, reply)
+        except Exception:
+            if counted is not None and counted.exceeded:
+                return  # the application's complaint about the client that went away
+            if not reply.started:
+                await _send(reply, _Answer(500, problem(500, "Internal server error", path)))
+            raise  # the server logs it
+
+    def _transport(self, scope: Scope) -> Transport:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]):
+            headers = _merge(scope["headers"])
+        peer, local_socket = _peer(scope)
+        tls, proto = scope["scheme"] in ("https", "wss"), headers.get(b"x-forwarded-proto")
+        request_id = headers.get(b"x-request-id")
+        return Transport(
+            headers,
+            self._proxies.client(peer, headers.get(b"x-forwarded-for"), headers.get(b"x-real-ip")),
+            self._proxies.scheme(peer, tls=tls, forwarded_proto=proto),
+            https_when(tls=tls, forwarded_proto=proto, forced=self._force_secure_cookies),
+            local_socket,
+            next(self._request_ids) if request_id is None or not _is_sane(request_id) else request_id.decode(),
+        )
+
+    def _refusal(self, method: str, path: str, transport: Transport) -> _Answer | None:
+        headers = transport.headers
+        if ".." in path and ".." in path.split("/"):
+            return _Answer(400, problem(400, "Path must not contain '..'", path))
+        if method in STATE_CHANGING and not self._origin_allowed(path, transport):
+            return _Answer(403, problem(403, "request origin not allowed", path), ((b"www-authenticate", b'Bearer error="origin_rejected"'),))
+        if self._limits is not None and (size := self._limits.exceeded(path, transport.client)) is not None:
+            return _too_many(size, path)
+        length = headers.get(b"content-length")
+        if length is None:
+            return None
+        if not length.isdigit():
+            return _Answer(400, problem(400, "Content-Length is not a number", path))
+        # 18 digits are more than any limit, and few enough for int().
+        if len(length) > 18 or (int(length) > BODY_LIMIT and int(length) > self._limit_of(method, path)):
+            return _too_large(path)
+        return None
+
+    def _origin_allowed(self, path: str, transport: Transport) -> bool:
+        origin, referer = transport.headers.get(b"origin"), transport.headers.get(b"referer")
+        if (origin is None and referer is None) or path.startswith("/exposed/"):
+            return True
+        return origin_allowed(origin, referer, own=own_origin(transport.scheme, transport.host), allowed=self._allowed_origins)
+
+
+def _merge(headers: Iterable[Header]) -> dict[bytes, bytes]:
+    merged: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name not in merged:
+            merged[name] = value
+        elif name in _JOINED:
+            merged[name] += _JOINED[name] + value
+    return merged
+
+
+def _peer(scope: Scope) -> tuple[str, bool]:
+    """The address at the other end, and whether that is the unix socket, whose callers are on this machine."""
+    if (client := scope.get("client")) is not None:
+        return client[0], False
+    server = scope.get("server")
+    local_socket = server is not None and server[1] is None
+    return (LOOPBACK if local_socket else ""), local_socket
+
+
+def _is_sane(request_id: bytes) -> bool:
+    return len(request_id) <= _LONGEST_REQUEST_ID and request_id.translate(None, b"-_.").isalnum()
+
+
+def _too_many(size: int, path: str) -> _Answer:
+    reset = str(int(time.time()) + 60).encode()
+    headers = (b"retry-after", b"60"), (b"x-ratelimit-limit", str(size).encode()), (b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", reset)
+    return _Answer(429, problem(429, "Too many requests", path), headers)
+
+
+def _too_large(path: str) -> _Answer:
+    return _Answer(413, problem(413, "Request body too large", path))
+
+
+async def _send(reply: _Reply, answer: _Answer) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode()), *answer.headers]
+    await reply({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await reply({"type": "http.response.body", "body": answer.body})
+
+
+async def _nothing() -> None:
+    return None
