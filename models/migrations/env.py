@@ -1,6 +1,6 @@
 """What Alembic runs: the connection comes from `models.migrations`, which opened it."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import String
@@ -13,10 +13,17 @@ from models.migrations.tables import metadata
 ischema_names["xid8"] = Xid8
 
 
-def types_differ(_context: Any, _inspected: Any, _declared: Any, inspected_type: Any, declared_type: Any) -> bool | None:
+def unbounded(kind: Any) -> bool:
     """`varchar` without a length, SQLModel's type of a `str`, is what we create as `text`."""
-    unbounded = [isinstance(kind, String | AutoString) and kind.length is None for kind in (inspected_type, declared_type)]
-    return False if all(unbounded) else None
+    return isinstance(kind, String | AutoString) and kind.length is None
+
+
+def types_differ(_context: Any, _inspected: Any, _declared: Any, inspected_type: Any, declared_type: Any) -> bool | None:
+    return False if unbounded(inspected_type) and unbounded(declared_type) else None
+
+
+def render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    return "sa.Text()" if kind == "type" and unbounded(item) else False
 
 
 # Each migration in its own transaction, so that no lock outlives the one that needs it.
@@ -24,6 +31,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata(),
     compare_type=types_differ,
+    render_item=render,
     transaction_per_migration=True,
 )
 with context.begin_transaction():

@@ -1,7 +1,7 @@
 """Row-level security: the second lock on the rows of a tenant, derived from the tables and not from migrations.
 
 A connection says for whom it works in two settings: `crewship.workspaces`, ids joined by commas, or `*` for the system itself; and
-`crewship.user`, who may read the own memberships before any workspace is chosen. Without them no row is seen and none is written.
+`crewship.user`, whose own memberships are seen before any workspace is chosen. Without them no row is seen and none is written.
 """
 
 from hashlib import sha256
@@ -13,9 +13,11 @@ from models.migrations.tables import tenant_tables
 
 POLICY = "tenant"
 
-# A scalar subselect without a reference to the row is an InitPlan: evaluated once per scan.
-_WORKSPACES = "(SELECT current_setting('crewship.workspaces', true))"
-_OF_WORKSPACE = f"workspace_id = ANY ((SELECT string_to_array(current_setting('crewship.workspaces', true), ','))::text[]) OR {_WORKSPACES} = '*'"
+# A subselect that does not refer to the row is an InitPlan: evaluated once per scan, and only when it is reached. The one workspace
+# of most calls comes first, since comparing two texts costs a third of looking into an array.
+_SETTING = "(SELECT current_setting('crewship.workspaces', true))"
+_LISTED = "((SELECT string_to_array(current_setting('crewship.workspaces', true), ','))::text[])"
+_OF_WORKSPACE = f"workspace_id = {_SETTING} OR workspace_id = ANY ({_LISTED}) OR {_SETTING} = '*'"
 _OF_USER = "user_id = (SELECT current_setting('crewship.user', true))"
 
 _STATE = text(
@@ -28,7 +30,7 @@ _STATE = text(
 
 
 def policy_of(table: SQLTable) -> str:
-    """The policy of a table, as the end of its CREATE POLICY."""
+    """The policy of a table, as the end of its CREATE POLICY. Nobody writes a membership, the own one included, outside the set workspaces."""
     using = f"{_OF_WORKSPACE} OR {_OF_USER}" if table.name == "memberships" else _OF_WORKSPACE
     return f"USING ({using}) WITH CHECK ({_OF_WORKSPACE})"
 

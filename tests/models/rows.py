@@ -1,0 +1,73 @@
+"""A workspace with a row in every table that belongs to one, and the plain SQL to store it."""
+
+import json
+from typing import Any, TypeAlias
+
+import asyncpg
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import SQLModel
+
+from models.agents import Agent, AgentRole
+from models.auth import User
+from models.base import new_id, now, table_of
+from models.chats import Chat
+from models.credentials import AgentCredential
+from models.crews import Crew, CrewConnection, CrewMember
+from models.integrations import CrewIntegration, ToolBinding
+from models.kernel import AuditLog
+from models.labels import Label
+from models.missions import Assignment, Mission, MissionTask
+from models.skills import AgentSkill
+from models.workspaces import Invitation, Membership, Role, Workspace
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+def workspace_rows(name: str) -> list[SQLModel]:
+    """In an order that satisfies the foreign keys; the user comes first, the workspace second."""
+    user = User(email=f"{name}@example.org")
+    workspace = Workspace(name=name, slug=name)
+    here: dict[str, Any] = {"workspace_id": workspace.id}
+    crew, other = Crew(name="Engine", slug="engine", created_by=user.id, **here), Crew(name="Deck", slug="deck", **here)
+    lead = Agent(name="Lead", slug="lead", crew_id=crew.id, agent_role=AgentRole.LEAD, created_by_user_id=user.id, **here)
+    agent = Agent(name="Hand", slug="hand", crew_id=crew.id, parent_lead_id=lead.id, **here)
+    chat = Chat(agent_id=lead.id, created_by=user.id, **here)
+    mission = Mission(crew_id=crew.id, lead_agent_id=lead.id, trace_id=f"mission-{new_id()}", title="Sail", **here)
+    assignment = Assignment(chat_id=chat.id, assigned_by_id=lead.id, assigned_to_id=agent.id, task="Hoist", **here)
+    server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
+    return [
+        user,
+        workspace,
+        Membership(user_id=user.id, role=Role.OWNER, **here),
+        Invitation(email="guest@example.org", role=Role.MEMBER, invited_by=user.id, token=f"token-{name}", expires_at=now(), **here),
+        AuditLog(user_id=user.id, action="crew.created", entity_type="CREW", entity_id=crew.id, data={"name": crew.name}, **here),
+        crew,
+        other,
+        CrewMember(crew_id=crew.id, user_id=user.id, **here),
+        CrewConnection(from_crew_id=crew.id, to_crew_id=other.id, **here),
+        Label(name="storm", color="red", **here),
+        lead,
+        agent,
+        AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
+        AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="GH_TOKEN", **here),
+        chat,
+        mission,
+        assignment,
+        MissionTask(mission_id=mission.id, assigned_agent_id=agent.id, assignment_id=assignment.id, title="Hoist", depends_on=[], **here),
+        server,
+        ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),
+    ]
+
+
+async def insert(connection: Connection, *rows: SQLModel) -> None:
+    for row in rows:
+        table = table_of(type(row))
+        columns = [column for column in table.columns if column.name in row.__dict__]
+        values = [json.dumps(row.__dict__[c.name]) if isinstance(c.type, JSONB) else row.__dict__[c.name] for c in columns]
+        names, places = ", ".join(c.name for c in columns), ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+        await connection.execute(f"INSERT INTO {table.name} ({names}) VALUES ({places})", *values)
+
+
+def of(rows: list[SQLModel], model: type[SQLModel]) -> Any:
+    """The first row of that kind."""
+    return next(row for row in rows if isinstance(row, model))

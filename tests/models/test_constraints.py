@@ -1,0 +1,127 @@
+"""What the database itself refuses."""
+
+import asyncpg
+import pytest
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint
+from sqlmodel import SQLModel
+
+from models.agents import AGENT_TRANSITIONS, Agent, AgentRole, AgentStatus
+from models.base import now, table_of
+from models.crews import Crew, CrewConnection
+from models.migrations.tables import metadata, tenant_tables
+from models.workspaces import Workspace
+from tests.models.conftest import Seeded
+from tests.models.rows import Connection, insert, of
+
+pytestmark = pytest.mark.anyio
+
+TENANT_TABLES = {table.name for table in tenant_tables()}
+WITHIN = [
+    pytest.param(table.name, key, id=str(key.name))
+    for table in tenant_tables()
+    for key in sorted(table.foreign_key_constraints, key=lambda key: str(key.name))
+    if len(key.column_keys) == 2
+]
+CLOSED = [
+    pytest.param(table.name, column.name, id=f"{table.name}.{column.name}")
+    for table in tenant_tables()
+    for column in table.columns
+    if any(isinstance(c, CheckConstraint) and c.name == f"{table.name}_{column.name}_check" for c in table.constraints)
+]
+
+
+def models_by_table() -> dict[str, type[SQLModel]]:
+    return {mapper.class_.__tablename__: mapper.class_ for mapper in SQLModel._sa_registry.mappers}
+
+
+def test_a_reference_to_a_tenants_row_holds_its_workspace_too() -> None:
+    loose = [
+        f"{table.name}.{key.column_keys}"
+        for table in metadata().sorted_tables
+        for key in table.foreign_key_constraints
+        if key.referred_table.name in TENANT_TABLES and "workspace_id" not in key.column_keys
+    ]
+    assert loose == []
+    assert WITHIN
+
+
+@pytest.mark.parametrize(("table", "key"), WITHIN)
+async def test_a_row_of_another_workspace_cannot_be_referred_to(seeded: Seeded, admin: Connection, table: str, key: ForeignKeyConstraint) -> None:
+    (column,) = [name for name in key.column_keys if name != "workspace_id"]
+    models = models_by_table()
+    own, foreign = of(seeded.ours[::-1], models[table]), of(seeded.theirs, models[key.referred_table.name])
+    with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
+        await admin.execute(f"UPDATE {table} SET {column} = $1 WHERE id = $2", foreign.id, own.id)
+    assert refused.value.constraint_name == key.name
+
+
+@pytest.mark.parametrize(("table", "column"), CLOSED)
+async def test_a_value_outside_a_closed_set_is_refused(admin: Connection, table: str, column: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await admin.execute(f"UPDATE {table} SET {column} = 'anything else'")
+    assert refused.value.constraint_name == f"{table}_{column}_check"
+
+
+def test_every_closed_set_is_held_by_a_check() -> None:
+    held = {(param.values[0], param.values[1]) for param in CLOSED}
+    declared = {
+        (table, name)
+        for table, model in models_by_table().items()
+        if table in TENANT_TABLES
+        for name, field in model.model_fields.items()
+        if "StrEnum" in str([getattr(kind, "__mro__", ()) for kind in (field.annotation, *getattr(field.annotation, "__args__", ()))])
+    }
+    assert declared == held
+
+
+async def test_a_crew_has_one_live_lead(seeded: Seeded, admin: Connection) -> None:
+    crew, lead = of(seeded.ours, Crew), of(seeded.ours, Agent)
+    second = Agent(workspace_id=seeded.our_id, crew_id=crew.id, name="Second", slug="second", agent_role=AgentRole.LEAD)
+    with pytest.raises(asyncpg.UniqueViolationError) as refused:
+        async with admin.transaction():
+            await insert(admin, second)
+    assert refused.value.constraint_name == "agents_crew_id_lead_key"
+
+    await admin.execute("UPDATE agents SET deleted_at = $1 WHERE id = $2", now(), lead.id)
+    await insert(admin, second)
+
+
+async def test_a_slug_is_free_again_after_its_row_is_deleted(seeded: Seeded, admin: Connection) -> None:
+    crew = of(seeded.ours, Crew)
+    same = Crew(workspace_id=seeded.our_id, name="Same", slug=crew.slug)
+    with pytest.raises(asyncpg.UniqueViolationError) as refused:
+        async with admin.transaction():
+            await insert(admin, same)
+    assert refused.value.constraint_name == "crews_workspace_id_slug_key"
+
+    await admin.execute("UPDATE crews SET deleted_at = $1 WHERE id = $2", now(), crew.id)
+    await insert(admin, same)
+
+
+async def test_a_crew_is_not_connected_to_itself(seeded: Seeded, admin: Connection) -> None:
+    crew = of(seeded.ours, Crew)
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await insert(admin, CrewConnection(workspace_id=seeded.our_id, from_crew_id=crew.id, to_crew_id=crew.id))
+    assert refused.value.constraint_name == "crew_connections_two_crews_check"
+
+
+async def test_a_removed_workspace_leaves_no_row_and_takes_no_other(seeded: Seeded, admin: Connection) -> None:
+    await admin.execute("DELETE FROM workspaces WHERE id = $1", seeded.our_id)
+    for table in tenant_tables():
+        left = {row[0] for row in await admin.fetch(f"SELECT DISTINCT workspace_id FROM {table.name}")}
+        assert left == {seeded.their_id}, table.name
+
+
+def test_the_seed_has_a_row_of_every_tenant_table(seeded: Seeded) -> None:
+    assert {table_of(type(row)).name for row in seeded.ours} >= TENANT_TABLES
+    assert of(seeded.ours, Workspace).id == seeded.our_id
+
+
+def test_every_state_of_an_agent_has_its_ways_out() -> None:
+    assert set(AGENT_TRANSITIONS) == set(AgentStatus)
+
+
+def test_a_connections_id_is_a_prefix_and_16_hex_digits() -> None:
+    made = CrewConnection(workspace_id="w", from_crew_id="a", to_crew_id="b").id
+    assert made.startswith("cc_")
+    assert len(bytes.fromhex(made.removeprefix("cc_"))) == 8

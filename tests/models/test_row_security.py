@@ -1,0 +1,136 @@
+"""The policies alone, without any condition of ours, keep tenants apart."""
+
+import asyncpg
+import pytest
+
+from models.auth import User
+from models.base import table_of
+from models.labels import Label
+from models.migrations import upgrade
+from models.migrations.row_security import POLICY
+from models.migrations.tables import tenant_tables
+from models.workspaces import Membership, Role
+from tests.conftest import Database
+from tests.models.conftest import Seeded
+from tests.models.rows import Connection, insert, of, workspace_rows
+
+pytestmark = pytest.mark.anyio
+
+TABLES = [table.name for table in tenant_tables()]
+
+
+async def act_for(connection: Connection, *workspaces: str, user: str = "") -> None:
+    await connection.execute("SELECT set_config('crewship.workspaces', $1, true), set_config('crewship.user', $2, true)", ",".join(workspaces), user)
+
+
+async def seen(connection: Connection, table: str) -> set[str]:
+    return {row[0] for row in await connection.fetch(f"SELECT DISTINCT workspace_id FROM {table}")}
+
+
+async def switches(connection: Connection) -> dict[str, tuple[bool, bool]]:
+    rows = await connection.fetch("SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = ANY ($1)", TABLES)
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+async def policies(connection: Connection) -> dict[str, tuple[str, str]]:
+    rows = await connection.fetch("SELECT tablename, qual, with_check FROM pg_policies WHERE policyname = $1", POLICY)
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+async def test_every_tenant_table_is_locked_for_its_owner_too(seeded: Seeded) -> None:
+    assert await switches(seeded.admin) == dict.fromkeys(TABLES, (True, True))
+    assert set(await policies(seeded.admin)) == set(TABLES)
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_nobody_sees_or_changes_a_row(application: Connection, table: str) -> None:
+    assert await seen(application, table) == set()
+    assert await application.execute(f"DELETE FROM {table}") == "DELETE 0"
+    assert await application.execute(f"UPDATE {table} SET id = id") == "UPDATE 0"
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_nobody_inserts_a_row(seeded: Seeded, application: Connection, table: str) -> None:
+    row = next(row for row in workspace_rows("new") if table_of(type(row)).name == table)
+    row.__dict__["workspace_id"] = seeded.our_id
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        await insert(application, row)
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_caller_sees_the_rows_of_the_set_workspaces(seeded: Seeded, application: Connection, table: str) -> None:
+    ours, theirs = seeded.our_id, seeded.their_id
+    for workspaces, expected in (([ours], {ours}), ([theirs], {theirs}), ([ours, theirs], {ours, theirs}), (["*"], {ours, theirs}), ([ours[:-1]], set())):
+        await act_for(application, *workspaces)
+        assert await seen(application, table) == expected, workspaces
+
+
+async def test_an_earlier_workspace_is_forgotten(seeded: Seeded, application: Connection) -> None:
+    statement = await application.prepare("SELECT DISTINCT workspace_id FROM labels")
+    for _ in range(12):  # past the point where PostgreSQL turns to a generic plan
+        for workspace in (seeded.our_id, seeded.their_id):
+            await act_for(application, workspace)
+            assert [row[0] for row in await statement.fetch()] == [workspace]
+
+
+async def test_a_row_is_not_written_into_another_workspace(seeded: Seeded, application: Connection) -> None:
+    await act_for(application, seeded.our_id)
+    await insert(application, Label(workspace_id=seeded.our_id, name="calm", color="blue"))
+    for statement in ("INSERT INTO labels SELECT 'l', $1, 'x', 'x', NULL, 1, now(), now()", "UPDATE labels SET workspace_id = $1"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            async with application.transaction():
+                await application.execute(statement, seeded.their_id)
+
+
+async def test_a_user_sees_the_own_memberships_and_makes_none(seeded: Seeded, application: Connection) -> None:
+    user = of(seeded.ours, User)
+    await act_for(application, user=user.id)
+    assert await seen(application, "memberships") == {seeded.our_id}
+    assert await seen(application, "invitations") == set()
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        await insert(application, Membership(workspace_id=seeded.their_id, user_id=user.id, role=Role.OWNER))
+
+
+async def test_a_policy_is_evaluated_once_per_scan_and_leaves_the_indexes_in_use(seeded: Seeded, application: Connection) -> None:
+    await act_for(application, seeded.our_id)
+    await application.execute("SET LOCAL enable_seqscan = off")
+    query = f"SELECT name FROM crews WHERE workspace_id = '{seeded.our_id}' AND deleted_at IS NULL ORDER BY created_at DESC, id DESC"
+    plan = [row[0] for row in await application.fetch(f"EXPLAIN (ANALYZE, VERBOSE, COSTS OFF, TIMING OFF) {query}")]
+    text = "\n".join(plan)
+    assert "Index Scan Backward using crews_workspace_id_created_at_id_idx" in text
+    assert "Sort" not in text
+    (per_row,) = [line for line in plan if "Filter:" in line]
+    assert "InitPlan" in per_row
+    assert "current_setting" not in per_row
+    assert all("loops=1)" in line for line in plan if "rows=" in line)
+
+
+async def test_security_is_switched_off_and_on_again(database: Database) -> None:
+    admin = await asyncpg.connect(database.server.dsn("postgres", database.name))
+    application = await asyncpg.connect(database.url)
+    try:
+        await insert(admin, *workspace_rows("ours"))
+        before = await policies(admin)
+        await upgrade(database.owner_url, row_level_security=False)
+        assert await switches(admin) == dict.fromkeys(TABLES, (False, False))
+        assert await application.fetchval("SELECT count(*) FROM crews") == 2
+        await upgrade(database.owner_url)
+        assert await switches(admin) == dict.fromkeys(TABLES, (True, True))
+        assert await application.fetchval("SELECT count(*) FROM crews") == 0
+        assert await policies(admin) == before
+    finally:
+        await application.close()
+        await admin.close()
+
+
+async def test_a_lost_or_outdated_policy_is_made_anew(database: Database) -> None:
+    admin = await asyncpg.connect(database.server.dsn("postgres", database.name))
+    try:
+        before = await policies(admin)
+        await admin.execute(f"DROP POLICY {POLICY} ON crews")
+        await admin.execute(f"DROP POLICY {POLICY} ON agents; CREATE POLICY {POLICY} ON agents USING (true); ALTER TABLE labels NO FORCE ROW LEVEL SECURITY")
+        await upgrade(database.owner_url)
+        assert await policies(admin) == before
+        assert (await switches(admin))["labels"] == (True, True)
+    finally:
+        await admin.close()
