@@ -10,7 +10,7 @@ from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import ById, Input, NoInput, Text
-from resolvers.kernel.outputs import Output
+from resolvers.kernel.outputs import Deleted
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Rows
@@ -32,12 +32,6 @@ class UpdateLabel(Input):
     label_group: Text | None = None
 
 
-class Deleted(Output):
-    """The row is gone."""
-
-    id: str
-
-
 @query("labels.list", Action.READ)
 def list_labels(scope: QueryScope, data: NoInput) -> Rows[Label]:
     """Labels of the workspace, by name."""
@@ -50,7 +44,7 @@ async def create_label(ctx: Context, data: CreateLabel) -> Label:
     return await ctx.insert(Label(**data.model_dump()), conflict=TAKEN)
 
 
-@command("labels.update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command("labels.update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Label)
 async def update_label(ctx: Context, data: UpdateLabel) -> Label:
     """Change a label; a field that is not sent stays, and null empties `label_group`."""
     changes = data.changes("id")
@@ -59,7 +53,7 @@ async def update_label(ctx: Context, data: UpdateLabel) -> Label:
     return await ctx.update(Label, data.id, conflict=TAKEN, **changes)
 
 
-@command("labels.delete", Action.MANAGE, errors=(Code.NOT_FOUND,))
+@command("labels.delete", Action.MANAGE, errors=(Code.NOT_FOUND,), versioned=Label)
 async def delete_label(ctx: Context, data: ById) -> Deleted:
     """Delete a label, and its links to issues."""
     label = await ctx.delete(Label, data.id)

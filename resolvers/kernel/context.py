@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar
 
 import asyncpg
-from sqlalchemy import delete, func, literal_column, select, update
+from sqlalchemy import delete, func, select, update
 from sqlmodel import SQLModel
 
 from models.base import TenantTable, table_of
@@ -18,12 +18,11 @@ from resolvers.kernel.events import Event
 from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader.rows import clause
-from resolvers.kernel.statements import plus
+from resolvers.kernel.statements import ONE, plus
 
 M = TypeVar("M", bound=SQLModel)
 TAKEN = "already exists"
 SCOPE_SQL = "SELECT set_config('crewship.user', $1, false), set_config('crewship.workspaces', $2, false)"
-ONE: Any = literal_column("1")
 BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
 
 

@@ -6,7 +6,7 @@ variables of row-level security are set: the workspace every tenant condition us
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Text, and_, false, func, literal, literal_column, null, or_, select, true
 from sqlmodel import SQLModel
@@ -60,8 +60,8 @@ class Scope:
     def __init__(self, workspace_id: Any, user_id: Any, role: Any, outer: tuple[Any, ...] = ()) -> None:
         self.workspace_id, self.user_id, self.role, self._outer = workspace_id, user_id, role, outer
 
-    def within(self, outer: Any) -> "Scope":
-        return Scope(self.workspace_id, self.user_id, self.role, tuple(outer))
+    def within(self, outer: Any) -> Self:
+        return type(self)(self.workspace_id, self.user_id, self.role, tuple(outer))
 
     def scalar(self, statement: Any) -> Any:
         """A one-value subquery of a derived value, tied to the row it belongs to."""
@@ -92,9 +92,9 @@ def who(trace: Trace, kind: CredentialKind) -> Any:
     return select(table.c.id.label("credential_id"), user.label("user_id"), stale.label("stale")).where(*conditions).offset(FENCE).subquery("who")
 
 
-def _own_workspaces(user_id: Any) -> Any:
+def _own_workspaces(source: Any) -> Any:
     member = table_of(Membership).alias("gate_own")
-    listed = select(func.string_agg(member.c.workspace_id, literal_column("','"))).where(member.c.user_id == user_id)
+    listed = select(func.string_agg(member.c.workspace_id, literal_column("','"))).where(member.c.user_id == source.c.user_id).correlate(source)
     return func.coalesce(listed.scalar_subquery(), literal_column("''"), type_=Text())
 
 
@@ -102,7 +102,7 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     """Lateral FROM entry of the workspace: workspace_id, role, capabilities, found, and the scope of the rows."""
     secure = database.row_security
     if tenancy is Tenancy.NONE:
-        scope = _setting("workspaces", _own_workspaces(source.c.user_id)) if secure else literal_column("''")
+        scope = _setting("workspaces", _own_workspaces(source)) if secure else literal_column("''")
         columns = [null().label("workspace_id"), null().label("role"), null().label("capabilities"), true().label("found"), scope.label("scope")]
         return select(*columns).offset(FENCE).lateral("place")
     member, workspace = table_of(Membership).alias("gate_member"), table_of(Workspace).alias("gate_workspace")
@@ -110,7 +110,7 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     if isinstance(tenancy, Entity):
         key = trace.bind("entity", lambda call: call.entity)
         table = table_of(tenancy.model).alias("gate_entity")
-        mine = select((_setting("workspaces", _own_workspaces(source.c.user_id)) if secure else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
+        mine = select((_setting("workspaces", _own_workspaces(source)) if secure else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
         live = table.c.deleted_at.is_(None) if "deleted_at" in table.c else true()
         entity = select(table.c.workspace_id).where(table.c.id == key, live, mine.c.set.is_not(None)).offset(FENCE).lateral("gate_row")
         tables = mine.join(entity, true()).join(workspace, workspace.c.id == entity.c.workspace_id)

@@ -64,3 +64,10 @@ def read_token(kind: TokenKind, token: str) -> Claims | Reason:
 
 def invalid(reason: Reason) -> Caller:
     return Caller(CredentialKind.INVALID, reason=reason)
+
+
+def session_cookies(caller: Caller) -> list[str]:
+    """Set-Cookie values of the session this request opened or ended."""
+    if caller.signed_in is not None:
+        return cookies.set_session(caller.signed_in.access, caller.signed_in.refresh, https=caller.https)
+    return cookies.clear_all() if caller.signed_out else []

@@ -64,3 +64,15 @@ def pick(value: Any, shape: Shape) -> Any:
         else:
             made[item.key] = pick(getattr(value, item.name or ""), item.shape)
     return made
+
+
+class Deleted(Output):
+    """The row is gone."""
+
+    id: str
+
+
+class Success(Output):
+    """It is done."""
+
+    success: bool = True

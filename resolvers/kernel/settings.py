@@ -161,6 +161,10 @@ class Settings(BaseSettings):
     trusted_documents_only: bool = variable("CREWSHIP_TRUSTED_DOCUMENTS_ONLY", False, takes=BOOLEAN)
     trusted_documents_file: Directory | None = variable("CREWSHIP_TRUSTED_DOCUMENTS_FILE", takes="a file path")
     license_file: Directory | None = variable("CREWSHIP_LICENSE_FILE", takes="a file path")
+    license_public_key: str | None = variable("CREWSHIP_LICENSE_PUBLIC_KEY", takes="the base64 of an Ed25519 public key")
+    max_crews: PositiveInt | None = variable("CREWSHIP_MAX_CREWS", takes="a number of crews, at least 1")
+    max_agents_per_crew: PositiveInt | None = variable("CREWSHIP_MAX_AGENTS_PER_CREW", takes="a number of agents, at least 1")
+    max_members: PositiveInt | None = variable("CREWSHIP_MAX_MEMBERS", takes="a number of members, at least 1")
 
     # Requests a minute, per client address and bucket.
     ratelimit_disabled: bool = variable("CREWSHIP_RATELIMIT_DISABLED", False, also="CREWSHIP_DISABLE_RATELIMIT", takes=BOOLEAN)

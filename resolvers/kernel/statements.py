@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlmodel import SQLModel
 
@@ -13,6 +13,7 @@ from resolvers.kernel.database import DIALECT
 
 M = TypeVar("M", bound=SQLModel)
 _KEPT = 2000
+ONE: Any = literal_column("1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def updating(model: type[SQLModel], kinds: tuple[tuple[str, bool], ...], returni
             value = bindparam(f"{name}_", type_=table.c[name].type)
             sets[name] = table.c[name] + value if adds else value
         if "version" in table.c:
-            sets["version"] = table.c.version + 1
+            sets["version"] = table.c.version + ONE
         if "updated_at" in table.c and "updated_at" not in sets:
             sets["updated_at"] = func.now()
         where = own(table, model)
@@ -140,7 +141,7 @@ def deleting(model: type[SQLModel], versioned: bool) -> Statement:
             return delete(table).where(*where).returning(*table.c)
         sets: dict[str, Any] = {"deleted_at": func.now(), "updated_at": func.now()}
         if "version" in table.c:
-            sets["version"] = table.c.version + 1
+            sets["version"] = table.c.version + ONE
         return update(table).where(*where).values(sets).returning(*table.c)
 
     return compiled((model, "delete", versioned), build)

@@ -98,7 +98,10 @@ class Builder:
         inside = [*outer, entry.alias]
         shown, absent = [], []
         for item in shape.fields:
-            (absent if getattr(item, "absent", False) else shown).append((item.key, self._field(entry, item, inside)))
+            value = self._field(entry, item, inside)
+            if getattr(item, "zero", False):
+                value = func.nullif(value, literal_column("0"))
+            (absent if getattr(item, "absent", False) else shown).append((item.key, value))
         cells = [value.label(key) for key, value in shown]
         if absent:
             hidden = hidden | {"absent_": _absent(absent)}

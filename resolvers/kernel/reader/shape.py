@@ -14,11 +14,12 @@ ALIAS_BYTES = 63  # a longer identifier is cut by PostgreSQL
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column or a derived value. `absent`: the key is left out when the value is null."""
+    """A column or a derived value. `absent`: the key is left out when the value is null; `zero`: and when it is 0."""
 
     key: str
     name: str
     absent: bool = False
+    zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Nested:
     shape: "Shape"
     slot: int | None = None
     absent: bool = False
+    zero: bool = False
 
 
 Item: TypeAlias = Union[Column, Constant, Nested]

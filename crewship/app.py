@@ -1,0 +1,119 @@
+"""The composition root: what is plugged into what, and when it starts and stops."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from crewship import pages
+from crewship.perimeter import Perimeter
+from crewship.rate_limit import RateLimits
+from resolvers.kernel import crypto, sweeper
+from resolvers.kernel.addresses import TrustedProxies
+from resolvers.kernel.database import database
+from resolvers.kernel.instance import Instance, instance
+from resolvers.kernel.license import Limit, read_licensing
+from resolvers.kernel.passwords import Passwords
+from resolvers.kernel.settings import Settings
+from resolvers.kernel.uses import uses
+from rest_compat import openapi
+from rest_compat.dispatch import Dispatcher
+from rest_compat.routes import ROUTES
+from schema.endpoint import Endpoint
+from schema.root import schema
+
+
+class Application:
+    """Which surface a path belongs to. Both sit behind the same perimeter."""
+
+    def __init__(self, rest: Dispatcher, graphql: Endpoint, pages: Starlette) -> None:
+        self.rest, self.graphql, self.pages = rest, graphql, pages
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.pages(scope, receive, send)
+        elif scope["path"] == "/graphql":
+            await self.graphql(scope, receive, send)
+        else:
+            await self.rest(scope, receive, send)
+
+
+def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: Passwords | None = None) -> Perimeter:
+    """The whole service on the database of `settings.database_url`. `routes` are served beside the product's own."""
+    shown = Starlette(routes=[*pages.routes, Route("/api/openapi.json", _openapi)], lifespan=lambda _: _lifespan(settings, passwords or Passwords()))
+    trusted = _trusted_documents(settings.trusted_documents_file)
+    graphql = Endpoint(schema, trusted=trusted, trusted_only=settings.trusted_documents_only, page=_graphiql)
+    app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown)
+    limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
+    return Perimeter(
+        app,
+        proxies=TrustedProxies(settings.trusted_proxy_cidrs),
+        allowed_origins=settings.allowed_origins,
+        limits=None if settings.ratelimit_disabled else limits,
+        force_secure_cookies=settings.force_secure_cookies,
+    )
+
+
+class _Unknown:
+    """Pages; and for a path under /api that nobody serves, the body every refusal has."""
+
+    def __init__(self, shown: Starlette) -> None:
+        self.shown = shown
+        self.nothing = Dispatcher(())
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        path = scope["path"]
+        known = path in ("/api/openapi.json", "/api/docs") or not path.startswith("/api/")
+        await (self.shown if known else self.nothing)(scope, receive, send)
+
+
+async def _graphiql(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    await pages.graphiql(Request(scope, receive))(scope, receive, send)
+
+
+async def _openapi(request: Request) -> Response:
+    return Response(openapi.encoded(), media_type="application/json")
+
+
+def _trusted_documents(file: Path | None) -> Mapping[str, str]:
+    """A JSON object, sha256 -> document."""
+    return {} if file is None else json.loads(file.read_text())
+
+
+def _secret(value: SecretStr | None) -> str:
+    if value is None:
+        raise RuntimeError("the keys of the instance are not settled")
+    return value.get_secret_value()
+
+
+def start(settings: Settings, passwords: Passwords) -> Instance:
+    """Keys, license and clock of this process."""
+    key = settings.admin_token_hmac_key
+    configured = {Limit.crews: settings.max_crews, Limit.agents: settings.max_agents_per_crew, Limit.members: settings.max_members}
+    limits = {limit: most for limit, most in configured.items() if most is not None}
+    licensing = read_licensing(settings.license_file, settings.license_public_key, settings=limits, now=instance.clock.now())
+    instance.start(settings, crypto.Signer(_secret(settings.nextauth_secret)), passwords, licensing, crypto.admin_hmac_key(key.get_secret_value() if key else None))
+    return instance
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(settings: Settings, passwords: Passwords) -> AsyncIterator[None]:
+    start(settings, passwords)
+    await database.open(_secret(settings.database_url), size=settings.pool_size, row_security=settings.row_level_security)
+    background = [asyncio.create_task(uses.run()), asyncio.create_task(sweeper.run())]
+    try:
+        yield
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await database.close()
+        passwords.close()

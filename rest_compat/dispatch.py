@@ -1,0 +1,204 @@
+"""A request to its route, the route to its operation. A tree of path segments: 300 routes cost what 3 do."""
+
+import hashlib
+import inspect
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+
+from resolvers.kernel import identity
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.inputs import BODY
+from resolvers.kernel.operation import Answer
+from rest_compat.errors import Headers, refused
+from rest_compat.problem import problem
+from rest_compat.table import Reply, Request, Route
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = (b"content-type", b"application/json")
+IF_MATCH = re.compile(r'^(?:W/)?"v(\d{1,9})(?:-[0-9a-f]*)?"\Z')
+
+
+class Node:
+    __slots__ = ("children", "parameter", "routes")
+
+    def __init__(self) -> None:
+        self.children: dict[str, Node] = {}
+        self.parameter: Node | None = None
+        self.routes: dict[str, Route] = {}
+
+
+class Dispatcher:
+    """The REST surface as an ASGI application. What it does not know is passed to `otherwise`."""
+
+    def __init__(self, routes: tuple[Route, ...], otherwise: Any = None) -> None:
+        self.root, self.otherwise = Node(), otherwise
+        for route in routes:
+            node = self.root
+            for segment in route.path.split("/")[1:]:
+                if segment.startswith("{"):
+                    node.parameter = node = node.parameter or Node()
+                else:
+                    node = node.children.setdefault(segment, Node())
+            if route.method in node.routes:
+                raise RuntimeError(f"two routes are {route.method} {route.path}")
+            node.routes[route.method] = route
+
+    def find(self, path: str) -> tuple[Node | None, list[str]]:
+        """A literal segment wins over a parameter at each step; parameters are decoded once (contract: base.path_rules)."""
+        node, values = self.root, list[str]()
+        for segment in path.split("/")[1:]:
+            child = node.children.get(segment)
+            if child is None:
+                child = node.parameter
+                if child is None or not segment:
+                    return None, values
+                values.append(unquote(segment) if "%" in segment else segment)
+            node = child
+        return node, values
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        raw_path: bytes | None = scope.get("raw_path")
+        node, values = self.find(raw_path.decode("latin-1") if raw_path else path)
+        if node is None or not node.routes:
+            if self.otherwise is not None:
+                await self.otherwise(scope, receive, send)
+                return
+            await reply(send, Reply(404, problem(404, "There is no such path", path), [JSON]), False)
+            return
+        method = scope["method"]
+        route = node.routes.get("GET" if method == "HEAD" else method)
+        if route is None:
+            allow = ", ".join(sorted({*node.routes, *(["HEAD"] if "GET" in node.routes else [])}))
+            await reply(send, Reply(405, problem(405, f"{method} is not offered here", path), [JSON, (b"allow", allow.encode())]), method == "HEAD")
+            return
+        body = await read_body(receive) if method not in ("GET", "HEAD") else b""
+        await reply(send, await self.answer(route, values, scope, body), method == "HEAD")
+
+    async def answer(self, route: Route, values: list[str], scope: MutableMapping[str, Any], body: bytes) -> Reply:
+        transport, path = scope["crewship"], scope["path"]
+        headers = transport.headers
+        caller = identity.caller_of(headers, client=transport.client, https=transport.https, origin=f"{transport.scheme}://{transport.host}", path=path)
+        request = Request(route.method, path, parse_query(scope["query_string"]), headers, body, caller)
+        try:
+            raw = self._raw(route, request, values)
+            given = headers.get(b"if-match")
+            if given is not None and given != b"*":
+                caller.if_version = version_of(given.decode("latin-1"))
+            answer: Answer = await route.operation(caller, raw, route.shape)
+            made = await _made(route, request, answer)
+        except Refusal as refusal:
+            status, text, more = refused(refusal, path)
+            made = Reply(status, text, [JSON, *more])
+        made.headers += [(b"set-cookie", text.encode()) for text in identity.session_cookies(caller)]
+        if route.operation.deprecated is not None:
+            made.headers += deprecation_headers(route)
+        return made
+
+    def _raw(self, route: Route, request: Request, values: list[str]) -> dict[str, Any]:
+        """The operation's input, before validation; the workspace goes to the caller (contract: workspace_context)."""
+        caller, query = request.caller, request.query
+        place = query.pop("workspace_id", None)
+        raw: dict[str, Any]
+        if route.body_limit is not None and len(request.body) > route.body_limit:
+            caller.malformed, raw = "The body is too large", {}
+        elif route.reads is not None:
+            raw = route.reads(request)
+        elif route.takes_body:
+            raw = body_of(request.body, route.optional_body, caller)
+        else:
+            raw = dict(query) if route.method in ("GET", "DELETE") else {}
+        for name, value in zip(route.parameters, values, strict=True):
+            if name == "workspace_id":
+                place = place or value
+            else:
+                raw[name] = value
+        caller.workspace = place or caller.workspace
+        return raw
+
+
+async def _made(route: Route, request: Request, answer: Answer) -> Reply:
+    if route.answers is not None:
+        made = route.answers(request, answer)
+        return await made if inspect.isawaitable(made) else made
+    body = answer.body
+    if route.wire is None or body is None:
+        return Reply(route.status)
+    if route.envelope is not None:
+        body = b'{"%b":%b}' % (route.envelope.encode(), body)
+    headers: Headers = [JSON]
+    if answer.version is not None:
+        tag = b'"v%d-%b"' % (answer.version, hashlib.blake2b(body, digest_size=8).hexdigest().encode())
+        headers.append((b"etag", tag))
+        if route.method == "GET" and matches(request.headers.get(b"if-none-match"), tag):
+            return Reply(304, b"", headers[1:])
+    if request.caller.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    return Reply(route.status, body, headers)
+
+
+def matches(given: bytes | None, tag: bytes) -> bool:
+    """If-None-Match compares the whole tag, weakly (RFC 9110, 13.1.2)."""
+    return given is not None and (given == b"*" or any(t.strip().removeprefix(b"W/") == tag for t in given.split(b",")))
+
+
+def version_of(tag: str) -> int:
+    found = IF_MATCH.match(tag.strip())
+    if found is None:
+        raise Refusal(Code.PRECONDITION_FAILED, "If-Match takes one ETag of this resource")
+    return int(found.group(1))
+
+
+def body_of(body: bytes, optional: bool, caller: Caller) -> dict[str, Any]:
+    """A JSON object; anything else is told only to a caller who passes the gate."""
+    if optional and not body.strip():
+        return {}
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    if not optional:
+        caller.malformed = BODY
+    return {}
+
+
+def parse_query(query: bytes) -> dict[str, str]:
+    if not query:
+        return {}
+    if b"&" not in query and b"%" not in query and b"+" not in query and query.count(b"=") == 1:
+        name, _, value = query.decode("latin-1").partition("=")
+        return {name: value}
+    return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200, errors="replace"))
+
+
+def deprecation_headers(route: Route) -> Headers:
+    since, sunset, use = route.operation.deprecated  # type: ignore[misc]
+    return [(b"deprecation", since.encode()), (b"sunset", sunset.encode()), (b"link", f'<{use}>; rel="successor-version"'.encode())]
+
+
+async def read_body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    parts = [body]
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
+
+
+async def reply(send: Send, made: Reply, head: bool) -> None:
+    headers = made.headers if made.status in (204, 304) else [*made.headers, (b"content-length", b"%d" % len(made.body))]
+    await send({"type": "http.response.start", "status": made.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else made.body})

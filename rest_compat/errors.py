@@ -1,0 +1,35 @@
+"""Refusals as HTTP: the one place that knows which code is which status."""
+
+from resolvers.kernel.errors import Code, Refusal
+from rest_compat.problem import problem
+
+STATUS: dict[Code, int] = {
+    Code.BAD_REQUEST: 400,
+    Code.UNAUTHENTICATED: 401,
+    Code.PAYMENT_REQUIRED: 402,
+    Code.FORBIDDEN: 403,
+    Code.NOT_FOUND: 404,
+    Code.CONFLICT: 409,
+    Code.GONE: 410,
+    Code.PRECONDITION_FAILED: 412,
+    Code.TOO_LARGE: 413,
+    Code.UNPROCESSABLE: 422,
+    Code.RATE_LIMITED: 429,
+    Code.INTERNAL: 500,
+    Code.BAD_GATEWAY: 502,
+    Code.UNAVAILABLE: 503,
+}
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def refused(refusal: Refusal, path: str) -> tuple[int, bytes, Headers]:
+    """Status, body and headers (contract: errors.superset, auth.failure)."""
+    status = STATUS[refusal.code]
+    extra = refusal.extra | ({"fields": refusal.fields} if refusal.fields else {})
+    headers: Headers = []
+    if refusal.code is Code.UNAUTHENTICATED:
+        headers.append((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode()))
+    elif refusal.code in (Code.RATE_LIMITED, Code.UNAVAILABLE):
+        headers.append((b"retry-after", b"1"))
+    return status, problem(status, refusal.detail, path, extra), headers

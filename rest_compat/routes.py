@@ -1,0 +1,58 @@
+"""Every route of the service, and the two printed forms of the registry."""
+
+from typing import Any
+
+from resolvers.kernel.gate import Entity, Tenancy
+from resolvers.kernel.operation import OPERATIONS, Operation
+from rest_compat import labels
+from rest_compat.table import Route
+
+ROUTES: tuple[Route, ...] = (*labels.ROUTES,)
+
+
+def scope_of(op: Operation[Any], routes: list[Route]) -> str:
+    """Where the workspace comes from, in the words of the contract."""
+    if op.tenancy is Tenancy.NONE:
+        return "none"
+    if isinstance(op.tenancy, Entity):
+        return "entity"
+    return "path" if any("{workspaceId}" in route.path for route in routes) else "query"
+
+
+def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, Any]]:
+    """The registry, one object an operation. `graphql`: operation -> its fields, which this surface does not know."""
+    made = []
+    for name, op in sorted(OPERATIONS.items()):
+        routes = [route for route in ROUTES if route.operation is op]
+        made.append(
+            {
+                "operation": name,
+                "kind": op.kind,
+                "auth": op.auth.value,
+                "role": op.action.value,
+                "scope": scope_of(op, routes),
+                "rest": [{"method": r.method, "path": r.path, "status": r.status} for r in routes],
+                "graphql": (graphql or {}).get(name, []),
+                "emits": sorted({event.type_ for event in op.emits}),
+                "audit": op.audit,
+                "errors": [code.value for code in op.errors],
+            }
+        )
+    return made
+
+
+def table() -> list[dict[str, Any]]:
+    """The routes joined with what their operations declare."""
+    return [
+        {
+            "method": route.method,
+            "path": route.path,
+            "status": route.status,
+            "operation": route.operation.name,
+            "auth": route.operation.auth.value,
+            "role": route.operation.action.value,
+            "errors": [code.value for code in route.operation.errors],
+            "source": getattr(route.operation, "describe", getattr(route.operation, "run", None)).__module__,
+        }
+        for route in ROUTES
+    ]

@@ -1,0 +1,154 @@
+"""Routes: method, documented path, operation, wire model. Roles, auth and validation come from the operation."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from sqlmodel import SQLModel
+
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.inputs import bare
+from resolvers.kernel.operation import Answer, Operation
+from resolvers.kernel.outputs import Absent, Output
+from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Item, Nested, Shape, columns_of, intern
+
+CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+PARAMETER = re.compile(r"\{([A-Za-z]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """The wire name is not the column's or edge's: `agents: Annotated[int, From("agent_count")]`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """A key this route documents as always null."""
+
+
+class Wire(BaseModel):
+    """What REST answers with: documentation for OpenAPI, and a Shape for the reader. Never instantiated."""
+
+    __of__: type[SQLModel] | None = None
+
+    def __init_subclass__(cls, of: type[SQLModel] | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if of is not None:
+            cls.__of__ = of
+
+
+def shape_of(wire: Any) -> Shape | None:
+    """The shape behind a wire model; None for an Output, which is written whole."""
+    if get_origin(wire) is list:
+        inner = shape_of(get_args(wire)[0])
+        return None if inner is None else intern(Shape(inner.fields, "list"))
+    if not issubclass(wire, Wire):
+        return None
+    model = wire.__of__
+    if model is None:
+        raise TypeError(f"{wire.__name__} needs of=")
+    return intern(Shape(tuple(_item(wire, model, name, info) for name, info in wire.model_fields.items())))
+
+
+def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item:
+    key = info.alias or name
+    source = next((m.name for m in info.metadata if isinstance(m, From)), name)
+    if any(isinstance(m, Null) for m in info.metadata):
+        return Constant(key, None)
+    absent = next((m for m in info.metadata if isinstance(m, Absent)), None)
+    kind = bare(info.annotation)
+    nested = get_args(kind)[0] if get_origin(kind) is list else kind
+    is_wire = isinstance(nested, type) and issubclass(nested, Wire)
+    entry = GRAPHS.get(model, {}).get(source)
+    if isinstance(entry, Edge):
+        inner = shape_of(kind) if is_wire else Shape((), "count")
+        return Nested(key, source, inner or Shape(()), absent=absent is not None, zero=absent is not None and absent.zero)
+    if entry is not None or source in columns_of(model):
+        return Column(key, source, absent=absent is not None, zero=absent is not None and absent.zero)
+    if is_wire and nested.__of__ is model:
+        return Nested(key, None, shape_of(kind) or Shape(()))
+    raise TypeError(f"{wire.__name__}.{name}: {model.__name__} has no column and no edge '{source}'")
+
+
+@dataclass(slots=True)
+class Request:
+    """What a route with its own way of reading or answering sees of the HTTP request."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    caller: Caller
+
+
+@dataclass(slots=True)
+class Reply:
+    status: int
+    body: bytes = b""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+Reading = Callable[[Request], dict[str, Any]]
+Writing = Callable[[Request, Answer], Reply | Awaitable[Reply]]
+
+
+@dataclass(eq=False)
+class Route:
+    """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
+
+    `envelope` wraps the answer in an object with that key. `optional_body`: an empty or unreadable body counts as none.
+    """
+
+    method: str
+    path: str
+    operation: Operation[Any]
+    wire: Any = None
+    status: int = 200
+    envelope: str | None = None
+    optional_body: bool = False
+    reads: Reading | None = None
+    answers: Writing | None = None
+    body_limit: int | None = None
+    shape: Shape | None = field(init=False)
+    parameters: tuple[str, ...] = field(init=False)
+    takes_body: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shape = None if self.wire is None else shape_of(self.wire)
+        fields = self.operation.input.model_fields
+        self.parameters = tuple(_field_of(name, fields) for name in PARAMETER.findall(self.path))
+        self.takes_body = self.method in ("POST", "PUT", "PATCH") and bool(fields.keys() - set(self.parameters))
+
+
+def _field_of(written: str, fields: Mapping[str, Any]) -> str:
+    """{crewId} is the operation's crew_id, or its id when it has no crew_id."""
+    snake = CAMEL.sub(lambda m: "_" + m.group(1).lower(), written)
+    return snake if snake in fields or snake == "workspace_id" else "id"
+
+
+def GET(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("GET", path, operation, wire, **options)
+
+
+def POST(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("POST", path, operation, wire, **options)
+
+
+def PUT(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("PUT", path, operation, wire, **options)
+
+
+def PATCH(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("PATCH", path, operation, wire, **options)
+
+
+def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("DELETE", path, operation, wire, **options)
+
+
+__all__ = ["DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "From", "Null", "Output", "Reply", "Request", "Route", "Wire", "shape_of"]

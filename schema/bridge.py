@@ -1,0 +1,189 @@
+"""The one module that knows operations and Strawberry: hand-written types, bound fields, derived inputs."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import field as dataclass_field
+from dataclasses import make_dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any, Generic, Optional, TypeVar, get_args, get_origin
+
+import strawberry
+from pydantic import BaseModel
+from sqlmodel import SQLModel
+from strawberry.scalars import JSON
+from strawberry.utils.str_converters import to_camel_case
+
+from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.inputs import Input, bare
+from resolvers.kernel.operation import Operation, Surface
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import Query
+from resolvers.kernel.reader import GRAPHS, Edge, Page, Row, columns_of
+
+N = TypeVar("N")
+C = TypeVar("C", bound=type)
+EMPTY = inspect.Parameter.empty
+
+
+@strawberry.type(description="Where a page stands in its list.")
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@strawberry.type(name="Edge", description="A row of a page, and the cursor to go on from.")
+class ConnectionEdge(Generic[N]):
+    cursor: str
+    node: N
+
+
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[N]):
+    nodes: list[N]
+    edges: list[ConnectionEdge[N]]
+    page_info: PageInfo
+    total_count: int
+
+
+# ---- types -----------------------------------------------------------------------------------------------------------
+
+
+def node(model: type[SQLModel], *, name: str | None = None) -> Callable[[C], C]:
+    """A GraphQL type of a table or View. Every field is a column or an entry of the model's graph; edges take their arguments."""
+
+    def bind(cls: C) -> C:
+        graph = GRAPHS.get(model, {})
+        for field, annotation in list(cls.__annotations__.items()):
+            entry = graph.get(field)
+            if entry is None and field not in columns_of(model):
+                raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no column and no edge of this name")
+            if isinstance(entry, Edge) and entry.input is not None:
+                setattr(cls, field, _field(annotation, _arguments(entry.input), inspect.getdoc(entry.input) or "", cls.__module__, edge=entry))
+                del cls.__annotations__[field]
+        made: C = strawberry.type(cls, name=name or model.__name__, description=inspect.getdoc(cls))
+        return made
+
+    return bind
+
+
+def output(model: type[Output], *, name: str | None = None) -> Callable[[C], C]:
+    """A GraphQL type of an Output."""
+
+    def bind(cls: C) -> C:
+        for field in cls.__annotations__:
+            if field not in model.model_fields:
+                raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no such field")
+        made: C = strawberry.type(cls, name=name or model.__name__, description=inspect.getdoc(cls) or inspect.getdoc(model))
+        return made
+
+    return bind
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------
+
+_INPUTS: dict[type[BaseModel], Any] = {}
+
+
+def _graphql(name: str, annotation: Any) -> Any:
+    """The GraphQL face of an input field's type."""
+    kind = bare(annotation)
+    origin = get_origin(kind)
+    if origin is tuple or kind is tuple:
+        return str  # a cursor
+    if origin is list:
+        return list[_graphql(name.removesuffix("s"), get_args(kind)[0])]  # type: ignore[misc]
+    if kind is str and (name == "id" or name.endswith("_id")):
+        return strawberry.ID
+    if isinstance(kind, type):
+        if issubclass(kind, Enum):
+            return strawberry.enum(kind)
+        if issubclass(kind, BaseModel):
+            return input_type(kind)
+        if kind in (str, int, float, bool, datetime):
+            return kind
+    return JSON
+
+
+def _face(model: type[BaseModel]) -> dict[str, tuple[Any, bool]]:
+    return {n: (_graphql(n, f.annotation), f.is_required()) for n, f in model.model_fields.items()}
+
+
+def input_type(model: type[BaseModel]) -> Any:
+    """A Strawberry input with the fields of the Pydantic one; what is absent stays absent."""
+    if model not in _INPUTS:
+        fields: list[Any] = [
+            (n, kind) if required else (n, Optional[kind], dataclass_field(default=strawberry.UNSET)) for n, (kind, required) in _face(model).items()
+        ]
+        cls = make_dataclass(f"{model.__name__}Input", fields, kw_only=True)
+        _INPUTS[model] = strawberry.input(cls, name=f"{model.__name__}Input", description=inspect.getdoc(model) if model.__doc__ else None)
+    return _INPUTS[model]
+
+
+def _arguments(model: type[Input]) -> list[inspect.Parameter]:
+    made = []
+    for name, (kind, required) in _face(model).items():
+        annotation, default = (kind, EMPTY) if required else (Optional[kind], strawberry.UNSET)
+        made.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default))
+    return made
+
+
+def _optional(name: str, kind: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Optional[kind], default=strawberry.UNSET)
+
+
+# ---- fields ----------------------------------------------------------------------------------------------------------
+
+
+def _field(returns: Any, arguments: list[inspect.Parameter], description: str, module: str, deprecation: str | None = None, **metadata: Any) -> Any:
+    async def bound(**_: Any) -> Any:
+        raise NotImplementedError  # schema.executor gives every bound field its resolver
+
+    bound.__signature__ = inspect.Signature(arguments, return_annotation=returns)  # type: ignore[attr-defined]
+    bound.__module__ = module
+    return strawberry.field(resolver=bound, description=description, deprecation_reason=deprecation, metadata=metadata)
+
+
+def _describe(op: Operation[Any]) -> str:
+    needs = {Action.NONE: "", Action.SELF: ""}.get(op.action, f"\n\nRequires: {op.action.value}.")
+    return f"{op.doc}{needs}"
+
+
+def _bound(op: Operation[Any], shown: Any, arguments: list[inspect.Parameter], places: tuple[str, ...]) -> Any:
+    if Surface.GRAPHQL not in op.surfaces:
+        raise TypeError(f"{op.name} is not offered in GraphQL")
+    deprecation = f"Use {op.deprecated.use}." if op.deprecated else None
+    return _field(Optional[shown], arguments, _describe(op), sys._getframe(2).f_globals["__name__"], deprecation, operation=op, places=places)
+
+
+def _places(op: Operation[Any]) -> list[inspect.Parameter]:
+    return [_optional("workspace_id", strawberry.ID)] if op.tenancy is Tenancy.WORKSPACE else []
+
+
+def query(op: Operation[Any], kind: Any, *, places: tuple[str, ...] = ("workspaceId",)) -> Any:
+    """A root field of a read. `places`: the arguments that may name the workspace, by id or slug."""
+    if isinstance(op, Query):
+        shown = kind if op.form is Row else (Connection[kind] if op.form is Page else list[kind])
+    else:
+        shown = list[kind] if get_origin(op.returns) is list else kind
+    named = _places(op) if places == ("workspaceId",) else [_optional(p, strawberry.ID if p == "id" else str) for p in places]
+    return _bound(op, shown, [*_arguments(op.input), *named], places)
+
+
+def mutation(op: Operation[Any], kind: Any) -> Any:
+    """A root field of a write: `name(input:, workspaceId:, ifVersion:)`."""
+    arguments = _places(op)
+    if op.versioned is not None:
+        arguments.append(_optional("if_version", int))
+    if op.input.model_fields:
+        arguments.insert(0, inspect.Parameter("input", inspect.Parameter.KEYWORD_ONLY, annotation=input_type(op.input)))
+    return _bound(op, list[kind] if get_origin(op.returns) is list else kind, arguments, ("workspaceId",))
+
+
+def python_names(model: type[BaseModel]) -> dict[str, str]:
+    """camelCase argument -> field of the input model."""
+    return {to_camel_case(n): n for n in model.model_fields}

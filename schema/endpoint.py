@@ -1,0 +1,229 @@
+"""/graphql over HTTP (GraphQL-over-HTTP): documents compiled to shapes and run as operations; anything else through the executor."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+import strawberry
+from graphql import GraphQLError, OperationType, execute
+from graphql.execution.values import get_variable_values
+
+from resolvers.kernel import identity
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.telemetry import log
+from schema.documents import Document, Documents, RootPlan
+from schema.executor import ExecutionContext, attach
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+RESPONSE = "application/graphql-response+json"
+LEGACY = "application/json"
+MAX_COST = 50_000  # objects an answer may hold
+
+
+class Malformed(Exception):
+    """The HTTP request is no GraphQL request."""
+
+    def __init__(self, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(text)
+        self.status, self.text, self.headers = status, text, headers
+
+
+class Endpoint:
+    """The GraphQL surface as an ASGI application.
+
+    `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers.
+    """
+
+    def __init__(self, schema: strawberry.Schema, *, compiled: bool = True, trusted: Mapping[str, str] | None = None, trusted_only: bool = False, page: Any = None) -> None:
+        self.schema, self.core, self.compiled = schema, schema._schema, compiled
+        self.documents = Documents(self.core)
+        self.trusted, self.trusted_only, self.page = trusted or {}, trusted_only, page
+        attach(self.core)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        headers = scope["crewship"].headers
+        accept = headers.get(b"accept", b"*/*").decode("latin-1").lower()
+        method = scope["method"]
+        if self.page is not None and method in ("GET", "HEAD") and _prefers_html(accept) and b"query=" not in scope["query_string"]:
+            await self.page(scope, receive, send)
+            return
+        try:
+            kind = _negotiate(accept)
+            body = await _read(scope, receive, method, headers)
+            caller = _caller(scope)
+            status, answer = await self.execute(caller, body, read_only=method != "POST", strict=kind == RESPONSE)
+            more = [(b"set-cookie", text.encode()) for text in identity.session_cookies(caller)]
+            if caller.replayed:
+                more.append((b"idempotent-replayed", b"true"))
+        except Malformed as fault:
+            kind, status, answer, more = LEGACY if "json" not in accept else _negotiate(accept), fault.status, _errors([{"message": fault.text}]), list(fault.headers)
+        content = (b"content-type", f"{kind}; charset=utf-8".encode())
+        await send({"type": "http.response.start", "status": status, "headers": [content, (b"content-length", b"%d" % len(answer)), *more]})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer})
+
+    async def execute(self, caller: Caller, body: dict[str, Any], *, read_only: bool = False, strict: bool = False) -> tuple[int, bytes]:
+        """(status, JSON). `strict`: a document that cannot be run is a 400, as application/graphql-response+json demands."""
+        bad = 400 if strict else 200
+        document = self.documents.get(self._text(body), body["operationName"])
+        if document.errors or document.operation is None:
+            return bad, _errors([_formatted(e) for e in document.errors])
+        kind = document.operation.operation
+        if kind is OperationType.SUBSCRIPTION:
+            return bad, _errors([{"message": "Subscriptions are not offered on this endpoint", "extensions": {"code": Code.BAD_REQUEST.value}}])
+        if read_only and kind is not OperationType.QUERY:
+            raise Malformed(405, "GET may only run queries", ((b"allow", b"POST"),))
+        variables: Any = get_variable_values(self.core, document.operation.variable_definitions or (), body["variables"])
+        if isinstance(variables, list):
+            return bad, _errors([_formatted(e) for e in variables])
+        try:
+            roots = document.plan(variables) if self.compiled else None
+            if roots is not None:
+                return await self._run(caller, roots, variables, bad)
+            return 200, await self._fallback(caller, document, variables, body["variables"])
+        except RecursionError:
+            return bad, _errors([{"message": "The document is nested too deeply", "extensions": {"code": Code.BAD_REQUEST.value}}])
+
+    def _text(self, body: dict[str, Any]) -> str:
+        """The document: sent, or named by the sha256 of its text."""
+        id, text = body["documentId"], body["query"]
+        if id is not None:
+            known = self.trusted.get(id.removeprefix("sha256:"))
+            if known is None:
+                raise Malformed(404, "There is no such document")
+            return known
+        if self.trusted_only and hashlib.sha256(text.encode()).hexdigest() not in self.trusted:
+            raise Malformed(403, "Only documents this server knows are run")
+        return str(text)
+
+    async def _run(self, caller: Caller, roots: list[RootPlan], variables: Any, bad: int) -> tuple[int, bytes]:
+        """The compiled path: each root's bytes go into the answer untouched."""
+        parts, errors, cost = [], list[Any](), 0
+        try:
+            for root in roots:
+                cost += 0 if isinstance(root, tuple) else root.cost(variables)
+        except (Refusal, GraphQLError):
+            cost = 0  # the root itself will say what is wrong
+        if cost > MAX_COST:
+            text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
+            return bad, _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, "cost": cost}}])
+        for root in roots:
+            if isinstance(root, tuple):
+                parts.append(b'"%b":%b' % (root[0].encode(), root[1]))
+                continue
+            body: bytes | None = None
+            try:
+                body = (await root.run(caller, variables)).body
+            except (Refusal, GraphQLError) as fault:
+                errors.append(_formatted(GraphQLError(str(fault), nodes=root.nodes, path=[root.key], original_error=fault)))
+            parts.append(b'"%b":%b' % (root.key.encode(), body or b"null"))
+        head = b'{"data":{' + b",".join(parts) + b"}"
+        if errors:
+            head += b',"errors":' + orjson.dumps(errors)
+        return 200, head + b',"extensions":{"cost":%d}}' % cost
+
+    async def _fallback(self, caller: Caller, document: Document, variables: Any, inputs: dict[str, Any]) -> bytes:
+        result: Any = execute(
+            self.core,
+            document.tree,
+            context_value=ExecutionContext(caller, variables),
+            variable_values=inputs,
+            operation_name=document.operation.name.value if document.operation and document.operation.name else None,
+        )
+        if hasattr(result, "__await__"):
+            result = await result
+        answer: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            answer["errors"] = [_formatted(e) for e in result.errors]
+        return orjson.dumps(answer)
+
+
+def _formatted(error: GraphQLError) -> dict[str, Any]:
+    """What a client may know: our refusals whole, the document's own faults, and nothing of anything else."""
+    cause = error.original_error
+    made: dict[str, Any] = dict(error.formatted)
+    if isinstance(cause, Refusal):
+        made["extensions"] = cause.extensions
+    elif cause is not None and not isinstance(cause, GraphQLError):
+        log.error("graphql field failed", exc_info=cause)
+        made["message"], made["extensions"] = "Internal error", {"code": Code.INTERNAL.value}
+    else:
+        made["extensions"] = {"code": Code.BAD_REQUEST.value}
+    return made
+
+
+def _errors(errors: list[Any]) -> bytes:
+    """A request that was not run has no `data` (GraphQL spec, 7.1)."""
+    return orjson.dumps({"errors": errors})
+
+
+def _caller(scope: MutableMapping[str, Any]) -> Caller:
+    transport = scope["crewship"]
+    return identity.caller_of(transport.headers, client=transport.client, https=transport.https, origin=f"{transport.scheme}://{transport.host}", path=scope["path"])
+
+
+def _prefers_html(accept: str) -> bool:
+    html = accept.find("text/html")
+    return html >= 0 and not 0 <= accept.find("json") < html
+
+
+def _negotiate(accept: str) -> str:
+    """The first of our two media types the client lists; `*/*` gets application/json, as clients from before the specification expect."""
+    for entry in accept.split(","):
+        media = entry.split(";")[0].strip()
+        if media == RESPONSE:
+            return RESPONSE
+        if media in (LEGACY, "*/*", "application/*", ""):
+            return LEGACY
+    raise Malformed(406, f"This endpoint answers {RESPONSE} or {LEGACY}")
+
+
+async def _read(scope: MutableMapping[str, Any], receive: Receive, method: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
+    if method == "POST":
+        media, _, parameters = headers.get(b"content-type", b"").decode("latin-1").lower().partition(";")
+        if media.strip() != LEGACY or ("charset" in parameters and "utf-8" not in parameters):
+            raise Malformed(415, f"Send the request as {LEGACY} in UTF-8")
+        try:
+            body = orjson.loads(await _body(receive))
+        except orjson.JSONDecodeError:
+            raise Malformed(400, "Invalid JSON body") from None
+    elif method in ("GET", "HEAD"):
+        body = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="replace"))
+        for name in ("variables", "extensions"):
+            try:
+                body[name] = orjson.loads(body[name]) if body.get(name) else None
+            except orjson.JSONDecodeError:
+                raise Malformed(400, f"{name} is not JSON") from None
+    else:
+        raise Malformed(405, f"{method} is not offered here", ((b"allow", b"GET, HEAD, POST"),))
+    return _checked(body)
+
+
+def _checked(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise Malformed(400, "Send one JSON object; batches are not offered")
+    made: dict[str, Any] = {}
+    for name, kind in (("query", str), ("documentId", str), ("operationName", str), ("variables", dict), ("extensions", dict)):
+        value = body.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise Malformed(400, f"{name} takes {'a string' if kind is str else 'an object'}")
+        made[name] = value
+    made["variables"] = made["variables"] or {}
+    made["operationName"] = made["operationName"] or None
+    if made["query"] is None and made["documentId"] is None:
+        raise Malformed(400, "query is missing")
+    return made
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)

@@ -1,0 +1,30 @@
+"""GraphQL: labels."""
+
+import strawberry
+
+from models.labels import Label
+from resolvers import labels as label_ops
+from schema.bridge import mutation, node, query
+from schema.results import DeletedType
+
+
+@node(Label)
+class LabelType:
+    """A label for the issues of a workspace."""
+
+    id: strawberry.ID
+    name: str
+    color: str
+    label_group: str | None
+
+
+@strawberry.type
+class LabelQuery:
+    labels = query(label_ops.list_labels, LabelType)
+
+
+@strawberry.type
+class LabelMutation:
+    create_label = mutation(label_ops.create_label, LabelType)
+    update_label = mutation(label_ops.update_label, LabelType)
+    delete_label = mutation(label_ops.delete_label, DeletedType)

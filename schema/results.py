@@ -1,0 +1,20 @@
+"""GraphQL: answers that several domains share."""
+
+import strawberry
+
+from resolvers.kernel.outputs import Deleted, Success
+from schema.bridge import output
+
+
+@output(Deleted)
+class DeletedType:
+    """The row is gone."""
+
+    id: strawberry.ID
+
+
+@output(Success)
+class SuccessType:
+    """It is done."""
+
+    success: bool

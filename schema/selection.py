@@ -1,0 +1,251 @@
+"""From a GraphQL selection to a Shape: used by the compiled path and by the executor's resolvers alike."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import FieldNode, FragmentSpreadNode, GraphQLField, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLSchema, VariableNode
+from graphql import get_named_type, is_leaf_type
+from graphql.execution.values import get_argument_values
+from pydantic import BaseModel
+from sqlmodel import SQLModel
+
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.inputs import Input, Paging, bare, validate
+from resolvers.kernel.operation import Answer, Operation
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Item, Nested, Shape, columns_of, intern
+from resolvers.kernel.reader.build import LIST_LIMIT
+from schema.bridge import python_names
+
+BACKREF = "strawberry-definition"
+
+
+class Unbound(Exception):
+    """The selection leaves what operations can answer: the executor takes over."""
+
+
+def plain(value: Any, model: type[BaseModel]) -> dict[str, Any]:
+    """Coerced GraphQL arguments as the raw input of an operation: names of Python, nested inputs too."""
+    names, made = python_names(model), {}
+    for key, item in value.items():
+        name = names.get(key)
+        if name is not None:
+            made[name] = _nested(item, bare(model.model_fields[name].annotation))
+    return made
+
+
+def _nested(value: Any, kind: Any) -> Any:
+    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
+        return plain(value, kind)
+    if isinstance(value, list):
+        inner = getattr(kind, "__args__", (None,))[0]
+        return [_nested(v, bare(inner)) for v in value]
+    return value.value if hasattr(value, "value") and hasattr(value, "name") else value
+
+
+@dataclass(slots=True)
+class Slot:
+    """Where the arguments of an edge are written in the document."""
+
+    input: type[Input]
+    definition: GraphQLField
+    node: FieldNode
+
+    def read(self, variables: Any) -> Input:
+        raw = get_argument_values(self.definition, self.node, variables) if self.node.arguments else {}
+        return validate(self.input, plain(raw, self.input))
+
+
+@dataclass(slots=True)
+class Root:
+    """One root field of a document, ready to run."""
+
+    key: str
+    operation: Operation[Any]
+    places: tuple[str, ...]
+    shape: Shape
+    definition: GraphQLField
+    nodes: list[FieldNode]
+    slots: list[Slot]
+
+    def arguments(self, variables: Any) -> tuple[dict[str, Any], str | None, int | None]:
+        """The raw input, the workspace named, and the version expected."""
+        args = get_argument_values(self.definition, self.nodes[0], variables)
+        named = [args.pop(p) for p in self.places if args.get(p) is not None]
+        if len(named) > 1:
+            raise Refusal(Code.BAD_REQUEST, f"Give one of {' and '.join(self.places)}")
+        version = args.pop("ifVersion", None)
+        return plain(args.get("input", args), self.operation.input), (named[0] if named else None), version
+
+    async def run(self, caller: Caller, variables: Any) -> Answer:
+        raw, place, caller.if_version = self.arguments(variables)
+        slots = tuple([s.read(variables) for s in self.slots]) if self.slots else ()
+        return await self.operation(caller, raw, self.shape, slots, place)
+
+    def cost(self, variables: Any) -> int:
+        """How many objects the answer may hold at most."""
+        raw = get_argument_values(self.definition, self.nodes[0], variables)
+        page = self.operation.input
+        limit = _limit(validate(page, plain(raw, page))) if issubclass(page, Paging) and self.shape.form != "object" else LIST_LIMIT
+        slots = [_limit(s.read(variables)) for s in self.slots]
+        return _objects(self.shape, limit, slots)
+
+
+def _limit(data: Input) -> int:
+    return data.limit if isinstance(data, Paging) else LIST_LIMIT
+
+
+def _objects(shape: Shape, limit: int, slots: list[int]) -> int:
+    """An object counts one and what hangs on it; a list or page as often as it may hold rows."""
+    inside = 1
+    for item in shape.fields:
+        if isinstance(item, Nested) and item.shape.form != "count":
+            size = slots[item.slot] if item.slot is not None else (limit if shape.form == "connection" else 100)
+            inside += _objects(item.shape, size, slots)
+    if shape.form == "connection":
+        return inside
+    return inside * limit if shape.form in ("list", "edges") else inside
+
+
+@dataclass
+class Selection:
+    """Walks one document: fragments merged, directives decided by `truth`, arguments of edges collected."""
+
+    schema: GraphQLSchema
+    fragments: Mapping[str, Any]
+    truth: Mapping[str, Any]
+    slots: list[Slot] = field(default_factory=list)
+
+    def fields(self, parent: GraphQLObjectType, nodes: list[Any]) -> dict[str, list[FieldNode]]:
+        found: dict[str, list[FieldNode]] = {}
+        spread: set[str] = set()
+        for node in nodes:
+            self._collect(parent, node, found, spread)
+        return found
+
+    def _collect(self, parent: GraphQLObjectType, node: Any, found: dict[str, list[FieldNode]], spread: set[str]) -> None:
+        for item in node.selection_set.selections:
+            if not self._included(item):
+                continue
+            if isinstance(item, FieldNode):
+                found.setdefault(item.alias.value if item.alias else item.name.value, []).append(item)
+                continue
+            part = item
+            if isinstance(item, FragmentSpreadNode):
+                if item.name.value in spread:
+                    continue
+                spread.add(item.name.value)
+                part = self.fragments[item.name.value]
+            part = getattr(part, "node", getattr(part, "definition", part))
+            if part.type_condition is None or part.type_condition.name.value == parent.name:
+                self._collect(parent, part, found, spread)
+
+    def _included(self, node: Any) -> bool:
+        for directive in node.directives or ():
+            name = directive.name.value
+            if name not in ("include", "skip"):
+                raise Unbound
+            value = directive.arguments[0].value
+            on = self.truth[value.name.value] if isinstance(value, VariableNode) else value.value
+            if on is not (name == "include"):
+                return False
+        return True
+
+    def root(self, parent: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> Root:
+        definition = parent.fields[nodes[0].name.value]
+        bound = definition.extensions.get(BACKREF)
+        op = bound.metadata.get("operation") if bound else None
+        if op is None:
+            raise Unbound
+        self.slots = []
+        shape = intern(self.shape(definition.type, op.model, nodes))
+        return Root(key, op, bound.metadata["places"], shape, definition, nodes, self.slots)
+
+    def shape(self, type_: Any, model: type[Any], nodes: list[FieldNode]) -> Shape:
+        type_ = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+        listed = isinstance(type_, GraphQLList)
+        named: Any = get_named_type(type_)
+        if is_leaf_type(named):
+            return Shape(())
+        if issubclass(model, Output):
+            return Shape(self._output(named, model, nodes), "list" if listed else "object")
+        if named.name.endswith("Connection"):
+            return Shape(self._connection(named, model, nodes), "connection")
+        return Shape(self._object(named, model, nodes), "list" if listed else "object")
+
+    def _output(self, type_: Any, model: type[Output], nodes: list[FieldNode]) -> tuple[Item, ...]:
+        made: list[Item] = []
+        for key, group in self.fields(type_, nodes).items():
+            name = group[0].name.value
+            if name == "__typename":
+                made.append(Constant(key, type_.name))
+                continue
+            definition = type_.fields[name]
+            python = definition.extensions[BACKREF].python_name
+            if is_leaf_type(get_named_type(definition.type)):
+                made.append(Column(key, python))
+            else:
+                kind = bare(model.model_fields[python].annotation)
+                made.append(Nested(key, python, self.shape(definition.type, getattr(kind, "__args__", (kind,))[0], group)))
+        return tuple(made)
+
+    def _object(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
+        columns, graph, made = columns_of(model), GRAPHS.get(model, {}), list[Item]()
+        for key, group in self.fields(type_, nodes).items():
+            name = group[0].name.value
+            if name == "__typename":
+                made.append(Constant(key, type_.name))
+                continue
+            definition = type_.fields[name]
+            python = definition.extensions[BACKREF].python_name
+            entry = graph.get(python)
+            if isinstance(entry, Edge):
+                made.append(self._edge(key, python, entry, definition, group))
+            elif entry is not None or python in columns:
+                made.append(Column(key, python))
+            else:
+                raise Unbound
+        return tuple(made)
+
+    def _edge(self, key: str, name: str, edge: Edge, definition: GraphQLField, group: list[FieldNode]) -> Nested:
+        slot = None
+        if edge.input is not None:
+            slot = len(self.slots)
+            self.slots.append(Slot(edge.input, definition, group[0]))
+        leaf = is_leaf_type(get_named_type(definition.type))
+        return Nested(key, name, Shape((), "count") if leaf else self.shape(definition.type, edge.target, group), slot)
+
+    def _connection(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
+        made: list[Item] = []
+        for key, group in self.fields(type_, nodes).items():
+            name = group[0].name.value
+            if name == "__typename":
+                made.append(Constant(key, type_.name))
+            elif name == "totalCount":
+                made.append(Column(key, "total_count"))
+            else:
+                part = get_named_type(type_.fields[name].type)
+                build: Callable[..., tuple[Item, ...]] = {"nodes": self._object, "edges": self._edges}.get(name, self._page_info)
+                made.append(Nested(key, None, Shape(build(part, model, group), {"nodes": "list", "edges": "edges"}.get(name, "page_info"))))
+        return tuple(made)
+
+    def _edges(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
+        made: list[Item] = []
+        for key, group in self.fields(type_, nodes).items():
+            name = group[0].name.value
+            if name == "__typename":
+                made.append(Constant(key, type_.name))
+            elif name == "cursor":
+                made.append(Column(key, "cursor"))
+            else:
+                made.append(Nested(key, None, Shape(self._object(get_named_type(type_.fields[name].type), model, group))))
+        return tuple(made)
+
+    def _page_info(self, type_: Any, _: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
+        made: list[Item] = []
+        for key, group in self.fields(type_, nodes).items():
+            name = group[0].name.value
+            made.append(Constant(key, type_.name) if name == "__typename" else Column(key, type_.fields[name].extensions[BACKREF].python_name))
+        return tuple(made)
