@@ -6,7 +6,7 @@ import os
 from bench import environment, ready, rig, rls
 from bench.cases import CASES
 from bench.check import check
-from bench.compare import compare, summary, table
+from bench.compare import compare, cpu_ratios, summary, table
 from bench.environment import HERE
 from bench.implementations import BASE, POOL_SIZE
 from bench.options import parse
@@ -21,7 +21,14 @@ def main() -> None:
     with rig.prepared(options.only) as prepared:
         check(prepared)
         results = compare(prepared, options.rounds, options.seconds)
-        sections += ["## Ratios", summary(results, BASE), "## Cases", *(table(case, results, BASE) for case in CASES)]
+        sections += [
+            "## Requests a second",
+            summary(results, BASE),
+            "## CPU a request, server and PostgreSQL",
+            summary(results, BASE, cpu_ratios),
+            "## Cases",
+            *(table(case, results, BASE) for case in CASES),
+        ]
         if rls.WITHOUT in prepared.servers:
             sections += ["## Cost of row-level security", rls.table(results)]
         if rls.WITH in prepared.servers:

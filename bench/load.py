@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,20 +145,10 @@ class Server:
         return file
 
 
-class Servers:
-    """All the chosen servers, each on its own copy of its seeded database; started on entry, stopped on exit."""
-
-    def __init__(self, implementations: list[Implementation], cluster: Cluster) -> None:
-        self.implementations, self.cluster, self.exits = implementations, cluster, ExitStack()
-
-    def __enter__(self) -> dict[str, Server]:
-        with ExitStack() as started:
-            servers = {}
-            for implementation in self.implementations:
-                self.cluster.create(implementation.database, implementation.template)
-                servers[implementation.name] = started.enter_context(Server(implementation, self.cluster))
-            self.exits = started.pop_all()
-            return servers
-
-    def __exit__(self, *_: object) -> None:
-        self.exits.close()
+@contextmanager
+def started(implementations: list[Implementation], cluster: Cluster) -> Iterator[dict[str, Server]]:
+    """All of them, each on its own copy of its seeded database."""
+    with ExitStack() as running:
+        for implementation in implementations:
+            cluster.create(implementation.database, implementation.template)
+        yield {implementation.name: running.enter_context(Server(implementation, cluster)) for implementation in implementations}

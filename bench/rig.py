@@ -1,6 +1,7 @@
 """Everything a run needs, in order: the installed parts, PostgreSQL, the seeded templates, and a server of each implementation."""
 
 import contextlib
+import fcntl
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 
 from bench import dataset, environment, postgres, product, reference
 from bench.cases import Target, targets
-from bench.implementations import BASE, COMPARED, IMPLEMENTATIONS, NODE_PEERS, Implementation
-from bench.load import Server, Servers
+from bench.implementations import BASE, IMPLEMENTATIONS, NODE_PEERS, Implementation
+from bench.load import Server, started
 from bench.postgres import Cluster
 
 SEEDS = {reference.DATABASE: reference.seed, product.DATABASE: product.seed}
@@ -28,8 +29,8 @@ class Rig:
 
 
 def chosen(names: Sequence[str] | None) -> list[Implementation]:
-    """The named implementations and the base, which every run needs; all that are compared by default."""
-    wanted = dict.fromkeys((BASE, *(names or COMPARED)))
+    """The named implementations and the base, which every run needs; all by default."""
+    wanted = dict.fromkeys((BASE, *(names or IMPLEMENTATIONS)))
     if unknown := wanted.keys() - IMPLEMENTATIONS.keys():
         raise SystemExit(f"No such implementation: {', '.join(sorted(unknown))}. There are: {', '.join(IMPLEMENTATIONS)}")
     return [IMPLEMENTATIONS[name] for name in wanted]
@@ -40,7 +41,7 @@ def seeded(templates: set[str]) -> Iterator[tuple[Cluster, list[Target]]]:
     """A PostgreSQL with the template databases of that name."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that servers are stopped on the way out
     rows = dataset.generate()
-    with postgres.running() as cluster:
+    with _alone(), postgres.running() as cluster:
         for template in templates:
             SEEDS[template](cluster, rows)
             cluster.tidy([template])
@@ -48,10 +49,21 @@ def seeded(templates: set[str]) -> Iterator[tuple[Cluster, list[Target]]]:
 
 
 @contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One run at a time in the folder: a second would spoil the first's numbers and its files."""
+    with (environment.DIRECTORY / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"Another run is using {environment.DIRECTORY}") from None
+        yield
+
+
+@contextlib.contextmanager
 def prepared(names: Sequence[str] | None) -> Iterator[Rig]:
     implementations = chosen(names)
     environment.prepare(**installed(implementations))
-    with seeded({implementation.template for implementation in implementations}) as (cluster, asked), Servers(implementations, cluster) as servers:
+    with seeded({implementation.template for implementation in implementations}) as (cluster, asked), started(implementations, cluster) as servers:
         yield Rig(cluster, servers, asked)
 
 

@@ -14,7 +14,7 @@ WITH, WITHOUT = "service", "service-without-rls"
 def table(results: Results) -> str:
     """`cost`: how much more time a request takes by the rate of answers, median over the rounds; the CPU columns are in µs a request."""
     rows = []
-    for case in CASES:
+    for case in (case for case in CASES if WITH in results[case.name]):
         on, off = results[case.name][WITH], results[case.name][WITHOUT]
         cost = statistics.median(1 / ratio - 1 for ratio in ratios(on, off))
         a, b = median(on), median(off)
