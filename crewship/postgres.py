@@ -137,13 +137,10 @@ class EmbeddedPostgres:
     # -- the data directory -------------------------------------------------------------------------------------------
 
     def _prepare_directories(self) -> None:
+        make_private(self.data_dir)
         run = self.data_dir / "run"
-        try:
-            for directory in (self.data_dir, run, run / "pg", self.data_dir / "logs"):
-                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            run.chmod(0o700)
-        except OSError as error:
-            raise PostgresError(f"the data directory {self.data_dir} cannot be used ({error.strerror}); make it writable or set CREWSHIP_DATA_DIR") from error
+        for directory in (run, run / "pg", self.data_dir / "logs"):
+            make_private(directory)
 
     def _acquire(self) -> None:
         path = self.data_dir / "postgres.lock"
@@ -328,6 +325,14 @@ class EmbeddedPostgres:
                 except (PostgresError, OSError) as error:
                     log.error("PostgreSQL did not come back: %s", error)
             self._stopping.wait(1.0)
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory for this user alone; one that exists stays as it is. Raises PostgresError."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise PostgresError(f"the directory {directory} cannot be made ({error.strerror}); make it writable or set CREWSHIP_DATA_DIR") from error
 
 
 def write_secret(path: Path, text: str) -> None:

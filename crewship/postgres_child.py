@@ -60,15 +60,20 @@ class User:
             os.chown(path, self.uid, self.gid)
 
 
+def interrupt_when_parent_dies(signum: signal.Signals) -> None:
+    """Ask Linux for `signum` when the thread that started this process ends; elsewhere nothing happens."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signum)
+
+
 def _die_with_parent() -> Callable[[], None]:
     """Run in the child after it dropped its rights (the kernel forgets the request at that point), before it becomes the program."""
     parent = os.getpid()
 
     def request() -> None:
-        if _libc is not None:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-            if os.getppid() != parent:  # it died before the request
-                os._exit(1)
+        interrupt_when_parent_dies(signal.SIGINT)
+        if os.getppid() != parent:  # it died before the request
+            os._exit(1)
 
     return request
 

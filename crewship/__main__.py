@@ -1,0 +1,6 @@
+"""`python -m crewship`."""
+
+from crewship.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The command `crewship`. Nothing of the application is imported before a command needs it, so that `--help` answers at once."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from resolvers.kernel.settings import Settings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The Crewship server: REST and GraphQL on PostgreSQL.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what an operator can correct into one message and exit code 1; a traceback is for our own faults."""
+    from crewship.keys import KeysError
+    from crewship.postgres_child import PostgresError
+    from crewship.serve import StartError
+    from resolvers.kernel.settings import SettingsError
+
+    try:
+        yield
+    except (SettingsError, StartError, PostgresError, KeysError) as error:
+        for line in str(error).splitlines():
+            print(f"crewship: {line}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (CREWSHIP_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any free one (CREWSHIP_PORT).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of serving processes (CREWSHIP_WORKERS).")] = None,
+    role: Annotated[Literal["all", "api", "worker"] | None, typer.Option(help="What this process does (CREWSHIP_ROLE).")] = None,
+) -> None:
+    """Start the database if need be, migrate it, and serve.
+
+    Several processes may share one data directory: the first one runs the database, which ends with it. For lifetimes that do not depend on
+    each other, give all of them a DATABASE_URL.
+    """
+    with _refusals():
+        from crewship.serve import serve as run
+        from resolvers.kernel.settings import load_settings
+
+        run(load_settings(host=host, port=port, workers=workers, role=role))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the schema of this release."""
+    with _refusals():
+        from crewship.serve import database
+        from crewship.serve import migrate as bring
+
+        settings = _settings()
+        with database(settings) as access:
+            print(f"The database is at revision {asyncio.run(bring(settings, access))}.")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check data directory, database, keys and port, and say what to do about what is wrong. Exit code 1 when something is."""
+    with _refusals():
+        from crewship.doctor import examine
+
+        checks = examine(_settings())
+    if as_json:
+        print(json.dumps({"ok": all(check.ok for check in checks), "checks": [check.as_dict() for check in checks]}, indent=2))
+    else:
+        for check in checks:
+            print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.found}")
+            if check.fix:
+                print(f"       {check.fix}")
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def routes(as_json: AsJson = False) -> None:
+    """The table of REST routes, each with its operation, role and errors."""
+    from rest_compat.routes import table
+
+    _print_rows(table(), as_json)
+
+
+@app.command()
+def operations(as_json: AsJson = False) -> None:
+    """The registry of operations, each with its REST routes and GraphQL fields."""
+    from rest_compat.routes import operations as registry
+
+    _print_rows(registry(), as_json)
+
+
+@app.command()
+def schema() -> None:
+    """The GraphQL schema, as SDL."""
+    from schema.root import sdl
+
+    print(sdl())
+
+
+@app.command()
+def openapi() -> None:
+    """The OpenAPI document of the REST surface."""
+    from rest_compat.openapi import document
+
+    print(json.dumps(document(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def version() -> None:
+    """The release."""
+    from importlib.metadata import version as released
+
+    print(released("crewship"))
+
+
+def _settings() -> "Settings":
+    from resolvers.kernel.settings import load_settings
+
+    return load_settings()
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """A table for people in a terminal; one tab-separated line a row for programs."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    names = list(rows[0]) if rows else []
+    lines = [[_cell(row.get(name)) for name in names] for row in rows]
+    if not sys.stdout.isatty():
+        print("\n".join("\t".join(line) for line in [names, *lines]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*names, box=None, pad_edge=False, header_style="bold")
+    for line in lines:
+        shown.add_row(*line)
+    Console().print(shown, markup=False)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(_cell(part) for part in value)
+    if isinstance(value, Mapping):
+        return " ".join(str(part) for part in value.values())
+    return "" if value is None else str(value)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

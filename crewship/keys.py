@@ -1,0 +1,154 @@
+"""The keys of an instance: made once, with an empty database, and never silently replaced.
+
+The database keeps a fingerprint of each key. A process whose key is missing or another one does not start: it could neither read the
+vault nor honour the tokens that exist, and what it writes could not be read by the others.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from crewship.postgres import make_private, write_secret
+from resolvers.kernel.settings import AesKey, HexKey, Settings
+
+EPOCH = "events.epoch"
+# One process at a time decides about the keys of a database.
+_LOCK = 0x6372657773686B65
+
+
+class KeysError(Exception):
+    """The keys do not fit the database; the text says which and what to do, and shows none."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """`make` is None for a key that only the operator introduces."""
+
+    name: str
+    field: str
+    form: TypeAdapter[SecretStr]
+    make: Callable[[], str] | None
+
+    @property
+    def fact(self) -> str:
+        return f"key.{self.name}"
+
+
+def _hex_32() -> str:
+    return secrets.token_hex(32)
+
+
+KEYS = (
+    Key("NEXTAUTH_SECRET", "nextauth_secret", TypeAdapter(SecretStr), lambda: secrets.token_urlsafe(48)),
+    Key("ENCRYPTION_KEY", "encryption_key", TypeAdapter(AesKey), _hex_32),
+    Key("CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "admin_token_hmac_key", TypeAdapter(HexKey), _hex_32),
+    Key("ENCRYPTION_KEY_V2", "encryption_key_v2", TypeAdapter(AesKey), None),
+)
+
+
+def fingerprint(name: str, value: str) -> str:
+    """32 hex digits that tell keys apart and lead back to none: a slow derivation, then a hash, truncated."""
+    derived = hashlib.scrypt(value.encode(), salt=f"crewship fingerprint {name}".encode(), n=1 << 12, r=8, p=1, dklen=32)
+    return hashlib.sha256(derived).hexdigest()[:32]
+
+
+def secrets_path(data_dir: Path) -> Path:
+    return data_dir / "secrets.env"
+
+
+def stored(data_dir: Path) -> dict[str, str]:
+    """The keys in `secrets.env`; none when there is no such file."""
+    path = secrets_path(data_dir)
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise KeysError(f"{path} cannot be read ({error.strerror}); start as the user who owns it") from error
+    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+def with_stored(settings: Settings) -> Settings:
+    """The settings with the keys of `secrets.env` where the environment gives none."""
+    return _applied(settings, stored(settings.data_dir))
+
+
+async def settle(settings: Settings, dsn: str) -> Settings:
+    """The settings with all keys, made now when the database is empty. `dsn` needs rows of `instance_facts` and `users`. Raises KeysError."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            facts = {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM instance_facts WHERE name LIKE 'key.%'")}
+            empty = not facts and not await connection.fetchval("SELECT EXISTS (SELECT FROM users)")
+            complete = with_stored(settings)
+            if empty:
+                complete = _make_missing(complete)
+            present = held(complete)
+            problems = judge(facts, present, settings.data_dir)
+            if problems:
+                raise KeysError("\n".join(problems))
+            new = [(key.fact, fingerprint(key.name, present[key.name])) for key in KEYS if key.name in present and key.fact not in facts]
+            await connection.executemany(
+                "INSERT INTO instance_facts (name, value, created_at) VALUES ($1, $2, now()) ON CONFLICT (name) DO NOTHING",
+                [*new, (EPOCH, secrets.token_hex(8))],
+            )
+    finally:
+        await connection.close()
+    return complete
+
+
+def judge(facts: Mapping[str, str], present: Mapping[str, str], data_dir: Path) -> list[str]:
+    """What is wrong with the keys at hand, one text each, for a database that recorded `facts`."""
+    problems = []
+    for key in KEYS:
+        recorded, value = facts.get(key.fact), present.get(key.name)
+        if value is None:
+            if recorded is not None or key.make is not None:
+                problems.append(
+                    f"{key.name} is missing, and the database is in use with one: set {key.name}, or restore {secrets_path(data_dir)} from a backup. "
+                    "(A new instance needs an empty database.)"
+                )
+        elif recorded is not None and not hmac.compare_digest(recorded, fingerprint(key.name, value)):
+            problems.append(
+                f"{key.name} is not the key that this database is in use with: set the right one, or restore {secrets_path(data_dir)} from a backup. "
+                f"To replace it on purpose, and lose what it protects, delete the row '{key.fact}' of the table instance_facts first."
+            )
+    return problems
+
+
+def _make_missing(settings: Settings) -> Settings:
+    present = held(settings)
+    made = {key.name: key.make() for key in KEYS if key.make is not None and key.name not in present}
+    if not made:
+        return settings
+    kept = stored(settings.data_dir) | made
+    text = "# The keys of this instance. Without this file its stored credentials cannot be read: back it up with the database.\n"
+    make_private(settings.data_dir)
+    write_secret(secrets_path(settings.data_dir), text + "".join(f"{name}={value}\n" for name, value in kept.items()))
+    return _applied(settings, made)
+
+
+def _applied(settings: Settings, values: Mapping[str, str]) -> Settings:
+    added: dict[str, Any] = {}
+    for key in KEYS:
+        if key.name in values and getattr(settings, key.field) is None:
+            try:
+                added[key.field] = key.form.validate_python(SecretStr(values[key.name]))
+            except ValidationError:
+                raise KeysError(f"{key.name} in {secrets_path(settings.data_dir)} takes {Settings.model_fields[key.field].description}") from None
+    return settings.model_copy(update=added)
+
+
+def held(settings: Settings) -> dict[str, str]:
+    """The keys in the settings, in clear: for fingerprints only."""
+    values = {key.name: getattr(settings, key.field) for key in KEYS}
+    return {name: secret.get_secret_value() for name, secret in values.items() if secret is not None}

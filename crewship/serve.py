@@ -1,0 +1,296 @@
+"""From an environment to a serving process: sockets, database, migrations, keys, then uvicorn; and back again in the reverse order."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+import uvicorn
+from pydantic import SecretStr
+from uvicorn.supervisors import Multiprocess
+
+from crewship import keys, logs
+from crewship.postgres import APPLICATION, EmbeddedPostgres, make_private, write_secret
+from crewship.postgres_child import interrupt_when_parent_dies
+from models import migrations
+from resolvers.kernel.settings import Settings, load_settings
+
+log = logging.getLogger("crewship.serve")
+
+OLDEST_POSTGRES = 15
+DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
+GRACE = 10  # seconds that requests and sockets have to end after SIGTERM
+
+
+class StartError(Exception):
+    """The process cannot serve as it is configured; the text names what to change."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How this process reaches its database: as the application, and as the owner of the tables (maybe the same role)."""
+
+    application: str = field(repr=False)
+    owner: str = field(repr=False)
+    role: str | None  # the application's role, when it is not the owner
+    joined: bool = False  # the embedded server belongs to another process
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Iterator[Access]:
+    """The database of DATABASE_URL, or the embedded one for as long as the block runs (joined, when another process serves it)."""
+    if settings.database_url is not None:
+        yield external(settings)
+        return
+    server = EmbeddedPostgres(settings.data_dir)
+    connection = server.start_or_join()
+    try:
+        yield Access(connection.application, connection.owner, APPLICATION, joined=connection.joined)
+    finally:
+        server.stop()
+
+
+def external(settings: Settings) -> Access:
+    assert settings.database_url is not None
+    application = settings.database_url.get_secret_value()
+    owner = settings.migration_database_url.get_secret_value() if settings.migration_database_url else application
+    role = unquote(urlsplit(application).username or "")
+    return Access(application, owner, role if role and role != unquote(urlsplit(owner).username or "") else None)
+
+
+def place_of(dsn: str) -> str:
+    """A database's address without user and password, for messages."""
+    parts = urlsplit(dsn)
+    return f"{parts.hostname or 'localhost'}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
+    """Return when the database takes connections and is new enough. Raises StartError."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            connection = await asyncpg.connect(dsn, timeout=5)
+            break
+        except (ConnectionError, TimeoutError, asyncpg.CannotConnectNowError) as error:
+            if time.monotonic() > deadline:
+                raise StartError(f"the database {place_of(dsn)} does not answer ({error or type(error).__name__}); start it, or correct DATABASE_URL") from None
+            await asyncio.sleep(0.5)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            raise StartError(f"the database {place_of(dsn)} refuses ({error}); correct DATABASE_URL") from None
+    try:
+        if connection.get_server_version().major < OLDEST_POSTGRES:
+            found = await connection.fetchval("SHOW server_version")
+            raise StartError(f"the database {place_of(dsn)} is PostgreSQL {found}; {OLDEST_POSTGRES} or newer is needed")
+    finally:
+        await connection.close()
+
+
+async def migrate(settings: Settings, access: Access) -> str:
+    """Bring the schema to this release's head, under the lock that all processes share; returns the revision."""
+    await wait_for_database(access.owner)
+    await migrations.upgrade(access.owner, application_role=access.role, row_level_security=settings.row_level_security)
+    return migrations.head()
+
+
+async def prepare(settings: Settings, access: Access) -> Settings:
+    """Migrate, settle the keys, and return the settings that the application starts with."""
+    await migrate(settings, access)
+    await wait_for_database(access.application)
+    settings = await keys.settle(settings, access.application)
+    return settings.model_copy(update={"database_url": SecretStr(access.application), "internal_token": _internal_token(settings)})
+
+
+def _internal_token(settings: Settings) -> SecretStr:
+    """Random per start, shared by the processes of one data directory through a file that only their user reads."""
+    if settings.internal_token is not None:
+        return settings.internal_token
+    path = settings.data_dir / "run" / "internal-token"
+    if settings.role == "worker" and path.exists():
+        return SecretStr(path.read_text())
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    token = secrets.token_hex(32)
+    write_secret(path, token)
+    return SecretStr(token)
+
+
+async def bootstrap_notice(settings: Settings, dsn: str, url: str) -> str | None:
+    """What to tell the operator of an instance without any user; None once there is one."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        used = await connection.fetchval("SELECT EXISTS (SELECT FROM users)")
+    finally:
+        await connection.close()
+    return None if used else f"No user exists yet: create the owner at {settings.public_url or url}/bootstrap"
+
+
+# -- sockets ----------------------------------------------------------------------------------------------------------
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """Listens at once: clients that come while the database starts wait instead of being refused."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise StartError(f"cannot listen on host {host} ({error.strerror or error}); set CREWSHIP_HOST or --host") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(f"port {port} on {host} is in use; set CREWSHIP_PORT or --port to another one (0 takes any that is free)") from None
+        raise StartError(f"cannot listen on {host} port {port} ({error.strerror}); set CREWSHIP_HOST or CREWSHIP_PORT, or --host or --port") from None
+    listener.setblocking(False)
+    return listener
+
+
+def listen_unix(path: Path) -> socket.socket:
+    """A socket that only this user reaches. The rest of a process that was killed is cleared away, a living one is left alone."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError:
+            pass
+        except OSError:
+            path.unlink(missing_ok=True)
+        else:
+            raise StartError(f"another process listens on {path}; stop it, or set CREWSHIP_SOCKET_PATH or CREWSHIP_DATA_DIR")
+    listener = socket.socket(socket.AF_UNIX)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise StartError(f"cannot listen on {path} ({error.strerror}); set CREWSHIP_SOCKET_PATH or CREWSHIP_DATA_DIR") from None
+    finally:
+        os.umask(mask)
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+@contextlib.contextmanager
+def _listeners(settings: Settings) -> Iterator[tuple[str, list[socket.socket]]]:
+    """What to tell about the address, and the sockets. A worker serves its probes on a socket of its own and nothing on the network."""
+    sockets: list[socket.socket] = []
+    path = settings.socket_path
+    if settings.role == "worker":
+        path = settings.data_dir / "run" / f"worker-{os.getpid()}.sock"
+        where = f"unix:{path}"
+    else:
+        sockets.append(listen_tcp(settings.host, settings.port))
+        where = _url(settings.host, sockets[0].getsockname()[1])
+    try:
+        sockets.append(listen_unix(path))
+        try:
+            yield where, sockets
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        for listener in sockets:
+            listener.close()
+
+
+def _url(host: str, port: int) -> str:
+    shown = "localhost" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+# -- the process ------------------------------------------------------------------------------------------------------
+
+
+class _Server(uvicorn.Server):
+    """Says where it serves, once it does."""
+
+    def __init__(self, config: uvicorn.Config, notice: str) -> None:
+        super().__init__(config)
+        self._notice = notice
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self._notice, flush=True)
+
+
+def _configuration(app: Any, workers: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # the pipeline decides whose forwarding headers count
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=75,  # longer than a proxy in front keeps an idle connection
+    )
+
+
+def worker_application() -> Any:
+    """The application of one of several processes; the parent has migrated and settled the keys, and runs the database."""
+    interrupt_when_parent_dies(signal.SIGTERM)
+    settings = load_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    if settings.database_url is None:
+        settings = settings.model_copy(update={"database_url": SecretStr(EmbeddedPostgres(settings.data_dir).join().application)})
+    token = settings.internal_token or SecretStr((settings.data_dir / "run" / "internal-token").read_text())
+    return _application(keys.with_stored(settings).model_copy(update={"internal_token": token}))
+
+
+def _application(settings: Settings) -> Any:
+    from crewship.app import create_app
+
+    return create_app(settings)
+
+
+def _leave(*_: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartError, PostgresError or KeysError when it cannot."""
+    logs.configure(settings.log_level, settings.log_format)
+    # uvicorn raises again what it caught, after its own shutdown; what runs the blocks below to their end is SystemExit.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    make_private(settings.data_dir)
+    with _listeners(settings) as (where, sockets), database(settings) as access:
+        if access.joined:
+            log.warning("using the PostgreSQL that another process runs in %s; it ends with that process", settings.data_dir)
+        try:
+            _run(settings, access, where, sockets)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run(settings: Settings, access: Access, where: str, sockets: list[socket.socket]) -> None:
+    ready = asyncio.run(prepare(settings, access))
+    notice = f"Crewship serves at {where}" if settings.role != "worker" else f"A Crewship worker runs; its probes are at {where}"
+    first = asyncio.run(bootstrap_notice(ready, access.application, where)) if settings.role != "worker" else None
+    notice = "\n".join(part for part in (notice, first) if part)
+    if settings.workers > 1:
+        # What the command line decided reaches the children as environment; secrets do not take that way.
+        os.environ |= {"CREWSHIP_DATA_DIR": str(settings.data_dir), "CREWSHIP_ROLE": settings.role, "CREWSHIP_HOST": settings.host}
+        os.environ |= {"CREWSHIP_PORT": str(settings.port), "CREWSHIP_WORKERS": str(settings.workers)}
+        print(notice, flush=True)
+        Multiprocess(_configuration("crewship.serve:worker_application", settings.workers), sockets=sockets).run()
+    else:
+        _Server(_configuration(_application(ready), 1), notice).run(sockets=sockets)
