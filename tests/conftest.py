@@ -150,3 +150,6 @@ def module_database_url(module_database: Database) -> str:
 def empty_database(postgres: Connection) -> Iterator[Database]:
     """A database without a single table, as a first start finds it."""
     yield from _copy(postgres, None)
+
+
+from tests.world import world  # noqa: E402, F401

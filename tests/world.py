@@ -1,0 +1,201 @@
+"""The running service with two workspaces and a person of every role: what tests of operations, and of both surfaces, stand on.
+
+`world` serves a module over a real socket on a database of its own. `Recorder` says what a call changed, table by table.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+import uvicorn
+from pydantic import SecretStr
+from sqlmodel import SQLModel
+
+from crewship.app import create_app
+from models.auth import CliToken, User
+from models.base import table_of
+from models.workspaces import Membership, Role, Workspace
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.crypto import new_cli_token
+from resolvers.kernel.identity import bearer
+from resolvers.kernel.instance import instance
+from resolvers.kernel.passwords import Cost, Passwords
+from resolvers.kernel.settings import Settings, load_settings
+
+# What moves without anybody changing anything.
+UNWATCHED = {"alembic_version", "admin_token_uses"}
+VOLATILE = {"sessions": {"last_used_at"}, "cli_tokens": {"last_used_at"}}
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    user_id: str
+    email: str
+    token: str
+    membership_id: str | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """A fresh claim to be this person, for calling operations directly."""
+        return bearer(self.token)
+
+
+@dataclass
+class World:
+    url: str
+    settings: Settings
+    database: asyncpg.Connection  # of the owner of the tables, past row-level security
+    workspace: Workspace
+    other: Workspace
+    people: dict[str, Person] = field(default_factory=dict)
+    clients: list[httpx2.AsyncClient] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Person:
+        """`world.owner`, `world.admin`, `world.manager`, `world.member`, `world.viewer`; `world.outsider` owns the other workspace."""
+        try:
+            return self.__dict__["people"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def client(self, person: Person | None = None, **headers: str) -> httpx2.AsyncClient:
+        """An HTTP client of the running service, with the person's CLI token."""
+        given = {"authorization": f"Bearer {person.token}"} if person else {}
+        made = httpx2.AsyncClient(base_url=self.url, headers=given | headers, timeout=30)
+        self.clients.append(made)
+        return made
+
+    async def rest(self, person: Person | None, method: str, path: str, body: Any = None, *, workspace: str | None = "", **headers: str) -> httpx2.Response:
+        """One REST call. `workspace`: id or slug for the query; '' is the world's own, None sends none."""
+        query = {} if workspace is None else {"workspace_id": workspace or self.workspace.id}
+        async with self.client(person, **headers) as client:
+            return await client.request(method, path, params=query, **({} if body is None else {"json": body}))
+
+    async def graphql(self, person: Person | None, document: str, variables: Mapping[str, Any] | None = None, **headers: str) -> dict[str, Any]:
+        """One GraphQL call; the workspace of the world comes as `$ws` when the document names it."""
+        values = dict(variables or {})
+        if "$ws" in document:
+            values.setdefault("ws", self.workspace.id)
+        async with self.client(person, **headers) as client:
+            answer = await client.post("/graphql", json={"query": document, "variables": values})
+        return answer.json()  # type: ignore[no-any-return]
+
+    async def add(self, *rows: SQLModel) -> None:
+        """Rows, in this order, without any operation."""
+        for row in rows:
+            table = table_of(type(row))
+            names = [n for n in table.c.keys() if n in row.__dict__]  # noqa: SIM118
+            values = ", ".join(f"${i + 1}" for i in range(len(names)))
+            await self.database.execute(f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES ({values})', *[row.__dict__[n] for n in names])
+
+    async def person(self, name: str, role: Role | None, workspace: Workspace | None = None) -> Person:
+        """A user with a CLI token, and a membership when there is a role."""
+        user = User(email=f"{name}@example.com", full_name=f"{name.title()} Example")
+        token = new_cli_token("STANDARD")  # type: ignore[arg-type]
+        await self.add(user, CliToken(user_id=user.id, name="test", token_hash=hashlib.sha256(token.encode()).hexdigest()))
+        membership = None
+        if role is not None:
+            membership = Membership(workspace_id=(workspace or self.workspace).id, user_id=user.id, role=role)
+            await self.add(membership)
+        made = self.people[name] = Person(name, user.id, user.email, token, membership.id if membership else None)
+        return made
+
+    async def events(self, since: int = 0) -> list[dict[str, Any]]:
+        rows = await self.database.fetch("SELECT seq, workspace_id, channel, type, payload FROM events WHERE seq > $1 ORDER BY xid, seq", since)
+        return [dict(row) for row in rows]
+
+    async def audit(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in await self.database.fetch("SELECT * FROM audit_logs ORDER BY created_at, id")]
+
+    async def snapshot(self) -> dict[str, str]:
+        """A digest of the rows of each table. Equal snapshots: nothing was written."""
+        made = {}
+        for (table,) in await self.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"):
+            if table in UNWATCHED:
+                continue
+            hidden = "".join(f" - '{column}'" for column in VOLATILE.get(table, ()))
+            sql = f"SELECT coalesce(md5(string_agg((to_jsonb(t){hidden})::text, '|' ORDER BY (to_jsonb(t){hidden})::text)), '') FROM \"{table}\" t"
+            made[table] = await self.database.fetchval(sql)
+        return made
+
+
+async def _own_connection(dsn: str) -> asyncpg.Connection:
+    import orjson
+
+    conn = await asyncpg.connect(dsn)
+    await conn.execute("SELECT set_config('crewship.workspaces', '*', false)")
+    for kind in ("json", "jsonb"):
+        await conn.set_type_codec(kind, schema="pg_catalog", encoder=lambda v: orjson.dumps(v).decode(), decoder=orjson.loads)
+    return conn
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[str]:
+    """The application on a free loopback port, as `crewship serve` runs it."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False, proxy_headers=False, server_header=False))
+    task = asyncio.create_task(server._serve([listener]))
+    while not server.started:
+        if task.done():
+            await task
+        await asyncio.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
+
+
+def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
+    """Settings of a test instance: keys given, limits off, nothing read from outside but CREWSHIP_ROW_LEVEL_SECURITY."""
+    given = {
+        "database_url": SecretStr(dsn),
+        "nextauth_secret": SecretStr("a secret of tests, long enough to be one"),
+        "encryption_key": SecretStr("ab" * 32),
+        "admin_token_hmac_key": SecretStr("cd" * 32),
+        "internal_token": SecretStr("ef" * 32),
+        "data_dir": directory,
+        "ratelimit_disabled": True,
+        "log_level": "error",
+    }
+    return load_settings().model_copy(update=given | changes)
+
+
+@pytest.fixture(scope="module")
+async def world(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+    async with world_on(module_database, tmp_path_factory.mktemp("data")) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def world_on(database: Any, directory: Path, **settings: Any) -> AsyncIterator[World]:
+    chosen = settings_for(database.url, directory, **settings)
+    instance.strict = True
+    owner = await _own_connection(database.owner_url)
+    async with serving(create_app(chosen, passwords=Passwords(Cost(1, 64, 1)))) as url:
+        workspace, other = Workspace(name="Workspace", slug="workspace"), Workspace(name="Other", slug="other")
+        made = World(url, chosen, owner, workspace, other)
+        await made.add(workspace, other)
+        for role in Role:
+            await made.person(role.value.lower(), role)
+        await made.person("outsider", Role.OWNER, other)
+        await made.person("nobody", None)
+        try:
+            yield made
+        finally:
+            for client in made.clients:
+                await client.aclose()
+            await owner.close()
+
+
+__all__ = ["Person", "World", "serving", "settings_for", "world", "world_on"]
