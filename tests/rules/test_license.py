@@ -130,7 +130,8 @@ def tampered() -> bytes:
         signed("not json"),
         signed("[]"),
         signed("[" * 100_000),
-        b" " * (MAX_FILE_BYTES + 1) + signed(claims()),
+        signed(claims()).ljust(MAX_FILE_BYTES + 1),
+        signed(claims()).replace(b'"signature":"', b'"signature":"*'),
     ],
 )
 def test_a_bad_file_is_community(document: bytes, tmp_path: Path) -> None:
@@ -140,7 +141,13 @@ def test_a_bad_file_is_community(document: bytes, tmp_path: Path) -> None:
     assert made.at(NOW).enforced == {}
 
 
-@pytest.mark.parametrize("key", [None, "", "short", base64.b64encode(b"0" * 31).decode(), "é", "*" * 44])
+def test_the_largest_file_and_a_key_with_a_line_end(tmp_path: Path) -> None:
+    made = licensing(tmp_path, signed(claims()).ljust(MAX_FILE_BYTES), f" {KEY_TEXT}\n")
+    assert made.problem is None
+    assert made.at(NOW).edition is Edition.team
+
+
+@pytest.mark.parametrize("key", [None, "", "short", "*" + KEY_TEXT, base64.b64encode(b"0" * 31).decode(), "é", "*" * 44])
 def test_a_missing_or_bad_key_is_community(key: str | None, tmp_path: Path) -> None:
     made = licensing(tmp_path, signed(claims()), key)
     assert made.problem
