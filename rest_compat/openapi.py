@@ -91,7 +91,10 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
     if route.takes_body:
         schema = models.get((op.input, "validation"), {"type": "object"})
         content = {"application/json": {"schema": _without(schema, route.parameters, definitions)}}
-        made["requestBody"] = {"required": not route.optional_body and any(f.is_required() for n, f in fields.items() if n not in route.parameters), "content": content}
+        made["requestBody"] = {
+            "required": not route.optional_body and any(f.is_required() for n, f in fields.items() if n not in route.parameters),
+            "content": content,
+        }
     made["responses"] = _responses(route, models)
     return made
 

@@ -50,6 +50,10 @@ class Connection(Generic[N]):
     total_count: int
 
 
+def nullable(kind: Any) -> Any:
+    return Optional[kind]  # noqa: UP045 (a value here, not an annotation)
+
+
 # ---- types -----------------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +121,7 @@ def input_type(model: type[BaseModel]) -> Any:
     """A Strawberry input with the fields of the Pydantic one; what is absent stays absent."""
     if model not in _INPUTS:
         fields: list[Any] = [
-            (n, kind) if required else (n, Optional[kind], dataclass_field(default=strawberry.UNSET)) for n, (kind, required) in _face(model).items()
+            (n, kind) if required else (n, nullable(kind), dataclass_field(default=strawberry.UNSET)) for n, (kind, required) in _face(model).items()
         ]
         cls = make_dataclass(f"{model.__name__}Input", fields, kw_only=True)
         _INPUTS[model] = strawberry.input(cls, name=f"{model.__name__}Input", description=inspect.getdoc(model) if model.__doc__ else None)
@@ -127,13 +131,13 @@ def input_type(model: type[BaseModel]) -> Any:
 def _arguments(model: type[Input]) -> list[inspect.Parameter]:
     made = []
     for name, (kind, required) in _face(model).items():
-        annotation, default = (kind, EMPTY) if required else (Optional[kind], strawberry.UNSET)
+        annotation, default = (kind, EMPTY) if required else (nullable(kind), strawberry.UNSET)
         made.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default))
     return made
 
 
 def _optional(name: str, kind: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Optional[kind], default=strawberry.UNSET)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=nullable(kind), default=strawberry.UNSET)
 
 
 # ---- fields ----------------------------------------------------------------------------------------------------------
@@ -157,7 +161,7 @@ def _bound(op: Operation[Any], shown: Any, arguments: list[inspect.Parameter], p
     if Surface.GRAPHQL not in op.surfaces:
         raise TypeError(f"{op.name} is not offered in GraphQL")
     deprecation = f"Use {op.deprecated.use}." if op.deprecated else None
-    return _field(Optional[shown], arguments, _describe(op), sys._getframe(2).f_globals["__name__"], deprecation, operation=op, places=places)
+    return _field(nullable(shown), arguments, _describe(op), sys._getframe(2).f_globals["__name__"], deprecation, operation=op, places=places)
 
 
 def _places(op: Operation[Any]) -> list[inspect.Parameter]:

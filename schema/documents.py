@@ -5,8 +5,17 @@ from typing import Any
 
 import orjson
 from graphql import (
-    ExecutableDefinitionNode, FragmentDefinitionNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, OperationType, VariableNode, Visitor,
-    parse, validate, visit,
+    ExecutableDefinitionNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    VariableNode,
+    Visitor,
+    parse,
+    validate,
+    visit,
 )  # fmt: skip
 
 from schema.limits import exceeded
@@ -92,7 +101,9 @@ def _chosen(operations: list[OperationDefinitionNode], name: str | None, errors:
     for operation in operations:
         if name is not None and operation.name and operation.name.value == name:
             return operation
-    errors.append(GraphQLError("Must provide operation name if query contains multiple operations." if name is None else f"Unknown operation named '{name[:100]}'."))
+    errors.append(
+        GraphQLError("Must provide operation name if query contains multiple operations." if name is None else f"Unknown operation named '{name[:100]}'.")
+    )
     return None
 
 

@@ -40,7 +40,9 @@ class Endpoint:
     `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers.
     """
 
-    def __init__(self, schema: strawberry.Schema, *, compiled: bool = True, trusted: Mapping[str, str] | None = None, trusted_only: bool = False, page: Any = None) -> None:
+    def __init__(
+        self, schema: strawberry.Schema, *, compiled: bool = True, trusted: Mapping[str, str] | None = None, trusted_only: bool = False, page: Any = None
+    ) -> None:
         self.schema, self.core, self.compiled = schema, schema._schema, compiled
         self.documents = Documents(self.core)
         self.trusted, self.trusted_only, self.page = trusted or {}, trusted_only, page
@@ -62,7 +64,12 @@ class Endpoint:
             if caller.replayed:
                 more.append((b"idempotent-replayed", b"true"))
         except Malformed as fault:
-            kind, status, answer, more = LEGACY if "json" not in accept else _negotiate(accept), fault.status, _errors([{"message": fault.text}]), list(fault.headers)
+            kind, status, answer, more = (
+                LEGACY if "json" not in accept else _negotiate(accept),
+                fault.status,
+                _errors([{"message": fault.text}]),
+                list(fault.headers),
+            )
         content = (b"content-type", f"{kind}; charset=utf-8".encode())
         await send({"type": "http.response.start", "status": status, "headers": [content, (b"content-length", b"%d" % len(answer)), *more]})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer})
@@ -164,7 +171,9 @@ def _errors(errors: list[Any]) -> bytes:
 
 def _caller(scope: MutableMapping[str, Any]) -> Caller:
     transport = scope["crewship"]
-    return identity.caller_of(transport.headers, client=transport.client, https=transport.https, origin=f"{transport.scheme}://{transport.host}", path=scope["path"])
+    return identity.caller_of(
+        transport.headers, client=transport.client, https=transport.https, origin=f"{transport.scheme}://{transport.host}", path=scope["path"]
+    )
 
 
 def _prefers_html(accept: str) -> bool:

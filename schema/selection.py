@@ -4,8 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import FieldNode, FragmentSpreadNode, GraphQLField, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLSchema, VariableNode
-from graphql import get_named_type, is_leaf_type
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLSchema,
+    VariableNode,
+    get_named_type,
+    is_leaf_type,
+)
 from graphql.execution.values import get_argument_values
 from pydantic import BaseModel
 from sqlmodel import SQLModel

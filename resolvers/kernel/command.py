@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from sqlmodel import SQLModel
 
@@ -228,10 +228,10 @@ def command(
     def bind(function: Callable[[Context, D], Awaitable[T]]) -> Command[D, T]:
         model, returns = signature(function)
         return Command(
-            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, audit=audit,
+            name, action, cast(type[D], model), returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, audit=audit,
             emits=emits if isinstance(emits, tuple) else (emits,), errors=errors, guards=allow if isinstance(allow, tuple) else (allow,),
             surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late, deprecated=deprecated, run=function,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
 
     return bind
 
@@ -253,9 +253,8 @@ def procedure(
     def bind(function: Callable[[Context, D], Awaitable[T]]) -> Procedure[D, T]:
         model, returns = signature(function)
         return Procedure(
-            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, errors=errors,
+            name, action, cast(type[D], model), returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, errors=errors,
             guards=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, deprecated=deprecated, run=function,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
 
     return bind
-

@@ -110,9 +110,7 @@ class Context:
         statement = statements.upserting(type(row), columns, keys)
         return statements.load(type(row), await self._one(statement.sql, statement.values(values)))
 
-    async def update(
-        self, model: type[M], id: str, *, conflict: str = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any
-    ) -> M:
+    async def update(self, model: type[M], id: str, *, conflict: str = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any) -> M:
         """Changes the live row of this workspace and raises its version; NOT_FOUND, CONFLICT or PRECONDITION_FAILED.
 
         `returning` narrows what the returned object carries: worth it on a hot path only.
@@ -130,7 +128,9 @@ class Context:
             row: Any = await self.get(model, id)
             raise Refusal(Code.CONFLICT, f"{model.__name__} is {row.status}: it cannot become {to}") from None
 
-    async def _update(self, model: type[M], id: str, conflict: str, missing: str | None, returning: tuple[str, ...], changes: dict[str, Any], states: Any = None) -> M:
+    async def _update(
+        self, model: type[M], id: str, conflict: str, missing: str | None, returning: tuple[str, ...], changes: dict[str, Any], states: Any = None
+    ) -> M:
         self._writes()
         guarded = self._takes_version(model)
         kinds = tuple([(name, value.__class__ is plus) for name, value in changes.items()])
@@ -277,7 +277,9 @@ def _column(error: Any) -> str:
 class Selection(Generic[M]):
     """Rows to read or count inside a call. Values are bound: any condition is compiled once."""
 
-    def __init__(self, ctx: Context, model: type[M], conditions: tuple[Any, ...], order: tuple[Any, ...] = (), size: int | None = None, locked: bool = False) -> None:
+    def __init__(
+        self, ctx: Context, model: type[M], conditions: tuple[Any, ...], order: tuple[Any, ...] = (), size: int | None = None, locked: bool = False
+    ) -> None:
         self._ctx, self._model, self._conditions, self._order, self._size, self._locked = ctx, model, conditions, order, size, locked
 
     def _but(self, **changes: Any) -> Self:
@@ -314,7 +316,10 @@ class Selection(Generic[M]):
         return found
 
     async def exists(self) -> bool:
-        return await self._scalar(select(func.count()).select_from(select(ONE).select_from(table_of(self._model)).where(*self._conditions).limit(1).subquery())) > 0
+        return (
+            await self._scalar(select(func.count()).select_from(select(ONE).select_from(table_of(self._model)).where(*self._conditions).limit(1).subquery()))
+            > 0
+        )
 
     async def count(self) -> int:
         return await self._scalar(select(func.count()).select_from(table_of(self._model)).where(*self._conditions))

@@ -35,7 +35,16 @@ class Reason(StrEnum):
 class Refusal(Exception):
     """An expected "no". Rolls the operation back, unless `commit` (an operation that declares `writes_on_refusal`)."""
 
-    def __init__(self, code: Code, detail: str, *, reason: str | None = None, fields: dict[str, str] | None = None, extra: dict[str, Any] | None = None, commit: bool = False) -> None:
+    def __init__(
+        self,
+        code: Code,
+        detail: str,
+        *,
+        reason: str | None = None,
+        fields: dict[str, str] | None = None,
+        extra: dict[str, Any] | None = None,
+        commit: bool = False,
+    ) -> None:
         super().__init__(detail)
         self.code, self.detail, self.reason, self.fields, self.extra, self.commit = code, detail, reason, fields or {}, extra or {}, commit
 

@@ -52,8 +52,8 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
         body = body.add_columns(select(func.count()).select_from(source).scalar_subquery())
     if shape is not None:
         where = () if source is not None else (table_of(model).c.id == trace.bind("result_id", attrgetter("data.id")),)
-        named = [Param(trace.bind(f"scope_{n}", attrgetter(n), Text()), n) for n in ("workspace", "user_id", "role")]
-        body = Builder(trace, Scope(*named), slots).answer(Rows(model, where=where).one(""), shape, [], source=source)
+        workspace, user, role = [Param(trace.bind(f"scope_{n}", attrgetter(n), Text()), n) for n in ("workspace", "user_id", "role")]
+        body = Builder(trace, Scope(workspace, user, role), slots).answer(Rows(model, where=where).one(""), shape, [], source=source)
     made = finished(body, trace, shape=shape)
     first = len(made.getters) + 1
     if audits:

@@ -36,8 +36,8 @@ class Entity:
 Where = Tenancy | Entity
 NEEDED = "workspace_id is required"
 OUTSIDE = "Not a member of this workspace"
-IDLE = literal_column("interval '60 seconds'")
-FENCE = literal_column("0")  # OFFSET 0 keeps the planner from evaluating a subquery before the one it depends on
+IDLE: Any = literal_column("interval '60 seconds'")
+FENCE: Any = literal_column("0")  # OFFSET 0 keeps the planner from evaluating a subquery before the one it depends on
 
 
 @dataclass(slots=True)
@@ -75,6 +75,7 @@ def _setting(name: str, value: Any) -> Any:
 def who(trace: Trace, kind: CredentialKind) -> Any:
     """FROM entry of the live credential: credential_id, user_id, and whether its last use is worth writing."""
     credential = trace.bind("credential", lambda call: call.credential)
+    conditions: list[Any]
     if kind is CredentialKind.SERVICE:
         user = _setting("user", literal("", Text())) if database.row_security else null()
         return select(credential.label("credential_id"), user.label("user_id"), false().label("stale")).offset(FENCE).subquery("who")
@@ -120,6 +121,8 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     found = [workspace.c.deleted_at.is_(None)]
     if not isinstance(tenancy, Entity):
         found.append(workspace.c.slug == value if by_slug else workspace.c.id == value)
+    role: Any
+    capabilities: Any
     if kind is CredentialKind.SERVICE:
         role, capabilities = literal_column(f"'{Role.OWNER.value}'"), null()
     else:

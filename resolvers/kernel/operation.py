@@ -117,11 +117,11 @@ class Operation(Generic[D]):
             code = refusal.code.value
             raise
         except Exception as error:
-            refusal = translate(error)
-            code = refusal.code.value
-            if refusal.code is Code.INTERNAL:
+            translated = translate(error)
+            code = translated.code.value
+            if translated.code is Code.INTERNAL:
                 log.error("operation failed", operation=self.name, exc_info=error)
-            raise refusal from error
+            raise translated from error
         finally:
             self.meter.observe(perf_counter() - started, code)
 
@@ -182,7 +182,14 @@ def translate(error: Exception) -> Refusal:
         return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
     if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):
         return Refusal(Code.BAD_REQUEST, "a value is out of range or cannot be stored")
-    lost = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError, asyncpg.InterfaceError, OSError, TimeoutError)
+    lost = (
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.InterfaceError,
+        OSError,
+        TimeoutError,
+    )
     if isinstance(error, lost):
         return unavailable()
     return Refusal(Code.INTERNAL, "Internal error")

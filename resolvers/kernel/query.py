@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, cast, get_origin, get_type_hints
 
 import asyncpg
 from sqlalchemy import select
@@ -57,7 +57,7 @@ class Query(Operation[D], Generic[D, R]):
 
     @property
     def form(self) -> type[Read[Any]]:
-        return get_origin(self.returns)  # type: ignore[return-value]
+        return get_origin(self.returns)  # type: ignore[no-any-return]
 
     def within(self, scope: QueryScope, data: D) -> R:
         """The same rows, to be narrowed by another query."""
@@ -137,8 +137,17 @@ def query(
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}: a query is a plain def; use @procedure for a read that must await")
         made: Query[D, R] = Query(
-            name, action, model, returns, inspect.getdoc(function) or "", tenancy=tenancy, errors=errors, surfaces=surfaces, deprecated=deprecated, describe=function
-        )  # type: ignore[arg-type]
+            name,
+            action,
+            cast(type[D], model),
+            returns,
+            inspect.getdoc(function) or "",
+            tenancy=tenancy,
+            errors=errors,
+            surfaces=surfaces,
+            deprecated=deprecated,
+            describe=function,
+        )
         if not issubclass(made.model, View) and (name.endswith(".get") or made.model not in READ_GATES):
             READ_GATES[made.model] = action
         return made

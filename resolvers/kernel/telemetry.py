@@ -7,7 +7,9 @@ from prometheus_client import Counter, Histogram
 
 log: Any = structlog.get_logger("crewship")
 CALLS = Counter("crewship_operations", "Calls of operations by outcome", ["operation", "code"])
-SECONDS = Histogram("crewship_operation_seconds", "Duration of operations", ["operation"], buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5))
+SECONDS = Histogram(
+    "crewship_operation_seconds", "Duration of operations", ["operation"], buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+)
 
 
 class Meter:

@@ -96,7 +96,8 @@ class Builder:
     def _rows(self, entry: Source, shape: Shape, outer: Sequence[Any], hidden: dict[str, Any], window: Any, guard: Sequence[Any] = ()) -> tuple[list[Any], Any]:
         """FROM entries of the rows of a source, and the JSON record of one of them."""
         inside = [*outer, entry.alias]
-        shown, absent = [], []
+        shown: list[tuple[str, Any]] = []
+        absent: list[tuple[str, Any]] = []
         for item in shape.fields:
             value = self._field(entry, item, inside)
             if getattr(item, "zero", False):
@@ -120,7 +121,7 @@ class Builder:
         if not hidden:
             return [rows], func.row_to_json(literal_column(rows.name), type_=JSON())
         part = select(*[rows.c[key] for key, _ in shown]).correlate(*outer, rows).lateral(self.trace.name("r"))
-        record = func.row_to_json(literal_column(part.name), type_=JSON())
+        record: Any = func.row_to_json(literal_column(part.name), type_=JSON())
         if absent:
             head = func.left(cast(record, Text), literal_column("-1"), type_=Text())
             record = head.concat(rows.c.absent_).concat(literal_column("'}'"))
@@ -223,8 +224,8 @@ class Builder:
         inner = select(*cells).select_from(entry.alias).where(*where).order_by(*entry.order).limit(limit + literal_column("1"))
         inner = inner if offset is None else inner.offset(clause(offset))
         rows = inner.correlate(*outer).subquery(self.trace.name("q"))
-        page = select(*[make(rows).label(key) for key, make in parts]).select_from(rows)
-        page = page.having(true()).correlate(*outer).subquery(self.trace.name("p"))  # HAVING: one row, also without an aggregate
+        made = select(*[make(rows).label(key) for key, make in parts]).select_from(rows)
+        page = made.having(true()).correlate(*outer).subquery(self.trace.name("p"))  # HAVING: one row, also without an aggregate
         return select(func.row_to_json(literal_column(page.name), type_=JSON())).select_from(page).correlate(*outer).scalar_subquery()
 
     def _edges(self, entry: Source, shape: Shape, outer: Sequence[Any]) -> Any:
@@ -315,7 +316,9 @@ def _descends(key: Any) -> bool:
 
 def _cursor(order: list[Any]) -> Any:
     keys = cast(func.json_build_array(*[_key_of(k) for k in order]), Text)
-    return func.translate(func.encode(func.convert_to(keys, literal_column("'UTF8'")), literal_column("'base64'")), literal_column("chr(10)"), literal_column("''"))
+    return func.translate(
+        func.encode(func.convert_to(keys, literal_column("'UTF8'")), literal_column("'base64'")), literal_column("chr(10)"), literal_column("''")
+    )
 
 
 def _of_view(key: Any, alias: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, Union
+from typing import Any, TypeAlias
 
 from sqlmodel import SQLModel
 
@@ -42,7 +42,7 @@ class Nested:
     zero: bool = False
 
 
-Item: TypeAlias = Union[Column, Constant, Nested]
+Item: TypeAlias = Column | Constant | Nested
 
 
 @dataclass(frozen=True, slots=True)
