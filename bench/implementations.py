@@ -56,11 +56,8 @@ def _node(name: str, script: str, requests: Requests, **environment: str) -> Imp
     return Implementation(name, lambda _: [str(NODE), script], requests, settings=variables, working_directory=str(PEERS))
 
 
-SERVE = "from crewship.cli import main; main()"
-
-
 def _crewship(_: int) -> list[str]:
-    return [sys.executable, "-c", SERVE, "serve"]
+    return [sys.executable, "-m", "crewship", "serve"]
 
 
 BASE = "floor-rows"
