@@ -75,7 +75,6 @@ def _setting(name: str, value: Any) -> Any:
 def who(trace: Trace, kind: CredentialKind) -> Any:
     """FROM entry of the live credential: credential_id, user_id, and whether its last use is worth writing."""
     credential = trace.bind("credential", lambda call: call.credential)
-    conditions: list[Any]
     if kind is CredentialKind.SERVICE:
         user = _setting("user", literal("", Text())) if database.row_security else null()
         return select(credential.label("credential_id"), user.label("user_id"), false().label("stale")).offset(FENCE).subquery("who")
@@ -87,7 +86,7 @@ def who(trace: Trace, kind: CredentialKind) -> Any:
         table = table_of(CliToken).alias("gate_token")
         tier = TokenTier.ADMIN if kind is CredentialKind.ADMIN else TokenTier.STANDARD
         conditions = [table.c.token_hash == credential, table.c.tier == literal_column(f"'{tier.value}'"), table.c.revoked_at.is_(None)]
-        conditions.append(or_(table.c.expires_at.is_(None), table.c.expires_at > func.now()))
+        conditions += [or_(table.c.expires_at.is_(None), table.c.expires_at > func.now())]
         stale = or_(table.c.last_used_at.is_(None), table.c.last_used_at < func.now() - IDLE)
     user = _setting("user", table.c.user_id) if database.row_security else table.c.user_id
     return select(table.c.id.label("credential_id"), user.label("user_id"), stale.label("stale")).where(*conditions).offset(FENCE).subquery("who")
@@ -118,7 +117,7 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     else:
         value = trace.bind("workspace", lambda call: call.workspace)
         tables = workspace
-    found = [workspace.c.deleted_at.is_(None)]
+    found: list[Any] = [workspace.c.deleted_at.is_(None)]
     if not isinstance(tenancy, Entity):
         found.append(workspace.c.slug == value if by_slug else workspace.c.id == value)
     role: Any
