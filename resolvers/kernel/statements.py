@@ -48,16 +48,11 @@ def compiled(key: Any, build: Callable[[], Any]) -> Statement:
 def generic(statement: Any) -> tuple[str, list[Any]]:
     """Any Core statement: compiled once for all statements that differ in their values alone."""
     key = statement._generate_cache_key()
-    if key is None:
-        made = statement.compile(dialect=DIALECT)
-        return str(made), [made.params[name] for name in made.positiontup or ()]
     known: Any = _COMPILED.get(key.key)
     if known is None:
-        made = statement.compile(dialect=DIALECT)
         if len(_COMPILED) >= _KEPT:
             del _COMPILED[next(iter(_COMPILED))]
-        known = _COMPILED[key.key] = made
-        return str(made), [made.params[name] for name in made.positiontup or ()]
+        known = _COMPILED[key.key] = statement.compile(dialect=DIALECT, cache_key=key)
     values = known.construct_params(extracted_parameters=key.bindparams)
     return str(known), [values[name] for name in known.positiontup or ()]
 

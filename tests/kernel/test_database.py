@@ -1,0 +1,126 @@
+"""The pool: cancelled queries, dead connections, a restarted server, more callers than connections."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from crewship.postgres import EmbeddedPostgres
+from resolvers.kernel.database import Pool
+from resolvers.kernel.errors import Code, Refusal
+
+pytestmark = pytest.mark.anyio
+
+
+async def one(pool: Pool) -> int:
+    async with pool.lease() as conn:
+        return int(await conn.fetchval("SELECT 1"))
+
+
+async def test_connections_are_reused_last_in_first_out(database_url: str) -> None:
+    pool = Pool(database_url, 3)
+    async with pool.lease() as first:
+        pass
+    async with pool.lease() as second:
+        assert second is first
+    assert pool.opened == 1
+    await pool.close()
+
+
+async def test_a_cancelled_query_costs_its_connection_and_nobody_elses(database_url: str) -> None:
+    pool = Pool(database_url, 2)
+
+    async def slow() -> None:
+        async with pool.lease() as conn:
+            await conn.fetchval("SELECT pg_sleep(30)")
+
+    task = asyncio.create_task(slow())
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert pool.opened == 0
+    assert [await one(pool) for _ in range(3)] == [1, 1, 1]
+    await pool.close()
+
+
+async def test_more_callers_than_connections_wait_for_each_other(database_url: str) -> None:
+    pool = Pool(database_url, 2)
+    assert await asyncio.gather(*[one(pool) for _ in range(50)]) == [1] * 50
+    assert pool.opened == 2
+    await pool.close()
+
+
+async def test_waiting_ends_as_unavailable(database_url: str) -> None:
+    pool = Pool(database_url, 1, wait=0.1)
+    async with pool.lease():
+        with pytest.raises(Refusal) as refused:
+            await one(pool)
+    assert refused.value.code is Code.UNAVAILABLE
+    assert await one(pool) == 1
+    await pool.close()
+
+
+async def test_a_cancelled_waiter_loses_no_connection(database_url: str) -> None:
+    pool = Pool(database_url, 1)
+    async with pool.lease():
+        waiters = [asyncio.create_task(one(pool)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        waiters[0].cancel()
+    assert [await w for w in waiters[1:]] == [1, 1]
+    assert await one(pool) == 1
+    assert pool.opened == 1
+    await pool.close()
+
+
+async def test_a_waiter_cancelled_at_the_moment_it_is_served_gives_the_connection_on(database_url: str) -> None:
+    pool = Pool(database_url, 1)
+    lease = pool.lease()
+    await lease.__aenter__()
+    waiter = asyncio.create_task(one(pool))
+    await asyncio.sleep(0.05)
+    await lease.__aexit__(None, None, None)  # the waiter's future is done, the waiter has not run yet
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    assert await one(pool) == 1
+    await pool.close()
+
+
+async def test_dead_connections_are_replaced(database_url: str) -> None:
+    pool = Pool(database_url, 2)
+    await one(pool)
+    admin = await asyncpg.connect(database_url)
+    await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+    await asyncio.sleep(0.1)
+    assert await one(pool) == 1
+    await admin.close()
+    await pool.close()
+
+
+async def test_a_connection_that_dies_in_use_is_not_used_again(database_url: str) -> None:
+    pool = Pool(database_url, 1)
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        async with pool.lease() as conn:
+            await conn.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
+            await conn.fetchval("SELECT 1")
+    assert await one(pool) == 1
+    await pool.close()
+
+
+async def test_after_a_restart_of_the_server_the_pool_goes_on(tmp_path: Path) -> None:
+    server: Any = EmbeddedPostgres(tmp_path, durable=False)
+    dsn = (await asyncio.to_thread(server.start)).application
+    pool = Pool(dsn, 2)
+    assert await one(pool) == 1
+    await asyncio.to_thread(server.stop)
+    with pytest.raises(Refusal) as refused:
+        await one(pool)
+    assert refused.value.code is Code.UNAVAILABLE
+    again = (await asyncio.to_thread(server.start)).application
+    pool.dsn = again
+    assert await one(pool) == 1
+    await pool.close()
+    await asyncio.to_thread(server.stop)

@@ -1,0 +1,274 @@
+"""The pipeline on operations of its own: order of refusals, transactions, idempotency, versions, audit, events."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import Field
+from sqlalchemy import func, select
+
+from models.base import table_of
+from models.labels import Label
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.command import command, procedure
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal, forbidden
+from resolvers.kernel.events import EVENTS, Event
+from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.inputs import Input, NoInput, Text
+from resolvers.kernel.operation import OPERATIONS, Auth
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+from resolvers.kernel.reader import Column, Shape, intern
+from tests.world import Person, World
+
+pytestmark = pytest.mark.anyio
+SHAPE = intern(Shape((Column("id", "id"), Column("name", "name"), Column("version", "version"))))
+
+
+class Named(Input):
+    name: Text = Field(min_length=1)
+
+
+class Renamed(Input):
+    id: Text
+    name: Text = ""
+
+
+class LabelMade(Event, type="test.label_made", channel="workspace:{workspace_id}"):
+    id: str
+
+
+class Secret(Output):
+    token: str
+
+
+async def _guard(ctx: Context, raw: Any) -> None:
+    if raw.get("name") == "guarded":
+        raise forbidden("The guard says no")
+
+
+@pytest.fixture(scope="module")
+def ops() -> Iterator[dict[str, Any]]:
+    known = set(OPERATIONS)
+
+    @command("test.make", Action.CREATE, audit="label.made", emits=LabelMade, allow=_guard)
+    async def make(ctx: Context, data: Named) -> Label:
+        """Makes."""
+        label = await ctx.insert(Label(name=data.name, color="c"), conflict="taken")
+        ctx.audit("LABEL", label.id, name=label.name)
+        ctx.emit(LabelMade(id=label.id))
+        return label
+
+    @command("test.make_and_fail", Action.CREATE)
+    async def make_and_fail(ctx: Context, data: Named) -> Label:
+        """Makes, and fails after it."""
+        await ctx.insert(Label(name=data.name, color="c"))
+        await ctx.select(Label).count()  # sends the insert
+        raise RuntimeError("a fault nobody expected, with a secret in it")
+
+    @command("test.count_refusals", Action.CREATE, writes_on_refusal=True)
+    async def count_refusals(ctx: Context, data: Named) -> Label:
+        """Writes, and refuses."""
+        await ctx.insert(Label(name=data.name, color="c"))
+        raise Refusal(Code.CONFLICT, "no", commit=True)
+
+    @command("test.rename", Action.MANAGE, versioned=Label)
+    async def rename(ctx: Context, data: Renamed) -> Label:
+        """Renames."""
+        return await ctx.update(Label, data.id, name=data.name)
+
+    @command("test.late", Action.CREATE, late=True)
+    async def late(ctx: Context, data: Named) -> Label:
+        """Reads, goes outside, writes."""
+        assert await ctx.select(Label).where(Label.name == data.name).count() == 0
+        await ctx.outside.passwords.hash("long enough")
+        await ctx.begin()
+        return await ctx.insert(Label(name=data.name, color="c"))
+
+    @command("test.outside_inside", Action.CREATE)
+    async def outside_inside(ctx: Context, data: NoInput) -> Secret:
+        """Goes outside inside the transaction."""
+        await ctx.outside.passwords.hash("long enough")
+        return Secret(token="never")
+
+    @command("test.forgets_audit", Action.CREATE, audit="label.forgotten")
+    async def forgets_audit(ctx: Context, data: Named) -> Label:
+        """Declares an audit action and records none."""
+        return await ctx.insert(Label(name=data.name, color="c"))
+
+    @command("test.undeclared_event", Action.CREATE)
+    async def undeclared_event(ctx: Context, data: NoInput) -> None:
+        """Emits what it does not declare."""
+        ctx.emit(LabelMade(id="x"))
+
+    @command("test.secret", Action.CREATE, secret=True)
+    async def secret(ctx: Context, data: Named) -> Secret:
+        """Answers a secret."""
+        await ctx.insert(Label(name=data.name, color="c"))
+        return Secret(token="s3cret")
+
+    @procedure("test.writing_procedure", Action.READ)
+    async def writing_procedure(ctx: Context, data: Named) -> Secret:
+        """Writes where only reading is allowed."""
+        await ctx.insert(Label(name=data.name, color="c"))
+        return Secret(token="never")
+
+    @command("test.anonymous", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+    async def anonymous(ctx: Context, data: NoInput) -> Secret:
+        """Whoever calls sees how many labels row-level security leaves."""
+        rows = await ctx._many(select(func.count()).select_from(table_of(Label)))
+        return Secret(token=str(rows[0][0]))
+
+    yield {name.removeprefix("test."): op for name, op in OPERATIONS.items() if name not in known}
+    for name in set(OPERATIONS) - known:
+        del OPERATIONS[name]
+    EVENTS.pop("test.label_made", None)
+
+
+def at(person: Person, world: World, **given: Any) -> Caller:
+    made = person.caller
+    made.workspace = world.workspace.id
+    for name, value in given.items():
+        setattr(made, name, value)
+    return made
+
+
+async def refused(call: Any) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        await call
+    return caught.value
+
+
+async def test_refusals_come_in_the_order_of_the_contract(world: World, ops: dict[str, Any]) -> None:
+    make, bad = ops["make"], {"name": ""}
+    before = await world.snapshot()
+    assert (await refused(make(Caller.nobody(), bad))).code is Code.UNAUTHENTICATED
+    assert (await refused(make(world.viewer.caller, bad))).detail == "workspace_id is required"
+    assert (await refused(make(at(world.outsider, world), bad))).detail == "Not a member of this workspace"
+    assert (await refused(make(at(world.viewer, world), {"name": "guarded"}))).detail == "Forbidden"
+    assert (await refused(make(at(world.owner, world), {"name": "guarded", "x": ""}))).detail == "The guard says no"
+    assert (await refused(make(at(world.owner, world, malformed="Invalid JSON body"), bad))).detail == "Invalid JSON body"
+    assert "name" in (await refused(make(at(world.owner, world), bad))).fields
+    assert await world.snapshot() == before
+
+
+async def test_a_change_its_audit_row_and_its_event_are_one(world: World, ops: dict[str, Any]) -> None:
+    answer = await ops["make"](at(world.owner, world), {"name": "one"}, SHAPE)
+    id = answer.body.split(b'"')[3].decode()
+    event = (await world.events())[-1]
+    assert (event["type"], event["channel"], event["payload"]) == ("test.label_made", f"workspace:{world.workspace.id}", {"id": id})
+    audit = (await world.audit())[-1]
+    assert (audit["action"], audit["entity_type"], audit["entity_id"], audit["data"], audit["user_id"]) == (
+        "label.made",
+        "LABEL",
+        id,
+        {"name": "one"},
+        world.owner.user_id,
+    )
+    before = await world.snapshot()
+    assert (await refused(ops["make"](at(world.owner, world), {"name": "one"}, SHAPE))).detail == "taken"
+    assert await world.snapshot() == before
+
+
+async def test_an_unexpected_fault_rolls_back_and_says_nothing(world: World, ops: dict[str, Any]) -> None:
+    before = await world.snapshot()
+    fault = await refused(ops["make_and_fail"](at(world.owner, world), {"name": "lost"}, SHAPE))
+    assert (fault.code, fault.detail) == (Code.INTERNAL, "Internal error")
+    assert await world.snapshot() == before
+
+
+async def test_a_refusal_commits_only_where_it_is_declared(world: World, ops: dict[str, Any]) -> None:
+    assert (await refused(ops["count_refusals"](at(world.owner, world), {"name": "kept"}, SHAPE))).code is Code.CONFLICT
+    assert await world.database.fetchval("SELECT count(*) FROM labels WHERE name = 'kept'") == 1
+
+
+async def test_if_match_is_compared_in_the_update(world: World, ops: dict[str, Any]) -> None:
+    label = Label(workspace_id=world.workspace.id, name="versioned", color="c")
+    await world.add(label)
+    raw = {"id": label.id, "name": "renamed"}
+    assert (await refused(ops["rename"](at(world.owner, world, if_version=7), raw, SHAPE))).code is Code.PRECONDITION_FAILED
+    answer = await ops["rename"](at(world.owner, world, if_version=1), raw, SHAPE)
+    assert answer.version == 2
+    assert (await refused(ops["rename"](at(world.owner, world, if_version=2), {"id": "nope"}, SHAPE))).code is Code.NOT_FOUND
+    assert (await refused(ops["make"](at(world.owner, world, if_version=1), {"name": "x"}, SHAPE))).code is Code.BAD_REQUEST
+    assert sorted(await asyncio.gather(*[_version(ops, world, label.id) for _ in range(5)])) == [0, 0, 0, 0, 3]
+
+
+async def _version(ops: dict[str, Any], world: World, id: str) -> int:
+    try:
+        return int((await ops["rename"](at(world.owner, world, if_version=2), {"id": id, "name": "raced"}, SHAPE)).version)
+    except Refusal as refusal:
+        assert refusal.code is Code.PRECONDITION_FAILED
+        return 0
+
+
+async def test_the_same_key_and_request_give_the_stored_answer(world: World, ops: dict[str, Any]) -> None:
+    def call(name: str, person: Person = world.owner, key: str = "k1") -> Any:
+        return ops["make"](at(person, world, idempotency_key=key), {"name": name}, SHAPE)
+
+    first = await call("idempotent")
+    before = await world.snapshot()
+    assert (await call("idempotent")).body == first.body
+    assert (await refused(call("other"))).code is Code.UNPROCESSABLE
+    assert (await refused(call("idempotent", world.admin))).detail == "taken"  # the key is the owner's
+    assert (await refused(call("idempotent", world.viewer))).code is Code.FORBIDDEN  # the gate runs first
+    assert await world.snapshot() == before
+
+
+async def test_refusals_are_not_stored(world: World, ops: dict[str, Any]) -> None:
+    caller = {"idempotency_key": "refused"}
+    assert (await refused(ops["make"](at(world.owner, world, **caller), {"name": "guarded"}, SHAPE))).code is Code.FORBIDDEN
+    assert (await ops["make"](at(world.owner, world, **caller), {"name": "allowed now"}, SHAPE)).body
+
+
+async def test_concurrent_calls_with_one_key_are_one_change(world: World, ops: dict[str, Any]) -> None:
+    answers = await asyncio.gather(*[ops["make"](at(world.owner, world, idempotency_key="raced"), {"name": "once"}, SHAPE) for _ in range(8)])
+    assert len({a.body for a in answers}) == 1
+    assert await world.database.fetchval("SELECT count(*) FROM labels WHERE name = 'once'") == 1
+
+
+async def test_an_answer_with_a_secret_is_not_stored(world: World, ops: dict[str, Any]) -> None:
+    caller = {"idempotency_key": "secret"}
+    assert (await ops["secret"](at(world.owner, world, **caller), {"name": "with secret"})).body == b'{"token":"s3cret"}'
+    assert (await refused(ops["secret"](at(world.owner, world, **caller), {"name": "with secret"}))).code is Code.CONFLICT
+    assert await world.database.fetchval("SELECT count(*) FROM idempotency_keys WHERE key = 'secret' AND body IS NOT NULL") == 0
+
+
+async def test_a_late_command_is_gated_again_inside_its_transaction(world: World, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await ops["late"](at(world.manager, world), {"name": "late"}, SHAPE)).body
+    begin = Context.begin
+
+    async def demoted(self: Context) -> None:
+        await world.database.execute("UPDATE memberships SET role = 'VIEWER' WHERE user_id = $1", world.manager.user_id)
+        await begin(self)
+
+    monkeypatch.setattr(Context, "begin", demoted)
+    try:
+        assert (await refused(ops["late"](at(world.manager, world), {"name": "too late"}, SHAPE))).code is Code.FORBIDDEN
+    finally:
+        await world.database.execute("UPDATE memberships SET role = 'MANAGER' WHERE user_id = $1", world.manager.user_id)
+    assert await world.database.fetchval("SELECT count(*) FROM labels WHERE name = 'too late'") == 0
+
+
+@pytest.mark.parametrize("name", ["outside_inside", "forgets_audit", "undeclared_event", "writing_procedure"])
+async def test_what_an_operation_must_not_do_fails_it(world: World, ops: dict[str, Any], name: str) -> None:
+    before = await world.snapshot()
+    assert (await refused(ops[name](at(world.owner, world), {"name": name}, SHAPE))).code is Code.INTERNAL
+    assert await world.snapshot() == before
+
+
+async def test_no_scope_is_left_on_a_connection(world: World, ops: dict[str, Any]) -> None:
+    """Whoever calls without a credential sees no tenant row, whatever the connection was used for before."""
+    await world.add(Label(workspace_id=world.workspace.id, name="seen by members", color="c"))
+    for _ in range(12):
+        await ops["late"](at(world.owner, world), {"name": f"n{_}"}, SHAPE)
+        assert (await ops["anonymous"](Caller.nobody(), {})).body == b'{"token":"0"}'
+
+
+async def test_a_service_writes_in_one_workspace_and_is_audited(world: World, ops: dict[str, Any]) -> None:
+    answer = await ops["make"](Caller.service("runtime", world.workspace.id), {"name": "by the runtime"}, SHAPE)
+    assert answer.version == 1
+    assert (await world.audit())[-1]["user_id"] is None
+    assert (await refused(ops["make"](Caller.service("runtime", "cnosuchworkspace00000000"), {"name": "x"}, SHAPE))).code is Code.FORBIDDEN
