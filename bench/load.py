@@ -20,6 +20,8 @@ from bench.postgres import Cluster
 
 START_SECONDS = 60
 STOP_SECONDS = 15
+# Compiled once and kept, as an installation has it, whatever this shell says (empty is unset); in a place of the bench's.
+BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(DIRECTORY / "pycache")}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Server:
     def __init__(self, implementation: Implementation, cluster: Cluster) -> None:
         self.implementation, self.cluster, self.port = implementation, cluster, free_port()
         self.log = LOGS / f"{implementation.name}.log"
-        environment = {**os.environ, **implementation.variables(cluster, self.port)}
+        environment = {**os.environ, **BYTECODE, **implementation.variables(cluster, self.port)}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 implementation.command(self.port),
