@@ -1,0 +1,83 @@
+"""The real command in a real process."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CREWSHIP = [sys.executable, "-m", "crewship"]
+PATIENCE = 60.0  # seconds; a loaded machine imports slowly
+
+
+def environment(data_dir: Path, **variables: str) -> dict[str, str]:
+    """Nothing of the environment of the tests, whoever runs them."""
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "CREWSHIP_DATA_DIR": str(data_dir), "CREWSHIP_PORT": "0", **variables}
+
+
+def run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*CREWSHIP, *arguments], env=dict(env), cwd="/", capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+class Served:
+    """A running `crewship serve`, ready."""
+
+    def __init__(self, process: subprocess.Popen[str], said: str) -> None:
+        self.process, self.said = process, said
+
+    @property
+    def port(self) -> int:
+        return int(self.said.splitlines()[0].rsplit(":", 1)[1])
+
+    def end(self, signum: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(signum)
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def serving(*arguments: str, env: Mapping[str, str]) -> Iterator[Served]:
+    process = subprocess.Popen([*CREWSHIP, "serve", *arguments], env=dict(env), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        line = process.stdout.readline()
+        assert "serves at" in line, process.stderr.read()
+        yield Served(process, line)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(PATIENCE)
+        process.stdout.close()
+        process.stderr.close()
+
+
+def status_of(port: int, path: str = "/api/openapi.json") -> int:
+    """The status of one request, spoken by hand: no client's retries or pools in the way."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        return _ask(connection, path)
+
+
+def status_over(path: Path, target: str = "/api/openapi.json") -> int:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE)
+        connection.connect(str(path))
+        return _ask(connection, target)
+
+
+def _ask(connection: socket.socket, path: str) -> int:
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    return int(connection.makefile("rb").readline().split()[1])
+
+
+def until(happens: object, *, within: float = PATIENCE) -> None:
+    """Wait for a condition that another process brings about."""
+    assert callable(happens)
+    deadline = time.monotonic() + within
+    while not happens():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)

@@ -1,0 +1,141 @@
+"""What is wrong with an installation, and what to do."""
+
+import asyncio
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from crewship import keys
+from crewship.doctor import Check, check_data_directory, check_port, examine
+from models.migrations import upgrade
+from resolvers.kernel.settings import Settings, load_settings
+from tests.conftest import APPLICATION, Database
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NEXTAUTH_SECRET", "ENCRYPTION_KEY", "ENCRYPTION_KEY_V2", "CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def settings(empty_database: Database, tmp_path: Path) -> Settings:
+    """A sound installation: migrated, with settled keys and a free port."""
+    data = tmp_path / "data"
+    sound = load_settings(data_dir=str(data), database_url=empty_database.url, port=free_port())
+    asyncio.run(upgrade(empty_database.owner_url, application_role=APPLICATION))
+    asyncio.run(keys.settle(sound, empty_database.url))
+    return sound
+
+
+def found(settings: Settings) -> dict[str, Check]:
+    return {check.name: check for check in examine(settings)}
+
+
+def failed(settings: Settings) -> list[str]:
+    return [check.name for check in examine(settings) if not check.ok]
+
+
+def test_a_sound_installation_has_nothing_to_fix(settings: Settings) -> None:
+    checks = found(settings)
+    assert set(checks) == {"data directory", "secrets file", "database", "database role", "migrations", "keys", "port"}
+    assert all(check.ok and not check.fix for check in checks.values())
+
+
+def test_no_secret_is_shown(settings: Settings, empty_database: Database) -> None:
+    (settings.data_dir / "secrets.env").write_text("ENCRYPTION_KEY=" + "ab" * 32 + "\n")
+    shown = json.dumps([check.as_dict() for check in examine(settings)])
+    assert "abab" not in shown
+    assert empty_database.server.passwords[APPLICATION] not in shown
+
+
+def test_open_files_are_found(settings: Settings) -> None:
+    settings.data_dir.chmod(0o755)
+    (settings.data_dir / "secrets.env").chmod(0o644)
+    checks = found(settings)
+    assert checks["data directory"].fix == f"chmod 700 {settings.data_dir}"
+    assert checks["secrets file"].fix == f"chmod 600 {settings.data_dir / 'secrets.env'}"
+
+
+def test_another_key_is_found(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = settings.model_copy(update={"encryption_key": keys.KEYS[1].form.validate_python("ab" * 32)})
+    assert failed(other) == ["keys"]
+    assert "ENCRYPTION_KEY is not the key" in found(other)["keys"].fix
+
+
+def test_lost_keys_are_found(settings: Settings) -> None:
+    (settings.data_dir / "secrets.env").unlink()
+    assert failed(settings) == ["keys"]
+
+
+def test_a_superuser_is_no_role_for_the_application(settings: Settings, empty_database: Database) -> None:
+    powerful = empty_database.server.dsn("postgres", empty_database.name)
+    strong = load_settings(data_dir=str(settings.data_dir), database_url=powerful, port=settings.port)
+    assert failed(strong) == ["database role"]
+    assert "superuser and BYPASSRLS" in found(strong)["database role"].found
+
+
+def test_an_empty_database_lacks_its_migrations(empty_database: Database, tmp_path: Path) -> None:
+    settings = load_settings(data_dir=str(tmp_path / "data"), database_url=empty_database.url, port=free_port())
+    assert failed(settings) == ["migrations"]
+    assert found(settings)["migrations"].fix == "run crewship migrate"
+
+
+def test_a_database_that_refuses_is_named_without_its_password(settings: Settings, empty_database: Database) -> None:
+    wrong = f"postgresql://{APPLICATION}:hunter2@127.0.0.1:{empty_database.server.port}/{empty_database.name}"
+    check = found(load_settings(data_dir=str(settings.data_dir), database_url=wrong, port=settings.port))["database"]
+    assert not check.ok
+    assert f"127.0.0.1:{empty_database.server.port}/{empty_database.name}" in check.found
+    assert "hunter2" not in check.found + check.fix
+    assert check.fix == "correct DATABASE_URL"
+
+
+def test_before_the_first_start_all_is_well(tmp_path: Path) -> None:
+    fresh = load_settings(data_dir=str(tmp_path / "data"), port=free_port())
+    assert failed(fresh) == []
+    assert not fresh.data_dir.exists()
+
+
+def test_a_data_directory_must_be_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert not check_data_directory(load_settings(data_dir=str(tmp_path / "file"))).ok
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[int]:
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("body", "ok"), [(b'{"status":"ok","service":"crewshipd"}', True), (b"<html>another program</html>", False), (b"[]", False)])
+def test_the_port_is_ours_or_free(body: bytes, ok: bool) -> None:
+    with answering(body) as port:
+        assert check_port(load_settings(port=port)).ok is ok
+    assert check_port(load_settings(port=port)).found.endswith("is free")

@@ -1,0 +1,150 @@
+"""The keys of an instance are made once and never silently replaced."""
+
+import asyncio
+import stat
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from crewship import keys
+from models.migrations import upgrade
+from resolvers.kernel.settings import Settings, load_settings
+from tests.conftest import APPLICATION, Database
+
+pytestmark = pytest.mark.anyio
+
+MADE = ("NEXTAUTH_SECRET", "ENCRYPTION_KEY", "CREWSHIP_ADMIN_TOKEN_HMAC_KEY")
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*MADE, "ENCRYPTION_KEY_V2"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+async def fresh(empty_database: Database) -> str:
+    """A migrated database in which nobody ever signed up and no key was recorded."""
+    await upgrade(empty_database.owner_url, application_role=APPLICATION)
+    return empty_database.url
+
+
+def _settings(data_dir: Path, **given: str) -> Settings:
+    return load_settings(data_dir=str(data_dir), **given)
+
+
+async def _facts(url: str) -> dict[str, str]:
+    connection = await asyncpg.connect(url)
+    try:
+        return {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM instance_facts")}
+    finally:
+        await connection.close()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_the_first_start_makes_keys_and_the_next_one_finds_them(fresh: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    first = await keys.settle(_settings(data), fresh)
+    path = data / "secrets.env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert set(keys.stored(data)) == set(MADE)
+
+    second = await keys.settle(_settings(data), fresh)
+    assert keys.held(second) == keys.held(first) == keys.stored(data)
+
+
+async def test_the_database_keeps_fingerprints_and_no_key(fresh: str, tmp_path: Path) -> None:
+    await keys.settle(_settings(tmp_path), fresh)
+    facts = await _facts(fresh)
+    assert set(facts) == {*(f"key.{name}" for name in MADE), keys.EPOCH}
+    for value in keys.stored(tmp_path).values():
+        assert all(value not in fact and fact not in value for fact in facts.values())
+
+
+async def test_the_epoch_is_made_once(fresh: str, tmp_path: Path) -> None:
+    await keys.settle(_settings(tmp_path), fresh)
+    epoch = (await _facts(fresh))[keys.EPOCH]
+    await keys.settle(_settings(tmp_path), fresh)
+    assert (await _facts(fresh))[keys.EPOCH] == epoch != ""
+
+
+@pytest.mark.parametrize("name", MADE)
+async def test_a_missing_key_stops_the_start(fresh: str, tmp_path: Path, name: str) -> None:
+    await keys.settle(_settings(tmp_path), fresh)
+    path = tmp_path / "secrets.env"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith(f"{name}=")))
+    with pytest.raises(keys.KeysError, match=f"^{name} is missing") as refused:
+        await keys.settle(_settings(tmp_path), fresh)
+    assert str(path) in str(refused.value)
+    assert name not in keys.stored(tmp_path)
+
+
+@pytest.mark.parametrize("name", MADE)
+async def test_a_different_key_stops_the_start_and_is_not_shown(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    await keys.settle(_settings(tmp_path), fresh)
+    monkeypatch.setenv(name, "ab" * 32)
+    with pytest.raises(keys.KeysError, match=f"^{name} is not the key") as refused:
+        await keys.settle(_settings(tmp_path), fresh)
+    assert "abab" not in str(refused.value)
+    assert keys.stored(tmp_path)[name] not in str(refused.value)
+
+
+async def test_a_second_replica_never_makes_its_own_keys(fresh: str, tmp_path: Path) -> None:
+    await keys.settle(_settings(tmp_path / "one"), fresh)
+    with pytest.raises(keys.KeysError, match="ENCRYPTION_KEY is missing"):
+        await keys.settle(_settings(tmp_path / "two"), fresh)
+    assert not (tmp_path / "two").exists()
+
+
+async def test_of_two_replicas_that_start_at_once_one_wins(fresh: str, tmp_path: Path) -> None:
+    tries = [keys.settle(_settings(tmp_path / name), fresh) for name in ("one", "two")]
+    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["KeysError", "Settings"]
+
+
+async def test_a_database_in_use_without_recorded_keys_needs_them_given(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _execute(database_url, "DELETE FROM instance_facts")
+    await _execute(
+        database_url,
+        "INSERT INTO users (id, email, onboarding_completed, failed_login_count, created_at, updated_at)"
+        " VALUES ('cuser0000000000000000', 'ada@example.com', false, 0, now(), now())",
+    )
+    with pytest.raises(keys.KeysError, match="NEXTAUTH_SECRET is missing"):
+        await keys.settle(_settings(tmp_path), database_url)
+    assert not (tmp_path / "secrets.env").exists()
+    for name in MADE:
+        monkeypatch.setenv(name, "cd" * 32)
+    await keys.settle(_settings(tmp_path), database_url)
+    assert {f"key.{name}" for name in MADE} <= set(await _facts(database_url))
+
+
+async def test_given_keys_are_not_copied_to_the_disk(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in MADE:
+        monkeypatch.setenv(name, "ef" * 32)
+    settled = await keys.settle(_settings(tmp_path), fresh)
+    assert set(keys.held(settled).values()) == {"ef" * 32}
+    assert not (tmp_path / "secrets.env").exists()
+
+
+async def test_a_rotation_key_once_introduced_stays_needed(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await keys.settle(_settings(tmp_path), fresh)
+    monkeypatch.setenv("ENCRYPTION_KEY_V2", "12" * 32)
+    await keys.settle(_settings(tmp_path), fresh)
+    monkeypatch.delenv("ENCRYPTION_KEY_V2")
+    with pytest.raises(keys.KeysError, match="ENCRYPTION_KEY_V2 is missing"):
+        await keys.settle(_settings(tmp_path), fresh)
+
+
+async def test_a_damaged_file_is_named(fresh: str, tmp_path: Path) -> None:
+    (tmp_path / "secrets.env").write_text("ENCRYPTION_KEY=short\n")
+    with pytest.raises(keys.KeysError, match=r"ENCRYPTION_KEY in .*secrets.env takes 64 hexadecimal digits"):
+        await keys.settle(_settings(tmp_path), fresh)

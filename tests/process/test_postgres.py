@@ -1,0 +1,250 @@
+"""The embedded server: rights, secrets, and every way in which it or its owner may end."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from crewship import postgres_child
+from crewship.postgres import APPLICATION, OWNER, Connection, DataDirectoryHeld, EmbeddedPostgres
+from crewship.postgres_child import PostgresError, User, binaries_for
+from tests.process.commands import ROOT, until
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="what root's server runs as can only be seen as root")
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the death of a parent is told by Linux alone")
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """Short, as a socket's path must be, and closed to others, parents included."""
+    parent = Path(tempfile.mkdtemp(prefix="crewship-"))
+    yield parent / "data"
+    shutil.rmtree(parent)
+
+
+@pytest.fixture
+def server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
+    made = EmbeddedPostgres(data_dir, durable=False)
+    yield made
+    made.stop()
+
+
+async def _fetch(dsn: str, statement: str) -> Any:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+def value(dsn: str, statement: str) -> Any:
+    return asyncio.run(_fetch(dsn, statement))
+
+
+def answers(dsn: str) -> bool:
+    try:
+        return bool(value(dsn, "SELECT true"))
+    except (OSError, asyncpg.PostgresError):
+        return False
+
+
+def postmaster(data_dir: Path) -> int:
+    """0 while there is none."""
+    try:
+        return int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    except (FileNotFoundError, IndexError):
+        return 0
+
+
+def test_a_cold_start_serves_over_a_private_socket(server: EmbeddedPostgres, data_dir: Path) -> None:
+    connection = server.start()
+    assert value(connection.application, "SELECT current_user") == APPLICATION
+    assert value(connection.application, "SELECT inet_server_addr()") is None  # not TCP
+    assert value(connection.owner, "SHOW server_version").startswith("18.")
+    assert value(connection.owner, "SHOW data_checksums") == "on"
+    private = [data_dir, data_dir / "run", data_dir / "run/pg", data_dir / "postgres", data_dir / "postgres.json", data_dir / "logs/postgres.log"]
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in private} == dict.fromkeys((path.name for path in private), 0)
+
+
+def test_the_application_role_reads_and_writes_rows_and_nothing_else(server: EmbeddedPostgres) -> None:
+    connection = server.start()
+    for role in (connection.application, connection.owner):
+        powers = "rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication"
+        assert value(role, f"SELECT {powers} FROM pg_roles WHERE rolname = current_user") is False
+    value(connection.owner, "CREATE TABLE notes (id int GENERATED ALWAYS AS IDENTITY, body text)")
+    value(connection.application, "INSERT INTO notes (body) VALUES ('kept')")
+    value(connection.application, "UPDATE notes SET body = 'changed'")
+    assert value(connection.application, "SELECT body FROM notes") == "changed"
+    for refused in ("CREATE TABLE more (id int)", "DROP TABLE notes", "TRUNCATE notes", "ALTER TABLE notes ADD x int", "CREATE TEMP TABLE t (id int)"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            value(connection.application, refused)
+
+
+def test_nobody_connects_without_the_password(server: EmbeddedPostgres) -> None:
+    connection = server.start()
+    wrong = Connection(connection.port, connection.sockets, dict.fromkeys(connection.passwords, "guess"))
+    over_tcp = Connection(connection.port, None, wrong.passwords)
+    for attempt in (wrong, over_tcp):
+        for role in (APPLICATION, OWNER, "postgres"):
+            with pytest.raises(asyncpg.InvalidPasswordError):
+                value(attempt.dsn(role), "SELECT 1")
+    assert not [password for password in connection.passwords.values() if password in repr(connection)]
+
+
+def test_rows_and_port_survive_a_restart(server: EmbeddedPostgres) -> None:
+    first = server.start()
+    value(first.owner, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
+    server.stop()
+    assert not answers(first.application)
+    again = server.start()
+    assert again == first
+    assert value(again.application, "SELECT count(*) FROM kept") == 1000
+
+
+def test_a_server_that_is_killed_comes_back_with_what_was_committed(data_dir: Path) -> None:
+    server = EmbeddedPostgres(data_dir)
+    connection = server.start()
+    try:
+        value(connection.owner, "CREATE TABLE kept AS SELECT 1 AS n")
+        killed = postmaster(data_dir)
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: postmaster(data_dir) not in (0, killed) and answers(connection.application))
+        assert value(connection.application, "SELECT count(*) FROM kept") == 1
+    finally:
+        server.stop()
+
+
+OWNER_PROCESS = """
+import sys, time
+from pathlib import Path
+from crewship.postgres import EmbeddedPostgres
+print(EmbeddedPostgres(Path(sys.argv[1])).start().owner, flush=True)
+time.sleep(600)
+"""
+
+
+@ON_LINUX
+def test_a_killed_owner_takes_its_server_along_and_loses_no_row(server: EmbeddedPostgres, data_dir: Path) -> None:
+    command = [sys.executable, "-c", OWNER_PROCESS, str(data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}) as owner:
+        assert owner.stdout is not None
+        dsn = owner.stdout.readline().strip()
+        value(dsn, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
+        with pytest.raises(DataDirectoryHeld, match=f"process {owner.pid} uses the data directory"):
+            server.start()
+        owner.kill()
+    connection = server.start()  # waits for the end of the orphan
+    assert value(connection.application, "SELECT count(*) FROM kept") == 1000
+    assert "database system is shut down" in (data_dir / "logs/postgres.log").read_text()
+
+
+def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(server: EmbeddedPostgres, data_dir: Path) -> None:
+    server.start()
+    running = (data_dir / "postgres" / "postmaster.pid").read_text()
+    server.stop()
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        stale = running.replace(running.split()[0], str(stranger.pid), 1)
+        (data_dir / "postgres" / "postmaster.pid").write_text(stale)
+        assert answers(server.start().application)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_another_process_joins_a_running_server(server: EmbeddedPostgres, data_dir: Path) -> None:
+    first = server.start()
+    guest = EmbeddedPostgres(data_dir)
+    joined = guest.start_or_join()
+    assert joined.joined
+    assert joined.application == first.application
+    guest.stop()  # what it did not start it does not stop
+    assert answers(first.application)
+    server.stop()
+    with pytest.raises(PostgresError, match="no PostgreSQL answers"):
+        guest.join()
+
+
+def test_an_interrupted_first_start_is_made_again(server: EmbeddedPostgres, data_dir: Path) -> None:
+    (data_dir / "postgres.new" / "base").mkdir(parents=True)
+    assert answers(server.start().application)
+    assert not (data_dir / "postgres.new").exists()
+
+
+def test_a_path_too_long_for_a_socket_falls_back_to_loopback(data_dir: Path) -> None:
+    server = EmbeddedPostgres(data_dir / ("deep" * 20), durable=False)
+    try:
+        connection = server.start()
+        assert connection.sockets is None
+        assert str(value(connection.application, "SELECT inet_server_addr()")) == "127.0.0.1"
+    finally:
+        server.stop()
+
+
+def test_the_wrong_release_and_lost_passwords_are_explained(server: EmbeddedPostgres, data_dir: Path) -> None:
+    server.start()
+    server.stop()
+    credentials = data_dir / "postgres.json"
+    kept = credentials.read_text()
+    credentials.unlink()
+    with pytest.raises(PostgresError, match=r"postgres.json .* is gone; restore it"):
+        server.start()
+    credentials.write_text(kept)
+    (data_dir / "postgres" / "PG_VERSION").write_text("17\n")
+    with pytest.raises(PostgresError, match=r"is of PostgreSQL 17, this release runs 18"):
+        server.start()
+    assert set(json.loads(kept)) == {"postgres", OWNER, APPLICATION, "port"}
+
+
+def test_a_server_that_cannot_start_says_why(server: EmbeddedPostgres, data_dir: Path) -> None:
+    server.start()
+    server.stop()
+    (data_dir / "postgres" / "postgresql.auto.conf").write_text("shared_buffers = 'plenty'\n")
+    with pytest.raises(PostgresError, match="shared_buffers"):
+        server.start()
+
+
+@AS_ROOT
+def test_root_s_server_is_not_root_and_opens_no_directory(server: EmbeddedPostgres, data_dir: Path) -> None:
+    before = stat.S_IMODE(data_dir.parent.stat().st_mode)
+    assert before == 0o700
+    server.start()
+    status = Path(f"/proc/{postmaster(data_dir)}/status").read_text()
+    ids = dict(line.split(":\t", 1) for line in status.splitlines() if line.startswith(("Uid", "Gid", "Groups", "CapEff")))
+    assert "0" not in [*ids["Uid"].split(), *ids["Gid"].split(), *ids["Groups"].split()]
+    assert int(ids["CapEff"], 16) == 0
+    assert stat.S_IMODE(data_dir.parent.stat().st_mode) == before
+    environ = Path(f"/proc/{postmaster(data_dir)}/environ").read_bytes()
+    assert {pair.split(b"=")[0] for pair in environ.split(b"\0") if pair} <= {b"LC_ALL", b"PATH", b"PGDATA", b"PG_GRANDPARENT_PID"}
+
+
+@AS_ROOT
+def test_programs_out_of_the_user_s_reach_are_copied(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with an environment under a home that only root may enter."""
+    package = binaries_for(User()).parents[1]
+    closed = data_dir.parent / "site-packages"
+    shutil.copytree(package, closed / package.name, symlinks=True)
+    shutil.copytree(package.with_name(f"{package.name}.libs"), closed / f"{package.name}.libs")
+    shared = Path(tempfile.mkdtemp(prefix="crewship-"))
+    monkeypatch.setattr(postgres_child, "SHARED_BINARIES", shared)
+    monkeypatch.syspath_prepend(str(closed))
+    monkeypatch.delitem(sys.modules, package.name, raising=False)
+    server = EmbeddedPostgres(data_dir, durable=False)
+    try:
+        shared.chmod(0o755)
+        assert answers(server.start().application)
+        program = Path(f"/proc/{postmaster(data_dir)}/exe").readlink()
+        assert program.is_relative_to(shared)
+        assert program.stat().st_uid == 0
+    finally:
+        server.stop()
+        shutil.rmtree(shared)
