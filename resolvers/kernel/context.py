@@ -22,6 +22,8 @@ from resolvers.kernel.statements import ONE, plus
 
 M = TypeVar("M", bound=SQLModel)
 TAKEN = "already exists"
+Conflict = str | Mapping[str, str]
+"""The text for a taken unique key; or texts by the name of the constraint, where a table has several."""
 SCOPE_SQL = "SELECT set_config('crewship.user', $1, false), set_config('crewship.workspaces', $2, false)"
 BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
 
@@ -32,7 +34,7 @@ class Held:
 
     row: Any
     columns: tuple[str, ...]
-    conflict: str
+    conflict: Conflict
 
 
 @dataclass(slots=True)
@@ -89,7 +91,7 @@ class Context:
 
     # ---- writing -------------------------------------------------------------------------------------------------
 
-    async def insert(self, row: M, *, conflict: str = TAKEN) -> M:
+    async def insert(self, row: M, *, conflict: Conflict = TAKEN) -> M:
         """A new row. It is sent with the next statement, or with the answer; `conflict` is the text when a unique key is taken."""
         self._writes()
         await self._flush()
@@ -110,7 +112,7 @@ class Context:
         statement = statements.upserting(type(row), columns, keys)
         return statements.load(type(row), await self._one(statement.sql, statement.values(values)))
 
-    async def update(self, model: type[M], id: str, *, conflict: str = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any) -> M:
+    async def update(self, model: type[M], id: str, *, conflict: Conflict = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any) -> M:
         """Changes the live row of this workspace and raises its version; NOT_FOUND, CONFLICT or PRECONDITION_FAILED.
 
         `returning` narrows what the returned object carries: worth it on a hot path only.
@@ -129,7 +131,7 @@ class Context:
             raise Refusal(Code.CONFLICT, f"{model.__name__} is {row.status}: it cannot become {to}") from None
 
     async def _update(
-        self, model: type[M], id: str, conflict: str, missing: str | None, returning: tuple[str, ...], changes: dict[str, Any], states: Any = None
+        self, model: type[M], id: str, conflict: Conflict, missing: str | None, returning: tuple[str, ...], changes: dict[str, Any], states: Any = None
     ) -> M:
         self._writes()
         guarded = self._takes_version(model)
@@ -155,9 +157,13 @@ class Context:
         return statements.load(model, row)
 
     async def update_where(self, model: type[SQLModel], *conditions: Any, including_deleted: bool = False, **changes: Any) -> list[Any]:
-        """Changes all rows of this workspace that match, live ones unless told otherwise; returns their ids."""
+        """Changes all rows of this workspace that match, live ones unless told otherwise, and raises their versions; returns their ids."""
         self._writes()
         table = table_of(model)
+        if "version" in table.c:
+            changes.setdefault("version", table.c.version + ONE)
+        if "updated_at" in table.c:
+            changes.setdefault("updated_at", func.now())
         values = {name: clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
         changed = update(table).where(*self._door(model, live=not including_deleted), *[clause(c) for c in conditions]).values(values)
         return [r[0] for r in await self._many(changed.returning(table.c.id))]
@@ -210,7 +216,7 @@ class Context:
 
     # ---- statements ----------------------------------------------------------------------------------------------
 
-    async def _one(self, sql: str, values: Sequence[Any], conflict: str = TAKEN) -> Any:
+    async def _one(self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN) -> Any:
         await self._flush()
         return await self._send(sql, values, conflict)
 
@@ -226,7 +232,7 @@ class Context:
             statement = statements.inserting(type(held.row), held.columns)
             await self._send(statement.sql, statement.values(held.row.__dict__), held.conflict)
 
-    async def _send(self, sql: str, values: Sequence[Any], conflict: str = TAKEN, *, many: bool = False) -> Any:
+    async def _send(self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, *, many: bool = False) -> Any:
         if self.conn is None:
             async with database.lease() as conn:
                 if database.row_security:
@@ -254,12 +260,12 @@ class Context:
             raise RuntimeError(f"{self.operation.name}: begin() comes before the first write of a late command")
 
 
-async def run(conn: Any, sql: str, values: Sequence[Any], conflict: str = TAKEN, many: bool = False) -> Any:
+async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, many: bool = False) -> Any:
     """One statement; what the database refuses becomes a refusal."""
     try:
         return await (conn.fetch(sql, *values) if many else conn.fetchrow(sql, *values))
-    except asyncpg.UniqueViolationError:
-        raise Refusal(Code.CONFLICT, conflict) from None
+    except asyncpg.UniqueViolationError as error:
+        raise Refusal(Code.CONFLICT, conflict if isinstance(conflict, str) else conflict.get(error.constraint_name or "", TAKEN)) from None
     except asyncpg.ForeignKeyViolationError as error:
         raise Refusal(Code.BAD_REQUEST, f"{_column(error)}: there is no such row") from None
     except asyncpg.CheckViolationError as error:
