@@ -70,6 +70,10 @@ class Builder:
             version = rows[0].c.version_ if versioned else null()
             return _from(select(_bytes(record).label("payload"), version.label("version")), rows).correlate(*outer)
         payload = _bytes(self._read(read, shape, outer, source=source, top=True))
+        if read.parent is not None:
+            parent = self._source(read.parent)
+            stands = select(literal_column("1")).select_from(parent.alias).where(*parent.where).correlate(*outer).exists()
+            allowed = stands if allowed is None else and_(allowed, stands)
         made = select((payload if allowed is None else case((allowed, payload))).label("payload"), null().label("version"))
         return made.correlate(*outer)
 

@@ -29,11 +29,13 @@ class Read(Generic[T]):
         order: tuple[Any, ...] = (),
         window: tuple[Any, Any, Any] = (None, None, None),
         missing: str = "",
+        parent: "Read[Any] | None" = None,
     ) -> None:
         self.model, self.source, self.conditions, self.order, self.window, self.missing = model, source, where, order, window, missing
+        self.parent = parent
 
     def _as(self, kind: type[Any], **changes: Any) -> Any:
-        now = {"source": self.source, "where": self.conditions, "order": self.order, "window": self.window, "missing": self.missing}
+        now = {"source": self.source, "where": self.conditions, "order": self.order, "window": self.window, "missing": self.missing, "parent": self.parent}
         return kind(self.model, **(now | changes))
 
 
@@ -56,6 +58,11 @@ class Rows(Read[T]):
 
     def order_by(self, *keys: Any) -> Self:
         made: Self = self._as(type(self), order=keys)
+        return made
+
+    def under(self, parent: Row[Any]) -> Self:
+        """A list that belongs to one row: without that row the answer is its NOT_FOUND, and not an empty list."""
+        made: Self = self._as(type(self), parent=parent, missing=parent.missing)
         return made
 
     def one(self, missing: str) -> Row[T]:
