@@ -13,9 +13,10 @@ import pytest
 
 from crewship import keys
 from crewship.doctor import Check, check_data_directory, check_port, examine
+from crewship.postgres import APPLICATION
 from models.migrations import upgrade
 from resolvers.kernel.settings import Settings, load_settings
-from tests.conftest import APPLICATION, Database
+from tests.conftest import Database
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,10 @@ import asyncpg
 import pytest
 
 from crewship import keys
+from crewship.postgres import APPLICATION
 from models.migrations import upgrade
 from resolvers.kernel.settings import Settings, load_settings
-from tests.conftest import APPLICATION, Database
+from tests.conftest import Database
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,70 @@
+# Everything runs in .venv, which the first target that needs it makes. `make help` lists the targets.
+
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all bench check fmt lint types schema openapi migration image constraints clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Two stamps: serving needs less than working on the code does.
+$(VENV)/.runtime: pyproject.toml constraints.txt scripts/setup
+	@scripts/setup $(VENV)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup
+	@scripts/setup $(VENV) dev
+	@touch $@ $(VENV)/.runtime
+
+run: $(VENV)/.runtime ## Serve on port 8080, database included; data in .data
+	@CREWSHIP_DATA_DIR=$${CREWSHIP_DATA_DIR:-.data} exec $(BIN)/crewship serve
+
+test: $(VENV)/.dev ## Run the tests that every change has to pass
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow"
+
+test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
+	$(PYTEST) -n $(JOBS) --dist worksteal
+
+bench: $(VENV)/.dev ## Measure; bench/README.md says what
+	$(BIN)/python -m bench
+
+check: lint types ## Lint, types, and the committed documents against the code
+	@$(BIN)/crewship schema | diff -u schema/schema.graphql - || { echo "run make schema"; exit 1; }
+	@$(BIN)/crewship openapi | diff -u rest_compat/openapi.json - || { echo "run make openapi"; exit 1; }
+
+fmt: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --quiet --fix .
+	$(BIN)/ruff format .
+
+lint: $(VENV)/.dev ## Check style, format and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev ## Check types
+	$(BIN)/mypy
+
+schema: $(VENV)/.dev ## Write schema/schema.graphql
+	$(BIN)/crewship schema > schema/schema.graphql.new
+	@mv schema/schema.graphql.new schema/schema.graphql
+
+openapi: $(VENV)/.dev ## Write rest_compat/openapi.json
+	$(BIN)/crewship openapi > rest_compat/openapi.json.new
+	@mv rest_compat/openapi.json.new rest_compat/openapi.json
+
+migration: $(VENV)/.dev ## Draft a migration: make migration m="what changes"
+	@$(BIN)/python scripts/draft_migration.py "$(m)"
+
+image: ## Build the container image crewship:latest, with docker, podman or buildah
+	@engine=$$(command -v docker || command -v podman || command -v buildah) || { echo "install docker, podman or buildah"; exit 1; }; \
+	"$$engine" build -t crewship:latest .
+
+constraints: $(VENV)/.dev ## Pin the newest allowed dependencies in constraints.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate --upgrade --quiet -o constraints.txt
+
+clean: ## Remove the environment and caches; data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
