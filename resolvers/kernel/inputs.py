@@ -86,8 +86,8 @@ Int = Annotated[int, Field(strict=True, ge=-INT32 - 1, le=INT32)]
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Bool = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*\Z", min_length=2, max_length=50)]
-Email = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._%+\-]+@[a-zA-Z0-9.\-]+\.[a-zA-Z]{2,}\Z", max_length=320)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", min_length=2, max_length=50)]
+Email = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._%+\-]+@[a-zA-Z0-9.\-]+\.[a-zA-Z]{2,}$", max_length=320)]
 
 
 def _flag(raw: Any) -> bool:
