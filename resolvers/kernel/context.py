@@ -112,7 +112,9 @@ class Context:
         statement = statements.upserting(type(row), columns, keys)
         return statements.load(type(row), await self._one(statement.sql, statement.values(values)))
 
-    async def update(self, model: type[M], id: str, *, conflict: Conflict = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any) -> M:
+    async def update(
+        self, model: type[M], id: str, *, conflict: Conflict = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any
+    ) -> M:
         """Changes the live row of this workspace and raises its version; NOT_FOUND, CONFLICT or PRECONDITION_FAILED.
 
         `returning` narrows what the returned object carries: worth it on a hot path only.
