@@ -57,7 +57,7 @@ def _node(name: str, script: str, requests: Requests, **environment: str) -> Imp
 
 
 def _crewship(_: int) -> list[str]:
-    return [sys.executable, "-m", "crewship", "serve"]
+    return [sys.executable, "-c", "from bench.issues import main; main()"]
 
 
 BASE = "floor-rows"
@@ -72,8 +72,8 @@ IMPLEMENTATIONS = {
         _node("mercurius", "fastify.mjs", _only(cases.REFERENCE, "DE"), MODE="mercurius"),
         _node("mercurius-jit", "fastify.mjs", _only(cases.REFERENCE, "DE"), MODE="mercurius-jit"),
         _node("postgraphile", "postgraphile.mjs", cases.POSTGRAPHILE),
-        Service("service", _crewship, _only(cases.SERVICE, "ABDE")),
-        Service("service-without-rls", _crewship, _only(cases.SERVICE, "ABDE"), settings={"CREWSHIP_ROW_LEVEL_SECURITY": "false"}),
+        Service("service", _crewship, cases.SERVICE),
+        Service("service-without-rls", _crewship, cases.SERVICE, settings={"CREWSHIP_ROW_LEVEL_SECURITY": "false"}),
     )
 }
 NODE_PEERS = frozenset({"yoga", "yoga-jit", "mercurius", "mercurius-jit", "postgraphile"})

@@ -5,17 +5,19 @@ import secrets
 from collections.abc import Sequence
 
 import asyncpg
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from bench.dataset import CREWS, DESCRIPTION, DEVCONTAINER, DOMAINS, ISSUES, MCP_CONFIG, PROMPT, Workspace
 from bench.environment import DIRECTORY
+from bench.issues import BenchIssue, create_table
 from bench.postgres import OWNER, ROLE, Cluster
 from models import agents, auth, crews
 from models import workspaces as tenancy
 from models.base import Row, table_of
 from models.migrations import upgrade
+from models.migrations.row_security import apply_row_security
 
 DATABASE = "product"
 # Made once a run: a database remembers the fingerprints of the keys it was first served with.
@@ -47,6 +49,9 @@ async def _seed(url: str, dataset: list[Workspace]) -> None:
     settings = {"crewship.workspaces": "*"}  # the rows of every tenant, past row-level security
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, server_settings=settings), poolclass=NullPool)
     async with engine.begin() as connection:
+        await connection.run_sync(create_table)
+        await connection.run_sync(apply_row_security, True)
+        await connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON bench_issues TO {ROLE}"))
         for workspace in dataset:
             for rows in _rows(workspace):
                 await connection.execute(insert(table_of(type(rows[0]))), [vars(row) for row in rows])
@@ -109,5 +114,19 @@ def _rows(workspace: Workspace) -> list[Sequence[Row]]:
             )
             for crew in workspace.crews
             for agent in crew.agents
+        ],
+        [
+            BenchIssue(
+                id=issue.id,
+                workspace_id=workspace.id,
+                crew_id=issue.crew_id,
+                number=issue.number,
+                identifier=issue.identifier,
+                title=issue.title,
+                description="text " * 20,
+                priority="medium",
+                created_by=issue.created_by,
+            )
+            for issue in workspace.issues
         ],
     ]

@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -260,11 +260,14 @@ def _application(settings: Settings) -> Any:
     return create_app(settings)
 
 
+Application = Callable[[Settings], Any]
+
+
 def _leave(*_: object) -> NoReturn:
     raise SystemExit(0)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, application: Application = _application) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartError, PostgresError or KeysError when it cannot."""
     logs.configure(settings.log_level, settings.log_format)
     # uvicorn raises again what it caught, after its own shutdown; what runs the blocks below to their end is SystemExit.
@@ -275,13 +278,13 @@ def serve(settings: Settings) -> None:
         if access.joined:
             log.warning("using the PostgreSQL that another process runs in %s; it ends with that process", settings.data_dir)
         try:
-            _run(settings, access, where, sockets)
+            _run(settings, access, where, sockets, application)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run(settings: Settings, access: Access, where: str, sockets: list[socket.socket]) -> None:
+def _run(settings: Settings, access: Access, where: str, sockets: list[socket.socket], application: Application) -> None:
     ready = asyncio.run(prepare(settings, access))
     notice = f"Crewship serves at {where}" if settings.role != "worker" else f"A Crewship worker runs; its probes are at {where}"
     first = asyncio.run(bootstrap_notice(ready, access.application, where)) if settings.role != "worker" else None
@@ -293,4 +296,4 @@ def _run(settings: Settings, access: Access, where: str, sockets: list[socket.so
         print(notice, flush=True)
         Multiprocess(_configuration("crewship.serve:worker_application", settings.workers), sockets=sockets).run()
     else:
-        _Server(_configuration(_application(ready), 1), notice).run(sockets=sockets)
+        _Server(_configuration(application(ready), 1), notice).run(sockets=sockets)

@@ -81,7 +81,7 @@ class Table(Row):
 class TenantTable(Table):
     """A table whose rows belong to one workspace: reached through the kernel's context only, and under row-level security."""
 
-    workspace_id: str = Field(foreign_key="workspaces.id", ondelete="CASCADE")
+    workspace_id: str = Field(default="", foreign_key="workspaces.id", ondelete="CASCADE")  # the kernel sets it on insert
 
 
 class SoftDelete(SQLModel):

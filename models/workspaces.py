@@ -46,7 +46,11 @@ class Membership(TenantTable, Timestamps, table=True):
     """A user in a workspace. `capabilities` is null while the default of the role holds."""
 
     __tablename__ = "memberships"
-    __table_args__ = (UniqueConstraint("user_id", "workspace_id"), one_of("role", Role), Index("memberships_workspace_id_created_at_idx", "workspace_id", "created_at"))
+    __table_args__ = (
+        UniqueConstraint("user_id", "workspace_id"),
+        one_of("role", Role),
+        Index("memberships_workspace_id_created_at_idx", "workspace_id", "created_at"),
+    )
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     role: Role = Field(sa_type=Text)
     capabilities: list[str] | None = Field(default=None, sa_type=JSONB)

@@ -116,18 +116,18 @@ TENANCY = (
 KERNEL = (
     """
     CREATE TABLE events (
-        seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+        seq bigint GENERATED ALWAYS AS IDENTITY,
         workspace_id text,
         channel text NOT NULL,
         type text NOT NULL,
         payload jsonb NOT NULL,
-        created_at timestamptz NOT NULL DEFAULT now()
+        created_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (xid, seq)
     )
     """,
     "CREATE INDEX events_channel_xid_seq_idx ON events (channel, xid, seq)",
-    "CREATE INDEX events_created_at_idx ON events (created_at)",
-    "CREATE INDEX events_xid_seq_idx ON events (xid, seq)",
+    "CREATE INDEX events_created_at_idx ON events USING brin (created_at)",
     """
     CREATE TABLE idempotency_keys (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

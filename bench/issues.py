@@ -1,0 +1,90 @@
+"""Case C on the service: "create an issue" as a small domain of the bench's own, on the product's kernel.
+
+The product has no issues yet. This one has what the case asks for: the crew's counter, a row, an audit row and an event in one transaction,
+under the same gate, row-level security, constraints and outbox as every operation. `bench.issues.main` is `crewship serve` with one more route.
+"""
+
+from pydantic import Field
+from sqlalchemy import Connection, Index, UniqueConstraint
+from sqlmodel import Field as SQLField
+
+from crewship.app import create_app
+from crewship.serve import serve
+from models.base import TenantTable, Timestamps, belongs_to, table_of
+from models.crews import Crew
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code
+from resolvers.kernel.events import Event
+from resolvers.kernel.inputs import Input, Text
+from resolvers.kernel.policy import Action
+from resolvers.kernel.settings import load_settings
+from resolvers.kernel.statements import plus
+from rest_compat.table import POST, Wire
+
+
+class BenchIssue(TenantTable, Timestamps, table=True):
+    __tablename__ = "bench_issues"
+    __table_args__ = (
+        UniqueConstraint("crew_id", "number"),
+        belongs_to("crew_id", "crews"),
+        Index("bench_issues_workspace_id_created_at_idx", "workspace_id", "created_at"),
+    )
+    crew_id: str
+    number: int
+    identifier: str
+    title: str
+    description: str | None = None
+    status: str = "open"
+    priority: str = "none"
+    created_by: str | None = SQLField(default=None, foreign_key="users.id")
+
+
+class CreateIssue(Input):
+    crew_id: Text
+    title: Text = Field(min_length=1)
+    description: Text | None = None
+    priority: Text = "none"
+
+
+class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id}"):
+    id: str
+    crew_id: str
+    identifier: str
+
+
+@command("bench.create_issue", Action.CREATE, audit="issue.created", emits=IssueCreated, errors=(Code.NOT_FOUND,))
+async def create_issue(ctx: Context, data: CreateIssue) -> BenchIssue:
+    """Create an issue in a crew; it takes the crew's next number."""
+    crew = await ctx.update(Crew, data.crew_id, issue_counter=plus(1), returning=("issue_prefix", "issue_counter"))
+    identifier = f"{crew.issue_prefix}-{crew.issue_counter}"
+    issue = await ctx.insert(BenchIssue(**data.model_dump(), number=crew.issue_counter, identifier=identifier, created_by=ctx.user_id))
+    ctx.audit("ISSUE", issue.id, identifier=identifier)
+    ctx.emit(IssueCreated(id=issue.id, crew_id=issue.crew_id, identifier=identifier))
+    return issue
+
+
+class IssueJSON(Wire, of=BenchIssue):
+    id: str
+    workspace_id: str
+    crew_id: str
+    number: int
+    identifier: str
+    title: str
+    description: str | None
+    status: str
+    priority: str
+    created_by: str | None
+    created_at: str
+    updated_at: str
+
+
+ROUTES = (POST("/api/v1/issues", create_issue, IssueJSON, status=201),)
+
+
+def create_table(connection: Connection) -> None:
+    table_of(BenchIssue).create(connection)
+
+
+def main() -> None:
+    serve(load_settings(), lambda settings: create_app(settings, routes=ROUTES))
