@@ -11,6 +11,7 @@ from crewship.pages import UI_CONTENT_SECURITY_POLICY
 from crewship.rate_limit import RateLimits
 from resolvers.kernel.addresses import LOOPBACK, TrustedProxies, normal_origin, origin_allowed, own_origin
 from resolvers.kernel.cookies import https_when
+from resolvers.kernel.telemetry import log, request_id
 from rest_compat.problem import problem
 
 Scope = MutableMapping[str, Any]
@@ -176,6 +177,7 @@ class Perimeter:
         if kind not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         transport = scope[KEY] = self._transport(scope)
+        request_id.set(transport.request_id)
         path = scope["path"]
         reply = _Reply(send, _policy_of(path), transport.request_id)
         if kind == "websocket":
@@ -200,14 +202,14 @@ class Perimeter:
             headers = _merge(scope["headers"])
         peer, local_socket = _peer(scope)
         tls, proto = scope["scheme"] in ("https", "wss"), headers.get(b"x-forwarded-proto")
-        request_id = headers.get(b"x-request-id")
+        given_id = headers.get(b"x-request-id")
         return Transport(
             headers,
             self._proxies.client(peer, headers.get(b"x-forwarded-for"), headers.get(b"x-real-ip")),
             self._proxies.scheme(peer, tls=tls, forwarded_proto=proto),
             https_when(tls=tls, forwarded_proto=proto, forced=self._force_secure_cookies),
             local_socket,
-            next(self._request_ids) if request_id is None or not _is_sane(request_id) else request_id.decode(),
+            next(self._request_ids) if given_id is None or not _is_sane(given_id) else given_id.decode(),
         )
 
     def _refusal(self, method: str, path: str, transport: Transport) -> _Answer | None:
@@ -215,6 +217,7 @@ class Perimeter:
         if ".." in path and ".." in path.split("/"):
             return _Answer(400, problem(400, "Path must not contain '..'", path))
         if method in STATE_CHANGING and not self._origin_allowed(path, transport):
+            log.info("origin refused", method=method, path=path, client=transport.client)
             return _Answer(403, problem(403, "request origin not allowed", path), ((b"www-authenticate", b'Bearer error="origin_rejected"'),))
         if self._limits is not None and (size := self._limits.exceeded(path, transport.client)) is not None:
             return _too_many(size, path)

@@ -1,11 +1,15 @@
 """What is measured and logged of every operation: by its name, never its input."""
 
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
 
 log: Any = structlog.get_logger("crewship")
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request being served; set where it arrives, and read only where a line is logged."""
+
 CALLS = Counter("crewship_operations", "Calls of operations by outcome", ["operation", "code"])
 SECONDS = Histogram(
     "crewship_operation_seconds", "Duration of operations", ["operation"], buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
