@@ -172,6 +172,8 @@ class Settings(BaseSettings):
     ratelimit_credential_test: PositiveInt = variable("CREWSHIP_RATELIMIT_CREDENTIAL_TEST", 60, takes="a number of requests a minute, at least 1")
     ratelimit_api: PositiveInt = variable("CREWSHIP_RATELIMIT_API", 120, takes="a number of requests a minute, at least 1")
 
+    skip_update_check: bool = variable("CREWSHIP_SKIP_UPDATE_CHECK", False, takes=BOOLEAN)
+
     google_client_id: str | None = variable("GOOGLE_CLIENT_ID", takes="a text")
     google_client_secret: SecretStr | None = variable("GOOGLE_CLIENT_SECRET", takes="a secret text")
     resend_api_key: SecretStr | None = variable("RESEND_API_KEY", takes="a secret text")
