@@ -1,0 +1,79 @@
+"""Connections: which crew may talk to which."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from sqlalchemy import select
+from sqlmodel import col
+
+from models.base import table_of
+from models.crews import ConnectionDirection, Crew, CrewConnection
+from resolvers.crews.crews import NOT_FOUND
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.inputs import ById, Input, NoInput, Text
+from resolvers.kernel.outputs import Deleted
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Derived, Rows, derived, graph, one
+
+CONNECTED = "These crews are already connected"
+CrewId = Annotated[Text, Field(min_length=1)]
+
+
+def _direction(raw: Any) -> Any:
+    return raw or ConnectionDirection.bidirectional
+
+
+class CreateCrewConnection(Input):
+    """The pair is ordered: a unidirectional connection lets `from_crew_id` reach `to_crew_id` and not the reverse, which is a connection of its own."""
+
+    from_crew_id: CrewId
+    to_crew_id: CrewId
+    direction: Annotated[ConnectionDirection, BeforeValidator(_direction)] = ConnectionDirection.bidirectional
+
+
+def _of_crew(key: str, column: str) -> Derived:
+    """A column of the crew that `key` names: of a deleted one too, whose connections are still listed."""
+
+    def expression(connection: Any, scope: Any) -> Any:
+        crew = table_of(Crew).alias()
+        same = (crew.c.id == connection[key], crew.c.workspace_id == connection.workspace_id)
+        return scope.scalar(select(crew.c[column]).where(*same))
+
+    return derived(str, expression)
+
+
+graph(
+    CrewConnection,
+    from_crew=one(Crew, "from_crew_id"),
+    to_crew=one(Crew, "to_crew_id"),
+    from_crew_name=_of_crew("from_crew_id", "name"),
+    from_crew_slug=_of_crew("from_crew_id", "slug"),
+    to_crew_name=_of_crew("to_crew_id", "name"),
+    to_crew_slug=_of_crew("to_crew_id", "slug"),
+)
+
+
+@query("crew_connections.list", Action.READ)
+def list_connections(scope: QueryScope, data: NoInput) -> Rows[CrewConnection]:
+    """Connections of the workspace, newest first; those of deleted crews included."""
+    return scope.select(CrewConnection).order_by(col(CrewConnection.created_at).desc())
+
+
+@command("crew_connections.create", Action.CREATE, errors=(Code.NOT_FOUND, Code.CONFLICT))
+async def create_connection(ctx: Context, data: CreateCrewConnection) -> CrewConnection:
+    """Let one crew talk to another."""
+    if data.from_crew_id == data.to_crew_id:
+        raise Refusal(Code.BAD_REQUEST, "A crew cannot be connected to itself")
+    if await ctx.select(Crew, col(Crew.id).in_([data.from_crew_id, data.to_crew_id])).count() < 2:
+        raise Refusal(Code.NOT_FOUND, NOT_FOUND)
+    return await ctx.insert(CrewConnection(**data.model_dump()), conflict=CONNECTED)
+
+
+@command("crew_connections.delete", Action.CREATE, errors=(Code.NOT_FOUND,))
+async def delete_connection(ctx: Context, data: ById) -> Deleted:
+    """Take the permission back. The row is gone for good."""
+    connection = await ctx.delete(CrewConnection, data.id, missing="Connection not found")
+    return Deleted(id=connection.id)

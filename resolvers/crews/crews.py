@@ -1,0 +1,211 @@
+"""Crews themselves: list, create, get, update, replace, delete; and what can be read from one."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy import Text as SQLText
+from sqlalchemy import literal, or_
+from sqlmodel import col
+
+from models.agents import Agent, AgentRole, AgentStatus
+from models.crews import Crew, CrewMember, NetworkMode
+from models.missions import Mission
+from models.workspaces import Workspace
+from resolvers.crews.configuration import stored_on_create, stored_on_update
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.events import Event
+from resolvers.kernel.inputs import ById, Float, Input, Int, Paging, Slug, Text
+from resolvers.kernel.instance import instance
+from resolvers.kernel.license import Limit
+from resolvers.kernel.operation import Raw
+from resolvers.kernel.outputs import Success
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Page, Row, Rows, count, graph, many
+
+NOT_FOUND = "Crew not found"
+SLUG_TAKEN = "A crew with this slug already exists"
+ENTITY = "CREW"
+
+Name = Annotated[Text, Field(min_length=2, max_length=100)]
+Mode = NetworkMode | Text | None
+"""Any text gets in: what is no mode is told after a taken slug, and in any letter case it is one. GraphQL shows the enum."""
+
+
+class ListCrews(Paging):
+    """A window of the list."""
+
+
+class CrewAgents(Paging):
+    """Agents of a crew, oldest first; those past their time included."""
+
+    status: AgentStatus | None = None
+    agent_role: AgentRole | None = None
+
+
+class CreateCrew(Input):
+    """Numbers of 0 or less mean the default: 4096 MB, 2 CPUs, no end of the container's life. The texts are checked and kept as sent.
+
+    `allowed_domains` counts in restricted mode, which is the default.
+    """
+
+    name: Name
+    slug: Slug
+    description: Text | None = None
+    color: Text | None = None
+    icon: Text | None = None
+    container_memory_mb: Int = 0
+    container_cpus: Float = 0
+    container_ttl_hours: Int = 0
+    network_mode: Mode = None
+    allowed_domains: list[Text] = []
+    runtime_image: Text = ""
+    devcontainer_config: Text = ""
+    mise_config: Text = ""
+    services_json: Text = ""
+
+
+class UpdateCrew(Input):
+    """Only what is sent changes; null counts as not sent.
+
+    An empty text clears `escalation_config`, `issue_prefix`, `runtime_image`, `devcontainer_config`, `mise_config` and `services_json`,
+    and 0 clears `container_ttl_hours`. Mode free clears `allowed_domains`.
+    """
+
+    id: Text
+    name: Name = ""
+    slug: Slug = ""
+    description: Text = ""
+    color: Text = ""
+    icon: Text = ""
+    avatar_style: Text = ""
+    container_memory_mb: Int = 0
+    container_cpus: Float = 0
+    container_ttl_hours: Annotated[Int, Field(ge=0)] = 0
+    max_ephemeral_agents: Annotated[Int, Field(ge=0, le=100)] = 0
+    network_mode: Mode = None
+    allowed_domains: list[Text] = []
+    mcp_config_json: Text = ""
+    escalation_config: Text = ""
+    issue_prefix: Text = ""
+    runtime_image: Text = ""
+    devcontainer_config: Text = ""
+    mise_config: Text = ""
+    services_json: Text = ""
+
+
+class CrewCreated(Event, type="crew.created", channel="workspace:{workspace_id}"):
+    id: str
+    name: str
+    slug: str
+
+
+class CrewUpdated(Event, type="crew.updated", channel="workspace:{workspace_id}"):
+    id: str
+    name: str
+    slug: str
+
+
+class CrewDeleted(Event, type="crew.deleted", channel="workspace:{workspace_id}"):
+    id: str
+
+
+def _narrow(agents: Rows[Agent], data: CrewAgents) -> Rows[Agent]:
+    if data.status is not None:
+        agents = agents.where(col(Agent.status) == data.status)
+    if data.agent_role is not None:
+        agents = agents.where(col(Agent.agent_role) == data.agent_role)
+    return agents
+
+
+graph(
+    Crew,
+    agents=many(Agent, "crew_id", order_by=col(Agent.created_at), narrow=_narrow, input=CrewAgents),
+    members=many(CrewMember, "crew_id", order_by=col(CrewMember.created_at)),
+    agent_count=count(Agent, "crew_id"),
+    member_count=count(CrewMember, "crew_id"),
+)
+graph(Workspace, crews=many(Crew, "workspace_id", order_by=col(Crew.created_at).desc(), input=ListCrews))
+
+
+@query("crews.list", Action.READ)
+def list_crews(scope: QueryScope, data: ListCrews) -> Page[Crew]:
+    """Crews of the workspace, newest first; of the same instant, the higher id first."""
+    return scope.select(Crew).order_by(col(Crew.created_at).desc(), col(Crew.id).desc()).page(data)
+
+
+@query("crews.get", Action.READ)
+def get_crew(scope: QueryScope, data: ById) -> Row[Crew]:
+    """One crew of the workspace, by id."""
+    return scope.select(Crew).where(col(Crew.id) == data.id).one(NOT_FOUND)
+
+
+async def _within_license(ctx: Context, _: Raw) -> None:
+    """A configured limit is told before the body. The lock keeps two callers from taking the last place both."""
+    license = instance.license
+    if Limit.crews in license.enforced:
+        await ctx.lock(f"license:crews:{ctx.workspace_id}")
+        license.check(Limit.crews, await ctx.select(Crew).count())
+
+
+async def release_slug(ctx: Context, slug: str) -> None:
+    """Deleted crews that held the slug are renamed, and missions of all that ever did are removed: identifiers of issues become free."""
+    wanted = literal(slug, SQLText())
+    renamed = wanted + "_deleted_" + col(Crew.id)
+    held = or_(col(Crew.slug) == wanted, col(Crew.slug) == renamed)
+    line = await ctx.update_where(Crew, col(Crew.deleted_at).is_not(None), held, including_deleted=True, slug=renamed)
+    if line:
+        await ctx.delete_where(Mission, col(Mission.crew_id).in_(line))
+
+
+@command("crews.create", Action.CREATE, audit="crew.created", emits=CrewCreated, errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT), allow=_within_license)
+async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
+    """Create a crew; its slug is unique in the workspace.
+
+    A devcontainer_config without the common-utils feature gets it, which makes the user that agents run as.
+    """
+    given = data.model_dump()
+    if await ctx.select(Crew, col(Crew.slug) == data.slug).exists():  # the index decides; this only makes it the first of several refusals
+        raise Refusal(Code.CONFLICT, SLUG_TAKEN)
+    given |= stored_on_create(given)
+    for name in ("container_memory_mb", "container_cpus", "container_ttl_hours"):
+        if given[name] <= 0:
+            del given[name]
+    await release_slug(ctx, data.slug)
+    crew = await ctx.insert(Crew(**given, created_by=ctx.user_id or None), conflict=SLUG_TAKEN)
+    ctx.audit(ENTITY, crew.id, name=crew.name, slug=crew.slug)
+    ctx.emit(CrewCreated(id=crew.id, name=crew.name, slug=crew.slug))
+    return crew
+
+
+@command("crews.update", Action.MANAGE, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
+async def update_crew(ctx: Context, data: UpdateCrew) -> Crew:
+    """Change a crew. Its time of change moves even when nothing is sent."""
+    sent: dict[str, Any] = {name: value for name, value in data.changes("id").items() if value is not None}
+    crew = await ctx.get(Crew, data.id, lock=True)
+    changes = stored_on_update(crew, sent)
+    if sent.get("slug", crew.slug) != crew.slug:
+        await release_slug(ctx, sent["slug"])
+    crew = await ctx.update(Crew, data.id, conflict=SLUG_TAKEN, **changes)
+    ctx.audit(ENTITY, crew.id, fields=sorted(sent))  # names alone: the texts may hold secrets
+    ctx.emit(CrewUpdated(id=crew.id, name=crew.name, slug=crew.slug))
+    return crew
+
+
+@command("crews.replace", Action.MANAGE, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
+async def replace_crew(ctx: Context, data: UpdateCrew) -> Crew:
+    """Another name of the update: only what is sent changes here too."""
+    return await update_crew.within(ctx, data)
+
+
+@command("crews.delete", Action.MANAGE, audit="crew.deleted", emits=CrewDeleted, errors=(Code.NOT_FOUND,), versioned=Crew)
+async def delete_crew(ctx: Context, data: ById) -> Success:
+    """Delete a crew. Its missions, their tasks and its memberships go for good; its agents, connections and escalations stay."""
+    crew = await ctx.delete(Crew, data.id)
+    await ctx.delete_where(Mission, col(Mission.crew_id) == crew.id)
+    await ctx.delete_where(CrewMember, col(CrewMember.crew_id) == crew.id)
+    ctx.audit(ENTITY, crew.id, name=crew.name, slug=crew.slug)
+    ctx.emit(CrewDeleted(id=crew.id))
+    return Success()

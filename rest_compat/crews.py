@@ -1,0 +1,121 @@
+"""REST: crews, their members and connections."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from models.auth import User
+from models.crews import ConnectionDirection, ConnectionStatus, Crew, CrewConnection, CrewMember, NetworkMode
+from models.workspaces import Role
+from resolvers import crews
+from resolvers.crews.capabilities import CrewCapabilities
+from resolvers.crews.members import MemberRoleUpdated
+from resolvers.kernel.outputs import Success
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Null, Wire
+
+Optional = Annotated[str | None, Absent()]
+
+
+class CrewCountJSON(Wire, of=Crew):
+    agents: Annotated[int, From("agent_count")]
+    members: Annotated[int, From("member_count")]
+
+
+class CrewFieldsJSON(Wire, of=Crew):
+    """What all answers with a crew share."""
+
+    id: str
+    workspace_id: str
+    name: str
+    slug: str
+    description: str | None
+    color: str | None
+    icon: str | None
+    avatar_style: str | None
+    container_memory_mb: int
+    container_cpus: float
+    container_ttl_hours: int | None
+    network_mode: NetworkMode
+    allowed_domains: list[str]
+    mcp_config_json: Optional
+    escalation_config: Optional
+    runtime_image: Optional
+    devcontainer_config: Optional
+    mise_config: Optional
+    cached_image: Optional
+    config_hash: Optional
+    max_ephemeral_agents: int
+    created_at: datetime
+    updated_at: datetime
+    count: CrewCountJSON = Field(alias="_count")
+
+
+class CrewJSON(CrewFieldsJSON):
+    services_json: Optional
+    issue_prefix: str | None
+
+
+class ListedCrewJSON(CrewFieldsJSON):
+    services_json: Optional
+    issue_prefix: Annotated[None, Null()]
+
+
+class UpdatedCrewJSON(CrewFieldsJSON):
+    issue_prefix: Annotated[None, Null()]
+
+
+class MemberUserJSON(Wire, of=User):
+    id: str
+    email: str
+    full_name: str | None
+    avatar_url: str | None
+
+
+class AddedMemberJSON(Wire, of=CrewMember):
+    id: str
+    crew_id: str
+    user_id: str
+    created_at: datetime
+    user: MemberUserJSON
+
+
+class CrewMemberJSON(AddedMemberJSON):
+    role: Annotated[Role | None, Absent()]
+
+
+class CrewConnectionJSON(Wire, of=CrewConnection):
+    id: str
+    workspace_id: str
+    from_crew_id: str
+    from_crew_name: str
+    from_crew_slug: str
+    to_crew_id: str
+    to_crew_name: str
+    to_crew_slug: str
+    direction: ConnectionDirection
+    status: ConnectionStatus
+    created_at: datetime
+    updated_at: datetime
+
+
+class ConnectionCreatedJSON(Wire, of=CrewConnection):
+    id: str
+
+
+ROUTES = (
+    GET("/api/v1/crews", crews.list_crews, list[ListedCrewJSON]),
+    POST("/api/v1/crews", crews.create_crew, ListedCrewJSON, status=201),
+    GET("/api/v1/crews/{crewId}", crews.get_crew, CrewJSON),
+    PATCH("/api/v1/crews/{crewId}", crews.update_crew, UpdatedCrewJSON),
+    PUT("/api/v1/crews/{crewId}", crews.replace_crew, UpdatedCrewJSON),
+    DELETE("/api/v1/crews/{crewId}", crews.delete_crew, Success),
+    GET("/api/v1/crews/{crewId}/capabilities", crews.get_capabilities, CrewCapabilities),
+    GET("/api/v1/crews/{crewId}/members", crews.list_members, list[CrewMemberJSON]),
+    POST("/api/v1/crews/{crewId}/members", crews.add_member, AddedMemberJSON, status=201),
+    PATCH("/api/v1/crews/{crewId}/members/{memberId}", crews.update_member, MemberRoleUpdated),
+    DELETE("/api/v1/crews/{crewId}/members/{memberId}", crews.remove_member, Success),
+    GET("/api/v1/crew-connections", crews.list_connections, list[CrewConnectionJSON]),
+    POST("/api/v1/crew-connections", crews.create_connection, ConnectionCreatedJSON, status=201),
+    DELETE("/api/v1/crew-connections/{connectionId}", crews.delete_connection, status=204),
+)

@@ -1,0 +1,205 @@
+"""GraphQL: crews, their members, connections and capabilities."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from strawberry.scalars import JSON
+
+from models.crews import AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, Crew, CrewConnection, CrewMember, NetworkMode
+from models.workspaces import Role
+from resolvers import crews as crew_ops
+from resolvers.crews import capabilities, members
+from schema.bridge import Connection, mutation, node, output, query
+from schema.results import DeletedType, SuccessType
+from schema.workspaces import UserType
+
+if TYPE_CHECKING:
+    from schema.agents import AgentType
+
+for choices in (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, NetworkMode, Role):
+    strawberry.enum(choices)
+
+
+@node(CrewMember)
+class CrewMemberType:
+    """A user in a crew. `role` raises the workspace role inside this crew; null inherits it."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    crew_id: strawberry.ID
+    user_id: strawberry.ID
+    role: Role | None
+    created_at: datetime
+    user: UserType
+    crew: Annotated["CrewType", strawberry.lazy("schema.crews")] | None
+
+
+@node(Crew)
+class CrewType:
+    """A team of agents and the container they work in.
+
+    `mcpConfigJson`, `escalationConfig`, `devcontainerConfig` and `servicesJson` are JSON as text, `miseConfig` is TOML or JSON: what a
+    client sent. `cachedImage` and `configHash` are set by a finished build of the container's image.
+    """
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    name: str
+    slug: str
+    description: str | None
+    color: str | None
+    icon: str | None
+    avatar_style: str | None
+    container_memory_mb: int
+    container_cpus: float
+    container_ttl_hours: int | None
+    network_mode: NetworkMode
+    allowed_domains: list[str]
+    mcp_config_json: str | None
+    escalation_config: str | None
+    runtime_image: str | None
+    devcontainer_config: str | None
+    mise_config: str | None
+    services_json: str | None
+    cached_image: str | None
+    config_hash: str | None
+    issue_prefix: str | None
+    issue_counter: int
+    max_ephemeral_agents: int
+    autonomy_level: AutonomyLevel
+    behavior_mode: BehaviorMode
+    policy_set_by_user_id: strawberry.ID | None
+    policy_set_at: datetime | None
+    policy_reason: str | None
+    created_by: strawberry.ID | None
+    created_at: datetime
+    updated_at: datetime
+    version: int = strawberry.field(description="Rises with every change; what ifVersion compares.")
+    agent_count: int
+    member_count: int
+    agents: Connection[Annotated["AgentType", strawberry.lazy("schema.agents")]]
+    members: list[CrewMemberType]
+
+
+@node(CrewConnection, name="CrewLink")
+class CrewLinkType:
+    """Permission for one crew to talk to another: `crewConnections` of the REST API. Crews are null once they are deleted; their names stay."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    from_crew_id: strawberry.ID
+    from_crew_name: str
+    from_crew_slug: str
+    from_crew: CrewType | None
+    to_crew_id: strawberry.ID
+    to_crew_name: str
+    to_crew_slug: str
+    to_crew: CrewType | None
+    direction: ConnectionDirection
+    status: ConnectionStatus
+    created_at: datetime
+    updated_at: datetime
+
+
+@output(members.MemberRoleUpdated, name="CrewMemberRoleUpdated")
+class MemberRoleUpdatedType:
+    """`role` is empty when the workspace role holds again."""
+
+    status: str
+    role: str
+
+
+@output(capabilities.OfferedDatastore, name="CrewDatastore")
+class OfferedDatastoreType:
+    """A database beside the crew's container. `host` is the service's name; `port` is empty when none is declared."""
+
+    type: str
+    name: str
+    host: str
+    port: str
+
+
+@output(capabilities.OfferedTool, name="CrewTool")
+class OfferedToolType:
+    """A command on the container's PATH."""
+
+    type: str
+    name: str
+
+
+@output(capabilities.OfferedContainer, name="CrewContainer")
+class OfferedContainerType:
+    """Datastores in the order of services_json, tools by name."""
+
+    datastores: list[OfferedDatastoreType]
+    tools: list[OfferedToolType]
+
+
+@output(capabilities.OfferedIntegration, name="CrewIntegrationTools")
+class OfferedIntegrationType:
+    """An enabled MCP server and its enabled tools, by name."""
+
+    id: strawberry.ID
+    name: str
+    display_name: str | None
+    tools: list[str]
+
+
+@output(capabilities.OfferedAgent, name="CrewAgentName")
+class OfferedAgentType:
+    """An agent that a routine can name."""
+
+    slug: str
+    name: str
+
+
+@output(capabilities.OfferedCode, name="CodeRuntimes")
+class OfferedCodeType:
+    """Languages of a code step: evaluated, and reserved without being run yet."""
+
+    wired: list[str]
+    reserved_unwired: list[str]
+
+
+@output(capabilities.OfferedRuntimes, name="CrewRuntimes")
+class OfferedRuntimesType:
+    """`scriptInterpreters` is an object: file suffix -> command."""
+
+    code: OfferedCodeType
+    script_interpreters: JSON
+
+
+@output(capabilities.CrewCapabilities)
+class CrewCapabilitiesType:
+    """What a crew's container, integrations and agents offer, and the JSON Schema of routines."""
+
+    crew_id: strawberry.ID
+    crew_slug: str
+    container: OfferedContainerType
+    integrations: list[OfferedIntegrationType]
+    agents: list[OfferedAgentType]
+    runtimes: OfferedRuntimesType
+    routine_schema: JSON = strawberry.field(name="schema")
+
+
+@strawberry.type
+class CrewQuery:
+    crews = query(crew_ops.list_crews, CrewType)
+    crew = query(crew_ops.get_crew, CrewType)
+    crew_capabilities = query(crew_ops.get_capabilities, CrewCapabilitiesType)
+    crew_members = query(crew_ops.list_members, CrewMemberType)
+    crew_connections = query(crew_ops.list_connections, CrewLinkType)
+
+
+@strawberry.type
+class CrewMutation:
+    create_crew = mutation(crew_ops.create_crew, CrewType)
+    update_crew = mutation(crew_ops.update_crew, CrewType)
+    replace_crew = mutation(crew_ops.replace_crew, CrewType)
+    delete_crew = mutation(crew_ops.delete_crew, SuccessType)
+    add_crew_member = mutation(crew_ops.add_member, CrewMemberType)
+    update_crew_member = mutation(crew_ops.update_member, MemberRoleUpdatedType)
+    remove_crew_member = mutation(crew_ops.remove_member, SuccessType)
+    create_crew_connection = mutation(crew_ops.create_connection, CrewLinkType)
+    delete_crew_connection = mutation(crew_ops.delete_connection, DeletedType)
