@@ -1,0 +1,1 @@
+from tests.generation.estate import estate  # noqa: F401

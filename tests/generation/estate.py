@@ -1,0 +1,71 @@
+"""The world of the generated cases: the running service, a row of every entity in two workspaces, and calls that leave no trace."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from resolvers.kernel.operation import Auth, Operation
+from tests.generation import surfaces
+from tests.generation.entities import Plot
+from tests.generation.recipes import recipe_of
+from tests.generation.recorder import Recorder
+from tests.generation.surfaces import Call, Outcome
+from tests.world import Person, World, world_on
+
+OWN = "\0own"  # stands for the workspace of the world
+
+
+class Estate:
+    """`home` is the workspace the cases work in, `away` the other tenant's."""
+
+    def __init__(self, world: World, home: Plot, away: Plot, client: httpx2.AsyncClient, recorder: Recorder) -> None:
+        self.world, self.home, self.away, self.client, self.recorder = world, home, away, client, recorder
+
+    def person(self, name: str) -> Person:
+        return self.world.people[name]
+
+    def caller(self, op: Operation[Any]) -> Person | None:
+        """Who carries an operation out."""
+        return None if op.auth is Auth.NONE else self.person(recipe_of(op.name).person)
+
+    async def call(
+        self, surface: str, op: Operation[Any], raw: Mapping[str, Any], person: Person | None, *, workspace: str | None = OWN, keep: bool = False, **more: Any
+    ) -> Outcome:
+        """One call, with what it changed; then everything is as it was, unless `keep`."""
+        call = Call(op, raw, person, self.home.workspace.id if workspace == OWN else workspace, **more)
+        outcome = await (surfaces.by_rest if surface == "rest" else surfaces.by_graphql)(self.client, call)
+        outcome.changes = await self.recorder.changes()
+        if not keep:
+            await self.recorder.undo()
+        return outcome
+
+
+@contextlib.asynccontextmanager
+async def estate_on(database: Any, directory: Path, **settings: Any) -> AsyncIterator[Estate]:
+    async with world_on(database, directory, **settings) as world:
+        superuser = await asyncpg.connect(database.server.dsn("postgres", database.name))
+        recorder = Recorder(superuser)
+        client = httpx2.AsyncClient(base_url=world.url, timeout=30)
+        try:
+            home = Plot(world.workspace, world.owner, await world.person("extra", None))
+            away = Plot(world.other, world.outsider, await world.person("stranger", None))
+            await world.add(*home.all(), *away.all())
+            await recorder.install()
+            yield Estate(world, home, away, client, recorder)
+        finally:
+            await client.aclose()
+            await superuser.close()
+
+
+@pytest.fixture(scope="module")
+async def estate(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Estate]:
+    async with estate_on(module_database, tmp_path_factory.mktemp("estate"), row_level_security=True) as made:
+        yield made
+
+
+__all__ = ["Estate", "estate", "estate_on"]

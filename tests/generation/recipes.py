@@ -1,0 +1,40 @@
+"""What a generic value cannot say about one operation: the one table to edit when a new operation needs more than its input model tells."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from resolvers.kernel.errors import Code
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`values`: fields of a valid input; a callable gets the world of the cases. `ids`: field -> key of an entity, where the name does not say it.
+
+    `refused`: how a valid input is refused in a world that is in use; `person` makes the call when the owner cannot.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict)
+    person: str = "owner"
+    refused: Code | None = None
+
+
+# By the name of the field, for every operation.
+VALUES: dict[str, Any] = {
+    "email": "new@example.com",
+    "password": "correct horse battery",
+    "preferred_language": "English",
+}
+
+IDS: dict[str, str] = {"from_crew_id": "crew", "to_crew_id": "third_crew", "lead_agent_id": "lead", "parent_lead_id": "lead", "token_id": "cli_token"}
+
+RECIPES: dict[str, Recipe] = {}
+
+
+def recipe_of(name: str) -> Recipe:
+    return RECIPES.get(name, Recipe())
+
+
+World = Any
+Value = Callable[[World], Any]

@@ -1,0 +1,86 @@
+"""What a call changed, row by row, and the way back.
+
+Triggers on every table note each committed change, so that a case costs one small query instead of a digest of all tables, and `undo`
+puts the rows back: cases share one world and leave no trace.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+
+from tests.world import UNWATCHED, VOLATILE
+
+INSTALL = """
+CREATE SCHEMA recorder;
+CREATE UNLOGGED TABLE recorder.changes (n bigint GENERATED ALWAYS AS IDENTITY, "table" text NOT NULL, old jsonb, new jsonb);
+CREATE FUNCTION recorder.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO recorder.changes ("table", old, new) VALUES (TG_TABLE_NAME, to_jsonb(OLD), to_jsonb(NEW));
+    RETURN NULL;
+END $$;
+CREATE FUNCTION recorder.undo() RETURNS void LANGUAGE plpgsql SET session_replication_role = replica AS $$
+DECLARE change record;
+BEGIN
+    FOR change IN SELECT * FROM recorder.changes ORDER BY n DESC LOOP
+        IF change.new IS NOT NULL THEN
+            EXECUTE format('DELETE FROM public.%I t WHERE to_jsonb(t) = $1', change."table") USING change.new;
+        END IF;
+        IF change.old IS NOT NULL THEN
+            EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE SELECT * FROM jsonb_populate_record(NULL::public.%1$I, $1)', change."table")
+            USING change.old;
+        END IF;
+    END LOOP;
+    DELETE FROM recorder.changes;
+END $$;
+DO $$
+DECLARE name text;
+BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('CREATE TRIGGER recorder AFTER INSERT OR UPDATE OR DELETE ON public.%I FOR EACH ROW EXECUTE FUNCTION recorder.note()', name);
+    END LOOP;
+END $$;
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row: `old` is None when it is new, `new` is None when it is gone."""
+
+    table: str
+    old: dict[str, Any] | None
+    new: dict[str, Any] | None
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody meant it: no last use of a credential, no log of uses."""
+        if self.table in UNWATCHED:
+            return False
+        if self.old is None or self.new is None:
+            return True
+        differing = {name for name in self.new if self.new[name] != self.old.get(name)}
+        return not differing or bool(differing - VOLATILE.get(self.table, set()))
+
+
+class Recorder:
+    """`superuser`: a connection that may switch triggers and foreign keys off, which `undo` needs."""
+
+    def __init__(self, superuser: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self.superuser = superuser
+
+    async def install(self) -> None:
+        await self.superuser.execute(INSTALL)
+
+    async def changes(self) -> list[Change]:
+        """Everything committed since the last `undo`, in order."""
+        rows = await self.superuser.fetch('SELECT "table", old, new FROM recorder.changes ORDER BY n')
+        made = [Change(row[0], row[1] and orjson.loads(row[1]), row[2] and orjson.loads(row[2])) for row in rows]
+        return [change for change in made if change.watched]
+
+    async def undo(self) -> None:
+        await self.superuser.execute("SELECT recorder.undo()")
+
+    async def forget(self) -> None:
+        """What happened until now stays: it belongs to the world of the cases."""
+        await self.superuser.execute("DELETE FROM recorder.changes")

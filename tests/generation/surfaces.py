@@ -1,0 +1,91 @@
+"""One call of an operation on a surface, and what came of it in words that both surfaces share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from resolvers.kernel.operation import Operation
+from rest_compat.errors import STATUS
+from rest_compat.table import PARAMETER, Route
+from tests.generation import selection
+from tests.generation.recorder import Change
+from tests.generation.registry import graphql_fields, routes_of
+from tests.world import Person
+
+CODES = {status: code.value for code, status in STATUS.items()}
+
+
+@dataclass(frozen=True)
+class Call:
+    """`token` replaces the person's. `workspace` is an id, a slug, or None for no workspace at all."""
+
+    operation: Operation[Any]
+    raw: Mapping[str, Any]
+    person: Person | None
+    workspace: str | None
+    token: str | None = None
+    version: int | None = None
+    selection: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        token = self.token or (self.person.token if self.person else None)
+        return {"authorization": f"Bearer {token}"} if token else {}
+
+
+@dataclass
+class Outcome:
+    """`code` is None when the operation was carried out. `by_schema`: GraphQL's own types refused the arguments, no operation did."""
+
+    surface: str
+    code: str | None
+    text: str
+    status: int
+    body: Any
+    changes: list[Change] = field(default_factory=list)
+    by_schema: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.surface}: {self.status} {self.code} {self.text!r} {self.body!r} {[(c.table, c.old, c.new) for c in self.changes]}"
+
+
+async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = None) -> Outcome:
+    route = route or routes_of(call.operation)[0]
+    raw, path, query = dict(call.raw), route.path, dict[str, Any]()
+    for written, name in zip(PARAMETER.findall(route.path), route.parameters, strict=True):
+        value = call.workspace if name == "workspace_id" else raw.pop(name)
+        path = path.replace(f"{{{written}}}", httpx2.URL(f"http://x/{value}").raw_path.decode()[1:])
+    if call.workspace is not None and "{workspaceId}" not in route.path:
+        query["workspace_id"] = call.workspace
+    body: dict[str, Any] = {}
+    if route.takes_body:
+        body = {"json": raw}
+    elif route.method in ("GET", "DELETE"):
+        query |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in raw.items()}
+    headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})
+    answer = await client.request(route.method, path, params=query, headers=headers, follow_redirects=False, **body)
+    content = _json(answer)
+    code = None if answer.status_code < 400 else CODES[answer.status_code]
+    text = content.get("detail", "") if code and isinstance(content, dict) else ""
+    return Outcome("rest", code, text, answer.status_code, content)
+
+
+def _json(answer: httpx2.Response) -> Any:
+    if answer.headers.get("content-type", "").split(";")[0].endswith("json"):
+        return answer.json()
+    return answer.content or None
+
+
+async def by_graphql(client: httpx2.AsyncClient, call: Call) -> Outcome:
+    kind, name, definition = graphql_fields()[call.operation.name][0]
+    variables = selection.arguments(call.operation, definition, call.raw, call.workspace, call.version)
+    text = selection.document(kind, name, definition, variables, call.selection)
+    answer = await client.post("/graphql", json={"query": text, "variables": variables}, headers=call.headers)
+    content = answer.json()
+    fault = (content.get("errors") or [None])[0]
+    if fault is None:
+        return Outcome("graphql", None, "", answer.status_code, content["data"][name])
+    code = fault.get("extensions", {}).get("code", "NONE")
+    return Outcome("graphql", code, fault["message"], answer.status_code, content, by_schema="path" not in fault)
