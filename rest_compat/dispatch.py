@@ -86,7 +86,8 @@ class Dispatcher:
     async def answer(self, route: Route, values: list[str], scope: MutableMapping[str, Any], body: bytes) -> Reply:
         transport, path = scope["crewship"], scope["path"]
         headers = transport.headers
-        caller = identity.caller_of(headers, client=transport.client, https=transport.https, origin=f"{transport.scheme}://{transport.host}", path=path)
+        origin = f"{transport.scheme}://{transport.host}"
+        caller = identity.caller_of(headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin, path=path)
         request = Request(route.method, path, parse_query(scope["query_string"]), headers, body, caller)
         try:
             raw = self._raw(route, request, values)

@@ -171,9 +171,8 @@ def _errors(errors: list[Any]) -> bytes:
 
 def _caller(scope: MutableMapping[str, Any]) -> Caller:
     transport = scope["crewship"]
-    return identity.caller_of(
-        transport.headers, client=transport.client, https=transport.https, origin=f"{transport.scheme}://{transport.host}", path=scope["path"]
-    )
+    origin, path = f"{transport.scheme}://{transport.host}", scope["path"]
+    return identity.caller_of(transport.headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin, path=path)
 
 
 def _prefers_html(accept: str) -> bool:

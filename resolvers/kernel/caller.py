@@ -1,8 +1,8 @@
 """Who is on the line: one credential, and what the request says beside its arguments."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from resolvers.kernel.errors import Reason, unauthenticated
 
@@ -16,6 +16,15 @@ class CredentialKind(StrEnum):
     SERVICE = "service"  # credential: the name of a part of this server, acting in one workspace
 
 
+@dataclass(frozen=True, slots=True)
+class IssuedSession:
+    """The two tokens of a browser's session, and when the access token expires."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    expires: datetime
+
+
 @dataclass(slots=True)
 class Caller:
     """One a request. The credential is looked up in the statement or transaction of each operation, never before."""
@@ -27,6 +36,7 @@ class Caller:
     user_id: str = ""
     session_id: str | None = None
     client: str = ""  # address
+    forwarded: bool = False  # a proxy passed the request on: `client` may be no neighbour, whatever the address
     user_agent: str = ""
     path: str = ""
     origin: str = ""  # scheme and host the client used, for links
@@ -36,7 +46,7 @@ class Caller:
     if_version: int | None = None
     malformed: str | None = None  # the body could not be read: told only to somebody who may send one
     replayed: bool = False  # the answer is a stored one
-    signed_in: Any = None  # the session this request opened, for the transport to hand out
+    signed_in: IssuedSession | None = None  # by this request, for the transport to hand out
     signed_out: bool = False
 
     @classmethod

@@ -25,6 +25,7 @@ TAKEN = "already exists"
 Conflict = str | Mapping[str, str]
 """The text for a taken unique key; or texts by the name of the constraint, where a table has several."""
 SCOPE_SQL = "SELECT set_config('crewship.user', $1, false), set_config('crewship.workspaces', $2, false)"
+OWN_ROLES = "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at IS NULL"
 BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
 
 
@@ -188,6 +189,10 @@ class Context:
             raise TypeError(f"{self.operation.name} does not declare {type(event).__name__}")
         self.events.append(event)
 
+    async def own_roles(self) -> list[Role]:
+        """The caller's role in each live workspace the caller belongs to: for operations outside any."""
+        return [Role(row[0]) for row in await self._send(OWN_ROLES, [self.user_id], many=True)]
+
     def may(self, action: Action) -> bool:
         return self.role in GATES[action]
 
@@ -204,6 +209,14 @@ class Context:
         await self.conn.execute("BEGIN")
         self.in_transaction = True
         await self.operation.admit(self)
+
+    async def abandon(self) -> None:
+        """Ends the transaction of a command declared `late` without a trace: it may go outside again, and begin() once more."""
+        await self.conn.execute("ROLLBACK")
+        lease, self.lease, self.conn, self.in_transaction = self.lease, None, None, False
+        self.held, self.audits, self.events = None, [], []
+        if lease is not None:
+            await lease.__aexit__(None, None, None)
 
     @property
     def outside(self) -> Instance:

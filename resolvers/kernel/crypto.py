@@ -137,6 +137,11 @@ def _claims(kind: TokenKind, payload: dict[str, Any]) -> Claims:
     return Claims(user_id, name, email, session_id, kind, issued_at, expires_at, jti)
 
 
+def setup_token(secret: str) -> str:
+    """The token of the link that creates the first user: every process of an instance, and every start, knows the same one (64 hex)."""
+    return HKDF(algorithm=SHA256(), length=32, salt=b"crewship.setup", info=b"crewship setup token v1").derive(secret.encode()).hex()
+
+
 def new_cli_token(tier: TokenTier) -> str:
     return CLI_PREFIXES[tier] + secrets.token_hex(32)
 

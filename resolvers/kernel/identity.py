@@ -15,7 +15,7 @@ TICKET_LIFETIME = timedelta(minutes=15)
 CLI_PREFIXES = ("crewship_cli_", "crewship_admin_")
 
 
-def caller_of(headers: Mapping[bytes, bytes], *, client: str = "", https: bool = False, origin: str = "", path: str = "") -> Caller:
+def caller_of(headers: Mapping[bytes, bytes], *, client: str = "", forwarded: bool = False, https: bool = False, origin: str = "", path: str = "") -> Caller:
     """Authorization with exactly `Bearer ` wins, even when its value is bad; else the session cookie (contract: auth.selection)."""
     authorization = headers.get(b"authorization", b"")
     raw_cookies = headers.get(b"cookie")
@@ -25,7 +25,7 @@ def caller_of(headers: Mapping[bytes, bytes], *, client: str = "", https: bool =
     else:
         token = cookies.access_token(jar) if jar else None
         made = Caller(CredentialKind.NONE) if token is None else of_session_token(token)
-    made.cookies, made.client, made.https, made.origin, made.path = jar, client, https, origin, path
+    made.cookies, made.client, made.forwarded, made.https, made.origin, made.path = jar, client, forwarded, https, origin, path
     made.user_agent = headers.get(b"user-agent", b"").decode("latin-1").replace("\0", "")
     workspace = headers.get(b"x-workspace-id")
     made.workspace = workspace.decode("latin-1") if workspace else None

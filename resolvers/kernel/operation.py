@@ -110,13 +110,14 @@ class Operation(Generic[D]):
 
     async def __call__(self, caller: Caller, raw: Raw, shape: Shape | None = None, slots: tuple[Input, ...] = (), place: str | None = None) -> Answer:
         """The whole pipeline. Whatever goes wrong leaves as a Refusal; what was not expected, as INTERNAL without a word of it."""
-        started, code = perf_counter(), None
+        started, code, signed_in = perf_counter(), None, caller.signed_in
         try:
             return await self._call(caller, raw, shape, slots, place or caller.workspace)
         except Refusal as refusal:
-            code = refusal.code.value
+            code, caller.signed_in = refusal.code.value, signed_in
             raise
         except Exception as error:
+            caller.signed_in = signed_in  # the session did not outlive the transaction
             translated = translate(error)
             code = translated.code.value
             if translated.code is Code.INTERNAL:
