@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 import orjson
+from sqlalchemy import ARRAY
 from sqlalchemy.dialects.postgresql import asyncpg as pg_asyncpg
 from sqlalchemy.orm import configure_mappers
 
@@ -38,6 +39,8 @@ class Compiler(pg_asyncpg.PGCompiler_asyncpg):
             return None
         right = right._clone(maintain_key=True)
         right.expanding = False
+        if not isinstance(right.type, ARRAY):
+            right.type = ARRAY(right.type)  # the parameter is cast to its type
         return f"{self.process(binary.left, **kw)} {word} ({self.process(right, **kw)})"
 
 
