@@ -34,6 +34,11 @@ class Node:
         self.parameter: Node | None = None
         self.routes: dict[str, Route] = {}
 
+    def allow(self, refused: str) -> tuple[bytes, bytes]:
+        """The header of a 405: the methods of the path."""
+        methods = {*self.routes, *(["HEAD"] if "GET" in self.routes else [])} - {refused}
+        return b"allow", ", ".join(sorted(methods)).encode()
+
 
 class Dispatcher:
     """The REST surface as an ASGI application. What it does not know is passed to `otherwise`."""
@@ -77,11 +82,13 @@ class Dispatcher:
         method = scope["method"]
         route = node.routes.get("GET" if method == "HEAD" else method)
         if route is None:
-            allow = ", ".join(sorted({*node.routes, *(["HEAD"] if "GET" in node.routes else [])}))
-            await reply(send, Reply(405, problem(405, f"{method} is not offered here", path), [JSON, (b"allow", allow.encode())]), method == "HEAD")
+            await reply(send, Reply(405, problem(405, f"{method} is not offered here", path), [JSON, node.allow(method)]), method == "HEAD")
             return
         body = await read_body(receive) if method not in ("GET", "HEAD") else b""
-        await reply(send, await self.answer(route, values, scope, body), method == "HEAD")
+        made = await self.answer(route, values, scope, body)
+        if made.status == 405:  # an operation that exists to say so (RFC 9110, 15.5.6)
+            made.headers.append(node.allow(method))
+        await reply(send, made, method == "HEAD")
 
     async def answer(self, route: Route, values: list[str], scope: MutableMapping[str, Any], body: bytes) -> Reply:
         transport, path = scope["crewship"], scope["path"]

@@ -9,6 +9,7 @@ STATUS: dict[Code, int] = {
     Code.PAYMENT_REQUIRED: 402,
     Code.FORBIDDEN: 403,
     Code.NOT_FOUND: 404,
+    Code.NOT_OFFERED: 405,
     Code.CONFLICT: 409,
     Code.GONE: 410,
     Code.PRECONDITION_FAILED: 412,
