@@ -117,7 +117,7 @@ class Dispatcher:
         place = query.pop("workspace_id", None)
         raw: dict[str, Any]
         if route.body_limit is not None and len(request.body) > route.body_limit:
-            caller.malformed, raw = "The body is too large", {}
+            caller.malformed, caller.oversized, raw = "Request body too large", True, {}
         elif route.reads is not None:
             raw = route.reads(request)
         elif route.takes_body:

@@ -45,6 +45,7 @@ class Caller:
     idempotency_key: str | None = None
     if_version: int | None = None
     malformed: str | None = None  # the body could not be read: told only to somebody who may send one
+    oversized: bool = False  # and it was not read because the route takes less
     replayed: bool = False  # the answer is a stored one
     signed_in: IssuedSession | None = None  # by this request, for the transport to hand out
     signed_out: bool = False

@@ -57,7 +57,7 @@ class Called(Operation[D], Generic[D, T]):
         for guard in self.guards:
             await guard(ctx, ctx.raw)
         if ctx.caller.malformed:
-            raise Refusal(Code.BAD_REQUEST, ctx.caller.malformed)
+            raise Refusal(Code.TOO_LARGE if ctx.caller.oversized else Code.BAD_REQUEST, ctx.caller.malformed)
         return validate(self.input, ctx.raw)  # type: ignore[arg-type]
 
     def open(self, caller: Caller, raw: Raw, place: str | None) -> Context:
