@@ -29,3 +29,21 @@ def parse_duration(text: str) -> int:
     if total > _LARGEST:
         raise ValueError("duration out of range")
     return sign * total
+
+
+def format_duration(nanoseconds: int) -> str:
+    """As Go prints a duration: `1h2m3.5s`, `300ms`, `0s`; `parse_duration` reads it back."""
+    sign, left = ("-" if nanoseconds < 0 else ""), abs(nanoseconds)
+    if not left:
+        return "0s"
+    if left < _UNITS["s"]:
+        unit = "ns" if left < _UNITS["us"] else "µs" if left < _UNITS["ms"] else "ms"
+        return f"{sign}{_decimal(left, _UNITS[unit])}{unit}"
+    minutes, left = divmod(left, _UNITS["m"])
+    hours, minutes = divmod(minutes, 60)
+    return f"{sign}{f'{hours}h' if hours else ''}{f'{minutes}m' if hours or minutes else ''}{_decimal(left, _UNITS['s'])}s"
+
+
+def _decimal(value: int, unit: int) -> str:
+    whole, rest = divmod(value, unit)
+    return f"{whole}.{str(unit + rest)[1:].rstrip('0')}" if rest else str(whole)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.durations import parse_duration
+from resolvers.durations import format_duration, parse_duration
 from tests.rules.texts import anything
 
 SECOND = 10**9
@@ -85,3 +85,28 @@ def test_parts_add_up(hours: int, minutes: int, seconds: int, millis: int) -> No
 def test_total(text: str) -> None:
     with suppress(ValueError):
         assert isinstance(parse_duration(text), int)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1_100, "1.1µs"),
+        (300_000_000, "300ms"),
+        (SECOND, "1s"),
+        (3 * SECOND + SECOND // 2, "3.5s"),
+        (3723 * SECOND + SECOND // 2, "1h2m3.5s"),
+        (3600 * SECOND, "1h0m0s"),
+        (60 * SECOND + 50_000_000, "1m0.05s"),
+        (-90 * SECOND, "-1m30s"),
+        (2**63 - 1, "2562047h47m16.854775807s"),
+    ],
+)
+def test_a_duration_is_printed_as_go_does(nanoseconds: int, text: str) -> None:
+    assert format_duration(nanoseconds) == text
+
+
+@given(st.integers(min_value=-(2**63) + 1, max_value=2**63 - 1))
+def test_what_is_printed_reads_back(nanoseconds: int) -> None:
+    assert parse_duration(format_duration(nanoseconds)) == nanoseconds
