@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
@@ -171,6 +171,14 @@ def unavailable() -> Refusal:
     return Refusal(Code.UNAVAILABLE, "The database cannot be reached; try again")
 
 
+class Connections(NamedTuple):
+    """How many connections of the pool are in use and how many lie ready, and how many calls wait for one."""
+
+    busy: int
+    idle: int
+    waiting: int
+
+
 class Database:
     """The pool, and whether tables are under row-level security."""
 
@@ -188,6 +196,10 @@ class Database:
         if self._pool is None:
             raise RuntimeError("the database is not open")
         return Lease(self._pool)
+
+    def connections(self) -> Connections:
+        pool = self._pool
+        return Connections(0, 0, 0) if pool is None else Connections(pool.opened - len(pool.free), len(pool.free), sum(not w.done() for w in pool.waiters))
 
     async def close(self) -> None:
         if self._pool is not None:
