@@ -1,0 +1,138 @@
+"""How an agent comes into being, and how it goes."""
+
+import secrets
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+from sqlmodel import col
+
+from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
+from models.crews import Crew
+from resolvers.agents.permission import MISSING, may_create, may_edit
+from resolvers.config_text import invalid
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.events import Event
+from resolvers.kernel.inputs import Bool, ById, Input, Int, Slug, Text, validate
+from resolvers.kernel.instance import instance
+from resolvers.kernel.license import Limit
+from resolvers.kernel.operation import Raw
+from resolvers.kernel.outputs import Success
+from resolvers.kernel.policy import Action
+
+HAS_LEAD = "The crew already has a LEAD"
+TAKEN = {"agents_workspace_id_slug_key": "An agent with this slug already exists", "agents_crew_id_lead_key": HAS_LEAD}
+DEFAULT_TIMEOUT = 1800
+
+
+def none_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+class NewAgent(Input):
+    """What is judged first, in the order of the fields (contract: agents.create, check order)."""
+
+    name: Annotated[Text, Field(min_length=2, max_length=100)]
+    slug: Slug
+    agent_role: AgentRole = AgentRole.AGENT
+    crew_id: Annotated[Text | None, BeforeValidator(none_if_empty), Field(validate_default=True)] = None
+
+    @field_validator("crew_id")
+    @classmethod
+    def _lead_has_a_crew(cls, crew_id: str | None, info: ValidationInfo) -> str | None:
+        if crew_id is None and info.data.get("agent_role") is AgentRole.LEAD:
+            raise PydanticCustomError("lead_without_crew", "crew_id is required for a LEAD")
+        return crew_id
+
+
+class CreateAgent(NewAgent):
+    """A LEAD needs a crew, and is active unless told otherwise. A `timeout_seconds` of 0 means the default."""
+
+    lead_mode: Annotated[LeadMode | None, BeforeValidator(none_if_empty)] = None
+    cli_adapter: CliAdapter = CliAdapter.CLAUDE_CODE
+    llm_provider: LlmProvider | None = None
+    tool_profile: ToolProfile = ToolProfile.CODING
+    description: Text | None = None
+    role_title: Text | None = None
+    llm_model: Text | None = None
+    system_prompt: Text | None = None
+    avatar_seed: Text | None = None
+    avatar_style: Text | None = None
+    timeout_seconds: Annotated[Int, Field(ge=0), AfterValidator(lambda seconds: seconds or DEFAULT_TIMEOUT)] = DEFAULT_TIMEOUT
+    memory_enabled: Bool = False
+
+
+class AgentCreated(Event, type="agent.created", channel="workspace:{workspace_id}"):
+    id: str
+    name: str
+    slug: str
+    status: AgentStatus
+
+
+class AgentDeleted(Event, type="agent.deleted", channel="workspace:{workspace_id}"):
+    id: str
+
+
+async def _fits_the_crew(ctx: Context, raw: Raw) -> None:
+    """Crew, license and lead are judged before the rest of the body; of two leads at once the unique key refuses one."""
+    if ctx.caller.malformed:
+        return
+    data = validate(NewAgent, dict(raw))
+    if data.crew_id is None:
+        return
+    await require_crew(ctx, data.crew_id)
+    await _check_license(ctx, data.crew_id)
+    lead = (col(Agent.crew_id) == data.crew_id, col(Agent.agent_role) == AgentRole.LEAD)
+    if data.agent_role is AgentRole.LEAD and await ctx.select(Agent, *lead).exists():
+        raise Refusal(Code.CONFLICT, HAS_LEAD)
+
+
+@command(
+    "agents.create",
+    Action.PARTICIPATE,
+    allow=(may_create, _fits_the_crew),
+    audit="create",
+    emits=AgentCreated,
+    errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT),
+)
+async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
+    """Create an agent, in a crew or without one. A crew has one LEAD.
+
+    Needs the create role in the workspace or, for an agent of a crew, in that crew.
+    """
+    values = data.model_dump()
+    if data.agent_role is AgentRole.LEAD and data.lead_mode is None:
+        values["lead_mode"] = LeadMode.active
+    agent = Agent(**values, webhook_secret=secrets.token_hex(32), created_by_user_id=ctx.user_id or None)
+    await ctx.insert(agent, conflict=TAKEN)
+    ctx.audit("AGENT", agent.id, name=agent.name, slug=agent.slug, cli_adapter=agent.cli_adapter)
+    ctx.emit(AgentCreated(id=agent.id, name=agent.name, slug=agent.slug, status=agent.status))
+    return agent
+
+
+@command("agents.delete", Action.UPDATE, allow=may_edit, audit="delete", emits=AgentDeleted, errors=(Code.NOT_FOUND,), versioned=Agent)
+async def delete_agent(ctx: Context, data: ById) -> Success:
+    """Delete an agent. Its chats, runs and assignments stay; its slug is free again.
+
+    A MANAGER may delete agents they created and agents of crews they administer.
+    """
+    agent = await ctx.delete(Agent, data.id, missing=MISSING)
+    ctx.audit("AGENT", agent.id)
+    ctx.emit(AgentDeleted(id=agent.id))
+    return Success()
+
+
+async def require_crew(ctx: Context, crew_id: str) -> None:
+    """A reference to a crew that this workspace does not have is a bad body, not a missing page."""
+    if not await ctx.select(Crew, col(Crew.id) == crew_id).exists():
+        raise invalid("crew_id", "there is no such crew in this workspace")
+
+
+async def _check_license(ctx: Context, crew_id: str) -> None:
+    license = instance.license
+    if Limit.agents not in license.enforced:
+        return
+    await ctx.lock(f"agents of {crew_id}")  # two callers may not both take the last place
+    license.check(Limit.agents, await ctx.select(Agent, col(Agent.crew_id) == crew_id).count())

@@ -1,0 +1,55 @@
+"""What can be read of agents."""
+
+from sqlalchemy import func
+from sqlmodel import col
+
+from models.agents import Agent
+from models.chats import Chat
+from models.credentials import AgentCredential
+from models.crews import Crew
+from models.skills import AgentSkill
+from models.workspaces import Workspace
+from resolvers.agents.permission import MISSING
+from resolvers.kernel.inputs import ById, Paging, Text
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Page, Row, Rows, count, graph, many, one
+
+newest_first = (col(Agent.expired_at).is_not(None), func.coalesce(col(Agent.expired_at), col(Agent.created_at)).desc(), col(Agent.id).desc())
+"""Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter."""
+
+
+class ListAgents(Paging):
+    """A page of agents: 100 unless told otherwise, at most 500."""
+
+    page_default = 100
+    page_maximum = 500
+
+    crew_id: Text | None = None
+
+
+def of_crew(rows: Rows[Agent], data: ListAgents) -> Rows[Agent]:
+    return rows if data.crew_id is None else rows.where(col(Agent.crew_id) == data.crew_id)
+
+
+graph(
+    Agent,
+    crew=one(Crew, "crew_id"),
+    parent_lead=one(Agent, "parent_lead_id"),
+    skill_count=count(AgentSkill, "agent_id"),
+    credential_count=count(AgentCredential, "agent_id"),
+    chat_count=count(Chat, "agent_id"),
+)
+graph(Workspace, agents=many(Agent, "workspace_id", order_by=newest_first, narrow=of_crew, input=ListAgents))
+
+
+@query("agents.list", Action.READ)
+def list_agents(scope: QueryScope, data: ListAgents) -> Page[Agent]:
+    """Agents of the workspace or of one crew, newest first; expired ones come last."""
+    return of_crew(scope.select(Agent), data).order_by(*newest_first).page(data)
+
+
+@query("agents.get", Action.READ)
+def get_agent(scope: QueryScope, data: ById) -> Row[Agent]:
+    """One agent."""
+    return scope.select(Agent).where(col(Agent.id) == data.id).one(MISSING)

@@ -1,0 +1,137 @@
+"""How an agent is changed."""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+from sqlmodel import col
+
+from models.agents import Agent, AgentRole, CliAdapter, LeadMode, LlmProvider, ToolProfile
+from resolvers.agents.lifecycle import TAKEN, require_crew
+from resolvers.agents.permission import MISSING, may_edit
+from resolvers.config_text import invalid, shown
+from resolvers.cron import next_run
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.events import Event
+from resolvers.kernel.inputs import Bool, Input, Int, Slug, Text
+from resolvers.kernel.instance import instance
+from resolvers.kernel.policy import Action
+from resolvers.mcp_config import parse_mcp_config
+from resolvers.model_catalog import CURATED
+
+T = TypeVar("T")
+
+
+def _not_null(value: T | None) -> T:
+    if value is None:
+        raise PydanticCustomError("null", "must not be null")
+    return value
+
+
+class UpdateAgent(Input):
+    """What is not sent stays. Null empties the optional texts; an empty `crew_id` leaves the crew."""
+
+    id: Text
+    name: Annotated[Text, Field(min_length=1, max_length=100)] = ""
+    slug: Slug = ""
+    description: Text | None = None
+    role_title: Text | None = None
+    agent_role: AgentRole = AgentRole.AGENT
+    lead_mode: Annotated[LeadMode | None, AfterValidator(_not_null)] = None
+    cli_adapter: Annotated[CliAdapter | None, AfterValidator(_not_null)] = None
+    llm_provider: Annotated[LlmProvider | None, AfterValidator(_not_null)] = None
+    llm_model: Text | None = None
+    system_prompt: Text | None = None
+    avatar_seed: Text | None = None
+    avatar_style: Text | None = None
+    timeout_seconds: Annotated[Int, Field(ge=1)] = 0
+    tool_profile: Annotated[ToolProfile | None, AfterValidator(_not_null)] = None
+    memory_enabled: Bool = False
+    cli_tools: Text | None = None
+    crew_id: Annotated[Text | None, AfterValidator(_not_null)] = None
+    schedule_cron: Text | None = None
+    schedule_prompt: Text | None = None
+    schedule_enabled: Bool = False
+    mcp_config_json: Text = ""
+    webhook_require_timestamp: Bool = False
+
+
+class AgentUpdated(Event, type="agent.updated", channel="workspace:{workspace_id}"):
+    id: str
+
+
+@command(
+    "agents.update",
+    Action.UPDATE,
+    allow=may_edit,
+    audit="update",
+    emits=AgentUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    versioned=Agent,
+)
+async def update_agent(ctx: Context, data: UpdateAgent) -> Agent:
+    """Change an agent. Making it LEAD turns the present lead of its crew into an AGENT.
+
+    A MANAGER may change agents they created and agents of crews they administer.
+    """
+    sent = data.changes("id")
+    if not sent:
+        raise Refusal(Code.BAD_REQUEST, "There is nothing to update")
+    if sent.get("mcp_config_json"):
+        parse_mcp_config(data.mcp_config_json)
+    if sent.get("agent_role") is AgentRole.LEAD:
+        await ctx.lock(f"leads of {ctx.workspace_id}")  # two switches in one crew would each wait for the other's row
+    agent = await ctx.get(Agent, data.id, lock=True, missing=MISSING)
+    _check_model(agent, sent)
+    changes = sent | await _crew_changes(ctx, agent, sent) | _schedule_changes(agent, sent)
+    if sent.get("agent_role") is AgentRole.LEAD:
+        await _step_down(ctx, agent)
+    changed = await ctx.update(Agent, agent.id, conflict=TAKEN, missing=MISSING, **changes)
+    ctx.audit("AGENT", agent.id, **_told(sent))
+    ctx.emit(AgentUpdated(id=agent.id))
+    return changed
+
+
+def _check_model(agent: Agent, sent: dict[str, Any]) -> None:
+    """Against the curated list of the provider; one without a list takes any model."""
+    model, provider = sent.get("llm_model"), sent.get("llm_provider", agent.llm_provider)
+    if model is None:
+        return
+    for name, models in CURATED.items():
+        if name.value == provider and all(known.id != model for known in models):
+            raise invalid("llm_model", f"{name.value} has no model {shown(model)}")
+
+
+async def _crew_changes(ctx: Context, agent: Agent, sent: dict[str, Any]) -> dict[str, Any]:
+    crew_id = sent.get("crew_id", agent.crew_id) or None
+    if crew_id is None and sent.get("agent_role", agent.agent_role) == AgentRole.LEAD:
+        raise invalid("crew_id", "a LEAD needs a crew")
+    if "crew_id" not in sent:
+        return {}
+    if crew_id is not None:
+        await require_crew(ctx, crew_id)
+    return {"crew_id": crew_id}
+
+
+def _schedule_changes(agent: Agent, sent: dict[str, Any]) -> dict[str, Any]:
+    """A schedule that is off, absent or unreadable has no next run."""
+    if not sent.keys() & {"schedule_cron", "schedule_enabled"}:
+        return {}
+    cron, enabled = sent.get("schedule_cron", agent.schedule_cron), sent.get("schedule_enabled", agent.schedule_enabled)
+    return {"schedule_next_run": next_run(cron, instance.clock.now()) if cron and enabled else None}
+
+
+async def _step_down(ctx: Context, agent: Agent) -> None:
+    """The present lead of the crew that the agent is in before this change becomes an AGENT."""
+    if agent.crew_id is None:
+        return
+    lead = (col(Agent.crew_id) == agent.crew_id, col(Agent.agent_role) == AgentRole.LEAD, col(Agent.id) != agent.id)
+    for id in await ctx.update_where(Agent, *lead, agent_role=AgentRole.AGENT):
+        ctx.emit(AgentUpdated(id=id))
+
+
+def _told(sent: dict[str, Any]) -> dict[str, Any]:
+    """What the audit keeps of the body. Servers are configured with tokens: that they changed is kept, how is not."""
+    return sent | ({"mcp_config_json": "(not recorded)"} if "mcp_config_json" in sent else {})

@@ -1,0 +1,105 @@
+"""REST: agents."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
+from models.crews import Crew
+from resolvers import agents
+from resolvers.kernel.outputs import Success
+from rest_compat.table import DELETE, GET, PATCH, POST, Absent, From, Null, Wire
+
+
+class AgentCrewJSON(Wire, of=Crew):
+    name: str
+    slug: str
+    color: str | None
+    avatar_style: str | None
+
+
+class AgentCountsJSON(Wire, of=Agent):
+    skills: Annotated[int, From("skill_count")]
+    credentials: Annotated[int, From("credential_count")]
+    chats: Annotated[int, From("chat_count")]
+
+
+class AgentColumnsJSON(Wire):
+    id: str
+    crew_id: str | None
+    workspace_id: str
+    name: str
+    slug: str
+    description: str | None
+    role_title: str | None
+    agent_role: AgentRole
+    lead_mode: LeadMode | None
+    status: AgentStatus
+    cli_adapter: CliAdapter
+    llm_provider: LlmProvider | None
+    llm_model: str | None
+    system_prompt: str | None
+    avatar_seed: str | None
+    avatar_style: str | None
+    timeout_seconds: int
+    tool_profile: ToolProfile
+    memory_enabled: bool
+    cli_tools: str | None
+    schedule_cron: str | None
+    schedule_prompt: str | None
+    schedule_enabled: bool
+    schedule_last_run: datetime | None
+    schedule_next_run: datetime | None
+    webhook_require_timestamp: bool
+    mcp_config_json: Annotated[str | None, Absent()]
+    created_at: datetime
+    updated_at: datetime
+    ephemeral: bool
+    expires_at: datetime | None
+    expired_at: datetime | None
+    parent_lead_id: str | None
+    hire_reason: str | None
+    counts: AgentCountsJSON = Field(alias="_count")
+
+
+class AgentJSON(AgentColumnsJSON, of=Agent):
+    crew: AgentCrewJSON | None
+    created_by_user_id: Annotated[str | None, Absent()]
+
+
+class NewAgentJSON(AgentColumnsJSON, of=Agent):
+    """The answer of a create shows neither the crew nor the creator (contract: agents.create)."""
+
+    crew: Annotated[None, Null()]
+
+
+class CrewsStatusJSON(Wire, of=agents.CrewsStatus):
+    total: int
+    running: int
+    error: int
+    idle: int
+    queued: int
+
+
+class AgentLoadJSON(Wire, of=agents.AgentLoad):
+    agent_id: str
+    agent_name: str
+    agent_slug: str
+    agent_status: AgentStatus
+    active_tasks: int
+    pending_tasks: int
+    completed_today: int
+    tokens_used_today: int
+    token_budget: int
+
+
+ROUTES = (
+    GET("/api/v1/agents", agents.list_agents, list[AgentJSON]),
+    POST("/api/v1/agents", agents.create_agent, NewAgentJSON, status=201),
+    GET("/api/v1/agents/crews-status", agents.crews_status, CrewsStatusJSON),
+    GET("/api/v1/agent-load", agents.agent_load, list[AgentLoadJSON]),
+    GET("/api/v1/agents/{agentId}", agents.get_agent, AgentJSON),
+    PATCH("/api/v1/agents/{agentId}", agents.update_agent, AgentJSON),
+    DELETE("/api/v1/agents/{agentId}", agents.delete_agent, Success),
+)
