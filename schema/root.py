@@ -3,10 +3,11 @@
 import strawberry
 
 from schema.labels import LabelMutation, LabelQuery
+from schema.system import SystemQuery
 
 
 @strawberry.type(description="Reads. Every field is one operation; `workspaceId` takes an id or a slug, and may come as the header X-Workspace-ID.")
-class Query(LabelQuery):
+class Query(LabelQuery, SystemQuery):
     pass
 
 

@@ -1,0 +1,230 @@
+"""The server about itself: whether it lives and can work, its release and license, what it measures, and whether anybody uses it yet."""
+
+import asyncio
+import os
+from enum import StrEnum
+from functools import cache
+from importlib import metadata
+
+import asyncpg
+from packaging.version import InvalidVersion
+from packaging.version import Version as Release
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
+
+from models import migrations
+from models.auth import User
+from resolvers.durations import format_duration
+from resolvers.kernel.addresses import Reach, reach
+from resolvers.kernel.command import procedure
+from resolvers.kernel.context import Context
+from resolvers.kernel.crypto import secret_equals
+from resolvers.kernel.database import database
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.inputs import NoInput
+from resolvers.kernel.instance import instance
+from resolvers.kernel.license import Edition
+from resolvers.kernel.operation import REST_ONLY, Auth, Raw
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+from resolvers.kernel.telemetry import log
+
+DATABASE_PATIENCE = 3.0  # seconds, for answers about a database that may not give any
+RELEASES_PATIENCE = 4.0  # seconds (contract: system.version)
+TROUBLE = (Refusal, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+Gauge("crewshipd_uptime_seconds", "Seconds since this process started to serve").set_function(instance.uptime)
+Gauge("crewshipd_workers", "Serving processes; these measurements are of one of them").set_function(lambda: instance.settings.workers)
+POOL = Gauge("crewshipd_db_pool_connections", "Database connections of this process, by state", ["state"])
+POOL.labels("busy").set_function(lambda: database.connections().busy)
+POOL.labels("idle").set_function(lambda: database.connections().idle)
+Gauge("crewshipd_db_pool_waiting", "Calls that wait for a database connection").set_function(lambda: database.connections().waiting)
+
+
+class EpisodicMode(StrEnum):
+    """How agents' memories are searched. There is no vector index in this server."""
+
+    sparse_only = "sparse-only"
+
+
+class Health(Output):
+    status: str = "ok"
+
+
+class Liveness(Output):
+    """`uptime` as Go writes durations: `1h2m3.5s`."""
+
+    status: str = "ok"
+    service: str = "crewshipd"
+    uptime: str
+    episodic: EpisodicMode = EpisodicMode.sparse_only
+
+
+class Checks(Output):
+    """`ok`, or what is wrong."""
+
+    db: str
+    state: str
+
+
+class Readiness(Output):
+    status: bool
+    checks: Checks
+
+
+class Exposition(Output):
+    """The measurements, in Prometheus' text format 0.0.4."""
+
+    text: str
+
+
+class SetupStatus(Output):
+    """`needs_bootstrap`: no user exists yet."""
+
+    needs_bootstrap: bool
+    allow_signup: bool
+
+
+class Version(Output):
+    """`latest` and `url` are null while nothing is known of newer releases."""
+
+    current: str
+    latest: str | None
+    newer: bool
+    url: str | None
+
+
+class License(Output):
+    """The license that holds now, and its limits."""
+
+    edition: Edition
+    license_id: str
+    licensee_org: str
+    max_crews: int
+    max_agents_per_crew: int
+    max_members: int
+    features: list[str]
+
+
+@procedure("system.health", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+async def health(ctx: Context, data: NoInput) -> Health:
+    """Whether the API answers."""
+    return Health()
+
+
+@procedure("ops.healthz", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+async def healthz(ctx: Context, data: NoInput) -> Liveness:
+    """Whether this process lives; it asks nothing else. For liveness probes."""
+    return Liveness(uptime=format_duration(round(instance.uptime() * 10) * 100_000_000))
+
+
+@procedure("ops.readyz", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+async def readyz(ctx: Context, data: NoInput) -> Readiness:
+    """Whether this process can work: 503 while a check fails. For readiness probes.
+
+    `db`: the database answers a statement, and its schema is not older than this release. `state`: the data directory can be written.
+    """
+    db, state = await asyncio.gather(_database_failure(), asyncio.to_thread(_state_failure))
+    return Readiness(status=db is None and state is None, checks=Checks(db=db or "ok", state=state or "ok"))
+
+
+async def only_scrapers(ctx: Context, raw: Raw) -> None:
+    """Programs on this machine, and whoever shows CREWSHIP_METRICS_TOKEN. To others there is nothing here."""
+    if not ctx.caller.forwarded and reach(ctx.caller.client) is Reach.LOOPBACK:
+        return
+    expected, shown = instance.settings.metrics_token, raw.get("token")
+    if expected is None or not shown or not secret_equals(shown, expected.get_secret_value()):
+        raise Refusal(Code.NOT_FOUND, "There is no such path")
+
+
+@procedure("ops.metrics", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,), allow=only_scrapers)
+async def metrics(ctx: Context, data: NoInput) -> Exposition:
+    """What this process measures, for Prometheus: from this machine, or with CREWSHIP_METRICS_TOKEN as bearer token.
+
+    Each process answers for itself: with several workers (`crewshipd_workers`) a scrape sees one of them. To see all, run processes of one
+    worker each on a port of its own.
+    """
+    asked = CollectorRegistry()
+    try:
+        revision = await _revision()
+    except TROUBLE:
+        revision = None  # no sample says more than a wrong one
+    if revision is not None:
+        Gauge("crewshipd_db_migration_version", "Number of the last migration of the database", registry=asked).set(int(revision))
+    written = await asyncio.to_thread(lambda: generate_latest(REGISTRY) + generate_latest(asked))
+    return Exposition(text=written.decode())
+
+
+@procedure("system.setup_status", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
+    """Whether the first user is still to be created, and whether people may sign up."""
+    try:
+        async with asyncio.timeout(DATABASE_PATIENCE):
+            used = await ctx.select(User).exists()
+    except TROUBLE as error:
+        log.warning("setup status unknown", error=type(error).__name__)
+        used = True
+    return SetupStatus(needs_bootstrap=not used, allow_signup=instance.settings.allow_signup)
+
+
+@procedure("system.version", Action.NONE, tenancy=Tenancy.NONE, late=True)
+async def version(ctx: Context, data: NoInput) -> Version:
+    """The release of this server, and the newest one where that is known."""
+    current, found = released(), None
+    if not instance.settings.skip_update_check:
+        try:
+            async with asyncio.timeout(RELEASES_PATIENCE):
+                found = await ctx.outside.releases.latest()
+        except Exception as error:  # whatever a port to the outside runs into
+            log.warning("releases unknown", error=type(error).__name__)
+    latest, url = found or (None, None)
+    return Version(current=current, latest=latest, newer=latest is not None and is_newer(latest, current), url=url)
+
+
+@procedure("system.license", Action.NONE, tenancy=Tenancy.NONE)
+async def license(ctx: Context, data: NoInput) -> License:
+    """The license of this server; the community edition without one."""
+    now = instance.license
+    limits = {"max_crews": now.max_crews, "max_agents_per_crew": now.max_agents_per_crew, "max_members": now.max_members}
+    return License(edition=now.edition, license_id=now.license_id, licensee_org=now.licensee_org, features=list(now.features), **limits)
+
+
+@cache
+def released() -> str:
+    """The version of this server; `source` for a source tree that was never installed."""
+    try:
+        return metadata.version("crewship")
+    except metadata.PackageNotFoundError:
+        return "source"
+
+
+def is_newer(latest: str, current: str) -> bool:
+    """By the order of PEP 440; what is no version is never newer, and never outdated."""
+    try:
+        return Release(latest) > Release(current)
+    except InvalidVersion:
+        return False
+
+
+async def _revision() -> str | None:
+    async with asyncio.timeout(DATABASE_PATIENCE), database.lease() as conn:
+        found: str | None = await conn.fetchval("SELECT version_num FROM alembic_version")
+    return found
+
+
+async def _database_failure() -> str | None:
+    try:
+        revision = await _revision()
+    except TROUBLE as error:
+        log.warning("database not ready", error=type(error).__name__)
+        return "the database does not answer"
+    needed = await asyncio.to_thread(_head)
+    # A newer schema is what a release beside this one has just brought: it is not our trouble.
+    return None if revision is not None and int(revision) >= int(needed) else "the database lacks migrations"
+
+
+def _state_failure() -> str | None:
+    return None if os.access(instance.settings.data_dir, os.W_OK | os.X_OK) else "the data directory cannot be written"
+
+
+_head = cache(migrations.head)

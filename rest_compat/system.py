@@ -1,0 +1,36 @@
+"""REST: the server about itself, and the endpoints of those who operate it."""
+
+import orjson
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from resolvers import system
+from resolvers.kernel.operation import Answer
+from rest_compat.table import GET, Reply, Request
+
+JSON = (b"content-type", b"application/json")
+
+
+def _bearer(request: Request) -> dict[str, str]:
+    scheme, _, token = request.headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    return {"token": token} if scheme == "Bearer" else {}
+
+
+def _exposition(_: Request, answer: Answer) -> Reply:
+    text: str = orjson.loads(answer.body or b"")["text"]
+    return Reply(200, text.encode(), [(b"content-type", CONTENT_TYPE_PLAIN_0_0_4.encode())])
+
+
+def _readiness(_: Request, answer: Answer) -> Reply:
+    body = answer.body or b""
+    return Reply(200 if orjson.loads(body)["status"] else 503, body, [JSON])
+
+
+ROUTES = (
+    GET("/api/health", system.health, system.Health),
+    GET("/api/v1/system/setup-status", system.setup_status, system.SetupStatus),
+    GET("/api/v1/system/version", system.version, system.Version),
+    GET("/api/v1/system/license", system.license, system.License),
+    GET("/healthz", system.healthz, system.Liveness),
+    GET("/readyz", system.readyz, system.Readiness, answers=_readiness),
+    GET("/metrics", system.metrics, reads=_bearer, answers=_exposition),
+)

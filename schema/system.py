@@ -1,0 +1,47 @@
+"""GraphQL: the server about itself."""
+
+import strawberry
+
+from resolvers import system as system_ops
+from resolvers.kernel.license import Edition
+from schema.bridge import output, query
+
+strawberry.enum(Edition, description="What the license is for.")
+
+
+@output(system_ops.SetupStatus)
+class SetupStatusType:
+    """Whether the first user is still to be created, and whether people may sign up."""
+
+    needs_bootstrap: bool
+    allow_signup: bool
+
+
+@output(system_ops.Version)
+class VersionType:
+    """The release of this server; `latest` and `url` are null while nothing is known of newer ones."""
+
+    current: str
+    latest: str | None
+    newer: bool
+    url: str | None
+
+
+@output(system_ops.License)
+class LicenseType:
+    """The license that holds now, and its limits; one that is zero or less means unlimited."""
+
+    edition: Edition
+    license_id: str
+    licensee_org: str
+    max_crews: int
+    max_agents_per_crew: int
+    max_members: int
+    features: list[str]
+
+
+@strawberry.type
+class SystemQuery:
+    setup_status = query(system_ops.setup_status, SetupStatusType)
+    version = query(system_ops.version, VersionType)
+    license = query(system_ops.license, LicenseType)
