@@ -148,6 +148,15 @@ class Context:
         self._version_taken(guarded)
         return statements.load(model, row)
 
+    async def unchanged(self, model: type[M], id: str, *, missing: str | None = None) -> M:
+        """The row as it is: the outcome of an update that names nothing. An expected version is compared all the same."""
+        row: Any = await self.get(model, id, missing=missing)
+        guarded = self._takes_version(model)
+        if guarded and row.version != self.if_version:
+            raise _outdated(model)
+        self._version_taken(guarded)
+        return row  # type: ignore[no-any-return]
+
     async def delete(self, model: type[M], id: str, *, missing: str | None = None) -> M:
         """Removes or soft-deletes the live row of this workspace, and returns it."""
         self._writes()
@@ -258,7 +267,7 @@ class Context:
     async def _explain(self, model: type[SQLModel], id: str, missing: str | None, guarded: bool) -> None:
         if guarded:
             await self.get(model, id, missing=missing)
-            raise Refusal(Code.PRECONDITION_FAILED, f"{model.__name__} was changed since it was read")
+            raise _outdated(model)
         raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
 
     def _takes_version(self, model: type[SQLModel]) -> bool:
@@ -287,6 +296,10 @@ async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = T
         raise Refusal(Code.BAD_REQUEST, f"{error.constraint_name}: not an allowed value") from None
     except BAD_VALUES:
         raise Refusal(Code.BAD_REQUEST, "a value is out of range or cannot be stored") from None
+
+
+def _outdated(model: type[SQLModel]) -> Refusal:
+    return Refusal(Code.PRECONDITION_FAILED, f"{model.__name__} was changed since it was read")
 
 
 def _column(error: Any) -> str:
