@@ -1,0 +1,46 @@
+"""Workspaces, their members and what these may do, invitations, and the caller's own view."""
+
+from resolvers.workspaces.invitations import CreateInvitation, create_invitation, list_invitations
+from resolvers.workspaces.member_capabilities import (
+    MemberCapabilities,
+    UpdateMemberCapabilities,
+    get_member_capabilities,
+    list_member_capabilities,
+    update_member_capabilities,
+)
+from resolvers.workspaces.members import AddMember, AssignableRole, add_member, list_members, remove_member
+from resolvers.workspaces.viewer import Viewer, get_viewer
+from resolvers.workspaces.workspaces import (
+    CreateWorkspace,
+    UpdateWorkspace,
+    create_workspace,
+    delete_workspace,
+    get_workspace,
+    list_workspaces,
+    update_workspace,
+)
+
+__all__ = [
+    "AddMember",
+    "AssignableRole",
+    "CreateInvitation",
+    "CreateWorkspace",
+    "MemberCapabilities",
+    "UpdateMemberCapabilities",
+    "UpdateWorkspace",
+    "Viewer",
+    "add_member",
+    "create_invitation",
+    "create_workspace",
+    "delete_workspace",
+    "get_member_capabilities",
+    "get_viewer",
+    "get_workspace",
+    "list_invitations",
+    "list_member_capabilities",
+    "list_members",
+    "list_workspaces",
+    "remove_member",
+    "update_member_capabilities",
+    "update_workspace",
+]

@@ -1,0 +1,89 @@
+"""Members of a workspace. A role is given when a member is added and never changes; an owner is never removed."""
+
+from enum import StrEnum
+
+from pydantic import Field
+from sqlalchemy import select
+from sqlmodel import col
+
+from models.auth import User
+from models.base import table_of
+from models.workspaces import Membership, Role, Workspace
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal, forbidden
+from resolvers.kernel.inputs import ById, Input, NoInput, Text
+from resolvers.kernel.instance import instance
+from resolvers.kernel.license import Limit
+from resolvers.kernel.operation import Raw
+from resolvers.kernel.outputs import Success
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Rows, derived, graph, one
+
+USERS = table_of(User)
+
+graph(
+    Membership,
+    user=one(User, "user_id"),
+    workspace=one(Workspace, "workspace_id"),
+    email=derived(str, lambda member, scope: scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))),
+    full_name=derived(str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))),
+)
+
+
+class AssignableRole(StrEnum):
+    """The roles that can be given to somebody: nobody is made an owner."""
+
+    ADMIN = "ADMIN"
+    MANAGER = "MANAGER"
+    MEMBER = "MEMBER"
+    VIEWER = "VIEWER"
+
+
+class AddMember(Input):
+    user_id: Text = Field(min_length=1)
+    role: AssignableRole = AssignableRole.MEMBER
+
+
+async def room_for_a_member(ctx: Context, raw: Raw) -> None:
+    """Holds the workspace to the member limit of the license, where one is enforced; invitations are not counted."""
+    license = instance.license
+    if Limit.members in license.enforced:
+        await ctx.lock(f"members of {ctx.workspace_id}")  # two callers must not take the last place
+        license.check(Limit.members, await ctx.select(Membership).count())
+
+
+def assigned(ctx: Context, role: AssignableRole) -> Role:
+    """The role, if the caller may give it."""
+    if role is AssignableRole.ADMIN and ctx.role != Role.OWNER:
+        raise forbidden("Only an owner can assign the role ADMIN")
+    return Role(role.value)
+
+
+@query("members.list", Action.READ)
+def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
+    """Members of the workspace, by the time they joined."""
+    return scope.select(Membership).order_by(col(Membership.created_at))
+
+
+@command("members.add", Action.MANAGE, errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT), allow=room_for_a_member)
+async def add_member(ctx: Context, data: AddMember) -> Membership:
+    """Make a user a member; only an owner can add an ADMIN."""
+    role = assigned(ctx, data.role)
+    if not await ctx.select(User, col(User.id) == data.user_id).exists():
+        raise Refusal(Code.NOT_FOUND, "User not found")
+    return await ctx.insert(Membership(user_id=data.user_id, role=role), conflict="This user is already a member")
+
+
+@command("members.remove", Action.MANAGE, errors=(Code.NOT_FOUND,))
+async def remove_member(ctx: Context, data: ById) -> Success:
+    """End a membership, whose id is given; an owner's stays.
+
+    The account, its sessions and tokens stay too; access ends with the next request.
+    """
+    member = await ctx.get(Membership, data.id, lock=True, missing="Member not found")
+    if member.role == Role.OWNER:
+        raise forbidden("An owner cannot be removed")
+    await ctx.delete(Membership, data.id, missing="Member not found")
+    return Success()

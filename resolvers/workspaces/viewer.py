@@ -1,0 +1,51 @@
+"""The caller, and the way from a person to the workspaces that person belongs to: there is no other."""
+
+from typing import Any
+
+from sqlalchemy import and_, select
+from sqlmodel import col
+
+from models.auth import User
+from models.base import table_of
+from models.workspaces import Membership, Workspace
+from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.inputs import NoInput
+from resolvers.kernel.operation import GRAPHQL_ONLY
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Row, View, graph, many
+from resolvers.workspaces.workspaces import workspaces_of
+
+
+class Viewer(View):
+    """The user behind the credential."""
+
+    id: str
+    email: str
+    full_name: str | None
+    avatar_url: str | None
+
+
+def _belongs(viewer: Any, workspace: Any) -> Any:
+    return workspace.id.in_(workspaces_of(viewer.id).correlate(viewer.id.table))
+
+
+def _of_live_workspace(viewer: Any, member: Any) -> Any:
+    workspaces = table_of(Workspace)
+    live = select(workspaces.c.id).where(workspaces.c.deleted_at.is_(None))
+    return and_(member.user_id == viewer.id, member.workspace_id.in_(live))
+
+
+graph(
+    Viewer,
+    workspaces=many(Workspace, on=_belongs, order_by=col(Workspace.created_at).desc()),
+    memberships=many(Membership, on=_of_live_workspace, order_by=col(Membership.created_at).desc()),
+)
+
+
+@query("viewer.get", Action.SELF, tenancy=Tenancy.NONE, surfaces=GRAPHQL_ONLY)
+def get_viewer(scope: QueryScope, data: NoInput) -> Row[Viewer]:
+    """The caller, and the workspaces the caller belongs to, newest first."""
+    users = table_of(User)
+    caller = select(users.c.id, users.c.email, users.c.full_name, users.c.avatar_url).where(users.c.id == scope.user_id)
+    return scope.view(Viewer, caller).one("User not found")

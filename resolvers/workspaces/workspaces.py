@@ -1,0 +1,109 @@
+"""Workspaces. Whoever founds one owns it; none is ever deleted through the API."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy import select
+from sqlmodel import col
+
+from models.agents import Agent
+from models.base import table_of
+from models.crews import Crew
+from models.labels import Label
+from models.workspaces import Invitation, Membership, Role, Workspace
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.gate import Scope, Tenancy
+from resolvers.kernel.inputs import Input, NoInput, Slug, Text
+from resolvers.kernel.outputs import Deleted
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Row, Rows, count, derived, graph, many
+from resolvers.languages import canonical_language
+
+TAKEN = "A workspace with this slug already exists"
+Name = Annotated[Text, Field(min_length=2, max_length=100)]
+
+
+def workspaces_of(user_id: Any) -> Any:
+    """Ids of the workspaces a user belongs to, deleted ones too, as a subquery."""
+    member = table_of(Membership).alias("own")
+    return select(member.c.workspace_id).where(member.c.user_id == user_id)
+
+
+def role_in(workspace_id: Any, scope: Scope) -> Any:
+    """The caller's role in the workspace of a row: also where a call spans several workspaces, so that no single role was judged."""
+    member = table_of(Membership).alias("own")
+    return scope.scalar(select(member.c.role).where(member.c.workspace_id == workspace_id, member.c.user_id == scope.user_id))
+
+
+graph(
+    Workspace,
+    current_user_role=derived(Role, lambda workspace, scope: role_in(workspace.id, scope)),
+    crew_count=count(Crew, "workspace_id"),
+    agent_count=count(Agent, "workspace_id"),
+    member_count=count(Membership, "workspace_id"),
+    members=many(Membership, "workspace_id", order_by=col(Membership.created_at)),
+    invitations=many(Invitation, "workspace_id", where=(col(Invitation.accepted_at).is_(None),), order_by=col(Invitation.created_at).desc()),
+    labels=many(Label, "workspace_id", order_by=col(Label.name)),
+)
+
+
+class CreateWorkspace(Input):
+    """The preferred language is given by name or code; an empty text counts as none."""
+
+    name: Name
+    slug: Slug
+    preferred_language: Text = ""
+
+
+class UpdateWorkspace(Input):
+    """What is not sent stays; an empty text clears the preferred language, which is given by name or code."""
+
+    name: Name = ""
+    slug: Slug = ""
+    preferred_language: Text = ""
+
+
+@query("workspaces.list", Action.NONE, tenancy=Tenancy.NONE)
+def list_workspaces(scope: QueryScope, data: NoInput) -> Rows[Workspace]:
+    """All workspaces the caller is a member of, newest first."""
+    own = scope.scalar(workspaces_of(scope.user_id))
+    return scope.select(Workspace).where(col(Workspace.id).in_(own)).order_by(col(Workspace.created_at).desc())
+
+
+@query("workspaces.get", Action.READ, errors=(Code.NOT_FOUND,))
+def get_workspace(scope: QueryScope, data: NoInput) -> Row[Workspace]:
+    """One workspace, by its id or slug."""
+    return scope.select(Workspace).where(col(Workspace.id) == scope.workspace_id).one("Workspace not found")
+
+
+@command("workspaces.create", Action.NONE, tenancy=Tenancy.NONE, errors=(Code.CONFLICT,))
+async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
+    """Found a workspace; the caller becomes its owner.
+
+    The slug is unique on the whole instance, deleted workspaces included.
+    """
+    language = canonical_language(data.preferred_language)
+    workspace = await ctx.insert(Workspace(name=data.name, slug=data.slug, preferred_language=language), conflict=TAKEN)
+    await ctx.enter(workspace.id)
+    await ctx.insert(Membership(user_id=ctx.user_id, role=Role.OWNER))
+    return workspace
+
+
+@command("workspaces.update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Workspace)
+async def update_workspace(ctx: Context, data: UpdateWorkspace) -> Workspace:
+    """Change a workspace; a field that is absent or null stays, and nothing at all to change is no error."""
+    changes, id = data.changes(), ctx.workspace_id or ""
+    if not changes:
+        return await ctx.unchanged(Workspace, id)
+    if "preferred_language" in changes:
+        changes["preferred_language"] = canonical_language(data.preferred_language)
+    return await ctx.update(Workspace, id, conflict=TAKEN, **changes)
+
+
+@command("workspaces.delete", Action.OWNER, errors=(Code.NOT_OFFERED,))
+async def delete_workspace(ctx: Context, data: NoInput) -> Deleted:
+    """Not offered: always refused, and says so to the owner alone."""
+    raise Refusal(Code.NOT_OFFERED, "Workspaces are not deleted through the API")

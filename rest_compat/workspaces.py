@@ -1,0 +1,94 @@
+"""REST: workspaces, their members, capabilities and invitations."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from models.auth import User
+from models.workspaces import Invitation, Membership, Role, Workspace
+from resolvers import workspaces
+from resolvers.kernel.outputs import Success
+from rest_compat.table import DELETE, GET, PATCH, POST, Absent, From, Wire
+
+WORKSPACE = "/api/v1/workspaces/{workspaceId}"
+
+
+class WorkspaceJSON(Wire, of=Workspace):
+    id: str
+    name: str
+    slug: str
+    logo_url: str | None
+    preferred_language: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class CountedWorkspaceJSON(WorkspaceJSON, of=Workspace):
+    crew_count: Annotated[int | None, Absent(zero=True)] = Field(alias="_count_crews")
+    agent_count: Annotated[int | None, Absent(zero=True)] = Field(alias="_count_agents")
+    member_count: Annotated[int | None, Absent(zero=True)] = Field(alias="_count_members")
+
+
+class OwnWorkspaceJSON(CountedWorkspaceJSON, of=Workspace):
+    current_user_role: Role = Field(alias="currentUserRole")
+
+
+class UserJSON(Wire, of=User):
+    id: str
+    email: str
+    full_name: str | None
+    avatar_url: str | None
+
+
+class MemberJSON(Wire, of=Membership):
+    id: str
+    workspace_id: str
+    user_id: str
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+
+
+class ListedMemberJSON(MemberJSON, of=Membership):
+    """`email` and `full_name` stand here too, where a command-line client looks for them."""
+
+    user: UserJSON
+    email: str
+    full_name: str | None
+
+
+class InviterJSON(Wire, of=User):
+    id: str
+    email: str
+    full_name: str | None
+
+
+class InvitationJSON(Wire, of=Invitation):
+    id: str
+    workspace_id: str
+    email: str
+    role: Role
+    invited_by: str
+    token: Annotated[str, From("shown_token")]
+    expires_at: datetime
+    accepted_at: datetime | None
+    created_at: datetime
+    inviter: InviterJSON
+
+
+ROUTES = (
+    GET("/api/v1/workspaces", workspaces.list_workspaces, list[OwnWorkspaceJSON]),
+    POST("/api/v1/workspaces", workspaces.create_workspace, WorkspaceJSON, status=201),
+    GET(WORKSPACE, workspaces.get_workspace, OwnWorkspaceJSON),
+    PATCH(WORKSPACE, workspaces.update_workspace, CountedWorkspaceJSON),
+    DELETE(WORKSPACE, workspaces.delete_workspace, status=405),
+    GET(WORKSPACE + "/members", workspaces.list_members, list[ListedMemberJSON]),
+    POST(WORKSPACE + "/members", workspaces.add_member, MemberJSON, status=201),
+    DELETE(WORKSPACE + "/members/{memberId}", workspaces.remove_member, Success),
+    GET(WORKSPACE + "/members/capabilities", workspaces.list_member_capabilities, list[workspaces.MemberCapabilities], envelope="members"),
+    GET(WORKSPACE + "/members/{memberId}/capabilities", workspaces.get_member_capabilities, workspaces.MemberCapabilities),
+    PATCH(WORKSPACE + "/members/{memberId}/capabilities", workspaces.update_member_capabilities, workspaces.MemberCapabilities, body_limit=16 * 1024),
+    GET(WORKSPACE + "/invitations", workspaces.list_invitations, list[InvitationJSON]),
+    POST(WORKSPACE + "/invitations", workspaces.create_invitation, InvitationJSON, status=201),
+)

@@ -1,0 +1,119 @@
+"""GraphQL: the viewer, workspaces, their members, capabilities and invitations."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from models.auth import User
+from models.workspaces import Invitation, Membership, Role, Workspace
+from resolvers import workspaces as workspace_ops
+from schema.bridge import mutation, node, output, query
+from schema.labels import LabelType
+from schema.results import DeletedType, SuccessType
+
+strawberry.enum(Role)
+
+
+@node(User)
+class UserType:
+    """A person with an account."""
+
+    id: strawberry.ID
+    email: str
+    full_name: str | None
+    avatar_url: str | None
+
+
+@node(Membership, name="Member")
+class MemberType:
+    """A user in a workspace."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    user_id: strawberry.ID
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+    user: UserType
+    workspace: Annotated["WorkspaceType", strawberry.lazy("schema.workspaces")]
+
+
+@node(Invitation)
+class InvitationType:
+    """An offer of membership that nobody has accepted yet. `token` is empty for members who may not invite."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    email: str
+    role: Role
+    invited_by: strawberry.ID
+    shown_token: str = strawberry.field(name="token")
+    expires_at: datetime
+    accepted_at: datetime | None
+    created_at: datetime
+    inviter: UserType
+
+
+@node(Workspace)
+class WorkspaceType:
+    """A tenant: everything else belongs to one. `currentUserRole` is the caller's own role in it."""
+
+    id: strawberry.ID
+    name: str
+    slug: str
+    logo_url: str | None
+    preferred_language: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    current_user_role: Role | None
+    crew_count: int
+    agent_count: int
+    member_count: int
+    members: list[MemberType]
+    invitations: list[InvitationType]
+    labels: list[LabelType]
+
+
+@node(workspace_ops.Viewer)
+class ViewerType:
+    """The caller: the only person whose workspaces can be seen."""
+
+    id: strawberry.ID
+    email: str
+    full_name: str | None
+    avatar_url: str | None
+    workspaces: list[WorkspaceType]
+    memberships: list[MemberType]
+
+
+@output(workspace_ops.MemberCapabilities)
+class MemberCapabilitiesType:
+    """What a member may do, by names such as `issue.create`; the default of the role is included."""
+
+    user_id: strawberry.ID
+    role: Role
+    capabilities: list[str]
+
+
+@strawberry.type
+class WorkspaceQuery:
+    viewer = query(workspace_ops.get_viewer, ViewerType)
+    workspaces = query(workspace_ops.list_workspaces, WorkspaceType)
+    workspace = query(workspace_ops.get_workspace, WorkspaceType, places=("id", "slug"))
+    members = query(workspace_ops.list_members, MemberType)
+    members_capabilities = query(workspace_ops.list_member_capabilities, MemberCapabilitiesType)
+    member_capabilities = query(workspace_ops.get_member_capabilities, MemberCapabilitiesType)
+    invitations = query(workspace_ops.list_invitations, InvitationType)
+
+
+@strawberry.type
+class WorkspaceMutation:
+    create_workspace = mutation(workspace_ops.create_workspace, WorkspaceType)
+    update_workspace = mutation(workspace_ops.update_workspace, WorkspaceType)
+    delete_workspace = mutation(workspace_ops.delete_workspace, DeletedType)
+    add_member = mutation(workspace_ops.add_member, MemberType)
+    remove_member = mutation(workspace_ops.remove_member, SuccessType)
+    update_member_capabilities = mutation(workspace_ops.update_member_capabilities, MemberCapabilitiesType)
+    create_invitation = mutation(workspace_ops.create_invitation, InvitationType)
