@@ -4,15 +4,16 @@ import strawberry
 
 from schema.labels import LabelMutation, LabelQuery
 from schema.system import SystemQuery
+from schema.workspaces import WorkspaceMutation, WorkspaceQuery
 
 
 @strawberry.type(description="Reads. Every field is one operation; `workspaceId` takes an id or a slug, and may come as the header X-Workspace-ID.")
-class Query(LabelQuery, SystemQuery):
+class Query(WorkspaceQuery, LabelQuery, SystemQuery):
     pass
 
 
 @strawberry.type(description="Writes. Every field is one operation in a transaction of its own.")
-class Mutation(LabelMutation):
+class Mutation(WorkspaceMutation, LabelMutation):
     pass
 
 
