@@ -60,8 +60,10 @@ migration: $(VENV)/.dev ## Draft a migration: make migration m="what changes"
 	@$(BIN)/python scripts/draft_migration.py "$(m)"
 
 image: ## Build the container image crewship:latest, with docker, podman or buildah
-	@engine=$$(command -v docker || command -v podman || command -v buildah) || { echo "install docker, podman or buildah"; exit 1; }; \
-	"$$engine" build -t crewship:latest .
+	@if command -v docker >/dev/null; then docker build -t crewship:latest .; \
+	elif command -v podman >/dev/null; then podman build --format docker -t crewship:latest .; \
+	elif command -v buildah >/dev/null; then buildah build --format docker -t crewship:latest .; \
+	else echo "install docker, podman or buildah"; exit 1; fi
 
 constraints: $(VENV)/.dev ## Pin the newest allowed dependencies in constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate --upgrade --quiet -o constraints.txt
