@@ -13,7 +13,7 @@ from resolvers.kernel import identity
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import BODY
-from resolvers.kernel.operation import Answer
+from resolvers.kernel.operation import Answer, Auth
 from rest_compat.errors import Headers, refused
 from rest_compat.problem import problem
 from rest_compat.table import Reply, Request, Route
@@ -93,8 +93,7 @@ class Dispatcher:
     async def answer(self, route: Route, values: list[str], scope: MutableMapping[str, Any], body: bytes) -> Reply:
         transport, path = scope["crewship"], scope["path"]
         headers = transport.headers
-        origin = f"{transport.scheme}://{transport.host}"
-        caller = identity.caller_of(headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin, path=path)
+        caller = caller_for(route.operation.auth, transport, path, body)
         request = Request(route.method, path, parse_query(scope["query_string"]), headers, body, caller)
         try:
             raw = self._raw(route, request, values)
@@ -131,6 +130,17 @@ class Dispatcher:
                 raw[name] = value
         caller.workspace = place or caller.workspace
         return raw
+
+
+def caller_for(auth: Auth, transport: Any, path: str, body: bytes) -> Caller:
+    """Who is on the line, by the credentials that count here; no other is looked at."""
+    headers, client, forwarded = transport.headers, transport.client, transport.forwarded
+    if auth is Auth.INTERNAL:
+        return identity.internal(headers, client=client, forwarded=forwarded, local_socket=transport.local_socket, path=path)
+    if auth is Auth.WEBHOOK:
+        return identity.webhook(headers, body, client=client, forwarded=forwarded, path=path)
+    origin = f"{transport.scheme}://{transport.host}"
+    return identity.caller_of(headers, client=client, forwarded=forwarded, https=transport.https, origin=origin, path=path)
 
 
 async def _made(route: Route, request: Request, answer: Answer) -> Reply:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from resolvers.kernel.errors import Reason, unauthenticated
+from resolvers.kernel.errors import Reason, Refusal
+from resolvers.kernel.machine_tokens import WebhookCredentials
 
 
 class CredentialKind(StrEnum):
@@ -14,6 +15,12 @@ class CredentialKind(StrEnum):
     TOKEN = "token"  # credential: the hash of a STANDARD CLI token
     ADMIN = "admin"  # credential: the keyed hash of an ADMIN CLI token
     SERVICE = "service"  # credential: the name of a part of this server, acting in one workspace
+    INTERNAL = "internal"  # a program that showed an internal token: acts as a service does
+    WEBHOOK = "webhook"  # a claim until a guard of the operation has verified it with the agent's secret
+
+
+MACHINES = frozenset({CredentialKind.SERVICE, CredentialKind.INTERNAL, CredentialKind.WEBHOOK})
+"""No users: they act in a workspace without being its members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,10 @@ class Caller:
     kind: CredentialKind
     credential: str = ""
     reason: Reason | None = Reason.no_credentials
+    refused: Refusal | None = None  # why the credential of a machine does not count
+    bound: str | None = None  # id of the one workspace an internal token is good for
+    webhook: WebhookCredentials | None = None
+    body: bytes = field(default=b"", repr=False)  # as it came, of a webhook: it is what the secret has signed
     workspace: str | None = None  # id or slug the transport names: query, path or header, in this order
     user_id: str = ""
     session_id: str | None = None
@@ -58,11 +69,3 @@ class Caller:
     @classmethod
     def nobody(cls) -> "Caller":
         return cls(CredentialKind.NONE)
-
-    @property
-    def presented(self) -> bool:
-        return self.kind not in (CredentialKind.NONE, CredentialKind.INVALID)
-
-    def require(self) -> None:
-        if not self.presented:
-            raise unauthenticated(self.reason or Reason.no_credentials)

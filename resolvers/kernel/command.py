@@ -61,8 +61,7 @@ class Called(Operation[D], Generic[D, T]):
         return validate(self.input, ctx.raw)  # type: ignore[arg-type]
 
     def open(self, caller: Caller, raw: Raw, place: str | None) -> Context:
-        if self.auth is not Auth.NONE:
-            caller.require()
+        self.require(caller, place)
         ctx = Context(caller, self)
         ctx.raw, ctx.place, ctx.if_version = raw, place, caller.if_version
         return ctx
@@ -169,8 +168,8 @@ class Command(Called[D, T], Generic[D, T]):
     # ---- idempotency ---------------------------------------------------------------------------------------------
 
     def _principal(self, ctx: Context) -> str | None:
-        """Whose key it is; None where keys are ignored: nobody is known, or none was sent."""
-        return None if self.auth is Auth.NONE or ctx.caller.idempotency_key is None else (ctx.user_id or ctx.credential_id)
+        """Whose key it is; None where keys are ignored: nobody is known, none was sent, or it is an agent's (webhooks know deliveries by it)."""
+        return None if self.auth in (Auth.NONE, Auth.WEBHOOK) or ctx.caller.idempotency_key is None else (ctx.user_id or ctx.credential_id)
 
     def _key_values(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...], body: bytes | None) -> list[Any]:
         principal = self._principal(ctx)

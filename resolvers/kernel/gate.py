@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 from models.auth import CliToken, Session, TokenTier
 from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
-from resolvers.kernel.caller import CredentialKind
+from resolvers.kernel.caller import MACHINES, CredentialKind
 from resolvers.kernel.database import DIALECT, database
 from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.trace import Call, Getter, Param, Trace, constant
@@ -75,7 +75,7 @@ def _setting(name: str, value: Any) -> Any:
 def who(trace: Trace, kind: CredentialKind) -> Any:
     """FROM entry of the live credential: credential_id, user_id, and whether its last use is worth writing."""
     credential = trace.bind("credential", lambda call: call.credential)
-    if kind is CredentialKind.SERVICE:
+    if kind in MACHINES:
         user = _setting("user", literal("", Text())) if database.row_security else null()
         return select(credential.label("credential_id"), user.label("user_id"), false().label("stale")).offset(FENCE).subquery("who")
     if kind is CredentialKind.SESSION:
@@ -98,6 +98,11 @@ def _own_workspaces(source: Any) -> Any:
     return func.coalesce(listed.scalar_subquery(), literal_column("''"), type_=Text())
 
 
+def _named_workspace(trace: Trace) -> Any:
+    """Where a machine may look for an entity: in the workspace it is bound to or has named, else in all of them."""
+    return func.coalesce(trace.bind("workspace", lambda call: call.workspace), literal_column("'*'"), type_=Text())
+
+
 def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any) -> Any:
     """Lateral FROM entry of the workspace: workspace_id, role, capabilities, found, and the scope of the rows."""
     secure = database.row_security
@@ -110,7 +115,8 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     if isinstance(tenancy, Entity):
         key = trace.bind("entity", lambda call: call.entity)
         table = table_of(tenancy.model).alias("gate_entity")
-        mine = select((_setting("workspaces", _own_workspaces(source)) if secure else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
+        own = _named_workspace(trace) if kind in MACHINES else _own_workspaces(source)
+        mine = select((_setting("workspaces", own) if secure else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
         live = table.c.deleted_at.is_(None) if "deleted_at" in table.c else true()
         entity = select(table.c.workspace_id).where(table.c.id == key, live, mine.c.set.is_not(None)).offset(FENCE).lateral("gate_row")
         tables = mine.join(entity, true()).join(workspace, workspace.c.id == entity.c.workspace_id)
@@ -120,9 +126,11 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     found: list[Any] = [workspace.c.deleted_at.is_(None)]
     if not isinstance(tenancy, Entity):
         found.append(workspace.c.slug == value if by_slug else workspace.c.id == value)
+    elif kind in MACHINES:
+        found.append(_named_workspace(trace).in_([literal_column("'*'"), workspace.c.id]))
     role: Any
     capabilities: Any
-    if kind is CredentialKind.SERVICE:
+    if kind in MACHINES:
         role, capabilities = literal_column(f"'{Role.OWNER.value}'"), null()
     else:
         tables = tables.join(member, and_(member.c.workspace_id == workspace.c.id, member.c.user_id == source.c.user_id))

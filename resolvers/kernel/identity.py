@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from models.auth import TokenTier
-from resolvers.kernel import cookies
+from resolvers.kernel import cookies, machine_tokens
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.crypto import Claims, TokenExpired, TokenInvalid, TokenKind, hash_cli_token
-from resolvers.kernel.errors import Reason
+from resolvers.kernel.errors import Reason, Refusal
 from resolvers.kernel.instance import instance
 
 SESSION_LIFETIME = timedelta(days=30)
@@ -25,10 +25,41 @@ def caller_of(headers: Mapping[bytes, bytes], *, client: str = "", forwarded: bo
     else:
         token = cookies.access_token(jar) if jar else None
         made = Caller(CredentialKind.NONE) if token is None else of_session_token(token)
-    made.cookies, made.client, made.forwarded, made.https, made.origin, made.path = jar, client, forwarded, https, origin, path
+    made.cookies, made.https, made.origin = jar, https, origin
+    return _arrived(made, headers, client, forwarded, path)
+
+
+def internal(headers: Mapping[bytes, bytes], *, client: str, forwarded: bool, local_socket: bool, path: str = "") -> Caller:
+    """The caller of an internal route, by X-Internal-Token: neither a session nor a CLI token counts there (contract: auth.internal_token)."""
+    settings, token = instance.settings, headers.get(b"x-internal-token")
+    master = settings.internal_token.get_secret_value() if settings.internal_token else ""
+    peer = machine_tokens.Caller(client, forwarded, local_socket)
+    try:
+        principal = machine_tokens.verify_internal(
+            token.decode("latin-1") if token else None, master=master, caller=peer, allow_any=settings.internal_allow_any
+        )
+    except Refusal as refusal:
+        return _arrived(Caller(CredentialKind.INVALID, refused=refusal), headers, client, forwarded, path)
+    bound = principal.workspace_id
+    return _arrived(Caller(CredentialKind.INTERNAL, "internal", bound=bound, workspace=bound), headers, client, forwarded, path)
+
+
+def webhook(headers: Mapping[bytes, bytes], body: bytes, *, client: str, forwarded: bool, path: str = "") -> Caller:
+    """What a webhook claims; a guard of its operation verifies it, once the agent's secret is known (contract: webhooks.trigger)."""
+    signature, timestamp, secret = (headers.get(name, b"").decode("latin-1") for name in (b"x-signature", b"x-timestamp", b"x-webhook-secret"))
+    try:
+        shown = machine_tokens.read_webhook(signature=signature, timestamp=timestamp, secret=secret)
+    except Refusal as refusal:
+        return _arrived(Caller(CredentialKind.INVALID, refused=refusal), headers, client, forwarded, path)
+    return _arrived(Caller(CredentialKind.WEBHOOK, "webhook", webhook=shown, body=body), headers, client, forwarded, path)
+
+
+def _arrived(made: Caller, headers: Mapping[bytes, bytes], client: str, forwarded: bool, path: str) -> Caller:
+    made.client, made.forwarded, made.path = client, forwarded, path
     made.user_agent = headers.get(b"user-agent", b"").decode("latin-1").replace("\0", "")
     workspace = headers.get(b"x-workspace-id")
-    made.workspace = workspace.decode("latin-1") if workspace else None
+    if workspace:
+        made.workspace = workspace.decode("latin-1")
     key = headers.get(b"idempotency-key")
     made.idempotency_key = None if key is None else key.decode("latin-1")
     return made

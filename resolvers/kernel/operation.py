@@ -13,7 +13,7 @@ from models.base import new_id
 from models.workspaces import Role
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.database import unavailable
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import Input, is_id
@@ -39,6 +39,17 @@ class Auth(StrEnum):
     USER = "user"
     INTERNAL = "internal"
     WEBHOOK = "webhook"
+
+
+USERS = frozenset({CredentialKind.SESSION, CredentialKind.TOKEN, CredentialKind.ADMIN})
+CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
+    Auth.NONE: frozenset(CredentialKind),
+    Auth.USER: USERS | {CredentialKind.SERVICE},
+    Auth.INTERNAL: frozenset({CredentialKind.INTERNAL, CredentialKind.SERVICE}),
+    Auth.WEBHOOK: frozenset({CredentialKind.WEBHOOK}),
+}
+DENIED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN})
+BROKEN = frozenset({Code.UNAVAILABLE, Code.BAD_GATEWAY})
 
 
 class Surface(StrEnum):
@@ -96,7 +107,12 @@ class Operation(Generic[D]):
             raise RuntimeError(f"two operations are named {self.name}")
         if isinstance(self.tenancy, Entity) and self.tenancy.field not in self.input.model_fields:
             raise TypeError(f"{self.name}: the input has no field {self.tenancy.field}")
+        if self.auth in (Auth.INTERNAL, Auth.WEBHOOK) and Surface.GRAPHQL in self.surfaces:
+            raise TypeError(f"{self.name}: what only machines call is no part of the graph")
+        if self.auth is Auth.WEBHOOK and not self.guards:
+            raise TypeError(f"{self.name}: nobody verifies the webhook; a guard has to")
         OPERATIONS[self.name] = self
+        self.credentials = CREDENTIALS[self.auth]
         self.meter = Meter(self.name)
         self.roles: frozenset[Role] = GATES[self.action]
 
@@ -113,23 +129,37 @@ class Operation(Generic[D]):
         started, code, signed_in = perf_counter(), None, caller.signed_in
         try:
             return await self._call(caller, raw, shape, slots, place or caller.workspace)
-        except Refusal as refusal:
-            code, caller.signed_in = refusal.code.value, signed_in
-            raise
         except Exception as error:
             caller.signed_in = signed_in  # the session did not outlive the transaction
-            translated = translate(error)
-            code = translated.code.value
-            if translated.code is Code.INTERNAL:
-                log.error("operation failed", operation=self.name, exc_info=error)
-            raise translated from error
+            refusal = error if isinstance(error, Refusal) else translate(error)
+            code = refusal.code.value
+            self._tell(caller, refusal, error)
+            if refusal is error:
+                raise
+            raise refusal from error
         finally:
             self.meter.observe(perf_counter() - started, code)
 
     async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
         raise NotImplementedError
 
+    def _tell(self, caller: Caller, refusal: Refusal, error: Exception) -> None:
+        """One line for what an operator looks for: writes that were denied, and what is broken. Never what was sent."""
+        if refusal.code is Code.INTERNAL:
+            log.error("operation failed", operation=self.name, exc_info=error)
+        elif refusal.code in BROKEN:
+            log.warning("operation unavailable", operation=self.name, code=refusal.code.value, cause=type(error.__cause__ or error).__name__)
+        elif refusal.code in DENIED and self.kind == "command":
+            log.info("write denied", operation=self.name, code=refusal.code.value, reason=refusal.reason, credential=caller.kind.value, client=caller.client)
+
     # ---- the gate ------------------------------------------------------------------------------------------------
+
+    def require(self, caller: Caller, place: str | None) -> None:
+        """A credential of the kind this operation takes, good for the workspace it is to act in; whether it is genuine, the gate asks."""
+        if caller.kind not in self.credentials:
+            raise caller.refused or (forbidden() if self.auth is Auth.INTERNAL else unauthenticated(caller.reason or Reason.no_credentials))
+        if caller.bound is not None and place != caller.bound:
+            raise forbidden()
 
     def needs_place(self, place: str | None) -> bool:
         return self.tenancy is Tenancy.WORKSPACE and not place

@@ -66,7 +66,7 @@ class Query(Operation[D], Generic[D, R]):
     async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
         if shape is None:
             raise TypeError(f"{self.name} needs a shape")
-        caller.require()
+        self.require(caller, place)
         try:
             if self.needs_place(place) or caller.malformed:
                 raise Refusal(Code.BAD_REQUEST, caller.malformed or BODY)
