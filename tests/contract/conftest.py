@@ -1,1 +1,14 @@
+from typing import Any
+
 from tests.generation.estate import estate  # noqa: F401
+from tests.contract.notation import PROSE
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What a machine could not read is said aloud, so that somebody does."""
+    shown = {where: notations for where, notations in PROSE.items() if not where.startswith("test")}
+    if shown:
+        terminalreporter.section("contract: prose, compared on presence only")
+        for where, notations in sorted(shown.items()):
+            for notation in sorted(notations):
+                terminalreporter.line(f"{where}: {notation}")

@@ -24,6 +24,11 @@ def is_reference(name: str) -> bool:
     return name == "id" or name.endswith(("_id", "_ids"))
 
 
+def bodyless(op: Operation[Any]) -> set[str]:
+    """Fields that travel in the path."""
+    return {name for route in routes_of(op) for name in route.parameters}
+
+
 def schema_of(op: Operation[Any]) -> dict[str, Any]:
     return op.input.model_json_schema(by_alias=False)
 
@@ -99,13 +104,13 @@ def entity_of(op: Operation[Any], field: str) -> str:
     named = recipe_of(op.name).ids.get(field)
     if named is not None:
         return named
+    prefix = op.name.rsplit(".", 1)[0].split(".")
     if field != "id":
-        found = _by_name(field)
+        found = _by_name(field) or _by_prefix(prefix, field.removesuffix("_ids").removesuffix("_id"))
     else:
-        prefix = op.name.rsplit(".", 1)[0].split(".")
         routed = [_snake(p) for route in routes_of(op) for p, f in zip(PARAMETER.findall(route.path), route.parameters, strict=True) if f == "id"]
-        candidates = [*routed, "_".join(_singular(part) for part in prefix), _singular(prefix[-1])]
-        found = next((known for c in candidates if (known := _by_name(c))), None) or _by_model(op.versioned) or _by_model(op.model)
+        found = next((known for c in routed if (known := _by_name(c))), None)
+        found = found or _by_prefix(prefix) or _by_model(op.versioned) or _by_model(op.model)
     if found is None:
         raise NoRecipe(f"{op.name}: what does '{field}' name? Add an entity to tests/generation/entities.py, or an id to tests/generation/recipes.py")
     return found
@@ -119,6 +124,12 @@ def _by_name(name: str) -> str | None:
         if key in ENTITIES or key in ("user", "workspace"):
             return key
     return None
+
+
+def _by_prefix(prefix: list[str], base: str = "") -> str | None:
+    """`member_id` of `crews.members.update` is a crew_member, `id` of `labels.update` a label."""
+    candidates = ("_".join(_singular(part) for part in prefix), _singular(prefix[-1]))
+    return next((key for key in candidates if key in ENTITIES and key.endswith(base)), None)
 
 
 def _by_model(model: Any) -> str | None:

@@ -1,6 +1,6 @@
 """What a generic value cannot say about one operation: the one table to edit when a new operation needs more than its input model tells."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,12 +29,14 @@ VALUES: dict[str, Any] = {
 
 IDS: dict[str, str] = {"from_crew_id": "crew", "to_crew_id": "third_crew", "lead_agent_id": "lead", "parent_lead_id": "lead", "token_id": "cli_token"}
 
-RECIPES: dict[str, Recipe] = {}
+RECIPES: dict[str, Recipe] = {
+    "members.add": Recipe({"user_id": lambda world: world.person("nobody").user_id}),
+    "members.remove": Recipe(ids={"id": "membership"}),
+    "members.capabilities_get": Recipe(ids={"member_id": "user"}),
+    "members.capabilities_update": Recipe({"grant": ["issue.create"]}, ids={"member_id": "user"}),
+    "workspaces.delete": Recipe(refused=Code.NOT_OFFERED),
+}
 
 
 def recipe_of(name: str) -> Recipe:
     return RECIPES.get(name, Recipe())
-
-
-World = Any
-Value = Callable[[World], Any]

@@ -1,0 +1,141 @@
+"""Every route of the contract that is served: its scope, its answer, its events and its audit row, from one call with a valid input."""
+
+import re
+from typing import Any
+
+import pytest
+
+from resolvers.kernel.events import Event
+from resolvers.kernel.operation import OPERATIONS, Operation
+from rest_compat.errors import STATUS
+from rest_compat.routes import scope_of
+from tests.contract.deviations import ADDED_KEYS, LATER_EVENTS
+from tests.contract.notation import NOTHING, SCALARS, Audited, audit_of, events_of, kind_of, routes
+from tests.generation.estate import Estate
+from tests.generation.inputs import valid
+from tests.generation.recipes import recipe_of
+from tests.generation.recorder import Change
+from tests.generation.registry import routes_of
+from tests.generation.surfaces import Outcome
+
+pytestmark = pytest.mark.anyio
+SERVED = [pytest.param(group, route, OPERATIONS[route["id"]], id=route["id"]) for group, route in routes() if route["id"] in OPERATIONS]
+SCOPES = {"query", "path", "entity", "none"}
+OPTIONAL = {402, 404, 409, 410, 422}  # statuses that an operation has to declare
+
+
+@pytest.mark.parametrize(("group", "route", "op"), SERVED)
+def test_scope_and_errors(group: str, route: dict[str, Any], op: Operation[Any]) -> None:
+    if route.get("scope") in SCOPES:
+        assert scope_of(op, routes_of(op)) == route["scope"]
+    errors = route.get("errors") if isinstance(route.get("errors"), dict) else {}
+    declared = {STATUS[code] for code in op.errors}
+    assert {status for status in errors if status in OPTIONAL} - declared == set()
+
+
+@pytest.mark.parametrize(("group", "route", "op"), SERVED)
+async def test_the_answer(group: str, route: dict[str, Any], op: Operation[Any], estate: Estate) -> None:
+    recipe = recipe_of(op.name)
+    outcome = await estate.call("rest", op, valid(op, estate), estate.caller(op))
+    if recipe.refused is not None:
+        assert outcome.code == recipe.refused.value, str(outcome)
+        assert outcome.changes == []
+        return
+    returns = {int(s): shape for s, shape in (route.get("returns") or {}).items() if str(s).isdigit()}
+    assert outcome.code is None, str(outcome)
+    assert outcome.status in returns or not returns, str(outcome)
+    assert faults_of(outcome, returns.get(outcome.status), group, op.name) == []
+    committed = [change.new for change in outcome.changes if change.table == "events" and change.new]
+    assert event_faults(route, op, committed, estate, group) == []
+    assert audit_faults(audit_of(route), outcome.changes, op) == []
+
+
+def faults_of(outcome: Outcome, notation: Any, group: str, name: str) -> list[str]:
+    if notation is None or (isinstance(notation, str) and notation in NOTHING):
+        return [] if not outcome.body else [f"the answer holds {outcome.body!r}, and should be empty"]
+    if outcome.body is None:
+        return ["the answer is empty"]
+    added = ADDED_KEYS.get(name, {})
+    faults = kind_of(notation, group, name).faults(outcome.body, "answer")
+    return [fault for fault in faults if not any(re.search(rf"\.{re.escape(key)} is not in the contract$", fault) for key in added)]
+
+
+def event_faults(route: dict[str, Any], op: Operation[Any], rows: list[dict[str, Any]], estate: Estate, group: str) -> list[str]:
+    """The outbox rows of one call against the events of its line: none is missing, none is another, keys and channel agree."""
+    declared, faults = events_of(route), []
+    for row in rows:
+        alike = [e for e in declared if e["type"] == row["type"]]
+        if not alike:
+            faults.append(f"{row['type']} is not in the contract")
+        found = [event_fault(e, row, estate, group, op.name) for e in alike]
+        if alike and all(found):
+            faults += next(f for f in found if f)
+    written = {row["type"] for row in rows}
+    for event in declared:
+        if "when" not in event and event["type"] not in written and event["type"] not in LATER_EVENTS.get(op.name, {}):
+            faults.append(f"{event['type']} was not written")
+    return faults
+
+
+def event_fault(event: dict[str, Any], row: dict[str, Any], estate: Estate, group: str, name: str) -> list[str]:
+    faults = kind_of(event.get("payload") or {}, group, f"{name} {event['type']}").faults(row["payload"], event["type"])
+    pattern = re.sub(r"\\\{\w+\\\}", r"[^:]+", re.escape(str(event["channel"])))
+    if not re.fullmatch(pattern, row["channel"]) or (row["channel"].startswith("workspace:") and row["channel"] != f"workspace:{estate.home.workspace.id}"):
+        faults.append(f"the channel {row['channel']} is not {event['channel']}")
+    return faults
+
+
+def audit_faults(audited: Audited | None, changes: list[Change], op: Operation[Any]) -> list[str]:
+    rows = [change.new for change in changes if change.table == "audit_logs" and change.new]
+    if audited is None:
+        return [] if op.audit or not rows else ["an audit row that nobody declares"]
+    row = next((r for r in rows if r["action"] == audited.action), None)
+    if row is None:
+        return [f"no audit row {audited.action}"] if audited.always else []
+    faults = [] if audited.entity in (None, row["entity_type"]) else [f"the audit row is about {row['entity_type']}, not {audited.entity}"]
+    return faults + [f"the audit row lacks {key}" for key in audited.keys if key not in row["data"]]
+
+
+@pytest.mark.parametrize(("group", "route", "op"), [p for p in SERVED if events_of(p.values[1])])
+def test_declared_events_have_the_keys_and_channels_of_the_contract(group: str, route: dict[str, Any], op: Operation[Any]) -> None:
+    """Of every event an operation may emit, also those a single call does not show."""
+    for event in events_of(route):
+        alike = [e for e in op.emits if e.type_ == event["type"]]
+        assert alike, f"{event['type']} is not declared"
+        if isinstance(event.get("payload"), dict):
+            assert any(_keys_agree(e, event["payload"]) for e in alike), f"{event['type']}: {[sorted(e.model_fields) for e in alike]}"
+        prefix = str(event["channel"]).split(":")[0]
+        assert " " in prefix or any(e.channel_.split(":")[0] == prefix for e in alike), f"{event['type']}: {[e.channel_ for e in alike]}"
+
+
+def _keys_agree(event: type[Event], payload: dict[str, Any]) -> bool:
+    always = {key for key in payload if not key.endswith("~")}
+    return always <= set(event.model_fields) <= {key.rstrip("~") for key in payload}
+
+
+@pytest.mark.parametrize(
+    ("notation", "value", "is_right"),
+    [
+        ("str?", None, True), ("str", None, False), ("str (64 hex)", "x", True), ("str (64 hex)", 1, False), ("int", True, False), ("float", 1, True),
+        ("[Label]", [], True), ("[Label]", [{"id": "c" + "a" * 20, "name": "n", "color": "c", "label_group": None}], True),
+        ("[Label]", [{"id": "c" + "a" * 20, "name": "n", "color": "c"}], False), ("Label", {"id": "x", "name": "n", "color": "c", "label_group": None}, False),
+        ("labels.Label?", None, True), ({"a~": "int"}, {}, True), ({"a~": "int"}, {"a": "1"}, False), ({"a": "int"}, {"a": 1, "b": 2}, False),
+        ("{status: ok, n: int}", {"status": "ok", "n": 1}, True), ("{status: ok, n: int}", {"status": "no", "n": 1}, False), ({"success": True}, {"success": True}, True),
+        ("workspaces.WorkspaceRole", "OWNER", True), ("workspaces.WorkspaceRole", "KING", False), ({"*": "int"}, {"x": 1, "y": 2}, True),
+        ({"*": "int"}, {"x": "1"}, False), ("a|b", "b", True), ("a|b", "c", False), ("time", "2026-01-01T00:00:00Z", True),
+        ("time", "2026-01-01T00:00:00.5Z", False), ("time", "2026-01-01 00:00:00", False), ("Label, or {} when there is none", {}, True),
+        ("Label, or {} when there is none", {"id": 1}, False), ("[{slot: str}] always five", [{"slot": 1}], False), ("[[int]]", [[1]], True),
+    ],
+)  # fmt: skip
+def test_the_notation(notation: Any, value: Any, is_right: bool) -> None:
+    faults = kind_of(notation, "labels", "test").faults(value, "value")
+    assert (faults == []) is is_right, faults
+
+
+def test_every_kind_of_the_contract_can_be_read() -> None:
+    """No name in an object is unknown: a typing error in the files would be a literal nobody can meet."""
+    assert set(SCALARS) >= {"cuid", "str", "int", "float", "bool", "time", "json"}
+    for group, route in routes():
+        for status, notation in (route.get("returns") or {}).items():
+            if str(status).isdigit() and int(status) < 300:
+                kind_of(notation, group, "test")

@@ -1,0 +1,38 @@
+"""The registry and the contract name the same routes, with the same auth, role, status, events and audit action."""
+
+from typing import Any
+
+import pytest
+
+from resolvers.kernel.operation import OPERATIONS
+from rest_compat.routes import operations as registry
+from tests.contract.coverage import differences, served
+from tests.contract.deviations import DECLARED
+from tests.contract.notation import routes
+from tests.generation.registry import graphql_fields
+
+
+def _registry() -> list[dict[str, Any]]:
+    shown = {op: [f"{kind.title()}.{name}" for kind, name, _ in fields] for op, fields in graphql_fields().items()}
+    return registry(shown)
+
+
+@pytest.mark.parametrize(("route", "op", "rest"), [pytest.param(*found, id=found[0]["id"]) for found in served(_registry())])
+def test_a_route_is_as_the_contract_declares_it(route: dict[str, Any], op: dict[str, Any], rest: dict[str, Any]) -> None:
+    faults = differences(route, op, rest)
+    if route["id"] in DECLARED:
+        assert faults, f"{route['id']} agrees with the contract again: take it off DECLARED"
+    else:
+        assert faults == []
+
+
+def test_an_operation_of_the_contract_is_reached_by_its_route() -> None:
+    """An operation that has a contract id is served at that id's method and path."""
+    reached = {route["id"] for route, op, _ in served(_registry()) if op["operation"] == route["id"]}
+    expected = {route["id"] for _, route in routes() if route["id"] in OPERATIONS and str(route.get("op", "")).split(" /")[0].isupper()}
+    assert expected - reached == set()
+
+
+def test_a_route_of_the_service_is_one_of_the_contract_or_on_a_list() -> None:
+    known = {route["id"] for _, route in routes()}
+    assert {op["operation"] for op in _registry() if op["rest"]} - known == set()
