@@ -8,9 +8,11 @@ from sqlalchemy.dialects.postgresql import BYTEA
 
 from models.base import new_id, table_of
 from resolvers.kernel.context import Context, Held, run
+from resolvers.kernel.errors import forbidden
 from resolvers.kernel.gate import Plan, Scope, finished
 from resolvers.kernel.inputs import Input
-from resolvers.kernel.reader import Rows, Shape, edges_of
+from resolvers.kernel.policy import MEMBERS
+from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.shape import derives
 from resolvers.kernel.statements import insertion
@@ -55,6 +57,7 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
         workspace, user, role = [Param(trace.bind(f"scope_{n}", attrgetter(n), Text()), n) for n in ("workspace", "user_id", "role")]
         body = Builder(trace, Scope(workspace, user, role), slots).answer(Rows(model, where=where).one(""), shape, [], source=source)
     made = finished(body, trace, shape=shape)
+    made.roles = MEMBERS if shape is None else roles_of(model, shape)
     first = len(made.getters) + 1
     if audits:
         rows, first = _rows(audits, AUDIT_TYPES, first, ",now()")
@@ -101,6 +104,8 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
     columns = (type(held.row), held.columns) if held else None
     key = ("finish", id(shape), columns, len(ctx.audits), len(ctx.events), bool(key_values), variants)
     known = plans.plans.get(key) or plans.keep(key, plan(type(result), shape, held, slots, len(ctx.audits), len(ctx.events), bool(key_values)))
+    if ctx.role not in known.roles and known.roles != MEMBERS:
+        raise forbidden()
     data = held.row if held is not None else result
     args = known.args(Call("", ctx.workspace_id, data, slots, None, ctx.user_id, ctx.role))
     return await run(ctx.conn, known.sql, args + values(ctx) + key_values, held.conflict if held else "")

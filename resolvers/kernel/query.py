@@ -16,10 +16,10 @@ from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import PAYLOAD, ROLE, VERSION, Entity, Gate, Plan, Scope, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import BODY, Input, NoInput, is_id, validate
 from resolvers.kernel.operation import BOTH, Answer, D, Deprecation, Operation, Raw, Surface, record_admin_use
-from resolvers.kernel.policy import GATES, Action
-from resolvers.kernel.reader import Read, Rows, Shape, View, edges_of
+from resolvers.kernel.policy import Action
+from resolvers.kernel.reader import Read, Rows, Shape, View, roles_of
 from resolvers.kernel.reader.build import Builder
-from resolvers.kernel.reader.graph import READ_GATES, gate_of
+from resolvers.kernel.reader.graph import READ_GATES
 from resolvers.kernel.trace import variant
 
 R = TypeVar("R", bound=Read[Any], covariant=True)
@@ -102,10 +102,9 @@ class Query(Operation[D], Generic[D, R]):
         return known or self.keep(key, self._compile(caller.kind, by_slug, shape, data, slots))
 
     def _compile(self, kind: CredentialKind, by_slug: bool, shape: Shape, data: Any, slots: tuple[Input, ...]) -> Plan:
-        roles = self.roles
-        for edge in edges_of(self.model, shape):
-            if issubclass(edge.target, TenantTable) or edge.requires:
-                roles &= GATES[gate_of(edge)]
+        roles = self.roles & roles_of(self.model, shape)
+        if self.tenancy is Tenancy.NONE and roles != self.roles:  # over several workspaces there is no one role to judge
+            raise forbidden("What needs a role is read in one workspace")
         gate = Gate.build(self.tenancy, kind, by_slug)
         outer = (gate.who, gate.place)
         scope = gate.scope(QueryScope).within(outer)

@@ -6,9 +6,9 @@ joins them into one SQLAlchemy statement. Afterwards there is only text and the 
 
 from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge, count, derived, graph, many, one
 from resolvers.kernel.reader.rows import Page, Read, Row, Rows, View, columns_of
-from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape, edges_of, intern
+from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape, edges_of, intern, roles_of
 
 __all__ = [
     "GRAPHS", "Column", "Constant", "Derived", "Edge", "Item", "Nested", "Page", "Read", "Row", "Rows", "Shape", "View",
-    "columns_of", "count", "derived", "edges_of", "graph", "intern", "many", "one",
+    "columns_of", "count", "derived", "edges_of", "graph", "intern", "many", "one", "roles_of",
 ]  # fmt: skip

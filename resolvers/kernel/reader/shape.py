@@ -6,7 +6,10 @@ from typing import Any, TypeAlias
 
 from sqlmodel import SQLModel
 
-from resolvers.kernel.reader.graph import GRAPHS, Edge
+from models.base import TenantTable
+from models.workspaces import Role
+from resolvers.kernel.policy import GATES, MEMBERS
+from resolvers.kernel.reader.graph import GRAPHS, Edge, gate_of
 
 FORMS = ("object", "list", "connection", "edges", "page_info", "count")
 ALIAS_BYTES = 63  # a longer identifier is cut by PostgreSQL
@@ -77,6 +80,15 @@ def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:
             yield from edges_of(entry.target, item.shape)
         else:
             yield from edges_of(model, item.shape)
+
+
+def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
+    """Who may walk every edge of a shape."""
+    roles = MEMBERS
+    for edge in edges_of(model, shape):
+        if issubclass(edge.target, TenantTable) or edge.requires:
+            roles &= GATES[gate_of(edge)]
+    return roles
 
 
 def derives(model: type[SQLModel], shape: Shape) -> bool:
