@@ -94,8 +94,9 @@ def routes(as_json: AsJson = False) -> None:
 def operations(as_json: AsJson = False) -> None:
     """The registry of operations, each with its REST routes and GraphQL fields."""
     from rest_compat.routes import operations as registry
+    from schema.root import fields
 
-    _print_rows(registry(), as_json)
+    _print_rows(registry(fields()), as_json)
 
 
 @app.command()
@@ -103,7 +104,7 @@ def schema() -> None:
     """The GraphQL schema, as SDL."""
     from schema.root import sdl
 
-    print(sdl())
+    print(sdl(), end="")
 
 
 @app.command()

@@ -2,22 +2,37 @@
 
 import strawberry
 
+from schema.agents import AgentMutation, AgentQuery
+from schema.auth import AuthMutation, AuthQuery
+from schema.crews import CrewMutation, CrewQuery
 from schema.labels import LabelMutation, LabelQuery
+from schema.selection import BACKREF
 from schema.system import SystemQuery
 from schema.workspaces import WorkspaceMutation, WorkspaceQuery
 
 
 @strawberry.type(description="Reads. Every field is one operation; `workspaceId` takes an id or a slug, and may come as the header X-Workspace-ID.")
-class Query(WorkspaceQuery, LabelQuery, SystemQuery):
+class Query(AuthQuery, WorkspaceQuery, CrewQuery, AgentQuery, LabelQuery, SystemQuery):
     pass
 
 
 @strawberry.type(description="Writes. Every field is one operation in a transaction of its own.")
-class Mutation(WorkspaceMutation, LabelMutation):
+class Mutation(AuthMutation, WorkspaceMutation, CrewMutation, AgentMutation, LabelMutation):
     pass
 
 
 schema = strawberry.Schema(Query, Mutation)
+
+
+def fields() -> dict[str, list[str]]:
+    """Operation -> its fields, such as `Query.crews`."""
+    made: dict[str, list[str]] = {}
+    for type_ in (schema._schema.query_type, schema._schema.mutation_type):
+        for name, field in type_.fields.items() if type_ else ():
+            bound = field.extensions.get(BACKREF)
+            if bound is not None and "operation" in bound.metadata:
+                made.setdefault(bound.metadata["operation"].name, []).append(f"{type_}.{name}")
+    return made
 
 
 def sdl() -> str:
