@@ -78,9 +78,7 @@ def _die_with_parent() -> Callable[[], None]:
     return request
 
 
-def popen(
-    command: Sequence[str | Path], user: User, descriptors: Sequence[int], output: IO[bytes], stdin: int = subprocess.DEVNULL
-) -> subprocess.Popen[bytes]:
+def popen(command: Sequence[str | Path], user: User, descriptors: Sequence[int], output: IO[bytes], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     """A child with nothing of our environment (it holds keys) and, for root, none of our rights."""
     try:
         return subprocess.Popen(  # noqa: S603 - our own programs, with our own arguments
@@ -173,5 +171,3 @@ def _copy_binaries(package: Path, copied: Path) -> None:
         raise PostgresError(f"the PostgreSQL programs cannot be copied to {copied} ({error}); start as an unprivileged user or set DATABASE_URL") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
