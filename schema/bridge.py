@@ -13,6 +13,7 @@ import strawberry
 from pydantic import BaseModel
 from sqlmodel import SQLModel
 from strawberry.scalars import JSON
+from strawberry.types.enum import has_enum_definition
 from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.kernel.gate import Tenancy
@@ -105,7 +106,7 @@ def _graphql(name: str, annotation: Any) -> Any:
         return strawberry.ID
     if isinstance(kind, type):
         if issubclass(kind, Enum):
-            return strawberry.enum(kind)
+            return kind if has_enum_definition(kind) else strawberry.enum(kind)  # a second definition would lose the first one's description
         if issubclass(kind, BaseModel):
             return input_type(kind)
         if kind in (str, int, float, bool, datetime):
