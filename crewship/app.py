@@ -100,9 +100,9 @@ def start(settings: Settings, passwords: Passwords) -> Instance:
     configured = {Limit.crews: settings.max_crews, Limit.agents: settings.max_agents_per_crew, Limit.members: settings.max_members}
     limits = {limit: most for limit, most in configured.items() if most is not None}
     licensing = read_licensing(settings.license_file, settings.license_public_key, settings=limits, now=instance.clock.now())
-    instance.start(
-        settings, crypto.Signer(_secret(settings.nextauth_secret)), passwords, licensing, crypto.admin_hmac_key(key.get_secret_value() if key else None)
-    )
+    secret = _secret(settings.nextauth_secret)
+    instance.bootstrap_token = crypto.setup_token(secret)
+    instance.start(settings, crypto.Signer(secret), passwords, licensing, crypto.admin_hmac_key(key.get_secret_value() if key else None))
     return instance
 
 

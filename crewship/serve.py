@@ -24,6 +24,8 @@ from crewship import keys, logs
 from crewship.postgres import APPLICATION, EmbeddedPostgres, make_private, write_secret
 from crewship.postgres_child import interrupt_when_parent_dies
 from models import migrations
+from resolvers.kernel.crypto import setup_token
+from resolvers.kernel.instance import BOOTSTRAPPED
 from resolvers.kernel.settings import Settings, load_settings
 
 log = logging.getLogger("crewship.serve")
@@ -125,13 +127,19 @@ def _internal_token(settings: Settings) -> SecretStr:
 
 
 async def bootstrap_notice(settings: Settings, dsn: str, url: str) -> str | None:
-    """What to tell the operator of an instance without any user; None once there is one."""
+    """What to tell the operator of an instance without any user; None once there is one.
+
+    The secret stands in the fragment, which browsers send to nobody; every process of an instance prints the same one.
+    """
     connection = await asyncpg.connect(dsn)
     try:
-        used = await connection.fetchval("SELECT EXISTS (SELECT FROM users)")
+        used = await connection.fetchval("SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM instance_facts WHERE name = $1)", BOOTSTRAPPED)
     finally:
         await connection.close()
-    return None if used else f"No user exists yet: create the owner at {settings.public_url or url}/bootstrap"
+    if used or settings.nextauth_secret is None:
+        return None
+    token = setup_token(settings.nextauth_secret.get_secret_value())
+    return f"No user exists yet: create the owner at {settings.public_url or url}/#setup_token={token}"
 
 
 # -- sockets ----------------------------------------------------------------------------------------------------------

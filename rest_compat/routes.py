@@ -4,10 +4,10 @@ from typing import Any
 
 from resolvers.kernel.gate import Entity, Tenancy
 from resolvers.kernel.operation import OPERATIONS, Operation
-from rest_compat import labels, system, workspaces
+from rest_compat import agents, auth, crews, labels, system, workspaces
 from rest_compat.table import Route
 
-ROUTES: tuple[Route, ...] = (*workspaces.ROUTES, *labels.ROUTES, *system.ROUTES)
+ROUTES: tuple[Route, ...] = (*auth.ROUTES, *workspaces.ROUTES, *crews.ROUTES, *agents.ROUTES, *labels.ROUTES, *system.ROUTES)
 
 
 def scope_of(op: Operation[Any], routes: list[Route]) -> str:

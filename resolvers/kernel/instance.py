@@ -10,13 +10,16 @@ from resolvers.kernel.passwords import Passwords
 from resolvers.kernel.ports import NoReleases, Releases
 from resolvers.kernel.settings import Settings
 
+BOOTSTRAPPED = "bootstrapped"
+"""The fact about an instance whose first user was made."""
+
 
 @dataclass
 class Instance:
     clock: Clock = field(default_factory=Clock)
     started: float = field(default_factory=time.monotonic)
     strict: bool = False  # an operation that forgets what it declares fails instead of being logged: on in tests
-    bootstrap_token: str | None = None
+    bootstrap_token: str | None = None  # the secret of the link that creates the first user
     bootstrap_closes: float | None = None  # monotonic seconds; None: open until the first user
     releases: Releases = field(default_factory=NoReleases)
     admin_key: bytes | None = None

@@ -3,6 +3,8 @@ import { returnPath } from "./return_path.js";
 const VIEWER = "query Workspaces { viewer { workspaces { id name slug } } }";
 
 const parameters = new URLSearchParams(location.search);
+// of the link that the server prints on its first start; a fragment is sent to nobody
+const setupToken = new URLSearchParams(location.hash.slice(1)).get("setup_token");
 const destination = returnPath(parameters.get("callbackUrl"), location.origin);
 const panels = document.querySelectorAll(".panel[id]");
 const find = (selector) => document.querySelector(selector);
@@ -122,7 +124,8 @@ onSubmit("#login", async ({ email, password }) => {
 });
 
 onSubmit("#account", async (fields, form) => {
-  const answer = await call("POST", form.dataset.action, fields);
+  const body = setupToken && form.dataset.action === "/api/v1/bootstrap" ? { ...fields, setup_token: setupToken } : fields;
+  const answer = await call("POST", form.dataset.action, body);
   if (!answer.cli_token) return refresh(true);
   find("#token-value").textContent = answer.cli_token;
   show("token", true);

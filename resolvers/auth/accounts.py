@@ -1,0 +1,166 @@
+"""Accounts: the first user of an instance, and sign-up where it is open. Both found a workspace of their own."""
+
+import re
+import time
+from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.auth import CliToken, TokenTier, User
+from models.base import new_id
+from models.kernel import InstanceFact
+from models.workspaces import Membership, Role, Workspace
+from resolvers.auth.cli_tokens import new_token
+from resolvers.auth.sessions import open_session
+from resolvers.kernel.addresses import Reach, parse_address, reach
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.crypto import secret_equals
+from resolvers.kernel.errors import Code, Refusal, forbidden
+from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.inputs import Email, Input, Text
+from resolvers.kernel.instance import BOOTSTRAPPED, instance
+from resolvers.kernel.operation import Auth, Raw
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+
+CLOSED = "Bootstrap is no longer open"
+REGISTERED = "An account with this email already exists"
+NEEDS_LINK = "The first user is created on the server's own machine, or with the one-time link that the server printed when it started"
+SIGNUP_OFF = "Sign-up is off; the operator of this server opens it with CREWSHIP_ALLOW_SIGNUP=true"
+
+_LONGEST_SLUG_NAME = 41  # a slug has at most 50 characters, of which a dash and 8 of the id are the rest
+
+
+class SignUp(Input):
+    """A password has at least 8 characters and at most 72 bytes."""
+
+    full_name: Annotated[Text, Field(min_length=2)]
+    email: Email
+    password: Text
+
+
+class Bootstrap(SignUp):
+    """`setup_token` is the secret of the one-time link that the server prints; callers on its own machine need none."""
+
+    setup_token: Text | None = None
+
+
+class Bootstrapped(Output):
+    """The first user, the workspace it owns, and a CLI token, which is shown only here."""
+
+    user_id: str
+    email: str
+    workspace_id: str
+    cli_token: str = Field(repr=False)
+
+
+class Account(Output):
+    """A new user."""
+
+    id: str
+    email: str
+
+
+class Founded(NamedTuple):
+    user: User
+    workspace: Workspace
+
+
+async def is_bootstrapped(ctx: Context) -> bool:
+    """Whether the first user exists, or ever did."""
+    return await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).exists() or await ctx.select(User).exists()
+
+
+async def _while_open(ctx: Context, raw: Raw) -> None:
+    closes = instance.bootstrap_closes
+    if (closes is not None and time.monotonic() >= closes) or await is_bootstrapped(ctx):
+        raise Refusal(Code.GONE, CLOSED)
+
+
+async def _by_the_operator(ctx: Context, raw: Raw) -> None:
+    """A configured window opens the bootstrap to everybody; otherwise whoever sits at the machine or has read its output."""
+    token, expected = raw.get("setup_token"), instance.bootstrap_token
+    if instance.bootstrap_closes is not None or is_at_the_machine(ctx.caller):
+        return
+    if expected is None or not isinstance(token, str) or not secret_equals(token, expected):
+        raise forbidden(NEEDS_LINK)
+
+
+def is_at_the_machine(caller: Caller) -> bool:
+    """Whether a call comes from this machine: from loopback, past no proxy, and to a name nobody else can have.
+
+    A page of somebody's that has its own name resolve to 127.0.0.1 (DNS rebinding) calls from the operator's browser, and
+    its Origin is the Host: only the name tells.
+    """
+    if caller.forwarded or reach(caller.client) is not Reach.LOOPBACK:
+        return False
+    try:
+        host = urlsplit(caller.origin).hostname or ""
+    except ValueError:
+        return False
+    if parse_address(host) is not None:
+        return reach(host) is Reach.LOOPBACK
+    return "." not in host or host.endswith(".localhost")
+
+
+@command(
+    "auth.bootstrap",
+    Action.NONE,
+    auth=Auth.NONE,
+    tenancy=Tenancy.NONE,
+    errors=(Code.FORBIDDEN, Code.GONE),
+    allow=(_while_open, _by_the_operator),
+    late=True,
+)
+async def bootstrap(ctx: Context, data: Bootstrap) -> Bootstrapped:
+    """Create the first user of this instance, its workspace and a CLI token, and sign in.
+
+    Works once, whatever CREWSHIP_ALLOW_SIGNUP says.
+    """
+    password_hash = await ctx.outside.passwords.hash(data.password)
+    await ctx.begin()
+    await ctx.lock("bootstrap")
+    if await is_bootstrapped(ctx):
+        raise Refusal(Code.GONE, CLOSED)
+    user, workspace = await _found(ctx, data, password_hash)
+    await ctx.insert(InstanceFact(name=BOOTSTRAPPED, value=user.id))
+    token, token_hash = new_token(TokenTier.STANDARD)
+    await ctx.insert(CliToken(user_id=user.id, name="bootstrap", tier=TokenTier.STANDARD, token_hash=token_hash))
+    await open_session(ctx, user)
+    return Bootstrapped(user_id=user.id, email=user.email, workspace_id=workspace.id, cli_token=token)
+
+
+async def _where_signup_is_on(ctx: Context, raw: Raw) -> None:
+    if not instance.settings.allow_signup:
+        raise forbidden(SIGNUP_OFF)
+
+
+@command("auth.signup", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.CONFLICT), allow=_where_signup_is_on, late=True)
+async def sign_up(ctx: Context, data: SignUp) -> Account:
+    """Create an account with a workspace of its own, and sign in. Only where CREWSHIP_ALLOW_SIGNUP is on."""
+    password_hash = await ctx.outside.passwords.hash(data.password)
+    await ctx.begin()
+    user, _ = await _found(ctx, data, password_hash)
+    await open_session(ctx, user)
+    return Account(id=user.id, email=user.email)
+
+
+async def _found(ctx: Context, data: SignUp, password_hash: str) -> Founded:
+    """A user, and a workspace that the user owns; from here on the call is the user's and works in that workspace."""
+    user = await ctx.insert(User(email=data.email, full_name=data.full_name, password_hash=password_hash), conflict=REGISTERED)
+    id = new_id()
+    workspace = await ctx.insert(Workspace(id=id, name=f"{data.full_name}'s Workspace", slug=workspace_slug(data.email, id)))
+    ctx.user_id = user.id
+    await ctx.enter(workspace.id)
+    await ctx.insert(Membership(user_id=user.id, role=Role.OWNER))
+    return Founded(user, workspace)
+
+
+def workspace_slug(email: str, workspace_id: str) -> str:
+    """`ada.l@example.com` -> `ada-l-c0123456`: what a slug may start with, and no longer than one may be (contract: formats.slug)."""
+    name = re.sub(r"[^a-z0-9-]", "-", email.partition("@")[0].lower())
+    return f"{name[:_LONGEST_SLUG_NAME]}-{workspace_id[:8]}".lstrip("-")

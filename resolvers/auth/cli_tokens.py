@@ -1,0 +1,174 @@
+"""CLI tokens: bearer tokens of scripts and command lines, which act as the user who made them."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from sqlmodel import col
+
+from models.auth import CliToken, TokenTier, User
+from models.workspaces import Role
+from resolvers.kernel.command import command, procedure
+from resolvers.kernel.context import Context
+from resolvers.kernel.crypto import hash_cli_token, new_cli_token
+from resolvers.kernel.errors import Code, Refusal, forbidden
+from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.inputs import INT32, ById, Input, NoInput, Text
+from resolvers.kernel.instance import instance
+from resolvers.kernel.outputs import Absent, Output
+from resolvers.kernel.policy import ADMINS, MANAGERS, MEMBERS, Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Rows
+
+DEFAULT_NAME = "CLI token"
+ADMIN_SHORTEST, ADMIN_DEFAULT, ADMIN_LONGEST = 60, 24 * 3600, 7 * 24 * 3600  # seconds
+NO_KEY = "ADMIN tokens need CREWSHIP_ADMIN_TOKEN_HMAC_KEY, which this server does not have"
+
+SCOPES: dict[str, frozenset[Role]] = {
+    "*": ADMINS,
+    "agents:*": MANAGERS,
+    "agents:read": MEMBERS,
+    "agents:write": MANAGERS,
+    "agents:run": MANAGERS,
+    "crews:*": MANAGERS,
+    "crews:read": MEMBERS,
+    "crews:write": MANAGERS,
+    "credentials:*": MANAGERS,
+    "credentials:read": MEMBERS,
+    "credentials:write": MANAGERS,
+    "skills:*": MANAGERS,
+    "skills:read": MEMBERS,
+    "skills:write": MANAGERS,
+    "workspace:*": ADMINS,
+    "workspace:admin": ADMINS,
+    "workspace:read": MEMBERS,
+    "webhooks:*": MANAGERS,
+    "webhooks:read": MEMBERS,
+    "webhooks:write": MANAGERS,
+}
+"""Scope -> the roles that may hand it out. They are kept with the token; nothing is refused for want of one yet."""
+
+
+def _tier(raw: Any) -> Any:
+    return raw.upper() or TokenTier.STANDARD if isinstance(raw, str) else raw
+
+
+def _seconds(raw: Any) -> Any:
+    """Any whole number, as one that fits: a lifetime below none is none."""
+    return min(max(raw, 0), INT32) if type(raw) is int else raw
+
+
+class CreateCliToken(Input):
+    """`expires_in_seconds`: 0 is the tier's default (STANDARD: never, ADMIN: 24 hours); ADMIN lives at most 7 days. No `scopes`: all the user may."""
+
+    name: Text = ""
+    tier: Annotated[TokenTier, BeforeValidator(_tier)] = TokenTier.STANDARD
+    expires_in_seconds: Annotated[int, BeforeValidator(_seconds), Field(strict=True)] = 0
+    scopes: list[Text] = []
+
+
+class CreatedCliToken(Output):
+    """A new token. Its value is shown only here."""
+
+    token: str = Field(repr=False)
+    id: str
+    name: str
+    tier: TokenTier
+    created_at: datetime
+    expires_at: Annotated[datetime | None, Absent()] = None
+    scopes: Annotated[list[str] | None, Absent()] = None
+
+
+class ValidCliToken(Output):
+    """Whose credential this is."""
+
+    valid: bool = True
+    user_id: str
+    user_email: str
+
+
+class RevokedCliToken(Output):
+    status: str = "revoked"
+
+
+def new_token(tier: TokenTier) -> tuple[str, str]:
+    """A token, and the hash to store. UNAVAILABLE for an ADMIN token where its key is missing."""
+    token = new_cli_token(tier)
+    hashed = hash_cli_token(token, instance.admin_key)
+    if hashed is None:
+        raise Refusal(Code.UNAVAILABLE, NO_KEY)
+    return token, hashed[1]
+
+
+@command("auth.cli_token_create", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.UNAVAILABLE), secret=True)
+async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToken:
+    """Create a CLI token for the caller. No scope goes beyond the caller's best role in any workspace."""
+    scopes = _scopes(data.scopes)
+    lifetime = _lifetime(data.tier, data.expires_in_seconds)
+    await _judge(ctx, data.tier, scopes)
+    token, token_hash = new_token(data.tier)
+    now = instance.clock.now()
+    row = await ctx.insert(
+        CliToken(
+            user_id=ctx.user_id,
+            name=data.name or DEFAULT_NAME,
+            tier=data.tier,
+            token_hash=token_hash,
+            scopes=scopes,
+            created_at=now,
+            expires_at=None if lifetime is None else now + lifetime,
+        )
+    )
+    return CreatedCliToken(token=token, id=row.id, name=row.name, tier=row.tier, created_at=now, expires_at=row.expires_at, scopes=scopes or None)
+
+
+def _scopes(given: list[str]) -> list[str]:
+    named = list(dict.fromkeys(stripped for scope in given if (stripped := scope.strip())))
+    unknown = next((scope for scope in named if scope not in SCOPES), None)
+    if unknown is not None:
+        raise Refusal(Code.BAD_REQUEST, f"scopes: unknown scope '{unknown[:100]}'", fields={"scopes": "unknown scope"})
+    return named
+
+
+def _lifetime(tier: TokenTier, seconds: int) -> timedelta | None:
+    if tier is TokenTier.STANDARD:
+        return timedelta(seconds=seconds) if seconds else None
+    seconds = min(seconds or ADMIN_DEFAULT, ADMIN_LONGEST)
+    if seconds < ADMIN_SHORTEST:
+        text = f"an ADMIN token lives at least {ADMIN_SHORTEST} seconds"
+        raise Refusal(Code.BAD_REQUEST, f"expires_in_seconds: {text}", fields={"expires_in_seconds": text})
+    return timedelta(seconds=seconds)
+
+
+async def _judge(ctx: Context, tier: TokenTier, scopes: list[str]) -> None:
+    """What the caller may hand out, by the best role the caller has anywhere."""
+    if tier is TokenTier.STANDARD and not scopes:
+        return
+    roles = set(await ctx.own_roles())
+    if tier is TokenTier.ADMIN and Role.OWNER not in roles:
+        raise forbidden("Only the owner of a workspace creates ADMIN tokens")
+    beyond = next((scope for scope in scopes if roles.isdisjoint(SCOPES[scope])), None)
+    if beyond is not None:
+        raise forbidden(f"The scope '{beyond}' goes beyond your role")
+
+
+@procedure("auth.cli_token_validate", Action.SELF, tenancy=Tenancy.NONE)
+async def validate_cli_token(ctx: Context, data: NoInput) -> ValidCliToken:
+    """Whose credential the caller holds; a session is as good as a CLI token."""
+    user = await ctx.get(User, ctx.user_id)
+    return ValidCliToken(user_id=user.id, user_email=user.email)
+
+
+@query("auth.cli_tokens_list", Action.SELF, tenancy=Tenancy.NONE)
+def list_cli_tokens(scope: QueryScope, data: NoInput) -> Rows[CliToken]:
+    """The caller's own CLI tokens, newest first, revoked and expired ones too."""
+    return scope.select(CliToken).where(col(CliToken.user_id) == scope.user_id).order_by(col(CliToken.created_at).desc())
+
+
+@command("auth.cli_token_revoke", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
+async def revoke_cli_token(ctx: Context, data: ById) -> RevokedCliToken:
+    """Revoke one of the caller's own CLI tokens; again is no error, and the later time stays."""
+    own = (col(CliToken.id) == data.id, col(CliToken.user_id) == ctx.user_id)
+    if not await ctx.update_where(CliToken, *own, revoked_at=instance.clock.now()):
+        raise Refusal(Code.NOT_FOUND, "CLI token not found")
+    return RevokedCliToken()

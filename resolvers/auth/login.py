@@ -1,0 +1,155 @@
+"""Signing in with email and password, and the small routes that browsers' login pages use beside it."""
+
+import re
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import quote
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.auth import User
+from resolvers.auth.sessions import open_session
+from resolvers.kernel import cookies
+from resolvers.kernel.command import command, procedure
+from resolvers.kernel.context import Context
+from resolvers.kernel.crypto import new_csrf_token, secret_equals
+from resolvers.kernel.errors import Code, forbidden
+from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.inputs import Input, NoInput, Text
+from resolvers.kernel.instance import instance
+from resolvers.kernel.operation import REST_ONLY, Auth
+from resolvers.kernel.outputs import Absent, Output
+from resolvers.kernel.passwords import Verification
+from resolvers.kernel.policy import Action
+
+MOST_FAILURES = 10  # wrong passwords in a row (contract: lockout)
+LOCK = timedelta(minutes=5)
+ATTEMPTS = 3  # at a password hash that somebody replaces meanwhile
+CALLBACK = "/api/auth/callback/credentials"
+FAILURE = "CredentialsSignin"
+
+# One slash and no second one in any spelling. Browsers read a backslash as a slash, and skip tabs and line ends.
+_LOCAL_PATH = re.compile(r"/(?!/)[^\\\x00-\x1f\x7f]*")
+
+
+class CsrfToken(Output):
+    csrf_token: str = Field(alias="csrfToken")
+
+
+class Provider(Output):
+    id: str = "credentials"
+    name: str = "Credentials"
+    type: str = "credentials"
+    signin_url: str = Field(default=CALLBACK, alias="signinUrl")
+    callback_url: str = Field(default=CALLBACK, alias="callbackUrl")
+
+
+class Providers(Output):
+    credentials: Provider = Provider()
+
+
+class LogIn(Input):
+    """`csrfToken` repeats the csrf cookie. `callbackUrl`: where to go afterwards, a path of this origin; read from a form or the query."""
+
+    email: Text = ""
+    password: Text = ""
+    csrfToken: Text = ""
+    callbackUrl: Text = "/"
+
+
+class LoginResult(Output):
+    """`url` is where to go. `status` is there when the login succeeded, `error` when it did not."""
+
+    ok: bool
+    url: str
+    status: Annotated[int | None, Absent()] = None
+    error: Annotated[str | None, Absent()] = None
+
+
+class SigninPage(Input):
+    callbackUrl: Text = "/"
+
+
+class ErrorPage(Input):
+    error: Text = ""
+
+
+class Redirect(Output):
+    location: str
+
+
+class LoginError(Output):
+    error: str
+    message: str
+
+
+FAILED = LoginResult(ok=False, url=f"/api/auth/error?error={FAILURE}", error=FAILURE)
+
+
+def local_path(value: str) -> str:
+    """A path of this origin; `/` for whatever a browser might take for another (contract: auth.login, callbackUrl)."""
+    return value if _LOCAL_PATH.fullmatch(value) else "/"
+
+
+@procedure("auth.csrf", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+async def create_csrf_token(ctx: Context, data: NoInput) -> CsrfToken:
+    """A new token for the login form, which is also set as a cookie."""
+    return CsrfToken(csrfToken=new_csrf_token())
+
+
+@procedure("auth.providers", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+async def list_providers(ctx: Context, data: NoInput) -> Providers:
+    """The ways to sign in that a login form can offer: email and password."""
+    return Providers()
+
+
+@command("auth.login", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY, errors=(Code.FORBIDDEN,), late=True)
+async def log_in(ctx: Context, data: LogIn) -> LoginResult:
+    """Sign in with email and password.
+
+    A wrong password, an unknown email and a locked account have the same answer, at the same cost.
+    """
+    expected = cookies.csrf_token(ctx.caller.cookies)
+    if not expected or not secret_equals(expected, data.csrfToken):
+        raise forbidden("The csrf token is missing, or differs from the cookie")
+    for _ in range(ATTEMPTS):
+        seen = await ctx.select(User, col(User.email) == data.email).first()
+        checked = await ctx.outside.passwords.verify(data.password, seen.password_hash if seen else None)
+        if seen is None:
+            break
+        await ctx.begin()
+        user = await ctx.select(User, col(User.id) == seen.id).locked().first()
+        if user is not None and user.password_hash == seen.password_hash:
+            return await _decide(ctx, user, checked, data.callbackUrl)
+        await ctx.abandon()  # the hash was replaced while the old one was computed: what was checked says nothing
+    return FAILED
+
+
+async def _decide(ctx: Context, user: User, checked: Verification, callback: str) -> LoginResult:
+    """Counts, locks or lets in; the user's row is locked, so that no wrong password goes uncounted."""
+    now = instance.clock.now()
+    if user.locked_until is not None and user.locked_until > now:
+        return FAILED
+    failures = user.failed_login_count if user.locked_until is None else 0
+    if not checked.ok:
+        locked_until = now + LOCK if failures + 1 >= MOST_FAILURES else None
+        await ctx.update(User, user.id, failed_login_count=failures + 1, locked_until=locked_until)
+        return FAILED
+    if user.failed_login_count or checked.upgraded_hash:
+        await ctx.update(User, user.id, failed_login_count=0, locked_until=None, password_hash=checked.upgraded_hash or user.password_hash)
+    await open_session(ctx, user)
+    return LoginResult(ok=True, url=local_path(callback), status=200)
+
+
+@procedure("auth.signin_page", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+async def find_signin_page(ctx: Context, data: SigninPage) -> Redirect:
+    """Where the login page is."""
+    return Redirect(location=f"/login?callbackUrl={quote(local_path(data.callbackUrl), safe='')}")
+
+
+@procedure("auth.error_page", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+async def describe_login_error(ctx: Context, data: ErrorPage) -> LoginError:
+    """What a failed login is called; browsers are sent to the login page with it."""
+    error = data.error or "Default"
+    return LoginError(error=error, message=f"Authentication error: {error}")

@@ -1,0 +1,207 @@
+"""Sessions of browsers: opened by a login, rotated by a refresh, listed and ended by their user (contract: conventions, sessions)."""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated
+
+from sqlmodel import col
+
+from models.auth import RevokedReason, Session, User
+from resolvers.kernel import cookies, identity
+from resolvers.kernel.caller import IssuedSession
+from resolvers.kernel.command import command, procedure
+from resolvers.kernel.context import Context
+from resolvers.kernel.crypto import Claims, TokenKind, new_session_id
+from resolvers.kernel.errors import Code, Reason, Refusal, unauthenticated
+from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.identity import SESSION_LIFETIME
+from resolvers.kernel.inputs import ById, NoInput
+from resolvers.kernel.instance import instance
+from resolvers.kernel.operation import REST_ONLY, Auth
+from resolvers.kernel.outputs import Absent, Output
+from resolvers.kernel.policy import Action
+
+LONGEST_USER_AGENT, LONGEST_ADDRESS = 250, 64  # characters that are kept
+
+
+class SessionUser(Output):
+    id: str
+    name: str
+    email: str
+
+
+class CurrentSession(Output):
+    """Who is signed in, and until when; empty when nobody is."""
+
+    user: Annotated[SessionUser | None, Absent()] = None
+    expires: Annotated[datetime | None, Absent()] = None
+
+
+class RefreshedSession(Output):
+    ok: bool = True
+    expires: datetime
+
+
+class SignedOut(Output):
+    url: str = "/login"
+
+
+class ActiveSession(Output):
+    """A login that is neither ended nor expired. `is_current`: this request belongs to it."""
+
+    id: str
+    created_at: datetime
+    last_used_at: datetime
+    user_agent: Annotated[str | None, Absent()] = None
+    ip: Annotated[str | None, Absent()] = None
+    is_current: bool
+
+
+class RevokedSession(Output):
+    ok: bool = True
+    id: str
+    is_current: bool
+
+
+async def open_session(ctx: Context, user: User) -> IssuedSession:
+    """Signs the user in, in the caller's transaction: the transport hands the tokens out once it is committed."""
+    now, id = instance.clock.now(), new_session_id()
+    issued, jti = _issue(user, id, now + SESSION_LIFETIME)
+    caller = ctx.caller
+    await ctx.insert(
+        Session(
+            id=id,
+            user_id=user.id,
+            created_at=now,
+            expires_at=now + SESSION_LIFETIME,
+            last_used_at=now,
+            user_agent=caller.user_agent[:LONGEST_USER_AGENT],
+            ip=caller.client[:LONGEST_ADDRESS],
+            current_refresh_jti=jti,
+        )
+    )
+    caller.signed_in = issued
+    return issued
+
+
+def _issue(user: User, session_id: str, until: datetime) -> tuple[IssuedSession, str]:
+    """New tokens of a session, and the id of the refresh token. No token outlives the session: `until` is its end."""
+    now = instance.clock.now()
+    sign = partial(instance.signer.sign, user_id=user.id, session_id=session_id, lifetime=min(SESSION_LIFETIME, until - now), now=now.timestamp())
+    access, claims = sign(TokenKind.access, name=user.full_name or "", email=user.email)
+    refresh, refresh_claims = sign(TokenKind.refresh)
+    return IssuedSession(access, refresh, _time(claims.expires_at)), refresh_claims.jti
+
+
+def _time(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@procedure("auth.session", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
+    """Who is signed in with the session cookie of the request's scheme; an empty object when nobody is.
+
+    A cookie that is no longer good is cleared. Authorization is not looked at.
+    """
+    token = cookies.scheme_access_token(ctx.caller.cookies, https=ctx.caller.https)
+    if token is None:
+        return CurrentSession()
+    claims = identity.read_token(TokenKind.access, token)
+    if isinstance(claims, Reason) or not await _is_active(ctx, claims):
+        ctx.caller.signed_out = True
+        return CurrentSession()
+    return CurrentSession(user=SessionUser(id=claims.user_id, name=claims.name, email=claims.email), expires=_time(claims.expires_at))
+
+
+async def _is_active(ctx: Context, claims: Claims) -> bool:
+    active = ctx.select(Session, col(Session.id) == claims.session_id, col(Session.user_id) == claims.user_id, col(Session.revoked_at).is_(None))
+    return await active.where(col(Session.expires_at) > instance.clock.now()).exists()
+
+
+@command(
+    "auth.refresh",
+    Action.NONE,
+    auth=Auth.NONE,
+    tenancy=Tenancy.NONE,
+    surfaces=REST_ONLY,
+    errors=(Code.UNAUTHENTICATED, Code.FORBIDDEN),
+    writes_on_refusal=True,
+)
+async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
+    """Exchange the refresh cookie for new session and refresh cookies.
+
+    A refresh token is good once. Whoever presents one that was exchanged before may have stolen it, or was stolen from:
+    the session ends. Of calls that arrive at once with the same token one succeeds, and the session ends all the same.
+    """
+    caller = ctx.caller
+    token = cookies.refresh_token(caller.cookies, https=caller.https)
+    if token is None:
+        raise unauthenticated(Reason.session_expired)
+    claims = identity.read_token(TokenKind.refresh, token)
+    if isinstance(claims, Reason):
+        raise _ended(ctx, Reason.session_expired)
+    session = await ctx.select(Session, col(Session.id) == claims.session_id, col(Session.user_id) == claims.user_id).locked().first()
+    if session is None or session.revoked_at is not None:
+        raise _ended(ctx, Reason.session_revoked)
+    now = instance.clock.now()
+    if session.expires_at <= now:
+        raise _ended(ctx, Reason.session_expired)
+    if session.current_refresh_jti not in (None, claims.jti):
+        await ctx.update(Session, session.id, revoked_at=now, revoked_reason=RevokedReason.rotation)
+        refusal = _ended(ctx, Reason.session_revoked)
+        refusal.commit = True
+        raise refusal
+    issued, jti = _issue(await ctx.get(User, session.user_id), session.id, session.expires_at)
+    await ctx.update(Session, session.id, current_refresh_jti=jti, last_used_at=now)
+    caller.signed_in = issued
+    return RefreshedSession(expires=issued.expires)
+
+
+def _ended(ctx: Context, reason: Reason) -> Refusal:
+    """The refusal of a cookie that will never be good again: it is cleared."""
+    ctx.caller.signed_out = True
+    return unauthenticated(reason)
+
+
+@command("auth.signout", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
+    """End the session of the session cookie, else of the refresh cookie, and clear the cookies; also when nobody is signed in."""
+    jar, https = ctx.caller.cookies, ctx.caller.https
+    ctx.caller.signed_out = True
+    for kind, token in ((TokenKind.access, cookies.access_token(jar)), (TokenKind.refresh, cookies.refresh_token(jar, https=https))):
+        claims = None if token is None else identity.read_token(kind, token)
+        if isinstance(claims, Claims):
+            await _revoke(ctx, claims.session_id or "", claims.user_id, RevokedReason.logout)
+            break
+    return SignedOut()
+
+
+async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) -> None:
+    """The first end of a session is the one that is remembered."""
+    own = (col(Session.id) == id, col(Session.user_id) == user_id, col(Session.revoked_at).is_(None))
+    await ctx.update_where(Session, *own, revoked_at=instance.clock.now(), revoked_reason=reason)
+
+
+@procedure("auth.sessions_list", Action.SELF, tenancy=Tenancy.NONE)
+async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
+    """The caller's own sessions that are neither revoked nor expired, last used first."""
+    own = ctx.select(Session, col(Session.user_id) == ctx.user_id, col(Session.revoked_at).is_(None), col(Session.expires_at) > instance.clock.now())
+    return [
+        ActiveSession(
+            id=session.id,
+            created_at=session.created_at,
+            last_used_at=session.last_used_at,
+            user_agent=session.user_agent or None,
+            ip=session.ip or None,
+            is_current=session.id == ctx.credential_id,
+        )
+        for session in await own.order_by(col(Session.last_used_at).desc(), col(Session.id)).all()
+    ]
+
+
+@command("auth.sessions_revoke", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
+async def revoke_session(ctx: Context, data: ById) -> RevokedSession:
+    """End one of the caller's own sessions, the current one included; again is no error."""
+    await ctx.select(Session, col(Session.id) == data.id, col(Session.user_id) == ctx.user_id).one("Session not found")
+    await _revoke(ctx, data.id, ctx.user_id, RevokedReason.admin_force)
+    return RevokedSession(id=data.id, is_current=data.id == ctx.credential_id)

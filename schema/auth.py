@@ -1,0 +1,106 @@
+"""GraphQL: accounts, sessions and tokens. Signing in and out with a browser's cookies is REST."""
+
+from datetime import datetime
+
+import strawberry
+
+from models.auth import CliToken, TokenTier
+from resolvers.auth import accounts, ws_tickets
+from resolvers.auth import cli_tokens as cli_token_ops
+from resolvers.auth import sessions as session_ops
+from schema.bridge import mutation, node, output, query
+
+strawberry.enum(TokenTier, description="What a CLI token may do: an ADMIN token lives at most 7 days, and each use of it is recorded.")
+
+
+@node(CliToken)
+class CliTokenType:
+    """A CLI token of the caller; never its value."""
+
+    id: strawberry.ID
+    name: str
+    tier: TokenTier
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@output(cli_token_ops.CreatedCliToken)
+class CreatedCliTokenType:
+    token: str
+    id: strawberry.ID
+    name: str
+    tier: TokenTier
+    created_at: datetime
+    expires_at: datetime | None
+    scopes: list[str] | None
+
+
+@output(cli_token_ops.ValidCliToken)
+class ValidCliTokenType:
+    valid: bool
+    user_id: strawberry.ID
+    user_email: str
+
+
+@output(cli_token_ops.RevokedCliToken)
+class RevokedCliTokenType:
+    """The token is refused from now on."""
+
+    status: str
+
+
+@output(session_ops.ActiveSession)
+class ActiveSessionType:
+    id: strawberry.ID
+    created_at: datetime
+    last_used_at: datetime
+    user_agent: str | None
+    ip: str | None
+    is_current: bool
+
+
+@output(session_ops.RevokedSession)
+class RevokedSessionType:
+    """The session is over; `isCurrent` when it was the caller's own."""
+
+    ok: bool
+    id: strawberry.ID
+    is_current: bool
+
+
+@output(accounts.Bootstrapped)
+class BootstrappedType:
+    user_id: strawberry.ID
+    email: str
+    workspace_id: strawberry.ID
+    cli_token: str
+
+
+@output(accounts.Account)
+class AccountType:
+    id: strawberry.ID
+    email: str
+
+
+@output(ws_tickets.WsToken)
+class WsTokenType:
+    token: str
+
+
+@strawberry.type
+class AuthQuery:
+    sessions = query(session_ops.list_sessions, ActiveSessionType)
+    cli_tokens = query(cli_token_ops.list_cli_tokens, CliTokenType)
+    validate_cli_token = query(cli_token_ops.validate_cli_token, ValidCliTokenType)
+    ws_token = query(ws_tickets.create_ws_token, WsTokenType)
+
+
+@strawberry.type
+class AuthMutation:
+    bootstrap = mutation(accounts.bootstrap, BootstrappedType)
+    signup = mutation(accounts.sign_up, AccountType)
+    revoke_session = mutation(session_ops.revoke_session, RevokedSessionType)
+    create_cli_token = mutation(cli_token_ops.create_cli_token, CreatedCliTokenType)
+    revoke_cli_token = mutation(cli_token_ops.revoke_cli_token, RevokedCliTokenType)
