@@ -178,11 +178,12 @@ async def world(module_database: Any, tmp_path_factory: pytest.TempPathFactory, 
 
 
 @contextlib.asynccontextmanager
-async def world_on(database: Any, directory: Path, **settings: Any) -> AsyncIterator[World]:
+async def world_on(database: Any, directory: Path, *, routes: tuple[Any, ...] = (), **settings: Any) -> AsyncIterator[World]:
+    """A world with settings of its own, and routes beside the product's."""
     chosen = settings_for(database.url, directory, **settings)
     instance.strict = True
     owner = await _own_connection(database.owner_url)
-    async with serving(create_app(chosen, passwords=Passwords(Cost(1, 64, 1)))) as url:
+    async with serving(create_app(chosen, routes=routes, passwords=Passwords(Cost(1, 64, 1)))) as url:
         workspace, other = Workspace(name="Workspace", slug="workspace"), Workspace(name="Other", slug="other")
         made = World(url, chosen, owner, workspace, other)
         await made.add(workspace, other)
