@@ -1,16 +1,20 @@
 """GraphQL: the viewer, workspaces, their members, capabilities and invitations."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+import resolvers.crews  # noqa: F401 - declares the edge from a workspace to its crews
 from models.auth import User
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers import workspaces as workspace_ops
-from schema.bridge import mutation, node, output, query
+from schema.bridge import Connection, mutation, node, output, query
 from schema.labels import LabelType
 from schema.results import DeletedType, SuccessType
+
+if TYPE_CHECKING:
+    from schema.crews import CrewType
 
 strawberry.enum(Role)
 
@@ -74,6 +78,7 @@ class WorkspaceType:
     members: list[MemberType]
     invitations: list[InvitationType]
     labels: list[LabelType]
+    crews: Connection[Annotated["CrewType", strawberry.lazy("schema.crews")]]
 
 
 @node(workspace_ops.Viewer)
