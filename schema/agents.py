@@ -77,7 +77,7 @@ class CrewsStatusType:
 
 @node(agent_ops.AgentLoad)
 class AgentLoadType:
-    """Mission tasks of one agent."""
+    """Mission tasks of one agent. Sums of tokens may outgrow an Int."""
 
     agent_id: strawberry.ID
     agent_name: str
@@ -86,8 +86,8 @@ class AgentLoadType:
     active_tasks: int
     pending_tasks: int
     completed_today: int = strawberry.field(description="In the last 24 hours.")
-    tokens_used_today: int = strawberry.field(description="Tokens of the tasks completed in the last 24 hours.")
-    token_budget: int = strawberry.field(description="Budgets of the tasks without an end.")
+    tokens_used_today: float = strawberry.field(description="Tokens of the tasks completed in the last 24 hours.")
+    token_budget: float = strawberry.field(description="Budgets of the tasks without an end.")
 
 
 @strawberry.type

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-import resolvers.crews  # noqa: F401 - declares the edge from a workspace to its crews
+import resolvers.agents
+import resolvers.crews  # noqa: F401 - both declare an edge from a workspace
 from models.auth import User
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers import workspaces as workspace_ops
@@ -14,6 +15,7 @@ from schema.labels import LabelType
 from schema.results import DeletedType, SuccessType
 
 if TYPE_CHECKING:
+    from schema.agents import AgentType
     from schema.crews import CrewType
 
 strawberry.enum(Role)
@@ -79,6 +81,7 @@ class WorkspaceType:
     invitations: list[InvitationType]
     labels: list[LabelType]
     crews: Connection[Annotated["CrewType", strawberry.lazy("schema.crews")]]
+    agents: Connection[Annotated["AgentType", strawberry.lazy("schema.agents")]]
 
 
 @node(workspace_ops.Viewer)

@@ -48,7 +48,7 @@ class NewAgent(Input):
 
 
 class CreateAgent(NewAgent):
-    """A LEAD needs a crew, and is active unless told otherwise. A `timeout_seconds` of 0 means the default."""
+    """A LEAD needs a crew, and is active unless told otherwise. A timeout of 0 means the default, 1800 seconds."""
 
     lead_mode: Annotated[LeadMode | None, BeforeValidator(none_if_empty)] = None
     cli_adapter: CliAdapter = CliAdapter.CLAUDE_CODE

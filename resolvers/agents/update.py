@@ -31,7 +31,7 @@ def _not_null(value: T | None) -> T:
 
 
 class UpdateAgent(Input):
-    """What is not sent stays. Null empties the optional texts; an empty `crew_id` leaves the crew."""
+    """What is not sent stays. Null empties the optional texts; an empty crew id leaves the crew."""
 
     id: Text
     name: Annotated[Text, Field(min_length=1, max_length=100)] = ""
