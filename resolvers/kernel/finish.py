@@ -42,7 +42,7 @@ def _rows(number: int, types: tuple[str, ...], first: int, extra: str = "") -> t
     return ",".join(rows), first
 
 
-def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], audits: int, events: int, key: bool) -> Plan:
+def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], audits: int, events: int, key: bool, secret: bool) -> Plan:
     """Compiled once a kind of tail. The parameters of audit, outbox and key follow those of the read."""
     trace, ctes = Trace(), list[str]()
     source: Any = None
@@ -72,8 +72,9 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
         names = [f"${first + n}::{t}" for n, t in enumerate(KEY_TYPES)]
         is_bytes = isinstance(body.selected_columns["payload"].type, BYTEA)
         stored = "answered.payload" if is_bytes else "convert_to(answered.payload::text, 'UTF8')"
+        body_sql = names[-1] if secret else f"coalesce({names[-1]}, {stored})"
         ctes = [f"answered AS MATERIALIZED ({text})", *ctes]
-        ctes.append(f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, coalesce({names[-1]}, {stored}) FROM answered)")
+        ctes.append(f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql} FROM answered)")
         text = "SELECT * FROM answered"
     parts = ([head] if head else []) + ctes
     made.sql = ("WITH " + ", ".join(parts) + " " if parts else "") + text
@@ -103,7 +104,7 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
         return None
     columns = (type(held.row), held.columns) if held else None
     key = ("finish", id(shape), columns, len(ctx.audits), len(ctx.events), bool(key_values), variants)
-    known = plans.plans.get(key) or plans.keep(key, plan(type(result), shape, held, slots, len(ctx.audits), len(ctx.events), bool(key_values)))
+    known = plans.plans.get(key) or plans.keep(key, plan(type(result), shape, held, slots, len(ctx.audits), len(ctx.events), bool(key_values), plans.secret))
     if ctx.role not in known.roles and known.roles != MEMBERS:
         raise forbidden()
     data = held.row if held is not None else result
