@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from crewship.postgres import APPLICATION
+from models import migrations
 from models.labels import Label
 from resolvers.kernel import identity, machine_tokens
 from resolvers.kernel.caller import Caller, CredentialKind
@@ -39,8 +41,14 @@ async def verified(ctx: Context, raw: Mapping[str, Any]) -> None:
     ctx.caller.webhook.verify(ctx.caller.body, secret=SECRET, require_timestamp=False, now=instance.clock.seconds())
 
 
+@pytest.fixture(scope="module", params=[True, False], ids=["row security", "door alone"])
+def secure(request: Any) -> bool:
+    """Whether row-level security stands behind the kernel's own conditions."""
+    return bool(request.param)
+
+
 @pytest.fixture(scope="module")
-def routes() -> Iterator[tuple[Any, ...]]:
+def routes(secure: bool) -> Iterator[tuple[Any, ...]]:
     known = set(OPERATIONS)
 
     @command("test.internal_note", Action.NONE, auth=Auth.INTERNAL, surfaces=REST_ONLY, audit="test.noted")
@@ -76,10 +84,10 @@ def routes() -> Iterator[tuple[Any, ...]]:
         del OPERATIONS[name]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["row security", "door alone"])
-async def world(request: Any, module_database: Any, tmp_path_factory: pytest.TempPathFactory, routes: Any, anyio_backend: str) -> AsyncIterator[World]:
-    directory = tmp_path_factory.mktemp("data")
-    async with world_on(module_database, directory, routes=routes, row_level_security=request.param) as made:
+@pytest.fixture(scope="module")
+async def world(secure: bool, module_database: Any, tmp_path_factory: pytest.TempPathFactory, routes: Any, anyio_backend: str) -> AsyncIterator[World]:
+    await migrations.upgrade(module_database.owner_url, application_role=APPLICATION, row_level_security=secure)
+    async with world_on(module_database, tmp_path_factory.mktemp("data"), routes=routes, row_level_security=secure) as made:
         yield made
         await made.database.execute("TRUNCATE workspaces, users CASCADE")
 
