@@ -91,7 +91,7 @@ POSTGRAPHILE: Requests = {
     "E": lambda target: graphql("query E($id: String!) { crewByRowId(rowId: $id) { rowId name slug } }", id=target.crew),
 }
 
-SERVICE_CREWS_QUERY = "query Crews($ws: ID!) { crews(workspaceId: $ws) { nodes { id name slug agents { id name status } } } }"
+SERVICE_CREWS_QUERY = "query Crews($ws: ID!) { crews(workspaceId: $ws) { nodes { id name slug agents { nodes { id name status } } } } }"
 SERVICE: Requests = {**REFERENCE, "D": lambda target: graphql(SERVICE_CREWS_QUERY, ws=target.workspace)}
 
 

@@ -35,7 +35,7 @@ class BenchIssue(TenantTable, Timestamps, table=True):
     identifier: str
     title: str
     description: str | None = None
-    status: str = "open"
+    status: str = "BACKLOG"
     priority: str = "none"
     created_by: str | None = SQLField(default=None, foreign_key="users.id")
 
