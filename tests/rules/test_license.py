@@ -147,7 +147,11 @@ def test_the_largest_file_and_a_key_with_a_line_end(tmp_path: Path) -> None:
     assert made.at(NOW).edition is Edition.team
 
 
-@pytest.mark.parametrize("key", [None, "", "short", "*" + KEY_TEXT, base64.b64encode(b"0" * 31).decode(), "é", "*" * 44])
+@pytest.mark.parametrize(
+    "key",
+    [None, "", "short", "*" + KEY_TEXT, base64.b64encode(b"0" * 31).decode(), "é", "*" * 44],
+    ids=["none", "empty", "short", "one too many", "31 bytes", "not ascii", "not base64"],
+)
 def test_a_missing_or_bad_key_is_community(key: str | None, tmp_path: Path) -> None:
     made = licensing(tmp_path, signed(claims()), key)
     assert made.problem
