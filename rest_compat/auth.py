@@ -34,7 +34,9 @@ class CliTokenJSON(Wire, of=CliToken):
 
 
 def _login_fields(request: Request) -> tuple[dict[str, Any], bool] | None:
-    """The fields of the body, and whether it is JSON; None when it is neither JSON nor a form."""
+    """The fields of the body, and whether it is JSON; None when it is neither JSON nor a form, or too long (which is a 400 here)."""
+    if len(request.body) > LOGIN_BODY_LIMIT:
+        return None
     media = request.headers.get(b"content-type", b"").lower()
     try:
         if b"json" in media or request.body.lstrip()[:1] == b"{":
@@ -115,7 +117,7 @@ ROUTES = (
     GET("/api/auth/csrf", login.create_csrf_token, login.CsrfToken, answers=_answers_csrf),
     GET("/api/auth/providers", login.list_providers, login.Providers),
     GET("/api/auth/session", sessions.get_session, sessions.CurrentSession),
-    POST("/api/auth/callback/credentials", login.log_in, login.LoginResult, reads=_reads_login, answers=_answers_login, body_limit=LOGIN_BODY_LIMIT),
+    POST("/api/auth/callback/credentials", login.log_in, login.LoginResult, reads=_reads_login, answers=_answers_login),
     POST("/api/auth/token/refresh", sessions.refresh_session, sessions.RefreshedSession, reads=_reads_refresh),
     GET("/api/auth/signin", login.find_signin_page, status=302, answers=_answers_signin_page),
     POST("/api/auth/signout", sessions.sign_out, sessions.SignedOut),
