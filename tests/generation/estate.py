@@ -40,7 +40,7 @@ class Estate:
         call = Call(op, raw, person, self.home.workspace.id if workspace == OWN else workspace, **more)
         outcome = await (surfaces.by_rest if surface == "rest" else surfaces.by_graphql)(self.client, call)
         outcome.changes = await self.recorder.changes()
-        if not keep:
+        if self.recorder.dirty and not keep:
             await self.recorder.undo()
         return outcome
 

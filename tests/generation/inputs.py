@@ -104,13 +104,12 @@ def entity_of(op: Operation[Any], field: str) -> str:
     named = recipe_of(op.name).ids.get(field)
     if named is not None:
         return named
-    prefix = op.name.rsplit(".", 1)[0].split(".")
     if field != "id":
-        found = _by_name(field) or _by_prefix(prefix, field.removesuffix("_ids").removesuffix("_id"))
+        found = _by_name(field) or _by_prefix(op.name, field.removesuffix("_ids").removesuffix("_id"))
     else:
         routed = [_snake(p) for route in routes_of(op) for p, f in zip(PARAMETER.findall(route.path), route.parameters, strict=True) if f == "id"]
         found = next((known for c in routed if (known := _by_name(c))), None)
-        found = found or _by_prefix(prefix) or _by_model(op.versioned) or _by_model(op.model)
+        found = found or _by_prefix(op.name) or _by_model(op.versioned) or _by_model(op.model)
     if found is None:
         raise NoRecipe(f"{op.name}: what does '{field}' name? Add an entity to tests/generation/entities.py, or an id to tests/generation/recipes.py")
     return found
@@ -126,9 +125,11 @@ def _by_name(name: str) -> str | None:
     return None
 
 
-def _by_prefix(prefix: list[str], base: str = "") -> str | None:
-    """`member_id` of `crews.members.update` is a crew_member, `id` of `labels.update` a label."""
-    candidates = ("_".join(_singular(part) for part in prefix), _singular(prefix[-1]))
+def _by_prefix(name: str, base: str = "") -> str | None:
+    """`member_id` of `crews.members.update` is a crew_member, `id` of `labels.update` a label, `id` of `auth.cli_token_revoke` a cli_token."""
+    *prefix, verb = name.split(".")
+    words = verb.split("_")
+    candidates = ["_".join(map(_singular, prefix)), *(("_".join(map(_singular, words[:n]))) for n in range(len(words), 0, -1)), _singular(prefix[-1])]
     return next((key for key in candidates if key in ENTITIES and key.endswith(base)), None)
 
 

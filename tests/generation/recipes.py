@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "email": "new@example.com",
     "password": "correct horse battery",
     "preferred_language": "English",
+    "role": "MEMBER",
 }
 
 IDS: dict[str, str] = {"from_crew_id": "crew", "to_crew_id": "third_crew", "lead_agent_id": "lead", "parent_lead_id": "lead", "token_id": "cli_token"}

@@ -1,0 +1,148 @@
+"""Every operation that both surfaces offer, through both: the same refusal in the same words, or the same change of the same rows."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from models.base import new_id
+from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.operation import Auth, Operation
+from tests.generation.estate import OWN, Estate
+from tests.generation.inputs import bodyless, fields_of, references, row_id, schema_of, unknown_id, valid, with_ids
+from tests.generation.recorder import Change
+from tests.generation.registry import operations, routes_of, surfaces_of
+from tests.generation.surfaces import Outcome
+from tests.world import Person
+
+pytestmark = pytest.mark.anyio
+OPERATIONS = [op for op in operations() if set(surfaces_of(op)) == {"rest", "graphql"}]
+
+ID = re.compile(r"\bc[a-z0-9]{24}\b|\bcc_[0-9a-f]{16}\b")
+TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[0-9.]*(?:Z|[+-]\d\d(?::\d\d)?)?")
+RANDOM = re.compile(r"(?:\\x)?[0-9a-f]{16,}|\b[A-Z0-9]{4}-[A-Z0-9]{4}\b")
+MOVES = {"seq", "xid", "created_at", "updated_at"}
+
+
+@dataclass
+class Scenario:
+    """One way to call an operation."""
+
+    name: str
+    raw: dict[str, Any]
+    person: Person | None
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def callers(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
+    raw = valid(op, estate)
+    yield Scenario("anonymous", raw, None)
+    if op.auth is Auth.NONE:
+        return
+    for token in ("crewship_cli_" + "0" * 64, "crewship_cli_", "no.such.token"):
+        yield Scenario(f"token {token[:16]}", raw, None, {"token": token})
+    for name in ("outsider", "nobody", "viewer", "member", "manager", "admin", "owner"):
+        yield Scenario(name, raw, estate.person(name))
+
+
+def places(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
+    if op.tenancy is not Tenancy.WORKSPACE:
+        return
+    raw, owner = valid(op, estate), estate.caller(op)
+    for place in (new_id(), "no-such-workspace", estate.away.workspace.id, estate.away.workspace.slug, estate.home.workspace.slug):
+        yield Scenario(f"workspace {place}", raw, owner, {"workspace": place})
+    if "{workspaceId}" not in routes_of(op)[0].path:
+        yield Scenario("no workspace", raw, owner, {"workspace": None})
+
+
+def inputs(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
+    raw, schema, route = valid(op, estate), schema_of(op), routes_of(op)[0]
+    for name, part in fields_of(op).items():
+        if name in bodyless(op):
+            continue
+        if name in schema.get("required", ()):
+            yield Scenario(f"{name} missing", {n: v for n, v in raw.items() if n != name}, estate.caller(op))
+        if "maxLength" in part:
+            yield Scenario(f"{name} too long", raw | {name: "a" * (part["maxLength"] + 1)}, estate.caller(op))
+        if not route.takes_body:
+            continue  # a query string knows text only
+        wrong: Any = "x" if part.get("type") in ("integer", "number", "boolean") or "enum" in part else {"no": "text"}
+        if part.get("type") in ("integer", "number", "boolean", "string", "array"):
+            yield Scenario(f"{name} of a wrong type", raw | {name: wrong}, estate.caller(op))
+        yield Scenario(f"{name} null", raw | {name: None}, estate.caller(op))
+
+
+def ids(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
+    for name, key in references(op).items():
+        raw = valid(op, estate, None, name)
+        yield Scenario(f"{name} unknown", with_ids(op, raw, name, unknown_id(row_id(estate.home, key))), estate.caller(op))
+        yield Scenario(f"{name} foreign", with_ids(op, raw, name, row_id(estate.away, key)), estate.caller(op))
+
+
+def versions(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
+    if op.versioned is not None:
+        for version in (1, 999):
+            yield Scenario(f"version {version}", valid(op, estate), estate.caller(op), {"version": version})
+
+
+@pytest.mark.parametrize("scenarios", [callers, places, inputs, ids, versions], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("op", OPERATIONS, ids=lambda op: op.name)
+async def test_both_surfaces_say_and_do_the_same(op: Operation[Any], scenarios: Any, estate: Estate) -> None:
+    known = {row_id(plot, key) for plot in (estate.home, estate.away) for key in [*plot.rows, "user"]} | {p.user_id for p in estate.world.people.values()}
+    for scenario in scenarios(op, estate):
+        more = {"workspace": OWN} | scenario.more
+        rest = await estate.call("rest", op, scenario.raw, scenario.person, **more)
+        graphql = await estate.call("graphql", op, scenario.raw, scenario.person, **more)
+        assert difference(rest, graphql, known) is None, f"{scenario.name}: {difference(rest, graphql, known)}\n{rest}\n{graphql}"
+
+
+def difference(rest: Outcome, graphql: Outcome, known: set[str]) -> str | None:
+    if graphql.by_schema:
+        return None if rest.code is not None and not rest.changes else "GraphQL's types refuse what REST takes"
+    if rest.code != graphql.code:
+        return f"{rest.code} and {graphql.code}"
+    if rest.text != graphql.text:
+        return f"{rest.text!r} and {graphql.text!r}"
+    if rest.code is not None and rest.changes:
+        return "a refusal changed something"
+    one, other = normalised(rest.changes, known), normalised(graphql.changes, known)
+    return None if one == other else f"{one} and {other}"
+
+
+def normalised(changes: list[Change], known: set[str]) -> list[tuple[str, Any, Any]]:
+    """Without what differs between any two calls: new ids by the order of their appearance, times, random texts."""
+    names: dict[str, str] = {}
+
+    def named(match: re.Match[str]) -> str:
+        id = match.group()
+        return id if id in known else names.setdefault(id, f"<id {len(names)}>")
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: plain(v) for k, v in value.items() if k not in MOVES}
+        if isinstance(value, list):
+            return [plain(v) for v in value]
+        return RANDOM.sub("<random>", TIME.sub("<time>", ID.sub(named, value))) if isinstance(value, str) else value
+
+    return [(c.table, plain(c.old), plain(c.new)) for c in changes]
+
+
+def _outcome(surface: str = "rest", code: str | None = None, text: str = "", changes: list[Change] | None = None, by_schema: bool = False) -> Outcome:
+    return Outcome(surface, code, text, 200, None, changes or [], by_schema)
+
+
+def test_what_differs_is_seen() -> None:
+    """The comparison itself: ids, times and random texts are alike, everything else counts."""
+    a, b = new_id(), new_id()
+    one = [Change("labels", None, {"id": a, "name": "x", "other": a, "at": "2026-01-01T00:00:00Z", "token": "0" * 64})]
+    other = [Change("labels", None, {"id": b, "name": "x", "other": b, "at": "2027-01-01T00:00:00Z", "token": "1" * 64})]
+    assert difference(_outcome(changes=one), _outcome(changes=other), set()) is None
+    assert difference(_outcome(changes=one), _outcome(changes=other), {a}) is not None
+    assert difference(_outcome(changes=one), _outcome(changes=[]), set()) is not None
+    assert difference(_outcome(changes=one), _outcome(changes=[Change("labels", None, other[0].new | {"name": "y"})]), set()) is not None  # type: ignore[operator]
+    assert difference(_outcome(code="CONFLICT"), _outcome(code="NOT_FOUND"), set()) is not None
+    assert difference(_outcome(code="CONFLICT", text="a"), _outcome(code="CONFLICT", text="b"), set()) is not None
+    assert difference(_outcome(), _outcome(code="BAD_REQUEST", by_schema=True), set()) is not None
+    assert difference(_outcome(code="BAD_REQUEST"), _outcome(code="BAD_REQUEST", text="by type", by_schema=True), set()) is None

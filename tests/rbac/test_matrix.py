@@ -1,0 +1,88 @@
+"""Every operation x everybody x both surfaces: the result that the gate of its action says, and that a refusal wrote nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.workspaces import Role
+from resolvers.kernel.errors import Code
+from resolvers.kernel.gate import Entity, Tenancy
+from resolvers.kernel.operation import Auth, Operation
+from resolvers.kernel.policy import GATES, Action
+from tests.contract.notation import routes
+from tests.generation.estate import Estate
+from tests.generation.inputs import references, valid
+from tests.generation.recipes import recipe_of
+from tests.generation.registry import operations, surfaces_of
+from tests.rbac.exemptions import ANONYMOUS, PROSE
+
+pytestmark = pytest.mark.anyio
+
+ROLES = {role.value.lower(): role for role in Role}
+EVERYBODY = ["anonymous", "outsider", "nobody", *reversed(ROLES)]
+REFUSED = {Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND}
+CASES = [
+    pytest.param(op, surface, who, id=f"{op.name}-{surface}-{who}")
+    for op in operations()
+    if op.auth is not Auth.NONE
+    for surface in surfaces_of(op)
+    for who in EVERYBODY
+]
+
+
+def expected(op: Operation[Any], who: str) -> set[Code | None]:
+    """The codes one of which must come; None is success."""
+    recipe = recipe_of(op.name)
+    if who == "anonymous":
+        return {Code.UNAUTHENTICATED}
+    if op.auth is not Auth.USER:
+        return REFUSED  # no user's token opens what is not for users
+    if op.tenancy is Tenancy.NONE:
+        own = who == recipe.person or not references(op)
+        return {recipe.refused} if own else {Code.NOT_FOUND, Code.FORBIDDEN}
+    if who not in ROLES:
+        return {Code.NOT_FOUND if isinstance(op.tenancy, Entity) else Code.FORBIDDEN}
+    if ROLES[who] not in GATES[op.action]:
+        return {Code.FORBIDDEN}
+    if op.name in PROSE and who != recipe.person:
+        return {recipe.refused, Code.FORBIDDEN}
+    return {recipe.refused}
+
+
+@pytest.mark.parametrize(("op", "surface", "who"), CASES)
+async def test_the_gate(op: Operation[Any], surface: str, who: str, estate: Estate) -> None:
+    person = None if who == "anonymous" else estate.person(who)
+    outcome = await estate.call(surface, op, valid(op, estate), person)
+    code = Code(outcome.code) if outcome.code else None
+    assert code in expected(op, who), str(outcome)
+    if code is not None:
+        assert outcome.changes == [], str(outcome)
+
+
+@pytest.mark.parametrize(
+    ("op", "surface"), [pytest.param(op, s, id=f"{op.name}-{s}") for op in operations() if Role.VIEWER not in GATES[op.action] for s in surfaces_of(op)]
+)
+async def test_who_may_not_learns_nothing_of_a_bad_body(op: Operation[Any], surface: str, estate: Estate) -> None:
+    """The gate stands before the input: 403, whatever was sent."""
+    raw = valid(op, estate)
+    broken = raw | {name: "\0" for name in raw if surface == "rest" and name not in references(op)}
+    assert (await estate.call(surface, op, broken, estate.person("viewer"))).code == Code.FORBIDDEN
+
+
+def test_nobody_calls_without_a_credential_but_on_purpose() -> None:
+    assert {op.name for op in operations() if op.auth is Auth.NONE} - ANONYMOUS == set()
+
+
+def test_the_list_of_anonymous_operations_is_the_contract_s() -> None:
+    without = {route["id"] for _, route in routes() if route.get("auth") == "none"}
+    assert ANONYMOUS - without == {"ops.metrics"}
+
+
+def test_a_role_in_prose_has_a_test_of_its_own() -> None:
+    """A write open to every member is decided by a guard; an entry of the table names where that is tested."""
+    served = {op.name: op for op in operations()}
+    assert {name for name, op in served.items() if op.action is Action.PARTICIPATE} - set(PROSE) == set()
+    for name, place in PROSE.items():
+        if name in served:
+            assert list((Path(__file__).parents[2] / place).glob("**/test_*.py")), f"{name}: no tests in {place}"

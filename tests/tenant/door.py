@@ -1,0 +1,68 @@
+"""The kernel with its tenant door taken out, so that row-level security has to hold alone."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import SQLModel
+
+from models.base import table_of
+from resolvers.kernel import statements
+from resolvers.kernel.context import Context
+from resolvers.kernel.operation import OPERATIONS
+from resolvers.kernel.query import QueryScope
+from resolvers.kernel.reader import Rows, build
+
+
+class NoTenant:
+    """No table is one of these."""
+
+
+def _select(self: QueryScope, model: type[SQLModel]) -> Rows[Any]:
+    return Rows(model)
+
+
+def _table(self: QueryScope, model: type[SQLModel]) -> Any:
+    table = table_of(model)
+    made = select(table)
+    if "deleted_at" in table.c:
+        made = made.where(table.c.deleted_at.is_(None))
+    return made.correlate(*self._outer).subquery()
+
+
+def _live(table: Any, model: type[SQLModel]) -> list[Any]:
+    return [table.c.deleted_at.is_(None)] if "deleted_at" in table.c else []
+
+
+def _door(self: Context, model: type[SQLModel], *, live: bool = True) -> list[Any]:
+    return _live(table_of(model), model) if live else []
+
+
+def forget_statements() -> None:
+    """Whatever was compiled is compiled again."""
+    statements._COMPILED.clear()
+    for op in OPERATIONS.values():
+        op.plans.clear()
+
+
+@contextlib.contextmanager
+def taken_out() -> Iterator[None]:
+    """No statement of the kernel names the workspace any more."""
+    places: list[tuple[Any, str, Any]] = [
+        (QueryScope, "select", _select),
+        (QueryScope, "table", _table),
+        (statements, "scoped", _live),
+        (Context, "_door", _door),
+        (build, "TenantTable", NoTenant),  # edges
+    ]
+    before = [(place, name, getattr(place, name)) for place, name, _ in places]
+    for place, name, value in places:
+        setattr(place, name, value)
+    forget_statements()
+    try:
+        yield
+    finally:
+        for place, name, value in before:
+            setattr(place, name, value)
+        forget_statements()

@@ -1,0 +1,143 @@
+"""Every edge of the graph x every role, on data that a foreign tenant has tied to ours: it shows our rows only, and only to whom it may."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+from graphql import GraphQLObjectType, get_named_type
+
+from models.base import TenantTable, table_of
+from models.workspaces import Role
+from resolvers.kernel.operation import Auth, Operation
+from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.query import Query
+from resolvers.kernel.reader import GRAPHS, Edge
+from resolvers.kernel.reader.graph import gate_of
+from schema.selection import BACKREF
+from tests.generation.estate import Estate
+from tests.generation.inputs import valid
+from tests.generation.registry import SCHEMA, graphql_fields, operations
+from tests.generation.selection import leaves, required_arguments
+from tests.tenant.test_ids import away_ids, mentioned
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass(frozen=True)
+class Path:
+    """From a root field to an edge: the names on the way, and the edges walked."""
+
+    operation: Operation[Any]
+    names: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    type: Any
+    model: Any
+
+    @property
+    def selection(self) -> str:
+        text = _only_leaves(self.type)
+        for name in reversed(self.names):
+            text = f"{{ {name} {text} }}"
+        return text
+
+    @property
+    def roles(self) -> set[Role]:
+        """Who passes every gate on the way."""
+        allowed = set(GATES[self.operation.action])
+        for edge in self.edges:
+            if issubclass(edge.target, TenantTable) or edge.requires is not None:
+                allowed &= GATES[gate_of(edge)]
+        return allowed
+
+
+def _only_leaves(type_: Any) -> str:
+    return leaves(type_, ("",) * 9)
+
+
+def paths() -> Iterator[Path]:
+    """The shortest way to every edge that GraphQL shows."""
+    seen: set[tuple[str, str]] = set()
+    waiting = []
+    for op in operations():
+        if isinstance(op, Query) and op.auth is Auth.USER and op.name in graphql_fields():
+            definition = graphql_fields()[op.name][0][2]
+            names, named = _rows(definition.type)
+            waiting.append(Path(op, names, (), named, op.model))
+    while waiting:
+        path = waiting.pop(0)
+        for name, definition in path.type.fields.items():
+            python = definition.extensions[BACKREF].python_name if BACKREF in definition.extensions else None
+            entry = GRAPHS.get(path.model, {}).get(python)
+            if not isinstance(entry, Edge) or (path.type.name, name) in seen or required_arguments(definition):
+                continue
+            seen.add((path.type.name, name))
+            further, named = _rows(definition.type)
+            made = Path(path.operation, (*path.names, name, *further), (*path.edges, entry), named, entry.target)
+            yield made
+            if isinstance(named, GraphQLObjectType):
+                waiting.append(made)
+
+
+def _rows(type_: Any) -> tuple[tuple[str, ...], Any]:
+    """The fields between a field and its rows."""
+    named: Any = get_named_type(type_)
+    if isinstance(named, GraphQLObjectType) and named.name.endswith("Connection"):
+        return ("nodes",), get_named_type(named.fields["nodes"].type)
+    return (), named
+
+
+PATHS = list(paths())
+WHO = [*(role.value.lower() for role in Role), "outsider", "nobody"]
+
+
+@pytest.fixture(scope="module")
+async def tied(estate: Estate, lock: str) -> Estate:
+    """The other tenant's rows name ours, wherever they name a row: what foreign keys forbid, done past them."""
+    ours = {str(row.id): str(estate.home[key].id) for key, row in estate.away.rows.items() if key != "workspace" and hasattr(row, "id")}  # type: ignore[attr-defined]
+    for row in estate.away.rows.values():
+        if not isinstance(row, TenantTable):
+            continue
+        table = table_of(type(row))
+        for column in table.c.keys():  # noqa: SIM118
+            target = ours.get(str(row.__dict__.get(column)))
+            if column != "id" and target is not None:
+                try:
+                    await estate.recorder.without_rules(f"UPDATE {table.name} SET {column} = '{target}' WHERE id = '{row.id}'")
+                except asyncpg.UniqueViolationError:
+                    continue  # a place that only one row can take, and ours has it
+    return estate
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.operation.name}:{'.'.join(path.names)}")
+async def test_an_edge_leads_to_own_rows_only(path: Path, tied: Estate) -> None:
+    raw = valid(path.operation, tied)
+    for who in WHO:
+        outcome = await tied.call("graphql", path.operation, raw, tied.person(who), selection=path.selection)
+        if who in ("outsider", "nobody"):
+            if path.operation.action not in (Action.NONE, Action.SELF):
+                assert outcome.code in ("FORBIDDEN", "NOT_FOUND"), f"{who}: {outcome}"
+            continue
+        assert outcome.code == (None if Role(who.upper()) in path.roles else "FORBIDDEN"), f"{who}: {outcome}"
+        assert not mentioned(outcome.body, away_ids(tied)), f"{who}: {outcome}"
+
+
+async def test_the_rows_are_tied(tied: Estate) -> None:
+    """The data of the case above is what it says: a row of theirs names a row of ours."""
+    database = tied.world.database
+    assert await database.fetchval("SELECT count(*) FROM crew_connections WHERE workspace_id = $1 AND from_crew_id = $2", tied.away.workspace.id, tied.home["crew"].id)
+
+
+def test_every_edge_that_graphql_shows_has_a_case() -> None:
+    """None hides behind an argument that must be given, or a type that no read answers with."""
+    walked = {id(edge) for path in PATHS for edge in path.edges}
+    models = {path.model for path in PATHS} | {op.model for op in operations() if op.name in graphql_fields()}
+    hidden = []
+    for model in models:
+        types = [t for t in SCHEMA.type_map.values() if isinstance(t, GraphQLObjectType) and t.name == getattr(model, "__name__", None)]
+        for name, entry in GRAPHS.get(model, {}).items():
+            shown = any(f.extensions[BACKREF].python_name == name for t in types for f in t.fields.values() if BACKREF in f.extensions)
+            if isinstance(entry, Edge) and shown and id(entry) not in walked:
+                hidden.append(f"{model.__name__}.{name}")
+    assert hidden == []

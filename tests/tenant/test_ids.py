@@ -1,0 +1,84 @@
+"""Every id that an operation accepts, swapped for another tenant's: the answer for an id that nobody has, and nothing changes."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from models.auth import CliToken, Session
+from models.base import TenantTable
+from resolvers.kernel.operation import Auth, Operation
+from tests.generation.entities import MODELS
+from tests.generation.estate import Estate
+from tests.generation.inputs import fields_of, is_reference, references, row_id, unknown_id, valid, with_ids
+from tests.generation.registry import operations, surfaces_of
+from tests.generation.surfaces import Outcome
+
+pytestmark = pytest.mark.anyio
+
+PERSONAL = (Session, CliToken)  # of no workspace, and of one person all the same
+
+
+def kept_apart(key: str) -> bool:
+    return key in MODELS and issubclass(MODELS[key], (TenantTable, *PERSONAL))
+
+
+CASES = [
+    pytest.param(op, surface, name, id=f"{op.name}-{surface}-{name}")
+    for op in operations()
+    if op.auth is Auth.USER
+    for surface in surfaces_of(op)
+    for name in fields_of(op)
+    if is_reference(name)
+]
+
+
+@pytest.mark.parametrize(("op", "surface", "field"), CASES)
+async def test_a_foreign_id_is_an_unknown_id(op: Operation[Any], surface: str, field: str, estate: Estate, lock: str) -> None:
+    key = references(op)[field]
+    if not kept_apart(key):
+        return
+    raw = valid(op, estate, None, field)
+    foreign_id = row_id(estate.away, key)
+    unknown = unknown_id(foreign_id)
+    foreign = await estate.call(surface, op, with_ids(op, raw, field, foreign_id), estate.caller(op))
+    never = await estate.call(surface, op, with_ids(op, raw, field, unknown), estate.caller(op))
+    assert (foreign.code, foreign.status) == (never.code, never.status), f"{foreign}\n{never}"
+    assert told(foreign, foreign_id) == told(never, unknown)
+    if op.kind == "command":
+        assert foreign.code is not None or not touches(foreign, estate, foreign_id), str(foreign)
+    if foreign.code is not None:
+        assert foreign.changes == [], str(foreign)
+    else:
+        assert not mentioned(foreign.body, away_ids(estate)), str(foreign)
+
+
+def told(outcome: Outcome, id: str) -> Any:
+    """The answer without the id that was asked for."""
+    return orjson.loads(orjson.dumps(outcome.body).replace(id.encode(), b"<id>")) if not isinstance(outcome.body, bytes) else outcome.body
+
+
+def touches(outcome: Outcome, estate: Estate, id: str) -> bool:
+    """Whether a row of the other tenant changed, or any row now names it."""
+    return any(
+        (row or {}).get("workspace_id") == estate.away.workspace.id or id.encode() in orjson.dumps(change.new or {})
+        for change in outcome.changes
+        for row in (change.old, change.new)
+    )
+
+
+def away_ids(estate: Estate) -> set[str]:
+    return {str(row.id) for key, row in estate.away.rows.items() if key == "workspace" or kept_apart(key)}  # type: ignore[attr-defined]
+
+
+def mentioned(body: Any, ids: set[str]) -> list[str]:
+    text = body if isinstance(body, bytes) else orjson.dumps(body)
+    return [id for id in ids if id.encode() in text]
+
+
+@pytest.mark.parametrize(
+    ("op", "surface"), [pytest.param(op, s, id=f"{op.name}-{s}") for op in operations() if op.kind != "command" and op.auth is Auth.USER for s in surfaces_of(op)]
+)
+async def test_a_read_shows_no_row_of_another_tenant(op: Operation[Any], surface: str, estate: Estate, lock: str) -> None:
+    outcome = await estate.call(surface, op, valid(op, estate), estate.caller(op))
+    assert not mentioned(outcome.body, away_ids(estate)), str(outcome)
