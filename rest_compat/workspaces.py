@@ -25,9 +25,9 @@ class WorkspaceJSON(Wire, of=Workspace):
 
 
 class CountedWorkspaceJSON(WorkspaceJSON, of=Workspace):
-    crew_count: Annotated[int | None, Absent(zero=True)] = Field(alias="_count_crews")
-    agent_count: Annotated[int | None, Absent(zero=True)] = Field(alias="_count_agents")
-    member_count: Annotated[int | None, Absent(zero=True)] = Field(alias="_count_members")
+    crew_count: Annotated[int | None, Absent(zero=True)] = Field(default=None, alias="_count_crews")
+    agent_count: Annotated[int | None, Absent(zero=True)] = Field(default=None, alias="_count_agents")
+    member_count: Annotated[int | None, Absent(zero=True)] = Field(default=None, alias="_count_members")
 
 
 class OwnWorkspaceJSON(CountedWorkspaceJSON, of=Workspace):
