@@ -10,6 +10,7 @@ from models.crews import Crew
 from models.skills import AgentSkill
 from models.workspaces import Workspace
 from resolvers.agents.permission import MISSING
+from resolvers.kernel.errors import Code
 from resolvers.kernel.inputs import ById, Paging, Text
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
@@ -49,7 +50,7 @@ def list_agents(scope: QueryScope, data: ListAgents) -> Page[Agent]:
     return of_crew(scope.select(Agent), data).order_by(*newest_first).page(data)
 
 
-@query("agents.get", Action.READ)
+@query("agents.get", Action.READ, errors=(Code.NOT_FOUND,))
 def get_agent(scope: QueryScope, data: ById) -> Row[Agent]:
     """One agent."""
     return scope.select(Agent).where(col(Agent.id) == data.id).one(MISSING)
