@@ -6,6 +6,9 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Histogram
 
+# Until the process sets up its log lines: what structlog does by itself shows the local variables of a traceback, secrets among them.
+structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+
 log: Any = structlog.get_logger("crewship")
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request being served; set where it arrives, and read only where a line is logged."""
