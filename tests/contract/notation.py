@@ -30,7 +30,7 @@ SCALARS: dict[str, Check] = {
 }
 NOTHING = {"none", "no body", "null", "nothing"}
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
-REMARK = re.compile(r"\s*[(,;]")  # begins what is said beside a kind
+REMARK = re.compile(r"\s*([(,;]|when\b)")  # begins what is said beside a kind
 
 
 @cache
@@ -75,7 +75,7 @@ def kind_of(notation: Any, group: str, where: str) -> Kind:
         return _list(kind_of(notation[0], group, where))
     if not isinstance(notation, str):
         return _literal(notation)
-    kind, rest = _parse(notation.strip(), group, where)
+    kind, rest = (_literal(notation), "") if notation.startswith("/") and " " not in notation else _parse(notation.strip(), group, where)
     if kind is None or re.match(r"\s*or\b", rest):
         PROSE.setdefault(where, set()).add(notation)
         return Kind(lambda value, at: [], exact=False)

@@ -53,6 +53,8 @@ async def test_the_answer(group: str, route: dict[str, Any], op: Operation[Any],
 def faults_of(outcome: Outcome, notation: Any, group: str, name: str) -> list[str]:
     if notation is None or (isinstance(notation, str) and notation in NOTHING):
         return [] if not outcome.body else [f"the answer holds {outcome.body!r}, and should be empty"]
+    if 300 <= outcome.status < 400:
+        return [] if outcome.location else ["the redirect leads nowhere"]
     if outcome.body is None:
         return ["the answer is empty"]
     added = ADDED_KEYS.get(name, {})

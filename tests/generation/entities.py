@@ -134,7 +134,7 @@ def third_crew(plot: Plot) -> Crew:
 
 @entity
 def crew_member(plot: Plot) -> CrewMember:
-    return CrewMember(crew_id=plot["crew"].id, user_id=plot.owner.user_id, role=Role.MEMBER, **plot.here)
+    return CrewMember(crew_id=plot["crew"].id, user_id=plot.owner.user_id, role=Role.VIEWER, **plot.here)
 
 
 @entity

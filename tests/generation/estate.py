@@ -9,10 +9,11 @@ import asyncpg
 import httpx2
 import pytest
 
+from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import Auth, Operation
 from tests.generation import surfaces
 from tests.generation.entities import Plot
-from tests.generation.recipes import recipe_of
+from tests.generation.recipes import PASSWORD, recipe_of
 from tests.generation.recorder import Recorder
 from tests.generation.surfaces import Call, Outcome
 from tests.world import Person, World, world_on
@@ -37,6 +38,9 @@ class Estate:
         self, surface: str, op: Operation[Any], raw: Mapping[str, Any], person: Person | None, *, workspace: str | None = OWN, keep: bool = False, **more: Any
     ) -> Outcome:
         """One call, with what it changed; then everything is as it was, unless `keep`."""
+        cookies = recipe_of(op.name).cookies
+        if cookies is not None and surface == "rest":
+            more.setdefault("cookies", cookies(self))
         call = Call(op, raw, person, self.home.workspace.id if workspace == OWN else workspace, **more)
         outcome = await (surfaces.by_rest if surface == "rest" else surfaces.by_graphql)(self.client, call)
         outcome.changes = await self.recorder.changes()
@@ -55,6 +59,8 @@ async def estate_on(database: Any, directory: Path, **settings: Any) -> AsyncIte
             home = Plot(world.workspace, world.owner, await world.person("extra", None))
             away = Plot(world.other, world.outsider, await world.person("stranger", None))
             await world.add(*home.all(), *away.all())
+            hash = await instance.passwords.hash(PASSWORD)
+            await world.database.execute("UPDATE users SET password_hash = $1 WHERE id = $2", hash, world.owner.user_id)
             await recorder.install()
             yield Estate(world, home, away, client, recorder)
         finally:
@@ -64,7 +70,7 @@ async def estate_on(database: Any, directory: Path, **settings: Any) -> AsyncIte
 
 @pytest.fixture(scope="module")
 async def estate(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Estate]:
-    async with estate_on(module_database, tmp_path_factory.mktemp("estate"), row_level_security=True) as made:
+    async with estate_on(module_database, tmp_path_factory.mktemp("estate"), row_level_security=True, allow_signup=True) as made:
         yield made
 
 

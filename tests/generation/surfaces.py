@@ -28,11 +28,15 @@ class Call:
     token: str | None = None
     version: int | None = None
     selection: str | None = None
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def headers(self) -> dict[str, str]:
         token = self.token or (self.person.token if self.person else None)
-        return {"authorization": f"Bearer {token}"} if token else {}
+        made = {"authorization": f"Bearer {token}"} if token else {}
+        if self.cookies:
+            made["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return made
 
 
 @dataclass
@@ -46,6 +50,7 @@ class Outcome:
     body: Any
     changes: list[Change] = field(default_factory=list)
     by_schema: bool = False
+    location: str | None = None
 
     def __str__(self) -> str:
         return f"{self.surface}: {self.status} {self.code} {self.text!r} {self.body!r} {[(c.table, c.old, c.new) for c in self.changes]}"
@@ -67,9 +72,10 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
     headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})
     answer = await client.request(route.method, path, params=query, headers=headers, follow_redirects=False, **body)
     content = _json(answer)
+    client.cookies.clear()  # each call is a stranger to the one before
     code = None if answer.status_code < 400 else CODES[answer.status_code]
     text = content.get("detail", "") if code and isinstance(content, dict) else ""
-    return Outcome("rest", code, text, answer.status_code, content)
+    return Outcome("rest", code, text, answer.status_code, content, location=answer.headers.get("location"))
 
 
 def _json(answer: httpx2.Response) -> Any:
@@ -83,6 +89,7 @@ async def by_graphql(client: httpx2.AsyncClient, call: Call) -> Outcome:
     variables = selection.arguments(call.operation, definition, call.raw, call.workspace, call.version)
     text = selection.document(kind, name, definition, variables, call.selection)
     answer = await client.post("/graphql", json={"query": text, "variables": variables}, headers=call.headers)
+    client.cookies.clear()
     content = answer.json()
     fault = (content.get("errors") or [None])[0]
     if fault is None:
