@@ -48,7 +48,8 @@ class Dialect(pg_asyncpg.PGDialect_asyncpg):
     statement_compiler = Compiler
 
 
-DIALECT = Dialect()  # type: ignore[no-untyped-call]
+# SQLAlchemy cuts a label that leaves no room for a suffix of 6; keys of answers are labels, of 63 letters at most.
+DIALECT = Dialect(label_length=63 + 6)  # type: ignore[no-untyped-call]
 
 
 async def connect(dsn: str) -> Any:
