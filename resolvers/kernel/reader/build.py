@@ -24,6 +24,8 @@ ISO: Any = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS"Z"'""")
 UTC: Any = literal_column("'UTC'")
 EMPTY_LIST: Any = literal_column("'[]'::json")
 EMPTY_OBJECT: Any = literal_column("'{}'::json")
+ONE: Any = literal_column("1")
+VERSION, ABSENT = "#version", "#absent"  # columns beside the asked ones, by names that no key can have
 LIST_LIMIT = 1000  # rows of an edge read as a plain list
 
 
@@ -64,10 +66,10 @@ class Builder:
         if shape.form == "object" and not read.many:
             entry = self._source(read, source)
             versioned = not issubclass(read.model, View) and "version" in table_of(read.model).c
-            hidden = {"version_": entry.alias.c.version} if versioned else {}
+            hidden = {VERSION: entry.alias.c.version} if versioned else {}
             guard = [] if allowed is None else [allowed]
             rows, record = self._rows(entry, shape, outer, hidden, read.window, guard)
-            version = rows[0].c.version_ if versioned else null()
+            version = rows[0].c[VERSION] if versioned else null()
             return _from(select(_bytes(record).label("payload"), version.label("version")), rows).correlate(*outer)
         payload = _bytes(self._read(read, shape, outer, source=source, top=True))
         if read.parent is not None:
@@ -109,13 +111,13 @@ class Builder:
             (absent if getattr(item, "absent", False) else shown).append((item.key, value))
         cells = [value.label(key) for key, value in shown]
         if absent:
-            hidden = hidden | {"absent_": _absent(absent)}
+            hidden = hidden | {ABSENT: _absent(absent)}
         extra = [value.label(name) for name, value in hidden.items()]
         limit, offset, after = window
         where = [*entry.where, *guard]
         if after is not None:
             where.append(self._keyset(entry.order, after))
-        inner = select(*cells, *extra or ([] if cells else [literal_column("1").label("one_")]))
+        inner = select(*cells, *extra or ([] if cells else [ONE.label("one")]))
         inner = inner.select_from(entry.alias).where(*where).order_by(*entry.order)
         inner = inner if limit is None else inner.limit(clause(limit))
         inner = inner if offset is None else inner.offset(clause(offset))
@@ -123,12 +125,12 @@ class Builder:
         if not cells:
             return [rows], EMPTY_OBJECT
         if not hidden:
-            return [rows], func.row_to_json(literal_column(rows.name), type_=JSON())
+            return [rows], func.row_to_json(_whole(rows), type_=JSON())
         part = select(*[rows.c[key] for key, _ in shown]).correlate(*outer, rows).lateral(self.trace.name("r"))
-        record: Any = func.row_to_json(literal_column(part.name), type_=JSON())
+        record: Any = func.row_to_json(_whole(part), type_=JSON())
         if absent:
             head = func.left(cast(record, Text), literal_column("-1"), type_=Text())
-            record = head.concat(rows.c.absent_).concat(literal_column("'}'"))
+            record = head.concat(rows.c[ABSENT]).concat(literal_column("'}'"))
         return [rows, part], record
 
     def _read(self, read: Read[Any], shape: Shape, outer: Sequence[Any], link: Any = None, source: Any = None, top: bool = False) -> Any:
@@ -195,7 +197,7 @@ class Builder:
         if not cells:
             return EMPTY_OBJECT
         made = select(*cells).correlate(*outer).subquery(self.trace.name("o"))
-        return select(func.row_to_json(literal_column(made.name), type_=JSON())).select_from(made).correlate(*outer).scalar_subquery()
+        return select(func.row_to_json(_whole(made), type_=JSON())).select_from(made).correlate(*outer).scalar_subquery()
 
     # ---- connections ---------------------------------------------------------------------------------------------
 
@@ -206,7 +208,7 @@ class Builder:
         limit, offset, after = read.window
         limit = literal_column("100") if limit is None else clause(limit)
         inside = [*outer, entry.alias]
-        cells: list[Any] = [literal_column("1").label("one_")]
+        cells: list[Any] = [ONE.label("one")]
         parts: list[Any] = []  # label, and what makes it of the window's rows
         for number, item in enumerate(shape.fields):
             name = f"n{number}"
@@ -230,7 +232,7 @@ class Builder:
         rows = inner.correlate(*outer).subquery(self.trace.name("q"))
         made = select(*[make(rows).label(key) for key, make in parts]).select_from(rows)
         page = made.having(true()).correlate(*outer).subquery(self.trace.name("p"))  # HAVING: one row, also without an aggregate
-        return select(func.row_to_json(literal_column(page.name), type_=JSON())).select_from(page).correlate(*outer).scalar_subquery()
+        return select(func.row_to_json(_whole(page), type_=JSON())).select_from(page).correlate(*outer).scalar_subquery()
 
     def _edges(self, entry: Source, shape: Shape, outer: Sequence[Any]) -> Any:
         cells = []
@@ -276,6 +278,11 @@ class Builder:
                 further, same = (key < bound if down else key > bound), key == bound
             beyond = or_(further, and_(same, beyond))
         return beyond
+
+
+def _whole(source: Any) -> Any:
+    """A row of a FROM entry as one value. Its bare name would mean a column, if one of the source's columns were called so."""
+    return literal_column(f"{source.name}.*")
 
 
 def _from(made: Any, rows: list[Any]) -> Any:
