@@ -1,6 +1,7 @@
 """Documents: parsed and validated once, their roots compiled once per truth of their conditions."""
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -28,6 +29,14 @@ TRUTHS = 32  # plans of one document, by the values of the variables of @include
 RootPlan = Root | tuple[str, bytes]
 
 
+@dataclass(slots=True)
+class Plan:
+    """Roots in the order of the document. Not `complete`: some of it only the executor can answer, introspection for one."""
+
+    roots: list[RootPlan] = field(default_factory=list)
+    complete: bool = True
+
+
 class _Conditions(Visitor):
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +53,7 @@ class Document:
     def __init__(self, core: GraphQLSchema, text: str, name: str | None) -> None:
         self.core = core
         self.operation: OperationDefinitionNode | None = None
-        self.plans: dict[tuple[bool, ...], list[RootPlan] | None] = {}
+        self.plans: dict[tuple[bool, ...], Plan] = {}
         self.errors: list[GraphQLError] = []
         try:
             tree = parse(text, max_tokens=MAX_TOKENS)
@@ -61,38 +70,41 @@ class Document:
         self.operation = _chosen([d for d in tree.definitions if isinstance(d, OperationDefinitionNode)], name, self.errors)
         if not all(isinstance(d, ExecutableDefinitionNode) for d in tree.definitions):
             self.errors.append(GraphQLError("Only operations and fragments may be sent"))
-        finder = _Conditions()
-        visit(tree, finder)
-        self.conditions = sorted(finder.names)
+        if self.operation is not None:  # other operations of the text have variables of their own
+            finder = _Conditions()
+            visit(tree, finder)
+            self.conditions = sorted(finder.names & {d.variable.name.value for d in self.operation.variable_definitions or ()})
 
-    def plan(self, variables: Any) -> list[RootPlan] | None:
-        """Roots in the order of the document; None when the executor has to take over."""
+    def undecided(self, variables: Any) -> GraphQLError | None:
+        """A null for a variable that decides @include or @skip: it passes validation where the variable has a default."""
+        for name in self.conditions:
+            if variables.coerced[name] is None:
+                return GraphQLError(f"Variable '${name}' decides about @include or @skip and must not be null", self.operation)
+        return None
+
+    def plan(self, variables: Any) -> Plan:
         truth = tuple([variables.coerced[n] for n in self.conditions])
-        if truth not in self.plans:
+        known = self.plans.get(truth)
+        if known is None:
             if len(self.plans) >= TRUTHS:
                 self.plans.clear()
-            self.plans[truth] = self._compile(dict(zip(self.conditions, truth, strict=True)))
-        return self.plans[truth]
+            known = self.plans[truth] = self._compile(dict(zip(self.conditions, truth, strict=True)))
+        return known
 
-    def _compile(self, truth: dict[str, bool]) -> list[RootPlan] | None:
-        operation = self.operation
-        if operation is None or operation.operation is OperationType.SUBSCRIPTION:
-            return None
+    def _compile(self, truth: dict[str, bool]) -> Plan:
+        operation: Any = self.operation
         selection = Selection(self.core, self.fragments, truth)
         parent: Any = self.core.query_type if operation.operation is OperationType.QUERY else self.core.mutation_type
-        made: list[RootPlan] = []
-        try:
-            for key, nodes in selection.fields(parent, [operation]).items():
-                name = nodes[0].name.value
-                if name == "__typename":
-                    made.append((key, orjson.dumps(parent.name)))
-                elif name.startswith("__"):
-                    raise Unbound
-                else:
-                    made.append(selection.root(parent, key, nodes))
-        except Unbound:
-            return None
-        return made
+        plan = Plan()
+        for key, nodes in selection.fields(parent, [operation]).items():
+            if nodes[0].name.value == "__typename":
+                plan.roots.append((key, orjson.dumps(parent.name)))
+                continue
+            try:
+                plan.roots.append(selection.root(parent, key, nodes))
+            except Unbound:
+                plan.complete = False
+        return plan
 
 
 def _chosen(operations: list[OperationDefinitionNode], name: str | None, errors: list[GraphQLError]) -> OperationDefinitionNode | None:

@@ -88,11 +88,18 @@ class Endpoint:
         variables: Any = get_variable_values(self.core, document.operation.variable_definitions or (), body["variables"])
         if isinstance(variables, list):
             return bad, _errors([_formatted(e) for e in variables])
+        undecided = document.undecided(variables)
+        if undecided is not None:
+            return bad, _errors([_formatted(undecided)])
         try:
-            roots = document.plan(variables) if self.compiled else None
-            if roots is not None:
-                return await self._run(caller, roots, variables, bad)
-            return 200, await self._fallback(caller, document, variables, body["variables"])
+            plan = document.plan(variables)
+            cost = sum([_cost(root, variables) for root in plan.roots])
+            if cost > MAX_COST:
+                text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
+                return bad, _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, "cost": cost}}])
+            if plan.complete and self.compiled:
+                return 200, await self._run(caller, plan.roots, variables, cost)
+            return 200, await self._fallback(caller, document, variables, body["variables"], cost)
         except RecursionError:
             return bad, _errors([{"message": "The document is nested too deeply", "extensions": {"code": Code.BAD_REQUEST.value}}])
 
@@ -108,17 +115,9 @@ class Endpoint:
             raise Malformed(403, "Only documents this server knows are run")
         return str(text)
 
-    async def _run(self, caller: Caller, roots: list[RootPlan], variables: Any, bad: int) -> tuple[int, bytes]:
+    async def _run(self, caller: Caller, roots: list[RootPlan], variables: Any, cost: int) -> bytes:
         """The compiled path: each root's bytes go into the answer untouched."""
-        parts, errors, cost = [], list[Any](), 0
-        try:
-            for root in roots:
-                cost += 0 if isinstance(root, tuple) else root.cost(variables)
-        except (Refusal, GraphQLError):
-            cost = 0  # the root itself will say what is wrong
-        if cost > MAX_COST:
-            text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
-            return bad, _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, "cost": cost}}])
+        parts, errors = [], list[Any]()
         for root in roots:
             if isinstance(root, tuple):
                 parts.append(b'"%b":%b' % (root[0].encode(), root[1]))
@@ -132,9 +131,10 @@ class Endpoint:
         head = b'{"data":{' + b",".join(parts) + b"}"
         if errors:
             head += b',"errors":' + orjson.dumps(errors)
-        return 200, head + b',"extensions":{"cost":%d}}' % cost
+        return head + b',"extensions":{"cost":%d}}' % cost
 
-    async def _fallback(self, caller: Caller, document: Document, variables: Any, inputs: dict[str, Any]) -> bytes:
+    async def _fallback(self, caller: Caller, document: Document, variables: Any, inputs: dict[str, Any], cost: int) -> bytes:
+        """The executor, for what is no operation's."""
         result: Any = execute(
             self.core,
             document.tree,
@@ -147,7 +147,14 @@ class Endpoint:
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
             answer["errors"] = [_formatted(e) for e in result.errors]
-        return orjson.dumps(answer)
+        return orjson.dumps(answer | {"extensions": {"cost": cost}})
+
+
+def _cost(root: RootPlan, variables: Any) -> int:
+    try:
+        return 0 if isinstance(root, tuple) else root.cost(variables)
+    except (Refusal, GraphQLError):
+        return 0  # this root answers nothing but what is wrong with its arguments
 
 
 def _formatted(error: GraphQLError) -> dict[str, Any]:

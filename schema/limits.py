@@ -9,14 +9,20 @@ from typing import Any
 
 from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpreadNode, GraphQLError, OperationDefinitionNode
 
+from resolvers.kernel.reader.shape import ALIAS_BYTES
+
 MAX_DEPTH, MAX_ALIASES, MAX_FIELDS, MAX_ROOTS = 12, 60, 5000, 20
 
 
 @dataclass(slots=True)
 class Measure:
+    """Of a selection, or of everything a fragment spreads to. `roots`: its own fields, those of fragments included."""
+
     depth: int = 0
     aliases: int = 0
     fields: int = 0
+    roots: int = 0
+    too_long: str = ""  # an alias that the database would cut
 
 
 def exceeded(tree: DocumentNode) -> GraphQLError | None:
@@ -26,11 +32,17 @@ def exceeded(tree: DocumentNode) -> GraphQLError | None:
         if not isinstance(definition, OperationDefinitionNode):
             continue
         found = _measure(definition.selection_set, fragments, known)
-        for name, value, most in (("depth", found.depth, MAX_DEPTH), ("aliases", found.aliases, MAX_ALIASES), ("fields", found.fields, MAX_FIELDS)):
+        limits = (
+            ("depth", found.depth, MAX_DEPTH),
+            ("aliases", found.aliases, MAX_ALIASES),
+            ("fields", found.fields, MAX_FIELDS),
+            ("root fields", found.roots, MAX_ROOTS),
+        )
+        for name, value, most in limits:
             if value > most:
                 return GraphQLError(f"The operation is too large: at most {most} {name} are allowed", definition)
-        if len(definition.selection_set.selections) > MAX_ROOTS:
-            return GraphQLError(f"The operation is too large: at most {MAX_ROOTS} root fields are allowed", definition)
+        if found.too_long:
+            return GraphQLError(f"The alias '{found.too_long[:80]}' is too long: at most {ALIAS_BYTES} letters are allowed", definition)
     return None
 
 
@@ -39,18 +51,20 @@ def _measure(selections: Any, fragments: dict[str, FragmentDefinitionNode], know
     for item in selections.selections:
         if isinstance(item, FieldNode):
             made.fields += 1
-            made.aliases += item.alias is not None
+            made.roots += 1
+            if item.alias is not None:
+                made.aliases += 1
+                made.too_long = item.alias.value if len(item.alias.value) > ALIAS_BYTES else made.too_long
             inner = _measure(item.selection_set, fragments, known) if item.selection_set else Measure()
             # introspection has a depth rule of its own
             made.depth = max(made.depth, 1 if item.name.value.startswith("__") else inner.depth + 1)
-        elif isinstance(item, FragmentSpreadNode):
-            inner = _fragment(item.name.value, fragments, known)
-            made.depth = max(made.depth, inner.depth)
         else:
-            inner = _measure(item.selection_set, fragments, known)
+            inner = _fragment(item.name.value, fragments, known) if isinstance(item, FragmentSpreadNode) else _measure(item.selection_set, fragments, known)
             made.depth = max(made.depth, inner.depth)
+            made.roots += inner.roots
         made.aliases += inner.aliases
         made.fields += inner.fields
+        made.too_long = made.too_long or inner.too_long
     return made
 
 

@@ -154,9 +154,7 @@ class Selection:
 
     def _included(self, node: Any) -> bool:
         for directive in node.directives or ():
-            name = directive.name.value
-            if name not in ("include", "skip"):
-                raise Unbound
+            name = directive.name.value  # validation knows no other than include and skip
             value = directive.arguments[0].value
             on = self.truth[value.name.value] if isinstance(value, VariableNode) else value.value
             if on is not (name == "include"):
@@ -164,11 +162,11 @@ class Selection:
         return True
 
     def root(self, parent: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> Root:
-        definition = parent.fields[nodes[0].name.value]
-        bound = definition.extensions.get(BACKREF)
-        op = bound.metadata.get("operation") if bound else None
-        if op is None:
+        definition = parent.fields.get(nodes[0].name.value)  # None: introspection
+        bound = definition.extensions.get(BACKREF) if definition is not None else None
+        if definition is None or bound is None or "operation" not in bound.metadata:
             raise Unbound
+        op = bound.metadata["operation"]
         self.slots = []
         shape = intern(self.shape(definition.type, op.model, nodes))
         return Root(key, op, bound.metadata["places"], shape, definition, nodes, self.slots)
