@@ -1,0 +1,1 @@
+from tests.reader.library import library  # noqa: F401

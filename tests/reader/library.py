@@ -1,0 +1,122 @@
+"""Two workspaces full of rows, and the same question asked of both ways to answer it."""
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from graphql import GraphQLSchema
+
+from resolvers.kernel.caller import Caller
+from schema.endpoint import Endpoint
+from schema.root import schema
+from tests.reader.rows import sow
+from tests.reader.writer import Writer, Written
+from tests.world import Person, World
+
+SCHEMA: GraphQLSchema = schema._schema
+UNSTABLE_ROOTS = {"version", "wsToken"}  # a look outside, and a new token each time
+UNSTABLE_FIELDS = {"lastUsedAt"}
+IDS = {
+    "id": ("crews", "agents", "labels", "memberships", "workspaces"),
+    "crewId": ("crews",),
+    "agentId": ("agents",),
+    "userId": ("users",),
+    "memberId": ("memberships",),
+}
+
+
+@dataclass
+class Library:
+    world: World
+    ids: dict[str, list[str]]
+    compiled: Endpoint = field(default_factory=lambda: Endpoint(schema))
+    executor: Endpoint = field(default_factory=lambda: Endpoint(schema, compiled=False))
+    cursors: list[str] = field(default_factory=list)
+
+    async def ask(
+        self, endpoint: Endpoint, person: Person | Caller, text: str, variables: Mapping[str, Any] | None = None, operation: str | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        caller = person if isinstance(person, Caller) else person.caller
+        caller.workspace = caller.workspace or self.world.workspace.id
+        body = {"query": text, "variables": dict(variables or {}), "operationName": operation, "documentId": None}
+        status, answer = await endpoint.execute(caller, body)
+        return status, json.loads(answer)
+
+    async def both(
+        self, person: Person, text: str, variables: Mapping[str, Any] | None = None, operation: str | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The answers of the compiled path and of the executor."""
+        _, one = await self.ask(self.compiled, person, text, variables, operation)
+        _, other = await self.ask(self.executor, person, text, variables, operation)
+        return one, other
+
+    async def same(self, person: Person, text: str, variables: Mapping[str, Any] | None = None, operation: str | None = None) -> dict[str, Any]:
+        """The answer, which both paths have to give."""
+        one, other = await self.both(person, text, variables, operation)
+        assert canonical(one) == canonical(other), f"\n{text}\n{json.dumps(variables)}\ncompiled {canonical(one)[:2000]}\nexecutor {canonical(other)[:2000]}"
+        return one
+
+    def writer(self, seed: int, **options: Any) -> Writer:
+        return Writer(SCHEMA, random.Random(seed), self.offer, **options)
+
+    def write(self, seed: int, **options: Any) -> Written:
+        return self.writer(seed, offered=stable, **options).document()
+
+    def offer(self, owner: str, argument: str) -> list[Any] | None:
+        """Values that are likely to meet a row."""
+        world = self.world
+        if argument == "workspaceId":
+            return [world.workspace.id] * 6 + [world.workspace.slug, world.other.id, None, "nowhere"]
+        if owner == "workspace":
+            return {"id": [world.workspace.id, world.workspace.id, None], "slug": [None, None, "workspace", "nowhere"]}[argument]
+        if argument in IDS:
+            tables = [f"{owner}s"] if f"{owner}s" in self.ids else IDS[argument]
+            return [id for table in tables for id in self.ids.get(table, ())] + ["none", ""]
+        return {
+            "first": [1, 2, 3, 5, 0, -1, 500, None],
+            "limit": [1, 2, 4, 0, 1000, None],
+            "offset": [0, 1, 3, 50, -2, None],
+            "after": [None, "bad", "W10=", *self.cursors[-20:]],
+        }.get(argument)
+
+
+def stable(type_: str, name: str) -> bool:
+    return name not in (UNSTABLE_ROOTS if type_ == "Query" else UNSTABLE_FIELDS)
+
+
+def canonical(answer: Mapping[str, Any]) -> str:
+    """The answer as text, keys in their order; of the cost nothing, and of errors no order."""
+    data = plain(answer["data"]) if "data" in answer else "absent"
+    return json.dumps(data) + " " + str(sorted(json.dumps(error, sort_keys=True) for error in answer.get("errors", ())))
+
+
+def plain(value: Any) -> Any:
+    """2.0 and 2 are one number of JSON."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def cursors_of(value: Any) -> list[str]:
+    """Every cursor of a page's `pageInfo` and edges, under their own names."""
+    if isinstance(value, list):
+        return [c for v in value for c in cursors_of(v)]
+    if not isinstance(value, dict):
+        return []
+    own = [value[n] for n in ("cursor", "startCursor", "endCursor") if isinstance(value.get(n), str)]
+    return own + [c for v in value.values() for c in cursors_of(v)]
+
+
+@pytest.fixture(scope="module")
+async def library(world: World) -> Library:
+    await sow(world, 1)
+    ids: dict[str, list[str]] = {}
+    for (table,) in await world.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+        if table in ("crews", "agents", "labels", "memberships", "workspaces", "users"):
+            ids[table] = [row[0] for row in await world.database.fetch(f"SELECT id FROM {table} ORDER BY random() LIMIT 60")]
+    return Library(world, {table: sorted(found) for table, found in ids.items()})

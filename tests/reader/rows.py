@@ -1,0 +1,160 @@
+"""Seeded rows that reads get wrong: ties, nulls, strange texts and numbers, deleted rows, and another workspace full of the same."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlmodel import SQLModel
+
+from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
+from models.base import new_id
+from models.chats import Chat
+from models.credentials import AgentCredential
+from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
+from models.kernel import AuditLog
+from models.labels import Label
+from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
+from models.skills import AgentSkill
+from models.workspaces import Invitation, Membership, Role, Workspace
+from tests.world import Person, World
+
+START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+TEXTS = [
+    "",
+    "plain",
+    'it\'s "quoted" and \\escaped\\',
+    "two\nlines\tand a tab\r",
+    "ünïcödé ☃ 漢字 🎉 e\u0301",
+    "%s %% :name $1 {0} {{}} ; -- /* */",
+    "\u2028\u2029\x01\x7f\ufeff",
+    "null",
+    "x" * 4000,
+]
+WHOLE = [0, 1, -1, 2**31 - 1, -(2**31), 4096]
+FLOATS = [2.0, 0.1, 1 / 3, 1e-300, 1e300, -0.0, 123456.789]
+JSON = [[], ["a.example", "*.b.example"], ['"q"', "☃", "\\"]]
+
+
+class Sower:
+    """Rows of one workspace. Times fall on few instants, so that many are equal; some differ below the second."""
+
+    def __init__(self, seed: int, workspace: Workspace, people: list[Person]) -> None:
+        self.random, self.workspace, self.people = random.Random(seed), workspace, people
+
+    @property
+    def here(self) -> dict[str, Any]:
+        return {"workspace_id": self.workspace.id}
+
+    def time(self) -> datetime:
+        return START + timedelta(hours=self.random.randrange(4), microseconds=self.random.choice([0, 0, 1, 999_999]))
+
+    def maybe(self, value: Any, of: float = 0.5) -> Any:
+        return value if self.random.random() < of else None
+
+    def text(self) -> str:
+        return self.random.choice(TEXTS)
+
+    def stamps(self) -> dict[str, Any]:
+        return {"created_at": self.time(), "updated_at": self.time()}
+
+    def rows(self) -> Iterator[SQLModel]:
+        """In an order that satisfies the foreign keys."""
+        pick = self.random.choice
+        for number in range(9):
+            yield Label(name=f"{TEXTS[number % len(TEXTS)]}{number}", color=self.text(), label_group=self.maybe(self.text()), **self.here, **self.stamps())
+        crews = [self.crew(number) for number in range(9)]
+        yield from crews
+        live = [c for c in crews if c.deleted_at is None]
+        for crew in crews[:-1]:  # the last one is empty
+            for person in self.random.sample(self.people, 3):
+                yield CrewMember(crew_id=crew.id, user_id=person.user_id, role=self.maybe(pick(list(Role))), created_at=self.time(), **self.here)
+        pairs = [(a, b) for a in crews for b in crews if a is not b]
+        for a, b in self.random.sample(pairs, 12):
+            yield CrewConnection(from_crew_id=a.id, to_crew_id=b.id, direction=pick(list(ConnectionDirection)), **self.here, **self.stamps())
+        agents: list[Agent] = []
+        for number in range(34):
+            agents.append(self.agent(number, pick([*crews[:-1], None]), agents))
+            yield agents[-1]
+        for _ in range(12):
+            status = pick(["accepted", "open"])
+            accepted = self.time() if status == "accepted" else None
+            yield Invitation(
+                email=f"guest{self.random.randrange(5)}@example.com", role=Role.MEMBER, invited_by=pick(self.people).user_id, token=new_id(),
+                expires_at=self.time(), accepted_at=accepted, created_at=self.time(), **self.here,
+            )  # fmt: skip
+        yield from self.work(live, agents)
+
+    def crew(self, number: int) -> Crew:
+        pick = self.random.choice
+        made = Crew(
+            name=self.text(), slug=f"crew-{number}", description=self.maybe(self.text()), color=self.maybe(self.text()), icon=self.maybe(self.text()),
+            container_memory_mb=pick(WHOLE), container_cpus=pick(FLOATS), container_ttl_hours=self.maybe(pick(WHOLE)), network_mode=pick(list(NetworkMode)),
+            allowed_domains=pick(JSON), mcp_config_json=self.maybe('{"a": [1, null]}'), policy_set_at=self.maybe(self.time()),
+            policy_set_by_user_id=self.maybe(pick(self.people).user_id), issue_counter=pick(WHOLE), **self.here, **self.stamps(),
+        )  # fmt: skip
+        if number in (2, 5):
+            made.deleted_at = self.time()
+        return made
+
+    def agent(self, number: int, crew: Crew | None, others: list[Agent]) -> Agent:
+        pick, expired = self.random.choice, self.maybe(self.time(), 0.3)
+        lead = crew is not None and not any(a.crew_id == crew.id for a in others)
+        made = Agent(
+            name=self.text(), slug=f"agent-{number}", crew_id=crew.id if crew else None, description=self.maybe(self.text()),
+            role_title=self.maybe(self.text()),
+            agent_role=AgentRole.LEAD if lead else AgentRole.AGENT, lead_mode=pick(list(LeadMode)) if lead else None, status=pick(list(AgentStatus)),
+            llm_provider=self.maybe(pick(list(LlmProvider))), llm_model=self.maybe(self.text()), system_prompt=self.maybe(self.text()),
+            timeout_seconds=pick(WHOLE), memory_enabled=pick([True, False]), schedule_next_run=self.maybe(self.time()), ephemeral=expired is not None,
+            expires_at=self.maybe(self.time()), expired_at=expired, parent_lead_id=self.maybe(pick(others).id) if others else None,
+            created_by_user_id=self.maybe(pick(self.people).user_id), **self.here, **self.stamps(),
+        )  # fmt: skip
+        if number % 8 == 3:
+            made.deleted_at = self.time()
+        return made
+
+    def work(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
+        pick = self.random.choice
+        chats = [Chat(agent_id=pick(agents).id, created_by=pick(self.people).user_id, title=self.text(), **self.here) for _ in range(15)]
+        yield from chats
+        for _ in range(15):
+            agent = pick(agents)
+            yield AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="TOKEN", **self.here)
+        for number in range(15):
+            yield AgentSkill(agent_id=pick(agents).id, skill_id=f"sk_{number}", **self.here)
+        missions = [Mission(crew_id=pick(crews).id, lead_agent_id=pick(agents).id, trace_id=new_id(), title=self.text(), **self.here) for _ in range(4)]
+        yield from missions
+        for _ in range(8):
+            status = pick(list(AssignmentStatus))
+            yield Assignment(chat_id=pick(chats).id, assigned_by_id=pick(agents).id, assigned_to_id=pick(agents).id, task="t", status=status, **self.here)
+        now = datetime.now(UTC)
+        for number in range(40):
+            status, ago = pick(list(TaskStatus)), pick([timedelta(hours=1), timedelta(days=3)])
+            yield MissionTask(
+                mission_id=pick(missions).id, assigned_agent_id=self.maybe(pick(agents).id, 0.9), title=f"task {number}", status=status,
+                completed_at=now - ago if status is TaskStatus.COMPLETED else None, token_count=pick([0, 5, 2**20]),
+                token_budget=pick([None, 0, 2**20]), **self.here,
+            )  # fmt: skip
+        for number in range(12):
+            created = self.time()
+            yield AuditLog(
+                user_id=self.maybe(pick(self.people).user_id, 0.8),
+                action="crew.created",
+                entity_type="CREW",
+                entity_id=new_id(),
+                data={"n": number, "t": self.text()},
+                created_at=created,
+                **self.here,
+            )
+
+
+async def sow(world: World, seed: int) -> None:
+    """Both workspaces, with members that each of them knows."""
+    people = list(world.people.values())
+    for number, workspace in enumerate((world.workspace, world.other)):
+        sower = Sower(seed + number, workspace, people)
+        await world.add(*sower.rows())
+    # one person in both workspaces, and a deleted workspace that still has its members
+    gone = Workspace(name="Gone", slug="gone", deleted_at=START)
+    both = Membership(workspace_id=world.other.id, user_id=world.owner.user_id, role=Role.VIEWER, created_at=START, updated_at=START)
+    await world.add(gone, both, Membership(workspace_id=gone.id, user_id=world.owner.user_id, role=Role.OWNER, created_at=START, updated_at=START))

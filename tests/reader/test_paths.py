@@ -1,0 +1,31 @@
+"""The compiled path and graphql-core's executor give one answer, whatever valid document is sent."""
+
+import pytest
+
+from tests.reader.library import Library, cursors_of
+
+pytestmark = pytest.mark.anyio
+
+
+async def compare(library: Library, seeds: range) -> None:
+    people = [library.world.owner, library.world.owner, library.world.viewer, library.world.outsider]
+    answered = compiled = 0
+    for seed in seeds:
+        written = library.write(seed)
+        answer = await library.same(people[seed % len(people)], written.text, written.variables)
+        document = library.compiled.documents.get(written.text, None)
+        assert not any(e.original_error is None and "too large" not in e.message for e in document.errors), f"{written.text}\n{document.errors}"
+        compiled += any(plan is not None for plan in document.plans.values())
+        answered += "errors" not in answer
+        library.cursors += cursors_of(answer.get("data"))
+    assert compiled > len(seeds) * 0.95, "few documents took the compiled path"
+    assert answered > len(seeds) * 0.4, "few documents were answered without an error"
+
+
+async def test_both_paths_give_one_answer(library: Library) -> None:
+    await compare(library, range(300))
+
+
+@pytest.mark.slow
+async def test_both_paths_give_one_answer_to_thousands_of_documents(library: Library) -> None:
+    await compare(library, range(1_000, 4_000))
