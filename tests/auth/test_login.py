@@ -281,8 +281,13 @@ async def test_a_password_that_is_changed_while_the_old_one_is_checked_lets_nobo
 
 
 @pytest.mark.parametrize(
-    ("query", "goes"), [("", "/login?callbackUrl=%2F"), ("?callbackUrl=/crews?a=b%26c", "/login?callbackUrl=%2Fcrews%3Fa%3Db%26c"), ("?callbackUrl=//x.example", "/login?callbackUrl=%2F")]
-)  # fmt: skip
+    ("query", "goes"),
+    [
+        ("", "/login?callbackUrl=%2F"),
+        ("?callbackUrl=/crews?a=b%26c", "/login?callbackUrl=%2Fcrews%3Fa%3Db%26c"),
+        ("?callbackUrl=//x.example", "/login?callbackUrl=%2F"),
+    ],
+)
 async def test_the_signin_page_is_elsewhere(world: World, query: str, goes: str) -> None:
     answer = await Browser(world.url).send("GET", f"/api/auth/signin{query}")
     assert (answer.status_code, answer.headers["location"]) == (302, goes)

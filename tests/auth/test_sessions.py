@@ -91,7 +91,13 @@ async def test_the_four_reasons(world: World) -> None:
     session_id, now = row["id"], instance.clock.seconds()
     gone = token(TokenKind.access, user.id, new_session_id())
     cases = {
-        "no_credentials": [{}, {"cookie": f"{ACCESS}="}, {"authorization": "Basic eDp5"}, {"authorization": f"bearer {browser.access}"}, {"authorization": "Bearer"}],
+        "no_credentials": [
+            {},
+            {"cookie": f"{ACCESS}="},
+            {"authorization": "Basic eDp5"},
+            {"authorization": f"bearer {browser.access}"},
+            {"authorization": "Bearer"},
+        ],
         "session_expired": [{"authorization": "Bearer " + token(TokenKind.access, user.id, session_id, timedelta(minutes=1), now - 66)}],
         "session_revoked": [{"authorization": f"Bearer {gone}"}, {"cookie": f"{SECURE_ACCESS}={gone}"}],
         "session_invalid": [
@@ -111,7 +117,7 @@ async def test_the_four_reasons(world: World) -> None:
             )
         ]
         + [{"cookie": f"{ACCESS}=null"}, {"cookie": f"{ACCESS}={browser.refresh}"}, {"authorization": "Bearer null", "cookie": f"{ACCESS}={browser.access}"}],
-    }  # fmt: skip
+    }
     for reason, requests in cases.items():
         for headers in requests:
             answer = await Browser(world.url).send("GET", WHO, headers=headers)
