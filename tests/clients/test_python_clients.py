@@ -41,7 +41,8 @@ async def test_a_login_opens_both_surfaces_by_cookie_and_by_bearer(world: World,
     async with httpx2.AsyncClient(base_url=world.url, timeout=30) as browser:
         token = (await browser.get("/api/auth/csrf")).json()["csrfToken"]
         fields = {"email": user.email, "password": PASSWORD, "csrfToken": token, "redirect": "false"}
-        answer = await browser.post("/api/auth/callback/credentials", **{how: fields})
+        sent: dict[str, Any] = {how: fields}
+        answer = await browser.post("/api/auth/callback/credentials", **sent)
         assert (answer.status_code, answer.json()["ok"]) == (200, True)
         session = await browser.get("/api/auth/session")
         assert session.json()["user"]["email"] == user.email
@@ -92,10 +93,10 @@ async def test_gql_checks_documents_against_introspection_and_runs_them(world: W
 
 async def test_gql_raises_what_the_server_refuses(world: World) -> None:
     def work() -> Any:
+        request = gql((HERE / "documents" / "labels.graphql").read_text())
+        request.operation_name = "CreateLabel"
+        request.variable_values = {"workspaceId": world.workspace.id, "input": {"name": "never", "color": "#000000"}}
         with _client(world, world.viewer.token) as session, pytest.raises(TransportQueryError) as caught:
-            request = gql((HERE / "documents" / "labels.graphql").read_text())
-            request.operation_name = "CreateLabel"
-            request.variable_values = {"workspaceId": world.workspace.id, "input": {"name": "never", "color": "#000000"}}
             session.execute(request)
         return caught.value
 
