@@ -136,7 +136,7 @@ def list_crews(scope: QueryScope, data: ListCrews) -> Page[Crew]:
     return scope.select(Crew).order_by(col(Crew.created_at).desc(), col(Crew.id).desc()).page(data)
 
 
-@query("crews.get", Action.READ)
+@query("crews.get", Action.READ, errors=(Code.NOT_FOUND,))
 def get_crew(scope: QueryScope, data: ById) -> Row[Crew]:
     """One crew of the workspace, by id."""
     return scope.select(Crew).where(col(Crew.id) == data.id).one(NOT_FOUND)

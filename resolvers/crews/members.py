@@ -65,7 +65,7 @@ class MemberRoleUpdated(Output):
 graph(CrewMember, user=one(User, "user_id"), crew=one(Crew, "crew_id"))
 
 
-@query("crews.members.list", Action.READ)
+@query("crews.members.list", Action.READ, errors=(Code.NOT_FOUND,))
 def list_members(scope: QueryScope, data: ByCrew) -> Rows[CrewMember]:
     """Users in a crew, in the order they came."""
     members = scope.select(CrewMember).where(col(CrewMember.crew_id) == data.crew_id).order_by(col(CrewMember.created_at))
