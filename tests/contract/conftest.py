@@ -1,7 +1,7 @@
 from typing import Any
 
-from tests.generation.estate import estate  # noqa: F401
 from tests.contract.notation import PROSE
+from tests.generation.estate import estate  # noqa: F401
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

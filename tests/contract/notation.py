@@ -126,7 +126,7 @@ def _simple(text: str, group: str, where: str) -> tuple[Kind | None, str]:
     if found is not None:
         place, section, definition = found
         if section == "enums":
-            return _choice([str(v) for v in definition] if isinstance(definition, list) else [str(v) for v in definition]), rest
+            return _choice([str(v) for v in definition]), rest
         return kind_of(definition, place, where), rest
     if not rest:
         return _literal(word), rest
@@ -219,5 +219,6 @@ def audit_of(route: dict[str, Any]) -> Audited | None:
     if match is None:
         return None
     entity, metadata = re.search(r"entity (\w+)", text), re.search(r"metadata \{([^}]*)\}", text)
-    keys = tuple(k.strip() for k in metadata.group(1).split(",")) if metadata else ()
-    return Audited(match.group(1), entity.group(1) if entity else None, tuple(k for k in keys if WORD.fullmatch(k)), " only" not in text and " when" not in text)
+    keys = [k.strip() for k in metadata.group(1).split(",")] if metadata else []
+    always = " only" not in text and " when" not in text
+    return Audited(match.group(1), entity.group(1) if entity else None, tuple(k for k in keys if WORD.fullmatch(k)), always)

@@ -30,7 +30,8 @@ def bodyless(op: Operation[Any]) -> set[str]:
 
 
 def schema_of(op: Operation[Any]) -> dict[str, Any]:
-    return op.input.model_json_schema(by_alias=False)
+    made: dict[str, Any] = op.input.model_json_schema(by_alias=False)
+    return made
 
 
 def fields_of(op: Operation[Any]) -> dict[str, dict[str, Any]]:

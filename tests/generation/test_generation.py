@@ -41,5 +41,5 @@ async def test_the_recorder_agrees_with_a_digest_of_all_tables(estate: Estate) -
 
 
 async def test_every_table_is_recorded(estate: Estate) -> None:
-    sql = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN (SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'recorder')"
-    assert await estate.world.database.fetch(sql) == []
+    recorded = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'recorder'"
+    assert await estate.world.database.fetch(f"SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ({recorded})") == []

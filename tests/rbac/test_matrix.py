@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 ROLES = {role.value.lower(): role for role in Role}
 EVERYBODY = ["anonymous", "outsider", "nobody", *reversed(ROLES)]
-REFUSED = {Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND}
+REFUSED: set[Code | None] = {Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND}
 CASES = [
     pytest.param(op, surface, who, id=f"{op.name}-{surface}-{who}")
     for op in operations()

@@ -69,7 +69,7 @@ def paths() -> Iterator[Path]:
         path = waiting.pop(0)
         for name, definition in path.type.fields.items():
             python = definition.extensions[BACKREF].python_name if BACKREF in definition.extensions else None
-            entry = GRAPHS.get(path.model, {}).get(python)
+            entry = GRAPHS.get(path.model, {}).get(python or "")
             if not isinstance(entry, Edge) or (path.type.name, name) in seen or required_arguments(definition):
                 continue
             seen.add((path.type.name, name))
@@ -95,7 +95,7 @@ WHO = [*(role.value.lower() for role in Role), "outsider", "nobody"]
 @pytest.fixture(scope="module")
 async def tied(estate: Estate, lock: str) -> Estate:
     """The other tenant's rows name ours, wherever they name a row: what foreign keys forbid, done past them."""
-    ours = {str(row.id): str(estate.home[key].id) for key, row in estate.away.rows.items() if key != "workspace" and hasattr(row, "id")}  # type: ignore[attr-defined]
+    ours = {str(row.id): str(estate.home[key].id) for key, row in estate.away.rows.items() if key != "workspace" and hasattr(row, "id")}
     for row in estate.away.rows.values():
         if not isinstance(row, TenantTable):
             continue
@@ -125,8 +125,8 @@ async def test_an_edge_leads_to_own_rows_only(path: Path, tied: Estate) -> None:
 
 async def test_the_rows_are_tied(tied: Estate) -> None:
     """The data of the case above is what it says: a row of theirs names a row of ours."""
-    database = tied.world.database
-    assert await database.fetchval("SELECT count(*) FROM crew_connections WHERE workspace_id = $1 AND from_crew_id = $2", tied.away.workspace.id, tied.home["crew"].id)
+    sql = "SELECT count(*) FROM crew_connections WHERE workspace_id = $1 AND from_crew_id = $2"
+    assert await tied.world.database.fetchval(sql, tied.away.workspace.id, tied.home["crew"].id)
 
 
 def test_every_edge_that_graphql_shows_has_a_case() -> None:

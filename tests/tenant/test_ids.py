@@ -77,7 +77,8 @@ def mentioned(body: Any, ids: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("op", "surface"), [pytest.param(op, s, id=f"{op.name}-{s}") for op in operations() if op.kind != "command" and op.auth is Auth.USER for s in surfaces_of(op)]
+    ("op", "surface"),
+    [pytest.param(op, s, id=f"{op.name}-{s}") for op in operations() if op.kind != "command" and op.auth is Auth.USER for s in surfaces_of(op)],
 )
 async def test_a_read_shows_no_row_of_another_tenant(op: Operation[Any], surface: str, estate: Estate, lock: str) -> None:
     outcome = await estate.call(surface, op, valid(op, estate), estate.caller(op))

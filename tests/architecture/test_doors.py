@@ -1,0 +1,131 @@
+"""What only the kernel may do: transactions, connections, and statements on the rows of tenants."""
+
+import ast
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from models.base import TenantTable
+from models.workspaces import Role
+from tests.architecture.source import GRAPHQL_MACHINERY, REST_MACHINERY, domain_files, name_of, python_files, strings, tree
+from tests.generation.registry import operations
+
+OUTSIDE_KERNEL = [p for p in python_files("resolvers", "schema", "rest_compat", "runtime") if not name_of(p).startswith("resolvers/kernel/")]
+SURFACES = [*domain_files("rest_compat", REST_MACHINERY), *domain_files("schema", GRAPHQL_MACHINERY)]
+SQL = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM)\b", re.DOTALL)
+
+# (file, table): why a statement names the table of a tenant past ctx and scope.
+PAST_THE_DOOR = {
+    ("resolvers/workspaces/workspaces.py", "Membership"): "the caller's own memberships: they lead to workspaces, and not out of one",
+    ("resolvers/crews/connections.py", "Crew"): "the two ends of a connection, tied to its workspace",
+}
+
+
+def _tenants(model: type[TenantTable] = TenantTable) -> Iterator[str]:
+    for kind in model.__subclasses__():
+        yield kind.__name__
+        yield from _tenants(kind)
+
+
+def _named(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def past_the_door(module: ast.Module) -> set[str]:
+    """The tenants' tables that a module names in `table_of`, or in a bare select, insert, update or delete."""
+    tenants, found = set(_tenants()), set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("table_of", "select", "insert", "update", "delete", "pg_insert"):
+            found |= {name for argument in node.args for name in _named(argument)} & tenants
+    return found
+
+
+def test_rows_of_tenants_are_reached_through_the_door() -> None:
+    operations()
+    found = {(name_of(path), table) for path in OUTSIDE_KERNEL for table in past_the_door(tree(path))}
+    assert found == set(PAST_THE_DOOR)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("select(Label)", {"Label"}),
+        ("select(func.count()).select_from(table_of(Label))", {"Label"}),
+        ("delete(Label).where(Label.id == 1)", {"Label"}),
+        ("select(col(Label.id))", {"Label"}),
+        ("ctx.select(Label, col(Label.id) == 1)", set()),
+        ("scope.select(Label)", set()),
+        ("select(col(User.id))", set()),
+    ],
+)
+def test_the_door_is_seen(text: str, found: set[str]) -> None:
+    assert past_the_door(ast.parse(text)) == found
+
+
+def own_transactions(module: ast.Module) -> list[int]:
+    found = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("commit", "rollback", "transaction"):
+            found.append(node.lineno)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b.*", node.value):
+            found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("path", OUTSIDE_KERNEL, ids=name_of)
+def test_nobody_else_commits(path: Path) -> None:
+    assert own_transactions(tree(path)) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["conn.commit()", "await conn.execute('COMMIT')", "await conn.execute('BEGIN ISOLATION LEVEL SERIALIZABLE')", "conn.transaction()"]
+)
+def test_a_commit_is_seen(text: str) -> None:
+    assert own_transactions(ast.parse(text, mode="exec")) == [1]
+
+
+@pytest.mark.parametrize("path", [p for p in OUTSIDE_KERNEL if name_of(p).startswith("resolvers/")], ids=name_of)
+def test_operations_hold_no_connection(path: Path) -> None:
+    """A Context has one; what else asks the database is said here."""
+    taken = any(
+        isinstance(n, ast.ImportFrom) and n.module == "resolvers.kernel.database" and any(a.name == "database" for a in n.names) for n in ast.walk(tree(path))
+    )
+    assert not taken or name_of(path) == "resolvers/system.py"  # whether the database answers is what /readyz is about
+
+
+@pytest.mark.parametrize("path", SURFACES, ids=name_of)
+def test_a_surface_holds_no_sql_and_no_role(path: Path) -> None:
+    imported = {n.module.split(".")[0] for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom) and n.module}
+    assert not imported & {"sqlalchemy", "asyncpg"}
+    assert [text for text in strings(path) if SQL.search(text)] == []
+    assert [text for text in strings(path) if text in list(Role)] == []
+    assert [n.lineno for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in ("Role", "Action")] == []
+
+
+STATUSES = {status.value for status in HTTPStatus if status >= 200}
+
+
+def stray_statuses(module: ast.Module) -> list[int]:
+    """Statuses that stand neither in a route's `status=` nor, below 400, at the head of a Reply."""
+    allowed = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call):
+            allowed |= {id(k.value) for k in node.keywords if k.arg == "status"}
+            if isinstance(node.func, ast.Name) and node.func.id == "Reply" and node.args:
+                allowed |= {
+                    id(n) for n in ast.walk(node.args[0]) if isinstance(n, ast.Constant) and n.value != "" and isinstance(n.value, int) and n.value < 400
+                }
+    return [n.value for n in ast.walk(module) if isinstance(n, ast.Constant) and type(n.value) is int and n.value in STATUSES and id(n) not in allowed]
+
+
+@pytest.mark.parametrize("path", SURFACES, ids=name_of)
+def test_a_surface_names_no_status_of_a_refusal(path: Path) -> None:
+    expected = [503] if name_of(path) == "rest_compat/system.py" else []  # a probe that fails is no refusal: it has the body of one that succeeds
+    assert stray_statuses(tree(path)) == expected
+
+
+def test_a_status_is_seen() -> None:
+    assert sorted(stray_statuses(ast.parse("x = Reply(404)\nPOST('/x', op, status=201)\ny = Reply(200)\nz = 409"))) == [404, 409]

@@ -1,0 +1,97 @@
+"""What every declaration owes: a binding on each surface it names, a docstring, bounded numbers, a gate that fits its kind."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from resolvers.kernel.inputs import Input, Paging
+from resolvers.kernel.operation import Operation, Surface
+from resolvers.kernel.policy import Action
+from rest_compat.routes import ROUTES
+from rest_compat.table import Route, shape_of
+from schema.documents import Documents
+from schema.selection import Root
+from tests.generation.registry import SCHEMA, graphql_fields, operations, routes_of
+from tests.generation.selection import document, required_arguments
+
+every_operation = pytest.mark.parametrize("op", operations(), ids=lambda op: op.name)
+
+
+@every_operation
+def test_an_operation_is_bound_where_it_says(op: Operation[Any]) -> None:
+    assert bool(routes_of(op)) is (Surface.REST in op.surfaces)
+    assert bool(graphql_fields().get(op.name)) is (Surface.GRAPHQL in op.surfaces)
+
+
+@every_operation
+def test_an_operation_is_documented_for_its_users(op: Operation[Any]) -> None:
+    """The first line of the docstring is the summary in both documents: a sentence, without a word of the code."""
+    summary = op.doc.split("\n")[0]
+    assert len(summary) >= 8
+    assert summary[0].isupper()
+    assert summary.rstrip()[-1] in ".;:," or "\n" in op.doc
+
+
+@every_operation
+def test_a_write_is_not_gated_as_a_read(op: Operation[Any]) -> None:
+    assert op.kind != "command" or op.action is not Action.READ
+
+
+def _numbers(schema: dict[str, Any], at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every integer in a JSON schema, with its place."""
+    if schema.get("type") == "integer":
+        yield at, schema
+    for key, part in schema.items():
+        if isinstance(part, dict):
+            yield from _numbers(part, f"{at}.{key}")
+        elif isinstance(part, list):
+            for number, item in enumerate(part):
+                if isinstance(item, dict):
+                    yield from _numbers(item, f"{at}.{key}[{number}]")
+
+
+# (operation, place): why no bound is written down.
+CUT = {("auth.cli_token_create", ".properties.expires_in_seconds"): "any whole number is cut to 32 bits before it is looked at"}
+
+
+def unbounded(model: type[Input]) -> list[str]:
+    hidden = {f".properties.{name}" for name in Paging.model_fields} if issubclass(model, Paging) else set()  # a window is cut to size before
+    numbers = [(at, s) for at, s in _numbers(model.model_json_schema()) if not any(at.startswith(h) for h in hidden)]
+    return [at for at, s in numbers if not ({"minimum", "exclusiveMinimum"} & s.keys() and {"maximum", "exclusiveMaximum"} & s.keys())]
+
+
+@every_operation
+def test_every_number_of_an_input_has_bounds(op: Operation[Any]) -> None:
+    """PostgreSQL's integers end somewhere; a number beyond is the caller's fault and not ours."""
+    assert [at for at in unbounded(op.input) if (op.name, at) not in CUT] == []
+
+
+def test_a_number_without_bounds_is_seen() -> None:
+    class Nested(Input):
+        size: int
+
+    class Sized(Input):
+        inner: list[Nested]
+        count: int | None = None
+
+    assert len(unbounded(Sized)) == 2
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
+def test_every_field_of_a_wire_model_resolves(route: Route) -> None:
+    if route.wire is not None:
+        assert shape_of(route.wire) == route.shape
+    assert set(route.parameters) <= {*route.operation.input.model_fields, "workspace_id"}, "a path parameter that the operation does not take"
+
+
+@pytest.mark.parametrize(("name", "bound"), [pytest.param(n, f, id=f"{n}-{f[1]}") for n, fields in sorted(graphql_fields().items()) for f in fields])
+def test_every_graphql_field_compiles_to_its_operation(name: str, bound: tuple[str, str, Any]) -> None:
+    """All leaves of the answer at once take the compiled path: none needs the executor."""
+    kind, field, definition = bound
+    arguments = dict.fromkeys(a for a in definition.args if required_arguments(definition) and str(definition.args[a].type).endswith("!"))
+    made = Documents(SCHEMA).get(document(kind, field, definition, arguments), None)
+    assert not made.errors, made.errors
+    plan = made.plan({})
+    assert plan.complete
+    assert [root.operation.name for root in plan.roots if isinstance(root, Root)] == [name]
