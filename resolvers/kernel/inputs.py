@@ -5,7 +5,7 @@ import binascii
 import re
 import types
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, LiteralString, TypeVar, Union, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +16,7 @@ from resolvers.kernel.errors import Code, Refusal
 M = TypeVar("M", bound=BaseModel)
 BODY = "Invalid JSON body"
 INT32 = 2**31 - 1
+NESTING = 100  # levels of a JSON value; what writes JSON gives up at 254, and recursion before 1000
 
 
 class Input(BaseModel):
@@ -35,8 +36,8 @@ class Input(BaseModel):
                 continue
             if value is None and not accepts_none(fields[name].annotation):
                 continue
-            if value.__class__ is not int and has_nul(value):
-                raise PydanticCustomError("nul", "{name}: a NUL character cannot be stored", {"name": name})
+            if value.__class__ is not int and (fault := unstorable(value)) is not None:
+                raise PydanticCustomError("unstorable", fault, {"field": name})
             kept[name] = value
         return kept
 
@@ -49,15 +50,24 @@ class NoInput(Input):
     """For operations that take nothing."""
 
 
-def has_nul(value: Any) -> bool:
-    """PostgreSQL stores no NUL, in text and in JSON."""
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, list):
-        return any(map(has_nul, value))
-    if isinstance(value, dict):
-        return any(has_nul(k) or has_nul(v) for k, v in value.items())
-    return False
+def unstorable(value: Any) -> LiteralString | None:
+    """Why a value cannot be stored: PostgreSQL takes no NUL, in text and in JSON, and nothing goes down endless levels."""
+    level = [value]
+    for _ in range(NESTING):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                if "\0" in item:
+                    return "a NUL character cannot be stored"
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, dict):
+                below += item
+                below += item.values()
+        if not below:
+            return None
+        level = below
+    return "is nested too deeply"
 
 
 def accepts_none(annotation: Any) -> bool:
@@ -112,7 +122,7 @@ def _cursor(raw: Any) -> Any:
         return raw
     try:
         keys = orjson.loads(base64.b64decode(raw, validate=True))
-        if not isinstance(keys, list) or has_nul(keys):
+        if not isinstance(keys, list) or unstorable(keys):
             raise ValueError
     except (ValueError, TypeError, binascii.Error):
         raise PydanticCustomError("cursor", "not a cursor of this list") from None
@@ -149,10 +159,10 @@ def validate(model: type[M], raw: dict[str, Any]) -> M:
         return model.model_validate(raw)
     except ValidationError as error:
         fields: dict[str, str] = {}
-        for fault in error.errors(include_url=False, include_context=False, include_input=False):
-            fields.setdefault(".".join(map(str, fault["loc"])) or "input", fault["msg"])
+        for fault in error.errors(include_url=False, include_input=False):
+            fields.setdefault(".".join(map(str, fault["loc"])) or fault.get("ctx", {}).get("field", "input"), fault["msg"])
         name, text = next(iter(fields.items()))
-        raise Refusal(Code.BAD_REQUEST, text if name in text or name == "input" else f"{name}: {text}", fields=fields) from None
+        raise Refusal(Code.BAD_REQUEST, text if name == "input" or name in re.findall(r"\w+", text) else f"{name}: {text}", fields=fields) from None
 
 
 _CUID = re.compile(r"^c[a-z0-9]{19,}\Z")
