@@ -22,6 +22,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+QUERY_FIELDS = 200  # no route reads more than ten
 JSON = (b"content-type", b"application/json")
 IF_MATCH = re.compile(r'^(?:W/)?"v(\d{1,9})(?:-[0-9a-f]*)?"\Z')
 
@@ -94,8 +95,8 @@ class Dispatcher:
         transport, path = scope["crewship"], scope["path"]
         headers = transport.headers
         caller = caller_for(route.operation.auth, transport, path, body)
-        request = Request(route.method, path, parse_query(scope["query_string"]), headers, body, caller)
         try:
+            request = Request(route.method, path, parse_query(scope["query_string"]), headers, body, caller)
             raw = self._raw(route, request, values)
             given = headers.get(b"if-match")
             if given is not None and given != b"*":
@@ -196,7 +197,9 @@ def parse_query(query: bytes) -> dict[str, str]:
     if b"&" not in query and b"%" not in query and b"+" not in query and query.count(b"=") == 1:
         name, _, value = query.decode("latin-1").partition("=")
         return {name: value}
-    return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=200, errors="replace"))
+    if query.count(b"&") >= QUERY_FIELDS:
+        raise Refusal(Code.BAD_REQUEST, f"Too many query parameters: at most {QUERY_FIELDS} are read")
+    return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="replace"))
 
 
 def deprecation_headers(route: Route) -> Headers:
