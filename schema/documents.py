@@ -19,6 +19,7 @@ from graphql import (
     visit,
 )  # fmt: skip
 
+from schema.arguments import Variables
 from schema.limits import exceeded
 from schema.selection import Root, Selection, Unbound
 
@@ -71,6 +72,7 @@ class Document:
         if not all(isinstance(d, ExecutableDefinitionNode) for d in tree.definitions):
             self.errors.append(GraphQLError("Only operations and fragments may be sent"))
         if self.operation is not None:  # other operations of the text have variables of their own
+            self.variables = Variables(core, self.operation)
             finder = _Conditions()
             visit(tree, finder)
             self.conditions = sorted(finder.names & {d.variable.name.value for d in self.operation.variable_definitions or ()})

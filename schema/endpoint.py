@@ -2,20 +2,21 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 import strawberry
 from graphql import GraphQLError, OperationType, execute
-from graphql.execution.values import get_variable_values
 
 from resolvers.kernel import identity
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.telemetry import log
-from schema.documents import Document, Documents, RootPlan
+from schema.documents import Document, Documents
 from schema.executor import ExecutionContext, attach
+from schema.selection import Call, Root
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -23,7 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 RESPONSE = "application/graphql-response+json"
 LEGACY = "application/json"
-MAX_COST = 50_000  # objects an answer may hold
+MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is bounded by time
 
 
 class Malformed(Exception):
@@ -32,6 +33,17 @@ class Malformed(Exception):
     def __init__(self, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(text)
         self.status, self.text, self.headers = status, text, headers
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A root whose arguments cannot be: it answers nothing but what is wrong with them."""
+
+    root: Root
+    cause: Refusal | GraphQLError
+
+
+Called = Call | Faulty | tuple[str, bytes]
 
 
 class Endpoint:
@@ -85,7 +97,7 @@ class Endpoint:
             return bad, _errors([{"message": "Subscriptions are not offered on this endpoint", "extensions": {"code": Code.BAD_REQUEST.value}}])
         if read_only and kind is not OperationType.QUERY:
             raise Malformed(405, "GET may only run queries", ((b"allow", b"POST"),))
-        variables: Any = get_variable_values(self.core, document.operation.variable_definitions or (), body["variables"])
+        variables: Any = document.variables.read(body["variables"])
         if isinstance(variables, list):
             return bad, _errors([_formatted(e) for e in variables])
         undecided = document.undecided(variables)
@@ -93,12 +105,13 @@ class Endpoint:
             return bad, _errors([_formatted(undecided)])
         try:
             plan = document.plan(variables)
-            cost = sum([_cost(root, variables) for root in plan.roots])
+            calls = [root if isinstance(root, tuple) else _call(root, variables) for root in plan.roots]
+            cost = sum([call.cost for call in calls if isinstance(call, Call)])
             if cost > MAX_COST:
                 text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
                 return bad, _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, "cost": cost}}])
             if plan.complete and self.compiled:
-                return 200, await self._run(caller, plan.roots, variables, cost)
+                return 200, await self._run(caller, calls, cost)
             return 200, await self._fallback(caller, document, variables, body["variables"], cost)
         except RecursionError:
             return bad, _errors([{"message": "The document is nested too deeply", "extensions": {"code": Code.BAD_REQUEST.value}}])
@@ -115,19 +128,23 @@ class Endpoint:
             raise Malformed(403, "Only documents this server knows are run")
         return str(text)
 
-    async def _run(self, caller: Caller, roots: list[RootPlan], variables: Any, cost: int) -> bytes:
+    async def _run(self, caller: Caller, calls: list[Called], cost: int) -> bytes:
         """The compiled path: each root's bytes go into the answer untouched."""
         parts, errors = [], list[Any]()
-        for root in roots:
-            if isinstance(root, tuple):
-                parts.append(b'"%b":%b' % (root[0].encode(), root[1]))
+        for call in calls:
+            if isinstance(call, tuple):
+                parts.append(b'"%b":%b' % (call[0].encode(), call[1]))
                 continue
-            body: bytes | None = None
-            try:
-                body = (await root.run(caller, variables)).body
-            except (Refusal, GraphQLError) as fault:
-                errors.append(_formatted(GraphQLError(str(fault), nodes=root.nodes, path=[root.key], original_error=fault)))
-            parts.append(b'"%b":%b' % (root.key.encode(), body or b"null"))
+            body, fault = None, call if isinstance(call, Faulty) else None
+            if isinstance(call, Call):
+                try:
+                    body = (await call.run(caller)).body
+                except Refusal as refusal:
+                    fault = Faulty(call.root, refusal)
+            if fault is not None:
+                root = fault.root
+                errors.append(_formatted(GraphQLError(str(fault.cause), nodes=root.nodes, path=[root.key], original_error=fault.cause)))
+            parts.append(b'"%b":%b' % (call.root.key.encode(), body or b"null"))
         head = b'{"data":{' + b",".join(parts) + b"}"
         if errors:
             head += b',"errors":' + orjson.dumps(errors)
@@ -150,11 +167,11 @@ class Endpoint:
         return orjson.dumps(answer | {"extensions": {"cost": cost}})
 
 
-def _cost(root: RootPlan, variables: Any) -> int:
+def _call(root: Root, variables: Any) -> "Call | Faulty":
     try:
-        return 0 if isinstance(root, tuple) else root.cost(variables)
-    except (Refusal, GraphQLError):
-        return 0  # this root answers nothing but what is wrong with its arguments
+        return root.call(variables)
+    except (Refusal, GraphQLError) as cause:
+        return Faulty(root, cause)
 
 
 def _formatted(error: GraphQLError) -> dict[str, Any]:

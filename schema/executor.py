@@ -36,7 +36,7 @@ def attach(schema: GraphQLSchema) -> None:
 async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:
     selection = Selection(info.schema, info.fragments, info.context.variables.coerced)
     root = selection.root(info.parent_type, info.path.key, info.field_nodes)
-    answer = await root.run(info.context.caller, info.context.variables)
+    answer = await root.call(info.context.variables).run(info.context.caller)
     return None if answer.body is None else orjson.loads(answer.body)
 
 

@@ -11,7 +11,8 @@ from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpr
 
 from resolvers.kernel.reader.shape import ALIAS_BYTES
 
-MAX_DEPTH, MAX_ALIASES, MAX_FIELDS, MAX_ROOTS = 12, 60, 5000, 20
+MAX_DEPTH, MAX_ALIASES, MAX_FIELDS, MAX_ROOTS = 12, 60, 1000, 20
+MAX_SPREADS, MAX_REPEATS = 100, 20  # validation compares each fragment with every other, and each field of one name
 
 
 @dataclass(slots=True)
@@ -19,6 +20,8 @@ class Measure:
     """Of a selection, or of everything a fragment spreads to. `roots`: its own fields, those of fragments included."""
 
     depth: int = 0
+    spreads: int = 0
+    cyclic: bool = False
     aliases: int = 0
     fields: int = 0
     roots: int = 0
@@ -37,10 +40,13 @@ def exceeded(tree: DocumentNode) -> GraphQLError | None:
             ("aliases", found.aliases, MAX_ALIASES),
             ("fields", found.fields, MAX_FIELDS),
             ("root fields", found.roots, MAX_ROOTS),
+            ("spread fragments", found.spreads, MAX_SPREADS),
         )
         for name, value, most in limits:
             if value > most:
                 return GraphQLError(f"The operation is too large: at most {most} {name} are allowed", definition)
+        if not found.cyclic and _crowded([definition.selection_set], fragments):
+            return GraphQLError(f"The operation is too large: at most {MAX_REPEATS} fields of one name may be merged", definition)
         if found.too_long:
             return GraphQLError(f"The alias '{found.too_long[:80]}' is too long: at most {ALIAS_BYTES} letters are allowed", definition)
     return None
@@ -50,28 +56,49 @@ def _measure(selections: Any, fragments: dict[str, FragmentDefinitionNode], know
     made = Measure()
     for item in selections.selections:
         if isinstance(item, FieldNode):
+            alias = item.alias.value if item.alias is not None else ""
             made.fields += 1
             made.roots += 1
-            if item.alias is not None:
-                made.aliases += 1
-                made.too_long = item.alias.value if len(item.alias.value) > ALIAS_BYTES else made.too_long
+            made.aliases += alias != ""
+            made.too_long = alias if len(alias) > ALIAS_BYTES else made.too_long
             inner = _measure(item.selection_set, fragments, known) if item.selection_set else Measure()
             # introspection has a depth rule of its own
             made.depth = max(made.depth, 1 if item.name.value.startswith("__") else inner.depth + 1)
         else:
-            inner = _fragment(item.name.value, fragments, known) if isinstance(item, FragmentSpreadNode) else _measure(item.selection_set, fragments, known)
+            is_spread = isinstance(item, FragmentSpreadNode)
+            made.spreads += is_spread
+            inner = _fragment(item.name.value, fragments, known) if is_spread else _measure(item.selection_set, fragments, known)
             made.depth = max(made.depth, inner.depth)
             made.roots += inner.roots
         made.aliases += inner.aliases
         made.fields += inner.fields
+        made.spreads += inner.spreads
+        made.cyclic = made.cyclic or inner.cyclic
         made.too_long = made.too_long or inner.too_long
     return made
 
 
 def _fragment(name: str, fragments: dict[str, FragmentDefinitionNode], known: dict[str, Measure]) -> Measure:
+    """Measured once, however often it is spread."""
     if name not in known:
-        known[name] = Measure()  # what a cycle sees: validation refuses it
+        known[name] = Measure(cyclic=True)  # what a cycle sees: validation refuses it
         definition = fragments.get(name)
         if definition is not None:
             known[name] = _measure(definition.selection_set, fragments, known)
     return known[name]
+
+
+def _crowded(parts: list[Any], fragments: dict[str, FragmentDefinitionNode]) -> bool:
+    """Whether too many fields meet under one name, where selections are merged. Asked of operations within the other limits only."""
+    groups: dict[str, list[Any]] = {}
+    spread: set[str] = set()
+    while parts:
+        for item in parts.pop().selections:
+            if isinstance(item, FieldNode):
+                groups.setdefault((item.alias or item.name).value, []).append(item.selection_set)
+            elif not isinstance(item, FragmentSpreadNode):
+                parts.append(item.selection_set)
+            elif item.name.value in fragments and item.name.value not in spread:
+                spread.add(item.name.value)
+                parts.append(fragments[item.name.value].selection_set)
+    return any(len(group) > MAX_REPEATS or _crowded([part for part in group if part], fragments) for group in groups.values())

@@ -1,6 +1,6 @@
 """From a GraphQL selection to a Shape: used by the compiled path and by the executor's resolvers alike."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,6 @@ from graphql import (
     get_named_type,
     is_leaf_type,
 )
-from graphql.execution.values import get_argument_values
-from pydantic import BaseModel
 from sqlmodel import SQLModel
 
 from resolvers.kernel.caller import Caller
@@ -26,33 +24,14 @@ from resolvers.kernel.inputs import Input, Paging, bare, validate
 from resolvers.kernel.operation import Answer, Operation
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Item, Nested, Shape, columns_of, intern
-from resolvers.kernel.reader.build import LIST_LIMIT
-from schema.bridge import python_names
+from schema.arguments import Arguments, plain
 
 BACKREF = "strawberry-definition"
+UNPAGED = 100  # what a list without pages counts
 
 
 class Unbound(Exception):
     """The selection leaves what operations can answer: the executor takes over."""
-
-
-def plain(value: Any, model: type[BaseModel]) -> dict[str, Any]:
-    """Coerced GraphQL arguments as the raw input of an operation: names of Python, nested inputs too."""
-    names, made = python_names(model), {}
-    for key, item in value.items():
-        name = names.get(key)
-        if name is not None:
-            made[name] = _nested(item, bare(model.model_fields[name].annotation))
-    return made
-
-
-def _nested(value: Any, kind: Any) -> Any:
-    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
-        return plain(value, kind)
-    if isinstance(value, list):
-        inner = getattr(kind, "__args__", (None,))[0]
-        return [_nested(v, bare(inner)) for v in value]
-    return value.value if hasattr(value, "value") and hasattr(value, "name") else value
 
 
 @dataclass(slots=True)
@@ -60,59 +39,72 @@ class Slot:
     """Where the arguments of an edge are written in the document."""
 
     input: type[Input]
-    definition: GraphQLField
-    node: FieldNode
+    arguments: Arguments
 
     def read(self, variables: Any) -> Input:
-        raw = get_argument_values(self.definition, self.node, variables) if self.node.arguments else {}
-        return validate(self.input, plain(raw, self.input))
+        return validate(self.input, plain(self.arguments.read(variables), self.input))
+
+
+@dataclass(slots=True)
+class Call:
+    """A root with the values of one request. `cost`: how many objects the answer may hold at most."""
+
+    root: "Root"
+    raw: dict[str, Any]
+    place: str | None
+    version: int | None
+    slots: tuple[Input, ...]
+    cost: int
+
+    async def run(self, caller: Caller) -> Answer:
+        caller.if_version = self.version
+        return await self.root.operation(caller, self.raw, self.root.shape, self.slots, self.place)
 
 
 @dataclass(slots=True)
 class Root:
-    """One root field of a document, ready to run."""
+    """One root field of a document."""
 
     key: str
     operation: Operation[Any]
     places: tuple[str, ...]
     shape: Shape
-    definition: GraphQLField
+    arguments: Arguments
     nodes: list[FieldNode]
     slots: list[Slot]
+    fixed_cost: int | None = None
 
-    def arguments(self, variables: Any) -> tuple[dict[str, Any], str | None, int | None]:
-        """The raw input, the workspace named, and the version expected."""
-        args = get_argument_values(self.definition, self.nodes[0], variables)
+    def __post_init__(self) -> None:
+        if not self.slots and not self._pages:
+            self.fixed_cost = _objects(self.shape, UNPAGED, ())
+
+    @property
+    def _pages(self) -> bool:
+        return issubclass(self.operation.input, Paging) and self.shape.form != "object"
+
+    def call(self, variables: Any) -> Call:
+        """Raises GraphQLError or Refusal when an argument cannot be."""
+        args = self.arguments.read(variables)
         named = [args.pop(p) for p in self.places if args.get(p) is not None]
         if len(named) > 1:
             raise Refusal(Code.BAD_REQUEST, f"Give one of {' and '.join(self.places)}")
         version = args.pop("ifVersion", None)
-        return plain(args.get("input", args), self.operation.input), (named[0] if named else None), version
-
-    async def run(self, caller: Caller, variables: Any) -> Answer:
-        raw, place, caller.if_version = self.arguments(variables)
-        slots = tuple([s.read(variables) for s in self.slots]) if self.slots else ()
-        return await self.operation(caller, raw, self.shape, slots, place)
-
-    def cost(self, variables: Any) -> int:
-        """How many objects the answer may hold at most."""
-        raw = get_argument_values(self.definition, self.nodes[0], variables)
         page = self.operation.input
-        limit = _limit(validate(page, plain(raw, page))) if issubclass(page, Paging) and self.shape.form != "object" else LIST_LIMIT
-        slots = [_limit(s.read(variables)) for s in self.slots]
-        return _objects(self.shape, limit, slots)
+        raw = plain(args.get("input", args), page)
+        slots = tuple([s.read(variables) for s in self.slots]) if self.slots else ()
+        cost = self.fixed_cost
+        if cost is None:
+            limit = page.size(raw) if issubclass(page, Paging) and self._pages else UNPAGED
+            cost = _objects(self.shape, limit, [s.limit if isinstance(s, Paging) else UNPAGED for s in slots])
+        return Call(self, raw, named[0] if named else None, version, slots, cost)
 
 
-def _limit(data: Input) -> int:
-    return data.limit if isinstance(data, Paging) else LIST_LIMIT
-
-
-def _objects(shape: Shape, limit: int, slots: list[int]) -> int:
+def _objects(shape: Shape, limit: int, slots: Sequence[int]) -> int:
     """An object counts one and what hangs on it; a list or page as often as it may hold rows."""
     inside = 1
     for item in shape.fields:
         if isinstance(item, Nested) and item.shape.form != "count":
-            size = slots[item.slot] if item.slot is not None else (limit if shape.form == "connection" else 100)
+            size = slots[item.slot] if item.slot is not None else (limit if shape.form == "connection" else UNPAGED)
             inside += _objects(item.shape, size, slots)
     if shape.form == "connection":
         return inside
@@ -169,7 +161,7 @@ class Selection:
         op = bound.metadata["operation"]
         self.slots = []
         shape = intern(self.shape(definition.type, op.model, nodes))
-        return Root(key, op, bound.metadata["places"], shape, definition, nodes, self.slots)
+        return Root(key, op, bound.metadata["places"], shape, Arguments(definition, nodes[0]), nodes, self.slots)
 
     def shape(self, type_: Any, model: type[Any], nodes: list[FieldNode]) -> Shape:
         type_ = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
@@ -221,7 +213,7 @@ class Selection:
         slot = None
         if edge.input is not None:
             slot = len(self.slots)
-            self.slots.append(Slot(edge.input, definition, group[0]))
+            self.slots.append(Slot(edge.input, Arguments(definition, group[0])))
         leaf = is_leaf_type(get_named_type(definition.type))
         return Nested(key, name, Shape((), "count") if leaf else self.shape(definition.type, edge.target, group), slot)
 

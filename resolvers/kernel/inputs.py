@@ -147,10 +147,14 @@ class Paging(Input):
     @classmethod
     def _window(cls, raw: Any) -> Any:
         if isinstance(raw, dict):
-            size = whole(raw.get("first")) or whole(raw.get("limit")) or 0
-            limit = cls.page_default if size <= 0 else min(size, cls.page_maximum)
-            return raw | {"first": None, "limit": limit, "offset": max(whole(raw.get("offset")) or 0, 0)}
+            return raw | {"first": None, "limit": cls.size(raw), "offset": max(whole(raw.get("offset")) or 0, 0)}
         return raw
+
+    @classmethod
+    def size(cls, raw: dict[str, Any]) -> int:
+        """How many rows a page holds: `first`, else `limit`, else the default; at most the maximum."""
+        size = whole(raw.get("first")) or whole(raw.get("limit")) or 0
+        return cls.page_default if size <= 0 else min(size, cls.page_maximum)
 
 
 def validate(model: type[M], raw: dict[str, Any]) -> M:

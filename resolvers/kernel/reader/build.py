@@ -207,6 +207,8 @@ class Builder:
             return EMPTY_OBJECT
         limit, offset, after = read.window
         limit = literal_column("100") if limit is None else clause(limit)
+        if [item.shape.form for item in shape.fields if isinstance(item, Nested)] == ["list"]:
+            return self._only_nodes(entry, shape, outer, (limit, offset, after))
         inside = [*outer, entry.alias]
         cells: list[Any] = [ONE.label("one")]
         parts: list[Any] = []  # label, and what makes it of the window's rows
@@ -215,8 +217,7 @@ class Builder:
             if isinstance(item, Constant):
                 parts.append((item.key, lambda _, value=quoted(item.value or ""): cast(value, Text)))
             elif isinstance(item, Column):
-                total = select(func.count()).select_from(entry.alias).where(*entry.where).correlate(*outer).scalar_subquery()
-                parts.append((item.key, lambda _, total=total: total))
+                parts.append((item.key, lambda _, total=self._total(entry, outer): total))
             elif item.shape.form == "page_info":
                 cells.append(_cursor(entry.order).label(name))
                 parts.append((item.key, lambda rows, item=item, name=name: self._page_info(item, rows.c[name], limit, offset, after)))
@@ -233,6 +234,22 @@ class Builder:
         made = select(*[make(rows).label(key) for key, make in parts]).select_from(rows)
         page = made.having(true()).correlate(*outer).subquery(self.trace.name("p"))  # HAVING: one row, also without an aggregate
         return select(func.row_to_json(_whole(page), type_=JSON())).select_from(page).correlate(*outer).scalar_subquery()
+
+    def _only_nodes(self, entry: Source, shape: Shape, outer: Sequence[Any], window: Any) -> Any:
+        """A connection of which nothing but the rows and their number is asked: a list, without a row to spare or cursors."""
+        cells: list[Any] = []
+        for item in shape.fields:
+            if isinstance(item, Constant):
+                cells.append(cast(quoted(item.value or ""), Text).label(item.key))
+            elif isinstance(item, Column):
+                cells.append(self._total(entry, outer).label(item.key))
+            else:
+                rows, record = self._rows(entry, item.shape, outer, {}, window)
+                cells.append(_from(select(_list(record)), rows).correlate(*outer).scalar_subquery().label(item.key))
+        return self._record(cells, outer)
+
+    def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
+        return select(func.count()).select_from(entry.alias).where(*entry.where).correlate(*outer).scalar_subquery()
 
     def _edges(self, entry: Source, shape: Shape, outer: Sequence[Any]) -> Any:
         cells = []

@@ -1,0 +1,152 @@
+"""Arguments and variables of a document: read for every request, so decided once and looked up after that.
+
+graphql-core resolves the types of variables and the nodes of arguments anew for each request. What is decided here is only what
+needs no coercion at all: strings, booleans and whole numbers in variables, and literals. Everything else is graphql-core's.
+"""
+
+from functools import cache
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLNonNull,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    get_named_type,
+    is_list_type,
+    is_non_null_type,
+    is_required_argument,
+    visit,
+)
+from graphql.execution.get_variable_signature import get_variable_signature
+from graphql.execution.values import VariableValues, VariableValueSource, get_argument_values, get_variable_values
+from pydantic import BaseModel
+
+from resolvers.kernel.inputs import INT32, bare
+from schema.bridge import python_names
+
+MISSING: Any = object()
+AS_THEY_ARE = (str, int, float, bool, type(None))
+KINDS: dict[str, type] = {"ID": str, "String": str, "Boolean": bool, "Int": int}
+
+
+class Variables:
+    """The variables of one operation."""
+
+    def __init__(self, core: GraphQLSchema, operation: OperationDefinitionNode) -> None:
+        self._core, self._nodes = core, operation.variable_definitions or ()
+        self._simple: list[tuple[str, type, bool, Any]] | None = []
+        for node in self._nodes:
+            signature: Any = get_variable_signature(core, node)
+            type_ = getattr(signature, "type", None)
+            kind = None if type_ is None or node.default_value is not None or _listed(type_) else KINDS.get(get_named_type(type_).name)
+            if kind is None:
+                self._simple = None
+                break
+            self._simple.append((signature.name, kind, is_non_null_type(type_), signature))
+
+    def read(self, inputs: dict[str, Any]) -> Any:
+        """VariableValues, or the list of what is wrong."""
+        return self._looked_up(inputs) or get_variable_values(self._core, self._nodes, inputs)
+
+    def _looked_up(self, inputs: dict[str, Any]) -> VariableValues | None:
+        if self._simple is None:
+            return None
+        sources, coerced = {}, {}
+        for name, kind, required, signature in self._simple:
+            value: Any = inputs.get(name, MISSING)
+            if value is MISSING:
+                if required:
+                    return None
+                sources[name] = VariableValueSource(signature)
+                continue
+            if value is None:
+                if required:
+                    return None
+            elif value.__class__ is not kind or (isinstance(value, int) and abs(value) > INT32):
+                return None
+            sources[name], coerced[name] = VariableValueSource(signature, value), value
+        return VariableValues(sources, coerced)
+
+
+def _listed(type_: Any) -> bool:
+    return is_list_type(type_.of_type if isinstance(type_, GraphQLNonNull) else type_)
+
+
+class _Variable(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def enter_variable(self, *_: Any) -> None:
+        self.found = True
+
+
+class Arguments:
+    """The arguments of one field of a document."""
+
+    def __init__(self, definition: GraphQLField, node: FieldNode) -> None:
+        self._definition, self._node = definition, node
+        self._literals: dict[str, Any] = {}
+        self._variables: list[tuple[str, str, bool, bool]] | None = []
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        for name, argument in definition.args.items():
+            value = given.get(name)
+            if isinstance(value, VariableNode):
+                self._variables.append((name, value.name.value, is_required_argument(argument), is_non_null_type(argument.type)))
+            elif value is not None:
+                finder = _Variable()
+                visit(value, finder)
+                if finder.found:
+                    self._variables = None
+                    return
+        if given and len(self._variables) < len(given):
+            names = {name for name, *_ in self._variables}
+            kept = tuple(a for a in node.arguments or () if a.name.value not in names)
+            only = FieldNode(name=node.name, arguments=kept, alias=None, directives=(), selection_set=None)
+            optional = {n: a for n, a in definition.args.items() if n not in names}
+            self._literals = get_argument_values(GraphQLField(definition.type, optional), only)
+
+    def read(self, variables: Any) -> dict[str, Any]:
+        """Argument name -> value; raises GraphQLError."""
+        if self._variables is None:
+            return get_argument_values(self._definition, self._node, variables)
+        made = dict(self._literals)
+        coerced = variables.coerced
+        for name, variable, required, non_null in self._variables:
+            value = coerced.get(variable, MISSING)
+            if value is MISSING:
+                if required:
+                    return get_argument_values(self._definition, self._node, variables)
+                continue
+            if value is None and non_null:
+                return get_argument_values(self._definition, self._node, variables)
+            made[name] = value
+        return made
+
+
+@cache
+def _names(model: type[BaseModel]) -> dict[str, tuple[str, Any]]:
+    return {key: (name, bare(model.model_fields[name].annotation)) for key, name in python_names(model).items()}
+
+
+def plain(value: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Coerced GraphQL arguments as the raw input of an operation: names of Python, nested inputs too."""
+    names, made = _names(model), {}
+    for key, item in value.items():
+        known = names.get(key)
+        if known is not None:
+            made[known[0]] = item if item.__class__ in AS_THEY_ARE else _nested(item, known[1])
+    return made
+
+
+def _nested(value: Any, kind: Any) -> Any:
+    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
+        return plain(value, kind)
+    if isinstance(value, list):
+        inner = getattr(kind, "__args__", (None,))[0]
+        return [_nested(v, bare(inner)) for v in value]
+    return value.value if hasattr(value, "value") and hasattr(value, "name") else value
