@@ -19,6 +19,7 @@ from crewship.rate_limit import RateLimits
 from resolvers.kernel import crypto, sweeper
 from resolvers.kernel.addresses import TrustedProxies
 from resolvers.kernel.database import database
+from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.license import Limit, read_licensing
 from resolvers.kernel.passwords import Passwords
@@ -29,6 +30,7 @@ from rest_compat.dispatch import Dispatcher
 from rest_compat.routes import ROUTES
 from schema.endpoint import Endpoint
 from schema.root import schema
+from schema.selection import Throttle
 
 
 class Application:
@@ -50,16 +52,31 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
     """The whole service on the database of `settings.database_url`. `routes` are served beside the product's own."""
     shown = Starlette(routes=[*pages.routes, Route("/api/openapi.json", _openapi)], lifespan=lambda _: _lifespan(settings, passwords or Passwords()))
     trusted = _trusted_documents(settings.trusted_documents_file)
-    graphql = Endpoint(schema, trusted=trusted, trusted_only=settings.trusted_documents_only, page=_graphiql)
+    limits = None
+    if not settings.ratelimit_disabled:
+        limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
+    only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
+    graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle)
     app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown)
-    limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
     return Perimeter(
         app,
         proxies=TrustedProxies(settings.trusted_proxy_cidrs),
         allowed_origins=settings.allowed_origins,
-        limits=None if settings.ratelimit_disabled else limits,
+        limits=limits,
         force_secure_cookies=settings.force_secure_cookies,
     )
+
+
+def _throttle(limits: RateLimits) -> Throttle:
+    """An operation whose route has a bucket of its own counts there through GraphQL too: one surface is no way around the other."""
+    paths = {route.operation.name: route.path for route in ROUTES if limits.narrower(route.path)}
+
+    def throttle(operation: str, client: str) -> None:
+        path = paths.get(operation)
+        if path is not None and limits.exceeded(path, client) is not None:
+            raise Refusal(Code.RATE_LIMITED, "Too many requests")
+
+    return throttle
 
 
 class _Unknown:

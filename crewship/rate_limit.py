@@ -59,6 +59,10 @@ class RateLimits:
         buckets = self._buckets(path)
         return None if buckets is None or buckets.take(subscriber(client)) else buckets.size
 
+    def narrower(self, path: str) -> bool:
+        """Whether the path counts into a bucket of its own, not into that of everything."""
+        return self._buckets(path) not in (None, self._api)
+
     def _buckets(self, path: str) -> TokenBuckets | None:
         if path.startswith("/api/v1/"):
             if path.startswith("auth/", 8) or path == "/api/v1/bootstrap":

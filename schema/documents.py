@@ -24,7 +24,8 @@ from schema.limits import exceeded
 from schema.selection import Root, Selection, Unbound
 
 MAX_TOKENS = 4000
-KEPT, KEPT_BYTES = 1000, 64 * 1024  # documents; a longer one is compiled each time
+KEPT, KEPT_LETTERS = 1000, 512 * 1024  # documents, and letters of them together: a parsed one takes up to 200 bytes a letter
+LONGEST_KEPT = 64 * 1024  # a longer one is compiled each time
 TRUTHS = 32  # plans of one document, by the values of the variables of @include and @skip
 
 RootPlan = Root | tuple[str, bytes]
@@ -127,6 +128,7 @@ class Documents:
     def __init__(self, core: GraphQLSchema) -> None:
         self.core = core
         self.known: OrderedDict[tuple[str, str | None], Document] = OrderedDict()
+        self.letters = 0
 
     def get(self, text: str, name: str | None) -> Document:
         key = (text, name)
@@ -135,8 +137,10 @@ class Documents:
             self.known.move_to_end(key)
             return known
         made = Document(self.core, text, name)
-        if len(text) <= KEPT_BYTES and not made.errors:
+        if len(text) <= LONGEST_KEPT and not made.errors:
             self.known[key] = made
-            if len(self.known) > KEPT:
-                self.known.popitem(last=False)
+            self.letters += len(text)
+            while len(self.known) > KEPT or self.letters > KEPT_LETTERS:
+                (gone, _), _ = self.known.popitem(last=False)
+                self.letters -= len(gone)
         return made

@@ -16,7 +16,7 @@ from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.telemetry import log
 from schema.documents import Document, Documents
 from schema.executor import ExecutionContext, attach
-from schema.selection import Call, Root
+from schema.selection import Call, Root, Throttle
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -49,15 +49,23 @@ Called = Call | Faulty | tuple[str, bytes]
 class Endpoint:
     """The GraphQL surface as an ASGI application.
 
-    `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers.
+    `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers. `throttle`: the
+    rate limits that operations have beyond that of this path.
     """
 
     def __init__(
-        self, schema: strawberry.Schema, *, compiled: bool = True, trusted: Mapping[str, str] | None = None, trusted_only: bool = False, page: Any = None
+        self,
+        schema: strawberry.Schema,
+        *,
+        compiled: bool = True,
+        trusted: Mapping[str, str] | None = None,
+        trusted_only: bool = False,
+        page: Any = None,
+        throttle: Throttle | None = None,
     ) -> None:
         self.schema, self.core, self.compiled = schema, schema._schema, compiled
         self.documents = Documents(self.core)
-        self.trusted, self.trusted_only, self.page = trusted or {}, trusted_only, page
+        self.trusted, self.trusted_only, self.page, self.throttle = trusted or {}, trusted_only, page, throttle
         attach(self.core)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -138,7 +146,7 @@ class Endpoint:
             body, fault = None, call if isinstance(call, Faulty) else None
             if isinstance(call, Call):
                 try:
-                    body = (await call.run(caller)).body
+                    body = (await call.run(caller, self.throttle)).body
                 except Refusal as refusal:
                     fault = Faulty(call.root, refusal)
             if fault is not None:
@@ -155,7 +163,7 @@ class Endpoint:
         result: Any = execute(
             self.core,
             document.tree,
-            context_value=ExecutionContext(caller, variables),
+            context_value=ExecutionContext(caller, variables, self.throttle),
             variable_values=inputs,
             operation_name=document.operation.name.value if document.operation and document.operation.name else None,
         )

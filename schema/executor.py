@@ -7,13 +7,14 @@ import orjson
 from graphql import GraphQLObjectType, GraphQLSchema
 
 from resolvers.kernel.caller import Caller
-from schema.selection import BACKREF, Selection
+from schema.selection import BACKREF, Selection, Throttle
 
 
 @dataclass(slots=True)
 class ExecutionContext:
     caller: Caller
     variables: Any = None
+    throttle: Throttle | None = None
 
 
 def attach(schema: GraphQLSchema) -> None:
@@ -36,7 +37,7 @@ def attach(schema: GraphQLSchema) -> None:
 async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:
     selection = Selection(info.schema, info.fragments, info.context.variables.coerced)
     root = selection.root(info.parent_type, info.path.key, info.field_nodes)
-    answer = await root.call(info.context.variables).run(info.context.caller)
+    answer = await root.call(info.context.variables).run(info.context.caller, info.context.throttle)
     return None if answer.body is None else orjson.loads(answer.body)
 
 

@@ -27,6 +27,8 @@ from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Item, Nested
 from schema.arguments import Arguments, plain
 
 BACKREF = "strawberry-definition"
+Throttle = Callable[[str, str], None]
+"""(operation, client): raises RATE_LIMITED where the operation's own bucket is empty."""
 UNPAGED = 100  # what a list without pages counts
 
 
@@ -56,7 +58,9 @@ class Call:
     slots: tuple[Input, ...]
     cost: int
 
-    async def run(self, caller: Caller) -> Answer:
+    async def run(self, caller: Caller, throttle: Throttle | None = None) -> Answer:
+        if throttle is not None:
+            throttle(self.root.operation.name, caller.client)
         caller.if_version = self.version
         return await self.root.operation(caller, self.raw, self.root.shape, self.slots, self.place)
 

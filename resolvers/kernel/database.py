@@ -113,7 +113,7 @@ class Pool:
         except BaseException as error:
             self.opened -= 1
             self._wake(None)
-            if isinstance(error, (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.InterfaceError)):
+            if isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
                 raise unavailable() from error
             raise
 
