@@ -17,7 +17,8 @@ const FIRST_QUERY = `# Who am I? Ctrl-Enter runs this.
 
 query Viewer {
   viewer {
-    __typename
+    email
+    workspaces { name slug currentUserRole }
   }
 }
 `;
