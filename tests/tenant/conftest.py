@@ -1,17 +1,18 @@
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.generation.estate import estate  # noqa: F401
-from tests.tenant.door import taken_out
+from tests.generation.estate import Estate, estate  # noqa: F401
+from tests.tenant.door import row_security_off, taken_out
 
 
-@pytest.fixture(scope="module", params=["door", "row security alone"])
-def lock(request: Any, estate: Any) -> Iterator[str]:  # noqa: F811
-    """Which of the two locks holds the rows of a tenant."""
-    if request.param == "door":
-        yield request.param
-        return
-    with taken_out():
-        yield request.param
+@pytest.fixture(scope="module", params=["the door alone", "row security alone"])
+async def lock(request: Any, estate: Estate) -> AsyncIterator[str]:  # noqa: F811
+    """Which of the two locks holds the rows of a tenant; the other one is open."""
+    if request.param == "the door alone":
+        async with row_security_off(estate.recorder.superuser):
+            yield request.param
+    else:
+        with taken_out():
+            yield request.param
