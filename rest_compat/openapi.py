@@ -5,12 +5,18 @@ from typing import Any, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
 
+from models.base import table_of
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.idempotency import LONGEST_KEY
+from resolvers.kernel.inputs import Input
 from resolvers.kernel.operation import Auth, Operation
+from resolvers.kernel.outputs import Absent
 from resolvers.kernel.policy import Action
+from resolvers.kernel.reader import View
 from rest_compat.errors import STATUS
 from rest_compat.problem import REASON_PHRASES
 from rest_compat.routes import ROUTES
@@ -33,6 +39,42 @@ PROBLEM = {
 }
 
 
+NULL = {"type": "null"}
+BESIDE = ("title", "description", "default")  # what is said of a property, not of its values
+ETAG = {"description": "The version of what is answered, for If-Match and If-None-Match.", "schema": {"type": "string"}}
+IF_MATCH = (
+    "If-Match",
+    "Only while the version is this one: the ETag of an earlier answer, or *.",
+    {"type": "string", "pattern": r'^(\*|"v[0-9]{1,9}(-[0-9a-f]*)?")$'},
+)
+IF_NONE_MATCH = ("If-None-Match", "Answer 304 while the ETag is one of these.", {"type": "string"})
+KEY = (
+    "Idempotency-Key",
+    "The same key with the same request, within a day, gives the stored answer.",
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]+$"},
+)
+
+
+class _Schemas(GenerateJsonSchema):
+    """What pydantic cannot know: keys that answers leave out, and that a null counts as absent in inputs (contract: requests.null_values)."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        made, cls = super().model_schema(schema), schema["cls"]
+        absent = {info.alias or name for name, info in cls.model_fields.items() if any(isinstance(m, Absent) for m in info.metadata)}
+        required = [name for name in made.get("required", ()) if name not in absent]
+        if absent:
+            made.pop("required", None)
+            made |= {"required": required} if required else {}
+        if issubclass(cls, Input):
+            made["properties"] = {name: part if name in required else _nullable(part) for name, part in made.get("properties", {}).items()}
+        return made
+
+
+def _nullable(part: dict[str, Any]) -> dict[str, Any]:
+    choices = part.get("anyOf", [{name: value for name, value in part.items() if name not in BESIDE}])
+    return {name: part[name] for name in BESIDE if name in part} | {"anyOf": choices if NULL in choices else [*choices, NULL]}
+
+
 def _model(wire: Any) -> type[BaseModel]:
     return get_args(wire)[0] if get_origin(wire) is list else wire  # type: ignore[no-any-return]
 
@@ -42,7 +84,8 @@ def document() -> dict[str, Any]:
     """The whole document. The same table always gives the same document."""
     wires = [(_model(r.wire), "serialization") for r in ROUTES if r.wire is not None]
     inputs = [(r.operation.input, "validation") for r in ROUTES if r.operation.input.model_fields]
-    models, definitions = models_json_schema([*dict.fromkeys(wires), *dict.fromkeys(inputs)], ref_template=REFERENCE)  # type: ignore[list-item]
+    wanted: list[Any] = [*dict.fromkeys(wires), *dict.fromkeys(inputs)]
+    models, definitions = models_json_schema(wanted, ref_template=REFERENCE, schema_generator=_Schemas)
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, models, definitions.get("$defs", {}))
@@ -72,7 +115,7 @@ def _encoded() -> bytes:
 
 
 def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    op, fields = route.operation, route.operation.input.model_fields
+    op = route.operation
     lines = op.doc.split("\n\n", 1)
     made: dict[str, Any] = {
         "operationId": op.name if route is _first(op) else f"{op.name}.{route.method.lower()}",
@@ -90,11 +133,8 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
         made["parameters"] = parameters
     if route.takes_body:
         schema = models.get((op.input, "validation"), {"type": "object"})
-        content = {"application/json": {"schema": _without(schema, route.parameters, definitions)}}
-        made["requestBody"] = {
-            "required": not route.optional_body and any(f.is_required() for n, f in fields.items() if n not in route.parameters),
-            "content": content,
-        }
+        content = {"application/json": {"schema": _body(route, schema, definitions)}}
+        made["requestBody"] = {"required": not route.optional_body, "content": content}
     made["responses"] = _responses(route, models)
     return made
 
@@ -103,27 +143,47 @@ def _first(op: Operation[Any]) -> Route:
     return next(r for r in ROUTES if r.operation is op)
 
 
-def _without(reference: dict[str, Any], names: tuple[str, ...], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The input without what the path says."""
+def _body(route: Route, reference: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The input without what the path says; and where what is not sent stays as it is, without defaults."""
     schema = definitions.get(reference.get("$ref", "").rsplit("/", 1)[-1], {})
-    if not names or not schema:
+    if not route.parameters or not schema:
         return reference
-    kept = {n: s for n, s in schema.get("properties", {}).items() if n not in names}
-    required = [n for n in schema.get("required", ()) if n not in names]
+    hidden = {"default"} if route.method in ("PATCH", "PUT") else set[str]()
+    parts = {n: part for n, part in schema.get("properties", {}).items() if n not in route.parameters}
+    kept = {n: {key: value for key, value in part.items() if key not in hidden} for n, part in parts.items()}
+    required = [n for n in schema.get("required", ()) if n not in route.parameters]
     return {"type": "object", "properties": kept, **({"required": required} if required else {})}
 
 
 def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    op = route.operation
     made: list[dict[str, Any]] = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in PARAMETER.findall(route.path)]
-    if route.operation.tenancy is Tenancy.WORKSPACE and "{workspaceId}" not in route.path:
+    if op.tenancy is Tenancy.WORKSPACE and "{workspaceId}" not in route.path:
         text = "Id or slug of the workspace; the header X-Workspace-ID does as well."
-        made.append({"name": "workspace_id", "in": "query", "required": False, "description": text, "schema": {"type": "string"}})
-    if route.method in ("GET", "DELETE"):
-        properties = definitions.get(route.operation.input.__name__, {}).get("properties", {})
-        for name, info in route.operation.input.model_fields.items():
+        made.append({"name": "workspace_id", "in": "query", "required": False, "description": text, "schema": {"type": "string", "minLength": 1}})
+    if route.method in ("GET", "DELETE") and route.reads is None:
+        properties = definitions.get(op.input.__name__, {}).get("properties", {})
+        for name, info in op.input.model_fields.items():
             if name not in route.parameters and name not in ("first", "after"):
                 made.append({"name": name, "in": "query", "required": info.is_required(), "schema": properties.get(name, {"type": "string"})})
+    headers = [(op.versioned is not None, IF_MATCH), (_tagged(route) and route.method == "GET", IF_NONE_MATCH), (_repeatable(op), KEY)]
+    for applies, (name, text, schema) in headers:
+        if applies:
+            made.append({"name": name, "in": "header", "required": False, "description": text, "schema": schema})
     return made
+
+
+def _tagged(route: Route) -> bool:
+    """Whether the answer is one row that has a version."""
+    model = route.operation.model
+    return (
+        route.shape is not None and route.shape.form == "object" and route.answers is None
+        and hasattr(model, "__table__") and not issubclass(model, View) and "version" in table_of(model).c
+    )  # fmt: skip
+
+
+def _repeatable(op: Operation[Any]) -> bool:
+    return op.kind == "command" and op.auth in (Auth.USER, Auth.INTERNAL)
 
 
 def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
@@ -134,14 +194,22 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
         schema = {"type": "object", "properties": {route.envelope: schema}, "required": [route.envelope]} if route.envelope else schema
         good["content"] = {"application/json": {"schema": schema}}
     made = {str(route.status): good}
+    if _tagged(route):
+        good["headers"] = {"ETag": ETAG}
+        if route.method == "GET":
+            made["304"] = {"description": REASON_PHRASES[304], "headers": {"ETag": ETAG}}
     for code in sorted(_codes(route), key=lambda c: STATUS[c]):
         status = STATUS[code]
         made[str(status)] = {"description": REASON_PHRASES[status], "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
+    if route.redirects is not None:
+        made["302"] = {"description": route.redirects}
+    if route.probe:
+        made[str(STATUS[Code.UNAVAILABLE])] |= {"content": good["content"]}
     return made
 
 
 def _codes(route: Route) -> set[Code]:
-    """What the operation declares, and what its auth, role and input imply."""
+    """What the operation declares, and what its auth, role, input and headers imply."""
     op = route.operation
     codes = {Code.RATE_LIMITED, Code.UNAVAILABLE, *op.errors}
     if op.auth is not Auth.NONE:
@@ -150,6 +218,10 @@ def _codes(route: Route) -> set[Code]:
         codes |= {Code.FORBIDDEN, Code.BAD_REQUEST}
     if op.input.model_fields:
         codes.add(Code.BAD_REQUEST)
-    if route.takes_body:
-        codes.add(Code.TOO_LARGE)
+    if route.method not in ("GET", "HEAD"):  # an origin elsewhere, and a body, of which one is read even where none is wanted
+        codes |= {Code.FORBIDDEN, Code.TOO_LARGE}
+    if op.versioned is not None:
+        codes.add(Code.PRECONDITION_FAILED)
+    if _repeatable(op):
+        codes |= {Code.BAD_REQUEST, Code.UNPROCESSABLE, *([Code.CONFLICT] if op.secret else [])}
     return codes

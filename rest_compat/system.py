@@ -31,6 +31,6 @@ ROUTES = (
     GET("/api/v1/system/version", system.version, system.Version),
     GET("/api/v1/system/license", system.license, system.License),
     GET("/healthz", system.healthz, system.Liveness),
-    GET("/readyz", system.readyz, system.Readiness, answers=_readiness),
+    GET("/readyz", system.readyz, system.Readiness, answers=_readiness, probe=True),
     GET("/metrics", system.metrics, reads=_bearer, answers=_exposition),
 )

@@ -102,6 +102,7 @@ class Route:
     """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
 
     `envelope` wraps the answer in an object with that key. `optional_body`: an empty or unreadable body counts as none.
+    What only `answers` knows is documented by `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
     """
 
     method: str
@@ -114,6 +115,8 @@ class Route:
     reads: Reading | None = None
     answers: Writing | None = None
     body_limit: int | None = None
+    redirects: str | None = None
+    probe: bool = False
     shape: Shape | None = field(init=False)
     parameters: tuple[str, ...] = field(init=False)
     takes_body: bool = field(init=False)
