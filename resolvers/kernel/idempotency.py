@@ -17,7 +17,11 @@ SAME = "WHERE principal = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND operat
 
 def request_hash(operation: str, raw: Any, shape: Any, slots: Any) -> bytes:
     """What makes two requests the same: path, query and body (all of them are in `raw`), and the selection."""
-    described = orjson.dumps([operation, raw], option=orjson.OPT_SORT_KEYS, default=str) + repr(shape).encode() + repr(slots).encode()
+    try:
+        named = orjson.dumps([operation, raw], option=orjson.OPT_SORT_KEYS, default=str)
+    except orjson.JSONEncodeError:  # what no field takes may be nested deeper than fields are
+        raise Refusal(Code.BAD_REQUEST, "The request is nested too deeply to be sent with an Idempotency-Key") from None
+    described = named + repr(shape).encode() + repr(slots).encode()
     return hashlib.blake2b(described, digest_size=32).digest()
 
 
