@@ -24,11 +24,11 @@ def served(data_dir: Path) -> Iterator[Served]:
 
 
 def over_port(served: Served) -> httpx2.Client:
-    return httpx2.Client(base_url=f"http://127.0.0.1:{served.port}")
+    return httpx2.Client(base_url=f"http://127.0.0.1:{served.port}", timeout=60)  # processes start slowly on a busy machine
 
 
 def over_socket(data_dir: Path) -> httpx2.Client:
-    return httpx2.Client(base_url="http://localhost", transport=httpx2.HTTPTransport(uds=str(data_dir / "run" / "crewship.sock")))
+    return httpx2.Client(base_url="http://localhost", transport=httpx2.HTTPTransport(uds=str(data_dir / "run" / "crewship.sock")), timeout=60)
 
 
 def test_operators_are_answered_on_both_sockets(served: Served, data_dir: Path) -> None:
