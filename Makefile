@@ -24,10 +24,10 @@ run: $(VENV)/.runtime ## Serve on port 8080, database included; data in .data
 	@CREWSHIP_DATA_DIR=$${CREWSHIP_DATA_DIR:-.data} exec $(BIN)/crewship serve
 
 test: $(VENV)/.dev ## Run the tests that every change has to pass
-	$(PYTEST) -n $(JOBS) --dist worksteal -m "not slow"
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
-	$(PYTEST) -n $(JOBS) --dist worksteal
+	$(PYTEST) -n $(JOBS) --dist loadfile
 
 bench: $(VENV)/.dev ## Measure; bench/README.md says what
 	$(BIN)/python -m bench
