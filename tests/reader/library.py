@@ -79,7 +79,7 @@ class Library:
             "first": [1, 2, 3, 5, 0, -1, 500, None],
             "limit": [1, 2, 4, 0, 1000, None],
             "offset": [0, 1, 3, 50, -2, None],
-            "after": [None, "bad", "W10=", *self.cursors[-20:]],
+            "after": [None, "bad", "W10=", *self.cursors[-40::2]],
         }.get(argument)
 
 

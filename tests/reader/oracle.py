@@ -1,0 +1,315 @@
+"""A second opinion on reads: a document evaluated naively over plain rows, in Python.
+
+It knows the schema, and the declarations of the graphs; it shares no code with what it judges. A list is filtered, sorted and cut here by
+hand, and a cursor is no text but the row it points behind.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from functools import cmp_to_key
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLList,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    VariableNode,
+    get_named_type,
+    is_leaf_type,
+    parse,
+)
+from graphql.execution.values import get_argument_values, get_variable_values
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key a list is sorted by. Null is the greatest value, as in PostgreSQL. `kind`: time, text or flag."""
+
+    read: Callable[[Row], Any]
+    down: bool
+    kind: str
+
+
+Order = tuple[Key, ...]
+
+IN_BRIEF = {"__typename"}
+
+
+class Refused(Exception):
+    """The root answers null and this code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """What stands where an answer has a cursor: the values of a list's keys. `id` of their row."""
+
+    kinds: tuple[str, ...]
+    values: tuple[Any, ...]
+    id: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows in an order that has no ties. `page`: default and greatest size of a window; None for a plain list."""
+
+    model: str
+    rows: list[Row]
+    order: Order = ()
+    page: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Single:
+    model: str
+    row: Row | None
+
+
+@dataclass
+class Asker:
+    user_id: str
+    role: str | None = None
+    workspace_id: str = ""
+
+
+@dataclass
+class Store:
+    """The rows of each table, deleted ones too."""
+
+    tables: dict[str, list[Row]]
+
+    def live(self, table: str) -> list[Row]:
+        return [row for row in self.tables[table] if row.get("deleted_at") is None]
+
+    def by_id(self, table: str, id: Any) -> Row | None:
+        return next((row for row in self.live(table) if row["id"] == id), None)
+
+
+class Rules:
+    """What the oracle is told of a schema: its roots, edges and derived values. See tests/reader/twins.py."""
+
+    def root(self, name: str, store: Store, asker: Asker, arguments: Mapping[str, Any]) -> Listing | Single:
+        raise NotImplementedError
+
+    def order(self, type_: str, name: str) -> Order:
+        """Of the pages that a field of the schema gives."""
+        raise NotImplementedError
+
+    def follow(self, model: str, name: str, store: Store, asker: Asker, row: Row, arguments: Mapping[str, Any]) -> Any:
+        """A Listing or Single of an edge, or the value of a count or of an expression; KeyError for a plain column."""
+        raise NotImplementedError
+
+
+def values_of(order: Order, row: Row) -> tuple[Any, ...]:
+    return tuple(key.read(row) for key in order)
+
+
+def compared(order: Order, one: tuple[Any, ...], other: tuple[Any, ...]) -> int:
+    for key, a, b in zip(order, one, other, strict=True):
+        if a != b:
+            smaller = b is None or (a is not None and a < b)
+            return -1 if smaller is not key.down else 1
+    return 0
+
+
+def ordered(rows: Iterable[Row], order: Order) -> list[Row]:
+    return sorted(rows, key=cmp_to_key(lambda a, b: compared(order, values_of(order, a), values_of(order, b))))
+
+
+@dataclass
+class Oracle:
+    schema: GraphQLSchema
+    rules: Rules
+    store: Store
+    texts: dict[Cursor, str] = field(default_factory=dict)
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+
+    def answer(self, asker: Asker, text: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The data, and the code of each root that is refused."""
+        tree = parse(text)
+        [operation] = [d for d in tree.definitions if isinstance(d, OperationDefinitionNode)]
+        fragments = {d.name.value: d for d in tree.definitions if isinstance(d, FragmentDefinitionNode)}
+        variables = get_variable_values(self.schema, operation.variable_definitions or (), dict(values))
+        walk = Evaluation(self, asker, fragments, variables)
+        data, refused = dict[str, Any](), dict[str, str]()
+        for key, nodes in walk.collect([operation]).items():
+            if nodes[0].name.value in IN_BRIEF:
+                data[key] = "Query"
+                continue
+            try:
+                data[key] = walk.root(nodes)
+            except Refused as refusal:
+                data[key], refused[key] = None, refusal.code
+        return data, refused
+
+    def agrees(self, expected: Any, given: Any) -> bool:
+        """Equal, keys in the same order. A cursor has one text, and no other row has it; texts are learned here."""
+        if isinstance(expected, Cursor):
+            return isinstance(given, str) and self.texts.setdefault(expected, given) == given and self.cursors.setdefault(given, expected) == expected
+        if isinstance(expected, dict):
+            same = isinstance(given, dict) and list(expected) == list(given)
+            return same and all(self.agrees(value, given[key]) for key, value in expected.items())
+        if isinstance(expected, list):
+            return isinstance(given, list) and len(expected) == len(given) and all(map(self.agrees, expected, given))
+        return isinstance(expected, bool) is isinstance(given, bool) and bool(expected == given)
+
+
+@dataclass
+class Evaluation:
+    oracle: Oracle
+    asker: Asker
+    fragments: Mapping[str, FragmentDefinitionNode]
+    variables: Any
+
+    # ---- the document ------------------------------------------------------------------------------------------------
+
+    def collect(self, nodes: Iterable[Any]) -> dict[str, list[FieldNode]]:
+        found: dict[str, list[FieldNode]] = {}
+        for node in nodes:
+            for item in node.selection_set.selections:
+                if not self.included(item):
+                    continue
+                if isinstance(item, FieldNode):
+                    found.setdefault((item.alias or item.name).value, []).append(item)
+                    continue
+                part = self.fragments[item.name.value] if isinstance(item, FragmentSpreadNode) else item
+                for key, group in self.collect([part]).items():
+                    found.setdefault(key, []).extend(group)
+        return found
+
+    def included(self, node: Any) -> bool:
+        for directive in node.directives or ():
+            value = directive.arguments[0].value
+            on = self.variables.coerced[value.name.value] if isinstance(value, VariableNode) else value.value
+            if on is (directive.name.value == "skip"):
+                return False
+        return True
+
+    def arguments(self, definition: Any, node: FieldNode) -> dict[str, Any]:
+        given = get_argument_values(definition, node, self.variables)
+        return {name: value.value if isinstance(value, Enum) else value for name, value in given.items()}
+
+    # ---- rows --------------------------------------------------------------------------------------------------------
+
+    def root(self, nodes: list[FieldNode]) -> Any:
+        query: Any = self.oracle.schema.query_type
+        definition = query.fields[nodes[0].name.value]
+        arguments = self.arguments(definition, nodes[0])
+        try:
+            found = self.oracle.rules.root(nodes[0].name.value, self.oracle.store, self.asker, arguments)
+        except Refused as refusal:
+            if refusal.code == "NOT_FOUND":  # what was sent is judged before what is there
+                self.check(query, {"": nodes})
+            raise
+        self.check(query, {"": nodes})
+        return self.shown(found, definition.type, nodes, arguments)
+
+    def check(self, type_: Any, fields: Mapping[str, list[FieldNode]]) -> None:
+        """Cursors of all lists below, whether there are rows to list or not."""
+        for group in fields.values():
+            name = group[0].name.value
+            if name in IN_BRIEF:
+                continue
+            definition = type_.fields[name]
+            after = self.arguments(definition, group[0]).get("after")
+            if after is not None:
+                known, kinds = self.oracle.cursors.get(after), tuple(key.kind for key in self.oracle.rules.order(type_.name, name))
+                counted = all(g[0].name.value in ("totalCount", *IN_BRIEF) for g in self.collect(group).values())
+                if known is None or (known.kinds != kinds and not counted):  # a mere total asks nothing of the cursor
+                    raise Refused("BAD_REQUEST")
+            if not is_leaf_type(get_named_type(definition.type)):
+                self.check(get_named_type(definition.type), self.collect(group))
+
+    def shown(self, found: Listing | Single, type_: Any, nodes: list[FieldNode], arguments: Mapping[str, Any]) -> Any:
+        named: Any = get_named_type(type_)
+        if isinstance(found, Single):
+            return None if found.row is None else self.record(found.model, found.row, named, nodes)
+        if named.name.endswith("Connection"):
+            return self.connection(found, named, nodes, arguments)
+        assert isinstance(getattr(type_, "of_type", type_), GraphQLList) or isinstance(type_, GraphQLList)
+        return [self.record(found.model, row, named, nodes) for row in found.rows]
+
+    def record(self, model: str, row: Row, type_: Any, nodes: list[FieldNode]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, group in self.collect(nodes).items():
+            if group[0].name.value in IN_BRIEF:
+                made[key] = type_.name
+                continue
+            definition = type_.fields[group[0].name.value]
+            name = definition.extensions["strawberry-definition"].python_name
+            arguments = self.arguments(definition, group[0])
+            try:
+                found = self.oracle.rules.follow(model, name, self.oracle.store, self.asker, row, arguments)
+            except KeyError:
+                found = row[name]
+            made[key] = self.shown(found, definition.type, group, arguments) if isinstance(found, (Listing, Single)) else scalar(found)
+        return made
+
+    # ---- pages -------------------------------------------------------------------------------------------------------
+
+    def connection(self, found: Listing, type_: Any, nodes: list[FieldNode], arguments: Mapping[str, Any]) -> dict[str, Any]:
+        default, greatest = found.page or (100, 100)
+        asked = arguments.get("first") or arguments.get("limit") or 0
+        size = default if asked <= 0 else min(asked, greatest)
+        skipped = max(arguments.get("offset") or 0, 0)
+        rest = self.after(found, arguments)[skipped:]
+        rows = rest[:size]
+        made: dict[str, Any] = {}
+        for key, group in self.collect(nodes).items():
+            name = group[0].name.value
+            if name in IN_BRIEF:
+                made[key] = type_.name
+            elif name == "totalCount":
+                made[key] = len(found.rows)
+            elif name == "nodes":
+                made[key] = [self.record(found.model, row, get_named_type(type_.fields["nodes"].type), group) for row in rows]
+            elif name == "edges":
+                made[key] = [self.edge(found, row, get_named_type(type_.fields["edges"].type), group) for row in rows]
+            else:
+                ends = {"startCursor": self.cursor(found, rows, 0), "endCursor": self.cursor(found, rows, -1)}
+                values = {"hasNextPage": len(rest) > size, "hasPreviousPage": arguments.get("after") is not None or skipped > 0} | ends
+                values["__typename"] = "PageInfo"
+                made[key] = {k: values[g[0].name.value] for k, g in self.collect(group).items()}
+        return made
+
+    def edge(self, found: Listing, row: Row, type_: Any, nodes: list[FieldNode]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, group in self.collect(nodes).items():
+            name = group[0].name.value
+            if name in IN_BRIEF:
+                made[key] = type_.name
+            elif name == "cursor":
+                made[key] = self.cursor(found, [row], 0)
+            else:
+                made[key] = self.record(found.model, row, get_named_type(type_.fields["node"].type), group)
+        return made
+
+    def cursor(self, found: Listing, rows: list[Row], at: int) -> Cursor | None:
+        return Cursor(tuple(key.kind for key in found.order), values_of(found.order, rows[at]), rows[at]["id"]) if rows else None
+
+    def after(self, found: Listing, arguments: Mapping[str, Any]) -> list[Row]:
+        text = arguments.get("after")
+        if text is None:
+            return found.rows
+        at = self.oracle.cursors[text]
+        if at.kinds != tuple(key.kind for key in found.order):
+            return []  # only the total is asked
+        return [row for row in found.rows if compared(found.order, values_of(found.order, row), at.values) > 0]
+
+
+def scalar(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, Enum):
+        return value.value
+    return value

@@ -1,0 +1,190 @@
+"""Answers that are easy to get wrong: empty selections, names, nulls, the same edge twice, and one root's error beside the others."""
+
+import json
+from enum import Enum
+from typing import Any
+
+import pytest
+from graphql import GraphQLEnumType, GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType, get_named_type
+
+from models.base import SoftDelete, table_of
+from resolvers.kernel.operation import Operation
+from resolvers.kernel.reader import GRAPHS, Edge, View
+from schema.selection import BACKREF
+from tests.reader.library import SCHEMA, Library
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ labels { id @skip(if: true) } }",
+        "{ crews { nodes { id @skip(if: true) } totalCount } }",
+        "{ crews { edges { node { id @skip(if: true) } } } }",
+        "{ crews { edges { node @skip(if: true) { id } } pageInfo { hasNextPage } } }",
+        "{ crews { edges { cursor @skip(if: true) } nodes { id } } }",
+        "{ crews { pageInfo { endCursor @include(if: false) } } }",
+        "{ crews { pageInfo { endCursor @include(if: false) } nodes { id @include(if: false) } edges { cursor @include(if: false) } } }",
+        "{ crews { totalCount @skip(if: true) } }",
+        "{ crews { ... @skip(if: true) { totalCount } } labels @skip(if: true) { id } }",
+        "{ labels @skip(if: true) { id } }",
+        "{ workspace { crews { nodes @skip(if: true) { id } } labels { id @skip(if: true) } } }",
+        "{ crews(first: 3) { nodes { agents { nodes { id @skip(if: true) } } members { id @skip(if: true) } } } }",
+        "{ crews(first: 3) { nodes { agents { pageInfo { endCursor @skip(if: true) } } agentCount @skip(if: true) } } }",
+        "{ agents(first: 3) { nodes { crew { id @skip(if: true) } parentLead { id @skip(if: true) } } } }",
+        "{ viewer { id @skip(if: true) } }",
+        "{ crewsStatus { total @skip(if: true) } license { edition @skip(if: true) } }",
+        "{ crewConnections { fromCrewName @skip(if: true) } }",
+    ],
+)
+async def test_nothing_is_left_of_a_selection(library: Library, text: str) -> None:
+    answer = await library.same(library.world.owner, text)
+    assert "errors" not in answer, answer["errors"]
+    whole = await library.same(library.world.owner, text.replace("@skip(if: true)", "").replace("@include(if: false)", ""))
+    assert shape_of(answer["data"]) == shape_of(whole["data"], answer["data"]), "as many rows as with everything selected"
+
+
+def shape_of(value: Any, like: Any = None) -> Any:
+    """Numbers of rows; of objects the keys that `like` has."""
+    if isinstance(value, list):
+        return [shape_of(v, like[n] if like is not None and n < len(like) else None) for n, v in enumerate(value)]
+    if isinstance(value, dict):
+        return {k: shape_of(v, None if like is None else like[k]) for k, v in value.items() if like is None or k in like}
+    return value is None
+
+
+async def test_a_page_info_takes_many_names(library: Library) -> None:
+    """PostgreSQL's functions take 100 arguments."""
+    names = [f"{letter}{n}: {field}" for n, (letter, field) in enumerate([("a", "hasNextPage"), ("b", "endCursor"), ("c", "startCursor")] * 19)]
+    answer = await library.same(library.world.owner, "{ crews(first: 2) { pageInfo { __typename " + " ".join(names) + " } } }")
+    assert "errors" not in answer, answer["errors"]
+    info = answer["data"]["crews"]["pageInfo"]
+    assert len(info) == 58
+    assert info["a0"] is True
+    assert info["b1"] == info["b4"] != info["c2"]
+
+
+@pytest.mark.parametrize("name", ["q1", "q2", "t1", "o1", "p1", "r1", "version_", "one", "payload", "who", "place", "found", "table", "user", "x" * 63])
+async def test_an_alias_can_be_any_name(library: Library, name: str) -> None:
+    nodes = "nodes { @: name agents(first: 1) { @: nodes { @: slug } } members { @: id } }"
+    text = f"{{ crews(first: 2) {{ @: totalCount edges {{ @: cursor }} {nodes} pageInfo {{ @: endCursor }} }} }}"
+    one = await library.same(library.world.owner, text.replace("@", name))
+    other = await library.same(library.world.owner, text.replace("@", "plain_name"))
+    assert "errors" not in one
+    assert json.dumps(one["data"]) == json.dumps(other["data"]).replace("plain_name", name)
+    of_one = f'{{ agent(id: "{library.ids["agents"][0]}") {{ {name}: version id }} workspace {{ {name}: name }} viewer {{ {name}: id }} }}'
+    assert json.dumps(await library.same(library.world.outsider, of_one))
+
+
+async def test_the_same_edge_twice_with_other_arguments(library: Library) -> None:
+    text = """query($n: Int, $status: AgentStatus, $none: AgentStatus, $after: String) { crews(first: 100) { nodes {
+        one: agents(first: 1) { nodes { id } } two: agents(first: 2) { nodes { id } totalCount } skipped: agents(first: 2, offset: 1) { nodes { id } }
+        given: agents(first: $n, status: $status) { nodes { id status } totalCount } idle: agents(status: IDLE) { nodes { status } }
+        null: agents(status: null, after: null, offset: null) { nodes { id } } absent: agents(status: $none, after: $after) { nodes { id } } } } }"""
+    answer = await library.same(library.world.owner, text, {"n": 2, "status": "RUNNING", "none": None})
+    assert "errors" not in answer
+    for crew in answer["data"]["crews"]["nodes"]:
+        whole = crew["null"]["nodes"]
+        assert crew["absent"]["nodes"] == whole
+        assert crew["one"]["nodes"] == whole[:1]
+        assert crew["two"] == {"nodes": whole[:2], "totalCount": len(whole)}
+        assert crew["skipped"]["nodes"] == whole[1:3]
+        assert {a["status"] for a in crew["given"]["nodes"]} <= {"RUNNING"}
+        assert crew["given"]["totalCount"] >= len(crew["given"]["nodes"]) <= 2
+        assert {a["status"] for a in crew["idle"]["nodes"]} <= {"IDLE"}
+    assert any(crew["given"]["nodes"] for crew in answer["data"]["crews"]["nodes"])
+
+
+async def test_an_error_of_one_root_leaves_the_others(library: Library) -> None:
+    text = """{ a: labels { id } b: crew(id: "none") { id } c: crews(after: "bad") { totalCount } d: labels(workspaceId: "nowhere") { id }
+        e: workspace(id: "x", slug: "y") { id } f: __typename g: crews { totalCount } }"""
+    answer = await library.same(library.world.owner, text)
+    assert list(answer["data"]) == list("abcdefg")
+    assert [k for k, v in answer["data"].items() if v is None] == list("bcde")
+    codes = {e["path"][0]: e["extensions"]["code"] for e in answer["errors"]}
+    assert codes == {"b": "NOT_FOUND", "c": "BAD_REQUEST", "d": "FORBIDDEN", "e": "BAD_REQUEST"}
+    assert all(e["locations"] for e in answer["errors"])
+
+
+async def test_free_json_passes_unchanged(library: Library) -> None:
+    crew = library.ids["crews"][0]
+    await library.world.database.execute("UPDATE crews SET deleted_at = NULL WHERE id = $1", crew)
+    text = f'{{ x: crewCapabilities(crewId: "{crew}") {{ schema runtimes {{ scriptInterpreters }} again: schema __typename }} }}'
+    for person in (library.world.owner, library.world.outsider):
+        answer = await library.same(person, text)
+        if "errors" not in answer:
+            assert answer["data"]["x"]["schema"] == answer["data"]["x"]["again"]
+            assert isinstance(answer["data"]["x"]["runtimes"]["scriptInterpreters"], dict)
+
+
+async def test_introspection_is_answered_beside_rows(library: Library) -> None:
+    text = 'query($w: ID) { __type(name: "Crew") { name } crews(first: 2, workspaceId: $w) { nodes { id name } } __typename labels { id } }'
+    one, other = await library.both(library.world.owner, text, {"w": library.world.workspace.id})
+    assert one["data"] == other["data"]
+    assert one["data"]["__type"] == {"name": "Crew"}
+    alone = await library.same(library.world.owner, "{ crews(first: 2) { nodes { id name } } labels { id } }")
+    assert one["data"]["crews"] == alone["data"]["crews"]
+    assert one["data"]["labels"] == alone["data"]["labels"]
+
+
+SHOWN_IN_LIVE_WORKSPACES_ONLY = {("Member", "workspace")}
+
+
+# ---- what the schema promises ----------------------------------------------------------------------------------------------
+
+
+def test_enums_are_shown_as_they_are_stored() -> None:
+    """The compiled path passes on what the table holds."""
+    for type_ in SCHEMA.type_map.values():
+        if isinstance(type_, GraphQLEnumType) and not type_.name.startswith("__"):
+            for name, value in type_.values.items():
+                assert name == (value.value.value if isinstance(value.value, Enum) else value.value), f"{type_.name}.{name}"
+
+
+def test_there_are_no_abstract_types() -> None:
+    """A selection is merged by the names of types alone."""
+    assert [t.name for t in SCHEMA.type_map.values() if isinstance(t, (GraphQLInterfaceType, GraphQLUnionType)) and not t.name.startswith("__")] == []
+
+
+def models() -> dict[str, Any]:
+    """GraphQL type -> model, from the roots on."""
+    found: dict[str, Any] = {}
+
+    def visit(type_: Any, model: Any) -> None:
+        if not isinstance(type_, GraphQLObjectType) or type_.name in found or not hasattr(model, "__mro__"):
+            return
+        if type_.name.endswith(("Connection", "Edge")) and type_.fields.keys() & {"nodes", "node"}:
+            inner = type_.fields["nodes" if "nodes" in type_.fields else "node"]
+            visit(get_named_type(inner.type), model)
+            return
+        found[type_.name] = model
+        for definition in type_.fields.values():
+            entry = GRAPHS.get(model, {}).get(definition.extensions[BACKREF].python_name)
+            if isinstance(entry, Edge):
+                visit(get_named_type(definition.type), entry.target)
+
+    for root in (SCHEMA.query_type, SCHEMA.mutation_type):
+        for definition in root.fields.values() if root else ():
+            op: Operation[Any] | None = definition.extensions[BACKREF].metadata.get("operation")
+            if op is not None and op.model is not None:
+                visit(get_named_type(definition.type), op.model)
+    return found
+
+
+def test_what_is_never_null_cannot_be_null() -> None:
+    """The compiled path does not look at values: `String!` is kept by the column, and an edge to one row by its foreign key."""
+    for type_, model in models().items():
+        if not hasattr(model, "__table__"):
+            continue
+        table = table_of(model)
+        fields: Any = SCHEMA.type_map[type_].fields  # type: ignore[union-attr]
+        for name, definition in fields.items():
+            python, required = definition.extensions[BACKREF].python_name, isinstance(definition.type, GraphQLNonNull)
+            entry = GRAPHS.get(model, {}).get(python)
+            if not required:
+                continue
+            if python in table.c:
+                assert not table.c[python].nullable, f"{type_}.{name}"
+            if isinstance(entry, Edge) and entry.kind == "one" and (type_, name) not in SHOWN_IN_LIVE_WORKSPACES_ONLY:
+                assert not issubclass(entry.target, (SoftDelete, View)), f"{type_}.{name}: a deleted row is not shown"

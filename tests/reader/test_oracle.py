@@ -1,0 +1,81 @@
+"""Both paths against the oracle: the right rows, in the right order, with the right values."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from resolvers.kernel.query import Query
+from resolvers.kernel.reader import GRAPHS, Derived
+from schema.selection import BACKREF
+from tests.reader.library import SCHEMA, Library, plain
+from tests.reader.oracle import Asker, Cursor, Oracle, Store
+from tests.reader.twins import CONDITIONS, DERIVED, JOINED, MODELS, NARROWED, ROOTS, Twins, known
+from tests.world import Person, World
+
+pytestmark = pytest.mark.anyio
+NOT_ROWS_OF_A_WORKSPACE = {"cliTokens"}  # of one person; tested with the tokens
+
+
+async def rows_of(world: World) -> Store:
+    tables = {}
+    for (name,) in await world.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+        tables[name] = [dict(r) for r in await world.database.fetch(f'SELECT * FROM "{name}"')]
+    tables["now"] = [{"now": await world.database.fetchval("SELECT now()")}]
+    return Store(tables)
+
+
+async def judge(library: Library, oracle: Oracle, person: Person, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of both paths, which has to be the oracle's too."""
+    given = await library.same(person, text, variables)
+    document = library.compiled.documents.get(text, None)
+    if document.errors or "data" not in given:  # too large, or too dear
+        return {}
+    data, refused = oracle.answer(Asker(person.user_id, None, library.world.workspace.id), text, variables)
+    codes = {e["path"][0]: e["extensions"]["code"] for e in given.get("errors", ())}
+    assert codes == refused, f"\n{text}\n{json.dumps(variables)}\n{given.get('errors')}"
+    assert oracle.agrees(plain(data), plain(given["data"])), (
+        f"\n{text}\n{json.dumps(variables)}\nexpected {str(plain(data))[:3000]}\ngiven    {str(plain(given['data']))[:3000]}"
+    )
+    return given
+
+
+async def compare(library: Library, seeds: range) -> None:
+    world = library.world
+    oracle = Oracle(SCHEMA, Twins(), await rows_of(world))
+    oracle.cursors["W10="] = Cursor((), (), "")  # well made, and of no list
+    people = [world.owner, world.owner, world.viewer, world.outsider]
+    told = 0
+    for seed in seeds:
+        written = library.writer(seed, offered=known).document()
+        given = await judge(library, oracle, people[seed % len(people)], written.text, written.variables)
+        library.cursors = list(oracle.cursors)  # what they mean is known by now
+        told += "errors" not in given
+    assert told > len(seeds) * 0.4
+
+
+async def test_both_paths_agree_with_the_oracle(library: Library) -> None:
+    await compare(library, range(10_000, 10_200))
+
+
+@pytest.mark.slow
+async def test_both_paths_agree_with_the_oracle_on_thousands_of_documents(library: Library) -> None:
+    await compare(library, range(20_000, 22_000))
+
+
+def test_every_derived_value_has_a_twin() -> None:
+    derived = {(m.__name__, n) for m, entries in GRAPHS.items() for n, e in entries.items() if isinstance(e, Derived)}
+    assert derived == set(DERIVED), "tests/reader/twins.py says each derived value again, in Python"
+
+
+def test_every_list_and_row_of_the_schema_is_known_to_the_oracle() -> None:
+    query: Any = SCHEMA.query_type
+    rows = {n for n, f in query.fields.items() if isinstance(f.extensions[BACKREF].metadata.get("operation"), Query)}
+    assert rows - NOT_ROWS_OF_A_WORKSPACE == set(ROOTS), "tests/reader/twins.py says each query again, in Python"
+
+
+def test_what_the_oracle_is_told_is_still_declared() -> None:
+    for model, name in (*JOINED, *NARROWED):
+        assert name in GRAPHS[MODELS[model]]
+    assert {str(c) for g in GRAPHS.values() for e in g.values() for c in getattr(e, "where", ())} == set(CONDITIONS)

@@ -1,0 +1,298 @@
+"""Pages: every row once, in the list's order, whatever is sorted by and whatever happens meanwhile; and cursors that are none."""
+
+import base64
+import json
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from graphql import GraphQLObjectType, get_named_type
+from sqlmodel import col
+
+from models.agents import Agent, AgentStatus, LeadMode
+from resolvers.kernel.inputs import Paging
+from resolvers.kernel.operation import OPERATIONS
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Column, Nested, Page, Shape, intern
+from rest_compat.routes import ROUTES
+from schema.selection import BACKREF
+from tests.reader.library import SCHEMA, Library
+from tests.reader.rows import START
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+# ---- every page of the schema ------------------------------------------------------------------------------------------
+
+
+def pages() -> list[tuple[str, str]]:
+    """(type, field) of everything that answers a page."""
+    made = []
+    for type_ in SCHEMA.type_map.values():
+        if isinstance(type_, GraphQLObjectType):
+            made += [(type_.name, name) for name, f in type_.fields.items() if get_named_type(f.type).name.endswith("Connection") and "first" in f.args]
+    return sorted(made)
+
+
+def parent(library: Library, type_: str) -> tuple[str, str]:
+    """What opens and closes a selection of a row of this type with many rows below."""
+    if type_ == "Query":
+        return "{", "}"
+    if type_ == "Workspace":
+        return "{ parent: workspace {", "} }"
+    roots = [n for n, f in SCHEMA.query_type.fields.items() if get_named_type(f.type).name == type_ and "id" in f.args]  # type: ignore[union-attr]
+    assert roots, f"{type_} has pages below it, and no query gives one of it by id"
+    return f'{{ parent: {roots[0]}(id: "{library.ids["richest"][0]}") {{', "} }"
+
+
+async def ask(library: Library, place: tuple[str, str], arguments: str) -> dict[str, Any]:
+    opened, closed = parent(library, place[0])
+    selection = "{ nodes { id } edges { cursor node { id } } totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
+    answer = await library.same(library.world.owner, f"{opened} {place[1]}{arguments} {selection} {closed}")
+    assert "errors" not in answer, answer["errors"]
+    page: dict[str, Any] = (answer["data"] if place[0] == "Query" else answer["data"]["parent"])[place[1]]
+    assert page["nodes"] == [edge["node"] for edge in page["edges"]]
+    cursors = [edge["cursor"] for edge in page["edges"]]
+    assert [page["pageInfo"]["startCursor"], page["pageInfo"]["endCursor"]] == ([cursors[0], cursors[-1]] if cursors else [None, None])
+    return page
+
+
+@pytest.fixture(autouse=True, scope="module")
+async def richest(library: Library) -> None:
+    """A crew with a few agents."""
+    sql = "SELECT crew_id FROM agents JOIN crews c ON c.id = crew_id WHERE agents.deleted_at IS NULL AND c.deleted_at IS NULL AND c.workspace_id = $1 "
+    found = await library.world.database.fetchval(sql + "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1", library.world.workspace.id)
+    library.ids["richest"] = [found]
+
+
+@pytest.mark.parametrize("place", pages(), ids=".".join)
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+async def test_pages_give_every_row_once(library: Library, place: tuple[str, str], size: int) -> None:
+    whole = [n["id"] for n in (await ask(library, place, "(first: 100)"))["nodes"]]
+    assert len(whole) > 3, "too few rows to say anything"
+    seen: list[str] = []
+    after = ""
+    while True:
+        page = await ask(library, place, f"(first: {size}{after})")
+        seen += [n["id"] for n in page["nodes"]]
+        assert page["totalCount"] == len(whole)
+        assert page["pageInfo"]["hasPreviousPage"] is (after != "")
+        assert page["pageInfo"]["hasNextPage"] is (len(seen) < len(whole))
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+        after = f', after: "{page["pageInfo"]["endCursor"]}"'
+    assert seen == whole
+    by_offset = [n["id"] for start in range(0, len(whole) + size, size) for n in (await ask(library, place, f"(limit: {size}, offset: {start})"))["nodes"]]
+    assert by_offset == whole
+    beyond = await ask(library, place, f"(limit: {size}, offset: {len(whole)})")
+    assert beyond["nodes"] == []
+    assert beyond["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": True, "startCursor": None, "endCursor": None}
+
+
+# ---- keys that are null, equal, mixed ------------------------------------------------------------------------------------
+
+
+class Window(Paging):
+    page_maximum = 7
+
+
+KEYS: dict[str, tuple[Any, ...]] = {
+    "ascending": (col(Agent.lead_mode), col(Agent.expired_at)),
+    "descending": (col(Agent.expired_at).desc(), col(Agent.lead_mode).desc()),
+    "down_and_up": (col(Agent.schedule_next_run).desc(), col(Agent.description), col(Agent.memory_enabled).desc(), col(Agent.timeout_seconds)),
+    "up_and_down": (col(Agent.llm_provider), col(Agent.expired_at).desc(), col(Agent.id)),
+    "text": (col(Agent.name),),
+    "numbers": (col(Agent.timeout_seconds).desc(),),
+    "an_expression": (col(Agent.expired_at).is_not(None), col(Agent.crew_id)),
+}
+
+
+def _sorted(name: str) -> Any:
+    def rows(scope: QueryScope, data: Window) -> Page[Agent]:
+        return scope.select(Agent).order_by(*KEYS[name]).page(data)
+
+    rows.__annotations__ |= {"data": Window, "return": Page[Agent]}
+    return query(f"test.reader.{name}")(rows)
+
+
+SORTED = {name: OPERATIONS.get(f"test.reader.{name}") or _sorted(name) for name in KEYS}
+ASKED = Shape(
+    (
+        Nested("nodes", None, Shape((Column("id", "id"),), "list")),
+        Nested("info", None, Shape((Column("more", "has_next_page"), Column("end", "end_cursor")), "page_info")),
+    ),
+    "connection",
+)
+
+
+async def page_of(world: World, name: str, **raw: Any) -> tuple[list[str], str | None]:
+    """(ids, cursor to go on from while there is more)."""
+    answer = await SORTED[name](world.viewer.caller, raw, intern(ASKED), (), world.workspace.id)
+    page = json.loads(answer.body or b"")
+    return [n["id"] for n in page["nodes"]], page["info"]["end"] if page["info"]["more"] else None
+
+
+@pytest.mark.parametrize("name", KEYS)
+async def test_any_keys_can_be_walked(library: Library, name: str) -> None:
+    world = library.world
+    [number] = await world.database.fetchrow("SELECT count(*) FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id)
+    orders = []
+    for size in (1, 2, 7):
+        seen, after = [], None
+        while True:
+            ids, after = await page_of(world, name, first=size, after=after)
+            seen += ids
+            if after is None:
+                break
+        assert len(seen) == len(set(seen)) == number
+        orders.append(seen)
+    assert orders[0] == orders[1] == orders[2] == [id for start in range(0, number, 7) for id in (await page_of(world, name, limit=7, offset=start))[0]]
+
+
+@pytest.mark.parametrize("name", KEYS)
+async def test_rows_that_stay_are_seen_once_while_others_come_and_go(library: Library, name: str) -> None:
+    world, chance = library.world, random.Random(name)
+    staying = {r[0] for r in await world.database.fetch("SELECT id FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id)}
+    made: list[str] = []
+    seen: list[str] = []
+    after: str | None = None
+    while True:
+        ids, after = await page_of(world, name, first=3, after=after)
+        seen += ids
+        if after is None:
+            break
+        for number in range(2):  # some land before the cursor, some behind it
+            agent = Agent(
+                workspace_id=world.workspace.id, name=chance.choice(["", "m", "zz"]), slug=f"{name}-{len(made)}-{number}".replace("_", "-"),
+                lead_mode=chance.choice([None, *LeadMode]), expired_at=chance.choice([None, START, START + timedelta(hours=9)]), status=AgentStatus.IDLE,
+                description=chance.choice([None, "a"]), timeout_seconds=chance.choice([-5, 5]),
+            )  # fmt: skip
+            await world.add(agent)
+            made.append(agent.id)
+        if ids[-1] in made or chance.random() < 0.5:  # the row of the cursor goes too
+            await world.database.execute("UPDATE agents SET deleted_at = now() WHERE id = $1 AND id = ANY($2)", ids[-1], made)
+        if len(made) > 4:
+            await world.database.execute("UPDATE agents SET deleted_at = now() WHERE id = $1", chance.choice(made))
+    assert len(seen) == len(set(seen)), "a row was seen twice"
+    assert staying <= set(seen), "a row was missed"
+    await world.database.execute("DELETE FROM agents WHERE id = ANY($1)", made)
+
+
+async def test_the_row_of_a_cursor_may_be_gone(library: Library) -> None:
+    world = library.world
+    agent = Agent(workspace_id=world.workspace.id, name="gone", slug="gone-soon", timeout_seconds=77)
+    await world.add(agent)
+    seen: list[str] = []
+    after: str | None = None
+    while agent.id not in seen:
+        ids, after = await page_of(world, "numbers", first=1, after=after)
+        seen += ids
+    ahead, _ = await page_of(world, "numbers", first=7, after=after)
+    await world.database.execute("DELETE FROM agents WHERE id = $1", agent.id)
+    assert await page_of(world, "numbers", first=7, after=after) == (ahead, (await page_of(world, "numbers", first=7, after=after))[1])
+    assert ahead
+
+
+# ---- cursors that are none -----------------------------------------------------------------------------------------------
+
+
+def cursor(*keys: Any) -> str:
+    return base64.b64encode(json.dumps(keys).encode()).decode()
+
+
+BAD = {
+    "no base64": "not a cursor!",
+    "no JSON": base64.b64encode(b"not json").decode(),
+    "no list": base64.b64encode(b'{"a": 1}').decode(),
+    "a number": base64.b64encode(b"7").decode(),
+    "invalid UTF-8": base64.b64encode(b'["\xff\xfe"]').decode(),
+    "half a character": base64.b64encode(b'["\\ud800", "x"]').decode(),
+    "empty": "",
+    "nothing inside": cursor(),
+    "too few keys": cursor("2026-03-01T12:00:00+00:00"),
+    "too many keys": cursor("2026-03-01T12:00:00+00:00", "x", "y"),
+    "a list of another order": cursor(True, "2026-03-01T12:00:00+00:00", "x"),
+    "numbers": cursor(1, 2),
+    "a time that is none": cursor("yesterday", "x"),
+    "a time with NUL": cursor("2026-03-01T12:00:00+00:00", "a\0b"),
+    "a list for a key": cursor(["2026-03-01T12:00:00+00:00"], "x"),
+    "an object for a key": cursor("2026-03-01T12:00:00+00:00", {"a": 1}),
+    "a boolean for a key": cursor("2026-03-01T12:00:00+00:00", True),
+    "a number for the id": cursor("2026-03-01T12:00:00+00:00", 10**30),
+    "a time beyond all": cursor("9999-12-31T23:59:59.999999-23:59", "x"),
+    "a megabyte of noise": "A" * 600_000,
+    "deeply nested": base64.b64encode(b"[" * 2000 + b"]" * 2000).decode(),
+    "quite nested": base64.b64encode(b"[" * 900 + b"]" * 900).decode(),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+async def test_what_is_no_cursor_is_a_bad_request(library: Library, kind: str) -> None:
+    crew = library.ids["richest"][0]
+    for text in (
+        "query($after: String) { page: crews(after: $after) { nodes { id } pageInfo { endCursor } } }",
+        f'query($after: String) {{ page: crew(id: "{crew}") {{ agents(after: $after) {{ edges {{ cursor }} }} }} }}',
+        "query($after: String) { page: workspace { crews(after: $after) { pageInfo { hasNextPage } } } }",
+    ):
+        answer = await library.same(library.world.owner, text, {"after": BAD[kind]})
+        assert answer["data"] == {"page": None}
+        [error] = answer["errors"]
+        assert error["extensions"]["code"] == "BAD_REQUEST"
+        assert len(error["message"]) < 500
+
+
+async def test_a_long_text_in_a_cursor_is_only_a_place_in_the_order(library: Library) -> None:
+    text = "query($after: String) { crews(after: $after) { nodes { id } } }"
+    answer = await library.same(library.world.owner, text, {"after": cursor("2026-03-01T12:00:00+00:00", "x" * 700_000)})
+    assert "errors" not in answer
+
+
+async def test_a_bad_cursor_of_a_stranger_is_no_answer(library: Library) -> None:
+    answer = await library.same(library.world.nobody, 'query { crews(after: "bad") { totalCount } }')
+    assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+async def test_a_bad_cursor_in_the_answer_of_a_write_takes_it_back(library: Library) -> None:
+    world = library.world
+    before = await world.snapshot()
+    text = 'mutation { createCrew(input: {name: "Crew of no cursor", slug: "no-cursor"}) { id agents(after: "W10=") { nodes { id } } } }'
+    for endpoint in (library.compiled, library.executor):
+        _, answer = await library.ask(endpoint, world.owner, text)
+        assert answer["data"] == {"createCrew": None}
+        assert answer["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+    assert await world.snapshot() == before
+
+
+# ---- REST ------------------------------------------------------------------------------------------------------------
+
+WINDOWS = [r for r in ROUTES if r.method == "GET" and issubclass(r.operation.input, Paging) and not r.parameters]
+
+
+@pytest.mark.parametrize("route", WINDOWS, ids=lambda r: r.path)
+async def test_rest_takes_any_limit_and_offset(library: Library, route: Any) -> None:
+    world, kind = library.world, route.operation.input
+    async with world.client(world.owner) as client:
+
+        async def rows(**window: Any) -> list[Any]:
+            answer = await client.get(route.path, params={"workspace_id": world.workspace.id} | window)
+            assert answer.status_code == 200, (window, answer.text)
+            body = answer.json()
+            return body if isinstance(body, list) else body["data"]  # type: ignore[no-any-return]
+
+        whole = await rows(limit=kind.page_maximum)
+        for bad in ("0", "-1", "", "x", "5.5", "1e3", "null", "0x10", " ", "\0", "9" * 5000, "-" + "9" * 400):
+            assert await rows(limit=bad) == whole[: kind.page_default]
+            assert await rows(offset=bad) in (whole[: kind.page_default], [])
+        assert await rows(limit=10**9) == whole
+        assert await rows(limit=10**30) == whole
+        assert await rows(offset=10**30) == []
+        assert await rows(limit=2, offset=1) == whole[1:3]
+        assert [row for start in range(len(whole)) for row in await rows(limit=1, offset=start)] == whole
+
+
+def test_every_page_of_an_operation_is_walked_here() -> None:
+    query: Any = SCHEMA.query_type
+    roots = {n for n, f in query.fields.items() if getattr(f.extensions[BACKREF].metadata.get("operation"), "form", None) is Page}
+    assert roots == {name for type_, name in pages() if type_ == "Query"}
