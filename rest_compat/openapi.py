@@ -12,7 +12,7 @@ from models.base import table_of
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.idempotency import LONGEST_KEY
-from resolvers.kernel.inputs import Input
+from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.outputs import Absent
 from resolvers.kernel.policy import Action
@@ -160,17 +160,28 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
     made: list[dict[str, Any]] = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in PARAMETER.findall(route.path)]
     if op.tenancy is Tenancy.WORKSPACE and "{workspaceId}" not in route.path:
         text = "Id or slug of the workspace; the header X-Workspace-ID does as well."
-        made.append({"name": "workspace_id", "in": "query", "required": False, "description": text, "schema": {"type": "string", "minLength": 1}})
+        made.append({"name": "workspace_id", "in": "query", "required": False, "description": text, "schema": {"type": "string"}})
     if route.method in ("GET", "DELETE") and route.reads is None:
         properties = definitions.get(op.input.__name__, {}).get("properties", {})
         for name, info in op.input.model_fields.items():
             if name not in route.parameters and name not in ("first", "after"):
-                made.append({"name": name, "in": "query", "required": info.is_required(), "schema": properties.get(name, {"type": "string"})})
+                made.append(
+                    {"name": name, "in": "query", "required": info.is_required(), **_in_query(op.input, name, properties.get(name, {"type": "string"}))}
+                )
     headers = [(op.versioned is not None, IF_MATCH), (_tagged(route) and route.method == "GET", IF_NONE_MATCH), (_repeatable(op), KEY)]
     for applies, (name, text, schema) in headers:
         if applies:
             made.append({"name": name, "in": "header", "required": False, "description": text, "schema": schema})
     return made
+
+
+def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A window never makes a query fail (contract: pagination), and a flag that is not `true` is off."""
+    if issubclass(model, Paging) and name in ("limit", "offset"):
+        size = f"At most {model.page_maximum}; without a whole number above 0, {model.page_default}."
+        text = size if name == "limit" else "How many to leave out; what is no whole number leaves out none."
+        return {"description": text, "schema": {"type": ["integer", "string"], "default": model.page_default if name == "limit" else 0}}
+    return {"schema": {"type": ["boolean", "string"], "default": False} if schema.get("type") == "boolean" else schema}
 
 
 def _tagged(route: Route) -> bool:
