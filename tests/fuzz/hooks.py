@@ -1,0 +1,20 @@
+"""A check of every answer that a run of schemathesis gets, on both surfaces: it says what the service means, and nothing of its insides."""
+
+import re
+from typing import Any
+
+import schemathesis
+
+BROKEN = {"INTERNAL", "UNAVAILABLE", "BAD_GATEWAY"}
+INSIDES = re.compile(r"Traceback|asyncpg|sqlalchemy|site-packages|pydantic|object at 0x|NoneType|syntax error at or near|violates \w+ constraint")
+
+
+@schemathesis.check
+def speaks_clearly(ctx: Any, response: Any, case: Any) -> None:
+    assert response.status_code < 500, f"{response.status_code}: {response.text[:500]}"
+    found = INSIDES.search(response.text) if response.status_code >= 400 or "/graphql" in response.request.url else None
+    assert found is None, f"the answer speaks of {found and found[0]}: {response.text[:500]}"
+    if "graphql" in response.request.url and "json" in response.headers.get("content-type", ""):
+        for error in response.json().get("errors", ()):
+            assert error["message"].strip(), "an error without a text"
+            assert error.get("extensions", {}).get("code", "BROKEN") not in {"BROKEN", *BROKEN}, f"{error}"
