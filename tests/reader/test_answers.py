@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from graphql import GraphQLEnumType, GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType, get_named_type
 
+from models.agents import Agent
 from models.base import SoftDelete, table_of
+from models.labels import Label
+from resolvers import labels
 from resolvers.kernel.operation import Operation
-from resolvers.kernel.reader import GRAPHS, Edge, View
+from resolvers.kernel.reader import GRAPHS, Column, Edge, Nested, Shape, View, count, intern, many
 from schema.selection import BACKREF
 from tests.reader.library import SCHEMA, Library
 
@@ -105,6 +108,28 @@ async def test_an_error_of_one_root_leaves_the_others(library: Library) -> None:
     codes = {e["path"][0]: e["extensions"]["code"] for e in answer["errors"]}
     assert codes == {"b": "NOT_FOUND", "c": "BAD_REQUEST", "d": "FORBIDDEN", "e": "BAD_REQUEST"}
     assert all(e["locations"] for e in answer["errors"])
+
+
+async def test_no_edge_leaves_the_workspace_or_shows_what_is_deleted(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the condition of an edge says: here, texts that agents of all workspaces share, deleted ones too."""
+    world = library.world
+    monkeypatch.setitem(GRAPHS, Label, {"agents": many(Agent, on=same_text), "number": count(Agent, on=same_text)})
+    inner = Shape((Column("id", "id"),), "list")
+    shape = intern(Shape((Column("color", "color"), Nested("agents", "agents", inner), Nested("number", "number", Shape((), "count"))), "list"))
+    answer = json.loads((await labels.list_labels(world.owner.caller, {}, shape, (), world.workspace.id)).body or b"")
+    rows = await world.database.fetch("SELECT id, name FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id)
+    for label in answer:
+        expected = {row["id"] for row in rows if row["name"] == label["color"]}
+        assert {agent["id"] for agent in label["agents"]} == expected
+        assert label["number"] == len(expected)
+    assert any(label["number"] for label in answer)
+    shared = {label["color"] for label in answer if label["number"]}
+    others = "SELECT count(*) FROM agents WHERE name = ANY($1) AND (workspace_id <> $2 OR deleted_at IS NOT NULL)"
+    assert await world.database.fetchval(others, list(shared), world.workspace.id) > 0
+
+
+def same_text(label: Any, agent: Any) -> Any:
+    return agent.name == label.color
 
 
 async def test_free_json_passes_unchanged(library: Library) -> None:
