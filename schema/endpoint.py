@@ -25,6 +25,7 @@ Send = Callable[[Message], Awaitable[None]]
 RESPONSE = "application/graphql-response+json"
 LEGACY = "application/json"
 MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is bounded by time
+MALFORMED = {403: Code.FORBIDDEN, 404: Code.NOT_FOUND, 405: Code.NOT_OFFERED}
 
 
 class Malformed(Exception):
@@ -87,7 +88,7 @@ class Endpoint:
             kind, status, answer, more = (
                 LEGACY if "json" not in accept else _negotiate(accept),
                 fault.status,
-                _errors([{"message": fault.text}]),
+                _errors([{"message": fault.text, "extensions": {"code": MALFORMED.get(fault.status, Code.BAD_REQUEST).value}}]),
                 list(fault.headers),
             )
         content = (b"content-type", f"{kind}; charset=utf-8".encode())
