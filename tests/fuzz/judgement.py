@@ -1,0 +1,34 @@
+"""What may come back for what nobody should send."""
+
+import json
+from typing import Any
+
+from rest_compat.problem import REASON_PHRASES
+from tests.fuzz.hooks import BROKEN, INSIDES
+
+PROBLEM = {"type", "title", "status", "detail", "instance", "error"}
+
+
+def clear(status: int, body: bytes) -> None:
+    """An answer of REST: whatever was asked for, or a refusal of the documented shape with a text."""
+    assert status < 500, (status, body[:500])
+    if status >= 400:
+        told: dict[str, Any] = json.loads(body)
+        assert told.keys() >= PROBLEM, told
+        assert (told["status"], told["title"], told["type"]) == (status, REASON_PHRASES[status], "about:blank"), told
+        assert told["detail"].strip(), told
+        assert all(text.strip() for text in told.get("fields", {}).values()), told
+        assert not INSIDES.search(told["detail"]), told
+
+
+def clear_graphql(status: int, body: bytes) -> list[dict[str, Any]]:
+    """An answer of GraphQL; its errors, each with a text and a code that is no failure of ours."""
+    assert status < 500, (status, body[:500])
+    told = json.loads(body)
+    errors: list[dict[str, Any]] = told.get("errors", [])
+    assert "data" in told or errors, told
+    for error in errors:
+        assert error["message"].strip(), told
+        assert not INSIDES.search(error["message"]), told
+        assert error["extensions"]["code"] not in BROKEN, told
+    return errors

@@ -1,0 +1,124 @@
+"""Every field of every operation with what does not belong into it, on both surfaces: refused clearly and without a trace, or carried out."""
+
+import json
+from typing import Any
+from urllib.parse import quote, quote_from_bytes
+
+import pytest
+
+from resolvers.kernel.operation import Auth, Operation
+from rest_compat.routes import ROUTES
+from rest_compat.table import PARAMETER, Route
+from tests.fuzz.judgement import clear, clear_graphql
+from tests.generation import selection
+from tests.generation.estate import Estate
+from tests.generation.inputs import valid
+from tests.generation.registry import graphql_fields, operations
+from tests.world import Person
+
+pytestmark = pytest.mark.anyio
+
+DEEP = "[" * 600 + "]" * 600  # what orjson still reads, and nothing else follows
+# As they stand in a JSON text.
+VALUES = {
+    "null": "null", "boolean": "true", "zero": "0", "negative": "-1", "fraction": "1.5", "beyond 64 bits": str(10**30), "beyond a float": "1e400",
+    "almost infinite": "1e308", "beyond 32 bits": str(2**31), "not a number": "NaN", "empty": '""', "space": '" "', "NUL": '"a\\u0000b"',
+    "high surrogate": '"\\ud800"', "low surrogate": '"\\udc00a"', "long": f'"{"ä" * 70_000}"', "list": '["a", null, 1]', "list of NUL": '["\\u0000"]',
+    "list of lists": "[[]]", "object": '{"a": {"\\u0000": 1}}', "deep": DEEP, "deep object": '{"a":' * 600 + "1" + "}" * 600,
+    "other direction": '"\\u202eabc\\u0000"', "lines": '"a\\r\\nSet-Cookie: b=c"', "quote": "\"' OR 1=1; --\"", "no character": '"\\uffff\\ufdd0"',
+}  # fmt: skip
+SEGMENTS = [b"%00", b"%ff", b"%ed%a0%80", b"a%2Fb", b"%252f", b"%2e", b"%0d%0aX:%20y", b"%F0%9F%92%A5", b"a" * 4000, b"%25", b"%", b"'%3B--", b"*", b"%7Bid%7D"]
+BODIES = {
+    "nothing": b"", "cut off": b'{"name":', "list": b"[]", "null": b"null", "number": b"1e400", "text": b'"a"', "NaN": b"NaN", "bytes": b"\xff\xfe\x00",
+    "UTF-16": '{"name": "a"}'.encode("utf-16"), "byte order mark": b"\xef\xbb\xbf{}", "surrogate": b'{"name": "\xed\xa0\x80"}',
+    "twice": b'{"name": 1, "name": "b"}', "two": b"{}{}", "comment": b"{} // a", "deep": b"[" * 100_000,
+    "deep and closed": b"[" * 100_000 + b"]" * 100_000, "deep objects": b'{"a":' * 100_000,
+    "many keys": json.dumps({f"k{n}": n for n in range(30_000)}).encode(), "unknown and deep": b'{"x":' + DEEP.encode() + b"}", "a form": b"name=a&color=b",
+}  # fmt: skip
+BY_REST = [route for route in ROUTES if route.operation.auth is not Auth.NONE or route.takes_body]
+BY_GRAPHQL = [op for op in operations() if op.name in graphql_fields()]
+
+
+def who(estate: Estate, op: Operation[Any]) -> Person:
+    return estate.caller(op) or estate.world.owner
+
+
+async def send(estate: Estate, route: Route, raw: dict[str, Any], target: str | None = None, body: bytes | None = None, **headers: str) -> int:
+    """The status; the answer is judged, and whatever it changed is undone. A refusal has changed nothing."""
+    values, path = dict(raw), route.path
+    for written, name in zip(PARAMETER.findall(route.path), route.parameters, strict=True):
+        value = values.pop(name, estate.home.workspace.id if name == "workspace_id" else "x")
+        path = path.replace(f"{{{written}}}", quote(str(value), safe=""))
+    content = body if body is not None else (json.dumps(values).encode() if route.takes_body else b"")
+    given = {"authorization": f"Bearer {who(estate, route.operation).token}", "x-workspace-id": estate.home.workspace.id, "content-type": "application/json"}
+    answer = await estate.client.request(route.method, target or path, content=content, headers=given | headers)
+    estate.client.cookies.clear()
+    clear(answer.status_code, answer.content)
+    changes = await estate.recorder.changes()
+    if estate.recorder.dirty:
+        await estate.recorder.undo()
+    assert answer.status_code < 400 or not changes, (answer.text, changes)
+    return answer.status_code
+
+
+@pytest.mark.parametrize("route", [r for r in BY_REST if r.takes_body], ids=lambda r: f"{r.method} {r.path}")
+async def test_no_body_of_a_rest_call_breaks_anything(route: Route, estate: Estate) -> None:
+    raw = valid(route.operation, estate)
+    for body in BODIES.values():
+        await send(estate, route, raw, body=body)
+        await send(estate, route, raw, body=body, **{"idempotency-key": "the same key"})
+    for name in sorted(route.operation.input.model_fields.keys() - set(route.parameters)):
+        others = {key: value for key, value in raw.items() if key not in route.parameters and key != name}
+        for value in VALUES.values():
+            await send(estate, route, raw, body=f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(name)}: {value}}}".encode())
+
+
+@pytest.mark.parametrize("route", [r for r in BY_REST if r.parameters], ids=lambda r: f"{r.method} {r.path}")
+async def test_no_segment_of_a_path_breaks_anything(route: Route, estate: Estate) -> None:
+    raw = valid(route.operation, estate)
+    body = json.dumps({k: v for k, v in raw.items() if k not in route.parameters}).encode() if route.takes_body else b""
+    for segment in SEGMENTS:
+        path = PARAMETER.sub(segment.decode(), route.path)
+        status = await send(estate, route, raw, path, body)
+        assert status in (400, 403, 404, 405), (segment, status)  # never somebody's row
+
+
+@pytest.mark.parametrize("route", [r for r in ROUTES if r.method == "GET"], ids=lambda r: r.path)
+async def test_no_query_of_a_rest_call_breaks_anything(route: Route, estate: Estate) -> None:
+    raw = valid(route.operation, estate)
+    path = PARAMETER.sub("x", route.path)
+    names = [*route.operation.input.model_fields, "workspace_id"]
+    for name in names:
+        for value in [*SEGMENTS, b"-1", b"0", b"1e9", b"99999999999999999999", b"true", b"null", b"%EF%BC%91", b"", b"[]", b"=", b"%20"]:
+            await send(estate, route, raw, f"{path}?{name}={value.decode()}")
+    for query in (
+        "&" * 5000,
+        "&".join(f"a{n}=1" for n in range(5000)),
+        "=&=&=",
+        "a",
+        "%",
+        "&".join(f"{names[0]}={n}" for n in range(100)),
+        quote_from_bytes(bytes(range(256))),
+    ):
+        await send(estate, route, raw, f"{path}?{query}")
+
+
+@pytest.mark.parametrize("op", BY_GRAPHQL, ids=lambda op: op.name)
+async def test_no_variable_of_a_graphql_call_breaks_anything(op: Operation[Any], estate: Estate) -> None:
+    kind, name, definition = graphql_fields()[op.name][0]
+    variables = selection.arguments(op, definition, valid(op, estate), estate.home.workspace.id, None)
+    document = selection.document(kind, name, definition, variables, None)
+    nested: dict[str, Any] = variables.get("input", {})
+    for holder, key in [*[(variables, key) for key in variables], *[(nested, key) for key in nested]]:
+        for value in VALUES.values():
+            mark = "\x01here\x01"
+            changed = holder | {key: mark} if holder is variables else variables | {"input": holder | {key: mark}}
+            body = json.dumps({"query": document, "variables": changed}).replace(json.dumps(mark), value).encode()
+            headers = {"authorization": f"Bearer {who(estate, op).token}", "content-type": "application/json"}
+            answer = await estate.client.post("/graphql", content=body, headers=headers)
+            estate.client.cookies.clear()
+            errors = clear_graphql(answer.status_code, answer.content)
+            changes = await estate.recorder.changes()
+            if estate.recorder.dirty:
+                await estate.recorder.undo()
+            assert not errors or not changes, (answer.text, changes)
