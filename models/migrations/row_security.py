@@ -1,7 +1,7 @@
 """Row-level security: the second lock on the rows of a tenant, derived from the tables and not from migrations.
 
-A connection says for whom it works in two settings: `crewship.workspaces`, ids joined by commas, or `*` for the system itself; and
-`crewship.user`, whose own memberships are seen before any workspace is chosen. Without them no row is seen and none is written.
+A connection says for whom it works in one setting, `crewship.workspaces`: a workspace's id, several joined by commas, `*` for the system
+itself, or `@` and a user's id, whose own memberships are then seen. Without it no row is seen and none is written.
 """
 
 from hashlib import sha256
@@ -13,12 +13,11 @@ from models.migrations.tables import tenant_tables
 
 POLICY = "tenant"
 
-# A subselect that does not refer to the row is an InitPlan: evaluated once per scan, and only when it is reached. The one workspace
-# of most calls comes first, since comparing two texts costs a third of looking into an array.
-_SETTING = "(SELECT current_setting('crewship.workspaces', true))"
-_LISTED = "((SELECT string_to_array(current_setting('crewship.workspaces', true), ','))::text[])"
-_OF_WORKSPACE = f"workspace_id = {_SETTING} OR workspace_id = ANY ({_LISTED}) OR {_SETTING} = '*'"
-_OF_USER = "user_id = (SELECT current_setting('crewship.user', true))"
+_NOW = "current_setting('crewship.workspaces', true)"
+_RARE = f"workspace_id = ANY (string_to_array({_NOW}, ',')) OR {_NOW} = '*'"  # reached only by rows that are not of the one workspace
+# A subselect that does not refer to the row is an InitPlan: evaluated once a scan. Memberships are read a row at a time: there it would cost.
+_OF_WORKSPACE = f"workspace_id = (SELECT {_NOW}) OR {_RARE}"
+_OF_MEMBERSHIP = f"workspace_id = {_NOW} OR '@' || user_id = {_NOW} OR {_RARE}"
 
 _STATE = text(
     """
@@ -31,8 +30,7 @@ _STATE = text(
 
 def policy_of(table: SQLTable) -> str:
     """The policy of a table, as the end of its CREATE POLICY. Nobody writes a membership, the own one included, outside the set workspaces."""
-    using = f"{_OF_WORKSPACE} OR {_OF_USER}" if table.name == "memberships" else _OF_WORKSPACE
-    return f"USING ({using}) WITH CHECK ({_OF_WORKSPACE})"
+    return f"USING ({_OF_MEMBERSHIP if table.name == 'memberships' else _OF_WORKSPACE}) WITH CHECK ({_OF_WORKSPACE})"
 
 
 def apply_row_security(connection: Connection, enabled: bool) -> None:

@@ -46,7 +46,7 @@ class Called(Operation[D], Generic[D, T]):
         caller, conn = ctx.caller, ctx.conn
         if self.auth is Auth.NONE:
             if database.row_security:
-                await conn.fetchrow(SCOPE_SQL, ctx.user_id, ctx.workspace_id or "")
+                await conn.fetchrow(SCOPE_SQL, ctx.scope)
             return
         row = await self.pass_gate(conn, caller, ctx.raw, ctx.place)
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]

@@ -24,7 +24,7 @@ M = TypeVar("M", bound=SQLModel)
 TAKEN = "already exists"
 Conflict = str | Mapping[str, str]
 """The text for a taken unique key; or texts by the name of the constraint, where a table has several."""
-SCOPE_SQL = "SELECT set_config('crewship.user', $1, false), set_config('crewship.workspaces', $2, false)"
+SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
 OWN_ROLES = "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at IS NULL"
 BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
 
@@ -198,6 +198,11 @@ class Context:
             raise TypeError(f"{self.operation.name} does not declare {type(event).__name__}")
         self.events.append(event)
 
+    @property
+    def scope(self) -> str:
+        """What row-level security lets this call see: its workspace; outside any, the caller's own memberships; for nobody, nothing."""
+        return self.workspace_id or (f"@{self.user_id}" if self.user_id else "")
+
     async def own_roles(self) -> list[Role]:
         """The caller's role in each live workspace the caller belongs to: for operations outside any."""
         return [Role(row[0]) for row in await self._send(OWN_ROLES, [self.user_id], many=True)]
@@ -209,7 +214,7 @@ class Context:
         """The workspace this call has just founded becomes the one it works in."""
         self.workspace_id, self.role = workspace_id, Role.OWNER
         if database.row_security:
-            await self._one(SCOPE_SQL, [self.user_id, workspace_id])
+            await self._one(SCOPE_SQL, [workspace_id])
 
     async def begin(self) -> None:
         """Opens the transaction of a command declared `late`: the gate is passed again inside it."""
@@ -260,7 +265,7 @@ class Context:
         if self.conn is None:
             async with database.lease() as conn:
                 if database.row_security:
-                    await conn.fetchrow(SCOPE_SQL, self.user_id, self.workspace_id or "")
+                    await conn.fetchrow(SCOPE_SQL, self.scope)
                 return await run(conn, sql, values, conflict, many)
         return await run(self.conn, sql, values, conflict, many)
 

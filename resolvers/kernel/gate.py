@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import Text, and_, false, func, literal, literal_column, null, or_, select, true
+from sqlalchemy import Text, false, func, literal, literal_column, null, or_, select, true
 from sqlmodel import SQLModel
 
 from models.auth import CliToken, Session, TokenTier
@@ -17,6 +17,7 @@ from models.workspaces import Membership, Role, Workspace
 from resolvers.kernel.caller import MACHINES, CredentialKind
 from resolvers.kernel.database import DIALECT, database
 from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.kernel.policy import MEMBERS
 from resolvers.kernel.trace import Call, Getter, Param, Trace, constant
 
 
@@ -68,16 +69,16 @@ class Scope:
         return statement.correlate(*self._outer).scalar_subquery()
 
 
-def _setting(name: str, value: Any) -> Any:
-    return func.set_config(literal_column(f"'crewship.{name}'"), value, false(), type_=Text())
+def _set(value: Any) -> Any:
+    """Sets what row-level security reads, and is that value: a workspace's id, several with commas, `*`, or `@` and a user's id."""
+    return func.set_config(literal_column("'crewship.workspaces'"), value, false(), type_=Text()) if database.row_security else value
 
 
-def who(trace: Trace, kind: CredentialKind) -> Any:
+def who(trace: Trace, kind: CredentialKind, tenancy: Where) -> Any:
     """FROM entry of the live credential: credential_id, user_id, and whether its last use is worth writing."""
     credential = trace.bind("credential", lambda call: call.credential)
     if kind in MACHINES:
-        user = _setting("user", literal("", Text())) if database.row_security else null()
-        return select(credential.label("credential_id"), user.label("user_id"), false().label("stale")).offset(FENCE).subquery("who")
+        return select(credential.label("credential_id"), literal("", Text()).label("user_id"), false().label("stale")).offset(FENCE).subquery("who")
     if kind is CredentialKind.SESSION:
         table = table_of(Session).alias("gate_session")
         conditions = [table.c.id == credential, table.c.revoked_at.is_(None), table.c.expires_at > func.now()]
@@ -88,7 +89,9 @@ def who(trace: Trace, kind: CredentialKind) -> Any:
         conditions = [table.c.token_hash == credential, table.c.tier == literal_column(f"'{tier.value}'"), table.c.revoked_at.is_(None)]
         conditions += [or_(table.c.expires_at.is_(None), table.c.expires_at > func.now())]
         stale = or_(table.c.last_used_at.is_(None), table.c.last_used_at < func.now() - IDLE)
-    user = _setting("user", table.c.user_id) if database.row_security else table.c.user_id
+    user: Any = table.c.user_id
+    if tenancy is not Tenancy.WORKSPACE and database.row_security:  # own memberships are looked for before any workspace is known
+        user = func.substr(_set(literal_column("'@'", Text()).concat(user)), literal_column("2"), type_=Text())
     return select(table.c.id.label("credential_id"), user.label("user_id"), stale.label("stale")).where(*conditions).offset(FENCE).subquery("who")
 
 
@@ -104,40 +107,45 @@ def _named_workspace(trace: Trace) -> Any:
 
 
 def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any) -> Any:
-    """Lateral FROM entry of the workspace: workspace_id, role, capabilities, found, and the scope of the rows."""
-    secure = database.row_security
+    """Lateral FROM entry of the workspace: workspace_id, role, capabilities, and the scope of the rows."""
     if tenancy is Tenancy.NONE:
-        scope = _setting("workspaces", _own_workspaces(source)) if secure else literal_column("''")
-        columns = [null().label("workspace_id"), null().label("role"), null().label("capabilities"), true().label("found"), scope.label("scope")]
+        scope = _set(_own_workspaces(source)) if database.row_security else literal_column("''")
+        columns = [null().label("workspace_id"), null().label("role"), null().label("capabilities"), scope.label("scope")]
         return select(*columns).offset(FENCE).lateral("place")
-    member, workspace = table_of(Membership).alias("gate_member"), table_of(Workspace).alias("gate_workspace")
+    opened = _opened(trace, tenancy, kind, by_slug, source)
+    role: Any
+    capabilities: Any
     tables: Any
+    if kind in MACHINES:
+        role, capabilities, tables = literal_column(f"'{Role.OWNER.value}'"), null(), opened
+    else:
+        table = table_of(Membership).alias("gate_membership")
+        found = [table.c.workspace_id == opened.c.scope, table.c.user_id == source.c.user_id]
+        member = select(table.c.role, table.c.capabilities).where(*found).offset(FENCE).lateral("gate_member")
+        role, capabilities, tables = member.c.role, member.c.capabilities, opened.join(member, true())
+    columns = [opened.c.scope.label("workspace_id"), role.label("role"), capabilities.label("capabilities"), opened.c.scope.label("scope")]
+    return select(*columns).select_from(tables).offset(FENCE).lateral("place")
+
+
+def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any) -> Any:
+    """Lateral FROM entry of the live workspace that is named, or that an entity belongs to: its id, set as the scope of what follows."""
+    workspace = table_of(Workspace).alias("gate_workspace")
+    found: list[Any] = [workspace.c.deleted_at.is_(None)]
+    tables: Any = workspace
     if isinstance(tenancy, Entity):
         key = trace.bind("entity", lambda call: call.entity)
         table = table_of(tenancy.model).alias("gate_entity")
         own = _named_workspace(trace) if kind in MACHINES else _own_workspaces(source)
-        mine = select((_setting("workspaces", own) if secure else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
+        mine = select((_set(own) if database.row_security else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
         live = table.c.deleted_at.is_(None) if "deleted_at" in table.c else true()
         entity = select(table.c.workspace_id).where(table.c.id == key, live, mine.c.set.is_not(None)).offset(FENCE).lateral("gate_row")
         tables = mine.join(entity, true()).join(workspace, workspace.c.id == entity.c.workspace_id)
+        if kind in MACHINES:
+            found.append(_named_workspace(trace).in_([literal_column("'*'"), workspace.c.id]))
     else:
         value = trace.bind("workspace", lambda call: call.workspace)
-        tables = workspace
-    found: list[Any] = [workspace.c.deleted_at.is_(None)]
-    if not isinstance(tenancy, Entity):
         found.append(workspace.c.slug == value if by_slug else workspace.c.id == value)
-    elif kind in MACHINES:
-        found.append(_named_workspace(trace).in_([literal_column("'*'"), workspace.c.id]))
-    role: Any
-    capabilities: Any
-    if kind in MACHINES:
-        role, capabilities = literal_column(f"'{Role.OWNER.value}'"), null()
-    else:
-        tables = tables.join(member, and_(member.c.workspace_id == workspace.c.id, member.c.user_id == source.c.user_id))
-        role, capabilities = member.c.role, member.c.capabilities
-    scope = _setting("workspaces", workspace.c.id) if secure else workspace.c.id
-    columns = [workspace.c.id.label("workspace_id"), role.label("role"), capabilities.label("capabilities"), true().label("found"), scope.label("scope")]
-    return select(*columns).select_from(tables).where(*found).offset(FENCE).lateral("place")
+    return select(_set(workspace.c.id).label("scope")).select_from(tables).where(*found).offset(FENCE).lateral("gate_opened")
 
 
 @dataclass(slots=True)
@@ -151,13 +159,15 @@ class Gate:
     @classmethod
     def build(cls, tenancy: Where, kind: CredentialKind, by_slug: bool) -> "Gate":
         trace = Trace()
-        source = who(trace, kind)
+        source = who(trace, kind, tenancy)
         return cls(trace, source, place(trace, tenancy, kind, by_slug, source))
 
     def allowed(self, tenancy: Where, roles: frozenset[Role]) -> Any:
         if tenancy is Tenancy.NONE:
             return self.place.c.scope.is_not(None)
-        return and_(self.place.c.role.in_([literal_column(f"'{r.value}'") for r in sorted(roles)]), self.place.c.scope.is_not(None))
+        if roles == MEMBERS:
+            return self.place.c.role.is_not(None)
+        return self.place.c.role.in_([literal_column(f"'{r.value}'") for r in sorted(roles)])
 
     def scope(self, kind: type[Scope] = Scope) -> Any:
         place = self.place.c
@@ -165,11 +175,13 @@ class Gate:
 
     def plan(self, answer: Any = None, missing: str = "", shape: Any = None) -> Plan:
         place, source = self.place.c, self.who.join(self.place, true(), isouter=True)
-        columns = [self.who.c.credential_id, self.who.c.user_id, self.who.c.stale, place.workspace_id, place.role, place.capabilities, place.found]
+        columns = [self.who.c.credential_id, self.who.c.stale, place.role]
         if answer is not None:
-            lateral = answer.lateral("answer")
+            lateral = answer.offset(FENCE).lateral("answer")
             source = source.join(lateral, true(), isouter=True)
             columns += [lateral.c.payload, lateral.c.version]
+        else:
+            columns += [self.who.c.user_id, place.workspace_id, place.capabilities]
         return finished(select(*columns).select_from(source), self.trace, missing, shape)
 
 
@@ -180,7 +192,8 @@ def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None)
     return Plan(str(compiled), tuple([trace.getters.get(name) or constant(constants[name]) for name in names]), missing, shape)
 
 
-CREDENTIAL_ID, USER_ID, STALE, WORKSPACE_ID, ROLE, CAPABILITIES, FOUND, PAYLOAD, VERSION = range(9)
+CREDENTIAL_ID, STALE, ROLE, PAYLOAD, VERSION = range(5)
+USER_ID, WORKSPACE_ID, CAPABILITIES = 3, 4, 5  # of the gate alone
 
 
 def judge(row: Any, tenancy: Where, roles: frozenset[Role]) -> None:

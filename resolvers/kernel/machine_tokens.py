@@ -70,7 +70,7 @@ def _workspace_mac(master: str, workspace_id: str) -> str:
 class SignatureScheme(StrEnum):
     timestamped = "timestamped"
     body_only = "body_only"
-    plain_secret = "plain_secret"  # noqa: S105  (deprecated: the answer then carries Deprecation and Sunset headers)
+    plain_secret = "plain_secret"
 
 
 @dataclass(frozen=True, slots=True)
