@@ -15,7 +15,8 @@ async def test_a_label_lives(world: World) -> None:
     changed = await world.graphql(world.admin, document, {"in": {"id": made["id"], "labelGroup": None}})
     assert changed["data"]["updateLabel"] == {"name": "bug", "labelGroup": None}
     assert (await world.graphql(world.viewer, "query($ws: ID) { labels(workspaceId: $ws) { id } }"))["data"]["labels"] == [{"id": made["id"]}]
-    gone = await world.graphql(world.admin, "mutation($ws: ID, $in: ByIdInput!) { deleteLabel(workspaceId: $ws, input: $in) { id } }", {"in": {"id": made["id"]}})
+    document = "mutation($ws: ID, $in: ByIdInput!) { deleteLabel(workspaceId: $ws, input: $in) { id } }"
+    gone = await world.graphql(world.admin, document, {"in": {"id": made["id"]}})
     assert gone["data"]["deleteLabel"] == {"id": made["id"]}
 
 
