@@ -23,6 +23,7 @@ from uvicorn.supervisors import Multiprocess
 from crewship import keys, logs
 from crewship.postgres import APPLICATION, EmbeddedPostgres, make_private, write_secret
 from crewship.postgres_child import interrupt_when_parent_dies
+from crewship.protocol import Protocol
 from models import migrations
 from resolvers.kernel.crypto import setup_token
 from resolvers.kernel.instance import BOOTSTRAPPED
@@ -240,7 +241,8 @@ def _configuration(app: Any, workers: int) -> uvicorn.Config:
         factory=isinstance(app, str),
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
+        ws="none",  # no socket is served yet: an upgrade is refused as a request
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -71,6 +71,17 @@ class Row(SQLModel):
                 made[name] = factory()
         made.update(values)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__[name] = value
+
+
+def untrack(model: type[Row] = Row) -> None:
+    """Takes SQLAlchemy's wrapper off the constructors of all table classes: it makes the state of a session for each object."""
+    for child in model.__subclasses__():
+        if "__init__" in vars(child):
+            del child.__init__
+        untrack(child)
+
 
 class Table(Row):
     """A table with a cuid key."""

@@ -36,7 +36,7 @@ def exceeded(tree: DocumentNode) -> GraphQLError | None:
             continue
         found = _measure(definition.selection_set, fragments, known)
         limits = (
-            ("depth", found.depth, MAX_DEPTH),
+            ("levels", found.depth, MAX_DEPTH),
             ("aliases", found.aliases, MAX_ALIASES),
             ("fields", found.fields, MAX_FIELDS),
             ("root fields", found.roots, MAX_ROOTS),
@@ -48,7 +48,7 @@ def exceeded(tree: DocumentNode) -> GraphQLError | None:
         if not found.cyclic and _crowded([definition.selection_set], fragments):
             return GraphQLError(f"The operation is too large: at most {MAX_REPEATS} fields of one name may be merged", definition)
         if found.too_long:
-            return GraphQLError(f"The alias '{found.too_long[:80]}' is too long: at most {ALIAS_BYTES} letters are allowed", definition)
+            return GraphQLError(f"The alias '{found.too_long[:80]}' is too long: at most {ALIAS_BYTES} characters are allowed", definition)
     return None
 
 

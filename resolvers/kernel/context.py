@@ -13,7 +13,7 @@ from models.workspaces import Role
 from resolvers.kernel import statements
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.database import Lease, database
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.errors import UNSTORABLE, Code, Refusal
 from resolvers.kernel.events import Event
 from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.policy import GATES, Action
@@ -296,15 +296,20 @@ async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = T
     except asyncpg.UniqueViolationError as error:
         raise Refusal(Code.CONFLICT, conflict if isinstance(conflict, str) else conflict.get(error.constraint_name or "", TAKEN)) from None
     except asyncpg.ForeignKeyViolationError as error:
-        raise Refusal(Code.BAD_REQUEST, f"{_column(error)}: there is no such row") from None
+        raise Refusal(Code.BAD_REQUEST, f"{_column(error)}: there is nothing with this id") from None
     except asyncpg.CheckViolationError as error:
-        raise Refusal(Code.BAD_REQUEST, f"{error.constraint_name}: not an allowed value") from None
+        raise Refusal(Code.BAD_REQUEST, f"{_checked(error)}: is not an allowed value") from None
     except BAD_VALUES:
-        raise Refusal(Code.BAD_REQUEST, "a value is out of range or cannot be stored") from None
+        raise Refusal(Code.BAD_REQUEST, UNSTORABLE) from None
 
 
 def _outdated(model: type[SQLModel]) -> Refusal:
     return Refusal(Code.PRECONDITION_FAILED, f"{model.__name__} was changed since it was read")
+
+
+def _checked(error: Any) -> str:
+    """`agents_status_check` -> `status`."""
+    return (error.constraint_name or "").removeprefix(f"{error.table_name}_").removesuffix("_check") or "a value"
 
 
 def _column(error: Any) -> str:

@@ -148,7 +148,10 @@ def new_cli_token(tier: TokenTier) -> str:
 
 def cli_token_tier(token: str) -> TokenTier | None:
     """Which tier a bearer value claims by its prefix; None when it is no CLI token but a session token."""
-    return next((tier for tier, prefix in CLI_PREFIXES.items() if token.startswith(prefix)), None)
+    for tier, prefix in CLI_PREFIXES.items():
+        if token.startswith(prefix):
+            return tier
+    return None
 
 
 def hash_cli_token(token: str, admin_key: bytes | None) -> tuple[TokenTier, str] | None:

@@ -11,6 +11,7 @@ from sqlalchemy import ARRAY
 from sqlalchemy.dialects.postgresql import asyncpg as pg_asyncpg
 from sqlalchemy.orm import configure_mappers
 
+from models.base import untrack
 from resolvers.kernel.errors import Code, Refusal
 
 STATEMENTS = 600  # prepared statements a connection keeps; more plans than this in use cost a parse each
@@ -71,7 +72,8 @@ class Pool:
         self.dsn, self.size, self.wait = dsn, size, wait
         self.opened = 0
         self.free: list[Any] = []
-        self.waiters: deque[asyncio.Future[Any]] = deque()
+        self.waiters: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self.timer: asyncio.TimerHandle | None = None
         self.closed = False
 
     async def open(self) -> None:
@@ -91,20 +93,38 @@ class Pool:
             raise unavailable()
         if self.opened < self.size:
             return await self._connect()
-        waiter = asyncio.get_running_loop().create_future()
-        self.waiters.append(waiter)
-        try:
-            async with asyncio.timeout(self.wait):
-                conn = await waiter
-        except BaseException as error:
-            if waiter.done() and not waiter.cancelled() and waiter.result() is not None:
-                self.give(waiter.result())
-            else:
-                waiter.cancel()
-            if isinstance(error, TimeoutError):
-                raise Refusal(Code.UNAVAILABLE, "The server is busy; try again") from None
-            raise
+        conn = await self._turn()
         return await self._connect() if conn is None else conn
+
+    async def _turn(self) -> Any:
+        """A connection that somebody gives back, or None where a new one may be opened."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        self.waiters.append((waiter, loop.time() + self.wait))
+        if self.timer is None:
+            self.timer = loop.call_later(self.wait, self._expire)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                conn = waiter.result()  # served and cancelled at the same moment: somebody else's turn
+                if conn is None:
+                    self._wake(None)
+                else:
+                    self.give(conn)
+            raise
+
+    def _expire(self) -> None:
+        """One timer for all who wait: they came in order, so those who waited too long stand in front."""
+        loop, self.timer = asyncio.get_running_loop(), None
+        while self.waiters:
+            waiter, until = self.waiters[0]
+            if not waiter.done() and until > loop.time():
+                self.timer = loop.call_at(until, self._expire)
+                return
+            self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(Refusal(Code.UNAVAILABLE, "The server is busy; try again"))
 
     async def _connect(self) -> Any:
         self.opened += 1
@@ -135,7 +155,7 @@ class Pool:
 
     def _wake(self, conn: Any) -> bool:
         while self.waiters:
-            waiter = self.waiters.popleft()
+            waiter, _ = self.waiters.popleft()
             if not waiter.done():
                 waiter.set_result(conn)
                 return True
@@ -189,6 +209,7 @@ class Database:
 
     async def open(self, dsn: str, *, size: int = 10, row_security: bool = True) -> None:
         configure_mappers()  # attributes of table classes cannot be read before
+        untrack()
         self._pool = Pool(dsn, size)
         self.row_security = row_security
         await self._pool.open()
@@ -200,7 +221,9 @@ class Database:
 
     def connections(self) -> Connections:
         pool = self._pool
-        return Connections(0, 0, 0) if pool is None else Connections(pool.opened - len(pool.free), len(pool.free), sum(not w.done() for w in pool.waiters))
+        if pool is None:
+            return Connections(0, 0, 0)
+        return Connections(pool.opened - len(pool.free), len(pool.free), sum(not waiter.done() for waiter, _ in pool.waiters))
 
     async def close(self) -> None:
         if self._pool is not None:

@@ -33,6 +33,9 @@ class Reason(StrEnum):
     session_invalid = "session_invalid"
 
 
+UNSTORABLE = "A value is out of range, or cannot be stored"
+
+
 class Refusal(Exception):
     """An expected "no". Rolls the operation back, unless `commit` (an operation that declares `writes_on_refusal`)."""
 

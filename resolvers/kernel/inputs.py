@@ -16,6 +16,8 @@ from resolvers.kernel.errors import Code, Refusal
 M = TypeVar("M", bound=BaseModel)
 BODY = "Invalid JSON body"
 INT32 = 2**31 - 1
+SLUG = r"^[a-z0-9][a-z0-9_-]*$"
+EMAIL = r"^[a-zA-Z0-9._%+\-]+@[a-zA-Z0-9.\-]+\.[a-zA-Z]{2,}$"
 NESTING = 100  # levels of a JSON value; what writes JSON gives up at 254, and recursion before 1000
 
 
@@ -96,8 +98,8 @@ Int = Annotated[int, Field(strict=True, ge=-INT32 - 1, le=INT32)]
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Bool = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", min_length=2, max_length=50)]
-Email = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._%+\-]+@[a-zA-Z0-9.\-]+\.[a-zA-Z]{2,}$", max_length=320)]
+Slug = Annotated[str, Field(pattern=SLUG, min_length=2, max_length=50)]
+Email = Annotated[str, Field(pattern=EMAIL, max_length=320)]
 
 
 def _flag(raw: Any) -> bool:
@@ -164,9 +166,42 @@ def validate(model: type[M], raw: dict[str, Any]) -> M:
     except ValidationError as error:
         fields: dict[str, str] = {}
         for fault in error.errors(include_url=False, include_input=False):
-            fields.setdefault(".".join(map(str, fault["loc"])) or fault.get("ctx", {}).get("field", "input"), fault["msg"])
+            context = fault.get("ctx", {})
+            fields.setdefault(".".join(map(str, fault["loc"])) or context.get("field", "input"), _worded(fault["type"], context) or fault["msg"])
         name, text = next(iter(fields.items()))
         raise Refusal(Code.BAD_REQUEST, text if name == "input" or name in re.findall(r"\w+", text) else f"{name}: {text}", fields=fields) from None
+
+
+FAULTS = {
+    "missing": "is required",
+    "string_type": "takes a text",
+    "int_type": "takes a whole number",
+    "float_type": "takes a number",
+    "finite_number": "takes a finite number",
+    "bool_type": "takes true or false",
+    "list_type": "takes a list",
+    "dict_type": "takes an object",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "enum": "must be {expected}",
+    "literal_error": "must be {expected}",
+}
+FORMS = {
+    SLUG: "may hold lower-case letters, digits, - and _, and starts with a letter or digit",
+    EMAIL: "must be an email address",
+}
+
+
+def _worded(kind: str, context: dict[str, Any]) -> str | None:
+    """A fault as one says it; None where the validator's own words are good."""
+    if kind == "string_pattern_mismatch":
+        return FORMS.get(context.get("pattern", ""))
+    if kind == "string_too_short" and context.get("min_length") == 1:
+        return "must not be empty"
+    words = FAULTS.get(kind)
+    return None if words is None else words.format_map(context)
 
 
 _CUID = re.compile(r"^c[a-z0-9]{19,}\Z")

@@ -13,7 +13,7 @@ from models.base import new_id
 from models.workspaces import Role
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.database import unavailable
-from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.kernel.errors import UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import Input, is_id
@@ -212,7 +212,7 @@ def translate(error: Exception) -> Refusal:
     if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
         return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
     if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):
-        return Refusal(Code.BAD_REQUEST, "a value is out of range or cannot be stored")
+        return Refusal(Code.BAD_REQUEST, UNSTORABLE)
     lost = (
         asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError,

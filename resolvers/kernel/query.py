@@ -104,7 +104,7 @@ class Query(Operation[D], Generic[D, R]):
     def _compile(self, kind: CredentialKind, by_slug: bool, shape: Shape, data: Any, slots: tuple[Input, ...]) -> Plan:
         roles = self.roles & roles_of(self.model, shape)
         if self.tenancy is Tenancy.NONE and roles != self.roles:  # over several workspaces there is no one role to judge
-            raise forbidden("What needs a role is read in one workspace")
+            raise forbidden("A part of this needs a role: read it in one workspace")
         gate = Gate.build(self.tenancy, kind, by_slug)
         outer = (gate.who, gate.place)
         scope = gate.scope(QueryScope).within(outer)

@@ -56,7 +56,5 @@ async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
     if await waiting.exists():
         raise Refusal(Code.CONFLICT, "An invitation for this email is open")
     created = now()
-    invitation = Invitation(
-        email=data.email, role=role, invited_by=ctx.user_id, token=secrets.token_hex(32), expires_at=created + LIFETIME, created_at=created
-    )
+    invitation = Invitation(email=data.email, role=role, invited_by=ctx.user_id, token=secrets.token_hex(32), expires_at=created + LIFETIME, created_at=created)
     return await ctx.insert(invitation)

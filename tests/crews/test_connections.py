@@ -75,10 +75,10 @@ async def test_refusals_write_nothing(world: World, pair: tuple[Crew, Crew]) -> 
     await world.add(gone, far, known)
     before = await world.snapshot()
     for sent, status, text in [
-        ({"to_crew_id": deck.id}, 400, "from_crew_id: Field required"),
-        ({"from_crew_id": engine.id, "to_crew_id": ""}, 400, "to_crew_id: String should have at least 1 character"),
+        ({"to_crew_id": deck.id}, 400, "from_crew_id: is required"),
+        ({"from_crew_id": engine.id, "to_crew_id": ""}, 400, "to_crew_id: must not be empty"),
         ({"from_crew_id": engine.id, "to_crew_id": engine.id}, 400, "A crew cannot be connected to itself"),
-        ({"from_crew_id": engine.id, "to_crew_id": deck.id, "direction": "sideways"}, 400, "direction: Input should be 'bidirectional' or 'unidirectional'"),
+        ({"from_crew_id": engine.id, "to_crew_id": deck.id, "direction": "sideways"}, 400, "direction: must be 'bidirectional' or 'unidirectional'"),
         ({"from_crew_id": engine.id, "to_crew_id": new_id()}, 404, "Crew not found"),
         ({"from_crew_id": gone.id, "to_crew_id": deck.id}, 404, "Crew not found"),
         ({"from_crew_id": engine.id, "to_crew_id": far.id}, 404, "Crew not found"),

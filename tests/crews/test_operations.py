@@ -101,8 +101,8 @@ async def test_a_deletion_takes_missions_tasks_and_memberships_and_leaves_the_re
 
 async def test_a_slug_wanted_again_renames_its_line_and_frees_identifiers(world: World) -> None:
     here = {"workspace_id": world.workspace.id}
-    oldest = Crew(name="Oldest", slug="phoenix_deleted_", deleted_at=now(), **here)
-    oldest.slug += oldest.id
+    id = new_id()
+    oldest = Crew(id=id, name="Oldest", slug=f"phoenix_deleted_{id}", deleted_at=now(), **here)
     old = Crew(name="Old", slug="phoenix", deleted_at=now(), **here)
     foreign = Crew(name="Foreign", slug="phoenix", deleted_at=now(), workspace_id=world.other.id)
     stranger = Crew(name="Stranger", slug="phoenix_deleted_of_another", deleted_at=now(), **here)

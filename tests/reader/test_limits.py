@@ -32,7 +32,7 @@ def nested(depth: int) -> str:
 
 
 TOO_MUCH = {
-    "depth": (nested(MAX_DEPTH + 3), f"at most {MAX_DEPTH} depth"),
+    "depth": (nested(MAX_DEPTH + 3), f"at most {MAX_DEPTH} levels"),
     "aliases": ("{ labels { " + many("a#: name", MAX_ALIASES + 1) + " } }", f"at most {MAX_ALIASES} aliases"),
     "aliases of fragments": ("{ labels { ...F ...F } } fragment F on Label { " + many("a#: name", 31) + " }", f"at most {MAX_ALIASES} aliases"),
     "fields": ("{ labels { " + many("...F#", 60) + " } } " + many("fragment F# on Label { id name " + "color " * 15 + "}", 60), f"at most {MAX_FIELDS} fields"),

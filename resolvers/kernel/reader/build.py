@@ -32,7 +32,7 @@ LIST_LIMIT = 1000  # rows of an edge read as a plain list
 def quoted(text: str) -> Any:
     """A string literal. Only names of fields, types and aliases come here; the check stands where the text is made."""
     if len(text.encode()) > ALIAS_BYTES or "'" in text or "\\" in text:
-        raise Refusal(Code.BAD_REQUEST, f"the name '{text[:80]}' is too long or holds a quote")
+        raise Refusal(Code.BAD_REQUEST, f"The name '{text[:80]}' is too long, or holds a quote")
     return literal_column(f"'{text}'")
 
 
