@@ -27,7 +27,7 @@ test: $(VENV)/.dev ## Run the tests that every change has to pass
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
-	$(PYTEST) -n $(JOBS) --dist loadfile
+	$(PYTEST) -n $(JOBS) --dist loadfile -rs
 
 bench: $(VENV)/.dev ## Measure; bench/README.md says what
 	$(BIN)/python -m bench

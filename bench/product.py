@@ -61,75 +61,88 @@ async def _seed(url: str, dataset: list[Workspace]) -> None:
 
 def _rows(workspace: Workspace) -> list[Sequence[Row]]:
     """Rows of one table each, in the order in which foreign keys allow them."""
-    from bench.issues import BenchIssue
-
     owner, role = workspace.users[0], tenancy.Role
     return [
         [tenancy.Workspace(id=workspace.id, name=workspace.name, slug=workspace.slug)],
         [auth.User(id=user.id, email=user.email, full_name=user.full_name) for user in workspace.users],
         [tenancy.Membership(workspace_id=workspace.id, user_id=user.id, role=role.ADMIN if user is owner else role.MANAGER) for user in workspace.users],
         [auth.CliToken(id=user.token_id, user_id=user.id, name="bench", token_hash=user.token_hash.hex()) for user in workspace.users],
-        [
-            crews.Crew(
-                id=crew.id,
-                workspace_id=workspace.id,
-                name=crew.name,
-                slug=crew.slug,
-                description=DESCRIPTION,
-                color="#3b82f6",
-                icon="rocket",
-                avatar_style="bottts",
-                container_memory_mb=2048,
-                container_cpus=1.5,
-                container_ttl_hours=24,
-                allowed_domains=list(DOMAINS),
-                runtime_image="debian:13",
-                devcontainer_config=DEVCONTAINER,
-                mcp_config_json=MCP_CONFIG,
-                issue_prefix=crew.issue_prefix,
-                issue_counter=ISSUES // CREWS,
-                created_by=owner.id,
-                created_at=crew.created_at,
-                updated_at=crew.created_at,
-            )
-            for crew in workspace.crews
-        ],
+        _crews(workspace),
         [crews.CrewMember(workspace_id=workspace.id, crew_id=crew.id, user_id=user.id) for crew, user in workspace.members],
-        [
-            agents.Agent(
-                id=agent.id,
-                workspace_id=workspace.id,
-                crew_id=crew.id,
-                name=agent.name,
-                slug=agent.slug,
-                description="Does the work it is asked to do.",
-                role_title="Engineer",
-                agent_role=agents.AgentRole.LEAD if agent.lead else agents.AgentRole.AGENT,
-                status=agents.AgentStatus(agent.status),
-                cli_adapter=agents.CliAdapter.CODEX_CLI,
-                llm_provider=agents.LlmProvider.OPENAI,
-                llm_model="model-large",
-                system_prompt=PROMPT,
-                tool_profile=agents.ToolProfile.FULL,
-                memory_enabled=True,
-                created_at=agent.created_at,
-                updated_at=agent.created_at,
-            )
-            for crew in workspace.crews
-            for agent in crew.agents
-        ],
-        [
-            BenchIssue(
-                id=issue.id,
-                workspace_id=workspace.id,
-                crew_id=issue.crew_id,
-                number=issue.number,
-                identifier=issue.identifier,
-                title=issue.title,
-                description="text " * 20,
-                priority="medium",
-                created_by=issue.created_by,
-            )
-            for issue in workspace.issues
-        ],
+        _agents(workspace),
+        _issues(workspace),
+    ]
+
+
+def _crews(workspace: Workspace) -> list[crews.Crew]:
+    owner = workspace.users[0]
+    return [
+        crews.Crew(
+            id=crew.id,
+            workspace_id=workspace.id,
+            name=crew.name,
+            slug=crew.slug,
+            description=DESCRIPTION,
+            color="#3b82f6",
+            icon="rocket",
+            avatar_style="bottts",
+            container_memory_mb=2048,
+            container_cpus=1.5,
+            container_ttl_hours=24,
+            allowed_domains=list(DOMAINS),
+            runtime_image="debian:13",
+            devcontainer_config=DEVCONTAINER,
+            mcp_config_json=MCP_CONFIG,
+            issue_prefix=crew.issue_prefix,
+            issue_counter=ISSUES // CREWS,
+            created_by=owner.id,
+            created_at=crew.created_at,
+            updated_at=crew.created_at,
+        )
+        for crew in workspace.crews
+    ]
+
+
+def _agents(workspace: Workspace) -> list[agents.Agent]:
+    return [
+        agents.Agent(
+            id=agent.id,
+            workspace_id=workspace.id,
+            crew_id=crew.id,
+            name=agent.name,
+            slug=agent.slug,
+            description="Does the work it is asked to do.",
+            role_title="Engineer",
+            agent_role=agents.AgentRole.LEAD if agent.lead else agents.AgentRole.AGENT,
+            status=agents.AgentStatus(agent.status),
+            cli_adapter=agents.CliAdapter.CODEX_CLI,
+            llm_provider=agents.LlmProvider.OPENAI,
+            llm_model="model-large",
+            system_prompt=PROMPT,
+            tool_profile=agents.ToolProfile.FULL,
+            memory_enabled=True,
+            created_at=agent.created_at,
+            updated_at=agent.created_at,
+        )
+        for crew in workspace.crews
+        for agent in crew.agents
+    ]
+
+
+def _issues(workspace: Workspace) -> Sequence[Row]:
+    from bench.issues import BenchIssue
+
+    return [
+        BenchIssue(
+            id=issue.id,
+            workspace_id=workspace.id,
+            crew_id=issue.crew_id,
+            number=issue.number,
+            identifier=issue.identifier,
+            title=issue.title,
+            description="text " * 20,
+            priority="medium",
+            created_by=issue.created_by,
+        )
+        for issue in workspace.issues
     ]

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from sqlmodel import SQLModel
 
 from crewship.app import create_app
+from crewship.protocol import Protocol
 from models.auth import CliToken, User
 from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
@@ -142,7 +143,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
     """The application on a free loopback port, as `crewship serve` runs it."""
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio turns Nagle off only where it sees the protocol; else each answer takes 40 ms
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False, proxy_headers=False, server_header=False))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False, proxy_headers=False, server_header=False, http=Protocol, ws="none"))
     task = asyncio.create_task(server._serve([listener]))
     while not server.started:
         if task.done():

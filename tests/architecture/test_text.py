@@ -13,11 +13,6 @@ from schema.root import sdl
 from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, tracked, tree
 
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60
-# (file, function): why it is longer.
-LONG = {
-    ("bench/product.py", "_rows"): "one literal: the rows of a workspace, table by table",
-    ("tests/kernel/test_pipeline.py", "ops"): "declares a dozen small operations, which have to go again together",
-}
 
 HOSTS = (
     "pypi" + ".org",
@@ -49,7 +44,7 @@ def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 @pytest.mark.parametrize("path", python_files(), ids=name_of)
 def test_a_function_is_short(path: Path) -> None:
     functions = [n for n in ast.walk(tree(path)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    assert [(f.name, _length(f)) for f in functions if _length(f) > LONGEST_FUNCTION and (name_of(path), f.name) not in LONG] == []
+    assert [(f.name, _length(f)) for f in functions if _length(f) > LONGEST_FUNCTION] == []
 
 
 @pytest.mark.parametrize("path", python_files(*PACKAGES), ids=name_of)

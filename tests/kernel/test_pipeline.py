@@ -49,10 +49,7 @@ async def _guard(ctx: Context, raw: Any) -> None:
         raise forbidden("The guard says no")
 
 
-@pytest.fixture(scope="module")
-def ops() -> Iterator[dict[str, Any]]:
-    known = set(OPERATIONS)
-
+def _declare_writes() -> None:
     @command("test.make", Action.CREATE, audit="label.made", emits=LabelMade, allow=_guard)
     async def make(ctx: Context, data: Named) -> Label:
         """Makes."""
@@ -79,6 +76,8 @@ def ops() -> Iterator[dict[str, Any]]:
         """Renames."""
         return await ctx.update(Label, data.id, name=data.name)
 
+
+def _declare_oddities() -> None:
     @command("test.late", Action.CREATE, late=True)
     async def late(ctx: Context, data: Named) -> Label:
         """Reads, goes outside, writes."""
@@ -121,6 +120,12 @@ def ops() -> Iterator[dict[str, Any]]:
         rows = await ctx._many(select(func.count()).select_from(table_of(Label)))
         return Secret(token=str(rows[0][0]))
 
+
+@pytest.fixture(scope="module")
+def ops() -> Iterator[dict[str, Any]]:
+    known = set(OPERATIONS)
+    _declare_writes()
+    _declare_oddities()
     yield {name.removeprefix("test."): op for name, op in OPERATIONS.items() if name not in known}
     for name in set(OPERATIONS) - known:
         del OPERATIONS[name]

@@ -1,0 +1,115 @@
+"""The server's HTTP protocol by hand: one write an answer, and the framing that HTTP/1.1 wants."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.world import serving
+
+pytestmark = pytest.mark.anyio
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def answering(*messages: dict[str, Any]) -> App:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for kind in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{kind}.complete"})
+            return
+        for message in messages:
+            await send(dict(message))
+
+    return app
+
+
+def start(status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def body(data: bytes, more: bool = False) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+async def raw(app: App, request: bytes) -> bytes:
+    """Everything that comes until the server closes, or is quiet for a while."""
+    async with serving(app) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+        writer.write(request)
+        got = b""
+        try:
+            async with asyncio.timeout(1):
+                while chunk := await reader.read(65536):
+                    got += chunk
+        except TimeoutError:
+            pass
+        writer.close()
+    return got
+
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+LENGTH = (b"content-length", b"5")
+
+
+async def test_head_and_body_are_one_answer() -> None:
+    got = await raw(answering(start(200, LENGTH), body(b"hello")), GET)
+    head, _, rest = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest == b"hello"
+
+
+async def test_a_body_in_parts_of_known_length() -> None:
+    got = await raw(answering(start(200, LENGTH), body(b"he", True), body(b"llo")), GET)
+    assert got.endswith(b"\r\n\r\nhello")
+
+
+async def test_a_body_of_unknown_length_is_chunked() -> None:
+    got = await raw(answering(start(200), body(b"one", True), body(b"", True), body(b"three")), GET)
+    assert b"transfer-encoding: chunked\r\n" in got
+    assert got.endswith(b"\r\n\r\n3\r\none\r\n5\r\nthree\r\n0\r\n\r\n")
+
+
+async def test_head_has_the_headers_and_no_body() -> None:
+    got = await raw(answering(start(200, LENGTH), body(b"hello")), b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert b"content-length: 5\r\n" in got
+    assert got.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_answers_without_a_body_have_no_framing(status: int) -> None:
+    got = await raw(answering(start(status), body(b"")), GET)
+    assert b"transfer-encoding" not in got
+    assert got.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b=c", b"a\nb", b"a\rb", b"a\0b"])
+async def test_a_header_cannot_bring_another_one(value: bytes) -> None:
+    got = await raw(answering(start(302, (b"location", value), (b"content-length", b"0")), body(b"")), GET)
+    assert b"set-cookie" not in got
+    assert b"location" not in got
+
+
+@pytest.mark.parametrize("data", [b"hell", b"hello!"])
+async def test_a_body_of_another_length_ends_the_connection(data: bytes) -> None:
+    got = await raw(answering(start(200, LENGTH), body(data)), GET + GET)
+    assert got.count(b"HTTP/1.1 ") <= 1
+
+
+async def test_requests_in_a_row_are_answered_in_a_row() -> None:
+    got = await raw(answering(start(200, LENGTH), body(b"hello")), GET * 3)
+    assert got.count(b"HTTP/1.1 200 OK") == 3
+
+
+@pytest.mark.parametrize("request_", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"])
+async def test_the_connection_closes_when_the_client_wants_it(request_: bytes) -> None:
+    async with asyncio.timeout(0.9):
+        got = await raw(answering(start(200, LENGTH), body(b"hello")), request_)
+    assert b"connection: close" in got
+
+
+async def test_an_upgrade_to_a_socket_is_refused_as_a_request() -> None:
+    request = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 0\r\n\r\n"
+    assert (await raw(answering(start(404, LENGTH), body(b"nope!")), request)).startswith(b"HTTP/1.1 404")
