@@ -143,7 +143,8 @@ async def serving(app: Any) -> AsyncIterator[str]:
     """The application on a free loopback port, as `crewship serve` runs it."""
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio turns Nagle off only where it sees the protocol; else each answer takes 40 ms
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False, proxy_headers=False, server_header=False, http=Protocol, ws="none"))
+    options: dict[str, Any] = {"access_log": False, "proxy_headers": False, "server_header": False, "http": Protocol, "ws": "none"}
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", **options))
     task = asyncio.create_task(server._serve([listener]))
     while not server.started:
         if task.done():

@@ -101,7 +101,7 @@ async def test_a_workspace_lives(world: World) -> None:
     made = (await world.graphql(person, create, {"in": {"name": "Mine", "slug": "mine", "preferredLanguage": "cs"}}))["data"]["createWorkspace"]
     members = [{"role": "OWNER", "user": {"id": person.user_id}}]
     assert made == {"id": made["id"], "slug": "mine", "preferredLanguage": "Czech", "currentUserRole": "OWNER", "members": members}
-    update = "mutation($in: UpdateWorkspaceInput!, $v: Int) { updateWorkspace(workspaceId: \"mine\", input: $in, ifVersion: $v) { name version } }"
+    update = 'mutation($in: UpdateWorkspaceInput!, $v: Int) { updateWorkspace(workspaceId: "mine", input: $in, ifVersion: $v) { name version } }'
     for given, version, name, after in (({}, None, "Mine", 1), ({"name": None}, 1, "Mine", 1), ({"name": "Ours"}, 1, "Ours", 2)):
         answer = await world.graphql(person, update, {"in": given, "v": version})
         assert answer["data"]["updateWorkspace"] == {"name": name, "version": after}
