@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from sqlalchemy import Index, Text, text
 from sqlmodel import Field
@@ -70,6 +71,8 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     An ephemeral agent past its time has `expired_at` set: a ghost, that keeps its row, leaves the crew's quota, and may be rehired.
     The order of the list is an index of its own: ghosts last, then newest first by the end or the beginning of their life.
     """
+
+    __transitions__: ClassVar[dict[AgentStatus, frozenset[AgentStatus]]] = AGENT_TRANSITIONS
 
     __tablename__ = "agents"
     __table_args__ = (

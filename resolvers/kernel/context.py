@@ -123,7 +123,7 @@ class Context:
         return await self._update(model, id, conflict, missing, returning, changes)
 
     async def move(self, model: type[M], id: str, to: Any, **changes: Any) -> M:
-        """One transition of the state machine beside the model's enum; any other is CONFLICT."""
+        """One transition of the model's state machine, its `__transitions__`; any other is CONFLICT."""
         before = [state for state, following in model.__transitions__.items() if to in following]  # type: ignore[attr-defined]
         try:
             return await self._update(model, id, TAKEN, None, (), changes | {"status": to}, before)

@@ -10,13 +10,6 @@ class Releases(Protocol):
         """(version, address) of the newest release; None when nothing is known, within four seconds."""
 
 
-class Probe(Protocol):
-    """A part of this server that can say whether it works."""
-
-    async def failure(self) -> str | None:
-        """None when it works, else a text without secrets."""
-
-
 class NoReleases:
     """The server asks nobody: it has no outside access unless whoever deploys it plugs one in."""
 

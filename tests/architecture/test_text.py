@@ -22,7 +22,7 @@ HOSTS = (
     "yarnpkg" + ".com",
     "crates" + ".io",
     "deb.debian" + ".org",
-    "proxy.golang" + ".org",
+    "proxy.go" + "lang.org",
 )
 MACHINES = re.compile(
     "|".join(

@@ -8,6 +8,7 @@ import pytest
 from pydantic import Field
 from sqlalchemy import func, select
 
+from models.agents import AGENT_TRANSITIONS, Agent, AgentStatus
 from models.base import table_of
 from models.labels import Label
 from resolvers.kernel.caller import Caller
@@ -29,6 +30,12 @@ SHAPE = intern(Shape((Column("id", "id"), Column("name", "name"), Column("versio
 
 class Named(Input):
     name: Text = Field(min_length=1)
+    color: Text = "c"
+
+
+class Moved(Input):
+    id: Text
+    to: AgentStatus
 
 
 class Renamed(Input):
@@ -85,6 +92,16 @@ def _declare_oddities() -> None:
         await ctx.outside.passwords.hash("long enough")
         await ctx.begin()
         return await ctx.insert(Label(name=data.name, color="c"))
+
+    @command("test.move", Action.CREATE)
+    async def move(ctx: Context, data: Moved) -> Agent:
+        """Moves an agent."""
+        return await ctx.move(Agent, data.id, data.to)
+
+    @command("test.upsert", Action.CREATE)
+    async def upsert(ctx: Context, data: Named) -> Label:
+        """Makes, or colours what is there."""
+        return await ctx.upsert(Label(name=data.name, color=data.color), "workspace_id", "name")
 
     @command("test.outside_inside", Action.CREATE)
     async def outside_inside(ctx: Context, data: NoInput) -> Secret:
@@ -254,6 +271,40 @@ async def test_a_late_command_is_gated_again_inside_its_transaction(world: World
     finally:
         await world.database.execute("UPDATE memberships SET role = 'MANAGER' WHERE user_id = $1", world.manager.user_id)
     assert await world.database.fetchval("SELECT count(*) FROM labels WHERE name = 'too late'") == 0
+
+
+async def test_only_transitions_of_the_state_machine_are_made(world: World, ops: dict[str, Any]) -> None:
+    agent = Agent(workspace_id=world.workspace.id, name="Mover", slug="mover")
+    await world.add(agent)
+    states = intern(Shape((Column("status", "status"),)))
+    for status in AgentStatus:
+        await world.database.execute("UPDATE agents SET status = $2 WHERE id = $1", agent.id, status)
+        for to in AgentStatus:
+            call = ops["move"](at(world.owner, world), {"id": agent.id, "to": to.value}, states)
+            if to in AGENT_TRANSITIONS[status]:
+                assert (await call).body == b'{"status":"%b"}' % to.value.encode()
+                await world.database.execute("UPDATE agents SET status = $2 WHERE id = $1", agent.id, status)
+            else:
+                fault = await refused(call)
+                assert (fault.code, fault.detail) == (Code.CONFLICT, f"Agent is {status}: it cannot become {to}")
+    assert (await refused(ops["move"](at(world.owner, world), {"id": "nope", "to": "RUNNING"}, states))).code is Code.NOT_FOUND
+
+
+async def test_one_of_two_agents_that_race_for_a_transition_makes_it(world: World, ops: dict[str, Any]) -> None:
+    agent = Agent(workspace_id=world.workspace.id, name="Racer", slug="racer")
+    await world.add(agent)
+    calls = [ops["move"](at(world.owner, world), {"id": agent.id, "to": "STOPPED"}, SHAPE) for _ in range(6)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert sorted(type(o).__name__ for o in outcomes) == ["Answer"] + ["Refusal"] * 5
+
+
+async def test_an_upsert_is_one_row(world: World, ops: dict[str, Any]) -> None:
+    def call(color: str) -> Any:
+        return ops["upsert"](at(world.owner, world), {"name": "upserted", "color": color}, intern(Shape((Column("id", "id"), Column("color", "color")))))
+
+    first = (await call("red")).body
+    assert (await call("blue")).body == first.replace(b"red", b"blue")
+    assert await world.database.fetchval("SELECT count(*) FROM labels WHERE name = 'upserted'") == 1
 
 
 @pytest.mark.parametrize("name", ["outside_inside", "forgets_audit", "undeclared_event", "writing_procedure"])
