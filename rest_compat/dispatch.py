@@ -4,6 +4,8 @@ import hashlib
 import inspect
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -13,7 +15,7 @@ from resolvers.kernel import identity
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import BODY
-from resolvers.kernel.operation import Answer, Auth
+from resolvers.kernel.operation import Answer, Auth, Deprecation
 from rest_compat.errors import Headers, refused
 from rest_compat.problem import problem
 from rest_compat.table import Reply, Request, Route
@@ -108,7 +110,7 @@ class Dispatcher:
             made = Reply(status, text, [JSON, *more])
         made.headers += [(b"set-cookie", text.encode()) for text in identity.session_cookies(caller)]
         if route.operation.deprecated is not None:
-            made.headers += deprecation_headers(route)
+            made.headers += deprecation_headers(route.operation.deprecated)
         return made
 
     def _raw(self, route: Route, request: Request, values: list[str]) -> dict[str, Any]:
@@ -202,9 +204,14 @@ def parse_query(query: bytes) -> dict[str, str]:
     return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="replace"))
 
 
-def deprecation_headers(route: Route) -> Headers:
-    since, sunset, use = route.operation.deprecated  # type: ignore[misc]
-    return [(b"deprecation", since.encode()), (b"sunset", sunset.encode()), (b"link", f'<{use}>; rel="successor-version"'.encode())]
+def deprecation_headers(deprecation: Deprecation) -> Headers:
+    """RFC 9745 and RFC 8594."""
+    since, sunset = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (deprecation.since, deprecation.sunset))
+    return [
+        (b"deprecation", b"@%d" % since.timestamp()),
+        (b"sunset", format_datetime(sunset, usegmt=True).encode()),
+        (b"link", f'<{deprecation.use}>; rel="successor-version"'.encode()),
+    ]
 
 
 async def read_body(receive: Receive) -> bytes:
