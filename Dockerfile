@@ -3,24 +3,30 @@ ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS build
 WORKDIR /source
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN python3 -m venv /opt/crewship \
- && /opt/crewship/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt hatchling
+# pip and the build backend stay in a venv of their own: the one that serves has neither.
+RUN python3 -m venv /opt/build \
+ && /opt/build/bin/pip install --constraint constraints.txt hatchling \
+ && python3 -m venv --without-pip /opt/crewship
 # Dependencies change less often than code: this layer is the one that lasts.
 RUN mkdir models resolvers schema rest_compat runtime crewship \
- && /opt/crewship/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt .
+ && /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /opt/build/empty . \
+ && /opt/build/bin/pip --python /opt/crewship/bin/python install --constraint constraints.txt /opt/build/empty/*.whl
 COPY models models
 COPY resolvers resolvers
 COPY schema schema
 COPY rest_compat rest_compat
 COPY runtime runtime
 COPY crewship crewship
-RUN /opt/crewship/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --force-reinstall . \
- && /opt/crewship/bin/pip uninstall --yes hatchling \
+RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /opt/build/wheel . \
+ && /opt/build/bin/pip --python /opt/crewship/bin/python install --no-deps --force-reinstall /opt/build/wheel/*.whl \
  && /opt/crewship/bin/python -m compileall -q /opt/crewship/lib
 
 FROM ${BASE}
-RUN useradd --system --uid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin crewship \
+# Both numbers are fixed, so that the owner of the volume is the same on every base.
+RUN groupadd --gid 10001 crewship \
+ && useradd --uid 10001 --gid 10001 --no-log-init --home-dir /data --no-create-home --shell /usr/sbin/nologin crewship \
  && install --directory --mode 0700 --owner crewship --group crewship /data
 COPY --from=build /opt/crewship /opt/crewship
 ENV PATH=/opt/crewship/bin:$PATH \
