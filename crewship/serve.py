@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import errno
+import importlib
 import logging
 import os
 import secrets
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -284,7 +286,13 @@ def serve(settings: Settings, application: Application = _application) -> None:
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     make_private(settings.data_dir)
+    # Imports the application while the database starts, which is mostly waiting; joined before this thread imports more, so two never meet in a cycle.
+    loading = threading.Thread(target=importlib.import_module, args=("crewship.app",), name="loading", daemon=True)
+    if settings.workers == 1:  # several processes import it for themselves
+        loading.start()
     with _listeners(settings) as (where, sockets), database(settings) as access:
+        if loading.is_alive():
+            loading.join()
         if access.joined:
             log.warning("using the PostgreSQL that another process runs in %s; it ends with that process", settings.data_dir)
         try:
