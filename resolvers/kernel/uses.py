@@ -1,7 +1,6 @@
 """When credentials were last used: noted in memory, written in batches, at most once a minute for each credential."""
 
 import asyncio
-import contextlib
 
 from resolvers.kernel.caller import CredentialKind
 from resolvers.kernel.database import database
@@ -20,26 +19,28 @@ class Uses:
 
     async def write(self) -> None:
         sessions, tokens = list(self._sessions), list(self._tokens)
-        self._sessions.clear()
-        self._tokens.clear()
         if not sessions and not tokens:
             return
         async with database.lease() as conn:
             await conn.execute("UPDATE sessions SET last_used_at = now() WHERE id = ANY ($1)", sessions)
             await conn.execute("UPDATE cli_tokens SET last_used_at = now() WHERE id = ANY ($1)", tokens)
+        self._sessions.difference_update(sessions)
+        self._tokens.difference_update(tokens)
 
     async def run(self) -> None:
         """Until cancelled; what was noted by then is written."""
         try:
             while True:
                 await asyncio.sleep(EVERY)
-                try:
-                    await self.write()
-                except Exception as error:
-                    log.warning("last uses not written", error=type(error).__name__)
+                await self._try()
         finally:
-            with contextlib.suppress(Exception):
-                await self.write()
+            await self._try()
+
+    async def _try(self) -> None:
+        try:
+            await self.write()
+        except Exception as error:
+            log.warning("last uses not written", error=type(error).__name__)
 
 
 uses = Uses()
