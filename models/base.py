@@ -89,10 +89,14 @@ class Table(Row):
     id: str = Field(default_factory=new_id, primary_key=True)
 
 
-class TenantTable(Table):
-    """A table whose rows belong to one workspace: reached through the kernel's context only, and under row-level security."""
+class TenantRow(Row):
+    """A row that belongs to one workspace: reached through the kernel's context only, and under row-level security."""
 
     workspace_id: str = Field(default="", foreign_key="workspaces.id", ondelete="CASCADE")  # the kernel sets it on insert
+
+
+class TenantTable(Table, TenantRow):
+    """The rows of a workspace that have a cuid key."""
 
 
 class SoftDelete(SQLModel):

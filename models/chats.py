@@ -1,12 +1,16 @@
 """Chats with agents."""
 
+import secrets
+import time
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Index, Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import TenantTable, Timestamps, belongs_to, now, one_of, tenant_key, time_field
+from models.base import TenantRow, TenantTable, Timestamps, belongs_to, now, one_of, tenant_key, time_field
 
 
 class ChatMode(StrEnum):
@@ -58,3 +62,49 @@ class Chat(TenantTable, Timestamps, table=True):
     last_activity_at: datetime = time_field(default_factory=now)
     started_at: datetime = time_field(default_factory=now)
     ended_at: datetime | None = time_field(default=None)
+
+
+class MessageRole(StrEnum):
+    user = "user"
+    assistant = "assistant"
+    system = "system"
+    tool = "tool"
+
+
+def new_message_id() -> str:
+    """`msg_<unix ns>_<16 hex>`: ids of one chat sort by time (contract: chats.Message)."""
+    return f"msg_{time.time_ns()}_{secrets.token_hex(8)}"
+
+
+class Message(TenantTable, table=True):
+    """One turn of a chat. `parts` of assistant and system turns: what the agent said, thought and called, in order."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        tenant_key(),
+        belongs_to("chat_id", "chats", ondelete="CASCADE"),
+        belongs_to("agent_id", "agents"),
+        one_of("role", MessageRole),
+        Index("messages_chat_id_created_at_id_idx", "chat_id", "created_at", "id"),
+    )
+    id: str = Field(default_factory=new_message_id, primary_key=True)
+    chat_id: str
+    agent_id: str | None = None
+    role: MessageRole = Field(sa_type=Text)
+    content: str = ""
+    parts: list[Any] | None = Field(default=None, sa_type=JSONB)
+    tool_name: str | None = None
+    tool_summary: str | None = None
+    data: dict[str, Any] | None = Field(default=None, sa_type=JSONB)  # "metadata" on the wire; SQLAlchemy keeps that name for itself
+    author_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    created_at: datetime = time_field(default_factory=now)
+
+
+class ChatReadCursor(TenantRow, table=True):
+    """Up to when a user has read a chat."""
+
+    __tablename__ = "chat_read_cursors"
+    __table_args__ = (belongs_to("chat_id", "chats", ondelete="CASCADE"),)
+    user_id: str = Field(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
+    chat_id: str = Field(primary_key=True)
+    last_read_at: datetime = time_field(default_factory=now)

@@ -9,7 +9,7 @@ from sqlalchemy import Table as SQLTable
 from sqlmodel import SQLModel
 
 import models
-from models.base import TenantTable, table_of
+from models.base import TenantRow, table_of
 
 
 def metadata() -> MetaData:
@@ -22,10 +22,10 @@ def metadata() -> MetaData:
 def tenant_tables() -> list[SQLTable]:
     """The tables under row-level security, by name."""
     metadata()
-    return sorted((table_of(model) for model in _descendants(TenantTable) if hasattr(model, "__table__")), key=lambda table: table.name)
+    return sorted((table_of(model) for model in _descendants(TenantRow) if hasattr(model, "__table__")), key=lambda table: table.name)
 
 
-def _descendants(model: type[TenantTable]) -> Iterator[type[TenantTable]]:
+def _descendants(model: type[TenantRow]) -> Iterator[type[TenantRow]]:
     for child in model.__subclasses__():
         yield child
         yield from _descendants(child)

@@ -8,7 +8,7 @@ import asyncpg
 from sqlalchemy import delete, func, select, update
 from sqlmodel import SQLModel
 
-from models.base import TenantTable, table_of
+from models.base import TenantRow, table_of
 from models.workspaces import Role
 from resolvers.kernel import statements
 from resolvers.kernel.caller import Caller
@@ -84,7 +84,7 @@ class Context:
 
     def _door(self, model: type[SQLModel], *, live: bool = True) -> list[Any]:
         table, conditions = table_of(model), []
-        if issubclass(model, TenantTable):
+        if issubclass(model, TenantRow):
             conditions.append(table.c.workspace_id == self.workspace_id)
         if live and "deleted_at" in table.c:
             conditions.append(table.c.deleted_at.is_(None))
@@ -97,7 +97,7 @@ class Context:
         self._writes()
         await self._flush()
         values = row.__dict__
-        if isinstance(row, TenantTable):
+        if isinstance(row, TenantRow):
             values["workspace_id"] = self.workspace_id
         columns = tuple([name for name in table_of(type(row)).c.keys() if name in values])  # noqa: SIM118
         self.held = Held(row, columns, conflict)
@@ -107,7 +107,7 @@ class Context:
         """A new row, or the one with the same `keys` replaced."""
         self._writes()
         values = row.__dict__
-        if isinstance(row, TenantTable):
+        if isinstance(row, TenantRow):
             values["workspace_id"] = self.workspace_id
         columns = tuple([name for name in table_of(type(row)).c.keys() if name in values])  # noqa: SIM118
         statement = statements.upserting(type(row), columns, keys)

@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from models.base import TenantTable, table_of
+from models.base import TenantRow, table_of
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
@@ -31,7 +31,7 @@ class QueryScope(Scope):
 
     def select(self, model: type[M]) -> Rows[M]:
         """Live rows of the workspace; of a table without workspaces, all live rows."""
-        if issubclass(model, TenantTable):
+        if issubclass(model, TenantRow):
             return Rows(model, where=(table_of(model).c.workspace_id == self.workspace_id,))
         return Rows(model)
 
@@ -39,7 +39,7 @@ class QueryScope(Scope):
         """Live rows of the workspace as a FROM entry of a report."""
         table = table_of(model)
         made = select(table)
-        if issubclass(model, TenantTable):
+        if issubclass(model, TenantRow):
             made = made.where(table.c.workspace_id == self.workspace_id)
         if "deleted_at" in table.c:
             made = made.where(table.c.deleted_at.is_(None))

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, func, insert, literal_column, select, 
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlmodel import SQLModel
 
-from models.base import TenantTable, table_of
+from models.base import TenantRow, table_of
 from resolvers.kernel.database import DIALECT
 
 M = TypeVar("M", bound=SQLModel)
@@ -64,7 +64,7 @@ def own(table: Any, model: type[SQLModel]) -> list[Any]:
 
 def scoped(table: Any, model: type[SQLModel]) -> list[Any]:
     conditions = []
-    if issubclass(model, TenantTable):
+    if issubclass(model, TenantRow):
         conditions.append(table.c.workspace_id == bindparam("scope_workspace"))
     if "deleted_at" in table.c:
         conditions.append(table.c.deleted_at.is_(None))

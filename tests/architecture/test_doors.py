@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.base import TenantTable
+from models.base import TenantRow
 from models.workspaces import Role
 from tests.architecture.source import GRAPHQL_MACHINERY, REST_MACHINERY, domain_files, name_of, python_files, strings, tree
 from tests.generation.registry import operations
@@ -24,7 +24,7 @@ PAST_THE_DOOR = {
 }
 
 
-def _tenants(model: type[TenantTable] = TenantTable) -> Iterator[str]:
+def _tenants(model: type[TenantRow] = TenantRow) -> Iterator[str]:
     for kind in model.__subclasses__():
         yield kind.__name__
         yield from _tenants(kind)

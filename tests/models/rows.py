@@ -10,13 +10,14 @@ from sqlmodel import SQLModel
 from models.agents import Agent, AgentRole
 from models.auth import User
 from models.base import new_id, now, table_of
-from models.chats import Chat
+from models.chats import Chat, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import Crew, CrewConnection, CrewMember
 from models.integrations import CrewIntegration, ToolBinding
 from models.kernel import AuditLog
 from models.labels import Label
 from models.missions import Assignment, Mission, MissionTask
+from models.runs import Run, RunFrame, RunStep
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
 
@@ -32,6 +33,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
     lead = Agent(name="Lead", slug="lead", crew_id=crew.id, agent_role=AgentRole.LEAD, created_by_user_id=user.id, **here)
     agent = Agent(name="Hand", slug="hand", crew_id=crew.id, parent_lead_id=lead.id, **here)
     chat = Chat(agent_id=lead.id, created_by=user.id, **here)
+    run = Run(agent_id=lead.id, chat_id=chat.id, prompt="Hoist", **here)
     mission = Mission(crew_id=crew.id, lead_agent_id=lead.id, trace_id=f"mission-{new_id()}", title="Sail", **here)
     assignment = Assignment(chat_id=chat.id, assigned_by_id=lead.id, assigned_to_id=agent.id, task="Hoist", **here)
     server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
@@ -51,6 +53,11 @@ def workspace_rows(name: str) -> list[SQLModel]:
         AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
         AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="GH_TOKEN", **here),
         chat,
+        Message(chat_id=chat.id, agent_id=lead.id, role=MessageRole.user, content="Hoist", author_user_id=user.id, **here),
+        ChatReadCursor(chat_id=chat.id, user_id=user.id, **here),
+        run,
+        RunFrame(chat_id=chat.id, seq=len(name), run_id=run.id, type="run_begin", payload={"from_seq": 0}, **here),
+        RunStep(run_id=run.id, name=f"answer {name}", lease=1, **here),
         mission,
         assignment,
         MissionTask(mission_id=mission.id, assigned_agent_id=agent.id, assignment_id=assignment.id, title="Hoist", depends_on=[], **here),

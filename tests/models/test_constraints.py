@@ -51,7 +51,9 @@ async def test_a_row_of_another_workspace_cannot_be_referred_to(seeded: Seeded, 
     models = models_by_table()
     own, foreign = of(seeded.ours[::-1], models[table]), of(seeded.theirs, models[key.referred_table.name])
     with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
-        await admin.execute(f"UPDATE {table} SET {column} = $1 WHERE id = $2", foreign.id, own.id)
+        primary = [column.name for column in table_of(models[table]).primary_key]
+        which = " AND ".join(f"{name} = ${place}" for place, name in enumerate(primary, 2))
+        await admin.execute(f"UPDATE {table} SET {column} = $1 WHERE {which}", foreign.id, *[getattr(own, name) for name in primary])
     assert refused.value.constraint_name == key.name
 
 

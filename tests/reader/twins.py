@@ -7,7 +7,7 @@ from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import desc_op
 
 import schema.root  # noqa: F401  (declares the graphs)
-from models.base import TenantTable, table_of
+from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
 
@@ -238,7 +238,7 @@ class Twins(Rules):
 
     def reached(self, model: str, name: str, edge: Edge, store: Store, row: Row) -> list[Row]:
         joined = JOINED.get((model, name)) or (lambda _, row, other: edge.on(row, other))
-        inside = issubclass(edge.target, TenantTable) and "workspace_id" in row
+        inside = issubclass(edge.target, TenantRow) and "workspace_id" in row
         found = [o for o in store.live(table(edge.target.__name__)) if joined(store, row, o) and (not inside or o["workspace_id"] == row["workspace_id"])]
         return [o for o in found if all(CONDITIONS[str(c)](o) for c in edge.where)]
 

@@ -55,7 +55,7 @@ def taken_out() -> Iterator[None]:
         (QueryScope, "table", _table),
         (statements, "scoped", _live),
         (Context, "_door", _door),
-        (build, "TenantTable", NoTenant),  # edges
+        (build, "TenantRow", NoTenant),  # edges
     ]
     before = [(place, name, getattr(place, name)) for place, name, _ in places]
     for place, name, value in places:

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from graphql import GraphQLObjectType, get_named_type
 
-from models.base import TenantTable, table_of
+from models.base import TenantRow, table_of
 from models.workspaces import Role
 from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.policy import GATES, Action
@@ -47,7 +47,7 @@ class Path:
         """Who passes every gate on the way."""
         allowed = set(GATES[self.operation.action])
         for edge in self.edges:
-            if issubclass(edge.target, TenantTable) or edge.requires is not None:
+            if issubclass(edge.target, TenantRow) or edge.requires is not None:
                 allowed &= GATES[gate_of(edge)]
         return allowed
 
@@ -97,7 +97,7 @@ async def tied(estate: Estate, lock: str) -> Estate:
     """The other tenant's rows name ours, wherever they name a row: what foreign keys forbid, done past them."""
     ours = {str(row.id): str(estate.home[key].id) for key, row in estate.away.rows.items() if key != "workspace" and hasattr(row, "id")}
     for row in estate.away.rows.values():
-        if not isinstance(row, TenantTable):
+        if not isinstance(row, TenantRow):
             continue
         table = table_of(type(row))
         for column in table.c.keys():  # noqa: SIM118

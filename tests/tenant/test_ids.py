@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from models.auth import CliToken, Session
-from models.base import TenantTable
+from models.base import TenantRow
 from resolvers.kernel.operation import Auth, Operation
 from tests.generation.entities import MODELS
 from tests.generation.estate import Estate
@@ -20,7 +20,7 @@ PERSONAL = (Session, CliToken)  # of no workspace, and of one person all the sam
 
 
 def kept_apart(key: str) -> bool:
-    return key in MODELS and issubclass(MODELS[key], (TenantTable, *PERSONAL))
+    return key in MODELS and issubclass(MODELS[key], (TenantRow, *PERSONAL))
 
 
 CASES = [

@@ -12,7 +12,7 @@ from sqlalchemy.sql.operators import desc_op
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlmodel import SQLModel
 
-from models.base import TenantTable, table_of
+from models.base import TenantRow, table_of
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge
@@ -180,7 +180,7 @@ class Builder:
 
         def link(target: Any) -> list[Any]:
             conditions = [edge.on(entry.alias.c, target.c)]
-            if issubclass(edge.target, TenantTable) and "workspace_id" in entry.alias.c:
+            if issubclass(edge.target, TenantRow) and "workspace_id" in entry.alias.c:
                 conditions.append(target.c.workspace_id == entry.alias.c.workspace_id)
             return conditions
 

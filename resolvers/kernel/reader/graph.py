@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
-from models.base import TenantTable
+from models.base import TenantRow
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader.rows import View, columns_of
@@ -77,7 +77,7 @@ def graph(model: type[SQLModel], **entries: Edge | Derived) -> dict[str, Edge | 
     for name, entry in entries.items():
         if name in known or name in columns_of(model):
             raise TypeError(f"{model.__name__}.{name} is declared already")
-        if isinstance(entry, Edge) and issubclass(entry.target, TenantTable) and not _has_workspace(model):
+        if isinstance(entry, Edge) and issubclass(entry.target, TenantRow) and not _has_workspace(model):
             raise TypeError(f"{model.__name__}.{name}: no edge leads from a row of no workspace to rows of one")
         known[name] = entry
     return known
@@ -89,7 +89,7 @@ def gate_of(edge: Edge) -> Action:
 
 
 def _has_workspace(model: type[SQLModel]) -> bool:
-    return issubclass(model, (TenantTable, View)) or getattr(model, "__tablename__", "") == "workspaces"
+    return issubclass(model, (TenantRow, View)) or getattr(model, "__tablename__", "") == "workspaces"
 
 
 def _by_target(target: type[SQLModel], key: str | None) -> On:

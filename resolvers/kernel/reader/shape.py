@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from sqlmodel import SQLModel
 
-from models.base import TenantTable
+from models.base import TenantRow
 from models.workspaces import Role
 from resolvers.kernel.policy import GATES, MEMBERS
 from resolvers.kernel.reader.graph import GRAPHS, Edge, gate_of
@@ -86,7 +86,7 @@ def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
     """Who may walk every edge of a shape."""
     roles = MEMBERS
     for edge in edges_of(model, shape):
-        if issubclass(edge.target, TenantTable) or edge.requires:
+        if issubclass(edge.target, TenantRow) or edge.requires:
             roles &= GATES[gate_of(edge)]
     return roles
 

@@ -1,0 +1,103 @@
+"""Runs of agents: what was asked of an agent once, how far it is, and every frame it has shown."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import Index, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+from models.base import TenantRow, TenantTable, belongs_to, now, one_of, tenant_key, time_field
+from models.chats import new_message_id
+
+
+class RunStatus(StrEnum):
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMEOUT = "TIMEOUT"
+
+
+RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.RUNNING: frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMEOUT}),
+    RunStatus.COMPLETED: frozenset(),
+    RunStatus.FAILED: frozenset(),
+    RunStatus.CANCELLED: frozenset(),
+    RunStatus.TIMEOUT: frozenset(),
+}
+
+
+class Run(TenantTable, table=True):
+    """One piece of work of an agent. RUNNING without `started_at` waits for a worker.
+
+    A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its number, so
+    that a worker that was believed dead can change nothing once another has taken over. `last_seq` is the number of the run's
+    last frame; frames of a chat are numbered on from one run to the next.
+    """
+
+    __tablename__ = "runs"
+    __transitions__: ClassVar = RUN_TRANSITIONS
+    __table_args__ = (
+        tenant_key(),
+        belongs_to("agent_id", "agents"),
+        one_of("status", RunStatus),
+        Index("runs_chat_id_running_key", "chat_id", unique=True, postgresql_where=text("status = 'RUNNING'")),
+        Index("runs_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
+        Index("runs_agent_id_created_at_idx", "agent_id", "created_at"),
+        Index("runs_chat_id_created_at_idx", "chat_id", "created_at"),
+        Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),
+    )
+    id: str = Field(default_factory=new_message_id, primary_key=True)
+    agent_id: str
+    chat_id: str | None = None  # no foreign key: a run outlives its chat
+    triggered_by: str | None = None  # the id of a user, or the name of what started it
+    trigger_type: str = "USER"
+    status: RunStatus = Field(default=RunStatus.RUNNING, sa_type=Text)
+    prompt: str = ""
+    max_turns: int | None = None
+    model: str | None = None
+    exit_code: int | None = None
+    error_message: str | None = None
+    data: dict[str, Any] | None = Field(default=None, sa_type=JSONB)  # "metadata" on the wire
+    started_at: datetime | None = time_field(default=None)
+    finished_at: datetime | None = time_field(default=None)
+    created_at: datetime = time_field(default_factory=now)
+    worker: str | None = None
+    lease: int = 0
+    leased_until: datetime | None = time_field(default=None)
+    cancel_requested_at: datetime | None = time_field(default=None)
+    last_seq: int = 0
+
+
+class RunFrame(TenantRow, table=True):
+    """One frame of a run as clients get it, written in batches by the holder of the lease. Also the agent's log."""
+
+    __tablename__ = "run_frames"
+    __table_args__ = (
+        belongs_to("chat_id", "chats", ondelete="CASCADE"),
+        belongs_to("run_id", "runs", ondelete="CASCADE"),
+        Index("run_frames_run_id_seq_idx", "run_id", "seq"),
+        Index("run_frames_created_at_idx", "created_at", postgresql_using="brin"),
+    )
+    chat_id: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    run_id: str
+    type: str  # run_begin or chat_event
+    payload: dict[str, Any] = Field(sa_type=JSONB)
+    created_at: datetime = time_field(default_factory=now)
+
+
+class RunStep(TenantRow, table=True):
+    """A step of a run that is about to show or do something which cannot be taken back.
+
+    Written before it is begun. Whoever takes the run over and finds a step here that has no outcome does not repeat it.
+    """
+
+    __tablename__ = "run_steps"
+    __table_args__ = (belongs_to("run_id", "runs", ondelete="CASCADE"),)
+    run_id: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    lease: int
+    created_at: datetime = time_field(default_factory=now)
