@@ -50,9 +50,9 @@ async def test_a_row_of_another_workspace_cannot_be_referred_to(seeded: Seeded, 
     (column,) = [name for name in key.column_keys if name != "workspace_id"]
     models = models_by_table()
     own, foreign = of(seeded.ours[::-1], models[table]), of(seeded.theirs, models[key.referred_table.name])
+    primary = [name.name for name in table_of(models[table]).primary_key]
+    which = " AND ".join(f"{name} = ${place}" for place, name in enumerate(primary, 2))
     with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
-        primary = [column.name for column in table_of(models[table]).primary_key]
-        which = " AND ".join(f"{name} = ${place}" for place, name in enumerate(primary, 2))
         await admin.execute(f"UPDATE {table} SET {column} = $1 WHERE {which}", foreign.id, *[getattr(own, name) for name in primary])
     assert refused.value.constraint_name == key.name
 
