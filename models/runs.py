@@ -29,6 +29,24 @@ RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
 }
 
 
+class ChatEventType(StrEnum):
+    """What a frame of a turn says (contract: websocket.ChatEventType)."""
+
+    status = "status"
+    text = "text"
+    thinking = "thinking"
+    tool_call = "tool_call"
+    tool_result = "tool_result"
+    image = "image"
+    system = "system"
+    result = "result"
+    done = "done"
+    error = "error"
+    user_message = "user_message"
+    agent_busy = "agent_busy"
+    crew_provisioning = "crew_provisioning"
+
+
 class Run(TenantTable, table=True):
     """One piece of work of an agent. RUNNING without `started_at` waits for a worker.
 

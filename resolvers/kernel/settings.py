@@ -77,6 +77,13 @@ def _database_url(value: Any) -> Any:
     return value
 
 
+def _redis_url(value: Any) -> Any:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str) or urlsplit(text).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("not a Redis URL")
+    return value
+
+
 def _exactly_true(value: Any) -> bool:
     return value is True or value == "true"
 
@@ -90,6 +97,7 @@ Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeVali
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 AesKey = Annotated[SecretStr, BeforeValidator(_aes_key)]
 HexKey = Annotated[SecretStr, BeforeValidator(_hex_key)]
+RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(_database_url)]
 
 
@@ -174,6 +182,20 @@ class Settings(BaseSettings):
 
     skip_update_check: bool = variable("CREWSHIP_SKIP_UPDATE_CHECK", False, takes=BOOLEAN)
 
+    # Where agents' work is done, and by what.
+    storage_path: Directory = variable("CREWSHIP_STORAGE_BASE_PATH", default_factory=lambda data: data["data_dir"] / "files", takes="a directory")
+    max_concurrent_runs: PositiveInt = variable("CREWSHIP_MAX_CONCURRENT_RUNS", 8, takes="a number of runs, at least 1")
+    run_adapter: Literal["auto", "native", "local_model", "scripted"] = variable("CREWSHIP_RUN_ADAPTER", "auto", takes="auto, native, local_model or scripted")
+    local_model: bool = variable("CREWSHIP_LOCAL_MODEL", False, takes=BOOLEAN)
+    unsafe_process: bool = variable("CREWSHIP_UNSAFE_PROCESS", False, takes=BOOLEAN)
+    container_provider: Literal["auto", "docker", "apple"] = variable("CREWSHIP_CONTAINER_PROVIDER", "auto", takes="auto, docker or apple")
+    redis_url: RedisUrl | None = variable("CREWSHIP_REDIS_URL", takes="a URL such as redis://host:6379/0")
+    openai_api_key: SecretStr | None = variable("OPENAI_API_KEY", takes="a secret text")
+    openai_base_url: str | None = variable("OPENAI_BASE_URL", takes="the URL of an API like OpenAI's, such as https://api.openai.com/v1")
+    anthropic_api_key: SecretStr | None = variable("ANTHROPIC_API_KEY", takes="a secret text")
+    anthropic_base_url: str | None = variable("ANTHROPIC_BASE_URL", takes="the URL of an API like Anthropic's, such as https://api.anthropic.com")
+    ollama_base_url: str | None = variable("OLLAMA_BASE_URL", takes="the URL of an Ollama server, such as http://127.0.0.1:11434")
+
     google_client_id: str | None = variable("GOOGLE_CLIENT_ID", takes="a text")
     google_client_secret: SecretStr | None = variable("GOOGLE_CLIENT_SECRET", takes="a secret text")
     resend_api_key: SecretStr | None = variable("RESEND_API_KEY", takes="a secret text")
@@ -200,6 +222,8 @@ class Settings(BaseSettings):
             raise ValueError("CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production; unset one of the two")
         if self.trusted_documents_only and self.trusted_documents_file is None:
             raise ValueError("CREWSHIP_TRUSTED_DOCUMENTS_ONLY: needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to accept")
+        if self.unsafe_process and self.allow_signup:
+            raise ValueError("CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on, strangers could run commands; unset one of the two")
         if len(os.fsencode(self.socket_path)) > MAX_SOCKET_PATH:
             raise ValueError(f"CREWSHIP_SOCKET_PATH: {self.socket_path} is longer than a socket path may be ({MAX_SOCKET_PATH} bytes); set a shorter one")
         return self

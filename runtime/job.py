@@ -1,0 +1,100 @@
+"""What the runtime and its adapters say to each other: the work, where its output goes, and how it ended."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
+
+from models.agents import CliAdapter, LlmProvider, ToolProfile
+from models.runs import ChatEventType
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier message of the chat, oldest first in a Job."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The agent that works: what an adapter needs to know of it."""
+
+    id: str
+    slug: str
+    name: str
+    crew_id: str | None
+    crew_slug: str | None
+    system_prompt: str
+    cli_adapter: CliAdapter
+    llm_provider: LlmProvider | None
+    llm_model: str | None
+    tool_profile: ToolProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run. `history` has no turn of this run; `max_turns` counts calls of the model; `timeout_seconds` is for the whole run."""
+
+    run_id: str
+    workspace_id: str
+    chat_id: str | None
+    agent: Worker
+    prompt: str
+    history: tuple[Turn, ...] = ()
+    max_turns: int = 50
+    timeout_seconds: float = 1800.0
+    max_tokens: int | None = None
+    """Input and output of all calls of the model together; None: no cap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an adapter ended. Without `error` it did what it was asked, maybe without a word (contract: chats.behaviour 19-21).
+
+    `data` goes into the run's metadata: `total_cost_usd`, `num_turns`, `usage`, `model_usage`, `model` of what is known.
+    """
+
+    error: str | None = None
+    exit_code: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Sink(Protocol):
+    """Where an adapter's output goes, and what makes its steps durable."""
+
+    async def emit(self, type: ChatEventType, content: str = "", metadata: dict[str, Any] | None = None) -> None:
+        """One event of the turn (contract: events.chat_event_types). Only inside a step: a finished step is never shown twice.
+
+        May wait while the reader of the run's frames is behind. Raises StuckLoop when the same tool call came five times in a row.
+        """
+
+    async def step(self, name: str, body: Callable[[], Awaitable[T]], *, acts: bool = False) -> T:
+        """Runs `body` once in the life of the run, and gives its outcome again when another process takes the run over.
+
+        `name` is unique in the run and the same in every attempt. What `body` returns must be JSON. `acts`: it has an effect
+        outside (a tool): begun and not known to have ended, it is not repeated; then, as for a step that had shown something,
+        Interrupted is raised and the run ends with the recovery message.
+        """
+
+
+class Adapter(Protocol):
+    """Does the work of a run. Cancellable at every await; must not swallow CancelledError."""
+
+    name: str
+
+    async def run(self, job: Job, sink: Sink) -> Outcome: ...
+
+
+class Interrupted(Exception):
+    """A step was cut off after it had shown or done something; it cannot be repeated."""
+
+
+class StuckLoop(Exception):
+    """The same tool call with the same input, five times in a row (contract: chats.behaviour 17)."""
+
+
+class Failed(Exception):
+    """The work cannot be done, for a reason the user may read: no key, an unknown model, a provider that refuses."""
