@@ -38,7 +38,11 @@ class ChatVisibility(StrEnum):
 
 
 class Chat(TenantTable, Timestamps, table=True):
-    """The id is a cuid, or any id the client chose: unique on the whole instance."""
+    """The id is a cuid, or any id the client chose: unique on the whole instance.
+
+    `last_seq` is the number of the newest frame. Whoever adds frames raises it first: the row is locked until they commit, so the
+    frames of a chat become visible in the order of their numbers.
+    """
 
     __tablename__ = "chats"
     __table_args__ = (
@@ -59,6 +63,7 @@ class Chat(TenantTable, Timestamps, table=True):
     origin: ChatOrigin | None = Field(default=None, sa_type=Text)
     visibility: ChatVisibility = Field(default=ChatVisibility.private, sa_type=Text)
     message_count: int = 0
+    last_seq: int = 0
     last_activity_at: datetime = time_field(default_factory=now)
     started_at: datetime = time_field(default_factory=now)
     ended_at: datetime | None = time_field(default=None)

@@ -51,8 +51,7 @@ class Run(TenantTable, table=True):
     """One piece of work of an agent. RUNNING without `started_at` waits for a worker.
 
     A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its number, so
-    that a worker that was believed dead can change nothing once another has taken over. `last_seq` is the number of the run's
-    last frame; frames of a chat are numbered on from one run to the next.
+    that a worker that was believed dead can change nothing once another has taken over.
     """
 
     __tablename__ = "runs"
@@ -86,11 +85,13 @@ class Run(TenantTable, table=True):
     lease: int = 0
     leased_until: datetime | None = time_field(default=None)
     cancel_requested_at: datetime | None = time_field(default=None)
-    last_seq: int = 0
 
 
 class RunFrame(TenantRow, table=True):
-    """One frame of a run as clients get it, written in batches by the holder of the lease. Also the agent's log."""
+    """One frame of a chat as clients get it; those of a run are written in batches by the holder of its lease. Also the agent's log.
+
+    Frames of a chat are numbered on from one run to the next. What was said in a group without asking the agent is in no run.
+    """
 
     __tablename__ = "run_frames"
     __table_args__ = (
@@ -101,7 +102,7 @@ class RunFrame(TenantRow, table=True):
     )
     chat_id: str = Field(primary_key=True)
     seq: int = Field(primary_key=True)
-    run_id: str
+    run_id: str | None = None
     type: str  # run_begin or chat_event
     payload: dict[str, Any] = Field(sa_type=JSONB)
     created_at: datetime = time_field(default_factory=now)

@@ -8,6 +8,8 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS = (
+    "ALTER TABLE chats ADD COLUMN last_seq integer NOT NULL DEFAULT 0",
+    "ALTER TABLE chats ALTER COLUMN last_seq DROP DEFAULT",
     """
     CREATE TABLE messages (
         id text PRIMARY KEY,
@@ -60,7 +62,6 @@ STATEMENTS = (
         lease integer NOT NULL,
         leased_until timestamptz,
         cancel_requested_at timestamptz,
-        last_seq integer NOT NULL,
         UNIQUE (workspace_id, id),
         FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id)
     )
@@ -75,7 +76,7 @@ STATEMENTS = (
         chat_id text NOT NULL,
         seq integer NOT NULL,
         workspace_id text NOT NULL REFERENCES workspaces ON DELETE CASCADE,
-        run_id text NOT NULL,
+        run_id text,
         type text NOT NULL,
         payload jsonb NOT NULL,
         created_at timestamptz NOT NULL,
