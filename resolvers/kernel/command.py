@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar, cast
 from sqlmodel import SQLModel
 
 from resolvers.kernel import finish, idempotency
+from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
@@ -112,7 +113,7 @@ class Command(Called[D, T], Generic[D, T]):
             except Exception as error:
                 await self._end(ctx, error)
                 raise
-            await ctx.conn.execute("COMMIT")
+            await self._commit(ctx)
             return answer
 
     async def _late(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
@@ -127,7 +128,7 @@ class Command(Called[D, T], Generic[D, T]):
             if not ctx.in_transaction:
                 return Answer(self._encoded(result, shape))
             answer = await self._finish(ctx, result, shape, slots)
-            await ctx.conn.execute("COMMIT")
+            await self._commit(ctx)
             return answer
         except Exception as error:
             if ctx.in_transaction:
@@ -136,6 +137,13 @@ class Command(Called[D, T], Generic[D, T]):
         finally:
             if ctx.lease is not None:
                 await ctx.lease.__aexit__(None, None, None)
+
+    async def _commit(self, ctx: Context) -> None:
+        await ctx.conn.execute("COMMIT")
+        if ctx.events:
+            bus.ring(Topic.events)
+        for topic, key in ctx.rings:
+            bus.ring(topic, key)
 
     async def _end(self, ctx: Context, error: Exception) -> None:
         """A refusal rolls everything back, but for operations that declare writes_on_refusal and say so."""
@@ -147,7 +155,7 @@ class Command(Called[D, T], Generic[D, T]):
             await ctx._flush()
             if ctx.audits or ctx.events:
                 await finish.finish(ctx, self, None, None, (), (), [])
-            await ctx.conn.execute("COMMIT")
+            await self._commit(ctx)
         else:
             await ctx.conn.execute("ROLLBACK")
 

@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 from models.base import TenantRow, table_of
 from models.workspaces import Role
 from resolvers.kernel import statements
+from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.database import Lease, database
 from resolvers.kernel.errors import UNSTORABLE, Code, Refusal
@@ -60,6 +61,7 @@ class Context:
     in_transaction: bool = False
     audits: list[Audit] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    rings: list[tuple[Topic, str]] = field(default_factory=list)
     held: Held | None = None
     lease: Lease | None = None
     if_version: int | None = None
@@ -114,7 +116,7 @@ class Context:
         return statements.load(type(row), await self._one(statement.sql, statement.values(values)))
 
     async def update(
-        self, model: type[M], id: str, *, conflict: Conflict = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any
+        self, model: type[M], id: str, /, *, conflict: Conflict = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any
     ) -> M:
         """Changes the live row of this workspace and raises its version; NOT_FOUND, CONFLICT or PRECONDITION_FAILED.
 
@@ -122,7 +124,7 @@ class Context:
         """
         return await self._update(model, id, conflict, missing, returning, changes)
 
-    async def move(self, model: type[M], id: str, to: Any, **changes: Any) -> M:
+    async def move(self, model: type[M], id: str, to: Any, /, **changes: Any) -> M:
         """One transition of the model's state machine, its `__transitions__`; any other is CONFLICT."""
         before = [state for state, following in model.__transitions__.items() if to in following]  # type: ignore[attr-defined]
         try:
@@ -168,7 +170,7 @@ class Context:
         self._version_taken(guarded)
         return statements.load(model, row)
 
-    async def update_where(self, model: type[SQLModel], *conditions: Any, including_deleted: bool = False, **changes: Any) -> list[Any]:
+    async def update_where(self, model: type[SQLModel], /, *conditions: Any, including_deleted: bool = False, **changes: Any) -> list[Any]:
         """Changes all rows of this workspace that match, live ones unless told otherwise, and raises their versions; returns their ids."""
         self._writes()
         table = table_of(model)
@@ -197,6 +199,10 @@ class Context:
         if type(event) not in self.operation.emits:
             raise TypeError(f"{self.operation.name} does not declare {type(event).__name__}")
         self.events.append(event)
+
+    def ring(self, topic: Topic, key: str = ANYTHING) -> None:
+        """Wakes whoever waits for this, once the transaction is committed. Events ring by themselves."""
+        self.rings.append((topic, key))
 
     @property
     def scope(self) -> str:
@@ -228,7 +234,7 @@ class Context:
         """Ends the transaction of a command declared `late` without a trace: it may go outside again, and begin() once more."""
         await self.conn.execute("ROLLBACK")
         lease, self.lease, self.conn, self.in_transaction = self.lease, None, None, False
-        self.held, self.audits, self.events = None, [], []
+        self.held, self.audits, self.events, self.rings = None, [], [], []
         if lease is not None:
             await lease.__aexit__(None, None, None)
 

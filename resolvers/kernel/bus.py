@@ -1,0 +1,121 @@
+"""Wake-ups between processes: a hint to look again, never content and never authority.
+
+Whoever commits something that others wait for rings; whoever waits looks at the tables. Anybody in the database can forge a
+ring and any ring can be lost: the first costs a look, the second a delay, since all who wait also look every half second.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from broadcaster import Broadcast
+
+from resolvers.kernel.telemetry import log
+
+CHANNEL = "crewship"
+GATHER = 0.005  # seconds in which the rings for other processes are gathered into one message
+LONGEST = 7000  # letters of a message; PostgreSQL takes 7999
+ANYTHING = ""
+
+Callback = Callable[[str], None]
+
+
+class Topic(StrEnum):
+    """What may have changed; in brackets what the key names. The values travel between processes."""
+
+    events = "e"  # rows of the outbox
+    frames = "f"  # frames of a chat (its id)
+    queue = "q"  # a run waits for a worker
+    cancel = "c"  # a run is to be cancelled (its id)
+    access = "a"  # what a user may do (the user's id)
+
+
+class Bus:
+    """Rings inside this process at once, in others through a broadcaster backend once `open`ed."""
+
+    def __init__(self) -> None:
+        self._name = secrets.token_hex(4)
+        self._callbacks: dict[Topic, dict[Callback, None]] = {topic: {} for topic in Topic}
+        self._pending: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._broadcast: Broadcast | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def on(self, topic: Topic, callback: Callback) -> Callable[[], None]:
+        """Calls `callback(key)` in the event loop at each ring; a key of ANYTHING means that rings may have been missed. Returns what ends it."""
+        self._callbacks[topic][callback] = None
+        return lambda: self._callbacks[topic].pop(callback, None)
+
+    def ring(self, topic: Topic, key: str = ANYTHING) -> None:
+        """After the commit. Never fails and never waits."""
+        for callback in list(self._callbacks[topic]):
+            callback(key)
+        if self._broadcast is not None:
+            self._pending.add(topic.value + key)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(GATHER, self._send)
+
+    async def open(self, backend: Any) -> None:
+        """`backend` has broadcaster's interface; see crewship/wakeups.py."""
+        broadcast = Broadcast(backend=backend)
+        await broadcast.connect()
+        self._broadcast = broadcast
+        self._spawn(self._listen(broadcast))
+
+    async def close(self) -> None:
+        broadcast, self._broadcast = self._broadcast, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pending.clear()
+        if broadcast is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await broadcast.disconnect()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _send(self) -> None:
+        self._timer = None
+        pending, self._pending = self._pending, set()
+        if self._broadcast is not None:
+            self._spawn(self._publish(self._broadcast, self._written(pending)))
+
+    def _written(self, rings: set[str]) -> str:
+        message = " ".join((self._name, *sorted(rings)))
+        return message if len(message) <= LONGEST else " ".join((self._name, *sorted({ring[:1] for ring in rings})))
+
+    async def _publish(self, broadcast: Broadcast, message: str) -> None:
+        try:
+            await broadcast.publish(CHANNEL, message)
+        except Exception as error:
+            log.warning("wake-up lost", error=type(error).__name__)
+
+    async def _listen(self, broadcast: Broadcast) -> None:
+        async with broadcast.subscribe(CHANNEL) as subscriber:
+            async for event in subscriber:  # type: ignore[union-attr]
+                self._received(event.message)
+
+    def _received(self, message: str) -> None:
+        sender, *rings = message.split(" ")
+        if sender == self._name:
+            return
+        if not rings:  # the backend lost its connection for a while
+            rings = [topic.value for topic in Topic]
+        for ring in rings:
+            if ring[:1] in self._known:
+                for callback in list(self._callbacks[Topic(ring[:1])]):
+                    callback(ring[1:])
+
+    _known = frozenset(topic.value for topic in Topic)
+
+
+bus = Bus()
