@@ -74,7 +74,7 @@ def scoped(table: Any, model: type[SQLModel]) -> list[Any]:
 def getting(model: type[SQLModel], lock: bool) -> Statement:
     def build() -> Any:
         made = select(table_of(model)).where(*own(table_of(model), model))
-        return made.with_for_update() if lock else made
+        return made.with_for_update(key_share=True) if lock else made
 
     return compiled((model, "get", lock), build)
 
