@@ -73,16 +73,16 @@ class Context:
     # ---- reading -------------------------------------------------------------------------------------------------
 
     async def get(self, model: type[M], id: str, *, lock: bool = False, missing: str | None = None) -> M:
-        """The live row of this workspace, or NOT_FOUND. `lock`: FOR UPDATE."""
+        """The live row of this workspace, or NOT_FOUND. `lock`: FOR NO KEY UPDATE."""
         statement = statements.getting(model, lock)
         row = await self._one(statement.sql, statement.values({"id_": id, "scope_workspace": self.workspace_id}))
         if row is None:
             raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
         return statements.load(model, row)
 
-    def select(self, model: type[M], *conditions: Any) -> "Selection[M]":
-        """Live rows of this workspace; of a table without workspaces, all live rows."""
-        return Selection(self, model, tuple(clause(c) for c in (*self._door(model), *conditions)))
+    def select(self, model: type[M], *conditions: Any, including_deleted: bool = False) -> "Selection[M]":
+        """Rows of this workspace, live ones unless told otherwise; of a table without workspaces, all such rows."""
+        return Selection(self, model, tuple(clause(c) for c in (*self._door(model, live=not including_deleted), *conditions)))
 
     def _door(self, model: type[SQLModel], *, live: bool = True) -> list[Any]:
         table, conditions = table_of(model), []
@@ -346,13 +346,13 @@ class Selection(Generic[M]):
         return self._but(size=size)
 
     def locked(self) -> Self:
-        """FOR UPDATE."""
+        """FOR NO KEY UPDATE: keys never change, and FOR UPDATE would wait for whoever inserts a row that refers to this one."""
         return self._but(locked=True)
 
     async def all(self) -> list[M]:
         made = select(table_of(self._model)).where(*self._conditions).order_by(*self._order)
         made = made if self._size is None else made.limit(self._size)
-        rows = await self._ctx._many(made.with_for_update() if self._locked else made)
+        rows = await self._ctx._many(made.with_for_update(key_share=True) if self._locked else made)
         return [statements.load(self._model, row) for row in rows]
 
     async def first(self) -> M | None:

@@ -1,0 +1,93 @@
+"""How a run starts and ends, and what that makes of its agent (contract: agents.states, chats.behaviour 10 and 23)."""
+
+from typing import Any
+
+from sqlmodel import col
+
+from models.agents import Agent, AgentStatus
+from models.runs import Run, RunStatus
+from resolvers.kernel.context import Context
+from resolvers.kernel.instance import instance
+from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
+
+MISSING = "Run not found"
+GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
+
+
+async def start_run(ctx: Context, run: Run, *, conflict: str) -> Run:
+    """Stores a new run and sets its agent RUNNING. `conflict`: the text when its id is taken or another run is live in its chat.
+
+    The agent's row is locked last, behind the chat's and the run's: everybody who needs all three takes them in this order.
+    """
+    await ctx.insert(run, conflict=conflict)
+    agent = await ctx.get(Agent, run.agent_id, lock=True)
+    if agent.status != AgentStatus.RUNNING:
+        await ctx.move(Agent, agent.id, AgentStatus.RUNNING)
+    ctx.emit(RunStarted(run_id=run.id, agent_id=agent.id, agent_name=agent.name, status=RunStatus.RUNNING))
+    ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=AgentStatus.RUNNING))
+    return run
+
+
+async def end_run(
+    ctx: Context,
+    run_id: str,
+    status: RunStatus,
+    *,
+    error_message: str | None = None,
+    exit_code: int | None = None,
+    data: dict[str, Any] | None = None,
+    model: str | None = None,
+) -> Run:
+    """Ends a run and settles its agent. The first end wins: a run that has ended is returned as it is, and nothing is told.
+
+    `data` goes over the run's own, key by key.
+    """
+    run = await ctx.get(Run, run_id, lock=True, missing=MISSING)
+    if run.status != RunStatus.RUNNING:
+        return run
+    ended = await close_run(ctx, run, status, error_message=error_message, exit_code=exit_code, data=data, model=model)
+    agent = await _settle(ctx, run.agent_id, status)
+    announce_end(ctx, ended, agent)
+    ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=agent.status))
+    return ended
+
+
+async def close_run(
+    ctx: Context,
+    run: Run,
+    status: RunStatus,
+    *,
+    error_message: str | None = None,
+    exit_code: int | None = None,
+    data: dict[str, Any] | None = None,
+    model: str | None = None,
+) -> Run:
+    """The run's own part of its end: for whoever settles the agent and tells of it by themselves."""
+    return await ctx.move(
+        Run,
+        run.id,
+        status,
+        finished_at=instance.clock.now(),
+        error_message=error_message,
+        exit_code=exit_code,
+        data={**(run.data or {}), **data} if data else run.data,
+        model=model or run.model,
+    )
+
+
+def announce_end(ctx: Context, run: Run, agent: Agent) -> None:
+    event = RunCompleted if run.status == RunStatus.COMPLETED else RunFailed
+    ctx.emit(event(run_id=run.id, agent_id=agent.id, agent_name=agent.name, status=RunStatus(run.status)))
+
+
+async def _settle(ctx: Context, agent_id: str, ended: RunStatus) -> Agent:
+    """The agent after one of its runs: RUNNING while others go on, ERROR after one that went wrong, else IDLE.
+
+    One that was stopped, or waits for a review, stays so. An agent that has been deleted since is left alone.
+    """
+    agent = await ctx.select(Agent, col(Agent.id) == agent_id, including_deleted=True).locked().one()
+    if agent.status != AgentStatus.RUNNING or agent.deleted_at is not None:
+        return agent
+    if await ctx.select(Run, col(Run.agent_id) == agent_id, col(Run.status) == RunStatus.RUNNING).exists():
+        return agent
+    return await ctx.move(Agent, agent_id, AgentStatus.ERROR if ended in GOES_WRONG else AgentStatus.IDLE)
