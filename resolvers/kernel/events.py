@@ -1,11 +1,17 @@
 """Events: declared types, written to the outbox in the transaction of the change they tell of."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from datetime import UTC
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 EVENTS: dict[str, list[type["Event"]]] = {}
+
+Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC).replace(microsecond=0))]
+"""RFC 3339 in UTC with `Z` and second precision (contract: formats.time)."""
+Long = Annotated[int, Field(ge=-(2**53) + 1, le=2**53 - 1)]
+"""A number that may outgrow 32 bits, and is exact as a double: GraphQL shows it as a Float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,26 +22,34 @@ class Routing:
 class Event(BaseModel):
     """`class CrewCreated(Event, type="crew.created", channel="workspace:{workspace_id}")`.
 
-    The fields are the payload. A field that was not given is left out of it: the keys the contract marks `~`. The
-    channel may name `workspace_id` and any field.
+    The fields are the payload, under their `serialization_alias` if they have one. A field that was not given is left out of
+    it: the keys the contract marks `~`. The channel may name `workspace_id` and any field. The docstring says when the event
+    is sent. `planned=True`: no operation sends it yet.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     type_: ClassVar[str] = ""
     channel_: ClassVar[str] = ""
+    planned_: ClassVar[bool] = False
     routing_: ClassVar[frozenset[str]] = frozenset()
 
-    def __init_subclass__(cls, type: str = "", channel: str = "", **options: Any) -> None:
+    def __init_subclass__(cls, type: str = "", channel: str = "", planned: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.type_, cls.channel_ = type, channel
-        EVENTS.setdefault(type, []).append(cls)
+        cls.type_, cls.channel_, cls.planned_ = type, channel, planned
+        if type:  # a base of several events is none itself
+            EVENTS.setdefault(type, []).append(cls)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         cls.routing_ = frozenset(name for name, field in cls.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata))
 
+    @classmethod
+    def keys(cls) -> dict[str, str]:
+        """Payload key -> field."""
+        return {field.serialization_alias or name: name for name, field in cls.model_fields.items() if name not in cls.routing_}
+
     def payload(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude_unset=True, exclude=set(self.routing_))
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(self.routing_))
 
     def channel(self, workspace_id: str | None, payload: dict[str, Any]) -> str:
         return self.channel_.format_map({"workspace_id": workspace_id, **{name: getattr(self, name) for name in self.routing_}, **payload})
