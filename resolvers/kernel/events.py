@@ -44,7 +44,7 @@ class Event(BaseModel):
         cls.routing_ = frozenset(name for name, field in cls.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata))
 
     @classmethod
-    def keys(cls) -> dict[str, str]:
+    def payload_keys(cls) -> dict[str, str]:
         """Payload key -> field."""
         return {field.serialization_alias or name: name for name, field in cls.model_fields.items() if name not in cls.routing_}
 
