@@ -1,0 +1,74 @@
+"""Agents that are hired for a while, their skills, and the log of runs that no chat shows."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from models.agents import AgentStatus
+from models.runs import ChatEventType
+from resolvers.kernel.events import Event, Time
+
+AgentSlug = Annotated[str, Field(description="The slug of an agent.")]
+
+
+class AgentLogged(Event, type="agent.log", channel="workspace:{workspace_id}", planned=True):
+    """One event of a run that was started by a webhook or by the engine; runs of chats, schedules and assignments send none."""
+
+    ts: Time
+    level: str
+    agent: AgentSlug
+    agent_id: str
+    event: ChatEventType
+    content: str
+    metadata: dict[str, Any] | None
+
+
+class AgentHired(Event, type="agent.hired", channel="workspace:{workspace_id}", planned=True):
+    """An ephemeral agent was hired into a crew, by a user or by another agent."""
+
+    id: str
+    crew_id: str
+    name: str
+    slug: str
+    ephemeral: Literal["true"]
+
+
+class AgentRehired(Event, type="agent.rehired", channel="workspace:{workspace_id}", planned=True):
+    """An ephemeral agent was hired again, or for longer."""
+
+    id: str
+    crew_id: str
+    name: str
+    expires_at: Time
+
+
+class AgentHireApproved(Event, type="agent.hire_approved", channel="workspace:{workspace_id}", planned=True):
+    """A hire that waited for a review was approved: the agent may work."""
+
+    id: str
+    crew_id: str
+    name: str
+    status: Literal[AgentStatus.IDLE]
+
+
+class AgentExpired(Event, type="agent.expired", channel="workspace:{workspace_id}", planned=True):
+    """The time of an ephemeral agent is over."""
+
+    id: str
+    crew_id: str
+    name: str
+    expired_at: Time
+
+
+class AgentSkillAssigned(Event, type="agent.skill_assigned", channel="workspace:{workspace_id}", planned=True):
+    """An agent was given a skill it did not have."""
+
+    agent_id: str
+    skill_id: str
+
+
+class AgentSkillUnassigned(Event, type="agent.skill_unassigned", channel="workspace:{workspace_id}", planned=True):
+    """A skill was taken from an agent."""
+
+    agent_id: str
+    skill_id: str

@@ -1,0 +1,122 @@
+"""Crews' containers: what they use, how they are built, which files change and which ports are open."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from resolvers.announcements.agents import AgentSlug
+from resolvers.kernel.events import Event, Long, Routing, Time
+
+ProvisionStep = Literal[
+    "provision.start", "resolve_features", "image_build_start", "feature_install", "image_build_done", "container_create", "containerEnv_apply", "ready",
+    "provision.cache_hit", "provision.failed",
+]  # fmt: skip
+
+
+class ContainerMeasured(Event, type="container.stats", channel="workspace:{workspace_id}", planned=True):
+    """Every five seconds for each running container of a crew. Memory in bytes; network bytes since the container's start."""
+
+    container_id: str
+    crew_id: str
+    cpu_percent: float
+    memory_used: Long
+    memory_limit: Long
+    memory_percent: float
+    net_rx_bytes: Long
+    net_tx_bytes: Long
+    pids: int
+    timestamp: Time
+
+
+class ProvisionStarted(Event, type="provision.started", channel="workspace:{workspace_id}", planned=True):
+    """The plan for building a crew's container is known: asked for, or needed because of a change, a message or an assignment."""
+
+    crew_id: str
+    steps: list[str]
+
+
+class ProvisionAdvanced(Event, type="provision.progress", channel="workspace:{workspace_id}", planned=True):
+    """A build has come to a step of its plan; `message` is that step's text, word for word."""
+
+    crew_id: str
+    step: int
+    total: int
+    message: str
+
+
+class ProvisionStepReported(Event, type="provision.event", channel="workspace:{workspace_id}", planned=True):
+    """Something happened inside a build, or while a container is made ready for a run."""
+
+    crew_id: str
+    phase: str
+    step: ProvisionStep
+    feature: str | None = None
+    status: Literal["started", "completed", "failed"] | None = None
+    detail: str | None = None
+    error: str | None = None
+    tag: str | None = None
+    duration_ms: Long | None = None
+
+
+class ProvisionCompleted(Event, type="provision.completed", channel="workspace:{workspace_id}", planned=True):
+    """A build has ended well; the crew's container starts from this image."""
+
+    crew_id: str
+    cached_image: str
+    config_hash: str
+
+
+class ProvisionFailed(Event, type="provision.failed", channel="workspace:{workspace_id}", planned=True):
+    """A build has failed."""
+
+    crew_id: str
+    error: str
+
+
+class FileChange(Event):
+    """What is said of a file in a crew's output folder; `agent` is the first part of the path, `size` is in bytes."""
+
+    crew_id: Annotated[str, Routing()]
+    event: Literal["file_created", "file_modified", "file_deleted"]
+    path: str
+    agent: Annotated[str, Field(description="The first part of the path.")]
+    size: Long
+    timestamp: Time
+
+
+class CrewFileChanged(FileChange, type="file.event", channel="crew:{crew_id}", planned=True):
+    """A file in the crew's output folder was made, changed or deleted, by an agent or through the service. `size` in bytes."""
+
+
+class FileChanged(FileChange, type="file.event", channel="files:{crew_id}", planned=True):
+    """A file in the crew's output folder was made, changed or deleted, by an agent or through the service. `size` in bytes."""
+
+
+class PortExposure(Event):
+    """A port of a crew's container that can be reached from outside until it expires."""
+
+    id: str
+    agent_id: str
+    agent_slug: AgentSlug
+    crew_id: str
+    description: str
+    url: str
+    expires_at: Time
+
+
+class PortExposed(PortExposure, type="port_expose.created", channel="workspace:{workspace_id}", planned=True):
+    """An agent has made a port of its container reachable."""
+
+
+class ChatPortExposed(PortExposure, type="port_expose_created", channel="session:{chat_id}", planned=True):
+    """An agent has made a port of its container reachable, while it works in this chat."""
+
+    chat_id: Annotated[str, Routing()]
+
+
+class PortExposureRevoked(Event, type="port_expose.revoked", channel="workspace:{workspace_id}", planned=True):
+    """A port that was reachable has been closed by a user."""
+
+    id: str
+    crew_id: str
+    reason: str

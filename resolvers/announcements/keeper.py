@@ -1,0 +1,40 @@
+"""What the keeper decides about credentials, and how providers are."""
+
+from typing import Literal
+
+from resolvers.kernel.events import Event, Time
+
+
+class KeeperDecision(Event):
+    """What is said of every request to the keeper."""
+
+    request_id: str
+    agent_name: str
+    credential_name: str
+    intent: str
+    decision: str
+    reason: str
+    risk_score: int
+    decided_at: Time
+
+
+class KeeperAccessDecided(KeeperDecision, type="keeper_event", channel="keeper:{workspace_id}", planned=True):
+    """The keeper has decided whether an agent gets a credential."""
+
+    request_type: Literal["access"]
+
+
+class KeeperExecutionDecided(KeeperDecision, type="keeper_event", channel="keeper:{workspace_id}", planned=True):
+    """The keeper has decided on a command with a credential in it; `exit_code` only when it was run."""
+
+    request_type: Literal["execute"]
+    command: str
+    exit_code: int | None = None
+
+
+class ProviderStatusChanged(Event, type="provider_status", channel="providers", planned=True):
+    """The health of a connection to a provider is another one."""
+
+    connection_id: str
+    old_status: str
+    new_status: str

@@ -1,0 +1,103 @@
+"""Missions, their tasks, and what these wait for."""
+
+from typing import Annotated, Literal
+
+from models.missions import MissionStatus, TaskStatus
+from resolvers.kernel.events import Event, Routing
+
+
+class CrewMissionCreated(Event, type="mission.created", channel="crew:{crew_id}", planned=True):
+    """A mission of this crew was created."""
+
+    crew_id: Annotated[str, Routing()]
+    id: str
+    title: str
+
+
+class MissionCloned(Event, type="mission.created", channel="workspace:{workspace_id}", planned=True):
+    """A mission was made as a copy of another. The workspace hears of any other new mission by mission.updated."""
+
+    id: str
+    crew_id: str
+    status: Literal[MissionStatus.PLANNING]
+
+
+class MissionUpdated(Event, type="mission.updated", channel="workspace:{workspace_id}", planned=True):
+    """A mission was created, or has another status. The engine says STARTED as it begins, and adds the title."""
+
+    id: str
+    crew_id: str
+    status: MissionStatus | Literal["STARTED"]
+    title: str | None = None
+
+
+class MissionStarted(Event, type="mission.updated", channel="mission:{id}", planned=True):
+    """This mission was started."""
+
+    id: str
+    status: Literal[MissionStatus.IN_PROGRESS]
+
+
+class MissionStatusChanged(Event, type="mission.status", channel="mission:{id}", planned=True):
+    """This mission has another status. The engine says STARTED as it begins, and adds the title."""
+
+    id: str
+    status: MissionStatus | Literal["STARTED"]
+    title: str | None = None
+
+
+class TaskCreated(Event, type="task.created", channel="mission:{mission_id}", planned=True):
+    """A task was added to this mission."""
+
+    mission_id: Annotated[str, Routing()]
+    id: str
+    title: str
+    status: TaskStatus
+
+
+class TaskStatusChanged(Event, type="task.status", channel="mission:{mission_id}", planned=True):
+    """A task of this mission has another status: changed by a user, unblocked by another task, approved, or moved by the engine."""
+
+    mission_id: Annotated[str, Routing()]
+    id: str
+    status: TaskStatus
+
+
+class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}", planned=True):
+    """A task of a mission was created, has another status, or was reset because its mission is resumed."""
+
+    id: str
+    mission_id: str
+    status: TaskStatus
+
+
+class ConfidenceLow(Event, type="confidence.low", channel="workspace:{workspace_id}", planned=True):
+    """A task has ended below the confidence at which somebody is to be told."""
+
+    task_id: str
+    mission_id: str
+    level: Literal["notify"]
+
+
+class ConfidenceLowReported(Event, type="confidence.low", channel="workspace:{workspace_id}", planned=True):
+    """An agent says itself that it is not sure of its task."""
+
+    task_id: str
+    mission_id: str
+    confidence: float
+    reason: str
+
+
+class ApprovalRequired(Event, type="approval.required", channel="workspace:{workspace_id}", planned=True):
+    """A task waits until a user approves it."""
+
+    task_id: str
+    mission_id: str
+
+
+class ApprovalResolved(Event, type="approval.resolved", channel="workspace:{workspace_id}", planned=True):
+    """A user has reviewed an issue whose mission is active."""
+
+    task_id: str
+    mission_id: str
+    action: str
