@@ -1,0 +1,254 @@
+"""GraphQL: what subscriptions send. One union a kind of channel, built from the registry of events: a new event needs no change here.
+
+Only payloads are shown, under camelCase names: what is sent depends on the event and the selection, and on nobody who listens.
+"""
+
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from functools import lru_cache
+from importlib import import_module
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import strawberry
+from annotated_types import Le
+from pydantic import AwareDatetime
+from pydantic.fields import FieldInfo
+from strawberry.scalars import JSON
+from strawberry.types.enum import has_enum_definition
+from strawberry.utils.str_converters import to_camel_case
+
+import resolvers
+from models.runs import ChatEventType
+from resolvers.kernel.events import EVENTS, Event
+from resolvers.kernel.inputs import INT32, accepts_none, bare
+from schema.bridge import nullable
+
+UNION_NAMES = {
+    "workspace": "WorkspaceEvent",
+    "crew": "CrewEvent",
+    "agent": "AgentEvent",
+    "session": "ChatEvent",
+    "mission": "MissionEvent",
+    "keeper": "KeeperEvent",
+    "files": "FileEvent",
+    "user": "UserEvent",
+    "providers": "ProviderEvent",
+}
+"""Kind of channel, the part before the colon -> the union of its events."""
+
+
+class UnknownEvent(LookupError):
+    """A payload that fits no declared event: another version of the program wrote it."""
+
+
+def enum_of(choices: type[Enum]) -> Any:
+    return choices if has_enum_definition(choices) else strawberry.enum(choices)  # a second definition would lose the first one's description
+
+
+# ---- what is written by hand -----------------------------------------------------------------------------------------
+
+
+@strawberry.interface(name="Event", description="What subscriptions send.")
+class EventInterface:
+    cursor: str = strawberry.field(description="The position of this event: a subscription goes on behind it when it is given as `after`.")
+
+
+@strawberry.type(description="The first frame of a run: what an agent does in answer to one message.")
+class RunBegin(EventInterface):
+    from_seq: int = strawberry.field(description="The number of the chat's last frame before the run.")
+    seq: int = strawberry.field(description="The number of this frame in its chat.")
+
+
+@strawberry.type(description="A piece of what happens in a chat; a run's last one has the type done.")
+class ChatFrame(EventInterface):
+    type: enum_of(ChatEventType)  # type: ignore[valid-type]
+    content: str
+    metadata: JSON | None
+    seq: int | None = strawberry.field(description="The number of this frame in its chat; null outside a run.")
+
+
+@strawberry.type(description="Events were lost. Read again what you show, then go on behind `cursor`.")
+class StreamReset(EventInterface):
+    reason: str
+
+
+# ---- types of declared events ----------------------------------------------------------------------------------------
+
+
+def _values(kind: Any) -> list[Any]:
+    """The values of a closed set that is written as a Literal, an enum, or both."""
+    if get_origin(kind) in (Union, UnionType):
+        return [value for part in get_args(kind) for value in _values(part)]
+    return list(get_args(kind)) if get_origin(kind) is Literal else list(kind)
+
+
+def _face(name: str, kind: Any, bound: float) -> Any:
+    """The GraphQL type of a payload field. `bound`: what its number is at most."""
+    if get_origin(kind) is list:
+        return list[_face(name, get_args(kind)[0], bound)]  # type: ignore[misc]
+    if get_origin(kind) in (Literal, Union, UnionType):
+        kinds = {type(value) for value in _values(kind)}
+        return _face(name, kinds.pop(), bound) if len(kinds) == 1 else str
+    if kind is Any or get_origin(kind) is dict:
+        return JSON
+    if kind is AwareDatetime:
+        return datetime
+    if kind is str and (name == "id" or name.endswith("_id")):
+        return strawberry.ID
+    if kind is int:
+        return int if bound <= INT32 else float
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return enum_of(kind)
+    if kind in (str, float, bool):
+        return kind
+    raise TypeError(f"{name}: GraphQL has no type for {kind}")
+
+
+def _field_type(name: str, info: FieldInfo) -> Any:
+    bound = min([float(str(m.le)) for m in info.metadata if isinstance(m, Le)], default=INT32)
+    face = _face(name, bare(info.annotation), bound)
+    return nullable(face) if accepts_none(info.annotation) else face
+
+
+def _description(info: FieldInfo, face: Any) -> str | None:
+    kind = bare(info.annotation)
+    if info.description is None and face is str and get_origin(kind) in (Literal, Union, UnionType):
+        return "One of: " + ", ".join(str(value) for value in dict.fromkeys(_values(kind))) + "."
+    return info.description
+
+
+def type_name(event: type[Event]) -> str:
+    return event.__name__ if event.__name__.endswith("Event") else event.__name__ + "Event"
+
+
+def _type_of(event: type[Event]) -> Any:
+    fields: dict[str, Any] = {"__module__": __name__, "__annotations__": {}}
+    for key, field in event.payload_keys().items():
+        info = event.model_fields[field]
+        if key == "cursor":
+            raise TypeError(f"{event.__name__}: cursor is the position of an event, and no payload")
+        fields["__annotations__"][field] = _field_type(key, info)
+        fields[field] = strawberry.field(name=to_camel_case(key), description=_description(info, bare(fields["__annotations__"][field])))
+    said = (event.__doc__ or "").strip() + ("\n\nPlanned: nothing sends it yet." if event.planned_ else "")
+    return strawberry.type(type(event.__name__, (EventInterface,), fields), name=type_name(event), description=said.strip())
+
+
+# ---- which type a payload is -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What tells payloads of one event type apart: keys, and fields that can only have certain values."""
+
+    name: str
+    required: frozenset[str]
+    allowed: frozenset[str]
+    fixed: Mapping[str, frozenset[Any]]
+
+    @classmethod
+    def of(cls, event: type[Event]) -> "Form":
+        keys = {key: event.model_fields[field] for key, field in event.payload_keys().items()}
+        fixed = {key: frozenset(get_args(info.annotation)) for key, info in keys.items() if get_origin(info.annotation) is Literal}
+        return cls(type_name(event), frozenset(key for key, info in keys.items() if info.is_required()), frozenset(keys), fixed)
+
+    def fits(self, keys: frozenset[str], said: Mapping[str, Any]) -> bool:
+        return self.required <= keys <= self.allowed and all(said[key] in values for key, values in self.fixed.items() if key in said)
+
+    def overlaps(self, other: "Form") -> bool:
+        """Whether a payload could be either."""
+        shared = self.required & other.required & self.fixed.keys() & other.fixed.keys()
+        apart = any(self.fixed[key].isdisjoint(other.fixed[key]) for key in shared)
+        return not apart and self.required | other.required <= self.allowed & other.allowed
+
+
+TYPES: dict[str, Any] = {}
+FORMS: dict[tuple[str, str], list[Form]] = {}
+"""(event type, kind of channel) -> the forms of its payload."""
+_MEMBERS: dict[str, dict[str, Any]] = {kind: {"StreamReset": StreamReset} for kind in UNION_NAMES}
+_PAYLOADS: dict[str, Mapping[str, str]] = {"StreamReset": {"reason": "reason"}}
+_FRAMES: dict[str, tuple[Any, tuple[str, ...], Form]] = {
+    "run_begin": (RunBegin, ("from_seq",), Form("RunBegin", frozenset({"from_seq"}), frozenset({"from_seq"}), {})),
+    "chat_event": (
+        ChatFrame,
+        ("type", "content", "metadata"),
+        Form("ChatFrame", frozenset({"type", "content"}), frozenset({"type", "content", "metadata"}), {}),
+    ),
+}
+
+
+def declared() -> Iterator[type[Event]]:
+    """The events of all domains, but for the frames of chats, whose types are written by hand."""
+    for module in pkgutil.iter_modules(resolvers.__path__):
+        import_module(f"resolvers.{module.name}")
+    for type_, events in EVENTS.items():
+        if type_ not in _FRAMES:
+            yield from (event for event in events if event.__module__.startswith("resolvers."))
+
+
+def kind_of(channel: str) -> str:
+    return channel.partition(":")[0]
+
+
+def _add(event_type: str, kind: str, shown: Any, form: Form, payload: Mapping[str, str]) -> None:
+    if kind not in UNION_NAMES:
+        raise TypeError(f"{event_type}: no subscription listens to {kind}")
+    known = FORMS.setdefault((event_type, kind), [])
+    for other in known:
+        if form.overlaps(other):
+            raise TypeError(f"{event_type}: a payload may be {form.name} or {other.name}")
+    known.append(form)
+    if TYPES.setdefault(form.name, shown) is not shown or form.name in UNION_NAMES.values():
+        raise TypeError(f"two things of the graph are called {form.name}")
+    _MEMBERS[kind][form.name] = shown
+    _PAYLOADS[form.name] = payload
+
+
+def _build() -> None:
+    TYPES["StreamReset"] = StreamReset
+    for event in declared():
+        _add(event.type_, kind_of(event.channel_), _type_of(event), Form.of(event), {to_camel_case(key): key for key in event.payload_keys()})
+    for type_, (shown, keys, form) in _FRAMES.items():
+        for kind in ("session", "agent"):  # an agent's channel mirrors the frames of its runs
+            _add(type_, kind, shown, form, {to_camel_case(key): key for key in keys})
+
+
+def _union(kind: str) -> Any:
+    said = f"What is sent on the channel `{kind}{'' if kind == 'providers' else ':{id}'}`."
+    return Annotated[Union[tuple(_MEMBERS[kind].values())], strawberry.union(UNION_NAMES[kind], description=said)]  # noqa: UP007 (a value here)
+
+
+_build()
+UNIONS: dict[str, Any] = {kind: _union(kind) for kind in UNION_NAMES}
+"""Kind of channel -> what its subscription field returns."""
+_TELLING = {place: tuple({key for form in forms for key in form.fixed}) if len(forms) > 1 else () for place, forms in FORMS.items()}
+
+
+def types_of(kind: str) -> dict[str, Any]:
+    """The members of a kind's union: name -> Strawberry type."""
+    return dict(_MEMBERS[kind])
+
+
+def payload_fields(name: str) -> Mapping[str, str]:
+    """GraphQL field -> payload key. `cursor`, and `seq` of a frame, are no payload: whoever sends the event knows them."""
+    return _PAYLOADS[name]
+
+
+def graphql_type(event_type: str, payload: Mapping[str, Any], channel_kind: str) -> str:
+    """The name of the type that a stored payload has. Raises UnknownEvent when it has none."""
+    telling = _TELLING.get((event_type, channel_kind), ())
+    said = tuple([value if isinstance(value := payload.get(key), (str, bool)) else None for key in telling])
+    return _resolve(event_type, channel_kind, tuple(payload), said)
+
+
+@lru_cache(maxsize=4096)
+def _resolve(event_type: str, kind: str, keys: tuple[str, ...], said: tuple[Any, ...]) -> str:
+    place, present = (event_type, kind), frozenset(keys)
+    values = {key: value for key, value in zip(_TELLING.get(place, ()), said, strict=True) if key in present}
+    for form in FORMS.get(place, ()):
+        if form.fits(present, values):
+            return form.name
+    raise UnknownEvent(f"{event_type} on {kind} with {', '.join(sorted(keys)) or 'no keys'}")
