@@ -51,7 +51,8 @@ class Run(TenantTable, table=True):
     """One piece of work of an agent. RUNNING without `started_at` waits for a worker.
 
     A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its number, so
-    that a worker that was believed dead can change nothing once another has taken over.
+    that a worker that was believed dead can change nothing once another has taken over. `frames` counts what the holders have
+    written: a batch names how many came before it, so that one sent twice is stored once.
     """
 
     __tablename__ = "runs"
@@ -85,6 +86,7 @@ class Run(TenantTable, table=True):
     lease: int = 0
     leased_until: datetime | None = time_field(default=None)
     cancel_requested_at: datetime | None = time_field(default=None)
+    frames: int = 0
 
 
 class RunFrame(TenantRow, table=True):
@@ -109,9 +111,9 @@ class RunFrame(TenantRow, table=True):
 
 
 class RunStep(TenantRow, table=True):
-    """A step of a run that is about to show or do something which cannot be taken back.
+    """A step of a run: announced before it shows or does what cannot be taken back, and its outcome once `finished_at` is set.
 
-    Written before it is begun. Whoever takes the run over and finds a step here that has no outcome does not repeat it.
+    Whoever takes the run over is given the outcome of a finished step, and does not repeat one that was only announced.
     """
 
     __tablename__ = "run_steps"
@@ -120,3 +122,5 @@ class RunStep(TenantRow, table=True):
     name: str = Field(primary_key=True)
     lease: int
     created_at: datetime = time_field(default_factory=now)
+    finished_at: datetime | None = time_field(default=None)
+    outcome: Any = Field(default=None, sa_type=JSONB, nullable=True)

@@ -62,6 +62,7 @@ STATEMENTS = (
         lease integer NOT NULL,
         leased_until timestamptz,
         cancel_requested_at timestamptz,
+        frames integer NOT NULL,
         UNIQUE (workspace_id, id),
         FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id)
     )
@@ -94,6 +95,8 @@ STATEMENTS = (
         workspace_id text NOT NULL REFERENCES workspaces ON DELETE CASCADE,
         lease integer NOT NULL,
         created_at timestamptz NOT NULL,
+        finished_at timestamptz,
+        outcome jsonb,
         PRIMARY KEY (run_id, name),
         FOREIGN KEY (workspace_id, run_id) REFERENCES runs (workspace_id, id) ON DELETE CASCADE
     )
