@@ -84,6 +84,14 @@ class Context:
         """Rows of this workspace, live ones unless told otherwise; of a table without workspaces, all such rows."""
         return Selection(self, model, tuple(clause(c) for c in (*self._door(model, live=not including_deleted), *conditions)))
 
+    def table(self, model: type[SQLModel], *, including_deleted: bool = False) -> Any:
+        """Rows of this workspace, live ones unless told otherwise, as a FROM entry of a report."""
+        return select(table_of(model)).where(*self._door(model, live=not including_deleted)).subquery()
+
+    async def report(self, statement: Any) -> list[Any]:
+        """The records of a statement over such entries."""
+        return await self._many(statement)
+
     def _door(self, model: type[SQLModel], *, live: bool = True) -> list[Any]:
         table, conditions = table_of(model), []
         if issubclass(model, TenantRow):

@@ -8,6 +8,8 @@ from resolvers.kernel.events import Event, Routing
 
 
 class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):
+    """A run was created; it may still wait for a worker."""
+
     run_id: str
     agent_id: str
     agent_name: str
@@ -15,6 +17,8 @@ class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):
 
 
 class RunCompleted(Event, type="run.completed", channel="workspace:{workspace_id}"):
+    """A run has ended well."""
+
     run_id: str
     agent_id: str
     agent_name: str
@@ -22,7 +26,7 @@ class RunCompleted(Event, type="run.completed", channel="workspace:{workspace_id
 
 
 class RunFailed(Event, type="run.failed", channel="workspace:{workspace_id}"):
-    """The run ended FAILED, CANCELLED or TIMEOUT."""
+    """A run has ended otherwise: FAILED, CANCELLED or TIMEOUT."""
 
     run_id: str
     agent_id: str
@@ -31,7 +35,7 @@ class RunFailed(Event, type="run.failed", channel="workspace:{workspace_id}"):
 
 
 class AgentStatusChanged(Event, type="agent.status", channel="workspace:{workspace_id}"):
-    """Told of every start and end of a run, whether the status is another one or not."""
+    """A run of this agent has started or ended, or the agent was stopped; the status may be the one it had."""
 
     agent_id: str
     agent_name: str
@@ -39,7 +43,7 @@ class AgentStatusChanged(Event, type="agent.status", channel="workspace:{workspa
 
 
 class ChatEvent(Event, type="chat_event", channel="session:{chat_id}"):
-    """An event of a chat outside any run; it has no number (contract: websocket.chat_stream.rules)."""
+    """Something happened in this chat outside any run; it has no number (contract: websocket.chat_stream.rules)."""
 
     chat_id: Annotated[str, Routing()]
     type: ChatEventType

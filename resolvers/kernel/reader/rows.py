@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any, Generic, Self, TypeVar
 
+from sqlalchemy import literal_column
 from sqlalchemy.sql.elements import ClauseElement
 from sqlmodel import SQLModel
 
@@ -63,6 +64,11 @@ class Rows(Read[T]):
     def under(self, parent: Row[Any]) -> Self:
         """A list that belongs to one row: without that row the answer is its NOT_FOUND, and not an empty list."""
         made: Self = self._as(type(self), parent=parent, missing=parent.missing)
+        return made
+
+    def limit(self, size: int) -> Self:
+        """The first rows alone: for a list that is cut, and has no pages."""
+        made: Self = self._as(type(self), window=(literal_column(str(size)), None, None))
         return made
 
     def one(self, missing: str) -> Row[T]:
