@@ -65,6 +65,8 @@ class CreateAgent(NewAgent):
 
 
 class AgentCreated(Event, type="agent.created", channel="workspace:{workspace_id}"):
+    """An agent was created."""
+
     id: str
     name: str
     slug: str
@@ -72,6 +74,8 @@ class AgentCreated(Event, type="agent.created", channel="workspace:{workspace_id
 
 
 class AgentDeleted(Event, type="agent.deleted", channel="workspace:{workspace_id}"):
+    """An agent was deleted."""
+
     id: str
 
 

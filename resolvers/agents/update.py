@@ -59,6 +59,8 @@ class UpdateAgent(Input):
 
 
 class AgentUpdated(Event, type="agent.updated", channel="workspace:{workspace_id}"):
+    """An agent was changed."""
+
     id: str
 
 

@@ -97,18 +97,24 @@ class UpdateCrew(Input):
 
 
 class CrewCreated(Event, type="crew.created", channel="workspace:{workspace_id}"):
+    """A crew was created."""
+
     id: str
     name: str
     slug: str
 
 
 class CrewUpdated(Event, type="crew.updated", channel="workspace:{workspace_id}"):
+    """A crew was changed."""
+
     id: str
     name: str
     slug: str
 
 
 class CrewDeleted(Event, type="crew.deleted", channel="workspace:{workspace_id}"):
+    """A crew was deleted."""
+
     id: str
 
 
