@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from importlib import import_module
+from inspect import cleandoc
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -108,17 +109,28 @@ def _face(name: str, kind: Any, bound: float) -> Any:
     raise TypeError(f"{name}: GraphQL has no type for {kind}")
 
 
+def _present(info: FieldInfo) -> FieldInfo:
+    """The field as it is when it is not null: what is said of the value stands inside the union with None."""
+    if not accepts_none(info.annotation):
+        return info
+    kind: Any = Union[tuple(part for part in get_args(info.annotation) if part is not type(None))]  # noqa: UP007 (a value here)
+    present = FieldInfo.from_annotation(kind)
+    present.description = info.description or present.description
+    return present
+
+
 def _field_type(name: str, info: FieldInfo) -> Any:
-    bound = min([float(str(m.le)) for m in info.metadata if isinstance(m, Le)], default=INT32)
-    face = _face(name, bare(info.annotation), bound)
+    present = _present(info)
+    bound = min([float(str(m.le)) for m in present.metadata if isinstance(m, Le)], default=INT32)
+    face = _face(name, present.annotation, bound)
     return nullable(face) if accepts_none(info.annotation) else face
 
 
 def _description(info: FieldInfo, face: Any) -> str | None:
-    kind = bare(info.annotation)
-    if info.description is None and face is str and get_origin(kind) in (Literal, Union, UnionType):
-        return "One of: " + ", ".join(str(value) for value in dict.fromkeys(_values(kind))) + "."
-    return info.description
+    present = _present(info)
+    if present.description is None and bare(face) is str and get_origin(present.annotation) in (Literal, Union, UnionType):
+        return "One of: " + ", ".join(str(value) for value in dict.fromkeys(_values(present.annotation))) + "."
+    return present.description
 
 
 def type_name(event: type[Event]) -> str:
@@ -131,9 +143,9 @@ def _type_of(event: type[Event]) -> Any:
         info = event.model_fields[field]
         if key == "cursor":
             raise TypeError(f"{event.__name__}: cursor is the position of an event, and no payload")
-        fields["__annotations__"][field] = _field_type(key, info)
-        fields[field] = strawberry.field(name=to_camel_case(key), description=_description(info, bare(fields["__annotations__"][field])))
-    said = (event.__doc__ or "").strip() + ("\n\nPlanned: nothing sends it yet." if event.planned_ else "")
+        fields["__annotations__"][field] = face = _field_type(key, info)
+        fields[field] = strawberry.field(name=to_camel_case(key), description=_description(info, face))
+    said = cleandoc(event.__doc__ or "") + ("\n\nPlanned: nothing sends it yet." if event.planned_ else "")
     return strawberry.type(type(event.__name__, (EventInterface,), fields), name=type_name(event), description=said.strip())
 
 
@@ -209,7 +221,7 @@ def _add(event_type: str, kind: str, shown: Any, form: Form, payload: Mapping[st
 
 def _build() -> None:
     TYPES["StreamReset"] = StreamReset
-    for event in declared():
+    for event in sorted(declared(), key=type_name):  # whatever was imported first, the schema reads the same
         _add(event.type_, kind_of(event.channel_), _type_of(event), Form.of(event), {to_camel_case(key): key for key in event.payload_keys()})
     for type_, (shown, keys, form) in _FRAMES.items():
         for kind in ("session", "agent"):  # an agent's channel mirrors the frames of its runs
