@@ -62,8 +62,9 @@ class Run(TenantTable, table=True):
         belongs_to("agent_id", "agents"),
         one_of("status", RunStatus),
         Index("runs_chat_id_running_key", "chat_id", unique=True, postgresql_where=text("status = 'RUNNING'")),
-        Index("runs_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
-        Index("runs_agent_id_created_at_idx", "agent_id", "created_at"),
+        Index("runs_list_idx", "workspace_id", text("COALESCE(started_at, created_at) DESC"), text("id DESC")),
+        Index("runs_agent_id_list_idx", "agent_id", text("COALESCE(started_at, created_at) DESC"), text("id DESC")),
+        Index("runs_gone_wrong_idx", "workspace_id", "finished_at", postgresql_where=text("status IN ('FAILED', 'TIMEOUT')")),
         Index("runs_chat_id_created_at_idx", "chat_id", "created_at"),
         Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),
     )

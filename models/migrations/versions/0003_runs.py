@@ -68,8 +68,9 @@ STATEMENTS = (
     )
     """,
     "CREATE UNIQUE INDEX runs_chat_id_running_key ON runs (chat_id) WHERE status = 'RUNNING'",
-    "CREATE INDEX runs_workspace_id_created_at_id_idx ON runs (workspace_id, created_at, id)",
-    "CREATE INDEX runs_agent_id_created_at_idx ON runs (agent_id, created_at)",
+    "CREATE INDEX runs_list_idx ON runs (workspace_id, COALESCE(started_at, created_at) DESC, id DESC)",
+    "CREATE INDEX runs_agent_id_list_idx ON runs (agent_id, COALESCE(started_at, created_at) DESC, id DESC)",
+    "CREATE INDEX runs_gone_wrong_idx ON runs (workspace_id, finished_at) WHERE status IN ('FAILED', 'TIMEOUT')",
     "CREATE INDEX runs_chat_id_created_at_idx ON runs (chat_id, created_at)",
     "CREATE INDEX runs_unfinished_idx ON runs (leased_until, created_at) WHERE status = 'RUNNING'",
     """
