@@ -17,8 +17,10 @@ from starlette.routing import Route
 from crewship import pages
 from crewship.perimeter import Perimeter
 from crewship.rate_limit import RateLimits
+from crewship.wakeups import PostgresWakeups, RedisWakeups
 from resolvers.kernel import crypto, sweeper
 from resolvers.kernel.addresses import TrustedProxies
+from resolvers.kernel.bus import bus
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.instance import Instance, instance
@@ -26,8 +28,10 @@ from resolvers.kernel.license import Limit, read_licensing
 from resolvers.kernel.passwords import Passwords
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.uses import uses
+from resolvers.live import attendance, hub
 from rest_compat import openapi
 from rest_compat.dispatch import Dispatcher
+from rest_compat.problem import problem
 from rest_compat.routes import ROUTES
 from schema.endpoint import Endpoint
 from schema.root import schema
@@ -37,13 +41,15 @@ COLLECT = (10_000, 20, 20)  # requests leave few cycles behind; the default look
 
 
 class Application:
-    """Which surface a path belongs to. Both sit behind the same perimeter."""
+    """Which surface a path belongs to. Both sit behind the same perimeter. `sockets`: path -> what speaks WebSocket there."""
 
-    def __init__(self, rest: Dispatcher, graphql: Endpoint, pages: Starlette) -> None:
-        self.rest, self.graphql, self.pages = rest, graphql, pages
+    def __init__(self, rest: Dispatcher, graphql: Endpoint, pages: Starlette, sockets: Mapping[str, Any]) -> None:
+        self.rest, self.graphql, self.pages, self.sockets = rest, graphql, pages, sockets
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "websocket":
+            await self.sockets.get(scope["path"], _no_socket)(scope, receive, send)
+        elif scope["type"] != "http":
             await self.pages(scope, receive, send)
         elif scope["path"] == "/graphql":
             await self.graphql(scope, receive, send)
@@ -60,7 +66,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
     only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
     graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle)
-    app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown)
+    app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, {})
     return Perimeter(
         app,
         proxies=TrustedProxies(settings.trusted_proxy_cidrs),
@@ -95,6 +101,13 @@ class _Unknown:
         await (self.shown if known else self.nothing)(scope, receive, send)
 
 
+async def _no_socket(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    """The refusal of an upgrade, as an answer to its request."""
+    answer = problem(404, "There is no socket at this path", scope["path"])
+    await send({"type": "websocket.http.response.start", "status": 404, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "websocket.http.response.body", "body": answer})
+
+
 async def _graphiql(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
     await pages.graphiql(Request(scope, receive))(scope, receive, send)
 
@@ -126,10 +139,18 @@ def start(settings: Settings, passwords: Passwords) -> Instance:
     return instance
 
 
+def _wakeups(settings: Settings) -> Any:
+    """How processes wake each other: by Redis where there is one, else by the database that all of them share."""
+    return PostgresWakeups(_secret(settings.database_url)) if settings.redis_url is None else RedisWakeups(settings.redis_url.get_secret_value())
+
+
 @contextlib.asynccontextmanager
 async def _lifespan(settings: Settings, passwords: Passwords) -> AsyncIterator[None]:
     start(settings, passwords)
     await database.open(_secret(settings.database_url), size=settings.pool_size, row_security=settings.row_level_security)
+    await bus.open(_wakeups(settings))
+    hub.start(_secret(settings.database_url))
+    attendance.start()
     background = [asyncio.create_task(uses.run()), asyncio.create_task(sweeper.run())]
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
@@ -140,5 +161,8 @@ async def _lifespan(settings: Settings, passwords: Passwords) -> AsyncIterator[N
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        await attendance.stop()
+        await hub.stop()
+        await bus.close()
         await database.close()
         passwords.close()

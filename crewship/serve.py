@@ -35,6 +35,7 @@ log = logging.getLogger("crewship.serve")
 
 OLDEST_POSTGRES = 15
 DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
+LARGEST_MESSAGE = 1024 * 1024  # bytes of one WebSocket message, as of a request's body
 GRACE = 10  # seconds that requests and sockets have to end after SIGTERM
 
 
@@ -244,7 +245,9 @@ def _configuration(app: Any, workers: int) -> uvicorn.Config:
         workers=workers,
         loop="uvloop",
         http=Protocol,
-        ws="none",  # no socket is served yet: an upgrade is refused as a request
+        ws="crewship.websocket:WebSocketProtocol",
+        ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,  # doubles the cost of a frame, and ready-made frames could not be shared
         lifespan="on",
         log_config=None,
         access_log=False,

@@ -21,6 +21,8 @@ from sqlmodel import SQLModel
 
 from crewship.app import create_app
 from crewship.protocol import Protocol
+from crewship.serve import LARGEST_MESSAGE
+from crewship.websocket import WebSocketProtocol
 from models.auth import CliToken, User
 from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
@@ -143,7 +145,8 @@ async def serving(app: Any) -> AsyncIterator[str]:
     """The application on a free loopback port, as `crewship serve` runs it."""
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio turns Nagle off only where it sees the protocol; else each answer takes 40 ms
     listener.bind(("127.0.0.1", 0))
-    options: dict[str, Any] = {"access_log": False, "proxy_headers": False, "server_header": False, "http": Protocol, "ws": "none"}
+    options: dict[str, Any] = {"access_log": False, "proxy_headers": False, "server_header": False, "http": Protocol, "ws": WebSocketProtocol}
+    options |= {"ws_per_message_deflate": False, "ws_max_size": LARGEST_MESSAGE}
     server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", **options))
     task = asyncio.create_task(server._serve([listener]))
     while not server.started:

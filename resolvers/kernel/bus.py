@@ -101,8 +101,8 @@ class Bus:
 
     async def _listen(self, broadcast: Broadcast) -> None:
         async with broadcast.subscribe(CHANNEL) as subscriber:
-            async for event in subscriber:  # type: ignore[union-attr]
-                self._received(event.message)
+            while True:
+                self._received((await subscriber.get()).message)
 
     def _received(self, message: str) -> None:
         sender, *rings = message.split(" ")

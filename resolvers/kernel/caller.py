@@ -14,6 +14,7 @@ class CredentialKind(StrEnum):
     SESSION = "session"  # credential: the session's id
     TOKEN = "token"  # credential: the hash of a STANDARD CLI token
     ADMIN = "admin"  # credential: the keyed hash of an ADMIN CLI token
+    TICKET = "ticket"  # of a live channel, asked for with a CLI token; credential: the user's id, as the signed ticket names it
     SERVICE = "service"  # credential: the name of a part of this server, acting in one workspace
     INTERNAL = "internal"  # a program that showed an internal token: acts as a service does
     WEBHOOK = "webhook"  # a claim until a guard of the operation has verified it with the agent's secret

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -53,9 +54,11 @@ class Dialect(pg_asyncpg.PGDialect_asyncpg):
 DIALECT = Dialect(label_length=63 + 6)  # type: ignore[no-untyped-call]
 
 
-async def connect(dsn: str) -> Any:
-    """A connection that passes JSON through as bytes and decodes JSONB with orjson."""
-    conn = await asyncpg.connect(dsn, statement_cache_size=STATEMENTS, max_cacheable_statement_size=0, max_cached_statement_lifetime=0, server_settings=SESSION)
+async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """A connection that passes JSON through as bytes and decodes JSONB with orjson. `settings` of the session go beyond SESSION's."""
+    conn = await asyncpg.connect(
+        dsn, statement_cache_size=STATEMENTS, max_cacheable_statement_size=0, max_cached_statement_lifetime=0, server_settings=SESSION | dict(settings)
+    )
     await conn.set_type_codec("json", schema="pg_catalog", format="binary", encoder=lambda b: b, decoder=bytes)
     await conn.set_type_codec("jsonb", schema="pg_catalog", format="binary", encoder=lambda v: b"\x01" + orjson.dumps(v), decoder=lambda b: orjson.loads(b[1:]))
     return conn

@@ -11,7 +11,7 @@ from typing import Any, Self
 from sqlalchemy import Text, false, func, literal, literal_column, null, or_, select, true
 from sqlmodel import SQLModel
 
-from models.auth import CliToken, Session, TokenTier
+from models.auth import CliToken, Session, TokenTier, User
 from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
 from resolvers.kernel.caller import MACHINES, CredentialKind
@@ -77,19 +77,25 @@ def _set(value: Any) -> Any:
 def who(trace: Trace, kind: CredentialKind, tenancy: Where) -> Any:
     """FROM entry of the live credential: credential_id, user_id, and whether its last use is worth writing."""
     credential = trace.bind("credential", lambda call: call.credential)
+    conditions: list[Any]
+    stale: Any
+    owner: Any
     if kind in MACHINES:
         return select(credential.label("credential_id"), literal("", Text()).label("user_id"), false().label("stale")).offset(FENCE).subquery("who")
-    if kind is CredentialKind.SESSION:
+    if kind is CredentialKind.TICKET:
+        table = table_of(User).alias("gate_user")
+        conditions, stale, owner = [table.c.id == credential], false(), table.c.id
+    elif kind is CredentialKind.SESSION:
         table = table_of(Session).alias("gate_session")
         conditions = [table.c.id == credential, table.c.revoked_at.is_(None), table.c.expires_at > func.now()]
-        stale = table.c.last_used_at < func.now() - IDLE
+        stale, owner = table.c.last_used_at < func.now() - IDLE, table.c.user_id
     else:
         table = table_of(CliToken).alias("gate_token")
         tier = TokenTier.ADMIN if kind is CredentialKind.ADMIN else TokenTier.STANDARD
         conditions = [table.c.token_hash == credential, table.c.tier == literal_column(f"'{tier.value}'"), table.c.revoked_at.is_(None)]
         conditions += [or_(table.c.expires_at.is_(None), table.c.expires_at > func.now())]
-        stale = or_(table.c.last_used_at.is_(None), table.c.last_used_at < func.now() - IDLE)
-    user: Any = table.c.user_id
+        stale, owner = or_(table.c.last_used_at.is_(None), table.c.last_used_at < func.now() - IDLE), table.c.user_id
+    user: Any = owner
     if tenancy is not Tenancy.WORKSPACE and database.row_security:  # own memberships are looked for before any workspace is known
         user = func.substr(_set(literal_column("'@'", Text()).concat(user)), literal_column("2"), type_=Text())
     return select(table.c.id.label("credential_id"), user.label("user_id"), stale.label("stale")).where(*conditions).offset(FENCE).subquery("who")

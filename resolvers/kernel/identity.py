@@ -83,6 +83,17 @@ def of_session_token(token: str) -> Caller:
     return Caller(CredentialKind.SESSION, claims.session_id or "", user_id=claims.user_id, session_id=claims.session_id)
 
 
+def ticket(token: str, *, client: str = "", forwarded: bool = False, user_agent: str = "", path: str = "") -> Caller:
+    """The caller behind a ticket of a live channel: good for as long as its login session is, if it names one (contract: ws.token)."""
+    claims = read_token(TokenKind.ws, token)
+    if isinstance(claims, Reason):
+        return invalid(claims)
+    kind, credential = (CredentialKind.TICKET, claims.user_id) if claims.session_id is None else (CredentialKind.SESSION, claims.session_id)
+    made = Caller(kind, credential, user_id=claims.user_id, session_id=claims.session_id)
+    made.client, made.forwarded, made.user_agent, made.path = client, forwarded, user_agent.replace("\0", ""), path
+    return made
+
+
 def read_token(kind: TokenKind, token: str) -> Claims | Reason:
     """What a genuine token says, or the reason to refuse it."""
     try:

@@ -158,6 +158,11 @@ class Paging(Input):
         size = whole(raw.get("first")) or whole(raw.get("limit")) or 0
         return cls.page_default if size <= 0 else min(size, cls.page_maximum)
 
+    @classmethod
+    def size_rule(cls) -> str:
+        """`size` in a sentence, for whoever reads of the parameter `limit`."""
+        return f"At most {cls.page_maximum}; without a whole number above 0, {cls.page_default}."
+
 
 def validate(model: type[M], raw: dict[str, Any]) -> M:
     """The validated input, or BAD_REQUEST with a text for each field."""

@@ -41,7 +41,7 @@ class Auth(StrEnum):
     WEBHOOK = "webhook"
 
 
-USERS = frozenset({CredentialKind.SESSION, CredentialKind.TOKEN, CredentialKind.ADMIN})
+USERS = frozenset({CredentialKind.SESSION, CredentialKind.TOKEN, CredentialKind.ADMIN, CredentialKind.TICKET})
 CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
     Auth.NONE: frozenset(CredentialKind),
     Auth.USER: USERS | {CredentialKind.SERVICE},
@@ -60,6 +60,8 @@ class Surface(StrEnum):
 BOTH = frozenset(Surface)
 REST_ONLY = frozenset({Surface.REST})
 GRAPHQL_ONLY = frozenset({Surface.GRAPHQL})
+NO_SURFACE: frozenset[Surface] = frozenset()
+"""Neither a route nor a field: for parts of this server, such as its runtime and its sockets."""
 
 
 class Deprecation(NamedTuple):

@@ -2,16 +2,25 @@
 
 import asyncio
 
+from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.database import database
 from resolvers.kernel.idempotency import HOURS
 from resolvers.kernel.telemetry import log
 
 EVERY = 300.0  # seconds
 LEADER = 7_381_902_455  # the advisory lock whoever sweeps holds
-EVENT_DAYS = 7
+EVENT_DAYS, FRAME_DAYS = 7, 30
+SWEPT = "events_swept"
+"""The fact that holds the transaction of the last event removed."""
 RULES = (
     f"DELETE FROM idempotency_keys WHERE created_at < now() - interval '{HOURS} hours'",
-    f"DELETE FROM events WHERE created_at < now() - interval '{EVENT_DAYS} days'",
+    # A cursor from before the last event removed leads nowhere: the number is kept.
+    f"""
+    WITH gone AS (DELETE FROM events WHERE created_at < now() - interval '{EVENT_DAYS} days' RETURNING xid::text::bigint)
+    INSERT INTO instance_facts (name, value, created_at) SELECT '{SWEPT}', max(xid)::text, now() FROM gone HAVING count(*) > 0
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()
+    """,
+    f"DELETE FROM run_frames WHERE created_at < now() - interval '{FRAME_DAYS} days'",
     "DELETE FROM sessions WHERE expires_at < now() - interval '1 day'",
 )
 
@@ -22,9 +31,11 @@ async def sweep() -> bool:
         if not await conn.fetchval("SELECT pg_try_advisory_lock($1)", LEADER):
             return False
         try:
+            await conn.fetchrow(SCOPE_SQL, "*")
             for rule in RULES:
                 await conn.execute(rule)
         finally:
+            await conn.fetchrow(SCOPE_SQL, "")
             await conn.execute("SELECT pg_advisory_unlock($1)", LEADER)
     return True
 

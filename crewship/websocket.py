@@ -1,0 +1,88 @@
+"""uvicorn's WebSocket protocol with one more door: ready-made frames go straight to the transport.
+
+An event for a thousand sockets is encoded and framed once, and each socket costs one write. The applications find a socket's
+`Wire` at `scope["extensions"]["crewship.wire"]`; ASGI's own messages open and close it.
+"""
+
+import asyncio
+import logging
+from asyncio.transports import BaseTransport
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+EXTENSION = "crewship.wire"
+ROOM = 256 * 1024  # bytes that may wait for one reader; whoever is slower reads behind
+PATIENCE = 10.0  # seconds without any progress until a reader counts as gone (contract: websocket.connection.write_timeout)
+
+# At INFO uvicorn writes the address of every socket, and with it the ticket.
+log = logging.getLogger("crewship.websocket")
+log.setLevel(logging.WARNING)
+
+
+def frame(body: bytes) -> bytes:
+    """An unmasked text frame (RFC 6455, 5.2)."""
+    size = len(body)
+    if size < 126:
+        return b"\x81%c%b" % (size, body)
+    if size < 65536:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), body)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), body)
+
+
+class Wire:
+    """The way out of one socket."""
+
+    __slots__ = ("_protocol",)
+    frame = staticmethod(frame)
+
+    def __init__(self, protocol: "WebSocketProtocol") -> None:
+        self._protocol = protocol
+
+    @property
+    def congested(self) -> bool:
+        """Whether the reader is so slow that more has to wait elsewhere."""
+        return not self._protocol.writable.is_set()
+
+    def write(self, frame: bytes) -> None:
+        """Sends a frame that `frame` has made. Before the handshake and after the end it is dropped."""
+        protocol = self._protocol
+        if protocol.open:
+            protocol.transport.write(frame)
+
+    async def drained(self) -> None:
+        """Until there is room. A reader that takes nothing for ten seconds is cut off. Raises ConnectionError when it is gone."""
+        protocol, waiting = self._protocol, 0
+        while not protocol.writable.is_set():
+            before, waiting = waiting, protocol.transport.get_write_buffer_size()
+            if before and waiting >= before:
+                protocol.transport.abort()
+                break
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await protocol.writable.wait()
+            except TimeoutError:
+                continue
+        if not protocol.open or protocol.transport.is_closing():
+            raise ConnectionError("the socket is closed")
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.logger = log
+
+    @property
+    def open(self) -> bool:
+        return self.handshake_complete and not self.close_sent and not self.disconnected
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=ROOM)
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = Wire(self)

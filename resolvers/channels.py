@@ -1,0 +1,154 @@
+"""Who may listen to what. A Channel is proof that somebody may: only `open_channel` makes one (contract: websocket.channels)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from sqlmodel import col
+
+from models.agents import Agent
+from models.chats import Chat
+from models.crews import Crew
+from models.missions import Mission
+from models.workspaces import Membership
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.command import Procedure, procedure
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.gate import Entity, Tenancy
+from resolvers.kernel.inputs import ById, NoInput, is_id
+from resolvers.kernel.operation import NO_SURFACE
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+
+UNKNOWN = "There is no such channel"
+
+
+class ChannelKind(StrEnum):
+    workspace = "workspace"
+    crew = "crew"
+    agent = "agent"
+    session = "session"  # of a chat
+    mission = "mission"
+    keeper = "keeper"
+    files = "files"
+    user = "user"
+    providers = "providers"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """`name` is what events are sent to. A replay reaches back to `since` at most, when the caller became a member."""
+
+    name: str
+    kind: ChannelKind
+    id: str
+    workspace_id: str | None
+    since: datetime | None
+
+
+class Admission(Output):
+    """Where a channel belongs, and since when the caller is a member there: RFC 3339 with microseconds, which a time would lose."""
+
+    workspace_id: str | None = None
+    since: str | None = None
+
+
+class Identity(Output):
+    """Whose credential it is."""
+
+    user_id: str
+
+
+async def _admission(ctx: Context) -> Admission:
+    member = await ctx.select(Membership, col(Membership.user_id) == ctx.user_id).first()
+    return Admission(workspace_id=ctx.workspace_id, since=None if member is None else member.created_at.isoformat())
+
+
+@procedure("channels.workspace", Action.READ, surfaces=NO_SURFACE)
+async def _workspace(ctx: Context, data: NoInput) -> Admission:
+    """The channels of a workspace: its own, and its keeper's."""
+    return await _admission(ctx)
+
+
+@procedure("channels.crew", Action.READ, tenancy=Entity(Crew, "id"), surfaces=NO_SURFACE)
+async def _crew(ctx: Context, data: ById) -> Admission:
+    """The channels of a live crew: its own, and that of its files."""
+    return await _admission(ctx)
+
+
+@procedure("channels.agent", Action.READ, tenancy=Entity(Agent, "id"), surfaces=NO_SURFACE)
+async def _agent(ctx: Context, data: ById) -> Admission:
+    """The channel of a live agent."""
+    return await _admission(ctx)
+
+
+@procedure("channels.session", Action.READ, tenancy=Entity(Chat, "id"), surfaces=NO_SURFACE)
+async def _session(ctx: Context, data: ById) -> Admission:
+    """The channel of a chat."""
+    return await _admission(ctx)
+
+
+@procedure("channels.mission", Action.READ, tenancy=Entity(Mission, "id"), surfaces=NO_SURFACE)
+async def _mission(ctx: Context, data: ById) -> Admission:
+    """The channel of a mission."""
+    return await _admission(ctx)
+
+
+@procedure("channels.user", Action.SELF, tenancy=Tenancy.NONE, surfaces=NO_SURFACE)
+async def _user(ctx: Context, data: ById) -> Admission:
+    """A user's own channel."""
+    if data.id != ctx.user_id:
+        raise Refusal(Code.NOT_FOUND, UNKNOWN)
+    return Admission()
+
+
+@procedure("channels.providers", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE)
+async def _providers(ctx: Context, data: NoInput) -> Admission:
+    """The state of model providers: open to every user."""
+    return Admission()
+
+
+@procedure("channels.identify", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE)
+async def _identify(ctx: Context, data: NoInput) -> Identity:
+    """Whom a live connection belongs to."""
+    return Identity(user_id=ctx.user_id)
+
+
+KINDS = frozenset(kind.value for kind in ChannelKind)
+_DOORS: Mapping[ChannelKind, Procedure[Any, Admission]] = {
+    ChannelKind.workspace: _workspace,
+    ChannelKind.keeper: _workspace,
+    ChannelKind.crew: _crew,
+    ChannelKind.files: _crew,
+    ChannelKind.agent: _agent,
+    ChannelKind.session: _session,
+    ChannelKind.mission: _mission,
+    ChannelKind.user: _user,
+    ChannelKind.providers: _providers,
+}
+
+
+async def open_channel(caller: Caller, name: str) -> Channel:
+    """The channel of that name, if the caller may listen to it now; else the Refusal. Unknown and foreign look alike."""
+    prefix, _, id = name.partition(":")
+    if prefix not in KINDS or (not id and prefix != ChannelKind.providers) or "\0" in name:
+        raise Refusal(Code.NOT_FOUND, UNKNOWN)
+    kind = ChannelKind(prefix)
+    door = _DOORS[kind]
+    if door is _workspace and not is_id(id):  # a slug is no name of a channel
+        raise Refusal(Code.NOT_FOUND, UNKNOWN)
+    raw = {"id": id} if door.input is ById else {}
+    answer = await door(caller, raw, place=id if door is _workspace else None)
+    found = orjson.loads(answer.body or b"{}")
+    since = None if found["since"] is None else datetime.fromisoformat(found["since"])
+    return Channel(ChannelKind.providers if kind is ChannelKind.providers else name, kind, id, found["workspace_id"], since)
+
+
+async def identify(caller: Caller) -> str:
+    """The id of the caller's user. Raises the Refusal when the session or token is good no more."""
+    answer = await _identify(caller, {})
+    return str(orjson.loads(answer.body or b"{}")["user_id"])

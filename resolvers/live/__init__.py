@@ -1,0 +1,13 @@
+"""Live channels: from rows of the outbox and frames of runs to everybody who listens.
+
+One reader a process (`tail`) feeds the listeners of its channels (`hub`). A `Subscription` keeps its place in the order of the
+tables, so that replay, a slow reader and a lost connection are one and the same thing: being behind. A `LiveConnection` holds the
+subscriptions of one caller and what the caller may.
+"""
+
+from resolvers.live.connection import Line, LiveConnection, attendance
+from resolvers.live.delivered import Delivered, Position
+from resolvers.live.hub import hub
+from resolvers.live.subscription import Outlet, Subscription
+
+__all__ = ["Delivered", "Line", "LiveConnection", "Outlet", "Position", "Subscription", "attendance", "hub"]

@@ -1,0 +1,81 @@
+"""An event on its way to those who listen, and the position it has in the order of delivery."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+LONGEST_CURSOR = 120
+
+
+class Position(NamedTuple):
+    """How far somebody has read a channel: the last event of the outbox (xid, seq) and, in a chat, the last frame."""
+
+    xid: int
+    seq: int
+    frame: int = 0
+
+    def past(self, other: "Position") -> bool:
+        """Whether nothing up to `other` is missing here."""
+        return self[:2] >= other[:2] and self.frame >= other.frame
+
+    def furthest(self, other: "Position") -> "Position":
+        """Where somebody is who has seen what is up to either."""
+        return Position(*max(self[:2], other[:2]), max(self.frame, other.frame))
+
+
+@dataclass(slots=True)
+class Delivered:
+    """One event or frame. `payload` is JSON as PostgreSQL wrote it; `frame` is its number in a chat, 0 outside of runs.
+
+    Made once in a process and shown to all who listen: what one of them encodes of it is kept for the others.
+    """
+
+    channel: str
+    type: str
+    payload: bytes
+    xid: int = 0
+    seq: int = 0
+    frame: int = 0
+    _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
+    _values: Any = field(default=None, repr=False)
+
+    def encoded(self, key: Any, encode: Callable[["Delivered"], bytes]) -> bytes:
+        """`encode(self)`, once for all who ask with the same key."""
+        known = self._encoded.get(key)
+        if known is None:
+            known = self._encoded[key] = encode(self)
+        return known
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The payload as an object."""
+        if self._values is None:
+            self._values = orjson.loads(self.payload)
+        return self._values  # type: ignore[no-any-return]
+
+    def after(self, position: Position) -> Position | None:
+        """The position of somebody who has now seen this too; None when it was seen before."""
+        if self.frame:
+            return position._replace(frame=self.frame) if self.frame > position.frame else None
+        return Position(self.xid, self.seq, position.frame) if (self.xid, self.seq) > position[:2] else None
+
+
+def write_cursor(epoch: str, position: Position) -> str:
+    """Opaque to clients; good in every process until the database is restored from a copy."""
+    return base64.urlsafe_b64encode(b"%b.%d.%d.%d" % (epoch.encode(), *position)).decode().rstrip("=")
+
+
+def read_cursor(epoch: str, text: str) -> Position | None:
+    """The position a cursor names; None when it is of another epoch, or none of ours."""
+    try:
+        parts = base64.urlsafe_b64decode(text[:LONGEST_CURSOR] + "==").split(b".")
+        if len(parts) != 4 or parts[0].decode() != epoch:
+            return None
+        xid, seq, frame = (int(part) for part in parts[1:])
+    except (ValueError, binascii.Error):
+        return None
+    return Position(xid, seq, frame) if 0 <= xid < 2**63 and 0 <= seq < 2**63 and 0 <= frame < 2**31 else None

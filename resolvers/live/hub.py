@@ -1,0 +1,120 @@
+"""Who listens to which channel in this process, and what somebody missed."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+
+from prometheus_client import REGISTRY, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from resolvers.channels import Channel, ChannelKind
+from resolvers.kernel import sweeper
+from resolvers.kernel.context import SCOPE_SQL
+from resolvers.kernel.database import database
+from resolvers.live import statements
+from resolvers.live.delivered import Delivered, Position, read_cursor, write_cursor
+from resolvers.live.tail import Tail
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Lost(Exception):
+    """What was asked for is not kept any more, or was never here: the listener has to read the state anew."""
+
+
+class Listener(Protocol):
+    def deliver(self, event: Delivered) -> None:
+        """Called in order, from the event loop; must neither wait nor fail."""
+
+    def reset(self, reason: str) -> None:
+        """Events may have been lost."""
+
+
+class Hub:
+    """Delivers what the tail reads. Its table of channels is what the tail looks at to know whether it is needed."""
+
+    def __init__(self) -> None:
+        self.channels: dict[str, dict[Listener, None]] = {}
+        self.tail = Tail(self.channels, self._dispatch, self._new_epoch)
+
+    def start(self, dsn: str) -> None:
+        self.tail.start(dsn)
+
+    async def stop(self) -> None:
+        await self.tail.stop()
+
+    async def join(self, channel: Channel, listener: Listener) -> Position:
+        """From now on `listener` gets every event of the channel behind the returned position."""
+        position = await self.tail.attend(channel.workspace_id, *_followed(channel))
+        self.channels.setdefault(channel.name, {})[listener] = None
+        return position
+
+    def leave(self, channel: Channel, listener: Listener) -> None:
+        listeners = self.channels.get(channel.name, {})
+        if listener not in listeners:
+            return
+        del listeners[listener]
+        if not listeners:
+            del self.channels[channel.name]
+        self.tail.leave(*_followed(channel))
+
+    async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
+        """What followed a position, `limit` of each kind at most; nothing from before the caller was a member. Raises Lost."""
+        async with database.lease() as conn:
+            await conn.fetchrow(SCOPE_SQL, channel.workspace_id or "")
+            if position.xid < await conn.fetchval(statements.SWEPT, sweeper.SWEPT):
+                raise Lost("too_old")
+            since = channel.since or BEGINNING
+            rows = await conn.fetch(statements.MISSED_EVENTS, channel.name, str(position.xid), position.seq, since, limit)
+            found = [Delivered(channel.name, type_, payload, xid, seq) for xid, seq, _, type_, payload in rows]
+            if channel.kind is not ChannelKind.session:
+                return found
+            frames = await conn.fetch(statements.MISSED_FRAMES, channel.id, position.frame, since, limit)
+        if frames and frames[0][0] != position.frame + 1:
+            raise Lost("too_old")
+        return [*found, *(Delivered(channel.name, type_, payload, frame=number) for number, type_, payload in frames)]
+
+    def cursor(self, position: Position) -> str:
+        return write_cursor(self.tail.epoch, position)
+
+    def position(self, cursor: str) -> Position:
+        """Raises Lost for a cursor of another database, or of none."""
+        found = read_cursor(self.tail.epoch, cursor)
+        if found is None:
+            raise Lost("unknown_cursor")
+        return found
+
+    def listeners(self) -> int:
+        return sum(map(len, self.channels.values()))
+
+    def _dispatch(self, event: Delivered) -> None:
+        for listener in list(self.channels.get(event.channel, ())):
+            listener.deliver(event)
+
+    def _new_epoch(self) -> None:
+        for listeners in list(self.channels.values()):
+            for listener in list(listeners):
+                listener.reset("restored")
+
+
+def _followed(channel: Channel) -> tuple[str | None, str | None]:
+    """(chat, agent) whose frames the channel shows."""
+    by_kind: Mapping[ChannelKind, tuple[str | None, str | None]] = {
+        ChannelKind.session: (channel.id, None),
+        ChannelKind.agent: (None, channel.id),
+    }
+    return by_kind.get(channel.kind, (None, None))
+
+
+hub = Hub()
+
+
+class _Collector(Collector):
+    def collect(self) -> list[Metric]:
+        lag = GaugeMetricFamily("crewship_outbox_lag_seconds", "Age of the last event when it was dispatched", value=hub.tail.lag)
+        listeners = GaugeMetricFamily("crewship_live_listeners", "Subscriptions to channels in this process", value=hub.listeners())
+        return [lag, listeners]
+
+
+REGISTRY.register(_Collector())

@@ -1,0 +1,37 @@
+"""What the readers of live channels ask the database."""
+
+# An event whose transaction is not older than every running one may be followed by one with a smaller number: it waits.
+EVENTS = """
+    SELECT xid::text::bigint, seq, channel, type, payload::json, extract(epoch FROM clock_timestamp() - created_at)::float8 AS age
+    FROM events WHERE (xid, seq) > ($1::text::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY xid, seq LIMIT $3
+"""
+MISSED_EVENTS = """
+    SELECT xid::text::bigint, seq, channel, type, payload::json
+    FROM events WHERE channel = $1 AND (xid, seq) > ($2::text::xid8, $3::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+      AND created_at >= $4::timestamptz
+    ORDER BY xid, seq LIMIT $5
+"""
+NOW = "SELECT (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint - 1"
+EPOCH = """
+    SELECT to_hex(hashtextextended(concat(system_identifier, ':', (pg_control_checkpoint()).timeline_id, ':',
+        (SELECT oid FROM pg_database WHERE datname = current_database())), 0))
+    FROM pg_control_system()
+"""
+SWEPT = "SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = $1), 0)"
+
+FRAMES = """
+    SELECT f.chat_id, f.seq, f.type, f.payload::json
+    FROM unnest($1::text[], $2::int[]) AS watched(chat_id, seq)
+    CROSS JOIN LATERAL (
+        SELECT chat_id, seq, type, payload FROM run_frames WHERE chat_id = watched.chat_id AND seq > watched.seq ORDER BY seq LIMIT $3
+    ) f
+"""
+MISSED_FRAMES = "SELECT seq, type, payload::json FROM run_frames WHERE chat_id = $1 AND seq > $2 AND created_at >= $3 ORDER BY seq LIMIT $4"
+CHAT = "SELECT agent_id, last_seq FROM chats WHERE id = $1"
+"""Where a chat stands."""
+AT_WORK = """
+    SELECT c.id, c.agent_id, (SELECT coalesce(min(f.seq), c.last_seq + 1) - 1 FROM run_frames f WHERE f.run_id = r.id)
+    FROM runs r JOIN chats c ON c.id = r.chat_id WHERE r.status = 'RUNNING' AND r.agent_id = ANY ($1::text[])
+"""
+"""The chats in which agents are at work, and the frame before their run."""

@@ -1,0 +1,144 @@
+"""One listener of one channel on one connection: live while the connection keeps up, and reading behind while it does not."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from resolvers.channels import Channel, open_channel
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.telemetry import log
+from resolvers.live.delivered import Delivered, Position
+from resolvers.live.hub import Lost, hub
+
+BATCH = 200
+Encode = Callable[[Delivered, "Subscription"], bytes | None]
+
+
+class Outlet(Protocol):
+    """Where a connection's frames go. Writing never waits; whoever writes looks at `congested` first."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much waits to be sent that more has to wait elsewhere."""
+
+    def write(self, frame: bytes) -> None:
+        """Sends, in order. What is written to a closed connection is dropped."""
+
+    async def drained(self) -> None:
+        """Until there is room again. Raises ConnectionError when the connection is gone, or nothing was read from it for too long."""
+
+
+class Owner(Protocol):
+    """The connection a subscription belongs to; called from the event loop, and must not fail."""
+
+    def lost(self, subscription: "Subscription", reason: str) -> None:
+        """Events may be missing up to here; live events follow."""
+
+    def refused(self, subscription: "Subscription", refusal: Refusal) -> None:
+        """The caller may not listen here any more; the subscription is closed."""
+
+
+class Subscription:
+    """Gets every event of a channel once and in order, from where it starts.
+
+    Nothing is queued for a slow connection: past a bound it stops being live, reads what it missed from the tables once there
+    is room, and is live again when it has caught up. A cursor to start from is the same thing: to be behind from the beginning.
+    """
+
+    def __init__(self, channel: Channel, caller: Caller, outlet: Outlet, encode: Encode, owner: Owner) -> None:
+        self.channel, self.caller, self.outlet = channel, caller, outlet
+        self._encode, self._owner = encode, owner
+        self.position = Position(0, 0)
+        self._newest = Position(0, 0)  # of what came while behind
+        self._behind: asyncio.Task[None] | None = None
+        self.closed = False
+
+    async def open(self, after: str | None = None) -> None:
+        """Joins the channel. `after`: a cursor; one that leads nowhere is told to the owner, and the live events follow all the same."""
+        self.position = self._newest = await hub.join(self.channel, self)
+        if self.closed:
+            hub.leave(self.channel, self)
+        elif after is not None:
+            try:
+                start = hub.position(after)
+            except Lost as lost:
+                self._owner.lost(self, str(lost))
+            else:
+                self.position = start
+                if not start.past(self._newest):
+                    self._fall_behind()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            hub.leave(self.channel, self)
+            if self._behind is not None:
+                self._behind.cancel()
+
+    @property
+    def cursor(self) -> str:
+        """Where to go on after what was written last."""
+        return hub.cursor(self.position)
+
+    def reset(self, reason: str) -> None:
+        self.position = self._newest = hub.tail.position._replace(frame=self.position.frame)
+        self._owner.lost(self, reason)
+
+    def deliver(self, event: Delivered) -> None:
+        if self._behind is not None:
+            self._newest = event.after(self._newest) or self._newest
+        elif self.outlet.congested:
+            self._newest = event.after(self.position) or self.position
+            self._fall_behind()
+        else:
+            self._write(event)
+
+    def _write(self, event: Delivered) -> None:
+        position = event.after(self.position)
+        if position is None:
+            return
+        self.position = position
+        frame = self._encode(event, self)
+        if frame is not None:
+            self.outlet.write(frame)
+
+    def _fall_behind(self) -> None:
+        self._behind = asyncio.get_running_loop().create_task(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        wait = 0.1
+        while not self.closed:
+            try:
+                await self.outlet.drained()
+                self.channel = await open_channel(replace(self.caller), self.channel.name)  # a right may end while somebody reads behind
+                newest = self._newest
+                missed = await hub.missed(self.channel, self.position, BATCH)
+            except Lost as lost:
+                self._behind, self.position = None, self._newest.furthest(self.position)
+                self._owner.lost(self, str(lost))
+                return
+            except ConnectionError:
+                return self.close()
+            except (Refusal, OSError) as error:
+                if isinstance(error, Refusal) and error.code is not Code.UNAVAILABLE:
+                    self.close()
+                    return self._owner.refused(self, error)
+                log.info("catching up interrupted", error=type(error).__name__)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 5.0)
+                continue
+            if self._write_all(missed) and len(missed) < BATCH:
+                self.position = self.position.furthest(newest)  # all of it was in the tables when they were read
+                if newest == self._newest:  # and nothing came since: without an await in between the next event finds this live
+                    self._behind = None
+                    return
+
+    def _write_all(self, events: list[Delivered]) -> bool:
+        """False where the connection is full again."""
+        for event in events:
+            if self.outlet.congested:
+                return False
+            self._write(event)
+        return True

@@ -1,0 +1,235 @@
+"""The one reader of a process: follows the outbox, and the frames of the chats somebody listens to."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import asyncpg
+
+from resolvers.kernel.bus import ANYTHING, Topic, bus
+from resolvers.kernel.context import SCOPE_SQL
+from resolvers.kernel.database import connect, database, unavailable
+from resolvers.kernel.telemetry import log
+from resolvers.live import statements
+from resolvers.live.delivered import Delivered, Position
+
+EVERY = 0.5  # seconds between looks when nobody rings
+GATHER = 0.002  # seconds a look waits after a ring, for what is being committed at the same time
+BATCH = 1000
+LONGEST_WAIT = 5.0
+PATIENCE = 10.0  # seconds somebody who wants to listen waits for the database
+LAST, LAST_FRAME = 2**63 - 1, 2**31 - 1
+EVERYBODY = {"crewship.workspaces": "*"}  # the reader serves all tenants; what each listener gets, a Channel decides
+
+Dispatch = Callable[[Delivered], None]
+
+
+class Watch:
+    """A chat that is followed: up to which frame, and for whose log too."""
+
+    __slots__ = ("agent_id", "frame", "listeners")
+
+    def __init__(self, agent_id: str, frame: int) -> None:
+        self.agent_id, self.frame, self.listeners = agent_id, frame, 0
+
+
+class Tail:
+    """Reads while anybody listens; with nobody it rests. What it reads goes to `dispatch`, in order.
+
+    A reader of its own, not one a channel: an event is fetched once a process, however many listen. It survives every
+    failure of the database and goes on where it was.
+    """
+
+    def __init__(self, channels: Collection[str], dispatch: Dispatch, on_new_epoch: Callable[[], None]) -> None:
+        self._channels, self._dispatch, self._on_new_epoch = channels, dispatch, on_new_epoch
+        self._dsn = ""
+        self._conn: Any = None
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._ready = asyncio.Event()  # `position` is where the outbox stands
+        self._coming = 0  # who wants to listen, and waits for that
+        self._rung: set[str] = set()
+        self._everything = True
+        self._offs: list[Callable[[], object]] = []
+        self.epoch = ""
+        self.position = Position(0, LAST)  # of the outbox
+        self.watched: dict[str, Watch] = {}
+        self.agents: dict[str, int] = {}
+        self.lag = 0.0  # seconds between an event's writing and its dispatch, of the last one
+
+    def start(self, dsn: str) -> None:
+        self._dsn, self.epoch, self._conn = dsn, "", None
+        self._wake, self._ready = asyncio.Event(), asyncio.Event()
+        self.watched.clear()
+        self.agents.clear()
+        self._offs = [bus.on(Topic.events, self._rung_events), bus.on(Topic.frames, self._rung_frames)]
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        for off in self._offs:
+            off()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._conn is not None:
+            self._conn.terminate()
+            self._conn = None
+
+    def _rung_events(self, _: str) -> None:
+        self._wake.set()
+
+    def _rung_frames(self, chat_id: str) -> None:
+        if chat_id == ANYTHING:
+            self._everything = True
+        elif chat_id in self.watched:
+            self._rung.add(chat_id)
+        elif self.agents:
+            self._everything = True
+        else:
+            return
+        self._wake.set()
+
+    # ---- who listens ---------------------------------------------------------------------------------------------
+
+    @property
+    def needed(self) -> bool:
+        return bool(self._channels) or self._coming > 0
+
+    async def attend(self, workspace_id: str | None = None, chat_id: str | None = None, agent_id: str | None = None) -> Position:
+        """Starts to follow, and says from where: whatever comes later is dispatched after this returns, without a gap.
+
+        Raises Refusal UNAVAILABLE when the database cannot be reached.
+        """
+        self._coming += 1
+        self._wake.set()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._ready.wait()
+            standing = None if chat_id is None or chat_id in self.watched else await self._standing(workspace_id or "", chat_id)
+        except TimeoutError:
+            raise unavailable() from None
+        finally:
+            self._coming -= 1
+        if agent_id is not None:
+            self.agents[agent_id] = self.agents.get(agent_id, 0) + 1
+            self._everything = True
+        if chat_id is None:
+            return self.position
+        watch = self.watched.setdefault(chat_id, standing or Watch("", 0))
+        watch.listeners += 1
+        self._rung.add(chat_id)
+        return self.position._replace(frame=watch.frame)
+
+    def leave(self, chat_id: str | None = None, agent_id: str | None = None) -> None:
+        if chat_id is not None and chat_id in self.watched:
+            self.watched[chat_id].listeners -= 1
+        if agent_id is not None:
+            self.agents[agent_id] -= 1
+            if not self.agents[agent_id]:
+                del self.agents[agent_id]
+        if not self._channels:
+            self._wake.set()  # to find that nobody listens
+        for chat in [chat_id] if agent_id is None else list(self.watched):
+            watch = self.watched.get(chat or "")
+            if watch is not None and watch.listeners <= 0 and watch.agent_id not in self.agents:
+                del self.watched[chat or ""]
+
+    async def _standing(self, workspace_id: str, chat_id: str) -> Watch | None:
+        async with database.lease() as conn:
+            await conn.fetchrow(SCOPE_SQL, workspace_id)
+            row = await conn.fetchrow(statements.CHAT, chat_id)
+        return None if row is None else Watch(row[0], row[1])
+
+    # ---- reading -------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        wait = 0.1
+        while True:
+            try:
+                await self._rest()
+                if self._conn is None:
+                    self._conn = await connect(self._dsn, EVERYBODY)
+                    await self._anchor()
+                await self._look()
+                wait = 0.1
+            except Exception as error:
+                self._interrupted(error)
+                await asyncio.sleep(wait)
+                wait, self._everything = min(wait * 2, LONGEST_WAIT), True
+
+    def _interrupted(self, error: Exception) -> None:
+        if isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)):
+            log.warning("live reader interrupted", error=type(error).__name__)
+        else:
+            log.error("live reader failed", exc_info=error)
+        if self._conn is not None:
+            self._conn.terminate()
+            self._conn = None
+
+    async def _rest(self) -> None:
+        """Until somebody rings or it is time. With nobody to read for, the place is given up."""
+        while not self._wake.is_set():
+            try:
+                async with asyncio.timeout(EVERY if self.needed else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._everything = True
+                break
+            if self.needed:
+                await asyncio.sleep(GATHER)
+        self._wake.clear()
+
+    async def _anchor(self) -> None:
+        """After each connect: a database that was restored from a copy has another epoch, and other numbers."""
+        epoch = await self._conn.fetchval(statements.EPOCH)
+        if epoch != self.epoch:
+            known, self.epoch = self.epoch, epoch
+            self.position = Position(await self._conn.fetchval(statements.NOW), LAST)
+            if known:
+                self.watched.clear()
+                self._on_new_epoch()
+
+    async def _look(self) -> None:
+        if not self.needed:
+            self._ready.clear()
+            return
+        if not self._ready.is_set():
+            self.position = Position(await self._conn.fetchval(statements.NOW), LAST)
+            self._ready.set()
+        await self._events()
+        await self._frames()
+
+    async def _events(self) -> None:
+        while True:
+            rows = await self._conn.fetch(statements.EVENTS, str(self.position.xid), self.position.seq, BATCH)
+            for xid, seq, channel, type_, payload, age in rows:
+                self.position = Position(xid, seq)
+                self.lag = age
+                if channel in self._channels:
+                    self._dispatch(Delivered(channel, type_, payload, xid, seq))
+            if len(rows) < BATCH:
+                return
+            await asyncio.sleep(0)
+
+    async def _frames(self) -> None:
+        everything, self._everything = self._everything, False
+        rung, self._rung = self._rung, set()
+        if everything and self.agents:
+            for chat_id, agent_id, frame in await self._conn.fetch(statements.AT_WORK, list(self.agents)):
+                self.watched.setdefault(chat_id, Watch(agent_id, frame))
+        chats: Iterable[str] = list(self.watched) if everything else [chat for chat in rung if chat in self.watched]
+        while chats:
+            rows = await self._conn.fetch(statements.FRAMES, chats, [self.watched[c].frame if c in self.watched else LAST_FRAME for c in chats], BATCH)
+            again = set()
+            for chat_id, number, type_, payload in rows:
+                watch = self.watched.get(chat_id)
+                if watch is not None and number > watch.frame:
+                    watch.frame = number
+                    again.add(chat_id)
+                    self._show(chat_id, watch, number, type_, payload)
+            chats = again if len(rows) >= BATCH else ()
+
+    def _show(self, chat_id: str, watch: Watch, number: int, type_: str, payload: bytes) -> None:
+        self._dispatch(Delivered(f"session:{chat_id}", type_, payload, frame=number))
+        if watch.agent_id in self.agents:
+            self._dispatch(Delivered(f"agent:{watch.agent_id}", type_, payload, frame=number))
