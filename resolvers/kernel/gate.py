@@ -28,10 +28,14 @@ class Tenancy(StrEnum):
 
 @dataclass(frozen=True)
 class Entity:
-    """The workspace is the one of the row whose id is in `field`, among those the caller belongs to."""
+    """The workspace is the one of the row whose id is in `field`, among those the caller belongs to.
+
+    `lenient`: for a list of what belongs to the row. An id that is not found is no refusal: the list is empty.
+    """
 
     model: type[SQLModel]
     field: str
+    lenient: bool = False
 
 
 Where = Tenancy | Entity
@@ -171,6 +175,8 @@ class Gate:
     def allowed(self, tenancy: Where, roles: frozenset[Role]) -> Any:
         if tenancy is Tenancy.NONE:
             return self.place.c.scope.is_not(None)
+        if isinstance(tenancy, Entity) and tenancy.lenient:
+            return or_(self.place.c.role.is_(None), self.place.c.role.in_([literal_column(f"'{r.value}'") for r in sorted(roles)]))
         if roles == MEMBERS:
             return self.place.c.role.is_not(None)
         return self.place.c.role.in_([literal_column(f"'{r.value}'") for r in sorted(roles)])
@@ -207,6 +213,8 @@ def judge(row: Any, tenancy: Where, roles: frozenset[Role]) -> None:
     if tenancy is Tenancy.NONE:
         return
     if row[ROLE] is None:
+        if isinstance(tenancy, Entity) and tenancy.lenient:
+            return
         if isinstance(tenancy, Entity):
             raise Refusal(Code.NOT_FOUND, f"{tenancy.model.__name__} not found")
         raise forbidden(OUTSIDE)

@@ -73,10 +73,14 @@ class Deprecation(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """JSON as PostgreSQL or orjson wrote it; None where there is nothing to say. `version` of the row, if it has one."""
+    """JSON as PostgreSQL or orjson wrote it; None where there is nothing to say. `version` of the row, if it has one.
+
+    `found` is False where the row of a lenient Entity was not.
+    """
 
     body: bytes | None
     version: int | None = None
+    found: bool = True
 
 
 @dataclass(eq=False)
@@ -109,6 +113,8 @@ class Operation(Generic[D]):
             raise RuntimeError(f"two operations are named {self.name}")
         if isinstance(self.tenancy, Entity) and self.tenancy.field not in self.input.model_fields:
             raise TypeError(f"{self.name}: the input has no field {self.tenancy.field}")
+        if isinstance(self.tenancy, Entity) and self.tenancy.lenient and self.kind != "query":
+            raise TypeError(f"{self.name}: only a query can find nothing")
         if self.auth in (Auth.INTERNAL, Auth.WEBHOOK) and Surface.GRAPHQL in self.surfaces:
             raise TypeError(f"{self.name}: what only machines call is no part of the graph")
         if self.auth is Auth.WEBHOOK and not self.guards:

@@ -93,7 +93,7 @@ class Query(Operation[D], Generic[D, R]):
             if row[ROLE] is not None and row[ROLE] not in plan.roles:
                 raise forbidden()
             raise Refusal(Code.NOT_FOUND, plan.missing)
-        return Answer(row[PAYLOAD], row[VERSION])
+        return Answer(row[PAYLOAD], row[VERSION], self.tenancy is Tenancy.NONE or row[ROLE] is not None)
 
     def _plan(self, caller: Caller, shape: Shape, place: str | None, data: Any, slots: tuple[Input, ...]) -> Plan:
         by_slug = self.tenancy is Tenancy.WORKSPACE and not is_id(place or "")
