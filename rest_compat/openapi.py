@@ -178,8 +178,7 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
 def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """A window never makes a query fail (contract: pagination), and a flag that is not `true` is off."""
     if issubclass(model, Paging) and name in ("limit", "offset"):
-        size = f"At most {model.page_maximum}; without a whole number above 0, {model.page_default}."
-        text = size if name == "limit" else "How many to leave out; what is no whole number leaves out none."
+        text = model.size_rule() if name == "limit" else "How many to leave out; what is no whole number leaves out none."
         return {"description": text, "schema": {"type": ["integer", "string"], "default": model.page_default if name == "limit" else 0}}
     return {"schema": {"type": ["boolean", "string"], "default": False} if schema.get("type") == "boolean" else schema}
 
