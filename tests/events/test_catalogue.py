@@ -1,0 +1,145 @@
+"""The contract's catalogue of events and the declared ones: nothing is missing, nothing is another, and what is planned says so."""
+
+import ast
+import re
+from typing import Any, Literal, get_origin
+
+import pytest
+
+from models.base import new_id
+from resolvers.kernel.events import EVENTS, Event
+from resolvers.kernel.inputs import bare
+from resolvers.kernel.operation import OPERATIONS
+from schema import event_types
+from tests.architecture.source import name_of, python_files, tree
+from tests.contract.notation import SCALARS, documents, kind_of
+from tests.events.samples import every_event
+from tests.generation.registry import operations
+
+# Frames of one socket: answers and signs of life, written by the transport and in no table.
+SOCKET_FRAMES = {"resume_reset", "session_revoked", "error", "ping", "pong"}
+# Only ever a numbered frame of a chat: a row of run_frames, never of the outbox.
+CHAT_FRAMES = {"run_begin"}
+# (type, kind of channel): why it is declared although the catalogue has no such entry.
+ADDITIONS = {("file.event", "files"): "the catalogue sends file events on crew:{id} alone, but files:{crewId} is a channel one may listen to"}
+OF_A_PIPELINE = {"pipeline_id": "str", "pipeline_slug": "str", "run_id": "str"}  # the catalogue says it once, above its entries
+DESCRIBED = {"slug": "str"}  # a word that says what a text is, and not which
+
+CATALOGUE: list[dict[str, Any]] = documents()["events"]["events"]
+ENTRIES = [e for e in CATALOGUE if e["type"] not in SOCKET_FRAMES | CHAT_FRAMES]
+operations()  # all domains are loaded
+DECLARED = [event for events in EVENTS.values() for event in events if event.__module__.startswith("resolvers.")]
+
+
+def channel_kind(channel: str) -> str:
+    return channel.partition(":")[0]
+
+
+def payload_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Key, with ~ where it may be absent -> notation."""
+    extra = OF_A_PIPELINE if entry["type"].startswith("pipeline.") else {}
+    return {key: DESCRIBED.get(notation, notation) if isinstance(notation, str) else notation for key, notation in (extra | entry["payload"]).items()}
+
+
+def keys_of(event: type[Event]) -> set[str]:
+    return {key if event.model_fields[field].is_required() else key + "~" for key, field in event.payload_keys().items()}
+
+
+def closed_set(notation: Any) -> set[str] | None:
+    """The values that a notation lists, or names as an enum of the contract; None where it lists none."""
+    enum = next((d["enums"][notation] for d in documents().values() if notation in (d.get("enums") or {})), None)
+    if enum is not None:
+        return set(enum)
+    text = str(notation).removeprefix("text ")
+    listed = text not in {*SCALARS, "number"} and re.fullmatch(r"\w+(, \w+)*( or \w+)?", text)
+    return set(re.split(r", | or ", text)) if listed else None
+
+
+def faults(entry: dict[str, Any], event: type[Event]) -> list[str]:
+    """What keeps an event from being this entry's: its channel, its keys, what they may hold.
+
+    An enum of ours may be wider than the entry's values, a Literal has them and no others.
+    """
+    if event.type_ != entry["type"] or channel_kind(event.channel_) != channel_kind(entry["channel"]):
+        return [f"{event.type_} on {event.channel_}"]
+    payload = payload_of(entry)
+    if keys_of(event) != set(payload):
+        return [f"the keys are {sorted(keys_of(event))}, not {sorted(payload)}"]
+    shown, found = [made.payload() for made in every_event(event)], list[str]()
+    for key, field in event.payload_keys().items():
+        annotation = bare(event.model_fields[field].annotation)
+        notation = payload.get(key, payload.get(key + "~"))
+        listed, kind = closed_set(notation), kind_of(notation, "events", f"{entry['type']}.{key}")
+        values = [made[key] for made in shown if key in made]
+        wrong = [fault for value in values for fault in kind.faults(value, key)]
+        said = {str(value) for value in values if not isinstance(value, (dict, list))}
+        if get_origin(annotation) is Literal:
+            found += wrong + ([f"{key} is one of {said}, not of {listed}"] if listed is not None and said != listed else [])
+        elif listed is not None:
+            found += [] if listed <= said else [f"{key} is {annotation}, without {listed - said}"]
+        else:
+            found += wrong
+    return found
+
+
+def test_the_catalogue_is_read() -> None:
+    assert len(ENTRIES) > 100
+    assert {e["type"] for e in CATALOGUE if e["channel"] == "one client"} == SOCKET_FRAMES
+    assert {e["type"] for e in CATALOGUE} >= CHAT_FRAMES
+    assert not (SOCKET_FRAMES | CHAT_FRAMES) & {event.type_ for event in DECLARED}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e['type']}-{channel_kind(e['channel'])}-{'+'.join(map(str, e['payload']))}")
+def test_an_entry_is_declared_once(entry: dict[str, Any]) -> None:
+    alike = [event for event in DECLARED if event.type_ == entry["type"] and channel_kind(event.channel_) == channel_kind(entry["channel"])]
+    assert alike, "no class"
+    found = {event.__name__: faults(entry, event) for event in alike}
+    assert [name for name, said in found.items() if not said] != [], found
+    assert len([name for name, said in found.items() if not said]) == 1
+
+
+@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+def test_a_declared_event_is_in_the_catalogue(event: type[Event]) -> None:
+    place = (event.type_, channel_kind(event.channel_))
+    if place in ADDITIONS:
+        twins = [e for e in ENTRIES if e["type"] == event.type_]
+        assert twins, "an addition sends a known event on one more channel"
+        assert all(not faults(twin | {"channel": event.channel_}, event) for twin in twins)
+        assert all(channel_kind(twin["channel"]) != place[1] for twin in twins), "the catalogue has it now"
+    else:
+        assert len([entry for entry in ENTRIES if not faults(entry, event)]) == 1
+
+
+@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+def test_what_no_operation_sends_is_planned_and_nothing_else(event: type[Event]) -> None:
+    assert event.planned_ is not any(event in op.emits for op in OPERATIONS.values())
+
+
+@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+def test_an_event_says_when_it_is_sent(event: type[Event]) -> None:
+    said = (event.__doc__ or "").strip().split("\n")[0]
+    assert said != (Event.__doc__ or "").strip().split("\n")[0]
+    assert re.fullmatch(r"[A-Z].{14,}[.:]", said)
+
+
+@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+def test_a_channel_names_the_workspace_or_what_the_event_knows(event: type[Event]) -> None:
+    """And a field that routes is named by the channel: else it would be left out of everything."""
+    named = set(re.findall(r"\{(\w+)\}", event.channel_))
+    assert named <= {"workspace_id", *event.model_fields}
+    assert event.routing_ <= named
+    made = next(every_event(event))
+    assert made.channel(workspace := new_id(), made.payload()) == re.sub(r"\{(\w+)\}", lambda m: getattr(made, m.group(1), workspace), event.channel_)
+
+
+def test_every_declaration_is_known_once_the_domains_are_imported() -> None:
+    """A process that only listens has to know what another one sends."""
+    list(event_types.declared())
+    known = {(event.__module__, event.__name__) for event in DECLARED}
+    written = {
+        (name_of(path).removesuffix(".py").replace("/", "."), node.name)
+        for path in python_files("resolvers")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef) and {"type", "channel"} <= {k.arg for k in node.keywords}
+    }
+    assert written == known

@@ -1,0 +1,335 @@
+"""The types of subscriptions: every event of a channel is a member of its union, and every payload is recognised."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from itertools import combinations
+from typing import Annotated, Any, Literal
+
+import orjson
+import pytest
+import strawberry
+from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLSchema, GraphQLUnionType, get_named_type, is_leaf_type, parse, validate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resolvers.kernel.events import EVENTS, Event, Long, Routing
+from schema import event_types
+from schema.event_types import FORMS, UNION_NAMES, UNIONS, Form, UnknownEvent, graphql_type, payload_fields, type_name, types_of
+from schema.root import Mutation, Query
+from tests.contract.notation import documents
+from tests.events.samples import every_event
+
+BY_HAND = {"RunBegin", "ChatFrame", "StreamReset"}
+EVENTS_OF_DOMAINS = sorted(event_types.declared(), key=type_name)
+FRAMES = [
+    ("run_begin", {"from_seq": 3}, "RunBegin"),
+    ("chat_event", {"type": "text", "content": "Hi"}, "ChatFrame"),
+    ("chat_event", {"type": "done", "content": "", "metadata": {"no_reply": True}}, "ChatFrame"),
+]
+
+
+def kind_of(event: type[Event]) -> str:
+    return event_types.kind_of(event.channel_)
+
+
+def subscription(kind: str) -> Any:
+    async def listen() -> AsyncIterator[Any]:
+        yield None
+
+    listen.__annotations__["return"] = AsyncIterator[UNIONS[kind]]  # type: ignore[misc]
+    return strawberry.subscription(resolver=listen)
+
+
+@pytest.fixture(scope="module")
+def schema() -> strawberry.Schema:
+    """The service's own schema with a subscription for each kind of channel: names and enums are shared with all other types."""
+    fields = {f"{kind}_events": subscription(kind) for kind in UNIONS}
+    return strawberry.Schema(Query, Mutation, strawberry.type(type("Subscription", (), fields)))
+
+
+@pytest.fixture(scope="module")
+def graph(schema: strawberry.Schema) -> GraphQLSchema:
+    return schema._schema
+
+
+def definition(sdl: str, name: str) -> str:
+    """A type of the SDL without its descriptions."""
+    found = re.search(rf"^type {name} implements Event {{\n(.*?)^}}", re.sub(r'^ *"""(.|\n)*?"""\n', "", sdl, flags=re.MULTILINE), re.MULTILINE | re.DOTALL)
+    assert found, name
+    return " ".join(found.group(1).split())
+
+
+def test_every_kind_of_channel_has_a_union() -> None:
+    assert list(UNION_NAMES) == documents()["websocket"]["enums"]["ChannelType"]
+    assert UNIONS.keys() == UNION_NAMES.keys()
+
+
+@pytest.mark.parametrize("kind", UNION_NAMES)
+def test_every_event_of_a_channel_is_a_member_of_its_union(kind: str, graph: GraphQLSchema) -> None:
+    union = graph.type_map[UNION_NAMES[kind]]
+    assert isinstance(union, GraphQLUnionType)
+    names = [member.name for member in union.types]
+    frames = ["RunBegin", "ChatFrame"] if kind in ("session", "agent") else []
+    assert sorted(names) == sorted(["StreamReset", *frames, *[type_name(event) for event in EVENTS_OF_DOMAINS if kind_of(event) == kind]])
+    assert sorted(types_of(kind)) == sorted(names)
+
+
+def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, graph: GraphQLSchema) -> None:
+    planned = [event for event in EVENTS_OF_DOMAINS if event.planned_]
+    assert planned
+    for event in EVENTS_OF_DOMAINS:
+        said = graph.type_map[type_name(event)].description or ""
+        assert said.startswith((event.__doc__ or "").strip().split("\n")[0])
+        assert said.endswith("Planned: nothing sends it yet.") is event.planned_
+        assert "\n    " not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("CrewCreatedEvent", "cursor: String! id: ID! name: String! slug: String!"),
+        ("AgentLoggedEvent", "cursor: String! ts: DateTime! level: String! agent: String! agentId: ID! event: ChatEventType! content: String! metadata: JSON"),
+        ("IssueUpdatedEvent", "cursor: String! id: ID! identifier: String status: MissionStatus assignee: String"),
+        ("MissionUpdatedEvent", "cursor: String! id: ID! crewId: ID! status: String! title: String"),
+        ("PeerQueryRunningEvent", "cursor: String! id: ID! from: String! target: String!"),
+        ("ProvisionStartedEvent", "cursor: String! crewId: ID! steps: [String!]!"),
+        ("FileChangedEvent", "cursor: String! event: String! path: String! agent: String! size: Float! timestamp: DateTime!"),
+        (
+            "ProvisionStepReportedEvent",
+            "cursor: String! crewId: ID! phase: String! step: String! feature: String status: String detail: String error: String tag: String "
+            "durationMs: Float",
+        ),
+        (
+            "PipelineRunResumedEvent",
+            "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String! authorCrewId: ID! invokingCrewId: ID! invokingAgentId: ID! "
+            "stepCount: Int! resumed: Boolean! resumeReason: String! restoredSteps: Int!",
+        ),
+        ("RunBegin", "cursor: String! fromSeq: Int! seq: Int!"),
+        ("ChatFrame", "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int"),
+        ("StreamReset", "cursor: String! reason: String!"),
+    ],
+)
+def test_a_type_shows_the_payload_and_the_cursor(name: str, fields: str, schema: strawberry.Schema) -> None:
+    assert definition(schema.as_str(), name) == fields
+
+
+def test_a_selection_names_members_or_what_all_of_them_have(graph: GraphQLSchema) -> None:
+    """A key that has another type in another member takes an alias (GraphQL: field selection merging)."""
+    fits = "{ __typename ... on Event { cursor } ... on AgentCreatedEvent { id status } ... on TaskUpdatedEvent { task: status } }"
+    clashes = "{ ... on AgentCreatedEvent { status } ... on TaskUpdatedEvent { status } }"
+    foreign = "{ ... on MissionStartedEvent { id } }"
+    valid = [validate(graph, parse(f"subscription {{ workspaceEvents {selection} }}")) == [] for selection in (fits, clashes, foreign)]
+    assert valid == [True, False, False]
+
+
+def test_texts_of_a_closed_set_say_which(graph: GraphQLSchema) -> None:
+    assert graph.type_map["MissionUpdatedEvent"].fields["status"].description.endswith("DUPLICATE, STARTED.")  # type: ignore[attr-defined]
+    assert graph.type_map["PipelineRunResumedEvent"].fields["resumeReason"].description == "One of: restart, approval."  # type: ignore[attr-defined]
+    assert graph.type_map["IssueUpdatedEvent"].fields["assignee"].description == "The slug of an agent."  # type: ignore[attr-defined]
+
+
+def test_a_domains_enum_keeps_its_description(graph: GraphQLSchema) -> None:
+    alone = strawberry.Schema(Query)._schema
+    for name, kind in graph.type_map.items():
+        if isinstance(kind, GraphQLEnumType) and name in alone.type_map:
+            assert kind.description == alone.type_map[name].description
+
+
+@pytest.mark.parametrize("event", EVENTS_OF_DOMAINS, ids=lambda e: e.__name__)
+def test_what_is_stored_is_what_graphql_would_write(event: type[Event], graph: GraphQLSchema) -> None:
+    """Field by field: nothing is null where it must not be, and no leaf changes its value on the way out."""
+    shown = graph.type_map[type_name(event)]
+    mapping = payload_fields(type_name(event))
+    assert {*mapping, "cursor"} == set(shown.fields)  # type: ignore[attr-defined]
+    for made in every_event(event):
+        payload = orjson.loads(orjson.dumps(made.payload()))
+        assert set(payload) <= set(mapping.values())
+        for field, key in mapping.items():
+            kind = shown.fields[field].type  # type: ignore[attr-defined]
+            value = payload.get(key)
+            assert value is not None or not isinstance(kind, GraphQLNonNull)
+            leaf: Any = get_named_type(kind)
+            assert is_leaf_type(leaf)
+            for item in value if isinstance(value, list) else [value]:
+                if item is not None and leaf.name != "DateTime":
+                    written = leaf.serialize(item)
+                    assert written == item
+                    assert isinstance(written, bool) is isinstance(item, bool)
+
+
+@pytest.mark.parametrize("event", EVENTS_OF_DOMAINS, ids=lambda e: e.__name__)
+def test_a_payload_is_recognised(event: type[Event]) -> None:
+    for made in every_event(event):
+        payload = orjson.loads(orjson.dumps(made.payload()))
+        assert graphql_type(event.type_, payload, kind_of(event)) == type_name(event)
+        assert graphql_type(event.type_, dict(reversed(payload.items())), kind_of(event)) == type_name(event)
+    with pytest.raises(UnknownEvent):
+        graphql_type(event.type_, payload | {"one_more": 1}, kind_of(event))
+    for key, field in event.payload_keys().items():
+        if event.model_fields[field].is_required():
+            less = {k: v for k, v in payload.items() if k != key}
+            try:
+                found = graphql_type(event.type_, less, kind_of(event))
+            except UnknownEvent:
+                continue
+            assert found != type_name(event)
+
+
+@pytest.mark.parametrize("kind", ["session", "agent"])
+@pytest.mark.parametrize(("type_", "payload", "name"), FRAMES)
+def test_a_frame_of_a_chat_is_recognised_in_the_chat_and_on_the_channel_of_its_agent(type_: str, payload: dict[str, Any], name: str, kind: str) -> None:
+    assert graphql_type(type_, payload, kind) == name
+    assert set(payload) <= set(payload_fields(name).values())
+    with pytest.raises(UnknownEvent):
+        graphql_type(type_, payload, "workspace")
+
+
+def test_frames_show_all_of_their_payload(graph: GraphQLSchema) -> None:
+    for name in ("RunBegin", "ChatFrame"):
+        assert {*payload_fields(name), "cursor", "seq"} == set(graph.type_map[name].fields)  # type: ignore[attr-defined]
+    assert {*payload_fields("StreamReset"), "cursor"} == set(graph.type_map["StreamReset"].fields)  # type: ignore[attr-defined]
+
+
+def test_events_of_one_type_differ_by_what_they_say() -> None:
+    def shown(**payload: Any) -> str:
+        return graphql_type("inbox.updated", payload, "workspace")
+
+    assert shown(source="chat_read", chat="c") == "InboxChatReadEvent"
+    assert shown(source="chat_reply", chat="c") == "InboxChatRepliedEvent"
+    assert shown(source="routine_notify", run_id="r", step_id="s") == "InboxRoutineNotifiedEvent"
+    assert shown(id="i", state="read") == "InboxItemUpdatedEvent"
+    assert shown(bulk="true", state="read") == "InboxBulkUpdatedEvent"
+    for unknown in ({"source": "chat_burnt", "chat": "c"}, {"source": ["chat_read"], "chat": "c"}, {"source": None, "chat": "c"}, {}):
+        with pytest.raises(UnknownEvent, match=r"inbox\.updated on workspace"):
+            shown(**unknown)
+
+
+@pytest.mark.parametrize(("type_", "kind"), [("crew.created", "crew"), ("crew.burnt", "workspace"), ("crew.created", "nowhere"), ("", "")])
+def test_an_event_that_nobody_declared_is_not_recognised(type_: str, kind: str) -> None:
+    with pytest.raises(UnknownEvent):
+        graphql_type(type_, {"id": "c", "name": "n", "slug": "s"}, kind)
+
+
+def test_every_recognised_type_is_a_member_where_it_is_sent() -> None:
+    assert {(kind, form.name) for (_, kind), forms in FORMS.items() for form in forms} == {
+        (kind, name) for kind in UNION_NAMES for name in types_of(kind) if name != "StreamReset"
+    }
+    assert {name for kind in UNION_NAMES for name in types_of(kind)} == BY_HAND | {type_name(event) for event in EVENTS_OF_DOMAINS}
+
+
+# ---- forms -----------------------------------------------------------------------------------------------------------
+
+KEYS = ("a", "b", "c")
+
+
+@st.composite
+def forms(draw: st.DrawFn) -> Form:
+    allowed = draw(st.frozensets(st.sampled_from(KEYS)))
+    required = frozenset(key for key in allowed if draw(st.booleans()))
+    fixed = {key: draw(st.frozensets(st.sampled_from((1, 2)), min_size=1)) for key in required if draw(st.booleans())}
+    return Form("x", required, allowed, fixed)
+
+
+def _possible() -> Iterator[dict[str, int]]:
+    for size in range(len(KEYS) + 1):
+        for keys in combinations(KEYS, size):
+            for number in range(3 ** len(keys)):
+                yield {key: number // 3**place % 3 for place, key in enumerate(keys)}
+
+
+POSSIBLE = list(_possible())
+
+
+@settings(max_examples=300, deadline=None)
+@given(forms(), forms())
+def test_forms_overlap_where_one_payload_fits_both(one: Form, other: Form) -> None:
+    both = any(one.fits(frozenset(payload), payload) and other.fits(frozenset(payload), payload) for payload in POSSIBLE)
+    assert one.overlaps(other) is both
+    assert other.overlaps(one) is both
+
+
+# ---- what is refused when the service starts -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def undeclared() -> Iterator[None]:
+    """Events of a test are gone after it."""
+    known = set(EVENTS)
+    yield
+    for type_ in set(EVENTS) - known:
+        del EVENTS[type_]
+
+
+def _added(monkeypatch: pytest.MonkeyPatch, *events: type[Event]) -> None:
+    """Builds anew as if a domain had declared these too."""
+    fresh = {"TYPES": {}, "FORMS": {}, "_MEMBERS": {kind: {} for kind in UNION_NAMES}, "_PAYLOADS": {}}
+    for name, value in fresh.items():
+        monkeypatch.setattr(event_types, name, value)
+    monkeypatch.setattr(event_types, "declared", lambda: iter([*EVENTS_OF_DOMAINS, *events]))
+    event_types._build()
+
+
+@pytest.mark.usefixtures("undeclared")
+def test_a_new_event_needs_no_more_than_its_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TestMade(Event, type="test.made", channel="crew:{crew_id}"):
+        """Made in a test."""
+
+        crew_id: Annotated[str, Routing()]
+        id: str
+        count: Long | None = None
+
+    _added(monkeypatch, TestMade)
+    assert list(event_types.types_of("crew")) == ["CrewFileChangedEvent", "CrewMissionCreatedEvent", "TestMadeEvent"]
+    assert event_types.payload_fields("TestMadeEvent") == {"id": "id", "count": "count"}
+
+
+@pytest.mark.usefixtures("undeclared")
+def test_two_events_that_cannot_be_told_apart_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TestTwin(Event, type="crew.created", channel="workspace:{workspace_id}"):
+        id: str
+        name: str
+        slug: str
+        colour: str | None = None
+
+    EVENTS["crew.created"].remove(TestTwin)
+    with pytest.raises(TypeError, match=r"crew\.created: a payload may be TestTwinEvent or CrewCreatedEvent"):
+        _added(monkeypatch, TestTwin)
+
+
+@pytest.mark.usefixtures("undeclared")
+def test_two_events_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Any = type(Event)("CrewCreated", (Event,), {"__module__": __name__, "__annotations__": {"id": str}}, type="test.x", channel="crew:{id}")
+    with pytest.raises(TypeError, match="two things of the graph are called CrewCreatedEvent"):
+        _added(monkeypatch, made)
+
+
+@pytest.mark.usefixtures("undeclared")
+def test_an_event_without_a_face_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TestShapeless(Event, type="test.shapeless", channel="crew:{id}"):
+        id: str
+        raw: bytes
+
+    class TestNowhere(Event, type="test.nowhere", channel="cellar:{id}"):
+        id: str
+
+    class TestPlaced(Event, type="test.placed", channel="crew:{id}"):
+        id: str
+        cursor: str
+
+    with pytest.raises(TypeError, match="raw: GraphQL has no type for"):
+        _added(monkeypatch, TestShapeless)
+    with pytest.raises(TypeError, match=r"test\.nowhere: no subscription listens to cellar"):
+        _added(monkeypatch, TestNowhere)
+    with pytest.raises(TypeError, match="cursor is the position of an event"):
+        _added(monkeypatch, TestPlaced)
+
+
+@pytest.mark.usefixtures("undeclared")
+def test_a_closed_set_that_may_be_null_is_described_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TestLevelled(Event, type="test.levelled", channel="crew:{id}"):
+        id: str
+        level: Literal["low", "high"] | None
+
+    _added(monkeypatch, TestLevelled)
+    field = next(f for f in event_types.TYPES["TestLevelledEvent"].__strawberry_definition__.fields if f.python_name == "level")
+    assert field.description == "One of: low, high."
