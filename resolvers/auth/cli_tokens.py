@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from models.auth import CliToken, TokenTier, User
 from models.workspaces import Role
+from resolvers.kernel.bus import Topic
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
 from resolvers.kernel.crypto import hash_cli_token, new_cli_token
@@ -171,4 +172,5 @@ async def revoke_cli_token(ctx: Context, data: ById) -> RevokedCliToken:
     own = (col(CliToken.id) == data.id, col(CliToken.user_id) == ctx.user_id)
     if not await ctx.update_where(CliToken, *own, revoked_at=instance.clock.now()):
         raise Refusal(Code.NOT_FOUND, "CLI token not found")
+    ctx.ring(Topic.access, ctx.user_id)
     return RevokedCliToken()

@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from models.auth import RevokedReason, Session, User
 from resolvers.kernel import cookies, identity
+from resolvers.kernel.bus import Topic
 from resolvers.kernel.caller import IssuedSession
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
@@ -148,6 +149,7 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
         raise _ended(ctx, Reason.session_expired)
     if session.current_refresh_jti not in (None, claims.jti):
         await ctx.update(Session, session.id, revoked_at=now, revoked_reason=RevokedReason.rotation)
+        ctx.ring(Topic.access, session.user_id)
         refusal = _ended(ctx, Reason.session_revoked)
         refusal.commit = True
         raise refusal
@@ -180,6 +182,7 @@ async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) ->
     """The first end of a session is the one that is remembered."""
     own = (col(Session.id) == id, col(Session.user_id) == user_id, col(Session.revoked_at).is_(None))
     await ctx.update_where(Session, *own, revoked_at=instance.clock.now(), revoked_reason=reason)
+    ctx.ring(Topic.access, user_id)
 
 
 @procedure("auth.sessions_list", Action.SELF, tenancy=Tenancy.NONE)

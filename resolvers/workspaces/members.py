@@ -9,6 +9,7 @@ from sqlmodel import col
 from models.auth import User
 from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
+from resolvers.kernel.bus import Topic
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal, forbidden
@@ -80,10 +81,11 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
 async def remove_member(ctx: Context, data: ById) -> Success:
     """End a membership, whose id is given; an owner's stays.
 
-    The account, its sessions and tokens stay too; access ends with the next request.
+    The account, its sessions and tokens stay too; access ends with the next request, and subscriptions end at once.
     """
     member = await ctx.get(Membership, data.id, lock=True, missing="Member not found")
     if member.role == Role.OWNER:
         raise forbidden("An owner cannot be removed")
     await ctx.delete(Membership, data.id, missing="Member not found")
+    ctx.ring(Topic.access, member.user_id)
     return Success()

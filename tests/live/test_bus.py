@@ -1,0 +1,150 @@
+"""Wake-ups between processes: over PostgreSQL and over Redis, and after their servers were away."""
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from broadcaster._backends.base import BroadcastBackend
+
+from crewship.wakeups import PostgresWakeups, RedisWakeups
+from resolvers.kernel.bus import ANYTHING, LONGEST, Bus, Topic
+from tests.conftest import Database
+from tests.live.outlets import until
+
+pytestmark = pytest.mark.anyio
+
+
+@contextlib.asynccontextmanager
+async def two(backend: Callable[[], BroadcastBackend]) -> AsyncIterator[tuple[Bus, Bus, list[tuple[Topic, str]]]]:
+    """Two processes' buses, connected, and what the second one heard."""
+    one, other, heard = Bus(), Bus(), list[tuple[Topic, str]]()
+    for topic in Topic:
+        other.on(topic, lambda key, topic=topic: heard.append((topic, key)))  # type: ignore[misc]
+    await other.open(backend())
+    await until(lambda: len(heard) == len(Topic))  # it listens, and may have missed anything before
+    heard.clear()
+    await one.open(backend())
+    try:
+        yield one, other, heard
+    finally:
+        await one.close()
+        await other.close()
+
+
+@contextlib.contextmanager
+def redis_server(port: int, directory: Path) -> Any:
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    process = subprocess.Popen([program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)], stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+async def check(one: Bus, heard: list[tuple[Topic, str]]) -> None:
+    one.ring(Topic.frames, "chat-1")
+    one.ring(Topic.frames, "chat-1")
+    one.ring(Topic.cancel, "run-1")
+    one.ring(Topic.events)
+    await until(lambda: len(heard) >= 3)
+    assert sorted(heard) == sorted([(Topic.frames, "chat-1"), (Topic.cancel, "run-1"), (Topic.events, ANYTHING)])
+    heard.clear()
+
+
+def test_a_ring_is_heard_at_once_in_its_own_process() -> None:
+    bus, heard = Bus(), list[str]()
+    off = bus.on(Topic.queue, heard.append)
+    bus.ring(Topic.queue)
+    bus.ring(Topic.events)
+    off()
+    bus.ring(Topic.queue)
+    assert heard == [ANYTHING]
+
+
+async def test_rings_reach_other_processes_over_postgresql(database: Database) -> None:
+    async with two(lambda: PostgresWakeups(database.url)) as (one, _, heard):
+        await check(one, heard)
+        own = list[str]()
+        one.on(Topic.queue, own.append)
+        one.ring(Topic.queue)
+        await until(lambda: heard)
+        await asyncio.sleep(0.05)
+        assert own == [ANYTHING]  # not a second time from outside
+
+
+async def test_more_rings_than_fit_are_one_ring_for_anything(database: Database) -> None:
+    async with two(lambda: PostgresWakeups(database.url)) as (one, _, heard):
+        for number in range(LONGEST):
+            one.ring(Topic.frames, f"chat-{number}")
+        await until(lambda: heard)
+        assert set(heard) == {(Topic.frames, ANYTHING)}
+
+
+async def test_what_somebody_else_notifies_is_no_more_than_a_hint(database: Database) -> None:
+    async with two(lambda: PostgresWakeups(database.url)) as (one, _, heard):
+        stranger = await asyncpg.connect(database.url)
+        for text in ("", " ", "x", "x zzz", "x 9 e", "x f../../etc", "\u2603 \u2603", "x " + "e " * 3000):
+            await stranger.execute("SELECT pg_notify('crewship', $1)", text)
+        await stranger.close()
+        one.ring(Topic.cancel, "run-1")
+        await until(lambda: (Topic.cancel, "run-1") in heard)
+        assert (Topic.frames, "../../etc") in heard
+
+
+async def test_after_a_restart_of_postgresql_rings_are_heard_again(database: Database) -> None:
+    async with two(lambda: PostgresWakeups(database.url)) as (one, _, heard):
+        admin = await asyncpg.connect(database.server.dsn("postgres", database.name))
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crewship-wakeups'")
+        await admin.close()
+        await until(lambda: len(heard) == len(Topic))  # anything may have been missed
+        heard.clear()
+        await ring_until_heard(one, heard)
+        await check(one, heard)
+
+
+async def ring_until_heard(one: Bus, heard: list[tuple[Topic, str]]) -> None:
+    """A ring may be lost while the server comes back."""
+    while not heard:
+        one.ring(Topic.queue)
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(0.1)
+    heard.clear()
+
+
+async def test_rings_reach_other_processes_over_redis_and_again_after_its_restart(free_port: int) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        directory = Path(made)
+        with redis_server(free_port, directory):
+            async with two(lambda: RedisWakeups(f"redis://127.0.0.1:{free_port}/0")) as (one, _, heard):
+                await check(one, heard)
+                await _restarted(free_port, directory, one, heard)
+
+
+async def _restarted(port: int, directory: Path, one: Bus, heard: list[tuple[Topic, str]]) -> None:
+    client = await asyncio.create_subprocess_exec("redis-cli", "-p", str(port), "shutdown", "nosave", stdout=asyncio.subprocess.DEVNULL)
+    await client.wait()
+    await asyncio.sleep(0.3)
+    heard.clear()
+    with redis_server(port, directory):
+        await until(lambda: len(heard) >= len(Topic), 15)
+        heard.clear()
+        await ring_until_heard(one, heard)
+        await check(one, heard)
