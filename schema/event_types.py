@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import cleandoc
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -193,9 +194,14 @@ _FRAMES: dict[str, tuple[Any, tuple[str, ...], Form]] = {
 
 
 def declared() -> Iterator[type[Event]]:
-    """The events of all domains, but for the frames of chats, whose types are written by hand."""
-    for module in pkgutil.iter_modules(resolvers.__path__):
-        import_module(f"resolvers.{module.name}")
+    """The events of all domains, but for the frames of chats, whose types are written by hand.
+
+    A domain's are known when the domain is imported, or its module `events`: this process may send none of them, and still tell of them.
+    """
+    for module in pkgutil.iter_modules(resolvers.__path__, "resolvers."):
+        import_module(module.name)
+        if module.ispkg and find_spec(f"{module.name}.events") is not None:
+            import_module(f"{module.name}.events")
     for type_, events in EVENTS.items():
         if type_ not in _FRAMES:
             yield from (event for event in events if event.__module__.startswith("resolvers."))

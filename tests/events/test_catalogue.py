@@ -6,6 +6,7 @@ from typing import Any, Literal, get_origin
 
 import pytest
 
+import crewship.app  # noqa: F401 - all that a process serves is loaded: operations of either surface, and those of neither
 from models.base import new_id
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.inputs import bare
@@ -14,7 +15,6 @@ from schema import event_types
 from tests.architecture.source import name_of, python_files, tree
 from tests.contract.notation import SCALARS, documents, kind_of
 from tests.events.samples import every_event
-from tests.generation.registry import operations
 
 # Frames of one socket: answers and signs of life, written by the transport and in no table.
 SOCKET_FRAMES = {"resume_reset", "session_revoked", "error", "ping", "pong"}
@@ -27,7 +27,6 @@ DESCRIBED = {"slug": "str"}  # a word that says what a text is, and not which
 
 CATALOGUE: list[dict[str, Any]] = documents()["events"]["events"]
 ENTRIES = [e for e in CATALOGUE if e["type"] not in SOCKET_FRAMES | CHAT_FRAMES]
-operations()  # all domains are loaded
 DECLARED = [event for events in EVENTS.values() for event in events if event.__module__.startswith("resolvers.")]
 
 
