@@ -6,7 +6,7 @@ from sqlmodel import col
 
 from models.agents import Agent, AgentStatus
 from models.runs import Run, RunStatus
-from resolvers.kernel.context import Context
+from resolvers.kernel.context import Conflict, Context
 from resolvers.kernel.instance import instance
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 
@@ -14,8 +14,8 @@ MISSING = "Run not found"
 GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
 
 
-async def start_run(ctx: Context, run: Run, *, conflict: str) -> Run:
-    """Stores a new run and sets its agent RUNNING. `conflict`: the text when its id is taken or another run is live in its chat.
+async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
+    """Stores a new run and sets its agent RUNNING. `conflict`: the texts when its id is taken, and when another run is live in its chat.
 
     The agent's row is locked last, behind the chat's and the run's: everybody who needs all three takes them in this order.
     """
@@ -71,8 +71,14 @@ async def close_run(
         error_message=error_message,
         exit_code=exit_code,
         data={**(run.data or {}), **data} if data else run.data,
-        model=model or run.model,
+        model=model or model_in(data) or run.model,
     )
+
+
+def model_in(metadata: dict[str, Any] | None) -> str | None:
+    """The model that a run's metadata names."""
+    model = (metadata or {}).get("model")
+    return model if isinstance(model, str) and model else None
 
 
 def announce_end(ctx: Context, run: Run, agent: Agent) -> None:

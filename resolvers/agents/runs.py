@@ -1,0 +1,64 @@
+"""Runs of one agent, and how they are stopped."""
+
+from sqlmodel import col
+
+from models.agents import Agent, AgentStatus
+from models.chats import Chat
+from models.runs import Run, RunStatus
+from resolvers.agents.permission import MISSING
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code
+from resolvers.kernel.inputs import ById, Input, Text
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Rows
+from resolvers.runs.cancelling import CANCELLED, NEVER_RAN, ask_to_cancel, show_cancelled, waits
+from resolvers.runs.events import AgentStatusChanged, RunFailed
+from resolvers.runs.lifecycle import announce_end, close_run
+from resolvers.runs.listing import newest_first
+
+MOST_RUNS = 100
+
+
+class RunsOfAgent(Input):
+    """One agent of the workspace; of an unknown one there is nothing to list."""
+
+    agent_id: Text
+
+
+@query("agents.runs", Action.READ)
+def list_runs_of_agent(scope: QueryScope, data: RunsOfAgent) -> Rows[Run]:
+    """Runs of an agent, newest first: a hundred at most."""
+    return scope.select(Run).where(col(Run.agent_id) == data.agent_id).order_by(*newest_first).limit(MOST_RUNS)
+
+
+@command("agents.stop", Action.CREATE, emits=(RunFailed, AgentStatusChanged), errors=(Code.NOT_FOUND, Code.CONFLICT))
+async def stop_agent(ctx: Context, data: ById) -> Agent:
+    """Stop an agent and cancel its runs. What it has said so far is kept. The next message in one of its chats starts it again."""
+    agent = await ctx.get(Agent, data.id, missing=MISSING)
+    ended = await _cancel_all(ctx, agent)
+    agent = await ctx.get(Agent, agent.id, lock=True, missing=MISSING)
+    if agent.status != AgentStatus.STOPPED:
+        agent = await ctx.move(Agent, agent.id, AgentStatus.STOPPED)
+    for run in ended:
+        announce_end(ctx, run, agent)
+    ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=AgentStatus.STOPPED))
+    return agent
+
+
+async def _cancel_all(ctx: Context, agent: Agent) -> list[Run]:
+    """Returns the runs that have ended with it: those that waited for a worker. Chats are locked first, then runs, each by id."""
+    live = (col(Run.agent_id) == agent.id, col(Run.status) == RunStatus.RUNNING)
+    waiting = [run.chat_id for run in await ctx.select(Run, *live).all() if waits(run) and run.chat_id is not None]
+    locked = await ctx.select(Chat, col(Chat.id).in_(waiting)).order_by(col(Chat.id)).locked().all() if waiting else []
+    chats, ended = {chat.id: chat for chat in locked}, []
+    for run in await ctx.select(Run, *live).order_by(col(Run.id)).locked().all():
+        chat = chats.get(run.chat_id or "")
+        if not waits(run) or (run.chat_id is not None and chat is None):  # claimed, or begun, since the first look
+            await ask_to_cancel(ctx, run.id)
+            continue
+        if chat is not None:
+            await show_cancelled(ctx, chat, run.id)
+        ended.append(await close_run(ctx, run, RunStatus.CANCELLED, error_message=CANCELLED, data=NEVER_RAN))
+    return ended

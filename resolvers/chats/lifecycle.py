@@ -1,0 +1,93 @@
+"""How a chat comes into being, gets its name, and goes."""
+
+import unicodedata
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+from sqlmodel import col
+
+from models.agents import Agent
+from models.base import new_id
+from models.chats import Chat, ChatOrigin
+from models.missions import Assignment
+from models.runs import Run, RunStatus
+from resolvers.agents.permission import MISSING as NO_AGENT
+from resolvers.chats.listing import MISSING, OfAgent
+from resolvers.chats.permission import may_change
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.inputs import Input, Text
+from resolvers.kernel.outputs import Deleted
+from resolvers.kernel.policy import Action
+
+TAKEN = "session_id belongs to another chat"
+LONGEST_TITLE = 200
+
+
+def _storable_id(id: str) -> str:
+    """An id also names a channel and a folder (contract: chats.create)."""
+    if "/" in id or "\\" in id or ".." in id or not id.isprintable():
+        raise PydanticCustomError("session_id", "must not hold /, \\, .. or control characters")
+    return id
+
+
+def _known_origin(raw: Any) -> Any:
+    return raw if isinstance(raw, str) and raw in list(ChatOrigin) else None
+
+
+def collapsed(text: str) -> str:
+    """One line: white space collapsed, control characters dropped; 1 to 200 characters of it."""
+    spaced = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
+    title = " ".join(spaced.split())
+    if not 1 <= len(title) <= LONGEST_TITLE:
+        raise PydanticCustomError("title", f"must have 1 to {LONGEST_TITLE} characters")
+    return title
+
+
+class CreateChat(Input):
+    """`session_id` is the id to use; without it one is made. An unknown origin counts as none."""
+
+    agent_id: Text
+    session_id: Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_storable_id)] | None = None
+    origin: Annotated[ChatOrigin | None, BeforeValidator(_known_origin)] = None
+
+
+class RenameChat(Input):
+    agent_id: Text
+    chat_id: Text
+    title: Annotated[Text, AfterValidator(collapsed)]
+
+
+@command("chats.create", Action.PARTICIPATE, errors=(Code.NOT_FOUND, Code.CONFLICT))
+async def create_chat(ctx: Context, data: CreateChat) -> Chat:
+    """Begin a chat with an agent. The same id again is the chat that is there, unchanged."""
+    agent = await ctx.get(Agent, data.agent_id, missing=NO_AGENT)
+    if data.session_id is not None:
+        await ctx.lock(f"chat {data.session_id}")  # of two callers who begin it at once the second finds it
+        known = await ctx.select(Chat, col(Chat.id) == data.session_id).first()
+        if known is not None and known.agent_id == agent.id:
+            return known
+        if known is not None:
+            raise Refusal(Code.CONFLICT, TAKEN)
+    chat = Chat(id=data.session_id or new_id(), agent_id=agent.id, created_by=ctx.user_id or None, origin=data.origin)
+    return await ctx.insert(chat, conflict=TAKEN)
+
+
+@command("chats.rename", Action.PARTICIPATE, allow=may_change, errors=(Code.NOT_FOUND,))
+async def rename_chat(ctx: Context, data: RenameChat) -> Chat:
+    """Give a chat a title. Open to its creator, and to whoever may edit its agent."""
+    return await ctx.update(Chat, data.chat_id, missing=MISSING, title=data.title)
+
+
+@command("chats.delete", Action.PARTICIPATE, allow=may_change, errors=(Code.NOT_FOUND, Code.CONFLICT))
+async def delete_chat(ctx: Context, data: OfAgent) -> Deleted:
+    """Delete a chat with its messages; its runs stay. Open to its creator, and to whoever may edit its agent."""
+    await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
+    if await ctx.select(Assignment, col(Assignment.chat_id) == data.chat_id).exists():
+        raise Refusal(Code.CONFLICT, "Assignments refer to this chat")
+    if await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).exists():
+        raise Refusal(Code.CONFLICT, "A run is live in this chat")
+    await ctx.delete(Chat, data.chat_id, missing=MISSING)
+    return Deleted(id=data.chat_id)

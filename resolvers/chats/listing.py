@@ -1,0 +1,129 @@
+"""What can be read of chats, and how far each user has read them."""
+
+from typing import Any
+
+from sqlalchemy import Text as SQLText
+from sqlalchemy import and_, func, literal_column, or_, select
+from sqlmodel import col
+
+from models.agents import Agent
+from models.auth import User
+from models.base import table_of
+from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
+from models.workspaces import Workspace
+from resolvers.announcements.notices import InboxChatRead
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code
+from resolvers.kernel.gate import Entity
+from resolvers.kernel.inputs import ById, Input, Paging, Text
+from resolvers.kernel.instance import instance
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Page, Row, Rows, derived, graph, many, one
+
+MISSING = "Chat not found"
+MOST_CHATS = 100
+EVER: Any = literal_column("'-infinity'::timestamptz")
+MILLISECONDS: Any = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'""")
+UTC: Any = literal_column("'UTC'")
+
+lately_active = (col(Chat.last_activity_at).desc(), col(Chat.id).desc())
+lately_changed = (col(Chat.updated_at).desc(), col(Chat.id).desc())
+
+
+class ByAgent(Input):
+    """One agent of the workspace; of an unknown one there is nothing to list."""
+
+    agent_id: Text
+
+
+class OfAgent(Input):
+    """One chat of one agent."""
+
+    agent_id: Text
+    chat_id: Text
+
+
+class ListChats(Paging):
+    """A page of chats: 20 unless told otherwise."""
+
+    page_default = 20
+
+    origin: ChatOrigin | None = None
+
+
+class ReadMark(Output):
+    """How far the caller has read a chat, to the millisecond."""
+
+    chat_id: str
+    last_read_at: str
+
+
+def of_origin(rows: Rows[Chat], data: ListChats) -> Rows[Chat]:
+    return rows if data.origin is None else rows.where(col(Chat.origin) == data.origin.value)
+
+
+def _unread(chat: Any, scope: Any) -> Any:
+    """Messages since the caller's mark, all without one; those of users only if another one has written them (contract: chats.list)."""
+    message, mark = table_of(Message).alias(), table_of(ChatReadCursor).alias()
+    mine = (mark.c.chat_id == chat.id, mark.c.workspace_id == chat.workspace_id, mark.c.user_id == scope.user_id)
+    since = func.coalesce(select(mark.c.last_read_at).where(*mine).correlate(chat.id.table).scalar_subquery(), EVER)
+    by_another = and_(message.c.author_user_id.is_not(None), message.c.author_user_id != scope.user_id)
+    unread = (
+        message.c.chat_id == chat.id,
+        message.c.workspace_id == chat.workspace_id,
+        message.c.created_at > since,
+        or_(message.c.role != literal_column(f"'{MessageRole.user}'"), by_another),
+    )
+    return scope.scalar(select(func.count()).select_from(message).where(*unread))
+
+
+def _agent_slug(chat: Any, scope: Any) -> Any:
+    """Of a deleted agent, too."""
+    agent = table_of(Agent).alias()
+    return scope.scalar(select(agent.c.slug).where(agent.c.id == chat.agent_id, agent.c.workspace_id == chat.workspace_id))
+
+
+def _to_the_millisecond(chat: Any, _: Any) -> Any:
+    return func.to_char(func.timezone(UTC, chat.last_activity_at), MILLISECONDS, type_=SQLText())
+
+
+graph(
+    Chat,
+    agent=one(Agent, "agent_id"),
+    creator=one(User, "created_by"),
+    agent_slug=derived(str, _agent_slug),
+    unread_count=derived(int, _unread),
+    last_activity_at_ms=derived(str, _to_the_millisecond),
+)
+graph(Agent, chats=many(Chat, "agent_id", order_by=lately_active, narrow=of_origin, input=ListChats))
+graph(Workspace, chats=many(Chat, "workspace_id", order_by=lately_changed, narrow=of_origin, input=ListChats))
+
+
+@query("chats.list", Action.READ)
+def list_chats_of_agent(scope: QueryScope, data: ByAgent) -> Rows[Chat]:
+    """Chats with an agent, whoever began them, the last active first: a hundred at most."""
+    return scope.select(Chat).where(col(Chat.agent_id) == data.agent_id).order_by(*lately_active).limit(MOST_CHATS)
+
+
+@query("chats.list_all", Action.READ)
+def list_chats(scope: QueryScope, data: ListChats) -> Page[Chat]:
+    """Chats of the workspace, the last changed first."""
+    return of_origin(scope.select(Chat), data).order_by(*lately_changed).page(data)
+
+
+@query("chats.get", Action.READ, tenancy=Entity(Chat, "id"), errors=(Code.NOT_FOUND,))
+def get_chat(scope: QueryScope, data: ById) -> Row[Chat]:
+    """One chat."""
+    return scope.select(Chat).where(col(Chat.id) == data.id).one(MISSING)
+
+
+@command("chats.mark_read", Action.PARTICIPATE, emits=InboxChatRead, errors=(Code.NOT_FOUND,))
+async def mark_read(ctx: Context, data: OfAgent) -> ReadMark:
+    """Move the caller's mark in a chat to now."""
+    chat = await ctx.select(Chat, col(Chat.id) == data.chat_id, col(Chat.agent_id) == data.agent_id).one(MISSING)
+    now = instance.clock.now()
+    await ctx.upsert(ChatReadCursor(user_id=ctx.user_id, chat_id=chat.id, last_read_at=now), "user_id", "chat_id")
+    return ReadMark(chat_id=chat.id, last_read_at=now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03}Z")

@@ -1,0 +1,142 @@
+"""How a message becomes a run, and how that is called off (contract: chats.behaviour 2-8, 10 and 22)."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from sqlmodel import col
+
+from models.agents import Agent, AgentStatus
+from models.chats import Chat, ChatVisibility, Message, MessageRole
+from models.crews import Crew
+from models.runs import ChatEventType, Run, RunStatus
+from resolvers.chats.listing import MISSING
+from resolvers.chats.mentions import mentions
+from resolvers.kernel.bus import Topic
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.gate import Entity
+from resolvers.kernel.inputs import Input, Int, Text
+from resolvers.kernel.operation import GRAPHQL_ONLY
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+from resolvers.kernel.statements import plus
+from resolvers.runs.cancelling import CANCELLED, NEVER_RAN, ask_to_cancel, show_cancelled, waits
+from resolvers.runs.events import RUN_ENDS, RUN_STARTS
+from resolvers.runs.frames import append_frames, chat_event, run_begin
+from resolvers.runs.lifecycle import end_run, start_run
+
+BUSY = "The agent is busy with another message of this chat"
+MOST_TURNS = 200
+LONGEST_TITLE, CUT_TITLE = 60, 57
+
+
+def _turns(raw: Any) -> Any:
+    return min(max(raw, 0), MOST_TURNS) if type(raw) is int else raw
+
+
+class SendMessage(Input):
+    """`max_turns` counts calls of the model: 200 at most, and 0 is the adapter's own number."""
+
+    chat_id: Text
+    content: Annotated[Text, Field(min_length=1)]
+    max_turns: Annotated[Int, BeforeValidator(_turns), Field(ge=0, le=MOST_TURNS)] = 0
+
+
+class Sent(Output):
+    """`seq` is the number of the chat's newest frame: what comes next is the answer. Without a run nobody was asked."""
+
+    run_id: str | None
+    message_id: str
+    seq: int
+
+
+class CancelMessage(Input):
+    chat_id: Text
+
+
+class Cancelled(Output):
+    """False: the caller has no run in this chat. True: it has ended, or its worker is told to."""
+
+    cancelled: bool
+
+
+def title_of(content: str) -> str:
+    return content if len(content) <= LONGEST_TITLE else content[:CUT_TITLE] + "..."
+
+
+@command("chats.send", Action.PARTICIPATE, tenancy=Entity(Chat, "chat_id"), emits=RUN_STARTS, errors=(Code.NOT_FOUND, Code.CONFLICT), surfaces=GRAPHQL_ONLY)
+async def send_message(ctx: Context, data: SendMessage) -> Sent:
+    """Say something in a chat, and have the agent answer. One run is live in a chat at a time.
+
+    In a group the agent answers whoever mentions it as `@slug`. CONFLICT comes with a `reason`: already_running for the
+    caller's own run, agent_busy for another user's, pending_review for an agent that waits for approval.
+    """
+    chat = await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
+    agent = await ctx.select(Agent, col(Agent.id) == chat.agent_id).first()
+    if agent is None:
+        raise Refusal(Code.CONFLICT, "The agent of this chat has been deleted", reason="agent_deleted")
+    if agent.status == AgentStatus.PENDING_REVIEW:
+        raise Refusal(Code.CONFLICT, "The agent waits for an approval", reason="pending_review", extra={"agent_id": agent.id})
+    live = await ctx.select(Run, col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING).first()
+    if live is not None and live.triggered_by == ctx.user_id:
+        raise Refusal(Code.CONFLICT, "Your last message is still being answered", reason="already_running")
+    is_asked = chat.visibility != ChatVisibility.group or mentions(data.content, agent.slug)
+    if live is not None and is_asked:
+        raise Refusal(Code.CONFLICT, BUSY, reason="agent_busy", extra={"chat_id": chat.id})
+    message = Message(chat_id=chat.id, agent_id=agent.id, role=MessageRole.user, content=data.content, author_user_id=ctx.user_id or None)
+    await ctx.insert(message)
+    return await (_ask(ctx, chat, agent, message, data) if is_asked else _say(ctx, chat, message, alone=live is None))
+
+
+async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: SendMessage) -> Sent:
+    crew = None if agent.crew_id is None else await ctx.select(Crew, col(Crew.id) == agent.crew_id).first()
+    run = Run(
+        agent_id=agent.id,
+        chat_id=chat.id,
+        triggered_by=ctx.user_id or None,
+        prompt=data.content,
+        max_turns=data.max_turns or None,
+        data={
+            "cli_adapter": agent.cli_adapter,
+            "crew_id": crew.id if crew else None,
+            "crew_slug": crew.slug if crew else None,
+            "agent_slug": agent.slug,
+            "tags": ["chat", agent.cli_adapter],
+        },
+    )
+    await start_run(ctx, run, conflict=BUSY)
+    seq = await append_frames(ctx, chat, run.id, run_begin(chat), _shown(message), **_named(chat, message))
+    ctx.ring(Topic.queue)
+    return Sent(run_id=run.id, message_id=message.id, seq=seq)
+
+
+async def _say(ctx: Context, chat: Chat, message: Message, *, alone: bool) -> Sent:
+    """Among users. While a run is live its frames go on: a `done` in between would end it for whoever listens."""
+    shown = (run_begin(chat), _shown(message), chat_event(ChatEventType.done, no_reply=True)) if alone else (_shown(message),)
+    seq = await append_frames(ctx, chat, None, *shown, message_count=plus(1), **_named(chat, message))
+    return Sent(run_id=None, message_id=message.id, seq=seq)
+
+
+def _shown(message: Message) -> Any:
+    return chat_event(ChatEventType.user_message, message.content, author_user_id=message.author_user_id)
+
+
+def _named(chat: Chat, message: Message) -> dict[str, str]:
+    return {} if chat.title else {"title": title_of(message.content)}
+
+
+@command("chats.cancel", Action.PARTICIPATE, tenancy=Entity(Chat, "chat_id"), emits=RUN_ENDS, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY)
+async def cancel_message(ctx: Context, data: CancelMessage) -> Cancelled:
+    """Call off the run that the caller has started in a chat. Without one nothing happens."""
+    chat = await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
+    own = (col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING, col(Run.triggered_by) == ctx.user_id)
+    run = await ctx.select(Run, *own).locked().first()
+    if run is None:
+        return Cancelled(cancelled=False)
+    if waits(run):
+        await show_cancelled(ctx, chat, run.id)
+        await end_run(ctx, run.id, RunStatus.CANCELLED, error_message=CANCELLED, data=NEVER_RAN)
+    else:
+        await ask_to_cancel(ctx, run.id)
+    return Cancelled(cancelled=True)

@@ -1,0 +1,66 @@
+"""Words for an agent that it reads with its next turn."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+from sqlmodel import col
+
+from models.chats import Chat, Message, MessageRole
+from models.runs import Run, RunStatus
+from resolvers.content_scan import scan
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.events import Event
+from resolvers.kernel.gate import Entity
+from resolvers.kernel.inputs import Input, Text
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+
+
+def _trimmed(text: str) -> str:
+    trimmed = text.strip()
+    if not trimmed:
+        raise PydanticCustomError("blank", "must not be blank")
+    return trimmed
+
+
+class SteerChat(Input):
+    """The message is stored without the white space around it."""
+
+    chat_id: Text
+    message: Annotated[Text, AfterValidator(_trimmed)]
+
+
+class Steered(Output):
+    """`in_flight`: a run was live when the message came; it is not interrupted."""
+
+    queued: bool = True
+    in_flight: bool
+
+
+class SteeringQueued(Event, type="steering_queued", channel="session:{chat_id}"):
+    """A message for the agent's next turn was stored in this chat."""
+
+    chat_id: str
+    in_flight: bool
+    content: str
+
+
+@command(
+    "chats.steer",
+    Action.PARTICIPATE,
+    tenancy=Entity(Chat, "chat_id"),
+    emits=SteeringQueued,
+    errors=(Code.NOT_FOUND, Code.UNPROCESSABLE),
+)
+async def steer_chat(ctx: Context, data: SteerChat) -> Steered:
+    """Leave a message that the agent reads with its next turn. It starts and interrupts nothing."""
+    if scan(data.message) is not None:
+        raise Refusal(Code.UNPROCESSABLE, "The message was refused", reason="content_refused")
+    in_flight = await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).exists()
+    note = {"kind": "queued_steer", "in_flight": in_flight}
+    await ctx.insert(Message(chat_id=data.chat_id, role=MessageRole.user, content=data.message, data=note))
+    ctx.emit(SteeringQueued(chat_id=data.chat_id, in_flight=in_flight, content=data.message))
+    return Steered(in_flight=in_flight)

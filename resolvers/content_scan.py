@@ -1,0 +1,149 @@
+"""Text that tries to steer an agent past its instructions: what a user queues for it, and what its tools bring in (contract: chats.steer).
+
+A sieve against the usual, not a proof: English phrases, tokens of chat templates, characters nobody sees, letters that only look Latin,
+and base64 that hides any of these. Everything here is total and takes time linear in the text.
+"""
+
+import base64
+import binascii
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Category(StrEnum):
+    prompt_injection = "prompt_injection"
+    invisible_characters = "invisible_characters"
+    look_alike_letters = "look_alike_letters"
+    encoded_text = "encoded_text"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What kind of trick, and the name of the rule that saw it."""
+
+    category: Category
+    pattern: str
+
+
+IGNORE = r"(?:ignore|disregard|forget|override|bypass|discard|neglect)"
+OLD = r"(?:previous|prior|earlier|preceding|above|former|system|initial|original|existing|developer)"
+RULES = r"(?:instructions?|prompts?|rules?|directives?|guidelines?|constraints?|restrictions?)"
+SECRETS = r"(?:api keys?|access keys?|private keys?|credentials?|secrets?|passwords?|tokens?|environment variables?)"
+UNBOUND = r"(?:dan|jailbroken|unrestricted|unfiltered|uncensored)"
+
+# Of words: case folded, punctuation and runs of spaces one space. Narrow on purpose: users do say "ignore my last message".
+PHRASES: dict[str, re.Pattern[str]] = {
+    name: re.compile(rf"\b(?:{text})\b")
+    for name, text in {
+        "ignore_instructions": rf"{IGNORE} (?:\w+ ){{0,4}}{OLD} (?:\w+ ){{0,2}}{RULES}",
+        "ignore_everything": rf"{IGNORE} (?:everything|anything|all) (?:\w+ ){{0,6}}(?:above|before this|so far|up to now|told you)",
+        "ignore_your_rules": rf"{IGNORE} (?:all )?(?:of )?your (?:\w+ ){{0,2}}(?:{RULES}|training|programming|safety)",
+        "reveal_prompt": (
+            r"(?:reveal|show|print|repeat|output|display|leak|disclose|tell|give) (?:me |us )?"
+            r"(?:your (?:\w+ ){0,3}|the (?:\w+ ){0,2}(?:system|hidden|secret|developer) )(?:prompts?|instructions?)"
+        ),
+        "unbound_role": rf"you are (?:now (?:\w+ ){{0,2}}{UNBOUND}|no longer (?:\w+ ){{0,2}}(?:bound|restricted|limited|filtered|constrained))",
+        "forbidden_mode": (
+            rf"(?:you are (?:now )?in (?:developer|debug|god|admin|jailbreak|{UNBOUND})|(?:enter|enable|activate) (?:god|jailbreak|{UNBOUND})) mode"
+        ),
+        "no_rules": rf"(?:act|behave|respond|answer|pretend|imagine) (?:as if |as though |that |like )?you (?:have|had|are under|follow) no (?:\w+ )?{RULES}",
+        "hide_from_user": (
+            r"(?:do not|don t|dont|never) (?:(?:tell|inform|alert|notify|let) the user (?:know )?(?:about |of )?(?:this|that|it|anything|what you)"
+            r"|(?:mention|reveal|disclose) (?:this|that|it) to the user)"
+        ),
+        "send_secrets": (
+            rf"(?:send|post|upload|forward|exfiltrate|transmit|leak|email) (?:all|any|every|each) (?:\w+ ){{0,4}}{SECRETS} (?:\w+ ){{0,5}}"
+            r"to (?:https?|www|this url|the following|an? (?:external|remote))"
+        ),
+    }.items()
+}
+MARKERS = re.compile(
+    r"<\|\s*(?:im_start|im_end|system|user|assistant|endoftext|begin_of_text|end_of_text|start_header_id|end_header_id|eot_id)\s*\|>"
+    r"|\[/?INST\]|<</?SYS>>",
+    re.IGNORECASE,
+)
+
+# Zero-width and filler characters, embeddings and overrides of direction, tags and the variation selectors beyond emoji.
+INVISIBLE = re.compile("[\u115f\u1160\u180e\u200b-\u200d\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f\U000e0100-\U000e01ef]")
+FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f")  # of England, Scotland, Wales
+JOINERS = "\u200c\u200d"
+JOINED_SCRIPTS = (
+    "ARABIC", "SYRIAC", "MONGOLIAN", "DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI", "ORIYA", "TAMIL", "TELUGU", "KANNADA", "MALAYALAM", "SINHALA",
+)  # fmt: skip
+
+# Cyrillic and Greek letters that a reader takes for the Latin one below each.
+LOOK_ALIKES = str.maketrans(
+    "аеіїјкорсухѕһԁԛԝѵАВЕІЈКМНОРСТУХЅԌԚԜοανιρυκτΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+    "aeiijkopcyxshdqwvABEIJKMHOPCTYXSGQWoavipuktABEZHIKMNOPTYX",
+)
+WORD = re.compile(r"[^\W\d_]+")
+NO_WORD = re.compile(r"[\W_]+")
+ENCODED = re.compile(r"[A-Za-z0-9+/_\-=\r\n]{24,}")
+DEPTH = 2  # base64 in base64
+
+
+def scan(text: str) -> Finding | None:
+    """The first thing found, or None."""
+    return _scan(text, DEPTH)
+
+
+def _scan(text: str, depth: int) -> Finding | None:
+    if _hides_characters(text):
+        return Finding(Category.invisible_characters, "unseen")
+    if any(_mixes_scripts(word) for word in WORD.findall(text)):
+        return Finding(Category.look_alike_letters, "mixed_word")
+    plain = unicodedata.normalize("NFKC", text)
+    if MARKERS.search(plain):
+        return Finding(Category.prompt_injection, "template_token")
+    words = NO_WORD.sub(" ", INVISIBLE.sub("", plain).translate(LOOK_ALIKES).casefold())
+    for name, phrase in PHRASES.items():
+        if phrase.search(words):
+            return Finding(Category.prompt_injection, name)
+    return _encoded(text, depth) if depth else None
+
+
+def _hides_characters(text: str) -> bool:
+    if text.isascii():
+        return False
+    text = FLAG.sub("", text.removeprefix("\ufeff"))
+    return any(text[m.start()] not in JOINERS or not _joins(text, m.start()) for m in INVISIBLE.finditer(text))
+
+
+def _joins(text: str, at: int) -> bool:
+    """A joiner between emoji, or beside a letter of a script that is written with it."""
+    before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
+    if text[at] == "\u200d" and before and after and unicodedata.category(after) == "So":
+        return unicodedata.category(before) in ("So", "Sk", "Mn")  # a picture, a skin tone, the selector of the picture's form
+    return any(unicodedata.name(letter, "").startswith(JOINED_SCRIPTS) for letter in (before, after) if letter)
+
+
+def _mixes_scripts(word: str) -> bool:
+    """Latin letters among which every other letter is one that looks Latin."""
+    if word.isascii():
+        return False
+    others = [letter for letter in word if not unicodedata.name(letter, "").startswith("LATIN")]
+    return 0 < len(others) < len(word) and all(ord(letter) in LOOK_ALIKES for letter in others)
+
+
+def _encoded(text: str, depth: int) -> Finding | None:
+    for block in ENCODED.findall(text):
+        for candidate in dict.fromkeys((block, *block.splitlines())):
+            hidden = _decoded(candidate)
+            found = _scan(hidden, depth - 1) if hidden else None
+            if found is not None:
+                return Finding(Category.encoded_text, found.pattern)
+    return None
+
+
+def _decoded(block: str) -> str | None:
+    """The text behind base64 of either alphabet; None where it is none, or no text."""
+    letters = "".join(block.split()).rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
+    if len(letters) < 16 or len(letters) % 4 == 1:
+        return None
+    try:
+        text = base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    return text if all(c.isprintable() or c.isspace() for c in text) else None

@@ -1,0 +1,33 @@
+"""Frames of a chat, written by operations: those of a turn's beginning, and of an end without a worker (contract: websocket.chat_stream)."""
+
+from typing import Any, NamedTuple
+
+from models.chats import Chat
+from models.runs import ChatEventType, RunFrame
+from resolvers.kernel.bus import Topic
+from resolvers.kernel.context import Context
+
+
+class Frame(NamedTuple):
+    """The type and payload of a frame that has no number yet."""
+
+    type: str
+    payload: dict[str, Any]
+
+
+def run_begin(chat: Chat) -> Frame:
+    return Frame("run_begin", {"from_seq": chat.last_seq})
+
+
+def chat_event(type: ChatEventType, content: str = "", **metadata: Any) -> Frame:
+    return Frame("chat_event", {"type": type.value, "content": content} | ({"metadata": metadata} if metadata else {}))
+
+
+async def append_frames(ctx: Context, chat: Chat, run_id: str | None, *frames: Frame, **changes: Any) -> int:
+    """Numbers the frames on from the newest of a chat that this call has locked; returns the last number. `changes` are the chat's own."""
+    for number, frame in enumerate(frames, chat.last_seq + 1):
+        await ctx.insert(RunFrame(chat_id=chat.id, seq=number, run_id=run_id, type=frame.type, payload=frame.payload))
+    last = chat.last_seq + len(frames)
+    await ctx.update(Chat, chat.id, last_seq=last, **changes)
+    ctx.ring(Topic.frames, chat.id)
+    return last

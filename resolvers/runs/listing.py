@@ -1,0 +1,136 @@
+"""What can be read of runs."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+from sqlalchemy import func, literal_column, select
+from sqlmodel import col
+
+from models.agents import Agent
+from models.base import table_of
+from models.chats import Chat
+from models.crews import Crew
+from models.runs import Run, RunStatus
+from models.workspaces import Workspace
+from resolvers.kernel.errors import Code
+from resolvers.kernel.inputs import INT32, ById, NoInput, Paging, Text, whole
+from resolvers.kernel.operation import GRAPHQL_ONLY
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import Derived, Page, Row, Rows, View, derived, graph, many, one
+from resolvers.runs.lifecycle import MISSING
+
+began = func.coalesce(col(Run.started_at), col(Run.created_at))
+newest_first = (began.desc(), col(Run.id).desc())
+"""The expressions of runs_list_idx, to the letter."""
+MIDNIGHT: Any = literal_column("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
+RUNNING: Any = literal_column(f"'{RunStatus.RUNNING}'")  # spelled out, as the next: the indexes of these runs are partial ones
+GONE_WRONG: Any = literal_column("('FAILED', 'TIMEOUT')")
+
+
+class ListRuns(Paging):
+    """A page of runs, by `page` or by a window. `status`, `agent_id` and `trigger` are exact; `tag` is one of the tags of the metadata."""
+
+    page: Annotated[int, Field(ge=1, le=INT32)] = 1
+    status: RunStatus | None = None
+    agent_id: Text | None = None
+    trigger: Text | None = None
+    tag: Text | None = None
+
+    @classmethod
+    def size(cls, raw: dict[str, Any]) -> int:
+        """Outside its range a size is the default, and not the nearest in range (contract: runs.list)."""
+        size = whole(raw.get("first")) or whole(raw.get("limit")) or 0
+        return size if 0 < size <= cls.page_maximum else cls.page_default
+
+    @classmethod
+    def size_rule(cls) -> str:
+        return f"At most {cls.page_maximum}; anything else, and more, is {cls.page_default}."
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_page(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        page = max(whole(raw.get("page")) or 1, 1)
+        skipped = {} if page == 1 else {"offset": min((page - 1) * cls.size(raw), INT32)}
+        return raw | {"page": page} | skipped
+
+
+class RunStats(View):
+    """Runs of the workspace: not ended, started since midnight UTC, and FAILED or TIMEOUT since midnight UTC."""
+
+    running: int
+    today: int
+    failed: int
+
+
+def narrowed(rows: Rows[Run], data: ListRuns) -> Rows[Run]:
+    if data.status is not None:
+        rows = rows.where(col(Run.status) == data.status.value)
+    if data.agent_id is not None:
+        rows = rows.where(col(Run.agent_id) == data.agent_id)
+    if data.trigger is not None:
+        rows = rows.where(col(Run.trigger_type) == data.trigger)
+    if data.tag is not None:
+        rows = rows.where(func.jsonb_exists(col(Run.data)["tags"], data.tag))
+    return rows
+
+
+def _of_agent(column: str) -> Derived:
+    """A column of the run's agent, deleted ones too: a run keeps the name of who did it."""
+
+    def expression(run: Any, scope: Any) -> Any:
+        agent = table_of(Agent).alias()
+        return scope.scalar(select(agent.c[column]).where(agent.c.id == run.agent_id, agent.c.workspace_id == run.workspace_id))
+
+    return derived(str, expression)
+
+
+def _crew_name(run: Any, scope: Any) -> Any:
+    agent, crew = table_of(Agent).alias(), table_of(Crew).alias()
+    joined = agent.join(crew, (crew.c.id == agent.c.crew_id) & (crew.c.workspace_id == agent.c.workspace_id))
+    return scope.scalar(select(crew.c.name).select_from(joined).where(agent.c.id == run.agent_id, agent.c.workspace_id == run.workspace_id))
+
+
+graph(
+    Run,
+    agent=one(Agent, "agent_id"),
+    chat=one(Chat, "chat_id"),
+    began_at=derived(datetime, lambda run, _: func.coalesce(run.started_at, run.created_at)),
+    agent_name=_of_agent("name"),
+    agent_slug=_of_agent("slug"),
+    crew_name=derived(str, _crew_name),
+)
+for owner, key in ((Workspace, "workspace_id"), (Agent, "agent_id"), (Chat, "chat_id")):
+    graph(owner, runs=many(Run, key, order_by=newest_first, narrow=narrowed, input=ListRuns))
+
+
+@query("runs.list", Action.READ)
+def list_runs(scope: QueryScope, data: ListRuns) -> Page[Run]:
+    """Runs of the workspace, newest first."""
+    return narrowed(scope.select(Run), data).order_by(*newest_first).page(data)
+
+
+@query("runs.stats", Action.READ, surfaces=GRAPHQL_ONLY)
+def run_stats(scope: QueryScope, data: NoInput) -> Row[RunStats]:
+    """Counters of the workspace's runs."""
+
+    def number(name: str, *conditions: Callable[[Any], Any]) -> Any:
+        runs = scope.table(Run)
+        return scope.scalar(select(func.count()).select_from(runs).where(*[condition(runs.c) for condition in conditions])).label(name)
+
+    counted = select(
+        number("running", lambda run: run.status == RUNNING),
+        number("today", lambda run: func.coalesce(run.started_at, run.created_at) >= MIDNIGHT),
+        number("failed", lambda run: run.status.op("IN")(GONE_WRONG), lambda run: run.finished_at >= MIDNIGHT),
+    )
+    return scope.view(RunStats, counted).one("Workspace not found")
+
+
+@query("runs.get", Action.READ, errors=(Code.NOT_FOUND,))
+def get_run(scope: QueryScope, data: ById) -> Row[Run]:
+    """One run."""
+    return scope.select(Run).where(col(Run.id) == data.id).one(MISSING)

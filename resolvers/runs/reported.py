@@ -1,0 +1,88 @@
+"""Runs of programs elsewhere, which report their start and their end (contract: runs.create_internal, runs.finish_internal)."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.agents import Agent
+from models.chats import Chat
+from models.runs import Run, RunStatus
+from resolvers.config_text import invalid
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code
+from resolvers.kernel.gate import Entity
+from resolvers.kernel.inputs import Input, Int, Text
+from resolvers.kernel.instance import instance
+from resolvers.kernel.operation import REST_ONLY, Auth
+from resolvers.kernel.policy import Action
+from resolvers.runs.events import RUN_ENDS, RUN_STARTS
+from resolvers.runs.lifecycle import MISSING, end_run, model_in, start_run
+
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+CONFLICT = {"runs_pkey": "A run with this id already exists", "runs_chat_id_running_key": "Another run is live in this chat"}
+
+
+class CreateRun(Input):
+    """`id` is chosen by the caller. The metadata's `model` and `tags` are what lists show and filter by."""
+
+    id: Annotated[Text, Field(min_length=1, max_length=200)]
+    agent_id: Text
+    workspace_id: Text
+    chat_id: Text | None = None
+    trigger_type: Annotated[Text, Field(min_length=1, max_length=100)] = "USER"
+    metadata: dict[str, Any] | None = None
+
+
+class FinishRun(Input):
+    """The metadata goes over the one the run has, key by key."""
+
+    id: Text
+    status: RunStatus
+    exit_code: Int | None = None
+    error_message: Text | None = None
+    metadata: dict[str, Any] | None = None
+
+
+@command(
+    "runs.create_internal",
+    Action.NONE,
+    auth=Auth.INTERNAL,
+    emits=RUN_STARTS,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    surfaces=REST_ONLY,
+)
+async def report_start(ctx: Context, data: CreateRun) -> Run:
+    """Record that a run has started; its agent is RUNNING from now on."""
+    await ctx.get(Agent, data.agent_id)
+    if data.chat_id is not None and await ctx.select(Chat, col(Chat.id) == data.chat_id).locked().first() is None:
+        raise invalid("chat_id", "there is no such chat in this workspace")
+    run = Run(
+        id=data.id,
+        agent_id=data.agent_id,
+        chat_id=data.chat_id,
+        trigger_type=data.trigger_type,
+        model=model_in(data.metadata),
+        data=data.metadata,
+        started_at=instance.clock.now(),
+        leased_until=NEVER,  # no worker of this server takes it over
+    )
+    return await start_run(ctx, run, conflict=CONFLICT)
+
+
+@command(
+    "runs.finish_internal",
+    Action.NONE,
+    auth=Auth.INTERNAL,
+    tenancy=Entity(Run, "id"),
+    emits=RUN_ENDS,
+    errors=(Code.NOT_FOUND,),
+    surfaces=REST_ONLY,
+)
+async def report_end(ctx: Context, data: FinishRun) -> Run:
+    """Record how a run has ended. The first end counts: a later one is answered with it. RUNNING changes nothing."""
+    if data.status is RunStatus.RUNNING:
+        return await ctx.get(Run, data.id, missing=MISSING)
+    return await end_run(ctx, data.id, data.status, error_message=data.error_message, exit_code=data.exit_code, data=data.metadata)
