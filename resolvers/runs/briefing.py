@@ -1,0 +1,80 @@
+"""What a worker is told of a run it has claimed: the agent, what is asked of it, and what was said before."""
+
+from sqlmodel import col
+
+from models.agents import Agent, CliAdapter, LlmProvider, ToolProfile
+from models.chats import Message, MessageRole
+from models.crews import Crew
+from models.runs import Run
+from resolvers.kernel.command import procedure
+from resolvers.kernel.context import Context
+from resolvers.kernel.inputs import ById
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+from resolvers.runs.lifecycle import MISSING
+
+TOLD = 200  # messages; how many of them a model is shown is for the prompt to decide
+SPOKEN = (MessageRole.user, MessageRole.assistant)
+
+
+class BriefedAgent(Output):
+    id: str
+    slug: str
+    name: str
+    crew_id: str | None
+    crew_slug: str | None
+    system_prompt: str
+    cli_adapter: CliAdapter
+    llm_provider: LlmProvider | None
+    llm_model: str | None
+    tool_profile: ToolProfile
+    timeout_seconds: int
+    deleted: bool
+
+
+class BriefedTurn(Output):
+    role: MessageRole
+    content: str
+
+
+class Briefing(Output):
+    """`history`: what users and agents said in the chat before this run, oldest first, without the turn that started it."""
+
+    agent: BriefedAgent
+    prompt: str
+    max_turns: int | None
+    trigger_type: str
+    history: list[BriefedTurn]
+
+
+@procedure("runs.brief", Action.READ, surfaces=frozenset())
+async def brief(ctx: Context, data: ById) -> Briefing:
+    """What a run is about, for the worker that carries it out."""
+    run = await ctx.get(Run, data.id, missing=MISSING)
+    agent = await ctx.select(Agent, col(Agent.id) == run.agent_id, including_deleted=True).one()
+    crew = None if agent.crew_id is None else await ctx.select(Crew, col(Crew.id) == agent.crew_id).first()
+    told = BriefedAgent(
+        id=agent.id,
+        slug=agent.slug,
+        name=agent.name,
+        crew_id=agent.crew_id,
+        crew_slug=crew.slug if crew else None,
+        system_prompt=agent.system_prompt or "",
+        cli_adapter=agent.cli_adapter,
+        llm_provider=agent.llm_provider,
+        llm_model=agent.llm_model,
+        tool_profile=agent.tool_profile,
+        timeout_seconds=agent.timeout_seconds,
+        deleted=agent.deleted_at is not None,
+    )
+    return Briefing(agent=told, prompt=run.prompt, max_turns=run.max_turns, trigger_type=run.trigger_type, history=await _history(ctx, run))
+
+
+async def _history(ctx: Context, run: Run) -> list[BriefedTurn]:
+    if run.chat_id is None:
+        return []
+    before = (col(Message.chat_id) == run.chat_id, col(Message.created_at) <= run.created_at, col(Message.role).in_(SPOKEN))
+    newest = await ctx.select(Message, *before).order_by(col(Message.created_at).desc(), col(Message.id).desc()).limit(TOLD).all()
+    if newest and newest[0].role == MessageRole.user and newest[0].content == run.prompt:
+        del newest[0]  # the turn that started the run
+    return [BriefedTurn(role=message.role, content=message.content) for message in reversed(newest)]

@@ -1,0 +1,113 @@
+"""How a worker ends a run: what is stored of the turn, what its readers see last, and the run's own end (contract: chats.behaviour 19-23)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.chats import Chat, Message, MessageRole
+from models.runs import ChatEventType, Run, RunStatus
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.inputs import Input, Int, Text
+from resolvers.kernel.instance import instance
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+from resolvers.kernel.statements import plus
+from resolvers.runs.events import RUN_ENDS, ChatEvent
+from resolvers.runs.frames import Frame, append_frames, chat_event
+from resolvers.runs.lifecycle import MISSING, end_run
+
+NO_OUTPUT = "The agent ended without saying anything"
+SERVER_RESTART = "The server restarted before the agent had finished; send the message again if its answer is still needed"
+GENERAL = "The run failed"
+TAKEN_OVER = "Another worker has taken the run over"
+
+Reason = Literal["no_output", "server_restart"]
+
+
+class Said(Input):
+    """The reply as it is stored (contract: chats.Message)."""
+
+    content: Text
+    parts: list[dict[str, Any]]
+    tool_summary: Text | None = None
+
+
+class FinishRun(Input):
+    """`lease`: the number under which the worker holds the run. `reason` tells apart what the status alone does not."""
+
+    id: Text
+    lease: Int
+    status: Annotated[RunStatus, Field(description="any but RUNNING")]
+    reason: Reason | None = None
+    error_message: Text | None = None
+    exit_code: Int | None = None
+    model: Text | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+    reply: Said | None = None
+
+
+class RunEnd(Output):
+    """The end the run has reached: that of this call, or an earlier one."""
+
+    id: str
+    status: RunStatus
+
+
+@command("runs.finish", Action.UPDATE, emits=(*RUN_ENDS, ChatEvent), errors=(Code.NOT_FOUND, Code.CONFLICT), surfaces=frozenset())
+async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
+    """End a run that a worker holds, with what is stored and shown of its turn."""
+    run = await ctx.get(Run, data.id, missing=MISSING)
+    chat = None if run.chat_id is None else await ctx.select(Chat, col(Chat.id) == run.chat_id).locked().first()
+    run = await ctx.get(Run, data.id, lock=True, missing=MISSING)
+    if run.status != RunStatus.RUNNING:
+        return RunEnd(id=run.id, status=run.status)
+    if run.lease != data.lease:
+        raise Refusal(Code.CONFLICT, TAKEN_OVER)
+    if chat is not None:
+        await _close_turn(ctx, chat, run, data)
+    ended = await end_run(ctx, run.id, data.status, error_message=data.error_message, exit_code=data.exit_code, data=data.data, model=data.model)
+    return RunEnd(id=ended.id, status=RunStatus(ended.status))
+
+
+async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> None:
+    message, counted = _message(chat.id, run, data)
+    changes: dict[str, Any] = {"message_count": plus(counted)} if counted else {}
+    if message is not None:
+        await ctx.insert(message)
+        changes["last_activity_at"] = instance.clock.now()
+    await append_frames(ctx, chat, run.id, *_last_frames(data), **changes)
+    if data.reason == "server_restart":
+        metadata = {"reason": data.reason, "run_id": run.id}
+        ctx.emit(ChatEvent(chat_id=chat.id, type=ChatEventType.error, content=SERVER_RESTART, metadata=metadata))
+
+
+def _message(chat_id: str, run: Run, data: FinishRun) -> tuple[Message | None, int]:
+    """What is stored of the turn, and by how much the chat's count of messages rises: the user's message is counted here too."""
+    of: dict[str, Any] = {"chat_id": chat_id, "agent_id": run.agent_id}
+    if data.reason == "server_restart":
+        return Message(id=f"msg_recovery_{run.id}", **_error(SERVER_RESTART), **of), 1
+    if data.reason == "no_output":
+        return Message(**_error(NO_OUTPUT), **of), 2
+    if data.status not in (RunStatus.COMPLETED, RunStatus.CANCELLED):
+        return None, 0
+    if data.reply is None or not data.reply.parts:
+        return None, 1
+    said = data.reply
+    return Message(role=MessageRole.assistant, content=said.content, parts=said.parts, tool_summary=said.tool_summary, **of), 2
+
+
+def _error(text: str) -> dict[str, Any]:
+    return {"role": MessageRole.system, "content": text, "parts": [{"type": "error", "content": text}]}
+
+
+def _last_frames(data: FinishRun) -> list[Frame]:
+    """A failure says what it was and then that it is one (contract: websocket.chat_stream.rules); a turn always ends in done."""
+    done = chat_event(ChatEventType.done)
+    if data.reason == "no_output":
+        return [chat_event(ChatEventType.error, NO_OUTPUT, reason=data.reason), done]
+    if data.status in (RunStatus.FAILED, RunStatus.TIMEOUT):
+        return [chat_event(ChatEventType.error, data.error_message or GENERAL), chat_event(ChatEventType.error, GENERAL), done]
+    return [done]
