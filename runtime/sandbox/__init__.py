@@ -1,0 +1,9 @@
+"""Where agents' commands run, and what keeps them there."""
+
+from runtime.sandbox.boundary import Finished, Isolation, Limits, NetworkAccess, Report, Sandbox
+from runtime.sandbox.detection import describe, detect
+from runtime.sandbox.no_processes import refuse_processes
+from runtime.sandbox.unconfined import Unconfined
+from runtime.sandbox.workdir import Workdir
+
+__all__ = ["Finished", "Isolation", "Limits", "NetworkAccess", "Report", "Sandbox", "Unconfined", "Workdir", "describe", "detect", "refuse_processes"]

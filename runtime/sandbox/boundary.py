@@ -1,0 +1,88 @@
+"""What a sandbox is to those who use it: which boundary it is, what it takes, what it gives back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from runtime.sandbox.workdir import Workdir
+
+MIB = 1 << 20
+
+
+class Isolation(StrEnum):
+    """What stands between a command and the machine. `container` is a name without an implementation yet: nothing detects it."""
+
+    container = "container"
+    namespace = "namespace"
+    none = "none"
+
+
+class NetworkAccess(StrEnum):
+    """What a sandboxed process can reach. There is no network device but an empty loopback of its own."""
+
+    none = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes, counts and seconds. All but `processes`, `temporary` and `output` hold for each process, not for their sum.
+
+    `memory` is what a process may write to; `address_space` also counts what it only reserves, which is 10 GiB for a JavaScript
+    engine that uses 40 MiB, and what it shares with others. `processes` counts threads too.
+    """
+
+    memory: int = 2048 * MIB
+    address_space: int = 16384 * MIB
+    processes: int = 256
+    file_size: int = 256 * MIB
+    cpu_seconds: int = 900
+    open_files: int = 1024
+    temporary: int = 256 * MIB
+    """Of /tmp, and once more of /dev/shm: both are memory."""
+    output: int = 256 << 10
+    """Of each of stdout and stderr; the rest is read and dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a command ended: its exit code, or 128 + the number of the signal that ended it (137 when it was cut off).
+
+    Output is UTF-8 with U+FFFD for what is not. `truncated`: one of the two was longer than the limit and ends in a note.
+    """
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    timed_out: bool = False
+    truncated: bool = False
+
+
+class Sandbox(Protocol):
+    @property
+    def isolation(self) -> Isolation: ...
+
+    @property
+    def runs_commands(self) -> bool:
+        """Whether `run` does anything but refuse."""
+
+    async def run(self, argv: Sequence[str], *, workdir: Workdir, timeout: float, stdin: bytes | None = None) -> Finished:  # noqa: ASYNC109
+        """Run a program until it ends or `timeout` seconds are over; then, and when the task is cancelled, nothing of it is left.
+
+        Starts in the agent's own folder. Without `stdin` there is nothing to read. Raises Failed when it could not be started at
+        all; a program that does not exist is exit code 127.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The boundary of this machine in words: why it is not a higher one, and what to do about it; empty when nothing is to be done."""
+
+    isolation: Isolation
+    runs_commands: bool
+    why: str = ""
+    fix: str = ""
+
+
+CUT_OFF: Final = 137
+NOT_FOUND: Final = 127

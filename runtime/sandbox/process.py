@@ -1,0 +1,160 @@
+"""Waiting for processes and their output on any event loop, through file descriptors alone.
+
+The loop's own subprocesses are not used: they differ from loop to loop, cannot wait for a process that is nobody's child, and read
+what a process prints as fast as it prints it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from runtime.sandbox.boundary import Finished
+
+log = logging.getLogger("crewship.sandbox")
+
+T = TypeVar("T")
+
+PIECE = 65536  # what a pipe holds
+PAUSE = 0.005  # seconds between pieces that are dropped: 13 MB/s, so that endless output does not keep the loop busy
+END_TIMEOUT = 10.0
+
+COLLECT_AFTER: Final = 1.0  # seconds for the last output of a process that has ended
+
+
+async def ready(descriptor: int) -> None:
+    """Until the descriptor can be read without waiting: a pipe has bytes or its end, the process of a pidfd has ended."""
+    loop = asyncio.get_running_loop()
+    seen: asyncio.Future[None] = loop.create_future()
+
+    def see() -> None:
+        if not seen.done():
+            seen.set_result(None)
+
+    loop.add_reader(descriptor, see)
+    try:
+        await seen
+    finally:
+        loop.remove_reader(descriptor)
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of `work`, which is not cancelled with the caller: a cancellation waits until it is done."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+    if cancelled is not None:
+        task.exception()  # seen; the cancellation says more
+        raise cancelled
+    return task.result()
+
+
+class Collector:
+    """The first bytes of a pipe; what comes after `limit` is read and counted, so that the writer is not stopped by a full pipe."""
+
+    def __init__(self, descriptor: int, limit: int) -> None:
+        self._descriptor, self._limit = descriptor, limit
+        self._kept = bytearray()
+        self._dropped = 0
+
+    async def run(self) -> None:
+        """Until the end of the pipe: the last writer has closed it."""
+        while True:
+            await ready(self._descriptor)
+            piece = os.read(self._descriptor, PIECE)
+            if not piece:
+                return
+            room = self._limit - len(self._kept)
+            self._kept += piece[:room]
+            if len(piece) > room:
+                self._dropped += len(piece) - room
+                await asyncio.sleep(PAUSE)
+
+    @property
+    def truncated(self) -> bool:
+        return self._dropped > 0
+
+    @property
+    def text(self) -> str:
+        text = self._kept.decode(errors="replace")
+        return f"{text}\n[{self._dropped} more bytes of output were left out]\n" if self._dropped else text
+
+
+class Outputs:
+    """Both outputs of a process, collected while it runs."""
+
+    def __init__(self, limit: int) -> None:
+        self._ours: list[int] = []
+        self.theirs: list[int] = []
+        for _ in range(2):
+            read, write = os.pipe()
+            self._ours.append(read)
+            self.theirs.append(write)
+        self._collectors = [Collector(descriptor, limit) for descriptor in self._ours]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def started(self) -> None:
+        """The process has its ends."""
+        for descriptor in self.theirs:
+            os.close(descriptor)
+        self.theirs = []
+        self._tasks = [asyncio.ensure_future(collector.run()) for collector in self._collectors]
+
+    async def rest(self) -> None:
+        """What is left in the pipes of a process that has ended. Waits a moment only: where processes cannot be ended as a whole,
+        one that was left behind may keep the pipe open for ever."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=COLLECT_AFTER)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for descriptor in (*self._ours, *self.theirs):
+            os.close(descriptor)
+
+    def finished(self, exit_code: int, *, timed_out: bool) -> Finished:
+        out, err = self._collectors
+        return Finished(exit_code, out.text, err.text, timed_out=timed_out, truncated=out.truncated or err.truncated)
+
+
+def memory_file(content: bytes) -> int:
+    """A descriptor that reads as a file with this content, and that no file system ever sees."""
+    descriptor = os.memfd_create("input", os.MFD_CLOEXEC)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def keep(stack: contextlib.ExitStack, descriptor: int) -> int:
+    """The descriptor, which is closed with the stack."""
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+async def end(*pidfds: int) -> None:
+    """Kill the processes and wait until they are gone. With the first process of a pid namespace all others of it are gone too."""
+    for pidfd in pidfds:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    try:
+        async with asyncio.timeout(END_TIMEOUT):
+            for pidfd in pidfds:
+                await ready(pidfd)
+    except TimeoutError:
+        log.error("a process did not end %s seconds after SIGKILL", END_TIMEOUT)

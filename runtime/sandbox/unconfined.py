@@ -1,0 +1,119 @@
+"""No isolation: commands are refused, or, where the owner of the instance says so, run as plain processes of the service's user."""
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from runtime.job import Failed
+from runtime.sandbox.boundary import CUT_OFF, Finished, Isolation, Limits
+from runtime.sandbox.process import Outputs, end, keep, memory_file, ready, to_the_end
+from runtime.sandbox.workdir import Workdir
+
+REFUSED = (
+    "Commands are off on this server: it cannot isolate them from itself. `crewship doctor` says what is missing; "
+    "CREWSHIP_UNSAFE_PROCESS=true runs them without isolation"
+)
+
+# Between the service and the program, so that nothing of ours runs in a fork of the service. Python ignores two signals that a program may rely on.
+_LAUNCHER = """
+import json, os, resource, signal, sys
+for number, value in json.loads(sys.argv[1]):
+    resource.setrlimit(number, (value, value))
+for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(ignored, signal.SIG_DFL)
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    os.write(2, f"{sys.argv[2]}: {error.strerror}\\n".encode(errors="replace"))
+    os._exit(127)
+"""
+
+
+class Unconfined:
+    """`unsafe` lets commands run. They can do what the service can; only their environment, limits and folder are theirs.
+
+    A process that leaves its session outlives the command: nothing but a pid namespace can hold it.
+    """
+
+    isolation = Isolation.none
+
+    def __init__(self, *, unsafe: bool = False, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._unsafe = unsafe
+
+    @property
+    def runs_commands(self) -> bool:
+        return self._unsafe
+
+    async def run(self, argv: Sequence[str], *, workdir: Workdir, timeout: float, stdin: bytes | None = None) -> Finished:  # noqa: ASYNC109
+        if not self._unsafe:
+            raise Failed(REFUSED)
+        outputs = Outputs(self.limits.output)
+        try:
+            process = self._launch(argv, workdir, stdin, outputs)
+            pidfd = os.pidfd_open(process.pid)
+            outputs.started()
+            timed_out = False
+            try:
+                async with asyncio.timeout(timeout):
+                    await ready(pidfd)
+            except TimeoutError:
+                timed_out = True
+            finally:
+                await to_the_end(_end_group(process, pidfd))
+            await outputs.rest()
+            code = CUT_OFF if timed_out else process.returncode
+            return outputs.finished(code if code >= 0 else 128 - code, timed_out=timed_out)
+        finally:
+            await to_the_end(outputs.close())
+
+    def _launch(self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs) -> subprocess.Popen[bytes]:
+        out, err = outputs.theirs
+        with contextlib.ExitStack() as opened:
+            keep(opened, workdir.open_output())
+            keep(opened, workdir.open_home())
+            given = subprocess.DEVNULL if stdin is None else keep(opened, memory_file(stdin))
+            try:
+                return subprocess.Popen(  # noqa: S603 - running what an agent asks for is what the owner has allowed
+                    [sys.executable, "-I", "-S", "-c", _LAUNCHER, json.dumps(self._rlimits()), *argv],
+                    stdin=given,
+                    stdout=out,
+                    stderr=err,
+                    env=self._environment(workdir),
+                    cwd=workdir.path,
+                    start_new_session=True,
+                )
+            except (OSError, ValueError) as error:
+                raise Failed(f"The command could not be started ({error})") from error
+
+    def _rlimits(self) -> list[tuple[int, int]]:
+        """Not the number of processes: the service's own would count."""
+        wanted = {
+            resource.RLIMIT_DATA: self.limits.memory,
+            resource.RLIMIT_AS: self.limits.address_space,
+            resource.RLIMIT_FSIZE: self.limits.file_size,
+            resource.RLIMIT_CPU: self.limits.cpu_seconds,
+            resource.RLIMIT_NOFILE: self.limits.open_files,
+            resource.RLIMIT_CORE: 1,
+        }
+        hard = {number: resource.getrlimit(number)[1] for number in wanted}
+        return [(number, value if hard[number] == resource.RLIM_INFINITY else min(value, hard[number])) for number, value in wanted.items()]
+
+    def _environment(self, workdir: Workdir) -> dict[str, str]:
+        home = str(workdir.storage.joinpath(*workdir.home))
+        return {"PATH": os.defpath, "HOME": home, "SHELL": "/bin/sh", "LANG": "C.UTF-8", "TERM": "dumb"}
+
+
+async def _end_group(process: subprocess.Popen[bytes], pidfd: int) -> None:
+    """Before the process is waited for: until then its number, and so its group's, is taken."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await end(pidfd)
+    process.poll()
+    os.close(pidfd)

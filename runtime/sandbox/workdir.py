@@ -1,0 +1,122 @@
+"""Where a crew's files are, and how they are reached without following a link that somebody put there.
+
+    <storage>/workspaces/<workspace>/crews/<crew>/output/<agent>/    what the agents of a crew make: /output in the sandbox
+    <storage>/workspaces/<workspace>/agents/<agent id>/output/<agent>/   the same for an agent without a crew
+    <storage>/workspaces/<workspace>/agents/<agent id>/home/         HOME of an agent's commands
+
+Everything below the storage path is opened from directory to directory, each step relative to the one before and none through a
+symbolic link. So it does not matter what a name meant a moment ago, or what a command makes of it meanwhile.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.job import Failed, Job
+
+# Whom commands run as when the service is root: a user of no account, so that nothing else is theirs, and nobody's limits count them.
+SANDBOX_UID = 79001
+_NAME = re.compile(r"[a-z0-9_-]{1,200}")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise Failed("An id or slug has characters that no directory may have")
+    return value
+
+
+def open_directory(parent: int, names: Sequence[str], *, make: bool = False, owner: int | None = None) -> int:
+    """The directory that is reached from `parent` by `names`, as a new descriptor. No name may be `..`.
+
+    A symbolic link on the way is an error (ELOOP or ENOTDIR), whatever it points to. `make`: missing ones are made, for `owner`.
+    """
+    here = os.dup(parent)
+    try:
+        for name in names:
+            made = False
+            if make:
+                try:
+                    os.mkdir(name, 0o700, dir_fd=here)
+                    made = True
+                except FileExistsError:
+                    pass
+            below = os.open(name, _DIRECTORY, dir_fd=here)
+            os.close(here)
+            here = below
+            if made and owner is not None:
+                os.fchown(here, owner, owner)
+    except BaseException:
+        os.close(here)
+        raise
+    return here
+
+
+@dataclass(frozen=True, slots=True)
+class Workdir:
+    """The directories of one agent. Nothing is opened or made before it is asked for; descriptors belong to the caller.
+
+    `owner` is whom new files are given to: the sandbox's user when the service is root, else nobody (None), they are ours.
+    """
+
+    storage: Path
+    output: tuple[str, ...]
+    home: tuple[str, ...]
+    agent: str
+    owner: int | None
+
+    @classmethod
+    def of(cls, storage: Path, *, workspace_id: str, agent_id: str, agent_slug: str, crew_id: str | None = None) -> "Workdir":
+        """Raises Failed for an id or slug that is no plain name."""
+        workspace = ("workspaces", _name(workspace_id))
+        own = (*workspace, "agents", _name(agent_id))
+        shared = (*workspace, "crews", _name(crew_id)) if crew_id else own
+        return cls(storage, (*shared, "output"), (*own, "home"), _name(agent_slug), SANDBOX_UID if os.geteuid() == 0 else None)
+
+    @classmethod
+    def of_job(cls, storage: Path, job: Job) -> "Workdir":
+        agent = job.agent
+        return cls.of(storage, workspace_id=job.workspace_id, agent_id=agent.id, agent_slug=agent.slug, crew_id=agent.crew_id)
+
+    @property
+    def path(self) -> Path:
+        """The agent's own folder as the host names it; for a process that sees the host's files anyway."""
+        return self.storage.joinpath(*self.output, self.agent)
+
+    def open_output(self) -> int:
+        """The directory that the crew shares; it and the agent's own folder exist then."""
+        output = self._open(self.output)
+        try:
+            os.close(open_directory(output, (self.agent,), make=True, owner=self.owner))
+        except OSError as error:
+            os.close(output)
+            raise _unusable(error) from error
+        return output
+
+    def open_home(self) -> int:
+        return self._open(self.home)
+
+    def give(self, descriptor: int) -> None:
+        """Make what was just made here belong to whom commands run as."""
+        if self.owner is not None:
+            os.fchown(descriptor, self.owner, self.owner)
+
+    def _open(self, names: tuple[str, ...]) -> int:
+        """Directories above the last belong to the service alone."""
+        try:
+            self.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
+            base = os.open(self.storage, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                opened = open_directory(base, names, make=True)
+            finally:
+                os.close(base)
+        except OSError as error:
+            raise _unusable(error) from error
+        self.give(opened)
+        return opened
+
+
+def _unusable(error: OSError) -> Failed:
+    return Failed(f"The directory of the crew's files cannot be used ({error.strerror})")
