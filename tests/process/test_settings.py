@@ -41,6 +41,9 @@ def test_the_defaults_are_safe() -> None:
         ("CREWSHIP_PUBLIC_URL", "https://example.com/path", "an origin"),
         ("CREWSHIP_RATELIMIT_API", "0", "a number of requests"),
         ("CREWSHIP_POOL_SIZE", "none", "a number of database connections"),
+        ("CREWSHIP_MAX_CONCURRENT_RUNS", "0", "a number of runs, at least 1"),
+        ("CREWSHIP_RUN_ADAPTER", "magic", "auto, native, local_model or scripted"),
+        ("CREWSHIP_CONTAINER_PROVIDER", "podman", "auto, docker or apple"),
         ("CREWSHIP_LOG_LEVEL", "loud", "debug, info, warn or error"),
     ],
 )
@@ -61,6 +64,7 @@ def test_a_bad_value_is_one_line_that_names_the_variable(monkeypatch: pytest.Mon
         ("CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "ab" * 31),
         ("DATABASE_URL", "mysql://root:hunter2@db/crewship"),
         ("CREWSHIP_MIGRATION_DATABASE_URL", "hunter2"),
+        ("CREWSHIP_REDIS_URL", "http://:hunter2@redis"),
     ],
 )
 def test_a_bad_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -89,6 +93,14 @@ def test_production_keeps_its_rate_limiter(monkeypatch: pytest.MonkeyPatch, env:
         load_settings()
 
 
+def test_strangers_may_not_run_commands_without_a_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREWSHIP_UNSAFE_PROCESS", "true")
+    assert load_settings().unsafe_process
+    monkeypatch.setenv("CREWSHIP_ALLOW_SIGNUP", "true")
+    with pytest.raises(SettingsError, match="CREWSHIP_UNSAFE_PROCESS"):
+        load_settings()
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("5m", 300), ("90s", 90), ("1h30m", 5400), ("0s", 0)])
 def test_durations(monkeypatch: pytest.MonkeyPatch, text: str, seconds: int) -> None:
     monkeypatch.setenv("CREWSHIP_BOOTSTRAP_WINDOW", text)
@@ -113,6 +125,9 @@ def test_no_secret_in_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
         "DATABASE_URL": "postgresql://u:hunter2-database@h/d",
         "CREWSHIP_MIGRATION_DATABASE_URL": "postgresql://u:hunter2-migration@h/d",
+        "CREWSHIP_REDIS_URL": "redis://:hunter2-redis@h",
+        "OPENAI_API_KEY": "hunter2-openai",
+        "ANTHROPIC_API_KEY": "hunter2-anthropic",
         "NEXTAUTH_SECRET": "hunter2-session",
         "ENCRYPTION_KEY": "ab" * 32,
         "ENCRYPTION_KEY_V2": "ab" * 32,
