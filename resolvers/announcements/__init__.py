@@ -1,6 +1,6 @@
-"""Events that no operation sends yet: what the service will announce, declared ahead of the operations (contract: events).
+"""What the service announces, declared ahead of the operations that send it (contract: events).
 
-One module a group. A class moves beside its operation when that is written, and loses `planned=True`.
+One module a group. An event is `planned=True` until an operation sends it; then its class may move beside that operation.
 """
 
 from resolvers.announcements import agents, assignments, crews, integrations, issues, keeper, missions, notices, pipelines, settings
