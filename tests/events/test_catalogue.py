@@ -6,7 +6,8 @@ from typing import Any, Literal, get_origin
 
 import pytest
 
-import crewship.app  # noqa: F401 - all that a process serves is loaded: operations of either surface, and those of neither
+import crewship.app  # noqa: F401 - the operations of both surfaces
+import resolvers.runs.finishing  # noqa: F401 - and of neither: what workers call
 from models.base import new_id
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.inputs import bare
