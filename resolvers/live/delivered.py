@@ -29,8 +29,9 @@ class Position(NamedTuple):
 
 @dataclass(slots=True)
 class Delivered:
-    """One event or frame. `payload` is JSON as PostgreSQL wrote it; `frame` is its number in a chat, 0 outside of runs.
+    """One event or frame. `payload` is JSON as PostgreSQL wrote it; `frame` is its number in a chat, 0 outside of chats.
 
+    A frame on the channel of its agent has no place in any order, since an agent may be at work in several chats: it is seen live or never.
     Made once in a process and shown to all who listen: what one of them encodes of it is kept for the others.
     """
 
@@ -51,6 +52,11 @@ class Delivered:
         return known
 
     @property
+    def placed(self) -> bool:
+        """Whether it can be read again later, by a position before it."""
+        return self.xid > 0 or self.frame > 0
+
+    @property
     def values(self) -> dict[str, Any]:
         """The payload as an object."""
         if self._values is None:
@@ -61,6 +67,8 @@ class Delivered:
         """The position of somebody who has now seen this too; None when it was seen before."""
         if self.frame:
             return position._replace(frame=self.frame) if self.frame > position.frame else None
+        if not self.xid:
+            return position
         return Position(self.xid, self.seq, position.frame) if (self.xid, self.seq) > position[:2] else None
 
 

@@ -59,6 +59,12 @@ class Hub:
             del self.channels[channel.name]
         self.tail.leave(*_followed(channel))
 
+    def standing(self, channel: Channel) -> Position:
+        """Where the channel is now, as far as this process has read."""
+        chat_id, _ = _followed(channel)
+        watch = self.tail.watched.get(chat_id or "")
+        return self.tail.position if watch is None else self.tail.position._replace(frame=watch.frame)
+
     async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
         """What followed a position, `limit` of each kind at most; nothing from before the caller was a member. Raises Lost."""
         async with database.lease() as conn:

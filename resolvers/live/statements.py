@@ -30,6 +30,7 @@ FRAMES = """
 MISSED_FRAMES = "SELECT seq, type, payload::json FROM run_frames WHERE chat_id = $1 AND seq > $2 AND created_at >= $3 ORDER BY seq LIMIT $4"
 CHAT = "SELECT agent_id, last_seq FROM chats WHERE id = $1"
 """Where a chat stands."""
+STANDING = "SELECT id, last_seq FROM chats WHERE id = ANY ($1::text[])"
 AT_WORK = """
     SELECT c.id, c.agent_id, (SELECT coalesce(min(f.seq), c.last_seq + 1) - 1 FROM run_frames f WHERE f.run_id = r.id)
     FROM runs r JOIN chats c ON c.id = r.chat_id WHERE r.status = 'RUNNING' AND r.agent_id = ANY ($1::text[])

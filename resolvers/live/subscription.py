@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from resolvers.channels import Channel, open_channel
+from resolvers.channels import Channel, ChannelKind, open_channel
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.telemetry import log
@@ -53,6 +53,7 @@ class Subscription:
         self.position = Position(0, 0)
         self._newest = Position(0, 0)  # of what came while behind
         self._behind: asyncio.Task[None] | None = None
+        self._skipped = False  # while behind, something came that cannot be read again
         self.closed = False
 
     async def open(self, after: str | None = None) -> None:
@@ -63,6 +64,8 @@ class Subscription:
         elif after is not None:
             try:
                 start = hub.position(after)
+                if self.channel.kind is ChannelKind.agent:
+                    raise Lost("not_kept")
             except Lost as lost:
                 self._owner.lost(self, str(lost))
             else:
@@ -82,8 +85,17 @@ class Subscription:
         """Where to go on after what was written last."""
         return hub.cursor(self.position)
 
+    def rewind(self, frame: int) -> None:
+        """Of a chat: whatever followed this frame comes again, in order, before what is new. Never goes forward."""
+        if self.closed or self.position.frame <= frame:
+            return
+        self._newest = self._newest.furthest(self.position)
+        self.position = self.position._replace(frame=frame)
+        if self._behind is None:
+            self._fall_behind()
+
     def reset(self, reason: str) -> None:
-        self.position = self._newest = hub.tail.position._replace(frame=self.position.frame)
+        self.position = self._newest = hub.standing(self.channel)
         self._owner.lost(self, reason)
 
     def deliver(self, event: Delivered) -> None:
@@ -93,7 +105,9 @@ class Subscription:
             self._newest = event.after(self.position) or self.position
             self._fall_behind()
         else:
-            self._write(event)
+            return self._write(event)
+        if not event.placed:
+            self._skipped = True
 
     def _write(self, event: Delivered) -> None:
         position = event.after(self.position)
@@ -113,8 +127,8 @@ class Subscription:
             try:
                 await self.outlet.drained()
                 self.channel = await open_channel(replace(self.caller), self.channel.name)  # a right may end while somebody reads behind
-                newest = self._newest
-                missed = await hub.missed(self.channel, self.position, BATCH)
+                newest, start = self._newest, self.position
+                missed = await hub.missed(self.channel, start, BATCH)
             except Lost as lost:
                 self._behind, self.position = None, self._newest.furthest(self.position)
                 self._owner.lost(self, str(lost))
@@ -129,10 +143,15 @@ class Subscription:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5.0)
                 continue
+            if self.position != start:
+                continue  # went back meanwhile
             if self._write_all(missed) and len(missed) < BATCH:
                 self.position = self.position.furthest(newest)  # all of it was in the tables when they were read
                 if newest == self._newest:  # and nothing came since: without an await in between the next event finds this live
                     self._behind = None
+                    if self._skipped:
+                        self._skipped = False
+                        self._owner.lost(self, "too_slow")
                     return
 
     def _write_all(self, events: list[Delivered]) -> bool:

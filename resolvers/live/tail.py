@@ -186,7 +186,9 @@ class Tail:
             known, self.epoch = self.epoch, epoch
             self.position = Position(await self._conn.fetchval(statements.NOW), LAST)
             if known:
-                self.watched.clear()
+                standing = dict(await self._conn.fetch(statements.STANDING, list(self.watched)))
+                for chat_id, watch in self.watched.items():
+                    watch.frame = standing.get(chat_id, 0)
                 self._on_new_epoch()
 
     async def _look(self) -> None:
@@ -232,4 +234,4 @@ class Tail:
     def _show(self, chat_id: str, watch: Watch, number: int, type_: str, payload: bytes) -> None:
         self._dispatch(Delivered(f"session:{chat_id}", type_, payload, frame=number))
         if watch.agent_id in self.agents:
-            self._dispatch(Delivered(f"agent:{watch.agent_id}", type_, payload, frame=number))
+            self._dispatch(Delivered(f"agent:{watch.agent_id}", type_, payload))

@@ -1,0 +1,122 @@
+"""Frames of chats: their listeners may go back in them, and hear of an agent's whatever chats it is at work in."""
+
+import asyncio
+
+import pytest
+
+from models.agents import Agent
+from models.chats import Chat
+from models.runs import RunFrame
+from resolvers.kernel.bus import Topic, bus
+from resolvers.live import LiveConnection, hub
+from tests.live.outlets import Memory, plain, until
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+
+async def listening(world: World, memory: Memory) -> LiveConnection:
+    caller = world.owner.caller
+    caller.user_id = world.owner.user_id
+    return LiveConnection(caller, memory, memory)
+
+
+async def chats(world: World, slug: str, *starts: int) -> tuple[Agent, list[Chat]]:
+    """An agent's chats, the newest frame of each being the given number."""
+    agent = Agent(workspace_id=world.workspace.id, name="Hand", slug=slug)
+    made = [Chat(workspace_id=world.workspace.id, agent_id=agent.id, last_seq=start) for start in starts]
+    await world.add(agent, *made)
+    return agent, made
+
+
+async def write(world: World, chat: Chat, *numbers: int) -> None:
+    async with world.database.transaction():
+        await world.database.execute("UPDATE chats SET last_seq = $2 WHERE id = $1", chat.id, numbers[-1])
+        for number in numbers:
+            payload = {"type": "text", "content": str(number)}
+            await world.add(RunFrame(workspace_id=world.workspace.id, chat_id=chat.id, seq=number, type="chat_event", payload=payload))
+    bus.ring(Topic.frames, chat.id)
+
+
+async def test_a_listener_goes_back_in_a_chat_while_it_is_live_and_while_it_is_behind(world: World) -> None:
+    _, (chat,) = await chats(world, "back", 0)
+    memory = Memory()
+    line = await listening(world, memory)
+    subscription = await line.subscribe(f"session:{chat.id}", plain)
+    await write(world, chat, *range(1, 301))
+    await until(lambda: len(memory.written) == 300)
+    subscription.rewind(297)
+    subscription.rewind(299)  # never forward
+    await write(world, chat, 301)
+    await until(lambda: memory.written[-1] == b"301")
+    assert memory.written[300:] == [b"298", b"299", b"300", b"301"]
+    subscription.rewind(50)
+    await until(lambda: b"100" in memory.written[304:])
+    subscription.rewind(10)
+    await write(world, chat, 302)
+    await until(lambda: memory.written[-1] == b"302")
+    await write(world, chat, 303)
+    await until(lambda: memory.written[-1] == b"303")
+    line.close()
+    again = [int(n) for n in memory.written[304:]]
+    second = again.index(11)
+    assert again[:second] == list(range(51, 51 + second))
+    assert again[second:] == list(range(11, 304))
+    assert memory.losses == []
+
+
+async def test_an_agents_listener_hears_of_all_its_chats(world: World) -> None:
+    agent, (far, near) = await chats(world, "two", 500, 0)
+    memory = Memory()
+    line = await listening(world, memory)
+    await line.subscribe(f"agent:{agent.id}", plain)
+    others = [await line.subscribe(f"session:{chat.id}", lambda *_: None) for chat in (far, near)]
+    await write(world, far, 501, 502)
+    await until(lambda: len(memory.written) == 2)
+    await write(world, near, 1, 2)
+    await until(lambda: len(memory.written) == 4)
+    await write(world, far, 503)
+    await until(lambda: len(memory.written) == 5)
+    assert memory.written == [b"501", b"502", b"1", b"2", b"503"]
+    assert [other.position.frame for other in others] == [503, 2]
+    line.close()
+
+
+async def test_what_an_agents_slow_listener_cannot_read_again_is_told(world: World) -> None:
+    agent, (chat,) = await chats(world, "slow", 0)
+    memory = Memory(room=2)
+    line = await listening(world, memory)
+    follower = await line.subscribe(f"agent:{agent.id}", plain)
+    await line.subscribe(f"session:{chat.id}", lambda *_: None)
+    await write(world, chat, 1, 2, 3, 4)
+    await until(lambda: hub.tail.watched[chat.id].frame == 4)
+    assert (memory.written, memory.losses) == ([b"1", b"2"], [])
+    memory.read()
+    await until(lambda: memory.losses)
+    await write(world, chat, 5)
+    await until(lambda: len(memory.written) == 3)
+    assert (memory.written[-1], memory.losses) == (b"5", ["too_slow"])
+    memory.read()
+    await line.subscribe(f"agent:{agent.id}", plain, after=follower.cursor)
+    assert memory.losses == ["too_slow", "not_kept"]
+    line.close()
+
+
+async def test_after_the_database_was_restored_a_chat_is_followed_from_where_it_stands_then(world: World) -> None:
+    _, (chat,) = await chats(world, "restored", 7)
+    memory = Memory()
+    line = await listening(world, memory)
+    await line.subscribe(f"session:{chat.id}", plain)
+    await write(world, chat, 8)
+    await until(lambda: memory.written)
+    await world.database.execute("DELETE FROM run_frames WHERE chat_id = $1", chat.id)
+    await world.database.execute("UPDATE chats SET last_seq = 3 WHERE id = $1", chat.id)
+    hub.tail.epoch = "of another database"
+    hub.tail._conn.terminate()
+    await until(lambda: memory.losses)
+    await write(world, chat, 4)
+    await until(lambda: len(memory.written) == 2)
+    line.close()
+    assert (memory.written, memory.losses) == ([b"8", b"4"], ["restored"])
+    await asyncio.sleep(0)
+    assert hub.tail.watched == {}
