@@ -145,9 +145,7 @@ class Builder:
         rows, record = self._rows(entry, shape, outer, {}, read.window)
         if shape.form == "list":
             record = _list(record)
-        if is_text(record) and not top:
-            record = cast(record, JSON)
-        return _from(select(record), rows).correlate(*outer).scalar_subquery()
+        return _from(select(record if top else _json(record)), rows).correlate(*outer).scalar_subquery()
 
     # ---- one field -----------------------------------------------------------------------------------------------
 
@@ -245,7 +243,7 @@ class Builder:
                 cells.append(self._total(entry, outer).label(item.key))
             else:
                 rows, record = self._rows(entry, item.shape, outer, {}, window)
-                cells.append(_from(select(_list(record)), rows).correlate(*outer).scalar_subquery().label(item.key))
+                cells.append(_from(select(_json(_list(record))), rows).correlate(*outer).scalar_subquery().label(item.key))
         return self._record(cells, outer)
 
     def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
@@ -309,6 +307,11 @@ def _from(made: Any, rows: list[Any]) -> Any:
     for part in rows[1:]:
         joined = joined.join(part, true())
     return made.select_from(joined)
+
+
+def _json(record: Any) -> Any:
+    """As a value inside another."""
+    return cast(record, JSON) if is_text(record) else record
 
 
 def _bytes(record: Any) -> Any:
