@@ -1,6 +1,6 @@
 """What every table shares: ids, tenancy, soft deletion, versions, and the names of constraints."""
 
-import secrets
+import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, cast
@@ -20,17 +20,21 @@ SQLModel.metadata.naming_convention = MetaData(
     }
 ).naming_convention
 
-DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_PAIRS = [a + b for a in DIGITS for b in DIGITS]
+_drawn: list[str] = []
+os.register_at_fork(after_in_child=_drawn.clear)
 
 
 def new_id() -> str:
-    """A cuid of 25 characters: `c` and 24 base-36 digits of a random number (contract: formats.id)."""
-    number, pairs = secrets.randbits(124), []
-    for _ in range(12):
-        number, rest = divmod(number, 1296)
-        pairs.append(_PAIRS[rest])
-    return "c" + "".join(pairs)
+    """A cuid of 25 characters: `c` and 24 hexadecimal digits of a random number (contract: formats.id).
+
+    The system is asked for 256 of them at a time: a call for each was 3 % of a small write.
+    """
+    while True:
+        try:
+            return "c" + _drawn.pop()
+        except IndexError:
+            digits = os.urandom(12 * 256).hex()
+            _drawn.extend(digits[at : at + 24] for at in range(0, len(digits), 24))
 
 
 def now() -> datetime:

@@ -20,6 +20,7 @@ SESSION = {
     "timezone": "UTC",
     "plan_cache_mode": "force_generic_plan",  # parameters are ids: a plan for all values, planned once a connection
     "jit": "off",
+    "random_page_cost": "1.1",  # what is looked up by key is in memory: an index also where a table is small
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "30s",
     "application_name": "crewship",

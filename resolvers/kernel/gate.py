@@ -131,7 +131,7 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     else:
         table = table_of(Membership).alias("gate_membership")
         found = [table.c.workspace_id == opened.c.scope, table.c.user_id == source.c.user_id]
-        member = select(table.c.role, table.c.capabilities).where(*found).offset(FENCE).lateral("gate_member")
+        member = select(table.c.role, table.c.capabilities).where(*found).correlate(source, opened).offset(FENCE).lateral("gate_member")
         role, capabilities, tables = member.c.role, member.c.capabilities, opened.join(member, true())
     columns = [opened.c.scope.label("workspace_id"), role.label("role"), capabilities.label("capabilities"), opened.c.scope.label("scope")]
     return select(*columns).select_from(tables).offset(FENCE).lateral("place")

@@ -1,0 +1,15 @@
+"""The statement that asks who and where."""
+
+import pytest
+
+from models.agents import Agent
+from resolvers.kernel.caller import CredentialKind
+from resolvers.kernel.gate import Entity, Gate, Tenancy, Where
+
+TABLES = {CredentialKind.SESSION: "FROM sessions", CredentialKind.TOKEN: "FROM cli_tokens", CredentialKind.TICKET: "FROM users"}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("tenancy", [Tenancy.NONE, Tenancy.WORKSPACE, Entity(Agent, "id")], ids=["none", "workspace", "entity"])
+def test_a_credential_is_looked_up_once(kind: CredentialKind, tenancy: Where) -> None:
+    assert Gate.build(tenancy, kind, False).plan().sql.count(TABLES[kind]) == 1
