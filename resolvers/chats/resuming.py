@@ -1,0 +1,54 @@
+"""What somebody has missed of the run that is live in a chat (contract: websocket.messages, resume; websocket.buffers)."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy import Text as SQLText
+from sqlalchemy import cast, func, select
+from sqlmodel import col
+
+from models.chats import Chat
+from models.runs import Run, RunFrame, RunStatus
+from resolvers.kernel.command import procedure
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code
+from resolvers.kernel.gate import Entity
+from resolvers.kernel.inputs import Input, Int, Text
+from resolvers.kernel.operation import NO_SURFACE
+from resolvers.kernel.outputs import Output
+from resolvers.kernel.policy import Action
+
+MOST_FRAMES = 5000
+MOST_BYTES = 8 * 1024 * 1024  # of payloads
+
+
+class ResumeChat(Input):
+    """`last_seq`: the number of the last frame that was seen, 0 for none."""
+
+    chat_id: Text
+    last_seq: Annotated[Int, Field(ge=0)] = 0
+
+
+class Missed(Output):
+    """The frames behind `after`, up to `last`; none when the two are equal. `overrun`: they are too many to be sent again."""
+
+    after: int
+    last: int
+    overrun: bool = False
+
+
+@procedure("chats.resume", Action.READ, tenancy=Entity(Chat, "chat_id"), errors=(Code.NOT_FOUND,), surfaces=NO_SURFACE)
+async def resume_chat(ctx: Context, data: ResumeChat) -> Missed:
+    """Which frames of the live run came behind the last one that was seen. Without a live run, none."""
+    nothing = Missed(after=data.last_seq, last=data.last_seq)
+    run = await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).first()
+    if run is None:
+        return nothing
+    frame: Any = ctx.table(RunFrame).c
+    newer = select(frame.seq, func.octet_length(cast(frame.payload, SQLText)).label("size"))
+    newer = newer.where(frame.run_id == run.id, frame.seq > data.last_seq).order_by(frame.seq).limit(MOST_FRAMES + 1)
+    found = newer.subquery().c
+    first, last, count, size = (await ctx.report(select(func.min(found.seq), func.max(found.seq), func.count(), func.sum(found.size))))[0]
+    if not count:
+        return nothing
+    return Missed(after=first - 1, last=last, overrun=count > MOST_FRAMES or size > MOST_BYTES)

@@ -1,0 +1,5 @@
+"""/ws: one WebSocket for everything live, channels and chats (contract: websocket.yaml)."""
+
+from rest_compat.ws.endpoint import websocket
+
+__all__ = ["websocket"]

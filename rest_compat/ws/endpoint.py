@@ -1,0 +1,113 @@
+"""The way to a socket: the page it is opened from, and the ticket, in the address or in the first frame (contract: websocket.connection)."""
+
+import asyncio
+from collections.abc import MutableMapping
+from dataclasses import replace
+from typing import Any
+
+from resolvers.channels import identify
+from resolvers.kernel import identity
+from resolvers.kernel.addresses import normal_origin, socket_origin_allowed
+from resolvers.kernel.caller import Caller, CredentialKind
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.instance import instance
+from resolvers.kernel.telemetry import log
+from rest_compat.dispatch import parse_query
+from rest_compat.errors import STATUS, Headers
+from rest_compat.ws import frames
+from rest_compat.ws.frames import Wire
+from rest_compat.ws.messages import Unreadable, is_too_large, read
+from rest_compat.ws.socket import NORMAL, REVOKED, TOO_LARGE, Receive, Send, Socket
+
+INTRODUCTION = 10.0  # seconds from the handshake to the frame that authenticates
+ORIGIN = "Origin not allowed"
+TOLD = frozenset({Code.BAD_REQUEST, Code.UNAUTHENTICATED, Code.FORBIDDEN})
+
+
+async def websocket(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    """The ASGI application of /ws."""
+    transport, wire = scope["crewship"], scope["extensions"]["crewship.wire"]
+    await receive()  # websocket.connect
+    if not _origin_allowed(transport):
+        log.info("origin refused", method="GET", path=scope["path"], client=transport.client)
+        return await _decline(send, Refusal(Code.FORBIDDEN, ORIGIN))
+    try:
+        token = parse_query(scope["query_string"]).get("token")
+    except Refusal as refusal:
+        return await _decline(send, refusal)
+    if token is None:
+        await send({"type": "websocket.accept"})
+        await _introduced(transport, scope["path"], wire, receive, send)
+    else:
+        await _known(_caller(token, transport, scope["path"]), wire, receive, send)
+
+
+def _origin_allowed(transport: Any) -> bool:
+    settings = instance.settings
+    allowed = frozenset(map(normal_origin, settings.allowed_origins))
+    return socket_origin_allowed(transport.headers.get(b"origin"), transport.host, production=settings.production, allowed=allowed)
+
+
+def _caller(token: str, transport: Any, path: str) -> Caller:
+    agent = transport.headers.get(b"user-agent", b"").decode("latin-1")
+    return identity.ticket(token, client=transport.client, forwarded=transport.forwarded, user_agent=agent, path=path)
+
+
+async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send) -> None:
+    """The ticket came with the request: a bad one is refused before there is a socket."""
+    socket = Socket(caller, wire, send)  # from here on it hears of an end of the session
+    try:
+        await identify(replace(caller))
+        await send({"type": "websocket.accept"})
+        await socket.serve(receive)
+    except Refusal as refusal:
+        await _decline(send, refusal)
+    finally:
+        socket.close()
+
+
+async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, send: Send) -> None:
+    """The ticket comes with the first frame. Nothing is said when it is good."""
+    try:
+        async with asyncio.timeout(INTRODUCTION):
+            first = await receive()
+    except TimeoutError:
+        return await _send_away(wire, send, frames.error("no auth frame came in time"))
+    if first["type"] == "websocket.disconnect":
+        return
+    text = first.get("text")
+    if text is not None and is_too_large(text):
+        return await send({"type": "websocket.close", "code": TOO_LARGE})
+    try:
+        message = read(text)
+        if message.type != "auth":
+            raise Unreadable("the first frame must be an auth frame")
+    except Unreadable as fault:
+        return await _send_away(wire, send, frames.error(str(fault)))
+    caller = _caller(message.token, transport, path)
+    socket = Socket(caller, wire, send)
+    try:
+        await identify(replace(caller))
+        await socket.serve(receive)
+    except Refusal as refusal:
+        if refusal.code is Code.UNAUTHENTICATED and caller.kind is CredentialKind.SESSION:
+            await _send_away(wire, send, frames.revoked(), REVOKED)
+        else:
+            await _send_away(wire, send, frames.error(refusal.detail))
+    finally:
+        socket.close()
+
+
+async def _send_away(wire: Wire, send: Send, body: bytes, code: int = NORMAL) -> None:
+    wire.write(wire.frame(body))
+    await send({"type": "websocket.close", "code": code})
+
+
+async def _decline(send: Send, refusal: Refusal) -> None:
+    """Instead of the upgrade, in plain text. What is neither the client's fault nor its origin's is ours."""
+    status = STATUS[refusal.code] if refusal.code in TOLD else STATUS[Code.INTERNAL]
+    headers: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    if refusal.code is Code.UNAUTHENTICATED:
+        headers.append((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode()))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": refusal.detail.encode()})

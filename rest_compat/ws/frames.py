@@ -1,0 +1,64 @@
+"""What the server says on a socket. An event's frame is made once for all who get the same bytes (contract: websocket.ServerMessage)."""
+
+from typing import Any, Protocol, cast
+
+import orjson
+
+from resolvers.channels import ChannelKind
+from resolvers.live import Delivered, Outlet, Subscription
+
+PING = b'{"type":"ping","payload":null}'
+PONG = b'{"type":"pong","payload":null}'
+REVOKED = "session_revoked"
+
+
+class Wire(Outlet, Protocol):
+    """The way out of a socket."""
+
+    def frame(self, body: bytes) -> bytes:
+        """A ready frame with this text."""
+
+
+def spoken(type: str, payload: Any, channel: str | None = None) -> bytes:
+    """A frame's text that the socket says by itself."""
+    return orjson.dumps({"type": type, "payload": payload} if channel is None else {"type": type, "channel": channel, "payload": payload})
+
+
+def error(text: str, channel: str | None = None) -> bytes:
+    return spoken("error", {"error": text, "message": text}, channel)
+
+
+def revoked() -> bytes:
+    return spoken(REVOKED, {"reason": REVOKED, "message": REVOKED})
+
+
+def event_frame(event: Delivered, subscription: Subscription) -> bytes:
+    """An event with the cursor behind it: what listeners with the same position get is the same."""
+    return event.encoded((event_frame, subscription.position), lambda e: _framed(e, subscription, b',"cursor":"%b"' % subscription.cursor.encode()))
+
+
+def agent_frame(event: Delivered, subscription: Subscription) -> bytes | None:
+    """What an agent says, in whichever chat: numbers and beginnings of runs belong to the chats, and nothing can be read again."""
+    return event.encoded(agent_frame, lambda e: _framed(e, subscription)) if event.type == "chat_event" else None
+
+
+def chat_frame(event: Delivered, subscription: Subscription) -> bytes:
+    """Frames of a chat are numbered; other events of its channel are not."""
+    if not event.frame:
+        return event_frame(event, subscription)
+    key = (chat_frame, subscription.position)
+    return event.encoded(key, lambda e: _framed(e, subscription, b',"seq":%d,"cursor":"%b"' % (e.frame, subscription.cursor.encode())))
+
+
+def _framed(event: Delivered, subscription: Subscription, more: bytes = b"") -> bytes:
+    head = b'{"type":%b,"channel":%b,"payload":%b' % (orjson.dumps(event.type), orjson.dumps(event.channel), event.payload)
+    return cast(Wire, subscription.outlet).frame(b"%b%b}" % (head, more))
+
+
+def is_done(event: Delivered) -> bool:
+    """Whether a frame of a chat ends a run."""
+    return event.type == "chat_event" and event.values.get("type") == "done"
+
+
+def channel_of(chat_id: str) -> str:
+    return f"{ChannelKind.session}:{chat_id}"
