@@ -33,6 +33,7 @@ from rest_compat import openapi
 from rest_compat.dispatch import Dispatcher
 from rest_compat.problem import problem
 from rest_compat.routes import ROUTES
+from rest_compat.ws import websocket
 from schema.endpoint import Endpoint
 from schema.root import schema
 from schema.selection import Throttle
@@ -66,7 +67,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
     only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
     graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle)
-    app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, {})
+    app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, {"/ws": websocket})
     return Perimeter(
         app,
         proxies=TrustedProxies(settings.trusted_proxy_cidrs),
