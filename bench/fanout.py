@@ -1,12 +1,13 @@
 """Case F: one event to a thousand sockets, by the floor, by /ws and by a GraphQL subscription: `python -m bench.fanout`.
 
-The service's event is a real one: a crew is renamed over REST, and the event goes through the outbox and its reader to every socket.
+The service's event is a real one: a crew is created over REST, and the event goes through the outbox and its reader to every socket.
 """
 
 import asyncio
 import json
 import os
 import random
+import secrets
 import statistics
 import sys
 import time
@@ -51,10 +52,10 @@ def _publish_floor(server: Server, name: str) -> None:
 
 def _publisher(target: Target) -> Publish:
     def publish(server: Server, name: str) -> None:
-        path = f"/api/v1/crews/{target.crew}?workspace_id={target.workspace}"
-        status, body = server.ask(Request("PATCH", path, json.dumps({"name": name})), target.token)
-        if status != 200:
-            raise SystemExit(f"PATCH answered {status} {body[:300]!r}")
+        crew = json.dumps({"name": name, "slug": f"crew-{secrets.token_hex(8)}"})
+        status, body = server.ask(Request("POST", f"/api/v1/crews?workspace_id={target.workspace}", crew), target.token)
+        if status != 201:
+            raise SystemExit(f"no crew: {status} {body[:300]!r}")
 
     return publish
 
