@@ -24,7 +24,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 RESPONSE = "application/graphql-response+json"
 LEGACY = "application/json"
+SUBSCRIPTIONS = "subscriptionspec"  # in Accept: the client takes multipart/mixed;subscriptionSpec=1.0
 MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is bounded by time
+STREAMED = "Subscriptions are streams: ask over WebSocket, accept multipart/mixed;subscriptionSpec=1.0, or use /graphql/stream"
 MALFORMED = {403: Code.FORBIDDEN, 404: Code.NOT_FOUND, 405: Code.NOT_OFFERED}
 
 
@@ -34,6 +36,10 @@ class Malformed(Exception):
     def __init__(self, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(text)
         self.status, self.text, self.headers = status, text, headers
+
+    @property
+    def formatted(self) -> dict[str, Any]:
+        return {"message": self.text, "extensions": {"code": MALFORMED.get(self.status, Code.BAD_REQUEST).value}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +51,15 @@ class Faulty:
 
 
 Called = Call | Faulty | tuple[str, bytes]
+Streaming = Callable[["Endpoint", MutableMapping[str, Any], Receive, Send, dict[str, Any]], Awaitable[None]]
+"""(endpoint, scope, receive, send, body): answers a request that subscribes."""
 
 
 class Endpoint:
     """The GraphQL surface as an ASGI application.
 
     `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers. `throttle`: the
-    rate limits that operations have beyond that of this path.
+    rate limits that operations have beyond that of this path. `streaming` serves subscriptions to clients that take a stream.
     """
 
     def __init__(
@@ -63,10 +71,12 @@ class Endpoint:
         trusted_only: bool = False,
         page: Any = None,
         throttle: Throttle | None = None,
+        streaming: Streaming | None = None,
     ) -> None:
         self.schema, self.core, self.compiled = schema, schema._schema, compiled
         self.documents = Documents(self.core)
         self.trusted, self.trusted_only, self.page, self.throttle = trusted or {}, trusted_only, page, throttle
+        self.streaming = streaming
         attach(self.core)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -77,18 +87,24 @@ class Endpoint:
             await self.page(scope, receive, send)
             return
         try:
-            kind = _negotiate(accept)
-            body = await _read(scope, receive, method, headers)
-            caller = _caller(scope)
+            streams = SUBSCRIPTIONS in accept
+            kind = LEGACY if streams else _negotiate(accept)
+            body = await read_request(scope, receive, method, headers)
+            if streams:
+                if self.streaming is not None and self._subscribes(method, body):
+                    await self.streaming(self, scope, receive, send, body)
+                    return
+                kind = _negotiate(accept)
+            caller = caller_of(scope)
             status, answer = await self.execute(caller, body, read_only=method != "POST", strict=kind == RESPONSE)
             more = [(b"set-cookie", text.encode()) for text in identity.session_cookies(caller)]
             if caller.replayed:
                 more.append((b"idempotent-replayed", b"true"))
         except Malformed as fault:
             kind, status, answer, more = (
-                LEGACY if "json" not in accept else _negotiate(accept),
+                _acceptable(accept) or LEGACY,
                 fault.status,
-                _errors([{"message": fault.text, "extensions": {"code": MALFORMED.get(fault.status, Code.BAD_REQUEST).value}}]),
+                _errors([fault.formatted]),
                 list(fault.headers),
             )
         content = (b"content-type", f"{kind}; charset=utf-8".encode())
@@ -98,20 +114,20 @@ class Endpoint:
     async def execute(self, caller: Caller, body: dict[str, Any], *, read_only: bool = False, strict: bool = False) -> tuple[int, bytes]:
         """(status, JSON). `strict`: a document that cannot be run is a 400, as application/graphql-response+json demands."""
         bad = 400 if strict else 200
-        document = self.documents.get(self._text(body), body["operationName"])
+        document = self.document(body)
         if document.errors or document.operation is None:
-            return bad, _errors([_formatted(e) for e in document.errors])
+            return bad, _errors([formatted(e) for e in document.errors])
         kind = document.operation.operation
         if kind is OperationType.SUBSCRIPTION:
-            return bad, _errors([{"message": "Subscriptions are not offered on this endpoint", "extensions": {"code": Code.BAD_REQUEST.value}}])
+            return bad, _errors([{"message": STREAMED, "extensions": {"code": Code.BAD_REQUEST.value}}])
         if read_only and kind is not OperationType.QUERY:
             raise Malformed(405, "GET may only run queries", ((b"allow", b"POST"),))
         variables: Any = document.variables.read(body["variables"])
         if isinstance(variables, list):
-            return bad, _errors([_formatted(e) for e in variables])
+            return bad, _errors([formatted(e) for e in variables])
         undecided = document.undecided(variables)
         if undecided is not None:
-            return bad, _errors([_formatted(undecided)])
+            return bad, _errors([formatted(undecided)])
         try:
             plan = document.plan(variables)
             calls = [root if isinstance(root, tuple) else _call(root, variables) for root in plan.roots]
@@ -124,6 +140,14 @@ class Endpoint:
             return 200, await self._fallback(caller, document, variables, body["variables"], cost)
         except RecursionError:
             return bad, _errors([{"message": "The document is nested too deeply", "extensions": {"code": Code.BAD_REQUEST.value}}])
+
+    def document(self, body: dict[str, Any]) -> Document:
+        """What a request asks to run. Raises Malformed for a document that this server does not run."""
+        return self.documents.get(self._text(body), body["operationName"])
+
+    def _subscribes(self, method: str, body: dict[str, Any]) -> bool:
+        operation = self.document(body).operation if method == "POST" else None
+        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
 
     def _text(self, body: dict[str, Any]) -> str:
         """The document: sent, or named by the sha256 of its text."""
@@ -152,7 +176,7 @@ class Endpoint:
                     fault = Faulty(call.root, refusal)
             if fault is not None:
                 root = fault.root
-                errors.append(_formatted(GraphQLError(str(fault.cause), nodes=root.nodes, path=[root.key], original_error=fault.cause)))
+                errors.append(formatted(GraphQLError(str(fault.cause), nodes=root.nodes, path=[root.key], original_error=fault.cause)))
             parts.append(b'"%b":%b' % (call.root.key.encode(), body or b"null"))
         head = b'{"data":{' + b",".join(parts) + b"}"
         if errors:
@@ -172,7 +196,7 @@ class Endpoint:
             result = await result
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
-            answer["errors"] = [_formatted(e) for e in result.errors]
+            answer["errors"] = [formatted(e) for e in result.errors]
         return orjson.dumps(answer | {"extensions": {"cost": cost}})
 
 
@@ -183,7 +207,7 @@ def _call(root: Root, variables: Any) -> "Call | Faulty":
         return Faulty(root, cause)
 
 
-def _formatted(error: GraphQLError) -> dict[str, Any]:
+def formatted(error: GraphQLError) -> dict[str, Any]:
     """What a client may know: our refusals whole, the document's own faults, and nothing of anything else."""
     cause = error.original_error
     made: dict[str, Any] = dict(error.formatted)
@@ -202,7 +226,7 @@ def _errors(errors: list[Any]) -> bytes:
     return orjson.dumps({"errors": errors})
 
 
-def _caller(scope: MutableMapping[str, Any]) -> Caller:
+def caller_of(scope: MutableMapping[str, Any]) -> Caller:
     transport = scope["crewship"]
     origin, path = f"{transport.scheme}://{transport.host}", scope["path"]
     return identity.caller_of(transport.headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin, path=path)
@@ -214,6 +238,13 @@ def _prefers_html(accept: str) -> bool:
 
 
 def _negotiate(accept: str) -> str:
+    kind = _acceptable(accept)
+    if kind is None:
+        raise Malformed(406, f"This endpoint answers {RESPONSE} or {LEGACY}")
+    return kind
+
+
+def _acceptable(accept: str) -> str | None:
     """The first of our two media types the client lists; `*/*` gets application/json, as clients from before the specification expect."""
     for entry in accept.split(","):
         media = entry.split(";")[0].strip()
@@ -221,10 +252,10 @@ def _negotiate(accept: str) -> str:
             return RESPONSE
         if media in (LEGACY, "*/*", "application/*", ""):
             return LEGACY
-    raise Malformed(406, f"This endpoint answers {RESPONSE} or {LEGACY}")
+    return None
 
 
-async def _read(scope: MutableMapping[str, Any], receive: Receive, method: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
+async def read_request(scope: MutableMapping[str, Any], receive: Receive, method: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
     if method == "POST":
         media, _, parameters = headers.get(b"content-type", b"").decode("latin-1").lower().partition(";")
         if media.strip() != LEGACY or ("charset" in parameters and "utf-8" not in parameters):
@@ -242,10 +273,10 @@ async def _read(scope: MutableMapping[str, Any], receive: Receive, method: str, 
                 raise Malformed(400, f"{name} is not JSON") from None
     else:
         raise Malformed(405, f"{method} is not offered here", ((b"allow", b"GET, HEAD, POST"),))
-    return _checked(body)
+    return checked(body)
 
 
-def _checked(body: Any) -> dict[str, Any]:
+def checked(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Malformed(400, "Send one JSON object; batches are not offered")
     made: dict[str, Any] = {}

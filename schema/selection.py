@@ -14,6 +14,7 @@ from graphql import (
     GraphQLSchema,
     VariableNode,
     get_named_type,
+    is_abstract_type,
     is_leaf_type,
 )
 from sqlmodel import SQLModel
@@ -49,7 +50,7 @@ class Slot:
 
 @dataclass(slots=True)
 class Call:
-    """A root with the values of one request. `cost`: how many objects the answer may hold at most."""
+    """A root with the values of one request. `cost`: how many objects the answer may hold at most. `fault`: what is wrong with them below the root."""
 
     root: "Root"
     raw: dict[str, Any]
@@ -57,11 +58,14 @@ class Call:
     version: int | None
     slots: tuple[Input, ...]
     cost: int
+    fault: Refusal | None = None
 
     async def run(self, caller: Caller, throttle: Throttle | None = None) -> Answer:
         if throttle is not None:
             throttle(self.root.operation.name, caller.client)
         caller.if_version = self.version
+        if self.fault is not None:
+            await self.root.operation.refuse(caller, self.raw, self.place, self.fault)
         return await self.root.operation(caller, self.raw, self.root.shape, self.slots, self.place)
 
 
@@ -95,7 +99,10 @@ class Root:
         version = args.pop("ifVersion", None)
         page = self.operation.input
         raw = plain(args.get("input", args), page)
-        slots = tuple([s.read(variables) for s in self.slots]) if self.slots else ()
+        try:
+            slots = tuple([s.read(variables) for s in self.slots]) if self.slots else ()
+        except Refusal as fault:
+            return Call(self, raw, named[0] if named else None, version, (), 1, fault)
         cost = self.fixed_cost
         if cost is None:
             limit = page.size(raw) if issubclass(page, Paging) and self._pages else UNPAGED
@@ -145,8 +152,12 @@ class Selection:
                 spread.add(item.name.value)
                 part = self.fragments[item.name.value]
             part = getattr(part, "node", getattr(part, "definition", part))
-            if part.type_condition is None or part.type_condition.name.value == parent.name:
+            if part.type_condition is None or self._is(parent, part.type_condition.name.value):
                 self._collect(parent, part, found, spread)
+
+    def _is(self, type_: GraphQLObjectType, name: str) -> bool:
+        """Whether it is the type of that name, or a member of it."""
+        return type_.name == name or (is_abstract_type(known := self.schema.type_map[name]) and self.schema.is_sub_type(known, type_))
 
     def _included(self, node: Any) -> bool:
         for directive in node.directives or ():

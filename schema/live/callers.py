@@ -1,0 +1,68 @@
+"""Who opens a stream or socket. Browsers send their cookie along from any page, so with a cookie it matters which page it is."""
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from resolvers.kernel import identity
+from resolvers.kernel.addresses import normal_origin, socket_origin_allowed
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import forbidden
+from resolvers.kernel.instance import instance
+from resolvers.kernel.telemetry import log
+
+Scope = MutableMapping[str, Any]
+
+
+def by_address(scope: Scope) -> Caller:
+    """By the ticket in `?token=`, since an EventSource can send no header; else by the headers."""
+    token = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
+    return _by_headers(scope, scope["crewship"].headers) if token is None else _by_ticket(scope, token)
+
+
+def by_introduction(scope: Scope, payload: Mapping[str, Any]) -> Caller:
+    """By the payload of connection_init: `authorization` as the header has it, or a ticket; else by the headers of the upgrade.
+
+    Names of headers come in any case. `X-Workspace-ID`, or `workspaceId`, is the workspace of operations that name none.
+    """
+    said = {name.lower(): value for name, value in payload.items() if isinstance(value, str)}
+    headers: dict[bytes, bytes] = dict(scope["crewship"].headers)
+    workspace = said.get("x-workspace-id") or said.get("workspaceid")
+    if workspace:
+        headers[b"x-workspace-id"] = workspace.encode("latin-1", "replace")
+    token = said.get("token") or said.get("ticket")
+    if "authorization" in said:
+        headers.pop(b"cookie", None)
+        headers[b"authorization"] = said["authorization"].encode("latin-1", "replace")
+        made = _by_headers(scope, headers)
+    else:
+        made = _by_headers(scope, headers) if token is None else _by_ticket(scope, token, headers)
+    made.idempotency_key = None  # it would be that of every operation
+    return made
+
+
+def _by_ticket(scope: Scope, token: str, headers: Mapping[bytes, bytes] | None = None) -> Caller:
+    transport = scope["crewship"]
+    headers = transport.headers if headers is None else headers
+    agent = headers.get(b"user-agent", b"").decode("latin-1")
+    made = identity.ticket(token, client=transport.client, forwarded=transport.forwarded, user_agent=agent, path=scope["path"])
+    made.workspace = headers.get(b"x-workspace-id", b"").decode("latin-1") or None
+    return made
+
+
+def _by_headers(scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
+    transport = scope["crewship"]
+    if headers.get(b"authorization", b"")[:7] != b"Bearer " and b"cookie" in headers and not _origin_allowed(transport):
+        log.info("origin refused", method=scope.get("method", "GET"), path=scope["path"], client=transport.client)
+        raise forbidden("request origin not allowed")
+    origin = f"{transport.scheme}://{transport.host}"
+    return identity.caller_of(
+        headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin, path=scope["path"]
+    )  # fmt: skip
+
+
+def _origin_allowed(transport: Any) -> bool:
+    """The rule of WebSocket upgrades (contract: websocket.connection.origin)."""
+    settings = instance.settings
+    allowed = frozenset(map(normal_origin, settings.allowed_origins))
+    return socket_origin_allowed(transport.headers.get(b"origin"), transport.host, production=settings.production, allowed=allowed)

@@ -1,0 +1,48 @@
+"""GraphQL: the root of subscriptions, one field a kind of channel. What a field sends is in `schema.event_types`."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+
+from resolvers.channels import ChannelKind
+from schema.bridge import nullable
+from schema.event_types import UNIONS
+
+CHANNEL = "channel"  # of a field's metadata
+_AFTER = "`after`: the cursor of an event to go on behind; without it only what happens from now on is sent."
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which channel a field listens to. `argument` names whose it is, in the document; None: the caller's own, or the only one."""
+
+    kind: ChannelKind
+    argument: str | None = None
+
+
+def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspace: bool = False) -> Any:
+    async def streamed(**_: Any) -> Any:
+        raise NotImplementedError  # subscriptions are sent as they are projected, by schema.live
+
+    parameters = [inspect.Parameter("after", inspect.Parameter.KEYWORD_ONLY, annotation=nullable(str), default=strawberry.UNSET)]
+    if argument is not None:
+        face, default = (nullable(strawberry.ID), strawberry.UNSET) if workspace else (strawberry.ID, inspect.Parameter.empty)
+        parameters.insert(0, inspect.Parameter(argument, inspect.Parameter.KEYWORD_ONLY, annotation=face, default=default))
+    streamed.__signature__ = inspect.Signature(parameters, return_annotation=UNIONS[kind])  # type: ignore[attr-defined]
+    shown = None if argument is None else argument.removesuffix("_id") + "Id"
+    return strawberry.field(resolver=streamed, description=f"{said}\n\n{_AFTER}", metadata={CHANNEL: Source(kind, shown)})
+
+
+@strawberry.type(description="What happens, as it happens, over WebSocket, multipart HTTP or server-sent events. Every field is one channel.")
+class Subscription:
+    workspace_events = _field(ChannelKind.workspace, "Everything that members of a workspace are told of.", "workspace_id", workspace=True)
+    crew_events = _field(ChannelKind.crew, "What happens in one crew.", "crew_id")
+    agent_events = _field(ChannelKind.agent, "The log of one agent: what it shows in all of its chats.", "agent_id")
+    chat_events = _field(ChannelKind.session, "Every turn of a chat, piece by piece, and what else concerns it.", "chat_id")
+    mission_events = _field(ChannelKind.mission, "The progress of one mission.", "mission_id")
+    keeper_events = _field(ChannelKind.keeper, "What the keeper of a workspace is asked and decides.", "workspace_id", workspace=True)
+    file_events = _field(ChannelKind.files, "Changes of the files in a crew's output folder.", "crew_id")
+    user_events = _field(ChannelKind.user, "What only the caller is told of.")
+    provider_events = _field(ChannelKind.providers, "The state of model providers.")

@@ -1,0 +1,205 @@
+"""Subscriptions over HTTP: multipart on /graphql for clients that accept it, and server-sent events at a path of their own."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from resolvers.channels import identify
+from resolvers.kernel import identity
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import Code, Reason, Refusal, unauthenticated
+from resolvers.live import Delivered, LiveConnection, Subscription
+from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send, caller_of, read_request
+from schema.live.callers import Scope, by_address
+from schema.live.framing import EVENT_STREAM, MULTIPART, Framing, errors
+from schema.live.outlet import StreamOutlet, heart
+from schema.live.projection import Projection
+from schema.live.subscription import Invalid, Request, refused, subscription_of
+
+ABORT = "crewship.abort"  # an ASGI message that crewship.protocol knows: the connection ends at once
+ENDING = Refusal(Code.UNAVAILABLE, "The server ends; subscribe again")
+STATUS = {Code.UNAUTHENTICATED: 401, Code.FORBIDDEN: 403}
+
+Header = tuple[bytes, bytes]
+
+
+class Stream:
+    """One answer that goes on. It is the outlet's other end, and the line of the connection whose subscription it shows."""
+
+    def __init__(self, framing: Framing, caller: Caller, send: Send) -> None:
+        self._framing, self._caller, self._send = framing, caller, send
+        self._outlet = StreamOutlet()
+        self._live: LiveConnection | None = None
+        self._projection: Projection | None = None
+        self._opening = framing.opening(None)
+        self._aborting: asyncio.Task[None] | None = None
+
+    # ---- what it shows -------------------------------------------------------------------------------------------
+
+    async def identify(self) -> None:
+        """From here on the stream hears when the caller's session ends. Raises Refusal UNAUTHENTICATED."""
+        self._live = LiveConnection(self._caller, self._outlet, self)
+        try:
+            self._caller.user_id = await identify(replace(self._caller))
+        except BaseException:
+            self._live.close()
+            raise
+
+    async def subscribe(self, request: Request, after: str | None) -> None:
+        """Raises Refusal when the caller may not listen."""
+        assert self._live is not None
+        try:
+            self._projection = request.plan.projection
+            made = await self._live.subscribe(await request.channel(self._caller), self._encode, after)
+        except BaseException:
+            self._live.close()
+            raise
+        self._opening = self._framing.opening(made.cursor)
+
+    def show(self, answer: bytes) -> None:
+        """The one answer of a query or mutation. PostgreSQL breaks the lines of lists, where nothing of JSON is broken."""
+        self._outlet.write(self._framing.frame(answer.replace(b"\n", b" "), "") + self._framing.completed())
+        self._outlet.close()
+
+    def fail(self, found: list[dict[str, Any]]) -> None:
+        """Says why, and ends."""
+        self.show(errors(found))
+
+    def _encode(self, event: Delivered, subscription: Subscription) -> bytes | None:
+        projection, framing = self._projection, self._framing
+        assert projection is not None
+        answer = projection.answer(event, subscription)
+        if not answer:
+            return None
+        key = (framing, projection, subscription.position) if framing.placed else (framing, projection)
+        return event.encoded(key, lambda _: framing.frame(answer, subscription.cursor if framing.placed else ""))
+
+    # ---- the line ------------------------------------------------------------------------------------------------
+
+    def lost(self, subscription: Subscription, reason: str) -> None:
+        assert self._projection is not None
+        cursor = subscription.cursor
+        self._outlet.write(self._framing.frame(self._projection.reset(reason, cursor), cursor))
+
+    def refused(self, subscription: Subscription, refusal: Refusal) -> None:
+        self.fail(refused(refusal))
+
+    def revoked(self) -> None:
+        if self._live is not None:
+            self._live.close()
+        self.fail(refused(unauthenticated(Reason.session_revoked)))
+
+    # ---- the response --------------------------------------------------------------------------------------------
+
+    async def respond(self, receive: Receive, cookies: Iterable[str] = ()) -> None:
+        """Until everything is said, or nobody listens any more."""
+        send, outlet = self._send, self._outlet
+        headers = [(b"content-type", self._framing.media), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        headers += [(b"set-cookie", text.encode()) for text in cookies]
+        watch = asyncio.create_task(self._watch(receive))
+        heart.add(outlet, self._framing.sign, self._cut_off)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": self._opening, "more_body": True})
+            while chunk := await outlet.take():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                outlet.sent(len(chunk))
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            heart.remove(outlet)
+            outlet.close()
+            if self._live is not None:
+                self._live.close()
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def _watch(self, receive: Receive) -> None:
+        """The request was read to its end: what comes now is the client leaving, or, from a server that ends, nothing at all."""
+        message = await receive()
+        if self._live is not None:
+            self._live.close()
+        if message["type"] != "http.disconnect" and not self._outlet.closed:
+            self._outlet.write(self._framing.interrupted(refused(ENDING)))
+        self._outlet.close()
+
+    def _cut_off(self) -> None:
+        if self._aborting is None:
+            self._aborting = asyncio.create_task(self._abort())
+
+    async def _abort(self) -> None:
+        await self._send({"type": ABORT})
+
+
+async def multipart(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, body: dict[str, Any]) -> None:
+    """Answers a POST to /graphql that subscribes. A refusal is the stream's only part."""
+    caller = caller_of(scope)
+    stream = Stream(MULTIPART, caller, send)
+    try:
+        request = subscription_of(endpoint, body)
+        assert request is not None
+        await stream.identify()
+        await stream.subscribe(request, request.after)
+    except Invalid as invalid:
+        stream.fail(invalid.errors)
+    except Refusal as refusal:
+        stream.fail(refused(refusal))
+    await stream.respond(receive)
+
+
+class EventStreams:
+    """/graphql/stream as an ASGI application: one operation, in the address or as the body of a POST, answered by server-sent events."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            body = await _request(scope, receive)
+            caller = by_address(scope)
+            stream = Stream(EVENT_STREAM, caller, send)
+            await self._start(stream, caller, scope, body)
+        except Malformed as fault:
+            return await _refuse(send, fault.status, [fault.formatted], fault.headers)
+        except Refusal as refusal:  # an EventSource comes again and again after a 200, and not after these
+            challenge = () if refusal.code is not Code.UNAUTHENTICATED else ((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode()),)
+            return await _refuse(send, STATUS.get(refusal.code, 503), refused(refusal), challenge)
+        await stream.respond(receive, identity.session_cookies(caller))
+
+    async def _start(self, stream: Stream, caller: Caller, scope: Scope, body: dict[str, Any]) -> None:
+        """Raises Malformed and Refusal for what cannot even begin. Faults of the document are told in the stream, where clients look for them."""
+        try:
+            request = subscription_of(self._endpoint, body)
+        except Invalid as invalid:
+            return stream.fail(invalid.errors)
+        if request is None:
+            _, answer = await self._endpoint.execute(caller, body, read_only=scope["method"] != "POST")
+            return stream.show(answer)
+        await stream.identify()
+        seen = scope["crewship"].headers.get(b"last-event-id", b"").decode("latin-1")
+        try:
+            await stream.subscribe(request, seen or request.after)
+        except Refusal as refusal:
+            stream.fail(refused(refusal))
+
+
+async def _request(scope: Scope, receive: Receive) -> dict[str, Any]:
+    headers, method = scope["crewship"].headers, scope["method"]
+    if method not in ("GET", "POST"):
+        raise Malformed(405, f"{method} is not offered here", ((b"allow", b"GET, POST"),))
+    accept = headers.get(b"accept", b"*/*").decode("latin-1").lower()
+    if not any(media in accept for media in ("text/event-stream", "text/*", "*/*")):
+        raise Malformed(406, "This endpoint answers text/event-stream")
+    body = await read_request(scope, receive, method, headers)
+    if method == "GET":
+        await receive()  # that there is no body
+    return body
+
+
+async def _refuse(send: Send, status: int, found: list[dict[str, Any]], headers: Iterable[Header]) -> None:
+    answer = errors(found)
+    kind = (b"content-type", f"{LEGACY}; charset=utf-8".encode())
+    with contextlib.suppress(OSError):
+        await send({"type": "http.response.start", "status": status, "headers": [kind, (b"content-length", b"%d" % len(answer)), *headers]})
+        await send({"type": "http.response.body", "body": answer})

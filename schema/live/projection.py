@@ -1,0 +1,106 @@
+"""From the selection of a subscription to what makes an answer of an event.
+
+Compiled once a document and shared by all who select the same: an event is encoded once for each selection, however many listen.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+from weakref import WeakValueDictionary
+
+import orjson
+from graphql import FieldNode, GraphQLUnionType
+
+from resolvers.channels import ChannelKind
+from resolvers.kernel.telemetry import log
+from resolvers.live import Delivered, Subscription
+from schema.event_types import UnknownEvent, graphql_type, kind_of, payload_fields
+from schema.selection import Selection
+
+BEGIN, RESET = b"RunBegin", b"StreamReset"
+UNREADABLE = "unreadable"
+_TYPE = object()  # what an event keeps its GraphQL type under
+_FRAMES = frozenset({"RunBegin", "ChatFrame"})
+
+
+class Given(Enum):
+    """What is no part of the payload."""
+
+    typename = "__typename"
+    cursor = "cursor"
+    seq = "seq"
+
+
+Source = str | Given  # a payload key, or
+Members = tuple[tuple[str, tuple[tuple[str, Source], ...]], ...]  # GraphQL type -> (response key, source) in the order of the answer
+
+
+class Projection:
+    """`key`: of the root field in the answer. `placed`: it shows cursors, which depend on what else a listener has seen."""
+
+    __slots__ = ("__weakref__", "_members", "key", "placed")
+
+    def __init__(self, key: str, members: Members) -> None:
+        self.key = key
+        self.placed = any(source is Given.cursor for _, items in members for _, source in items)
+        self._members = {name.encode(): items for name, items in members}
+
+    def answer(self, event: Delivered, subscription: Subscription) -> bytes:
+        """The GraphQL response to an event; empty where the schema knows no such event."""
+        key: Any = (self, subscription.position) if self.placed else self
+        return event.encoded(key, lambda event: self._answer(event, subscription))
+
+    def reset(self, reason: str, cursor: str) -> bytes:
+        """The response that says that events were lost."""
+        return self._written(RESET, {"reason": reason}, cursor, 0)
+
+    def _answer(self, event: Delivered, subscription: Subscription) -> bytes:
+        cursor = subscription.cursor if self.placed else ""
+        try:
+            name = event.encoded(_TYPE, _type_name)
+            return self._written(name, event.values, cursor, event.frame) if name else b""
+        except Exception as error:  # whoever delivers cannot be told, whoever listens can
+            log.error("an event cannot be shown", channel=event.channel, type=event.type, exc_info=error)
+            return self.reset(UNREADABLE, cursor)
+
+    def _written(self, name: bytes, payload: Mapping[str, Any], cursor: str, frame: int) -> bytes:
+        if name == BEGIN:  # on the channel of an agent a frame does not say its number, but a run does
+            frame = payload["from_seq"] + 1
+        given = {Given.typename: name.decode(), Given.cursor: cursor, Given.seq: frame or None}
+        shown = {key: payload.get(source) if source.__class__ is str else given[source] for key, source in self._members[name]}  # type: ignore[index]
+        return orjson.dumps({"data": {self.key: shown}})
+
+
+def _type_name(event: Delivered) -> bytes:
+    """Looked up once an event. Another version of the program may send what this one has no type for."""
+    try:
+        return graphql_type(event.type, event.values, kind_of(event.channel)).encode()
+    except UnknownEvent as unknown:
+        log.warning("an event is unknown here", event=str(unknown))
+        return b""
+
+
+_KNOWN: WeakValueDictionary[tuple[str, str, Members], Projection] = WeakValueDictionary()
+
+
+def project(selection: Selection, kind: ChannelKind, key: str, union: GraphQLUnionType, nodes: list[FieldNode]) -> Projection:
+    """The projection of a root field; the same object for all equal selections in use."""
+    members = tuple((type_.name, _items(type_.name, selection.fields(type_, nodes))) for type_ in union.types)
+    known = _KNOWN.get((kind, key, members))
+    if known is None:
+        known = _KNOWN[kind, key, members] = Projection(key, members)
+    return known
+
+
+def _items(name: str, fields: Mapping[str, list[FieldNode]]) -> tuple[tuple[str, Source], ...]:
+    payload = payload_fields(name)
+    return tuple((key, _source(name, group[0].name.value, payload)) for key, group in fields.items())
+
+
+def _source(name: str, field: str, payload: Mapping[str, str]) -> Source:
+    if field in payload:
+        return payload[field]
+    given = Given(field)
+    if given is Given.seq and name not in _FRAMES:
+        raise LookupError(f"{name}.{field} is in no payload")
+    return given

@@ -1,0 +1,120 @@
+"""What a subscription's document asks for: which channel, from where on, and how its events are shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import orjson
+from graphql import GraphQLError, GraphQLField, OperationType, get_named_type
+
+from resolvers.channels import ChannelKind
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import Refusal
+from resolvers.kernel.inputs import is_id
+from resolvers.kernel.reader import Column, Shape, intern
+from resolvers.workspaces import get_workspace
+from schema.arguments import Arguments
+from schema.documents import TRUTHS, Document
+from schema.endpoint import Endpoint, formatted
+from schema.live.fields import CHANNEL, Source
+from schema.live.projection import Projection, project
+from schema.selection import BACKREF, Selection
+
+_ID = intern(Shape((Column("id", "id"),)))
+
+
+class Invalid(Exception):
+    """The document cannot be run: `errors` as GraphQL clients get them."""
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
+def refused(refusal: Refusal) -> list[dict[str, Any]]:
+    return [formatted(GraphQLError(str(refusal), original_error=refusal))]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A document's root field, with the conditions of its selection decided."""
+
+    source: Source
+    projection: Projection
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A plan with the values of one request."""
+
+    plan: Plan
+    values: Mapping[str, Any]
+
+    @property
+    def after(self) -> str | None:
+        return self.values.get("after")
+
+    async def channel(self, caller: Caller) -> str:
+        """The name of the channel. Raises Refusal when a workspace is named that the caller may not see."""
+        kind, argument = self.plan.source.kind, self.plan.source.argument
+        if kind is ChannelKind.providers:
+            return kind
+        if argument is None:
+            return f"{kind}:{caller.user_id}"
+        named = self.values.get(argument)
+        return f"{kind}:{await _workspace_id(caller, named) if argument == 'workspaceId' else named}"
+
+
+async def _workspace_id(caller: Caller, named: str | None) -> str:
+    """By id or slug, as queries take it; the connection's own where none is named. Whether the caller may listen there, the channel decides."""
+    place = named or caller.workspace
+    if place and is_id(place):
+        return place
+    answer = await get_workspace(replace(caller), {}, _ID, (), place)
+    return str(orjson.loads(answer.body or b"{}")["id"])
+
+
+_PLANS: WeakKeyDictionary[Document, dict[tuple[bool, ...], Plan]] = WeakKeyDictionary()
+
+
+def subscription_of(endpoint: Endpoint, body: dict[str, Any]) -> Request | None:
+    """What the request subscribes to; None when it is a query or mutation. Raises Invalid, and Malformed for a document that is not run."""
+    document = endpoint.document(body)
+    if document.errors or document.operation is None:
+        raise Invalid([formatted(e) for e in document.errors])
+    if document.operation.operation is not OperationType.SUBSCRIPTION:
+        return None
+    try:
+        variables: Any = document.variables.read(body["variables"])
+        faults = variables if isinstance(variables, list) else [e for e in [document.undecided(variables)] if e is not None]
+        if faults:
+            raise Invalid([formatted(e) for e in faults])
+        plan = _plan(document, variables)
+        return Request(plan, plan.arguments.read(variables))
+    except GraphQLError as error:
+        raise Invalid([formatted(error)]) from None
+    except RecursionError:
+        raise Invalid([formatted(GraphQLError("The document is nested too deeply"))]) from None
+
+
+def _plan(document: Document, variables: Any) -> Plan:
+    plans = _PLANS.setdefault(document, {})
+    truth = tuple([variables.coerced[name] for name in document.conditions])
+    known = plans.get(truth)
+    if known is None:
+        if len(plans) >= TRUTHS:
+            plans.clear()
+        known = plans[truth] = _compiled(document, dict(zip(document.conditions, truth, strict=True)))
+    return known
+
+
+def _compiled(document: Document, truth: dict[str, bool]) -> Plan:
+    selection, root = Selection(document.core, document.fragments, truth), document.core.subscription_type
+    assert root is not None
+    [(key, nodes)] = selection.fields(root, [document.operation]).items()  # validation lets no other pass
+    definition: GraphQLField = root.fields[nodes[0].name.value]
+    source: Source = definition.extensions[BACKREF].metadata[CHANNEL]
+    union: Any = get_named_type(definition.type)
+    return Plan(source, project(selection, source.kind, key, union, nodes), Arguments(definition, nodes[0]))

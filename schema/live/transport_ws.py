@@ -1,0 +1,265 @@
+"""GraphQL over WebSocket: graphql-transport-ws on /graphql, for subscriptions, queries and mutations."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import orjson
+
+from resolvers.channels import identify
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.telemetry import log
+from resolvers.live import Delivered, LiveConnection, Outlet, Subscription
+from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send
+from schema.live import messages
+from schema.live.callers import Scope, by_introduction
+from schema.live.framing import errors
+from schema.live.messages import Closing, Said
+from schema.live.projection import Projection
+from schema.live.subscription import Invalid, refused, subscription_of
+
+INTRODUCTION = 10.0  # seconds from the handshake to connection_init
+MOST = 100  # operations of one socket at a time
+AT_WORK = 8  # of them being started or run; the next message waits
+
+TOO_MANY_REQUESTS = Refusal(Code.RATE_LIMITED, "Too many requests")
+TOO_MANY_OPERATIONS = Refusal(Code.BAD_REQUEST, f"At most {MOST} operations may go on at once")
+BROKEN = [{"message": "Internal error", "extensions": {"code": Code.INTERNAL.value}}]
+
+Admit = Callable[[str], bool]
+"""Takes a client's address, and says whether it may make one more request."""
+
+
+class Wire(Outlet, Protocol):
+    """The way out of a socket."""
+
+    def frame(self, body: bytes) -> bytes:
+        """A ready frame with this text."""
+
+
+class Sockets:
+    """/graphql as an ASGI application for WebSockets. `admit` counts upgrades and operations as requests."""
+
+    def __init__(self, endpoint: Endpoint, admit: Admit = lambda client: True) -> None:
+        self.endpoint, self.admit = endpoint, admit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        if not self.admit(scope["crewship"].client):
+            return await _decline(send)
+        known = messages.SUBPROTOCOL in scope["subprotocols"]
+        await send({"type": "websocket.accept", "subprotocol": messages.SUBPROTOCOL if known else None})
+        if known:
+            await Socket(self, scope, receive, send).serve()
+        else:
+            await send({"type": "websocket.close", "code": messages.UNACCEPTABLE, "reason": "Subprotocol not acceptable"})
+
+
+async def _decline(send: Send) -> None:
+    """Instead of the upgrade."""
+    headers = [(b"content-type", f"{LEGACY}; charset=utf-8".encode()), (b"retry-after", b"60")]
+    await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": errors(refused(TOO_MANY_REQUESTS))})
+
+
+class Operation:
+    """One `subscribe` of a socket, until it is complete."""
+
+    __slots__ = ("_head", "_projection", "_wire", "id", "subscription")
+
+    def __init__(self, id: str, wire: Wire) -> None:
+        self.id, self._wire, self._head = id, wire, messages.head(id)
+        self.subscription: Subscription | None = None
+        self._projection: Projection | None = None
+
+    def shows(self, projection: Projection) -> None:
+        self._projection = projection
+
+    def encode(self, event: Delivered, subscription: Subscription) -> bytes | None:
+        answer = self._projection.answer(event, subscription)  # type: ignore[union-attr]
+        return self.next(answer) if answer else None
+
+    def reset(self, reason: str, cursor: str) -> bytes:
+        return self.next(self._projection.reset(reason, cursor))  # type: ignore[union-attr]
+
+    def next(self, answer: bytes) -> bytes:
+        return self._wire.frame(b"%b%b}" % (self._head, answer))
+
+    def ended(self, answer: bytes) -> bytes:
+        """The last answer, and that it was."""
+        return self.next(answer) + self._wire.frame(messages.complete(self.id))
+
+    def failed(self, found: list[dict[str, Any]]) -> bytes:
+        return self._wire.frame(messages.error(self.id, found))
+
+
+class Socket:
+    """One connection. A task of its own has only what is being started or run; who just listens has none."""
+
+    __slots__ = ("_caller", "_closed", "_live", "_lost", "_operations", "_receive", "_scope", "_send", "_service", "_tasks", "_timer", "_wire")
+
+    def __init__(self, service: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
+        self._service, self._scope, self._receive, self._send = service, scope, receive, send
+        self._wire: Wire = scope["extensions"]["crewship.wire"]
+        self._caller = Caller.nobody()
+        self._live: LiveConnection | None = None
+        self._operations: dict[str, Operation] = {}
+        self._lost: dict[Subscription, str] = {}  # of subscriptions that are being opened
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def serve(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(INTRODUCTION, self._end, Closing(messages.TOO_LATE, "Connection initialisation timeout"))
+        try:
+            while (message := await self._receive())["type"] != "websocket.disconnect":
+                if not self._closed:
+                    await self._hear(messages.read(message.get("text")))
+        except Closing as closing:
+            await self._close(closing)
+        except ConnectionError:
+            pass  # it took nothing for too long
+        finally:
+            self._forget()
+            if self._tasks:
+                await asyncio.wait(self._tasks)  # what was begun is finished, and said to nobody
+
+    async def _hear(self, said: Said) -> None:
+        if self._wire.congested:
+            await self._wire.drained()
+        match said.type:
+            case "connection_init":
+                await self._introduce(said.payload or {})
+            case "ping":
+                self._wire.write(self._wire.frame(messages.pong(said.payload)))
+            case "subscribe":
+                await self._subscribe(said)
+            case "complete":
+                operation = self._operations.pop(said.id, None)
+                if operation is not None and operation.subscription is not None and self._live is not None:
+                    self._live.unsubscribe(operation.subscription)
+
+    async def _introduce(self, payload: dict[str, Any]) -> None:
+        if self._timer is None:
+            raise Closing(messages.TOO_MANY, "Too many initialisation requests")
+        self._timer.cancel()
+        self._timer = None
+        try:
+            self._caller = by_introduction(self._scope, payload)
+            self._live = LiveConnection(self._caller, self._wire, self)
+            self._caller.user_id = await identify(replace(self._caller))
+        except Refusal as refusal:
+            code = messages.TRY_AGAIN if refusal.code is Code.UNAVAILABLE else messages.FORBIDDEN
+            raise Closing(code, refusal.detail) from None
+        self._wire.write(self._wire.frame(messages.ACK))
+
+    # ---- operations ----------------------------------------------------------------------------------------------
+
+    async def _subscribe(self, said: Said) -> None:
+        if self._live is None:
+            raise Closing(messages.UNAUTHORIZED, "Unauthorized")
+        if said.id in self._operations:
+            raise Closing(messages.TAKEN, f"Subscriber for {said.id} already exists")
+        operation = Operation(said.id, self._wire)
+        refusal = None
+        if not self._service.admit(self._caller.client):
+            refusal = TOO_MANY_REQUESTS
+        elif len(self._operations) >= MOST:
+            refusal = TOO_MANY_OPERATIONS
+        if refusal is not None:
+            self._wire.write(operation.failed(refused(refusal)))
+            return
+        self._operations[said.id] = operation
+        self._spawn(self._run(operation, said.body or {}))
+        while len(self._tasks) >= AT_WORK:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _run(self, operation: Operation, body: dict[str, Any]) -> None:
+        """Starts a subscription, or runs a query or mutation to its end."""
+        try:
+            frame = await self._started(operation, body)
+        except Invalid as invalid:
+            frame = operation.failed(invalid.errors)
+        except Malformed as fault:
+            frame = operation.failed([fault.formatted])
+        except Refusal as refusal:
+            frame = operation.failed(refused(refusal))
+        except Exception as error:
+            log.error("graphql operation failed", exc_info=error)
+            frame = operation.failed(BROKEN)
+        if frame is not None and self._operations.get(operation.id) is operation:
+            del self._operations[operation.id]
+            with contextlib.suppress(ConnectionError):
+                if self._wire.congested:
+                    await self._wire.drained()
+                self._wire.write(frame)
+
+    async def _started(self, operation: Operation, body: dict[str, Any]) -> bytes | None:
+        """The frame that ends the operation; None for a subscription, which goes on."""
+        endpoint, live = self._service.endpoint, self._live
+        request = subscription_of(endpoint, body)
+        if request is None:
+            status, answer = await endpoint.execute(replace(self._caller), body, strict=True)
+            return operation.ended(answer) if status == 200 else operation.failed(orjson.loads(answer)["errors"])
+        assert live is not None
+        operation.shows(request.plan.projection)
+        made = await live.subscribe(await request.channel(self._caller), operation.encode, request.after)
+        reason = self._lost.pop(made, None)
+        if self._operations.get(operation.id) is not operation:  # the client has changed its mind, or is gone
+            live.unsubscribe(made)
+            return None
+        operation.subscription = made
+        if reason is not None:
+            self._wire.write(operation.reset(reason, made.cursor))
+        return None
+
+    def _of(self, subscription: Subscription) -> Operation | None:
+        return next((o for o in self._operations.values() if o.subscription is subscription), None)
+
+    # ---- the line ------------------------------------------------------------------------------------------------
+
+    def lost(self, subscription: Subscription, reason: str) -> None:
+        operation = self._of(subscription)
+        if operation is not None:
+            self._wire.write(operation.reset(reason, subscription.cursor))
+        elif not subscription.closed:
+            self._lost[subscription] = reason
+
+    def refused(self, subscription: Subscription, refusal: Refusal) -> None:
+        operation = self._of(subscription)
+        if operation is not None:
+            del self._operations[operation.id]
+            self._wire.write(operation.ended(errors(refused(refusal))))
+
+    def revoked(self) -> None:
+        self._end(Closing(messages.UNAUTHORIZED, "session_revoked"))
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def _end(self, closing: Closing) -> None:
+        """From outside of `serve`, which then hears of it. Nothing more is shown from here on."""
+        self._forget()
+        self._spawn(self._close(closing))
+
+    async def _close(self, closing: Closing) -> None:
+        self._forget()
+        if not self._closed:
+            self._closed = True
+            with contextlib.suppress(OSError):  # gone already
+                await self._send({"type": "websocket.close", "code": closing.code, "reason": closing.reason})
+
+    def _forget(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._operations.clear()
+        if self._live is not None:
+            self._live.close()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
