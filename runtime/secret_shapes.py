@@ -1,0 +1,221 @@
+"""What secrets look like when nobody has told us their values: keys of vendors, private keys, tokens, and values given to telling names.
+
+A shape is recognised within REACH characters of its start, and goes on from there by a rule of its own (`Found.rest`); so text can be
+judged while it is still coming in (runtime/redaction.py). Whatever may fail is bounded: the time taken is linear in the text.
+"""
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+REACH: Final = 512
+CONTEXT: Final = 8  # characters before a text that decide whether a secret may begin in it
+_VALUE: Final = 256
+
+# Where a token may begin: after no letter and no digit, or after what only looks like one: \n in JSON, a colour of a terminal, %3D.
+_BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=\[\dm)|(?<=\[\d\dm)|(?<=;\dm)|(?<=;\d\dm)|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
+
+_TOKENS: Final[dict[str, tuple[str, ...]]] = {
+    "api_key": (
+        r"sk-[\w-]{20}",  # OpenAI, Anthropic, OpenRouter and more
+        r"AIza[\w-]{30}",
+        r"(?:gsk|xai|pplx|nvapi|lin_api|ntn|secret|sbp|tvly)[_-][A-Za-z0-9]{24}",
+        r"SG\.[\w-]{16,64}\.[\w-]{16}",
+        r"re_[A-Za-z0-9]{8,32}_[A-Za-z0-9]{16}",
+        r"[srp]k_(?:live|test)_[A-Za-z0-9]{16}",
+        r"whsec_[\w+/=-]{16}",
+        r"shp(?:at|ca|pa|ss)_[A-Za-z0-9]{24}",
+        r"SK[0-9a-f]{32}",
+        r"dapi[0-9a-f]{32}",
+    ),
+    "access_token": (
+        r"gh[pousr]_[A-Za-z0-9]{20}",
+        r"github_pat_\w{22}",
+        r"gl(?:pat|ptt|dt|rt|cbt|soat)-[\w-]{20}",
+        r"xox[abeoprs]-[A-Za-z0-9-]{10}",
+        r"xapp-[A-Za-z0-9-]{20}",
+        r"npm_[A-Za-z0-9]{30}",
+        r"pypi-[\w-]{40}",
+        r"hf_[A-Za-z0-9]{30}",
+        r"dckr_[po]at_[\w-]{20}",
+        r"do[oprs]_v1_[0-9a-f]{40}",
+        r"hv[sbr]\.[\w-]{24}",
+        r"\d{8,10}:AA[\w-]{32}",  # Telegram
+        r"crewship_(?:cli|admin)_[\w-]{16}",
+        r"hooks\.slack\.com/services/[A-Za-z0-9/]{20}",
+        r"discord(?:app)?\.com/api/webhooks/\d{5,25}/[\w-]{20}",
+    ),
+    "cloud_key": (
+        r"A(?:KIA|SIA|ROA|IDA|BIA|CCA)[A-Z2-7]{16}",
+        r"ya29\.[\w-]{20}",
+        r"GOCSPX-[\w-]{20}",
+        r"AGE-SECRET-KEY-1[A-Za-z0-9]{40}",
+    ),
+    "jwt": (r"e[yw][\w-]{15,400}\.e[yw][\w-]{8}",),
+}
+_PEM = r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
+
+_PASSWORD = r"password|passwd|passphrase|passwort|pwd"
+_SECRET = r"key|secret|token|credentials?|authorization"
+_SPACE = r"[ \t]{0,4}"
+_QUOTE = r"(?:\\{0,3}[\"'`])?"  # around a name; escaped where JSON is inside JSON
+_EQUALS = r"(?::=|=>|==?|:)"
+_LABEL = rf"(?i:(?:{_PASSWORD}|{_SECRET})[A-Za-z0-9_]{{0,16}}){_QUOTE}{_SPACE}"
+_HEADER = rf"(?i:authorization){_QUOTE}{_SPACE}[:=]{_SPACE}{_QUOTE}"
+_SCHEME = r"(?i:bearer|basic|token|apikey|negotiate|digest)"
+_URL = r"[A-Za-z][A-Za-z0-9+.-]{1,20}://"
+
+# Characters of a value, by how it was opened.
+_BARE = r"[^\s\"'`,;&]"
+_ESCAPED = r"[^\"'`\\\n]"
+_DOUBLE, _SINGLE, _BACK = (rf"(?:[^{quote}\\\n]|\\.)" for quote in "\"'`")
+_BEARER = r"[A-Za-z0-9._~+/=-]"
+
+SHAPES: Final = re.compile(
+    "|".join(
+        (
+            rf"(?P<private_key>{_PEM})",
+            _BEGIN + "(?:" + "|".join(rf"(?P<{kind}>{'|'.join(shapes)})" for kind, shapes in _TOKENS.items()) + ")",
+            rf"{_HEADER}{_SCHEME}[ \t]{{1,4}}(?P<header>{_BARE}{{6,{_VALUE}}})",
+            rf"{_BEGIN}(?i:bearer)[ \t]{{1,4}}(?P<bearer>{_BEARER}{{16,{_VALUE}}})",
+            rf"{_BEGIN}{_URL}[^\s/:@\"'`]{{0,100}}:(?P<url>[^\s/@\"'`]{{1,{_VALUE}}})(?=@)",
+            rf"(?i:(?P<password_name>{_PASSWORD})|{_SECRET})[A-Za-z0-9_]{{0,16}}{_QUOTE}{_SPACE}(?P<equals>{_EQUALS}){_SPACE}(?:"
+            rf"\\{{1,3}}[\"'`](?P<escaped>{_ESCAPED}{{4,{_VALUE}}})|\"(?P<double>{_DOUBLE}{{4,{_VALUE}}})|'(?P<single>{_SINGLE}{{4,{_VALUE}}})"
+            rf"|`(?P<back>{_BACK}{{4,{_VALUE}}})|(?P<bare>{_BARE}{{4,{_VALUE}}}))",
+        )
+    ),
+    re.ASCII,
+)
+_VALUES: Final = ("header", "bearer", "url", "escaped", "double", "single", "back", "bare")
+_RESTS: Final = {
+    group: re.compile(rest, re.ASCII)
+    for group, rest in {
+        "private_key": r"(?:[A-Za-z0-9+/=\s\\:,]|-(?!----END))*(?:-----END [A-Z0-9 ]{0,60}-----)?",
+        **dict.fromkeys(("api_key", "access_token", "cloud_key"), r"[\w+/=-]*"),
+        "jwt": r"[\w.-]*",
+        **dict.fromkeys(("header", "bare"), f"{_BARE}*"),
+        "bearer": f"{_BEARER}*",
+        "url": "",
+        "escaped": f"{_ESCAPED}*",
+        "double": f"{_DOUBLE}*",
+        "single": f"{_SINGLE}*",
+        "back": f"{_BACK}*",
+    }.items()
+}
+_PARTIAL_END = re.compile(r"(?:-{1,5}|-----E|-----EN|-----END[A-Z0-9 ]{0,61}-{0,5})\Z", re.ASCII)
+
+# Shapes that may go on behind the end of a text, as far as they are longer than its last run of TOKEN characters.
+TOKEN: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.~+/=:@%\\"
+_OPEN = tuple(
+    re.compile(rf"{beginning}\Z", re.ASCII)
+    for beginning in (
+        rf"{_LABEL}(?:{_EQUALS}{_SPACE}(?:\\{{0,3}}(?:\"{_DOUBLE}*|'{_SINGLE}*|`{_BACK}*)?\\?|{_BARE}*)?)?",
+        rf"{_HEADER}(?:[A-Za-z]{{1,12}}(?:[ \t]{{1,4}}{_BARE}*)?)?",
+        rf"(?i:bearer)[ \t]{{0,4}}{_BEARER}*",
+        rf"{_URL}[^\s/@\"'`]*",
+        r"-----BEGIN[A-Z0-9 ]{0,75}-{0,5}",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret from `start` to `end` of a text, if nothing follows. `again`: from where on `rest` has to be asked when more does."""
+
+    start: int
+    end: int
+    kind: str
+    rest: re.Pattern[str]
+    again: int | None
+
+
+def judge(match: re.Match[str]) -> Found | None:
+    """What a match of SHAPES is about, or None where its value is no secret."""
+    group = match.lastgroup or ""
+    value = match[group]
+    if group not in _VALUES:
+        kind: str | None = group
+    elif group in ("header", "url"):
+        kind = None if _PLACEHOLDER.fullmatch(value) else {"header": "authorization", "url": "password"}[group]
+    elif group == "bearer":
+        kind = "authorization" if any(c.isdigit() for c in value) else None
+    else:
+        kind = kind_of_value(match["password_name"] is not None, value, bare=group == "bare", colon=match["equals"] == ":")
+    return Found(match.start(group), *_end_of(kind, _RESTS[group], match.string, match.end(group))) if kind else None
+
+
+def _end_of(kind: str, rest: re.Pattern[str], text: str, at: int) -> tuple[int, str, re.Pattern[str], int | None]:
+    end, again = goes_on(rest, text, at)
+    return end, kind, rest, again
+
+
+def goes_on(rest: re.Pattern[str], text: str, at: int) -> tuple[int, int | None]:
+    """Where a secret that was recognised up to `at` ends if nothing follows, and from where to look again if something does."""
+    match = rest.match(text, at)
+    end = match.end() if match else at
+    if rest is _RESTS["private_key"]:
+        partial = _PARTIAL_END.search(text, max(at, len(text) - 80)) if end == len(text) else _PARTIAL_END.match(text, end)
+        if partial:
+            return end, partial.start()
+    return end, end if end == len(text) else None
+
+
+def undecided(text: str, start: int) -> int:
+    """From where on, at or after `start`, what follows this text decides whether there is a secret; len(text) when nowhere."""
+    start = max(start, len(text) - REACH)
+    tail = text[start:]
+    first = start + len(tail.rstrip(TOKEN))
+    for beginning in _OPEN:
+        if match := beginning.search(text, start, len(text)):
+            first = min(first, match.start())
+    return first
+
+
+_TELLS_PASSWORD = re.compile(rf"(?i:{_PASSWORD})", re.ASCII)
+_TELLS_SECRET = re.compile(rf"(?i:{_SECRET})[A-Za-z0-9_]{{0,16}}\Z", re.ASCII)
+_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]", re.ASCII)
+_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
+_OBJECTS = ("self.", "this.", "os.", "process.", "env.", "settings.", "config.", "cfg.", "args.", "ctx.", "request.", "data.")
+_PLACEHOLDER = re.compile(
+    r"\[REDACTED.*|<.*>?|\$\{.*|\$\(.*|\$\w+|\{.*\}|%\(.*|\*+|\.{3}.*|x{4,}|your[-_ ].*|none|null|true|false|undefined|string|secretstr|optional|required",
+    re.IGNORECASE | re.ASCII | re.DOTALL,
+)
+_AUTHORIZATION = re.compile(rf"{_SCHEME}[ \t]+\S{{6,}}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_HIGH_ENTROPY = re.compile(r"[\w.~+/=:-]{16,}", re.ASCII)
+_LEAST_BITS = 3.0  # a character; 16 random hexadecimal digits have 3.3 on average
+_LEAST_RUN = 12  # letters and digits without a mark between them: paths, versions and names have shorter ones
+
+
+def kind_by_name(name: str, value: str) -> str | None:
+    """What `value` is when it stands under this name in structured data; None for no secret."""
+    if name.lower().endswith("authorization") and _AUTHORIZATION.match(value):
+        return "authorization"
+    password = _TELLS_PASSWORD.search(name) is not None
+    return kind_of_value(password, value, bare=False, colon=True) if password or _TELLS_SECRET.search(name) else None
+
+
+def kind_of_value(password: bool, value: str, *, bare: bool, colon: bool) -> str | None:
+    """A password may be anything that is no placeholder and no code; a key or token is told from a name by its randomness.
+
+    `bare`: without quotes. A bare word of letters after a `colon` is a type, or prose.
+    """
+    if len(value) < 4 or _PLACEHOLDER.fullmatch(value):
+        return None
+    if not password:
+        return "secret" if _random(value) else None
+    if bare:
+        value = value.rstrip(")]}.:?!>")
+        if _CALL.match(value) or value.startswith(_OBJECTS) or (colon and value.isalpha()) or _PLACEHOLDER.fullmatch(value):
+            return None
+    return None if _NAME.match(value) and _TELLS_PASSWORD.search(value) and not any(c.isdigit() for c in value) else "password"
+
+
+def _random(value: str) -> bool:
+    if not _HIGH_ENTROPY.fullmatch(value) or not any(c.isdigit() for c in value) or not any(c.isalpha() for c in value):
+        return False
+    if not _UUID.match(value) and max(map(len, re.split(r"[^A-Za-z0-9]+", value))) < _LEAST_RUN:
+        return False
+    return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values()) >= _LEAST_BITS
