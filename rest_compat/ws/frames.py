@@ -38,7 +38,9 @@ def event_frame(event: Delivered, subscription: Subscription) -> bytes:
 
 
 def agent_frame(event: Delivered, subscription: Subscription) -> bytes | None:
-    """What an agent says, in whichever chat: numbers and beginnings of runs belong to the chats, and nothing can be read again."""
+    """What an agent says, in whichever chat: numbers and beginnings of runs belong to the chats, and it cannot be read again."""
+    if event.placed:
+        return event_frame(event, subscription)
     return event.encoded(agent_frame, lambda e: _framed(e, subscription)) if event.type == "chat_event" else None
 
 
