@@ -34,21 +34,18 @@ def frame(body: bytes) -> bytes:
 class Wire:
     """The way out of one socket."""
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_protocol", "congested")
     frame = staticmethod(frame)
 
     def __init__(self, protocol: "WebSocketProtocol") -> None:
         self._protocol = protocol
-
-    @property
-    def congested(self) -> bool:
+        self.congested = False
         """Whether the reader is so slow that more has to wait elsewhere."""
-        return not self._protocol.writable.is_set()
 
     def write(self, frame: bytes) -> None:
         """Sends a frame that `frame` has made. Before the handshake and after the end it is dropped."""
         protocol = self._protocol
-        if protocol.open:
+        if protocol.handshake_complete and not protocol.close_sent and not protocol.disconnected:
             protocol.transport.write(frame)
 
     async def drained(self) -> None:
@@ -64,7 +61,7 @@ class Wire:
                     await protocol.writable.wait()
             except TimeoutError:
                 continue
-        if not protocol.open or protocol.transport.is_closing():
+        if protocol.close_sent or protocol.disconnected or protocol.transport.is_closing():
             raise ConnectionError("the socket is closed")
 
 
@@ -72,10 +69,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = log
-
-    @property
-    def open(self) -> bool:
-        return self.handshake_complete and not self.close_sent and not self.disconnected
+        self.wire = Wire(self)
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
@@ -85,4 +79,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if self.response.status_code == 101:
             extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[EXTENSION] = Wire(self)
+            extensions[EXTENSION] = self.wire
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.wire.congested = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.wire.congested = False

@@ -41,14 +41,18 @@ class Delivered:
     xid: int = 0
     seq: int = 0
     frame: int = 0
+    place: Position = field(init=False)  # after it in the outbox; the same object for all who listen to no frames
     _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
     _values: Any = field(default=None, repr=False)
 
-    def encoded(self, key: Any, encode: Callable[["Delivered"], bytes]) -> bytes:
-        """`encode(self)`, once for all who ask with the same key."""
+    def __post_init__(self) -> None:
+        self.place = Position(self.xid, self.seq)
+
+    def encoded(self, key: Any, encode: Callable[..., bytes], *arguments: Any) -> bytes:
+        """`encode(self, *arguments)`, once for all who ask with the same key."""
         known = self._encoded.get(key)
         if known is None:
-            known = self._encoded[key] = encode(self)
+            known = self._encoded[key] = encode(self, *arguments)
         return known
 
     @property
@@ -69,7 +73,9 @@ class Delivered:
             return position._replace(frame=self.frame) if self.frame > position.frame else None
         if not self.xid:
             return position
-        return Position(self.xid, self.seq, position.frame) if (self.xid, self.seq) > position[:2] else None
+        if not position.frame:
+            return self.place if self.place > position else None
+        return self.place._replace(frame=position.frame) if self.place[:2] > position[:2] else None
 
 
 def write_cursor(epoch: str, position: Position) -> str:

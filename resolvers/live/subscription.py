@@ -99,13 +99,12 @@ class Subscription:
         self._owner.lost(self, reason)
 
     def deliver(self, event: Delivered) -> None:
-        if self._behind is not None:
-            self._newest = event.after(self._newest) or self._newest
-        elif self.outlet.congested:
-            self._newest = event.after(self.position) or self.position
+        if self._behind is None:
+            if not self.outlet.congested:
+                return self._write(event)
+            self._newest = self.position
             self._fall_behind()
-        else:
-            return self._write(event)
+        self._newest = event.after(self._newest) or self._newest
         if not event.placed:
             self._skipped = True
 

@@ -34,22 +34,29 @@ def revoked() -> bytes:
 
 def event_frame(event: Delivered, subscription: Subscription) -> bytes:
     """An event with the cursor behind it: what listeners with the same position get is the same."""
-    return event.encoded((event_frame, subscription.position), lambda e: _framed(e, subscription, b',"cursor":"%b"' % subscription.cursor.encode()))
+    return event.encoded((event_frame, subscription.position), _with_cursor, subscription)
 
 
 def agent_frame(event: Delivered, subscription: Subscription) -> bytes | None:
     """What an agent says, in whichever chat: numbers and beginnings of runs belong to the chats, and it cannot be read again."""
     if event.placed:
         return event_frame(event, subscription)
-    return event.encoded(agent_frame, lambda e: _framed(e, subscription)) if event.type == "chat_event" else None
+    return event.encoded(agent_frame, _framed, subscription) if event.type == "chat_event" else None
 
 
 def chat_frame(event: Delivered, subscription: Subscription) -> bytes:
     """Frames of a chat are numbered; other events of its channel are not."""
     if not event.frame:
         return event_frame(event, subscription)
-    key = (chat_frame, subscription.position)
-    return event.encoded(key, lambda e: _framed(e, subscription, b',"seq":%d,"cursor":"%b"' % (e.frame, subscription.cursor.encode())))
+    return event.encoded((chat_frame, subscription.position), _numbered, subscription)
+
+
+def _with_cursor(event: Delivered, subscription: Subscription) -> bytes:
+    return _framed(event, subscription, b',"cursor":"%b"' % subscription.cursor.encode())
+
+
+def _numbered(event: Delivered, subscription: Subscription) -> bytes:
+    return _framed(event, subscription, b',"seq":%d,"cursor":"%b"' % (event.frame, subscription.cursor.encode()))
 
 
 def _framed(event: Delivered, subscription: Subscription, more: bytes = b"") -> bytes:
