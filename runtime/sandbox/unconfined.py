@@ -59,6 +59,7 @@ class Unconfined:
             process = self._launch(argv, workdir, stdin, outputs)
             pidfd = os.pidfd_open(process.pid)
             outputs.started()
+            outputs.collect()
             timed_out = False
             try:
                 async with asyncio.timeout(timeout):
