@@ -4,6 +4,7 @@ Each fragment is measured once. Rules that walk a fragment again for each spread
 spread each other twice.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from resolvers.kernel.reader.shape import ALIAS_BYTES
 
 MAX_DEPTH, MAX_ALIASES, MAX_FIELDS, MAX_ROOTS = 12, 60, 1000, 20
 MAX_SPREADS, MAX_REPEATS = 100, 20  # validation compares each fragment with every other, and each field of one name
+MAX_PAIRS = 10_000  # such comparisons; a union of a hundred types, each with all of its fields, takes some 6,000
 
 
 @dataclass(slots=True)
@@ -45,7 +47,7 @@ def exceeded(tree: DocumentNode) -> GraphQLError | None:
         for name, value, most in limits:
             if value > most:
                 return GraphQLError(f"The operation is too large: at most {most} {name} are allowed", definition)
-        if not found.cyclic and _crowded([definition.selection_set], fragments):
+        if not found.cyclic and _pairs([(definition.selection_set, "")], fragments) > MAX_PAIRS:
             return GraphQLError(f"The operation is too large: at most {MAX_REPEATS} fields of one name may be merged", definition)
         if found.too_long:
             return GraphQLError(f"The alias '{found.too_long[:80]}' is too long: at most {ALIAS_BYTES} characters are allowed", definition)
@@ -88,17 +90,28 @@ def _fragment(name: str, fragments: dict[str, FragmentDefinitionNode], known: di
     return known[name]
 
 
-def _crowded(parts: list[Any], fragments: dict[str, FragmentDefinitionNode]) -> bool:
-    """Whether too many fields meet under one name, where selections are merged. Asked of operations within the other limits only."""
-    groups: dict[str, list[Any]] = {}
+def _pairs(parts: list[tuple[Any, str]], fragments: dict[str, FragmentDefinitionNode]) -> int:
+    """How many pairs of fields meet under one name, where selections are merged. Asked of operations within the other limits only.
+
+    A part is a selection and the type it is on, where it says so: of one type, MAX_REPEATS fields of a name are allowed.
+    """
+    groups: dict[str, list[tuple[Any, str]]] = {}
     spread: set[str] = set()
     while parts:
-        for item in parts.pop().selections:
+        selection, on = parts.pop()
+        for item in selection.selections:
             if isinstance(item, FieldNode):
-                groups.setdefault((item.alias or item.name).value, []).append(item.selection_set)
+                groups.setdefault((item.alias or item.name).value, []).append((item.selection_set, on))
             elif not isinstance(item, FragmentSpreadNode):
-                parts.append(item.selection_set)
+                parts.append((item.selection_set, item.type_condition.name.value if item.type_condition else on))
             elif item.name.value in fragments and item.name.value not in spread:
                 spread.add(item.name.value)
-                parts.append(fragments[item.name.value].selection_set)
-    return any(len(group) > MAX_REPEATS or _crowded([part for part in group if part], fragments) for group in groups.values())
+                fragment = fragments[item.name.value]
+                parts.append((fragment.selection_set, fragment.type_condition.name.value))
+    found = 0
+    for group in groups.values():
+        found += len(group) * (len(group) - 1) // 2
+        if found > MAX_PAIRS or max(Counter(on for _, on in group).values()) > MAX_REPEATS:
+            return MAX_PAIRS + 1
+        found += _pairs([(selection, "") for selection, _ in group if selection], fragments)
+    return found
