@@ -35,6 +35,7 @@ from rest_compat.problem import problem
 from rest_compat.routes import ROUTES
 from rest_compat.ws import websocket
 from schema.endpoint import Endpoint
+from schema.live import EventStreams, Sockets, multipart
 from schema.root import schema
 from schema.selection import Throttle
 
@@ -46,6 +47,7 @@ class Application:
 
     def __init__(self, rest: Dispatcher, graphql: Endpoint, pages: Starlette, sockets: Mapping[str, Any]) -> None:
         self.rest, self.graphql, self.pages, self.sockets = rest, graphql, pages, sockets
+        self.stream = EventStreams(graphql)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
@@ -54,6 +56,8 @@ class Application:
             await self.pages(scope, receive, send)
         elif scope["path"] == "/graphql":
             await self.graphql(scope, receive, send)
+        elif scope["path"] == "/graphql/stream":
+            await self.stream(scope, receive, send)
         else:
             await self.rest(scope, receive, send)
 
@@ -66,8 +70,9 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
     if not settings.ratelimit_disabled:
         limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
     only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
-    graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle)
-    app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, {"/ws": websocket})
+    graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart)
+    sockets = {"/ws": websocket, "/graphql": Sockets(graphql, lambda client: limits is None or limits.exceeded("/graphql", client) is None)}
+    app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, sockets)
     return Perimeter(
         app,
         proxies=TrustedProxies(settings.trusted_proxy_cidrs),

@@ -91,7 +91,7 @@ class Endpoint:
             kind = LEGACY if streams else _negotiate(accept)
             body = await read_request(scope, receive, method, headers)
             if streams:
-                if self.streaming is not None and self._subscribes(method, body):
+                if self.streaming is not None and method == "POST" and self._subscribes(body, accept):
                     await self.streaming(self, scope, receive, send, body)
                     return
                 kind = _negotiate(accept)
@@ -145,9 +145,10 @@ class Endpoint:
         """What a request asks to run. Raises Malformed for a document that this server does not run."""
         return self.documents.get(self._text(body), body["operationName"])
 
-    def _subscribes(self, method: str, body: dict[str, Any]) -> bool:
-        operation = self.document(body).operation if method == "POST" else None
-        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
+    def _subscribes(self, body: dict[str, Any], accept: str) -> bool:
+        """Also a document that is none, where its faults can be told in no other way."""
+        operation = self.document(body).operation
+        return _acceptable(accept) is None if operation is None else operation.operation is OperationType.SUBSCRIPTION
 
     def _text(self, body: dict[str, Any]) -> str:
         """The document: sent, or named by the sha256 of its text."""

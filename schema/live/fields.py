@@ -2,16 +2,22 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
 from resolvers.channels import ChannelKind
+from resolvers.kernel.policy import Action
 from schema.bridge import nullable
 from schema.event_types import UNIONS
 
 CHANNEL = "channel"  # of a field's metadata
-_AFTER = "`after`: the cursor of an event to go on behind; without it only what happens from now on is sent."
+_AFTER = "The cursor of an event to go on behind. Without it only what happens from now on is sent."
+_WORKSPACE = "An id or a slug; may come as the header X-Workspace-ID, too."
+
+
+def _said(kind: Any, text: str) -> Any:
+    return Annotated[kind, strawberry.argument(description=text)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +32,22 @@ def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspa
     async def streamed(**_: Any) -> Any:
         raise NotImplementedError  # subscriptions are sent as they are projected, by schema.live
 
-    parameters = [inspect.Parameter("after", inspect.Parameter.KEYWORD_ONLY, annotation=nullable(str), default=strawberry.UNSET)]
+    parameters = [inspect.Parameter("after", inspect.Parameter.KEYWORD_ONLY, annotation=_said(nullable(str), _AFTER), default=strawberry.UNSET)]
     if argument is not None:
-        face, default = (nullable(strawberry.ID), strawberry.UNSET) if workspace else (strawberry.ID, inspect.Parameter.empty)
+        face: Any = _said(nullable(strawberry.ID), _WORKSPACE) if workspace else strawberry.ID
+        default = strawberry.UNSET if workspace else inspect.Parameter.empty
         parameters.insert(0, inspect.Parameter(argument, inspect.Parameter.KEYWORD_ONLY, annotation=face, default=default))
     streamed.__signature__ = inspect.Signature(parameters, return_annotation=UNIONS[kind])  # type: ignore[attr-defined]
     shown = None if argument is None else argument.removesuffix("_id") + "Id"
-    return strawberry.field(resolver=streamed, description=f"{said}\n\n{_AFTER}", metadata={CHANNEL: Source(kind, shown)})
+    needs = "" if argument is None else f"\n\nRequires: {Action.READ.value}."
+    return strawberry.field(resolver=streamed, description=said + needs, metadata={CHANNEL: Source(kind, shown)})
 
 
 @strawberry.type(description="What happens, as it happens, over WebSocket, multipart HTTP or server-sent events. Every field is one channel.")
 class Subscription:
     workspace_events = _field(ChannelKind.workspace, "Everything that members of a workspace are told of.", "workspace_id", workspace=True)
     crew_events = _field(ChannelKind.crew, "What happens in one crew.", "crew_id")
-    agent_events = _field(ChannelKind.agent, "The log of one agent: what it shows in all of its chats.", "agent_id")
+    agent_events = _field(ChannelKind.agent, "The log of one agent: what it shows in all of its chats, live only.", "agent_id")
     chat_events = _field(ChannelKind.session, "Every turn of a chat, piece by piece, and what else concerns it.", "chat_id")
     mission_events = _field(ChannelKind.mission, "The progress of one mission.", "mission_id")
     keeper_events = _field(ChannelKind.keeper, "What the keeper of a workspace is asked and decides.", "workspace_id", workspace=True)
