@@ -1,0 +1,299 @@
+"""One run from its claim to its end, in this process (contract: chats.behaviour 13, 17-23 and recovery)."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import orjson
+
+from models.agents import CliAdapter, LlmProvider, ToolProfile
+from models.runs import RunStatus
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.instance import instance
+from resolvers.kernel.operation import translate
+from resolvers.kernel.telemetry import log
+from resolvers.runs import work
+from resolvers.runs.briefing import brief
+from resolvers.runs.cancelling import CANCELLED
+from resolvers.runs.finishing import NO_OUTPUT, finish_run
+from resolvers.runs.work import Claim
+from runtime.engine import Engine
+from runtime.job import Adapter, Failed, Interrupted, Job, Outcome, StuckLoop, Turn, Worker
+from runtime.parts import Reply, fold
+from runtime.storable import storable
+from runtime.turn import Guard, Lost, TurnSink
+
+SERVICE = "runtime"
+TIMEOUT = 1800.0  # seconds, for an agent whose own is 0
+MOST_TURNS, MOST_SCHEDULED_TURNS = 50, 20
+SCHEDULED = "CRON"
+PATIENCE = 10.0  # seconds that an adapter may take to stop
+MOST_LEASES = 25
+"""A run that so many workers have held may be what ends them: it is not begun again."""
+AGENT_GONE = "The agent was deleted"
+INTERNAL = "The agent stopped because of an internal error"
+GIVEN_UP = "The run could not be ended in its workspace"
+SERVER_RESTART = "server_restart"
+
+
+class Stop(StrEnum):
+    """Why a run stops before its adapter has come to an end."""
+
+    cancelled = "cancelled"  # somebody wants it to
+    lost = "lost"  # another worker holds it, or may
+    shutdown = "shutdown"  # another worker is to go on
+
+
+@dataclass(eq=False, slots=True)
+class Held:
+    """A run that this process holds."""
+
+    claim: Claim
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    reason: Stop | None = None
+    sink: TurnSink | None = None
+
+    def stop(self, reason: Stop) -> None:
+        """The first reason stands, but that what is lost is lost."""
+        if self.reason is None or reason is Stop.lost:
+            self.reason = reason
+        self.stopping.set()
+        if reason is Stop.lost and self.sink is not None:
+            self.sink.fail(Lost())
+
+
+class Outfit(Protocol):
+    """What a run is carried out with."""
+
+    def adapter(self, job: Job) -> Adapter:
+        """Raises Failed when there is none for it."""
+
+    def guard(self, job: Job) -> Guard: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run is to end; what was said decides between COMPLETED and no_output."""
+
+    status: RunStatus
+    error: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def failed(error: str, outcome: Outcome | None = None) -> Ending:
+    return Ending(RunStatus.FAILED, error, exit_code=outcome.exit_code if outcome else None, data=outcome.data if outcome else {})
+
+
+INTERRUPTED = Ending(RunStatus.CANCELLED, SERVER_RESTART, SERVER_RESTART)
+CALLED_OFF = Ending(RunStatus.CANCELLED, CANCELLED)
+
+
+def job_of(claim: Claim, briefing: Mapping[str, Any]) -> Job:
+    """The job as an adapter gets it, from what `runs.brief` answers."""
+    agent = briefing["agent"]
+    scheduled = briefing["trigger_type"] == SCHEDULED
+    worker = Worker(
+        id=agent["id"],
+        slug=agent["slug"],
+        name=agent["name"],
+        crew_id=agent["crew_id"],
+        crew_slug=agent["crew_slug"],
+        system_prompt=agent["system_prompt"],
+        cli_adapter=CliAdapter(agent["cli_adapter"]),
+        llm_provider=LlmProvider(agent["llm_provider"]) if agent["llm_provider"] else None,
+        llm_model=agent["llm_model"],
+        tool_profile=ToolProfile(agent["tool_profile"]),
+    )
+    return Job(
+        run_id=claim.run_id,
+        workspace_id=claim.workspace_id,
+        chat_id=claim.chat_id,
+        agent=worker,
+        prompt=briefing["prompt"],
+        history=tuple(Turn(turn["role"], turn["content"]) for turn in briefing["history"]),
+        max_turns=briefing["max_turns"] or (MOST_SCHEDULED_TURNS if scheduled else MOST_TURNS),
+        timeout_seconds=float(agent["timeout_seconds"] or TIMEOUT),
+    )
+
+
+class Execution:
+    """`run()` returns when the run has ended, and raises Lost when it has not: somebody else goes on with it."""
+
+    def __init__(self, held: Held, engine: Engine, outfit: Outfit, *, patience: float = PATIENCE) -> None:
+        self.held, self.claim = held, held.claim
+        self._engine, self._outfit, self._patience = engine, outfit, patience
+        self._guard: Guard | None = None
+
+    async def run(self) -> None:
+        try:
+            ending = await self._attempt()
+        except Lost:
+            raise
+        except Exception as error:
+            refusal = error if isinstance(error, Refusal) else translate(error)
+            if refusal.code is Code.UNAVAILABLE:
+                raise Lost from error
+            log.error("run not begun", run_id=self.claim.run_id, code=refusal.code.value, exc_info=error)
+            ending = failed(INTERNAL)
+        await self.end(ending)
+
+    # ---- the attempt ---------------------------------------------------------------------------------------------
+
+    async def _attempt(self) -> Ending:
+        if self.held.reason is not None and self.held.reason is not Stop.cancelled:
+            raise Lost
+        answer = await brief(Caller.service(SERVICE, self.claim.workspace_id), {"id": self.claim.run_id})
+        briefing = orjson.loads(answer.body or b"")
+        if briefing["agent"]["deleted"]:
+            return failed(AGENT_GONE)
+        job = job_of(self.claim, briefing)
+        left = job.timeout_seconds - self._seconds()
+        if left <= 0:
+            return self._too_late(job)
+        try:
+            adapter, self._guard = self._outfit.adapter(job), self._outfit.guard(job)
+        except Failed as reason:
+            return failed(str(reason))
+        return await self._work(job, adapter, left)
+
+    async def _work(self, job: Job, adapter: Adapter, left: float) -> Ending:
+        assert self._guard is not None
+        sink = self.held.sink = TurnSink(self.claim, self._engine, self._guard)
+        await sink.open()
+        task = asyncio.create_task(adapter.run(job, sink), name=f"run {self.claim.run_id}")
+        watched = [asyncio.create_task(self.held.stopping.wait()), asyncio.create_task(sink.broken.wait())]
+        try:
+            await asyncio.wait([task, *watched], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            ended, broken = task.done(), sink.failure
+            if not ended:
+                await self._stop(task)
+            if self.held.reason is Stop.lost or isinstance(broken, Lost) or (self.held.reason is Stop.shutdown and not ended):
+                raise Lost
+            await sink.close()
+        finally:
+            sink.fail(Lost())
+            for each in (task, *watched):
+                each.cancel()
+        if ended or sink.fatal is not None:
+            return self._ended(task, sink)
+        if broken is not None:
+            return self._broken(broken)
+        return CALLED_OFF if self.held.reason is Stop.cancelled else self._too_late(job)
+
+    async def _stop(self, task: asyncio.Task[Outcome]) -> None:
+        """Waits a while for the adapter; one that does not stop is left to itself, and can write nothing."""
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task.cancel()
+        await asyncio.wait([task], timeout=self._patience)
+        if not task.done():
+            log.warning("adapter does not stop", run_id=self.claim.run_id)
+
+    def _ended(self, task: asyncio.Task[Outcome], sink: TurnSink) -> Ending:
+        """`fatal` is what the sink has told the adapter to end with: an adapter that caught it ends with it all the same."""
+        if sink.fatal is not None:
+            return self._broken(sink.fatal)
+        if task.cancelled():
+            raise Lost  # by itself, or because the engine knows of another holder
+        error = task.exception()
+        if error is not None:
+            return self._broken(error)
+        outcome = task.result()
+        return Ending(RunStatus.COMPLETED, exit_code=0, data=outcome.data) if outcome.error is None else failed(outcome.error, outcome)
+
+    def _broken(self, error: BaseException) -> Ending:
+        for cause in _leaves(error):
+            if isinstance(cause, Lost):
+                raise Lost from error
+            if isinstance(cause, Interrupted):
+                return INTERRUPTED
+            if isinstance(cause, (Failed, StuckLoop)):
+                return failed(str(cause))
+        log.error("adapter failed", run_id=self.claim.run_id, exc_info=error)
+        return failed(INTERNAL)
+
+    def _too_late(self, job: Job) -> Ending:
+        return Ending(RunStatus.TIMEOUT, f"The agent did not finish within {job.timeout_seconds:g} seconds")
+
+    def _seconds(self) -> float:
+        """Since the run was first claimed, by whomever."""
+        return max((instance.clock.now() - self.claim.started_at).total_seconds(), 0.0)
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    async def end(self, ending: Ending) -> None:
+        """Until it is stored. What a turn has said is read from its frames: they are what its readers have seen, whoever wrote them."""
+        wait, bare = 0.05, False
+        while self.held.reason is not Stop.lost:
+            try:
+                report = self._bare() if bare else self._report(ending, await self._said())
+                await finish_run(Caller.service(SERVICE, self.claim.workspace_id), report)
+                return
+            except Exception as error:
+                refusal = error if isinstance(error, Refusal) else translate(error)
+                if refusal.code is Code.CONFLICT and await self._taken_over():
+                    break
+                if refusal.code not in (Code.UNAVAILABLE, Code.CONFLICT):
+                    log.error("end of a run refused", run_id=self.claim.run_id, code=refusal.code.value, exc_info=error)
+                    if bare:
+                        return await work.give_up(self.claim, GIVEN_UP)
+                    bare = True
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, 1.0)
+        raise Lost
+
+    async def _taken_over(self) -> bool:
+        """A conflict may also be one of locks."""
+        with contextlib.suppress(Exception):
+            return await work.written(self.claim) is None
+        return False
+
+    async def _said(self) -> Reply:
+        sink = self.held.sink
+        return fold(await work.frames(self.claim) if self.claim.chat_id else sink.unstored if sink else ())
+
+    def _report(self, ending: Ending, reply: Reply) -> dict[str, Any]:
+        data = {"duration_ms": int(self._seconds() * 1000), **reply.usage, **ending.data}
+        if reply.model:
+            data.setdefault("model", reply.model)
+        if ending.status is RunStatus.COMPLETED and not self._spoke(reply):
+            ending = Ending(RunStatus.FAILED, NO_OUTPUT, "no_output")
+            data["reason"] = "no_output"
+        elif ending.reason is not None:
+            data["reason"] = ending.reason
+        error = ending.error if ending.error is None or self._guard is None else self._guard.whole(ending.error)
+        model = data.get("model")
+        report = {
+            "status": ending.status,
+            "reason": ending.reason,
+            "error_message": error,
+            "exit_code": ending.exit_code,
+            "model": str(model) if model else None,
+            "data": data,
+            "reply": {"content": reply.content, "parts": reply.parts, "tool_summary": reply.tool_summary},
+        }
+        made: dict[str, Any] = storable(report)
+        return made | {"id": self.claim.run_id, "lease": self.claim.lease}
+
+    def _spoke(self, reply: Reply) -> bool:
+        """What a run without a chat has said is known to the worker that heard it alone."""
+        return bool(reply.parts) or (self.claim.chat_id is None and self.claim.lease > 1)
+
+    def _bare(self) -> dict[str, Any]:
+        """An end that nothing of what the agent has said can spoil."""
+        return {"id": self.claim.run_id, "lease": self.claim.lease, "status": RunStatus.FAILED, "error_message": INTERNAL}
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors of a group, which is what tasks side by side end in."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error

@@ -1,0 +1,48 @@
+"""JSON values as PostgreSQL takes them: no NUL, no lone surrogates, no number that JSON does not have, and not endlessly deep."""
+
+import math
+from typing import Any
+
+import orjson
+
+DEEPEST = 64  # levels; what lies below is cut off
+LEFT_OUT = "…"
+INT64 = 1 << 63
+
+
+def storable(value: Any) -> Any:
+    """The value, or the nearest one that can be stored. Agents say what they like; that must not end their runs."""
+    if isinstance(value, str):
+        return value if "\0" not in value and value.isascii() else _text(value)
+    try:
+        encoded = orjson.dumps(value)
+    except TypeError:
+        return _cleaned(value, 0)
+    if b"\\u0000" in encoded or encoded.count(b"[") + encoded.count(b"{") > DEEPEST:
+        return _cleaned(value, 0)
+    return orjson.loads(encoded)
+
+
+def size_of(value: Any) -> int:
+    """Bytes of a value that is storable."""
+    return 0 if value is None else len(orjson.dumps(value))
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _cleaned(value: Any, level: int) -> Any:
+    if level > DEEPEST:
+        return LEFT_OUT
+    if isinstance(value, dict):
+        return {_text(str(key)): _cleaned(item, level + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cleaned(item, level + 1) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return int(value) if -INT64 <= value < INT64 else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return _text(str(value))
