@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import perf_counter
-from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, get_args, get_origin
 
 import asyncpg
 from sqlmodel import SQLModel
@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 from models.base import new_id
 from models.workspaces import Role
 from resolvers.kernel.caller import Caller, CredentialKind
-from resolvers.kernel.database import unavailable
+from resolvers.kernel.database import database, unavailable
 from resolvers.kernel.errors import UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
@@ -188,6 +188,15 @@ class Operation(Generic[D]):
         judge(row, tenancy, self.roles)
         self.used(caller, row)
         return row
+
+    async def refuse(self, caller: Caller, raw: Raw, place: str | None, refusal: Refusal) -> NoReturn:
+        """Refuses what was sent along, such as the arguments of an edge: told only to somebody who passes the gate."""
+        place = place or caller.workspace
+        self.require(caller, place)
+        if self.auth is not Auth.NONE:
+            async with database.lease() as conn:
+                await self.pass_gate(conn, caller, raw, place)
+        raise refusal
 
     def call_of(self, caller: Caller, raw: Raw, place: str | None, data: Any = None, slots: tuple[Input, ...] = ()) -> Call:
         entity = raw.get(self.tenancy.field) if isinstance(self.tenancy, Entity) else None
