@@ -1,12 +1,13 @@
 """REST: agents."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.crews import Crew
+from models.runs import ChatEventType, Run, RunFrame, RunStatus
 from resolvers import agents
 from resolvers.kernel.outputs import Success
 from rest_compat.table import DELETE, GET, PATCH, POST, Absent, From, Null, Wire
@@ -94,6 +95,38 @@ class AgentLoadJSON(Wire, of=agents.AgentLoad):
     token_budget: int
 
 
+class AgentRunJSON(Wire, of=Run):
+    id: str
+    agent_id: str
+    chat_id: str | None
+    workspace_id: str
+    triggered_by: str | None
+    trigger_type: str
+    status: RunStatus
+    started_at: Annotated[datetime, From("began_at")]
+    finished_at: datetime | None
+    error_message: str | None
+    exit_code: int | None
+    metadata: Annotated[dict[str, Any] | None, From("data")]
+    created_at: Annotated[datetime, From("began_at")]
+    model: Annotated[str | None, Absent()]
+
+
+class LogEntryJSON(Wire, of=RunFrame):
+    ts: Annotated[datetime, From("created_at")]
+    level: str
+    agent: Annotated[str, From("agent_slug")]
+    event: ChatEventType
+    content: Annotated[str | None, Absent()]
+    tool: Annotated[str | None, Absent()]
+    metadata: Annotated[dict[str, Any] | None, From("event_metadata"), Absent()]
+
+
+class StoppedJSON(Wire, of=Agent):
+    id: str
+    status: AgentStatus
+
+
 ROUTES = (
     GET("/api/v1/agents", agents.list_agents, list[AgentJSON]),
     POST("/api/v1/agents", agents.create_agent, NewAgentJSON, status=201),
@@ -102,4 +135,7 @@ ROUTES = (
     GET("/api/v1/agents/{agentId}", agents.get_agent, AgentJSON),
     PATCH("/api/v1/agents/{agentId}", agents.update_agent, AgentJSON),
     DELETE("/api/v1/agents/{agentId}", agents.delete_agent, Success),
+    GET("/api/v1/agents/{agentId}/runs", agents.list_runs_of_agent, list[AgentRunJSON]),
+    GET("/api/v1/agents/{agentId}/logs", agents.list_logs, list[LogEntryJSON]),
+    POST("/api/v1/agents/{agentId}/stop", agents.stop_agent, StoppedJSON),
 )

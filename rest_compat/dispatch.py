@@ -125,7 +125,7 @@ class Dispatcher:
         elif route.takes_body:
             raw = body_of(request.body, route.optional_body, caller)
         else:
-            raw = dict(query) if route.method in ("GET", "DELETE") else {}
+            raw = (route.completes or dict)(query) if route.method in ("GET", "DELETE") else {}
         for name, value in zip(route.parameters, values, strict=True):
             if name == "workspace_id":
                 place = place or value

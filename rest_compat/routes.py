@@ -3,16 +3,18 @@
 from typing import Any
 
 from resolvers.kernel.gate import Entity, Tenancy
-from resolvers.kernel.operation import OPERATIONS, Operation
-from rest_compat import agents, auth, crews, labels, system, workspaces
+from resolvers.kernel.operation import OPERATIONS, Auth, Operation
+from rest_compat import agents, auth, chats, crews, labels, runs, system, workspaces
 from rest_compat.table import Route
 
-ROUTES: tuple[Route, ...] = (*auth.ROUTES, *workspaces.ROUTES, *crews.ROUTES, *agents.ROUTES, *labels.ROUTES, *system.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *auth.ROUTES, *workspaces.ROUTES, *crews.ROUTES, *agents.ROUTES, *chats.ROUTES, *runs.ROUTES, *labels.ROUTES, *system.ROUTES,
+)  # fmt: skip
 
 
 def scope_of(op: Operation[Any], routes: list[Route]) -> str:
-    """Where the workspace comes from, in the words of the contract."""
-    if op.tenancy is Tenancy.NONE:
+    """Where the workspace comes from, in the words of the contract: to a machine, the row or the body says it."""
+    if op.tenancy is Tenancy.NONE or (op.auth is Auth.INTERNAL and (isinstance(op.tenancy, Entity) or "workspace_id" in op.input.model_fields)):
         return "none"
     if isinstance(op.tenancy, Entity):
         return "entity"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin
+from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel
 from sqlmodel import SQLModel
@@ -41,6 +41,16 @@ class Wire(BaseModel):
             cls.__of__ = of
 
 
+class Around(Wire):
+    """An object around a list: the database writes the list in the field `rows`, the route's `answers` the rest.
+
+    `counted`: with the number of all rows before it, as `{"total":…,"rows":[…]}`.
+    """
+
+    rows: ClassVar[str]
+    counted: ClassVar[bool] = False
+
+
 def shape_of(wire: Any) -> Shape | None:
     """The shape behind a wire model; None for an Output, which is written whole."""
     if get_origin(wire) is list:
@@ -48,6 +58,9 @@ def shape_of(wire: Any) -> Shape | None:
         return None if inner is None else intern(Shape(inner.fields, "list"))
     if not issubclass(wire, Wire):
         return None
+    if issubclass(wire, Around):
+        shape = shape_of(wire.model_fields[wire.rows].annotation)
+        return shape if shape is None or not wire.counted else intern(Shape((Column("total", "total_count"), Nested("rows", None, shape)), "connection"))
     model = wire.__of__
     if model is None:
         raise TypeError(f"{wire.__name__} needs of=")
@@ -101,7 +114,8 @@ Writing = Callable[[Request, Answer], Reply | Awaitable[Reply]]
 class Route:
     """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
 
-    `envelope` wraps the answer in an object with that key. `optional_body`: an empty or unreadable body counts as none.
+    `completes` adds to a query what its absences mean. `envelope` wraps the answer in an object with that key. `optional_body`: an
+    empty or unreadable body counts as none.
     What only `answers` knows is documented by `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
     """
 
@@ -112,6 +126,7 @@ class Route:
     status: int = 200
     envelope: str | None = None
     optional_body: bool = False
+    completes: Callable[[dict[str, str]], dict[str, str]] | None = None
     reads: Reading | None = None
     answers: Writing | None = None
     body_limit: int | None = None
@@ -154,4 +169,4 @@ def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: An
     return Route("DELETE", path, operation, wire, **options)
 
 
-__all__ = ["DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "From", "Null", "Output", "Reply", "Request", "Route", "Wire", "shape_of"]
+__all__ = ["DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Around", "From", "Null", "Output", "Reply", "Request", "Route", "Wire", "shape_of"]

@@ -4,16 +4,22 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import strawberry
+from strawberry.scalars import JSON
 
+import resolvers.chats
+import resolvers.runs  # noqa: F401 - both declare an edge from an agent
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
+from models.runs import ChatEventType, RunFrame
 from resolvers import agents as agent_ops
-from schema.bridge import mutation, node, query
+from schema.bridge import Connection, mutation, node, query
 from schema.results import SuccessType
 
 if TYPE_CHECKING:
+    from schema.chats import ChatType
     from schema.crews import CrewType
+    from schema.runs import RunType
 
-for enum in (AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile):
+for enum in (AgentRole, AgentStatus, ChatEventType, CliAdapter, LeadMode, LlmProvider, ToolProfile):
     strawberry.enum(enum)
 
 
@@ -62,6 +68,8 @@ class AgentType:
     skill_count: int
     credential_count: int
     chat_count: int
+    chats: Connection[Annotated["ChatType", strawberry.lazy("schema.chats")]]
+    runs: Connection[Annotated["RunType", strawberry.lazy("schema.runs")]]
 
 
 @node(agent_ops.CrewsStatus)
@@ -90,12 +98,29 @@ class AgentLoadType:
     token_budget: float = strawberry.field(description="Budgets of the tasks without an end.")
 
 
+@node(RunFrame, name="LogEntry")
+class LogEntryType:
+    """One event that an agent's adapter has put out."""
+
+    created_at: datetime = strawberry.field(name="ts")
+    run_id: strawberry.ID | None
+    chat_id: strawberry.ID
+    seq: int = strawberry.field(description="The number of its frame in the chat.")
+    level: str
+    agent_slug: str = strawberry.field(name="agent")
+    event: ChatEventType
+    content: str
+    tool: str | None = strawberry.field(description="The name of the tool that was called.")
+    event_metadata: JSON | None = strawberry.field(name="metadata")
+
+
 @strawberry.type
 class AgentQuery:
     agents = query(agent_ops.list_agents, AgentType)
     agent = query(agent_ops.get_agent, AgentType)
     crews_status = query(agent_ops.crews_status, CrewsStatusType)
     agent_load = query(agent_ops.agent_load, AgentLoadType)
+    agent_logs = query(agent_ops.list_logs, LogEntryType)
 
 
 @strawberry.type
@@ -103,3 +128,4 @@ class AgentMutation:
     create_agent = mutation(agent_ops.create_agent, AgentType)
     update_agent = mutation(agent_ops.update_agent, AgentType)
     delete_agent = mutation(agent_ops.delete_agent, SuccessType)
+    stop_agent = mutation(agent_ops.stop_agent, AgentType)

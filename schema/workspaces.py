@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 import resolvers.agents
-import resolvers.crews  # noqa: F401 - both declare an edge from a workspace
+import resolvers.chats
+import resolvers.crews
+import resolvers.runs  # noqa: F401 - all declare an edge from a workspace
 from models.auth import User
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers import workspaces as workspace_ops
@@ -16,7 +18,9 @@ from schema.results import DeletedType, SuccessType
 
 if TYPE_CHECKING:
     from schema.agents import AgentType
+    from schema.chats import ChatType
     from schema.crews import CrewType
+    from schema.runs import RunType
 
 strawberry.enum(Role)
 
@@ -82,6 +86,8 @@ class WorkspaceType:
     labels: list[LabelType]
     crews: Connection[Annotated["CrewType", strawberry.lazy("schema.crews")]]
     agents: Connection[Annotated["AgentType", strawberry.lazy("schema.agents")]]
+    chats: Connection[Annotated["ChatType", strawberry.lazy("schema.chats")]]
+    runs: Connection[Annotated["RunType", strawberry.lazy("schema.runs")]]
 
 
 @node(workspace_ops.Viewer)

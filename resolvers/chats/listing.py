@@ -69,7 +69,7 @@ def _unread(chat: Any, scope: Any) -> Any:
     """Messages since the caller's mark, all without one; those of users only if another one has written them (contract: chats.list)."""
     message, mark = table_of(Message).alias(), table_of(ChatReadCursor).alias()
     mine = (mark.c.chat_id == chat.id, mark.c.workspace_id == chat.workspace_id, mark.c.user_id == scope.user_id)
-    since = func.coalesce(select(mark.c.last_read_at).where(*mine).correlate(chat.id.table).scalar_subquery(), EVER)
+    since = func.coalesce(scope.scalar(select(mark.c.last_read_at).where(*mine)), EVER)
     by_another = and_(message.c.author_user_id.is_not(None), message.c.author_user_id != scope.user_id)
     unread = (
         message.c.chat_id == chat.id,

@@ -1,0 +1,85 @@
+"""REST: chats and their messages."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import orjson
+
+from models.chats import Chat, ChatMode, ChatOrigin, ChatStatus, Message, MessageRole
+from resolvers import chats
+from resolvers.kernel.operation import Answer
+from rest_compat.dispatch import JSON
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Around, From, Reply, Request, Wire
+
+
+class ChatJSON(Wire, of=Chat):
+    id: str
+    agent_id: str
+    workspace_id: str
+    title: str | None
+    mode: ChatMode
+    status: ChatStatus
+    message_count: int
+    started_at: datetime
+    ended_at: datetime | None
+    created_at: datetime
+    origin: ChatOrigin | None
+    last_activity_at: Annotated[datetime, From("last_activity_at_ms")]
+    unread_count: int
+
+
+class ChatCreatedJSON(Wire, of=Chat):
+    id: str
+
+
+class ChatSummaryJSON(Wire, of=Chat):
+    id: str
+    agent_id: str
+    agent_slug: str
+    title: str | None
+    updated_at: datetime
+
+
+class MessageJSON(Wire, of=Message):
+    id: str
+    session_id: Annotated[str, From("chat_id")]
+    agent_id: Annotated[str | None, Absent()]
+    role: MessageRole
+    content: str
+    parts: Annotated[list[Any] | None, Absent()]
+    tool_name: Annotated[str | None, Absent()]
+    tool_summary: Annotated[str | None, Absent()]
+    metadata: Annotated[dict[str, Any] | None, From("data"), Absent()]
+    ts: Annotated[datetime, From("created_at")]
+    author_user_id: Annotated[str | None, Absent()]
+
+
+class MessageListJSON(Around):
+    """`chat_id` is absent for a chat that the caller cannot read, or that is none."""
+
+    rows = "messages"
+    chat_id: Annotated[str | None, Absent()]
+    messages: list[MessageJSON]
+
+
+def _whole_history(query: dict[str, str]) -> dict[str, str]:
+    """Who names no window wants everything (contract: chats.messages)."""
+    return dict(query) if query.keys() & {"limit", "offset"} else query | {"limit": chats.ALL}
+
+
+def _with_chat_id(request: Request, answer: Answer) -> Reply:
+    head = b'"chat_id":%b,' % orjson.dumps(request.path.split("/")[4]) if answer.found else b""
+    return Reply(200, b'{%b"messages":%b}' % (head, answer.body or b"[]"), [JSON])
+
+
+ROUTES = (
+    GET("/api/v1/agents/{agentId}/chats", chats.list_chats_of_agent, list[ChatJSON]),
+    POST("/api/v1/agents/{agentId}/chats", chats.create_chat, ChatCreatedJSON, status=201),
+    PATCH("/api/v1/agents/{agentId}/chats/{chatId}", chats.rename_chat, ChatJSON),
+    DELETE("/api/v1/agents/{agentId}/chats/{chatId}", chats.delete_chat, status=204),
+    PUT("/api/v1/agents/{agentId}/chats/{chatId}/read", chats.mark_read, chats.ReadMark),
+    GET("/api/v1/chats", chats.list_chats, list[ChatSummaryJSON], envelope="data"),
+    GET("/api/v1/chats/{chatId}", chats.get_chat, ChatSummaryJSON),
+    GET("/api/v1/chats/{chatId}/messages", chats.list_messages, MessageListJSON, completes=_whole_history, answers=_with_chat_id),
+    POST("/api/v1/chats/{chatId}/steer", chats.steer_chat, chats.Steered, status=202),
+)

@@ -1,0 +1,120 @@
+"""GraphQL: chats, their messages, and what is said in them."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from strawberry.scalars import JSON
+
+import resolvers.runs  # noqa: F401 - it declares an edge from a chat
+from models.chats import Chat, ChatMode, ChatOrigin, ChatStatus, ChatVisibility, Message, MessageRole
+from resolvers import chats as chat_ops
+from schema.bridge import Connection, mutation, node, output, query
+from schema.results import DeletedType
+from schema.workspaces import UserType
+
+if TYPE_CHECKING:
+    from schema.agents import AgentType
+    from schema.runs import RunType
+
+for choices in (ChatMode, ChatOrigin, ChatStatus, ChatVisibility, MessageRole):
+    strawberry.enum(choices)
+
+
+@node(Message)
+class MessageType:
+    """One turn of a chat. The parts of an agent's turn are what it said, thought and called, in order."""
+
+    id: strawberry.ID = strawberry.field(description="Ids of one chat sort by time.")
+    chat_id: strawberry.ID
+    chat: Annotated["ChatType", strawberry.lazy("schema.chats")] | None
+    agent_id: strawberry.ID | None
+    agent: Annotated["AgentType", strawberry.lazy("schema.agents")] | None
+    role: MessageRole
+    content: str
+    parts: JSON | None = strawberry.field(description="Null on turns of users. Each has a type; text, thinking and results have content.")
+    tool_name: str | None
+    tool_summary: str | None
+    data: JSON | None = strawberry.field(name="metadata")
+    author_user_id: strawberry.ID | None
+    author: UserType | None
+    created_at: datetime
+
+
+@node(Chat)
+class ChatType:
+    """A conversation with an agent; in a group several users take part."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    agent_id: strawberry.ID
+    agent: Annotated["AgentType", strawberry.lazy("schema.agents")] | None
+    agent_slug: str = strawberry.field(description="Of a deleted agent, too.")
+    created_by: strawberry.ID | None
+    creator: UserType | None
+    title: str | None
+    mode: ChatMode
+    status: ChatStatus
+    origin: ChatOrigin | None
+    visibility: ChatVisibility
+    message_count: int
+    unread_count: int = strawberry.field(description="Messages since the caller's mark, without the caller's own.")
+    last_seq: int = strawberry.field(description="The number of the newest frame.")
+    last_activity_at: datetime
+    started_at: datetime
+    ended_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    messages: Connection[MessageType]
+    runs: Connection[Annotated["RunType", strawberry.lazy("schema.runs")]]
+
+
+@output(chat_ops.ReadMark)
+class ReadMarkType:
+    """How far the caller has read a chat, to the millisecond."""
+
+    chat_id: strawberry.ID
+    last_read_at: datetime
+
+
+@output(chat_ops.Steered)
+class SteeredType:
+    """The message waits for the agent's next turn."""
+
+    queued: bool
+    in_flight: bool = strawberry.field(description="A run was live when the message came; it is not interrupted.")
+
+
+@output(chat_ops.Sent)
+class SentType:
+    """The message is stored. Without a run nobody was asked."""
+
+    run_id: strawberry.ID | None
+    message_id: strawberry.ID
+    seq: int = strawberry.field(description="The number of the chat's newest frame: what comes next is the answer.")
+
+
+@output(chat_ops.Cancelled)
+class CancelledType:
+    """Whether the caller had a run in the chat: it has ended, or its worker is told to."""
+
+    cancelled: bool
+
+
+@strawberry.type
+class ChatQuery:
+    chats = query(chat_ops.list_chats, ChatType)
+    agent_chats = query(chat_ops.list_chats_of_agent, ChatType)
+    chat = query(chat_ops.get_chat, ChatType)
+    messages = query(chat_ops.list_messages, MessageType)
+
+
+@strawberry.type
+class ChatMutation:
+    create_chat = mutation(chat_ops.create_chat, ChatType)
+    rename_chat = mutation(chat_ops.rename_chat, ChatType)
+    delete_chat = mutation(chat_ops.delete_chat, DeletedType)
+    mark_chat_read = mutation(chat_ops.mark_read, ReadMarkType)
+    steer_chat = mutation(chat_ops.steer_chat, SteeredType)
+    send_message = mutation(chat_ops.send_message, SentType)
+    cancel_message = mutation(chat_ops.cancel_message, CancelledType)
