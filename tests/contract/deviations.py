@@ -5,7 +5,15 @@ _COPIES = dict.fromkeys(("email", "full_name"), "a command-line client reads the
 ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES}
 
 # operation -> events of its line that a call does not write itself
-LATER_EVENTS: dict[str, dict[str, str]] = {}
+LATER_EVENTS: dict[str, dict[str, str]] = {"runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"}}
+
+# operation -> events that its line does not have
+ADDED_EVENTS: dict[str, dict[str, str]] = {
+    "agents.stop": {"agent.status": "dashboards show the status that this event tells them (agents.stop: notes)"},
+}
+
+# operation -> statuses of its line that it never answers
+NEVER: dict[str, dict[int, str]] = {"chats.list_all": {404: "what a server answers that does not serve this route"}}
 
 # operation -> why its declaration differs from the line
 DECLARED: dict[str, str] = {}

@@ -14,13 +14,14 @@ from sqlmodel import SQLModel
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.auth import CliToken, Session
 from models.base import new_id, now
-from models.chats import Chat
+from models.chats import Chat, ChatMode, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import Crew, CrewConnection, CrewMember
 from models.integrations import CrewIntegration, ToolBinding
 from models.kernel import AuditLog
 from models.labels import Label
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask
+from models.runs import Run, RunFrame, RunStatus
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.world import Person
@@ -219,7 +220,59 @@ def agent_credential(plot: Plot) -> AgentCredential:
 
 @entity
 def chat(plot: Plot) -> Chat:
-    return Chat(agent_id=plot["agent"].id, created_by=plot.owner.user_id, title="Weather", **plot.here)
+    return Chat(agent_id=plot["agent"].id, created_by=plot.owner.user_id, title="Weather", origin=ChatOrigin.UI, ended_at=now(), last_seq=2, **plot.here)
+
+
+@entity
+def second_chat(plot: Plot) -> Chat:
+    """Nothing refers to it."""
+    return Chat(agent_id=plot["agent"].id, created_by=plot.owner.user_id, title="Tides", **plot.here)
+
+
+@entity
+def message(plot: Plot) -> Message:
+    """No message has a value in every column; this one has, so that shapes are compared on values."""
+    return Message(
+        chat_id=plot["chat"].id,
+        agent_id=plot["agent"].id,
+        role=MessageRole.assistant,
+        content="Rain",
+        parts=[{"type": "text", "content": "Rain"}],
+        tool_name="forecast",
+        tool_summary="[tool: forecast]",
+        data={"kind": "example"},
+        author_user_id=plot.owner.user_id,
+        **plot.here,
+    )
+
+
+@entity
+def chat_read_cursor(plot: Plot) -> ChatReadCursor:
+    return ChatReadCursor(user_id=plot.second.user_id, chat_id=plot["chat"].id, **plot.here)
+
+
+def _run(plot: Plot, **changes: Any) -> Run:
+    given: dict[str, Any] = {"agent_id": plot["agent"].id, "triggered_by": plot.owner.user_id, "prompt": "Look out", "started_at": now()}
+    return Run(**(given | changes), **plot.here)
+
+
+@entity
+def run(plot: Plot) -> Run:
+    """It has ended."""
+    ended = {"status": RunStatus.TIMEOUT, "finished_at": now(), "exit_code": 1, "error_message": "It took too long"}
+    return _run(plot, chat_id=plot["chat"].id, max_turns=5, model="model", data={"tags": ["chat"], "model": "model"}, **ended)
+
+
+@entity
+def live_run(plot: Plot) -> Run:
+    """A program elsewhere works on it, for the lead."""
+    return _run(plot, agent_id=plot["lead"].id, leased_until=now() + timedelta(days=1))
+
+
+@entity
+def run_frame(plot: Plot) -> RunFrame:
+    payload = {"type": "tool_call", "content": "forecast", "metadata": {"tool_name": "forecast", "tool_id": "t1"}}
+    return RunFrame(chat_id=plot["chat"].id, seq=2, run_id=plot["run"].id, type="chat_event", payload=payload, **plot.here)
 
 
 @entity

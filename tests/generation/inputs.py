@@ -20,8 +20,8 @@ class NoRecipe(LookupError):
     """An operation the generators cannot call: an entity or a recipe is missing."""
 
 
-def is_reference(name: str) -> bool:
-    return name == "id" or name.endswith(("_id", "_ids"))
+def is_reference(op: Operation[Any], name: str) -> bool:
+    return (name == "id" or name.endswith(("_id", "_ids"))) and name not in recipe_of(op.name).chosen
 
 
 def bodyless(op: Operation[Any]) -> set[str]:
@@ -144,7 +144,7 @@ def row_id(plot: Plot, key: str) -> str:
 
 def references(op: Operation[Any]) -> dict[str, str]:
     """Field -> entity, for every field that names rows."""
-    return {name: entity_of(op, name) for name in fields_of(op) if is_reference(name)}
+    return {name: entity_of(op, name) for name in fields_of(op) if is_reference(op, name)}
 
 
 # ---- the input ---------------------------------------------------------------------------------------------------------
@@ -154,14 +154,14 @@ def valid(op: Operation[Any], world: Any, plot: Plot | None = None, *also: str) 
     """The required fields, the recipe's, and those in `also`; a command that requires nothing but ids gets one field to work on."""
     plot, schema, fields, recipe = plot or world.home, schema_of(op), fields_of(op), recipe_of(op.name)
     wanted = [name for name in fields if name in schema.get("required", ()) or name in recipe.values or name in also]
-    if op.kind == "command" and not any(not is_reference(name) for name in wanted):
-        wanted += [name for name, part in fields.items() if not is_reference(name) and "properties" not in part][:1]
+    if op.kind == "command" and not any(not is_reference(op, name) for name in wanted):
+        wanted += [name for name, part in fields.items() if not is_reference(op, name) and "properties" not in part][:1]
     made: dict[str, Any] = {}
     for name in wanted:
         if name in recipe.values:
             value = recipe.values[name]
             made[name] = value(world) if callable(value) else value
-        elif is_reference(name):
+        elif is_reference(op, name):
             id = row_id(plot, entity_of(op, name))
             made[name] = [id] if fields[name].get("type") == "array" else id
         else:

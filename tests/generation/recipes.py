@@ -14,12 +14,14 @@ from resolvers.kernel.instance import instance
 class Recipe:
     """`values`: fields of a valid input; a callable gets the world of the cases. `ids`: field -> key of an entity, where the name does not say it.
 
+    `chosen`: fields that are called like a reference and name nothing that is there: the caller chooses the id of what is made.
     `refused`: how a valid input is refused in a world that is in use; `person` makes the call when the owner cannot. `cookies`: what a browser
     sends along, over REST.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     ids: Mapping[str, str] = field(default_factory=dict)
+    chosen: frozenset[str] = frozenset()
     person: str = "owner"
     refused: Code | None = None
     cookies: Callable[[Any], dict[str, str]] | None = None
@@ -51,6 +53,10 @@ def _refresh(world: Any) -> dict[str, str]:
 
 
 RECIPES: dict[str, Recipe] = {
+    "chats.create": Recipe(chosen=frozenset({"session_id"})),
+    "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
+    "runs.create_internal": Recipe({"id": "run-of-a-program"}, chosen=frozenset({"id"})),
+    "runs.finish_internal": Recipe({"status": "COMPLETED"}, ids={"id": "live_run"}),
     "auth.bootstrap": Recipe(refused=Code.GONE),
     "auth.login": Recipe({"email": lambda world: world.home.owner.email, "password": PASSWORD, "csrfToken": CSRF}, cookies=_login),
     "auth.refresh": Recipe(cookies=_refresh),

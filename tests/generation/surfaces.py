@@ -14,6 +14,7 @@ from tests.generation.recorder import Change
 from tests.generation.registry import graphql_fields, routes_of
 from tests.world import Person
 
+MACHINE = "machine"  # no person: a program with the internal token
 CODES = {status: code.value for code, status in STATUS.items()}
 
 
@@ -33,6 +34,8 @@ class Call:
     @property
     def headers(self) -> dict[str, str]:
         token = self.token or (self.person.token if self.person else None)
+        if self.person is not None and self.person.name == MACHINE:
+            return {"x-internal-token": self.person.token}
         made = {"authorization": f"Bearer {token}"} if token else {}
         if self.cookies:
             made["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())

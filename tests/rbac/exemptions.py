@@ -33,4 +33,11 @@ PROSE: dict[str, str] = {
     "agents.create": "tests/agents",
     "agents.update": "tests/agents",
     "agents.delete": "tests/agents",
+    "chats.cancel": "tests/chats",
+    "chats.create": "tests/chats",
+    "chats.delete": "tests/chats",
+    "chats.mark_read": "tests/chats",
+    "chats.rename": "tests/chats",
+    "chats.send": "tests/chats",
+    "chats.steer": "tests/chats",
 }

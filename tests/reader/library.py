@@ -23,6 +23,7 @@ IDS = {
     "id": ("crews", "agents", "labels", "memberships", "workspaces"),
     "crewId": ("crews",),
     "agentId": ("agents",),
+    "chatId": ("chats",),
     "userId": ("users",),
     "memberId": ("memberships",),
 }
@@ -80,6 +81,9 @@ class Library:
             "limit": [1, 2, 4, 0, 1000, None],
             "offset": [0, 1, 3, 50, -2, None],
             "after": [None, "bad", "W10=", *self.cursors[-40::2]],
+            "page": [1, 2, 3, 0, -1, None],
+            "trigger": ["USER", "CRON", "", "none", None],
+            "tag": ["chat", "plain", "none", None],
         }.get(argument)
 
 
@@ -117,6 +121,6 @@ async def library(world: World) -> Library:
     await sow(world, 1)
     ids: dict[str, list[str]] = {}
     for (table,) in await world.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
-        if table in ("crews", "agents", "labels", "memberships", "workspaces", "users"):
+        if table in ("crews", "agents", "chats", "runs", "labels", "memberships", "workspaces", "users"):
             ids[table] = [row[0] for row in await world.database.fetch(f"SELECT id FROM {table} ORDER BY random() LIMIT 60")]
     return Library(world, {table: sorted(found) for table, found in ids.items()})

@@ -45,9 +45,9 @@ IN_BRIEF = {"__typename"}
 class Refused(Exception):
     """The root answers null and this code."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, by_the_gate: bool = False) -> None:
         super().__init__(code)
-        self.code = code
+        self.code, self.by_the_gate = code, by_the_gate or code != "NOT_FOUND"
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,13 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Listing:
-    """Rows in an order that has no ties. `page`: default and greatest size of a window; None for a plain list."""
+    """Rows in an order that has no ties. `page`: default and greatest size of a window; None for a plain list. Not `clamped`: beyond is the default."""
 
     model: str
     rows: list[Row]
     order: Order = ()
     page: tuple[int, int] | None = None
+    clamped: bool = True
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class Evaluation:
         try:
             found = self.oracle.rules.root(nodes[0].name.value, self.oracle.store, self.asker, arguments)
         except Refused as refusal:
-            if refusal.code == "NOT_FOUND":  # what was sent is judged before what is there
+            if not refusal.by_the_gate:  # what was sent is judged before what is there
                 self.check(query, {"": nodes})
             raise
         self.check(query, {"": nodes})
@@ -260,8 +261,9 @@ class Evaluation:
     def connection(self, found: Listing, type_: Any, nodes: list[FieldNode], arguments: Mapping[str, Any]) -> dict[str, Any]:
         default, greatest = found.page or (100, 100)
         asked = arguments.get("first") or arguments.get("limit") or 0
-        size = default if asked <= 0 else min(asked, greatest)
-        skipped = max(arguments.get("offset") or 0, 0)
+        size = default if asked <= 0 or (asked > greatest and not found.clamped) else min(asked, greatest)
+        page = max(arguments.get("page") or 1, 1)
+        skipped = (page - 1) * size if page > 1 else max(arguments.get("offset") or 0, 0)
         rest = self.after(found, arguments)[skipped:]
         rows = rest[:size]
         made: dict[str, Any] = {}
@@ -295,7 +297,7 @@ class Evaluation:
         return made
 
     def cursor(self, found: Listing, rows: list[Row], at: int) -> Cursor | None:
-        return Cursor(tuple(key.kind for key in found.order), values_of(found.order, rows[at]), rows[at]["id"]) if rows else None
+        return Cursor(tuple(key.kind for key in found.order), values_of(found.order, rows[at]), rows[at].get("id", "")) if rows else None
 
     def after(self, found: Listing, arguments: Mapping[str, Any]) -> list[Row]:
         text = arguments.get("after")

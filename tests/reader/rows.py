@@ -9,12 +9,13 @@ from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.base import new_id
-from models.chats import Chat
+from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
 from models.kernel import AuditLog
 from models.labels import Label
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
+from models.runs import ChatEventType, Run, RunFrame, RunStatus
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.world import Person, World
@@ -113,10 +114,59 @@ class Sower:
             made.deleted_at = self.time()
         return made
 
+    def chat(self, number: int, agents: list[Agent]) -> Chat:
+        """Every third is one agent's."""
+        pick = self.random.choice
+        return Chat(
+            agent_id=agents[0].id if number % 3 == 0 else pick(agents).id, created_by=self.maybe(pick(self.people).user_id), title=self.maybe(self.text()),
+            origin=self.maybe(pick(list(ChatOrigin))), last_activity_at=self.time(), ended_at=self.maybe(self.time()), last_seq=pick(WHOLE[:4]),
+            **self.here, **self.stamps(),
+        )  # fmt: skip
+
+    def talk(self, chats: list[Chat]) -> Iterator[SQLModel]:
+        """Every third message is said in one chat."""
+        pick = self.random.choice
+        for number in range(45):
+            chat, author = chats[0] if number % 3 == 0 else pick(chats), self.maybe(pick(self.people).user_id)
+            yield Message(
+                chat_id=chat.id, agent_id=self.maybe(chat.agent_id), role=pick(list(MessageRole)), content=self.text(), parts=self.maybe(pick(JSON)),
+                data=self.maybe({"kind": self.text()}), author_user_id=author, created_at=self.time(), **self.here,
+            )  # fmt: skip
+        for chat, person in self.random.sample([(chat, person) for chat in chats for person in self.people], 40):
+            yield ChatReadCursor(chat_id=chat.id, user_id=person.user_id, last_read_at=self.time(), **self.here)
+
+    def runs(self, chats: list[Chat], agents: list[Agent]) -> Iterator[SQLModel]:
+        """Every third run is of one agent in one chat. Runs that are live are in no chat, where two could meet."""
+        pick, now = self.random.choice, datetime.now(UTC)
+        for number in range(36):
+            chat, agent = (chats[0], agents[0]) if number % 3 == 0 else (self.maybe(pick(chats)), pick(agents))
+            status = pick(list(RunStatus)[1:]) if chat else RunStatus.RUNNING
+            created = pick([self.time(), now])
+            run = Run(
+                agent_id=agent.id, chat_id=chat.id if chat else None, status=status, trigger_type=pick(["USER", "CRON", ""]), model=self.maybe(self.text()),
+                data=pick([None, {"tags": ["chat", self.text()]}, {"tags": "chat"}, {"n": 1}]), created_at=created, started_at=self.maybe(created),
+                finished_at=None if status is RunStatus.RUNNING else created, error_message=self.maybe(self.text()), **self.here,
+            )  # fmt: skip
+            yield run
+            if chat is not None:
+                type_ = pick(list(ChatEventType))
+                payload: dict[str, Any] = {"type": type_, "content": self.text()} | pick([{}, {"metadata": {"tool_name": self.text()}}])
+                yield RunFrame(
+                    chat_id=chat.id,
+                    seq=number,
+                    run_id=run.id,
+                    type=pick(["chat_event"] * 3 + ["run_begin"]),
+                    payload=payload,
+                    created_at=self.time(),
+                    **self.here,
+                )
+
     def work(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
         pick = self.random.choice
-        chats = [Chat(agent_id=pick(agents).id, created_by=pick(self.people).user_id, title=self.text(), **self.here) for _ in range(15)]
+        chats = [self.chat(number, agents) for number in range(15)]
         yield from chats
+        yield from self.talk(chats)
+        yield from self.runs(chats, agents)
         for _ in range(15):
             agent = pick(agents)
             yield AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="TOKEN", **self.here)

@@ -44,12 +44,19 @@ def parent(library: Library, type_: str) -> tuple[str, str]:
         return "{ parent: workspace {", "} }"
     roots = [n for n, f in SCHEMA.query_type.fields.items() if get_named_type(f.type).name == type_ and "id" in f.args]  # type: ignore[union-attr]
     assert roots, f"{type_} has pages below it, and no query gives one of it by id"
-    return f'{{ parent: {roots[0]}(id: "{library.ids["richest"][0]}") {{', "} }"
+    return f'{{ parent: {roots[0]}(id: "{library.ids[f"richest {type_}"][0]}") {{', "} }"
+
+
+OF_ONE = {("Query", "messages"): ("chatId", "Chat"), ("Query", "agentLogs"): ("agentId", "Agent")}
 
 
 async def ask(library: Library, place: tuple[str, str], arguments: str) -> dict[str, Any]:
     opened, closed = parent(library, place[0])
-    selection = "{ nodes { id } edges { cursor node { id } } totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
+    if place in OF_ONE:
+        argument, type_ = OF_ONE[place]
+        arguments = f'({argument}: "{library.ids[f"richest {type_}"][0]}", {arguments[1:]}'
+    id = "id: seq" if place[1] == "agentLogs" else "id"
+    selection = f"{{ nodes {{ {id} }} edges {{ cursor node {{ {id} }} }} totalCount pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }}"
     answer = await library.same(library.world.owner, f"{opened} {place[1]}{arguments} {selection} {closed}")
     assert "errors" not in answer, answer["errors"]
     page: dict[str, Any] = (answer["data"] if place[0] == "Query" else answer["data"]["parent"])[place[1]]
@@ -61,10 +68,13 @@ async def ask(library: Library, place: tuple[str, str], arguments: str) -> dict[
 
 @pytest.fixture(autouse=True, scope="module")
 async def richest(library: Library) -> None:
-    """A crew with a few agents."""
-    sql = "SELECT crew_id FROM agents JOIN crews c ON c.id = crew_id WHERE agents.deleted_at IS NULL AND c.deleted_at IS NULL AND c.workspace_id = $1 "
-    found = await library.world.database.fetchval(sql + "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1", library.world.workspace.id)
-    library.ids["richest"] = [found]
+    """A crew with a few agents, an agent with a few chats, a chat with a few messages."""
+    crews = "SELECT crew_id FROM agents a JOIN crews p ON p.id = crew_id WHERE a.deleted_at IS NULL AND p.deleted_at IS NULL"
+    agents = "SELECT agent_id FROM chats c JOIN agents p ON p.id = agent_id WHERE p.deleted_at IS NULL"
+    chats = "SELECT chat_id FROM messages m JOIN chats p ON p.id = chat_id WHERE true"
+    for type_, sql in {"Crew": crews, "Agent": agents, "Chat": chats}.items():
+        counted = f"{sql} AND p.workspace_id = $1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+        library.ids[f"richest {type_}"] = [await library.world.database.fetchval(counted, library.world.workspace.id)]
 
 
 @pytest.mark.parametrize("place", pages(), ids=".".join)
@@ -230,7 +240,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 async def test_what_is_no_cursor_is_a_bad_request(library: Library, kind: str) -> None:
-    crew = library.ids["richest"][0]
+    crew = library.ids["richest Crew"][0]
     for text in (
         "query($after: String) { page: crews(after: $after) { nodes { id } pageInfo { endCursor } } }",
         f'query($after: String) {{ page: crew(id: "{crew}") {{ agents(after: $after) {{ edges {{ cursor }} }} }} }}',

@@ -1,6 +1,7 @@
 """What the oracle is told: the roots and the derived values by hand, the edges by the graphs' declarations."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy.sql.elements import UnaryExpression
@@ -8,7 +9,9 @@ from sqlalchemy.sql.operators import desc_op
 
 import schema.root  # noqa: F401  (declares the graphs)
 from models.base import TenantRow, table_of
+from resolvers.agents.logs import OUTPUT
 from resolvers.kernel.reader import GRAPHS, Edge
+from resolvers.runs.listing import ListRuns
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
 
 Arguments = Mapping[str, Any]
@@ -111,6 +114,64 @@ def agent_load(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("AgentLoad", ordered(rows, by("-active_tasks", "-pending_tasks", "agent_slug")))
 
 
+LATELY_ACTIVE: Order = by("-last_activity_at", "-id")
+LATELY_CHANGED: Order = by("-updated_at", "-id")
+SAID: Order = by("created_at", "id")
+LOGGED: Order = (*by("created_at", "chat_id"), Key(lambda row: row["seq"], False, "number"))
+RUNS: Order = (Key(lambda row: row["created_at"] if row["started_at"] is None else row["started_at"], True, "time"), Key(lambda row: row["id"], True, "text"))
+
+
+def began(run: Row) -> Any:
+    return RUNS[0].read(run)
+
+
+def chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "Chat") if arguments.get("origin") in (None, r["origin"])]
+    return Listing("Chat", ordered(rows, LATELY_CHANGED), LATELY_CHANGED, (20, 100))
+
+
+def agent_chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "Chat") if r["agent_id"] == arguments["agentId"]]
+    return Listing("Chat", ordered(rows, LATELY_ACTIVE)[:100])
+
+
+def chat(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return only([r for r in tenants(store, asker, "Chat") if r["id"] == arguments["id"]], "Chat")
+
+
+def messages(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "Message") if r["chat_id"] == arguments["chatId"]]
+    return Listing("Message", ordered(rows, SAID), SAID, (50, 500))
+
+
+def runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "Run") if all(fits(r, rule, arguments.get(name)) for name, rule in OF_RUNS.items())]
+    return Listing("Run", ordered(rows, RUNS), RUNS, (50, 100), clamped=False)
+
+
+def agent_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    return Listing("Run", ordered([r for r in tenants(store, asker, "Run") if r["agent_id"] == arguments["agentId"]], RUNS)[:100])
+
+
+def run(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return only([r for r in tenants(store, asker, "Run") if r["id"] == arguments["id"]], "Run")
+
+
+def run_stats(store: Store, asker: Asker, _: Arguments) -> Single:
+    midnight = store.tables["now"][0]["now"].astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = tenants(store, asker, "Run")
+    failed = [r for r in rows if r["status"] in ("FAILED", "TIMEOUT") and r["finished_at"] >= midnight]
+    counted = {"running": sum(r["status"] == "RUNNING" for r in rows), "today": sum(began(r) >= midnight for r in rows), "failed": len(failed)}
+    return Single("RunStats", counted)
+
+
+def agent_logs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    agent(store, asker, {"id": arguments["agentId"]})
+    own = {r["id"] for r in tenants(store, asker, "Run") if r["agent_id"] == arguments["agentId"]}
+    rows = [f for f in tenants(store, asker, "RunFrame") if f["run_id"] in own and f["type"] == "chat_event" and f["payload"]["type"] in list(OUTPUT)]
+    return Listing("RunFrame", ordered(rows, LOGGED), LOGGED, (100, 500))
+
+
 def members(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("Membership", ordered(tenants(store, asker, "Membership"), by("created_at", "id")))
 
@@ -140,9 +201,15 @@ def viewer(store: Store, asker: Asker, _: Arguments) -> Single:
 HERE: dict[str, Callable[[Store, Asker, Arguments], Listing | Single]] = {
     "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewConnections": crew_connections, "agents": agents, "agent": agent,
     "crewsStatus": crews_status, "agentLoad": agent_load, "members": members, "invitations": invitations, "workspace": workspace,
+    "chats": chats, "agentChats": agent_chats, "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats, "agentLogs": agent_logs,
 }  # fmt: skip
+OF_ROWS: dict[str, tuple[Callable[[Store, Asker, Arguments], Listing | Single], str, str]] = {
+    "chat": (chat, "chats", "id"),
+    "messages": (messages, "chats", "chatId"),
+}
+"""Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Callable[[Store, Asker, Arguments], Listing | Single]] = {"workspaces": workspaces, "viewer": viewer}
-ROOTS = HERE | ANYWHERE
+ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
 # ---- derived values: one twin each -------------------------------------------------------------------------------------
@@ -165,6 +232,26 @@ def shown_token(store: Store, asker: Asker, row: Row) -> Any:
     return row["token"] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else ""
 
 
+def of_agent(column: str) -> Callable[[Store, Asker, Row], Any]:
+    """Of a deleted one too."""
+    return lambda store, _, row: next(a[column] for a in store.tables["agents"] if a["id"] == row["agent_id"])
+
+
+def crew_name(store: Store, asker: Asker, row: Row) -> Any:
+    crew_id = of_agent("crew_id")(store, asker, row)
+    return None if crew_id is None else next(c["name"] for c in store.tables["crews"] if c["id"] == crew_id)
+
+
+def unread(store: Store, asker: Asker, row: Row) -> int:
+    marks = [m["last_read_at"] for m in store.tables["chat_read_cursors"] if m["chat_id"] == row["id"] and m["user_id"] == asker.user_id]
+    said = [m for m in store.tables["messages"] if m["chat_id"] == row["id"] and (not marks or m["created_at"] > marks[0])]
+    return sum(m["role"] != "user" or m["author_user_id"] not in (None, asker.user_id) for m in said)
+
+
+def slug_of_run(store: Store, asker: Asker, row: Row) -> Any:
+    return of_agent("slug")(store, asker, next(r for r in store.tables["runs"] if r["id"] == row["run_id"]))
+
+
 DERIVED: dict[tuple[str, str], Callable[[Store, Asker, Row], Any]] = {
     ("Membership", "email"): of_user("user_id", "email"),
     ("Membership", "full_name"): of_user("user_id", "full_name"),
@@ -174,6 +261,19 @@ DERIVED: dict[tuple[str, str], Callable[[Store, Asker, Row], Any]] = {
     ("CrewConnection", "to_crew_slug"): of_crew("to_crew_id", "slug"),
     ("Workspace", "current_user_role"): lambda store, asker, row: role_in(store, asker, row["id"]),
     ("Invitation", "shown_token"): shown_token,
+    ("Chat", "agent_slug"): of_agent("slug"),
+    ("Chat", "unread_count"): unread,
+    ("Chat", "last_activity_at_ms"): lambda store, _, row: row["last_activity_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    ("Run", "began_at"): lambda store, _, row: began(row),
+    ("Run", "agent_name"): of_agent("name"),
+    ("Run", "agent_slug"): of_agent("slug"),
+    ("Run", "crew_name"): crew_name,
+    ("RunFrame", "level"): lambda *_: "info",
+    ("RunFrame", "agent_slug"): slug_of_run,
+    ("RunFrame", "event"): lambda store, _, row: row["payload"]["type"],
+    ("RunFrame", "content"): lambda store, _, row: row["payload"]["content"],
+    ("RunFrame", "tool"): lambda store, _, row: row["payload"].get("metadata", {}).get("tool_name"),
+    ("RunFrame", "event_metadata"): lambda store, _, row: row["payload"].get("metadata"),
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------------
@@ -183,11 +283,34 @@ JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ("Viewer", "memberships"): lambda store, row, other: other["user_id"] == row["id"] and store.by_id("workspaces", other["workspace_id"]) is not None,
 }
 CONDITIONS: dict[str, Callable[[Row], bool]] = {"invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None}
-NARROWED: dict[tuple[str, str], dict[str, str]] = {
+Rule = str | Callable[[Row, Any], bool]
+"""A column that has to be equal, or a condition on a row."""
+
+
+def is_tagged(run: Row, tag: str) -> bool:
+    tags = (run["data"] or {}).get("tags", [])
+    return tag == tags if isinstance(tags, str) else tag in tags
+
+
+def fits(row: Row, rule: Rule, value: Any) -> bool:
+    return value is None or (row[rule] == value if isinstance(rule, str) else rule(row, value))
+
+
+OF_RUNS: dict[str, Rule] = {"status": "status", "agentId": "agent_id", "trigger": "trigger_type", "tag": is_tagged}
+NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
     ("Crew", "agents"): {"status": "status", "agentRole": "agent_role"},
     ("Workspace", "agents"): {"crewId": "crew_id"},
+    ("Workspace", "chats"): {"origin": "origin"},
+    ("Agent", "chats"): {"origin": "origin"},
+    ("Workspace", "runs"): OF_RUNS,
+    ("Agent", "runs"): OF_RUNS,
+    ("Chat", "runs"): OF_RUNS,
 }
-KEYS: dict[str, Key] = {"agents.expired_at IS NOT NULL": AGENTS[0], "coalesce(agents.expired_at, agents.created_at) DESC": AGENTS[1]}
+KEYS: dict[str, Key] = {
+    "coalesce(runs.started_at, runs.created_at) DESC": RUNS[0],
+    "agents.expired_at IS NOT NULL": AGENTS[0],
+    "coalesce(agents.expired_at, agents.created_at) DESC": AGENTS[1],
+}
 
 
 def declared_order(edge: Edge) -> Order:
@@ -206,14 +329,28 @@ class Twins(Rules):
     def root(self, name: str, store: Store, asker: Asker, arguments: Arguments) -> Listing | Single:
         if name in ANYWHERE:
             return ANYWHERE[name](store, asker, arguments)
+        if name in OF_ROWS:
+            return self.of_row(*OF_ROWS[name], store, asker, arguments)
         named = [arguments[n] for n in (("id", "slug") if name == "workspace" else ("workspaceId",)) if arguments.get(n) is not None]
         if len(named) > 1:
             raise Refused("BAD_REQUEST")
         return HERE[name](store, member(store, asker, named[0] if named else asker.workspace_id), arguments)
 
+    def of_row(self, root: Any, table: str, argument: str, store: Store, asker: Asker, arguments: Arguments) -> Listing | Single:
+        """A row that the asker cannot reach is one that is not there; a list below it is empty."""
+        row = store.by_id(table, arguments[argument])
+        try:
+            here = member(store, asker, row["workspace_id"] if row else None)
+        except Refused:
+            if root is chat:
+                raise Refused("NOT_FOUND", by_the_gate=True) from None
+            here = Asker(asker.user_id)
+        found: Listing | Single = root(store, here, arguments)
+        return found
+
     def order(self, type_: str, name: str) -> Order:
         if type_ == "Query":
-            return {"crews": NEWEST, "agents": AGENTS}[name]
+            return {"crews": NEWEST, "agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}[name]
         edge = GRAPHS[MODELS[type_]][name]
         assert isinstance(edge, Edge)
         return declared_order(edge)
@@ -229,12 +366,11 @@ class Twins(Rules):
         target = edge.target.__name__
         if edge.kind == "one":
             return Single(target, rows[0] if rows else None)
-        for argument, column in NARROWED.get((model, name), {}).items():
-            if arguments.get(argument) is not None:
-                rows = [r for r in rows if r[column] == arguments[argument]]
+        for argument, rule in NARROWED.get((model, name), {}).items():
+            rows = [r for r in rows if fits(r, rule, arguments.get(argument))]
         order = declared_order(edge)
         page = (edge.input.page_default, edge.input.page_maximum) if edge.input is not None else None  # type: ignore[attr-defined]
-        return Listing(target, ordered(rows, order), order, page)
+        return Listing(target, ordered(rows, order), order, page, clamped=edge.input is not ListRuns)
 
     def reached(self, model: str, name: str, edge: Edge, store: Store, row: Row) -> list[Row]:
         joined = JOINED.get((model, name)) or (lambda _, row, other: edge.on(row, other))

@@ -29,7 +29,7 @@ CASES = [
     if op.auth is Auth.USER
     for surface in surfaces_of(op)
     for name in fields_of(op)
-    if is_reference(name)
+    if is_reference(op, name)
 ]
 
 
@@ -68,7 +68,7 @@ def touches(outcome: Outcome, estate: Estate, id: str) -> bool:
 
 
 def away_ids(estate: Estate) -> set[str]:
-    return {str(row.id) for key, row in estate.away.rows.items() if key == "workspace" or kept_apart(key)}  # type: ignore[attr-defined]
+    return {str(row.id) for key, row in estate.away.rows.items() if hasattr(row, "id") and (key == "workspace" or kept_apart(key))}
 
 
 def mentioned(body: Any, ids: set[str]) -> list[str]:
