@@ -1,30 +1,43 @@
 """Chats for tests of sockets, and frames in them without a worker."""
 
-from models.agents import Agent
+from typing import Any
+
+from models.agents import Agent, AgentStatus
 from models.base import new_id
 from models.chats import Chat
 from models.runs import Run, RunFrame
+from models.workspaces import Workspace
 from resolvers.kernel.bus import Topic, bus
 from tests.world import World
 
 
-async def new_chat(world: World, **values: object) -> Chat:
-    id = new_id()
-    agent = Agent(workspace_id=world.workspace.id, name="Hand", slug=id)
-    chat = Chat(**{"workspace_id": world.workspace.id, "agent_id": agent.id} | values)
+async def new_chat(world: World, *, workspace: Workspace | None = None, status: AgentStatus = AgentStatus.IDLE, **values: Any) -> Chat:
+    """With an agent of its own."""
+    place, id = (workspace or world.workspace).id, new_id()
+    agent = Agent(workspace_id=place, name="Hand", slug=id, status=status)
+    chat = Chat(workspace_id=place, agent_id=agent.id, **values)
     await world.add(agent, chat)
     return chat
 
 
-async def new_run(world: World, chat: Chat, **values: object) -> Run:
-    run = Run(**{"workspace_id": world.workspace.id, "agent_id": chat.agent_id, "chat_id": chat.id} | values)
-    await world.add(run)
-    return run
+async def new_run(world: World, chat: Chat) -> dict[str, Any]:
+    """One that nobody works on."""
+    await world.add(Run(workspace_id=chat.workspace_id, agent_id=chat.agent_id, chat_id=chat.id))
+    return await live_run(world, chat)
 
 
-async def write_frames(world: World, chat: Chat, *payloads: dict[str, object], run: Run | None = None) -> int:
+async def live_run(world: World, chat: Chat) -> dict[str, Any]:
+    return dict(await world.database.fetchrow("SELECT * FROM runs WHERE chat_id = $1 AND status = 'RUNNING'", chat.id))
+
+
+async def end_run(world: World, chat: Chat, run: dict[str, Any]) -> None:
+    await world.database.execute("UPDATE runs SET status = 'COMPLETED', finished_at = now() WHERE id = $1", run["id"])
+    await write_frames(world, chat, DONE, run=run)
+
+
+async def write_frames(world: World, chat: Chat, *payloads: dict[str, object], run: dict[str, Any] | None = None) -> int:
     """Appends chat_events, as a worker does; returns the number of the last one."""
-    run_id = None if run is None else run.id
+    run_id = None if run is None else run["id"]
     async with world.database.transaction():
         raised = "UPDATE chats SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq"
         last: int = await world.database.fetchval(raised, chat.id, len(payloads))
