@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from sqlmodel import col
 
@@ -33,6 +33,9 @@ def _storable_id(id: str) -> str:
     return id
 
 
+ANYTHING = WithJsonSchema({"description": f"One of {', '.join(ChatOrigin)}; anything else counts as none."})
+
+
 def _known_origin(raw: Any) -> Any:
     return raw if isinstance(raw, str) and raw in list(ChatOrigin) else None
 
@@ -51,7 +54,7 @@ class CreateChat(Input):
 
     agent_id: Text
     session_id: Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_storable_id)] | None = None
-    origin: Annotated[ChatOrigin | None, BeforeValidator(_known_origin)] = None
+    origin: Annotated[ChatOrigin | None, BeforeValidator(_known_origin), ANYTHING] = None
 
 
 class RenameChat(Input):
