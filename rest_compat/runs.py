@@ -1,6 +1,5 @@
 """REST: runs, as users read them and as programs elsewhere report them."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from models.runs import Run, RunStatus

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship")
 
 # What is no domain: the machinery of each surface.
-REST_MACHINERY = {"dispatch", "errors", "openapi", "problem", "routes", "table", "ws"}
+REST_MACHINERY = {"dispatch", "errors", "openapi", "pagination", "problem", "routes", "table", "ws"}
 GRAPHQL_MACHINERY = {"arguments", "bridge", "documents", "endpoint", "event_types", "executor", "limits", "live", "results", "root", "selection"}
 
 

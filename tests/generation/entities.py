@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.auth import CliToken, Session
 from models.base import new_id, now
-from models.chats import Chat, ChatMode, ChatOrigin, ChatReadCursor, Message, MessageRole
+from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import Crew, CrewConnection, CrewMember
 from models.integrations import CrewIntegration, ToolBinding
@@ -48,6 +48,10 @@ class Plot:
     @property
     def here(self) -> dict[str, Any]:
         return {"workspace_id": self.workspace.id}
+
+    def ids(self) -> set[str]:
+        """Of every row that has one, and of the second person."""
+        return {row.id for row in self.rows.values() if hasattr(row, "id")} | {self.second.user_id}
 
     def all(self) -> list[SQLModel]:
         """Every row, in an order that satisfies the foreign keys."""

@@ -91,7 +91,7 @@ def versions(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
 @pytest.mark.parametrize("scenarios", [callers, places, inputs, ids, versions], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("op", OPERATIONS, ids=lambda op: op.name)
 async def test_both_surfaces_say_and_do_the_same(op: Operation[Any], scenarios: Any, estate: Estate) -> None:
-    known = {row_id(plot, key) for plot in (estate.home, estate.away) for key in [*plot.rows, "user"]} | {p.user_id for p in estate.world.people.values()}
+    known = {id for plot in (estate.home, estate.away) for id in plot.ids()} | {p.user_id for p in estate.world.people.values()}
     for scenario in scenarios(op, estate):
         more = {"workspace": OWN} | scenario.more
         rest = await estate.call("rest", op, scenario.raw, scenario.person, **more)
