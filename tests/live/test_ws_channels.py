@@ -217,7 +217,7 @@ async def test_an_agents_channel_mirrors_what_it_says_in_all_its_chats(world: Wo
     name = f"agent:{chat.agent_id}"
     async with client_of(world, world.viewer) as client:
         await subscribed(client, name)
-        begin = RunFrame(workspace_id=world.workspace.id, chat_id=other.id, seq=101, run_id=runs[1].id, type="run_begin", payload={"from_seq": 100})
+        begin = RunFrame(workspace_id=world.workspace.id, chat_id=other.id, seq=101, run_id=runs[1]["id"], type="run_begin", payload={"from_seq": 100})
         await world.add(begin)
         await world.database.execute("UPDATE chats SET last_seq = 101 WHERE id = $1", other.id)
         await write_frames(world, other, text("far"), run=runs[1])

@@ -1,0 +1,141 @@
+"""A line that is cut again and again: what a client has seen over all its sockets is the whole log, in order (contract: websocket.connection.reconnect)."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from resolvers.kernel.bus import Topic, bus
+from tests.live.conversations import DONE, new_chat, new_run, text, write_frames
+from tests.live.raw import SMALL, Raw, raw
+from tests.live.sockets import address, ticket
+from tests.world import World
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+CUTS = 200
+
+
+@asynccontextmanager
+async def writing(write: Callable[[int], Awaitable[object]]) -> AsyncIterator[list[int]]:
+    """Calls `write(n)` for n from 1 on, in bursts; yields what was written, which grows."""
+    written = list[int]()
+
+    async def go() -> None:
+        while True:
+            for _ in range(random.randrange(1, 30)):
+                await write(len(written) + 1)
+                written.append(len(written) + 1)
+            await asyncio.sleep(random.random() / 20)
+
+    task = asyncio.create_task(go())
+    try:
+        yield written
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def read_for_a_while(client: Raw, hear: Callable[[dict[str, Any]], None]) -> None:
+    """Some frames, or none, quickly or slowly; then the line is cut without a word."""
+    patience = random.choice([0.001, 0.02, 0.1])
+    try:
+        async with asyncio.timeout(patience):
+            for _ in range(random.randrange(60)):
+                if (heard := await client.hear()) is None:
+                    break
+                hear(heard)
+                if random.random() < 0.02:
+                    await asyncio.sleep(random.random() / 50)
+    except TimeoutError:
+        pass
+    client.writer.transport.abort()
+
+
+async def test_cursors_of_a_workspace(world: World) -> None:
+    channel = f"workspace:{world.workspace.id}"
+    sql = "INSERT INTO events (channel, type, payload) VALUES ($1, 'test.happened', jsonb_build_object('n', $2::int, 'text', repeat('a', $3)))"
+
+    async def write(n: int) -> None:
+        await world.database.execute(sql, channel, n, random.randrange(2000))
+        bus.ring(Topic.events)
+
+    seen, cursor, token = list[int](), None, await ticket(world, world.viewer)
+
+    def hear(frame: dict[str, Any]) -> None:
+        nonlocal cursor
+        assert frame["type"] == "test.happened", frame
+        seen.append(frame["payload"]["n"])
+        cursor = frame["cursor"]
+
+    async with writing(write) as written:
+        for _ in range(CUTS):
+            async with raw(address(world, token), buffer=random.choice([SMALL, None])) as client:
+                await client.say(type="subscribe", channel=channel, after=cursor)
+                await read_for_a_while(client, hear)
+            await asyncio.sleep(random.random() / 50)
+    async with raw(address(world, token)) as client:
+        await client.say(type="subscribe", channel=channel, after=cursor)
+        while seen[-1] < len(written):
+            hear(await client.hear())
+    assert seen == list(range(seen[0], len(written) + 1))
+    assert len(seen) > CUTS
+
+
+async def test_cursors_of_a_chat(world: World) -> None:
+    chat = await new_chat(world)
+    channel, seen, cursor, token = f"session:{chat.id}", list[int](), None, await ticket(world, world.viewer)
+
+    def hear(frame: dict[str, Any]) -> None:
+        nonlocal cursor
+        assert frame["type"] == "chat_event", frame
+        assert frame["payload"]["content"] == str(frame["seq"])
+        seen.append(frame["seq"])
+        cursor = frame["cursor"]
+
+    async with writing(lambda n: write_frames(world, chat, text(str(n)))) as written:
+        for _ in range(CUTS):
+            async with raw(address(world, token), buffer=random.choice([SMALL, None])) as client:
+                await client.say(type="subscribe", channel=channel, after=cursor)
+                await read_for_a_while(client, hear)
+            await asyncio.sleep(random.random() / 50)
+    async with raw(address(world, token)) as client:
+        await client.say(type="subscribe", channel=channel, after=cursor)
+        while seen[-1] < len(written):
+            hear(await client.hear())
+    assert seen == list(range(seen[0], len(written) + 1))
+    assert len(seen) > CUTS
+
+
+async def test_the_web_interface_resumes_a_run(world: World) -> None:
+    """It subscribes, asks for what it missed, and applies numbered frames in order and once (contract: ui_depends)."""
+    chat = await new_chat(world)
+    run = await new_run(world, chat)
+    channel, seen, last, token = f"session:{chat.id}", list[str](), 0, await ticket(world, world.viewer)
+
+    def hear(frame: dict[str, Any]) -> None:
+        nonlocal last
+        assert frame["type"] == "chat_event", frame
+        ahead[frame["seq"]] = frame["payload"]["content"]
+        while last + 1 in ahead:
+            last += 1
+            seen.append(ahead.pop(last))
+
+    async with writing(lambda n: write_frames(world, chat, text(str(n)), run=run)) as written:
+        for _ in range(CUTS):
+            ahead = dict[int, str]()
+            async with raw(address(world, token), buffer=random.choice([SMALL, None])) as client:
+                await client.say(type="subscribe", channel=channel)
+                await client.say(type="resume", payload={"session_id": chat.id, "last_seq": last})
+                await read_for_a_while(client, hear)
+            await asyncio.sleep(random.random() / 50)
+    total = await write_frames(world, chat, DONE, run=run)
+    ahead = {}
+    async with raw(address(world, token)) as client:
+        await client.say(type="resume", payload={"session_id": chat.id, "last_seq": last})
+        while last < total:
+            hear(await client.hear())
+    assert seen == [*(str(n) for n in range(1, len(written) + 1)), ""]
+    assert total == len(written) + 1
