@@ -101,12 +101,23 @@ class DbosEngine:
             await self._run()
 
         self._workflow = self._dbos.workflow(name="run", max_recovery_attempts=None)(run)
-        self._dbos.listen_queues([self.queue])
-        self._dbos.launch()
         self._register()
+        self._dbos.listen_queues([self.queue])
+        try:
+            self._dbos.launch()
+        except BaseException:
+            self._dbos.destroy()  # it takes a launch that failed for one that was made
+            raise
 
     def _register(self) -> None:
-        self._dbos.register_queue(self.queue, polling_interval_sec=POLL, on_conflict="never_update")
+        """By a client: the queue is there when DBOS first looks, and it looks for new ones once a second only."""
+        client = self._library.DBOSClient(
+            system_database_url=_url(self._dsn), dbos_system_schema=SCHEMA, application_name=APPLICATION, system_database_pool_size=1
+        )
+        try:
+            client.register_queue(self.queue, polling_interval_sec=POLL, on_conflict="never_update")
+        finally:
+            client.destroy()
 
     async def close(self) -> None:
         for task in self._bodies:

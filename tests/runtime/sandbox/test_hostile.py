@@ -67,7 +67,7 @@ async def test_the_environment_of_the_service(sandbox: Bubblewrap, workdir: Work
 
 
 @contextlib.contextmanager
-def listening(family: socket.AddressFamily, address: object) -> Iterator[socket.socket]:
+def listening(family: socket.AddressFamily, address: str | tuple[str, int]) -> Iterator[socket.socket]:
     """A server that answers everybody with the secret."""
     with socket.socket(family) as server:
         server.bind(address)
