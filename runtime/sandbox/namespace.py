@@ -322,12 +322,10 @@ class _Child:
     async def _meet(self) -> None:
         """Until the namespace is complete and its first process known. It never gets that far without its parent."""
         if self._first is None and not self._failed:
-            greeted = await self._outputs.greeting()
-            first = child_of(self._process.pid) if greeted else None
-            if first is None:
-                self._failed = True
-            else:
-                self._first = os.pidfd_open(first)
+            if await self._outputs.greeting() and (first := child_of(self._process.pid)) is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._first = os.pidfd_open(first)
+            self._failed = self._first is None
 
     async def end(self) -> None:
         """All processes of the sandbox are gone when this returns, however they tried to be forgotten."""

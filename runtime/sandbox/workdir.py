@@ -72,7 +72,7 @@ class Workdir:
         """Raises Failed for an id or slug that is no plain name."""
         workspace = ("workspaces", _name(workspace_id))
         own = (*workspace, "agents", _name(agent_id))
-        shared = (*workspace, "crews", _name(crew_id)) if crew_id else own
+        shared = (*workspace, "crews", _name(crew_id)) if crew_id is not None else own
         return cls(storage, (*shared, "output"), (*own, "home"), _name(agent_slug), SANDBOX_UID if os.geteuid() == 0 else None)
 
     @classmethod

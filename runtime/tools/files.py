@@ -1,0 +1,233 @@
+"""Files of a crew, reached from this process although commands of the crew may change them at any moment.
+
+A path is taken apart as text first (`..` ends at /output), and then opened step by step, each directory relative to the one before;
+a symbolic link is refused wherever it stands and wherever it points. No name is looked up twice, so there is nothing to win by
+exchanging it in between. What is opened is judged by the descriptor: pipes, sockets and devices are no files.
+"""
+
+import contextlib
+import errno
+import itertools
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from runtime.sandbox.workdir import Workdir, open_directory
+
+ROOT: Final = "/output"
+READ_LIMIT = 8 << 20
+DEEPEST = 32
+MOST_ENTRIES = 10_000  # of one directory that are looked at
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # without O_NONBLOCK, opening a pipe waits for a writer
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_REASONS = {
+    errno.ENOENT: "does not exist",
+    errno.ENOTDIR: "leads through something that is not a directory",
+    errno.EISDIR: "is a directory",
+    errno.ELOOP: "leads through a symbolic link, which is not followed here",
+    errno.EACCES: "may not be opened",
+    errno.EPERM: "may not be changed",
+    errno.ENXIO: "is not a file",
+    errno.ENAMETOOLONG: "has a name that is too long",
+    errno.ENOSPC: "cannot be written: the disk is full",
+    errno.EDQUOT: "cannot be written: the disk is full",
+    errno.ENOTEMPTY: "is a directory",
+}
+
+
+class FileError(Exception):
+    """A file cannot be used; the text is for the model, and names paths as it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path inside the crew's directory; () is /output itself."""
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: str, workdir: Workdir) -> "Place":
+        """`path` starts in the agent's own folder unless it is absolute. Raises FileError for one that leaves /output."""
+        if "\0" in path:
+            raise FileError("A path holds no NUL")
+        absolute = path.startswith("/")
+        names: list[str] = [] if absolute else [ROOT[1:], workdir.agent]
+        for part in path.split("/"):
+            if part == "..":
+                names = names[:-1]
+            elif part not in ("", "."):
+                names.append(part)
+        if names[:1] != [ROOT[1:]]:
+            raise FileError(f"{shown(path)} is outside {ROOT}, where all files are")
+        if len(names) > DEEPEST:
+            raise FileError(f"{shown(path)} is nested too deeply")
+        return cls(tuple(names[1:]))
+
+    def __str__(self) -> str:
+        return shown("/".join((ROOT, *self.names)))
+
+
+def shown(name: str) -> str:
+    """A name as text for a model: without what is not Unicode and what would look like another line."""
+    text = os.fsencode(name).decode(errors="replace") if not name.isascii() else name
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+@contextlib.contextmanager
+def explained(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"{place} {_REASONS.get(error.errno or 0, 'cannot be used')}") from error
+
+
+@contextlib.contextmanager
+def directory(workdir: Workdir, place: Place, *, make: bool = False) -> Iterator[int]:
+    """An open directory of the crew's; `make`: with what is missing on the way, for the user of the sandbox."""
+    output = workdir.open_output()
+    try:
+        with explained(place):
+            opened = open_directory(output, place.names, make=make, owner=workdir.owner)
+    finally:
+        os.close(output)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+def open_file(parent: int, name: str) -> int:
+    """A regular file in an open directory. Raises OSError for anything else: ELOOP for a link, ENXIO for a pipe or device, EISDIR."""
+    descriptor = os.open(name, _READ, dir_fd=parent)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "not a regular file")
+
+
+def is_file(workdir: Workdir, place: Place) -> bool:
+    """A file, or else a directory. Raises FileError for what is neither, or is not there."""
+    if not place.names:
+        return False
+    with directory(workdir, Place(place.names[:-1])) as parent, explained(place):
+        try:
+            os.close(open_file(parent, place.names[-1]))
+        except IsADirectoryError:
+            return False
+    return True
+
+
+def read(descriptor: int, limit: int) -> bytes:
+    """At most `limit` bytes, however fast the file grows."""
+    pieces: list[bytes] = []
+    while limit > 0 and (piece := os.read(descriptor, min(limit, 1 << 20))):
+        pieces.append(piece)
+        limit -= len(piece)
+    return b"".join(pieces)
+
+
+def read_file(workdir: Workdir, place: Place) -> bytes:
+    """Raises FileError for more than READ_LIMIT bytes."""
+    if not place.names:
+        raise FileError(f"{place} is a directory")
+    with directory(workdir, Place(place.names[:-1])) as parent, explained(place):
+        descriptor = open_file(parent, place.names[-1])
+        try:
+            content = read(descriptor, READ_LIMIT + 1)
+        finally:
+            os.close(descriptor)
+    if len(content) > READ_LIMIT:
+        raise FileError(f"{place} is longer than {READ_LIMIT >> 20} MiB: too much to read at once")
+    return content
+
+
+def write_file(workdir: Workdir, place: Place, content: bytes) -> bool:
+    """Replaces the file as a whole: a reader sees the old content or the new. True when there was none. A file keeps its mode."""
+    if not place.names:
+        raise FileError(f"{place} is a directory")
+    name = place.names[-1]
+    with directory(workdir, Place(place.names[:-1]), make=True) as parent, explained(place):
+        mode = _mode(parent, name)
+        made = f".{secrets.token_hex(8)}.new"
+        descriptor = os.open(made, _NEW, 0o600, dir_fd=parent)
+        try:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(content)
+            workdir.give(descriptor)
+            os.fchmod(descriptor, 0o644 if mode is None else mode)
+            os.rename(made, name, src_dir_fd=parent, dst_dir_fd=parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(made, dir_fd=parent)
+            raise
+        finally:
+            os.close(descriptor)
+    return mode is None
+
+
+def _mode(parent: int, name: str) -> int | None:
+    """The permissions of the file that is about to be replaced; None when there is none. Only files are replaced."""
+    try:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(found):
+        raise OSError(errno.ELOOP, "a symbolic link")
+    if stat.S_ISDIR(found):
+        raise OSError(errno.EISDIR, "a directory")
+    if not stat.S_ISREG(found):
+        raise OSError(errno.ENXIO, "not a regular file")
+    return stat.S_IMODE(found) & 0o777
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry below a directory. `kind` is "file", "directory", "link" or "other"."""
+
+    names: tuple[str, ...]
+    kind: str
+    size: int
+
+
+def walk(start: int, *, depth: int, skip: frozenset[str] = frozenset()) -> Iterator[tuple[int, list[Found]]]:
+    """Directories from `start` downwards, sorted, `depth` levels: an open descriptor, good until the next step, and what is in it.
+
+    Each directory is opened from `start` anew, so one that was moved or exchanged meanwhile is left out or seen where it is now.
+    """
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        names = waiting.pop()
+        try:
+            here = open_directory(start, names)
+        except OSError:
+            continue
+        try:
+            entries = _entries(here, names)
+            if len(names) + 1 < min(depth, DEEPEST):
+                below = (entry.names for entry in reversed(entries) if entry.kind == "directory" and entry.names[-1] not in skip)
+                waiting.extend(below)
+            yield here, entries
+        finally:
+            os.close(here)
+
+
+def _entries(directory: int, names: tuple[str, ...]) -> list[Found]:
+    found = []
+    with os.scandir(directory) as listed:
+        for entry in itertools.islice(listed, MOST_ENTRIES):
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            found.append(Found((*names, entry.name), _kind(status.st_mode), status.st_size))
+    return sorted(found, key=lambda entry: entry.names)
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
+    return next((kind for test, kind in kinds if test(mode)), "other")
