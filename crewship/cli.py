@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,19 +19,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @contextmanager
+def _explained(*errors: type[Exception]) -> Iterator[None]:
+    """Turn what a person can correct into one message and exit code 1; a traceback is for our own faults."""
+    try:
+        yield
+    except errors as error:
+        for line in str(error).splitlines():
+            print(f"crewship: {line}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
 def _refusals() -> Iterator[None]:
-    """Turn what an operator can correct into one message and exit code 1; a traceback is for our own faults."""
+    """What an operator of the server can correct."""
     from crewship.keys import KeysError
     from crewship.postgres_child import PostgresError
     from crewship.serve import StartError
     from resolvers.kernel.settings import SettingsError
 
-    try:
+    with _explained(SettingsError, StartError, PostgresError, KeysError):
         yield
-    except (SettingsError, StartError, PostgresError, KeysError) as error:
-        for line in str(error).splitlines():
-            print(f"crewship: {line}", file=sys.stderr)
-        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -50,6 +58,29 @@ def serve(
         from resolvers.kernel.settings import load_settings
 
         run(load_settings(host=host, port=port, workers=workers, role=role))
+
+
+@app.command()
+def chat(
+    agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")],
+    message: Annotated[str | None, typer.Argument(help="One message; without it they are typed, or read from stdin a line each.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Begin another chat instead of going on in the last one.")] = False,
+    server: Annotated[str | None, typer.Option(help="URL of the server (CREWSHIP_SERVER); http://127.0.0.1:8080 without one.")] = None,
+    token: Annotated[str | None, typer.Option(help="CLI token (CREWSHIP_TOKEN).")] = None,
+    workspace: Annotated[str | None, typer.Option(help="Slug or id of the workspace, if you are in several (CREWSHIP_WORKSPACE).")] = None,
+    profile: Annotated[Path | None, typer.Option(help="File with lines such as CREWSHIP_TOKEN=… to take these from.")] = None,
+) -> None:
+    """Talk with an agent. Exit code 0 when it did what it was asked, 1 when not.
+
+    Ctrl-C cancels the answer that is being given, Ctrl-D leaves.
+    """
+    from crewship.chat import chat as converse
+    from crewship.client import ClientError, find_profile
+
+    with _explained(ClientError):
+        found = find_profile({"server": server, "token": token, "workspace": workspace}, profile)
+        code = converse(found, agent, message, new=new)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -1,0 +1,116 @@
+"""Programs in a terminal of their own, and a wire to a server that can be cut."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import struct
+import termios
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import urlsplit
+
+PATIENCE = 30.0  # seconds until something must be on the screen
+STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x01|\x02")
+
+
+class Terminal:
+    """What a program in a terminal has written so far, and its keyboard."""
+
+    def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
+        self.process, self._master = process, master
+        self.raw = ""
+        os.set_blocking(master, False)
+        asyncio.get_running_loop().add_reader(master, self._read)
+
+    def _read(self) -> None:
+        try:
+            piece = os.read(self._master, 65536)
+        except OSError:  # nobody has the terminal open any more
+            piece = b""
+        if not piece:
+            asyncio.get_running_loop().remove_reader(self._master)
+        self.raw += piece.decode(errors="replace")
+
+    @property
+    def text(self) -> str:
+        """Without colours and movements of the cursor."""
+        return STEERING.sub("", self.raw).replace("\r\n", "\n")
+
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    async def see(self, text: str, times: int = 1) -> None:
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while self.text.count(text) < times:
+            assert asyncio.get_running_loop().time() < deadline, f"{text!r} x{times} is not in {self.text!r}"
+            await asyncio.sleep(0.02)
+
+    async def end(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+
+
+@contextlib.asynccontextmanager
+async def terminal(*command: str, env: Mapping[str, str], columns: int = 80) -> AsyncIterator[Terminal]:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    own = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}  # so that Ctrl-C is a signal
+    process = await asyncio.create_subprocess_exec(*command, stdin=slave, stdout=slave, stderr=slave, env=dict(env), cwd="/", **own)
+    os.close(slave)
+    made = Terminal(process, master)
+    try:
+        yield made
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        asyncio.get_running_loop().remove_reader(master)
+        os.close(master)
+
+
+class Wire:
+    """Passes on what goes to a server and back, until it is cut. `refusing`: new connections end at once."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._target = (parts.hostname, parts.port)
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.refusing = False
+        self.connections = 0
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
+            self.cut()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        for end in self._ends:
+            end.transport.abort()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            return
+        self.connections += 1
+        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        ends = {writer, far_writer}
+        self._ends |= ends
+        for source, target in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._pass(source, target))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while piece := await source.read(65536):
+                target.write(piece)
+                await target.drain()
+        target.close()
+        self._ends.discard(target)
