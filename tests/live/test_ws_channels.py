@@ -254,9 +254,15 @@ async def test_channels_of_one_socket_are_bounded(world: World) -> None:
         assert {frame["channel"] for frame in client.of("error")} == set(names[subscriptions.MOST :])
         (connection,) = [c for c in attendance.connections if c.caller.user_id == world.viewer.user_id]
         assert len(connection.subscriptions) == subscriptions.MOST == 200
+        message = {"session_id": chats[-1].id, "content": "whose answer could not be shown"}
+        await client.say("send_message", payload=message)
+        await client.until(lambda: len(client.of("error")) == 26)
+        assert await world.database.fetchval("SELECT count(*) FROM runs WHERE chat_id = $1", chats[-1].id) == 0
         await client.say("unsubscribe", channel=names[0])
         await subscribed(client, names[-1])
-        assert len(client.of("error")) == 25
+        await client.say("send_message", payload=message)
+        await client.hears("chat_event", channel=names[-1])
+        assert len(client.of("error")) == 26
 
 
 async def test_an_event_is_encoded_once_for_all_its_listeners(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
