@@ -13,6 +13,7 @@ from schema.event_types import UNIONS
 
 CHANNEL = "channel"  # of a field's metadata
 _AFTER = "The cursor of an event to go on behind. Without it only what happens from now on is sent."
+_AFTER_SEQ = "The number of a frame to go on behind: the chat's `lastSeq` after its history was read, or a live run's `fromSeq`."
 _WORKSPACE = "An id or a slug; may come as the header X-Workspace-ID, too."
 
 
@@ -28,11 +29,17 @@ class Source:
     argument: str | None = None
 
 
+def _parameter(name: str, kind: Any, text: str) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=_said(nullable(kind), text), default=strawberry.UNSET)
+
+
 def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspace: bool = False) -> Any:
     async def streamed(**_: Any) -> Any:
         raise NotImplementedError  # subscriptions are sent as they are projected, by schema.live
 
-    parameters = [inspect.Parameter("after", inspect.Parameter.KEYWORD_ONLY, annotation=_said(nullable(str), _AFTER), default=strawberry.UNSET)]
+    parameters = [_parameter("after", str, _AFTER)]
+    if kind is ChannelKind.session:
+        parameters.append(_parameter("after_seq", int, _AFTER_SEQ))
     if argument is not None:
         face: Any = _said(nullable(strawberry.ID), _WORKSPACE) if workspace else strawberry.ID
         default = strawberry.UNSET if workspace else inspect.Parameter.empty

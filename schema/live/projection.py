@@ -48,7 +48,7 @@ class Projection:
     def answer(self, event: Delivered, subscription: Subscription) -> bytes:
         """The GraphQL response to an event; empty where the schema knows no such event."""
         key: Any = (self, subscription.position) if self.placed else self
-        return event.encoded(key, lambda event: self._answer(event, subscription))
+        return event.encoded(key, self._answer, subscription)
 
     def reset(self, reason: str, cursor: str) -> bytes:
         """The response that says that events were lost."""
@@ -76,7 +76,7 @@ def _type_name(event: Delivered) -> bytes:
     try:
         return graphql_type(event.type, event.values, kind_of(event.channel)).encode()
     except UnknownEvent as unknown:
-        log.warning("an event is unknown here", event=str(unknown))
+        log.warning("an event is unknown here", unknown=str(unknown))
         return b""
 
 

@@ -13,6 +13,7 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Refusal
 from resolvers.kernel.inputs import is_id
 from resolvers.kernel.reader import Column, Shape, intern
+from resolvers.live import Subscription
 from resolvers.workspaces import get_workspace
 from schema.arguments import Arguments
 from schema.documents import TRUTHS, Document
@@ -55,6 +56,12 @@ class Request:
     @property
     def after(self) -> str | None:
         return self.values.get("after")
+
+    def opened(self, subscription: Subscription) -> None:
+        """Goes back to the frame of a chat that the request goes on behind."""
+        seq = self.values.get("afterSeq")
+        if seq is not None:
+            subscription.rewind(seq)
 
     async def channel(self, caller: Caller) -> str:
         """The name of the channel. Raises Refusal when a workspace is named that the caller may not see."""

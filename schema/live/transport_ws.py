@@ -214,6 +214,7 @@ class Socket:
         operation.subscription = made
         if reason is not None:
             self._wire.write(operation.reset(reason, made.cursor))
+        request.opened(made)
         return None
 
     def _of(self, subscription: Subscription) -> Operation | None:

@@ -1,0 +1,405 @@
+"""graphql-transport-ws on /graphql: every message of the protocol, in and out of turn, and every way in."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from models.workspaces import Membership, Role
+from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.database import unavailable
+from resolvers.live import attendance, hub
+from schema.live import transport_ws
+from tests.auth.browsers import signed_in
+from tests.live.graphql import CREWS, Talk, crews_made, own, socket, talking
+from tests.live.outlets import until
+from tests.live.sockets import ticket
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+VIEWER = "{ viewer { email } }"
+INIT = {"type": "connection_init"}
+
+
+async def email_of(talk: Talk) -> str:
+    await talk.subscribe("who", VIEWER)
+    seen = await talk.next("who")
+    assert await talk.hear() == {"id": "who", "type": "complete"}
+    return str(seen["viewer"]["email"])
+
+
+# ---- operations ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_query_is_answered_once_and_is_complete(world: World) -> None:
+    async with talking(world, world.viewer) as talk:
+        await talk.subscribe("q", "query($ws: ID) { labels(workspaceId: $ws) { id } __typename }", ws=world.workspace.id)
+        over_http = await world.graphql(world.viewer, "query($ws: ID) { labels(workspaceId: $ws) { id } __typename }")
+        assert await talk.hear() == {"id": "q", "type": "next", "payload": over_http}
+        assert await talk.hear() == {"id": "q", "type": "complete"}
+        assert await email_of(talk) == world.viewer.email
+
+
+async def test_a_mutation_writes_and_its_event_comes_to_who_listens(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        await talk.listen("s", CREWS, ws=world.workspace.id)
+        made = 'mutation($ws: ID) { createCrew(workspaceId: $ws, input: {name: "Sailors", slug: "sailors"}) { id } }'
+        await talk.subscribe("m", made, ws=world.workspace.id)
+        heard = {message["id"] + message["type"]: message for message in [await talk.hear() for _ in range(3)]}
+        assert heard["mnext"]["payload"]["data"]["createCrew"]["id"]
+        assert heard["mcomplete"]
+        shown = heard["snext"]["payload"]["data"]["workspaceEvents"]
+        assert (shown["__typename"], shown["name"]) == ("CrewCreatedEvent", "Sailors")
+
+
+async def test_a_refused_field_is_an_answer_and_a_bad_document_an_error(world: World) -> None:
+    async with talking(world, world.viewer) as talk:
+        await talk.subscribe("m", 'mutation { createLabel(workspaceId: "workspace", input: {name: "a", color: "#000000"}) { id } }')
+        answer = await talk.hear()
+        assert answer["type"] == "next"
+        assert answer["payload"]["data"] == {"createLabel": None}
+        assert answer["payload"]["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+        assert await talk.hear() == {"id": "m", "type": "complete"}
+        for query, variables, text in (
+            ("{ viewer {", {}, "Syntax Error"),
+            ("{ nothing }", {}, "Cannot query field 'nothing'"),
+            ("query($id: ID!) { crew(id: $id) { id } }", {}, "$id"),
+            ("subscription { nothing }", {}, "Cannot query field 'nothing'"),
+            ("subscription { workspaceEvents { cursor } }", {}, "Cannot query field 'cursor'"),
+            ("subscription { workspaceEvents { __typename } userEvents { __typename } }", {}, "must select only one top level field"),
+            ("subscription { __typename }", {}, "introspection"),
+            ("subscription { crewEvents { __typename } }", {}, "crewId"),
+            ("subscription($id: ID!) { crewEvents(crewId: $id) { __typename } }", {}, "$id"),
+            ("subscription($id: ID!) { crewEvents(crewId: $id) { __typename } }", {"id": None}, "$id"),
+            ("subscription($a: Boolean! = true) { workspaceEvents { ... on Event @include(if: $a) { cursor } } }", {"a": None}, "$a"),
+            ("subscription($a: Boolean!) { workspaceEvents @include(if: $a) { __typename } }", {"a": False}, "must not use"),
+            ("subscription { a: workspaceEvents { " + "__typename " * 30 + "} }", {}, "at most 20"),
+        ):
+            await talk.subscribe("e", query, **variables)
+            answer = await talk.hear()
+            assert (answer["type"], answer["id"]) == ("error", "e")
+            assert text in answer["payload"][0]["message"], answer
+            assert answer["payload"][0]["extensions"]["code"] == "BAD_REQUEST"
+        assert await talk.silent()  # an error is the end: nothing else is said of that operation
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("subscription($other: ID) { workspaceEvents(workspaceId: $other) { __typename } }", "FORBIDDEN"),
+        ('subscription { workspaceEvents(workspaceId: "other") { __typename } }', "FORBIDDEN"),
+        ('subscription { keeperEvents(workspaceId: "nowhere") { __typename } }', "FORBIDDEN"),
+        ("subscription { workspaceEvents { __typename } }", "BAD_REQUEST"),
+        ('subscription { crewEvents(crewId: "nothing") { __typename } }', "NOT_FOUND"),
+        ('subscription { chatEvents(chatId: "") { __typename } }', "NOT_FOUND"),
+        ('subscription { missionEvents(missionId: "a\\u0000b") { __typename } }', "NOT_FOUND"),
+    ],
+)
+async def test_who_may_not_listen_is_told_and_hears_nothing(world: World, query: str, code: str) -> None:
+    async with talking(world, world.owner) as talk:
+        await talk.subscribe("s", query, **({"other": world.other.id} if "$other" in query else {}))
+        answer = await talk.hear()
+        assert (answer["type"], answer["id"], answer["payload"][0]["extensions"]["code"]) == ("error", "s", code)
+        await talk.listen("s", CREWS, ws=world.workspace.slug)  # the id is free again
+    await until(lambda: hub.channels == {})
+
+
+async def test_every_field_opens_its_channel(world: World) -> None:
+    world_rows = await world.graphql(world.owner, 'mutation($ws: ID) { createCrew(workspaceId: $ws, input: {name: "Of fields", slug: "of-fields"}) { id } }')
+    crew = world_rows["data"]["createCrew"]["id"]
+    fields = {
+        "workspaceEvents(workspaceId: $ws)": f"workspace:{world.workspace.id}",
+        "keeperEvents(workspaceId: $ws)": f"keeper:{world.workspace.id}",
+        "crewEvents(crewId: $crew)": f"crew:{crew}",
+        "fileEvents(crewId: $crew)": f"files:{crew}",
+        "userEvents": f"user:{world.owner.user_id}",
+        "providerEvents": "providers",
+    }
+    async with talking(world, world.owner) as talk:
+        for number, field in enumerate(fields):
+            document = f"subscription({'$ws: ID' if '$ws' in field else '$crew: ID!'}) {{ {field} {{ __typename }} }}"
+            if "$" not in field:
+                document = f"subscription {{ {field} {{ __typename }} }}"
+            await talk.listen(str(number), document, ws=world.workspace.id, crew=crew)
+        assert set(hub.channels) == set(fields.values())
+    await until(lambda: hub.channels == {})
+
+
+async def test_a_client_ends_its_subscription(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        await talk.listen("s", CREWS, ws=world.workspace.id)
+        await talk.listen("t", CREWS, ws=world.workspace.id)
+        await talk.say({"id": "s", "type": "complete"})
+        await talk.say({"id": "unknown", "type": "complete"})
+        await until(lambda: hub.listeners() == 1)
+        await crews_made(world, 1)
+        assert (await talk.next("t"))["workspaceEvents"]["name"] == "1"
+        assert await talk.silent()
+        await talk.listen("s", CREWS, ws=world.workspace.id)  # and may use its name again
+
+
+async def test_what_is_ended_while_it_is_begun_is_never_heard_of(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        for _ in range(20):
+            await talk.subscribe("s", CREWS, ws=world.workspace.id)
+            await talk.say({"id": "s", "type": "complete"})
+            await talk.subscribe("q", VIEWER)
+            await talk.say({"id": "q", "type": "complete"})
+        await talk.subscribe("last", VIEWER)
+        while (message := await talk.hear()) != {"id": "last", "type": "complete"}:
+            assert message["id"] in ("q", "last")  # a query may have been answered before it was ended
+        await until(lambda: not hub.channels)
+        await crews_made(world, 1)
+        assert await talk.silent()
+    await until(lambda: hub.channels == {} and not attendance.connections)
+
+
+async def test_a_thousandth_operation_has_to_wait_for_another_to_end(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        for number in range(transport_ws.MOST):
+            await talk.subscribe(str(number), CREWS, ws=world.workspace.id)
+        await until(lambda: hub.listeners() == transport_ws.MOST)
+        await talk.subscribe("more", CREWS, ws=world.workspace.id)
+        answer = await talk.hear()
+        assert (answer["type"], answer["id"], answer["payload"][0]["extensions"]["code"]) == ("error", "more", "BAD_REQUEST")
+        await talk.say({"id": "0", "type": "complete"})
+        assert await email_of(talk) == world.owner.email
+        await crews_made(world, 1)
+        heard = [await talk.hear() for _ in range(transport_ws.MOST - 1)]
+        assert {message["id"] for message in heard} == {str(n) for n in range(1, transport_ws.MOST)}
+        assert len({json.dumps(message["payload"]) for message in heard}) == 1
+
+
+async def test_many_queries_at_once_are_all_answered(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        for number in range(60):
+            await talk.subscribe(str(number), VIEWER)
+        heard = [await talk.hear() for _ in range(120)]
+    for number in range(60):
+        assert [message["type"] for message in heard if message["id"] == str(number)] == ["next", "complete"]
+
+
+# ---- the protocol ----------------------------------------------------------------------------------------------------
+
+
+async def test_pings_are_answered_at_any_time(world: World) -> None:
+    async with socket(world) as talk:
+        await talk.say({"type": "ping"})
+        assert await talk.hear() == {"type": "pong"}
+        await talk.begin(authorization=f"Bearer {world.owner.token}")
+        await talk.say({"type": "ping", "payload": {"at": 1}})
+        assert await talk.hear() == {"type": "pong", "payload": {"at": 1}}
+        await talk.say({"type": "pong"})
+        await talk.say({"type": "pong", "payload": {"a": "b"}})
+        assert await email_of(talk) == world.owner.email
+
+
+SUBSCRIBE = {"id": "1", "type": "subscribe", "payload": {"query": VIEWER}}
+INVALID: list[Any] = [
+    "", "{", "null", "1", '"ping"', "[]", "{}", b"binary", '{"type": 1}', '{"type": "hello"}', '{"type": null}', "[" * 100_000,
+    '{"type":"ping","payload":"\\ud800"}',
+    {"type": "connection_init", "payload": []}, {"type": "ping", "payload": "x"}, {"type": "pong", "payload": 1}, {"type": "next", "id": "1", "payload": {}},
+    {"type": "connection_ack"}, {"type": "complete"}, {"type": "complete", "id": 1}, {"type": "complete", "id": ""}, {"type": "subscribe"},
+    SUBSCRIBE | {"id": 1}, SUBSCRIBE | {"id": ""}, SUBSCRIBE | {"id": "x" * 129}, SUBSCRIBE | {"payload": None}, SUBSCRIBE | {"payload": []},
+    SUBSCRIBE | {"payload": {}}, SUBSCRIBE | {"payload": {"query": 1}}, SUBSCRIBE | {"payload": {"query": VIEWER, "variables": []}},
+    SUBSCRIBE | {"payload": {"query": VIEWER, "operationName": 1}}, SUBSCRIBE | {"payload": {"query": VIEWER, "extensions": "x"}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_is_no_message_ends_the_socket(world: World, known: bool) -> None:
+    for message in INVALID:
+        async with socket(world) as talk:
+            if known:
+                await talk.begin(authorization=f"Bearer {world.owner.token}")
+            await talk.say(message)
+            code, reason = await talk.closed()
+            assert code == 4400, message
+            assert reason
+    assert attendance.connections == {}
+
+
+async def test_a_message_that_is_too_long_ends_the_socket(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        await talk.say({"type": "ping", "payload": {"a": "x" * 1024 * 1024}})
+        assert (await talk.closed())[0] == 1009
+
+
+async def test_operations_need_an_introduction(world: World) -> None:
+    async with socket(world) as talk:
+        await talk.say(SUBSCRIBE)
+        assert await talk.closed() == (4401, "Unauthorized")
+
+
+async def test_one_introduction_is_enough(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        await talk.say(INIT)
+        assert await talk.closed() == (4429, "Too many initialisation requests")
+    async with socket(world) as talk:
+        await talk.say(INIT | {"payload": {"authorization": f"Bearer {world.owner.token}"}})
+        await talk.say(INIT)
+        assert (await talk.closed())[0] == 4429
+
+
+async def test_an_id_names_one_operation(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        await talk.listen("same", CREWS, ws=world.workspace.id)
+        await talk.subscribe("same", VIEWER)
+        assert await talk.closed() == (4409, "Subscriber for same already exists")
+    await until(lambda: hub.channels == {})
+
+
+async def test_who_does_not_introduce_himself_in_time_is_sent_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_ws, "INTRODUCTION", 0.2)
+    async with socket(world) as talk:
+        await talk.say({"type": "ping"})
+        assert await talk.hear() == {"type": "pong"}
+        assert await talk.closed() == (4408, "Connection initialisation timeout")
+    async with talking(world, world.owner) as talk:
+        await asyncio.sleep(0.4)
+        assert await email_of(talk) == world.owner.email
+
+
+@pytest.mark.parametrize("subprotocols", [(), ("graphql-ws",), ("a", "b")])
+async def test_another_subprotocol_is_not_spoken(world: World, subprotocols: tuple[str, ...]) -> None:
+    async with socket(world, subprotocols=subprotocols) as talk:
+        assert talk.socket.subprotocol is None
+        assert await talk.closed() == (4406, "Subprotocol not acceptable")
+
+
+async def test_the_subprotocol_is_chosen_among_others(world: World) -> None:
+    async with socket(world, subprotocols=("graphql-ws", "graphql-transport-ws")) as talk:
+        assert talk.socket.subprotocol == "graphql-transport-ws"
+
+
+# ---- who it is -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["authorization", "Authorization"])
+async def test_a_cli_token_introduces(world: World, name: str) -> None:
+    async with socket(world) as talk:
+        await talk.begin(**{name: f"Bearer {world.manager.token}"})
+        assert await email_of(talk) == world.manager.email
+
+
+@pytest.mark.parametrize("name", ["token", "ticket"])
+@pytest.mark.parametrize("by_session", [True, False])
+async def test_a_ticket_introduces(world: World, name: str, by_session: bool) -> None:
+    browser, user = await signed_in(world)
+    async with socket(world) as talk:
+        await talk.begin(**{name: await ticket(world, browser if by_session else world.manager)})
+        assert await email_of(talk) == (user.email if by_session else world.manager.email)
+
+
+async def test_headers_of_the_upgrade_introduce(world: World) -> None:
+    async with socket(world, authorization=f"Bearer {world.manager.token}") as talk:
+        await talk.begin()
+        assert await email_of(talk) == world.manager.email
+    async with socket(world, authorization=f"Bearer {world.manager.token}") as talk:
+        await talk.begin(authorization=f"Bearer {world.viewer.token}")  # what is said on the socket counts
+        assert await email_of(talk) == world.viewer.email
+
+
+async def test_a_session_cookie_introduces_pages_of_this_server_only(world: World) -> None:
+    browser, user = await signed_in(world)
+    cookie = f"authjs.session-token={browser.access}"
+    for origin in (None, world.url, "http://localhost:3000", "http://127.0.0.1"):
+        async with socket(world, origin=origin, cookie=cookie) as talk:
+            await talk.begin()
+            assert await email_of(talk) == user.email
+    for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example"):
+        async with socket(world, origin=origin, cookie=cookie) as talk:
+            await talk.say(INIT)
+            assert await talk.closed() == (4403, "request origin not allowed")
+        async with socket(world, origin=origin, cookie=cookie) as talk:  # whoever has a token of its own needs no cookie
+            await talk.begin(authorization=f"Bearer {world.viewer.token}")
+            assert await email_of(talk) == world.viewer.email
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (None, "no_credentials"),
+        ({}, "no_credentials"),
+        ({"authorization": ""}, "no_credentials"),
+        ({"authorization": "Basic abc"}, "no_credentials"),
+        ({"authorization": "Bearer nonsense"}, "session_invalid"),
+        ({"authorization": "Bearer ünïcödé ☃"}, "session_invalid"),
+        ({"authorization": 5, "token": ["x"]}, "no_credentials"),
+        ({"token": "nonsense"}, "session_invalid"),
+        ({"ticket": "a.b.c"}, "session_invalid"),
+        ({"token": "crewship_cli_" + "0" * 64}, "session_invalid"),
+    ],
+)
+async def test_who_is_not_known_is_sent_away(world: World, payload: Any, reason: str) -> None:
+    async with socket(world) as talk:
+        await talk.say({"type": "connection_init", "payload": payload})
+        assert await talk.closed() == (4403, reason)
+    assert attendance.connections == {}
+
+
+async def test_a_cookie_does_not_stand_in_for_a_bad_authorization(world: World) -> None:
+    browser, _ = await signed_in(world)
+    async with socket(world, cookie=f"authjs.session-token={browser.access}") as talk:
+        await talk.say(INIT | {"payload": {"authorization": "Basic abc"}})
+        assert await talk.closed() == (4403, "no_credentials")
+
+
+async def test_without_a_database_one_may_come_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any) -> str:
+        raise unavailable()
+
+    monkeypatch.setattr(transport_ws, "identify", away)
+    async with socket(world) as talk:
+        await talk.say(INIT | {"payload": {"authorization": f"Bearer {world.owner.token}"}})
+        assert (await talk.closed())[0] == 1013
+
+
+@pytest.mark.parametrize("how", ["header", "X-Workspace-ID", "workspaceId"])
+async def test_the_connection_may_name_the_workspace(world: World, how: str) -> None:
+    headers = {"X-Workspace-ID": world.workspace.id} if how == "header" else {}
+    said = {} if how == "header" else {how: world.workspace.slug}
+    async with socket(world, **headers) as talk:
+        await talk.begin(authorization=f"Bearer {world.owner.token}", **said)
+        await talk.listen("s", "subscription { workspaceEvents { __typename } }")
+        assert list(hub.channels) == [own(world)]
+        await talk.subscribe("q", "{ labels { id } }")
+        assert "labels" in await talk.next("q")
+
+
+# ---- the end of a right ----------------------------------------------------------------------------------------------
+
+
+async def test_a_right_that_ends_completes_what_it_opened(world: World) -> None:
+    leaver = await world.person("graphql-leaver", None)
+    await world.add(Membership(workspace_id=world.workspace.id, user_id=leaver.user_id, role=Role.MEMBER))
+    async with talking(world, leaver) as talk, talking(world, world.owner) as other:
+        await talk.listen("s", CREWS, ws=world.workspace.id)
+        await talk.listen("p", "subscription { providerEvents { __typename } }")
+        await other.listen("s", CREWS, ws=world.workspace.id)
+        await world.database.execute("DELETE FROM memberships WHERE user_id = $1", leaver.user_id)
+        bus.ring(Topic.access, leaver.user_id)
+        said = await talk.hear()
+        assert (said["type"], said["id"], said["payload"]["errors"][0]["extensions"]["code"]) == ("next", "s", "FORBIDDEN")
+        assert await talk.hear() == {"id": "s", "type": "complete"}
+        await crews_made(world, 1)
+        assert await other.next("s")
+        assert await email_of(talk) == leaver.email  # the socket goes on
+        await talk.subscribe("s", CREWS, ws=world.workspace.id)
+        assert (await talk.hear())["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
+@pytest.mark.parametrize("listening", [True, False])
+async def test_a_session_that_ends_ends_the_socket(world: World, listening: bool) -> None:
+    browser, user = await signed_in(world)
+    async with socket(world) as talk:
+        await talk.begin(token=await ticket(world, browser))
+        if listening:
+            await talk.listen("u", "subscription { userEvents { __typename } }")
+        await world.database.execute("UPDATE sessions SET revoked_at = now() WHERE user_id = $1", user.id)
+        bus.ring(Topic.access, user.id)
+        assert await talk.closed() == (4401, "session_revoked")
+    assert attendance.connections == {}
+    assert hub.channels == {}
