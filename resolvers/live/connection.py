@@ -1,7 +1,7 @@
 """A caller who stays on the line: what it listens to, and whether it still may."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Protocol
 
@@ -31,13 +31,14 @@ class LiveConnection:
         self.subscriptions: dict[Subscription, None] = {}
         attendance.connections[self] = None
 
-    async def subscribe(self, name: str, encode: Encode, after: str | None = None) -> Subscription:
+    async def subscribe(self, name: str, encode: Encode, after: str | None = None, *, same: Hashable = None) -> Subscription:
         """Listens to a channel. Raises Refusal when the caller may not, or the database cannot be asked.
 
-        `encode` makes the frame of an event, or None where it is not to be shown; `after` is a cursor to go on from.
+        `encode` makes the frame of an event, or None where it is not to be shown; `after` is a cursor to go on from. `same`:
+        whoever gives an equal one gets the same frames of events in the outbox, so they are made once.
         """
         channel = await open_channel(replace(self.caller), name)
-        made = Subscription(channel, self.caller, self._outlet, encode, self._line)
+        made = Subscription(channel, self.caller, self._outlet, encode, self._line, same)
         self.subscriptions[made] = None
         try:
             await made.open(after)

@@ -41,6 +41,7 @@ class Delivered:
     xid: int = 0
     seq: int = 0
     frame: int = 0
+    frames: dict[Any, bytes | None] = field(default_factory=dict, repr=False)  # of Subscriptions that say which of them show the same
     place: Position = field(init=False)  # after it in the outbox; the same object for all who listen to no frames
     _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
     _values: Any = field(default=None, repr=False)

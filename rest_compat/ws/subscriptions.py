@@ -65,6 +65,11 @@ class Subscriptions:
             if known is not None:
                 self._drop(known)
 
+    def check_room(self, name: str) -> None:
+        """Raises Refusal when no further channel than those can be listened to."""
+        if name not in self._by_name and len(self._by_name) >= MOST:
+            raise Refusal(Code.RATE_LIMITED, TOO_MANY)
+
     async def follow(self, name: str, seq: int, *, run: bool) -> None:
         """Shows what became of the client's own message, frame `seq` of a chat, unless it has subscribed anyway. Raises Refusal.
 
@@ -86,11 +91,10 @@ class Subscriptions:
                 attention.subscription.rewind(after)
 
     async def _open(self, name: str, after: str | None = None, *, asked: bool = False) -> Attention:
-        if len(self._by_name) >= MOST:
-            raise Refusal(Code.RATE_LIMITED, TOO_MANY)
+        self.check_room(name)
         attention = Attention(_canonical(name), self, asked=asked)
         encode = attention.show if name.startswith(SESSION) else agent_frame if name.startswith(AGENT) else event_frame
-        attention.subscription = await self._live.subscribe(name, encode, after)
+        attention.subscription = await self._live.subscribe(name, encode, after, same=event_frame if encode is event_frame else None)
         self._by_name[attention.name] = attention
         return attention
 
