@@ -42,6 +42,7 @@ class RunType:
     created_at: datetime
     started_at: datetime | None = strawberry.field(description="Null while it waits for a worker.")
     finished_at: datetime | None
+    from_seq: int | None = strawberry.field(description="The number of the chat's last frame before those of the run; null where none are kept.")
 
 
 @node(run_ops.RunStats)

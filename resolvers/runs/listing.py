@@ -12,7 +12,7 @@ from models.agents import Agent
 from models.base import table_of
 from models.chats import Chat
 from models.crews import Crew
-from models.runs import Run, RunStatus
+from models.runs import Run, RunFrame, RunStatus
 from models.workspaces import Workspace
 from resolvers.kernel.errors import Code
 from resolvers.kernel.inputs import INT32, ById, NoInput, Paging, Text, whole
@@ -95,6 +95,11 @@ def _crew_name(run: Any, scope: Any) -> Any:
     return scope.scalar(select(crew.c.name).select_from(joined).where(agent.c.id == run.agent_id, agent.c.workspace_id == run.workspace_id))
 
 
+def _from_seq(run: Any, scope: Any) -> Any:
+    frame = table_of(RunFrame).alias()
+    return scope.scalar(select(func.min(frame.c.seq) - 1).where(frame.c.run_id == run.id, frame.c.workspace_id == run.workspace_id))
+
+
 graph(
     Run,
     agent=one(Agent, "agent_id"),
@@ -103,6 +108,7 @@ graph(
     agent_name=_of_agent("name"),
     agent_slug=_of_agent("slug"),
     crew_name=derived(str, _crew_name),
+    from_seq=derived(int, _from_seq),
 )
 for owner, key in ((Workspace, "workspace_id"), (Agent, "agent_id"), (Chat, "chat_id")):
     graph(owner, runs=many(Run, key, order_by=newest_first, narrow=narrowed, input=ListRuns))

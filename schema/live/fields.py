@@ -13,7 +13,7 @@ from schema.event_types import UNIONS
 
 CHANNEL = "channel"  # of a field's metadata
 _AFTER = "The cursor of an event to go on behind. Without it only what happens from now on is sent."
-_AFTER_SEQ = "The number of a frame to go on behind: the chat's `lastSeq` after its history was read, or a live run's `fromSeq`."
+_AFTER_SEQ = "Without `after`, the frame to go on behind: `lastSeq` of a chat whose history was read in the same query, or `fromSeq` of its live run."
 _WORKSPACE = "An id or a slug; may come as the header X-Workspace-ID, too."
 
 

@@ -57,7 +57,7 @@ class Stream:
             self._live.close()
             raise
         self._opening = self._framing.opening(made.cursor)
-        request.opened(made)
+        request.opened(made, after)
 
     def show(self, answer: bytes) -> None:
         """The one answer of a query or mutation. PostgreSQL breaks the lines of lists, where nothing of JSON is broken."""

@@ -57,10 +57,10 @@ class Request:
     def after(self) -> str | None:
         return self.values.get("after")
 
-    def opened(self, subscription: Subscription) -> None:
-        """Goes back to the frame of a chat that the request goes on behind."""
+    def opened(self, subscription: Subscription, after: str | None) -> None:
+        """Goes back in a chat, where no cursor says from where on."""
         seq = self.values.get("afterSeq")
-        if seq is not None:
+        if seq is not None and after is None:
             subscription.rewind(seq)
 
     async def channel(self, caller: Caller) -> str:

@@ -214,7 +214,7 @@ class Socket:
         operation.subscription = made
         if reason is not None:
             self._wire.write(operation.reset(reason, made.cursor))
-        request.opened(made)
+        request.opened(made, request.after)
         return None
 
     def _of(self, subscription: Subscription) -> Operation | None:

@@ -252,6 +252,11 @@ def slug_of_run(store: Store, asker: Asker, row: Row) -> Any:
     return of_agent("slug")(store, asker, next(r for r in store.tables["runs"] if r["id"] == row["run_id"]))
 
 
+def from_seq(store: Store, asker: Asker, row: Row) -> int | None:
+    numbers = [frame["seq"] for frame in store.tables["run_frames"] if frame["run_id"] == row["id"]]
+    return min(numbers) - 1 if numbers else None
+
+
 DERIVED: dict[tuple[str, str], Callable[[Store, Asker, Row], Any]] = {
     ("Membership", "email"): of_user("user_id", "email"),
     ("Membership", "full_name"): of_user("user_id", "full_name"),
@@ -268,6 +273,7 @@ DERIVED: dict[tuple[str, str], Callable[[Store, Asker, Row], Any]] = {
     ("Run", "agent_name"): of_agent("name"),
     ("Run", "agent_slug"): of_agent("slug"),
     ("Run", "crew_name"): crew_name,
+    ("Run", "from_seq"): from_seq,
     ("RunFrame", "level"): lambda *_: "info",
     ("RunFrame", "agent_slug"): slug_of_run,
     ("RunFrame", "event"): lambda store, _, row: row["payload"]["type"],
