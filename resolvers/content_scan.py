@@ -5,7 +5,6 @@ and base64 that hides any of these. Everything here is total and takes time line
 """
 
 import base64
-import binascii
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -86,22 +85,23 @@ DEPTH = 2  # base64 in base64
 
 def scan(text: str) -> Finding | None:
     """The first thing found, or None."""
-    return _scan(text, DEPTH)
-
-
-def _scan(text: str, depth: int) -> Finding | None:
     if _hides_characters(text):
         return Finding(Category.invisible_characters, "unseen")
     if any(_mixes_scripts(word) for word in WORD.findall(text)):
         return Finding(Category.look_alike_letters, "mixed_word")
+    phrase = _phrase(text)
+    if phrase is not None:
+        return Finding(Category.prompt_injection, phrase)
+    hidden = _encoded_phrase(text, DEPTH)
+    return None if hidden is None else Finding(Category.encoded_text, hidden)
+
+
+def _phrase(text: str) -> str | None:
     plain = unicodedata.normalize("NFKC", text)
     if MARKERS.search(plain):
-        return Finding(Category.prompt_injection, "template_token")
+        return "template_token"
     words = NO_WORD.sub(" ", INVISIBLE.sub("", plain).translate(LOOK_ALIKES).casefold())
-    for name, phrase in PHRASES.items():
-        if phrase.search(words):
-            return Finding(Category.prompt_injection, name)
-    return _encoded(text, depth) if depth else None
+    return next((name for name, phrase in PHRASES.items() if phrase.search(words)), None)
 
 
 def _hides_characters(text: str) -> bool:
@@ -127,23 +127,19 @@ def _mixes_scripts(word: str) -> bool:
     return 0 < len(others) < len(word) and all(ord(letter) in LOOK_ALIKES for letter in others)
 
 
-def _encoded(text: str, depth: int) -> Finding | None:
+def _encoded_phrase(text: str, depth: int) -> str | None:
     for block in ENCODED.findall(text):
-        for candidate in dict.fromkeys((block, *block.splitlines())):
+        lines = block.split()
+        for candidate in dict.fromkeys("".join(part) for part in (lines, lines[1:], lines[:-1], lines[1:-1], *zip(lines))):  # words stand around it
             hidden = _decoded(candidate)
-            found = _scan(hidden, depth - 1) if hidden else None
+            found = _phrase(hidden) or (_encoded_phrase(hidden, depth - 1) if depth > 1 else None)
             if found is not None:
-                return Finding(Category.encoded_text, found.pattern)
+                return found
     return None
 
 
-def _decoded(block: str) -> str | None:
-    """The text behind base64 of either alphabet; None where it is none, or no text."""
-    letters = "".join(block.split()).rstrip("=").translate({ord("-"): "+", ord("_"): "/"})
-    if len(letters) < 16 or len(letters) % 4 == 1:
-        return None
-    try:
-        text = base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True).decode()
-    except (binascii.Error, ValueError):
-        return None
-    return text if all(c.isprintable() or c.isspace() for c in text) else None
+def _decoded(block: str) -> str:
+    """What base64 of either alphabet says; nonsense where it is none."""
+    letters = block.replace("=", "").translate({ord("-"): "+", ord("_"): "/"})
+    whole = letters[: len(letters) - (len(letters) % 4 == 1)]
+    return base64.b64decode(whole + "=" * (-len(whole) % 4)).decode(errors="replace")
