@@ -122,6 +122,7 @@ class Socket:
         channel = channel_of(chat_id)
         raw = payload | {"chat_id": chat_id}
         try:
+            self._subscriptions.check_room(channel)
             answer = await send_message(replace(self._caller), raw)
             sent = orjson.loads(answer.body or b"{}")
             await self._subscriptions.follow(channel, sent["seq"], run=sent["run_id"] is not None)
