@@ -13,7 +13,7 @@ from models.chats import Chat, ChatOrigin
 from models.missions import Assignment
 from models.runs import Run, RunStatus
 from resolvers.agents.permission import MISSING as NO_AGENT
-from resolvers.chats.listing import MISSING, OfAgent
+from resolvers.chats.listing import MISSING, ChatOfAgent
 from resolvers.chats.permission import may_change
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
@@ -85,7 +85,7 @@ async def rename_chat(ctx: Context, data: RenameChat) -> Chat:
 
 
 @command("chats.delete", Action.PARTICIPATE, allow=may_change, errors=(Code.NOT_FOUND, Code.CONFLICT))
-async def delete_chat(ctx: Context, data: OfAgent) -> Deleted:
+async def delete_chat(ctx: Context, data: ChatOfAgent) -> Deleted:
     """Delete a chat with its messages; its runs stay. Open to its creator, and to whoever may edit its agent."""
     await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
     if await ctx.select(Assignment, col(Assignment.chat_id) == data.chat_id).exists():

@@ -39,7 +39,7 @@ class ByAgent(Input):
     agent_id: Text
 
 
-class OfAgent(Input):
+class ChatOfAgent(Input):
     """One chat of one agent."""
 
     agent_id: Text
@@ -121,7 +121,7 @@ def get_chat(scope: QueryScope, data: ById) -> Row[Chat]:
 
 
 @command("chats.mark_read", Action.PARTICIPATE, emits=InboxChatRead, errors=(Code.NOT_FOUND,))
-async def mark_read(ctx: Context, data: OfAgent) -> ReadMark:
+async def mark_read(ctx: Context, data: ChatOfAgent) -> ReadMark:
     """Move the caller's mark in a chat to now."""
     chat = await ctx.select(Chat, col(Chat.id) == data.chat_id, col(Chat.agent_id) == data.agent_id).one(MISSING)
     now = instance.clock.now()
