@@ -62,7 +62,7 @@ class EventInterface:
 @strawberry.type(description="The first frame of a run: what an agent does in answer to one message.")
 class RunBegin(EventInterface):
     from_seq: int = strawberry.field(description="The number of the chat's last frame before the run.")
-    seq: int = strawberry.field(description="The number of this frame in its chat.")
+    seq: int | None = strawberry.field(description="The number of this frame in its chat.")  # never null; of ChatFrame's type, to be asked for beside it
 
 
 @strawberry.type(description="A piece of what happens in a chat; a run's last one has the type done.")

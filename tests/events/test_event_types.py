@@ -104,7 +104,7 @@ def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, gr
             "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String! authorCrewId: ID! invokingCrewId: ID! invokingAgentId: ID! "
             "stepCount: Int! resumed: Boolean! resumeReason: String! restoredSteps: Int!",
         ),
-        ("RunBegin", "cursor: String! fromSeq: Int! seq: Int!"),
+        ("RunBegin", "cursor: String! fromSeq: Int! seq: Int"),
         ("ChatFrame", "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int"),
         ("StreamReset", "cursor: String! reason: String!"),
     ],
