@@ -147,6 +147,18 @@ async def test_writing_elsewhere(sandbox: Bubblewrap, unconfined: Unconfined, wo
     assert sorted(entry.name for entry in data_dir.iterdir()) == ["files", "secrets.env"]
 
 
+async def test_what_is_mounted_to_be_written_to(sandbox: Bubblewrap, workdir: Workdir) -> None:
+    """Also where the rights of files would not allow it: those are the host's, and may be anything."""
+    mounted = [line.split() for line in (await output(sandbox, workdir, "cat /proc/self/mountinfo")).splitlines()]
+    options = {fields[4]: set(fields[5].split(",")) for fields in mounted}
+    writable = {place for place, flags in options.items() if "rw" in flags}
+    devices = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "pts")}
+    assert writable - devices == {"/output", "/home/agent", "/tmp", "/dev/shm", "/proc"}
+    assert {"/", "/usr", "/dev"} <= options.keys() - writable
+    assert all("nosuid" in flags for flags in options.values())
+    assert all("nodev" in flags for place, flags in options.items() if place not in devices)
+
+
 async def test_a_fork_bomb(programs: Programs, unconfined: Unconfined, workdir: Workdir, python: str) -> None:
     forking = """
 import os, sys, time

@@ -17,7 +17,7 @@ import uvloop
 from runtime.job import Failed
 from runtime.sandbox import Isolation, Workdir
 from runtime.sandbox.namespace import Bubblewrap, NotStarted, Programs
-from runtime.sandbox.process import to_the_end
+from runtime.sandbox.process import Outputs, ready, to_the_end
 from tests.runtime.sandbox.machine import limited, workdir_in
 
 pytestmark = pytest.mark.anyio
@@ -222,6 +222,20 @@ async def test_arguments_that_no_program_can_have(sandbox: Bubblewrap, workdir: 
     with pytest.raises(Failed):
         await sandbox.run(argv, workdir=workdir, timeout=10)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_nothing_is_begun_for_a_service_that_is_gone(sandbox: Bubblewrap, workdir: Workdir) -> None:
+    """As when it is killed during the start: the gate is closed and not passed."""
+    outputs = Outputs(1000)
+    child = sandbox._launch(["touch", "made"], workdir, None, outputs)
+    await child._meet()
+    os.close(child._gate)
+    child._gate = os.open(os.devnull, os.O_WRONLY)
+    await ready(child.pidfd)
+    await child.end()
+    await outputs.close()
+    assert child._process.returncode == 125
+    assert os.listdir(workdir.path) == []
 
 
 SERVICE = """
