@@ -9,6 +9,7 @@ from resolvers.channels import identify, open_channel
 from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.operation import translate
 from resolvers.kernel.telemetry import log
 from resolvers.live.subscription import Encode, Outlet, Owner, Subscription
 
@@ -42,9 +43,14 @@ class LiveConnection:
         self.subscriptions[made] = None
         try:
             await made.open(after)
-        except BaseException:
+        except BaseException as error:
             self.unsubscribe(made)
-            raise
+            if isinstance(error, Refusal) or not isinstance(error, Exception):
+                raise
+            refusal = translate(error)
+            if refusal.code is not Code.UNAVAILABLE:
+                log.error("subscription failed", exc_info=error)
+            raise refusal from error
         return made
 
     def unsubscribe(self, subscription: Subscription) -> None:

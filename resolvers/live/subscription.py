@@ -8,11 +8,14 @@ from typing import Protocol
 from resolvers.channels import Channel, ChannelKind, open_channel
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.operation import translate
 from resolvers.kernel.telemetry import log
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.hub import Lost, hub
 
 BATCH = 200
+ENDED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND})
+"""Of a look at the caller's rights: it may not listen any more."""
 Encode = Callable[[Delivered, "Subscription"], bytes | None]
 
 
@@ -146,11 +149,15 @@ class Subscription:
                 return
             except ConnectionError:
                 return self.close()
-            except (Refusal, OSError) as error:
-                if isinstance(error, Refusal) and error.code is not Code.UNAVAILABLE:
+            except Exception as error:
+                refusal = error if isinstance(error, Refusal) else translate(error)
+                if refusal.code in ENDED:
                     self.close()
-                    return self._owner.refused(self, error)
-                log.info("catching up interrupted", error=type(error).__name__)
+                    return self._owner.refused(self, refusal)
+                if refusal.code is Code.UNAVAILABLE:
+                    log.info("catching up interrupted", error=type(error).__name__)
+                else:
+                    log.error("catching up failed", exc_info=error)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5.0)
                 continue

@@ -2,12 +2,15 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from models.agents import Agent
 from models.chats import Chat
 from models.runs import RunFrame
 from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.database import database
+from resolvers.kernel.errors import Code, Refusal
 from resolvers.live import LiveConnection, hub
 from tests.live.outlets import Memory, plain, until
 from tests.world import World
@@ -120,3 +123,41 @@ async def test_after_the_database_was_restored_a_chat_is_followed_from_where_it_
     assert (memory.written, memory.losses) == ([b"8", b"4"], ["restored"])
     await asyncio.sleep(0)
     assert hub.tail.watched == {}
+
+
+async def test_a_listener_that_is_behind_survives_the_loss_of_any_connection(world: World) -> None:
+    _, (chat,) = await chats(world, "lost", 0)
+    memory = Memory()
+    line = await listening(world, memory)
+    subscription = await line.subscribe(f"session:{chat.id}", plain)
+    await write(world, chat, *range(1, 1501))
+    await until(lambda: len(memory.written) == 1500)
+    for _ in range(5):
+        subscription.rewind(0)
+        for _ in range(3):
+            await asyncio.sleep(0.002)
+            async with database.lease() as conn:
+                sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user AND pid <> $1"
+                await conn.fetch(sql, conn.get_server_pid())
+    await until(lambda: memory.written[-1] == b"1500" and subscription._behind is None)
+    await write(world, chat, 1501)
+    await until(lambda: memory.written[-1] == b"1501")
+    line.close()
+    last = len(memory.written) - 1 - memory.written[::-1].index(b"1")
+    assert memory.written[last:] == [str(n).encode() for n in range(1, 1502)]
+    assert (memory.losses, memory.refusals) == ([], [])
+
+
+async def test_a_database_that_goes_while_somebody_subscribes_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, (chat,) = await chats(world, "gone", 0)
+
+    async def away(*_: object) -> None:
+        raise asyncpg.ConnectionDoesNotExistError
+
+    line = await listening(world, Memory())
+    monkeypatch.setattr(hub.tail, "_standing", away)
+    with pytest.raises(Refusal) as refused:
+        await line.subscribe(f"session:{chat.id}", plain)
+    assert refused.value.code is Code.UNAVAILABLE
+    assert line.subscriptions == {}
+    line.close()
