@@ -206,7 +206,7 @@ class Settings(BaseSettings):
 
     @property
     def production(self) -> bool:
-        return self.env in ("prod", "production")
+        return self.env.lower() in ("prod", "production")
 
     @property
     def google_enabled(self) -> bool:

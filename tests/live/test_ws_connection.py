@@ -204,7 +204,7 @@ async def test_a_database_that_is_away_is_no_fault_of_the_ticket(world: World, m
     ],
 )  # fmt: skip
 async def test_the_page_must_be_of_this_server(world: World, monkeypatch: pytest.MonkeyPatch, origin: str | None, production: bool, good: bool) -> None:
-    changed = {"env": "production" if production else "development", "allowed_origins": ("https://ui.example",)}
+    changed = {"env": "Production" if production else "development", "allowed_origins": ("https://ui.example",)}
     monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update=changed))
     headers = {} if origin is None else {"origin": origin.format(own=world.url)}
     url = address(world, await ticket(world, world.viewer))
