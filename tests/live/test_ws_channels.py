@@ -70,6 +70,14 @@ async def test_every_kind_of_channel_can_be_listened_to(world: World) -> None:
         await client.until(lambda: len(client.of("test.happened")) == len(names))
         assert [(frame["channel"], frame["payload"]["at"]) for frame in client.of("test.happened")] == [(name, name) for name in names]
         assert client.of("error") == []
+        cursor = client.of("test.happened")[0]["cursor"]
+    async with client_of(world, world.viewer) as client:  # and replayed
+        replayed = [name for name in names[1:] if not name.startswith("agent:")]
+        for name in replayed:
+            await client.subscribe(name, after=cursor)
+        await client.until(lambda: len(client.of("test.happened")) == len(replayed))
+        assert sorted(frame["channel"] for frame in client.of("test.happened")) == sorted(replayed)
+        assert client.of("error", "resync") == []
 
 
 async def test_whoever_may_not_listen_is_told_on_that_channel(world: World) -> None:
