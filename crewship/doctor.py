@@ -17,6 +17,7 @@ from crewship.postgres_child import PostgresError
 from crewship.serve import OLDEST_POSTGRES, Access, StartError, database, place_of, wait_for_database
 from models import migrations
 from resolvers.kernel.settings import Settings
+from runtime.sandbox import Isolation, describe
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Check:
 
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which a failure explains the next one. An embedded database that is at rest runs meanwhile."""
-    return [check_data_directory(settings), *_check_secrets_file(settings), *_check_stored(settings), check_port(settings)]
+    return [check_data_directory(settings), *_check_secrets_file(settings), *_check_stored(settings), check_port(settings), check_isolation(settings)]
 
 
 def check_data_directory(settings: Settings) -> Check:
@@ -115,6 +116,14 @@ async def _check_keys(settings: Settings, connection: "asyncpg.Connection[asyncp
     if problems:
         return Check("keys", False, f"{len(problems)} of {len(facts)} do not fit the database", " ".join(problems))
     return Check("keys", True, f"{len(facts)} match their fingerprints")
+
+
+def check_isolation(settings: Settings) -> Check:
+    """Where agents' commands would run. Without a sandbox everything else works: that is told, and no fault."""
+    report = asyncio.run(describe(settings))
+    if report.isolation is Isolation.namespace:
+        return Check("isolation", True, "agents' commands run in namespaces of their own")
+    return Check("isolation", True, report.why, report.fix)
 
 
 def check_port(settings: Settings) -> Check:

@@ -266,6 +266,7 @@ def worker_application() -> Any:
     if settings.database_url is None:
         settings = settings.model_copy(update={"database_url": SecretStr(EmbeddedPostgres(settings.data_dir).join().application)})
     token = settings.internal_token or SecretStr((settings.data_dir / "run" / "internal-token").read_text())
+    promise_no_processes(settings)
     return _application(keys.with_stored(settings).model_copy(update={"internal_token": token}))
 
 
@@ -273,6 +274,14 @@ def _application(settings: Settings) -> Any:
     from crewship.app import create_app
 
     return create_app(settings)
+
+
+def promise_no_processes(settings: Settings) -> None:
+    """A process that only answers requests starts no others from here on: whatever gets into it cannot run a command."""
+    if settings.role == "api":
+        from runtime.sandbox import refuse_processes
+
+        refuse_processes()
 
 
 Application = Callable[[Settings], Any]
@@ -317,4 +326,6 @@ def _run(settings: Settings, access: Access, where: str, sockets: list[socket.so
         print(notice, flush=True)
         Multiprocess(_configuration("crewship.serve:worker_application", settings.workers), sockets=sockets).run()
     else:
-        _Server(_configuration(application(ready), 1), notice).run(sockets=sockets)
+        server = _Server(_configuration(application(ready), 1), notice)
+        promise_no_processes(ready)
+        server.run(sockets=sockets)
