@@ -1,0 +1,152 @@
+"""How an agent is stopped, and what that does to its runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from models.agents import Agent, AgentStatus
+from models.base import new_id, now
+from models.chats import Chat
+from models.runs import Run, RunStatus
+from resolvers.kernel.bus import Topic, bus
+from tests.world import World, world_on
+
+pytestmark = pytest.mark.anyio
+SEND = "mutation($i: SendMessageInput!) { sendMessage(input: $i) { runId } }"
+
+
+@pytest.fixture(scope="module")
+async def world(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+    """Without workers: what was sent stays as it was sent."""
+    async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api", row_level_security=True) as made:
+        yield made
+
+
+async def agent_of(world: World, status: AgentStatus = AgentStatus.IDLE, **values: Any) -> Agent:
+    agent = Agent(**{"workspace_id": world.workspace.id, "name": "Hand", "slug": f"a{new_id()}", "status": status} | values)
+    await world.add(agent)
+    return agent
+
+
+async def chat_of(world: World, agent: Agent) -> Chat:
+    chat = Chat(workspace_id=agent.workspace_id, agent_id=agent.id, created_by=world.owner.user_id)
+    await world.add(chat)
+    return chat
+
+
+async def send(world: World, chat: Chat) -> str | None:
+    answer = await world.graphql(world.member, SEND, {"i": {"chatId": chat.id, "content": "Hello"}})
+    return None if "errors" in answer else answer["data"]["sendMessage"]["runId"]
+
+
+async def stop(world: World, agent_id: str, name: str = "manager") -> tuple[int, Any]:
+    answer = await world.rest(world.people[name], "POST", f"/api/v1/agents/{agent_id}/stop")
+    return answer.status_code, answer.json()
+
+
+async def runs_of(world: World, agent: Agent) -> dict[str, dict[str, Any]]:
+    return {row["id"]: dict(row) for row in await world.database.fetch("SELECT * FROM runs WHERE agent_id = $1", agent.id)}
+
+
+async def status_of(world: World, agent: Agent) -> str:
+    return await world.database.fetchval("SELECT status FROM agents WHERE id = $1", agent.id)  # type: ignore[no-any-return]
+
+
+async def told(world: World, since: int) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(event["channel"], event["type"], event["payload"]) for event in await world.events(since)]
+
+
+async def position(world: World) -> int:
+    return await world.database.fetchval("SELECT coalesce(max(seq), 0) FROM events")  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("status", [AgentStatus.IDLE, AgentStatus.RUNNING, AgentStatus.ERROR, AgentStatus.STOPPED])
+async def test_an_agent_is_stopped_whatever_it_did(world: World, status: AgentStatus) -> None:
+    agent, before = await agent_of(world, status), await position(world)
+    assert await stop(world, agent.id) == (200, {"id": agent.id, "status": "STOPPED"})
+    assert await status_of(world, agent) == "STOPPED"
+    payload = {"agent_id": agent.id, "agent_name": "Hand", "status": "STOPPED"}
+    assert await told(world, before) == [(f"workspace:{world.workspace.id}", "agent.status", payload)]
+
+
+async def test_an_agent_that_waits_for_an_approval_is_not_stopped(world: World) -> None:
+    agent = await agent_of(world, AgentStatus.PENDING_REVIEW)
+    before = await world.snapshot()
+    assert (await stop(world, agent.id))[0] == 409
+    assert await world.snapshot() == before
+
+
+async def test_runs_that_wait_end_and_runs_that_go_on_are_asked_to(world: World) -> None:
+    agent = await agent_of(world)
+    waiting, working = await chat_of(world, agent), await chat_of(world, agent)
+    waits, works = await send(world, waiting), await send(world, working)
+    await world.database.execute("UPDATE runs SET started_at = now(), leased_until = $2, lease = 1 WHERE id = $1", works, now() + timedelta(minutes=1))
+    done = Run(workspace_id=world.workspace.id, agent_id=agent.id, status=RunStatus.COMPLETED, finished_at=now())
+    elsewhere = Run(workspace_id=world.workspace.id, agent_id=agent.id, started_at=now(), leased_until=now() + timedelta(days=1))
+    alone = Run(workspace_id=world.workspace.id, agent_id=agent.id)
+    await world.add(done, elsewhere, alone)
+    rung, before = list[str](), await position(world)
+    ends = bus.on(Topic.cancel, rung.append)
+    try:
+        assert (await stop(world, agent.id))[0] == 200
+    finally:
+        ends()
+    runs = await runs_of(world, agent)
+    assert {id: run["status"] for id, run in runs.items()} == {
+        waits: "CANCELLED", alone.id: "CANCELLED", works: "RUNNING", elsewhere.id: "RUNNING", done.id: "COMPLETED",
+    }  # fmt: skip
+    assert {id for id, run in runs.items() if run["cancel_requested_at"]} == {works, elsewhere.id} == set(rung)
+    assert {runs[id]["error_message"] for id in (waits or "", alone.id)} == {"cancelled"}
+    shown = await world.database.fetch(
+        "SELECT chat_id, seq, payload FROM run_frames WHERE payload->>'type' = 'done' AND chat_id = ANY($1)", [waiting.id, working.id]
+    )
+    assert [tuple(frame) for frame in shown] == [(waiting.id, 3, {"type": "done", "content": ""})]
+    counted = await world.database.fetch("SELECT id, message_count FROM chats WHERE id = ANY($1)", [waiting.id, working.id])
+    assert {row[0]: row[1] for row in counted} == {waiting.id: 1, working.id: 0}
+    events = [(type_, payload.get("run_id"), payload["status"]) for _, type_, payload in await told(world, before)]
+    assert sorted(events[:-1]) == sorted([("run.failed", waits, "CANCELLED"), ("run.failed", alone.id, "CANCELLED")])
+    assert events[-1] == ("agent.status", None, "STOPPED")
+
+
+async def test_the_next_message_starts_it_again(world: World) -> None:
+    agent = await agent_of(world, AgentStatus.STOPPED)
+    assert await send(world, await chat_of(world, agent)) is not None
+    assert await status_of(world, agent) == "RUNNING"
+
+
+async def test_nobody_else_s_agents(world: World) -> None:
+    theirs, gone = await agent_of(world, workspace_id=world.other.id), await agent_of(world, deleted_at=now())
+    for id in (theirs.id, gone.id, "nothing"):
+        assert (await stop(world, id))[0] == 404
+    agent = await agent_of(world)
+    await send(world, await chat_of(world, agent))
+    before = await world.snapshot()
+    for name in ("member", "viewer", "outsider", "nobody"):
+        assert (await stop(world, agent.id, name))[0] == 403
+    assert await world.snapshot() == before
+    assert await status_of(world, theirs) == "IDLE"
+
+
+async def test_stops_and_messages_at_once_leave_the_agent_as_its_runs_are(world: World) -> None:
+    agent = await agent_of(world)
+    chats = [await chat_of(world, agent) for _ in range(6)]
+    calls = [call for chat in chats for call in (send(world, chat), stop(world, agent.id), send(world, chat))]
+    answers = await asyncio.gather(*calls)
+    assert {answer[0] for answer in answers if isinstance(answer, tuple)} == {200}
+    runs = (await runs_of(world, agent)).values()
+    live = [run for run in runs if run["status"] == "RUNNING"]
+    assert all(run["status"] == "CANCELLED" for run in runs if run not in live)
+    assert await status_of(world, agent) in (("RUNNING", "STOPPED") if live else ("STOPPED",))
+    for chat in chats:
+        numbers = [row[0] for row in await world.database.fetch("SELECT seq FROM run_frames WHERE chat_id = $1 ORDER BY seq", chat.id)]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_by_graphql(world: World) -> None:
+    agent = await agent_of(world)
+    document = "mutation($ws: ID!, $i: ByIdInput!) { stopAgent(workspaceId: $ws, input: $i) { id status runs { totalCount } } }"
+    answer = await world.graphql(world.manager, document, {"i": {"id": agent.id}})
+    assert answer["data"]["stopAgent"] == {"id": agent.id, "status": "STOPPED", "runs": {"totalCount": 0}}
