@@ -14,7 +14,6 @@ from models.runs import RunStatus
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.instance import instance
-from resolvers.kernel.operation import translate
 from resolvers.kernel.telemetry import log
 from resolvers.runs import work
 from resolvers.runs.briefing import brief
@@ -137,10 +136,9 @@ class Execution:
         except Lost:
             raise
         except Exception as error:
-            refusal = error if isinstance(error, Refusal) else translate(error)
-            if refusal.code is Code.UNAVAILABLE:
+            if work.passes(error):
                 raise Lost from error
-            log.error("run not begun", run_id=self.claim.run_id, code=refusal.code.value, exc_info=error)
+            log.error("run not begun", run_id=self.claim.run_id, exc_info=error)
             ending = failed(INTERNAL)
         await self.end(ending)
 
@@ -236,11 +234,10 @@ class Execution:
                 await finish_run(Caller.service(SERVICE, self.claim.workspace_id), report)
                 return
             except Exception as error:
-                refusal = error if isinstance(error, Refusal) else translate(error)
-                if refusal.code is Code.CONFLICT and await self._taken_over():
+                if isinstance(error, Refusal) and error.code is Code.CONFLICT and await self._taken_over():
                     break
-                if refusal.code not in (Code.UNAVAILABLE, Code.CONFLICT):
-                    log.error("end of a run refused", run_id=self.claim.run_id, code=refusal.code.value, exc_info=error)
+                if not work.passes(error):
+                    log.error("end of a run refused", run_id=self.claim.run_id, exc_info=error)
                     if bare:
                         return await work.give_up(self.claim, GIVEN_UP)
                     bare = True

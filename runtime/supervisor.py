@@ -48,6 +48,7 @@ class Supervisor:
         self._held: dict[str, Held] = {}
         self._until: dict[str, float] = {}  # when a lease ends, as far as this process knows
         self._wake, self._look, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._failing: set[str] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._off: list[Callable[[], None]] = []
@@ -215,12 +216,18 @@ class Supervisor:
     def _now() -> float:
         return asyncio.get_running_loop().time()
 
-    @staticmethod
-    async def _tried(what: str, attempt: Coroutine[Any, Any, Any]) -> None:
+    async def _tried(self, what: str, attempt: Coroutine[Any, Any, Any]) -> None:
+        """One line when it begins to fail, and one when it works again."""
         try:
             await attempt
         except Exception as error:
-            log.warning(f"{what} failed", error=type(error).__name__)
+            if what not in self._failing:
+                log.warning(f"{what} failed", error=type(error).__name__)
+            self._failing.add(what)
+        else:
+            if what in self._failing:
+                log.info(f"{what} works again")
+            self._failing.discard(what)
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

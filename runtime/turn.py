@@ -13,8 +13,6 @@ from typing import Any, Protocol, TypeVar
 import orjson
 
 from models.runs import ChatEventType
-from resolvers.kernel.errors import Code
-from resolvers.kernel.operation import translate
 from resolvers.runs import work
 from resolvers.runs.work import Batch, Claim, Step
 from runtime.engine import Engine
@@ -265,7 +263,7 @@ class TurnSink:
                     break
                 written = await work.written(self._claim)
             except Exception as error:
-                if translate(error).code not in (Code.UNAVAILABLE, Code.CONFLICT):
+                if not work.passes(error):
                     raise
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 1.0)

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 from prometheus_client import Gauge
 
 from models.runs import RunStatus
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.database import database
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.operation import translate
 
 SYSTEM = "*"  # row-level security: all workspaces
 STRANDED_AFTER = 60.0  # seconds without a live lease
@@ -99,6 +102,17 @@ written AS (
 stepped AS ({STEPPED})
 SELECT last_seq FROM raised
 """
+
+
+def passes(error: Exception) -> bool:
+    """Whether it may go better later: the database is away, or somebody else was at the same rows.
+
+    A connection whose end comes as a message of the server fails its next call with InternalClientError.
+    """
+    if isinstance(error, asyncpg.InternalClientError):
+        return True
+    refusal = error if isinstance(error, Refusal) else translate(error)
+    return refusal.code in (Code.UNAVAILABLE, Code.CONFLICT)
 
 
 @contextlib.asynccontextmanager

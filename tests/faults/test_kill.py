@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from crewship.postgres import APPLICATION, EmbeddedPostgres
@@ -21,6 +22,7 @@ from runtime.dbos_engine import prepare_engine
 from tests.faults.workers import Workers
 from tests.faults.working import said
 from tests.runtime.estate import Estate, estate_on
+from tests.world import _own_connection
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +32,14 @@ WORKERS = 3
 KILLED = {"lease": 0.8, "extend": 0.2, "poll": 0.05}
 
 
+@dataclass(frozen=True)
+class Place:
+    """A database: as the application and as the owner of the tables reach it."""
+
+    url: str
+    owner_url: str
+
+
 @dataclass
 class Ground:
     """A database of its own, workers on it, and the count of what they did."""
@@ -37,6 +47,7 @@ class Ground:
     estate: Estate
     workers: Workers
     effects: Path
+    owner_url: str
     runs: list[Run] = field(default_factory=list)
 
     async def ask(self, seconds: float) -> None:
@@ -93,14 +104,15 @@ class Ground:
 async def ground(database: Any, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Ground]:
     await prepare_engine(database.owner_url, APPLICATION)
     async with estate_on(database, tmp_path) as estate:
-        made = ground_on(estate, database.url, tmp_path, KILLED)
+        made = ground_on(estate, database, tmp_path, KILLED)
         yield made
         made.workers.close()
 
 
-def ground_on(estate: Estate, url: str, directory: Path, timing: dict[str, float]) -> Ground:
+def ground_on(estate: Estate, place: Place, directory: Path, timing: dict[str, float]) -> Ground:
     effects = directory / "effects"
-    return Ground(estate, Workers(url=url, directory=str(directory), effects=str(effects), slots=AT_ONCE, timing=timing), effects)
+    workers = Workers(url=place.url, directory=str(directory), effects=str(effects), slots=AT_ONCE, timing=timing)
+    return Ground(estate, workers, effects, place.owner_url)
 
 
 async def kill_workers(ground: Ground, kills: int, chance: random.Random) -> None:
@@ -138,14 +150,9 @@ async def test_kill_of_the_database(tmp_path: Path, anyio_backend: str) -> None:
     try:
         await upgrade(connection.owner, application_role=APPLICATION)
         await prepare_engine(connection.owner, APPLICATION)
-
-        @dataclass
-        class Copy:
-            url: str
-            owner_url: str
-
-        async with estate_on(Copy(connection.application, connection.owner), tmp_path) as estate:
-            ground = ground_on(estate, connection.application, tmp_path, {"lease": 30.0, "poll": 0.2})
+        place = Place(connection.application, connection.owner)
+        async with estate_on(place, tmp_path) as estate:
+            ground = ground_on(estate, place, tmp_path, {"lease": 30.0, "poll": 0.2})
             try:
                 await _kill_database(ground, server)
             finally:
@@ -172,13 +179,12 @@ async def _kill_database(ground: Ground, server: EmbeddedPostgres) -> None:
 
 async def _answers(ground: Ground) -> None:
     """Until the database is back, with a connection of the owner on it."""
-    from tests.world import _own_connection
-
+    ground.estate.owner.terminate()
     async with asyncio.timeout(60):
         while True:
             try:
                 await work.stranded()
-                ground.estate.owner = await _own_connection(ground.estate.settings.database_url.get_secret_value())  # type: ignore[union-attr]
+                ground.estate.owner = await _own_connection(ground.owner_url)
                 return
-            except (OSError, Refusal, Exception):
+            except (OSError, Refusal, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 await asyncio.sleep(0.1)

@@ -61,8 +61,8 @@ def main(settings: dict[str, Any], stdin: IO[str]) -> None:
     while stdin.readline():
         pid = os.fork()
         if pid == 0:
-            os.close(0)
-            os.close(1)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(2, 1)  # what it logs
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             asyncio.run(working.work_on(settings))
             os._exit(0)

@@ -37,12 +37,12 @@ class Counting:
         async def says() -> str:
             for letter in "abcd":
                 await sink.emit(ChatEventType.text, f"{n}{letter} ")
-                await asyncio.sleep(seconds / 8)
+                await asyncio.sleep(seconds / 20)
             return f"{n}"
 
         async def acts() -> int:
             self._note(job.run_id, n)
-            await asyncio.sleep(seconds / 4)
+            await asyncio.sleep(seconds / 10)
             return n
 
         assert await sink.step(f"think {n}", thinks) == n
