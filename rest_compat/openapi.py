@@ -39,6 +39,12 @@ PROBLEM = {
 }
 
 
+SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
+    Auth.NONE: [],
+    Auth.USER: [{"bearer": []}, {"session": []}],
+    Auth.INTERNAL: [{"internal": []}],
+    Auth.WEBHOOK: [{"webhook": []}],
+}
 NULL = {"type": "null"}
 BESIDE = ("title", "description", "default")  # what is said of a property, not of its values
 ETAG = {"description": "The version of what is answered, for If-Match and If-None-Match.", "schema": {"type": "string"}}
@@ -100,6 +106,8 @@ def document() -> dict[str, Any]:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A CLI token, or a session token."},
                 "session": {"type": "apiKey", "in": "cookie", "name": "authjs.session-token"},
+                "internal": {"type": "apiKey", "in": "header", "name": "X-Internal-Token", "description": "Of a program beside the server."},
+                "webhook": {"type": "apiKey", "in": "header", "name": "X-Signature", "description": "Made with the agent's secret."},
             },
         },
     }
@@ -127,7 +135,7 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
         made["description"] = lines[1]
     if op.deprecated is not None:
         made["deprecated"] = True
-    made["security"] = [] if op.auth is Auth.NONE else [{"bearer": []}, {"session": []}]
+    made["security"] = SECURITY[op.auth]
     parameters = _parameters(route, definitions)
     if parameters:
         made["parameters"] = parameters

@@ -28,6 +28,7 @@ PAST_THE_DOOR = {
     ("resolvers/chats/listing.py", "Message"): "the messages of a chat, tied to its workspace",
     ("resolvers/runs/listing.py", "Agent"): "a run's agent, tied to its workspace",
     ("resolvers/runs/listing.py", "Crew"): "the crew of a run's agent, tied to its workspace",
+    ("resolvers/runs/listing.py", "RunFrame"): "the frames of a run, tied to its workspace",
 }
 
 
