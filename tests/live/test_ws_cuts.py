@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from resolvers.chats.resuming import MOST_FRAMES
 from resolvers.kernel.bus import Topic, bus
 from tests.live.conversations import DONE, new_chat, new_run, text, write_frames
 from tests.live.raw import SMALL, Raw, raw
@@ -20,11 +21,11 @@ CUTS = 200
 
 @asynccontextmanager
 async def writing(write: Callable[[int], Awaitable[object]]) -> AsyncIterator[list[int]]:
-    """Calls `write(n)` for n from 1 on, in bursts; yields what was written, which grows."""
-    written = list[int]()
+    """Calls `write(n)` for n from 1 on, in bursts, as long as a resume could bring it all; yields what was written, which grows."""
+    written, stop = list[int](), asyncio.Event()
 
     async def go() -> None:
-        while True:
+        while not stop.is_set() and len(written) < MOST_FRAMES - 100:
             for _ in range(random.randrange(1, 30)):
                 await write(len(written) + 1)
                 written.append(len(written) + 1)
@@ -34,8 +35,8 @@ async def writing(write: Callable[[int], Awaitable[object]]) -> AsyncIterator[li
     try:
         yield written
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        stop.set()
+        await task
 
 
 async def read_for_a_while(client: Raw, hear: Callable[[dict[str, Any]], None]) -> None:
