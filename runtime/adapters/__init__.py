@@ -1,0 +1,89 @@
+"""Which adapter does the work of a run."""
+
+from collections.abc import Mapping
+
+from models.agents import CliAdapter, LlmProvider
+from resolvers.kernel.settings import Settings
+from resolvers.model_catalog import CURATED, ModelProvider
+from runtime.adapters import local_model
+from runtime.adapters.conversation import Tool
+from runtime.adapters.loop import AgentLoop, Backoff
+from runtime.adapters.native.anthropic import Anthropic
+from runtime.adapters.native.openai import OpenAI
+from runtime.adapters.scripted import ScriptedAdapter
+from runtime.job import Adapter, Failed, Job, Worker
+from runtime.keys import VARIABLES, Keys
+from runtime.prompt import Prompt, assemble
+from runtime.quarantine import Scan
+from runtime.redaction import Redactor
+
+IMPLIED: dict[CliAdapter, LlmProvider] = {
+    CliAdapter.CLAUDE_CODE: LlmProvider.ANTHROPIC,
+    CliAdapter.CODEX_CLI: LlmProvider.OPENAI,
+    CliAdapter.GEMINI_CLI: LlmProvider.GOOGLE,
+    CliAdapter.CURSOR_CLI: LlmProvider.CURSOR,
+    CliAdapter.FACTORY_DROID: LlmProvider.FACTORY,
+    CliAdapter.OPENCODE: LlmProvider.OPENAI,
+}
+NATIVE = {LlmProvider.ANTHROPIC: (Anthropic, "Anthropic"), LlmProvider.OPENAI: (OpenAI, "OpenAI"), LlmProvider.OLLAMA: (OpenAI, "Ollama")}
+PROMPT_BUDGET = {LlmProvider.ANTHROPIC: 60_000, LlmProvider.OPENAI: 60_000, LlmProvider.OLLAMA: 3_000}
+"""Tokens before the first call, by `estimate`. Ollama reads 4,096 unless told otherwise, and silently forgets the beginning."""
+
+
+async def adapter_for(
+    job: Job,
+    settings: Settings,
+    *,
+    keys: Keys,
+    tools: Mapping[str, Tool],
+    scan: Scan,
+    redactor: Redactor,
+    cwd: str = "",
+    backoff: Backoff | None = None,
+) -> Adapter:
+    """CREWSHIP_RUN_ADAPTER decides; left to `auto`, the agent's provider where there is a key for it, else the local model where it is allowed.
+
+    Raises Failed, saying what to set, when nothing can do the work.
+    """
+    forced = settings.run_adapter
+    if forced == "scripted":
+        return ScriptedAdapter()
+    provider = provider_of(job.agent)
+    access = None if forced == "local_model" else await keys.find(job.workspace_id, provider)
+    if access is not None and provider in NATIVE:
+        made, name = NATIVE[provider]
+        model = made(name, model_of(job.agent, provider), access, VARIABLES[provider])
+        return AgentLoop("native", model, lambda job: _prompt(job, provider), tools=tools, scan=scan, redactor=redactor, cwd=cwd, backoff=backoff)
+    if forced == "local_model" or (forced == "auto" and settings.local_model and local_model.installed()):
+        if not local_model.installed():
+            raise Failed(f"The local model is not installed: {local_model.INSTALL}")
+        return AgentLoop("local_model", local_model.LocalModel(), local_model.local_prompt, tools={}, scan=scan, redactor=redactor, cwd=cwd, backoff=backoff)
+    raise Failed(_missing(provider))
+
+
+def provider_of(agent: Worker) -> LlmProvider:
+    return agent.llm_provider or IMPLIED[agent.cli_adapter]
+
+
+def model_of(agent: Worker, provider: LlmProvider) -> str:
+    """The agent's model, or the first that is listed for its provider. Raises Failed where none is listed."""
+    if agent.llm_model:
+        return agent.llm_model
+    curated = CURATED.get(ModelProvider(provider)) if provider in ModelProvider.__members__ else None
+    if not curated:
+        raise Failed(f"The agent has no model. Choose one: which {provider} has is not known here.")
+    return curated[0].id
+
+
+def _prompt(job: Job, provider: LlmProvider) -> Prompt:
+    """Every call reads the prompt again, so it takes at most a quarter of what the run may use."""
+    budget = PROMPT_BUDGET[provider]
+    return assemble(job, budget if job.max_tokens is None else min(budget, job.max_tokens // 4))
+
+
+def _missing(provider: LlmProvider) -> str:
+    variable = VARIABLES.get(provider)
+    if variable is None:
+        return f"Agents of {provider} cannot work here. Choose another provider for the agent: {', '.join(VARIABLES)}."
+    other = " (or OPENAI_BASE_URL, for another server with the same API)" if provider is LlmProvider.OPENAI else ""
+    return f"There is no key for {provider}. Set {variable}{other}, or choose another provider for the agent."

@@ -1,0 +1,76 @@
+"""What a run has used of its model, and what it may still use."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.adapters.conversation import Answer, Reply, Request, Usage
+from runtime.prompt import estimate
+
+
+def _nothing() -> Usage:
+    return {"input_tokens": 0, "output_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+
+
+@dataclass(slots=True)
+class Budget:
+    """`limit`: tokens of all calls together, or None. `known`: the provider has said what every call used."""
+
+    limit: int | None
+    turns: int = 0
+    api_ms: int = 0
+    usage: Usage = field(default_factory=_nothing)
+    known: bool = True
+    _estimated: int = 0
+
+    @property
+    def spent(self) -> int:
+        """By the provider's count, and by ours for calls it did not count."""
+        used = self.usage
+        return used["input_tokens"] + used["output_tokens"] + used["cache_read_input_tokens"] + used["cache_creation_input_tokens"] + self._estimated
+
+    @property
+    def left(self) -> int | None:
+        return None if self.limit is None else max(0, self.limit - self.spent)
+
+    def count(self, request: Request, reply: Reply, ms: int) -> None:
+        self.turns += 1
+        self.api_ms += ms
+        usage = reply["usage"]
+        if usage is None:
+            self.known = False
+            self._estimated += _estimated(request, reply)
+            return
+        self.usage = {
+            "input_tokens": self.usage["input_tokens"] + usage["input_tokens"],
+            "output_tokens": self.usage["output_tokens"] + usage["output_tokens"],
+            "cache_read_input_tokens": self.usage["cache_read_input_tokens"] + usage["cache_read_input_tokens"],
+            "cache_creation_input_tokens": self.usage["cache_creation_input_tokens"] + usage["cache_creation_input_tokens"],
+        }
+
+    def metadata(self, model: str) -> dict[str, Any]:
+        """Of the result event (contract: chats.event_metadata.result). No price is known for certain, so the cost is null."""
+        counted = self.turns > 0 and self.known
+        per_model = {
+            "inputTokens": self.usage["input_tokens"],
+            "outputTokens": self.usage["output_tokens"],
+            "cacheReadInputTokens": self.usage["cache_read_input_tokens"],
+            "cacheCreationInputTokens": self.usage["cache_creation_input_tokens"],
+        }
+        return {
+            "duration_api_ms": self.api_ms,
+            "total_cost_usd": None,
+            "num_turns": self.turns,
+            "usage": dict(self.usage) if counted else None,
+            "model_usage": {model: per_model} if counted else {},
+        }
+
+
+def _estimated(request: Request, reply: Reply) -> int:
+    prompt = request.prompt
+    texts = [prompt.system, *(turn.content for turn in prompt.turns), prompt.user, *map(_shown, (*(r for r, _ in request.rounds), reply))]
+    answers: list[Answer] = [answer for _, given in request.rounds for answer in given]
+    return sum(map(estimate, (*texts, *(answer["content"] for answer in answers))))
+
+
+def _shown(reply: Reply) -> str:
+    return reply["text"] + "".join(str(use["input"]) for use in reply["tool_uses"])

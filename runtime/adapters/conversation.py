@@ -1,0 +1,104 @@
+"""What an agent loop and the provider of a model say to each other, whatever the provider's wire looks like.
+
+What is a TypedDict is the outcome of a step, and JSON.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypedDict
+
+from runtime.prompt import Prompt
+
+
+class ToolResult(Protocol):
+    @property
+    def content(self) -> str: ...
+
+    @property
+    def is_error(self) -> bool: ...
+
+
+class Tool(Protocol):
+    """What a model may call. `parameters` is a JSON schema of an object; `run` answers every failure the model can know of."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    @property
+    def run(self) -> Callable[[dict[str, Any]], Awaitable[ToolResult]]: ...
+
+
+class Usage(TypedDict):
+    """Tokens. `input_tokens` are those that were neither read from nor written to a cache."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_input_tokens: int
+    cache_creation_input_tokens: int
+
+
+class ToolUse(TypedDict):
+    """A call that the model asks for. `unreadable`: its arguments were no JSON object, and `input` is empty."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    unreadable: bool
+
+
+class Reply(TypedDict):
+    """One answer of a model. `wire` is the turn as the provider wants it back; `usage` is None where it names none."""
+
+    text: str
+    tool_uses: list[ToolUse]
+    usage: Usage | None
+    stop: Literal["end", "length", "refused"]
+    wire: Any
+
+
+class Answer(TypedDict):
+    """What became of a ToolUse, for the model."""
+
+    id: str
+    content: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a model. `rounds`: its replies of this run so far, each with the answers to its tool calls."""
+
+    prompt: Prompt
+    rounds: Sequence[tuple[Reply, Sequence[Answer]]]
+    tools: Sequence[Tool]
+    max_tokens: int | None
+    """Of the reply; None: as many as the model may."""
+
+
+Delta = Callable[[Literal["text", "thinking"], str], Awaitable[None]]
+
+
+class Provider(Protocol):
+    """A model that can be called. `name` is for people."""
+
+    name: str
+    model: str
+
+    async def call(self, request: Request, delta: Delta) -> Reply:
+        """Streams: `delta` gets text and thinking as they come. Raises ProviderError."""
+
+    async def close(self) -> None: ...
+
+
+class ProviderError(Exception):
+    """A call that came to nothing, in a text for users. `again`: another one may do better, not before `retry_after` seconds."""
+
+    def __init__(self, message: str, *, status: int | None = None, error: str = "", again: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message, self.status, self.error, self.again, self.retry_after = message, status, error, again, retry_after

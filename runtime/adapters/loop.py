@@ -1,0 +1,193 @@
+"""Our own agent: a model is called, the tools it asks for are used in order, and it is called again until it has nothing more to ask.
+
+Every call of a model and of a tool is a step of its own. What went wrong with a call is the outcome of its step too, so that a run
+that is taken over goes on in the same way.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from models.runs import ChatEventType
+from resolvers.kernel.telemetry import log
+from runtime.adapters.budget import Budget
+from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse
+from runtime.job import Failed, Interrupted, Job, Outcome, Sink, StuckLoop
+from runtime.prompt import Prompt
+from runtime.quarantine import Scan, quarantine
+from runtime.redaction import Redactor
+
+MAX_TURNS = 50  # of a job that names none
+NOTHING = "(no output)"
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waits before another call, in seconds: `first`, doubled each time up to `longest`, less up to a quarter by chance.
+
+    A provider's own Retry-After is kept to; one beyond `patience` ends the run.
+    """
+
+    retries: int = 4
+    first: float = 1.0
+    longest: float = 30.0
+    patience: float = 120.0
+
+    def delay(self, attempt: int, asked: float | None) -> float:
+        """`attempt` counts from 0."""
+        return asked if asked is not None else min(self.longest, self.first * 2**attempt) * (1 - random.random() / 4)  # noqa: S311
+
+
+class AgentLoop:
+    """`prompt` gives what the model reads of a job. Tool results are redacted and scanned before the model, a reader or a table sees them."""
+
+    def __init__(
+        self,
+        name: str,
+        provider: Provider,
+        prompt: Callable[[Job], Prompt],
+        *,
+        tools: Mapping[str, Tool],
+        scan: Scan,
+        redactor: Redactor,
+        cwd: str = "",
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.name = name
+        self._provider, self._prompt, self._tools = provider, prompt, dict(tools)
+        self._scan, self._redactor, self._cwd = scan, redactor, cwd
+        self._backoff = backoff or Backoff()
+
+    async def run(self, job: Job, sink: Sink) -> Outcome:
+        try:
+            return await _Run(self, job, sink).work()
+        finally:
+            await self._provider.close()
+
+
+class _Run:
+    """One job in the loop."""
+
+    def __init__(self, loop: AgentLoop, job: Job, sink: Sink) -> None:
+        self.loop, self.job, self.sink = loop, job, sink
+        self.provider, self.backoff = loop._provider, loop._backoff
+        self.prompt = loop._prompt(job)
+        self.budget = Budget(job.max_tokens)
+        self.rounds: list[tuple[Reply, list[Answer]]] = []
+
+    async def work(self) -> Outcome:
+        began = await self.sink.step("init", self._init)
+        try:
+            return await self._converse(began)
+        except Failed as failed:
+            await self._result(began, "error_during_execution", error=str(failed))
+            raise
+
+    async def _init(self) -> float:
+        metadata = {"subtype": "init", "model": self.provider.model, "tools": list(self.loop._tools), "cwd": self.loop._cwd, "mcp_servers": []}
+        await self.sink.emit(ChatEventType.system, "init", metadata)
+        return time.time()
+
+    async def _converse(self, began: float) -> Outcome:
+        allowed = self.job.max_turns if self.job.max_turns > 0 else MAX_TURNS
+        while self.budget.turns < allowed:
+            if self.budget.left == 0:
+                error = f"The run has used its {self.job.max_tokens:,} tokens, and was ended before the work was done."
+                return await self._result(began, "error_max_tokens", error=error)
+            reply = await self._reply()
+            if reply["stop"] == "refused":
+                raise Failed(f"{self.provider.name} declined to answer.")
+            if not reply["tool_uses"]:
+                return await self._result(began, "success", text=reply["text"], cut=reply["stop"] == "length")
+            answers = [await self._answer(number, use) for number, use in enumerate(reply["tool_uses"], 1)]
+            self.rounds.append((reply, answers))
+        turns = "its one turn" if allowed == 1 else f"its {allowed} turns"
+        return await self._result(began, "error_max_turns", error=f"The agent has used {turns}, and was ended before the work was done.")
+
+    async def _reply(self) -> Reply:
+        request = Request(self.prompt, self.rounds, tuple(self.loop._tools.values()), self.budget.left)
+        turn = self.budget.turns + 1
+        for attempt in range(self.backoff.retries + 1):
+            name = f"{turn} model" if not attempt else f"{turn} model, again {attempt}"
+            outcome = await self.sink.step(name, lambda attempt=attempt: self._attempt(request, attempt))  # type: ignore[misc]
+            if "reply" in outcome:
+                reply: Reply = outcome["reply"]
+                self.budget.count(request, reply, outcome["ms"])
+                return reply
+            if outcome["again_in"] is None:
+                break
+            await asyncio.sleep(outcome["again_in"])
+        raise Failed(outcome["failed"])
+
+    async def _attempt(self, request: Request, attempt: int) -> dict[str, Any]:
+        """One call. Its outcome is a reply, or why there is none and whether to try again."""
+        shown, began = False, time.monotonic()
+
+        async def delta(kind: Literal["text", "thinking"], text: str) -> None:
+            nonlocal shown
+            shown = True
+            await self.sink.emit(ChatEventType(kind), text, {"streaming": True} if kind == "thinking" else None)
+
+        try:
+            reply = await self.provider.call(request, delta)
+        except ProviderError as error:
+            return await self._failed(error, attempt, shown)
+        return {"reply": reply, "ms": round((time.monotonic() - began) * 1000)}
+
+    async def _failed(self, error: ProviderError, attempt: int, shown: bool) -> dict[str, Any]:
+        again_in = self.backoff.delay(attempt, error.retry_after)
+        if not error.again or shown or attempt >= self.backoff.retries or again_in > self.backoff.patience:
+            wait = f" It asks to wait {round(again_in)} seconds." if error.again and again_in > self.backoff.patience else ""
+            return {"failed": f"{error.message}{wait}", "again_in": None}
+        metadata = {
+            "subtype": "api_retry",
+            "attempt": attempt + 1,
+            "max_retries": self.backoff.retries,
+            "retry_delay_ms": round(again_in * 1000),
+            "error_status": error.status,
+            "error": error.error,
+        }
+        await self.sink.emit(ChatEventType.system, "api_retry", metadata)
+        return {"failed": error.message, "again_in": again_in}
+
+    async def _answer(self, number: int, use: ToolUse) -> Answer:
+        async def body() -> Answer:
+            await self.sink.emit(ChatEventType.tool_call, use["name"], {"tool_name": use["name"], "tool_id": use["id"], "input": use["input"]})
+            content, is_error = await self._used(use)
+            metadata = {"tool_use_id": use["id"], **({"is_error": True} if is_error else {})}
+            content, metadata = quarantine(self.loop._redactor.redact(content), metadata, self.loop._scan)
+            await self.sink.emit(ChatEventType.tool_result, content, metadata)
+            return {"id": use["id"], "content": content or NOTHING, "is_error": is_error}
+
+        return await self.sink.step(f"{self.budget.turns} tool {number} {use['name']}", body, acts=True)
+
+    async def _used(self, use: ToolUse) -> tuple[str, bool]:
+        tool = self.loop._tools.get(use["name"])
+        if tool is None:
+            return f"There is no tool called {use['name']!r}. There are: {', '.join(self.loop._tools) or 'none'}.", True
+        if use["unreadable"]:
+            return "The arguments of this call are not a JSON object, so nothing was done. They may have been cut off: try again with less.", True
+        try:
+            result = await tool.run(use["input"])
+        except (Failed, Interrupted, StuckLoop):
+            raise
+        except Exception:
+            log.exception("tool_failed", tool=use["name"], run_id=self.job.run_id)
+            return "The tool failed for a reason of its own. It may have done part of its work.", True
+        return result.content, result.is_error
+
+    async def _result(self, began: float, subtype: str, *, text: str = "", error: str | None = None, cut: bool = False) -> Outcome:
+        """The one result event, and the end of the run. `cut`: the reply reached the longest the model may give."""
+        known = self.budget.metadata(self.provider.model)
+
+        async def body() -> None:
+            metadata = {"subtype": subtype, "duration_ms": round((time.time() - began) * 1000), **known, "is_error": error is not None}
+            metadata |= ({"errors": [error]} if error else {}) | ({"stop_reason": "max_tokens"} if cut else {})
+            await self.sink.emit(ChatEventType.result, text, metadata)
+
+        await self.sink.step("result", body)
+        data = {"model": self.provider.model, **{key: value for key, value in known.items() if value is not None and key != "duration_api_ms"}}
+        return Outcome(error=error, exit_code=None if error else 0, data=data)

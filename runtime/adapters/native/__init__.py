@@ -1,0 +1,1 @@
+"""Providers of models that our own agent loop can call."""

@@ -1,0 +1,113 @@
+"""What the providers have in common: one SDK of the vendor's, one streamed answer, one way to fail.
+
+The SDKs are imported when the first model is called: they take seconds. Retries are ours (`loop.py`), so theirs are off.
+"""
+
+import asyncio
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, ToolUse
+from runtime.adapters.native.refusals import Refusals
+from runtime.keys import ProviderKey
+
+T = TypeVar("T")
+CONNECT, SILENCE = 10.0, 300.0  # seconds; a model that thinks may be silent for long
+NO_KEY = "none"  # the SDKs want one
+
+Piece = tuple[Literal["text", "thinking"], str]
+
+
+class Reading(Protocol):
+    """An answer that is coming in. `begun`: something of it has come; `ended`: all of it."""
+
+    begun: bool
+
+    @property
+    def ended(self) -> bool: ...
+
+    def take(self, item: Any) -> Iterator[Piece]: ...
+
+    def reply(self) -> Reply: ...
+
+
+class StreamingProvider:
+    """One model, for one run."""
+
+    sdk: ClassVar[str]
+    address: ClassVar[str]
+
+    def __init__(self, name: str, model: str, access: ProviderKey, variable: str) -> None:
+        self.name, self.model = name, model
+        self._key = access.key.get_secret_value().strip() if access.key else None
+        self._base_url = access.base_url or self.address
+        self._refusals = Refusals(name, model, variable, self._key)
+        self._client: Any = None
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def call(self, request: Request, delta: Delta) -> Reply:
+        sdk, http = await asyncio.to_thread(lambda: (importlib.import_module(self.sdk), importlib.import_module("httpx2")))
+        try:
+            return await self._call(sdk, http, request, delta)
+        except http.InvalidURL:
+            raise self._refusals.of_address() from None
+        except UnicodeEncodeError:
+            raise self._refusals.of_key(None) from None
+
+    async def _call(self, sdk: Any, http: Any, request: Request, delta: Delta) -> Reply:
+        if self._client is None:
+            timeout = sdk.Timeout(SILENCE, connect=CONNECT)
+            self._client = self.connect(sdk, api_key=self._key or NO_KEY, base_url=self._base_url, max_retries=0, timeout=timeout)
+        reading = self.reading()
+        try:
+            async with await self.begin(self._client, request) as stream:
+                items = aiter(stream)
+                while (item := await anext(items, None)) is not None:
+                    for kind, text in self._sane(lambda item=item: list(reading.take(item))):  # type: ignore[misc]
+                        await delta(kind, text)
+        except (sdk.APIError, http.HTTPError) as error:
+            raise self._refused(sdk, http, error, reading.begun) from None
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            raise self._refusals.of_nonsense() from None
+        if not reading.ended:
+            raise self._refusals.of_stream()
+        return self._sane(reading.reply)
+
+    def connect(self, sdk: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+    async def begin(self, client: Any, request: Request) -> Any:
+        raise NotImplementedError
+
+    def reading(self) -> Reading:
+        raise NotImplementedError
+
+    def _sane(self, read: Callable[[], T]) -> T:
+        """The SDKs check no types: what a provider sends may be anything."""
+        try:
+            return read()
+        except (AttributeError, TypeError, ValueError, KeyError):
+            raise self._refusals.of_nonsense() from None
+
+    def _refused(self, sdk: Any, http: Any, error: Any, begun: bool) -> ProviderError:
+        if isinstance(error, sdk.APIStatusError):
+            return self._refusals.of_status(error.status_code, error.body, error.response.headers)
+        if isinstance(error, (sdk.APITimeoutError, http.TimeoutException)):
+            return self._refusals.of_timeout()
+        if isinstance(error, (sdk.APIConnectionError, http.HTTPError)):
+            return self._refusals.of_stream() if begun else self._refusals.of_connection()
+        return self._refusals.of_status(None, error.body, {})
+
+
+def tool_use(id: str, name: str, arguments: str) -> ToolUse:
+    """`arguments`: JSON of an object; nothing stands for an empty one."""
+    try:
+        given = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        given = None
+    return {"id": id, "name": name, "input": given if isinstance(given, dict) else {}, "unreadable": not isinstance(given, dict)}

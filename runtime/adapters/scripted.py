@@ -1,0 +1,268 @@
+"""An agent that does what the message says, word for word, without a model or a network: every event and every ending at will.
+
+A message that is JSON `{"script": [step, ...]}` is carried out; any other is echoed. A step is an object with one of these keys:
+
+- `text`, `thinking`: a text, or a list of pieces, `delay` seconds apart
+- `tool`: {name, input, result, is_error}: a call and its result; `times` repeats it
+- `append`: {file, line}: a line at the end of a file in the directory CREWSHIP_SCRIPT_DIR; `hold` keeps the step open for seconds after it
+- `image`: base64, with `media_type`; `big`: that many characters of text; `sleep`: seconds
+- `emit`: {type, content, metadata}: any event an adapter may show; `usage`: what the result event says was used
+- `fail`: ends the run with that text; `raise`: an unexpected exception; `exit`: ends the run with that code
+"""
+
+import asyncio
+import json
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints, TypeAdapter, ValidationError, model_validator
+
+from models.runs import ChatEventType
+from runtime.job import Failed, Job, Outcome, Sink
+from runtime.prompt import estimate
+
+MODEL = "scripted"
+DIRECTORY = "CREWSHIP_SCRIPT_DIR"
+LONGEST_WAIT = 3600.0
+LARGEST = 8 << 20
+MOST_STEPS = 1000
+ECHO_PIECES = 20
+SHOWN = (
+    ChatEventType.status,
+    ChatEventType.text,
+    ChatEventType.thinking,
+    ChatEventType.tool_call,
+    ChatEventType.tool_result,
+    ChatEventType.image,
+    ChatEventType.system,
+    ChatEventType.result,
+    ChatEventType.error,
+)
+
+Wait = Annotated[float, Field(ge=0, le=LONGEST_WAIT)]
+Pieces = str | list[str]
+
+
+class _Given(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Use(_Given):
+    name: str = "tool"
+    input: dict[str, Any] = {}
+    result: str = "done"
+    is_error: bool = False
+
+
+class Append(_Given):
+    file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}$")]
+    line: str = ""
+
+
+class Shown(_Given):
+    type: ChatEventType
+    content: str = ""
+    metadata: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _an_adapters(self) -> "Shown":
+        if self.type not in SHOWN:
+            raise ValueError(f"type must be one of {', '.join(SHOWN)}")
+        return self
+
+
+class Step(_Given):
+    """One key says what is done; `delay`, `times`, `hold` and `media_type` say how."""
+
+    text: Pieces | None = None
+    thinking: Pieces | None = None
+    tool: Use | None = None
+    append: Append | None = None
+    image: str | None = None
+    big: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    sleep: Wait | None = None
+    emit: Shown | None = None
+    usage: dict[str, NonNegativeInt] | None = None
+    fail: str | None = None
+    raise_: Annotated[Literal[True] | None, Field(alias="raise")] = None
+    exit: Annotated[int, Field(ge=0, le=255)] | None = None
+    delay: Wait = 0.0
+    hold: Wait = 0.0
+    times: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 1
+    media_type: str = "image/png"
+
+    @property
+    def verb(self) -> str:
+        return next(iter(self.model_fields_set - {"delay", "hold", "times", "media_type"}))
+
+    @model_validator(mode="after")
+    def _one_verb(self) -> "Step":
+        if len(self.model_fields_set - {"delay", "hold", "times", "media_type"}) != 1:
+            raise ValueError("a step does exactly one thing")
+        return self
+
+
+_SCRIPT = TypeAdapter(Annotated[list[Step], Field(max_length=MOST_STEPS)])
+
+
+def script_of(prompt: str, name: str = "") -> list[Step]:
+    """Raises Failed for a script that cannot be carried out, naming the first step that is wrong."""
+    try:
+        given = json.loads(prompt)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict) or "script" not in given:
+        words = re.split(r"(?<=\S)(?=\s)", f"{name or 'Echo'}: {prompt}")
+        size = -(-len(words) // ECHO_PIECES)
+        return [Step(text=["".join(words[i : i + size]) for i in range(0, len(words), size)])]
+    try:
+        return _SCRIPT.validate_python(given["script"])
+    except ValidationError as refused:
+        error = refused.errors(include_input=False, include_url=False)[0]
+        where = f"step {int(error['loc'][0]) + 1}" if error["loc"] and isinstance(error["loc"][0], int) else "the script"
+        raise Failed(f"Bad script, {where}: {error['msg']}") from None
+
+
+class ScriptedAdapter:
+    name = "scripted"
+
+    async def run(self, job: Job, sink: Sink) -> Outcome:
+        steps = script_of(job.prompt, job.agent.name)
+        began = await sink.step("0 init", lambda: _init(sink))
+        said = ""
+        usage = {"input_tokens": estimate(job.prompt), "output_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+        for number, step in enumerate(steps, 1):
+            if step.fail is not None:
+                raise Failed(step.fail)
+            if step.raise_:
+                raise RuntimeError(f"Step {number} of the script says so")
+            if step.exit is not None:
+                return Outcome(error=f"The agent ended with code {step.exit}" if step.exit else None, exit_code=step.exit)
+            if step.usage is not None:
+                usage |= step.usage
+                continue
+            said += await _carry_out(sink, number, step)
+        if usage["output_tokens"] == 0:
+            usage["output_tokens"] = estimate(said)
+        return await _end(sink, began, said, usage)
+
+
+async def _init(sink: Sink) -> float:
+    await sink.emit(ChatEventType.system, "init", {"subtype": "init", "model": MODEL, "tools": ["tool", "append"], "cwd": "", "mcp_servers": []})
+    return time.time()
+
+
+async def _end(sink: Sink, began: float, said: str, usage: dict[str, int]) -> Outcome:
+    known: dict[str, Any] = {"num_turns": 1, "total_cost_usd": 0.0, "usage": usage, "model_usage": {MODEL: {"inputTokens": usage["input_tokens"]}}}
+
+    async def body() -> None:
+        took = round((time.time() - began) * 1000)
+        await sink.emit(ChatEventType.result, said, {"subtype": "success", "duration_ms": took, "duration_api_ms": 0, "is_error": False, **known})
+
+    await sink.step("end", body)
+    return Outcome(exit_code=0, data={"model": MODEL, **known})
+
+
+async def _carry_out(sink: Sink, number: int, step: Step) -> str:
+    """Gives what was said in it."""
+    said = ""
+    for turn in range(1, step.times + 1):
+        id = str(number) if step.times == 1 else f"{number}.{turn}"
+        said += await sink.step(f"{id} {step.verb}", lambda id=id: _BODIES[step.verb](sink, id, step), acts=step.verb in ("tool", "append"))  # type: ignore[misc]
+    return said
+
+
+async def _text(sink: Sink, id: str, step: Step) -> str:
+    pieces = step.text if step.text is not None else step.thinking
+    kind, metadata = (ChatEventType.text, None) if step.text is not None else (ChatEventType.thinking, {"streaming": True})
+    for at, piece in enumerate([pieces] if isinstance(pieces, str) else pieces or []):
+        if at or isinstance(pieces, str):
+            await asyncio.sleep(step.delay)
+        await sink.emit(kind, piece, metadata)
+    return "".join(pieces or "") if step.text is not None else ""
+
+
+async def _tool(sink: Sink, id: str, step: Step) -> str:
+    use = step.tool or Use()
+    await _call(sink, id, use.name, use.input)
+    await asyncio.sleep(step.delay)
+    await _answer(sink, id, use.result, use.is_error)
+    await asyncio.sleep(step.hold)
+    return ""
+
+
+async def _append(sink: Sink, id: str, step: Step) -> str:
+    given = step.append
+    assert given is not None
+    await _call(sink, id, "append", given.model_dump())
+    await asyncio.sleep(step.delay)
+    error = await asyncio.to_thread(_write, given)
+    await _answer(sink, id, error or f"A line was added to {given.file}", error is not None)
+    await asyncio.sleep(step.hold)
+    return ""
+
+
+def _write(given: Append) -> str | None:
+    """The line is on disk when this returns; a text says why it is not."""
+    directory = os.environ.get(DIRECTORY)
+    if not directory:
+        return f"{DIRECTORY} is not set, so there is nowhere to write"
+    try:
+        file = os.open(Path(directory) / given.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(file, f"{given.line}\n".encode())
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as error:
+        return f"{given.file} cannot be written: {error.strerror}"
+    return None
+
+
+async def _call(sink: Sink, id: str, name: str, input: dict[str, Any]) -> None:
+    await sink.emit(ChatEventType.tool_call, name, {"tool_name": name, "tool_id": f"t{id}", "input": input})
+
+
+async def _answer(sink: Sink, id: str, content: str, is_error: bool) -> None:
+    await sink.emit(ChatEventType.tool_result, content, {"tool_use_id": f"t{id}", **({"is_error": True} if is_error else {})})
+
+
+async def _image(sink: Sink, id: str, step: Step) -> str:
+    await sink.emit(ChatEventType.image, step.image or "", {"media_type": step.media_type})
+    return ""
+
+
+async def _big(sink: Sink, id: str, step: Step) -> str:
+    line = "All work and no play makes a dull agent. "
+    text = (line * (1 + (step.big or 0) // len(line)))[: step.big]
+    for at in range(0, len(text), 4096):
+        await sink.emit(ChatEventType.text, text[at : at + 4096])
+    return text
+
+
+async def _sleep(sink: Sink, id: str, step: Step) -> str:
+    await asyncio.sleep(step.sleep or 0)
+    return ""
+
+
+async def _emit(sink: Sink, id: str, step: Step) -> str:
+    shown = step.emit
+    assert shown is not None
+    await sink.emit(shown.type, shown.content, shown.metadata)
+    return shown.content if shown.type is ChatEventType.text else ""
+
+
+_BODIES: dict[str, Callable[[Sink, str, Step], Awaitable[str]]] = {
+    "text": _text,
+    "thinking": _text,
+    "tool": _tool,
+    "append": _append,
+    "image": _image,
+    "big": _big,
+    "sleep": _sleep,
+    "emit": _emit,
+}

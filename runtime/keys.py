@@ -1,0 +1,49 @@
+"""The port to what providers of models ask for: keys and addresses. Adapters know nothing of where they come from."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from models.agents import LlmProvider
+from resolvers.kernel.settings import Settings
+
+VARIABLES: dict[LlmProvider, str] = {
+    LlmProvider.ANTHROPIC: "ANTHROPIC_API_KEY",
+    LlmProvider.OPENAI: "OPENAI_API_KEY",
+    LlmProvider.OLLAMA: "OLLAMA_BASE_URL",
+}
+"""The environment variable that opens a provider. One that is missing here cannot be opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKey:
+    """Without `key` the provider asks for none; without `base_url` it is the vendor's own address."""
+
+    key: SecretStr | None
+    base_url: str | None
+
+
+class Keys(Protocol):
+    async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
+        """None where the workspace has nothing to reach the provider with."""
+
+
+class EnvironmentKeys:
+    """The same for every workspace: what the environment of the process says."""
+
+    def __init__(self, settings: Settings) -> None:
+        ollama = settings.ollama_base_url
+        self._keys = {
+            LlmProvider.ANTHROPIC: ProviderKey(settings.anthropic_api_key, settings.anthropic_base_url),
+            LlmProvider.OPENAI: ProviderKey(settings.openai_api_key, settings.openai_base_url),
+            LlmProvider.OLLAMA: ProviderKey(None, f"{ollama.rstrip('/').removesuffix('/v1')}/v1" if ollama else None),
+        }
+
+    async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
+        found = self._keys.get(provider)
+        return found if found and (found.key or found.base_url) else None
+
+    def secrets(self) -> tuple[str, ...]:
+        """All keys, as known values for redaction."""
+        return tuple(found.key.get_secret_value() for found in self._keys.values() if found.key)
