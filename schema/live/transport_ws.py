@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -19,11 +19,11 @@ from schema.live.callers import Scope, by_introduction
 from schema.live.framing import errors
 from schema.live.messages import Closing, Said
 from schema.live.projection import Projection
-from schema.live.subscription import Invalid, refused, subscription_of
+from schema.live.subscription import Invalid, Request, refused, subscription_of
 
 INTRODUCTION = 10.0  # seconds from the handshake to connection_init
 MOST = 100  # operations of one socket at a time
-AT_WORK = 8  # of them being started or run; the next message waits
+AT_WORK = 8  # queries and mutations of them; the next message waits
 
 TOO_MANY_REQUESTS = Refusal(Code.RATE_LIMITED, "Too many requests")
 TOO_MANY_OPERATIONS = Refusal(Code.BAD_REQUEST, f"At most {MOST} operations may go on at once")
@@ -97,7 +97,7 @@ class Operation:
 
 
 class Socket:
-    """One connection. A task of its own has only what is being started or run; who just listens has none."""
+    """One connection. Only queries and mutations have tasks of their own, while they run; who just listens has none."""
 
     __slots__ = ("_caller", "_closed", "_live", "_lost", "_operations", "_receive", "_scope", "_send", "_service", "_tasks", "_timer", "_wire")
 
@@ -173,14 +173,40 @@ class Socket:
             self._wire.write(operation.failed(refused(refusal)))
             return
         self._operations[said.id] = operation
-        self._spawn(self._run(operation, said.body or {}))
+        await self._attempt(operation, self._begun(operation, said.body or {}))
         while len(self._tasks) >= AT_WORK:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _run(self, operation: Operation, body: dict[str, Any]) -> None:
-        """Starts a subscription, or runs a query or mutation to its end."""
+    async def _begun(self, operation: Operation, body: dict[str, Any]) -> bytes | None:
+        """Once a subscription is open the next message is heard: whoever gets a pong then misses nothing. Queries and mutations go on beside."""
+        request = subscription_of(self._service.endpoint, body)
+        if request is None:
+            self._spawn(self._attempt(operation, self._answered(operation, body)))
+        else:
+            await self._opened(operation, request)
+        return None
+
+    async def _answered(self, operation: Operation, body: dict[str, Any]) -> bytes:
+        status, answer = await self._service.endpoint.execute(replace(self._caller), body, strict=True)
+        return operation.ended(answer) if status == 200 else operation.failed(orjson.loads(answer)["errors"])
+
+    async def _opened(self, operation: Operation, request: Request) -> None:
+        live = self._live
+        assert live is not None
+        operation.shows(request.plan.projection)
+        made = await live.subscribe(await request.channel(self._caller), operation.encode, request.after)
+        reason = self._lost.pop(made, None)
+        if self._operations.get(operation.id) is not operation:  # the socket has ended
+            return live.unsubscribe(made)
+        operation.subscription = made
+        if reason is not None:
+            self._wire.write(operation.reset(reason, made.cursor))
+        request.opened(made, request.after)
+
+    async def _attempt(self, operation: Operation, work: Awaitable[bytes | None]) -> None:
+        """Writes the frame that ends the operation, if it has come to an end."""
         try:
-            frame = await self._started(operation, body)
+            frame = await work
         except Invalid as invalid:
             frame = operation.failed(invalid.errors)
         except Malformed as fault:
@@ -196,26 +222,6 @@ class Socket:
                 if self._wire.congested:
                     await self._wire.drained()
                 self._wire.write(frame)
-
-    async def _started(self, operation: Operation, body: dict[str, Any]) -> bytes | None:
-        """The frame that ends the operation; None for a subscription, which goes on."""
-        endpoint, live = self._service.endpoint, self._live
-        request = subscription_of(endpoint, body)
-        if request is None:
-            status, answer = await endpoint.execute(replace(self._caller), body, strict=True)
-            return operation.ended(answer) if status == 200 else operation.failed(orjson.loads(answer)["errors"])
-        assert live is not None
-        operation.shows(request.plan.projection)
-        made = await live.subscribe(await request.channel(self._caller), operation.encode, request.after)
-        reason = self._lost.pop(made, None)
-        if self._operations.get(operation.id) is not operation:  # the client has changed its mind, or is gone
-            live.unsubscribe(made)
-            return None
-        operation.subscription = made
-        if reason is not None:
-            self._wire.write(operation.reset(reason, made.cursor))
-        request.opened(made, request.after)
-        return None
 
     def _of(self, subscription: Subscription) -> Operation | None:
         return next((o for o in self._operations.values() if o.subscription is subscription), None)
