@@ -53,6 +53,7 @@ def _refresh(world: Any) -> dict[str, str]:
 
 
 RECIPES: dict[str, Recipe] = {
+    "channels.user": Recipe(ids={"id": "user"}),
     "chats.create": Recipe(chosen=frozenset({"session_id"})),
     "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
     "runs.create_internal": Recipe({"id": "run-of-a-program"}, chosen=frozenset({"id"})),
