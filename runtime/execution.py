@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -21,7 +21,8 @@ from resolvers.runs.cancelling import CANCELLED
 from resolvers.runs.finishing import NO_OUTPUT, finish_run
 from resolvers.runs.work import Claim
 from runtime.engine import Engine
-from runtime.job import Adapter, Failed, Interrupted, Job, Outcome, StuckLoop, Turn, Worker
+from runtime.job import Failed, Interrupted, Job, Outcome, StuckLoop, Turn, Worker
+from runtime.outfit import Fitted, Outfit
 from runtime.parts import Reply, fold
 from runtime.storable import storable
 from runtime.turn import Guard, Lost, TurnSink
@@ -64,15 +65,6 @@ class Held:
         self.stopping.set()
         if reason is Stop.lost and self.sink is not None:
             self.sink.fail(Lost())
-
-
-class Outfit(Protocol):
-    """What a run is carried out with."""
-
-    def adapter(self, job: Job) -> Adapter:
-        """Raises Failed when there is none for it."""
-
-    def guard(self, job: Job) -> Guard: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +148,16 @@ class Execution:
         if left <= 0:
             return self._too_late(job)
         try:
-            adapter, self._guard = self._outfit.adapter(job), self._outfit.guard(job)
+            fitted = await self._outfit.fit(job)
         except Failed as reason:
             return failed(str(reason))
-        return await self._work(job, adapter, left)
+        self._guard = fitted.guard
+        return await self._work(job, fitted, left)
 
-    async def _work(self, job: Job, adapter: Adapter, left: float) -> Ending:
-        assert self._guard is not None
-        sink = self.held.sink = TurnSink(self.claim, self._engine, self._guard)
+    async def _work(self, job: Job, fitted: Fitted, left: float) -> Ending:
+        sink = self.held.sink = TurnSink(self.claim, self._engine, fitted.guard)
         await sink.open()
-        task = asyncio.create_task(adapter.run(job, sink), name=f"run {self.claim.run_id}")
+        task = asyncio.create_task(fitted.adapter.run(job, sink), name=f"run {self.claim.run_id}")
         watched = [asyncio.create_task(self.held.stopping.wait()), asyncio.create_task(sink.broken.wait())]
         try:
             await asyncio.wait([task, *watched], timeout=left, return_when=asyncio.FIRST_COMPLETED)

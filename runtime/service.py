@@ -5,7 +5,7 @@ import asyncio
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.telemetry import log
 from runtime.dbos_engine import DbosEngine
-from runtime.execution import Outfit
+from runtime.outfit import InstanceOutfit, Outfit
 from runtime.supervisor import Supervisor, Timing
 
 RETRY = 5.0  # seconds
@@ -14,11 +14,11 @@ RETRY = 5.0  # seconds
 class Runtime:
     """Carries out runs in this process, on the database that is open. `prepare_engine` has run before, and the instance is started."""
 
-    def __init__(self, settings: Settings, outfit: Outfit, *, timing: Timing | None = None) -> None:
+    def __init__(self, settings: Settings, outfit: Outfit | None = None, *, timing: Timing | None = None) -> None:
         if settings.database_url is None:
             raise RuntimeError("the runtime needs the address of the database")
         engine = DbosEngine(settings.database_url.get_secret_value())
-        self.supervisor = Supervisor(engine, outfit, slots=settings.max_concurrent_runs, timing=timing)
+        self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), slots=settings.max_concurrent_runs, timing=timing)
         self._starting: asyncio.Task[None] | None = None
         self._stopped = False
 

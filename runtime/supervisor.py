@@ -16,7 +16,8 @@ from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.telemetry import log
 from resolvers.runs import work
 from runtime.engine import Engine
-from runtime.execution import CALLED_OFF, INTERRUPTED, MOST_LEASES, PATIENCE, Ending, Execution, Held, Outfit, Stop
+from runtime.execution import CALLED_OFF, INTERRUPTED, MOST_LEASES, PATIENCE, Ending, Execution, Held, Stop
+from runtime.outfit import Outfit
 from runtime.turn import Lost
 
 MOST_CANCELLED = 100  # runs that are called off in one look

@@ -43,8 +43,9 @@ class Closed(Exception):
 class Guard(Protocol):
     """What stands between an adapter and whoever reads: secrets are removed, injections are set aside (contract: chats.behaviour 15, 16)."""
 
-    hit: bool
-    """Something has been removed."""
+    @property
+    def hit(self) -> bool:
+        """Whether something has been removed."""
 
     def feed(self, stream: ChatEventType, content: str) -> str:
         """What of a stream may leave now; the end is held back, as it may be the beginning of a secret."""

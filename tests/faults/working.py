@@ -8,7 +8,8 @@ from typing import Any
 
 from models.runs import ChatEventType
 from resolvers.kernel.database import database
-from runtime.job import Adapter, Job, Outcome, Sink
+from runtime.job import Job, Outcome, Sink
+from runtime.outfit import Fitted
 from runtime.service import Runtime
 from runtime.supervisor import Timing
 from tests.runtime.doubles import WordGuard
@@ -66,11 +67,8 @@ class Outfit:
     def __init__(self, effects: Path) -> None:
         self._effects = effects
 
-    def adapter(self, job: Job) -> Adapter:
-        return Counting(self._effects)
-
-    def guard(self, job: Job) -> WordGuard:
-        return WordGuard()
+    async def fit(self, job: Job) -> Fitted:
+        return Fitted(Counting(self._effects), WordGuard())
 
 
 async def work_on(given: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from models.runs import ChatEventType
 from runtime.engine import Body
-from runtime.job import Adapter, Job, Outcome, Sink
+from runtime.job import Job, Outcome, Sink
+from runtime.outfit import Fitted
 
 E = ChatEventType
 
@@ -117,12 +118,9 @@ class Wardrobe:
     word: str = ""
     jobs: list[Job] = field(default_factory=list)
 
-    def adapter(self, job: Job) -> Adapter:
+    async def fit(self, job: Job) -> Fitted:
         self.jobs.append(job)
-        return Acting(self.does)
-
-    def guard(self, job: Job) -> WordGuard:
-        return WordGuard(self.word)
+        return Fitted(Acting(self.does), WordGuard(self.word))
 
 
 async def says(sink: Sink, *texts: str, step: str = "model 1") -> str:

@@ -1,0 +1,71 @@
+"""What a run is carried out with: its adapter, and the guard in front of whoever reads of it."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr
+
+from resolvers.content_scan import scan
+from resolvers.kernel.settings import Settings
+from runtime.adapters import adapter_for
+from runtime.guard import ProtectingGuard
+from runtime.job import Adapter, Job
+from runtime.keys import EnvironmentKeys
+from runtime.quarantine import quarantine
+from runtime.redaction import Redactor
+from runtime.sandbox import Sandbox, Workdir, detect
+from runtime.tools import tools_for
+from runtime.turn import Guard
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    adapter: Adapter
+    guard: Guard
+
+
+class Outfit(Protocol):
+    async def fit(self, job: Job) -> Fitted:
+        """Raises Failed when nothing can do the job."""
+
+
+class InstanceOutfit:
+    """What the settings of this instance give to every agent. The sandbox is looked for once, when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._keys = settings, EnvironmentKeys(settings)
+        self._known = tuple(_secrets(settings))
+        self._sandbox: Sandbox | None = None
+        self._looking = asyncio.Lock()
+
+    async def fit(self, job: Job) -> Fitted:
+        redactor = Redactor(self._known)
+        workdir = Workdir.of_job(self._settings.storage_path, job)
+        tools = tools_for(job, await self._boundary(), workdir)
+        cwd = f"/output/{job.agent.slug}"
+        adapter = await adapter_for(job, self._settings, keys=self._keys, tools=tools, scan=scan, redactor=redactor, cwd=cwd)
+        return Fitted(adapter, ProtectingGuard(redactor, _set_aside))
+
+    async def _boundary(self) -> Sandbox:
+        async with self._looking:
+            if self._sandbox is None:
+                self._sandbox = await detect(self._settings)
+            return self._sandbox
+
+
+def _set_aside(content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return quarantine(content, metadata, scan)
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """The instance's own secrets: no agent may show one, however it came by it. Of addresses, the passwords in them."""
+    for _, value in settings:
+        if isinstance(value, SecretStr):
+            secret = value.get_secret_value()
+            yield secret
+            if "://" in secret and (password := urlsplit(secret).password):
+                yield password
+                yield unquote(password)
