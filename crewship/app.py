@@ -18,6 +18,7 @@ from crewship import pages
 from crewship.perimeter import Perimeter
 from crewship.rate_limit import RateLimits
 from crewship.wakeups import PostgresWakeups, RedisWakeups
+from crewship.work import working
 from resolvers.kernel import crypto, sweeper
 from resolvers.kernel.addresses import TrustedProxies
 from resolvers.kernel.bus import bus
@@ -162,7 +163,8 @@ async def _lifespan(settings: Settings, passwords: Passwords) -> AsyncIterator[N
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     gc.set_threshold(*COLLECT)
     try:
-        yield
+        async with working(settings):
+            yield
     finally:
         for task in background:
             task.cancel()

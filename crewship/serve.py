@@ -102,19 +102,31 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
         await connection.close()
 
 
-async def migrate(settings: Settings, access: Access) -> str:
-    """Bring the schema to this release's head, under the lock that all processes share; returns the revision."""
+async def migrate(settings: Settings, access: Access, *, engine: bool = True) -> str:
+    """Bring the schema to this release's head, under the lock that all processes share; returns the revision.
+
+    `engine`: the tables of the durable engine too, which takes a second.
+    """
     await wait_for_database(access.owner)
     await migrations.upgrade(access.owner, application_role=access.role, row_level_security=settings.row_level_security)
+    if engine:
+        from crewship.work import prepare as prepare_engine
+
+        await prepare_engine(access.owner, access.application)
     return migrations.head()
 
 
 async def prepare(settings: Settings, access: Access) -> Settings:
-    """Migrate, settle the keys, and return the settings that the application starts with."""
-    await migrate(settings, access)
+    """Migrate, settle the keys, and return the settings that the application starts with.
+
+    A single process makes the engine's tables while it serves already; of several, their parent does.
+    """
+    await migrate(settings, access, engine=settings.workers > 1)
     await wait_for_database(access.application)
     settings = await keys.settle(settings, access.application)
-    return settings.model_copy(update={"database_url": SecretStr(access.application), "internal_token": _internal_token(settings)})
+    owner = SecretStr(access.owner) if settings.role != "api" else None  # who only answers requests has no use for it
+    addresses = {"database_url": SecretStr(access.application), "migration_database_url": owner}
+    return settings.model_copy(update=addresses | {"internal_token": _internal_token(settings)})
 
 
 def _internal_token(settings: Settings) -> SecretStr:

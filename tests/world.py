@@ -172,6 +172,7 @@ def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
         "data_dir": directory,
         "ratelimit_disabled": True,
         "log_level": "error",
+        "role": "api",  # one runtime a process: what tests it starts its own
     }
     return load_settings().model_copy(update=given | changes)
 
