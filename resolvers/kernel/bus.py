@@ -19,6 +19,7 @@ CHANNEL = "crewship"
 GATHER = 0.005  # seconds in which the rings for other processes are gathered into one message
 LONGEST = 7000  # letters of a message; PostgreSQL takes 7999
 ANYTHING = ""
+BETWEEN = "\x1e"  # rings of a message; a key that holds it, as a chat's may that a client has named, is left out
 
 Callback = Callable[[str], None]
 
@@ -54,7 +55,7 @@ class Bus:
         for callback in list(self._callbacks[topic]):
             callback(key)
         if self._broadcast is not None:
-            self._pending.add(topic.value + key)
+            self._pending.add(topic.value + (ANYTHING if BETWEEN in key else key))
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(GATHER, self._send)
 
@@ -90,8 +91,8 @@ class Bus:
             self._spawn(self._publish(self._broadcast, self._written(pending)))
 
     def _written(self, rings: set[str]) -> str:
-        message = " ".join((self._name, *sorted(rings)))
-        return message if len(message) <= LONGEST else " ".join((self._name, *sorted({ring[:1] for ring in rings})))
+        message = BETWEEN.join((self._name, *sorted(rings)))
+        return message if len(message) <= LONGEST else BETWEEN.join((self._name, *sorted({ring[:1] for ring in rings})))
 
     async def _publish(self, broadcast: Broadcast, message: str) -> None:
         try:
@@ -105,7 +106,7 @@ class Bus:
                 self._received((await subscriber.get()).message)
 
     def _received(self, message: str) -> None:
-        sender, *rings = message.split(" ")
+        sender, *rings = message.split(BETWEEN)
         if sender == self._name:
             return
         if not rings:  # the backend lost its connection for a while

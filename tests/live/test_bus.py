@@ -62,10 +62,11 @@ def free_port() -> int:
 async def check(one: Bus, heard: list[tuple[Topic, str]]) -> None:
     one.ring(Topic.frames, "chat-1")
     one.ring(Topic.frames, "chat-1")
-    one.ring(Topic.cancel, "run-1")
+    one.ring(Topic.frames, "a chat, named\nby a client")
+    one.ring(Topic.cancel, "run-1\x1e")
     one.ring(Topic.events)
-    await until(lambda: len(heard) >= 3)
-    assert sorted(heard) == sorted([(Topic.frames, "chat-1"), (Topic.cancel, "run-1"), (Topic.events, ANYTHING)])
+    await until(lambda: len(heard) >= 4)
+    assert sorted(heard) == sorted([(Topic.frames, "chat-1"), (Topic.frames, "a chat, named\nby a client"), (Topic.cancel, ANYTHING), (Topic.events, ANYTHING)])
     heard.clear()
 
 
@@ -101,7 +102,7 @@ async def test_more_rings_than_fit_are_one_ring_for_anything(database: Database)
 async def test_what_somebody_else_notifies_is_no_more_than_a_hint(database: Database) -> None:
     async with two(lambda: PostgresWakeups(database.url)) as (one, _, heard):
         stranger = await asyncpg.connect(database.url)
-        for text in ("", " ", "x", "x zzz", "x 9 e", "x f../../etc", "\u2603 \u2603", "x " + "e " * 3000):
+        for text in ("", "\x1e", "x", "x\x1ezzz", "x\x1e9\x1ee", "x\x1ef../../etc", "\u2603\x1e\u2603", "x\x1e" + "e\x1e" * 3000):
             await stranger.execute("SELECT pg_notify('crewship', $1)", text)
         await stranger.close()
         one.ring(Topic.cancel, "run-1")
