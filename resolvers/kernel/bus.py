@@ -17,7 +17,7 @@ from resolvers.kernel.telemetry import log
 
 CHANNEL = "crewship"
 GATHER = 0.005  # seconds in which the rings for other processes are gathered into one message
-LONGEST = 7000  # letters of a message; PostgreSQL takes 7999
+LONGEST = 7900  # bytes of a message; PostgreSQL takes 7999
 ANYTHING = ""
 BETWEEN = "\x1e"  # rings of a message; a key that holds it, as a chat's may that a client has named, is left out
 
@@ -92,7 +92,7 @@ class Bus:
 
     def _written(self, rings: set[str]) -> str:
         message = BETWEEN.join((self._name, *sorted(rings)))
-        return message if len(message) <= LONGEST else BETWEEN.join((self._name, *sorted({ring[:1] for ring in rings})))
+        return message if len(message.encode()) <= LONGEST else BETWEEN.join((self._name, *sorted({ring[:1] for ring in rings})))
 
     async def _publish(self, broadcast: Broadcast, message: str) -> None:
         try:

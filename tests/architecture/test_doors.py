@@ -97,6 +97,8 @@ def test_a_commit_is_seen(text: str) -> None:
 
 CONNECTED = {
     "resolvers/system.py": "whether the database answers is what /readyz is about",
+    "resolvers/live/tail.py": "one reader serves the listeners of all workspaces; a Channel decides what each may hear",
+    "resolvers/live/hub.py": "what a listener missed is read in the workspace of its Channel, which is proof of the right",
     "resolvers/runs/work.py": "a worker takes runs of all workspaces, and writes batches that no caller is behind",
 }
 
