@@ -58,7 +58,7 @@ class Document:
         self.plans: dict[tuple[bool, ...], Plan] = {}
         self.errors: list[GraphQLError] = []
         try:
-            tree = parse(text, max_tokens=MAX_TOKENS)
+            tree = parse(text, max_tokens=MAX_TOKENS, allow_empty_selection_sets=False)
             too_large = exceeded(tree)
             self.errors = [too_large] if too_large else validate(core, tree)
         except GraphQLError as error:
