@@ -51,8 +51,8 @@ class Stream:
         """Raises Refusal when the caller may not listen."""
         assert self._live is not None
         try:
-            self._projection = request.plan.projection
-            made = await self._live.subscribe(await request.channel(self._caller), self._encode, after)
+            self._projection = projection = request.plan.projection
+            made = await self._live.subscribe(await request.channel(self._caller), self._encode, after, same=(self._framing, projection))
         except BaseException:
             self._live.close()
             raise
@@ -69,13 +69,8 @@ class Stream:
         self.show(errors(found))
 
     def _encode(self, event: Delivered, subscription: Subscription) -> bytes | None:
-        projection, framing = self._projection, self._framing
-        assert projection is not None
-        answer = projection.answer(event, subscription)
-        if not answer:
-            return None
-        key = (framing, projection, subscription.position) if framing.placed else (framing, projection)
-        return event.encoded(key, lambda _: framing.frame(answer, subscription.cursor if framing.placed else ""))
+        answer = self._projection.answer(event, subscription)  # type: ignore[union-attr]
+        return self._framing.frame(answer, subscription.cursor if self._framing.placed else "") if answer else None
 
     # ---- the line ------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Compiled once a document and shared by all who select the same: an event is enco
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -32,18 +33,18 @@ class Given(Enum):
 
 
 Source = str | Given  # a payload key, or
-Members = tuple[tuple[str, tuple[tuple[str, Source], ...]], ...]  # GraphQL type -> (response key, source) in the order of the answer
+Items = tuple[tuple[str, Source], ...]  # response key and source, in the order of the answer
 
 
 class Projection:
     """`key`: of the root field in the answer. `placed`: it shows cursors, which depend on what else a listener has seen."""
 
-    __slots__ = ("__weakref__", "_members", "key", "placed")
+    __slots__ = ("__weakref__", "_members", "_numbers", "key", "placed")
 
-    def __init__(self, key: str, members: Members) -> None:
-        self.key = key
-        self.placed = any(source is Given.cursor for _, items in members for _, source in items)
-        self._members = {name.encode(): items for name, items in members}
+    def __init__(self, key: str, numbers: Mapping[bytes, int], members: tuple[Items, ...]) -> None:
+        """`numbers`: GraphQL type -> where its items stand among `members`; one object for all projections of a union."""
+        self.key, self._numbers, self._members = key, numbers, members
+        self.placed = any(source is Given.cursor for items in set(members) for _, source in items)
 
     def answer(self, event: Delivered, subscription: Subscription) -> bytes:
         """The GraphQL response to an event; empty where the schema knows no such event."""
@@ -67,7 +68,7 @@ class Projection:
         if name == BEGIN:  # on the channel of an agent a frame does not say its number, but a run does
             frame = payload["from_seq"] + 1
         given = {Given.typename: name.decode(), Given.cursor: cursor, Given.seq: frame or None}
-        shown = {key: payload.get(source) if source.__class__ is str else given[source] for key, source in self._members[name]}  # type: ignore[index]
+        shown = {key: payload.get(source) if source.__class__ is str else given[source] for key, source in self._members[self._numbers[name]]}  # type: ignore[index]
         return orjson.dumps({"data": {self.key: shown}})
 
 
@@ -80,19 +81,25 @@ def _type_name(event: Delivered) -> bytes:
         return b""
 
 
-_KNOWN: WeakValueDictionary[tuple[str, str, Members], Projection] = WeakValueDictionary()
+_KNOWN: WeakValueDictionary[tuple[str, str, tuple[Items, ...]], Projection] = WeakValueDictionary()
 
 
 def project(selection: Selection, kind: ChannelKind, key: str, union: GraphQLUnionType, nodes: list[FieldNode]) -> Projection:
     """The projection of a root field; the same object for all equal selections in use."""
-    members = tuple((type_.name, _items(type_.name, selection.fields(type_, nodes))) for type_ in union.types)
+    equal: dict[Items, Items] = {}  # most members of a large union show the same
+    members = tuple([equal.setdefault(items, items) for items in [_items(type_.name, selection.fields(type_, nodes)) for type_ in union.types]])
     known = _KNOWN.get((kind, key, members))
     if known is None:
-        known = _KNOWN[kind, key, members] = Projection(key, members)
+        known = _KNOWN[kind, key, members] = Projection(key, _numbers(union), members)
     return known
 
 
-def _items(name: str, fields: Mapping[str, list[FieldNode]]) -> tuple[tuple[str, Source], ...]:
+@cache
+def _numbers(union: GraphQLUnionType) -> Mapping[bytes, int]:
+    return {type_.name.encode(): number for number, type_ in enumerate(union.types)}
+
+
+def _items(name: str, fields: Mapping[str, list[FieldNode]]) -> Items:
     payload = payload_fields(name)
     return tuple((key, _source(name, group[0].name.value, payload)) for key, group in fields.items())
 

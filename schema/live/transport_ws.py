@@ -194,7 +194,8 @@ class Socket:
         live = self._live
         assert live is not None
         operation.shows(request.plan.projection)
-        made = await live.subscribe(await request.channel(self._caller), operation.encode, request.after)
+        same = (request.plan.projection, operation.id) if operation.id.isdigit() else None  # what clients count, many of them do
+        made = await live.subscribe(await request.channel(self._caller), operation.encode, request.after, same=same)
         reason = self._lost.pop(made, None)
         if self._operations.get(operation.id) is not operation:  # the socket has ended
             return live.unsubscribe(made)

@@ -1,15 +1,18 @@
 """Live GraphQL of instances with settings of their own, and at their end."""
 
+import asyncio
+import contextlib
 import hashlib
 import json
 from typing import Any
 
+import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from resolvers.live import attendance, hub
 from tests.auth.browsers import signed_in
-from tests.live.graphql import CREWS, crews_made, socket, talking
+from tests.live.graphql import CREWS, crews_made, events_of, parts_of, socket, talking
 from tests.live.outlets import until
 from tests.live.test_graphql_ws import INIT, VIEWER, email_of
 from tests.world import world_on
@@ -70,4 +73,22 @@ async def test_stopping_the_server_ends_the_socket_for_now(database: Any, tmp_pa
         await talk.listen("s", CREWS, ws=world.workspace.id)
     assert (await talk.closed())[0] == 1012  # clients come again after this one
     await made.__aexit__(None, None, None)
+    assert attendance.connections == {}
+
+
+async def test_stopping_the_server_ends_streams_so_that_clients_come_again(database: Any, tmp_path: Any) -> None:
+    loop = asyncio.get_running_loop()
+    async with contextlib.AsyncExitStack() as clients:
+        async with world_on(database, tmp_path) as world:
+            client = await clients.enter_async_context(httpx2.AsyncClient(base_url=world.url, headers={"authorization": f"Bearer {world.owner.token}"}))
+            body = {"query": CREWS, "variables": {"ws": world.workspace.id}}
+            parts = await clients.enter_async_context(client.stream("POST", "/graphql", json=body, headers={"accept": "multipart/mixed;subscriptionSpec=1.0"}))
+            events = await clients.enter_async_context(client.stream("POST", "/graphql/stream", json=body))
+            assert hub.listeners() == 2
+            started = loop.time()
+        assert loop.time() - started < 3
+        heard = [item async for item in events_of(events) if item.data is not None]
+        assert heard == []  # nothing that says it was complete
+        last = [item async for item in parts_of(parts)]
+        assert [(item.data["payload"], item.data["errors"][0]["extensions"]["code"]) for item in last] == [(None, "UNAVAILABLE")]
     assert attendance.connections == {}

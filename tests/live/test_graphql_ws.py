@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from resolvers.kernel.database import unavailable
 from resolvers.live import attendance, hub
 from schema.live import transport_ws
 from tests.auth.browsers import signed_in
+from tests.fuzz.test_hostile_graphql import REFUSED
 from tests.live.graphql import CREWS, Talk, crews_made, own, socket, talking
 from tests.live.outlets import until
 from tests.live.sockets import ticket
@@ -408,4 +410,42 @@ async def test_a_session_that_ends_ends_the_socket(world: World, listening: bool
         bus.ring(Topic.access, user.id)
         assert await talk.closed() == (4401, "session_revoked")
     assert attendance.connections == {}
+    assert hub.channels == {}
+
+
+# ---- hostile documents -----------------------------------------------------------------------------------------------
+
+UNION = 'subscription { workspaceEvents(workspaceId: "workspace") { %s } }'
+HOSTILE = REFUSED | {
+    "a bomb in a union": (UNION % "...A0 ")
+    + " ".join(f"fragment A{n} on Event {{ ...A{n + 1} ...A{n + 1} }}" for n in range(60)) + " fragment A60 on Event { cursor }",
+    "a cycle in a union": (UNION % "...A ") + "fragment A on Event { ...A }",
+    "types that are none": UNION % " ".join(f"... on T{n} {{ id }}" for n in range(400)),
+    "repeats": UNION % ("... on CrewCreatedEvent { name } " * 30),
+    "a member of another union": UNION % "... on RunBegin { seq }",
+    "members that do not meet": UNION % "... on CrewCreatedEvent { ... on AgentCreatedEvent { name } }",
+    "nothing": UNION % "",
+    "a selection of a leaf": UNION % "... on CrewCreatedEvent { name { id } }",
+    "deferred": UNION % "... @defer { __typename }",
+    "many": "subscription { " + " ".join(f"a{n}: workspaceEvents {{ __typename }}" for n in range(20)) + " }",
+    "a directive that decides nothing": UNION % "__typename @include(if: null)",
+    "types in another place": UNION % "... on Query { viewer { id } }",
+}  # fmt: skip
+
+
+async def test_no_document_breaks_a_socket(world: World) -> None:
+    before = await world.snapshot()
+    async with talking(world, world.owner) as talk:
+        for name, query in HOSTILE.items():
+            started = time.monotonic()
+            await talk.subscribe("h", query)
+            answer = await talk.hear()
+            assert time.monotonic() - started < 5, name
+            assert answer["type"] == "error" or set(answer["payload"]["data"].values()) == {None}, name
+            faults = answer["payload"] if answer["type"] == "error" else answer["payload"]["errors"]
+            assert all(fault["extensions"]["code"] != "INTERNAL" for fault in faults), (name, faults)
+            if answer["type"] == "next":
+                assert await talk.hear() == {"id": "h", "type": "complete"}
+        assert await email_of(talk) == world.owner.email
+    assert await world.snapshot() == before
     assert hub.channels == {}
