@@ -124,7 +124,7 @@ def script_of(prompt: str, name: str = "") -> list[Step]:
     except ValidationError as refused:
         error = refused.errors(include_input=False, include_url=False)[0]
         where = f"step {int(error['loc'][0]) + 1}" if error["loc"] and isinstance(error["loc"][0], int) else "the script"
-        raise Failed(f"Bad script, {where}: {error['msg']}") from None
+        raise Failed(f"Bad script, {where}: {error['msg'].removeprefix('Value error, ')}") from None
 
 
 class ScriptedAdapter:

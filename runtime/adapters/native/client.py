@@ -4,10 +4,13 @@ The SDKs are imported when the first model is called: they take seconds. Retries
 """
 
 import asyncio
+import functools
 import importlib
 import json
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, ToolUse
 from runtime.adapters.native.refusals import Refusals
@@ -51,18 +54,16 @@ class StreamingProvider:
             await self._client.close()
 
     async def call(self, request: Request, delta: Delta) -> Reply:
-        sdk, http = await asyncio.to_thread(lambda: (importlib.import_module(self.sdk), importlib.import_module("httpx2")))
-        try:
-            return await self._call(sdk, http, request, delta)
-        except http.InvalidURL:
-            raise self._refusals.of_address() from None
-        except UnicodeEncodeError:
-            raise self._refusals.of_key(None) from None
-
-    async def _call(self, sdk: Any, http: Any, request: Request, delta: Delta) -> Reply:
+        if not _is_address(self._base_url):
+            raise self._refusals.of_address()
+        if self._key and not (self._key.isascii() and self._key.isprintable()):
+            raise self._refusals.of_key(None)
+        sdk, http, tls = await asyncio.to_thread(_load, self.sdk)
         if self._client is None:
+            # A redirect would carry the key, and the conversation, to somebody else.
+            client = sdk.DefaultAsyncHttpxClient(verify=tls, follow_redirects=False)
             timeout = sdk.Timeout(SILENCE, connect=CONNECT)
-            self._client = self.connect(sdk, api_key=self._key or NO_KEY, base_url=self._base_url, max_retries=0, timeout=timeout)
+            self._client = self.connect(sdk, api_key=self._key or NO_KEY, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=client)
         reading = self.reading()
         try:
             async with await self.begin(self._client, request) as stream:
@@ -70,6 +71,8 @@ class StreamingProvider:
                 while (item := await anext(items, None)) is not None:
                     for kind, text in self._sane(lambda item=item: list(reading.take(item))):  # type: ignore[misc]
                         await delta(kind, text)
+        except http.InvalidURL:
+            raise self._refusals.of_address() from None
         except (sdk.APIError, http.HTTPError) as error:
             raise self._refused(sdk, http, error, reading.begun) from None
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
@@ -102,6 +105,21 @@ class StreamingProvider:
         if isinstance(error, (sdk.APIConnectionError, http.HTTPError)):
             return self._refusals.of_stream() if begun else self._refusals.of_connection()
         return self._refusals.of_status(None, error.body, {})
+
+
+@functools.cache
+def _load(sdk: str) -> tuple[Any, Any, ssl.SSLContext]:
+    """In a thread: imports take seconds, and reading all authorities' certificates a tenth of one."""
+    http = importlib.import_module("httpx2")
+    return importlib.import_module(sdk), http, http.create_ssl_context()
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, url))
+    except ValueError:
+        return False
 
 
 def tool_use(id: str, name: str, arguments: str) -> ToolUse:

@@ -49,7 +49,7 @@ class Refusals:
         error = _error(body)
         words = {str(error.get(field) or "") for field in ("type", "code")} - {""}
         said = self._said(str(error.get("message") or ""))
-        code = status if status is not None and status >= 400 else None
+        code = status if status is not None and status >= 300 else None
         name = str(error.get("type") or error.get("code") or f"http_{status}")
         if code in (401, 403) or words & {"authentication_error", "invalid_api_key", "permission_error"}:
             return self.of_key(code)
