@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import orjson
 
 from resolvers.kernel.caller import Caller
@@ -52,24 +53,30 @@ class Player:
 @contextlib.asynccontextmanager
 async def playing(world: World) -> AsyncIterator[Player]:
     player = Player()
-    worker = asyncio.create_task(_work(world, player))
+    dsn = world.settings.database_url
+    assert dsn is not None
+    reading = await asyncpg.connect(dsn.get_secret_value())  # a connection of its own: the tests read meanwhile
+    await reading.execute("SELECT set_config('crewship.workspaces', '*', false)")
+    worker = asyncio.create_task(_work(reading, player))
     try:
         yield player
+        assert not worker.done(), worker.exception()
     finally:
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)
+        await reading.close()
 
 
-async def _work(world: World, player: Player) -> None:
+async def _work(reading: asyncpg.Connection, player: Player) -> None:
     async with asyncio.TaskGroup() as plays:
         while True:
             for claim in await work.claim("player", 8, seconds=60):
-                plays.create_task(_play(world, player, claim))
+                prompt = await reading.fetchval("SELECT prompt FROM runs WHERE id = $1", claim.run_id)
+                plays.create_task(_play(prompt, player, claim))
             await asyncio.sleep(0.02)
 
 
-async def _play(world: World, player: Player, claim: work.Claim) -> None:
-    prompt = await world.database.fetchval("SELECT prompt FROM runs WHERE id = $1", claim.run_id)
+async def _play(prompt: str, player: Player, claim: work.Claim) -> None:
     player.prompts.append(prompt)
     shown: list[dict[str, Any]] = []
     status = "FAILED" if prompt in player.fails else "COMPLETED"

@@ -1,46 +1,26 @@
+import { Refusal, call } from "./api.js";
+import { find } from "./dom.js";
 import { returnPath } from "./return_path.js";
-
-const VIEWER = "query Workspaces { viewer { workspaces { id name slug } } }";
+import { Workbench } from "./workbench.js";
 
 const parameters = new URLSearchParams(location.search);
 // of the link that the server prints on its first start; a fragment is sent to nobody
 const setupToken = new URLSearchParams(location.hash.slice(1)).get("setup_token");
 const destination = returnPath(parameters.get("callbackUrl"), location.origin);
-const panels = document.querySelectorAll(".panel[id]");
-const find = (selector) => document.querySelector(selector);
-
-class Refusal extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
-}
-
-/** The JSON of an answer; a Refusal with status 0 when nothing answered, else with the API's own reason. */
-async function call(method, path, body) {
-  const headers = { Accept: "application/json", ...(body && { "Content-Type": "application/json" }) };
-  let response;
-  try {
-    response = await fetch(path, { method, headers, credentials: "same-origin", body: body && JSON.stringify(body) });
-  } catch {
-    throw new Refusal(0, "The server cannot be reached.");
-  }
-  const answer = await response.json().catch(() => null);
-  if (response.status === 429) throw new Refusal(429, "Too many attempts. Wait a minute, then try again.");
-  if (!response.ok) throw new Refusal(response.status, answer?.error ?? answer?.detail ?? `${path} answered ${response.status}.`);
-  if (answer === null) throw new Refusal(response.status, `${path} did not answer with JSON.`);
-  return answer;
-}
+const panels = document.querySelectorAll(".panel[id], #workbench");
+const workbench = new Workbench();
 
 function show(id, focus = false) {
   for (const panel of panels) panel.hidden = panel.id !== id;
+  document.body.dataset.view = id === "workbench" ? "workbench" : "door";
   if (focus) find(`#${id} h2`)?.focus();
 }
 
 async function refresh(focus = false) {
   try {
     const session = await call("GET", "/api/auth/session");
-    if (session.user) return await showSignedIn(session.user, focus);
+    if (session.user) return await showSignedIn(focus);
+    workbench.close();
     const setup = await call("GET", "/api/v1/system/setup-status");
     if (setup.needs_bootstrap) return showAccountForm("/api/v1/bootstrap", focus);
     find("#offer-account").hidden = !setup.allow_signup;
@@ -60,33 +40,17 @@ function showAccountForm(action, focus) {
   show("account", focus);
 }
 
-async function showSignedIn(user, focus) {
-  find("#signed-in-title").textContent = user.name ? `Signed in as ${user.name} (${user.email})` : `Signed in as ${user.email}`;
+async function showSignedIn(focus) {
   find("#onward").hidden = destination === "/";
   find("#onward a").href = destination;
   find("#onward a").textContent = `Continue to ${destination}`;
-  find("#workspaces").replaceChildren();
-  find("#workspaces-note").textContent = "Loading …";
-  show("signed-in", focus);
+  show("workbench", focus);
+  find("#crew-refusal").textContent = "";
   try {
-    const { data, errors } = await call("POST", "/graphql", { query: VIEWER });
-    if (errors?.length) throw new Refusal(200, errors[0].message);
-    const workspaces = data.viewer.workspaces;
-    find("#workspaces").replaceChildren(...workspaces.map(workspaceItem));
-    find("#workspaces-note").textContent = workspaces.length ? "" : "None: an owner of a workspace can add you.";
+    await workbench.open();
   } catch (error) {
-    find("#workspaces-note").textContent = `They cannot be listed: ${error.message}`;
+    find("#crew-refusal").textContent = `What is here cannot be read: ${error.message}`;
   }
-}
-
-function workspaceItem({ id, name, slug }) {
-  const item = document.createElement("li");
-  const title = document.createElement("span");
-  title.textContent = `${name} (${slug})`;
-  const code = document.createElement("code");
-  code.textContent = id;
-  item.append(title, code);
-  return item;
 }
 
 /** Runs `send` with the form's fields; a refusal appears in the form and the fields stay as typed. */
@@ -126,6 +90,7 @@ onSubmit("#login", async ({ email, password }) => {
 onSubmit("#account", async (fields, form) => {
   const body = setupToken && form.dataset.action === "/api/v1/bootstrap" ? { ...fields, setup_token: setupToken } : fields;
   const answer = await call("POST", form.dataset.action, body);
+  if (setupToken) history.replaceState(null, "", location.pathname + location.search);
   if (!answer.cli_token) return refresh(true);
   find("#token-value").textContent = answer.cli_token;
   show("token", true);
@@ -148,16 +113,15 @@ find("#token-kept").addEventListener("click", () => {
 });
 
 find("#sign-out").addEventListener("click", async () => {
-  const refusal = find("#signed-in .refusal");
-  refusal.textContent = "";
   try {
     await call("POST", "/api/auth/signout");
     await refresh(true);
   } catch (error) {
-    refusal.textContent = error.message;
+    find("#crew-refusal").textContent = error.message;
   }
 });
 
+document.addEventListener("signed-out", () => refresh(true));
 find("#retry").addEventListener("click", () => refresh(true));
 find("#offer-account button").addEventListener("click", () => showAccountForm("/api/v1/auth/signup", true));
 find("#offer-login button").addEventListener("click", () => show("login", true));

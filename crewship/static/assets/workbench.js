@@ -1,0 +1,90 @@
+import { call, graphql } from "./api.js";
+import { Chat } from "./chat.js";
+import { Crew } from "./crew.js";
+import { find, make } from "./dom.js";
+import { Live } from "./live.js";
+
+const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug } } }";
+const CHOSEN = "crewship.workspace";
+
+/** What is shown to who is signed in: the crew on one side, a conversation on the other. */
+export class Workbench {
+  #crew = null;
+  #chat = null;
+
+  constructor() {
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    this.live = new Live(`${scheme}//${location.host}/graphql`, (state) => this.#tell(state));
+    find("#workspace").onchange = ({ target }) => {
+      localStorage.setItem(CHOSEN, target.value);
+      history.replaceState(null, "", "/");
+      this.#enter(target.value);
+    };
+    find("#back").onclick = () => {
+      find("#workbench").dataset.open = "crew";
+    };
+  }
+
+  async open() {
+    this.viewer = (await graphql(VIEWER)).viewer;
+    const { workspaces, fullName, email } = this.viewer;
+    find("#account-name").textContent = fullName ?? email;
+    find("#account-name").title = email;
+    find("#workspace").replaceChildren(...workspaces.map(({ id, name, slug }) => make("option", { value: id, text: name, title: slug })));
+    find("#choose-workspace").hidden = workspaces.length < 2;
+    find("#no-workspace").hidden = workspaces.length > 0;
+    const kept = localStorage.getItem(CHOSEN);
+    const first = workspaces.find(({ id }) => id === kept) ?? workspaces[0];
+    if (first) {
+      find("#workspace").value = first.id;
+      await this.#enter(first.id);
+    }
+  }
+
+  close() {
+    this.#leave();
+    this.live.close();
+  }
+
+  #leave() {
+    this.#crew?.close();
+    this.#chat?.close();
+    this.#crew = this.#chat = null;
+  }
+
+  async #tell(state) {
+    find("#connection").textContent = state === "waiting" ? "Connecting again …" : "";
+    if (state !== "denied") return;
+    const session = await call("GET", "/api/auth/session").catch(() => ({}));
+    if (session.user) find("#connection").textContent = "Live updates are refused here.";
+    else document.dispatchEvent(new Event("signed-out"));
+  }
+
+  async #enter(id) {
+    this.#leave();
+    const workspace = this.viewer.workspaces.find((known) => known.id === id);
+    const crew = (this.#crew = new Crew(this.live, workspace, (agent, chatId) => this.#open(agent, chatId)));
+    const nameOf = ({ author, name }) => (author === this.viewer.id ? "You" : (name ?? crew.members.get(author) ?? "Somebody"));
+    this.#chat = new Chat(this.live, workspace, this.viewer, nameOf, (agent, chatId) => this.#remember(agent, chatId));
+    find("#chat").hidden = true;
+    await crew.start();
+    if (this.#crew !== crew) return;
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    const agents = [...crew.agents.values()];
+    const agent = agents.find(({ slug }) => slug === wanted.get("agent")) ?? agents[0];
+    if (agent) await this.#open(agent, wanted.get("chat") ?? undefined);
+    find("#workbench").dataset.open = agent && !wanted.has("agent") ? "crew" : "chat";
+  }
+
+  async #open(agent, chatId) {
+    find("#chat").hidden = false;
+    this.#crew.select(agent.id);
+    await this.#chat.open(agent, chatId);
+  }
+
+  /** The address leads back to what is open. */
+  #remember(agent, chatId) {
+    const where = new URLSearchParams({ agent: agent.slug, ...(chatId && { chat: chatId }) });
+    history.replaceState(null, "", `/#${where}`);
+  }
+}

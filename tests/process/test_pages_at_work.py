@@ -1,0 +1,310 @@
+"""The page at `/` in a real browser against the running service: from the first user to a conversation, and whatever comes between."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.workspaces import Membership, Role
+from resolvers.kernel.bus import Topic, bus
+from tests.auth.browsers import PASSWORD, new_user
+from tests.process.browser import CHROMIUM, Page, browsing
+from tests.process.players import RESULT, Player, call, hire, playing, returned, text
+from tests.process.terminals import Wire
+from tests.world import World, world_on
+
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+EMAIL = "ada@example.com"
+SEND = "mutation ($chat: ID!, $text: String!) { sendMessage(input: { chatId: $chat, content: $text }) { runId } }"
+
+
+@pytest.fixture(scope="module")
+async def place(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+    """A service that works on no run by itself, and a user who can sign in."""
+    async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api") as made:
+        ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
+        await made.add(Membership(workspace_id=made.workspace.id, user_id=ada.id, role=Role.OWNER))
+        await hire(made, made.owner)
+        await hire(made, made.owner, "builder", "Builder")
+        yield made
+
+
+@pytest.fixture
+async def player(place: World) -> AsyncIterator[Player]:
+    async with playing(place) as made:
+        yield made
+
+
+@pytest.fixture
+async def page(tmp_path: Path) -> AsyncIterator[Page]:
+    async with browsing(tmp_path / "profile") as made:
+        yield made
+
+
+async def sign_in(page: Page, url: str, fragment: str = "") -> None:
+    await page.open(f"{url}/{fragment}")
+    await page.fill("#login [name=email]", EMAIL)
+    await page.fill("#login [name=password]", PASSWORD)
+    await page.press("Enter")
+    await page.see("Builder", "#crews")
+    await page.until("document.querySelector('#chat-title').innerText === 'Scout'")
+
+
+async def say(page: Page, message: str) -> None:
+    await page.until("!document.querySelector('#send').hidden")
+    await page.fill("#message", message)
+    await page.press("Enter")
+
+
+async def new_chat(page: Page) -> None:
+    await page.click("#new-chat")
+    await page.until("document.querySelector('#turns').children.length === 0")
+
+
+async def answered(page: Page, message: str) -> str:
+    """The whole turn of the agent behind a message, once it is done."""
+    turns = "[...document.querySelectorAll('#turns > li')]"
+    at = f"{turns}.findLastIndex(turn => turn.matches('.by-user') && turn.querySelector('.parts').textContent === {json.dumps(message)})"
+    await page.until(f"{at} >= 0 && {turns}[{at} + 1]?.dataset.state === 'done'")
+    return str(await page.value(f"{turns}[{at} + 1].querySelector('.parts').textContent"))
+
+
+async def run_of(place: World, prompt: str) -> dict[str, Any]:
+    return dict(await place.database.fetchrow("SELECT * FROM runs WHERE prompt = $1 ORDER BY created_at DESC LIMIT 1", prompt))
+
+
+# ---- a conversation --------------------------------------------------------------------------------------------------
+
+
+async def test_a_conversation_with_everything_in_it(place: World, player: Player, page: Page) -> None:
+    begun = ({"type": "status", "content": "starting the agent"}, {"type": "system", "content": "init", "metadata": {"subtype": "init", "model": "m-1"}})
+    thought = [{"type": "thinking", "content": piece, "metadata": {"streaming": True}} for piece in ("Let me ", "see.")]
+    tools = (call("Bash", "t1", command="ls -la"), returned("t1", "README.md"), call("Read", "t2", path="x"), returned("t2", "no such file", is_error=True))
+    player.play("look", *begun, *thought, text("I look."), *tools, text("One "), text("file."), RESULT)
+    await sign_in(page, place.url)
+    await say(page, "look")
+    await page.see("One file.", "#turns")
+    await page.see("m-1 · 1,010 in, 20 out tokens · 1.2 s", "#turns")
+    folded = await page.value("[...document.querySelectorAll('#turns details')].map(part => [part.open, part.querySelector('summary').innerText])")
+    assert [[is_open, said.split()] for is_open, said in folded] == [
+        [False, ["Thinking"]],
+        [False, ["Bash", "ls", "-la", "done"]],
+        [False, ["Read", "x", "failed"]],
+    ]
+    assert (
+        await answered(page, "look")
+        == 'ThinkingLet me see.I look.Bashls -ladone{\n  "command": "ls -la"\n}README.mdReadxfailed{\n  "path": "x"\n}no such fileOne file.'
+    )
+    assert await page.value("document.activeElement.id") == "message"
+    await page.see("Scout has answered.", "#composer")
+    await page.until("document.querySelector('#runs .run')?.dataset.status === 'COMPLETED'")
+    assert await page.value("document.querySelector('#crews .agent[aria-current]').dataset.status") == "IDLE"
+    marks = "SELECT count(*) FROM chat_read_cursors JOIN users ON users.id = user_id WHERE email = $1"
+    assert await place.database.fetchval(marks, EMAIL) == 1
+    # the history says the same as what was seen live
+    address = await page.value("location.hash")
+    assert re.fullmatch(r"#agent=scout&chat=\w+", address)
+    before = await answered(page, "look")
+    await page.command("Page.reload")
+    await page.until("document.querySelectorAll('#turns > li').length === 2")
+    assert await answered(page, "look") == before
+    assert page.complaints == []
+    origin = place.url.removeprefix("http")
+    assert {url for url in page.requests if not url.startswith((f"http{origin}/", f"ws{origin}/graphql"))} == set()
+
+
+@pytest.mark.slow
+async def test_what_is_said_is_never_markup(place: World, player: Player, page: Page) -> None:
+    hostile = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>&lt;b&gt;"
+    player.play(
+        hostile,
+        text(hostile),
+        call(hostile, "t1", x=hostile),
+        returned("t1", hostile),
+        {"type": "image", "content": 'x" onerror="', "metadata": {"media_type": "image/png"}},
+    )
+    player.fails[hostile] = hostile
+    await sign_in(page, place.url)
+    await new_chat(page)
+    await say(page, hostile)
+    await page.see("An image that cannot be shown", "#turns")
+    await page.see("&lt;b&gt;", "#turns .error:last-child")
+    assert (await answered(page, hostile)).count(hostile) == 5  # text, name of the tool, its input in brief, its result, the error
+    assert await page.value("document.querySelectorAll('#turns img, #turns script').length") == 0
+    assert await page.value("document.title") == "Crewship"
+    picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    player.play("picture", {"type": "image", "content": picture, "metadata": {"media_type": "image/png"}}, RESULT)
+    await say(page, "picture")
+    await page.until("document.querySelector('#turns img')?.naturalWidth === 1")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_escape_cancels_and_a_failure_is_said(place: World, player: Player, page: Page) -> None:
+    player.play("long", text("A long "), *([0.05, text("tale ")] * 400))
+    player.play("break", text("Half"))
+    player.fails["break"] = "The provider refuses"
+    await sign_in(page, place.url)
+    await new_chat(page)
+    await say(page, "long")
+    await page.see("tale", "#turns")
+    assert await page.value("document.querySelector('#send').hidden && !document.querySelector('#cancel').hidden") is True
+    await page.press("Escape")
+    await page.until("!document.querySelector('#send').hidden")
+    assert (await run_of(place, "long"))["status"] == "CANCELLED"
+    await page.until("document.querySelector('#runs').innerText.includes('cancelled')")
+    await say(page, "break")
+    await page.see("The provider refuses", "#turns .error")
+    assert await page.value("document.querySelectorAll('#turns .error').length") == 1
+    await page.until("document.querySelector('#runs .run').dataset.status === 'FAILED'")
+    assert await page.value("document.querySelector('#runs .run').title") in ("", "The provider refuses")
+
+
+@pytest.mark.slow
+async def test_a_refused_message_stays_in_the_field(place: World, player: Player, page: Page) -> None:
+    player.hold.set()
+    await sign_in(page, place.url)
+    await new_chat(page)
+    await say(page, "first")
+    await page.until("document.querySelector('#runs .run')?.dataset.status === 'RUNNING'")
+    chat = (await run_of(place, "first"))["chat_id"]
+    await page.value("document.querySelector('#send').hidden")
+    # another tab of the same user is as quick
+    body = json.dumps({"query": SEND, "variables": {"chat": chat, "text": "second"}})
+    options = f"{{method: 'POST', headers: {{'content-type': 'application/json'}}, body: {json.dumps(body)}}}"
+    await page.value(f"fetch('/graphql', {options}).then(answer => answer.json()).then(found => {{ window.found = found; }})")
+    assert await page.value("window.found.errors[0].extensions.reason") == "already_running"
+    await page.fill("#message", "typed meanwhile")
+    await page.press("Enter")
+    assert await page.value("document.querySelector('#message').value") == "typed meanwhile"
+    player.hold.clear()
+    await page.until("!document.querySelector('#send').hidden")
+    await place.database.execute("UPDATE agents SET status = 'PENDING_REVIEW' WHERE slug = 'scout'")
+    try:
+        await page.value("document.querySelector('#message').focus()")
+        await page.press("Enter")
+        await page.see("The agent waits for an approval", "#chat-refusal")
+        assert await page.value("document.querySelector('#message').value") == "typed meanwhile"
+        assert await page.value("document.querySelectorAll('#turns > li').length") == 2
+    finally:
+        await place.database.execute("UPDATE agents SET status = 'IDLE' WHERE slug = 'scout'")
+
+
+# ---- lines that break, and pages that come late ----------------------------------------------------------------------
+
+
+WORDS = [f"{number} " for number in range(300)]
+
+
+def counts(player: Player, prompt: str) -> None:
+    player.play(prompt, *(event for word in WORDS for event in (text(word), 0.01)), RESULT)
+
+
+@pytest.mark.slow
+async def test_a_broken_line_loses_and_doubles_nothing(place: World, player: Player, page: Page) -> None:
+    counts(player, "count")
+    wire = Wire(place.url)
+    async with wire.open() as url:
+        await sign_in(page, url)
+        await new_chat(page)
+        await say(page, "count")
+        await page.see("5 6", "#turns")
+        for _ in range(4):
+            wire.cut()
+            await asyncio.sleep(0.6)
+        await page.see("tokens", "#turns")
+        assert await answered(page, "count") == "".join(WORDS).rstrip()
+        assert await page.text("#connection") == ""
+    assert player.prompts == ["count"]
+
+
+@pytest.mark.slow
+async def test_a_page_that_is_loaded_in_the_middle_of_a_turn_shows_all_of_it(place: World, player: Player, page: Page) -> None:
+    counts(player, "count on")
+    await sign_in(page, place.url)
+    await new_chat(page)
+    await say(page, "count on")
+    for _ in range(3):
+        await page.see("5 6", "#turns")
+        await page.command("Page.reload")
+    await page.see("tokens", "#turns")
+    assert await answered(page, "count on") == "".join(WORDS).rstrip()
+    assert await page.value("document.querySelectorAll('#turns > li').length") == 2
+
+
+@pytest.mark.slow
+async def test_what_happens_elsewhere_is_seen_here(place: World, player: Player, page: Page) -> None:
+    await sign_in(page, place.url)
+    await new_chat(page)
+    await say(page, "mine")
+    await answered(page, "mine")
+    chat = (await run_of(place, "mine"))["chat_id"]
+    before = await page.value("document.querySelectorAll('#runs .run').length")
+    assert "errors" not in await place.graphql(place.member, SEND, {"chat": chat, "text": "theirs"})
+    await page.see("Member Example", "#turns")
+    assert await answered(page, "theirs") == "theirs"
+    await page.until(f"document.querySelectorAll('#runs .run').length === {before + 1}")
+    await hire(place, place.owner, f"new-{before}", "Newcomer")
+    await page.see("Newcomer", "#crews")
+    await page.click("#runs .run")
+    await page.see("theirs", "#turns")
+
+
+@pytest.mark.slow
+async def test_an_ended_login_leads_back_to_the_door(place: World, player: Player, page: Page) -> None:
+    await sign_in(page, place.url)
+    await page.until("document.querySelector('#crews')")
+    await place.database.execute("UPDATE sessions SET revoked_at = now() FROM users WHERE users.id = user_id AND email = $1", EMAIL)
+    bus.ring(Topic.access, await place.database.fetchval("SELECT id FROM users WHERE email = $1", EMAIL))
+    await page.until("!document.querySelector('#login').hidden")
+    assert await page.value("document.querySelector('#workbench').hidden") is True
+
+
+@pytest.mark.slow
+async def test_the_chosen_workspace_is_kept(place: World, player: Player, page: Page) -> None:
+    user = await place.database.fetchval("SELECT id FROM users WHERE email = $1", EMAIL)
+    second = Membership(workspace_id=place.other.id, user_id=user, role=Role.OWNER)
+    await sign_in(page, place.url)
+    await place.add(second)
+    try:
+        await page.command("Page.reload")
+        await page.see("Other", "#choose-workspace")
+        await page.value(f"(found => {{ found.value = '{place.other.id}'; found.dispatchEvent(new Event('change')); }})(document.querySelector('#workspace'))")
+        await page.see("Nobody works here yet")
+        await page.command("Page.reload")
+        await page.see("Nobody works here yet")
+        await page.fill("#new-agent [name=name]", "Deck Hand")
+        await page.press("Enter")
+        await page.until("document.querySelector('#chat-title').innerText === 'Deck Hand'")
+        await say(page, "ahoy")
+        assert await answered(page, "ahoy") == "ahoy"
+    finally:
+        await place.database.execute("DELETE FROM memberships WHERE id = $1", second.id)
+
+
+# ---- who sees it -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+async def test_every_control_has_a_name_and_nothing_is_wider_than_the_screen(place: World, player: Player, page: Page, tmp_path: Path) -> None:
+    player.play("wide", text("x" * 600), call("Bash", "t1", command="y" * 600), RESULT)
+    await sign_in(page, place.url)
+    await say(page, "wide")
+    await answered(page, "wide")
+    nodes = (await page.command("Accessibility.getFullAXTree"))["nodes"]
+    shown = [(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]]
+    assert [role for role, name in shown if role in {"button", "textbox", "combobox", "link", "log", "navigation", "region"} and not name] == []
+    assert [name for role, name in shown if role == "main"] == ["Scout"]
+    for width in (1280, 960, 360):
+        await page.screenshot(tmp_path / "page.png", width, 700)
+        assert await page.value("document.documentElement.scrollWidth <= innerWidth"), width
+    assert await page.value("document.querySelector('#chat').offsetParent === null")  # a small screen has room for one of the two
+    await page.click("#crews .agent")
+    await page.until("document.querySelector('#chat').offsetParent !== null && document.querySelector('#crews').offsetParent === null")
+    assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+    await page.click("#back")
+    assert await page.value("document.querySelector('#chat').offsetParent === null && document.querySelector('#crews').offsetParent !== null")
