@@ -68,9 +68,9 @@ class Stream:
         """Says why, and ends."""
         self.show(errors(found))
 
-    def _encode(self, event: Delivered, subscription: Subscription) -> bytes | None:
+    def _encode(self, event: Delivered, subscription: Subscription) -> bytes:
         answer = self._projection.answer(event, subscription)  # type: ignore[union-attr]
-        return self._framing.frame(answer, subscription.cursor if self._framing.placed else "") if answer else None
+        return self._framing.frame(answer, subscription.cursor if self._framing.placed else "")
 
     # ---- the line ------------------------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ class Projection:
         self.placed = any(source is Given.cursor for items in set(members) for _, source in items)
 
     def answer(self, event: Delivered, subscription: Subscription) -> bytes:
-        """The GraphQL response to an event; empty where the schema knows no such event."""
+        """The GraphQL response to an event; a StreamReset where it cannot be shown."""
         key: Any = (self, subscription.position) if self.placed else self
         return event.encoded(key, self._answer, subscription)
 
@@ -57,28 +57,27 @@ class Projection:
 
     def _answer(self, event: Delivered, subscription: Subscription) -> bytes:
         cursor = subscription.cursor if self.placed else ""
-        try:
-            name = event.encoded(_TYPE, _type_name)
-            return self._written(name, event.values, cursor, event.frame) if name else b""
-        except Exception as error:  # whoever delivers cannot be told, whoever listens can
-            log.error("an event cannot be shown", channel=event.channel, type=event.type, exc_info=error)
-            return self.reset(UNREADABLE, cursor)
+        name = event.encoded(_TYPE, _type_name)
+        return self.reset(UNREADABLE, cursor) if name == RESET else self._written(name, event.values, cursor, event.frame)
 
     def _written(self, name: bytes, payload: Mapping[str, Any], cursor: str, frame: int) -> bytes:
         if name == BEGIN:  # on the channel of an agent a frame does not say its number, but a run does
-            frame = payload["from_seq"] + 1
+            frame = frame or payload["from_seq"] + 1
         given = {Given.typename: name.decode(), Given.cursor: cursor, Given.seq: frame or None}
         shown = {key: payload.get(source) if source.__class__ is str else given[source] for key, source in self._members[self._numbers[name]]}  # type: ignore[index]
         return orjson.dumps({"data": {self.key: shown}})
 
 
 def _type_name(event: Delivered) -> bytes:
-    """Looked up once an event. Another version of the program may send what this one has no type for."""
+    """Looked up once an event. Another version of the program may send what has no type here, and PostgreSQL keep numbers that JSON readers do not take.
+
+    Whoever delivers cannot be told of it; whoever listens can.
+    """
     try:
         return graphql_type(event.type, event.values, kind_of(event.channel)).encode()
-    except UnknownEvent as unknown:
-        log.warning("an event is unknown here", unknown=str(unknown))
-        return b""
+    except (UnknownEvent, ValueError) as unreadable:
+        log.warning("an event cannot be shown", channel=event.channel, type=event.type, reason=str(unreadable))
+        return RESET
 
 
 _KNOWN: WeakValueDictionary[tuple[str, str, tuple[Items, ...]], Projection] = WeakValueDictionary()

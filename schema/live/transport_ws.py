@@ -78,9 +78,8 @@ class Operation:
     def shows(self, projection: Projection) -> None:
         self._projection = projection
 
-    def encode(self, event: Delivered, subscription: Subscription) -> bytes | None:
-        answer = self._projection.answer(event, subscription)  # type: ignore[union-attr]
-        return self.next(answer) if answer else None
+    def encode(self, event: Delivered, subscription: Subscription) -> bytes:
+        return self.next(self._projection.answer(event, subscription))  # type: ignore[union-attr]
 
     def reset(self, reason: str, cursor: str) -> bytes:
         return self.next(self._projection.reset(reason, cursor))  # type: ignore[union-attr]
