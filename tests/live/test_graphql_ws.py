@@ -365,6 +365,16 @@ async def test_without_a_database_one_may_come_again(world: World, monkeypatch: 
         assert (await talk.closed())[0] == 1013
 
 
+@pytest.mark.parametrize("named", ["a\0b", "\0", "☃", "x" * 100_000, "other"])
+async def test_a_workspace_of_no_use_is_refused_for_each_operation(world: World, named: str) -> None:
+    async with socket(world) as talk:
+        await talk.begin(authorization=f"Bearer {world.owner.token}", workspaceId=named)
+        await talk.subscribe("s", "subscription { workspaceEvents { __typename } }")
+        assert (await talk.hear())["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+        await talk.subscribe("q", "{ labels { id } }")
+        assert (await talk.hear())["payload"]["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+
+
 @pytest.mark.parametrize("how", ["header", "X-Workspace-ID", "workspaceId"])
 async def test_the_connection_may_name_the_workspace(world: World, how: str) -> None:
     headers = {"X-Workspace-ID": world.workspace.id} if how == "header" else {}
