@@ -3,7 +3,7 @@
 import datetime
 import os
 
-from bench import environment, ready, rig, rls
+from bench import environment, fanout, ready, rig, rls, runs
 from bench.cases import CASES
 from bench.check import check
 from bench.compare import compare, cpu_ratios, summary, table
@@ -33,6 +33,8 @@ def main() -> None:
             sections += ["## Cost of row-level security", rls.table(results)]
         if rls.WITH in prepared.servers:
             sections += ["## Start of the service", ready.table(ready.measure(prepared.cluster))]
+            sections += [f"## Fan-out: one event to {fanout.LISTENERS} sockets (F)", fanout.table(fanout.measure(prepared.cluster, prepared.targets[0]))]
+            sections += ["## Agents' work", runs.table(runs.measure(prepared.cluster, prepared.targets))]
     load.append(os.getloadavg()[0])
     settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items() if value)
     versions = environment.versions(**rig.installed(implementations))
