@@ -91,8 +91,7 @@ class Supervisor:
         while True:
             self._wake.clear()
             await self._tried("claim", self._claim())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._timing.poll)
+            await _either(self._wake, self._timing.poll)
 
     async def _claim(self) -> None:
         free, now = self._slots - len(self._held), self._now()
@@ -181,8 +180,7 @@ class Supervisor:
     async def _keeping(self) -> None:
         while True:
             pause = min([self._timing.extend, *[until - self._now() for until in self._until.values()]])
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), max(pause, 0.1))
+            await _either(self._look, max(pause, 0.1))
             self._look.clear()
             await self._tried("extension of leases", self._extend())
             now = self._now()
@@ -229,6 +227,13 @@ class Supervisor:
             if what in self._failing:
                 log.info(f"{what} works again")
             self._failing.discard(what)
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Until the event or the time. Not by wait_for: before Python 3.12 it swallows a cancellation that comes with the event."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -232,7 +232,8 @@ class TurnSink:
                 pause = self._last_store + WINDOW - asyncio.get_running_loop().time()
                 if pause > 0:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._hurry.wait(), pause)
+                        async with asyncio.timeout(pause):
+                            await self._hurry.wait()
                 batch, change = self._batch, self._added
                 self._batch, self._bytes = Batch(), 0
                 self._hurry.clear()

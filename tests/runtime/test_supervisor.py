@@ -580,6 +580,16 @@ async def test_stopping_does_not_wait_for_the_stubborn(estate: Estate, shop: Sho
         await worker.stop()
 
 
+async def test_stopping_at_the_moment_of_a_ring_stops(estate: Estate, shop: Shop) -> None:
+    worker = await shop.worker(timing=Timing())
+    await asyncio.sleep(0.1)
+    shop.open.remove(worker)
+    worker._wake.set()
+    worker._look.set()
+    async with asyncio.timeout(3):
+        await worker.stop()
+
+
 async def test_a_run_that_ended_so_many_workers_is_not_begun_again(estate: Estate, shop: Shop) -> None:
     run = await estate.ask()
     await estate.owner.execute("UPDATE runs SET lease = $2, leased_until = now(), started_at = now() WHERE id = $1", run.id, MOST_LEASES)
