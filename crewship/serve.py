@@ -119,7 +119,7 @@ async def migrate(settings: Settings, access: Access, *, engine: bool = True) ->
 async def prepare(settings: Settings, access: Access) -> Settings:
     """Migrate, settle the keys, and return the settings that the application starts with.
 
-    A single process makes the engine's tables while it serves already; of several, their parent does.
+    A single process makes the engine's tables when it first has a run to carry out; of several, their parent does now.
     """
     await migrate(settings, access, engine=settings.workers > 1)
     await wait_for_database(access.application)

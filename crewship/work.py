@@ -1,19 +1,17 @@
-"""Agents' work as a part of this process: the engine's own tables, then the runtime, then nothing until somebody asks for something."""
+"""Agents' work as a part of this process, and the tables of the engine that makes it durable."""
 
-import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
 from resolvers.kernel.settings import Settings
-from resolvers.kernel.telemetry import log
 from runtime.dbos_engine import prepare_engine
 from runtime.service import Runtime
 
 LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the engine's tables
-RETRY = 5.0  # seconds
 
 
 async def prepare(owner: str, application: str) -> None:
@@ -29,28 +27,19 @@ async def prepare(owner: str, application: str) -> None:
 
 @contextlib.asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[None]:
-    """Carries out runs while the block runs, in every role but `api`. Returns at once: nobody who asks waits for the engine to load."""
+    """Carries out runs while the block runs, in every role but `api`."""
     if settings.role == "api":
         yield
         return
-    runtime = Runtime(settings)
-    starting = asyncio.create_task(_start(runtime, settings))
+    runtime = Runtime(settings, prepare=functools.partial(_prepare, settings))
+    await runtime.start()
     try:
         yield
     finally:
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
         await runtime.stop()
 
 
-async def _start(runtime: Runtime, settings: Settings) -> None:
-    application = settings.database_url.get_secret_value() if settings.database_url else ""
-    owner = settings.migration_database_url
-    while True:
-        try:
-            if owner is not None:
-                await prepare(owner.get_secret_value(), application)
-            return await runtime.start()
-        except Exception as error:
-            log.error("engine not prepared; trying again", error=type(error).__name__)
-            await asyncio.sleep(RETRY)
+async def _prepare(settings: Settings) -> None:
+    """Where this process knows the owner of the tables; else whoever deploys it has run `crewship migrate`."""
+    if settings.migration_database_url is not None and settings.database_url is not None:
+        await prepare(settings.migration_database_url.get_secret_value(), settings.database_url.get_secret_value())

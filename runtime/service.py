@@ -7,23 +7,27 @@ from resolvers.kernel.telemetry import log
 from runtime.dbos_engine import DbosEngine
 from runtime.outfit import InstanceOutfit, Outfit
 from runtime.supervisor import Supervisor, Timing
+from runtime.waking_engine import Prepare, WakingEngine
 
 RETRY = 5.0  # seconds
 
 
 class Runtime:
-    """Carries out runs in this process, on the database that is open. `prepare_engine` has run before, and the instance is started."""
+    """Carries out runs in this process, on the database that is open and the instance that is started.
 
-    def __init__(self, settings: Settings, outfit: Outfit | None = None, *, timing: Timing | None = None) -> None:
+    `prepare` makes the engine's tables, where nobody has before (see `dbos_engine.prepare_engine`).
+    """
+
+    def __init__(self, settings: Settings, outfit: Outfit | None = None, *, timing: Timing | None = None, prepare: Prepare | None = None) -> None:
         if settings.database_url is None:
             raise RuntimeError("the runtime needs the address of the database")
-        engine = DbosEngine(settings.database_url.get_secret_value())
+        engine = WakingEngine(DbosEngine(settings.database_url.get_secret_value()), prepare)
         self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), slots=settings.max_concurrent_runs, timing=timing)
         self._starting: asyncio.Task[None] | None = None
         self._stopped = False
 
     async def start(self) -> None:
-        """Returns at once: the engine takes half a second to load, which a server that answers requests need not wait for."""
+        """Returns at once."""
         self._starting = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
