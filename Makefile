@@ -6,22 +6,29 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all bench check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all bench check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Two stamps: serving needs less than working on the code does.
+# A stamp each: serving needs least, the demo a model, and working on the code all of it.
 $(VENV)/.runtime: pyproject.toml constraints.txt scripts/setup
 	@scripts/setup $(VENV)
 	@touch $@
 
+$(VENV)/.demo: pyproject.toml constraints.txt scripts/setup
+	@scripts/setup $(VENV) demo
+	@touch $@ $(VENV)/.runtime
+
 $(VENV)/.dev: pyproject.toml constraints.txt scripts/setup
 	@scripts/setup $(VENV) dev
-	@touch $@ $(VENV)/.runtime
+	@touch $@ $(VENV)/.runtime $(VENV)/.demo
 
 run: $(VENV)/.runtime ## Serve on port 8080, database included; data in .data
 	@CREWSHIP_DATA_DIR=$${CREWSHIP_DATA_DIR:-.data} exec $(BIN)/crewship serve
+
+demo: $(VENV)/.demo ## Talk with an agent on this machine: a small local model, nothing to configure; data in .demo
+	@exec $(BIN)/crewship demo
 
 test: $(VENV)/.dev ## Run the tests that every change has to pass
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow"

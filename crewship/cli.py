@@ -84,6 +84,20 @@ def chat(
 
 
 @app.command()
+def demo(
+    data_dir: Annotated[Path, typer.Option(help="Where everything of the demo is kept.")] = Path(".demo"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; another one when it is taken.")] = 8080,
+) -> None:
+    """A service to try: with a small local model, an owner, a crew and an agent, and how to talk with it. Ctrl-C stops it."""
+    from crewship.client import ClientError
+    from crewship.demo import demo as run
+    from runtime.job import Failed
+
+    with _refusals(), _explained(ClientError, Failed):
+        run(data_dir, port)
+
+
+@app.command()
 def migrate() -> None:
     """Bring the database to the schema of this release."""
     with _refusals():

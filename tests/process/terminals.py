@@ -63,8 +63,8 @@ async def terminal(*command: str, env: Mapping[str, str], columns: int = 80) -> 
         yield made
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.wait()
+            process.terminate()
+            await asyncio.wait_for(process.wait(), PATIENCE)
         asyncio.get_running_loop().remove_reader(master)
         os.close(master)
 

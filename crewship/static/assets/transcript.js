@@ -110,8 +110,8 @@ function inBrief(input) {
 const written = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
 /** Tokens, time and money, as far as they are known. */
-function taken({ result, model }) {
-  if (!result) return "";
+function taken({ result, model, cancelled }) {
+  if (!result) return cancelled ? "Cancelled" : "";
   const { usage, duration_ms: duration, total_cost_usd: cost } = result;
   const tokens = [[usage?.input_tokens, "in"], [usage?.output_tokens, "out"]].filter(([count]) => Number.isFinite(count));
   const parts = [

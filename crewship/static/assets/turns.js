@@ -124,6 +124,7 @@ export class Turns {
     this.#current = null;
     if (turn === null) return null;
     for (const part of turn.parts) if (part.state === "running") part.state = "stopped";
+    turn.cancelled = !turn.result && !turn.parts.some((part) => part.kind === "error"); // neither an end of its own nor a failure
     return Object.assign(turn, { state: "done", status: "" });
   }
 }
