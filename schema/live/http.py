@@ -60,7 +60,7 @@ class Stream:
         request.opened(made, after)
 
     def show(self, answer: bytes) -> None:
-        """The one answer of a query or mutation. PostgreSQL breaks the lines of lists, where nothing of JSON is broken."""
+        """The one answer of a query or mutation. PostgreSQL may have broken its lines, which it does only between what JSON says."""
         self._outlet.write(self._framing.frame(answer.replace(b"\n", b" "), "") + self._framing.completed())
         self._outlet.close()
 

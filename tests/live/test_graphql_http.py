@@ -11,6 +11,7 @@ import pytest
 from models.workspaces import Membership, Role
 from resolvers.kernel.bus import Topic, bus
 from resolvers.live import attendance, hub
+from schema.endpoint import Endpoint
 from schema.live import outlet
 from tests.auth.browsers import signed_in
 from tests.fuzz.sockets import request
@@ -115,7 +116,8 @@ async def test_a_media_type_of_no_use_is_refused(world: World) -> None:
 
 
 async def test_queries_and_mutations_are_streams_of_one_answer(world: World) -> None:
-    for query in ("{ viewer { workspaces { id members { id } } } __schema { queryType { name } } }", "{ viewer { memberships { id role } } }"):
+    lists = '{ workspace(slug: "workspace") { members { id user { email } } labels { name } } }'
+    for query in (lists, "{ viewer { memberships { id role } } __schema { queryType { name } } }"):
         over_http = await world.graphql(world.owner, query)
         async with streaming(world, world.owner, query) as stream:
             heard = await stream.rest()
@@ -123,6 +125,15 @@ async def test_queries_and_mutations_are_streams_of_one_answer(world: World) -> 
     made = 'mutation($ws: ID) { createLabel(workspaceId: $ws, input: {name: "streamed", color: "#000000"}) { name } }'
     async with streaming(world, world.owner, made, {"ws": world.workspace.id}) as stream:
         assert (await stream.next())["createLabel"] == {"name": "streamed"}
+
+
+async def test_an_answer_of_several_lines_is_one_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def execute(*_: Any, **__: Any) -> tuple[int, bytes]:
+        return 200, b'{"data":\n[1,\n\n2]}'
+
+    monkeypatch.setattr(Endpoint, "execute", execute)
+    async with streaming(world, world.owner, "{ __typename }") as stream:
+        assert await stream.next() == [1, 2]
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------

@@ -6,11 +6,14 @@ import time
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
+from crewship.websocket import ROOM
 from models.workspaces import Membership, Role
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.database import unavailable
-from resolvers.live import attendance, hub
+from resolvers.live import Delivered, attendance, hub
+from schema.endpoint import Endpoint
 from schema.live import transport_ws
 from tests.auth.browsers import signed_in
 from tests.fuzz.test_hostile_graphql import REFUSED
@@ -421,6 +424,71 @@ async def test_a_session_that_ends_ends_the_socket(world: World, listening: bool
         assert await talk.closed() == (4401, "session_revoked")
     assert attendance.connections == {}
     assert hub.channels == {}
+
+
+# ---- bounds ----------------------------------------------------------------------------------------------------------
+
+
+async def test_queries_of_a_socket_run_eight_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute, running, most = Endpoint.execute, 0, 0
+
+    async def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02)
+        running -= 1
+        return await execute(*arguments, **options)
+
+    monkeypatch.setattr(Endpoint, "execute", counted)
+    async with talking(world, world.owner) as talk:
+        for number in range(30):
+            await talk.subscribe(str(number), VIEWER)
+        for _ in range(60):
+            await talk.hear()
+    assert most == transport_ws.AT_WORK
+
+
+async def test_who_asks_and_does_not_read_is_not_heard_for_long(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        [connection] = attendance.connections
+        transport = connection._outlet._protocol.transport  # type: ignore[attr-defined]
+        talk.socket.transport.pause_reading()
+
+        async def flood() -> None:
+            for _ in range(400):
+                await talk.say({"type": "ping", "payload": {"a": "x" * 60_000}})
+
+        flooding = asyncio.create_task(flood())
+        await until(lambda: connection._outlet.congested)
+        await asyncio.sleep(0.3)
+        assert transport.get_write_buffer_size() < ROOM + 200_000
+        assert not flooding.done()
+        talk.socket.transport.resume_reading()
+        for _ in range(400):
+            assert (await talk.hear())["type"] == "pong"
+        await flooding
+
+
+async def test_nothing_is_shown_once_the_session_has_ended(world: World) -> None:
+    async with talking(world, world.owner) as talk:
+        await talk.listen("s", CREWS, ws=world.workspace.id)
+        [connection] = attendance.connections
+        connection._line.revoked()
+        hub._dispatch(Delivered(own(world), "crew.created", b'{"id": "c", "name": "n", "slug": "s"}', 2**40, 1))
+        with pytest.raises(ConnectionClosed):
+            await talk.hear()
+        assert talk.socket.close_code == 4401
+
+
+async def test_an_idempotency_key_of_the_upgrade_is_no_operations(world: World) -> None:
+    made = 'mutation($name: String!) { createLabel(workspaceId: "workspace", input: {name: $name, color: "#000000"}) { name } }'
+    async with socket(world, **{"idempotency-key": "one"}) as talk:
+        await talk.begin(authorization=f"Bearer {world.owner.token}")
+        for name in ("first of a socket", "second of a socket"):
+            await talk.subscribe("m", made, name=name)
+            assert await talk.next("m") == {"createLabel": {"name": name}}
+            assert (await talk.hear())["type"] == "complete"
 
 
 # ---- hostile documents -----------------------------------------------------------------------------------------------
