@@ -25,6 +25,10 @@ CREWS = """
 """
 
 
+VIEWER = "{ viewer { email } }"
+INIT = {"type": "connection_init"}
+
+
 def own(world: World) -> str:
     return f"workspace:{world.workspace.id}"
 
@@ -104,6 +108,13 @@ async def talking(world: World, person: Person) -> AsyncIterator[Talk]:
     async with socket(world) as talk:
         await talk.begin(authorization=f"Bearer {person.token}")
         yield talk
+
+
+async def email_of(talk: Talk) -> str:
+    await talk.subscribe("who", VIEWER)
+    seen = await talk.next("who")
+    assert await talk.hear() == {"id": "who", "type": "complete"}
+    return str(seen["viewer"]["email"])
 
 
 # ---- HTTP ------------------------------------------------------------------------------------------------------------
