@@ -37,7 +37,7 @@ _SENTENCE = re.compile(r".*?[.!?](?=\s|$)|.*", re.DOTALL)
 
 # Tried on some thirty questions: with any chance in the choice of words, and with penalties for single words, facts and sums suffer.
 # What is left to prevent is going round in circles, and DRY does that; by default it would take a line break for a new start.
-SAMPLING = {"temperature": 0.0, "dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 3, "dry_sequence_breakers": ["<|im_end|>"]}
+SAMPLING: dict[str, Any] = {"temperature": 0.0, "dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 3, "dry_sequence_breakers": ["<|im_end|>"]}
 
 _threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="local-model")
 _loading = threading.Lock()

@@ -306,9 +306,22 @@ def test_nested_metadata() -> None:
 
 def test_metadata_nested_beyond_reason_is_not_followed() -> None:
     value: Any = "open-sesame"
-    for _ in range(5 * DEEPEST):
+    for _ in range(5000):
         value = [value]
-    assert "open-sesame" not in json.dumps(Redactor(["open-sesame"]).redact_json(value))
+    left: Any = Redactor(["open-sesame"]).redact_json(value)
+    levels = 0
+    while isinstance(left, list):
+        (left,), levels = left, levels + 1
+    assert (left, levels) == ("[REDACTED:nesting]", DEEPEST)
+
+
+def test_the_longest_known_value_is_taken() -> None:
+    assert Redactor(["abcd", "abcdef"]).redact("abcdef abcde") == "[REDACTED:credential] [REDACTED:credential]e"
+
+
+@pytest.mark.parametrize("name", ["key: ", "the token: ", "secret = ", "API_TOKEN=<x>;key="])
+def test_a_secret_inside_a_value_that_is_none_is_found(name: str) -> None:
+    assert Redactor().redact(f"{name}postgres://me:hunter2@db/x") == f"{name}postgres://me:[REDACTED:password]@db/x"
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ class RecordingSink:
         self.journal = journal
         self.steps: list[str] = []  # of this attempt
         self.done: list[str] = []  # whose bodies were called
+        self.acting: list[str] = []
         self._crash_before, self._crash_in, self._crash_after = crash_before, crash_in, crash_after
         self._last_call, self._same_calls = "", 0
 
@@ -99,6 +100,7 @@ class RecordingSink:
         if name == self._crash_before:
             raise Crash(name)
         if acts:
+            self.acting.append(name)
             self.journal.begun.add(name)
         token = _step.set(name)
         try:

@@ -24,8 +24,8 @@ from runtime.adapters.loop import Backoff
 from runtime.job import Failed, Outcome
 from runtime.keys import EnvironmentKeys
 from runtime.redaction import Redactor
+from tests.runtime.adapters.agents import Lookup
 from tests.runtime.adapters.sinks import Journal, job
-from tests.runtime.adapters.test_loop import Lookup
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 HERE = Path(__file__).parent

@@ -4,82 +4,17 @@ import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-from models.agents import LlmProvider
 from models.runs import ChatEventType
-from resolvers.content_scan import scan
-from resolvers.kernel.settings import load_settings
-from runtime.adapters import adapter_for
-from runtime.adapters.loop import Backoff
-from runtime.job import Adapter, Failed, Interrupted, Job, Outcome, StuckLoop, Turn
-from runtime.keys import ProviderKey
-from runtime.redaction import Redactor
-from tests.runtime.adapters.sinks import Crash, Event, Journal, job
+from runtime.job import Failed, Outcome, StuckLoop, Turn
+from tests.runtime.adapters.agents import KEY, SECRET, Lookup, adapter, provider, run, shown
+from tests.runtime.adapters.sinks import Journal, job
 from tests.runtime.adapters.vendors import Breaks, Call, Refuses, Says, Vendor, vendor
 
 pytestmark = pytest.mark.anyio
-KEY = "sk-test-0123456789abcdefghijklmnop"
-SECRET = "the-value-of-a-credential"
-QUICK = Backoff(retries=3, first=0.01, longest=0.02, patience=0.5)
-
-
-@dataclass
-class Result:
-    content: str
-    is_error: bool = False
-
-
-@dataclass
-class Lookup:
-    """A tool that remembers how it was used."""
-
-    name: str = "lookup"
-    answer: str = "it is 42"
-    is_error: bool = False
-    used: list[dict[str, Any]] = field(default_factory=list)
-    description: str = "Looks something up"
-    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]})
-    fails: Exception | None = None
-
-    async def run(self, arguments: dict[str, Any]) -> Result:
-        self.used.append(arguments)
-        if self.fails is not None:
-            raise self.fails
-        return Result(self.answer, self.is_error)
-
-
-class OneKey:
-    def __init__(self, server: Vendor, key: str | None = KEY) -> None:
-        self.access = ProviderKey(SecretStr(key) if key else None, server.base_url)
-
-    async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
-        return self.access
-
-
-def provider(server: Vendor) -> LlmProvider:
-    return LlmProvider.OPENAI if server.wire == "openai" else LlmProvider.ANTHROPIC
-
-
-async def adapter(server: Vendor, work: Job, *tools: Lookup, key: str | None = KEY, backoff: Backoff = QUICK) -> Adapter:
-    settings = load_settings(run_adapter="native")
-    known = Redactor([KEY, SECRET])
-    chosen = {tool.name: tool for tool in tools}
-    return await adapter_for(work, settings, keys=OneKey(server, key), tools=chosen, scan=scan, redactor=known, cwd="/output/viktor", backoff=backoff)
-
-
-async def run(server: Vendor, journal: Journal, *tools: Lookup, key: str | None = KEY, crash: Mapping[str, str] | None = None, **changes: Any) -> Outcome:
-    work = job(changes.pop("prompt", "What is it?"), provider=provider(server), model="m-1", **changes)
-    return await (await adapter(server, work, *tools, key=key)).run(work, journal.attempt(**(crash or {})))
-
-
-def shown(events: list[Event]) -> list[tuple[str, str, dict[str, Any] | None]]:
-    return [(str(event.type), event.content, event.metadata) for event in events]
 
 
 async def test_a_reply_is_streamed(server: Vendor, journal: Journal) -> None:
@@ -424,58 +359,6 @@ async def test_cancelling_hangs_up(server: Vendor, journal: Journal) -> None:
         await task
     await asyncio.wait_for(server.gone.wait(), 5)
     assert journal.of(ChatEventType.result) == []
-
-
-# ---- taken over --------------------------------------------------------------------------------------------------
-
-
-def _script(server: Vendor, start: int = 0) -> None:
-    answers: list[Says | Refuses | Breaks] = [
-        Refuses(500),
-        Says(text=("Look. ",), calls=(Call.of("t1", "lookup", q="a"), Call.of("t2", "lookup", q="b"))),
-        Says(text=("Done.",)),
-    ]
-    server.says(*answers[start:])
-
-
-NAMES = ["init", "1 model", "1 model, again 1", "1 tool 1 lookup", "1 tool 2 lookup", "2 model", "result"]
-
-
-@pytest.mark.parametrize("when", ["crash_before", "crash_after"])
-@pytest.mark.parametrize("name", NAMES)
-async def test_a_run_that_is_taken_over_between_steps_repeats_nothing(server: Vendor, journal: Journal, name: str, when: str) -> None:
-    _script(server)
-    tool = Lookup()
-    with pytest.raises(Crash):
-        await run(server, journal, tool, crash={when: name})
-    outcome = await run(server, journal, tool)
-    assert list(journal.outcomes) == NAMES
-    assert tool.used == [{"q": "a"}, {"q": "b"}]
-    assert journal.text == "Look. Done."
-    assert len(server.asked) == 3
-    assert journal.kinds == ["system", "system", "text", *["tool_call", "tool_result"] * 2, "text", "result"]
-    assert (outcome.error, outcome.data["num_turns"], outcome.data["usage"]["input_tokens"]) == (None, 2, 20)
-
-
-@pytest.mark.parametrize("name", ["1 model, again 1", "1 tool 1 lookup", "2 model"])
-async def test_a_step_that_was_cut_off_is_not_repeated(server: Vendor, journal: Journal, name: str) -> None:
-    _script(server)
-    tool = Lookup()
-    with pytest.raises(Crash):
-        await run(server, journal, tool, crash={"crash_in": name})
-    used, asked, text = list(tool.used), len(server.asked), journal.text
-    with pytest.raises(Interrupted):
-        await run(server, journal, tool)
-    assert (tool.used, len(server.asked), journal.text) == (used, asked, text)
-
-
-async def test_a_failure_that_was_recorded_is_the_same_failure_again(server: Vendor, journal: Journal) -> None:
-    server.says(Refuses(401))
-    with pytest.raises(Crash):
-        await run(server, journal, crash={"crash_after": "1 model"})
-    with pytest.raises(Failed, match="refused the key"):
-        await run(server, journal)
-    assert len(server.asked) == 1
 
 
 async def test_the_longest_history_is_cut_to_the_budget(server: Vendor, journal: Journal) -> None:

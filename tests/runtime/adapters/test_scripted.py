@@ -178,6 +178,7 @@ async def test_a_run_that_is_taken_over_between_steps_goes_on(journal: Journal, 
     second = journal.attempt()
     outcome = await ScriptedAdapter().run(job(script(*STEPS)), second)
     assert second.done == NAMES[NAMES.index(name) + (when == "crash_after") :]
+    assert second.acting == [step for step in second.done if "append" in step]
     assert (folder / "f").read_text() == "1\n2\n"
     assert journal.text == "ab"
     assert journal.kinds == ["system", "text", *["tool_call", "tool_result"] * 2, "text", "result"]
