@@ -123,6 +123,20 @@ def _check_conversation(server: Vendor) -> None:
     assert marked == [messages[-1]["content"][-1]]
 
 
+async def test_servers_that_number_calls_badly_or_not_at_all(journal: Journal) -> None:
+    tool = Lookup()
+    async with vendor("openai") as server:
+        server.says(
+            Says(calls=(Call.of("t1", "lookup", q="a"), Call.of("t2", "lookup", q="b")), one_index=True),
+            Says(calls=(Call.of("", "lookup", q="c"), Call.of("", "lookup", q="d"))),
+            Says(text=("ok",)),
+        )
+        assert (await run(server, journal, tool)).error is None
+        answered = [message["tool_call_id"] for message in server.asked[2]["messages"] if message["role"] == "tool"]
+    assert tool.used == [{"q": q} for q in "abcd"]
+    assert answered == ["t1", "t2", "call_0", "call_1"]
+
+
 async def test_tools_that_fail_tell_the_model(server: Vendor, journal: Journal) -> None:
     bad, broken = Lookup(answer="no such file", is_error=True), Lookup("broken", fails=RuntimeError(f"inside, with {SECRET}"))
     server.says(

@@ -42,6 +42,7 @@ class Says:
     usage: tuple[int, int, int] | None = (10, 5, 0)  # input, output, read from the cache
     stop: Literal["end", "length", "refused"] = "end"
     pause: float = 0.0  # between pieces
+    one_index: bool = False  # every tool call has the same, as some servers like OpenAI's have it
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def _openai(answer: Says | Breaks) -> list[str]:
         }
         return lines + broken.get(answer.how, [])
     lines[1:1] = [chunk({"reasoning_content": piece}) for piece in answer.thinking]
-    for index, call in enumerate(answer.calls):
+    for number, call in enumerate(answer.calls):
+        index = 0 if answer.one_index else number
         lines.append(chunk({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}]}))
         lines += (chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}) for piece in call.arguments)
     lines.append(chunk({}, {"end": "tool_calls" if answer.calls else "stop", "length": "length", "refused": "content_filter"}[answer.stop]))
