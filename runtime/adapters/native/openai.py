@@ -1,5 +1,6 @@
 """Models behind an API like OpenAI's chat completions: its own, and whatever speaks the same (Ollama, vLLM, llama.cpp, gateways)."""
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -99,8 +100,8 @@ class _Reading:
 
     def reply(self) -> Reply:
         text = "".join(self.texts)
-        for number, call in enumerate(self.calls):
-            call.id = call.id or f"call_{number}"
+        for call in self.calls:
+            call.id = call.id or f"call_{secrets.token_hex(8)}"
         wire: dict[str, Any] = {"role": "assistant", "content": text or None}
         if self.calls:
             wire["tool_calls"] = [{"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments or "{}"}} for c in self.calls]

@@ -134,7 +134,9 @@ async def test_servers_that_number_calls_badly_or_not_at_all(journal: Journal) -
         assert (await run(server, journal, tool)).error is None
         answered = [message["tool_call_id"] for message in server.asked[2]["messages"] if message["role"] == "tool"]
     assert tool.used == [{"q": q} for q in "abcd"]
-    assert answered == ["t1", "t2", "call_0", "call_1"]
+    assert answered[:2] == ["t1", "t2"]
+    assert len(set(answered)) == 4
+    assert all(id.startswith("call_") for id in answered[2:])
 
 
 async def test_tools_that_fail_tell_the_model(server: Vendor, journal: Journal) -> None:
