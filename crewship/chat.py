@@ -20,7 +20,9 @@ AGENTS = (
 )
 CHATS = "query ($ws: ID!, $agent: ID!) { agent(workspaceId: $ws, id: $agent) { chats(first: 20) { nodes { id title creator { id } } } } }"
 COUNT = "query ($chat: ID!) { messages(chatId: $chat, limit: 1) { totalCount } }"
-SINCE = "query ($chat: ID!, $offset: Int) { messages(chatId: $chat, offset: $offset, limit: 500) { nodes { role content author { fullName email } } } }"
+SINCE = """query ($chat: ID!, $offset: Int) {
+  messages(chatId: $chat, offset: $offset, limit: 500) { nodes { role content authorUserId author { fullName email } } }
+}"""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Conversation:
         """One turn; False unless the agent did what it was asked. Ctrl-C cancels it, a second one does not wait. Raises ClientError."""
         if len(text.encode()) > LONGEST_MESSAGE:
             raise ClientError(f"a message may have {LONGEST_MESSAGE:,} bytes")
-        await self._show_what_others_said()
+        self._show(await self._new())  # from a browser, or by somebody else
         turn = Turn(self.client, self.chat, self._known, text, self.screen)
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(turn.run())
         loop.add_signal_handler(signal.SIGINT, lambda: task.cancel() if turn.stopping else turn.stop())
@@ -107,16 +109,19 @@ class Conversation:
             went_well = await task
         finally:
             loop.remove_signal_handler(signal.SIGINT)
-        self._known += len(await self._since())
+        found = await self._new()
+        own = [n for n, said in enumerate(found) if said["content"] == text and said["authorUserId"] == self.place.user_id]
+        self._show(found[: own[0]] if own else [])  # an answer that was being given when this message came
         return went_well
 
-    async def _since(self) -> list[dict[str, Any]]:
-        return list((await self.client.graphql(SINCE, chat=self.chat.id, offset=self._known))["messages"]["nodes"])
+    async def _new(self) -> list[dict[str, Any]]:
+        """Messages of the chat that were not looked at before."""
+        found = list((await self.client.graphql(SINCE, chat=self.chat.id, offset=self._known))["messages"]["nodes"])
+        self._known += len(found)
+        return found
 
-    async def _show_what_others_said(self) -> None:
-        """In this chat, since the last turn: from a browser, or by somebody else."""
-        for message in await self._since():
-            self._known += 1
+    def _show(self, messages: list[dict[str, Any]]) -> None:
+        for message in messages:
             author = message["author"] or {}
             name = (author.get("fullName") or author.get("email") or "you") if message["role"] == "user" else self.place.agent_slug
             self.screen.note(f"{name}> {message['content']}")

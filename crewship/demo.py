@@ -23,6 +23,8 @@ from typing import Any
 
 from pydantic import AliasChoices
 from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
 from rich.text import Text
 
 from crewship.client import Client, ClientError, Profile, Unreachable, write_profile
@@ -37,6 +39,7 @@ NAME, EMAIL, WORKSPACE = "Demo Owner", "demo@example.com", "Demo"
 CREW = {"name": "Demo", "slug": "demo"}
 AGENT = {"name": "Scout", "slug": "scout", "role_title": "Answers questions"}
 KEPT = {"CREWSHIP_RUN_ADAPTER", "CREWSHIP_LOG_FORMAT", "CREWSHIP_LOG_LEVEL"}
+REQUESTS = 1200  # a minute: a page and several terminals share one address
 PATIENCE = 120.0  # seconds until the service must answer
 FOUND = "query ($ws: ID!) { crews(workspaceId: $ws, first: 100) { nodes { id slug } } agents(workspaceId: $ws, first: 100) { nodes { slug } } }"
 
@@ -74,8 +77,10 @@ class Progress:
     @contextlib.contextmanager
     def step(self, doing: str, done: str) -> Iterator[None]:
         began = time.monotonic()
-        waiting = self.console.status(Text(f"{doing} …"), spinner_style="cyan") if self.console.is_terminal else contextlib.nullcontext()
-        with waiting:
+        spinner = Spinner("dots", Text(f"{doing} …"), style="cyan")
+        # redirected, it would show what the service says to nobody
+        moving = Live(spinner, console=self.console, transient=True, redirect_stdout=False, redirect_stderr=False, refresh_per_second=8)
+        with moving if self.console.is_terminal else contextlib.nullcontext():
             yield
         self.console.print(Text.assemble(("✓ ", "green"), done, (f"  {time.monotonic() - began:.1f} s", "dim")))
 
@@ -235,9 +240,9 @@ def demo_settings(directory: Path, port: int) -> Settings:
         for name in alias.choices if isinstance(alias, AliasChoices) else (alias,):
             if name not in KEPT:
                 os.environ.pop(str(name), None)
-    given = os.environ.get("CREWSHIP_RUN_ADAPTER") or "local_model"
     logged = {"log_level": os.environ.get("CREWSHIP_LOG_LEVEL") or "error", "log_format": os.environ.get("CREWSHIP_LOG_FORMAT") or "text"}
-    return load_settings(host=HOST, port=port, data_dir=str(directory.absolute()), run_adapter=given, local_model="true", **logged)
+    given = os.environ.get("CREWSHIP_RUN_ADAPTER") or "local_model"
+    return load_settings(host=HOST, port=port, data_dir=str(directory.absolute()), run_adapter=given, local_model="true", ratelimit_api=REQUESTS, **logged)
 
 
 def free_port(wanted: int) -> int:

@@ -213,8 +213,8 @@ class Turn:
                 self._missed_the_end()
             elif not self._foreign:
                 self._taken.set()
-        elif not self._foreign and self._sent:
-            self._show(str(kind), content, metadata)
+        elif self._sent and not (self._foreign if "seq" in frame else metadata.get("reason") == "server_restart"):
+            self._show(str(kind), content, metadata)  # what has no number is said to this socket alone
 
     def _missed_the_end(self) -> None:
         """Another run is live: this turn's has ended while nobody listened."""
@@ -225,6 +225,8 @@ class Turn:
             self.ended = True
             self.cancelled = self._stop.is_set() and not self.failed
             self.failed = self.failed or not self._taken.is_set()
+            if metadata.get("no_reply"):
+                self.screen.note(f"in a group the agent answers whoever mentions it as @{self.chat.agent_slug}")
         elif self._incomplete:
             return
         elif kind == "text":
@@ -246,6 +248,8 @@ class Turn:
             self.screen.wait("thinking" if kind == "thinking" else content)
 
     def _words(self, text: str) -> None:
+        if self.stopping:  # what still comes is kept in the chat
+            return
         if not self.said:
             self.screen.speaker(self.chat.agent_slug)
         self.said += text

@@ -131,6 +131,26 @@ async def test_a_busy_chat_is_said_so(place: World, player: Player) -> None:
     assert player.prompts == ["slow"]
 
 
+async def test_an_agent_that_waits_for_a_review_says_so(place: World, player: Player) -> None:
+    await place.database.execute("UPDATE agents SET status = 'PENDING_REVIEW' WHERE slug = 'builder'")
+    try:
+        said = await chat(place, "builder", "hello", "--new")
+    finally:
+        await place.database.execute("UPDATE agents SET status = 'IDLE' WHERE slug = 'builder'")
+    assert (said.code, said.out, said.err) == (1, "", "The agent waits for an approval\n")
+    assert player.prompts == []
+
+
+async def test_a_group_hears_who_mentions_the_agent(place: World, player: Player) -> None:
+    await chat(place, "builder", "alone", "--new")
+    await place.database.execute("UPDATE chats SET visibility = 'group' WHERE id = $1", (await run_of(place, "alone"))["chat_id"])
+    unheard = await chat(place, "builder", "among us")
+    assert (unheard.code, unheard.out) == (0, "")
+    assert unheard.err.startswith("in a group the agent answers whoever mentions it as @builder\n")
+    assert (await chat(place, "builder", "@builder and you?")).out == "@builder and you?\n"
+    assert player.prompts == ["alone", "@builder and you?"]
+
+
 # ---- what can be wrong -----------------------------------------------------------------------------------------------
 
 
@@ -261,7 +281,7 @@ async def test_ctrl_c_cancels_the_answer_and_not_the_conversation(place: World, 
         await begun(shown, "long")
         await shown.see("tale")
         shown.type("\x03")
-        await shown.see("cancelled")
+        await shown.see("  cancelled\n")
         await shown.see("you> ", 2)
         shown.type("hello\r")
         await shown.see("scout> hello")

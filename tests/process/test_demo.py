@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from runtime.adapters import local_model
+from tests.process.browser import CHROMIUM, browsing
 from tests.process.commands import PATIENCE, ROOT
 from tests.process.terminals import Terminal, terminal
 
@@ -66,6 +67,7 @@ async def test_from_nothing_to_a_conversation_and_again(directory: Path) -> None
     async with running(directory, **elsewhere) as shown:  # what is meant for another server does not count
         first = await ready(shown)
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#agent=scout", first["In the browser"])
+        assert "setup_token" not in shown.text  # of what is set up already
         command = re.search(r"^  (\S.* chat scout .*)$", shown.text, re.MULTILINE)
         assert command is not None
         code, out, err = await out_of([*shlex.split(command[1]), "good morning"])
@@ -92,6 +94,37 @@ async def test_from_nothing_to_a_conversation_and_again(directory: Path) -> None
             "chats": {"nodes": [{"title": "good morning"}]},
         }
         assert found == {"email": again["Email"], "workspaces": [place]}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+async def test_the_browser_and_the_terminal_are_in_one_conversation(directory: Path) -> None:
+    async with running(directory) as shown, browsing(directory.parent / "profile") as page:
+        found = await ready(shown)
+        await page.open(found["In the browser"])
+        await page.fill("#login [name=email]", found["Email"])
+        await page.fill("#login [name=password]", found["Password"])
+        await page.press("Enter")
+        await page.until("document.querySelector('#chat-title').innerText === 'Scout'")
+        await page.fill("#message", "from the browser")
+        await page.press("Enter")
+        await page.see("Scout: from the browser", "#turns")
+        async with terminal(sys.executable, "-m", "crewship", "chat", "scout", "--profile", str(directory / "profile"), env=environment()) as chat:
+            await chat.see("Going on with “from the browser”")
+            await chat.see("you> ")
+            chat.type("from the terminal\r")
+            await chat.see("scout> Scout: from the terminal")
+            await page.see("Scout: from the terminal", "#turns")
+            await chat.see("you> ", 2)
+            await page.fill("#message", "once more")
+            await page.press("Enter")
+            await page.until("document.querySelectorAll('#turns > li[data-state=done]').length === 6")
+            chat.type("and out\r")
+            await chat.see("Demo Owner> once more\nscout> Scout: once more\n")
+            await chat.see("scout> Scout: and out")
+        said = await page.value("[...document.querySelectorAll('#turns .parts')].map(said => said.innerText)")
+        assert said[::2] == ["from the browser", "from the terminal", "once more", "and out"]
+        assert said[1::2] == [f"Scout: {message}" for message in said[::2]]
+        assert page.complaints == []
 
 
 async def test_a_start_that_was_broken_off_is_gone_on_with(directory: Path) -> None:

@@ -117,8 +117,9 @@ export class Crew {
     const run = this.#runs.get(event.runId);
     if (event.__typename === "RunStartedEvent") this.#read(event.runId);
     else if (run && (event.ended ?? event.failed)) {
-      Object.assign(run, { status: event.ended ?? event.failed, finishedAt: new Date().toISOString() });
+      run.status = event.ended ?? event.failed;
       this.#showRuns();
+      this.#read(event.runId); // when, and why
     } else if (event.__typename === "AgentStatusChangedEvent") {
       const button = document.querySelector(`#crews [data-agent="${CSS.escape(event.agentId)}"]`);
       if (button) this.#showStatus(button, event.agentStatus);
