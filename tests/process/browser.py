@@ -119,11 +119,13 @@ async def browsing(profile: Path) -> AsyncIterator[Page]:
         async with connect(target, max_size=None, compression=None, ping_interval=None) as socket:
             page = Page(socket)
             listening = asyncio.create_task(page.listen())
-            for domain in ("Page", "Runtime", "Log", "Network"):
-                await page.command(f"{domain}.enable")
-            yield page
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            try:
+                for domain in ("Page", "Runtime", "Log", "Network"):
+                    await page.command(f"{domain}.enable")
+                yield page
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
     finally:
         process.terminate()
         process.wait(20)
