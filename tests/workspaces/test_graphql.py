@@ -26,12 +26,13 @@ async def code(world: World, person: Person | None, document: str, variables: di
 
 
 async def test_the_page_for_people_lists_the_callers_workspaces(world: World) -> None:
-    script = (Path(crewship.__file__).parent / "static/assets/home.js").read_text()
+    script = (Path(crewship.__file__).parent / "static/assets/workbench.js").read_text()
     document = re.search(r'VIEWER = "([^"]+)"', script)
     assert document is not None
     own = [{"id": world.workspace.id, "name": "Workspace", "slug": "workspace"}]
     for person, listed in ((world.viewer, own), (world.nobody, [])):
-        assert (await world.graphql(person, document.group(1)))["data"] == {"viewer": {"workspaces": listed}}
+        shown = (await world.graphql(person, document.group(1)))["data"]["viewer"]
+        assert shown == {"id": person.user_id, "email": person.email, "fullName": f"{person.name.title()} Example", "workspaces": listed}
     assert await code(world, None, document.group(1)) == ("UNAUTHENTICATED", "no_credentials")
 
 
