@@ -5,16 +5,18 @@ Rules that its behaviour asks for:
 - A process is an executor of its own, and has a queue of its own: DBOS resumes by enqueueing, and a run must go on where its lease is.
 - DBOS recovers nothing by itself: at launch it looks for runs of its own executor id, which is new each time.
 - The application version is pinned. Left alone it is a hash of the code, and a deployment would strand the runs of the one before.
-- A body never ends in an exception, which would be stored and final. One that was cancelled leaves its run resumable.
+- A workflow never ends in an exception, which would be stored and final. One that is cancelled leaves its run resumable.
+- A step costs it two statements and three threads: names of steps are written behind the body's back, and a run does not wait to be on record.
 - What is stored is JSON, never a pickle: ids of runs and names of steps.
 """
 
 import asyncio
+import contextvars
 import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +31,9 @@ POOL = 4  # connections, and one more that listens
 POLL = 0.25  # seconds between looks at this process's own queue: how long a run that is taken over waits
 FORGOTTEN_AT_ONCE = 500
 QUEUE = "worker:"
+LEAVE = 5.0  # seconds that records may take when the process ends
+
+Prepare = Callable[[], Awaitable[None]]
 
 library = logging.getLogger("dbos")
 library.addHandler(logging.NullHandler())  # it writes to the console unless a handler is there
@@ -54,26 +59,52 @@ def _url(dsn: str) -> str:
     return dsn.replace("postgres:", "postgresql:", 1)
 
 
-class _Unrecorded(BaseException):
-    """Carries what a step raised past DBOS, which would store an Exception as the step's outcome."""
+class _Run:
+    """A run that is carried out here: its body, and the names of its steps on their way to the record."""
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__("unrecorded")
-        self.error = error
+    def __init__(self, body: asyncio.Task[None]) -> None:
+        self.body = body
+        self.steps: asyncio.Queue[str | None] = asyncio.Queue()
+        body.add_done_callback(self._ended)
+
+    def _ended(self, body: asyncio.Task[None]) -> None:
+        if not body.cancelled() and (error := body.exception()) is not None:
+            log.error("run not carried out", run=body.get_name(), exc_info=error)
+        self.steps.put_nowait(None)
+
+    @property
+    def finished(self) -> bool:
+        return self.body.done() and not self.body.cancelled() and self.body.exception() is None
 
 
 class DbosEngine:
-    """One a process: DBOS keeps its state in globals."""
+    """One a process: DBOS keeps its state in globals. It is loaded when the first run is there, and that run does not wait for it.
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+    `prepare` makes its tables, where that is this process's to do.
+    """
+
+    def __init__(self, dsn: str, prepare: Prepare | None = None) -> None:
+        self._dsn, self._prepare = dsn, prepare
         self.executor = f"{os.getpid()}-{secrets.token_hex(8)}"
         self.queue = f"{QUEUE}{int(time.time())}:{self.executor}"
-        self._bodies: set[asyncio.Task[Any]] = set()
+        self._runs: dict[str, _Run] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._waking = asyncio.Lock()
+        self._awake = self._closed = False
 
     async def open(self, body: Body) -> None:
-        self._loop, self._body = asyncio.get_running_loop(), body
-        await asyncio.to_thread(self._launch)
+        self._loop, self._body, self._context = asyncio.get_running_loop(), body, contextvars.copy_context()
+
+    async def wake(self) -> None:
+        """Loads and connects, after `prepare`, unless that is done. What fails is tried again at the next use."""
+        async with self._waking:
+            if self._closed:
+                raise RuntimeError("the engine is closed")
+            if not self._awake:
+                if self._prepare is not None:
+                    await self._prepare()
+                await asyncio.to_thread(self._launch)
+                self._awake = True
 
     def _launch(self) -> None:
         """Off the event loop: the import alone takes 0.4 s."""
@@ -98,7 +129,7 @@ class DbosEngine:
         )
 
         async def run() -> None:  # no method: DBOS marks the function it is given
-            await self._run()
+            await self._workflow_of_a_run()
 
         self._workflow = self._dbos.workflow(name="run", max_recovery_attempts=None)(run)
         self._register()
@@ -120,11 +151,19 @@ class DbosEngine:
             client.destroy()
 
     async def close(self) -> None:
-        for task in self._bodies:
+        for run in self._runs.values():
+            run.body.cancel()
+        if ending := {run.body for run in self._runs.values()} | self._tasks:
+            await asyncio.wait(ending, timeout=LEAVE)
+        for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._bodies, return_exceptions=True)
-        self._loop.set_default_executor(ThreadPoolExecutor())  # DBOS put its own there, which ends with it
-        await asyncio.to_thread(self._leave)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with self._waking:
+            self._closed = True
+            if self._awake:
+                self._loop.set_default_executor(ThreadPoolExecutor())  # DBOS put its own there, which ends with it
+                await asyncio.to_thread(self._leave)
+                self._awake = False
 
     def _leave(self) -> None:
         try:
@@ -135,37 +174,82 @@ class DbosEngine:
 
     # ---- runs ----------------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        """The workflow. Resumed ones begin on a loop of DBOS; the context variable that ties steps to them comes along."""
+    def _begin(self, run_id: str) -> _Run:
+        """Outside of DBOS's context: to it, what a body asks for would be steps of the workflow."""
+        made = self._runs[run_id] = _Run(self._loop.create_task(self._call(run_id), name=run_id, context=self._context.copy()))
+        return made
+
+    async def _call(self, run_id: str) -> None:
+        await self._body(run_id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _workflow_of_a_run(self) -> None:
+        """The workflow: it writes down what the body has done, and ends as it does.
+
+        Resumed ones begin on a loop of DBOS; the context variable that ties steps to their workflow comes along.
+        """
         run_id = self._dbos.workflow_id
         assert run_id is not None
         if asyncio.get_running_loop() is self._loop:
-            await self._carry(run_id)
+            await self._write_down(run_id)
         else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._carry(run_id), self._loop))
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._write_down(run_id), self._loop))
 
-    async def _carry(self, run_id: str) -> None:
-        task = asyncio.current_task()
+    async def _write_down(self, run_id: str) -> None:
+        run, task = self._runs.get(run_id) or self._begin(run_id), asyncio.current_task()
         assert task is not None
-        self._bodies.add(task)
+        self._tasks.add(task)
         try:
-            await self._body(run_id)
-        except Exception as error:
-            log.error("run not carried out", run_id=run_id, exc_info=error)
-            raise asyncio.CancelledError from error
+            while (step := await run.steps.get()) is not None:
+                await self._write(step)
         finally:
-            self._bodies.discard(task)
+            self._tasks.discard(task)
+            self._drop(run_id, run)
+        if not run.finished:
+            raise asyncio.CancelledError("the run goes on elsewhere")
+
+    async def _write(self, step: str) -> None:
+        async def done() -> str:
+            return step
+
+        try:
+            await self._dbos.run_step_async({"name": step}, done)
+        except (self._library.error.DBOSWorkflowConflictIDError, self._library.error.DBOSWorkflowCancelledError):
+            log.debug("another process has the run", step=step)
+        except Exception as error:  # steps that ran side by side may come in another order than before
+            log.debug("step not on record", step=step, error=type(error).__name__)
 
     async def start(self, run_id: str) -> None:
+        self._spawn(self._start(run_id, self._begin(run_id)))
+
+    async def _start(self, run_id: str, run: _Run) -> None:
         try:
+            await self.wake()
             with self._library.SetWorkflowID(run_id, workflow_id_reuse_policy="reject"):
                 await self._dbos.start_workflow_async(self._workflow)
-        except self._library.error.DBOSWorkflowIDInUseError:
-            await self.resume(run_id)
+        except Exception as error:
+            if self._awake and isinstance(error, self._library.error.DBOSWorkflowIDInUseError):
+                return await self._resume(run_id)
+            log.warning("run not on record", run_id=run_id, error=type(error).__name__)
+            await asyncio.wait([run.body])
+            self._drop(run_id, run)
+
+    def _drop(self, run_id: str, run: _Run) -> None:
+        if self._runs.get(run_id) is run:
+            del self._runs[run_id]
 
     async def resume(self, run_id: str) -> None:
+        await self.wake()
+        self._runs.pop(run_id, None)  # of an attempt that has ended
+        await self._resume(run_id)
+
+    async def _resume(self, run_id: str) -> None:
         state = await self._dbos.get_workflow_status_async(run_id)
-        if state is None:  # the process that claimed the run was gone before it had begun
+        if state is None:  # the process that began it was gone before that came on record
             await self.start(run_id)
         elif state.status in ("SUCCESS", "ERROR"):
             await self._dbos.rewind_workflow_async(run_id, application_version=VERSION, queue_name=self.queue)
@@ -173,41 +257,28 @@ class DbosEngine:
             await self._dbos.resume_workflow_async(run_id, queue_name=self.queue)
 
     async def fork(self, run_id: str, new_run_id: str, before: int) -> None:
+        await self.wake()
         with self._library.SetWorkflowID(new_run_id):
             await self._dbos.fork_workflow_async(run_id, before, application_version=VERSION, queue_name=self.queue)
 
     async def cancel(self, run_id: str) -> None:
+        await self.wake()
         await self._dbos.cancel_workflow_async(run_id)
 
-    async def step(self, name: str, body: Callable[[], Awaitable[None]]) -> bool:
-        called = False
+    def record(self, run_id: str, step: str) -> None:
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.steps.put_nowait(step)
 
-        async def once() -> str:
-            nonlocal called
-            called = True
-            try:
-                await body()
-            except Exception as error:
-                raise _Unrecorded(error) from error
-            return name
-
-        try:
-            await self._dbos.run_step_async({"name": name}, once)
-        except _Unrecorded as aside:
-            raise aside.error from aside.error.__cause__
-        except (self._library.error.DBOSWorkflowConflictIDError, self._library.error.DBOSWorkflowCancelledError) as gone:
-            raise asyncio.CancelledError("another process has the run") from gone
-        except Exception as error:
-            # Its record is of no use (steps that ran side by side may come in another order): the caller's own decides.
-            log.debug("engine's record of a step not used", step=name, error=type(error).__name__)
-            if not called:
-                await body()
-                called = True
-        return called
+    async def recorded(self, run_id: str) -> list[str]:
+        await self.wake()
+        return [step["function_name"] for step in await self._dbos.list_workflow_steps_async(run_id)]
 
     # ---- housekeeping --------------------------------------------------------------------------------------------
 
     async def forget(self, older_than: float) -> None:
+        if not self._awake:
+            return
         before = time.time() - older_than
         end = datetime.fromtimestamp(before, UTC).isoformat()
         while True:

@@ -1,7 +1,7 @@
-"""The port to durable execution: what must survive the process that began it.
+"""The port to durable execution: that a run was begun, which of its steps are done, and where it goes on after its process is gone.
 
 A workflow is a run, under the run's id. What an engine stores are ids and names of steps; what a step has made is kept by the
-caller, beside its rows, under row-level security.
+caller, beside its rows and under row-level security, and decides whether it is done again. So nothing waits for an engine's records.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,28 +13,28 @@ Body = Callable[[str], Awaitable[None]]
 
 class Engine(Protocol):
     async def open(self, body: Body) -> None:
-        """Connects. `body` is called in this event loop for each run that is started or resumed here."""
+        """Connects. `body` is called in this event loop for each run that is started, resumed or forked here."""
 
     async def close(self) -> None:
         """Stops all bodies where they are; others may resume their runs."""
 
     async def start(self, run_id: str) -> None:
-        """Begins a run; a run that was begun before is resumed. Returns when that is on record."""
+        """Begins a run at once; that it was begun comes on record meanwhile."""
 
     async def resume(self, run_id: str) -> None:
-        """Begins a run again in this process, after the one that had it is gone. Its finished steps are known."""
+        """Begins a run in this process that another has had, or this one before."""
 
     async def fork(self, run_id: str, new_run_id: str, before: int) -> None:
-        """Begins another run in this process that knows the finished steps of this one, but for those from number `before` (from 1) on."""
+        """Begins another run in this process, with this one's records of steps before number `before` (from 1)."""
 
     async def cancel(self, run_id: str) -> None:
         """Puts on record that nobody is to resume the run. What runs of it is not stopped by that."""
 
-    async def step(self, name: str, body: Callable[[], Awaitable[None]]) -> bool:
-        """Inside a run: calls `body` unless this run has finished a step of this name; False when it was not called.
+    def record(self, run_id: str, step: str) -> None:
+        """This step is done: for the record, in the background. Called for every step of every attempt, in the same order where there is one."""
 
-        A body that raises, or is cancelled, leaves nothing on record: it is called again. So it is when the process ends in it.
-        """
+    async def recorded(self, run_id: str) -> list[str]:
+        """The steps that are on record as done, in their order."""
 
     async def forget(self, older_than: float) -> None:
         """Drops the records of runs that began more than this many seconds ago."""

@@ -4,10 +4,9 @@ import asyncio
 
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.telemetry import log
-from runtime.dbos_engine import DbosEngine
+from runtime.dbos_engine import DbosEngine, Prepare
 from runtime.outfit import InstanceOutfit, Outfit
 from runtime.supervisor import Supervisor, Timing
-from runtime.waking_engine import Prepare, WakingEngine
 
 RETRY = 5.0  # seconds
 
@@ -21,7 +20,7 @@ class Runtime:
     def __init__(self, settings: Settings, outfit: Outfit | None = None, *, timing: Timing | None = None, prepare: Prepare | None = None) -> None:
         if settings.database_url is None:
             raise RuntimeError("the runtime needs the address of the database")
-        engine = WakingEngine(DbosEngine(settings.database_url.get_secret_value()), prepare)
+        engine = DbosEngine(settings.database_url.get_secret_value(), prepare)
         self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), slots=settings.max_concurrent_runs, timing=timing)
         self._starting: asyncio.Task[None] | None = None
         self._stopped = False

@@ -20,6 +20,7 @@ class LocalEngine:
         self.tasks: set[asyncio.Task[None]] = set()
         self.begun: list[tuple[str, str]] = []
         self.cancelled: list[str] = []
+        self.steps: list[tuple[str, str]] = []
         self.refuses = 0
         self.silent = False
 
@@ -54,9 +55,11 @@ class LocalEngine:
     async def cancel(self, run_id: str) -> None:
         self.cancelled.append(run_id)
 
-    async def step(self, name: str, body: Callable[[], Awaitable[None]]) -> bool:
-        await body()
-        return True
+    def record(self, run_id: str, step: str) -> None:
+        self.steps.append((run_id, step))
+
+    async def recorded(self, run_id: str) -> list[str]:
+        return [step for id, step in self.steps if id == run_id]
 
     async def forget(self, older_than: float) -> None: ...
 

@@ -137,6 +137,6 @@ async def estate_on(copy: Any, directory: Path, **settings: Any) -> AsyncIterato
     try:
         yield made
     finally:
-        await owner.close()
+        await made.owner.close()
         await database.close()
         passwords.close()

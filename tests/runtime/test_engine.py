@@ -50,6 +50,7 @@ async def prepared(module_database: Any, anyio_backend: str) -> Any:
 async def shared(prepared: Any) -> AsyncIterator[tuple[DbosEngine, Body]]:
     made, body = DbosEngine(prepared.url), Body()
     await made.open(body)
+    await made.wake()
     yield made, body
     await made.close()
 
@@ -143,49 +144,58 @@ async def test_a_body_that_fails_leaves_its_run_resumable(engine: DbosEngine, bo
     await settled(database, "run_fails", "SUCCESS")
 
 
-async def test_what_a_step_raises_is_the_callers_and_is_not_stored(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
-    outcomes: list[Any] = []
-
+async def test_steps_come_on_record_in_their_order(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
     async def does(run_id: str) -> None:
-        async def fails() -> None:
-            raise ValueError("sk-secret")
-
-        async def works() -> None:
-            outcomes.append("works")
-
-        with pytest.raises(ValueError, match="sk-secret"):
-            await engine.step("tried", fails)
-        outcomes.append(await engine.step("other", works))
+        for step in ("a", "b", "c"):
+            engine.record(run_id, step)
 
     body.does = does
-    await engine.start("run_raises")
-    await body.end("run_raises")
-    await settled(database, "run_raises", "SUCCESS")
-    assert outcomes == ["works", True]
-    rows = await database.fetch("SELECT function_name, output, error FROM dbos.operation_outputs WHERE workflow_uuid = 'run_raises'")
-    assert [(r["function_name"], r["error"]) for r in rows] == [("other", None)]
+    await engine.start("run_steps")
+    await body.end("run_steps")
+    await settled(database, "run_steps", "SUCCESS")
+    assert await engine.recorded("run_steps") == ["a", "b", "c"]
 
 
 async def test_steps_side_by_side_may_come_in_another_order(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
-    order, called = ["a", "b"], list[str]()
+    order = ["a", "b"]
 
     async def does(run_id: str) -> None:
-        for name in order:
-
-            async def note(name: str = name) -> None:
-                called.append(name)
-
-            await engine.step(name, note)
-        if len(called) < 4:
+        for step in order:
+            engine.record(run_id, step)
+        if len(body.calls) == 1:
+            await asyncio.sleep(0.3)  # they come on record
             raise asyncio.CancelledError
 
     body.does = does
     await engine.start("run_order")
     await body.end("run_order")
-    order.reverse()
+    order[:] = ["b", "a", "c"]
     await engine.resume("run_order")
     await body.end("run_order")
-    assert called == ["a", "b", "b", "a"]  # the engine's record does not fit: the caller decides what a step of that name has made
+    await settled(database, "run_order", "SUCCESS")
+    assert await engine.recorded("run_order") == ["a", "b", "c"]
+
+
+async def test_a_run_does_not_wait_to_be_on_record(engine: DbosEngine, body: Body, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's database may be slow: what is to be on record comes later, and in order."""
+    gate, start = asyncio.Event(), engine._dbos.start_workflow_async
+
+    async def slow(workflow: Any) -> Any:
+        await gate.wait()
+        return await start(workflow)
+
+    async def does(run_id: str) -> None:
+        engine.record(run_id, "a")
+
+    monkeypatch.setattr(engine._dbos, "start_workflow_async", slow)
+    body.does = does
+    await engine.start("run_slow")
+    await body.end("run_slow")
+    assert await database.fetchval("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'run_slow'") == 0
+    gate.set()
+    await settled(database, "run_slow", "SUCCESS")
+    assert await engine.recorded("run_slow") == ["a"]
+    assert body.calls == ["run_slow"]
 
 
 async def test_cancelling_puts_it_on_record(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
@@ -195,27 +205,30 @@ async def test_cancelling_puts_it_on_record(engine: DbosEngine, body: Body, data
     body.does = stops
     await engine.start("run_cancelled")
     await body.end("run_cancelled")
+    await settled(database, "run_cancelled", "PENDING")
     await engine.cancel("run_cancelled")
     await settled(database, "run_cancelled", "CANCELLED")
 
 
 async def test_a_fork_knows_the_steps_before(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
-    called: list[tuple[str, str]] = []
+    known: list[str] = []
 
     async def does(run_id: str) -> None:
-        for name in ("a", "b", "c"):
-
-            async def note(name: str = name) -> None:
-                called.append((run_id, name))
-
-            await engine.step(name, note)
+        if run_id == "run_fork":
+            known.extend(await engine.recorded(run_id))
+        for step in ("a", "b", "c" if run_id == "run_source" else "d"):
+            engine.record(run_id, step)
 
     body.does = does
     await engine.start("run_source")
     await body.end("run_source")
+    await settled(database, "run_source", "SUCCESS")
     await engine.fork("run_source", "run_fork", 3)
     await body.end("run_fork")
-    assert called == [("run_source", "a"), ("run_source", "b"), ("run_source", "c"), ("run_fork", "c")]
+    await settled(database, "run_fork", "SUCCESS")
+    assert known == ["a", "b"]
+    assert await engine.recorded("run_fork") == ["a", "b", "d"]
+    assert await engine.recorded("run_source") == ["a", "b", "c"]
 
 
 async def test_old_records_are_forgotten_and_queues_of_the_dead_with_them(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
@@ -232,10 +245,8 @@ async def test_old_records_are_forgotten_and_queues_of_the_dead_with_them(engine
 
 
 async def test_only_ids_are_stored(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
-    async def quiet() -> None: ...
-
     async def does(run_id: str) -> None:
-        await engine.step("model 1", quiet)
+        engine.record(run_id, "model 1")
 
     body.does = does
     await engine.start("run_ids")
@@ -271,59 +282,47 @@ async def test_preparing_twice_changes_nothing(prepared: Any, database: asyncpg.
 
 
 @pytest.fixture
-async def alone(shared: tuple[DbosEngine, Body]) -> AsyncIterator[None]:
-    """The shared engine steps aside: there is one in a process."""
-    engine, body = shared
-    await engine.close()
-    yield
-    await engine.open(body)
+async def alone(shared: tuple[DbosEngine, Body]) -> None:
+    """The shared engine has gone: there is one in a process, and these tests are the last."""
+    await shared[0].close()
 
 
-async def test_a_step_that_is_done_is_not_done_again(alone: None, prepared: Any, database: asyncpg.Connection) -> None:
-    """Cut off in its second step and resumed by another executor: the first is known, the second is called again, on the loop of whoever resumes."""
-    effects: list[str] = []
-    reached, engine, body = asyncio.Event(), DbosEngine(prepared.url), Body()
+async def test_a_run_is_resumed_by_another_process(alone: None, prepared: Any, database: asyncpg.Connection) -> None:
+    """Cut off after its first step: the next executor calls its body, in its own loop, and the record goes on where it was."""
+    first, body, reached = DbosEngine(prepared.url), Body(), asyncio.Event()
 
-    async def first(run_id: str) -> None:
-        async def one() -> None:
-            effects.append("one")
+    async def cut_off(run_id: str) -> None:
+        first.record(run_id, "one")
+        while await first.recorded(run_id) != ["one"]:
+            await asyncio.sleep(0.01)
+        reached.set()
+        await asyncio.Event().wait()
 
-        async def two() -> None:
-            effects.append("two begun")
-            reached.set()
-            await asyncio.Event().wait()
-
-        assert await engine.step("one", one)
-        await engine.step("two", two)
-
-    body.does = first
-    await engine.open(body)
-    await engine.start("run_cut")
+    body.does = cut_off
+    await first.open(body)
+    await first.start("run_cut")
     await reached.wait()
-    await engine.close()
+    await first.close()
+    assert await database.fetchval("SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'run_cut'") == "PENDING"
 
-    heir, again = DbosEngine(prepared.url), Body()
+    heir, again, here = DbosEngine(prepared.url), Body(), asyncio.get_running_loop()
 
-    async def second(run_id: str) -> None:
-        async def never() -> None:
-            effects.append("again")
-
-        async def two() -> None:
-            effects.append("two done")
-
+    async def goes_on(run_id: str) -> None:
         assert asyncio.get_running_loop() is here
-        assert not await heir.step("one", never)
-        assert await heir.step("two", two)
+        heir.record(run_id, "one")
+        heir.record(run_id, "two")
 
-    here, again.does = asyncio.get_running_loop(), second
+    again.does = goes_on
     await heir.open(again)
     try:
+        await asyncio.sleep(1.0)
+        assert again.calls == []  # nothing is recovered by itself
         await heir.resume("run_cut")
         await again.end("run_cut")
         await settled(database, "run_cut", "SUCCESS")
+        assert await heir.recorded("run_cut") == ["one", "two"]
     finally:
         await heir.close()
-    assert effects == ["one", "two begun", "two done"]
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
@@ -338,6 +337,35 @@ async def test_it_is_reached_over_tcp_too(alone: None, prepared: Any, scheme: st
         await body.end(f"run_{scheme}")
     finally:
         await made.close()
+
+
+async def test_it_is_loaded_when_it_is_needed(alone: None, empty_database: Any) -> None:
+    """Its tables are made at the same time, where that is this process's to do; what fails is tried again at the next use."""
+    prepared: list[str] = []
+
+    async def prepare() -> None:
+        prepared.append("")
+        if len(prepared) == 1:
+            raise OSError("the database is away")
+        await prepare_engine(empty_database.owner_url, APPLICATION)
+
+    made, body = DbosEngine(empty_database.url, prepare), Body()
+    await made.open(body)
+    assert prepared == []
+    await made.start("run_first")
+    await body.end("run_first")  # it does not wait for its record, and has none
+    while not prepared:
+        await asyncio.sleep(0.01)
+    await made.start("run_second")
+    await body.end("run_second")
+    while not await made.recorded("run_second") and (await made._dbos.get_workflow_status_async("run_second")) is None:
+        await asyncio.sleep(0.01)
+    assert await made._dbos.get_workflow_status_async("run_first") is None
+    assert len(prepared) == 2
+    assert made._runs.keys() <= {"run_second"}
+    await made.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await made.wake()
 
 
 async def test_it_leaves_no_thread_and_no_word(alone: None, prepared: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
