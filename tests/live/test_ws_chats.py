@@ -355,6 +355,7 @@ async def test_a_resume_of_a_subscriber_keeps_the_order_whatever_is_written_mean
     await write_frames(world, chat, *(text(str(n)) for n in range(1, 1001)), run=run)
     async with client_of(world, world.viewer) as client:
         await client.subscribe(name)
+        await client.settle()
         await resume(client, chat.id)
         for n in range(1001, 1101):
             await write_frames(world, chat, text(str(n)), run=run)
