@@ -37,7 +37,7 @@ from runtime.job import Failed
 HOST = "127.0.0.1"
 NAME, EMAIL, WORKSPACE = "Demo Owner", "demo@example.com", "Demo"
 CREW = {"name": "Demo", "slug": "demo"}
-AGENT = {"name": "Scout", "slug": "scout", "role_title": "Answers questions"}
+AGENT = {"name": "Scout", "slug": "scout", "role_title": "Answers questions", "system_prompt": "You are the scout of a ship's crew."}
 KEPT = {"CREWSHIP_RUN_ADAPTER", "CREWSHIP_LOG_FORMAT", "CREWSHIP_LOG_LEVEL"}
 REQUESTS = 1200  # a minute: a page and several terminals share one address
 PATIENCE = 120.0  # seconds until the service must answer
