@@ -235,6 +235,7 @@ def translate(error: Exception) -> Refusal:
         asyncpg.OperatorInterventionError,
         asyncpg.InsufficientResourcesError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # the next call on a connection whose end came as a message of the server
         OSError,
         TimeoutError,
     )
