@@ -31,6 +31,7 @@ SERVICE = "runtime"
 TIMEOUT = 1800.0  # seconds, for an agent whose own is 0
 MOST_TURNS, MOST_SCHEDULED_TURNS = 50, 20
 SCHEDULED = "CRON"
+TRIES = 3  # of an end that is refused, before one without what was said
 PATIENCE = 10.0  # seconds that an adapter may take to stop
 MOST_LEASES = 25
 """A run that so many workers have held may be what ends them: it is not begun again."""
@@ -219,10 +220,10 @@ class Execution:
 
     async def end(self, ending: Ending) -> None:
         """Until it is stored. What a turn has said is read from its frames: they are what its readers have seen, whoever wrote them."""
-        wait, bare = 0.05, False
+        wait, refused = 0.05, 0
         while self.held.reason is not Stop.lost:
             try:
-                report = self._bare() if bare else self._report(ending, await self._said())
+                report = self._report(ending, await self._said()) if refused < TRIES else self._bare()
                 await finish_run(Caller.service(SERVICE, self.claim.workspace_id), report)
                 return
             except Exception as error:
@@ -230,9 +231,9 @@ class Execution:
                     break
                 if not work.passes(error):
                     log.error("end of a run refused", run_id=self.claim.run_id, exc_info=error)
-                    if bare:
+                    refused += 1
+                    if refused > TRIES:
                         return await work.give_up(self.claim, GIVEN_UP)
-                    bare = True
             await asyncio.sleep(wait)
             wait = min(wait * 2, 1.0)
         raise Lost

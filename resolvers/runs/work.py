@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 from prometheus_client import Gauge
 
 from models.runs import RunStatus
@@ -105,12 +104,7 @@ SELECT last_seq FROM raised
 
 
 def passes(error: Exception) -> bool:
-    """Whether it may go better later: the database is away, or somebody else was at the same rows.
-
-    A connection whose end comes as a message of the server fails its next call with InternalClientError.
-    """
-    if isinstance(error, asyncpg.InternalClientError):
-        return True
+    """Whether it may go better later: the database is away, or somebody else was at the same rows."""
     refusal = error if isinstance(error, Refusal) else translate(error)
     return refusal.code in (Code.UNAVAILABLE, Code.CONFLICT)
 
