@@ -197,7 +197,7 @@ async def test_a_folder_without_bottom(tools: dict[str, Tool], workdir: Workdir)
 
 
 async def test_a_file_that_grows_while_it_is_read(tools: dict[str, Tool], workdir: Workdir) -> None:
-    growing = subprocess.Popen(["sh", "-c", f"yes >{workdir.path}/grows"])
+    growing = subprocess.Popen(["sh", "-c", f"exec yes >{workdir.path}/grows"])
     try:
         async with asyncio.timeout(20):
             while not (workdir.path / "grows").exists() or (workdir.path / "grows").stat().st_size < 9 << 20:
