@@ -73,6 +73,12 @@ async def database(prepared: Any) -> AsyncIterator[asyncpg.Connection]:
     await conn.close()
 
 
+async def written_down(engine: DbosEngine, run_id: str) -> None:
+    async with asyncio.timeout(10):
+        while run_id in engine._runs:
+            await asyncio.sleep(0.01)
+
+
 async def settled(database: asyncpg.Connection, run_id: str, status: str) -> None:
     """DBOS writes a workflow's end after the body has returned."""
     async with asyncio.timeout(10):
@@ -104,6 +110,7 @@ async def test_starting_a_run_that_was_begun_resumes_it_here(engine: DbosEngine,
     body.does = waits
     await engine.start("run_twice")
     await body.end("run_twice")
+    await written_down(engine, "run_twice")
     await settled(database, "run_twice", "PENDING")
     body.does = body.nothing
     await engine.start("run_twice")
@@ -136,7 +143,7 @@ async def test_a_body_that_fails_leaves_its_run_resumable(engine: DbosEngine, bo
     body.does = fails
     await engine.start("run_fails")
     await body.end("run_fails")
-    await asyncio.sleep(0.1)
+    await written_down(engine, "run_fails")
     await settled(database, "run_fails", "PENDING")
     body.does = body.nothing
     await engine.resume("run_fails")
@@ -169,6 +176,7 @@ async def test_steps_side_by_side_may_come_in_another_order(engine: DbosEngine, 
     body.does = does
     await engine.start("run_order")
     await body.end("run_order")
+    await written_down(engine, "run_order")
     order[:] = ["b", "a", "c"]
     await engine.resume("run_order")
     await body.end("run_order")
@@ -205,6 +213,7 @@ async def test_cancelling_puts_it_on_record(engine: DbosEngine, body: Body, data
     body.does = stops
     await engine.start("run_cancelled")
     await body.end("run_cancelled")
+    await written_down(engine, "run_cancelled")
     await settled(database, "run_cancelled", "PENDING")
     await engine.cancel("run_cancelled")
     await settled(database, "run_cancelled", "CANCELLED")

@@ -1,7 +1,6 @@
 """The sink of a run: guarded, merged, numbered, stored in batches; steps done once."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -15,13 +14,7 @@ from runtime.turn import MOST_BYTES, MOST_FRAMES, REDACTED, Closed, Lost, TurnSi
 from tests.runtime.doubles import E, LocalEngine, WordGuard, says
 from tests.runtime.estate import Estate
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-async def _nothing_waits(estate: Estate) -> AsyncIterator[None]:
-    yield
-    await estate.owner.execute("UPDATE runs SET status = 'CANCELLED' WHERE status = 'RUNNING'")
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
 
 
 class Turn:

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -21,13 +20,7 @@ from resolvers.runs.finishing import GENERAL, NO_OUTPUT, SERVER_RESTART, finish_
 from resolvers.runs.work import Batch, Claim
 from tests.runtime.estate import Estate
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-async def _nothing_waits(estate: Estate) -> AsyncIterator[None]:
-    yield
-    await estate.owner.execute("UPDATE runs SET status = 'CANCELLED' WHERE status = 'RUNNING'")
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
 
 
 async def take(run: Run, *, seconds: float = 30.0) -> Claim:
