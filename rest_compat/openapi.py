@@ -185,6 +185,8 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
 
 def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """A window never makes a query fail (contract: pagination), and a flag that is not `true` is off."""
+    if issubclass(model, Paging) and name == "page":
+        return {"description": "Which page, from 1; anything else is the first.", "schema": {"type": ["integer", "string"], "default": 1}}
     if issubclass(model, Paging) and name in ("limit", "offset"):
         text = model.size_rule() if name == "limit" else "How many to leave out; what is no whole number leaves out none."
         return {"description": text, "schema": {"type": ["integer", "string"], "default": model.page_default if name == "limit" else 0}}

@@ -96,13 +96,13 @@ async def test_a_lost_ring_delays_and_loses_nothing(world: World) -> None:
 
 
 async def test_a_slow_reader_gets_everything_later_and_holds_nobody_up(world: World) -> None:
-    slow, quick = Memory(room=2), Memory()
+    slow, quick = Memory(room=20), Memory()
     lines = [await connection(world, world.owner, slow), await connection(world, world.admin, quick)]
     for line in lines:
         await line.subscribe(own(world), plain)
     await emit(world, *range(500))
-    await until(lambda: len(quick.written) == 500)
-    assert len(slow.written) == 2
+    await until(lambda: len(quick.written) == 500, 30)
+    assert len(slow.written) == 20
 
     async def read() -> None:
         while True:
@@ -111,7 +111,7 @@ async def test_a_slow_reader_gets_everything_later_and_holds_nobody_up(world: Wo
 
     reader = asyncio.create_task(read())
     await emit(world, 500)
-    await until(lambda: len(slow.written) == 501)
+    await until(lambda: len(slow.written) == 501, 30)
     await emit(world, 501)
     await until(lambda: len(slow.written) == 502)
     reader.cancel()
