@@ -121,6 +121,7 @@ async def test_the_browser_and_the_terminal_are_in_one_conversation(directory: P
             chat.type("and out\r")
             await chat.see("Demo Owner> once more\nscout> Scout: once more\n")
             await chat.see("scout> Scout: and out")
+        await page.until("document.querySelectorAll('#turns > li[data-state=done]').length === 8")
         said = await page.value("[...document.querySelectorAll('#turns .parts')].map(said => said.innerText)")
         assert said[::2] == ["from the browser", "from the terminal", "once more", "and out"]
         assert said[1::2] == [f"Scout: {message}" for message in said[::2]]
