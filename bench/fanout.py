@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 import uvloop
@@ -99,7 +99,7 @@ def _memory(process: psutil.Process) -> int:
 
 def measure(cluster: Cluster, target: Target, rounds: int = ROUNDS, number: int = LISTENERS) -> dict[str, list[Fanout]]:
     """`cluster` holds the service's template database."""
-    service = IMPLEMENTATIONS["service"]
+    service = replace(IMPLEMENTATIONS["service"], name="service-fanout")  # on a database of its own
     floor = Implementation(FLOOR, lambda port: [sys.executable, "-m", "bench.servers.floor_fanout", str(port)], {})
     results: dict[str, list[Fanout]] = {FLOOR: [], "/ws": [], "graphql-transport-ws": []}
     cluster.create(service.database, product.DATABASE)

@@ -91,7 +91,8 @@ class PostgresWakeups(Returning):
             self.received(MISSED)
             while not lost.is_set():  # a peer that vanished without a word is noticed by asking
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(lost.wait(), 15)
+                    async with asyncio.timeout(15):
+                        await lost.wait()
                     break
                 await connection.fetchval("SELECT 1", timeout=10)
         finally:

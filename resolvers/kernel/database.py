@@ -60,8 +60,14 @@ async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) 
     conn = await asyncpg.connect(
         dsn, statement_cache_size=STATEMENTS, max_cacheable_statement_size=0, max_cached_statement_lifetime=0, server_settings=SESSION | dict(settings)
     )
-    await conn.set_type_codec("json", schema="pg_catalog", format="binary", encoder=lambda b: b, decoder=bytes)
-    await conn.set_type_codec("jsonb", schema="pg_catalog", format="binary", encoder=lambda v: b"\x01" + orjson.dumps(v), decoder=lambda b: orjson.loads(b[1:]))
+    try:
+        await conn.set_type_codec("json", schema="pg_catalog", format="binary", encoder=lambda b: b, decoder=bytes)
+        await conn.set_type_codec(
+            "jsonb", schema="pg_catalog", format="binary", encoder=lambda v: b"\x01" + orjson.dumps(v), decoder=lambda b: orjson.loads(b[1:])
+        )
+    except BaseException:
+        conn.terminate()
+        raise
     return conn
 
 

@@ -117,7 +117,12 @@ async def _scoped(scope: str) -> AsyncIterator[Any]:
             yield conn
             return
         await conn.fetchrow(SCOPE_SQL, scope)
-        yield conn
+        try:
+            yield conn
+        except Exception:
+            if scope == SYSTEM and not conn.is_closed():
+                await conn.fetchrow(SCOPE_SQL, "")
+            raise
         if scope == SYSTEM:
             await conn.fetchrow(SCOPE_SQL, "")
 

@@ -46,6 +46,12 @@ async def refusal(url: str, **options: Any) -> tuple[int, str, str]:
     return answer.status_code, (answer.body or b"").decode(), answer.headers["content-type"]
 
 
+async def test_a_refused_upgrade_is_no_fault_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    for path, status in (("/ws?token=bad", 401), ("/nowhere", 404)):
+        assert (await refusal(world.url.replace("http", "ws", 1) + path))[0] == status
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def works(client: Client, world: World) -> None:
     """It is authenticated: it may listen, and was told nothing."""
     await client.subscribe(f"workspace:{world.workspace.id}")
