@@ -89,7 +89,7 @@ class Client:
 
     async def rest(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | int) -> Any:
         try:
-            answer = await self._http.request(method, path, json=body, params=query)
+            answer = await self._asked(method, path, body, query)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             raise Unreachable(f"{self.server} does not answer; start it with `crewship serve`, or name another with --server or CREWSHIP_SERVER") from None
         except httpx2.HTTPError as error:
@@ -103,6 +103,15 @@ class Client:
         if answer.is_error:
             raise ClientError(_reason(value) or f"{self.server} answers {answer.status_code} to {path}")
         return value
+
+    async def _asked(self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str | int]) -> httpx2.Response:
+        """What only reads is asked once more when a connection that was kept turns out to be dead: all GraphQL of this client does."""
+        try:
+            return await self._http.request(method, path, json=body, params=query)
+        except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError):
+            if method != "GET" and path != "/graphql":
+                raise
+            return await self._http.request(method, path, json=body, params=query)
 
     async def graphql(self, document: str, **variables: Any) -> dict[str, Any]:
         """The `data` of an answer without errors."""
