@@ -7,10 +7,12 @@ An event for a thousand sockets is encoded and framed once, and each socket cost
 import asyncio
 import logging
 from asyncio.transports import BaseTransport
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 EXTENSION = "crewship.wire"
@@ -32,22 +34,29 @@ def frame(body: bytes) -> bytes:
     return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), body)
 
 
+def _drop(frame: bytes) -> None:
+    pass
+
+
 class Wire:
     """The way out of one socket."""
 
-    __slots__ = ("_protocol", "congested")
+    __slots__ = ("_protocol", "congested", "write")
     frame = staticmethod(frame)
 
     def __init__(self, protocol: "WebSocketProtocol") -> None:
         self._protocol = protocol
         self.congested = False
         """Whether the reader is so slow that more has to wait elsewhere."""
+        self.write: Callable[[bytes], None] = _drop
+        """Sends a frame that `frame` has made; before the handshake and after the end it is dropped. A thousand sockets are written to in
+        one go, so this is the transport's own method and nothing around it."""
 
-    def write(self, frame: bytes) -> None:
-        """Sends a frame that `frame` has made. Before the handshake and after the end it is dropped."""
-        protocol = self._protocol
-        if protocol.handshake_complete and not protocol.close_sent and not protocol.disconnected:
-            protocol.transport.write(frame)
+    def open(self) -> None:
+        self.write = self._protocol.transport.write
+
+    def close(self) -> None:
+        self.write = _drop
 
     async def drained(self) -> None:
         """Until there is room. A reader that takes nothing for ten seconds is cut off. Raises ConnectionError when it is gone."""
@@ -99,7 +108,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             extensions[EXTENSION] = self.wire
 
     async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "websocket.close":
+            self.wire.close()
         await super().send(message)
+        if message["type"] == "websocket.accept" and not self.transport.is_closing():
+            self.wire.open()
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True  # by a refusal; uvicorn would log it as an application that forgot to answer
 
@@ -110,3 +123,25 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.wire.congested = False
+
+    # ---- after these nothing may be written ----------------------------------------------------------------------
+
+    def handle_close(self, event: Frame) -> None:
+        self.wire.close()
+        super().handle_close(event)
+
+    def handle_parser_exception(self) -> None:
+        self.wire.close()
+        super().handle_parser_exception()
+
+    def keepalive_timeout(self) -> None:
+        self.wire.close()
+        super().keepalive_timeout()
+
+    def shutdown(self) -> None:
+        self.wire.close()
+        super().shutdown()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.wire.close()
+        super().connection_lost(error)

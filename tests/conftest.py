@@ -1,6 +1,7 @@
-"""One real PostgreSQL for a whole test run, and fresh copies of a migrated database.
+"""A real PostgreSQL for each process that runs tests, and fresh copies of a migrated database.
 
-The server belongs to the controlling process: under xdist its workers get the address, so that one of them ending early ends nothing.
+Under xdist each worker has a server of its own: live events wait for every older transaction of their server, so that a database one
+worker copies would hold up what another one times. The servers belong to the controlling process, and end with it.
 """
 
 import asyncio
@@ -22,43 +23,38 @@ TEMPLATE = "template_crewship"
 
 
 class Server:
-    """The server of a run, started when first asked for."""
-
     def __init__(self) -> None:
-        self._directory: Path | None = None
-        self._postgres: EmbeddedPostgres | None = None
-        self._connection: Connection | None = None
-
-    @property
-    def connection(self) -> Connection:
-        if self._connection is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="crewship-test-"))
-            self._postgres = EmbeddedPostgres(self._directory, durable=False)
-            self._connection = self._postgres.start()
-        return self._connection
+        self._directory = Path(tempfile.mkdtemp(prefix="crewship-test-"))
+        self._postgres = EmbeddedPostgres(self._directory, durable=False)
+        self.connection = self._postgres.start()
 
     def stop(self) -> None:
-        if self._postgres is not None and self._directory is not None:
-            self._postgres.stop()
-            shutil.rmtree(self._directory, ignore_errors=True)
+        self._postgres.stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
-SERVER = pytest.StashKey[Server]()
+SERVERS = pytest.StashKey[list[Server]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SERVER] = Server()
+    config.stash[SERVERS] = []
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if SERVER in config.stash:
-        config.stash[SERVER].stop()
+    for server in config.stash.get(SERVERS, []):
+        server.stop()
+
+
+def _new_server(config: pytest.Config) -> Connection:
+    server = Server()
+    config.stash[SERVERS].append(server)
+    return server.connection
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Runs in xdist's controller, once for each worker."""
-    made: Connection = node.config.stash[SERVER].connection
+    made = _new_server(node.config)
     node.workerinput["postgres"] = {"port": made.port, "sockets": str(made.sockets), "passwords": made.passwords}
 
 
@@ -87,7 +83,7 @@ class Database:
 def postgres(request: pytest.FixtureRequest) -> Connection:
     """The server, with the migrated template that the databases of tests are copied from."""
     given = getattr(request.config, "workerinput", {}).get("postgres")
-    connection = Connection(given["port"], Path(given["sockets"]), given["passwords"]) if given else request.config.stash[SERVER].connection
+    connection = Connection(given["port"], Path(given["sockets"]), given["passwords"]) if given else _new_server(request.config)
     asyncio.run(_make_template(connection))
     return connection
 
@@ -95,10 +91,6 @@ def postgres(request: pytest.FixtureRequest) -> Connection:
 async def _make_template(server: Connection) -> None:
     admin = await asyncpg.connect(server.dsn("postgres", "postgres"))
     try:
-        await admin.execute("SELECT pg_advisory_lock(1)")  # workers start at once; the first one migrates
-        if await admin.fetchval("SELECT datistemplate FROM pg_database WHERE datname = $1", TEMPLATE):
-            return
-        await admin.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
         await admin.execute(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
         await upgrade(server.dsn(OWNER, TEMPLATE), application_role=APPLICATION)
         await admin.execute(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")

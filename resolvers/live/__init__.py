@@ -5,9 +5,10 @@ tables, so that replay, a slow reader and a lost connection are one and the same
 subscriptions of one caller and what the caller may.
 """
 
+from resolvers.live.audience import Outlet
 from resolvers.live.connection import Line, LiveConnection, attendance
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.hub import hub
-from resolvers.live.subscription import Outlet, Subscription
+from resolvers.live.subscription import Subscription
 
 __all__ = ["Delivered", "Line", "LiveConnection", "Outlet", "Position", "Subscription", "attendance", "hub"]

@@ -11,7 +11,8 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.operation import translate
 from resolvers.kernel.telemetry import log
-from resolvers.live.subscription import Encode, Outlet, Owner, Subscription
+from resolvers.live.audience import Outlet
+from resolvers.live.subscription import Encode, Owner, Subscription
 
 EVERY = 30.0  # seconds (contract: websocket.connection.revocation)
 WITHDRAWN = frozenset({Code.FORBIDDEN, Code.NOT_FOUND})

@@ -41,13 +41,8 @@ class Delivered:
     xid: int = 0
     seq: int = 0
     frame: int = 0
-    frames: dict[Any, bytes | None] = field(default_factory=dict, repr=False)  # of Subscriptions that say which of them show the same
-    place: Position = field(init=False)  # after it in the outbox; the same object for all who listen to no frames
     _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
     _values: Any = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        self.place = Position(self.xid, self.seq)
 
     def encoded(self, key: Any, encode: Callable[..., bytes], *arguments: Any) -> bytes:
         """`encode(self, *arguments)`, once for all who ask with the same key."""
@@ -74,9 +69,7 @@ class Delivered:
             return position._replace(frame=self.frame) if self.frame > position.frame else None
         if not self.xid:
             return position
-        if not position.frame:
-            return self.place if self.place > position else None
-        return self.place._replace(frame=position.frame) if self.place[:2] > position[:2] else None
+        return Position(self.xid, self.seq, position.frame) if (self.xid, self.seq) > position[:2] else None
 
 
 def write_cursor(epoch: str, position: Position) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Protocol
 
 from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -13,6 +12,7 @@ from resolvers.kernel import sweeper
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.database import database
 from resolvers.live import statements
+from resolvers.live.audience import Audience, Listener
 from resolvers.live.delivered import Delivered, Position, read_cursor, write_cursor
 from resolvers.live.tail import Tail
 
@@ -23,19 +23,11 @@ class Lost(Exception):
     """What was asked for is not kept any more, or was never here: the listener has to read the state anew."""
 
 
-class Listener(Protocol):
-    def deliver(self, event: Delivered) -> None:
-        """Called in order, from the event loop; must neither wait nor fail."""
-
-    def reset(self, reason: str) -> None:
-        """Events may have been lost."""
-
-
 class Hub:
     """Delivers what the tail reads. Its table of channels is what the tail looks at to know whether it is needed."""
 
     def __init__(self) -> None:
-        self.channels: dict[str, dict[Listener, None]] = {}
+        self.channels: dict[str, Audience] = {}
         self.tail = Tail(self.channels, self._dispatch, self._new_epoch)
 
     def start(self, dsn: str) -> None:
@@ -47,15 +39,14 @@ class Hub:
     async def join(self, channel: Channel, listener: Listener) -> Position:
         """From now on `listener` gets every event of the channel behind the returned position."""
         position = await self.tail.attend(channel.workspace_id, *_followed(channel))
-        self.channels.setdefault(channel.name, {})[listener] = None
+        self.channels.setdefault(channel.name, Audience()).add(listener)
         return position
 
     def leave(self, channel: Channel, listener: Listener) -> None:
-        listeners = self.channels.get(channel.name, {})
-        if listener not in listeners:
+        audience = self.channels.get(channel.name)
+        if audience is None or not audience.remove(listener):
             return
-        del listeners[listener]
-        if not listeners:
+        if not audience:
             del self.channels[channel.name]
         self.tail.leave(*_followed(channel))
 
@@ -95,13 +86,13 @@ class Hub:
         return sum(map(len, self.channels.values()))
 
     def _dispatch(self, event: Delivered) -> None:
-        for listener in list(self.channels.get(event.channel, ())):
-            listener.deliver(event)
+        audience = self.channels.get(event.channel)
+        if audience is not None:
+            audience.deliver(event)
 
     def _new_epoch(self) -> None:
-        for listeners in list(self.channels.values()):
-            for listener in list(listeners):
-                listener.reset("restored")
+        for audience in list(self.channels.values()):
+            audience.reset("restored")
 
 
 def _followed(channel: Channel) -> tuple[str | None, str | None]:

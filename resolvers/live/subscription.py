@@ -10,6 +10,7 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.operation import translate
 from resolvers.kernel.telemetry import log
+from resolvers.live.audience import Outlet, Unison
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.hub import Lost, hub
 
@@ -17,20 +18,6 @@ BATCH = 200
 ENDED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND})
 """Of a look at the caller's rights: it may not listen any more."""
 Encode = Callable[[Delivered, "Subscription"], bytes | None]
-
-
-class Outlet(Protocol):
-    """Where a connection's frames go. Writing never waits; whoever writes looks at `congested` first."""
-
-    @property
-    def congested(self) -> bool:
-        """Whether so much waits to be sent that more has to wait elsewhere."""
-
-    def write(self, frame: bytes) -> None:
-        """Sends, in order. What is written to a closed connection is dropped."""
-
-    async def drained(self) -> None:
-        """Until there is room again. Raises ConnectionError when the connection is gone, or nothing was read from it for too long."""
 
 
 class Owner(Protocol):
@@ -52,8 +39,10 @@ class Subscription:
 
     def __init__(self, channel: Channel, caller: Caller, outlet: Outlet, encode: Encode, owner: Owner, same: Hashable = None) -> None:
         self.channel, self.caller, self.outlet = channel, caller, outlet
-        self._encode, self._owner, self._same = encode, owner, same
-        self.position = Position(0, 0)
+        self.same = None if channel.kind is ChannelKind.session else same  # in a chat each listener may go back by itself
+        self.unison: Unison | None = None
+        self._encode, self._owner = encode, owner
+        self._position = Position(0, 0)
         self._newest = Position(0, 0)  # of what came while behind
         self._behind: asyncio.Task[None] | None = None
         self._skipped = False  # while behind, something came that cannot be read again
@@ -84,6 +73,16 @@ class Subscription:
                 self._behind.cancel()
 
     @property
+    def position(self) -> Position:
+        """Behind what was written last."""
+        return self._position if self.unison is None else self.unison.position
+
+    @position.setter
+    def position(self, position: Position) -> None:
+        assert self.unison is None
+        self._position = position
+
+    @property
     def cursor(self) -> str:
         """Where to go on after what was written last."""
         return hub.cursor(self.position)
@@ -101,36 +100,33 @@ class Subscription:
         self.position = self._newest = hub.standing(self.channel)
         self._owner.lost(self, reason)
 
-    def deliver(self, event: Delivered) -> None:
+    def encode(self, event: Delivered) -> bytes | None:
+        return self._encode(event, self)
+
+    def deliver(self, event: Delivered) -> bool:
         if self._behind is None:
-            outlet = self.outlet
-            if not outlet.congested:
-                place = event.place
-                if self._same is None or self.position.frame or not place.xid:
-                    return self._write(event)
-                if place > self.position:  # the way of most messages: as few steps as a thousand sockets deserve
-                    self.position = place
-                    try:
-                        frame = event.frames[self._same]
-                    except KeyError:
-                        frame = event.frames[self._same] = self._encode(event, self)
-                    if frame is not None:
-                        outlet.write(frame)
-                return
+            if not self.outlet.congested:
+                return self._write(event) and event.xid > 0
             self._newest = self.position
             self._fall_behind()
         self._newest = event.after(self._newest) or self._newest
         if not event.placed:
             self._skipped = True
+        return False
 
-    def _write(self, event: Delivered) -> None:
+    def part(self, position: Position) -> None:
+        self.unison, self._position = None, position
+
+    def _write(self, event: Delivered) -> bool:
+        """False for an event that was seen before."""
         position = event.after(self.position)
         if position is None:
-            return
+            return False
         self.position = position
         frame = self._encode(event, self)
         if frame is not None:
             self.outlet.write(frame)
+        return True
 
     def _fall_behind(self) -> None:
         self._behind = asyncio.get_running_loop().create_task(self._catch_up())

@@ -16,7 +16,7 @@ from resolvers.live import hub
 from tests.live.outlets import until
 from tests.world import Person, World
 
-PATIENCE = 10.0  # seconds
+PATIENCE = 30.0  # seconds, of a machine that has much else to do
 INSERT = "INSERT INTO events (channel, type, payload) SELECT $1, $2, unnest($3::text[])::jsonb"
 CREWS = """
     subscription Crews($ws: ID, $after: String) {

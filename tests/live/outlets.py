@@ -58,7 +58,7 @@ def plain(event: Delivered, subscription: Subscription) -> bytes:
     return str(event.values.get("n", event.values.get("content"))).encode()
 
 
-async def until(condition: object, seconds: float = 8.0) -> None:
+async def until(condition: object, seconds: float = 30.0) -> None:
     """Waits until the callable says yes."""
     async with asyncio.timeout(seconds):
         while not condition():  # type: ignore[operator]

@@ -67,7 +67,7 @@ class Raw:
 
     async def close_code(self) -> int | None:
         """Of the close frame, which is answered. None: the connection ended without one, or it names no code."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             try:
                 while True:
                     opcode, data = await self.receive()

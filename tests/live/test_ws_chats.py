@@ -261,7 +261,7 @@ async def test_what_was_sent_before_the_socket_closed_is_carried_out(world: Worl
     async with client_of(world, world.viewer) as client:
         await send(client, chat.id)
         await client.connection.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await world.database.fetchval("SELECT count(*) FROM runs WHERE chat_id = $1 AND status = 'RUNNING'", chat.id) == 0:
             await asyncio.sleep(0.01)
         while f"session:{chat.id}" in hub.channels:

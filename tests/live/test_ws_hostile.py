@@ -130,7 +130,7 @@ async def test_frames_that_are_too_large_or_against_the_protocol_end_the_socket(
         assert await client.close_code() == code
         assert "Traceback" not in caplog.text
         await other.settle()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(attendance.connections) > before + 1:
                 await asyncio.sleep(0.01)
 
@@ -151,7 +151,7 @@ async def test_a_vanished_client_leaves_nothing(world: World) -> None:
         await client.say(type="ping")
         assert (await client.hear())["type"] == "pong"
         client.writer.transport.abort()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(attendance.connections) > before or len(heartbeat.open_sockets) or own(world) in hub.channels:
             await asyncio.sleep(0.01)
     await emit(world, 1)
@@ -171,7 +171,7 @@ async def test_a_slow_reader_holds_nobody_up_and_gets_everything_later(world: Wo
             await emit(world, *range(start, start + 100), size=size)
             await quick.until(lambda start=start: len(quick.of("test.happened")) == start + 100)
             delays.append(time.monotonic() - began)
-        assert max(delays) < 2
+        assert max(delays) < websocket.PATIENCE / 2
         (connection,) = [c for c in attendance.connections if c.caller.user_id == world.viewer.user_id]
         (subscription,) = connection.subscriptions
         outlet: Any = subscription.outlet
@@ -195,7 +195,7 @@ async def test_who_reads_nothing_is_cut_off_after_a_while(world: World, monkeypa
         await asyncio.sleep(0.1)
         await emit(world, *range(1000), size=6000)
         await quick.until(lambda: len(quick.of("test.happened")) == 1000)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while any(c.caller.user_id == world.viewer.user_id for c in attendance.connections):
                 await asyncio.sleep(0.01)
 
@@ -245,7 +245,7 @@ async def test_a_congested_socket_is_not_sent_heartbeats(world: World, monkeypat
         await emit(world, *range(1000), size=6000)
         (connection,) = [c for c in attendance.connections if c.caller.user_id == world.viewer.user_id]
         outlet: Any = connection._outlet
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not outlet.congested:
                 await asyncio.sleep(0.01)
         size = outlet._protocol.transport.get_write_buffer_size()

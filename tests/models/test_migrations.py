@@ -100,7 +100,7 @@ async def test_an_upgrade_with_nothing_to_do_waits_for_no_reader_or_writer(datab
         async with busy.transaction():
             for table in metadata().tables:
                 await busy.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await migrations.upgrade(database.owner_url, application_role=APPLICATION)
     finally:
         await busy.close()

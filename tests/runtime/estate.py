@@ -93,7 +93,7 @@ class Estate:
         assert row is not None
         return row
 
-    async def ended(self, run_id: str, seconds: float = 15.0) -> Run:
+    async def ended(self, run_id: str, seconds: float = 60.0) -> Run:
         async with asyncio.timeout(seconds):
             while (run := await self.run(run_id)).status == "RUNNING":
                 await asyncio.sleep(0.01)

@@ -35,7 +35,7 @@ class Body:
             self.ended.setdefault(run_id, asyncio.Event()).set()
 
     async def end(self, run_id: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.ended.setdefault(run_id, asyncio.Event()).wait()
         self.ended.pop(run_id)
 
@@ -74,14 +74,14 @@ async def database(prepared: Any) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def written_down(engine: DbosEngine, run_id: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while run_id in engine._runs:
             await asyncio.sleep(0.01)
 
 
 async def settled(database: asyncpg.Connection, run_id: str, status: str) -> None:
     """DBOS writes a workflow's end after the body has returned."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await database.fetchval("SELECT status FROM dbos.workflow_status WHERE workflow_uuid = $1", run_id) != status:
             await asyncio.sleep(0.01)
 

@@ -176,7 +176,7 @@ async def test_stopping_does_not_wait_for_the_stubborn(estate: Estate, shop: Sho
     await estate.ask()
     await hanging.reached.wait()
     shop.open.remove(worker)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         await worker.stop()
 
 
@@ -186,7 +186,7 @@ async def test_stopping_at_the_moment_of_a_ring_stops(estate: Estate, shop: Shop
     shop.open.remove(worker)
     worker._wake.set()
     worker._look.set()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         await worker.stop()
 
 

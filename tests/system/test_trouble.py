@@ -82,7 +82,7 @@ async def test_with_a_locked_table_the_answer_does_not_wait(own: World, monkeypa
     monkeypatch.setattr("resolvers.system.DATABASE_PATIENCE", 0.3)
     async with own.database.transaction():
         await own.database.execute("LOCK TABLE users, alembic_version IN ACCESS EXCLUSIVE MODE")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await setup_status(own) == {"needs_bootstrap": False, "allow_signup": True}
             assert await ready(own) == (503, False, "the database does not answer", "ok")
     assert await ready(own) == (200, True, "ok", "ok")

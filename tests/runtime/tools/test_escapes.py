@@ -95,7 +95,7 @@ async def test_what_is_no_file_is_not_opened_for_long(sandbox: Bubblewrap, workd
     tools = tools_for(job(), sandbox, workdir)
     socket = "import socket; socket.socket(socket.AF_UNIX).bind('socket')"
     await use(tools, "run_command", command=f'mkfifo pipe; python3 -c "{socket}" || perl -e 1')
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for name in ("pipe", *(["socket"] if (workdir.path / "socket").exists() else [])):
             assert "is not a file" in await refused(tools, "read_file", path=name)
             assert "is not a file" in await refused(tools, "search_files", path=name, pattern="a")

@@ -311,7 +311,7 @@ class TestCommands:
     async def test_cancelling(self, confined: dict[str, Tool], workdir: Workdir) -> None:
         task = asyncio.ensure_future(confined["run_command"].run({"command": "while :; do date +%N >counter; sleep 0.01; done"}))
         counter = workdir.path / "counter"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not counter.exists() or not counter.read_text():
                 await asyncio.sleep(0.01)
         task.cancel()

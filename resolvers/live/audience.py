@@ -1,0 +1,128 @@
+"""Who listens to one channel. Those who keep up and are shown the same are served together, which costs each of them one write."""
+
+from collections.abc import Hashable, Iterator
+from typing import Protocol
+
+from resolvers.live.delivered import Delivered, Position
+
+
+class Outlet(Protocol):
+    """Where a connection's frames go. Writing never waits; whoever writes looks at `congested` first."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much waits to be sent that more has to wait elsewhere."""
+
+    def write(self, frame: bytes, /) -> None:
+        """Sends, in order. What is written to a closed connection is dropped."""
+
+    async def drained(self) -> None:
+        """Until there is room again. Raises ConnectionError when the connection is gone, or nothing was read from it for too long."""
+
+
+class Listener(Protocol):
+    outlet: Outlet
+    same: Hashable
+    """Listeners of a channel that have an equal one are shown the same; None: it is served alone."""
+    unison: "Unison | None"
+    """With whom it is served; its position is theirs then."""
+
+    @property
+    def position(self) -> Position: ...
+
+    def encode(self, event: Delivered) -> bytes | None:
+        """The frame that shows an event to who stands behind it; None where it is not to be shown."""
+
+    def deliver(self, event: Delivered) -> bool:
+        """Of who is served alone. Called in order, from the event loop; must neither wait nor fail. True: it has kept up."""
+
+    def part(self, position: Position) -> None:
+        """From now on it is served alone, and stands here."""
+
+    def reset(self, reason: str) -> None:
+        """Events may have been lost."""
+
+
+class Unison:
+    """Listeners who stand at the same position and are shown the same."""
+
+    __slots__ = ("members", "position")
+
+    def __init__(self, position: Position) -> None:
+        self.position = position
+        self.members: dict[Listener, Outlet] = {}
+
+    def deliver(self, event: Delivered) -> list[Listener]:
+        """Whom there is no room for is returned, and has not seen the event."""
+        after = event.after(self.position)
+        if after is None:
+            return []
+        before, self.position = self.position, after
+        frame = next(iter(self.members)).encode(event)
+        if frame is None:
+            return []
+        late = []
+        for member, outlet in list(self.members.items()):
+            if outlet.congested:
+                late.append(member)
+            else:
+                outlet.write(frame)
+        for member in late:
+            del self.members[member]
+            member.part(before)
+        return late
+
+
+class Audience:
+    """The listeners of one channel."""
+
+    def __init__(self) -> None:
+        self._alone: dict[Listener, None] = {}
+        self._together: dict[Hashable, Unison] = {}
+
+    def __iter__(self) -> Iterator[Listener]:
+        yield from self._alone
+        for unison in self._together.values():
+            yield from unison.members
+
+    def __len__(self) -> int:
+        return len(self._alone) + sum(len(unison.members) for unison in self._together.values())
+
+    def add(self, listener: Listener) -> None:
+        """It is served alone until it is seen to keep up."""
+        self._alone[listener] = None
+
+    def remove(self, listener: Listener) -> bool:
+        """False for who does not listen here."""
+        unison = listener.unison
+        if unison is None:
+            return self._alone.pop(listener, self) is None
+        del unison.members[listener]
+        listener.part(unison.position)
+        self._end_if_empty(listener.same, unison)
+        return True
+
+    def deliver(self, event: Delivered) -> None:
+        for same, unison in list(self._together.items()):
+            self._alone.update(dict.fromkeys(unison.deliver(event)))
+            self._end_if_empty(same, unison)
+        for listener in list(self._alone):
+            if listener.deliver(event) and listener.same is not None:
+                self._join(listener)
+
+    def reset(self, reason: str) -> None:
+        for listener in list(self):
+            self.remove(listener)
+            self.add(listener)
+            listener.reset(reason)
+
+    def _join(self, listener: Listener) -> None:
+        unison = self._together.setdefault(listener.same, Unison(listener.position))
+        if unison.position == listener.position:
+            del self._alone[listener]
+            unison.members[listener] = listener.outlet
+            listener.unison = unison
+
+    def _end_if_empty(self, same: Hashable, unison: Unison) -> None:
+        if not unison.members and self._together.get(same) is unison:
+            del self._together[same]
