@@ -3,9 +3,10 @@
 import os
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKeyConstraint, Index, MetaData, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKeyConstraint, Index, Integer, MetaData, UniqueConstraint, event, text
 from sqlalchemy import Table as SQLTable
 from sqlmodel import Field, SQLModel
 
@@ -131,10 +132,33 @@ def unique_live(table: str, *columns: str) -> Index:
     return Index(f"{table}_{'_'.join(columns)}_key", *columns, unique=True, postgresql_where=text("deleted_at IS NULL"))
 
 
+PLAIN = "plain"  # in a check's info: the column it holds to letters that JSON need not escape
+
+
 def one_of(column: str, choices: type[StrEnum]) -> CheckConstraint:
     """A closed set, held by the database too."""
     values = ", ".join(f"'{c.value}'" for c in choices)
-    return CheckConstraint(f"{column} IN ({values})", name=column)
+    return CheckConstraint(f"{column} IN ({values})", name=column, info={PLAIN: column})
+
+
+@event.listens_for(Column, "after_parent_attach")
+def _hold_ids(column: Column[Any], table: Any) -> None:
+    """Ids are letters and digits in the database too, whoever writes them: answers take them over as they are."""
+    if column.name == "id" and isinstance(table, SQLTable) and not isinstance(column.type, Integer):
+        table.append_constraint(CheckConstraint("id ~ '^[A-Za-z0-9_-]+$'", name="id", info={PLAIN: "id"}))
+
+
+@cache
+def is_plain(column: Column[Any]) -> bool:
+    """Whether the database holds a column to letters that JSON need not escape: ids, closed sets, and what refers to them."""
+    table = column.table
+    if any(constraint.info.get(PLAIN) == column.name for constraint in table.constraints):
+        return True
+    for reference in table.foreign_key_constraints:
+        others = [c for c in reference.columns if c is not column]
+        if column in list(reference.columns) and not any(c.nullable for c in others):  # with a null among them nothing is compared
+            return any(key.parent is column and is_plain(key.column) for key in reference.elements)
+    return False
 
 
 def tenant_key() -> UniqueConstraint:

@@ -4,7 +4,6 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Text, func, literal_column, select
-from sqlalchemy.dialects.postgresql import BYTEA
 
 from models.base import new_id, table_of
 from resolvers.kernel.context import Context, Held, run
@@ -46,7 +45,7 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
     """Compiled once a kind of tail. The parameters of audit, outbox and key follow those of the read."""
     trace, ctes = Trace(), list[str]()
     source: Any = None
-    body: Any = select(literal_column("NULL::json").label("payload"), literal_column("NULL::int").label("version"))
+    body: Any = select(literal_column("NULL::bytea").label("payload"), literal_column("NULL::int").label("version"))
     if held is not None:
         source = insertion(type(held.row), held.columns).returning(*table_of(type(held.row)).c).cte("made")
         for name in held.columns:
@@ -70,9 +69,7 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
         head, text = text[5:].split("\n SELECT", 1)[0].strip(), "SELECT" + text[5:].split("\n SELECT", 1)[1]
     if key:
         names = [f"${first + n}::{t}" for n, t in enumerate(KEY_TYPES)]
-        is_bytes = isinstance(body.selected_columns["payload"].type, BYTEA)
-        stored = "answered.payload" if is_bytes else "convert_to(answered.payload::text, 'UTF8')"
-        body_sql = names[-1] if secret else f"coalesce({names[-1]}, {stored})"
+        body_sql = names[-1] if secret else f"coalesce({names[-1]}, answered.payload)"
         ctes = [f"answered AS MATERIALIZED ({text})", *ctes]
         ctes.append(f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql} FROM answered)")
         text = "SELECT * FROM answered"

@@ -2,12 +2,13 @@
 
 import asyncpg
 import pytest
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Integer
 from sqlmodel import SQLModel
 
 from models.agents import AGENT_TRANSITIONS, Agent, AgentRole, AgentStatus
-from models.base import now, table_of
+from models.base import is_plain, now, table_of
 from models.crews import Crew, CrewConnection
+from models.kernel import AuditLog
 from models.migrations.tables import metadata, tenant_tables
 from models.workspaces import Workspace
 from tests.models.conftest import Seeded
@@ -73,7 +74,39 @@ def test_every_closed_set_is_held_by_a_check() -> None:
         for name, field in model.model_fields.items()
         if "StrEnum" in str([getattr(kind, "__mro__", ()) for kind in (field.annotation, *getattr(field.annotation, "__args__", ()))])
     }
-    assert declared == held
+    assert declared == {(table, column) for table, column in held if column != "id"}
+
+
+def test_every_id_is_held_to_letters_that_need_no_escaping() -> None:
+    keys = {table.name for table in metadata().sorted_tables if "id" in table.c and not isinstance(table.c.id.type, Integer)}
+    assert {table.name for table in metadata().sorted_tables if "id" in table.c and is_plain(table.c.id)} == keys
+    assert {table for table, column in [param.values for param in CLOSED] if column == "id"} == keys & TENANT_TABLES
+
+
+@pytest.mark.parametrize("letter", ['"', "\\", "\n", "\x01", "é", " ", ""])
+async def test_an_id_with_another_letter_is_refused(admin: Connection, letter: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await admin.execute("UPDATE labels SET id = $1", letter and f"c{letter}d")
+    assert refused.value.constraint_name == "labels_id_check"
+
+
+async def test_what_answers_take_over_unescaped_is_held_by_the_database(admin: Connection) -> None:
+    """Whatever the models say of a column, the database has to know it too."""
+    in_force = {
+        (row["relation"], row["name"])
+        for row in await admin.fetch("SELECT conrelid::regclass::text AS relation, conname AS name FROM pg_constraint WHERE convalidated AND conenforced")
+    }
+    plain = [column for table in metadata().sorted_tables for column in table.columns if is_plain(column)]
+    assert len(plain) > 80
+    for column in plain:
+        table = column.table
+        own = {f"{table.name}_{column.name}_check"} | {str(key.name) for key in table.foreign_key_constraints if column in list(key.columns)}
+        assert any((table.name, name) in in_force for name in own), column
+
+
+def test_text_that_users_write_is_escaped() -> None:
+    assert not any(is_plain(table_of(Crew).c[name]) for name in ("name", "slug", "description", "icon"))
+    assert not is_plain(table_of(AuditLog).c.entity_id), "refers to nothing that the database knows of"
 
 
 async def test_a_crew_has_one_live_lead(seeded: Seeded, admin: Connection) -> None:
