@@ -42,14 +42,17 @@ class Called(Operation[D], Generic[D, T]):
         finally:
             ctx.operation = outer
 
-    async def admit(self, ctx: Context) -> None:
-        """The gate on the context's connection; who and where is kept in the context."""
+    async def admit(self, ctx: Context, *, begin: bool = False) -> None:
+        """The gate on the context's connection; who and where is kept in the context. `begin`: a transaction begins with it."""
         caller, conn = ctx.caller, ctx.conn
+        ctx.in_transaction = ctx.in_transaction or begin
         if self.auth is Auth.NONE:
+            if begin:
+                await conn.execute("BEGIN")
             if database.row_security:
                 await conn.fetchrow(SCOPE_SQL, ctx.scope)
             return
-        row = await self.pass_gate(conn, caller, ctx.raw, ctx.place)
+        row = await self.pass_gate(conn, caller, ctx.raw, ctx.place, begin=begin)
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]
         ctx.role, ctx.capabilities = row[ROLE], row[CAPABILITIES]
 
@@ -91,8 +94,8 @@ class Command(Called[D, T], Generic[D, T]):
             caller.replayed = True
             return Answer(known.body)
 
-    async def admit(self, ctx: Context) -> None:
-        await super().admit(ctx)
+    async def admit(self, ctx: Context, *, begin: bool = False) -> None:
+        await super().admit(ctx, begin=begin)
         principal, key = self._principal(ctx), ctx.caller.idempotency_key
         if principal is None or key is None:
             return
@@ -103,12 +106,10 @@ class Command(Called[D, T], Generic[D, T]):
             raise Replayed(idempotency.replay(row, hash, self.secret))
 
     async def _early(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
-        """BEGIN, gate, guards, input, the operation, its tail, COMMIT: on one connection."""
+        """BEGIN with the gate, guards, input, the operation, its tail, COMMIT: on one connection."""
         async with database.lease() as ctx.conn:
-            await ctx.conn.execute("BEGIN")
-            ctx.in_transaction = True
             try:
-                await self.admit(ctx)
+                await self.admit(ctx, begin=True)
                 answer = await self._finish(ctx, await self.run(ctx, await self.checked(ctx)), shape, slots)
             except Exception as error:
                 await self._end(ctx, error)

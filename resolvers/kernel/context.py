@@ -234,9 +234,7 @@ class Context:
         """Opens the transaction of a command declared `late`: the gate is passed again inside it."""
         self.lease = database.lease()
         self.conn = await self.lease.__aenter__()
-        await self.conn.execute("BEGIN")
-        self.in_transaction = True
-        await self.operation.admit(self)
+        await self.operation.admit(self, begin=True)
 
     async def abandon(self) -> None:
         """Ends the transaction of a command declared `late` without a trace: it may go outside again, and begin() once more."""

@@ -55,10 +55,50 @@ class Dialect(pg_asyncpg.PGDialect_asyncpg):
 DIALECT = Dialect(label_length=63 + 6)  # type: ignore[no-untyped-call]
 
 
+_BEGIN = "crewship_begin"  # name of a prepared statement
+
+
+def _message(kind: bytes, body: bytes) -> bytes:
+    return kind + (len(body) + 4).to_bytes(4, "big") + body
+
+
+# Bind without parameters, and Execute; no Sync, which the statement that follows brings along (PostgreSQL, "Message Flow", Pipelining).
+_BEGINS = _message(b"B", b"\0%b\0" % _BEGIN.encode() + bytes(6)) + _message(b"E", bytes(5))
+
+
+class Connection(asyncpg.Connection):
+    """asyncpg's, with one more way to begin a transaction."""
+
+    async def begin_with(self, sql: str, *args: Any) -> Any:
+        """BEGIN and the first statement of the transaction in one round trip; returns the statement's row.
+
+        The transaction has begun also where this raises, and is to be rolled back.
+        """
+        openings = self.__dict__.setdefault("openings", {})
+        known = openings.get(sql)
+        if known is None:
+            if not openings:
+                openings[_BEGIN] = await self.prepare("BEGIN", name=_BEGIN)
+            await self.execute("BEGIN")
+            known = openings[sql] = await self.prepare(sql)
+        else:
+            self._transport.write(_BEGINS)  # type: ignore[attr-defined]
+        try:
+            return await known.fetchrow(*args)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError):
+            openings.pop(sql, None)  # the schema may have changed under it
+            raise
+
+
 async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) -> Any:
     """A connection that passes JSON through as bytes and decodes JSONB with orjson. `settings` of the session go beyond SESSION's."""
     conn = await asyncpg.connect(
-        dsn, statement_cache_size=STATEMENTS, max_cacheable_statement_size=0, max_cached_statement_lifetime=0, server_settings=SESSION | dict(settings)
+        dsn,
+        connection_class=Connection,
+        statement_cache_size=STATEMENTS,
+        max_cacheable_statement_size=0,
+        max_cached_statement_lifetime=0,
+        server_settings=SESSION | dict(settings),
     )
     try:
         await conn.set_type_codec("json", schema="pg_catalog", format="binary", encoder=lambda b: b, decoder=bytes)

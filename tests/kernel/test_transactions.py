@@ -1,0 +1,113 @@
+"""A transaction that begins together with its first statement: `begin_with` of a connection."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from resolvers.kernel.database import connect
+from tests.conftest import Database
+
+pytestmark = pytest.mark.anyio
+
+SUM = "SELECT $1::int + $2::int AS sum, (SELECT count(*) FROM notes) AS notes"
+
+
+@pytest.fixture
+async def conn(database: Database) -> AsyncIterator[Any]:
+    owner = await asyncpg.connect(database.owner_url)
+    await owner.execute("CREATE TABLE notes (text text)")
+    await owner.close()
+    made = await connect(database.url)
+    yield made
+    await made.close()
+
+
+async def notes(conn: Any) -> list[str]:
+    return [row[0] for row in await conn.fetch("SELECT text FROM notes ORDER BY text")]
+
+
+async def test_it_begins_a_transaction_that_can_be_committed_and_rolled_back(conn: Any) -> None:
+    for round in range(4):  # the first prepares, the others travel together
+        assert not conn.is_in_transaction()
+        row = await conn.begin_with(SUM, round, 1)
+        assert dict(row) == {"sum": round + 1, "notes": (round + 1) // 2}
+        assert conn.is_in_transaction()
+        await conn.execute(f"INSERT INTO notes VALUES ('{round}')")
+        await conn.execute("ROLLBACK" if round % 2 else "COMMIT")
+    assert await notes(conn) == ["0", "2"]
+
+
+async def test_no_row_is_none(conn: Any) -> None:
+    for _ in range(3):
+        assert await conn.begin_with("SELECT 1 WHERE $1", False) is None
+        assert conn.is_in_transaction()
+        await conn.execute("COMMIT")
+
+
+async def test_it_takes_no_message_of_its_own(conn: Any) -> None:
+    """What is sent for BEGIN is not waited for: the statement's answer comes after one exchange."""
+    await conn.begin_with(SUM, 1, 1)
+    await conn.execute("ROLLBACK")
+    written: list[bytes] = []
+    transport = conn._transport
+
+    class Spy:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(transport, name)
+
+        def write(self, data: bytes) -> None:
+            written.append(bytes(data))
+            transport.write(data)
+
+    conn._transport = Spy()
+    asking = asyncio.ensure_future(conn.begin_with(SUM, 1, 1))
+    await asyncio.sleep(0)  # until it waits for the first time
+    assert len(written) == 1
+    assert b"crewship_begin" in written[0]
+    conn._transport = transport
+    assert (await asking)["sum"] == 2
+    assert conn.is_in_transaction()
+    await conn.execute("ROLLBACK")
+
+
+def fails_in_the_database(conn: Any) -> Any:
+    return conn.begin_with("SELECT 1 / $1::int", 0)
+
+
+def fails_before_it_is_sent(conn: Any) -> Any:
+    return conn.begin_with(SUM, "one", object())
+
+
+@pytest.mark.parametrize("fails", [fails_in_the_database, fails_before_it_is_sent])
+async def test_a_statement_that_fails_leaves_a_transaction_to_be_rolled_back(conn: Any, fails: Callable[[Any], Any]) -> None:
+    await conn.begin_with(SUM, 1, 1)
+    await conn.execute("ROLLBACK")
+    for _ in range(3):
+        with pytest.raises((asyncpg.DivisionByZeroError, asyncpg.DataError)):
+            await fails(conn)
+        await conn.execute("ROLLBACK")
+        assert not conn.is_in_transaction()
+        assert (await conn.begin_with(SUM, 2, 2))["sum"] == 4
+        await conn.execute("INSERT INTO notes VALUES ('kept')")
+        await conn.execute("COMMIT")
+    assert await notes(conn) == ["kept"] * 3
+
+
+async def test_a_changed_table_costs_one_failure_and_no_more(conn: Any, database: Database) -> None:
+    await conn.begin_with("SELECT * FROM notes")
+    await conn.execute("ROLLBACK")
+    await conn.begin_with("SELECT * FROM notes")
+    await conn.execute("ROLLBACK")
+    owner = await asyncpg.connect(database.owner_url)
+    await owner.execute("ALTER TABLE notes ADD COLUMN number int")
+    await owner.execute("INSERT INTO notes VALUES ('a', 1)")
+    await owner.close()
+    with pytest.raises(asyncpg.PostgresError):
+        await conn.begin_with("SELECT * FROM notes")
+    await conn.execute("ROLLBACK")
+    for _ in range(2):
+        assert dict(await conn.begin_with("SELECT * FROM notes")) == {"text": "a", "number": 1}
+        await conn.execute("ROLLBACK")
