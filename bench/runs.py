@@ -97,7 +97,7 @@ async def _turn(socket: Any, chat: str, script: Sequence[dict[str, Any]]) -> tup
 
 async def _turns(server: Server, target: Target) -> tuple[list[float], list[float]]:
     (chat,) = _chats(server, target, 1)
-    script = [{"sleep": THINKING}, {"text": "That was it."}]
+    script: list[dict[str, Any]] = [{"sleep": THINKING}, {"text": "That was it."}]
     async with _socket(server, target) as socket:
         await _turn(socket, chat, script)
         times = [await _turn(socket, chat, script) for _ in range(TURNS)]
@@ -190,12 +190,13 @@ def measure(cluster: Cluster, targets: list[Target]) -> Work:
         first, overhead = uvloop.run(_turns(servers[0], target))
         claim = uvloop.run(_claims(url))
         lag = uvloop.run(_lag(servers[0], target, targets))
-    steps = []
-    for workers in (1, 2):
-        with _served(cluster, "api", *["worker"] * workers) as (servers, url):
-            uvloop.run(_turns_once(servers[0], target))
-            steps.append(uvloop.run(_steps(servers[0], target, url)))
-    return Work(overhead, first, claim, *steps, lag)
+    return Work(overhead, first, claim, _steps_with(1, cluster, target), _steps_with(2, cluster, target), lag)
+
+
+def _steps_with(workers: int, cluster: Cluster, target: Target) -> float:
+    with _served(cluster, "api", *["worker"] * workers) as (servers, url):
+        uvloop.run(_turns_once(servers[0], target))
+        return uvloop.run(_steps(servers[0], target, url))
 
 
 async def _turns_once(server: Server, target: Target) -> None:

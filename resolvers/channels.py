@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
 from models.agents import Agent
 from models.chats import Chat
@@ -74,28 +74,13 @@ async def _workspace(ctx: Context, data: NoInput) -> Admission:
     return await _admission(ctx)
 
 
-@procedure("channels.crew", Action.READ, tenancy=Entity(Crew, "id"), surfaces=NO_SURFACE)
-async def _crew(ctx: Context, data: ById) -> Admission:
-    """The channels of a live crew: its own, and that of its files."""
-    return await _admission(ctx)
+def _door(kind: ChannelKind, model: type[SQLModel]) -> Procedure[ById, Admission]:
+    @procedure(f"channels.{kind}", Action.READ, tenancy=Entity(model, "id"), surfaces=NO_SURFACE)
+    async def admit(ctx: Context, data: ById) -> Admission:
+        """The channels that go by the id of a live row."""
+        return await _admission(ctx)
 
-
-@procedure("channels.agent", Action.READ, tenancy=Entity(Agent, "id"), surfaces=NO_SURFACE)
-async def _agent(ctx: Context, data: ById) -> Admission:
-    """The channel of a live agent."""
-    return await _admission(ctx)
-
-
-@procedure("channels.session", Action.READ, tenancy=Entity(Chat, "id"), surfaces=NO_SURFACE)
-async def _session(ctx: Context, data: ById) -> Admission:
-    """The channel of a chat."""
-    return await _admission(ctx)
-
-
-@procedure("channels.mission", Action.READ, tenancy=Entity(Mission, "id"), surfaces=NO_SURFACE)
-async def _mission(ctx: Context, data: ById) -> Admission:
-    """The channel of a mission."""
-    return await _admission(ctx)
+    return admit
 
 
 @procedure("channels.user", Action.SELF, tenancy=Tenancy.NONE, surfaces=NO_SURFACE)
@@ -118,15 +103,17 @@ async def _identify(ctx: Context, data: NoInput) -> Identity:
     return Identity(user_id=ctx.user_id)
 
 
+_crew = _door(ChannelKind.crew, Crew)  # its files have a channel too
+
 KINDS = frozenset(kind.value for kind in ChannelKind)
 _DOORS: Mapping[ChannelKind, Procedure[Any, Admission]] = {
     ChannelKind.workspace: _workspace,
     ChannelKind.keeper: _workspace,
     ChannelKind.crew: _crew,
     ChannelKind.files: _crew,
-    ChannelKind.agent: _agent,
-    ChannelKind.session: _session,
-    ChannelKind.mission: _mission,
+    ChannelKind.agent: _door(ChannelKind.agent, Agent),
+    ChannelKind.session: _door(ChannelKind.session, Chat),
+    ChannelKind.mission: _door(ChannelKind.mission, Mission),
     ChannelKind.user: _user,
     ChannelKind.providers: _providers,
 }

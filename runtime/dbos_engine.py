@@ -256,11 +256,6 @@ class DbosEngine:
         else:
             await self._dbos.resume_workflow_async(run_id, queue_name=self.queue)
 
-    async def fork(self, run_id: str, new_run_id: str, before: int) -> None:
-        await self.wake()
-        with self._library.SetWorkflowID(new_run_id):
-            await self._dbos.fork_workflow_async(run_id, before, application_version=VERSION, queue_name=self.queue)
-
     async def cancel(self, run_id: str) -> None:
         await self.wake()
         await self._dbos.cancel_workflow_async(run_id)

@@ -13,7 +13,7 @@ Body = Callable[[str], Awaitable[None]]
 
 class Engine(Protocol):
     async def open(self, body: Body) -> None:
-        """Connects. `body` is called in this event loop for each run that is started, resumed or forked here."""
+        """Connects. `body` is called in this event loop for each run that is started or resumed here."""
 
     async def close(self) -> None:
         """Stops all bodies where they are; others may resume their runs."""
@@ -23,9 +23,6 @@ class Engine(Protocol):
 
     async def resume(self, run_id: str) -> None:
         """Begins a run in this process that another has had, or this one before."""
-
-    async def fork(self, run_id: str, new_run_id: str, before: int) -> None:
-        """Begins another run in this process, with this one's records of steps before number `before` (from 1)."""
 
     async def cancel(self, run_id: str) -> None:
         """Puts on record that nobody is to resume the run. What runs of it is not stopped by that."""

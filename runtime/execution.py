@@ -1,7 +1,6 @@
 """One run from its claim to its end, in this process (contract: chats.behaviour 13, 17-23 and recovery)."""
 
 import asyncio
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -223,12 +222,10 @@ class Execution:
         wait, refused = 0.05, 0
         while self.held.reason is not Stop.lost:
             try:
-                report = self._report(ending, await self._said()) if refused < TRIES else self._bare()
-                await finish_run(Caller.service(SERVICE, self.claim.workspace_id), report)
-                return
+                return await self._store(ending if refused < TRIES else None)
+            except Lost:
+                raise
             except Exception as error:
-                if isinstance(error, Refusal) and error.code is Code.CONFLICT and await self._taken_over():
-                    break
                 if not work.passes(error):
                     log.error("end of a run refused", run_id=self.claim.run_id, exc_info=error)
                     refused += 1
@@ -238,11 +235,15 @@ class Execution:
             wait = min(wait * 2, 1.0)
         raise Lost
 
-    async def _taken_over(self) -> bool:
-        """A conflict may also be one of locks."""
-        with contextlib.suppress(Exception):
-            return await work.written(self.claim) is None
-        return False
+    async def _store(self, ending: Ending | None) -> None:
+        """One try. None: an end without what was said."""
+        report = self._bare() if ending is None else self._report(ending, await self._said())
+        try:
+            await finish_run(Caller.service(SERVICE, self.claim.workspace_id), report)
+        except Refusal as refusal:  # a conflict may also be one of locks
+            if refusal.code is Code.CONFLICT and await work.written(self.claim) is None:
+                raise Lost from refusal
+            raise
 
     async def _said(self) -> Reply:
         sink = self.held.sink

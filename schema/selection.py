@@ -190,39 +190,38 @@ class Selection:
             return Shape(self._connection(named, model, nodes), "connection")
         return Shape(self._object(named, model, nodes), "list" if listed else "object")
 
-    def _output(self, type_: Any, model: type[Output], nodes: list[FieldNode]) -> tuple[Item, ...]:
+    def _items(self, type_: Any, nodes: list[FieldNode], item: Callable[[str, str, GraphQLField, list[FieldNode]], Item]) -> tuple[Item, ...]:
+        """`item` makes what is read for each selected field, from its key, Python name, definition and nodes; `__typename` every object has."""
         made: list[Item] = []
         for key, group in self.fields(type_, nodes).items():
-            name = group[0].name.value
-            if name == "__typename":
+            if group[0].name.value == "__typename":
                 made.append(Constant(key, type_.name))
-                continue
-            definition = type_.fields[name]
-            python = definition.extensions[BACKREF].python_name
-            if is_leaf_type(get_named_type(definition.type)):
-                made.append(Column(key, python))
             else:
-                kind = bare(model.model_fields[python].annotation)
-                made.append(Nested(key, python, self.shape(definition.type, getattr(kind, "__args__", (kind,))[0], group)))
+                definition = type_.fields[group[0].name.value]
+                made.append(item(key, definition.extensions[BACKREF].python_name, definition, group))
         return tuple(made)
 
+    def _output(self, type_: Any, model: type[Output], nodes: list[FieldNode]) -> tuple[Item, ...]:
+        def item(key: str, name: str, definition: GraphQLField, group: list[FieldNode]) -> Item:
+            if is_leaf_type(get_named_type(definition.type)):
+                return Column(key, name)
+            kind = bare(model.model_fields[name].annotation)
+            return Nested(key, name, self.shape(definition.type, getattr(kind, "__args__", (kind,))[0], group))
+
+        return self._items(type_, nodes, item)
+
     def _object(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
-        columns, graph, made = columns_of(model), GRAPHS.get(model, {}), list[Item]()
-        for key, group in self.fields(type_, nodes).items():
-            name = group[0].name.value
-            if name == "__typename":
-                made.append(Constant(key, type_.name))
-                continue
-            definition = type_.fields[name]
-            python = definition.extensions[BACKREF].python_name
-            entry = graph.get(python)
+        columns, graph = columns_of(model), GRAPHS.get(model, {})
+
+        def item(key: str, name: str, definition: GraphQLField, group: list[FieldNode]) -> Item:
+            entry = graph.get(name)
             if isinstance(entry, Edge):
-                made.append(self._edge(key, python, entry, definition, group))
-            elif entry is not None or python in columns:
-                made.append(Column(key, python))
-            else:
-                raise Unbound
-        return tuple(made)
+                return self._edge(key, name, entry, definition, group)
+            if entry is not None or name in columns:
+                return Column(key, name)
+            raise Unbound
+
+        return self._items(type_, nodes, item)
 
     def _edge(self, key: str, name: str, edge: Edge, definition: GraphQLField, group: list[FieldNode]) -> Nested:
         slot = None
@@ -233,34 +232,25 @@ class Selection:
         return Nested(key, name, Shape((), "count") if leaf else self.shape(definition.type, edge.target, group), slot)
 
     def _connection(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
-        made: list[Item] = []
-        for key, group in self.fields(type_, nodes).items():
-            name = group[0].name.value
-            if name == "__typename":
-                made.append(Constant(key, type_.name))
-            elif name == "totalCount":
-                made.append(Column(key, "total_count"))
-            else:
-                part = get_named_type(type_.fields[name].type)
-                build: Callable[..., tuple[Item, ...]] = {"nodes": self._object, "edges": self._edges}.get(name, self._page_info)
-                made.append(Nested(key, None, Shape(build(part, model, group), {"nodes": "list", "edges": "edges"}.get(name, "page_info"))))
-        return tuple(made)
+        def item(key: str, name: str, definition: GraphQLField, group: list[FieldNode]) -> Item:
+            part = get_named_type(definition.type)
+            match name:
+                case "total_count":
+                    return Column(key, name)
+                case "nodes":
+                    return Nested(key, None, Shape(self._object(part, model, group), "list"))
+                case "edges":
+                    return Nested(key, None, Shape(self._edges(part, model, group), "edges"))
+                case _:
+                    return Nested(key, None, Shape(self._page_info(part, group), "page_info"))
+
+        return self._items(type_, nodes, item)
 
     def _edges(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
-        made: list[Item] = []
-        for key, group in self.fields(type_, nodes).items():
-            name = group[0].name.value
-            if name == "__typename":
-                made.append(Constant(key, type_.name))
-            elif name == "cursor":
-                made.append(Column(key, "cursor"))
-            else:
-                made.append(Nested(key, None, Shape(self._object(get_named_type(type_.fields[name].type), model, group))))
-        return tuple(made)
+        def item(key: str, name: str, definition: GraphQLField, group: list[FieldNode]) -> Item:
+            return Column(key, name) if name == "cursor" else Nested(key, None, Shape(self._object(get_named_type(definition.type), model, group)))
 
-    def _page_info(self, type_: Any, _: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
-        made: list[Item] = []
-        for key, group in self.fields(type_, nodes).items():
-            name = group[0].name.value
-            made.append(Constant(key, type_.name) if name == "__typename" else Column(key, type_.fields[name].extensions[BACKREF].python_name))
-        return tuple(made)
+        return self._items(type_, nodes, item)
+
+    def _page_info(self, type_: Any, nodes: list[FieldNode]) -> tuple[Item, ...]:
+        return self._items(type_, nodes, lambda key, name, *_: Column(key, name))

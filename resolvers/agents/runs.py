@@ -13,7 +13,7 @@ from resolvers.kernel.inputs import ById, Input, Text
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Rows
-from resolvers.runs.cancelling import CANCELLED, NEVER_RAN, ask_to_cancel, show_cancelled, waits
+from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import AgentStatusChanged, RunFailed
 from resolvers.runs.lifecycle import announce_end, close_run
 from resolvers.runs.listing import newest_first
@@ -60,5 +60,5 @@ async def _cancel_all(ctx: Context, agent: Agent) -> list[Run]:
             continue
         if chat is not None:
             await show_cancelled(ctx, chat, run.id)
-        ended.append(await close_run(ctx, run, RunStatus.CANCELLED, error_message=CANCELLED, data=NEVER_RAN))
+        ended.append(await close_run(ctx, run, NEVER_RAN))
     return ended

@@ -21,7 +21,7 @@ from resolvers.kernel.operation import GRAPHQL_ONLY
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.kernel.statements import plus
-from resolvers.runs.cancelling import CANCELLED, NEVER_RAN, ask_to_cancel, show_cancelled, waits
+from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.frames import append_frames, chat_event, run_begin
 from resolvers.runs.lifecycle import end_run, start_run
@@ -136,7 +136,7 @@ async def cancel_message(ctx: Context, data: CancelMessage) -> Cancelled:
         return Cancelled(cancelled=False)
     if waits(run):
         await show_cancelled(ctx, chat, run.id)
-        await end_run(ctx, run.id, RunStatus.CANCELLED, error_message=CANCELLED, data=NEVER_RAN)
+        await end_run(ctx, run.id, NEVER_RAN)
     else:
         await ask_to_cancel(ctx, run.id)
     return Cancelled(cancelled=True)

@@ -7,9 +7,10 @@ from resolvers.kernel.context import Context
 from resolvers.kernel.instance import instance
 from resolvers.kernel.statements import plus
 from resolvers.runs.frames import append_frames, chat_event
+from resolvers.runs.lifecycle import End
 
 CANCELLED = "cancelled"
-NEVER_RAN = {"duration_ms": 0}
+NEVER_RAN = End(RunStatus.CANCELLED, error_message=CANCELLED, data={"duration_ms": 0})
 
 
 def waits(run: Run) -> bool:

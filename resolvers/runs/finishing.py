@@ -17,7 +17,7 @@ from resolvers.kernel.policy import Action
 from resolvers.kernel.statements import plus
 from resolvers.runs.events import RUN_ENDS, ChatEvent
 from resolvers.runs.frames import Frame, append_frames, chat_event
-from resolvers.runs.lifecycle import MISSING, end_run
+from resolvers.runs.lifecycle import MISSING, End, end_run
 
 NO_OUTPUT = "The agent ended without saying anything"
 SERVER_RESTART = "The server restarted before the agent had finished; send the message again if its answer is still needed"
@@ -68,7 +68,7 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
         raise Refusal(Code.CONFLICT, TAKEN_OVER)
     if chat is not None:
         await _close_turn(ctx, chat, run, data)
-    ended = await end_run(ctx, run.id, data.status, error_message=data.error_message, exit_code=data.exit_code, data=data.data, model=data.model)
+    ended = await end_run(ctx, run.id, End(data.status, data.error_message, data.exit_code, data.data, data.model))
     return RunEnd(id=ended.id, status=RunStatus(ended.status))
 
 

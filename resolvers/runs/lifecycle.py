@@ -1,5 +1,6 @@
 """How a run starts and ends, and what that makes of its agent (contract: agents.states, chats.behaviour 10 and 23)."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlmodel import col
@@ -12,6 +13,17 @@ from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, R
 
 MISSING = "Run not found"
 GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ends. `data` goes over the run's own, key by key; `model`, or the one that `data` names, over the run's."""
+
+    status: RunStatus
+    error_message: str | None = None
+    exit_code: int | None = None
+    data: dict[str, Any] | None = None
+    model: str | None = None
 
 
 async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
@@ -28,50 +40,29 @@ async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
     return run
 
 
-async def end_run(
-    ctx: Context,
-    run_id: str,
-    status: RunStatus,
-    *,
-    error_message: str | None = None,
-    exit_code: int | None = None,
-    data: dict[str, Any] | None = None,
-    model: str | None = None,
-) -> Run:
-    """Ends a run and settles its agent. The first end wins: a run that has ended is returned as it is, and nothing is told.
-
-    `data` goes over the run's own, key by key.
-    """
+async def end_run(ctx: Context, run_id: str, end: End) -> Run:
+    """Ends a run and settles its agent. The first end wins: a run that has ended is returned as it is, and nothing is told."""
     run = await ctx.get(Run, run_id, lock=True, missing=MISSING)
     if run.status != RunStatus.RUNNING:
         return run
-    ended = await close_run(ctx, run, status, error_message=error_message, exit_code=exit_code, data=data, model=model)
-    agent = await _settle(ctx, run.agent_id, status)
+    ended = await close_run(ctx, run, end)
+    agent = await _settle(ctx, run.agent_id, end.status)
     announce_end(ctx, ended, agent)
     ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=agent.status))
     return ended
 
 
-async def close_run(
-    ctx: Context,
-    run: Run,
-    status: RunStatus,
-    *,
-    error_message: str | None = None,
-    exit_code: int | None = None,
-    data: dict[str, Any] | None = None,
-    model: str | None = None,
-) -> Run:
+async def close_run(ctx: Context, run: Run, end: End) -> Run:
     """The run's own part of its end: for whoever settles the agent and tells of it by themselves."""
     return await ctx.move(
         Run,
         run.id,
-        status,
+        end.status,
         finished_at=instance.clock.now(),
-        error_message=error_message,
-        exit_code=exit_code,
-        data={**(run.data or {}), **data} if data else run.data,
-        model=model or model_in(data) or run.model,
+        error_message=end.error_message,
+        exit_code=end.exit_code,
+        data={**(run.data or {}), **end.data} if end.data else run.data,
+        model=end.model or model_in(end.data) or run.model,
     )
 
 

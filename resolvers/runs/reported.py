@@ -19,7 +19,7 @@ from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import REST_ONLY, Auth
 from resolvers.kernel.policy import Action
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
-from resolvers.runs.lifecycle import MISSING, end_run, model_in, start_run
+from resolvers.runs.lifecycle import MISSING, End, end_run, model_in, start_run
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 CONFLICT = {"runs_pkey": "A run with this id already exists", "runs_chat_id_running_key": "Another run is live in this chat"}
@@ -85,4 +85,4 @@ async def report_end(ctx: Context, data: FinishRun) -> Run:
     """Record how a run has ended. The first end counts: a later one is answered with it. RUNNING changes nothing."""
     if data.status is RunStatus.RUNNING:
         return await ctx.get(Run, data.id, missing=MISSING)
-    return await end_run(ctx, data.id, data.status, error_message=data.error_message, exit_code=data.exit_code, data=data.metadata)
+    return await end_run(ctx, data.id, End(data.status, data.error_message, data.exit_code, data.metadata))

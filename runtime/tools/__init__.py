@@ -34,16 +34,12 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`parameters` is a JSON schema. `run` answers wrong arguments with an error the model can read; it raises nothing of its own.
-
-    `acts`: it changes something, so that it must not be repeated when nobody knows whether it was done.
-    """
+    """`parameters` is a JSON schema. `run` answers wrong arguments with an error the model can read; it raises nothing of its own."""
 
     name: str
     description: str
     parameters: dict[str, Any]
     run: Callable[[dict[str, Any]], Awaitable[ToolResult]]
-    acts: bool = False
 
 
 def tools_for(job: Job, sandbox: Sandbox, workdir: Workdir) -> dict[str, Tool]:
@@ -51,16 +47,16 @@ def tools_for(job: Job, sandbox: Sandbox, workdir: Workdir) -> dict[str, Tool]:
     agent = _Toolbox(sandbox, workdir)
     tools = [
         _tool("read_file", "Show a text file, or a part of it by lines.", ReadFile, agent.read),
-        _tool("write_file", "Write a text file: make it, or replace all of it.", WriteFile, agent.write, acts=True),
+        _tool("write_file", "Write a text file: make it, or replace all of it.", WriteFile, agent.write),
         _tool("list_files", "List a folder: name and size of each file; folders end in /.", ListFiles, agent.list),
         _tool("search_files", "Find the lines of text files that hold a pattern.", SearchFiles, agent.search),
     ]
     if job.agent.tool_profile is not ToolProfile.MINIMAL and sandbox.runs_commands:
-        tools.append(_tool("run_command", agent.command_description, RunCommand, agent.run, acts=True))
+        tools.append(_tool("run_command", agent.command_description, RunCommand, agent.run))
     return {tool.name: tool for tool in tools}
 
 
-def _tool(name: str, description: str, model: type[A], body: Callable[[A], Awaitable[ToolResult]], *, acts: bool = False) -> Tool:
+def _tool(name: str, description: str, model: type[A], body: Callable[[A], Awaitable[ToolResult]]) -> Tool:
     async def run(arguments: dict[str, Any]) -> ToolResult:
         try:
             result = await body(model.model_validate(arguments))
@@ -72,7 +68,7 @@ def _tool(name: str, description: str, model: type[A], body: Callable[[A], Await
             return ToolResult(f"The files cannot be used ({failed.strerror})", is_error=True)
         return ToolResult(_fit(result.content), result.is_error)
 
-    return Tool(name, description, schema_of(model), run, acts)
+    return Tool(name, description, schema_of(model), run)
 
 
 def _explain(refused: ValidationError) -> str:

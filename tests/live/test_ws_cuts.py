@@ -55,6 +55,37 @@ async def read_for_a_while(client: Raw, hear: Callable[[dict[str, Any]], None]) 
     client.writer.transport.abort()
 
 
+async def read_over_cuts(url: str, ask: Callable[[Raw], Awaitable[None]], hear: Callable[[dict[str, Any]], None]) -> None:
+    """Hears what comes of `ask` on one line after another, each of them cut."""
+    for _ in range(CUTS):
+        async with raw(url, buffer=random.choice([SMALL, None])) as client:
+            await ask(client)
+            await read_for_a_while(client, hear)
+        await asyncio.sleep(random.random() / 50)
+
+
+async def all_is_seen_by_cursor(world: World, channel: str, write: Callable[[int], Awaitable[object]], number: Callable[[dict[str, Any]], int]) -> None:
+    """Whoever goes on from the newest cursor sees what is written from their first frame on: `number` tells which it is."""
+    seen, cursor, url = list[int](), None, address(world, await ticket(world, world.viewer))
+
+    async def ask(client: Raw) -> None:
+        await client.say(type="subscribe", channel=channel, after=cursor)
+
+    def hear(frame: dict[str, Any]) -> None:
+        nonlocal cursor
+        seen.append(number(frame))
+        cursor = frame["cursor"]
+
+    async with writing(write) as written:
+        await read_over_cuts(url, ask, hear)
+    async with raw(url) as client:
+        await ask(client)
+        while seen[-1] < len(written):
+            hear(await client.hear())
+    assert seen == list(range(seen[0], len(written) + 1))
+    assert len(seen) > CUTS
+
+
 async def test_cursors_of_a_workspace(world: World) -> None:
     channel = f"workspace:{world.workspace.id}"
     sql = "INSERT INTO events (channel, type, payload) VALUES ($1, 'test.happened', jsonb_build_object('n', $2::int, 'text', repeat('a', $3)))"
@@ -63,58 +94,37 @@ async def test_cursors_of_a_workspace(world: World) -> None:
         await world.database.execute(sql, channel, n, random.randrange(2000))
         bus.ring(Topic.events)
 
-    seen, cursor, token = list[int](), None, await ticket(world, world.viewer)
-
-    def hear(frame: dict[str, Any]) -> None:
-        nonlocal cursor
+    def number(frame: dict[str, Any]) -> int:
         assert frame["type"] == "test.happened", frame
-        seen.append(frame["payload"]["n"])
-        cursor = frame["cursor"]
+        return int(frame["payload"]["n"])
 
-    async with writing(write) as written:
-        for _ in range(CUTS):
-            async with raw(address(world, token), buffer=random.choice([SMALL, None])) as client:
-                await client.say(type="subscribe", channel=channel, after=cursor)
-                await read_for_a_while(client, hear)
-            await asyncio.sleep(random.random() / 50)
-    async with raw(address(world, token)) as client:
-        await client.say(type="subscribe", channel=channel, after=cursor)
-        while seen[-1] < len(written):
-            hear(await client.hear())
-    assert seen == list(range(seen[0], len(written) + 1))
-    assert len(seen) > CUTS
+    await all_is_seen_by_cursor(world, channel, write, number)
 
 
 async def test_cursors_of_a_chat(world: World) -> None:
     chat = await new_chat(world)
-    channel, seen, cursor, token = f"session:{chat.id}", list[int](), None, await ticket(world, world.viewer)
 
-    def hear(frame: dict[str, Any]) -> None:
-        nonlocal cursor
+    def number(frame: dict[str, Any]) -> int:
         assert frame["type"] == "chat_event", frame
         assert frame["payload"]["content"] == str(frame["seq"])
-        seen.append(frame["seq"])
-        cursor = frame["cursor"]
+        return int(frame["seq"])
 
-    async with writing(lambda n: write_frames(world, chat, text(str(n)))) as written:
-        for _ in range(CUTS):
-            async with raw(address(world, token), buffer=random.choice([SMALL, None])) as client:
-                await client.say(type="subscribe", channel=channel, after=cursor)
-                await read_for_a_while(client, hear)
-            await asyncio.sleep(random.random() / 50)
-    async with raw(address(world, token)) as client:
-        await client.say(type="subscribe", channel=channel, after=cursor)
-        while seen[-1] < len(written):
-            hear(await client.hear())
-    assert seen == list(range(seen[0], len(written) + 1))
-    assert len(seen) > CUTS
+    await all_is_seen_by_cursor(world, f"session:{chat.id}", lambda n: write_frames(world, chat, text(str(n))), number)
 
 
 async def test_the_web_interface_resumes_a_run(world: World) -> None:
     """It subscribes, asks for what it missed, and applies numbered frames in order and once (contract: ui_depends)."""
     chat = await new_chat(world)
     run = await new_run(world, chat)
-    channel, seen, last, token = f"session:{chat.id}", list[str](), 0, await ticket(world, world.viewer)
+    seen, last, ahead, url = list[str](), 0, dict[int, str](), address(world, await ticket(world, world.viewer))
+
+    async def resume(client: Raw) -> None:
+        ahead.clear()
+        await client.say(type="resume", payload={"session_id": chat.id, "last_seq": last})
+
+    async def ask(client: Raw) -> None:
+        await client.say(type="subscribe", channel=f"session:{chat.id}")
+        await resume(client)
 
     def hear(frame: dict[str, Any]) -> None:
         nonlocal last
@@ -125,17 +135,10 @@ async def test_the_web_interface_resumes_a_run(world: World) -> None:
             seen.append(ahead.pop(last))
 
     async with writing(lambda n: write_frames(world, chat, text(str(n)), run=run)) as written:
-        for _ in range(CUTS):
-            ahead = dict[int, str]()
-            async with raw(address(world, token), buffer=random.choice([SMALL, None])) as client:
-                await client.say(type="subscribe", channel=channel)
-                await client.say(type="resume", payload={"session_id": chat.id, "last_seq": last})
-                await read_for_a_while(client, hear)
-            await asyncio.sleep(random.random() / 50)
+        await read_over_cuts(url, ask, hear)
     total = await write_frames(world, chat, DONE, run=run)
-    ahead = {}
-    async with raw(address(world, token)) as client:
-        await client.say(type="resume", payload={"session_id": chat.id, "last_seq": last})
+    async with raw(url) as client:
+        await resume(client)
         while last < total:
             hear(await client.hear())
     assert seen == [*(str(n) for n in range(1, len(written) + 1)), ""]

@@ -49,9 +49,6 @@ class LocalEngine:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def fork(self, run_id: str, new_run_id: str, before: int) -> None:
-        raise NotImplementedError
-
     async def cancel(self, run_id: str) -> None:
         self.cancelled.append(run_id)
 

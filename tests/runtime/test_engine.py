@@ -219,27 +219,6 @@ async def test_cancelling_puts_it_on_record(engine: DbosEngine, body: Body, data
     await settled(database, "run_cancelled", "CANCELLED")
 
 
-async def test_a_fork_knows_the_steps_before(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
-    known: list[str] = []
-
-    async def does(run_id: str) -> None:
-        if run_id == "run_fork":
-            known.extend(await engine.recorded(run_id))
-        for step in ("a", "b", "c" if run_id == "run_source" else "d"):
-            engine.record(run_id, step)
-
-    body.does = does
-    await engine.start("run_source")
-    await body.end("run_source")
-    await settled(database, "run_source", "SUCCESS")
-    await engine.fork("run_source", "run_fork", 3)
-    await body.end("run_fork")
-    await settled(database, "run_fork", "SUCCESS")
-    assert known == ["a", "b"]
-    assert await engine.recorded("run_fork") == ["a", "b", "d"]
-    assert await engine.recorded("run_source") == ["a", "b", "c"]
-
-
 async def test_old_records_are_forgotten_and_queues_of_the_dead_with_them(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
     await engine.start("run_old")
     await body.end("run_old")

@@ -5,13 +5,16 @@ import contextlib
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from models.runs import Run
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.errors import Code, Refusal
+from resolvers.runs import work
 from resolvers.runs.finishing import GENERAL, NO_OUTPUT, finish_run
+from resolvers.runs.work import Claim
 from runtime import execution
-from runtime.execution import AGENT_GONE, GIVEN_UP, INTERNAL
+from runtime.execution import AGENT_GONE, GIVEN_UP, INTERNAL, TRIES
 from runtime.job import Failed, Job, Outcome, Sink, StuckLoop
 from runtime.supervisor import Timing
 from tests.runtime.doubles import Does, E, LocalEngine, says
@@ -216,6 +219,68 @@ async def test_an_end_is_tried_until_the_database_is_back(estate: Estate, shop: 
     assert tries == 4
     assert (await estate.answer(str(run.chat_id)))[-1] == DONE
     assert len(await estate.messages(str(run.chat_id))) == 2
+
+
+async def test_a_conflict_of_locks_is_tried_again(estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, looks, written = 0, 0, work.written
+
+    async def conflicts(caller: Any, raw: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Refusal(Code.CONFLICT, "deadlock")
+        return await finish_run(caller, raw)
+
+    async def away_at_first(claim: Claim) -> int | None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise OSError("away")
+        return await written(claim)
+
+    monkeypatch.setattr(execution, "finish_run", conflicts)
+    monkeypatch.setattr(work, "written", away_at_first)
+    await shop.worker(timing=Timing())
+    run = await estate.ask()
+    assert (await estate.ended(run.id)).status == "COMPLETED"
+    assert (tries, looks) == (3, 2)
+
+
+async def test_a_run_that_was_taken_over_is_not_ended(estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = 0
+
+    async def too_late(caller: Any, raw: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        await estate.owner.execute("UPDATE runs SET lease = 2, leased_until = now() + interval '1 hour' WHERE id = $1", raw["id"])
+        return await finish_run(caller, raw)
+
+    monkeypatch.setattr(execution, "finish_run", too_late)
+    worker = await shop.worker(timing=Timing())
+    run = await estate.ask()
+    await until(lambda: tries and not worker.held)
+    assert tries == 1
+    assert (await estate.run(run.id)).status == "RUNNING"
+    assert DONE not in await estate.answer(str(run.chat_id))
+
+
+async def test_a_fault_in_looking_for_a_take_over_is_logged_and_ends_the_run(estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def conflicts(caller: Any, raw: Any) -> Any:
+        raise Refusal(Code.CONFLICT, "deadlock")
+
+    async def broken(claim: Claim) -> int | None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(execution, "finish_run", conflicts)
+    monkeypatch.setattr(work, "written", broken)
+    with capture_logs() as logs:
+        await shop.worker(timing=Timing())
+        run = await estate.ask()
+        ended = await estate.ended(run.id)
+    assert (ended.status, ended.error_message) == ("FAILED", GIVEN_UP)
+    told = [line for line in logs if line["event"] == "end of a run refused"]
+    assert len(told) == TRIES + 1
+    assert all(line["log_level"] == "error" and str(line["exc_info"]) == "a fault of ours" for line in told)
 
 
 # ---- time and cancellation -------------------------------------------------------------------------------------------
