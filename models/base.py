@@ -1,6 +1,7 @@
 """What every table shares: ids, tenancy, soft deletion, versions, and the names of constraints."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -88,6 +89,14 @@ def untrack(model: type[Row] = Row) -> None:
         untrack(child)
 
 
+CHOSEN = "chosen"  # in a column's info
+
+
+def chosen_id(otherwise: Callable[[], str] = new_id) -> Any:
+    """The key of a table whose ids clients may choose: any text."""
+    return Field(default_factory=otherwise, primary_key=True, sa_column_kwargs={"info": {CHOSEN: True}})
+
+
 class Table(Row):
     """A table with a cuid key."""
 
@@ -144,7 +153,7 @@ def one_of(column: str, choices: type[StrEnum]) -> CheckConstraint:
 @event.listens_for(Column, "after_parent_attach")
 def _hold_ids(column: Column[Any], table: Any) -> None:
     """Ids are letters and digits in the database too, whoever writes them: answers take them over as they are."""
-    if column.name == "id" and isinstance(table, SQLTable) and not isinstance(column.type, Integer):
+    if column.name == "id" and isinstance(table, SQLTable) and not isinstance(column.type, Integer) and CHOSEN not in column.info:
         table.append_constraint(CheckConstraint("id ~ '^[A-Za-z0-9_-]+$'", name="id", info={PLAIN: "id"}))
 
 
