@@ -35,16 +35,27 @@ class Check:
 
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which a failure explains the next one. An embedded database that is at rest runs meanwhile."""
-    return [check_data_directory(settings), *_check_secrets_file(settings), *_check_stored(settings), check_port(settings), check_isolation(settings)]
+    directory = check_data_directory(settings)
+    if not _reachable(settings.data_dir):
+        return [directory, check_port(settings)]
+    return [directory, *_check_secrets_file(settings), *_check_stored(settings), check_port(settings), check_isolation(settings)]
+
+
+def _reachable(directory: Path) -> bool:
+    """What another user keeps, that user has to ask about: also where commands would run."""
+    try:
+        return not directory.exists() or os.access(directory, os.R_OK | os.W_OK | os.X_OK)
+    except PermissionError:  # it is in a closed one
+        return False
 
 
 def check_data_directory(settings: Settings) -> Check:
     path = settings.data_dir
-    if not path.exists():
-        parent = next(above for above in path.parents if above.exists())
+    if not os.path.exists(path):  # unlike Path.exists, it raises nothing where this user may not look
+        parent = next(above for above in path.parents if os.path.exists(above))
         if os.access(parent, os.W_OK | os.X_OK):
             return Check("data directory", True, f"{path} does not exist yet; the first start makes it")
-        return Check("data directory", False, f"{path} does not exist and {parent} is not writable", "make it for this user, or set CREWSHIP_DATA_DIR")
+        return Check("data directory", False, f"{path} cannot be found, and {parent} is not writable", "make it for this user, or set CREWSHIP_DATA_DIR")
     if not path.is_dir():
         return Check("data directory", False, f"{path} is not a directory", "set CREWSHIP_DATA_DIR to a directory")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):

@@ -332,7 +332,8 @@ def make_private(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise PostgresError(f"the directory {directory} cannot be made ({error.strerror}); make it writable or set CREWSHIP_DATA_DIR") from error
+        fix = f"let uid {os.geteuid()} write there, or set CREWSHIP_DATA_DIR"
+        raise PostgresError(f"the directory {directory} cannot be made ({error.strerror}); {fix}") from error
 
 
 def write_secret(path: Path, text: str) -> None:

@@ -183,14 +183,15 @@ def listen_tcp(host: str, port: int) -> socket.socket:
 
 def listen_unix(path: Path) -> socket.socket:
     """A socket that only this user reaches. The rest of a process that was killed is cleared away, a living one is left alone."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
         except FileNotFoundError:
             pass
         except OSError:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):  # which `bind` explains
+                path.unlink(missing_ok=True)
         else:
             raise StartError(f"another process listens on {path}; stop it, or set CREWSHIP_SOCKET_PATH or CREWSHIP_DATA_DIR")
     listener = socket.socket(socket.AF_UNIX)

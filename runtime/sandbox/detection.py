@@ -13,6 +13,8 @@ from runtime.sandbox.workdir import Workdir
 
 PROBE_TIMEOUT = 30.0
 NO_CONTAINERS = "agents' commands are not run in containers by this release"
+# What engines forbid a container and a sandbox in it needs: to make namespaces, to mount in them, and a /proc of which nothing is covered.
+CONTAINER_OPTIONS = ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined")
 
 # Numbered from 1 in a pid namespace of its own, another user, filtered, limited, and with files that are there afterwards.
 _TRIAL = """
@@ -78,10 +80,12 @@ def advice(*, bwrap: Path | None, root: Path = Path("/")) -> str:
         return "sysctl -w kernel.unprivileged_userns_clone=1"
     if _value(root, "user/max_user_namespaces") == "0":
         return "sysctl -w user.max_user_namespaces=10000"
-    if _value(root, "kernel/apparmor_restrict_unprivileged_userns") == "1":
-        return f"allow {bwrap} the right `userns` in an AppArmor profile, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+    restricted = _value(root, "kernel/apparmor_restrict_unprivileged_userns") == "1"
     if any((root / mark).exists() for mark in (".dockerenv", "run/.containerenv")):
-        return "start the container with --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
+        first = "on the host, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; and " if restricted else ""
+        return f"{first}start the container with {' '.join(f'--security-opt {option}' for option in CONTAINER_OPTIONS)}"
+    if restricted:
+        return f"allow {bwrap} the right `userns` in an AppArmor profile, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
     return f"run `{bwrap} --unshare-all --ro-bind / / true` as the service's user (uid {os.geteuid()}) and see what it says"
 
 

@@ -119,6 +119,25 @@ def test_a_wrong_environment_is_one_line(data_dir: Path, variable: str, value: s
     assert "hunter2" not in refused.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("inside", [None, "run", "run/crewship.sock"])
+def test_a_data_directory_of_another_user_is_one_line(data_dir: Path, inside: str | None) -> None:
+    """As where a host's directory is mounted into a container: it is root's, and the service is not."""
+    python, path = _plain_python()
+    (data_dir / "run").mkdir(parents=True)
+    data_dir.parent.chmod(0o711)
+    if inside is None:
+        (data_dir / "run").rmdir()
+    elif inside != "run":
+        (data_dir / inside).touch()
+    env = path | {"CREWSHIP_DATA_DIR": str(data_dir), "CREWSHIP_PORT": "0"}
+    refused = subprocess.run([*python, "-m", "crewship", "serve"], env=env, cwd="/", capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"crewship: {'the directory' if inside is None else 'cannot listen on'} {data_dir}/run")
+    assert "CREWSHIP_DATA_DIR" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
 def test_doctor_fails_with_what_to_do(data_dir: Path) -> None:
     data_dir.mkdir(mode=0o755)
     sick = run("doctor", env=environment(data_dir))

@@ -3,7 +3,10 @@
 import asyncio
 import http.server
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from crewship.postgres import APPLICATION
 from models.migrations import upgrade
 from resolvers.kernel.settings import Settings, load_settings
 from tests.conftest import Database
+from tests.process.commands import PATIENCE, environment
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +117,25 @@ def test_before_the_first_start_all_is_well(tmp_path: Path) -> None:
 def test_a_data_directory_must_be_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert not check_data_directory(load_settings(data_dir=str(tmp_path / "file"))).ok
+
+
+@pytest.mark.parametrize("closed", ["data", "."])
+def test_what_another_user_keeps_is_named_and_left_alone(settings: Settings, tmp_path: Path, closed: str) -> None:
+    """A user whom the modes of files hold back: root gives that up first."""
+    (tmp_path / closed).chmod(0o000)
+    command = [sys.executable, "-m", "crewship", "doctor", "--json"]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
+    try:
+        shown = subprocess.run(command, env=environment(settings.data_dir), cwd="/", capture_output=True, text=True, timeout=PATIENCE, check=False)
+    finally:
+        (tmp_path / closed).chmod(0o700)
+    checks = {check["name"]: check for check in json.loads(shown.stdout)["checks"]}
+    assert list(checks) == ["data directory", "port"]
+    assert str(settings.data_dir) in checks["data directory"]["found"]
+    assert not checks["data directory"]["ok"]
+    assert "CREWSHIP_DATA_DIR" in checks["data directory"]["fix"]
+    assert (shown.returncode, "Traceback" in shown.stderr) == (1, False)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from runtime.job import Failed
 from runtime.sandbox import Isolation, Limits, Unconfined, Workdir, describe, detect
-from runtime.sandbox.detection import advice
+from runtime.sandbox.detection import CONTAINER_OPTIONS, advice
 from runtime.sandbox.namespace import NotStarted, Programs
 from tests.runtime.sandbox.machine import settings_in
 from tests.runtime.sandbox.test_running import shell, stands_still, until
@@ -94,14 +96,21 @@ async def test_the_owner_may_run_commands_without_isolation(monkeypatch: pytest.
     assert (await sandbox.run(["echo", "ran"], workdir=workdir, timeout=5)).stdout == "ran\n"
 
 
+OPTIONS = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
+
+
 @pytest.mark.parametrize(
     ("marks", "said"),
     [
         ({"proc/sys/kernel/unprivileged_userns_clone": "0"}, "kernel.unprivileged_userns_clone=1"),
         ({"proc/sys/user/max_user_namespaces": "0"}, "user.max_user_namespaces=10000"),
         ({"proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"}, "/x/bwrap the right `userns` in an AppArmor profile"),
-        ({".dockerenv": ""}, "--security-opt seccomp=unconfined"),
-        ({"run/.containerenv": ""}, "--security-opt systempaths=unconfined"),
+        ({".dockerenv": ""}, f"start the container with {OPTIONS}"),
+        ({"run/.containerenv": ""}, f"start the container with {OPTIONS}"),
+        (
+            {".dockerenv": "", "proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"},
+            f"on the host, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; and start the container with {OPTIONS}",
+        ),
         ({"proc/sys/kernel/unprivileged_userns_clone": "1", "proc/sys/user/max_user_namespaces": "100"}, "run `/x/bwrap"),
         ({}, "run `/x/bwrap"),
     ],
@@ -111,6 +120,14 @@ def test_advice_fits_the_host(tmp_path: Path, marks: dict[str, str], said: str) 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{content}\n")
     assert said in advice(bwrap=Path("/x/bwrap"), root=tmp_path)
+
+
+def test_the_readme_lets_containers_have_what_doctor_asks_for() -> None:
+    root = Path(__file__).parents[3]
+    [example] = re.findall(r"```yaml\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    services = yaml.safe_load(example)["services"]
+    assert services == {"crewship": {"security_opt": list(CONTAINER_OPTIONS)}}
+    assert services.keys() <= yaml.safe_load((root / "compose.yaml").read_text())["services"].keys()
 
 
 PROBE = """
