@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
+from prometheus_client import Gauge
 
 from resolvers.channels import identify
 from resolvers.kernel.caller import Caller
@@ -29,6 +30,8 @@ AT_WORK = 8  # queries and mutations of them; the next message waits
 TOO_MANY_REQUESTS = Refusal(Code.RATE_LIMITED, "Too many requests")
 TOO_MANY_OPERATIONS = Refusal(Code.BAD_REQUEST, f"At most {MOST} operations may go on at once")
 BROKEN = [{"message": "Internal error", "extensions": {"code": Code.INTERNAL.value}}]
+
+OPEN = Gauge("crewship_graphql_sockets", "WebSockets of graphql-transport-ws open at /graphql in this process")
 
 Admit = Callable[[str], bool]
 """Takes a client's address, and says whether it may make one more request."""
@@ -61,7 +64,8 @@ class Sockets:
             return await _decline(send, refusal, RETRY_AFTER)
         try:
             await send({"type": "websocket.accept", "subprotocol": messages.SUBPROTOCOL})
-            await Socket(self, scope, receive, send, leave).serve()
+            with OPEN.track_inprogress():
+                await Socket(self, scope, receive, send, leave).serve()
         finally:
             leave()
 
