@@ -44,10 +44,11 @@ class SendMessage(Input):
 
 
 class Sent(Output):
-    """`seq` is the number of the chat's newest frame: what comes next is the answer. Without a run nobody was asked."""
+    """`from_seq` and `seq` are the chat's newest frames before and with the message: the answer comes behind `seq`. Without a run nobody was asked."""
 
     run_id: str | None
     message_id: str
+    from_seq: int
     seq: int
 
 
@@ -108,14 +109,14 @@ async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: S
     await start_run(ctx, run, conflict=BUSY)
     seq = await append_frames(ctx, chat, run.id, run_begin(chat), _shown(message), **_named(chat, message))
     ctx.ring(Topic.queue)
-    return Sent(run_id=run.id, message_id=message.id, seq=seq)
+    return Sent(run_id=run.id, message_id=message.id, from_seq=chat.last_seq, seq=seq)
 
 
 async def _say(ctx: Context, chat: Chat, message: Message, *, alone: bool) -> Sent:
     """Among users. While a run is live its frames go on: a `done` in between would end it for whoever listens."""
     shown = (run_begin(chat), _shown(message), chat_event(ChatEventType.done, no_reply=True)) if alone else (_shown(message),)
     seq = await append_frames(ctx, chat, None, *shown, message_count=plus(1), **_named(chat, message))
-    return Sent(run_id=None, message_id=message.id, seq=seq)
+    return Sent(run_id=None, message_id=message.id, from_seq=chat.last_seq, seq=seq)
 
 
 def _shown(message: Message) -> Any:
