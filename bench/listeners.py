@@ -104,13 +104,13 @@ class Listener(asyncio.Protocol):
 
 async def connect(port: int, number: int, dialect: Dialect, arrivals: Arrivals, seconds: float = 60) -> list[asyncio.BaseTransport]:
     """That many listeners, all of them ready."""
-    loop, done, counted = asyncio.get_running_loop(), asyncio.Event(), 0
+    loop, done, counted, expected = asyncio.get_running_loop(), asyncio.Event(), 0, 0
     failures: list[str] = []
 
     def ready() -> None:
         nonlocal counted
         counted += 1
-        if counted == number:
+        if counted == expected:
             done.set()
 
     def failed(text: str) -> None:
@@ -120,10 +120,12 @@ async def connect(port: int, number: int, dialect: Dialect, arrivals: Arrivals, 
     transports: list[asyncio.BaseTransport] = []
     for start in range(0, number, 50):
         wanted = min(50, number - start)
+        expected += wanted
+        done.clear()
         made = await asyncio.gather(*[loop.create_connection(lambda: Listener(dialect, arrivals, ready, failed), "127.0.0.1", port) for _ in range(wanted)])
         transports += [transport for transport, _ in made]
-    async with asyncio.timeout(seconds):
-        await done.wait()
-    if failures:
-        raise SystemExit(f"a listener was refused: {failures[0]}")
+        async with asyncio.timeout(seconds):
+            await done.wait()  # a server may refuse more than these at once, while it does not know whose they are
+        if failures:
+            raise SystemExit(f"a listener was refused: {failures[0]}")
     return transports

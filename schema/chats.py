@@ -91,6 +91,7 @@ class SentType:
 
     run_id: strawberry.ID | None
     message_id: strawberry.ID
+    from_seq: int = strawberry.field(description="The number of the chat's newest frame before the message.")
     seq: int = strawberry.field(description="The number of the chat's newest frame: what comes next is the answer.")
 
 

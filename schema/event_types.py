@@ -59,10 +59,14 @@ class EventInterface:
     cursor: str = strawberry.field(description="The position of this event: a subscription goes on behind it when it is given as `after`.")
 
 
+_WHOSE = "The chat it happens in: an agent may be at work in several."
+
+
 @strawberry.type(description="The first frame of a run: what an agent does in answer to one message.")
 class RunBegin(EventInterface):
     from_seq: int = strawberry.field(description="The number of the chat's last frame before the run.")
     seq: int | None = strawberry.field(description="The number of this frame in its chat.")  # never null; of ChatFrame's type, to be asked for beside it
+    chat_id: strawberry.ID = strawberry.field(description=_WHOSE)
 
 
 @strawberry.type(description="A piece of what happens in a chat; a run's last one has the type done.")
@@ -71,6 +75,7 @@ class ChatFrame(EventInterface):
     content: str
     metadata: JSON | None
     seq: int | None = strawberry.field(description="The number of this frame in its chat; null outside a run.")
+    chat_id: strawberry.ID = strawberry.field(description=_WHOSE)
 
 
 @strawberry.type(description="Events were lost. Read again what you show, then go on behind `cursor`.")
@@ -251,7 +256,7 @@ def types_of(kind: str) -> dict[str, Any]:
 
 
 def payload_fields(name: str) -> Mapping[str, str]:
-    """GraphQL field -> payload key. `cursor`, and `seq` of a frame, are no payload: whoever sends the event knows them."""
+    """GraphQL field -> payload key. `cursor`, and `seq` and `chatId` of a frame, are no payload: whoever sends the event knows them."""
     return _PAYLOADS[name]
 
 

@@ -15,7 +15,7 @@ from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Rows
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import AgentStatusChanged, RunFailed
-from resolvers.runs.lifecycle import announce_end, close_run
+from resolvers.runs.lifecycle import announce_end, close_run, hold_starts
 from resolvers.runs.listing import newest_first
 
 MOST_RUNS = 100
@@ -37,6 +37,7 @@ def list_runs_of_agent(scope: QueryScope, data: RunsOfAgent) -> Rows[Run]:
 async def stop_agent(ctx: Context, data: ById) -> Agent:
     """Stop an agent and cancel its runs. What it has said so far is kept. The next message in one of its chats starts it again."""
     agent = await ctx.get(Agent, data.id, missing=MISSING)
+    await hold_starts(ctx, agent.id, shared=False)
     ended = await _cancel_all(ctx, agent)
     agent = await ctx.get(Agent, agent.id, lock=True, missing=MISSING)
     if agent.status != AgentStatus.STOPPED:
@@ -54,10 +55,10 @@ async def _cancel_all(ctx: Context, agent: Agent) -> list[Run]:
     locked = await ctx.select(Chat, col(Chat.id).in_(waiting)).order_by(col(Chat.id)).locked().all() if waiting else []
     chats, ended = {chat.id: chat for chat in locked}, []
     for run in await ctx.select(Run, *live).order_by(col(Run.id)).locked().all():
-        chat = chats.get(run.chat_id or "")
-        if not waits(run) or (run.chat_id is not None and chat is None):  # claimed, or begun, since the first look
+        if not waits(run):  # perhaps not until the first look
             await ask_to_cancel(ctx, run.id)
             continue
+        chat = chats.get(run.chat_id or "")
         if chat is not None:
             await show_cancelled(ctx, chat, run.id)
         ended.append(await close_run(ctx, run, NEVER_RAN))

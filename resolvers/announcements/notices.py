@@ -29,7 +29,7 @@ class InboxPurged(Event, type="inbox.updated", channel="workspace:{workspace_id}
     purge: Literal["true"]
 
 
-class InboxChatRead(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
+class InboxChatRead(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
     """A user has read a chat, and its notice is gone from the inbox; `chat` is the chat's id."""
 
     source: Literal["chat_read"]

@@ -11,7 +11,6 @@ from models.auth import User
 from models.base import table_of
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.workspaces import Workspace
-from resolvers.announcements.notices import InboxChatRead
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
@@ -120,7 +119,7 @@ def get_chat(scope: QueryScope, data: ById) -> Row[Chat]:
     return scope.select(Chat).where(col(Chat.id) == data.id).one(MISSING)
 
 
-@command("chats.mark_read", Action.PARTICIPATE, emits=InboxChatRead, errors=(Code.NOT_FOUND,))
+@command("chats.mark_read", Action.PARTICIPATE, errors=(Code.NOT_FOUND,))
 async def mark_read(ctx: Context, data: ChatOfAgent) -> ReadMark:
     """Move the caller's mark in a chat to now."""
     chat = await ctx.select(Chat, col(Chat.id) == data.chat_id, col(Chat.agent_id) == data.agent_id).one(MISSING)

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
+from sqlalchemy import select
 from sqlmodel import col
 
 from models.agents import Agent, AgentStatus
@@ -24,7 +25,7 @@ from resolvers.kernel.statements import plus
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.frames import append_frames, chat_event, run_begin
-from resolvers.runs.lifecycle import end_run, start_run
+from resolvers.runs.lifecycle import end_run, hold_starts, start_run
 
 BUSY = "The agent is busy with another message of this chat"
 MOST_TURNS = 200
@@ -44,10 +45,11 @@ class SendMessage(Input):
 
 
 class Sent(Output):
-    """`seq` is the number of the chat's newest frame: what comes next is the answer. Without a run nobody was asked."""
+    """`from_seq` and `seq` are the chat's newest frames before and with the message: the answer comes behind `seq`. Without a run nobody was asked."""
 
     run_id: str | None
     message_id: str
+    from_seq: int
     seq: int
 
 
@@ -72,8 +74,10 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     In a group the agent answers whoever mentions it as `@slug`. CONFLICT comes with a `reason`: already_running for the
     caller's own run, agent_busy for another user's, pending_review for an agent that waits for approval.
     """
+    agent = await _agent_of(ctx, data.chat_id)
+    if agent is not None:
+        await hold_starts(ctx, agent.id)
     chat = await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
-    agent = await ctx.select(Agent, col(Agent.id) == chat.agent_id).first()
     if agent is None:
         raise Refusal(Code.CONFLICT, "The agent of this chat has been deleted", reason="agent_deleted")
     if agent.status == AgentStatus.PENDING_REVIEW:
@@ -87,6 +91,11 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     message = Message(chat_id=chat.id, agent_id=agent.id, role=MessageRole.user, content=data.content, author_user_id=ctx.user_id or None)
     await ctx.insert(message)
     return await (_ask(ctx, chat, agent, message, data) if is_asked else _say(ctx, chat, message, alone=live is None))
+
+
+async def _agent_of(ctx: Context, chat_id: str) -> Agent | None:
+    chat: Any = ctx.table(Chat).c
+    return await ctx.select(Agent, col(Agent.id).in_(select(chat.agent_id).where(chat.id == chat_id))).first()
 
 
 async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: SendMessage) -> Sent:
@@ -108,14 +117,14 @@ async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: S
     await start_run(ctx, run, conflict=BUSY)
     seq = await append_frames(ctx, chat, run.id, run_begin(chat), _shown(message), **_named(chat, message))
     ctx.ring(Topic.queue)
-    return Sent(run_id=run.id, message_id=message.id, seq=seq)
+    return Sent(run_id=run.id, message_id=message.id, from_seq=chat.last_seq, seq=seq)
 
 
 async def _say(ctx: Context, chat: Chat, message: Message, *, alone: bool) -> Sent:
     """Among users. While a run is live its frames go on: a `done` in between would end it for whoever listens."""
     shown = (run_begin(chat), _shown(message), chat_event(ChatEventType.done, no_reply=True)) if alone else (_shown(message),)
     seq = await append_frames(ctx, chat, None, *shown, message_count=plus(1), **_named(chat, message))
-    return Sent(run_id=None, message_id=message.id, seq=seq)
+    return Sent(run_id=None, message_id=message.id, from_seq=chat.last_seq, seq=seq)
 
 
 def _shown(message: Message) -> Any:

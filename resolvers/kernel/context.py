@@ -251,9 +251,9 @@ class Context:
             raise RuntimeError(f"{self.operation.name}: nothing slow inside a transaction; declare the command `late` and go outside before begin()")
         return instance
 
-    async def lock(self, name: str) -> None:
-        """Waits until no other transaction holds this name; held until the end of this one."""
-        await self._one("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [name])
+    async def lock(self, name: str, *, shared: bool = False) -> None:
+        """Waits until no other transaction holds this name; held until the end of this one. `shared`: others may hold it so, too."""
+        await self._one(f"SELECT pg_advisory_xact_lock{'_shared' if shared else ''}(hashtextextended($1, 0))", [name])
 
     # ---- statements ----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from resolvers.channels import ChannelKind
+
 LONGEST_CURSOR = 120
 
 
@@ -41,6 +43,7 @@ class Delivered:
     xid: int = 0
     seq: int = 0
     frame: int = 0
+    mirrored: str | None = None  # on the channel of an agent: the chat whose frame it is
     _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
     _values: Any = field(default=None, repr=False)
 
@@ -55,6 +58,12 @@ class Delivered:
     def placed(self) -> bool:
         """Whether it can be read again later, by a position before it."""
         return self.xid > 0 or self.frame > 0
+
+    @property
+    def chat_id(self) -> str | None:
+        """In which chat it happens."""
+        kind, _, id = self.channel.partition(":")
+        return id if kind == ChannelKind.session else self.mirrored
 
     @property
     def values(self) -> dict[str, Any]:

@@ -234,4 +234,4 @@ class Tail:
     def _show(self, chat_id: str, watch: Watch, number: int, type_: str, payload: bytes) -> None:
         self._dispatch(Delivered(f"session:{chat_id}", type_, payload, frame=number))
         if watch.agent_id in self.agents:
-            self._dispatch(Delivered(f"agent:{watch.agent_id}", type_, payload))
+            self._dispatch(Delivered(f"agent:{watch.agent_id}", type_, payload, mirrored=chat_id))

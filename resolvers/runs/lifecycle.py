@@ -26,8 +26,16 @@ class End:
     model: str | None = None
 
 
+async def hold_starts(ctx: Context, agent_id: str, *, shared: bool = True) -> None:
+    """Puts the start of a run and the stopping of its agent in an order: who stops is not `shared`, and finds all runs there are.
+
+    Comes before the locks of chats, runs and the agent, whose row alone could not do it: it is locked when the runs have been looked at.
+    """
+    await ctx.lock(f"starts of {agent_id}", shared=shared)
+
+
 async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
-    """Stores a new run and sets its agent RUNNING. `conflict`: the texts when its id is taken, and when another run is live in its chat.
+    """Stores a new run and sets its agent RUNNING, behind `hold_starts`. `conflict`: the texts when its id is taken, or its chat has a live run.
 
     The agent's row is locked last, behind the chat's and the run's: everybody who needs all three takes them in this order.
     """

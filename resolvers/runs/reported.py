@@ -19,7 +19,7 @@ from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import REST_ONLY, Auth
 from resolvers.kernel.policy import Action
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
-from resolvers.runs.lifecycle import MISSING, End, end_run, model_in, start_run
+from resolvers.runs.lifecycle import MISSING, End, end_run, hold_starts, model_in, start_run
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 CONFLICT = {"runs_pkey": "A run with this id already exists", "runs_chat_id_running_key": "Another run is live in this chat"}
@@ -57,6 +57,7 @@ class FinishRun(Input):
 async def report_start(ctx: Context, data: CreateRun) -> Run:
     """Record that a run has started; its agent is RUNNING from now on."""
     await ctx.get(Agent, data.agent_id)
+    await hold_starts(ctx, data.agent_id)
     if data.chat_id is not None and await ctx.select(Chat, col(Chat.id) == data.chat_id).locked().first() is None:
         raise invalid("chat_id", "there is no such chat in this workspace")
     run = Run(

@@ -1,7 +1,7 @@
 """The way to a socket: the page it is opened from, and the ticket, in the address or in the first frame (contract: websocket.connection)."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.instance import instance
 from resolvers.kernel.telemetry import log
+from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
 from rest_compat.dispatch import parse_query
 from rest_compat.errors import STATUS, Headers
 from rest_compat.ws import frames
@@ -21,7 +22,7 @@ from rest_compat.ws.socket import NORMAL, REVOKED, TOO_LARGE, Receive, Send, Soc
 
 INTRODUCTION = 10.0  # seconds from the handshake to the frame that authenticates
 ORIGIN = "Origin not allowed"
-TOLD = frozenset({Code.BAD_REQUEST, Code.UNAUTHENTICATED, Code.FORBIDDEN})
+TOLD = frozenset({Code.BAD_REQUEST, Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED})
 
 
 async def websocket(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -33,13 +34,16 @@ async def websocket(scope: MutableMapping[str, Any], receive: Receive, send: Sen
         return await _decline(send, Refusal(Code.FORBIDDEN, ORIGIN))
     try:
         token = parse_query(scope["query_string"]).get("token")
+        if token is not None:
+            return await _known(_caller(token, transport, scope["path"]), wire, receive, send)
+        leave = unauthenticated.enter(transport.client)
     except Refusal as refusal:
         return await _decline(send, refusal)
-    if token is None:
+    try:
         await send({"type": "websocket.accept"})
-        await _introduced(transport, scope["path"], wire, receive, send)
-    else:
-        await _known(_caller(token, transport, scope["path"]), wire, receive, send)
+        await _introduced(transport, scope["path"], wire, receive, send, leave)
+    finally:
+        leave()
 
 
 def _origin_allowed(transport: Any) -> bool:
@@ -66,8 +70,8 @@ async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send) -> No
         socket.close()
 
 
-async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, send: Send) -> None:
-    """The ticket comes with the first frame. Nothing is said when it is good."""
+async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, send: Send, leave: Callable[[], None]) -> None:
+    """The ticket comes with the first frame. Nothing is said when it is good; `leave` is called then."""
     try:
         async with asyncio.timeout(INTRODUCTION):
             first = await receive()
@@ -88,6 +92,7 @@ async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, s
     socket = Socket(caller, wire, send)
     try:
         await identify(replace(caller))
+        leave()
         await socket.serve(receive)
     except Refusal as refusal:
         if refusal.code is Code.UNAUTHENTICATED and caller.kind is CredentialKind.SESSION:
@@ -109,5 +114,7 @@ async def _decline(send: Send, refusal: Refusal) -> None:
     headers: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
     if refusal.code is Code.UNAUTHENTICATED:
         headers.append((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode()))
+    elif refusal.code is Code.RATE_LIMITED:
+        headers.append((b"retry-after", RETRY_AFTER))
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": refusal.detail.encode()})

@@ -69,5 +69,10 @@ def is_done(event: Delivered) -> bool:
     return event.type == "chat_event" and event.values.get("type") == "done"
 
 
+def is_about(event: Delivered, run_id: str) -> bool:
+    """Whether an event without a number says what became of a run."""
+    return event.type == "chat_event" and (event.values.get("metadata") or {}).get("run_id") == run_id
+
+
 def channel_of(chat_id: str) -> str:
     return f"{ChannelKind.session}:{chat_id}"

@@ -125,7 +125,7 @@ class Socket:
             self._subscriptions.check_room(channel)
             answer = await send_message(replace(self._caller), raw)
             sent = orjson.loads(answer.body or b"{}")
-            await self._subscriptions.follow(channel, sent["seq"], run=sent["run_id"] is not None)
+            await self._subscriptions.follow(channel, sent["from_seq"], sent["seq"], sent["run_id"])
         except Refusal as refusal:
             if refusal.reason == "agent_busy":
                 self._chat_event(channel, ChatEventType.agent_busy, **refusal.extra)

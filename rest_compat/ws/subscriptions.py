@@ -1,16 +1,38 @@
 """What a socket listens to, and why: the client has subscribed, its own message is being answered, or it is shown again what it missed."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from resolvers.channels import ChannelKind
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.live import Delivered, LiveConnection, Subscription
-from rest_compat.ws.frames import Wire, agent_frame, chat_frame, error, event_frame, is_done, spoken
+from rest_compat.ws.frames import Wire, agent_frame, chat_frame, error, event_frame, is_about, is_done, spoken
 
 MOST = 200  # channels a socket
 TOO_MANY = f"At most {MOST} channels can be listened to on one connection"
 SESSION, AGENT, PROVIDERS = (f"{kind}:" for kind in (ChannelKind.session, ChannelKind.agent, ChannelKind.providers))
+
+
+@dataclass(slots=True)
+class Passage:
+    """Frames of a chat that are shown to who has not subscribed to it. Other users' words in a run are among them: numbers have no gaps."""
+
+    first: int
+    last: int | None = None  # None: not known, the run that begins with `first` goes on
+    run_id: str | None = None
+
+    def holds(self, event: Delivered) -> bool:
+        if event.frame:
+            return self.first <= event.frame and (self.last is None or event.frame <= self.last)
+        return self.run_id is not None and is_about(event, self.run_id)
+
+    def end(self, event: Delivered) -> None:
+        """A run ends with its `done`, and at the latest before the next one."""
+        if self.last is None and event.frame > self.first:
+            if event.type == "run_begin":
+                self.last = event.frame - 1
+            elif is_done(event):
+                self.last = event.frame
 
 
 @dataclass(eq=False)
@@ -21,20 +43,31 @@ class Attention:
     owner: "Subscriptions"
     subscription: Subscription | None = None
     asked: bool = False  # the client has subscribed
-    run: int = 0  # frame of the client's own message: what follows is shown, up to `done`
-    until: int = 0  # frames up to this one are shown
+    passages: list[Passage] = field(default_factory=list)  # that are not over
 
     @property
     def needed(self) -> bool:
-        return self.asked or self.run > 0 or (self.subscription is not None and self.subscription.position.frame < self.until)
+        return self.asked or bool(self.passages)
+
+    @property
+    def awaits(self) -> bool:
+        """Whether a message of the client is being answered."""
+        return any(passage.last is None for passage in self.passages)
+
+    def add(self, passage: Passage) -> None:
+        """What comes before is shown once more only if it is in a passage, too."""
+        self.passages.append(passage)
+        if self.subscription is not None:
+            self.subscription.rewind(passage.first - 1)
 
     def show(self, event: Delivered, subscription: Subscription) -> bytes | None:
         """The frame for an event of a chat's channel."""
         if self.asked:
             return chat_frame(event, subscription)
-        shown = self.run > 0 or 0 < event.frame <= self.until
-        if self.run and event.frame > self.run and is_done(event):
-            self.run = 0
+        for passage in self.passages:
+            passage.end(event)
+        shown = any(passage.holds(event) for passage in self.passages)
+        self.passages = [passage for passage in self.passages if passage.last is None or passage.last > subscription.position.frame]
         if not self.needed:
             asyncio.get_running_loop().call_soon(self.owner.leave, self)
         return chat_frame(event, subscription) if shown else None
@@ -70,25 +103,21 @@ class Subscriptions:
         if name not in self._by_name and len(self._by_name) >= MOST:
             raise Refusal(Code.RATE_LIMITED, TOO_MANY)
 
-    async def follow(self, name: str, seq: int, *, run: bool) -> None:
-        """Shows what became of the client's own message, frame `seq` of a chat, unless it has subscribed anyway. Raises Refusal.
+    async def follow(self, name: str, after: int, last: int, run_id: str | None) -> None:
+        """Shows what became of the client's own message, unless it has subscribed anyway. Raises Refusal.
 
-        With a run: run_begin, the message, and all up to `done`. Without one: run_begin, the message and `done` are there already.
+        Its frames come behind `after`: with a run all up to `done`, without one those up to `last`, which are there already.
         """
         async with self._changing:
             attention = self._by_name.get(name) or await self._open(name)
-            if attention.asked or attention.subscription is None:
-                return
-            attention.run, attention.until = (seq, attention.until) if run else (attention.run, max(seq, attention.until))
-            attention.subscription.rewind(seq - 2 if run else seq - 3)
+            if not attention.asked:
+                attention.add(Passage(after + 1, last if run_id is None else None, run_id))
 
     async def show_again(self, name: str, after: int, last: int) -> None:
         """The frames of a chat behind `after`, up to `last`, before any that is newer. Raises Refusal."""
         async with self._changing:
             attention = self._by_name.get(name) or await self._open(name)
-            attention.until = max(last, attention.until)
-            if attention.subscription is not None:
-                attention.subscription.rewind(after)
+            attention.add(Passage(after + 1, last))
 
     async def _open(self, name: str, after: str | None = None, *, asked: bool = False) -> Attention:
         self.check_room(name)
@@ -119,6 +148,7 @@ class Subscriptions:
         if name.startswith(SESSION):
             self._say(spoken("resume_reset", {}, name))
         if attention is not None:
+            attention.passages.clear()  # where they are is not certain any more, and nobody may be shown another's run instead
             asyncio.get_running_loop().call_soon(self.leave, attention)
 
     def refused(self, subscription: Subscription, refusal: Refusal) -> None:
@@ -127,7 +157,7 @@ class Subscriptions:
         self._live.unsubscribe(subscription)
         if attention is not None and attention.subscription is subscription:
             del self._by_name[name]
-        if attention is None or attention.asked or attention.run:
+        if attention is None or attention.asked or attention.awaits:
             self._say(error(refusal.detail, name))
 
     def _say(self, body: bytes) -> None:

@@ -30,6 +30,7 @@ class Given(Enum):
     typename = "__typename"
     cursor = "cursor"
     seq = "seq"
+    chat_id = "chatId"
 
 
 Source = str | Given  # a payload key, or
@@ -53,17 +54,17 @@ class Projection:
 
     def reset(self, reason: str, cursor: str) -> bytes:
         """The response that says that events were lost."""
-        return self._written(RESET, {"reason": reason}, cursor, 0)
+        return self._written(RESET, {"reason": reason}, cursor)
 
     def _answer(self, event: Delivered, subscription: Subscription) -> bytes:
         cursor = subscription.cursor if self.placed else ""
         name = event.encoded(_TYPE, _type_name)
-        return self.reset(UNREADABLE, cursor) if name == RESET else self._written(name, event.values, cursor, event.frame)
+        return self.reset(UNREADABLE, cursor) if name == RESET else self._written(name, event.values, cursor, event.frame, event.chat_id)
 
-    def _written(self, name: bytes, payload: Mapping[str, Any], cursor: str, frame: int) -> bytes:
+    def _written(self, name: bytes, payload: Mapping[str, Any], cursor: str, frame: int = 0, chat_id: str | None = None) -> bytes:
         if name == BEGIN:  # on the channel of an agent a frame does not say its number, but a run does
             frame = frame or payload["from_seq"] + 1
-        given = {Given.typename: name.decode(), Given.cursor: cursor, Given.seq: frame or None}
+        given = {Given.typename: name.decode(), Given.cursor: cursor, Given.seq: frame or None, Given.chat_id: chat_id}
         shown = {key: payload.get(source) if source.__class__ is str else given[source] for key, source in self._members[self._numbers[name]]}  # type: ignore[index]
         return orjson.dumps({"data": {self.key: shown}})
 
@@ -107,6 +108,6 @@ def _source(name: str, field: str, payload: Mapping[str, str]) -> Source:
     if field in payload:
         return payload[field]
     given = Given(field)
-    if given is Given.seq and name not in _FRAMES:
+    if given in (Given.seq, Given.chat_id) and name not in _FRAMES:
         raise LookupError(f"{name}.{field} is in no payload")
     return given

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
+from prometheus_client import Gauge
 
 from resolvers.channels import identify
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.telemetry import log
 from resolvers.live import Delivered, LiveConnection, Outlet, Subscription
+from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
 from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send
 from schema.live import messages
 from schema.live.callers import Scope, by_introduction
@@ -28,6 +30,8 @@ AT_WORK = 8  # queries and mutations of them; the next message waits
 TOO_MANY_REQUESTS = Refusal(Code.RATE_LIMITED, "Too many requests")
 TOO_MANY_OPERATIONS = Refusal(Code.BAD_REQUEST, f"At most {MOST} operations may go on at once")
 BROKEN = [{"message": "Internal error", "extensions": {"code": Code.INTERNAL.value}}]
+
+OPEN = Gauge("crewship_graphql_sockets", "WebSockets of graphql-transport-ws open at /graphql in this process")
 
 Admit = Callable[[str], bool]
 """Takes a client's address, and says whether it may make one more request."""
@@ -48,21 +52,29 @@ class Sockets:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        if not self.admit(scope["crewship"].client):
-            return await _decline(send)
-        known = messages.SUBPROTOCOL in scope["subprotocols"]
-        await send({"type": "websocket.accept", "subprotocol": messages.SUBPROTOCOL if known else None})
-        if known:
-            await Socket(self, scope, receive, send).serve()
-        else:
-            await send({"type": "websocket.close", "code": messages.UNACCEPTABLE, "reason": "Subprotocol not acceptable"})
+        client = scope["crewship"].client
+        if not self.admit(client):
+            return await _decline(send, TOO_MANY_REQUESTS, b"60")
+        if messages.SUBPROTOCOL not in scope["subprotocols"]:
+            await send({"type": "websocket.accept"})
+            return await send({"type": "websocket.close", "code": messages.UNACCEPTABLE, "reason": "Subprotocol not acceptable"})
+        try:
+            leave = unauthenticated.enter(client)
+        except Refusal as refusal:
+            return await _decline(send, refusal, RETRY_AFTER)
+        try:
+            await send({"type": "websocket.accept", "subprotocol": messages.SUBPROTOCOL})
+            with OPEN.track_inprogress():
+                await Socket(self, scope, receive, send, leave).serve()
+        finally:
+            leave()
 
 
-async def _decline(send: Send) -> None:
+async def _decline(send: Send, refusal: Refusal, retry_after: bytes) -> None:
     """Instead of the upgrade."""
-    headers = [(b"content-type", f"{LEGACY}; charset=utf-8".encode()), (b"retry-after", b"60")]
+    headers = [(b"content-type", f"{LEGACY}; charset=utf-8".encode()), (b"retry-after", retry_after)]
     await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": errors(refused(TOO_MANY_REQUESTS))})
+    await send({"type": "websocket.http.response.body", "body": errors(refused(refusal))})
 
 
 class Operation:
@@ -96,12 +108,15 @@ class Operation:
 
 
 class Socket:
-    """One connection. Only queries and mutations have tasks of their own, while they run; who just listens has none."""
+    """One connection. Only queries and mutations have tasks of their own, while they run; who just listens has none.
 
-    __slots__ = ("_caller", "_closed", "_live", "_lost", "_operations", "_receive", "_scope", "_send", "_service", "_tasks", "_timer", "_wire")
+    `known` is called when its caller is.
+    """
 
-    def __init__(self, service: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
-        self._service, self._scope, self._receive, self._send = service, scope, receive, send
+    __slots__ = ("_caller", "_closed", "_known", "_live", "_lost", "_operations", "_receive", "_scope", "_send", "_service", "_tasks", "_timer", "_wire")
+
+    def __init__(self, service: Sockets, scope: Scope, receive: Receive, send: Send, known: Callable[[], None]) -> None:
+        self._service, self._scope, self._receive, self._send, self._known = service, scope, receive, send, known
         self._wire: Wire = scope["extensions"]["crewship.wire"]
         self._caller = Caller.nobody()
         self._live: LiveConnection | None = None
@@ -153,6 +168,7 @@ class Socket:
         except Refusal as refusal:
             code = messages.TRY_AGAIN if refusal.code is Code.UNAVAILABLE else messages.FORBIDDEN
             raise Closing(code, refusal.detail) from None
+        self._known()
         self._wire.write(self._wire.frame(messages.ACK))
 
     # ---- operations ----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from models.base import new_id, now
 from models.chats import Chat
 from models.runs import Run, RunStatus
 from resolvers.kernel.bus import Topic, bus
+from tests.runs.logbook import internal
 from tests.world import World, world_on
 
 pytestmark = pytest.mark.anyio
@@ -139,10 +140,74 @@ async def test_stops_and_messages_at_once_leave_the_agent_as_its_runs_are(world:
     runs = (await runs_of(world, agent)).values()
     live = [run for run in runs if run["status"] == "RUNNING"]
     assert all(run["status"] == "CANCELLED" for run in runs if run not in live)
-    assert await status_of(world, agent) in (("RUNNING", "STOPPED") if live else ("STOPPED",))
+    assert await status_of(world, agent) == ("RUNNING" if live else "STOPPED")
     for chat in chats:
         numbers = [row[0] for row in await world.database.fetch("SELECT seq FROM run_frames WHERE chat_id = $1 ORDER BY seq", chat.id)]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def waiting(world: World, number: int) -> None:
+    """Until so many transactions wait for a lock."""
+    sql = "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"
+    async with asyncio.timeout(30):
+        while await world.database.fetchval(sql) < number:
+            await asyncio.sleep(0.01)
+
+
+async def report(world: World, agent: Agent) -> str:
+    """The start of a run elsewhere."""
+    id = new_id()
+    answer = await internal(world, "POST", "", {"id": id, "agent_id": agent.id, "workspace_id": world.workspace.id})
+    assert answer.status_code == 201, answer.text
+    return id
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_run_that_is_being_started_is_called_off_by_the_stop_that_comes_behind(world: World, elsewhere: bool) -> None:
+    agent = await agent_of(world)
+    chat = await chat_of(world, agent)
+    async with world.database.transaction():
+        await world.database.fetchval("SELECT 1 FROM agents WHERE id = $1 FOR NO KEY UPDATE", agent.id)
+        started = asyncio.create_task(report(world, agent) if elsewhere else send(world, chat))
+        await waiting(world, 1)  # the run is stored, and nobody sees it yet
+        stopped = asyncio.create_task(stop(world, agent.id))
+        await waiting(world, 2)
+    run_id, answer = await asyncio.gather(started, stopped)
+    assert answer == (200, {"id": agent.id, "status": "STOPPED"})
+    run = (await runs_of(world, agent))[run_id or ""]
+    assert (run["status"], run["cancel_requested_at"] is not None) == (("RUNNING", True) if elsewhere else ("CANCELLED", False))
+    assert await status_of(world, agent) == "STOPPED"
+
+
+async def test_a_message_that_comes_behind_a_stop_starts_the_agent_again(world: World) -> None:
+    agent = await agent_of(world)
+    first, second = await chat_of(world, agent), await chat_of(world, agent)
+    old = await send(world, first)
+    async with world.database.transaction():
+        await world.database.fetchval("SELECT 1 FROM agents WHERE id = $1 FOR NO KEY UPDATE", agent.id)
+        stopped = asyncio.create_task(stop(world, agent.id))
+        await waiting(world, 1)
+        sent = asyncio.create_task(send(world, second))
+        await waiting(world, 2)
+    answer, new = await asyncio.gather(stopped, sent)
+    assert answer[0] == 200
+    assert {id: run["status"] for id, run in (await runs_of(world, agent)).items()} == {old: "CANCELLED", new: "RUNNING"}
+    assert await status_of(world, agent) == "RUNNING"
+
+
+async def test_no_pair_of_a_message_and_a_stop_leaves_a_run_under_a_stopped_agent(world: World) -> None:
+    agents = [await agent_of(world) for _ in range(60)]
+    chats = [await chat_of(world, agent) for agent in agents]
+    for start in range(0, len(agents), 10):
+        pairs = zip(agents[start : start + 10], chats[start : start + 10], strict=True)
+        answers = await asyncio.gather(*[call for agent, chat in pairs for call in (send(world, chat), stop(world, agent.id))])
+        assert all(answers[::2])
+        assert {answer[0] for answer in answers[1::2]} == {200}
+    found = await world.database.fetch(
+        "SELECT a.status, r.status FROM agents a JOIN runs r ON r.agent_id = a.id WHERE a.id = ANY($1)", [agent.id for agent in agents]
+    )
+    assert len(found) == len(agents)
+    assert {tuple(row) for row in found} <= {("RUNNING", "RUNNING"), ("STOPPED", "CANCELLED")}
 
 
 async def test_by_graphql(world: World) -> None:

@@ -11,7 +11,7 @@ from resolvers.kernel.errors import Refusal
 from resolvers.kernel.operation import OPERATIONS
 from tests.world import Person, World
 
-SEND = "mutation($i: SendMessageInput!) { sendMessage(input: $i) { runId messageId seq } }"
+SEND = "mutation($i: SendMessageInput!) { sendMessage(input: $i) { runId messageId fromSeq seq } }"
 CANCEL = "mutation($i: CancelMessageInput!) { cancelMessage(input: $i) { cancelled } }"
 
 

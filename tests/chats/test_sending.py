@@ -38,7 +38,7 @@ async def test_a_message_is_stored_and_becomes_a_run(world: World) -> None:
     sent = await send(world, world.viewer, chat.id, "Shovel\n coal", max_turns=7)
     [message] = await rows(world, "SELECT * FROM messages WHERE chat_id = $1", chat.id)
     [run] = await rows(world, "SELECT * FROM runs WHERE chat_id = $1", chat.id)
-    assert sent == {"runId": run["id"], "messageId": message["id"], "seq": 2}
+    assert sent == {"runId": run["id"], "messageId": message["id"], "fromSeq": 0, "seq": 2}
     assert (message["role"], message["content"], message["author_user_id"], message["agent_id"]) == ("user", "Shovel\n coal", world.viewer.user_id, agent.id)
     assert (message["parts"], message["data"]) == (None, None)
     assert re.fullmatch(r"msg_\d{19}_[0-9a-f]{16}", run["id"])
@@ -98,7 +98,7 @@ async def test_turns_are_cut_to_size(world: World, given: int | None, stored: in
 async def test_frames_go_on_where_the_chat_is(world: World) -> None:
     chat = await chat_of(world, last_seq=41)
     sent = await send(world, world.owner, chat.id)
-    assert sent["seq"] == 43
+    assert (sent["fromSeq"], sent["seq"]) == (41, 43)
     assert [(seq, payload.get("from_seq")) for seq, _, payload in await frames(world, chat.id)] == [(42, 41), (43, None)]
 
 
@@ -177,7 +177,7 @@ async def test_in_a_group_an_agent_that_is_not_mentioned_is_not_asked(world: Wor
     chat, before = await chat_of(world, agent, visibility=ChatVisibility.group), await position(world)
     sent = await send(world, world.member, chat.id, "Has anybody asked a@bosun?")
     assert sent["runId"] is None
-    assert sent["seq"] == 3
+    assert (sent["fromSeq"], sent["seq"]) == (0, 3)
     assert await frames(world, chat.id) == [
         (1, "run_begin", {"from_seq": 0}),
         (2, "chat_event", {"type": "user_message", "content": "Has anybody asked a@bosun?", "metadata": {"author_user_id": world.member.user_id}}),
@@ -202,7 +202,7 @@ async def test_in_a_group_users_talk_on_while_the_agent_works(world: World) -> N
     chat = await chat_of(world, await agent_of(world, slug="cook"), visibility=ChatVisibility.group)
     await send(world, world.member, chat.id, "@cook dinner")
     sent = await send(world, world.owner, chat.id, "I am hungry")
-    assert (sent["runId"], sent["seq"]) == (None, 3)
+    assert (sent["runId"], sent["fromSeq"], sent["seq"]) == (None, 2, 3)
     assert [payload.get("type") for _, _, payload in await frames(world, chat.id)] == [None, "user_message", "user_message"]
     assert (await send(world, world.member, chat.id, "me too"))["reason"] == "already_running"
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tests.contract.deviations import PLANNED_EVENTS
 from tests.contract.notation import routes
 
 GATES = {"none", "read", "create", "update", "manage", "delete", "owner"}
@@ -57,7 +58,7 @@ def differences(route: dict[str, Any], op: dict[str, Any], rest: dict[str, Any])
     if op["graphql"] and route.get("auth") in {"internal", "webhook"}:
         faults.append("must not be a GraphQL field")
     for what in ("emits", "audit"):
-        have = set(op["emits"]) if what == "emits" else words(op["audit"])
+        have = {*op["emits"], *PLANNED_EVENTS.get(op["operation"], ())} if what == "emits" else words(op["audit"])
         lack = {w for w in words(route.get(what)) if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", w)} - have
         if lack:
             faults.append(f"{what} lacks {', '.join(sorted(lack))}")

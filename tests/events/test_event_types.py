@@ -104,8 +104,8 @@ def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, gr
             "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String! authorCrewId: ID! invokingCrewId: ID! invokingAgentId: ID! "
             "stepCount: Int! resumed: Boolean! resumeReason: String! restoredSteps: Int!",
         ),
-        ("RunBegin", "cursor: String! fromSeq: Int! seq: Int"),
-        ("ChatFrame", "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int"),
+        ("RunBegin", "cursor: String! fromSeq: Int! seq: Int chatId: ID"),
+        ("ChatFrame", "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int chatId: ID"),
         ("StreamReset", "cursor: String! reason: String!"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_frame_of_a_chat_is_recognised_in_the_chat_and_on_the_channel_of_its_a
 
 def test_frames_show_all_of_their_payload(graph: GraphQLSchema) -> None:
     for name in ("RunBegin", "ChatFrame"):
-        assert {*payload_fields(name), "cursor", "seq"} == set(graph.type_map[name].fields)  # type: ignore[attr-defined]
+        assert {*payload_fields(name), "cursor", "seq", "chatId"} == set(graph.type_map[name].fields)  # type: ignore[attr-defined]
     assert {*payload_fields("StreamReset"), "cursor"} == set(graph.type_map["StreamReset"].fields)  # type: ignore[attr-defined]
 
 

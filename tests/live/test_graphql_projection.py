@@ -48,9 +48,10 @@ class Sample:
     payload: dict[str, Any]
     shown: dict[str, Any]
     frame: int = 0
+    mirrored: str | None = None
 
     def delivered(self) -> Delivered:
-        return Delivered(f"{self.kind}:x", self.type, orjson.dumps(self.payload), 0 if self.frame else 1, 1, self.frame)
+        return Delivered(f"{self.kind}:x", self.type, orjson.dumps(self.payload), 0 if self.frame else 1, 1, self.frame, self.mirrored)
 
 
 def camel(key: str) -> str:
@@ -64,11 +65,11 @@ def _samples() -> list[Sample]:
             payload = orjson.loads(orjson.dumps(value.payload()))
             shown = {"__typename": type_name(event), "cursor": CURSOR} | {camel(key): item for key, item in payload.items()}
             made.append(Sample(kind_of(event.channel_), event.type_, payload, shown))
-    for kind, frame in (("session", 7), ("agent", 0)):
-        begin = {"from_seq": 6}
-        made.append(Sample(kind, "run_begin", begin, {"__typename": "RunBegin", "cursor": CURSOR, "fromSeq": 6, "seq": 7}, frame))
+    for kind, frame, chat in (("session", 7, None), ("session", 0, None), ("agent", 0, "y"), ("agent", 0, None)):
+        begin, given = {"from_seq": 6}, {"cursor": CURSOR, "chatId": "x" if kind == "session" else chat}
+        made.append(Sample(kind, "run_begin", begin, {"__typename": "RunBegin", "fromSeq": 6, "seq": 7} | given, frame, chat))
         for payload in ({"type": "text", "content": 'Hi ☃ "\n'}, {"type": "done", "content": "", "metadata": {"deep": [1, {"a": None}], "n": 0.5}}):
-            made.append(Sample(kind, "chat_event", payload, {"__typename": "ChatFrame", "cursor": CURSOR, "seq": frame or None} | payload, frame))
+            made.append(Sample(kind, "chat_event", payload, {"__typename": "ChatFrame", "seq": frame or None} | given | payload, frame, chat))
     return made
 
 

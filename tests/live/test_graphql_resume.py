@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from models.chats import Chat
 from models.runs import RunFrame
 from resolvers.kernel.bus import Topic, bus
 from resolvers.live import hub
@@ -190,12 +191,28 @@ async def test_a_chat_shows_the_whole_turn_and_goes_on_anywhere_in_it(world: Wor
         assert await talk.silent(0.05)
 
 
+async def test_an_agents_log_tells_its_chats_apart(world: World) -> None:
+    first = await new_chat(world)
+    second = Chat(workspace_id=first.workspace_id, agent_id=first.agent_id)
+    await world.add(second)
+    document = "subscription($agent: ID!) { agentEvents(agentId: $agent) { ... on ChatFrame { content chatId } } }"
+    async with talking(world, world.viewer) as talk:
+        for chat in (first, second):
+            await talk.listen(chat.id, "subscription($c: ID!) { chatEvents(chatId: $c) { ... on ChatFrame { content chatId } } }", c=chat.id)
+        await talk.listen("s", document, agent=first.agent_id)
+        for chat, content in ((first, "a"), (second, "b"), (first, "c")):
+            await write_frames(world, chat, text(content))
+            heard = [message["payload"]["data"] for message in [await talk.hear(), await talk.hear()]]
+            shown = {"content": content, "chatId": chat.id}
+            assert sorted(heard, key=str) == [{"agentEvents": shown}, {"chatEvents": shown}]
+
+
 async def test_an_agents_log_begins_with_the_run_and_has_no_places(world: World) -> None:
     chat = await new_chat(world)
     document = """
         subscription($agent: ID!, $after: String) {
           agentEvents(agentId: $agent, after: $after) {
-            __typename ... on RunBegin { fromSeq seq } ... on ChatFrame { content seq } ... on StreamReset { reason }
+            __typename ... on RunBegin { fromSeq seq chatId } ... on ChatFrame { content seq chatId } ... on StreamReset { reason }
           }
         }
     """
@@ -206,6 +223,9 @@ async def test_an_agents_log_begins_with_the_run_and_has_no_places(world: World)
         await begin(world, chat, 0)
         await write_frames(world, chat, text("Hello"))
         heard = [message["payload"]["data"]["agentEvents"] for message in [await talk.hear() for _ in range(4)] if message["id"] == "s"]
-        assert heard == [{"__typename": "RunBegin", "fromSeq": 0, "seq": 1}, {"__typename": "ChatFrame", "content": "Hello", "seq": None}]
+        assert heard == [
+            {"__typename": "RunBegin", "fromSeq": 0, "seq": 1, "chatId": chat.id},
+            {"__typename": "ChatFrame", "content": "Hello", "seq": None, "chatId": chat.id},
+        ]
         await talk.subscribe("again", document, agent=chat.agent_id, after=hub.cursor(hub.tail.position))
         assert await talk.next("again") == {"agentEvents": {"__typename": "StreamReset", "reason": "not_kept"}}

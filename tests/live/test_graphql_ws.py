@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from websockets.exceptions import ConnectionClosed
 
 from crewship.websocket import ROOM
@@ -18,7 +19,7 @@ from tests.auth.browsers import signed_in
 from tests.fuzz.test_hostile_graphql import REFUSED
 from tests.live.graphql import CREWS, INIT, VIEWER, crews_made, email_of, own, socket, talking
 from tests.live.outlets import until
-from tests.live.sockets import ticket
+from tests.live.sockets import client_of, ticket
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -267,6 +268,24 @@ async def test_another_subprotocol_is_not_spoken(world: World, subprotocols: tup
     async with socket(world, subprotocols=subprotocols) as talk:
         assert talk.socket.subprotocol is None
         assert await talk.closed() == (4406, "Subprotocol not acceptable")
+
+
+async def test_open_sockets_are_counted_apart_from_those_of_ws(world: World) -> None:
+    def counted(name: str) -> float | None:
+        return REGISTRY.get_sample_value(name)
+
+    await until(lambda: counted("crewship_graphql_sockets") == 0)
+    async with talking(world, world.owner) as one, client_of(world, world.viewer) as rest:
+        await rest.settle()
+        async with socket(world):
+            await until(lambda: counted("crewship_graphql_sockets") == 2)
+            assert counted("crewshipd_ws_connections") == 1
+        await until(lambda: counted("crewship_graphql_sockets") == 1)
+        async with socket(world, subprotocols=("graphql-ws",)) as other:
+            await other.closed()
+        assert await email_of(one) == world.owner.email
+        assert counted("crewship_graphql_sockets") == 1
+    await until(lambda: counted("crewship_graphql_sockets") == 0)
 
 
 async def test_the_subprotocol_is_chosen_among_others(world: World) -> None:

@@ -1,0 +1,46 @@
+"""Sockets that are open and have not said yet who they are: there may only be so many, whatever they are opened for."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from prometheus_client import Gauge
+
+from resolvers.kernel.addresses import subscriber
+from resolvers.kernel.errors import Code, Refusal
+
+MOST = 500
+MOST_OF_CLIENT = 50
+RETRY_AFTER = b"10"  # seconds: whoever says nothing is sent away by then
+TOO_MANY = "Too many connections have not authenticated yet"
+
+
+class Unauthenticated:
+    """Those of this process, by client address: from the handshake until the caller is known, or the socket is left."""
+
+    def __init__(self) -> None:
+        self._places: set[object] = set()
+        self._clients: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def enter(self, client: str) -> Callable[[], None]:
+        """Counts one more, and returns what ends that; calling it again does nothing. Raises Refusal RATE_LIMITED where there is no room."""
+        client, place = subscriber(client), object()
+        if len(self._places) >= MOST or self._clients[client] >= MOST_OF_CLIENT:
+            raise Refusal(Code.RATE_LIMITED, TOO_MANY)
+        self._places.add(place)
+        self._clients[client] += 1
+
+        def leave() -> None:
+            if place in self._places:
+                self._places.remove(place)
+                self._clients[client] -= 1
+                if not self._clients[client]:
+                    del self._clients[client]
+
+        return leave
+
+
+unauthenticated = Unauthenticated()
+Gauge("crewship_unauthenticated_sockets", "WebSockets whose caller is not known yet, in this process").set_function(lambda: len(unauthenticated))
