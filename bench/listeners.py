@@ -43,7 +43,7 @@ def rest_dialect(ticket: str, workspace: str) -> Dialect:
 
 
 def graphql_dialect(ticket: str, workspace: str) -> Dialect:
-    document = "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewCreatedEvent { id name slug cursor } } }"
+    document = "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewUpdatedEvent { id name slug cursor } } }"
     subscribe = json.dumps({"id": "1", "type": "subscribe", "payload": {"query": document, "variables": {"ws": workspace}}})
     init = json.dumps({"type": "connection_init", "payload": {"token": ticket}})
     return Dialect("/graphql", "graphql-transport-ws", (subscribe, '{"type":"ping"}'), b'"pong"', init, b"connection_ack")

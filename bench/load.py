@@ -48,10 +48,19 @@ def cpu_seconds(root: psutil.Process) -> float:
     for process in (root, *root.children(recursive=True)):
         try:
             times = process.cpu_times()
+            total += times.children_user + times.children_system + _own_cpu_seconds(process)
         except psutil.NoSuchProcess:
             continue
-        total += times.user + times.system + times.children_user + times.children_system
     return total
+
+
+def _own_cpu_seconds(process: psutil.Process) -> float:
+    """By the scheduler's clock of the process. Counted in ticks, as /proc has it, what a timer wakes looks several times as expensive as it is."""
+    try:
+        return time.clock_gettime((~process.pid << 3) | 2)  # what clock_getcpuclockid() of Linux makes of a process id
+    except OSError:  # not Linux, or gone
+        times = process.cpu_times()
+        return float(times.user + times.system)
 
 
 def rss_mb(root: psutil.Process) -> float:

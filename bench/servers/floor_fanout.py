@@ -24,7 +24,7 @@ def frame(body: bytes) -> bytes:
 def event(name: str) -> bytes:
     """As long as the service's."""
     payload = {"id": "c" + "0" * 24, "name": name, "slug": "a-crew-of-the-bench"}
-    return orjson.dumps({"type": "crew.created", "channel": "workspace:c" + "0" * 24, "payload": payload, "cursor": "0" * 52})
+    return orjson.dumps({"type": "crew.updated", "channel": "workspace:c" + "0" * 24, "payload": payload, "cursor": "0" * 52})
 
 
 class Protocol(asyncio.Protocol):
