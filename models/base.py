@@ -89,12 +89,12 @@ def untrack(model: type[Row] = Row) -> None:
         untrack(child)
 
 
-CHOSEN = "chosen"  # in a column's info
+FREE = "free"  # in a column's info
 
 
-def chosen_id(otherwise: Callable[[], str] = new_id) -> Any:
-    """The key of a table whose ids clients may choose: any text."""
-    return Field(default_factory=otherwise, primary_key=True, sa_column_kwargs={"info": {CHOSEN: True}})
+def free_id(made: Callable[[], str] = new_id) -> Any:
+    """A key that no check holds to letters and digits: clients choose it, or the table is written so often that a check is not worth it."""
+    return Field(default_factory=made, primary_key=True, sa_column_kwargs={"info": {FREE: True}})
 
 
 class Table(Row):
@@ -153,7 +153,7 @@ def one_of(column: str, choices: type[StrEnum]) -> CheckConstraint:
 @event.listens_for(Column, "after_parent_attach")
 def _hold_ids(column: Column[Any], table: Any) -> None:
     """Ids are letters and digits in the database too, whoever writes them: answers take them over as they are."""
-    if column.name == "id" and isinstance(table, SQLTable) and not isinstance(column.type, Integer) and CHOSEN not in column.info:
+    if column.name == "id" and isinstance(table, SQLTable) and not isinstance(column.type, Integer) and FREE not in column.info:
         table.append_constraint(CheckConstraint("id ~ '^[A-Za-z0-9_-]+$'", name="id", info={PLAIN: "id"}))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Index, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import TenantRow, TenantTable, Timestamps, belongs_to, chosen_id, now, one_of, tenant_key, time_field
+from models.base import TenantRow, TenantTable, Timestamps, belongs_to, free_id, now, one_of, tenant_key, time_field
 
 
 class ChatMode(StrEnum):
@@ -55,7 +55,7 @@ class Chat(TenantTable, Timestamps, table=True):
         Index("chats_workspace_id_agent_id_last_activity_at_idx", "workspace_id", "agent_id", "last_activity_at"),
         Index("chats_workspace_id_updated_at_idx", "workspace_id", "updated_at"),
     )
-    id: str = chosen_id()
+    id: str = free_id()
     agent_id: str
     created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     title: str | None = None

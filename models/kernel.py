@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field
 
-from models.base import Row, TenantTable, now, time_field
+from models.base import Row, TenantTable, free_id, now, time_field
 
 
 class Xid8(UserDefinedType[int]):
@@ -61,6 +61,7 @@ class AuditLog(TenantTable, table=True):
 
     __tablename__ = "audit_logs"
     __table_args__ = (Index("audit_logs_workspace_id_created_at_idx", "workspace_id", "created_at"),)
+    id: str = free_id()
     user_id: str | None = Field(default=None)
     action: str
     entity_type: str

@@ -8,7 +8,7 @@ from sqlalchemy import Index, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import TenantRow, TenantTable, belongs_to, chosen_id, now, one_of, tenant_key, time_field
+from models.base import TenantRow, TenantTable, belongs_to, free_id, now, one_of, tenant_key, time_field
 from models.chats import new_message_id
 
 
@@ -68,7 +68,7 @@ class Run(TenantTable, table=True):
         Index("runs_chat_id_created_at_idx", "chat_id", "created_at"),
         Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),
     )
-    id: str = chosen_id(new_message_id)
+    id: str = free_id(new_message_id)
     agent_id: str
     chat_id: str | None = None  # no foreign key: a run outlives its chat
     triggered_by: str | None = None  # the id of a user, or the name of what started it

@@ -16,7 +16,8 @@ from broadcaster import Broadcast
 from resolvers.kernel.telemetry import log
 
 CHANNEL = "crewship"
-GATHER = 0.005  # seconds in which the rings for other processes are gathered into one message
+GATHER = 0.001  # seconds in which the rings for other processes are gathered into one message
+APART = 0.02  # seconds between two messages at least: under load a few do for all
 LONGEST = 7900  # bytes of a message; PostgreSQL takes 7999
 ANYTHING = ""
 BETWEEN = "\x1e"  # rings of a message; a key that holds it, as a chat's may that a client has named, is left out
@@ -42,6 +43,7 @@ class Bus:
         self._callbacks: dict[Topic, dict[Callback, None]] = {topic: {} for topic in Topic}
         self._pending: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._sent = 0.0
         self._broadcast: Broadcast | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -57,7 +59,8 @@ class Bus:
         if self._broadcast is not None:
             self._pending.add(topic.value + (ANYTHING if BETWEEN in key else key))
             if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(GATHER, self._send)
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_at(max(loop.time() + GATHER, self._sent + APART), self._send)
 
     async def open(self, backend: Any) -> None:
         """`backend` has broadcaster's interface; see crewship/wakeups.py."""
@@ -70,7 +73,7 @@ class Bus:
         broadcast, self._broadcast = self._broadcast, None
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._sent = None, 0.0  # another loop has another time
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -85,7 +88,7 @@ class Bus:
         task.add_done_callback(self._tasks.discard)
 
     def _send(self) -> None:
-        self._timer = None
+        self._timer, self._sent = None, asyncio.get_running_loop().time()
         pending, self._pending = self._pending, set()
         if self._broadcast is not None:
             self._spawn(self._publish(self._broadcast, self._written(pending)))

@@ -65,7 +65,7 @@ def _samples() -> list[Sample]:
             payload = orjson.loads(orjson.dumps(value.payload()))
             shown = {"__typename": type_name(event), "cursor": CURSOR} | {camel(key): item for key, item in payload.items()}
             made.append(Sample(kind_of(event.channel_), event.type_, payload, shown))
-    for kind, frame, chat in (("session", 7, None), ("session", 0, None), ("agent", 0, "y"), ("agent", 0, None)):
+    for kind, frame, chat in (("session", 7, None), ("session", 0, None), ("agent", 0, "y")):
         begin, given = {"from_seq": 6}, {"cursor": CURSOR, "chatId": "x" if kind == "session" else chat}
         made.append(Sample(kind, "run_begin", begin, {"__typename": "RunBegin", "fromSeq": 6, "seq": 7} | given, frame, chat))
         for payload in ({"type": "text", "content": 'Hi ☃ "\n'}, {"type": "done", "content": "", "metadata": {"deep": [1, {"a": None}], "n": 0.5}}):

@@ -1,4 +1,4 @@
-"""Ids are held to letters and digits, where clients choose none: answers take them over unescaped."""
+"""Ids are held to letters and digits: answers take them over unescaped. Not where clients choose them, and not of audit rows."""
 
 from alembic import op
 
@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 TABLES = """
-    admin_token_uses agent_credentials agent_skills agents assignments audit_logs cli_tokens crew_connections crew_integrations
+    admin_token_uses agent_credentials agent_skills agents assignments cli_tokens crew_connections crew_integrations
     crew_members crews invitations labels memberships messages mission_tasks missions sessions tool_bindings users workspaces
 """
 
