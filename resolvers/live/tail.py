@@ -76,7 +76,8 @@ class Tail:
             self._conn = None
 
     def _rung_events(self, _: str) -> None:
-        self._wake.set()
+        if self.needed:
+            self._wake.set()
 
     def _rung_frames(self, chat_id: str) -> None:
         if chat_id == ANYTHING:

@@ -104,8 +104,8 @@ def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, gr
             "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String! authorCrewId: ID! invokingCrewId: ID! invokingAgentId: ID! "
             "stepCount: Int! resumed: Boolean! resumeReason: String! restoredSteps: Int!",
         ),
-        ("RunBegin", "cursor: String! fromSeq: Int! seq: Int chatId: ID"),
-        ("ChatFrame", "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int chatId: ID"),
+        ("RunBegin", "cursor: String! fromSeq: Int! seq: Int chatId: ID!"),
+        ("ChatFrame", "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int chatId: ID!"),
         ("StreamReset", "cursor: String! reason: String!"),
     ],
 )
