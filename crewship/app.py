@@ -30,11 +30,10 @@ from resolvers.kernel.passwords import Passwords
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.uses import uses
 from resolvers.live import attendance, hub
-from rest_compat import openapi
+from rest_compat import openapi, ws
 from rest_compat.dispatch import Dispatcher
 from rest_compat.problem import problem
 from rest_compat.routes import ROUTES
-from rest_compat.ws import websocket
 from schema.endpoint import Endpoint
 from schema.live import EventStreams, Sockets, multipart
 from schema.root import schema
@@ -72,7 +71,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
     only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
     graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart)
-    sockets = {"/ws": websocket, "/graphql": Sockets(graphql, lambda client: limits is None or limits.exceeded("/graphql", client) is None)}
+    sockets = {ws.PATH: ws.websocket, "/graphql": Sockets(graphql, lambda client: limits is None or limits.exceeded("/graphql", client) is None)}
     app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, sockets)
     return Perimeter(
         app,

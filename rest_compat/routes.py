@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Entity, Tenancy
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
-from rest_compat import agents, auth, chats, crews, labels, runs, system, workspaces
+from resolvers.kernel.policy import Action
+from rest_compat import agents, auth, chats, crews, labels, runs, system, workspaces, ws
 from rest_compat.table import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -21,10 +23,26 @@ def scope_of(op: Operation[Any], routes: list[Route]) -> str:
     return "path" if any("{workspaceId}" in route.path for route in routes) else "query"
 
 
+def _socket() -> dict[str, Any]:
+    """/ws among the operations: no operation serves it, and tools look for it there."""
+    return {
+        "operation": "ws.connect",
+        "kind": "socket",
+        "auth": "ticket",
+        "role": Action.NONE.value,
+        "scope": "none",
+        "rest": [{"method": "GET", "path": ws.PATH, "status": 101}],
+        "graphql": [],
+        "emits": [],
+        "audit": None,
+        "errors": [code.value for code in (Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED)],
+    }
+
+
 def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, Any]]:
-    """The registry, one object an operation. `graphql`: operation -> its fields, which this surface does not know."""
-    made = []
-    for name, op in sorted(OPERATIONS.items()):
+    """The registry, one object an operation, and the socket. `graphql`: operation -> its fields, which this surface does not know."""
+    made = [_socket()]
+    for name, op in OPERATIONS.items():
         routes = [route for route in ROUTES if route.operation is op]
         made.append(
             {
@@ -40,7 +58,7 @@ def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, An
                 "errors": [code.value for code in op.errors],
             }
         )
-    return made
+    return sorted(made, key=lambda entry: str(entry["operation"]))
 
 
 def table() -> list[dict[str, Any]]:

@@ -2,4 +2,6 @@
 
 from rest_compat.ws.endpoint import websocket
 
-__all__ = ["websocket"]
+PATH = "/ws"
+
+__all__ = ["PATH", "websocket"]
