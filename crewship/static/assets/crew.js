@@ -149,7 +149,8 @@ export class Crew {
   #run(run) {
     const { status, startedAt, createdAt, finishedAt, errorMessage } = run;
     const said = ENDED[status] ?? "running";
-    const seconds = startedAt && finishedAt ? ` in ${Math.max(0, (new Date(finishedAt) - new Date(startedAt)) / 1000).toFixed(1)} s` : "";
+    const whole = Math.round((new Date(finishedAt) - new Date(startedAt)) / 1000); // times are told to the second
+    const seconds = startedAt && finishedAt ? ` in ${whole < 1 ? "under 1" : whole} s` : "";
     const name = make("strong", { text: run.agentName });
     const about = make("span", { class: "about" }, name, make("span", { text: `${said}${seconds} · ${when(startedAt ?? createdAt)}` }));
     const button = make("button", { type: "button", class: "run", title: errorMessage ?? "" }, make("span", { class: "dot" }), about);
