@@ -29,7 +29,7 @@ from resolvers.kernel.license import Limit, read_licensing
 from resolvers.kernel.passwords import Passwords
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.uses import uses
-from resolvers.live import attendance, hub
+from resolvers.live import attendance, hub, presence
 from rest_compat import openapi, ws
 from rest_compat.dispatch import Dispatcher
 from rest_compat.problem import problem
@@ -157,7 +157,7 @@ async def _lifespan(settings: Settings, passwords: Passwords) -> AsyncIterator[N
     await bus.open(_wakeups(settings))
     hub.start(_secret(settings.database_url))
     attendance.start()
-    background = [asyncio.create_task(uses.run()), asyncio.create_task(sweeper.run())]
+    background = [asyncio.create_task(task) for task in (uses.run(), sweeper.run(), presence.run())]
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     gc.set_threshold(*COLLECT)

@@ -10,7 +10,7 @@ from sqlalchemy import Index, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import TenantRow, TenantTable, Timestamps, belongs_to, free_id, now, one_of, tenant_key, time_field
+from models.base import Row, TenantRow, TenantTable, Timestamps, belongs_to, free_id, now, one_of, tenant_key, time_field
 
 
 class ChatMode(StrEnum):
@@ -114,3 +114,17 @@ class ChatReadCursor(TenantRow, table=True):
     user_id: str = Field(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
     chat_id: str = Field(primary_key=True)
     last_read_at: datetime = time_field(default_factory=now)
+
+
+class ChatPresence(Row, table=True):
+    """That a process has a user on the line who listens to a chat. It counts up to `until`, which the process moves on while that is so.
+
+    Of no worth after a crash, and so not logged: what is left of a process that is gone runs out by itself.
+    """
+
+    __tablename__ = "chat_presence"
+    __table_args__ = (Index("chat_presence_until_idx", "until"), {"prefixes": ["UNLOGGED"]})
+    chat_id: str = Field(primary_key=True)
+    user_id: str = Field(primary_key=True)
+    process: str = Field(primary_key=True)
+    until: datetime = time_field()

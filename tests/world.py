@@ -34,7 +34,7 @@ from resolvers.kernel.passwords import Cost, Passwords
 from resolvers.kernel.settings import Settings, load_settings
 
 # What moves without anybody changing anything.
-UNWATCHED = {"alembic_version", "admin_token_uses"}
+UNWATCHED = {"alembic_version", "admin_token_uses", "chat_presence"}
 VOLATILE = {"sessions": {"last_used_at"}, "cli_tokens": {"last_used_at"}}
 
 

@@ -29,14 +29,14 @@ class InboxPurged(Event, type="inbox.updated", channel="workspace:{workspace_id}
     purge: Literal["true"]
 
 
-class InboxChatRead(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
+class InboxChatRead(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
     """A user has read a chat, and its notice is gone from the inbox; `chat` is the chat's id."""
 
     source: Literal["chat_read"]
     chat: str
 
 
-class InboxChatReplied(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
+class InboxChatReplied(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
     """An agent has answered in a chat, and somebody got a notice of it; `chat` is the chat's id."""
 
     source: Literal["chat_reply"]

@@ -11,6 +11,7 @@ from models.auth import User
 from models.base import table_of
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.workspaces import Workspace
+from resolvers.announcements.notices import InboxChatRead
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
@@ -21,6 +22,7 @@ from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Page, Row, Rows, derived, graph, many, one
+from resolvers.reply_notices import clear_notice, hold_notices
 
 MISSING = "Chat not found"
 MOST_CHATS = 100
@@ -119,10 +121,12 @@ def get_chat(scope: QueryScope, data: ById) -> Row[Chat]:
     return scope.select(Chat).where(col(Chat.id) == data.id).one(MISSING)
 
 
-@command("chats.mark_read", Action.PARTICIPATE, errors=(Code.NOT_FOUND,))
+@command("chats.mark_read", Action.PARTICIPATE, emits=(InboxChatRead,), errors=(Code.NOT_FOUND,))
 async def mark_read(ctx: Context, data: ChatOfAgent) -> ReadMark:
-    """Move the caller's mark in a chat to now."""
+    """Move the caller's mark in a chat to now. The notice of a reply there is read with it."""
     chat = await ctx.select(Chat, col(Chat.id) == data.chat_id, col(Chat.agent_id) == data.agent_id).one(MISSING)
+    await hold_notices(ctx, chat.id)
     now = instance.clock.now()
     await ctx.upsert(ChatReadCursor(user_id=ctx.user_id, chat_id=chat.id, last_read_at=now), "user_id", "chat_id")
+    await clear_notice(ctx, chat.id)
     return ReadMark(chat_id=chat.id, last_read_at=now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03}Z")

@@ -22,6 +22,7 @@ RULES = (
     """,
     f"DELETE FROM run_frames WHERE created_at < now() - interval '{FRAME_DAYS} days'",
     "DELETE FROM sessions WHERE expires_at < now() - interval '1 day'",
+    "DELETE FROM chat_presence WHERE until < now()",
 )
 
 

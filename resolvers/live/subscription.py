@@ -13,6 +13,7 @@ from resolvers.kernel.telemetry import log
 from resolvers.live.audience import Outlet, Unison
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.hub import Lost, hub
+from resolvers.live.presence import presence
 
 BATCH = 200
 ENDED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND})
@@ -53,7 +54,10 @@ class Subscription:
         self.position = self._newest = await hub.join(self.channel, self)
         if self.closed:
             hub.leave(self.channel, self)
-        elif after is not None:
+            return
+        if self.channel.kind is ChannelKind.session:
+            presence.enter(self.channel.id, self.caller.user_id, self)
+        if after is not None:
             try:
                 start = hub.position(after)
                 if self.channel.kind is ChannelKind.agent:
@@ -69,6 +73,8 @@ class Subscription:
         if not self.closed:
             self.closed = True
             hub.leave(self.channel, self)
+            if self.channel.kind is ChannelKind.session:
+                presence.leave(self.channel.id, self.caller.user_id, self)
             if self._behind is not None:
                 self._behind.cancel()
 

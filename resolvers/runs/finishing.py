@@ -7,6 +7,7 @@ from sqlmodel import col
 
 from models.chats import Chat, Message, MessageRole
 from models.runs import ChatEventType, Run, RunStatus
+from resolvers.announcements.notices import InboxChatReplied
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
@@ -15,6 +16,7 @@ from resolvers.kernel.instance import instance
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.kernel.statements import plus
+from resolvers.reply_notices import notify_of_reply
 from resolvers.runs.events import RUN_ENDS, ChatEvent
 from resolvers.runs.frames import Frame, append_frames, chat_event
 from resolvers.runs.lifecycle import MISSING, End, end_run
@@ -56,7 +58,7 @@ class RunEnd(Output):
     status: RunStatus
 
 
-@command("runs.finish", Action.UPDATE, emits=(*RUN_ENDS, ChatEvent), errors=(Code.NOT_FOUND, Code.CONFLICT), surfaces=frozenset())
+@command("runs.finish", Action.UPDATE, emits=(*RUN_ENDS, ChatEvent, InboxChatReplied), errors=(Code.NOT_FOUND, Code.CONFLICT), surfaces=frozenset())
 async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     """End a run that a worker holds, with what is stored and shown of its turn."""
     run = await ctx.get(Run, data.id, missing=MISSING)
@@ -79,6 +81,8 @@ async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> No
         await ctx.insert(message)
         changes["last_activity_at"] = instance.clock.now()
     await append_frames(ctx, chat, run.id, *_last_frames(data), **changes)
+    if message is not None and data.status == RunStatus.COMPLETED:
+        await notify_of_reply(ctx, chat, message)
     if data.reason == "server_restart":
         metadata = {"reason": data.reason, "run_id": run.id}
         ctx.emit(ChatEvent(chat_id=chat.id, type=ChatEventType.error, content=SERVER_RESTART, metadata=metadata))

@@ -20,7 +20,7 @@ from rest_compat.ws import frames
 from rest_compat.ws.frames import Wire, channel_of
 from rest_compat.ws.heartbeat import open_sockets
 from rest_compat.ws.messages import ClientMessage, UnknownType, Unreadable, is_too_large, read
-from rest_compat.ws.subscriptions import Subscriptions
+from rest_compat.ws.subscriptions import SESSION, Subscriptions
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -110,6 +110,9 @@ class Socket:
         name = message.channel
         if not name:
             return
+        sending = self._last.get(name.removeprefix(SESSION)) if name.startswith(SESSION) else None
+        if sending is not None:
+            await asyncio.wait([sending])  # else it would begin behind the frames of a message sent before it
         try:
             if message.type == "subscribe":
                 await self._subscriptions.subscribe(name, message.after)

@@ -99,6 +99,7 @@ CONNECTED = {
     "resolvers/system.py": "whether the database answers is what /readyz is about",
     "resolvers/live/tail.py": "one reader serves the listeners of all workspaces; a Channel decides what each may hear",
     "resolvers/live/hub.py": "what a listener missed is read in the workspace of its Channel, which is proof of the right",
+    "resolvers/live/presence.py": "who listens to which chat is written for all callers of a process at once",
     "resolvers/runs/work.py": "a worker takes runs of all workspaces, and writes batches that no caller is behind",
 }
 

@@ -8,9 +8,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES}
 LATER_EVENTS: dict[str, dict[str, str]] = {"runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"}}
 
 # operation -> events of its line that it does not send yet
-PLANNED_EVENTS: dict[str, dict[str, str]] = {
-    "chats.mark_read": {"inbox.updated": "it tells that a notice was cleared, and there are no notices yet (docs/adr/0004)"},
-}
+PLANNED_EVENTS: dict[str, dict[str, str]] = {}
 
 # operation -> events that its line does not have
 ADDED_EVENTS: dict[str, dict[str, str]] = {

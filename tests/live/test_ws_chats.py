@@ -104,6 +104,30 @@ async def test_who_subscribes_while_its_message_is_answered_gets_each_frame_once
         assert name not in hub.channels
 
 
+async def test_who_subscribes_behind_the_own_message_misses_none_of_its_frames(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = await new_chat(world)
+    name, real = f"session:{chat.id}", socket.send_message
+    stored, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow(*given: Any) -> Any:
+        answer = await real(*given)
+        stored.set()
+        await answered.wait()
+        return answer
+
+    monkeypatch.setattr(socket, "send_message", slow)
+    async with client_of(world, world.viewer) as client:
+        await send(client, chat.id)
+        async with asyncio.timeout(30):
+            await stored.wait()
+        await client.subscribe(name)
+        await asyncio.sleep(0.3)  # in which the subscription would be opened
+        answered.set()
+        await client.until(lambda: len(client.on(name)) == 2)
+        await client.settle()
+        assert client.numbers(name) == [1, 2]
+
+
 @pytest.mark.parametrize(("given", "stored"), [(0, None), (-5, None), (7, 7), (200, 200), (201, 200), (2**63 - 1, 200)])
 async def test_turns_are_cut_to_what_is_allowed(world: World, given: int, stored: int | None) -> None:
     chat = await new_chat(world)

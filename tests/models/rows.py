@@ -13,6 +13,7 @@ from models.base import new_id, now, table_of
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import Crew, CrewConnection, CrewMember
+from models.inbox import InboxItem, InboxKind, inbox_item_id
 from models.integrations import CrewIntegration, ToolBinding
 from models.kernel import AuditLog
 from models.labels import Label
@@ -55,6 +56,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         chat,
         Message(chat_id=chat.id, agent_id=lead.id, role=MessageRole.user, content="Hoist", author_user_id=user.id, **here),
         ChatReadCursor(chat_id=chat.id, user_id=user.id, **here),
+        InboxItem(id=inbox_item_id(InboxKind.message, name), kind=InboxKind.message, source_id=name, target_user_id=user.id, title="Hand answered", **here),
         run,
         RunFrame(chat_id=chat.id, seq=len(name), run_id=run.id, type="run_begin", payload={"from_seq": 0}, **here),
         RunStep(run_id=run.id, name=f"answer {name}", lease=1, **here),

@@ -1,0 +1,85 @@
+"""What is put before people in the inbox of a workspace."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field
+
+from models.base import TenantTable, Timestamps, free_id, one_of, time_field
+from models.workspaces import Role
+
+
+class InboxKind(StrEnum):
+    waitpoint = "waitpoint"
+    escalation = "escalation"
+    failed_run = "failed_run"
+    message = "message"
+    memory_consolidation = "memory_consolidation"
+
+
+class InboxState(StrEnum):
+    unread = "unread"
+    read = "read"
+    resolved = "resolved"
+
+
+class InboxPriority(StrEnum):
+    urgent = "urgent"
+    high = "high"
+    medium = "medium"
+    low = "low"
+
+
+class SenderType(StrEnum):
+    agent = "agent"
+    crew = "crew"
+    system = "system"
+    pipeline = "pipeline"
+
+
+class InboxItem(TenantTable, Timestamps, table=True):
+    """One thing to see to, for one user, for a role and those above it, or for everybody where neither is named.
+
+    `source_id` says what it is about, within its kind. It may hold the id of a chat, which a client may have chosen; so may `id`,
+    which is made of both (see `inbox_item_id`).
+    """
+
+    __tablename__ = "inbox_items"
+    __table_args__ = (
+        UniqueConstraint("kind", "source_id"),
+        one_of("kind", InboxKind),
+        one_of("target_role", Role),
+        one_of("sender_type", SenderType),
+        one_of("state", InboxState),
+        one_of("priority", InboxPriority),
+        Index("inbox_items_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
+        Index("inbox_items_target_user_id_idx", "target_user_id"),
+    )
+    id: str = free_id()
+    kind: InboxKind = Field(sa_type=Text)
+    source_id: str
+    target_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
+    target_role: Role | None = Field(default=None, sa_type=Text)
+    title: str
+    body_md: str | None = None
+    sender_type: SenderType | None = Field(default=None, sa_type=Text)
+    sender_id: str | None = None
+    sender_name: str | None = None
+    avatar_seed: str | None = None
+    avatar_style: str | None = None
+    state: InboxState = Field(default=InboxState.unread, sa_type=Text)
+    priority: InboxPriority = Field(default=InboxPriority.medium, sa_type=Text)
+    blocking: bool = False
+    payload: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    read_at: datetime | None = time_field(default=None)
+    read_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    resolved_at: datetime | None = time_field(default=None)
+    resolved_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    resolved_action: str | None = None
+
+
+def inbox_item_id(kind: InboxKind, source_id: str) -> str:
+    return f"ibx_{kind}_{source_id}"

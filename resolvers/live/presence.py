@@ -1,0 +1,114 @@
+"""Who listens to which chat right now, told to all processes: noted in memory, written in batches.
+
+A row counts for `LASTS` seconds and is moved on while somebody listens, so that what a process leaves behind in a crash runs out.
+"""
+
+import asyncio
+import secrets
+
+from resolvers.kernel.database import database
+from resolvers.kernel.telemetry import log
+
+EVERY = 30.0  # seconds between two refreshments
+LASTS = 90.0
+GATHER = 0.05  # seconds in which changes are gathered into one write
+
+HERE = """
+INSERT INTO chat_presence (chat_id, user_id, process, until)
+SELECT chat_id, user_id, $3, now() + make_interval(secs => $4) FROM unnest($1::text[], $2::text[]) AS here (chat_id, user_id)
+ON CONFLICT (chat_id, user_id, process) DO UPDATE SET until = excluded.until
+"""
+GONE = """
+DELETE FROM chat_presence USING unnest($1::text[], $2::text[]) AS gone (chat_id, user_id)
+WHERE chat_presence.chat_id = gone.chat_id AND chat_presence.user_id = gone.user_id AND process = $3
+"""
+ALL_GONE = "DELETE FROM chat_presence WHERE process = $1"
+
+Seat = tuple[str, str]
+"""A chat and a user."""
+
+
+class Presence:
+    """The listeners to chats in this process. `enter` and `leave` only note: nobody waits for the tables."""
+
+    def __init__(self, every: float = EVERY) -> None:
+        self._every = every
+        self._listeners: dict[Seat, set[object]] = {}
+        self._changed: set[Seat] = set()
+        self._wake = asyncio.Event()
+        self.process = ""
+
+    def enter(self, chat_id: str, user_id: str, listener: object) -> None:
+        seat = (chat_id, user_id)
+        if seat not in self._listeners:
+            self._listeners[seat] = set()
+            self._note(seat)
+        self._listeners[seat].add(listener)
+
+    def leave(self, chat_id: str, user_id: str, listener: object) -> None:
+        """Also for a listener who never entered."""
+        seat = (chat_id, user_id)
+        listeners = self._listeners.get(seat)
+        if listeners is None:
+            return
+        listeners.discard(listener)
+        if not listeners:
+            del self._listeners[seat]
+            self._note(seat)
+
+    def _note(self, seat: Seat) -> None:
+        self._changed.add(seat)
+        self._wake.set()
+
+    async def write(self) -> None:
+        """What has changed, as it is now. Where this fails, it is still to be written."""
+        changed, self._changed = self._changed, set()
+        try:
+            here = [seat for seat in changed if seat in self._listeners]
+            gone = [seat for seat in changed if seat not in self._listeners]
+            async with database.lease() as conn:
+                if here:
+                    await conn.execute(HERE, *map(list, zip(*here, strict=True)), self.process, LASTS)
+                if gone:
+                    await conn.execute(GONE, *map(list, zip(*gone, strict=True)), self.process)
+        except BaseException:
+            self._changed |= changed
+            raise
+
+    async def run(self) -> None:
+        """Until cancelled; then nobody is here any more."""
+        self.process, self._wake = secrets.token_hex(8), asyncio.Event()
+        self._changed.update(self._listeners)
+        self._wake.set()
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._every
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout_at(due):
+                        await self._wake.wait()
+                except TimeoutError:
+                    due = loop.time() + self._every
+                    self._changed.update(self._listeners)
+                self._wake.clear()
+                if self._changed:
+                    await self._try()
+                await asyncio.sleep(GATHER)
+        finally:
+            await self._clear()
+
+    async def _try(self) -> None:
+        try:
+            await self.write()
+        except Exception as error:
+            log.warning("presence not written", error=type(error).__name__)  # the next change, or the next refreshment, tries again
+
+    async def _clear(self) -> None:
+        try:
+            async with database.lease() as conn:
+                await conn.execute(ALL_GONE, self.process)
+        except Exception as error:
+            log.warning("presence not cleared", error=type(error).__name__)
+
+
+presence = Presence()

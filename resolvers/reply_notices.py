@@ -1,0 +1,100 @@
+"""The inbox tells of an agent's reply whoever was not there to see it, until the chat is read (contract: chats.reply_notices)."""
+
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import func
+from sqlmodel import col
+
+from models.agents import Agent
+from models.chats import Chat, ChatPresence, ChatReadCursor, Message
+from models.inbox import InboxItem, InboxKind, InboxPriority, InboxState, SenderType, inbox_item_id
+from resolvers.announcements.notices import InboxChatRead, InboxChatReplied
+from resolvers.kernel.context import Context
+from resolvers.kernel.instance import instance
+
+PREVIEW = 120  # characters
+
+
+async def notify_of_reply(ctx: Context, chat: Chat, reply: Message) -> None:
+    """Notices of a reply that this call stores in a chat it has locked; the operation declares InboxChatReplied."""
+    absent = [user_id for user_id in _readers(chat) if not await _listens(ctx, chat.id, user_id)]
+    if not absent:
+        return
+    await hold_notices(ctx, chat.id, shared=False)
+    behind = [user_id for user_id in absent if not await _has_read(ctx, reply, user_id)]
+    if not behind:
+        return
+    agent = await ctx.select(Agent, col(Agent.id) == chat.agent_id, including_deleted=True).one()
+    for user_id in behind:
+        await ctx.upsert(_notice(chat, agent, reply, user_id), "kind", "source_id")
+    ctx.emit(InboxChatReplied(source="chat_reply", chat=chat.id))
+
+
+async def clear_notice(ctx: Context, chat_id: str) -> None:
+    """The caller has read the chat; the operation declares InboxChatRead."""
+    unread = (
+        col(InboxItem.kind) == InboxKind.message,
+        col(InboxItem.source_id) == _source_id(chat_id, ctx.user_id),
+        col(InboxItem.state) == InboxState.unread,
+    )
+    if await ctx.update_where(InboxItem, *unread, state=InboxState.read, read_at=instance.clock.now(), read_by_user_id=ctx.user_id):
+        ctx.emit(InboxChatRead(source="chat_read", chat=chat_id))
+
+
+async def hold_notices(ctx: Context, chat_id: str, *, shared: bool = True) -> None:
+    """Puts the reading of a chat and a reply in it in an order: who reads is `shared`, and holds this before the read mark is set.
+
+    The later of the two sees what the earlier one has done. The chat's row could do it too, and readers would wait for its frames.
+    """
+    await ctx.lock(f"reply notices of {chat_id}", shared=shared)
+
+
+def _readers(chat: Chat) -> list[str]:
+    return [] if chat.created_by is None else [chat.created_by]
+
+
+def _source_id(chat_id: str, user_id: str) -> str:
+    return f"chat_reply_{chat_id}_{user_id}"
+
+
+async def _listens(ctx: Context, chat_id: str, user_id: str) -> bool:
+    here = (col(ChatPresence.chat_id) == chat_id, col(ChatPresence.user_id) == user_id, col(ChatPresence.until) > func.now())
+    return await ctx.select(ChatPresence, *here).exists()
+
+
+async def _has_read(ctx: Context, reply: Message, user_id: str) -> bool:
+    mark = (col(ChatReadCursor.chat_id) == reply.chat_id, col(ChatReadCursor.user_id) == user_id)
+    return await ctx.select(ChatReadCursor, *mark, col(ChatReadCursor.last_read_at) >= reply.created_at).exists()
+
+
+def _notice(chat: Chat, agent: Agent, reply: Message, user_id: str) -> InboxItem:
+    source_id = _source_id(chat.id, user_id)
+    payload: dict[str, Any] = {
+        "chat_id": chat.id,
+        "agent_id": agent.id,
+        "agent_slug": agent.slug,
+        "chat_title": chat.title,
+        "chat_url": f"/chat/{agent.slug}?session={quote(chat.id, safe='')}",
+    }
+    return InboxItem(
+        id=inbox_item_id(InboxKind.message, source_id),
+        kind=InboxKind.message,
+        source_id=source_id,
+        target_user_id=user_id,
+        title=f"{agent.name} replied in {chat.title}" if chat.title else f"{agent.name} replied",
+        body_md=_preview(reply.content),
+        sender_type=SenderType.agent,
+        sender_id=agent.id,
+        sender_name=agent.name,
+        avatar_seed=agent.avatar_seed,
+        avatar_style=agent.avatar_style,
+        priority=InboxPriority.medium,
+        payload=payload,
+    )
+
+
+def _preview(content: str) -> str | None:
+    """The reply in one line. It was redacted before it came here."""
+    line = " ".join(content.split())
+    return (line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…") or None
