@@ -13,13 +13,14 @@ def _nothing() -> Usage:
 
 @dataclass(slots=True)
 class Budget:
-    """`limit`: tokens of all calls together, or None. `known`: the provider has said what every call used."""
+    """`limit`: tokens of all calls together, or None. `known`: the provider has said what every call used. `cost`: US dollars; None if not known."""
 
     limit: int | None
     turns: int = 0
     api_ms: int = 0
     usage: Usage = field(default_factory=_nothing)
     known: bool = True
+    cost: float | None = 0.0
     _estimated: int = 0
 
     @property
@@ -32,9 +33,10 @@ class Budget:
     def left(self) -> int | None:
         return None if self.limit is None else max(0, self.limit - self.spent)
 
-    def count(self, request: Request, reply: Reply, ms: int) -> None:
+    def count(self, request: Request, reply: Reply, ms: int, cost: float | None) -> None:
         self.turns += 1
         self.api_ms += ms
+        self.cost = None if self.cost is None or cost is None else self.cost + cost
         usage = reply["usage"]
         if usage is None:
             self.known = False
@@ -48,7 +50,7 @@ class Budget:
         }
 
     def metadata(self, model: str) -> dict[str, Any]:
-        """Of the result event (contract: chats.event_metadata.result). No price is known for certain, so the cost is null."""
+        """Of the result event (contract: chats.event_metadata.result)."""
         counted = self.turns > 0 and self.known
         per_model = {
             "inputTokens": self.usage["input_tokens"],
@@ -58,7 +60,7 @@ class Budget:
         }
         return {
             "duration_api_ms": self.api_ms,
-            "total_cost_usd": None,
+            "total_cost_usd": self.cost if counted else None,
             "num_turns": self.turns,
             "usage": dict(self.usage) if counted else None,
             "model_usage": {model: per_model} if counted else {},

@@ -93,6 +93,9 @@ class Provider(Protocol):
     async def call(self, request: Request, delta: Delta) -> Reply:
         """Streams: `delta` gets text and thinking as they come. Raises ProviderError."""
 
+    async def cost(self, usage: Usage) -> float | None:
+        """US dollars of one call; None where its price is not known."""
+
     async def close(self) -> None: ...
 
 

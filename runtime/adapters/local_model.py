@@ -130,6 +130,9 @@ class LocalModel:
     async def close(self) -> None:
         """The model stays loaded, for the next run."""
 
+    async def cost(self, usage: Usage) -> float | None:
+        return 0.0
+
     async def call(self, request: Request, delta: Delta) -> Reply:
         loop = asyncio.get_running_loop()
         server = await loop.run_in_executor(_threads, _load)

@@ -115,7 +115,7 @@ class _Run:
             outcome = await self.sink.step(name, lambda attempt=attempt: self._attempt(request, attempt))  # type: ignore[misc]
             if "reply" in outcome:
                 reply: Reply = outcome["reply"]
-                self.budget.count(request, reply, outcome["ms"])
+                self.budget.count(request, reply, outcome["ms"], outcome["cost"])
                 return reply
             if outcome["again_in"] is None:
                 break
@@ -135,7 +135,8 @@ class _Run:
             reply = await self.provider.call(request, delta)
         except ProviderError as error:
             return await self._failed(error, attempt, shown)
-        return {"reply": reply, "ms": round((time.monotonic() - began) * 1000)}
+        ms = round((time.monotonic() - began) * 1000)
+        return {"reply": reply, "ms": ms, "cost": None if reply["usage"] is None else await self.provider.cost(reply["usage"])}
 
     async def _failed(self, error: ProviderError, attempt: int, shown: bool) -> dict[str, Any]:
         again_in = self.backoff.delay(attempt, error.retry_after)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, ToolUse
+from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, ToolUse, Usage
+from runtime.adapters.native.prices import price
 from runtime.adapters.native.refusals import Refusals
 from runtime.keys import ProviderKey
 
@@ -80,6 +81,9 @@ class StreamingProvider:
         if not reading.ended:
             raise self._refusals.of_stream()
         return self._sane(reading.reply)
+
+    async def cost(self, usage: Usage) -> float | None:
+        return await asyncio.to_thread(price, self._base_url, self.model, usage)
 
     def connect(self, sdk: Any, **options: Any) -> Any:
         raise NotImplementedError

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from models.runs import ChatEventType
+from runtime.adapters.native import client
 from runtime.job import Failed, Outcome, StuckLoop, Turn
 from tests.runtime.adapters.agents import KEY, SECRET, Lookup, adapter, provider, run, shown
 from tests.runtime.adapters.sinks import Journal, job
@@ -43,6 +44,34 @@ async def test_a_reply_is_streamed(server: Vendor, journal: Journal) -> None:
         "model_usage": per_model,
     }
     assert outcome == Outcome(exit_code=0, data={"model": "m-1", "num_turns": 1, "usage": usage, "model_usage": per_model})
+
+
+@pytest.mark.parametrize(("of_calls", "expected"), [((0.25, 0.5), 0.75), ((0.25, None), None)])
+async def test_a_run_costs_what_its_calls_cost(
+    server: Vendor, journal: Journal, monkeypatch: pytest.MonkeyPatch, of_calls: tuple[float | None, ...], expected: float | None
+) -> None:
+    """Each call is priced by itself; what is known only in part is not shown."""
+    prices, asked = iter(of_calls), list[tuple[str, str, Any]]()
+
+    def price(address: str, model: str, usage: Any) -> float | None:
+        asked.append((address, model, usage))
+        return next(prices)
+
+    monkeypatch.setattr(client, "price", price)
+    server.says(Says(calls=(Call.of("t1", "lookup", q="a"),), usage=(7, 3, 0)), Says(text=("Done.",), usage=(20, 2, 5)))
+    outcome = await run(server, journal, Lookup())
+    assert journal.result["total_cost_usd"] == expected
+    assert (outcome.data or {}).get("total_cost_usd") == expected
+    assert {(address.startswith(server.url), model) for address, model, _ in asked} == {(True, "m-1")}
+    assert [(usage["input_tokens"], usage["cache_read_input_tokens"]) for _, _, usage in asked] == [(7, 0), (20, 5)]
+
+
+async def test_calls_that_nobody_counts_have_no_cost(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "price", lambda *_: 1.0)
+    async with vendor("openai") as server:
+        server.says(Says(text=("ok",), usage=None))
+        await run(server, journal)
+    assert journal.result["total_cost_usd"] is None
 
 
 async def test_pieces_are_shown_as_they_come(server: Vendor, journal: Journal) -> None:
