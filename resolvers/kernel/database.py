@@ -76,7 +76,7 @@ class Connection(asyncpg.Connection):
         """
         openings = self.__dict__.setdefault("openings", {})
         known = openings.get(sql)
-        if known is None:
+        if known is None or self.is_closed():  # a closed one refuses here, as it always does
             if not openings:
                 openings[_BEGIN] = await self.prepare("BEGIN", name=_BEGIN)
             await self.execute("BEGIN")

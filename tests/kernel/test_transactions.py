@@ -111,3 +111,18 @@ async def test_a_changed_table_costs_one_failure_and_no_more(conn: Any, database
     for _ in range(2):
         assert dict(await conn.begin_with("SELECT * FROM notes")) == {"text": "a", "number": 1}
         await conn.execute("ROLLBACK")
+
+
+async def test_a_closed_connection_says_that_it_is(conn: Any) -> None:
+    """A transport whose handle is closed fails in a way of its own, which would look like a fault of ours."""
+
+    class Closed:
+        def write(self, data: bytes) -> None:
+            raise RuntimeError("the handler is closed")  # as uvloop's
+
+    await conn.begin_with(SUM, 1, 1)
+    await conn.execute("ROLLBACK")
+    conn.terminate()
+    conn._transport = Closed()
+    with pytest.raises(asyncpg.InterfaceError, match="closed"):
+        await conn.begin_with(SUM, 1, 1)

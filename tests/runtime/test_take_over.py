@@ -20,6 +20,17 @@ from tests.runtime.shop import DONE, Hanging, Shop, failing, never, until
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
 
 
+async def cut_off(estate: Estate, shop: Shop) -> tuple[Hanging, Any]:
+    """A run whose worker was killed in the middle of a step."""
+    hanging = Hanging()
+    dead = await shop.worker(hanging)
+    run = await estate.ask()
+    await hanging.reached.wait()
+    await asyncio.sleep(0.1)
+    await shop.kill(dead)
+    return hanging, run
+
+
 async def test_thirty_runs_on_three_workers_are_each_carried_out_once(estate: Estate, shop: Shop) -> None:
     counts: dict[str, int] = {}
     most = now = 0
@@ -80,12 +91,7 @@ async def test_a_run_goes_on_where_a_dead_worker_has_left_it(estate: Estate, sho
 
 
 async def test_a_run_cut_off_in_a_step_ends_with_the_recovery_message(estate: Estate, shop: Shop) -> None:
-    hanging = Hanging()
-    dead = await shop.worker(hanging)
-    run = await estate.ask()
-    await hanging.reached.wait()
-    await asyncio.sleep(0.1)
-    await shop.kill(dead)
+    hanging, run = await cut_off(estate, shop)
     await shop.worker(hanging)
     ended = await estate.ended(run.id)
     assert (ended.status, ended.error_message) == ("CANCELLED", "server_restart")
@@ -100,12 +106,7 @@ async def test_a_run_cut_off_in_a_step_ends_with_the_recovery_message(estate: Es
 
 
 async def test_an_adapter_cannot_go_on_after_an_interruption(estate: Estate, shop: Shop) -> None:
-    hanging = Hanging()
-    dead = await shop.worker(hanging)
-    run = await estate.ask()
-    await hanging.reached.wait()
-    await asyncio.sleep(0.1)
-    await shop.kill(dead)
+    _, run = await cut_off(estate, shop)
 
     async def swallows(job: Job, sink: Sink) -> Outcome:
         with contextlib.suppress(Exception):
