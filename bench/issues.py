@@ -4,14 +4,18 @@ The product has no issues yet. This one has what the case asks for: the crew's c
 under the same gate, row-level security, constraints and outbox as every operation. `bench.issues.main` is `crewship serve` with one more route.
 """
 
+from typing import Any
+
 from pydantic import Field
 from sqlalchemy import Connection, Index, UniqueConstraint
 from sqlmodel import Field as SQLField
+from sqlmodel import col
 
 from crewship.app import create_app
 from crewship.serve import serve
 from models.base import TenantTable, Timestamps, belongs_to, table_of
 from models.crews import Crew
+from resolvers.kernel.changes import Change, Drawn, plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
@@ -19,7 +23,6 @@ from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import Input, Text
 from resolvers.kernel.policy import Action
 from resolvers.kernel.settings import load_settings
-from resolvers.kernel.statements import plus
 from rest_compat.table import POST, Wire
 
 
@@ -50,17 +53,19 @@ class CreateIssue(Input):
 class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id}"):
     id: str
     crew_id: str
-    identifier: str
+    identifier: Drawn[str]
+
+
+IDENTIFIER: Any = col(Crew.issue_prefix).concat("-").concat(col(Crew.issue_counter))
 
 
 @command("bench.create_issue", Action.CREATE, audit="issue.created", emits=IssueCreated, errors=(Code.NOT_FOUND,))
 async def create_issue(ctx: Context, data: CreateIssue) -> BenchIssue:
     """Create an issue in a crew; it takes the crew's next number."""
-    crew = await ctx.update(Crew, data.crew_id, issue_counter=plus(1), returning=("issue_prefix", "issue_counter"))
-    identifier = f"{crew.issue_prefix}-{crew.issue_counter}"
-    issue = await ctx.insert(BenchIssue(**data.model_dump(), number=crew.issue_counter, identifier=identifier, created_by=ctx.user_id))
-    ctx.audit("ISSUE", issue.id, identifier=identifier)
-    ctx.emit(IssueCreated(id=issue.id, crew_id=issue.crew_id, identifier=identifier))
+    made = BenchIssue(**data.model_dump(), number=Crew.issue_counter, identifier=IDENTIFIER, created_by=ctx.user_id)
+    issue = await ctx.insert(made, change=Change(Crew, data.crew_id, issue_counter=plus(1)))
+    ctx.audit("ISSUE", issue.id, identifier=issue.identifier)
+    ctx.emit(IssueCreated(id=issue.id, crew_id=issue.crew_id, identifier=issue.identifier))
     return issue
 
 

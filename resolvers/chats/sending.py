@@ -13,6 +13,7 @@ from models.runs import ChatEventType, Run, RunStatus
 from resolvers.chats.listing import MISSING
 from resolvers.chats.mentions import mentions
 from resolvers.kernel.bus import Topic
+from resolvers.kernel.changes import plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
@@ -21,7 +22,6 @@ from resolvers.kernel.inputs import Input, Int, Text
 from resolvers.kernel.operation import GRAPHQL_ONLY
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
-from resolvers.kernel.statements import plus
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.frames import append_frames, chat_event, run_begin

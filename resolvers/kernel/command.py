@@ -42,17 +42,13 @@ class Called(Operation[D], Generic[D, T]):
         finally:
             ctx.operation = outer
 
-    async def admit(self, ctx: Context, *, begin: bool = False) -> None:
-        """The gate on the context's connection; who and where is kept in the context. `begin`: a transaction begins with it."""
-        caller, conn = ctx.caller, ctx.conn
-        ctx.in_transaction = ctx.in_transaction or begin
+    async def admit(self, ctx: Context) -> None:
+        """The gate on the context's connection; who and where is kept in the context."""
         if self.auth is Auth.NONE:
-            if begin:
-                await conn.execute("BEGIN")
             if database.row_security:
-                await conn.fetchrow(SCOPE_SQL, ctx.scope)
+                await ctx.conn.fetchrow(SCOPE_SQL, ctx.scope)
             return
-        row = await self.pass_gate(conn, caller, ctx.raw, ctx.place, begin=begin)
+        row = await self.pass_gate(ctx.conn, ctx.caller, ctx.raw, ctx.place)
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]
         ctx.role, ctx.capabilities = row[ROLE], row[CAPABILITIES]
 
@@ -94,22 +90,24 @@ class Command(Called[D, T], Generic[D, T]):
             caller.replayed = True
             return Answer(known.body)
 
-    async def admit(self, ctx: Context, *, begin: bool = False) -> None:
-        await super().admit(ctx, begin=begin)
+    async def admit(self, ctx: Context) -> None:
+        await super().admit(ctx)
         principal, key = self._principal(ctx), ctx.caller.idempotency_key
         if principal is None or key is None:
             return
         idempotency.check_key(key)
+        await ctx.lock(idempotency.lock_name(principal, ctx.workspace_id, self.name, key))
         row = await idempotency.stored(ctx.conn, principal, ctx.workspace_id, self.name, key)
         if row is not None:
             hash = idempotency.request_hash(self.name, ctx.raw, ctx.shape, ctx.slots)
             raise Replayed(idempotency.replay(row, hash, self.secret))
 
     async def _early(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
-        """BEGIN with the gate, guards, input, the operation, its tail, COMMIT: on one connection."""
+        """The gate, guards, input, the operation, its tail, COMMIT: on one connection."""
         async with database.lease() as ctx.conn:
+            ctx.in_transaction = True
             try:
-                await self.admit(ctx, begin=True)
+                await self.admit(ctx)
                 answer = await self._finish(ctx, await self.run(ctx, await self.checked(ctx)), shape, slots)
             except Exception as error:
                 await self._end(ctx, error)
@@ -140,7 +138,7 @@ class Command(Called[D, T], Generic[D, T]):
                 await ctx.lease.__aexit__(None, None, None)
 
     async def _commit(self, ctx: Context) -> None:
-        await ctx.conn.execute("COMMIT")
+        await ctx.commit()
         if ctx.events:
             bus.ring(Topic.events)
         for topic, key in ctx.rings:
@@ -158,7 +156,7 @@ class Command(Called[D, T], Generic[D, T]):
                 await finish.finish(ctx, self, None, None, (), (), [])
             await self._commit(ctx)
         else:
-            await ctx.conn.execute("ROLLBACK")
+            await ctx.roll_back()
 
     async def _finish(self, ctx: Context, result: T, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
         check_declared(self, len(ctx.audits))
@@ -166,9 +164,9 @@ class Command(Called[D, T], Generic[D, T]):
         asked = shape if stored else None
         body = None if stored else self._encoded(result, shape)
         kept = self._key_values(ctx, shape, slots, body)
-        row = await finish.finish(ctx, self, result, asked, slots, tuple([variant(s) for s in slots]), kept)
         if ctx.if_version is not None:
             raise Refusal(Code.BAD_REQUEST, "If-Match is not supported here")
+        row = await finish.finish(ctx, self, result, asked, slots, tuple([variant(s) for s in slots]), kept)
         return Answer(row[0], row[1]) if asked is not None else Answer(body)
 
     def _encoded(self, result: Any, shape: Shape | None) -> bytes | None:

@@ -13,30 +13,20 @@ from models.workspaces import Role
 from resolvers.kernel import statements
 from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.caller import Caller
+from resolvers.kernel.changes import Change, Conflict, Held, bound, kinds_of
 from resolvers.kernel.database import Lease, database
 from resolvers.kernel.errors import UNSTORABLE, Code, Refusal
 from resolvers.kernel.events import Event
 from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader.rows import clause
-from resolvers.kernel.statements import ONE, plus
+from resolvers.kernel.statements import ONE
 
 M = TypeVar("M", bound=SQLModel)
 TAKEN = "already exists"
-Conflict = str | Mapping[str, str]
-"""The text for a taken unique key; or texts by the name of the constraint, where a table has several."""
 SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
 OWN_ROLES = "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at IS NULL"
 BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
-
-
-@dataclass(slots=True)
-class Held:
-    """The last insert, not sent yet: it travels with the audit, the outbox and the answer."""
-
-    row: Any
-    columns: tuple[str, ...]
-    conflict: Conflict
 
 
 @dataclass(slots=True)
@@ -59,6 +49,7 @@ class Context:
     capabilities: list[str] | None = None
     read_only: bool = False
     in_transaction: bool = False
+    begun: bool = False  # PostgreSQL was told to begin: with the first statement that writes or locks
     audits: list[Audit] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     rings: list[tuple[Topic, str]] = field(default_factory=list)
@@ -75,7 +66,7 @@ class Context:
     async def get(self, model: type[M], id: str, *, lock: bool = False, missing: str | None = None) -> M:
         """The live row of this workspace, or NOT_FOUND. `lock`: FOR NO KEY UPDATE."""
         statement = statements.getting(model, lock)
-        row = await self._one(statement.sql, statement.values({"id_": id, "scope_workspace": self.workspace_id}))
+        row = await self._one(statement.sql, statement.values({"id_": id, "scope_workspace": self.workspace_id}), begins=lock)
         if row is None:
             raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
         return statements.load(model, row)
@@ -90,7 +81,7 @@ class Context:
 
     async def report(self, statement: Any) -> list[Any]:
         """The records of a statement over such entries."""
-        return await self._many(statement)
+        return await self._many(statement, begins=False)
 
     def _door(self, model: type[SQLModel], *, live: bool = True) -> list[Any]:
         table, conditions = table_of(model), []
@@ -102,15 +93,17 @@ class Context:
 
     # ---- writing -------------------------------------------------------------------------------------------------
 
-    async def insert(self, row: M, *, conflict: Conflict = TAKEN) -> M:
-        """A new row. It is sent with the next statement, or with the answer; `conflict` is the text when a unique key is taken."""
+    async def insert(self, row: M, *, conflict: Conflict = TAKEN, change: Change | None = None) -> M:
+        """A new row. It is sent with the next statement, or with the answer; `conflict` is the text when a unique key is taken.
+
+        `change`: another row that changes in the same statement. What the new row takes from it stays a column until it is sent: the
+        operation may hand it on to `audit` and to an event's `Drawn` fields, and look at it no further.
+        """
         self._writes()
         await self._flush()
-        values = row.__dict__
         if isinstance(row, TenantRow):
-            values["workspace_id"] = self.workspace_id
-        columns = tuple([name for name in table_of(type(row)).c.keys() if name in values])  # noqa: SIM118
-        self.held = Held(row, columns, conflict)
+            row.__dict__["workspace_id"] = self.workspace_id
+        self.held = Held.of(row, conflict, change)
         return row
 
     async def upsert(self, row: M, *keys: str) -> M:
@@ -123,35 +116,26 @@ class Context:
         statement = statements.upserting(type(row), columns, keys)
         return statements.load(type(row), await self._one(statement.sql, statement.values(values)))
 
-    async def update(
-        self, model: type[M], id: str, /, *, conflict: Conflict = TAKEN, missing: str | None = None, returning: tuple[str, ...] = (), **changes: Any
-    ) -> M:
-        """Changes the live row of this workspace and raises its version; NOT_FOUND, CONFLICT or PRECONDITION_FAILED.
-
-        `returning` narrows what the returned object carries: worth it on a hot path only.
-        """
-        return await self._update(model, id, conflict, missing, returning, changes)
+    async def update(self, model: type[M], id: str, /, *, conflict: Conflict = TAKEN, missing: str | None = None, **changes: Any) -> M:
+        """Changes the live row of this workspace and raises its version; NOT_FOUND, CONFLICT or PRECONDITION_FAILED."""
+        return await self._update(model, id, conflict, missing, changes)
 
     async def move(self, model: type[M], id: str, to: Any, /, **changes: Any) -> M:
         """One transition of the model's state machine, its `__transitions__`; any other is CONFLICT."""
         before = [state for state, following in model.__transitions__.items() if to in following]  # type: ignore[attr-defined]
         try:
-            return await self._update(model, id, TAKEN, None, (), changes | {"status": to}, before)
+            return await self._update(model, id, TAKEN, None, changes | {"status": to}, before)
         except Refusal as refusal:
             if refusal.code is not Code.NOT_FOUND:
                 raise
             row: Any = await self.get(model, id)
             raise Refusal(Code.CONFLICT, f"{model.__name__} is {row.status}: it cannot become {to}") from None
 
-    async def _update(
-        self, model: type[M], id: str, conflict: Conflict, missing: str | None, returning: tuple[str, ...], changes: dict[str, Any], states: Any = None
-    ) -> M:
+    async def _update(self, model: type[M], id: str, conflict: Conflict, missing: str | None, changes: dict[str, Any], states: Any = None) -> M:
         self._writes()
         guarded = self._takes_version(model)
-        kinds = tuple([(name, value.__class__ is plus) for name, value in changes.items()])
-        statement = statements.updating(model, kinds, returning, guarded, states is not None)
-        values = {f"{name}_": value.amount if value.__class__ is plus else value for name, value in changes.items()}
-        values |= {"id_": id, "scope_workspace": self.workspace_id, "if_version": self.if_version, "states_": states}
+        statement = statements.updating(model, kinds_of(changes), guarded, states is not None)
+        values = bound(changes) | {"id_": id, "scope_workspace": self.workspace_id, "if_version": self.if_version, "states_": states}
         row = await self._one(statement.sql, statement.values(values), conflict)
         if row is None:
             await self._explain(model, id, missing, guarded)
@@ -219,7 +203,7 @@ class Context:
 
     async def own_roles(self) -> list[Role]:
         """The caller's role in each live workspace the caller belongs to: for operations outside any."""
-        return [Role(row[0]) for row in await self._send(OWN_ROLES, [self.user_id], many=True)]
+        return [Role(row[0]) for row in await self._send(OWN_ROLES, [self.user_id], many=True, begins=False)]
 
     def may(self, action: Action) -> bool:
         return self.role in GATES[action]
@@ -234,11 +218,23 @@ class Context:
         """Opens the transaction of a command declared `late`: the gate is passed again inside it."""
         self.lease = database.lease()
         self.conn = await self.lease.__aenter__()
-        await self.operation.admit(self, begin=True)
+        self.in_transaction = True
+        await self.operation.admit(self)
+
+    async def commit(self) -> None:
+        """Where nothing was sent but the tail, that statement was a transaction of its own, and is committed."""
+        if self.begun:
+            await self.conn.execute("COMMIT")
+            self.begun = False
+
+    async def roll_back(self) -> None:
+        if self.begun:
+            await self.conn.execute("ROLLBACK")
+            self.begun = False
 
     async def abandon(self) -> None:
         """Ends the transaction of a command declared `late` without a trace: it may go outside again, and begin() once more."""
-        await self.conn.execute("ROLLBACK")
+        await self.roll_back()
         lease, self.lease, self.conn, self.in_transaction = self.lease, None, None, False
         self.held, self.audits, self.events, self.rings = None, [], [], []
         if lease is not None:
@@ -257,29 +253,44 @@ class Context:
 
     # ---- statements ----------------------------------------------------------------------------------------------
 
-    async def _one(self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN) -> Any:
+    async def _one(self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, *, begins: bool = True) -> Any:
         await self._flush()
-        return await self._send(sql, values, conflict)
+        return await self._send(sql, values, conflict, begins=begins)
 
-    async def _many(self, statement: Any) -> list[Any]:
+    async def _many(self, statement: Any, *, begins: bool = True) -> list[Any]:
         await self._flush()
         sql, values = statements.generic(statement)
-        rows: list[Any] = await self._send(sql, values, TAKEN, many=True)
+        rows: list[Any] = await self._send(sql, values, many=True, begins=begins)
         return rows
 
     async def _flush(self) -> None:
         if self.held is not None:
             held, self.held = self.held, None
-            statement = statements.inserting(type(held.row), held.columns)
-            await self._send(statement.sql, statement.values(held.row.__dict__), held.conflict)
+            statement = statements.inserting(held)
+            row = await self._send(statement.sql, statement.values(statement.constants | held.values(self.workspace_id)), held.conflict)
+            if held.change is not None:
+                self._settle(held, row)
 
-    async def _send(self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, *, many: bool = False) -> Any:
+    def _settle(self, held: Held, row: Any) -> None:
+        """What the database drew becomes a value, also where it was handed on already."""
+        if row is None:
+            raise Refusal(Code.NOT_FOUND, held.change.missing)  # type: ignore[union-attr]
+        values = {id(column): row[name] for name, column in held.drawn}
+        held.row.__dict__.update({name: row[name] for name, _ in held.drawn})
+        for audit in self.audits:
+            audit.data = {key: values.get(id(value), value) for key, value in audit.data.items()}
+        self.events = [event.settled(values) for event in self.events]
+
+    async def _send(self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, *, many: bool = False, begins: bool = True) -> Any:
+        """`begins`: the statement writes or locks. What only reads sees what is committed, in a transaction or not."""
         if self.conn is None:
             async with database.lease() as conn:
                 if database.row_security:
                     await conn.fetchrow(SCOPE_SQL, self.scope)
                 return await run(conn, sql, values, conflict, many)
-        return await run(self.conn, sql, values, conflict, many)
+        begins = begins and self.in_transaction and not self.begun
+        self.begun = self.begun or begins
+        return await run(self.conn, sql, values, conflict, many, begins)
 
     async def _explain(self, model: type[SQLModel], id: str, missing: str | None, guarded: bool) -> None:
         if guarded:
@@ -301,9 +312,11 @@ class Context:
             raise RuntimeError(f"{self.operation.name}: begin() comes before the first write of a late command")
 
 
-async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, many: bool = False) -> Any:
+async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, many: bool = False, begins: bool = False) -> Any:
     """One statement; what the database refuses becomes a refusal."""
     try:
+        if begins:
+            return await conn.begin_with(sql, *values, many=many)
         return await (conn.fetch(sql, *values) if many else conn.fetchrow(sql, *values))
     except asyncpg.UniqueViolationError as error:
         raise Refusal(Code.CONFLICT, conflict if isinstance(conflict, str) else conflict.get(error.constraint_name or "", TAKEN)) from None
@@ -358,7 +371,7 @@ class Selection(Generic[M]):
     async def all(self) -> list[M]:
         made = select(table_of(self._model)).where(*self._conditions).order_by(*self._order)
         made = made if self._size is None else made.limit(self._size)
-        rows = await self._ctx._many(made.with_for_update(key_share=True) if self._locked else made)
+        rows = await self._ctx._many(made.with_for_update(key_share=True) if self._locked else made, begins=self._locked)
         return [statements.load(self._model, row) for row in rows]
 
     async def first(self) -> M | None:
@@ -381,5 +394,5 @@ class Selection(Generic[M]):
         return await self._scalar(select(func.count()).select_from(table_of(self._model)).where(*self._conditions))
 
     async def _scalar(self, statement: Any) -> int:
-        rows = await self._ctx._many(statement)
+        rows = await self._ctx._many(statement, begins=False)
         return int(rows[0][0])

@@ -69,8 +69,8 @@ _BEGINS = _message(b"B", b"\0%b\0" % _BEGIN.encode() + bytes(6)) + _message(b"E"
 class Connection(asyncpg.Connection):
     """asyncpg's, with one more way to begin a transaction."""
 
-    async def begin_with(self, sql: str, *args: Any) -> Any:
-        """BEGIN and the first statement of the transaction in one round trip; returns the statement's row.
+    async def begin_with(self, sql: str, *args: Any, many: bool = False) -> Any:
+        """BEGIN and the first statement of the transaction in one round trip; returns the statement's row, or its rows.
 
         The transaction has begun also where this raises, and is to be rolled back.
         """
@@ -84,7 +84,7 @@ class Connection(asyncpg.Connection):
         else:
             self._transport.write(_BEGINS)  # type: ignore[attr-defined]
         try:
-            return await known.fetchrow(*args)
+            return await (known.fetch(*args) if many else known.fetchrow(*args))
         except (asyncpg.PostgresError, asyncpg.InterfaceError):
             openings.pop(sql, None)  # the schema may have changed under it
             raise

@@ -1,10 +1,13 @@
 """Events: declared types, written to the outbox in the transaction of the change they tell of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from resolvers.kernel.changes import COLUMNS, DRAWING
 
 EVENTS: dict[str, list[type["Event"]]] = {}
 
@@ -32,6 +35,7 @@ class Event(BaseModel):
     channel_: ClassVar[str] = ""
     planned_: ClassVar[bool] = False
     routing_: ClassVar[frozenset[str]] = frozenset()
+    drawn_: ClassVar[dict[str, str]] = {}  # `Drawn` fields and their payload keys
 
     def __init_subclass__(cls, type: str = "", channel: str = "", planned: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -42,6 +46,7 @@ class Event(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         cls.routing_ = frozenset(name for name, field in cls.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata))
+        cls.drawn_ = {name: key for key, name in cls.payload_keys().items() if DRAWING in cls.model_fields[name].metadata}
 
     @classmethod
     def payload_keys(cls) -> dict[str, str]:
@@ -49,7 +54,16 @@ class Event(BaseModel):
         return {field.serialization_alias or name: name for name, field in cls.model_fields.items() if name not in cls.routing_}
 
     def payload(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=set(self.routing_))
+        """JSON values; a column, where a `Drawn` field is one still."""
+        columns = {name: value for name in self.drawn_ if isinstance(value := getattr(self, name), COLUMNS)} if self.drawn_ else {}
+        made = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={*self.routing_, *columns})
+        for name, column in columns.items():
+            made[self.drawn_[name]] = column
+        return made
+
+    def settled(self, values: Mapping[int, Any]) -> Self:
+        """With values in the places of columns; by the columns' identities."""
+        return self.model_copy(update={name: values[id(column)] for name in self.drawn_ if id(column := getattr(self, name)) in values})
 
     def channel(self, workspace_id: str | None, payload: dict[str, Any]) -> str:
         return self.channel_.format_map({"workspace_id": workspace_id, **{name: getattr(self, name) for name in self.routing_}, **payload})

@@ -1,13 +1,15 @@
 """The tail of a command in one statement: the held insert, audit rows, outbox rows, idempotency row and the answer."""
 
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Text, func, literal_column, select
+from sqlalchemy import Text, literal_column, select
 
 from models.base import new_id, table_of
-from resolvers.kernel.context import Context, Held, run
-from resolvers.kernel.errors import forbidden
+from resolvers.kernel.changes import Held, NamedColumns, split
+from resolvers.kernel.context import Context, run
+from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import Plan, Scope, finished
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.policy import MEMBERS
@@ -15,13 +17,14 @@ from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.shape import derives
 from resolvers.kernel.statements import insertion
-from resolvers.kernel.trace import Call, Param, Trace
+from resolvers.kernel.trace import Call, Getter, Param, Trace
 
 AUDIT = "(id,workspace_id,user_id,action,entity_type,entity_id,data,ip_address,user_agent,created_at)"
 AUDIT_TYPES = ("text", "text", "text", "text", "text", "text", "jsonb", "text", "text")
 EVENT = "(workspace_id,channel,type,payload)"
 EVENT_TYPES = ("text", "text", "text", "jsonb")
 KEY = "(principal,workspace_id,operation,key,request_hash,body)"
+NOTHING: NamedColumns = ()
 KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
 
 
@@ -33,41 +36,74 @@ def travels(held: Held | None, result: Any, shape: Shape | None) -> bool:
     return shape is None or not (derives(model, shape) or any(edge.target is model for edge in edges_of(model, shape)))
 
 
-def _rows(number: int, types: tuple[str, ...], first: int, extra: str = "") -> tuple[str, int]:
-    rows = []
-    for _ in range(number):
-        rows.append("(" + ",".join(f"${first + n}::{t}" for n, t in enumerate(types)) + extra + ")")
+@dataclass(slots=True)
+class Records:
+    """What the audit, outbox and idempotency rows say, in the order of the plan's parameters, and what of it the plan reads from the new row."""
+
+    audits: tuple[NamedColumns, ...]
+    events: tuple[NamedColumns, ...]
+    key: bool
+    values: list[Any]
+
+    @classmethod
+    def of(cls, ctx: Context, held: Held | None, key_values: list[Any]) -> "Records":
+        values, actor = list[Any](), ctx.user_id or None
+        drawn = {id(column): name for name, column in held.drawn} if held is not None else {}
+        audits, events = [NOTHING] * len(ctx.audits), [NOTHING] * len(ctx.events)
+        for n, audit in enumerate(ctx.audits):
+            data = audit.data
+            if drawn:
+                data, audits[n] = split(data, drawn)
+            values += [new_id(), ctx.workspace_id, actor, audit.action, audit.entity_type, audit.entity_id, data]
+            values += [ctx.caller.client or None, ctx.caller.user_agent[:250] or None]
+        for n, event in enumerate(ctx.events):
+            payload = event.payload()
+            if drawn:
+                payload, events[n] = split(payload, drawn)
+            values += [ctx.workspace_id, event.channel(ctx.workspace_id, payload), event.type_, payload]
+        return cls(tuple(audits), tuple(events), bool(key_values), values + key_values)
+
+
+def _inserted(rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int, *, more: str = "", source: str = "") -> tuple[str, int]:
+    """The rows of an INSERT whose parameters begin at `first`. `source`: only if this has a row, whose columns the JSON may show."""
+    made = []
+    for drawn in rows:
+        columns = "".join([f" || jsonb_build_object('{key}', {source}.{name})" for key, name in drawn])
+        row = ",".join([f"${first + n}::{kind}{columns if kind == 'jsonb' else ''}" for n, kind in enumerate(types)]) + more
+        made.append(f"SELECT {row} FROM {source}" if source else f"({row})")
         first += len(types)
-    return ",".join(rows), first
+    return " UNION ALL ".join(made) if source else "VALUES " + ",".join(made), first
 
 
-def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], audits: int, events: int, key: bool, secret: bool) -> Plan:
+def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], records: Records, secret: bool) -> Plan:
     """Compiled once a kind of tail. The parameters of audit, outbox and key follow those of the read."""
     trace, ctes = Trace(), list[str]()
     source: Any = None
     body: Any = select(literal_column("NULL::bytea").label("payload"), literal_column("NULL::int").label("version"))
     if held is not None:
-        source = insertion(type(held.row), held.columns).returning(*table_of(type(held.row)).c).cte("made")
+        source = insertion(held).returning(*table_of(type(held.row)).c).cte("made")
+        body = body.select_from(source)
         for name in held.columns:
-            trace.getters[name] = attrgetter("data." + name)
-        body = body.add_columns(select(func.count()).select_from(source).scalar_subquery())
+            trace.getters[name] = attrgetter("data.row." + name)
+        if held.change is not None:
+            trace.getters |= {name: _changing(name) for name in held.change.values} | {"scope_workspace": attrgetter("workspace")}
     if shape is not None:
         where = () if source is not None else (table_of(model).c.id == trace.bind("result_id", attrgetter("data.id")),)
         workspace, user, role = [Param(trace.bind(f"scope_{n}", attrgetter(n), Text()), n) for n in ("workspace", "user_id", "role")]
         body = Builder(trace, Scope(workspace, user, role), slots).answer(Rows(model, where=where).one(""), shape, [], source=source)
-    made = finished(body, trace, shape=shape)
+    made = finished(body, trace, shape=(shape, held and held.drawn))
     made.roles = MEMBERS if shape is None else roles_of(model, shape)
-    first = len(made.getters) + 1
-    if audits:
-        rows, first = _rows(audits, AUDIT_TYPES, first, ",now()")
-        ctes.append(f"audited AS (INSERT INTO audit_logs {AUDIT} VALUES {rows})")
-    if events:
-        rows, first = _rows(events, EVENT_TYPES, first)
-        ctes.append(f"emitted AS (INSERT INTO events {EVENT} VALUES {rows})")
+    first, only = len(made.getters) + 1, "made" if held is not None and held.change is not None else ""
+    if records.audits:
+        rows, first = _inserted(records.audits, AUDIT_TYPES, first, more=",now()", source=only)
+        ctes.append(f"audited AS (INSERT INTO audit_logs {AUDIT} {rows})")
+    if records.events:
+        rows, first = _inserted(records.events, EVENT_TYPES, first, source=only)
+        ctes.append(f"emitted AS (INSERT INTO events {EVENT} {rows})")
     head, text = "", made.sql
     if text.startswith("WITH "):  # the held insert's own
         head, text = text[5:].split("\n SELECT", 1)[0].strip(), "SELECT" + text[5:].split("\n SELECT", 1)[1]
-    if key:
+    if records.key:
         names = [f"${first + n}::{t}" for n, t in enumerate(KEY_TYPES)]
         body_sql = names[-1] if secret else f"coalesce({names[-1]}, answered.payload)"
         ctes = [f"answered AS MATERIALIZED ({text})", *ctes]
@@ -78,17 +114,8 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
     return made
 
 
-def values(ctx: Context) -> list[Any]:
-    """What the audit, outbox and idempotency rows say, in the order of the plan's parameters."""
-    made: list[Any] = []
-    actor = ctx.user_id or None
-    for audit in ctx.audits:
-        made += [new_id(), ctx.workspace_id, actor, audit.action, audit.entity_type, audit.entity_id, audit.data]
-        made += [ctx.caller.client or None, ctx.caller.user_agent[:250] or None]
-    for event in ctx.events:
-        payload = event.payload()
-        made += [ctx.workspace_id, event.channel(ctx.workspace_id, payload), event.type_, payload]
-    return made
+def _changing(name: str) -> Getter:
+    return lambda call: call.data.change.values[name]
 
 
 async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slots: tuple[Input, ...], variants: tuple[Any, ...], key_values: list[Any]) -> Any:
@@ -99,11 +126,13 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
     ctx.held = None
     if held is None and shape is None and not ctx.audits and not ctx.events and not key_values:
         return None
-    columns = (type(held.row), held.columns) if held else None
-    key = ("finish", id(shape), columns, len(ctx.audits), len(ctx.events), bool(key_values), variants)
-    known = plans.plans.get(key) or plans.keep(key, plan(type(result), shape, held, slots, len(ctx.audits), len(ctx.events), bool(key_values), plans.secret))
+    records = Records.of(ctx, held, key_values)
+    key = ("finish", id(shape), held and held.kind, records.audits, records.events, records.key, variants)
+    known = plans.plans.get(key) or plans.keep(key, plan(type(result), shape, held, slots, records, plans.secret))
     if ctx.role not in known.roles and known.roles != MEMBERS:
         raise forbidden()
-    data = held.row if held is not None else result
-    args = known.args(Call("", ctx.workspace_id, data, slots, None, ctx.user_id, ctx.role))
-    return await run(ctx.conn, known.sql, args + values(ctx) + key_values, held.conflict if held else "")
+    args = known.args(Call("", ctx.workspace_id, held or result, slots, None, ctx.user_id, ctx.role))
+    row = await run(ctx.conn, known.sql, args + records.values, held.conflict if held else "")
+    if row is None and held is not None and held.change is not None:
+        raise Refusal(Code.NOT_FOUND, held.change.missing)
+    return row

@@ -30,10 +30,14 @@ def check_key(key: str) -> None:
         raise Refusal(Code.BAD_REQUEST, f"Idempotency-Key takes 1 to {LONGEST_KEY} printable characters")
 
 
+def lock_name(principal: str, workspace_id: str | None, operation: str, key: str) -> str:
+    """Calls with the same key wait for each other until the transaction ends."""
+    return "\n".join(["idempotency", principal, workspace_id or "", operation, key])
+
+
 async def stored(conn: Any, principal: str, workspace_id: str | None, operation: str, key: str) -> Any:
-    """(request_hash, body) of an earlier call, or None. Calls with the same key wait for each other until the transaction ends."""
+    """(request_hash, body) of an earlier call, or None."""
     named = (principal, workspace_id, operation, key)
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", "\n".join([principal, workspace_id or "", operation, key]))
     await conn.execute(f"DELETE FROM idempotency_keys {SAME} AND created_at <= now() - interval '{HOURS} hours'", *named)
     return await conn.fetchrow(f"SELECT request_hash, body FROM idempotency_keys {SAME}", *named)
 

@@ -172,19 +172,15 @@ class Operation(Generic[D]):
     def needs_place(self, place: str | None) -> bool:
         return self.tenancy is Tenancy.WORKSPACE and not place
 
-    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None, *, begin: bool = False) -> Any:
-        """The gate alone: the row of who and where, or the first refusal that applies. `begin`: a transaction begins with it."""
+    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None) -> Any:
+        """The gate alone: the row of who and where, or the first refusal that applies."""
         tenancy = Tenancy.NONE if self.needs_place(place) else self.tenancy
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
         key = ("gate", tenancy, caller.kind, by_slug)
         plan = self.plans.get(key) or self.keep(key, Gate.build(tenancy, caller.kind, by_slug).plan())
         if caller.kind is CredentialKind.ADMIN:
-            if begin:
-                await conn.execute("BEGIN")
-                begin = False
             await record_admin_use(conn, caller)
-        args = plan.args(self.call_of(caller, raw, place))
-        row = await (conn.begin_with(plan.sql, *args) if begin else conn.fetchrow(plan.sql, *args))
+        row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, raw, place)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)
         if self.needs_place(place):

@@ -1,15 +1,19 @@
 """SQL of single-table statements, compiled once a kind: the text and the order of its parameters."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.sql.util import ClauseAdapter
+from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
+from resolvers.kernel.changes import Held
 from resolvers.kernel.database import DIALECT
+from resolvers.kernel.reader.rows import clause
 
 M = TypeVar("M", bound=SQLModel)
 _KEPT = 2000
@@ -17,16 +21,11 @@ ONE: Any = literal_column("1")
 
 
 @dataclass(frozen=True, slots=True)
-class plus:
-    """`ctx.update(Crew, id, issue_counter=plus(1))`: the database adds, so that two callers cannot lose one."""
-
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
 class Statement:
     sql: str
     names: tuple[str, ...]
+    constants: dict[str, Any] = field(default_factory=dict)
+    kept: Any = None  # whose identity is in its key
 
     def values(self, named: Mapping[str, Any]) -> list[Any]:
         return [named[name] for name in self.names]
@@ -35,13 +34,13 @@ class Statement:
 _COMPILED: dict[Any, Statement] = {}
 
 
-def compiled(key: Any, build: Callable[[], Any]) -> Statement:
+def compiled(key: Any, build: Callable[[], Any], kept: Any = None) -> Statement:
     known = _COMPILED.get(key)
     if known is None:
         made = build().compile(dialect=DIALECT)
         if len(_COMPILED) >= _KEPT:
             del _COMPILED[next(iter(_COMPILED))]
-        known = _COMPILED[key] = Statement(str(made), tuple(made.positiontup or ()))
+        known = _COMPILED[key] = Statement(str(made), tuple(made.positiontup or ()), made.params, kept)
     return known
 
 
@@ -79,13 +78,28 @@ def getting(model: type[SQLModel], lock: bool) -> Statement:
     return compiled((model, "get", lock), build)
 
 
-def insertion(model: type[SQLModel], columns: tuple[str, ...]) -> Any:
+def insertion(held: Held) -> Any:
+    """INSERT of a held row; with a change, of what is selected from the changed row: none, if there is no such row."""
+    model = type(held.row)
     table = table_of(model)
-    return insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in columns})
+    values: dict[str, Any] = {name: bindparam(name, type_=table.c[name].type) for name in held.columns}
+    if held.change is None:
+        return insert(table).values(values)
+    other = table_of(held.change.model)
+    drawn = {name: clause(value) for name, value in held.drawn}
+    used = {part for value in drawn.values() for part in iterate(value)}
+    changed = _update(held.change.model, held.change.kinds).returning(*[c for c in other.c if c in used] or [ONE]).cte("changed")
+    adapt = ClauseAdapter(changed).traverse
+    values |= {name: adapt(value) for name, value in drawn.items()}
+    return insert(table).from_select(list(values), select(*values.values()).select_from(changed), include_defaults=False)
 
 
-def inserting(model: type[SQLModel], columns: tuple[str, ...]) -> Statement:
-    return compiled((model, "insert", columns), lambda: insertion(model, columns))
+def inserting(held: Held) -> Statement:
+    def build() -> Any:
+        table, made = table_of(type(held.row)), insertion(held)
+        return made.returning(*[table.c[name] for name, _ in held.drawn] or [ONE]) if held.change is not None else made
+
+    return compiled((*held.kind, "insert"), build, held.drawn)
 
 
 def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...]) -> Statement:
@@ -100,28 +114,32 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
     return compiled((model, "upsert", columns, keys), build)
 
 
-def updating(model: type[SQLModel], kinds: tuple[tuple[str, bool], ...], returning: tuple[str, ...], versioned: bool, states: bool) -> Statement:
-    """`kinds`: column and whether it is added to. `states`: only from one of the statuses in `states_`."""
+def _update(model: type[SQLModel], kinds: tuple[tuple[str, bool], ...]) -> Any:
+    """UPDATE of one live row of the workspace; its version rises. `kinds`: column and whether it is added to."""
+    table = table_of(model)
+    sets: dict[str, Any] = {}
+    for name, adds in kinds:
+        value = bindparam(f"{name}_", type_=table.c[name].type)
+        sets[name] = table.c[name] + value if adds else value
+    if "version" in table.c:
+        sets["version"] = table.c.version + ONE
+    if "updated_at" in table.c and "updated_at" not in sets:
+        sets["updated_at"] = func.now()
+    return update(table).where(*own(table, model)).values(sets)
+
+
+def updating(model: type[SQLModel], kinds: tuple[tuple[str, bool], ...], versioned: bool, states: bool) -> Statement:
+    """`states`: only from one of the statuses in `states_`."""
 
     def build() -> Any:
-        table = table_of(model)
-        sets: dict[str, Any] = {}
-        for name, adds in kinds:
-            value = bindparam(f"{name}_", type_=table.c[name].type)
-            sets[name] = table.c[name] + value if adds else value
-        if "version" in table.c:
-            sets["version"] = table.c.version + ONE
-        if "updated_at" in table.c and "updated_at" not in sets:
-            sets["updated_at"] = func.now()
-        where = own(table, model)
+        table, made = table_of(model), _update(model, kinds)
         if versioned:
-            where.append(table.c.version == bindparam("if_version"))
+            made = made.where(table.c.version == bindparam("if_version"))
         if states:
-            where.append(table.c.status.in_(bindparam("states_", expanding=True)))
-        columns = [table.c[name] for name in returning] if returning else list(table.c)
-        return update(table).where(*where).values(sets).returning(*columns)
+            made = made.where(table.c.status.in_(bindparam("states_", expanding=True)))
+        return made.returning(*table.c)
 
-    return compiled((model, "update", kinds, returning, versioned, states), build)
+    return compiled((model, "update", kinds, versioned, states), build)
 
 
 def deleting(model: type[SQLModel], versioned: bool) -> Statement:

@@ -3,9 +3,9 @@
 from models.chats import Chat
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.kernel.bus import Topic
+from resolvers.kernel.changes import plus
 from resolvers.kernel.context import Context
 from resolvers.kernel.instance import instance
-from resolvers.kernel.statements import plus
 from resolvers.runs.frames import append_frames, chat_event
 from resolvers.runs.lifecycle import End
 

@@ -8,6 +8,7 @@ from sqlmodel import col
 from models.chats import Chat, Message, MessageRole
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.announcements.notices import InboxChatReplied
+from resolvers.kernel.changes import plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
@@ -15,7 +16,6 @@ from resolvers.kernel.inputs import Input, Int, Text
 from resolvers.kernel.instance import instance
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
-from resolvers.kernel.statements import plus
 from resolvers.reply_notices import notify_of_reply
 from resolvers.runs.events import RUN_ENDS, ChatEvent
 from resolvers.runs.frames import Frame, append_frames, chat_event

@@ -7,7 +7,8 @@ from sqlmodel import col
 
 from models.agents import Agent, AgentStatus
 from models.runs import Run, RunStatus
-from resolvers.kernel.context import Conflict, Context
+from resolvers.kernel.changes import Conflict
+from resolvers.kernel.context import Context
 from resolvers.kernel.instance import instance
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 

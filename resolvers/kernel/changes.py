@@ -1,0 +1,108 @@
+"""What a command is about to write: values to add, and its last insert, which travels with the tail and may change another row with it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, TypeVar
+
+from pydantic import WrapValidator
+from sqlalchemy import ClauseElement
+from sqlalchemy.orm import QueryableAttribute
+from sqlmodel import SQLModel
+
+from models.base import table_of
+
+T = TypeVar("T")
+Conflict = str | Mapping[str, str]
+"""The text for a taken unique key; or texts by the name of the constraint, where a table has several."""
+
+
+@dataclass(frozen=True, slots=True)
+class plus:
+    """`ctx.update(Crew, id, issue_counter=plus(1))`: the database adds, so that two callers cannot lose one."""
+
+    amount: int
+
+
+class Change:
+    """A live row of the workspace that changes with an insert, in the same statement: `Change(Crew, id, issue_counter=plus(1))`.
+
+    Columns of that table, and expressions over them, may stand for values of the new row: those after the change. Where no such
+    row is live nothing is written, and the refusal is NOT_FOUND.
+    """
+
+    __slots__ = ("kinds", "missing", "model", "values")
+
+    def __init__(self, model: type[SQLModel], id: str, /, *, missing: str | None = None, **changes: Any) -> None:
+        self.model, self.missing = model, missing or f"{model.__name__} not found"
+        self.kinds = kinds_of(changes)
+        self.values = bound(changes) | {"id_": id}
+
+
+def kinds_of(changes: Mapping[str, Any]) -> tuple[tuple[str, bool], ...]:
+    """Column and whether it is added to."""
+    return tuple([(name, value.__class__ is plus) for name, value in changes.items()])
+
+
+def bound(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an update's parameters."""
+    return {f"{name}_": value.amount if value.__class__ is plus else value for name, value in changes.items()}
+
+
+COLUMNS = (ClauseElement, QueryableAttribute)
+"""What stands for a value that only the database knows: a column, or an expression over columns."""
+
+
+def _checked(value: Any, check: Callable[[Any], Any]) -> Any:
+    return value if isinstance(value, COLUMNS) else check(value)
+
+
+DRAWING = WrapValidator(_checked)
+Drawn = Annotated[T, DRAWING]
+"""A field of an event that may be a value of the row that the command inserts last, known or not: `number=issue.number`."""
+
+NamedColumns = tuple[tuple[str, str], ...]
+"""Keys of an audit row's or an event's JSON, and the columns of the new row they show."""
+
+
+@cache
+def _names(model: type[SQLModel]) -> tuple[str, ...]:
+    return tuple(table_of(model).c.keys())
+
+
+@dataclass(slots=True)
+class Held:
+    """An insert that is not sent yet. `columns` are those whose value is known; `drawn`, those the change gives."""
+
+    row: Any
+    columns: tuple[str, ...]
+    conflict: Conflict
+    change: Change | None = None
+    drawn: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, row: SQLModel, conflict: Conflict, change: Change | None) -> "Held":
+        values = row.__dict__
+        columns = tuple([name for name in _names(type(row)) if name in values])
+        if change is None:
+            return cls(row, columns, conflict)
+        drawn = tuple([(name, values[name]) for name in columns if isinstance(values[name], COLUMNS)])
+        names = [name for name, _ in drawn]
+        return cls(row, tuple([name for name in columns if name not in names]), conflict, change, drawn)
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What decides its SQL. An expression is known by its identity: the plan keeps it."""
+        if self.change is None:
+            return type(self.row), self.columns
+        return type(self.row), self.columns, self.change.model, self.change.kinds, tuple([(name, id(value)) for name, value in self.drawn])
+
+    def values(self, workspace_id: str | None) -> dict[str, Any]:
+        known: dict[str, Any] = self.row.__dict__
+        return known if self.change is None else known | self.change.values | {"scope_workspace": workspace_id}
+
+
+def split(data: Mapping[str, Any], drawn: Mapping[int, str]) -> tuple[dict[str, Any], NamedColumns]:
+    """What is known of some JSON, and which keys are columns of the new row; these by the identity of what stands for them."""
+    known = {key: value for key, value in data.items() if id(value) not in drawn}
+    return known, tuple([(key, drawn[id(value)]) for key, value in data.items() if id(value) in drawn])

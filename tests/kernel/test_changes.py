@@ -1,0 +1,224 @@
+"""What a command sends: no more statements than it needs, and a row that changes together with an insert."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import pytest
+from sqlmodel import col
+
+from models.crews import Crew
+from models.labels import Label
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.changes import Change, Drawn, plus
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.database import Connection
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.events import EVENTS, Event
+from resolvers.kernel.inputs import Input, Text
+from resolvers.kernel.operation import OPERATIONS
+from resolvers.kernel.policy import Action
+from resolvers.kernel.reader import Column, Shape, intern
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+SHAPE = intern(Shape((Column("id", "id"), Column("name", "name"), Column("color", "color"))))
+NAME: Any = col(Crew.slug).concat("-").concat(col(Crew.issue_counter))
+
+
+class Numbered(Input):
+    crew_id: Text
+    color: Text = "c"
+
+
+class LabelNumbered(Event, type="test.label_numbered", channel="workspace:{workspace_id}"):
+    id: str
+    name: Drawn[str]
+    color: Drawn[str]
+
+
+def _number(ctx: Context, data: Numbered) -> Any:
+    return ctx.insert(Label(name=NAME, color=data.color), conflict="taken", change=Change(Crew, data.crew_id, issue_counter=plus(1)))
+
+
+def _tell(ctx: Context, label: Label) -> None:
+    ctx.audit("LABEL", label.id, name=label.name, color=label.color)
+    ctx.emit(LabelNumbered(id=label.id, name=label.name, color=label.color))
+
+
+def _declare() -> None:
+    @command("test.number", Action.CREATE, audit="label.numbered", emits=LabelNumbered)
+    async def number(ctx: Context, data: Numbered) -> Label:
+        """Makes a label that takes the crew's next number."""
+        label: Label = await _number(ctx, data)
+        _tell(ctx, label)
+        return label
+
+    @command("test.number_two", Action.CREATE, audit="label.numbered", emits=LabelNumbered)
+    async def number_two(ctx: Context, data: Numbered) -> Label:
+        """Makes two; what was told of the first is a value by the time the second is sent."""
+        first: Label = await _number(ctx, data)
+        _tell(ctx, first)
+        second: Label = await _number(ctx, data)
+        _tell(ctx, second)
+        assert isinstance(first.name, str)
+        return first
+
+    @command("test.number_silently", Action.CREATE)
+    async def number_silently(ctx: Context, data: Numbered) -> None:
+        """Makes a label and answers nothing."""
+        await _number(ctx, data)
+
+    @command("test.only_insert", Action.CREATE, audit="label.made")
+    async def only_insert(ctx: Context, data: Numbered) -> Label:
+        """Reads, and makes a label."""
+        await ctx.get(Crew, data.crew_id)
+        label = await ctx.insert(Label(name=data.color, color=data.color), conflict="taken")
+        ctx.audit("LABEL", label.id)
+        return label
+
+    @command("test.only_update", Action.CREATE, audit="crew.counted")
+    async def only_update(ctx: Context, data: Numbered) -> None:
+        """Counts."""
+        await ctx.update(Crew, data.crew_id, issue_counter=plus(1))
+        ctx.audit("CREW", data.crew_id)
+
+
+@pytest.fixture(scope="module")
+def ops() -> Iterator[dict[str, Any]]:
+    known = set(OPERATIONS)
+    _declare()
+    yield {name.removeprefix("test."): op for name, op in OPERATIONS.items() if name not in known}
+    for name in set(OPERATIONS) - known:
+        del OPERATIONS[name]
+    EVENTS.pop("test.label_numbered", None)
+
+
+def by(world: World, **given: Any) -> Caller:
+    made = world.owner.caller
+    made.workspace = world.workspace.id
+    for name, value in given.items():
+        setattr(made, name, value)
+    return made
+
+
+async def crew_of(world: World, slug: str) -> Crew:
+    crew = Crew(workspace_id=world.workspace.id, name=slug, slug=slug)
+    await world.add(crew)
+    return crew
+
+
+async def told(world: World) -> list[tuple[str, str]]:
+    """The names that audit rows and events speak of; they are the same."""
+    audits = [(a["entity_id"], a["data"]["name"]) for a in await world.audit() if a["action"] == "label.numbered"]
+    events = [(e["payload"]["id"], e["payload"]["name"]) for e in await world.events() if e["type"] == "test.label_numbered"]
+    assert sorted(audits) == sorted(events)
+    return events
+
+
+@contextmanager
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The first words of what connections are sent meanwhile, a round trip each; `+` where BEGIN travels with it."""
+    made: list[str] = []
+    with monkeypatch.context() as patched:
+        for name in ("execute", "fetch", "fetchrow"):
+            _spy(patched, name, "", made)
+        _spy(patched, "begin_with", "+", made)
+        yield made
+
+
+def _spy(patched: pytest.MonkeyPatch, name: str, sign: str, made: list[str]) -> None:
+    real = getattr(Connection, name)
+
+    async def spied(self: Connection, sql: str, *args: Any, **options: Any) -> Any:
+        if sql != "BEGIN":  # that of a connection's first begin_with
+            made.append(sign + sql.split(maxsplit=1)[0])
+        return await real(self, sql, *args, **options)
+
+    patched.setattr(Connection, name, spied)
+
+
+async def test_a_command_that_only_inserts_is_one_statement_behind_its_gate(world: World, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = await crew_of(world, "trips")
+    for name in ("only_insert", "only_update", "number"):
+        await ops[name](by(world), {"crew_id": crew.id, "color": f"before {name}"}, SHAPE)
+    with sent(monkeypatch) as trips:
+        await ops["only_insert"](by(world), {"crew_id": crew.id, "color": "one"}, SHAPE)
+    assert trips == ["SELECT", "SELECT", "WITH"]
+    with sent(monkeypatch) as trips:
+        await ops["number"](by(world), {"crew_id": crew.id}, SHAPE)
+    assert trips == ["SELECT", "WITH"]
+    with sent(monkeypatch) as trips:
+        await ops["only_update"](by(world), {"crew_id": crew.id}, SHAPE)
+    assert trips == ["SELECT", "+UPDATE", "WITH", "COMMIT"]
+
+
+async def test_a_refused_single_statement_leaves_nothing_and_holds_nothing(world: World, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = await crew_of(world, "refused")
+    raw = {"crew_id": crew.id, "color": "taken"}
+    await ops["only_insert"](by(world), raw, SHAPE)
+    before = await world.snapshot()
+    with sent(monkeypatch) as trips, pytest.raises(Refusal, match="taken"):
+        await ops["only_insert"](by(world), raw, SHAPE)
+    assert "ROLLBACK" not in trips
+    assert await world.snapshot() == before
+    assert await world.database.fetchval("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'") == 0
+
+
+async def test_the_new_row_takes_what_the_other_has_after_the_change(world: World, ops: dict[str, Any]) -> None:
+    crew = await crew_of(world, "eng")
+    answer = orjson.loads((await ops["number"](by(world), {"crew_id": crew.id}, SHAPE)).body)
+    assert (answer["name"], answer["color"]) == ("eng-1", "c")
+    assert (await told(world))[-1] == (answer["id"], "eng-1")
+    assert [a["data"] for a in await world.audit() if a["entity_id"] == answer["id"]] == [{"name": "eng-1", "color": "c"}]
+    row = await world.database.fetchrow("SELECT issue_counter, version FROM crews WHERE id = $1", crew.id)
+    assert tuple(row) == (1, 2)
+
+
+async def test_no_number_is_lost_or_taken_twice(world: World, ops: dict[str, Any]) -> None:
+    crew = await crew_of(world, "busy")
+    answers = await asyncio.gather(*[ops["number"](by(world), {"crew_id": crew.id}, SHAPE) for _ in range(40)])
+    names = {orjson.loads(a.body)["name"] for a in answers}
+    assert names == {f"busy-{n}" for n in range(1, 41)}
+    assert {name for _, name in await told(world)} >= names
+
+
+async def test_an_insert_that_is_sent_earlier_settles_what_was_told_of_it(world: World, ops: dict[str, Any]) -> None:
+    crew = await crew_of(world, "pair")
+    answer = orjson.loads((await ops["number_two"](by(world), {"crew_id": crew.id}, SHAPE)).body)
+    assert answer["name"] == "pair-1"
+    assert [name for _, name in (await told(world))[-2:]] == ["pair-1", "pair-2"]
+
+
+@pytest.mark.parametrize("name", ["number", "number_two", "number_silently"])
+async def test_where_there_is_no_such_row_nothing_is_written(world: World, ops: dict[str, Any], name: str) -> None:
+    deleted = await crew_of(world, f"deleted-{name}")
+    await world.database.execute("UPDATE crews SET deleted_at = now() WHERE id = $1", deleted.id)
+    foreign = Crew(workspace_id=world.other.id, name=name, slug=name)
+    await world.add(foreign)
+    before = await world.snapshot()
+    for id in ("cnosuchcrew0000000000000", deleted.id, foreign.id):
+        for key in (None, "a key"):
+            with pytest.raises(Refusal, match="Crew not found") as caught:
+                await ops[name](by(world, idempotency_key=key), {"crew_id": id}, SHAPE if name != "number_silently" else None)
+            assert caught.value.code is Code.NOT_FOUND
+    assert await world.snapshot() == before
+
+
+async def test_the_same_key_takes_one_number(world: World, ops: dict[str, Any]) -> None:
+    crew = await crew_of(world, "keyed")
+    answers = [await ops["number"](by(world, idempotency_key="keyed"), {"crew_id": crew.id}, SHAPE) for _ in range(3)]
+    assert {a.body for a in answers} == {answers[0].body}
+    assert await world.database.fetchval("SELECT issue_counter FROM crews WHERE id = $1", crew.id) == 1
+
+
+async def test_a_taken_key_gives_the_number_back(world: World, ops: dict[str, Any]) -> None:
+    crew = await crew_of(world, "clash")
+    await world.add(Label(workspace_id=world.workspace.id, name="clash-1", color="c"))
+    before = await world.snapshot()
+    with pytest.raises(Refusal, match="taken"):
+        await ops["number"](by(world), {"crew_id": crew.id}, SHAPE)
+    assert await world.snapshot() == before
