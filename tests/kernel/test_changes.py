@@ -134,9 +134,12 @@ def _spy(patched: pytest.MonkeyPatch, name: str, sign: str, made: list[str]) -> 
     real = getattr(Connection, name)
 
     async def spied(self: Connection, sql: str, *args: Any, **options: Any) -> Any:
-        if sql != "BEGIN":  # that of a connection's first begin_with
-            made.append(sign + sql.split(maxsplit=1)[0])
-        return await real(self, sql, *args, **options)
+        made.append(sign + sql.split(maxsplit=1)[0])
+        before = len(made)
+        try:
+            return await real(self, sql, *args, **options)
+        finally:
+            del made[before:]  # what it is made of
 
     patched.setattr(Connection, name, spied)
 

@@ -126,3 +126,32 @@ async def test_a_closed_connection_says_that_it_is(conn: Any) -> None:
     conn._transport = Closed()
     with pytest.raises(asyncpg.InterfaceError, match="closed"):
         await conn.begin_with(SUM, 1, 1)
+
+
+async def test_a_changed_table_is_read_again_outside_a_transaction(conn: Any, database: Database) -> None:
+    for fetch in (conn.fetchrow, conn.fetch):
+        await fetch("SELECT * FROM notes")
+    owner = await asyncpg.connect(database.owner_url)
+    await owner.execute("INSERT INTO notes VALUES ('a')")
+    for name in ("one", "two"):
+        await owner.execute(f"ALTER TABLE notes ADD COLUMN {name} int")
+        row = await conn.fetchrow("SELECT * FROM notes") if name == "one" else (await conn.fetch("SELECT * FROM notes"))[0]
+        assert name in dict(row)
+    await owner.close()
+
+
+async def test_a_connection_serves_one_statement_at_a_time(conn: Any) -> None:
+    await conn.fetchrow("SELECT pg_sleep($1)", 0)
+    asking = asyncio.ensure_future(conn.fetchrow("SELECT pg_sleep($1)", 0.2))
+    await asyncio.sleep(0.05)
+    with pytest.raises(asyncpg.InterfaceError, match="another operation"):
+        await conn.fetchrow("SELECT pg_sleep($1)", 0)
+    await asking
+    assert (await conn.fetchrow("SELECT 1"))[0] == 1
+
+
+async def test_a_known_statement_takes_a_timeout(conn: Any) -> None:
+    await conn.fetchrow("SELECT pg_sleep($1)", 0)
+    with pytest.raises(TimeoutError):
+        await conn.fetchrow("SELECT pg_sleep($1)", 5, timeout=0.05)
+    assert (await conn.fetchrow("SELECT 1"))[0] == 1
