@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewship.pages import UI_CONTENT_SECURITY_POLICY
+from crewship.protocol import LINES
 from crewship.rate_limit import RateLimits
 from resolvers.kernel.addresses import LOOPBACK, TrustedProxies, normal_origin, origin_allowed, own_origin
 from resolvers.kernel.cookies import https_when
@@ -59,13 +60,22 @@ class Transport:
 class Policy:
     """Security headers of one kind of answer, and the same for an answer that brings a Content-Security-Policy of its own."""
 
-    headers: tuple[Header, ...]
-    with_own_csp: tuple[Header, ...]
+    headers: "Block"
+    with_own_csp: "Block"
+
+
+class Block:
+    """Headers, and the same as lines for a server that takes these."""
+
+    __slots__ = ("headers", "lines")
+
+    def __init__(self, *headers: Header) -> None:
+        self.headers, self.lines = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def _policy(csp: str | None, *more: Header) -> Policy:
     isolation = () if csp is None else _ISOLATION
-    return Policy((*_ALWAYS, *isolation, *more, *(((_CSP, csp.encode()),) if csp else ())), (*_ALWAYS, *isolation, *more))
+    return Policy(Block(*_ALWAYS, *isolation, *more, *(((_CSP, csp.encode()),) if csp else ())), Block(*_ALWAYS, *isolation, *more))
 
 
 _CSP = b"content-security-policy"
@@ -95,10 +105,10 @@ def _policy_of(path: str) -> Policy:
 class _Reply:
     """The way out: adds the security headers and the request id to the start of an answer, and knows whether there was one."""
 
-    __slots__ = ("_policy", "_request_id", "_send", "closed", "started")
+    __slots__ = ("_lines", "_policy", "_request_id", "_send", "closed", "started")
 
-    def __init__(self, send: Send, policy: Policy, request_id: str) -> None:
-        self._send, self._policy, self._request_id = send, policy, request_id
+    def __init__(self, send: Send, policy: Policy, request_id: str, lines: bool) -> None:
+        self._send, self._policy, self._request_id, self._lines = send, policy, request_id, lines
         self.started = self.closed = False
 
     def __call__(self, message: Message) -> Awaitable[None]:
@@ -107,10 +117,12 @@ class _Reply:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             self.started = True
             headers = message.get("headers", ())
-            message = {**message, "headers": [*headers, *self._security(headers), (b"x-request-id", self._request_id.encode())]}
+            policy, own = self._security(headers), (b"x-request-id", self._request_id.encode())
+            given = {"headers": [*headers, own], LINES: policy.lines} if self._lines else {"headers": [*headers, *policy.headers, own]}
+            message = {**message, **given}
         return self._send(message)
 
-    def _security(self, headers: Iterable[Header]) -> tuple[Header, ...]:
+    def _security(self, headers: Iterable[Header]) -> Block:
         policy, own_csp = self._policy, False
         for name, value in headers:
             if name == b"content-type":
@@ -179,7 +191,7 @@ class Perimeter:
         transport = scope[KEY] = self._transport(scope)
         request_id.set(transport.request_id)
         path = scope["path"]
-        reply = _Reply(send, _policy_of(path), transport.request_id)
+        reply = _Reply(send, _policy_of(path), transport.request_id, LINES in scope.get("extensions", ()))
         if kind == "websocket":
             return await self._app(scope, receive, reply)
         if (answer := self._refusal(scope["method"], path, transport)) is not None:

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from crewship.perimeter import BODY_LIMIT, KEY, Message, Perimeter, Receive, Scope, Send, Transport
+from crewship.protocol import Protocol
 from crewship.rate_limit import MINUTE, RateLimits
 from resolvers.kernel.addresses import TrustedProxies
 
@@ -438,7 +439,7 @@ async def test_request_ids_are_unique_and_on_refusals_too() -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, http: str) -> AsyncIterator[int]:
+async def serving(app: Any, http: Any) -> AsyncIterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, http=http, ws="none", lifespan="off", log_level="critical", proxy_headers=False, server_header=False))
         task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -489,3 +490,20 @@ async def test_an_encoded_parent_segment_is_one_too(target: bytes) -> None:
     async with serving(perimeter(Origin()), "httptools") as port:
         [(status, _)] = await exchange(port, [b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n"])
     assert status == 400
+
+
+@pytest.mark.parametrize("http", ["httptools", "h11", Protocol])
+async def test_an_answer_has_each_header_once_over_every_server(http: Any) -> None:
+    """The service's own protocol takes the policy as lines; to others they are headers like any."""
+    own = (b"content-security-policy", b"sandbox")
+    for path, headers in (("/api/v1/crews", ()), ("/", ()), ("/exposed/x", ()), ("/api/v1/crews", (own,))):
+        app = perimeter(Origin(headers=((b"content-length", b"2"), *headers)))
+        expected = await ask(app, path=path)
+        async with serving(app, http) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET %b HTTP/1.1\r\nHost: crew.local:8080\r\n\r\n" % path.encode())
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
+            writer.close()
+        given = dict(line.split(": ", 1) for line in lines)
+        assert len(given) == len(lines)
+        assert security(Response(200, given, b"")) == security(expected) | ({"date": given["date"]} if "date" in given else {})
