@@ -22,7 +22,7 @@ from graphql import (
     visit,
 )
 from graphql.execution.get_variable_signature import get_variable_signature
-from graphql.execution.values import VariableValues, VariableValueSource, get_argument_values, get_variable_values
+from graphql.execution.values import VariableValueSource, get_argument_values, get_variable_values
 from pydantic import BaseModel
 
 from resolvers.kernel.inputs import INT32, bare
@@ -31,6 +31,20 @@ from schema.bridge import python_names
 MISSING: Any = object()
 AS_THEY_ARE = (str, int, float, bool, type(None))
 KINDS: dict[str, type] = {"ID": str, "String": str, "Boolean": bool, "Int": int}
+
+
+class LookedUp:
+    """graphql-core's VariableValues; `sources` are made when it asks for them."""
+
+    __slots__ = ("_signatures", "coerced")
+
+    def __init__(self, coerced: dict[str, Any], signatures: list[tuple[str, type, bool, Any]]) -> None:
+        self.coerced, self._signatures = coerced, signatures
+
+    @property
+    def sources(self) -> dict[str, VariableValueSource]:
+        coerced = self.coerced
+        return {name: VariableValueSource(known, coerced[name]) if name in coerced else VariableValueSource(known) for name, _, _, known in self._signatures}
 
 
 class Variables:
@@ -52,24 +66,23 @@ class Variables:
         """VariableValues, or the list of what is wrong."""
         return self._looked_up(inputs) or get_variable_values(self._core, self._nodes, inputs)
 
-    def _looked_up(self, inputs: dict[str, Any]) -> VariableValues | None:
+    def _looked_up(self, inputs: dict[str, Any]) -> LookedUp | None:
         if self._simple is None:
             return None
-        sources, coerced = {}, {}
-        for name, kind, required, signature in self._simple:
+        coerced = {}
+        for name, kind, required, _ in self._simple:
             value: Any = inputs.get(name, MISSING)
             if value is MISSING:
                 if required:
                     return None
-                sources[name] = VariableValueSource(signature)
                 continue
             if value is None:
                 if required:
                     return None
             elif value.__class__ is not kind or (isinstance(value, int) and abs(value) > INT32):
                 return None
-            sources[name], coerced[name] = VariableValueSource(signature, value), value
-        return VariableValues(sources, coerced)
+            coerced[name] = value
+        return LookedUp(coerced, self._simple)
 
 
 def _listed(type_: Any) -> bool:

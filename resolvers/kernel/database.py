@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple
 
@@ -167,6 +167,17 @@ class Pool:
     def lease(self) -> "Lease":
         return Lease(self)
 
+    async def fetchrow(self, sql: str, args: Sequence[Any]) -> Any:
+        """The first row of a statement that is all the work there is: a lease without the ceremony."""
+        conn = self.free.pop() if self.free and not self.free[-1].is_closed() else await self.take()
+        try:
+            row = await conn.fetchrow(sql, *args)
+        except BaseException as error:
+            self.end(conn, type(error))
+            raise
+        self.give(conn)
+        return row
+
     async def take(self) -> Any:
         while self.free:
             conn = self.free.pop()
@@ -231,8 +242,14 @@ class Pool:
         elif not self._wake(conn):
             self.free.append(conn)
 
+    def end(self, conn: Any, error: type[BaseException] | None) -> None:
+        """After use. A connection whose query was cancelled is in an unknown state."""
+        if error is not None and not issubclass(error, Exception):
+            self.discard(conn)
+        else:
+            self.give(conn)
+
     def discard(self, conn: Any) -> None:
-        """A connection in an unknown state: its query was cancelled."""
         conn.terminate()
         self.opened -= 1
         self._wake(None)
@@ -266,10 +283,7 @@ class Lease:
         return self.conn
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is not None and not issubclass(kind, Exception):
-            self.pool.discard(self.conn)
-        else:
-            self.pool.give(self.conn)
+        self.pool.end(self.conn, kind)
 
 
 def unavailable() -> Refusal:
@@ -298,10 +312,14 @@ class Database:
         self.row_security = row_security
         await self._pool.open()
 
-    def lease(self) -> Lease:
+    @property
+    def pool(self) -> Pool:
         if self._pool is None:
             raise RuntimeError("the database is not open")
-        return Lease(self._pool)
+        return self._pool
+
+    def lease(self) -> Lease:
+        return Lease(self.pool)
 
     def connections(self) -> Connections:
         pool = self._pool

@@ -31,14 +31,14 @@ class Input(BaseModel):
     def _normalise(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
-        fields = cls.model_fields
+        fields = cls.__pydantic_fields__
         kept = {}
         for name, value in raw.items():
-            if name not in fields:
+            field = fields.get(name)
+            if field is None or (value is None and not accepts_none(field.annotation)):
                 continue
-            if value is None and not accepts_none(fields[name].annotation):
-                continue
-            if value.__class__ is not int and (fault := unstorable(value)) is not None:
+            plain = "\0" not in value if value.__class__ is str else value.__class__ is int
+            if not plain and (fault := unstorable(value)) is not None:
                 raise PydanticCustomError("unstorable", fault, {"field": name})
             kept[name] = value
         return kept

@@ -77,15 +77,17 @@ class Query(Operation[D], Generic[D, R]):
             async with database.lease() as conn:  # a bad input is told only to somebody who passes the gate
                 await self.pass_gate(conn, caller, raw, place)
             raise
-        async with database.lease() as conn:
-            if caller.kind is CredentialKind.ADMIN:
+        if caller.kind is CredentialKind.ADMIN:
+            async with database.lease() as conn:
                 await record_admin_use(conn, caller)
-            try:
-                row = await conn.fetchrow(plan.sql, *args)
-            except asyncpg.DataError:
+        try:
+            row = await database.pool.fetchrow(plan.sql, args)
+        except asyncpg.DataError:
+            async with database.lease() as conn:
                 await self.pass_gate(conn, caller, raw, place)
-                raise
-            if row is None:
+            raise
+        if row is None:
+            async with database.lease() as conn:
                 raise await refuse_credential(conn, caller.kind, caller.credential)
         judge(row, self.tenancy, self.roles)
         self.used(caller, row)

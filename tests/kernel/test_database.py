@@ -1,6 +1,7 @@
 """The pool: cancelled queries, dead connections, a restarted server, more callers than connections."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,23 @@ from resolvers.kernel.errors import Code, Refusal
 pytestmark = pytest.mark.anyio
 
 
-async def one(pool: Pool) -> int:
+Ask = Callable[[Pool, str], Awaitable[Any]]
+
+
+async def leased(pool: Pool, sql: str) -> Any:
     async with pool.lease() as conn:
-        return int(await conn.fetchval("SELECT 1"))
+        return (await conn.fetchrow(sql))[0]
+
+
+async def alone(pool: Pool, sql: str) -> Any:
+    return (await pool.fetchrow(sql, ()))[0]
+
+
+both_ways = pytest.mark.parametrize("ask", [leased, alone])
+
+
+async def one(pool: Pool, ask: Ask = leased) -> int:
+    return int(await ask(pool, "SELECT 1"))
 
 
 async def test_connections_are_reused_last_in_first_out(database_url: str) -> None:
@@ -29,14 +44,10 @@ async def test_connections_are_reused_last_in_first_out(database_url: str) -> No
     await pool.close()
 
 
-async def test_a_cancelled_query_costs_its_connection_and_nobody_elses(database_url: str) -> None:
+@both_ways
+async def test_a_cancelled_query_costs_its_connection_and_nobody_elses(database_url: str, ask: Ask) -> None:
     pool = Pool(database_url, 2)
-
-    async def slow() -> None:
-        async with pool.lease() as conn:
-            await conn.fetchval("SELECT pg_sleep(30)")
-
-    task = asyncio.create_task(slow())
+    task = asyncio.ensure_future(ask(pool, "SELECT pg_sleep(30)"))
     await asyncio.sleep(0.2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -46,9 +57,20 @@ async def test_a_cancelled_query_costs_its_connection_and_nobody_elses(database_
     await pool.close()
 
 
-async def test_more_callers_than_connections_wait_for_each_other(database_url: str) -> None:
+@both_ways
+async def test_a_query_that_fails_leaves_its_connection(database_url: str, ask: Ask) -> None:
     pool = Pool(database_url, 2)
-    assert await asyncio.gather(*[one(pool) for _ in range(50)]) == [1] * 50
+    for _ in range(3):
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await ask(pool, "SELECT 1 / 0")
+    assert (pool.opened, len(pool.free), await one(pool, ask)) == (1, 1, 1)
+    await pool.close()
+
+
+@both_ways
+async def test_more_callers_than_connections_wait_for_each_other(database_url: str, ask: Ask) -> None:
+    pool = Pool(database_url, 2)
+    assert await asyncio.gather(*[one(pool, ask) for _ in range(50)]) == [1] * 50
     assert pool.opened == 2
     await pool.close()
 

@@ -1,22 +1,15 @@
 """What every request meets before the application, and every answer on its way out."""
 
-import asyncio
-import contextlib
 import re
-import socket
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import Any
 
 import orjson
 import pytest
-import uvicorn
 
-from crewship.perimeter import BODY_LIMIT, KEY, Message, Perimeter, Receive, Scope, Send, Transport
-from crewship.protocol import Protocol
+from crewship.perimeter import BODY_LIMIT, Message, Perimeter, Receive, Scope, Send
 from crewship.rate_limit import MINUTE, RateLimits
 from resolvers.kernel.addresses import TrustedProxies
+from tests.process.origin import Origin, ask, perimeter, refusal, security
 
 pytestmark = pytest.mark.anyio
 
@@ -35,94 +28,12 @@ ISOLATION = {
 API_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
 
 
-@dataclass
-class Origin:
-    """An application that answers what it is told to, and remembers what reached it."""
-
-    content_type: bytes = b"application/json"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    read: bool = True
-    fail: Exception | None = None
-    seen: list[Transport] = field(default_factory=list)
-    body: bytes = b""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.seen.append(scope[KEY])
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
-            return
-        more, self.body = self.read, b""
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ConnectionError("the client is gone")
-            self.body += message.get("body", b"")
-            more = message.get("more_body", False)
-        if self.fail is not None:
-            raise self.fail
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", self.content_type), *self.headers]})
-        await send({"type": "http.response.body", "body": b"{}"})
-
-
-@dataclass
-class Response:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return orjson.loads(self.body)
-
-
 class Clock:
     def __init__(self) -> None:
         self.now = 10**18
 
     def __call__(self) -> int:
         return self.now
-
-
-def perimeter(app: Origin, **options: Any) -> Perimeter:
-    return Perimeter(app, proxies=options.pop("proxies", TrustedProxies()), **options)
-
-
-async def ask(
-    app: Perimeter,
-    method: str = "GET",
-    path: str = "/api/v1/crews",
-    headers: Iterable[tuple[str, str]] = (),
-    *,
-    body: Iterable[bytes] = (b"",),
-    client: tuple[str, int] | None = ("203.0.113.9", 50_000),
-    server: tuple[str, int | None] = ("192.0.2.1", 8080),
-    scheme: str = "http",
-    kind: str = "http",
-) -> Response:
-    """One request through the ASGI interface; each header of the answer may come once only."""
-    chunks, sent = list(body), []
-    received = [{"type": "http.request", "body": c, "more_body": i + 1 < len(chunks)} for i, c in enumerate(chunks)]
-
-    async def receive() -> Message:
-        return received.pop(0) if received else {"type": "http.disconnect"}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    raw = [(b"host", b"crew.local:8080"), *((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers)]
-    await app({"type": kind, "method": method, "path": path, "headers": raw, "client": client, "server": server, "scheme": scheme}, receive, send)
-    [start, *rest] = sent
-    names = [name for name, _ in start["headers"]]
-    assert len(names) == len(set(names))
-    return Response(start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, b"".join(m.get("body", b"") for m in rest))
-
-
-def security(response: Response) -> dict[str, str]:
-    return {name: value for name, value in response.headers.items() if name not in ("content-type", "content-length", "x-request-id", "x-more")}
-
-
-def refusal(status: int, title: str, detail: str, path: str) -> dict[str, str | int]:
-    return {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": path, "error": detail}
 
 
 # ---- security headers
@@ -433,77 +344,3 @@ async def test_request_ids_are_unique_and_on_refusals_too() -> None:
     ids = [(await ask(inside, path=path)).headers["x-request-id"] for inside in (app, perimeter(Origin())) for path in ("/api/x", "/..") * 20]
     assert len(set(ids)) == 80
     assert all(re.fullmatch("[0-9a-f]{16}-[0-9a-f]+", i) for i in ids)
-
-
-# ---- behind a real server
-
-
-@contextlib.asynccontextmanager
-async def serving(app: Any, http: Any) -> AsyncIterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, http=http, ws="none", lifespan="off", log_level="critical", proxy_headers=False, server_header=False))
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:
-            await asyncio.sleep(0.01)
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        await task
-
-
-async def exchange(port: int, *requests: Iterable[bytes]) -> list[tuple[int, bytes]]:
-    """Status and body of each request, on one connection; a request is written whole before its answer is read."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    answers = []
-    for parts in requests:
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.partition(b"content-length: ")[2].partition(b"\r")[0])
-        answers.append((int(head.split(b" ")[1]), await reader.readexactly(length)))
-    writer.close()
-    await writer.wait_closed()
-    return answers
-
-
-@pytest.mark.parametrize("http", ["httptools", "h11"])
-async def test_a_client_that_sends_too_much_reads_its_answer_and_may_go_on(http: str) -> None:
-    app = Origin(headers=((b"content-length", b"2"),))
-    post = b"POST /api/v1/crews HTTP/1.1\r\nHost: crew.local\r\n"
-    megabyte = b"x" * BODY_LIMIT
-    chunk = b"%x\r\n" % BODY_LIMIT + megabyte + b"\r\n"
-    async with serving(perimeter(app), http) as port:
-        answers = await exchange(
-            port,
-            [post, b"Content-Length: %d\r\n\r\n" % (3 * BODY_LIMIT), megabyte, megabyte, megabyte],
-            [post, b"Transfer-Encoding: chunked\r\n\r\n", chunk, chunk, chunk, b"0\r\n\r\n"],
-            [post, b"Content-Length: 2\r\n\r\n{}"],
-            [post, b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"],
-        )
-    assert [status for status, _ in answers] == [413, 413, 200, 200]
-    assert [orjson.loads(body).get("status") for _, body in answers] == [413, 413, None, None]
-    assert app.body == b"{}"
-
-
-@pytest.mark.parametrize("target", [b"/api/../etc", b"/api/%2e%2e/etc", b"/api/v1/..%2fx"])
-async def test_an_encoded_parent_segment_is_one_too(target: bytes) -> None:
-    async with serving(perimeter(Origin()), "httptools") as port:
-        [(status, _)] = await exchange(port, [b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n"])
-    assert status == 400
-
-
-@pytest.mark.parametrize("http", ["httptools", "h11", Protocol])
-async def test_an_answer_has_each_header_once_over_every_server(http: Any) -> None:
-    """The service's own protocol takes the policy as lines; to others they are headers like any."""
-    own = (b"content-security-policy", b"sandbox")
-    for path, headers in (("/api/v1/crews", ()), ("/", ()), ("/exposed/x", ()), ("/api/v1/crews", (own,))):
-        app = perimeter(Origin(headers=((b"content-length", b"2"), *headers)))
-        expected = await ask(app, path=path)
-        async with serving(app, http) as port:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET %b HTTP/1.1\r\nHost: crew.local:8080\r\n\r\n" % path.encode())
-            lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
-            writer.close()
-        given = dict(line.split(": ", 1) for line in lines)
-        assert len(given) == len(lines)
-        assert security(Response(200, given, b"")) == security(expected) | ({"date": given["date"]} if "date" in given else {})
