@@ -52,20 +52,21 @@ async def turn(estate: Estate) -> Turn:
 
 
 class Batches:
-    """What was stored at once."""
+    """What was stored at once of this turn: the sink of another test may still have something to store."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.all: list[Batch] = []
+    def __init__(self, turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.run_id, self.all = turn.claim.run_id, list[Batch]()
         self.append = work.append
         monkeypatch.setattr(work, "append", self)
 
     async def __call__(self, claim: Claim, batch: Batch, written: int) -> bool:
-        self.all.append(batch)
+        if claim.run_id == self.run_id:
+            self.all.append(batch)
         return await self.append(claim, batch, written)
 
 
 async def test_deltas_of_one_batch_are_one_frame(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = Batches(monkeypatch)
+    batches = Batches(turn, monkeypatch)
     sink = await turn.sink()
     await says(sink, *(f"{n} " for n in range(100)))
     assert await turn.said() == [("text", "".join(f"{n} " for n in range(100)))]
@@ -101,7 +102,7 @@ async def test_kinds_and_sub_agents_are_not_merged(turn: Turn) -> None:
 
 
 async def test_the_first_event_is_stored_at_once_and_those_behind_it_together(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = Batches(monkeypatch)
+    batches = Batches(turn, monkeypatch)
     sink = await turn.sink()
     times: list[float] = []
 
@@ -146,7 +147,7 @@ async def test_an_adapter_that_is_ahead_waits(turn: Turn, monkeypatch: pytest.Mo
 
 
 async def test_bytes_count_too(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = Batches(monkeypatch)
+    batches = Batches(turn, monkeypatch)
     sink = await turn.sink()
 
     async def body() -> None:
@@ -271,7 +272,7 @@ async def test_a_step_is_done_once(turn: Turn) -> None:
 
 async def test_a_finished_step_has_all_its_frames(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The outcome goes with the last frames: there is no moment in which the one is stored without the others."""
-    batches = Batches(monkeypatch)
+    batches = Batches(turn, monkeypatch)
     sink = await turn.sink("hunter2")
     await says(sink, "a", "b", " hunt")
     [last] = [batch for batch in batches.all if batch.finished]
