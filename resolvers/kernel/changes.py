@@ -70,6 +70,12 @@ def _names(model: type[SQLModel]) -> tuple[str, ...]:
     return tuple(table_of(model).c.keys())
 
 
+def given(row: SQLModel) -> tuple[str, ...]:
+    """The columns of a row that have a value."""
+    values = row.__dict__
+    return tuple([name for name in _names(type(row)) if name in values])
+
+
 @dataclass(slots=True)
 class Held:
     """An insert that is not sent yet. `columns` are those whose value is known; `drawn`, those the change gives."""
@@ -82,8 +88,7 @@ class Held:
 
     @classmethod
     def of(cls, row: SQLModel, conflict: Conflict, change: Change | None) -> "Held":
-        values = row.__dict__
-        columns = tuple([name for name in _names(type(row)) if name in values])
+        values, columns = row.__dict__, given(row)
         if change is None:
             return cls(row, columns, conflict)
         drawn = tuple([(name, values[name]) for name in columns if isinstance(values[name], COLUMNS)])

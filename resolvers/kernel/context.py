@@ -13,7 +13,7 @@ from models.workspaces import Role
 from resolvers.kernel import statements
 from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.caller import Caller
-from resolvers.kernel.changes import Change, Conflict, Held, bound, kinds_of
+from resolvers.kernel.changes import Change, Conflict, Held, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
 from resolvers.kernel.errors import UNSTORABLE, Code, Refusal
 from resolvers.kernel.events import Event
@@ -112,8 +112,7 @@ class Context:
         values = row.__dict__
         if isinstance(row, TenantRow):
             values["workspace_id"] = self.workspace_id
-        columns = tuple([name for name in table_of(type(row)).c.keys() if name in values])  # noqa: SIM118
-        statement = statements.upserting(type(row), columns, keys)
+        statement = statements.upserting(type(row), given(row), keys)
         return statements.load(type(row), await self._one(statement.sql, statement.values(values)))
 
     async def update(self, model: type[M], id: str, /, *, conflict: Conflict = TAKEN, missing: str | None = None, **changes: Any) -> M:
