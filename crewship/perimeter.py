@@ -56,14 +56,6 @@ class Transport:
         return self.headers.get(b"host", b"").decode("latin-1")
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Security headers of one kind of answer, and the same for an answer that brings a Content-Security-Policy of its own."""
-
-    headers: "Block"
-    with_own_csp: "Block"
-
-
 class Block:
     """Headers, and the same as lines for a server that takes these."""
 
@@ -71,6 +63,14 @@ class Block:
 
     def __init__(self, *headers: Header) -> None:
         self.headers, self.lines = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Security headers of one kind of answer, and the same for an answer that brings a Content-Security-Policy of its own."""
+
+    headers: Block
+    with_own_csp: Block
 
 
 def _policy(csp: str | None, *more: Header) -> Policy:

@@ -86,7 +86,7 @@ class Document:
         return None
 
     def plan(self, variables: Any) -> Plan:
-        truth = tuple([variables.coerced[n] for n in self.conditions]) if self.conditions else ()
+        truth = tuple([variables.coerced[n] for n in self.conditions])
         known = self.plans.get(truth)
         if known is None:
             if len(self.plans) >= TRUTHS:

@@ -247,8 +247,6 @@ def _negotiate(accept: str) -> str:
 
 def _acceptable(accept: str) -> str | None:
     """The first of our two media types the client lists; `*/*` gets application/json, as clients from before the specification expect."""
-    if accept in ("*/*", LEGACY):
-        return LEGACY
     for entry in accept.split(","):
         media = entry.split(";")[0].strip()
         if media == RESPONSE:

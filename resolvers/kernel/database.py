@@ -70,7 +70,7 @@ STALE = (asyncpg.OutdatedSchemaCacheError, asyncpg.InvalidCachedStatementError)
 
 
 class Connection(asyncpg.Connection):
-    """asyncpg's, with a short way for statements it has prepared, and one more way to begin a transaction.
+    """asyncpg's, with a short way to one row of a statement it has prepared, and one more way to begin a transaction.
 
     The short way leaves out four nested coroutines, of a statement's timeout, logging and retry: a seventh of what a small statement costs this process.
     """
@@ -92,17 +92,6 @@ class Connection(asyncpg.Connection):
                 raise
             return await super().fetchrow(query, *args)
         return rows[0] if rows else None
-
-    async def fetch(self, query: str, *args: Any, timeout: float | None = None, record_class: Any = None) -> Any:  # noqa: ASYNC109 - its signature
-        known = self._stmt_cache.get((query, asyncpg.Record, False))
-        if known is None or timeout is not None or record_class is not None:
-            return await super().fetch(query, *args, timeout=timeout, record_class=record_class)
-        try:
-            return await self._protocol.bind_execute(known, args, "", 0, False, None)
-        except STALE:
-            if await self._outdated():
-                raise
-            return await super().fetch(query, *args)
 
     async def begin_with(self, query: str, *args: Any, many: bool = False) -> Any:
         """BEGIN and the first statement of the transaction in one round trip; returns the statement's row, or its rows.

@@ -8,7 +8,7 @@ from sqlalchemy import Text, literal_column, select
 
 from models.base import new_id, table_of
 from resolvers.kernel.changes import Held, NamedColumns, split
-from resolvers.kernel.context import Context, run
+from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import Plan, Scope, finished
 from resolvers.kernel.inputs import Input
@@ -132,7 +132,8 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
     if ctx.role not in known.roles and known.roles != MEMBERS:
         raise forbidden()
     args = known.args(Call("", ctx.workspace_id, held or result, slots, None, ctx.user_id, ctx.role))
-    row = await run(ctx.conn, known.sql, args + records.values, held.conflict if held else "")
-    if row is None and held is not None and held.change is not None:
-        raise Refusal(Code.NOT_FOUND, held.change.missing)
+    reads = held is None and shape is not None  # a row that may be gone by now: then what is recorded of it has to go, too
+    row = await ctx._send(known.sql, args + records.values, held.conflict if held else "", begins=reads)
+    if row is None:
+        raise Refusal(Code.NOT_FOUND, held.change.missing if held and held.change else f"{type(result).__name__} not found")
     return row

@@ -26,6 +26,7 @@ from tests.world import World
 
 pytestmark = pytest.mark.anyio
 SHAPE = intern(Shape((Column("id", "id"), Column("name", "name"), Column("color", "color"))))
+REMOVE: list[Any] = []
 NAME: Any = col(Crew.slug).concat("-").concat(col(Crew.issue_counter))
 
 
@@ -77,6 +78,14 @@ def _declare() -> None:
         """Reads, and makes a label."""
         await ctx.get(Crew, data.crew_id)
         label = await ctx.insert(Label(name=data.color, color=data.color), conflict="taken")
+        ctx.audit("LABEL", label.id)
+        return label
+
+    @command("test.loses_its_row", Action.CREATE, audit="label.seen")
+    async def loses_its_row(ctx: Context, data: Numbered) -> Label:
+        """Records that it saw a label, which somebody else removes meanwhile."""
+        label = await ctx.get(Label, data.color)
+        await REMOVE[0](label.id)
         ctx.audit("LABEL", label.id)
         return label
 
@@ -224,4 +233,16 @@ async def test_a_taken_key_gives_the_number_back(world: World, ops: dict[str, An
     before = await world.snapshot()
     with pytest.raises(Refusal, match="taken"):
         await ops["number"](by(world), {"crew_id": crew.id}, SHAPE)
+    assert await world.snapshot() == before
+
+
+@pytest.mark.parametrize("key", [None, "gone"])
+async def test_what_is_recorded_of_a_row_that_is_gone_goes_too(world: World, ops: dict[str, Any], key: str | None) -> None:
+    label = Label(workspace_id=world.workspace.id, name="fleeting", color="c")
+    before = await world.snapshot()
+    await world.add(label)
+    REMOVE[:] = [lambda id: world.database.execute("DELETE FROM labels WHERE id = $1", id)]
+    with pytest.raises(Refusal, match="Label not found") as caught:
+        await ops["loses_its_row"](by(world, idempotency_key=key), {"crew_id": "", "color": label.id}, SHAPE)
+    assert caught.value.code is Code.NOT_FOUND
     assert await world.snapshot() == before
