@@ -2,11 +2,12 @@
 
 VENV ?= .venv
 JOBS ?= 2
+RECORDINGS ?= ../shared/replay
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all bench check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all replay bench check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ test: $(VENV)/.dev ## Run the tests that every change has to pass
 
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
 	$(PYTEST) -n $(JOBS) --dist loadfile -rs
+
+replay: $(VENV)/.dev ## Play recorded exchanges against fresh servers: make replay [groups="crews agents"]; they lie beside the project, or in RECORDINGS
+	$(BIN)/python scripts/replay.py $(RECORDINGS) $(groups)
 
 bench: $(VENV)/.dev ## Measure; bench/README.md says what
 	$(BIN)/python -m bench

@@ -53,6 +53,7 @@ class IdempotencyKey(Row, table=True):
     key: str
     request_hash: bytes = Field(sa_type=LargeBinary)
     body: bytes | None = Field(default=None, sa_type=LargeBinary)
+    version: int | None = None
     created_at: datetime = time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text("now()")})
 
 

@@ -37,9 +37,9 @@ class Node:
         self.parameter: Node | None = None
         self.routes: dict[str, Route] = {}
 
-    def allow(self, refused: str) -> tuple[bytes, bytes]:
+    def allow(self) -> tuple[bytes, bytes]:
         """The header of a 405: the methods of the path."""
-        methods = {*self.routes, *(["HEAD"] if "GET" in self.routes else [])} - {refused}
+        methods = {*self.routes, *(["HEAD"] if "GET" in self.routes else [])}
         return b"allow", ", ".join(sorted(methods)).encode()
 
 
@@ -85,12 +85,10 @@ class Dispatcher:
         method = scope["method"]
         route = node.routes.get("GET" if method == "HEAD" else method)
         if route is None:
-            await reply(send, Reply(405, problem(405, f"{method} is not offered here", path), [JSON, node.allow(method)]), method == "HEAD")
+            await reply(send, Reply(405, problem(405, f"{method} is not offered here", path), [JSON, node.allow()]), method == "HEAD")
             return
         body = await read_body(receive) if method not in ("GET", "HEAD") else b""
         made = await self.answer(route, values, scope, body)
-        if made.status == 405:  # an operation that exists to say so (RFC 9110, 15.5.6)
-            made.headers.append(node.allow(method))
         await reply(send, made, method == "HEAD")
 
     async def answer(self, route: Route, values: list[str], scope: MutableMapping[str, Any], body: bytes) -> Reply:
@@ -150,9 +148,9 @@ async def _made(route: Route, request: Request, answer: Answer) -> Reply:
     if route.answers is not None:
         made = route.answers(request, answer)
         return await made if inspect.isawaitable(made) else made
-    body = answer.body
+    body, replayed = answer.body, [(b"idempotent-replayed", b"true")] if request.caller.replayed else []
     if route.wire is None or body is None:
-        return Reply(route.status)
+        return Reply(route.status, headers=replayed)
     if route.envelope is not None:
         body = b'{"%b":%b}' % (route.envelope.encode(), body)
     headers: Headers = [JSON]
@@ -161,9 +159,7 @@ async def _made(route: Route, request: Request, answer: Answer) -> Reply:
         headers.append((b"etag", tag))
         if route.method == "GET" and matches(request.headers.get(b"if-none-match"), tag):
             return Reply(304, b"", headers[1:])
-    if request.caller.replayed:
-        headers.append((b"idempotent-replayed", b"true"))
-    return Reply(route.status, body, headers)
+    return Reply(route.status, body, headers + replayed)
 
 
 def matches(given: bytes | None, tag: bytes) -> bool:

@@ -82,7 +82,6 @@ ROUTES = (
     POST("/api/v1/workspaces", workspaces.create_workspace, WorkspaceJSON, status=201),
     GET(WORKSPACE, workspaces.get_workspace, OwnWorkspaceJSON),
     PATCH(WORKSPACE, workspaces.update_workspace, CountedWorkspaceJSON),
-    DELETE(WORKSPACE, workspaces.delete_workspace, status=405),
     GET(WORKSPACE + "/members", workspaces.list_members, list[ListedMemberJSON]),
     POST(WORKSPACE + "/members", workspaces.add_member, MemberJSON, status=201),
     DELETE(WORKSPACE + "/members/{memberId}", workspaces.remove_member, Success),

@@ -14,7 +14,7 @@ from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers import workspaces as workspace_ops
 from schema.bridge import Connection, mutation, node, output, query
 from schema.labels import LabelType
-from schema.results import DeletedType, SuccessType
+from schema.results import SuccessType
 
 if TYPE_CHECKING:
     from schema.agents import AgentType
@@ -126,7 +126,6 @@ class WorkspaceQuery:
 class WorkspaceMutation:
     create_workspace = mutation(workspace_ops.create_workspace, WorkspaceType)
     update_workspace = mutation(workspace_ops.update_workspace, WorkspaceType)
-    delete_workspace = mutation(workspace_ops.delete_workspace, DeletedType)
     add_member = mutation(workspace_ops.add_member, MemberType)
     remove_member = mutation(workspace_ops.remove_member, SuccessType)
     update_member_capabilities = mutation(workspace_ops.update_member_capabilities, MemberCapabilitiesType)

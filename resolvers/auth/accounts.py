@@ -27,7 +27,7 @@ from resolvers.kernel.operation import Auth, Raw
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 
-CLOSED = "Bootstrap is no longer open"
+CLOSED = "Bootstrap closed: this instance is already initialized"  # clients look for these words and go on with the login they have
 REGISTERED = "An account with this email already exists"
 NEEDS_LINK = "The first user is created on the server's own machine, or with the one-time link that the server printed when it started"
 SIGNUP_OFF = "Sign-up is off; the operator of this server opens it with CREWSHIP_ALLOW_SIGNUP=true"

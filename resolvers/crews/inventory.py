@@ -46,7 +46,7 @@ class Runtimes(TypedDict):
 
 
 class Tool(TypedDict):
-    """A command on the container's PATH; `type` is always `cli`."""
+    """A command on the container's PATH; `type` is the same name."""
 
     type: str
     name: str
@@ -74,4 +74,4 @@ def container(devcontainer_config: str | None, mise_config: str | None, services
     devcontainer = _readable(parse_devcontainer, devcontainer_config)
     mise = _readable(parse_mise, mise_config) if mise_config and is_json(mise_config) else None
     names = (tool_names(devcontainer) if devcontainer else set()) | set((mise.tools if mise else None) or ())
-    return Container(datastores=datastores(_readable(parse_services, services_json) or []), tools=[Tool(type="cli", name=name) for name in sorted(names)])
+    return Container(datastores=datastores(_readable(parse_services, services_json) or []), tools=[Tool(type=name, name=name) for name in sorted(names)])

@@ -68,11 +68,11 @@ class Called(Operation[D], Generic[D, T]):
 
 
 class Replayed(Exception):
-    """The request was carried out before: `body` is its answer."""
+    """The request was carried out before: `body` is its answer, `version` that of the row it tells of."""
 
-    def __init__(self, body: bytes | None) -> None:
+    def __init__(self, body: bytes | None, version: int | None) -> None:
         super().__init__("replayed")
-        self.body = body
+        self.body, self.version = body, version
 
 
 @dataclass(eq=False)
@@ -88,7 +88,7 @@ class Command(Called[D, T], Generic[D, T]):
             return await self._late(ctx, shape, slots) if self.late else await self._early(ctx, shape, slots)
         except Replayed as known:
             caller.replayed = True
-            return Answer(known.body)
+            return Answer(known.body, known.version)
 
     async def admit(self, ctx: Context) -> None:
         await super().admit(ctx)
@@ -96,11 +96,12 @@ class Command(Called[D, T], Generic[D, T]):
         if principal is None or key is None:
             return
         idempotency.check_key(key)
+        ctx.key_place = ctx.workspace_id
         await ctx.lock(idempotency.lock_name(principal, ctx.workspace_id, self.name, key))
         row = await idempotency.stored(ctx.conn, principal, ctx.workspace_id, self.name, key)
         if row is not None:
             hash = idempotency.request_hash(self.name, ctx.raw, ctx.shape, ctx.slots)
-            raise Replayed(idempotency.replay(row, hash, self.secret))
+            raise Replayed(*idempotency.replay(row, hash, self.secret))
 
     async def _early(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
         """The gate, guards, input, the operation, its tail, COMMIT: on one connection."""
@@ -183,7 +184,7 @@ class Command(Called[D, T], Generic[D, T]):
         if principal is None:
             return []
         hash = idempotency.request_hash(self.name, ctx.raw, shape, slots)
-        return [principal, ctx.workspace_id, self.name, ctx.caller.idempotency_key, hash, None if self.secret else body]
+        return [principal, ctx.key_place, self.name, ctx.caller.idempotency_key, hash, None if self.secret else body]
 
 
 @dataclass(eq=False)

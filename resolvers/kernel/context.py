@@ -58,6 +58,7 @@ class Context:
     if_version: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
     place: str | None = None
+    key_place: str | None = None  # the workspace an idempotency key counts in: a command that creates one enters it afterwards
     shape: Any = None
     slots: tuple[Any, ...] = ()
 

@@ -23,7 +23,7 @@ AUDIT = "(id,workspace_id,user_id,action,entity_type,entity_id,data,ip_address,u
 AUDIT_TYPES = ("text", "text", "text", "text", "text", "text", "jsonb", "text", "text")
 EVENT = "(workspace_id,channel,type,payload)"
 EVENT_TYPES = ("text", "text", "text", "jsonb")
-KEY = "(principal,workspace_id,operation,key,request_hash,body)"
+KEY = "(principal,workspace_id,operation,key,request_hash,body,version)"
 NOTHING: NamedColumns = ()
 KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
 
@@ -107,7 +107,7 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
         names = [f"${first + n}::{t}" for n, t in enumerate(KEY_TYPES)]
         body_sql = names[-1] if secret else f"coalesce({names[-1]}, answered.payload)"
         ctes = [f"answered AS MATERIALIZED ({text})", *ctes]
-        ctes.append(f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql} FROM answered)")
+        ctes.append(f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql}, answered.version::int FROM answered)")
         text = "SELECT * FROM answered"
     parts = ([head] if head else []) + ctes
     made.sql = ("WITH " + ", ".join(parts) + " " if parts else "") + text

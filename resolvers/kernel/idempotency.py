@@ -13,6 +13,11 @@ from resolvers.kernel.errors import Code, Refusal
 LONGEST_KEY = 255
 HOURS = 24
 SAME = "WHERE principal = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND operation = $3 AND key = $4"
+AGE = f"now() - interval '{HOURS} hours'"
+STORED = (
+    f"WITH gone AS (DELETE FROM idempotency_keys {SAME} AND created_at <= {AGE}) "
+    f"SELECT request_hash, body, version FROM idempotency_keys {SAME} AND created_at > {AGE}"
+)
 
 
 def request_hash(operation: str, raw: Any, shape: Any, slots: Any) -> bytes:
@@ -36,17 +41,14 @@ def lock_name(principal: str, workspace_id: str | None, operation: str, key: str
 
 
 async def stored(conn: Any, principal: str, workspace_id: str | None, operation: str, key: str) -> Any:
-    """(request_hash, body) of an earlier call, or None."""
-    named = (principal, workspace_id, operation, key)
-    await conn.execute(f"DELETE FROM idempotency_keys {SAME} AND created_at <= now() - interval '{HOURS} hours'", *named)
-    return await conn.fetchrow(f"SELECT request_hash, body FROM idempotency_keys {SAME}", *named)
+    """(request_hash, body, version) of an earlier call, or None. One that is out of date is removed."""
+    return await conn.fetchrow(STORED, principal, workspace_id, operation, key)
 
 
-def replay(row: Any, hash: bytes, secret: bool) -> bytes | None:
-    """The stored body, if the request is the same one."""
+def replay(row: Any, hash: bytes, secret: bool) -> tuple[bytes | None, int | None]:
+    """The stored body and the version of its row, if the request is the same one."""
     if row[0] != hash:
         raise Refusal(Code.UNPROCESSABLE, "This Idempotency-Key was used for a different request")
     if secret:
         raise Refusal(Code.CONFLICT, "This request was carried out already; its answer held a secret and was not kept")
-    body: bytes | None = row[1]
-    return body
+    return row[1], row[2]

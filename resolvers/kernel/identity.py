@@ -16,8 +16,11 @@ CLI_PREFIXES = ("crewship_cli_", "crewship_admin_")
 
 
 def caller_of(headers: Mapping[bytes, bytes], *, client: str = "", forwarded: bool = False, https: bool = False, origin: str = "", path: str = "") -> Caller:
-    """Authorization with exactly `Bearer ` wins, even when its value is bad; else the session cookie (contract: auth.selection)."""
-    authorization = headers.get(b"authorization", b"")
+    """Authorization with exactly `Bearer ` wins, even when its value is bad; else the session cookie (contract: auth.selection).
+
+    A `Bearer` with nothing behind it is none.
+    """
+    authorization = headers.get(b"authorization", b"").strip()  # blanks around a value are no part of it (RFC 9110, 5.5)
     raw_cookies = headers.get(b"cookie")
     jar = cookies.parse(raw_cookies) if raw_cookies else {}
     if authorization[:7] == b"Bearer ":

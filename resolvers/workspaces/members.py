@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from pydantic import Field
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlmodel import col
 
 from models.auth import User
@@ -79,13 +79,14 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
 
 @command("members.remove", Action.MANAGE, errors=(Code.NOT_FOUND,))
 async def remove_member(ctx: Context, data: ById) -> Success:
-    """End a membership, whose id is given; an owner's stays.
+    """Remove a member, by the membership's id or the user's; an owner cannot be removed.
 
     The account, its sessions and tokens stay too; access ends with the next request, and subscriptions end at once.
     """
-    member = await ctx.get(Membership, data.id, lock=True, missing="Member not found")
+    named = or_(col(Membership.id) == data.id, col(Membership.user_id) == data.id)
+    member = await ctx.select(Membership, named).locked().one("Member not found")
     if member.role == Role.OWNER:
         raise forbidden("An owner cannot be removed")
-    await ctx.delete(Membership, data.id, missing="Member not found")
+    await ctx.delete(Membership, member.id, missing="Member not found")
     ctx.ring(Topic.access, member.user_id)
     return Success()

@@ -13,10 +13,9 @@ from models.labels import Label
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Scope, Tenancy
 from resolvers.kernel.inputs import Input, NoInput, Slug, Text
-from resolvers.kernel.outputs import Deleted
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Row, Rows, count, derived, graph, many
@@ -101,9 +100,3 @@ async def update_workspace(ctx: Context, data: UpdateWorkspace) -> Workspace:
     if "preferred_language" in changes:
         changes["preferred_language"] = canonical_language(data.preferred_language)
     return await ctx.update(Workspace, id, conflict=TAKEN, **changes)
-
-
-@command("workspaces.delete", Action.OWNER, errors=(Code.NOT_OFFERED,))
-async def delete_workspace(ctx: Context, data: NoInput) -> Deleted:
-    """Not offered: always refused, and says so to the owner alone."""
-    raise Refusal(Code.NOT_OFFERED, "Workspaces are not deleted through the API")

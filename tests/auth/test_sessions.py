@@ -350,3 +350,16 @@ async def test_use_of_a_session_is_noted_at_most_once_a_minute(world: World) -> 
     await browser.send("GET", WHO)
     await asyncio.sleep(1.2)
     assert (await row_of(world, user.id))["last_used_at"] == used
+
+
+async def test_a_bearer_without_a_value_is_none(world: World) -> None:
+    """The cookie is tried then, and without one nothing was sent at all (contract: auth.selection)."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(world.url.rsplit(":", 1)[1]))
+    browser, _ = await signed_in(world)
+    for cookie, status in (("", b"401"), (f"cookie: {ACCESS}={browser.access}\r\n", b"200")):
+        writer.write(f"GET /api/v1/ws-token HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer \r\n{cookie}\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))  # type: ignore[index]
+        assert head.split()[1] == status
+        assert status == b"200" or b'"error":"no_credentials"' in body
+    writer.close()

@@ -126,6 +126,8 @@ def _simple(text: str, group: str, where: str) -> tuple[Kind | None, str]:
     if found is not None:
         place, section, definition = found
         if section == "enums":
+            if isinstance(definition, str):  # an open set, described in words
+                return _scalar("str"), rest
             return _choice([str(v) for v in definition]), rest
         return kind_of(definition, place, where), rest
     if not rest:

@@ -39,7 +39,7 @@ async def test_a_crew_tells_all_it_offers(world: World) -> None:
         "crew_slug": "engine",
         "container": {
             "datastores": [{"type": "postgres", "name": "db", "host": "db", "port": "5432"}],
-            "tools": [{"type": "cli", "name": "gh"}, {"type": "cli", "name": "terraform"}],
+            "tools": [{"type": "gh", "name": "gh"}, {"type": "terraform", "name": "terraform"}],
         },
         "integrations": [
             {"id": charts.id, "name": "charts", "tools": []},

@@ -65,7 +65,6 @@ RECIPES: dict[str, Recipe] = {
     "members.remove": Recipe(ids={"id": "membership"}),
     "members.capabilities_get": Recipe(ids={"member_id": "user"}),
     "members.capabilities_update": Recipe({"grant": ["issue.create"]}, ids={"member_id": "user"}),
-    "workspaces.delete": Recipe(refused=Code.NOT_OFFERED),
 }
 
 

@@ -30,6 +30,7 @@ class Call:
     version: int | None = None
     selection: str | None = None
     cookies: Mapping[str, str] = field(default_factory=dict)
+    key: str | None = None  # Idempotency-Key, over REST
 
     @property
     def headers(self) -> dict[str, str]:
@@ -54,6 +55,8 @@ class Outcome:
     changes: list[Change] = field(default_factory=list)
     by_schema: bool = False
     location: str | None = None
+    etag: str | None = None
+    replayed: bool = False
 
     def __str__(self) -> str:
         return f"{self.surface}: {self.status} {self.code} {self.text!r} {self.body!r} {[(c.table, c.old, c.new) for c in self.changes]}"
@@ -73,12 +76,14 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
     elif route.method in ("GET", "DELETE"):
         query |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in raw.items()}
     headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})
+    headers |= {"idempotency-key": call.key} if call.key is not None else {}
     answer = await client.request(route.method, path, params=query, headers=headers, follow_redirects=False, **body)
     content = _json(answer)
     client.cookies.clear()  # each call is a stranger to the one before
     code = None if answer.status_code < 400 else CODES[answer.status_code]
     text = content.get("detail", "") if code and isinstance(content, dict) else ""
-    return Outcome("rest", code, text, answer.status_code, content, location=answer.headers.get("location"))
+    etag, replayed = answer.headers.get("etag"), "idempotent-replayed" in answer.headers
+    return Outcome("rest", code, text, answer.status_code, content, location=answer.headers.get("location"), etag=etag, replayed=replayed)
 
 
 def _json(answer: httpx2.Response) -> Any:

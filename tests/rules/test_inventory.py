@@ -12,7 +12,7 @@ DEVCONTAINER = orjson.dumps({"image": "debian", "features": {"ghcr.io/devcontain
 
 def test_tools_are_sorted_and_unique() -> None:
     offered = container(DEVCONTAINER, '{"tools": {"python": "3", "node": "22", "act": "1"}}', None)
-    assert offered["tools"] == [{"type": "cli", "name": name} for name in ("act", "gh", "node", "python")]
+    assert offered["tools"] == [{"type": name, "name": name} for name in ("act", "gh", "node", "python")]
     assert offered["datastores"] == []
 
 
@@ -30,7 +30,7 @@ def test_datastores_in_the_declared_order() -> None:
 
 def test_one_malformed_text_hides_only_its_own_part() -> None:
     offered = container("{", '{"tools": {"node": "22"}}', "{}")
-    assert offered == {"datastores": [], "tools": [{"type": "cli", "name": "node"}]}
+    assert offered == {"datastores": [], "tools": [{"type": "node", "name": "node"}]}
 
 
 @given(anything, anything, anything)

@@ -109,9 +109,6 @@ async def test_a_workspace_lives(world: World) -> None:
     assert (await code(world, person, update, {"in": {"name": "Theirs"}, "v": 1}))[0] == "PRECONDITION_FAILED"
     assert (await code(world, person, update, {"in": {}, "v": 1}))[0] == "PRECONDITION_FAILED"
     assert await code(world, person, create, {"in": {"name": "Mine", "slug": "mine"}}) == ("CONFLICT", "A workspace with this slug already exists")
-    delete = 'mutation { deleteWorkspace(workspaceId: "mine") { id } }'
-    assert await code(world, person, delete) == ("NOT_OFFERED", "Workspaces are not deleted through the API")
-    assert await code(world, world.owner, delete) == ("FORBIDDEN", "Not a member of this workspace")
 
 
 async def test_members_come_and_go(world: World) -> None:

@@ -117,8 +117,14 @@ async def test_who_cannot_be_removed(world: World) -> None:
     before = await world.snapshot()
     for person in (world.owner, owner, world.admin):
         assert outcome(await at(world, person, "DELETE", f"/members/{owner.membership_id}")) == (403, "An owner cannot be removed")
-    for id in (foreign.id, world.viewer.user_id, new_id(), "%00"):  # of another workspace; of a user, not of a membership
+    for id in (foreign.id, world.outsider.user_id, new_id(), "%00"):  # of another workspace; of a user who is no member
         assert (await at(world, world.admin, "DELETE", f"/members/{id}")).status_code in ((404,) if id != "%00" else (400, 404))
     for person in (world.manager, world.member, world.viewer):
         assert outcome(await at(world, person, "DELETE", f"/members/{person.membership_id}")) == (403, "Forbidden")
     assert await world.snapshot() == before
+
+
+async def test_a_member_is_removed_by_the_users_id_too(world: World) -> None:
+    person = await world.person("leaving", Role.MEMBER)
+    assert (await at(world, world.admin, "DELETE", f"/members/{person.user_id}")).json() == {"success": True}
+    assert outcome(await at(world, world.admin, "DELETE", f"/members/{person.user_id}")) == (404, "Member not found")

@@ -1,0 +1,38 @@
+"""Every command sent twice with one Idempotency-Key: carried out once, and answered the same way both times."""
+
+from typing import Any
+
+import pytest
+
+from resolvers.kernel.errors import Code
+from resolvers.kernel.operation import Auth, Operation, Surface
+from tests.generation.estate import Estate
+from tests.generation.inputs import valid
+from tests.generation.recipes import recipe_of
+from tests.generation.registry import operations
+
+pytestmark = pytest.mark.anyio
+
+KEYED = [
+    pytest.param(op, id=op.name)
+    for op in operations()
+    if op.kind == "command" and op.auth in (Auth.USER, Auth.INTERNAL) and Surface.REST in op.surfaces and recipe_of(op.name).refused is None
+]
+
+
+@pytest.mark.parametrize("op", KEYED)
+async def test_a_key_holds_the_answer(op: Operation[Any], estate: Estate) -> None:
+    raw, person = valid(op, estate), estate.caller(op)
+    try:
+        first = await estate.call("rest", op, raw, person, key="once", keep=True)
+        assert first.code is None, str(first)
+        again = await estate.call("rest", op, raw, person, key="once", keep=True)
+        assert again.changes == first.changes, str(again)  # all there are since the first
+        if op.secret:
+            assert again.code == Code.CONFLICT, str(again)
+            return
+        assert (again.status, again.body, again.etag) == (first.status, first.body, first.etag), str(again)
+        assert again.replayed
+        assert not first.replayed
+    finally:
+        await estate.recorder.undo()
