@@ -1,8 +1,12 @@
 """What expires is removed, and what has not expired stays."""
 
+from datetime import UTC, datetime, timedelta
+
 import asyncpg
 import pytest
 
+from models.agents import Agent
+from models.runs import Run, RunStatus, RunStep
 from resolvers.kernel import sweeper
 from tests.world import World
 
@@ -33,6 +37,39 @@ async def test_sessions_go_a_day_after_their_end(world: World) -> None:
         await world.database.execute(sql.replace("$3::interval", f"interval '{over}'"), id, world.owner.user_id)
     assert await sweeper.sweep()
     assert [row["id"] for row in await world.database.fetch("SELECT id FROM sessions")] == ["s_young"]
+
+
+async def test_many_rows_go_in_portions(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "PORTION", 7)
+    conn = world.database
+    await conn.execute("DELETE FROM events")
+    await conn.execute("INSERT INTO events (channel, type, payload, created_at) SELECT 'old', 't', '{}', now() - interval '8 days' FROM generate_series(1, 40)")
+    await conn.execute("INSERT INTO events (channel, type, payload) SELECT 'young', 't', '{}' FROM generate_series(1, 3)")
+    last = await conn.fetchval("SELECT max(xid)::text FROM events WHERE channel = 'old'")
+    before = await conn.fetchval("SELECT pg_current_xact_id()::text::bigint")
+    assert await sweeper.sweep()
+    assert [row["channel"] for row in await conn.fetch("SELECT channel FROM events")] == ["young"] * 3
+    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", sweeper.SWEPT) == last
+    assert await conn.fetchval("SELECT pg_current_xact_id()::text::bigint") - before >= 6  # transactions: no reader of the outbox waits for all of it
+
+
+async def test_one_rule_that_fails_keeps_no_other_from_its_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "RULES", (sweeper.Rule("broken", "SELECT 1 / 0 + $1::int"), *sweeper.RULES))
+    await world.database.execute(ROWS[0].format(age=25), "behind")
+    assert await sweeper.sweep()
+    assert "behind" not in await kept(world)
+
+
+async def test_steps_go_a_day_after_their_run_has_ended(world: World) -> None:
+    agent = Agent(workspace_id=world.workspace.id, name="Runner", slug="runner")
+    await world.add(agent)
+    for name, status, over in (("live", RunStatus.RUNNING, None), ("fresh", RunStatus.COMPLETED, 23), ("gone", RunStatus.COMPLETED, 25)):
+        ended = None if over is None else datetime.now(UTC) - timedelta(hours=over)
+        await world.add(Run(id=name, workspace_id=world.workspace.id, agent_id=agent.id, status=status, finished_at=ended))
+        await world.add(RunStep(workspace_id=world.workspace.id, run_id=name, name="reply", lease=1))
+    assert await sweeper.sweep()
+    assert [row["run_id"] for row in await world.database.fetch("SELECT run_id FROM run_steps ORDER BY 1")] == ["fresh", "live"]
+    assert await world.database.fetchval("SELECT count(*) FROM runs") == 3
 
 
 async def test_one_process_sweeps_at_a_time(world: World, module_database: object) -> None:
