@@ -76,4 +76,11 @@ IMPLEMENTATIONS = {
         Service("service-without-rls", _crewship, cases.SERVICE, settings={"CREWSHIP_ROW_LEVEL_SECURITY": "false"}),
     )
 }
+if product.BEFORE is not None:
+    _ask_it = [str(product.BEFORE / ".venv" / "bin" / "python"), "-c", "from bench.issues import main; main()"]
+    before = Service(
+        "service-before", lambda _: _ask_it, cases.SERVICE, template=product.DATABASE_BEFORE, settings={"PYTHONPATH": str(product.BEFORE)},
+        working_directory=str(product.BEFORE),
+    )  # fmt: skip
+    IMPLEMENTATIONS[before.name] = before
 NODE_PEERS = frozenset({"yoga", "yoga-jit", "mercurius", "mercurius-jit", "postgraphile"})

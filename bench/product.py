@@ -1,8 +1,12 @@
 """Fills the service's own schema with the same rows, through its tables, and says how its process is told where they are."""
 
 import asyncio
+import os
+import pickle
 import secrets
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import asyncpg
 from sqlalchemy import insert, text
@@ -19,6 +23,10 @@ from models.migrations import upgrade
 from models.migrations.row_security import apply_row_security
 
 DATABASE = "product"
+DATABASE_BEFORE = "product_before"
+BEFORE = Path(os.environ["BEFORE"]).resolve() if os.environ.get("BEFORE") else None
+"""Another checkout of the service, with an environment of its own in `.venv`, to be measured in the same run."""
+
 # Made once a run: a database remembers the fingerprints of the keys it was first served with.
 KEYS = {name: secrets.token_hex(32) for name in ("NEXTAUTH_SECRET", "ENCRYPTION_KEY", "CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "CREWSHIP_INTERNAL_TOKEN")}
 UNLIMITED = str(10**9)
@@ -41,6 +49,16 @@ def variables(cluster: Cluster, database: str, port: int, pool_size: int) -> dic
 def seed(cluster: Cluster, dataset: list[Workspace]) -> None:
     cluster.create(DATABASE)
     asyncio.run(_seed(cluster.url(DATABASE, OWNER), dataset))
+
+
+def seed_before(cluster: Cluster, dataset: list[Workspace]) -> None:
+    """As the other checkout does it, with the same rows."""
+    assert BEFORE is not None
+    script = (
+        "import pickle, sys; from bench import product; cluster, rows = pickle.load(sys.stdin.buffer); "
+        f"product.DATABASE = '{DATABASE_BEFORE}'; product.seed(cluster, rows)"
+    )
+    subprocess.run([str(BEFORE / ".venv" / "bin" / "python"), "-c", script], cwd=BEFORE, input=pickle.dumps((cluster, dataset)), check=True)
 
 
 async def _seed(url: str, dataset: list[Workspace]) -> None:

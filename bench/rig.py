@@ -13,7 +13,7 @@ from bench.implementations import BASE, IMPLEMENTATIONS, NODE_PEERS, Implementat
 from bench.load import Server, started
 from bench.postgres import Cluster
 
-SEEDS = {reference.DATABASE: reference.seed, product.DATABASE: product.seed}
+SEEDS = {reference.DATABASE: reference.seed, product.DATABASE: product.seed, product.DATABASE_BEFORE: product.seed_before}
 
 
 @dataclass(frozen=True)
