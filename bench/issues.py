@@ -13,14 +13,15 @@ from sqlmodel import col
 
 from crewship.app import create_app
 from crewship.serve import serve
-from models.base import TenantTable, Timestamps, belongs_to, table_of
+from models.base import TenantTable, Timestamps, belongs_to, table_of, text_field
+from models.bounds import DESCRIPTION, LINE, NAME
 from models.crews import Crew
 from resolvers.kernel.changes import Change, Drawn, plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
 from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Input, Text
+from resolvers.kernel.inputs import Description, Id, Input, Text
 from resolvers.kernel.policy import Action
 from resolvers.kernel.settings import load_settings
 from rest_compat.table import POST, Wire
@@ -35,18 +36,18 @@ class BenchIssue(TenantTable, Timestamps, table=True):
     )
     crew_id: str
     number: int
-    identifier: str
-    title: str
-    description: str | None = None
-    status: str = "BACKLOG"
-    priority: str = "none"
+    identifier: str = text_field(NAME)
+    title: str = text_field(LINE)
+    description: str | None = text_field(DESCRIPTION, default=None)
+    status: str = text_field(LINE, default="BACKLOG")
+    priority: str = text_field(LINE, default="none")
     created_by: str | None = SQLField(default=None, foreign_key="users.id")
 
 
 class CreateIssue(Input):
-    crew_id: Text
+    crew_id: Id
     title: Text = Field(min_length=1)
-    description: Text | None = None
+    description: Description | None = None
     priority: Text = "none"
 
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 from sqlalchemy import Index, Text, text
 from sqlmodel import Field
 
-from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, one_of, tenant_key, time_field, unique_live
+from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, one_of, tenant_key, text_field, time_field, unique_live
+from models.bounds import CONFIG, DESCRIPTION, LINE, NAME, PROMPT
 
 
 class AgentRole(StrEnum):
@@ -100,38 +101,38 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         Index("agents_expires_at_idx", "expires_at", postgresql_where=text("ephemeral AND expired_at IS NULL AND deleted_at IS NULL")),
     )
     crew_id: str | None = None
-    name: str
-    slug: str
-    description: str | None = None
-    role_title: str | None = None
+    name: str = text_field(NAME)
+    slug: str = text_field(NAME)
+    description: str | None = text_field(DESCRIPTION, default=None)
+    role_title: str | None = text_field(LINE, default=None)
     agent_role: AgentRole = Field(default=AgentRole.AGENT, sa_type=Text)
     lead_mode: LeadMode | None = Field(default=None, sa_type=Text)
     status: AgentStatus = Field(default=AgentStatus.IDLE, sa_type=Text)
     cli_adapter: CliAdapter = Field(default=CliAdapter.CLAUDE_CODE, sa_type=Text)
     llm_provider: LlmProvider | None = Field(default=None, sa_type=Text)
-    llm_model: str | None = None
-    system_prompt: str | None = None
-    avatar_seed: str | None = None
-    avatar_style: str | None = None
+    llm_model: str | None = text_field(LINE, default=None)
+    system_prompt: str | None = text_field(PROMPT, default=None)
+    avatar_seed: str | None = text_field(LINE, default=None)
+    avatar_style: str | None = text_field(LINE, default=None)
     timeout_seconds: int = 1800
     tool_profile: ToolProfile = Field(default=ToolProfile.CODING, sa_type=Text)
     memory_enabled: bool = False
-    cli_tools: str | None = None
-    mcp_config_json: str | None = None
-    schedule_cron: str | None = None
-    schedule_prompt: str | None = None
+    cli_tools: str | None = text_field(DESCRIPTION, default=None)
+    mcp_config_json: str | None = text_field(CONFIG, default=None)
+    schedule_cron: str | None = text_field(LINE, default=None)
+    schedule_prompt: str | None = text_field(PROMPT, default=None)
     schedule_enabled: bool = False
     schedule_last_run: datetime | None = time_field(default=None)
     schedule_next_run: datetime | None = time_field(default=None)
-    webhook_secret: str | None = None
+    webhook_secret: str | None = text_field(LINE, default=None)
     webhook_require_timestamp: bool = False
     learning_enabled: bool = False
     learning_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     learning_set_at: datetime | None = time_field(default=None)
-    learning_reason: str | None = None
+    learning_reason: str | None = text_field(DESCRIPTION, default=None)
     ephemeral: bool = False
     expires_at: datetime | None = time_field(default=None)
     expired_at: datetime | None = time_field(default=None)
     parent_lead_id: str | None = None
-    hire_reason: str | None = None
+    hire_reason: str | None = text_field(DESCRIPTION, default=None)
     created_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")

@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import Index, Text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import Row, Table, Timestamps, now, one_of, time_field
+from models.base import Row, Table, Timestamps, json_field, now, one_of, text_field, time_field
+from models.bounds import EMAIL, ID, LINE, NAME, NOTES, URL
 
 
 class TokenTier(StrEnum):
@@ -24,11 +24,11 @@ class RevokedReason(StrEnum):
 
 class User(Table, Timestamps, table=True):
     __tablename__ = "users"
-    email: str = Field(unique=True)
-    full_name: str | None = None
-    avatar_url: str | None = None
+    email: str = text_field(EMAIL, unique=True)
+    full_name: str | None = text_field(LINE, default=None)
+    avatar_url: str | None = text_field(URL, default=None)
     email_verified: datetime | None = time_field(default=None)
-    password_hash: str | None = None
+    password_hash: str | None = text_field(LINE, default=None)
     onboarding_completed: bool = False
     failed_login_count: int = 0
     locked_until: datetime | None = time_field(default=None)
@@ -39,16 +39,16 @@ class Session(Row, table=True):
 
     __tablename__ = "sessions"
     __table_args__ = (one_of("revoked_reason", RevokedReason), Index("sessions_user_id_idx", "user_id"), Index("sessions_expires_at_idx", "expires_at"))
-    id: str = Field(primary_key=True)
+    id: str = text_field(ID, primary_key=True)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     created_at: datetime = time_field(default_factory=now)
     expires_at: datetime = time_field()
     last_used_at: datetime = time_field(default_factory=now)
     revoked_at: datetime | None = time_field(default=None)
     revoked_reason: RevokedReason | None = Field(default=None, sa_type=Text)
-    user_agent: str = ""
-    ip: str = ""
-    current_refresh_jti: str | None = None
+    user_agent: str = text_field(LINE * 2, default="")
+    ip: str = text_field(LINE, default="")
+    current_refresh_jti: str | None = text_field(LINE, default=None)
 
 
 class CliToken(Table, table=True):
@@ -57,10 +57,10 @@ class CliToken(Table, table=True):
     __tablename__ = "cli_tokens"
     __table_args__ = (one_of("tier", TokenTier), Index("cli_tokens_user_id_idx", "user_id"))
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    name: str
+    name: str = text_field(NAME)
     tier: TokenTier = Field(default=TokenTier.STANDARD, sa_type=Text)
-    token_hash: str = Field(unique=True)
-    scopes: list[str] = Field(default_factory=list, sa_type=JSONB)
+    token_hash: str = text_field(LINE, unique=True)
+    scopes: list[str] = json_field(NOTES, default_factory=list)
     created_at: datetime = time_field(default_factory=now)
     expires_at: datetime | None = time_field(default=None)
     last_used_at: datetime | None = time_field(default=None)
@@ -73,6 +73,6 @@ class AdminTokenUse(Table, table=True):
     __tablename__ = "admin_token_uses"
     token_id: str = Field(foreign_key="cli_tokens.id", ondelete="CASCADE", index=True)
     used_at: datetime = time_field(default_factory=now)
-    ip: str = ""
-    user_agent: str = ""
-    path: str = ""
+    ip: str = text_field(LINE, default="")
+    user_agent: str = text_field(LINE * 2, default="")
+    path: str = text_field(LINE * 5, default="")

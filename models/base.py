@@ -7,9 +7,27 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKeyConstraint, Index, Integer, MetaData, UniqueConstraint, event, text
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    event,
+    text,
+)
 from sqlalchemy import Table as SQLTable
-from sqlmodel import Field, SQLModel
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import AutoString, Field, SQLModel
+
+from models.bounds import ID
 
 # A constraint's name is part of the program: the kernel turns a violation into a refusal by it.
 SQLModel.metadata.naming_convention = MetaData(
@@ -46,6 +64,29 @@ def now() -> datetime:
 def time_field(**options: Any) -> Any:
     """A timestamptz column; `time_field(default_factory=now)` is set on creation."""
     return Field(sa_type=cast(Any, DateTime(timezone=True)), **options)
+
+
+MOST = "most"  # in a column's info: characters of a text, bytes of JSON and of binary
+BYTES_A_CHARACTER = 4  # in UTF-8
+
+
+def text_field(most: int, **options: Any) -> Any:
+    """A text column of at most `most` characters."""
+    return _bounded(Text, most, options)
+
+
+def json_field(most: int, **options: Any) -> Any:
+    """A jsonb column of at most `most` bytes, as PostgreSQL keeps them."""
+    return _bounded(JSONB, most, options)
+
+
+def bytes_field(most: int, **options: Any) -> Any:
+    """A bytea column of at most `most` bytes."""
+    return _bounded(LargeBinary, most, options)
+
+
+def _bounded(kind: Any, most: int, options: dict[str, Any]) -> Any:
+    return Field(sa_type=kind, sa_column_kwargs={"info": {MOST: most}}, **options)
 
 
 _DEFAULTS: dict[type, tuple[dict[str, Any], list[tuple[str, Any]]]] = {}
@@ -94,13 +135,13 @@ FREE = "free"  # in a column's info
 
 def free_id(made: Callable[[], str] = new_id) -> Any:
     """A key that no check holds to letters and digits: clients choose it, or the table is written so often that a check is not worth it."""
-    return Field(default_factory=made, primary_key=True, sa_column_kwargs={"info": {FREE: True}})
+    return Field(default_factory=made, primary_key=True, sa_type=Text, sa_column_kwargs={"info": {FREE: True, MOST: ID}})
 
 
 class Table(Row):
     """A table with a cuid key."""
 
-    id: str = Field(default_factory=new_id, primary_key=True)
+    id: str = text_field(ID, default_factory=new_id, primary_key=True)
 
 
 class TenantRow(Row):
@@ -141,13 +182,16 @@ def unique_live(table: str, *columns: str) -> Index:
     return Index(f"{table}_{'_'.join(columns)}_key", *columns, unique=True, postgresql_where=text("deleted_at IS NULL"))
 
 
+SIZE = "size"  # the name of the check that holds a table's columns to their bounds
+ENDLESS = (String, AutoString, JSON, LargeBinary)
+CHOICES = "choices"  # in a check's info: the values of a closed set
 PLAIN = "plain"  # in a check's info: the column it holds to letters that JSON need not escape
 
 
 def one_of(column: str, choices: type[StrEnum]) -> CheckConstraint:
     """A closed set, held by the database too."""
     values = ", ".join(f"'{c.value}'" for c in choices)
-    return CheckConstraint(f"{column} IN ({values})", name=column, info={PLAIN: column})
+    return CheckConstraint(f"{column} IN ({values})", name=column, info={PLAIN: column, CHOICES: [c.value for c in choices]})
 
 
 @event.listens_for(Column, "after_parent_attach")
@@ -155,6 +199,59 @@ def _hold_ids(column: Column[Any], table: Any) -> None:
     """Ids are letters and digits in the database too, whoever writes them: answers take them over as they are."""
     if column.name == "id" and isinstance(table, SQLTable) and not isinstance(column.type, Integer) and FREE not in column.info:
         table.append_constraint(CheckConstraint("id ~ '^[A-Za-z0-9_-]+$'", name="id", info={PLAIN: "id"}))
+
+
+@event.listens_for(SQLTable, "after_parent_attach")
+def _hold_sizes(table: SQLTable, metadata: Any) -> None:
+    """Everything of any length has a bound, and one check for all: a statement reads every check of its table anew."""
+    if metadata is not SQLModel.metadata:  # Alembic has a table of its own
+        return
+    columns: dict[int, list[str]] = {}
+    for column in table.columns:
+        if MOST in column.info:
+            is_text, function = isinstance(column.type, Text), "pg_column_size" if isinstance(column.type, JSONB) else "octet_length"
+            most = column.info[MOST] * (BYTES_A_CHARACTER if is_text else 1)
+            columns.setdefault(most, []).append(f"{function}({column.name})")
+        elif isinstance(column.type, ENDLESS) and not _is_held_otherwise(column, table):
+            raise TypeError(f"{table.name}.{column.name} has no bound: declare it with text_field, json_field or bytes_field")
+    if columns:
+        rules = [f"{_greatest(sizes)} <= {most}" for most, sizes in columns.items()]
+        table.append_constraint(CheckConstraint(" AND ".join(rules), name=SIZE))
+
+
+def _is_held_otherwise(column: Column[Any], table: SQLTable) -> bool:
+    """By what it refers to, or as one of a closed set."""
+    refers = any(column in list(key.columns) for key in table.foreign_key_constraints)
+    return refers or any(constraint.info.get(PLAIN) == column.name and CHOICES in constraint.info for constraint in table.constraints)
+
+
+def _greatest(sizes: list[str]) -> str:
+    """Nulls are left out. It costs half of what a comparison for each column does."""
+    return sizes[0] if len(sizes) == 1 else f"GREATEST({', '.join(sizes)})"
+
+
+def most_characters(column: Column[Any]) -> int | None:
+    """How long a text may be: by its own declaration, as one of a closed set, or as a key that it refers to. None: not a text, or endless."""
+    if not isinstance(column.type, String | AutoString):
+        return None
+    if MOST in column.info:
+        return int(column.info[MOST])
+    for constraint in column.table.constraints:
+        if constraint.info.get(PLAIN) == column.name and CHOICES in constraint.info:
+            return max(map(len, constraint.info[CHOICES]))
+    for reference in column.table.foreign_key_constraints:
+        for key in reference.elements:
+            if key.parent is column:
+                return most_characters(key.column)
+    return None
+
+
+def most_bytes(column: Column[Any]) -> int | None:
+    """How many bytes a text, JSON or binary value takes at most where it is stored; None for other types, and where nothing is declared."""
+    if isinstance(column.type, JSONB | LargeBinary):
+        return column.info.get(MOST)
+    characters = most_characters(column)
+    return None if characters is None else characters * BYTES_A_CHARACTER
 
 
 @cache

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Index, Text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import Row, TenantRow, TenantTable, Timestamps, belongs_to, free_id, now, one_of, tenant_key, time_field
+from models.base import Row, TenantRow, TenantTable, Timestamps, belongs_to, free_id, json_field, now, one_of, tenant_key, text_field, time_field
+from models.bounds import DESCRIPTION, ID, LINE, NOTES, REPLY, TURN
 
 
 class ChatMode(StrEnum):
@@ -58,7 +58,7 @@ class Chat(TenantTable, Timestamps, table=True):
     id: str = free_id()
     agent_id: str
     created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
-    title: str | None = None
+    title: str | None = text_field(LINE, default=None)
     mode: ChatMode = Field(default=ChatMode.CHAT, sa_type=Text)
     status: ChatStatus = Field(default=ChatStatus.ACTIVE, sa_type=Text)
     origin: ChatOrigin | None = Field(default=None, sa_type=Text)
@@ -93,15 +93,15 @@ class Message(TenantTable, table=True):
         one_of("role", MessageRole),
         Index("messages_chat_id_created_at_id_idx", "chat_id", "created_at", "id"),
     )
-    id: str = Field(default_factory=new_message_id, primary_key=True)
+    id: str = text_field(ID, default_factory=new_message_id, primary_key=True)
     chat_id: str
     agent_id: str | None = None
     role: MessageRole = Field(sa_type=Text)
-    content: str = ""
-    parts: list[Any] | None = Field(default=None, sa_type=JSONB)
-    tool_name: str | None = None
-    tool_summary: str | None = None
-    data: dict[str, Any] | None = Field(default=None, sa_type=JSONB)  # "metadata" on the wire; SQLAlchemy keeps that name for itself
+    content: str = text_field(REPLY, default="")
+    parts: list[Any] | None = json_field(TURN, default=None)
+    tool_name: str | None = text_field(LINE, default=None)
+    tool_summary: str | None = text_field(DESCRIPTION, default=None)
+    data: dict[str, Any] | None = json_field(NOTES, default=None)  # "metadata" on the wire; SQLAlchemy keeps that name for itself
     author_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     created_at: datetime = time_field(default_factory=now)
 
@@ -124,7 +124,7 @@ class ChatPresence(Row, table=True):
 
     __tablename__ = "chat_presence"
     __table_args__ = (Index("chat_presence_until_idx", "until"), {"prefixes": ["UNLOGGED"]})
-    chat_id: str = Field(primary_key=True)
-    user_id: str = Field(primary_key=True)
-    process: str = Field(primary_key=True)
+    chat_id: str = text_field(ID, primary_key=True)
+    user_id: str = text_field(ID, primary_key=True)
+    process: str = text_field(LINE, primary_key=True)
     until: datetime = time_field()

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Index, UniqueConstraint
 
-from models.base import TenantTable, belongs_to, now, time_field
+from models.base import TenantTable, belongs_to, now, text_field, time_field
+from models.bounds import ID, LINE
 
 
 class AgentCredential(TenantTable, table=True):
@@ -17,7 +18,7 @@ class AgentCredential(TenantTable, table=True):
         Index("agent_credentials_credential_id_idx", "credential_id"),
     )
     agent_id: str
-    credential_id: str
-    env_var_name: str
+    credential_id: str = text_field(ID)
+    env_var_name: str = text_field(LINE)
     priority: int = 0
     created_at: datetime = time_field(default_factory=now)

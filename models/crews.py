@@ -5,10 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, Index, Text, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, now, one_of, tenant_key, time_field, unique_live
+from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, json_field, now, one_of, tenant_key, text_field, time_field, unique_live
+from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, NAME, PAYLOAD
 from models.workspaces import Role
 
 
@@ -66,33 +66,33 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         one_of("behavior_mode", BehaviorMode),
         Index("crews_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
     )
-    name: str
-    slug: str
-    description: str | None = None
-    color: str | None = None
-    icon: str | None = None
-    avatar_style: str | None = None
+    name: str = text_field(NAME)
+    slug: str = text_field(LINE * 2)
+    description: str | None = text_field(DESCRIPTION, default=None)
+    color: str | None = text_field(LINE, default=None)
+    icon: str | None = text_field(LINE, default=None)
+    avatar_style: str | None = text_field(LINE, default=None)
     container_memory_mb: int = 4096
     container_cpus: float = 2.0
     container_ttl_hours: int | None = None
     network_mode: NetworkMode = Field(default=NetworkMode.restricted, sa_type=Text)
-    allowed_domains: list[str] = Field(default_factory=list, sa_type=JSONB)
-    mcp_config_json: str | None = None
-    escalation_config: str | None = None
-    runtime_image: str | None = None
-    devcontainer_config: str | None = None
-    mise_config: str | None = None
-    services_json: str | None = None
-    cached_image: str | None = None
-    config_hash: str | None = None
-    issue_prefix: str | None = None
+    allowed_domains: list[str] = json_field(PAYLOAD, default_factory=list)
+    mcp_config_json: str | None = text_field(CONFIG, default=None)
+    escalation_config: str | None = text_field(DESCRIPTION, default=None)
+    runtime_image: str | None = text_field(IMAGE, default=None)
+    devcontainer_config: str | None = text_field(CONFIG, default=None)
+    mise_config: str | None = text_field(CONFIG, default=None)
+    services_json: str | None = text_field(CONFIG, default=None)
+    cached_image: str | None = text_field(IMAGE, default=None)
+    config_hash: str | None = text_field(LINE, default=None)
+    issue_prefix: str | None = text_field(LINE, default=None)
     issue_counter: int = 0
     max_ephemeral_agents: int = 10
     autonomy_level: AutonomyLevel = Field(default=AutonomyLevel.guided, sa_type=Text)
     behavior_mode: BehaviorMode = Field(default=BehaviorMode.warn, sa_type=Text)
     policy_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     policy_set_at: datetime | None = time_field(default=None)
-    policy_reason: str | None = None
+    policy_reason: str | None = text_field(DESCRIPTION, default=None)
     created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
 
 
@@ -127,7 +127,7 @@ class CrewConnection(TenantTable, Timestamps, table=True):
         Index("crew_connections_workspace_id_created_at_idx", "workspace_id", "created_at"),
         Index("crew_connections_workspace_id_to_crew_id_idx", "workspace_id", "to_crew_id"),
     )
-    id: str = Field(default_factory=new_connection_id, primary_key=True)
+    id: str = text_field(ID, default_factory=new_connection_id, primary_key=True)
     from_crew_id: str
     to_crew_id: str
     direction: ConnectionDirection = Field(default=ConnectionDirection.bidirectional, sa_type=Text)

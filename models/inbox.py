@@ -5,10 +5,10 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Index, Text, UniqueConstraint
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import TenantTable, Timestamps, free_id, one_of, time_field
+from models.base import TenantTable, Timestamps, free_id, json_field, one_of, text_field, time_field
+from models.bounds import DESCRIPTION, ID, LINE, NOTES
 from models.workspaces import Role
 
 
@@ -60,25 +60,25 @@ class InboxItem(TenantTable, Timestamps, table=True):
     )
     id: str = free_id()
     kind: InboxKind = Field(sa_type=Text)
-    source_id: str
+    source_id: str = text_field(LINE * 3)
     target_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
     target_role: Role | None = Field(default=None, sa_type=Text)
-    title: str
-    body_md: str | None = None
+    title: str = text_field(LINE * 3)
+    body_md: str | None = text_field(DESCRIPTION, default=None)
     sender_type: SenderType | None = Field(default=None, sa_type=Text)
-    sender_id: str | None = None
-    sender_name: str | None = None
-    avatar_seed: str | None = None
-    avatar_style: str | None = None
+    sender_id: str | None = text_field(ID, default=None)
+    sender_name: str | None = text_field(LINE, default=None)
+    avatar_seed: str | None = text_field(LINE, default=None)
+    avatar_style: str | None = text_field(LINE, default=None)
     state: InboxState = Field(default=InboxState.unread, sa_type=Text)
     priority: InboxPriority = Field(default=InboxPriority.medium, sa_type=Text)
     blocking: bool = False
-    payload: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    payload: dict[str, Any] | None = json_field(NOTES, default=None)
     read_at: datetime | None = time_field(default=None)
     read_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     resolved_at: datetime | None = time_field(default=None)
     resolved_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
-    resolved_action: str | None = None
+    resolved_action: str | None = text_field(LINE, default=None)
 
 
 def inbox_item_id(kind: InboxKind, source_id: str) -> str:

@@ -5,7 +5,8 @@ from enum import StrEnum
 from sqlalchemy import Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
-from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, one_of, tenant_key, unique_live
+from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, one_of, tenant_key, text_field, unique_live
+from models.bounds import CONFIG, DESCRIPTION, ID, LINE, NAME, URL
 
 
 class Transport(StrEnum):
@@ -25,16 +26,16 @@ class CrewIntegration(TenantTable, SoftDelete, Versioned, Timestamps, table=True
         Index("crew_integrations_workspace_id_crew_id_created_at_idx", "workspace_id", "crew_id", "created_at", postgresql_where=text("deleted_at IS NULL")),
     )
     crew_id: str
-    workspace_mcp_server_id: str | None = None
-    name: str
-    display_name: str
+    workspace_mcp_server_id: str | None = text_field(ID, default=None)
+    name: str = text_field(NAME)
+    display_name: str = text_field(LINE)
     transport: Transport = Field(default=Transport.streamable_http, sa_type=Text)
-    endpoint: str | None = None
-    command: str | None = None
-    args_json: str | None = None
-    env_json: str | None = None
-    config_json: str | None = None
-    icon: str | None = None
+    endpoint: str | None = text_field(URL, default=None)
+    command: str | None = text_field(URL, default=None)
+    args_json: str | None = text_field(CONFIG, default=None)
+    env_json: str | None = text_field(CONFIG, default=None)
+    config_json: str | None = text_field(CONFIG, default=None)
+    icon: str | None = text_field(LINE, default=None)
     enabled: bool = True
 
 
@@ -44,6 +45,6 @@ class ToolBinding(TenantTable, Timestamps, table=True):
     __tablename__ = "tool_bindings"
     __table_args__ = (UniqueConstraint("crew_integration_id", "tool_name"), belongs_to("crew_integration_id", "crew_integrations", ondelete="CASCADE"))
     crew_integration_id: str
-    tool_name: str
-    description: str | None = None
+    tool_name: str = text_field(LINE)
+    description: str | None = text_field(DESCRIPTION, default=None)
     enabled: bool = True

@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Column, Identity, Index, UniqueConstraint, text
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field
 
-from models.base import Row, TenantTable, free_id, now, time_field
+from models.base import Row, TenantTable, bytes_field, free_id, json_field, now, text_field, time_field
+from models.bounds import ANSWER, DESCRIPTION, ID, LINE, NOTES, PAYLOAD
 
 
 class Xid8(UserDefinedType[int]):
@@ -31,10 +31,10 @@ class OutboxEvent(Row, table=True):
     )
     xid: int = Field(default=None, sa_column=Column(Xid8, primary_key=True, server_default=text("pg_current_xact_id()")))
     seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-    workspace_id: str | None = None
-    channel: str
-    type: str
-    payload: dict[str, Any] = Field(sa_type=JSONB)
+    workspace_id: str | None = text_field(ID, default=None)
+    channel: str = text_field(LINE * 3)
+    type: str = text_field(LINE)
+    payload: dict[str, Any] = json_field(PAYLOAD)
     created_at: datetime = time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text("now()")})
 
 
@@ -47,12 +47,12 @@ class IdempotencyKey(Row, table=True):
         Index("idempotency_keys_created_at_idx", "created_at"),
     )
     id: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-    principal: str
-    workspace_id: str | None = None
-    operation: str
-    key: str
-    request_hash: bytes = Field(sa_type=LargeBinary)
-    body: bytes | None = Field(default=None, sa_type=LargeBinary)
+    principal: str = text_field(ID)
+    workspace_id: str | None = text_field(ID, default=None)
+    operation: str = text_field(LINE)
+    key: str = text_field(LINE * 2)
+    request_hash: bytes = bytes_field(LINE)
+    body: bytes | None = bytes_field(ANSWER, default=None)
     version: int | None = None
     created_at: datetime = time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text("now()")})
 
@@ -63,13 +63,13 @@ class AuditLog(TenantTable, table=True):
     __tablename__ = "audit_logs"
     __table_args__ = (Index("audit_logs_workspace_id_created_at_idx", "workspace_id", "created_at"),)
     id: str = free_id()
-    user_id: str | None = Field(default=None)
-    action: str
-    entity_type: str
-    entity_id: str | None = None
-    data: dict[str, Any] = Field(default_factory=dict, sa_type=JSONB)
-    ip_address: str | None = None
-    user_agent: str | None = None
+    user_id: str | None = text_field(ID, default=None)
+    action: str = text_field(LINE)
+    entity_type: str = text_field(LINE)
+    entity_id: str | None = text_field(ID, default=None)
+    data: dict[str, Any] = json_field(NOTES, default_factory=dict)
+    ip_address: str | None = text_field(LINE, default=None)
+    user_agent: str | None = text_field(LINE * 2, default=None)
     created_at: datetime = time_field(default_factory=now)
 
 
@@ -77,6 +77,6 @@ class InstanceFact(Row, table=True):
     """A fact about this instance: fingerprints of its keys, that it was bootstrapped, the epoch of its events."""
 
     __tablename__ = "instance_facts"
-    name: str = Field(primary_key=True)
-    value: str
+    name: str = text_field(LINE, primary_key=True)
+    value: str = text_field(DESCRIPTION)
     created_at: datetime = time_field(default_factory=now)

@@ -2,7 +2,8 @@
 
 from sqlalchemy import UniqueConstraint
 
-from models.base import TenantTable, Timestamps, Versioned, tenant_key
+from models.base import TenantTable, Timestamps, Versioned, tenant_key, text_field
+from models.bounds import NAME
 
 
 class Label(TenantTable, Versioned, Timestamps, table=True):
@@ -10,6 +11,6 @@ class Label(TenantTable, Versioned, Timestamps, table=True):
 
     __tablename__ = "labels"
     __table_args__ = (tenant_key(), UniqueConstraint("workspace_id", "name"))
-    name: str
-    color: str
-    label_group: str | None = None
+    name: str = text_field(NAME)
+    color: str = text_field(NAME)
+    label_group: str | None = text_field(NAME, default=None)

@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import BigInteger, Index, Text, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import TenantTable, Timestamps, Versioned, belongs_to, one_of, tenant_key, time_field
+from models.base import TenantTable, Timestamps, Versioned, belongs_to, json_field, one_of, tenant_key, text_field, time_field
+from models.bounds import CONFIG, DESCRIPTION, ERROR, ID, LINE, NOTES, URL
 
 
 class MissionType(StrEnum):
@@ -79,12 +79,12 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
     crew_id: str
     lead_agent_id: str
     mission_type: MissionType = Field(default=MissionType.orchestration, sa_type=Text)
-    trace_id: str
-    title: str
-    description: str | None = None
+    trace_id: str = text_field(ID)
+    title: str = text_field(LINE * 3)
+    description: str | None = text_field(CONFIG, default=None)
     status: MissionStatus = Field(default=MissionStatus.PLANNING, sa_type=Text)
-    plan: str | None = None
-    workflow_template: str | None = None
+    plan: str | None = text_field(CONFIG, default=None)
+    workflow_template: str | None = text_field(CONFIG, default=None)
     total_token_count: int | None = Field(default=None, sa_type=BigInteger)
     total_estimated_cost: float | None = None
     completed_at: datetime | None = time_field(default=None)
@@ -108,10 +108,10 @@ class Assignment(TenantTable, Timestamps, table=True):
     chat_id: str | None = None
     assigned_by_id: str
     assigned_to_id: str
-    task: str
+    task: str = text_field(CONFIG)
     status: AssignmentStatus = Field(default=AssignmentStatus.PENDING, sa_type=Text)
-    result_summary: str | None = None
-    error_message: str | None = None
+    result_summary: str | None = text_field(CONFIG, default=None)
+    error_message: str | None = text_field(ERROR, default=None)
     started_at: datetime | None = time_field(default=None)
     finished_at: datetime | None = time_field(default=None)
 
@@ -134,16 +134,16 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
     mission_id: str
     assigned_agent_id: str | None = None
     assignment_id: str | None = None
-    title: str
-    description: str | None = None
+    title: str = text_field(LINE * 3)
+    description: str | None = text_field(CONFIG, default=None)
     status: TaskStatus = Field(default=TaskStatus.PENDING, sa_type=Text)
     task_order: int = 0
-    depends_on: list[str] = Field(default_factory=list, sa_type=JSONB)
+    depends_on: list[str] = json_field(NOTES, default_factory=list)
     iteration: int | None = 1
     max_iterations: int | None = None
-    result_summary: str | None = None
-    output_path: str | None = None
-    error_message: str | None = None
+    result_summary: str | None = text_field(CONFIG, default=None)
+    output_path: str | None = text_field(URL, default=None)
+    error_message: str | None = text_field(ERROR, default=None)
     token_budget: int | None = Field(default=None, sa_type=BigInteger)
     token_count: int | None = Field(default=None, sa_type=BigInteger)
     estimated_cost: float | None = None
@@ -152,9 +152,9 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
     duration_ms: int | None = Field(default=None, sa_type=BigInteger)
     confidence: float | None = None
     needs_review: bool = False
-    handoff_context: str | None = None
-    evaluation_status: str | None = None
-    evaluation_notes: str | None = None
+    handoff_context: str | None = text_field(CONFIG, default=None)
+    evaluation_status: str | None = text_field(LINE, default=None)
+    evaluation_notes: str | None = text_field(DESCRIPTION, default=None)
     approval_required: bool = False
     approval_status: ApprovalDecision | None = Field(default=None, sa_type=Text)
     approved_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")

@@ -5,10 +5,10 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from sqlalchemy import Index, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import TenantRow, TenantTable, belongs_to, free_id, now, one_of, tenant_key, time_field
+from models.base import TenantRow, TenantTable, belongs_to, free_id, json_field, now, one_of, tenant_key, text_field, time_field
+from models.bounds import CONFIG, ERROR, ID, LINE, NAME, PAYLOAD, TURN
 from models.chats import new_message_id
 
 
@@ -70,20 +70,20 @@ class Run(TenantTable, table=True):
     )
     id: str = free_id(new_message_id)
     agent_id: str
-    chat_id: str | None = None  # no foreign key: a run outlives its chat
-    triggered_by: str | None = None  # the id of a user, or the name of what started it
-    trigger_type: str = "USER"
+    chat_id: str | None = text_field(ID, default=None)  # no foreign key: a run outlives its chat
+    triggered_by: str | None = text_field(LINE, default=None)  # the id of a user, or the name of what started it
+    trigger_type: str = text_field(NAME, default="USER")
     status: RunStatus = Field(default=RunStatus.RUNNING, sa_type=Text)
-    prompt: str = ""
+    prompt: str = text_field(CONFIG, default="")
     max_turns: int | None = None
-    model: str | None = None
+    model: str | None = text_field(LINE, default=None)
     exit_code: int | None = None
-    error_message: str | None = None
-    data: dict[str, Any] | None = Field(default=None, sa_type=JSONB)  # "metadata" on the wire
+    error_message: str | None = text_field(ERROR, default=None)
+    data: dict[str, Any] | None = json_field(PAYLOAD, default=None)  # "metadata" on the wire
     started_at: datetime | None = time_field(default=None)
     finished_at: datetime | None = time_field(default=None)
     created_at: datetime = time_field(default_factory=now)
-    worker: str | None = None
+    worker: str | None = text_field(LINE, default=None)
     lease: int = 0
     leased_until: datetime | None = time_field(default=None)
     cancel_requested_at: datetime | None = time_field(default=None)
@@ -106,8 +106,8 @@ class RunFrame(TenantRow, table=True):
     chat_id: str = Field(primary_key=True)
     seq: int = Field(primary_key=True)
     run_id: str | None = None
-    type: str  # run_begin or chat_event
-    payload: dict[str, Any] = Field(sa_type=JSONB)
+    type: str = text_field(LINE)  # run_begin or chat_event
+    payload: dict[str, Any] = json_field(TURN)
     created_at: datetime = time_field(default_factory=now)
 
 
@@ -120,8 +120,8 @@ class RunStep(TenantRow, table=True):
     __tablename__ = "run_steps"
     __table_args__ = (belongs_to("run_id", "runs", ondelete="CASCADE"),)
     run_id: str = Field(primary_key=True)
-    name: str = Field(primary_key=True)
+    name: str = text_field(LINE * 2, primary_key=True)
     lease: int
     created_at: datetime = time_field(default_factory=now)
     finished_at: datetime | None = time_field(default=None)
-    outcome: Any = Field(default=None, sa_type=JSONB, nullable=True)
+    outcome: Any = json_field(TURN, default=None, nullable=True)

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Index, UniqueConstraint
 
-from models.base import TenantTable, belongs_to, now, time_field
+from models.base import TenantTable, belongs_to, now, text_field, time_field
+from models.bounds import CONFIG, ID
 
 
 class AgentSkill(TenantTable, table=True):
@@ -17,7 +18,7 @@ class AgentSkill(TenantTable, table=True):
         Index("agent_skills_skill_id_idx", "skill_id"),
     )
     agent_id: str
-    skill_id: str
+    skill_id: str = text_field(ID)
     enabled: bool = True
-    config: str | None = None
+    config: str | None = text_field(CONFIG, default=None)
     created_at: datetime = time_field(default_factory=now)

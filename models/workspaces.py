@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import Index, Text, UniqueConstraint
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from models.base import SoftDelete, Table, TenantTable, Timestamps, Versioned, now, one_of, time_field
+from models.base import SoftDelete, Table, TenantTable, Timestamps, Versioned, json_field, now, one_of, text_field, time_field
+from models.bounds import EMAIL, LINE, NAME, NOTES, URL
 
 
 class Role(StrEnum):
@@ -36,10 +36,10 @@ class Workspace(Table, Timestamps, SoftDelete, Versioned, table=True):
     """The tenant. Its slug is unique on the whole instance, deleted workspaces included."""
 
     __tablename__ = "workspaces"
-    name: str
-    slug: str = Field(unique=True)
-    logo_url: str | None = None
-    preferred_language: str | None = None
+    name: str = text_field(LINE * 2)
+    slug: str = text_field(NAME, unique=True)
+    logo_url: str | None = text_field(URL, default=None)
+    preferred_language: str | None = text_field(LINE, default=None)
 
 
 class Membership(TenantTable, Timestamps, table=True):
@@ -53,7 +53,7 @@ class Membership(TenantTable, Timestamps, table=True):
     )
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     role: Role = Field(sa_type=Text)
-    capabilities: list[str] | None = Field(default=None, sa_type=JSONB)
+    capabilities: list[str] | None = json_field(NOTES, default=None)
 
 
 class Invitation(TenantTable, table=True):
@@ -61,10 +61,10 @@ class Invitation(TenantTable, table=True):
 
     __tablename__ = "invitations"
     __table_args__ = (one_of("role", Role), Index("invitations_workspace_id_created_at_idx", "workspace_id", "created_at"))
-    email: str
+    email: str = text_field(EMAIL)
     role: Role = Field(sa_type=Text)
     invited_by: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    token: str = Field(unique=True)
+    token: str = text_field(LINE, unique=True)
     expires_at: datetime = time_field()
     accepted_at: datetime | None = time_field(default=None)
     created_at: datetime = time_field(default_factory=now)

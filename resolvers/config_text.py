@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from resolvers.kernel import faults
 from resolvers.kernel.errors import Code, Refusal
 
 MAX_DEPTH = 64
@@ -68,6 +69,5 @@ def shaped(adapter: TypeAdapter[T], value: Any, field: str) -> T:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:80]}" for part in first["loc"]).lstrip(".")
-        raise invalid(field, f"{where}: {first['msg']}" if where else first["msg"]) from None
+        where, problem = faults.first(error, value)
+        raise invalid(field, f"{where}: {problem}" if where else problem) from None

@@ -1,7 +1,8 @@
 """Text that tries to steer an agent past its instructions: what a user queues for it, and what its tools bring in (contract: chats.steer).
 
 A sieve against the usual, not a proof: English phrases, tokens of chat templates, characters nobody sees, letters that only look Latin,
-and base64 that hides any of these. Everything here is total and takes time linear in the text.
+and base64 that hides any of these. Everything here is total and takes time linear in the text, of which there is a longest: beyond it
+nothing is looked at, and the length is the finding. So it is with a text that grows when it is normalised (some letters stand for 18).
 """
 
 import base64
@@ -16,6 +17,7 @@ class Category(StrEnum):
     invisible_characters = "invisible_characters"
     look_alike_letters = "look_alike_letters"
     encoded_text = "encoded_text"
+    too_long = "too_long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,17 @@ WORD = re.compile(r"[^\W\d_]+")
 NO_WORD = re.compile(r"[\W_]+")
 ENCODED = re.compile(r"[A-Za-z0-9+/_\-=\r\n]{24,}")
 DEPTH = 2  # base64 in base64
+LONGEST = 50_000  # characters: what is left of the longest result of a tool, and a mark that it was cut
+SLICE = 1_000  # characters that are normalised before the length is looked at again
+GROWTH = 2  # times the length of the text, and a slice for short ones
 
 
 def scan(text: str) -> Finding | None:
     """The first thing found, or None."""
+    if len(text) > LONGEST:
+        return Finding(Category.too_long, "characters")
+    if _grows(text):
+        return Finding(Category.too_long, "normalised")
     if _hides_characters(text):
         return Finding(Category.invisible_characters, "unseen")
     if any(_mixes_scripts(word) for word in WORD.findall(text)):
@@ -94,6 +103,17 @@ def scan(text: str) -> Finding | None:
         return Finding(Category.prompt_injection, phrase)
     hidden = _encoded_phrase(text, DEPTH)
     return None if hidden is None else Finding(Category.encoded_text, hidden)
+
+
+def _grows(text: str) -> bool:
+    if text.isascii():
+        return False
+    room = GROWTH * len(text) + SLICE
+    for start in range(0, len(text), SLICE):
+        room -= len(unicodedata.normalize("NFKC", text[start : start + SLICE]))
+        if room < 0:
+            return True
+    return False
 
 
 def _phrase(text: str) -> str | None:
@@ -130,8 +150,8 @@ def _mixes_scripts(word: str) -> bool:
 def _encoded_phrase(text: str, depth: int) -> str | None:
     for block in ENCODED.findall(text):
         lines = block.split()
-        for candidate in dict.fromkeys("".join(part) for part in (lines, lines[1:], lines[:-1], lines[1:-1], *zip(lines))):  # words stand around it
-            hidden = _decoded(candidate)
+        candidates = dict.fromkeys("".join(part) for part in (lines, lines[1:], lines[:-1], lines[1:-1]))  # words stand around it
+        for hidden in (*map(_decoded, candidates), "\n".join(map(_decoded, lines))):
             found = _phrase(hidden) or (_encoded_phrase(hidden, depth - 1) if depth > 1 else None)
             if found is not None:
                 return found

@@ -5,31 +5,33 @@ from typing import Annotated
 from pydantic import Field
 from sqlmodel import col
 
+from models import bounds
 from models.labels import Label
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.inputs import ById, Input, NoInput, Text
+from resolvers.kernel.inputs import ById, Id, Input, NoInput
 from resolvers.kernel.outputs import Deleted
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Rows
 
 TAKEN = "A label with this name already exists"
-Name = Annotated[Text, Field(min_length=1)]
+LabelName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME)]
+Group = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
 
 
 class CreateLabel(Input):
-    name: Name
-    color: Name
-    label_group: Text | None = None
+    name: LabelName
+    color: LabelName
+    label_group: Group | None = None
 
 
 class UpdateLabel(Input):
-    id: Text
-    name: Name = ""
-    color: Name = ""
-    label_group: Text | None = None
+    id: Id
+    name: LabelName = ""
+    color: LabelName = ""
+    label_group: Group | None = None
 
 
 @query("labels.list", Action.READ)

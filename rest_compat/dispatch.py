@@ -190,14 +190,15 @@ def body_of(body: bytes, optional: bool, caller: Caller) -> dict[str, Any]:
 
 
 def parse_query(query: bytes) -> dict[str, str]:
+    """A parameter without a value is one that was not sent: forms send all of theirs."""
     if not query:
         return {}
     if b"&" not in query and b"%" not in query and b"+" not in query and query.count(b"=") == 1:
         name, _, value = query.decode("latin-1").partition("=")
-        return {name: value}
+        return {name: value} if value else {}
     if query.count(b"&") >= QUERY_FIELDS:
         raise Refusal(Code.BAD_REQUEST, f"Too many query parameters: at most {QUERY_FIELDS} are read")
-    return dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="replace"))
+    return dict(parse_qsl(query.decode("latin-1"), errors="replace"))
 
 
 def deprecation_headers(deprecation: Deprecation) -> Headers:

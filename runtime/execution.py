@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from models.agents import CliAdapter, LlmProvider, ToolProfile
+from models.bounds import CUT, ERROR, LINE, NOTES, cut
 from models.runs import RunStatus
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
@@ -23,7 +24,7 @@ from runtime.engine import Engine
 from runtime.job import Failed, Interrupted, Job, Outcome, StuckLoop, Turn, Worker
 from runtime.outfit import Fitted, Outfit
 from runtime.parts import Reply, fold
-from runtime.storable import storable
+from runtime.storable import size_of, storable
 from runtime.turn import Guard, Lost, TurnSink
 
 SERVICE = "runtime"
@@ -263,13 +264,15 @@ class Execution:
         report = {
             "status": ending.status,
             "reason": ending.reason,
-            "error_message": error,
+            "error_message": None if error is None else cut(error, ERROR),
             "exit_code": ending.exit_code,
-            "model": str(model) if model else None,
+            "model": cut(str(model), LINE) if model else None,
             "data": data,
             "reply": {"content": reply.content, "parts": reply.parts, "tool_summary": reply.tool_summary},
         }
         made: dict[str, Any] = storable(report)
+        if size_of(made["data"]) > NOTES // 2:  # usage as the adapter tells it, of any size
+            made["data"] = {key: data[key] for key in ("duration_ms", "reason") if key in data} | {"left_out": CUT}
         return made | {"id": self.claim.run_id, "lease": self.claim.lease}
 
     def _spoke(self, reply: Reply) -> bool:

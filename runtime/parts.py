@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.bounds import CUT, REPLY, TURN, cut
 from models.runs import ChatEventType
+from runtime.storable import size_of
 
 JOINED = (ChatEventType.text, ChatEventType.thinking)
 STORED = (*JOINED, ChatEventType.tool_call, ChatEventType.tool_result, ChatEventType.image)
 SUMMARY_LINES = 10
+MOST_PARTS = TURN // 2  # bytes of JSON: PostgreSQL takes more for the same
 SUMMARY_RESULT = 200  # characters of a result
 USAGE = ("total_cost_usd", "num_turns", "usage", "model_usage")
 """What the run's metadata takes of a result event, as it is."""
@@ -50,9 +53,20 @@ def fold(events: Iterable[Mapping[str, Any]]) -> Reply:
         if type in JOINED:
             pieces.append(content)
     _close(reply.parts, pieces)
-    reply.content = "".join(texts)
+    reply.content = cut("".join(texts), REPLY)
+    reply.parts = _within(reply.parts)
     reply.tool_summary = summary(reply.parts)
     return reply
+
+
+def _within(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the parts as one message holds, and a mark where there were more."""
+    left = MOST_PARTS
+    for number, part in enumerate(parts):
+        left -= size_of(part)
+        if left < 0:
+            return [*parts[:number], {"type": ChatEventType.text.value, "content": CUT}]
+    return parts
 
 
 def _joins(last: Mapping[str, Any], type: str, metadata: Mapping[str, Any]) -> bool:
@@ -87,7 +101,7 @@ def summary(parts: Iterable[Mapping[str, Any]]) -> str | None:
     lines = []
     for part in parts:
         if part["type"] == ChatEventType.tool_call:
-            lines.append(f"[tool: {part['tool_name']}]")
+            lines.append(f"[tool: {str(part['tool_name'])[:SUMMARY_RESULT]}]")
         elif part["type"] == ChatEventType.tool_result:
             lines.append(f"[result: {' '.join(part['content'].split())[:SUMMARY_RESULT]}]")
     if len(lines) > SUMMARY_LINES:

@@ -5,6 +5,10 @@ from typing import Any
 
 import orjson
 
+from models.bounds import CUT, TURN, cut
+from runtime.job import Failed
+
+MOST = TURN // 4  # bytes of one text or value in what is stored: PostgreSQL may take more for the same
 DEEPEST = 64  # levels; what lies below is cut off
 LEFT_OUT = "…"
 INT64 = 1 << 63
@@ -26,6 +30,20 @@ def storable(value: Any) -> Any:
 def size_of(value: Any) -> int:
     """Bytes of a value that is storable."""
     return 0 if value is None else len(orjson.dumps(value))
+
+
+def within(content: str, metadata: Any) -> tuple[str, Any]:
+    """Content and metadata of an event, cut to what one frame holds."""
+    if len(content) * 4 > MOST and len(content.encode()) > MOST:
+        content = cut(content, MOST // 4)
+    return content, {"left_out": CUT} if size_of(metadata) > MOST else metadata
+
+
+def kept(outcome: Any) -> Any:
+    """The outcome of a step, which cannot be cut: a part of it is another one. Raises Failed."""
+    if size_of(outcome) > 2 * MOST:
+        raise Failed("A step of the agent gave more than can be kept")
+    return outcome
 
 
 def _text(text: str) -> str:

@@ -17,7 +17,7 @@ from resolvers.runs import work
 from resolvers.runs.work import Batch, Claim, Step
 from runtime.engine import Engine
 from runtime.job import Failed, Interrupted, StuckLoop
-from runtime.storable import size_of, storable
+from runtime.storable import kept, size_of, storable, within
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ class TurnSink:
         self._may_go_on()
         if type == ChatEventType.tool_call:
             self._count_call(content, metadata or {})
-        content, metadata = storable(content), storable(metadata)
+        content, metadata = within(storable(content), storable(metadata))
         if type in STREAMED:
             if self._stream is not None and self._stream != (type, metadata, step):
                 self._release()
@@ -138,7 +138,7 @@ class TurnSink:
             if acts:
                 self._announce(name)
                 await self._until(self._added)
-            outcome = storable(await body())
+            outcome = kept(storable(await body()))
         finally:
             _step.reset(token)
             if self.failure is None and self._stream is not None and self._stream[2] == name:

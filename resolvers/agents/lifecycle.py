@@ -15,7 +15,7 @@ from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Bool, ById, Input, Int, Slug, Text, validate
+from resolvers.kernel.inputs import Bool, ById, Description, Id, Input, Int, Name, Prompt, Slug, Text, validate
 from resolvers.kernel.instance import instance
 from resolvers.kernel.license import Limit
 from resolvers.kernel.operation import Raw
@@ -31,13 +31,18 @@ def none_if_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
+def default_if_empty(default: Any) -> BeforeValidator:
+    """Forms send an empty text for a choice that was not made."""
+    return BeforeValidator(lambda value: default if value == "" else value)
+
+
 class NewAgent(Input):
     """What is judged first, in the order of the fields (contract: agents.create, check order)."""
 
-    name: Annotated[Text, Field(min_length=2, max_length=100)]
+    name: Name
     slug: Slug
-    agent_role: AgentRole = AgentRole.AGENT
-    crew_id: Annotated[Text | None, BeforeValidator(none_if_empty), Field(validate_default=True)] = None
+    agent_role: Annotated[AgentRole, default_if_empty(AgentRole.AGENT)] = AgentRole.AGENT
+    crew_id: Annotated[Id | None, BeforeValidator(none_if_empty), Field(validate_default=True)] = None
 
     @field_validator("crew_id")
     @classmethod
@@ -51,13 +56,13 @@ class CreateAgent(NewAgent):
     """A LEAD needs a crew, and is active unless told otherwise. A timeout of 0 means the default, 1800 seconds."""
 
     lead_mode: Annotated[LeadMode | None, BeforeValidator(none_if_empty)] = None
-    cli_adapter: CliAdapter = CliAdapter.CLAUDE_CODE
-    llm_provider: LlmProvider | None = None
-    tool_profile: ToolProfile = ToolProfile.CODING
-    description: Text | None = None
+    cli_adapter: Annotated[CliAdapter, default_if_empty(CliAdapter.CLAUDE_CODE)] = CliAdapter.CLAUDE_CODE
+    llm_provider: Annotated[LlmProvider | None, BeforeValidator(none_if_empty)] = None
+    tool_profile: Annotated[ToolProfile, default_if_empty(ToolProfile.CODING)] = ToolProfile.CODING
+    description: Description | None = None
     role_title: Text | None = None
     llm_model: Text | None = None
-    system_prompt: Text | None = None
+    system_prompt: Prompt | None = None
     avatar_seed: Text | None = None
     avatar_style: Text | None = None
     timeout_seconds: Annotated[Int, Field(ge=0), AfterValidator(lambda seconds: seconds or DEFAULT_TIMEOUT)] = DEFAULT_TIMEOUT

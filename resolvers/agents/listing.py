@@ -11,7 +11,7 @@ from models.skills import AgentSkill
 from models.workspaces import Workspace
 from resolvers.agents.permission import MISSING
 from resolvers.kernel.errors import Code
-from resolvers.kernel.inputs import ById, Paging, Text
+from resolvers.kernel.inputs import ById, Id, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Page, Row, Rows, count, graph, many, one
@@ -26,7 +26,7 @@ class ListAgents(Paging):
     page_default = 100
     page_maximum = 500
 
-    crew_id: Text | None = None
+    crew_id: Id | None = None
 
 
 def of_crew(rows: Rows[Agent], data: ListAgents) -> Rows[Agent]:

@@ -11,7 +11,7 @@ from models.base import table_of
 from models.runs import ChatEventType, Run, RunFrame
 from resolvers.agents.permission import MISSING
 from resolvers.kernel.errors import Code
-from resolvers.kernel.inputs import Paging, Text
+from resolvers.kernel.inputs import Id, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Derived, Page, derived, graph
@@ -29,7 +29,7 @@ class ListLogs(Paging):
     page_default = 100
     page_maximum = 500
 
-    agent_id: Text
+    agent_id: Id
 
 
 def _said(*path: str) -> Derived:

@@ -9,7 +9,7 @@ from resolvers.agents.permission import MISSING
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
-from resolvers.kernel.inputs import ById, Input, Text
+from resolvers.kernel.inputs import ById, Id, Input
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Rows
@@ -24,7 +24,7 @@ MOST_RUNS = 100
 class RunsOfAgent(Input):
     """One agent of the workspace; of an unknown one there is nothing to list."""
 
-    agent_id: Text
+    agent_id: Id
 
 
 @query("agents.runs", Action.READ)

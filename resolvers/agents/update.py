@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from sqlmodel import col
 
+from models import bounds
 from models.agents import Agent, AgentRole, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from resolvers.agents.lifecycle import TAKEN, require_crew
 from resolvers.agents.permission import MISSING, may_edit
@@ -15,7 +16,7 @@ from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Bool, Input, Int, Slug, Text
+from resolvers.kernel.inputs import Bool, ConfigText, Description, Id, Input, Int, Prompt, Slug, Text
 from resolvers.kernel.instance import instance
 from resolvers.kernel.policy import Action
 from resolvers.mcp_config import parse_mcp_config
@@ -31,30 +32,33 @@ def _not_null(value: T | None) -> T:
 
 
 class UpdateAgent(Input):
-    """What is not sent stays. Null empties the optional texts; an empty crew id leaves the crew."""
+    """What is not sent stays. Null empties the optional texts, the provider and the MCP configuration; an empty crew id or null leaves the crew.
 
-    id: Text
-    name: Annotated[Text, Field(min_length=1, max_length=100)] = ""
+    A timeout of 0 means 1800 seconds.
+    """
+
+    id: Id
+    name: Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME)] = ""
     slug: Slug = ""
-    description: Text | None = None
+    description: Description | None = None
     role_title: Text | None = None
     agent_role: AgentRole = AgentRole.AGENT
     lead_mode: Annotated[LeadMode | None, AfterValidator(_not_null)] = None
     cli_adapter: Annotated[CliAdapter | None, AfterValidator(_not_null)] = None
-    llm_provider: Annotated[LlmProvider | None, AfterValidator(_not_null)] = None
+    llm_provider: LlmProvider | None = None
     llm_model: Text | None = None
-    system_prompt: Text | None = None
+    system_prompt: Prompt | None = None
     avatar_seed: Text | None = None
     avatar_style: Text | None = None
-    timeout_seconds: Annotated[Int, Field(ge=1)] = 0
+    timeout_seconds: Annotated[Int, Field(ge=0)] = 0
     tool_profile: Annotated[ToolProfile | None, AfterValidator(_not_null)] = None
     memory_enabled: Bool = False
-    cli_tools: Text | None = None
-    crew_id: Annotated[Text | None, AfterValidator(_not_null)] = None
+    cli_tools: Description | None = None
+    crew_id: Id | None = None
     schedule_cron: Text | None = None
-    schedule_prompt: Text | None = None
+    schedule_prompt: Prompt | None = None
     schedule_enabled: Bool = False
-    mcp_config_json: Text = ""
+    mcp_config_json: ConfigText | None = None
     webhook_require_timestamp: Bool = False
 
 
@@ -81,7 +85,7 @@ async def update_agent(ctx: Context, data: UpdateAgent) -> Agent:
     sent = data.changes("id")
     if not sent:
         raise Refusal(Code.BAD_REQUEST, "There is nothing to update")
-    if sent.get("mcp_config_json"):
+    if data.mcp_config_json:
         parse_mcp_config(data.mcp_config_json)
     if sent.get("agent_role") is AgentRole.LEAD:
         await ctx.lock(f"leads of {ctx.workspace_id}")  # two switches in one crew would each wait for the other's row

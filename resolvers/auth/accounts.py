@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from sqlmodel import col
 
+from models import bounds
 from models.auth import CliToken, TokenTier, User
 from models.base import new_id
 from models.kernel import InstanceFact
@@ -21,7 +22,7 @@ from resolvers.kernel.context import Context
 from resolvers.kernel.crypto import secret_equals
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import Email, Input, Text
+from resolvers.kernel.inputs import Email, Input, Name, Text
 from resolvers.kernel.instance import BOOTSTRAPPED, instance
 from resolvers.kernel.operation import Auth, Raw
 from resolvers.kernel.outputs import Output
@@ -38,9 +39,9 @@ _LONGEST_SLUG_NAME = 41  # a slug has at most 50 characters, of which a dash and
 class SignUp(Input):
     """A password has at least 8 characters and at most 72 bytes."""
 
-    full_name: Annotated[Text, Field(min_length=2)]
+    full_name: Name
     email: Email
-    password: Text
+    password: Annotated[str, Field(strict=True, max_length=bounds.URL)]
 
 
 class Bootstrap(SignUp):

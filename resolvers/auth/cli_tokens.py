@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from sqlmodel import col
 
+from models import bounds
 from models.auth import CliToken, TokenTier, User
 from models.workspaces import Role
 from resolvers.kernel.bus import Topic
@@ -14,7 +15,7 @@ from resolvers.kernel.context import Context
 from resolvers.kernel.crypto import hash_cli_token, new_cli_token
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import INT32, ById, Input, NoInput, Text
+from resolvers.kernel.inputs import INT32, ById, Input, NoInput, Text, at_most
 from resolvers.kernel.instance import instance
 from resolvers.kernel.outputs import Absent, Output
 from resolvers.kernel.policy import ADMINS, MANAGERS, MEMBERS, Action
@@ -51,7 +52,7 @@ SCOPES: dict[str, frozenset[Role]] = {
 
 
 def _tier(raw: Any) -> Any:
-    return raw.upper() or TokenTier.STANDARD if isinstance(raw, str) else raw
+    return raw.strip().upper() or TokenTier.STANDARD if isinstance(raw, str) else raw
 
 
 def _seconds(raw: Any) -> Any:
@@ -62,10 +63,10 @@ def _seconds(raw: Any) -> Any:
 class CreateCliToken(Input):
     """`expires_in_seconds`: 0 is the tier's default (STANDARD: never, ADMIN: 24 hours); ADMIN lives at most 7 days. No `scopes`: all the user may."""
 
-    name: Text = ""
+    name: Annotated[str, Field(strict=True, max_length=bounds.NAME)] = ""
     tier: Annotated[TokenTier, BeforeValidator(_tier)] = TokenTier.STANDARD
     expires_in_seconds: Annotated[int, BeforeValidator(_seconds), Field(strict=True)] = 0
-    scopes: list[Text] = []
+    scopes: Annotated[list[Text], at_most(100)] = []
 
 
 class CreatedCliToken(Output):

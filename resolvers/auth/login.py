@@ -8,6 +8,7 @@ from urllib.parse import quote
 from pydantic import Field
 from sqlmodel import col
 
+from models import bounds
 from models.auth import User
 from resolvers.auth.sessions import open_session
 from resolvers.kernel import cookies
@@ -16,7 +17,7 @@ from resolvers.kernel.context import Context
 from resolvers.kernel.crypto import new_csrf_token, secret_equals
 from resolvers.kernel.errors import Code, forbidden
 from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import Input, NoInput, Text
+from resolvers.kernel.inputs import Input, NoInput, Url
 from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import REST_ONLY, Auth
 from resolvers.kernel.outputs import Absent, Output
@@ -49,13 +50,16 @@ class Providers(Output):
     credentials: Provider = Provider()
 
 
+Credential = Annotated[str, Field(strict=True, max_length=bounds.URL)]
+
+
 class LogIn(Input):
     """`csrfToken` repeats the csrf cookie. `callbackUrl`: where to go afterwards, a path of this origin; read from a form or the query."""
 
-    email: Text = ""
-    password: Text = ""
-    csrfToken: Text = ""
-    callbackUrl: Text = "/"
+    email: Credential = ""
+    password: Credential = ""
+    csrfToken: Credential = ""
+    callbackUrl: Url = "/"
 
 
 class LoginResult(Output):
@@ -68,11 +72,11 @@ class LoginResult(Output):
 
 
 class SigninPage(Input):
-    callbackUrl: Text = "/"
+    callbackUrl: Url = "/"
 
 
 class ErrorPage(Input):
-    error: Text = ""
+    error: Url = ""
 
 
 class Redirect(Output):

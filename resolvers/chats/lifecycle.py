@@ -18,7 +18,7 @@ from resolvers.chats.permission import may_change
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.inputs import Input, Text
+from resolvers.kernel.inputs import Description, Id, Input
 from resolvers.kernel.outputs import Deleted
 from resolvers.kernel.policy import Action
 
@@ -33,11 +33,11 @@ def _storable_id(id: str) -> str:
     return id
 
 
-ANYTHING = WithJsonSchema({"description": f"One of {', '.join(ChatOrigin)}; anything else counts as none."})
+ANYTHING = WithJsonSchema({"description": f"One of {', '.join(ChatOrigin)}; any other text counts as none."})
 
 
 def _known_origin(raw: Any) -> Any:
-    return raw if isinstance(raw, str) and raw in list(ChatOrigin) else None
+    return None if isinstance(raw, str) and raw not in list(ChatOrigin) else raw
 
 
 def collapsed(text: str) -> str:
@@ -52,15 +52,15 @@ def collapsed(text: str) -> str:
 class CreateChat(Input):
     """`session_id` is the id to use; without it one is made. An unknown origin counts as none."""
 
-    agent_id: Text
-    session_id: Annotated[Text, Field(min_length=1, max_length=200), AfterValidator(_storable_id)] | None = None
+    agent_id: Id
+    session_id: Annotated[Id, Field(min_length=1), AfterValidator(_storable_id)] | None = None
     origin: Annotated[ChatOrigin | None, BeforeValidator(_known_origin), ANYTHING] = None
 
 
 class RenameChat(Input):
-    agent_id: Text
-    chat_id: Text
-    title: Annotated[Text, AfterValidator(collapsed)]
+    agent_id: Id
+    chat_id: Id
+    title: Annotated[Description, AfterValidator(collapsed)]
 
 
 @command("chats.create", Action.PARTICIPATE, errors=(Code.NOT_FOUND, Code.CONFLICT))

@@ -16,7 +16,7 @@ from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import ById, Input, Paging, Text
+from resolvers.kernel.inputs import ById, Id, Input, Paging
 from resolvers.kernel.instance import instance
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
@@ -37,14 +37,14 @@ lately_changed = (col(Chat.updated_at).desc(), col(Chat.id).desc())
 class ByAgent(Input):
     """One agent of the workspace; of an unknown one there is nothing to list."""
 
-    agent_id: Text
+    agent_id: Id
 
 
 class ChatOfAgent(Input):
     """One chat of one agent."""
 
-    agent_id: Text
-    chat_id: Text
+    agent_id: Id
+    chat_id: Id
 
 
 class ListChats(Paging):

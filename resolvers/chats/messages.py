@@ -8,7 +8,7 @@ from models.agents import Agent
 from models.auth import User
 from models.chats import Chat, Message
 from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import INT32, Paging, Text
+from resolvers.kernel.inputs import INT32, Id, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Page, graph, many, one
@@ -26,7 +26,7 @@ class PageOfMessages(Paging):
 class ListMessages(PageOfMessages):
     """One chat's messages. Of an unknown chat there are none."""
 
-    chat_id: Text
+    chat_id: Id
 
     @classmethod
     def size(cls, raw: dict[str, Any]) -> int:

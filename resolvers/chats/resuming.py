@@ -13,7 +13,7 @@ from resolvers.kernel.command import procedure
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import Input, Int, Text
+from resolvers.kernel.inputs import Id, Input, Int
 from resolvers.kernel.operation import NO_SURFACE
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
@@ -25,7 +25,7 @@ MOST_BYTES = 8 * 1024 * 1024  # of payloads
 class ResumeChat(Input):
     """`last_seq`: the number of the last frame that was seen, 0 for none."""
 
-    chat_id: Text
+    chat_id: Id
     last_seq: Annotated[Int, Field(ge=0)] = 0
 
 

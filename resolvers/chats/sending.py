@@ -18,7 +18,7 @@ from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import Input, Int, Text
+from resolvers.kernel.inputs import Id, Input, Int, Prompt
 from resolvers.kernel.operation import GRAPHQL_ONLY
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
@@ -39,8 +39,8 @@ def _turns(raw: Any) -> Any:
 class SendMessage(Input):
     """`max_turns` counts calls of the model: 200 at most, and 0 is the adapter's own number."""
 
-    chat_id: Text
-    content: Annotated[Text, Field(min_length=1)]
+    chat_id: Id
+    content: Annotated[Prompt, Field(min_length=1)]
     max_turns: Annotated[Int, BeforeValidator(_turns), Field(ge=0, le=MOST_TURNS)] = 0
 
 
@@ -54,7 +54,7 @@ class Sent(Output):
 
 
 class CancelMessage(Input):
-    chat_id: Text
+    chat_id: Id
 
 
 class Cancelled(Output):

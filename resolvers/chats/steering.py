@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from sqlmodel import col
 
+from models import bounds
 from models.chats import Chat, Message, MessageRole
 from models.runs import Run, RunStatus
 from resolvers.content_scan import scan
@@ -14,7 +15,7 @@ from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import Input, Text
+from resolvers.kernel.inputs import Id, Input
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 
@@ -29,8 +30,8 @@ def _trimmed(text: str) -> str:
 class SteerChat(Input):
     """The message is stored without the white space around it."""
 
-    chat_id: Text
-    message: Annotated[Text, AfterValidator(_trimmed)]
+    chat_id: Id
+    message: Annotated[str, Field(strict=True, max_length=bounds.STEER), AfterValidator(_trimmed)]
 
 
 class Steered(Output):

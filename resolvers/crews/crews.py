@@ -7,6 +7,7 @@ from sqlalchemy import Text as SQLText
 from sqlalchemy import literal, or_
 from sqlmodel import col
 
+from models import bounds
 from models.agents import Agent, AgentRole, AgentStatus
 from models.crews import Crew, CrewMember, NetworkMode
 from models.missions import Mission
@@ -16,7 +17,7 @@ from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import ById, Float, Input, Int, Paging, Slug, Text
+from resolvers.kernel.inputs import ById, ConfigText, Description, Float, Id, Input, Int, Name, Paging, Slug, Text, at_most
 from resolvers.kernel.instance import instance
 from resolvers.kernel.license import Limit
 from resolvers.kernel.operation import Raw
@@ -29,7 +30,8 @@ NOT_FOUND = "Crew not found"
 SLUG_TAKEN = "A crew with this slug already exists"
 ENTITY = "CREW"
 
-Name = Annotated[Text, Field(min_length=2, max_length=100)]
+Image = Annotated[str, Field(strict=True, max_length=bounds.IMAGE)]
+Domains = Annotated[list[Text], at_most(bounds.ENTRIES)]
 Mode = NetworkMode | Text | None
 """Any text gets in: what is no mode is told after a taken slug, and in any letter case it is one. GraphQL shows the enum."""
 
@@ -53,18 +55,18 @@ class CreateCrew(Input):
 
     name: Name
     slug: Slug
-    description: Text | None = None
+    description: Description | None = None
     color: Text | None = None
     icon: Text | None = None
     container_memory_mb: Int = 0
     container_cpus: Float = 0
     container_ttl_hours: Int = 0
     network_mode: Mode = None
-    allowed_domains: list[Text] = []
-    runtime_image: Text = ""
-    devcontainer_config: Text = ""
-    mise_config: Text = ""
-    services_json: Text = ""
+    allowed_domains: Domains = []
+    runtime_image: Image = ""
+    devcontainer_config: ConfigText = ""
+    mise_config: ConfigText = ""
+    services_json: ConfigText = ""
 
 
 class UpdateCrew(Input):
@@ -74,10 +76,10 @@ class UpdateCrew(Input):
     and 0 clears `container_ttl_hours`. Mode free clears `allowed_domains`.
     """
 
-    id: Text
+    id: Id
     name: Name = ""
     slug: Slug = ""
-    description: Text = ""
+    description: Description = ""
     color: Text = ""
     icon: Text = ""
     avatar_style: Text = ""
@@ -86,14 +88,14 @@ class UpdateCrew(Input):
     container_ttl_hours: Annotated[Int, Field(ge=0)] = 0
     max_ephemeral_agents: Annotated[Int, Field(ge=0, le=100)] = 0
     network_mode: Mode = None
-    allowed_domains: list[Text] = []
-    mcp_config_json: Text = ""
-    escalation_config: Text = ""
+    allowed_domains: Domains = []
+    mcp_config_json: ConfigText = ""
+    escalation_config: Description = ""
     issue_prefix: Text = ""
-    runtime_image: Text = ""
-    devcontainer_config: Text = ""
-    mise_config: Text = ""
-    services_json: Text = ""
+    runtime_image: Image = ""
+    devcontainer_config: ConfigText = ""
+    mise_config: ConfigText = ""
+    services_json: ConfigText = ""
 
 
 class CrewCreated(Event, type="crew.created", channel="workspace:{workspace_id}"):

@@ -7,6 +7,7 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter
 from pydantic_core import PydanticCustomError
 
+from models.bounds import ENTRIES
 from resolvers.config_text import check_size, parse_object, shaped
 
 FIELD: Final = "devcontainer_config"
@@ -71,10 +72,10 @@ class Devcontainer(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
     image: Annotated[str, AfterValidator(_image)]
-    features: dict[Annotated[str, AfterValidator(_feature_ref)], Any] | None = None
+    features: Annotated[dict[Annotated[str, AfterValidator(_feature_ref)], Any], Field(max_length=100)] | None = None
     post_create_command: Lifecycle = Field(default=None, alias="postCreateCommand")
     post_start_command: Lifecycle = Field(default=None, alias="postStartCommand")
-    container_env: dict[str, str] | None = Field(default=None, alias="containerEnv")
+    container_env: Annotated[dict[str, str], Field(max_length=ENTRIES)] | None = Field(default=None, alias="containerEnv")
     remote_user: Annotated[str | None, AfterValidator(_remote_user)] = Field(default=None, alias="remoteUser")
 
     @property

@@ -13,7 +13,7 @@ from resolvers.crews.crews import NOT_FOUND
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.inputs import Input, Text
+from resolvers.kernel.inputs import Id, Input, Text
 from resolvers.kernel.operation import Raw
 from resolvers.kernel.outputs import Output, Success
 from resolvers.kernel.policy import Action, outranks
@@ -29,30 +29,30 @@ CrewRole = Role | Text | None
 class ByCrew(Input):
     """One crew of the workspace."""
 
-    crew_id: Text
+    crew_id: Id
 
 
 class AddCrewMember(Input):
     """`role` raises the user's workspace role inside this crew; without one it is inherited."""
 
-    crew_id: Text
-    user_id: Annotated[Text, Field(min_length=1)]
+    crew_id: Id
+    user_id: Annotated[Id, Field(min_length=1)]
     role: CrewRole = None
 
 
 class UpdateCrewMember(Input):
     """`member_id` is the id of the membership. Without a role the workspace role holds again."""
 
-    crew_id: Text
-    member_id: Text
+    crew_id: Id
+    member_id: Id
     role: CrewRole = None
 
 
 class RemoveCrewMember(Input):
     """`member_id` is the id of the membership, not of the user."""
 
-    crew_id: Text
-    member_id: Text
+    crew_id: Id
+    member_id: Id
 
 
 class MemberRoleUpdated(Output):

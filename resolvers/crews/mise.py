@@ -2,10 +2,11 @@
 
 import re
 import tomllib
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from models.bounds import ENTRIES
 from resolvers.config_text import check_size, invalid, parse_object, shaped, shown
 
 FIELD: Final = "mise_config"
@@ -23,8 +24,8 @@ class Mise(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
-    tools: dict[str, str] | None = None
-    env: dict[str, str] | None = None
+    tools: Annotated[dict[str, str], Field(max_length=ENTRIES)] | None = None
+    env: Annotated[dict[str, str], Field(max_length=ENTRIES)] | None = None
 
     def check_names(self) -> None:
         """Refuses what must not reach a build's shell; applied when an image is built, not when the text is stored."""

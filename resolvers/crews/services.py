@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Final, TypedDict
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
+from models.bounds import ENTRIES
 from resolvers.config_text import check_size, invalid, parse_json, shaped
 from resolvers.durations import parse_duration
 
@@ -57,6 +58,7 @@ def _unique_mounts(value: "list[ServiceVolume] | None") -> "list[ServiceVolume] 
     return value
 
 
+SEVERAL = Field(max_length=ENTRIES, fail_fast=True)
 Required = Annotated[str, AfterValidator(_required)]
 Duration = Annotated[str | None, AfterValidator(_duration)]
 
@@ -73,7 +75,7 @@ class ServiceVolume(_Part):
 class ServiceHealthcheck(_Part):
     """Times are Go durations; an empty one counts as absent."""
 
-    test: Annotated[list[str], AfterValidator(_test)]
+    test: Annotated[list[str], SEVERAL, AfterValidator(_test)]
     interval: Duration = None
     timeout: Duration = None
     retries: int | None = None
@@ -85,11 +87,11 @@ class Service(_Part):
 
     name: Annotated[str, AfterValidator(_name)]
     image: Required
-    command: list[str] | None = None
-    env: dict[str, str] | None = None
-    env_refs: list[str] | None = None
-    ports: list[str] | None = None
-    volumes: Annotated[list[ServiceVolume] | None, AfterValidator(_unique_mounts)] = None
+    command: Annotated[list[str], SEVERAL] | None = None
+    env: Annotated[dict[str, str], Field(max_length=ENTRIES)] | None = None
+    env_refs: Annotated[list[str], SEVERAL] | None = None
+    ports: Annotated[list[str], SEVERAL] | None = None
+    volumes: Annotated[Annotated[list[ServiceVolume], SEVERAL] | None, AfterValidator(_unique_mounts)] = None
     healthcheck: ServiceHealthcheck | None = None
 
 
@@ -102,7 +104,7 @@ class Datastore(TypedDict):
     port: str
 
 
-_ADAPTER = TypeAdapter(list[Service])
+_ADAPTER = TypeAdapter(Annotated[list[Service], SEVERAL])
 
 
 def check_services_size(text: str) -> None:

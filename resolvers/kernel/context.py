@@ -8,7 +8,8 @@ import asyncpg
 from sqlalchemy import delete, func, select, update
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import SIZE, TenantRow, table_of
+from models.bounds import cut
 from models.workspaces import Role
 from resolvers.kernel import statements
 from resolvers.kernel.bus import ANYTHING, Topic
@@ -24,6 +25,8 @@ from resolvers.kernel.statements import ONE
 
 M = TypeVar("M", bound=SQLModel)
 TAKEN = "already exists"
+TOO_LONG = "A value is longer than can be stored"
+LONGEST_AUDITED = 1_000  # characters of one text
 SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
 OWN_ROLES = "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at IS NULL"
 BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
@@ -184,8 +187,9 @@ class Context:
     # ---- beside the rows -----------------------------------------------------------------------------------------
 
     def audit(self, entity_type: str, entity_id: str | None, **data: Any) -> None:
-        """The audit row of this operation."""
-        self.audits.append(Audit(self.operation.audit, entity_type, entity_id, data))
+        """The audit row of this operation. Long texts are cut: it says what was done, and is no copy."""
+        brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
+        self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
 
     def emit(self, event: Event) -> None:
         if type(event) not in self.operation.emits:
@@ -323,7 +327,8 @@ async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = T
     except asyncpg.ForeignKeyViolationError as error:
         raise Refusal(Code.BAD_REQUEST, f"{_column(error)}: there is nothing with this id") from None
     except asyncpg.CheckViolationError as error:
-        raise Refusal(Code.BAD_REQUEST, f"{_checked(error)}: is not an allowed value") from None
+        column = _checked(error)
+        raise Refusal(Code.BAD_REQUEST, TOO_LONG if column == SIZE else f"{column}: is not an allowed value") from None
     except BAD_VALUES:
         raise Refusal(Code.BAD_REQUEST, UNSTORABLE) from None
 

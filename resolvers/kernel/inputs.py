@@ -5,12 +5,15 @@ import binascii
 import re
 import types
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal, LiteralString, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from models import bounds
+from resolvers.kernel import faults
+from resolvers.kernel.bounds import ENDS, unbounded, unstorable, within
 from resolvers.kernel.errors import Code, Refusal
 
 M = TypeVar("M", bound=BaseModel)
@@ -22,9 +25,21 @@ NESTING = 100  # levels of a JSON value; what writes JSON gives up at 254, and r
 
 
 class Input(BaseModel):
-    """Base of inputs. A null for a field that cannot be null counts as absent (contract: requests.null_values)."""
+    """Base of inputs. A null for a field that cannot be null counts as absent (contract: requests.null_values).
+
+    Every text, list and object says how much it holds: a class with one that does not is a TypeError.
+    """
 
     model_config = ConfigDict(extra="ignore")
+
+    most_values: ClassVar[int] = 10_000
+    """In the lists and objects of one field, however deep."""
+
+    @classmethod
+    def __pydantic_on_complete__(cls) -> None:
+        endless = unbounded(cls)
+        if endless:
+            raise TypeError(f"{cls.__name__} has no bound for " + "; ".join(endless))
 
     @model_validator(mode="before")
     @classmethod
@@ -38,7 +53,7 @@ class Input(BaseModel):
             if field is None or (value is None and not accepts_none(field.annotation)):
                 continue
             plain = "\0" not in value if value.__class__ is str else value.__class__ is int
-            if not plain and (fault := unstorable(value)) is not None:
+            if not plain and (fault := unstorable(value, NESTING, cls.most_values)) is not None:
                 raise PydanticCustomError("unstorable", fault, {"field": name})
             kept[name] = value
         return kept
@@ -50,26 +65,6 @@ class Input(BaseModel):
 
 class NoInput(Input):
     """For operations that take nothing."""
-
-
-def unstorable(value: Any) -> LiteralString | None:
-    """Why a value cannot be stored: PostgreSQL takes no NUL, in text and in JSON, and nothing goes down endless levels."""
-    level = [value]
-    for _ in range(NESTING):
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, str):
-                if "\0" in item:
-                    return "a NUL character cannot be stored"
-            elif isinstance(item, list):
-                below += item
-            elif isinstance(item, dict):
-                below += item
-                below += item.values()
-        if not below:
-            return None
-        level = below
-    return "is nested too deeply"
 
 
 def accepts_none(annotation: Any) -> bool:
@@ -97,9 +92,23 @@ def is_choice(annotation: Any) -> bool:
 Int = Annotated[int, Field(strict=True, ge=-INT32 - 1, le=INT32)]
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Bool = Annotated[bool, Field(strict=True)]
-Text = Annotated[str, Field(strict=True)]
-Slug = Annotated[str, Field(pattern=SLUG, min_length=2, max_length=50)]
-Email = Annotated[str, Field(pattern=EMAIL, max_length=320)]
+# Lengths count characters. `Text` is one line; what a person writes at length says so by its type.
+Id = Annotated[str, Field(strict=True, max_length=bounds.ID)]
+Text = Annotated[str, Field(strict=True, max_length=bounds.LINE)]
+Name = Annotated[str, Field(strict=True, min_length=2, max_length=bounds.NAME)]
+Slug = Annotated[str, Field(pattern=SLUG, min_length=2, max_length=bounds.SLUG)]
+Email = Annotated[str, Field(pattern=EMAIL, max_length=bounds.EMAIL)]
+Url = Annotated[str, Field(strict=True, max_length=bounds.URL)]
+Description = Annotated[str, Field(strict=True, max_length=bounds.DESCRIPTION)]
+Prompt = Annotated[str, Field(strict=True, max_length=bounds.PROMPT)]
+ConfigText = Annotated[str, Field(strict=True, max_length=bounds.CONFIG)]
+Notes = Annotated[dict[str, Any], within(bounds.NOTES), ENDS]
+"""An object of any shape."""
+
+
+def at_most(entries: int) -> Any:
+    """For a list: how many entries it has at most. It is read no further than to its first fault."""
+    return Field(max_length=entries, fail_fast=True)
 
 
 def _flag(raw: Any) -> bool:
@@ -123,15 +132,18 @@ def _cursor(raw: Any) -> Any:
     if isinstance(raw, (tuple, type(None))):
         return raw
     try:
+        if len(raw) > LONGEST_CURSOR:
+            raise ValueError
         keys = orjson.loads(base64.b64decode(raw, validate=True))
-        if not isinstance(keys, list) or unstorable(keys):
+        if not isinstance(keys, list) or unstorable(keys, NESTING, Input.most_values):
             raise ValueError
     except (ValueError, TypeError, binascii.Error):
         raise PydanticCustomError("cursor", "not a cursor of this list") from None
     return tuple(keys)
 
 
-Cursor = Annotated[tuple[Any, ...], BeforeValidator(_cursor)]
+LONGEST_CURSOR = 4096
+Cursor = Annotated[tuple[Any, ...], BeforeValidator(_cursor), ENDS]
 
 
 class Paging(Input):
@@ -169,44 +181,15 @@ def validate(model: type[M], raw: dict[str, Any]) -> M:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        fields: dict[str, str] = {}
-        for fault in error.errors(include_url=False, include_input=False):
-            context = fault.get("ctx", {})
-            fields.setdefault(".".join(map(str, fault["loc"])) or context.get("field", "input"), _worded(fault["type"], context) or fault["msg"])
+        fields = faults.told(error, raw, FORMS)
         name, text = next(iter(fields.items()))
         raise Refusal(Code.BAD_REQUEST, text if name == "input" or name in re.findall(r"\w+", text) else f"{name}: {text}", fields=fields) from None
 
 
-FAULTS = {
-    "missing": "is required",
-    "string_type": "takes a text",
-    "int_type": "takes a whole number",
-    "float_type": "takes a number",
-    "finite_number": "takes a finite number",
-    "bool_type": "takes true or false",
-    "list_type": "takes a list",
-    "dict_type": "takes an object",
-    "string_too_short": "must have at least {min_length} characters",
-    "string_too_long": "must have at most {max_length} characters",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "enum": "must be {expected}",
-    "literal_error": "must be {expected}",
-}
 FORMS = {
     SLUG: "may hold lower-case letters, digits, - and _, and starts with a letter or digit",
     EMAIL: "must be an email address",
 }
-
-
-def _worded(kind: str, context: dict[str, Any]) -> str | None:
-    """A fault as one says it; None where the validator's own words are good."""
-    if kind == "string_pattern_mismatch":
-        return FORMS.get(context.get("pattern", ""))
-    if kind == "string_too_short" and context.get("min_length") == 1:
-        return "must not be empty"
-    words = FAULTS.get(kind)
-    return None if words is None else words.format_map(context)
 
 
 _CUID = re.compile(r"^c[a-z0-9]{19,}\Z")
@@ -220,4 +203,4 @@ def is_id(value: str) -> bool:
 class ById(Input):
     """One row of the workspace."""
 
-    id: Text
+    id: Id

@@ -10,6 +10,7 @@ import asyncpg
 from sqlmodel import SQLModel
 
 from models.base import new_id
+from models.bounds import ID
 from models.workspaces import Role
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.database import database, unavailable
@@ -200,8 +201,8 @@ class Operation(Generic[D]):
 
     def call_of(self, caller: Caller, raw: Raw, place: str | None, data: Any = None, slots: tuple[Input, ...] = ()) -> Call:
         entity = raw.get(self.tenancy.field) if isinstance(self.tenancy, Entity) else None
-        entity = entity if isinstance(entity, str) and "\0" not in entity else None
-        workspace = place if place is None or "\0" not in place else ""
+        entity = entity if isinstance(entity, str) and _is_key(entity) else None
+        workspace = place if place is None or _is_key(place) else ""
         return Call(caller.credential, workspace, data, slots, entity)
 
     def used(self, caller: Caller, row: Any) -> None:
@@ -213,6 +214,11 @@ class Operation(Generic[D]):
             del self.plans[next(iter(self.plans))]
         self.plans[key] = plan
         return plan
+
+
+def _is_key(text: str) -> bool:
+    """Whether there may be a row of this id or slug at all."""
+    return len(text) <= ID and "\0" not in text
 
 
 async def record_admin_use(conn: Any, caller: Caller) -> None:

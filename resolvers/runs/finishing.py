@@ -5,14 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from sqlmodel import col
 
+from models import bounds
 from models.chats import Chat, Message, MessageRole
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.announcements.notices import InboxChatReplied
+from resolvers.kernel.bounds import ENDS, within
 from resolvers.kernel.changes import plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.inputs import Input, Int, Text
+from resolvers.kernel.inputs import ConfigText, Description, Id, Input, Int, Notes, Text
 from resolvers.kernel.instance import instance
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
@@ -26,28 +28,33 @@ SERVER_RESTART = "The server restarted before the agent had finished; send the m
 GENERAL = "The run failed"
 TAKEN_OVER = "Another worker has taken the run over"
 
+Reply = Annotated[str, Field(strict=True, max_length=bounds.REPLY)]
 Reason = Literal["no_output", "server_restart"]
 
 
 class Said(Input):
     """The reply as it is stored (contract: chats.Message)."""
 
-    content: Text
-    parts: list[dict[str, Any]]
-    tool_summary: Text | None = None
+    most_values = 1_000_000
+
+    content: Reply
+    parts: Annotated[list[dict[str, Any]], within(bounds.TURN), ENDS]
+    tool_summary: Description | None = None
 
 
 class FinishRun(Input):
     """`lease`: the number under which the worker holds the run. `reason` tells apart what the status alone does not."""
 
-    id: Text
+    most_values = 1_000_000
+
+    id: Id
     lease: Int
     status: Annotated[RunStatus, Field(description="any but RUNNING")]
     reason: Reason | None = None
-    error_message: Text | None = None
+    error_message: ConfigText | None = None
     exit_code: Int | None = None
     model: Text | None = None
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: Notes = Field(default_factory=dict)
     reply: Said | None = None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlmodel import col
 
 from models.agents import Agent, AgentStatus
+from models.bounds import ERROR, LINE, cut
 from models.runs import Run, RunStatus
 from resolvers.kernel.changes import Conflict
 from resolvers.kernel.context import Context
@@ -68,7 +69,7 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
         run.id,
         end.status,
         finished_at=instance.clock.now(),
-        error_message=end.error_message,
+        error_message=None if end.error_message is None else cut(end.error_message, ERROR),
         exit_code=end.exit_code,
         data={**(run.data or {}), **end.data} if end.data else run.data,
         model=end.model or model_in(end.data) or run.model,
@@ -78,7 +79,7 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
 def model_in(metadata: dict[str, Any] | None) -> str | None:
     """The model that a run's metadata names."""
     model = (metadata or {}).get("model")
-    return model if isinstance(model, str) and model else None
+    return cut(model, LINE) if isinstance(model, str) and model else None
 
 
 def announce_end(ctx: Context, run: Run, agent: Agent) -> None:

@@ -15,7 +15,7 @@ from models.crews import Crew
 from models.runs import Run, RunFrame, RunStatus
 from models.workspaces import Workspace
 from resolvers.kernel.errors import Code
-from resolvers.kernel.inputs import INT32, ById, NoInput, Paging, Text, whole
+from resolvers.kernel.inputs import INT32, ById, Id, NoInput, Paging, Text, whole
 from resolvers.kernel.operation import GRAPHQL_ONLY
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
@@ -35,7 +35,7 @@ class ListRuns(Paging):
 
     page: Annotated[int, Field(ge=1, le=INT32)] = 1
     status: RunStatus | None = None
-    agent_id: Text | None = None
+    agent_id: Id | None = None
     trigger: Text | None = None
     tag: Text | None = None
 

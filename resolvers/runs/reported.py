@@ -1,11 +1,12 @@
 """Runs of programs elsewhere, which report their start and their end (contract: runs.create_internal, runs.finish_internal)."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from sqlmodel import col
 
+from models import bounds
 from models.agents import Agent
 from models.chats import Chat
 from models.runs import Run, RunStatus
@@ -14,7 +15,7 @@ from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import Input, Int, Text
+from resolvers.kernel.inputs import ConfigText, Id, Input, Int, Notes
 from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import REST_ONLY, Auth
 from resolvers.kernel.policy import Action
@@ -28,22 +29,22 @@ CONFLICT = {"runs_pkey": "A run with this id already exists", "runs_chat_id_runn
 class CreateRun(Input):
     """`id` is chosen by the caller. The metadata's `model` and `tags` are what lists show and filter by."""
 
-    id: Annotated[Text, Field(min_length=1, max_length=200)]
-    agent_id: Text
-    workspace_id: Text
-    chat_id: Text | None = None
-    trigger_type: Annotated[Text, Field(min_length=1, max_length=100)] = "USER"
-    metadata: dict[str, Any] | None = None
+    id: Annotated[Id, Field(min_length=1)]
+    agent_id: Id
+    workspace_id: Id
+    chat_id: Id | None = None
+    trigger_type: Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME)] = "USER"
+    metadata: Notes | None = None
 
 
 class FinishRun(Input):
     """The metadata goes over the one the run has, key by key."""
 
-    id: Text
+    id: Id
     status: RunStatus
     exit_code: Int | None = None
-    error_message: Text | None = None
-    metadata: dict[str, Any] | None = None
+    error_message: ConfigText | None = None
+    metadata: Notes | None = None
 
 
 @command(

@@ -11,12 +11,13 @@ from resolvers.capabilities import CapabilityPreset, changed, effective, listed
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context, Selection
 from resolvers.kernel.errors import Code, forbidden
-from resolvers.kernel.inputs import Input, NoInput, Text
+from resolvers.kernel.inputs import Id, Input, NoInput, Text, at_most
 from resolvers.kernel.operation import Raw
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 
 MISSING = "Member not found"
+Names = Annotated[list[Text], at_most(100)]
 
 
 class MemberCapabilities(Output):
@@ -30,16 +31,16 @@ class MemberCapabilities(Output):
 class GetMemberCapabilities(Input):
     """The member is named by the id of the user."""
 
-    member_id: Text
+    member_id: Id
 
 
 class UpdateMemberCapabilities(Input):
     """One change: exactly one of set, grant, revoke and preset, and not empty. The member is named by the id of the user."""
 
-    member_id: Text
-    set: list[Text] | None = None
-    grant: list[Text] | None = None
-    revoke: list[Text] | None = None
+    member_id: Id
+    set: Names | None = None
+    grant: Names | None = None
+    revoke: Names | None = None
     preset: Annotated[CapabilityPreset | None, BeforeValidator(lambda preset: None if preset == "" else preset)] = None
 
 

@@ -13,7 +13,7 @@ from resolvers.kernel.bus import Topic
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.inputs import ById, Input, NoInput, Text
+from resolvers.kernel.inputs import ById, Id, Input, NoInput
 from resolvers.kernel.instance import instance
 from resolvers.kernel.license import Limit
 from resolvers.kernel.operation import Raw
@@ -43,7 +43,7 @@ class AssignableRole(StrEnum):
 
 
 class AddMember(Input):
-    user_id: Text = Field(min_length=1)
+    user_id: Id = Field(min_length=1)
     role: AssignableRole = AssignableRole.MEMBER
 
 

@@ -1,8 +1,7 @@
 """Workspaces. Whoever founds one owns it; none is ever deleted through the API."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from sqlalchemy import select
 from sqlmodel import col
 
@@ -15,14 +14,13 @@ from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Scope, Tenancy
-from resolvers.kernel.inputs import Input, NoInput, Slug, Text
+from resolvers.kernel.inputs import Input, Name, NoInput, Slug, Text
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Row, Rows, count, derived, graph, many
 from resolvers.languages import canonical_language
 
 TAKEN = "A workspace with this slug already exists"
-Name = Annotated[Text, Field(min_length=2, max_length=100)]
 
 
 def workspaces_of(user_id: Any) -> Any:

@@ -98,7 +98,6 @@ async def test_empty_and_zero_count_as_not_given(world: World) -> None:
         ({"crew_id": "unknown", "lead_mode": "lazy"}, "crew_id: there is no such crew in this workspace"),
         ({"lead_mode": "lazy", "cli_adapter": "VI"}, "lead_mode"),
         ({"cli_adapter": "VI", "llm_provider": "NOBODY"}, "cli_adapter"),
-        ({"cli_adapter": ""}, "cli_adapter"),
         ({"llm_provider": "NOBODY", "tool_profile": "SOME"}, "llm_provider"),
         ({"tool_profile": "SOME"}, "tool_profile"),
         ({"timeout_seconds": -1}, "timeout_seconds"),
@@ -191,13 +190,13 @@ async def test_an_update_changes_what_is_sent(world: World) -> None:
         {"slug": "No Slug"},
         {"agent_role": "BOSS"},
         {"agent_role": "LEAD"},
-        *[{name: value} for name in ("lead_mode", "cli_adapter", "llm_provider", "tool_profile") for value in (None, "", 5, "nothing")],
+        *[{name: value} for name in ("lead_mode", "cli_adapter", "tool_profile") for value in (None, "", 5, "nothing")],
+        *[{"llm_provider": value} for value in ("", 5, "nothing")],
         {"llm_provider": "ANTHROPIC", "llm_model": "gpt-4o"},
         {"llm_model": "gpt-3"},
-        {"timeout_seconds": 0},
+        {"timeout_seconds": -1},
         {"timeout_seconds": 1.5},
         {"memory_enabled": 1},
-        {"crew_id": None},
         {"crew_id": 5},
         {"crew_id": "unknown"},
         {"mcp_config_json": "{}"},
@@ -214,6 +213,23 @@ async def test_a_bad_update_is_refused_and_writes_nothing(world: World, body: di
     assert (answer.status_code, answer.json()["status"]) == (400, 400)
     assert answer.json()["error"] == answer.json()["detail"]
     assert await world.snapshot() == before
+
+
+async def test_an_empty_choice_is_none_and_an_empty_filter_too(world: World) -> None:
+    made = await create(world, agent_role="", cli_adapter="", tool_profile="", llm_provider="")
+    assert [made[key] for key in ("agent_role", "cli_adapter", "tool_profile", "llm_provider")] == ["AGENT", "CLAUDE_CODE", "CODING", None]
+    answer = await world.rest(world.owner, "GET", "/api/v1/agents?crew_id=&limit=1")
+    assert len(answer.json()) == 1
+
+
+async def test_null_clears_provider_crew_and_servers_and_a_timeout_may_be_none(world: World) -> None:
+    crew = await crew_of(world)
+    agent = await agent_of(world, crew_id=crew.id, llm_provider="OPENAI", mcp_config_json='{"mcpServers": {}}')
+    changed = await patch(world, agent.id, llm_provider=None, crew_id=None, timeout_seconds=0, mcp_config_json=None)
+    assert changed.status_code == 200, changed.text
+    row = await world.database.fetchrow("SELECT llm_provider, crew_id, timeout_seconds, mcp_config_json FROM agents WHERE id = $1", agent.id)
+    assert row is not None
+    assert tuple(row) == (None, None, 0, None)
 
 
 @pytest.mark.parametrize(

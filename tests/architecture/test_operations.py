@@ -1,11 +1,11 @@
 """What every declaration owes: a binding on each surface it names, a docstring, bounded numbers, a gate that fits its kind."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
-from resolvers.kernel.inputs import Input, Paging
+from resolvers.kernel.inputs import Input, Paging, at_most
 from resolvers.kernel.operation import Operation, Surface
 from resolvers.kernel.policy import Action
 from rest_compat.routes import ROUTES
@@ -72,7 +72,7 @@ def test_a_number_without_bounds_is_seen() -> None:
         size: int
 
     class Sized(Input):
-        inner: list[Nested]
+        inner: Annotated[list[Nested], at_most(10)]
         count: int | None = None
 
     assert len(unbounded(Sized)) == 2

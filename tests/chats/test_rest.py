@@ -172,11 +172,18 @@ async def test_an_id_that_the_client_chose_can_be_used(world: World, id: str) ->
     assert (await get(world, f"/chats/{quote(chosen, safe='')}"))["id"] == chosen
 
 
-@pytest.mark.parametrize("origin", ["SMOKE", "", 7, None, ["UI"], {"UI": 1}, True])
+@pytest.mark.parametrize("origin", ["SMOKE", "", None])
 async def test_an_unknown_origin_is_none(world: World, origin: Any) -> None:
     agent = await agent_of(world)
     answer = await world.rest(world.owner, "POST", chats_of(agent), {"origin": origin})
     assert (await row(world, "chats", answer.json()["id"]))["origin"] is None
+
+
+@pytest.mark.parametrize("origin", [7, ["UI"], {"UI": 1}, True])
+async def test_an_origin_that_is_no_text_is_refused(world: World, origin: Any) -> None:
+    agent = await agent_of(world)
+    answer = await world.rest(world.owner, "POST", chats_of(agent), {"origin": origin})
+    assert (answer.status_code, answer.json()["fields"]) == (400, {"origin": "must be 'UI', 'CLI', 'WEBHOOK', 'CRON' or 'AGENT'"})
 
 
 async def test_a_body_there_must_be(world: World) -> None:

@@ -132,7 +132,7 @@ BAD = [
     ({"devcontainer_config": LONG}, "devcontainer_config: must be at most 102400 bytes"),
     ({"mise_config": LONG[:10_241]}, "mise_config: must be at most 10240 bytes"),
     ({"services_json": LONG[:65_537]}, "services_json: must be at most 65536 bytes"),
-    ({"devcontainer_config": '{"features": {}}'}, "devcontainer_config: image: Field required"),
+    ({"devcontainer_config": '{"features": {}}'}, "devcontainer_config: image: is required"),
     ({"mise_config": "[alias]"}, 'mise_config: line 1: only [tools], [env], comments and key = "value" are allowed'),
     ({"services_json": '[{"name": "db", "image": "p", "volumes": [{"name": "/etc", "mount": "/x"}]}]'}, "[0].volumes[0].name"),
     ({"runtime_image": "Not An Image"}, "runtime_image: is not an image reference"),

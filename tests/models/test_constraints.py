@@ -164,3 +164,12 @@ def test_a_connections_id_is_a_prefix_and_16_hex_digits() -> None:
     made = CrewConnection(workspace_id="w", from_crew_id="a", to_crew_id="b").id
     assert made.startswith("cc_")
     assert len(bytes.fromhex(made.removeprefix("cc_"))) == 8
+
+
+async def test_the_database_holds_what_is_stored_to_its_bounds(seeded: Seeded, admin: Connection) -> None:
+    for change in ("name = repeat('a', 401)", "description = repeat('é', 20001)", "allowed_domains = to_jsonb(repeat('a', 1100000))"):
+        with pytest.raises(asyncpg.CheckViolationError) as refused:
+            async with admin.transaction():
+                await admin.execute(f"UPDATE crews SET {change}")
+        assert refused.value.constraint_name == "crews_size_check"
+    await admin.execute("UPDATE crews SET description = repeat(U&'\\+01F600', 10000)")

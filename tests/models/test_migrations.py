@@ -64,7 +64,7 @@ async def test_autogenerate_finds_nothing_to_do(database: Database) -> None:
     "change",
     [
         "ALTER TABLE labels DROP COLUMN color",
-        "ALTER TABLE labels ALTER COLUMN color TYPE jsonb USING NULL",
+        "ALTER TABLE labels ALTER COLUMN version TYPE text",
         "ALTER TABLE labels ALTER COLUMN color DROP NOT NULL",
         "DROP INDEX agents_list_idx",
         "ALTER TABLE agents DROP CONSTRAINT agents_workspace_id_crew_id_fkey",

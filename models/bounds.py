@@ -1,0 +1,43 @@
+"""How long what is stored may be: the one declaration of each size, for columns and for the inputs that fill them.
+
+Lengths count characters (contract: formats.lengths). The database holds a text to four bytes a character, the most that UTF-8
+takes: that is known without reading a value that is stored out of line.
+"""
+
+from typing import Final
+
+ID: Final = 200
+"""Keys: our own have at most 66, clients may choose longer ones."""
+SLUG: Final = 50
+NAME: Final = 100
+LINE: Final = 200
+"""One line: a title, a colour, a role, a filter."""
+EMAIL: Final = 320
+IMAGE: Final = 1024
+URL: Final = 2048
+DESCRIPTION: Final = 10_000
+STEER: Final = 16_000
+PROMPT: Final = 64_000
+CONFIG: Final = 128_000
+"""A configuration that is a text in itself. Most kinds have a narrower limit in bytes, which is told with what else is wrong with them."""
+REPLY: Final = 1_000_000
+"""What an agent says in one turn."""
+ERROR: Final = 10_000
+
+ENTRIES: Final = 1_000
+"""Elements of a list, entries of an object."""
+
+# Bytes of JSON.
+NOTES: Final = 256 << 10
+PAYLOAD: Final = 1 << 20
+TURN: Final = 8 << 20
+"""The parts of a reply, one frame of it, the outcome of a step."""
+ANSWER: Final = 64 << 20
+"""An answer that is kept to be repeated."""
+
+CUT: Final = "… (cut)"
+
+
+def cut(text: str, most: int) -> str:
+    """For texts that nobody can be asked to shorten: the beginning, and a mark that there was more."""
+    return text if len(text) <= most else text[: most - len(CUT)] + CUT

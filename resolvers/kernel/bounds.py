@@ -1,0 +1,116 @@
+"""What has no end cannot be declared: every text, list and object that an input takes says how much it may hold."""
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, LiteralString, Union, get_args, get_origin
+
+import orjson
+from annotated_types import MaxLen
+from pydantic import AfterValidator, BaseModel, FailFast
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+NUMBERS = (int, float, bool, type(None))
+
+
+class Ends:
+    """In a field's metadata: a validator beside it bounds what the type leaves open."""
+
+
+ENDS = Ends()
+
+
+def unbounded(model: type[BaseModel]) -> list[str]:
+    """Fields without a bound, as paths."""
+    return [fault for name, field in model.model_fields.items() for fault in _faults(field.annotation, field.metadata, name)]
+
+
+def _faults(kind: Any, notes: Sequence[Any], path: str) -> Iterator[str]:
+    while get_origin(kind) is Annotated:
+        kind, *more = get_args(kind)
+        notes = [*notes, *more]
+    notes = list(_flat(notes))
+    origin, inner = get_origin(kind), get_args(kind)
+    if any(isinstance(note, Ends) for note in notes) or origin is Literal or kind in NUMBERS:
+        return
+    if origin in (Union, UnionType):
+        for member in inner:
+            yield from _faults(member, notes, path)
+    elif isinstance(kind, type) and issubclass(kind, Enum):
+        return
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield from (f"{path}.{fault}" for fault in unbounded(kind))
+    elif kind is str:
+        if not any(isinstance(note, MaxLen) for note in notes):
+            yield f"{path}: a text without a longest length"
+    elif origin in (list, dict):
+        if not any(isinstance(note, MaxLen) for note in notes):
+            yield f"{path}: {'a list' if origin is list else 'an object'} without a largest size"
+        if origin is list and not any(isinstance(note, FailFast) for note in notes):
+            yield f"{path}: a list that goes on behind its first fault"
+        for member in inner:
+            yield from _faults(member, (), f"{path}[]")
+    else:
+        yield f"{path}: {kind} may hold anything"
+
+
+def _flat(notes: Sequence[Any]) -> Iterator[Any]:
+    for note in notes:
+        yield from _flat(note.metadata) if isinstance(note, FieldInfo) else (note,)
+
+
+@cache
+def longest(model: type[BaseModel], name: str) -> int | None:
+    """Characters that a text field takes; None for whatever is no text."""
+    field = model.model_fields[name]
+    return _longest(field.annotation, field.metadata)
+
+
+def _longest(kind: Any, notes: Sequence[Any]) -> int | None:
+    while get_origin(kind) is Annotated:
+        kind, *more = get_args(kind)
+        notes = [*notes, *more]
+    if kind is str:
+        return next((note.max_length for note in _flat(notes) if isinstance(note, MaxLen)), None)
+    if get_origin(kind) in (Union, UnionType):
+        return max((most for member in get_args(kind) if (most := _longest(member, notes)) is not None), default=None)
+    return None
+
+
+def within(most: int) -> AfterValidator:
+    """For a JSON value of any shape, beside `ENDS`: at most this many bytes."""
+
+    def check(value: Any) -> Any:
+        try:
+            size = 0 if value is None else len(orjson.dumps(value))
+        except orjson.JSONEncodeError:
+            raise PydanticCustomError("json_unwritable", "holds a number or a letter that JSON cannot") from None
+        if size > most:
+            raise PydanticCustomError("json_too_large", "must have at most {most} bytes of JSON", {"most": most})
+        return value
+
+    return AfterValidator(check)
+
+
+def unstorable(value: Any, nesting: int, most: int) -> LiteralString | None:
+    """Why a value cannot be stored: PostgreSQL takes no NUL, in text and in JSON, and nothing goes down or on endlessly."""
+    level, parts = [value], 1
+    for _ in range(nesting):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                if "\0" in item:
+                    return "a NUL character cannot be stored"
+            elif isinstance(item, (list, dict)):
+                parts += len(item)
+                if parts > most:
+                    return "holds too many values"
+                below += item
+                if isinstance(item, dict):
+                    below += item.values()
+        if not below:
+            return None
+        level = below
+    return "is nested too deeply"
