@@ -218,7 +218,8 @@ async def test_a_bad_update_is_refused_and_writes_nothing(world: World, body: di
 async def test_an_empty_choice_is_none_and_an_empty_filter_too(world: World) -> None:
     made = await create(world, agent_role="", cli_adapter="", tool_profile="", llm_provider="")
     assert [made[key] for key in ("agent_role", "cli_adapter", "tool_profile", "llm_provider")] == ["AGENT", "CLAUDE_CODE", "CODING", None]
-    answer = await world.rest(world.owner, "GET", "/api/v1/agents?crew_id=&limit=1")
+    async with world.client(world.owner) as client:
+        answer = await client.get("/api/v1/agents", params={"workspace_id": world.workspace.id, "crew_id": "", "limit": "1"})
     assert len(answer.json()) == 1
 
 
