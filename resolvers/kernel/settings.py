@@ -151,7 +151,8 @@ class Settings(BaseSettings):
     pool_size: PositiveInt = variable("CREWSHIP_POOL_SIZE", 10, takes="a number of database connections, at least 1")
     row_level_security: bool = variable("CREWSHIP_ROW_LEVEL_SECURITY", True, takes=BOOLEAN)
 
-    nextauth_secret: SecretStr | None = variable("NEXTAUTH_SECRET", takes="a secret text")
+    nextauth_secret: SecretStr | None = variable("NEXTAUTH_SECRET", takes="a secret text of at least 32 bytes (openssl rand -base64 32)")
+    nextauth_secret_previous: SecretStr | None = variable("NEXTAUTH_SECRET_PREVIOUS", takes="the NEXTAUTH_SECRET that was used before")
     encryption_key: AesKey | None = variable("ENCRYPTION_KEY", takes="64 hexadecimal digits (openssl rand -hex 32)")
     encryption_key_v2: AesKey | None = variable("ENCRYPTION_KEY_V2", takes="64 hexadecimal digits (openssl rand -hex 32)")
     admin_token_hmac_key: HexKey | None = variable("CREWSHIP_ADMIN_TOKEN_HMAC_KEY", takes="at least 64 hexadecimal digits (openssl rand -hex 32)")
