@@ -159,7 +159,7 @@ def check_isolation(settings: Settings) -> Check:
     """Where agents' commands would run. Without a sandbox everything else works: that is told, and no fault."""
     report = asyncio.run(describe(settings))
     if report.isolation is Isolation.namespace:
-        return Check("isolation", True, "agents' commands run in namespaces of their own")
+        return Check("isolation", True, f"agents' commands run in namespaces of their own, made by {report.program}")
     return Check("isolation", True, report.why, report.fix)
 
 

@@ -175,6 +175,8 @@ def _matching(matches: Matches) -> str:
 
 def _transcript(ended: Finished, seconds: int) -> str:
     parts = [f"Ended after {seconds} seconds: it took too long" if ended.timed_out else f"Exit code {ended.exit_code}"]
+    if ended.excess:
+        parts = [f"Ended: {ended.excess}"]
     if ended.stdout:
         parts.append(ended.stdout.rstrip("\n"))
     if ended.stderr:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import uvicorn
 
 from crewship.app import create_app
+from crewship.protocol import Protocol
+from crewship.serve import listen_unix
 from resolvers.kernel.passwords import Cost, Passwords
 from tests.conftest import Database
 from tests.process.commands import CREWSHIP, PATIENCE, environment
@@ -18,6 +21,8 @@ from tests.world import serving, settings_for
 pytestmark = pytest.mark.anyio
 
 ADA = {"full_name": "Ada Lovelace", "email": "ada@example.com", "password": "correct horse"}
+BOOTSTRAP = "mutation($input: BootstrapInput!) { bootstrap(input: $input) { email } }"
+CAMEL = {"fullName": ADA["full_name"], "email": ADA["email"], "password": ADA["password"]}
 
 
 @contextlib.asynccontextmanager
@@ -49,6 +54,29 @@ async def test_a_visitor_of_a_forwarder_is_not_at_the_machine(database: Database
         assert (await stranger.post("/api/v1/bootstrap", json=ADA)).status_code == 403
         assert (await stranger.get("/metrics")).status_code == 404
         assert (await stranger.get("/api/v1/system/setup-status")).json()["needs_bootstrap"] is True
+
+
+async def test_who_opens_the_unix_socket_is_at_the_machine(database: Database, tmp_path: Path) -> None:
+    settings = settings_for(database.url, tmp_path, public_url="https://crew.example.com")
+    listener = listen_unix(tmp_path / "service.sock")
+    app = create_app(settings, passwords=Passwords(Cost(1, 64, 1)))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False, proxy_headers=False, http=Protocol))
+    task = asyncio.create_task(server._serve([listener]))
+    try:
+        async with asyncio.timeout(30):
+            while not server.started:
+                await asyncio.sleep(0.01)
+        transport = httpx2.AsyncHTTPTransport(uds=str(tmp_path / "service.sock"))
+        async with httpx2.AsyncClient(base_url="http://crew.example.com", transport=transport) as client:
+            assert (await client.get("/metrics")).status_code == 200
+            passed_on = {"x-forwarded-for": "127.0.0.1"}
+            assert (await client.get("/metrics", headers=passed_on)).status_code == 404
+            assert (await client.post("/api/v1/bootstrap", json=ADA, headers=passed_on)).status_code == 403
+            made = await client.post("/graphql", json={"query": BOOTSTRAP, "variables": {"input": CAMEL}})
+            assert made.json()["data"]["bootstrap"]["email"] == ADA["email"], made.text
+    finally:
+        server.should_exit = True
+        await task
 
 
 @pytest.mark.parametrize("host", ["rebound.example.com", "crewship", "203.0.113.7", ""])
