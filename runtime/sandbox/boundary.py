@@ -69,6 +69,9 @@ class Sandbox(Protocol):
     def isolation(self) -> Isolation: ...
 
     @property
+    def limits(self) -> Limits: ...
+
+    @property
     def runs_commands(self) -> bool:
         """Whether `run` does anything but refuse."""
 

@@ -102,12 +102,22 @@ async def admit(workdir: Workdir, limits: Limits) -> Limits:
 
     Where they are only too many, files can be deleted but none can grow, and there may not be more of them than there are.
     """
-    usage = await to_the_end(asyncio.to_thread(measure, workdir, limits, threading.Event()))
+    usage = await _now(workdir, limits)
     if usage.exceeds(limits, HOPELESS):
         raise Failed(f"{_too_much(limits)}, by far: no command is run until the operator of this server has deleted some")
     if not usage.exceeds(limits):
         return limits
     return replace(limits, file_size=0, disk=max(limits.disk, usage.disk + MIB), files=max(limits.files, usage.files))
+
+
+async def require_room(workdir: Workdir, limits: Limits) -> None:
+    """For what the service writes itself. Raises Failed when the crew's files are too many."""
+    if (await _now(workdir, limits)).exceeds(limits):
+        raise Failed(f"{_too_much(limits)}; delete some")
+
+
+async def _now(workdir: Workdir, limits: Limits) -> Usage:
+    return await to_the_end(asyncio.to_thread(measure, workdir, limits, threading.Event()))
 
 
 def _too_much(limits: Limits) -> str:

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from runtime.job import Failed
-from runtime.sandbox import Limits, Workdir
+from runtime.sandbox import Limits, Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap, Programs
 from runtime.sandbox.sums import HOPELESS, measure
+from runtime.tools import tools_for
 from tests.runtime.sandbox.machine import data_dir, host_allows, limited, programs, python, unconfined, why_not, workdir, workdir_in  # noqa: F401
 from tests.runtime.sandbox.test_running import shell
+from tests.runtime.tools.test_tools import job
 
 pytestmark = pytest.mark.anyio
 
@@ -88,6 +90,14 @@ async def test_a_crew_that_is_full_can_delete_and_not_grow(programs: Programs, w
     assert not (workdir.path / "more").exists() or (workdir.path / "more").stat().st_size == 0, refused.stderr
     assert (await sandbox.run(shell("rm big"), workdir=workdir, timeout=20)).exit_code == 0
     assert (await sandbox.run(shell("echo more >more; cat more"), workdir=workdir, timeout=20)).stdout == "more\n"
+
+
+async def test_the_tool_that_writes_files_is_no_way_around(workdir: Workdir) -> None:
+    write = tools_for(job(), Unconfined(limits=Limits(files=5)), workdir)["write_file"]
+    answers = [await write.run({"path": f"f{number}", "content": "x"}) for number in range(8)]
+    assert [answer.is_error for answer in answers[-2:]] == [True, True]
+    assert "more than 5; delete some" in answers[-1].content
+    assert len(list(workdir.path.iterdir())) <= 5
 
 
 async def test_a_crew_that_is_hopelessly_full_runs_nothing(programs: Programs, workdir: Workdir) -> None:
