@@ -4,15 +4,14 @@ ARG BASE=python:3.11-slim
 FROM ${BASE} AS build
 WORKDIR /source
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
+COPY requirements requirements
 # pip and the build backend stay in a venv of their own: the one that serves has neither.
 RUN python3 -m venv /opt/build \
- && /opt/build/bin/pip install --constraint constraints.txt hatchling \
+ && /opt/build/bin/pip install --require-hashes --no-deps --requirement requirements/build.txt \
  && python3 -m venv --without-pip /opt/crewship
-# Dependencies change less often than code: this layer is the one that lasts.
-RUN mkdir models resolvers schema rest_compat runtime crewship \
- && /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /opt/build/empty . \
- && /opt/build/bin/pip --python /opt/crewship/bin/python install --constraint constraints.txt /opt/build/empty/*.whl
+# Dependencies change less often than code: this layer is the one that lasts. Nothing is installed but the files whose hashes are known.
+RUN /opt/build/bin/pip --python /opt/crewship/bin/python install --require-hashes --no-deps --requirement requirements/serve.txt
 COPY models models
 COPY resolvers resolvers
 COPY schema schema
@@ -20,7 +19,7 @@ COPY rest_compat rest_compat
 COPY runtime runtime
 COPY crewship crewship
 RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /opt/build/wheel . \
- && /opt/build/bin/pip --python /opt/crewship/bin/python install --no-deps --force-reinstall /opt/build/wheel/*.whl \
+ && /opt/build/bin/pip --python /opt/crewship/bin/python install --no-deps /opt/build/wheel/*.whl \
  && /opt/crewship/bin/python -m compileall -q /opt/crewship/lib
 
 FROM ${BASE}

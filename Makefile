@@ -13,15 +13,15 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A stamp each: serving needs least, the demo a model, and working on the code all of it.
-$(VENV)/.runtime: pyproject.toml constraints.txt scripts/setup
+$(VENV)/.runtime: pyproject.toml requirements/serve.txt scripts/setup
 	@scripts/setup $(VENV)
 	@touch $@
 
-$(VENV)/.demo: pyproject.toml constraints.txt scripts/setup
+$(VENV)/.demo: pyproject.toml requirements/demo.txt scripts/setup
 	@scripts/setup $(VENV) demo
 	@touch $@ $(VENV)/.runtime
 
-$(VENV)/.dev: pyproject.toml constraints.txt scripts/setup
+$(VENV)/.dev: pyproject.toml requirements/dev.txt scripts/setup
 	@scripts/setup $(VENV) dev
 	@touch $@ $(VENV)/.runtime $(VENV)/.demo
 
@@ -76,8 +76,8 @@ image: ## Build the container image crewship:latest, with docker, podman or buil
 	elif command -v buildah >/dev/null; then buildah build --format docker -t crewship:latest .; \
 	else echo "install docker, podman or buildah"; exit 1; fi
 
-constraints: $(VENV)/.dev ## Pin the newest allowed dependencies in constraints.txt
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate --upgrade --quiet -o constraints.txt
+constraints: $(VENV)/.dev ## Pin the newest allowed dependencies, with their hashes, in requirements/
+	@scripts/pin --upgrade
 
 clean: ## Remove the environment and caches; data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from crewship import pages
+from crewship import keys, pages
 from crewship.perimeter import Perimeter
 from crewship.rate_limit import RateLimits
 from crewship.wakeups import PostgresWakeups, RedisWakeups
@@ -141,7 +141,8 @@ def start(settings: Settings, passwords: Passwords) -> Instance:
     licensing = read_licensing(settings.license_file, settings.license_public_key, settings=limits, now=instance.clock.now())
     secret = _secret(settings.nextauth_secret)
     instance.bootstrap_token = crypto.setup_token(secret)
-    instance.start(settings, crypto.Signer(secret), passwords, licensing, crypto.admin_hmac_key(key.get_secret_value() if key else None))
+    signer = crypto.Signer(secret, keys.still_good(settings))
+    instance.start(settings, signer, passwords, licensing, crypto.admin_hmac_key(key.get_secret_value() if key else None))
     return instance
 
 

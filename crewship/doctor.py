@@ -14,9 +14,10 @@ import asyncpg
 from crewship import keys
 from crewship.postgres import EmbeddedPostgres
 from crewship.postgres_child import PostgresError
-from crewship.serve import OLDEST_POSTGRES, Access, StartError, database, place_of, wait_for_database
+from crewship.serve import OLDEST_POSTGRES, WEAKER_ROLE, Access, StartError, database, place_of, powers_of, wait_for_database
 from models import migrations
 from resolvers.kernel.settings import Settings
+from runtime.dbos_engine import POOL
 from runtime.sandbox import Isolation, describe
 
 
@@ -94,12 +95,12 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
     connection = await asyncpg.connect(access.application)
     try:
         release = await connection.fetchval("SHOW server_version")
-        role = await connection.fetchrow("SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user")
         kind = "embedded" if settings.database_url is None else place_of(access.application)
-        checks = [Check("database", True, f"{kind}, PostgreSQL {release} ({OLDEST_POSTGRES} or newer is needed)"), _check_role(role)]
+        checks = [Check("database", True, f"{kind}, PostgreSQL {release} ({OLDEST_POSTGRES} or newer is needed)"), _check_role(*await powers_of(connection))]
         current, head = await migrations.current(access.application), migrations.head()
         fix = "" if current == head else "run crewship migrate"
         checks.append(Check("migrations", current == head, f"at {current or 'nothing'}, this release is at {head}", fix))
+        checks.append(await _check_connections(settings, connection))
         if current is not None:
             checks.append(await _check_keys(settings, connection))
     finally:
@@ -107,13 +108,10 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
     return checks
 
 
-def _check_role(role: asyncpg.Record | None) -> Check:
-    assert role is not None  # a connection has a current user
-    powers = [word for word, held in (("superuser", role["rolsuper"]), ("BYPASSRLS", role["rolbypassrls"])) if held]
+def _check_role(role: str, powers: list[str]) -> Check:
     if not powers:
-        return Check("database role", True, f"{role['rolname']}: no superuser, does not bypass row-level security")
-    fix = "give DATABASE_URL a role with NOSUPERUSER NOBYPASSRLS, and CREWSHIP_MIGRATION_DATABASE_URL the owner of the tables"
-    return Check("database role", False, f"{role['rolname']} is {' and '.join(powers)}: row-level security does not hold for it", fix)
+        return Check("database role", True, f"{role}: no superuser, does not bypass row-level security")
+    return Check("database role", False, f"{role} is {' and '.join(powers)}: row-level security does not hold for it", WEAKER_ROLE)
 
 
 async def _check_keys(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
@@ -121,19 +119,47 @@ async def _check_keys(settings: Settings, connection: "asyncpg.Connection[asyncp
     if not facts:
         return Check("keys", True, "none recorded yet; the first start makes them")
     try:
-        problems = keys.judge(facts, keys.held(keys.with_stored(settings)), settings.data_dir)
+        complete = keys.with_stored(settings)
+        problems = keys.judge(facts, keys.held(complete), settings.data_dir)
     except keys.KeysError as error:
         problems = [str(error)]
     if problems:
         return Check("keys", False, f"{len(problems)} of {len(facts)} do not fit the database", " ".join(problems))
-    return Check("keys", True, f"{len(facts)} match their fingerprints")
+    if weakness := keys.weak(complete):
+        return Check("keys", False, f"{len(facts)} match their fingerprints, one is too short", weakness)
+    return Check("keys", True, f"{len(facts)} match their fingerprints{_previous(complete)}")
+
+
+def _previous(settings: Settings) -> str:
+    """What NEXTAUTH_SECRET_PREVIOUS does, where there is one."""
+    if settings.nextauth_secret_previous is None:
+        return ""
+    good = "is still good" if keys.still_good(settings) else "proves the replacement, but is too short for its tokens to count"
+    return f"; {keys.PREVIOUS} {good}, remove it when the sessions of its time have ended (30 days)"
+
+
+def connections_of(settings: Settings) -> int:
+    """How many database connections a process may hold: the pool, the tail of events, the wake-ups, and the engine that carries out runs."""
+    wakeups = 2 if settings.redis_url is None else 0
+    engine = POOL + 1 + 2 if settings.role != "api" else 0  # what it keeps, its listener, and two more for the moment in which it starts
+    return settings.pool_size + 1 + wakeups + engine
+
+
+async def _check_connections(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    reserved = "COALESCE(current_setting('reserved_connections', true), '0')::int"
+    sql = f"SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - {reserved}"
+    allowed: int = await connection.fetchval(sql)
+    each, asked = connections_of(settings), connections_of(settings) * settings.workers
+    found = f"up to {each} a process, {asked} for {settings.workers} of them (CREWSHIP_WORKERS); PostgreSQL allows {allowed} to all clients together"
+    fix = "lower CREWSHIP_POOL_SIZE or CREWSHIP_WORKERS, or raise max_connections" if asked > allowed else ""
+    return Check("connections", not fix, found, fix)
 
 
 def check_isolation(settings: Settings) -> Check:
     """Where agents' commands would run. Without a sandbox everything else works: that is told, and no fault."""
     report = asyncio.run(describe(settings))
     if report.isolation is Isolation.namespace:
-        return Check("isolation", True, "agents' commands run in namespaces of their own")
+        return Check("isolation", True, f"agents' commands run in namespaces of their own, made by {report.program}")
     return Check("isolation", True, report.why, report.fix)
 
 

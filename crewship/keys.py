@@ -2,13 +2,19 @@
 
 The database keeps a fingerprint of each key. A process whose key is missing or another one does not start: it could neither read the
 vault nor honour the tokens that exist, and what it writes could not be read by the others.
+
+NEXTAUTH_SECRET is replaced in the company of its predecessor: with that one as NEXTAUTH_SECRET_PREVIOUS, the recorded fingerprint follows to
+the new one, which signs from then on, and tokens of both are good. After 30 days, the life of a session, the predecessor can go. Where several
+processes start one after the other, the new secret is NEXTAUTH_SECRET_PREVIOUS in a first round, so that all know it before one signs with it.
 """
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +22,10 @@ import asyncpg
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from crewship.postgres import make_private, write_secret
+from resolvers.kernel.crypto import LEAST_SECRET, is_strong
 from resolvers.kernel.settings import AesKey, HexKey, Settings
+
+log = logging.getLogger("crewship.keys")
 
 EPOCH = "events.epoch"
 # One process at a time decides about the keys of a database.
@@ -29,12 +38,13 @@ class KeysError(Exception):
 
 @dataclass(frozen=True)
 class Key:
-    """`make` is None for a key that only the operator introduces."""
+    """`make` is None for a key that only the operator introduces; `pinned`: the database remembers which one it is."""
 
     name: str
     field: str
     form: TypeAdapter[SecretStr]
     make: Callable[[], str] | None
+    pinned: bool = True
 
     @property
     def fact(self) -> str:
@@ -45,14 +55,18 @@ def _hex_32() -> str:
     return secrets.token_hex(32)
 
 
+SIGNING, PREVIOUS = "NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS"
+TOO_SHORT = f"{SIGNING} has fewer than {LEAST_SECRET} bytes, and whoever guesses it is every user: set a new one (openssl rand -base64 {LEAST_SECRET})"
 KEYS = (
-    Key("NEXTAUTH_SECRET", "nextauth_secret", TypeAdapter(SecretStr), lambda: secrets.token_urlsafe(48)),
+    Key(SIGNING, "nextauth_secret", TypeAdapter(SecretStr), lambda: secrets.token_urlsafe(48)),
     Key("ENCRYPTION_KEY", "encryption_key", TypeAdapter(AesKey), _hex_32),
     Key("CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "admin_token_hmac_key", TypeAdapter(HexKey), _hex_32),
     Key("ENCRYPTION_KEY_V2", "encryption_key_v2", TypeAdapter(AesKey), None),
+    Key(PREVIOUS, "nextauth_secret_previous", TypeAdapter(SecretStr), None, pinned=False),
 )
 
 
+@lru_cache(maxsize=16)
 def fingerprint(name: str, value: str) -> str:
     """32 hex digits that tell keys apart and lead back to none: a slow derivation, then a hash, truncated."""
     derived = hashlib.scrypt(value.encode(), salt=f"crewship fingerprint {name}".encode(), n=1 << 12, r=8, p=1, dklen=32)
@@ -94,16 +108,32 @@ async def settle(settings: Settings, dsn: str) -> Settings:
                 complete = _make_missing(complete)
             present = held(complete)
             problems = judge(facts, present, settings.data_dir)
+            if empty and not is_strong(present[SIGNING]):
+                problems.append(TOO_SHORT)
             if problems:
                 raise KeysError("\n".join(problems))
-            new = [(key.fact, fingerprint(key.name, present[key.name])) for key in KEYS if key.name in present and key.fact not in facts]
-            await connection.executemany(
-                "INSERT INTO instance_facts (name, value, created_at) VALUES ($1, $2, now()) ON CONFLICT (name) DO NOTHING",
-                [*new, (EPOCH, secrets.token_hex(8))],
-            )
+            await _record(connection, facts, present)
     finally:
         await connection.close()
+    if weakness := weak(complete):
+        log.error("%s", weakness)
     return complete
+
+
+async def _record(connection: "asyncpg.Connection[asyncpg.Record]", facts: Mapping[str, str], present: Mapping[str, str]) -> None:
+    """The fingerprints of keys that are new to the database, and of one that has replaced its predecessor."""
+    shown = {key.fact: fingerprint(key.name, present[key.name]) for key in KEYS if key.pinned and key.name in present}
+    if KEYS[0].fact in facts and facts[KEYS[0].fact] != shown[KEYS[0].fact]:
+        log.warning(
+            "%s was replaced; tokens of its predecessor are %s", SIGNING, "still good" if is_strong(present[PREVIOUS]) else "void, as that was too short"
+        )
+    await connection.executemany(
+        "INSERT INTO instance_facts (name, value, created_at) VALUES ($1, $2, now())"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()",
+        [fact for fact in shown.items() if fact not in facts.items()],
+    )
+    made = "INSERT INTO instance_facts (name, value, created_at) VALUES ($1, $2, now()) ON CONFLICT (name) DO NOTHING"
+    await connection.execute(made, EPOCH, secrets.token_hex(8))
 
 
 def judge(facts: Mapping[str, str], present: Mapping[str, str], data_dir: Path) -> list[str]:
@@ -117,12 +147,42 @@ def judge(facts: Mapping[str, str], present: Mapping[str, str], data_dir: Path) 
                     f"{key.name} is missing, and the database is in use with one: set {key.name}, or restore {secrets_path(data_dir)} from a backup. "
                     "(A new instance needs an empty database.)"
                 )
-        elif recorded is not None and not hmac.compare_digest(recorded, fingerprint(key.name, value)):
-            problems.append(
-                f"{key.name} is not the key that this database is in use with: set the right one, or restore {secrets_path(data_dir)} from a backup. "
-                f"To replace it on purpose, and lose what it protects, delete the row '{key.fact}' of the table instance_facts first."
-            )
+        elif recorded is None or _is(recorded, key.name, value):
+            continue
+        elif key.name == SIGNING and _is(recorded, SIGNING, present.get(PREVIOUS, "")):  # it is being replaced
+            if not is_strong(value):
+                problems.append(TOO_SHORT)
+        else:
+            problems.append(_another(key, data_dir))
     return problems
+
+
+def _is(recorded: str, name: str, value: str) -> bool:
+    return hmac.compare_digest(recorded, fingerprint(name, value))
+
+
+def _another(key: Key, data_dir: Path) -> str:
+    lost = f"To replace it on purpose, and lose what it protects, delete the row '{key.fact}' of the table instance_facts first."
+    replaced = f"To replace it on purpose, set {PREVIOUS} to the one before."
+    return (
+        f"{key.name} is not the key that this database is in use with: set the right one, or restore {secrets_path(data_dir)} from a backup. "
+        f"{replaced if key.name == SIGNING else lost}"
+    )
+
+
+def weak(settings: Settings) -> str | None:
+    """What to do about a signing secret that is too short; None when it is not."""
+    secret = settings.nextauth_secret
+    if secret is None or is_strong(secret.get_secret_value()):
+        return None
+    return f"{TOO_SHORT}, and {PREVIOUS} to this one, so that the database accepts it; everybody has to sign in again"
+
+
+def still_good(settings: Settings) -> str | None:
+    """The predecessor of the signing secret whose tokens count. One that is too short only proves that it may be replaced."""
+    previous = settings.nextauth_secret_previous
+    value = "" if previous is None else previous.get_secret_value()
+    return value if value and is_strong(value) else None
 
 
 def _make_missing(settings: Settings) -> Settings:

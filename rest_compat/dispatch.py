@@ -140,8 +140,8 @@ def caller_for(auth: Auth, transport: Any, path: str, body: bytes) -> Caller:
         return identity.internal(headers, client=client, forwarded=forwarded, local_socket=transport.local_socket, path=path)
     if auth is Auth.WEBHOOK:
         return identity.webhook(headers, body, client=client, forwarded=forwarded, path=path)
-    origin = f"{transport.scheme}://{transport.host}"
-    return identity.caller_of(headers, client=client, forwarded=forwarded, https=transport.https, origin=origin, path=path)
+    origin, local_socket = f"{transport.scheme}://{transport.host}", transport.local_socket
+    return identity.caller_of(headers, client=client, forwarded=forwarded, local_socket=local_socket, https=transport.https, origin=origin, path=path)
 
 
 async def _made(route: Route, request: Request, answer: Answer) -> Reply:

@@ -230,7 +230,15 @@ def _errors(errors: list[Any]) -> bytes:
 def caller_of(scope: MutableMapping[str, Any]) -> Caller:
     transport = scope["crewship"]
     origin, path = f"{transport.scheme}://{transport.host}", scope["path"]
-    return identity.caller_of(transport.headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin, path=path)
+    return identity.caller_of(
+        transport.headers,
+        client=transport.client,
+        forwarded=transport.forwarded,
+        local_socket=transport.local_socket,
+        https=transport.https,
+        origin=origin,
+        path=path,
+    )
 
 
 def _prefers_html(accept: str) -> bool:

@@ -3,7 +3,6 @@
 import re
 import time
 from typing import Annotated, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import Field
 from sqlmodel import col
@@ -15,7 +14,6 @@ from models.kernel import InstanceFact
 from models.workspaces import Membership, Role, Workspace
 from resolvers.auth.cli_tokens import new_token
 from resolvers.auth.sessions import open_session
-from resolvers.kernel.addresses import Reach, parse_address, reach
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
@@ -24,13 +22,16 @@ from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.inputs import Email, Input, Name, Text
 from resolvers.kernel.instance import BOOTSTRAPPED, instance
+from resolvers.kernel.locality import is_alone_on_loopback, is_at_the_machine
 from resolvers.kernel.operation import Auth, Raw
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
+from resolvers.kernel.telemetry import log
 
 CLOSED = "Bootstrap closed: this instance is already initialized"  # clients look for these words and go on with the login they have
 REGISTERED = "An account with this email already exists"
-NEEDS_LINK = "The first user is created on the server's own machine, or with the one-time link that the server printed when it started"
+NEEDS_LINK = "The first user is created with the one-time link that the server printed when it started; a restart prints it again"
+WITHOUT_LINK = 3600  # seconds after the start for which whoever sits at the machine needs no link
 SIGNUP_OFF = "Sign-up is off; the operator of this server opens it with CREWSHIP_ALLOW_SIGNUP=true"
 
 _LONGEST_SLUG_NAME = 41  # a slug has at most 50 characters, of which a dash and 8 of the id are the rest
@@ -45,7 +46,11 @@ class SignUp(Input):
 
 
 class Bootstrap(SignUp):
-    """`setup_token` is the secret of the one-time link that the server prints; callers on its own machine need none."""
+    """`setup_token` is the secret of the one-time link that the server prints.
+
+    It is not asked for over the unix socket, nor from 127.0.0.1 in the first hour of a server that listens there alone and has neither
+    CREWSHIP_PUBLIC_URL nor CREWSHIP_TRUSTED_PROXY_CIDRS.
+    """
 
     setup_token: Text | None = None
 
@@ -83,29 +88,19 @@ async def _while_open(ctx: Context, raw: Raw) -> None:
 
 
 async def _by_the_operator(ctx: Context, raw: Raw) -> None:
-    """A configured window opens the bootstrap to everybody; otherwise whoever sits at the machine or has read its output."""
+    """A configured window opens the bootstrap to everybody; otherwise whoever has read the server's output, or sits at the machine."""
     token, expected = raw.get("setup_token"), instance.bootstrap_token
-    if instance.bootstrap_closes is not None or is_at_the_machine(ctx.caller):
+    if expected is not None and isinstance(token, str) and secret_equals(token, expected):
         return
-    if expected is None or not isinstance(token, str) or not secret_equals(token, expected):
+    if instance.bootstrap_closes is None and not _needs_no_link(ctx.caller):
         raise forbidden(NEEDS_LINK)
+    log.warning("the first user is created without the printed link", client=ctx.caller.client, local_socket=ctx.caller.local_socket)
 
 
-def is_at_the_machine(caller: Caller) -> bool:
-    """Whether a call comes from this machine: from loopback, past no proxy, and to a name nobody else can have.
-
-    A page of somebody's that has its own name resolve to 127.0.0.1 (DNS rebinding) calls from the operator's browser, and
-    its Origin is the Host: only the name tells.
-    """
-    if caller.forwarded or reach(caller.client) is not Reach.LOOPBACK:
+def _needs_no_link(caller: Caller) -> bool:
+    if not is_at_the_machine(caller, instance.settings):
         return False
-    try:
-        host = urlsplit(caller.origin).hostname or ""
-    except ValueError:
-        return False
-    if parse_address(host) is not None:
-        return reach(host) is Reach.LOOPBACK
-    return "." not in host or host.endswith(".localhost")
+    return caller.local_socket or (is_alone_on_loopback(instance.settings) and instance.uptime() < WITHOUT_LINK)
 
 
 @command(

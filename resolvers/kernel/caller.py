@@ -49,6 +49,7 @@ class Caller:
     session_id: str | None = None
     client: str = ""  # address
     forwarded: bool = False  # a proxy passed the request on: `client` may be no neighbour, whatever the address
+    local_socket: bool = False  # by the unix socket, which only the service's own user opens
     user_agent: str = ""
     path: str = ""
     origin: str = ""  # scheme and host the client used, for links

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from models.auth import TokenTier
 
 LEEWAY = 5  # seconds after its expiry that a token is still good (contract: session_cookie.expiry_leeway)
 CLI_PREFIXES = {TokenTier.STANDARD: "crewship_cli_", TokenTier.ADMIN: "crewship_admin_"}
+
+LEAST_SECRET = 32  # bytes
 
 _ALGORITHM = "HS256"
 _VERIFIED_TOKENS = 4096
@@ -59,12 +62,16 @@ class Claims:
 
 
 class Signer:
-    """Makes and reads the three kinds of token, each under a key of its own, so that none can stand in for another."""
+    """Makes and reads the three kinds of token, each under a key of its own, so that none can stand in for another.
 
-    def __init__(self, secret: str) -> None:
+    `previous`: a secret under which nothing is signed any more, and whose tokens are still good.
+    """
+
+    def __init__(self, secret: str, previous: str | None = None) -> None:
         if not secret:
             raise MalformedKey("the token secret is empty")
         self._keys = {kind: _derive(secret, kind) for kind in TokenKind}
+        self._verifying = [self._keys, *([{kind: _derive(previous, kind) for kind in TokenKind}] if previous else [])]
         # A token's bytes never change their meaning, except by time, which `read` looks at on every call. Refused ones
         # raise, and are therefore not kept: junk cannot push good tokens out.
         self._verified = lru_cache(maxsize=_VERIFIED_TOKENS)(self._verify)
@@ -98,11 +105,13 @@ class Signer:
         return claims
 
     def _verify(self, kind: TokenKind, token: str) -> Claims:
-        try:
-            payload = jwt.decode(token, self._keys[kind], algorithms=[_ALGORITHM], options=_SIGNATURE_ONLY)
-        except jwt.PyJWTError:
-            raise TokenInvalid from None
-        return _claims(kind, payload)
+        for keys in self._verifying:
+            try:
+                payload = jwt.decode(token, keys[kind], algorithms=[_ALGORITHM], options=_SIGNATURE_ONLY)
+            except jwt.PyJWTError:
+                continue
+            return _claims(kind, payload)
+        raise TokenInvalid
 
 
 # The claims are this module's to judge: the library would count a future `iat` as a fault, and one process's clock may
@@ -135,6 +144,14 @@ def _claims(kind: TokenKind, payload: dict[str, Any]) -> Claims:
     if not (isinstance(session_id, str) and session_id) and (session_id is not None or kind is not TokenKind.ws):
         raise TokenInvalid
     return Claims(user_id, name, email, session_id, kind, issued_at, expires_at, jti)
+
+
+def is_strong(secret: str) -> bool:
+    """Whether a secret has the 32 bytes of the hash it is used with; of hexadecimal digits, two make a byte.
+
+    Tokens can be tested against guesses by whoever has one (RFC 7518, 3.2, asks for as much).
+    """
+    return len(secret.encode()) // (2 if re.fullmatch(r"[0-9a-fA-F]+", secret) else 1) >= LEAST_SECRET
 
 
 def setup_token(secret: str) -> str:

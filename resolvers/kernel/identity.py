@@ -15,7 +15,16 @@ TICKET_LIFETIME = timedelta(minutes=15)
 CLI_PREFIXES = ("crewship_cli_", "crewship_admin_")
 
 
-def caller_of(headers: Mapping[bytes, bytes], *, client: str = "", forwarded: bool = False, https: bool = False, origin: str = "", path: str = "") -> Caller:
+def caller_of(
+    headers: Mapping[bytes, bytes],
+    *,
+    client: str = "",
+    forwarded: bool = False,
+    local_socket: bool = False,
+    https: bool = False,
+    origin: str = "",
+    path: str = "",
+) -> Caller:
     """Authorization with exactly `Bearer ` wins, even when its value is bad; else the session cookie (contract: auth.selection).
 
     A `Bearer` with nothing behind it is none.
@@ -28,7 +37,7 @@ def caller_of(headers: Mapping[bytes, bytes], *, client: str = "", forwarded: bo
     else:
         token = cookies.access_token(jar) if jar else None
         made = Caller(CredentialKind.NONE) if token is None else of_session_token(token)
-    made.cookies, made.https, made.origin = jar, https, origin
+    made.cookies, made.https, made.origin, made.local_socket = jar, https, origin, local_socket
     return _arrived(made, headers, client, forwarded, path)
 
 

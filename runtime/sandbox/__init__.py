@@ -3,7 +3,21 @@
 from runtime.sandbox.boundary import Finished, Isolation, Limits, NetworkAccess, Report, Sandbox
 from runtime.sandbox.detection import describe, detect
 from runtime.sandbox.no_processes import refuse_processes
+from runtime.sandbox.sums import require_room
 from runtime.sandbox.unconfined import Unconfined
 from runtime.sandbox.workdir import Workdir
 
-__all__ = ["Finished", "Isolation", "Limits", "NetworkAccess", "Report", "Sandbox", "Unconfined", "Workdir", "describe", "detect", "refuse_processes"]
+__all__ = [
+    "Finished",
+    "Isolation",
+    "Limits",
+    "NetworkAccess",
+    "Report",
+    "Sandbox",
+    "Unconfined",
+    "Workdir",
+    "describe",
+    "detect",
+    "refuse_processes",
+    "require_room",
+]

@@ -26,13 +26,17 @@ class NetworkAccess(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes, counts and seconds. All but `processes`, `temporary` and `output` hold for each process, not for their sum.
+    """Bytes, counts and seconds. `memory_sum`, `processes`, `temporary` and `output` hold for a command as a whole, `disk` and `files` for
+    all that its crew and its agent keep; the others for each process.
 
     `memory` is what a process may write to; `address_space` also counts what it only reserves, which is 10 GiB for a JavaScript
     engine that uses 40 MiB, and what it shares with others. `processes` counts threads too.
     """
 
     memory: int = 2048 * MIB
+    memory_sum: int = 4096 * MIB
+    disk: int = 2048 * MIB
+    files: int = 100_000
     address_space: int = 16384 * MIB
     processes: int = 256
     file_size: int = 256 * MIB
@@ -56,11 +60,16 @@ class Finished:
     stderr: str
     timed_out: bool = False
     truncated: bool = False
+    excess: str = ""
+    """What there was too much of, when that is why it was cut off."""
 
 
 class Sandbox(Protocol):
     @property
     def isolation(self) -> Isolation: ...
+
+    @property
+    def limits(self) -> Limits: ...
 
     @property
     def runs_commands(self) -> bool:
@@ -70,7 +79,7 @@ class Sandbox(Protocol):
         """Run a program until it ends or `timeout` seconds are over; then, and when the task is cancelled, nothing of it is left.
 
         Starts in the agent's own folder. Without `stdin` there is nothing to read. Raises Failed when it could not be started at
-        all; a program that does not exist is exit code 127.
+        all, or the files of its crew are far beyond the limits; a program that does not exist is exit code 127.
         """
 
 
@@ -82,6 +91,8 @@ class Report:
     runs_commands: bool
     why: str = ""
     fix: str = ""
+    program: str = ""
+    """What draws it, and its version."""
 
 
 CUT_OFF: Final = 137

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from resolvers.kernel.settings import Settings
 from runtime.job import Failed
-from runtime.sandbox.boundary import Isolation, Report, Sandbox
-from runtime.sandbox.namespace import Bubblewrap, NotStarted, Programs
+from runtime.sandbox.boundary import MIB, Isolation, Limits, Report, Sandbox
+from runtime.sandbox.namespace import Bubblewrap
+from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.unconfined import Unconfined
 from runtime.sandbox.workdir import Workdir
 
@@ -40,19 +41,27 @@ async def describe(settings: Settings) -> Report:
     if sandbox.isolation is Isolation.namespace:
         asked = "CREWSHIP_CONTAINER_PROVIDER is set to" if settings.container_provider != "auto" else ""
         why = f"{asked} {settings.container_provider}, but {NO_CONTAINERS}" if asked else NO_CONTAINERS
-        return Report(sandbox.isolation, sandbox.runs_commands, why)
+        return Report(sandbox.isolation, sandbox.runs_commands, why, program=str(sandbox.programs) if isinstance(sandbox, Bubblewrap) else "")
     consequence = "commands run without isolation (CREWSHIP_UNSAFE_PROCESS)" if sandbox.runs_commands else "commands are off"
     return Report(sandbox.isolation, sandbox.runs_commands, f"{missing}; {consequence}", advice(bwrap=_program()))
 
 
+def limits_of(settings: Settings) -> Limits:
+    """A command may always take half of the machine's memory, and never more without being told to."""
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    memory = min(Limits().memory_sum, half) if settings.command_memory is None else settings.command_memory * MIB
+    return Limits(memory_sum=memory, disk=settings.crew_storage * MIB, files=settings.crew_files)
+
+
 async def _examine(settings: Settings) -> tuple[Sandbox, str]:
     try:
-        sandbox = Bubblewrap(Programs.find(), private=(settings.data_dir, settings.storage_path, settings.socket_path.parent))
+        private = (settings.data_dir, settings.storage_path, settings.socket_path.parent)
+        sandbox = Bubblewrap(Programs.find(), limits=limits_of(settings), private=private)
         await _probe(sandbox)
     except NotStarted as failed:
-        return Unconfined(unsafe=settings.unsafe_process), failed.detail
+        return Unconfined(unsafe=settings.unsafe_process, limits=limits_of(settings)), failed.detail
     except (Failed, OSError) as failed:
-        return Unconfined(unsafe=settings.unsafe_process), str(failed)
+        return Unconfined(unsafe=settings.unsafe_process, limits=limits_of(settings)), str(failed)
     return sandbox, ""
 
 

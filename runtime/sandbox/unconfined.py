@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from runtime.job import Failed
 from runtime.sandbox.boundary import CUT_OFF, Finished, Isolation, Limits
-from runtime.sandbox.process import Outputs, end, keep, memory_file, ready, to_the_end
+from runtime.sandbox.process import Outputs, end, keep, memory_file, to_the_end
+from runtime.sandbox.sums import Watch, admit
 from runtime.sandbox.workdir import Workdir
 
 REFUSED = (
@@ -54,27 +55,28 @@ class Unconfined:
     async def run(self, argv: Sequence[str], *, workdir: Workdir, timeout: float, stdin: bytes | None = None) -> Finished:  # noqa: ASYNC109
         if not self._unsafe:
             raise Failed(REFUSED)
-        outputs = Outputs(self.limits.output)
+        limits = await admit(workdir, self.limits)
+        outputs = Outputs(limits.output)
         try:
-            process = self._launch(argv, workdir, stdin, outputs)
+            process = self._launch(argv, workdir, stdin, outputs, limits)
             pidfd = os.pidfd_open(process.pid)
             outputs.started()
             outputs.collect()
-            timed_out = False
+            timed_out, excess = False, ""
             try:
                 async with asyncio.timeout(timeout):
-                    await ready(pidfd)
+                    excess = await Watch(process.pid, workdir, limits).until(pidfd)
             except TimeoutError:
                 timed_out = True
             finally:
                 await to_the_end(_end_group(process, pidfd))
             await outputs.rest()
-            code = CUT_OFF if timed_out else process.returncode
-            return outputs.finished(code if code >= 0 else 128 - code, timed_out=timed_out)
+            code = CUT_OFF if timed_out or excess else process.returncode
+            return outputs.finished(code if code >= 0 else 128 - code, timed_out=timed_out, excess=excess)
         finally:
             await to_the_end(outputs.close())
 
-    def _launch(self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs) -> subprocess.Popen[bytes]:
+    def _launch(self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs, limits: Limits) -> subprocess.Popen[bytes]:
         out, err = outputs.theirs
         with contextlib.ExitStack() as opened:
             keep(opened, workdir.open_output())
@@ -82,7 +84,7 @@ class Unconfined:
             given = subprocess.DEVNULL if stdin is None else keep(opened, memory_file(stdin))
             try:
                 return subprocess.Popen(  # noqa: S603 - running what an agent asks for is what the owner has allowed
-                    [sys.executable, "-I", "-S", "-c", _LAUNCHER, json.dumps(self._rlimits()), *argv],
+                    [sys.executable, "-I", "-S", "-c", _LAUNCHER, json.dumps(_rlimits(limits)), *argv],
                     stdin=given,
                     stdout=out,
                     stderr=err,
@@ -93,22 +95,23 @@ class Unconfined:
             except (OSError, ValueError) as error:
                 raise Failed(f"The command could not be started ({error})") from error
 
-    def _rlimits(self) -> list[tuple[int, int]]:
-        """Not the number of processes: the service's own would count."""
-        wanted = {
-            resource.RLIMIT_DATA: self.limits.memory,
-            resource.RLIMIT_AS: self.limits.address_space,
-            resource.RLIMIT_FSIZE: self.limits.file_size,
-            resource.RLIMIT_CPU: self.limits.cpu_seconds,
-            resource.RLIMIT_NOFILE: self.limits.open_files,
-            resource.RLIMIT_CORE: 1,
-        }
-        hard = {number: resource.getrlimit(number)[1] for number in wanted}
-        return [(number, value if hard[number] == resource.RLIM_INFINITY else min(value, hard[number])) for number, value in wanted.items()]
-
     def _environment(self, workdir: Workdir) -> dict[str, str]:
         home = str(workdir.storage.joinpath(*workdir.home))
         return {"PATH": os.defpath, "HOME": home, "SHELL": "/bin/sh", "LANG": "C.UTF-8", "TERM": "dumb"}
+
+
+def _rlimits(limits: Limits) -> list[tuple[int, int]]:
+    """Not the number of processes: the service's own would count."""
+    wanted = {
+        resource.RLIMIT_DATA: limits.memory,
+        resource.RLIMIT_AS: limits.address_space,
+        resource.RLIMIT_FSIZE: limits.file_size,
+        resource.RLIMIT_CPU: limits.cpu_seconds,
+        resource.RLIMIT_NOFILE: limits.open_files,
+        resource.RLIMIT_CORE: 1,
+    }
+    hard = {number: resource.getrlimit(number)[1] for number in wanted}
+    return [(number, value if hard[number] == resource.RLIM_INFINITY else min(value, hard[number])) for number, value in wanted.items()]
 
 
 async def _end_group(process: subprocess.Popen[bytes], pidfd: int) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from models.agents import ToolProfile
 from runtime.job import Failed, Job
-from runtime.sandbox import Finished, Isolation, Sandbox, Workdir
+from runtime.sandbox import Finished, Isolation, Sandbox, Workdir, require_room
 from runtime.tools.arguments import Arguments, ListFiles, ReadFile, RunCommand, SearchFiles, WriteFile, schema_of
 from runtime.tools.files import FileError, Found, Place, directory, read_file, shown, walk, write_file
 from runtime.tools.search import Matches, search_expression, search_text
@@ -112,6 +112,7 @@ class _Toolbox:
 
     async def write(self, data: WriteFile) -> ToolResult:
         place, content = Place.of(data.path, self._workdir), data.content.encode()
+        await require_room(self._workdir, self._sandbox.limits)
         made = await asyncio.to_thread(write_file, self._workdir, place, content)
         return ToolResult(f"{'Made' if made else 'Replaced'} {place}: {len(content)} bytes")
 
@@ -175,6 +176,8 @@ def _matching(matches: Matches) -> str:
 
 def _transcript(ended: Finished, seconds: int) -> str:
     parts = [f"Ended after {seconds} seconds: it took too long" if ended.timed_out else f"Exit code {ended.exit_code}"]
+    if ended.excess:
+        parts = [f"Ended: {ended.excess}"]
     if ended.stdout:
         parts.append(ended.stdout.rstrip("\n"))
     if ended.stderr:

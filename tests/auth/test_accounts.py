@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from pydantic import TypeAdapter
 
 from crewship.app import create_app
 from crewship.serve import bootstrap_notice
-from resolvers.auth.accounts import is_at_the_machine, workspace_slug
+from resolvers.auth.accounts import WITHOUT_LINK, workspace_slug
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.crypto import setup_token
 from resolvers.kernel.inputs import Slug
 from resolvers.kernel.instance import instance
+from resolvers.kernel.locality import is_at_the_machine
 from resolvers.kernel.passwords import Cost, Passwords
 from tests.auth.browsers import ACCESS, REFRESH, Browser, set_cookies
 from tests.conftest import Database
@@ -217,8 +219,8 @@ def test_each_secret_has_a_link_of_its_own() -> None:
         ("127.0.0.9", "http://localhost:8080", False, True),
         ("::1", "http://[::1]:8080", False, True),
         ("127.0.0.1", "http://crewship.localhost", False, True),
-        ("127.0.0.1", "http://desk:8080", False, True),
-        ("127.0.0.1", "http://", False, True),
+        ("127.0.0.1", "http://desk:8080", False, False),  # as a proxy names its upstream
+        ("127.0.0.1", "http://", False, False),
         ("127.0.0.1", "http://127.0.0.1", True, False),
         ("127.0.0.1", "http://crewship.example.com", False, False),
         ("127.0.0.1", "http://203.0.113.7:8080", False, False),
@@ -229,8 +231,47 @@ def test_each_secret_has_a_link_of_its_own() -> None:
         ("", "http://localhost", False, False),
     ],
 )
-def test_who_is_at_the_machine(client: str, origin: str, forwarded: bool, here: bool) -> None:
-    assert is_at_the_machine(Caller(CredentialKind.NONE, client=client, origin=origin, forwarded=forwarded)) is here
+def test_who_is_at_the_machine(client: str, origin: str, forwarded: bool, here: bool, tmp_path: Path) -> None:
+    settings = settings_for("postgresql://nowhere", tmp_path)
+    caller = Caller(CredentialKind.NONE, client=client, origin=origin, forwarded=forwarded)
+    assert is_at_the_machine(caller, settings) is here
+    for behind in ({"public_url": "https://crewship.example.com"}, {"trusted_proxy_cidrs": (ip_network("10.0.0.7/32"),)}):
+        assert not is_at_the_machine(caller, settings.model_copy(update=behind))
+        caller.local_socket = True  # whoever opens it is the service's own user, if nobody says to have passed the call on
+        assert is_at_the_machine(caller, settings.model_copy(update=behind)) is not forwarded
+        caller.local_socket = False
+
+
+@pytest.mark.parametrize(
+    "behind", [{"public_url": "https://crewship.example.com"}, {"trusted_proxy_cidrs": (ip_network("10.0.0.7/32"),)}, {"host": "0.0.0.0"}, {"host": "::"}]
+)
+async def test_where_others_may_speak_through_loopback_the_link_is_needed(start: Start, behind: dict[str, Any]) -> None:
+    """As through a forwarder of connections, whose visitors write the Host themselves."""
+    async with start(**behind) as fresh:
+        for host in ("localhost", "127.0.0.1:8080", "[::1]"):
+            answer = await fresh.post(BOOTSTRAP, ADA, {"host": host})
+            assert answer.status_code == 403
+            assert "link" in answer.json()["error"]
+        assert await fresh.counts() == NONE
+        assert (await fresh.post(BOOTSTRAP, ADA, {"host": "localhost", "x-setup-token": fresh.token})).status_code == 201
+
+
+async def test_after_an_hour_the_link_is_needed_everywhere(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with start() as fresh:
+        monkeypatch.setattr(instance, "started", time.monotonic() - WITHOUT_LINK - 1)
+        assert (await fresh.post(BOOTSTRAP, ADA)).status_code == 403
+        assert (await fresh.post(BOOTSTRAP, ADA, {"x-setup-token": fresh.token})).status_code == 201
+
+
+async def test_an_open_door_is_said_aloud(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    async with start() as fresh:
+        await bootstrap_notice(instance.settings, fresh.database.url, fresh.url)
+        assert "no user exists yet" in caplog.text
+        assert "CREWSHIP_PUBLIC_URL" in caplog.text
+        caplog.clear()
+        public = instance.settings.model_copy(update={"public_url": "https://crewship.example.com"})
+        await bootstrap_notice(public, fresh.database.url, fresh.url)
+        assert caplog.text == ""
 
 
 async def test_a_window_lets_everybody_in_until_it_closes_for_everybody(start: Start) -> None:

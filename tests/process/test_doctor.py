@@ -10,12 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from crewship import keys
-from crewship.doctor import Check, check_data_directory, check_port, examine
+from crewship.doctor import Check, check_data_directory, check_port, connections_of, examine
 from crewship.postgres import APPLICATION
 from models.migrations import upgrade
 from resolvers.kernel.settings import Settings, load_settings
@@ -25,7 +27,7 @@ from tests.process.commands import PATIENCE, environment
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NEXTAUTH_SECRET", "ENCRYPTION_KEY", "ENCRYPTION_KEY_V2", "CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "DATABASE_URL"):
+    for name in ("NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS", "ENCRYPTION_KEY", "ENCRYPTION_KEY_V2", "CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -55,7 +57,7 @@ def failed(settings: Settings) -> list[str]:
 
 def test_a_sound_installation_has_nothing_to_fix(settings: Settings) -> None:
     checks = found(settings)
-    assert set(checks) == {"data directory", "secrets file", "database", "database role", "migrations", "keys", "port", "isolation"}
+    assert set(checks) == {"data directory", "secrets file", "database", "database role", "connections", "migrations", "keys", "port", "isolation"}
     assert all(check.ok for check in checks.values())
     assert [name for name, check in checks.items() if check.fix and name != "isolation"] == []  # not every machine has namespaces
 
@@ -93,6 +95,46 @@ def test_a_superuser_is_no_role_for_the_application(settings: Settings, empty_da
     assert "superuser and BYPASSRLS" in found(strong)["database role"].found
 
 
+def test_connections_that_no_server_has_are_found(settings: Settings) -> None:
+    """A process holds more than its pool: 18 with a pool of 10, and two more while it starts."""
+    assert connections_of(settings) == 20
+    assert connections_of(settings.model_copy(update={"role": "api"})) == 13
+    sound = found(settings)["connections"]
+    assert sound.ok
+    assert "up to 20 a process" in sound.found
+    assert "PostgreSQL allows 97" in sound.found
+    many = found(settings.model_copy(update={"workers": 5}))["connections"]
+    assert not many.ok
+    assert "100 for 5" in many.found
+    assert "CREWSHIP_POOL_SIZE" in many.fix
+
+
+def test_a_short_secret_is_found_and_a_rotation_shown(settings: Settings, empty_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "PREVIOUS" not in found(settings)["keys"].found
+    old = keys.stored(settings.data_dir)["NEXTAUTH_SECRET"]
+    monkeypatch.setenv("NEXTAUTH_SECRET", "new " * 10)
+    monkeypatch.setenv("NEXTAUTH_SECRET_PREVIOUS", old)
+    rotated = load_settings(data_dir=str(settings.data_dir), database_url=empty_database.url, port=settings.port)
+    asyncio.run(keys.settle(rotated, empty_database.url))
+    check = found(rotated)["keys"]
+    assert check.ok
+    assert "NEXTAUTH_SECRET_PREVIOUS is still good" in check.found
+    assert old not in check.found
+    asyncio.run(_pin(empty_database.url, "abc"))
+    monkeypatch.delenv("NEXTAUTH_SECRET_PREVIOUS")
+    monkeypatch.setenv("NEXTAUTH_SECRET", "abc")
+    short = found(load_settings(data_dir=str(settings.data_dir), database_url=empty_database.url, port=settings.port))["keys"]
+    assert not short.ok
+    assert "openssl rand" in short.fix
+
+
+async def _pin(url: str, secret: str) -> None:
+    """As of an instance that began before there was a rule."""
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE instance_facts SET value = $1 WHERE name = 'key.NEXTAUTH_SECRET'", keys.fingerprint("NEXTAUTH_SECRET", secret))
+    await connection.close()
+
+
 def test_an_empty_database_lacks_its_migrations(empty_database: Database, tmp_path: Path) -> None:
     settings = load_settings(data_dir=str(tmp_path / "data"), database_url=empty_database.url, port=free_port())
     assert failed(settings) == ["migrations"]
@@ -100,10 +142,10 @@ def test_an_empty_database_lacks_its_migrations(empty_database: Database, tmp_pa
 
 
 def test_a_database_that_refuses_is_named_without_its_password(settings: Settings, empty_database: Database) -> None:
-    wrong = f"postgresql://{APPLICATION}:hunter2@127.0.0.1:{empty_database.server.port}/{empty_database.name}"
+    wrong = replace(empty_database.server, passwords={APPLICATION: "hunter2"}).dsn(APPLICATION, empty_database.name)
     check = found(load_settings(data_dir=str(settings.data_dir), database_url=wrong, port=settings.port))["database"]
     assert not check.ok
-    assert f"127.0.0.1:{empty_database.server.port}/{empty_database.name}" in check.found
+    assert f"localhost/{empty_database.name}" in check.found
     assert "hunter2" not in check.found + check.fix
     assert check.fix == "correct DATABASE_URL"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -10,6 +11,7 @@ import pytest
 from crewship import keys
 from crewship.postgres import APPLICATION
 from models.migrations import upgrade
+from resolvers.kernel.crypto import Signer, TokenInvalid, TokenKind
 from resolvers.kernel.settings import Settings, load_settings
 from tests.conftest import Database
 
@@ -20,7 +22,7 @@ MADE = ("NEXTAUTH_SECRET", "ENCRYPTION_KEY", "CREWSHIP_ADMIN_TOKEN_HMAC_KEY")
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*MADE, "ENCRYPTION_KEY_V2"):
+    for name in (*MADE, "ENCRYPTION_KEY_V2", "NEXTAUTH_SECRET_PREVIOUS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -97,6 +99,99 @@ async def test_a_different_key_stops_the_start_and_is_not_shown(fresh: str, tmp_
         await keys.settle(_settings(tmp_path), fresh)
     assert "abab" not in str(refused.value)
     assert keys.stored(tmp_path)[name] not in str(refused.value)
+
+
+@pytest.mark.parametrize("short", ["abc", "a secret of thirty-one bytes...", "ab" * 31])
+async def test_a_new_instance_takes_no_short_secret(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: str) -> None:
+    monkeypatch.setenv("NEXTAUTH_SECRET", short)
+    with pytest.raises(keys.KeysError, match=r"^NEXTAUTH_SECRET has fewer than 32 bytes") as refused:
+        await keys.settle(_settings(tmp_path), fresh)
+    assert short not in str(refused.value)
+    assert await _facts(fresh) == {}
+    monkeypatch.setenv("NEXTAUTH_SECRET", "ab" * 32)
+    await keys.settle(_settings(tmp_path), fresh)
+
+
+async def _in_use_with(short: str, fresh: str, data: Path) -> None:
+    """An instance that began before there was a rule about lengths."""
+    await keys.settle(_settings(data), fresh)
+    pin = keys.fingerprint("NEXTAUTH_SECRET", short)
+    await _execute(fresh, f"UPDATE instance_facts SET value = '{pin}' WHERE name = 'key.NEXTAUTH_SECRET'")
+
+
+async def test_an_instance_in_use_goes_on_with_a_short_one_and_says_so(
+    fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _in_use_with("abc", fresh, tmp_path)
+    monkeypatch.setenv("NEXTAUTH_SECRET", "abc")
+    before = await _facts(fresh)
+    await keys.settle(_settings(tmp_path), fresh)
+    assert await _facts(fresh) == before
+    [line] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "fewer than 32 bytes" in line.getMessage()
+    assert "NEXTAUTH_SECRET_PREVIOUS" in line.getMessage()
+
+
+async def test_the_signing_secret_is_replaced_beside_its_predecessor(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await keys.settle(_settings(tmp_path), fresh)
+    old = keys.held(first)["NEXTAUTH_SECRET"]
+    new = "the new one, which is long enough too"
+
+    def given(current: str, previous: str | None) -> Settings:
+        monkeypatch.setenv("NEXTAUTH_SECRET", current)
+        monkeypatch.setenv("NEXTAUTH_SECRET_PREVIOUS", previous or "")
+        return _settings(tmp_path)
+
+    with pytest.raises(keys.KeysError, match=r"is not the key .* set NEXTAUTH_SECRET_PREVIOUS"):
+        await keys.settle(given(new, None), fresh)
+    with pytest.raises(keys.KeysError, match="is not the key"):
+        await keys.settle(given(new, "some other secret, as long as it takes"), fresh)
+    with pytest.raises(keys.KeysError, match="fewer than 32 bytes"):
+        await keys.settle(given("short", old), fresh)
+    pinned = (await _facts(fresh))["key.NEXTAUTH_SECRET"]
+    await keys.settle(given(old, new), fresh)  # the first round of several processes
+    assert (await _facts(fresh))["key.NEXTAUTH_SECRET"] == pinned
+    second = await keys.settle(given(new, old), fresh)
+    assert (await _facts(fresh))["key.NEXTAUTH_SECRET"] == keys.fingerprint("NEXTAUTH_SECRET", new)
+    assert keys.still_good(second) == old
+    await keys.settle(given(new, None), fresh)
+    with pytest.raises(keys.KeysError, match="is not the key"):
+        await keys.settle(given(old, None), fresh)
+
+
+async def test_a_short_predecessor_proves_the_replacement_and_verifies_nothing(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _in_use_with("abc", fresh, tmp_path)
+    monkeypatch.setenv("NEXTAUTH_SECRET", "n" * 40)
+    monkeypatch.setenv("NEXTAUTH_SECRET_PREVIOUS", "abc")
+    settings = await keys.settle(_settings(tmp_path), fresh)
+    assert keys.still_good(settings) is None
+
+
+async def test_both_may_be_kept_in_the_file(fresh: str, tmp_path: Path) -> None:
+    await keys.settle(_settings(tmp_path), fresh)
+    path = tmp_path / "secrets.env"
+    old = keys.stored(tmp_path)["NEXTAUTH_SECRET"]
+    path.write_text(path.read_text().replace("NEXTAUTH_SECRET=", f"NEXTAUTH_SECRET={'n' * 40}\nNEXTAUTH_SECRET_PREVIOUS="))
+    settings = await keys.settle(_settings(tmp_path), fresh)
+    assert keys.held(settings)["NEXTAUTH_SECRET"] == "n" * 40
+    assert keys.still_good(settings) == old
+
+
+def test_the_first_secret_signs_and_both_verify() -> None:
+    now = 1_800_000_000.0
+    old, new, both = Signer("old" * 20), Signer("new" * 20), Signer("new" * 20, "old" * 20)
+
+    def signed(signer: Signer) -> str:
+        return signer.sign(TokenKind.access, user_id="u", session_id="s", lifetime=timedelta(hours=1), now=now)[0]
+
+    for token in (signed(old), signed(new)):
+        assert both.read(TokenKind.access, token, now=now).user_id == "u"
+        with pytest.raises(TokenInvalid):
+            both.read(TokenKind.refresh, token, now=now)
+    assert new.read(TokenKind.access, signed(both), now=now).user_id == "u"
+    for reader, token in ((old, signed(both)), (new, signed(old)), (both, signed(Signer("other" * 20)))):
+        with pytest.raises(TokenInvalid):
+            reader.read(TokenKind.access, token, now=now)
 
 
 async def test_a_second_replica_never_makes_its_own_keys(fresh: str, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The embedded server: rights, secrets, and every way in which it or its owner may end."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -94,11 +96,9 @@ def test_the_application_role_reads_and_writes_rows_and_nothing_else(server: Emb
 def test_nobody_connects_without_the_password(server: EmbeddedPostgres) -> None:
     connection = server.start()
     wrong = Connection(connection.port, connection.sockets, dict.fromkeys(connection.passwords, "guess"))
-    over_tcp = Connection(connection.port, None, wrong.passwords)
-    for attempt in (wrong, over_tcp):
-        for role in (APPLICATION, OWNER, "postgres"):
-            with pytest.raises(asyncpg.InvalidPasswordError):
-                value(attempt.dsn(role), "SELECT 1")
+    for role in (APPLICATION, OWNER, "postgres"):
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            value(wrong.dsn(role), "SELECT 1")
     assert not [password for password in connection.passwords.values() if password in repr(connection)]
 
 
@@ -123,6 +123,45 @@ def test_a_server_that_is_killed_comes_back_with_what_was_committed(data_dir: Pa
         assert value(connection.application, "SELECT count(*) FROM kept") == 1
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def occupied(port: int) -> Iterator[None]:
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", port))
+        stranger.listen()
+        yield
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["unix socket", "loopback"])
+def test_a_killed_server_comes_back_where_it_was_also_when_its_port_is_taken(data_dir: Path, deep: bool) -> None:
+    """Everybody holds an address from the start. A unix socket nobody can take; a port of loopback is waited for."""
+    server = EmbeddedPostgres(data_dir / ("deep" * 20) if deep else data_dir)
+    connection = server.start()
+    try:
+        killed = postmaster(server.data_dir)
+        with contextlib.ExitStack() as taken:
+            with server._guard:  # the port is taken before it is tried again
+                os.kill(killed, signal.SIGKILL)
+                until(lambda: server._process is not None and server._process.poll() is not None)
+                taken.enter_context(occupied(connection.port))
+            if deep:
+                until(lambda: "could not bind" in (server.data_dir / "logs/postgres.log").read_text())
+                assert not answers(connection.application)
+            else:
+                until(lambda: answers(connection.application))
+        until(lambda: answers(connection.application))
+        assert json.loads((server.data_dir / "postgres.json").read_text())["port"] == str(connection.port)
+    finally:
+        server.stop()
+
+
+def test_nothing_listens_on_the_network(server: EmbeddedPostgres) -> None:
+    connection = server.start()
+    assert value(connection.owner, "SHOW listen_addresses") == ""
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", connection.port)) != 0 or not answers(Connection(connection.port, None, connection.passwords).application)
 
 
 OWNER_PROCESS = """
@@ -156,6 +195,7 @@ def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(server: Embedd
     with subprocess.Popen(["sleep", "60"]) as stranger:
         stale = running.replace(running.split()[0], str(stranger.pid), 1)
         (data_dir / "postgres" / "postmaster.pid").write_text(stale)
+        (data_dir / "run/pg" / ".s.PGSQL.5432.lock").write_text(stale)
         assert answers(server.start().application)
         assert stranger.poll() is None
         stranger.kill()
@@ -186,6 +226,8 @@ def test_a_path_too_long_for_a_socket_falls_back_to_loopback(data_dir: Path) -> 
         connection = server.start()
         assert connection.sockets is None
         assert str(value(connection.application, "SELECT inet_server_addr()")) == "127.0.0.1"
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            value(Connection(connection.port, None, dict.fromkeys(connection.passwords, "guess")).owner, "SELECT 1")
     finally:
         server.stop()
 

@@ -1,0 +1,45 @@
+"""Who counts as sitting at the machine: whoever opens the unix socket, and, on a server that nothing was said to stand before, loopback."""
+
+from urllib.parse import urlsplit
+
+from resolvers.kernel.addresses import Reach, parse_address, reach
+from resolvers.kernel.caller import Caller
+from resolvers.kernel.settings import Settings
+
+
+def is_at_the_machine(caller: Caller, settings: Settings) -> bool:
+    """Whether a call comes from a program of this machine that nobody else speaks through, as far as that can be known.
+
+    A forwarder of connections (ssh -R, socat, a balancer in TCP mode) is such a program, and its visitors write what Host they like: so
+    nothing of this holds over TCP once a public URL or a proxy is configured. Without either, the Host keeps pages out that have their own
+    name resolve to 127.0.0.1 (DNS rebinding), and proxies that pass on the name of their upstream.
+    """
+    if caller.forwarded:
+        return False
+    if caller.local_socket:
+        return True
+    if _stands_behind_another(settings):
+        return False
+    return reach(caller.client) is Reach.LOOPBACK and _names_loopback(caller.origin)
+
+
+def is_alone_on_loopback(settings: Settings) -> bool:
+    """Whether only programs of this machine reach the port, and none of them is known to speak for others."""
+    return _is_loopback(settings.host) and not _stands_behind_another(settings)
+
+
+def _stands_behind_another(settings: Settings) -> bool:
+    return settings.public_url is not None or bool(settings.trusted_proxy_cidrs)
+
+
+def _names_loopback(origin: str) -> bool:
+    try:
+        return _is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:
+        return False
+
+
+def _is_loopback(host: str) -> bool:
+    if parse_address(host) is not None:
+        return reach(host) is Reach.LOOPBACK
+    return host == "localhost" or host.endswith(".localhost")

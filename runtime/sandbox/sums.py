@@ -1,0 +1,203 @@
+"""What one command may take together with all the processes it starts, and a crew with all its commands: memory, bytes and files.
+
+The kernel's limits hold for a process or a file. The sums are looked at from outside while a command runs: its memory ten times a second,
+the directories it can write to as often as that costs a twentieth of the time. What is over is ended.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from runtime.job import Failed
+from runtime.sandbox.boundary import MIB, Limits
+from runtime.sandbox.process import ready, to_the_end
+from runtime.sandbox.workdir import Workdir
+
+DEEPEST: Final = 64  # directories in one another; what lies below counts as too much
+WALK_SECONDS: Final = 5.0  # longer walks end with what they saw
+MEMORY_EVERY, FILES_EVERY, SHARE = 0.1, 1.0, 20  # seconds between looks, and how many times as long as a look took
+HOPELESS: Final = 4  # times the limit: from here on commands are refused
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(slots=True)
+class Usage:
+    """What directories hold: bytes on disk, and entries of any kind. A file with several names counts once for its bytes."""
+
+    disk: int = 0
+    files: int = 0
+
+    def exceeds(self, limits: Limits, times: int = 1) -> bool:
+        return self.disk > limits.disk * times or self.files > limits.files * times
+
+
+def measure(workdir: Workdir, limits: Limits, stop: threading.Event) -> Usage:
+    """The usage of the crew's directory and the agent's home; incomplete when it is hopeless, after WALK_SECONDS, or at `stop`."""
+    walk = _Walk(limits, stop)
+    for opening in (workdir.open_output, workdir.open_home):
+        descriptor = opening()
+        try:
+            walk.into(descriptor, DEEPEST)
+        finally:
+            os.close(descriptor)
+    return walk.usage
+
+
+class _Walk:
+    def __init__(self, limits: Limits, stop: threading.Event) -> None:
+        self.usage = Usage()
+        self._limits, self._stop = limits, stop
+        self._ends = time.monotonic() + WALK_SECONDS
+        self._seen: set[tuple[int, int]] = set()
+
+    def into(self, descriptor: int, deeper: int) -> bool:
+        """False when there is no more to see. Links are counted, not followed; what vanishes meanwhile is passed over."""
+        if deeper == 0:
+            self.usage.files = self._limits.files * HOPELESS + 1
+            return False
+        below = []
+        with contextlib.suppress(OSError), os.scandir(descriptor) as entries:
+            for entry in entries:
+                if not self._count(entry):
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.name)
+        return all(self._descend(descriptor, name, deeper) for name in below)
+
+    def _count(self, entry: os.DirEntry[str]) -> bool:
+        self.usage.files += 1
+        with contextlib.suppress(OSError):
+            found = entry.stat(follow_symlinks=False)
+            key = (found.st_dev, found.st_ino)
+            if found.st_nlink == 1 or key not in self._seen:
+                self.usage.disk += found.st_blocks * 512
+            if found.st_nlink > 1:
+                self._seen.add(key)
+        if self.usage.files % 1024 == 0:
+            if time.monotonic() > self._ends:
+                return False
+            time.sleep(0.0005)  # the event loop goes first
+        return not self._stop.is_set() and not self.usage.exceeds(self._limits, HOPELESS)
+
+    def _descend(self, descriptor: int, name: str, deeper: int) -> bool:
+        try:
+            below = os.open(name, _DIRECTORY, dir_fd=descriptor)
+        except OSError:
+            return True
+        try:
+            return self.into(below, deeper - 1)
+        finally:
+            os.close(below)
+
+
+async def admit(workdir: Workdir, limits: Limits) -> Limits:
+    """The limits of a command that begins now. Raises Failed when the crew's files are hopelessly many.
+
+    Where they are only too many, files can be deleted but none can grow, and there may not be more of them than there are.
+    """
+    usage = await _now(workdir, limits)
+    if usage.exceeds(limits, HOPELESS):
+        raise Failed(f"{_too_much(limits)}, by far: no command is run until the operator of this server has deleted some")
+    if not usage.exceeds(limits):
+        return limits
+    return replace(limits, file_size=0, disk=max(limits.disk, usage.disk + MIB), files=max(limits.files, usage.files))
+
+
+async def require_room(workdir: Workdir, limits: Limits) -> None:
+    """For what the service writes itself. Raises Failed when the crew's files are too many."""
+    if (await _now(workdir, limits)).exceeds(limits):
+        raise Failed(f"{_too_much(limits)}; delete some")
+
+
+async def _now(workdir: Workdir, limits: Limits) -> Usage:
+    return await to_the_end(asyncio.to_thread(measure, workdir, limits, threading.Event()))
+
+
+def _too_much(limits: Limits) -> str:
+    return f"The files of this crew take more than {limits.disk // MIB} MiB, or are more than {limits.files}"
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it and its children have started. In a pid namespace nobody gets lost: orphans fall to its first process."""
+    found, left = [], [pid]
+    while left:
+        one = left.pop()
+        found.append(one)
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{one}/task"):
+                left += map(int, Path(f"/proc/{one}/task/{task}/children").read_bytes().split())
+    return found
+
+
+def memory_of(pids: Sequence[int], enough: int) -> int:
+    """Bytes of memory that processes hold; what they share is counted once, if counting it for each would make more than `enough`."""
+    held = sum(_resident(pid) for pid in pids)
+    return held if held <= enough else sum(_proportional(pid) for pid in pids)
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
+    except (OSError, IndexError):  # it has ended
+        return 0
+
+
+def _proportional(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except ProcessLookupError:
+        return 0
+    except OSError:  # it may not be looked into
+        return _resident(pid)
+    return 0
+
+
+class Watch:
+    """Looks at a command while it runs."""
+
+    def __init__(self, pid: int, workdir: Workdir, limits: Limits) -> None:
+        self._pid, self._workdir, self._limits = pid, workdir, limits
+        self._stop = threading.Event()
+
+    async def until(self, pidfd: int) -> str:
+        """Until the process has ended by itself (""), or until there is too much of something, which is what is returned."""
+        ended = asyncio.ensure_future(ready(pidfd))
+        looking = [asyncio.ensure_future(self._again(look, every)) for look, every in ((self._memory, MEMORY_EVERY), (self._files, FILES_EVERY))]
+        try:
+            await asyncio.wait({ended, *looking}, return_when=asyncio.FIRST_COMPLETED)
+            return next((look.result() for look in looking if look.done()), "") if not ended.done() else ""
+        finally:
+            self._stop.set()
+            for task in (ended, *looking):
+                task.cancel()
+            await asyncio.gather(ended, *looking, return_exceptions=True)
+
+    async def _again(self, look: Callable[[], str], pause: float) -> str:
+        least = pause
+        while True:
+            await asyncio.sleep(pause)
+            began = time.monotonic()
+            if excess := await to_the_end(asyncio.to_thread(look)):
+                return excess
+            pause = max(least, (time.monotonic() - began) * SHARE)
+
+    def _memory(self) -> str:
+        limit = self._limits.memory_sum
+        held = memory_of(descendants(self._pid), limit)
+        return f"its processes took more than {limit // MIB} MiB of memory together" if held > limit else ""
+
+    def _files(self) -> str:
+        try:
+            usage = measure(self._workdir, self._limits, self._stop)
+        except Failed:
+            return ""
+        return f"{_too_much(self._limits)}; delete some" if usage.exceeds(self._limits) else ""
