@@ -1,23 +1,22 @@
 """Rows x shape -> one SQLAlchemy select whose columns are `payload` (JSON, as bytes) and `version`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import DateTime, Text, and_, case, cast, false, func, literal_column, null, or_, select, true
 from sqlalchemy import Table as SQLTable
+from sqlalchemy import Text, and_, case, cast, false, func, literal_column, null, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.elements import UnaryExpression
-from sqlalchemy.sql.operators import desc_op
+from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.util import ClauseAdapter
+from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge
 from resolvers.kernel.reader.json import Value, array, as_bytes, constant, listed, number, quoted, record, truth, value_of
+from resolvers.kernel.reader.keyset import Cursors, descends, key_of
 from resolvers.kernel.reader.rows import Read, Rows, View, clause
 from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape
 from resolvers.kernel.trace import Trace
@@ -37,10 +36,37 @@ class Source:
     alias: Any
     where: list[Any]
     order: list[Any]
+    used: set[str] = field(default_factory=set)
+
+    def column(self, name: str) -> Any:
+        self.used.add(name)
+        return self.alias.c[name]
+
+    @property
+    def columns(self) -> "Columns":
+        return Columns(self)
 
     @property
     def table(self) -> SQLTable | None:
         return None if issubclass(self.model, View) else table_of(self.model)
+
+
+class Columns:
+    """The columns of a source for expressions of the graph; what they take is noted."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getitem__(self, name: str) -> Any:
+        return self._source.column(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return self._source.column(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._source.alias.c
 
 
 class Builder:
@@ -79,26 +105,37 @@ class Builder:
         if "deleted_at" in table.c:
             where.append(alias.c.deleted_at.is_(None))
         order = [adapt(clause(k)) for k in read.order]
-        keys = [_key_of(k) for k in order]
+        keys = [key_of(k) for k in order]
         for column in table_of(read.model).primary_key:
             own = alias.c[column.name]
             if order and not any(k is own for k in keys):  # a page needs an order without ties
-                order.append(own.desc() if _descends(order[-1]) else own)
+                order.append(own.desc() if descends(order[-1]) else own)
         return Source(read.model, alias, where, order)
 
     def _select(self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()) -> Any:
         """The rows of a source, in its order and window."""
         limit, offset, after = window
-        beyond = [] if after is None else [self._keyset(entry.order, after)]
+        beyond = [] if after is None else Cursors(self.trace, after).beyond(entry.order)
         made = select(*columns).select_from(entry.alias).where(*entry.where, *where, *beyond).order_by(*entry.order)
         made = made if limit is None else made.limit(clause(limit))
         made = made if offset is None else made.offset(clause(offset))
         return made.correlate(*outer)
 
+    def _window(self, entry: Source, outer: Sequence[Any], window: Window) -> Source:
+        """The rows of a window as a source: what is made of a row is made outside, so that a row that is skipped costs no more than its place."""
+        rows = self._select(entry, outer, window, *entry.alias.c).subquery(self.trace.name("q"))
+        return Source(entry.model, rows, [], [ClauseAdapter(rows).traverse(k) for k in entry.order])
+
+    def _made(self, window: Source, outer: Sequence[Any], *columns: Any) -> Any:
+        """What is made of the rows of a window, which takes no more columns than that needs."""
+        kept = [c for c in window.alias.element.selected_columns if c.key in window.used]
+        window.alias.element = window.alias.element.with_only_columns(*(kept or [ONE]))
+        return select(*columns).select_from(window.alias).correlate(*outer)
+
     def _list(self, entry: Source, fields: Sequence[Item], outer: Sequence[Any], window: Window) -> Value:
-        row = self._object(entry, fields, [*outer, entry.alias]).text.label("row")
-        rows = self._select(entry, outer, window, row).subquery(self.trace.name("q"))
-        return array(select(listed(rows.c.row)).select_from(rows).correlate(*outer).scalar_subquery())
+        rows = self._window(entry, outer, window)
+        row = self._object(rows, fields, [*outer, rows.alias]).text
+        return array(self._made(rows, outer, listed(row)).scalar_subquery())
 
     def _read(self, read: Read[Any], shape: Shape, outer: Sequence[Any], link: Any = None, source: Any = None) -> Value:
         """The rows of `read` in `shape`. `link(alias)` gives the conditions of an edge."""
@@ -131,9 +168,9 @@ class Builder:
         if isinstance(item, Column):
             made = known.get(item.name)
             if isinstance(made, Derived):
-                column, stored = clause(made.expression(entry.alias.c, self.scope.within(outer))), None
+                column, stored = clause(made.expression(entry.columns, self.scope.within(outer))), None
             else:
-                column, stored = entry.alias.c[item.name], None if entry.table is None else entry.table.c[item.name]
+                column, stored = entry.column(item.name), None if entry.table is None else entry.table.c[item.name]
             return value_of(func.nullif(column, ZERO, type_=column.type)) if item.zero else value_of(column, stored)
         if item.name is None:
             return self._object(entry, item.shape.fields, outer)
@@ -154,9 +191,9 @@ class Builder:
             rows = rows._as(type(rows), window=(literal_column(str(LIST_LIMIT)), None, None))
 
         def link(target: Any) -> list[Any]:
-            conditions = [edge.on(entry.alias.c, target.c)]
+            conditions = [edge.on(entry.columns, target.c)]
             if issubclass(edge.target, TenantRow) and "workspace_id" in entry.alias.c:
-                conditions.append(target.c.workspace_id == entry.alias.c.workspace_id)
+                conditions.append(target.c.workspace_id == entry.column("workspace_id"))
             return conditions
 
         return self._read(rows, item.shape, outer, link)
@@ -170,13 +207,14 @@ class Builder:
         asked = [item.shape.form for item in shape.fields if isinstance(item, Nested)]
         if asked in ([], ["list"]):
             return self._without_pages(entry, shape, outer, (limit, offset, after))
-        inside = [*outer, entry.alias]
+        window = self._window(entry, outer, (limit + ONE, offset, after))
+        inside = [*outer, window.alias]
         cells: list[Any] = []
         for place, item in enumerate(shape.fields):
             if isinstance(item, Nested):
-                row = self._cell(entry, item, inside)
+                row = self._cell(window, item, inside)
                 cells.append(row.label(f"n{place}"))
-        rows = self._select(entry, outer, (limit + ONE, offset, after), *cells).subquery(self.trace.name("q"))
+        rows = self._made(window, outer, *cells).subquery(self.trace.name("q"))
         parts: list[tuple[str, Value]] = []
         for place, item in enumerate(shape.fields):
             if isinstance(item, Constant):
@@ -209,17 +247,17 @@ class Builder:
     def _cell(self, entry: Source, item: Nested, outer: Sequence[Any]) -> Any:
         """What a part of a connection shows of one row, as text."""
         if item.shape.form == "page_info":
-            return _cursor(entry.order)
+            return self._cursor(entry)
         if item.shape.form != "edges":
             return self._object(entry, item.shape.fields, outer).text
         parts: list[tuple[str, Value]] = []
-        for field in item.shape.fields:
-            if isinstance(field, Constant):
-                parts.append((field.key, constant(field.value)))
-            elif isinstance(field, Column):
-                parts.append((field.key, quoted(_cursor(entry.order))))
+        for part in item.shape.fields:
+            if isinstance(part, Constant):
+                parts.append((part.key, constant(part.value)))
+            elif isinstance(part, Column):
+                parts.append((part.key, quoted(self._cursor(entry))))
             else:
-                parts.append((field.key, self._object(entry, field.shape.fields, outer)))
+                parts.append((part.key, self._object(entry, part.shape.fields, outer)))
         return record(parts).text
 
     def _page_info(self, part: Nested, cursors: Any, limit: Any, offset: Any, after: Any) -> Value:
@@ -232,57 +270,17 @@ class Builder:
         }
         return record([(item.key, constant(item.value) if isinstance(item, Constant) else made[getattr(item, "name", "")]) for item in part.shape.fields])
 
-    def _keyset(self, order: list[Any], after: Any) -> Any:
-        """Rows beyond the cursor, for mixed directions and null keys: (a > x) or (a = x and (b > y or ...))."""
-        name = after.clause.key
-        whole = self.trace.getters[name]
-        beyond: Any = false()
-        for place in reversed(range(len(order))):
-            key, down = _key_of(order[place]), _descends(order[place])
-            is_time = isinstance(key.type, DateTime)
-
-            def value(call: Any, place: int = place, is_time: bool = is_time) -> Any:
-                return _cursor_key(whole(call), place, is_time, len(order))
-
-            bound = self.trace.bind(f"{name}_{place}", value, key.type)
-            if getattr(key, "nullable", True):  # ascending puts nulls last, descending first
-                further = or_(and_(bound.is_(None), key.is_not(None)), key < bound) if down else and_(bound.is_not(None), or_(key > bound, key.is_(None)))
-                same = key.is_not_distinct_from(bound)
-            else:
-                further, same = (key < bound if down else key > bound), key == bound
-            beyond = or_(further, and_(same, beyond))
-        return beyond
+    def _cursor(self, entry: Source) -> Any:
+        keys = [key_of(k) for k in entry.order]
+        entry.used |= {c.key for k in keys for c in iterate(k) if isinstance(c, ColumnClause)}
+        text = func.convert_to(cast(func.json_build_array(*keys), Text), literal_column("'UTF8'"))
+        return func.translate(func.encode(text, literal_column("'base64'")), literal_column("chr(10)"), literal_column("''"))
 
 
 def _first(column: Any, limit: Any) -> Any:
     return func.array_agg(column, type_=ARRAY(Text))[1:limit]
 
 
-def _key_of(key: Any) -> Any:
-    return key.element if isinstance(key, UnaryExpression) else key
-
-
-def _descends(key: Any) -> bool:
-    return isinstance(key, UnaryExpression) and key.modifier is desc_op
-
-
-def _cursor(order: list[Any]) -> Any:
-    keys = cast(func.json_build_array(*[_key_of(k) for k in order]), Text)
-    return func.translate(
-        func.encode(func.convert_to(keys, literal_column("'UTF8'")), literal_column("'base64'")), literal_column("chr(10)"), literal_column("''")
-    )
-
-
 def _of_view(key: Any, alias: Any) -> Any:
     """Views are ordered by the names of their fields; a leading `-` descends."""
     return alias.c[key[1:]].desc() if key.startswith("-") else alias.c[key]
-
-
-def _cursor_key(keys: tuple[Any, ...], place: int, is_time: bool, size: int) -> Any:
-    try:
-        if len(keys) != size:
-            raise ValueError
-        return datetime.fromisoformat(keys[place]) if is_time and keys[place] is not None else keys[place]
-    except (ValueError, TypeError):
-        fault = "not a cursor of this list"
-        raise Refusal(Code.BAD_REQUEST, f"after: {fault}", fields={"after": fault}) from None
