@@ -18,6 +18,7 @@ from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import Input, is_id
 from resolvers.kernel.instance import instance
+from resolvers.kernel.plans import Compilation, budget, shelf
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader import Shape
 from resolvers.kernel.telemetry import Meter, log
@@ -27,7 +28,6 @@ from resolvers.kernel.uses import uses
 D = TypeVar("D", bound=Input)
 Raw = Mapping[str, Any]
 Guard = Callable[[Any, Raw], Awaitable[None]]
-PLANS = 500  # kept per operation; the oldest goes first
 
 OPERATIONS: dict[str, "Operation[Any]"] = {}
 
@@ -209,10 +209,17 @@ class Operation(Generic[D]):
             uses.note(caller.kind, row[CREDENTIAL_ID])
 
     def keep(self, key: Any, plan: Plan) -> Plan:
-        if len(self.plans) >= PLANS:
-            del self.plans[next(iter(self.plans))]
-        self.plans[key] = plan
+        shelf.keep(self.plans, key, plan)
         return plan
+
+    async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], Plan]) -> Plan:
+        """A plan that is not known yet, made off the event loop and kept. For somebody who has passed the gate, and has compilations left."""
+
+        def pay() -> None:
+            if instance.limited:
+                budget.take(principal)
+
+        return await by.plan(self.plans, key, build, pay)
 
 
 async def record_admin_use(conn: Any, caller: Caller) -> None:

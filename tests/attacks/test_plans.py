@@ -1,19 +1,32 @@
 """What a page costs in PostgreSQL, wherever in a list it begins: counted in rows and pages that are touched, not in time."""
 
+import asyncio
 import base64
 import json
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Awaitable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from models.crews import Crew
-from resolvers import crews
-from resolvers.kernel.database import SESSION
+from models.workspaces import Invitation
+from resolvers import crews, labels
+from resolvers.kernel import operation
+from resolvers.kernel.database import PREPARED, SESSION, database
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.identity import bearer
+from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import Operation
+from resolvers.kernel.plans import Budget
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import Query
 from resolvers.kernel.reader import Column, Nested, Shape, intern
+from resolvers.kernel.reader.graph import READ_GATES
 from resolvers.kernel.trace import Call
+from resolvers.workspaces import get_workspace
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -80,3 +93,89 @@ async def test_a_cursor_deep_in_a_list_is_where_its_index_is_entered(world: Worl
     plan = await carried_out(world, crews.list_crews, limit=PAGE, after=deep)
     assert sum(s.get("Rows Removed by Filter", 0) for s in steps(plan) if s.get("Relation Name") == "crews") == 0
     assert touched(plan) < early + 20
+
+
+# ---- who may have a plan made ------------------------------------------------------------------------------------------
+
+FRESH = iter(range(10**6))
+
+
+def fresh(*more: Nested) -> Shape:
+    """A shape that nobody has asked for."""
+    return intern(Shape((Column(f"k{next(FRESH)}", "name"), *more), "list"))
+
+
+async def refused(call: Awaitable[Any]) -> Code:
+    with pytest.raises(Refusal) as raised:
+        await call
+    return raised.value.code
+
+
+async def test_nothing_is_compiled_for_a_caller_who_is_not_let_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setitem(READ_GATES, Invitation, Action.MANAGE)
+    monkeypatch.setattr(Query, "_compile", lambda *given: made.append(given))
+    forged, workspace = bearer("crewship_cli_" + "0" * 64), world.workspace.id
+    guests = Nested("invitations", "invitations", Shape((Column("id", "id"),), "list"))
+    own = Shape((Column(f"k{next(FRESH)}", "name"), guests))
+    assert await refused(crews.list_crews(forged, {}, fresh(), (), workspace)) is Code.UNAUTHENTICATED
+    assert await refused(crews.list_crews(world.outsider.caller, {}, fresh(), (), workspace)) is Code.FORBIDDEN
+    assert await refused(get_workspace(world.viewer.caller, {}, intern(own), (), workspace)) is Code.FORBIDDEN
+    assert not made
+
+
+async def test_a_plan_is_compiled_once_and_off_the_event_loop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    compile = Query._compile
+
+    def watched(*given: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return compile(*given)
+
+    monkeypatch.setattr(Query, "_compile", watched)
+    shape = fresh()
+    answers = await asyncio.gather(*[crews.list_crews(world.viewer.caller, {"limit": 1}, shape, (), world.workspace.id) for _ in range(5)])
+    assert len({a.body for a in answers}) == 1
+    assert threads == ["compile-reads_0"]
+
+
+async def test_compilations_of_one_person_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"ratelimit_disabled": False}))
+    monkeypatch.setattr(operation, "budget", Budget(3))
+    workspace, known = world.workspace.id, fresh()
+    for shape in (known, known, fresh(), fresh()):
+        await crews.list_crews(world.viewer.caller, {"limit": 1}, shape, (), workspace)
+    assert await refused(crews.list_crews(world.viewer.caller, {"limit": 1}, fresh(), (), workspace)) is Code.RATE_LIMITED
+    await crews.list_crews(world.viewer.caller, {"limit": 1}, known, (), workspace)
+    await crews.list_crews(world.member.caller, {"limit": 1}, fresh(), (), workspace)
+    tail = intern(Shape((Column(f"k{next(FRESH)}", "name"),)))
+    for n in range(3):
+        await labels.create_label(
+            world.owner.caller, {"name": f"label {n}", "color": "#fff"}, intern(Shape((Column(f"k{next(FRESH)}", "name"),))), (), workspace
+        )
+    before = await world.snapshot()
+    assert await refused(labels.create_label(world.owner.caller, {"name": "one more", "color": "#fff"}, tail, (), workspace)) is Code.RATE_LIMITED
+    assert await world.snapshot() == before
+
+
+def test_the_budget_is_refilled() -> None:
+    budget = Budget(60)
+    for _ in range(60):
+        budget.take("a")
+    with pytest.raises(Refusal):
+        budget.take("a")
+    budget._left["a"] = (0.0, time.monotonic() - 2)
+    budget.take("a")
+    budget.take("a")
+    with pytest.raises(Refusal):
+        budget.take("a")
+
+
+async def test_many_documents_leave_nothing_with_postgresql(world: World) -> None:
+    """Each asked once, as by somebody who makes each text a new one."""
+    for _ in range(100):
+        await crews.list_crews(world.viewer.caller, {"limit": 1}, fresh(), (), world.workspace.id)
+    assert database.pool.free
+    for conn in database.pool.free:
+        assert not [query for query, *_ in conn._stmt_cache._entries if "'{\"k" in query and "crews" in query and f'"k{next(FRESH) - 2}"' in query]
+        assert sum(len(query) for query, *_ in conn._stmt_cache._entries) <= PREPARED
