@@ -21,6 +21,7 @@ from resolvers.kernel.instance import instance
 from resolvers.kernel.plans import Compilation, budget, shelf
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader import Shape
+from resolvers.kernel.reader.build import LARGEST_ANSWER
 from resolvers.kernel.telemetry import Meter, log
 from resolvers.kernel.trace import Call
 from resolvers.kernel.uses import uses
@@ -48,6 +49,7 @@ CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
     Auth.INTERNAL: frozenset({CredentialKind.INTERNAL, CredentialKind.SERVICE}),
     Auth.WEBHOOK: frozenset({CredentialKind.WEBHOOK}),
 }
+TOO_LARGE = "CS413"  # SQLSTATE of answer_too_large(), which a statement calls
 DENIED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN})
 BROKEN = frozenset({Code.UNAVAILABLE, Code.BAD_GATEWAY})
 
@@ -235,6 +237,8 @@ def translate(error: Exception) -> Refusal:
     """What the database does when it is away, overloaded or given nonsense; anything else is a fault of ours."""
     if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
         return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
+    if getattr(error, "sqlstate", None) == TOO_LARGE:
+        return Refusal(Code.TOO_LARGE, f"The answer is larger than {LARGEST_ANSWER // 2**20} MiB: ask for fewer rows or fields")
     if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):
         return Refusal(Code.BAD_REQUEST, UNSTORABLE)
     lost = (

@@ -5,12 +5,14 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from models.agents import Agent
 from models.crews import Crew
 from models.workspaces import Invitation
 from resolvers import crews, labels
@@ -113,7 +115,7 @@ async def refused(call: Awaitable[Any]) -> Code:
 
 async def test_nothing_is_compiled_for_a_caller_who_is_not_let_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    monkeypatch.setitem(READ_GATES, Invitation, Action.MANAGE)
+    monkeypatch.setitem(READ_GATES, cast(Any, Invitation), Action.MANAGE)
     monkeypatch.setattr(Query, "_compile", lambda *given: made.append(given))
     forged, workspace = bearer("crewship_cli_" + "0" * 64), world.workspace.id
     guests = Nested("invitations", "invitations", Shape((Column("id", "id"),), "list"))
@@ -179,3 +181,56 @@ async def test_many_documents_leave_nothing_with_postgresql(world: World) -> Non
     for conn in database.pool.free:
         assert not [query for query, *_ in conn._stmt_cache._entries if "'{\"k" in query and "crews" in query and f'"k{next(FRESH) - 2}"' in query]
         assert sum(len(query) for query, *_ in conn._stmt_cache._entries) <= PREPARED
+
+
+# ---- how large an answer can be ----------------------------------------------------------------------------------------
+
+
+def peak(pid: int) -> int:
+    """The most memory a process ever had, shared buffers aside, in MB."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return (int(status["VmHWM"].split()[0]) - int(status["RssShmem"].split()[0])) // 1024
+
+
+async def peaks() -> dict[int, int]:
+    return {conn.get_server_pid(): peak(conn.get_server_pid()) for conn in database.pool.free}
+
+
+@pytest.fixture
+async def large(world: World) -> AsyncIterator[World]:
+    """A crew whose description is 900 kB, and a hundred agents with prompts of 60 kB."""
+    crew = Crew(workspace_id=world.workspace.id, name="large", slug="large", description="d" * 900_000, created_at=START + timedelta(days=99))
+    await world.add(crew)
+    await world.add(*[Agent(workspace_id=crew.workspace_id, crew_id=crew.id, name="a", slug=f"a-{n}", system_prompt="p" * 60_000) for n in range(100)])
+    yield world
+    await world.database.execute("DELETE FROM agents WHERE crew_id = $1", crew.id)
+    await world.database.execute("DELETE FROM crews WHERE id = $1", crew.id)
+
+
+PROMPTS = "agents(first: 100) { nodes { systemPrompt } }"
+NINE = " ".join(f"a{n}: systemPrompt" for n in range(9))
+HUGE = {
+    "one text many times": "{ crews(workspaceId: $ws, first: 1) { nodes { " + " ".join(f"a{n}: description" for n in range(59)) + " } } }",
+    "many rows": "{ agents(workspaceId: $ws, first: 100) { nodes { " + NINE + " } } }",
+    "many rows, with cursors": "{ agents(workspaceId: $ws, first: 100) { edges { cursor node { "
+    + " ".join(f"a{n}: systemPrompt" for n in range(9))
+    + " } } } }",
+    "rows below a row": "{ crews(workspaceId: $ws, first: 1) { nodes { " + " ".join(f"a{n}: {PROMPTS}" for n in range(20)) + " } } }",
+    "rows below rows": "{ agents(workspaceId: $ws, first: 100) { nodes { crew { " + PROMPTS + " } } } }",
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+async def test_an_answer_that_would_be_too_large_ends_while_it_is_made(large: World, kind: str) -> None:
+    before = await peaks()
+    answer = await large.graphql(large.viewer, "query($ws: ID!) " + HUGE[kind])
+    assert set(answer["data"].values()) == {None}
+    [error] = answer["errors"]
+    assert error["extensions"]["code"] == "TOO_LARGE"
+    assert "fewer rows or fields" in error["message"]
+    assert max(now - before.get(pid, 20) for pid, now in (await peaks()).items()) < 250
+
+
+async def test_an_answer_of_allowed_size_is_given(large: World) -> None:
+    answer = await large.graphql(large.viewer, "query($ws: ID!) { agents(workspaceId: $ws, first: 100) { nodes { systemPrompt b: systemPrompt } } }")
+    assert [len(n["systemPrompt"] + n["b"]) for n in answer["data"]["agents"]["nodes"]] == [120_000] * 100

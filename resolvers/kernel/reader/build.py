@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import Integer, Text, and_, case, cast, false, func, literal_column, null, select, true
 from sqlalchemy import Table as SQLTable
-from sqlalchemy import Text, and_, case, cast, false, func, literal_column, null, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.util import ClauseAdapter
@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 from models.base import TenantRow, table_of
 from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge
-from resolvers.kernel.reader.json import Value, array, as_bytes, constant, listed, number, quoted, record, truth, value_of
+from resolvers.kernel.reader.json import Value, array, as_bytes, constant, is_text, largest, listed, number, quoted, record, truth, value_of
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of
 from resolvers.kernel.reader.rows import Read, Rows, View, clause
 from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape
@@ -25,7 +25,11 @@ EMPTY_OBJECT = Value(("{}",))
 ZERO: Any = literal_column("0")
 ONE: Any = literal_column("1")
 LIST_LIMIT = 1000  # rows of an edge read as a plain list
-Window = tuple[Any, Any, Any]  # limit, offset, after
+LARGEST_ANSWER = 32 * 2**20  # bytes of JSON
+LATE = 4  # an answer that can be this many times too large is looked at when it is made; one that can be larger, while it is made
+LARGE_ROW = 2 * 2**20  # bytes that the columns of a row may make before they are weighed
+ALL_ROWS = 10**6  # how many rows a list without an end is taken to have
+Window = tuple[Any, Any, Any, int | None]  # limit, offset, after, rows at most
 
 
 @dataclass
@@ -74,6 +78,7 @@ class Builder:
 
     def __init__(self, trace: Trace, scope: Any, slots: tuple[Input, ...] = ()) -> None:
         self.trace, self.scope, self.slots = trace, scope, slots
+        self.room = LARGEST_ANSWER  # bytes for the list that is being built: its share, where it stands in a row with others
 
     def answer(self, read: Read[Any], shape: Shape, outer: Sequence[Any], allowed: Any = None, source: Any = None) -> Any:
         """The select of the whole answer. `source`: read from this (a row being inserted) instead of from the table."""
@@ -114,7 +119,7 @@ class Builder:
 
     def _select(self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()) -> Any:
         """The rows of a source, in its order and window."""
-        limit, offset, after = window
+        limit, offset, after, _ = window
         beyond = [] if after is None else Cursors(self.trace, after).beyond(entry.order)
         made = select(*columns).select_from(entry.alias).where(*entry.where, *where, *beyond).order_by(*entry.order)
         made = made if limit is None else made.limit(clause(limit))
@@ -134,8 +139,28 @@ class Builder:
 
     def _list(self, entry: Source, fields: Sequence[Item], outer: Sequence[Any], window: Window) -> Value:
         rows = self._window(entry, outer, window)
-        row = self._object(rows, fields, [*outer, rows.alias]).text
-        return array(self._made(rows, outer, listed(row)).scalar_subquery())
+        row = self._object(rows, fields, [*outer, rows.alias])
+        most = row.most * (window[3] or ALL_ROWS)
+        if most <= self.room:
+            return array(self._made(rows, outer, listed(row.text)).scalar_subquery(), most)
+        if most <= LATE * self.room:
+            whole = self._made(rows, outer, listed(row.text).label("rows")).offset(ZERO).subquery(self.trace.name("b"))
+            return array(select(self._within(func.octet_length(whole.c.rows), whole.c.rows)).select_from(whole).correlate(*outer).scalar_subquery(), self.room)
+        bounded = self._bounded(self._made(rows, outer, row.text.label("row")), outer)
+        return array(select(listed(bounded.c.row)).select_from(bounded).correlate(*outer).scalar_subquery(), self.room)
+
+    def _within(self, size: Any, text: Any) -> Any:
+        """`text`, or the end of the statement where `size` is beyond what is left for it."""
+        return case((size > literal_column(str(self.room)), func.answer_too_large(type_=Text())), else_=text)
+
+    def _bounded(self, rows: Any, outer: Sequence[Any]) -> Any:
+        """Rows of text that could be too much together: they are summed up while they are made, and the first beyond the limit ends the statement."""
+        made = rows.offset(ZERO).subquery(self.trace.name("b"))
+        bytes_ = [func.coalesce(func.octet_length(c), ZERO, type_=Integer()) for c in made.c]
+        summed = select(*made.c, func.sum(sum(bytes_[1:], bytes_[0])).over(rows=(None, 0)).label("so_far")).select_from(made)
+        counted = summed.correlate(*outer).subquery(self.trace.name("b"))
+        fits = self._within(counted.c.so_far, literal_column("''", Text())).is_not(None)
+        return select(*[counted.c[c.key] for c in made.c]).select_from(counted).where(fits).correlate(*outer).subquery(self.trace.name("b"))
 
     def _read(self, read: Read[Any], shape: Shape, outer: Sequence[Any], link: Any = None, source: Any = None) -> Value:
         """The rows of `read` in `shape`. `link(alias)` gives the conditions of an edge."""
@@ -148,8 +173,8 @@ class Builder:
             return number(self._total(entry, outer))
         if shape.form == "list":
             return self._list(entry, shape.fields, outer, read.window)
-        row = self._object(entry, shape.fields, [*outer, entry.alias]).text
-        return Value((self._select(entry, outer, read.window, row).scalar_subquery(),), nullable=True)
+        row = self._object(entry, shape.fields, [*outer, entry.alias])
+        return Value((self._select(entry, outer, read.window, row.text).scalar_subquery(),), nullable=True, most=row.most)
 
     # ---- one field -----------------------------------------------------------------------------------------------
 
@@ -157,9 +182,21 @@ class Builder:
         """An object made of the current row."""
         shown: list[tuple[str, Value]] = []
         absent: list[tuple[str, Value]] = []
+        room = self.room
+        self.room = room // max(1, sum([isinstance(item, Nested) and item.name is not None for item in fields]))
         for item in fields:
             (absent if getattr(item, "absent", False) else shown).append((item.key, self._field(entry, item, outer)))
-        return record(shown, absent)
+        self.room = room
+        return self._weighed(entry, fields, record(shown, absent))
+
+    def _weighed(self, entry: Source, fields: Sequence[Item], made: Value) -> Value:
+        """An object whose texts could be too much together: their bytes are counted before one of them is read."""
+        names = [item.name for item in fields if isinstance(item, Column) and item.name in entry.alias.c]
+        texts = [name for name in names if is_text(entry.alias.c[name])]
+        if sum([largest(entry.alias.c[name]) for name in texts]) <= LARGE_ROW:
+            return made
+        bytes_ = [func.coalesce(func.octet_length(entry.column(n)), ZERO, type_=Integer()) * literal_column(str(texts.count(n))) for n in dict.fromkeys(texts)]
+        return Value((self._within(sum(bytes_[1:], bytes_[0]), made.text),), most=made.most)
 
     def _field(self, entry: Source, item: Item, outer: Sequence[Any]) -> Value:
         if isinstance(item, Constant):
@@ -188,7 +225,7 @@ class Builder:
             rows = edge.narrow(rows, data) if edge.narrow is not None else rows
             rows = rows.page(data) if isinstance(data, Paging) else rows
         elif edge.kind == "many" and item.shape.form == "list":
-            rows = rows._as(type(rows), window=(literal_column(str(LIST_LIMIT)), None, None))
+            rows = rows.limit(LIST_LIMIT)
 
         def link(target: Any) -> list[Any]:
             conditions = [edge.on(entry.columns, target.c)]
@@ -202,19 +239,23 @@ class Builder:
 
     def _connection(self, read: Read[Any], entry: Source, shape: Shape, outer: Sequence[Any]) -> Value:
         """nodes, edges, pageInfo and totalCount of a window: the window is read once, with one row to spare."""
-        limit, offset, after = read.window
+        limit, offset, after, size = read.window
+        size = 100 if limit is None else size
         limit = literal_column("100") if limit is None else clause(limit)
         asked = [item.shape.form for item in shape.fields if isinstance(item, Nested)]
         if asked in ([], ["list"]):
-            return self._without_pages(entry, shape, outer, (limit, offset, after))
-        window = self._window(entry, outer, (limit + ONE, offset, after))
+            return self._without_pages(entry, shape, outer, (limit, offset, after, size))
+        window = self._window(entry, outer, (limit + ONE, offset, after, size))
         inside = [*outer, window.alias]
-        cells: list[Any] = []
+        cells, most = list[Any](), 0
         for place, item in enumerate(shape.fields):
             if isinstance(item, Nested):
-                row = self._cell(window, item, inside)
-                cells.append(row.label(f"n{place}"))
-        rows = self._made(window, outer, *cells).subquery(self.trace.name("q"))
+                cell = self._cell(window, item, inside)
+                most += cell.most * (1 + (size or ALL_ROWS))
+                cells.append(cell.text.label(f"n{place}"))
+        made = self._made(window, outer, *cells)
+        rows = made.subquery(self.trace.name("q")) if most <= self.room else self._bounded(made, outer)
+        most = min(most, self.room)
         parts: list[tuple[str, Value]] = []
         for place, item in enumerate(shape.fields):
             if isinstance(item, Constant):
@@ -224,10 +265,10 @@ class Builder:
             elif item.shape.form == "page_info":
                 part = self._page_info(item, rows.c[f"n{place}"], limit, offset, after)
             else:
-                part = array(func.array_to_string(_first(rows.c[f"n{place}"], limit), literal_column("','"), type_=Text()))
+                part = array(func.array_to_string(_first(rows.c[f"n{place}"], limit), literal_column("','"), type_=Text()), most)
             parts.append((item.key, part))
         page = select(record(parts).text).select_from(rows).having(true())  # HAVING: one row, also where no aggregate is left
-        return Value((page.correlate(*outer).scalar_subquery(),))
+        return Value((page.correlate(*outer).scalar_subquery(),), most=most + 1000)
 
     def _without_pages(self, entry: Source, shape: Shape, outer: Sequence[Any], window: Window) -> Value:
         """A connection of which nothing but the rows and their number is asked: a list, without a row to spare or cursors."""
@@ -244,12 +285,12 @@ class Builder:
     def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
         return select(func.count()).select_from(entry.alias).where(*entry.where).correlate(*outer).scalar_subquery()
 
-    def _cell(self, entry: Source, item: Nested, outer: Sequence[Any]) -> Any:
+    def _cell(self, entry: Source, item: Nested, outer: Sequence[Any]) -> Value:
         """What a part of a connection shows of one row, as text."""
         if item.shape.form == "page_info":
-            return self._cursor(entry)
+            return Value((self._cursor(entry),))
         if item.shape.form != "edges":
-            return self._object(entry, item.shape.fields, outer).text
+            return self._object(entry, item.shape.fields, outer)
         parts: list[tuple[str, Value]] = []
         for part in item.shape.fields:
             if isinstance(part, Constant):
@@ -258,7 +299,7 @@ class Builder:
                 parts.append((part.key, quoted(self._cursor(entry))))
             else:
                 parts.append((part.key, self._object(entry, part.shape.fields, outer)))
-        return record(parts).text
+        return record(parts)
 
     def _page_info(self, part: Nested, cursors: Any, limit: Any, offset: Any, after: Any) -> Value:
         kept = func.array_agg(cursors, type_=ARRAY(Text))
