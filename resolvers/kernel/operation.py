@@ -18,7 +18,7 @@ from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import Input, is_id
 from resolvers.kernel.instance import instance
-from resolvers.kernel.plans import Compilation, budget, shelf
+from resolvers.kernel.plans import Compilation, budget
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader import Shape
 from resolvers.kernel.reader.build import LARGEST_ANSWER
@@ -31,6 +31,7 @@ Raw = Mapping[str, Any]
 Guard = Callable[[Any, Raw], Awaitable[None]]
 
 OPERATIONS: dict[str, "Operation[Any]"] = {}
+_gates: dict[Any, Plan] = {}  # the gate alone, of every tenancy and kind of credential
 
 
 class Auth(StrEnum):
@@ -178,8 +179,10 @@ class Operation(Generic[D]):
         """The gate alone: the row of who and where, or the first refusal that applies."""
         tenancy = Tenancy.NONE if self.needs_place(place) else self.tenancy
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
-        key = ("gate", tenancy, caller.kind, by_slug)
-        plan = self.plans.get(key) or self.keep(key, Gate.build(tenancy, caller.kind, by_slug).plan())
+        key = (tenancy, caller.kind, by_slug, database.row_security)
+        plan = _gates.get(key)
+        if plan is None:
+            plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan()
         if caller.kind is CredentialKind.ADMIN:
             await record_admin_use(conn, caller)
         row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, raw, place)))
@@ -209,10 +212,6 @@ class Operation(Generic[D]):
     def used(self, caller: Caller, row: Any) -> None:
         if row[STALE]:
             uses.note(caller.kind, row[CREDENTIAL_ID])
-
-    def keep(self, key: Any, plan: Plan) -> Plan:
-        shelf.keep(self.plans, key, plan)
-        return plan
 
     async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], Plan]) -> Plan:
         """A plan that is not known yet, made off the event loop and kept. For somebody who has passed the gate, and has compilations left."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from resolvers import labels
-from resolvers.kernel import operation, plans
+from resolvers.kernel import plans
 from resolvers.kernel.inputs import NoInput
 from resolvers.kernel.plans import Shelf
 from resolvers.kernel.reader import Column, Shape, intern
@@ -256,8 +256,7 @@ async def test_plans_of_a_document_are_bounded(library: Library) -> None:
 
 async def test_plans_and_shapes_are_bounded(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     person, workspace = library.world.owner, library.world.workspace.id
-    monkeypatch.setattr(operation, "shelf", small := Shelf(200_000))
-    monkeypatch.setattr(plans, "shelf", small)
+    monkeypatch.setattr(plans, "shelf", small := Shelf(200_000))
     labels.list_labels.plans.clear()
     for n in range(100):
         for key in ("often", f"k{n}"):
