@@ -16,6 +16,9 @@ from models.base import untrack
 from resolvers.kernel.errors import Code, Refusal
 
 STATEMENTS = 600  # prepared statements a connection keeps; more plans than this in use cost a parse each
+PREPARED = 2**20  # bytes of text of the statements a connection keeps: PostgreSQL holds about eighty times as much for them
+LARGEST = 64 * 1024  # bytes of text of one of them; a longer one is parsed each time
+SEEN = 20_000  # texts that are known to have been sent before
 SESSION = {
     "timezone": "UTC",
     "plan_cache_mode": "force_generic_plan",  # parameters are ids: a plan for all values, planned once a connection
@@ -69,6 +72,26 @@ _BEGINS = _message(b"B", b"\0%b\0" % _BEGIN.encode() + bytes(6)) + _message(b"E"
 STALE = (asyncpg.OutdatedSchemaCacheError, asyncpg.InvalidCachedStatementError)
 
 
+class Seen:
+    """Texts of statements that were sent once: the second time they are worth preparing."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._hashes: dict[int, None] = {}
+
+    def again(self, text: str) -> bool:
+        known = hash(text)
+        if known in self._hashes:
+            return True
+        self._hashes[known] = None
+        if len(self._hashes) > self.size:
+            del self._hashes[next(iter(self._hashes))]
+        return False
+
+
+_seen = Seen(SEEN)
+
+
 class Connection(asyncpg.Connection):
     """asyncpg's, with a short way to one row of a statement it has prepared, and one more way to begin a transaction.
 
@@ -77,6 +100,7 @@ class Connection(asyncpg.Connection):
 
     _protocol: Any
     _stmt_cache: Any
+    _cleanup_stmts: Any
     _transport: Any
     begin: Any = None  # the prepared BEGIN
 
@@ -92,6 +116,27 @@ class Connection(asyncpg.Connection):
                 raise
             return await super().fetchrow(query, *args)
         return rows[0] if rows else None
+
+    async def _get_statement(self, query: str, timeout: float | None, *, named: Any = False, use_cache: bool = True, **options: Any) -> Any:  # noqa: ASYNC109 - its signature
+        """A text that nobody has sent before is parsed for this once: what is prepared stays with PostgreSQL, and has to be worth it."""
+        if use_cache and not named and self._stmt_cache.get((query, options.get("record_class") or asyncpg.Record, False)) is None:
+            use_cache = _seen.again(query)
+        made = await super()._get_statement(query, timeout, named=named, use_cache=use_cache, **options)  # type: ignore[misc]
+        if use_cache and self._trim():
+            await self._cleanup_stmts()
+        return made
+
+    def _trim(self) -> bool:
+        """Lets go of the statements unused for longest until the others are within PREPARED; whether there were any."""
+        sizes = [len(key[0]) for key in self._stmt_cache._entries]
+        dropped, total = 0, sum(sizes)
+        while total > PREPARED and dropped < len(sizes) - 1:
+            total -= sizes[dropped]
+            dropped += 1
+        if dropped:
+            self._stmt_cache.set_max_size(len(sizes) - dropped)
+            self._stmt_cache.set_max_size(STATEMENTS)
+        return dropped > 0
 
     async def begin_with(self, query: str, *args: Any, many: bool = False) -> Any:
         """BEGIN and the first statement of the transaction in one round trip; returns the statement's row, or its rows.
@@ -119,7 +164,7 @@ async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) 
         dsn,
         connection_class=Connection,
         statement_cache_size=STATEMENTS,
-        max_cacheable_statement_size=0,
+        max_cacheable_statement_size=LARGEST,
         max_cached_statement_lifetime=0,
         server_settings=SESSION | dict(settings),
     )
@@ -168,17 +213,26 @@ class Pool:
         return row
 
     async def take(self) -> Any:
-        while self.free:
-            conn = self.free.pop()
-            if not conn.is_closed():
+        """A connection. Where PostgreSQL has no place for one more, those that are open are waited for."""
+        while True:
+            while self.free:
+                conn = self.free.pop()
+                if not conn.is_closed():
+                    return conn
+                self.opened -= 1
+            if self.closed:
+                raise unavailable()
+            if self.opened < self.size:
+                try:
+                    return await self._connect()
+                except Refusal:
+                    if not self.opened:
+                        raise
+                    if self.free:
+                        continue
+            conn = await self._turn()
+            if conn is not None:
                 return conn
-            self.opened -= 1
-        if self.closed:
-            raise unavailable()
-        if self.opened < self.size:
-            return await self._connect()
-        conn = await self._turn()
-        return await self._connect() if conn is None else conn
 
     async def _turn(self) -> Any:
         """A connection that somebody gives back, or None where a new one may be opened."""
@@ -216,8 +270,10 @@ class Pool:
             return await connect(self.dsn)
         except BaseException as error:
             self.opened -= 1
-            self._wake(None)
-            if isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+            refused = isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError))
+            if not refused or not self.opened:
+                self._wake(None)
+            if refused:
                 raise unavailable() from error
             raise
 

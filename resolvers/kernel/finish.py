@@ -7,11 +7,13 @@ from typing import Any
 from sqlalchemy import Text, literal_column, select
 
 from models.base import new_id, table_of
+from models.workspaces import Role
 from resolvers.kernel.changes import Held, NamedColumns, split
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import Plan, Scope, finished
 from resolvers.kernel.inputs import Input
+from resolvers.kernel.plans import tails
 from resolvers.kernel.policy import MEMBERS
 from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
@@ -75,7 +77,7 @@ def _inserted(rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int
     return " UNION ALL ".join(made) if source else "VALUES " + ",".join(made), first
 
 
-def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], records: Records, secret: bool) -> Plan:
+def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], records: Records, secret: bool, roles: frozenset[Role]) -> Plan:
     """Compiled once a kind of tail. The parameters of audit, outbox and key follow those of the read."""
     trace, ctes = Trace(), list[str]()
     source: Any = None
@@ -92,7 +94,7 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
         workspace, user, role = [Param(trace.bind(f"scope_{n}", attrgetter(n), Text()), n) for n in ("workspace", "user_id", "role")]
         body = Builder(trace, Scope(workspace, user, role), slots).answer(Rows(model, where=where).one(""), shape, [], source=source)
     made = finished(body, trace, shape=(shape, held and held.drawn))
-    made.roles = MEMBERS if shape is None else roles_of(model, shape)
+    made.roles = roles
     first, only = len(made.getters) + 1, "made" if held is not None and held.change is not None else ""
     if records.audits:
         rows, first = _inserted(records.audits, AUDIT_TYPES, first, more=",now()", source=only)
@@ -128,9 +130,14 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
         return None
     records = Records.of(ctx, held, key_values)
     key = ("finish", id(shape), held and held.kind, records.audits, records.events, records.key, variants)
-    known = plans.plans.get(key) or plans.keep(key, plan(type(result), shape, held, slots, records, plans.secret))
-    if ctx.role not in known.roles and known.roles != MEMBERS:
+    known = plans.plans.get(key)
+    roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(type(result), shape)
+    if ctx.role not in roles and roles != MEMBERS:
         raise forbidden()
+    if known is None:
+        principal = ctx.user_id or ctx.credential_id
+        known = await plans.compiled(tails, key, principal, lambda: plan(type(result), shape, held, slots, records, plans.secret, roles))
+    known.used = True
     args = known.args(Call("", ctx.workspace_id, held or result, slots, None, ctx.user_id, ctx.role))
     reads = held is None and shape is not None  # a row that may be gone by now: then what is recorded of it has to go, too
     row = await ctx._send(known.sql, args + records.values, held.conflict if held else "", begins=reads)

@@ -54,6 +54,7 @@ class Plan:
     missing: str = ""
     shape: Any = None  # keeps the identity in the plan's key alive
     roles: frozenset[Role] = frozenset()  # who passes, the gates of the shape's edges included
+    used: bool = False  # since it was last looked at whether it is worth its place
 
     def args(self, call: Call) -> list[Any]:
         return [get(call) for get in self.getters]

@@ -40,6 +40,11 @@ class Instance:
         return self._settings
 
     @property
+    def limited(self) -> bool:
+        """Whether the limits on what a caller may ask within a minute hold."""
+        return self._settings is not None and not self._settings.ratelimit_disabled
+
+    @property
     def signer(self) -> Signer:
         if self._signer is None:
             raise RuntimeError("the instance is not started")

@@ -19,8 +19,10 @@ from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import Input, is_id
 from resolvers.kernel.instance import instance
+from resolvers.kernel.plans import Compilation, budget
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader import Shape
+from resolvers.kernel.reader.build import LARGEST_ANSWER
 from resolvers.kernel.telemetry import Meter, log
 from resolvers.kernel.trace import Call
 from resolvers.kernel.uses import uses
@@ -28,9 +30,9 @@ from resolvers.kernel.uses import uses
 D = TypeVar("D", bound=Input)
 Raw = Mapping[str, Any]
 Guard = Callable[[Any, Raw], Awaitable[None]]
-PLANS = 500  # kept per operation; the oldest goes first
 
 OPERATIONS: dict[str, "Operation[Any]"] = {}
+_gates: dict[Any, Plan] = {}  # the gate alone, of every tenancy and kind of credential
 
 
 class Auth(StrEnum):
@@ -49,6 +51,7 @@ CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
     Auth.INTERNAL: frozenset({CredentialKind.INTERNAL, CredentialKind.SERVICE}),
     Auth.WEBHOOK: frozenset({CredentialKind.WEBHOOK}),
 }
+TOO_LARGE = "CS413"  # SQLSTATE of answer_too_large(), which a statement calls
 DENIED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN})
 BROKEN = frozenset({Code.UNAVAILABLE, Code.BAD_GATEWAY})
 
@@ -177,8 +180,10 @@ class Operation(Generic[D]):
         """The gate alone: the row of who and where, or the first refusal that applies."""
         tenancy = Tenancy.NONE if self.needs_place(place) else self.tenancy
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
-        key = ("gate", tenancy, caller.kind, by_slug)
-        plan = self.plans.get(key) or self.keep(key, Gate.build(tenancy, caller.kind, by_slug).plan())
+        key = (tenancy, caller.kind, by_slug, database.row_security)
+        plan = _gates.get(key)
+        if plan is None:
+            plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan()
         if caller.kind is CredentialKind.ADMIN:
             await record_admin_use(conn, caller)
         row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, raw, place)))
@@ -209,11 +214,14 @@ class Operation(Generic[D]):
         if row[STALE]:
             uses.note(caller.kind, row[CREDENTIAL_ID])
 
-    def keep(self, key: Any, plan: Plan) -> Plan:
-        if len(self.plans) >= PLANS:
-            del self.plans[next(iter(self.plans))]
-        self.plans[key] = plan
-        return plan
+    async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], Plan]) -> Plan:
+        """A plan that is not known yet, made off the event loop and kept. For somebody who has passed the gate, and has compilations left."""
+
+        def pay() -> None:
+            if instance.limited:
+                budget.take(principal)
+
+        return await by.plan(self.plans, key, build, pay)
 
 
 def _is_key(text: str) -> bool:
@@ -234,6 +242,8 @@ def translate(error: Exception) -> Refusal:
     """What the database does when it is away, overloaded or given nonsense; anything else is a fault of ours."""
     if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
         return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
+    if getattr(error, "sqlstate", None) == TOO_LARGE:
+        return Refusal(Code.TOO_LARGE, f"The answer is larger than {LARGEST_ANSWER // 2**20} MiB: ask for fewer rows or fields")
     if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):
         return Refusal(Code.BAD_REQUEST, UNSTORABLE)
     lost = (

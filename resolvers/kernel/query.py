@@ -10,12 +10,14 @@ from sqlalchemy import select
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
+from models.workspaces import Role
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.gate import PAYLOAD, ROLE, VERSION, Entity, Gate, Plan, Scope, Tenancy, Where, judge, refuse_credential
+from resolvers.kernel.gate import CREDENTIAL_ID, PAYLOAD, ROLE, USER_ID, VERSION, Entity, Gate, Plan, Scope, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import BODY, Input, NoInput, is_id, validate
 from resolvers.kernel.operation import BOTH, Answer, D, Deprecation, Operation, Raw, Surface, record_admin_use
+from resolvers.kernel.plans import reads
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import Read, Rows, Shape, View, roles_of
 from resolvers.kernel.reader.build import Builder
@@ -67,17 +69,26 @@ class Query(Operation[D], Generic[D, R]):
         if shape is None:
             raise TypeError(f"{self.name} needs a shape")
         self.require(caller, place)
+        passed = False
         try:
             if self.needs_place(place) or caller.malformed:
                 raise Refusal(Code.BAD_REQUEST, caller.malformed or BODY)
             data = validate(self.input, raw)  # type: ignore[arg-type]
-            plan = self._plan(caller, shape, place, data, slots)
+            by_slug = self.tenancy is Tenancy.WORKSPACE and not is_id(place or "")
+            key = (id(shape), caller.kind, by_slug, variant(data), *[variant(s) for s in slots])
+            plan = self.plans.get(key)
+            if plan is None:
+                passed = True
+                plan = await self._new_plan(caller, raw, place, key, shape, data, slots)
+            else:
+                plan.used = True
             args = plan.args(self.call_of(caller, raw, place, data, slots))
         except Refusal:
-            async with database.lease() as conn:  # a bad input is told only to somebody who passes the gate
-                await self.pass_gate(conn, caller, raw, place)
+            if not passed:
+                async with database.lease() as conn:  # a bad input is told only to somebody who passes the gate
+                    await self.pass_gate(conn, caller, raw, place)
             raise
-        if caller.kind is CredentialKind.ADMIN:
+        if caller.kind is CredentialKind.ADMIN and not passed:
             async with database.lease() as conn:
                 await record_admin_use(conn, caller)
         try:
@@ -97,16 +108,24 @@ class Query(Operation[D], Generic[D, R]):
             raise Refusal(Code.NOT_FOUND, plan.missing)
         return Answer(row[PAYLOAD], row[VERSION], self.tenancy is Tenancy.NONE or row[ROLE] is not None)
 
-    def _plan(self, caller: Caller, shape: Shape, place: str | None, data: Any, slots: tuple[Input, ...]) -> Plan:
-        by_slug = self.tenancy is Tenancy.WORKSPACE and not is_id(place or "")
-        key = (id(shape), caller.kind, by_slug, variant(data), *[variant(s) for s in slots])
-        known = self.plans.get(key)
-        return known or self.keep(key, self._compile(caller.kind, by_slug, shape, data, slots))
+    async def _new_plan(self, caller: Caller, raw: Raw, place: str | None, key: Any, shape: Shape, data: D, slots: tuple[Input, ...]) -> Plan:
+        """The gate first, by a small statement of its own: nothing is compiled for somebody who may not ask, or whose credential nobody knows."""
+        async with database.lease() as conn:
+            row = await self.pass_gate(conn, caller, raw, place)
+        roles = self._readers(shape)
+        if row[ROLE] is not None and row[ROLE] not in roles:
+            raise forbidden()
+        _, kind, by_slug, *_ = key
+        return await self.compiled(reads, key, row[USER_ID] or row[CREDENTIAL_ID], lambda: self._compile(kind, by_slug, shape, data, slots, roles))
 
-    def _compile(self, kind: CredentialKind, by_slug: bool, shape: Shape, data: Any, slots: tuple[Input, ...]) -> Plan:
+    def _readers(self, shape: Shape) -> frozenset[Role]:
+        """Who may walk every edge of the shape."""
         roles = self.roles & roles_of(self.model, shape)
         if self.tenancy is Tenancy.NONE and roles != self.roles:  # over several workspaces there is no one role to judge
             raise forbidden("A part of this needs a role: read it in one workspace")
+        return roles
+
+    def _compile(self, kind: CredentialKind, by_slug: bool, shape: Shape, data: Any, slots: tuple[Input, ...], roles: frozenset[Role]) -> Plan:
         gate = Gate.build(self.tenancy, kind, by_slug)
         outer = (gate.who, gate.place)
         scope = gate.scope(QueryScope).within(outer)

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from crewship.postgres import EmbeddedPostgres
-from resolvers.kernel.database import Pool
+from resolvers.kernel.database import LARGEST, PREPARED, Pool
 from resolvers.kernel.errors import Code, Refusal
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +108,43 @@ async def test_a_waiter_cancelled_at_the_moment_it_is_served_gives_the_connectio
     with pytest.raises(asyncio.CancelledError):
         await waiter
     assert await one(pool) == 1
+    await pool.close()
+
+
+async def test_where_postgresql_has_no_place_the_open_connections_are_waited_for(database: Any) -> None:
+    owner = await asyncpg.connect(database.owner_url)
+    pool = Pool(database.url, 4)
+    await one(pool)
+    await owner.execute(f"ALTER DATABASE {database.name} CONNECTION LIMIT 1")
+    assert await asyncio.gather(*[one(pool) for _ in range(50)]) == [1] * 50
+    assert pool.opened == 1
+    await pool.close()
+    pool = Pool(database.url, 4)
+    refused = await asyncio.gather(*[one(pool) for _ in range(9)], return_exceptions=True)
+    assert {getattr(r, "code", None) for r in refused} == {Code.UNAVAILABLE}, "with no connection of its own there is nothing to wait for"
+    await owner.close()
+
+
+async def test_what_is_sent_once_is_not_prepared_and_what_is_prepared_is_bounded(database_url: str) -> None:
+    pool = Pool(database_url, 1)
+
+    async def prepared() -> int:
+        return int(await leased(pool, "SELECT coalesce(sum(length(statement)), 0) FROM pg_prepared_statements"))
+
+    for _ in range(3):
+        await prepared()
+    before, padding = await prepared(), "x" * 20_000
+    for n in range(100):
+        assert await alone(pool, f"SELECT {n} /* {padding} */") == n
+    assert await prepared() == before
+    for _ in range(2):
+        for n in range(100):
+            assert await alone(pool, f"SELECT {n} /* {padding} */") == n
+    assert PREPARED / 2 < await prepared() <= PREPARED
+    long = f"SELECT 1 /* {'x' * LARGEST} */"
+    for _ in range(3):
+        assert await alone(pool, long) == 1
+    assert await leased(pool, f"SELECT count(*) FROM pg_prepared_statements WHERE length(statement) > {LARGEST}") == 0
     await pool.close()
 
 

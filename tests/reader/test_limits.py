@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from resolvers import labels
+from resolvers.kernel import plans
 from resolvers.kernel.inputs import NoInput
-from resolvers.kernel.operation import PLANS
+from resolvers.kernel.plans import Shelf
 from resolvers.kernel.reader import Column, Shape, intern
-from resolvers.kernel.reader import shape as shapes
+from resolvers.kernel.reader.shape import Interned
 from schema import documents
 from schema.documents import Document, Documents
 from schema.endpoint import MAX_COST
@@ -253,14 +254,22 @@ async def test_plans_of_a_document_are_bounded(library: Library) -> None:
     assert len(library.compiled.documents.get(text, None).plans) <= documents.TRUTHS
 
 
-async def test_plans_and_shapes_are_bounded(library: Library) -> None:
+async def test_plans_and_shapes_are_bounded(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     person, workspace = library.world.owner, library.world.workspace.id
-    for n in range(PLANS + 20):
-        answer = await labels.list_labels(person.caller, {}, intern(Shape((Column(f"k{n}", "name"),), "list")), (), workspace)
-        assert answer.body is not None
-        assert json.loads(answer.body)[0].keys() == {f"k{n}"}
-    assert len(labels.list_labels.plans) == PLANS
-    for n in range(shapes._KEPT + 20):
-        intern(Shape((Column(f"k{n}", "color"),)))
-    assert len(shapes._SHAPES) == shapes._KEPT
+    monkeypatch.setattr(plans, "shelf", small := Shelf(200_000))
+    labels.list_labels.plans.clear()
+    for n in range(100):
+        for key in ("often", f"k{n}"):
+            answer = await labels.list_labels(person.caller, {}, intern(Shape((Column(key, "name"),), "list")), (), workspace)
+            assert answer.body is not None
+            assert json.loads(answer.body)[0].keys() == {key}
+    kept = labels.list_labels.plans.values()
+    assert sum(len(plan.sql) for plan in kept) <= small.size <= small.limit
+    assert 30 < len(kept) < 100
+    assert any('"often"' in plan.sql for plan in kept), "what is used stays"
+    few = Interned(100)
+    for n in range(200):
+        few.of(Shape((Column(f"k{n}", "color"), Column("id", "id"))))
+        assert few.size == sum(len(shape.fields) + 1 for shape in few.shapes) <= few.most
+    assert len(few.shapes) == 33
     assert labels.list_labels.input is NoInput

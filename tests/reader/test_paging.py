@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from graphql import GraphQLObjectType, get_named_type
+from sqlalchemy import case, func
 from sqlmodel import col
 
 from models.agents import Agent, AgentStatus, LeadMode
@@ -116,6 +117,14 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "text": (col(Agent.name),),
     "numbers": (col(Agent.timeout_seconds).desc(),),
     "an_expression": (col(Agent.expired_at).is_not(None), col(Agent.crew_id)),
+    "never_null": (col(Agent.timeout_seconds), col(Agent.name), col(Agent.memory_enabled)),
+    "never_null_descending": (col(Agent.memory_enabled).desc(), col(Agent.created_at).desc()),
+    "never_null_mixed": (col(Agent.memory_enabled).desc(), col(Agent.timeout_seconds), col(Agent.created_at).desc()),
+    "null_behind_the_first": (col(Agent.memory_enabled), col(Agent.expired_at), col(Agent.lead_mode)),
+    "null_behind_the_first_descending": (col(Agent.memory_enabled).desc(), col(Agent.expired_at).desc(), col(Agent.crew_id).desc()),
+    "a_fallback": (func.coalesce(col(Agent.expired_at), col(Agent.created_at)).desc(),),
+    "a_fallback_by_case": (case((col(Agent.expired_at).is_(None), col(Agent.created_at)), else_=col(Agent.expired_at)).desc(),),
+    "a_case_without_else": (case((col(Agent.memory_enabled), col(Agent.created_at))), col(Agent.name)),
 }
 
 

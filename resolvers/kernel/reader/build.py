@@ -1,23 +1,22 @@
 """Rows x shape -> one SQLAlchemy select whose columns are `payload` (JSON, as bytes) and `version`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import DateTime, Text, and_, case, cast, false, func, literal_column, null, or_, select, true
+from sqlalchemy import Integer, Text, and_, case, cast, false, func, literal_column, null, select, true
 from sqlalchemy import Table as SQLTable
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.sql.elements import UnaryExpression
-from sqlalchemy.sql.operators import desc_op
+from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.util import ClauseAdapter
+from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge
-from resolvers.kernel.reader.json import Value, array, as_bytes, constant, listed, number, quoted, record, truth, value_of
+from resolvers.kernel.reader.json import Value, array, as_bytes, constant, is_text, largest, listed, number, quoted, record, truth, value_of
+from resolvers.kernel.reader.keyset import Cursors, descends, key_of
 from resolvers.kernel.reader.rows import Read, Rows, View, clause
 from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape
 from resolvers.kernel.trace import Trace
@@ -26,7 +25,11 @@ EMPTY_OBJECT = Value(("{}",))
 ZERO: Any = literal_column("0")
 ONE: Any = literal_column("1")
 LIST_LIMIT = 1000  # rows of an edge read as a plain list
-Window = tuple[Any, Any, Any]  # limit, offset, after
+LARGEST_ANSWER = 32 * 2**20  # bytes of JSON
+LATE = 4  # an answer that can be this many times too large is looked at when it is made; one that can be larger, while it is made
+LARGE_ROW = 2 * 2**20  # bytes that the columns of a row may make before they are weighed
+ALL_ROWS = 10**6  # how many rows a list without an end is taken to have
+Window = tuple[Any, Any, Any, int | None]  # limit, offset, after, rows at most
 
 
 @dataclass
@@ -37,10 +40,37 @@ class Source:
     alias: Any
     where: list[Any]
     order: list[Any]
+    used: set[str] = field(default_factory=set)
+
+    def column(self, name: str) -> Any:
+        self.used.add(name)
+        return self.alias.c[name]
+
+    @property
+    def columns(self) -> "Columns":
+        return Columns(self)
 
     @property
     def table(self) -> SQLTable | None:
         return None if issubclass(self.model, View) else table_of(self.model)
+
+
+class Columns:
+    """The columns of a source for expressions of the graph; what they take is noted."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getitem__(self, name: str) -> Any:
+        return self._source.column(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return self._source.column(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._source.alias.c
 
 
 class Builder:
@@ -48,6 +78,7 @@ class Builder:
 
     def __init__(self, trace: Trace, scope: Any, slots: tuple[Input, ...] = ()) -> None:
         self.trace, self.scope, self.slots = trace, scope, slots
+        self.room = LARGEST_ANSWER  # bytes for the list that is being built: its share, where it stands in a row with others
 
     def answer(self, read: Read[Any], shape: Shape, outer: Sequence[Any], allowed: Any = None, source: Any = None) -> Any:
         """The select of the whole answer. `source`: read from this (a row being inserted) instead of from the table."""
@@ -79,26 +110,57 @@ class Builder:
         if "deleted_at" in table.c:
             where.append(alias.c.deleted_at.is_(None))
         order = [adapt(clause(k)) for k in read.order]
-        keys = [_key_of(k) for k in order]
+        keys = [key_of(k) for k in order]
         for column in table_of(read.model).primary_key:
             own = alias.c[column.name]
             if order and not any(k is own for k in keys):  # a page needs an order without ties
-                order.append(own.desc() if _descends(order[-1]) else own)
+                order.append(own.desc() if descends(order[-1]) else own)
         return Source(read.model, alias, where, order)
 
     def _select(self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()) -> Any:
         """The rows of a source, in its order and window."""
-        limit, offset, after = window
-        beyond = [] if after is None else [self._keyset(entry.order, after)]
+        limit, offset, after, _ = window
+        beyond = [] if after is None else Cursors(self.trace, after).beyond(entry.order)
         made = select(*columns).select_from(entry.alias).where(*entry.where, *where, *beyond).order_by(*entry.order)
         made = made if limit is None else made.limit(clause(limit))
         made = made if offset is None else made.offset(clause(offset))
         return made.correlate(*outer)
 
+    def _window(self, entry: Source, outer: Sequence[Any], window: Window) -> Source:
+        """The rows of a window as a source: what is made of a row is made outside, so that a row that is skipped costs no more than its place."""
+        rows = self._select(entry, outer, window, *entry.alias.c).subquery(self.trace.name("q"))
+        return Source(entry.model, rows, [], [ClauseAdapter(rows).traverse(k) for k in entry.order])
+
+    def _made(self, window: Source, outer: Sequence[Any], *columns: Any) -> Any:
+        """What is made of the rows of a window, which takes no more columns than that needs."""
+        kept = [c for c in window.alias.element.selected_columns if c.key in window.used]
+        window.alias.element = window.alias.element.with_only_columns(*(kept or [ONE]))
+        return select(*columns).select_from(window.alias).correlate(*outer)
+
     def _list(self, entry: Source, fields: Sequence[Item], outer: Sequence[Any], window: Window) -> Value:
-        row = self._object(entry, fields, [*outer, entry.alias]).text.label("row")
-        rows = self._select(entry, outer, window, row).subquery(self.trace.name("q"))
-        return array(select(listed(rows.c.row)).select_from(rows).correlate(*outer).scalar_subquery())
+        rows = self._window(entry, outer, window)
+        row = self._object(rows, fields, [*outer, rows.alias])
+        most = row.most * (window[3] or ALL_ROWS)
+        if most <= self.room:
+            return array(self._made(rows, outer, listed(row.text)).scalar_subquery(), most)
+        if most <= LATE * self.room:
+            whole = self._made(rows, outer, listed(row.text).label("rows")).offset(ZERO).subquery(self.trace.name("b"))
+            return array(select(self._within(func.octet_length(whole.c.rows), whole.c.rows)).select_from(whole).correlate(*outer).scalar_subquery(), self.room)
+        bounded = self._bounded(self._made(rows, outer, row.text.label("row")), outer)
+        return array(select(listed(bounded.c.row)).select_from(bounded).correlate(*outer).scalar_subquery(), self.room)
+
+    def _within(self, size: Any, text: Any) -> Any:
+        """`text`, or the end of the statement where `size` is beyond what is left for it."""
+        return case((size > literal_column(str(self.room)), func.answer_too_large(type_=Text())), else_=text)
+
+    def _bounded(self, rows: Any, outer: Sequence[Any]) -> Any:
+        """Rows of text that could be too much together: they are summed up while they are made, and the first beyond the limit ends the statement."""
+        made = rows.offset(ZERO).subquery(self.trace.name("b"))
+        bytes_ = [func.coalesce(func.octet_length(c), ZERO, type_=Integer()) for c in made.c]
+        summed = select(*made.c, func.sum(sum(bytes_[1:], bytes_[0])).over(rows=(None, 0)).label("so_far")).select_from(made)
+        counted = summed.correlate(*outer).subquery(self.trace.name("b"))
+        fits = self._within(counted.c.so_far, literal_column("''", Text())).is_not(None)
+        return select(*[counted.c[c.key] for c in made.c]).select_from(counted).where(fits).correlate(*outer).subquery(self.trace.name("b"))
 
     def _read(self, read: Read[Any], shape: Shape, outer: Sequence[Any], link: Any = None, source: Any = None) -> Value:
         """The rows of `read` in `shape`. `link(alias)` gives the conditions of an edge."""
@@ -111,8 +173,8 @@ class Builder:
             return number(self._total(entry, outer))
         if shape.form == "list":
             return self._list(entry, shape.fields, outer, read.window)
-        row = self._object(entry, shape.fields, [*outer, entry.alias]).text
-        return Value((self._select(entry, outer, read.window, row).scalar_subquery(),), nullable=True)
+        row = self._object(entry, shape.fields, [*outer, entry.alias])
+        return Value((self._select(entry, outer, read.window, row.text).scalar_subquery(),), nullable=True, most=row.most)
 
     # ---- one field -----------------------------------------------------------------------------------------------
 
@@ -120,9 +182,21 @@ class Builder:
         """An object made of the current row."""
         shown: list[tuple[str, Value]] = []
         absent: list[tuple[str, Value]] = []
+        room = self.room
+        self.room = room // max(1, sum([isinstance(item, Nested) and item.name is not None for item in fields]))
         for item in fields:
             (absent if getattr(item, "absent", False) else shown).append((item.key, self._field(entry, item, outer)))
-        return record(shown, absent)
+        self.room = room
+        return self._weighed(entry, fields, record(shown, absent))
+
+    def _weighed(self, entry: Source, fields: Sequence[Item], made: Value) -> Value:
+        """An object whose texts could be too much together: their bytes are counted before one of them is read."""
+        names = [item.name for item in fields if isinstance(item, Column) and item.name in entry.alias.c]
+        texts = [name for name in names if is_text(entry.alias.c[name])]
+        if sum([largest(entry.alias.c[name]) for name in texts]) <= LARGE_ROW:
+            return made
+        bytes_ = [func.coalesce(func.octet_length(entry.column(n)), ZERO, type_=Integer()) * literal_column(str(texts.count(n))) for n in dict.fromkeys(texts)]
+        return Value((self._within(sum(bytes_[1:], bytes_[0]), made.text),), most=made.most)
 
     def _field(self, entry: Source, item: Item, outer: Sequence[Any]) -> Value:
         if isinstance(item, Constant):
@@ -131,9 +205,9 @@ class Builder:
         if isinstance(item, Column):
             made = known.get(item.name)
             if isinstance(made, Derived):
-                column, stored = clause(made.expression(entry.alias.c, self.scope.within(outer))), None
+                column, stored = clause(made.expression(entry.columns, self.scope.within(outer))), None
             else:
-                column, stored = entry.alias.c[item.name], None if entry.table is None else entry.table.c[item.name]
+                column, stored = entry.column(item.name), None if entry.table is None else entry.table.c[item.name]
             return value_of(func.nullif(column, ZERO, type_=column.type)) if item.zero else value_of(column, stored)
         if item.name is None:
             return self._object(entry, item.shape.fields, outer)
@@ -151,12 +225,12 @@ class Builder:
             rows = edge.narrow(rows, data) if edge.narrow is not None else rows
             rows = rows.page(data) if isinstance(data, Paging) else rows
         elif edge.kind == "many" and item.shape.form == "list":
-            rows = rows._as(type(rows), window=(literal_column(str(LIST_LIMIT)), None, None))
+            rows = rows.limit(LIST_LIMIT)
 
         def link(target: Any) -> list[Any]:
-            conditions = [edge.on(entry.alias.c, target.c)]
+            conditions = [edge.on(entry.columns, target.c)]
             if issubclass(edge.target, TenantRow) and "workspace_id" in entry.alias.c:
-                conditions.append(target.c.workspace_id == entry.alias.c.workspace_id)
+                conditions.append(target.c.workspace_id == entry.column("workspace_id"))
             return conditions
 
         return self._read(rows, item.shape, outer, link)
@@ -165,18 +239,23 @@ class Builder:
 
     def _connection(self, read: Read[Any], entry: Source, shape: Shape, outer: Sequence[Any]) -> Value:
         """nodes, edges, pageInfo and totalCount of a window: the window is read once, with one row to spare."""
-        limit, offset, after = read.window
+        limit, offset, after, size = read.window
+        size = 100 if limit is None else size
         limit = literal_column("100") if limit is None else clause(limit)
         asked = [item.shape.form for item in shape.fields if isinstance(item, Nested)]
         if asked in ([], ["list"]):
-            return self._without_pages(entry, shape, outer, (limit, offset, after))
-        inside = [*outer, entry.alias]
-        cells: list[Any] = []
+            return self._without_pages(entry, shape, outer, (limit, offset, after, size))
+        window = self._window(entry, outer, (limit + ONE, offset, after, size))
+        inside = [*outer, window.alias]
+        cells, most = list[Any](), 0
         for place, item in enumerate(shape.fields):
             if isinstance(item, Nested):
-                row = self._cell(entry, item, inside)
-                cells.append(row.label(f"n{place}"))
-        rows = self._select(entry, outer, (limit + ONE, offset, after), *cells).subquery(self.trace.name("q"))
+                cell = self._cell(window, item, inside)
+                most += cell.most * (1 + (size or ALL_ROWS))
+                cells.append(cell.text.label(f"n{place}"))
+        made = self._made(window, outer, *cells)
+        rows = made.subquery(self.trace.name("q")) if most <= self.room else self._bounded(made, outer)
+        most = min(most, self.room)
         parts: list[tuple[str, Value]] = []
         for place, item in enumerate(shape.fields):
             if isinstance(item, Constant):
@@ -186,10 +265,10 @@ class Builder:
             elif item.shape.form == "page_info":
                 part = self._page_info(item, rows.c[f"n{place}"], limit, offset, after)
             else:
-                part = array(func.array_to_string(_first(rows.c[f"n{place}"], limit), literal_column("','"), type_=Text()))
+                part = array(func.array_to_string(_first(rows.c[f"n{place}"], limit), literal_column("','"), type_=Text()), most)
             parts.append((item.key, part))
         page = select(record(parts).text).select_from(rows).having(true())  # HAVING: one row, also where no aggregate is left
-        return Value((page.correlate(*outer).scalar_subquery(),))
+        return Value((page.correlate(*outer).scalar_subquery(),), most=most + 1000)
 
     def _without_pages(self, entry: Source, shape: Shape, outer: Sequence[Any], window: Window) -> Value:
         """A connection of which nothing but the rows and their number is asked: a list, without a row to spare or cursors."""
@@ -206,21 +285,21 @@ class Builder:
     def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
         return select(func.count()).select_from(entry.alias).where(*entry.where).correlate(*outer).scalar_subquery()
 
-    def _cell(self, entry: Source, item: Nested, outer: Sequence[Any]) -> Any:
+    def _cell(self, entry: Source, item: Nested, outer: Sequence[Any]) -> Value:
         """What a part of a connection shows of one row, as text."""
         if item.shape.form == "page_info":
-            return _cursor(entry.order)
+            return Value((self._cursor(entry),))
         if item.shape.form != "edges":
-            return self._object(entry, item.shape.fields, outer).text
+            return self._object(entry, item.shape.fields, outer)
         parts: list[tuple[str, Value]] = []
-        for field in item.shape.fields:
-            if isinstance(field, Constant):
-                parts.append((field.key, constant(field.value)))
-            elif isinstance(field, Column):
-                parts.append((field.key, quoted(_cursor(entry.order))))
+        for part in item.shape.fields:
+            if isinstance(part, Constant):
+                parts.append((part.key, constant(part.value)))
+            elif isinstance(part, Column):
+                parts.append((part.key, quoted(self._cursor(entry))))
             else:
-                parts.append((field.key, self._object(entry, field.shape.fields, outer)))
-        return record(parts).text
+                parts.append((part.key, self._object(entry, part.shape.fields, outer)))
+        return record(parts)
 
     def _page_info(self, part: Nested, cursors: Any, limit: Any, offset: Any, after: Any) -> Value:
         kept = func.array_agg(cursors, type_=ARRAY(Text))
@@ -232,57 +311,17 @@ class Builder:
         }
         return record([(item.key, constant(item.value) if isinstance(item, Constant) else made[getattr(item, "name", "")]) for item in part.shape.fields])
 
-    def _keyset(self, order: list[Any], after: Any) -> Any:
-        """Rows beyond the cursor, for mixed directions and null keys: (a > x) or (a = x and (b > y or ...))."""
-        name = after.clause.key
-        whole = self.trace.getters[name]
-        beyond: Any = false()
-        for place in reversed(range(len(order))):
-            key, down = _key_of(order[place]), _descends(order[place])
-            is_time = isinstance(key.type, DateTime)
-
-            def value(call: Any, place: int = place, is_time: bool = is_time) -> Any:
-                return _cursor_key(whole(call), place, is_time, len(order))
-
-            bound = self.trace.bind(f"{name}_{place}", value, key.type)
-            if getattr(key, "nullable", True):  # ascending puts nulls last, descending first
-                further = or_(and_(bound.is_(None), key.is_not(None)), key < bound) if down else and_(bound.is_not(None), or_(key > bound, key.is_(None)))
-                same = key.is_not_distinct_from(bound)
-            else:
-                further, same = (key < bound if down else key > bound), key == bound
-            beyond = or_(further, and_(same, beyond))
-        return beyond
+    def _cursor(self, entry: Source) -> Any:
+        keys = [key_of(k) for k in entry.order]
+        entry.used |= {c.key for k in keys for c in iterate(k) if isinstance(c, ColumnClause)}
+        text = func.convert_to(cast(func.json_build_array(*keys), Text), literal_column("'UTF8'"))
+        return func.translate(func.encode(text, literal_column("'base64'")), literal_column("chr(10)"), literal_column("''"))
 
 
 def _first(column: Any, limit: Any) -> Any:
     return func.array_agg(column, type_=ARRAY(Text))[1:limit]
 
 
-def _key_of(key: Any) -> Any:
-    return key.element if isinstance(key, UnaryExpression) else key
-
-
-def _descends(key: Any) -> bool:
-    return isinstance(key, UnaryExpression) and key.modifier is desc_op
-
-
-def _cursor(order: list[Any]) -> Any:
-    keys = cast(func.json_build_array(*[_key_of(k) for k in order]), Text)
-    return func.translate(
-        func.encode(func.convert_to(keys, literal_column("'UTF8'")), literal_column("'base64'")), literal_column("chr(10)"), literal_column("''")
-    )
-
-
 def _of_view(key: Any, alias: Any) -> Any:
     """Views are ordered by the names of their fields; a leading `-` descends."""
     return alias.c[key[1:]].desc() if key.startswith("-") else alias.c[key]
-
-
-def _cursor_key(keys: tuple[Any, ...], place: int, is_time: bool, size: int) -> Any:
-    try:
-        if len(keys) != size:
-            raise ValueError
-        return datetime.fromisoformat(keys[place]) if is_time and keys[place] is not None else keys[place]
-    except (ValueError, TypeError):
-        fault = "not a cursor of this list"
-        raise Refusal(Code.BAD_REQUEST, f"after: {fault}", fields={"after": fault}) from None

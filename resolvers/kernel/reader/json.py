@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, DateTime, Integer, String, Text, cast, func, literal_column
+from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, String, Text, TypeDecorator, cast, func, literal_column
 from sqlalchemy import Column as SQLColumn
 from sqlalchemy.dialects.postgresql import BYTEA
 
@@ -19,6 +19,7 @@ from resolvers.kernel.reader.shape import ALIAS_BYTES
 
 ISO: Any = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS"Z"'""")
 UTC: Any = literal_column("'UTC'")
+UNDECLARED = 64 * 1024  # letters of a text whose column declares no length
 NULL, NOTHING = "null", literal_column("''", Text())
 
 Part = Any
@@ -31,6 +32,7 @@ class Value:
 
     parts: tuple[Part, ...]
     nullable: bool = False
+    most: int = 64  # bytes at most, of letters that take one each: for choosing how an answer is held to its limit
 
     @property
     def text(self) -> Any:
@@ -60,10 +62,18 @@ def joined(parts: Iterable[Part]) -> Any:
     pieces = [literal_column(f"'{part}'", Text()) if isinstance(part, str) else part for part in merged]
     if len(pieces) == 1:
         return cast(pieces[0], Text) if isinstance(merged[0], str) else pieces[0]
-    text = pieces[0]
-    for piece in pieces[1:]:
-        text = text.concat(piece)
-    return text
+    return _halves(pieces)
+
+
+def _halves(pieces: list[Any]) -> Any:
+    """Joined as a tree: each letter is copied as often as the tree is deep, and not once for every piece behind it."""
+    if len(pieces) < 8:
+        text = pieces[0]
+        for piece in pieces[1:]:
+            text = text.concat(piece)
+        return text
+    middle = len(pieces) // 2
+    return _halves(pieces[:middle]).concat(_halves(pieces[middle:]).self_group())
 
 
 def as_bytes(value: Value) -> Any:
@@ -80,17 +90,33 @@ def in_utc(column: Any) -> Any:
     return func.to_char(func.timezone(UTC, column), ISO)
 
 
+def _plain(column: Any) -> Any:
+    return column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+
+
+def is_text(column: Any) -> bool:
+    return isinstance(_plain(column), String)
+
+
+def largest(column: Any) -> int:
+    """Bytes of the text of a column, at most."""
+    kind = _plain(column)
+    if isinstance(kind, (DateTime, Integer, Boolean, Float)):
+        return 32
+    return getattr(kind, "length", None) or UNDECLARED
+
+
 def value_of(column: Any, stored: "SQLColumn[Any] | None" = None) -> Value:
     """`stored`: the column of a table that this is, whose constraints hold; None for whatever is computed."""
     kind, nullable = column.type, stored is None or bool(stored.nullable)
     if isinstance(kind, DateTime):
-        return Value(('"', in_utc(column), '"'), nullable)
+        return Value(('"', in_utc(column), '"'), nullable, 32)
     if stored is not None and is_plain(stored):
         return Value(('"', column, '"'), nullable)
     if isinstance(kind, (Integer, Boolean, JSON)):
-        return Value((cast(column, Text),), nullable)
+        return Value((cast(column, Text),), nullable, largest(column))
     known = cast(column, Text) if stored is None and isinstance(kind, String) else column  # a bare literal has no type of its own
-    return Value((cast(func.to_json(known, type_=JSON()), Text),), nullable)
+    return Value((cast(func.to_json(known, type_=JSON()), Text),), nullable, largest(column))
 
 
 def number(count: Any) -> Value:
@@ -106,9 +132,9 @@ def quoted(text: Any) -> Value:
     return Value(('"', text, '"'), nullable=True)
 
 
-def array(elements: Any) -> Value:
+def array(elements: Any, most: int) -> Value:
     """`elements`: text with commas between them, or NULL where there are none."""
-    return Value(("[", func.coalesce(elements, NOTHING, type_=Text()), "]"))
+    return Value(("[", func.coalesce(elements, NOTHING, type_=Text()), "]"), most=most)
 
 
 def listed(record: Any) -> Any:
@@ -124,4 +150,4 @@ def record(fields: Sequence[tuple[str, Value]], absent: Sequence[tuple[str, Valu
     left: list[Part] = [func.coalesce(joined((f',"{checked(key)}":', *value.parts)), NOTHING, type_=Text()) for key, value in absent]
     if left and not fields:
         left = [func.ltrim(joined(left), literal_column("','"), type_=Text())]
-    return Value((*parts, *left, "}"))
+    return Value((*parts, *left, "}"), most=sum([len(key) + 4 + value.most for key, value in (*fields, *absent)]) + 2)

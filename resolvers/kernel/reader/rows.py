@@ -13,6 +13,10 @@ from resolvers.kernel.inputs import Paging
 T = TypeVar("T", bound=SQLModel, covariant=True)
 
 
+EVERYTHING = (None, None, None, None)
+"""The window of all rows: limit, offset, after, and how many rows it can hold at most."""
+
+
 class View(SQLModel):
     """Rows that are not one table's: a report. Its fields name the columns of the statement it is read from."""
 
@@ -28,7 +32,7 @@ class Read(Generic[T]):
         source: Any = None,
         where: tuple[Any, ...] = (),
         order: tuple[Any, ...] = (),
-        window: tuple[Any, Any, Any] = (None, None, None),
+        window: tuple[Any, Any, Any, int | None] = EVERYTHING,
         missing: str = "",
         parent: "Read[Any] | None" = None,
     ) -> None:
@@ -68,7 +72,7 @@ class Rows(Read[T]):
 
     def limit(self, size: int) -> Self:
         """The first rows alone: for a list that is cut, and has no pages."""
-        made: Self = self._as(type(self), window=(literal_column(str(size)), None, None))
+        made: Self = self._as(type(self), window=(literal_column(str(size)), None, None, size))
         return made
 
     def one(self, missing: str) -> Row[T]:
@@ -76,7 +80,7 @@ class Rows(Read[T]):
         return made
 
     def page(self, data: Paging) -> Page[T]:
-        made: Page[T] = self._as(Page, window=(data.limit, data.offset, data.after))
+        made: Page[T] = self._as(Page, window=(data.limit, data.offset, data.after, data.page_maximum))
         return made
 
 

@@ -56,17 +56,27 @@ class Shape:
     form: str = "object"
 
 
-_SHAPES: dict[Shape, Shape] = {}
-_KEPT = 4000
+class Interned:
+    """The shapes that are known, up to a sum of their fields; the oldest goes first."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.size = most, 0
+        self.shapes: dict[Shape, Shape] = {}
+
+    def of(self, shape: Shape) -> Shape:
+        known = self.shapes.get(shape)
+        if known is None:
+            known = self.shapes[shape] = shape
+            self.size += len(shape.fields) + 1
+            while self.size > self.most and len(self.shapes) > 1:
+                oldest = next(iter(self.shapes))
+                del self.shapes[oldest]
+                self.size -= len(oldest.fields) + 1
+        return known
 
 
-def intern(shape: Shape) -> Shape:
-    known = _SHAPES.get(shape)
-    if known is None:
-        if len(_SHAPES) >= _KEPT:
-            del _SHAPES[next(iter(_SHAPES))]
-        known = _SHAPES[shape] = shape
-    return known
+interned = Interned(100_000)
+intern = interned.of
 
 
 def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:

@@ -1,0 +1,90 @@
+"""Plans are compiled off the event loop, within a budget of the caller's, and kept up to a sum of bytes."""
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.gate import Plan
+
+KEPT = 32 * 2**20  # bytes of SQL text of all plans of a process
+BESIDE = 2000  # bytes of a plan beside its text
+COMPILATIONS = 120  # a minute, for one principal
+PRINCIPALS = 10_000  # whose budgets are remembered
+TOO_MANY = f"More than {COMPILATIONS} kinds of question that were not asked before, within a minute; try again"
+
+
+class Shelf:
+    """Every plan of the process, in the order they came. The oldest that was not used since it was last looked at goes first."""
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self.limit, self.size = limit, 0
+        self._order: deque[tuple[dict[Any, Plan], Any, Plan]] = deque()
+
+    def keep(self, plans: dict[Any, Plan], key: Any, plan: Plan) -> None:
+        plans[key] = plan
+        self._order.append((plans, key, plan))
+        self.size += len(plan.sql) + BESIDE
+        while self.size > self.limit and len(self._order) > 1:
+            plans, key, plan = self._order.popleft()
+            if plans.get(key) is not plan:
+                pass
+            elif plan.used:
+                plan.used = False
+                self._order.append((plans, key, plan))
+                continue
+            else:
+                del plans[key]
+            self.size -= len(plan.sql) + BESIDE
+
+
+class Budget:
+    """How many plans each principal may have compiled: `limit` at once, refilled in a minute."""
+
+    def __init__(self, limit: int = COMPILATIONS) -> None:
+        self.limit = limit
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, principal: str) -> None:
+        now = time.monotonic()
+        left, since = self._left.pop(principal, (float(self.limit), now))
+        left = min(self.limit, left + (now - since) * self.limit / 60)
+        self._left[principal] = (left - 1 if left >= 1 else left, now)
+        if len(self._left) > PRINCIPALS:
+            self._left.popitem(last=False)
+        if left < 1:
+            raise Refusal(Code.RATE_LIMITED, TOO_MANY)
+
+
+class Compilation:
+    """One thread that compiles: one plan at a time, and a plan that several wait for once."""
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, name)
+        self._under_way: dict[Any, asyncio.Future[Plan]] = {}
+
+    async def plan(self, plans: dict[Any, Plan], key: Any, build: Callable[[], Plan], pay: Callable[[], None]) -> Plan:
+        """The plan that `build` makes, under `key`. `pay` is called where nobody else is having it made."""
+        if key in plans:
+            return plans[key]
+        place = (id(plans), key)
+        waited = self._under_way.get(place)
+        if waited is None:
+            pay()
+            waited = self._under_way[place] = asyncio.get_running_loop().run_in_executor(self._thread, build)
+            waited.add_done_callback(lambda done: self._made(place, plans, key, done))
+        return await asyncio.shield(waited)
+
+    def _made(self, place: Any, plans: dict[Any, Plan], key: Any, done: asyncio.Future[Plan]) -> None:
+        self._under_way.pop(place, None)
+        if not done.cancelled() and done.exception() is None:
+            shelf.keep(plans, key, done.result())
+
+
+shelf = Shelf()
+budget = Budget()
+reads = Compilation("compile-reads")
+tails = Compilation("compile-tails")  # a transaction waits for its tail: it does not stand behind reads

@@ -1,0 +1,97 @@
+"""Rows beyond a cursor, as conditions that an index can begin at."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Case, Column, DateTime, Label, and_, false, or_, tuple_
+from sqlalchemy.sql.elements import BinaryExpression, Null, UnaryExpression
+from sqlalchemy.sql.functions import coalesce
+from sqlalchemy.sql.operators import desc_op, is_, is_not
+
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.trace import Trace
+
+NO_CURSOR = "not a cursor of this list"
+
+
+def key_of(key: Any) -> Any:
+    """The expression of a key of an order, without its direction."""
+    return key.element if isinstance(key, UnaryExpression) else key
+
+
+def descends(key: Any) -> bool:
+    return isinstance(key, UnaryExpression) and key.modifier is desc_op
+
+
+def is_nullable(key: Any) -> bool:
+    """Whether an expression can be NULL, as far as its form says."""
+    if isinstance(key, Column):
+        return bool(key.nullable)
+    if isinstance(key, Label):
+        return is_nullable(key.element)
+    if isinstance(key, coalesce):
+        return all(is_nullable(c) for c in key.clauses)
+    if isinstance(key, Case):
+        results = [then for _, then in key.whens]
+        return any(map(is_nullable, results)) or key.else_ is None or (is_nullable(key.else_) and not _tested(key, key.else_))
+    return not (isinstance(key, BinaryExpression) and key.operator in (is_, is_not))
+
+
+def _tested(key: Case[Any], result: Any) -> bool:
+    """CASE WHEN a IS NULL THEN b ELSE a: the ELSE is not NULL."""
+    return any(isinstance(w, BinaryExpression) and w.operator is is_ and isinstance(w.right, Null) and w.left.compare(result) for w, _ in key.whens)
+
+
+class Cursors:
+    """The place that a parameter `after` names, in lists of any order."""
+
+    def __init__(self, trace: Trace, after: Any) -> None:
+        self.trace, self.name = trace, after.clause.key
+        self.whole = trace.getters[self.name]
+
+    def beyond(self, order: list[Any]) -> list[Any]:
+        """Conditions for the rows behind the cursor.
+
+        One comparison of rows where all keys go one way and none can be NULL: the index begins there. Else the general form, beside a
+        bound for the first key, without which an index would begin at its start; there is none for a first key that can be NULL.
+        """
+        keys = [key_of(k) for k in order]
+        bounds = [self._bound(place, key, len(order)) for place, key in enumerate(keys)]
+        nullable, downs = [is_nullable(k) for k in keys], [descends(k) for k in order]
+        if not any(nullable) and len(set(downs)) == 1:
+            row, place = tuple_(*keys), tuple_(*bounds)
+            return [row < place if downs[0] else row > place]
+        general: Any = false()
+        for key, bound, down, may_be_null in reversed(list(zip(keys, bounds, downs, nullable, strict=True))):
+            general = or_(_further(key, bound, down, may_be_null), and_(_same(key, bound, may_be_null), general))
+        if not keys or nullable[0]:
+            return [general]
+        return [keys[0] <= bounds[0] if downs[0] else keys[0] >= bounds[0], general]
+
+    def _bound(self, place: int, key: Any, size: int) -> Any:
+        whole, is_time = self.whole, isinstance(key.type, DateTime)
+        read: Callable[[Any], Any] = lambda call: _value(whole(call), place, is_time, size)  # noqa: E731
+        return self.trace.bind(f"{self.name}_{place}", read, key.type)
+
+
+def _further(key: Any, bound: Any, down: bool, may_be_null: bool) -> Any:
+    """Ascending puts nulls last, descending first."""
+    if not may_be_null:
+        return key < bound if down else key > bound
+    if down:
+        return or_(and_(bound.is_(None), key.is_not(None)), key < bound)
+    return and_(bound.is_not(None), or_(key > bound, key.is_(None)))
+
+
+def _same(key: Any, bound: Any, may_be_null: bool) -> Any:
+    return key.is_not_distinct_from(bound) if may_be_null else key == bound
+
+
+def _value(keys: tuple[Any, ...], place: int, is_time: bool, size: int) -> Any:
+    try:
+        if len(keys) != size:
+            raise ValueError
+        return datetime.fromisoformat(keys[place]) if is_time and keys[place] is not None else keys[place]
+    except (ValueError, TypeError):
+        raise Refusal(Code.BAD_REQUEST, f"after: {NO_CURSOR}", fields={"after": NO_CURSOR}) from None
