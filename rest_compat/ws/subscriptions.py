@@ -154,7 +154,6 @@ class Subscriptions:
     def refused(self, subscription: Subscription, refusal: Refusal) -> None:
         name = subscription.channel.name
         attention = self._by_name.get(name)
-        self._live.unsubscribe(subscription)
         if attention is not None and attention.subscription is subscription:
             del self._by_name[name]
         if attention is None or attention.asked or attention.awaits:

@@ -12,6 +12,7 @@ from resolvers.kernel.bus import Topic, bus
 from resolvers.live import attendance, hub
 from rest_compat.ws import heartbeat
 from tests.live.conversations import new_chat, text, write_frames
+from tests.live.outlets import OF
 from tests.live.raw import BINARY, CLOSE, PING, SMALL, TEXT, frame, raw
 from tests.live.sockets import address, client_of, ticket
 from tests.world import World
@@ -25,7 +26,10 @@ def own(world: World) -> str:
 
 
 async def emit(world: World, *numbers: int, size: int = 0) -> None:
-    sql = "INSERT INTO events (channel, type, payload) SELECT $1, 'test.happened', jsonb_build_object('n', n, 'text', repeat('a', $3)) FROM unnest($2::int[]) n"
+    sql = f"""
+        INSERT INTO events (workspace_id, channel, type, payload)
+        SELECT {OF}, $1, 'test.happened', jsonb_build_object('n', n, 'text', repeat('a', $3)) FROM unnest($2::int[]) n
+    """
     await world.database.execute(sql, own(world), list(numbers), size)
     bus.ring(Topic.events)
 
