@@ -16,6 +16,8 @@ from resolvers.live.hub import Lost, hub
 from resolvers.live.presence import presence
 
 BATCH = 200
+FROM_NOW = "-"
+"""In the place of a cursor: from now on, and the client wants to be told where that is."""
 ENDED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND})
 """Of a look at the caller's rights: it may not listen any more."""
 Encode = Callable[[Delivered, "Subscription"], bytes | None]
@@ -62,7 +64,7 @@ class Subscription:
             return
         if self.channel.kind is ChannelKind.session:
             presence.enter(self.channel.id, self.caller.user_id, self)
-        if after is not None:
+        if after is not None and after != FROM_NOW:
             try:
                 start = hub.position(after)
                 if self.channel.kind is ChannelKind.agent:

@@ -8,31 +8,44 @@ import contextlib
 import itertools
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import asyncpg
 import pytest
 
 from models.auth import Session
+from models.base import new_id
 from models.chats import Chat
 from models.workspaces import Membership, Role
 from resolvers.channels import open_channel
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.caller import Caller
-from resolvers.live import LiveConnection, attendance, connection, hub
+from resolvers.live import Delivered, LiveConnection, Subscription, attendance, connection, hub
 from tests.auth.browsers import signed_in
 from tests.live.conversations import new_chat, text, write_frames
 from tests.live.graphql import streaming, talking
-from tests.live.outlets import OF, Memory, plain, until
+from tests.live.outlets import OF, Memory, until
 from tests.live.sockets import client_of
-from tests.world import Person, World
+from tests.world import Person, World, connect_for_all
 
 pytestmark = pytest.mark.anyio
-EVENT = f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'crew.created', jsonb_build_object('n', $2::int, 'name', $2::int::text))"
+EVENT = f"""
+    INSERT INTO events (workspace_id, channel, type, payload)
+    VALUES ({OF}, $1, 'crew.created', jsonb_build_object('id', 'c', 'slug', 's', 'name', $2::int::text))
+"""
+
+
+def numbered(event: Delivered, subscription: Subscription) -> bytes:
+    return str(event.values.get("name", event.values.get("content"))).encode()
 
 
 def own(world: World) -> str:
     return f"workspace:{world.workspace.id}"
+
+
+async def own_connection(world: World) -> "asyncpg.Connection[asyncpg.Record]":
+    assert world.settings.database_url is not None
+    return await connect_for_all(world.settings.database_url.get_secret_value())
 
 
 @dataclass
@@ -44,9 +57,8 @@ class Writers:
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def events(self) -> None:
-        conn = await asyncpg.connect(self.world.settings.database_url.get_secret_value())  # type: ignore[union-attr]
+        conn = await own_connection(self.world)
         try:
-            await conn.execute("SET crewship.workspaces = '*'")
             while True:
                 await conn.execute(EVENT, own(self.world), next(self.numbers))
                 bus.ring(Topic.events)
@@ -55,9 +67,13 @@ class Writers:
             conn.terminate()
 
     async def frames(self) -> None:
-        while True:
-            await write_frames(self.world, self.chat, text(str(next(self.numbers))))
-            await asyncio.sleep(0.003)
+        conn = await own_connection(self.world)
+        try:
+            while True:
+                await write_frames(replace(self.world, database=conn), self.chat, text(str(next(self.numbers))))
+                await asyncio.sleep(0.003)
+        finally:
+            conn.terminate()
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +92,7 @@ async def writing(world: World) -> AsyncIterator[Writers]:
 @contextlib.asynccontextmanager
 async def old_transaction(world: World) -> AsyncIterator[None]:
     """While it is open events wait; frames do not."""
-    conn = await asyncpg.connect(world.settings.database_url.get_secret_value())  # type: ignore[union-attr]
+    conn = await own_connection(world)
     try:
         await conn.execute("BEGIN")
         await conn.execute("SELECT pg_current_xact_id()")
@@ -105,13 +121,12 @@ async def test_nothing_that_began_later_reaches_who_was_removed(world: World, mo
     outlets, lines, late = [Memory() for _ in people], list[LiveConnection](), dict[str, list[int]]()
     chance = random.Random(listeners)
     async with writing(world) as writers:
-        conn = await asyncpg.connect(world.settings.database_url.get_secret_value())  # type: ignore[union-attr]
+        conn = await own_connection(world)
         try:
-            await conn.execute("SET crewship.workspaces = '*'")
             for person, outlet in zip(people, outlets, strict=True):
                 lines.append(LiveConnection(caller(person), outlet, outlet))
-                await lines[-1].subscribe(own(world), plain, same=plain)
-                await lines[-1].subscribe(f"session:{writers.chat.id}", plain)
+                await lines[-1].subscribe(own(world), numbered, same=numbered)
+                await lines[-1].subscribe(f"session:{writers.chat.id}", numbered)
             for n in chance.sample(range(listeners), 16):
                 await asyncio.sleep(chance.uniform(0, 0.1))
                 async with old_transaction(world) if n % 2 else contextlib.nullcontext():
@@ -127,7 +142,7 @@ async def test_nothing_that_began_later_reaches_who_was_removed(world: World, mo
             await conn.close()
             for line in lines:
                 line.close()
-    assert late == dict.fromkeys(late, [])
+    assert late == {name: [] for name in late}
     assert len(late) == 16
     seen = [int(number) for number in outlets[stays].written]
     assert len(seen) == len(set(seen))
@@ -137,7 +152,7 @@ async def test_a_right_that_ends_while_a_subscription_is_opened(world: World, mo
     """Between the look at the right and the first event."""
     leaver, stays = await member(world, "opener"), Memory()
     witness = LiveConnection(caller(world.owner), stays, stays)
-    await witness.subscribe(own(world), plain)
+    await witness.subscribe(own(world), numbered)
     held, go = asyncio.Event(), asyncio.Event()
 
     async def slow(caller: Caller, name: str) -> object:
@@ -150,7 +165,7 @@ async def test_a_right_that_ends_while_a_subscription_is_opened(world: World, mo
     monkeypatch.setattr(connection, "open_channel", slow)
     memory = Memory()
     line = LiveConnection(caller(leaver), memory, memory)
-    opening = asyncio.create_task(line.subscribe(own(world), plain))
+    opening = asyncio.create_task(line.subscribe(own(world), numbered))
     await held.wait()
     await world.database.execute("DELETE FROM memberships WHERE user_id = $1", leaver.user_id)
     await world.database.execute(EVENT, own(world), 1)
@@ -177,7 +192,7 @@ async def test_a_right_that_ends_while_nobody_reads_the_outbox(world: World, mon
     monkeypatch.setattr(connection, "open_channel", late)
     await until(lambda: not hub.tail._ready.is_set())
     line = LiveConnection(caller(leaver), memory, memory)
-    await line.subscribe(own(world), plain)
+    await line.subscribe(own(world), numbered)
     await world.database.execute(EVENT, own(world), 1)
     await until(lambda: memory.refusals)
     line.close()
@@ -205,7 +220,7 @@ async def test_every_transport_ends_with_the_right(world: World, how: str, what:
             async with client_of(world, leaver) as client:
                 await client.subscribe(own(world))
                 await client.until(lambda: client.of("error", "session_revoked"))
-                heard.extend(frame["payload"]["n"] for frame in client.of("crew.created"))
+                heard.extend(int(frame["payload"]["name"]) for frame in client.of("crew.created"))
         else:
             async with streaming(world, leaver, CREWS, variables, how=how) as stream:
                 while (said := await stream.hear()).data and said.data.get("data"):
@@ -238,7 +253,7 @@ async def test_a_session_that_is_revoked_by_another_process_ends_the_socket(worl
         began_later = next(writers.numbers)
         await client.until(lambda: client.closed)
         assert client.closed == 4401
-        assert [frame["payload"]["n"] for frame in client.of("crew.created") if frame["payload"]["n"] > began_later] == []
+        assert [int(frame["payload"]["name"]) for frame in client.of("crew.created") if int(frame["payload"]["name"]) > began_later] == []
         assert len(client.of("session_revoked")) == 1
 
 
@@ -246,7 +261,7 @@ async def test_every_change_of_access_is_told_in_its_transaction(world: World) -
     """Whoever makes it, and by whatever statement; what changes no access tells nothing."""
     told = "SELECT count(*) FROM events WHERE channel = 'access:' || $1 AND type = 'access.changed' AND workspace_id IS NULL"
     person = await member(world, "changing")
-    session = Session(user_id=person.user_id, expires_at=(await world.database.fetchval("SELECT now() + interval '1 day'")))
+    session = Session(id=new_id(), user_id=person.user_id, expires_at=(await world.database.fetchval("SELECT now() + interval '1 day'")))
     await world.add(session)
     steps = [
         ("UPDATE memberships SET role = 'MEMBER' WHERE user_id = $1", 1),

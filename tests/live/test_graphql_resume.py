@@ -64,6 +64,7 @@ async def test_whatever_is_cut_and_however_nothing_is_lost_or_doubled(world: Wor
 
     async def write() -> None:
         conn = await asyncpg.connect(world.settings.database_url.get_secret_value())  # type: ignore[union-attr]
+        await conn.execute("SET crewship.workspaces = '*'")
         while not stop.is_set():
             async with conn.transaction():
                 await conn.execute(CREW, own(world), next(numbers))

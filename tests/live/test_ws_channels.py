@@ -88,7 +88,7 @@ async def test_whoever_may_not_listen_is_told_on_that_channel(world: World) -> N
     await world.database.execute("UPDATE crews SET deleted_at = now() WHERE id = $1", deleted.id)
     refused = [
         f"workspace:{world.other.id}", f"crew:{foreign.id}", f"files:{foreign.id}", f"crew:{deleted.id}", f"user:{world.owner.user_id}",
-        f"crew:{new_id()}", "kitchen:1", "workspace", "workspace:", f"workspace:{world.workspace.slug}", "session:\0", "x" * 3000, ":", "user:\u00fc",
+        f"crew:{new_id()}", "kitchen:1", "workspace", "workspace:", f"workspace:{world.workspace.slug}", "session:\0", "x" * 300, ":", "user:\u00fc",
     ]  # fmt: skip
     async with client_of(world, world.viewer) as client:
         await subscribed(client, *refused)
