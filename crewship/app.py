@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 from collections.abc import AsyncIterator, Mapping, MutableMapping
@@ -56,6 +57,8 @@ class Application:
             await self.pages(scope, receive, send)
         elif scope["path"] == "/graphql":
             await self.graphql(scope, receive, send)
+        elif scope["path"] == ws.PATH:
+            await ws.without_upgrade(scope, receive, send)
         elif scope["path"] == "/graphql/stream":
             await self.stream(scope, receive, send)
         else:
@@ -71,7 +74,12 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
     only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
     graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart)
-    sockets = {ws.PATH: ws.websocket, "/graphql": Sockets(graphql, lambda client: limits is None or limits.exceeded("/graphql", client) is None)}
+
+    def admit(client: str) -> bool:
+        """What is said on a socket counts as requests do."""
+        return limits is None or limits.exceeded("/graphql", client) is None
+
+    sockets = {ws.PATH: functools.partial(ws.websocket, admit=admit), "/graphql": Sockets(graphql, admit)}
     app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, sockets)
     return Perimeter(
         app,

@@ -6,6 +6,7 @@ An event for a thousand sockets is encoded and framed once, and each socket cost
 
 import asyncio
 import logging
+import socket
 from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,15 @@ from websockets.http11 import Request
 EXTENSION = "crewship.wire"
 ROOM = 256 * 1024  # bytes that may wait for one reader; whoever is slower reads behind
 PATIENCE = 10.0  # seconds without any progress until a reader counts as gone (contract: websocket.connection.write_timeout)
+
+# Whoever is gone without a word: the kernel asks after a minute of silence, and gives up what is not acknowledged as late as a reader is cut off.
+KEEPALIVE = {
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 60,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 10,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 3,
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT", 18)): 30_000,  # milliseconds
+}
 
 # At INFO uvicorn writes the address of every socket, and with it the ticket.
 log = logging.getLogger("crewship.websocket")
@@ -32,6 +42,13 @@ def frame(body: bytes) -> bytes:
     if size < 65536:
         return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), body)
     return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), body)
+
+
+def _keep_alive(transport: BaseTransport) -> None:
+    made = transport.get_extra_info("socket")
+    if made is not None and made.family in (socket.AF_INET, socket.AF_INET6):
+        for (level, option), value in KEEPALIVE.items():
+            made.setsockopt(level, option, value)
 
 
 def _drop(frame: bytes) -> None:
@@ -79,11 +96,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = log
+        self.ping_interval = None  # clients that answer pings only while they read would be cut off; heartbeats are the applications'
         self.wire = Wire(self)
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=ROOM)
+        _keep_alive(transport)
 
     def handle_ping(self) -> None:
         """Whoever pings and reads nothing gets no more pongs, which would wait here without end."""
@@ -133,10 +152,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_parser_exception(self) -> None:
         self.wire.close()
         super().handle_parser_exception()
-
-    def keepalive_timeout(self) -> None:
-        self.wire.close()
-        super().keepalive_timeout()
 
     def shutdown(self) -> None:
         self.wire.close()

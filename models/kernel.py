@@ -28,6 +28,7 @@ class OutboxEvent(Row, table=True):
     __table_args__ = (
         Index("events_channel_xid_seq_idx", "channel", "xid", "seq"),
         Index("events_created_at_idx", "created_at", postgresql_using="brin"),
+        Index("events_access_idx", "xid", "seq", postgresql_where=text("type = 'access.changed'")),
     )
     xid: int = Field(default=None, sa_column=Column(Xid8, primary_key=True, server_default=text("pg_current_xact_id()")))
     seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))

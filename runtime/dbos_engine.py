@@ -21,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
+
 from resolvers.kernel.telemetry import log
 from runtime.engine import Body
 
@@ -43,9 +45,23 @@ library.setLevel(logging.ERROR)
 async def prepare_engine(owner_dsn: str, application_role: str | None) -> None:
     """Makes or upgrades DBOS's schema as the owner of the tables, and lets the application's role (None: it is the owner) use it.
 
-    That role gets USAGE on the schema and all rights on its tables, sequences and functions; it creates nothing.
+    That role gets USAGE on the schema and its functions, and the rows of its tables; it creates and empties no table.
     """
     await asyncio.to_thread(_migrate, owner_dsn, application_role)
+    if application_role is not None:
+        await _grant_rows_only(owner_dsn, application_role)
+
+
+async def _grant_rows_only(owner_dsn: str, role: str) -> None:
+    """DBOS grants all there is on its tables, on those to come as well."""
+    more = "TRUNCATE, REFERENCES, TRIGGER"
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        quoted = await connection.fetchval("SELECT quote_ident($1)", role)
+        await connection.execute(f"REVOKE {more} ON ALL TABLES IN SCHEMA {SCHEMA} FROM {quoted}")
+        await connection.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {SCHEMA} REVOKE {more} ON TABLES FROM {quoted}")
+    finally:
+        await connection.close()
 
 
 def _migrate(owner_dsn: str, application_role: str | None) -> None:

@@ -31,6 +31,8 @@ class Timing:
     lease: float = 30.0
     extend: float = 10.0
     poll: float = 0.5
+    ask: float = 1.0
+    """Between looks at whether a run is to be cancelled, where no ring says so."""
     begin: float = 30.0
     """How long the engine may take to begin a run."""
     patience: float = PATIENCE
@@ -61,7 +63,7 @@ class Supervisor:
     async def start(self) -> None:
         await self._engine.open(self.carry)
         self._off = [bus.on(Topic.queue, lambda _: self._wake.set()), bus.on(Topic.cancel, self._asked)]
-        loops = (self._claiming(), self._keeping(), self._watching())
+        loops = (self._claiming(), self._keeping(), self._asking(), self._watching())
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
@@ -176,6 +178,17 @@ class Supervisor:
             self._look.set()
         else:
             self._wake.set()  # one that waits, maybe
+
+    async def _asking(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.ask)
+            claims = [held.claim for held in self._held.values() if held.reason is None]
+            if claims:
+                await self._tried("look for cancellations", self._ask(claims))
+
+    async def _ask(self, claims: list[work.Claim]) -> None:
+        if await work.asked_to_stop(claims):
+            self._look.set()
 
     async def _keeping(self) -> None:
         while True:

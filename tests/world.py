@@ -130,7 +130,8 @@ class World:
         return made
 
 
-async def _own_connection(dsn: str) -> asyncpg.Connection:
+async def connect_for_all(dsn: str) -> asyncpg.Connection:
+    """A connection that sees the rows of all tenants."""
     import orjson
 
     conn = await asyncpg.connect(dsn)
@@ -188,7 +189,7 @@ async def world_on(database: Any, directory: Path, *, routes: tuple[Any, ...] = 
     """A world with settings of its own, and routes beside the product's."""
     chosen = settings_for(database.url, directory, **settings)
     instance.strict = True
-    owner = await _own_connection(database.owner_url)
+    owner = await connect_for_all(database.owner_url)
     async with serving(create_app(chosen, routes=routes, passwords=Passwords(Cost(1, 64, 1)))) as url:
         workspace, other = Workspace(name="Workspace", slug="workspace"), Workspace(name="Other", slug="other")
         made = World(url, chosen, owner, workspace, other)

@@ -2,6 +2,9 @@
 
 A connection says for whom it works in one setting, `crewship.workspaces`: a workspace's id, several joined by commas, `*` for the system
 itself, or `@` and a user's id, whose own memberships are then seen. Without it no row is seen and none is written.
+
+Two tables of the kernel have rows of no workspace, too. Events for one user, or for all, are read as that user (`@`), and written by everybody.
+Idempotency keys are the principal's who sent them, which a second setting names: `crewship.principal`.
 """
 
 from hashlib import sha256
@@ -9,7 +12,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, text
 from sqlalchemy import Table as SQLTable
 
-from models.migrations.tables import tenant_tables
+from models.migrations.tables import secured_tables
 
 POLICY = "tenant"
 
@@ -18,6 +21,14 @@ _RARE = f"workspace_id = ANY (string_to_array({_NOW}, ',')) OR {_NOW} = '*'"  # 
 # The setting is read for each row. As an InitPlan it would be read once a scan, and that costs a read of one row a fifth more.
 _OF_WORKSPACE = f"workspace_id = {_NOW} OR {_RARE}"
 _OF_MEMBERSHIP = f"workspace_id = {_NOW} OR '@' || user_id = {_NOW} OR {_RARE}"
+_OF_NO_WORKSPACE = "channel = 'providers' OR split_part(channel, ':', 1) IN ('user', 'access')"
+_READ_AS_USER = f"left({_NOW}, 1) = '@' AND channel IN ('providers', 'user:' || substr({_NOW}, 2))"
+_OF_PRINCIPAL = f"principal = current_setting('crewship.principal', true) OR {_NOW} = '*'"
+_SPECIAL = {  # what is read, and what is written
+    "memberships": (_OF_MEMBERSHIP, _OF_WORKSPACE),
+    "events": (f"{_OF_WORKSPACE} OR workspace_id IS NULL AND {_READ_AS_USER}", f"{_OF_WORKSPACE} OR workspace_id IS NULL AND ({_OF_NO_WORKSPACE})"),
+    "idempotency_keys": (_OF_PRINCIPAL, _OF_PRINCIPAL),
+}
 
 _STATE = text(
     """
@@ -30,12 +41,13 @@ _STATE = text(
 
 def policy_of(table: SQLTable) -> str:
     """The policy of a table, as the end of its CREATE POLICY. Nobody writes a membership, the own one included, outside the set workspaces."""
-    return f"USING ({_OF_MEMBERSHIP if table.name == 'memberships' else _OF_WORKSPACE}) WITH CHECK ({_OF_WORKSPACE})"
+    using, check = _SPECIAL.get(table.name, (_OF_WORKSPACE, _OF_WORKSPACE))
+    return f"USING ({using}) WITH CHECK ({check})"
 
 
 def apply_row_security(connection: Connection, enabled: bool) -> None:
-    """Brings policies and switches of all tenant tables to where they should be, and locks no table that is already there."""
-    tables = {table.name: table for table in tenant_tables()}
+    """Brings policies and switches of all secured tables to where they should be, and locks no table that is already there."""
+    tables = {table.name: table for table in secured_tables()}
     state = {row.name: row for row in connection.execute(_STATE, {"policy": POLICY, "tables": list(tables)})}
     quote = connection.dialect.identifier_preparer.quote
     for name, table in tables.items():

@@ -12,6 +12,8 @@ from resolvers.kernel.errors import Code, Refusal
 
 LONGEST_KEY = 255
 HOURS = 24
+PRINCIPAL_SQL = "SELECT set_config('crewship.principal', $1, false)"
+"""Whose keys row-level security lets the connection see and write."""
 SAME = "WHERE principal = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND operation = $3 AND key = $4"
 AGE = f"now() - interval '{HOURS} hours'"
 STORED = (
@@ -41,7 +43,11 @@ def lock_name(principal: str, workspace_id: str | None, operation: str, key: str
 
 
 async def stored(conn: Any, principal: str, workspace_id: str | None, operation: str, key: str) -> Any:
-    """(request_hash, body, version) of an earlier call, or None. One that is out of date is removed."""
+    """(request_hash, body, version) of an earlier call, or None. One that is out of date is removed.
+
+    From here on the connection works for this principal.
+    """
+    await conn.fetchrow(PRINCIPAL_SQL, principal)
     return await conn.fetchrow(STORED, principal, workspace_id, operation, key)
 
 

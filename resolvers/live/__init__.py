@@ -6,10 +6,10 @@ subscriptions of one caller and what the caller may. Who listens to a chat is to
 """
 
 from resolvers.live.audience import Outlet
-from resolvers.live.connection import Line, LiveConnection, attendance
+from resolvers.live.connection import LiveConnection, attendance
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.hub import hub
 from resolvers.live.presence import presence
-from resolvers.live.subscription import Subscription
+from resolvers.live.subscription import FROM_NOW, Subscription
 
-__all__ = ["Delivered", "Line", "LiveConnection", "Outlet", "Position", "Subscription", "attendance", "hub", "presence"]
+__all__ = ["FROM_NOW", "Delivered", "LiveConnection", "Outlet", "Position", "Subscription", "attendance", "hub", "presence"]

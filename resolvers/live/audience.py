@@ -102,6 +102,11 @@ class Audience:
         self._end_if_empty(listener.same, unison)
         return True
 
+    def part(self, listener: Listener) -> None:
+        """Serves it alone again."""
+        self.remove(listener)
+        self.add(listener)
+
     def deliver(self, event: Delivered) -> None:
         for same, unison in list(self._together.items()):
             self._alone.update(dict.fromkeys(unison.deliver(event)))
@@ -112,8 +117,7 @@ class Audience:
 
     def reset(self, reason: str) -> None:
         for listener in list(self):
-            self.remove(listener)
-            self.add(listener)
+            self.part(listener)
             listener.reset(reason)
 
     def _join(self, listener: Listener) -> None:

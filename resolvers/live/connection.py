@@ -1,9 +1,9 @@
 """A caller who stays on the line: what it listens to, and whether it still may."""
 
 import asyncio
-from collections.abc import Callable, Hashable
+import contextlib
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
-from typing import Protocol
 
 from resolvers.channels import identify, open_channel
 from resolvers.kernel.bus import ANYTHING, Topic, bus
@@ -12,25 +12,20 @@ from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.operation import translate
 from resolvers.kernel.telemetry import log
 from resolvers.live.audience import Outlet
+from resolvers.live.hub import hub
 from resolvers.live.subscription import Encode, Owner, Subscription
 
 EVERY = 30.0  # seconds (contract: websocket.connection.revocation)
 WITHDRAWN = frozenset({Code.FORBIDDEN, Code.NOT_FOUND})
 
 
-class Line(Owner, Protocol):
-    """What a transport does when the caller's rights change."""
-
-    def revoked(self) -> None:
-        """The login session or token is good no more."""
-
-
 class LiveConnection:
     """The subscriptions of one socket or stream. Closed by whoever opened it; `caller.user_id` is known (see `channels.identify`)."""
 
-    def __init__(self, caller: Caller, outlet: Outlet, line: Line) -> None:
+    def __init__(self, caller: Caller, outlet: Outlet, line: Owner) -> None:
         self.caller, self._outlet, self._line = caller, outlet, line
         self.subscriptions: dict[Subscription, None] = {}
+        self._doubts = 0
         attendance.connections[self] = None
 
     async def subscribe(self, name: str, encode: Encode, after: str | None = None, *, same: Hashable = None) -> Subscription:
@@ -39,8 +34,9 @@ class LiveConnection:
         `encode` makes the frame of an event, or None where it is not to be shown; `after` is a cursor to go on from. `same`:
         whoever gives an equal one gets the same frames of events in the outbox, so they are made once.
         """
+        doubts = self._doubts
         channel = await open_channel(replace(self.caller), name)
-        made = Subscription(channel, self.caller, self._outlet, encode, self._line, same)
+        made = Subscription(channel, self.caller, self._outlet, encode, self, same)
         self.subscriptions[made] = None
         try:
             await made.open(after)
@@ -52,6 +48,8 @@ class LiveConnection:
             if refusal.code is not Code.UNAVAILABLE:
                 log.error("subscription failed", exc_info=error)
             raise refusal from error
+        if doubts != self._doubts:  # since the right was asked for, and maybe before this was there to hear of it
+            made.doubt()
         return made
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -63,16 +61,38 @@ class LiveConnection:
         for subscription in list(self.subscriptions):
             self.unsubscribe(subscription)
 
-    async def check(self, known: "Answers") -> None:
-        """Asks again what this caller may. A database that cannot be asked changes nothing."""
-        if isinstance(await known.ask(self.caller, None), Refusal):
-            self._line.revoked()
-            return
+    def doubt(self) -> None:
+        """What the caller may has changed: no subscription shows anything more before it was asked for."""
+        self._doubts += 1
         for subscription in list(self.subscriptions):
-            refusal = await known.ask(self.caller, subscription.channel.name)
-            if refusal is not None and not subscription.closed:
-                self.unsubscribe(subscription)
-                self._line.refused(subscription, refusal)
+            subscription.doubt()
+
+    async def check_caller(self, known: "Answers") -> bool:
+        """Whether the session or token is still good. A database that cannot be asked changes nothing."""
+        if isinstance(await known.ask(self.caller, None), Refusal):
+            self.revoked()
+            return False
+        return True
+
+    async def check(self, known: "Answers") -> None:
+        """Asks again what this caller may."""
+        if await self.check_caller(known):
+            for subscription in list(self.subscriptions):
+                refusal = await known.ask(self.caller, subscription.channel.name)
+                if refusal is not None and not subscription.closed:
+                    self.refused(subscription, refusal)
+
+    # ---- what a subscription has to say --------------------------------------------------------------------------
+
+    def lost(self, subscription: Subscription, reason: str) -> None:
+        self._line.lost(subscription, reason)
+
+    def refused(self, subscription: Subscription, refusal: Refusal) -> None:
+        self.unsubscribe(subscription)
+        self._line.refused(subscription, refusal)
+
+    def revoked(self) -> None:
+        self._line.revoked()
 
 
 class Answers:
@@ -96,52 +116,68 @@ class Answers:
 
 
 class Attendance:
-    """Everybody on the line in this process. Rights are asked for again every half minute, and at once where one has changed."""
+    """Everybody on the line in this process.
+
+    Where a right has changed, the subscriptions of that user ask for theirs before they show anything more, and the connection for its
+    session. All of it is asked for again every half minute, beside that: rights end by time, too.
+    """
 
     def __init__(self) -> None:
         self.connections: dict[LiveConnection, None] = {}
         self._changed: set[str] = set()
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._wake, self._due = asyncio.Event(), asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         self._off: Callable[[], object] = lambda: None
 
     def start(self) -> None:
-        self._wake = asyncio.Event()
-        self._off = bus.on(Topic.access, self._rung)
-        self._task = asyncio.create_task(self._run())
+        self._wake, self._due = asyncio.Event(), asyncio.Event()
+        self._off, hub.on_access = bus.on(Topic.access, self._rung), self.changed
+        self._tasks = [asyncio.create_task(self._changes()), asyncio.create_task(self._rounds())]
 
     async def stop(self) -> None:
         self._off()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def changed(self, user_id: str) -> None:
+        """What this user may has changed. ANYTHING: nobody knows whose rights have."""
+        for connection in list(self.connections):
+            if user_id in (ANYTHING, connection.caller.user_id):
+                connection.doubt()
+        if user_id != ANYTHING:
+            self._changed.add(user_id)
+            self._wake.set()
 
     def _rung(self, user_id: str) -> None:
-        self._changed.add(user_id)
-        self._wake.set()
+        if user_id == ANYTHING:
+            self._due.set()
+        else:
+            self.changed(user_id)
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + EVERY
+    async def _changes(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout_at(due):
-                    await self._wake.wait()
-            except TimeoutError:
-                due = loop.time() + EVERY
-                self._changed.add(ANYTHING)
+            await self._wake.wait()
             self._wake.clear()
-            changed, self._changed = self._changed, set()
-            try:
-                await self._check(changed)
-            except Exception as error:
-                log.error("check of live connections failed", exc_info=error)
+            users, self._changed = self._changed, set()
+            await self._ask([connection for connection in self.connections if connection.caller.user_id in users], LiveConnection.check_caller)
 
-    async def _check(self, users: set[str]) -> None:
+    async def _rounds(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await self._due.wait()
+            self._due.clear()
+            await self._ask(list(self.connections), LiveConnection.check)
+
+    async def _ask(self, connections: list[LiveConnection], check: Callable[[LiveConnection, Answers], Awaitable[object]]) -> None:
         answers = Answers()
-        for connection in list(self.connections):
-            if connection in self.connections and (ANYTHING in users or connection.caller.user_id in users):
-                await connection.check(answers)
+        try:
+            for connection in connections:
+                if connection in self.connections:
+                    await check(connection, answers)
+        except Exception as error:
+            log.error("check of live connections failed", exc_info=error)
 
 
 attendance = Attendance()

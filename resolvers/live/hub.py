@@ -1,6 +1,7 @@
 """Who listens to which channel in this process, and what somebody missed."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from prometheus_client import REGISTRY, Metric
@@ -16,6 +17,7 @@ from resolvers.live.audience import Audience, Listener
 from resolvers.live.delivered import Delivered, Position, read_cursor, write_cursor
 from resolvers.live.tail import Tail
 
+READERS = 4  # who is behind reads at the same time; connections of the pool are left to everybody else
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -28,9 +30,13 @@ class Hub:
 
     def __init__(self) -> None:
         self.channels: dict[str, Audience] = {}
-        self.tail = Tail(self.channels, self._dispatch, self._new_epoch)
+        self.tail = Tail(self.channels, self._dispatch, self._new_epoch, self._access_changed)
+        self.on_access: Callable[[str], None] = lambda user_id: None
+        """Takes the id of a user whose rights have changed, before anything that happened later is delivered; ANYTHING: whose is not known."""
+        self.reading = asyncio.Semaphore(READERS)
 
     def start(self, dsn: str) -> None:
+        self.reading = asyncio.Semaphore(READERS)  # another loop has others who wait
         self.tail.start(dsn)
 
     async def stop(self) -> None:
@@ -50,6 +56,10 @@ class Hub:
             del self.channels[channel.name]
         self.tail.leave(*_followed(channel))
 
+    def part(self, channel: Channel, listener: Listener) -> None:
+        """From now on it is served alone."""
+        self.channels[channel.name].part(listener)
+
     def standing(self, channel: Channel) -> Position:
         """Where the channel is now, as far as this process has read."""
         chat_id, _ = _followed(channel)
@@ -59,11 +69,11 @@ class Hub:
     async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
         """What followed a position, `limit` of each kind at most; nothing from before the caller was a member. Raises Lost."""
         async with database.lease() as conn:
-            await conn.fetchrow(SCOPE_SQL, channel.workspace_id or "")
-            if position.xid < await conn.fetchval(statements.SWEPT, sweeper.SWEPT):
-                raise Lost("too_old")
+            await conn.fetchrow(SCOPE_SQL, channel.workspace_id or f"@{channel.id}")
             since = channel.since or BEGINNING
             rows = await conn.fetch(statements.MISSED_EVENTS, channel.name, str(position.xid), position.seq, since, limit)
+            if position.xid < await conn.fetchval(statements.SWEPT, sweeper.SWEPT):  # asked behind the reading: a sweep may come in between
+                raise Lost("too_old")
             found = [Delivered(channel.name, type_, payload, xid, seq) for xid, seq, _, type_, payload in rows]
             if channel.kind is not ChannelKind.session:
                 return found
@@ -89,6 +99,9 @@ class Hub:
         audience = self.channels.get(event.channel)
         if audience is not None:
             audience.deliver(event)
+
+    def _access_changed(self, user_id: str) -> None:
+        self.on_access(user_id)
 
     def _new_epoch(self) -> None:
         for audience in list(self.channels.values()):

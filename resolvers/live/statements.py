@@ -20,7 +20,11 @@ EPOCH = """
 """
 SWEPT = "SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = $1), 0)"
 
+# What has changed of somebody's access comes with the frames, from the same snapshot: an event may still wait, while frames do not.
 FRAMES = """
+    SELECT NULL AS chat_id, seq, channel AS type, NULL AS payload
+    FROM events WHERE type = 'access.changed' AND (xid, seq) > ($4::text::xid8, $5::bigint)
+    UNION ALL
     SELECT f.chat_id, f.seq, f.type, f.payload::json
     FROM unnest($1::text[], $2::int[]) AS watched(chat_id, seq)
     CROSS JOIN LATERAL (

@@ -16,6 +16,8 @@ from resolvers.live.hub import Lost, hub
 from resolvers.live.presence import presence
 
 BATCH = 200
+FROM_NOW = "-"
+"""In the place of a cursor: from now on, and the client wants to be told where that is."""
 ENDED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND})
 """Of a look at the caller's rights: it may not listen any more."""
 Encode = Callable[[Delivered, "Subscription"], bytes | None]
@@ -29,6 +31,9 @@ class Owner(Protocol):
 
     def refused(self, subscription: "Subscription", refusal: Refusal) -> None:
         """The caller may not listen here any more; the subscription is closed."""
+
+    def revoked(self) -> None:
+        """The login session or token is good no more."""
 
 
 class Subscription:
@@ -47,17 +52,19 @@ class Subscription:
         self._newest = Position(0, 0)  # of what came while behind
         self._behind: asyncio.Task[None] | None = None
         self._skipped = False  # while behind, something came that cannot be read again
+        self._joined = self._doubted = False
         self.closed = False
 
     async def open(self, after: str | None = None) -> None:
         """Joins the channel. `after`: a cursor; one that leads nowhere is told to the owner, and the live events follow all the same."""
         self.position = self._newest = await hub.join(self.channel, self)
+        self._joined = True
         if self.closed:
             hub.leave(self.channel, self)
             return
         if self.channel.kind is ChannelKind.session:
             presence.enter(self.channel.id, self.caller.user_id, self)
-        if after is not None:
+        if after is not None and after != FROM_NOW:
             try:
                 start = hub.position(after)
                 if self.channel.kind is ChannelKind.agent:
@@ -106,6 +113,14 @@ class Subscription:
         self.position = self._newest = hub.standing(self.channel)
         self._owner.lost(self, reason)
 
+    def doubt(self) -> None:
+        """What the caller may has changed: nothing more is shown before it was asked for."""
+        self._doubted = True
+        if self._joined and not self.closed and self._behind is None:
+            hub.part(self.channel, self)
+            self._newest = self.position
+            self._fall_behind()
+
     def encode(self, event: Delivered) -> bytes | None:
         return self._encode(event, self)
 
@@ -142,20 +157,14 @@ class Subscription:
         while not self.closed:
             try:
                 await self.outlet.drained()
-                self.channel = await open_channel(replace(self.caller), self.channel.name)  # a right may end while somebody reads behind
-                newest, start = self._newest, self.position
-                missed = await hub.missed(self.channel, start, BATCH)
-            except Lost as lost:
-                self._behind, self.position = None, self._newest.furthest(self.position)
-                self._owner.lost(self, str(lost))
-                return
+                self._doubted, newest, start, channel = False, self._newest, self.position, self.channel
+                missed, lost = await self._read(start)
             except ConnectionError:
                 return self.close()
             except Exception as error:
                 refusal = error if isinstance(error, Refusal) else translate(error)
                 if refusal.code in ENDED:
-                    self.close()
-                    return self._owner.refused(self, refusal)
+                    return self._end(refusal)
                 if refusal.code is Code.UNAVAILABLE:
                     log.info("catching up interrupted", error=type(error).__name__)
                 else:
@@ -163,16 +172,37 @@ class Subscription:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, 5.0)
                 continue
-            if self.position != start:
-                continue  # went back meanwhile
+            if self.position != start or self.channel != channel:
+                continue  # went back meanwhile, or is a member anew
+            if lost:
+                self.position = newest = self._newest.furthest(self.position)
+                self._owner.lost(self, lost)
             if self._write_all(missed) and len(missed) < BATCH:
                 self.position = self.position.furthest(newest)  # all of it was in the tables when they were read
-                if newest == self._newest:  # and nothing came since: without an await in between the next event finds this live
+                if newest == self._newest and not self._doubted:  # and nothing came since: without an await in between the next event finds this live
                     self._behind = None
                     if self._skipped:
                         self._skipped = False
                         self._owner.lost(self, "too_slow")
                     return
+
+    async def _read(self, start: Position) -> tuple[list[Delivered], str]:
+        """What is missing, or why that cannot be known. The right is asked for behind the reading: whatever was read had happened by then."""
+        missed, reason = list[Delivered](), ""
+        async with hub.reading:
+            try:
+                missed = await hub.missed(self.channel, start, BATCH)
+            except Lost as lost:
+                reason = str(lost)
+            self.channel = await open_channel(replace(self.caller), self.channel.name)
+        return missed, reason
+
+    def _end(self, refusal: Refusal) -> None:
+        if refusal.code is Code.UNAUTHENTICATED:
+            self.close()
+            self._owner.revoked()
+        else:
+            self._owner.refused(self, refusal)
 
     def _write_all(self, events: list[Delivered]) -> bool:
         """False where the connection is full again."""

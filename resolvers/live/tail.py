@@ -21,6 +21,8 @@ PATIENCE = 10.0  # seconds somebody who wants to listen waits for the database
 LAST, LAST_FRAME = 2**63 - 1, 2**31 - 1
 EVERYBODY = {"crewship.workspaces": "*"}  # the reader serves all tenants; what each listener gets, a Channel decides
 
+ACCESS, CHANGED = "access:", "access.changed"  # with the id of a user whose rights have changed; on no channel that a client can name
+
 Dispatch = Callable[[Delivered], None]
 
 
@@ -37,11 +39,12 @@ class Tail:
     """Reads while anybody listens; with nobody it rests. What it reads goes to `dispatch`, in order.
 
     A reader of its own, not one a channel: an event is fetched once a process, however many listen. It survives every
-    failure of the database and goes on where it was.
+    failure of the database and goes on where it was. `on_access` takes the id of a user whose rights have changed, before anything that
+    happened later is dispatched, and ANYTHING where such changes may have been passed over.
     """
 
-    def __init__(self, channels: Collection[str], dispatch: Dispatch, on_new_epoch: Callable[[], None]) -> None:
-        self._channels, self._dispatch, self._on_new_epoch = channels, dispatch, on_new_epoch
+    def __init__(self, channels: Collection[str], dispatch: Dispatch, on_new_epoch: Callable[[], None], on_access: Callable[[str], None]) -> None:
+        self._channels, self._dispatch, self._on_new_epoch, self._on_access = channels, dispatch, on_new_epoch, on_access
         self._dsn = ""
         self._conn: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -49,6 +52,7 @@ class Tail:
         self._ready = asyncio.Event()  # `position` is where the outbox stands
         self._coming = 0  # who wants to listen, and waits for that
         self._rung: set[str] = set()
+        self._told: set[int] = set()  # changes of access that were seen before it was their turn, by number
         self._everything = True
         self._offs: list[Callable[[], object]] = []
         self.epoch = ""
@@ -62,7 +66,7 @@ class Tail:
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
         self.watched.clear()
         self.agents.clear()
-        self._offs = [bus.on(Topic.events, self._rung_events), bus.on(Topic.frames, self._rung_frames)]
+        self._offs = [bus.on(Topic.events, self._rung_events), bus.on(Topic.access, self._rung_events), bus.on(Topic.frames, self._rung_frames)]
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -191,6 +195,7 @@ class Tail:
                 for chat_id, watch in self.watched.items():
                     watch.frame = standing.get(chat_id, 0)
                 self._on_new_epoch()
+                self._on_access(ANYTHING)
 
     async def _look(self) -> None:
         if not self.needed:
@@ -198,6 +203,8 @@ class Tail:
             return
         if not self._ready.is_set():
             self.position = Position(await self._conn.fetchval(statements.NOW), LAST)
+            self._told.clear()
+            self._on_access(ANYTHING)
             self._ready.set()
         await self._events()
         await self._frames()
@@ -208,11 +215,19 @@ class Tail:
             for xid, seq, channel, type_, payload, age in rows:
                 self.position = Position(xid, seq)
                 self.lag = age
-                if channel in self._channels:
+                if type_ == CHANGED:
+                    self._changed(seq, channel)
+                elif channel in self._channels:
                     self._dispatch(Delivered(channel, type_, payload, xid, seq))
             if len(rows) < BATCH:
                 return
             await asyncio.sleep(0)
+
+    def _changed(self, seq: int, channel: str, *, early: bool = False) -> None:
+        """Told once, whether it is seen in its turn or, `early`, with frames that do not wait for it."""
+        if seq not in self._told:
+            self._on_access(channel.removeprefix(ACCESS))
+        (self._told.add if early else self._told.discard)(seq)
 
     async def _frames(self) -> None:
         everything, self._everything = self._everything, False
@@ -222,7 +237,10 @@ class Tail:
                 self.watched.setdefault(chat_id, Watch(agent_id, frame))
         chats: Iterable[str] = list(self.watched) if everything else [chat for chat in rung if chat in self.watched]
         while chats:
-            rows = await self._conn.fetch(statements.FRAMES, chats, [self.watched[c].frame if c in self.watched else LAST_FRAME for c in chats], BATCH)
+            seen = [self.watched[c].frame if c in self.watched else LAST_FRAME for c in chats]
+            rows = await self._conn.fetch(statements.FRAMES, chats, seen, BATCH, str(self.position.xid), self.position.seq)
+            for _, seq, channel, _ in (row for row in rows if row[0] is None):
+                self._changed(seq, channel, early=True)
             again = set()
             for chat_id, number, type_, payload in rows:
                 watch = self.watched.get(chat_id)

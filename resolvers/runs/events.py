@@ -22,6 +22,7 @@ class RunCompleted(Event, type="run.completed", channel="workspace:{workspace_id
     run_id: str
     agent_id: str
     agent_name: str
+    agent_slug: str
     status: RunStatus
 
 
@@ -31,6 +32,7 @@ class RunFailed(Event, type="run.failed", channel="workspace:{workspace_id}"):
     run_id: str
     agent_id: str
     agent_name: str
+    agent_slug: str
     status: RunStatus
 
 

@@ -104,6 +104,9 @@ SELECT last_seq FROM raised
 """
 
 
+ASKED = "SELECT EXISTS (SELECT FROM runs WHERE id = ANY ($1::text[]) AND cancel_requested_at IS NOT NULL)"
+
+
 def passes(error: Exception) -> bool:
     """Whether it may go better later: the database is away, or somebody else was at the same rows."""
     refusal = error if isinstance(error, Refusal) else translate(error)
@@ -139,6 +142,12 @@ async def extend(claims: Sequence[Claim], *, seconds: float) -> dict[str, bool]:
     """The ids of the runs that are still held, for another `seconds`, and whether somebody wants them cancelled. The others are lost."""
     async with _scoped(SYSTEM) as conn:
         return dict(await conn.fetch(EXTEND, [c.run_id for c in claims], [c.lease for c in claims], seconds))
+
+
+async def asked_to_stop(claims: Sequence[Claim]) -> bool:
+    """Whether somebody wants any of these runs cancelled."""
+    async with _scoped(SYSTEM) as conn:
+        return await conn.fetchval(ASKED, [c.run_id for c in claims]) is True
 
 
 async def release(claims: Sequence[Claim]) -> None:

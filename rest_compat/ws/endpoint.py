@@ -9,24 +9,26 @@ from resolvers.channels import identify
 from resolvers.kernel import identity
 from resolvers.kernel.addresses import normal_origin, socket_origin_allowed
 from resolvers.kernel.caller import Caller, CredentialKind
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.errors import Code, Reason, Refusal
+from resolvers.kernel.errors import unauthenticated as no_caller
 from resolvers.kernel.instance import instance
 from resolvers.kernel.telemetry import log
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
 from rest_compat.dispatch import parse_query
 from rest_compat.errors import STATUS, Headers
+from rest_compat.problem import problem
 from rest_compat.ws import frames
 from rest_compat.ws.frames import Wire
 from rest_compat.ws.messages import Unreadable, is_too_large, read
-from rest_compat.ws.socket import NORMAL, REVOKED, TOO_LARGE, Receive, Send, Socket
+from rest_compat.ws.socket import NORMAL, REVOKED, TOO_LARGE, Admit, Receive, Send, Socket
 
 INTRODUCTION = 10.0  # seconds from the handshake to the frame that authenticates
 ORIGIN = "Origin not allowed"
 TOLD = frozenset({Code.BAD_REQUEST, Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED})
 
 
-async def websocket(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-    """The ASGI application of /ws."""
+async def websocket(scope: MutableMapping[str, Any], receive: Receive, send: Send, admit: Admit = lambda client: True) -> None:
+    """The ASGI application of /ws. `admit` counts messages as requests."""
     transport, wire = scope["crewship"], scope["extensions"]["crewship.wire"]
     await receive()  # websocket.connect
     if not _origin_allowed(transport):
@@ -35,13 +37,13 @@ async def websocket(scope: MutableMapping[str, Any], receive: Receive, send: Sen
     try:
         token = parse_query(scope["query_string"]).get("token")
         if token is not None:
-            return await _known(_caller(token, transport, scope["path"]), wire, receive, send)
+            return await _known(_caller(token, transport, scope["path"]), wire, receive, send, admit)
         leave = unauthenticated.enter(transport.client)
     except Refusal as refusal:
         return await _decline(send, refusal)
     try:
         await send({"type": "websocket.accept"})
-        await _introduced(transport, scope["path"], wire, receive, send, leave)
+        await _introduced(transport, scope["path"], wire, receive, send, leave, admit)
     finally:
         leave()
 
@@ -57,9 +59,9 @@ def _caller(token: str, transport: Any, path: str) -> Caller:
     return identity.ticket(token, client=transport.client, forwarded=transport.forwarded, user_agent=agent, path=path)
 
 
-async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send) -> None:
+async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send, admit: Admit) -> None:
     """The ticket came with the request: a bad one is refused before there is a socket."""
-    socket = Socket(caller, wire, send)  # from here on it hears of an end of the session
+    socket = Socket(caller, wire, send, admit)  # from here on it hears of an end of the session
     try:
         await identify(replace(caller))
         await send({"type": "websocket.accept"})
@@ -70,7 +72,7 @@ async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send) -> No
         socket.close()
 
 
-async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, send: Send, leave: Callable[[], None]) -> None:
+async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, send: Send, leave: Callable[[], None], admit: Admit) -> None:
     """The ticket comes with the first frame. Nothing is said when it is good; `leave` is called then."""
     try:
         async with asyncio.timeout(INTRODUCTION):
@@ -89,7 +91,7 @@ async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, s
     except Unreadable as fault:
         return await _send_away(wire, send, frames.error(str(fault)))
     caller = _caller(message.token, transport, path)
-    socket = Socket(caller, wire, send)
+    socket = Socket(caller, wire, send, admit)
     try:
         await identify(replace(caller))
         leave()
@@ -106,6 +108,24 @@ async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, s
 async def _send_away(wire: Wire, send: Send, body: bytes, code: int = NORMAL) -> None:
     wire.write(wire.frame(body))
     await send({"type": "websocket.close", "code": code})
+
+
+async def without_upgrade(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    """A plain request to the socket's path: 401 without a good ticket, else the way to come in (RFC 9110, 15.5.22)."""
+    token = parse_query(scope["query_string"]).get("token")
+    headers: Headers
+    code, detail, headers = 426, "This path is a WebSocket", [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+    try:
+        if token is None:
+            raise no_caller(Reason.no_credentials)
+        await identify(_caller(token, scope["crewship"], scope["path"]))
+    except Refusal as refusal:
+        code, detail, headers = STATUS[refusal.code], refusal.detail, []
+        if refusal.code is Code.UNAUTHENTICATED:
+            headers = [(b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode())]
+    headers.append((b"content-type", b"application/json"))
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": problem(code, detail, scope["path"])})
 
 
 async def _decline(send: Send, refusal: Refusal) -> None:

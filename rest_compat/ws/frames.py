@@ -24,8 +24,13 @@ def spoken(type: str, payload: Any, channel: str | None = None) -> bytes:
     return orjson.dumps({"type": type, "payload": payload} if channel is None else {"type": type, "channel": channel, "payload": payload})
 
 
-def error(text: str, channel: str | None = None) -> bytes:
-    return spoken("error", {"error": text, "message": text}, channel)
+def subscribed(channel: str, cursor: str) -> bytes:
+    """For who asks where a subscription begins."""
+    return orjson.dumps({"type": "subscribed", "channel": channel, "payload": {}, "cursor": cursor})
+
+
+def error(text: str, channel: str | None = None, **more: str) -> bytes:
+    return spoken("error", {"error": text, "message": text, **more}, channel)
 
 
 def revoked() -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+LONGEST_CHANNEL = 300  # letters: a kind and an id
 LARGEST = 64 * 1024  # bytes (contract: websocket.connection.inbound_cap)
 
 
@@ -60,6 +61,8 @@ def read(text: str | None) -> ClientMessage:
         raise Unreadable("type is required")
     if after is not None and not isinstance(after, str):
         raise Unreadable("after takes a cursor")
+    if len(_text(sent, "channel")) > LONGEST_CHANNEL:
+        raise Unreadable(f"channel takes at most {LONGEST_CHANNEL} letters")
     return ClientMessage(type, _text(sent, "channel"), _text(sent, "token"), after, sent.get("payload"))
 
 

@@ -25,19 +25,23 @@ from rest_compat.ws.subscriptions import SESSION, Subscriptions
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Admit = Callable[[str], bool]
+"""Takes a client's address, and says whether it may make one more request."""
 
 NORMAL, TOO_LARGE, REVOKED = 1000, 1009, 4401
 AT_ONCE = 8  # messages about chats that one socket may have under way; more of them wait
+FREE = frozenset({"ping", "pong", "auth"})
+TOO_MANY_REQUESTS = "Too many requests"
 UNSEEN = frozenset({Code.NOT_FOUND, Code.FORBIDDEN})
 NEVER_BEGUN = frozenset({"pending_review", "agent_deleted"})
 """Reasons for which a message is answered as a run that failed (contract: chats.behaviour 2 and 3)."""
 
 
 class Socket:
-    """Made when the ticket has been read; it counts once `serve` runs."""
+    """Made when the ticket has been read; it counts once `serve` runs. Messages that ask for something count as requests."""
 
-    def __init__(self, caller: Caller, wire: Wire, send: Send) -> None:
-        self._caller, self._wire, self._send = caller, wire, send
+    def __init__(self, caller: Caller, wire: Wire, send: Send, admit: Admit) -> None:
+        self._caller, self._wire, self._send, self._admit = caller, wire, send, admit
         self._live = LiveConnection(caller, wire, self)
         self._subscriptions = Subscriptions(self._live, wire)
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -80,6 +84,8 @@ class Socket:
         try:
             message = read(text)
             channel = message.channel or None
+            if message.type not in FREE and not self._admit(self._caller.client):
+                return self._say(frames.error(TOO_MANY_REQUESTS, channel, code=Code.RATE_LIMITED.value))
             await self._obey(message)
         except UnknownType as fault:
             self._say(frames.error(str(fault)))

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from resolvers.channels import ChannelKind
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.live import Delivered, LiveConnection, Subscription
-from rest_compat.ws.frames import Wire, agent_frame, chat_frame, error, event_frame, is_about, is_done, spoken
+from resolvers.live import FROM_NOW, Delivered, LiveConnection, Subscription
+from rest_compat.ws.frames import Wire, agent_frame, chat_frame, error, event_frame, is_about, is_done, spoken, subscribed
 
 MOST = 200  # channels a socket
 TOO_MANY = f"At most {MOST} channels can be listened to on one connection"
@@ -90,7 +90,9 @@ class Subscriptions:
                 return
             if known is not None:
                 self._drop(known)
-            await self._open(name, after, asked=True)
+            made = await self._open(name, after, asked=True)
+            if after == FROM_NOW and made.subscription is not None:
+                self._say(subscribed(name, made.subscription.cursor))
 
     async def unsubscribe(self, name: str) -> None:
         async with self._changing:
@@ -154,7 +156,6 @@ class Subscriptions:
     def refused(self, subscription: Subscription, refusal: Refusal) -> None:
         name = subscription.channel.name
         attention = self._by_name.get(name)
-        self._live.unsubscribe(subscription)
         if attention is not None and attention.subscription is subscription:
             del self._by_name[name]
         if attention is None or attention.asked or attention.awaits:

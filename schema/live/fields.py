@@ -12,7 +12,7 @@ from schema.bridge import nullable
 from schema.event_types import UNIONS
 
 CHANNEL = "channel"  # of a field's metadata
-_AFTER = "The cursor of an event to go on behind. Without it only what happens from now on is sent."
+_AFTER = "The cursor of an event to go on behind. Without it only what happens from now on is sent; with `-`, too, and first a StreamReset says its cursor."
 _AFTER_SEQ = "Without `after`, the frame to go on behind: `lastSeq` of a chat whose history was read in the same query, or `fromSeq` of its live run."
 _WORKSPACE = "An id or a slug; may come as the header X-Workspace-ID, too."
 

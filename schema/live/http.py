@@ -57,7 +57,9 @@ class Stream:
             self._live.close()
             raise
         self._opening = self._framing.opening(made.cursor)
-        request.opened(made, after)
+        reason = request.opened(made, after)
+        if reason is not None:
+            self.lost(made, reason)
 
     def show(self, answer: bytes) -> None:
         """The one answer of a query or mutation. PostgreSQL may have broken its lines, which it does only between what JSON says."""

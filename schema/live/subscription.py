@@ -13,7 +13,7 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Refusal
 from resolvers.kernel.inputs import is_id
 from resolvers.kernel.reader import Column, Shape, intern
-from resolvers.live import Subscription
+from resolvers.live import FROM_NOW, Subscription
 from resolvers.workspaces import get_workspace
 from schema.arguments import Arguments
 from schema.documents import TRUTHS, Document
@@ -22,6 +22,8 @@ from schema.live.fields import CHANNEL, Source
 from schema.live.projection import Projection, project
 from schema.selection import BACKREF, Selection
 
+BEGUN = "subscribed"
+"""Reason of a StreamReset that only says where a subscription begins."""
 _ID = intern(Shape((Column("id", "id"),)))
 
 
@@ -57,11 +59,12 @@ class Request:
     def after(self) -> str | None:
         return self.values.get("after")
 
-    def opened(self, subscription: Subscription, after: str | None) -> None:
-        """Goes back in a chat, where no cursor says from where on."""
+    def opened(self, subscription: Subscription, after: str | None) -> str | None:
+        """Goes back in a chat, where no cursor says from where on. Returns why the client is to be told a cursor, if it is."""
         seq = self.values.get("afterSeq")
-        if seq is not None and after is None:
+        if seq is not None and after in (None, FROM_NOW):
             subscription.rewind(seq)
+        return BEGUN if after == FROM_NOW else None
 
     async def channel(self, caller: Caller) -> str:
         """The name of the channel. Raises Refusal when a workspace is named that the caller may not see."""

@@ -217,7 +217,9 @@ class Socket:
         operation.subscription = made
         if reason is not None:
             self._wire.write(operation.reset(reason, made.cursor))
-        request.opened(made, request.after)
+        begun = request.opened(made, request.after)
+        if begun is not None:
+            self._wire.write(operation.reset(begun, made.cursor))
 
     async def _attempt(self, operation: Operation, work: Awaitable[bytes | None]) -> None:
         """Writes the frame that ends the operation, if it has come to an end."""

@@ -24,6 +24,8 @@ CHAT_FRAMES = {"run_begin"}
 # (type, kind of channel): why it is declared although the catalogue has no such entry.
 ADDITIONS = {("file.event", "files"): "the catalogue sends file events on crew:{id} alone, but files:{crewId} is a channel one may listen to"}
 OF_A_PIPELINE = {"pipeline_id": "str", "pipeline_slug": "str", "run_id": "str"}  # the catalogue says it once, above its entries
+# Keys that our payloads have beside the entry's: the web UI shows whose run has ended.
+MORE_KEYS = {"run.completed": {"agent_slug": "str"}, "run.failed": {"agent_slug": "str"}}
 DESCRIBED = {"slug": "str"}  # a word that says what a text is, and not which
 
 CATALOGUE: list[dict[str, Any]] = documents()["events"]["events"]
@@ -37,7 +39,7 @@ def channel_kind(channel: str) -> str:
 
 def payload_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Key, with ~ where it may be absent -> notation."""
-    extra = OF_A_PIPELINE if entry["type"].startswith("pipeline.") else {}
+    extra = OF_A_PIPELINE if entry["type"].startswith("pipeline.") else MORE_KEYS.get(entry["type"], {})
     return {key: DESCRIBED.get(notation, notation) if isinstance(notation, str) else notation for key, notation in (extra | entry["payload"]).items()}
 
 

@@ -21,7 +21,7 @@ from runtime.dbos_engine import prepare_engine
 from tests.faults.workers import Workers
 from tests.faults.working import said
 from tests.runtime.estate import Estate, estate_on
-from tests.world import _own_connection
+from tests.world import connect_for_all
 
 pytestmark = pytest.mark.anyio
 
@@ -182,7 +182,7 @@ async def _answers(ground: Ground) -> None:
     async with asyncio.timeout(60):
         while not await _lives(ground.owner_url):
             await asyncio.sleep(0.1)
-    ground.estate.owner = await _own_connection(ground.owner_url)
+    ground.estate.owner = await connect_for_all(ground.owner_url)
 
 
 async def _lives(url: str) -> bool:

@@ -13,11 +13,11 @@ from websockets.exceptions import ConnectionClosed
 
 from resolvers.kernel.bus import Topic, bus
 from resolvers.live import hub
-from tests.live.outlets import until
+from tests.live.outlets import OF, until
 from tests.world import Person, World
 
 PATIENCE = 30.0  # seconds, of a machine that has much else to do
-INSERT = "INSERT INTO events (channel, type, payload) SELECT $1, $2, unnest($3::text[])::jsonb"
+INSERT = f"INSERT INTO events (workspace_id, channel, type, payload) SELECT {OF}, $1, $2, unnest($3::text[])::jsonb"
 CREWS = """
     subscription Crews($ws: ID, $after: String) {
       workspaceEvents(workspaceId: $ws, after: $after) { __typename ... on Event { cursor } ... on CrewCreatedEvent { name } ... on StreamReset { reason } }

@@ -16,12 +16,15 @@ from resolvers.kernel.bus import Topic, bus
 from resolvers.live import hub
 from tests.live.conversations import DONE, new_chat, text, write_frames
 from tests.live.graphql import CREWS, Talk, crews_made, own, socket, streaming, talking
-from tests.live.outlets import until
+from tests.live.outlets import OF, until
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
 
-CREW = "INSERT INTO events (channel, type, payload) VALUES ($1, 'crew.created', jsonb_build_object('id', 'c', 'name', $2::int::text, 'slug', 's'))"
+CREW = f"""
+    INSERT INTO events (workspace_id, channel, type, payload)
+    VALUES ({OF}, $1, 'crew.created', jsonb_build_object('id', 'c', 'name', $2::int::text, 'slug', 's'))
+"""
 CHAT = """
     subscription($chat: ID!, $after: String, $seq: Int) {
       chatEvents(chatId: $chat, after: $after, afterSeq: $seq) {
@@ -61,6 +64,7 @@ async def test_whatever_is_cut_and_however_nothing_is_lost_or_doubled(world: Wor
 
     async def write() -> None:
         conn = await asyncpg.connect(world.settings.database_url.get_secret_value())  # type: ignore[union-attr]
+        await conn.execute("SET crewship.workspaces = '*'")
         while not stop.is_set():
             async with conn.transaction():
                 await conn.execute(CREW, own(world), next(numbers))
@@ -170,7 +174,7 @@ async def test_a_chat_shows_the_whole_turn_and_goes_on_anywhere_in_it(world: Wor
         await talk.listen("s", CHAT, chat=chat.id)
         await begin(world, chat, 0)
         await write_frames(world, chat, {"type": "user_message", "content": "Hi", "metadata": {"author_user_id": "u"}}, text("Hel"), text("lo"))
-        steering = "INSERT INTO events (channel, type, payload) VALUES ($1, 'steering_queued', $2)"
+        steering = f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'steering_queued', $2)"
         await world.database.execute(steering, f"session:{chat.id}", {"chat_id": chat.id, "in_flight": True, "content": "And then?"})
         bus.ring(Topic.events)
         turn = await hear(talk, 5)

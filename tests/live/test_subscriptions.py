@@ -18,11 +18,11 @@ from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.live import LiveConnection, hub
 from resolvers.live.delivered import Position, read_cursor, write_cursor
-from tests.live.outlets import Memory, plain, until
+from tests.live.outlets import OF, Memory, plain, until
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
-INSERT = "INSERT INTO events (channel, type, payload) VALUES ($1, 'test.happened', jsonb_build_object('n', $2::int))"
+INSERT = f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'test.happened', jsonb_build_object('n', $2::int))"
 
 
 async def connection(world: World, person: Person, memory: Memory) -> LiveConnection:
@@ -71,6 +71,7 @@ async def test_an_event_is_not_overtaken_by_a_later_one_that_commits_first(world
     await line.subscribe(own(world), plain)
     slow = await asyncpg.connect(world.settings.database_url.get_secret_value())  # type: ignore[union-attr]
     try:
+        await slow.execute("SET crewship.workspaces = '*'")
         transaction = slow.transaction()
         await transaction.start()
         await slow.execute(INSERT, own(world), 1)
@@ -130,6 +131,7 @@ async def test_a_cursor_goes_on_where_it_was_in_spite_of_writers(world: World) -
 
     async def writer() -> None:
         conn = await asyncpg.connect(world.settings.database_url.get_secret_value())  # type: ignore[union-attr]
+        await conn.execute("SET crewship.workspaces = '*'")
         while not stop.is_set():
             async with conn.transaction():
                 await conn.execute(INSERT, own(world), next(numbers))

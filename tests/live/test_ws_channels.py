@@ -17,6 +17,7 @@ from resolvers.live import attendance, hub
 from resolvers.live.delivered import Position, write_cursor
 from rest_compat.ws import frames, subscriptions
 from tests.live.conversations import DONE, new_chat, new_run, text, write_frames
+from tests.live.outlets import OF
 from tests.live.sockets import Client, client_of
 from tests.world import World
 
@@ -29,7 +30,7 @@ def own(world: World) -> str:
 
 async def emit(world: World, channel: str, *payloads: dict[str, Any], type: str = "test.happened") -> None:
     for payload in payloads:
-        await world.database.execute("INSERT INTO events (channel, type, payload) VALUES ($1, $2, $3)", channel, type, payload)
+        await world.database.execute(f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, $2, $3)", channel, type, payload)
     bus.ring(Topic.events)
 
 
@@ -87,7 +88,7 @@ async def test_whoever_may_not_listen_is_told_on_that_channel(world: World) -> N
     await world.database.execute("UPDATE crews SET deleted_at = now() WHERE id = $1", deleted.id)
     refused = [
         f"workspace:{world.other.id}", f"crew:{foreign.id}", f"files:{foreign.id}", f"crew:{deleted.id}", f"user:{world.owner.user_id}",
-        f"crew:{new_id()}", "kitchen:1", "workspace", "workspace:", f"workspace:{world.workspace.slug}", "session:\0", "x" * 3000, ":", "user:\u00fc",
+        f"crew:{new_id()}", "kitchen:1", "workspace", "workspace:", f"workspace:{world.workspace.slug}", "session:\0", "x" * 300, ":", "user:\u00fc",
     ]  # fmt: skip
     async with client_of(world, world.viewer) as client:
         await subscribed(client, *refused)

@@ -19,6 +19,7 @@ from resolvers.kernel.instance import instance
 from resolvers.live import attendance
 from rest_compat.ws import endpoint, heartbeat
 from tests.auth.browsers import new_user, signed_in
+from tests.live.outlets import OF
 from tests.live.sockets import Client, address, client_of, opened, ticket
 from tests.world import World
 
@@ -320,7 +321,7 @@ async def test_a_membership_that_ends_ends_the_subscription_alone(world: World) 
         await world.database.execute("DELETE FROM memberships WHERE user_id = $1", leaver.user_id)
         bus.ring(Topic.access, leaver.user_id)
         assert (await client.hears("error"))["channel"] == channel
-        await world.database.execute("INSERT INTO events (channel, type, payload) VALUES ($1, 'test.happened', '{}')", channel)
+        await world.database.execute(f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'test.happened', '{{}}')", channel)
         bus.ring(Topic.events)
         await asyncio.sleep(0.1)
         await client.settle()

@@ -11,6 +11,7 @@ import pytest
 from resolvers.chats.resuming import MOST_FRAMES
 from resolvers.kernel.bus import Topic, bus
 from tests.live.conversations import DONE, new_chat, new_run, text, write_frames
+from tests.live.outlets import OF
 from tests.live.raw import SMALL, Raw, raw
 from tests.live.sockets import address, ticket
 from tests.world import World
@@ -88,7 +89,10 @@ async def all_is_seen_by_cursor(world: World, channel: str, write: Callable[[int
 
 async def test_cursors_of_a_workspace(world: World) -> None:
     channel = f"workspace:{world.workspace.id}"
-    sql = "INSERT INTO events (channel, type, payload) VALUES ($1, 'test.happened', jsonb_build_object('n', $2::int, 'text', repeat('a', $3)))"
+    sql = f"""
+        INSERT INTO events (workspace_id, channel, type, payload)
+        VALUES ({OF}, $1, 'test.happened', jsonb_build_object('n', $2::int, 'text', repeat('a', $3)))
+    """
 
     async def write(n: int) -> None:
         await world.database.execute(sql, channel, n, random.randrange(2000))

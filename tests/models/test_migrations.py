@@ -109,7 +109,7 @@ async def test_an_upgrade_with_nothing_to_do_waits_for_no_reader_or_writer(datab
 async def test_the_applications_role_works_on_rows_and_changes_no_table(database: Database) -> None:
     application = await asyncpg.connect(database.url)
     try:
-        await application.execute("INSERT INTO events (channel, type, payload) VALUES ('c', 't', '{}')")
+        await application.execute("INSERT INTO events (channel, type, payload) VALUES ('user:u', 't', '{}')")
         assert await application.fetchval("SELECT version_num FROM alembic_version") == migrations.head()
         for forbidden in ("UPDATE alembic_version SET version_num = '0'", "ALTER TABLE crews DISABLE ROW LEVEL SECURITY", "DROP TABLE crews", "TRUNCATE crews"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -59,7 +59,8 @@ async def test_a_run_has_ended(world: World, status: RunStatus) -> None:
     assert (await row(world, "agents", agent.id))["status"] == left
     told = {"agent_id": agent.id, "agent_name": "Hand"}
     type_, channel = "run.completed" if status is RunStatus.COMPLETED else "run.failed", f"workspace:{world.workspace.id}"
-    assert await events(world, before) == [(channel, type_, {"run_id": id, "status": status} | told), (channel, "agent.status", told | {"status": left})]
+    ended = told | {"run_id": id, "agent_slug": agent.slug, "status": status}
+    assert await events(world, before) == [(channel, type_, ended), (channel, "agent.status", told | {"status": left})]
 
 
 async def test_the_first_end_counts(world: World) -> None:

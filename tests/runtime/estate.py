@@ -28,7 +28,7 @@ from resolvers.kernel.identity import bearer
 from resolvers.kernel.instance import instance
 from resolvers.kernel.passwords import Cost, Passwords
 from resolvers.kernel.settings import Settings
-from tests.world import _own_connection, settings_for
+from tests.world import connect_for_all, settings_for
 
 
 @dataclass
@@ -129,7 +129,7 @@ async def estate_on(copy: Any, directory: Path, **settings: Any) -> AsyncIterato
     start(chosen, passwords)
     instance.strict = True
     await database.open(copy.url, size=10, row_security=chosen.row_level_security)
-    owner = await _own_connection(copy.owner_url)
+    owner = await connect_for_all(copy.owner_url)
     workspace, user, token = Workspace(name="Workspace", slug="workspace"), User(email="owner@example.com", full_name="Owner"), new_cli_token("STANDARD")  # type: ignore[arg-type]
     made = Estate(chosen, owner, workspace, token, user.id)
     member = Membership(workspace_id=workspace.id, user_id=user.id, role=Role.OWNER)

@@ -370,3 +370,15 @@ async def test_it_leaves_no_thread_and_no_word(alone: None, prepared: Any, caplo
     assert not [name for name in left if not name.startswith(("ThreadPoolExecutor", "asyncio"))]
     assert [record.message for record in caplog.records if record.name.startswith("dbos")] == []
     assert capfd.readouterr() == ("", "")
+
+
+async def test_the_applications_role_works_on_rows_of_the_engine_only(prepared: Any) -> None:
+    application = await asyncpg.connect(prepared.url)
+    try:
+        tables = [row[0] for row in await application.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'dbos'")]
+        assert tables
+        for table in tables:
+            assert await application.fetchval("SELECT has_table_privilege($1, 'SELECT, INSERT, UPDATE, DELETE')", f'dbos."{table}"')
+            assert not await application.fetchval("SELECT has_table_privilege($1, 'TRUNCATE, REFERENCES, TRIGGER')", f'dbos."{table}"')
+    finally:
+        await application.close()
