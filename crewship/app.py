@@ -70,7 +70,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
     if not settings.ratelimit_disabled:
         limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
     only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
-    graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart)
+    graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart, open_schema=settings.open_schema)
     sockets = {ws.PATH: ws.websocket, "/graphql": Sockets(graphql, lambda client: limits is None or limits.exceeded("/graphql", client) is None)}
     app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, sockets)
     return Perimeter(

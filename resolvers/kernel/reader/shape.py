@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, TypeAlias
 
 from sqlmodel import SQLModel
@@ -56,17 +57,36 @@ class Shape:
     form: str = "object"
 
 
-_SHAPES: dict[Shape, Shape] = {}
-_KEPT = 4000
+def weight(shape: Shape) -> int:
+    """How many fields there are in it and below, itself included."""
+    return 1 + sum([1 + weight(item.shape) if isinstance(item, Nested) else 1 for item in shape.fields])
 
 
-def intern(shape: Shape) -> Shape:
-    known = _SHAPES.get(shape)
-    if known is None:
-        if len(_SHAPES) >= _KEPT:
-            del _SHAPES[next(iter(_SHAPES))]
-        known = _SHAPES[shape] = shape
-    return known
+class _Shapes:
+    """The shapes in use: up to a number of them, and to a number of their fields together. Documents are also read beside the event loop."""
+
+    def __init__(self) -> None:
+        self.known: dict[Shape, Shape] = {}
+        self.fields = 0
+        self._lock = Lock()
+
+    def intern(self, shape: Shape) -> Shape:
+        with self._lock:
+            known = self.known.get(shape)
+            if known is not None:
+                return known
+            self.known[shape] = shape
+            self.fields += weight(shape)
+            while len(self.known) > _KEPT or self.fields > _KEPT_FIELDS:
+                oldest = next(iter(self.known))
+                del self.known[oldest]
+                self.fields -= weight(oldest)
+            return shape
+
+
+_KEPT, _KEPT_FIELDS = 4000, 100_000
+_SHAPES = _Shapes()
+intern = _SHAPES.intern
 
 
 def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:
