@@ -73,7 +73,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
     if not settings.ratelimit_disabled:
         limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
     only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
-    graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart)
+    graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart, open_schema=settings.open_schema)
 
     def admit(client: str) -> bool:
         """What is said on a socket counts as requests do."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from graphql import (
     FieldNode,
+    GraphQLError,
     GraphQLField,
     GraphQLNonNull,
     GraphQLSchema,
@@ -27,9 +28,11 @@ from pydantic import BaseModel
 
 from resolvers.kernel.inputs import INT32, bare
 from schema.bridge import python_names
+from schema.errors import MOST_FOUND
 
 MISSING: Any = object()
 AS_THEY_ARE = (str, int, float, bool, type(None))
+MOST_VALUES = 10_000  # of all variables together, as JSON counts them
 KINDS: dict[str, type] = {"ID": str, "String": str, "Boolean": bool, "Int": int}
 
 
@@ -64,7 +67,12 @@ class Variables:
 
     def read(self, inputs: dict[str, Any]) -> Any:
         """VariableValues, or the list of what is wrong."""
-        return self._looked_up(inputs) or get_variable_values(self._core, self._nodes, inputs)
+        return self._looked_up(inputs) or self._coerced(inputs)
+
+    def _coerced(self, inputs: dict[str, Any]) -> Any:
+        if _too_many([inputs.get(node.variable.name.value) for node in self._nodes]):
+            return [GraphQLError(f"The variables are too large: at most {MOST_VALUES} values are allowed")]
+        return get_variable_values(self._core, self._nodes, inputs, max_errors=MOST_FOUND)
 
     def _looked_up(self, inputs: dict[str, Any]) -> LookedUp | None:
         if self._simple is None:
@@ -83,6 +91,19 @@ class Variables:
                 return None
             coerced[name] = value
         return LookedUp(coerced, self._simple)
+
+
+def _too_many(values: list[Any]) -> bool:
+    """Counts no further than to the limit; what is nested too deeply is found by whoever reads it."""
+    left = MOST_VALUES
+    while values:
+        item = values.pop()
+        inside = list(item.values()) if isinstance(item, dict) else item if isinstance(item, list) else ()
+        left -= len(inside)
+        if left < 0:
+            return True
+        values += inside
+    return False
 
 
 def _listed(type_: Any) -> bool:

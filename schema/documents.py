@@ -1,7 +1,8 @@
 """Documents: parsed and validated once, their roots compiled once per truth of their conditions."""
 
-from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,24 +20,37 @@ from graphql import (
     visit,
 )  # fmt: skip
 
+from resolvers.kernel.reader.shape import weight
 from schema.arguments import Variables
-from schema.limits import exceeded
+from schema.errors import MOST_FOUND
+from schema.introspection import ROOTS, Introspection, introspection
+from schema.kept import Kept
+from schema.limits import MAX_LETTERS, exceeded
 from schema.selection import Root, Selection, Unbound
+from schema.worker import worker
 
 MAX_TOKENS = 4000
-KEPT, KEPT_LETTERS = 1000, 512 * 1024  # documents, and letters of them together: a parsed one takes up to 200 bytes a letter
-LONGEST_KEPT = 64 * 1024  # a longer one is compiled each time
-TRUTHS = 32  # plans of one document, by the values of the variables of @include and @skip
+QUICK = 1000  # letters of a document that is read at once; longer ones are read beside the event loop
+KEPT, KEPT_BYTES = 1000, 48 * 1024 * 1024  # documents, and bytes of them together
+KEPT_PLANS, KEPT_PLAN_BYTES = 4000, 16 * 1024 * 1024  # by document, and the values of the variables of its @include and @skip
+LETTER, NODE = 300, 400  # bytes: what a parsed document takes a letter, and a plan a field
 
-RootPlan = Root | tuple[str, bytes]
+RootPlan = Root | Introspection | tuple[str, bytes]
+Truth = dict[str, bool]
 
 
 @dataclass(slots=True)
 class Plan:
-    """Roots in the order of the document. Not `complete`: some of it only the executor can answer, introspection for one."""
+    """Roots in the order of the document. Not `complete`: some of it only the executor can answer."""
 
     roots: list[RootPlan] = field(default_factory=list)
     complete: bool = True
+    introspects: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return NODE * (4 + sum(4 + weight(root.shape) for root in self.roots if isinstance(root, Root)))
 
 
 class _Conditions(Visitor):
@@ -50,17 +64,18 @@ class _Conditions(Visitor):
 
 
 class Document:
-    """One text with one chosen operation."""
+    """One text with one chosen operation. `suggest`: errors may name what is meant, which tells of the schema."""
 
-    def __init__(self, core: GraphQLSchema, text: str, name: str | None) -> None:
-        self.core = core
+    def __init__(self, core: GraphQLSchema, text: str, name: str | None, *, suggest: bool = True) -> None:
+        self.core, self.letters = core, len(text)
         self.operation: OperationDefinitionNode | None = None
-        self.plans: dict[tuple[bool, ...], Plan] = {}
         self.errors: list[GraphQLError] = []
         try:
+            if len(text) > MAX_LETTERS:
+                raise GraphQLError(f"The document is too large: at most {MAX_LETTERS} letters are allowed; send long texts as variables")
             tree = parse(text, max_tokens=MAX_TOKENS, allow_empty_selection_sets=False)
             too_large = exceeded(tree)
-            self.errors = [too_large] if too_large else validate(core, tree)
+            self.errors = [too_large] if too_large else validate(core, tree, max_errors=MOST_FOUND, hide_suggestions=not suggest)
         except GraphQLError as error:
             self.errors = [error]
         except RecursionError:
@@ -78,23 +93,24 @@ class Document:
             visit(tree, finder)
             self.conditions = sorted(finder.names & {d.variable.name.value for d in self.operation.variable_definitions or ()})
 
-    def undecided(self, variables: Any) -> GraphQLError | None:
-        """A null for a variable that decides @include or @skip: it passes validation where the variable has a default."""
-        for name in self.conditions:
-            if variables.coerced[name] is None:
-                return GraphQLError(f"Variable '${name}' decides about @include or @skip and must not be null", self.operation)
-        return None
+    def values(self, inputs: dict[str, Any]) -> Any:
+        """The values of its variables, or the list of what is wrong with them.
 
-    def plan(self, variables: Any) -> Plan:
-        truth = tuple([variables.coerced[n] for n in self.conditions])
-        known = self.plans.get(truth)
-        if known is None:
-            if len(self.plans) >= TRUTHS:
-                self.plans.clear()
-            known = self.plans[truth] = self._compile(dict(zip(self.conditions, truth, strict=True)))
-        return known
+        A null for a variable that decides @include or @skip passes validation where the variable has a default.
+        """
+        made = self.variables.read(inputs)
+        if not isinstance(made, list):
+            for name in self.conditions:
+                if made.coerced[name] is None:
+                    return [GraphQLError(f"Variable '${name}' decides about @include or @skip and must not be null", self.operation)]
+        return made
 
-    def _compile(self, truth: dict[str, bool]) -> Plan:
+    def truth(self, variables: Any) -> tuple[bool, ...]:
+        """The values of its conditions."""
+        return tuple([variables.coerced[n] for n in self.conditions])
+
+    def compile(self, truth: Truth) -> Plan:
+        """What a query or mutation calls where its conditions have these values."""
         operation: Any = self.operation
         selection = Selection(self.core, self.fragments, truth)
         parent: Any = self.core.query_type if operation.operation is OperationType.QUERY else self.core.mutation_type
@@ -102,6 +118,10 @@ class Document:
         for key, nodes in selection.fields(parent, [operation]).items():
             if nodes[0].name.value == "__typename":
                 plan.roots.append((key, orjson.dumps(parent.name)))
+                continue
+            if nodes[0].name.value in ROOTS:
+                plan.roots.append(introspection(key, nodes, operation, self.fragments))
+                plan.introspects = True
                 continue
             try:
                 plan.roots.append(selection.root(parent, key, nodes))
@@ -123,24 +143,31 @@ def _chosen(operations: list[OperationDefinitionNode], name: str | None, errors:
 
 
 class Documents:
-    """The documents in use, least recently used first to go."""
+    """The documents in use, and their plans."""
 
-    def __init__(self, core: GraphQLSchema) -> None:
-        self.core = core
-        self.known: OrderedDict[tuple[str, str | None], Document] = OrderedDict()
-        self.letters = 0
+    def __init__(self, core: GraphQLSchema, *, suggest: bool = True) -> None:
+        self.core, self.suggest = core, suggest
+        self.kept: Kept[tuple[str, str | None], Document] = Kept(KEPT, KEPT_BYTES)
+        self.plans: Kept[tuple[Document, tuple[bool, ...]], Any] = Kept(KEPT_PLANS, KEPT_PLAN_BYTES)
 
-    def get(self, text: str, name: str | None) -> Document:
-        key = (text, name)
-        known = self.known.get(key)
-        if known is not None:
-            self.known.move_to_end(key)
-            return known
-        made = Document(self.core, text, name)
-        if len(text) <= LONGEST_KEPT and not made.errors:
-            self.known[key] = made
-            self.letters += len(text)
-            while len(self.known) > KEPT or self.letters > KEPT_LETTERS:
-                (gone, _), _ = self.known.popitem(last=False)
-                self.letters -= len(gone)
+    def known(self, text: str, name: str | None) -> Document | None:
+        return self.kept.get((text, name))
+
+    async def read(self, text: str, name: str | None) -> Document:
+        """A document that is not known. Raises Refusal UNAVAILABLE where too many others are being read."""
+        make = partial(Document, self.core, text, name, suggest=self.suggest)
+        made = make() if len(text) <= QUICK else await worker.run(make)
+        if not made.errors:
+            self.kept.put((text, name), made, LETTER * (len(text) + 20))
+        return made
+
+    def known_plan(self, document: Document, variables: Any) -> Any:
+        return self.plans.get((document, document.truth(variables)))
+
+    async def plan(self, document: Document, variables: Any, compile: Callable[[Document, Truth], Any] = Document.compile) -> Any:
+        """A plan that is not known: `compile` makes it of the values of the document's conditions, and it has a `size`."""
+        truth = document.truth(variables)
+        make = partial(compile, document, dict(zip(document.conditions, truth, strict=True)))
+        made = make() if document.letters <= QUICK else await worker.run(make)
+        self.plans.put((document, truth), made, made.size)
         return made

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,12 +10,16 @@ import orjson
 import strawberry
 from graphql import GraphQLError, OperationType, execute
 
+from resolvers.channels import identify
 from resolvers.kernel import identity
+from resolvers.kernel.addresses import normal_origin, origin_allowed, own_origin
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.telemetry import log
-from schema.documents import Document, Documents
+from resolvers.kernel.instance import instance
+from schema.documents import Document, Documents, Plan
+from schema.errors import refused, reported
 from schema.executor import ExecutionContext, attach
+from schema.introspection import Answers, Introspection
 from schema.selection import Call, Root, Throttle
 
 Message = MutableMapping[str, Any]
@@ -25,8 +29,10 @@ Send = Callable[[Message], Awaitable[None]]
 RESPONSE = "application/graphql-response+json"
 LEGACY = "application/json"
 SUBSCRIPTIONS = "subscriptionspec"  # in Accept: the client takes multipart/mixed;subscriptionSpec=1.0
+OF_ANYBODY = 4000  # letters of a new document that is read before it is known who sends it
 MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is bounded by time
 STREAMED = "Subscriptions are streams: ask over WebSocket, accept multipart/mixed;subscriptionSpec=1.0, or use /graphql/stream"
+ASKED, SHOWN = (b"json", b"event-stream"), (b"image/", b"text/", b"audio/", b"video/", b"font/")  # in Accept
 MALFORMED = {403: Code.FORBIDDEN, 404: Code.NOT_FOUND, 405: Code.NOT_OFFERED}
 
 
@@ -50,7 +56,7 @@ class Faulty:
     cause: Refusal | GraphQLError
 
 
-Called = Call | Faulty | tuple[str, bytes]
+Called = Call | Faulty | Introspection | tuple[str, bytes]
 Streaming = Callable[["Endpoint", MutableMapping[str, Any], Receive, Send, dict[str, Any]], Awaitable[None]]
 """(endpoint, scope, receive, send, body): answers a request that subscribes."""
 
@@ -60,6 +66,7 @@ class Endpoint:
 
     `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers. `throttle`: the
     rate limits that operations have beyond that of this path. `streaming` serves subscriptions to clients that take a stream.
+    `open_schema`: introspection and the suggestions of errors are for everybody, not only for callers with a credential.
     """
 
     def __init__(
@@ -72,9 +79,11 @@ class Endpoint:
         page: Any = None,
         throttle: Throttle | None = None,
         streaming: Streaming | None = None,
+        open_schema: bool = True,
     ) -> None:
         self.schema, self.core, self.compiled = schema, schema._schema, compiled
-        self.documents = Documents(self.core)
+        self.documents, self.answers = Documents(self.core, suggest=open_schema), Answers(self.core)
+        self.open_schema = open_schema
         self.trusted, self.trusted_only, self.page, self.throttle = trusted or {}, trusted_only, page, throttle
         self.streaming = streaming
         attach(self.core)
@@ -90,12 +99,12 @@ class Endpoint:
             streams = SUBSCRIPTIONS in accept
             kind = LEGACY if streams else _negotiate(accept)
             body = await read_request(scope, receive, method, headers)
+            caller = caller_of(scope)
             if streams:
-                if self.streaming is not None and method == "POST" and self._subscribes(body, accept):
+                if self.streaming is not None and method == "POST" and await self._subscribes(caller, body, accept):
                     await self.streaming(self, scope, receive, send, body)
                     return
                 kind = _negotiate(accept)
-            caller = caller_of(scope)
             status, answer = await self.execute(caller, body, read_only=method != "POST", strict=kind == RESPONSE)
             more = [(b"set-cookie", text.encode()) for text in identity.session_cookies(caller)]
             if caller.replayed:
@@ -114,40 +123,51 @@ class Endpoint:
     async def execute(self, caller: Caller, body: dict[str, Any], *, read_only: bool = False, strict: bool = False) -> tuple[int, bytes]:
         """(status, JSON). `strict`: a document that cannot be run is a 400, as application/graphql-response+json demands."""
         bad = 400 if strict else 200
-        document = self.document(body)
-        if document.errors or document.operation is None:
-            return bad, _errors([formatted(e) for e in document.errors])
-        kind = document.operation.operation
-        if kind is OperationType.SUBSCRIPTION:
-            return bad, _errors([{"message": STREAMED, "extensions": {"code": Code.BAD_REQUEST.value}}])
-        if read_only and kind is not OperationType.QUERY:
-            raise Malformed(405, "GET may only run queries", ((b"allow", b"POST"),))
-        variables: Any = document.variables.read(body["variables"])
-        if isinstance(variables, list):
-            return bad, _errors([formatted(e) for e in variables])
-        undecided = document.undecided(variables)
-        if undecided is not None:
-            return bad, _errors([formatted(undecided)])
         try:
-            plan = document.plan(variables)
-            calls = [root if isinstance(root, tuple) else _call(root, variables) for root in plan.roots]
+            document = self.known(body) or await self.document(caller, body)
+            if document.errors or document.operation is None:
+                return bad, _errors(reported(document.errors))
+            kind = document.operation.operation
+            if kind is OperationType.SUBSCRIPTION:
+                return bad, _errors([{"message": STREAMED, "extensions": {"code": Code.BAD_REQUEST.value}}])
+            if read_only and kind is not OperationType.QUERY:
+                raise Malformed(405, "GET may only run queries", ((b"allow", b"POST"),))
+            variables: Any = document.values(body["variables"])
+            if isinstance(variables, list):
+                return bad, _errors(reported(variables))
+            plan: Plan = self.documents.known_plan(document, variables) or await self.documents.plan(document, variables)
+            if plan.introspects and not self.open_schema:
+                await identify(replace(caller))
+            calls = [_call(root, variables) if isinstance(root, Root) else root for root in plan.roots]
             cost = sum([call.cost for call in calls if isinstance(call, Call)])
             if cost > MAX_COST:
                 text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
                 return bad, _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, "cost": cost}}])
             if plan.complete and self.compiled:
-                return 200, await self._run(caller, calls, cost)
+                return 200, await self._run(caller, calls, cost, body["variables"], alone=kind is OperationType.QUERY or len(calls) == 1)
             return 200, await self._fallback(caller, document, variables, body["variables"], cost)
+        except Refusal as refusal:
+            return bad, _errors(refused(refusal))
         except RecursionError:
             return bad, _errors([{"message": "The document is nested too deeply", "extensions": {"code": Code.BAD_REQUEST.value}}])
 
-    def document(self, body: dict[str, Any]) -> Document:
-        """What a request asks to run. Raises Malformed for a document that this server does not run."""
-        return self.documents.get(self._text(body), body["operationName"])
+    def known(self, body: dict[str, Any]) -> Document | None:
+        """What a request asks to run, if it was read before. Raises Malformed for a document that this server does not run."""
+        return self.documents.known(self._text(body), body["operationName"])
 
-    def _subscribes(self, body: dict[str, Any], accept: str) -> bool:
-        """Also a document that is none, where its faults can be told in no other way."""
-        operation = self.document(body).operation
+    async def document(self, caller: Caller, body: dict[str, Any]) -> Document:
+        """A document that is not known. A large one is read for callers only whose credential is good. Raises Malformed and Refusal."""
+        text = self._text(body)
+        if len(text) > OF_ANYBODY and body["documentId"] is None:
+            await identify(replace(caller))
+        return await self.documents.read(text, body["operationName"])
+
+    async def _subscribes(self, caller: Caller, body: dict[str, Any], accept: str) -> bool:
+        """Also a document that is none, or is not even read, where that can be told in no other way."""
+        try:
+            operation = (self.known(body) or await self.document(caller, body)).operation
+        except Refusal:
+            operation = None
         return _acceptable(accept) is None if operation is None else operation.operation is OperationType.SUBSCRIPTION
 
     def _text(self, body: dict[str, Any]) -> str:
@@ -162,42 +182,49 @@ class Endpoint:
             raise Malformed(403, "Only documents this server knows are run")
         return str(text)
 
-    async def _run(self, caller: Caller, calls: list[Called], cost: int) -> bytes:
+    async def _run(self, caller: Caller, calls: list[Called], cost: int, inputs: dict[str, Any], *, alone: bool) -> bytes:
         """The compiled path: each root's bytes go into the answer untouched."""
-        parts, errors = [], list[Any]()
+        parts, errors = [], list[GraphQLError]()
         for call in calls:
             if isinstance(call, tuple):
                 parts.append(b'"%b":%b' % (call[0].encode(), call[1]))
                 continue
+            if isinstance(call, Introspection):
+                answer, wrong = await self.answers.get(call, inputs)
+                errors += wrong
+                parts.append(b'"%b":%b' % (call.key.encode(), answer))
+                continue
             body, fault = None, call if isinstance(call, Faulty) else None
             if isinstance(call, Call):
                 try:
-                    body = (await call.run(caller, self.throttle)).body
+                    body = (await call.run(caller, self.throttle, alone=alone)).body
                 except Refusal as refusal:
                     fault = Faulty(call.root, refusal)
             if fault is not None:
                 root = fault.root
-                errors.append(formatted(GraphQLError(str(fault.cause), nodes=root.nodes, path=[root.key], original_error=fault.cause)))
+                errors.append(GraphQLError(str(fault.cause), nodes=root.nodes, path=[root.key], original_error=fault.cause))
             parts.append(b'"%b":%b' % (call.root.key.encode(), body or b"null"))
         head = b'{"data":{' + b",".join(parts) + b"}"
         if errors:
-            head += b',"errors":' + orjson.dumps(errors)
+            head += b',"errors":' + orjson.dumps(reported(errors))
         return head + b',"extensions":{"cost":%d}}' % cost
 
     async def _fallback(self, caller: Caller, document: Document, variables: Any, inputs: dict[str, Any], cost: int) -> bytes:
         """The executor, for what is no operation's."""
+        operation: Any = document.operation
+        alone = operation.operation is OperationType.QUERY or len(self.documents.known_plan(document, variables).roots) == 1
         result: Any = execute(
             self.core,
             document.tree,
-            context_value=ExecutionContext(caller, variables, self.throttle),
+            context_value=ExecutionContext(caller, variables, self.throttle, alone),
             variable_values=inputs,
-            operation_name=document.operation.name.value if document.operation and document.operation.name else None,
+            operation_name=operation.name.value if operation.name else None,
         )
         if hasattr(result, "__await__"):
             result = await result
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
-            answer["errors"] = [formatted(e) for e in result.errors]
+            answer["errors"] = reported(result.errors)
         return orjson.dumps(answer | {"extensions": {"cost": cost}})
 
 
@@ -206,20 +233,6 @@ def _call(root: Root, variables: Any) -> "Call | Faulty":
         return root.call(variables)
     except (Refusal, GraphQLError) as cause:
         return Faulty(root, cause)
-
-
-def formatted(error: GraphQLError) -> dict[str, Any]:
-    """What a client may know: our refusals whole, the document's own faults, and nothing of anything else."""
-    cause = error.original_error
-    made: dict[str, Any] = dict(error.formatted)
-    if isinstance(cause, Refusal):
-        made["extensions"] = cause.extensions
-    elif cause is not None and not isinstance(cause, GraphQLError):
-        log.error("graphql field failed", exc_info=cause)
-        made["message"], made["extensions"] = "Internal error", {"code": Code.INTERNAL.value}
-    else:
-        made["extensions"] = {"code": Code.BAD_REQUEST.value}
-    return made
 
 
 def _errors(errors: list[Any]) -> bytes:
@@ -264,7 +277,10 @@ def _acceptable(accept: str) -> str | None:
     return None
 
 
-async def read_request(scope: MutableMapping[str, Any], receive: Receive, method: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
+async def read_request(
+    scope: MutableMapping[str, Any], receive: Receive, method: str, headers: Mapping[bytes, bytes], *, introduced: bool = False
+) -> dict[str, Any]:
+    """`introduced`: whoever asks by GET has shown a ticket, which no page of others can know."""
     if method == "POST":
         media, _, parameters = headers.get(b"content-type", b"").decode("latin-1").lower().partition(";")
         if media.strip() != LEGACY or ("charset" in parameters and "utf-8" not in parameters):
@@ -274,6 +290,8 @@ async def read_request(scope: MutableMapping[str, Any], receive: Receive, method
         except orjson.JSONDecodeError:
             raise Malformed(400, "Invalid JSON body") from None
     elif method in ("GET", "HEAD"):
+        if not introduced and not _asked_on_purpose(scope["crewship"]):
+            raise Malformed(403, "Queries by GET are for scripts and for pages of this server; send the query by POST")
         body = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="replace"))
         for name in ("variables", "extensions"):
             try:
@@ -283,6 +301,24 @@ async def read_request(scope: MutableMapping[str, Any], receive: Receive, method
     else:
         raise Malformed(405, f"{method} is not offered here", ((b"allow", b"GET, HEAD, POST"),))
     return checked(body)
+
+
+def _asked_on_purpose(transport: Any) -> bool:
+    """Whether a GET is more than what a page of others makes any browser send: an image, a link, a form.
+
+    Browsers say where a request comes from (W3C Fetch Metadata); where they do not, the page is known by Origin or Referer, and what
+    wants to show or run the answer by an Accept that names other kinds of media and none of ours.
+    """
+    headers = transport.headers
+    own = own_origin(transport.scheme, transport.host)
+    allowed = frozenset(map(normal_origin, instance.settings.allowed_origins))
+    origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
+    if site is not None and site not in (b"same-origin", b"none"):
+        return origin is not None and origin_allowed(origin, None, own=own, allowed=allowed)
+    if site is None and not origin_allowed(origin, headers.get(b"referer"), own=own, allowed=allowed):
+        return False
+    accept = headers.get(b"accept", b"*/*").lower()
+    return site is not None or any(kind in accept for kind in ASKED) or not any(kind in accept for kind in SHOWN)
 
 
 def checked(body: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ class ExecutionContext:
     caller: Caller
     variables: Any = None
     throttle: Throttle | None = None
+    alone: bool = True  # there is one root
 
 
 def attach(schema: GraphQLSchema) -> None:
@@ -37,7 +38,7 @@ def attach(schema: GraphQLSchema) -> None:
 async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:
     selection = Selection(info.schema, info.fragments, info.context.variables.coerced)
     root = selection.root(info.parent_type, info.path.key, info.field_nodes)
-    answer = await root.call(info.context.variables).run(info.context.caller, info.context.throttle)
+    answer = await root.call(info.context.variables).run(info.context.caller, info.context.throttle, alone=info.context.alone)
     return None if answer.body is None else orjson.loads(answer.body)
 
 

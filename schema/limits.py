@@ -15,6 +15,14 @@ from resolvers.kernel.reader.shape import ALIAS_BYTES
 MAX_DEPTH, MAX_ALIASES, MAX_FIELDS, MAX_ROOTS = 12, 60, 1000, 20
 MAX_SPREADS, MAX_REPEATS = 100, 20  # validation compares each fragment with every other, and each field of one name
 MAX_PAIRS = 10_000  # such comparisons; a union of a hundred types, each with all of its fields, takes some 6,000
+MAX_SAME = 5  # names under which one object shows the same value
+MAX_LETTERS = 64 * 1024  # of a document: long texts are sent as variables
+MAX_TYPES = 10  # `__type` of a document
+TYPE_LISTS = frozenset({"fields", "inputFields", "interfaces", "possibleTypes"})  # of types, which have lists of types again
+TOO_WIDE = (
+    f"Introspection may ask for one `__schema` and {MAX_TYPES} `__type`, without aliases in them, "
+    f"and for none of {', '.join(sorted(TYPE_LISTS))} below another of these"
+)
 
 
 @dataclass(slots=True)
@@ -28,6 +36,15 @@ class Measure:
     fields: int = 0
     roots: int = 0
     too_long: str = ""  # an alias that the database would cut
+    schemas: int = 0
+    types: int = 0
+    lists: bool = False  # a list of a type's parts is in it
+    wide: bool = False  # and one of these below another
+    multiplied: bool = False  # introspection whose answer is more than a few times what the schema holds
+
+
+class _Repeated(Exception):
+    """A value is asked for under too many names; the text is the field's."""
 
 
 def exceeded(tree: DocumentNode) -> GraphQLError | None:
@@ -47,8 +64,13 @@ def exceeded(tree: DocumentNode) -> GraphQLError | None:
         for name, value, most in limits:
             if value > most:
                 return GraphQLError(f"The operation is too large: at most {most} {name} are allowed", definition)
-        if not found.cyclic and _pairs([(definition.selection_set, "")], fragments) > MAX_PAIRS:
-            return GraphQLError(f"The operation is too large: at most {MAX_REPEATS} fields of one name may be merged", definition)
+        if found.multiplied or found.schemas > 1 or found.types > MAX_TYPES:
+            return GraphQLError(TOO_WIDE, definition)
+        try:
+            if not found.cyclic and _pairs([(definition.selection_set, "")], fragments, root=True) > MAX_PAIRS:
+                return GraphQLError(f"The operation is too large: at most {MAX_REPEATS} fields of one name may be merged", definition)
+        except _Repeated as repeated:
+            return GraphQLError(f"The field '{str(repeated)[:80]}' is asked for too often: an object shows a value under at most {MAX_SAME} names", definition)
         if found.too_long:
             return GraphQLError(f"The alias '{found.too_long[:80]}' is too long: at most {ALIAS_BYTES} characters are allowed", definition)
     return None
@@ -64,8 +86,14 @@ def _measure(selections: Any, fragments: dict[str, FragmentDefinitionNode], know
             made.aliases += alias != ""
             made.too_long = alias if len(alias) > ALIAS_BYTES else made.too_long
             inner = _measure(item.selection_set, fragments, known) if item.selection_set else Measure()
+            name = item.name.value
             # introspection has a depth rule of its own
-            made.depth = max(made.depth, 1 if item.name.value.startswith("__") else inner.depth + 1)
+            made.depth = max(made.depth, 1 if name.startswith("__") else inner.depth + 1)
+            made.schemas += name == "__schema"
+            made.types += name == "__type"
+            made.multiplied = made.multiplied or (name in ("__schema", "__type") and (inner.wide or inner.aliases > 0))
+            made.wide = made.wide or (name in TYPE_LISTS and inner.lists)
+            made.lists = made.lists or name in TYPE_LISTS
         else:
             is_spread = isinstance(item, FragmentSpreadNode)
             made.spreads += is_spread
@@ -75,6 +103,10 @@ def _measure(selections: Any, fragments: dict[str, FragmentDefinitionNode], know
         made.aliases += inner.aliases
         made.fields += inner.fields
         made.spreads += inner.spreads
+        made.schemas += inner.schemas
+        made.types += inner.types
+        made.lists, made.wide = made.lists or inner.lists, made.wide or inner.wide
+        made.multiplied = made.multiplied or inner.multiplied
         made.cyclic = made.cyclic or inner.cyclic
         made.too_long = made.too_long or inner.too_long
     return made
@@ -90,24 +122,33 @@ def _fragment(name: str, fragments: dict[str, FragmentDefinitionNode], known: di
     return known[name]
 
 
-def _pairs(parts: list[tuple[Any, str]], fragments: dict[str, FragmentDefinitionNode]) -> int:
+def _pairs(parts: list[tuple[Any, str]], fragments: dict[str, FragmentDefinitionNode], *, root: bool = False) -> int:
     """How many pairs of fields meet under one name, where selections are merged. Asked of operations within the other limits only.
 
-    A part is a selection and the type it is on, where it says so: of one type, MAX_REPEATS fields of a name are allowed.
+    A part is a selection and the type it is on, where it says so: of one type, MAX_REPEATS fields of a name are allowed. Raises
+    _Repeated for a value that an object would show under more than MAX_SAME names; `root`: these are operations, not values.
     """
     groups: dict[str, list[tuple[Any, str]]] = {}
+    values: set[tuple[str, str, str]] = set()
     spread: set[str] = set()
     while parts:
         selection, on = parts.pop()
         for item in selection.selections:
             if isinstance(item, FieldNode):
-                groups.setdefault((item.alias or item.name).value, []).append((item.selection_set, on))
+                key = (item.alias or item.name).value
+                groups.setdefault(key, []).append((item.selection_set, on))
+                if item.selection_set is None and not item.name.value.startswith("__"):
+                    values.add((on, item.name.value, key))
             elif not isinstance(item, FragmentSpreadNode):
                 parts.append((item.selection_set, item.type_condition.name.value if item.type_condition else on))
             elif item.name.value in fragments and item.name.value not in spread:
                 spread.add(item.name.value)
                 fragment = fragments[item.name.value]
                 parts.append((fragment.selection_set, fragment.type_condition.name.value))
+    if len(values) > MAX_SAME and not root:
+        (_, name), most = Counter((on, name) for on, name, _ in values).most_common(1)[0]
+        if most > MAX_SAME:
+            raise _Repeated(name)
     found = 0
     for group in groups.values():
         found += len(group) * (len(group) - 1) // 2

@@ -60,7 +60,9 @@ class Call:
     cost: int
     fault: Refusal | None = None
 
-    async def run(self, caller: Caller, throttle: Throttle | None = None) -> Answer:
+    async def run(self, caller: Caller, throttle: Throttle | None = None, *, alone: bool = True) -> Answer:
+        """`alone`: no other mutation of the document has the same idempotency key."""
+        caller.root = "" if alone else self.root.key
         if throttle is not None:
             throttle(self.root.operation.name, caller.client)
         caller.if_version = self.version
@@ -81,10 +83,12 @@ class Root:
     nodes: list[FieldNode]
     slots: list[Slot]
     fixed_cost: int | None = None
+    repeats: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.repeats = _repeats(self.shape, {})
         if not self.slots and not self._pages:
-            self.fixed_cost = _objects(self.shape, UNPAGED, ())
+            self.fixed_cost = _objects(self.shape, UNPAGED, (), self.repeats)
 
     @property
     def _pages(self) -> bool:
@@ -106,17 +110,28 @@ class Root:
         cost = self.fixed_cost
         if cost is None:
             limit = page.size(raw) if issubclass(page, Paging) and self._pages else UNPAGED
-            cost = _objects(self.shape, limit, [s.limit if isinstance(s, Paging) else UNPAGED for s in slots])
+            cost = _objects(self.shape, limit, [s.limit if isinstance(s, Paging) else UNPAGED for s in slots], self.repeats)
         return Call(self, raw, named[0] if named else None, version, slots, cost)
 
 
-def _objects(shape: Shape, limit: int, slots: Sequence[int]) -> int:
-    """An object counts one and what hangs on it; a list or page as often as it may hold rows."""
-    inside = 1
+def _repeats(shape: Shape, found: dict[int, int]) -> dict[int, int]:
+    """How many values an object shows under a further name, by the identity of its shape; only of shapes that do."""
+    columns = [item.name for item in shape.fields if isinstance(item, Column)]
+    if len(columns) > len(set(columns)):
+        found[id(shape)] = len(columns) - len(set(columns))
+    for item in shape.fields:
+        if isinstance(item, Nested):
+            _repeats(item.shape, found)
+    return found
+
+
+def _objects(shape: Shape, limit: int, slots: Sequence[int], repeats: Mapping[int, int]) -> int:
+    """An object counts one, one for each value that it shows once more, and what hangs on it; a list or page as often as it may hold rows."""
+    inside = 1 + repeats.get(id(shape), 0) if repeats else 1
     for item in shape.fields:
         if isinstance(item, Nested) and item.shape.form != "count":
             size = slots[item.slot] if item.slot is not None else (limit if shape.form == "connection" else UNPAGED)
-            inside += _objects(item.shape, size, slots)
+            inside += _objects(item.shape, size, slots, repeats)
     if shape.form == "connection":
         return inside
     return inside * limit if shape.form in ("list", "edges") else inside

@@ -56,6 +56,7 @@ class Caller:
     https: bool = False
     cookies: dict[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
+    root: str = ""  # of a document with several mutations: the response key of the one that runs, which has an idempotency key of its own by it
     if_version: int | None = None
     malformed: str | None = None  # the body could not be read: told only to somebody who may send one
     oversized: bool = False  # and it was not read because the route takes less

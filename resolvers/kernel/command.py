@@ -96,6 +96,7 @@ class Command(Called[D, T], Generic[D, T]):
         if principal is None or key is None:
             return
         idempotency.check_key(key)
+        key = idempotency.at(key, ctx.caller.root)
         ctx.key_place = ctx.workspace_id
         await ctx.lock(idempotency.lock_name(principal, ctx.workspace_id, self.name, key))
         row = await idempotency.stored(ctx.conn, principal, ctx.workspace_id, self.name, key)
@@ -180,11 +181,11 @@ class Command(Called[D, T], Generic[D, T]):
         return None if self.auth in (Auth.NONE, Auth.WEBHOOK) or ctx.caller.idempotency_key is None else (ctx.user_id or ctx.credential_id)
 
     def _key_values(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...], body: bytes | None) -> list[Any]:
-        principal = self._principal(ctx)
-        if principal is None:
+        principal, key = self._principal(ctx), ctx.caller.idempotency_key
+        if principal is None or key is None:
             return []
         hash = idempotency.request_hash(self.name, ctx.raw, shape, slots)
-        return [principal, ctx.key_place, self.name, ctx.caller.idempotency_key, hash, None if self.secret else body]
+        return [principal, ctx.key_place, self.name, idempotency.at(key, ctx.caller.root), hash, None if self.secret else body]
 
 
 @dataclass(eq=False)

@@ -37,6 +37,11 @@ def check_key(key: str) -> None:
         raise Refusal(Code.BAD_REQUEST, f"Idempotency-Key takes 1 to {LONGEST_KEY} printable characters")
 
 
+def at(key: str, root: str) -> str:
+    """The key of one mutation of a document with several; `root` is its response key, empty where it is the only one."""
+    return f"{root}\n{key}" if root else key  # no key that a client sends has a line break
+
+
 def lock_name(principal: str, workspace_id: str | None, operation: str, key: str) -> str:
     """Calls with the same key wait for each other until the transaction ends."""
     return "\n".join(["idempotency", principal, workspace_id or "", operation, key])

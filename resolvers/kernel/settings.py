@@ -167,6 +167,7 @@ class Settings(BaseSettings):
     trusted_proxy_cidrs: Networks = variable("CREWSHIP_TRUSTED_PROXY_CIDRS", (), takes="addresses or networks, such as 10.0.0.7,192.168.0.0/16")
     force_secure_cookies: bool = variable("CREWSHIP_FORCE_SECURE_COOKIES", False, takes=BOOLEAN)
     internal_allow_any: Annotated[bool, BeforeValidator(_exactly_true)] = variable("CREWSHIP_INTERNAL_ALLOW_ANY", False, takes="true; all else is no")
+    open_schema: bool = variable("CREWSHIP_OPEN_SCHEMA", True, takes=BOOLEAN)
     trusted_documents_only: bool = variable("CREWSHIP_TRUSTED_DOCUMENTS_ONLY", False, takes=BOOLEAN)
     trusted_documents_file: Directory | None = variable("CREWSHIP_TRUSTED_DOCUMENTS_FILE", takes="a file path")
     license_file: Directory | None = variable("CREWSHIP_LICENSE_FILE", takes="a file path")

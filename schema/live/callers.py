@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from resolvers.kernel import identity
-from resolvers.kernel.addresses import normal_origin, socket_origin_allowed
+from resolvers.kernel.addresses import normal_origin, origin_allowed, own_origin
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import forbidden
 from resolvers.kernel.instance import instance
@@ -62,7 +62,6 @@ def _by_headers(scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
 
 
 def _origin_allowed(transport: Any) -> bool:
-    """The rule of WebSocket upgrades (contract: websocket.connection.origin)."""
-    settings = instance.settings
-    allowed = frozenset(map(normal_origin, settings.allowed_origins))
-    return socket_origin_allowed(transport.headers.get(b"origin"), transport.host, production=settings.production, allowed=allowed)
+    """The rule of state-changing requests (contract: csrf.origin_check), as a socket runs mutations. What sends no Origin is no page."""
+    allowed = frozenset(map(normal_origin, instance.settings.allowed_origins))
+    return origin_allowed(transport.headers.get(b"origin"), None, own=own_origin(transport.scheme, transport.host), allowed=allowed)

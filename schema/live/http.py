@@ -8,15 +8,16 @@ from typing import Any
 
 from resolvers.channels import identify
 from resolvers.kernel import identity
-from resolvers.kernel.caller import Caller
+from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.errors import Code, Reason, Refusal, unauthenticated
 from resolvers.live import Delivered, LiveConnection, Subscription
 from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send, caller_of, read_request
+from schema.errors import refused
 from schema.live.callers import Scope, by_address
 from schema.live.framing import EVENT_STREAM, MULTIPART, Framing, errors
 from schema.live.outlet import StreamOutlet, heart
 from schema.live.projection import Projection
-from schema.live.subscription import Invalid, Request, refused, subscription_of
+from schema.live.subscription import Invalid, Request, subscription_of
 
 ABORT = "crewship.abort"  # an ASGI message that crewship.protocol knows: the connection ends at once
 ENDING = Refusal(Code.UNAVAILABLE, "The server ends; subscribe again")
@@ -135,7 +136,7 @@ async def multipart(endpoint: Endpoint, scope: Scope, receive: Receive, send: Se
     caller = caller_of(scope)
     stream = Stream(MULTIPART, caller, send)
     try:
-        request = subscription_of(endpoint, body)
+        request = await subscription_of(endpoint, caller, body)
         assert request is not None
         await stream.identify()
         await stream.subscribe(request, request.after)
@@ -168,7 +169,7 @@ class EventStreams:
     async def _start(self, stream: Stream, caller: Caller, scope: Scope, body: dict[str, Any]) -> None:
         """Raises Malformed and Refusal for what cannot even begin. Faults of the document are told in the stream, where clients look for them."""
         try:
-            request = subscription_of(self._endpoint, body)
+            request = await subscription_of(self._endpoint, caller, body)
         except Invalid as invalid:
             return stream.fail(invalid.errors)
         if request is None:
@@ -189,7 +190,8 @@ async def _request(scope: Scope, receive: Receive) -> dict[str, Any]:
     accept = headers.get(b"accept", b"*/*").decode("latin-1").lower()
     if not any(media in accept for media in ("text/event-stream", "text/*", "*/*")):
         raise Malformed(406, "This endpoint answers text/event-stream")
-    body = await read_request(scope, receive, method, headers)
+    introduced = b"token=" in scope["query_string"] and by_address(scope).kind is not CredentialKind.INVALID
+    body = await read_request(scope, receive, method, headers, introduced=introduced)
     if method == "GET":
         await receive()  # that there is no body
     return body

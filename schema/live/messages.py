@@ -9,6 +9,7 @@ from schema.endpoint import Malformed, checked
 
 SUBPROTOCOL = "graphql-transport-ws"
 LONGEST_ID = 128  # letters; it is said again with every event
+LONGEST_PAYLOAD = 16 * 1024  # bytes of connection_init, ping and pong
 LONGEST_REASON = 120  # bytes; RFC 6455 leaves room for 123
 
 INVALID, UNAUTHORIZED, FORBIDDEN, UNACCEPTABLE, TOO_LATE, TAKEN, TOO_MANY = 4400, 4401, 4403, 4406, 4408, 4409, 4429
@@ -52,6 +53,8 @@ def read(text: str | None) -> Said:
     if type in ("connection_init", "ping", "pong"):
         if payload is not None and not isinstance(payload, dict):
             raise Closing(INVALID, f"The payload of {type} is an object")
+        if len(text) > LONGEST_PAYLOAD:
+            raise Closing(INVALID, f"The payload of {type} is too long")
         return Said(type, payload=payload)
     if type not in ("subscribe", "complete"):
         raise Closing(INVALID, "There is no such type of message")

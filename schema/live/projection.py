@@ -38,14 +38,16 @@ Items = tuple[tuple[str, Source], ...]  # response key and source, in the order 
 
 
 class Projection:
-    """`key`: of the root field in the answer. `placed`: it shows cursors, which depend on what else a listener has seen."""
+    """`key`: of the root field in the answer. `placed`: it shows cursors, which depend on what else a listener has seen. `items`: how large it is."""
 
-    __slots__ = ("__weakref__", "_members", "_numbers", "key", "placed")
+    __slots__ = ("__weakref__", "_members", "_numbers", "items", "key", "placed")
 
     def __init__(self, key: str, numbers: Mapping[bytes, int], members: tuple[Items, ...]) -> None:
         """`numbers`: GraphQL type -> where its items stand among `members`; one object for all projections of a union."""
         self.key, self._numbers, self._members = key, numbers, members
-        self.placed = any(source is Given.cursor for items in set(members) for _, source in items)
+        different = set(members)
+        self.items = len(members) + sum(map(len, different))
+        self.placed = any(source is Given.cursor for items in different for _, source in items)
 
     def answer(self, event: Delivered, subscription: Subscription) -> bytes:
         """The GraphQL response to an event; a StreamReset where it cannot be shown."""

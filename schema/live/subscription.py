@@ -3,21 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import orjson
 from graphql import GraphQLError, GraphQLField, OperationType, get_named_type
 
 from resolvers.channels import ChannelKind
 from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Refusal
 from resolvers.kernel.inputs import is_id
 from resolvers.kernel.reader import Column, Shape, intern
 from resolvers.live import FROM_NOW, Subscription
 from resolvers.workspaces import get_workspace
 from schema.arguments import Arguments
-from schema.documents import TRUTHS, Document
-from schema.endpoint import Endpoint, formatted
+from schema.documents import NODE, Document
+from schema.endpoint import Endpoint
+from schema.errors import reported
 from schema.live.fields import CHANNEL, Source
 from schema.live.projection import Projection, project
 from schema.selection import BACKREF, Selection
@@ -35,10 +34,6 @@ class Invalid(Exception):
         self.errors = errors
 
 
-def refused(refusal: Refusal) -> list[dict[str, Any]]:
-    return [formatted(GraphQLError(str(refusal), original_error=refusal))]
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A document's root field, with the conditions of its selection decided."""
@@ -46,6 +41,11 @@ class Plan:
     source: Source
     projection: Projection
     arguments: Arguments
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return NODE * (4 + self.projection.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,38 +86,26 @@ async def _workspace_id(caller: Caller, named: str | None) -> str:
     return str(orjson.loads(answer.body or b"{}")["id"])
 
 
-_PLANS: WeakKeyDictionary[Document, dict[tuple[bool, ...], Plan]] = WeakKeyDictionary()
+async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, Any]) -> Request | None:
+    """What the request subscribes to; None when it is a query or mutation.
 
-
-def subscription_of(endpoint: Endpoint, body: dict[str, Any]) -> Request | None:
-    """What the request subscribes to; None when it is a query or mutation. Raises Invalid, and Malformed for a document that is not run."""
-    document = endpoint.document(body)
+    Raises Invalid, Malformed for a document that is not run, and Refusal for one that is not read for this caller.
+    """
+    document = endpoint.known(body) or await endpoint.document(caller, body)
     if document.errors or document.operation is None:
-        raise Invalid([formatted(e) for e in document.errors])
+        raise Invalid(reported(document.errors))
     if document.operation.operation is not OperationType.SUBSCRIPTION:
         return None
     try:
-        variables: Any = document.variables.read(body["variables"])
-        faults = variables if isinstance(variables, list) else [e for e in [document.undecided(variables)] if e is not None]
-        if faults:
-            raise Invalid([formatted(e) for e in faults])
-        plan = _plan(document, variables)
+        variables: Any = document.values(body["variables"])
+        if isinstance(variables, list):
+            raise Invalid(reported(variables))
+        plan: Plan = endpoint.documents.known_plan(document, variables) or await endpoint.documents.plan(document, variables, _compiled)
         return Request(plan, plan.arguments.read(variables))
     except GraphQLError as error:
-        raise Invalid([formatted(error)]) from None
+        raise Invalid(reported([error])) from None
     except RecursionError:
-        raise Invalid([formatted(GraphQLError("The document is nested too deeply"))]) from None
-
-
-def _plan(document: Document, variables: Any) -> Plan:
-    plans = _PLANS.setdefault(document, {})
-    truth = tuple([variables.coerced[name] for name in document.conditions])
-    known = plans.get(truth)
-    if known is None:
-        if len(plans) >= TRUTHS:
-            plans.clear()
-        known = plans[truth] = _compiled(document, dict(zip(document.conditions, truth, strict=True)))
-    return known
+        raise Invalid(reported([GraphQLError("The document is nested too deeply")])) from None
 
 
 def _compiled(document: Document, truth: dict[str, bool]) -> Plan:

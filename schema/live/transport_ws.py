@@ -16,12 +16,13 @@ from resolvers.kernel.telemetry import log
 from resolvers.live import Delivered, LiveConnection, Outlet, Subscription
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
 from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send
+from schema.errors import refused
 from schema.live import messages
 from schema.live.callers import Scope, by_introduction
 from schema.live.framing import errors
 from schema.live.messages import Closing, Said
 from schema.live.projection import Projection
-from schema.live.subscription import Invalid, Request, refused, subscription_of
+from schema.live.subscription import Invalid, Request, subscription_of
 
 INTRODUCTION = 10.0  # seconds from the handshake to connection_init
 MOST = 100  # operations of one socket at a time
@@ -194,7 +195,7 @@ class Socket:
 
     async def _begun(self, operation: Operation, body: dict[str, Any]) -> bytes | None:
         """Once a subscription is open the next message is heard: whoever gets a pong then misses nothing. Queries and mutations go on beside."""
-        request = subscription_of(self._service.endpoint, body)
+        request = await subscription_of(self._service.endpoint, self._caller, body)
         if request is None:
             self._spawn(self._attempt(operation, self._answered(operation, body)))
         else:

@@ -11,7 +11,8 @@ PACKAGES = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship
 
 # What is no domain: the machinery of each surface.
 REST_MACHINERY = {"dispatch", "errors", "openapi", "pagination", "problem", "routes", "table", "ws"}
-GRAPHQL_MACHINERY = {"arguments", "bridge", "documents", "endpoint", "event_types", "executor", "limits", "live", "results", "root", "selection"}
+GRAPHQL_MACHINERY = {"arguments", "bridge", "documents", "endpoint", "errors", "event_types", "executor", "introspection", "kept", "limits", "live"}
+GRAPHQL_MACHINERY |= {"results", "root", "selection", "worker"}
 
 
 @cache

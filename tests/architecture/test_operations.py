@@ -10,7 +10,7 @@ from resolvers.kernel.operation import Operation, Surface
 from resolvers.kernel.policy import Action
 from rest_compat.routes import ROUTES
 from rest_compat.table import Route, shape_of
-from schema.documents import Documents
+from schema.documents import Document
 from schema.selection import Root
 from tests.generation.registry import SCHEMA, graphql_fields, operations, routes_of
 from tests.generation.selection import document, required_arguments
@@ -90,8 +90,8 @@ def test_every_graphql_field_compiles_to_its_operation(name: str, bound: tuple[s
     """All leaves of the answer at once take the compiled path: none needs the executor."""
     kind, field, definition = bound
     arguments = dict.fromkeys(a for a in definition.args if required_arguments(definition) and str(definition.args[a].type).endswith("!"))
-    made = Documents(SCHEMA).get(document(kind, field, definition, arguments), None)
+    made = Document(SCHEMA, document(kind, field, definition, arguments), None)
     assert not made.errors, made.errors
-    plan = made.plan({})
+    plan = made.compile({})
     assert plan.complete
     assert [root.operation.name for root in plan.roots if isinstance(root, Root)] == [name]

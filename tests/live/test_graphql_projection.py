@@ -1,5 +1,6 @@
 """What a subscription shows is what GraphQL would: the executor of graphql-core is asked for the same selection of the same event."""
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +12,7 @@ from graphql import GraphQLObjectType, GraphQLUnionType, build_schema, execute, 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from resolvers.kernel.caller import Caller
 from resolvers.live import Delivered, Position
 from schema.endpoint import Endpoint
 from schema.event_types import UNION_NAMES, declared, kind_of, type_name, types_of
@@ -77,7 +79,11 @@ SAMPLES = _samples()
 
 
 def plan_of(document: str, **variables: Any) -> Any:
-    request = subscription_of(ENDPOINT, {"query": document, "documentId": None, "operationName": None, "variables": variables})
+    async def planned() -> Any:
+        await ENDPOINT.documents.read(document, None)  # a large one would be read for callers only who are known
+        return await subscription_of(ENDPOINT, Caller.nobody(), {"query": document, "documentId": None, "operationName": None, "variables": variables})
+
+    request = asyncio.run(planned())
     assert request is not None
     return request.plan
 

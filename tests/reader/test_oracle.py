@@ -29,7 +29,7 @@ async def rows_of(world: World) -> Store:
 async def judge(library: Library, oracle: Oracle, person: Person, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of both paths, which has to be the oracle's too."""
     given = await library.same(person, text, variables)
-    document = library.compiled.documents.get(text, None)
+    document = await library.compiled.documents.read(text, None)
     if document.errors or "data" not in given:  # too large, or too dear
         return {}
     data, refused = oracle.answer(Asker(person.user_id, None, library.world.workspace.id), text, variables)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, TypeAlias
 
 from sqlmodel import SQLModel
@@ -56,23 +57,30 @@ class Shape:
     form: str = "object"
 
 
+def weight(shape: Shape) -> int:
+    """How many fields there are in it and below, itself included."""
+    return 1 + sum([1 + weight(item.shape) if isinstance(item, Nested) else 1 for item in shape.fields])
+
+
 class Interned:
-    """The shapes that are known, up to a sum of their fields; the oldest goes first."""
+    """The shapes that are known, up to a sum of their fields; the oldest goes first. Documents are also read beside the event loop."""
 
     def __init__(self, most: int) -> None:
         self.most, self.size = most, 0
         self.shapes: dict[Shape, Shape] = {}
+        self._lock = Lock()
 
     def of(self, shape: Shape) -> Shape:
-        known = self.shapes.get(shape)
-        if known is None:
-            known = self.shapes[shape] = shape
-            self.size += len(shape.fields) + 1
-            while self.size > self.most and len(self.shapes) > 1:
-                oldest = next(iter(self.shapes))
-                del self.shapes[oldest]
-                self.size -= len(oldest.fields) + 1
-        return known
+        with self._lock:
+            known = self.shapes.get(shape)
+            if known is None:
+                known = self.shapes[shape] = shape
+                self.size += weight(shape)
+                while self.size > self.most and len(self.shapes) > 1:
+                    oldest = next(iter(self.shapes))
+                    del self.shapes[oldest]
+                    self.size -= weight(oldest)
+            return known
 
 
 interned = Interned(100_000)
