@@ -20,6 +20,7 @@ from crewship.connections import connections
 from crewship.perimeter import Perimeter
 from crewship.rate_limit import RateLimits
 from crewship.wakeups import PostgresWakeups, RedisWakeups
+from crewship.watchdog import Watchdog, recorder, warn
 from crewship.work import working
 from resolvers.kernel import crypto, sweeper
 from resolvers.kernel.addresses import TrustedProxies
@@ -174,10 +175,13 @@ async def _lifespan(settings: Settings, passwords: Passwords) -> AsyncIterator[N
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     gc.set_threshold(*COLLECT)
+    watchdog = Watchdog(warn, *(() if settings.stalls_file is None else (recorder(settings.stalls_file),)))
     try:
         async with working(settings):
+            watchdog.start()
             yield
     finally:
+        watchdog.stop()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

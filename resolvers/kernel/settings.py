@@ -212,6 +212,7 @@ class Settings(BaseSettings):
     resend_from: str | None = variable("RESEND_FROM", takes="a sender such as Crewship <no-reply@example.com>")
 
     log_level: Literal["debug", "info", "warn", "error"] = variable("CREWSHIP_LOG_LEVEL", "info", takes="debug, info, warn or error")
+    stalls_file: Directory | None = variable("CREWSHIP_STALLS_FILE", takes="a file path")
     log_format: Literal["json", "text"] = variable("CREWSHIP_LOG_FORMAT", "json", takes="json or text")
 
     @property

@@ -12,7 +12,7 @@ import pytest
 
 from crewship import connections as table
 from crewship.connections import connections
-from tests.attacks.wires import GET, Pair, connect, healthy, rest_of, served, until
+from tests.attacks.wires import GET, Pair, application, connect, healthy, rest_of, served, until
 
 pytestmark = pytest.mark.anyio
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
@@ -117,12 +117,8 @@ async def test_a_body_has_a_lowest_rate(hurry: None, monkeypatch: pytest.MonkeyP
 
 
 async def test_the_body_of_an_answered_request_cannot_go_on_for_ever(hurry: None) -> None:
+    @application
     async def refusing(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
-            return
         await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
@@ -141,12 +137,8 @@ async def test_the_body_of_an_answered_request_cannot_go_on_for_ever(hurry: None
 
 
 async def test_who_takes_no_answer_is_cut_off(hurry: None) -> None:
+    @application
     async def generous(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
-            return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"50000000")]})
         await send({"type": "http.response.body", "body": b"x" * 50_000_000})
 
@@ -162,12 +154,8 @@ async def test_who_takes_no_answer_is_cut_off(hurry: None) -> None:
 async def test_answers_and_streams_that_take_their_time_are_left_alone(hurry: None) -> None:
     """Three times as long as anything else may take: before an answer begins, and between its parts."""
 
+    @application
     async def slow(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
-            return
         await asyncio.sleep(1.5)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for _ in range(2):
@@ -183,12 +171,8 @@ async def test_answers_and_streams_that_take_their_time_are_left_alone(hurry: No
 
 
 async def test_an_application_that_does_not_read_is_not_the_fault_of_its_client(hurry: None) -> None:
+    @application
     async def lazy(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
-            return
         await asyncio.sleep(2)
         size, more = 0, True
         while more:
@@ -234,12 +218,8 @@ async def test_three_thousand_halves_leave_room_for_others() -> None:
 async def test_answers_under_way_are_not_sent_away_for_newcomers() -> None:
     go_on = asyncio.Event()
 
+    @application
     async def waiting(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
-            return
         await go_on.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
@@ -259,12 +239,8 @@ async def test_answers_under_way_are_not_sent_away_for_newcomers() -> None:
 async def test_a_table_of_answers_under_way_is_full() -> None:
     go_on = asyncio.Event()
 
+    @application
     async def waiting(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
-            return
         await go_on.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})

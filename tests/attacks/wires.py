@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import resource
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from tests.world import serving
@@ -13,13 +13,25 @@ GET = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 MEGABYTE = 1024 * 1024
 
 
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Reads the body, says how long it was, and which headers came."""
-    if scope["type"] == "lifespan":
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def application(answer: App) -> App:
+    """An ASGI application that starts and ends, and answers requests in this way."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            return await answer(scope, receive, send)
         for kind in ("startup", "shutdown"):
             await receive()
             await send({"type": f"lifespan.{kind}.complete"})
-        return
+
+    return app
+
+
+@application
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Reads the body, says how long it was, and how many headers came."""
     size, more = 0, True
     while more:
         message = await receive()
