@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
-LIMIT = 0.05
-"""Seconds of the processor for which one turn of a server may hold its loop."""
+LIMIT = 0.25
+"""Seconds of the processor for which one turn of a server may hold its loop. In production 0.05 is worth a warning; what compiles a plan or reads
+a document for the first time takes longer than that on a machine that runs tests."""
 
 VARIABLE = "CREWSHIP_STALLS_FILE"
 STARTING = ("create_app", "_lifespan")

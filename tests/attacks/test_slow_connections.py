@@ -3,16 +3,20 @@
 import asyncio
 import contextlib
 import resource
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crewship import connections as table
-from crewship.connections import connections
+from crewship.connections import connections, raise_descriptor_limit
 from tests.attacks.wires import GET, Pair, application, connect, healthy, rest_of, served, until
+from tests.process.commands import environment, status_of
 
 pytestmark = pytest.mark.anyio
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
@@ -291,3 +295,37 @@ def test_the_descriptor_limit_is_raised_and_the_room_follows() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     most = min(hard, 4000)
     assert [int(word) for word in said] == [192, most * 3 // 4, most]
+
+
+@pytest.mark.slow
+def test_a_service_of_1024_descriptors_answers_beside_three_thousand_halves(tmp_path: Path) -> None:
+    """With the real patience. The memory that the process needs for them is bounded, and the log says nothing of each."""
+    raise_descriptor_limit()  # of the attacker
+    command = ["sh", "-c", 'ulimit -n 1024 && exec "$0" -m crewship serve', sys.executable]
+    with subprocess.Popen(command, env=environment(tmp_path), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rsplit(":", 1)[1])
+            before, opened = _memory(process.pid), []
+            for _ in range(30):
+                for _ in range(100):
+                    opened.append(socket.create_connection(("127.0.0.1", port)))
+                    opened[-1].sendall(GET[:-2])
+                assert status_of(port, "/healthz") == 200
+            assert _memory(process.pid) - before < 40 * 1024 * 1024
+            ends = time.monotonic() + 60
+            for connection in opened:
+                connection.settimeout(max(0.1, ends - time.monotonic()))
+                with contextlib.suppress(ConnectionError):
+                    assert connection.recv(1000) == b""
+                connection.close()
+            assert status_of(port, "/healthz") == 200
+        finally:
+            process.terminate()
+            _, said = process.communicate(timeout=60)
+    assert len(said.splitlines()) < 20
+
+
+def _memory(pid: int) -> int:
+    """Bytes resident."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()

@@ -169,6 +169,7 @@ async def test_a_server_records_what_holds_it(database: Any, tmp_path: Path) -> 
     found = [stall for stall in map(orjson.loads, file.read_bytes().splitlines()) if stall["operation"] == "tests.held"]
     assert [abs(stall["seconds"] - 0.3) < 0.05 for stall in found] == [True]
     assert counts(found[0])
+    assert found[0]["root"].startswith("uvicorn.")
     assert 'crewship_loop_stall_seconds_count{operation="tests.held"} 1.0' in metrics
 
 
