@@ -16,9 +16,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from crewship import keys, pages
+from crewship.connections import connections
 from crewship.perimeter import Perimeter
 from crewship.rate_limit import RateLimits
 from crewship.wakeups import PostgresWakeups, RedisWakeups
+from crewship.watchdog import Watchdog, recorder, warn
 from crewship.work import working
 from resolvers.kernel import crypto, sweeper
 from resolvers.kernel.addresses import TrustedProxies
@@ -71,7 +73,9 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
     trusted = _trusted_documents(settings.trusted_documents_file)
     limits = None
     if not settings.ratelimit_disabled:
-        limits = RateLimits(auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api)
+        limits = RateLimits(
+            auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api, pages=settings.ratelimit_pages
+        )
     only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
     graphql = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart, open_schema=settings.open_schema)
 
@@ -162,6 +166,7 @@ def _wakeups(settings: Settings) -> Any:
 @contextlib.asynccontextmanager
 async def _lifespan(settings: Settings, passwords: Passwords) -> AsyncIterator[None]:
     start(settings, passwords)
+    connections.limit(settings.max_connections, exempt=TrustedProxies(settings.trusted_proxy_cidrs).trusts)
     await database.open(_secret(settings.database_url), size=settings.pool_size, row_security=settings.row_level_security)
     await bus.open(_wakeups(settings))
     hub.start(_secret(settings.database_url))
@@ -170,10 +175,13 @@ async def _lifespan(settings: Settings, passwords: Passwords) -> AsyncIterator[N
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     gc.set_threshold(*COLLECT)
+    watchdog = Watchdog(warn, *(() if settings.stalls_file is None else (recorder(settings.stalls_file),)))
     try:
         async with working(settings):
+            watchdog.start()
             yield
     finally:
+        watchdog.stop()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

@@ -8,7 +8,9 @@ import gzip
 import hashlib
 import html
 import re
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 
@@ -40,12 +42,29 @@ because two of them live at paths (`/graphql`, `/api/docs`) whose other answers 
 MEDIA_TYPES = {".css": "text/css", ".ico": "image/x-icon", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asset:
     body: bytes
     gzipped: bool
     media_type: str
     digest: str
+    _one: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    async def plain(self) -> bytes:
+        """The uncompressed bytes, made when a client first asks for them, by one thread, and kept."""
+        if not self.gzipped:
+            return self.body
+        if "_plain" not in self.__dict__:
+            await to_thread.run_sync(self._unpack)
+        return self._plain
+
+    def _unpack(self) -> bytes:
+        with self._one:
+            return self._plain
+
+    @cached_property
+    def _plain(self) -> bytes:
+        return gzip.decompress(self.body)
 
 
 def _read_assets(root: Path) -> dict[str, Asset]:
@@ -117,11 +136,10 @@ async def _send(request: Request, name: str) -> Response:
     headers = {"ETag": f'W/"{found.digest}"', "Cache-Control": keep, "Vary": "Accept-Encoding"}
     if found.digest in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    body = found.body
     if found.gzipped and "gzip" in request.headers.get("accept-encoding", ""):
-        headers["Content-Encoding"] = "gzip"
-    elif found.gzipped:
-        body = await to_thread.run_sync(gzip.decompress, body)
+        body, headers["Content-Encoding"] = found.body, "gzip"
+    else:
+        body = await found.plain()
     return Response(body, media_type=found.media_type, headers=headers)
 
 

@@ -193,6 +193,10 @@ class Perimeter:
         path = scope["path"]
         reply = _Reply(send, _policy_of(path), transport.request_id, LINES in scope.get("extensions", ()))
         if kind == "websocket":
+            # /graphql counts its upgrades by itself, together with the operations that follow.
+            if self._limits is not None and path != "/graphql" and (size := self._limits.exceeded(path, transport.client)) is not None:
+                await receive()
+                return await _send(reply, _too_many(size, path), "websocket.http")
             return await self._app(scope, receive, reply)
         if (answer := self._refusal(scope["method"], path, transport)) is not None:
             return await _send(reply, answer)
@@ -283,10 +287,10 @@ def _too_large(path: str) -> _Answer:
     return _Answer(413, problem(413, "Request body too large", path))
 
 
-async def _send(reply: _Reply, answer: _Answer) -> None:
+async def _send(reply: _Reply, answer: _Answer, kind: str = "http") -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode()), *answer.headers]
-    await reply({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await reply({"type": "http.response.body", "body": answer.body})
+    await reply({"type": f"{kind}.response.start", "status": answer.status, "headers": headers})
+    await reply({"type": f"{kind}.response.body", "body": answer.body})
 
 
 async def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with one change: an answer's head travels with its first body, in one write.
+"""uvicorn's HTTP protocol with two changes. An answer's head travels with its first body, in one write; and a request has limits.
 
 uvicorn writes the head at once and the body after it: two system calls an answer, and for each header two regular expressions. ASGI has the
 server wait for the first body anyway, and one look over the joined head finds a line break that does not belong there. On a small answer
@@ -6,14 +6,26 @@ of ours, which has some fifteen headers, this is a fifth of the server's work.
 
 Header lines that are the same for every answer come as bytes (`LINES`), and are neither put together nor looked at again.
 
-And two more for answers that go on: they hear that the server ends, and can cut off a client that takes nothing.
+For answers that go on: they hear that the server ends, and can cut off a client that takes nothing.
+
+The parser keeps what it is sent until a line is complete, so nothing but the protocol can bound a head. It counts only where a head or a line of
+a body's framing is longer than one read, which honest requests are not. How long a request may take is the table's (`crewship.connections`).
 """
 
-from typing import Any
+import asyncio
+from typing import Any, NamedTuple
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from crewship.connections import ANSWER, BODY, DEAF, FULL, HEAD, connections
+from rest_compat.problem import problem
+
 Message = Any
+HEAD_LIMIT = 64 * 1024  # bytes of a request line with its headers, or of what stands between two parts of a body
+HEADERS = 100  # of a request
+URL_LIMIT = 16 * 1024  # bytes
+AHEAD = 100  # requests that a client may send before the first of them is answered
 LINES = "crewship.lines"  # of a scope's extensions: the start of an answer may bring whole header lines under this name
 ABORT = "crewship.abort"  # a message of the application: the connection ends at once, whatever waits to be sent
 
@@ -82,7 +94,164 @@ class Cycle(RequestResponseCycle):
         self.on_response()
 
 
+class Why(NamedTuple):
+    """A request that goes no further."""
+
+    status: int
+    detail: str
+
+
+class Refused(Exception):
+    """Raised inside the parser, which then reads no more."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+URL_TOO_LONG = Why(414, "The URL is too long")
+HEAD_TOO_LARGE = Why(431, "The headers are too large")
+UNREADABLE = Why(400, "Invalid HTTP request received.")
+NO_ROOM = Why(503, "Too many connections")
+TOO_FAR_AHEAD = Why(429, "Too many requests are waiting on this connection")
+
+
 class Protocol(HttpToolsProtocol):
+    stage = HEAD
+    turns = 0  # requests that have begun
+    body_bytes = 0  # of the last one's body
+    place: str | None = None
+    seen = (HEAD, 0, -1)
+    since = 0.0
+    _uncounted = -1  # the request whose head goes on beyond the read it began in
+    _unread = 0  # bytes since then, or since the last part of the body
+    _why: Why | None = None  # the parser hides what was raised inside it
+
+    # ---- the connection ------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        if not connections.enter(self):
+            self.stage = DEAF
+            transport.write(self._refusal(NO_ROOM))
+            transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        connections.leave(self)
+        super().connection_lost(error)
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        connections.become_socket(self, self.transport.get_protocol())  # type: ignore[arg-type]
+
+    def data_received(self, data: bytes) -> None:
+        if len(data) <= HEAD_LIMIT:
+            self._feed(data)
+            return
+        for start in range(0, len(data), HEAD_LIMIT):
+            if self.parser is not None:
+                self._feed(data[start : start + HEAD_LIMIT])
+
+    def _feed(self, data: bytes) -> None:
+        if self.stage >= FULL:
+            return
+        try:
+            self.parser.feed_data(data)
+            if self.stage != ANSWER and not self._is_bounded(len(data)):
+                self._refuse(self._why or HEAD_TOO_LARGE)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._unsupported_upgrade_warning()
+        except httptools.HttpParserError:
+            self._refuse(self._why or UNREADABLE)
+
+    def _is_bounded(self, size: int) -> bool:
+        """Whether a head or body that goes on beyond this read may do so."""
+        if self.stage == HEAD:
+            self._why = self._fault()
+            if self._uncounted != self.turns:
+                self._uncounted, self._unread = self.turns, 0  # the read may hold the end of another request
+                size = 0
+        self._unread += size
+        return self._why is None and self._unread <= HEAD_LIMIT
+
+    def _fault(self) -> Why | None:
+        if not self.turns:  # empty lines, which may stand before the first request
+            return None
+        if len(self.url) > URL_LIMIT:
+            return URL_TOO_LONG
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return HEAD_TOO_LARGE if len(self.headers) > HEADERS or size > HEAD_LIMIT else None
+
+    def _refuse(self, why: Why) -> None:
+        """Says why where the client can tell what it is about. An answer under way comes first, and then the connection ends."""
+        cycle = self.cycle
+        if self.transport.is_closing():
+            return
+        if cycle is not None and not cycle.response_complete:
+            if self.stage != BODY:
+                self.stage, cycle.keep_alive = FULL, False
+                return
+            if cycle.response_started or self.pipeline:
+                return self.transport.abort()
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.stage = DEAF
+        self.flow.resume_reading()  # what the client still sends is thrown away: closing at once would take the answer from it
+        self.transport.write(self._refusal(why))
+        self.transport.write_eof()
+
+    def _refusal(self, why: Why) -> bytes:
+        body = problem(why.status, why.detail, "")
+        lines = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+        fixed = b"content-type: application/json\r\nx-content-type-options: nosniff\r\nconnection: close\r\n"
+        return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[why.status], lines, fixed, len(body), body)
+
+    # ---- what the parser says ------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self.stage = HEAD
+        self.turns += 1
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.stage == HEAD:  # nobody reads what follows a body
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.url) > URL_LIMIT or len(self.headers) > HEADERS or self._uncounted == self.turns:
+            self._why = self._fault()
+        if len(self.pipeline) >= AHEAD:
+            self._why = TOO_FAR_AHEAD
+        if self._why is not None:
+            raise Refused(self._why)
+        self.stage, self.body_bytes, self._unread = BODY, 0, 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self.body_bytes += len(body)
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.stage = ANSWER
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """As uvicorn has it, but for the timer of each answer: how long a connection may be idle is the table's."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    # ---- the application --------------------------------------------------------------------------------------------
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.__class__ = Cycle
         cycle.scope["extensions"] = {LINES: {}}

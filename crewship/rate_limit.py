@@ -6,10 +6,11 @@ The libraries for this count requests in windows, where the contract asks for a 
 import time
 from collections.abc import Callable
 
-from resolvers.kernel.addresses import subscriber
+from resolvers.kernel.addresses import site, subscriber
 
 MINUTE = 60_000_000_000  # in nanoseconds: whole numbers, so that the N-th token of N is neither lost nor gained to rounding
 MAX_CLIENTS = 20_000
+NEIGHBOURS = 10  # times what one subscriber may, the whole /48 around it may, which one customer can have
 
 
 class TokenBuckets:
@@ -48,22 +49,37 @@ class TokenBuckets:
         self._full_at = {client: full_at for full_at, client in used[: self._max_clients // 2]}
 
 
-class RateLimits:
-    """The contract's three buckets, and which route counts into which."""
+class RateLimit:
+    """Buckets by subscriber, and for IPv6 by site too: who has a /48 has 65,536 addresses that look like subscribers of their own."""
 
-    def __init__(self, *, auth: int = 10, credential_test: int = 60, api: int = 120, clock: Callable[[], int] = time.monotonic_ns) -> None:
-        self._auth, self._credential_test, self._api = (TokenBuckets(size, clock) for size in (auth, credential_test, api))
+    __slots__ = ("_sites", "_subscribers", "size")
+
+    def __init__(self, size: int, clock: Callable[[], int]) -> None:
+        self.size = size
+        self._subscribers, self._sites = TokenBuckets(size, clock), TokenBuckets(size * NEIGHBOURS, clock)
+
+    def take(self, client: str) -> bool:
+        """Whether the client, an address, may make one more request."""
+        return self._subscribers.take(subscriber(client)) and (":" not in client or self._sites.take(site(client)))
+
+
+class RateLimits:
+    """The contract's three buckets, wider ones for probes and pages, and which route counts into which."""
+
+    def __init__(self, *, auth: int = 10, credential_test: int = 60, api: int = 120, pages: int = 600, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._auth, self._credential_test, self._api = (RateLimit(size, clock) for size in (auth, credential_test, api))
+        self._probes, self._pages = RateLimit(pages, clock), RateLimit(pages, clock)
 
     def exceeded(self, path: str, client: str) -> int | None:
         """The size of the bucket in which the client, an address, has no token left; None when the request may go on."""
         buckets = self._buckets(path)
-        return None if buckets is None or buckets.take(subscriber(client)) else buckets.size
+        return None if buckets is None or buckets.take(client) else buckets.size
 
     def narrower(self, path: str) -> bool:
-        """Whether the path counts into a bucket of its own, not into that of everything."""
-        return self._buckets(path) not in (None, self._api)
+        """Whether the path counts into a bucket of its own, narrower than that of everything."""
+        return self._buckets(path) in (self._auth, self._credential_test)
 
-    def _buckets(self, path: str) -> TokenBuckets | None:
+    def _buckets(self, path: str) -> RateLimit | None:
         if path.startswith("/api/v1/"):
             if path.startswith("auth/", 8) or path == "/api/v1/bootstrap":
                 return self._auth
@@ -72,5 +88,9 @@ class RateLimits:
             return None if path.startswith("internal/", 8) else self._api
         if path.startswith("/api/"):
             return self._auth if path.startswith("/api/auth/") else self._api
-        # The other surface of the same operations: without this it would be the way around the limit.
-        return self._api if path == "/graphql" or path.startswith("/graphql/") else None
+        # The other surfaces of the same operations: without this they would be the way around the limit.
+        if path in ("/graphql", "/ws") or path.startswith("/graphql/"):
+            return self._api
+        if path in ("/healthz", "/metrics") or path.startswith("/exposed/"):
+            return None  # they cost nothing, and have to answer when all else does not
+        return self._probes if path == "/readyz" else self._pages

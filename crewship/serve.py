@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from uvicorn.supervisors import Multiprocess
 
 from crewship import keys, logs
+from crewship.connections import raise_descriptor_limit
 from crewship.postgres import APPLICATION, EmbeddedPostgres, make_private, write_secret
 from crewship.postgres_child import interrupt_when_parent_dies
 from crewship.protocol import Protocol
@@ -342,6 +343,7 @@ def serve(settings: Settings, application: Application = _application) -> None:
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     make_private(settings.data_dir)
+    raise_descriptor_limit()
     # Imports the application while the database starts, which is mostly waiting; joined before this thread imports more, so two never meet in a cycle.
     loading = threading.Thread(target=importlib.import_module, args=("crewship.app",), name="loading", daemon=True)
     if settings.workers == 1:  # several processes import it for themselves

@@ -16,6 +16,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from crewship.connections import connections
+
 EXTENSION = "crewship.wire"
 ROOM = 256 * 1024  # bytes that may wait for one reader; whoever is slower reads behind
 PATIENCE = 10.0  # seconds without any progress until a reader counts as gone (contract: websocket.connection.write_timeout)
@@ -93,6 +95,8 @@ class Wire:
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
+    place: str | None = None
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = log
@@ -159,4 +163,5 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.wire.close()
+        connections.leave_socket(self)
         super().connection_lost(error)

@@ -5,6 +5,7 @@ worker copies would hold up what another one times. The servers belong to the co
 """
 
 import asyncio
+import os
 import secrets
 import shutil
 import tempfile
@@ -38,11 +39,14 @@ SERVERS = pytest.StashKey[list[Server]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SERVERS] = []
+    recording(fresh=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     for server in config.stash.get(SERVERS, []):
         server.stop()
+    recording().unlink(missing_ok=True)
+    os.environ.pop(VARIABLE)
 
 
 def _new_server(config: pytest.Config) -> Connection:
@@ -144,4 +148,5 @@ def empty_database(postgres: Connection) -> Iterator[Database]:
     yield from _copy(postgres, None)
 
 
+from tests.stalls import VARIABLE, no_stalls, recording  # noqa: E402, F401
 from tests.world import world  # noqa: E402, F401

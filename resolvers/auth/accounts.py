@@ -117,7 +117,7 @@ async def bootstrap(ctx: Context, data: Bootstrap) -> Bootstrapped:
 
     Works once, whatever CREWSHIP_ALLOW_SIGNUP says.
     """
-    password_hash = await ctx.outside.passwords.hash(data.password)
+    password_hash = await ctx.outside.passwords.hash(data.password, ctx.caller.client)
     await ctx.begin()
     await ctx.lock("bootstrap")
     if await is_bootstrapped(ctx):
@@ -138,7 +138,7 @@ async def _where_signup_is_on(ctx: Context, raw: Raw) -> None:
 @command("auth.signup", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.CONFLICT), allow=_where_signup_is_on, late=True)
 async def sign_up(ctx: Context, data: SignUp) -> Account:
     """Create an account with a workspace of its own, and sign in. Only where CREWSHIP_ALLOW_SIGNUP is on."""
-    password_hash = await ctx.outside.passwords.hash(data.password)
+    password_hash = await ctx.outside.passwords.hash(data.password, ctx.caller.client)
     await ctx.begin()
     user, _ = await _found(ctx, data, password_hash)
     await open_session(ctx, user)

@@ -119,7 +119,7 @@ async def log_in(ctx: Context, data: LogIn) -> LoginResult:
         raise forbidden("The csrf token is missing, or differs from the cookie")
     for _ in range(ATTEMPTS):
         seen = await ctx.select(User, col(User.email) == data.email).first()
-        checked = await ctx.outside.passwords.verify(data.password, seen.password_hash if seen else None)
+        checked = await ctx.outside.passwords.verify(data.password, seen.password_hash if seen else None, ctx.caller.client)
         if seen is None:
             break
         await ctx.begin()

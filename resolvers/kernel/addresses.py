@@ -56,6 +56,15 @@ def subscriber(text: str) -> str:
     return text if address is None else str(address)
 
 
+@lru_cache(maxsize=4096)
+def site(text: str) -> str:
+    """What one customer has at most: an IPv4 address, or the /48 of an IPv6 one, which holds 65,536 subscribers (RFC 6177)."""
+    address = parse_address(text)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> 80 << 80))
+    return text if address is None else str(address)
+
+
 def reach(text: str) -> Reach:
     """What is no address counts as public: nothing is granted to it."""
     address = parse_address(text)

@@ -5,6 +5,7 @@ import os
 import secrets
 import threading
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pwdlib.exceptions import PwdlibError
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
+from resolvers.kernel.addresses import site
 from resolvers.kernel.errors import Code, Refusal
 
 MIN_CHARACTERS = 8
@@ -52,7 +54,8 @@ class Passwords:
     """Argon2id for new hashes; bcrypt hashes are accepted and replaced at the next login.
 
     At most `threads` hashes are computed at once and `queue` more wait; beyond that calls are refused as RATE_LIMITED, so a
-    flood of logins costs neither memory nor anybody else's request.
+    flood of logins costs neither memory nor anybody else's request. Half of the places are kept for addresses that have no hash under way, so
+    that the flood of one address leaves room for the rest. A `client` is an address; None, this server itself, may take what there is.
     """
 
     def __init__(self, cost: Cost | None = None, *, threads: int | None = None, queue: int = 32) -> None:
@@ -61,20 +64,20 @@ class Passwords:
         self._hashes = PasswordHash((argon2, BcryptHasher()))
         threads = threads or os.cpu_count() or 1
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="password")
-        self._places = threading.BoundedSemaphore(threads + queue)
+        self._places = _Places(threads + queue)
         self._dummy = self._hash_of_nothing()
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, client: str | None = None) -> str:
         """The hash of a new password; refuses what `check_password` refuses."""
         check_password(password)
-        return await self._run(lambda: self._hashes.hash(password))
+        return await self._run(lambda: self._hashes.hash(password), client)
 
-    async def verify(self, password: str, stored: str | None) -> Verification:
+    async def verify(self, password: str, stored: str | None, client: str | None = None) -> Verification:
         """Whether a password is the stored one. Without a stored hash the answer is no, at the same cost (contract: lockout.timing)."""
         encoded = _encoded(password)
         if encoded is None:
             encoded, stored = b"", None
-        return await self._run(lambda: self._verify(encoded, stored))
+        return await self._run(lambda: self._verify(encoded, stored), client)
 
     def close(self) -> None:
         """Waits for the hashes under way and drops the waiting ones."""
@@ -89,24 +92,50 @@ class Passwords:
             return Verification(ok=False)
         return Verification(ok=ok and stored is not None, upgraded_hash=upgraded if stored is not None else None)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if not self._places.acquire(blocking=False):
+    async def _run(self, work: Callable[[], T], client: str | None) -> T:
+        who = None if client is None else site(client)
+        if not self._places.take(who):
             raise Refusal(Code.RATE_LIMITED, "Too many requests")
+
+        def leave(_: Future[T] | None = None) -> None:
+            self._places.give_back(who)
+
         try:
             future = self._executor.submit(work)
         except RuntimeError:
-            self._places.release()
+            leave()
             raise
-        future.add_done_callback(self._leave)
+        future.add_done_callback(leave)
         return await asyncio.wrap_future(future)
-
-    def _leave(self, _: Future[T]) -> None:
-        self._places.release()
 
     def _hash_of_nothing(self) -> str:
         """A well-formed hash that belongs to no password: checking against it costs what checking a real one costs."""
         salt, digest = (b64encode(secrets.token_bytes(size)).rstrip(b"=").decode() for size in (16, 32))
         return f"$argon2id$v=19$m={self._cost.memory},t={self._cost.passes},p={self._cost.lanes}${salt}${digest}"
+
+
+class _Places:
+    """Places for hashes, by who has them. They are given back by the threads that compute."""
+
+    def __init__(self, most: int) -> None:
+        self._free, self._kept = most, most // 2
+        self._under_way: Counter[str | None] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, who: str | None) -> bool:
+        with self._lock:
+            if self._free <= (self._kept if who is not None and self._under_way[who] else 0):
+                return False
+            self._free -= 1
+            self._under_way[who] += 1
+            return True
+
+    def give_back(self, who: str | None) -> None:
+        with self._lock:
+            self._free += 1
+            self._under_way[who] -= 1
+            if not self._under_way[who]:
+                del self._under_way[who]
 
 
 def _encoded(password: str) -> bytes | None:

@@ -181,6 +181,11 @@ class Settings(BaseSettings):
     ratelimit_auth: PositiveInt = variable("CREWSHIP_RATELIMIT_AUTH", 10, takes="a number of requests a minute, at least 1")
     ratelimit_credential_test: PositiveInt = variable("CREWSHIP_RATELIMIT_CREDENTIAL_TEST", 60, takes="a number of requests a minute, at least 1")
     ratelimit_api: PositiveInt = variable("CREWSHIP_RATELIMIT_API", 120, takes="a number of requests a minute, at least 1")
+    ratelimit_pages: PositiveInt = variable("CREWSHIP_RATELIMIT_PAGES", 600, takes="a number of requests a minute, at least 1")
+
+    # Connections at once, of one client address and of one user.
+    max_connections: PositiveInt = variable("CREWSHIP_MAX_CONNECTIONS_PER_ADDRESS", 1000, takes="a number of connections, at least 1")
+    max_sockets: PositiveInt = variable("CREWSHIP_MAX_SOCKETS_PER_USER", 100, takes="a number of WebSockets, at least 1")
 
     skip_update_check: bool = variable("CREWSHIP_SKIP_UPDATE_CHECK", False, takes=BOOLEAN)
 
@@ -207,6 +212,7 @@ class Settings(BaseSettings):
     resend_from: str | None = variable("RESEND_FROM", takes="a sender such as Crewship <no-reply@example.com>")
 
     log_level: Literal["debug", "info", "warn", "error"] = variable("CREWSHIP_LOG_LEVEL", "info", takes="debug, info, warn or error")
+    stalls_file: Directory | None = variable("CREWSHIP_STALLS_FILE", takes="a file path")
     log_format: Literal["json", "text"] = variable("CREWSHIP_LOG_FORMAT", "json", takes="json or text")
 
     @property

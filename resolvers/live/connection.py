@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from resolvers.channels import identify, open_channel
 from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import translate
 from resolvers.kernel.telemetry import log
 from resolvers.live.audience import Outlet
@@ -16,6 +18,7 @@ from resolvers.live.hub import hub
 from resolvers.live.subscription import Encode, Owner, Subscription
 
 EVERY = 30.0  # seconds (contract: websocket.connection.revocation)
+TOO_MANY = "You have too many live connections open"
 WITHDRAWN = frozenset({Code.FORBIDDEN, Code.NOT_FOUND})
 
 
@@ -27,6 +30,10 @@ class LiveConnection:
         self.subscriptions: dict[Subscription, None] = {}
         self._doubts = 0
         attendance.connections[self] = None
+
+    def admit(self) -> None:
+        """Counts among those of its user, from when that is known until it is closed. Raises Refusal RATE_LIMITED where there are too many."""
+        attendance.users.enter(self)
 
     async def subscribe(self, name: str, encode: Encode, after: str | None = None, *, same: Hashable = None) -> Subscription:
         """Listens to a channel. Raises Refusal when the caller may not, or the database cannot be asked.
@@ -58,6 +65,7 @@ class LiveConnection:
 
     def close(self) -> None:
         attendance.connections.pop(self, None)
+        attendance.users.leave(self)
         for subscription in list(self.subscriptions):
             self.unsubscribe(subscription)
 
@@ -115,6 +123,28 @@ class Answers:
         return None
 
 
+class Users:
+    """How many connections a user has open in this process, sockets and streams together."""
+
+    def __init__(self) -> None:
+        self._of: dict[LiveConnection, str] = {}
+        self._open: Counter[str] = Counter()
+
+    def enter(self, connection: LiveConnection) -> None:
+        user_id = connection.caller.user_id
+        if self._open[user_id] >= instance.settings.max_sockets:
+            raise Refusal(Code.RATE_LIMITED, TOO_MANY)
+        self._of[connection] = user_id
+        self._open[user_id] += 1
+
+    def leave(self, connection: LiveConnection) -> None:
+        user_id = self._of.pop(connection, None)
+        if user_id is not None:
+            self._open[user_id] -= 1
+            if not self._open[user_id]:
+                del self._open[user_id]
+
+
 class Attendance:
     """Everybody on the line in this process.
 
@@ -124,6 +154,7 @@ class Attendance:
 
     def __init__(self) -> None:
         self.connections: dict[LiveConnection, None] = {}
+        self.users = Users()
         self._changed: set[str] = set()
         self._wake, self._due = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

@@ -64,6 +64,7 @@ async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send, admit
     socket = Socket(caller, wire, send, admit)  # from here on it hears of an end of the session
     try:
         await identify(replace(caller))
+        socket.admit()
         await send({"type": "websocket.accept"})
         await socket.serve(receive)
     except Refusal as refusal:
@@ -94,6 +95,7 @@ async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, s
     socket = Socket(caller, wire, send, admit)
     try:
         await identify(replace(caller))
+        socket.admit()
         leave()
         await socket.serve(receive)
     except Refusal as refusal:

@@ -52,6 +52,10 @@ class Socket:
     def close(self) -> None:
         self._live.close()
 
+    def admit(self) -> None:
+        """Raises Refusal where its user has too many open."""
+        self._live.admit()
+
     async def serve(self, receive: Receive) -> None:
         """From the handshake to the end. What was received before the end is carried out."""
         self._serving = True

@@ -21,7 +21,7 @@ from schema.live.subscription import Invalid, Request, subscription_of
 
 ABORT = "crewship.abort"  # an ASGI message that crewship.protocol knows: the connection ends at once
 ENDING = Refusal(Code.UNAVAILABLE, "The server ends; subscribe again")
-STATUS = {Code.UNAUTHENTICATED: 401, Code.FORBIDDEN: 403}
+STATUS = {Code.UNAUTHENTICATED: 401, Code.FORBIDDEN: 403, Code.RATE_LIMITED: 429}
 
 Header = tuple[bytes, bytes]
 
@@ -44,6 +44,7 @@ class Stream:
         self._live = LiveConnection(self._caller, self._outlet, self)
         try:
             self._caller.user_id = await identify(replace(self._caller))
+            self._live.admit()
         except BaseException:
             self._live.close()
             raise

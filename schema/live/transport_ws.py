@@ -166,8 +166,9 @@ class Socket:
             self._caller = by_introduction(self._scope, payload)
             self._live = LiveConnection(self._caller, self._wire, self)
             self._caller.user_id = await identify(replace(self._caller))
+            self._live.admit()
         except Refusal as refusal:
-            code = messages.TRY_AGAIN if refusal.code is Code.UNAVAILABLE else messages.FORBIDDEN
+            code = messages.TRY_AGAIN if refusal.code in (Code.UNAVAILABLE, Code.RATE_LIMITED) else messages.FORBIDDEN
             raise Closing(code, refusal.detail) from None
         self._known()
         self._wire.write(self._wire.frame(messages.ACK))

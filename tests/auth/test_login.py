@@ -264,8 +264,8 @@ async def test_a_password_that_is_changed_while_the_old_one_is_checked_lets_nobo
     user, other = await new_user(world), await instance.passwords.hash("another password")
     real, calls = instance.passwords.verify, []
 
-    async def verify(password: str, stored: str | None) -> Verification:
-        checked = await real(password, stored)
+    async def verify(password: str, stored: str | None, client: str | None) -> Verification:
+        checked = await real(password, stored, client)
         calls.append(checked.ok)
         await world.database.execute("UPDATE users SET password_hash = $1 WHERE id = $2", other, user.id)
         return checked

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 LABELS, GRAPHQL = "/api/v1/labels?workspace_id=workspace", "/graphql"
 SURFACES = [pytest.param(LABELS, id="rest"), pytest.param(GRAPHQL, id="graphql")]
 PATHS = sorted({PARAMETER.sub("x", route.path) for route in ROUTES} | {"/graphql", "/api/nothing", "/api/", "/api/v1/labels/"})
-BY_SERVER = b"Invalid HTTP request received."  # what uvicorn says before anybody sees a request
+BY_SERVER = b'"instance":""'  # what the protocol says before anybody sees a request
 TWO_MEGABYTES = 2 * 1024 * 1024
 
 
@@ -148,8 +148,9 @@ async def test_no_header_breaks_anything(header: str, estate: Estate) -> None:
         ("DELETE", "/api/v1/labels/x", b""),
     ):
         answer = await speak(estate.world.url, request(method, path, HEADERS[header], body=body, token=estate.world.owner.token))
-        if answer.body == BY_SERVER:
-            assert answer.status == 400
+        if BY_SERVER in answer.body:
+            assert answer.status in (400, 431)
+            clear(answer.status, answer.body)
         elif path == GRAPHQL and answer.status != 403:  # an origin is refused in one way for both
             clear_graphql(answer.status, answer.body)
         else:

@@ -10,14 +10,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.stalls import VARIABLE, recording
+
 ROOT = Path(__file__).parents[2]
 CREWSHIP = [sys.executable, "-m", "crewship"]
 PATIENCE = 60.0  # seconds; a loaded machine imports slowly
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:
-    """Nothing of the environment of the tests, whoever runs them."""
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "CREWSHIP_DATA_DIR": str(data_dir), "CREWSHIP_PORT": "0", **variables}
+    """Nothing of the environment of the tests, whoever runs them; but their watch over stalls."""
+    here = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), VARIABLE: str(recording())}
+    return {**here, "CREWSHIP_DATA_DIR": str(data_dir), "CREWSHIP_PORT": "0", **variables}
 
 
 def run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -208,12 +208,26 @@ async def test_success_says_nothing_about_rates() -> None:
     [
         (2, ["/api/auth/csrf", "/api/auth/callback/credentials", "/api/v1/auth/cli-tokens", "/api/v1/bootstrap"]),
         (3, ["/api/v1/credentials/test", "/api/v1/credentials/cabc/test"]),
-        (5, ["/api/v1/crews", "/api/health", "/api/v1/credentials", "/api/v1/credentials/cabc/x/test", "/api/v1/authors", "/api/v1/bootstrap/x", "/graphql"]),
-        (None, ["/api/v1/internal/agents", "/ws", "/healthz", "/readyz", "/metrics", "/", "/static/app.js"]),
+        (
+            5,
+            [
+                "/api/v1/crews",
+                "/api/health",
+                "/api/v1/credentials",
+                "/api/v1/credentials/cabc/x/test",
+                "/api/v1/authors",
+                "/api/v1/bootstrap/x",
+                "/graphql",
+                "/ws",
+            ],
+        ),
+        (7, ["/", "/static/app.js", "/nowhere"]),
+        (7, ["/readyz", "/readyz"]),
+        (None, ["/api/v1/internal/agents", "/healthz", "/metrics", "/exposed/x"]),
     ],
 )
 async def test_which_route_counts_into_which_bucket(size: int | None, paths: list[str]) -> None:
-    inside = perimeter(Origin(), limits=RateLimits(auth=2, credential_test=3, api=5, clock=Clock()))
+    inside = perimeter(Origin(), limits=RateLimits(auth=2, credential_test=3, api=5, pages=7, clock=Clock()))
     passed = 0
     for path in paths * 6:
         answer = await ask(inside, path=path)

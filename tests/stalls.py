@@ -1,0 +1,51 @@
+"""No request holds the event loop: every server that a test starts is watched, and a test in which one stalls fails.
+
+The watchdogs of all these servers, in this process or another one, write what they see to one file.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+LIMIT = 0.25
+"""Seconds of the processor for which one turn of a server may hold its loop. In production 0.05 is worth a warning; what compiles a plan or reads
+a document for the first time takes longer than that on a machine that runs tests."""
+
+VARIABLE = "CREWSHIP_STALLS_FILE"
+STARTING = ("create_app", "_lifespan")
+"""Where a server starts: nobody waits for its answers yet, and in tests the loop is that of others too."""
+OF_TESTS = frozenset({"tests", "anyio"})
+"""Where turns begin that belong to the test: what it computes between two requests holds nobody up."""
+
+
+def recording(*, fresh: bool = False) -> Path:
+    """The file of this process and those it starts; `fresh`, so that processes which run tests side by side have one each."""
+    if fresh or VARIABLE not in os.environ:
+        made, name = tempfile.mkstemp(prefix="stalls-")
+        os.close(made)
+        os.environ[VARIABLE] = name
+    return Path(os.environ[VARIABLE])
+
+
+def counts(stall: dict[str, Any]) -> bool:
+    if any(place.rpartition(" ")[2] in STARTING for place in stall["stack"]):
+        return False
+    return bool(stall["operation"]) or stall["root"].partition(".")[0] not in OF_TESTS
+
+
+@pytest.fixture(autouse=True)
+def no_stalls(request: pytest.FixtureRequest) -> Iterator[None]:
+    file = recording()
+    begin = file.stat().st_size
+    yield
+    with file.open("rb") as written:
+        written.seek(begin)
+        stalls = [stall for stall in map(orjson.loads, written) if stall["seconds"] > LIMIT and counts(stall)]
+    if stalls:
+        lines = [f"{s['seconds'] * 1000:.0f} ms in {s['operation'] or 'no operation'} (from {s['root']}): {'; '.join(s['stack'])}" for s in stalls]
+        pytest.fail("a server under test held its event loop:\n" + "\n".join(lines), pytrace=False)
