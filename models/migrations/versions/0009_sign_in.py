@@ -19,7 +19,7 @@ STATEMENTS = (
         locked_until timestamptz,
         created_at timestamptz NOT NULL,
         used_at timestamptz NOT NULL,
-        CONSTRAINT sign_in_devices_bounds_check
+        CONSTRAINT sign_in_devices_size_check
             CHECK (GREATEST(octet_length(id), octet_length(user_id), octet_length(cookie_hash), octet_length(password_mark)) <= 800)
     )
     """,
