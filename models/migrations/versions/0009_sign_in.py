@@ -20,7 +20,7 @@ STATEMENTS = (
         created_at timestamptz NOT NULL,
         used_at timestamptz NOT NULL,
         CONSTRAINT sign_in_devices_size_check
-            CHECK (GREATEST(octet_length(id), octet_length(user_id), octet_length(cookie_hash), octet_length(password_mark)) <= 800)
+            CHECK (GREATEST(octet_length(id), octet_length(cookie_hash), octet_length(password_mark)) <= 800)
     )
     """,
     "CREATE INDEX sign_in_devices_user_id_idx ON sign_in_devices (user_id)",
