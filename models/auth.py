@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, Text, text
 from sqlmodel import Field
 
 from models.base import Row, Table, Timestamps, json_field, now, one_of, text_field, time_field
@@ -49,6 +49,26 @@ class Session(Row, table=True):
     user_agent: str = text_field(LINE * 2, default="")
     ip: str = text_field(LINE, default="")
     current_refresh_jti: str | None = text_field(LINE, default=None)
+    # How often it was refreshed: access tokens name the one they were made in. A process of an earlier release inserts without it.
+    generation: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    refreshed_at: datetime | None = time_field(default=None)
+
+
+class SignInDevice(Table, table=True):
+    """A browser that has signed in to an account. Its cookie gets it past the lock of the account; wrong passwords count here instead.
+
+    Only the hash of the cookie's value is kept. `password_mark` is of the password it signed in with: another one ends it.
+    """
+
+    __tablename__ = "sign_in_devices"
+    __table_args__ = (Index("sign_in_devices_user_id_idx", "user_id"), Index("sign_in_devices_used_at_idx", "used_at"))
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    cookie_hash: str = text_field(LINE, unique=True)
+    password_mark: str = text_field(LINE)
+    failed_login_count: int = 0
+    locked_until: datetime | None = time_field(default=None)
+    created_at: datetime = time_field(default_factory=now)
+    used_at: datetime = time_field(default_factory=now)
 
 
 class CliToken(Table, table=True):

@@ -68,14 +68,14 @@ async def _admission(ctx: Context) -> Admission:
     return Admission(workspace_id=ctx.workspace_id, since=None if member is None else member.created_at.isoformat())
 
 
-@procedure("channels.workspace", Action.READ, surfaces=NO_SURFACE)
+@procedure("channels.workspace", Action.READ, surfaces=NO_SURFACE, tickets=True)
 async def _workspace(ctx: Context, data: NoInput) -> Admission:
     """The channels of a workspace: its own, and its keeper's."""
     return await _admission(ctx)
 
 
 def _door(kind: ChannelKind, model: type[SQLModel]) -> Procedure[ById, Admission]:
-    @procedure(f"channels.{kind}", Action.READ, tenancy=Entity(model, "id"), surfaces=NO_SURFACE)
+    @procedure(f"channels.{kind}", Action.READ, tenancy=Entity(model, "id"), surfaces=NO_SURFACE, tickets=True)
     async def admit(ctx: Context, data: ById) -> Admission:
         """The channels that go by the id of a live row."""
         return await _admission(ctx)
@@ -83,7 +83,7 @@ def _door(kind: ChannelKind, model: type[SQLModel]) -> Procedure[ById, Admission
     return admit
 
 
-@procedure("channels.user", Action.SELF, tenancy=Tenancy.NONE, surfaces=NO_SURFACE)
+@procedure("channels.user", Action.SELF, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
 async def _user(ctx: Context, data: ById) -> Admission:
     """A user's own channel."""
     if data.id != ctx.user_id:
@@ -91,13 +91,13 @@ async def _user(ctx: Context, data: ById) -> Admission:
     return Admission()
 
 
-@procedure("channels.providers", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE)
+@procedure("channels.providers", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
 async def _providers(ctx: Context, data: NoInput) -> Admission:
     """The state of model providers: open to every user."""
     return Admission()
 
 
-@procedure("channels.identify", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE)
+@procedure("channels.identify", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
 async def _identify(ctx: Context, data: NoInput) -> Identity:
     """Whom a live connection belongs to."""
     return Identity(user_id=ctx.user_id)

@@ -14,7 +14,7 @@ from resolvers.kernel.errors import Code, Reason, Refusal
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer
 from rest_compat.dispatch import JSON, body_of
-from rest_compat.table import DELETE, GET, POST, Absent, Reply, Request, Wire
+from rest_compat.table import DELETE, GET, POST, Absent, From, Reply, Request, Wire
 
 LOGIN_BODY_LIMIT = 16 * 1024  # bytes (contract: auth.login)
 _FORM_FIELDS = 100
@@ -28,6 +28,7 @@ class CliTokenJSON(Wire, of=CliToken):
     expires_at: Annotated[datetime | None, Absent()]
     last_used_at: Annotated[datetime | None, Absent()]
     revoked_at: Annotated[datetime | None, Absent()]
+    scopes: Annotated[list[str] | None, From("limited_to"), Absent()]
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

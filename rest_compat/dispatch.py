@@ -24,6 +24,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+DIFFERS = "workspace_id differs from the workspace of the path"
 QUERY_FIELDS = 200  # no route reads more than ten
 JSON = (b"content-type", b"application/json")
 IF_MATCH = re.compile(r'^(?:W/)?"v(\d{1,9})(?:-[0-9a-f]*)?"\Z')
@@ -112,7 +113,10 @@ class Dispatcher:
         return made
 
     def _raw(self, route: Route, request: Request, values: list[str]) -> dict[str, Any]:
-        """The operation's input, before validation; the workspace goes to the caller (contract: workspace_context)."""
+        """The operation's input, before validation; the workspace goes to the caller (contract: workspace_context).
+
+        Where the path names the workspace, whatever else names one must say the same.
+        """
         caller, query = request.caller, request.query
         place = query.pop("workspace_id", None)
         raw: dict[str, Any]
@@ -126,7 +130,9 @@ class Dispatcher:
             raw = (route.completes or dict)(query) if route.method in ("GET", "DELETE") else {}
         for name, value in zip(route.parameters, values, strict=True):
             if name == "workspace_id":
-                place = place or value
+                if (place or value) != value or (caller.workspace or value) != value:
+                    caller.malformed = DIFFERS
+                place = value
             else:
                 raw[name] = value
         caller.workspace = place or caller.workspace

@@ -51,6 +51,8 @@ def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, An
                 "auth": op.auth.value,
                 "role": op.action.value,
                 "scope": scope_of(op, routes),
+                "token_scopes": None if op.needs is None else sorted(op.needs),
+                "tickets": op.tickets,
                 "rest": [{"method": r.method, "path": r.path, "status": r.status} for r in routes],
                 "graphql": (graphql or {}).get(name, []),
                 "emits": sorted({event.type_ for event in op.emits}),

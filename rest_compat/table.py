@@ -138,6 +138,8 @@ class Route:
 
     def __post_init__(self) -> None:
         self.shape = None if self.wire is None else shape_of(self.wire)
+        if self.shape is not None:
+            self.operation.published.add(self.shape)
         fields = self.operation.input.model_fields
         self.parameters = tuple(_field_of(name, fields) for name in PARAMETER.findall(self.path))
         self.takes_body = self.method in ("POST", "PUT", "PATCH") and bool(fields.keys() - set(self.parameters))

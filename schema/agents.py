@@ -48,7 +48,7 @@ class AgentType:
     tool_profile: ToolProfile
     memory_enabled: bool
     cli_tools: str | None = strawberry.field(description="Names of command-line tools, separated by commas.")
-    mcp_config_json: str | None = strawberry.field(description="MCP servers as the JSON text that was sent: an object with the key mcpServers.")
+    mcp_config_json: str | None = strawberry.field(description="MCP servers as the JSON text that was sent: an object with mcpServers. Null below MANAGER.")
     schedule_cron: str | None = strawberry.field(description="Five fields, in UTC.")
     schedule_prompt: str | None
     schedule_enabled: bool

@@ -24,6 +24,7 @@ class CliTokenType:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    scopes: list[str] = strawberry.field(description="What the token is limited to; empty: to what its user may.")
 
 
 @output(cli_token_ops.CreatedCliToken)

@@ -40,7 +40,7 @@ class CrewType:
     """A team of agents and the container they work in.
 
     `mcpConfigJson`, `escalationConfig`, `devcontainerConfig` and `servicesJson` are JSON as text, `miseConfig` is TOML or JSON: what a
-    client sent. `cachedImage` and `configHash` are set by a finished build of the container's image.
+    client sent; below MANAGER all four are null. `cachedImage` and `configHash` are set by a finished build of the container's image.
     """
 
     id: strawberry.ID

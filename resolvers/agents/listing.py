@@ -14,7 +14,7 @@ from resolvers.kernel.errors import Code
 from resolvers.kernel.inputs import ById, Id, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Page, Row, Rows, count, graph, many, one
+from resolvers.kernel.reader import Page, Row, Rows, confidential, count, graph, many, one
 
 newest_first = (col(Agent.expired_at).is_not(None), func.coalesce(col(Agent.expired_at), col(Agent.created_at)).desc(), col(Agent.id).desc())
 """Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter."""
@@ -41,6 +41,7 @@ graph(
     credential_count=count(AgentCredential, "agent_id"),
     chat_count=count(Chat, "agent_id"),
 )
+confidential(Agent, Action.UPDATE, "mcp_config_json")
 graph(Workspace, agents=many(Agent, "workspace_id", order_by=newest_first, narrow=of_crew, input=ListAgents))
 
 

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
+from sqlalchemy import func, literal_column
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
 from models import bounds
@@ -18,37 +20,16 @@ from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.inputs import INT32, ById, Input, NoInput, Text, at_most
 from resolvers.kernel.instance import instance
 from resolvers.kernel.outputs import Absent, Output
-from resolvers.kernel.policy import ADMINS, MANAGERS, MEMBERS, Action
+from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Rows
+from resolvers.kernel.reader import Rows, derived, graph
+from resolvers.kernel.scopes import SCOPES
 
 DEFAULT_NAME = "CLI token"
 ADMIN_SHORTEST, ADMIN_DEFAULT, ADMIN_LONGEST = 60, 24 * 3600, 7 * 24 * 3600  # seconds
 NO_KEY = "ADMIN tokens need CREWSHIP_ADMIN_TOKEN_HMAC_KEY, which this server does not have"
 
-SCOPES: dict[str, frozenset[Role]] = {
-    "*": ADMINS,
-    "agents:*": MANAGERS,
-    "agents:read": MEMBERS,
-    "agents:write": MANAGERS,
-    "agents:run": MANAGERS,
-    "crews:*": MANAGERS,
-    "crews:read": MEMBERS,
-    "crews:write": MANAGERS,
-    "credentials:*": MANAGERS,
-    "credentials:read": MEMBERS,
-    "credentials:write": MANAGERS,
-    "skills:*": MANAGERS,
-    "skills:read": MEMBERS,
-    "skills:write": MANAGERS,
-    "workspace:*": ADMINS,
-    "workspace:admin": ADMINS,
-    "workspace:read": MEMBERS,
-    "webhooks:*": MANAGERS,
-    "webhooks:read": MEMBERS,
-    "webhooks:write": MANAGERS,
-}
-"""Scope -> the roles that may hand it out. They are kept with the token; nothing is refused for want of one yet."""
+graph(CliToken, limited_to=derived(list[str], lambda token, _: func.nullif(token.scopes, literal_column("'[]'::jsonb"), type_=JSONB())))
 
 
 def _tier(raw: Any) -> Any:
@@ -104,7 +85,11 @@ def new_token(tier: TokenTier) -> tuple[str, str]:
 
 @command("auth.cli_token_create", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.UNAVAILABLE), secret=True)
 async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToken:
-    """Create a CLI token for the caller. No scope goes beyond the caller's best role in any workspace."""
+    """Create a CLI token for the caller. No scope goes beyond the caller's best role in any workspace.
+
+    A token with scopes may do no more than they name, and nothing with accounts, sessions and tokens. Without any it may do what the
+    caller may.
+    """
     scopes = _scopes(data.scopes)
     lifetime = _lifetime(data.tier, data.expires_in_seconds)
     await _judge(ctx, data.tier, scopes)

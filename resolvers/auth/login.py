@@ -2,14 +2,16 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from pydantic import Field
+from sqlalchemy import func, select, true
 from sqlmodel import col
 
 from models import bounds
-from models.auth import User
+from models.auth import SignInDevice, User
+from resolvers.auth.devices import find_device
 from resolvers.auth.sessions import open_session
 from resolvers.kernel import cookies
 from resolvers.kernel.command import command, procedure
@@ -114,36 +116,50 @@ async def log_in(ctx: Context, data: LogIn) -> LoginResult:
 
     A wrong password, an unknown email and a locked account have the same answer, at the same cost.
     """
-    expected = cookies.csrf_token(ctx.caller.cookies)
+    caller = ctx.caller
+    expected = cookies.csrf_token(caller.cookies)
     if not expected or not secret_equals(expected, data.csrfToken):
         raise forbidden("The csrf token is missing, or differs from the cookie")
     for _ in range(ATTEMPTS):
         seen = await ctx.select(User, col(User.email) == data.email).first()
-        checked = await ctx.outside.passwords.verify(data.password, seen.password_hash if seen else None, ctx.caller.client)
-        if seen is None:
-            break
+        checked = await ctx.outside.passwords.verify(data.password, seen.password_hash if seen else None, caller.client)
         await ctx.begin()
-        user = await ctx.select(User, col(User.id) == seen.id).locked().first()
+        user = await ctx.select(User, col(User.id) == (seen.id if seen else "")).locked().first()
+        device = await find_device(ctx, cookies.device_token(caller.cookies, https=caller.https), user)
+        if seen is None:
+            return await _uncounted(ctx)
         if user is not None and user.password_hash == seen.password_hash:
-            return await _decide(ctx, user, checked, data.callbackUrl)
+            return await _decide(ctx, user, device, checked, data.callbackUrl)
         await ctx.abandon()  # the hash was replaced while the old one was computed: what was checked says nothing
     return FAILED
 
 
-async def _decide(ctx: Context, user: User, checked: Verification, callback: str) -> LoginResult:
-    """Counts, locks or lets in; the user's row is locked, so that no wrong password goes uncounted."""
-    now = instance.clock.now()
-    if user.locked_until is not None and user.locked_until > now:
-        return FAILED
-    failures = user.failed_login_count if user.locked_until is None else 0
+async def _decide(ctx: Context, user: User, device: SignInDevice | None, checked: Verification, callback: str) -> LoginResult:
+    """Counts, locks or lets in; the user's row is locked, so that no wrong password goes uncounted.
+
+    A browser that signed in before has a count and a lock of its own: strangers who lock the account do not lock it out.
+    """
+    now, counter = instance.clock.now(), device or user
+    if counter.locked_until is not None and counter.locked_until > now:
+        return await _uncounted(ctx)
+    failures = counter.failed_login_count if counter.locked_until is None else 0
     if not checked.ok:
         locked_until = now + LOCK if failures + 1 >= MOST_FAILURES else None
-        await ctx.update(User, user.id, failed_login_count=failures + 1, locked_until=locked_until)
+        await ctx.update(type(counter), counter.id, failed_login_count=failures + 1, locked_until=locked_until)
         return FAILED
-    if user.failed_login_count or checked.upgraded_hash:
-        await ctx.update(User, user.id, failed_login_count=0, locked_until=None, password_hash=checked.upgraded_hash or user.password_hash)
-    await open_session(ctx, user)
+    changes: dict[str, Any] = {} if checked.upgraded_hash is None else {"password_hash": checked.upgraded_hash}
+    if device is None and user.failed_login_count:
+        changes |= {"failed_login_count": 0, "locked_until": None}
+    if changes:
+        user = await ctx.update(User, user.id, **changes)
+    await open_session(ctx, user, device)
     return LoginResult(ok=True, url=local_path(callback), status=200)
+
+
+async def _uncounted(ctx: Context) -> LoginResult:
+    """A failure with nothing to write: its commit waits for the disk all the same, or the time would tell which accounts there are."""
+    await ctx.report(select(func.pg_logical_emit_message(true(), "crewship.login", "")))
+    return FAILED
 
 
 @procedure("auth.signin_page", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)

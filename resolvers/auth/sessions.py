@@ -1,12 +1,15 @@
 """Sessions of browsers: opened by a login, rotated by a refresh, listed and ended by their user (contract: conventions, sessions)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
+from sqlalchemy import and_, or_
 from sqlmodel import col
 
-from models.auth import RevokedReason, Session, User
+from models.auth import RevokedReason, Session, SignInDevice, User
+from resolvers.auth.devices import remember_device
 from resolvers.kernel import cookies, identity
 from resolvers.kernel.bus import Topic
 from resolvers.kernel.caller import IssuedSession
@@ -14,7 +17,7 @@ from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
 from resolvers.kernel.crypto import Claims, TokenKind, new_session_id
 from resolvers.kernel.errors import Code, Reason, Refusal, unauthenticated
-from resolvers.kernel.gate import Tenancy
+from resolvers.kernel.gate import OVERLAP, Tenancy
 from resolvers.kernel.identity import SESSION_LIFETIME
 from resolvers.kernel.inputs import ById, NoInput
 from resolvers.kernel.instance import instance
@@ -64,10 +67,14 @@ class RevokedSession(Output):
     is_current: bool
 
 
-async def open_session(ctx: Context, user: User) -> IssuedSession:
-    """Signs the user in, in the caller's transaction: the transport hands the tokens out once it is committed."""
+async def open_session(ctx: Context, user: User, device: SignInDevice | None = None) -> IssuedSession:
+    """Signs the user in, in the caller's transaction: the transport hands the tokens out once it is committed.
+
+    `device`: the browser, if it is known to have signed in before.
+    """
+    cookie = await remember_device(ctx, user, device)
     now, id = instance.clock.now(), new_session_id()
-    issued, jti = _issue(user, id, now + SESSION_LIFETIME)
+    issued, jti = _issue(user, id, 0, now + SESSION_LIFETIME)
     caller = ctx.caller
     await ctx.insert(
         Session(
@@ -81,15 +88,15 @@ async def open_session(ctx: Context, user: User) -> IssuedSession:
             current_refresh_jti=jti,
         )
     )
-    caller.signed_in = issued
+    caller.signed_in = replace(issued, device=cookie)
     return issued
 
 
-def _issue(user: User, session_id: str, until: datetime) -> tuple[IssuedSession, str]:
+def _issue(user: User, session_id: str, generation: int, until: datetime) -> tuple[IssuedSession, str]:
     """New tokens of a session, and the id of the refresh token. No token outlives the session: `until` is its end."""
     now = instance.clock.now()
     sign = partial(instance.signer.sign, user_id=user.id, session_id=session_id, lifetime=min(SESSION_LIFETIME, until - now), now=now.timestamp())
-    access, claims = sign(TokenKind.access, name=user.full_name or "", email=user.email)
+    access, claims = sign(TokenKind.access, generation=generation, name=user.full_name or "", email=user.email)
     refresh, refresh_claims = sign(TokenKind.refresh)
     return IssuedSession(access, refresh, _time(claims.expires_at)), refresh_claims.jti
 
@@ -115,8 +122,11 @@ async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
 
 
 async def _is_active(ctx: Context, claims: Claims) -> bool:
+    """Whether the gate would let this access token pass."""
+    now = instance.clock.now()
     active = ctx.select(Session, col(Session.id) == claims.session_id, col(Session.user_id) == claims.user_id, col(Session.revoked_at).is_(None))
-    return await active.where(col(Session.expires_at) > instance.clock.now()).exists()
+    before = and_(col(Session.generation) == claims.generation + 1, col(Session.refreshed_at) > now - OVERLAP)
+    return await active.where(col(Session.expires_at) > now, or_(col(Session.generation) == claims.generation, before)).exists()
 
 
 @command(
@@ -131,6 +141,7 @@ async def _is_active(ctx: Context, claims: Claims) -> bool:
 async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
     """Exchange the refresh cookie for new session and refresh cookies.
 
+    The access token from before is good for another minute, for requests under way.
     A refresh token is good once. Whoever presents one that was exchanged before may have stolen it, or was stolen from:
     the session ends. Of calls that arrive at once with the same token one succeeds, and the session ends all the same.
     """
@@ -153,8 +164,9 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
         refusal = _ended(ctx, Reason.session_revoked)
         refusal.commit = True
         raise refusal
-    issued, jti = _issue(await ctx.get(User, session.user_id), session.id, session.expires_at)
-    await ctx.update(Session, session.id, current_refresh_jti=jti, last_used_at=now)
+    generation = session.generation + 1
+    issued, jti = _issue(await ctx.get(User, session.user_id), session.id, generation, session.expires_at)
+    await ctx.update(Session, session.id, current_refresh_jti=jti, last_used_at=now, generation=generation, refreshed_at=now)
     caller.signed_in = issued
     return RefreshedSession(expires=issued.expires)
 
@@ -170,7 +182,7 @@ async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
     """End the session of the session cookie, else of the refresh cookie, and clear the cookies; also when nobody is signed in."""
     jar, https = ctx.caller.cookies, ctx.caller.https
     ctx.caller.signed_out = True
-    for kind, token in ((TokenKind.access, cookies.access_token(jar)), (TokenKind.refresh, cookies.refresh_token(jar, https=https))):
+    for kind, token in ((TokenKind.access, cookies.access_token(jar, https=https)), (TokenKind.refresh, cookies.refresh_token(jar, https=https))):
         claims = None if token is None else identity.read_token(kind, token)
         if isinstance(claims, Claims):
             await _revoke(ctx, claims.session_id or "", claims.user_id, RevokedReason.logout)

@@ -23,11 +23,17 @@ class WsToken(Output):
 
 @procedure("ws.token", Action.NONE, tenancy=Tenancy.NONE)
 async def create_ws_token(ctx: Context, data: NoInput) -> WsToken:
-    """A ticket for /ws and /ws/terminal; bound to the session it is asked for with, and to none when asked for with a CLI token."""
+    """A ticket for live channels. It ends with the session or CLI token it is asked for with, and may no more than that."""
     user = await ctx.get(User, ctx.user_id)
-    session_id = ctx.credential_id if ctx.caller.kind is CredentialKind.SESSION else None
-    now = instance.clock.seconds()
+    session_id, token_id = (ctx.credential_id, None) if ctx.caller.kind is CredentialKind.SESSION else (None, ctx.credential_id)
     token, _ = instance.signer.sign(
-        TokenKind.ws, user_id=user.id, session_id=session_id, lifetime=TICKET_LIFETIME, name=user.full_name or "", email=user.email, now=now
+        TokenKind.ws,
+        user_id=user.id,
+        session_id=session_id,
+        token_id=token_id,
+        lifetime=TICKET_LIFETIME,
+        name=user.full_name or "",
+        email=user.email,
+        now=instance.clock.seconds(),
     )
     return WsToken(token=token)

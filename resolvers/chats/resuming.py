@@ -37,7 +37,7 @@ class Missed(Output):
     overrun: bool = False
 
 
-@procedure("chats.resume", Action.READ, tenancy=Entity(Chat, "chat_id"), errors=(Code.NOT_FOUND,), surfaces=NO_SURFACE)
+@procedure("chats.resume", Action.READ, tenancy=Entity(Chat, "chat_id"), errors=(Code.NOT_FOUND,), surfaces=NO_SURFACE, tickets=True)
 async def resume_chat(ctx: Context, data: ResumeChat) -> Missed:
     """Which frames of the live run came behind the last one that was seen. Without a live run, none."""
     nothing = Missed(after=data.last_seq, last=data.last_seq)

@@ -67,7 +67,15 @@ def title_of(content: str) -> str:
     return content if len(content) <= LONGEST_TITLE else content[:CUT_TITLE] + "..."
 
 
-@command("chats.send", Action.PARTICIPATE, tenancy=Entity(Chat, "chat_id"), emits=RUN_STARTS, errors=(Code.NOT_FOUND, Code.CONFLICT), surfaces=GRAPHQL_ONLY)
+@command(
+    "chats.send",
+    Action.PARTICIPATE,
+    tenancy=Entity(Chat, "chat_id"),
+    emits=RUN_STARTS,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    surfaces=GRAPHQL_ONLY,
+    tickets=True,
+)
 async def send_message(ctx: Context, data: SendMessage) -> Sent:
     """Say something in a chat, and have the agent answer. One run is live in a chat at a time.
 
@@ -135,7 +143,15 @@ def _named(chat: Chat, message: Message) -> dict[str, str]:
     return {} if chat.title else {"title": title_of(message.content)}
 
 
-@command("chats.cancel", Action.PARTICIPATE, tenancy=Entity(Chat, "chat_id"), emits=RUN_ENDS, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY)
+@command(
+    "chats.cancel",
+    Action.PARTICIPATE,
+    tenancy=Entity(Chat, "chat_id"),
+    emits=RUN_ENDS,
+    errors=(Code.NOT_FOUND,),
+    surfaces=GRAPHQL_ONLY,
+    tickets=True,
+)
 async def cancel_message(ctx: Context, data: CancelMessage) -> Cancelled:
     """Call off the run that the caller has started in a chat. Without one nothing happens."""
     chat = await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)

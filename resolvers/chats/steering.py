@@ -55,6 +55,7 @@ class SteeringQueued(Event, type="steering_queued", channel="session:{chat_id}")
     tenancy=Entity(Chat, "chat_id"),
     emits=SteeringQueued,
     errors=(Code.NOT_FOUND, Code.UNPROCESSABLE),
+    tickets=True,
 )
 async def steer_chat(ctx: Context, data: SteerChat) -> Steered:
     """Leave a message that the agent reads with its next turn. It starts and interrupts nothing."""

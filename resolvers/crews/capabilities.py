@@ -95,7 +95,7 @@ async def _integrations(ctx: Context, crew_id: str) -> list[OfferedIntegration]:
     return [OfferedIntegration(id=s.id, name=s.name, display_name=s.display_name or None, tools=tools[s.id]) for s in servers]
 
 
-@procedure("crews.capabilities", Action.READ, errors=(Code.NOT_FOUND,))
+@procedure("crews.capabilities", Action.READ, errors=(Code.NOT_FOUND,), tickets=True)
 async def get_capabilities(ctx: Context, data: ByCrew) -> CrewCapabilities:
     """What a crew offers to the author of a routine. A malformed configuration offers nothing, and is no error."""
     crew = await ctx.get(Crew, data.crew_id)

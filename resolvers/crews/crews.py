@@ -24,7 +24,7 @@ from resolvers.kernel.operation import Raw
 from resolvers.kernel.outputs import Success
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Page, Row, Rows, count, graph, many
+from resolvers.kernel.reader import Page, Row, Rows, confidential, count, graph, many
 
 NOT_FOUND = "Crew not found"
 SLUG_TAKEN = "A crew with this slug already exists"
@@ -135,6 +135,7 @@ graph(
     agent_count=count(Agent, "crew_id"),
     member_count=count(CrewMember, "crew_id"),
 )
+confidential(Crew, Action.UPDATE, "mcp_config_json", "devcontainer_config", "mise_config", "services_json")
 graph(Workspace, crews=many(Crew, "workspace_id", order_by=col(Crew.created_at).desc(), input=ListCrews))
 
 

@@ -14,7 +14,8 @@ class CredentialKind(StrEnum):
     SESSION = "session"  # credential: the session's id
     TOKEN = "token"  # credential: the hash of a STANDARD CLI token
     ADMIN = "admin"  # credential: the keyed hash of an ADMIN CLI token
-    TICKET = "ticket"  # of a live channel, asked for with a CLI token; credential: the user's id, as the signed ticket names it
+    SESSION_TICKET = "session_ticket"  # of a live channel, asked for by a session; credential: the session's id
+    TOKEN_TICKET = "token_ticket"  # of a live channel, asked for with a CLI token; credential: the id of the token's row
     SERVICE = "service"  # credential: the name of a part of this server, acting in one workspace
     INTERNAL = "internal"  # a program that showed an internal token: acts as a service does
     WEBHOOK = "webhook"  # a claim until a guard of the operation has verified it with the agent's secret
@@ -22,6 +23,8 @@ class CredentialKind(StrEnum):
 
 MACHINES = frozenset({CredentialKind.SERVICE, CredentialKind.INTERNAL, CredentialKind.WEBHOOK})
 """No users: they act in a workspace without being its members."""
+TICKETS = frozenset({CredentialKind.SESSION_TICKET, CredentialKind.TOKEN_TICKET})
+"""They end with the session or token they were asked for with, and open the operations that say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class IssuedSession:
     access: str = field(repr=False)
     refresh: str = field(repr=False)
     expires: datetime
+    device: str | None = field(default=None, repr=False)  # where it was opened by a password: what the browser is known by next time
 
 
 @dataclass(slots=True)
@@ -46,7 +50,8 @@ class Caller:
     body: bytes = field(default=b"", repr=False)  # as it came, of a webhook: it is what the secret has signed
     workspace: str | None = None  # id or slug the transport names: query, path or header, in this order
     user_id: str = ""
-    session_id: str | None = None
+    generation: int = 0  # of a session: how often it had been refreshed when its access token was made
+    reads_only: bool = False  # the credential came in the address of an HTTP request, which logs and histories keep
     client: str = ""  # address
     forwarded: bool = False  # a proxy passed the request on: `client` may be no neighbour, whatever the address
     local_socket: bool = False  # by the unix socket, which only the service's own user opens

@@ -48,7 +48,7 @@ class Called(Operation[D], Generic[D, T]):
             if database.row_security:
                 await ctx.conn.fetchrow(SCOPE_SQL, ctx.scope)
             return
-        row = await self.pass_gate(ctx.conn, ctx.caller, ctx.raw, ctx.place)
+        row = await self.pass_gate(ctx.conn, ctx.caller, ctx.raw, ctx.place, ctx.shape)
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]
         ctx.role, ctx.capabilities = row[ROLE], row[CAPABILITIES]
 
@@ -196,7 +196,7 @@ class Procedure(Called[D, T], Generic[D, T]):
 
     async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
         ctx = self.open(caller, raw, place)
-        ctx.read_only = True
+        ctx.read_only, ctx.shape = True, shape
         if self.late or self.auth is Auth.NONE:
             if self.auth is not Auth.NONE:
                 async with database.lease() as ctx.conn:
@@ -223,12 +223,14 @@ def command(
     secret: bool = False,
     writes_on_refusal: bool = False,
     late: bool = False,
+    tickets: bool = False,
     deprecated: Deprecation | None = None,
 ) -> Callable[[Callable[[Context, D], Awaitable[T]]], Command[D, T]]:
     """Declares a write.
 
     `allow`: guards that run behind the gate and before the input is validated; they see the raw ids. `versioned`: the table
-    whose row `If-Match` names. `secret`: the answer is never stored. `late`: the transaction begins at `ctx.begin()`.
+    whose row `If-Match` names. `secret`: the answer is never stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a
+    ticket of a live channel opens it, too.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
@@ -238,7 +240,8 @@ def command(
         return Command(
             name, action, cast(type[D], model), returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, audit=audit,
             emits=emits if isinstance(emits, tuple) else (emits,), errors=errors, guards=allow if isinstance(allow, tuple) else (allow,),
-            surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late, deprecated=deprecated, run=function,
+            surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late, tickets=tickets,
+            deprecated=deprecated, run=function,
         )  # fmt: skip
 
     return bind
@@ -254,15 +257,17 @@ def procedure(
     allow: Guard | tuple[Guard, ...] = (),
     surfaces: frozenset[Surface] = BOTH,
     late: bool = False,
+    tickets: bool = False,
     deprecated: Deprecation | None = None,
 ) -> Callable[[Callable[[Context, D], Awaitable[T]]], Procedure[D, T]]:
-    """Declares a read that must await. `late`: it leaves the database in between, and holds no connection meanwhile."""
+    """Declares a read that must await. `late`: it leaves the database in between, and holds no connection meanwhile. `tickets` as for a command."""
 
     def bind(function: Callable[[Context, D], Awaitable[T]]) -> Procedure[D, T]:
         model, returns = signature(function)
         return Procedure(
             name, action, cast(type[D], model), returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, errors=errors,
-            guards=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, deprecated=deprecated, run=function,
+            guards=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, tickets=tickets, deprecated=deprecated,
+            run=function,
         )  # fmt: skip
 
     return bind

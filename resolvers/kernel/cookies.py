@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 SESSION_LIFETIME = timedelta(days=30)
+DEVICE_LIFETIME = timedelta(days=180)
 REFRESH_PATH = "/api/auth/"
 
 # What RFC 6265 lets a value be made of (cookie-octet); our own values are hex or base64url.
@@ -13,16 +14,17 @@ _VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 
 @dataclass(frozen=True, slots=True)
 class CookieNames:
-    """The three names on one scheme. Browsers set a `__Secure-` or `__Host-` cookie over https only."""
+    """The names on one scheme. Browsers set a `__Secure-` or `__Host-` cookie over https only."""
 
     access: str
     refresh: str
     csrf: str
+    device: str
     secure: bool
 
 
-HTTP = CookieNames("authjs.session-token", "authjs.refresh-token", "authjs.csrf-token", secure=False)
-HTTPS = CookieNames("__Secure-authjs.session-token", "__Secure-authjs.refresh-token", "__Host-authjs.csrf-token", secure=True)
+HTTP = CookieNames("authjs.session-token", "authjs.refresh-token", "authjs.csrf-token", "crewship.device", secure=False)
+HTTPS = CookieNames("__Secure-authjs.session-token", "__Secure-authjs.refresh-token", "__Host-authjs.csrf-token", "__Secure-crewship.device", secure=True)
 
 
 def names_for(*, https: bool) -> CookieNames:
@@ -41,6 +43,12 @@ def set_session(access: str, refresh: str, *, https: bool, lifetime: timedelta =
     """Set-Cookie values that sign a browser in."""
     names, age = names_for(https=https), int(lifetime.total_seconds())
     return [_set(names.access, access, "/", names.secure, age), _set(names.refresh, refresh, REFRESH_PATH, names.secure, age)]
+
+
+def set_device(value: str, *, https: bool) -> str:
+    """The Set-Cookie value by which a browser is known when it signs in again; signing out leaves it."""
+    names = names_for(https=https)
+    return _set(names.device, value, REFRESH_PATH, names.secure, int(DEVICE_LIFETIME.total_seconds()))
 
 
 def set_csrf(token: str, *, https: bool) -> list[str]:
@@ -68,9 +76,10 @@ def parse(header: bytes | None) -> dict[str, str]:
     return cookies
 
 
-def access_token(cookies: dict[str, str]) -> str | None:
-    """The session token under either name, on any scheme."""
-    return cookies.get(HTTP.access) or cookies.get(HTTPS.access) or None
+def access_token(cookies: dict[str, str], *, https: bool) -> str | None:
+    """The session token under either name, that of the scheme first: on https any page of a sibling domain, or of http, can set the plain one."""
+    names = (HTTPS.access, HTTP.access) if https else (HTTP.access, HTTPS.access)
+    return cookies.get(names[0]) or cookies.get(names[1]) or None
 
 
 def scheme_access_token(cookies: dict[str, str], *, https: bool) -> str | None:
@@ -81,6 +90,10 @@ def scheme_access_token(cookies: dict[str, str], *, https: bool) -> str | None:
 def refresh_token(cookies: dict[str, str], *, https: bool) -> str | None:
     """The refresh token; the http name is read on https too."""
     return (cookies.get(HTTPS.refresh) if https else None) or cookies.get(HTTP.refresh) or None
+
+
+def device_token(cookies: dict[str, str], *, https: bool) -> str | None:
+    return cookies.get(names_for(https=https).device) or None
 
 
 def csrf_token(cookies: dict[str, str]) -> str | None:

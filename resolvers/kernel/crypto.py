@@ -49,7 +49,11 @@ class MalformedKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says. Times are unix seconds; `session_id` is None only for a ws ticket asked for with a CLI token."""
+    """What a token says. Times are unix seconds.
+
+    A ws ticket names the credential it was asked for with: `session_id`, or the id of a CLI token in `token_id`. `generation`, of an
+    access token: how often its session had been refreshed.
+    """
 
     user_id: str
     name: str
@@ -59,6 +63,8 @@ class Claims:
     issued_at: int
     expires_at: int
     jti: str
+    token_id: str | None = None
+    generation: int = 0
 
 
 class Signer:
@@ -77,7 +83,17 @@ class Signer:
         self._verified = lru_cache(maxsize=_VERIFIED_TOKENS)(self._verify)
 
     def sign(
-        self, kind: TokenKind, *, user_id: str, session_id: str | None, lifetime: timedelta, name: str = "", email: str = "", now: float | None = None
+        self,
+        kind: TokenKind,
+        *,
+        user_id: str,
+        lifetime: timedelta,
+        session_id: str | None = None,
+        token_id: str | None = None,
+        generation: int = 0,
+        name: str = "",
+        email: str = "",
+        now: float | None = None,
     ) -> tuple[str, Claims]:
         """A new token and what it says. A very long name or email is cut: it is for display, and the cookie has to fit."""
         issued_at = int(time.time() if now is None else now)
@@ -90,8 +106,10 @@ class Signer:
             issued_at=issued_at,
             expires_at=issued_at + int(lifetime.total_seconds()),
             jti=secrets.token_hex(16),
+            token_id=token_id,
+            generation=generation,
         )
-        if not user_id or (session_id is None and kind is not TokenKind.ws):
+        if not user_id or not _is_bound(kind, session_id, token_id):
             raise ValueError(f"{kind} tokens need a user and a session")
         return jwt.encode(_payload(claims), self._keys[kind], algorithm=_ALGORITHM), claims
 
@@ -127,23 +145,34 @@ def _payload(claims: Claims) -> dict[str, str | int]:
     payload: dict[str, str | int] = {"id": claims.user_id, "kind": claims.kind.value, "iat": claims.issued_at, "exp": claims.expires_at, "jti": claims.jti}
     if claims.session_id is not None:
         payload["sid"] = claims.session_id
+    if claims.token_id is not None:
+        payload["tid"] = claims.token_id
+    if claims.kind is TokenKind.access:
+        payload["gen"] = claims.generation
     if claims.kind is not TokenKind.refresh:
         payload["name"], payload["email"] = claims.name, claims.email
     return payload
 
 
 def _claims(kind: TokenKind, payload: dict[str, Any]) -> Claims:
-    user_id, session_id, jti, issued_at, expires_at = (payload.get(key) for key in ("id", "sid", "jti", "iat", "exp"))
+    user_id, session_id, token_id, jti, issued_at, expires_at = (payload.get(key) for key in ("id", "sid", "tid", "jti", "iat", "exp"))
+    generation = payload.get("gen", 0)  # absent in tokens of releases that did not count
     name, email = payload.get("name", ""), payload.get("email", "")
     if payload.get("kind") != kind.value:
         raise TokenInvalid
     if not (isinstance(user_id, str) and user_id and isinstance(jti, str) and jti and isinstance(name, str) and isinstance(email, str)):
         raise TokenInvalid
-    if type(issued_at) is not int or type(expires_at) is not int:
+    if type(issued_at) is not int or type(expires_at) is not int or type(generation) is not int or not 0 <= generation < 2**31 - 1:
         raise TokenInvalid
-    if not (isinstance(session_id, str) and session_id) and (session_id is not None or kind is not TokenKind.ws):
+    if not _is_bound(kind, session_id, token_id):
         raise TokenInvalid
-    return Claims(user_id, name, email, session_id, kind, issued_at, expires_at, jti)
+    return Claims(user_id, name, email, session_id, kind, issued_at, expires_at, jti, token_id, generation)
+
+
+def _is_bound(kind: TokenKind, session_id: Any, token_id: Any) -> bool:
+    """Whether a token names the one credential that it lives and dies with; a CLI token can be that of a ws ticket alone."""
+    named = [id for id in (session_id, token_id) if id is not None]
+    return len(named) == 1 and isinstance(named[0], str) and bool(named[0]) and (token_id is None or kind is TokenKind.ws)
 
 
 def is_strong(secret: str) -> bool:
@@ -180,7 +209,7 @@ def hash_cli_token(token: str, admin_key: bytes | None) -> tuple[TokenTier, str]
     if tier is None or not token.isascii() or len(token) != len(CLI_PREFIXES[tier]) + 64:
         return None
     if tier is TokenTier.STANDARD:
-        return tier, hashlib.sha256(token.encode()).hexdigest()
+        return tier, digest(token)
     return None if admin_key is None else (tier, hmac.new(admin_key, token.encode(), "sha256").hexdigest())
 
 
@@ -199,6 +228,15 @@ def admin_hmac_key(configured: str | None) -> bytes | None:
 
 def new_session_id() -> str:
     return "s_" + secrets.token_hex(32)
+
+
+def new_device_token() -> str:
+    return secrets.token_hex(32)
+
+
+def digest(text: str) -> str:
+    """SHA-256 in hex, of a value that cannot be guessed."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def new_csrf_token() -> str:

@@ -5,13 +5,14 @@ variables of row-level security are set: the workspace every tenant condition us
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import Text, false, func, literal, literal_column, null, or_, select, true
+from sqlalchemy import Integer, Text, and_, cast, false, func, literal, literal_column, null, or_, select, true
 from sqlmodel import SQLModel
 
-from models.auth import CliToken, Session, TokenTier, User
+from models.auth import CliToken, Session, TokenTier
 from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
 from resolvers.kernel.caller import MACHINES, CredentialKind
@@ -42,6 +43,10 @@ Where = Tenancy | Entity
 NEEDED = "workspace_id is required"
 OUTSIDE = "Not a member of this workspace"
 IDLE: Any = literal_column("interval '60 seconds'")
+OVERLAP = timedelta(seconds=60)
+"""How long an access token from before its session was refreshed is good: for requests under way."""
+SINCE_REFRESH: Any = literal_column(f"interval '{OVERLAP.seconds} seconds'")
+NO_SCOPES: Any = literal_column("NULL::text")
 FENCE: Any = literal_column("0")  # OFFSET 0 keeps the planner from evaluating a subquery before the one it depends on
 
 
@@ -61,13 +66,23 @@ class Plan:
 
 
 class Scope:
-    """What a query and the derived values of a graph may use of the caller: names, not values."""
+    """What a query and the derived values of a graph may use of the caller: names, not values.
+
+    `role`: of the one workspace the call is about; None where it spans several.
+    """
 
     def __init__(self, workspace_id: Any, user_id: Any, role: Any, outer: tuple[Any, ...] = ()) -> None:
-        self.workspace_id, self.user_id, self.role, self._outer = workspace_id, user_id, role, outer
+        self.workspace_id, self.user_id, self._role, self._outer = workspace_id, user_id, role, outer
 
     def within(self, outer: Any) -> Self:
-        return type(self)(self.workspace_id, self.user_id, self.role, tuple(outer))
+        return type(self)(self.workspace_id, self.user_id, self._role, tuple(outer))
+
+    def role_in(self, workspace_id: Any) -> Any:
+        """The caller's role in the workspace of a row: the one the gate has judged, or where it judged none, that of the membership."""
+        if self._role is not None:
+            return self._role.clause
+        member = table_of(Membership).alias("own")
+        return self.scalar(select(member.c.role).where(member.c.workspace_id == workspace_id, member.c.user_id == self.user_id))
 
     def scalar(self, statement: Any) -> Any:
         """A one-value subquery of a derived value, tied to the row it belongs to."""
@@ -80,30 +95,46 @@ def _set(value: Any) -> Any:
 
 
 def who(trace: Trace, kind: CredentialKind, tenancy: Where) -> Any:
-    """FROM entry of the live credential: credential_id, user_id, and whether its last use is worth writing."""
+    """FROM entry of the live credential: credential_id, user_id, whether its last use is worth writing, and a token's scopes (JSON; NULL: all)."""
     credential = trace.bind("credential", lambda call: call.credential)
-    conditions: list[Any]
     stale: Any
-    owner: Any
+    scopes: Any = NO_SCOPES
     if kind in MACHINES:
-        return select(credential.label("credential_id"), literal("", Text()).label("user_id"), false().label("stale")).offset(FENCE).subquery("who")
-    if kind is CredentialKind.TICKET:
-        table = table_of(User).alias("gate_user")
-        conditions, stale, owner = [table.c.id == credential], false(), table.c.id
-    elif kind is CredentialKind.SESSION:
+        columns = [credential.label("credential_id"), literal("", Text()).label("user_id"), false().label("stale"), scopes.label("scopes")]
+        return select(*columns).offset(FENCE).subquery("who")
+    table: Any
+    if kind in (CredentialKind.SESSION, CredentialKind.SESSION_TICKET):
         table = table_of(Session).alias("gate_session")
         conditions = [table.c.id == credential, table.c.revoked_at.is_(None), table.c.expires_at > func.now()]
-        stale, owner = table.c.last_used_at < func.now() - IDLE, table.c.user_id
+        if kind is CredentialKind.SESSION:
+            conditions.append(_of_this_generation(trace, table))
+        stale = table.c.last_used_at < func.now() - IDLE
     else:
         table = table_of(CliToken).alias("gate_token")
-        tier = TokenTier.ADMIN if kind is CredentialKind.ADMIN else TokenTier.STANDARD
-        conditions = [table.c.token_hash == credential, table.c.tier == literal_column(f"'{tier.value}'"), table.c.revoked_at.is_(None)]
+        conditions = [*_named(table, kind, credential), table.c.revoked_at.is_(None)]
         conditions += [or_(table.c.expires_at.is_(None), table.c.expires_at > func.now())]
-        stale, owner = or_(table.c.last_used_at.is_(None), table.c.last_used_at < func.now() - IDLE), table.c.user_id
-    user: Any = owner
+        stale = or_(table.c.last_used_at.is_(None), table.c.last_used_at < func.now() - IDLE)
+        scopes = func.nullif(cast(table.c.scopes, Text), literal_column("'[]'"), type_=Text())
+    user: Any = table.c.user_id
     if tenancy is not Tenancy.WORKSPACE and database.row_security:  # own memberships are looked for before any workspace is known
         user = func.substr(_set(literal_column("'@'", Text()).concat(user)), literal_column("2"), type_=Text())
-    return select(table.c.id.label("credential_id"), user.label("user_id"), stale.label("stale")).where(*conditions).offset(FENCE).subquery("who")
+    columns = [table.c.id.label("credential_id"), user.label("user_id"), stale.label("stale"), scopes.label("scopes")]
+    return select(*columns).where(*conditions).offset(FENCE).subquery("who")
+
+
+def _of_this_generation(trace: Trace, session: Any) -> Any:
+    """A refresh ends the access tokens from before it."""
+    made = trace.bind("generation", lambda call: call.generation, Integer())
+    before = and_(session.c.generation == made + literal_column("1"), session.c.refreshed_at > func.now() - SINCE_REFRESH)
+    return or_(session.c.generation == made, before)
+
+
+def _named(token: Any, kind: CredentialKind, credential: Any) -> list[Any]:
+    """A ticket names the row; the token itself has a hash, and a prefix that says its tier."""
+    if kind is CredentialKind.TOKEN_TICKET:
+        return [token.c.id == credential]
+    tier = TokenTier.ADMIN if kind is CredentialKind.ADMIN else TokenTier.STANDARD
+    return [token.c.token_hash == credential, token.c.tier == literal_column(f"'{tier.value}'")]
 
 
 def _own_workspaces(source: Any) -> Any:
@@ -164,6 +195,7 @@ class Gate:
     """The gate's FROM entries while a statement is built."""
 
     trace: Trace
+    tenancy: Where
     who: Any
     place: Any
 
@@ -171,7 +203,7 @@ class Gate:
     def build(cls, tenancy: Where, kind: CredentialKind, by_slug: bool) -> "Gate":
         trace = Trace()
         source = who(trace, kind, tenancy)
-        return cls(trace, source, place(trace, tenancy, kind, by_slug, source))
+        return cls(trace, tenancy, source, place(trace, tenancy, kind, by_slug, source))
 
     def allowed(self, tenancy: Where, roles: frozenset[Role]) -> Any:
         if tenancy is Tenancy.NONE:
@@ -184,11 +216,12 @@ class Gate:
 
     def scope(self, kind: type[Scope] = Scope) -> Any:
         place = self.place.c
-        return kind(Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), Param(place.role, "role"))
+        role = None if self.tenancy is Tenancy.NONE else Param(place.role, "role")
+        return kind(Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), role)
 
     def plan(self, answer: Any = None, missing: str = "", shape: Any = None) -> Plan:
         place, source = self.place.c, self.who.join(self.place, true(), isouter=True)
-        columns = [self.who.c.credential_id, self.who.c.stale, place.role]
+        columns = [self.who.c.credential_id, self.who.c.stale, place.role, self.who.c.scopes]
         if answer is not None:
             lateral = answer.offset(FENCE).lateral("answer")
             source = source.join(lateral, true(), isouter=True)
@@ -205,8 +238,8 @@ def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None)
     return Plan(str(compiled), tuple([trace.getters.get(name) or constant(constants[name]) for name in names]), missing, shape)
 
 
-CREDENTIAL_ID, STALE, ROLE, PAYLOAD, VERSION = range(5)
-USER_ID, WORKSPACE_ID, CAPABILITIES = 3, 4, 5  # of the gate alone
+CREDENTIAL_ID, STALE, ROLE, SCOPES, PAYLOAD, VERSION = range(6)
+USER_ID, WORKSPACE_ID, CAPABILITIES = 4, 5, 6  # of the gate alone
 
 
 def judge(row: Any, tenancy: Where, roles: frozenset[Role]) -> None:
@@ -225,7 +258,7 @@ def judge(row: Any, tenancy: Where, roles: frozenset[Role]) -> None:
 
 async def refuse_credential(conn: Any, kind: CredentialKind, credential: str) -> Refusal:
     """Why no live credential was found; asked only then (contract: auth.failure.reasons)."""
-    if kind is not CredentialKind.SESSION:
+    if kind not in (CredentialKind.SESSION, CredentialKind.SESSION_TICKET):
         return unauthenticated(Reason.session_invalid)
     row = await conn.fetchrow("SELECT revoked_at IS NOT NULL FROM sessions WHERE id = $1", credential)
     return unauthenticated(Reason.session_revoked if row is None or row[0] else Reason.session_expired)

@@ -12,6 +12,7 @@ from resolvers.kernel.instance import instance
 
 SESSION_LIFETIME = timedelta(days=30)
 TICKET_LIFETIME = timedelta(minutes=15)
+CLOCKS_APART = 60  # seconds that the clock of the process that signed a ticket may be ahead
 CLI_PREFIXES = ("crewship_cli_", "crewship_admin_")
 
 
@@ -35,7 +36,7 @@ def caller_of(
     if authorization[:7] == b"Bearer ":
         made = bearer(authorization[7:].decode("latin-1"))
     else:
-        token = cookies.access_token(jar) if jar else None
+        token = cookies.access_token(jar, https=https) if jar else None
         made = Caller(CredentialKind.NONE) if token is None else of_session_token(token)
     made.cookies, made.https, made.origin, made.local_socket = jar, https, origin, local_socket
     return _arrived(made, headers, client, forwarded, path)
@@ -92,16 +93,20 @@ def of_session_token(token: str) -> Caller:
     claims = read_token(TokenKind.access, token)
     if isinstance(claims, Reason):
         return invalid(claims)
-    return Caller(CredentialKind.SESSION, claims.session_id or "", user_id=claims.user_id, session_id=claims.session_id)
+    return Caller(CredentialKind.SESSION, claims.session_id or "", user_id=claims.user_id, generation=claims.generation)
 
 
 def ticket(token: str, *, client: str = "", forwarded: bool = False, user_agent: str = "", path: str = "") -> Caller:
-    """The caller behind a ticket of a live channel: good for as long as its login session is, if it names one (contract: ws.token)."""
+    """The caller behind a ticket of a live channel: good for as long as the session or CLI token that it names (contract: ws.token)."""
     claims = read_token(TokenKind.ws, token)
     if isinstance(claims, Reason):
         return invalid(claims)
-    kind, credential = (CredentialKind.TICKET, claims.user_id) if claims.session_id is None else (CredentialKind.SESSION, claims.session_id)
-    made = Caller(kind, credential, user_id=claims.user_id, session_id=claims.session_id)
+    if claims.expires_at - claims.issued_at > TICKET_LIFETIME.total_seconds() or claims.issued_at > instance.clock.seconds() + CLOCKS_APART:
+        return invalid(Reason.session_invalid)  # whoever signed it was not `ws.token`
+    if claims.token_id is not None:
+        made = Caller(CredentialKind.TOKEN_TICKET, claims.token_id, user_id=claims.user_id)
+    else:
+        made = Caller(CredentialKind.SESSION_TICKET, claims.session_id or "", user_id=claims.user_id)
     made.client, made.forwarded, made.user_agent, made.path = client, forwarded, user_agent.replace("\0", ""), path
     return made
 
@@ -123,5 +128,6 @@ def invalid(reason: Reason) -> Caller:
 def session_cookies(caller: Caller) -> list[str]:
     """Set-Cookie values of the session this request opened or ended."""
     if caller.signed_in is not None:
-        return cookies.set_session(caller.signed_in.access, caller.signed_in.refresh, https=caller.https)
+        made, device = cookies.set_session(caller.signed_in.access, caller.signed_in.refresh, https=caller.https), caller.signed_in.device
+        return made if device is None else [*made, cookies.set_device(device, https=caller.https)]
     return cookies.clear_all() if caller.signed_out else []

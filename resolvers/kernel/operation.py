@@ -7,21 +7,23 @@ from time import perf_counter
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, get_args, get_origin
 
 import asyncpg
+import orjson
 from sqlmodel import SQLModel
 
 from models.base import new_id
 from models.bounds import ID
 from models.workspaces import Role
-from resolvers.kernel.caller import Caller, CredentialKind
+from resolvers.kernel import scopes
+from resolvers.kernel.caller import TICKETS, Caller, CredentialKind
 from resolvers.kernel.database import database, unavailable
 from resolvers.kernel.errors import UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
-from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
+from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, SCOPES, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import Input, is_id
 from resolvers.kernel.instance import instance
 from resolvers.kernel.plans import Compilation, budget
 from resolvers.kernel.policy import GATES, Action
-from resolvers.kernel.reader import Shape
+from resolvers.kernel.reader import Shape, scopes_of
 from resolvers.kernel.reader.build import LARGEST_ANSWER
 from resolvers.kernel.telemetry import Meter, log
 from resolvers.kernel.trace import Call
@@ -44,7 +46,7 @@ class Auth(StrEnum):
     WEBHOOK = "webhook"
 
 
-USERS = frozenset({CredentialKind.SESSION, CredentialKind.TOKEN, CredentialKind.ADMIN, CredentialKind.TICKET})
+USERS = frozenset({CredentialKind.SESSION, CredentialKind.TOKEN, CredentialKind.ADMIN})
 CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
     Auth.NONE: frozenset(CredentialKind),
     Auth.USER: USERS | {CredentialKind.SERVICE},
@@ -107,6 +109,7 @@ class Operation(Generic[D]):
     secret: bool = False
     writes_on_refusal: bool = False
     late: bool = False
+    tickets: bool = False
     deprecated: Deprecation | None = None
     plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
 
@@ -124,7 +127,9 @@ class Operation(Generic[D]):
         if self.auth is Auth.WEBHOOK and not self.guards:
             raise TypeError(f"{self.name}: nobody verifies the webhook; a guard has to")
         OPERATIONS[self.name] = self
-        self.credentials = CREDENTIALS[self.auth]
+        self.credentials = CREDENTIALS[self.auth] | (TICKETS if self.tickets else frozenset())
+        self.needs = scopes.needed(self.name, self.kind)
+        self.published: set[Shape] = set()  # answers that a surface documents as this operation's own, parts of other rows included
         self.meter = Meter(self.name)
         self.roles: frozenset[Role] = GATES[self.action]
 
@@ -168,7 +173,11 @@ class Operation(Generic[D]):
 
     def require(self, caller: Caller, place: str | None) -> None:
         """A credential of the kind this operation takes, good for the workspace it is to act in; whether it is genuine, the gate asks."""
+        if caller.reads_only and self.kind == "command":
+            raise forbidden("A ticket in an address opens subscriptions and queries alone")
         if caller.kind not in self.credentials:
+            if caller.kind in TICKETS:
+                raise forbidden("A ticket does not open this")
             raise caller.refused or (forbidden() if self.auth is Auth.INTERNAL else unauthenticated(caller.reason or Reason.no_credentials))
         if caller.bound is not None and place != caller.bound:
             raise forbidden()
@@ -176,8 +185,8 @@ class Operation(Generic[D]):
     def needs_place(self, place: str | None) -> bool:
         return self.tenancy is Tenancy.WORKSPACE and not place
 
-    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None) -> Any:
-        """The gate alone: the row of who and where, or the first refusal that applies."""
+    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None) -> Any:
+        """The gate alone: the row of who and where, or the first refusal that applies. `shape`: what is asked of the answer."""
         tenancy = Tenancy.NONE if self.needs_place(place) else self.tenancy
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
         key = (tenancy, caller.kind, by_slug, database.row_security)
@@ -189,11 +198,21 @@ class Operation(Generic[D]):
         row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, raw, place)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)
+        self.check_scopes(row, shape)
         if self.needs_place(place):
             raise Refusal(Code.BAD_REQUEST, NEEDED)
         judge(row, tenancy, self.roles)
         self.used(caller, row)
         return row
+
+    def check_scopes(self, row: Any, shape: Shape | None) -> None:
+        """A token with scopes needs those of the operation, and to walk an edge that of the rows it leads to."""
+        if row[SCOPES] is None:
+            return
+        needs = self.needs
+        if needs is not None and shape is not None and shape not in self.published:
+            needs |= scopes_of(self.model, shape)
+        scopes.check(orjson.loads(row[SCOPES]), needs)
 
     async def refuse(self, caller: Caller, raw: Raw, place: str | None, refusal: Refusal) -> NoReturn:
         """Refuses what was sent along, such as the arguments of an edge: told only to somebody who passes the gate."""
@@ -208,7 +227,7 @@ class Operation(Generic[D]):
         entity = raw.get(self.tenancy.field) if isinstance(self.tenancy, Entity) else None
         entity = entity if isinstance(entity, str) and _is_key(entity) else None
         workspace = place if place is None or _is_key(place) else ""
-        return Call(caller.credential, workspace, data, slots, entity)
+        return Call(caller.credential, workspace, data, slots, entity, generation=caller.generation)
 
     def used(self, caller: Caller, row: Any) -> None:
         if row[STALE]:

@@ -21,7 +21,7 @@ from resolvers.kernel.plans import reads
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import Read, Rows, Shape, View, roles_of
 from resolvers.kernel.reader.build import Builder
-from resolvers.kernel.reader.graph import READ_GATES
+from resolvers.kernel.reader.graph import READ_GATES, READ_SCOPES
 from resolvers.kernel.trace import variant
 
 R = TypeVar("R", bound=Read[Any], covariant=True)
@@ -100,6 +100,7 @@ class Query(Operation[D], Generic[D, R]):
         if row is None:
             async with database.lease() as conn:
                 raise await refuse_credential(conn, caller.kind, caller.credential)
+        self.check_scopes(row, shape)
         judge(row, self.tenancy, self.roles)
         self.used(caller, row)
         if row[PAYLOAD] is None:
@@ -148,9 +149,13 @@ def query(
     tenancy: Where = Tenancy.WORKSPACE,
     errors: tuple[Code, ...] = (),
     surfaces: frozenset[Surface] = BOTH,
+    tickets: bool | None = None,
     deprecated: Deprecation | None = None,
 ) -> Callable[[Callable[[QueryScope, D], R]], Query[D, R]]:
-    """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`."""
+    """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`.
+
+    `tickets`: whether a ticket of a live channel opens it; where nothing is said, it does if the rows are a workspace's.
+    """
 
     def bind(function: Callable[[QueryScope, D], R]) -> Query[D, R]:
         model, returns = signature(function)
@@ -165,11 +170,13 @@ def query(
             tenancy=tenancy,
             errors=errors,
             surfaces=surfaces,
+            tickets=tenancy is not Tenancy.NONE if tickets is None else tickets,
             deprecated=deprecated,
             describe=function,
         )
         if not issubclass(made.model, View) and (name.endswith(".get") or made.model not in READ_GATES):
             READ_GATES[made.model] = action
+            READ_SCOPES[made.model] = made.needs or frozenset()
         return made
 
     return bind

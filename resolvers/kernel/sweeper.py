@@ -1,4 +1,5 @@
-"""What expires is removed: idempotency keys, events, frames, steps of runs, sessions, presence. One process does it at a time.
+"""What expires is removed: idempotency keys, events, frames, steps of runs, sessions, browsers that
+signed in, presence. One process does it at a time.
 
 In portions, each a transaction of its own: a transaction holds the outbox's readers up for as long as it runs, and one that takes too long would
 never succeed. Audit rows, messages and runs are kept for good.
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resolvers.kernel.context import SCOPE_SQL
+from resolvers.kernel.cookies import DEVICE_LIFETIME
 from resolvers.kernel.database import database
 from resolvers.kernel.idempotency import HOURS
 from resolvers.kernel.telemetry import log
@@ -68,6 +70,7 @@ RULES = (
         """,
     ),
     _where("sessions", "expires_at < now() - interval '1 day'"),
+    _where("sign_in_devices", f"used_at < now() - interval '{DEVICE_LIFETIME.days} days'"),
     _where("chat_presence", "until < now()"),
 )
 

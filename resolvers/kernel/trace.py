@@ -33,6 +33,7 @@ class Call:
     entity: str | None = None
     user_id: str = ""
     role: str | None = None
+    generation: int = 0
 
 
 class Param:

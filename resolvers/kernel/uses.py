@@ -7,6 +7,7 @@ from resolvers.kernel.database import database
 from resolvers.kernel.telemetry import log
 
 EVERY = 1.0  # seconds
+SESSIONS = frozenset({CredentialKind.SESSION, CredentialKind.SESSION_TICKET})
 
 
 class Uses:
@@ -15,7 +16,7 @@ class Uses:
         self._tokens: set[str] = set()
 
     def note(self, kind: CredentialKind, id: str) -> None:
-        (self._sessions if kind is CredentialKind.SESSION else self._tokens).add(id)
+        (self._sessions if kind in SESSIONS else self._tokens).add(id)
 
     async def write(self) -> None:
         sessions, tokens = list(self._sessions), list(self._tokens)

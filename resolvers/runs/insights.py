@@ -137,7 +137,7 @@ class Sample:
         return bool((await self.ctx.report(select(select(further.c.id).exists())))[0][0])
 
 
-@procedure("runs.insights", Action.READ)
+@procedure("runs.insights", Action.READ, tickets=True)
 async def run_insights(ctx: Context, data: RunWindow) -> RunInsights:
     """Runs of the workspace in numbers: how they ended, how long they took, who did them and why."""
     sample = Sample(ctx, data.window)

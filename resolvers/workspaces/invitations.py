@@ -17,7 +17,6 @@ from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Rows, derived, graph, one
 from resolvers.workspaces.members import AssignableRole, assigned, room_for_a_member
-from resolvers.workspaces.workspaces import role_in
 
 LIFETIME = timedelta(days=7)
 
@@ -25,7 +24,7 @@ graph(
     Invitation,
     inviter=one(User, "invited_by"),
     shown_token=derived(
-        str, lambda invitation, scope: case((role_in(invitation.workspace_id, scope).in_(sorted(GATES[Action.MANAGE])), invitation.token), else_="")
+        str, lambda invitation, scope: case((scope.role_in(invitation.workspace_id).in_(sorted(GATES[Action.MANAGE])), invitation.token), else_="")
     ),
 )
 

@@ -43,7 +43,7 @@ graph(
 )
 
 
-@query("viewer.get", Action.SELF, tenancy=Tenancy.NONE, surfaces=GRAPHQL_ONLY)
+@query("viewer.get", Action.SELF, tenancy=Tenancy.NONE, surfaces=GRAPHQL_ONLY, tickets=True)
 def get_viewer(scope: QueryScope, data: NoInput) -> Row[Viewer]:
     """The caller, and the workspaces the caller belongs to, newest first."""
     users = table_of(User)

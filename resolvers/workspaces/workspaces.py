@@ -13,7 +13,7 @@ from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
-from resolvers.kernel.gate import Scope, Tenancy
+from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.inputs import Input, Name, NoInput, Slug, Text
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
@@ -29,15 +29,9 @@ def workspaces_of(user_id: Any) -> Any:
     return select(member.c.workspace_id).where(member.c.user_id == user_id)
 
 
-def role_in(workspace_id: Any, scope: Scope) -> Any:
-    """The caller's role in the workspace of a row: also where a call spans several workspaces, so that no single role was judged."""
-    member = table_of(Membership).alias("own")
-    return scope.scalar(select(member.c.role).where(member.c.workspace_id == workspace_id, member.c.user_id == scope.user_id))
-
-
 graph(
     Workspace,
-    current_user_role=derived(Role, lambda workspace, scope: role_in(workspace.id, scope)),
+    current_user_role=derived(Role, lambda workspace, scope: scope.role_in(workspace.id)),
     crew_count=count(Crew, "workspace_id"),
     agent_count=count(Agent, "workspace_id"),
     member_count=count(Membership, "workspace_id"),
@@ -63,7 +57,7 @@ class UpdateWorkspace(Input):
     preferred_language: Text = ""
 
 
-@query("workspaces.list", Action.NONE, tenancy=Tenancy.NONE)
+@query("workspaces.list", Action.NONE, tenancy=Tenancy.NONE, tickets=True)
 def list_workspaces(scope: QueryScope, data: NoInput) -> Rows[Workspace]:
     """All workspaces the caller is a member of, newest first."""
     own = scope.scalar(workspaces_of(scope.user_id))

@@ -99,7 +99,7 @@ async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, s
         leave()
         await socket.serve(receive)
     except Refusal as refusal:
-        if refusal.code is Code.UNAUTHENTICATED and caller.kind is CredentialKind.SESSION:
+        if refusal.code is Code.UNAUTHENTICATED and caller.kind is CredentialKind.SESSION_TICKET:
             await _send_away(wire, send, frames.revoked(), REVOKED)
         else:
             await _send_away(wire, send, frames.error(refusal.detail))

@@ -15,9 +15,13 @@ Scope = MutableMapping[str, Any]
 
 
 def by_address(scope: Scope) -> Caller:
-    """By the ticket in `?token=`, since an EventSource can send no header; else by the headers."""
+    """By the ticket in `?token=`, since an EventSource can send no header; else by the headers. An address opens no mutation."""
     token = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
-    return _by_headers(scope, scope["crewship"].headers) if token is None else _by_ticket(scope, token)
+    if token is None:
+        return _by_headers(scope, scope["crewship"].headers)
+    made = _by_ticket(scope, token)
+    made.reads_only = True
+    return made
 
 
 def by_introduction(scope: Scope, payload: Mapping[str, Any]) -> Caller:

@@ -171,7 +171,7 @@ async def test_an_update_changes_what_is_sent(world: World) -> None:
     assert (changed["status"], changed["ephemeral"]) == ("IDLE", False)
     assert changed["updated_at"] > "2020-01-01T00:00:00Z"
     assert changed["crew"]["slug"] == crew.slug
-    assert changed == (await world.rest(world.viewer, "GET", f"/api/v1/agents/{agent.id}")).json()
+    assert changed == (await world.rest(world.manager, "GET", f"/api/v1/agents/{agent.id}")).json()
     emptied = ("description", "role_title", "llm_model", "system_prompt", "avatar_seed", "avatar_style", "cli_tools", "schedule_cron", "schedule_prompt")
     nothing = (await patch(world, agent.id, **dict.fromkeys(emptied), name=None, mcp_config_json="")).json()
     assert {name: nothing[name] for name in emptied} == dict.fromkeys(emptied)
@@ -323,7 +323,7 @@ async def test_lists(world: World) -> None:
     await world.add(*[AgentCredential(workspace_id=world.workspace.id, agent_id=old.id, credential_id=new_id(), env_var_name="X") for _ in range(2)])
 
     async def ids(query: str) -> list[str]:
-        async with world.client(world.viewer) as client:
+        async with world.client(world.manager) as client:
             answer = await client.get(f"/api/v1/agents?workspace_id={world.workspace.id}&{query}")
         assert answer.status_code == 200
         return [agent["id"] for agent in answer.json()]
@@ -337,7 +337,7 @@ async def test_lists(world: World) -> None:
     everyone = await ids("limit=1000")
     assert [id for id in everyone if id in order] == order
     assert foreign.id not in everyone
-    async with world.client(world.viewer) as client:
+    async with world.client(world.manager) as client:
         rows = (await client.get(f"/api/v1/agents?workspace_id={world.workspace.id}&crew_id={crew.id}&limit=1&offset=3")).json()
     row = {"id": old.id, "name": "Agent", "slug": old.slug, "workspace_id": world.workspace.id, "crew_id": crew.id, "created_at": "2024-05-01T00:00:00Z"}
     row |= {"updated_at": rows[0]["updated_at"], "mcp_config_json": "{}", "created_by_user_id": world.owner.user_id, "webhook_require_timestamp": True}

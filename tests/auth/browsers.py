@@ -12,7 +12,7 @@ from resolvers.kernel.instance import instance
 from tests.world import World
 
 PASSWORD = "correct horse battery"
-ACCESS, REFRESH, CSRF = "authjs.session-token", "authjs.refresh-token", "authjs.csrf-token"
+ACCESS, REFRESH, CSRF, DEVICE = "authjs.session-token", "authjs.refresh-token", "authjs.csrf-token", "crewship.device"
 SECURE_ACCESS, SECURE_REFRESH, SECURE_CSRF = f"__Secure-{ACCESS}", f"__Secure-{REFRESH}", f"__Host-{CSRF}"
 CLEARED = {f"{name}=; Path={path}; Max-Age=0; HttpOnly; SameSite=Lax{'; Secure' if name.startswith('__') else ''}" for name, path in (
     (ACCESS, "/"), (REFRESH, "/api/auth/"), (SECURE_ACCESS, "/"), (SECURE_REFRESH, "/api/auth/"),

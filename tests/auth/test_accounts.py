@@ -25,7 +25,7 @@ from resolvers.kernel.inputs import Slug
 from resolvers.kernel.instance import instance
 from resolvers.kernel.locality import is_at_the_machine
 from resolvers.kernel.passwords import Cost, Passwords
-from tests.auth.browsers import ACCESS, REFRESH, Browser, set_cookies
+from tests.auth.browsers import ACCESS, DEVICE, REFRESH, Browser, set_cookies
 from tests.conftest import Database
 from tests.world import serving, settings_for
 
@@ -87,8 +87,8 @@ async def test_the_first_user_owns_a_workspace_has_a_token_and_is_signed_in(star
         made = answer.json()
         assert answer.status_code == 201
         assert made == {"user_id": made["user_id"], "email": ADA["email"], "workspace_id": made["workspace_id"], "cli_token": made["cli_token"]}
-        assert [text.split("=")[0] for text in set_cookies(answer)] == [ACCESS, REFRESH]
-        assert all("; Max-Age=2592000; HttpOnly; SameSite=Lax" in text for text in set_cookies(answer))
+        assert [text.split("=")[0] for text in set_cookies(answer)] == [ACCESS, REFRESH, DEVICE]
+        assert all("; Max-Age=2592000; HttpOnly; SameSite=Lax" in text for text in set_cookies(answer)[:2])
         assert (await browser.send("GET", "/api/auth/session")).json()["user"] == {"id": made["user_id"], "name": "Ada Lovelace", "email": ADA["email"]}
         user = await fresh.owner.fetchrow("SELECT * FROM users")
         assert (user["id"], user["full_name"], user["onboarding_completed"]) == (made["user_id"], "Ada Lovelace", False)
@@ -314,7 +314,7 @@ async def test_who_signs_up_owns_a_workspace_and_is_signed_in(start: Start) -> N
         browser = Browser(fresh.url, https=True)
         answer = await browser.send("POST", SIGNUP, json=ADA)
         assert (answer.status_code, answer.json()) == (201, {"id": answer.json()["id"], "email": ADA["email"]})
-        assert [text.split("=")[0] for text in set_cookies(answer)] == [f"__Secure-{ACCESS}", f"__Secure-{REFRESH}"]
+        assert [text.split("=")[0] for text in set_cookies(answer)] == [f"__Secure-{name}" for name in (ACCESS, REFRESH, DEVICE)]
         assert await fresh.counts() == ONE | {"cli_tokens": 0, "instance_facts": 0}
         assert (await browser.send("GET", "/api/auth/session")).json()["user"]["id"] == answer.json()["id"]
         assert await fresh.owner.fetchval("SELECT role FROM memberships") == "OWNER"
@@ -362,7 +362,7 @@ async def test_graphql_makes_the_first_user_and_signs_in_with_the_same_cookies(s
         answer = await _mutate(fresh, "bootstrap", "BootstrapInput", "userId email workspaceId cliToken", given | {"setupToken": fresh.token}, FROM_AFAR)
         made = answer.json()["data"]["bootstrap"]
         assert (made["email"], made["cliToken"][:13]) == ("ada@example.com", "crewship_cli_")
-        assert [text.split("=")[0] for text in set_cookies(answer)] == [ACCESS, REFRESH]
+        assert [text.split("=")[0] for text in set_cookies(answer)] == [ACCESS, REFRESH, DEVICE]
         assert await fresh.counts() == ONE
         gone = await _mutate(fresh, "bootstrap", "BootstrapInput", "userId", given)
         assert (gone.json()["errors"][0]["extensions"]["code"], set_cookies(gone)) == ("GONE", [])

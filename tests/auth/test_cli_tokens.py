@@ -99,13 +99,13 @@ async def test_scopes_are_trimmed_and_kept(world: World) -> None:
     assert await world.database.fetchval("SELECT scopes FROM cli_tokens WHERE id = $1", made["id"]) == ["agents:run", "crews:*"]
 
 
-READS = {"agents:read", "crews:read", "credentials:read", "skills:read", "workspace:read", "webhooks:read"}
+READS = {f"{domain}:read" for domain in ("agents", "chats", "crews", "credentials", "labels", "runs", "skills", "workspace", "webhooks")}
 OF_ADMINS = {"*", "workspace:*", "workspace:admin"}
 LEAST = {scope: "viewer" if scope in READS else "admin" if scope in OF_ADMINS else "manager" for scope in SCOPES}
 
 
 async def test_no_scope_goes_beyond_the_role(world: World) -> None:
-    assert len(SCOPES) == 20
+    assert len(SCOPES) == 20 + 9, "the contract's, and those of chats, labels and runs"
     ranked = ["viewer", "member", "manager", "admin", "owner"]
     for scope, least in LEAST.items():
         for name in ("nobody", *ranked):
@@ -189,9 +189,9 @@ async def test_the_own_tokens_are_listed_newest_first_without_their_values(world
     listed = (await world.rest(person, "GET", LIST, workspace=None)).json()
     assert set(listed) == {"data"}
     assert [one["name"] for one in listed["data"]] == ["2", "1", "0", "test", "past"]
-    second = {"id": made[1]["id"], "name": "1", "tier": "STANDARD", "created_at": made[1]["created_at"]}
+    second = {"id": made[1]["id"], "name": "1", "tier": "STANDARD", "created_at": made[1]["created_at"], "scopes": ["agents:read"]}
     assert listed["data"][1] == second
-    assert set(listed["data"][4]) == {*second, "expires_at", "last_used_at", "revoked_at"}
+    assert set(listed["data"][4]) == {*second, "expires_at", "last_used_at", "revoked_at"} - {"scopes"}
     assert (await world.rest(world.nobody, "GET", LIST, workspace=None)).json()["data"][-1]["name"] == "test"
 
 

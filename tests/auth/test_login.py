@@ -40,7 +40,7 @@ async def test_email_and_password_are_the_one_provider(world: World) -> None:
 
 
 @pytest.mark.parametrize(("https", "prefix", "secure"), [(False, "", ""), (True, "__Secure-", "; Secure")])
-async def test_a_login_sets_two_cookies_for_thirty_days_and_keeps_a_session(world: World, https: bool, prefix: str, secure: str) -> None:
+async def test_a_login_sets_the_cookies_of_a_session_of_thirty_days_and_of_the_browser(world: World, https: bool, prefix: str, secure: str) -> None:
     user, browser = await new_user(world), Browser(world.url, https)
     body = {"email": user.email, "password": PASSWORD, "csrfToken": await browser.csrf(), "redirect": "false", "json": "true"}
     answer = await browser.send("POST", LOGIN, json=body, headers={"user-agent": "x" * 300})
@@ -48,6 +48,7 @@ async def test_a_login_sets_two_cookies_for_thirty_days_and_keeps_a_session(worl
     assert [re.sub("=[^;]+", "=", text, count=1) for text in set_cookies(answer)] == [
         f"{prefix}authjs.session-token=; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax{secure}",
         f"{prefix}authjs.refresh-token=; Path=/api/auth/; Max-Age=2592000; HttpOnly; SameSite=Lax{secure}",
+        f"{prefix}crewship.device=; Path=/api/auth/; Max-Age=15552000; HttpOnly; SameSite=Lax{secure}",
     ]
     (row,) = await world.database.fetch("SELECT * FROM sessions WHERE user_id = $1", user.id)
     assert re.fullmatch("s_[0-9a-f]{64}", row["id"])
@@ -79,7 +80,7 @@ async def test_a_form_is_sent_on_to_a_path_of_this_origin_only(world: World, cal
     user, browser = await new_user(world), Browser(world.url)
     form = {"email": user.email, "password": PASSWORD, "csrfToken": await browser.csrf()} | ({} if callback is None else {"callbackUrl": callback})
     answer = await browser.send("POST", LOGIN, data=form)
-    assert (answer.status_code, answer.headers["location"], len(set_cookies(answer))) == (302, goes, 2)
+    assert (answer.status_code, answer.headers["location"], len(set_cookies(answer))) == (302, goes, 3)
 
 
 @pytest.mark.parametrize("path", ["/%2F/evil.example", "/a//b", "/@evil.example"])
@@ -216,6 +217,7 @@ async def test_ten_wrong_passwords_in_a_row_lock_the_account_for_five_minutes(wo
         assert await _state(world, user.id) == (attempt, None)
     assert (await browser.log_in(user.email)).json()["ok"] is True
     assert await _state(world, user.id) == (0, None)
+    browser = Browser(world.url)  # one that has not signed in before
     for _ in range(10):
         await browser.log_in(user.email, "wrong")
     count, until = await _state(world, user.id)

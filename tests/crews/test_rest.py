@@ -73,7 +73,7 @@ async def test_a_crew_of_everything_reads_as_it_was_written(world: World) -> Non
         "services_json": sent["services_json"].strip(),
     }
     assert {name: crew[name] for name in kept} == kept
-    assert (await world.rest(world.viewer, "GET", f"{CREWS}/{crew['id']}")).json() == crew
+    assert (await world.rest(world.manager, "GET", f"{CREWS}/{crew['id']}")).json() == crew
 
 
 async def test_nothing_and_less_mean_the_default(world: World) -> None:

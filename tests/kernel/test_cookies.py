@@ -97,17 +97,20 @@ def test_well_formed_cookies_are_read_back(pairs: list[tuple[str, str]], quoted:
 @given(VALUES.filter(bool), VALUES.filter(bool), st.booleans())
 def test_what_is_set_can_be_read(access: str, refresh: str, https: bool) -> None:
     sent = cookies.parse("; ".join(c.split(";")[0] for c in cookies.set_session(access, refresh, https=https)).encode())
-    assert cookies.access_token(sent) == access
+    assert cookies.access_token(sent, https=https) == cookies.access_token(sent, https=not https) == access
     assert cookies.scheme_access_token(sent, https=https) == access
     assert cookies.scheme_access_token(sent, https=not https) is None
     assert cookies.refresh_token(sent, https=https) == refresh
 
 
-def test_the_http_names_are_read_first_or_on_any_scheme() -> None:
+def test_both_names_are_read_on_any_scheme_and_that_of_the_scheme_first() -> None:
     both = {"authjs.session-token": "plain", "__Secure-authjs.session-token": "secure"}
-    assert cookies.access_token(both) == "plain"
-    assert cookies.access_token({"authjs.session-token": "", "__Secure-authjs.session-token": "secure"}) == "secure"
-    assert cookies.access_token({"authjs.session-token": ""}) is None
+    assert cookies.access_token(both, https=False) == "plain"
+    assert cookies.access_token(both, https=True) == "secure"
+    for https in (False, True):
+        assert cookies.access_token({"authjs.session-token": "plain"}, https=https) == "plain"
+        assert cookies.access_token({"authjs.session-token": "", "__Secure-authjs.session-token": "secure"}, https=https) == "secure"
+        assert cookies.access_token({"authjs.session-token": ""}, https=https) is None
     assert cookies.refresh_token({"authjs.refresh-token": "plain"}, https=True) == "plain"
     assert cookies.refresh_token({"authjs.refresh-token": "plain", "__Secure-authjs.refresh-token": "secure"}, https=True) == "secure"
     assert cookies.refresh_token({"__Secure-authjs.refresh-token": "secure"}, https=False) is None

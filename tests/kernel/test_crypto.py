@@ -84,11 +84,18 @@ def test_a_token_without_what_its_kind_needs_is_invalid(changes: dict[str, Any])
         SIGNER.read(TokenKind.access, forge(changes), now=NOW)
 
 
-def test_only_a_ws_ticket_may_be_without_a_session() -> None:
-    token, _ = issue(TokenKind.ws, session_id=None)
-    assert SIGNER.read(TokenKind.ws, token, now=NOW).session_id is None
+def test_only_a_ws_ticket_may_be_without_a_session_and_then_it_names_a_cli_token() -> None:
+    token, _ = issue(TokenKind.ws, session_id=None, token_id="c1")
+    claims = SIGNER.read(TokenKind.ws, token, now=NOW)
+    assert (claims.session_id, claims.token_id) == (None, "c1")
+    for forged in ({"sid": ""}, {"sid": None}, {"sid": None, "tid": ""}, {"sid": "s_1", "tid": "c1"}, {"sid": None, "tid": 5}):
+        with pytest.raises(TokenInvalid):
+            SIGNER.read(TokenKind.ws, forge(forged, TokenKind.ws), now=NOW)
     with pytest.raises(TokenInvalid):
-        SIGNER.read(TokenKind.ws, forge({"sid": ""}, TokenKind.ws), now=NOW)
+        SIGNER.read(TokenKind.access, forge({"sid": None, "tid": "c1"}), now=NOW)
+    for unbound in ({"session_id": None}, {"session_id": "s_1", "token_id": "c1"}):
+        with pytest.raises(ValueError, match="session"):
+            issue(TokenKind.ws, **unbound)
     with pytest.raises(ValueError, match="session"):
         issue(TokenKind.refresh, session_id=None)
     with pytest.raises(ValueError, match="user"):

@@ -6,7 +6,12 @@ from models.agents import Agent
 from resolvers.kernel.caller import CredentialKind
 from resolvers.kernel.gate import Entity, Gate, Tenancy, Where
 
-TABLES = {CredentialKind.SESSION: "FROM sessions", CredentialKind.TOKEN: "FROM cli_tokens", CredentialKind.TICKET: "FROM users"}
+TABLES = {
+    CredentialKind.SESSION: "FROM sessions",
+    CredentialKind.SESSION_TICKET: "FROM sessions",
+    CredentialKind.TOKEN: "FROM cli_tokens",
+    CredentialKind.TOKEN_TICKET: "FROM cli_tokens",
+}
 
 
 @pytest.mark.parametrize("kind", TABLES)

@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from models.auth import CliToken
 from models.workspaces import Membership, Role
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.crypto import TokenKind
@@ -33,7 +34,7 @@ def sockets() -> float:
 
 def expired(world: World) -> str:
     now = instance.clock.seconds() - TICKET_LIFETIME.total_seconds() - 60
-    token, _ = instance.signer.sign(TokenKind.ws, user_id=world.owner.user_id, session_id=None, lifetime=TICKET_LIFETIME, name="", email="", now=int(now))
+    token, _ = instance.signer.sign(TokenKind.ws, user_id=world.owner.user_id, token_id="c0", lifetime=TICKET_LIFETIME, name="", email="", now=int(now))
     return token
 
 
@@ -138,7 +139,9 @@ async def test_a_ticket_whose_session_is_over_is_refused(world: World) -> None:
 
 async def test_a_ticket_of_a_user_who_is_gone_is_refused(world: World) -> None:
     user = await new_user(world)
-    token, _ = instance.signer.sign(TokenKind.ws, user_id=user.id, session_id=None, lifetime=TICKET_LIFETIME, name="", email="", now=instance.clock.seconds())
+    row = CliToken(user_id=user.id, name="test", token_hash=user.id)
+    await world.add(row)
+    token, _ = instance.signer.sign(TokenKind.ws, user_id=user.id, token_id=row.id, lifetime=TICKET_LIFETIME, now=instance.clock.seconds())
     await world.database.execute("DELETE FROM users WHERE id = $1", user.id)
     assert (await refusal(address(world, token)))[0] == 401
     async with opened(address(world)) as client:

@@ -155,10 +155,20 @@ async def test_a_workspace_is_named_by_id_slug_or_query(world: World) -> None:
     by_slug = await at(world, world.viewer, "GET")
     assert by_slug.json()["id"] == world.workspace.id
     assert (await call(world, world.viewer, "GET", f"/{world.workspace.id}")).json() == by_slug.json()
-    # the query beats the path
-    mixed = await world.rest(world.viewer, "GET", f"/api/v1/workspaces/{world.other.slug}", workspace=world.workspace.slug)
-    assert mixed.json() == by_slug.json()
-    assert (await world.rest(world.viewer, "GET", f"/api/v1/workspaces/{world.workspace.slug}", workspace=world.other.id)).status_code == 403
+    same = await world.rest(world.viewer, "GET", f"/api/v1/workspaces/{world.workspace.slug}", workspace=world.workspace.slug)
+    assert same.json() == by_slug.json()
+
+
+async def test_a_path_and_a_query_or_header_that_name_two_workspaces_are_refused(world: World) -> None:
+    path = f"/api/v1/workspaces/{world.workspace.id}"
+    before = await world.snapshot()
+    for method, more, body in (("GET", "", None), ("PATCH", "", {"name": "Changed"}), ("POST", "/members", {"user_id": world.nobody.user_id})):
+        for named in ({"workspace": world.other.id}, {"workspace": None, "x-workspace-id": world.other.id}):
+            answer = await world.rest(world.owner, method, path + more, body, **named)
+            assert (answer.status_code, answer.json()["error"]) == (400, "workspace_id differs from the workspace of the path")
+            stranger = await world.rest(world.outsider, method, path + more, body, **named)
+            assert stranger.status_code == 403, "told to nobody who may not see the workspace of the path"
+    assert await world.snapshot() == before
 
 
 async def test_an_update_changes_what_is_sent(world: World) -> None:

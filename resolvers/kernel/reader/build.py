@@ -14,7 +14,8 @@ from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
 from resolvers.kernel.inputs import Input, Paging
-from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge
+from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge
 from resolvers.kernel.reader.json import Value, array, as_bytes, constant, is_text, largest, listed, number, quoted, record, truth, value_of
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of
 from resolvers.kernel.reader.rows import Read, Rows, View, clause
@@ -208,6 +209,8 @@ class Builder:
                 column, stored = clause(made.expression(entry.columns, self.scope.within(outer))), None
             else:
                 column, stored = entry.column(item.name), None if entry.table is None else entry.table.c[item.name]
+                action = CONFIDENTIAL.get(entry.model, {}).get(item.name)
+                column = column if action is None else self._confided(entry, column, action, outer)
             return value_of(func.nullif(column, ZERO, type_=column.type)) if item.zero else value_of(column, stored)
         if item.name is None:
             return self._object(entry, item.shape.fields, outer)
@@ -216,6 +219,11 @@ class Builder:
             raise TypeError(f"{entry.model.__name__}.{item.name} is a value, not an edge")
         made_of = self._edge(entry, edge, item, outer)
         return Value((func.nullif(made_of.text, literal_column("'0'"), type_=Text()),), nullable=True) if item.zero else made_of
+
+    def _confided(self, entry: Source, column: Any, action: Action, outer: Sequence[Any]) -> Any:
+        """The column for the roles that may see it. PostgreSQL does not fetch a long text that it does not show."""
+        roles: list[Any] = [literal_column(f"'{role.value}'") for role in sorted(GATES[action])]
+        return case((self.scope.within(outer).role_in(entry.column("workspace_id")).in_(roles), column), else_=null())
 
     def _edge(self, entry: Source, edge: Edge, item: Nested, outer: Sequence[Any]) -> Value:
         rows: Any = Rows(edge.target, where=edge.where, order=edge.order_by)

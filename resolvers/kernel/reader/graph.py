@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
-from models.base import TenantRow
+from models.base import TenantRow, table_of
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader.rows import View, columns_of
@@ -39,6 +39,10 @@ class Derived:
 GRAPHS: dict[type[SQLModel], dict[str, Edge | Derived]] = {}
 READ_GATES: dict[type[SQLModel], Action] = {}
 """The gate of each model's own read operation, which its edges inherit; filled as queries are declared."""
+READ_SCOPES: dict[type[SQLModel], frozenset[str]] = {}
+"""And the scopes that a token needs for it."""
+CONFIDENTIAL: dict[type[SQLModel], dict[str, Action]] = {}
+"""Columns that are null to whoever may not do this in the row's workspace."""
 
 
 def many(
@@ -81,6 +85,14 @@ def graph(model: type[SQLModel], **entries: Edge | Derived) -> dict[str, Edge | 
             raise TypeError(f"{model.__name__}.{name}: no edge leads from a row of no workspace to rows of one")
         known[name] = entry
     return known
+
+
+def confidential(model: type[SQLModel], action: Action, *columns: str) -> None:
+    """Declares columns that may hold secrets: read as null, on every path to the row, by those who may not do `action` in its workspace."""
+    for name in columns:
+        if name not in columns_of(model) or not table_of(model).c[name].nullable:
+            raise TypeError(f"{model.__name__}.{name} cannot be null")
+        CONFIDENTIAL.setdefault(model, {})[name] = action
 
 
 def gate_of(edge: Edge) -> Action:

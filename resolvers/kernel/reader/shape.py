@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 from models.base import TenantRow
 from models.workspaces import Role
 from resolvers.kernel.policy import GATES, MEMBERS
-from resolvers.kernel.reader.graph import GRAPHS, Edge, gate_of
+from resolvers.kernel.reader.graph import GRAPHS, READ_SCOPES, Edge, gate_of
 
 FORMS = ("object", "list", "connection", "edges", "page_info", "count")
 ALIAS_BYTES = 63  # a longer identifier is cut by PostgreSQL
@@ -107,6 +107,11 @@ def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
         if issubclass(edge.target, TenantRow) or edge.requires:
             roles &= GATES[gate_of(edge)]
     return roles
+
+
+def scopes_of(model: type[SQLModel], shape: Shape) -> frozenset[str]:
+    """What a token with scopes needs to walk every edge of a shape. A number of rows is none of the rows."""
+    return frozenset[str]().union(*[READ_SCOPES.get(edge.target, ()) for edge in edges_of(model, shape) if edge.kind != "count"])
 
 
 def derives(model: type[SQLModel], shape: Shape) -> bool:

@@ -1,0 +1,82 @@
+"""Scopes of CLI tokens: what they are called, who may hand them out, and which ones an operation needs (contract: auth.TokenScope).
+
+A scope takes away from what the user behind a token may; it never adds. A token without scopes is as good as its user. The scope of
+an operation follows from its name and kind: `crews.list` needs `crews:read`, `crews.update` needs `crews:write`.
+"""
+
+from collections.abc import Collection
+
+from models.workspaces import Role
+from resolvers.kernel.errors import forbidden
+from resolvers.kernel.policy import ADMINS, MANAGERS, MEMBERS
+
+EVERYTHING = "*"
+DOMAINS = ("agents", "chats", "crews", "credentials", "labels", "runs", "skills", "webhooks")
+
+SCOPES: dict[str, frozenset[Role]] = {
+    EVERYTHING: ADMINS,
+    "agents:run": MANAGERS,
+    "workspace:*": ADMINS,
+    "workspace:admin": ADMINS,
+    "workspace:read": MEMBERS,
+    **{f"{domain}:{kind}": MEMBERS if kind == "read" else MANAGERS for domain in DOMAINS for kind in ("*", "read", "write")},
+}
+"""Scope -> the roles that may hand it out."""
+
+IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "chats:write", "runs:read"})}
+"""Scope -> what it opens beside itself: to set an agent to work is to talk to it, and to read what came of it."""
+
+_WORKSPACE = ("workspace:read", "workspace:admin")
+_OF_DOMAIN = {"crew_connections": ("crews:read", "crews:write"), "invitations": _WORKSPACE, "members": _WORKSPACE, "workspaces": _WORKSPACE}
+_OPEN: frozenset[str] = frozenset()
+_OF_OPERATION: dict[str, frozenset[str] | None] = {
+    # accounts, their sessions and tokens: of no scope, `*` included, or a token could make one that may more
+    "auth": None,
+    "auth.cli_token_validate": _OPEN,
+    # who one is, what this server is, and a ticket, which has the scopes of its token
+    "viewer": _OPEN,
+    "system": _OPEN,
+    "ops": _OPEN,
+    "ws": _OPEN,
+    "channels.identify": _OPEN,
+    "channels.providers": _OPEN,
+    # a channel carries what happens in several domains
+    "channels": frozenset({EVERYTHING}),
+    "channels.session": frozenset({"chats:read"}),
+    "channels.agent": frozenset({"agents:read", "chats:read"}),
+    "channels.crew": frozenset({"crews:read"}),
+}
+"""Operation or domain -> the scopes it needs where they do not follow from its name; None: no token with scopes may call it."""
+
+
+def needed(operation: str, kind: str) -> frozenset[str] | None:
+    """The scopes a token must have to call an operation; None where no token with scopes may."""
+    domain = operation.partition(".")[0]
+    for name in (operation, domain):
+        if name in _OF_OPERATION:
+            return _OF_OPERATION[name]
+    read, write = _OF_DOMAIN.get(domain, (f"{domain}:read", f"{domain}:write"))
+    return frozenset({write if kind == "command" else read})
+
+
+def granted(scopes: Collection[str]) -> frozenset[str]:
+    """All that a token's scopes open; a scope that is not known opens nothing."""
+    made = set[str]()
+    for scope in scopes:
+        domain, _, kind = scope.partition(":")
+        if scope == EVERYTHING:
+            made |= SCOPES.keys()
+        elif kind == "*":
+            made |= {name for name in SCOPES if name.startswith(f"{domain}:")}
+        else:
+            made.add(scope)
+    return frozenset(made.union(*[IMPLIED[scope] for scope in made if scope in IMPLIED]))
+
+
+def check(scopes: Collection[str], needs: frozenset[str] | None) -> None:
+    """Refuses FORBIDDEN a token that has scopes, and not the one that is asked for."""
+    if needs is None:
+        raise forbidden("A token with scopes cannot be used for accounts, sessions and tokens")
+    missing = sorted(needs - granted(scopes))
+    if missing:
+        raise forbidden(f"The token lacks the scope {missing[0]}")
