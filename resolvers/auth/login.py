@@ -18,7 +18,6 @@ from resolvers.kernel.crypto import new_csrf_token, secret_equals
 from resolvers.kernel.errors import Code, forbidden
 from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.inputs import Input, NoInput, Url
-from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import REST_ONLY, Auth
 from resolvers.kernel.outputs import Absent, Output
 from resolvers.kernel.passwords import Verification
@@ -132,7 +131,7 @@ async def log_in(ctx: Context, data: LogIn) -> LoginResult:
 
 async def _decide(ctx: Context, user: User, checked: Verification, callback: str) -> LoginResult:
     """Counts, locks or lets in; the user's row is locked, so that no wrong password goes uncounted."""
-    now = instance.clock.now()
+    now = await ctx.now()
     if user.locked_until is not None and user.locked_until > now:
         return FAILED
     failures = user.failed_login_count if user.locked_until is None else 0

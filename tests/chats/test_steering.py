@@ -2,10 +2,9 @@
 
 import pytest
 
-from models.base import now
 from models.runs import RunStatus
 from tests.chats.rooms import agent_of, chat_of, elsewhere, events, frames, position, row, rows, run_of
-from tests.world import Person, World
+from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
 MUTATION = "mutation($i: SteerChatInput!) { steerChat(input: $i) { queued inFlight } }"
@@ -25,7 +24,9 @@ async def test_a_message_is_queued(world: World, live: bool) -> None:
     [message] = await rows(world, "SELECT * FROM messages WHERE chat_id = $1", chat.id)
     assert (message["role"], message["content"], message["data"]) == ("user", "Use tabs", {"kind": "queued_steer", "in_flight": live})
     assert (message["author_user_id"], message["agent_id"], message["parts"]) == (None, None, None)
-    assert await events(world, before) == [(f"session:{chat.id}", "steering_queued", {"chat_id": chat.id, "in_flight": live, "content": "Use tabs"})]
+    assert await events(world, before) == [
+        (f"session:{chat.workspace_id}/{chat.id}", "steering_queued", {"chat_id": chat.id, "in_flight": live, "content": "Use tabs"})
+    ]
     assert (await row(world, "chats", chat.id))["message_count"] == 3
     assert await frames(world, chat.id) == []
     assert (await row(world, "runs", run.id))["cancel_requested_at"] is None

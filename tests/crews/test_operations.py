@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from models.agents import Agent
-from models.base import new_id, now
+from models.base import new_id
 from models.crews import Crew, CrewConnection, CrewMember
 from models.missions import Mission, MissionTask
 from resolvers import crews
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.reader import Column, Shape, intern
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 ID = intern(Shape((Column("id", "id"),)))
