@@ -25,7 +25,7 @@ def by(*keys: str) -> Order:
 
 
 def kind_of(column: str) -> str:
-    return "time" if column.endswith("_at") else "text"
+    return "time" if column.endswith("_at") else "number" if column == "seq" else "text"
 
 
 def table(model: str) -> str:
@@ -113,10 +113,10 @@ def agent_load(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("AgentLoad", ordered(rows, by("-active_tasks", "-pending_tasks", "agent_slug")))
 
 
-LATELY_ACTIVE: Order = by("-last_activity_at", "-id")
-LATELY_CHANGED: Order = by("-updated_at", "-id")
-SAID: Order = (Key(lambda row: row["seq"], False, "number"), *by("id"))
-LOGGED: Order = (*by("created_at", "chat_id"), Key(lambda row: row["seq"], False, "number"))
+LATELY_ACTIVE: Order = by("-last_activity_at", "-id", "-workspace_id")
+LATELY_CHANGED: Order = by("-updated_at", "-id", "-workspace_id")
+SAID: Order = by("seq", "id")
+LOGGED: Order = by("created_at", "chat_id", "seq", "workspace_id")
 RUNS: Order = (Key(lambda row: row["created_at"] if row["started_at"] is None else row["started_at"], True, "time"), Key(lambda row: row["id"], True, "text"))
 
 
@@ -318,7 +318,7 @@ KEYS: dict[str, Key] = {
 
 
 def declared_order(edge: Edge) -> Order:
-    """The declared keys, and the id in the direction of the last of them."""
+    """The declared keys, and the rest of the primary key in the direction of the last of them."""
     keys: list[Key] = []
     columns: list[str] = []
     for key in edge.order_by:
@@ -326,7 +326,11 @@ def declared_order(edge: Edge) -> Order:
         down = isinstance(clause, UnaryExpression) and clause.modifier is desc_op
         columns.append(str(clause.element if down else clause).rsplit(".", 1)[-1])
         keys.append(KEYS.get(str(clause)) or by("-" * down + columns[-1])[0])
-    return tuple(keys) if not keys or "id" in columns else (*keys, by("-" * keys[-1].down + "id")[0])
+    if keys and "id" not in columns:
+        keys += by("-" * keys[-1].down + "id")
+    if keys and "workspace_id" in table_of(edge.target).primary_key.columns:
+        keys += by("-" * keys[-1].down + "workspace_id")
+    return tuple(keys)
 
 
 class Twins(Rules):
