@@ -73,7 +73,7 @@ async def test_by_graphql(world: World) -> None:
 async def test_a_message_has_a_greatest_length(world: World, longest: int, status: int) -> None:
     chat = await chat_of(world)
     before = await world.snapshot()
-    assert (await steer(world, world.viewer, chat.id, "\ufdfa" * longest))[0] == status
+    assert (await steer(world, world.viewer, chat.id, "\u00e9" * longest))[0] == status
     assert (await world.snapshot() == before) is (status == 400)
 
 
