@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-from sqlalchemy import Index, Text, text
+from sqlalchemy import Computed, Index, Text, text
 from sqlmodel import Field
 
 from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, one_of, tenant_key, text_field, time_field, unique_live
@@ -70,7 +70,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """A worker with a model, an adapter and a prompt.
 
     An ephemeral agent past its time has `expired_at` set: a ghost, that keeps its row, leaves the crew's quota, and may be rehired.
-    The order of the list is an index of its own: ghosts last, then newest first by the end or the beginning of their life.
+    The order of the list is an index of its own: ghosts last, then newest first by the end or the beginning of their life, `listed_at`.
     """
 
     __transitions__: ClassVar[dict[AgentStatus, frozenset[AgentStatus]]] = AGENT_TRANSITIONS
@@ -94,7 +94,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             "agents_list_idx",
             "workspace_id",
             text("(expired_at IS NOT NULL)"),
-            text("COALESCE(expired_at, created_at) DESC"),
+            text("listed_at DESC"),
             text("id DESC"),
             postgresql_where=text("deleted_at IS NULL"),
         ),
@@ -133,6 +133,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     ephemeral: bool = False
     expires_at: datetime | None = time_field(default=None)
     expired_at: datetime | None = time_field(default=None)
+    listed_at: datetime = time_field(default=None, nullable=False, sa_column_args=(Computed("COALESCE(expired_at, created_at)", persisted=True),))
     parent_lead_id: str | None = None
     hire_reason: str | None = text_field(DESCRIPTION, default=None)
     created_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")

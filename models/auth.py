@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import Index, Text, text
 from sqlmodel import Field
 
-from models.base import Row, Table, Timestamps, json_field, now, one_of, text_field, time_field
+from models.base import Row, Table, Timestamps, json_field, one_of, stored_at, text_field, time_field
 from models.bounds import EMAIL, ID, LINE, NAME, NOTES, URL
 
 
@@ -41,9 +41,9 @@ class Session(Row, table=True):
     __table_args__ = (one_of("revoked_reason", RevokedReason), Index("sessions_user_id_idx", "user_id"), Index("sessions_expires_at_idx", "expires_at"))
     id: str = text_field(ID, primary_key=True)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    created_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()
     expires_at: datetime = time_field()
-    last_used_at: datetime = time_field(default_factory=now)
+    last_used_at: datetime = stored_at()
     revoked_at: datetime | None = time_field(default=None)
     revoked_reason: RevokedReason | None = Field(default=None, sa_type=Text)
     user_agent: str = text_field(LINE * 2, default="")
@@ -67,8 +67,8 @@ class SignInDevice(Table, table=True):
     password_mark: str = text_field(LINE)
     failed_login_count: int = 0
     locked_until: datetime | None = time_field(default=None)
-    created_at: datetime = time_field(default_factory=now)
-    used_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()
+    used_at: datetime = stored_at()
 
 
 class CliToken(Table, table=True):
@@ -81,7 +81,7 @@ class CliToken(Table, table=True):
     tier: TokenTier = Field(default=TokenTier.STANDARD, sa_type=Text)
     token_hash: str = text_field(LINE, unique=True)
     scopes: list[str] = json_field(NOTES, default_factory=list)
-    created_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()
     expires_at: datetime | None = time_field(default=None)
     last_used_at: datetime | None = time_field(default=None)
     revoked_at: datetime | None = time_field(default=None)
@@ -92,7 +92,7 @@ class AdminTokenUse(Table, table=True):
 
     __tablename__ = "admin_token_uses"
     token_id: str = Field(foreign_key="cli_tokens.id", ondelete="CASCADE", index=True)
-    used_at: datetime = time_field(default_factory=now)
+    used_at: datetime = stored_at()
     ip: str = text_field(LINE, default="")
     user_agent: str = text_field(LINE * 2, default="")
     path: str = text_field(LINE * 5, default="")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any, cast
@@ -57,12 +57,8 @@ def new_id() -> str:
             _drawn.extend(digits[at : at + 24] for at in range(0, len(digits), 24))
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
 def time_field(**options: Any) -> Any:
-    """A timestamptz column; `time_field(default_factory=now)` is set on creation."""
+    """A timestamptz column."""
     return Field(sa_type=cast(Any, DateTime(timezone=True)), **options)
 
 
@@ -85,6 +81,15 @@ def bytes_field(most: int, **options: Any) -> Any:
     return _bounded(LargeBinary, most, options)
 
 
+def stored_at(clock: str = "now()") -> Any:
+    """When the row was stored. PostgreSQL says it, whose clock all processes share: a row that was not stored yet has no such value.
+
+    `now()` is the begin of the transaction; `clock_timestamp()` goes on within it, so that what is written one after the other under a
+    lock has times in the same order.
+    """
+    return time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text(clock)})
+
+
 def _bounded(kind: Any, most: int, options: dict[str, Any]) -> Any:
     return Field(sa_type=kind, sa_column_kwargs={"info": {MOST: most}}, **options)
 
@@ -93,7 +98,8 @@ _DEFAULTS: dict[type, tuple[dict[str, Any], list[tuple[str, Any]]]] = {}
 
 
 def _defaults(model: type[SQLModel]) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    fields = model.model_fields.items()
+    made_there = {column.name for column in table_of(model).c if column.server_default is not None}
+    fields = [(name, field) for name, field in model.model_fields.items() if name not in made_there or field.default is not None]
     plain = {n: f.default for n, f in fields if f.default_factory is None and not f.is_required()}
     return plain, [(n, f.default_factory) for n, f in fields if f.default_factory is not None]
 
@@ -150,6 +156,11 @@ class TenantRow(Row):
     workspace_id: str = Field(default="", foreign_key="workspaces.id", ondelete="CASCADE")  # the kernel sets it on insert
 
 
+def tenant_id() -> Any:
+    """The workspace as a part of the key: what clients name by ids of their own choice is theirs, and no other workspace's."""
+    return Field(default="", foreign_key="workspaces.id", ondelete="CASCADE", primary_key=True)
+
+
 class TenantTable(Table, TenantRow):
     """The rows of a workspace that have a cuid key."""
 
@@ -169,8 +180,8 @@ class Versioned(SQLModel):
 class Timestamps(SQLModel):
     """When the row was made and last changed; the kernel moves `updated_at` with every update."""
 
-    created_at: datetime = time_field(default_factory=now)
-    updated_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()
+    updated_at: datetime = stored_at()
 
 
 def table_of(model: type[SQLModel]) -> SQLTable:

@@ -6,10 +6,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, PrimaryKeyConstraint, Text, UniqueConstraint
 from sqlmodel import Field
 
-from models.base import Row, TenantRow, TenantTable, Timestamps, belongs_to, free_id, json_field, now, one_of, tenant_key, text_field, time_field
+from models.base import (
+    Row,
+    TenantRow,
+    TenantTable,
+    Timestamps,
+    belongs_to,
+    free_id,
+    json_field,
+    one_of,
+    stored_at,
+    tenant_id,
+    tenant_key,
+    text_field,
+    time_field,
+)
 from models.bounds import DESCRIPTION, ID, LINE, NOTES, REPLY, TURN
 
 
@@ -38,14 +52,15 @@ class ChatVisibility(StrEnum):
 
 
 class Chat(TenantTable, Timestamps, table=True):
-    """The id is a cuid, or any id the client chose: unique on the whole instance.
+    """The id is a cuid, or any id the client chose: unique in its workspace, and another one may have the same.
 
-    `last_seq` is the number of the newest frame. Whoever adds frames raises it first: the row is locked until they commit, so the
-    frames of a chat become visible in the order of their numbers.
+    `last_seq` is the number of the newest frame, `last_message_seq` that of the newest message. Whoever adds some raises it first: the
+    row is locked until they commit, so the frames and messages of a chat become visible in the order of their numbers.
     """
 
     __tablename__ = "chats"
     __table_args__ = (
+        PrimaryKeyConstraint("id", "workspace_id"),  # the id first: it is looked up among the workspaces of a caller
         tenant_key(),
         belongs_to("agent_id", "agents"),
         one_of("mode", ChatMode),
@@ -56,6 +71,7 @@ class Chat(TenantTable, Timestamps, table=True):
         Index("chats_workspace_id_updated_at_idx", "workspace_id", "updated_at"),
     )
     id: str = free_id()
+    workspace_id: str = tenant_id()
     agent_id: str
     created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     title: str | None = text_field(LINE, default=None)
@@ -65,8 +81,9 @@ class Chat(TenantTable, Timestamps, table=True):
     visibility: ChatVisibility = Field(default=ChatVisibility.private, sa_type=Text)
     message_count: int = 0
     last_seq: int = 0
-    last_activity_at: datetime = time_field(default_factory=now)
-    started_at: datetime = time_field(default_factory=now)
+    last_message_seq: int = 0
+    last_activity_at: datetime = stored_at()
+    started_at: datetime = stored_at()
     ended_at: datetime | None = time_field(default=None)
 
 
@@ -78,12 +95,12 @@ class MessageRole(StrEnum):
 
 
 def new_message_id() -> str:
-    """`msg_<unix ns>_<16 hex>`: ids of one chat sort by time (contract: chats.Message)."""
+    """`msg_<unix ns>_<16 hex>` (contract: chats.Message). By the process' clock: the order of a chat is that of `seq`."""
     return f"msg_{time.time_ns()}_{secrets.token_hex(8)}"
 
 
 class Message(TenantTable, table=True):
-    """One turn of a chat. `parts` of assistant and system turns: what the agent said, thought and called, in order."""
+    """One turn of a chat; `seq` numbers them. `parts` of assistant and system turns: what the agent said, thought and called, in order."""
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -91,10 +108,11 @@ class Message(TenantTable, table=True):
         belongs_to("chat_id", "chats", ondelete="CASCADE"),
         belongs_to("agent_id", "agents"),
         one_of("role", MessageRole),
-        Index("messages_chat_id_created_at_id_idx", "chat_id", "created_at", "id"),
+        UniqueConstraint("workspace_id", "chat_id", "seq"),
     )
     id: str = text_field(ID, default_factory=new_message_id, primary_key=True)
     chat_id: str
+    seq: int
     agent_id: str | None = None
     role: MessageRole = Field(sa_type=Text)
     content: str = text_field(REPLY, default="")
@@ -103,17 +121,19 @@ class Message(TenantTable, table=True):
     tool_summary: str | None = text_field(DESCRIPTION, default=None)
     data: dict[str, Any] | None = json_field(NOTES, default=None)  # "metadata" on the wire; SQLAlchemy keeps that name for itself
     author_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
-    created_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at("clock_timestamp()")
 
 
 class ChatReadCursor(TenantRow, table=True):
-    """Up to when a user has read a chat."""
+    """How far a user has read a chat: the number of the last message, and when that was."""
 
     __tablename__ = "chat_read_cursors"
     __table_args__ = (belongs_to("chat_id", "chats", ondelete="CASCADE"),)
     user_id: str = Field(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
+    workspace_id: str = tenant_id()
     chat_id: str = Field(primary_key=True)
-    last_read_at: datetime = time_field(default_factory=now)
+    last_read_seq: int
+    last_read_at: datetime = stored_at()
 
 
 class ChatPresence(Row, table=True):
@@ -124,6 +144,7 @@ class ChatPresence(Row, table=True):
 
     __tablename__ = "chat_presence"
     __table_args__ = (Index("chat_presence_until_idx", "until"), {"prefixes": ["UNLOGGED"]})
+    workspace_id: str = text_field(ID, primary_key=True)
     chat_id: str = text_field(ID, primary_key=True)
     user_id: str = text_field(ID, primary_key=True)
     process: str = text_field(LINE, primary_key=True)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Index, UniqueConstraint
 
-from models.base import TenantTable, belongs_to, now, text_field, time_field
+from models.base import TenantTable, belongs_to, stored_at, text_field
 from models.bounds import ID, LINE
 
 
@@ -21,4 +21,4 @@ class AgentCredential(TenantTable, table=True):
     credential_id: str = text_field(ID)
     env_var_name: str = text_field(LINE)
     priority: int = 0
-    created_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()

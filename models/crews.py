@@ -7,7 +7,20 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
-from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, json_field, now, one_of, tenant_key, text_field, time_field, unique_live
+from models.base import (
+    SoftDelete,
+    TenantTable,
+    Timestamps,
+    Versioned,
+    belongs_to,
+    json_field,
+    one_of,
+    stored_at,
+    tenant_key,
+    text_field,
+    time_field,
+    unique_live,
+)
 from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, NAME, PAYLOAD
 from models.workspaces import Role
 
@@ -65,6 +78,13 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         one_of("autonomy_level", AutonomyLevel),
         one_of("behavior_mode", BehaviorMode),
         Index("crews_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "crews_deleted_slug_idx",
+            "workspace_id",
+            "slug",
+            postgresql_ops={"slug": "text_pattern_ops"},  # for the ranges of `release_slug`, whatever the collation
+            postgresql_where=text("deleted_at IS NOT NULL"),
+        ),
     )
     name: str = text_field(NAME)
     slug: str = text_field(LINE * 2)
@@ -110,7 +130,7 @@ class CrewMember(TenantTable, table=True):
     crew_id: str
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     role: Role | None = Field(default=None, sa_type=Text)
-    created_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()
 
 
 class CrewConnection(TenantTable, Timestamps, table=True):

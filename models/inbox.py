@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Index, Text, UniqueConstraint
 from sqlmodel import Field
 
-from models.base import TenantTable, Timestamps, free_id, json_field, one_of, text_field, time_field
+from models.base import TenantTable, Timestamps, free_id, json_field, one_of, tenant_id, text_field, time_field
 from models.bounds import DESCRIPTION, ID, LINE, NOTES
 from models.workspaces import Role
 
@@ -49,7 +49,7 @@ class InboxItem(TenantTable, Timestamps, table=True):
 
     __tablename__ = "inbox_items"
     __table_args__ = (
-        UniqueConstraint("kind", "source_id"),
+        UniqueConstraint("workspace_id", "kind", "source_id"),
         one_of("kind", InboxKind),
         one_of("target_role", Role),
         one_of("sender_type", SenderType),
@@ -59,6 +59,7 @@ class InboxItem(TenantTable, Timestamps, table=True):
         Index("inbox_items_target_user_id_idx", "target_user_id"),
     )
     id: str = free_id()
+    workspace_id: str = tenant_id()
     kind: InboxKind = Field(sa_type=Text)
     source_id: str = text_field(LINE * 3)
     target_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")

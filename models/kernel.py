@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Column, Identity, Index, UniqueConstraint, te
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field
 
-from models.base import Row, TenantTable, bytes_field, free_id, json_field, now, text_field, time_field
+from models.base import Row, TenantTable, bytes_field, free_id, json_field, stored_at, text_field
 from models.bounds import ANSWER, DESCRIPTION, ID, LINE, NOTES, PAYLOAD
 
 
@@ -36,7 +36,7 @@ class OutboxEvent(Row, table=True):
     channel: str = text_field(LINE * 3)
     type: str = text_field(LINE)
     payload: dict[str, Any] = json_field(PAYLOAD)
-    created_at: datetime = time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text("now()")})
+    created_at: datetime = stored_at()
 
 
 class IdempotencyKey(Row, table=True):
@@ -55,7 +55,7 @@ class IdempotencyKey(Row, table=True):
     request_hash: bytes = bytes_field(LINE)
     body: bytes | None = bytes_field(ANSWER, default=None)
     version: int | None = None
-    created_at: datetime = time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text("now()")})
+    created_at: datetime = stored_at()
 
 
 class AuditLog(TenantTable, table=True):
@@ -71,7 +71,7 @@ class AuditLog(TenantTable, table=True):
     data: dict[str, Any] = json_field(NOTES, default_factory=dict)
     ip_address: str | None = text_field(LINE, default=None)
     user_agent: str | None = text_field(LINE * 2, default=None)
-    created_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()
 
 
 class InstanceFact(Row, table=True):
@@ -80,4 +80,4 @@ class InstanceFact(Row, table=True):
     __tablename__ = "instance_facts"
     name: str = text_field(LINE, primary_key=True)
     value: str = text_field(DESCRIPTION)
-    created_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()

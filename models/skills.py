@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Index, UniqueConstraint
 
-from models.base import TenantTable, belongs_to, now, text_field, time_field
+from models.base import TenantTable, belongs_to, stored_at, text_field
 from models.bounds import CONFIG, ID
 
 
@@ -21,4 +21,4 @@ class AgentSkill(TenantTable, table=True):
     skill_id: str = text_field(ID)
     enabled: bool = True
     config: str | None = text_field(CONFIG, default=None)
-    created_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()

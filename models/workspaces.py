@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import Index, Text, UniqueConstraint
 from sqlmodel import Field
 
-from models.base import SoftDelete, Table, TenantTable, Timestamps, Versioned, json_field, now, one_of, text_field, time_field
+from models.base import SoftDelete, Table, TenantTable, Timestamps, Versioned, json_field, one_of, stored_at, text_field, time_field
 from models.bounds import EMAIL, LINE, NAME, NOTES, URL
 
 
@@ -67,4 +67,4 @@ class Invitation(TenantTable, table=True):
     token: str = text_field(LINE, unique=True)
     expires_at: datetime = time_field()
     accepted_at: datetime | None = time_field(default=None)
-    created_at: datetime = time_field(default_factory=now)
+    created_at: datetime = stored_at()

@@ -18,6 +18,7 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.command import Procedure, procedure
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.events import address_of
 from resolvers.kernel.gate import Entity, Tenancy
 from resolvers.kernel.inputs import ById, NoInput, is_id
 from resolvers.kernel.operation import NO_SURFACE
@@ -41,13 +42,18 @@ class ChannelKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`name` is what events are sent to. A replay reaches back to `since` at most, when the caller became a member."""
+    """`name` is what clients call it. A replay reaches back to `since` at most, when the caller became a member."""
 
     name: str
     kind: ChannelKind
     id: str
     workspace_id: str | None
     since: datetime | None
+
+    @property
+    def address(self) -> str:
+        """Where its events are kept and delivered: unique on the instance, as the id of a chat is not."""
+        return address_of(self.name, self.workspace_id)
 
 
 class Admission(Output):
@@ -119,8 +125,11 @@ _DOORS: Mapping[ChannelKind, Procedure[Any, Admission]] = {
 }
 
 
-async def open_channel(caller: Caller, name: str) -> Channel:
-    """The channel of that name, if the caller may listen to it now; else the Refusal. Unknown and foreign look alike."""
+async def open_channel(caller: Caller, name: str, within: str | None = None) -> Channel:
+    """The channel of that name, if the caller may listen to it now; else the Refusal. Unknown and foreign look alike.
+
+    `within`: the workspace where it was opened before; one of the same name elsewhere is not what is meant.
+    """
     prefix, _, id = name.partition(":")
     if prefix not in KINDS or (not id and prefix != ChannelKind.providers) or "\0" in name:
         raise Refusal(Code.NOT_FOUND, UNKNOWN)
@@ -129,8 +138,10 @@ async def open_channel(caller: Caller, name: str) -> Channel:
     if door is _workspace and not is_id(id):  # a slug is no name of a channel
         raise Refusal(Code.NOT_FOUND, UNKNOWN)
     raw = {"id": id} if door.input is ById else {}
-    answer = await door(caller, raw, place=id if door is _workspace else None)
+    answer = await door(caller, raw, place=id if door is _workspace else within)
     found = orjson.loads(answer.body or b"{}")
+    if within is not None and found["workspace_id"] != within:
+        raise Refusal(Code.NOT_FOUND, UNKNOWN)
     since = None if found["since"] is None else datetime.fromisoformat(found["since"])
     return Channel(ChannelKind.providers if kind is ChannelKind.providers else name, kind, id, found["workspace_id"], since)
 

@@ -8,6 +8,7 @@ nothing is looked at, and the length is the finding. So it is with a text that g
 import base64
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -84,7 +85,7 @@ NO_WORD = re.compile(r"[\W_]+")
 ENCODED = re.compile(r"[A-Za-z0-9+/_\-=\r\n]{24,}")
 DEPTH = 2  # base64 in base64
 LONGEST = 50_000  # characters: what is left of the longest result of a tool, and a mark that it was cut
-SLICE = 1_000  # characters that are normalised before the length is looked at again
+SLICE = 256  # characters that are normalised before the length is looked at again
 GROWTH = 2  # times the length of the text, and a slice for short ones
 
 
@@ -109,15 +110,24 @@ def _grows(text: str) -> bool:
     if text.isascii():
         return False
     room = GROWTH * len(text) + SLICE
-    for start in range(0, len(text), SLICE):
-        room -= len(unicodedata.normalize("NFKC", text[start : start + SLICE]))
+    for piece in _pieces(text):
+        room -= len(piece)
         if room < 0:
             return True
     return False
 
 
+def _pieces(text: str) -> Iterator[str]:
+    """In compatibility form, slice by slice: a run of combining marks is sorted in a time that grows with its square.
+
+    Where a slice ends a mark may stand beside its letter; nothing else is lost.
+    """
+    for start in range(0, len(text), SLICE):
+        yield unicodedata.normalize("NFKC", text[start : start + SLICE])
+
+
 def _phrase(text: str) -> str | None:
-    plain = unicodedata.normalize("NFKC", text)
+    plain = text if text.isascii() else "".join(_pieces(text))
     if MARKERS.search(plain):
         return "template_token"
     words = NO_WORD.sub(" ", INVISIBLE.sub("", plain).translate(LOOK_ALIKES).casefold())

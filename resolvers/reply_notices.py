@@ -10,8 +10,8 @@ from models.agents import Agent
 from models.chats import Chat, ChatPresence, ChatReadCursor, Message
 from models.inbox import InboxItem, InboxKind, InboxPriority, InboxState, SenderType, inbox_item_id
 from resolvers.announcements.notices import InboxChatRead, InboxChatReplied
+from resolvers.kernel.changes import NOW
 from resolvers.kernel.context import Context
-from resolvers.kernel.instance import instance
 
 PREVIEW = 120  # characters
 
@@ -27,7 +27,7 @@ async def notify_of_reply(ctx: Context, chat: Chat, reply: Message) -> None:
         return
     agent = await ctx.select(Agent, col(Agent.id) == chat.agent_id, including_deleted=True).one()
     for user_id in behind:
-        await ctx.upsert(_notice(chat, agent, reply, user_id), "kind", "source_id")
+        await ctx.upsert(_notice(chat, agent, reply, user_id), "workspace_id", "kind", "source_id")
     ctx.emit(InboxChatReplied(source="chat_reply", chat=chat.id))
 
 
@@ -38,7 +38,7 @@ async def clear_notice(ctx: Context, chat_id: str) -> None:
         col(InboxItem.source_id) == _source_id(chat_id, ctx.user_id),
         col(InboxItem.state) == InboxState.unread,
     )
-    if await ctx.update_where(InboxItem, *unread, state=InboxState.read, read_at=instance.clock.now(), read_by_user_id=ctx.user_id):
+    if await ctx.update_where(InboxItem, *unread, state=InboxState.read, read_at=NOW, read_by_user_id=ctx.user_id):
         ctx.emit(InboxChatRead(source="chat_read", chat=chat_id))
 
 
@@ -47,7 +47,7 @@ async def hold_notices(ctx: Context, chat_id: str, *, shared: bool = True) -> No
 
     The later of the two sees what the earlier one has done. The chat's row could do it too, and readers would wait for its frames.
     """
-    await ctx.lock(f"reply notices of {chat_id}", shared=shared)
+    await ctx.lock(f"reply notices of {ctx.workspace_id}/{chat_id}", shared=shared)
 
 
 def _readers(chat: Chat) -> list[str]:
@@ -59,13 +59,14 @@ def _source_id(chat_id: str, user_id: str) -> str:
 
 
 async def _listens(ctx: Context, chat_id: str, user_id: str) -> bool:
-    here = (col(ChatPresence.chat_id) == chat_id, col(ChatPresence.user_id) == user_id, col(ChatPresence.until) > func.now())
+    chat = (col(ChatPresence.workspace_id) == ctx.workspace_id, col(ChatPresence.chat_id) == chat_id)
+    here = (*chat, col(ChatPresence.user_id) == user_id, col(ChatPresence.until) > func.now())
     return await ctx.select(ChatPresence, *here).exists()
 
 
 async def _has_read(ctx: Context, reply: Message, user_id: str) -> bool:
     mark = (col(ChatReadCursor.chat_id) == reply.chat_id, col(ChatReadCursor.user_id) == user_id)
-    return await ctx.select(ChatReadCursor, *mark, col(ChatReadCursor.last_read_at) >= reply.created_at).exists()
+    return await ctx.select(ChatReadCursor, *mark, col(ChatReadCursor.last_read_seq) >= reply.seq).exists()
 
 
 def _notice(chat: Chat, agent: Agent, reply: Message, user_id: str) -> InboxItem:

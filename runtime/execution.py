@@ -1,6 +1,7 @@
 """One run from its claim to its end, in this process (contract: chats.behaviour 13, 17-23 and recovery)."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,7 +14,6 @@ from models.bounds import CUT, ERROR, LINE, NOTES, cut
 from models.runs import RunStatus
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.instance import instance
 from resolvers.kernel.telemetry import log
 from resolvers.runs import work
 from resolvers.runs.briefing import brief
@@ -58,6 +58,11 @@ class Held:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     reason: Stop | None = None
     sink: TurnSink | None = None
+    _claimed: float = field(default_factory=time.monotonic)
+
+    def elapsed(self) -> float:
+        """Seconds since the run was first claimed, by whomever: PostgreSQL's count up to this claim, and this process' from then on."""
+        return self.claim.age + time.monotonic() - self._claimed
 
     def stop(self, reason: Stop) -> None:
         """The first reason stands, but that what is lost is lost."""
@@ -87,8 +92,8 @@ INTERRUPTED = Ending(RunStatus.CANCELLED, SERVER_RESTART, SERVER_RESTART)
 CALLED_OFF = Ending(RunStatus.CANCELLED, CANCELLED)
 
 
-def job_of(claim: Claim, briefing: Mapping[str, Any]) -> Job:
-    """The job as an adapter gets it, from what `runs.brief` answers."""
+def job_of(claim: Claim, briefing: Mapping[str, Any], max_tokens: int | None = None) -> Job:
+    """The job as an adapter gets it, from what `runs.brief` answers. `max_tokens`: what any run may use."""
     agent = briefing["agent"]
     scheduled = briefing["trigger_type"] == SCHEDULED
     worker = Worker(
@@ -112,15 +117,17 @@ def job_of(claim: Claim, briefing: Mapping[str, Any]) -> Job:
         history=tuple(Turn(turn["role"], turn["content"]) for turn in briefing["history"]),
         max_turns=briefing["max_turns"] or (MOST_SCHEDULED_TURNS if scheduled else MOST_TURNS),
         timeout_seconds=float(agent["timeout_seconds"] or TIMEOUT),
+        max_tokens=max_tokens,
     )
 
 
 class Execution:
     """`run()` returns when the run has ended, and raises Lost when it has not: somebody else goes on with it."""
 
-    def __init__(self, held: Held, engine: Engine, outfit: Outfit, *, patience: float = PATIENCE) -> None:
+    def __init__(self, held: Held, engine: Engine, outfit: Outfit, *, patience: float = PATIENCE, max_tokens: int | None = None) -> None:
         self.held, self.claim = held, held.claim
         self._engine, self._outfit, self._patience = engine, outfit, patience
+        self._max_tokens = max_tokens
         self._guard: Guard | None = None
 
     async def run(self) -> None:
@@ -144,8 +151,8 @@ class Execution:
         briefing = orjson.loads(answer.body or b"")
         if briefing["agent"]["deleted"]:
             return failed(AGENT_GONE)
-        job = job_of(self.claim, briefing)
-        left = job.timeout_seconds - self._seconds()
+        job = job_of(self.claim, briefing, self._max_tokens)
+        left = job.timeout_seconds - self.held.elapsed()
         if left <= 0:
             return self._too_late(job)
         try:
@@ -212,10 +219,6 @@ class Execution:
     def _too_late(self, job: Job) -> Ending:
         return Ending(RunStatus.TIMEOUT, f"The agent did not finish within {job.timeout_seconds:g} seconds")
 
-    def _seconds(self) -> float:
-        """Since the run was first claimed, by whomever."""
-        return max((instance.clock.now() - self.claim.started_at).total_seconds(), 0.0)
-
     # ---- the end -------------------------------------------------------------------------------------------------
 
     async def end(self, ending: Ending) -> None:
@@ -251,7 +254,7 @@ class Execution:
         return fold(await work.frames(self.claim) if self.claim.chat_id else sink.unstored if sink else ())
 
     def _report(self, ending: Ending, reply: Reply) -> dict[str, Any]:
-        data = {"duration_ms": int(self._seconds() * 1000), **reply.usage, **ending.data}
+        data = {"duration_ms": int(self.held.elapsed() * 1000), **reply.usage, **ending.data}
         if reply.model:
             data.setdefault("model", reply.model)
         if ending.status is RunStatus.COMPLETED and not self._spoke(reply):

@@ -21,7 +21,8 @@ class Runtime:
         if settings.database_url is None:
             raise RuntimeError("the runtime needs the address of the database")
         engine = DbosEngine(settings.database_url.get_secret_value(), prepare)
-        self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), slots=settings.max_concurrent_runs, timing=timing)
+        limits = {"slots": settings.max_concurrent_runs, "max_tokens": settings.run_max_tokens}
+        self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), timing=timing, **limits)
         self._starting: asyncio.Task[None] | None = None
         self._stopped = False
 

@@ -42,11 +42,11 @@ class Timing:
 
 
 class Supervisor:
-    """`slots`: how many runs this process carries out at once."""
+    """`slots`: how many runs this process carries out at once; `max_tokens`: what each may use, None for no cap."""
 
-    def __init__(self, engine: Engine, outfit: Outfit, *, slots: int, timing: Timing | None = None) -> None:
+    def __init__(self, engine: Engine, outfit: Outfit, *, slots: int, timing: Timing | None = None, max_tokens: int | None = None) -> None:
         self._engine, self._outfit, self._slots = engine, outfit, slots
-        self._timing = timing or Timing()
+        self._timing, self._max_tokens = timing or Timing(), max_tokens
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._held: dict[str, Held] = {}
         self._until: dict[str, float] = {}  # when a lease ends, as far as this process knows
@@ -143,7 +143,7 @@ class Supervisor:
     # ---- carrying out --------------------------------------------------------------------------------------------
 
     def _execution(self, held: Held) -> Execution:
-        return Execution(held, self._engine, self._outfit, patience=self._timing.patience)
+        return Execution(held, self._engine, self._outfit, patience=self._timing.patience, max_tokens=self._max_tokens)
 
     async def carry(self, run_id: str) -> None:
         """What the engine calls. Leaves by CancelledError when the run has not ended: it can be resumed."""

@@ -9,6 +9,7 @@ import hashlib
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from crewship.serve import LARGEST_MESSAGE
 from crewship.websocket import WebSocketProtocol
 from models.auth import CliToken, User
 from models.base import table_of
+from models.chats import Message
 from models.workspaces import Membership, Role, Workspace
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.crypto import new_cli_token
@@ -36,6 +38,15 @@ from resolvers.kernel.settings import Settings, load_settings
 # What moves without anybody changing anything.
 UNWATCHED = {"alembic_version", "admin_token_uses", "chat_presence"}
 VOLATILE = {"sessions": {"last_used_at"}, "cli_tokens": {"last_used_at"}}
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def stored(model: type[SQLModel]) -> str:
+    """The columns of a table that an INSERT may name: not those the database computes."""
+    return ", ".join(column.name for column in table_of(model).c if column.computed is None)
 
 
 @dataclass(frozen=True)
@@ -92,12 +103,20 @@ class World:
         return answer.json()  # type: ignore[no-any-return]
 
     async def add(self, *rows: SQLModel) -> None:
-        """Rows, in this order, without any operation."""
+        """Rows, in this order, without any operation. A message without a number is its chat's next."""
         for row in rows:
+            if isinstance(row, Message):
+                await self._number(row)
             table = table_of(type(row))
             names = [n for n in table.c.keys() if n in row.__dict__]  # noqa: SIM118
             values = ", ".join(f"${i + 1}" for i in range(len(names)))
             await self.database.execute(f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES ({values})', *[row.__dict__[n] for n in names])
+
+    async def _number(self, message: Message) -> None:
+        given = message.__dict__.get("seq")
+        raised = "UPDATE chats SET last_message_seq = greatest($3, last_message_seq + 1) WHERE workspace_id = $1 AND id = $2 RETURNING last_message_seq"
+        last = await self.database.fetchval(raised, message.workspace_id, message.chat_id, given or 0)
+        message.__dict__["seq"] = given or last
 
     async def person(self, name: str, role: Role | None, workspace: Workspace | None = None) -> Person:
         """A user with a CLI token, and a membership when there is a role."""

@@ -1,6 +1,5 @@
 """What can be read of agents."""
 
-from sqlalchemy import func
 from sqlmodel import col
 
 from models.agents import Agent
@@ -16,7 +15,7 @@ from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Page, Row, Rows, confidential, count, graph, many, one
 
-newest_first = (col(Agent.expired_at).is_not(None), func.coalesce(col(Agent.expired_at), col(Agent.created_at)).desc(), col(Agent.id).desc())
+newest_first = (col(Agent.expired_at).is_not(None), col(Agent.listed_at).desc(), col(Agent.id).desc())
 """Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter."""
 
 

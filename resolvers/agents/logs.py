@@ -8,19 +8,13 @@ from sqlmodel import col
 
 from models.agents import Agent
 from models.base import table_of
-from models.runs import ChatEventType, Run, RunFrame
+from models.runs import RunFrame
 from resolvers.agents.permission import MISSING
 from resolvers.kernel.errors import Code
 from resolvers.kernel.inputs import Id, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Derived, Page, derived, graph
-
-OUTPUT = (
-    ChatEventType.status, ChatEventType.text, ChatEventType.thinking, ChatEventType.tool_call, ChatEventType.tool_result, ChatEventType.image,
-    ChatEventType.system, ChatEventType.result, ChatEventType.error,
-)  # fmt: skip
-"""What adapters put out (contract: chats.behaviour 14): neither the user's words nor the marks of a turn's begin and end."""
 
 
 class ListLogs(Paging):
@@ -37,9 +31,8 @@ def _said(*path: str) -> Derived:
 
 
 def _slug(frame: Any, scope: Any) -> Any:
-    run, agent = table_of(Run).alias(), table_of(Agent).alias()
-    joined = run.join(agent, (agent.c.id == run.c.agent_id) & (agent.c.workspace_id == run.c.workspace_id))
-    return scope.scalar(select(agent.c.slug).select_from(joined).where(run.c.id == frame.run_id, run.c.workspace_id == frame.workspace_id))
+    agent = table_of(Agent).alias()
+    return scope.scalar(select(agent.c.slug).where(agent.c.id == frame.agent_id, agent.c.workspace_id == frame.workspace_id))
 
 
 graph(
@@ -56,8 +49,5 @@ graph(
 @query("agents.logs", Action.READ, errors=(Code.NOT_FOUND,))
 def list_logs(scope: QueryScope, data: ListLogs) -> Page[RunFrame]:
     """What an agent has put out in its runs, oldest first."""
-    runs = scope.table(Run)
-    of_agent = col(RunFrame.run_id).in_(select(runs.c.id).where(runs.c.agent_id == data.agent_id))
-    put_out = col(RunFrame.payload)["type"].astext.in_([event.value for event in OUTPUT])
-    entries = scope.select(RunFrame).where(of_agent, col(RunFrame.type) == "chat_event", put_out).order_by(col(RunFrame.created_at))
+    entries = scope.select(RunFrame).where(col(RunFrame.agent_id) == data.agent_id).order_by(col(RunFrame.created_at), col(RunFrame.chat_id), col(RunFrame.seq))
     return entries.under(scope.select(Agent).where(col(Agent.id) == data.agent_id).one(MISSING)).page(data)

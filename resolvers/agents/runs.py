@@ -60,6 +60,6 @@ async def _cancel_all(ctx: Context, agent: Agent) -> list[Run]:
             continue
         chat = chats.get(run.chat_id or "")
         if chat is not None:
-            await show_cancelled(ctx, chat, run.id)
+            await show_cancelled(ctx, chat, run)
         ended.append(await close_run(ctx, run, NEVER_RAN))
     return ended

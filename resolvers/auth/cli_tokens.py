@@ -12,6 +12,7 @@ from models import bounds
 from models.auth import CliToken, TokenTier, User
 from models.workspaces import Role
 from resolvers.kernel.bus import Topic
+from resolvers.kernel.changes import NOW
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
 from resolvers.kernel.crypto import hash_cli_token, new_cli_token
@@ -94,7 +95,7 @@ async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToke
     lifetime = _lifetime(data.tier, data.expires_in_seconds)
     await _judge(ctx, data.tier, scopes)
     token, token_hash = new_token(data.tier)
-    now = instance.clock.now()
+    now = await ctx.now()
     row = await ctx.insert(
         CliToken(
             user_id=ctx.user_id,
@@ -102,7 +103,6 @@ async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToke
             tier=data.tier,
             token_hash=token_hash,
             scopes=scopes,
-            created_at=now,
             expires_at=None if lifetime is None else now + lifetime,
         )
     )
@@ -156,7 +156,7 @@ def list_cli_tokens(scope: QueryScope, data: NoInput) -> Rows[CliToken]:
 async def revoke_cli_token(ctx: Context, data: ById) -> RevokedCliToken:
     """Revoke one of the caller's own CLI tokens; again is no error, and the later time stays."""
     own = (col(CliToken.id) == data.id, col(CliToken.user_id) == ctx.user_id)
-    if not await ctx.update_where(CliToken, *own, revoked_at=instance.clock.now()):
+    if not await ctx.update_where(CliToken, *own, revoked_at=NOW):
         raise Refusal(Code.NOT_FOUND, "CLI token not found")
     ctx.ring(Topic.access, ctx.user_id)
     return RevokedCliToken()

@@ -20,7 +20,6 @@ from resolvers.kernel.crypto import new_csrf_token, secret_equals
 from resolvers.kernel.errors import Code, forbidden
 from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.inputs import Input, NoInput, Url
-from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import REST_ONLY, Auth
 from resolvers.kernel.outputs import Absent, Output
 from resolvers.kernel.passwords import Verification
@@ -139,7 +138,7 @@ async def _decide(ctx: Context, user: User, device: SignInDevice | None, checked
 
     A browser that signed in before has a count and a lock of its own: strangers who lock the account do not lock it out.
     """
-    now, counter = instance.clock.now(), device or user
+    now, counter = await ctx.now(), device or user
     if counter.locked_until is not None and counter.locked_until > now:
         return await _uncounted(ctx)
     failures = counter.failed_login_count if counter.locked_until is None else 0

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
-from sqlalchemy import and_, or_
+from sqlalchemy import and_, func, or_
 from sqlmodel import col
 
 from models.auth import RevokedReason, Session, SignInDevice, User
@@ -13,6 +13,7 @@ from resolvers.auth.devices import remember_device
 from resolvers.kernel import cookies, identity
 from resolvers.kernel.bus import Topic
 from resolvers.kernel.caller import IssuedSession
+from resolvers.kernel.changes import NOW
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
 from resolvers.kernel.crypto import Claims, TokenKind, new_session_id
@@ -73,16 +74,14 @@ async def open_session(ctx: Context, user: User, device: SignInDevice | None = N
     `device`: the browser, if it is known to have signed in before.
     """
     cookie = await remember_device(ctx, user, device)
-    now, id = instance.clock.now(), new_session_id()
-    issued, jti = _issue(user, id, 0, now + SESSION_LIFETIME)
+    until, id = await ctx.now() + SESSION_LIFETIME, new_session_id()
+    issued, jti = _issue(user, id, 0, until)
     caller = ctx.caller
     await ctx.insert(
         Session(
             id=id,
             user_id=user.id,
-            created_at=now,
-            expires_at=now + SESSION_LIFETIME,
-            last_used_at=now,
+            expires_at=until,
             user_agent=caller.user_agent[:LONGEST_USER_AGENT],
             ip=caller.client[:LONGEST_ADDRESS],
             current_refresh_jti=jti,
@@ -93,7 +92,10 @@ async def open_session(ctx: Context, user: User, device: SignInDevice | None = N
 
 
 def _issue(user: User, session_id: str, generation: int, until: datetime) -> tuple[IssuedSession, str]:
-    """New tokens of a session, and the id of the refresh token. No token outlives the session: `until` is its end."""
+    """New tokens of a session, and the id of the refresh token. No token outlives the session: `until` is its end.
+
+    Tokens are signed and read without a database, so by the clocks of the processes; they are for minutes and days, and sessions end by PostgreSQL's.
+    """
     now = instance.clock.now()
     sign = partial(instance.signer.sign, user_id=user.id, session_id=session_id, lifetime=min(SESSION_LIFETIME, until - now), now=now.timestamp())
     access, claims = sign(TokenKind.access, generation=generation, name=user.full_name or "", email=user.email)
@@ -123,10 +125,9 @@ async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
 
 async def _is_active(ctx: Context, claims: Claims) -> bool:
     """Whether the gate would let this access token pass."""
-    now = instance.clock.now()
     active = ctx.select(Session, col(Session.id) == claims.session_id, col(Session.user_id) == claims.user_id, col(Session.revoked_at).is_(None))
-    before = and_(col(Session.generation) == claims.generation + 1, col(Session.refreshed_at) > now - OVERLAP)
-    return await active.where(col(Session.expires_at) > now, or_(col(Session.generation) == claims.generation, before)).exists()
+    before = and_(col(Session.generation) == claims.generation + 1, col(Session.refreshed_at) > func.now() - OVERLAP)
+    return await active.where(col(Session.expires_at) > func.now(), or_(col(Session.generation) == claims.generation, before)).exists()
 
 
 @command(
@@ -155,18 +156,17 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
     session = await ctx.select(Session, col(Session.id) == claims.session_id, col(Session.user_id) == claims.user_id).locked().first()
     if session is None or session.revoked_at is not None:
         raise _ended(ctx, Reason.session_revoked)
-    now = instance.clock.now()
-    if session.expires_at <= now:
+    if session.expires_at <= await ctx.now():
         raise _ended(ctx, Reason.session_expired)
     if session.current_refresh_jti not in (None, claims.jti):
-        await ctx.update(Session, session.id, revoked_at=now, revoked_reason=RevokedReason.rotation)
+        await ctx.update(Session, session.id, revoked_at=NOW, revoked_reason=RevokedReason.rotation)
         ctx.ring(Topic.access, session.user_id)
         refusal = _ended(ctx, Reason.session_revoked)
         refusal.commit = True
         raise refusal
     generation = session.generation + 1
     issued, jti = _issue(await ctx.get(User, session.user_id), session.id, generation, session.expires_at)
-    await ctx.update(Session, session.id, current_refresh_jti=jti, last_used_at=now, generation=generation, refreshed_at=now)
+    await ctx.update(Session, session.id, current_refresh_jti=jti, last_used_at=NOW, generation=generation, refreshed_at=NOW)
     caller.signed_in = issued
     return RefreshedSession(expires=issued.expires)
 
@@ -193,14 +193,14 @@ async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
 async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) -> None:
     """The first end of a session is the one that is remembered."""
     own = (col(Session.id) == id, col(Session.user_id) == user_id, col(Session.revoked_at).is_(None))
-    await ctx.update_where(Session, *own, revoked_at=instance.clock.now(), revoked_reason=reason)
+    await ctx.update_where(Session, *own, revoked_at=NOW, revoked_reason=reason)
     ctx.ring(Topic.access, user_id)
 
 
 @procedure("auth.sessions_list", Action.SELF, tenancy=Tenancy.NONE)
 async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
     """The caller's own sessions that are neither revoked nor expired, last used first."""
-    own = ctx.select(Session, col(Session.user_id) == ctx.user_id, col(Session.revoked_at).is_(None), col(Session.expires_at) > instance.clock.now())
+    own = ctx.select(Session, col(Session.user_id) == ctx.user_id, col(Session.revoked_at).is_(None), col(Session.expires_at) > func.now())
     return [
         ActiveSession(
             id=session.id,

@@ -50,7 +50,7 @@ def collapsed(text: str) -> str:
 
 
 class CreateChat(Input):
-    """`session_id` is the id to use; without it one is made. An unknown origin counts as none."""
+    """`session_id` is the id to use, free in this workspace; without it one is made. An unknown origin counts as none."""
 
     agent_id: Id
     session_id: Annotated[Id, Field(min_length=1), AfterValidator(_storable_id)] | None = None
@@ -68,7 +68,7 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
     """Begin a chat with an agent. The same id again is the chat that is there, unchanged."""
     agent = await ctx.get(Agent, data.agent_id, missing=NO_AGENT)
     if data.session_id is not None:
-        await ctx.lock(f"chat {data.session_id}")  # of two callers who begin it at once the second finds it
+        await ctx.lock(f"chat {ctx.workspace_id}/{data.session_id}")  # of two callers who begin it at once the second finds it
         known = await ctx.select(Chat, col(Chat.id) == data.session_id).first()
         if known is not None and known.agent_id == agent.id:
             return known

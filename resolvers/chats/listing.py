@@ -17,7 +17,6 @@ from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Entity
 from resolvers.kernel.inputs import ById, Id, Input, Paging
-from resolvers.kernel.instance import instance
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
@@ -26,7 +25,6 @@ from resolvers.reply_notices import clear_notice, hold_notices
 
 MISSING = "Chat not found"
 MOST_CHATS = 100
-EVER: Any = literal_column("'-infinity'::timestamptz")
 MILLISECONDS: Any = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'""")
 UTC: Any = literal_column("'UTC'")
 
@@ -70,12 +68,12 @@ def _unread(chat: Any, scope: Any) -> Any:
     """Messages since the caller's mark, all without one; those of users only if another one has written them (contract: chats.list)."""
     message, mark = table_of(Message).alias(), table_of(ChatReadCursor).alias()
     mine = (mark.c.chat_id == chat.id, mark.c.workspace_id == chat.workspace_id, mark.c.user_id == scope.user_id)
-    since = func.coalesce(scope.scalar(select(mark.c.last_read_at).where(*mine)), EVER)
+    since = func.coalesce(scope.scalar(select(mark.c.last_read_seq).where(*mine)), literal_column("0"))
     by_another = and_(message.c.author_user_id.is_not(None), message.c.author_user_id != scope.user_id)
     unread = (
         message.c.chat_id == chat.id,
         message.c.workspace_id == chat.workspace_id,
-        message.c.created_at > since,
+        message.c.seq > since,
         or_(message.c.role != literal_column(f"'{MessageRole.user}'"), by_another),
     )
     return scope.scalar(select(func.count()).select_from(message).where(*unread))
@@ -123,10 +121,10 @@ def get_chat(scope: QueryScope, data: ById) -> Row[Chat]:
 
 @command("chats.mark_read", Action.PARTICIPATE, emits=(InboxChatRead,), errors=(Code.NOT_FOUND,))
 async def mark_read(ctx: Context, data: ChatOfAgent) -> ReadMark:
-    """Move the caller's mark in a chat to now. The notice of a reply there is read with it."""
+    """Move the caller's mark in a chat to its newest message. The notice of a reply there is read with it."""
+    await hold_notices(ctx, data.chat_id)
     chat = await ctx.select(Chat, col(Chat.id) == data.chat_id, col(Chat.agent_id) == data.agent_id).one(MISSING)
-    await hold_notices(ctx, chat.id)
-    now = instance.clock.now()
-    await ctx.upsert(ChatReadCursor(user_id=ctx.user_id, chat_id=chat.id, last_read_at=now), "user_id", "chat_id")
+    mark = ChatReadCursor(user_id=ctx.user_id, chat_id=chat.id, last_read_seq=chat.last_message_seq)
+    now = (await ctx.upsert(mark, "user_id", "workspace_id", "chat_id")).last_read_at
     await clear_notice(ctx, chat.id)
     return ReadMark(chat_id=chat.id, last_read_at=now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03}Z")

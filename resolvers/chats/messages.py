@@ -13,7 +13,7 @@ from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Page, graph, many, one
 
-oldest_first = (col(Message.created_at), col(Message.id))
+oldest_first = (col(Message.seq), col(Message.id))
 ALL = "all"
 
 

@@ -96,8 +96,8 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     is_asked = chat.visibility != ChatVisibility.group or mentions(data.content, agent.slug)
     if live is not None and is_asked:
         raise Refusal(Code.CONFLICT, BUSY, reason="agent_busy", extra={"chat_id": chat.id})
-    message = Message(chat_id=chat.id, agent_id=agent.id, role=MessageRole.user, content=data.content, author_user_id=ctx.user_id or None)
-    await ctx.insert(message)
+    asked: dict[str, Any] = {"role": MessageRole.user, "content": data.content, "author_user_id": ctx.user_id or None}
+    message = await ctx.insert(Message(chat_id=chat.id, seq=chat.last_message_seq + 1, agent_id=agent.id, **asked))
     return await (_ask(ctx, chat, agent, message, data) if is_asked else _say(ctx, chat, message, alone=live is None))
 
 
@@ -111,6 +111,7 @@ async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: S
     run = Run(
         agent_id=agent.id,
         chat_id=chat.id,
+        message_seq=message.seq,
         triggered_by=ctx.user_id or None,
         prompt=data.content,
         max_turns=data.max_turns or None,
@@ -123,7 +124,7 @@ async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: S
         },
     )
     await start_run(ctx, run, conflict=BUSY)
-    seq = await append_frames(ctx, chat, run.id, run_begin(chat), _shown(message), **_named(chat, message))
+    seq = await append_frames(ctx, chat, run, run_begin(chat), _shown(message), **_counted(chat, message))
     ctx.ring(Topic.queue)
     return Sent(run_id=run.id, message_id=message.id, from_seq=chat.last_seq, seq=seq)
 
@@ -131,7 +132,7 @@ async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: S
 async def _say(ctx: Context, chat: Chat, message: Message, *, alone: bool) -> Sent:
     """Among users. While a run is live its frames go on: a `done` in between would end it for whoever listens."""
     shown = (run_begin(chat), _shown(message), chat_event(ChatEventType.done, no_reply=True)) if alone else (_shown(message),)
-    seq = await append_frames(ctx, chat, None, *shown, message_count=plus(1), **_named(chat, message))
+    seq = await append_frames(ctx, chat, None, *shown, message_count=plus(1), **_counted(chat, message))
     return Sent(run_id=None, message_id=message.id, from_seq=chat.last_seq, seq=seq)
 
 
@@ -139,8 +140,9 @@ def _shown(message: Message) -> Any:
     return chat_event(ChatEventType.user_message, message.content, author_user_id=message.author_user_id)
 
 
-def _named(chat: Chat, message: Message) -> dict[str, str]:
-    return {} if chat.title else {"title": title_of(message.content)}
+def _counted(chat: Chat, message: Message) -> dict[str, Any]:
+    named = {} if chat.title else {"title": title_of(message.content)}
+    return {"last_message_seq": message.seq, **named}
 
 
 @command(
@@ -160,7 +162,7 @@ async def cancel_message(ctx: Context, data: CancelMessage) -> Cancelled:
     if run is None:
         return Cancelled(cancelled=False)
     if waits(run):
-        await show_cancelled(ctx, chat, run.id)
+        await show_cancelled(ctx, chat, run)
         await end_run(ctx, run.id, NEVER_RAN)
     else:
         await ask_to_cancel(ctx, run.id)

@@ -1,6 +1,6 @@
 """Words for an agent that it reads with its next turn."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -9,7 +9,9 @@ from sqlmodel import col
 from models import bounds
 from models.chats import Chat, Message, MessageRole
 from models.runs import Run, RunStatus
+from resolvers.chats.listing import MISSING
 from resolvers.content_scan import scan
+from resolvers.kernel.changes import Change, plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
@@ -63,6 +65,7 @@ async def steer_chat(ctx: Context, data: SteerChat) -> Steered:
         raise Refusal(Code.UNPROCESSABLE, "The message was refused", reason="content_refused")
     in_flight = await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).exists()
     note = {"kind": "queued_steer", "in_flight": in_flight}
-    await ctx.insert(Message(chat_id=data.chat_id, role=MessageRole.user, content=data.message, data=note))
+    message = Message(chat_id=data.chat_id, seq=cast(Any, col(Chat.last_message_seq)), role=MessageRole.user, content=data.message, data=note)
+    await ctx.insert(message, change=Change(Chat, data.chat_id, missing=MISSING, last_message_seq=plus(1)))
     ctx.emit(SteeringQueued(chat_id=data.chat_id, in_flight=in_flight, content=data.message))
     return Steered(in_flight=in_flight)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy import Text as SQLText
-from sqlalchemy import literal, or_
+from sqlalchemy import and_, literal, or_
 from sqlmodel import col
 
 from models import bounds
@@ -161,10 +161,11 @@ async def _within_license(ctx: Context, _: Raw) -> None:
 
 async def release_slug(ctx: Context, slug: str) -> None:
     """Deleted crews that held the slug are renamed, and missions of all that ever did are removed: identifiers of issues become free."""
-    wanted = literal(slug, SQLText())
+    wanted, held = literal(slug, SQLText()), col(Crew.slug)
     renamed = wanted + "_deleted_" + col(Crew.id)
-    held = or_(col(Crew.slug) == wanted, col(Crew.slug) == renamed)
-    line = await ctx.update_where(Crew, col(Crew.deleted_at).is_not(None), held, including_deleted=True, slug=renamed)
+    begins = (held.op("~>=~")(f"{slug}_deleted_"), held.op("~<~")(f"{slug}_deleted`"))  # by bytes, as the index: "`" follows "_"
+    known = or_(held == wanted, and_(*begins, held == renamed))
+    line = await ctx.update_where(Crew, col(Crew.deleted_at).is_not(None), known, including_deleted=True, slug=renamed)
     if line:
         await ctx.delete_where(Mission, col(Mission.crew_id).in_(line))
 

@@ -29,7 +29,7 @@ class Topic(StrEnum):
     """What may have changed; in brackets what the key names. The values travel between processes."""
 
     events = "e"  # rows of the outbox
-    frames = "f"  # frames of a chat (its id)
+    frames = "f"  # frames of a chat (workspace/id)
     queue = "q"  # a run waits for a worker
     cancel = "c"  # a run is to be cancelled (its id)
     access = "a"  # what a user may do (the user's id)

@@ -24,6 +24,15 @@ class plus:
     amount: int
 
 
+class Now:
+    """`ctx.update(Run, id, finished_at=NOW)`, or a new row's value: PostgreSQL's time, the clock that all processes share."""
+
+    __slots__ = ()
+
+
+NOW: Any = Now()
+
+
 class Change:
     """A live row of the workspace that changes with an insert, in the same statement: `Change(Crew, id, issue_counter=plus(1))`.
 
@@ -39,14 +48,18 @@ class Change:
         self.values = bound(changes) | {"id_": id}
 
 
-def kinds_of(changes: Mapping[str, Any]) -> tuple[tuple[str, bool], ...]:
-    """Column and whether it is added to."""
-    return tuple([(name, value.__class__ is plus) for name, value in changes.items()])
+Kinds = tuple[tuple[str, type | None], ...]
+"""Columns of an update, and what is done to each: `plus`, `Now`, or None where it gets a value."""
+MARKS = (plus, Now)
+
+
+def kinds_of(changes: Mapping[str, Any]) -> Kinds:
+    return tuple([(name, value.__class__ if value.__class__ in MARKS else None) for name, value in changes.items()])
 
 
 def bound(changes: Mapping[str, Any]) -> dict[str, Any]:
     """The values of an update's parameters."""
-    return {f"{name}_": value.amount if value.__class__ is plus else value for name, value in changes.items()}
+    return {f"{name}_": value.amount if value.__class__ is plus else value for name, value in changes.items() if value is not NOW}
 
 
 COLUMNS = (ClauseElement, QueryableAttribute)
@@ -78,29 +91,33 @@ def given(row: SQLModel) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Held:
-    """An insert that is not sent yet. `columns` are those whose value is known; `drawn`, those the change gives."""
+    """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`, those the change gives."""
 
     row: Any
     columns: tuple[str, ...]
     conflict: Conflict
     change: Change | None = None
     drawn: tuple[tuple[str, Any], ...] = ()
+    timed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, row: SQLModel, conflict: Conflict, change: Change | None) -> "Held":
         values, columns = row.__dict__, given(row)
+        timed = tuple([name for name in columns if values[name] is NOW])
+        if timed:
+            columns = tuple([name for name in columns if name not in timed])
         if change is None:
-            return cls(row, columns, conflict)
+            return cls(row, columns, conflict, timed=timed)
         drawn = tuple([(name, values[name]) for name in columns if isinstance(values[name], COLUMNS)])
         names = [name for name, _ in drawn]
-        return cls(row, tuple([name for name in columns if name not in names]), conflict, change, drawn)
+        return cls(row, tuple([name for name in columns if name not in names]), conflict, change, drawn, timed)
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """What decides its SQL. An expression is known by its identity: the plan keeps it."""
         if self.change is None:
-            return type(self.row), self.columns
-        return type(self.row), self.columns, self.change.model, self.change.kinds, tuple([(name, id(value)) for name, value in self.drawn])
+            return type(self.row), self.columns, self.timed
+        return type(self.row), self.columns, self.timed, self.change.model, self.change.kinds, tuple([(name, id(value)) for name, value in self.drawn])
 
     def values(self, workspace_id: str | None) -> dict[str, Any]:
         known: dict[str, Any] = self.row.__dict__

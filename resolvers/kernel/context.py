@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
 import asyncpg
@@ -14,7 +15,7 @@ from models.workspaces import Role
 from resolvers.kernel import statements
 from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.caller import Caller
-from resolvers.kernel.changes import Change, Conflict, Held, bound, given, kinds_of
+from resolvers.kernel.changes import NOW, Change, Conflict, Held, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
 from resolvers.kernel.errors import UNSTORABLE, Code, Refusal
 from resolvers.kernel.events import Event
@@ -173,7 +174,7 @@ class Context:
             changes.setdefault("version", table.c.version + ONE)
         if "updated_at" in table.c:
             changes.setdefault("updated_at", func.now())
-        values = {name: clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
+        values = {name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
         changed = update(table).where(*self._door(model, live=not including_deleted), *[clause(c) for c in conditions]).values(values)
         return [r[0] for r in await self._many(changed.returning(table.c.id))]
 
@@ -204,6 +205,11 @@ class Context:
     def scope(self) -> str:
         """What row-level security lets this call see: its workspace; outside any, the caller's own memberships; for nobody, nothing."""
         return self.workspace_id or (f"@{self.user_id}" if self.user_id else "")
+
+    async def now(self) -> datetime:
+        """PostgreSQL's time, for what is computed from it and stored or compared with what is stored. What is only stored is NOW."""
+        found: datetime = (await self._one("SELECT now()", [], begins=False))[0]
+        return found
 
     async def own_roles(self) -> list[Role]:
         """The caller's role in each live workspace the caller belongs to: for operations outside any."""

@@ -17,6 +17,18 @@ Long = Annotated[int, Field(ge=-(2**53) + 1, le=2**53 - 1)]
 """A number that may outgrow 32 bits, and is exact as a double: GraphQL shows it as a Float."""
 
 
+WITHIN = ("session:",)
+"""Channels of rows whose ids clients choose: two workspaces may have the same."""
+
+
+def address_of(channel: str, workspace_id: str | None) -> str:
+    """A channel's name that is unique on the instance: `session:<id>` is kept as `session:<workspace>/<id>`."""
+    if not channel.startswith(WITHIN):
+        return channel
+    kind, _, id = channel.partition(":")
+    return f"{kind}:{workspace_id}/{id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Routing:
     """Marks a field that names the channel and is no part of the payload: `chat_id: Annotated[str, Routing()]`."""
@@ -64,6 +76,10 @@ class Event(BaseModel):
     def settled(self, values: Mapping[int, Any]) -> Self:
         """With values in the places of columns; by the columns' identities."""
         return self.model_copy(update={name: values[id(column)] for name in self.drawn_ if id(column := getattr(self, name)) in values})
+
+    def address(self, workspace_id: str | None, payload: dict[str, Any]) -> str:
+        """Where the outbox keeps it."""
+        return address_of(self.channel(workspace_id, payload), workspace_id)
 
     def channel(self, workspace_id: str | None, payload: dict[str, Any]) -> str:
         return self.channel_.format_map({"workspace_id": workspace_id, **{name: getattr(self, name) for name in self.routing_}, **payload})

@@ -62,7 +62,7 @@ class Records:
             payload = event.payload()
             if drawn:
                 payload, events[n] = split(payload, drawn)
-            values += [ctx.workspace_id, event.channel(ctx.workspace_id, payload), event.type_, payload]
+            values += [ctx.workspace_id, event.address(ctx.workspace_id, payload), event.type_, payload]
         return cls(tuple(audits), tuple(events), bool(key_values), values + key_values)
 
 
@@ -90,8 +90,8 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
         if held.change is not None:
             trace.getters |= {name: _changing(name) for name in held.change.values} | {"scope_workspace": attrgetter("workspace")}
     if shape is not None:
-        where = () if source is not None else (table_of(model).c.id == trace.bind("result_id", attrgetter("data.id")),)
         workspace, user, role = [Param(trace.bind(f"scope_{n}", attrgetter(n), Text()), n) for n in ("workspace", "user_id", "role")]
+        where = () if source is not None else _of_result(model, trace, workspace)
         body = Builder(trace, Scope(workspace, user, role), slots).answer(Rows(model, where=where).one(""), shape, [], source=source)
     made = finished(body, trace, shape=(shape, held and held.drawn))
     made.roles = roles
@@ -114,6 +114,13 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
     parts = ([head] if head else []) + ctes
     made.sql = ("WITH " + ", ".join(parts) + " " if parts else "") + text
     return made
+
+
+def _of_result(model: Any, trace: Trace, workspace: Param) -> tuple[Any, ...]:
+    """The row that the command returned. An id that a client chose may be in another workspace, too."""
+    table = table_of(model)
+    found = table.c.id == trace.bind("result_id", attrgetter("data.id"))
+    return (found, table.c.workspace_id == workspace.clause) if "workspace_id" in table.primary_key.columns else (found,)
 
 
 def _changing(name: str) -> Getter:

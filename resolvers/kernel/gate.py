@@ -31,6 +31,9 @@ class Tenancy(StrEnum):
 class Entity:
     """The workspace is the one of the row whose id is in `field`, among those the caller belongs to.
 
+    Where clients choose the ids, several of them may have such a row: it is the one of the workspace that is named, else of the one
+    the caller has belonged to for the longest time, so that nobody who makes the caller a member elsewhere can put a row before it.
+
     `lenient`: for a list of what belongs to the row. An id that is not found is no refusal: the list is empty.
     """
 
@@ -47,6 +50,7 @@ OVERLAP = timedelta(seconds=60)
 """How long an access token from before its session was refreshed is good: for requests under way."""
 SINCE_REFRESH: Any = literal_column(f"interval '{OVERLAP.seconds} seconds'")
 NO_SCOPES: Any = literal_column("NULL::text")
+ONE: Any = literal_column("1")
 FENCE: Any = literal_column("0")  # OFFSET 0 keeps the planner from evaluating a subquery before the one it depends on
 
 
@@ -180,7 +184,10 @@ def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, s
         own = _named_workspace(trace) if kind in MACHINES else _own_workspaces(source)
         mine = select((_set(own) if database.row_security else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
         live = table.c.deleted_at.is_(None) if "deleted_at" in table.c else true()
-        entity = select(table.c.workspace_id).where(table.c.id == key, live, mine.c.set.is_not(None)).offset(FENCE).lateral("gate_row")
+        row = select(table.c.workspace_id).where(table.c.id == key, live, mine.c.set.is_not(None))
+        if "workspace_id" in table_of(tenancy.model).primary_key.columns:
+            row = _first_of_several(row, table, trace, kind, source)
+        entity = row.offset(FENCE).lateral("gate_row")
         tables = mine.join(entity, true()).join(workspace, workspace.c.id == entity.c.workspace_id)
         if kind in MACHINES:
             found.append(_named_workspace(trace).in_([literal_column("'*'"), workspace.c.id]))
@@ -188,6 +195,19 @@ def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, s
         value = trace.bind("workspace", lambda call: call.workspace)
         found.append(workspace.c.slug == value if by_slug else workspace.c.id == value)
     return select(_set(workspace.c.id).label("scope")).select_from(tables).where(*found).offset(FENCE).lateral("gate_opened")
+
+
+def _first_of_several(row: Any, table: Any, trace: Trace, kind: CredentialKind, source: Any) -> Any:
+    """Of rows with one id, in several workspaces."""
+    named, known = trace.bind("workspace", lambda call: call.workspace), table_of(Workspace).alias("gate_named")
+    id = select(known.c.id).where(or_(known.c.id == named, known.c.slug == named)).order_by((known.c.id == named).desc()).limit(ONE).scalar_subquery()
+    elsewhere = func.coalesce(and_(named.is_not(None), table.c.workspace_id != id), false())
+    if kind in MACHINES:
+        return row.order_by(elsewhere, table.c.created_at, table.c.workspace_id).limit(ONE)
+    member = table_of(Membership).alias("gate_since")
+    found = [member.c.workspace_id == table.c.workspace_id, member.c.user_id == source.c.user_id]
+    since = select(member.c.created_at).where(*found).correlate(source, table).scalar_subquery()
+    return row.order_by(elsewhere, since, table.c.workspace_id).limit(ONE)
 
 
 @dataclass(slots=True)

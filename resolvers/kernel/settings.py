@@ -192,6 +192,7 @@ class Settings(BaseSettings):
     # Where agents' work is done, and by what.
     storage_path: Directory = variable("CREWSHIP_STORAGE_BASE_PATH", default_factory=lambda data: data["data_dir"] / "files", takes="a directory")
     max_concurrent_runs: PositiveInt = variable("CREWSHIP_MAX_CONCURRENT_RUNS", 8, takes="a number of runs, at least 1")
+    run_max_tokens: PositiveInt = variable("CREWSHIP_RUN_MAX_TOKENS", 2_000_000, takes="a number of tokens, at least 1")
     run_adapter: Literal["auto", "native", "local_model", "scripted"] = variable("CREWSHIP_RUN_ADAPTER", "auto", takes="auto, native, local_model or scripted")
     local_model: bool = variable("CREWSHIP_LOCAL_MODEL", False, takes=BOOLEAN)
     unsafe_process: bool = variable("CREWSHIP_UNSAFE_PROCESS", False, takes=BOOLEAN)

@@ -11,7 +11,7 @@ from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
-from resolvers.kernel.changes import Held
+from resolvers.kernel.changes import Held, Kinds, Now, plus
 from resolvers.kernel.database import DIALECT
 from resolvers.kernel.reader.rows import clause
 
@@ -83,6 +83,7 @@ def insertion(held: Held) -> Any:
     model = type(held.row)
     table = table_of(model)
     values: dict[str, Any] = {name: bindparam(name, type_=table.c[name].type) for name in held.columns}
+    values |= {name: func.now() for name in held.timed}
     if held.change is None:
         return insert(table).values(values)
     other = table_of(held.change.model)
@@ -109,18 +110,21 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
         table = table_of(model)
         made = pg_insert(table).values({name: bindparam(name, type_=table.c[name].type) for name in columns})
         kept = {*keys, "id", "created_at"}
-        return made.on_conflict_do_update(index_elements=keys, set_={n: made.excluded[n] for n in columns if n not in kept}).returning(*table.c)
+        sets: dict[str, Any] = {n: made.excluded[n] for n in columns if n not in kept}
+        timed = [column.name for column in table.c if column.server_default is not None and column.computed is None]
+        sets |= {name: func.now() for name in timed if name not in kept | sets.keys()}
+        return made.on_conflict_do_update(index_elements=keys, set_=sets).returning(*table.c)
 
     return compiled((model, "upsert", columns, keys), build)
 
 
-def _update(model: type[SQLModel], kinds: tuple[tuple[str, bool], ...]) -> Any:
-    """UPDATE of one live row of the workspace; its version rises. `kinds`: column and whether it is added to."""
+def _update(model: type[SQLModel], kinds: Kinds) -> Any:
+    """UPDATE of one live row of the workspace; its version rises."""
     table = table_of(model)
     sets: dict[str, Any] = {}
-    for name, adds in kinds:
-        value = bindparam(f"{name}_", type_=table.c[name].type)
-        sets[name] = table.c[name] + value if adds else value
+    for name, kind in kinds:
+        value = func.now() if kind is Now else bindparam(f"{name}_", type_=table.c[name].type)
+        sets[name] = table.c[name] + value if kind is plus else value
     if "version" in table.c:
         sets["version"] = table.c.version + ONE
     if "updated_at" in table.c and "updated_at" not in sets:
@@ -128,7 +132,7 @@ def _update(model: type[SQLModel], kinds: tuple[tuple[str, bool], ...]) -> Any:
     return update(table).where(*own(table, model)).values(sets)
 
 
-def updating(model: type[SQLModel], kinds: tuple[tuple[str, bool], ...], versioned: bool, states: bool) -> Statement:
+def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, states: bool) -> Statement:
     """`states`: only from one of the statuses in `states_`."""
 
     def build() -> Any:

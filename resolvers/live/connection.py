@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import replace
 
-from resolvers.channels import identify, open_channel
+from resolvers.channels import Channel, identify, open_channel
 from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
@@ -86,7 +86,7 @@ class LiveConnection:
         """Asks again what this caller may."""
         if await self.check_caller(known):
             for subscription in list(self.subscriptions):
-                refusal = await known.ask(self.caller, subscription.channel.name)
+                refusal = await known.ask(self.caller, subscription.channel)
                 if refusal is not None and not subscription.closed:
                     self.refused(subscription, refusal)
 
@@ -109,15 +109,15 @@ class Answers:
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, str | None], Refusal | None] = {}
 
-    async def ask(self, caller: Caller, channel: str | None) -> Refusal | None:
-        key = (caller.kind.value, caller.credential, channel)
+    async def ask(self, caller: Caller, channel: Channel | None) -> Refusal | None:
+        key = (caller.kind.value, caller.credential, None if channel is None else channel.address)
         if key not in self._known:
             self._known[key] = await self._asked(replace(caller), channel)
         return self._known[key]
 
-    async def _asked(self, caller: Caller, channel: str | None) -> Refusal | None:
+    async def _asked(self, caller: Caller, channel: Channel | None) -> Refusal | None:
         try:
-            await (identify(caller) if channel is None else open_channel(caller, channel))
+            await (identify(caller) if channel is None else open_channel(caller, channel.name, channel.workspace_id))
         except Refusal as refusal:
             return refusal if refusal.code is Code.UNAUTHENTICATED or (channel is not None and refusal.code in WITHDRAWN) else None
         return None

@@ -37,13 +37,13 @@ class Delivered:
     Made once in a process and shown to all who listen: what one of them encodes of it is kept for the others.
     """
 
-    channel: str
+    channel: str  # the address (see channels.Channel)
     type: str
     payload: bytes
     xid: int = 0
     seq: int = 0
     frame: int = 0
-    mirrored: str | None = None  # on the channel of an agent: the chat whose frame it is
+    mirrored: str | None = None  # on the channel of an agent: the id of the chat whose frame it is
     _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
     _values: Any = field(default=None, repr=False)
 
@@ -63,7 +63,12 @@ class Delivered:
     def chat_id(self) -> str | None:
         """In which chat it happens."""
         kind, _, id = self.channel.partition(":")
-        return id if kind == ChannelKind.session else self.mirrored
+        return id.rpartition("/")[2] if kind == ChannelKind.session else self.mirrored
+
+    @property
+    def name(self) -> str:
+        """What clients call the channel."""
+        return f"{ChannelKind.session}:{self.chat_id}" if self.channel.startswith(ChannelKind.session) else self.channel
 
     @property
     def values(self) -> dict[str, Any]:

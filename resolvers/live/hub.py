@@ -15,7 +15,7 @@ from resolvers.kernel.database import database
 from resolvers.live import statements
 from resolvers.live.audience import Audience, Listener
 from resolvers.live.delivered import Delivered, Position, read_cursor, write_cursor
-from resolvers.live.tail import Tail
+from resolvers.live.tail import ChatKey, Tail
 
 READERS = 4  # who is behind reads at the same time; connections of the pool are left to everybody else
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,26 +44,26 @@ class Hub:
 
     async def join(self, channel: Channel, listener: Listener) -> Position:
         """From now on `listener` gets every event of the channel behind the returned position."""
-        position = await self.tail.attend(channel.workspace_id, *_followed(channel))
-        self.channels.setdefault(channel.name, Audience()).add(listener)
+        position = await self.tail.attend(*_followed(channel))
+        self.channels.setdefault(channel.address, Audience()).add(listener)
         return position
 
     def leave(self, channel: Channel, listener: Listener) -> None:
-        audience = self.channels.get(channel.name)
+        audience = self.channels.get(channel.address)
         if audience is None or not audience.remove(listener):
             return
         if not audience:
-            del self.channels[channel.name]
+            del self.channels[channel.address]
         self.tail.leave(*_followed(channel))
 
     def part(self, channel: Channel, listener: Listener) -> None:
         """From now on it is served alone."""
-        self.channels[channel.name].part(listener)
+        self.channels[channel.address].part(listener)
 
     def standing(self, channel: Channel) -> Position:
         """Where the channel is now, as far as this process has read."""
-        chat_id, _ = _followed(channel)
-        watch = self.tail.watched.get(chat_id or "")
+        chat, _ = _followed(channel)
+        watch = None if chat is None else self.tail.watched.get(chat)
         return self.tail.position if watch is None else self.tail.position._replace(frame=watch.frame)
 
     async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
@@ -71,16 +71,16 @@ class Hub:
         async with database.lease() as conn:
             await conn.fetchrow(SCOPE_SQL, channel.workspace_id or f"@{channel.id}")
             since = channel.since or BEGINNING
-            rows = await conn.fetch(statements.MISSED_EVENTS, channel.name, str(position.xid), position.seq, since, limit)
+            rows = await conn.fetch(statements.MISSED_EVENTS, channel.address, str(position.xid), position.seq, since, limit)
             if position.xid < await conn.fetchval(statements.SWEPT, sweeper.SWEPT):  # asked behind the reading: a sweep may come in between
                 raise Lost("too_old")
-            found = [Delivered(channel.name, type_, payload, xid, seq) for xid, seq, _, type_, payload in rows]
+            found = [Delivered(channel.address, type_, payload, xid, seq) for xid, seq, _, type_, payload in rows]
             if channel.kind is not ChannelKind.session:
                 return found
-            frames = await conn.fetch(statements.MISSED_FRAMES, channel.id, position.frame, since, limit)
+            frames = await conn.fetch(statements.MISSED_FRAMES, channel.workspace_id, channel.id, position.frame, since, limit)
         if frames and frames[0][0] != position.frame + 1:
             raise Lost("too_old")
-        return [*found, *(Delivered(channel.name, type_, payload, frame=number) for number, type_, payload in frames)]
+        return [*found, *(Delivered(channel.address, type_, payload, frame=number) for number, type_, payload in frames)]
 
     def cursor(self, position: Position) -> str:
         return write_cursor(self.tail.epoch, position)
@@ -108,10 +108,10 @@ class Hub:
             audience.reset("restored")
 
 
-def _followed(channel: Channel) -> tuple[str | None, str | None]:
+def _followed(channel: Channel) -> tuple[ChatKey | None, str | None]:
     """(chat, agent) whose frames the channel shows."""
-    by_kind: Mapping[ChannelKind, tuple[str | None, str | None]] = {
-        ChannelKind.session: (channel.id, None),
+    by_kind: Mapping[ChannelKind, tuple[ChatKey | None, str | None]] = {
+        ChannelKind.session: ((channel.workspace_id or "", channel.id), None),
         ChannelKind.agent: (None, channel.id),
     }
     return by_kind.get(channel.kind, (None, None))

@@ -14,18 +14,18 @@ LASTS = 90.0
 GATHER = 0.05  # seconds in which changes are gathered into one write
 
 HERE = """
-INSERT INTO chat_presence (chat_id, user_id, process, until)
-SELECT chat_id, user_id, $3, now() + make_interval(secs => $4) FROM unnest($1::text[], $2::text[]) AS here (chat_id, user_id)
-ON CONFLICT (chat_id, user_id, process) DO UPDATE SET until = excluded.until
+INSERT INTO chat_presence (workspace_id, chat_id, user_id, process, until)
+SELECT here.*, $4, now() + make_interval(secs => $5) FROM unnest($1::text[], $2::text[], $3::text[]) AS here
+ON CONFLICT (workspace_id, chat_id, user_id, process) DO UPDATE SET until = excluded.until
 """
 GONE = """
-DELETE FROM chat_presence USING unnest($1::text[], $2::text[]) AS gone (chat_id, user_id)
-WHERE chat_presence.chat_id = gone.chat_id AND chat_presence.user_id = gone.user_id AND process = $3
+DELETE FROM chat_presence AS there USING unnest($1::text[], $2::text[], $3::text[]) AS gone (workspace_id, chat_id, user_id)
+WHERE there.workspace_id = gone.workspace_id AND there.chat_id = gone.chat_id AND there.user_id = gone.user_id AND process = $4
 """
 ALL_GONE = "DELETE FROM chat_presence WHERE process = $1"
 
-Seat = tuple[str, str]
-"""A chat and a user."""
+Seat = tuple[str, str, str]
+"""A workspace, a chat in it and a user."""
 
 
 class Presence:
@@ -38,16 +38,14 @@ class Presence:
         self._wake = asyncio.Event()
         self.process = ""
 
-    def enter(self, chat_id: str, user_id: str, listener: object) -> None:
-        seat = (chat_id, user_id)
+    def enter(self, seat: Seat, listener: object) -> None:
         if seat not in self._listeners:
             self._listeners[seat] = set()
             self._note(seat)
         self._listeners[seat].add(listener)
 
-    def leave(self, chat_id: str, user_id: str, listener: object) -> None:
+    def leave(self, seat: Seat, listener: object) -> None:
         """Also for a listener who never entered."""
-        seat = (chat_id, user_id)
         listeners = self._listeners.get(seat)
         if listeners is None:
             return

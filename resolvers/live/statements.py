@@ -22,21 +22,25 @@ SWEPT = "SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = 
 
 # What has changed of somebody's access comes with the frames, from the same snapshot: an event may still wait, while frames do not.
 FRAMES = """
-    SELECT NULL AS chat_id, seq, channel AS type, NULL AS payload
-    FROM events WHERE type = 'access.changed' AND (xid, seq) > ($4::text::xid8, $5::bigint)
+    SELECT NULL AS workspace_id, NULL AS chat_id, seq, channel AS type, NULL AS payload
+    FROM events WHERE type = 'access.changed' AND (xid, seq) > ($5::text::xid8, $6::bigint)
     UNION ALL
-    SELECT f.chat_id, f.seq, f.type, f.payload::json
-    FROM unnest($1::text[], $2::int[]) AS watched(chat_id, seq)
+    SELECT watched.workspace_id, watched.chat_id, f.seq, f.type, f.payload::json
+    FROM unnest($1::text[], $2::text[], $3::int[]) AS watched(workspace_id, chat_id, seq)
     CROSS JOIN LATERAL (
-        SELECT chat_id, seq, type, payload FROM run_frames WHERE chat_id = watched.chat_id AND seq > watched.seq ORDER BY seq LIMIT $3
+        SELECT seq, type, payload FROM run_frames
+        WHERE workspace_id = watched.workspace_id AND chat_id = watched.chat_id AND seq > watched.seq ORDER BY seq LIMIT $4
     ) f
 """
-MISSED_FRAMES = "SELECT seq, type, payload::json FROM run_frames WHERE chat_id = $1 AND seq > $2 AND created_at >= $3 ORDER BY seq LIMIT $4"
-CHAT = "SELECT agent_id, last_seq FROM chats WHERE id = $1"
+MISSED_FRAMES = """
+    SELECT seq, type, payload::json FROM run_frames
+    WHERE workspace_id = $1 AND chat_id = $2 AND seq > $3 AND created_at >= $4 ORDER BY seq LIMIT $5
+"""
+CHAT = "SELECT agent_id, last_seq FROM chats WHERE workspace_id = $1 AND id = $2"
 """Where a chat stands."""
-STANDING = "SELECT id, last_seq FROM chats WHERE id = ANY ($1::text[])"
+STANDING = "SELECT workspace_id, id, last_seq FROM chats WHERE (workspace_id, id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 AT_WORK = """
-    SELECT c.id, c.agent_id, (SELECT coalesce(min(f.seq), c.last_seq + 1) - 1 FROM run_frames f WHERE f.run_id = r.id)
-    FROM runs r JOIN chats c ON c.id = r.chat_id WHERE r.status = 'RUNNING' AND r.agent_id = ANY ($1::text[])
+    SELECT c.workspace_id, c.id, c.agent_id, (SELECT coalesce(min(f.seq), c.last_seq + 1) - 1 FROM run_frames f WHERE f.run_id = r.id)
+    FROM runs r JOIN chats c ON c.workspace_id = r.workspace_id AND c.id = r.chat_id WHERE r.status = 'RUNNING' AND r.agent_id = ANY ($1::text[])
 """
 """The chats in which agents are at work, and the frame before their run."""

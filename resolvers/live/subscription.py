@@ -13,7 +13,7 @@ from resolvers.kernel.telemetry import log
 from resolvers.live.audience import Outlet, Unison
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.hub import Lost, hub
-from resolvers.live.presence import presence
+from resolvers.live.presence import Seat, presence
 
 BATCH = 200
 FROM_NOW = "-"
@@ -63,7 +63,7 @@ class Subscription:
             hub.leave(self.channel, self)
             return
         if self.channel.kind is ChannelKind.session:
-            presence.enter(self.channel.id, self.caller.user_id, self)
+            presence.enter(self._seat, self)
         if after is not None and after != FROM_NOW:
             try:
                 start = hub.position(after)
@@ -81,9 +81,13 @@ class Subscription:
             self.closed = True
             hub.leave(self.channel, self)
             if self.channel.kind is ChannelKind.session:
-                presence.leave(self.channel.id, self.caller.user_id, self)
+                presence.leave(self._seat, self)
             if self._behind is not None:
                 self._behind.cancel()
+
+    @property
+    def _seat(self) -> Seat:
+        return self.channel.workspace_id or "", self.channel.id, self.caller.user_id
 
     @property
     def position(self) -> Position:
@@ -194,7 +198,7 @@ class Subscription:
                 missed = await hub.missed(self.channel, start, BATCH)
             except Lost as lost:
                 reason = str(lost)
-            self.channel = await open_channel(replace(self.caller), self.channel.name)
+            self.channel = await open_channel(replace(self.caller), self.channel.name, self.channel.workspace_id)
         return missed, reason
 
     def _end(self, refusal: Refusal) -> None:

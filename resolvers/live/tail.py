@@ -24,6 +24,8 @@ EVERYBODY = {"crewship.workspaces": "*"}  # the reader serves all tenants; what 
 ACCESS, CHANGED = "access:", "access.changed"  # with the id of a user whose rights have changed; on no channel that a client can name
 
 Dispatch = Callable[[Delivered], None]
+ChatKey = tuple[str, str]
+"""A workspace and the id of a chat in it."""
 
 
 class Watch:
@@ -51,13 +53,13 @@ class Tail:
         self._wake = asyncio.Event()
         self._ready = asyncio.Event()  # `position` is where the outbox stands
         self._coming = 0  # who wants to listen, and waits for that
-        self._rung: set[str] = set()
+        self._rung: set[ChatKey] = set()
         self._told: set[int] = set()  # changes of access that were seen before it was their turn, by number
         self._everything = True
         self._offs: list[Callable[[], object]] = []
         self.epoch = ""
         self.position = Position(0, LAST)  # of the outbox
-        self.watched: dict[str, Watch] = {}
+        self.watched: dict[ChatKey, Watch] = {}
         self.agents: dict[str, int] = {}
         self.lag = 0.0  # seconds between an event's writing and its dispatch, of the last one
 
@@ -83,11 +85,12 @@ class Tail:
         if self.needed:
             self._wake.set()
 
-    def _rung_frames(self, chat_id: str) -> None:
-        if chat_id == ANYTHING:
+    def _rung_frames(self, key: str) -> None:
+        workspace_id, _, id = key.partition("/")
+        if key == ANYTHING:
             self._everything = True
-        elif chat_id in self.watched:
-            self._rung.add(chat_id)
+        elif (workspace_id, id) in self.watched:
+            self._rung.add((workspace_id, id))
         elif self.agents:
             self._everything = True
         else:
@@ -100,7 +103,7 @@ class Tail:
     def needed(self) -> bool:
         return bool(self._channels) or self._coming > 0
 
-    async def attend(self, workspace_id: str | None = None, chat_id: str | None = None, agent_id: str | None = None) -> Position:
+    async def attend(self, chat: ChatKey | None = None, agent_id: str | None = None) -> Position:
         """Starts to follow, and says from where: whatever comes later is dispatched after this returns, without a gap.
 
         Raises Refusal UNAVAILABLE when the database cannot be reached.
@@ -110,7 +113,7 @@ class Tail:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._ready.wait()
-            standing = None if chat_id is None or chat_id in self.watched else await self._standing(workspace_id or "", chat_id)
+            standing = None if chat is None or chat in self.watched else await self._standing(chat)
         except TimeoutError:
             raise unavailable() from None
         finally:
@@ -118,31 +121,32 @@ class Tail:
         if agent_id is not None:
             self.agents[agent_id] = self.agents.get(agent_id, 0) + 1
             self._everything = True
-        if chat_id is None:
+        if chat is None:
             return self.position
-        watch = self.watched.setdefault(chat_id, standing or Watch("", 0))
+        watch = self.watched.setdefault(chat, standing or Watch("", 0))
         watch.listeners += 1
-        self._rung.add(chat_id)
+        self._rung.add(chat)
         return self.position._replace(frame=watch.frame)
 
-    def leave(self, chat_id: str | None = None, agent_id: str | None = None) -> None:
-        if chat_id is not None and chat_id in self.watched:
-            self.watched[chat_id].listeners -= 1
+    def leave(self, chat: ChatKey | None = None, agent_id: str | None = None) -> None:
+        if chat is not None and chat in self.watched:
+            self.watched[chat].listeners -= 1
         if agent_id is not None:
             self.agents[agent_id] -= 1
             if not self.agents[agent_id]:
                 del self.agents[agent_id]
         if not self._channels:
             self._wake.set()  # to find that nobody listens
-        for chat in [chat_id] if agent_id is None else list(self.watched):
-            watch = self.watched.get(chat or "")
+        left = [] if chat is None else [chat]
+        for key in left if agent_id is None else list(self.watched):
+            watch = self.watched.get(key)
             if watch is not None and watch.listeners <= 0 and watch.agent_id not in self.agents:
-                del self.watched[chat or ""]
+                del self.watched[key]
 
-    async def _standing(self, workspace_id: str, chat_id: str) -> Watch | None:
+    async def _standing(self, chat: ChatKey) -> Watch | None:
         async with database.lease() as conn:
-            await conn.fetchrow(SCOPE_SQL, workspace_id)
-            row = await conn.fetchrow(statements.CHAT, chat_id)
+            await conn.fetchrow(SCOPE_SQL, chat[0])
+            row = await conn.fetchrow(statements.CHAT, *chat)
         return None if row is None else Watch(row[0], row[1])
 
     # ---- reading -------------------------------------------------------------------------------------------------
@@ -191,9 +195,10 @@ class Tail:
             known, self.epoch = self.epoch, epoch
             self.position = Position(await self._conn.fetchval(statements.NOW), LAST)
             if known:
-                standing = dict(await self._conn.fetch(statements.STANDING, list(self.watched)))
-                for chat_id, watch in self.watched.items():
-                    watch.frame = standing.get(chat_id, 0)
+                found = await self._conn.fetch(statements.STANDING, *_columns(self.watched))
+                standing = {(workspace_id, id): last for workspace_id, id, last in found}
+                for chat, watch in self.watched.items():
+                    watch.frame = standing.get(chat, 0)
                 self._on_new_epoch()
                 self._on_access(ANYTHING)
 
@@ -233,24 +238,31 @@ class Tail:
         everything, self._everything = self._everything, False
         rung, self._rung = self._rung, set()
         if everything and self.agents:
-            for chat_id, agent_id, frame in await self._conn.fetch(statements.AT_WORK, list(self.agents)):
-                self.watched.setdefault(chat_id, Watch(agent_id, frame))
-        chats: Iterable[str] = list(self.watched) if everything else [chat for chat in rung if chat in self.watched]
+            for workspace_id, id, agent_id, frame in await self._conn.fetch(statements.AT_WORK, list(self.agents)):
+                self.watched.setdefault((workspace_id, id), Watch(agent_id, frame))
+        chats: Collection[ChatKey] = list(self.watched) if everything else [chat for chat in rung if chat in self.watched]
         while chats:
-            seen = [self.watched[c].frame if c in self.watched else LAST_FRAME for c in chats]
-            rows = await self._conn.fetch(statements.FRAMES, chats, seen, BATCH, str(self.position.xid), self.position.seq)
-            for _, seq, channel, _ in (row for row in rows if row[0] is None):
+            seen = [self.watched[chat].frame if chat in self.watched else LAST_FRAME for chat in chats]
+            rows = await self._conn.fetch(statements.FRAMES, *_columns(chats), seen, BATCH, str(self.position.xid), self.position.seq)
+            for _, _, seq, channel, _ in (row for row in rows if row[1] is None):
                 self._changed(seq, channel, early=True)
             again = set()
-            for chat_id, number, type_, payload in rows:
-                watch = self.watched.get(chat_id)
+            for workspace_id, id, number, type_, payload in rows:
+                chat = (workspace_id, id)
+                watch = self.watched.get(chat)
                 if watch is not None and number > watch.frame:
                     watch.frame = number
-                    again.add(chat_id)
-                    self._show(chat_id, watch, number, type_, payload)
+                    again.add(chat)
+                    self._show(chat, watch, number, type_, payload)
             chats = again if len(rows) >= BATCH else ()
 
-    def _show(self, chat_id: str, watch: Watch, number: int, type_: str, payload: bytes) -> None:
-        self._dispatch(Delivered(f"session:{chat_id}", type_, payload, frame=number))
+    def _show(self, chat: ChatKey, watch: Watch, number: int, type_: str, payload: bytes) -> None:
+        workspace_id, id = chat
+        self._dispatch(Delivered(f"session:{workspace_id}/{id}", type_, payload, frame=number))
         if watch.agent_id in self.agents:
-            self._dispatch(Delivered(f"agent:{watch.agent_id}", type_, payload, mirrored=chat_id))
+            self._dispatch(Delivered(f"agent:{watch.agent_id}", type_, payload, mirrored=id))
+
+
+def _columns(chats: Iterable[ChatKey]) -> tuple[list[str], list[str]]:
+    pairs = list(chats)
+    return [workspace_id for workspace_id, _ in pairs], [id for _, id in pairs]

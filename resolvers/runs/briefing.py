@@ -71,10 +71,8 @@ async def brief(ctx: Context, data: ById) -> Briefing:
 
 
 async def _history(ctx: Context, run: Run) -> list[BriefedTurn]:
-    if run.chat_id is None:
+    if run.chat_id is None or run.message_seq is None:
         return []
-    before = (col(Message.chat_id) == run.chat_id, col(Message.created_at) <= run.created_at, col(Message.role).in_(SPOKEN))
-    newest = await ctx.select(Message, *before).order_by(col(Message.created_at).desc(), col(Message.id).desc()).limit(TOLD).all()
-    if newest and newest[0].role == MessageRole.user and newest[0].content == run.prompt:
-        del newest[0]  # the turn that started the run
+    before = (col(Message.chat_id) == run.chat_id, col(Message.seq) < run.message_seq, col(Message.role).in_(SPOKEN))
+    newest = await ctx.select(Message, *before).order_by(col(Message.seq).desc()).limit(TOLD).all()
     return [BriefedTurn(role=message.role, content=message.content) for message in reversed(newest)]

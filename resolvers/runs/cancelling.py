@@ -3,9 +3,8 @@
 from models.chats import Chat
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.kernel.bus import Topic
-from resolvers.kernel.changes import plus
+from resolvers.kernel.changes import NOW, plus
 from resolvers.kernel.context import Context
-from resolvers.kernel.instance import instance
 from resolvers.runs.frames import append_frames, chat_event
 from resolvers.runs.lifecycle import End
 
@@ -18,12 +17,12 @@ def waits(run: Run) -> bool:
     return run.status == RunStatus.RUNNING and run.started_at is None and run.leased_until is None
 
 
-async def show_cancelled(ctx: Context, chat: Chat, run_id: str) -> None:
+async def show_cancelled(ctx: Context, chat: Chat, run: Run) -> None:
     """What is left of a turn that was called off before it began: the user's message, counted, and the end for whoever listens."""
-    await append_frames(ctx, chat, run_id, chat_event(ChatEventType.done), message_count=plus(1))
+    await append_frames(ctx, chat, run, chat_event(ChatEventType.done), message_count=plus(1))
 
 
 async def ask_to_cancel(ctx: Context, run_id: str) -> None:
     """The worker looks at it when it is rung, and whenever it extends its lease."""
-    await ctx.update(Run, run_id, cancel_requested_at=instance.clock.now())
+    await ctx.update(Run, run_id, cancel_requested_at=NOW)
     ctx.ring(Topic.cancel, run_id)

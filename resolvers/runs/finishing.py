@@ -10,12 +10,11 @@ from models.chats import Chat, Message, MessageRole
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.announcements.notices import InboxChatReplied
 from resolvers.kernel.bounds import ENDS, within
-from resolvers.kernel.changes import plus
+from resolvers.kernel.changes import NOW, plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import ConfigText, Description, Id, Input, Int, Notes, Text
-from resolvers.kernel.instance import instance
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.reply_notices import notify_of_reply
@@ -82,12 +81,12 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
 
 
 async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> None:
-    message, counted = _message(chat.id, run, data)
+    message, counted = _message(chat, run, data)
     changes: dict[str, Any] = {"message_count": plus(counted)} if counted else {}
     if message is not None:
         await ctx.insert(message)
-        changes["last_activity_at"] = instance.clock.now()
-    await append_frames(ctx, chat, run.id, *_last_frames(data), **changes)
+        changes |= {"last_activity_at": NOW, "last_message_seq": message.seq}
+    await append_frames(ctx, chat, run, *_last_frames(data), **changes)
     if message is not None and data.status == RunStatus.COMPLETED:
         await notify_of_reply(ctx, chat, message)
     if data.reason == "server_restart":
@@ -95,9 +94,9 @@ async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> No
         ctx.emit(ChatEvent(chat_id=chat.id, type=ChatEventType.error, content=SERVER_RESTART, metadata=metadata))
 
 
-def _message(chat_id: str, run: Run, data: FinishRun) -> tuple[Message | None, int]:
+def _message(chat: Chat, run: Run, data: FinishRun) -> tuple[Message | None, int]:
     """What is stored of the turn, and by how much the chat's count of messages rises: the user's message is counted here too."""
-    of: dict[str, Any] = {"chat_id": chat_id, "agent_id": run.agent_id}
+    of: dict[str, Any] = {"chat_id": chat.id, "seq": chat.last_message_seq + 1, "agent_id": run.agent_id}
     if data.reason == "server_restart":
         return Message(id=f"msg_recovery_{run.id}", **_error(SERVER_RESTART), **of), 1
     if data.reason == "no_output":

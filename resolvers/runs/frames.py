@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from models.chats import Chat
-from models.runs import ChatEventType, RunFrame
+from models.runs import OUTPUT, ChatEventType, Run, RunFrame
 from resolvers.kernel.bus import Topic
 from resolvers.kernel.context import Context
 
@@ -23,11 +23,13 @@ def chat_event(type: ChatEventType, content: str = "", **metadata: Any) -> Frame
     return Frame("chat_event", {"type": type.value, "content": content} | ({"metadata": metadata} if metadata else {}))
 
 
-async def append_frames(ctx: Context, chat: Chat, run_id: str | None, *frames: Frame, **changes: Any) -> int:
+async def append_frames(ctx: Context, chat: Chat, run: Run | None, *frames: Frame, **changes: Any) -> int:
     """Numbers the frames on from the newest of a chat that this call has locked; returns the last number. `changes` are the chat's own."""
     for number, frame in enumerate(frames, chat.last_seq + 1):
-        await ctx.insert(RunFrame(chat_id=chat.id, seq=number, run_id=run_id, type=frame.type, payload=frame.payload))
+        logged = run.agent_id if run is not None and frame.payload.get("type") in OUTPUT else None
+        run_id = None if run is None else run.id
+        await ctx.insert(RunFrame(chat_id=chat.id, seq=number, run_id=run_id, agent_id=logged, type=frame.type, payload=frame.payload))
     last = chat.last_seq + len(frames)
     await ctx.update(Chat, chat.id, last_seq=last, **changes)
-    ctx.ring(Topic.frames, chat.id)
+    ctx.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")
     return last

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from sqlalchemy import BigInteger, cast, desc, func, literal_column, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Text as SQLText
 
 from models.agents import Agent
@@ -20,6 +21,7 @@ from resolvers.runs.lifecycle import GOES_WRONG
 MOST_RUNS = 20_000  # the newest of the window
 MOST_ROWS = 8  # crews and agents
 WINDOWS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
+ONE: Any = literal_column("1")
 UNKNOWN: Any = literal_column("'unknown'", SQLText())
 NOTHING: Any = literal_column("''", SQLText())
 NO_CREW: Any = literal_column("'—'", SQLText())
@@ -92,30 +94,31 @@ class RunInsights(Output):
 
 
 class Sample:
-    """The runs of a window as a FROM entry, with the names of their agents and crews; of deleted ones too."""
+    """The runs of a window as a FROM entry that is read once, with the names of their agents and crews; of deleted ones too."""
 
     def __init__(self, ctx: Context, window: str) -> None:
-        self.ctx = ctx
-        run = ctx.table(Run)
-        began = func.coalesce(run.c.started_at, run.c.created_at)
-        within = began >= func.now() - literal_column(f"interval '{WINDOWS[window]}'")
-        self.newest = select(run, began.label("began")).where(within).order_by(began.desc(), run.c.id.desc())
-        self.run = self.newest.limit(MOST_RUNS).subquery()
+        run = ctx.table(Run).c
+        order = (run.began_at.desc(), run.id.desc())
+        columns = [run.agent_id, run.trigger_type, run.model, run.status, run.began_at, run.finished_at]
+        within = run.began_at >= func.now() - literal_column(f"interval '{WINDOWS[window]}'")
+        newest = select(*columns, func.row_number().over(order_by=order).label("place")).where(within).order_by(*order).limit(MOST_RUNS + 1)
+        self.newest = newest.cte("newest")  # one more than counts tells whether there are more
+        self.run = select(self.newest).where(self.newest.c.place <= MOST_RUNS).subquery()
         self.agent, self.crew = ctx.table(Agent, including_deleted=True), ctx.table(Crew, including_deleted=True)
         self.failed = func.count().filter(self.run.c.status.in_(GOES_WRONG))
 
-    async def totals(self) -> tuple[RunTotals, RunDuration]:
+    def numbers(self) -> list[Any]:
         run = self.run.c
-        took = cast(func.floor(func.extract("epoch", run.finished_at - run.began) * 1000), BigInteger)
-        ranks = [func.coalesce(func.percentile_disc(rank).within_group(took), 0) for rank in (0.5, 0.95)]
-        numbers = [func.count(), *[func.count().filter(run.status == status) for status in (RunStatus.COMPLETED, RunStatus.RUNNING)], self.failed]
-        total, succeeded, running, failed, p50, p95 = (await self.ctx.report(select(*numbers, *ranks).select_from(self.run)))[0]
-        return RunTotals(total=total, succeeded=succeeded, failed=failed, running=running), RunDuration(p50_ms=p50, p95_ms=p95)
+        took = cast(func.floor(func.extract("epoch", run.finished_at - run.began_at) * 1000), BigInteger)
+        succeeded, running = (func.count().filter(run.status == status) for status in (RunStatus.COMPLETED, RunStatus.RUNNING))
+        totals = {"total": func.count(), "succeeded": succeeded, "failed": self.failed, "running": running}
+        ranks = {name: func.coalesce(func.percentile_disc(rank).within_group(took), 0) for name, rank in (("p50_ms", 0.5), ("p95_ms", 0.95))}
+        return [column.label(name) for name, column in (totals | ranks).items()]
 
-    async def by(self, column: str) -> list[CategoryCount]:
+    def by(self, column: str) -> Any:
         key = func.coalesce(func.nullif(self.run.c[column], NOTHING), UNKNOWN)
-        counted = select(key.label("key"), func.count().label("total"), self.failed.label("failed")).group_by(key).order_by(desc("total"), "key")
-        return [CategoryCount(**row) for row in await self.ctx.report(counted)]
+        counted = select(key.label("key"), func.count().label("total"), self.failed.label("failed")).group_by(key)
+        return counted.order_by(desc("total"), "key")
 
     def _named(self, *columns: Any) -> Any:
         """Counters by columns of the agent or the crew."""
@@ -123,32 +126,45 @@ class Sample:
         counted = select(*columns, func.count().label("total"), self.failed.label("failed")).select_from(joined)
         return counted.group_by(*[column.element for column in columns]).limit(MOST_ROWS)
 
-    async def by_crew(self) -> list[CrewCount]:
+    def by_crew(self) -> Any:
         id, name = func.coalesce(self.crew.c.id, NOTHING).label("id"), func.coalesce(self.crew.c.name, NO_CREW).label("name")
-        return [CrewCount(**row) for row in await self.ctx.report(self._named(id, name).order_by(desc("total"), "name", "id"))]
+        return self._named(id, name).order_by(desc("total"), "name", "id")
 
-    async def top_agents(self) -> list[AgentCount]:
+    def top_agents(self) -> Any:
         id, name = self.run.c.agent_id.label("id"), func.coalesce(self.agent.c.name, self.run.c.agent_id).label("name")
         crew_name = func.coalesce(self.crew.c.name, NOTHING).label("crew_name")
-        return [AgentCount(**row) for row in await self.ctx.report(self._named(id, name, crew_name).order_by(desc("total"), "id"))]
+        return self._named(id, name, crew_name).order_by(desc("total"), "id")
 
-    async def truncated(self) -> bool:
-        further = self.newest.offset(MOST_RUNS).limit(1).subquery()
-        return bool((await self.ctx.report(select(select(further.c.id).exists())))[0][0])
+    def statement(self) -> Any:
+        """One row: the numbers, whether there are more runs, and each list as JSON."""
+        lists = {
+            "by_trigger": self.by("trigger_type"),
+            "by_model": self.by("model"),
+            "by_crew": self.by_crew(),
+            "top_agents": self.top_agents(),
+        }
+        truncated = select(select(ONE).where(self.newest.c.place > MOST_RUNS).exists()).scalar_subquery()
+        columns = [_as_json(rows, f"{name}_rows").label(name) for name, rows in lists.items()]
+        return select(*self.numbers(), truncated.label("truncated"), *columns).select_from(self.run)
+
+
+def _as_json(rows: Any, name: str) -> Any:
+    listed = rows.subquery(name)
+    whole: Any = func.to_jsonb(literal_column(name), type_=JSONB())
+    return select(func.coalesce(func.jsonb_agg(whole), literal_column("'[]'::jsonb"), type_=JSONB())).select_from(listed).scalar_subquery()
 
 
 @procedure("runs.insights", Action.READ, tickets=True)
 async def run_insights(ctx: Context, data: RunWindow) -> RunInsights:
     """Runs of the workspace in numbers: how they ended, how long they took, who did them and why."""
-    sample = Sample(ctx, data.window)
-    totals, duration = await sample.totals()
+    (found,) = await ctx.report(Sample(ctx, data.window).statement())
     return RunInsights(
         window=data.window,
-        totals=totals,
-        duration=duration,
-        by_trigger=await sample.by("trigger_type"),
-        by_model=await sample.by("model"),
-        by_crew=await sample.by_crew(),
-        top_agents=await sample.top_agents(),
-        truncated=await sample.truncated(),
+        totals=RunTotals(**{name: found[name] for name in RunTotals.model_fields}),
+        duration=RunDuration(**{name: found[name] for name in RunDuration.model_fields}),
+        by_trigger=[CategoryCount(**row) for row in found["by_trigger"]],
+        by_model=[CategoryCount(**row) for row in found["by_model"]],
+        by_crew=[CrewCount(**row) for row in found["by_crew"]],
+        top_agents=[AgentCount(**row) for row in found["top_agents"]],
+        truncated=found["truncated"],
     )

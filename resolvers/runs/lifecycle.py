@@ -8,9 +8,8 @@ from sqlmodel import col
 from models.agents import Agent, AgentStatus
 from models.bounds import ERROR, LINE, cut
 from models.runs import Run, RunStatus
-from resolvers.kernel.changes import Conflict
+from resolvers.kernel.changes import NOW, Conflict
 from resolvers.kernel.context import Context
-from resolvers.kernel.instance import instance
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 
 MISSING = "Run not found"
@@ -68,7 +67,7 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
         Run,
         run.id,
         end.status,
-        finished_at=instance.clock.now(),
+        finished_at=NOW,
         error_message=None if end.error_message is None else cut(end.error_message, ERROR),
         exit_code=end.exit_code,
         data={**(run.data or {}), **end.data} if end.data else run.data,

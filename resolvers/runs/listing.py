@@ -1,7 +1,6 @@
 """What can be read of runs."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -12,7 +11,7 @@ from models.agents import Agent
 from models.base import table_of
 from models.chats import Chat
 from models.crews import Crew
-from models.runs import Run, RunFrame, RunStatus
+from models.runs import Run, RunFrame, RunStatus, RunTag
 from models.workspaces import Workspace
 from resolvers.kernel.errors import Code
 from resolvers.kernel.inputs import INT32, ById, Id, NoInput, Paging, Text, whole
@@ -22,9 +21,7 @@ from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Derived, Page, Row, Rows, View, derived, graph, many, one
 from resolvers.runs.lifecycle import MISSING
 
-began = func.coalesce(col(Run.started_at), col(Run.created_at))
-newest_first = (began.desc(), col(Run.id).desc())
-"""The expressions of runs_list_idx, to the letter."""
+newest_first = (col(Run.began_at).desc(), col(Run.id).desc())
 MIDNIGHT: Any = literal_column("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
 RUNNING: Any = literal_column(f"'{RunStatus.RUNNING}'")  # spelled out, as the next: the indexes of these runs are partial ones
 GONE_WRONG: Any = literal_column("('FAILED', 'TIMEOUT')")
@@ -75,8 +72,13 @@ def narrowed(rows: Rows[Run], data: ListRuns) -> Rows[Run]:
     if data.trigger is not None:
         rows = rows.where(col(Run.trigger_type) == data.trigger)
     if data.tag is not None:
-        rows = rows.where(func.jsonb_exists(col(Run.data)["tags"], data.tag))
+        rows = rows.where(_tagged(data.tag))
     return rows
+
+
+def _tagged(tag: Any) -> Any:
+    tags, run = table_of(RunTag).alias(), table_of(Run)
+    return select(tags.c.run_id).where(tags.c.workspace_id == run.c.workspace_id, tags.c.run_id == run.c.id, tags.c.tag == tag).correlate(run).exists()
 
 
 def _of_agent(column: str) -> Derived:
@@ -104,7 +106,6 @@ graph(
     Run,
     agent=one(Agent, "agent_id"),
     chat=one(Chat, "chat_id"),
-    began_at=derived(datetime, lambda run, _: func.coalesce(run.started_at, run.created_at)),
     agent_name=_of_agent("name"),
     agent_slug=_of_agent("slug"),
     crew_name=derived(str, _crew_name),
@@ -130,7 +131,7 @@ def run_stats(scope: QueryScope, data: NoInput) -> Row[RunStats]:
 
     counted = select(
         number("running", lambda run: run.status == RUNNING),
-        number("today", lambda run: func.coalesce(run.started_at, run.created_at) >= MIDNIGHT),
+        number("today", lambda run: run.began_at >= MIDNIGHT),
         number("failed", lambda run: run.status.op("IN")(GONE_WRONG), lambda run: run.finished_at >= MIDNIGHT),
     )
     return scope.view(RunStats, counted).one("Workspace not found")

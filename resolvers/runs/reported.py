@@ -11,12 +11,12 @@ from models.agents import Agent
 from models.chats import Chat
 from models.runs import Run, RunStatus
 from resolvers.config_text import invalid
+from resolvers.kernel.changes import NOW
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Entity
 from resolvers.kernel.inputs import ConfigText, Id, Input, Int, Notes
-from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import REST_ONLY, Auth
 from resolvers.kernel.policy import Action
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
@@ -68,7 +68,7 @@ async def report_start(ctx: Context, data: CreateRun) -> Run:
         trigger_type=data.trigger_type,
         model=model_in(data.metadata),
         data=data.metadata,
-        started_at=instance.clock.now(),
+        started_at=NOW,
         leased_until=NEVER,  # no worker of this server takes it over
     )
     return await start_run(ctx, run, conflict=CONFLICT)

@@ -8,12 +8,11 @@ behind it but the worker itself.
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from prometheus_client import Gauge
 
-from models.runs import RunStatus
+from models.runs import OUTPUT, RunStatus
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.database import database
@@ -34,7 +33,7 @@ class Claim:
     workspace_id: str
     chat_id: str | None
     lease: int
-    started_at: datetime
+    age: float  # seconds since it was first claimed, by whomever, when this worker claimed it
     cancelled: bool  # somebody had asked to cancel it before it was claimed
 
 
@@ -67,7 +66,8 @@ WITH due AS MATERIALIZED (
 )
 UPDATE runs SET lease = runs.lease + 1, worker = $1, leased_until = now() + make_interval(secs => $3), started_at = coalesce(runs.started_at, now())
 FROM due WHERE runs.id = due.id
-RETURNING runs.id, runs.workspace_id, runs.chat_id, runs.lease, runs.started_at, runs.cancel_requested_at IS NOT NULL, runs.created_at
+RETURNING runs.id, runs.workspace_id, runs.chat_id, runs.lease, extract(epoch FROM now() - runs.started_at)::float8, runs.cancel_requested_at IS NOT NULL,
+    runs.created_at
 """
 
 HELD = "FROM unnest($1::text[], $2::int[]) AS held (id, lease) WHERE runs.id = held.id AND runs.lease = held.lease AND runs.status = 'RUNNING'"
@@ -85,18 +85,23 @@ FENCED = "runs.id = $1 AND runs.workspace_id = $2 AND runs.lease = $3 AND runs.s
 
 WRITE_STEPS = f"WITH held AS (SELECT id FROM runs WHERE {FENCED} FOR SHARE), stepped AS ({STEPPED}) SELECT 0 FROM held"
 
+PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
+
 # The chat is locked before the run. Its number is raised after the fence: a worker that lost the run leaves no gap.
 WRITE_FRAMES = f"""
 WITH chat AS (SELECT id FROM chats WHERE id = $7 AND workspace_id = $2 FOR NO KEY UPDATE),
 held AS (
-    UPDATE runs SET frames = runs.frames + cardinality($8::jsonb[]) FROM chat WHERE {FENCED} AND runs.chat_id = chat.id AND runs.frames = $9 RETURNING runs.id
+    UPDATE runs SET frames = runs.frames + cardinality($8::jsonb[]) FROM chat WHERE {FENCED} AND runs.chat_id = chat.id AND runs.frames = $9
+    RETURNING runs.id, runs.agent_id
 ),
 raised AS (
-    UPDATE chats SET last_seq = chats.last_seq + cardinality($8::jsonb[]) FROM held WHERE chats.id = $7 AND chats.workspace_id = $2 RETURNING chats.last_seq
+    UPDATE chats SET last_seq = chats.last_seq + cardinality($8::jsonb[]) FROM held WHERE chats.id = $7 AND chats.workspace_id = $2
+    RETURNING chats.last_seq, held.agent_id
 ),
 written AS (
-    INSERT INTO run_frames (chat_id, seq, workspace_id, run_id, type, payload, created_at)
-    SELECT $7, raised.last_seq - cardinality($8::jsonb[]) + frame.number::int, $2, $1, 'chat_event', frame.payload, now()
+    INSERT INTO run_frames (chat_id, seq, workspace_id, run_id, agent_id, type, payload)
+    SELECT $7, raised.last_seq - cardinality($8::jsonb[]) + frame.number::int, $2, $1,
+        CASE WHEN frame.payload ->> 'type' IN ({PUT_OUT}) THEN raised.agent_id END, 'chat_event', frame.payload
     FROM raised, unnest($8::jsonb[]) WITH ORDINALITY AS frame (payload, number)
 ),
 stepped AS ({STEPPED})
@@ -169,7 +174,7 @@ async def append(claim: Claim, batch: Batch, written: int) -> bool:
             return await conn.fetchval(WRITE_STEPS, *values) is not None
         stored = await conn.fetchval(WRITE_FRAMES, *values, claim.chat_id, batch.frames, written) is not None
     if stored:
-        bus.ring(Topic.frames, claim.chat_id)
+        bus.ring(Topic.frames, f"{claim.workspace_id}/{claim.chat_id}")
     return stored
 
 

@@ -7,7 +7,6 @@ from sqlalchemy import case, func, select
 from sqlmodel import col
 
 from models.auth import User
-from models.base import now
 from models.workspaces import Invitation, Membership
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
@@ -54,6 +53,5 @@ async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
     waiting = ctx.select(Invitation, col(Invitation.email) == data.email, col(Invitation.accepted_at).is_(None), col(Invitation.expires_at) > func.now())
     if await waiting.exists():
         raise Refusal(Code.CONFLICT, "An invitation for this email is open")
-    created = now()
-    invitation = Invitation(email=data.email, role=role, invited_by=ctx.user_id, token=secrets.token_hex(32), expires_at=created + LIFETIME, created_at=created)
-    return await ctx.insert(invitation)
+    until = await ctx.now() + LIFETIME
+    return await ctx.insert(Invitation(email=data.email, role=role, invited_by=ctx.user_id, token=secrets.token_hex(32), expires_at=until))

@@ -65,7 +65,7 @@ def _numbered(event: Delivered, subscription: Subscription) -> bytes:
 
 
 def _framed(event: Delivered, subscription: Subscription, more: bytes = b"") -> bytes:
-    head = b'{"type":%b,"channel":%b,"payload":%b' % (orjson.dumps(event.type), orjson.dumps(event.channel), event.payload)
+    head = b'{"type":%b,"channel":%b,"payload":%b' % (orjson.dumps(event.type), orjson.dumps(event.name), event.payload)
     return cast(Wire, subscription.outlet).frame(b"%b%b}" % (head, more))
 
 

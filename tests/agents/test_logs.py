@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from models.agents import Agent
-from models.base import new_id, now
+from models.base import new_id
 from models.chats import Chat
-from models.runs import ChatEventType, Run, RunFrame, RunStatus
-from tests.world import World
+from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
@@ -33,6 +33,7 @@ async def run_of(world: World, agent: Agent) -> Run:
 async def show(world: World, run: Run, seq: int, type: ChatEventType, content: str = "", after: int = 0, **metadata: Any) -> None:
     payload = {"type": type, "content": content} | ({"metadata": metadata} if metadata else {})
     frame = RunFrame(chat_id=run.chat_id or "", seq=seq, run_id=run.id, type="chat_event", payload=payload, workspace_id=run.workspace_id)
+    frame.agent_id = run.agent_id if type in OUTPUT else None
     frame.created_at = START + after * SECOND
     await world.add(frame)
 

@@ -11,7 +11,7 @@ from models.chats import Chat
 from models.credentials import AgentCredential
 from models.crews import Crew
 from models.skills import AgentSkill
-from tests.world import World
+from tests.world import World, stored
 
 pytestmark = pytest.mark.anyio
 
@@ -348,8 +348,9 @@ async def test_lists(world: World) -> None:
 async def test_a_list_is_a_hundred_agents_unless_told_otherwise_and_five_hundred_at_most(world: World) -> None:
     crew = await crew_of(world)
     await world.database.execute(
-        "INSERT INTO agents SELECT (jsonb_populate_record(a, jsonb_build_object('id', a.id || n, 'slug', 's-' || n, 'crew_id', $2::text))).* "
-        "FROM agents a, generate_series(1, 501) n WHERE a.id = $1",
+        f"INSERT INTO agents ({stored(Agent)}) SELECT {stored(Agent)} FROM (SELECT (jsonb_populate_record("
+        "a, jsonb_build_object('id', a.id || n, 'slug', 's-' || n, 'crew_id', $2::text))).* "
+        "FROM agents a, generate_series(1, 501) n WHERE a.id = $1) AS made",
         (await agent_of(world)).id,
         crew.id,
     )

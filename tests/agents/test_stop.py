@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from models.agents import Agent, AgentStatus
-from models.base import new_id, now
+from models.base import new_id
 from models.chats import Chat
 from models.runs import Run, RunStatus
 from resolvers.kernel.bus import Topic, bus
 from tests.runs.logbook import internal
-from tests.world import World, world_on
+from tests.world import World, now, world_on
 
 pytestmark = pytest.mark.anyio
 SEND = "mutation($i: SendMessageInput!) { sendMessage(input: $i) { runId } }"

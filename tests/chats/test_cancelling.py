@@ -5,10 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from models.base import now
 from resolvers.kernel.bus import Topic, bus
 from tests.chats.rooms import agent_of, cancel, chat_of, elsewhere, events, frames, position, row, rows, run_of, send
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 

@@ -4,11 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.base import now
 from models.chats import ChatOrigin, ChatReadCursor, MessageRole
 from models.runs import RunStatus
 from tests.chats.rooms import agent_of, chat_of, elsewhere, row, rows, run_of, said
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
@@ -93,8 +92,8 @@ async def test_unread_is_the_caller_s_own_in_every_chat_of_an_answer(world: Worl
         for n in range(3):
             await said(world, chat, created_at=START + timedelta(seconds=n))
     mark = {"workspace_id": world.workspace.id, "chat_id": chats[1].id}
-    await world.add(ChatReadCursor(user_id=world.viewer.user_id, last_read_at=START + timedelta(seconds=1), **mark))
-    await world.add(ChatReadCursor(user_id=world.owner.user_id, last_read_at=START + timedelta(seconds=9), **mark))
+    await world.add(ChatReadCursor(user_id=world.viewer.user_id, last_read_seq=2, **mark))
+    await world.add(ChatReadCursor(user_id=world.owner.user_id, last_read_seq=9, **mark))
     document = "query($ws: ID!, $agent: ID!) { agent(workspaceId: $ws, id: $agent) { chats { nodes { unreadCount } } } }"
 
     async def unread(name: str) -> list[int]:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from models.agents import Agent
-from models.base import new_id, now
+from models.base import new_id
 from models.chats import Chat, ChatPresence, ChatReadCursor
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.context import SCOPE_SQL
@@ -18,7 +18,7 @@ from resolvers.kernel.database import database
 from resolvers.runs.finishing import finish_run
 from tests.chats.rooms import agent_of, chat_of, elsewhere, events, position, row, rows, run_of
 from tests.live.sockets import PATIENCE, client_of
-from tests.world import Person, World
+from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
 
@@ -167,16 +167,16 @@ async def test_only_the_listening_of_the_same_user_counts(world: World) -> None:
 async def test_who_listens_in_another_process(world: World, until: timedelta, told_of: int) -> None:
     """And what a process has left behind in a crash."""
     chat = await chat_of(world)
-    await world.add(ChatPresence(chat_id=chat.id, user_id=world.owner.user_id, process="another", until=now() + until))
+    await world.add(ChatPresence(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.owner.user_id, process="another", until=now() + until))
     await reply(world, chat)
     assert len(await notices(world, chat)) == told_of
 
 
-@pytest.mark.parametrize(("read", "told_of"), [(MINUTE, 0), (-MINUTE, 1)])
-async def test_who_has_read_so_far_is_not_told(world: World, read: timedelta, told_of: int) -> None:
+@pytest.mark.parametrize(("read", "told_of"), [(1, 0), (0, 1)])
+async def test_who_has_read_so_far_is_not_told(world: World, read: int, told_of: int) -> None:
     chat = await chat_of(world)
-    await world.add(ChatReadCursor(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.owner.user_id, last_read_at=now() + read))
-    await world.add(ChatReadCursor(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.viewer.user_id, last_read_at=now() + MINUTE))
+    await world.add(ChatReadCursor(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.owner.user_id, last_read_seq=read))
+    await world.add(ChatReadCursor(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.viewer.user_id, last_read_seq=9))
     before = await position(world)
     await reply(world, chat)
     assert (len(await notices(world, chat)), await told(world, before, chat)) == (told_of, ["chat_reply"] * told_of)
@@ -188,7 +188,7 @@ async def holding(url: str, chat: Chat, lock: str) -> AsyncIterator["asyncpg.Con
     other = await asyncpg.connect(url, server_settings={"crewship.workspaces": "*"})
     try:
         async with other.transaction():
-            await other.execute(f"SELECT {lock}(hashtextextended($1, 0))", f"reply notices of {chat.id}")
+            await other.execute(f"SELECT {lock}(hashtextextended($1, 0))", f"reply notices of {chat.workspace_id}/{chat.id}")
             yield other
     finally:
         await other.close()
@@ -204,11 +204,11 @@ async def waits(other: "asyncpg.Connection[asyncpg.Record]", task: asyncio.Task[
 
 async def test_a_reply_waits_for_who_is_reading(world: World, module_database: Any) -> None:
     chat = await chat_of(world)
-    mark = "INSERT INTO chat_read_cursors (workspace_id, chat_id, user_id, last_read_at) VALUES ($1, $2, $3, $4)"
+    mark = "INSERT INTO chat_read_cursors (workspace_id, chat_id, user_id, last_read_seq) VALUES ($1, $2, $3, $4)"
     async with holding(module_database.owner_url, chat, "pg_advisory_xact_lock_shared") as reader:
         replying = asyncio.create_task(reply(world, chat))
         await waits(reader, replying)
-        await reader.execute(mark, chat.workspace_id, chat.id, world.owner.user_id, now() + MINUTE)
+        await reader.execute(mark, chat.workspace_id, chat.id, world.owner.user_id, 1)
     await replying
     assert await notices(world, chat) == []
 
@@ -218,10 +218,10 @@ async def test_who_reads_waits_for_a_reply(world: World, module_database: Any) -
     async with holding(module_database.owner_url, chat, "pg_advisory_xact_lock") as replier:
         reading = asyncio.create_task(mark_read(world, world.owner, chat))
         await waits(replier, reading)
-        until = await replier.fetchval("SELECT clock_timestamp()")
+        await replier.execute("UPDATE chats SET last_message_seq = 7 WHERE id = $1", chat.id)
     assert await reading == 200
-    [mark] = await rows(world, "SELECT last_read_at FROM chat_read_cursors WHERE chat_id = $1", chat.id)
-    assert mark["last_read_at"] > until
+    [mark] = await rows(world, "SELECT last_read_seq FROM chat_read_cursors WHERE chat_id = $1", chat.id)
+    assert mark["last_read_seq"] == 7
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------------

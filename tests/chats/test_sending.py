@@ -8,7 +8,6 @@ import asyncpg
 import pytest
 
 from models.agents import AgentStatus, CliAdapter
-from models.base import now
 from models.chats import ChatVisibility
 from models.runs import RunStatus
 from resolvers.kernel.bus import Topic, bus
@@ -26,7 +25,7 @@ from tests.chats.rooms import (
     run_of,
     send,
 )
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 
@@ -107,7 +106,7 @@ async def test_whoever_waits_is_woken(world: World) -> None:
     ends = [bus.on(topic, lambda key, topic=topic: rung.append((topic.name, key))) for topic in (Topic.frames, Topic.queue, Topic.events)]  # type: ignore[misc]
     try:
         await send(world, world.owner, chat.id)
-        assert {("frames", chat.id), ("queue", ""), ("events", "")} <= set(rung)
+        assert {("frames", f"{chat.workspace_id}/{chat.id}"), ("queue", ""), ("events", "")} <= set(rung)
         rung.clear()
         await send(world, world.owner, chat.id)  # refused
         assert not [ring for ring in rung if ring[0] != "events"]

@@ -3,12 +3,12 @@
 import pytest
 
 from models.agents import Agent
-from models.base import new_id, now
+from models.base import new_id
 from models.crews import Crew
 from models.integrations import CrewIntegration, ToolBinding
 from resolvers.crews import inventory
 from resolvers.crews.capabilities import ROUTINE_SCHEMA
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from models.base import new_id, now
+from models.base import new_id
 from models.crews import Crew, CrewConnection
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 CONNECTIONS = "/api/v1/crew-connections"

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from models.base import now
 from models.crews import Crew
-from tests.world import World, world_on
+from tests.world import World, now, world_on
 
 pytestmark = pytest.mark.anyio
 

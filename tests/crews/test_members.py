@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from models.base import new_id, now
+from models.base import new_id
 from models.crews import Crew, CrewMember
 from models.workspaces import Role
-from tests.world import Person, World
+from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
 UNKNOWN = "role: must be one of OWNER, ADMIN, MANAGER, MEMBER, VIEWER"

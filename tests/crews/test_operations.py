@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from models.agents import Agent
-from models.base import new_id, now
+from models.base import new_id
 from models.crews import Crew, CrewConnection, CrewMember
 from models.missions import Mission, MissionTask
 from resolvers import crews
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.reader import Column, Shape, intern
-from tests.world import World
+from tests.runs.plans import buffers, explain, listening, nodes
+from tests.world import World, now, stored
 
 pytestmark = pytest.mark.anyio
 ID = intern(Shape((Column("id", "id"),)))
@@ -163,3 +164,22 @@ async def test_refusals_carry_their_code(world: World) -> None:
             await operation(person.caller, given, ID, place=place)
         assert refused.value.code is code
         assert await world.snapshot() == before
+
+
+async def test_a_slug_is_released_by_an_index(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many deleted crews there are: what a new one costs does not grow with them."""
+    columns = stored(Crew)
+    copies = (
+        "SELECT (jsonb_populate_record(c, jsonb_build_object('id', 'd' || n, 'slug', 'old-' || n || '_deleted_d' || n, 'deleted_at', now()))).* "
+        "FROM crews c, generate_series(1, 3000) n WHERE id = $1"
+    )
+    id = await create(world, "released")
+    await world.database.execute(f"INSERT INTO crews ({columns}) SELECT {columns} FROM ({copies}) AS made", id)
+    await world.database.execute("ANALYZE crews")
+    with listening(monkeypatch) as sent:
+        await create(world, "old-7")
+    releases = [(query, args) for query, args in sent if query.startswith("UPDATE crews")]
+    [plan] = await explain(world, releases, "crews")
+    assert buffers([plan]) < 100
+    assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"]
+    await world.database.execute("DELETE FROM crews WHERE id LIKE 'd%'")

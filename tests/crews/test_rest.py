@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from models.agents import Agent
-from models.base import new_id, now
+from models.base import new_id
 from models.crews import Crew
 from resolvers.crews.devcontainer import COMMON_UTILS_DEFAULT
 from resolvers.kernel.license import COMMUNITY, Limit
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 CREWS = "/api/v1/crews"

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from models.base import now
 from models.crews import Crew
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 CREWS = "/api/v1/crews"

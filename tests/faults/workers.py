@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 class Workers:
     """The parent's side."""
 
-    def __init__(self, **settings: Any) -> None:
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    def __init__(self, environment: dict[str, str] | None = None, **settings: Any) -> None:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
         command = [sys.executable, __file__, json.dumps(settings)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
         self.pids: set[int] = set()

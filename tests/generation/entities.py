@@ -13,7 +13,7 @@ from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.auth import CliToken, Session
-from models.base import new_id, now
+from models.base import new_id
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import Crew, CrewConnection, CrewMember
@@ -24,7 +24,7 @@ from models.missions import Assignment, AssignmentStatus, Mission, MissionTask
 from models.runs import Run, RunFrame, RunStatus
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
-from tests.world import Person
+from tests.world import Person, now
 
 Factory = Callable[["Plot"], SQLModel]
 ENTITIES: dict[str, Factory] = {}
@@ -238,6 +238,7 @@ def message(plot: Plot) -> Message:
     """No message has a value in every column; this one has, so that shapes are compared on values."""
     return Message(
         chat_id=plot["chat"].id,
+        seq=1,
         agent_id=plot["agent"].id,
         role=MessageRole.assistant,
         content="Rain",
@@ -252,7 +253,7 @@ def message(plot: Plot) -> Message:
 
 @entity
 def chat_read_cursor(plot: Plot) -> ChatReadCursor:
-    return ChatReadCursor(user_id=plot.second.user_id, chat_id=plot["chat"].id, **plot.here)
+    return ChatReadCursor(user_id=plot.second.user_id, chat_id=plot["chat"].id, last_read_seq=0, **plot.here)
 
 
 def _run(plot: Plot, **changes: Any) -> Run:
@@ -276,7 +277,7 @@ def live_run(plot: Plot) -> Run:
 @entity
 def run_frame(plot: Plot) -> RunFrame:
     payload = {"type": "tool_call", "content": "forecast", "metadata": {"tool_name": "forecast", "tool_id": "t1"}}
-    return RunFrame(chat_id=plot["chat"].id, seq=2, run_id=plot["run"].id, type="chat_event", payload=payload, **plot.here)
+    return RunFrame(chat_id=plot["chat"].id, seq=2, run_id=plot["run"].id, agent_id=plot["agent"].id, type="chat_event", payload=payload, **plot.here)
 
 
 @entity

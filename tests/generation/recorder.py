@@ -21,15 +21,19 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE FUNCTION recorder.undo() RETURNS void LANGUAGE plpgsql SET session_replication_role = replica AS $$
-DECLARE change record;
+DECLARE change record; columns text;
 BEGIN
     FOR change IN SELECT * FROM recorder.changes ORDER BY n DESC LOOP
         IF change.new IS NOT NULL THEN
             EXECUTE format('DELETE FROM public.%I t WHERE to_jsonb(t) = $1', change."table") USING change.new;
         END IF;
         IF change.old IS NOT NULL THEN
-            EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE SELECT * FROM jsonb_populate_record(NULL::public.%1$I, $1)', change."table")
-            USING change.old;
+            SELECT string_agg(quote_ident(column_name), ', ') INTO columns FROM information_schema.columns
+            WHERE table_schema = 'public' AND table_name = change."table" AND is_generated = 'NEVER';
+            EXECUTE format(
+                'INSERT INTO public.%1$I (%2$s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM jsonb_populate_record(NULL::public.%1$I, $1)',
+                change."table", columns
+            ) USING change.old;
         END IF;
     END LOOP;
     DELETE FROM recorder.changes;

@@ -43,7 +43,7 @@ async def write_frames(world: World, chat: Chat, *payloads: dict[str, object], r
         last: int = await world.database.fetchval(raised, chat.id, len(payloads))
         for number, payload in enumerate(payloads, last - len(payloads) + 1):
             await world.add(RunFrame(workspace_id=chat.workspace_id, chat_id=chat.id, seq=number, run_id=run_id, type="chat_event", payload=payload))
-    bus.ring(Topic.frames, chat.id)
+    bus.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")
     return last
 
 

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.events import address_of
 from resolvers.live import hub
 from tests.live.outlets import OF, until
 from tests.world import Person, World
@@ -35,7 +36,7 @@ def own(world: World) -> str:
 
 async def announce(world: World, channel: str, type: str, *payloads: dict[str, Any]) -> None:
     """Events without the operation that sends them."""
-    await world.database.execute(INSERT, channel, type, [json.dumps(payload) for payload in payloads])
+    await world.database.execute(INSERT, address_of(channel, world.workspace.id), type, [json.dumps(payload) for payload in payloads])
     bus.ring(Topic.events)
 
 

@@ -38,7 +38,7 @@ async def write(world: World, chat: Chat, *numbers: int) -> None:
         for number in numbers:
             payload = {"type": "text", "content": str(number)}
             await world.add(RunFrame(workspace_id=world.workspace.id, chat_id=chat.id, seq=number, type="chat_event", payload=payload))
-    bus.ring(Topic.frames, chat.id)
+    bus.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")
 
 
 async def test_a_listener_goes_back_in_a_chat_while_it_is_live_and_while_it_is_behind(world: World) -> None:
@@ -92,7 +92,7 @@ async def test_what_an_agents_slow_listener_cannot_read_again_is_told(world: Wor
     follower = await line.subscribe(f"agent:{agent.id}", plain)
     await line.subscribe(f"session:{chat.id}", lambda *_: None)
     await write(world, chat, 1, 2, 3, 4)
-    await until(lambda: hub.tail.watched[chat.id].frame == 4)
+    await until(lambda: hub.tail.watched[chat.workspace_id, chat.id].frame == 4)
     assert (memory.written, memory.losses) == ([b"1", b"2"], [])
     memory.read()
     await until(lambda: memory.losses)

@@ -175,7 +175,7 @@ async def test_a_chat_shows_the_whole_turn_and_goes_on_anywhere_in_it(world: Wor
         await begin(world, chat, 0)
         await write_frames(world, chat, {"type": "user_message", "content": "Hi", "metadata": {"author_user_id": "u"}}, text("Hel"), text("lo"))
         steering = f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'steering_queued', $2)"
-        await world.database.execute(steering, f"session:{chat.id}", {"chat_id": chat.id, "in_flight": True, "content": "And then?"})
+        await world.database.execute(steering, f"session:{chat.workspace_id}/{chat.id}", {"chat_id": chat.id, "in_flight": True, "content": "And then?"})
         bus.ring(Topic.events)
         turn = await hear(talk, 5)
         await write_frames(world, chat, DONE)

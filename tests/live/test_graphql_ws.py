@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from crewship.websocket import ROOM
 from models.workspaces import Membership, Role
 from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.events import address_of
 from resolvers.live import Delivered, attendance, hub
 from schema.endpoint import Endpoint
 from schema.live import transport_ws
@@ -118,7 +119,7 @@ async def test_every_field_opens_its_channel(world: World) -> None:
             if "$" not in field:
                 document = f"subscription {{ {field} {{ __typename }} }}"
             await talk.listen(str(number), document, ws=world.workspace.id, crew=crew)
-        assert set(hub.channels) == set(fields.values())
+        assert set(hub.channels) == {address_of(name, world.workspace.id) for name in fields.values()}
     await until(lambda: hub.channels == {})
 
 

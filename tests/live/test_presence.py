@@ -75,7 +75,7 @@ async def test_a_refused_subscription_is_nobodys_presence(world: World) -> None:
 async def test_the_time_moves_on_while_somebody_listens(world: World) -> None:
     chat_id = new_id()
     async with running(Presence(every=0.05)) as presence:
-        presence.enter(chat_id, "u", 1)
+        presence.enter(("w", chat_id, "u"), 1)
         await become(world, chat_id, [("u", True)])
         lasts = await world.database.fetchval("SELECT extract(epoch FROM until - now())::float FROM chat_presence WHERE chat_id = $1", chat_id)
         assert LASTS / 2 < lasts <= LASTS
@@ -87,9 +87,9 @@ async def test_the_time_moves_on_while_somebody_listens(world: World) -> None:
 async def test_each_process_has_rows_of_its_own(world: World) -> None:
     chat_id = new_id()
     async with running(Presence()) as one:
-        one.enter(chat_id, "u", 1)
+        one.enter(("w", chat_id, "u"), 1)
         async with running(Presence()) as other:
-            other.enter(chat_id, "u", 1)
+            other.enter(("w", chat_id, "u"), 1)
             await become(world, chat_id, [("u", True)] * 2)
         assert await seats(world, chat_id) == [("u", True)]
 
@@ -98,10 +98,10 @@ async def test_many_changes_are_one_write(world: World, monkeypatch: pytest.Monk
     presence, chat_id = Presence(), new_id()
     leases = _count_leases(monkeypatch)
     for n in range(50):
-        presence.enter(chat_id, f"u{n:02}", 1)
-        presence.enter(f"{chat_id} gone", f"u{n:02}", 1)
-        presence.leave(f"{chat_id} gone", f"u{n:02}", 1)
-    presence.leave(chat_id, "u00", 2)  # who never entered takes nobody along
+        presence.enter(("w", chat_id, f"u{n:02}"), 1)
+        presence.enter(("w", f"{chat_id} gone", f"u{n:02}"), 1)
+        presence.leave(("w", f"{chat_id} gone", f"u{n:02}"), 1)
+    presence.leave(("w", chat_id, "u00"), 2)  # who never entered takes nobody along
     await presence.write()
     assert len(leases) == 1
     assert await seats(world, chat_id) == [(f"u{n:02}", True) for n in range(50)]
@@ -128,7 +128,7 @@ async def test_what_could_not_be_written_is_written_later(world: World, monkeypa
 
     with monkeypatch.context() as patched:
         patched.setattr(database, "lease", away)
-        presence.enter(chat_id, "u", 1)
+        presence.enter(("w", chat_id, "u"), 1)
         with pytest.raises(Exception, match="cannot be reached"):
             await presence.write()
     assert await seats(world, chat_id) == []
@@ -138,10 +138,10 @@ async def test_what_could_not_be_written_is_written_later(world: World, monkeypa
 
 async def test_what_has_run_out_is_swept_and_nothing_else(world: World) -> None:
     presence, old, new = Presence(), new_id(), new_id()
-    presence.enter(old, "u", 1)
+    presence.enter(("w", old, "u"), 1)
     await presence.write()
     await expire(world)
-    presence.enter(new, "u", 1)
+    presence.enter(("w", new, "u"), 1)
     await presence.write()
     assert await sweeper.sweep()
     assert (await seats(world, old), await seats(world, new)) == ([], [("u", True)])

@@ -16,6 +16,7 @@ from models.workspaces import Membership, Role
 from resolvers.kernel import sweeper
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.events import address_of
 from resolvers.live import LiveConnection, hub
 from resolvers.live.delivered import Position, read_cursor, write_cursor
 from tests.live.outlets import OF, Memory, plain, until
@@ -37,7 +38,7 @@ def own(world: World) -> str:
 
 async def emit(world: World, *numbers: int, channel: str | None = None) -> None:
     for number in numbers:
-        await world.database.execute(INSERT, channel or own(world), number)
+        await world.database.execute(INSERT, address_of(channel or own(world), world.workspace.id), number)
     bus.ring(Topic.events)
 
 
@@ -285,7 +286,7 @@ async def test_frames_of_a_chat_and_of_its_agent(world: World) -> None:
             async with world.database.transaction():
                 await world.database.execute("UPDATE chats SET last_seq = $2 WHERE id = $1", chat.id, number)
                 await world.add(RunFrame(workspace_id=world.workspace.id, chat_id=chat.id, seq=number, type="chat_event", payload=payload))
-        bus.ring(Topic.frames, chat.id)
+        bus.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")
 
     await write(1, 2, 3)
     await until(lambda: len(chat_memory.written) == 3 and len(agent_memory.written) == 3)

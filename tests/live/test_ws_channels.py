@@ -13,6 +13,7 @@ from models.missions import Mission
 from models.runs import RunFrame
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.database import database as pool
+from resolvers.kernel.events import address_of
 from resolvers.live import attendance, hub
 from resolvers.live.delivered import Position, write_cursor
 from rest_compat.ws import frames, subscriptions
@@ -30,7 +31,9 @@ def own(world: World) -> str:
 
 async def emit(world: World, channel: str, *payloads: dict[str, Any], type: str = "test.happened") -> None:
     for payload in payloads:
-        await world.database.execute(f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, $2, $3)", channel, type, payload)
+        await world.database.execute(
+            f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, $2, $3)", address_of(channel, world.workspace.id), type, payload
+        )
     bus.ring(Topic.events)
 
 

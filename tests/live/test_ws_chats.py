@@ -10,6 +10,7 @@ from models.chats import ChatVisibility
 from resolvers.chats import resuming
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.database import unavailable
+from resolvers.kernel.events import address_of
 from resolvers.kernel.telemetry import METERS
 from resolvers.live import hub
 from rest_compat.ws import socket
@@ -60,7 +61,7 @@ async def test_the_sender_gets_the_run_without_subscribing_and_nothing_after_it(
             ("run_begin", 11, 10), ("user_message", 12, "hello"), ("text", 13, "a"), ("text", 14, "b"), ("text", 15, "done"), ("done", 16, ""),
         ]  # fmt: skip
         assert client.on(name)[1]["payload"]["metadata"] == {"author_user_id": world.viewer.user_id}
-        assert name not in hub.channels
+        assert address_of(name, world.workspace.id) not in hub.channels
         await stranger.settle()
         assert stranger.on(name) == []
 
@@ -101,7 +102,7 @@ async def test_who_subscribes_while_its_message_is_answered_gets_each_frame_once
         assert client.numbers(name) == [1, 2, 3, 4, 5]
         await client.say("unsubscribe", channel=name)
         await client.settle()
-        assert name not in hub.channels
+        assert address_of(name, world.workspace.id) not in hub.channels
 
 
 async def test_who_subscribes_behind_the_own_message_misses_none_of_its_frames(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +227,7 @@ async def test_words_among_users_end_at_once(world: World) -> None:
         assert shown(client, name) == [("run_begin", 1, 0), ("user_message", 2, "among ourselves"), ("done", 3, "")]
         assert client.on(name)[-1]["payload"]["metadata"] == {"no_reply": True}
         await client.settle()
-        assert name not in hub.channels
+        assert address_of(name, world.workspace.id) not in hub.channels
 
 
 async def test_messages_of_one_chat_keep_their_order_and_those_of_others_do_not_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +289,7 @@ async def test_what_was_sent_before_the_socket_closed_is_carried_out(world: Worl
     async with asyncio.timeout(30):
         while await world.database.fetchval("SELECT count(*) FROM runs WHERE chat_id = $1 AND status = 'RUNNING'", chat.id) == 0:
             await asyncio.sleep(0.01)
-        while f"session:{chat.id}" in hub.channels:
+        while f"session:{chat.workspace_id}/{chat.id}" in hub.channels:
             await asyncio.sleep(0.01)
 
 
@@ -369,7 +370,7 @@ async def test_a_resume_brings_the_live_run_from_there_and_subscribes_to_nothing
         await asyncio.sleep(0.1)
         await client.settle()
         assert len(client.on(name)) == 453
-        assert name not in hub.channels
+        assert address_of(name, world.workspace.id) not in hub.channels
 
 
 async def test_a_resume_of_a_subscriber_keeps_the_order_whatever_is_written_meanwhile(world: World) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from models.chats import Chat, ChatVisibility
 from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.events import address_of
 from resolvers.live import hub
 from tests.live.conversations import end_run, live_run, new_chat, text, write_frames
 from tests.live.graphql import announce
@@ -48,7 +49,7 @@ async def ask(world: World, client: Client, chat: Chat, content: str = "") -> di
 
 async def nothing_more(client: Client, name: str) -> None:
     """Until the socket has left the chat; what was on its way is here."""
-    await client.until(lambda: name not in hub.channels)
+    await client.until(lambda: not any(address.endswith(name.removeprefix("session:")) for address in hub.channels))
     await client.settle()
 
 
@@ -74,7 +75,7 @@ async def test_a_run_between_what_was_resumed_and_an_own_message_is_not_shown(wo
         run = await ask(world, owner, chat)
         await write_frames(world, chat, text("a"), run=run)
         await resume(viewer, chat.id)
-        await viewer.until(lambda: len(hub.channels.get(name, ())) == 2)
+        await viewer.until(lambda: len(hub.channels.get(address_of(name, world.workspace.id), ())) == 2)
         await viewer.settle()
         await write_frames(world, chat, text("b"), run=run)
         await end_run(world, chat, run)

@@ -9,7 +9,7 @@ from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole
 from models.auth import User
-from models.base import new_id, now, table_of
+from models.base import new_id, table_of
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import Crew, CrewConnection, CrewMember
@@ -18,9 +18,10 @@ from models.integrations import CrewIntegration, ToolBinding
 from models.kernel import AuditLog
 from models.labels import Label
 from models.missions import Assignment, Mission, MissionTask
-from models.runs import Run, RunFrame, RunStep
+from models.runs import Run, RunFrame, RunStep, RunTag
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
+from tests.world import now
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -54,11 +55,12 @@ def workspace_rows(name: str) -> list[SQLModel]:
         AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
         AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="GH_TOKEN", **here),
         chat,
-        Message(chat_id=chat.id, agent_id=lead.id, role=MessageRole.user, content="Hoist", author_user_id=user.id, **here),
-        ChatReadCursor(chat_id=chat.id, user_id=user.id, **here),
+        Message(chat_id=chat.id, seq=1, agent_id=lead.id, role=MessageRole.user, content="Hoist", author_user_id=user.id, **here),
+        ChatReadCursor(chat_id=chat.id, user_id=user.id, last_read_seq=1, **here),
         InboxItem(id=inbox_item_id(InboxKind.message, name), kind=InboxKind.message, source_id=name, target_user_id=user.id, title="Hand answered", **here),
         run,
         RunFrame(chat_id=chat.id, seq=len(name), run_id=run.id, type="run_begin", payload={"from_seq": 0}, **here),
+        RunTag(tag="chat", run_id=run.id, **here),
         RunStep(run_id=run.id, name=f"answer {name}", lease=1, **here),
         mission,
         assignment,

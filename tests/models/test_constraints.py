@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Integer
 from sqlmodel import SQLModel
 
 from models.agents import AGENT_TRANSITIONS, Agent, AgentRole, AgentStatus
-from models.base import is_plain, now, table_of
+from models.base import is_plain, table_of
 from models.chats import Chat, Message
 from models.crews import Crew, CrewConnection
 from models.kernel import AuditLog
@@ -15,6 +15,7 @@ from models.runs import Run, RunFrame
 from models.workspaces import Workspace
 from tests.models.conftest import Seeded
 from tests.models.rows import Connection, insert, of
+from tests.world import now
 
 pytestmark = pytest.mark.anyio
 

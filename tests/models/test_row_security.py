@@ -39,7 +39,7 @@ async def policies(connection: Connection) -> dict[str, tuple[str, str]]:
 
 async def test_every_tenant_table_is_locked_for_its_owner_too(seeded: Seeded) -> None:
     assert await switches(seeded.admin) == dict.fromkeys(TABLES, (True, True))
-    assert set(await policies(seeded.admin)) == {*TABLES, "events", "idempotency_keys"}
+    assert set(await policies(seeded.admin)) == {*TABLES, "events", "idempotency_keys", "chat_presence"}
 
 
 @pytest.mark.parametrize("table", TABLES)

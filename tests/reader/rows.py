@@ -15,7 +15,7 @@ from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, 
 from models.kernel import AuditLog
 from models.labels import Label
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
-from models.runs import ChatEventType, Run, RunFrame, RunStatus
+from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.world import Person, World
@@ -129,11 +129,11 @@ class Sower:
         for number in range(45):
             chat, author = chats[0] if number % 3 == 0 else pick(chats), self.maybe(pick(self.people).user_id)
             yield Message(
-                chat_id=chat.id, agent_id=self.maybe(chat.agent_id), role=pick(list(MessageRole)), content=self.text(), parts=self.maybe(pick(JSON)),
-                data=self.maybe({"kind": self.text()}), author_user_id=author, created_at=self.time(), **self.here,
+                chat_id=chat.id, seq=number + 1, agent_id=self.maybe(chat.agent_id), role=pick(list(MessageRole)), content=self.text(),
+                parts=self.maybe(pick(JSON)), data=self.maybe({"kind": self.text()}), author_user_id=author, created_at=self.time(), **self.here,
             )  # fmt: skip
         for chat, person in self.random.sample([(chat, person) for chat in chats for person in self.people], 40):
-            yield ChatReadCursor(chat_id=chat.id, user_id=person.user_id, last_read_at=self.time(), **self.here)
+            yield ChatReadCursor(chat_id=chat.id, user_id=person.user_id, last_read_seq=pick(WHOLE[:4]), last_read_at=self.time(), **self.here)
 
     def runs(self, chats: list[Chat], agents: list[Agent]) -> Iterator[SQLModel]:
         """Every third run is of one agent in one chat. Runs that are live are in no chat, where two could meet."""
@@ -155,6 +155,7 @@ class Sower:
                     chat_id=chat.id,
                     seq=number,
                     run_id=run.id,
+                    agent_id=run.agent_id if type_ in OUTPUT else None,
                     type=pick(["chat_event"] * 3 + ["run_begin"]),
                     payload=payload,
                     created_at=self.time(),

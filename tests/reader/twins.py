@@ -9,7 +9,6 @@ from sqlalchemy.sql.operators import desc_op
 
 import schema.root  # noqa: F401  (declares the graphs)
 from models.base import TenantRow, table_of
-from resolvers.agents.logs import OUTPUT
 from resolvers.kernel.reader import GRAPHS, Edge
 from resolvers.runs.listing import ListRuns
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
@@ -26,7 +25,7 @@ def by(*keys: str) -> Order:
 
 
 def kind_of(column: str) -> str:
-    return "time" if column.endswith("_at") else "text"
+    return "time" if column.endswith("_at") else "number" if column == "seq" else "text"
 
 
 def table(model: str) -> str:
@@ -114,10 +113,10 @@ def agent_load(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("AgentLoad", ordered(rows, by("-active_tasks", "-pending_tasks", "agent_slug")))
 
 
-LATELY_ACTIVE: Order = by("-last_activity_at", "-id")
-LATELY_CHANGED: Order = by("-updated_at", "-id")
-SAID: Order = by("created_at", "id")
-LOGGED: Order = (*by("created_at", "chat_id"), Key(lambda row: row["seq"], False, "number"))
+LATELY_ACTIVE: Order = by("-last_activity_at", "-id", "-workspace_id")
+LATELY_CHANGED: Order = by("-updated_at", "-id", "-workspace_id")
+SAID: Order = by("seq", "id")
+LOGGED: Order = by("created_at", "chat_id", "seq", "workspace_id")
 RUNS: Order = (Key(lambda row: row["created_at"] if row["started_at"] is None else row["started_at"], True, "time"), Key(lambda row: row["id"], True, "text"))
 
 
@@ -167,8 +166,7 @@ def run_stats(store: Store, asker: Asker, _: Arguments) -> Single:
 
 def agent_logs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     agent(store, asker, {"id": arguments["agentId"]})
-    own = {r["id"] for r in tenants(store, asker, "Run") if r["agent_id"] == arguments["agentId"]}
-    rows = [f for f in tenants(store, asker, "RunFrame") if f["run_id"] in own and f["type"] == "chat_event" and f["payload"]["type"] in list(OUTPUT)]
+    rows = [f for f in tenants(store, asker, "RunFrame") if f["agent_id"] == arguments["agentId"]]
     return Listing("RunFrame", ordered(rows, LOGGED), LOGGED, (100, 500))
 
 
@@ -243,8 +241,8 @@ def crew_name(store: Store, asker: Asker, row: Row) -> Any:
 
 
 def unread(store: Store, asker: Asker, row: Row) -> int:
-    marks = [m["last_read_at"] for m in store.tables["chat_read_cursors"] if m["chat_id"] == row["id"] and m["user_id"] == asker.user_id]
-    said = [m for m in store.tables["messages"] if m["chat_id"] == row["id"] and (not marks or m["created_at"] > marks[0])]
+    marks = [m["last_read_seq"] for m in store.tables["chat_read_cursors"] if m["chat_id"] == row["id"] and m["user_id"] == asker.user_id]
+    said = [m for m in store.tables["messages"] if m["chat_id"] == row["id"] and (not marks or m["seq"] > marks[0])]
     return sum(m["role"] != "user" or m["author_user_id"] not in (None, asker.user_id) for m in said)
 
 
@@ -313,14 +311,14 @@ NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
     ("Chat", "runs"): OF_RUNS,
 }
 KEYS: dict[str, Key] = {
-    "coalesce(runs.started_at, runs.created_at) DESC": RUNS[0],
+    "runs.began_at DESC": RUNS[0],
     "agents.expired_at IS NOT NULL": AGENTS[0],
-    "coalesce(agents.expired_at, agents.created_at) DESC": AGENTS[1],
+    "agents.listed_at DESC": AGENTS[1],
 }
 
 
 def declared_order(edge: Edge) -> Order:
-    """The declared keys, and the id in the direction of the last of them."""
+    """The declared keys, and the rest of the primary key in the direction of the last of them."""
     keys: list[Key] = []
     columns: list[str] = []
     for key in edge.order_by:
@@ -328,7 +326,11 @@ def declared_order(edge: Edge) -> Order:
         down = isinstance(clause, UnaryExpression) and clause.modifier is desc_op
         columns.append(str(clause.element if down else clause).rsplit(".", 1)[-1])
         keys.append(KEYS.get(str(clause)) or by("-" * down + columns[-1])[0])
-    return tuple(keys) if not keys or "id" in columns else (*keys, by("-" * keys[-1].down + "id")[0])
+    if keys and "id" not in columns:
+        keys += by("-" * keys[-1].down + "id")
+    if keys and "workspace_id" in table_of(edge.target).primary_key.columns:
+        keys += by("-" * keys[-1].down + "workspace_id")
+    return tuple(keys)
 
 
 class Twins(Rules):

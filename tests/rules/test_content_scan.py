@@ -130,3 +130,15 @@ def test_long_texts_take_no_longer_than_their_length(unit: str) -> None:
     started = time.process_time()
     scan(text)
     assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("unit", ["\ufdfa", "\u3316", "a" + "\u0301\u0327" * 30_000, "\u0301\u0327", "\u321d", "x\u0435"])
+def test_what_a_user_may_send_is_searched_in_no_time(unit: str) -> None:
+    """As long as one may be (see SteerChat); the loop stands still meanwhile."""
+    text = (unit * 16_000)[:16_000]
+    took = []
+    for _ in range(3):
+        started = time.thread_time()
+        scan(text)
+        took.append(time.thread_time() - started)
+    assert min(took) < 0.05

@@ -5,12 +5,12 @@ from typing import Any
 import httpx2
 
 from models.agents import Agent
-from models.base import new_id, now
+from models.base import new_id
 from models.chats import Chat
 from models.crews import Crew
 from models.runs import Run, RunStatus
 from resolvers.kernel.machine_tokens import issue_workspace_token
-from tests.world import Person, World
+from tests.world import Person, World, now
 
 
 async def agent_of(world: World, **values: Any) -> Agent:

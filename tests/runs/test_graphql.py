@@ -4,10 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.base import now
 from models.runs import RunStatus
 from tests.runs.logbook import agent_of, chat_of, crew_of, run_of
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)

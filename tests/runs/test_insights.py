@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from models.base import now
-from models.runs import RunStatus
+from models.runs import Run, RunStatus
 from tests.runs.logbook import agent_of, crew_of, get, run_of
-from tests.world import World
+from tests.world import World, now, stored
 
 pytestmark = pytest.mark.anyio
 NOTHING: dict[str, Any] = {
@@ -112,8 +111,9 @@ async def test_of_more_than_twenty_thousand_runs_the_newest_count(world: World) 
     agent = await agent_of(world)
     run = await run_of(world, agent, created_at=now() - timedelta(minutes=1), trigger_type="NEW")
     await world.database.execute(
-        "INSERT INTO runs SELECT (jsonb_populate_record(r, jsonb_build_object('id', r.id || n, 'created_at', r.created_at - n * interval '1 ms', "
-        "'trigger_type', CASE WHEN n < 20000 THEN 'NEW' ELSE 'OLD' END))).* FROM runs r, generate_series(1, 20000) n WHERE r.id = $1",
+        f"INSERT INTO runs ({stored(Run)}) SELECT {stored(Run)} FROM (SELECT (jsonb_populate_record("
+        "r, jsonb_build_object('id', r.id || n, 'created_at', r.created_at - n * interval '1 ms', "
+        "'trigger_type', CASE WHEN n < 20000 THEN 'NEW' ELSE 'OLD' END))).* FROM runs r, generate_series(1, 20000) n WHERE r.id = $1) AS made",
         run.id,
     )
     shown = await get(world, "/runs/insights")

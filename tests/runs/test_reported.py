@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from models.agents import AgentStatus
-from models.base import new_id, now
+from models.base import new_id
 from models.runs import RunStatus
 from tests.runs.logbook import agent_of, bound, chat_of, events, get, internal, position, row, run_of
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 ENDS = [RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMEOUT]

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from models.agents import Agent
-from models.base import now
-from models.runs import RunStatus
+from models.runs import Run, RunStatus
 from tests.runs.logbook import agent_of, chat_of, crew_of, get, run_of
-from tests.world import World
+from tests.world import World, now, stored
 
 pytestmark = pytest.mark.anyio
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
@@ -71,8 +70,9 @@ async def many(world: World) -> Agent:
     agent = await agent_of(world)
     run = await run_of(world, agent, created_at=START, started_at=None, trigger_type="CRON", data={"tags": ["all"]})
     await world.database.execute(
-        "INSERT INTO runs SELECT (jsonb_populate_record(r, jsonb_build_object('id', r.id || n, 'created_at', r.created_at - n * interval '1 hour'))).* "
-        "FROM runs r, generate_series(1, 119) n WHERE r.id = $1",
+        f"INSERT INTO runs ({stored(Run)}) SELECT {stored(Run)} FROM (SELECT (jsonb_populate_record("
+        "r, jsonb_build_object('id', r.id || n, 'created_at', r.created_at - n * interval '1 hour'))).* "
+        "FROM runs r, generate_series(1, 119) n WHERE r.id = $1) AS made",
         run.id,
     )
     return agent

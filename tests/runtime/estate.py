@@ -111,7 +111,7 @@ class Estate:
         return [{k: v for k, v in f.items() if k != "seq"} for f in frames if f["type"] not in ("run_begin", "user_message")]
 
     async def messages(self, chat_id: str) -> list[dict[str, Any]]:
-        return [dict(row) for row in await self.owner.fetch("SELECT * FROM messages WHERE chat_id = $1 ORDER BY created_at, id", chat_id)]
+        return [dict(row) for row in await self.owner.fetch("SELECT * FROM messages WHERE chat_id = $1 ORDER BY seq", chat_id)]
 
     async def events(self, channel: str | None = None) -> list[tuple[str, dict[str, Any]]]:
         rows = await self.owner.fetch("SELECT type, payload FROM events WHERE channel = coalesce($1, channel) ORDER BY xid, seq", channel)

@@ -36,7 +36,8 @@ async def recorded(estate: Estate, run_id: str, steps: list[str]) -> None:
 async def test_a_process_answers_messages_from_start_to_stop(database: Any, tmp_path: Path) -> None:
     await prepare_engine(database.owner_url, APPLICATION)
     async with estate_on(database, tmp_path) as estate:
-        runtime = Runtime(estate.settings, Wardrobe(speaks))
+        wardrobe = Wardrobe(speaks)
+        runtime = Runtime(estate.settings, wardrobe)
         before = asyncio.get_running_loop().time()
         await runtime.start()
         assert asyncio.get_running_loop().time() - before < 0.1
@@ -44,6 +45,7 @@ async def test_a_process_answers_messages_from_start_to_stop(database: Any, tmp_
         ended = await estate.ended(run.id)
         assert (ended.status, ended.lease) == ("COMPLETED", 1)
         assert [m["content"] for m in await estate.messages(str(run.chat_id))] == ["hello", "hello there"]
+        assert [job.max_tokens for job in wardrobe.jobs] == [estate.settings.run_max_tokens]
         await recorded(estate, run.id, ["model 1"])
         await runtime.stop()
         left = await estate.ask()

@@ -101,7 +101,7 @@ async def test_a_run_cut_off_in_a_step_ends_with_the_recovery_message(estate: Es
     message = (await estate.messages(str(run.chat_id)))[1]
     assert (message["id"], message["role"], message["content"]) == (f"msg_recovery_{run.id}", "system", SERVER_RESTART)
     notice = {"type": "error", "content": SERVER_RESTART, "metadata": {"reason": "server_restart", "run_id": run.id}}
-    assert await estate.events(f"session:{run.chat_id}") == [("chat_event", notice)]
+    assert await estate.events(f"session:{run.workspace_id}/{run.chat_id}") == [("chat_event", notice)]
     assert await estate.agent_status(run) == "IDLE"
 
 

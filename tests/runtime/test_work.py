@@ -44,8 +44,8 @@ async def test_a_claim_takes_the_oldest_and_marks_them(estate: Estate) -> None:
     claims = await work.claim("w1", 2, seconds=30.0)
     assert [c.run_id for c in claims] == [runs[0].id, runs[1].id]
     taken, left = await estate.run(runs[0].id), await estate.run(runs[2].id)
-    assert (taken.lease, taken.worker, taken.started_at) == (1, "w1", claims[0].started_at)
-    assert claims[0] == Claim(runs[0].id, estate.workspace.id, runs[0].chat_id, 1, claims[0].started_at, False)
+    assert (taken.lease, taken.worker, taken.started_at is None) == (1, "w1", False)
+    assert claims[0] == Claim(runs[0].id, estate.workspace.id, runs[0].chat_id, 1, 0.0, False)
     assert (left.lease, left.worker, left.started_at, left.leased_until) == (0, None, None, None)
 
 
@@ -63,7 +63,8 @@ async def test_a_run_is_taken_over_when_its_lease_has_ended(estate: Estate) -> N
     assert await work.claim("w2", 100, seconds=30.0) == []
     await lose(estate, run)
     second = await take(run)
-    assert (second.lease, second.started_at) == (2, first.started_at)
+    assert (first.lease, first.age, second.lease) == (1, 0.0, 2)
+    assert 0 < second.age < 60
 
 
 async def test_an_extension_tells_what_is_lost_and_what_is_to_be_cancelled(estate: Estate) -> None:
@@ -131,7 +132,7 @@ async def test_frames_follow_those_of_the_chat(estate: Estate) -> None:
     assert await work.append(claim, Batch(frames=[text("a"), text("b")]), 0)
     assert await work.append(claim, Batch(frames=[text("c")]), 2)
     off()
-    assert rung == [run.chat_id, run.chat_id]
+    assert rung == [f"{run.workspace_id}/{run.chat_id}"] * 2
     frames = await estate.frames(str(run.chat_id))
     assert [(f["seq"], f["type"], f.get("content")) for f in frames] == [
         (1, "run_begin", None),
@@ -251,7 +252,7 @@ async def test_no_other_workspace_is_written_to(estate: Estate) -> None:
     """The workspace of a claim is part of every fence; row-level security would refuse the rest."""
     run = await estate.ask()
     claim = await take(run)
-    astray = Claim(claim.run_id, "c" + secrets.token_hex(12), claim.chat_id, claim.lease, claim.started_at, False)
+    astray = Claim(claim.run_id, "c" + secrets.token_hex(12), claim.chat_id, claim.lease, claim.age, False)
     assert not await work.append(astray, Batch(frames=[text("a")], finished={"s": 1}), 0)
     assert await work.written(astray) is None
     assert await work.frames(astray) == []
@@ -352,7 +353,7 @@ async def test_every_end(
     assert ended.finished_at is not None
     assert await estate.agent_status(run) == agent_status
     assert await estate.answer(chat_id) == frames
-    assert rung == [chat_id]
+    assert rung == [f"{estate.workspace.id}/{chat_id}"]
     assert chat.message_count == before.message_count + counted
     assert (chat.last_activity_at > before.last_activity_at) is (stored is not None)
     assert [(m["role"], m["content"], m["parts"]) for m in messages] == ([stored] if stored else [])
@@ -362,7 +363,7 @@ async def test_every_end(
     assert [(type, payload["status"]) for type, payload in told][-2:] == [(name, status), ("agent.status", agent_status)]
     restart = fields.get("reason") == "server_restart"
     notice = {"type": "error", "content": SERVER_RESTART, "metadata": {"reason": "server_restart", "run_id": run.id}}
-    assert await estate.events(f"session:{chat_id}") == ([("chat_event", notice)] if restart else [])
+    assert await estate.events(f"session:{estate.workspace.id}/{chat_id}") == ([("chat_event", notice)] if restart else [])
     assert not restart or messages[0]["id"] == f"msg_recovery_{run.id}"
     assert not (stored and stored[0] == "assistant") or messages[0]["tool_summary"] == "[tool: Bash]"
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from models.base import now
 from models.workspaces import Invitation, Role
 from tests.workspaces.calls import at, call, outcome
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 OPEN = (409, "An invitation for this email is open")

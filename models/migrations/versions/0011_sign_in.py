@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -17,8 +17,8 @@ STATEMENTS = (
         password_mark text NOT NULL,
         failed_login_count integer NOT NULL,
         locked_until timestamptz,
-        created_at timestamptz NOT NULL,
-        used_at timestamptz NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        used_at timestamptz NOT NULL DEFAULT now(),
         CONSTRAINT sign_in_devices_size_check
             CHECK (GREATEST(octet_length(id), octet_length(cookie_hash), octet_length(password_mark)) <= 800)
     )
