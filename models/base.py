@@ -241,7 +241,7 @@ def _greatest(sizes: list[str]) -> str:
     return sizes[0] if len(sizes) == 1 else f"GREATEST({', '.join(sizes)})"
 
 
-def most_characters(column: Column[Any]) -> int | None:
+def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -> int | None:
     """How long a text may be: by its own declaration, as one of a closed set, or as a key that it refers to. None: not a text, or endless."""
     if not isinstance(column.type, String | AutoString):
         return None
@@ -252,8 +252,11 @@ def most_characters(column: Column[Any]) -> int | None:
             return max(map(len, constraint.info[CHOICES]))
     for reference in column.table.foreign_key_constraints:
         for key in reference.elements:
-            if key.parent is column:
-                return most_characters(key.column)
+            known = None
+            if key.parent is column and not any(key.column is asked for asked in (column, *_asked)):  # a row may refer to its own table, in its workspace
+                known = most_characters(key.column, (column, *_asked))
+            if known is not None:
+                return known
     return None
 
 

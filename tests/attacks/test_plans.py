@@ -16,6 +16,7 @@ from models.agents import Agent
 from models.crews import Crew
 from models.workspaces import Invitation
 from resolvers import crews, labels
+from resolvers.agents import list_agents
 from resolvers.kernel import operation
 from resolvers.kernel.database import PREPARED, SESSION, database
 from resolvers.kernel.errors import Code, Refusal
@@ -198,23 +199,20 @@ async def peaks() -> dict[int, int]:
 
 @pytest.fixture
 async def large(world: World) -> AsyncIterator[World]:
-    """A crew whose description is 900 kB, and a hundred agents with prompts of 60 kB."""
-    crew = Crew(workspace_id=world.workspace.id, name="large", slug="large", description="d" * 900_000, created_at=START + timedelta(days=99))
+    """A crew of a hundred agents with prompts of 120 kB."""
+    crew = Crew(workspace_id=world.workspace.id, name="large", slug="large", created_at=START + timedelta(days=99))
     await world.add(crew)
-    await world.add(*[Agent(workspace_id=crew.workspace_id, crew_id=crew.id, name="a", slug=f"a-{n}", system_prompt="p" * 60_000) for n in range(100)])
+    await world.add(*[Agent(workspace_id=crew.workspace_id, crew_id=crew.id, name="a", slug=f"a-{n}", system_prompt="é" * 60_000) for n in range(100)])
     yield world
     await world.database.execute("DELETE FROM agents WHERE crew_id = $1", crew.id)
     await world.database.execute("DELETE FROM crews WHERE id = $1", crew.id)
 
 
 PROMPTS = "agents(first: 100) { nodes { systemPrompt } }"
-NINE = " ".join(f"a{n}: systemPrompt" for n in range(9))
+FIVE = " ".join(f"a{n}: systemPrompt" for n in range(5))
 HUGE = {
-    "one text many times": "{ crews(workspaceId: $ws, first: 1) { nodes { " + " ".join(f"a{n}: description" for n in range(59)) + " } } }",
-    "many rows": "{ agents(workspaceId: $ws, first: 100) { nodes { " + NINE + " } } }",
-    "many rows, with cursors": "{ agents(workspaceId: $ws, first: 100) { edges { cursor node { "
-    + " ".join(f"a{n}: systemPrompt" for n in range(9))
-    + " } } } }",
+    "many rows": "{ agents(workspaceId: $ws, first: 100) { nodes { " + FIVE + " } } }",
+    "many rows, with cursors": "{ agents(workspaceId: $ws, first: 100) { edges { cursor node { " + FIVE + " } } } }",
     "rows below a row": "{ crews(workspaceId: $ws, first: 1) { nodes { " + " ".join(f"a{n}: {PROMPTS}" for n in range(20)) + " } } }",
     "rows below rows": "{ agents(workspaceId: $ws, first: 100) { nodes { crew { " + PROMPTS + " } } } }",
 }
@@ -228,7 +226,14 @@ async def test_an_answer_that_would_be_too_large_ends_while_it_is_made(large: Wo
     [error] = answer["errors"]
     assert error["extensions"]["code"] == "TOO_LARGE"
     assert "fewer rows or fields" in error["message"]
-    assert max(now - before.get(pid, 20) for pid, now in (await peaks()).items()) < 250
+    assert max(now - before.get(pid, 20) for pid, now in (await peaks()).items()) < 300
+
+
+async def test_one_text_many_times_in_each_of_many_rows(large: World) -> None:
+    many = intern(Shape(tuple(Column(f"a{n}", "system_prompt") for n in range(59)), "list"))
+    before = await peaks()
+    assert await refused(list_agents(large.viewer.caller, {"limit": 100}, many, (), large.workspace.id)) is Code.TOO_LARGE
+    assert max(now - before.get(pid, 20) for pid, now in (await peaks()).items()) < 300
 
 
 async def test_an_answer_of_allowed_size_is_given(large: World) -> None:

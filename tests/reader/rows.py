@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
-from models.base import new_id
+from models.base import most_characters, new_id, table_of
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
@@ -199,12 +199,22 @@ class Sower:
             )
 
 
+def fitted(row: SQLModel) -> SQLModel:
+    """Each text as long as its column takes."""
+    for name, value in row.__dict__.items():
+        column = table_of(type(row)).c.get(name)
+        most = None if column is None else most_characters(column)
+        if isinstance(value, str) and most is not None and len(value) > most:
+            row.__dict__[name] = value[:most]
+    return row
+
+
 async def sow(world: World, seed: int) -> None:
     """Both workspaces, with members that each of them knows."""
     people = list(world.people.values())
     for number, workspace in enumerate((world.workspace, world.other)):
         sower = Sower(seed + number, workspace, people)
-        await world.add(*sower.rows())
+        await world.add(*map(fitted, sower.rows()))
     # one person in both workspaces, and a deleted workspace that still has its members
     gone = Workspace(name="Gone", slug="gone", deleted_at=START)
     both = Membership(workspace_id=world.other.id, user_id=world.owner.user_id, role=Role.VIEWER, created_at=START, updated_at=START)

@@ -1,10 +1,11 @@
 """Rows x shape -> one SQLAlchemy select whose columns are `payload` (JSON, as bytes) and `version`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Integer, Text, and_, case, cast, false, func, literal_column, null, select, true
+from sqlalchemy import JSON, BigInteger, Integer, Text, and_, case, cast, false, func, literal_column, null, select, true
 from sqlalchemy import Table as SQLTable
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import ColumnClause
@@ -12,11 +13,11 @@ from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import TenantRow, most_characters, table_of
 from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge
-from resolvers.kernel.reader.json import Value, array, as_bytes, constant, is_text, largest, listed, number, quoted, record, truth, value_of
+from resolvers.kernel.reader.json import Value, array, as_bytes, constant, largest, listed, number, quoted, record, truth, value_of
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of
 from resolvers.kernel.reader.rows import Read, Rows, View, clause
 from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape
@@ -27,7 +28,7 @@ ZERO: Any = literal_column("0")
 ONE: Any = literal_column("1")
 LIST_LIMIT = 1000  # rows of an edge read as a plain list
 LARGEST_ANSWER = 32 * 2**20  # bytes of JSON
-LATE = 4  # an answer that can be this many times too large is looked at when it is made; one that can be larger, while it is made
+LATE = 10  # an answer that can be this many times too large is looked at when it is made; one that can be larger, while it is made
 LARGE_ROW = 2 * 2**20  # bytes that the columns of a row may make before they are weighed
 ALL_ROWS = 10**6  # how many rows a list without an end is taken to have
 Window = tuple[Any, Any, Any, int | None]  # limit, offset, after, rows at most
@@ -191,12 +192,19 @@ class Builder:
         return self._weighed(entry, fields, record(shown, absent))
 
     def _weighed(self, entry: Source, fields: Sequence[Item], made: Value) -> Value:
-        """An object whose texts could be too much together: their bytes are counted before one of them is read."""
-        names = [item.name for item in fields if isinstance(item, Column) and item.name in entry.alias.c]
-        texts = [name for name in names if is_text(entry.alias.c[name])]
-        if sum([largest(entry.alias.c[name]) for name in texts]) <= LARGE_ROW:
+        """An object whose columns could be too much together: their bytes are counted before it is put together.
+
+        The size of a text is known without reading it. JSON has to be printed, so that it counts where it is asked for more than once.
+        """
+        if entry.table is None:
             return made
-        bytes_ = [func.coalesce(func.octet_length(entry.column(n)), ZERO, type_=Integer()) * literal_column(str(texts.count(n))) for n in dict.fromkeys(texts)]
+        times = Counter([item.name for item in fields if isinstance(item, Column) and item.name in entry.table.c])
+        columns = {name: entry.table.c[name] for name in times}
+        heavy = [n for n, c in columns.items() if most_characters(c) is not None or (times[n] > 1 and isinstance(c.type, JSON))]
+        if sum([largest(columns[n], columns[n]) * times[n] for n in heavy]) <= LARGE_ROW:
+            return made
+        texts = {n: entry.column(n) if most_characters(columns[n]) is not None else cast(entry.column(n), Text) for n in heavy}
+        bytes_ = [func.coalesce(func.octet_length(text), ZERO, type_=BigInteger()) * literal_column(str(times[n])) for n, text in texts.items()]
         return Value((self._within(sum(bytes_[1:], bytes_[0]), made.text),), most=made.most)
 
     def _field(self, entry: Source, item: Item, outer: Sequence[Any]) -> Value:

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, String, Text, TypeDecorator, cast, func, literal_column
+from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, String, Text, cast, func, literal_column
 from sqlalchemy import Column as SQLColumn
 from sqlalchemy.dialects.postgresql import BYTEA
 
-from models.base import is_plain
+from models.base import is_plain, most_bytes
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.reader.shape import ALIAS_BYTES
 
@@ -32,7 +32,7 @@ class Value:
 
     parts: tuple[Part, ...]
     nullable: bool = False
-    most: int = 64  # bytes at most, of letters that take one each: for choosing how an answer is held to its limit
+    most: int = 64  # bytes at most, but for what JSON escapes: for choosing how an answer is held to its limit
 
     @property
     def text(self) -> Any:
@@ -90,20 +90,11 @@ def in_utc(column: Any) -> Any:
     return func.to_char(func.timezone(UTC, column), ISO)
 
 
-def _plain(column: Any) -> Any:
-    return column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
-
-
-def is_text(column: Any) -> bool:
-    return isinstance(_plain(column), String)
-
-
-def largest(column: Any) -> int:
+def largest(column: Any, stored: "SQLColumn[Any] | None") -> int:
     """Bytes of the text of a column, at most."""
-    kind = _plain(column)
-    if isinstance(kind, (DateTime, Integer, Boolean, Float)):
+    if isinstance(column.type, (DateTime, Integer, Boolean, Float)):
         return 32
-    return getattr(kind, "length", None) or UNDECLARED
+    return (None if stored is None else most_bytes(stored)) or UNDECLARED
 
 
 def value_of(column: Any, stored: "SQLColumn[Any] | None" = None) -> Value:
@@ -112,11 +103,11 @@ def value_of(column: Any, stored: "SQLColumn[Any] | None" = None) -> Value:
     if isinstance(kind, DateTime):
         return Value(('"', in_utc(column), '"'), nullable, 32)
     if stored is not None and is_plain(stored):
-        return Value(('"', column, '"'), nullable)
+        return Value(('"', column, '"'), nullable, largest(column, stored))
     if isinstance(kind, (Integer, Boolean, JSON)):
-        return Value((cast(column, Text),), nullable, largest(column))
+        return Value((cast(column, Text),), nullable, largest(column, stored))
     known = cast(column, Text) if stored is None and isinstance(kind, String) else column  # a bare literal has no type of its own
-    return Value((cast(func.to_json(known, type_=JSON()), Text),), nullable, largest(column))
+    return Value((cast(func.to_json(known, type_=JSON()), Text),), nullable, largest(column, stored))
 
 
 def number(count: Any) -> Value:
