@@ -185,9 +185,12 @@ class Operation(Generic[D]):
     def needs_place(self, place: str | None) -> bool:
         return self.tenancy is Tenancy.WORKSPACE and not place
 
-    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None) -> Any:
-        """The gate alone: the row of who and where, or the first refusal that applies. `shape`: what is asked of the answer."""
-        tenancy = Tenancy.NONE if self.needs_place(place) else self.tenancy
+    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None, tenancy: Where | None = None) -> Any:
+        """The gate alone: the row of who and where, or the first refusal that applies.
+
+        `shape`: what is asked of the answer. `tenancy`: another than the operation's own.
+        """
+        tenancy = tenancy or (Tenancy.NONE if self.needs_place(place) else self.tenancy)
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
         key = (tenancy, caller.kind, by_slug, database.row_security)
         plan = _gates.get(key)

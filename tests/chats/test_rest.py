@@ -253,8 +253,12 @@ async def test_a_chat_that_one_cannot_read_is_one_that_is_not_there(world: World
     theirs = await elsewhere(world)
     await said(world, theirs)
     for person, id in ((world.viewer, "nothing"), (world.viewer, theirs.id), (world.outsider, chat.id), (world.nobody, chat.id)):
-        answer = await world.rest(person, "GET", f"/api/v1/chats/{id}/messages")
+        own = world.workspace.id if person is world.viewer else None
+        answer = await world.rest(person, "GET", f"/api/v1/chats/{id}/messages", workspace=own)
         assert (answer.status_code, answer.json()) == (200, {"messages": []})
+    for person, id in ((world.outsider, chat.id), (world.outsider, theirs.id), (world.nobody, "nothing")):
+        answer = await world.rest(person, "GET", f"/api/v1/chats/{id}/messages")
+        assert (answer.status_code, answer.json().get("error")) == ((200, None) if id == theirs.id else (403, "Not a member of this workspace"))
     assert (await world.rest(None, "GET", f"/api/v1/chats/{chat.id}/messages")).status_code == 401
 
 
