@@ -18,7 +18,7 @@ from resolvers.kernel.caller import TICKETS, Caller, CredentialKind
 from resolvers.kernel.database import database, unavailable
 from resolvers.kernel.errors import UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
-from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, SCOPES, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
+from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, ROLE, SCOPES, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import Input, is_id
 from resolvers.kernel.instance import instance
 from resolvers.kernel.plans import Compilation, budget
@@ -206,7 +206,13 @@ class Operation(Generic[D]):
             raise Refusal(Code.BAD_REQUEST, NEEDED)
         judge(row, tenancy, self.roles)
         self.used(caller, row)
+        if self.lacks_place(row, tenancy, place):
+            await self.pass_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
         return row
+
+    def lacks_place(self, row: Any, tenancy: Where, place: str | None) -> bool:
+        """A lenient entity was not found, and a workspace was named beside it: whether that is the caller's is asked as everywhere."""
+        return row[ROLE] is None and bool(place) and isinstance(tenancy, Entity)
 
     def check_scopes(self, row: Any, shape: Shape | None) -> None:
         """A token with scopes needs those of the operation, and to walk an edge that of the rows it leads to."""

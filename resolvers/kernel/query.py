@@ -103,8 +103,8 @@ class Query(Operation[D], Generic[D, R]):
         self.check_scopes(row, shape)
         judge(row, self.tenancy, self.roles)
         self.used(caller, row)
-        if row[ROLE] is None and place and isinstance(self.tenancy, Entity):
-            async with database.lease() as conn:  # nothing was found: who named a workspace is told whether it is theirs
+        if self.lacks_place(row, self.tenancy, place):
+            async with database.lease() as conn:
                 await self.pass_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
         if row[PAYLOAD] is None:
             if row[ROLE] is not None and row[ROLE] not in plan.roles:

@@ -255,7 +255,12 @@ def from_seq(store: Store, asker: Asker, row: Row) -> int | None:
     return min(numbers) - 1 if numbers else None
 
 
+CONFIGURATION = ("mcp_config_json", "devcontainer_config", "mise_config", "services_json")
+CONFIDENTIAL = {("Agent", "mcp_config_json"), *(("Crew", name) for name in CONFIGURATION)}
+"""Null below MANAGER."""
+
 DERIVED: dict[tuple[str, str], Callable[[Store, Asker, Row], Any]] = {
+    ("CliToken", "limited_to"): lambda store, _, row: row["scopes"] or None,
     ("Membership", "email"): of_user("user_id", "email"),
     ("Membership", "full_name"): of_user("user_id", "full_name"),
     ("CrewConnection", "from_crew_name"): of_crew("from_crew_id", "name"),
@@ -267,7 +272,6 @@ DERIVED: dict[tuple[str, str], Callable[[Store, Asker, Row], Any]] = {
     ("Chat", "agent_slug"): of_agent("slug"),
     ("Chat", "unread_count"): unread,
     ("Chat", "last_activity_at_ms"): lambda store, _, row: row["last_activity_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    ("Run", "began_at"): lambda store, _, row: began(row),
     ("Run", "agent_name"): of_agent("name"),
     ("Run", "agent_slug"): of_agent("slug"),
     ("Run", "crew_name"): crew_name,
@@ -352,6 +356,7 @@ class Twins(Rules):
         except Refused:
             if root is chat:
                 raise Refused("NOT_FOUND", by_the_gate=True) from None
+            member(store, asker, asker.workspace_id)  # who names a workspace beside the row is told whether it is theirs
             here = Asker(asker.user_id)
         found: Listing | Single = root(store, here, arguments)
         return found
@@ -366,6 +371,8 @@ class Twins(Rules):
     def follow(self, model: str, name: str, store: Store, asker: Asker, row: Row, arguments: Arguments) -> Any:
         if (model, name) in DERIVED:
             return DERIVED[model, name](store, asker, row)
+        if (model, name) in CONFIDENTIAL:
+            return row[name] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else None
         edge = GRAPHS[MODELS[model]][name] if model in MODELS and MODELS[model] in GRAPHS else {}[name]
         assert isinstance(edge, Edge), f"{model}.{name} is derived and has no twin"
         rows = self.reached(model, name, edge, store, row)
