@@ -1,7 +1,7 @@
 """Signing in with email and password, and the small routes that browsers' login pages use beside it."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -125,20 +125,21 @@ async def log_in(ctx: Context, data: LogIn) -> LoginResult:
         await ctx.begin()
         user = await ctx.select(User, col(User.id) == (seen.id if seen else "")).locked().first()
         device = await find_device(ctx, cookies.device_token(caller.cookies, https=caller.https), user)
+        now = await ctx.now()
         if seen is None:
             return await _uncounted(ctx)
         if user is not None and user.password_hash == seen.password_hash:
-            return await _decide(ctx, user, device, checked, data.callbackUrl)
+            return await _decide(ctx, user, device, checked, now, data.callbackUrl)
         await ctx.abandon()  # the hash was replaced while the old one was computed: what was checked says nothing
     return FAILED
 
 
-async def _decide(ctx: Context, user: User, device: SignInDevice | None, checked: Verification, callback: str) -> LoginResult:
+async def _decide(ctx: Context, user: User, device: SignInDevice | None, checked: Verification, now: datetime, callback: str) -> LoginResult:
     """Counts, locks or lets in; the user's row is locked, so that no wrong password goes uncounted.
 
     A browser that signed in before has a count and a lock of its own: strangers who lock the account do not lock it out.
     """
-    now, counter = await ctx.now(), device or user
+    counter = device or user
     if counter.locked_until is not None and counter.locked_until > now:
         return await _uncounted(ctx)
     failures = counter.failed_login_count if counter.locked_until is None else 0

@@ -112,8 +112,8 @@ async def test_what_hangs_on_an_agent(world: World) -> None:
     nested = "query($ws: ID, $crew: ID!) { crew(workspaceId: $ws, id: $crew) { agents(agentRole: LEAD) { nodes { id } } } }"
     assert await data(world, world.viewer, nested, crew=crew.id) == {"agents": {"nodes": [{"id": lead.id}]}}
     nested = "query($ws: ID, $crew: ID) { workspace(id: $ws) { agents(crewId: $crew, first: 1) { totalCount nodes { id } } } }"
-    newest = max(lead, hand, key=lambda agent: (agent.created_at, agent.id))
-    assert await data(world, world.viewer, nested, crew=crew.id) == {"agents": {"totalCount": 2, "nodes": [{"id": newest.id}]}}
+    newest = await world.database.fetchval("SELECT id FROM agents WHERE crew_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1", crew.id)
+    assert await data(world, world.viewer, nested, crew=crew.id) == {"agents": {"totalCount": 2, "nodes": [{"id": newest}]}}
 
 
 async def test_counters_and_load(world: World) -> None:

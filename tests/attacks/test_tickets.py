@@ -43,7 +43,7 @@ OPEN = {
 
 
 def test_tickets_open_these_operations_and_no_others() -> None:
-    assert {name for name, op in OPERATIONS.items() if op.tickets} == OPEN
+    assert {name for name, op in OPERATIONS.items() if op.tickets and not name.startswith("test")} == OPEN
     assert {name for name in OPEN if OPERATIONS[name].kind == "command"} == {"chats.cancel", "chats.send", "chats.steer"}
 
 

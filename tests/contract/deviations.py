@@ -15,6 +15,10 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     "agents.stop": {"agent.status": "dashboards show the status that this event tells them (agents.stop: notes)"},
 }
 
+# event -> keys of its payload that the contract does not have
+_SLUG = {"agent_slug": "the web UI names the agent by it"}
+ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.failed": _SLUG}
+
 # operation -> statuses of its line that it never answers
 NEVER: dict[str, dict[int, str]] = {"chats.list_all": {404: "what a server answers that does not serve this route"}}
 
