@@ -117,6 +117,8 @@ class Watchdog:
             self._timer.cancel()
         if self._thread is not None:
             self._thread.join()
+        while self._late:
+            self._judge(*self._late.popleft())
         self._base, self._turns = None, []
 
     # ---- in the loop ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from graphql import (
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
+    Node,
     OperationDefinitionNode,
     OperationType,
     VariableNode,
@@ -82,6 +83,7 @@ class Document:
             self.errors = [GraphQLError("The document is nested too deeply")]
         if self.errors:
             return
+        _forget_tokens(tree)
         self.tree = tree
         self.fragments = {d.name.value: d for d in tree.definitions if isinstance(d, FragmentDefinitionNode)}
         self.operation = _chosen([d for d in tree.definitions if isinstance(d, OperationDefinitionNode)], name, self.errors)
@@ -128,6 +130,20 @@ class Document:
             except Unbound:
                 plan.complete = False
         return plan
+
+
+def _forget_tokens(tree: Node) -> None:
+    """Places keep their numbers, which is all that errors tell of them. The tokens are half of what a document takes, and know each other in
+    both directions: with them it would be freed by nothing but a full round of the collector."""
+    nodes: list[Any] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, (tuple, list)):
+            nodes += node
+        elif isinstance(node, Node):
+            if node.loc is not None:
+                node.loc.start_token = node.loc.end_token = None  # type: ignore[assignment]
+            nodes += [getattr(node, key) for key in node.keys if key != "loc"]
 
 
 def _chosen(operations: list[OperationDefinitionNode], name: str | None, errors: list[GraphQLError]) -> OperationDefinitionNode | None:

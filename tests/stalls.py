@@ -12,15 +12,17 @@ from typing import Any
 import orjson
 import pytest
 
-LIMIT = 0.25
-"""Seconds of the processor for which one turn of a server may hold its loop. In production 0.05 is worth a warning; what compiles a plan or reads
-a document for the first time takes longer than that on a machine that runs tests."""
+LIMIT = 0.05
+"""Seconds of the processor for which one turn of a server may hold its loop: what in production is worth a warning."""
 
 VARIABLE = "CREWSHIP_STALLS_FILE"
 STARTING = ("create_app", "_lifespan")
 """Where a server starts: nobody waits for its answers yet, and in tests the loop is that of others too."""
 OF_TESTS = frozenset({"tests", "anyio"})
 """Where turns begin that belong to the test: what it computes between two requests holds nobody up."""
+
+
+_read: dict[Path, int] = {}  # how much of each file
 
 
 def recording(*, fresh: bool = False) -> Path:
@@ -38,14 +40,20 @@ def counts(stall: dict[str, Any]) -> bool:
     return bool(stall["operation"]) or stall["root"].partition(".")[0] not in OF_TESTS
 
 
+def unread() -> list[dict[str, Any]]:
+    """What was recorded since the last call. A server tells of a stall a moment later: then the next test fails for it."""
+    file = recording()
+    with file.open("rb") as written:
+        written.seek(_read.get(file, 0))
+        stalls = [orjson.loads(line) for line in written]
+        _read[file] = written.tell()
+    return stalls
+
+
 @pytest.fixture(autouse=True)
 def no_stalls(request: pytest.FixtureRequest) -> Iterator[None]:
-    file = recording()
-    begin = file.stat().st_size
     yield
-    with file.open("rb") as written:
-        written.seek(begin)
-        stalls = [stall for stall in map(orjson.loads, written) if stall["seconds"] > LIMIT and counts(stall)]
+    stalls = [stall for stall in unread() if stall["seconds"] > LIMIT and counts(stall)]
     if stalls:
         lines = [f"{s['seconds'] * 1000:.0f} ms in {s['operation'] or 'no operation'} (from {s['root']}): {'; '.join(s['stack'])}" for s in stalls]
         pytest.fail("a server under test held its event loop:\n" + "\n".join(lines), pytrace=False)

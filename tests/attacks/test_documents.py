@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import Location, Token
 
 from resolvers.kernel.errors import Code, Refusal
 from schema import documents
@@ -126,6 +127,27 @@ def test_values_are_kept_up_to_a_number_and_up_to_a_size() -> None:
 
 def _different(n: int) -> str:
     return f"query($a: Boolean!) {{ crews(first: 2) {{ nodes {{ id @skip(if: $a) a{n}: agents {{ nodes {{ i{n}: id n{n}: name status }} }} }} }} }}"
+
+
+async def test_a_document_that_is_dropped_is_freed_at_once() -> None:
+    """It has no cycles: what the cache lets go need not wait for a full round of the collector, which walks all that is kept."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = _alive(Token), _alive(Location)
+        document = Document(schema._schema, _different(1), None)
+        document.compile({"a": True})
+        gc.collect()  # what reading left behind, which is young
+        assert _alive(Token) == before[0]
+        assert _alive(Location) > before[1]
+        del document
+        assert _alive(Location) == before[1]
+    finally:
+        gc.enable()
+
+
+def _alive(kind: type) -> int:
+    return sum(isinstance(thing, kind) for thing in gc.get_objects())
 
 
 def _resident() -> int:

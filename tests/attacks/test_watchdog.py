@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import sys
 import threading
 import time
@@ -149,8 +150,8 @@ def test_a_warning_says_who_and_how_long(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.anyio
-async def test_a_server_records_what_holds_it(database: Any, tmp_path: Path) -> None:
-    """What makes the test of a stalling request fail, and what an operator sees."""
+async def test_a_server_tells_what_holds_it(database: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What makes the test of a stalling request fail, and what an operator sees: a line of the log, and the metrics."""
 
     @procedure("tests.held", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
     async def held(ctx: Context, data: NoInput) -> Output:
@@ -173,6 +174,11 @@ async def test_a_server_records_what_holds_it(database: Any, tmp_path: Path) -> 
     assert counts(found[0])
     assert found[0]["root"].startswith("uvicorn.")
     assert 'crewship_loop_stall_seconds_count{operation="tests.held"} 1.0' in metrics
+    said = capsys.readouterr()
+    (line,) = [line for line in (said.out + said.err).splitlines() if "event loop held" in line and "tests.held" in line]
+    milliseconds = re.search(r"milliseconds\W+(\d+)", re.sub(r"\x1b\[\d*m", "", line))
+    assert milliseconds is not None
+    assert abs(int(milliseconds.group(1)) - found[0]["seconds"] * 1000) <= 1
 
 
 def test_what_tests_compute_and_starts_of_servers_do_not_count() -> None:

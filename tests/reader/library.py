@@ -1,5 +1,6 @@
 """Two workspaces full of rows, and the same question asked of both ways to answer it."""
 
+import asyncio
 import json
 import random
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ class Library:
         caller = person if isinstance(person, Caller) else person.caller
         caller.workspace = caller.workspace or self.world.workspace.id
         body = {"query": text, "variables": dict(variables or {}), "operationName": operation, "documentId": None}
-        status, answer = await endpoint.execute(caller, body)
+        status, answer = await asyncio.create_task(endpoint.execute(caller, body))  # in turns of its own: what the test computes is not its time
         return status, json.loads(answer)
 
     async def both(
