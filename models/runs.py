@@ -73,7 +73,7 @@ class Run(TenantTable, table=True):
         Index("runs_list_idx", "workspace_id", text("began_at DESC"), text("id DESC")),
         Index("runs_status_list_idx", "workspace_id", "status", text("began_at DESC"), text("id DESC")),
         Index("runs_trigger_type_list_idx", "workspace_id", "trigger_type", text("began_at DESC"), text("id DESC")),
-        Index("runs_agent_id_list_idx", "agent_id", text("began_at DESC"), text("id DESC")),
+        Index("runs_agent_id_list_idx", "workspace_id", "agent_id", text("began_at DESC"), text("id DESC")),
         Index("runs_gone_wrong_idx", "workspace_id", "finished_at", postgresql_where=text("status IN ('FAILED', 'TIMEOUT')")),
         Index("runs_chat_id_list_idx", "workspace_id", "chat_id", text("began_at DESC"), text("id DESC")),
         Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),

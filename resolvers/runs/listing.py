@@ -78,8 +78,7 @@ def narrowed(rows: Rows[Run], data: ListRuns) -> Rows[Run]:
 
 def _tagged(rows: Rows[Run], tag: Any) -> Rows[Run]:
     tags, run = table_of(RunTag).alias(), table_of(Run)
-    tied = (tags.c.workspace_id == run.c.workspace_id, tags.c.run_id == run.c.id, tags.c.began_at == run.c.began_at)
-    return rows.along(*tied, tags.c.tag == tag, began_at=tags.c.began_at, id=tags.c.run_id)
+    return rows.along(tags.c.workspace_id == run.c.workspace_id, tags.c.run_id == run.c.id, tags.c.tag == tag, began_at=tags.c.began_at, id=tags.c.run_id)
 
 
 def _of_agent(column: str) -> Derived:

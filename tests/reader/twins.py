@@ -316,7 +316,7 @@ NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
 }
 KEYS: dict[str, Key] = {
     "runs.began_at DESC": RUNS[0],
-    "agents.expired_at IS NULL": AGENTS[0],
+    "agents.expired_at IS NULL DESC": AGENTS[0],
     "agents.listed_at DESC": AGENTS[1],
 }
 

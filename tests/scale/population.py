@@ -12,8 +12,8 @@ RARE = "i <= 1000 AND i % 50 = 0"
 """What filters look for: a page of the oldest rows, whatever the size, so that whoever looks for them from the newest on passes all others."""
 BIG = ("crews", "agents", "chats", "messages", "runs", "run_tags", "run_frames", "events", "audit_logs")
 """The tables that hold the rows."""
-WHOLE = 100_000
-"""Rows at most of what is listed as a whole."""
+WHOLE, OWN = 100_000, 1_000
+"""Rows at most of what is listed as a whole, and workspaces of one user."""
 
 GENERIC = {
     "text": "''",
@@ -50,7 +50,8 @@ class Population:
 
     superuser: "asyncpg.Connection[Any]"
     workspace_id: str
-    user_id: str  # of whom there are sessions and tokens, and who is in many workspaces
+    user_id: str  # of whom there are sessions and tokens
+    traveller: str  # a user who is in many workspaces
     rows: int = 0
 
     async def fill(self, table: str, first: int, last: int, **values: str) -> None:
@@ -122,6 +123,7 @@ class Population:
         await self.fill("crew_connections", first, last - 1, id=f"'clinks' || {NUMBER}", **ends, **TIMES)
         await self.fill("cli_tokens", first, last, id=f"'ctoken' || {NUMBER}", user_id=mine, name=name, token_hash=f"'hash' || {NUMBER}", scopes="'[]'")
         await self.fill("sessions", first, last, id=f"'s_' || {NUMBER}", user_id=mine, expires_at=then)
+        last = min(last, OWN)
         await self.fill("workspaces", first, last, id=f"'cwrksp' || {NUMBER}", name=name, slug="'workspace-' || i", version="1")
-        theirs = {"workspace_id": f"'cwrksp' || {NUMBER}", "user_id": mine, "role": role}
+        theirs = {"workspace_id": f"'cwrksp' || {NUMBER}", "user_id": f"'{self.traveller}'", "role": role}
         await self.fill("memberships", first, last, id=f"'cmemow' || {NUMBER}", **theirs)

@@ -5,7 +5,7 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -47,6 +47,8 @@ class Read:
     kind: Kind = Kind.page
     shown: str = "edges { cursor node { __typename } }"
     behind: bool = False
+    rows: int = 20  # of a page
+    traveller: bool = False  # asked by whoever is in many workspaces
 
 
 def _list(name: str, path: str, field: str, *, counts: bool = False, **filters: str) -> Iterator[Read]:
@@ -73,8 +75,8 @@ READS = (
     *(Read(f"runs: {chosen}", field=f"runs({chosen}", shown=SHOWN_OF_RUNS) for chosen in RUNS),
     *(Read(f"runs: {chosen}, behind a cursor", field=f"runs({chosen}", behind=True) for chosen in (RUNS[1], RUNS[2], RUNS[6])),
     *_list("agent logs", f"/api/v1/agents/{AGENT}/logs", f'agentLogs(agentId: "{AGENT}"'),
-    Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs"),
-    Read("chats of an agent, unread messages counted", f"/api/v1/agents/{AGENT}/chats"),
+    Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs", rows=100),
+    Read("chats of an agent, unread messages counted", f"/api/v1/agents/{AGENT}/chats", rows=100),
     Read("an agent and its counts", f"/api/v1/agents/{AGENT}", kind=Kind.counted),
     Read("a crew and its counts", f"/api/v1/crews/{CREW}", kind=Kind.counted),
     Read("counters of agents", "/api/v1/agents/crews-status", kind=Kind.counted),
@@ -87,8 +89,24 @@ READS = (
     Read("load of agents", "/api/v1/agent-load", kind=Kind.whole),
     Read("tokens", "/api/v1/auth/cli-tokens", kind=Kind.whole),
     Read("sessions", "/api/v1/auth/sessions", kind=Kind.whole),
-    Read("workspaces", "/api/v1/workspaces", kind=Kind.whole),
+    Read("workspaces (1,000 at most)", "/api/v1/workspaces", kind=Kind.whole, traveller=True),
 )
+
+
+def _create(what: str, **values: str) -> tuple[str, Callable[[str], dict[str, Any]]]:
+    document = f"mutation($ws: ID!, $i: Create{what}Input!) {{ create{what}(workspaceId: $ws, input: $i) {{ id }} }}"
+    return document, lambda number: {name: value.format(number) for name, value in values.items()}
+
+
+SEND = "mutation($i: SendMessageInput!) { sendMessage(input: $i) { runId } }"
+WRITES = {
+    "create a crew": _create("Crew", name="{}", slug="new-{}"),
+    "create an agent": _create("Agent", name="{}", slug="new-{}"),
+    "create a chat": _create("Chat", agentId=AGENT, sessionId="new-{}"),
+    "send a message": (SEND, lambda number: {"chatId": f"new-{number}", "content": "Hello"}),
+}
+"""Each: a document, and the input of the call of a number. A message is sent in a chat that was created before."""
+WARM = 3  # calls that are not counted
 
 
 @dataclass
@@ -178,12 +196,14 @@ class Reader:
     def __init__(self, world: World, rows: int) -> None:
         self.world, self.rows = world, rows
         self.skipped = max(0, min(rows - 20, DEEPEST))
-        self.client = world.client(world.owner)
+        self.client, self.traveller = world.client(world.owner), world.client(world.nobody)
 
     async def ask(self, read: Read, cursor: str | None) -> httpx2.Response:
         if read.field:
             return await self._connection(read, after=cursor)
         path = read.path.format(last=self.skipped, workspace=self.world.workspace.id)
+        if read.traveller:
+            return await self.traveller.get(path)
         return await self.client.get(f"{path}{'&' if '?' in path else '?'}workspace_id={self.world.workspace.id}")
 
     async def _connection(self, read: Read, shown: str = "", **arguments: Any) -> httpx2.Response:
@@ -224,6 +244,35 @@ class Reader:
             made.buffers += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
             made.scanned |= {node["Relation Name"] for node in _nodes(plan) if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in BIG}
         return made
+
+    async def writes(self) -> dict[str, Cost]:
+        """Commands, each with rows of its own."""
+        return {name: await self._write(document, values) for name, (document, values) in WRITES.items()}
+
+    async def _write(self, document: str, values: Callable[[str], dict[str, Any]]) -> Cost:
+        took, before = [], 0
+        for number in range(WARM + REPEATS):
+            if number == WARM:
+                before = await _buffers_of_the_pool()
+            variables = {"i": values(f"{self.rows}-{number}")} | ({"ws": self.world.workspace.id} if "$ws" in document else {})
+            begun = time.perf_counter()
+            answer = await self.client.post("/graphql", json={"query": document, "variables": variables})
+            took.append((time.perf_counter() - begun) * 1000)
+            assert "errors" not in answer.json(), answer.text
+        return Cost(200, statistics.median(took[WARM:]), (await _buffers_of_the_pool() - before) // REPEATS)
+
+
+async def _buffers_of_the_pool() -> int:
+    """Those that the application's connections have read so far; each tells its own, which is why it is asked."""
+    connections = list(database.pool.free)
+    for conn in connections:
+        await conn.fetchval("SELECT pg_stat_force_next_flush()")
+        await conn.fetchval("SELECT 1")
+    pids = [conn.get_server_pid() for conn in connections]
+    counted = "SELECT coalesce(sum(hits + reads), 0)::bigint FROM unnest($1::int[]) AS p, pg_stat_get_backend_io(p) WHERE object = 'relation'"
+    async with database.lease() as conn:
+        found: int = await conn.fetchval(counted, pids)
+    return found
 
 
 __all__ = ["READS", "Cost", "Kind", "Read", "Reader", "explain", "listening"]

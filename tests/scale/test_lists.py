@@ -1,6 +1,8 @@
 """No list reads a large table from end to end, and none gets dearer as the table grows, but by the rows that an offset skips."""
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,22 +12,32 @@ from resolvers.kernel.inputs import Paging
 from resolvers.kernel.reader import Page
 from rest_compat.table import PARAMETER
 from tests.generation.registry import operations, routes_of
-from tests.scale.measuring import Measured, check, measure
+from tests.scale.measuring import Measured, check, check_writes, measure
 from tests.scale.reading import READS, Read
+from tests.scale.table import written
 
 pytestmark = pytest.mark.anyio
 
-SIZES = (1_000, 20_000)
+SIZES = [int(size) for size in os.environ.get("SCALE_ROWS", "1000,20000").split(",")]
 
 
 @pytest.fixture(scope="module")
 async def measured(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> Measured:
-    return await measure(module_database, tmp_path_factory.mktemp("scale"), SIZES)
+    """With SCALE_TABLE, the sweep too; all is written there."""
+    table = os.environ.get("SCALE_TABLE")
+    found = await measure(module_database, tmp_path_factory.mktemp("scale"), SIZES, swept=table is not None)
+    if table is not None:
+        Path(table).write_text(written(found))
+    return found
 
 
 @pytest.mark.parametrize("read", [pytest.param(read, id=read.name) for read in READS])
 async def test_a_list_costs_its_page(read: Read, measured: Measured) -> None:
     check(read, measured)
+
+
+async def test_a_command_costs_the_same_at_every_size(measured: Measured) -> None:
+    check_writes(measured)
 
 
 def test_every_page_is_measured() -> None:

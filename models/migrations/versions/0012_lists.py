@@ -11,6 +11,8 @@ STATEMENTS = (
     "DROP INDEX agents_list_idx",
     "CREATE INDEX agents_list_idx ON agents (workspace_id, (expired_at IS NULL) DESC, listed_at DESC, id DESC) WHERE deleted_at IS NULL",
     "CREATE INDEX chats_origin_list_idx ON chats (workspace_id, origin, updated_at) WHERE origin IS NOT NULL",
+    "DROP INDEX runs_agent_id_list_idx",
+    "CREATE INDEX runs_agent_id_list_idx ON runs (workspace_id, agent_id, began_at DESC, id DESC)",
     "DROP TRIGGER run_tags_of_new ON runs",
     "DROP TRIGGER run_tags_of_changed ON runs",
     "ALTER TABLE run_tags ADD COLUMN began_at timestamptz",
