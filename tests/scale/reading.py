@@ -186,10 +186,10 @@ async def explain(sql: str, args: list[Any]) -> dict[str, Any] | None:
     return made
 
 
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for below in plan.get("Plans", ()):
-        yield from _nodes(below)
+        yield from nodes(below)
 
 
 class Reader:
@@ -242,7 +242,7 @@ class Reader:
             if plan is None:
                 continue
             made.buffers += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
-            made.scanned |= {node["Relation Name"] for node in _nodes(plan) if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in BIG}
+            made.scanned |= {node["Relation Name"] for node in nodes(plan) if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in BIG}
         return made
 
     async def writes(self) -> dict[str, Cost]:
@@ -275,4 +275,4 @@ async def _buffers_of_the_pool() -> int:
     return found
 
 
-__all__ = ["READS", "Cost", "Kind", "Read", "Reader", "explain", "listening"]
+__all__ = ["READS", "Cost", "Kind", "Read", "Reader", "explain", "listening", "nodes"]

@@ -15,14 +15,16 @@ What a call costs when every list of a workspace has so many rows. Written by `m
 
 | column | |
 | --- | --- |
-| kind | `page`: costs its page, whatever the size. `skipped`: costs an index entry for each row that the offset skips, {deepest:,} at most here. \
-`counted`: counts rows by contract, so that it grows with them. `whole`: has no pages, and {whole:,} rows at most here ({own:,} workspaces). `write`: a command |
+| kind | what it costs; see below |
 | p50 ms | of an answer, over a socket of this machine; `413` where the answer is refused as too large |
 | buffers | pages of 8 KiB that all statements of the call read, as the application's role under row-level security, with generic plans |
 | slope | of buffers, the last size to the second |
 
-Filters find a page of the oldest rows: whoever looks for them from the newest on would pass all the others. One agent has a tenth of all chats and runs, one chat has
-all messages, and one agent all entries of the log.
+Kinds: `page` costs its page, whatever the size. `skipped` costs an index entry for each row that the offset skips, {deepest:,} at most here.
+`counted` counts rows by contract, and grows with them. `whole` has no pages; {whole:,} rows at most here ({own:,} workspaces). `write` is a command.
+
+Filters find a page of the oldest rows: whoever looks for them from the newest on would pass all the others. One agent has a tenth of all chats and runs,
+one chat has all messages, and one agent all entries of the log.
 
 Counted by contract: `totalCount` of every connection; the total and statistics of `GET /api/v1/runs`; `_count` of agents, crews and workspaces; `crews-status`.
 """
@@ -34,7 +36,7 @@ def written(measured: Measured) -> str:
     machine = (
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     )
-    lines = [HEAD.format(machine=machine, deepest=DEEPEST, whole=WHOLE, own=OWN).replace("\\\n", "")]
+    lines = [HEAD.format(machine=machine, deepest=DEEPEST, whole=WHOLE, own=OWN)]
     lines += ["| " + " | ".join(columns) + " |", "| --- | --- |" + " --: |" * (len(columns) - 2)]
     kinds: dict[str, Kind | str] = {read.name: read.kind for read in READS} | dict.fromkeys(WRITES, "write")
     for name, kind in kinds.items():

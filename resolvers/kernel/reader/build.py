@@ -52,8 +52,14 @@ class Source:
     @property
     def entered(self) -> list[Any]:
         """The order by the columns of a partner, where there is one."""
-        same = {self.alias.c[name]: column for name, column in self.partner.items()}
-        return [replacement_traverse(k, {}, lambda part, **_: same.get(part)) for k in self.order] if same else self.order
+        if not self.partner:
+            return self.order
+        same: dict[Any, Any] = {self.alias.c[name]: column for name, column in self.partner.items()}
+
+        def replaced(element: Any, **_: Any) -> Any:
+            return same.get(element)
+
+        return [replacement_traverse(k, {}, replaced) for k in self.order]
 
     @property
     def columns(self) -> "Columns":
