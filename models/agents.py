@@ -93,7 +93,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         Index(
             "agents_list_idx",
             "workspace_id",
-            text("(expired_at IS NOT NULL)"),
+            text("(expired_at IS NULL) DESC"),
             text("listed_at DESC"),
             text("id DESC"),
             postgresql_where=text("deleted_at IS NULL"),

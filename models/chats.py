@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Text, UniqueConstraint
+from sqlalchemy import Index, PrimaryKeyConstraint, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from models.base import (
@@ -69,6 +69,7 @@ class Chat(TenantTable, Timestamps, table=True):
         one_of("visibility", ChatVisibility),
         Index("chats_workspace_id_agent_id_last_activity_at_idx", "workspace_id", "agent_id", "last_activity_at"),
         Index("chats_workspace_id_updated_at_idx", "workspace_id", "updated_at"),
+        Index("chats_origin_list_idx", "workspace_id", "origin", "updated_at", postgresql_where=text("origin IS NOT NULL")),
     )
     id: str = free_id()
     workspace_id: str = tenant_id()

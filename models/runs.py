@@ -73,7 +73,7 @@ class Run(TenantTable, table=True):
         Index("runs_list_idx", "workspace_id", text("began_at DESC"), text("id DESC")),
         Index("runs_status_list_idx", "workspace_id", "status", text("began_at DESC"), text("id DESC")),
         Index("runs_trigger_type_list_idx", "workspace_id", "trigger_type", text("began_at DESC"), text("id DESC")),
-        Index("runs_agent_id_list_idx", "agent_id", text("began_at DESC"), text("id DESC")),
+        Index("runs_agent_id_list_idx", "workspace_id", "agent_id", text("began_at DESC"), text("id DESC")),
         Index("runs_gone_wrong_idx", "workspace_id", "finished_at", postgresql_where=text("status IN ('FAILED', 'TIMEOUT')")),
         Index("runs_chat_id_list_idx", "workspace_id", "chat_id", text("began_at DESC"), text("id DESC")),
         Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),
@@ -131,11 +131,13 @@ class RunTag(TenantRow, table=True):
     """One of the tags of a run's metadata; those over 200 characters have none. Without a foreign key to runs, since only their trigger writes here.
 
     A row of its own and not a look into the JSON: row-level security lets no condition into an index whose operator may leak what it sees.
+    `began_at` is the run's, so that the runs of a tag stand in the order of their list.
     """
 
     __tablename__ = "run_tags"
     workspace_id: str = tenant_id()
     tag: str = text_field(LINE, primary_key=True)
+    began_at: datetime = time_field(primary_key=True)
     run_id: str = text_field(ID, primary_key=True)
 
 

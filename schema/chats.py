@@ -58,7 +58,7 @@ class ChatType:
     origin: ChatOrigin | None
     visibility: ChatVisibility
     message_count: int
-    unread_count: int = strawberry.field(description="Messages since the caller's mark, without the caller's own.")
+    unread_count: int = strawberry.field(description="Messages since the caller's mark, without the caller's own: among the newest 1000 of the chat.")
     last_seq: int = strawberry.field(description="The number of the newest frame.")
     last_activity_at: datetime
     started_at: datetime

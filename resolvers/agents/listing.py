@@ -15,8 +15,8 @@ from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Page, Row, Rows, confidential, count, graph, many, one
 
-newest_first = (col(Agent.expired_at).is_not(None), col(Agent.listed_at).desc(), col(Agent.id).desc())
-"""Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter."""
+newest_first = (col(Agent.expired_at).is_(None).desc(), col(Agent.listed_at).desc(), col(Agent.id).desc())
+"""Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter, all in one direction."""
 
 
 class ListAgents(Paging):

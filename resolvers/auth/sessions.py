@@ -27,6 +27,7 @@ from resolvers.kernel.outputs import Absent, Output
 from resolvers.kernel.policy import Action
 
 LONGEST_USER_AGENT, LONGEST_ADDRESS = 250, 64  # characters that are kept
+MOST_SESSIONS = 1000  # in a list
 
 
 class SessionUser(Output):
@@ -199,7 +200,7 @@ async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) ->
 
 @procedure("auth.sessions_list", Action.SELF, tenancy=Tenancy.NONE)
 async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
-    """The caller's own sessions that are neither revoked nor expired, last used first."""
+    """The caller's own sessions that are neither revoked nor expired, last used first: a thousand at most."""
     own = ctx.select(Session, col(Session.user_id) == ctx.user_id, col(Session.revoked_at).is_(None), col(Session.expires_at) > func.now())
     return [
         ActiveSession(
@@ -210,7 +211,7 @@ async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
             ip=session.ip or None,
             is_current=session.id == ctx.credential_id,
         )
-        for session in await own.order_by(col(Session.last_used_at).desc(), col(Session.id)).all()
+        for session in await own.order_by(col(Session.last_used_at).desc(), col(Session.id)).limit(MOST_SESSIONS).all()
     ]
 
 

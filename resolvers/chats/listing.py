@@ -25,6 +25,7 @@ from resolvers.reply_notices import clear_notice, hold_notices
 
 MISSING = "Chat not found"
 MOST_CHATS = 100
+MOST_UNREAD = 1000  # of the newest messages of a chat, among which those unread are counted
 MILLISECONDS: Any = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'""")
 UTC: Any = literal_column("'UTC'")
 
@@ -65,7 +66,10 @@ def of_origin(rows: Rows[Chat], data: ListChats) -> Rows[Chat]:
 
 
 def _unread(chat: Any, scope: Any) -> Any:
-    """Messages since the caller's mark, all without one; those of users only if another one has written them (contract: chats.list)."""
+    """Messages since the caller's mark, all without one; those of users only if another one has written them (contract: chats.list).
+
+    Counted among the newest of the chat: what nobody has read for long costs no more than that.
+    """
     message, mark = table_of(Message).alias(), table_of(ChatReadCursor).alias()
     mine = (mark.c.chat_id == chat.id, mark.c.workspace_id == chat.workspace_id, mark.c.user_id == scope.user_id)
     since = func.coalesce(scope.scalar(select(mark.c.last_read_seq).where(*mine)), literal_column("0"))
@@ -73,7 +77,8 @@ def _unread(chat: Any, scope: Any) -> Any:
     unread = (
         message.c.chat_id == chat.id,
         message.c.workspace_id == chat.workspace_id,
-        message.c.seq > since,
+        message.c.seq > func.greatest(since, chat.last_message_seq - literal_column(str(MOST_UNREAD))),
+        message.c.seq <= chat.last_message_seq,
         or_(message.c.role != literal_column(f"'{MessageRole.user}'"), by_another),
     )
     return scope.scalar(select(func.count()).select_from(message).where(*unread))

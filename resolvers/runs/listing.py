@@ -72,13 +72,13 @@ def narrowed(rows: Rows[Run], data: ListRuns) -> Rows[Run]:
     if data.trigger is not None:
         rows = rows.where(col(Run.trigger_type) == data.trigger)
     if data.tag is not None:
-        rows = rows.where(_tagged(data.tag))
+        rows = _tagged(rows, data.tag)
     return rows
 
 
-def _tagged(tag: Any) -> Any:
+def _tagged(rows: Rows[Run], tag: Any) -> Rows[Run]:
     tags, run = table_of(RunTag).alias(), table_of(Run)
-    return select(tags.c.run_id).where(tags.c.workspace_id == run.c.workspace_id, tags.c.run_id == run.c.id, tags.c.tag == tag).correlate(run).exists()
+    return rows.along(tags.c.workspace_id == run.c.workspace_id, tags.c.run_id == run.c.id, tags.c.tag == tag, began_at=tags.c.began_at, id=tags.c.run_id)
 
 
 def _of_agent(column: str) -> Derived:

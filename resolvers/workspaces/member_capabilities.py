@@ -10,13 +10,14 @@ from models.workspaces import Membership, Role
 from resolvers.capabilities import CapabilityPreset, changed, effective, listed
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context, Selection
-from resolvers.kernel.errors import Code, forbidden
+from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.inputs import Id, Input, NoInput, Text, at_most
 from resolvers.kernel.operation import Raw
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 
 MISSING = "Member not found"
+MOST_LISTED = 5000  # each is put together by this process, and not by PostgreSQL
 Names = Annotated[list[Text], at_most(100)]
 
 
@@ -64,10 +65,12 @@ async def no_owner(ctx: Context, raw: Raw) -> None:
         raise forbidden("An owner's capabilities cannot be changed")
 
 
-@procedure("members.capabilities_list", Action.MANAGE)
+@procedure("members.capabilities_list", Action.MANAGE, errors=(Code.TOO_LARGE,))
 async def list_member_capabilities(ctx: Context, data: NoInput) -> list[MemberCapabilities]:
-    """What every member may do beyond the role, by the time they joined."""
-    members = await ctx.select(Membership).order_by(col(Membership.created_at), col(Membership.id)).all()
+    """What every member may do beyond the role, by the time they joined. TOO_LARGE beyond 5,000 members: ask for one at a time."""
+    members = await ctx.select(Membership).order_by(col(Membership.created_at), col(Membership.id)).limit(MOST_LISTED + 1).all()
+    if len(members) > MOST_LISTED:
+        raise Refusal(Code.TOO_LARGE, "The workspace has too many members for one list")
     return [_shown(member) for member in members]
 
 

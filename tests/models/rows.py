@@ -60,7 +60,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         InboxItem(id=inbox_item_id(InboxKind.message, name), kind=InboxKind.message, source_id=name, target_user_id=user.id, title="Hand answered", **here),
         run,
         RunFrame(chat_id=chat.id, seq=len(name), run_id=run.id, type="run_begin", payload={"from_seq": 0}, **here),
-        RunTag(tag="chat", run_id=run.id, **here),
+        RunTag(tag="chat", began_at=now(), run_id=run.id, **here),
         RunStep(run_id=run.id, name=f"answer {name}", lease=1, **here),
         mission,
         assignment,

@@ -56,7 +56,7 @@ def only(rows: list[Row], model: str) -> Single:
 
 NEWEST: Order = by("-created_at", "-id")
 AGENTS: Order = (
-    Key(lambda row: row["expired_at"] is not None, False, "flag"),
+    Key(lambda row: row["expired_at"] is None, True, "flag"),
     Key(lambda row: row["created_at"] if row["expired_at"] is None else row["expired_at"], True, "time"),
     Key(lambda row: row["id"], True, "text"),
 )
@@ -316,7 +316,7 @@ NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
 }
 KEYS: dict[str, Key] = {
     "runs.began_at DESC": RUNS[0],
-    "agents.expired_at IS NOT NULL": AGENTS[0],
+    "agents.expired_at IS NULL DESC": AGENTS[0],
     "agents.listed_at DESC": AGENTS[1],
 }
 

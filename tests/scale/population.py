@@ -8,9 +8,12 @@ import asyncpg
 from models.base import Row
 
 CHAT, AGENT = "scale-chat", "cagent00000000000000000001"
-RARE = 1_000  # one row in so many is what a filter looks for
-BIG = ("crews", "agents", "chats", "messages", "runs", "run_frames", "events", "audit_logs")
+RARE = "i <= 1000 AND i % 50 = 0"
+"""What filters look for: a page of the oldest rows, whatever the size, so that whoever looks for them from the newest on passes all others."""
+BIG = ("crews", "agents", "chats", "messages", "runs", "run_tags", "run_frames", "events", "audit_logs")
 """The tables that hold the rows."""
+WHOLE, OWN = 100_000, 1_000
+"""Rows at most of what is listed as a whole, and workspaces of one user."""
 
 GENERIC = {
     "text": "''",
@@ -23,6 +26,11 @@ GENERIC = {
     "ARRAY": "'{}'",
     "bytea": "''",
 }
+NUMBER = "lpad(i::text, 20, '0')"
+WHEN = "timestamptz '2024-01-01' + i * interval '7 seconds'"
+TIMES = dict.fromkeys(("created_at", "updated_at", "started_at", "last_activity_at"), WHEN)
+AGENTS = "'cagent' || lpad((1 + i % 10)::text, 20, '0')"
+"""The agents that chats and runs are of: each has a tenth of all."""
 COLUMNS = """
     SELECT column_name, data_type, is_nullable = 'YES' OR column_default IS NOT NULL OR is_identity = 'YES' OR is_generated = 'ALWAYS' AS free
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1
@@ -42,6 +50,8 @@ class Population:
 
     superuser: "asyncpg.Connection[Any]"
     workspace_id: str
+    user_id: str  # of whom there are sessions and tokens
+    traveller: str  # a user who is in many workspaces
     rows: int = 0
 
     async def fill(self, table: str, first: int, last: int, **values: str) -> None:
@@ -51,51 +61,69 @@ class Population:
             return
         chosen = {c["column_name"]: _default(table, c["column_name"]) or GENERIC[c["data_type"]] for c in columns if not c["free"]}
         known = {c["column_name"] for c in columns}
-        chosen |= {name: value for name, value in (values | {"workspace_id": f"'{self.workspace_id}'"}).items() if name in known}
+        chosen |= {name: value for name, value in ({"workspace_id": f"'{self.workspace_id}'"} | values).items() if name in known}
         names, made = ", ".join(chosen), ", ".join(chosen.values())
         await self.superuser.execute(f"INSERT INTO {table} ({names}) SELECT {made} FROM generate_series({first}, {last}) AS i")
 
     async def grow(self, rows: int) -> None:
         first, last = self.rows + 1, rows
-        when = "now() - interval '1 year' + i * interval '7 seconds'"
-        times = {"created_at": when, "updated_at": when, "started_at": when, "last_activity_at": when}
         await self.superuser.execute("SET session_replication_role = replica; SET statement_timeout = 0")
-        number = "lpad(i::text, 20, '0')"
-        agents = "'cagent' || lpad((1 + i % 100)::text, 20, '0')"
-        await self.fill("crews", first, last, id=f"'ccrew0' || {number}", name="'Crew ' || i", slug="'crew-' || i", version="1", **times)
-        names = {"name": "'Agent ' || i", "slug": "'agent-' || i", "version": "1", "agent_role": "'AGENT'", "status": "'IDLE'", "cli_adapter": "'CLAUDE_CODE'"}
-        crew = "'ccrew0' || lpad((1 + i % 10)::text, 20, '0')"
-        await self.fill("agents", first, last, id=f"'cagent' || {number}", crew_id=crew, tool_profile="'FULL'", **names, **times)
-        kinds = {"visibility": "'private'", "mode": "'CHAT'", "status": "'ACTIVE'"}
-        origin = f"CASE WHEN i % {RARE} = 0 THEN 'CRON' ELSE 'UI' END"
-        await self.fill("chats", first, last, id=f"'cchat0' || {number}", agent_id=agents, title="'Chat ' || i", origin=origin, **kinds, **times)
-        if first == 1:
-            await self.fill("chats", 0, 0, id=f"'{CHAT}'", agent_id=f"'{AGENT}'", origin="'UI'", **kinds, **times)
-        said = {"chat_id": f"'{CHAT}'", "content": "'message ' || i", "role": "'user'", "seq": "i"}
-        await self.fill("messages", first, last, id=f"'msg_' || {number}", **said, **times)
-        await self._runs(first, last, agents, number, times)
+        await self._agents(first, last)
+        await self._chats(first, last)
+        await self._runs(first, last)
         await self.fill("events", first, last, channel=f"'workspace:{self.workspace_id}'", type="'crew.updated'")
-        about = {"action": "'create'", "entity_type": "'crew'", "entity_id": f"'ccrew0' || {number}"}
-        await self.fill("audit_logs", first, last, id=f"'caudit' || {number}", **about, **times)
+        about = {"action": "'create'", "entity_type": "'crew'", "entity_id": f"'ccrew0' || {NUMBER}"}
+        await self.fill("audit_logs", first, last, id=f"'caudit' || {NUMBER}", **about, **TIMES)
+        await self._whole(first, min(last, WHOLE))
         await self.superuser.execute("SET session_replication_role = origin")
         await self.superuser.execute("VACUUM (ANALYZE)")
         self.rows = rows
 
-    async def _runs(self, first: int, last: int, agents: str, number: str, times: dict[str, str]) -> None:
-        rare = f"i % {RARE} = 0"
+    async def _agents(self, first: int, last: int) -> None:
+        await self.fill("crews", first, last, id=f"'ccrew0' || {NUMBER}", name="'Crew ' || i", slug="'crew-' || i", version="1", **TIMES)
+        kinds = {"version": "1", "agent_role": "'AGENT'", "status": "'IDLE'", "cli_adapter": "'CLAUDE_CODE'", "tool_profile": "'FULL'"}
+        crew = "'ccrew0' || lpad((1 + i % 10)::text, 20, '0')"
+        await self.fill("agents", first, last, id=f"'cagent' || {NUMBER}", crew_id=crew, name="'Agent ' || i", slug="'agent-' || i", **kinds, **TIMES)
+
+    async def _chats(self, first: int, last: int) -> None:
+        kinds = {"visibility": "'private'", "mode": "'CHAT'", "status": "'ACTIVE'"}
+        origin = f"CASE WHEN {RARE} THEN 'CRON' ELSE 'UI' END"
+        await self.fill("chats", first, last, id=f"'cchat0' || {NUMBER}", agent_id=AGENTS, title="'Chat ' || i", origin=origin, **kinds, **TIMES)
+        if first == 1:
+            await self.fill("chats", 0, 0, id=f"'{CHAT}'", agent_id=f"'{AGENT}'", origin="'UI'", **kinds)
+        said = {"chat_id": f"'{CHAT}'", "content": "'message ' || i", "role": "'assistant'", "seq": "i"}
+        await self.fill("messages", first, last, id=f"'msg_' || {NUMBER}", **said, **TIMES)
+        await self.superuser.execute("UPDATE chats SET last_message_seq = $2, last_seq = $2 WHERE id = $1", CHAT, last)
+
+    async def _runs(self, first: int, last: int) -> None:
         ended = {
-            "status": f"CASE WHEN {rare} THEN 'FAILED' ELSE 'COMPLETED' END",
-            "trigger_type": f"CASE WHEN {rare} THEN 'CRON' ELSE 'USER' END",
-            "finished_at": "now() - interval '1 year' + i * interval '7 seconds' + interval '5 seconds'",
-            "data": f"""CASE WHEN {rare} THEN '{{"tags": ["rare"]}}'::jsonb ELSE '{{"tags": ["common"]}}'::jsonb END""",
+            "status": f"CASE WHEN {RARE} THEN 'FAILED' ELSE 'COMPLETED' END",
+            "trigger_type": f"CASE WHEN {RARE} THEN 'CRON' ELSE 'USER' END",
+            "finished_at": f"{WHEN} + interval '5 seconds'",
+            "data": f"""CASE WHEN {RARE} THEN '{{"tags": ["rare"]}}'::jsonb ELSE '{{"tags": ["common"]}}'::jsonb END""",
         }
-        chat = f"'cchat0' || {number}"
-        await self.fill("runs", first, last, id=f"'run-' || {number}", agent_id=agents, chat_id=chat, lease="1", **ended, **times)
-        tag = f"CASE WHEN {rare} THEN 'rare' ELSE 'common' END"
-        await self.fill("run_tags", first, last, run_id=f"'run-' || {number}", tag=tag)  # by its trigger otherwise
-        shown = {
-            "type": "'chat_event'",
-            "payload": """'{"type": "text", "content": "words"}'::jsonb""",
-            "run_id": "'run-' || lpad(greatest(i - i % 100, 100)::text, 20, '0')",
-        }
-        await self.fill("run_frames", first, last, chat_id=f"'{CHAT}'", seq="i", agent_id=f"'{AGENT}'", **shown, **times)
+        chat = f"'cchat0' || {NUMBER}"
+        await self.fill("runs", first, last, id=f"'run-' || {NUMBER}", agent_id=AGENTS, chat_id=chat, lease="1", **ended, **TIMES)
+        tag = f"CASE WHEN {RARE} THEN 'rare' ELSE 'common' END"
+        await self.fill("run_tags", first, last, run_id=f"'run-' || {NUMBER}", tag=tag, began_at=WHEN)  # by its trigger otherwise
+        shown = {"type": "'chat_event'", "payload": """'{"type": "text", "content": "words"}'::jsonb""", "run_id": f"'run-' || {NUMBER}"}
+        await self.fill("run_frames", first, last, chat_id=f"'{CHAT}'", seq="i", agent_id=f"'{AGENT}'", **shown, **TIMES)
+
+    async def _whole(self, first: int, last: int) -> None:
+        """What is listed without pages: of the workspace, of one crew, and of one user."""
+        mine, then, crew = f"'{self.user_id}'", "now() + interval '30 days'", "'ccrew000000000000000000001'"
+        user, name, role = f"'cuser0' || {NUMBER}", "'Name ' || i", "'MEMBER'"
+        await self.fill("users", first, last, id=user, email="'user' || i || '@example.com'", full_name=name, **TIMES)
+        await self.fill("memberships", first, last, id=f"'cmembr' || {NUMBER}", user_id=user, role=role, **TIMES)
+        await self.fill("labels", first, last, id=f"'clabel' || {NUMBER}", name=name, color="'red'", **TIMES)
+        invited = {"email": "'guest' || i || '@example.com'", "role": role, "invited_by": mine, "token": f"'token' || {NUMBER}", "expires_at": then}
+        await self.fill("invitations", first, last, id=f"'cinvit' || {NUMBER}", **invited)
+        await self.fill("crew_members", first, last, id=f"'ccrewm' || {NUMBER}", crew_id=crew, user_id=user)
+        ends = {"from_crew_id": crew, "to_crew_id": "'ccrew0' || lpad((1 + i)::text, 20, '0')", "direction": "'bidirectional'", "status": "'active'"}
+        await self.fill("crew_connections", first, last - 1, id=f"'clinks' || {NUMBER}", **ends, **TIMES)
+        await self.fill("cli_tokens", first, last, id=f"'ctoken' || {NUMBER}", user_id=mine, name=name, token_hash=f"'hash' || {NUMBER}", scopes="'[]'")
+        await self.fill("sessions", first, last, id=f"'s_' || {NUMBER}", user_id=mine, expires_at=then)
+        last = min(last, OWN)
+        await self.fill("workspaces", first, last, id=f"'cwrksp' || {NUMBER}", name=name, slug="'workspace-' || i", version="1")
+        theirs = {"workspace_id": f"'cwrksp' || {NUMBER}", "user_id": f"'{self.traveller}'", "role": role}
+        await self.fill("memberships", first, last, id=f"'cmemow' || {NUMBER}", **theirs)

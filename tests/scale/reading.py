@@ -5,54 +5,108 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
+import asyncpg
 import httpx2
 
-from resolvers.kernel.database import database
+from resolvers.kernel.database import Connection, database
 from tests.scale.population import AGENT, BIG, CHAT
+from tests.stalls import LIMIT, counts, recording
 from tests.world import World
 
-REPEATS = 15
+REPEATS = 7
+TOO_LARGE = "CS413"
+DEEPEST = 300_000
+"""Rows that an offset skips at most here."""
+
+
+class Kind(StrEnum):
+    """What a read costs: its page; the rows an offset skips; the rows it counts (contract); all that it lists, or a refusal."""
+
+    page = "page"
+    skipped = "skipped"
+    counted = "counted"
+    whole = "whole"
 
 
 @dataclass(frozen=True)
 class Read:
-    """`path` may hold `{last}`, the offset of the last page. `after`: a GraphQL field, read behind a cursor at the end.
+    """`path`, in which `{last}` is the offset of the last page, or a GraphQL `field` with arguments of its own, not closed.
 
-    `skips`: it passes over all rows before the last page.
+    `behind`: it begins at a cursor before the last page.
     """
 
     name: str
     path: str = ""
-    after: str = ""
-    skips: bool = False
+    field: str = ""
+    kind: Kind = Kind.page
+    shown: str = "edges { cursor node { __typename } }"
+    behind: bool = False
+    rows: int = 20  # of a page
+    traveller: bool = False  # asked by whoever is in many workspaces
 
 
-def _list(name: str, path: str, field: str, **filters: str) -> Iterator[Read]:
+def _list(name: str, path: str, field: str, *, counts: bool = False, **filters: str) -> Iterator[Read]:
+    """`counts`: the answer of REST has a total."""
     mark = "&" if "?" in path else "?"
-    yield Read(f"{name}: first page", f"{path}{mark}limit=20")
-    yield Read(f"{name}: last page by offset", f"{path}{mark}limit=20&offset={{last}}", skips=True)
-    yield Read(f"{name}: behind a cursor at the end", after=field)
+    yield Read(f"{name}: first page{' and total' * counts}", f"{path}{mark}limit=20", kind=Kind.counted if counts else Kind.page)
+    yield Read(f"{name}: last page by offset", f"{path}{mark}limit=20&offset={{last}}", kind=Kind.skipped)
+    yield Read(f"{name}: behind a cursor at the end", field=field, behind=True)
+    yield Read(f"{name}: totalCount", field=field, kind=Kind.counted, shown="totalCount")
     for filter, value in filters.items():
-        yield Read(f"{name}: {filter}={value}", f"{path}{mark}limit=20&{filter}={value}")
+        yield Read(f"{name}: {filter}={value}{' and total' * counts}", f"{path}{mark}limit=20&{filter}={value}", kind=Kind.counted if counts else Kind.page)
 
 
-RUN_FILTERS = {"status": "FAILED", "agent_id": AGENT, "trigger": "CRON", "tag": "rare"}
+CREW = "ccrew000000000000000000001"
+RUNS = ("status: FAILED", "status: COMPLETED", f'agentId: "{AGENT}"', 'trigger: "CRON"', 'trigger: "USER"', 'tag: "rare"', 'tag: "common"')
+SHOWN_OF_RUNS = "nodes { id status agentName crewName fromSeq }"
 READS = (
     *_list("crews", "/api/v1/crews", "crews"),
-    *_list("agents", "/api/v1/agents", "agents", crew_id="ccrew000000000000000000001"),
+    *_list("agents", "/api/v1/agents", "agents", crew_id=CREW),
     *_list("chats", "/api/v1/chats", "chats", origin="CRON"),
     *_list("messages", f"/api/v1/chats/{CHAT}/messages", f'messages(chatId: "{CHAT}"'),
-    *_list("runs", "/api/v1/runs", "runs"),
-    *(Read(f"runs: {name}={value}", f"/api/v1/runs?limit=20&{name}={value}") for name, value in RUN_FILTERS.items()),
+    *_list("runs", "/api/v1/runs", "runs", counts=True, status="FAILED", agent_id=AGENT, trigger="CRON", tag="rare"),
+    Read("runs: first page", field="runs", shown=SHOWN_OF_RUNS),
+    *(Read(f"runs: {chosen}", field=f"runs({chosen}", shown=SHOWN_OF_RUNS) for chosen in RUNS),
+    *(Read(f"runs: {chosen}, behind a cursor", field=f"runs({chosen}", behind=True) for chosen in (RUNS[1], RUNS[2], RUNS[6])),
     *_list("agent logs", f"/api/v1/agents/{AGENT}/logs", f'agentLogs(agentId: "{AGENT}"'),
-    Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs"),
-    Read("chats of an agent", f"/api/v1/agents/{AGENT}/chats"),
+    Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs", rows=100),
+    Read("chats of an agent, unread messages counted", f"/api/v1/agents/{AGENT}/chats", rows=100),
+    Read("an agent and its counts", f"/api/v1/agents/{AGENT}", kind=Kind.counted),
+    Read("a crew and its counts", f"/api/v1/crews/{CREW}", kind=Kind.counted),
+    Read("counters of agents", "/api/v1/agents/crews-status", kind=Kind.counted),
+    Read("labels", "/api/v1/labels", kind=Kind.whole),
+    Read("members", "/api/v1/workspaces/{workspace}/members", kind=Kind.whole),
+    Read("members and their capabilities", "/api/v1/workspaces/{workspace}/members/capabilities", kind=Kind.whole),
+    Read("invitations", "/api/v1/workspaces/{workspace}/invitations", kind=Kind.whole),
+    Read("members of a crew", f"/api/v1/crews/{CREW}/members", kind=Kind.whole),
+    Read("connections of crews", "/api/v1/crew-connections", kind=Kind.whole),
+    Read("load of agents", "/api/v1/agent-load", kind=Kind.whole),
+    Read("tokens", "/api/v1/auth/cli-tokens", kind=Kind.whole),
+    Read("sessions", "/api/v1/auth/sessions", kind=Kind.whole),
+    Read("workspaces (1,000 at most)", "/api/v1/workspaces", kind=Kind.whole, traveller=True),
 )
+
+
+def _create(what: str, **values: str) -> tuple[str, Callable[[str], dict[str, Any]]]:
+    document = f"mutation($ws: ID!, $i: Create{what}Input!) {{ create{what}(workspaceId: $ws, input: $i) {{ id }} }}"
+    return document, lambda number: {name: value.format(number) for name, value in values.items()}
+
+
+SEND = "mutation($i: SendMessageInput!) { sendMessage(input: $i) { runId } }"
+WRITES = {
+    "create a crew": _create("Crew", name="{}", slug="new-{}"),
+    "create an agent": _create("Agent", name="{}", slug="new-{}"),
+    "create a chat": _create("Chat", agentId=AGENT, sessionId="new-{}"),
+    "send a message": (SEND, lambda number: {"chatId": f"new-{number}", "content": "Hello"}),
+}
+"""Each: a document, and the input of the call of a number. A message is sent in a chat that was created before."""
+WARM = 3  # calls that are not counted
 
 
 @dataclass
@@ -64,23 +118,41 @@ class Cost:
     buffers: int
     scanned: set[str] = field(default_factory=set)
     bytes: int = 0
+    stalls: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """What held the loop of the server meanwhile, longer than a test allows."""
+    file, found = recording(), list[str]()
+    begin = file.stat().st_size
+    yield found
+    with file.open("rb") as written:
+        written.seek(begin)
+        seen = [stall for stall in map(json.loads, written) if stall["seconds"] > LIMIT and counts(stall)]
+    found += [f"{stall['seconds']:.2f} s in {stall['operation']}" for stall in seen]
 
 
 @contextmanager
 def listening() -> Iterator[list[tuple[str, list[Any]]]]:
     """The statements that reads send meanwhile, with their values."""
     heard: list[tuple[str, list[Any]]] = []
-    pool, sent = database.pool, database.pool.fetchrow
+    sent = {name: getattr(Connection, name) for name in ("fetchrow", "fetch")}
 
-    async def fetchrow(sql: str, args: Any) -> Any:
-        heard.append((sql, list(args)))
-        return await sent(sql, args)
+    def noting(way: Any) -> Any:
+        async def noted(self: Any, sql: str, *args: Any, **options: Any) -> Any:
+            heard.append((sql, list(args)))
+            return await way(self, sql, *args, **options)
 
-    pool.fetchrow = fetchrow  # type: ignore[method-assign]
+        return noted
+
+    for name, way in sent.items():
+        setattr(Connection, name, noting(way))
     try:
         yield heard
     finally:
-        del pool.fetchrow  # type: ignore[method-assign]
+        for name, way in sent.items():
+            setattr(Connection, name, way)
 
 
 def _literal(value: Any) -> str:
@@ -97,70 +169,110 @@ def _literal(value: Any) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-async def explain(sql: str, args: list[Any]) -> dict[str, Any]:
-    """The plan that the application gets: its role, its settings, its policies, for no values in particular."""
+async def explain(sql: str, args: list[Any]) -> dict[str, Any] | None:
+    """The plan that the application gets: its role, its settings, its policies, for no values in particular. None: the statement ends itself."""
     async with database.lease() as conn:
         await conn.execute(f"PREPARE scale AS {sql}")
         try:
             values = f"({', '.join(map(_literal, args))})" if args else ""
             text = await conn.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE scale{values}")
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != TOO_LARGE:
+                raise
+            return None
         finally:
             await conn.execute("DEALLOCATE scale")
     made: dict[str, Any] = json.loads(text)[0]["Plan"]
     return made
 
 
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for below in plan.get("Plans", ()):
-        yield from _nodes(below)
+        yield from nodes(below)
 
 
 class Reader:
     def __init__(self, world: World, rows: int) -> None:
         self.world, self.rows = world, rows
-        self.client = world.client(world.owner)
+        self.skipped = max(0, min(rows - 20, DEEPEST))
+        self.client, self.traveller = world.client(world.owner), world.client(world.nobody)
 
     async def ask(self, read: Read, cursor: str | None) -> httpx2.Response:
-        if read.after:
-            return await self._connection(read.after, after=cursor)
-        path = read.path.format(last=self.rows - 20)
+        if read.field:
+            return await self._connection(read, after=cursor)
+        path = read.path.format(last=self.skipped, workspace=self.world.workspace.id)
+        if read.traveller:
+            return await self.traveller.get(path)
         return await self.client.get(f"{path}{'&' if '?' in path else '?'}workspace_id={self.world.workspace.id}")
 
-    async def _connection(self, field: str, **arguments: Any) -> httpx2.Response:
-        name, _, own = field.partition("(")
+    async def _connection(self, read: Read, shown: str = "", **arguments: Any) -> httpx2.Response:
+        name, _, own = read.field.partition("(")
         given = {name: value for name, value in arguments.items() if value is not None} | {"first": 20}
         if "chatId" not in own:
             given["workspaceId"] = self.world.workspace.id
         every = ", ".join(filter(None, [own, *(f"{name}: {json.dumps(value)}" for name, value in given.items())]))
-        return await self.client.post("/graphql", json={"query": f"{{ {name}({every}) {{ edges {{ cursor node {{ __typename }} }} }} }}"})
+        return await self.client.post("/graphql", json={"query": f"{{ {name}({every}) {{ {shown or read.shown} }} }}"})
 
-    async def cursor(self, read: Read) -> str:
-        """Of the row before the last page."""
-        answer = await self._connection(read.after, offset=self.rows - 41)
+    async def cursor(self, read: Read) -> str | None:
+        """Of the row before the last page of the list."""
+        total = await self._connection(read, shown="totalCount")
+        rows = next(iter(total.json()["data"].values()))["totalCount"]
+        answer = await self._connection(read, offset=max(0, rows - 40))
         data = next(iter(answer.json()["data"].values()))
-        made: str = data["edges"][19]["cursor"]
-        return made
+        return data["edges"][min(19, len(data["edges"]) - 1)]["cursor"] if data["edges"] else None
 
     async def cost(self, read: Read) -> Cost:
-        cursor = await self.cursor(read) if read.after else None
-        for _ in range(3):  # plans are made, prepared, and kept
-            answer = await self.ask(read, cursor)
-        assert answer.status_code in (200, 400), answer.text
-        assert not re.match(rb'\{"errors"', answer.content), answer.text
-        took = []
-        for _ in range(REPEATS):
-            begun = time.perf_counter()
-            await self.ask(read, cursor)
-            took.append((time.perf_counter() - begun) * 1000)
+        cursor = await self.cursor(read) if read.behind else None
+        with watched() as stalls:
+            for _ in range(3):  # plans are made, prepared, and kept
+                answer = await self.ask(read, cursor)
+            assert answer.status_code in ((200, 413) if read.kind is Kind.whole else (200,)), f"{read}: {answer.text}"
+            assert not re.match(rb'\{"errors"', answer.content), answer.text
+            took = []
+            for _ in range(REPEATS):
+                begun = time.perf_counter()
+                await self.ask(read, cursor)
+                took.append((time.perf_counter() - begun) * 1000)
         with listening() as heard:
             await self.ask(read, cursor)
-        buffers, scanned = 0, set[str]()
+        made = Cost(answer.status_code, statistics.median(took), 0, bytes=len(answer.content), stalls=stalls)
         for sql, args in heard:
             plan = await explain(sql, args)
-            buffers += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
-            scanned |= {node["Relation Name"] for node in _nodes(plan) if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in BIG}
-        return Cost(answer.status_code, statistics.median(took), buffers, scanned, len(answer.content))
+            if plan is None:
+                continue
+            made.buffers += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+            made.scanned |= {node["Relation Name"] for node in nodes(plan) if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in BIG}
+        return made
+
+    async def writes(self) -> dict[str, Cost]:
+        """Commands, each with rows of its own."""
+        return {name: await self._write(document, values) for name, (document, values) in WRITES.items()}
+
+    async def _write(self, document: str, values: Callable[[str], dict[str, Any]]) -> Cost:
+        took, before = [], 0
+        for number in range(WARM + REPEATS):
+            if number == WARM:
+                before = await _buffers_of_the_pool()
+            variables = {"i": values(f"{self.rows}-{number}")} | ({"ws": self.world.workspace.id} if "$ws" in document else {})
+            begun = time.perf_counter()
+            answer = await self.client.post("/graphql", json={"query": document, "variables": variables})
+            took.append((time.perf_counter() - begun) * 1000)
+            assert "errors" not in answer.json(), answer.text
+        return Cost(200, statistics.median(took[WARM:]), (await _buffers_of_the_pool() - before) // REPEATS)
 
 
-__all__ = ["READS", "Cost", "Read", "Reader", "explain", "listening"]
+async def _buffers_of_the_pool() -> int:
+    """Those that the application's connections have read so far; each tells its own, which is why it is asked."""
+    connections = list(database.pool.free)
+    for conn in connections:
+        await conn.fetchval("SELECT pg_stat_force_next_flush()")
+        await conn.fetchval("SELECT 1")
+    pids = [conn.get_server_pid() for conn in connections]
+    counted = "SELECT coalesce(sum(hits + reads), 0)::bigint FROM unnest($1::int[]) AS p, pg_stat_get_backend_io(p) WHERE object = 'relation'"
+    async with database.lease() as conn:
+        found: int = await conn.fetchval(counted, pids)
+    return found
+
+
+__all__ = ["READS", "Cost", "Kind", "Read", "Reader", "explain", "listening", "nodes"]

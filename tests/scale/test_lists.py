@@ -2,76 +2,42 @@
 
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import pytest
 
 from resolvers.kernel.inputs import Paging
 from resolvers.kernel.reader import Page
 from rest_compat.table import PARAMETER
 from tests.generation.registry import operations, routes_of
-from tests.scale.population import Population
-from tests.scale.reading import READS, Cost, Read, Reader
-from tests.world import world_on
+from tests.scale.measuring import Measured, check, check_writes, measure
+from tests.scale.reading import READS, Read
+from tests.scale.table import written
 
 pytestmark = pytest.mark.anyio
 
 SIZES = [int(size) for size in os.environ.get("SCALE_ROWS", "1000,20000").split(",")]
-SLOPE = 1.1  # of buffers, from one size to the next
-DEPTH = 6  # buffers that an index of a larger table may be deeper by, for each row of the page and what is read beside it
-PAGE = 20
-
-
-@dataclass
-class Measured:
-    costs: dict[int, dict[str, Cost]] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
 async def measured(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> Measured:
-    found = Measured()
-    async with world_on(module_database, tmp_path_factory.mktemp("scale"), row_level_security=True) as world:
-        superuser = await asyncpg.connect(module_database.server.dsn("postgres", module_database.name))
-        population = Population(superuser, world.workspace.id)
-        try:
-            for size in SIZES:
-                await population.grow(size)
-                reader = Reader(world, size)
-                found.costs[size] = {read.name: await reader.cost(read) for read in READS}
-                await reader.client.aclose()
-        finally:
-            await superuser.close()
-    if "SCALE_TABLE" in os.environ:
-        Path(os.environ["SCALE_TABLE"]).write_text(_table(found))
+    """With SCALE_TABLE, the sweep too; all is written there."""
+    table = os.environ.get("SCALE_TABLE")
+    found = await measure(module_database, tmp_path_factory.mktemp("scale"), SIZES, swept=table is not None)
+    if table is not None:
+        Path(table).write_text(written(found))
     return found
-
-
-def _table(measured: Measured) -> str:
-    sizes = list(measured.costs)
-    head = ["read", *(f"{size:,} rows: p50 ms" for size in sizes), *(f"buffers at {size:,}" for size in sizes)]
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " --: |" * (len(head) - 1)]
-    for read in READS:
-        costs = [measured.costs[size][read.name] for size in sizes]
-        cells = [read.name, *(f"{c.p50:.1f}" if c.status == 200 else "refused" for c in costs), *(f"{c.buffers}" for c in costs)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize("read", [pytest.param(read, id=read.name) for read in READS])
 async def test_a_list_costs_its_page(read: Read, measured: Measured) -> None:
-    costs = [(size, measured.costs[size][read.name]) for size in SIZES]
-    for size, cost in costs:
-        if size >= 10_000:
-            assert cost.scanned == set(), f"at {size} rows: {cost}"
-    (small, before), *later = costs
-    for size, cost in later:
-        skipped = size - small if read.skips else 0
-        assert cost.buffers <= SLOPE * (before.buffers + skipped) + DEPTH * PAGE, f"{small} rows: {before}; {size} rows: {cost}"
-        small, before = size, cost
+    check(read, measured)
+
+
+async def test_a_command_costs_the_same_at_every_size(measured: Measured) -> None:
+    check_writes(measured)
 
 
 def test_every_page_is_measured() -> None:

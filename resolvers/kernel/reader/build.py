@@ -1,7 +1,7 @@
 """Rows x shape -> one SQLAlchemy select whose columns are `payload` (JSON, as bytes) and `version`."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy import Table as SQLTable
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.util import ClauseAdapter
-from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, most_characters, table_of
@@ -43,10 +43,23 @@ class Source:
     where: list[Any]
     order: list[Any]
     used: set[str] = field(default_factory=set)
+    partner: Mapping[str, Any] = field(default_factory=dict)  # see Rows.along
 
     def column(self, name: str) -> Any:
         self.used.add(name)
         return self.alias.c[name]
+
+    @property
+    def entered(self) -> list[Any]:
+        """The order by the columns of a partner, where there is one."""
+        if not self.partner:
+            return self.order
+        same: dict[Any, Any] = {self.alias.c[name]: column for name, column in self.partner.items()}
+
+        def replaced(element: Any, **_: Any) -> Any:
+            return same.get(element)
+
+        return [replacement_traverse(k, {}, replaced) for k in self.order]
 
     @property
     def columns(self) -> "Columns":
@@ -117,13 +130,14 @@ class Builder:
             own = alias.c[column.name]
             if order and not any(k is own for k in keys):  # a page needs an order without ties
                 order.append(own.desc() if descends(order[-1]) else own)
-        return Source(read.model, alias, where, order)
+        return Source(read.model, alias, where, order, partner=read.partner)
 
     def _select(self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()) -> Any:
         """The rows of a source, in its order and window."""
         limit, offset, after, _ = window
-        beyond = [] if after is None else Cursors(self.trace, after).beyond(entry.order)
-        made = select(*columns).select_from(entry.alias).where(*entry.where, *where, *beyond).order_by(*entry.order)
+        order = entry.entered
+        beyond = [] if after is None else Cursors(self.trace, after).beyond(order)
+        made = select(*columns).select_from(entry.alias).where(*entry.where, *where, *beyond).order_by(*order)
         made = made if limit is None else made.limit(clause(limit))
         made = made if offset is None else made.offset(clause(offset))
         return made.correlate(*outer)

@@ -1,6 +1,7 @@
 """Which rows: what a query operation returns, before anybody asked for a shape."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
 from sqlalchemy import literal_column
@@ -35,12 +36,14 @@ class Read(Generic[T]):
         window: tuple[Any, Any, Any, int | None] = EVERYTHING,
         missing: str = "",
         parent: "Read[Any] | None" = None,
+        partner: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.model, self.source, self.conditions, self.order, self.window, self.missing = model, source, where, order, window, missing
-        self.parent = parent
+        self.parent, self.partner = parent, partner
 
     def _as(self, kind: type[Any], **changes: Any) -> Any:
         now = {"source": self.source, "where": self.conditions, "order": self.order, "window": self.window, "missing": self.missing, "parent": self.parent}
+        now["partner"] = self.partner
         return kind(self.model, **(now | changes))
 
 
@@ -59,6 +62,15 @@ class Rows(Read[T]):
 
     def where(self, *conditions: Any) -> Self:
         made: Self = self._as(type(self), where=(*self.conditions, *conditions))
+        return made
+
+    def along(self, *conditions: Any, **same: Any) -> Self:
+        """The rows that have a partner in another table, which `conditions` find: one at most.
+
+        `same`: columns of the model -> columns of the partner that hold the same values. The list is ordered, and entered at a cursor, by these,
+        so that an index of the partner's table gives its order.
+        """
+        made: Self = self._as(type(self), where=(*self.conditions, *conditions), partner=same)
         return made
 
     def order_by(self, *keys: Any) -> Self:

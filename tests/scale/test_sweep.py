@@ -1,0 +1,46 @@
+"""The sweep removes many rows in portions, none of which takes long, and whoever listens goes on hearing."""
+
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+
+from resolvers.kernel import sweeper
+from resolvers.kernel.context import SCOPE_SQL
+from resolvers.kernel.database import database
+from tests.scale.reading import nodes
+from tests.scale.sweeping import sweep_old
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+ROWS = 50_000
+OLD = {rule.name for rule in sweeper.RULES} - {"run_steps"}  # steps are found through their runs, and kept for a day
+
+
+async def test_a_sweep_of_many_rows_holds_nobody_up(world: World, module_database: Any) -> None:
+    superuser = await asyncpg.connect(module_database.server.dsn("postgres", module_database.name))
+    try:
+        swept = await sweep_old(superuser, world, ROWS)
+    finally:
+        await superuser.close()
+    assert swept.left == 0
+    assert len(swept.portions) >= 3 * ROWS / sweeper.PORTION
+    assert max(swept.portions) < 1.5, sorted(swept.portions)[-5:]  # a second, and some of a machine that has much else to do
+    assert swept.waited, "nobody listened"
+    assert max(swept.waited) < 2.0, sorted(swept.waited)[-5:]
+
+
+@pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.name) for rule in sweeper.RULES])
+async def test_what_expires_is_found_by_an_index(world: World, rule: sweeper.Rule) -> None:
+    async with database.lease() as conn, conn.transaction():
+        await conn.execute("SET LOCAL enable_seqscan = off")  # few rows: all plans are cheap, but one without an index stays one
+        await conn.fetchrow(SCOPE_SQL, "*")
+        await conn.execute(f"PREPARE swept AS {rule.sql}")
+        plan = json.loads(await conn.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE swept({sweeper.PORTION})"))[0]["Plan"]
+        await conn.execute("DEALLOCATE swept")
+    read = [(node["Node Type"], node["Relation Name"]) for node in nodes(plan) if "Relation Name" in node and node["Node Type"] != "ModifyTable"]
+    assert read
+    unindexed = {table for way, table in read if way == "Seq Scan"}
+    assert not unindexed & (OLD | {"runs"}), read
