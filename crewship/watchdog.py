@@ -7,6 +7,7 @@ operation it was is read from the frames of the thread.
 """
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -40,26 +41,36 @@ _OPERATION, _TURN = Operation.__call__.__code__, asyncio.Handle._run.__code__
 @dataclass(frozen=True, slots=True)
 class Stall:
     """`operation` is empty where none was under way. `stack`: places in this project's own modules, the innermost first. `root`: the module where the
-    turn began."""
+    turn began. `collector`: how much of it went to full rounds of the garbage collector, which look at everything the process keeps."""
 
     seconds: float
     operation: str
     stack: tuple[str, ...]
     root: str
+    collector: float = 0.0
 
 
 Tell = Callable[[Stall], None]
 
 
 def warn(stall: Stall) -> None:
-    log.warning("event loop held", operation=stall.operation, milliseconds=round(stall.seconds * 1000), where=list(stall.stack))
+    log.warning(
+        "event loop held", operation=stall.operation, milliseconds=round(stall.seconds * 1000), collector=round(stall.collector * 1000), where=list(stall.stack)
+    )
 
 
 def recorder(file: Path) -> Tell:
     """Appends stalls to a file, a line of JSON each."""
 
     def record(stall: Stall) -> None:
-        line = {"seconds": stall.seconds, "operation": stall.operation, "stack": stall.stack, "root": stall.root, "process": os.getpid()}
+        line = {
+            "seconds": stall.seconds,
+            "operation": stall.operation,
+            "stack": stall.stack,
+            "root": stall.root,
+            "collector": stall.collector,
+            "process": os.getpid(),
+        }
         with file.open("ab") as written:
             written.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
@@ -103,16 +114,23 @@ class Watchdog:
         self._late: deque[tuple[float, float]] = deque(maxlen=100)  # between which two beats there was too much
         self._base: FrameType | None = None  # in which the loop runs
         self._turns: list[Turn] = []  # since the last beat
+        self._ident = 0
+        self._round_at = 0.0  # when the collector began
+        self._rounds: deque[tuple[float, float]] = deque(maxlen=100)  # when a full one ended, and how long it took
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._beat_at = time.thread_time()
+        self._ident = threading.get_ident()
+        gc.callbacks.append(self._collecting)
         self._beat()
-        self._thread = threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watchdog", daemon=True)
+        self._thread = threading.Thread(target=self._watch, args=(self._ident,), name="watchdog", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         self._stopped.set()
+        if self._collecting in gc.callbacks:
+            gc.callbacks.remove(self._collecting)
         if self._timer is not None:
             self._timer.cancel()
         if self._thread is not None:
@@ -134,6 +152,15 @@ class Watchdog:
         self._base = frame
         assert self._loop is not None
         self._timer = self._loop.call_later(BEAT, self._beat)
+
+    def _collecting(self, phase: str, about: dict[str, int]) -> None:
+        if about["generation"] < 2 or threading.get_ident() != self._ident:
+            return
+        now = time.thread_time()
+        if phase == "start":
+            self._round_at = now
+        else:
+            self._rounds.append((now, now - self._round_at))
 
     # ---- beside it -----------------------------------------------------------------------------------------------
 
@@ -180,7 +207,8 @@ class Watchdog:
             if turn.frame is not None and held > longest:
                 worst, longest = turn, held
         if worst is not None:
-            stall = Stall(longest, worst.operation, worst.stack, worst.root)
+            collector = sum(took for ended, took in list(self._rounds) if begin <= ended <= end)
+            stall = Stall(longest, worst.operation, worst.stack, worst.root, min(collector, longest))
             STALLS.labels(stall.operation).observe(stall.seconds)
             for tell in self._tell:
                 try:
