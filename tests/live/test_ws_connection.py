@@ -102,10 +102,16 @@ async def test_an_auth_frame_of_somebody_who_is_known_is_ignored(world: World) -
         await works(client, world)
 
 
-@pytest.mark.parametrize("kind", ["junk", "empty", "expired", "cli token", "session cookie", "nul", "surrogate", "long"])
+async def test_a_ticket_without_a_value_is_one_that_was_not_sent(world: World) -> None:
+    async with opened(address(world, "")) as client:
+        await client.say("auth", token=await ticket(world, world.viewer))
+        await works(client, world)
+
+
+@pytest.mark.parametrize("kind", ["junk", "expired", "cli token", "session cookie", "nul", "surrogate", "long"])
 async def test_a_bad_ticket_in_the_address_is_refused_before_the_upgrade(world: World, kind: str) -> None:
     browser, _ = await signed_in(world)
-    tokens = {"junk": "a.b.c", "empty": "", "expired": expired(world), "cli token": world.owner.token, "session cookie": browser.access}
+    tokens = {"junk": "a.b.c", "expired": expired(world), "cli token": world.owner.token, "session cookie": browser.access}
     tokens |= {"nul": "\0", "long": "a" * 6000}
     url = address(world) + "?token=%ED%A0%80" if kind == "surrogate" else address(world, tokens[kind])
     before = len(attendance.connections)
