@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all replay bench check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all replay bench attacks check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ replay: $(VENV)/.dev ## Play recorded exchanges against fresh servers: make repl
 
 bench: $(VENV)/.dev ## Measure; bench/README.md says what
 	$(BIN)/python -m bench
+
+attacks: $(VENV)/.dev ## Attack a service, and measure what it costs: make attacks [before=CHECKOUT]; writes bench/attacks.md
+	$(BIN)/python -m bench.attacks $(if $(before),--before $(before))
 
 check: lint types ## Lint, types, and the committed documents against the code
 	@$(BIN)/crewship schema | diff -u schema/schema.graphql - || { echo "run make schema"; exit 1; }

@@ -133,7 +133,7 @@ def long_texts(aliases: int, at: Instance, *, nested: bool = False) -> Outcome:
         made = [at.ask("POST", at.of_workspace("/api/v1/crews"), crew | {"description": "d" * size}, at.people.owner) for size in (900_000, 10_000)]
         crew_id = next(answer.json["id"] for answer in made if answer.status == 201)
         for agent in range(10 if nested else 0):
-            body = {"name": "A", "slug": f"long-{aliases}-{number}-{agent}", "crew_id": crew_id, "agent_role": "AGENT"}
+            body = {"name": "Agent", "slug": f"long-{aliases}-{number}-{agent}", "crew_id": crew_id, "agent_role": "AGENT"}
             at.ask("POST", at.of_workspace("/api/v1/agents"), body, at.people.owner, source=address(number))
     texts = " ".join(f"a{n}: description" for n in range(aliases))
     within = f"agents(first: 10) {{ nodes {{ crew {{ {texts} }} }} }}" if nested else texts
@@ -218,7 +218,7 @@ def half_open(number: int, at: Instance) -> Outcome:
             with suppress(OSError):
                 opened.append(held.enter_context(closing(at.connect())))
                 opened[-1].sendall(beginning)
-        time.sleep(max(0.0, min(25.0, at.hurry)))
+        time.sleep(max(0.0, min(20.0, at.hurry)))
         standing = sum(map(_stands, opened))
     return Outcome(f"{standing} of {number} stand", number * len(beginning), 0)
 

@@ -112,17 +112,16 @@ def main() -> None:
     for instance in instances:
         instance.populate()
     chosen = [attack for attack in ATTACKS if any(word in attack.name for word in options.only)]
-    failures, load = list[str](), [os.getloadavg()[0]]
+    failures, load, written = list[str](), [os.getloadavg()[0]], ""
     results: Results = []
     for attack in chosen:
         measured = [carry_out(attack, instance) for instance in instances]
         results.append((attack, measured))
         failures += [f"{attack.name}: {beyond}" for beyond in measured[-1].beyond(attack.most)]
         print(f"{attack.name}: {' | '.join(' '.join(cells(result)) for result in measured)}", file=sys.stderr, flush=True)
-    load.append(os.getloadavg()[0])
-    written = report(results, load)
-    if options.only == [""]:
-        (HERE / "attacks.md").write_text(written)
+        written = report(results, [*load, os.getloadavg()[0]])
+        if options.only == [""]:
+            (HERE / "attacks.md").write_text(written)
     print(written)
     if failures:
         raise SystemExit("Beyond the bounds:\n" + "\n".join(failures))
