@@ -102,6 +102,12 @@ async def test_an_auth_frame_of_somebody_who_is_known_is_ignored(world: World) -
         await works(client, world)
 
 
+async def test_a_ticket_without_a_value_is_one_that_was_not_sent(world: World) -> None:
+    async with opened(address(world, "")) as client:
+        await client.say("auth", token=await ticket(world, world.viewer))
+        await works(client, world)
+
+
 @pytest.mark.parametrize("kind", ["junk", "expired", "cli token", "session cookie", "nul", "surrogate", "long"])
 async def test_a_bad_ticket_in_the_address_is_refused_before_the_upgrade(world: World, kind: str) -> None:
     browser, _ = await signed_in(world)

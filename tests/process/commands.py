@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,8 +43,8 @@ class Served:
 
 
 @contextmanager
-def serving(*arguments: str, env: Mapping[str, str]) -> Iterator[Served]:
-    process = subprocess.Popen([*CREWSHIP, "serve", *arguments], env=dict(env), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def serving(*arguments: str, env: Mapping[str, str], command: Sequence[str] = CREWSHIP) -> Iterator[Served]:
+    process = subprocess.Popen([*command, "serve", *arguments], env=dict(env), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None
     try:

@@ -342,12 +342,13 @@ async def test_it_is_loaded_when_it_is_needed(alone: None, empty_database: Any) 
     assert prepared == []
     await made.start("run_first")
     await body.end("run_first")  # it does not wait for its record, and has none
-    while not prepared:
-        await asyncio.sleep(0.01)
-    await made.start("run_second")
-    await body.end("run_second")
-    while not await made.recorded("run_second") and (await made._dbos.get_workflow_status_async("run_second")) is None:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while not prepared:
+            await asyncio.sleep(0.01)
+        await made.start("run_second")
+        await body.end("run_second")
+        while not await made.recorded("run_second") and (await made._dbos.get_workflow_status_async("run_second")) is None:
+            await asyncio.sleep(0.01)
     assert await made._dbos.get_workflow_status_async("run_first") is None
     assert len(prepared) == 2
     assert made._runs.keys() <= {"run_second"}
