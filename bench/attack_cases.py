@@ -103,16 +103,16 @@ def list_of_numbers(items: int, at: Instance) -> Outcome:
 
 
 def forged_token(at: Instance) -> Outcome:
-    runs = "runs(first: 5) { nodes { id status triggerType model createdAt chat { id title status agent { name } } } }"
-    nested = (
-        f"id name slug status description crew {{ id name }} {runs} chats(first: 5) {{ nodes {{ id title agent {{ name }} }} }} parentLead {{ id name {runs} }}"
-    )
+    agent = "id name slug status description roleTitle agentRole cliAdapter llmModel createdAt updatedAt"
+    runs = f"runs(first: 5) {{ nodes {{ id status triggerType model createdAt chat {{ id title }} agent {{ {agent} }} }} }}"
+    below = f"{runs} chats(first: 5) {{ nodes {{ id title agent {{ {agent} }} }} }}"
+    nested = f"{agent} crew {{ id name slug }} {below} parentLead {{ {agent} {below} }}"
 
     def ask(number: int) -> Answer:
-        aliased = " ".join(f"d{number}x{n}: agents(first: 20) {{ nodes {{ {nested} }} }}" for n in range(7))
-        return at.graphql(f"{{ {aliased} }}", token=FORGED, headers={"x-workspace-id": at.people.workspace})
+        aliased = " ".join(f"d{number}x{n}: agents(workspaceId: $w, first: 20) {{ nodes {{ {nested} }} }}" for n in range(7))
+        return at.graphql(f"query($w: ID!) {{ {aliased} }}", {"w": at.people.workspace}, FORGED)
 
-    return outcome(repeated(at, ask, 23, 1), 23 * 4600)
+    return outcome(repeated(at, ask, 23, 1), 23 * 6000)
 
 
 def distinct_documents(number: int, at: Instance) -> Outcome:
