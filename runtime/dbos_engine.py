@@ -148,12 +148,12 @@ class DbosEngine:
             await self._workflow_of_a_run()
 
         self._workflow = self._dbos.workflow(name="run", max_recovery_attempts=None)(run)
-        self._register()
-        self._dbos.listen_queues([self.queue])
         try:
+            self._register()
+            self._dbos.listen_queues([self.queue])
             self._dbos.launch()
         except BaseException:
-            self._dbos.destroy()  # it takes a launch that failed for one that was made
+            self._dbos.destroy()  # else the next try is given this one, which is not launched
             raise
 
     def _register(self) -> None:

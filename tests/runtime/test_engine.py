@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
 import pytest
@@ -314,17 +313,27 @@ async def test_a_run_is_resumed_by_another_process(alone: None, prepared: Any, d
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-async def test_it_is_reached_over_tcp_too(alone: None, prepared: Any, scheme: str) -> None:
-    parts = urlsplit(prepared.url)
-    body = Body()
-    port = parse_qs(parts.query)["port"][0]
-    made = DbosEngine(f"{scheme}://{parts.username}:{quote(parts.password or '', safe='')}@127.0.0.1:{port}{parts.path}")
+async def test_either_name_of_the_scheme_is_understood(alone: None, prepared: Any, database: asyncpg.Connection, scheme: str) -> None:
+    body, made = Body(), DbosEngine(prepared.url.replace("postgresql:", f"{scheme}:", 1))
     await made.open(body)
     try:
         await made.start(f"run_{scheme}")
         await body.end(f"run_{scheme}")
+        await settled(database, f"run_{scheme}", "SUCCESS")
     finally:
         await made.close()
+
+
+async def test_a_launch_that_fails_leaves_nothing_to_the_next(alone: None, prepared: Any) -> None:
+    nowhere = DbosEngine("postgresql://nobody@127.0.0.1:1/nothing")
+    await nowhere.open(Body())
+    with pytest.raises(Exception, match="refused"):
+        await nowhere.wake()
+    await nowhere.close()
+    made = DbosEngine(prepared.url)
+    await made.open(Body())
+    await made.wake()
+    await made.close()
 
 
 async def test_it_is_loaded_when_it_is_needed(alone: None, empty_database: Any) -> None:
