@@ -7,6 +7,7 @@ operation it was is read from the frames of the thread.
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import sys
@@ -196,7 +197,7 @@ class Watchdog:
             if outer is self._base:
                 return turn or frame
             frame = outer
-        return None
+        return turn
 
     def _judge(self, begin: float, end: float) -> None:
         """Between these two beats the loop was late."""
@@ -213,5 +214,6 @@ class Watchdog:
             for tell in self._tell:
                 try:
                     tell(stall)
-                except Exception as error:  # such as a full disk; the watch goes on
-                    log.error("stall not told", exc_info=error)
+                except Exception as error:  # such as a full disk, or a log that was closed; the watch goes on
+                    with contextlib.suppress(Exception):
+                        log.error("stall not told", exc_info=error)

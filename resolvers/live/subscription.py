@@ -16,6 +16,7 @@ from resolvers.live.hub import Lost, hub
 from resolvers.live.presence import Seat, presence
 
 BATCH = 200
+HELD = 100  # events that wait for a right to be asked for
 FROM_NOW = "-"
 """In the place of a cursor: from now on, and the client wants to be told where that is."""
 ENDED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND})
@@ -52,6 +53,7 @@ class Subscription:
         self._newest = Position(0, 0)  # of what came while behind
         self._behind: asyncio.Task[None] | None = None
         self._skipped = False  # while behind, something came that cannot be read again
+        self._held: list[Delivered] | None = None  # what came of that kind while nothing but a right is asked for
         self._joined = self._doubted = False
         self.closed = False
 
@@ -122,7 +124,7 @@ class Subscription:
         self._doubted = True
         if self._joined and not self.closed and self._behind is None:
             hub.part(self.channel, self)
-            self._newest = self.position
+            self._newest, self._held = self.position, []
             self._fall_behind()
 
     def encode(self, event: Delivered) -> bytes | None:
@@ -135,8 +137,11 @@ class Subscription:
             self._newest = self.position
             self._fall_behind()
         self._newest = event.after(self._newest) or self._newest
-        if not event.placed:
-            self._skipped = True
+        if not event.placed:  # cannot be read again
+            if self._held is not None and len(self._held) < HELD:
+                self._held.append(event)
+            else:
+                self._skipped = True
         return False
 
     def part(self, position: Position) -> None:
@@ -184,11 +189,15 @@ class Subscription:
             if self._write_all(missed) and len(missed) < BATCH:
                 self.position = self.position.furthest(newest)  # all of it was in the tables when they were read
                 if newest == self._newest and not self._doubted:  # and nothing came since: without an await in between the next event finds this live
-                    self._behind = None
-                    if self._skipped:
-                        self._skipped = False
-                        self._owner.lost(self, "too_slow")
-                    return
+                    return self._caught_up()
+
+    def _caught_up(self) -> None:
+        self._behind, held, self._held = None, self._held or [], None
+        for event in held:
+            self._write(event)
+        if self._skipped:
+            self._skipped = False
+            self._owner.lost(self, "too_slow")
 
     async def _read(self, start: Position) -> tuple[list[Delivered], str]:
         """What is missing, or why that cannot be known. The right is asked for behind the reading: whatever was read had happened by then."""

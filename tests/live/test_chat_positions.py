@@ -12,6 +12,7 @@ from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.live import LiveConnection, hub
+from resolvers.live.hub import READERS
 from tests.live.outlets import Memory, plain, until
 from tests.world import World
 
@@ -82,6 +83,27 @@ async def test_an_agents_listener_hears_of_all_its_chats(world: World) -> None:
     await until(lambda: len(memory.written) == 5)
     assert memory.written == [b"501", b"502", b"1", b"2", b"503"]
     assert [other.position.frame for other in others] == [503, 2]
+    line.close()
+
+
+async def test_an_agents_listener_loses_nothing_while_a_right_is_asked_for(world: World) -> None:
+    agent, (chat,) = await chats(world, "doubted", 0)
+    memory = Memory()
+    line = await listening(world, memory)
+    follower = await line.subscribe(f"agent:{agent.id}", plain)
+    await line.subscribe(f"session:{chat.id}", lambda *_: None)
+    for _ in range(READERS):
+        await hub.reading.acquire()
+    follower.doubt()
+    await write(world, chat, 1, 2)
+    await until(lambda: len(follower._held or []) == 2)
+    assert memory.written == []
+    for _ in range(READERS):
+        hub.reading.release()
+    await until(lambda: len(memory.written) == 2)
+    await write(world, chat, 3)
+    await until(lambda: len(memory.written) == 3)
+    assert (memory.written, memory.losses) == ([b"1", b"2", b"3"], [])
     line.close()
 
 
