@@ -47,8 +47,14 @@ class Terminal:
             assert asyncio.get_running_loop().time() < deadline, f"{text!r} x{times} is not in {self.text!r}"
             await asyncio.sleep(0.02)
 
-    async def end(self) -> int:
-        return await asyncio.wait_for(self.process.wait(), PATIENCE)
+    async def end(self, *, again: str = "") -> int:
+        """`again`: keys that are typed once a second until then, as a person does whose key came before the program listened."""
+        waiting = asyncio.ensure_future(self.process.wait())
+        for _ in range(int(PATIENCE)):
+            if (await asyncio.wait({waiting}, timeout=1))[0]:
+                break
+            self.type(again)
+        return await asyncio.wait_for(waiting, 1)
 
 
 @contextlib.asynccontextmanager

@@ -271,7 +271,7 @@ async def test_a_conversation_in_a_terminal(place: World, player: Player) -> Non
         await shown.see("Going on with “hello”; --new begins another chat.")
         await shown.see("you> ")
         shown.type("\x03")
-        assert await shown.end() == 0
+        assert await shown.end(again="\x03") == 0
     assert "Traceback" not in shown.text
 
 
