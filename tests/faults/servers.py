@@ -21,7 +21,7 @@ KEYS = {
 SHORT_LEASES = """
 import functools
 from runtime import service, supervisor
-supervisor.Timing = functools.partial(supervisor.Timing, lease=2.0, extend=0.5, poll=0.1)
+supervisor.Timing = functools.partial(supervisor.Timing, lease=1.0, extend=0.25, poll=0.1)
 from crewship.cli import main
 main()
 """

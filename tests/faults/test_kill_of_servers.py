@@ -25,8 +25,9 @@ from tests.world import World, connect_for_all, world_on
 
 pytestmark = pytest.mark.anyio
 
-CREATORS, UPDATERS, SENDERS = 4, 2, 3
+CREATORS, UPDATERS, SENDERS = 3, 2, 2
 MANY = 40  # kills, after which everything that can go wrong will have had its chance
+REPEATS = 100  # for each kill, of all that was asked for
 EFFECTS = "effects"
 SEND = "mutation($chat: ID!, $content: String!) { sendMessage(input: {chatId: $chat, content: $content}) { runId messageId fromSeq seq } }"
 
@@ -235,11 +236,12 @@ class Judge:
                 seen = [frame for frame in follower.seen[f"session:{chat.id}"] if "seq" in frame]
                 assert [(frame["seq"], frame["type"], frame["payload"]) for frame in seen] == [tuple(row) for row in rows]
 
-    async def of_repeats(self) -> None:
+    async def of_repeats(self, most: int) -> None:
         """Whatever was answered is answered again, in the same bytes, and nothing is written."""
+        known = list(self.clients.answered.values())
         before = await self.world.snapshot()
         async with self.world.client(self.world.owner) as http:
-            for request, first in self.clients.answered.values():
+            for request, first in self.clients.chance.sample(known, min(len(known), most)):
                 again = await self.clients.sent(http, self.clients.chance.choice(self.clients.sides), request)
                 assert again is not None
                 assert (again.status_code, again.content, again.headers.get("etag")) == (first.status_code, first.content, first.headers.get("etag")), request
@@ -247,14 +249,18 @@ class Judge:
         assert await self.world.snapshot() == before
 
 
-async def kill(sides: list[Server], kills: int, chance: random.Random) -> None:
-    """Each as often as the other, at a random moment while requests are under way there; the other one may be just starting."""
-    victims = (sides * kills)[:kills]
+async def kill(clients: Clients, kills: int) -> None:
+    """Each server as often as the other, at a random moment while it has requests under way; half of the time the other one may be just starting."""
+    chance = clients.chance
+    victims = (clients.sides * kills)[:kills]
     chance.shuffle(victims)
     for victim in victims:
         async with asyncio.timeout(PATIENCE):
-            await victim.ready()
-            await asyncio.sleep(chance.uniform(0.1, 0.8))
+            for side in clients.sides if chance.random() < 0.5 else [victim]:
+                await side.ready()
+            enough = len(clients.answered) + chance.randint(10, 60)
+            while len(clients.answered) < enough:
+                await asyncio.sleep(chance.uniform(0, 0.02))
             while not victim.under_way:
                 await asyncio.sleep(0)
         await victim.kill()
@@ -268,14 +274,13 @@ async def caught_up(world: World, followers: list[Follower], chats: list[Chat]) 
     async with asyncio.timeout(PATIENCE):
         while any(len(seen) < wanted[channel] for there in followers for channel, seen in there.seen.items()):
             await asyncio.sleep(0.02)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.3)
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(MANY, marks=pytest.mark.slow)])
 async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend: str, kills: int) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
-    chance = random.Random(seed)
     async with world_on(database, tmp_path) as world, servers(database, tmp_path, world) as sides:
         crews = [Crew(workspace_id=world.workspace.id, name=f"Crew {n}", slug=f"crew-{n}") for n in range(UPDATERS)]
         await world.add(*crews)
@@ -283,7 +288,7 @@ async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend
         channels = [own(world), *(f"session:{chat.id}" for chat in chats)]
         sockets = [SocketFollower(world.owner, *channels) for _ in sides]
         graphs = [GraphFollower(world.owner, own(world)) for _ in sides]
-        clients = Clients(world, sides, chance)
+        clients = Clients(world, sides, random.Random(seed))
         followers: list[Follower] = [*sockets, *graphs]
         async with asyncio.TaskGroup() as tasks:
             listening = [tasks.create_task(there.follow(sides[n % 2 :] + sides[: n % 2])) for n, there in enumerate(followers)]
@@ -291,7 +296,7 @@ async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend
                 while not all(there.began for there in followers):
                     await asyncio.sleep(0.01)
             writing = clients.begin(tasks, crews, chats)
-            await kill(sides, kills, chance)
+            await kill(clients, kills)
             clients.stop.set()
             await asyncio.wait(writing)
             await caught_up(world, followers, chats)
@@ -304,7 +309,7 @@ async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend
         await judge.of_records()
         ends = await judge.of_runs(tmp_path / EFFECTS)
         await judge.of_followers(sockets, graphs)
-        await judge.of_repeats()
+        await judge.of_repeats(REPEATS * kills)
     print(
         f"{kills} kills, {len(clients.answered)} requests, {clients.lost} without an answer ({clients.replayed} of them had been carried out), "
         f"{clients.refused} refused; runs {dict(ends)}; {sum(there.cuts for there in followers)} cuts of {len(followers)} listeners"
