@@ -318,7 +318,7 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self.stage, self._between = ANSWER, self.parser.should_keep_alive()
+        self.stage, self._between = ANSWER, self.parser.should_keep_alive() and not self.parser.should_upgrade()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
