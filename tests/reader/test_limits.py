@@ -10,8 +10,7 @@ from resolvers import labels
 from resolvers.kernel import plans
 from resolvers.kernel.inputs import NoInput
 from resolvers.kernel.plans import Shelf
-from resolvers.kernel.reader import Column, Shape, intern
-from resolvers.kernel.reader.shape import Interned
+from resolvers.kernel.reader import Column, Nested, Shape, intern, shape
 from schema import trees
 from schema.documents import KEPT, KEPT_BYTES, KEPT_PLAN_BYTES, KEPT_PLANS, Document, Documents
 from schema.endpoint import MAX_COST
@@ -275,7 +274,7 @@ async def test_plans_of_documents_are_bounded(library: Library) -> None:
     assert documents.plans.size <= KEPT_PLAN_BYTES
 
 
-async def test_plans_and_shapes_are_bounded(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_plans_are_bounded(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     person, workspace = library.world.owner, library.world.workspace.id
     monkeypatch.setattr(plans, "shelf", small := Shelf(200_000))
     labels.list_labels.plans.clear()
@@ -288,9 +287,17 @@ async def test_plans_and_shapes_are_bounded(library: Library, monkeypatch: pytes
     assert sum(len(plan.sql) for plan in kept) <= small.size <= small.limit
     assert 30 < len(kept) < 100
     assert any('"often"' in plan.sql for plan in kept), "what is used stays"
-    few = Interned(100)
-    for n in range(200):
-        few.of(Shape((Column(f"k{n}", "color"), Column("id", "id"))))
-        assert few.size == sum(len(shape.fields) + 1 for shape in few.shapes) <= few.most
-    assert len(few.shapes) == 33
     assert labels.list_labels.input is NoInput
+
+
+def test_equal_shapes_are_one_object_for_as_long_as_one_is_used() -> None:
+    def made(key: str = "a") -> Shape:
+        return intern(Shape((Column(key, "name"), Nested("edge", "edge", Shape((Column("id", "id"),)))), "list"))
+
+    before = len(shape._KNOWN)
+    one, other = made(), made()
+    assert one is other
+    assert made("b") is not one
+    assert len(shape._KNOWN) == before + 1
+    del one, other
+    assert len(shape._KNOWN) == before

@@ -1,9 +1,10 @@
-"""What is asked: the fields of an answer. Equal shapes are one object, so that a plan's key is an identity."""
+"""What is asked: the fields of an answer. Equal shapes in use are one object, so that a plan's key is an identity."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 from sqlmodel import SQLModel
 
@@ -49,7 +50,7 @@ class Nested:
 Item: TypeAlias = Column | Constant | Nested
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Shape:
     """An object, a list of objects, a connection or one of its parts, or a count."""
 
@@ -62,29 +63,14 @@ def weight(shape: Shape) -> int:
     return 1 + sum([1 + weight(item.shape) if isinstance(item, Nested) else 1 for item in shape.fields])
 
 
-class Interned:
-    """The shapes that are known, up to a sum of their fields; the oldest goes first. Documents are also read beside the event loop."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.size = most, 0
-        self.shapes: dict[Shape, Shape] = {}
-        self._lock = Lock()
-
-    def of(self, shape: Shape) -> Shape:
-        with self._lock:
-            known = self.shapes.get(shape)
-            if known is None:
-                known = self.shapes[shape] = shape
-                self.size += weight(shape)
-                while self.size > self.most and len(self.shapes) > 1:
-                    oldest = next(iter(self.shapes))
-                    del self.shapes[oldest]
-                    self.size -= weight(oldest)
-            return known
+_KNOWN: WeakValueDictionary[tuple[tuple[Item, ...], str], Shape] = WeakValueDictionary()
+_LOCK = Lock()  # documents are also read beside the event loop
 
 
-interned = Interned(100_000)
-intern = interned.of
+def intern(shape: Shape) -> Shape:
+    """The equal shape that is in use, or this one."""
+    with _LOCK:
+        return _KNOWN.setdefault((shape.fields, shape.form), shape)
 
 
 def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:
