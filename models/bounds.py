@@ -10,6 +10,8 @@ ID: Final = 200
 """Keys: our own have at most 66, clients may choose longer ones."""
 SLUG: Final = 50
 NAME: Final = 100
+LABEL: Final = 600
+"""What people call something that no rule restricts (contract: labels.create)."""
 LINE: Final = 200
 """One line: a title, a colour, a role, a filter."""
 EMAIL: Final = 320

@@ -17,8 +17,8 @@ from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Rows
 
 TAKEN = "A label with this name already exists"
-LabelName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME)]
-Group = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
+LabelName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]
+Group = Annotated[str, Field(strict=True, max_length=bounds.LABEL)]
 
 
 class CreateLabel(Input):
