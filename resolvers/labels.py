@@ -18,19 +18,20 @@ from resolvers.kernel.reader import Rows
 
 TAKEN = "A label with this name already exists"
 LabelName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]
-Group = Annotated[str, Field(strict=True, max_length=bounds.LABEL)]
+Color = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME)]
+Group = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
 
 
 class CreateLabel(Input):
     name: LabelName
-    color: LabelName
+    color: Color
     label_group: Group | None = None
 
 
 class UpdateLabel(Input):
     id: Id
     name: LabelName = ""
-    color: LabelName = ""
+    color: Color = ""
     label_group: Group | None = None
 
 

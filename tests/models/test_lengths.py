@@ -63,7 +63,7 @@ async def test_longer_values_are_kept_as_they_are_and_their_columns_as_text(
     await owner.reload_schema_state()
     assert await stored(owner) == before
 
-    labels = {"id": "character varying(200)", "workspace_id": "text", "name": "character varying(100)", "color": "text", "label_group": "text"}
+    labels = {"id": "character varying(200)", "workspace_id": "text", "name": "character varying(600)", "color": "text", "label_group": "text"}
     assert dict(await owner.fetch(TEXTS, "labels")) == labels
     assert dict(await owner.fetch(TEXTS, "instance_facts")) == {"name": "character varying(200)", "value": "text"}
     told = {record.getMessage() for record in caplog.records if record.levelname == "WARNING"}
@@ -113,7 +113,7 @@ async def test_the_upgrade_goes_on_to_the_head(owner: Connection, empty_database
         assert await application.fetchval("SELECT count(*) FROM labels") == 2
         assert await application.execute("UPDATE labels SET version = version + 1 WHERE id = 'l2'") == "UPDATE 1"
         with pytest.raises(asyncpg.StringDataRightTruncationError):
-            await application.execute("UPDATE labels SET name = repeat('n', 101) WHERE id = 'l2'")
+            await application.execute("UPDATE labels SET name = repeat('n', 601) WHERE id = 'l2'")
     finally:
         await application.close()
 

@@ -30,7 +30,7 @@ TEXTS = {
     """,
     "inbox_items": "id:800 source_id:600 title:600 body_md:10000 sender_id:200 sender_name:200 avatar_seed:200 avatar_style:200 resolved_action:200",
     "invitations": "id:200 email:320 token:200",
-    "labels": "id:200 name:600 color:600 label_group:600",
+    "labels": "id:200 name:600 color:100 label_group:100",
     "memberships": "id:200",
     "run_tags": "tag:200 run_id:200",
     "sessions": "id:200 user_agent:400 ip:200 current_refresh_jti:200",
