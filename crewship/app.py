@@ -43,10 +43,10 @@ from schema.live import EventStreams, Sockets, multipart
 from schema.root import schema
 from schema.selection import Throttle
 
-COLLECT = (5_000, 4, 140)
+COLLECT = (5_000, 4)
 """Thresholds of the collector: requests leave few cycles behind, and it looks for them every 5,000 objects instead of 700. Its middle
 generation is small on purpose: at 20 rounds it held 100,000 objects of documents being read, and walking them held the loop for 0.2 s.
-A full round walks all that is kept, and is rare: one in four million objects."""
+When a full round comes is Python's own rule: what is kept is little, and what waits for such a round is more, the longer it waits."""
 
 
 class Application:
