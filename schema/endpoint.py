@@ -138,9 +138,9 @@ class Endpoint:
         bad = 400 if strict else 200
         try:
             document = self.known(body) or await self.document(caller, body)
-            if document.errors or document.operation is None:
+            if document.errors:
                 return bad, _errors(reported(document.errors))
-            kind = document.operation.operation
+            kind = document.kind
             if kind is OperationType.SUBSCRIPTION:
                 return bad, _errors([{"message": STREAMED, "extensions": {"code": Code.BAD_REQUEST.value}}])
             if read_only and kind is not OperationType.QUERY:
@@ -156,9 +156,10 @@ class Endpoint:
             if cost > MAX_COST:
                 text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
                 return bad, _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, "cost": cost}}])
+            alone = kind is OperationType.QUERY or len(calls) == 1
             if plan.complete and self.compiled:
-                return 200, await self._run(caller, calls, cost, body["variables"], alone=kind is OperationType.QUERY or len(calls) == 1)
-            return 200, await self._fallback(caller, document, variables, body["variables"], cost)
+                return 200, await self._run(caller, calls, cost, body["variables"], alone=alone)
+            return 200, await self._fallback(ExecutionContext(caller, variables, self.throttle, alone), document, body["variables"], cost)
         except Refusal as refusal:
             return bad, _errors(refused(refusal))
         except RecursionError:
@@ -178,10 +179,10 @@ class Endpoint:
     async def _subscribes(self, caller: Caller, body: dict[str, Any], accept: bytes) -> bool:
         """Also a document that is none, or is not even read, where that can be told in no other way."""
         try:
-            operation = (self.known(body) or await self.document(caller, body)).operation
+            kind = (self.known(body) or await self.document(caller, body)).kind
         except Refusal:
-            operation = None
-        return _acceptable(accept) is None if operation is None else operation.operation is OperationType.SUBSCRIPTION
+            kind = None
+        return _acceptable(accept) is None if kind is None else kind is OperationType.SUBSCRIPTION
 
     def _text(self, body: dict[str, Any]) -> str:
         """The document: sent, or named by the sha256 of its text."""
@@ -215,24 +216,17 @@ class Endpoint:
                     fault = Faulty(call.root, refusal)
             if fault is not None:
                 root = fault.root
-                errors.append(GraphQLError(str(fault.cause), nodes=root.nodes, path=[root.key], original_error=fault.cause))
+                errors.append(GraphQLError(str(fault.cause), source=root.source, positions=root.positions, path=[root.key], original_error=fault.cause))
             parts.append(b'"%b":%b' % (call.root.key.encode(), body or b"null"))
         head = b'{"data":{' + b",".join(parts) + b"}"
         if errors:
             head += b',"errors":' + orjson.dumps(reported(errors))
         return head + b',"extensions":{"cost":%d}}' % cost
 
-    async def _fallback(self, caller: Caller, document: Document, variables: Any, inputs: dict[str, Any], cost: int) -> bytes:
+    async def _fallback(self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int) -> bytes:
         """The executor, for what is no operation's."""
-        operation: Any = document.operation
-        alone = operation.operation is OperationType.QUERY or len(self.documents.known_plan(document, variables).roots) == 1
-        result: Any = execute(
-            self.core,
-            document.tree,
-            context_value=ExecutionContext(caller, variables, self.throttle, alone),
-            variable_values=inputs,
-            operation_name=operation.name.value if operation.name else None,
-        )
+        tree = await self.documents.tree(document)
+        result: Any = execute(self.core, tree.document, context_value=context, variable_values=inputs, operation_name=document.name)
         if hasattr(result, "__await__"):
             result = await result
         answer: dict[str, Any] = {"data": result.data}

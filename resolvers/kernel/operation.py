@@ -16,7 +16,7 @@ from models.workspaces import Role
 from resolvers.kernel import scopes
 from resolvers.kernel.caller import TICKETS, Caller, CredentialKind
 from resolvers.kernel.database import database, unavailable
-from resolvers.kernel.errors import UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, ROLE, SCOPES, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import Input, is_id
@@ -273,6 +273,8 @@ def translate(error: Exception) -> Refusal:
         return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
     if getattr(error, "sqlstate", None) == TOO_LARGE:
         return Refusal(Code.TOO_LARGE, f"The answer is larger than {LARGEST_ANSWER // 2**20} MiB: ask for fewer rows or fields")
+    if isinstance(error, asyncpg.StringDataRightTruncationError):
+        return Refusal(Code.BAD_REQUEST, TOO_LONG)
     if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):
         return Refusal(Code.BAD_REQUEST, UNSTORABLE)
     lost = (
