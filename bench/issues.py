@@ -23,6 +23,8 @@ from resolvers.kernel.errors import Code
 from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import Description, Id, Input, Text
 from resolvers.kernel.policy import Action
+from resolvers.kernel.reader import graph
+from resolvers.kernel.scopes import EVERYTHING
 from resolvers.kernel.settings import load_settings
 from rest_compat.table import POST, Wire
 
@@ -42,6 +44,9 @@ class BenchIssue(TenantTable, Timestamps, table=True):
     status: str = text_field(LINE, default="BACKLOG")
     priority: str = text_field(LINE, default="none")
     created_by: str | None = SQLField(default=None, foreign_key="users.id")
+
+
+graph(BenchIssue, gate=Action.READ, scope=EVERYTHING)
 
 
 class CreateIssue(Input):

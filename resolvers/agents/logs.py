@@ -37,6 +37,8 @@ def _slug(frame: Any, scope: Any) -> Any:
 
 graph(
     RunFrame,
+    gate=Action.READ,
+    scope="agents:read",
     level=derived(str, lambda *_: literal_column("'info'", SQLText())),
     agent_slug=derived(str, _slug),
     event=_said("type"),

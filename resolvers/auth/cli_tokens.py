@@ -30,7 +30,12 @@ DEFAULT_NAME = "CLI token"
 ADMIN_SHORTEST, ADMIN_DEFAULT, ADMIN_LONGEST = 60, 24 * 3600, 7 * 24 * 3600  # seconds
 NO_KEY = "ADMIN tokens need CREWSHIP_ADMIN_TOKEN_HMAC_KEY, which this server does not have"
 
-graph(CliToken, limited_to=derived(list[str], lambda token, _: func.nullif(token.scopes, literal_column("'[]'::jsonb"), type_=JSONB())))
+graph(
+    CliToken,
+    gate=Action.SELF,
+    scope=None,
+    limited_to=derived(list[str], lambda token, _: func.nullif(token.scopes, literal_column("'[]'::jsonb"), type_=JSONB())),
+)
 
 
 def _tier(raw: Any) -> Any:

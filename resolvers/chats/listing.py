@@ -20,7 +20,7 @@ from resolvers.kernel.inputs import ById, Id, Input, Paging
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Page, Row, Rows, derived, graph, many, one
+from resolvers.kernel.reader import Page, Row, Rows, derived, extend, graph, many, one
 from resolvers.reply_notices import clear_notice, hold_notices
 
 MISSING = "Chat not found"
@@ -97,14 +97,16 @@ def _to_the_millisecond(chat: Any, _: Any) -> Any:
 
 graph(
     Chat,
+    gate=Action.READ,
+    scope="chats:read",
     agent=one(Agent, "agent_id"),
     creator=one(User, "created_by"),
     agent_slug=derived(str, _agent_slug),
     unread_count=derived(int, _unread),
     last_activity_at_ms=derived(str, _to_the_millisecond),
 )
-graph(Agent, chats=many(Chat, "agent_id", order_by=lately_active, narrow=of_origin, input=ListChats))
-graph(Workspace, chats=many(Chat, "workspace_id", order_by=lately_changed, narrow=of_origin, input=ListChats))
+extend(Agent, chats=many(Chat, "agent_id", order_by=lately_active, narrow=of_origin, input=ListChats))
+extend(Workspace, chats=many(Chat, "workspace_id", order_by=lately_changed, narrow=of_origin, input=ListChats))
 
 
 @query("chats.list", Action.READ)

@@ -47,6 +47,8 @@ def _of_crew(key: str, column: str) -> Derived:
 
 graph(
     CrewConnection,
+    gate=Action.READ,
+    scope="crews:read",
     from_crew=one(Crew, "from_crew_id"),
     to_crew=one(Crew, "to_crew_id"),
     from_crew_name=_of_crew("from_crew_id", "name"),

@@ -24,7 +24,7 @@ from resolvers.kernel.operation import Raw
 from resolvers.kernel.outputs import Success
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Page, Row, Rows, confidential, count, graph, many
+from resolvers.kernel.reader import Page, Row, Rows, confidential, count, extend, graph, many
 
 NOT_FOUND = "Crew not found"
 SLUG_TAKEN = "A crew with this slug already exists"
@@ -130,13 +130,15 @@ def _narrow(agents: Rows[Agent], data: CrewAgents) -> Rows[Agent]:
 
 graph(
     Crew,
+    gate=Action.READ,
+    scope="crews:read",
     agents=many(Agent, "crew_id", order_by=col(Agent.created_at), narrow=_narrow, input=CrewAgents),
     members=many(CrewMember, "crew_id", order_by=col(CrewMember.created_at)),
     agent_count=count(Agent, "crew_id"),
     member_count=count(CrewMember, "crew_id"),
 )
 confidential(Crew, Action.UPDATE, "mcp_config_json", "devcontainer_config", "mise_config", "services_json")
-graph(Workspace, crews=many(Crew, "workspace_id", order_by=col(Crew.created_at).desc(), input=ListCrews))
+extend(Workspace, crews=many(Crew, "workspace_id", order_by=col(Crew.created_at).desc(), input=ListCrews))
 
 
 @query("crews.list", Action.READ)

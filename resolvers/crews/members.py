@@ -62,7 +62,7 @@ class MemberRoleUpdated(Output):
     role: str
 
 
-graph(CrewMember, user=one(User, "user_id"), crew=one(Crew, "crew_id"))
+graph(CrewMember, gate=Action.READ, scope="crews:read", user=one(User, "user_id"), crew=one(Crew, "crew_id"))
 
 
 @query("crews.members.list", Action.READ, errors=(Code.NOT_FOUND,))

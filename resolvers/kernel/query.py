@@ -19,9 +19,8 @@ from resolvers.kernel.inputs import BODY, Input, NoInput, is_id, validate
 from resolvers.kernel.operation import BOTH, Answer, D, Deprecation, Operation, Raw, Surface, record_admin_use
 from resolvers.kernel.plans import reads
 from resolvers.kernel.policy import Action
-from resolvers.kernel.reader import Read, Rows, Shape, View, roles_of
+from resolvers.kernel.reader import Read, Rows, Shape, roles_of
 from resolvers.kernel.reader.build import Builder
-from resolvers.kernel.reader.graph import READ_GATES, READ_SCOPES
 from resolvers.kernel.trace import variant
 
 R = TypeVar("R", bound=Read[Any], covariant=True)
@@ -164,7 +163,7 @@ def query(
         model, returns = signature(function)
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}: a query is a plain def; use @procedure for a read that must await")
-        made: Query[D, R] = Query(
+        return Query(
             name,
             action,
             cast(type[D], model),
@@ -177,10 +176,6 @@ def query(
             deprecated=deprecated,
             describe=function,
         )
-        if not issubclass(made.model, View) and (name.endswith(".get") or made.model not in READ_GATES):
-            READ_GATES[made.model] = action
-            READ_SCOPES[made.model] = made.needs or frozenset()
-        return made
 
     return bind
 

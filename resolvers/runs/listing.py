@@ -18,7 +18,7 @@ from resolvers.kernel.inputs import INT32, ById, Id, NoInput, Paging, Text, whol
 from resolvers.kernel.operation import GRAPHQL_ONLY
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Derived, Page, Row, Rows, View, derived, graph, many, one
+from resolvers.kernel.reader import Derived, Page, Row, Rows, View, derived, extend, graph, many, one
 from resolvers.runs.lifecycle import MISSING
 
 newest_first = (col(Run.began_at).desc(), col(Run.id).desc())
@@ -104,6 +104,8 @@ def _from_seq(run: Any, scope: Any) -> Any:
 
 graph(
     Run,
+    gate=Action.READ,
+    scope="runs:read",
     agent=one(Agent, "agent_id"),
     chat=one(Chat, "chat_id"),
     agent_name=_of_agent("name"),
@@ -112,7 +114,7 @@ graph(
     from_seq=derived(int, _from_seq),
 )
 for owner, key in ((Workspace, "workspace_id"), (Agent, "agent_id"), (Chat, "chat_id")):
-    graph(owner, runs=many(Run, key, order_by=newest_first, narrow=narrowed, input=ListRuns))
+    extend(owner, runs=many(Run, key, order_by=newest_first, narrow=narrowed, input=ListRuns))
 
 
 @query("runs.list", Action.READ)

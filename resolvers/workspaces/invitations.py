@@ -21,6 +21,8 @@ LIFETIME = timedelta(days=7)
 
 graph(
     Invitation,
+    gate=Action.READ,
+    scope="workspace:read",
     inviter=one(User, "invited_by"),
     shown_token=derived(
         str, lambda invitation, scope: case((scope.role_in(invitation.workspace_id).in_(sorted(GATES[Action.MANAGE])), invitation.token), else_="")

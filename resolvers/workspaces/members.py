@@ -21,11 +21,15 @@ from resolvers.kernel.outputs import Success
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import Rows, derived, graph, one
+from resolvers.kernel.scopes import OPEN
 
 USERS = table_of(User)
 
+graph(User, gate=Action.READ, scope=OPEN)
 graph(
     Membership,
+    gate=Action.READ,
+    scope="workspace:read",
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
     email=derived(str, lambda member, scope: scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))),

@@ -31,6 +31,8 @@ def workspaces_of(user_id: Any) -> Any:
 
 graph(
     Workspace,
+    gate=Action.READ,
+    scope="workspace:read",
     current_user_role=derived(Role, lambda workspace, scope: scope.role_in(workspace.id)),
     crew_count=count(Crew, "workspace_id"),
     agent_count=count(Agent, "workspace_id"),
