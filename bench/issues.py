@@ -23,7 +23,7 @@ from resolvers.kernel.errors import Code
 from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import Description, Id, Input, Text
 from resolvers.kernel.policy import Action
-from resolvers.kernel.reader import graph
+from resolvers.kernel.reader import EVERYONE, graph
 from resolvers.kernel.scopes import EVERYTHING
 from resolvers.kernel.settings import load_settings
 from rest_compat.table import POST, Wire
@@ -46,7 +46,7 @@ class BenchIssue(TenantTable, Timestamps, table=True):
     created_by: str | None = SQLField(default=None, foreign_key="users.id")
 
 
-graph(BenchIssue, gate=Action.READ, scope=EVERYTHING)
+graph(BenchIssue, gate=Action.READ, scope=EVERYTHING, visible=EVERYONE)
 
 
 class CreateIssue(Input):

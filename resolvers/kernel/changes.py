@@ -91,7 +91,10 @@ def given(row: SQLModel) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Held:
-    """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`, those the change gives."""
+    """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`, those the change gives.
+
+    `limited`: the caller may not see every row that could be changed.
+    """
 
     row: Any
     columns: tuple[str, ...]
@@ -99,9 +102,10 @@ class Held:
     change: Change | None = None
     drawn: tuple[tuple[str, Any], ...] = ()
     timed: tuple[str, ...] = ()
+    limited: bool = False
 
     @classmethod
-    def of(cls, row: SQLModel, conflict: Conflict, change: Change | None) -> "Held":
+    def of(cls, row: SQLModel, conflict: Conflict, change: Change | None, limited: bool = False) -> "Held":
         values, columns = row.__dict__, given(row)
         timed = tuple([name for name in columns if values[name] is NOW])
         if timed:
@@ -110,18 +114,19 @@ class Held:
             return cls(row, columns, conflict, timed=timed)
         drawn = tuple([(name, values[name]) for name in columns if isinstance(values[name], COLUMNS)])
         names = [name for name, _ in drawn]
-        return cls(row, tuple([name for name in columns if name not in names]), conflict, change, drawn, timed)
+        return cls(row, tuple([name for name in columns if name not in names]), conflict, change, drawn, timed, limited)
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """What decides its SQL. An expression is known by its identity: the plan keeps it."""
+        kind = (type(self.row), self.columns, self.timed)
         if self.change is None:
-            return type(self.row), self.columns, self.timed
-        return type(self.row), self.columns, self.timed, self.change.model, self.change.kinds, tuple([(name, id(value)) for name, value in self.drawn])
+            return kind
+        return (*kind, self.change.model, self.change.kinds, self.limited, tuple([(name, id(value)) for name, value in self.drawn]))
 
-    def values(self, workspace_id: str | None) -> dict[str, Any]:
+    def values(self, scope: dict[str, Any]) -> dict[str, Any]:
         known: dict[str, Any] = self.row.__dict__
-        return known if self.change is None else known | self.change.values | {"scope_workspace": workspace_id}
+        return known if self.change is None else known | self.change.values | scope
 
 
 def split(data: Mapping[str, Any], drawn: Mapping[int, str]) -> tuple[dict[str, Any], NamedColumns]:

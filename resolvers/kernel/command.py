@@ -9,7 +9,7 @@ from sqlmodel import SQLModel
 
 from resolvers.kernel import finish, idempotency
 from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.caller import Caller
+from resolvers.kernel.caller import MACHINES, Caller
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
@@ -64,6 +64,7 @@ class Called(Operation[D], Generic[D, T]):
         self.require(caller, place)
         ctx = Context(caller, self)
         ctx.raw, ctx.place, ctx.if_version = raw, place, caller.if_version
+        ctx.anonymous, ctx.limited = self.auth is Auth.NONE, caller.kind not in MACHINES
         return ctx
 
 

@@ -14,7 +14,7 @@ from models.workspaces import Role
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.gate import CREDENTIAL_ID, PAYLOAD, ROLE, USER_ID, VERSION, Entity, Gate, Plan, Scope, Tenancy, Where, judge, refuse_credential
+from resolvers.kernel.gate import CREDENTIAL_ID, PAYLOAD, ROLE, USER_ID, VERSION, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import BODY, Input, NoInput, is_id, validate
 from resolvers.kernel.operation import BOTH, Answer, D, Deprecation, Operation, Raw, Surface, record_admin_use
 from resolvers.kernel.plans import reads
@@ -22,6 +22,7 @@ from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import Read, Rows, Shape, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.trace import variant
+from resolvers.kernel.visibility import Scope
 
 R = TypeVar("R", bound=Read[Any], covariant=True)
 M = TypeVar("M", bound=SQLModel)
@@ -44,6 +45,7 @@ class QueryScope(Scope):
             made = made.where(table.c.workspace_id == self.workspace_id)
         if "deleted_at" in table.c:
             made = made.where(table.c.deleted_at.is_(None))
+        made = made.where(*self.sees(model, table, self._outer))
         return made.correlate(*self._outer).subquery()
 
     def view(self, model: type[M], statement: Any) -> Rows[M]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import Text, and_, bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
@@ -14,6 +14,7 @@ from models.base import TenantRow, table_of
 from resolvers.kernel.changes import Held, Kinds, Now, plus
 from resolvers.kernel.database import DIALECT
 from resolvers.kernel.reader.rows import clause
+from resolvers.kernel.visibility import Scope
 
 M = TypeVar("M", bound=SQLModel)
 _KEPT = 2000
@@ -56,9 +57,12 @@ def generic(statement: Any) -> tuple[str, list[Any]]:
     return str(known), [values[name] for name in known.positiontup or ()]
 
 
-def own(table: Any, model: type[SQLModel]) -> list[Any]:
-    """The conditions of one live row of the workspace."""
-    return [table.c.id == bindparam("id_"), *scoped(table, model)]
+SCOPE = Scope.of(lambda name: bindparam(f"scope_{name}", type_=Text()))
+
+
+def own(table: Any, model: type[SQLModel], limited: bool) -> list[Any]:
+    """The conditions of one live row of the workspace; `limited`: of those that the caller may see."""
+    return [table.c.id == bindparam("id_"), *scoped(table, model), *(SCOPE.sees(model, table) if limited else ())]
 
 
 def scoped(table: Any, model: type[SQLModel]) -> list[Any]:
@@ -70,12 +74,12 @@ def scoped(table: Any, model: type[SQLModel]) -> list[Any]:
     return conditions
 
 
-def getting(model: type[SQLModel], lock: bool) -> Statement:
+def getting(model: type[SQLModel], lock: bool, limited: bool) -> Statement:
     def build() -> Any:
-        made = select(table_of(model)).where(*own(table_of(model), model))
+        made = select(table_of(model)).where(*own(table_of(model), model, limited))
         return made.with_for_update(key_share=True) if lock else made
 
-    return compiled((model, "get", lock), build)
+    return compiled((model, "get", lock, limited), build)
 
 
 def insertion(held: Held) -> Any:
@@ -89,7 +93,7 @@ def insertion(held: Held) -> Any:
     other = table_of(held.change.model)
     drawn = {name: clause(value) for name, value in held.drawn}
     used = {part for value in drawn.values() for part in iterate(value)}
-    changed = _update(held.change.model, held.change.kinds).returning(*[c for c in other.c if c in used] or [ONE]).cte("changed")
+    changed = _update(held.change.model, held.change.kinds, held.limited).returning(*[c for c in other.c if c in used] or [ONE]).cte("changed")
     adapt = ClauseAdapter(changed).traverse
     values |= {name: adapt(value) for name, value in drawn.items()}
     return insert(table).from_select(list(values), select(*values.values()).select_from(changed), include_defaults=False)
@@ -103,8 +107,8 @@ def inserting(held: Held) -> Statement:
     return compiled((*held.kind, "insert"), build, held.drawn)
 
 
-def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...]) -> Statement:
-    """Insert, or replace the other columns of the row that has the same `keys`."""
+def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...], limited: bool) -> Statement:
+    """Insert, or replace the other columns of the row that has the same `keys`; where the caller may not see that one, nothing."""
 
     def build() -> Any:
         table = table_of(model)
@@ -113,12 +117,13 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
         sets: dict[str, Any] = {n: made.excluded[n] for n in columns if n not in kept}
         timed = [column.name for column in table.c if column.server_default is not None and column.computed is None]
         sets |= {name: func.now() for name in timed if name not in kept | sets.keys()}
-        return made.on_conflict_do_update(index_elements=keys, set_=sets).returning(*table.c)
+        seen = and_(*SCOPE.sees(model, table)) if limited else None
+        return made.on_conflict_do_update(index_elements=keys, set_=sets, where=seen).returning(*table.c)
 
-    return compiled((model, "upsert", columns, keys), build)
+    return compiled((model, "upsert", columns, keys, limited), build)
 
 
-def _update(model: type[SQLModel], kinds: Kinds) -> Any:
+def _update(model: type[SQLModel], kinds: Kinds, limited: bool) -> Any:
     """UPDATE of one live row of the workspace; its version rises."""
     table = table_of(model)
     sets: dict[str, Any] = {}
@@ -129,29 +134,29 @@ def _update(model: type[SQLModel], kinds: Kinds) -> Any:
         sets["version"] = table.c.version + ONE
     if "updated_at" in table.c and "updated_at" not in sets:
         sets["updated_at"] = func.now()
-    return update(table).where(*own(table, model)).values(sets)
+    return update(table).where(*own(table, model, limited)).values(sets)
 
 
-def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, states: bool) -> Statement:
+def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, states: bool, limited: bool) -> Statement:
     """`states`: only from one of the statuses in `states_`."""
 
     def build() -> Any:
-        table, made = table_of(model), _update(model, kinds)
+        table, made = table_of(model), _update(model, kinds, limited)
         if versioned:
             made = made.where(table.c.version == bindparam("if_version"))
         if states:
             made = made.where(table.c.status.in_(bindparam("states_", expanding=True)))
         return made.returning(*table.c)
 
-    return compiled((model, "update", kinds, versioned, states), build)
+    return compiled((model, "update", kinds, versioned, states, limited), build)
 
 
-def deleting(model: type[SQLModel], versioned: bool) -> Statement:
+def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement:
     """Removes the row; a soft-deleted one is marked (contract: formats.soft_delete)."""
 
     def build() -> Any:
         table = table_of(model)
-        where = own(table, model)
+        where = own(table, model, limited)
         if versioned:
             where.append(table.c.version == bindparam("if_version"))
         if "deleted_at" not in table.c:
@@ -161,7 +166,7 @@ def deleting(model: type[SQLModel], versioned: bool) -> Statement:
             sets["version"] = table.c.version + ONE
         return update(table).where(*where).values(sets).returning(*table.c)
 
-    return compiled((model, "delete", versioned), build)
+    return compiled((model, "delete", versioned, limited), build)
 
 
 def load(model: type[M], row: Any) -> M:

@@ -17,7 +17,7 @@ from resolvers.kernel.inputs import ById, NoInput
 from resolvers.kernel.operation import OPERATIONS
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import GRAPHS, Column, Nested, Row, Rows, Shape, extend, graph, intern, many, roles_of, scopes_of
+from resolvers.kernel.reader import EVERYONE, GRAPHS, Column, Nested, Row, Rows, Shape, extend, graph, intern, many, roles_of, scopes_of
 from resolvers.kernel.reader.graph import ACCESS
 from resolvers.kernel.scopes import OPEN, SCOPES, check
 from tests.world import settings_for
@@ -48,7 +48,7 @@ def _declare_read(name: str, action: Action) -> None:
 def test_the_gate_of_an_edge_does_not_depend_on_what_reads_are_declared(actions: tuple[Action, ...]) -> None:
     extend(Workspace, extra=many(Mission, "workspace_id"))
     _declare_read("missions", actions[0])
-    graph(Mission, gate=Action.CREATE, scope="runs:read")
+    graph(Mission, gate=Action.CREATE, scope="runs:read", visible=EVERYONE)
     _declare_read("issues", actions[1])
     assert roles_of(Workspace, ROW) == GATES[Action.CREATE]
     assert scopes_of(Workspace, ROW) == frozenset({"runs:read"})
@@ -79,7 +79,7 @@ def test_nothing_starts_with_an_edge_to_rows_that_nothing_is_said_of(tmp_path: P
         _started(tmp_path)
     with pytest.raises(TypeError, match="Mission has no graph"):  # and nobody walks it
         roles_of(Workspace, ROW)
-    graph(Mission, gate=Action.READ, scope="runs:read")
+    graph(Mission, gate=Action.READ, scope="runs:read", visible=EVERYONE)
     assert _started(tmp_path)
 
 
@@ -95,7 +95,7 @@ def test_nothing_starts_with_an_answer_of_rows_that_nothing_is_said_of(tmp_path:
 
 def test_it_is_said_once_and_with_a_scope_that_there_is() -> None:
     with pytest.raises(TypeError, match="Label has a graph already"):
-        graph(Label, gate=Action.READ, scope=OPEN)
+        graph(Label, gate=Action.READ, scope=OPEN, visible=EVERYONE)
     with pytest.raises(TypeError, match="Mission: there is no scope missions:see"):
-        graph(Mission, gate=Action.READ, scope="missions:see")
+        graph(Mission, gate=Action.READ, scope="missions:see", visible=EVERYONE)
     assert Mission not in ACCESS

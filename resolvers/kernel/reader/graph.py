@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import true
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
@@ -14,6 +15,10 @@ from resolvers.kernel.reader.rows import View, columns_of
 from resolvers.kernel.scopes import SCOPES, Scopes
 
 On = Callable[[Any, Any], Any]
+Visible = Callable[[Any, Any], Any]
+"""`(row, scope) -> condition`: whether the caller may see a row. What it does not hold for is, to that caller, not there."""
+EVERYONE: Visible = lambda row, scope: true()  # noqa: E731
+"""Whoever may read the model at all sees every row of the workspace."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,18 +37,20 @@ class Edge:
 
 @dataclass(frozen=True, eq=False)
 class Derived:
-    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets."""
+    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets; `parent`, whose column it is."""
 
     type: Any
     expression: Callable[[Any, Any], Any]
+    parent: type[SQLModel] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who reads the rows of a model, on whatever way: the action its edges are gated as, and the scopes a token needs for them."""
+    """Who reads the rows of a model, on whatever way: the action its edges are gated as, the scopes a token needs for them, and which rows there are."""
 
     gate: Action
     scopes: Scopes
+    visible: Visible
 
 
 GRAPHS: dict[type[SQLModel], dict[str, Edge | Derived]] = {}
@@ -82,17 +89,24 @@ def derived(type: Any, expression: Callable[[Any, Any], Any]) -> Derived:
     return Derived(type, expression)
 
 
-def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, **entries: Edge | Derived) -> None:
+def of_parent(target: type[TenantRow], key: str, column: str) -> Derived:
+    """A column of the row that `key` names, of a deleted one too: a text, such as the name of who did it."""
+    if column not in columns_of(target):
+        raise TypeError(f"{target.__name__} has no column {column}")
+    return Derived(str, lambda row, scope: scope.parent(target, row, key, column), target)
+
+
+def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Edge | Derived) -> None:
     """Declares who reads the rows of `model`, and what can be read from them: once, and for every edge that leads to them.
 
     `gate`: what reading them is in the workspace; an edge may ask for more. `scope`: what a token with scopes needs for them, OPEN where
-    it needs none; None where no token with scopes reads them.
+    it needs none; None where no token with scopes reads them. `visible`: which rows a caller may see; every door asks for it.
     """
     if isinstance(scope, str) and scope not in SCOPES:
         raise TypeError(f"{model.__name__}: there is no scope {scope}")
     if model in ACCESS:
         raise TypeError(f"{model.__name__} has a graph already; extend() adds to it")
-    ACCESS[model] = Access(gate, frozenset({scope}) if isinstance(scope, str) else scope)
+    ACCESS[model] = Access(gate, frozenset({scope}) if isinstance(scope, str) else scope, visible)
     extend(model, **entries)
 
 
@@ -120,6 +134,12 @@ def access_of(model: type[SQLModel]) -> Access:
         return ACCESS[model]
     except KeyError:
         raise TypeError(f"{model.__name__} has no graph: nothing says who reads its rows") from None
+
+
+def visible_of(model: type[SQLModel]) -> Visible | None:
+    """What limits the rows of a model; None where everybody sees them all, and where no graph leads to them."""
+    access = ACCESS.get(model)
+    return None if access is None or access.visible is EVERYONE else access.visible
 
 
 def roles_of_edge(edge: Edge) -> frozenset[Role]:
