@@ -10,7 +10,7 @@ from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import TenantRow, enums_of, table_of
 from resolvers.kernel.changes import Held, Kinds, Now, plus
 from resolvers.kernel.database import DIALECT
 from resolvers.kernel.reader.rows import clause
@@ -170,7 +170,10 @@ def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement
 
 
 def load(model: type[M], row: Any) -> M:
-    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked."""
+    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked. Closed sets are their members."""
     made: M = object.__new__(model)
-    made.__dict__.update(row)
+    values = made.__dict__
+    values.update(row)
+    for name, members in enums_of(model):
+        values[name] = members[values[name]]
     return made
