@@ -74,6 +74,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """
 
     __transitions__: ClassVar[dict[AgentStatus, frozenset[AgentStatus]]] = AGENT_TRANSITIONS
+    __bookkeeping__: ClassVar = frozenset({"status", "schedule_last_run", "schedule_next_run", "expired_at"})
 
     __tablename__ = "agents"
     __table_args__ = (

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from sqlalchemy import Index, text
 from sqlmodel import Field
@@ -23,6 +24,8 @@ class RevokedReason(StrEnum):
 
 
 class User(Table, Timestamps, table=True):
+    __bookkeeping__: ClassVar = frozenset({"failed_login_count", "locked_until"})
+
     __tablename__ = "users"
     email: str = text_field(EMAIL, unique=True)
     full_name: str | None = text_field(LINE, default=None)

@@ -180,16 +180,25 @@ class SoftDelete(SQLModel):
 
 
 class Versioned(SQLModel):
-    """A row whose version rises with every update; what `If-Match` and `ifVersion` compare."""
+    """A row whose version rises with every edit; what `If-Match` and `ifVersion` compare."""
 
     version: int = 1
 
 
 class Timestamps(SQLModel):
-    """When the row was made and last changed; the kernel moves `updated_at` with every update."""
+    """When the row was made and last changed; the kernel moves `updated_at` with every edit."""
 
     created_at: datetime = stored_at()
     updated_at: datetime = stored_at()
+
+
+@cache
+def bookkeeping_of(model: type[SQLModel]) -> frozenset[str]:
+    """Columns in a model's `__bookkeeping__`: what the service notes of a row. A change of nothing else is no edit."""
+    columns: frozenset[str] = getattr(model, "__bookkeeping__", frozenset())
+    if not columns <= set(table_of(model).c.keys()):
+        raise TypeError(f"{model.__name__} has no column {', '.join(sorted(columns - set(table_of(model).c.keys())))}")
+    return columns
 
 
 def table_of(model: type[SQLModel]) -> SQLTable:

@@ -3,6 +3,7 @@
 import secrets
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
@@ -67,8 +68,13 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """A team of agents and the container they work in.
 
     The `*_json` and `*_config` columns hold the text a client sent, checked and not normalised, because a client reads back what it wrote.
-    A policy nobody has set yet leaves `policy_set_at` null and the defaults in force.
+    A policy nobody has set yet leaves `policy_set_at` null and the defaults in force. It has a time of its own, and to set it is no
+    edit of the crew (contract: policies).
     """
+
+    __bookkeeping__: ClassVar = frozenset(
+        {"issue_counter", "cached_image", "config_hash"} | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
+    )
 
     __tablename__ = "crews"
     __table_args__ = (

@@ -142,7 +142,7 @@ class Context:
         return statements.load(type(row), stored)
 
     async def update(self, model: type[M], id: str, /, *, conflict: Conflict = TAKEN, missing: str | None = None, **changes: Any) -> M:
-        """Changes the live row of this workspace and raises its version; NOT_FOUND, CONFLICT or PRECONDITION_FAILED."""
+        """Changes the live row of this workspace, and raises its version where that is an edit; NOT_FOUND, CONFLICT or PRECONDITION_FAILED."""
         return await self._update(model, id, conflict, missing, changes)
 
     async def move(self, model: type[M], id: str, to: Any, /, **changes: Any) -> M:
@@ -190,15 +190,15 @@ class Context:
     async def update_where(
         self, model: type[SQLModel], /, *conditions: Any, including_deleted: bool = False, including_hidden: bool = False, **changes: Any
     ) -> list[Any]:
-        """Changes all rows of this workspace that match, of those that `select` gives, and raises their versions; returns their ids."""
+        """Changes all rows of this workspace that match, of those that `select` gives, as `update` does; returns their ids."""
         self._writes()
         table = table_of(model)
-        if "version" in table.c:
-            changes.setdefault("version", table.c.version + ONE)
-        if "updated_at" in table.c:
-            changes.setdefault("updated_at", func.now())
         values = {name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
-        changed = update(table).where(*self._door(model, including_deleted, including_hidden), *[clause(c) for c in conditions]).values(values)
+        changed = (
+            update(table)
+            .where(*self._door(model, including_deleted, including_hidden), *[clause(c) for c in conditions])
+            .values(statements.edited(model, values))
+        )
         return [r[0] for r in await self._many(changed.returning(table.c.id))]
 
     async def delete_where(self, model: type[SQLModel], *conditions: Any, including_hidden: bool = False) -> int:

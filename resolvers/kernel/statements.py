@@ -10,7 +10,7 @@ from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, enums_of, table_of
+from models.base import TenantRow, bookkeeping_of, enums_of, table_of
 from resolvers.kernel.changes import Held, Kinds, Now, plus
 from resolvers.kernel.database import DIALECT
 from resolvers.kernel.reader.rows import clause
@@ -117,24 +117,31 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
         sets: dict[str, Any] = {n: made.excluded[n] for n in columns if n not in kept}
         timed = [column.name for column in table.c if column.server_default is not None and column.computed is None]
         sets |= {name: func.now() for name in timed if name not in kept | sets.keys()}
+        if "version" in table.c:
+            sets["version"] = table.c.version + ONE
         seen = and_(*SCOPE.sees(model, table)) if limited else None
         return made.on_conflict_do_update(index_elements=keys, set_=sets, where=seen).returning(*table.c)
 
     return compiled((model, "upsert", columns, keys, limited), build)
 
 
+def edited(model: type[SQLModel], sets: dict[str, Any]) -> dict[str, Any]:
+    """What an update sets, with the version and time of the edit that it is, unless it changes what the service notes alone."""
+    table = table_of(model)
+    if sets and sets.keys() <= bookkeeping_of(model):
+        return sets
+    stamps = ({"version": table.c.version + ONE} if "version" in table.c else {}) | ({"updated_at": func.now()} if "updated_at" in table.c else {})
+    return stamps | sets
+
+
 def _update(model: type[SQLModel], kinds: Kinds, limited: bool) -> Any:
-    """UPDATE of one live row of the workspace; its version rises."""
+    """UPDATE of one live row of the workspace; with an edit its version rises."""
     table = table_of(model)
     sets: dict[str, Any] = {}
     for name, kind in kinds:
         value = func.now() if kind is Now else bindparam(f"{name}_", type_=table.c[name].type)
         sets[name] = table.c[name] + value if kind is plus else value
-    if "version" in table.c:
-        sets["version"] = table.c.version + ONE
-    if "updated_at" in table.c and "updated_at" not in sets:
-        sets["updated_at"] = func.now()
-    return update(table).where(*own(table, model, limited)).values(sets)
+    return update(table).where(*own(table, model, limited)).values(edited(model, sets))
 
 
 def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, states: bool, limited: bool) -> Statement:

@@ -96,10 +96,33 @@ def _declare() -> None:
         ctx.audit("CREW", data.crew_id)
 
 
+def _declare_counts() -> None:
+    @command("test.count_all", Action.CREATE)
+    async def count_all(ctx: Context, data: Numbered) -> None:
+        """Counts all that match."""
+        await ctx.update_where(Crew, col(Crew.id) == data.crew_id, issue_counter=col(Crew.issue_counter) + 1)
+
+    @command("test.rename", Action.CREATE)
+    async def rename(ctx: Context, data: Numbered) -> None:
+        """Counts, and renames."""
+        await ctx.update(Crew, data.crew_id, issue_counter=plus(1), name="Renamed")
+
+    @command("test.rename_all", Action.CREATE)
+    async def rename_all(ctx: Context, data: Numbered) -> None:
+        """Counts and renames all that match."""
+        await ctx.update_where(Crew, col(Crew.id) == data.crew_id, issue_counter=col(Crew.issue_counter) + 1, name="Again")
+
+    @command("test.touch", Action.CREATE)
+    async def touch(ctx: Context, data: Numbered) -> None:
+        """An edit of nothing is one all the same."""
+        await ctx.update(Crew, data.crew_id)
+
+
 @pytest.fixture(scope="module")
 def ops() -> Iterator[dict[str, Any]]:
     known = set(OPERATIONS)
     _declare()
+    _declare_counts()
     yield {name.removeprefix("test."): op for name, op in OPERATIONS.items() if name not in known}
     for name in set(OPERATIONS) - known:
         del OPERATIONS[name]
@@ -187,7 +210,23 @@ async def test_the_new_row_takes_what_the_other_has_after_the_change(world: Worl
     assert (await told(world))[-1] == (answer["id"], "eng-1")
     assert [a["data"] for a in await world.audit() if a["entity_id"] == answer["id"]] == [{"name": "eng-1", "color": "c"}]
     row = await world.database.fetchrow("SELECT issue_counter, version FROM crews WHERE id = $1", crew.id)
-    assert tuple(row) == (1, 2)
+    assert tuple(row) == (1, 1)
+
+
+async def test_a_number_is_no_edit_of_the_crew(world: World, ops: dict[str, Any]) -> None:
+    """Taken beside an insert, by an update or by one of many rows; what people change with it is one."""
+    crew = await crew_of(world, "counted")
+    look = "SELECT version, updated_at, issue_counter FROM crews WHERE id = $1"
+    version, changed, _ = await world.database.fetchrow(look, crew.id)
+    for number, name in enumerate(("number", "only_update", "count_all"), 1):
+        await ops[name](by(world), {"crew_id": crew.id}, SHAPE if name == "number" else None)
+        assert tuple(await world.database.fetchrow(look, crew.id)) == (version, changed, number)
+    for edits, name in enumerate(("rename", "rename_all", "touch"), 1):
+        await ops[name](by(world), {"crew_id": crew.id}, None)
+        row = await world.database.fetchrow(look, crew.id)
+        assert (row["version"], row["issue_counter"]) == (version + edits, 3 + min(edits, 2)), name
+        assert row["updated_at"] > changed
+        changed = row["updated_at"]
 
 
 async def test_no_number_is_lost_or_taken_twice(world: World, ops: dict[str, Any]) -> None:
