@@ -300,7 +300,7 @@ class Context:
         if self.held is not None:
             held, self.held = self.held, None
             statement = statements.inserting(held)
-            row = await self._send(statement.sql, statement.values(statement.constants | held.values(self._known)), held.conflict)
+            row = await self._send(statement.sql, statement.values(held.values(self._known)), held.conflict)
             if held.change is not None:
                 self._settle(held, row)
 
@@ -308,8 +308,8 @@ class Context:
         """What the database drew becomes a value, also where it was handed on already."""
         if row is None:
             raise Refusal(Code.NOT_FOUND, held.change.missing)  # type: ignore[union-attr]
-        values = {id(column): row[name] for name, column in held.drawn}
-        held.row.__dict__.update({name: row[name] for name, _ in held.drawn})
+        values = {id(taken.value): row[taken.name] for taken in held.drawn}
+        held.row.__dict__.update({taken.name: row[taken.name] for taken in held.drawn})
         for audit in self.audits:
             audit.data = {key: values.get(id(value), value) for key, value in audit.data.items()}
         self.events = [event.settled(values) for event in self.events]

@@ -52,7 +52,7 @@ class Records:
     @classmethod
     def of(cls, ctx: Context, held: Held | None, key_values: list[Any]) -> "Records":
         values, actor = list[Any](), ctx.user_id or None
-        drawn = {id(column): name for name, column in held.drawn} if held is not None else {}
+        drawn = {id(taken.value): taken.name for taken in held.drawn} if held is not None else {}
         audits, events = [NOTHING] * len(ctx.audits), [NOTHING] * len(ctx.events)
         for n, audit in enumerate(ctx.audits):
             data = audit.data
@@ -92,12 +92,12 @@ def plan(
         for name in held.columns:
             trace.getters[name] = attrgetter("data.row." + name)
         if held.change is not None:
-            trace.getters |= {name: _changing(name) for name in held.change.values} | {f"scope_{n}": attrgetter(n) for n in KNOWN}
+            trace.getters |= {name: _changing(name) for name in held.parameters} | {f"scope_{n}": attrgetter(n) for n in KNOWN}
     if shape is not None:
         scope = Scope.of(lambda name: trace.bind(f"scope_{name}", attrgetter(name), Text()), limited=limited)
         where = () if source is not None else _of_result(model, trace, scope.workspace_id)
         body = Builder(trace, scope, slots).answer(Rows(model, where=where).one(""), shape, [], source=source, held=True)
-    made = finished(body, trace, shape=(shape, held and held.drawn))
+    made = finished(body, trace, shape=shape)
     made.roles = roles
     first, only = len(made.getters) + 1, "made" if held is not None and held.change is not None else ""
     if records.audits:
@@ -128,7 +128,7 @@ def _of_result(model: Any, trace: Trace, workspace: Param) -> tuple[Any, ...]:
 
 
 def _changing(name: str) -> Getter:
-    return lambda call: call.data.change.values[name]
+    return lambda call: call.data.parameters[name]
 
 
 async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slots: tuple[Input, ...], variants: tuple[Any, ...], key_values: list[Any]) -> Any:

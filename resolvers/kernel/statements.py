@@ -1,7 +1,7 @@
 """SQL of single-table statements, compiled once a kind: the text and the order of its parameters."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Text, and_, bindparam, delete, func, insert, literal_column, select, update
@@ -13,7 +13,6 @@ from sqlmodel import SQLModel
 from models.base import TenantRow, bookkeeping_of, enums_of, table_of
 from resolvers.kernel.changes import Held, Kinds, Now, plus
 from resolvers.kernel.database import DIALECT
-from resolvers.kernel.reader.rows import clause
 from resolvers.kernel.visibility import Scope
 
 M = TypeVar("M", bound=SQLModel)
@@ -25,8 +24,6 @@ ONE: Any = literal_column("1")
 class Statement:
     sql: str
     names: tuple[str, ...]
-    constants: dict[str, Any] = field(default_factory=dict)
-    kept: Any = None  # whose identity is in its key
 
     def values(self, named: Mapping[str, Any]) -> list[Any]:
         return [named[name] for name in self.names]
@@ -35,13 +32,13 @@ class Statement:
 _COMPILED: dict[Any, Statement] = {}
 
 
-def compiled(key: Any, build: Callable[[], Any], kept: Any = None) -> Statement:
+def compiled(key: Any, build: Callable[[], Any]) -> Statement:
     known = _COMPILED.get(key)
     if known is None:
         made = build().compile(dialect=DIALECT)
         if len(_COMPILED) >= _KEPT:
             del _COMPILED[next(iter(_COMPILED))]
-        known = _COMPILED[key] = Statement(str(made), tuple(made.positiontup or ()), made.params, kept)
+        known = _COMPILED[key] = Statement(str(made), tuple(made.positiontup or ()))
     return known
 
 
@@ -91,7 +88,7 @@ def insertion(held: Held) -> Any:
     if held.change is None:
         return insert(table).values(values)
     other = table_of(held.change.model)
-    drawn = {name: clause(value) for name, value in held.drawn}
+    drawn = {taken.name: taken.expression for taken in held.drawn}
     used = {part for value in drawn.values() for part in iterate(value)}
     changed = _update(held.change.model, held.change.kinds, held.limited).returning(*[c for c in other.c if c in used] or [ONE]).cte("changed")
     adapt = ClauseAdapter(changed).traverse
@@ -102,9 +99,9 @@ def insertion(held: Held) -> Any:
 def inserting(held: Held) -> Statement:
     def build() -> Any:
         table, made = table_of(type(held.row)), insertion(held)
-        return made.returning(*[table.c[name] for name, _ in held.drawn] or [ONE]) if held.change is not None else made
+        return made.returning(*[table.c[taken.name] for taken in held.drawn] or [ONE]) if held.change is not None else made
 
-    return compiled((*held.kind, "insert"), build, held.drawn)
+    return compiled((*held.kind, "insert"), build)
 
 
 def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...], limited: bool) -> Statement:
