@@ -63,13 +63,13 @@ def time_field(**options: Any) -> Any:
 
 
 CHOICES = "choices"  # in a column's info: the closed set of its values
-MOST = "most"  # in a column's info: characters of a text, bytes of JSON and of binary
+MOST = "most"  # in a column's info: bytes of JSON and of binary
 BYTES_A_CHARACTER = 4  # in UTF-8
 
 
 def text_field(most: int, **options: Any) -> Any:
-    """A text column of at most `most` characters."""
-    return _bounded(Text, most, options)
+    """A text column of at most `most` characters: a varchar(most), whose bound costs a write nothing."""
+    return Field(sa_type=cast(Any, String(most)), **options)
 
 
 def json_field(most: int, **options: Any) -> Any:
@@ -147,9 +147,9 @@ def untrack(model: type[Row] = Row) -> None:
 FREE = "free"  # in a column's info
 
 
-def free_id(made: Callable[[], str] = new_id) -> Any:
+def free_id(made: Callable[[], str] = new_id, most: int = ID) -> Any:
     """A key that no check holds to letters and digits: clients choose it, or the table is written so often that a check is not worth it."""
-    return Field(default_factory=made, primary_key=True, sa_type=Text, sa_column_kwargs={"info": {FREE: True, MOST: ID}})
+    return text_field(most, default_factory=made, primary_key=True, sa_column_kwargs={"info": {FREE: True}})
 
 
 class Table(Row):
@@ -210,7 +210,7 @@ def unique_live(table: str, *columns: str) -> Index:
     return Index(f"{table}_{'_'.join(columns)}_key", *columns, unique=True, postgresql_where=text("deleted_at IS NULL"))
 
 
-SIZE = "size"  # the name of the check that holds a table's columns to their bounds
+SIZE = "size"  # the name of the check that holds a table's JSON and binary columns to their bounds
 ENDLESS = (String, AutoString, JSON, LargeBinary)
 PLAIN = "plain"  # in a check's info: the column it holds to letters that JSON need not escape
 
@@ -239,20 +239,24 @@ def _hold_ids(column: Column[Any], table: Any) -> None:
 
 @event.listens_for(SQLTable, "after_parent_attach")
 def _hold_sizes(table: SQLTable, metadata: Any) -> None:
-    """Everything of any length has a bound, and one check for all: a statement reads every check of its table anew."""
+    """Everything of any length has a bound. A text's is its type; JSON and binary have one check for all: a statement reads every check anew."""
     if metadata is not SQLModel.metadata:  # Alembic has a table of its own
         return
     columns: dict[int, list[str]] = {}
     for column in table.columns:
         if MOST in column.info:
-            is_text, function = isinstance(column.type, Text), "pg_column_size" if isinstance(column.type, JSONB) else "octet_length"
-            most = column.info[MOST] * (BYTES_A_CHARACTER if is_text else 1)
-            columns.setdefault(most, []).append(f"{function}({column.name})")
-        elif isinstance(column.type, ENDLESS) and not _is_held_otherwise(column, table):
+            function = "pg_column_size" if isinstance(column.type, JSONB) else "octet_length"
+            columns.setdefault(column.info[MOST], []).append(f"{function}({column.name})")
+        elif isinstance(column.type, ENDLESS) and _length(column) is None and not _is_held_otherwise(column, table):
             raise TypeError(f"{table.name}.{column.name} has no bound: declare it with text_field, json_field or bytes_field")
     if columns:
         rules = [f"{_greatest(sizes)} <= {most}" for most, sizes in columns.items()]
         table.append_constraint(CheckConstraint(" AND ".join(rules), name=SIZE))
+
+
+def _length(column: Column[Any]) -> int | None:
+    """Of a varchar(n)."""
+    return column.type.length if isinstance(column.type, String | AutoString) and not isinstance(column.type, Text) else None
 
 
 def _is_held_otherwise(column: Column[Any], table: SQLTable) -> bool:
@@ -269,8 +273,9 @@ def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -
     """How long a text may be: by its own declaration, as one of a closed set, or as a key that it refers to. None: not a text, or endless."""
     if not isinstance(column.type, String | AutoString):
         return None
-    if MOST in column.info:
-        return int(column.info[MOST])
+    own = _length(column)
+    if own is not None:
+        return own
     if CHOICES in column.info:
         return max(map(len, column.info[CHOICES]))
     for reference in column.table.foreign_key_constraints:

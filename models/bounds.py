@@ -1,7 +1,7 @@
 """How long what is stored may be: the one declaration of each size, for columns and for the inputs that fill them.
 
-Lengths count characters (contract: formats.lengths). The database holds a text to four bytes a character, the most that UTF-8
-takes: that is known without reading a value that is stored out of line.
+Lengths count characters (contract: formats.lengths), in inputs and in the database, where a text is a varchar(n). A column whose texts
+are put together from others has to have room for the longest of them.
 """
 
 from typing import Final

@@ -53,7 +53,7 @@ class InboxItem(TenantTable, Timestamps, table=True):
         Index("inbox_items_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
         Index("inbox_items_target_user_id_idx", "target_user_id"),
     )
-    id: str = free_id()
+    id: str = free_id(most=LINE * 4)  # the longest source_id, and what stands before it
     workspace_id: str = tenant_id()
     kind: InboxKind = enum_field(InboxKind)
     source_id: str = text_field(LINE * 3)

@@ -1,40 +1,27 @@
-"""Documents: parsed and validated once, their roots compiled once per truth of their conditions."""
+"""Documents: validated once, their roots compiled once per truth of their conditions."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import orjson
-from graphql import (
-    ExecutableDefinitionNode,
-    FragmentDefinitionNode,
-    GraphQLError,
-    GraphQLSchema,
-    Node,
-    OperationDefinitionNode,
-    OperationType,
-    VariableNode,
-    Visitor,
-    parse,
-    validate,
-    visit,
-)  # fmt: skip
+from graphql import DocumentNode, ExecutableDefinitionNode, GraphQLError, GraphQLSchema, OperationType, Source, VariableNode, Visitor, validate, visit
 
 from resolvers.kernel.reader.shape import weight
 from schema.arguments import Variables
 from schema.errors import MOST_FOUND
-from schema.introspection import ROOTS, Introspection, introspection
+from schema.introspection import ROOTS, Introspection, alone
 from schema.kept import Kept
 from schema.limits import MAX_LETTERS, exceeded
 from schema.selection import Root, Selection, Unbound
+from schema.trees import Tree
 from schema.worker import worker
 
-MAX_TOKENS = 4000
 QUICK = 1000  # letters of a document that is read at once; longer ones are read beside the event loop
-KEPT, KEPT_BYTES = 1000, 48 * 1024 * 1024  # documents, and bytes of them together
-KEPT_PLANS, KEPT_PLAN_BYTES = 4000, 16 * 1024 * 1024  # by document, and the values of the variables of its @include and @skip
-LETTER, NODE = 300, 400  # bytes: what a parsed document takes a letter, and a plan a field
+KEPT, KEPT_BYTES = 1000, 8 * 1024 * 1024  # documents, and bytes of them together
+KEPT_PLANS, KEPT_PLAN_BYTES = 4000, 8 * 1024 * 1024  # by document, and the values of the variables of its @include and @skip
+DOCUMENT, FIELD = 1700, 150  # bytes: what a document takes beside its text and variables, and a plan a field
 
 RootPlan = Root | Introspection | tuple[str, bytes]
 Truth = dict[str, bool]
@@ -51,7 +38,7 @@ class Plan:
     @property
     def size(self) -> int:
         """Bytes, about."""
-        return NODE * (4 + sum(4 + weight(root.shape) for root in self.roots if isinstance(root, Root)))
+        return FIELD * 4 + sum(FIELD * (4 + weight(root.shape)) + root.written for root in self.roots if isinstance(root, Root))
 
 
 class _Conditions(Visitor):
@@ -65,35 +52,53 @@ class _Conditions(Visitor):
 
 
 class Document:
-    """One text with one chosen operation. `suggest`: errors may name what is meant, which tells of the schema."""
+    """One text with one chosen operation. Its tree it does not keep. `suggest`: errors may name what is meant, which tells of the schema."""
+
+    __slots__ = ("_fresh", "conditions", "core", "errors", "kind", "name", "source", "start", "variables")
 
     def __init__(self, core: GraphQLSchema, text: str, name: str | None, *, suggest: bool = True) -> None:
-        self.core, self.letters = core, len(text)
-        self.operation: OperationDefinitionNode | None = None
+        self.core, self.source, self.name = core, Source(text), name
+        self.kind: OperationType | None = None
         self.errors: list[GraphQLError] = []
+        self._fresh: Tree | None = None
         try:
             if len(text) > MAX_LETTERS:
                 raise GraphQLError(f"The document is too large: at most {MAX_LETTERS} letters are allowed; send long texts as variables")
-            tree = parse(text, max_tokens=MAX_TOKENS, allow_empty_selection_sets=False)
-            too_large = exceeded(tree)
-            self.errors = [too_large] if too_large else validate(core, tree, max_errors=MOST_FOUND, hide_suggestions=not suggest)
+            tree = Tree(self.source, name)
+            too_large = exceeded(tree.document)
+            self.errors = [too_large] if too_large else validate(core, tree.document, max_errors=MOST_FOUND, hide_suggestions=not suggest)
         except GraphQLError as error:
             self.errors = [error]
         except RecursionError:
             self.errors = [GraphQLError("The document is nested too deeply")]
         if self.errors:
             return
-        _forget_tokens(tree)
-        self.tree = tree
-        self.fragments = {d.name.value: d for d in tree.definitions if isinstance(d, FragmentDefinitionNode)}
-        self.operation = _chosen([d for d in tree.definitions if isinstance(d, OperationDefinitionNode)], name, self.errors)
-        if not all(isinstance(d, ExecutableDefinitionNode) for d in tree.definitions):
+        if tree.operation is None:
+            unknown = "Must provide operation name if query contains multiple operations." if name is None else f"Unknown operation named '{name[:100]}'."
+            self.errors.append(GraphQLError(unknown))
+        if not all(isinstance(d, ExecutableDefinitionNode) for d in tree.document.definitions):
             self.errors.append(GraphQLError("Only operations and fragments may be sent"))
-        if self.operation is not None:  # other operations of the text have variables of their own
-            self.variables = Variables(core, self.operation)
+        if tree.operation is not None:  # other operations of the text have variables of their own
+            self.kind, self.start = tree.operation.operation, tree.operation.loc.start
+            self.variables = Variables(core, tree.operation)
             finder = _Conditions()
-            visit(tree, finder)
-            self.conditions = sorted(finder.names & {d.variable.name.value for d in self.operation.variable_definitions or ()})
+            visit(tree.document, finder)
+            self.conditions = sorted(finder.names & set(self.variables.names))
+        self._fresh = tree
+
+    @property
+    def letters(self) -> int:
+        return len(self.source.body)
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return DOCUMENT + sys.getsizeof(self.source.body) + self.variables.size
+
+    def tree(self) -> Tree:
+        """The one it was read from, once; else parsed again."""
+        fresh, self._fresh = self._fresh, None
+        return fresh or Tree(self.source, self.name)
 
     def values(self, inputs: dict[str, Any]) -> Any:
         """The values of its variables, or the list of what is wrong with them.
@@ -104,25 +109,25 @@ class Document:
         if not isinstance(made, list):
             for name in self.conditions:
                 if made.coerced[name] is None:
-                    return [GraphQLError(f"Variable '${name}' decides about @include or @skip and must not be null", self.operation)]
+                    text = f"Variable '${name}' decides about @include or @skip and must not be null"
+                    return [GraphQLError(text, source=self.source, positions=[self.start])]
         return made
 
     def truth(self, variables: Any) -> tuple[bool, ...]:
         """The values of its conditions."""
         return tuple([variables.coerced[n] for n in self.conditions])
 
-    def compile(self, truth: Truth) -> Plan:
+    def compile(self, tree: Tree, truth: Truth) -> Plan:
         """What a query or mutation calls where its conditions have these values."""
-        operation: Any = self.operation
-        selection = Selection(self.core, self.fragments, truth)
-        parent: Any = self.core.query_type if operation.operation is OperationType.QUERY else self.core.mutation_type
+        selection = Selection(self.core, tree.fragments, truth)
+        parent: Any = self.core.query_type if self.kind is OperationType.QUERY else self.core.mutation_type
         plan = Plan()
-        for key, nodes in selection.fields(parent, [operation]).items():
+        for key, nodes in selection.fields(parent, [tree.operation]).items():
             if nodes[0].name.value == "__typename":
-                plan.roots.append((key, orjson.dumps(parent.name)))
+                plan.roots.append((key, b'"%b"' % parent.name.encode()))
                 continue
             if nodes[0].name.value in ROOTS:
-                plan.roots.append(introspection(key, nodes, operation, self.fragments))
+                plan.roots.append(Introspection(key, self.variables.names, partial(self._alone, key, truth)))
                 plan.introspects = True
                 continue
             try:
@@ -131,31 +136,11 @@ class Document:
                 plan.complete = False
         return plan
 
-
-def _forget_tokens(tree: Node) -> None:
-    """Places keep their numbers, which is all that errors tell of them. The tokens are half of what a document takes, and know each other in
-    both directions: with them it would be freed by nothing but a full round of the collector."""
-    nodes: list[Any] = [tree]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, (tuple, list)):
-            nodes += node
-        elif isinstance(node, Node):
-            if node.loc is not None:
-                node.loc.start_token = node.loc.end_token = None  # type: ignore[assignment]
-            nodes += [getattr(node, key) for key in node.keys if key != "loc"]
-
-
-def _chosen(operations: list[OperationDefinitionNode], name: str | None, errors: list[GraphQLError]) -> OperationDefinitionNode | None:
-    if name is None and len(operations) == 1:
-        return operations[0]
-    for operation in operations:
-        if name is not None and operation.name and operation.name.value == name:
-            return operation
-    errors.append(
-        GraphQLError("Must provide operation name if query contains multiple operations." if name is None else f"Unknown operation named '{name[:100]}'.")
-    )
-    return None
+    def _alone(self, key: str, truth: Truth) -> DocumentNode:
+        """A document that asks for nothing but this root field of the query."""
+        tree, parent = self.tree(), self.core.query_type
+        assert parent is not None
+        return alone(Selection(self.core, tree.fragments, truth).fields(parent, [tree.operation])[key], tree)
 
 
 class Documents:
@@ -165,6 +150,7 @@ class Documents:
         self.core, self.suggest = core, suggest
         self.kept: Kept[tuple[str, str | None], Document] = Kept(KEPT, KEPT_BYTES)
         self.plans: Kept[tuple[Document, tuple[bool, ...]], Any] = Kept(KEPT_PLANS, KEPT_PLAN_BYTES)
+        self._last: tuple[Document, Tree] | None = None  # who reads a document has it compiled at once
 
     def known(self, text: str, name: str | None) -> Document | None:
         return self.kept.get((text, name))
@@ -174,16 +160,23 @@ class Documents:
         make = partial(Document, self.core, text, name, suggest=self.suggest)
         made = make() if len(text) <= QUICK else await worker.run(make)
         if not made.errors:
-            self.kept.put((text, name), made, LETTER * (len(text) + 20))
+            self._last = made, made.tree()
+            self.kept.put((text, name), made, made.size)
         return made
+
+    async def tree(self, document: Document) -> Tree:
+        """Its tree, which is at hand if nobody needed that of another document since."""
+        if self._last is None or self._last[0] is not document:
+            self._last = document, document.tree() if document.letters <= QUICK else await worker.run(document.tree)
+        return self._last[1]
 
     def known_plan(self, document: Document, variables: Any) -> Any:
         return self.plans.get((document, document.truth(variables)))
 
-    async def plan(self, document: Document, variables: Any, compile: Callable[[Document, Truth], Any] = Document.compile) -> Any:
+    async def plan(self, document: Document, variables: Any, compile: Callable[[Document, Tree, Truth], Any] = Document.compile) -> Any:
         """A plan that is not known: `compile` makes it of the values of the document's conditions, and it has a `size`."""
-        truth = document.truth(variables)
-        make = partial(compile, document, dict(zip(document.conditions, truth, strict=True)))
+        tree, truth = await self.tree(document), document.truth(variables)
+        make = partial(compile, document, tree, dict(zip(document.conditions, truth, strict=True)))
         made = make() if document.letters <= QUICK else await worker.run(make)
-        self.plans.put((document, truth), made, made.size)
+        self.plans.put((document, truth), made, made.size + document.size)  # which is not let go before its plans are
         return made

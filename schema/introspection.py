@@ -1,23 +1,15 @@
 """Introspection: what the schema says of itself depends on the document alone, so it is put together once and kept as bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import orjson
-from graphql import (
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    GraphQLError,
-    GraphQLSchema,
-    OperationDefinitionNode,
-    SelectionSetNode,
-    execute_sync,
-)
+from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, SelectionSetNode, execute_sync
 
 from schema.kept import Kept
+from schema.trees import Tree
 from schema.worker import worker
 
 ROOTS = frozenset({"__schema", "__type"})
@@ -27,23 +19,23 @@ Answered = tuple[bytes, list[GraphQLError]]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Introspection:
-    """One root field of a document. `names`: of the variables that it may use."""
+    """One root field of a document. `names`: of the variables that it may use. `document` parses one that asks for nothing else."""
 
     key: str
-    document: DocumentNode
     names: tuple[str, ...]
+    document: Callable[[], DocumentNode]
 
 
-def introspection(key: str, nodes: list[FieldNode], operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> Introspection:
-    alone = OperationDefinitionNode(
-        operation=operation.operation,
+def alone(nodes: list[FieldNode], tree: Tree) -> DocumentNode:
+    """A document that asks for nothing but these fields of the operation."""
+    operation = OperationDefinitionNode(
+        operation=tree.operation.operation,
         name=None,
-        variable_definitions=operation.variable_definitions,
+        variable_definitions=tree.operation.variable_definitions,
         directives=(),
         selection_set=SelectionSetNode(selections=tuple(nodes)),
     )
-    names = tuple(d.variable.name.value for d in operation.variable_definitions or ())
-    return Introspection(key, DocumentNode(definitions=(alone, *fragments.values())), names)
+    return DocumentNode(definitions=(operation, *tree.fragments.values()))
 
 
 class Answers:
@@ -66,5 +58,5 @@ class Answers:
         return known
 
     def _answer(self, root: Introspection, inputs: dict[str, Any]) -> Answered:
-        result = execute_sync(self._core, root.document, variable_values=inputs)
+        result = execute_sync(self._core, root.document(), variable_values=inputs)
         return orjson.dumps((result.data or {}).get(root.key)), result.errors or []

@@ -12,6 +12,7 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
+    Source,
     VariableNode,
     get_named_type,
     is_abstract_type,
@@ -73,14 +74,15 @@ class Call:
 
 @dataclass(slots=True)
 class Root:
-    """One root field of a document."""
+    """One root field of a document. `positions`: where its source names it, for errors."""
 
     key: str
     operation: Operation[Any]
     places: tuple[str, ...]
     shape: Shape
     arguments: Arguments
-    nodes: list[FieldNode]
+    source: Source
+    positions: tuple[int, ...]
     slots: list[Slot]
     fixed_cost: int | None = None
     repeats: dict[int, int] = field(default_factory=dict)
@@ -89,6 +91,11 @@ class Root:
         self.repeats = _repeats(self.shape, {})
         if not self.slots and not self._pages:
             self.fixed_cost = _objects(self.shape, UNPAGED, (), self.repeats)
+
+    @property
+    def written(self) -> int:
+        """Bytes, about, of all arguments."""
+        return self.arguments.size + sum(slot.arguments.size for slot in self.slots)
 
     @property
     def _pages(self) -> bool:
@@ -191,7 +198,9 @@ class Selection:
         op = bound.metadata["operation"]
         self.slots = []
         shape = intern(self.shape(definition.type, op.model, nodes))
-        return Root(key, op, bound.metadata["places"], shape, Arguments(definition, nodes[0]), nodes, self.slots)
+        places: list[Any] = [node.loc for node in nodes]
+        positions = tuple([place.start for place in places])
+        return Root(key, op, bound.metadata["places"], shape, Arguments(definition, nodes[0]), places[0].source, positions, self.slots)
 
     def shape(self, type_: Any, model: type[Any], nodes: list[FieldNode]) -> Shape:
         type_ = type_.of_type if isinstance(type_, GraphQLNonNull) else type_

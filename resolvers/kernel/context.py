@@ -17,7 +17,7 @@ from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.changes import NOW, Change, Conflict, Held, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
-from resolvers.kernel.errors import UNSTORABLE, Code, Refusal
+from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Refusal
 from resolvers.kernel.events import Event
 from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.policy import GATES, Action
@@ -27,7 +27,6 @@ from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
 TAKEN = "already exists"
-TOO_LONG = "A value is longer than can be stored"
 LONGEST_AUDITED = 1_000  # characters of one text
 SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
 OWN_ROLES = "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at IS NULL"
@@ -358,6 +357,8 @@ async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = T
     except asyncpg.CheckViolationError as error:
         column = _checked(error)
         raise Refusal(Code.BAD_REQUEST, TOO_LONG if column == SIZE else f"{column}: is not an allowed value") from None
+    except asyncpg.StringDataRightTruncationError:
+        raise Refusal(Code.BAD_REQUEST, TOO_LONG) from None
     except BAD_VALUES:
         raise Refusal(Code.BAD_REQUEST, UNSTORABLE) from None
 

@@ -96,7 +96,7 @@ class Query(Operation[D], Generic[D, R]):
             row = await database.pool.fetchrow(plan.sql, args)
         except asyncpg.DataError:
             async with database.lease() as conn:
-                await self.pass_gate(conn, caller, raw, place)
+                await self.ask_gate(conn, caller, raw, place)
             raise
         if row is None:
             async with database.lease() as conn:
@@ -106,7 +106,7 @@ class Query(Operation[D], Generic[D, R]):
         self.used(caller, row)
         if self.lacks_place(row, self.tenancy, place):
             async with database.lease() as conn:
-                await self.pass_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
+                await self.ask_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
         if row[PAYLOAD] is None:
             if row[ROLE] is not None and row[ROLE] not in plan.roles:
                 raise forbidden()

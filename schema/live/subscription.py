@@ -14,12 +14,13 @@ from resolvers.kernel.reader import Column, Shape, intern
 from resolvers.live import FROM_NOW, Subscription
 from resolvers.workspaces import get_workspace
 from schema.arguments import Arguments
-from schema.documents import NODE, Document
+from schema.documents import FIELD, Document, Truth
 from schema.endpoint import Endpoint
 from schema.errors import reported
 from schema.live.fields import CHANNEL, Source
 from schema.live.projection import Projection, project
 from schema.selection import BACKREF, Selection
+from schema.trees import Tree
 
 BEGUN = "subscribed"
 """Reason of a StreamReset that only says where a subscription begins."""
@@ -45,7 +46,7 @@ class Plan:
     @property
     def size(self) -> int:
         """Bytes, about."""
-        return NODE * (4 + self.projection.items)
+        return FIELD * (4 + self.projection.items) + self.arguments.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,9 @@ async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, An
     Raises Invalid, Malformed for a document that is not run, and Refusal for one that is not read for this caller.
     """
     document = endpoint.known(body) or await endpoint.document(caller, body)
-    if document.errors or document.operation is None:
+    if document.errors:
         raise Invalid(reported(document.errors))
-    if document.operation.operation is not OperationType.SUBSCRIPTION:
+    if document.kind is not OperationType.SUBSCRIPTION:
         return None
     try:
         variables: Any = document.values(body["variables"])
@@ -108,10 +109,10 @@ async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, An
         raise Invalid(reported([GraphQLError("The document is nested too deeply")])) from None
 
 
-def _compiled(document: Document, truth: dict[str, bool]) -> Plan:
-    selection, root = Selection(document.core, document.fragments, truth), document.core.subscription_type
+def _compiled(document: Document, tree: Tree, truth: Truth) -> Plan:
+    selection, root = Selection(document.core, tree.fragments, truth), document.core.subscription_type
     assert root is not None
-    [(key, nodes)] = selection.fields(root, [document.operation]).items()  # validation lets no other pass
+    [(key, nodes)] = selection.fields(root, [tree.operation]).items()  # validation lets no other pass
     definition: GraphQLField = root.fields[nodes[0].name.value]
     source: Source = definition.extensions[BACKREF].metadata[CHANNEL]
     union: Any = get_named_type(definition.type)

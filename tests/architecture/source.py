@@ -12,7 +12,7 @@ PACKAGES = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship
 # What is no domain: the machinery of each surface.
 REST_MACHINERY = {"dispatch", "errors", "openapi", "pagination", "problem", "routes", "table", "ws"}
 GRAPHQL_MACHINERY = {"arguments", "bridge", "documents", "endpoint", "errors", "event_types", "executor", "introspection", "kept", "limits", "live"}
-GRAPHQL_MACHINERY |= {"results", "root", "selection", "worker"}
+GRAPHQL_MACHINERY |= {"results", "root", "selection", "trees", "worker"}
 
 
 @cache

@@ -92,6 +92,6 @@ def test_every_graphql_field_compiles_to_its_operation(name: str, bound: tuple[s
     arguments = dict.fromkeys(a for a in definition.args if required_arguments(definition) and str(definition.args[a].type).endswith("!"))
     made = Document(SCHEMA, document(kind, field, definition, arguments), None)
     assert not made.errors, made.errors
-    plan = made.compile({})
+    plan = made.compile(made.tree(), {})
     assert plan.complete
     assert [root.operation.name for root in plan.roots if isinstance(root, Root)] == [name]

@@ -2,22 +2,38 @@
 
 import asyncio
 import gc
+import sys
 import threading
 from functools import partial
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
-from graphql import Location, Token
+from graphql import (
+    DocumentNode,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLSchema,
+    Location,
+    Node,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    Source,
+    Token,
+)
 
 from resolvers.kernel.errors import Code, Refusal
-from schema import documents
+from resolvers.kernel.operation import Operation
+from schema import documents, trees
 from schema.documents import KEPT_BYTES, KEPT_PLAN_BYTES, QUICK, Document
 from schema.endpoint import OF_ANYBODY, Endpoint
 from schema.kept import Kept
 from schema.limits import MAX_SAME
 from schema.live.messages import LONGEST_PAYLOAD
+from schema.live.subscription import subscription_of
 from schema.root import schema
+from schema.trees import Tree
 from schema.worker import Worker
 from tests.attacks.graphql import post
 from tests.live.graphql import socket
@@ -65,25 +81,46 @@ async def test_a_stream_of_nobody_reads_no_large_document(world: World) -> None:
 # ---- where -----------------------------------------------------------------------------------------------------------
 
 
-async def test_what_takes_long_is_read_beside_the_loop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_takes_long_is_done_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading, parsing again, and compiling."""
     by: dict[str, int] = {}
-    validate, compile = documents.validate, Document.compile
 
-    def validated(*args: Any, **named: Any) -> Any:
-        by["validate"] = threading.get_ident()
-        return validate(*args, **named)
+    def watched(what: str, call: Any) -> Any:
+        def watching(*args: Any, **named: Any) -> Any:
+            by[what] = threading.get_ident()
+            return call(*args, **named)
 
-    def compiled(self: Document, truth: Any) -> Any:
-        by["compile"] = threading.get_ident()
-        return compile(self, truth)
+        return watching
 
-    monkeypatch.setattr(documents, "validate", validated)
-    monkeypatch.setattr(Document, "compile", compiled)
+    for module, what in ((trees, "parse"), (documents, "validate"), (Document, "compile")):
+        monkeypatch.setattr(module, what, watched(what, getattr(module, what)))
     endpoint = Endpoint(schema)
-    for text, beside in (("{ viewer { id } }", False), ("{ viewer { id } } #" + "x" * QUICK, True)):
+    for long in (False, True):
+        text = "query($a: Boolean!) { viewer { id @skip(if: $a) email } }" + "#" * QUICK * long
         document = await endpoint.documents.read(text, None)
-        await endpoint.documents.plan(document, document.values({}), compiled)
-        assert (by["validate"] != threading.get_ident()) is (by["compile"] != threading.get_ident()) is beside
+        await endpoint.documents.plan(document, document.values({"a": True}), Document.compile)
+        read = by.copy()
+        await endpoint.documents.read("{ viewer { id } }", None)
+        await endpoint.documents.plan(document, document.values({"a": False}), Document.compile)
+        for thread in [*read.values(), by["parse"], by["compile"]]:
+            assert (thread != threading.get_ident()) is long
+
+
+async def test_who_is_read_and_compiled_at_once_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed, parse = list[str](), trees.parse
+    monkeypatch.setattr(trees, "parse", lambda source, **options: parsed.append(source.body) or parse(source, **options))
+    kept = Endpoint(schema).documents
+    first, other = "query($a: Boolean!) { viewer { id @skip(if: $a) email } }", "{ viewer { id } }"
+    for text in (first, first + "#" * QUICK):
+        parsed.clear()
+        document = await kept.read(text, None)
+        for skipped in (True, False):
+            await kept.plan(document, document.values({"a": skipped}))
+        assert parsed == [text]
+        await kept.read(other, None)
+        kept.plans = Kept(10, 100_000)
+        await kept.plan(document, document.values({"a": True}))
+        assert parsed == [text, other, text]
 
 
 async def test_who_waits_for_a_long_document_holds_up_nobody(world: World) -> None:
@@ -129,25 +166,136 @@ def _different(n: int) -> str:
     return f"query($a: Boolean!) {{ crews(first: 2) {{ nodes {{ id @skip(if: $a) a{n}: agents {{ nodes {{ i{n}: id n{n}: name status }} }} }} }} }}"
 
 
-async def test_a_document_that_is_dropped_is_freed_at_once() -> None:
-    """It has no cycles: what the cache lets go need not wait for a full round of the collector, which walks all that is kept."""
+BODIES: dict[str, dict[str, Any]] = {
+    "query": {"query": _different(1), "variables": {"a": True}},
+    "query of rows": {"query": "query($id: ID!, $n: Int = 2) { crew(id: $id) { id agents(first: $n) { nodes { id } } } }", "variables": {"id": "x"}},
+    "mutation": {
+        "query": 'mutation($n: String!, $m: CreateLabelInput!) { a: createLabel(input: {name: $n, color: "#fff"}) { id } b: createLabel(input: $m) { id } }',
+        "variables": {"n": "x", "m": {"name": "y", "color": "#fff"}},
+    },
+    "subscription": {"query": "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewCreatedEvent { name } } }"},
+    "introspection": {
+        "query": "query($n: String!) { t: __type(name: $n) { ...F } __schema { queryType { name } } } fragment F on __Type { fields { name } }",
+        "variables": {"n": "Crew"},
+    },
+    "several operations": {"query": "query A { labels { id } } query B { ...F } fragment F on Query { crews { nodes { id } } }", "operationName": "B"},
+}
+STOPS = (type, ModuleType, FunctionType, BuiltinFunctionType, GraphQLSchema, GraphQLNamedType, GraphQLField, Operation)  # what is there without documents
+PARTS_OF_TREES = (SelectionSetNode, OperationDefinitionNode, DocumentNode, Token)
+
+
+def _held(*things: Any) -> list[Any]:
+    """Everything that these keep alive, of the kinds that belong to documents."""
+    found, todo = dict[int, Any](), list[Any](things)
+    while todo:
+        thing = todo.pop()
+        if id(thing) not in found and not isinstance(thing, STOPS):
+            found[id(thing)] = thing
+            todo += gc.get_referents(thing)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "fallback"])
+@pytest.mark.parametrize("kind", BODIES)
+async def test_a_kept_document_holds_no_tree(world: World, kind: str, compiled: bool) -> None:
+    """Nor do its plan and the answers to introspection."""
+    endpoint, text = Endpoint(schema, compiled=compiled), BODIES[kind]["query"]
+    body = {"operationName": None, "documentId": None, "variables": {}} | BODIES[kind]
+    if kind == "subscription":
+        body["variables"] = {"ws": world.workspace.id}
+        assert await subscription_of(endpoint, world.owner.caller, body)
+    else:
+        caller = world.owner.caller
+        caller.workspace = world.workspace.id
+        assert b'"data"' in (await endpoint.execute(caller, body))[1]
+    kept = endpoint.documents
+    assert (len(kept.kept), len(kept.plans)) == (1, 1)
+    assert bool(len(endpoint.answers._kept)) is (compiled and kind == "introspection")
+    held = _held(kept.kept, kept.plans, endpoint.answers._kept)
+    assert [thing.body for thing in held if isinstance(thing, Source)] == [text]
+    assert [thing for thing in held if isinstance(thing, PARTS_OF_TREES)] == []
+    assert [thing for thing in _held(Document(schema._schema, text, body["operationName"])) if isinstance(thing, SelectionSetNode)], "this would be seen"
+
+
+async def test_a_document_and_its_plan_are_few_objects() -> None:
+    """However many are kept, a full round of the collector has little to walk; and of all of them one at most has a tree."""
+    names = "id name slug description color icon agentCount memberCount createdAt updatedAt"
+    text = f"""query Page($ws: ID!, $first: Int!, $after: String) {{
+        page: crews(workspaceId: $ws, first: $first, after: $after) {{
+            nodes {{ {names} a%d: agents(first: 20) {{ nodes {{ id name slug status }} pageInfo {{ hasNextPage endCursor }} }} }}
+            pageInfo {{ hasNextPage endCursor }}
+        }}
+    }}"""
+    endpoint = Endpoint(schema)
+
+    async def planned(n: int) -> None:
+        document = await endpoint.documents.read(text % n, None)
+        await endpoint.documents.plan(document, document.values({"ws": "x", "first": 3}))
+
+    await planned(1000)
+    gc.collect()
+    before, trees = len(gc.get_objects()), _alive(DocumentNode)
+    for n in range(200):
+        await planned(n)
+    gc.collect()
+    assert len(endpoint.documents.plans) == 201
+    assert 350 < len(text) < 650
+    assert (len(gc.get_objects()) - before) / 200 < 80
+    assert _alive(DocumentNode) == trees
+
+
+async def test_a_tree_is_freed_at_once() -> None:
+    """It has no cycles: neither what is read once nor what the cache lets go waits for a full round of the collector, which walks all that is kept."""
     gc.collect()
     gc.disable()
     try:
-        before = _alive(Token), _alive(Location)
-        document = Document(schema._schema, _different(1), None)
-        document.compile({"a": True})
-        gc.collect()  # what reading left behind, which is young
-        assert _alive(Token) == before[0]
-        assert _alive(Location) > before[1]
-        del document
-        assert _alive(Location) == before[1]
+        before = _alive(Token, Location, Node)
+        tree = Tree(Source(_different(1)), None)
+        assert _alive(Token, Location, Node) > before + 100
+        del tree
+        assert _alive(Token, Location, Node) == before
+        document = Document(schema._schema, BODIES["mutation"]["query"], None)
+        plan = document.compile(document.tree(), {})
+        gc.collect()  # what validation left behind, which is young
+        assert before < _alive(Token, Location, Node) < before + 100
+        del document, plan
+        assert _alive(Token, Location, Node) == before
     finally:
         gc.enable()
 
 
-def _alive(kind: type) -> int:
-    return sum(isinstance(thing, kind) for thing in gc.get_objects())
+def _alive(*kinds: type) -> int:
+    return sum(isinstance(thing, kinds) for thing in gc.get_objects())
+
+
+LONG = " ".join(f'"{n}"' for n in range(300))
+ATTRIBUTES = 64  # bytes of a node that `getsizeof` does not see
+COUNTED = {
+    "conditions": _different(1),
+    "edges": "{ crews { nodes { " + " ".join(f"a{n}xN: agents {{ nodes {{ b{n}xN: id }} }}" for n in range(25)) + " } } }",
+    "simple variables": "query("
+    + " ".join(f"$v{n}xN: Int $w{n}xN: String" for n in range(20))
+    + ") { "
+    + " ".join(f"r{n}: crews(first: $v{n}xN, after: $w{n}xN) {{ nodes {{ id }} }}" for n in range(20))
+    + " }",
+    "a default": f'mutation($aN: [String!] = [{LONG}]) {{ createCliToken(input: {{name: "x", scopes: $aN}}) {{ id }} }}',
+    "variables in a list": f'mutation($aN: String = "x") {{ createCliToken(input: {{name: "x", scopes: [{LONG} $aN]}}) {{ id }} }}',
+    "a list": f'mutation {{ createCliToken(input: {{name: "N", scopes: [{LONG}]}}) {{ id }} }}',
+    "a text": 'mutation { createCliToken(input: {name: "' + "x" * 5000 + 'N"}) { id } }',
+    "a comment": "{ __typename } # N" + "x" * 3000,
+    "other letters": "{ __typename } # N" + "☃" * 3000,
+    "introspection": "query QN { __schema { queryType { name } } }",
+}
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_documents_are_counted_with_what_they_take(kind: str) -> None:
+    document = Document(schema._schema, COUNTED[kind], None)
+    assert not document.errors, document.errors
+    plan = document.compile(document.tree(), dict.fromkeys(document.conditions, False))
+    taken = sum(sys.getsizeof(thing) + ATTRIBUTES * isinstance(thing, Node) for thing in _held(document, plan))
+    counted = document.size + plan.size
+    assert counted / 5 < taken < counted * 1.2, (counted, taken)
 
 
 def _resident() -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
 from sqlalchemy import Text as SQLText
@@ -19,10 +20,10 @@ from resolvers.kernel.changes import Change, Drawn, plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.database import Connection
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.errors import TOO_LONG, Code, Refusal
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.inputs import Input, Text
-from resolvers.kernel.operation import OPERATIONS
+from resolvers.kernel.operation import OPERATIONS, translate
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import Column, Shape, intern
 from tests.world import World
@@ -318,3 +319,21 @@ async def test_what_is_recorded_of_a_row_that_is_gone_goes_too(world: World, ops
         await ops["loses_its_row"](by(world, idempotency_key=key), {"crew_id": "", "color": label.id}, SHAPE)
     assert caught.value.code is Code.NOT_FOUND
     assert await world.snapshot() == before
+
+
+async def test_a_text_that_is_too_long_is_refused_and_not_cut(world: World, ops: dict[str, Any]) -> None:
+    crew = await crew_of(world, "long")
+    before = await world.snapshot()
+    for name in ("only_insert", "number", "number_silently"):
+        with pytest.raises(Refusal, match=TOO_LONG) as caught:
+            await ops[name](by(world), {"crew_id": crew.id, "color": "c" * 101}, None if name == "number_silently" else SHAPE)
+        assert caught.value.code is Code.BAD_REQUEST
+    assert await world.snapshot() == before
+    await ops["number"](by(world), {"crew_id": crew.id, "color": "c" * 100}, SHAPE)
+
+
+async def test_a_text_that_is_too_long_is_refused_whoever_sends_it(world: World) -> None:
+    with pytest.raises(asyncpg.StringDataRightTruncationError) as caught:
+        await world.database.execute("INSERT INTO labels (name) VALUES (repeat('n', 101))")
+    refusal = translate(caught.value)
+    assert (refusal.code, refusal.detail) == (Code.BAD_REQUEST, TOO_LONG)
