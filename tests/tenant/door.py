@@ -12,7 +12,7 @@ import asyncpg
 from sqlalchemy import and_, select
 from sqlmodel import SQLModel
 
-from models.base import table_of
+from models.base import TenantRow, table_of
 from resolvers.kernel import operation, statements
 from resolvers.kernel.context import Context
 from resolvers.kernel.operation import OPERATIONS
@@ -42,8 +42,12 @@ def _live(table: Any, model: type[SQLModel]) -> list[Any]:
     return [table.c.deleted_at.is_(None)] if "deleted_at" in table.c else []
 
 
-def _door(self: Context, model: type[SQLModel], including_deleted: bool = False, including_hidden: bool = False) -> list[Any]:
-    return [] if including_deleted else _live(table_of(model), model)
+DOOR = Context._door
+
+
+def _door(self: Context, model: type[SQLModel], *given: Any) -> list[Any]:
+    conditions = DOOR(self, model, *given)
+    return conditions[1:] if issubclass(model, TenantRow) else conditions  # the workspace comes first
 
 
 def _beside(self: Scope, model: type[SQLModel], row: Any, *, including_deleted: bool = False) -> tuple[Any, list[Any]]:
