@@ -30,7 +30,9 @@ from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.license import Limit, read_licensing
+from resolvers.kernel.operation import answered
 from resolvers.kernel.passwords import Passwords
+from resolvers.kernel.reader import check_graphs
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.uses import uses
 from resolvers.live import attendance, hub, presence
@@ -81,6 +83,7 @@ class Application:
 
 def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: Passwords | None = None) -> Perimeter:
     """The whole service on the database of `settings.database_url`. `routes` are served beside the product's own."""
+    check_graphs(answered())
     shown = Starlette(routes=[*pages.routes, Route("/api/openapi.json", _openapi)], lifespan=lambda _: _lifespan(settings, passwords or Passwords()))
     trusted = _trusted_documents(settings.trusted_documents_file)
     limits = None

@@ -62,6 +62,7 @@ def time_field(**options: Any) -> Any:
     return Field(sa_type=cast(Any, DateTime(timezone=True)), **options)
 
 
+CHOICES = "choices"  # in a column's info: the closed set of its values
 MOST = "most"  # in a column's info: bytes of JSON and of binary
 BYTES_A_CHARACTER = 4  # in UTF-8
 
@@ -79,6 +80,13 @@ def json_field(most: int, **options: Any) -> Any:
 def bytes_field(most: int, **options: Any) -> Any:
     """A bytea column of at most `most` bytes."""
     return _bounded(LargeBinary, most, options)
+
+
+def enum_field(choices: type[StrEnum] | StrEnum, **options: Any) -> Any:
+    """A text column of a closed set, which the database holds it to; a row that is loaded has the set's members. Given a member, that is the default."""
+    if not isinstance(choices, type):
+        choices, options = type(choices), options | {"default": choices}
+    return Field(sa_type=cast(Any, Text), sa_column_kwargs={"info": {CHOICES: choices}}, **options)
 
 
 def stored_at(clock: str = "now()") -> Any:
@@ -172,16 +180,25 @@ class SoftDelete(SQLModel):
 
 
 class Versioned(SQLModel):
-    """A row whose version rises with every update; what `If-Match` and `ifVersion` compare."""
+    """A row whose version rises with every edit; what `If-Match` and `ifVersion` compare."""
 
     version: int = 1
 
 
 class Timestamps(SQLModel):
-    """When the row was made and last changed; the kernel moves `updated_at` with every update."""
+    """When the row was made and last changed; the kernel moves `updated_at` with every edit."""
 
     created_at: datetime = stored_at()
     updated_at: datetime = stored_at()
+
+
+@cache
+def bookkeeping_of(model: type[SQLModel]) -> frozenset[str]:
+    """Columns in a model's `__bookkeeping__`: what the service notes of a row. A change of nothing else is no edit."""
+    columns: frozenset[str] = getattr(model, "__bookkeeping__", frozenset())
+    if not columns <= set(table_of(model).c.keys()):
+        raise TypeError(f"{model.__name__} has no column {', '.join(sorted(columns - set(table_of(model).c.keys())))}")
+    return columns
 
 
 def table_of(model: type[SQLModel]) -> SQLTable:
@@ -195,14 +212,22 @@ def unique_live(table: str, *columns: str) -> Index:
 
 SIZE = "size"  # the name of the check that holds a table's JSON and binary columns to their bounds
 ENDLESS = (String, AutoString, JSON, LargeBinary)
-CHOICES = "choices"  # in a check's info: the values of a closed set
 PLAIN = "plain"  # in a check's info: the column it holds to letters that JSON need not escape
 
 
-def one_of(column: str, choices: type[StrEnum]) -> CheckConstraint:
+@event.listens_for(Column, "after_parent_attach")
+def _hold_choices(column: Column[Any], table: Any) -> None:
     """A closed set, held by the database too."""
-    values = ", ".join(f"'{c.value}'" for c in choices)
-    return CheckConstraint(f"{column} IN ({values})", name=column, info={PLAIN: column, CHOICES: [c.value for c in choices]})
+    if CHOICES in column.info and isinstance(table, SQLTable):
+        values = ", ".join(f"'{choice.value}'" for choice in column.info[CHOICES])
+        table.append_constraint(CheckConstraint(f"{column.name} IN ({values})", name=column.name, info={PLAIN: column.name}))
+
+
+@cache
+def enums_of(model: type[SQLModel]) -> tuple[tuple[str, dict[str | None, StrEnum | None]], ...]:
+    """The columns of closed sets, and the members by what is stored."""
+    sets = [(column.name, column.info[CHOICES]) for column in table_of(model).c if CHOICES in column.info]
+    return tuple([(name, {None: None} | {choice.value: choice for choice in choices}) for name, choices in sets])
 
 
 @event.listens_for(Column, "after_parent_attach")
@@ -236,8 +261,7 @@ def _length(column: Column[Any]) -> int | None:
 
 def _is_held_otherwise(column: Column[Any], table: SQLTable) -> bool:
     """By what it refers to, or as one of a closed set."""
-    refers = any(column in list(key.columns) for key in table.foreign_key_constraints)
-    return refers or any(constraint.info.get(PLAIN) == column.name and CHOICES in constraint.info for constraint in table.constraints)
+    return CHOICES in column.info or any(column in list(key.columns) for key in table.foreign_key_constraints)
 
 
 def _greatest(sizes: list[str]) -> str:
@@ -252,9 +276,8 @@ def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -
     own = _length(column)
     if own is not None:
         return own
-    for constraint in column.table.constraints:
-        if constraint.info.get(PLAIN) == column.name and CHOICES in constraint.info:
-            return max(map(len, constraint.info[CHOICES]))
+    if CHOICES in column.info:
+        return max(map(len, column.info[CHOICES]))
     for reference in column.table.foreign_key_constraints:
         for key in reference.elements:
             known = None

@@ -220,8 +220,8 @@ class Operation(Generic[D]):
         if row[SCOPES] is None:
             return
         needs = self.needs
-        if needs is not None and shape is not None and shape not in self.published:
-            needs |= scopes_of(self.model, shape)
+        if shape is not None and shape not in self.published:
+            needs = scopes.together(needs, scopes_of(self.model, shape))
         scopes.check(orjson.loads(row[SCOPES]), needs)
 
     async def refuse(self, caller: Caller, raw: Raw, place: str | None, refusal: Refusal) -> NoReturn:
@@ -251,6 +251,11 @@ class Operation(Generic[D]):
                 budget.take(principal)
 
         return await by.plan(self.plans, key, build, pay)
+
+
+def answered() -> list[type[SQLModel]]:
+    """The models whose rows operations answer with."""
+    return [op.model for op in OPERATIONS.values() if isinstance(op.model, type) and issubclass(op.model, SQLModel)]
 
 
 def _is_key(text: str) -> bool:
