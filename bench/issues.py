@@ -23,6 +23,8 @@ from resolvers.kernel.errors import Code
 from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import Description, Id, Input, Text
 from resolvers.kernel.policy import Action
+from resolvers.kernel.reader import EVERYONE, graph
+from resolvers.kernel.scopes import EVERYTHING
 from resolvers.kernel.settings import load_settings
 from rest_compat.table import POST, Wire
 
@@ -44,6 +46,9 @@ class BenchIssue(TenantTable, Timestamps, table=True):
     created_by: str | None = SQLField(default=None, foreign_key="users.id")
 
 
+graph(BenchIssue, gate=Action.READ, scope=EVERYTHING, visible=EVERYONE)
+
+
 class CreateIssue(Input):
     crew_id: Id
     title: Text = Field(min_length=1)
@@ -57,13 +62,11 @@ class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id
     identifier: Drawn[str]
 
 
-IDENTIFIER: Any = col(Crew.issue_prefix).concat("-").concat(col(Crew.issue_counter))
-
-
 @command("bench.create_issue", Action.CREATE, audit="issue.created", emits=IssueCreated, errors=(Code.NOT_FOUND,))
 async def create_issue(ctx: Context, data: CreateIssue) -> BenchIssue:
     """Create an issue in a crew; it takes the crew's next number."""
-    made = BenchIssue(**data.model_dump(), number=Crew.issue_counter, identifier=IDENTIFIER, created_by=ctx.user_id)
+    identifier: Any = col(Crew.issue_prefix).concat("-").concat(col(Crew.issue_counter))
+    made = BenchIssue(**data.model_dump(), number=Crew.issue_counter, identifier=identifier, created_by=ctx.user_id)
     issue = await ctx.insert(made, change=Change(Crew, data.crew_id, issue_counter=plus(1)))
     ctx.audit("ISSUE", issue.id, identifier=issue.identifier)
     ctx.emit(IssueCreated(id=issue.id, crew_id=issue.crew_id, identifier=issue.identifier))

@@ -17,7 +17,8 @@ from starlette.routing import Route
 
 from crewship import keys, pages
 from crewship.connections import connections
-from crewship.perimeter import Perimeter
+from crewship.heads import Target
+from crewship.perimeter import Perimeter, Surface, Transport
 from crewship.rate_limit import RateLimits
 from crewship.wakeups import PostgresWakeups, RedisWakeups
 from crewship.watchdog import Watchdog, recorder, warn
@@ -29,7 +30,9 @@ from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.license import Limit, read_licensing
+from resolvers.kernel.operation import answered
 from resolvers.kernel.passwords import Passwords
+from resolvers.kernel.reader import check_graphs
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.uses import uses
 from resolvers.live import attendance, hub, presence
@@ -37,7 +40,7 @@ from rest_compat import openapi, ws
 from rest_compat.dispatch import Dispatcher
 from rest_compat.problem import problem
 from rest_compat.routes import ROUTES
-from schema.endpoint import Endpoint
+from schema.endpoint import Endpoint, streams
 from schema.live import EventStreams, Sockets, multipart
 from schema.root import schema
 from schema.selection import Throttle
@@ -69,9 +72,18 @@ class Application:
         else:
             await self.rest(scope, receive, send)
 
+    def surface(self, transport: Transport, target: Target) -> Surface | None:
+        """What answers such a request whole; None for what streams, and for pages."""
+        if target.path == "/graphql":
+            return self.graphql.whole if target.method == "POST" and not streams(transport.headers.get(b"accept", b"")) else None
+        if target.surface is None:
+            target.surface = self.rest.surface(target.method, target.raw_path) or False
+        return target.surface or None
+
 
 def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: Passwords | None = None) -> Perimeter:
     """The whole service on the database of `settings.database_url`. `routes` are served beside the product's own."""
+    check_graphs(answered())
     shown = Starlette(routes=[*pages.routes, Route("/api/openapi.json", _openapi)], lifespan=lambda _: _lifespan(settings, passwords or Passwords()))
     trusted = _trusted_documents(settings.trusted_documents_file)
     limits = None
@@ -94,6 +106,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         allowed_origins=settings.allowed_origins,
         limits=limits,
         force_secure_cookies=settings.force_secure_cookies,
+        surface=app.surface,
     )
 
 

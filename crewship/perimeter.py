@@ -3,12 +3,13 @@
 import itertools
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crewship.heads import Known, Peer, Target
 from crewship.pages import UI_CONTENT_SECURITY_POLICY
-from crewship.protocol import LINES
+from crewship.protocol import LINES, Whole
 from crewship.rate_limit import RateLimits
 from resolvers.kernel.addresses import LOOPBACK, TrustedProxies, normal_origin, origin_allowed, own_origin
 from resolvers.kernel.cookies import https_when
@@ -20,6 +21,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Surface = Callable[["Transport", Target, bytes], Awaitable[tuple[int, list["Header"], bytes]]]
+"""(how it arrived, what is asked for, the body) -> status, headers and body of a whole answer."""
 Header = tuple[bytes, bytes]
 
 BODY_LIMIT = 1024 * 1024  # bytes (contract: requests.body_limit)
@@ -33,27 +36,26 @@ _LONGEST_REQUEST_ID = 128
 
 @dataclass(slots=True)
 class Transport:
-    """How a request arrived; at `scope["crewship"]` of HTTP and WebSocket scopes.
+    """How a request arrived, by its head and its connection alone; at `scope["crewship"]` of HTTP and WebSocket scopes.
 
     `headers` by lower-case name: of repeated ones the first, except lists, which are joined. `client` is an address
-    (contract: rate_limits.client_address). `scheme` is the server's own, for origins; `https` is about cookies.
+    (contract: rate_limits.client_address). `scheme` is the server's own, for origins; `https` is about cookies. `forwarded`: a proxy says that
+    it passed the request on, so that `client` may be no neighbour, whatever the address. `request_id`: the one that the client gave.
     """
 
-    headers: dict[bytes, bytes]
+    headers: Mapping[bytes, bytes]
     client: str
     scheme: str
     https: bool
     local_socket: bool
-    request_id: str
+    forwarded: bool
+    host: str
+    request_id: str | None
 
     @property
-    def forwarded(self) -> bool:
-        """Whether a proxy says that it passed the request on: `client` may then be no neighbour, whatever the address."""
-        return not _FORWARDING.isdisjoint(self.headers)
-
-    @property
-    def host(self) -> str:
-        return self.headers.get(b"host", b"").decode("latin-1")
+    def origin(self) -> str:
+        """Scheme and host that the client used, for links."""
+        return f"{self.scheme}://{self.host}"
 
 
 class Block:
@@ -117,20 +119,22 @@ class _Reply:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             self.started = True
             headers = message.get("headers", ())
-            policy, own = self._security(headers), (b"x-request-id", self._request_id.encode())
-            given = {"headers": [*headers, own], LINES: policy.lines} if self._lines else {"headers": [*headers, *policy.headers, own]}
+            security, own = _security(self._policy, headers), (b"x-request-id", self._request_id.encode())
+            given = {"headers": [*headers, own], LINES: security.lines} if self._lines else {"headers": [*headers, *security.headers, own]}
             message = {**message, **given}
         return self._send(message)
 
-    def _security(self, headers: Iterable[Header]) -> Block:
-        policy, own_csp = self._policy, False
-        for name, value in headers:
-            if name == b"content-type":
-                if value.startswith(b"text/html") and policy is API:
-                    policy = UI
-            elif name == _CSP:
-                own_csp = True
-        return policy.with_own_csp if own_csp else policy.headers
+
+def _security(policy: Policy, headers: Iterable[Header]) -> Block:
+    """The security headers of an answer with these headers of its own."""
+    own_csp = False
+    for name, value in headers:
+        if name == b"content-type":
+            if value.startswith(b"text/html") and policy is API:
+                policy = UI
+        elif name == _CSP:
+            own_csp = True
+    return policy.with_own_csp if own_csp else policy.headers
 
 
 class _CountedBody:
@@ -165,8 +169,9 @@ class _Answer:
 class Perimeter:
     """The outermost ASGI application. Refuses in the contract's order: path, origin, rate, size; everything else goes to `app`.
 
-    `limit_of(method, path)` names the body limit of the few routes that take more than `BODY_LIMIT`; `limits=None` turns the
-    rate limits off. Behind a server that rewrites the peer from forwarding headers the rules about proxies would not hold.
+    `surface(transport, target)` is what answers a request whole, without ASGI, where there is such a thing. `limit_of(method, path)` names
+    the body limit of the few routes that take more than `BODY_LIMIT`; `limits=None` turns the rate limits off. Behind a server that
+    rewrites the peer from forwarding headers the rules about proxies would not hold.
     """
 
     def __init__(
@@ -178,8 +183,9 @@ class Perimeter:
         limits: RateLimits | None = None,
         force_secure_cookies: bool = False,
         limit_of: Callable[[str, str], int] = lambda method, path: BODY_LIMIT,
+        surface: Callable[[Transport, Target], Surface | None] = lambda transport, target: None,
     ) -> None:
-        self._app, self._proxies, self._limits, self._limit_of = app, proxies, limits, limit_of
+        self._app, self._proxies, self._limits, self._limit_of, self._surface = app, proxies, limits, limit_of, surface
         self._allowed_origins = frozenset(normal_origin(origin) for origin in allowed_origins)
         self._force_secure_cookies = force_secure_cookies
         self._request_ids = (f"{prefix}-{number:x}" for prefix in (secrets.token_hex(8),) for number in itertools.count(1))
@@ -188,10 +194,11 @@ class Perimeter:
         kind = scope["type"]
         if kind not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        transport = scope[KEY] = self._transport(scope)
-        request_id.set(transport.request_id)
+        address, local_socket = _peer(scope)
+        transport = scope[KEY] = self._transport(scope["headers"], address, local_socket, tls=scope["scheme"] in ("https", "wss"))
+        id = self._begin(transport)
         path = scope["path"]
-        reply = _Reply(send, _policy_of(path), transport.request_id, LINES in scope.get("extensions", ()))
+        reply = _Reply(send, _policy_of(path), id, LINES in scope.get("extensions", ()))
         if kind == "websocket":
             # /graphql counts its upgrades by itself, together with the operations that follow.
             if self._limits is not None and path != "/graphql" and (size := self._limits.exceeded(path, transport.client)) is not None:
@@ -212,20 +219,47 @@ class Perimeter:
                 await _send(reply, _Answer(500, problem(500, "Internal server error", path)))
             raise  # the server logs it
 
-    def _transport(self, scope: Scope) -> Transport:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        if len(headers) != len(scope["headers"]):
-            headers = _merge(scope["headers"])
-        peer, local_socket = _peer(scope)
-        tls, proto = scope["scheme"] in ("https", "wss"), headers.get(b"x-forwarded-proto")
-        given_id = headers.get(b"x-request-id")
+    def direct(self, peer: Peer, known: Known) -> Coroutine[Any, Any, Whole] | None:
+        """The same for a request that is here already, whole, and whose answer will be; None for what needs ASGI: streams, pages, sockets."""
+        target, fields, body = known
+        transport = fields.transport
+        if transport is None:
+            local_socket = peer.address is None
+            address = LOOPBACK if peer.address is None else peer.address
+            transport = fields.transport = self._transport(fields.headers, address, local_socket, tls=peer.tls)
+        surface = self._surface(transport, target)
+        return None if surface is None else self._answer(surface, transport, target, body)
+
+    async def _answer(self, surface: Surface, transport: Transport, target: Target, body: bytes) -> Whole:
+        id, path = self._begin(transport), target.path
+        try:
+            refused = self._refusal(target.method, path, transport)
+            status, headers, content = await surface(transport, target, body) if refused is None else _whole(refused)
+        except Exception as error:  # as the server logs what the application raises
+            log.error("request failed", method=target.method, path=path, exc_info=error)
+            status, headers, content = _whole(_Answer(500, problem(500, "Internal server error", path)))
+        return Whole(status, [*headers, (b"x-request-id", id.encode())], _security(_policy_of(path), headers).lines, content)
+
+    def _begin(self, transport: Transport) -> str:
+        """The id of one request, from here on in all that is logged of it."""
+        id = transport.request_id or next(self._request_ids)
+        request_id.set(id)
+        return id
+
+    def _transport(self, given: Sequence[Header], peer: str, local_socket: bool, *, tls: bool) -> Transport:
+        headers: dict[bytes, bytes] = dict(given)
+        if len(headers) != len(given):
+            headers = _merge(given)
+        proto, given_id = headers.get(b"x-forwarded-proto"), headers.get(b"x-request-id")
         return Transport(
             headers,
             self._proxies.client(peer, headers.get(b"x-forwarded-for"), headers.get(b"x-real-ip")),
             self._proxies.scheme(peer, tls=tls, forwarded_proto=proto),
             https_when(tls=tls, forwarded_proto=proto, forced=self._force_secure_cookies),
             local_socket,
-            next(self._request_ids) if given_id is None or not _is_sane(given_id) else given_id.decode(),
+            not _FORWARDING.isdisjoint(headers),
+            headers.get(b"host", b"").decode("latin-1"),
+            None if given_id is None or not _is_sane(given_id) else given_id.decode(),
         )
 
     def _refusal(self, method: str, path: str, transport: Transport) -> _Answer | None:
@@ -287,10 +321,15 @@ def _too_large(path: str) -> _Answer:
     return _Answer(413, problem(413, "Request body too large", path))
 
 
-async def _send(reply: _Reply, answer: _Answer, kind: str = "http") -> None:
+def _whole(answer: _Answer) -> tuple[int, list[Header], bytes]:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode()), *answer.headers]
-    await reply({"type": f"{kind}.response.start", "status": answer.status, "headers": headers})
-    await reply({"type": f"{kind}.response.body", "body": answer.body})
+    return answer.status, headers, answer.body
+
+
+async def _send(reply: _Reply, answer: _Answer, kind: str = "http") -> None:
+    status, headers, body = _whole(answer)
+    await reply({"type": f"{kind}.response.start", "status": status, "headers": headers})
+    await reply({"type": f"{kind}.response.body", "body": body})
 
 
 async def _nothing() -> None:

@@ -13,12 +13,14 @@ a body's framing is longer than one read, which honest requests are not. How lon
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from crewship.connections import ANSWER, BODY, DEAF, FULL, HEAD, connections
+from crewship.heads import Fields, Header, Known, Peer, Target, heads
 from rest_compat.problem import problem
 
 Message = Any
@@ -66,10 +68,7 @@ class Cycle(RequestResponseCycle):
             lines.append(b"transfer-encoding: chunked\r\n")
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
-            raise RuntimeError("a header holds a line break")
-        return b"%b%b%b\r\n" % (STATUS_LINE[status], head, more)
+        return b"%b%b%b\r\n" % (STATUS_LINE[status], _joined(lines), more)
 
     def _body(self, body: bytes, more: bool) -> None:
         head, self.head = self.head, b""
@@ -92,6 +91,58 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+
+def _joined(lines: list[bytes]) -> bytes:
+    head = b"".join(lines)
+    if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+        raise RuntimeError("a header holds a line break")
+    return head
+
+
+class Whole(NamedTuple):
+    """An answer, but for the headers of the server. `lines`: header lines that are the same for every answer."""
+
+    status: int
+    headers: list[Header]
+    lines: bytes
+    body: bytes
+
+
+class Exchange:
+    """A request that came whole, and its answer, which is sent whole: what the protocol asks of a cycle, without ASGI."""
+
+    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete", "response_started")
+
+    def __init__(self) -> None:
+        self.response_started = self.response_complete = self.disconnected = False
+        self.keep_alive = True
+        self.message_event = DEAF_EVENT
+
+    async def run(self, protocol: "Protocol", answering: Coroutine[Any, Any, Whole]) -> None:
+        status, headers, more, body = await answering
+        if protocol.flow.write_paused:
+            await protocol.flow.drain()
+        if self.disconnected:
+            return
+        lines = [b"%b: %b\r\n" % header for header in (*protocol.server_state.default_headers, *headers)]
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        protocol.transport.writelines((b"%b%b%b\r\n" % (STATUS_LINE[status], _joined(lines), more), body))
+        self.response_started = self.response_complete = True
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()
+
+
+class _DeafEvent:
+    """Nobody waits for more of a request that is here."""
+
+    def set(self) -> None:
+        pass
+
+
+DEAF_EVENT = _DeafEvent()
 
 
 class Why(NamedTuple):
@@ -126,12 +177,17 @@ class Protocol(HttpToolsProtocol):
     _uncounted = -1  # the request whose head goes on beyond the read it began in
     _unread = 0  # bytes since then, or since the last part of the body
     _why: Why | None = None  # the parser hides what was raised inside it
+    _between = True  # two messages, as far as the parser has read
+    _peer = Peer(None, False)
+    _direct: Any = None  # the application's way without ASGI, where it has one
 
     # ---- the connection ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.since = self.loop.time()
+        self._peer = Peer(self.client[0] if self.client else None, self.scheme == "https")
+        self._direct = getattr(self.app, "direct", None)
         if not connections.enter(self):
             self.stage = DEAF
             transport.write(self._refusal(NO_ROOM))
@@ -147,7 +203,13 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= HEAD_LIMIT:
+            at_rest = self._direct is not None and self._between and (self.cycle is None or self.cycle.response_complete)
+            if at_rest and (known := heads.find(self._peer, data)) is not None and self._take(known):
+                return
+            turns = self.turns
             self._feed(data)
+            if at_rest and self.turns == turns + 1 and self.stage == ANSWER and self._between:
+                self._remember(data)
             return
         for start in range(0, len(data), HEAD_LIMIT):
             if self.parser is not None:
@@ -167,6 +229,25 @@ class Protocol(HttpToolsProtocol):
                 self._unsupported_upgrade_warning()
         except httptools.HttpParserError:
             self._refuse(self._why or UNREADABLE)
+
+    def _take(self, known: Known) -> bool:
+        """Begins the answer to a request that need not be parsed; False where only ASGI serves it."""
+        if self.stage >= FULL or (answering := self._direct(self._peer, known)) is None:
+            return False
+        self.stage, self.body_bytes = ANSWER, len(known.body)
+        self.turns += 1
+        self.cycle = exchange = Exchange()  # type: ignore[assignment]
+        task = self.loop.create_task(exchange.run(self, answering))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """What the parser made of one read that was one request."""
+        scope = self.scope
+        if scope["http_version"] == "1.1":
+            target = Target(scope["method"], scope["path"], scope["raw_path"], scope["query_string"])
+            heads.keep(self._peer, data, target, self.url, Fields(self.headers, self.body_bytes))
 
     def _is_bounded(self, size: int) -> bool:
         """Whether a head or body that goes on beyond this read may do so."""
@@ -213,7 +294,7 @@ class Protocol(HttpToolsProtocol):
     # ---- what the parser says ------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self.stage = HEAD
+        self.stage, self._between = HEAD, False
         self.turns += 1
         super().on_message_begin()
 
@@ -237,7 +318,7 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self.stage = ANSWER
+        self.stage, self._between = ANSWER, self.parser.should_keep_alive() and not self.parser.should_upgrade()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-from sqlalchemy import Computed, Index, Text, text
+from sqlalchemy import Computed, Index, text
 from sqlmodel import Field
 
-from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, one_of, tenant_key, text_field, time_field, unique_live
+from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, enum_field, tenant_key, text_field, time_field, unique_live
 from models.bounds import CONFIG, DESCRIPTION, LINE, NAME, PROMPT
 
 
@@ -74,6 +74,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """
 
     __transitions__: ClassVar[dict[AgentStatus, frozenset[AgentStatus]]] = AGENT_TRANSITIONS
+    __bookkeeping__: ClassVar = frozenset({"status", "schedule_last_run", "schedule_next_run", "expired_at"})
 
     __tablename__ = "agents"
     __table_args__ = (
@@ -82,12 +83,6 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         Index("agents_crew_id_lead_key", "crew_id", unique=True, postgresql_where=text("agent_role = 'LEAD' AND deleted_at IS NULL")),
         belongs_to("crew_id", "crews"),
         belongs_to("parent_lead_id", "agents"),
-        one_of("agent_role", AgentRole),
-        one_of("lead_mode", LeadMode),
-        one_of("status", AgentStatus),
-        one_of("cli_adapter", CliAdapter),
-        one_of("llm_provider", LlmProvider),
-        one_of("tool_profile", ToolProfile),
         Index("agents_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
         Index("agents_workspace_id_crew_id_created_at_id_idx", "workspace_id", "crew_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
         Index(
@@ -105,17 +100,17 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     slug: str = text_field(NAME)
     description: str | None = text_field(DESCRIPTION, default=None)
     role_title: str | None = text_field(LINE, default=None)
-    agent_role: AgentRole = Field(default=AgentRole.AGENT, sa_type=Text)
-    lead_mode: LeadMode | None = Field(default=None, sa_type=Text)
-    status: AgentStatus = Field(default=AgentStatus.IDLE, sa_type=Text)
-    cli_adapter: CliAdapter = Field(default=CliAdapter.CLAUDE_CODE, sa_type=Text)
-    llm_provider: LlmProvider | None = Field(default=None, sa_type=Text)
+    agent_role: AgentRole = enum_field(AgentRole.AGENT)
+    lead_mode: LeadMode | None = enum_field(LeadMode, default=None)
+    status: AgentStatus = enum_field(AgentStatus.IDLE)
+    cli_adapter: CliAdapter = enum_field(CliAdapter.CLAUDE_CODE)
+    llm_provider: LlmProvider | None = enum_field(LlmProvider, default=None)
     llm_model: str | None = text_field(LINE, default=None)
     system_prompt: str | None = text_field(PROMPT, default=None)
     avatar_seed: str | None = text_field(LINE, default=None)
     avatar_style: str | None = text_field(LINE, default=None)
     timeout_seconds: int = 1800
-    tool_profile: ToolProfile = Field(default=ToolProfile.CODING, sa_type=Text)
+    tool_profile: ToolProfile = enum_field(ToolProfile.CODING)
     memory_enabled: bool = False
     cli_tools: str | None = text_field(DESCRIPTION, default=None)
     mcp_config_json: str | None = text_field(CONFIG, default=None)

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
-from sqlalchemy import Index, Text, text
+from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from models.base import Row, Table, Timestamps, json_field, one_of, stored_at, text_field, time_field
+from models.base import Row, Table, Timestamps, enum_field, json_field, stored_at, text_field, time_field
 from models.bounds import EMAIL, ID, LINE, NAME, NOTES, URL
 
 
@@ -23,6 +24,8 @@ class RevokedReason(StrEnum):
 
 
 class User(Table, Timestamps, table=True):
+    __bookkeeping__: ClassVar = frozenset({"failed_login_count", "locked_until"})
+
     __tablename__ = "users"
     email: str = text_field(EMAIL, unique=True)
     full_name: str | None = text_field(LINE, default=None)
@@ -38,14 +41,14 @@ class Session(Row, table=True):
     """A browser login. The id is `s_` and 64 hex digits; it never leaves the server but inside a signed token."""
 
     __tablename__ = "sessions"
-    __table_args__ = (one_of("revoked_reason", RevokedReason), Index("sessions_user_id_idx", "user_id"), Index("sessions_expires_at_idx", "expires_at"))
+    __table_args__ = (Index("sessions_user_id_idx", "user_id"), Index("sessions_expires_at_idx", "expires_at"))
     id: str = text_field(ID, primary_key=True)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     created_at: datetime = stored_at()
     expires_at: datetime = time_field()
     last_used_at: datetime = stored_at()
     revoked_at: datetime | None = time_field(default=None)
-    revoked_reason: RevokedReason | None = Field(default=None, sa_type=Text)
+    revoked_reason: RevokedReason | None = enum_field(RevokedReason, default=None)
     user_agent: str = text_field(LINE * 2, default="")
     ip: str = text_field(LINE, default="")
     current_refresh_jti: str | None = text_field(LINE, default=None)
@@ -75,10 +78,10 @@ class CliToken(Table, table=True):
     """A bearer token of a script. Only its hash is kept: SHA-256 for STANDARD, a keyed HMAC for ADMIN."""
 
     __tablename__ = "cli_tokens"
-    __table_args__ = (one_of("tier", TokenTier), Index("cli_tokens_user_id_idx", "user_id"))
+    __table_args__ = (Index("cli_tokens_user_id_idx", "user_id"),)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     name: str = text_field(NAME)
-    tier: TokenTier = Field(default=TokenTier.STANDARD, sa_type=Text)
+    tier: TokenTier = enum_field(TokenTier.STANDARD)
     token_hash: str = text_field(LINE, unique=True)
     scopes: list[str] = json_field(NOTES, default_factory=list)
     created_at: datetime = stored_at()

@@ -62,13 +62,14 @@ def time_field(**options: Any) -> Any:
     return Field(sa_type=cast(Any, DateTime(timezone=True)), **options)
 
 
-MOST = "most"  # in a column's info: characters of a text, bytes of JSON and of binary
+CHOICES = "choices"  # in a column's info: the closed set of its values
+MOST = "most"  # in a column's info: bytes of JSON and of binary
 BYTES_A_CHARACTER = 4  # in UTF-8
 
 
 def text_field(most: int, **options: Any) -> Any:
-    """A text column of at most `most` characters."""
-    return _bounded(Text, most, options)
+    """A text column of at most `most` characters: a varchar(most), whose bound costs a write nothing."""
+    return Field(sa_type=cast(Any, String(most)), **options)
 
 
 def json_field(most: int, **options: Any) -> Any:
@@ -79,6 +80,13 @@ def json_field(most: int, **options: Any) -> Any:
 def bytes_field(most: int, **options: Any) -> Any:
     """A bytea column of at most `most` bytes."""
     return _bounded(LargeBinary, most, options)
+
+
+def enum_field(choices: type[StrEnum] | StrEnum, **options: Any) -> Any:
+    """A text column of a closed set, which the database holds it to; a row that is loaded has the set's members. Given a member, that is the default."""
+    if not isinstance(choices, type):
+        choices, options = type(choices), options | {"default": choices}
+    return Field(sa_type=cast(Any, Text), sa_column_kwargs={"info": {CHOICES: choices}}, **options)
 
 
 def stored_at(clock: str = "now()") -> Any:
@@ -139,9 +147,9 @@ def untrack(model: type[Row] = Row) -> None:
 FREE = "free"  # in a column's info
 
 
-def free_id(made: Callable[[], str] = new_id) -> Any:
+def free_id(made: Callable[[], str] = new_id, most: int = ID) -> Any:
     """A key that no check holds to letters and digits: clients choose it, or the table is written so often that a check is not worth it."""
-    return Field(default_factory=made, primary_key=True, sa_type=Text, sa_column_kwargs={"info": {FREE: True, MOST: ID}})
+    return text_field(most, default_factory=made, primary_key=True, sa_column_kwargs={"info": {FREE: True}})
 
 
 class Table(Row):
@@ -172,16 +180,25 @@ class SoftDelete(SQLModel):
 
 
 class Versioned(SQLModel):
-    """A row whose version rises with every update; what `If-Match` and `ifVersion` compare."""
+    """A row whose version rises with every edit; what `If-Match` and `ifVersion` compare."""
 
     version: int = 1
 
 
 class Timestamps(SQLModel):
-    """When the row was made and last changed; the kernel moves `updated_at` with every update."""
+    """When the row was made and last changed; the kernel moves `updated_at` with every edit."""
 
     created_at: datetime = stored_at()
     updated_at: datetime = stored_at()
+
+
+@cache
+def bookkeeping_of(model: type[SQLModel]) -> frozenset[str]:
+    """Columns in a model's `__bookkeeping__`: what the service notes of a row. A change of nothing else is no edit."""
+    columns: frozenset[str] = getattr(model, "__bookkeeping__", frozenset())
+    if not columns <= set(table_of(model).c.keys()):
+        raise TypeError(f"{model.__name__} has no column {', '.join(sorted(columns - set(table_of(model).c.keys())))}")
+    return columns
 
 
 def table_of(model: type[SQLModel]) -> SQLTable:
@@ -193,16 +210,24 @@ def unique_live(table: str, *columns: str) -> Index:
     return Index(f"{table}_{'_'.join(columns)}_key", *columns, unique=True, postgresql_where=text("deleted_at IS NULL"))
 
 
-SIZE = "size"  # the name of the check that holds a table's columns to their bounds
+SIZE = "size"  # the name of the check that holds a table's JSON and binary columns to their bounds
 ENDLESS = (String, AutoString, JSON, LargeBinary)
-CHOICES = "choices"  # in a check's info: the values of a closed set
 PLAIN = "plain"  # in a check's info: the column it holds to letters that JSON need not escape
 
 
-def one_of(column: str, choices: type[StrEnum]) -> CheckConstraint:
+@event.listens_for(Column, "after_parent_attach")
+def _hold_choices(column: Column[Any], table: Any) -> None:
     """A closed set, held by the database too."""
-    values = ", ".join(f"'{c.value}'" for c in choices)
-    return CheckConstraint(f"{column} IN ({values})", name=column, info={PLAIN: column, CHOICES: [c.value for c in choices]})
+    if CHOICES in column.info and isinstance(table, SQLTable):
+        values = ", ".join(f"'{choice.value}'" for choice in column.info[CHOICES])
+        table.append_constraint(CheckConstraint(f"{column.name} IN ({values})", name=column.name, info={PLAIN: column.name}))
+
+
+@cache
+def enums_of(model: type[SQLModel]) -> tuple[tuple[str, dict[str | None, StrEnum | None]], ...]:
+    """The columns of closed sets, and the members by what is stored."""
+    sets = [(column.name, column.info[CHOICES]) for column in table_of(model).c if CHOICES in column.info]
+    return tuple([(name, {None: None} | {choice.value: choice for choice in choices}) for name, choices in sets])
 
 
 @event.listens_for(Column, "after_parent_attach")
@@ -214,26 +239,29 @@ def _hold_ids(column: Column[Any], table: Any) -> None:
 
 @event.listens_for(SQLTable, "after_parent_attach")
 def _hold_sizes(table: SQLTable, metadata: Any) -> None:
-    """Everything of any length has a bound, and one check for all: a statement reads every check of its table anew."""
+    """Everything of any length has a bound. A text's is its type; JSON and binary have one check for all: a statement reads every check anew."""
     if metadata is not SQLModel.metadata:  # Alembic has a table of its own
         return
     columns: dict[int, list[str]] = {}
     for column in table.columns:
         if MOST in column.info:
-            is_text, function = isinstance(column.type, Text), "pg_column_size" if isinstance(column.type, JSONB) else "octet_length"
-            most = column.info[MOST] * (BYTES_A_CHARACTER if is_text else 1)
-            columns.setdefault(most, []).append(f"{function}({column.name})")
-        elif isinstance(column.type, ENDLESS) and not _is_held_otherwise(column, table):
+            function = "pg_column_size" if isinstance(column.type, JSONB) else "octet_length"
+            columns.setdefault(column.info[MOST], []).append(f"{function}({column.name})")
+        elif isinstance(column.type, ENDLESS) and _length(column) is None and not _is_held_otherwise(column, table):
             raise TypeError(f"{table.name}.{column.name} has no bound: declare it with text_field, json_field or bytes_field")
     if columns:
         rules = [f"{_greatest(sizes)} <= {most}" for most, sizes in columns.items()]
         table.append_constraint(CheckConstraint(" AND ".join(rules), name=SIZE))
 
 
+def _length(column: Column[Any]) -> int | None:
+    """Of a varchar(n)."""
+    return column.type.length if isinstance(column.type, String | AutoString) and not isinstance(column.type, Text) else None
+
+
 def _is_held_otherwise(column: Column[Any], table: SQLTable) -> bool:
     """By what it refers to, or as one of a closed set."""
-    refers = any(column in list(key.columns) for key in table.foreign_key_constraints)
-    return refers or any(constraint.info.get(PLAIN) == column.name and CHOICES in constraint.info for constraint in table.constraints)
+    return CHOICES in column.info or any(column in list(key.columns) for key in table.foreign_key_constraints)
 
 
 def _greatest(sizes: list[str]) -> str:
@@ -245,11 +273,11 @@ def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -
     """How long a text may be: by its own declaration, as one of a closed set, or as a key that it refers to. None: not a text, or endless."""
     if not isinstance(column.type, String | AutoString):
         return None
-    if MOST in column.info:
-        return int(column.info[MOST])
-    for constraint in column.table.constraints:
-        if constraint.info.get(PLAIN) == column.name and CHOICES in constraint.info:
-            return max(map(len, constraint.info[CHOICES]))
+    own = _length(column)
+    if own is not None:
+        return own
+    if CHOICES in column.info:
+        return max(map(len, column.info[CHOICES]))
     for reference in column.table.foreign_key_constraints:
         for key in reference.elements:
             known = None

@@ -1,7 +1,7 @@
 """How long what is stored may be: the one declaration of each size, for columns and for the inputs that fill them.
 
-Lengths count characters (contract: formats.lengths). The database holds a text to four bytes a character, the most that UTF-8
-takes: that is known without reading a value that is stored out of line.
+Lengths count characters (contract: formats.lengths), in inputs and in the database, where a text is a varchar(n). A column whose texts
+are put together from others has to have room for the longest of them.
 """
 
 from typing import Final
@@ -10,6 +10,8 @@ ID: Final = 200
 """Keys: our own have at most 66, clients may choose longer ones."""
 SLUG: Final = 50
 NAME: Final = 100
+LABEL: Final = 600
+"""What people call something that no rule restricts (contract: labels.create)."""
 LINE: Final = 200
 """One line: a title, a colour, a role, a filter."""
 EMAIL: Final = 320

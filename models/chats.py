@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, PrimaryKeyConstraint, Text, UniqueConstraint, text
+from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlmodel import Field
 
 from models.base import (
@@ -15,9 +15,9 @@ from models.base import (
     TenantTable,
     Timestamps,
     belongs_to,
+    enum_field,
     free_id,
     json_field,
-    one_of,
     stored_at,
     tenant_id,
     tenant_key,
@@ -63,10 +63,6 @@ class Chat(TenantTable, Timestamps, table=True):
         PrimaryKeyConstraint("id", "workspace_id"),  # the id first: it is looked up among the workspaces of a caller
         tenant_key(),
         belongs_to("agent_id", "agents"),
-        one_of("mode", ChatMode),
-        one_of("status", ChatStatus),
-        one_of("origin", ChatOrigin),
-        one_of("visibility", ChatVisibility),
         Index("chats_workspace_id_agent_id_last_activity_at_idx", "workspace_id", "agent_id", "last_activity_at"),
         Index("chats_workspace_id_updated_at_idx", "workspace_id", "updated_at"),
         Index("chats_origin_list_idx", "workspace_id", "origin", "updated_at", postgresql_where=text("origin IS NOT NULL")),
@@ -76,10 +72,10 @@ class Chat(TenantTable, Timestamps, table=True):
     agent_id: str
     created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     title: str | None = text_field(LINE, default=None)
-    mode: ChatMode = Field(default=ChatMode.CHAT, sa_type=Text)
-    status: ChatStatus = Field(default=ChatStatus.ACTIVE, sa_type=Text)
-    origin: ChatOrigin | None = Field(default=None, sa_type=Text)
-    visibility: ChatVisibility = Field(default=ChatVisibility.private, sa_type=Text)
+    mode: ChatMode = enum_field(ChatMode.CHAT)
+    status: ChatStatus = enum_field(ChatStatus.ACTIVE)
+    origin: ChatOrigin | None = enum_field(ChatOrigin, default=None)
+    visibility: ChatVisibility = enum_field(ChatVisibility.private)
     message_count: int = 0
     last_seq: int = 0
     last_message_seq: int = 0
@@ -108,14 +104,13 @@ class Message(TenantTable, table=True):
         tenant_key(),
         belongs_to("chat_id", "chats", ondelete="CASCADE"),
         belongs_to("agent_id", "agents"),
-        one_of("role", MessageRole),
         UniqueConstraint("workspace_id", "chat_id", "seq"),
     )
     id: str = text_field(ID, default_factory=new_message_id, primary_key=True)
     chat_id: str
     seq: int
     agent_id: str | None = None
-    role: MessageRole = Field(sa_type=Text)
+    role: MessageRole = enum_field(MessageRole)
     content: str = text_field(REPLY, default="")
     parts: list[Any] | None = json_field(TURN, default=None)
     tool_name: str | None = text_field(LINE, default=None)

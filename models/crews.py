@@ -3,8 +3,9 @@
 import secrets
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, Index, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from models.base import (
@@ -13,8 +14,8 @@ from models.base import (
     Timestamps,
     Versioned,
     belongs_to,
+    enum_field,
     json_field,
-    one_of,
     stored_at,
     tenant_key,
     text_field,
@@ -67,16 +68,18 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """A team of agents and the container they work in.
 
     The `*_json` and `*_config` columns hold the text a client sent, checked and not normalised, because a client reads back what it wrote.
-    A policy nobody has set yet leaves `policy_set_at` null and the defaults in force.
+    A policy nobody has set yet leaves `policy_set_at` null and the defaults in force. It has a time of its own, and to set it is no
+    edit of the crew (contract: policies).
     """
+
+    __bookkeeping__: ClassVar = frozenset(
+        {"issue_counter", "cached_image", "config_hash"} | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
+    )
 
     __tablename__ = "crews"
     __table_args__ = (
         tenant_key(),
         unique_live("crews", "workspace_id", "slug"),
-        one_of("network_mode", NetworkMode),
-        one_of("autonomy_level", AutonomyLevel),
-        one_of("behavior_mode", BehaviorMode),
         Index("crews_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
         Index(
             "crews_deleted_slug_idx",
@@ -95,7 +98,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     container_memory_mb: int = 4096
     container_cpus: float = 2.0
     container_ttl_hours: int | None = None
-    network_mode: NetworkMode = Field(default=NetworkMode.restricted, sa_type=Text)
+    network_mode: NetworkMode = enum_field(NetworkMode.restricted)
     allowed_domains: list[str] = json_field(PAYLOAD, default_factory=list)
     mcp_config_json: str | None = text_field(CONFIG, default=None)
     escalation_config: str | None = text_field(DESCRIPTION, default=None)
@@ -108,8 +111,8 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     issue_prefix: str | None = text_field(LINE, default=None)
     issue_counter: int = 0
     max_ephemeral_agents: int = 10
-    autonomy_level: AutonomyLevel = Field(default=AutonomyLevel.guided, sa_type=Text)
-    behavior_mode: BehaviorMode = Field(default=BehaviorMode.warn, sa_type=Text)
+    autonomy_level: AutonomyLevel = enum_field(AutonomyLevel.guided)
+    behavior_mode: BehaviorMode = enum_field(BehaviorMode.warn)
     policy_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     policy_set_at: datetime | None = time_field(default=None)
     policy_reason: str | None = text_field(DESCRIPTION, default=None)
@@ -123,13 +126,12 @@ class CrewMember(TenantTable, table=True):
     __table_args__ = (
         UniqueConstraint("crew_id", "user_id"),
         belongs_to("crew_id", "crews", ondelete="CASCADE"),
-        one_of("role", Role),
         Index("crew_members_workspace_id_crew_id_created_at_idx", "workspace_id", "crew_id", "created_at"),
         Index("crew_members_user_id_workspace_id_idx", "user_id", "workspace_id"),
     )
     crew_id: str
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    role: Role | None = Field(default=None, sa_type=Text)
+    role: Role | None = enum_field(Role, default=None)
     created_at: datetime = stored_at()
 
 
@@ -142,13 +144,11 @@ class CrewConnection(TenantTable, Timestamps, table=True):
         belongs_to("from_crew_id", "crews", ondelete="CASCADE"),
         belongs_to("to_crew_id", "crews", ondelete="CASCADE"),
         CheckConstraint("from_crew_id <> to_crew_id", name="two_crews"),
-        one_of("direction", ConnectionDirection),
-        one_of("status", ConnectionStatus),
         Index("crew_connections_workspace_id_created_at_idx", "workspace_id", "created_at"),
         Index("crew_connections_workspace_id_to_crew_id_idx", "workspace_id", "to_crew_id"),
     )
     id: str = text_field(ID, default_factory=new_connection_id, primary_key=True)
     from_crew_id: str
     to_crew_id: str
-    direction: ConnectionDirection = Field(default=ConnectionDirection.bidirectional, sa_type=Text)
-    status: ConnectionStatus = Field(default=ConnectionStatus.active, sa_type=Text)
+    direction: ConnectionDirection = enum_field(ConnectionDirection.bidirectional)
+    status: ConnectionStatus = enum_field(ConnectionStatus.active)

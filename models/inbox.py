@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, Text, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
-from models.base import TenantTable, Timestamps, free_id, json_field, one_of, tenant_id, text_field, time_field
+from models.base import TenantTable, Timestamps, enum_field, free_id, json_field, tenant_id, text_field, time_field
 from models.bounds import DESCRIPTION, ID, LINE, NOTES
 from models.workspaces import Role
 
@@ -50,29 +50,24 @@ class InboxItem(TenantTable, Timestamps, table=True):
     __tablename__ = "inbox_items"
     __table_args__ = (
         UniqueConstraint("workspace_id", "kind", "source_id"),
-        one_of("kind", InboxKind),
-        one_of("target_role", Role),
-        one_of("sender_type", SenderType),
-        one_of("state", InboxState),
-        one_of("priority", InboxPriority),
         Index("inbox_items_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
         Index("inbox_items_target_user_id_idx", "target_user_id"),
     )
-    id: str = free_id()
+    id: str = free_id(most=LINE * 4)  # the longest source_id, and what stands before it
     workspace_id: str = tenant_id()
-    kind: InboxKind = Field(sa_type=Text)
+    kind: InboxKind = enum_field(InboxKind)
     source_id: str = text_field(LINE * 3)
     target_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
-    target_role: Role | None = Field(default=None, sa_type=Text)
+    target_role: Role | None = enum_field(Role, default=None)
     title: str = text_field(LINE * 3)
     body_md: str | None = text_field(DESCRIPTION, default=None)
-    sender_type: SenderType | None = Field(default=None, sa_type=Text)
+    sender_type: SenderType | None = enum_field(SenderType, default=None)
     sender_id: str | None = text_field(ID, default=None)
     sender_name: str | None = text_field(LINE, default=None)
     avatar_seed: str | None = text_field(LINE, default=None)
     avatar_style: str | None = text_field(LINE, default=None)
-    state: InboxState = Field(default=InboxState.unread, sa_type=Text)
-    priority: InboxPriority = Field(default=InboxPriority.medium, sa_type=Text)
+    state: InboxState = enum_field(InboxState.unread)
+    priority: InboxPriority = enum_field(InboxPriority.medium)
     blocking: bool = False
     payload: dict[str, Any] | None = json_field(NOTES, default=None)
     read_at: datetime | None = time_field(default=None)

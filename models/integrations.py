@@ -2,10 +2,9 @@
 
 from enum import StrEnum
 
-from sqlalchemy import Index, Text, UniqueConstraint, text
-from sqlmodel import Field
+from sqlalchemy import Index, UniqueConstraint, text
 
-from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, one_of, tenant_key, text_field, unique_live
+from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, enum_field, tenant_key, text_field, unique_live
 from models.bounds import CONFIG, DESCRIPTION, ID, LINE, NAME, URL
 
 
@@ -22,14 +21,13 @@ class CrewIntegration(TenantTable, SoftDelete, Versioned, Timestamps, table=True
         tenant_key(),
         unique_live("crew_integrations", "crew_id", "name"),
         belongs_to("crew_id", "crews", ondelete="CASCADE"),
-        one_of("transport", Transport),
         Index("crew_integrations_workspace_id_crew_id_created_at_idx", "workspace_id", "crew_id", "created_at", postgresql_where=text("deleted_at IS NULL")),
     )
     crew_id: str
     workspace_mcp_server_id: str | None = text_field(ID, default=None)
     name: str = text_field(NAME)
     display_name: str = text_field(LINE)
-    transport: Transport = Field(default=Transport.streamable_http, sa_type=Text)
+    transport: Transport = enum_field(Transport.streamable_http)
     endpoint: str | None = text_field(URL, default=None)
     command: str | None = text_field(URL, default=None)
     args_json: str | None = text_field(CONFIG, default=None)

@@ -3,7 +3,7 @@
 from sqlalchemy import UniqueConstraint
 
 from models.base import TenantTable, Timestamps, Versioned, tenant_key, text_field
-from models.bounds import NAME
+from models.bounds import LABEL, NAME
 
 
 class Label(TenantTable, Versioned, Timestamps, table=True):
@@ -11,6 +11,6 @@ class Label(TenantTable, Versioned, Timestamps, table=True):
 
     __tablename__ = "labels"
     __table_args__ = (tenant_key(), UniqueConstraint("workspace_id", "name"))
-    name: str = text_field(NAME)
+    name: str = text_field(LABEL)
     color: str = text_field(NAME)
     label_group: str | None = text_field(NAME, default=None)

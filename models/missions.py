@@ -3,10 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Index, UniqueConstraint, text
 from sqlmodel import Field
 
-from models.base import TenantTable, Timestamps, Versioned, belongs_to, json_field, one_of, tenant_key, text_field, time_field
+from models.base import TenantTable, Timestamps, Versioned, belongs_to, enum_field, json_field, tenant_key, text_field, time_field
 from models.bounds import CONFIG, DESCRIPTION, ERROR, ID, LINE, NOTES, URL
 
 
@@ -70,19 +70,17 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         UniqueConstraint("trace_id"),
         belongs_to("crew_id", "crews"),
         belongs_to("lead_agent_id", "agents"),
-        one_of("mission_type", MissionType),
-        one_of("status", MissionStatus),
         Index("missions_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
         Index("missions_workspace_id_crew_id_created_at_id_idx", "workspace_id", "crew_id", "created_at", "id"),
         Index("missions_workspace_id_lead_agent_id_idx", "workspace_id", "lead_agent_id"),
     )
     crew_id: str
     lead_agent_id: str
-    mission_type: MissionType = Field(default=MissionType.orchestration, sa_type=Text)
+    mission_type: MissionType = enum_field(MissionType.orchestration)
     trace_id: str = text_field(ID)
     title: str = text_field(LINE * 3)
     description: str | None = text_field(CONFIG, default=None)
-    status: MissionStatus = Field(default=MissionStatus.PLANNING, sa_type=Text)
+    status: MissionStatus = enum_field(MissionStatus.PLANNING)
     plan: str | None = text_field(CONFIG, default=None)
     workflow_template: str | None = text_field(CONFIG, default=None)
     total_token_count: int | None = Field(default=None, sa_type=BigInteger)
@@ -99,7 +97,6 @@ class Assignment(TenantTable, Timestamps, table=True):
         belongs_to("chat_id", "chats"),
         belongs_to("assigned_by_id", "agents"),
         belongs_to("assigned_to_id", "agents"),
-        one_of("status", AssignmentStatus),
         Index("assignments_workspace_id_chat_id_idx", "workspace_id", "chat_id"),
         Index("assignments_workspace_id_assigned_by_id_created_at_idx", "workspace_id", "assigned_by_id", "created_at"),
         Index("assignments_workspace_id_assigned_to_id_created_at_idx", "workspace_id", "assigned_to_id", "created_at"),
@@ -109,7 +106,7 @@ class Assignment(TenantTable, Timestamps, table=True):
     assigned_by_id: str
     assigned_to_id: str
     task: str = text_field(CONFIG)
-    status: AssignmentStatus = Field(default=AssignmentStatus.PENDING, sa_type=Text)
+    status: AssignmentStatus = enum_field(AssignmentStatus.PENDING)
     result_summary: str | None = text_field(CONFIG, default=None)
     error_message: str | None = text_field(ERROR, default=None)
     started_at: datetime | None = time_field(default=None)
@@ -125,8 +122,6 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
         belongs_to("mission_id", "missions", ondelete="CASCADE"),
         belongs_to("assigned_agent_id", "agents"),
         belongs_to("assignment_id", "assignments"),
-        one_of("status", TaskStatus),
-        one_of("approval_status", ApprovalDecision),
         Index("mission_tasks_workspace_id_mission_id_task_order_id_idx", "workspace_id", "mission_id", "task_order", "id"),
         Index("mission_tasks_workspace_id_assigned_agent_id_idx", "workspace_id", "assigned_agent_id", postgresql_where=text("assigned_agent_id IS NOT NULL")),
         Index("mission_tasks_workspace_id_assignment_id_idx", "workspace_id", "assignment_id", postgresql_where=text("assignment_id IS NOT NULL")),
@@ -136,7 +131,7 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
     assignment_id: str | None = None
     title: str = text_field(LINE * 3)
     description: str | None = text_field(CONFIG, default=None)
-    status: TaskStatus = Field(default=TaskStatus.PENDING, sa_type=Text)
+    status: TaskStatus = enum_field(TaskStatus.PENDING)
     task_order: int = 0
     depends_on: list[str] = json_field(NOTES, default_factory=list)
     iteration: int | None = 1
@@ -156,6 +151,6 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
     evaluation_status: str | None = text_field(LINE, default=None)
     evaluation_notes: str | None = text_field(DESCRIPTION, default=None)
     approval_required: bool = False
-    approval_status: ApprovalDecision | None = Field(default=None, sa_type=Text)
+    approval_status: ApprovalDecision | None = enum_field(ApprovalDecision, default=None)
     approved_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     approved_at: datetime | None = time_field(default=None)

@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import Computed, Index, Text, text
+from sqlalchemy import Computed, Index, text
 from sqlmodel import Field
 
-from models.base import TenantRow, TenantTable, belongs_to, free_id, json_field, one_of, stored_at, tenant_id, tenant_key, text_field, time_field
+from models.base import TenantRow, TenantTable, belongs_to, enum_field, free_id, json_field, stored_at, tenant_id, tenant_key, text_field, time_field
 from models.bounds import CONFIG, ERROR, ID, LINE, NAME, PAYLOAD, TURN
 from models.chats import new_message_id
 
@@ -68,7 +68,6 @@ class Run(TenantTable, table=True):
     __table_args__ = (
         tenant_key(),
         belongs_to("agent_id", "agents"),
-        one_of("status", RunStatus),
         Index("runs_chat_id_running_key", "workspace_id", "chat_id", unique=True, postgresql_where=text("status = 'RUNNING'")),
         Index("runs_list_idx", "workspace_id", text("began_at DESC"), text("id DESC")),
         Index("runs_status_list_idx", "workspace_id", "status", text("began_at DESC"), text("id DESC")),
@@ -84,7 +83,7 @@ class Run(TenantTable, table=True):
     message_seq: int | None = None
     triggered_by: str | None = text_field(LINE, default=None)  # the id of a user, or the name of what started it
     trigger_type: str = text_field(NAME, default="USER")
-    status: RunStatus = Field(default=RunStatus.RUNNING, sa_type=Text)
+    status: RunStatus = enum_field(RunStatus.RUNNING)
     prompt: str = text_field(CONFIG, default="")
     max_turns: int | None = None
     model: str | None = text_field(LINE, default=None)

@@ -3,10 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, Text, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
-from models.base import SoftDelete, Table, TenantTable, Timestamps, Versioned, json_field, one_of, stored_at, text_field, time_field
+from models.base import SoftDelete, Table, TenantTable, Timestamps, Versioned, enum_field, json_field, stored_at, text_field, time_field
 from models.bounds import EMAIL, LINE, NAME, NOTES, URL
 
 
@@ -48,11 +48,10 @@ class Membership(TenantTable, Timestamps, table=True):
     __tablename__ = "memberships"
     __table_args__ = (
         UniqueConstraint("user_id", "workspace_id"),
-        one_of("role", Role),
         Index("memberships_workspace_id_created_at_idx", "workspace_id", "created_at"),
     )
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    role: Role = Field(sa_type=Text)
+    role: Role = enum_field(Role)
     capabilities: list[str] | None = json_field(NOTES, default=None)
 
 
@@ -60,9 +59,9 @@ class Invitation(TenantTable, table=True):
     """An offer of membership that waits for a person; `token` is handed over by hand."""
 
     __tablename__ = "invitations"
-    __table_args__ = (one_of("role", Role), Index("invitations_workspace_id_created_at_idx", "workspace_id", "created_at"))
+    __table_args__ = (Index("invitations_workspace_id_created_at_idx", "workspace_id", "created_at"),)
     email: str = text_field(EMAIL)
-    role: Role = Field(sa_type=Text)
+    role: Role = enum_field(Role)
     invited_by: str = Field(foreign_key="users.id", ondelete="CASCADE")
     token: str = text_field(LINE, unique=True)
     expires_at: datetime = time_field()

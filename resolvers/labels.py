@@ -14,23 +14,26 @@ from resolvers.kernel.inputs import ById, Id, Input, NoInput
 from resolvers.kernel.outputs import Deleted
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Rows
+from resolvers.kernel.reader import EVERYONE, Rows, graph
 
 TAKEN = "A label with this name already exists"
-LabelName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME)]
+LabelName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]
+Color = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME)]
 Group = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
+
+graph(Label, gate=Action.READ, scope="labels:read", visible=EVERYONE)
 
 
 class CreateLabel(Input):
     name: LabelName
-    color: LabelName
+    color: Color
     label_group: Group | None = None
 
 
 class UpdateLabel(Input):
     id: Id
     name: LabelName = ""
-    color: LabelName = ""
+    color: Color = ""
     label_group: Group | None = None
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -89,15 +90,24 @@ class Dispatcher:
             await reply(send, Reply(405, problem(405, f"{method} is not offered here", path), [JSON, node.allow()]), method == "HEAD")
             return
         body = await read_body(receive) if method not in ("GET", "HEAD") else b""
-        made = await self.answer(route, values, scope, body)
+        made = await self.answer(route, values, scope["crewship"], path, scope["query_string"], body)
         await reply(send, made, method == "HEAD")
 
-    async def answer(self, route: Route, values: list[str], scope: MutableMapping[str, Any], body: bytes) -> Reply:
-        transport, path = scope["crewship"], scope["path"]
+    def surface(self, method: str, raw_path: bytes) -> Any:
+        """(transport, target, body) -> (status, headers, body) of that path; None where no route is `method` there."""
+        node, values = self.find(raw_path.decode("latin-1"))
+        route = None if node is None else node.routes.get(method)
+        return None if route is None else partial(self._whole, route, values)
+
+    async def _whole(self, route: Route, values: list[str], transport: Any, target: Any, body: bytes) -> tuple[int, Headers, bytes]:
+        made = await self.answer(route, values, transport, target.path, target.query, b"" if target.method == "GET" else body)
+        return made.status, made.all_headers(), made.body
+
+    async def answer(self, route: Route, values: list[str], transport: Any, path: str, query: bytes, body: bytes) -> Reply:
         headers = transport.headers
         caller = caller_for(route.operation.auth, transport, path, body)
         try:
-            request = Request(route.method, path, parse_query(scope["query_string"]), headers, body, caller)
+            request = Request(route.method, path, parse_query(query), headers, body, caller)
             raw = self._raw(route, request, values)
             given = headers.get(b"if-match")
             if given is not None and given != b"*":
@@ -146,8 +156,8 @@ def caller_for(auth: Auth, transport: Any, path: str, body: bytes) -> Caller:
         return identity.internal(headers, client=client, forwarded=forwarded, local_socket=transport.local_socket, path=path)
     if auth is Auth.WEBHOOK:
         return identity.webhook(headers, body, client=client, forwarded=forwarded, path=path)
-    origin, local_socket = f"{transport.scheme}://{transport.host}", transport.local_socket
-    return identity.caller_of(headers, client=client, forwarded=forwarded, local_socket=local_socket, https=transport.https, origin=origin, path=path)
+    local_socket, https, origin = transport.local_socket, transport.https, transport.origin
+    return identity.caller_of(headers, client=client, forwarded=forwarded, local_socket=local_socket, https=https, origin=origin, path=path)
 
 
 async def _made(route: Route, request: Request, answer: Answer) -> Reply:
@@ -230,6 +240,5 @@ async def read_body(receive: Receive) -> bytes:
 
 
 async def reply(send: Send, made: Reply, head: bool) -> None:
-    headers = made.headers if made.status in (204, 304) else [*made.headers, (b"content-length", b"%d" % len(made.body))]
-    await send({"type": "http.response.start", "status": made.status, "headers": headers})
+    await send({"type": "http.response.start", "status": made.status, "headers": made.all_headers()})
     await send({"type": "http.response.body", "body": b"" if head else made.body})

@@ -105,6 +105,10 @@ class Reply:
     body: bytes = b""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
+    def all_headers(self) -> list[tuple[bytes, bytes]]:
+        """With the length of the body, where the status has one."""
+        return self.headers if self.status in (204, 304) else [*self.headers, (b"content-length", b"%d" % len(self.body))]
+
 
 Reading = Callable[[Request], dict[str, Any]]
 Writing = Callable[[Request, Answer], Reply | Awaitable[Reply]]

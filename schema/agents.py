@@ -64,7 +64,7 @@ class AgentType:
     created_by_user_id: strawberry.ID | None
     created_at: datetime
     updated_at: datetime
-    version: int = strawberry.field(description="Rises with every change; what ifVersion compares.")
+    version: int = strawberry.field(description="Rises with every edit; what ifVersion compares.")
     skill_count: int
     credential_count: int
     chat_count: int

@@ -75,7 +75,7 @@ class CrewType:
     created_by: strawberry.ID | None
     created_at: datetime
     updated_at: datetime
-    version: int = strawberry.field(description="Rises with every change; what ifVersion compares.")
+    version: int = strawberry.field(description="Rises with every edit; what ifVersion compares.")
     agent_count: int
     member_count: int
     agents: Connection[Annotated["AgentType", strawberry.lazy("schema.agents")]]

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -25,11 +26,15 @@ from schema.selection import Call, Root, Throttle
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+Whole = tuple[int, list[Header], bytes]
+"""Status, headers and body of an answer."""
 
 RESPONSE = "application/graphql-response+json"
 LEGACY = "application/json"
-SUBSCRIPTIONS = "subscriptionspec"  # in Accept: the client takes multipart/mixed;subscriptionSpec=1.0
+SUBSCRIPTIONS = b"subscriptionspec"  # in Accept: the client takes multipart/mixed;subscriptionSpec=1.0
 OF_ANYBODY = 4000  # letters of a new document that is read before it is known who sends it
+KINDS = 32  # values of a header whose meaning is remembered
 MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is bounded by time
 STREAMED = "Subscriptions are streams: ask over WebSocket, accept multipart/mixed;subscriptionSpec=1.0, or use /graphql/stream"
 ASKED, SHOWN = (b"json", b"event-stream"), (b"image/", b"text/", b"audio/", b"video/", b"font/")  # in Accept
@@ -89,36 +94,44 @@ class Endpoint:
         attach(self.core)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        headers = scope["crewship"].headers
-        accept = headers.get(b"accept", b"*/*").decode("latin-1").lower()
-        method = scope["method"]
+        transport, method, path = scope["crewship"], scope["method"], scope["path"]
+        accept = transport.headers.get(b"accept", b"*/*")
         if self.page is not None and method in ("GET", "HEAD") and _prefers_html(accept) and b"query=" not in scope["query_string"]:
             await self.page(scope, receive, send)
             return
         try:
-            streams = SUBSCRIPTIONS in accept
-            kind = LEGACY if streams else _negotiate(accept)
-            body = await read_request(scope, receive, method, headers)
-            caller = caller_of(scope)
-            if streams:
-                if self.streaming is not None and method == "POST" and await self._subscribes(caller, body, accept):
-                    await self.streaming(self, scope, receive, send, body)
-                    return
-                kind = _negotiate(accept)
-            status, answer = await self.execute(caller, body, read_only=method != "POST", strict=kind == RESPONSE)
-            more = [(b"set-cookie", text.encode()) for text in identity.session_cookies(caller)]
-            if caller.replayed:
-                more.append((b"idempotent-replayed", b"true"))
+            if not streams(accept):
+                _negotiate(accept)
+            body = await read_request(scope, receive, method, transport.headers)
+            caller = caller_of(transport, path)
+            if streams(accept) and method == "POST" and self.streaming is not None and await self._subscribes(caller, body, accept):
+                await self.streaming(self, scope, receive, send, body)
+                return
+            status, headers, answer = await self._answer(caller, body, accept, read_only=method != "POST")
         except Malformed as fault:
-            kind, status, answer, more = (
-                _acceptable(accept) or LEGACY,
-                fault.status,
-                _errors([fault.formatted]),
-                list(fault.headers),
-            )
-        content = (b"content-type", f"{kind}; charset=utf-8".encode())
-        await send({"type": "http.response.start", "status": status, "headers": [content, (b"content-length", b"%d" % len(answer)), *more]})
+            status, headers, answer = _malformed(fault, accept)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer})
+
+    async def whole(self, transport: Any, target: Any, body: bytes) -> Whole:
+        """A POST that asks for no stream."""
+        accept = transport.headers.get(b"accept", b"*/*")
+        try:
+            _negotiate(accept)
+            return await self._answer(caller_of(transport, target.path), posted(transport.headers, body), accept)
+        except Malformed as fault:
+            return _malformed(fault, accept)
+
+    async def _answer(self, caller: Caller, body: dict[str, Any], accept: bytes, *, read_only: bool = False) -> Whole:
+        """Raises Malformed."""
+        kind = _negotiate(accept)
+        status, answer = await self.execute(caller, body, read_only=read_only, strict=kind == RESPONSE)
+        headers = _headers(kind, answer)
+        if caller.signed_in is not None or caller.signed_out:
+            headers += [(b"set-cookie", text.encode()) for text in identity.session_cookies(caller)]
+        if caller.replayed:
+            headers.append((b"idempotent-replayed", b"true"))
+        return status, headers, answer
 
     async def execute(self, caller: Caller, body: dict[str, Any], *, read_only: bool = False, strict: bool = False) -> tuple[int, bytes]:
         """(status, JSON). `strict`: a document that cannot be run is a 400, as application/graphql-response+json demands."""
@@ -163,7 +176,7 @@ class Endpoint:
             await identify(replace(caller))
         return await self.documents.read(text, body["operationName"])
 
-    async def _subscribes(self, caller: Caller, body: dict[str, Any], accept: str) -> bool:
+    async def _subscribes(self, caller: Caller, body: dict[str, Any], accept: bytes) -> bool:
         """Also a document that is none, or is not even read, where that can be told in no other way."""
         try:
             kind = (self.known(body) or await self.document(caller, body)).kind
@@ -234,35 +247,51 @@ def _errors(errors: list[Any]) -> bytes:
     return orjson.dumps({"errors": errors})
 
 
-def caller_of(scope: MutableMapping[str, Any]) -> Caller:
-    transport = scope["crewship"]
-    origin, path = f"{transport.scheme}://{transport.host}", scope["path"]
+def caller_of(transport: Any, path: str) -> Caller:
     return identity.caller_of(
         transport.headers,
         client=transport.client,
         forwarded=transport.forwarded,
         local_socket=transport.local_socket,
         https=transport.https,
-        origin=origin,
+        origin=transport.origin,
         path=path,
     )
 
 
-def _prefers_html(accept: str) -> bool:
-    html = accept.find("text/html")
-    return html >= 0 and not 0 <= accept.find("json") < html
+def _headers(kind: str, answer: bytes) -> list[Header]:
+    return [(b"content-type", f"{kind}; charset=utf-8".encode()), (b"content-length", b"%d" % len(answer))]
 
 
-def _negotiate(accept: str) -> str:
+def _malformed(fault: Malformed, accept: bytes) -> Whole:
+    answer = _errors([fault.formatted])
+    return fault.status, [*_headers(_acceptable(accept) or LEGACY, answer), *fault.headers], answer
+
+
+@lru_cache(KINDS)
+def streams(accept: bytes) -> bool:
+    """Whether the client would take subscriptions as multipart/mixed."""
+    return SUBSCRIPTIONS in accept.lower()
+
+
+@lru_cache(KINDS)
+def _prefers_html(accept: bytes) -> bool:
+    accept = accept.lower()
+    html = accept.find(b"text/html")
+    return html >= 0 and not 0 <= accept.find(b"json") < html
+
+
+def _negotiate(accept: bytes) -> str:
     kind = _acceptable(accept)
     if kind is None:
         raise Malformed(406, f"This endpoint answers {RESPONSE} or {LEGACY}")
     return kind
 
 
-def _acceptable(accept: str) -> str | None:
+@lru_cache(KINDS)
+def _acceptable(accept: bytes) -> str | None:
     """The first of our two media types the client lists; `*/*` gets application/json, as clients from before the specification expect."""
-    for entry in accept.split(","):
+    for entry in accept.decode("latin-1").lower().split(","):
         media = entry.split(";")[0].strip()
         if media == RESPONSE:
             return RESPONSE
@@ -276,14 +305,8 @@ async def read_request(
 ) -> dict[str, Any]:
     """`introduced`: whoever asks by GET has shown a ticket, which no page of others can know."""
     if method == "POST":
-        media, _, parameters = headers.get(b"content-type", b"").decode("latin-1").lower().partition(";")
-        if media.strip() != LEGACY or ("charset" in parameters and "utf-8" not in parameters):
-            raise Malformed(415, f"Send the request as {LEGACY} in UTF-8")
-        try:
-            body = orjson.loads(await _body(receive))
-        except orjson.JSONDecodeError:
-            raise Malformed(400, "Invalid JSON body") from None
-    elif method in ("GET", "HEAD"):
+        return posted(headers, await _body(receive))
+    if method in ("GET", "HEAD"):
         if not introduced and not _asked_on_purpose(scope["crewship"]):
             raise Malformed(403, "Queries by GET are for scripts and for pages of this server; send the query by POST")
         body = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="replace"))
@@ -295,6 +318,22 @@ async def read_request(
     else:
         raise Malformed(405, f"{method} is not offered here", ((b"allow", b"GET, HEAD, POST"),))
     return checked(body)
+
+
+def posted(headers: Mapping[bytes, bytes], body: bytes) -> dict[str, Any]:
+    """The request in the body of a POST. Raises Malformed."""
+    if not _is_json(headers.get(b"content-type", b"")):
+        raise Malformed(415, f"Send the request as {LEGACY} in UTF-8")
+    try:
+        return checked(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        raise Malformed(400, "Invalid JSON body") from None
+
+
+@lru_cache(KINDS)
+def _is_json(content_type: bytes) -> bool:
+    media, _, parameters = content_type.decode("latin-1").lower().partition(";")
+    return media.strip() == LEGACY and ("charset" not in parameters or "utf-8" in parameters)
 
 
 def _asked_on_purpose(transport: Any) -> bool:

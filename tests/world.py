@@ -21,7 +21,6 @@ from pydantic import SecretStr
 from sqlmodel import SQLModel
 
 from crewship.app import create_app
-from crewship.protocol import Protocol
 from crewship.serve import LARGEST_MESSAGE
 from crewship.websocket import WebSocketProtocol
 from models.auth import CliToken, User
@@ -34,6 +33,7 @@ from resolvers.kernel.identity import bearer
 from resolvers.kernel.instance import instance
 from resolvers.kernel.passwords import Cost, Passwords
 from resolvers.kernel.settings import Settings, load_settings
+from tests.foreseen import Foreseen
 
 # What moves without anybody changing anything.
 UNWATCHED = {"alembic_version", "admin_token_uses", "chat_presence"}
@@ -165,7 +165,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
     """The application on a free loopback port, as `crewship serve` runs it."""
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio turns Nagle off only where it sees the protocol; else each answer takes 40 ms
     listener.bind(("127.0.0.1", 0))
-    options: dict[str, Any] = {"access_log": False, "proxy_headers": False, "server_header": False, "http": Protocol, "ws": WebSocketProtocol}
+    options: dict[str, Any] = {"access_log": False, "proxy_headers": False, "server_header": False, "http": Foreseen, "ws": WebSocketProtocol}
     options |= {"ws_per_message_deflate": False, "ws_max_size": LARGEST_MESSAGE}
     server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", **options))
     task = asyncio.create_task(server._serve([listener]))

@@ -94,7 +94,7 @@ async def _fits_the_crew(ctx: Context, raw: Raw) -> None:
     await require_crew(ctx, data.crew_id)
     await _check_license(ctx, data.crew_id)
     lead = (col(Agent.crew_id) == data.crew_id, col(Agent.agent_role) == AgentRole.LEAD)
-    if data.agent_role is AgentRole.LEAD and await ctx.select(Agent, *lead).exists():
+    if data.agent_role is AgentRole.LEAD and await ctx.select(Agent, *lead, including_hidden=True).exists():
         raise Refusal(Code.CONFLICT, HAS_LEAD)
 
 
@@ -144,4 +144,4 @@ async def _check_license(ctx: Context, crew_id: str) -> None:
     if Limit.agents not in license.enforced:
         return
     await ctx.lock(f"agents of {crew_id}")  # two callers may not both take the last place
-    license.check(Limit.agents, await ctx.select(Agent, col(Agent.crew_id) == crew_id).count())
+    license.check(Limit.agents, await ctx.select(Agent, col(Agent.crew_id) == crew_id, including_hidden=True).count())

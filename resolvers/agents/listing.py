@@ -13,7 +13,7 @@ from resolvers.kernel.errors import Code
 from resolvers.kernel.inputs import ById, Id, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Page, Row, Rows, confidential, count, graph, many, one
+from resolvers.kernel.reader import EVERYONE, Page, Row, Rows, confidential, count, extend, graph, many, one
 
 newest_first = (col(Agent.expired_at).is_(None).desc(), col(Agent.listed_at).desc(), col(Agent.id).desc())
 """Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter, all in one direction."""
@@ -34,14 +34,19 @@ def of_crew(rows: Rows[Agent], data: ListAgents) -> Rows[Agent]:
 
 graph(
     Agent,
+    gate=Action.READ,
+    scope="agents:read",
+    visible=EVERYONE,
     crew=one(Crew, "crew_id"),
     parent_lead=one(Agent, "parent_lead_id"),
     skill_count=count(AgentSkill, "agent_id"),
     credential_count=count(AgentCredential, "agent_id"),
     chat_count=count(Chat, "agent_id"),
 )
+graph(AgentSkill, gate=Action.READ, scope="skills:read", visible=EVERYONE)
+graph(AgentCredential, gate=Action.READ, scope="credentials:read", visible=EVERYONE)
 confidential(Agent, Action.UPDATE, "mcp_config_json")
-graph(Workspace, agents=many(Agent, "workspace_id", order_by=newest_first, narrow=of_crew, input=ListAgents))
+extend(Workspace, agents=many(Agent, "workspace_id", order_by=newest_first, narrow=of_crew, input=ListAgents))
 
 
 @query("agents.list", Action.READ)

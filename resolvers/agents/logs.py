@@ -3,18 +3,17 @@
 from typing import Any
 
 from sqlalchemy import Text as SQLText
-from sqlalchemy import literal_column, select
+from sqlalchemy import literal_column
 from sqlmodel import col
 
 from models.agents import Agent
-from models.base import table_of
 from models.runs import RunFrame
 from resolvers.agents.permission import MISSING
 from resolvers.kernel.errors import Code
 from resolvers.kernel.inputs import Id, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Derived, Page, derived, graph
+from resolvers.kernel.reader import EVERYONE, Derived, Page, derived, graph, of_parent
 
 
 class ListLogs(Paging):
@@ -30,15 +29,13 @@ def _said(*path: str) -> Derived:
     return derived(str, lambda frame, _: frame.payload[path].astext)
 
 
-def _slug(frame: Any, scope: Any) -> Any:
-    agent = table_of(Agent).alias()
-    return scope.scalar(select(agent.c.slug).where(agent.c.id == frame.agent_id, agent.c.workspace_id == frame.workspace_id))
-
-
 graph(
     RunFrame,
+    gate=Action.READ,
+    scope="agents:read",
+    visible=EVERYONE,
     level=derived(str, lambda *_: literal_column("'info'", SQLText())),
-    agent_slug=derived(str, _slug),
+    agent_slug=of_parent(Agent, "agent_id", "slug"),
     event=_said("type"),
     content=_said("content"),
     tool=_said("metadata", "tool_name"),

@@ -134,7 +134,7 @@ async def _step_down(ctx: Context, agent: Agent) -> None:
     if agent.crew_id is None:
         return
     lead = (col(Agent.crew_id) == agent.crew_id, col(Agent.agent_role) == AgentRole.LEAD, col(Agent.id) != agent.id)
-    for id in await ctx.update_where(Agent, *lead, agent_role=AgentRole.AGENT):
+    for id in await ctx.update_where(Agent, *lead, including_hidden=True, agent_role=AgentRole.AGENT):
         ctx.emit(AgentUpdated(id=id))
 
 

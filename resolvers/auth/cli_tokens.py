@@ -30,7 +30,13 @@ DEFAULT_NAME = "CLI token"
 ADMIN_SHORTEST, ADMIN_DEFAULT, ADMIN_LONGEST = 60, 24 * 3600, 7 * 24 * 3600  # seconds
 NO_KEY = "ADMIN tokens need CREWSHIP_ADMIN_TOKEN_HMAC_KEY, which this server does not have"
 
-graph(CliToken, limited_to=derived(list[str], lambda token, _: func.nullif(token.scopes, literal_column("'[]'::jsonb"), type_=JSONB())))
+graph(
+    CliToken,
+    gate=Action.SELF,
+    scope=None,
+    visible=lambda token, scope: token.user_id == scope.user_id,
+    limited_to=derived(list[str], lambda token, _: func.nullif(token.scopes, literal_column("'[]'::jsonb"), type_=JSONB())),
+)
 
 
 def _tier(raw: Any) -> Any:
@@ -149,14 +155,12 @@ async def validate_cli_token(ctx: Context, data: NoInput) -> ValidCliToken:
 @query("auth.cli_tokens_list", Action.SELF, tenancy=Tenancy.NONE)
 def list_cli_tokens(scope: QueryScope, data: NoInput) -> Rows[CliToken]:
     """The caller's own CLI tokens, newest first, revoked and expired ones too."""
-    return scope.select(CliToken).where(col(CliToken.user_id) == scope.user_id).order_by(col(CliToken.created_at).desc())
+    return scope.select(CliToken).order_by(col(CliToken.created_at).desc())
 
 
 @command("auth.cli_token_revoke", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
 async def revoke_cli_token(ctx: Context, data: ById) -> RevokedCliToken:
     """Revoke one of the caller's own CLI tokens; again is no error, and the later time stays."""
-    own = (col(CliToken.id) == data.id, col(CliToken.user_id) == ctx.user_id)
-    if not await ctx.update_where(CliToken, *own, revoked_at=NOW):
-        raise Refusal(Code.NOT_FOUND, "CLI token not found")
+    await ctx.update(CliToken, data.id, revoked_at=NOW, missing="CLI token not found")
     ctx.ring(Topic.access, ctx.user_id)
     return RevokedCliToken()

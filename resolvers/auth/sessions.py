@@ -25,9 +25,12 @@ from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import REST_ONLY, Auth
 from resolvers.kernel.outputs import Absent, Output
 from resolvers.kernel.policy import Action
+from resolvers.kernel.reader import graph
 
 LONGEST_USER_AGENT, LONGEST_ADDRESS = 250, 64  # characters that are kept
 MOST_SESSIONS = 1000  # in a list
+
+graph(Session, gate=Action.SELF, scope=None, visible=lambda session, scope: session.user_id == scope.user_id)
 
 
 class SessionUser(Output):
@@ -201,7 +204,7 @@ async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) ->
 @procedure("auth.sessions_list", Action.SELF, tenancy=Tenancy.NONE)
 async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
     """The caller's own sessions that are neither revoked nor expired, last used first: a thousand at most."""
-    own = ctx.select(Session, col(Session.user_id) == ctx.user_id, col(Session.revoked_at).is_(None), col(Session.expires_at) > func.now())
+    own = ctx.select(Session, col(Session.revoked_at).is_(None), col(Session.expires_at) > func.now())
     return [
         ActiveSession(
             id=session.id,
@@ -218,6 +221,6 @@ async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
 @command("auth.sessions_revoke", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
 async def revoke_session(ctx: Context, data: ById) -> RevokedSession:
     """End one of the caller's own sessions, the current one included; again is no error."""
-    await ctx.select(Session, col(Session.id) == data.id, col(Session.user_id) == ctx.user_id).one("Session not found")
+    await ctx.get(Session, data.id, missing="Session not found")
     await _revoke(ctx, data.id, ctx.user_id, RevokedReason.admin_force)
     return RevokedSession(id=data.id, is_current=data.id == ctx.credential_id)

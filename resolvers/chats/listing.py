@@ -8,7 +8,6 @@ from sqlmodel import col
 
 from models.agents import Agent
 from models.auth import User
-from models.base import table_of
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.workspaces import Workspace
 from resolvers.announcements.notices import InboxChatRead
@@ -20,7 +19,7 @@ from resolvers.kernel.inputs import ById, Id, Input, Paging
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Page, Row, Rows, derived, graph, many, one
+from resolvers.kernel.reader import EVERYONE, Page, Row, Rows, derived, extend, graph, many, of_parent, one
 from resolvers.reply_notices import clear_notice, hold_notices
 
 MISSING = "Chat not found"
@@ -70,13 +69,13 @@ def _unread(chat: Any, scope: Any) -> Any:
 
     Counted among the newest of the chat: what nobody has read for long costs no more than that.
     """
-    message, mark = table_of(Message).alias(), table_of(ChatReadCursor).alias()
-    mine = (mark.c.chat_id == chat.id, mark.c.workspace_id == chat.workspace_id, mark.c.user_id == scope.user_id)
-    since = func.coalesce(scope.scalar(select(mark.c.last_read_seq).where(*mine)), literal_column("0"))
+    (message, messages), (mark, marks) = scope.beside(Message, chat), scope.beside(ChatReadCursor, chat)
+    mine = select(mark.c.last_read_seq).where(mark.c.chat_id == chat.id, *marks, mark.c.user_id == scope.user_id)
+    since = func.coalesce(scope.scalar(mine), literal_column("0"))
     by_another = and_(message.c.author_user_id.is_not(None), message.c.author_user_id != scope.user_id)
     unread = (
         message.c.chat_id == chat.id,
-        message.c.workspace_id == chat.workspace_id,
+        *messages,
         message.c.seq > chat.last_message_seq - literal_column(str(MOST_UNREAD)),  # by itself: row-level security lets no subselect into an index
         message.c.seq > since,
         message.c.seq <= chat.last_message_seq,
@@ -85,26 +84,23 @@ def _unread(chat: Any, scope: Any) -> Any:
     return scope.scalar(select(func.count()).select_from(message).where(*unread))
 
 
-def _agent_slug(chat: Any, scope: Any) -> Any:
-    """Of a deleted agent, too."""
-    agent = table_of(Agent).alias()
-    return scope.scalar(select(agent.c.slug).where(agent.c.id == chat.agent_id, agent.c.workspace_id == chat.workspace_id))
-
-
 def _to_the_millisecond(chat: Any, _: Any) -> Any:
     return func.to_char(func.timezone(UTC, chat.last_activity_at), MILLISECONDS, type_=SQLText())
 
 
 graph(
     Chat,
+    gate=Action.READ,
+    scope="chats:read",
+    visible=EVERYONE,
     agent=one(Agent, "agent_id"),
     creator=one(User, "created_by"),
-    agent_slug=derived(str, _agent_slug),
+    agent_slug=of_parent(Agent, "agent_id", "slug"),
     unread_count=derived(int, _unread),
     last_activity_at_ms=derived(str, _to_the_millisecond),
 )
-graph(Agent, chats=many(Chat, "agent_id", order_by=lately_active, narrow=of_origin, input=ListChats))
-graph(Workspace, chats=many(Chat, "workspace_id", order_by=lately_changed, narrow=of_origin, input=ListChats))
+extend(Agent, chats=many(Chat, "agent_id", order_by=lately_active, narrow=of_origin, input=ListChats))
+extend(Workspace, chats=many(Chat, "workspace_id", order_by=lately_changed, narrow=of_origin, input=ListChats))
 
 
 @query("chats.list", Action.READ)

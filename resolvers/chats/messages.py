@@ -11,7 +11,7 @@ from resolvers.kernel.gate import Entity
 from resolvers.kernel.inputs import INT32, Id, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Page, graph, many, one
+from resolvers.kernel.reader import EVERYONE, Page, extend, graph, many, one
 
 oldest_first = (col(Message.seq), col(Message.id))
 ALL = "all"
@@ -37,8 +37,10 @@ class ListMessages(PageOfMessages):
         return f"At most {cls.page_maximum}, or `{ALL}`, as without limit and offset; without a whole number above 0, {cls.page_default}."
 
 
-graph(Message, chat=one(Chat, "chat_id"), agent=one(Agent, "agent_id"), author=one(User, "author_user_id"))
-graph(Chat, messages=many(Message, "chat_id", order_by=oldest_first, input=PageOfMessages))
+graph(
+    Message, gate=Action.READ, scope="chats:read", visible=EVERYONE, chat=one(Chat, "chat_id"), agent=one(Agent, "agent_id"), author=one(User, "author_user_id")
+)
+extend(Chat, messages=many(Message, "chat_id", order_by=oldest_first, input=PageOfMessages))
 
 
 @query("chats.messages", Action.READ, tenancy=Entity(Chat, "chat_id", lenient=True))

@@ -3,10 +3,8 @@
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
-from sqlalchemy import select
 from sqlmodel import col
 
-from models.base import table_of
 from models.crews import ConnectionDirection, Crew, CrewConnection
 from resolvers.crews.crews import NOT_FOUND
 from resolvers.kernel.command import command
@@ -16,7 +14,7 @@ from resolvers.kernel.inputs import ById, Input, NoInput, Text
 from resolvers.kernel.outputs import Deleted
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Derived, Rows, derived, graph, one
+from resolvers.kernel.reader import EVERYONE, Rows, graph, of_parent, one
 
 CONNECTED = "These crews are already connected"
 CrewId = Annotated[Text, Field(min_length=1)]
@@ -34,25 +32,17 @@ class CreateCrewConnection(Input):
     direction: Annotated[ConnectionDirection, BeforeValidator(_direction)] = ConnectionDirection.bidirectional
 
 
-def _of_crew(key: str, column: str) -> Derived:
-    """A column of the crew that `key` names: of a deleted one too, whose connections are still listed."""
-
-    def expression(connection: Any, scope: Any) -> Any:
-        crew = table_of(Crew).alias()
-        same = (crew.c.id == connection[key], crew.c.workspace_id == connection.workspace_id)
-        return scope.scalar(select(crew.c[column]).where(*same))
-
-    return derived(str, expression)
-
-
 graph(
     CrewConnection,
+    gate=Action.READ,
+    scope="crews:read",
+    visible=EVERYONE,
     from_crew=one(Crew, "from_crew_id"),
     to_crew=one(Crew, "to_crew_id"),
-    from_crew_name=_of_crew("from_crew_id", "name"),
-    from_crew_slug=_of_crew("from_crew_id", "slug"),
-    to_crew_name=_of_crew("to_crew_id", "name"),
-    to_crew_slug=_of_crew("to_crew_id", "slug"),
+    from_crew_name=of_parent(Crew, "from_crew_id", "name"),
+    from_crew_slug=of_parent(Crew, "from_crew_id", "slug"),
+    to_crew_name=of_parent(Crew, "to_crew_id", "name"),
+    to_crew_slug=of_parent(Crew, "to_crew_id", "slug"),
 )
 
 

@@ -24,7 +24,7 @@ from resolvers.kernel.operation import Raw
 from resolvers.kernel.outputs import Success
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Page, Row, Rows, confidential, count, graph, many
+from resolvers.kernel.reader import EVERYONE, Page, Row, Rows, confidential, count, extend, graph, many
 
 NOT_FOUND = "Crew not found"
 SLUG_TAKEN = "A crew with this slug already exists"
@@ -130,13 +130,16 @@ def _narrow(agents: Rows[Agent], data: CrewAgents) -> Rows[Agent]:
 
 graph(
     Crew,
+    gate=Action.READ,
+    scope="crews:read",
+    visible=EVERYONE,
     agents=many(Agent, "crew_id", order_by=col(Agent.created_at), narrow=_narrow, input=CrewAgents),
     members=many(CrewMember, "crew_id", order_by=col(CrewMember.created_at)),
     agent_count=count(Agent, "crew_id"),
     member_count=count(CrewMember, "crew_id"),
 )
 confidential(Crew, Action.UPDATE, "mcp_config_json", "devcontainer_config", "mise_config", "services_json")
-graph(Workspace, crews=many(Crew, "workspace_id", order_by=col(Crew.created_at).desc(), input=ListCrews))
+extend(Workspace, crews=many(Crew, "workspace_id", order_by=col(Crew.created_at).desc(), input=ListCrews))
 
 
 @query("crews.list", Action.READ)
@@ -156,7 +159,7 @@ async def _within_license(ctx: Context, _: Raw) -> None:
     license = instance.license
     if Limit.crews in license.enforced:
         await ctx.lock(f"license:crews:{ctx.workspace_id}")
-        license.check(Limit.crews, await ctx.select(Crew).count())
+        license.check(Limit.crews, await ctx.select(Crew, including_hidden=True).count())
 
 
 async def release_slug(ctx: Context, slug: str) -> None:
@@ -165,9 +168,10 @@ async def release_slug(ctx: Context, slug: str) -> None:
     renamed = wanted + "_deleted_" + col(Crew.id)
     begins = (held.op("~>=~")(f"{slug}_deleted_"), held.op("~<~")(f"{slug}_deleted`"))  # by bytes, as the index: "`" follows "_"
     known = or_(held == wanted, and_(*begins, held == renamed))
-    line = await ctx.update_where(Crew, col(Crew.deleted_at).is_not(None), known, including_deleted=True, slug=renamed)
+    deleted = (col(Crew.deleted_at).is_not(None), known)
+    line = await ctx.update_where(Crew, *deleted, including_deleted=True, including_hidden=True, slug=renamed)
     if line:
-        await ctx.delete_where(Mission, col(Mission.crew_id).in_(line))
+        await ctx.delete_where(Mission, col(Mission.crew_id).in_(line), including_hidden=True)
 
 
 @command("crews.create", Action.CREATE, audit="crew.created", emits=CrewCreated, errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT), allow=_within_license)

@@ -18,7 +18,7 @@ from resolvers.kernel.operation import Raw
 from resolvers.kernel.outputs import Output, Success
 from resolvers.kernel.policy import Action, outranks
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Rows, graph, one
+from resolvers.kernel.reader import EVERYONE, Rows, graph, one
 
 MEMBER_NOT_FOUND = "Crew member not found"
 ALREADY_MEMBER = "The user is already a member of this crew"
@@ -62,7 +62,7 @@ class MemberRoleUpdated(Output):
     role: str
 
 
-graph(CrewMember, user=one(User, "user_id"), crew=one(Crew, "crew_id"))
+graph(CrewMember, gate=Action.READ, scope="crews:read", visible=EVERYONE, user=one(User, "user_id"), crew=one(Crew, "crew_id"))
 
 
 @query("crews.members.list", Action.READ, errors=(Code.NOT_FOUND,))

@@ -1,16 +1,18 @@
 """What a command is about to write: values to add, and its last insert, which travels with the tail and may change another row with it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import WrapValidator
-from sqlalchemy import ClauseElement
+from sqlalchemy import BindParameter, ClauseElement, bindparam
 from sqlalchemy.orm import QueryableAttribute
+from sqlalchemy.sql.visitors import replacement_traverse
 from sqlmodel import SQLModel
 
 from models.base import table_of
+from resolvers.kernel.reader.rows import clause
 
 T = TypeVar("T")
 Conflict = str | Mapping[str, str]
@@ -89,39 +91,77 @@ def given(row: SQLModel) -> tuple[str, ...]:
     return tuple([name for name in _names(type(row)) if name in values])
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a column of the new row takes from the changed one: `value`, as the operation gave it.
+
+    Equal expressions have one `kind`, whatever values they hold; these are parameters of their own, in the order that the kind says.
+    """
+
+    name: str
+    value: Any
+    kind: Any
+    held: tuple[BindParameter[Any], ...]
+
+    @classmethod
+    def of(cls, name: str, value: Any) -> "Taken":
+        key = clause(value)._generate_cache_key()
+        if key is None:
+            raise TypeError(f"{name}: SQLAlchemy has no key for this expression, which would be compiled anew with each call")
+        return cls(name, value, key.key, tuple(key.bindparams))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {f"{self.name}_{n}_": held.effective_value for n, held in enumerate(self.held)}
+
+    @property
+    def expression(self) -> Any:
+        """With the names of its parameters in the places of the values."""
+        named = {id(held): bindparam(f"{self.name}_{n}_", type_=held.type, expanding=held.expanding) for n, held in enumerate(self.held)}
+        return replacement_traverse(clause(self.value), {}, lambda element, **_: named.get(id(element)))
+
+
 @dataclass(slots=True)
 class Held:
-    """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`, those the change gives."""
+    """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`, those the change gives.
+
+    `parameters` are those of the change, and of what is drawn. `limited`: the caller may not see every row that could be changed.
+    """
 
     row: Any
     columns: tuple[str, ...]
     conflict: Conflict
     change: Change | None = None
-    drawn: tuple[tuple[str, Any], ...] = ()
+    drawn: tuple[Taken, ...] = ()
     timed: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict)
+    limited: bool = False
 
     @classmethod
-    def of(cls, row: SQLModel, conflict: Conflict, change: Change | None) -> "Held":
+    def of(cls, row: SQLModel, conflict: Conflict, change: Change | None, limited: bool = False) -> "Held":
         values, columns = row.__dict__, given(row)
         timed = tuple([name for name in columns if values[name] is NOW])
         if timed:
             columns = tuple([name for name in columns if name not in timed])
         if change is None:
             return cls(row, columns, conflict, timed=timed)
-        drawn = tuple([(name, values[name]) for name in columns if isinstance(values[name], COLUMNS)])
-        names = [name for name, _ in drawn]
-        return cls(row, tuple([name for name in columns if name not in names]), conflict, change, drawn, timed)
+        drawn = tuple([Taken.of(name, values[name]) for name in columns if isinstance(values[name], COLUMNS)])
+        names, parameters = [taken.name for taken in drawn], change.values
+        for taken in drawn:
+            parameters = parameters | taken.parameters
+        return cls(row, tuple([name for name in columns if name not in names]), conflict, change, drawn, timed, parameters, limited)
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What decides its SQL. An expression is known by its identity: the plan keeps it."""
+        """What decides its SQL."""
+        kind = (type(self.row), self.columns, self.timed)
         if self.change is None:
-            return type(self.row), self.columns, self.timed
-        return type(self.row), self.columns, self.timed, self.change.model, self.change.kinds, tuple([(name, id(value)) for name, value in self.drawn])
+            return kind
+        return (*kind, self.change.model, self.change.kinds, self.limited, tuple([(taken.name, taken.kind) for taken in self.drawn]))
 
-    def values(self, workspace_id: str | None) -> dict[str, Any]:
+    def values(self, scope: dict[str, Any]) -> dict[str, Any]:
         known: dict[str, Any] = self.row.__dict__
-        return known if self.change is None else known | self.change.values | {"scope_workspace": workspace_id}
+        return known if self.change is None else known | self.parameters | scope
 
 
 def split(data: Mapping[str, Any], drawn: Mapping[int, str]) -> tuple[dict[str, Any], NamedColumns]:

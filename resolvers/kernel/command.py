@@ -7,9 +7,10 @@ from typing import Any, Generic, TypeVar, cast
 
 from sqlmodel import SQLModel
 
+from models.workspaces import Role
 from resolvers.kernel import finish, idempotency
 from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.caller import Caller
+from resolvers.kernel.caller import MACHINES, Caller
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
@@ -50,7 +51,7 @@ class Called(Operation[D], Generic[D, T]):
             return
         row = await self.pass_gate(ctx.conn, ctx.caller, ctx.raw, ctx.place, ctx.shape)
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]
-        ctx.role, ctx.capabilities = row[ROLE], row[CAPABILITIES]
+        ctx.role, ctx.capabilities = None if row[ROLE] is None else Role(row[ROLE]), row[CAPABILITIES]
 
     async def checked(self, ctx: Context) -> D:
         """Guards, then the input: nobody learns of a bad body who may not send one."""
@@ -64,6 +65,7 @@ class Called(Operation[D], Generic[D, T]):
         self.require(caller, place)
         ctx = Context(caller, self)
         ctx.raw, ctx.place, ctx.if_version = raw, place, caller.if_version
+        ctx.anonymous, ctx.limited = self.auth is Auth.NONE, caller.kind not in MACHINES
         return ctx
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
 import asyncpg
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Text, delete, func, literal, select, update
 from sqlmodel import SQLModel
 
 from models.base import SIZE, TenantRow, table_of
@@ -17,16 +17,16 @@ from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.changes import NOW, Change, Conflict, Held, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
-from resolvers.kernel.errors import UNSTORABLE, Code, Refusal
+from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Refusal
 from resolvers.kernel.events import Event
 from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader.rows import clause
 from resolvers.kernel.statements import ONE
+from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
 TAKEN = "already exists"
-TOO_LONG = "A value is longer than can be stored"
 LONGEST_AUDITED = 1_000  # characters of one text
 SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
 OWN_ROLES = "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at IS NULL"
@@ -52,6 +52,8 @@ class Context:
     role: Role | None = None
     capabilities: list[str] | None = None
     read_only: bool = False
+    anonymous: bool = False  # the operation asks for no credential: nobody is known whose sight could be limited
+    limited: bool = True  # as for visibility.hides
     in_transaction: bool = False
     begun: bool = False  # PostgreSQL was told to begin: with the first statement that writes or locks
     audits: list[Audit] = field(default_factory=list)
@@ -70,31 +72,46 @@ class Context:
 
     async def get(self, model: type[M], id: str, *, lock: bool = False, missing: str | None = None) -> M:
         """The live row of this workspace, or NOT_FOUND. `lock`: FOR NO KEY UPDATE."""
-        statement = statements.getting(model, lock)
-        row = await self._one(statement.sql, statement.values({"id_": id, "scope_workspace": self.workspace_id}), begins=lock)
+        statement = statements.getting(model, lock, self._limits(model))
+        row = await self._one(statement.sql, statement.values({"id_": id} | self._known), begins=lock)
         if row is None:
             raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
         return statements.load(model, row)
 
-    def select(self, model: type[M], *conditions: Any, including_deleted: bool = False) -> "Selection[M]":
-        """Rows of this workspace, live ones unless told otherwise; of a table without workspaces, all such rows."""
-        return Selection(self, model, tuple(clause(c) for c in (*self._door(model, live=not including_deleted), *conditions)))
+    def select(self, model: type[M], *conditions: Any, including_deleted: bool = False, including_hidden: bool = False) -> "Selection[M]":
+        """Rows of this workspace; of a table without workspaces, all rows. Live ones that the caller may see, unless told otherwise.
+
+        `including_hidden`: for what holds whoever looks, such as a limit on their number.
+        """
+        return Selection(self, model, tuple(clause(c) for c in (*self._door(model, including_deleted, including_hidden), *conditions)))
 
     def table(self, model: type[SQLModel], *, including_deleted: bool = False) -> Any:
-        """Rows of this workspace, live ones unless told otherwise, as a FROM entry of a report."""
-        return select(table_of(model)).where(*self._door(model, live=not including_deleted)).subquery()
+        """Rows of this workspace that the caller may see, live ones unless told otherwise, as a FROM entry of a report."""
+        return select(table_of(model)).where(*self._door(model, including_deleted)).subquery()
 
     async def report(self, statement: Any) -> list[Any]:
         """The records of a statement over such entries."""
         return await self._many(statement, begins=False)
 
-    def _door(self, model: type[SQLModel], *, live: bool = True) -> list[Any]:
+    def _door(self, model: type[SQLModel], including_deleted: bool = False, including_hidden: bool = False) -> list[Any]:
         table, conditions = table_of(model), []
         if issubclass(model, TenantRow):
             conditions.append(table.c.workspace_id == self.workspace_id)
-        if live and "deleted_at" in table.c:
+        if not including_deleted and "deleted_at" in table.c:
             conditions.append(table.c.deleted_at.is_(None))
+        if not including_hidden and self._limits(model):
+            known = self._known
+            conditions += Scope.of(lambda name: literal(known[f"scope_{name}"], Text())).sees(model, table)
         return conditions
+
+    def _limits(self, model: type[SQLModel]) -> bool:
+        """Whether there are rows of the model that this caller may not see."""
+        return not self.anonymous and hides(model, self.limited)
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        """What a statement asks of the caller."""
+        return {"scope_workspace": self.workspace_id, "scope_user_id": self.user_id, "scope_role": self.role}
 
     # ---- writing -------------------------------------------------------------------------------------------------
 
@@ -108,7 +125,7 @@ class Context:
         await self._flush()
         if isinstance(row, TenantRow):
             row.__dict__["workspace_id"] = self.workspace_id
-        self.held = Held.of(row, conflict, change)
+        self.held = Held.of(row, conflict, change, change is not None and self._limits(change.model))
         return row
 
     async def upsert(self, row: M, *keys: str) -> M:
@@ -117,11 +134,14 @@ class Context:
         values = row.__dict__
         if isinstance(row, TenantRow):
             values["workspace_id"] = self.workspace_id
-        statement = statements.upserting(type(row), given(row), keys)
-        return statements.load(type(row), await self._one(statement.sql, statement.values(values)))
+        statement = statements.upserting(type(row), given(row), keys, self._limits(type(row)))
+        stored = await self._one(statement.sql, statement.values(self._known | values))
+        if stored is None:
+            raise Refusal(Code.CONFLICT, TAKEN)
+        return statements.load(type(row), stored)
 
     async def update(self, model: type[M], id: str, /, *, conflict: Conflict = TAKEN, missing: str | None = None, **changes: Any) -> M:
-        """Changes the live row of this workspace and raises its version; NOT_FOUND, CONFLICT or PRECONDITION_FAILED."""
+        """Changes the live row of this workspace, and raises its version where that is an edit; NOT_FOUND, CONFLICT or PRECONDITION_FAILED."""
         return await self._update(model, id, conflict, missing, changes)
 
     async def move(self, model: type[M], id: str, to: Any, /, **changes: Any) -> M:
@@ -138,8 +158,8 @@ class Context:
     async def _update(self, model: type[M], id: str, conflict: Conflict, missing: str | None, changes: dict[str, Any], states: Any = None) -> M:
         self._writes()
         guarded = self._takes_version(model)
-        statement = statements.updating(model, kinds_of(changes), guarded, states is not None)
-        values = bound(changes) | {"id_": id, "scope_workspace": self.workspace_id, "if_version": self.if_version, "states_": states}
+        statement = statements.updating(model, kinds_of(changes), guarded, states is not None, self._limits(model))
+        values = bound(changes) | self._known | {"id_": id, "if_version": self.if_version, "states_": states}
         row = await self._one(statement.sql, statement.values(values), conflict)
         if row is None:
             await self._explain(model, id, missing, guarded)
@@ -159,30 +179,32 @@ class Context:
         """Removes or soft-deletes the live row of this workspace, and returns it."""
         self._writes()
         guarded = self._takes_version(model)
-        statement = statements.deleting(model, guarded)
-        row = await self._one(statement.sql, statement.values({"id_": id, "scope_workspace": self.workspace_id, "if_version": self.if_version}))
+        statement = statements.deleting(model, guarded, self._limits(model))
+        row = await self._one(statement.sql, statement.values({"id_": id, "if_version": self.if_version} | self._known))
         if row is None:
             await self._explain(model, id, missing, guarded)
         self._version_taken(guarded)
         return statements.load(model, row)
 
-    async def update_where(self, model: type[SQLModel], /, *conditions: Any, including_deleted: bool = False, **changes: Any) -> list[Any]:
-        """Changes all rows of this workspace that match, live ones unless told otherwise, and raises their versions; returns their ids."""
+    async def update_where(
+        self, model: type[SQLModel], /, *conditions: Any, including_deleted: bool = False, including_hidden: bool = False, **changes: Any
+    ) -> list[Any]:
+        """Changes all rows of this workspace that match, of those that `select` gives, as `update` does; returns their ids."""
         self._writes()
         table = table_of(model)
-        if "version" in table.c:
-            changes.setdefault("version", table.c.version + ONE)
-        if "updated_at" in table.c:
-            changes.setdefault("updated_at", func.now())
         values = {name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
-        changed = update(table).where(*self._door(model, live=not including_deleted), *[clause(c) for c in conditions]).values(values)
+        changed = (
+            update(table)
+            .where(*self._door(model, including_deleted, including_hidden), *[clause(c) for c in conditions])
+            .values(statements.edited(model, values))
+        )
         return [r[0] for r in await self._many(changed.returning(table.c.id))]
 
-    async def delete_where(self, model: type[SQLModel], *conditions: Any) -> int:
+    async def delete_where(self, model: type[SQLModel], *conditions: Any, including_hidden: bool = False) -> int:
         """Removes for good all rows of this workspace that match, soft-deleted ones too; returns how many."""
         self._writes()
         table = table_of(model)
-        removed = delete(table).where(*self._door(model, live=False), *[clause(c) for c in conditions]).returning(ONE)
+        removed = delete(table).where(*self._door(model, True, including_hidden), *[clause(c) for c in conditions]).returning(ONE)
         return len(await self._many(removed))
 
     # ---- beside the rows -----------------------------------------------------------------------------------------
@@ -277,7 +299,7 @@ class Context:
         if self.held is not None:
             held, self.held = self.held, None
             statement = statements.inserting(held)
-            row = await self._send(statement.sql, statement.values(statement.constants | held.values(self.workspace_id)), held.conflict)
+            row = await self._send(statement.sql, statement.values(held.values(self._known)), held.conflict)
             if held.change is not None:
                 self._settle(held, row)
 
@@ -285,8 +307,8 @@ class Context:
         """What the database drew becomes a value, also where it was handed on already."""
         if row is None:
             raise Refusal(Code.NOT_FOUND, held.change.missing)  # type: ignore[union-attr]
-        values = {id(column): row[name] for name, column in held.drawn}
-        held.row.__dict__.update({name: row[name] for name, _ in held.drawn})
+        values = {id(taken.value): row[taken.name] for taken in held.drawn}
+        held.row.__dict__.update({taken.name: row[taken.name] for taken in held.drawn})
         for audit in self.audits:
             audit.data = {key: values.get(id(value), value) for key, value in audit.data.items()}
         self.events = [event.settled(values) for event in self.events]
@@ -335,6 +357,8 @@ async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = T
     except asyncpg.CheckViolationError as error:
         column = _checked(error)
         raise Refusal(Code.BAD_REQUEST, TOO_LONG if column == SIZE else f"{column}: is not an allowed value") from None
+    except asyncpg.StringDataRightTruncationError:
+        raise Refusal(Code.BAD_REQUEST, TOO_LONG) from None
     except BAD_VALUES:
         raise Refusal(Code.BAD_REQUEST, UNSTORABLE) from None
 

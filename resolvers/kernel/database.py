@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 from sqlalchemy import ARRAY
 from sqlalchemy.dialects.postgresql import asyncpg as pg_asyncpg
+from sqlalchemy.dialects.postgresql import base as pg_base
 from sqlalchemy.orm import configure_mappers
 
 from models.base import untrack
@@ -50,8 +51,16 @@ class Compiler(pg_asyncpg.PGCompiler_asyncpg):
         return f"{self.process(binary.left, **kw)} {word} ({self.process(right, **kw)})"
 
 
+class TypeCompiler(pg_base.PGTypeCompiler):
+    """Casts know no lengths: `$1::varchar(200)` cuts what is longer without a word, while a column refuses it."""
+
+    def visit_VARCHAR(self, type_: Any, **kw: Any) -> str:
+        return "VARCHAR"
+
+
 class Dialect(pg_asyncpg.PGDialect_asyncpg):
     statement_compiler = Compiler
+    type_compiler_cls = TypeCompiler
 
 
 # SQLAlchemy cuts a label that leaves no room for a suffix of 6; keys of answers are labels, of 63 letters at most.

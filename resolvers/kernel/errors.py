@@ -34,6 +34,7 @@ class Reason(StrEnum):
 
 
 UNSTORABLE = "A value is out of range, or cannot be stored"
+TOO_LONG = "A value is longer than can be stored"
 
 
 class Refusal(Exception):

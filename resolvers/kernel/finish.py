@@ -11,15 +11,17 @@ from models.workspaces import Role
 from resolvers.kernel.changes import Held, NamedColumns, split
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.gate import Plan, Scope, finished
+from resolvers.kernel.gate import Plan, finished
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.plans import tails
 from resolvers.kernel.policy import MEMBERS
 from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
+from resolvers.kernel.reader.graph import visible_of
 from resolvers.kernel.reader.shape import derives
 from resolvers.kernel.statements import insertion
 from resolvers.kernel.trace import Call, Getter, Param, Trace
+from resolvers.kernel.visibility import KNOWN, Scope
 
 AUDIT = "(id,workspace_id,user_id,action,entity_type,entity_id,data,ip_address,user_agent,created_at)"
 AUDIT_TYPES = ("text", "text", "text", "text", "text", "text", "jsonb", "text", "text")
@@ -31,11 +33,11 @@ KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
 
 
 def travels(held: Held | None, result: Any, shape: Shape | None) -> bool:
-    """Whether the held insert can be sent with the answer: the answer may read the new row, and no other of its table."""
+    """Whether the held insert can be sent with the answer: the answer may read the new row, and nothing else that may depend on it."""
     if held is None or held.row is not result:
         return held is not None and shape is None
     model = type(result)
-    return shape is None or not (derives(model, shape) or any(edge.target is model for edge in edges_of(model, shape)))
+    return shape is None or not (derives(model, shape) or any(edge.target is model or visible_of(edge.target) for edge in edges_of(model, shape)))
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class Records:
     @classmethod
     def of(cls, ctx: Context, held: Held | None, key_values: list[Any]) -> "Records":
         values, actor = list[Any](), ctx.user_id or None
-        drawn = {id(column): name for name, column in held.drawn} if held is not None else {}
+        drawn = {id(taken.value): taken.name for taken in held.drawn} if held is not None else {}
         audits, events = [NOTHING] * len(ctx.audits), [NOTHING] * len(ctx.events)
         for n, audit in enumerate(ctx.audits):
             data = audit.data
@@ -77,7 +79,9 @@ def _inserted(rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int
     return " UNION ALL ".join(made) if source else "VALUES " + ",".join(made), first
 
 
-def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], records: Records, secret: bool, roles: frozenset[Role]) -> Plan:
+def plan(
+    model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], records: Records, secret: bool, roles: frozenset[Role], limited: bool
+) -> Plan:
     """Compiled once a kind of tail. The parameters of audit, outbox and key follow those of the read."""
     trace, ctes = Trace(), list[str]()
     source: Any = None
@@ -88,12 +92,12 @@ def plan(model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input,
         for name in held.columns:
             trace.getters[name] = attrgetter("data.row." + name)
         if held.change is not None:
-            trace.getters |= {name: _changing(name) for name in held.change.values} | {"scope_workspace": attrgetter("workspace")}
+            trace.getters |= {name: _changing(name) for name in held.parameters} | {f"scope_{n}": attrgetter(n) for n in KNOWN}
     if shape is not None:
-        workspace, user, role = [Param(trace.bind(f"scope_{n}", attrgetter(n), Text()), n) for n in ("workspace", "user_id", "role")]
-        where = () if source is not None else _of_result(model, trace, workspace)
-        body = Builder(trace, Scope(workspace, user, role), slots).answer(Rows(model, where=where).one(""), shape, [], source=source)
-    made = finished(body, trace, shape=(shape, held and held.drawn))
+        scope = Scope.of(lambda name: trace.bind(f"scope_{name}", attrgetter(name), Text()), limited=limited)
+        where = () if source is not None else _of_result(model, trace, scope.workspace_id)
+        body = Builder(trace, scope, slots).answer(Rows(model, where=where).one(""), shape, [], source=source, held=True)
+    made = finished(body, trace, shape=shape)
     made.roles = roles
     first, only = len(made.getters) + 1, "made" if held is not None and held.change is not None else ""
     if records.audits:
@@ -124,7 +128,7 @@ def _of_result(model: Any, trace: Trace, workspace: Param) -> tuple[Any, ...]:
 
 
 def _changing(name: str) -> Getter:
-    return lambda call: call.data.change.values[name]
+    return lambda call: call.data.parameters[name]
 
 
 async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slots: tuple[Input, ...], variants: tuple[Any, ...], key_values: list[Any]) -> Any:
@@ -136,14 +140,14 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
     if held is None and shape is None and not ctx.audits and not ctx.events and not key_values:
         return None
     records = Records.of(ctx, held, key_values)
-    key = ("finish", id(shape), held and held.kind, records.audits, records.events, records.key, variants)
+    key = ("finish", id(shape), held and held.kind, records.audits, records.events, records.key, ctx.limited, variants)
     known = plans.plans.get(key)
     roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(type(result), shape)
     if ctx.role not in roles and roles != MEMBERS:
         raise forbidden()
     if known is None:
         principal = ctx.user_id or ctx.credential_id
-        known = await plans.compiled(tails, key, principal, lambda: plan(type(result), shape, held, slots, records, plans.secret, roles))
+        known = await plans.compiled(tails, key, principal, lambda: plan(type(result), shape, held, slots, records, plans.secret, roles, ctx.limited))
     known.used = True
     args = known.args(Call("", ctx.workspace_id, held or result, slots, None, ctx.user_id, ctx.role))
     reads = held is None and shape is not None  # a row that may be gone by now: then what is recorded of it has to go, too

@@ -7,7 +7,7 @@ variables of row-level security are set: the workspace every tenant condition us
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Integer, Text, and_, cast, false, func, literal, literal_column, null, or_, select, true
 from sqlmodel import SQLModel
@@ -20,6 +20,7 @@ from resolvers.kernel.database import DIALECT, database
 from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.policy import MEMBERS
 from resolvers.kernel.trace import Call, Getter, Param, Trace, constant
+from resolvers.kernel.visibility import Scope
 
 
 class Tenancy(StrEnum):
@@ -67,30 +68,6 @@ class Plan:
 
     def args(self, call: Call) -> list[Any]:
         return [get(call) for get in self.getters]
-
-
-class Scope:
-    """What a query and the derived values of a graph may use of the caller: names, not values.
-
-    `role`: of the one workspace the call is about; None where it spans several.
-    """
-
-    def __init__(self, workspace_id: Any, user_id: Any, role: Any, outer: tuple[Any, ...] = ()) -> None:
-        self.workspace_id, self.user_id, self._role, self._outer = workspace_id, user_id, role, outer
-
-    def within(self, outer: Any) -> Self:
-        return type(self)(self.workspace_id, self.user_id, self._role, tuple(outer))
-
-    def role_in(self, workspace_id: Any) -> Any:
-        """The caller's role in the workspace of a row: the one the gate has judged, or where it judged none, that of the membership."""
-        if self._role is not None:
-            return self._role.clause
-        member = table_of(Membership).alias("own")
-        return self.scalar(select(member.c.role).where(member.c.workspace_id == workspace_id, member.c.user_id == self.user_id))
-
-    def scalar(self, statement: Any) -> Any:
-        """A one-value subquery of a derived value, tied to the row it belongs to."""
-        return statement.correlate(*self._outer).scalar_subquery()
 
 
 def _set(value: Any) -> Any:
@@ -163,7 +140,7 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     capabilities: Any
     tables: Any
     if kind in MACHINES:
-        role, capabilities, tables = literal_column(f"'{Role.OWNER.value}'"), null(), opened
+        role, capabilities, tables = literal_column(f"'{Role.OWNER.value}'", Text()), null(), opened
     else:
         table = table_of(Membership).alias("gate_membership")
         found = [table.c.workspace_id == opened.c.scope, table.c.user_id == source.c.user_id]
@@ -185,6 +162,9 @@ def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, s
         mine = select((_set(own) if database.row_security else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
         live = table.c.deleted_at.is_(None) if "deleted_at" in table.c else true()
         row = select(table.c.workspace_id).where(table.c.id == key, live, mine.c.set.is_not(None))
+        seen = Scope(Param(table.c.workspace_id, "workspace_id"), Param(source.c.user_id, "user_id"), None, limited=kind not in MACHINES)
+        hidden = seen.sees(tenancy.model, table, (source,))
+        row = row.where(*hidden).correlate(source, mine) if hidden else row
         if "workspace_id" in table_of(tenancy.model).primary_key.columns:
             row = _first_of_several(row, table, trace, kind, source)
         entity = row.offset(FENCE).lateral("gate_row")
@@ -218,12 +198,13 @@ class Gate:
     tenancy: Where
     who: Any
     place: Any
+    limited: bool
 
     @classmethod
     def build(cls, tenancy: Where, kind: CredentialKind, by_slug: bool) -> "Gate":
         trace = Trace()
         source = who(trace, kind, tenancy)
-        return cls(trace, tenancy, source, place(trace, tenancy, kind, by_slug, source))
+        return cls(trace, tenancy, source, place(trace, tenancy, kind, by_slug, source), kind not in MACHINES)
 
     def allowed(self, tenancy: Where, roles: frozenset[Role]) -> Any:
         if tenancy is Tenancy.NONE:
@@ -237,7 +218,7 @@ class Gate:
     def scope(self, kind: type[Scope] = Scope) -> Any:
         place = self.place.c
         role = None if self.tenancy is Tenancy.NONE else Param(place.role, "role")
-        return kind(Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), role)
+        return kind(Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), role, limited=self.limited)
 
     def plan(self, answer: Any = None, missing: str = "", shape: Any = None) -> Plan:
         place, source = self.place.c, self.who.join(self.place, true(), isouter=True)

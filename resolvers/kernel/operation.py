@@ -16,7 +16,7 @@ from models.workspaces import Role
 from resolvers.kernel import scopes
 from resolvers.kernel.caller import TICKETS, Caller, CredentialKind
 from resolvers.kernel.database import database, unavailable
-from resolvers.kernel.errors import UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, ROLE, SCOPES, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import Input, is_id
@@ -185,19 +185,20 @@ class Operation(Generic[D]):
     def needs_place(self, place: str | None) -> bool:
         return self.tenancy is Tenancy.WORKSPACE and not place
 
-    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None, tenancy: Where | None = None) -> Any:
-        """The gate alone: the row of who and where, or the first refusal that applies.
+    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None) -> Any:
+        """The gate alone: the row of who and where, or the first refusal that applies. `shape`: what is asked of the answer."""
+        if caller.kind is CredentialKind.ADMIN:
+            await record_admin_use(conn, caller)
+        return await self.ask_gate(conn, caller, raw, place, shape)
 
-        `shape`: what is asked of the answer. `tenancy`: another than the operation's own.
-        """
+    async def ask_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None, tenancy: Where | None = None) -> Any:
+        """The same where the use of the credential is recorded already. `tenancy`: another than the operation's own."""
         tenancy = tenancy or (Tenancy.NONE if self.needs_place(place) else self.tenancy)
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
         key = (tenancy, caller.kind, by_slug, database.row_security)
         plan = _gates.get(key)
         if plan is None:
             plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan()
-        if caller.kind is CredentialKind.ADMIN:
-            await record_admin_use(conn, caller)
         row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, raw, place)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)
@@ -207,7 +208,7 @@ class Operation(Generic[D]):
         judge(row, tenancy, self.roles)
         self.used(caller, row)
         if self.lacks_place(row, tenancy, place):
-            await self.pass_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
+            await self.ask_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
         return row
 
     def lacks_place(self, row: Any, tenancy: Where, place: str | None) -> bool:
@@ -219,8 +220,8 @@ class Operation(Generic[D]):
         if row[SCOPES] is None:
             return
         needs = self.needs
-        if needs is not None and shape is not None and shape not in self.published:
-            needs |= scopes_of(self.model, shape)
+        if shape is not None and shape not in self.published:
+            needs = scopes.together(needs, scopes_of(self.model, shape))
         scopes.check(orjson.loads(row[SCOPES]), needs)
 
     async def refuse(self, caller: Caller, raw: Raw, place: str | None, refusal: Refusal) -> NoReturn:
@@ -252,6 +253,11 @@ class Operation(Generic[D]):
         return await by.plan(self.plans, key, build, pay)
 
 
+def answered() -> list[type[SQLModel]]:
+    """The models whose rows operations answer with."""
+    return [op.model for op in OPERATIONS.values() if isinstance(op.model, type) and issubclass(op.model, SQLModel)]
+
+
 def _is_key(text: str) -> bool:
     """Whether there may be a row of this id or slug at all."""
     return len(text) <= ID and "\0" not in text
@@ -272,6 +278,8 @@ def translate(error: Exception) -> Refusal:
         return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
     if getattr(error, "sqlstate", None) == TOO_LARGE:
         return Refusal(Code.TOO_LARGE, f"The answer is larger than {LARGEST_ANSWER // 2**20} MiB: ask for fewer rows or fields")
+    if isinstance(error, asyncpg.StringDataRightTruncationError):
+        return Refusal(Code.BAD_REQUEST, TOO_LONG)
     if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):
         return Refusal(Code.BAD_REQUEST, UNSTORABLE)
     lost = (

@@ -14,15 +14,15 @@ from models.workspaces import Role
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.gate import CREDENTIAL_ID, PAYLOAD, ROLE, USER_ID, VERSION, Entity, Gate, Plan, Scope, Tenancy, Where, judge, refuse_credential
+from resolvers.kernel.gate import CREDENTIAL_ID, PAYLOAD, ROLE, USER_ID, VERSION, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import BODY, Input, NoInput, is_id, validate
 from resolvers.kernel.operation import BOTH, Answer, D, Deprecation, Operation, Raw, Surface, record_admin_use
 from resolvers.kernel.plans import reads
 from resolvers.kernel.policy import Action
-from resolvers.kernel.reader import Read, Rows, Shape, View, roles_of
+from resolvers.kernel.reader import Read, Rows, Shape, roles_of
 from resolvers.kernel.reader.build import Builder
-from resolvers.kernel.reader.graph import READ_GATES, READ_SCOPES
 from resolvers.kernel.trace import variant
+from resolvers.kernel.visibility import Scope
 
 R = TypeVar("R", bound=Read[Any], covariant=True)
 M = TypeVar("M", bound=SQLModel)
@@ -45,6 +45,7 @@ class QueryScope(Scope):
             made = made.where(table.c.workspace_id == self.workspace_id)
         if "deleted_at" in table.c:
             made = made.where(table.c.deleted_at.is_(None))
+        made = made.where(*self.sees(model, table, self._outer))
         return made.correlate(*self._outer).subquery()
 
     def view(self, model: type[M], statement: Any) -> Rows[M]:
@@ -95,7 +96,7 @@ class Query(Operation[D], Generic[D, R]):
             row = await database.pool.fetchrow(plan.sql, args)
         except asyncpg.DataError:
             async with database.lease() as conn:
-                await self.pass_gate(conn, caller, raw, place)
+                await self.ask_gate(conn, caller, raw, place)
             raise
         if row is None:
             async with database.lease() as conn:
@@ -105,7 +106,7 @@ class Query(Operation[D], Generic[D, R]):
         self.used(caller, row)
         if self.lacks_place(row, self.tenancy, place):
             async with database.lease() as conn:
-                await self.pass_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
+                await self.ask_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
         if row[PAYLOAD] is None:
             if row[ROLE] is not None and row[ROLE] not in plan.roles:
                 raise forbidden()
@@ -164,7 +165,7 @@ def query(
         model, returns = signature(function)
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}: a query is a plain def; use @procedure for a read that must await")
-        made: Query[D, R] = Query(
+        return Query(
             name,
             action,
             cast(type[D], model),
@@ -177,10 +178,6 @@ def query(
             deprecated=deprecated,
             describe=function,
         )
-        if not issubclass(made.model, View) and (name.endswith(".get") or made.model not in READ_GATES):
-            READ_GATES[made.model] = action
-            READ_SCOPES[made.model] = made.needs or frozenset()
-        return made
 
     return bind
 

@@ -28,18 +28,20 @@ IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "ch
 
 _WORKSPACE = ("workspace:read", "workspace:admin")
 _OF_DOMAIN = {"crew_connections": ("crews:read", "crews:write"), "invitations": _WORKSPACE, "members": _WORKSPACE, "workspaces": _WORKSPACE}
-_OPEN: frozenset[str] = frozenset()
-_OF_OPERATION: dict[str, frozenset[str] | None] = {
+Scopes = frozenset[str] | None
+"""What a token with scopes must have; None where none will do."""
+OPEN: Scopes = frozenset()
+_OF_OPERATION: dict[str, Scopes] = {
     # accounts, their sessions and tokens: of no scope, `*` included, or a token could make one that may more
     "auth": None,
-    "auth.cli_token_validate": _OPEN,
+    "auth.cli_token_validate": OPEN,
     # who one is, what this server is, and a ticket, which has the scopes of its token
-    "viewer": _OPEN,
-    "system": _OPEN,
-    "ops": _OPEN,
-    "ws": _OPEN,
-    "channels.identify": _OPEN,
-    "channels.providers": _OPEN,
+    "viewer": OPEN,
+    "system": OPEN,
+    "ops": OPEN,
+    "ws": OPEN,
+    "channels.identify": OPEN,
+    "channels.providers": OPEN,
     # a channel carries what happens in several domains
     "channels": frozenset({EVERYTHING}),
     "channels.session": frozenset({"chats:read"}),
@@ -49,7 +51,7 @@ _OF_OPERATION: dict[str, frozenset[str] | None] = {
 """Operation or domain -> the scopes it needs where they do not follow from its name; None: no token with scopes may call it."""
 
 
-def needed(operation: str, kind: str) -> frozenset[str] | None:
+def needed(operation: str, kind: str) -> Scopes:
     """The scopes a token must have to call an operation; None where no token with scopes may."""
     domain = operation.partition(".")[0]
     for name in (operation, domain):
@@ -73,7 +75,12 @@ def granted(scopes: Collection[str]) -> frozenset[str]:
     return frozenset(made.union(*[IMPLIED[scope] for scope in made if scope in IMPLIED]))
 
 
-def check(scopes: Collection[str], needs: frozenset[str] | None) -> None:
+def together(one: Scopes, other: Scopes) -> Scopes:
+    """What is needed for both."""
+    return None if one is None or other is None else one | other
+
+
+def check(scopes: Collection[str], needs: Scopes) -> None:
     """Refuses FORBIDDEN a token that has scopes, and not the one that is asked for."""
     if needs is None:
         raise forbidden("A token with scopes cannot be used for accounts, sessions and tokens")

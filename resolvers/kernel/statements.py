@@ -1,19 +1,19 @@
 """SQL of single-table statements, compiled once a kind: the text and the order of its parameters."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import Text, and_, bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import TenantRow, bookkeeping_of, enums_of, table_of
 from resolvers.kernel.changes import Held, Kinds, Now, plus
 from resolvers.kernel.database import DIALECT
-from resolvers.kernel.reader.rows import clause
+from resolvers.kernel.visibility import Scope
 
 M = TypeVar("M", bound=SQLModel)
 _KEPT = 2000
@@ -24,8 +24,6 @@ ONE: Any = literal_column("1")
 class Statement:
     sql: str
     names: tuple[str, ...]
-    constants: dict[str, Any] = field(default_factory=dict)
-    kept: Any = None  # whose identity is in its key
 
     def values(self, named: Mapping[str, Any]) -> list[Any]:
         return [named[name] for name in self.names]
@@ -34,13 +32,13 @@ class Statement:
 _COMPILED: dict[Any, Statement] = {}
 
 
-def compiled(key: Any, build: Callable[[], Any], kept: Any = None) -> Statement:
+def compiled(key: Any, build: Callable[[], Any]) -> Statement:
     known = _COMPILED.get(key)
     if known is None:
         made = build().compile(dialect=DIALECT)
         if len(_COMPILED) >= _KEPT:
             del _COMPILED[next(iter(_COMPILED))]
-        known = _COMPILED[key] = Statement(str(made), tuple(made.positiontup or ()), made.params, kept)
+        known = _COMPILED[key] = Statement(str(made), tuple(made.positiontup or ()))
     return known
 
 
@@ -56,9 +54,12 @@ def generic(statement: Any) -> tuple[str, list[Any]]:
     return str(known), [values[name] for name in known.positiontup or ()]
 
 
-def own(table: Any, model: type[SQLModel]) -> list[Any]:
-    """The conditions of one live row of the workspace."""
-    return [table.c.id == bindparam("id_"), *scoped(table, model)]
+SCOPE = Scope.of(lambda name: bindparam(f"scope_{name}", type_=Text()))
+
+
+def own(table: Any, model: type[SQLModel], limited: bool) -> list[Any]:
+    """The conditions of one live row of the workspace; `limited`: of those that the caller may see."""
+    return [table.c.id == bindparam("id_"), *scoped(table, model), *(SCOPE.sees(model, table) if limited else ())]
 
 
 def scoped(table: Any, model: type[SQLModel]) -> list[Any]:
@@ -70,12 +71,12 @@ def scoped(table: Any, model: type[SQLModel]) -> list[Any]:
     return conditions
 
 
-def getting(model: type[SQLModel], lock: bool) -> Statement:
+def getting(model: type[SQLModel], lock: bool, limited: bool) -> Statement:
     def build() -> Any:
-        made = select(table_of(model)).where(*own(table_of(model), model))
+        made = select(table_of(model)).where(*own(table_of(model), model, limited))
         return made.with_for_update(key_share=True) if lock else made
 
-    return compiled((model, "get", lock), build)
+    return compiled((model, "get", lock, limited), build)
 
 
 def insertion(held: Held) -> Any:
@@ -87,9 +88,9 @@ def insertion(held: Held) -> Any:
     if held.change is None:
         return insert(table).values(values)
     other = table_of(held.change.model)
-    drawn = {name: clause(value) for name, value in held.drawn}
+    drawn = {taken.name: taken.expression for taken in held.drawn}
     used = {part for value in drawn.values() for part in iterate(value)}
-    changed = _update(held.change.model, held.change.kinds).returning(*[c for c in other.c if c in used] or [ONE]).cte("changed")
+    changed = _update(held.change.model, held.change.kinds, held.limited).returning(*[c for c in other.c if c in used] or [ONE]).cte("changed")
     adapt = ClauseAdapter(changed).traverse
     values |= {name: adapt(value) for name, value in drawn.items()}
     return insert(table).from_select(list(values), select(*values.values()).select_from(changed), include_defaults=False)
@@ -98,13 +99,13 @@ def insertion(held: Held) -> Any:
 def inserting(held: Held) -> Statement:
     def build() -> Any:
         table, made = table_of(type(held.row)), insertion(held)
-        return made.returning(*[table.c[name] for name, _ in held.drawn] or [ONE]) if held.change is not None else made
+        return made.returning(*[table.c[taken.name] for taken in held.drawn] or [ONE]) if held.change is not None else made
 
-    return compiled((*held.kind, "insert"), build, held.drawn)
+    return compiled((*held.kind, "insert"), build)
 
 
-def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...]) -> Statement:
-    """Insert, or replace the other columns of the row that has the same `keys`."""
+def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...], limited: bool) -> Statement:
+    """Insert, or replace the other columns of the row that has the same `keys`; where the caller may not see that one, nothing."""
 
     def build() -> Any:
         table = table_of(model)
@@ -113,45 +114,53 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
         sets: dict[str, Any] = {n: made.excluded[n] for n in columns if n not in kept}
         timed = [column.name for column in table.c if column.server_default is not None and column.computed is None]
         sets |= {name: func.now() for name in timed if name not in kept | sets.keys()}
-        return made.on_conflict_do_update(index_elements=keys, set_=sets).returning(*table.c)
+        if "version" in table.c:
+            sets["version"] = table.c.version + ONE
+        seen = and_(*SCOPE.sees(model, table)) if limited else None
+        return made.on_conflict_do_update(index_elements=keys, set_=sets, where=seen).returning(*table.c)
 
-    return compiled((model, "upsert", columns, keys), build)
+    return compiled((model, "upsert", columns, keys, limited), build)
 
 
-def _update(model: type[SQLModel], kinds: Kinds) -> Any:
-    """UPDATE of one live row of the workspace; its version rises."""
+def edited(model: type[SQLModel], sets: dict[str, Any]) -> dict[str, Any]:
+    """What an update sets, with the version and time of the edit that it is, unless it changes what the service notes alone."""
+    table = table_of(model)
+    if sets and sets.keys() <= bookkeeping_of(model):
+        return sets
+    stamps = ({"version": table.c.version + ONE} if "version" in table.c else {}) | ({"updated_at": func.now()} if "updated_at" in table.c else {})
+    return stamps | sets
+
+
+def _update(model: type[SQLModel], kinds: Kinds, limited: bool) -> Any:
+    """UPDATE of one live row of the workspace; with an edit its version rises."""
     table = table_of(model)
     sets: dict[str, Any] = {}
     for name, kind in kinds:
         value = func.now() if kind is Now else bindparam(f"{name}_", type_=table.c[name].type)
         sets[name] = table.c[name] + value if kind is plus else value
-    if "version" in table.c:
-        sets["version"] = table.c.version + ONE
-    if "updated_at" in table.c and "updated_at" not in sets:
-        sets["updated_at"] = func.now()
-    return update(table).where(*own(table, model)).values(sets)
+    return update(table).where(*own(table, model, limited)).values(edited(model, sets))
 
 
-def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, states: bool) -> Statement:
+def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, states: bool, limited: bool) -> Statement:
     """`states`: only from one of the statuses in `states_`."""
 
     def build() -> Any:
-        table, made = table_of(model), _update(model, kinds)
+        table, made = table_of(model), _update(model, kinds, limited)
         if versioned:
             made = made.where(table.c.version == bindparam("if_version"))
         if states:
             made = made.where(table.c.status.in_(bindparam("states_", expanding=True)))
         return made.returning(*table.c)
 
-    return compiled((model, "update", kinds, versioned, states), build)
+    return compiled((model, "update", kinds, versioned, states, limited), build)
 
 
-def deleting(model: type[SQLModel], versioned: bool) -> Statement:
+def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement:
     """Removes the row; a soft-deleted one is marked (contract: formats.soft_delete)."""
 
     def build() -> Any:
         table = table_of(model)
-        where = own(table, model)
+        where = own(table, model, limited)
         if versioned:
             where.append(table.c.version == bindparam("if_version"))
         if "deleted_at" not in table.c:
@@ -161,11 +170,14 @@ def deleting(model: type[SQLModel], versioned: bool) -> Statement:
             sets["version"] = table.c.version + ONE
         return update(table).where(*where).values(sets).returning(*table.c)
 
-    return compiled((model, "delete", versioned), build)
+    return compiled((model, "delete", versioned, limited), build)
 
 
 def load(model: type[M], row: Any) -> M:
-    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked."""
+    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked. Closed sets are their members."""
     made: M = object.__new__(model)
-    made.__dict__.update(row)
+    values = made.__dict__
+    values.update(row)
+    for name, members in enums_of(model):
+        values[name] = members[values[name]]
     return made

@@ -16,7 +16,7 @@ from resolvers.live.hub import Lost, hub
 from resolvers.live.presence import Seat, presence
 
 BATCH = 200
-HELD = 100  # events that wait for a right to be asked for
+HELD, HELD_BYTES = 100, 2**20  # events that wait for a right to be asked for, and their payloads together
 FROM_NOW = "-"
 """In the place of a cursor: from now on, and the client wants to be told where that is."""
 ENDED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND})
@@ -137,12 +137,17 @@ class Subscription:
             self._newest = self.position
             self._fall_behind()
         self._newest = event.after(self._newest) or self._newest
-        if not event.placed:  # cannot be read again
-            if self._held is not None and len(self._held) < HELD:
-                self._held.append(event)
-            else:
-                self._skipped = True
+        if not event.placed:
+            self._hold(event)
         return False
+
+    def _hold(self, event: Delivered) -> None:
+        """It cannot be read again. Nothing is held behind what was skipped: what is shown then has no hole."""
+        held = self._held
+        if held is None or self._skipped or len(held) == HELD or sum(len(each.payload) for each in (*held, event)) > HELD_BYTES:
+            self._skipped = True
+        else:
+            held.append(event)
 
     def part(self, position: Position) -> None:
         self.unison, self._position = None, position

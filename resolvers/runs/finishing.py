@@ -77,7 +77,7 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     if chat is not None:
         await _close_turn(ctx, chat, run, data)
     ended = await end_run(ctx, run.id, End(data.status, data.error_message, data.exit_code, data.data, data.model))
-    return RunEnd(id=ended.id, status=RunStatus(ended.status))
+    return RunEnd(id=ended.id, status=ended.status)
 
 
 async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> None:

@@ -83,7 +83,7 @@ def model_in(metadata: dict[str, Any] | None) -> str | None:
 
 def announce_end(ctx: Context, run: Run, agent: Agent) -> None:
     event = RunCompleted if run.status == RunStatus.COMPLETED else RunFailed
-    ctx.emit(event(run_id=run.id, agent_id=agent.id, agent_name=agent.name, agent_slug=agent.slug, status=RunStatus(run.status)))
+    ctx.emit(event(run_id=run.id, agent_id=agent.id, agent_name=agent.name, agent_slug=agent.slug, status=run.status))
 
 
 async def _settle(ctx: Context, agent_id: str, ended: RunStatus) -> Agent:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import and_, func, literal_column, select
 from sqlmodel import col
 
 from models.agents import Agent
@@ -18,7 +18,7 @@ from resolvers.kernel.inputs import INT32, ById, Id, NoInput, Paging, Text, whol
 from resolvers.kernel.operation import GRAPHQL_ONLY
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Derived, Page, Row, Rows, View, derived, graph, many, one
+from resolvers.kernel.reader import EVERYONE, Page, Row, Rows, View, derived, extend, graph, many, of_parent, one
 from resolvers.runs.lifecycle import MISSING
 
 newest_first = (col(Run.began_at).desc(), col(Run.id).desc())
@@ -81,38 +81,32 @@ def _tagged(rows: Rows[Run], tag: Any) -> Rows[Run]:
     return rows.along(tags.c.workspace_id == run.c.workspace_id, tags.c.run_id == run.c.id, tags.c.tag == tag, began_at=tags.c.began_at, id=tags.c.run_id)
 
 
-def _of_agent(column: str) -> Derived:
-    """A column of the run's agent, deleted ones too: a run keeps the name of who did it."""
-
-    def expression(run: Any, scope: Any) -> Any:
-        agent = table_of(Agent).alias()
-        return scope.scalar(select(agent.c[column]).where(agent.c.id == run.agent_id, agent.c.workspace_id == run.workspace_id))
-
-    return derived(str, expression)
-
-
 def _crew_name(run: Any, scope: Any) -> Any:
-    agent, crew = table_of(Agent).alias(), table_of(Crew).alias()
-    joined = agent.join(crew, (crew.c.id == agent.c.crew_id) & (crew.c.workspace_id == agent.c.workspace_id))
-    return scope.scalar(select(crew.c.name).select_from(joined).where(agent.c.id == run.agent_id, agent.c.workspace_id == run.workspace_id))
+    agent, agents = scope.beside(Agent, run, including_deleted=True)
+    crew, crews = scope.beside(Crew, agent.c, including_deleted=True)
+    joined = agent.join(crew, and_(crew.c.id == agent.c.crew_id, *crews))
+    return scope.scalar(select(crew.c.name).select_from(joined).where(agent.c.id == run.agent_id, *agents))
 
 
 def _from_seq(run: Any, scope: Any) -> Any:
-    frame = table_of(RunFrame).alias()
-    return scope.scalar(select(func.min(frame.c.seq) - 1).where(frame.c.run_id == run.id, frame.c.workspace_id == run.workspace_id))
+    frame, frames = scope.beside(RunFrame, run)
+    return scope.scalar(select(func.min(frame.c.seq) - 1).where(frame.c.run_id == run.id, *frames))
 
 
 graph(
     Run,
+    gate=Action.READ,
+    scope="runs:read",
+    visible=EVERYONE,
     agent=one(Agent, "agent_id"),
     chat=one(Chat, "chat_id"),
-    agent_name=_of_agent("name"),
-    agent_slug=_of_agent("slug"),
+    agent_name=of_parent(Agent, "agent_id", "name"),
+    agent_slug=of_parent(Agent, "agent_id", "slug"),
     crew_name=derived(str, _crew_name),
     from_seq=derived(int, _from_seq),
 )
 for owner, key in ((Workspace, "workspace_id"), (Agent, "agent_id"), (Chat, "chat_id")):
-    graph(owner, runs=many(Run, key, order_by=newest_first, narrow=narrowed, input=ListRuns))
+    extend(owner, runs=many(Run, key, order_by=newest_first, narrow=narrowed, input=ListRuns))
 
 
 @query("runs.list", Action.READ)

@@ -14,13 +14,16 @@ from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import Email, Input, NoInput
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Rows, derived, graph, one
+from resolvers.kernel.reader import EVERYONE, Rows, derived, graph, one
 from resolvers.workspaces.members import AssignableRole, assigned, room_for_a_member
 
 LIFETIME = timedelta(days=7)
 
 graph(
     Invitation,
+    gate=Action.READ,
+    scope="workspace:read",
+    visible=EVERYONE,
     inviter=one(User, "invited_by"),
     shown_token=derived(
         str, lambda invitation, scope: case((scope.role_in(invitation.workspace_id).in_(sorted(GATES[Action.MANAGE])), invitation.token), else_="")

@@ -20,12 +20,17 @@ from resolvers.kernel.operation import Raw
 from resolvers.kernel.outputs import Success
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Rows, derived, graph, one
+from resolvers.kernel.reader import EVERYONE, Rows, derived, graph, one
+from resolvers.kernel.scopes import OPEN
 
 USERS = table_of(User)
 
+graph(User, gate=Action.READ, scope=OPEN, visible=EVERYONE)
 graph(
     Membership,
+    gate=Action.READ,
+    scope="workspace:read",
+    visible=EVERYONE,
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
     email=derived(str, lambda member, scope: scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))),
@@ -52,7 +57,7 @@ async def room_for_a_member(ctx: Context, raw: Raw) -> None:
     license = instance.license
     if Limit.members in license.enforced:
         await ctx.lock(f"members of {ctx.workspace_id}")  # two callers must not take the last place
-        license.check(Limit.members, await ctx.select(Membership).count())
+        license.check(Limit.members, await ctx.select(Membership, including_hidden=True).count())
 
 
 def assigned(ctx: Context, role: AssignableRole) -> Role:

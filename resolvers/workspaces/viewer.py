@@ -13,7 +13,7 @@ from resolvers.kernel.inputs import NoInput
 from resolvers.kernel.operation import GRAPHQL_ONLY
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Row, View, graph, many
+from resolvers.kernel.reader import Row, View, extend, many
 from resolvers.workspaces.workspaces import workspaces_of
 
 
@@ -36,7 +36,7 @@ def _of_live_workspace(viewer: Any, member: Any) -> Any:
     return and_(member.user_id == viewer.id, member.workspace_id.in_(live))
 
 
-graph(
+extend(
     Viewer,
     workspaces=many(Workspace, on=_belongs, order_by=col(Workspace.created_at).desc()),
     memberships=many(Membership, on=_of_live_workspace, order_by=col(Membership.created_at).desc()),

@@ -17,7 +17,7 @@ from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.inputs import Input, Name, NoInput, Slug, Text
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Row, Rows, count, derived, graph, many
+from resolvers.kernel.reader import EVERYONE, Row, Rows, count, derived, graph, many
 from resolvers.languages import canonical_language
 
 TAKEN = "A workspace with this slug already exists"
@@ -31,6 +31,9 @@ def workspaces_of(user_id: Any) -> Any:
 
 graph(
     Workspace,
+    gate=Action.READ,
+    scope="workspace:read",
+    visible=EVERYONE,
     current_user_role=derived(Role, lambda workspace, scope: scope.role_in(workspace.id)),
     crew_count=count(Crew, "workspace_id"),
     agent_count=count(Agent, "workspace_id"),

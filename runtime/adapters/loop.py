@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from models.bounds import NAME
 from models.runs import ChatEventType
 from resolvers.kernel.telemetry import log
 from runtime.adapters.budget import Budget
@@ -163,7 +164,7 @@ class _Run:
             await self.sink.emit(ChatEventType.tool_result, content, metadata)
             return {"id": use["id"], "content": content or NOTHING, "is_error": is_error}
 
-        return await self.sink.step(f"{self.budget.turns} tool {number} {use['name']}", body, acts=True)
+        return await self.sink.step(f"{self.budget.turns} tool {number} {use['name'][:NAME]}", body, acts=True)
 
     async def _used(self, use: ToolUse) -> tuple[str, bool]:
         tool = self.loop._tools.get(use["name"])

@@ -134,7 +134,7 @@ class Stream:
 
 async def multipart(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, body: dict[str, Any]) -> None:
     """Answers a POST to /graphql that subscribes. A refusal is the stream's only part."""
-    caller = caller_of(scope)
+    caller = caller_of(scope["crewship"], scope["path"])
     stream = Stream(MULTIPART, caller, send)
     try:
         request = await subscription_of(endpoint, caller, body)

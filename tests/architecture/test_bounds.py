@@ -2,15 +2,17 @@
 
 from typing import Annotated, Any
 
+import asyncpg
 import pytest
 from graphql import GraphQLInputObjectType, get_named_type
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from sqlalchemy import Column, MetaData, String
+from sqlalchemy import Column, LargeBinary, MetaData, String
 from sqlalchemy import Table as SQLTable
+from sqlalchemy import Text as Unbounded
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
-from models.base import MOST, SIZE, most_bytes, most_characters, table_of
+from models.base import most_bytes, most_characters, table_of
 from models.migrations.tables import metadata
 from resolvers.crews.devcontainer import Devcontainer
 from resolvers.crews.escalation import EscalationConfig
@@ -23,9 +25,11 @@ from resolvers.kernel.operation import Operation
 from resolvers.kernel.reader import GRAPHS, Edge
 from rest_compat.routes import ROUTES
 from schema.bridge import _INPUTS
+from tests.conftest import Database
 from tests.generation.registry import SCHEMA, operations
 
-ENDLESS = (String, JSONB)
+ENDLESS = (String, JSONB, LargeBinary)
+SIZED = ("pg_column_size", "octet_length")
 EDGES = [(model, name, edge.input) for model, graph in GRAPHS.items() for name, edge in graph.items() if isinstance(edge, Edge) and edge.input is not None]
 SHORTENED = {("Chat", "title"): "white space is collapsed before it is measured", ("Run", "error_message"): "cut where it is written"}
 """Fields that take more than their column holds, and what becomes of it."""
@@ -86,16 +90,42 @@ def test_an_endless_field_cannot_be_declared(kind: Any, fault: str) -> None:
 
 
 @pytest.mark.parametrize("table", metadata().sorted_tables, ids=str)
-def test_every_stored_text_has_a_bound(table: SQLTable) -> None:
+def test_every_stored_value_has_a_bound(table: SQLTable) -> None:
     assert [column.name for column in table.columns if isinstance(column.type, ENDLESS) and most_bytes(column) is None] == []
-    bounded = [column.name for column in table.columns if MOST in column.info]
-    checks = [str(check.sqltext) for check in table.constraints if check.name in (SIZE, f"{table.name}_{SIZE}_check")]  # type: ignore[attr-defined]
-    assert len(checks) == bool(bounded)
-    assert [name for name in bounded if f"({name})" not in checks[0]] == []
+
+
+COLUMNS = """
+    SELECT relname AS table, attname AS column, atttypid::regtype::text AS type, nullif(atttypmod, -1) - 4 AS length,
+        EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'f' AND attnum = ANY (conkey)) AS refers,
+        ARRAY(
+            SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = attrelid AND contype = 'c' AND attnum = ANY (conkey) AND convalidated
+        ) AS checks
+    FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_type ON pg_type.oid = atttypid
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version' AND attnum > 0 AND NOT attisdropped AND typlen < 0
+"""
+
+
+@pytest.mark.anyio
+async def test_the_database_holds_every_stored_value_to_its_bound(module_database: Database) -> None:
+    """By the length of its type, as a reference, as one of a closed set, or by a check of its bytes."""
+    owner = await asyncpg.connect(module_database.owner_url)
+    try:
+        found = await owner.fetch(COLUMNS)
+        assert len(found) > 250
+        for row in found:
+            column = metadata().tables[row["table"]].c[row["column"]]
+            sized = any(f"{function}({column.name}) <= {most_bytes(column)}" in check for function in SIZED for check in row["checks"])
+            chosen = any(check.startswith(f"CHECK (({column.name} = ") for check in row["checks"])
+            assert row["length"] == most_characters(column) or sized or row["refers"] or chosen, column
+            if row["length"] is not None:
+                with pytest.raises(asyncpg.StringDataRightTruncationError):
+                    await owner.execute(f"INSERT INTO {column.table.name} ({column.name}) VALUES (repeat('a', $1))", row["length"] + 1)
+    finally:
+        await owner.close()
 
 
 def test_a_column_without_a_bound_cannot_be_declared() -> None:
-    for kind in (String(), JSONB()):
+    for kind in (String(), Unbounded(100), JSONB()):
         with pytest.raises(TypeError, match="has no bound"):
             SQLTable("endless", SQLModel.metadata, Column("body", kind))
     assert SQLTable("somebody_elses", MetaData(), Column("body", String())) is not None
@@ -123,7 +153,7 @@ def test_what_an_input_takes_its_column_holds(op: Operation[Any]) -> None:
 
 def max_of_a_set(column: Column[Any]) -> int | None:
     """Of a closed set any text gets in, and only its members are stored."""
-    return None if MOST in column.info or column.foreign_keys else most_characters(column)
+    return None if column.type.length is not None or column.foreign_keys else most_characters(column)  # type: ignore[attr-defined]
 
 
 # ---- the words of a refusal --------------------------------------------------------------------------------------------

@@ -20,16 +20,8 @@ SQL = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s
 # (file, table): why a statement names the table of a tenant past ctx and scope.
 PAST_THE_DOOR = {
     ("resolvers/workspaces/workspaces.py", "Membership"): "the caller's own memberships: they lead to workspaces, and not out of one",
-    ("resolvers/crews/connections.py", "Crew"): "the two ends of a connection, tied to its workspace",
-    ("resolvers/agents/logs.py", "Agent"): "the agent of a frame, tied to its workspace",
-    ("resolvers/chats/listing.py", "Agent"): "a chat's agent, tied to its workspace",
-    ("resolvers/chats/listing.py", "ChatReadCursor"): "the caller's mark in a chat, tied to its workspace",
-    ("resolvers/chats/listing.py", "Message"): "the messages of a chat, tied to its workspace",
-    ("resolvers/runs/listing.py", "Agent"): "a run's agent, tied to its workspace",
-    ("resolvers/runs/listing.py", "Crew"): "the crew of a run's agent, tied to its workspace",
     ("resolvers/runs/listing.py", "Run"): "the run of a tag, tied to its workspace: what is listed is behind the door",
     ("resolvers/runs/listing.py", "RunTag"): "the tags of a run, tied to its workspace",
-    ("resolvers/runs/listing.py", "RunFrame"): "the frames of a run, tied to its workspace",
 }
 
 

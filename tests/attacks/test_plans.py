@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +28,7 @@ from resolvers.kernel.plans import Budget
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import Query
 from resolvers.kernel.reader import Column, Nested, Shape, intern
-from resolvers.kernel.reader.graph import READ_GATES
+from resolvers.kernel.reader.graph import ACCESS, access_of
 from resolvers.kernel.trace import Call
 from resolvers.workspaces import get_workspace
 from tests.world import World
@@ -116,7 +117,7 @@ async def refused(call: Awaitable[Any]) -> Code:
 
 async def test_nothing_is_compiled_for_a_caller_who_is_not_let_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    monkeypatch.setitem(READ_GATES, cast(Any, Invitation), Action.MANAGE)
+    monkeypatch.setitem(ACCESS, cast(Any, Invitation), replace(access_of(Invitation), gate=Action.MANAGE))
     monkeypatch.setattr(Query, "_compile", lambda *given: made.append(given))
     forged, workspace = bearer("crewship_cli_" + "0" * 64), world.workspace.id
     guests = Nested("invitations", "invitations", Shape((Column("id", "id"),), "list"))

@@ -15,7 +15,7 @@ from resolvers.kernel.crypto import CLI_PREFIXES
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
 from resolvers.kernel.reader import GRAPHS, Constant, Edge, Shape, intern
-from resolvers.kernel.reader.graph import READ_SCOPES
+from resolvers.kernel.reader.graph import access_of
 from resolvers.kernel.scopes import EVERYTHING, SCOPES, granted
 from tests.world import Person, World
 
@@ -85,8 +85,8 @@ def test_the_operations_of_every_token_are_these() -> None:
 @pytest.mark.parametrize("model", GRAPHS, ids=lambda model: model.__name__)
 def test_whatever_an_edge_leads_to_has_a_scope(model: Any) -> None:
     for name, edge in GRAPHS[model].items():
-        if isinstance(edge, Edge) and edge.kind != "count" and issubclass(edge.target, TenantRow):
-            assert READ_SCOPES.get(edge.target), name
+        if isinstance(edge, Edge) and issubclass(edge.target, TenantRow):
+            assert access_of(edge.target).scopes, name
 
 
 async def test_scopes_never_widen(world: World) -> None:

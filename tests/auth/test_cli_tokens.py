@@ -165,6 +165,19 @@ async def test_every_use_of_an_admin_token_is_recorded(world: World) -> None:
     assert await world.database.fetchval("SELECT count(*) FROM admin_token_uses WHERE token_id = $1", standard["id"]) == 0
 
 
+async def test_a_use_of_an_admin_token_is_recorded_once_however_often_the_gate_is_asked(world: World) -> None:
+    made = (await create(world, world.owner, tier="ADMIN")).json()
+    headers, paths = {"authorization": f"Bearer {made['token']}"}, list[str]()
+    cases = [("cnosuchchat", world.workspace.id, 200), ("cnosuchchat", world.other.id, 403), ("cnosuchchat", "unknown", 403)]
+    for chat_id, workspace, status in cases * 2:  # the second time their plan is known
+        path = f"/api/v1/chats/{chat_id}/messages"
+        answer = await Browser(world.url).send("GET", path, params={"workspace_id": workspace}, headers=headers)
+        assert answer.status_code == status, answer.text
+        paths.append(path)
+        rows = await world.database.fetch("SELECT path FROM admin_token_uses WHERE token_id = $1", made["id"])
+        assert [row["path"] for row in rows] == paths
+
+
 @pytest.mark.parametrize(
     ("tier", "sets"),
     [

@@ -11,6 +11,7 @@ import pytest
 
 from models.agents import Agent
 from models.base import new_id
+from models.bounds import ID, LINE
 from models.chats import Chat, ChatPresence, ChatReadCursor
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.context import SCOPE_SQL
@@ -51,6 +52,14 @@ async def mark_read(world: World, person: Person, chat: Chat) -> int:
 
 
 # ---- notices -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_chat_of_the_longest_id_has_its_notice(world: World) -> None:
+    chat = await chat_of(world, await agent_of(world), id=new_id() + "x" * (ID - 25), created_by=world.member.user_id, title="t" * LINE)
+    await reply(world, chat)
+    [notice] = await notices(world, chat)
+    assert notice["id"] == f"ibx_message_chat_reply_{chat.id}_{world.member.user_id}"
+    assert len(notice["id"]) > ID
 
 
 async def test_the_creator_is_told_of_a_reply(world: World) -> None:

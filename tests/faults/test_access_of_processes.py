@@ -16,6 +16,7 @@ import pytest
 from models.workspaces import Membership, Role
 from tests.auth.browsers import Browser, signed_in
 from tests.conftest import Database
+from tests.faults.servers import KEYS, addresses
 from tests.live.graphql import CREWS, own, talking
 from tests.live.sockets import client_of
 from tests.process.commands import environment, serving
@@ -26,12 +27,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 LISTENERS, REMOVED, TOKENS, SESSIONS = 60, 16, 6, 6
 ALWAYS_CHECKING = "from resolvers.live import connection; connection.EVERY = 0.01; from crewship.cli import main; main()"
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
-KEYS = {
-    "NEXTAUTH_SECRET": "a secret of tests, long enough to be one",
-    "ENCRYPTION_KEY": "ab" * 32,
-    "CREWSHIP_ADMIN_TOKEN_HMAC_KEY": "cd" * 32,
-    "CREWSHIP_RATELIMIT_DISABLED": "true",
-}
 
 
 @dataclass
@@ -74,7 +69,7 @@ class Listener:
 @contextlib.contextmanager
 def processes(database: Database, directory: Path, world: World, redis: str | None) -> Iterator[list[World]]:
     """The world as two other processes serve it, which look at everybody's rights without a pause."""
-    shared = KEYS | {"DATABASE_URL": database.url, "CREWSHIP_MIGRATION_DATABASE_URL": database.owner_url} | ({"CREWSHIP_REDIS_URL": redis} if redis else {})
+    shared = KEYS | addresses(database) | ({"CREWSHIP_REDIS_URL": redis} if redis else {})
     with contextlib.ExitStack() as stack:
         made = []
         for number in range(2):

@@ -5,21 +5,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
+from sqlalchemy import Text as SQLText
+from sqlalchemy import cast, func
 from sqlmodel import col
 
 from models.crews import Crew
 from models.labels import Label
+from resolvers.kernel import statements
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.changes import Change, Drawn, plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.database import Connection
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.errors import TOO_LONG, Code, Refusal
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.inputs import Input, Text
-from resolvers.kernel.operation import OPERATIONS
+from resolvers.kernel.operation import OPERATIONS, translate
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import Column, Shape, intern
 from tests.world import World
@@ -27,12 +31,12 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 SHAPE = intern(Shape((Column("id", "id"), Column("name", "name"), Column("color", "color"))))
 REMOVE: list[Any] = []
-NAME: Any = col(Crew.slug).concat("-").concat(col(Crew.issue_counter))
 
 
 class Numbered(Input):
     crew_id: Text
     color: Text = "c"
+    sign: Text = "-"
 
 
 class LabelNumbered(Event, type="test.label_numbered", channel="workspace:{workspace_id}"):
@@ -42,7 +46,8 @@ class LabelNumbered(Event, type="test.label_numbered", channel="workspace:{works
 
 
 def _number(ctx: Context, data: Numbered) -> Any:
-    return ctx.insert(Label(name=NAME, color=data.color), conflict="taken", change=Change(Crew, data.crew_id, issue_counter=plus(1)))
+    name: Any = col(Crew.slug).concat(data.sign).concat(col(Crew.issue_counter))
+    return ctx.insert(Label(name=name, color=data.color), conflict="taken", change=Change(Crew, data.crew_id, issue_counter=plus(1)))
 
 
 def _tell(ctx: Context, label: Label) -> None:
@@ -96,10 +101,40 @@ def _declare() -> None:
         ctx.audit("CREW", data.crew_id)
 
 
+def _declare_counts() -> None:
+    @command("test.number_by_case", Action.CREATE)
+    async def number_by_case(ctx: Context, data: Numbered) -> Label:
+        """One of two expressions."""
+        slug = func.upper(col(Crew.slug)) if data.color == "upper" else func.lower(col(Crew.slug))
+        name: Any = slug.concat(cast(col(Crew.issue_counter), SQLText))
+        return await ctx.insert(Label(name=name, color=data.color), change=Change(Crew, data.crew_id, issue_counter=plus(1)))
+
+    @command("test.count_all", Action.CREATE)
+    async def count_all(ctx: Context, data: Numbered) -> None:
+        """Counts all that match."""
+        await ctx.update_where(Crew, col(Crew.id) == data.crew_id, issue_counter=col(Crew.issue_counter) + 1)
+
+    @command("test.rename", Action.CREATE)
+    async def rename(ctx: Context, data: Numbered) -> None:
+        """Counts, and renames."""
+        await ctx.update(Crew, data.crew_id, issue_counter=plus(1), name="Renamed")
+
+    @command("test.rename_all", Action.CREATE)
+    async def rename_all(ctx: Context, data: Numbered) -> None:
+        """Counts and renames all that match."""
+        await ctx.update_where(Crew, col(Crew.id) == data.crew_id, issue_counter=col(Crew.issue_counter) + 1, name="Again")
+
+    @command("test.touch", Action.CREATE)
+    async def touch(ctx: Context, data: Numbered) -> None:
+        """An edit of nothing is one all the same."""
+        await ctx.update(Crew, data.crew_id)
+
+
 @pytest.fixture(scope="module")
 def ops() -> Iterator[dict[str, Any]]:
     known = set(OPERATIONS)
     _declare()
+    _declare_counts()
     yield {name.removeprefix("test."): op for name, op in OPERATIONS.items() if name not in known}
     for name in set(OPERATIONS) - known:
         del OPERATIONS[name]
@@ -187,7 +222,45 @@ async def test_the_new_row_takes_what_the_other_has_after_the_change(world: Worl
     assert (await told(world))[-1] == (answer["id"], "eng-1")
     assert [a["data"] for a in await world.audit() if a["entity_id"] == answer["id"]] == [{"name": "eng-1", "color": "c"}]
     row = await world.database.fetchrow("SELECT issue_counter, version FROM crews WHERE id = $1", crew.id)
-    assert tuple(row) == (1, 2)
+    assert tuple(row) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["number", "number_two", "number_silently"])
+async def test_an_expression_that_is_written_anew_has_the_plan_it_had(world: World, ops: dict[str, Any], name: str) -> None:
+    """In the statement of the answer, and in one of its own; with the values of its own call."""
+    crew, op = await crew_of(world, f"anew-{name}"), ops[name]
+    known = []
+    for sign in ("-", "/", "+"):
+        await op(by(world), {"crew_id": crew.id, "sign": sign}, None if name == "number_silently" else SHAPE)
+        known.append((list(op.plans.values()), list(statements._COMPILED)))
+    assert known[0] == known[1] == known[2]
+    rows = await world.database.fetch("SELECT name FROM labels WHERE name LIKE $1 ORDER BY created_at, name", f"anew-{name}%")
+    made = ["-1", "-2", "/3", "/4", "+5", "+6"] if name == "number_two" else ["-1", "/2", "+3"]
+    assert [row["name"] for row in rows] == [f"anew-{name}{number}" for number in made]
+
+
+async def test_other_expressions_have_plans_of_their_own(world: World, ops: dict[str, Any]) -> None:
+    crew = await crew_of(world, "other")
+    for upper in (True, False, True):
+        answer = await ops["number_by_case"](by(world), {"crew_id": crew.id, "color": "upper" if upper else "lower"}, SHAPE)
+        assert orjson.loads(answer.body)["name"].startswith("OTHER" if upper else "other")
+    assert len(ops["number_by_case"].plans) == 2
+
+
+async def test_a_number_is_no_edit_of_the_crew(world: World, ops: dict[str, Any]) -> None:
+    """Taken beside an insert, by an update or by one of many rows; what people change with it is one."""
+    crew = await crew_of(world, "counted")
+    look = "SELECT version, updated_at, issue_counter FROM crews WHERE id = $1"
+    version, changed, _ = await world.database.fetchrow(look, crew.id)
+    for number, name in enumerate(("number", "only_update", "count_all"), 1):
+        await ops[name](by(world), {"crew_id": crew.id}, SHAPE if name == "number" else None)
+        assert tuple(await world.database.fetchrow(look, crew.id)) == (version, changed, number)
+    for edits, name in enumerate(("rename", "rename_all", "touch"), 1):
+        await ops[name](by(world), {"crew_id": crew.id}, None)
+        row = await world.database.fetchrow(look, crew.id)
+        assert (row["version"], row["issue_counter"]) == (version + edits, 3 + min(edits, 2)), name
+        assert row["updated_at"] > changed
+        changed = row["updated_at"]
 
 
 async def test_no_number_is_lost_or_taken_twice(world: World, ops: dict[str, Any]) -> None:
@@ -246,3 +319,21 @@ async def test_what_is_recorded_of_a_row_that_is_gone_goes_too(world: World, ops
         await ops["loses_its_row"](by(world, idempotency_key=key), {"crew_id": "", "color": label.id}, SHAPE)
     assert caught.value.code is Code.NOT_FOUND
     assert await world.snapshot() == before
+
+
+async def test_a_text_that_is_too_long_is_refused_and_not_cut(world: World, ops: dict[str, Any]) -> None:
+    crew = await crew_of(world, "long")
+    before = await world.snapshot()
+    for name in ("only_insert", "number", "number_silently"):
+        with pytest.raises(Refusal, match=TOO_LONG) as caught:
+            await ops[name](by(world), {"crew_id": crew.id, "color": "c" * 101}, None if name == "number_silently" else SHAPE)
+        assert caught.value.code is Code.BAD_REQUEST
+    assert await world.snapshot() == before
+    await ops["number"](by(world), {"crew_id": crew.id, "color": "c" * 100}, SHAPE)
+
+
+async def test_a_text_that_is_too_long_is_refused_whoever_sends_it(world: World) -> None:
+    with pytest.raises(asyncpg.StringDataRightTruncationError) as caught:
+        await world.database.execute("INSERT INTO labels (name) VALUES (repeat('n', 101))")
+    refusal = translate(caught.value)
+    assert (refusal.code, refusal.detail) == (Code.BAD_REQUEST, TOO_LONG)

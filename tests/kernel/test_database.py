@@ -7,10 +7,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import String, bindparam, cast, insert, literal, select
 
 from crewship.postgres import EmbeddedPostgres
-from resolvers.kernel.database import LARGEST, PREPARED, Pool
+from models.migrations.tables import metadata
+from resolvers.kernel.database import DIALECT, LARGEST, PREPARED, Pool, connect
 from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.statements import generic
 
 pytestmark = pytest.mark.anyio
 
@@ -182,3 +185,31 @@ async def test_after_a_restart_of_the_server_the_pool_goes_on(tmp_path: Path) ->
     assert await one(pool) == 1
     await pool.close()
     await asyncio.to_thread(server.stop)
+
+
+async def test_a_cast_cuts_no_text(database_url: str) -> None:
+    """PostgreSQL's explicit cast to varchar(n) does, without a word."""
+    kind, longer = String(200), "c" * 201
+    asked = select(literal("c" * 200, kind).in_([longer]), literal("c" * 200, kind) == literal(longer, kind), cast(longer, kind))
+    sql, values = generic(asked)
+    pool = Pool(database_url, 1)
+    async with pool.lease() as conn:
+        assert tuple(await conn.fetchrow(sql, *values)) == (False, False, longer)
+    await pool.close()
+
+
+async def test_inserts_into_every_table_have_types_that_need_no_look_up(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look_up(*_: Any) -> None:
+        raise AssertionError("asyncpg asks the catalogue for a type")
+
+    conn = await connect(database_url)
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", look_up)
+    try:
+        for table in metadata().sorted_tables:
+            given = [column for column in table.c if column.identity is None and column.computed is None]
+            values = {column.name: bindparam(column.name, type_=column.type) for column in given}
+            await conn.prepare(str(insert(table).values(values).returning(*table.c).compile(dialect=DIALECT)))
+        with pytest.raises(AssertionError, match="asks the catalogue"):
+            await conn.prepare("SELECT $1::pg_catalog.pg_class")
+    finally:
+        await conn.close()

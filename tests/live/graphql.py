@@ -98,7 +98,7 @@ class Talk:
 @contextlib.asynccontextmanager
 async def socket(world: World, *, subprotocols: tuple[str, ...] = ("graphql-transport-ws",), origin: str | None = None, **headers: str) -> AsyncIterator[Talk]:
     url = world.url.replace("http", "ws", 1) + "/graphql"
-    options: dict[str, Any] = {"origin": origin} if origin else {}
+    options: dict[str, Any] = {"max_queue": None} | ({"origin": origin} if origin else {})  # one that does not read, does not read the end of it, either
     async with connect(url, subprotocols=list(subprotocols) or None, additional_headers=headers, proxy=None, **options) as made:  # type: ignore[arg-type]
         yield Talk(made)
 

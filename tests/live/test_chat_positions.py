@@ -13,6 +13,7 @@ from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.live import LiveConnection, hub
 from resolvers.live.hub import READERS
+from resolvers.live.subscription import HELD, HELD_BYTES
 from tests.live.outlets import Memory, plain, until
 from tests.world import World
 
@@ -33,11 +34,11 @@ async def chats(world: World, slug: str, *starts: int) -> tuple[Agent, list[Chat
     return agent, made
 
 
-async def write(world: World, chat: Chat, *numbers: int) -> None:
+async def write(world: World, chat: Chat, *numbers: int, padding: str = "") -> None:
     async with world.database.transaction():
         await world.database.execute("UPDATE chats SET last_seq = $2 WHERE id = $1", chat.id, numbers[-1])
         for number in numbers:
-            payload = {"type": "text", "content": str(number)}
+            payload = {"type": "text", "content": str(number), "metadata": {"padding": padding}}
             await world.add(RunFrame(workspace_id=world.workspace.id, chat_id=chat.id, seq=number, type="chat_event", payload=payload))
     bus.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")
 
@@ -105,6 +106,35 @@ async def test_an_agents_listener_loses_nothing_while_a_right_is_asked_for(world
     await until(lambda: len(memory.written) == 3)
     assert (memory.written, memory.losses) == ([b"1", b"2", b"3"], [])
     line.close()
+
+
+@pytest.mark.parametrize(
+    ("large", "small", "held"),
+    [(2, 1, 3), (2, HELD - 2, HELD), (2, HELD - 1, HELD), (3, 1, 2)],
+    ids=["both bounds kept", "as many as may", "one too many", "too large together, and a small one behind"],
+)
+async def test_what_waits_for_a_right_is_bounded_by_number_and_bytes(world: World, large: int, small: int, held: int) -> None:
+    agent, (chat,) = await chats(world, f"bounded-{large}-{small}", 0)
+    memory = Memory()
+    line = await listening(world, memory)
+    follower = await line.subscribe(f"agent:{agent.id}", plain)
+    await line.subscribe(f"session:{chat.id}", lambda *_: None)
+    for _ in range(READERS):
+        await hub.reading.acquire()
+    follower.doubt()
+    last = large + small
+    await write(world, chat, *range(1, large + 1), padding="x" * (HELD_BYTES * 2 // 5))
+    await write(world, chat, *range(large + 1, last + 1))
+    await until(lambda: hub.tail.watched[chat.workspace_id, chat.id].frame == last)
+    assert (len(follower._held or []), memory.written, memory.losses) == (held, [], [])
+    for _ in range(READERS):
+        hub.reading.release()
+    await until(lambda: len(memory.written) == held)
+    await write(world, chat, last + 1)
+    await until(lambda: len(memory.written) == held + 1)
+    line.close()
+    assert memory.written == [str(n).encode() for n in (*range(1, held + 1), last + 1)]
+    assert memory.losses == ([] if held == last else ["too_slow"])
 
 
 async def test_what_an_agents_slow_listener_cannot_read_again_is_told(world: World) -> None:

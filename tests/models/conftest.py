@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
+from alembic import command
+from sqlalchemy import Connection as SyncConnection
 from sqlmodel import SQLModel
 
+from models import migrations
 from models.workspaces import Workspace
 from tests.conftest import Database
 from tests.models.rows import Connection, insert, of, workspace_rows
@@ -63,3 +66,14 @@ async def application(seeded: Seeded) -> AsyncIterator[Connection]:
     finally:
         await transaction.rollback()
         await connection.close()
+
+
+async def upgrade_to(database: Database, revision: str) -> None:
+    """To the tables of an earlier release."""
+
+    def run(connection: SyncConnection) -> None:
+        command.upgrade(migrations._config(connection), revision)
+
+    async with migrations.connect(database.owner_url) as connection:
+        await connection.run_sync(run)
+        await connection.commit()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 CATALOG = {
     "columns": """
-        SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity, identity_generation
+        SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default, is_identity, identity_generation
         FROM information_schema.columns WHERE table_schema = 'public'
     """,
     "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
@@ -65,6 +65,8 @@ async def test_autogenerate_finds_nothing_to_do(database: Database) -> None:
     [
         "ALTER TABLE labels DROP COLUMN color",
         "ALTER TABLE labels ALTER COLUMN version TYPE text",
+        "ALTER TABLE labels ALTER COLUMN color TYPE text",
+        "ALTER TABLE labels ALTER COLUMN color TYPE varchar(99)",
         "ALTER TABLE labels ALTER COLUMN color DROP NOT NULL",
         "DROP INDEX agents_list_idx",
         "ALTER TABLE agents DROP CONSTRAINT agents_workspace_id_crew_id_fkey",

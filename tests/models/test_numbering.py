@@ -2,11 +2,10 @@
 
 import asyncpg
 import pytest
-from alembic import command
-from sqlalchemy import Connection
 
 from models import migrations
 from tests.conftest import Database
+from tests.models.conftest import upgrade_to
 
 pytestmark = pytest.mark.anyio
 
@@ -36,17 +35,8 @@ INSERT INTO events (workspace_id, channel, type, payload) VALUES ('w', 'session:
 """
 
 
-def _to(revision: str) -> object:
-    def run(connection: Connection) -> None:
-        command.upgrade(migrations._config(connection), revision)
-
-    return run
-
-
 async def test_messages_of_the_version_before_are_numbered_as_they_were_shown(empty_database: Database) -> None:
-    async with migrations.connect(empty_database.owner_url) as connection:
-        await connection.run_sync(_to(BEFORE))  # type: ignore[arg-type]
-        await connection.commit()
+    await upgrade_to(empty_database, BEFORE)
     owner = await asyncpg.connect(empty_database.owner_url)
     try:
         await owner.execute(ROWS)

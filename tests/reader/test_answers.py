@@ -1,21 +1,26 @@
 """Answers that are easy to get wrong: empty selections, names, nulls, the same edge twice, and one root's error beside the others."""
 
 import json
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
 import pytest
 from graphql import GraphQLEnumType, GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType, get_named_type
+from sqlalchemy import false
 
 from models.agents import Agent
+from models.auth import User
 from models.base import SoftDelete, table_of
 from models.labels import Label
 from resolvers import labels
 from resolvers.kernel.operation import Operation
-from resolvers.kernel.reader import GRAPHS, Column, Edge, Nested, Shape, View, count, intern, many
+from resolvers.kernel.reader import GRAPHS, Column, Derived, Edge, Nested, Shape, View, count, intern, many
+from resolvers.kernel.reader.graph import visible_of
 from schema.event_types import UNION_NAMES
 from schema.selection import BACKREF
 from tests.reader.library import SCHEMA, Library
+from tests.tenant.door import visible
 
 pytestmark = pytest.mark.anyio
 
@@ -202,8 +207,8 @@ def models() -> dict[str, Any]:
     return found
 
 
-def test_what_is_never_null_cannot_be_null() -> None:
-    """The compiled path does not look at values: `String!` is kept by the column, and an edge to one row by its foreign key."""
+def could_be_null() -> Iterator[str]:
+    """Fields that say they are never null, and of which nothing holds that: a column, a foreign key to a row that everybody sees and nobody deletes."""
     for type_, model in models().items():
         if not hasattr(model, "__table__"):
             continue
@@ -214,7 +219,29 @@ def test_what_is_never_null_cannot_be_null() -> None:
             entry = GRAPHS.get(model, {}).get(python)
             if not required:
                 continue
-            if python in table.c:
-                assert not table.c[python].nullable, f"{type_}.{name}"
-            if isinstance(entry, Edge) and entry.kind == "one" and (type_, name) not in SHOWN_IN_LIVE_WORKSPACES_ONLY:
-                assert not issubclass(entry.target, (SoftDelete, View)), f"{type_}.{name}: a deleted row is not shown"
+            of_column = python in table.c and table.c[python].nullable
+            of_edge = isinstance(entry, Edge) and entry.kind == "one" and (type_, name) not in SHOWN_IN_LIVE_WORKSPACES_ONLY and is_lacking(entry.target)
+            if of_column or of_edge or (isinstance(entry, Derived) and entry.parent is not None and visible_of(entry.parent) is not None):
+                yield f"{type_}.{name}"
+
+
+def is_lacking(target: Any) -> bool:
+    """Whether a row may be named and not shown."""
+    return issubclass(target, (SoftDelete, View)) or visible_of(target) is not None
+
+
+def test_what_is_never_null_cannot_be_null() -> None:
+    """The compiled path does not look at values."""
+    assert list(could_be_null()) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        (Agent, ["Chat.agentSlug", "LogEntry.agent", "Run.agentName", "Run.agentSlug"]),
+        (User, ["CrewMember.user", "Invitation.inviter", "Member.user"]),
+    ],
+)
+def test_what_can_be_hidden_can_be_null(model: Any, fields: list[str]) -> None:
+    with visible(model, lambda row, scope: false()):
+        assert sorted(could_be_null()) == fields

@@ -17,6 +17,7 @@ WHOLE, OWN = 100_000, 1_000
 
 GENERIC = {
     "text": "''",
+    "character varying": "''",
     "integer": "0",
     "bigint": "0",
     "boolean": "false",

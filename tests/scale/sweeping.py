@@ -14,7 +14,7 @@ from tests.world import World
 
 OLD = (
     "INSERT INTO events (workspace_id, channel, type, payload, created_at) "
-    "SELECT $1, 'workspace:' || $1, 'crew.updated', '{{}}', now() - interval '8 days' FROM generate_series(1, {rows})",
+    "SELECT $1::text, 'workspace:' || $1, 'crew.updated', '{{}}', now() - interval '8 days' FROM generate_series(1, {rows})",
     "INSERT INTO idempotency_keys (principal, operation, key, request_hash, created_at) "
     "SELECT $1, 'labels.create', i, '', now() - interval '25 hours' FROM generate_series(1, {rows}) AS i",
     "INSERT INTO run_frames (workspace_id, chat_id, seq, type, payload, created_at) "

@@ -18,7 +18,7 @@ What a call costs when every list of a workspace has so many rows. Written by `m
 | kind | what it costs; see below |
 | p50 ms | of an answer, over a socket of this machine; `413` where the answer is refused as too large |
 | buffers | pages of 8 KiB that all statements of the call read, as the application's role under row-level security, with generic plans |
-| slope | of buffers, the last size to the second |
+| slope | of buffers, from the last size but one to the last: from smaller ones on a page is not full yet, and an index has a level less |
 
 Kinds: `page` costs its page, whatever the size. `skipped` costs an index entry for each row that the offset skips, {deepest:,} at most here.
 `counted` counts rows by contract, and grows with them. `whole` has no pages; {whole:,} rows at most here ({own:,} workspaces). `write` is a command.
@@ -43,7 +43,7 @@ def written(measured: Measured) -> str:
         costs = [measured.costs[size][name] for size in sizes]
         times = [f"{cost.p50:.1f}" if cost.status == 200 else str(cost.status) for cost in costs]
         refused = any(cost.status != 200 for cost in costs)
-        slope = "" if refused or len(costs) < 2 else f"{costs[-1].buffers / max(1, costs[1].buffers):.2f}"
+        slope = "" if refused or len(costs) < 2 else f"{costs[-1].buffers / max(1, costs[-2].buffers):.2f}"
         lines.append("| " + " | ".join([name, kind, *times, *(str(cost.buffers) for cost in costs), slope]) + " |")
     swept = measured.swept
     if swept is not None:

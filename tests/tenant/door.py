@@ -1,19 +1,25 @@
-"""The two locks on the rows of a tenant, each to be opened while the other is tried: the kernel's door, and row-level security."""
+"""The two locks on the rows of a tenant, each to be opened while the other is tried: the kernel's door, and row-level security.
+
+And what the door keeps from some callers of the tenant itself.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlmodel import SQLModel
 
-from models.base import table_of
-from resolvers.kernel import statements
+from models.base import TenantRow, table_of
+from resolvers.kernel import operation, statements
 from resolvers.kernel.context import Context
 from resolvers.kernel.operation import OPERATIONS
 from resolvers.kernel.query import QueryScope
-from resolvers.kernel.reader import Rows, build
+from resolvers.kernel.reader import EVERYONE, Rows, build
+from resolvers.kernel.reader.graph import ACCESS, Visible, access_of
+from resolvers.kernel.visibility import Scope
 
 
 class NoTenant:
@@ -36,13 +42,23 @@ def _live(table: Any, model: type[SQLModel]) -> list[Any]:
     return [table.c.deleted_at.is_(None)] if "deleted_at" in table.c else []
 
 
-def _door(self: Context, model: type[SQLModel], *, live: bool = True) -> list[Any]:
-    return _live(table_of(model), model) if live else []
+DOOR = Context._door
+
+
+def _door(self: Context, model: type[SQLModel], *given: Any) -> list[Any]:
+    conditions = DOOR(self, model, *given)
+    return conditions[1:] if issubclass(model, TenantRow) else conditions  # the workspace comes first
+
+
+def _beside(self: Scope, model: type[SQLModel], row: Any, *, including_deleted: bool = False) -> tuple[Any, list[Any]]:
+    other = table_of(model).alias()
+    return other, [] if including_deleted else _live(other, model)
 
 
 def forget_statements() -> None:
     """Whatever was compiled is compiled again."""
     statements._COMPILED.clear()
+    operation._gates.clear()
     for op in OPERATIONS.values():
         op.plans.clear()
 
@@ -53,6 +69,7 @@ def taken_out() -> Iterator[None]:
     places: list[tuple[Any, str, Any]] = [
         (QueryScope, "select", _select),
         (QueryScope, "table", _table),
+        (Scope, "beside", _beside),
         (statements, "scoped", _live),
         (Context, "_door", _door),
         (build, "TenantRow", NoTenant),  # edges
@@ -66,6 +83,20 @@ def taken_out() -> Iterator[None]:
     finally:
         for place, name, value in before:
             setattr(place, name, value)
+        forget_statements()
+
+
+@contextlib.contextmanager
+def visible(model: type[SQLModel], condition: Visible) -> Iterator[None]:
+    """Of the rows of a model, a caller sees those that the condition holds for, too."""
+    before = access_of(model)
+    both = condition if before.visible is EVERYONE else lambda row, scope: and_(before.visible(row, scope), condition(row, scope))
+    ACCESS[model] = replace(before, visible=both)
+    forget_statements()
+    try:
+        yield
+    finally:
+        ACCESS[model] = before
         forget_statements()
 
 

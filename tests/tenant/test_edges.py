@@ -15,7 +15,7 @@ from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.query import Query
 from resolvers.kernel.reader import GRAPHS, Edge
-from resolvers.kernel.reader.graph import gate_of
+from resolvers.kernel.reader.graph import access_of
 from schema.selection import BACKREF
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
@@ -48,8 +48,7 @@ class Path:
         """Who passes every gate on the way."""
         allowed = set(GATES[self.operation.action])
         for edge in self.edges:
-            if issubclass(edge.target, TenantRow) or edge.requires is not None:
-                allowed &= GATES[gate_of(edge)]
+            allowed &= GATES[access_of(edge.target).gate] & (GATES[edge.requires] if edge.requires else allowed)
         return allowed
 
 

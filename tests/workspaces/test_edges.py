@@ -10,7 +10,7 @@ from models.workspaces import Membership, Role, Workspace
 from resolvers import workspaces
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.policy import Action
-from resolvers.kernel.reader import GRAPHS, Column, Nested, Shape, graph, intern, many
+from resolvers.kernel.reader import GRAPHS, Column, Nested, Shape, extend, intern, many
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,7 @@ LIST = intern(Shape(ROW.fields, "list"))
 @pytest.fixture(scope="module", autouse=True)
 def _guarded() -> Iterator[None]:
     """An edge for owners alone."""
-    graph(Workspace, guarded=many(Membership, "workspace_id", order_by=Membership.id, requires=Action.OWNER))
+    extend(Workspace, guarded=many(Membership, "workspace_id", order_by=Membership.id, requires=Action.OWNER))
     yield
     del GRAPHS[Workspace]["guarded"]
 

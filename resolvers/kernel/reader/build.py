@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 
 from models.base import TenantRow, most_characters, table_of
 from resolvers.kernel.inputs import Input, Paging
-from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.policy import Action
 from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge
 from resolvers.kernel.reader.json import Value, array, as_bytes, constant, largest, listed, number, quoted, record, truth, value_of
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of
@@ -95,10 +95,13 @@ class Builder:
         self.trace, self.scope, self.slots = trace, scope, slots
         self.room = LARGEST_ANSWER  # bytes for the list that is being built: its share, where it stands in a row with others
 
-    def answer(self, read: Read[Any], shape: Shape, outer: Sequence[Any], allowed: Any = None, source: Any = None) -> Any:
-        """The select of the whole answer. `source`: read from this (a row being inserted) instead of from the table."""
+    def answer(self, read: Read[Any], shape: Shape, outer: Sequence[Any], allowed: Any = None, source: Any = None, held: bool = False) -> Any:
+        """The select of the whole answer. `source`: read from this (a row being inserted) instead of from the table.
+
+        `held`: the row is one that the caller has just written or found, so that whether it may be seen is not asked again.
+        """
         if shape.form == "object" and not read.many:
-            entry = self._source(read, source)
+            entry = self._source(read, outer, source, held)
             versioned = entry.table is not None and "version" in entry.table.c
             version = entry.alias.c.version if versioned else null()
             payload = as_bytes(self._object(entry, shape.fields, [*outer, entry.alias])).label("payload")
@@ -106,7 +109,7 @@ class Builder:
             return self._select(entry, outer, read.window, payload, version.label("version"), where=guard)
         payload = as_bytes(self._read(read, shape, outer, source=source))
         if read.parent is not None:
-            parent = self._source(read.parent)
+            parent = self._source(read.parent, outer)
             stands = select(ONE).select_from(parent.alias).where(*parent.where).correlate(*outer).exists()
             allowed = stands if allowed is None else and_(allowed, stands)
         made = select((payload if allowed is None else case((allowed, payload))).label("payload"), null().label("version"))
@@ -114,7 +117,7 @@ class Builder:
 
     # ---- one source ----------------------------------------------------------------------------------------------
 
-    def _source(self, read: Read[Any], source: Any = None) -> Source:
+    def _source(self, read: Read[Any], outer: Sequence[Any], source: Any = None, held: bool = False) -> Source:
         given = read.source if source is None else source
         table = table_of(read.model) if given is None else given
         alias = table.alias(self.trace.name("t"))
@@ -124,6 +127,8 @@ class Builder:
         where = [adapt(clause(c)) for c in read.conditions]
         if "deleted_at" in table.c:
             where.append(alias.c.deleted_at.is_(None))
+        if not held:
+            where += self.scope.sees(read.model, alias, outer)
         order = [adapt(clause(k)) for k in read.order]
         keys = [key_of(k) for k in order]
         for column in table_of(read.model).primary_key:
@@ -180,7 +185,7 @@ class Builder:
 
     def _read(self, read: Read[Any], shape: Shape, outer: Sequence[Any], link: Any = None, source: Any = None) -> Value:
         """The rows of `read` in `shape`. `link(alias)` gives the conditions of an edge."""
-        entry = self._source(read, source)
+        entry = self._source(read, outer, source)
         if link is not None:
             entry.where += link(entry.alias)
         if shape.form == "connection":
@@ -244,8 +249,7 @@ class Builder:
 
     def _confided(self, entry: Source, column: Any, action: Action, outer: Sequence[Any]) -> Any:
         """The column for the roles that may see it. PostgreSQL does not fetch a long text that it does not show."""
-        roles: list[Any] = [literal_column(f"'{role.value}'") for role in sorted(GATES[action])]
-        return case((self.scope.within(outer).role_in(entry.column("workspace_id")).in_(roles), column), else_=null())
+        return case((self.scope.within(outer).may(entry.columns, action), column), else_=null())
 
     def _edge(self, entry: Source, edge: Edge, item: Nested, outer: Sequence[Any]) -> Value:
         rows: Any = Rows(edge.target, where=edge.where, order=edge.order_by)

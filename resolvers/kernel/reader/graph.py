@@ -1,17 +1,24 @@
 """What can be read from a row beyond its columns: declared once a model, beside its operations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import true
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
+from models.workspaces import Role
 from resolvers.kernel.inputs import Input
-from resolvers.kernel.policy import Action
+from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader.rows import View, columns_of
+from resolvers.kernel.scopes import SCOPES, Scopes
 
 On = Callable[[Any, Any], Any]
+Visible = Callable[[Any, Any], Any]
+"""`(row, scope) -> condition`: whether the caller may see a row. What it does not hold for is, to that caller, not there."""
+EVERYONE: Visible = lambda row, scope: true()  # noqa: E731
+"""Whoever may read the model at all sees every row of the workspace."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,17 +37,24 @@ class Edge:
 
 @dataclass(frozen=True, eq=False)
 class Derived:
-    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets."""
+    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets; `parent`, whose column it is."""
 
     type: Any
     expression: Callable[[Any, Any], Any]
+    parent: type[SQLModel] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who reads the rows of a model, on whatever way: the action its edges are gated as, the scopes a token needs for them, and which rows there are."""
+
+    gate: Action
+    scopes: Scopes
+    visible: Visible
 
 
 GRAPHS: dict[type[SQLModel], dict[str, Edge | Derived]] = {}
-READ_GATES: dict[type[SQLModel], Action] = {}
-"""The gate of each model's own read operation, which its edges inherit; filled as queries are declared."""
-READ_SCOPES: dict[type[SQLModel], frozenset[str]] = {}
-"""And the scopes that a token needs for it."""
+ACCESS: dict[type[SQLModel], Access] = {}
 CONFIDENTIAL: dict[type[SQLModel], dict[str, Action]] = {}
 """Columns that are null to whoever may not do this in the row's workspace."""
 
@@ -75,8 +89,29 @@ def derived(type: Any, expression: Callable[[Any, Any], Any]) -> Derived:
     return Derived(type, expression)
 
 
-def graph(model: type[SQLModel], **entries: Edge | Derived) -> dict[str, Edge | Derived]:
-    """Declares what can be read from `model`. A second call adds to the first: a later domain may hang its rows here."""
+def of_parent(target: type[TenantRow], key: str, column: str) -> Derived:
+    """A column of the row that `key` names, of a deleted one too: a text, such as the name of who did it."""
+    if column not in columns_of(target):
+        raise TypeError(f"{target.__name__} has no column {column}")
+    return Derived(str, lambda row, scope: scope.parent(target, row, key, column), target)
+
+
+def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Edge | Derived) -> None:
+    """Declares who reads the rows of `model`, and what can be read from them: once, and for every edge that leads to them.
+
+    `gate`: what reading them is in the workspace; an edge may ask for more. `scope`: what a token with scopes needs for them, OPEN where
+    it needs none; None where no token with scopes reads them. `visible`: which rows a caller may see; every door asks for it.
+    """
+    if isinstance(scope, str) and scope not in SCOPES:
+        raise TypeError(f"{model.__name__}: there is no scope {scope}")
+    if model in ACCESS:
+        raise TypeError(f"{model.__name__} has a graph already; extend() adds to it")
+    ACCESS[model] = Access(gate, frozenset({scope}) if isinstance(scope, str) else scope, visible)
+    extend(model, **entries)
+
+
+def extend(model: type[SQLModel], **entries: Edge | Derived) -> None:
+    """Adds to what can be read from `model`: a later domain hangs its rows here."""
     known = GRAPHS.setdefault(model, {})
     for name, entry in entries.items():
         if name in known or name in columns_of(model):
@@ -84,7 +119,6 @@ def graph(model: type[SQLModel], **entries: Edge | Derived) -> dict[str, Edge | 
         if isinstance(entry, Edge) and issubclass(entry.target, TenantRow) and not _has_workspace(model):
             raise TypeError(f"{model.__name__}.{name}: no edge leads from a row of no workspace to rows of one")
         known[name] = entry
-    return known
 
 
 def confidential(model: type[SQLModel], action: Action, *columns: str) -> None:
@@ -95,9 +129,34 @@ def confidential(model: type[SQLModel], action: Action, *columns: str) -> None:
         CONFIDENTIAL.setdefault(model, {})[name] = action
 
 
-def gate_of(edge: Edge) -> Action:
-    """The action an edge needs: its own, else that of its target's read operation."""
-    return edge.requires or READ_GATES.get(edge.target, Action.READ)
+def access_of(model: type[SQLModel]) -> Access:
+    try:
+        return ACCESS[model]
+    except KeyError:
+        raise TypeError(f"{model.__name__} has no graph: nothing says who reads its rows") from None
+
+
+def visible_of(model: type[SQLModel]) -> Visible | None:
+    """What limits the rows of a model; None where everybody sees them all, and where no graph leads to them."""
+    access = ACCESS.get(model)
+    return None if access is None or access.visible is EVERYONE else access.visible
+
+
+def roles_of_edge(edge: Edge) -> frozenset[Role]:
+    """Who may walk an edge: whoever may read its target, and do what the edge itself asks for."""
+    roles = GATES[access_of(edge.target).gate]
+    return roles if edge.requires is None else roles & GATES[edge.requires]
+
+
+def check_graphs(answered: Iterable[type[SQLModel]]) -> None:
+    """For the start, when all domains are loaded: whatever is answered, or an edge leads to, has a graph of its own. A View is its operation's."""
+    for model in (*answered, *GRAPHS):
+        if not issubclass(model, View):
+            access_of(model)
+    for model, entries in GRAPHS.items():
+        for name, entry in entries.items():
+            if isinstance(entry, Edge) and entry.target not in ACCESS:
+                raise TypeError(f"{model.__name__}.{name} leads to {entry.target.__name__}, which has no graph: nothing says who reads its rows")
 
 
 def _has_workspace(model: type[SQLModel]) -> bool:

@@ -8,10 +8,10 @@ from weakref import WeakValueDictionary
 
 from sqlmodel import SQLModel
 
-from models.base import TenantRow
 from models.workspaces import Role
-from resolvers.kernel.policy import GATES, MEMBERS
-from resolvers.kernel.reader.graph import GRAPHS, READ_SCOPES, Edge, gate_of
+from resolvers.kernel.policy import MEMBERS
+from resolvers.kernel.reader.graph import GRAPHS, Edge, access_of, roles_of_edge
+from resolvers.kernel.scopes import OPEN, Scopes, together
 
 FORMS = ("object", "list", "connection", "edges", "page_info", "count")
 ALIAS_BYTES = 63  # a longer identifier is cut by PostgreSQL
@@ -90,14 +90,17 @@ def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
     """Who may walk every edge of a shape."""
     roles = MEMBERS
     for edge in edges_of(model, shape):
-        if issubclass(edge.target, TenantRow) or edge.requires:
-            roles &= GATES[gate_of(edge)]
+        roles &= roles_of_edge(edge)
     return roles
 
 
-def scopes_of(model: type[SQLModel], shape: Shape) -> frozenset[str]:
+def scopes_of(model: type[SQLModel], shape: Shape) -> Scopes:
     """What a token with scopes needs to walk every edge of a shape. A number of rows is none of the rows."""
-    return frozenset[str]().union(*[READ_SCOPES.get(edge.target, ()) for edge in edges_of(model, shape) if edge.kind != "count"])
+    scopes = OPEN
+    for edge in edges_of(model, shape):
+        if edge.kind != "count":
+            scopes = together(scopes, access_of(edge.target).scopes)
+    return scopes
 
 
 def derives(model: type[SQLModel], shape: Shape) -> bool:

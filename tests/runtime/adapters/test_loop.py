@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from models.runs import ChatEventType
+from models.base import most_characters, table_of
+from models.runs import ChatEventType, RunStep
 from runtime.adapters.native import client
 from runtime.job import Failed, Outcome, StuckLoop, Turn
 from tests.runtime.adapters.agents import KEY, SECRET, Lookup, adapter, provider, run, shown
@@ -182,6 +183,13 @@ async def test_tools_that_fail_tell_the_model(server: Vendor, journal: Journal) 
     assert SECRET not in str(journal.events)
     assert bad.used == [{"q": "a"}]
     assert journal.of(ChatEventType.tool_call)[2].metadata == {"tool_name": "lookup", "tool_id": "t3", "input": {}}
+
+
+async def test_the_name_of_a_step_is_stored_however_long_the_tools_name_is(server: Vendor, journal: Journal) -> None:
+    server.says(Says(calls=(Call.of("t1", "n" * 1000, q="a"), Call.of("t2", "n" * 1000, q="b"))), Says(text=("I see.",)))
+    assert (await run(server, journal)).error is None
+    assert len([name for name in journal.begun if "tool" in name]) == 2
+    assert max(map(len, journal.begun | journal.outcomes.keys())) <= (most_characters(table_of(RunStep).c.name) or 0)
 
 
 async def test_arguments_that_are_no_object_are_refused(server: Vendor, journal: Journal) -> None:

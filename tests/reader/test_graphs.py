@@ -1,0 +1,101 @@
+"""Who reads the rows of a model is said once, where its graph is; nothing is read from names or the order of declarations."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import col
+
+from crewship.app import create_app
+from models.auth import CliToken
+from models.labels import Label
+from models.missions import Mission
+from models.workspaces import Membership, Role, Workspace
+from resolvers.kernel.inputs import ById, NoInput
+from resolvers.kernel.operation import OPERATIONS
+from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import EVERYONE, GRAPHS, Column, Nested, Row, Rows, Shape, extend, graph, intern, many, roles_of, scopes_of
+from resolvers.kernel.reader.graph import ACCESS
+from resolvers.kernel.scopes import OPEN, SCOPES, check
+from tests.world import settings_for
+
+IDS = Shape((Column("id", "id"),), "list")
+ROW = intern(Shape((Nested("extra", "extra", IDS),)))
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """What a test declares is gone behind it."""
+    declared: tuple[dict[Any, Any], ...] = (ACCESS, OPERATIONS, GRAPHS, *GRAPHS.values())
+    before = [dict(entries) for entries in declared]
+    yield
+    for entries, kept in zip(declared, before, strict=True):
+        entries.clear()
+        entries.update(kept)
+
+
+def _declare_read(name: str, action: Action) -> None:
+    @query(f"test.{name}.get", action)
+    def get(scope: QueryScope, data: ById) -> Row[Mission]:
+        """One mission."""
+        return scope.select(Mission).where(col(Mission.id) == data.id).one("none")
+
+
+@pytest.mark.parametrize("actions", [(Action.READ, Action.MANAGE), (Action.MANAGE, Action.READ)])
+def test_the_gate_of_an_edge_does_not_depend_on_what_reads_are_declared(actions: tuple[Action, ...]) -> None:
+    extend(Workspace, extra=many(Mission, "workspace_id"))
+    _declare_read("missions", actions[0])
+    graph(Mission, gate=Action.CREATE, scope="runs:read", visible=EVERYONE)
+    _declare_read("issues", actions[1])
+    assert roles_of(Workspace, ROW) == GATES[Action.CREATE]
+    assert scopes_of(Workspace, ROW) == frozenset({"runs:read"})
+
+
+def test_an_edge_asks_for_more_than_its_target_and_never_for_less() -> None:
+    extend(Workspace, extra=many(Membership, "workspace_id", requires=Action.OWNER))
+    assert roles_of(Workspace, ROW) == {Role.OWNER}
+    ACCESS[Membership] = replace(ACCESS[Membership], gate=Action.OWNER)
+    GRAPHS[Workspace]["extra"] = many(Membership, "workspace_id", requires=Action.READ)
+    assert roles_of(Workspace, ROW) == {Role.OWNER}
+
+
+def test_no_token_with_scopes_reads_what_no_scope_opens() -> None:
+    extend(Membership, extra=many(CliToken, "user_id"))
+    assert scopes_of(Membership, ROW) is None
+    with pytest.raises(Exception, match="cannot be used for accounts, sessions and tokens"):
+        check(SCOPES, scopes_of(Membership, ROW))
+
+
+def _started(tmp_path: Path) -> Any:
+    return create_app(settings_for("postgresql://nowhere/none", tmp_path))
+
+
+def test_nothing_starts_with_an_edge_to_rows_that_nothing_is_said_of(tmp_path: Path) -> None:
+    extend(Workspace, extra=many(Mission, "workspace_id"))
+    with pytest.raises(TypeError, match=r"Workspace\.extra leads to Mission, which has no graph"):
+        _started(tmp_path)
+    with pytest.raises(TypeError, match="Mission has no graph"):  # and nobody walks it
+        roles_of(Workspace, ROW)
+    graph(Mission, gate=Action.READ, scope="runs:read", visible=EVERYONE)
+    assert _started(tmp_path)
+
+
+def test_nothing_starts_with_an_answer_of_rows_that_nothing_is_said_of(tmp_path: Path) -> None:
+    @query("test.missions.list", Action.READ)
+    def listed(scope: QueryScope, data: NoInput) -> Rows[Mission]:
+        """All missions."""
+        return scope.select(Mission)
+
+    with pytest.raises(TypeError, match="Mission has no graph"):
+        _started(tmp_path)
+
+
+def test_it_is_said_once_and_with_a_scope_that_there_is() -> None:
+    with pytest.raises(TypeError, match="Label has a graph already"):
+        graph(Label, gate=Action.READ, scope=OPEN, visible=EVERYONE)
+    with pytest.raises(TypeError, match="Mission: there is no scope missions:see"):
+        graph(Mission, gate=Action.READ, scope="missions:see", visible=EVERYONE)
+    assert Mission not in ACCESS

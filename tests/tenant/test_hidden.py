@@ -1,0 +1,122 @@
+"""Rows of the own workspace that a caller may not see, whatever their model: each one in turn is hidden from everybody but owners.
+
+No edge leads to such a row, no number counts it, and its id is one that nobody has.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from models.base import TenantRow
+from resolvers.kernel.operation import Auth, Operation
+from resolvers.kernel.policy import Action
+from resolvers.kernel.query import Query
+from resolvers.kernel.reader.graph import ACCESS
+from tests.generation.entities import MODELS
+from tests.generation.estate import Estate
+from tests.generation.inputs import fields_of, is_reference, references, row_id, unknown_id, valid, with_ids
+from tests.generation.registry import operations, surfaces_of
+from tests.generation.surfaces import Outcome
+from tests.tenant.door import visible
+from tests.tenant.test_edges import PATHS, Path
+from tests.tenant.test_ids import mentioned, told
+
+pytestmark = pytest.mark.anyio
+HIDDEN = [model for model in ACCESS if issubclass(model, TenantRow)]
+
+
+@pytest.fixture(scope="module")
+def model(request: Any, estate: Estate) -> Iterator[Any]:
+    with visible(request.param, lambda row, scope: scope.may(row, Action.OWNER)):
+        yield request.param
+
+
+NAMED = "rows that name it and are seen themselves: whether they should be is their own model's to say"
+SEEN_ROWS: dict[tuple[str, str], str] = {
+    ("agents.list", "crew_id"): NAMED,
+    ("agents.runs", "agent_id"): NAMED,
+    ("chats.list", "agent_id"): NAMED,
+    ("chats.delete", "agent_id"): NAMED,
+    ("chats.mark_read", "agent_id"): NAMED,
+    ("chats.rename", "agent_id"): NAMED,
+    ("runs.list", "agent_id"): NAMED,
+}
+"""Fields by which an operation finds what is not hidden, and not the row they name."""
+
+
+WALKED = [
+    pytest.param(model, path, id=f"{model.__name__}-{path.operation.name}:{'.'.join(path.names)}")
+    for model in HIDDEN
+    for path in PATHS
+    if path.operation.model is model or any(edge.target is model for edge in path.edges)
+]
+
+
+@pytest.mark.parametrize(("model", "path"), WALKED, indirect=["model"])
+async def test_no_edge_leads_to_a_hidden_row(model: Any, path: Path, estate: Estate) -> None:
+    raw = valid(path.operation, estate)
+    owner, admin = [await estate.call("graphql", path.operation, raw, estate.person(who), selection=path.selection) for who in ("owner", "admin")]
+    assert owner.code is None
+    assert any(ends(owner.body, path.names)), f"there is nothing to hide: {owner}"
+    if admin.code is None:
+        assert not any(ends(admin.body, path.names)), str(admin)
+    else:  # what the path begins at is hidden, or below such a row
+        assert admin.code == "NOT_FOUND", str(admin)
+        assert model in (path.operation.model, *[MODELS.get(key) for key in references(path.operation).values()])
+
+
+def ends(value: Any, names: tuple[str, ...]) -> list[Any]:
+    """What stands at the end of a path: rows, or numbers of rows."""
+    if isinstance(value, list):
+        return [end for element in value for end in ends(element, names)]
+    if not names or value is None:
+        return [value]
+    return ends(value[names[0]], names[1:])
+
+
+def named() -> Iterator[Any]:
+    """Every field of an operation that names rows of a model that can be hidden."""
+    for op in operations():
+        if op.auth is Auth.USER:
+            for field in fields_of(op):
+                hidden = MODELS.get(references(op)[field]) if is_reference(op, field) else None
+                if hidden in HIDDEN:
+                    for surface in surfaces_of(op):
+                        yield pytest.param(hidden, op, surface, field, id=f"{op.name}-{surface}-{field}")
+
+
+@pytest.mark.parametrize(("model", "op", "surface", "field"), list(named()), indirect=["model"])
+async def test_the_id_of_a_hidden_row_is_an_unknown_id(model: Any, op: Operation[Any], surface: str, field: str, estate: Estate) -> None:
+    raw, known = valid(op, estate, None, field), row_id(estate.home, references(op)[field])
+    unknown = unknown_id(known)
+    hidden, owner = [await estate.call(surface, op, with_ids(op, raw, field, known), estate.person(who)) for who in ("admin", "owner")]
+    never = await estate.call(surface, op, with_ids(op, raw, field, unknown), estate.person("admin"))
+    assert said(owner, known) != said(never, unknown), f"there is nothing to hide: {owner}"
+    if (op.name, field) in SEEN_ROWS:
+        assert said(hidden, known) != said(never, unknown), f"it is found by the door: {hidden}"
+        return
+    assert said(hidden, known) == said(never, unknown), f"{hidden}\n{never}"
+    assert hidden.code is None or hidden.changes == [], str(hidden)
+    assert not any(known in str(change) for change in hidden.changes), str(hidden)
+
+
+def said(outcome: Outcome, id: str) -> tuple[Any, ...]:
+    return outcome.code, outcome.status, told(outcome, id)
+
+
+LISTED = [
+    pytest.param(op.model, op, surface, id=f"{op.name}-{surface}")
+    for op in operations()
+    if isinstance(op, Query) and op.auth is Auth.USER and op.form.many and op.model in HIDDEN
+    for surface in surfaces_of(op)
+]
+
+
+@pytest.mark.parametrize(("model", "op", "surface"), LISTED, indirect=["model"])
+async def test_no_list_shows_or_counts_a_hidden_row(model: Any, op: Operation[Any], surface: str, estate: Estate) -> None:
+    owner, admin = [await estate.call(surface, op, valid(op, estate), estate.person(who)) for who in ("owner", "admin")]
+    assert owner.code is None
+    assert owner.body != admin.body, f"there is nothing to hide: {owner}"
+    ids = {str(row.id) for row in estate.home.rows.values() if type(row) is model and hasattr(row, "id")}
+    assert not mentioned(admin.body, ids), str(admin)
