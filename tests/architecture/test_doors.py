@@ -101,7 +101,8 @@ CONNECTED = {
 def test_operations_hold_no_connection(path: Path) -> None:
     """A Context has one; what else asks the database is said here."""
     taken = any(
-        isinstance(n, ast.ImportFrom) and n.module == "resolvers.kernel.database" and any(a.name == "database" for a in n.names) for n in ast.walk(tree(path))
+        isinstance(n, ast.ImportFrom) and n.module in ("resolvers.kernel", "resolvers.kernel.database") and any(a.name == "database" for a in n.names)
+        for n in ast.walk(tree(path))
     )
     assert not taken or name_of(path) in CONNECTED
 
