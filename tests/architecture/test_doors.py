@@ -10,11 +10,11 @@ import pytest
 
 from models.base import TenantRow
 from models.workspaces import Role
-from tests.architecture.source import GRAPHQL_MACHINERY, REST_MACHINERY, domain_files, name_of, python_files, strings, tree
+from tests.architecture.source import domain_files, name_of, python_files, strings, tree
 from tests.generation.registry import operations
 
 OUTSIDE_KERNEL = [p for p in python_files("resolvers", "schema", "rest_compat", "runtime") if not name_of(p).startswith("resolvers/kernel/")]
-SURFACES = [*domain_files("rest_compat", REST_MACHINERY), *domain_files("schema", GRAPHQL_MACHINERY)]
+SURFACES = [*domain_files("rest_compat"), *domain_files("schema")]
 SQL = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM)\b", re.DOTALL)
 
 # (file, table): why a statement names the table of a tenant past ctx and scope.
