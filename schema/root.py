@@ -5,10 +5,12 @@ from typing import Any
 import strawberry
 
 from resolvers.domains import modules_in
+from schema.bridge import bind_nodes
 from schema.live import Subscription
 from schema.selection import BACKREF
 
 DOMAINS = modules_in("schema")
+bind_nodes()
 
 
 def _merged(name: str, description: str) -> Any:

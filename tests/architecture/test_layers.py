@@ -54,6 +54,13 @@ def test_both_surfaces_know_the_same_domains() -> None:
     assert {domain_of(path) for path in domain_files("rest_compat")} == {domain_of(path) for path in domain_files("schema")}
 
 
+@pytest.mark.parametrize("path", domain_files("schema"), ids=name_of)
+def test_types_of_a_domain_name_no_other_domains_types(path: Path) -> None:
+    """An edge is told where it leads by the graph: the domains of the schema need no order among them."""
+    imported = {n.module for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom)}
+    assert imported & {f"schema.{domain}" for domain in DOMAINS} == set()
+
+
 def test_operations_belong_to_a_domain() -> None:
     owners = {getattr(op, "describe", getattr(op, "run", None)).__module__.split(".")[1] for op in operations()}
     assert owners == {*DOMAINS, "channels"}  # channels are what a live connection asks for, on no surface
