@@ -56,11 +56,13 @@ class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id
     identifier: Drawn[str]
 
 
+IDENTIFIER: Any = col(Crew.issue_prefix).concat("-").concat(col(Crew.issue_counter))
+
+
 @command("bench.create_issue", Action.CREATE, audit="issue.created", emits=IssueCreated, errors=(Code.NOT_FOUND,))
 async def create_issue(ctx: Context, data: CreateIssue) -> BenchIssue:
     """Create an issue in a crew; it takes the crew's next number."""
-    identifier: Any = col(Crew.issue_prefix).concat("-").concat(col(Crew.issue_counter))
-    made = BenchIssue(**data.model_dump(), number=Crew.issue_counter, identifier=identifier, created_by=ctx.user_id)
+    made = BenchIssue(**data.model_dump(), number=Crew.issue_counter, identifier=IDENTIFIER, created_by=ctx.user_id)
     issue = await ctx.insert(made, change=Change(Crew, data.crew_id, issue_counter=plus(1)))
     ctx.audit("ISSUE", issue.id, identifier=issue.identifier)
     ctx.emit(IssueCreated(id=issue.id, crew_id=issue.crew_id, identifier=issue.identifier))

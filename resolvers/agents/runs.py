@@ -2,7 +2,7 @@
 
 from sqlmodel import col
 
-from models.agents import Agent, AgentStatus
+from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.chats import Chat
 from models.runs import Run, RunStatus
 from resolvers.agents.permission import MISSING
@@ -35,7 +35,7 @@ async def stop_agent(ctx: Context, data: ById) -> Agent:
     ended = await _cancel_all(ctx, agent)
     agent = await ctx.get(Agent, agent.id, lock=True, missing=MISSING)
     if agent.status != AgentStatus.STOPPED:
-        agent = await ctx.move(Agent, agent.id, AgentStatus.STOPPED)
+        agent = await ctx.move(AGENT_STATES, agent.id, AgentStatus.STOPPED)
     for run in ended:
         announce_end(ctx, run, agent)
     ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=AgentStatus.STOPPED))
