@@ -16,14 +16,8 @@ from crewship.serve import serve
 from models.base import TenantTable, Timestamps, belongs_to, table_of, text_field
 from models.bounds import DESCRIPTION, LINE, NAME
 from models.crews import Crew
-from resolvers.kernel.changes import Change, Drawn, plus
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code
-from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Description, Id, Input, Text
-from resolvers.kernel.policy import Action
-from resolvers.kernel.reader import EVERYONE, graph
+from resolvers.kernel import EVERYONE, Action, Change, Code, Context, Description, Event, Id, Input, Text, command, graph, plus
+from resolvers.kernel.changes import Drawn
 from resolvers.kernel.scopes import EVERYTHING
 from resolvers.kernel.settings import load_settings
 from rest_compat.table import POST, Wire

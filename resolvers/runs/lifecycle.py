@@ -8,8 +8,7 @@ from sqlmodel import col
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.bounds import ERROR, LINE, cut
 from models.runs import RUN_STATES, Run, RunStatus
-from resolvers.kernel.changes import Conflict
-from resolvers.kernel.context import Context
+from resolvers.kernel import Conflict, Context
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 
 MISSING = "Run not found"
