@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from prometheus_client import Counter
 
 from resolvers.kernel import steps
+from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.inputs import Input
@@ -162,14 +163,39 @@ def carried() -> tuple[Carried, ...]:
 class Carrier:
     """Carries out what the engine has claimed, until it is told to stop."""
 
-    def __init__(self, jobs: tuple[Carried, ...], executor: str) -> None:
-        self._jobs, self._executor = {each.job.name: each for each in jobs}, executor
+    def __init__(self, jobs: tuple[Carried, ...], executor: str, claim: Callable[[str], Awaitable[None]]) -> None:
+        self._jobs, self._executor, self._claim = {each.job.name: each for each in jobs}, executor, claim
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._rung, self._wake = set[str](), asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
         self._stopping = False
+
+    def start(self) -> None:
+        self._off = bus.on(Topic.jobs, self._ring)
+        self._listening = asyncio.create_task(self._listen())
+
+    def _ring(self, name: str) -> None:
+        self._rung |= self._jobs.keys() if name == ANYTHING else self._jobs.keys() & {name}
+        self._wake.set()
+
+    async def _listen(self) -> None:
+        while not self._stopping:
+            await self._wake.wait()
+            self._wake.clear()
+            rung, self._rung = self._rung, set()
+            for name in rung:
+                try:
+                    await self._claim(name)
+                except Exception as error:  # somebody else is at the same rows, or the database is away: there are other looks
+                    log.debug("no claim at a ring", job=name, error=type(error).__name__)
 
     async def stop(self) -> None:
         """Stops all bodies where they are, and begins no other."""
         self._stopping = True
+        if self._listening is not None:
+            self._off()
+            self._wake.set()
+            await self._listening  # a claim that is under way ends
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

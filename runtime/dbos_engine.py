@@ -25,14 +25,14 @@ from typing import Any
 
 from resolvers.kernel.jobs import Job
 from resolvers.kernel.telemetry import log
-from runtime.dbos_tables import ENDED, SCHEMA, url_of
+from runtime.dbos_tables import ENDED, SCHEMA, claim_at_once, url_of
 from runtime.dbos_tables import QUEUE as JOBS_QUEUE
 from runtime.engine import Body
 
 APPLICATION = "crewship"
 VERSION = "1"
 POOL = 4  # connections, and one more that listens
-POLL_OF_JOBS = 1.0  # seconds between looks at the queue of a job
+POLL_OF_JOBS = 2.0  # seconds between looks at the queue of a job; a ring does not wait for them
 POLL = 0.25  # seconds between looks at this process's own queue: how long a run that is taken over waits
 FORGOTTEN_AT_ONCE = 500
 QUEUE = "worker:"
@@ -269,6 +269,11 @@ class DbosEngine:
         return [step["function_name"] for step in await self._dbos.list_workflow_steps_async(run_id)]
 
     # ---- jobs ----------------------------------------------------------------------------------------------------
+
+    async def claim(self, name: str) -> None:
+        """Jobs of this name, before the poller looks again."""
+        if self._awake:
+            await asyncio.to_thread(claim_at_once, JOBS_QUEUE + name)
 
     def _workflow_of(self, name: str) -> Callable[[dict[str, Any]], Coroutine[Any, Any, None]]:
         async def job(sent: dict[str, Any]) -> None:  # no method, as for runs

@@ -4,6 +4,7 @@ Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the column
 """
 
 import asyncio
+import sys
 
 import asyncpg
 
@@ -130,3 +131,23 @@ STATE = f"""
     UNION ALL
     SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status IN {FAILED} AND name = ANY ($1::text[]) GROUP BY 1, 2
 """
+
+
+def claim_at_once(queue: str) -> None:
+    """What the library's poller does with a queue, between two of its looks and beside it. In a thread: it waits for the database."""
+    from dbos._core import execute_dequeued_workflow
+    from dbos._dbos import _get_dbos_instance
+    from dbos._utils import GlobalParams, generate_uuid
+
+    dbos, owner = _get_dbos_instance(), generate_uuid()
+    found = dbos._sys_db.get_queue(queue)
+    if found is None:
+        return
+    running, by = dbos._active_workflows_set.count_for_queue(queue), (GlobalParams.executor_id, GlobalParams.app_version)
+    if found._partition_concurrency is None:
+        claimed, _ = dbos._sys_db.start_queued_workflows(found, *by, None, running, owner_xid=owner)
+    else:
+        room = sys.maxsize if found._worker_concurrency is None else found._worker_concurrency - running
+        claimed = dbos._sys_db.start_queued_partitioned_workflows(found, *by, room, owner_xid=owner) if room > 0 else []
+    for status in dbos._sys_db.get_workflow_statuses(claimed) if claimed else []:
+        execute_dequeued_workflow(dbos, status, owner)

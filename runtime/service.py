@@ -29,7 +29,7 @@ class Runtime:
             raise RuntimeError("the runtime needs the address of the database")
         dsn, declared = settings.database_url.get_secret_value(), [each.job for each in jobs]
         engine = DbosEngine(dsn, declared)
-        self._carrier = Carrier(jobs, engine.executor)
+        self._carrier = Carrier(jobs, engine.executor, engine.claim)
         engine.carry = self._carrier.carry
         self._liveness = Liveness(dsn, engine.executor, declared, engine.wake, rhythm) if jobs else None
         limits = {"slots": settings.max_concurrent_runs, "max_tokens": settings.run_max_tokens}
@@ -50,6 +50,7 @@ class Runtime:
                 log.error("runtime not started; trying again", error=type(error).__name__)
                 await asyncio.sleep(RETRY)
         if self._liveness is not None and not self._stopped:
+            self._carrier.start()
             self._liveness.start()  # without a job there is no engine before the first run
 
     async def ready(self) -> None:

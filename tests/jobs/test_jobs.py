@@ -12,6 +12,7 @@ import pytest
 
 from resolvers.kernel.errors import Refusal
 from resolvers.kernel.jobs import ENQUEUE, Job
+from runtime.dbos_engine import POLL_OF_JOBS
 from runtime.service import Runtime
 from tests.jobs.yard import KINDS, STEPS, YARD, Yard, failing, once, plain, serial, unique
 
@@ -71,7 +72,7 @@ async def test_enqueued_twice_while_it_runs(yard: Yard, working: Working) -> Non
         for kind in KINDS:
             await yard.enqueue(kind, things[kind])
             if kind is serial:
-                await asyncio.sleep(1.5)  # it would have begun by now
+                await asyncio.sleep(2.5)  # it would have begun by now
                 assert len([one for one in yard.lines("begun") if one[0] == things[kind]]) == 1
                 await yard.enqueue(kind, things[kind])
         yard.let_go()
@@ -137,7 +138,7 @@ async def test_the_earlier_time_counts(yard: Yard) -> None:
 async def test_a_timer_that_is_moved_to_now_is_carried_out(yard: Yard, working: Working) -> None:
     await yard.enqueue(unique, "timer", in_seconds=500)
     async with working():
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(2.5)
         assert yard.lines("begun") == []
         await yard.enqueue(unique, "timer")
         await yard.finished()
@@ -252,7 +253,7 @@ async def test_a_worker_leaves_alone_what_it_does_not_know(yard: Yard, working: 
         async with asyncio.timeout(20):
             while await yard.waiting(plain):
                 await asyncio.sleep(0.05)
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(2.5)
         assert [await yard.statuses(kind) for kind in KINDS[1:]] == [Counter(ENQUEUED=1)] * (len(KINDS) - 1)
     async with working():
         await yard.finished()
@@ -281,3 +282,36 @@ async def test_what_ended_long_ago_is_forgotten(yard: Yard, working: Working) ->
     for table in ("workflow_input", "workflow_output"):
         sql = f"SELECT count(*) FROM dbos.{table} LEFT JOIN dbos.workflow_status USING (workflow_uuid) WHERE name IS NULL"
         assert await owner.fetchval(sql) == 0
+
+
+async def test_a_ring_does_not_wait_for_the_poller(yard: Yard, working: Working) -> None:
+    """Of every kind: begun within a fraction of the time between two looks."""
+    async with working():
+        await yard.enqueue(plain, "first")  # the queues are there, and the library is loaded
+        await yard.finished()
+        for kind in KINDS:
+            thing = f"rung_{kind.name[6:]}"
+            before = asyncio.get_running_loop().time()
+            await yard.enqueue(kind, thing)
+            async with asyncio.timeout(10):
+                while thing not in {found[0] for found in yard.lines("begun")}:
+                    await asyncio.sleep(0.005)
+            assert asyncio.get_running_loop().time() - before < POLL_OF_JOBS / 4, kind.name
+        await yard.finished()
+    for kind in KINDS:
+        assert await yard.written(f"rung_{kind.name[6:]}") == once(), kind.name
+
+
+async def test_limits_hold_beside_rings(yard: Yard, working: Working) -> None:
+    """Of a key one runs at a time, and the other waits, however often somebody rings."""
+    async with working() as runtime:
+        await yard.enqueue(serial, "hold_ask_rung")
+        await yard.reached({"hold_ask_rung"})
+        await yard.enqueue(serial, "hold_ask_rung")
+        for _ in range(5):
+            await runtime._carrier._claim(serial.name)
+        assert len(yard.lines("begun")) == 1
+        assert await yard.statuses(serial) == Counter(PENDING=1, ENQUEUED=1)
+        yard.let_go()
+        await yard.finished()
+    assert await yard.written("hold_ask_rung") == once(times=2)
