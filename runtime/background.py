@@ -29,6 +29,7 @@ T = TypeVar("T")
 D = TypeVar("D", bound=Input)
 LONGEST_SLEEP = 60.0  # seconds; a job that sleeps holds one of its queue's slots
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0  # seconds between two attempts; they double
+GRACE = 1.0  # seconds that bodies have to end when their process does
 AGAIN = 0.5  # seconds between two tries of what the database did not take
 
 ENDINGS = Counter("crewship_job_attempts", "Attempts at background jobs that this process has made, by how they ended", ["job", "ending"])
@@ -196,6 +197,8 @@ class Carrier:
             self._off()
             self._wake.set()
             await self._listening  # a claim that is under way ends
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
