@@ -1,7 +1,6 @@
 """Every kind of job: begun once its cause is committed, never without it, carried out once, and ended as it should."""
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,6 +8,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from resolvers.kernel.errors import Refusal
 from resolvers.kernel.jobs import ENQUEUE, Job
@@ -170,16 +171,24 @@ async def test_rounds(yard: Yard, working: Working) -> None:
         assert len({found[1] for found in yard.lines("asked") if found[0] == thing}) == 3
 
 
-async def test_the_last_attempt_is_told_of(yard: Yard, working: Working, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_job_enqueues_another(yard: Yard, working: Working) -> None:
+    for kind in KINDS:
+        await yard.enqueue(kind, f"chain_{kind.name[6:]}")
+    async with working():
+        await yard.finished()
+    for kind in KINDS:
+        assert await yard.written(f"chain_{kind.name[6:]}") == await yard.written(f"link_{kind.name[6:]}") == once(), kind.name
+
+
+async def test_the_last_attempt_is_told_of(yard: Yard, working: Working) -> None:
     """A row, a metric and a line; and nowhere on record what the error said, for that may be a tenant's text."""
-    from prometheus_client import REGISTRY
 
     def counted(ending: str) -> float:
         return REGISTRY.get_sample_value("crewship_job_attempts_total", {"job": failing.name, "ending": ending}) or 0
 
     before = counted("failed"), counted("given up")
     await yard.enqueue(failing, "hopeless")
-    with caplog.at_level(logging.WARNING):
+    with capture_logs() as lines:
         async with working():
             await yard.finished()
             async with asyncio.timeout(10):
@@ -189,6 +198,11 @@ async def test_the_last_attempt_is_told_of(yard: Yard, working: Working, caplog:
     assert await yard.written("hopeless", failing) == Counter({("first", 1): 1})
     assert (counted("failed") - before[0], counted("given up") - before[1]) == (2, 1)
     assert await yard.statuses(failing) == Counter(SUCCESS=2, ERROR=1)
+    assert [(line["log_level"], line["event"]) for line in lines if line.get("job") == failing.name] == [
+        ("warning", "job failed; another attempt follows"),
+        ("warning", "job failed; another attempt follows"),
+        ("error", "job given up"),
+    ]
     stored = await yard.estate.owner.fetch("SELECT o::text FROM dbos.workflow_output o UNION ALL SELECT s::text FROM dbos.workflow_status s")
     assert stored
     assert not [row[0] for row in stored if "a text of a tenant" in row[0]]

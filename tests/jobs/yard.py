@@ -68,6 +68,8 @@ async def body(work: Work, data: Of) -> None:
     def writes(step: str) -> Callable[[Context], Awaitable[None]]:
         async def change(ctx: Context) -> None:
             ctx.audit("THING", data.thing_id, step=step, round=work.round)
+            if step == "third" and data.thing_id.startswith("chain_"):
+                ctx.enqueue(plain, thing_id=data.thing_id.replace("chain_", "link_"))
             await ctx.insert(Label(name=f"{data.thing_id} {step} {work.round} {secrets.token_hex(4)}", color="red"))
             await ctx._flush()
             await reach(data.thing_id, step)  # the rows are there, and not committed
