@@ -23,7 +23,7 @@ async def work_on(given: dict[str, Any]) -> None:
     start(settings, Passwords(Cost(1, 64, 1)))
     while True:
         with contextlib.suppress(Exception):  # the database may be away
-            await database.open(given["url"], size=6)
+            await database.open(given["url"], size=30)  # many of them stand in a transaction
             break
         await asyncio.sleep(0.1)
     runtime = Runtime(settings, Wardrobe(speaks), jobs=YARD, rhythm=Rhythm(**given["rhythm"]))
