@@ -29,6 +29,7 @@ T = TypeVar("T")
 D = TypeVar("D", bound=Input)
 LONGEST_SLEEP = 60.0  # seconds; a job that sleeps holds one of its queue's slots
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0  # seconds between two attempts; they double
+REFILL = 0.05  # seconds
 GRACE = 1.0  # seconds that bodies have to end when their process does
 AGAIN = 0.5  # seconds between two tries of what the database did not take
 
@@ -215,6 +216,8 @@ class Carrier:
             await self._carry(this, Attempt.of(this.job, id, workspace_id, sent, self._executor))
         finally:
             self._tasks.discard(task)
+            if this.job.bounded:  # there is room for another one, once the engine has put this one's end on record
+                asyncio.get_running_loop().call_later(REFILL, self._ring, name)
 
     async def _carry(self, this: Carried, attempt: Attempt) -> None:
         try:

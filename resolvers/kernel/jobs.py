@@ -99,6 +99,11 @@ class Job(Generic[D]):
     def partitioned(self) -> bool:
         return self.serial or self.fair
 
+    @property
+    def bounded(self) -> bool:
+        """Whether some of those that could begin may have to wait for others to end."""
+        return self.partitioned or self.at_once is not None or self.everywhere is not None
+
     async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], Plan]) -> Plan:
         """As an operation's, without a budget: nobody asks for it."""
         return await by.plan(self.plans, key, build, lambda: None)

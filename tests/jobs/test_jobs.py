@@ -16,7 +16,7 @@ from resolvers.kernel.jobs import ENQUEUE, Job
 from runtime.dbos_engine import POLL_OF_JOBS
 from runtime.liveness import Rhythm
 from runtime.service import Runtime
-from tests.jobs.yard import KINDS, YARD, Yard, failing, once, plain, serial, unique
+from tests.jobs.yard import KINDS, YARD, Yard, failing, fair, once, plain, serial, unique
 
 pytestmark = pytest.mark.anyio
 Working = Callable[..., AbstractAsyncContextManager[Runtime]]
@@ -330,3 +330,19 @@ async def test_limits_hold_beside_rings(yard: Yard, working: Working) -> None:
         yard.let_go()
         await yard.finished()
     assert await yard.written("hold_ask_rung") == once(times=2)
+
+
+async def test_what_waits_for_another_begins_when_that_ends(yard: Yard, working: Working) -> None:
+    """Not at the poller's next look: one at a time of a workspace would be one every other second."""
+    for n in range(10):
+        await yard.enqueue(fair, f"fair_{n}")
+    async with working():
+        async with asyncio.timeout(20):
+            while not yard.lines("ended"):
+                await asyncio.sleep(0.01)
+        before = asyncio.get_running_loop().time()
+        await yard.finished()
+        assert asyncio.get_running_loop().time() - before < 9 * POLL_OF_JOBS / 3
+    begun, ended = ([found[0] for found in yard.lines(name)] for name in ("begun", "ended"))
+    assert begun == ended
+    assert len(begun) == 10
