@@ -17,6 +17,7 @@ from crewship.postgres_child import PostgresError
 from crewship.serve import OLDEST_POSTGRES, WEAKER_ROLE, Access, StartError, database, place_of, powers_of, wait_for_database
 from models import migrations
 from resolvers.kernel.settings import Settings
+from runtime.background import CARRIED
 from runtime.dbos_engine import POOL
 from runtime.sandbox import Isolation, describe
 
@@ -139,10 +140,11 @@ def _previous(settings: Settings) -> str:
 
 
 def connections_of(settings: Settings) -> int:
-    """How many database connections a process may hold: the pool, the tail of events, the wake-ups, and the engine that carries out runs."""
+    """How many database connections a process may hold: the pool, the tail of events, the wake-ups, the engine that carries out runs, and the lock of jobs."""
     wakeups = 2 if settings.redis_url is None else 0
     engine = POOL + 1 + 2 if settings.role != "api" else 0  # what it keeps, its listener, and two more for the moment in which it starts
-    return settings.pool_size + 1 + wakeups + engine
+    lock = 1 if CARRIED and settings.role != "api" else 0
+    return settings.pool_size + 1 + wakeups + engine + lock
 
 
 async def _check_connections(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:

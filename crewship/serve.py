@@ -105,31 +105,23 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
         await connection.close()
 
 
-async def migrate(settings: Settings, access: Access, *, engine: bool = True) -> str:
-    """Bring the schema to this release's head, under the lock that all processes share; returns the revision.
+async def migrate(settings: Settings, access: Access) -> str:
+    """Bring the schema to this release's head, and the tables of the durable engine with it, under locks that all processes share; returns the revision."""
+    from crewship.work import prepare as prepare_engine
 
-    `engine`: the tables of the durable engine too, which takes a second.
-    """
     await wait_for_database(access.owner)
     await migrations.upgrade(access.owner, application_role=access.role, row_level_security=settings.row_level_security)
-    if engine:
-        from crewship.work import prepare as prepare_engine
-
-        await prepare_engine(access.owner, access.application)
+    await prepare_engine(access.owner, access.application)
     return migrations.head()
 
 
 async def prepare(settings: Settings, access: Access) -> Settings:
-    """Migrate, settle the keys, and return the settings that the application starts with.
-
-    A single process makes the engine's tables when it first has a run to carry out; of several, their parent does now.
-    """
-    await migrate(settings, access, engine=settings.workers > 1)
+    """Migrate, settle the keys, and return the settings that the application starts with: the owner's address is not among them."""
+    await migrate(settings, access)
     await wait_for_database(access.application)
     await _refuse_powers(settings, access.application)
     settings = await keys.settle(settings, access.application)
-    owner = SecretStr(access.owner) if settings.role != "api" else None  # who only answers requests has no use for it
-    addresses = {"database_url": SecretStr(access.application), "migration_database_url": owner}
+    addresses = {"database_url": SecretStr(access.application), "migration_database_url": None}
     return settings.model_copy(update=addresses | {"internal_token": _internal_token(settings)})
 
 

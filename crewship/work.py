@@ -1,14 +1,14 @@
-"""Agents' work as a part of this process, and the tables of the engine that makes it durable."""
+"""Agents' work and background jobs as a part of this process, and the tables of the engine that makes them durable."""
 
 import contextlib
-import functools
 from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
 from resolvers.kernel.settings import Settings
-from runtime.dbos_engine import prepare_engine
+from runtime.background import carried
+from runtime.dbos_tables import prepare_engine
 from runtime.service import Runtime
 
 LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the engine's tables
@@ -27,19 +27,13 @@ async def prepare(owner: str, application: str) -> None:
 
 @contextlib.asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[None]:
-    """Carries out runs while the block runs, in every role but `api`."""
+    """Carries out runs and background jobs while the block runs, in every role but `api`."""
     if settings.role == "api":
         yield
         return
-    runtime = Runtime(settings, prepare=functools.partial(_prepare, settings))
+    runtime = Runtime(settings, jobs=carried())
     await runtime.start()
     try:
         yield
     finally:
         await runtime.stop()
-
-
-async def _prepare(settings: Settings) -> None:
-    """Where this process knows the owner of the tables; else whoever deploys it has run `crewship migrate`."""
-    if settings.migration_database_url is not None and settings.database_url is not None:
-        await prepare(settings.migration_database_url.get_secret_value(), settings.database_url.get_secret_value())

@@ -1,4 +1,4 @@
-"""What the kernel itself stores: the outbox of events, idempotency keys, the audit log, facts about the instance."""
+"""What the kernel itself stores: the outbox of events, idempotency keys, the audit log, steps of jobs, facts about the instance."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Column, Identity, Index, UniqueConstraint, te
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field
 
-from models.base import Row, TenantTable, bytes_field, free_id, json_field, stored_at, text_field
+from models.base import Row, TenantRow, TenantTable, bytes_field, free_id, json_field, stored_at, text_field
 from models.bounds import ANSWER, DESCRIPTION, ID, LINE, NOTES, PAYLOAD
 
 
@@ -71,6 +71,19 @@ class AuditLog(TenantTable, table=True):
     data: dict[str, Any] = json_field(NOTES, default_factory=dict)
     ip_address: str | None = text_field(LINE, default=None)
     user_agent: str | None = text_field(LINE * 2, default=None)
+    created_at: datetime = stored_at()
+
+
+class JobStep(TenantRow, table=True):
+    """A step that a background job has done, written in the transaction of what it did: whoever goes on with the job leaves it out.
+
+    `root` is the id of the first job of those that follow each other for one cause.
+    """
+
+    __tablename__ = "job_steps"
+    __table_args__ = (Index("job_steps_created_at_idx", "created_at", postgresql_using="brin"),)
+    root: str = text_field(LINE * 3, primary_key=True)
+    step: str = text_field(LINE * 2, primary_key=True)
     created_at: datetime = stored_at()
 
 

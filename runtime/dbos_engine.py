@@ -1,4 +1,4 @@
-"""Durable execution on DBOS, in the schema `dbos` of the same database. The only module that knows it.
+"""Durable execution on DBOS, in the schema `dbos` of the same database: runs of agents, and background jobs. The only module that calls it.
 
 Rules that its behaviour asks for:
 
@@ -7,7 +7,9 @@ Rules that its behaviour asks for:
 - The application version is pinned. Left alone it is a hash of the code, and a deployment would strand the runs of the one before.
 - A workflow never ends in an exception, which would be stored and final. One that is cancelled leaves its run resumable.
 - A step costs it two statements and three threads: names of steps are written behind the body's back, and a run does not wait to be on record.
-- What is stored is JSON, never a pickle: ids of runs and names of steps.
+- What is stored is JSON, never a pickle: ids, and names of steps.
+- A worker claims what it finds in a queue, whether it knows the name or not: so every job has a queue of its own, and a process listens to those
+  of the jobs it knows.
 """
 
 import asyncio
@@ -16,63 +18,33 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
-
+from resolvers.kernel.jobs import Job
 from resolvers.kernel.telemetry import log
+from runtime.dbos_tables import ENDED, SCHEMA, claim_at_once, url_of
+from runtime.dbos_tables import QUEUE as JOBS_QUEUE
 from runtime.engine import Body
 
-SCHEMA = "dbos"
 APPLICATION = "crewship"
 VERSION = "1"
 POOL = 4  # connections, and one more that listens
+POLL_OF_JOBS = 2.0  # seconds between looks at the queue of a job; a ring does not wait for them
 POLL = 0.25  # seconds between looks at this process's own queue: how long a run that is taken over waits
 FORGOTTEN_AT_ONCE = 500
 QUEUE = "worker:"
+NAME = "run"  # of the workflow of a run
 LEAVE = 5.0  # seconds that records may take when the process ends
 
-Prepare = Callable[[], Awaitable[None]]
+Carry = Callable[[str, str, str | None, dict[str, Any]], Awaitable[None]]
+"""Carries a job out: its name, its id, the workspace, and what was sent along. It leaves by CancelledError where another process is to go on."""
 
 library = logging.getLogger("dbos")
 library.addHandler(logging.NullHandler())  # it writes to the console unless a handler is there
 library.setLevel(logging.ERROR)
-
-
-async def prepare_engine(owner_dsn: str, application_role: str | None) -> None:
-    """Makes or upgrades DBOS's schema as the owner of the tables, and lets the application's role (None: it is the owner) use it.
-
-    That role gets USAGE on the schema and its functions, and the rows of its tables; it creates and empties no table.
-    """
-    await asyncio.to_thread(_migrate, owner_dsn, application_role)
-    if application_role is not None:
-        await _grant_rows_only(owner_dsn, application_role)
-
-
-async def _grant_rows_only(owner_dsn: str, role: str) -> None:
-    """DBOS grants all there is on its tables, on those to come as well."""
-    more = "TRUNCATE, REFERENCES, TRIGGER"
-    connection = await asyncpg.connect(owner_dsn)
-    try:
-        quoted = await connection.fetchval("SELECT quote_ident($1)", role)
-        await connection.execute(f"REVOKE {more} ON ALL TABLES IN SCHEMA {SCHEMA} FROM {quoted}")
-        await connection.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {SCHEMA} REVOKE {more} ON TABLES FROM {quoted}")
-    finally:
-        await connection.close()
-
-
-def _migrate(owner_dsn: str, application_role: str | None) -> None:
-    from dbos import DBOS
-
-    DBOS.migrate(_url(owner_dsn), schema=SCHEMA, application_role=application_role)
-
-
-def _url(dsn: str) -> str:
-    """SQLAlchemy knows no `postgres:`; hosts and ports in the query, as for unix sockets, it hands on to libpq."""
-    return dsn.replace("postgres:", "postgresql:", 1)
 
 
 class _Run:
@@ -96,11 +68,12 @@ class _Run:
 class DbosEngine:
     """One a process: DBOS keeps its state in globals. It is loaded when the first run is there, and that run does not wait for it.
 
-    `prepare` makes its tables, where that is this process's to do.
+    `jobs` are the background jobs that are carried out here, by `carry`.
     """
 
-    def __init__(self, dsn: str, prepare: Prepare | None = None) -> None:
-        self._dsn, self._prepare = dsn, prepare
+    def __init__(self, dsn: str, jobs: Sequence[Job[Any]] = ()) -> None:
+        self._dsn, self._jobs = dsn, jobs
+        self.carry: Carry | None = None
         self.executor = f"{os.getpid()}-{secrets.token_hex(8)}"
         self.queue = f"{QUEUE}{int(time.time())}:{self.executor}"
         self._runs: dict[str, _Run] = {}
@@ -112,13 +85,11 @@ class DbosEngine:
         self._loop, self._body, self._context = asyncio.get_running_loop(), body, contextvars.copy_context()
 
     async def wake(self) -> None:
-        """Loads and connects, after `prepare`, unless that is done. What fails is tried again at the next use."""
+        """Loads and connects, unless that is done. What fails is tried again at the next use."""
         async with self._waking:
             if self._closed:
                 raise RuntimeError("the engine is closed")
             if not self._awake:
-                if self._prepare is not None:
-                    await self._prepare()
                 await asyncio.to_thread(self._launch)
                 self._awake = True
 
@@ -130,7 +101,7 @@ class DbosEngine:
         self._dbos(
             config={
                 "name": APPLICATION,
-                "system_database_url": _url(self._dsn),
+                "system_database_url": url_of(self._dsn),
                 "dbos_system_schema": SCHEMA,
                 "run_migrations": False,
                 "application_version": VERSION,
@@ -147,10 +118,12 @@ class DbosEngine:
         async def run() -> None:  # no method: DBOS marks the function it is given
             await self._workflow_of_a_run()
 
-        self._workflow = self._dbos.workflow(name="run", max_recovery_attempts=None)(run)
+        self._workflow = self._dbos.workflow(name=NAME, max_recovery_attempts=None)(run)
+        for job in self._jobs:
+            self._dbos.workflow(name=job.name, max_recovery_attempts=job.attempts)(self._workflow_of(job.name))
         try:
             self._register()
-            self._dbos.listen_queues([self.queue])
+            self._dbos.listen_queues([self.queue, *[JOBS_QUEUE + job.name for job in self._jobs]])
             self._dbos.launch()
         except BaseException:
             self._dbos.destroy()  # else the next try is given this one, which is not launched
@@ -159,10 +132,20 @@ class DbosEngine:
     def _register(self) -> None:
         """By a client: the queue is there when DBOS first looks, and it looks for new ones once a second only."""
         client = self._library.DBOSClient(
-            system_database_url=_url(self._dsn), dbos_system_schema=SCHEMA, application_name=APPLICATION, system_database_pool_size=1
+            system_database_url=url_of(self._dsn), dbos_system_schema=SCHEMA, application_name=APPLICATION, system_database_pool_size=1
         )
         try:
             client.register_queue(self.queue, polling_interval_sec=POLL, on_conflict="never_update")
+            for job in self._jobs:
+                client.register_queue(
+                    JOBS_QUEUE + job.name,
+                    worker_concurrency=job.at_once,
+                    global_concurrency=job.everywhere,
+                    partition_concurrency=1 if job.partitioned else None,
+                    limiter=None if job.rate is None else {"limit": job.rate.limit, "period": job.rate.seconds},
+                    polling_interval_sec=POLL_OF_JOBS,
+                    on_conflict="always_update",
+                )
         finally:
             client.destroy()
 
@@ -285,6 +268,34 @@ class DbosEngine:
         await self.wake()
         return [step["function_name"] for step in await self._dbos.list_workflow_steps_async(run_id)]
 
+    # ---- jobs ----------------------------------------------------------------------------------------------------
+
+    async def claim(self, name: str) -> None:
+        """Jobs of this name, before the poller looks again."""
+        if self._awake:
+            await asyncio.to_thread(claim_at_once, JOBS_QUEUE + name)
+
+    def _workflow_of(self, name: str) -> Callable[[dict[str, Any]], Coroutine[Any, Any, None]]:
+        async def job(sent: dict[str, Any]) -> None:  # no method, as for runs
+            await self._workflow_of_a_job(name, sent)
+
+        return job
+
+    async def _workflow_of_a_job(self, name: str, sent: dict[str, Any]) -> None:
+        """It begins on a loop of DBOS, and the job is carried out on ours: there are the pool and the bus."""
+        job_id, workspace_id = self._dbos.workflow_id, self._dbos.authenticated_user
+        assert job_id is not None
+        carried = self._carry_out(name, job_id, workspace_id, sent)
+        await (carried if asyncio.get_running_loop() is self._loop else asyncio.wrap_future(asyncio.run_coroutine_threadsafe(carried, self._loop)))
+
+    async def _carry_out(self, name: str, job_id: str, workspace_id: str | None, sent: dict[str, Any]) -> None:
+        assert self.carry is not None
+        await self._loop.create_task(self._carried(self.carry, name, job_id, workspace_id, sent), context=self._context.copy())
+
+    @staticmethod
+    async def _carried(carry: Carry, *what: Any) -> None:
+        await carry(*what)
+
     # ---- housekeeping --------------------------------------------------------------------------------------------
 
     async def forget(self, older_than: float) -> None:
@@ -293,7 +304,9 @@ class DbosEngine:
         before = time.time() - older_than
         end = datetime.fromtimestamp(before, UTC).isoformat()
         while True:
-            old = await self._dbos.list_workflows_async(end_time=end, limit=FORGOTTEN_AT_ONCE, load_input=False, load_output=False)
+            old = await self._dbos.list_workflows_async(
+                name=NAME, status=list(ENDED), end_time=end, limit=FORGOTTEN_AT_ONCE, load_input=False, load_output=False
+            )
             if old:
                 await self._dbos.delete_workflows_async([state.workflow_id for state in old])
             if len(old) < FORGOTTEN_AT_ONCE:

@@ -4,7 +4,9 @@ import asyncio
 
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.telemetry import log
-from runtime.dbos_engine import DbosEngine, Prepare
+from runtime.background import Carried, Carrier
+from runtime.dbos_engine import DbosEngine
+from runtime.liveness import Liveness, Rhythm
 from runtime.outfit import InstanceOutfit, Outfit
 from runtime.supervisor import Supervisor, Timing
 
@@ -12,15 +14,24 @@ RETRY = 5.0  # seconds
 
 
 class Runtime:
-    """Carries out runs in this process, on the database that is open and the instance that is started.
+    """Carries out runs and `jobs` in this process, on the database that is open and the instance that is started."""
 
-    `prepare` makes the engine's tables, where nobody has before (see `dbos_engine.prepare_engine`).
-    """
-
-    def __init__(self, settings: Settings, outfit: Outfit | None = None, *, timing: Timing | None = None, prepare: Prepare | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        outfit: Outfit | None = None,
+        *,
+        timing: Timing | None = None,
+        jobs: tuple[Carried, ...] = (),
+        rhythm: Rhythm | None = None,
+    ) -> None:
         if settings.database_url is None:
             raise RuntimeError("the runtime needs the address of the database")
-        engine = DbosEngine(settings.database_url.get_secret_value(), prepare)
+        dsn, declared = settings.database_url.get_secret_value(), [each.job for each in jobs]
+        engine = DbosEngine(dsn, declared)
+        self._carrier = Carrier(jobs, engine.executor, engine.claim)
+        engine.carry = self._carrier.carry
+        self._liveness = Liveness(dsn, engine.executor, declared, engine.wake, rhythm) if jobs else None
         limits = {"slots": settings.max_concurrent_runs, "max_tokens": settings.run_max_tokens}
         self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), timing=timing, **limits)
         self._starting: asyncio.Task[None] | None = None
@@ -33,10 +44,14 @@ class Runtime:
     async def _start(self) -> None:
         while not self._stopped:
             try:
-                return await self.supervisor.start()
+                await self.supervisor.start()
+                break
             except Exception as error:
                 log.error("runtime not started; trying again", error=type(error).__name__)
                 await asyncio.sleep(RETRY)
+        if self._liveness is not None and not self._stopped:
+            self._carrier.start()
+            self._liveness.start()  # without a job there is no engine before the first run
 
     async def ready(self) -> None:
         """Until runs are claimed."""
@@ -48,4 +63,9 @@ class Runtime:
         self._stopped = True
         if self._starting is not None:
             await asyncio.wait([self._starting])
+        if self._liveness is not None:
+            await self._liveness.stop()
+            await self._carrier.stop()
         await self.supervisor.stop()
+        if self._liveness is not None:
+            await self._liveness.leave()

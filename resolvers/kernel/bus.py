@@ -33,6 +33,7 @@ class Topic(StrEnum):
     frames = "f"  # frames of a chat (workspace/id)
     queue = "q"  # a run waits for a worker
     cancel = "c"  # a run is to be cancelled (its id)
+    jobs = "j"  # a job waits for a worker (its name)
     access = "a"  # what a user may do (the user's id)
 
 

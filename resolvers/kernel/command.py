@@ -9,7 +9,6 @@ from sqlmodel import SQLModel
 
 from models.workspaces import Role
 from resolvers.kernel import finish, idempotency
-from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.caller import MACHINES, Caller
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
@@ -116,7 +115,8 @@ class Command(Called[D, T], Generic[D, T]):
             except Exception as error:
                 await self._end(ctx, error)
                 raise
-            await self._commit(ctx)
+            await ctx.commit()
+            finish.ring(ctx)
             return answer
 
     async def _late(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
@@ -131,7 +131,8 @@ class Command(Called[D, T], Generic[D, T]):
             if not ctx.in_transaction:
                 return Answer(self._encoded(result, shape))
             answer = await self._finish(ctx, result, shape, slots)
-            await self._commit(ctx)
+            await ctx.commit()
+            finish.ring(ctx)
             return answer
         except Exception as error:
             if ctx.in_transaction:
@@ -141,13 +142,6 @@ class Command(Called[D, T], Generic[D, T]):
             if ctx.lease is not None:
                 await ctx.lease.__aexit__(None, None, None)
 
-    async def _commit(self, ctx: Context) -> None:
-        await ctx.commit()
-        if ctx.events:
-            bus.ring(Topic.events)
-        for topic, key in ctx.rings:
-            bus.ring(topic, key)
-
     async def _end(self, ctx: Context, error: Exception) -> None:
         """A refusal rolls everything back, but for operations that declare writes_on_refusal and say so."""
         if ctx.conn.is_closed():
@@ -156,9 +150,10 @@ class Command(Called[D, T], Generic[D, T]):
             if not self.writes_on_refusal:
                 raise RuntimeError(f"{self.name} does not declare writes_on_refusal")
             await ctx._flush()
-            if ctx.audits or ctx.events:
+            if ctx.audits or ctx.events or ctx.queued:
                 await finish.finish(ctx, self, None, None, (), (), [])
-            await self._commit(ctx)
+            await ctx.commit()
+            finish.ring(ctx)
         else:
             await ctx.roll_back()
 

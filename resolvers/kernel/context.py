@@ -21,6 +21,7 @@ from resolvers.kernel.database import Lease, database
 from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Refusal
 from resolvers.kernel.events import Event
 from resolvers.kernel.instance import Instance, instance
+from resolvers.kernel.jobs import Job, Queued
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader.rows import clause
 from resolvers.kernel.statements import ONE
@@ -60,6 +61,7 @@ class Context:
     audits: list[Audit] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     rings: list[tuple[Topic, str]] = field(default_factory=list)
+    queued: list[Queued] = field(default_factory=list)
     held: Held | None = None
     lease: Lease | None = None
     if_version: int | None = None
@@ -239,6 +241,15 @@ class Context:
             raise TypeError(f"{self.operation.name} does not declare {type(event).__name__}")
         self.events.append(event)
 
+    def enqueue(self, job: Job[Any], /, *, at: datetime | None = None, **ids: str) -> None:
+        """A background job of this workspace, which begins after the commit, at `at` where that is given; no job, if this is rolled back."""
+        self._writes()
+        if not self.workspace_id:
+            raise RuntimeError(f"{self.operation.name}: a job belongs to a workspace")
+        self.queued.append(job.queued(self.workspace_id, ids, at))
+        if at is None:
+            self.ring(Topic.jobs, job.name)
+
     def ring(self, topic: Topic, key: str = ANYTHING) -> None:
         """Wakes whoever waits for this, once the transaction is committed. Events ring by themselves."""
         self.rings.append((topic, key))
@@ -288,7 +299,7 @@ class Context:
         """Ends the transaction of a command declared `late` without a trace: it may go outside again, and begin() once more."""
         await self.roll_back()
         lease, self.lease, self.conn, self.in_transaction = self.lease, None, None, False
-        self.held, self.audits, self.events, self.rings = None, [], [], []
+        self.held, self.audits, self.events, self.rings, self.queued = None, [], [], [], []
         if lease is not None:
             await lease.__aexit__(None, None, None)
 

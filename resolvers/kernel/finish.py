@@ -1,4 +1,4 @@
-"""The tail of a command in one statement: the held insert, audit rows, outbox rows, idempotency row and the answer."""
+"""The tail of a command in one statement: the held insert, audit rows, outbox rows, jobs, idempotency row and the answer."""
 
 from dataclasses import dataclass
 from operator import attrgetter
@@ -8,6 +8,8 @@ from sqlalchemy import Text, literal_column, select
 
 from models.base import new_id, table_of
 from models.workspaces import Role
+from resolvers.kernel import jobs
+from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.changes import Held, NamedColumns, split
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal, forbidden
@@ -42,11 +44,12 @@ def travels(held: Held | None, result: Any, shape: Shape | None) -> bool:
 
 @dataclass(slots=True)
 class Records:
-    """What the audit, outbox and idempotency rows say, in the order of the plan's parameters, and what of it the plan reads from the new row."""
+    """What the audit, outbox and idempotency rows and the jobs say, in the order of the plan's parameters, and what of it the plan reads from the new row."""
 
     audits: tuple[NamedColumns, ...]
     events: tuple[NamedColumns, ...]
     key: bool
+    queued: int
     values: list[Any]
 
     @classmethod
@@ -65,7 +68,10 @@ class Records:
             if drawn:
                 payload, events[n] = split(payload, drawn)
             values += [ctx.workspace_id, event.address(ctx.workspace_id, payload), event.type_, payload]
-        return cls(tuple(audits), tuple(events), bool(key_values), values + key_values)
+        values += key_values
+        for job in jobs.in_order(ctx.queued):
+            values += job
+        return cls(tuple(audits), tuple(events), bool(key_values), len(ctx.queued), values)
 
 
 def _inserted(rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int, *, more: str = "", source: str = "") -> tuple[str, int]:
@@ -82,7 +88,7 @@ def _inserted(rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int
 def plan(
     model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], records: Records, secret: bool, roles: frozenset[Role], limited: bool
 ) -> Plan:
-    """Compiled once a kind of tail. The parameters of audit, outbox and key follow those of the read."""
+    """Compiled once a kind of tail. The parameters of audit, outbox, key and jobs follow those of the read."""
     trace, ctes = Trace(), list[str]()
     source: Any = None
     body: Any = select(literal_column("NULL::bytea").label("payload"), literal_column("NULL::int").label("version"))
@@ -114,7 +120,11 @@ def plan(
         body_sql = names[-1] if secret else f"coalesce({names[-1]}, answered.payload)"
         ctes = [f"answered AS MATERIALIZED ({text})", *ctes]
         ctes.append(f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql}, answered.version::int FROM answered)")
-        text = "SELECT * FROM answered"
+        text, first = "SELECT * FROM answered", first + len(KEY_TYPES)
+    if records.queued:
+        rows, _ = _inserted((NOTHING,) * records.queued, jobs.TYPES, first, source=only)
+        ctes.append(f"queued AS MATERIALIZED (SELECT enqueue({jobs.COLUMNS}) AS id FROM ({rows}) AS job ({jobs.COLUMNS}))")
+        text = f"SELECT answer.* FROM ({text}) AS answer WHERE (SELECT count(id) FROM queued) >= 0"  # what nothing refers to is not carried out
     parts = ([head] if head else []) + ctes
     made.sql = ("WITH " + ", ".join(parts) + " " if parts else "") + text
     return made
@@ -137,10 +147,10 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
     if ctx.held is not None and held is None:
         await ctx._flush()
     ctx.held = None
-    if held is None and shape is None and not ctx.audits and not ctx.events and not key_values:
+    if held is None and shape is None and not ctx.audits and not ctx.events and not key_values and not ctx.queued:
         return None
     records = Records.of(ctx, held, key_values)
-    key = ("finish", id(shape), held and held.kind, records.audits, records.events, records.key, ctx.limited, variants)
+    key = ("finish", id(shape), held and held.kind, records.audits, records.events, records.key, records.queued, ctx.limited, variants)
     known = plans.plans.get(key)
     roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(type(result), shape)
     if ctx.role not in roles and roles != MEMBERS:
@@ -155,3 +165,11 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
     if row is None:
         raise Refusal(Code.NOT_FOUND, held.change.missing if held and held.change else f"{type(result).__name__} not found")
     return row
+
+
+def ring(ctx: Context) -> None:
+    """After the commit: whoever is woken up finds what was written."""
+    if ctx.events:
+        bus.ring(Topic.events)
+    for topic, key in ctx.rings:
+        bus.ring(topic, key)

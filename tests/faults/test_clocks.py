@@ -13,7 +13,7 @@ from models import chats
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.instance import instance
 from resolvers.runs.briefing import brief
-from runtime.dbos_engine import prepare_engine
+from runtime.dbos_tables import prepare_engine
 from tests.faults.test_kill import KILLED
 from tests.faults.workers import Workers
 from tests.faults.working import said

@@ -17,7 +17,7 @@ from crewship.postgres import APPLICATION, EmbeddedPostgres
 from models.migrations import upgrade
 from models.runs import Run
 from resolvers.runs import work
-from runtime.dbos_engine import prepare_engine
+from runtime.dbos_tables import prepare_engine
 from tests.faults.workers import Workers
 from tests.faults.working import said
 from tests.runtime.estate import Estate, estate_on

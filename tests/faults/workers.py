@@ -1,9 +1,11 @@
 """Worker processes that can be killed at any moment: forked, ready to go, from one that has loaded everything.
 
-Run as a program: `workers.py <settings as JSON>`. It answers each line on stdin with the pid of a new worker on stdout.
+Run as a program: `workers.py <settings as JSON>`. It answers each line on stdin with the pid of a new worker on stdout. What a worker does is
+`work_on` of the module that the settings name.
 """
 
 import asyncio
+import importlib
 import json
 import os
 import signal
@@ -56,7 +58,7 @@ def main(settings: dict[str, Any], stdin: IO[str]) -> None:
     import dbos  # noqa: F401 - loaded once, for all workers
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-    from tests.faults import working
+    working = importlib.import_module(settings.get("module", "tests.faults.working"))
 
     while stdin.readline():
         pid = os.fork()

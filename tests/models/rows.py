@@ -15,7 +15,7 @@ from models.credentials import AgentCredential
 from models.crews import Crew, CrewConnection, CrewMember
 from models.inbox import InboxItem, InboxKind, inbox_item_id
 from models.integrations import CrewIntegration, ToolBinding
-from models.kernel import AuditLog
+from models.kernel import AuditLog, JobStep
 from models.labels import Label
 from models.missions import Assignment, Mission, MissionTask
 from models.runs import Run, RunFrame, RunStep, RunTag
@@ -62,6 +62,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         RunFrame(chat_id=chat.id, seq=len(name), run_id=run.id, type="run_begin", payload={"from_seq": 0}, **here),
         RunTag(tag="chat", began_at=now(), run_id=run.id, **here),
         RunStep(run_id=run.id, name=f"answer {name}", lease=1, **here),
+        JobStep(root=f"tests.hoist:{name}", step="1/hoist", **here),
         mission,
         assignment,
         MissionTask(mission_id=mission.id, assigned_agent_id=agent.id, assignment_id=assignment.id, title="Hoist", depends_on=[], **here),

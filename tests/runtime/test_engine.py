@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -11,7 +12,8 @@ import asyncpg
 import pytest
 
 from crewship.postgres import APPLICATION
-from runtime.dbos_engine import DbosEngine, prepare_engine
+from runtime.dbos_engine import DbosEngine
+from runtime.dbos_tables import TABLES_VERSION, prepare_engine
 
 pytestmark = pytest.mark.anyio
 
@@ -231,6 +233,23 @@ async def test_old_records_are_forgotten_and_queues_of_the_dead_with_them(engine
     assert [r[0] for r in await database.fetch("SELECT name FROM dbos.queues WHERE name LIKE 'worker:%'")] == [engine.queue]
 
 
+async def test_only_what_has_ended_and_is_a_run_is_forgotten(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
+    async def stops(run_id: str) -> None:
+        raise asyncio.CancelledError
+
+    body.does = stops
+    await engine.start("run_open")
+    await body.end("run_open")
+    await written_down(engine, "run_open")
+    await database.execute("SELECT dbos.enqueue_workflow('tests.timer', 'job:tests.timer', workflow_id => 'timer', delay_until_epoch_ms => 9999999999999)")
+    await database.execute("SELECT dbos.enqueue_workflow('tests.ended', 'job:tests.ended', workflow_id => 'ended')")
+    await database.execute("UPDATE dbos.workflow_status SET status = 'SUCCESS', completed_at = 1 WHERE workflow_uuid = 'ended'")
+    await engine.forget(-5.0)
+    left = {row[0] for row in await database.fetch("SELECT workflow_uuid FROM dbos.workflow_status")}
+    assert {"run_open", "timer", "ended"} <= left
+    await database.execute("DELETE FROM dbos.workflow_status WHERE workflow_uuid IN ('timer', 'ended')")
+
+
 async def test_only_ids_are_stored(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
     async def does(run_id: str) -> None:
         engine.record(run_id, "model 1")
@@ -337,30 +356,22 @@ async def test_a_launch_that_fails_leaves_nothing_to_the_next(alone: None, prepa
 
 
 async def test_it_is_loaded_when_it_is_needed(alone: None, empty_database: Any) -> None:
-    """Its tables are made at the same time, where that is this process's to do; what fails is tried again at the next use."""
-    prepared: list[str] = []
-
-    async def prepare() -> None:
-        prepared.append("")
-        if len(prepared) == 1:
-            raise OSError("the database is away")
-        await prepare_engine(empty_database.owner_url, APPLICATION)
-
-    made, body = DbosEngine(empty_database.url, prepare), Body()
+    """What fails is tried again at the next use; a run does not wait for its record."""
+    made, body = DbosEngine(empty_database.url), Body()
     await made.open(body)
-    assert prepared == []
+    assert not made._awake
     await made.start("run_first")
-    await body.end("run_first")  # it does not wait for its record, and has none
+    await body.end("run_first")
+    await written_down(made, "run_first")
+    assert not made._awake
+    await prepare_engine(empty_database.owner_url, APPLICATION)
     async with asyncio.timeout(60):
-        while not prepared:
-            await asyncio.sleep(0.01)
         await made.start("run_second")
         await body.end("run_second")
-        while not await made.recorded("run_second") and (await made._dbos.get_workflow_status_async("run_second")) is None:
-            await asyncio.sleep(0.01)
+        await written_down(made, "run_second")
+    assert made._awake
     assert await made._dbos.get_workflow_status_async("run_first") is None
-    assert len(prepared) == 2
-    assert made._runs.keys() <= {"run_second"}
+    assert await made._dbos.get_workflow_status_async("run_second") is not None
     await made.close()
     with pytest.raises(RuntimeError, match="closed"):
         await made.wake()
@@ -382,13 +393,40 @@ async def test_it_leaves_no_thread_and_no_word(alone: None, prepared: Any, caplo
     assert capfd.readouterr() == ("", "")
 
 
-async def test_the_applications_role_works_on_rows_of_the_engine_only(prepared: Any) -> None:
-    application = await asyncpg.connect(prepared.url)
+async def test_the_applications_role_works_on_rows_of_the_engine_only(prepared: Any, database: asyncpg.Connection) -> None:
+    """Also where the library's own grants were given before: all there is, on tables to come as well."""
+    await database.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA dbos TO {APPLICATION}")
+    await database.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA dbos GRANT ALL ON TABLES TO {APPLICATION}")
+    await prepare_engine(prepared.owner_url, APPLICATION)
+    rows = {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    granted = (
+        "SELECT relname, array_agg(a.privilege_type) FROM pg_class, aclexplode(relacl) a WHERE relkind IN ('r', 'v') AND relnamespace = 'dbos'::regnamespace"
+    )
+    found = {row[0]: set(row[1]) for row in await database.fetch(f"{granted} AND a.grantee = '{APPLICATION}'::regrole GROUP BY 1")}
+    assert found.pop("dbos_migrations") == {"SELECT"}
+    assert found.keys() >= {"workflow_status", "workflow_input", "queues"}
+    assert set(map(frozenset, found.values())) == {frozenset(rows)}
+    await database.execute("CREATE TABLE dbos.later (id int)")
+    assert not await database.fetchval("SELECT has_table_privilege($1, 'dbos.later', 'SELECT')", APPLICATION)
+    await database.execute("DROP TABLE dbos.later")
+
+
+async def test_what_is_prepared_is_not_loaded_again(prepared: Any) -> None:
+    """The library is for upgrades: a look at the version does without."""
+    code = (
+        "import asyncio, sys; from runtime.dbos_tables import TABLES_VERSION, prepare_engine; "
+        f"asyncio.run(prepare_engine({prepared.owner_url!r}, {APPLICATION!r})); assert 'dbos' not in sys.modules"
+    )
+    made = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    assert await made.wait() == 0
+
+
+async def test_an_interrupted_upgrade_is_finished(alone: None, empty_database: Any) -> None:
+    await prepare_engine(empty_database.owner_url, APPLICATION)
+    owner = await asyncpg.connect(empty_database.owner_url)
     try:
-        tables = [row[0] for row in await application.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'dbos'")]
-        assert tables
-        for table in tables:
-            assert await application.fetchval("SELECT has_table_privilege($1, 'SELECT, INSERT, UPDATE, DELETE')", f'dbos."{table}"')
-            assert not await application.fetchval("SELECT has_table_privilege($1, 'TRUNCATE, REFERENCES, TRIGGER')", f'dbos."{table}"')
+        await owner.execute("UPDATE dbos.dbos_migrations SET version = version - 1")
+        await prepare_engine(empty_database.owner_url, APPLICATION)
+        assert await owner.fetchval("SELECT max(version) FROM dbos.dbos_migrations") == TABLES_VERSION
     finally:
-        await application.close()
+        await owner.close()

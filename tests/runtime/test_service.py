@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import asyncpg
 import pytest
 
 from crewship.postgres import APPLICATION
-from runtime.dbos_engine import prepare_engine
+from runtime.dbos_tables import prepare_engine
 from runtime.service import Runtime
 from tests.runtime.doubles import Wardrobe, speaks
 from tests.runtime.estate import Estate, estate_on
@@ -63,18 +62,6 @@ async def test_a_run_needs_no_record(database: Any, tmp_path: Path) -> None:
         assert (await estate.ended((await estate.ask()).id)).status == "COMPLETED"
         await asyncio.sleep(0.5)
         await prepare_engine(database.owner_url, APPLICATION)
-        run = await estate.ask()
-        assert (await estate.ended(run.id)).status == "COMPLETED"
-        await recorded(estate, run.id, ["model 1"])
-        await runtime.stop()
-
-
-async def test_the_engine_can_be_prepared_with_the_first_run(database: Any, tmp_path: Path) -> None:
-    async with estate_on(database, tmp_path) as estate:
-        runtime = Runtime(estate.settings, Wardrobe(speaks), prepare=partial(prepare_engine, database.owner_url, APPLICATION))
-        await runtime.start()
-        await asyncio.sleep(0.3)
-        assert await estate.owner.fetchval("SELECT count(*) FROM pg_namespace WHERE nspname = 'dbos'") == 0
         run = await estate.ask()
         assert (await estate.ended(run.id)).status == "COMPLETED"
         await recorded(estate, run.id, ["model 1"])

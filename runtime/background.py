@@ -1,0 +1,262 @@
+"""Background jobs as they are carried out: one wrapper around every body, and what a body may do.
+
+A body does its work in steps. What a step writes is written once, with the mark that it was; what it asks of the world outside is asked at
+least once, under a key that stays the same. An attempt that fails is followed by another one, which leaves out what is marked.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from prometheus_client import Counter
+
+from resolvers.kernel import steps
+from resolvers.kernel.bus import ANYTHING, Topic, bus
+from resolvers.kernel.context import SCOPE_SQL, Context
+from resolvers.kernel.database import database
+from resolvers.kernel.inputs import Input
+from resolvers.kernel.instance import instance
+from resolvers.kernel.jobs import ENQUEUE, JOBS, Job, Turn
+from resolvers.kernel.steps import Gone, Mark
+from resolvers.kernel.telemetry import log
+from resolvers.runs.work import passes
+from runtime import dbos_tables
+
+T = TypeVar("T")
+D = TypeVar("D", bound=Input)
+LONGEST_SLEEP = 60.0  # seconds; a job that sleeps holds one of its queue's slots
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0  # seconds between two attempts; they double
+REFILL = 0.05  # seconds
+GRACE = 1.0  # seconds that bodies have to end when their process does
+AGAIN = 0.5  # seconds between two tries of what the database did not take
+
+ENDINGS = Counter("crewship_job_attempts", "Attempts at background jobs that this process has made, by how they ended", ["job", "ending"])
+
+
+class GivenUp(Exception):
+    """The last attempt has failed. It ends on record, where no tenant's text belongs: so this says no more than a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A job as a process has claimed it."""
+
+    job: Job[Any]
+    id: str
+    workspace_id: str
+    turn: Turn
+    ids: dict[str, Any]
+    executor: str
+
+    @classmethod
+    def of(cls, job: Job[Any], id: str, workspace_id: str, sent: dict[str, Any], executor: str) -> "Attempt":
+        return cls(job, id, workspace_id, Turn(sent.get("root", id), sent.get("round", 1), sent.get("attempt", 1)), sent["data"], executor)
+
+    async def begin(self) -> list[str]:
+        """The marks of its root. From here on another one with its key may wait."""
+        async with database.lease() as conn:
+            if database.row_security:
+                await conn.fetchrow(SCOPE_SQL, self.workspace_id)
+            begun = await conn.fetchrow(dbos_tables.BEGIN, self.id, self.executor, self.workspace_id, self.turn.root)
+        if not begun["live"]:
+            raise Gone
+        return list(begun["steps"])
+
+    async def followed_by(self, turn: Turn, at: datetime) -> None:
+        """Said twice it is one: the id is that of the turn."""
+        async with database.lease() as conn:
+            await conn.fetchrow(ENQUEUE, *self.job.queued(self.workspace_id, self.ids, at, turn))
+
+
+class Work:
+    """What a body is given beside its input."""
+
+    def __init__(self, attempt: Attempt, marks: list[str]) -> None:
+        self._attempt, self._marks, self._seen = attempt, set(marks), set[str]()
+        self.workspace_id, self.round, self.attempt = attempt.workspace_id, attempt.turn.round, attempt.turn.attempt
+        self.next: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        return instance.clock.now()
+
+    def key(self, step: str) -> str:
+        """Names this step of this round in the world outside, whichever attempt it is: an idempotency key."""
+        return f"{self._attempt.turn.root}/{self._mark(step)}"
+
+    def done(self, step: str) -> bool:
+        """Whether an earlier attempt has written this step."""
+        return self._mark(step) in self._marks
+
+    def _mark(self, step: str) -> str:
+        return f"{self.round}/{step}"
+
+    def _first(self, step: str) -> None:
+        if step in self._seen:
+            raise RuntimeError(f"{self._attempt.job.name}: two steps are named {step}, and the second would be left out")
+        self._seen.add(step)
+
+    async def write(self, step: str, change: Callable[[Context], Awaitable[T]]) -> T | None:
+        """One transaction, as the system in the job's workspace: exactly once in a round. None where an earlier attempt has done it.
+
+        What the next steps need of it they read: its outcome is nowhere but in the rows.
+        """
+        self._first(step)
+        if self.done(step):
+            return None
+        a, mark = self._attempt, self._mark(step)
+        return await steps.write(a.job, a.workspace_id, Mark(dbos_tables.MARK, (a.id, a.executor, a.workspace_id, a.turn.root, mark)), change)
+
+    async def read(self, look: Callable[[Context], Awaitable[T]]) -> T:
+        """Rows of the workspace."""
+        return await steps.read(self._attempt.job, self.workspace_id, look)
+
+    async def call(self, step: str, ask: Callable[[str], Awaitable[T]], *, timeout: float) -> T:  # noqa: ASYNC109
+        """The world outside, at least once: `ask` is given the step's key, for whoever can tell a repetition by it."""
+        self._first(step)
+        async with asyncio.timeout(timeout):
+            return await ask(self.key(step))
+
+    async def sleep(self, seconds: float) -> None:
+        """For moments: a job that is to wait longer ends, and asks for `again`."""
+        if seconds > LONGEST_SLEEP:
+            raise RuntimeError(f"{self._attempt.job.name}: sleeps {seconds:g} s and holds a slot; use again()")
+        await asyncio.sleep(seconds)
+
+    def again(self, at: datetime) -> None:
+        """Once this has ended well, the next round begins at `at`; with the job's key, unless one of it waits already."""
+        self.next = at
+
+
+Body = Callable[[Work, D], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    job: Job[Any]
+    body: Body[Any]
+
+
+CARRIED: dict[str, Carried] = {}
+
+
+def carries(job: Job[D]) -> Callable[[Body[D]], Body[D]]:
+    """Declares the body of a job."""
+
+    def bind(body: Body[D]) -> Body[D]:
+        if job.name in CARRIED:
+            raise RuntimeError(f"{job.name} has two bodies")
+        CARRIED[job.name] = Carried(job, body)
+        return body
+
+    return bind
+
+
+def carried() -> tuple[Carried, ...]:
+    """Every job that is declared, with its body."""
+    if strays := JOBS.keys() ^ CARRIED.keys():
+        raise RuntimeError(f"jobs without a body, or bodies without a job: {', '.join(sorted(strays))}")
+    return tuple(CARRIED.values())
+
+
+class Carrier:
+    """Carries out what the engine has claimed, until it is told to stop."""
+
+    def __init__(self, jobs: tuple[Carried, ...], executor: str, claim: Callable[[str], Awaitable[None]]) -> None:
+        self._jobs, self._executor, self._claim = {each.job.name: each for each in jobs}, executor, claim
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._rung, self._wake = set[str](), asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._off = bus.on(Topic.jobs, self._ring)
+        self._listening = asyncio.create_task(self._listen())
+
+    def _ring(self, name: str) -> None:
+        self._rung |= self._jobs.keys() if name == ANYTHING else self._jobs.keys() & {name}
+        self._wake.set()
+
+    async def _listen(self) -> None:
+        while not self._stopping:
+            await self._wake.wait()
+            self._wake.clear()
+            rung, self._rung = self._rung, set()
+            for name in rung:
+                try:
+                    await self._claim(name)
+                except Exception as error:  # somebody else is at the same rows, or the database is away: there are other looks
+                    log.debug("no claim at a ring", job=name, error=type(error).__name__)
+
+    async def stop(self) -> None:
+        """Stops all bodies where they are, and begins no other."""
+        self._stopping = True
+        if self._listening is not None:
+            self._off()
+            self._wake.set()
+            await self._listening  # a claim that is under way ends
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=GRACE)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def carry(self, name: str, id: str, workspace_id: str | None, sent: dict[str, Any]) -> None:
+        """The engine's `Carry`."""
+        task, this = asyncio.current_task(), self._jobs[name]
+        assert task is not None
+        assert workspace_id is not None  # enqueue() gives it
+        self._tasks.add(task)
+        try:
+            if self._stopping:
+                raise asyncio.CancelledError("the process ends")
+            await self._carry(this, Attempt.of(this.job, id, workspace_id, sent, self._executor))
+        finally:
+            self._tasks.discard(task)
+            if this.job.bounded:  # there is room for another one, once the engine has put this one's end on record
+                asyncio.get_running_loop().call_later(REFILL, self._ring, name)
+
+    async def _carry(self, this: Carried, attempt: Attempt) -> None:
+        try:
+            work = Work(attempt, await self._taken(attempt.begin))
+            await this.body(work, this.job.input.model_validate(attempt.ids))
+            if work.next is not None:
+                at, turn = work.next, Turn(attempt.turn.root, attempt.turn.round + 1)
+                await self._taken(lambda: attempt.followed_by(turn, at))
+            ENDINGS.labels(this.job.name, "done").inc()
+        except Gone:
+            ENDINGS.labels(this.job.name, "gone").inc()
+        except asyncio.CancelledError as error:
+            if self._stopping:
+                raise
+            await self._failed(attempt, error)  # by itself: nobody else would go on with it
+        except Exception as error:
+            await self._failed(attempt, error)
+
+    async def _failed(self, attempt: Attempt, error: BaseException) -> None:
+        turn, told = attempt.turn, {"job": attempt.job.name, "root": attempt.turn.root, "attempt": attempt.turn.attempt, "exc_info": error}
+        if turn.attempt < attempt.job.attempts:
+            ENDINGS.labels(attempt.job.name, "failed").inc()
+            log.warning("job failed; another attempt follows", **told)
+            pause = timedelta(seconds=min(FIRST_PAUSE * 2 ** (turn.attempt - 1), LONGEST_PAUSE))
+            at, following = instance.clock.now() + pause, replace(turn, attempt=turn.attempt + 1)
+            with contextlib.suppress(Exception):  # no other attempt can be made, then
+                return await self._taken(lambda: attempt.followed_by(following, at))
+        ENDINGS.labels(attempt.job.name, "given up").inc()
+        log.error("job given up", **told)
+        raise GivenUp(type(error).__name__) from None
+
+    async def _taken(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What the wrapper itself asks of the database waits for it: no attempt is lost because it was away."""
+        while True:
+            try:
+                return await ask()
+            except Gone:
+                raise
+            except Exception as error:
+                if not passes(error):
+                    raise
+            await asyncio.sleep(AGAIN)

@@ -1,0 +1,153 @@
+"""DBOS's tables: how they are made, who may do what with them, and every statement of ours on them. What of the library is private stands here, too.
+
+Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the columns, the function and the calls that are used here.
+"""
+
+import asyncio
+import sys
+
+import asyncpg
+
+SCHEMA = "dbos"
+TABLES_VERSION = 125  # of this minor version of the library
+QUEUE = "job:"
+ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+FAILED = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+FOUND = f"SELECT to_regclass('{SCHEMA}.dbos_migrations') IS NOT NULL"
+VERSION = f"SELECT coalesce(max(version), 0) FROM {SCHEMA}.dbos_migrations"
+RIGHTS = f"""
+    SELECT has_schema_privilege($1, '{SCHEMA}', 'USAGE') AND bool_and(
+        has_table_privilege($1, oid, 'SELECT') AND NOT has_table_privilege($1, oid, 'TRUNCATE, REFERENCES, TRIGGER')
+        AND has_table_privilege($1, oid, 'INSERT') = (relname <> 'dbos_migrations')
+    )
+    FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind IN ('r', 'p', 'v')
+"""
+# In one transaction: a process at work never sees the role without its rights. Earlier releases let the library grant, on tables to come as well.
+GRANTS = """
+    REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role};
+    ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} REVOKE ALL ON TABLES FROM {role};
+    GRANT USAGE ON SCHEMA {schema} TO {role};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role};
+    REVOKE INSERT, UPDATE, DELETE ON {schema}.dbos_migrations FROM {role};
+    GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role};
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role};
+"""
+
+
+async def prepare_engine(owner_dsn: str, application_role: str | None) -> None:
+    """Makes or upgrades DBOS's tables as the owner of ours, and lets the application's role (None: it is the owner) use their rows.
+
+    The library is loaded only where there is something to upgrade: that takes a second and a half, and a look a few milliseconds.
+    """
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        if not await connection.fetchval(FOUND) or await connection.fetchval(VERSION) < TABLES_VERSION:
+            await asyncio.to_thread(_migrate, owner_dsn)
+        if application_role is not None and not await connection.fetchval(RIGHTS, application_role):
+            quoted = await connection.fetchval("SELECT quote_ident($1)", application_role)
+            await connection.execute(GRANTS.format(schema=SCHEMA, role=quoted))
+    finally:
+        await connection.close()
+
+
+def _migrate(owner_dsn: str) -> None:
+    from dbos import DBOS
+
+    DBOS.migrate(url_of(owner_dsn), schema=SCHEMA)
+
+
+def url_of(dsn: str) -> str:
+    """SQLAlchemy knows no `postgres:`; hosts and ports in the query, as for unix sockets, it hands on to libpq."""
+    return dsn.replace("postgres:", "postgresql:", 1)
+
+
+# ---- one job that runs here: $1 its id, $2 this process ------------------------------------------------------------------
+
+# From here on another one with its key may wait. Whoever found the key taken holds the row until its own change is committed: so the job,
+# which waits for that here, sees the change.
+BEGIN = f"""
+    WITH mine AS (
+        UPDATE {SCHEMA}.workflow_status SET deduplication_id = NULL
+        WHERE workflow_uuid = $1 AND status = 'PENDING' AND executor_id = $2 RETURNING 1
+    )
+    SELECT EXISTS (SELECT FROM mine) AND EXISTS (SELECT FROM workspaces WHERE id = $3 AND deleted_at IS NULL) AS live,
+        ARRAY(SELECT step FROM job_steps WHERE root = $4 AND workspace_id = $3) AS steps
+"""
+# The first statement of a step's transaction. Nothing live: the job was cancelled, is another process's, or its workspace is gone.
+MARK = f"""
+    WITH live AS (
+        SELECT FROM {SCHEMA}.workflow_status AS job JOIN workspaces AS place ON place.id = $3 AND place.deleted_at IS NULL
+        WHERE job.workflow_uuid = $1 AND job.status = 'PENDING' AND job.executor_id = $2 FOR KEY SHARE OF job
+    ),
+    marked AS (INSERT INTO job_steps (root, step, workspace_id) SELECT $4, $5, $3 FROM live ON CONFLICT DO NOTHING RETURNING 1)
+    SELECT EXISTS (SELECT FROM live) AS live, EXISTS (SELECT FROM marked) AS fresh
+"""
+
+# ---- jobs of processes that are gone ------------------------------------------------------------------------------------
+
+HOLD = "SELECT pg_advisory_lock(hashtextextended($1, 7))"
+_GONE = "pg_try_advisory_xact_lock_shared(hashtextextended(id, 7))"  # shared: those who look do not stand in each other's way
+_WAITS_AGAIN = f"""
+    UPDATE {SCHEMA}.workflow_status SET status = 'ENQUEUED', owner_xid = NULL, started_at_epoch_ms = NULL
+    WHERE status = 'PENDING' AND queue_name LIKE '{QUEUE}%'
+"""
+DEAD = f"""
+    WITH held AS MATERIALIZED (
+        SELECT DISTINCT executor_id AS id FROM {SCHEMA}.workflow_status WHERE status = 'PENDING' AND queue_name LIKE '{QUEUE}%' AND executor_id <> $1
+    )
+    SELECT id FROM held WHERE {_GONE}
+"""
+HAND_OVER = f"WITH dead AS MATERIALIZED (SELECT id FROM unnest($1::text[]) AS id WHERE {_GONE}) {_WAITS_AGAIN} AND executor_id IN (SELECT id FROM dead)"
+HAND_BACK = f"{_WAITS_AGAIN} AND executor_id = $1"
+
+# ---- all jobs -----------------------------------------------------------------------------------------------------------
+
+# A portion of what ended before $2; nothing but the status has a foreign key.
+FORGET = f"""
+    WITH old AS MATERIALIZED (
+        SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status WHERE name = $1 AND status IN {ENDED} AND completed_at < $2 LIMIT $3
+    ),
+    inputs AS (DELETE FROM {SCHEMA}.workflow_input USING old WHERE workflow_uuid = old.id),
+    outputs AS (DELETE FROM {SCHEMA}.workflow_output USING old WHERE workflow_uuid = old.id),
+    steps AS (DELETE FROM {SCHEMA}.operation_outputs USING old WHERE workflow_uuid = old.id),
+    gone AS (DELETE FROM {SCHEMA}.workflow_status USING old WHERE workflow_uuid = old.id)
+    SELECT count(*) FROM old
+"""
+# What a job has done is known for as long as a job of the same root may go on with it, however long that has waited.
+FORGET_STEPS = f"""
+    WITH live AS MATERIALIZED (
+        SELECT DISTINCT regexp_replace(workflow_uuid, '~[0-9]+[.][0-9]+$', '') AS root FROM {SCHEMA}.workflow_status
+        WHERE queue_name LIKE '{QUEUE}%' AND status IN ('ENQUEUED', 'PENDING', 'DELAYED')
+    )
+    DELETE FROM job_steps WHERE created_at < now() - make_interval(secs => $1) AND NOT EXISTS (SELECT FROM live WHERE live.root = job_steps.root)
+"""
+_NOW = "extract(epoch FROM clock_timestamp()) * 1000"
+STATE = f"""
+    SELECT name, status, count(*)::int, (max({_NOW} - greatest(created_at, coalesce(delay_until_epoch_ms, 0))) / 1000)::float8 AS age
+    FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
+    UNION ALL
+    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status = 'DELAYED' AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
+    UNION ALL
+    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status IN {FAILED} AND name = ANY ($1::text[]) GROUP BY 1, 2
+"""
+
+
+def claim_at_once(queue: str) -> None:
+    """What the library's poller does with a queue, between two of its looks and beside it. In a thread: it waits for the database."""
+    from dbos._core import execute_dequeued_workflow
+    from dbos._dbos import _get_dbos_instance
+    from dbos._utils import GlobalParams, generate_uuid
+
+    dbos, owner = _get_dbos_instance(), generate_uuid()
+    found = dbos._sys_db.get_queue(queue)
+    if found is None:
+        return
+    running, by = dbos._active_workflows_set.count_for_queue(queue), (GlobalParams.executor_id, GlobalParams.app_version)
+    if found._partition_concurrency is None:
+        claimed, _ = dbos._sys_db.start_queued_workflows(found, *by, None, running, owner_xid=owner)
+    else:
+        room = sys.maxsize if found._worker_concurrency is None else found._worker_concurrency - running
+        claimed = dbos._sys_db.start_queued_partitioned_workflows(found, *by, room, owner_xid=owner) if room > 0 else []
+    for status in dbos._sys_db.get_workflow_statuses(claimed) if claimed else []:
+        execute_dequeued_workflow(dbos, status, owner)

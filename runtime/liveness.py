@@ -1,0 +1,135 @@
+"""Who is alive, by a lock that ends with its session, and what becomes of the jobs of those who are not.
+
+Nobody recovers another process's jobs by itself. So each process holds the advisory lock of its name on a connection of its own, and looks
+for names that hold jobs and no lock. It looks twice: after a restart of the database nobody holds a lock for a moment.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from prometheus_client import Gauge
+
+from resolvers.kernel.context import SCOPE_SQL
+from resolvers.kernel.jobs import Job
+from resolvers.kernel.telemetry import log
+from runtime import dbos_tables
+
+STEPS_KEPT = 30 * 86400.0  # seconds, and for as long as their job has not ended
+PORTION = 1000  # records that one statement removes
+
+COUNT = Gauge("crewship_jobs", "Background jobs of all processes that wait (ENQUEUED, DELAYED), run (PENDING) or were given up", ["job", "status"])
+OLDEST = Gauge("crewship_jobs_oldest_seconds", "How long the oldest background job that could begin has waited", ["job"])
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Seconds."""
+
+    sweep: float = 5.0
+    patience: float = 10.0
+    """How long a process has to seem dead before its jobs are handed over."""
+    measure: float = 30.0
+    forget: float = 3600.0
+    retry: float = 1.0
+
+
+class Liveness:
+    """Of this process, under the name that the engine gives it. `begin` is called when its lock is held."""
+
+    def __init__(self, dsn: str, executor: str, jobs: list[Job[Any]], begin: Callable[[], Awaitable[None]], rhythm: Rhythm | None = None) -> None:
+        self._dsn, self._executor, self._jobs, self._begin, self._rhythm = dsn, executor, jobs, begin, rhythm or Rhythm()
+        self._conn: asyncpg.Connection[asyncpg.Record] | None = None
+        self._dead: dict[str, float] = {}  # since when each was seen without its lock
+        self._due: dict[str, float] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._failing = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._live())
+
+    async def stop(self) -> None:
+        """Looks no more; the lock is held until `leave`."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def leave(self) -> None:
+        """What this process holds waits again, for whoever is next; then the lock goes."""
+        conn, self._conn = self._conn, None
+        if conn is None:
+            return
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # else the others find out
+            await conn.execute(dbos_tables.HAND_BACK, self._executor)
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await conn.close(timeout=1)
+
+    async def _live(self) -> None:
+        while True:
+            try:
+                await self._hold()
+                await self._begin()
+                while True:
+                    await self._look()
+                    await asyncio.sleep(self._rhythm.sweep)
+            except Exception as error:
+                if not self._failing:
+                    log.warning("no background jobs are carried out", error=type(error).__name__)
+                self._failing = True
+            await asyncio.sleep(self._rhythm.retry)
+
+    async def _hold(self) -> None:
+        """The lock, on a connection that sees the steps of all workspaces."""
+        if self._conn is not None and not self._conn.is_closed():
+            return
+        self._conn = conn = await asyncpg.connect(self._dsn, server_settings={"application_name": "crewship-jobs"})
+        await conn.execute(SCOPE_SQL.replace("$1", "'*'"))
+        await conn.execute(dbos_tables.HOLD, self._executor)
+
+    async def _look(self) -> None:
+        conn = self._conn
+        assert conn is not None
+        await self._hand_over(conn)
+        if self._is_due("measure", self._rhythm.measure):
+            await self._measure(conn)
+        if self._is_due("forget", self._rhythm.forget):
+            await self._forget(conn)
+        if self._failing:
+            log.info("background jobs are carried out again")
+        self._failing = False
+
+    def _is_due(self, what: str, every: float) -> bool:
+        now = time.monotonic()
+        due = self._due.get(what, now) <= now
+        if due:
+            self._due[what] = now + every
+        return due
+
+    async def _hand_over(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+        now = time.monotonic()
+        self._dead = {id: self._dead.get(id, now) for (id,) in await conn.fetch(dbos_tables.DEAD, self._executor)}
+        buried = [id for id, since in self._dead.items() if now - since >= self._rhythm.patience]
+        if buried:
+            done = await conn.execute(dbos_tables.HAND_OVER, buried)
+            log.warning("jobs of processes that are gone wait again", jobs=int(done.split()[-1]), processes=len(buried))
+
+    async def _measure(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+        COUNT.clear()
+        OLDEST.clear()
+        for job in self._jobs:
+            OLDEST.labels(job.name).set(0)
+        for name, status, count, age in await conn.fetch(dbos_tables.STATE, [job.name for job in self._jobs]):
+            COUNT.labels(name, status).set(count)
+            if status == "ENQUEUED":
+                OLDEST.labels(name).set(max(age, 0))
+
+    async def _forget(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+        for job in self._jobs:
+            before = int((time.time() - job.keep.total_seconds()) * 1000)
+            while await conn.fetchval(dbos_tables.FORGET, job.name, before, PORTION) == PORTION:
+                pass
+        await conn.execute(dbos_tables.FORGET_STEPS, STEPS_KEPT)

@@ -1,0 +1,56 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from crewship.postgres import APPLICATION, Connection
+from runtime.background import Carried
+from runtime.dbos_tables import prepare_engine
+from runtime.liveness import Rhythm
+from runtime.service import Runtime
+from tests.conftest import TEMPLATE, Database
+from tests.conftest import _copy as copied
+from tests.jobs import yard as domain
+from tests.jobs.yard import YARD, Yard
+from tests.runtime.doubles import Wardrobe, speaks
+from tests.runtime.estate import estate_on
+
+QUICK = Rhythm(sweep=0.2, patience=0.5, measure=0.2, retry=0.1)
+
+
+@pytest.fixture(scope="session")
+def prepared(postgres: Connection) -> Iterator[Database]:
+    """With the engine's tables, which take a second to make: to be copied."""
+    for made in copied(postgres, TEMPLATE):
+        asyncio.run(prepare_engine(made.owner_url, APPLICATION))
+        yield made
+
+
+@pytest.fixture
+def ground(postgres: Connection, prepared: Database) -> Iterator[Database]:
+    yield from copied(postgres, prepared.name)
+
+
+@pytest.fixture
+async def yard(ground: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str) -> AsyncIterator[Yard]:
+    monkeypatch.setenv(domain.DIRECTORY, str(tmp_path))
+    async with estate_on(ground, tmp_path / "data") as estate:
+        yield Yard(estate, tmp_path)
+
+
+@pytest.fixture
+def working(yard: Yard) -> Callable[..., contextlib.AbstractAsyncContextManager[Runtime]]:
+    """This process carries out jobs, while the block runs."""
+
+    @contextlib.asynccontextmanager
+    async def work(jobs: tuple[Carried, ...] = YARD, rhythm: Rhythm = QUICK) -> AsyncIterator[Runtime]:
+        runtime = Runtime(yard.estate.settings, Wardrobe(speaks), jobs=jobs, rhythm=rhythm)
+        await runtime.start()
+        try:
+            yield runtime
+        finally:
+            await runtime.stop()
+
+    return work

@@ -1,0 +1,34 @@
+"""What a worker that may be killed does with the jobs of the yard."""
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import Any
+
+from resolvers.kernel.database import database
+from runtime.liveness import Rhythm
+from runtime.service import Runtime
+from tests.jobs.yard import YARD
+from tests.runtime.doubles import Wardrobe, speaks
+from tests.world import settings_for
+
+
+async def work_on(given: dict[str, Any]) -> None:
+    """Until killed, or told to end."""
+    from crewship.app import start
+    from resolvers.kernel.passwords import Cost, Passwords
+
+    settings = settings_for(given["url"], Path(given["directory"]))
+    start(settings, Passwords(Cost(1, 64, 1)))
+    while True:
+        with contextlib.suppress(Exception):  # the database may be away
+            await database.open(given["url"], size=30)  # many of them stand in a transaction
+            break
+        await asyncio.sleep(0.1)
+    runtime = Runtime(settings, Wardrobe(speaks), jobs=YARD, rhythm=Rhythm(**given["rhythm"]))
+    await runtime.start()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    await ended.wait()
+    await runtime.stop()
