@@ -16,14 +16,8 @@ from crewship.serve import serve
 from models.base import TenantTable, Timestamps, belongs_to, table_of, text_field
 from models.bounds import DESCRIPTION, LINE, NAME
 from models.crews import Crew
-from resolvers.kernel.changes import Change, Drawn, plus
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code
-from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Description, Id, Input, Text
-from resolvers.kernel.policy import Action
-from resolvers.kernel.reader import EVERYONE, graph
+from resolvers.kernel import EVERYONE, Action, Change, Code, Context, Description, Event, Id, Input, Text, command, graph, plus
+from resolvers.kernel.changes import Drawn
 from resolvers.kernel.scopes import EVERYTHING
 from resolvers.kernel.settings import load_settings
 from rest_compat.table import POST, Wire
@@ -62,11 +56,13 @@ class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id
     identifier: Drawn[str]
 
 
+IDENTIFIER: Any = col(Crew.issue_prefix).concat("-").concat(col(Crew.issue_counter))
+
+
 @command("bench.create_issue", Action.CREATE, audit="issue.created", emits=IssueCreated, errors=(Code.NOT_FOUND,))
 async def create_issue(ctx: Context, data: CreateIssue) -> BenchIssue:
     """Create an issue in a crew; it takes the crew's next number."""
-    identifier: Any = col(Crew.issue_prefix).concat("-").concat(col(Crew.issue_counter))
-    made = BenchIssue(**data.model_dump(), number=Crew.issue_counter, identifier=identifier, created_by=ctx.user_id)
+    made = BenchIssue(**data.model_dump(), number=Crew.issue_counter, identifier=IDENTIFIER, created_by=ctx.user_id)
     issue = await ctx.insert(made, change=Change(Crew, data.crew_id, issue_counter=plus(1)))
     ctx.audit("ISSUE", issue.id, identifier=issue.identifier)
     ctx.emit(IssueCreated(id=issue.id, crew_id=issue.crew_id, identifier=issue.identifier))

@@ -21,7 +21,7 @@ HEAD, BODY, ANSWER, FULL, DEAF = range(5)
 connection that reads nothing any more; the client, which is told that it is refused, to hang up."""
 
 EVERY = 1.0  # seconds between two looks
-AT_ONCE = 1000  # connections; then others have their turn
+AT_ONCE = 200  # connections, some of which may be ended; then others have their turn
 HEAD_PATIENCE = 15.0  # seconds to the end of a head
 BODY_PATIENCE, BODY_RATE = 15.0, 500.0  # a body has these seconds, and one more for so many bytes of it that have come
 TAKING_PATIENCE = 30.0  # seconds in which a client takes nothing of what waits for it

@@ -1,15 +1,18 @@
 """Says who held the event loop: while one request computes, this process answers nobody.
 
-A timer of the loop notes how much processor time its thread has used (a beat); a thread of its own samples what the loop is doing. A beat that comes
-late, in time of the processor and not of the clock, means that something held the loop, and the samples in between say what. Processor time, so that
-a busy machine is no false alarm; and samples, so that many small turns in one round of the loop are none either. Requests pay nothing: which
+A timer of the loop notes how much processor time its thread has used (a beat); a thread of its own has it sampled what the loop is doing. A beat that
+comes late, in time of the processor and not of the clock, means that something held the loop, and the samples in between say what. Processor time, so
+that a busy machine is no false alarm; and samples, so that many small turns in one round of the loop are none either. Requests pay nothing: which
 operation it was is read from the frames of the thread.
+
+The frames are looked at by the thread they belong to, in the handler of a signal: read by another one while they run, they crash the interpreter.
 """
 
 import asyncio
 import contextlib
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import orjson
 from prometheus_client import Histogram
@@ -28,6 +32,7 @@ from resolvers.kernel.telemetry import log
 LIMIT = 0.05  # seconds of the processor
 BEAT, TICK = 0.025, 0.02  # seconds between two beats, and between two samples
 DEEP = 8  # places of a stack that are told
+SAMPLE = signal.SIGURG  # nothing else uses it, and where nobody handles it any more it is ignored
 HOUSE = frozenset({"crewship", "models", "resolvers", "rest_compat", "runtime", "schema"})
 
 STALLS = Histogram(
@@ -103,7 +108,7 @@ class Turn:
 
 
 class Watchdog:
-    """Watches the loop in which it is started."""
+    """Watches the loop in which it is started: that of the main thread, which alone handles signals."""
 
     def __init__(self, *tell: Tell) -> None:
         self._tell = tell
@@ -116,6 +121,8 @@ class Watchdog:
         self._base: FrameType | None = None  # in which the loop runs
         self._turns: list[Turn] = []  # since the last beat
         self._ident = 0
+        self._asked = (0.0, 0.0)  # for a sample, between these two times
+        self._handled: Any = None  # SAMPLE, before
         self._round_at = 0.0  # when the collector began
         self._rounds: deque[tuple[float, float]] = deque(maxlen=100)  # when a full one ended, and how long it took
 
@@ -123,6 +130,7 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._beat_at = time.thread_time()
         self._ident = threading.get_ident()
+        self._handled = signal.signal(SAMPLE, self._sample)
         gc.callbacks.append(self._collecting)
         self._beat()
         self._thread = threading.Thread(target=self._watch, args=(self._ident,), name="watchdog", daemon=True)
@@ -136,6 +144,7 @@ class Watchdog:
             self._timer.cancel()
         if self._thread is not None:
             self._thread.join()
+            signal.signal(SAMPLE, self._handled)
         while self._late:
             self._judge(*self._late.popleft())
         self._base, self._turns = None, []
@@ -153,6 +162,26 @@ class Watchdog:
         self._base = frame
         assert self._loop is not None
         self._timer = self._loop.call_later(BEAT, self._beat)
+
+    def _sample(self, _: int, innermost: FrameType | None) -> None:
+        if innermost is None:
+            return
+        (before, now), frame = self._asked, self._turn_of(innermost)
+        if not self._turns or self._turns[-1].frame is not frame:
+            self._turns.append(Turn(frame, before, now))
+        if frame is not None and now - self._beat_at > LIMIT / 2:
+            self._turns[-1].look(innermost)
+
+    def _turn_of(self, innermost: FrameType) -> FrameType | None:
+        """The outermost frame of what the loop is doing; None when it is not running."""
+        turn, frame = None, innermost
+        while (outer := frame.f_back) is not None:
+            if outer.f_code is _TURN:
+                turn = frame
+            if outer is self._base:
+                return turn or frame
+            frame = outer
+        return turn
 
     def _collecting(self, phase: str, about: dict[str, int]) -> None:
         if about["generation"] < 2 or threading.get_ident() != self._ident:
@@ -175,29 +204,21 @@ class Watchdog:
             if beat_at != self._beat_at:
                 beat_at, self._turns = self._beat_at, []
             if now - before > TICK / 10:
-                self._sample(thread, max(before, beat_at), now)
+                self._asked = max(before, beat_at), now
+                if now - before > LIMIT:
+                    self._note_call(thread)
+                else:
+                    signal.pthread_kill(thread, SAMPLE)
             before = now
 
-    def _sample(self, thread: int, before: float, now: float) -> None:
-        innermost = sys._current_frames().get(thread)
-        if innermost is None:
-            return
-        frame = self._turn_of(innermost)
-        if not self._turns or self._turns[-1].frame is not frame:
-            self._turns.append(Turn(frame, before, now))
-        if frame is not None and now - self._beat_at > LIMIT / 2:
-            self._turns[-1].look(innermost)
-
-    def _turn_of(self, innermost: FrameType) -> FrameType | None:
-        """The outermost frame of what the loop is doing; None when it is not running."""
-        turn, frame = None, innermost
-        while (outer := frame.f_back) is not None:
-            if outer.f_code is _TURN:
-                turn = frame
-            if outer is self._base:
-                return turn or frame
-            frame = outer
-        return turn
+    def _note_call(self, thread: int) -> None:
+        """A call into C that let no other thread run: it is over before a signal is handled. Of its caller nothing but the frame itself is looked at."""
+        frame = sys._current_frames().get(thread)
+        if frame is not None:
+            turn = Turn(frame, *self._asked)
+            turn.root = frame.f_globals.get("__name__", "")
+            turn.stack = (f"{turn.root}:{frame.f_lineno} {frame.f_code.co_name}",)
+            self._turns.append(turn)
 
     def _judge(self, begin: float, end: float) -> None:
         """Between these two beats the loop was late."""

@@ -9,6 +9,7 @@ from sqlmodel import Field
 
 from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, enum_field, tenant_key, text_field, time_field, unique_live
 from models.bounds import CONFIG, DESCRIPTION, LINE, NAME, PROMPT
+from models.machines import Machine
 
 
 class AgentRole(StrEnum):
@@ -29,15 +30,6 @@ class AgentStatus(StrEnum):
     ERROR = "ERROR"
     STOPPED = "STOPPED"
     PENDING_REVIEW = "PENDING_REVIEW"
-
-
-AGENT_TRANSITIONS: dict[AgentStatus, frozenset[AgentStatus]] = {
-    AgentStatus.IDLE: frozenset({AgentStatus.RUNNING, AgentStatus.STOPPED}),
-    AgentStatus.RUNNING: frozenset({AgentStatus.IDLE, AgentStatus.ERROR, AgentStatus.STOPPED}),
-    AgentStatus.ERROR: frozenset({AgentStatus.RUNNING, AgentStatus.STOPPED}),
-    AgentStatus.STOPPED: frozenset({AgentStatus.RUNNING}),
-    AgentStatus.PENDING_REVIEW: frozenset({AgentStatus.IDLE}),
-}
 
 
 class CliAdapter(StrEnum):
@@ -73,7 +65,6 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     The order of the list is an index of its own: ghosts last, then newest first by the end or the beginning of their life, `listed_at`.
     """
 
-    __transitions__: ClassVar[dict[AgentStatus, frozenset[AgentStatus]]] = AGENT_TRANSITIONS
     __bookkeeping__: ClassVar = frozenset({"status", "schedule_last_run", "schedule_next_run", "expired_at"})
 
     __tablename__ = "agents"
@@ -132,3 +123,16 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     parent_lead_id: str | None = None
     hire_reason: str | None = text_field(DESCRIPTION, default=None)
     created_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+
+
+AGENT_STATES = Machine(
+    Agent,
+    "status",
+    {
+        AgentStatus.IDLE: frozenset({AgentStatus.RUNNING, AgentStatus.STOPPED}),
+        AgentStatus.RUNNING: frozenset({AgentStatus.IDLE, AgentStatus.ERROR, AgentStatus.STOPPED}),
+        AgentStatus.ERROR: frozenset({AgentStatus.RUNNING, AgentStatus.STOPPED}),
+        AgentStatus.STOPPED: frozenset({AgentStatus.RUNNING}),
+        AgentStatus.PENDING_REVIEW: frozenset({AgentStatus.IDLE}),
+    },
+)

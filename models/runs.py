@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import Computed, Index, text
 from sqlmodel import Field
@@ -10,6 +10,7 @@ from sqlmodel import Field
 from models.base import TenantRow, TenantTable, belongs_to, enum_field, free_id, json_field, stored_at, tenant_id, tenant_key, text_field, time_field
 from models.bounds import CONFIG, ERROR, ID, LINE, NAME, PAYLOAD, TURN
 from models.chats import new_message_id
+from models.machines import Machine
 
 
 class RunStatus(StrEnum):
@@ -18,15 +19,6 @@ class RunStatus(StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     TIMEOUT = "TIMEOUT"
-
-
-RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.RUNNING: frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMEOUT}),
-    RunStatus.COMPLETED: frozenset(),
-    RunStatus.FAILED: frozenset(),
-    RunStatus.CANCELLED: frozenset(),
-    RunStatus.TIMEOUT: frozenset(),
-}
 
 
 class ChatEventType(StrEnum):
@@ -64,7 +56,6 @@ class Run(TenantTable, table=True):
     """
 
     __tablename__ = "runs"
-    __transitions__: ClassVar = RUN_TRANSITIONS
     __table_args__ = (
         tenant_key(),
         belongs_to("agent_id", "agents"),
@@ -99,6 +90,20 @@ class Run(TenantTable, table=True):
     leased_until: datetime | None = time_field(default=None)
     cancel_requested_at: datetime | None = time_field(default=None)
     frames: int = 0
+
+
+RUN_STATES = Machine(
+    Run,
+    "status",
+    {
+        RunStatus.RUNNING: frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMEOUT}),
+        RunStatus.COMPLETED: frozenset(),
+        RunStatus.FAILED: frozenset(),
+        RunStatus.CANCELLED: frozenset(),
+        RunStatus.TIMEOUT: frozenset(),
+    },
+    stamps={"finished_at": frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMEOUT})},
+)
 
 
 class RunFrame(TenantRow, table=True):

@@ -14,16 +14,7 @@ from models.chats import Chat
 from models.crews import Crew
 from models.missions import Mission
 from models.workspaces import Membership
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.command import Procedure, procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.events import address_of
-from resolvers.kernel.gate import Entity, Tenancy
-from resolvers.kernel.inputs import ById, NoInput, is_id
-from resolvers.kernel.operation import NO_SURFACE
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import NO_SURFACE, Action, ById, Caller, Code, Context, Entity, NoInput, Output, Procedure, Refusal, Tenancy, address_of, is_id, procedure
 
 UNKNOWN = "There is no such channel"
 

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from resolvers.kernel import faults
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel import Code, Refusal, faults
 
 MAX_DEPTH = 64
 """How deep JSON may nest. Far below orjson's own limits (1024 to read, 254 to write), so what is read can be written."""

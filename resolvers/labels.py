@@ -7,14 +7,7 @@ from sqlmodel import col
 
 from models import bounds
 from models.labels import Label
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.inputs import ById, Id, Input, NoInput
-from resolvers.kernel.outputs import Deleted
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Rows, graph
+from resolvers.kernel import EVERYONE, Action, ById, Code, Context, Deleted, Id, Input, NoInput, QueryScope, Refusal, Rows, command, graph, query
 
 TAKEN = "A label with this name already exists"
 LabelName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]

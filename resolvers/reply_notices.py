@@ -10,8 +10,7 @@ from models.agents import Agent
 from models.chats import Chat, ChatPresence, ChatReadCursor, Message
 from models.inbox import InboxItem, InboxKind, InboxPriority, InboxState, SenderType, inbox_item_id
 from resolvers.announcements.notices import InboxChatRead, InboxChatReplied
-from resolvers.kernel.changes import NOW
-from resolvers.kernel.context import Context
+from resolvers.kernel import NOW, Context
 
 PREVIEW = 120  # characters
 

@@ -14,20 +14,25 @@ from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_lates
 from models import migrations
 from models.auth import User
 from resolvers.durations import format_duration
-from resolvers.kernel.command import procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.crypto import secret_equals
-from resolvers.kernel.database import database
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import NoInput
-from resolvers.kernel.instance import instance
-from resolvers.kernel.license import Edition
-from resolvers.kernel.locality import is_at_the_machine
-from resolvers.kernel.operation import REST_ONLY, Auth, Raw
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
-from resolvers.kernel.telemetry import log
+from resolvers.kernel import (
+    REST_ONLY,
+    Action,
+    Auth,
+    Code,
+    Context,
+    Edition,
+    NoInput,
+    Output,
+    Raw,
+    Refusal,
+    Tenancy,
+    database,
+    instance,
+    is_at_the_machine,
+    log,
+    procedure,
+    secret_equals,
+)
 
 DATABASE_PATIENCE = 3.0  # seconds, for answers about a database that may not give any
 RELEASES_PATIENCE = 4.0  # seconds (contract: system.version)

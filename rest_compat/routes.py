@@ -2,16 +2,15 @@
 
 from typing import Any
 
+from resolvers.domains import modules_in
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Entity, Tenancy
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
 from resolvers.kernel.policy import Action
-from rest_compat import agents, auth, chats, crews, labels, runs, system, workspaces, ws
+from rest_compat import ws
 from rest_compat.table import Route
 
-ROUTES: tuple[Route, ...] = (
-    *auth.ROUTES, *workspaces.ROUTES, *crews.ROUTES, *agents.ROUTES, *chats.ROUTES, *runs.ROUTES, *labels.ROUTES, *system.ROUTES,
-)  # fmt: skip
+ROUTES: tuple[Route, ...] = tuple(route for domain in modules_in("rest_compat") for route in domain.ROUTES)
 
 
 def scope_of(op: Operation[Any], routes: list[Route]) -> str:

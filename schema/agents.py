@@ -1,23 +1,15 @@
 """GraphQL: agents."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Optional
 
 import strawberry
 from strawberry.scalars import JSON
 
-import resolvers.chats
-import resolvers.runs  # noqa: F401 - both declare an edge from an agent
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.runs import ChatEventType, RunFrame
 from resolvers import agents as agent_ops
-from schema.bridge import Connection, mutation, node, query
+from schema.bridge import Edge, Edges, mutation, node, query
 from schema.results import SuccessType
-
-if TYPE_CHECKING:
-    from schema.chats import ChatType
-    from schema.crews import CrewType
-    from schema.runs import RunType
 
 for enum in (AgentRole, AgentStatus, ChatEventType, CliAdapter, LeadMode, LlmProvider, ToolProfile):
     strawberry.enum(enum)
@@ -30,7 +22,7 @@ class AgentType:
     id: strawberry.ID
     workspace_id: strawberry.ID
     crew_id: strawberry.ID | None
-    crew: Annotated["CrewType", strawberry.lazy("schema.crews")] | None
+    crew: Edge | None
     name: str
     slug: str
     description: str | None
@@ -59,7 +51,7 @@ class AgentType:
     expires_at: datetime | None
     expired_at: datetime | None = strawberry.field(description="Set on an ephemeral agent past its time; it may be rehired.")
     parent_lead_id: strawberry.ID | None
-    parent_lead: Optional["AgentType"]
+    parent_lead: Edge | None
     hire_reason: str | None = strawberry.field(description="One line for each hire and rehire.")
     created_by_user_id: strawberry.ID | None
     created_at: datetime
@@ -68,8 +60,8 @@ class AgentType:
     skill_count: int
     credential_count: int
     chat_count: int
-    chats: Connection[Annotated["ChatType", strawberry.lazy("schema.chats")]]
-    runs: Connection[Annotated["RunType", strawberry.lazy("schema.runs")]]
+    chats: Edges
+    runs: Edges
 
 
 @node(agent_ops.CrewsStatus)

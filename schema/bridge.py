@@ -17,12 +17,13 @@ from strawberry.types.enum import has_enum_definition
 from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import Input, bare
+from resolvers.kernel.inputs import Input, Paging, bare
 from resolvers.kernel.operation import Operation, Surface
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import Query
-from resolvers.kernel.reader import GRAPHS, Edge, Page, Row, columns_of
+from resolvers.kernel.reader import GRAPHS, Derived, Page, Row, columns_of
+from resolvers.kernel.reader import Edge as GraphEdge
 
 N = TypeVar("N")
 C = TypeVar("C", bound=type)
@@ -58,22 +59,62 @@ def nullable(kind: Any) -> Any:
 # ---- types -----------------------------------------------------------------------------------------------------------
 
 
-def node(model: type[SQLModel], *, name: str | None = None) -> Callable[[C], C]:
-    """A GraphQL type of a table or View. Every field is a column or an entry of the model's graph; edges take their arguments."""
+class Edge:
+    """A field of a node: the row that an edge of the model's graph leads to. The graph knows which; `Edge | None` where there may be none."""
 
-    def bind(cls: C) -> C:
+
+class Edges:
+    """A field of a node: the rows that an edge leads to. Pages of them where the edge takes a window, else a list."""
+
+
+_UNBOUND: list[tuple[type[SQLModel], type, str]] = []
+NODES: dict[type[SQLModel], list[type]] = {}
+
+
+def node(model: type[SQLModel], *, name: str | None = None) -> Callable[[C], C]:
+    """A GraphQL type of a table or View. Every field is a column or an entry of the model's graph; edges take their arguments.
+
+    The class becomes a type in `bind_nodes`: until all domains are loaded, nobody knows which edges a model has, and where they lead.
+    """
+
+    def record(cls: C) -> C:
+        _UNBOUND.append((model, cls, name or model.__name__))
+        NODES.setdefault(model, []).append(cls)
+        return cls
+
+    return record
+
+
+def bind_nodes() -> None:
+    """Makes types of all nodes that were declared. For when all domains are loaded."""
+    while _UNBOUND:
+        model, cls, name = _UNBOUND.pop(0)
         graph = GRAPHS.get(model, {})
         for field, annotation in list(cls.__annotations__.items()):
             entry = graph.get(field)
             if entry is None and field not in columns_of(model):
                 raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no column and no edge of this name")
-            if isinstance(entry, Edge) and entry.input is not None:
-                setattr(cls, field, _field(annotation, _arguments(entry.input), inspect.getdoc(entry.input) or "", cls.__module__, edge=entry))
+            shown = cls.__annotations__[field] = _typed(f"{cls.__name__}.{field}", annotation, entry)
+            if isinstance(entry, GraphEdge) and entry.input is not None:
+                setattr(cls, field, _field(shown, _arguments(entry.input), inspect.getdoc(entry.input) or "", cls.__module__, edge=entry))
                 del cls.__annotations__[field]
-        made: C = strawberry.type(cls, name=name or model.__name__, description=inspect.getdoc(cls))
-        return made
+        strawberry.type(cls, name=name, description=inspect.getdoc(cls))
 
-    return bind
+
+def _typed(field: str, annotation: Any, entry: GraphEdge | Derived | None) -> Any:
+    """What a field of a node shows: its own annotation, or the type of the rows that its edge leads to."""
+    forms = {Edge: "one", Edge | None: "one", Edges: "many"}
+    if annotation not in forms:
+        return annotation
+    if not isinstance(entry, GraphEdge) or entry.kind != forms[annotation]:
+        raise TypeError(f"{field}: the graph has no edge of this name that leads to {forms[annotation]}")
+    nodes = NODES.get(entry.target, [])
+    if len(nodes) != 1:
+        raise TypeError(f"{field}: {entry.target.__name__} has {len(nodes)} types in the schema, so the field has to name its own")
+    kind: Any = nodes[0]
+    if annotation is Edges:
+        return Connection[kind] if entry.input is not None and issubclass(entry.input, Paging) else list[kind]
+    return kind if annotation is Edge else nullable(kind)
 
 
 def output(model: type[Output], *, name: str | None = None) -> Callable[[C], C]:

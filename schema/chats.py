@@ -1,21 +1,14 @@
 """GraphQL: chats, their messages, and what is said in them."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry.scalars import JSON
 
-import resolvers.runs  # noqa: F401 - it declares an edge from a chat
 from models.chats import Chat, ChatMode, ChatOrigin, ChatStatus, ChatVisibility, Message, MessageRole
 from resolvers import chats as chat_ops
-from schema.bridge import Connection, mutation, node, output, query
+from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType
-from schema.workspaces import UserType
-
-if TYPE_CHECKING:
-    from schema.agents import AgentType
-    from schema.runs import RunType
 
 for choices in (ChatMode, ChatOrigin, ChatStatus, ChatVisibility, MessageRole):
     strawberry.enum(choices)
@@ -27,9 +20,9 @@ class MessageType:
 
     id: strawberry.ID = strawberry.field(description="Ids of one chat sort by time.")
     chat_id: strawberry.ID
-    chat: Annotated["ChatType", strawberry.lazy("schema.chats")] | None
+    chat: Edge | None
     agent_id: strawberry.ID | None
-    agent: Annotated["AgentType", strawberry.lazy("schema.agents")] | None
+    agent: Edge | None
     role: MessageRole
     content: str
     parts: JSON | None = strawberry.field(description="Null on turns of users. Each has a type; text, thinking and results have content.")
@@ -37,7 +30,7 @@ class MessageType:
     tool_summary: str | None
     data: JSON | None = strawberry.field(name="metadata")
     author_user_id: strawberry.ID | None
-    author: UserType | None
+    author: Edge | None
     created_at: datetime
 
 
@@ -48,10 +41,10 @@ class ChatType:
     id: strawberry.ID
     workspace_id: strawberry.ID
     agent_id: strawberry.ID
-    agent: Annotated["AgentType", strawberry.lazy("schema.agents")] | None
+    agent: Edge | None
     agent_slug: str = strawberry.field(description="Of a deleted agent, too.")
     created_by: strawberry.ID | None
-    creator: UserType | None
+    creator: Edge | None
     title: str | None
     mode: ChatMode
     status: ChatStatus
@@ -65,8 +58,8 @@ class ChatType:
     ended_at: datetime | None
     created_at: datetime
     updated_at: datetime
-    messages: Connection[MessageType]
-    runs: Connection[Annotated["RunType", strawberry.lazy("schema.runs")]]
+    messages: Edges
+    runs: Edges
 
 
 @output(chat_ops.ReadMark)

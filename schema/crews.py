@@ -1,7 +1,6 @@
 """GraphQL: crews, their members, connections and capabilities."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry.scalars import JSON
@@ -10,12 +9,8 @@ from models.crews import AutonomyLevel, BehaviorMode, ConnectionDirection, Conne
 from models.workspaces import Role
 from resolvers import crews as crew_ops
 from resolvers.crews import capabilities, members
-from schema.bridge import Connection, mutation, node, output, query
+from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, SuccessType
-from schema.workspaces import UserType
-
-if TYPE_CHECKING:
-    from schema.agents import AgentType
 
 for choices in (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, NetworkMode, Role):
     strawberry.enum(choices)
@@ -31,8 +26,8 @@ class CrewMemberType:
     user_id: strawberry.ID
     role: Role | None
     created_at: datetime
-    user: UserType
-    crew: Annotated["CrewType", strawberry.lazy("schema.crews")] | None
+    user: Edge
+    crew: Edge | None
 
 
 @node(Crew)
@@ -78,8 +73,8 @@ class CrewType:
     version: int = strawberry.field(description="Rises with every edit; what ifVersion compares.")
     agent_count: int
     member_count: int
-    agents: Connection[Annotated["AgentType", strawberry.lazy("schema.agents")]]
-    members: list[CrewMemberType]
+    agents: Edges
+    members: Edges
 
 
 @node(CrewConnection, name="CrewLink")
@@ -91,11 +86,11 @@ class CrewLinkType:
     from_crew_id: strawberry.ID
     from_crew_name: str
     from_crew_slug: str
-    from_crew: CrewType | None
+    from_crew: Edge | None
     to_crew_id: strawberry.ID
     to_crew_name: str
     to_crew_slug: str
-    to_crew: CrewType | None
+    to_crew: Edge | None
     direction: ConnectionDirection
     status: ConnectionStatus
     created_at: datetime

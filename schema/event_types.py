@@ -3,14 +3,11 @@
 Only payloads are shown, under camelCase names: what is sent depends on the event and the selection, and on nobody who listens.
 """
 
-import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
-from importlib import import_module
-from importlib.util import find_spec
 from inspect import cleandoc
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -23,8 +20,8 @@ from strawberry.scalars import JSON
 from strawberry.types.enum import has_enum_definition
 from strawberry.utils.str_converters import to_camel_case
 
-import resolvers
 from models.runs import ChatEventType
+from resolvers.domains import load
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.inputs import INT32, accepts_none, bare
 from schema.bridge import nullable
@@ -199,14 +196,8 @@ _FRAMES: dict[str, tuple[Any, tuple[str, ...], Form]] = {
 
 
 def declared() -> Iterator[type[Event]]:
-    """The events of all domains, but for the frames of chats, whose types are written by hand.
-
-    A domain's are known when the domain is imported, or its module `events`: this process may send none of them, and still tell of them.
-    """
-    for module in pkgutil.iter_modules(resolvers.__path__, "resolvers."):
-        import_module(module.name)
-        if module.ispkg and find_spec(f"{module.name}.events") is not None:
-            import_module(f"{module.name}.events")
+    """The events of all domains, but for the frames of chats, whose types are written by hand. This process may send none of them."""
+    load()
     for type_, events in EVENTS.items():
         if type_ not in _FRAMES:
             yield from (event for event in events if event.__module__.startswith("resolvers."))

@@ -1,29 +1,31 @@
 """The schema: Query and Mutation merged from the domains, and Subscription."""
 
+from typing import Any
+
 import strawberry
 
-from schema.agents import AgentMutation, AgentQuery
-from schema.auth import AuthMutation, AuthQuery
-from schema.chats import ChatMutation, ChatQuery
-from schema.crews import CrewMutation, CrewQuery
-from schema.labels import LabelMutation, LabelQuery
+from resolvers.domains import modules_in
+from schema.bridge import bind_nodes
 from schema.live import Subscription
-from schema.runs import RunQuery
 from schema.selection import BACKREF
-from schema.system import SystemQuery
-from schema.workspaces import WorkspaceMutation, WorkspaceQuery
+
+DOMAINS = modules_in("schema")
+bind_nodes()
 
 
-@strawberry.type(description="Reads. Every field is one operation; `workspaceId` takes an id or a slug, and may come as the header X-Workspace-ID.")
-class Query(AuthQuery, WorkspaceQuery, CrewQuery, AgentQuery, ChatQuery, RunQuery, LabelQuery, SystemQuery):
-    pass
+def _merged(name: str, description: str) -> Any:
+    """A root type with the fields of each domain's class `<Domain><name>`."""
+    parts = [
+        part
+        for domain in DOMAINS
+        for part in vars(domain).values()
+        if isinstance(part, type) and part.__module__ == domain.__name__ and part.__name__.endswith(name)
+    ]
+    return strawberry.type(type(name, tuple(parts), {}), description=description)
 
 
-@strawberry.type(description="Writes. Every field is one operation in a transaction of its own.")
-class Mutation(AuthMutation, WorkspaceMutation, CrewMutation, AgentMutation, ChatMutation, LabelMutation):
-    pass
-
-
+Query = _merged("Query", "Reads. Every field is one operation; `workspaceId` takes an id or a slug, and may come as the header X-Workspace-ID.")
+Mutation = _merged("Mutation", "Writes. Every field is one operation in a transaction of its own.")
 schema = strawberry.Schema(Query, Mutation, Subscription)
 
 

@@ -1,7 +1,6 @@
 """GraphQL: runs of agents, and statistics over them."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from strawberry.scalars import JSON
@@ -9,11 +8,7 @@ from strawberry.scalars import JSON
 from models.runs import Run, RunStatus
 from resolvers import agents as agent_ops
 from resolvers import runs as run_ops
-from schema.bridge import node, output, query
-
-if TYPE_CHECKING:
-    from schema.agents import AgentType
-    from schema.chats import ChatType
+from schema.bridge import Edge, node, output, query
 
 strawberry.enum(RunStatus)
 
@@ -25,12 +20,12 @@ class RunType:
     id: strawberry.ID
     workspace_id: strawberry.ID
     agent_id: strawberry.ID
-    agent: Annotated["AgentType", strawberry.lazy("schema.agents")] | None
+    agent: Edge | None
     agent_name: str = strawberry.field(description="Of a deleted agent, too.")
     agent_slug: str
     crew_name: str | None
     chat_id: strawberry.ID | None = strawberry.field(description="A run outlives its chat.")
-    chat: Annotated["ChatType", strawberry.lazy("schema.chats")] | None
+    chat: Edge | None
     triggered_by: str | None = strawberry.field(description="The id of a user, or the name of what started it.")
     trigger_type: str
     status: RunStatus

@@ -1,26 +1,14 @@
 """GraphQL: the viewer, workspaces, their members, capabilities and invitations."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-import resolvers.agents
-import resolvers.chats
-import resolvers.crews
-import resolvers.runs  # noqa: F401 - all declare an edge from a workspace
 from models.auth import User
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers import workspaces as workspace_ops
-from schema.bridge import Connection, mutation, node, output, query
-from schema.labels import LabelType
+from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import SuccessType
-
-if TYPE_CHECKING:
-    from schema.agents import AgentType
-    from schema.chats import ChatType
-    from schema.crews import CrewType
-    from schema.runs import RunType
 
 strawberry.enum(Role)
 
@@ -45,8 +33,8 @@ class MemberType:
     role: Role
     created_at: datetime
     updated_at: datetime
-    user: UserType
-    workspace: Annotated["WorkspaceType", strawberry.lazy("schema.workspaces")]
+    user: Edge
+    workspace: Edge
 
 
 @node(Invitation)
@@ -62,7 +50,7 @@ class InvitationType:
     expires_at: datetime
     accepted_at: datetime | None
     created_at: datetime
-    inviter: UserType
+    inviter: Edge
 
 
 @node(Workspace)
@@ -81,13 +69,13 @@ class WorkspaceType:
     crew_count: int
     agent_count: int
     member_count: int
-    members: list[MemberType]
-    invitations: list[InvitationType]
-    labels: list[LabelType]
-    crews: Connection[Annotated["CrewType", strawberry.lazy("schema.crews")]]
-    agents: Connection[Annotated["AgentType", strawberry.lazy("schema.agents")]]
-    chats: Connection[Annotated["ChatType", strawberry.lazy("schema.chats")]]
-    runs: Connection[Annotated["RunType", strawberry.lazy("schema.runs")]]
+    members: Edges
+    invitations: Edges
+    labels: Edges
+    crews: Edges
+    agents: Edges
+    chats: Edges
+    runs: Edges
 
 
 @node(workspace_ops.Viewer)
@@ -98,8 +86,8 @@ class ViewerType:
     email: str
     full_name: str | None
     avatar_url: str | None
-    workspaces: list[WorkspaceType]
-    memberships: list[MemberType]
+    workspaces: Edges
+    memberships: Edges
 
 
 @output(workspace_ops.MemberCapabilities)

@@ -11,16 +11,29 @@ from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, L
 from models.crews import Crew
 from resolvers.agents.permission import MISSING, may_create, may_edit
 from resolvers.config_text import invalid
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Bool, ById, Description, Id, Input, Int, Name, Prompt, Slug, Text, validate
-from resolvers.kernel.instance import instance
-from resolvers.kernel.license import Limit
-from resolvers.kernel.operation import Raw
-from resolvers.kernel.outputs import Success
-from resolvers.kernel.policy import Action
+from resolvers.kernel import (
+    Action,
+    Bool,
+    ById,
+    Code,
+    Context,
+    Description,
+    Event,
+    Id,
+    Input,
+    Int,
+    Limit,
+    Name,
+    Prompt,
+    Raw,
+    Refusal,
+    Slug,
+    Success,
+    Text,
+    command,
+    instance,
+    validate,
+)
 
 HAS_LEAD = "The crew already has a LEAD"
 TAKEN = {"agents_workspace_id_slug_key": "An agent with this slug already exists", "agents_crew_id_lead_key": HAS_LEAD}

@@ -9,11 +9,7 @@ from models.crews import Crew
 from models.skills import AgentSkill
 from models.workspaces import Workspace
 from resolvers.agents.permission import MISSING
-from resolvers.kernel.errors import Code
-from resolvers.kernel.inputs import ById, Id, Paging
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Page, Row, Rows, confidential, count, extend, graph, many, one
+from resolvers.kernel import EVERYONE, Action, ById, Code, Id, Page, Paging, QueryScope, Row, Rows, confidential, count, extend, graph, many, one, query
 
 newest_first = (col(Agent.expired_at).is_(None).desc(), col(Agent.listed_at).desc(), col(Agent.id).desc())
 """Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter, all in one direction."""

@@ -6,10 +6,7 @@ from sqlalchemy import BigInteger, and_, cast, func, literal_column, select
 
 from models.agents import Agent, AgentStatus
 from models.missions import Assignment, AssignmentStatus, MissionTask, TaskStatus
-from resolvers.kernel.inputs import NoInput
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Row, Rows, View
+from resolvers.kernel import Action, NoInput, QueryScope, Row, Rows, View, query
 
 WAITING = (TaskStatus.PENDING, TaskStatus.BLOCKED)
 UNFINISHED = (*WAITING, TaskStatus.IN_PROGRESS, TaskStatus.AWAITING_APPROVAL)

@@ -9,11 +9,7 @@ from sqlmodel import col
 from models.agents import Agent
 from models.runs import RunFrame
 from resolvers.agents.permission import MISSING
-from resolvers.kernel.errors import Code
-from resolvers.kernel.inputs import Id, Paging
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Derived, Page, derived, graph, of_parent
+from resolvers.kernel import EVERYONE, Action, Code, Derived, Id, Page, Paging, QueryScope, derived, graph, of_parent, query
 
 
 class ListLogs(Paging):

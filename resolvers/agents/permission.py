@@ -5,10 +5,7 @@ from sqlmodel import col
 from models.agents import Agent
 from models.crews import CrewMember
 from models.workspaces import Role
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.operation import Raw
-from resolvers.kernel.policy import ADMINS, GATES, Action, higher
+from resolvers.kernel import ADMINS, GATES, Action, Code, Context, Raw, Refusal, forbidden, higher
 
 MISSING = "Agent not found"
 

@@ -2,17 +2,11 @@
 
 from sqlmodel import col
 
-from models.agents import Agent, AgentStatus
+from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.chats import Chat
 from models.runs import Run, RunStatus
 from resolvers.agents.permission import MISSING
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code
-from resolvers.kernel.inputs import ById, Id, Input
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Rows
+from resolvers.kernel import Action, ById, Code, Context, Id, Input, QueryScope, Rows, command, query
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import AgentStatusChanged, RunFailed
 from resolvers.runs.lifecycle import announce_end, close_run, hold_starts
@@ -41,7 +35,7 @@ async def stop_agent(ctx: Context, data: ById) -> Agent:
     ended = await _cancel_all(ctx, agent)
     agent = await ctx.get(Agent, agent.id, lock=True, missing=MISSING)
     if agent.status != AgentStatus.STOPPED:
-        agent = await ctx.move(Agent, agent.id, AgentStatus.STOPPED)
+        agent = await ctx.move(AGENT_STATES, agent.id, AgentStatus.STOPPED)
     for run in ended:
         announce_end(ctx, run, agent)
     ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=AgentStatus.STOPPED))

@@ -12,13 +12,7 @@ from resolvers.agents.lifecycle import TAKEN, require_crew
 from resolvers.agents.permission import MISSING, may_edit
 from resolvers.config_text import invalid, shown
 from resolvers.cron import next_run
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Bool, ConfigText, Description, Id, Input, Int, Prompt, Slug, Text
-from resolvers.kernel.instance import instance
-from resolvers.kernel.policy import Action
+from resolvers.kernel import Action, Bool, Code, ConfigText, Context, Description, Event, Id, Input, Int, Prompt, Refusal, Slug, Text, command, instance
 from resolvers.mcp_config import parse_mcp_config
 from resolvers.model_catalog import CURATED
 

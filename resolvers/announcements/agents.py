@@ -6,7 +6,7 @@ from pydantic import Field
 
 from models.agents import AgentStatus
 from models.runs import ChatEventType
-from resolvers.kernel.events import Event, Time
+from resolvers.kernel import Event, Time
 
 AgentSlug = Annotated[str, Field(description="The slug of an agent.")]
 

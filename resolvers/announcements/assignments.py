@@ -6,7 +6,7 @@ from pydantic import Field
 
 from models.missions import AssignmentStatus
 from resolvers.announcements.agents import AgentSlug
-from resolvers.kernel.events import Event, Routing
+from resolvers.kernel import Event, Routing
 
 ChatId = Annotated[str, Routing()]
 FromAgent = Annotated[str, Field(serialization_alias="from", description="The slug of an agent.")]

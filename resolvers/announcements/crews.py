@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from resolvers.announcements.agents import AgentSlug
-from resolvers.kernel.events import Event, Long, Routing, Time
+from resolvers.kernel import Event, Long, Routing, Time
 
 ProvisionStep = Literal[
     "provision.start", "resolve_features", "image_build_start", "feature_install", "image_build_done", "container_create", "containerEnv_apply", "ready",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from resolvers.kernel.events import Event
+from resolvers.kernel import Event
 
 
 class WorkspaceIntegrationCreated(Event, type="integration.created", channel="workspace:{workspace_id}", planned=True):

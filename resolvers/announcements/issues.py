@@ -4,7 +4,7 @@ from typing import Literal
 
 from models.missions import MissionStatus
 from resolvers.announcements.agents import AgentSlug
-from resolvers.kernel.events import Event
+from resolvers.kernel import Event
 
 IssueStatus = Literal[
     MissionStatus.BACKLOG, MissionStatus.TODO, MissionStatus.IN_PROGRESS, MissionStatus.REVIEW, MissionStatus.DONE, MissionStatus.FAILED,

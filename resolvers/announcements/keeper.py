@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from resolvers.kernel.events import Event, Time
+from resolvers.kernel import Event, Time
 
 
 class KeeperDecision(Event):

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from models.missions import MissionStatus, TaskStatus
-from resolvers.kernel.events import Event, Routing
+from resolvers.kernel import Event, Routing
 
 
 class CrewMissionCreated(Event, type="mission.created", channel="crew:{crew_id}", planned=True):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from resolvers.kernel.events import Event, Routing
+from resolvers.kernel import Event, Routing
 
 RoutineChange = Literal[
     "routine_deleted", "routine_governance_skipped", "routine_proposed", "routine_approved", "routine_rejected", "routine_disabled"

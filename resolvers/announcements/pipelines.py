@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from resolvers.kernel.events import Event, Long
+from resolvers.kernel import Event, Long
 
 
 class PipelineRunEvent(Event):

@@ -1,6 +1,6 @@
 """Settings of the instance and feature flags: told to the workspace of whoever changed them, without the value."""
 
-from resolvers.kernel.events import Event
+from resolvers.kernel import Event
 
 
 class InstanceSettingUpdated(Event, type="instance_setting.updated", channel="workspace:{workspace_id}", planned=True):

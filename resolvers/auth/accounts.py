@@ -14,19 +14,29 @@ from models.kernel import InstanceFact
 from models.workspaces import Membership, Role, Workspace
 from resolvers.auth.cli_tokens import new_token
 from resolvers.auth.sessions import open_session
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.crypto import secret_equals
-from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import Email, Input, Name, Text
-from resolvers.kernel.instance import BOOTSTRAPPED, instance
-from resolvers.kernel.locality import is_alone_on_loopback, is_at_the_machine
-from resolvers.kernel.operation import Auth, Raw
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
-from resolvers.kernel.telemetry import log
+from resolvers.kernel import (
+    BOOTSTRAPPED,
+    Action,
+    Auth,
+    Caller,
+    Code,
+    Context,
+    Email,
+    Input,
+    Name,
+    Output,
+    Raw,
+    Refusal,
+    Tenancy,
+    Text,
+    command,
+    forbidden,
+    instance,
+    is_alone_on_loopback,
+    is_at_the_machine,
+    log,
+    secret_equals,
+)
 
 CLOSED = "Bootstrap closed: this instance is already initialized"  # clients look for these words and go on with the login they have
 REGISTERED = "An account with this email already exists"

@@ -11,20 +11,35 @@ from sqlmodel import col
 from models import bounds
 from models.auth import CliToken, TokenTier, User
 from models.workspaces import Role
-from resolvers.kernel.bus import Topic
-from resolvers.kernel.changes import NOW
-from resolvers.kernel.command import command, procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.crypto import hash_cli_token, new_cli_token
-from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import INT32, ById, Input, NoInput, Text, at_most
-from resolvers.kernel.instance import instance
-from resolvers.kernel.outputs import Absent, Output
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Rows, derived, graph
-from resolvers.kernel.scopes import SCOPES
+from resolvers.kernel import (
+    INT32,
+    NOW,
+    SCOPES,
+    Absent,
+    Action,
+    ById,
+    Code,
+    Context,
+    Input,
+    NoInput,
+    Output,
+    QueryScope,
+    Refusal,
+    Rows,
+    Tenancy,
+    Text,
+    Topic,
+    at_most,
+    command,
+    derived,
+    forbidden,
+    graph,
+    hash_cli_token,
+    instance,
+    new_cli_token,
+    procedure,
+    query,
+)
 
 DEFAULT_NAME = "CLI token"
 ADMIN_SHORTEST, ADMIN_DEFAULT, ADMIN_LONGEST = 60, 24 * 3600, 7 * 24 * 3600  # seconds

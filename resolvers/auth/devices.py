@@ -9,10 +9,7 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models.auth import SignInDevice, User
-from resolvers.kernel.changes import NOW
-from resolvers.kernel.context import Context
-from resolvers.kernel.cookies import DEVICE_LIFETIME
-from resolvers.kernel.crypto import digest, new_device_token
+from resolvers.kernel import DEVICE_LIFETIME, NOW, Context, digest, new_device_token
 
 
 async def find_device(ctx: Context, cookie: str | None, user: User | None) -> SignInDevice | None:

@@ -13,17 +13,26 @@ from models import bounds
 from models.auth import SignInDevice, User
 from resolvers.auth.devices import find_device
 from resolvers.auth.sessions import open_session
-from resolvers.kernel import cookies
-from resolvers.kernel.command import command, procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.crypto import new_csrf_token, secret_equals
-from resolvers.kernel.errors import Code, forbidden
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import Input, NoInput, Url
-from resolvers.kernel.operation import REST_ONLY, Auth
-from resolvers.kernel.outputs import Absent, Output
-from resolvers.kernel.passwords import Verification
-from resolvers.kernel.policy import Action
+from resolvers.kernel import (
+    REST_ONLY,
+    Absent,
+    Action,
+    Auth,
+    Code,
+    Context,
+    Input,
+    NoInput,
+    Output,
+    Tenancy,
+    Url,
+    Verification,
+    command,
+    cookies,
+    forbidden,
+    new_csrf_token,
+    procedure,
+    secret_equals,
+)
 
 MOST_FAILURES = 10  # wrong passwords in a row (contract: lockout)
 LOCK = timedelta(minutes=5)

@@ -10,22 +10,35 @@ from sqlmodel import col
 
 from models.auth import RevokedReason, Session, SignInDevice, User
 from resolvers.auth.devices import remember_device
-from resolvers.kernel import cookies, identity
-from resolvers.kernel.bus import Topic
-from resolvers.kernel.caller import IssuedSession
-from resolvers.kernel.changes import NOW
-from resolvers.kernel.command import command, procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.crypto import Claims, TokenKind, new_session_id
-from resolvers.kernel.errors import Code, Reason, Refusal, unauthenticated
-from resolvers.kernel.gate import OVERLAP, Tenancy
-from resolvers.kernel.identity import SESSION_LIFETIME
-from resolvers.kernel.inputs import ById, NoInput
-from resolvers.kernel.instance import instance
-from resolvers.kernel.operation import REST_ONLY, Auth
-from resolvers.kernel.outputs import Absent, Output
-from resolvers.kernel.policy import Action
-from resolvers.kernel.reader import graph
+from resolvers.kernel import (
+    NOW,
+    OVERLAP,
+    REST_ONLY,
+    SESSION_LIFETIME,
+    Absent,
+    Action,
+    Auth,
+    ById,
+    Claims,
+    Code,
+    Context,
+    IssuedSession,
+    NoInput,
+    Output,
+    Reason,
+    Refusal,
+    Tenancy,
+    TokenKind,
+    Topic,
+    command,
+    cookies,
+    graph,
+    identity,
+    instance,
+    new_session_id,
+    procedure,
+    unauthenticated,
+)
 
 LONGEST_USER_AGENT, LONGEST_ADDRESS = 250, 64  # characters that are kept
 MOST_SESSIONS = 1000  # in a list

@@ -3,16 +3,7 @@
 from pydantic import Field
 
 from models.auth import User
-from resolvers.kernel.caller import CredentialKind
-from resolvers.kernel.command import procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.crypto import TokenKind
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.identity import TICKET_LIFETIME
-from resolvers.kernel.inputs import NoInput
-from resolvers.kernel.instance import instance
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import TICKET_LIFETIME, Action, Context, CredentialKind, NoInput, Output, Tenancy, TokenKind, instance, procedure
 
 
 class WsToken(Output):

@@ -15,12 +15,7 @@ from models.runs import Run, RunStatus
 from resolvers.agents.permission import MISSING as NO_AGENT
 from resolvers.chats.listing import MISSING, ChatOfAgent
 from resolvers.chats.permission import may_change
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.inputs import Description, Id, Input
-from resolvers.kernel.outputs import Deleted
-from resolvers.kernel.policy import Action
+from resolvers.kernel import Action, Code, Context, Deleted, Description, Id, Input, Refusal, command
 
 TAKEN = "session_id belongs to another chat"
 LONGEST_TITLE = 200

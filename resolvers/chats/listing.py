@@ -11,15 +11,30 @@ from models.auth import User
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.workspaces import Workspace
 from resolvers.announcements.notices import InboxChatRead
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code
-from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import ById, Id, Input, Paging
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Page, Row, Rows, derived, extend, graph, many, of_parent, one
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    ById,
+    Code,
+    Context,
+    Entity,
+    Id,
+    Input,
+    Output,
+    Page,
+    Paging,
+    QueryScope,
+    Row,
+    Rows,
+    command,
+    derived,
+    extend,
+    graph,
+    many,
+    of_parent,
+    one,
+    query,
+)
 from resolvers.reply_notices import clear_notice, hold_notices
 
 MISSING = "Chat not found"

@@ -7,11 +7,7 @@ from sqlmodel import col
 from models.agents import Agent
 from models.auth import User
 from models.chats import Chat, Message
-from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import INT32, Id, Paging
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Page, extend, graph, many, one
+from resolvers.kernel import EVERYONE, INT32, Action, Entity, Id, Page, Paging, QueryScope, extend, graph, many, one, query
 
 oldest_first = (col(Message.seq), col(Message.id))
 ALL = "all"

@@ -5,10 +5,7 @@ from sqlmodel import col
 from models.chats import Chat
 from resolvers.agents.permission import may_edit
 from resolvers.chats.listing import MISSING
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import forbidden
-from resolvers.kernel.operation import Raw
-from resolvers.kernel.policy import Action
+from resolvers.kernel import Action, Context, Raw, forbidden
 
 
 async def may_change(ctx: Context, raw: Raw) -> None:

@@ -9,14 +9,7 @@ from sqlmodel import col
 
 from models.chats import Chat
 from models.runs import Run, RunFrame, RunStatus
-from resolvers.kernel.command import procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code
-from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import Id, Input, Int
-from resolvers.kernel.operation import NO_SURFACE
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import NO_SURFACE, Action, Code, Context, Entity, Id, Input, Int, Output, procedure
 
 MOST_FRAMES = 5000
 MOST_BYTES = 8 * 1024 * 1024  # of payloads

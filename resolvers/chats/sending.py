@@ -12,16 +12,7 @@ from models.crews import Crew
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.chats.listing import MISSING
 from resolvers.chats.mentions import mentions
-from resolvers.kernel.bus import Topic
-from resolvers.kernel.changes import plus
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import Id, Input, Int, Prompt
-from resolvers.kernel.operation import GRAPHQL_ONLY
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import GRAPHQL_ONLY, Action, Code, Context, Entity, Id, Input, Int, Output, Prompt, Refusal, Topic, command, plus
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.frames import append_frames, chat_event, run_begin

@@ -11,15 +11,7 @@ from models.chats import Chat, Message, MessageRole
 from models.runs import Run, RunStatus
 from resolvers.chats.listing import MISSING
 from resolvers.content_scan import scan
-from resolvers.kernel.changes import Change, plus
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.events import Event
-from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import Id, Input
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import Action, Change, Code, Context, Entity, Event, Id, Input, Output, Refusal, command, plus
 
 
 def _trimmed(text: str) -> str:

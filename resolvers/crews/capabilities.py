@@ -10,11 +10,7 @@ from models.crews import Crew
 from models.integrations import CrewIntegration, ToolBinding
 from resolvers.crews import inventory
 from resolvers.crews.members import ByCrew
-from resolvers.kernel.command import procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code
-from resolvers.kernel.outputs import Absent, Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import Absent, Action, Code, Context, Output, procedure
 
 ROUTINE_SCHEMA: Final[dict[str, Any]] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

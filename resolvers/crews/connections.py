@@ -7,14 +7,25 @@ from sqlmodel import col
 
 from models.crews import ConnectionDirection, Crew, CrewConnection
 from resolvers.crews.crews import NOT_FOUND
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.inputs import ById, Input, NoInput, Text
-from resolvers.kernel.outputs import Deleted
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Rows, graph, of_parent, one
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    ById,
+    Code,
+    Context,
+    Deleted,
+    Input,
+    NoInput,
+    QueryScope,
+    Refusal,
+    Rows,
+    Text,
+    command,
+    graph,
+    of_parent,
+    one,
+    query,
+)
 
 CONNECTED = "These crews are already connected"
 CrewId = Annotated[Text, Field(min_length=1)]

@@ -13,18 +13,41 @@ from models.crews import Crew, CrewMember, NetworkMode
 from models.missions import Mission
 from models.workspaces import Workspace
 from resolvers.crews.configuration import stored_on_create, stored_on_update
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import ById, ConfigText, Description, Float, Id, Input, Int, Name, Paging, Slug, Text, at_most
-from resolvers.kernel.instance import instance
-from resolvers.kernel.license import Limit
-from resolvers.kernel.operation import Raw
-from resolvers.kernel.outputs import Success
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Page, Row, Rows, confidential, count, extend, graph, many
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    ById,
+    Code,
+    ConfigText,
+    Context,
+    Description,
+    Event,
+    Float,
+    Id,
+    Input,
+    Int,
+    Limit,
+    Name,
+    Page,
+    Paging,
+    QueryScope,
+    Raw,
+    Refusal,
+    Row,
+    Rows,
+    Slug,
+    Success,
+    Text,
+    at_most,
+    command,
+    confidential,
+    count,
+    extend,
+    graph,
+    instance,
+    many,
+    query,
+)
 
 NOT_FOUND = "Crew not found"
 SLUG_TAKEN = "A crew with this slug already exists"

@@ -7,7 +7,7 @@ from typing import Final, TypedDict, TypeVar
 from resolvers.crews.devcontainer import parse_devcontainer, tool_names
 from resolvers.crews.mise import is_json, parse_mise
 from resolvers.crews.services import Datastore, datastores, parse_services
-from resolvers.kernel.errors import Refusal
+from resolvers.kernel import Refusal
 
 CODE_WIRED: Final = ("cel", "expr")
 """Languages that a routine's code step evaluates."""

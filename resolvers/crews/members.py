@@ -10,15 +10,27 @@ from models.crews import Crew, CrewMember
 from models.workspaces import Membership, Role
 from resolvers.config_text import invalid
 from resolvers.crews.crews import NOT_FOUND
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.inputs import Id, Input, Text
-from resolvers.kernel.operation import Raw
-from resolvers.kernel.outputs import Output, Success
-from resolvers.kernel.policy import Action, outranks
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Rows, graph, one
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    Code,
+    Context,
+    Id,
+    Input,
+    Output,
+    QueryScope,
+    Raw,
+    Refusal,
+    Rows,
+    Success,
+    Text,
+    command,
+    forbidden,
+    graph,
+    one,
+    outranks,
+    query,
+)
 
 MEMBER_NOT_FOUND = "Crew member not found"
 ALREADY_MEMBER = "The user is already a member of this crew"

@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 
 from models.base import SIZE, TenantRow, table_of
 from models.bounds import cut
+from models.machines import Machine, S
 from models.workspaces import Role
 from resolvers.kernel import statements
 from resolvers.kernel.bus import ANYTHING, Topic
@@ -146,21 +147,40 @@ class Context:
         """Changes the live row of this workspace, and raises its version where that is an edit; NOT_FOUND, CONFLICT or PRECONDITION_FAILED."""
         return await self._update(model, id, conflict, missing, changes)
 
-    async def move(self, model: type[M], id: str, to: Any, /, **changes: Any) -> M:
-        """One transition of the model's state machine, its `__transitions__`; any other is CONFLICT."""
-        before = [state for state, following in model.__transitions__.items() if to in following]  # type: ignore[attr-defined]
+    async def move(self, machine: Machine[M, S], row: M | str, to: S, /, *, refused: Code = Code.CONFLICT, **changes: Any) -> M:
+        """One transition. What the machine does not lead to is `refused`.
+
+        A row that was read before moves from the state it had then, and is a CONFLICT when somebody else has moved it since; by its id
+        it moves from any state that leads there.
+        """
+        model, column, id = machine.model, machine.column, row if isinstance(row, str) else row.id  # type: ignore[attr-defined]
+        seen = None if isinstance(row, str) else getattr(row, column)
+        before = machine.before(to)
+        if seen is not None and seen not in before:
+            raise Refusal(refused, f"{model.__name__} is {seen}: it cannot become {to}")
+        changes |= dict.fromkeys(machine.stamped(to), NOW) | {column: to}
         try:
-            return await self._update(model, id, TAKEN, None, changes | {"status": to}, before)
+            return await self._update(model, id, TAKEN, None, changes, column, before if seen is None else [seen])
         except Refusal as refusal:
             if refusal.code is not Code.NOT_FOUND:
                 raise
-            row: Any = await self.get(model, id)
-            raise Refusal(Code.CONFLICT, f"{model.__name__} is {row.status}: it cannot become {to}") from None
+            state = getattr(await self.get(model, id), column)
+            if seen is not None or state in before:
+                raise Refusal(Code.CONFLICT, f"{model.__name__} was {state} by then; try again") from None
+            raise Refusal(refused, f"{model.__name__} is {state}: it cannot become {to}") from None
 
-    async def _update(self, model: type[M], id: str, conflict: Conflict, missing: str | None, changes: dict[str, Any], states: Any = None) -> M:
+    async def move_all(self, machine: Machine[M, S], to: S, /, *conditions: Any, **changes: Any) -> list[str]:
+        """The transition of every row of the workspace that matches and can make it; returns their ids."""
+        changes |= dict.fromkeys(machine.stamped(to), NOW) | {machine.column: to}
+        state = table_of(machine.model).c[machine.column]
+        return await self.update_where(machine.model, *conditions, state.in_(machine.before(to)), **changes)
+
+    async def _update(
+        self, model: type[M], id: str, conflict: Conflict, missing: str | None, changes: dict[str, Any], column: str | None = None, states: Any = None
+    ) -> M:
         self._writes()
         guarded = self._takes_version(model)
-        statement = statements.updating(model, kinds_of(changes), guarded, states is not None, self._limits(model))
+        statement = statements.updating(model, kinds_of(changes), guarded, column, self._limits(model))
         values = bound(changes) | self._known | {"id_": id, "if_version": self.if_version, "states_": states}
         row = await self._one(statement.sql, statement.values(values), conflict)
         if row is None:

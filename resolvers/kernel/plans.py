@@ -9,9 +9,10 @@ from typing import Any
 
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.gate import Plan
+from resolvers.kernel.reader.shape import weight
 
-KEPT = 32 * 2**20  # bytes of SQL text of all plans of a process
-BESIDE = 2000  # bytes of a plan beside its text
+KEPT = 32 * 2**20  # bytes of all plans of a process
+BESIDE, FIELD = 2000, 400  # bytes of a plan beside its text, and of each field of the shape that it keeps
 COMPILATIONS = 120  # a minute, for one principal
 PRINCIPALS = 10_000  # whose budgets are remembered
 TOO_MANY = f"More than {COMPILATIONS} kinds of question that were not asked before, within a minute; try again"
@@ -22,23 +23,29 @@ class Shelf:
 
     def __init__(self, limit: int = KEPT) -> None:
         self.limit, self.size = limit, 0
-        self._order: deque[tuple[dict[Any, Plan], Any, Plan]] = deque()
+        self._order: deque[tuple[dict[Any, Plan], Any, Plan, int]] = deque()
 
     def keep(self, plans: dict[Any, Plan], key: Any, plan: Plan) -> None:
         plans[key] = plan
-        self._order.append((plans, key, plan))
-        self.size += len(plan.sql) + BESIDE
+        size = _size(plan)
+        self._order.append((plans, key, plan, size))
+        self.size += size
         while self.size > self.limit and len(self._order) > 1:
-            plans, key, plan = self._order.popleft()
+            plans, key, plan, size = self._order.popleft()
             if plans.get(key) is not plan:
                 pass
             elif plan.used:
                 plan.used = False
-                self._order.append((plans, key, plan))
+                self._order.append((plans, key, plan, size))
                 continue
             else:
                 del plans[key]
-            self.size -= len(plan.sql) + BESIDE
+            self.size -= size
+
+
+def _size(plan: Plan) -> int:
+    """Bytes, about."""
+    return len(plan.sql) + BESIDE + (0 if plan.shape is None else FIELD * weight(plan.shape))
 
 
 class Budget:

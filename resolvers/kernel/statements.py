@@ -141,18 +141,18 @@ def _update(model: type[SQLModel], kinds: Kinds, limited: bool) -> Any:
     return update(table).where(*own(table, model, limited)).values(edited(model, sets))
 
 
-def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, states: bool, limited: bool) -> Statement:
-    """`states`: only from one of the statuses in `states_`."""
+def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, state: str | None, limited: bool) -> Statement:
+    """`state`: a column that has to have one of the values in `states_`."""
 
     def build() -> Any:
         table, made = table_of(model), _update(model, kinds, limited)
         if versioned:
             made = made.where(table.c.version == bindparam("if_version"))
-        if states:
-            made = made.where(table.c.status.in_(bindparam("states_", expanding=True)))
+        if state is not None:
+            made = made.where(table.c[state].in_(bindparam("states_", expanding=True)))
         return made.returning(*table.c)
 
-    return compiled((model, "update", kinds, versioned, states, limited), build)
+    return compiled((model, "update", kinds, versioned, state, limited), build)
 
 
 def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement:

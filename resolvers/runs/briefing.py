@@ -6,11 +6,7 @@ from models.agents import Agent, CliAdapter, LlmProvider, ToolProfile
 from models.chats import Message, MessageRole
 from models.crews import Crew
 from models.runs import Run
-from resolvers.kernel.command import procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.inputs import ById
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import Action, ById, Context, Output, procedure
 from resolvers.runs.lifecycle import MISSING
 
 TOLD = 200  # messages; how many of them a model is shown is for the prompt to decide

@@ -2,9 +2,7 @@
 
 from models.chats import Chat
 from models.runs import ChatEventType, Run, RunStatus
-from resolvers.kernel.bus import Topic
-from resolvers.kernel.changes import NOW, plus
-from resolvers.kernel.context import Context
+from resolvers.kernel import NOW, Context, Topic, plus
 from resolvers.runs.frames import append_frames, chat_event
 from resolvers.runs.lifecycle import End
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from models.agents import AgentStatus
 from models.runs import ChatEventType, RunStatus
-from resolvers.kernel.events import Event, Routing
+from resolvers.kernel import Event, Routing
 
 
 class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):

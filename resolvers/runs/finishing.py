@@ -9,14 +9,7 @@ from models import bounds
 from models.chats import Chat, Message, MessageRole
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.announcements.notices import InboxChatReplied
-from resolvers.kernel.bounds import ENDS, within
-from resolvers.kernel.changes import NOW, plus
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.inputs import ConfigText, Description, Id, Input, Int, Notes, Text
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import ENDS, NOW, Action, Code, ConfigText, Context, Description, Id, Input, Int, Notes, Output, Refusal, Text, command, plus, within
 from resolvers.reply_notices import notify_of_reply
 from resolvers.runs.events import RUN_ENDS, ChatEvent
 from resolvers.runs.frames import Frame, append_frames, chat_event

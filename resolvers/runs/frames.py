@@ -4,8 +4,7 @@ from typing import Any, NamedTuple
 
 from models.chats import Chat
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame
-from resolvers.kernel.bus import Topic
-from resolvers.kernel.context import Context
+from resolvers.kernel import Context, Topic
 
 
 class Frame(NamedTuple):

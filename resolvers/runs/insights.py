@@ -11,11 +11,7 @@ from sqlalchemy.types import Text as SQLText
 from models.agents import Agent
 from models.crews import Crew
 from models.runs import Run, RunStatus
-from resolvers.kernel.command import procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.inputs import Input, Text
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import Action, Context, Input, Output, Text, procedure
 from resolvers.runs.lifecycle import GOES_WRONG
 
 MOST_RUNS = 20_000  # the newest of the window

@@ -5,11 +5,10 @@ from typing import Any
 
 from sqlmodel import col
 
-from models.agents import Agent, AgentStatus
+from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.bounds import ERROR, LINE, cut
-from models.runs import Run, RunStatus
-from resolvers.kernel.changes import NOW, Conflict
-from resolvers.kernel.context import Context
+from models.runs import RUN_STATES, Run, RunStatus
+from resolvers.kernel import Conflict, Context
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 
 MISSING = "Run not found"
@@ -43,7 +42,7 @@ async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
     await ctx.insert(run, conflict=conflict)
     agent = await ctx.get(Agent, run.agent_id, lock=True)
     if agent.status != AgentStatus.RUNNING:
-        await ctx.move(Agent, agent.id, AgentStatus.RUNNING)
+        await ctx.move(AGENT_STATES, agent.id, AgentStatus.RUNNING)
     ctx.emit(RunStarted(run_id=run.id, agent_id=agent.id, agent_name=agent.name, status=RunStatus.RUNNING))
     ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=AgentStatus.RUNNING))
     return run
@@ -64,10 +63,9 @@ async def end_run(ctx: Context, run_id: str, end: End) -> Run:
 async def close_run(ctx: Context, run: Run, end: End) -> Run:
     """The run's own part of its end: for whoever settles the agent and tells of it by themselves."""
     return await ctx.move(
-        Run,
+        RUN_STATES,
         run.id,
         end.status,
-        finished_at=NOW,
         error_message=None if end.error_message is None else cut(end.error_message, ERROR),
         exit_code=end.exit_code,
         data={**(run.data or {}), **end.data} if end.data else run.data,
@@ -96,4 +94,4 @@ async def _settle(ctx: Context, agent_id: str, ended: RunStatus) -> Agent:
         return agent
     if await ctx.select(Run, col(Run.agent_id) == agent_id, col(Run.status) == RunStatus.RUNNING).exists():
         return agent
-    return await ctx.move(Agent, agent_id, AgentStatus.ERROR if ended in GOES_WRONG else AgentStatus.IDLE)
+    return await ctx.move(AGENT_STATES, agent_id, AgentStatus.ERROR if ended in GOES_WRONG else AgentStatus.IDLE)

@@ -13,12 +13,31 @@ from models.chats import Chat
 from models.crews import Crew
 from models.runs import Run, RunFrame, RunStatus, RunTag
 from models.workspaces import Workspace
-from resolvers.kernel.errors import Code
-from resolvers.kernel.inputs import INT32, ById, Id, NoInput, Paging, Text, whole
-from resolvers.kernel.operation import GRAPHQL_ONLY
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Page, Row, Rows, View, derived, extend, graph, many, of_parent, one
+from resolvers.kernel import (
+    EVERYONE,
+    GRAPHQL_ONLY,
+    INT32,
+    Action,
+    ById,
+    Code,
+    Id,
+    NoInput,
+    Page,
+    Paging,
+    QueryScope,
+    Row,
+    Rows,
+    Text,
+    View,
+    derived,
+    extend,
+    graph,
+    many,
+    of_parent,
+    one,
+    query,
+    whole,
+)
 from resolvers.runs.lifecycle import MISSING
 
 newest_first = (col(Run.began_at).desc(), col(Run.id).desc())

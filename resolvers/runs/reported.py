@@ -11,14 +11,7 @@ from models.agents import Agent
 from models.chats import Chat
 from models.runs import Run, RunStatus
 from resolvers.config_text import invalid
-from resolvers.kernel.changes import NOW
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code
-from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import ConfigText, Id, Input, Int, Notes
-from resolvers.kernel.operation import REST_ONLY, Auth
-from resolvers.kernel.policy import Action
+from resolvers.kernel import NOW, REST_ONLY, Action, Auth, Code, ConfigText, Context, Entity, Id, Input, Int, Notes, command
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.lifecycle import MISSING, End, end_run, hold_starts, model_in, start_run
 

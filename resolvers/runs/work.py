@@ -13,11 +13,7 @@ from typing import Any
 from prometheus_client import Gauge
 
 from models.runs import OUTPUT, RunStatus
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.context import SCOPE_SQL
-from resolvers.kernel.database import database
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.operation import translate
+from resolvers.kernel import SCOPE_SQL, Code, Refusal, Topic, bus, database, translate
 
 SYSTEM = "*"  # row-level security: all workspaces
 STRANDED_AFTER = 60.0  # seconds without a live lease

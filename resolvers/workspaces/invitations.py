@@ -8,13 +8,7 @@ from sqlmodel import col
 
 from models.auth import User
 from models.workspaces import Invitation, Membership
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.inputs import Email, Input, NoInput
-from resolvers.kernel.policy import GATES, Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Rows, derived, graph, one
+from resolvers.kernel import EVERYONE, GATES, Action, Code, Context, Email, Input, NoInput, QueryScope, Refusal, Rows, command, derived, graph, one, query
 from resolvers.workspaces.members import AssignableRole, assigned, room_for_a_member
 
 LIFETIME = timedelta(days=7)

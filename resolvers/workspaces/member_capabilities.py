@@ -8,13 +8,7 @@ from sqlmodel import col
 
 from models.workspaces import Membership, Role
 from resolvers.capabilities import CapabilityPreset, changed, effective, listed
-from resolvers.kernel.command import command, procedure
-from resolvers.kernel.context import Context, Selection
-from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.inputs import Id, Input, NoInput, Text, at_most
-from resolvers.kernel.operation import Raw
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel import Action, Code, Context, Id, Input, NoInput, Output, Raw, Refusal, Selection, Text, at_most, command, forbidden, procedure
 
 MISSING = "Member not found"
 MOST_LISTED = 5000  # each is put together by this process, and not by PostgreSQL

@@ -9,19 +9,31 @@ from sqlmodel import col
 from models.auth import User
 from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
-from resolvers.kernel.bus import Topic
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.inputs import ById, Id, Input, NoInput
-from resolvers.kernel.instance import instance
-from resolvers.kernel.license import Limit
-from resolvers.kernel.operation import Raw
-from resolvers.kernel.outputs import Success
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Rows, derived, graph, one
-from resolvers.kernel.scopes import OPEN
+from resolvers.kernel import (
+    EVERYONE,
+    OPEN,
+    Action,
+    ById,
+    Code,
+    Context,
+    Id,
+    Input,
+    Limit,
+    NoInput,
+    QueryScope,
+    Raw,
+    Refusal,
+    Rows,
+    Success,
+    Topic,
+    command,
+    derived,
+    forbidden,
+    graph,
+    instance,
+    one,
+    query,
+)
 
 USERS = table_of(User)
 

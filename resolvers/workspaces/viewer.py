@@ -8,12 +8,7 @@ from sqlmodel import col
 from models.auth import User
 from models.base import table_of
 from models.workspaces import Membership, Workspace
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import NoInput
-from resolvers.kernel.operation import GRAPHQL_ONLY
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import Row, View, extend, many
+from resolvers.kernel import GRAPHQL_ONLY, Action, NoInput, QueryScope, Row, Tenancy, View, extend, many, query
 from resolvers.workspaces.workspaces import workspaces_of
 
 

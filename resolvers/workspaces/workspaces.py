@@ -10,14 +10,27 @@ from models.base import table_of
 from models.crews import Crew
 from models.labels import Label
 from models.workspaces import Invitation, Membership, Role, Workspace
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import Input, Name, NoInput, Slug, Text
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Row, Rows, count, derived, graph, many
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    Code,
+    Context,
+    Input,
+    Name,
+    NoInput,
+    QueryScope,
+    Row,
+    Rows,
+    Slug,
+    Tenancy,
+    Text,
+    command,
+    count,
+    derived,
+    graph,
+    many,
+    query,
+)
 from resolvers.languages import canonical_language
 
 TAKEN = "A workspace with this slug already exists"

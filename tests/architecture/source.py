@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from resolvers.domains import DOMAINS
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship")
-
-# What is no domain: the machinery of each surface.
-REST_MACHINERY = {"dispatch", "errors", "openapi", "pagination", "problem", "routes", "table", "ws"}
-GRAPHQL_MACHINERY = {"arguments", "bridge", "documents", "endpoint", "errors", "event_types", "executor", "introspection", "kept", "limits", "live"}
-GRAPHQL_MACHINERY |= {"results", "root", "selection", "trees", "worker"}
 
 
 @cache
@@ -35,8 +32,13 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def domain_files(package: str, machinery: set[str]) -> list[Path]:
-    return [path for path in python_files(package) if path.relative_to(ROOT).parts[1].removesuffix(".py") not in machinery | {"__init__"}]
+def domain_of(path: Path) -> str:
+    """The name that a module of a package has there."""
+    return path.relative_to(ROOT).parts[1].removesuffix(".py")
+
+
+def domain_files(package: str) -> list[Path]:
+    return [path for path in python_files(package) if domain_of(path) in DOMAINS]
 
 
 def strings(path: Path) -> Iterator[str]:

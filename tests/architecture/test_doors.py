@@ -10,11 +10,11 @@ import pytest
 
 from models.base import TenantRow
 from models.workspaces import Role
-from tests.architecture.source import GRAPHQL_MACHINERY, REST_MACHINERY, domain_files, name_of, python_files, strings, tree
+from tests.architecture.source import domain_files, name_of, python_files, strings, tree
 from tests.generation.registry import operations
 
 OUTSIDE_KERNEL = [p for p in python_files("resolvers", "schema", "rest_compat", "runtime") if not name_of(p).startswith("resolvers/kernel/")]
-SURFACES = [*domain_files("rest_compat", REST_MACHINERY), *domain_files("schema", GRAPHQL_MACHINERY)]
+SURFACES = [*domain_files("rest_compat"), *domain_files("schema")]
 SQL = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM)\b", re.DOTALL)
 
 # (file, table): why a statement names the table of a tenant past ctx and scope.
@@ -101,7 +101,8 @@ CONNECTED = {
 def test_operations_hold_no_connection(path: Path) -> None:
     """A Context has one; what else asks the database is said here."""
     taken = any(
-        isinstance(n, ast.ImportFrom) and n.module == "resolvers.kernel.database" and any(a.name == "database" for a in n.names) for n in ast.walk(tree(path))
+        isinstance(n, ast.ImportFrom) and n.module in ("resolvers.kernel", "resolvers.kernel.database") and any(a.name == "database" for a in n.names)
+        for n in ast.walk(tree(path))
     )
     assert not taken or name_of(path) in CONNECTED
 

@@ -1,14 +1,19 @@
 """Who may import whom, and one name for a domain in every layer."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import GRAPHQL_MACHINERY, REST_MACHINERY, ROOT, domain_files, name_of, python_files
+import resolvers.kernel
+from resolvers.domains import DOMAINS
+from tests.architecture.source import ROOT, domain_files, domain_of, name_of, python_files, tree
+from tests.generation.registry import operations
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
+DOMAIN_CODE = [path for path in python_files("resolvers") if not name_of(path).startswith(("resolvers/kernel/", "resolvers/live/"))]
 
 
 def test_imports_go_one_way() -> None:
@@ -17,23 +22,86 @@ def test_imports_go_one_way() -> None:
     assert made.returncode == 0, made.stdout + made.stderr
 
 
-def _domains(package: str, machinery: set[str]) -> set[str]:
-    return {path.relative_to(ROOT).parts[1].removesuffix(".py") for path in domain_files(package, machinery)}
+def binds_operations(module: ast.Module) -> bool:
+    """Whether a module of a surface has a table of routes, or a part of a root type."""
+    routes = any(isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) and n.targets[0].id == "ROUTES" for n in module.body)
+    return routes or any(isinstance(n, ast.ClassDef) and n.name.endswith(("Query", "Mutation")) for n in module.body)
 
 
-@pytest.mark.parametrize(("package", "machinery"), [("rest_compat", REST_MACHINERY), ("schema", GRAPHQL_MACHINERY)])
-def test_a_domain_has_one_name(package: str, machinery: set[str]) -> None:
-    """What a surface shows of a domain stands in the module that is called like the domain's operations and tests."""
-    domains = _domains(package, machinery)
-    assert domains
-    for domain in sorted(domains):
-        assert (ROOT / "resolvers" / f"{domain}.py").exists() or (ROOT / "resolvers" / domain / "__init__.py").exists(), f"{package}/{domain}: no operations"
-        assert list((ROOT / "tests" / domain).glob("test_*.py")), f"{package}/{domain}: no tests/{domain}"
+@pytest.mark.parametrize("package", ["rest_compat", "schema"])
+def test_a_domain_has_one_name(package: str) -> None:
+    """What a surface shows of a domain stands in the module that is called like its operations and tests: what is found by its name is all there is."""
+    assert {domain_of(path) for path in python_files(package) if binds_operations(tree(path))} == {domain_of(path) for path in domain_files(package)}
+    for domain in DOMAINS:
+        assert list((ROOT / "tests" / domain).glob("test_*.py")), f"{domain}: no tests/{domain}"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('ROUTES = (GET("/api/v1/labels", labels.list_labels, list[LabelJSON]),)', True),
+        ("class LabelQuery:\n    pass", True),
+        ("class LabelMutation:\n    pass", True),
+        ("class LabelType:\n    pass", False),
+        ("ROUTES: tuple[Route, ...] = ()", False),
+    ],
+)
+def test_a_binding_is_seen(text: str, found: bool) -> None:
+    assert binds_operations(ast.parse(text)) is found
 
 
 def test_both_surfaces_know_the_same_domains() -> None:
-    assert _domains("rest_compat", REST_MACHINERY) == _domains("schema", GRAPHQL_MACHINERY)
+    assert {domain_of(path) for path in domain_files("rest_compat")} == {domain_of(path) for path in domain_files("schema")}
+
+
+@pytest.mark.parametrize("path", domain_files("schema"), ids=name_of)
+def test_types_of_a_domain_name_no_other_domains_types(path: Path) -> None:
+    """An edge is told where it leads by the graph: the domains of the schema need no order among them."""
+    imported = {n.module for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom)}
+    assert imported & {f"schema.{domain}" for domain in DOMAINS} == set()
+
+
+def test_operations_belong_to_a_domain() -> None:
+    owners = {getattr(op, "describe", getattr(op, "run", None)).__module__.split(".")[1] for op in operations()}
+    assert owners == {*DOMAINS, "channels"}  # channels are what a live connection asks for, on no surface
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
     assert [name_of(path) for path in python_files() if {path.stem, *path.relative_to(ROOT).parts[:-1]} & VAGUE] == []
+
+
+def kernel_names(module: ast.Module) -> set[str]:
+    """What a module imports of the kernel: a name of the facade as it is, and whatever lies deeper with its path."""
+    found = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("resolvers.kernel")}
+        if isinstance(node, ast.ImportFrom):
+            paths = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {path.removeprefix("resolvers.kernel.") for path in paths if path.startswith("resolvers.kernel")}
+    return found
+
+
+@pytest.mark.parametrize("path", DOMAIN_CODE, ids=name_of)
+def test_domains_know_the_facade_of_the_kernel_alone(path: Path) -> None:
+    assert kernel_names(tree(path)) - set(resolvers.kernel.__all__) == set()
+
+
+def test_the_facade_offers_what_domains_use() -> None:
+    assert set().union(*(kernel_names(tree(path)) for path in DOMAIN_CODE)) == set(resolvers.kernel.__all__)
+
+
+@pytest.mark.parametrize(
+    ("text", "deeper"),
+    [
+        ("from resolvers.kernel import Action, query", False),
+        ("from resolvers.kernel.query import query", True),
+        ("from resolvers.kernel.reader.rows import Rows", True),
+        ("from resolvers.kernel import statements", True),
+        ("import resolvers.kernel.query", True),
+        ("from resolvers import kernel", True),
+        ("from resolvers.crews import crews", False),
+    ],
+)
+def test_a_name_from_deeper_is_seen(text: str, deeper: bool) -> None:
+    assert bool(kernel_names(ast.parse(text)) - set(resolvers.kernel.__all__)) is deeper

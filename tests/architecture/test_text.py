@@ -82,3 +82,10 @@ def test_the_published_openapi_document_is_the_one_that_is_served() -> None:
     if not path.exists():
         pytest.skip("rest_compat/openapi.json is missing: run `make openapi`")
     assert orjson.loads(path.read_bytes()) == orjson.loads(orjson.dumps(openapi.document())), "run `make openapi`"
+
+
+def test_the_readme_names_the_command_that_changes_have_to_pass() -> None:
+    command = (ROOT / ".ci" / "run").read_text().splitlines()[-1].removeprefix("exec ")
+    assert command == "make check test"
+    assert re.search(rf"^{command} ", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert f"`{command}`" in (ROOT / "CONTRIBUTING.md").read_text()

@@ -12,9 +12,9 @@ from rest_compat.errors import STATUS
 from rest_compat.routes import scope_of
 from tests.contract.deviations import ADDED_EVENT_KEYS, ADDED_EVENTS, ADDED_KEYS, LATER_EVENTS, NEVER, PLANNED_EVENTS
 from tests.contract.notation import NOTHING, SCALARS, Audited, audit_of, events_of, kind_of, routes
+from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
-from tests.generation.recipes import recipe_of
 from tests.generation.recorder import Change
 from tests.generation.registry import routes_of
 from tests.generation.surfaces import Outcome

@@ -6,8 +6,7 @@ from typing import Any, Literal, get_origin
 
 import pytest
 
-import crewship.app  # noqa: F401 - the operations of both surfaces
-import resolvers.runs.finishing  # noqa: F401 - and of neither: what workers call
+import crewship.app  # noqa: F401 - all operations
 from models.base import new_id
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.inputs import bare

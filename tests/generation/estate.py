@@ -12,8 +12,8 @@ import pytest
 from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import Auth, Operation
 from tests.generation import surfaces
-from tests.generation.entities import Plot
-from tests.generation.recipes import PASSWORD, recipe_of
+from tests.generation.domains import Plot, recipe_of
+from tests.generation.recipes import PASSWORD
 from tests.generation.recorder import Recorder
 from tests.generation.surfaces import Call, Outcome
 from tests.world import Person, World, world_on

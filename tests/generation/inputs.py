@@ -7,8 +7,8 @@ from models.base import new_id
 from resolvers.kernel.inputs import Paging
 from resolvers.kernel.operation import Operation
 from rest_compat.table import CAMEL, PARAMETER
-from tests.generation.entities import ENTITIES, MODELS, Plot
-from tests.generation.recipes import IDS, VALUES, recipe_of
+from tests.generation.domains import ENTITIES, IDS, MODELS, Plot, recipe_of
+from tests.generation.recipes import VALUES
 from tests.generation.registry import routes_of
 
 PATTERNS = {"slug": re.compile(r"a-z0-9.*_-"), "email": re.compile("@")}
@@ -83,7 +83,7 @@ def _text(name: str, part: dict[str, Any]) -> str:
     if "pattern" in part:
         known = next((kind for kind, found in PATTERNS.items() if found.search(part["pattern"])), None)
         if known is None:
-            raise NoRecipe(f"no text for the field {name} with the pattern {part['pattern']}: add it to tests/generation/recipes.py")
+            raise NoRecipe(f"no text for the field {name} with the pattern {part['pattern']}: add it to the domain's cases.py")
         return EXAMPLES[known]
     text = f"example {name}".ljust(part.get("minLength", 0), "x")
     return text[: part.get("maxLength", len(text))]
@@ -112,7 +112,7 @@ def entity_of(op: Operation[Any], field: str) -> str:
         found = next((known for c in routed if (known := _by_name(c))), None)
         found = found or _by_prefix(op.name) or _by_model(op.versioned) or _by_model(op.model)
     if found is None:
-        raise NoRecipe(f"{op.name}: what does '{field}' name? Add an entity to tests/generation/entities.py, or an id to tests/generation/recipes.py")
+        raise NoRecipe(f"{op.name}: what does '{field}' name? Add an entity or an id to the domain's cases.py")
     return found
 
 

@@ -1,13 +1,15 @@
 """The generators themselves: every operation gets a valid input, and the recorder sees and undoes every write."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from resolvers.kernel.operation import Operation
+from tests.generation.domains import CASES, IDS, merged, recipe_of
+from tests.generation.entities import ENTITIES, entity
 from tests.generation.estate import Estate
 from tests.generation.inputs import references, valid
-from tests.generation.recipes import recipe_of
 from tests.generation.registry import operations, surfaces_of
 
 pytestmark = pytest.mark.anyio
@@ -43,3 +45,13 @@ async def test_the_recorder_agrees_with_a_digest_of_all_tables(estate: Estate) -
 async def test_every_table_is_recorded(estate: Estate) -> None:
     recorded = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'recorder'"
     assert await estate.world.database.fetch(f"SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ({recorded})") == []
+
+
+def test_two_domains_do_not_say_something_of_one_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert merged("IDS") == IDS
+    assert ENTITIES.keys() >= set(IDS.values())
+    monkeypatch.setitem(CASES, "other", SimpleNamespace(IDS={"token_id": "session"}))
+    with pytest.raises(TypeError, match="other: token_id is in IDS of another domain"):
+        merged("IDS")
+    with pytest.raises(TypeError, match="two entities are called crew"):
+        entity(ENTITIES["crew"])

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import Field
 from sqlalchemy import func, select
+from sqlmodel import col
 
-from models.agents import AGENT_TRANSITIONS, Agent, AgentStatus
+from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.base import table_of
 from models.labels import Label
 from resolvers.kernel.caller import Caller
@@ -36,6 +38,7 @@ class Named(Input):
 class Moved(Input):
     id: Text
     to: AgentStatus
+    meanwhile: AgentStatus | None = None
 
 
 class Renamed(Input):
@@ -49,6 +52,10 @@ class LabelMade(Event, type="test.label_made", channel="workspace:{workspace_id}
 
 class Secret(Output):
     token: str
+
+
+class Names(Output):
+    names: list[str]
 
 
 async def _guard(ctx: Context, raw: Any) -> None:
@@ -96,7 +103,20 @@ def _declare_oddities() -> None:
     @command("test.move", Action.CREATE)
     async def move(ctx: Context, data: Moved) -> Agent:
         """Moves an agent."""
-        return await ctx.move(Agent, data.id, data.to)
+        return await ctx.move(AGENT_STATES, data.id, data.to)
+
+    @command("test.move_as_read", Action.CREATE)
+    async def move_as_read(ctx: Context, data: Moved) -> Agent:
+        """Moves an agent from the state it was read in; another request is in between where `meanwhile` says so."""
+        agent = await ctx.get(Agent, data.id)
+        if data.meanwhile is not None:
+            await ctx.update(Agent, data.id, status=data.meanwhile)
+        return await ctx.move(AGENT_STATES, agent, data.to, refused=Code.BAD_REQUEST, role_title="moved")
+
+    @command("test.stop_all", Action.CREATE)
+    async def stop_all(ctx: Context, data: Moved) -> Names:
+        """Moves all agents of a name."""
+        return Names(names=sorted(await ctx.move_all(AGENT_STATES, data.to, col(Agent.name) == data.id)))
 
     @command("test.upsert", Action.CREATE)
     async def upsert(ctx: Context, data: Named) -> Label:
@@ -281,13 +301,41 @@ async def test_only_transitions_of_the_state_machine_are_made(world: World, ops:
         await world.database.execute("UPDATE agents SET status = $2 WHERE id = $1", agent.id, status)
         for to in AgentStatus:
             call = ops["move"](at(world.owner, world), {"id": agent.id, "to": to.value}, states)
-            if to in AGENT_TRANSITIONS[status]:
+            if to in AGENT_STATES.moves[status]:
                 assert (await call).body == b'{"status":"%b"}' % to.value.encode()
                 await world.database.execute("UPDATE agents SET status = $2 WHERE id = $1", agent.id, status)
             else:
                 fault = await refused(call)
                 assert (fault.code, fault.detail) == (Code.CONFLICT, f"Agent is {status}: it cannot become {to}")
     assert (await refused(ops["move"](at(world.owner, world), {"id": "nope", "to": "RUNNING"}, states))).code is Code.NOT_FOUND
+
+
+async def test_a_move_that_the_machine_refuses_is_told_apart_from_one_that_came_too_late(world: World, ops: dict[str, Any]) -> None:
+    agent = Agent(workspace_id=world.workspace.id, name="Reader", slug="reader")
+    await world.add(agent)
+    states = intern(Shape((Column("status", "status"), Column("role_title", "role_title"))))
+
+    async def moved(to: str, meanwhile: str | None = None) -> Any:
+        return await ops["move_as_read"](at(world.owner, world), {"id": agent.id, "to": to, "meanwhile": meanwhile}, states)
+
+    fault = await refused(moved("ERROR"))
+    assert (fault.code, fault.detail) == (Code.BAD_REQUEST, "Agent is IDLE: it cannot become ERROR")
+    fault = await refused(moved("RUNNING", "STOPPED"))
+    assert (fault.code, fault.detail) == (Code.CONFLICT, "Agent was STOPPED by then; try again")
+    row = await world.database.fetchrow("SELECT status, role_title FROM agents WHERE id = $1", agent.id)
+    assert tuple(row) == ("IDLE", None)
+    assert (await moved("RUNNING")).body == b'{"status":"RUNNING","role_title":"moved"}'
+
+
+async def test_all_rows_that_can_make_a_transition_make_it(world: World, ops: dict[str, Any]) -> None:
+    agents = {status: Agent(workspace_id=world.workspace.id, name="Many", slug=f"many-{status.lower()}", status=status) for status in AgentStatus}
+    other = Agent(workspace_id=world.workspace.id, name="Other", slug="other")
+    await world.add(*agents.values(), other)
+    answer = await ops["stop_all"](at(world.owner, world), {"id": "Many", "to": "STOPPED"}, intern(Shape((Column("names", "names"),))))
+    stopped = {AgentStatus.IDLE, AgentStatus.RUNNING, AgentStatus.ERROR}
+    assert orjson.loads(answer.body) == {"names": sorted(agents[status].id for status in stopped)}
+    left = dict(await world.database.fetch("SELECT id, status FROM agents WHERE name IN ('Many', 'Other')"))
+    assert left == {other.id: "IDLE"} | {agent.id: "STOPPED" if status in stopped else status for status, agent in agents.items()}
 
 
 async def test_one_of_two_agents_that_race_for_a_transition_makes_it(world: World, ops: dict[str, Any]) -> None:

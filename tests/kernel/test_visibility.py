@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, or_, select
 from sqlmodel import col
 
-from models.agents import Agent, AgentStatus
+from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.base import new_id
 from models.chats import Chat
 from models.crews import Crew, CrewMember
@@ -237,7 +237,7 @@ def _declare_writes() -> None:
     @command("test.move", Action.PARTICIPATE)
     async def move(ctx: Context, data: Named) -> Agent:
         """Moves."""
-        return await ctx.move(Agent, data.id, AgentStatus.STOPPED)
+        return await ctx.move(AGENT_STATES, data.id, AgentStatus.STOPPED)
 
     @command("test.delete", Action.PARTICIPATE, versioned=Agent)
     async def delete(ctx: Context, data: Named) -> None:

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Integer
 from sqlmodel import SQLModel
 
-from models.agents import AGENT_TRANSITIONS, Agent, AgentRole, AgentStatus
+from models.agents import Agent, AgentRole
 from models.base import is_plain, table_of
 from models.chats import Chat, Message
 from models.crews import Crew, CrewConnection
@@ -155,10 +155,6 @@ async def test_a_removed_workspace_leaves_no_row_and_takes_no_other(seeded: Seed
 def test_the_seed_has_a_row_of_every_tenant_table(seeded: Seeded) -> None:
     assert {table_of(type(row)).name for row in seeded.ours} >= TENANT_TABLES
     assert of(seeded.ours, Workspace).id == seeded.our_id
-
-
-def test_every_state_of_an_agent_has_its_ways_out() -> None:
-    assert set(AGENT_TRANSITIONS) == set(AgentStatus)
 
 
 def test_a_connections_id_is_a_prefix_and_16_hex_digits() -> None:

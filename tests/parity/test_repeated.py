@@ -6,9 +6,9 @@ import pytest
 
 from resolvers.kernel.errors import Code
 from resolvers.kernel.operation import Auth, Operation, Surface
+from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
-from tests.generation.recipes import recipe_of
 from tests.generation.registry import operations
 
 pytestmark = pytest.mark.anyio

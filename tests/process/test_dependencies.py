@@ -42,6 +42,14 @@ def declared(*extras: str) -> set[str]:
     return {Requirement(line).name.replace("_", "-").lower() for line in listed} - {"crewship"}
 
 
+@pytest.mark.parametrize("name", ["asyncpg", "dbos", "graphql-core", "strawberry-graphql", "uvicorn"])
+def test_a_package_whose_insides_are_used_has_an_upper_bound(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (wanted,) = (requirement for line in project["dependencies"] if (requirement := Requirement(line)).name == name)
+    assert "<" in {specifier.operator for specifier in wanted.specifier}
+    assert wanted.specifier.contains(pinned("serve")[name])
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_every_file_that_is_installed_has_a_hash_and_no_address(name: str) -> None:
     assert pinned(name)

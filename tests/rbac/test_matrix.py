@@ -11,11 +11,10 @@ from resolvers.kernel.gate import Entity, Tenancy
 from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.policy import GATES, Action
 from tests.contract.notation import routes
+from tests.generation.domains import ANONYMOUS, PROSE, recipe_of
 from tests.generation.estate import Estate
 from tests.generation.inputs import references, valid
-from tests.generation.recipes import recipe_of
 from tests.generation.registry import operations, surfaces_of
-from tests.rbac.exemptions import ANONYMOUS, PROSE
 
 pytestmark = pytest.mark.anyio
 
@@ -83,9 +82,9 @@ def test_the_list_of_anonymous_operations_is_the_contract_s() -> None:
 
 
 def test_a_role_in_prose_has_a_test_of_its_own() -> None:
-    """A write open to every member is decided by a guard; an entry of the table names where that is tested."""
+    """A write open to every member is decided by a guard; the domain that lists it tests that."""
     served = {op.name: op for op in operations()}
     assert {name for name, op in served.items() if op.action is Action.PARTICIPATE} - set(PROSE) == set()
-    for name, place in PROSE.items():
+    for name, domain in PROSE.items():
         if name in served:
-            assert list((Path(__file__).parents[2] / place).glob("**/test_*.py")), f"{name}: no tests in {place}"
+            assert list((Path(__file__).parents[1] / domain).glob("**/test_*.py")), f"{name}: no tests in {domain}"

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from resolvers.kernel import database as pool
+from resolvers.kernel.database import Connection, connect, database
 from tests.world import World
 
 Sent = list[tuple[str, tuple[Any, ...]]]
@@ -19,19 +19,19 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
     sent: Sent = []
     with monkeypatch.context() as patched:
         for name in ("fetchrow", "fetch"):
-            real = getattr(pool.Connection, name)
+            real = getattr(Connection, name)
 
             async def noted(self: Any, query: str, *args: Any, real: Any = real, **options: Any) -> Any:
                 sent.append((query, args))
                 return await real(self, query, *args, **options)
 
-            patched.setattr(pool.Connection, name, noted)
+            patched.setattr(Connection, name, noted)
         yield sent
 
 
 async def explain(world: World, sent: Sent, table: str) -> list[dict[str, Any]]:
     """The plans of the statements that name `table`, run once more under a generic plan."""
-    connection = await pool.connect(pool.database.pool.dsn)
+    connection = await connect(database.pool.dsn)
     try:
         await connection.execute("SELECT set_config('crewship.workspaces', $1, false)", world.workspace.id)
         found = []

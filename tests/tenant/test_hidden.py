@@ -13,7 +13,7 @@ from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import Query
 from resolvers.kernel.reader.graph import ACCESS
-from tests.generation.entities import MODELS
+from tests.generation.domains import MODELS
 from tests.generation.estate import Estate
 from tests.generation.inputs import fields_of, is_reference, references, row_id, unknown_id, valid, with_ids
 from tests.generation.registry import operations, surfaces_of

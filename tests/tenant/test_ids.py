@@ -8,7 +8,7 @@ import pytest
 from models.auth import CliToken, Session
 from models.base import TenantRow
 from resolvers.kernel.operation import Auth, Operation
-from tests.generation.entities import MODELS
+from tests.generation.domains import MODELS
 from tests.generation.estate import Estate
 from tests.generation.inputs import fields_of, is_reference, references, row_id, unknown_id, valid, with_ids
 from tests.generation.registry import operations, surfaces_of

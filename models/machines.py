@@ -1,0 +1,48 @@
+"""State machines: what a row may become, by what it is (contract: states)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from sqlmodel import SQLModel
+
+from models.base import enums_of, table_of
+
+M = TypeVar("M", bound=SQLModel)
+S = TypeVar("S", bound=StrEnum)
+
+MACHINES: "list[Machine[SQLModel, StrEnum]]" = []
+
+
+@dataclass(frozen=True, eq=False)
+class Machine(Generic[M, S]):
+    """The states in one column of a model, and those that each leads to. A model may have several, and two of them may share a column.
+
+    `stamps`: columns that take the time of the change, each with the states that set it.
+    """
+
+    model: type[M]
+    column: str
+    moves: Mapping[S, frozenset[S]]
+    stamps: Mapping[str, frozenset[S]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        name, columns = self.model.__name__, table_of(self.model).c
+        states = {state for state in dict(enums_of(self.model)).get(self.column, {}).values() if state is not None}
+        if missing := [column for column in (self.column, *self.stamps) if column not in columns]:
+            raise TypeError(f"{name} has no column {missing[0]}")
+        if not states or self.moves.keys() != states:
+            raise TypeError(f"{name}.{self.column}: a machine says of each state, and of no other, where it leads")
+        if not states.issuperset(set().union(*self.moves.values(), *self.stamps.values())):
+            raise TypeError(f"{name}.{self.column}: a machine leads to its own states alone")
+        MACHINES.append(self)  # type: ignore[arg-type]
+
+    def before(self, to: S) -> list[S]:
+        """The states that lead to this one."""
+        return [state for state, following in self.moves.items() if to in following]
+
+    def stamped(self, to: S) -> list[str]:
+        """The columns that take the time of a change to this state."""
+        return [column for column, states in self.stamps.items() if to in states]

@@ -1,0 +1,74 @@
+"""Cases of agents, for the tests that are made for every operation."""
+
+from datetime import timedelta
+from typing import Any
+
+from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
+from models.base import new_id
+from models.credentials import AgentCredential
+from models.skills import AgentSkill
+from tests.generation.entities import Plot, entity
+from tests.world import now
+
+
+def _agent(plot: Plot, slug: str, **changes: Any) -> Agent:
+    given: dict[str, Any] = {
+        "name": slug.title(),
+        "slug": slug,
+        "description": "An example",
+        "role_title": "Engineer",
+        "llm_provider": LlmProvider.ANTHROPIC,
+        "llm_model": "model",
+        "system_prompt": "Be brief",
+        "avatar_seed": slug,
+        "avatar_style": "bottts",
+        "crew_id": plot["crew"].id,
+        "created_by_user_id": plot.owner.user_id,
+    }
+    return Agent(**(given | changes), **plot.here)
+
+
+@entity
+def lead(plot: Plot) -> Agent:
+    return _agent(plot, "lead", agent_role=AgentRole.LEAD, lead_mode=LeadMode.active)
+
+
+@entity
+def agent(plot: Plot) -> Agent:
+    """Works for the lead."""
+    return _agent(plot, "hand", parent_lead_id=plot["lead"].id)
+
+
+@entity
+def pending_agent(plot: Plot) -> Agent:
+    """Hired, and waiting for an approval."""
+    return _agent(
+        plot,
+        "pending",
+        parent_lead_id=plot["lead"].id,
+        status=AgentStatus.PENDING_REVIEW,
+        ephemeral=True,
+        expires_at=now() + timedelta(hours=1),
+        hire_reason="Help",
+    )
+
+
+@entity
+def ghost(plot: Plot) -> Agent:
+    """Hired once; its time is over."""
+    past = now() - timedelta(hours=1)
+    return _agent(plot, "ghost", parent_lead_id=plot["lead"].id, ephemeral=True, expires_at=past, expired_at=past, hire_reason="Help")
+
+
+@entity
+def agent_skill(plot: Plot) -> AgentSkill:
+    return AgentSkill(agent_id=plot["agent"].id, skill_id="sk_knots", config="{}", **plot.here)
+
+
+@entity
+def agent_credential(plot: Plot) -> AgentCredential:
+    return AgentCredential(agent_id=plot["agent"].id, credential_id=new_id(), env_var_name="TOKEN", **plot.here)
+
+
+IDS = {"lead_agent_id": "lead", "parent_lead_id": "lead"}
+PROSE = frozenset({"agents.create", "agents.update", "agents.delete"})

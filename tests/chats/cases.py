@@ -1,0 +1,47 @@
+"""Cases of chats, for the tests that are made for every operation."""
+
+from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
+from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
+from tests.world import now
+
+
+@entity
+def chat(plot: Plot) -> Chat:
+    return Chat(agent_id=plot["agent"].id, created_by=plot.owner.user_id, title="Weather", origin=ChatOrigin.UI, ended_at=now(), last_seq=2, **plot.here)
+
+
+@entity
+def second_chat(plot: Plot) -> Chat:
+    """Nothing refers to it."""
+    return Chat(agent_id=plot["agent"].id, created_by=plot.owner.user_id, title="Tides", **plot.here)
+
+
+@entity
+def message(plot: Plot) -> Message:
+    """No message has a value in every column; this one has, so that shapes are compared on values."""
+    return Message(
+        chat_id=plot["chat"].id,
+        seq=1,
+        agent_id=plot["agent"].id,
+        role=MessageRole.assistant,
+        content="Rain",
+        parts=[{"type": "text", "content": "Rain"}],
+        tool_name="forecast",
+        tool_summary="[tool: forecast]",
+        data={"kind": "example"},
+        author_user_id=plot.owner.user_id,
+        **plot.here,
+    )
+
+
+@entity
+def chat_read_cursor(plot: Plot) -> ChatReadCursor:
+    return ChatReadCursor(user_id=plot.second.user_id, chat_id=plot["chat"].id, last_read_seq=0, **plot.here)
+
+
+RECIPES = {
+    "chats.create": Recipe(chosen=frozenset({"session_id"})),
+    "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
+}
+PROSE = frozenset({"chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.rename", "chats.send", "chats.steer"})

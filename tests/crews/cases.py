@@ -1,0 +1,61 @@
+"""Cases of crews, for the tests that are made for every operation."""
+
+from models.crews import Crew, CrewConnection, CrewMember
+from models.integrations import CrewIntegration, ToolBinding
+from models.workspaces import Role
+from tests.generation.entities import Plot, entity
+
+
+def _crew(plot: Plot, slug: str) -> Crew:
+    return Crew(
+        name=slug.title(),
+        slug=slug,
+        description="Keeps the engine running",
+        color="#112233",
+        icon="anchor",
+        avatar_style="bottts",
+        container_ttl_hours=4,
+        allowed_domains=["example.com"],
+        mcp_config_json="{}",
+        created_by=plot.owner.user_id,
+        **plot.here,
+    )
+
+
+@entity
+def crew(plot: Plot) -> Crew:
+    return _crew(plot, "engine")
+
+
+@entity
+def second_crew(plot: Plot) -> Crew:
+    """Has neither members nor agents."""
+    return _crew(plot, "deck")
+
+
+@entity
+def third_crew(plot: Plot) -> Crew:
+    return _crew(plot, "bridge")
+
+
+@entity
+def crew_member(plot: Plot) -> CrewMember:
+    return CrewMember(crew_id=plot["crew"].id, user_id=plot.owner.user_id, role=Role.VIEWER, **plot.here)
+
+
+@entity
+def crew_connection(plot: Plot) -> CrewConnection:
+    return CrewConnection(from_crew_id=plot["crew"].id, to_crew_id=plot["second_crew"].id, **plot.here)
+
+
+@entity
+def crew_integration(plot: Plot) -> CrewIntegration:
+    return CrewIntegration(crew_id=plot["crew"].id, name="charts", display_name="Charts", **plot.here)
+
+
+@entity
+def tool_binding(plot: Plot) -> ToolBinding:
+    return ToolBinding(crew_integration_id=plot["crew_integration"].id, tool_name="plot", description="Draws", **plot.here)
+
+
+IDS = {"from_crew_id": "crew", "to_crew_id": "third_crew"}

@@ -1,0 +1,43 @@
+"""What the generated tests know of each domain: the modules `tests/<domain>/cases.py`, found by their names.
+
+They may hold entities (`@entity`), and these tables:
+IDS         a field that is called like no entity -> the entity whose id it takes
+RECIPES     an operation -> what its input model does not tell
+ANONYMOUS   operations that take no credential. A new entry is a decision: nobody is known there, on either surface
+PROSE       operations whose role is a sentence in the contract: inside the gate a guard decides, and the folder has a table of who may
+"""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.generation.entities import ENTITIES, MODELS, Plot
+from tests.generation.recipes import Recipe
+
+__all__ = ["ANONYMOUS", "ENTITIES", "IDS", "MODELS", "PROSE", "Plot", "recipe_of"]
+
+CASES: dict[str, ModuleType] = {
+    path.parent.name: import_module(f"tests.{path.parent.name}.cases") for path in sorted(Path(__file__).parents[1].glob("*/cases.py"))
+}
+
+
+def merged(table: str) -> dict[str, Any]:
+    """A table of all domains. Two of them may not say something of the same thing."""
+    found: dict[str, Any] = {}
+    for domain, cases in CASES.items():
+        entries = getattr(cases, table, {})
+        if twice := found.keys() & entries.keys():
+            raise TypeError(f"{domain}: {', '.join(sorted(twice))} is in {table} of another domain, too")
+        found |= entries
+    return found
+
+
+IDS: dict[str, str] = merged("IDS")
+RECIPES: dict[str, Recipe] = merged("RECIPES")
+ANONYMOUS: frozenset[str] = frozenset().union(*(getattr(cases, "ANONYMOUS", ()) for cases in CASES.values()))
+PROSE: dict[str, str] = {name: domain for domain, cases in CASES.items() for name in getattr(cases, "PROSE", ())}
+
+
+def recipe_of(name: str) -> Recipe:
+    return RECIPES.get(name, Recipe())

@@ -1,0 +1,48 @@
+"""State machines: those of the contract, each state of the set with its ways out, and what a declaration may not say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from models.agents import AGENT_STATES, Agent, AgentStatus
+from models.machines import MACHINES, Machine
+from models.runs import RUN_STATES, RunStatus
+
+CONTRACT = Path(__file__).parents[1] / "contract" / "files"
+DOCUMENTED: dict[str, Machine[Any, Any]] = {"agents.Agent": AGENT_STATES, "chats.Run": RUN_STATES}
+"""The contract's file and the name it has there."""
+
+
+def documented(name: str) -> dict[str, set[str]]:
+    file, _, states = name.partition(".")
+    found: dict[str, Any] = yaml.safe_load((CONTRACT / f"{file}.yaml").read_text())["states"][states]
+    return {state: set(following) for state, following in found.items()}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_a_machine_is_the_contracts(name: str) -> None:
+    machine = DOCUMENTED[name]
+    assert {state.value: {to.value for to in following} for state, following in machine.moves.items() if following} == {
+        state: following for state, following in documented(name).items() if following
+    }
+
+
+def test_every_machine_stands_in_the_contract() -> None:
+    assert set(map(id, MACHINES)) == set(map(id, DOCUMENTED.values()))
+
+
+def test_what_a_machine_may_not_say() -> None:
+    known = list(MACHINES)
+    with pytest.raises(TypeError, match="has no column mood"):
+        Machine(Agent, "mood", AGENT_STATES.moves)
+    with pytest.raises(TypeError, match="has no column stopped_at"):
+        Machine(Agent, "status", AGENT_STATES.moves, stamps={"stopped_at": frozenset({AgentStatus.STOPPED})})
+    with pytest.raises(TypeError, match="says of each state"):
+        Machine(Agent, "status", {AgentStatus.IDLE: frozenset({AgentStatus.STOPPED})})
+    with pytest.raises(TypeError, match="says of each state"):
+        Machine(Agent, "name", {})
+    with pytest.raises(TypeError, match="leads to its own states alone"):
+        Machine(Agent, "status", {**AGENT_STATES.moves, AgentStatus.IDLE: frozenset({RunStatus.FAILED})})  # type: ignore[dict-item]
+    assert known == MACHINES

@@ -1,0 +1,116 @@
+"""Nodes of the graph: types whose edges find their target's type when all domains are loaded."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import strawberry
+from sqlmodel import col
+
+from models.agents import Agent
+from models.crews import Crew
+from models.labels import Label
+from resolvers.kernel.inputs import Input, Name, Paging
+from resolvers.kernel.reader import GRAPHS, count, many, one
+from schema import bridge
+from schema.bridge import Edge, Edges, bind_nodes, node
+
+Declare = Callable[..., None]
+
+
+class Window(Paging):
+    pass
+
+
+class Choice(Input):
+    name: Name = ""
+
+
+@pytest.fixture
+def declare(monkeypatch: pytest.MonkeyPatch) -> Declare:
+    """Declares edges of crews, as the last domain to be loaded; there are no nodes but those of the test."""
+    monkeypatch.setattr(bridge, "_UNBOUND", [])
+    monkeypatch.setattr(bridge, "NODES", {})
+    return lambda **edges: monkeypatch.setitem(GRAPHS, Crew, edges)
+
+
+def printed(kind: Any) -> str:
+    @strawberry.type
+    class Query:
+        @strawberry.field
+        def root(self) -> kind:
+            raise NotImplementedError
+
+    return strawberry.Schema(Query).as_str()
+
+
+def test_an_edge_shows_the_node_it_leads_to(declare: Declare) -> None:
+    @node(Crew, name="Team")
+    class TeamType:
+        """A crew."""
+
+        id: strawberry.ID
+        first: Edge
+        lead: Edge | None = strawberry.field(description="Who leads it.")
+        labels: Edges
+        chosen: Edges
+        agents: Edges
+        size: int
+
+    # What comes later in a process than the node: the edges, and what they lead to.
+    declare(
+        first=one(Agent, "created_by"),
+        lead=one(Agent, "created_by"),
+        labels=many(Label, "id"),
+        chosen=many(Label, "id", input=Choice),
+        agents=many(Agent, "crew_id", order_by=col(Agent.id), input=Window),
+        size=count(Agent, "crew_id"),
+    )
+
+    @node(Agent)
+    class AgentType:
+        name: str
+
+    @node(Label)
+    class LabelType:
+        name: str
+
+    bind_nodes()
+    text = printed(TeamType)
+    assert '"""A crew."""\ntype Team {' in text
+    for field in ("first: Agent!", "lead: Agent", "labels: [Label!]!", "chosen(name: String): [Label!]!", "size: Int!"):
+        assert f"\n  {field}\n" in text
+    assert "): AgentConnection!\n" in text
+    assert "type AgentConnection {" in text
+    assert '"""Who leads it."""\n  lead' in text
+
+
+@pytest.mark.parametrize(
+    ("field", "annotation", "fault"),
+    [
+        ("nowhere", Edge, "no column and no edge of this name"),
+        ("name", Edge, "no edge of this name that leads to one"),
+        ("agents", Edge, "no edge of this name that leads to one"),
+        ("agents", Edge | None, "no edge of this name that leads to one"),
+        ("lead", Edges, "no edge of this name that leads to many"),
+        ("size", Edges, "no edge of this name that leads to many"),
+        ("labels", Edges, "Label has 0 types in the schema"),
+        ("lead", Edge, "Agent has 2 types in the schema"),
+    ],
+)
+def test_a_field_that_no_edge_fits_ends_the_start(declare: Declare, field: str, annotation: Any, fault: str) -> None:
+    declare(lead=one(Agent, "created_by"), labels=many(Label, "id"), agents=many(Agent, "crew_id"), size=count(Agent, "crew_id"))
+    for name in ("Agent", "Worker"):
+        node(Agent, name=name)(type(name, (), {"__annotations__": {"name": str}}))
+    node(Crew)(type("CrewType", (), {"__annotations__": {field: annotation}}))
+    with pytest.raises(TypeError, match=f"CrewType.{field}: .*{fault}"):
+        bind_nodes()
+
+
+def test_a_field_may_name_its_type_where_a_model_has_two(declare: Declare) -> None:
+    declare(lead=one(Agent, "created_by"))
+    agent, worker = (node(Agent, name=name)(type(name, (), {"__annotations__": {"name": str}})) for name in ("Agent", "Worker"))
+    crew = node(Crew)(type("CrewType", (), {"__annotations__": {"lead": worker}}))
+    bind_nodes()
+    assert "lead: Worker!" in printed(crew)
+    assert "type Agent" in printed(agent)
