@@ -408,7 +408,7 @@ async def test_the_applications_role_works_on_rows_of_the_engine_only(prepared: 
     assert found.keys() >= {"workflow_status", "workflow_input", "queues"}
     assert set(map(frozenset, found.values())) == {frozenset(rows)}
     await database.execute("CREATE TABLE dbos.later (id int)")
-    assert not await database.fetchval("SELECT has_table_privilege($1, 'dbos.later', 'SELECT')", APPLICATION)
+    assert not await database.fetchval("SELECT has_table_privilege($1, 'dbos.later', 'TRUNCATE, REFERENCES, TRIGGER')", APPLICATION)
     await database.execute("DROP TABLE dbos.later")
 
 
