@@ -18,6 +18,7 @@ from resolvers.kernel.telemetry import log
 CHANNEL = "crewship"
 GATHER = 0.001  # seconds in which the rings for other processes are gathered into one message
 APART = 0.02  # seconds between two messages at least: under load a few do for all
+QUIET = 10.0  # seconds between two log lines about messages that were lost
 LONGEST = 7900  # bytes of a message; PostgreSQL takes 7999
 ANYTHING = ""
 BETWEEN = "\x1e"  # rings of a message; a key that holds it, as a chat's may that a client has named, is left out
@@ -47,6 +48,7 @@ class Bus:
         self._sent = 0.0
         self._broadcast: Broadcast | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lost, self._silent_until = 0, 0.0
 
     def on(self, topic: Topic, callback: Callback) -> Callable[[], None]:
         """Calls `callback(key)` in the event loop at each ring; a key of ANYTHING means that rings may have been missed. Returns what ends it."""
@@ -74,7 +76,7 @@ class Bus:
         broadcast, self._broadcast = self._broadcast, None
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._sent = None, 0.0  # another loop has another time
+        self._timer, self._sent, self._silent_until = None, 0.0, 0.0  # another loop has another time
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -102,7 +104,11 @@ class Bus:
         try:
             await broadcast.publish(CHANNEL, message)
         except Exception as error:
-            log.warning("wake-up lost", error=type(error).__name__)
+            self._lost += 1
+            now = asyncio.get_running_loop().time()
+            if now >= self._silent_until:
+                log.warning("wake-ups lost", number=self._lost, error=type(error).__name__)
+                self._lost, self._silent_until = 0, now + QUIET
 
     async def _listen(self, broadcast: Broadcast) -> None:
         async with broadcast.subscribe(CHANNEL) as subscriber:

@@ -64,9 +64,8 @@ class Server:
     async def _end(self, signum: signal.Signals) -> None:
         served = self._served
         assert served is not None
-        assert served.process.stderr is not None
         await asyncio.to_thread(served.end, signum)
-        self.said += await asyncio.to_thread(served.process.stderr.read)
+        self.said += served.logged()
         self._open.close()
 
 

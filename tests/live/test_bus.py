@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 from broadcaster._backends.base import BroadcastBackend
+from structlog.testing import capture_logs
 
 from crewship.wakeups import PostgresWakeups, RedisWakeups
 from resolvers.kernel.bus import ANYTHING, LONGEST, Bus, Topic
@@ -149,3 +150,39 @@ async def _restarted(port: int, directory: Path, one: Bus, heard: list[tuple[Top
         heard.clear()
         await ring_until_heard(one, heard)
         await check(one, heard)
+
+
+class Unreachable(BroadcastBackend):
+    """Takes nothing, and says nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def connect(self) -> None: ...
+
+    async def disconnect(self) -> None: ...
+
+    async def subscribe(self, channel: str) -> None: ...
+
+    async def unsubscribe(self, channel: str) -> None: ...
+
+    async def publish(self, channel: str, message: Any) -> None:
+        raise ConnectionError
+
+    async def next_published(self) -> Any:
+        await asyncio.Event().wait()
+
+
+async def test_what_is_lost_while_a_server_is_away_fills_no_log() -> None:
+    bus = Bus()
+    await bus.open(Unreachable())
+    with capture_logs() as logged:
+        for n in range(100):
+            bus.ring(Topic.events, str(n))
+            await asyncio.sleep(0.003)
+        assert [(line["event"], line["number"]) for line in logged] == [("wake-ups lost", 1)]
+        bus._silent_until = 0.0
+        bus.ring(Topic.events)
+        await until(lambda: len(logged) == 2)
+    assert logged[1]["number"] > 2
+    await bus.close()

@@ -5,10 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.stalls import VARIABLE, recording
 
@@ -30,8 +32,13 @@ def run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[
 class Served:
     """A running `crewship serve`, ready."""
 
-    def __init__(self, process: subprocess.Popen[str], said: str) -> None:
-        self.process, self.said = process, said
+    def __init__(self, process: subprocess.Popen[str], said: str, log: IO[str]) -> None:
+        self.process, self.said, self._log = process, said, log
+
+    def logged(self) -> str:
+        """All that it has written to stderr so far."""
+        self._log.seek(0)
+        return self._log.read()
 
     @property
     def port(self) -> int:
@@ -44,19 +51,19 @@ class Served:
 
 @contextmanager
 def serving(*arguments: str, env: Mapping[str, str], command: Sequence[str] = CREWSHIP) -> Iterator[Served]:
-    process = subprocess.Popen([*command, "serve", *arguments], env=dict(env), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        line = process.stdout.readline()
-        assert "serves at" in line, process.stderr.read()
-        yield Served(process, line)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(PATIENCE)
-        process.stdout.close()
-        process.stderr.close()
+    with tempfile.TemporaryFile("w+") as log:  # no pipe, which a server that says much would wait at
+        process = subprocess.Popen([*command, "serve", *arguments], env=dict(env), cwd="/", stdout=subprocess.PIPE, stderr=log, text=True)
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            served = Served(process, line, log)
+            assert "serves at" in line, served.logged()
+            yield served
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(PATIENCE)
+            process.stdout.close()
 
 
 def status_of(port: int, path: str = "/api/openapi.json") -> int:

@@ -52,8 +52,7 @@ def test_denied_writes_are_logged_and_reads_are_not(data_dir: Path) -> None:
         assert client.post("/api/v1/labels", json=body, headers=secret).status_code == 401
         assert client.post("/api/v1/labels", json=body, headers={"x-request-id": "foreign", "origin": "https://evil.example"}).status_code == 403
         assert served.end() == 0
-        assert served.process.stderr is not None
-        said = served.process.stderr.read()
+        said = served.logged()
     lines = [json.loads(line) for line in said.splitlines()]
     shown = {line.pop("request_id"): line for line in lines if "request_id" in line}
     times = [line.pop("timestamp") for line in shown.values()]
