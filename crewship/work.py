@@ -1,5 +1,6 @@
 """Agents' work and background jobs as a part of this process, and the tables of the engine that makes them durable."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import unquote, urlsplit
@@ -19,7 +20,9 @@ async def prepare(owner: str, application: str) -> None:
     role, owns = (unquote(urlsplit(dsn).username or "") for dsn in (application, owner))
     connection = await asyncpg.connect(owner)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        # Not by waiting for it: a statement that waits has a snapshot, and the indexes that the holder makes concurrently wait for that.
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
         await prepare_engine(owner, role if role and role != owns else None)
     finally:
         await connection.close()

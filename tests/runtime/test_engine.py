@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from crewship.postgres import APPLICATION
+from crewship.work import prepare
 from runtime.dbos_engine import DbosEngine
 from runtime.dbos_tables import TABLES_VERSION, prepare_engine
 
@@ -407,7 +408,7 @@ async def test_the_applications_role_works_on_rows_of_the_engine_only(prepared: 
     assert found.keys() >= {"workflow_status", "workflow_input", "queues"}
     assert set(map(frozenset, found.values())) == {frozenset(rows)}
     await database.execute("CREATE TABLE dbos.later (id int)")
-    assert not await database.fetchval("SELECT has_table_privilege($1, 'dbos.later', 'SELECT')", APPLICATION)
+    assert not await database.fetchval("SELECT has_table_privilege($1, 'dbos.later', 'TRUNCATE, REFERENCES, TRIGGER')", APPLICATION)
     await database.execute("DROP TABLE dbos.later")
 
 
@@ -427,6 +428,17 @@ async def test_an_interrupted_upgrade_is_finished(alone: None, empty_database: A
     try:
         await owner.execute("UPDATE dbos.dbos_migrations SET version = version - 1")
         await prepare_engine(empty_database.owner_url, APPLICATION)
+        assert await owner.fetchval("SELECT max(version) FROM dbos.dbos_migrations") == TABLES_VERSION
+    finally:
+        await owner.close()
+
+
+async def test_processes_that_start_together_do_not_wait_for_each_other(alone: None, empty_database: Any) -> None:
+    """One makes the tables, with indexes that wait for whatever else is under way in the database; the others look when it has."""
+    async with asyncio.timeout(60):
+        await asyncio.gather(*[prepare(empty_database.owner_url, empty_database.url) for _ in range(3)])
+    owner = await asyncpg.connect(empty_database.owner_url)
+    try:
         assert await owner.fetchval("SELECT max(version) FROM dbos.dbos_migrations") == TABLES_VERSION
     finally:
         await owner.close()
