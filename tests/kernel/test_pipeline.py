@@ -91,15 +91,7 @@ def _declare_writes() -> None:
         return await ctx.update(Label, data.id, name=data.name)
 
 
-def _declare_oddities() -> None:
-    @command("test.late", Action.CREATE, late=True)
-    async def late(ctx: Context, data: Named) -> Label:
-        """Reads, goes outside, writes."""
-        assert await ctx.select(Label).where(Label.name == data.name).count() == 0
-        await ctx.outside.passwords.hash("long enough")
-        await ctx.begin()
-        return await ctx.insert(Label(name=data.name, color="c"))
-
+def _declare_moves() -> None:
     @command("test.move", Action.CREATE)
     async def move(ctx: Context, data: Moved) -> Agent:
         """Moves an agent."""
@@ -117,6 +109,16 @@ def _declare_oddities() -> None:
     async def stop_all(ctx: Context, data: Moved) -> Names:
         """Moves all agents of a name."""
         return Names(names=sorted(await ctx.move_all(AGENT_STATES, data.to, col(Agent.name) == data.id)))
+
+
+def _declare_oddities() -> None:
+    @command("test.late", Action.CREATE, late=True)
+    async def late(ctx: Context, data: Named) -> Label:
+        """Reads, goes outside, writes."""
+        assert await ctx.select(Label).where(Label.name == data.name).count() == 0
+        await ctx.outside.passwords.hash("long enough")
+        await ctx.begin()
+        return await ctx.insert(Label(name=data.name, color="c"))
 
     @command("test.upsert", Action.CREATE)
     async def upsert(ctx: Context, data: Named) -> Label:
@@ -162,6 +164,7 @@ def _declare_oddities() -> None:
 def ops() -> Iterator[dict[str, Any]]:
     known = set(OPERATIONS)
     _declare_writes()
+    _declare_moves()
     _declare_oddities()
     yield {name.removeprefix("test."): op for name, op in OPERATIONS.items() if name not in known}
     for name in set(OPERATIONS) - known:
