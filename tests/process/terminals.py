@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import termios
 from collections.abc import AsyncIterator, Mapping
@@ -57,11 +58,17 @@ class Terminal:
         return await asyncio.wait_for(waiting, 1)
 
 
+def _take_terminal() -> None:
+    """So that Ctrl-C is a signal, and one that is heard: shells start what runs in the background with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 @contextlib.asynccontextmanager
 async def terminal(*command: str, env: Mapping[str, str], columns: int = 80) -> AsyncIterator[Terminal]:
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    own = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}  # so that Ctrl-C is a signal
+    own = {"start_new_session": True, "preexec_fn": _take_terminal}
     process = await asyncio.create_subprocess_exec(*command, stdin=slave, stdout=slave, stderr=slave, env=dict(env), cwd="/", **own)
     os.close(slave)
     made = Terminal(process, master)
