@@ -120,7 +120,15 @@ class Exchange:
         self.message_event = DEAF_EVENT
 
     async def run(self, protocol: "Protocol", answering: Coroutine[Any, Any, Whole]) -> None:
-        status, headers, more, body = await answering
+        """An answer that cannot be sent ends the connection, whose client would wait for it."""
+        try:
+            await self._answer(protocol, await answering)
+        except Exception as error:
+            protocol.logger.error("an answer could not be sent", exc_info=error)
+            protocol.transport.abort()
+
+    async def _answer(self, protocol: "Protocol", whole: Whole) -> None:
+        status, headers, more, body = whole
         if protocol.flow.write_paused:
             await protocol.flow.drain()
         if self.disconnected:

@@ -87,7 +87,7 @@ class Liveness:
         if self._conn is not None and not self._conn.is_closed():
             return
         self._conn = conn = await asyncpg.connect(self._dsn, server_settings={"application_name": "crewship-jobs"})
-        await conn.execute(SCOPE_SQL.replace("$1", "'*'"))
+        await conn.fetchrow(SCOPE_SQL, "*")
         await conn.execute(dbos_tables.HOLD, self._executor)
 
     async def _look(self) -> None:

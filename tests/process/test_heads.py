@@ -11,7 +11,9 @@ import orjson
 import pytest
 
 from crewship.heads import LONGEST, Fields, Heads, Peer, Target, heads
-from tests.world import Person, World
+from crewship.protocol import Whole
+from tests.process.test_protocol import GET, LENGTH, answering, body, start
+from tests.world import Person, World, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -184,6 +186,33 @@ async def test_who_leaves_before_the_answer_disturbs_nobody(world: World) -> Non
                 leaves.writer.write(crews)
                 leaves.writer.transport.abort()
         assert same(await stays.ask(crews)) == expected
+
+
+async def test_an_answer_that_cannot_be_sent_ends_the_connection() -> None:
+    class Splitting:
+        """Answers whole with a header that would be two."""
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await answering(start(200, LENGTH), body(b"hello"))(scope, receive, send)
+
+        async def direct_answer(self) -> Whole:
+            return Whole(200, [(b"location", b"a\r\nset-cookie: b=c"), (b"content-length", b"0")], b"", b"")
+
+        def direct(self, peer: Peer, known: Any) -> Any:
+            return self.direct_answer()
+
+    async with serving(Splitting()) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+        got = b""
+        async with asyncio.timeout(10):
+            writer.write(GET)
+            await asyncio.sleep(0.2)
+            writer.write(GET)
+            with contextlib.suppress(ConnectionError):
+                while piece := await reader.read(65536):
+                    got += piece
+        writer.close()
+    assert b"set-cookie" not in got
 
 
 # ---- what is kept ----------------------------------------------------------------------------------------------------
