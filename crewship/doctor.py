@@ -16,8 +16,8 @@ from crewship.postgres import EmbeddedPostgres
 from crewship.postgres_child import PostgresError
 from crewship.serve import OLDEST_POSTGRES, WEAKER_ROLE, Access, StartError, database, place_of, powers_of, wait_for_database
 from models import migrations
+from resolvers.kernel.jobs import JOBS
 from resolvers.kernel.settings import Settings
-from runtime.background import CARRIED
 from runtime.dbos_engine import POOL
 from runtime.sandbox import Isolation, describe
 
@@ -143,7 +143,7 @@ def connections_of(settings: Settings) -> int:
     """How many database connections a process may hold: the pool, the tail of events, the wake-ups, the engine that carries out runs, and the lock of jobs."""
     wakeups = 2 if settings.redis_url is None else 0
     engine = POOL + 1 + 2 if settings.role != "api" else 0  # what it keeps, its listener, and two more for the moment in which it starts
-    lock = 1 if CARRIED and settings.role != "api" else 0
+    lock = 1 if JOBS and settings.role != "api" else 0
     return settings.pool_size + 1 + wakeups + engine + lock
 
 

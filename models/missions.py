@@ -2,12 +2,15 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
 
+from models.actors import ActorType
 from models.base import TenantTable, Timestamps, Versioned, belongs_to, enum_field, json_field, tenant_key, text_field, time_field
-from models.bounds import CONFIG, DESCRIPTION, ERROR, ID, LINE, NOTES, URL
+from models.bounds import CONFIG, DESCRIPTION, ERROR, ID, LINE, NAME, NOTES, URL
+from models.machines import Machine
 
 
 class MissionType(StrEnum):
@@ -30,6 +33,19 @@ class MissionStatus(StrEnum):
     BACKLOG = "BACKLOG"
     TODO = "TODO"
     DONE = "DONE"
+    DUPLICATE = "DUPLICATE"
+
+
+class IssueStatus(StrEnum):
+    """The states of a mission that an issue takes (contract: issues.IssueStatus)."""
+
+    BACKLOG = "BACKLOG"
+    TODO = "TODO"
+    IN_PROGRESS = "IN_PROGRESS"
+    REVIEW = "REVIEW"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
     DUPLICATE = "DUPLICATE"
 
 
@@ -61,8 +77,22 @@ class AssignmentStatus(StrEnum):
     TIMEOUT = "TIMEOUT"
 
 
+class AuthoredVia(StrEnum):
+    """What an issue comes from."""
+
+    agent_tool_call = "agent_tool_call"
+    user_api = "user_api"
+    imported = "imported"
+    seed = "seed"
+    routine = "routine"
+    recurring = "recurring"
+
+
 class Mission(TenantTable, Versioned, Timestamps, table=True):
-    """A goal that a crew's lead pursues. The chat with the same id groups its assignments."""
+    """A goal that a crew's lead pursues. The chat with the same id groups its assignments. `started_at`: the last time that work on it began.
+
+    An issue is a mission with a number and an identifier, which is unique in the workspace. Its assignee is an agent, a user, or any text.
+    """
 
     __tablename__ = "missions"
     __table_args__ = (
@@ -73,9 +103,35 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         Index("missions_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
         Index("missions_workspace_id_crew_id_created_at_id_idx", "workspace_id", "crew_id", "created_at", "id"),
         Index("missions_workspace_id_lead_agent_id_idx", "workspace_id", "lead_agent_id"),
+        belongs_to("project_id", "projects", ondelete="SET NULL (project_id)"),
+        belongs_to("milestone_id", "milestones", ondelete="SET NULL (milestone_id)"),
+        belongs_to("parent_issue_id", "missions", ondelete="SET NULL (parent_issue_id)"),
+        UniqueConstraint("workspace_id", "identifier"),
+        CheckConstraint("mission_type <> 'issue' OR (number IS NOT NULL AND identifier IS NOT NULL)", name="issue"),
+        *[Index(f"missions_by_{key}_idx", "workspace_id", "mission_type", key, "id") for key in ("created_at", "updated_at", "priority", "sort_order")],
+        Index("missions_by_status_idx", "workspace_id", "mission_type", "status", "created_at", "id"),
+        *[
+            Index(f"missions_{key}_idx", "workspace_id", key, "created_at", "id", postgresql_where=text(f"{key} IS NOT NULL"))
+            for key in ("project_id", "assignee_id", "parent_issue_id", "milestone_id")
+        ],
     )
     crew_id: str
     lead_agent_id: str
+    number: int | None = None
+    identifier: str | None = text_field(LINE * 2, default=None)
+    project_id: str | None = None
+    milestone_id: str | None = None
+    parent_issue_id: str | None = None
+    priority: str = text_field(LINE, default="none")
+    assignee_type: str | None = text_field(LINE, default=None)
+    assignee_id: str | None = text_field(ID, default=None)
+    due_date: str | None = text_field(NAME, default=None)
+    estimate: int | None = None
+    sort_order: float = 0
+    routine_inputs: dict[str, Any] | None = json_field(NOTES, default=None)
+    created_by_type: ActorType | None = enum_field(ActorType, default=None)
+    created_by_id: str | None = text_field(ID, default=None)
+    authored_via: AuthoredVia | None = enum_field(AuthoredVia, default=None)
     mission_type: MissionType = enum_field(MissionType.orchestration)
     trace_id: str = text_field(ID)
     title: str = text_field(LINE * 3)
@@ -85,6 +141,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
     workflow_template: str | None = text_field(CONFIG, default=None)
     total_token_count: int | None = Field(default=None, sa_type=BigInteger)
     total_estimated_cost: float | None = None
+    started_at: datetime | None = time_field(default=None)
     completed_at: datetime | None = time_field(default=None)
 
 
@@ -154,3 +211,37 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
     approval_status: ApprovalDecision | None = enum_field(ApprovalDecision, default=None)
     approved_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     approved_at: datetime | None = time_field(default=None)
+
+
+_S = MissionStatus
+_ENDS = frozenset({_S.DONE, _S.CANCELLED})
+ISSUE_STATES = Machine(
+    Mission,
+    "status",
+    {
+        _S.BACKLOG: frozenset({_S.TODO, _S.IN_PROGRESS, _S.CANCELLED}),
+        _S.TODO: frozenset({_S.IN_PROGRESS, _S.BACKLOG, _S.CANCELLED}),
+        _S.IN_PROGRESS: frozenset({_S.REVIEW, _S.DONE, _S.FAILED, _S.CANCELLED, _S.TODO}),
+        _S.REVIEW: frozenset({_S.DONE, _S.TODO, _S.IN_PROGRESS, _S.FAILED, _S.CANCELLED}),
+        _S.DONE: frozenset({_S.BACKLOG}),
+        _S.FAILED: frozenset({_S.BACKLOG, _S.TODO, _S.IN_PROGRESS}),
+        _S.CANCELLED: frozenset({_S.BACKLOG, _S.TODO}),
+        _S.DUPLICATE: frozenset(),
+    },
+    stamps={"completed_at": _ENDS},
+)
+"""Of missions that are issues (contract: issues.states)."""
+TASK_BY_ENGINE = Machine(
+    MissionTask,
+    "status",
+    {
+        TaskStatus.BLOCKED: frozenset({TaskStatus.PENDING, TaskStatus.FAILED}),
+        TaskStatus.PENDING: frozenset({TaskStatus.IN_PROGRESS, TaskStatus.FAILED}),
+        TaskStatus.IN_PROGRESS: frozenset({TaskStatus.COMPLETED, TaskStatus.AWAITING_APPROVAL, TaskStatus.FAILED, TaskStatus.PENDING, TaskStatus.BLOCKED}),
+        TaskStatus.AWAITING_APPROVAL: frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED}),
+        TaskStatus.COMPLETED: frozenset({TaskStatus.PENDING}),
+        TaskStatus.FAILED: frozenset(),
+    },
+    stamps={"started_at": frozenset({TaskStatus.IN_PROGRESS}), "completed_at": frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED})},
+)
+"""What the work on a mission does to its tasks (contract: missions.states.TaskByEngine)."""

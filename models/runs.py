@@ -59,6 +59,8 @@ class Run(TenantTable, table=True):
     __table_args__ = (
         tenant_key(),
         belongs_to("agent_id", "agents"),
+        belongs_to("assignment_id", "assignments", ondelete="SET NULL (assignment_id)"),
+        Index("runs_assignment_id_idx", "workspace_id", "assignment_id", postgresql_where=text("assignment_id IS NOT NULL")),
         Index("runs_chat_id_running_key", "workspace_id", "chat_id", unique=True, postgresql_where=text("status = 'RUNNING'")),
         Index("runs_list_idx", "workspace_id", text("began_at DESC"), text("id DESC")),
         Index("runs_status_list_idx", "workspace_id", "status", text("began_at DESC"), text("id DESC")),
@@ -72,6 +74,7 @@ class Run(TenantTable, table=True):
     agent_id: str
     chat_id: str | None = text_field(ID, default=None)  # no foreign key: a run outlives its chat
     message_seq: int | None = None
+    assignment_id: str | None = None
     triggered_by: str | None = text_field(LINE, default=None)  # the id of a user, or the name of what started it
     trigger_type: str = text_field(NAME, default="USER")
     status: RunStatus = enum_field(RunStatus.RUNNING)

@@ -1,60 +1,13 @@
-"""What a member may do beyond the role: presets, the set that holds, and how it changes (contract: capability_rules)."""
+"""What a member may do beyond the role: how that is shown, and how it changes (contract: capability_rules)."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from models.workspaces import Capability, Role
+from models.workspaces import Capability
 from resolvers.config_text import invalid, shown
-
-Capabilities = frozenset[Capability]
-
-
-class CapabilityPreset(StrEnum):
-    """Named sets, from what everybody has to everything."""
-
-    chat = "chat"
-    power = "power"
-    admin = "admin"
-
-
-CHAT_ONLY: Final[Capabilities] = frozenset({Capability.chat})
-
-PRESETS: Final[Mapping[CapabilityPreset, Capabilities]] = MappingProxyType(
-    {
-        CapabilityPreset.chat: CHAT_ONLY,
-        CapabilityPreset.power: CHAT_ONLY | {Capability.issue_create, Capability.memory_write, Capability.routine_create},
-        CapabilityPreset.admin: frozenset(Capability),
-    }
-)
-
-DEFAULTS: Final[Mapping[Role, CapabilityPreset]] = MappingProxyType(
-    {
-        Role.OWNER: CapabilityPreset.admin,
-        Role.ADMIN: CapabilityPreset.admin,
-        Role.MANAGER: CapabilityPreset.power,
-        Role.MEMBER: CapabilityPreset.chat,
-        Role.VIEWER: CapabilityPreset.chat,
-    }
-)
-
+from resolvers.kernel import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, known_capabilities
 
 _NAMES: Final = frozenset(capability.value for capability in Capability)
-
-
-def _known(names: Sequence[object]) -> Capabilities:
-    return frozenset(c for c in Capability if c.value in names)
-
-
-def effective(role: Role, stored: object) -> Capabilities:
-    """The set that holds. `stored` is the column as read: None while the role's default holds.
-
-    Anything but a list counts as unreadable, and leaves chat only, like an empty list; unknown names in it are dropped.
-    """
-    if stored is None:
-        return PRESETS[DEFAULTS[role]]
-    return CHAT_ONLY | _known(stored) if isinstance(stored, list) else CHAT_ONLY
 
 
 def listed(capabilities: Iterable[Capability]) -> list[str]:
@@ -66,7 +19,7 @@ def _parse(names: Sequence[str], field: str) -> Capabilities:
     for name in names:
         if name not in _NAMES:
             raise invalid(field, f"{shown(name)} is not a capability")
-    return _known(names)
+    return known_capabilities(names)
 
 
 def changed(

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pkgutil import iter_modules
 from types import ModuleType
 
-DOMAINS = ("auth", "workspaces", "crews", "agents", "chats", "runs", "labels", "system")
+DOMAINS = ("auth", "workspaces", "crews", "agents", "chats", "runs", "labels", "projects", "missions", "issues", "system")
 """In the order of the printed documents. Which domain may import which is a contract of import-linter, in pyproject.toml."""
 
 

@@ -205,6 +205,14 @@ def body_of(body: bytes, optional: bool, caller: Caller) -> dict[str, Any]:
     return {}
 
 
+def workspace_in_body(request: Request) -> dict[str, Any]:
+    """For routes whose body names the workspace (contract: auth.methods.internal_token)."""
+    raw = body_of(request.body, False, request.caller)
+    if isinstance(raw.get("workspace_id"), str):
+        request.caller.workspace = raw["workspace_id"]
+    return raw
+
+
 def parse_query(query: bytes) -> dict[str, str]:
     """A parameter without a value is one that was not sent: forms send all of theirs."""
     if not query:

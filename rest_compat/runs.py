@@ -7,7 +7,7 @@ from resolvers import runs
 from resolvers.kernel.inputs import validate
 from resolvers.kernel.operation import Answer
 from rest_compat.agents import AgentRunJSON
-from rest_compat.dispatch import JSON, body_of
+from rest_compat.dispatch import JSON, workspace_in_body
 from rest_compat.pagination import PaginationJSON, counted, pagination
 from rest_compat.table import GET, PATCH, POST, Absent, Around, Reply, Request, Wire, shape_of
 
@@ -49,18 +49,10 @@ async def _listed(request: Request, answer: Answer) -> Reply:
     return Reply(200, b'{"data":%b,"stats":%b,"pagination":%b}' % (rows, stats.body or b"", place), [JSON])
 
 
-def _in_the_body(request: Request) -> dict[str, Any]:
-    """The workspace is named in the body (contract: runs.create_internal)."""
-    raw = body_of(request.body, False, request.caller)
-    if isinstance(raw.get("workspace_id"), str):
-        request.caller.workspace = raw["workspace_id"]
-    return raw
-
-
 ROUTES = (
     GET("/api/v1/runs", runs.list_runs, RunListJSON, answers=_listed),
     GET("/api/v1/runs/insights", runs.run_insights, runs.RunInsights),
     GET("/api/v1/runs/{runId}", runs.get_run, RunJSON),
-    POST("/api/v1/internal/runs", runs.report_start, ReportedRunJSON, status=201, reads=_in_the_body),
+    POST("/api/v1/internal/runs", runs.report_start, ReportedRunJSON, status=201, reads=workspace_in_body),
     PATCH("/api/v1/internal/runs/{runId}", runs.report_end, ReportedRunJSON),
 )

@@ -30,6 +30,13 @@ class Null:
     """A key this route documents as always null."""
 
 
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A key this route documents as always the same: as JSON."""
+
+    json: str
+
+
 class Wire(BaseModel):
     """What REST answers with: documentation for OpenAPI, and a Shape for the reader. Never instantiated."""
 
@@ -72,6 +79,9 @@ def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item
     source = next((m.name for m in info.metadata if isinstance(m, From)), name)
     if any(isinstance(m, Null) for m in info.metadata):
         return Constant(key, None)
+    fixed = next((m.json for m in info.metadata if isinstance(m, Fixed)), None)
+    if fixed is not None:
+        return Constant(key, fixed, plain=True)
     absent = next((m for m in info.metadata if isinstance(m, Absent)), None)
     kind = bare(info.annotation)
     nested = get_args(kind)[0] if get_origin(kind) is list else kind
@@ -175,4 +185,4 @@ def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: An
     return Route("DELETE", path, operation, wire, **options)
 
 
-__all__ = ["DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Around", "From", "Null", "Output", "Reply", "Request", "Route", "Wire", "shape_of"]
+__all__ = ["DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Around", "Fixed", "From", "Null", "Output", "Reply", "Request", "Route", "Wire", "shape_of"]

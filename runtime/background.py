@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import Counter
 
+from resolvers.domains import modules_in
 from resolvers.kernel import steps
 from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.context import SCOPE_SQL, Context
@@ -156,7 +157,8 @@ def carries(job: Job[D]) -> Callable[[Body[D]], Body[D]]:
 
 
 def carried() -> tuple[Carried, ...]:
-    """Every job that is declared, with its body."""
+    """Every job that is declared, with its body, which stands in the module of this folder that is called like the domain."""
+    modules_in("runtime")
     if strays := JOBS.keys() ^ CARRIED.keys():
         raise RuntimeError(f"jobs without a body, or bodies without a job: {', '.join(sorted(strays))}")
     return tuple(CARRIED.values())

@@ -75,6 +75,7 @@ class CrewType:
     member_count: int
     agents: Edges
     members: Edges
+    issues: Edges
 
 
 @node(CrewConnection, name="CrewLink")

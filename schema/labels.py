@@ -4,7 +4,7 @@ import strawberry
 
 from models.labels import Label
 from resolvers import labels as label_ops
-from schema.bridge import mutation, node, query
+from schema.bridge import Edges, mutation, node, query
 from schema.results import DeletedType
 
 
@@ -16,6 +16,7 @@ class LabelType:
     name: str
     color: str
     label_group: str | None
+    issues: Edges
 
 
 @strawberry.type

@@ -76,6 +76,8 @@ class WorkspaceType:
     agents: Edges
     chats: Edges
     runs: Edges
+    issues: Edges
+    projects: Edges
 
 
 @node(workspace_ops.Viewer)

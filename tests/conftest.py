@@ -19,6 +19,7 @@ import pytest
 
 from crewship.postgres import APPLICATION, OWNER, Connection, EmbeddedPostgres
 from models.migrations import upgrade
+from runtime.dbos_tables import prepare_engine
 
 TEMPLATE = "template_crewship"
 
@@ -85,7 +86,7 @@ class Database:
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Connection:
-    """The server, with the migrated template that the databases of tests are copied from."""
+    """The server, with the template, migrated and with the engine's tables, that the databases of tests are copied from."""
     given = getattr(request.config, "workerinput", {}).get("postgres")
     connection = Connection(given["port"], Path(given["sockets"]), given["passwords"]) if given else _new_server(request.config)
     asyncio.run(_make_template(connection))
@@ -97,6 +98,7 @@ async def _make_template(server: Connection) -> None:
     try:
         await admin.execute(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
         await upgrade(server.dsn(OWNER, TEMPLATE), application_role=APPLICATION)
+        await prepare_engine(server.dsn(OWNER, TEMPLATE), APPLICATION)
         await admin.execute(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
     finally:
         await admin.close()

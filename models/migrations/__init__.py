@@ -63,9 +63,11 @@ async def check(dsn: str) -> None:
 
 
 async def draft(dsn: str, message: str) -> Path:
-    """Writes a migration from a database at the head to the tables as they are declared now, for a person to finish."""
+    """Writes a migration from the newest revision, which an empty database is brought to, to the tables as they are declared now."""
     number = f"{int(head()) + 1:04}"
     async with connect(dsn) as connection:
+        await connection.run_sync(_upgrade)
+        await connection.commit()
         await connection.run_sync(lambda sync: command.revision(_config(sync), message, autogenerate=True, rev_id=number))
     (path,) = Path(__file__).with_name("versions").glob(f"{number}_*.py")
     return path

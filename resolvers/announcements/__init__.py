@@ -3,6 +3,6 @@
 One module a group. An event is `planned=True` until an operation sends it; then its class may move beside that operation.
 """
 
-from resolvers.announcements import agents, assignments, crews, integrations, issues, keeper, missions, notices, pipelines, settings
+from resolvers.announcements import agents, assignments, crews, integrations, issues, keeper, notices, pipelines, settings
 
-__all__ = ["agents", "assignments", "crews", "integrations", "issues", "keeper", "missions", "notices", "pipelines", "settings"]
+__all__ = ["agents", "assignments", "crews", "integrations", "issues", "keeper", "notices", "pipelines", "settings"]

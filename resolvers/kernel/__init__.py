@@ -4,17 +4,19 @@ Where a name and a module are called alike (`command`, `query`, `bus`, `database
 """
 
 from resolvers.kernel import cookies, faults, identity
+from resolvers.kernel.actors import Actor, actor_name, actor_of, check_actor
 from resolvers.kernel.bounds import ENDS, within
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.caller import Caller, CredentialKind, IssuedSession
-from resolvers.kernel.changes import NOW, Change, Conflict, plus
+from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, plus
 from resolvers.kernel.command import Procedure, command, procedure
-from resolvers.kernel.context import SCOPE_SQL, Context, Selection
+from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.cookies import DEVICE_LIFETIME
 from resolvers.kernel.crypto import Claims, TokenKind, digest, hash_cli_token, new_cli_token, new_csrf_token, new_device_token, new_session_id, secret_equals
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event, Long, Routing, Time, address_of
+from resolvers.kernel.filters import MOST_LISTED, CommaTexts, Filter, Order, comma_list, contains, otherwise, through
 from resolvers.kernel.gate import OVERLAP, Entity, Tenancy
 from resolvers.kernel.identity import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.kernel.inputs import (
@@ -42,37 +44,59 @@ from resolvers.kernel.inputs import (
     whole,
 )
 from resolvers.kernel.instance import BOOTSTRAPPED, instance
+from resolvers.kernel.jobs import job
 from resolvers.kernel.license import Edition, Limit
 from resolvers.kernel.locality import is_alone_on_loopback, is_at_the_machine
 from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, Raw, translate
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
 from resolvers.kernel.passwords import Verification
-from resolvers.kernel.policy import ADMINS, GATES, Action, higher, outranks
+from resolvers.kernel.patch import Emptied, Patch
+from resolvers.kernel.policy import (
+    ADMINS,
+    CHAT_ONLY,
+    GATES,
+    PRESETS,
+    Action,
+    Capabilities,
+    CapabilityPreset,
+    effective,
+    higher,
+    known_capabilities,
+    outranks,
+)
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Derived, Page, Row, Rows, View, confidential, count, derived, extend, graph, many, of_parent, one
+from resolvers.kernel.reader import EVERYONE, Derived, Page, Row, Rows, View, confidential, count, derived, extend, graph, many, of_parent, one, reads
+from resolvers.kernel.refs import Ref
 from resolvers.kernel.scopes import OPEN, SCOPES
+from resolvers.kernel.selection import Selection
+from resolvers.kernel.subject import Subject
 from resolvers.kernel.telemetry import log
 
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
-    "query", "command", "procedure", "Procedure", "Action", "Auth", "Entity", "Tenancy", "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
+    "query", "command", "procedure", "job", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject", "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
     "Context", "QueryScope", "Selection", "Caller", "CredentialKind", "Raw", "instance", "log",
     # What goes in.
     "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes", "Prompt", "ConfigText",
-    "Bool", "Int", "Float", "INT32", "at_most", "is_id", "validate", "whole", "within", "ENDS", "faults",
+    "Bool", "Int", "Float", "INT32", "at_most", "is_id", "validate", "whole", "Ref",
+    "Patch", "Emptied", "Filter", "Order", "CommaTexts", "comma_list", "MOST_LISTED", "contains", "otherwise", "through",
+    "within", "ENDS", "faults",
     # What comes out, and why it does not.
     "Row", "Rows", "Page", "View", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal", "forbidden", "unauthenticated", "translate",
     # Who may read the rows of a model, and what leads on from them.
-    "graph", "extend", "one", "many", "count", "derived", "of_parent", "Derived", "confidential", "EVERYONE",
+    "graph", "extend", "one", "many", "count", "derived", "of_parent", "reads", "Derived", "confidential", "EVERYONE",
     # What a command writes and sends.
-    "Change", "Conflict", "NOW", "plus", "Event", "Routing", "Time", "Long", "address_of", "Topic",
+    "Change", "Conflict", "Drawn", "NOW", "plus", "Event", "Routing", "Time", "Long", "address_of", "Topic",
     # Roles, scopes of tokens, and the license.
-    "GATES", "ADMINS", "higher", "outranks", "SCOPES", "OPEN", "Edition", "Limit",
+    "GATES", "ADMINS", "higher", "outranks", "Capabilities", "CapabilityPreset", "CHAT_ONLY", "PRESETS", "effective", "known_capabilities",
+    "SCOPES", "OPEN", "Edition", "Limit",
     # Signing in: for the domain of accounts and sessions.
     "cookies", "identity", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token", "secret_equals",
     "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME", "OVERLAP",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL",
+    # Who did it.
+    "Actor", "actor_name", "actor_of", "check_actor",
 ]  # fmt: skip

@@ -62,6 +62,31 @@ def _flat(notes: Sequence[Any]) -> Iterator[Any]:
 
 
 @cache
+def notes_of(model: type[BaseModel], name: str) -> tuple[Any, ...]:
+    """What the type of a field says beside its kind, in any part of it."""
+    field = model.model_fields[name]
+    return tuple(_notes(field.annotation, field.metadata))
+
+
+def _notes(kind: Any, notes: Sequence[Any]) -> Iterator[Any]:
+    yield from _flat(notes)
+    if get_origin(kind) is Annotated:
+        inner, *more = get_args(kind)
+        yield from _notes(inner, more)
+    elif get_origin(kind) in (Union, UnionType, list):
+        for member in get_args(kind):
+            yield from _notes(member, ())
+
+
+def inputs_in(kind: Any) -> Iterator[type[BaseModel]]:
+    """The models that the values of a type are."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    for member in get_args(kind):
+        yield from inputs_in(member)
+
+
+@cache
 def longest(model: type[BaseModel], name: str) -> int | None:
     """Characters that a text field takes; None for whatever is no text."""
     field = model.model_fields[name]

@@ -12,7 +12,7 @@ from sqlalchemy.sql.visitors import replacement_traverse
 from sqlmodel import SQLModel
 
 from models.base import table_of
-from resolvers.kernel.reader.rows import clause
+from resolvers.kernel.reader.clauses import clause
 
 T = TypeVar("T")
 Conflict = str | Mapping[str, str]

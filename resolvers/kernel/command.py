@@ -3,11 +3,11 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from sqlmodel import SQLModel
 
-from models.workspaces import Role
+from models.workspaces import Capability, Role
 from resolvers.kernel import finish, idempotency
 from resolvers.kernel.caller import MACHINES, Caller
 from resolvers.kernel.context import SCOPE_SQL, Context
@@ -21,6 +21,7 @@ from resolvers.kernel.outputs import encode
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import signature
 from resolvers.kernel.reader import Shape
+from resolvers.kernel.subject import Subject
 from resolvers.kernel.trace import variant
 
 T = TypeVar("T")
@@ -30,17 +31,24 @@ T = TypeVar("T")
 class Called(Operation[D], Generic[D, T]):
     """What commands and procedures share: an async function that gets a Context."""
 
-    run: Callable[[Context, D], Awaitable[T]] = field(kw_only=True)
+    run: Callable[..., Awaitable[T]] = field(kw_only=True)
+    locked: bool = False
 
-    async def within(self, ctx: Context, data: D) -> T:
-        """As part of another operation: same transaction, own gate, own audit action and events."""
-        if self.tenancy is not Tenancy.NONE and ctx.role not in self.roles:
+    async def within(self, ctx: Context, *given: Any) -> T:
+        """As part of another operation: same transaction, own gate, own audit action and events. `given`: what the function takes."""
+        if self.tenancy is not Tenancy.NONE and not self._may(ctx):
             raise forbidden()
         outer, ctx.operation = ctx.operation, self
         try:
-            return await self.run(ctx, data)
+            return await self.run(ctx, *given)
         finally:
             ctx.operation = outer
+
+    def _may(self, ctx: Context) -> bool:
+        """By the role, or by a capability that stands in for it."""
+        if ctx.role not in self.roles:
+            return False
+        return self.or_capability is None or ctx.may(self.action) or ctx.has(self.or_capability)
 
     async def admit(self, ctx: Context) -> None:
         """The gate on the context's connection; who and where is kept in the context."""
@@ -51,14 +59,21 @@ class Called(Operation[D], Generic[D, T]):
         row = await self.pass_gate(ctx.conn, ctx.caller, ctx.raw, ctx.place, ctx.shape)
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]
         ctx.role, ctx.capabilities = None if row[ROLE] is None else Role(row[ROLE]), row[CAPABILITIES]
+        if self.or_capability is not None and not self._may(ctx):
+            raise forbidden()
 
-    async def checked(self, ctx: Context) -> D:
-        """Guards, then the input: nobody learns of a bad body who may not send one."""
+    async def checked(self, ctx: Context) -> tuple[Any, ...]:
+        """What the function takes: the row that the route names, and the input. Guards come between them: nobody learns of a bad body who may
+        not send one.
+        """
+        named = () if self.subject is None else (await ctx.find(self.subject, lock=self.locked),)
         for guard in self.guards:
-            await guard(ctx, ctx.raw)
+            await guard(ctx, named[0] if named else ctx.raw)
         if ctx.caller.malformed:
             raise Refusal(Code.TOO_LARGE if ctx.caller.oversized else Code.BAD_REQUEST, ctx.caller.malformed)
-        return validate(self.input, ctx.raw)  # type: ignore[arg-type]
+        data = validate(self.input, ctx.raw)  # type: ignore[arg-type]
+        await ctx.check_refs(data)
+        return *named, data
 
     def open(self, caller: Caller, raw: Raw, place: str | None) -> Context:
         self.require(caller, place)
@@ -66,6 +81,10 @@ class Called(Operation[D], Generic[D, T]):
         ctx.raw, ctx.place, ctx.if_version = raw, place, caller.if_version
         ctx.anonymous, ctx.limited = self.auth is Auth.NONE, caller.kind not in MACHINES
         return ctx
+
+
+MOST_ATTEMPTS = 3
+"""At a command that is carried out `again`."""
 
 
 class Replayed(Exception):
@@ -78,10 +97,23 @@ class Replayed(Exception):
 
 @dataclass(eq=False)
 class Command(Called[D, T], Generic[D, T]):
+    again: str | None = None
+
     kind = "command"
 
     async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
+        attempt = 1
+        while True:
+            try:
+                return await self._attempt(caller, raw, shape, slots, place, attempt)
+            except Refusal as refusal:
+                if attempt == MOST_ATTEMPTS or refusal.constraint is None or refusal.constraint != self.again:
+                    raise
+            attempt += 1
+
+    async def _attempt(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None, attempt: int) -> Answer:
         ctx = self.open(caller, raw, place)
+        ctx.attempt = attempt
         if ctx.if_version is not None and self.versioned is None:
             raise Refusal(Code.BAD_REQUEST, "If-Match is not supported here")
         ctx.shape, ctx.slots = shape, slots
@@ -111,7 +143,7 @@ class Command(Called[D, T], Generic[D, T]):
             ctx.in_transaction = True
             try:
                 await self.admit(ctx)
-                answer = await self._finish(ctx, await self.run(ctx, await self.checked(ctx)), shape, slots)
+                answer = await self._finish(ctx, await self.run(ctx, *await self.checked(ctx)), shape, slots)
             except Exception as error:
                 await self._end(ctx, error)
                 raise
@@ -126,8 +158,7 @@ class Command(Called[D, T], Generic[D, T]):
                 async with database.lease() as ctx.conn:
                     await self.admit(ctx)
                 ctx.conn = None
-            data = await self.checked(ctx)
-            result = await self.run(ctx, data)
+            result = await self.run(ctx, *await self.checked(ctx))
             if not ctx.in_transaction:
                 return Answer(self._encoded(result, shape))
             answer = await self._finish(ctx, result, shape, slots)
@@ -149,8 +180,8 @@ class Command(Called[D, T], Generic[D, T]):
         if isinstance(error, Refusal) and error.commit:
             if not self.writes_on_refusal:
                 raise RuntimeError(f"{self.name} does not declare writes_on_refusal")
-            await ctx._flush()
-            if ctx.audits or ctx.events or ctx.queued:
+            await ctx.flush()
+            if ctx.audits or ctx.events or ctx.queued or ctx.records:
                 await finish.finish(ctx, self, None, None, (), (), [])
             await ctx.commit()
             finish.ring(ctx)
@@ -199,10 +230,10 @@ class Procedure(Called[D, T], Generic[D, T]):
                 async with database.lease() as ctx.conn:
                     await self.admit(ctx)
                 ctx.conn = None
-            return Answer(encode(await self.run(ctx, await self.checked(ctx)), shape))
+            return Answer(encode(await self.run(ctx, *await self.checked(ctx)), shape))
         async with database.lease() as ctx.conn:
             await self.admit(ctx)
-            return Answer(encode(await self.run(ctx, await self.checked(ctx)), shape))
+            return Answer(encode(await self.run(ctx, *await self.checked(ctx)), shape))
 
 
 def command(
@@ -222,23 +253,28 @@ def command(
     late: bool = False,
     tickets: bool = False,
     deprecated: Deprecation | None = None,
-) -> Callable[[Callable[[Context, D], Awaitable[T]]], Command[D, T]]:
-    """Declares a write.
+    subject: Subject | None = None,
+    locked: bool = False,
+    or_capability: Capability | None = None,
+    again: str | None = None,
+) -> Callable[[Callable[..., Awaitable[T]]], Command[Any, T]]:
+    """Declares a write: `async def f(ctx, data)`, with `subject` `async def f(ctx, row, data)`.
 
-    `allow`: guards that run behind the gate and before the input is validated; they see the raw ids. `versioned`: the table
-    whose row `If-Match` names. `secret`: the answer is never stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a
-    ticket of a live channel opens it, too.
+    `subject`: the row that the route names; `locked`: until the end of the transaction. `or_capability`: what lets a member without the
+    role pass. `again`: a unique constraint; where that was violated the command is carried out anew, and finds what it can at `ctx.attempt` 2.
+    `allow`: guards that run behind the gate and before the input is validated. `versioned`: the table whose row `If-Match` names.
+    `secret`: the answer is never stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
 
-    def bind(function: Callable[[Context, D], Awaitable[T]]) -> Command[D, T]:
+    def bind(function: Callable[..., Awaitable[T]]) -> Command[Any, T]:
         model, returns = signature(function)
         return Command(
-            name, action, cast(type[D], model), returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, audit=audit,
+            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, audit=audit,
             emits=emits if isinstance(emits, tuple) else (emits,), errors=errors, guards=allow if isinstance(allow, tuple) else (allow,),
             surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late, tickets=tickets,
-            deprecated=deprecated, run=function,
+            deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again, run=function,
         )  # fmt: skip
 
     return bind
@@ -256,15 +292,19 @@ def procedure(
     late: bool = False,
     tickets: bool = False,
     deprecated: Deprecation | None = None,
-) -> Callable[[Callable[[Context, D], Awaitable[T]]], Procedure[D, T]]:
-    """Declares a read that must await. `late`: it leaves the database in between, and holds no connection meanwhile. `tickets` as for a command."""
+    subject: Subject | None = None,
+) -> Callable[[Callable[..., Awaitable[T]]], Procedure[Any, T]]:
+    """Declares a read that must await; with `subject` the function takes the row, as a command's does.
 
-    def bind(function: Callable[[Context, D], Awaitable[T]]) -> Procedure[D, T]:
+    `late`: it leaves the database in between, and holds no connection meanwhile. `tickets` as for a command.
+    """
+
+    def bind(function: Callable[..., Awaitable[T]]) -> Procedure[Any, T]:
         model, returns = signature(function)
         return Procedure(
-            name, action, cast(type[D], model), returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, errors=errors,
+            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, errors=errors,
             guards=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, tickets=tickets, deprecated=deprecated,
-            run=function,
+            subject=subject, run=function,
         )  # fmt: skip
 
     return bind

@@ -3,36 +3,38 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, TypeVar
 
-import asyncpg
 from sqlalchemy import Text, delete, func, literal, select, update
 from sqlmodel import SQLModel
 
-from models.base import SIZE, TenantRow, table_of
+from models.base import TenantRow, table_of
 from models.bounds import cut
 from models.machines import Machine, S
-from models.workspaces import Role
+from models.workspaces import Capability, Role
 from resolvers.kernel import statements
 from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.changes import NOW, Change, Conflict, Held, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
-from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Refusal
+from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.events import Event
+from resolvers.kernel.inputs import Input
 from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.jobs import Job, Queued
-from resolvers.kernel.policy import GATES, Action
-from resolvers.kernel.reader.rows import clause
+from resolvers.kernel.policy import GATES, Action, effective
+from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.refs import counting, named_by, refs_of, refuse_unknown
+from resolvers.kernel.selection import Selection
+from resolvers.kernel.sending import TAKEN, run
 from resolvers.kernel.statements import ONE
+from resolvers.kernel.subject import Subject, finding
 from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
-TAKEN = "already exists"
 LONGEST_AUDITED = 1_000  # characters of one text
 SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
 OWN_ROLES = "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at IS NULL"
-BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Context:
     role: Role | None = None
     capabilities: list[str] | None = None
     read_only: bool = False
+    attempt: int = 1  # of a command that is carried out `again`
     anonymous: bool = False  # the operation asks for no credential: nobody is known whose sight could be limited
     limited: bool = True  # as for visibility.hides
     in_transaction: bool = False
@@ -62,6 +65,7 @@ class Context:
     events: list[Event] = field(default_factory=list)
     rings: list[tuple[Topic, str]] = field(default_factory=list)
     queued: list[Queued] = field(default_factory=list)
+    records: list[SQLModel] = field(default_factory=list)
     held: Held | None = None
     lease: Lease | None = None
     if_version: int | None = None
@@ -81,7 +85,29 @@ class Context:
             raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
         return statements.load(model, row)
 
-    def select(self, model: type[M], *conditions: Any, including_deleted: bool = False, including_hidden: bool = False) -> "Selection[M]":
+    async def find(self, subject: Subject, *, lock: bool = False) -> Any:
+        """The row that the route names, or NOT_FOUND."""
+        named = {f"named_{field}": self.raw.get(field) for field in subject.fields}
+        row = None
+        if all(isinstance(value, str) and "\0" not in value for value in named.values()):
+            statement = finding(subject, lock, self._limits(subject.model) or any(self._limits(model) for model in subject.parents))
+            row = await self._one(statement.sql, statement.values(named | self._known), begins=lock)
+        if row is None:
+            raise Refusal(Code.NOT_FOUND, subject.missing)
+        return statements.load(subject.model, row)
+
+    async def check_refs(self, data: Input) -> None:
+        """BAD_REQUEST for ids in the input that name no row of the workspace; see Ref."""
+        sent = named_by(data)
+        if not sent:
+            return
+        refs = dict(refs_of(type(data)))
+        limited = frozenset(refs[path].model for path in sent if self._limits(refs[path].model))
+        statement = counting(type(data), tuple(sent), limited)
+        ids = {f"ids_{'.'.join(path)}": ids for path, ids in sent.items()}
+        refuse_unknown(type(data), sent, await self._one(statement.sql, statement.values(ids | self._known), begins=False))
+
+    def select(self, model: type[M], *conditions: Any, including_deleted: bool = False, including_hidden: bool = False) -> Selection[M]:
         """Rows of this workspace; of a table without workspaces, all rows. Live ones that the caller may see, unless told otherwise.
 
         `including_hidden`: for what holds whoever looks, such as a limit on their number.
@@ -125,11 +151,20 @@ class Context:
         operation may hand it on to `audit` and to an event's `Drawn` fields, and look at it no further.
         """
         self._writes()
-        await self._flush()
+        await self.flush()
         if isinstance(row, TenantRow):
             row.__dict__["workspace_id"] = self.workspace_id
         self.held = Held.of(row, conflict, change, change is not None and self._limits(change.model))
         return row
+
+    async def insert_all(self, rows: Sequence[SQLModel], *, conflict: Conflict = TAKEN) -> None:
+        """New rows of one table, in one statement."""
+        if not rows:
+            return
+        self.record(*rows)
+        added, self.records = self.records[-len(rows) :], self.records[: -len(rows)]
+        statement = statements.adding(type(rows[0]), given(rows[0]))
+        await self._one(statement.sql, statements.columns_of(added, statement.names), conflict)
 
     async def upsert(self, row: M, *keys: str) -> M:
         """A new row, or the one with the same `keys` replaced."""
@@ -236,6 +271,14 @@ class Context:
         brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
         self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
 
+    def record(self, *rows: SQLModel) -> None:
+        """New rows that nothing in this call reads or refers to, such as those of a timeline: they are written with the answer."""
+        self._writes()
+        for row in rows:
+            if isinstance(row, TenantRow):
+                row.__dict__["workspace_id"] = self.workspace_id
+        self.records += rows
+
     def emit(self, event: Event) -> None:
         if type(event) not in self.operation.emits:
             raise TypeError(f"{self.operation.name} does not declare {type(event).__name__}")
@@ -271,6 +314,10 @@ class Context:
     def may(self, action: Action) -> bool:
         return self.role in GATES[action]
 
+    def has(self, capability: Capability) -> bool:
+        """Whether the caller may do this beyond the role; a machine acts by its role alone."""
+        return self.role is not None and capability in effective(self.role, self.capabilities)
+
     async def enter(self, workspace_id: str) -> None:
         """The workspace this call has just founded becomes the one it works in."""
         self.workspace_id, self.role = workspace_id, Role.OWNER
@@ -299,7 +346,7 @@ class Context:
         """Ends the transaction of a command declared `late` without a trace: it may go outside again, and begin() once more."""
         await self.roll_back()
         lease, self.lease, self.conn, self.in_transaction = self.lease, None, None, False
-        self.held, self.audits, self.events, self.rings, self.queued = None, [], [], [], []
+        self.held, self.audits, self.events, self.rings, self.queued, self.records = None, [], [], [], [], []
         if lease is not None:
             await lease.__aexit__(None, None, None)
 
@@ -317,16 +364,17 @@ class Context:
     # ---- statements ----------------------------------------------------------------------------------------------
 
     async def _one(self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, *, begins: bool = True) -> Any:
-        await self._flush()
+        await self.flush()
         return await self._send(sql, values, conflict, begins=begins)
 
     async def _many(self, statement: Any, *, begins: bool = True) -> list[Any]:
-        await self._flush()
+        await self.flush()
         sql, values = statements.generic(statement)
         rows: list[Any] = await self._send(sql, values, many=True, begins=begins)
         return rows
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
+        """Sends the last insert, which else travels with the answer: what it takes from the row that changes with it is known from here on."""
         if self.held is not None:
             held, self.held = self.held, None
             statement = statements.inserting(held)
@@ -375,90 +423,5 @@ class Context:
             raise RuntimeError(f"{self.operation.name}: begin() comes before the first write of a late command")
 
 
-async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, many: bool = False, begins: bool = False) -> Any:
-    """One statement; what the database refuses becomes a refusal."""
-    try:
-        if begins:
-            return await conn.begin_with(sql, *values, many=many)
-        return await (conn.fetch(sql, *values) if many else conn.fetchrow(sql, *values))
-    except asyncpg.UniqueViolationError as error:
-        raise Refusal(Code.CONFLICT, conflict if isinstance(conflict, str) else conflict.get(error.constraint_name or "", TAKEN)) from None
-    except asyncpg.ForeignKeyViolationError as error:
-        raise Refusal(Code.BAD_REQUEST, f"{_column(error)}: there is nothing with this id") from None
-    except asyncpg.CheckViolationError as error:
-        column = _checked(error)
-        raise Refusal(Code.BAD_REQUEST, TOO_LONG if column == SIZE else f"{column}: is not an allowed value") from None
-    except asyncpg.StringDataRightTruncationError:
-        raise Refusal(Code.BAD_REQUEST, TOO_LONG) from None
-    except BAD_VALUES:
-        raise Refusal(Code.BAD_REQUEST, UNSTORABLE) from None
-
-
 def _outdated(model: type[SQLModel]) -> Refusal:
     return Refusal(Code.PRECONDITION_FAILED, f"{model.__name__} was changed since it was read")
-
-
-def _checked(error: Any) -> str:
-    """`agents_status_check` -> `status`."""
-    return (error.constraint_name or "").removeprefix(f"{error.table_name}_").removesuffix("_check") or "a value"
-
-
-def _column(error: Any) -> str:
-    """`agents_workspace_id_crew_id_fkey` -> `crew_id`."""
-    name = (error.constraint_name or "").removeprefix(f"{error.table_name}_").removesuffix("_fkey")
-    return name.removeprefix("workspace_id_") or "reference"
-
-
-class Selection(Generic[M]):
-    """Rows to read or count inside a call. Values are bound: any condition is compiled once."""
-
-    def __init__(
-        self, ctx: Context, model: type[M], conditions: tuple[Any, ...], order: tuple[Any, ...] = (), size: int | None = None, locked: bool = False
-    ) -> None:
-        self._ctx, self._model, self._conditions, self._order, self._size, self._locked = ctx, model, conditions, order, size, locked
-
-    def _but(self, **changes: Any) -> Self:
-        now = {"conditions": self._conditions, "order": self._order, "size": self._size, "locked": self._locked} | changes
-        return type(self)(self._ctx, self._model, **now)
-
-    def where(self, *conditions: Any) -> Self:
-        return self._but(conditions=(*self._conditions, *[clause(c) for c in conditions]))
-
-    def order_by(self, *keys: Any) -> Self:
-        return self._but(order=tuple(clause(k) for k in keys))
-
-    def limit(self, size: int) -> Self:
-        return self._but(size=size)
-
-    def locked(self) -> Self:
-        """FOR NO KEY UPDATE: keys never change, and FOR UPDATE would wait for whoever inserts a row that refers to this one."""
-        return self._but(locked=True)
-
-    async def all(self) -> list[M]:
-        made = select(table_of(self._model)).where(*self._conditions).order_by(*self._order)
-        made = made if self._size is None else made.limit(self._size)
-        rows = await self._ctx._many(made.with_for_update(key_share=True) if self._locked else made, begins=self._locked)
-        return [statements.load(self._model, row) for row in rows]
-
-    async def first(self) -> M | None:
-        found = await self.limit(1).all()
-        return found[0] if found else None
-
-    async def one(self, missing: str | None = None) -> M:
-        found = await self.first()
-        if found is None:
-            raise Refusal(Code.NOT_FOUND, missing or f"{self._model.__name__} not found")
-        return found
-
-    async def exists(self) -> bool:
-        return (
-            await self._scalar(select(func.count()).select_from(select(ONE).select_from(table_of(self._model)).where(*self._conditions).limit(1).subquery()))
-            > 0
-        )
-
-    async def count(self) -> int:
-        return await self._scalar(select(func.count()).select_from(table_of(self._model)).where(*self._conditions))
-
-    async def _scalar(self, statement: Any) -> int:
-        rows = await self._ctx._many(statement, begins=False)
-        return int(rows[0][0])

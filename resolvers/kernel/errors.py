@@ -38,7 +38,10 @@ TOO_LONG = "A value is longer than can be stored"
 
 
 class Refusal(Exception):
-    """An expected "no". Rolls the operation back, unless `commit` (an operation that declares `writes_on_refusal`)."""
+    """An expected "no". Rolls the operation back, unless `commit` (an operation that declares `writes_on_refusal`).
+
+    `constraint`: the unique key that was taken.
+    """
 
     def __init__(
         self,
@@ -49,8 +52,10 @@ class Refusal(Exception):
         fields: dict[str, str] | None = None,
         extra: dict[str, Any] | None = None,
         commit: bool = False,
+        constraint: str | None = None,
     ) -> None:
         super().__init__(detail)
+        self.constraint = constraint
         self.code, self.detail, self.reason, self.fields, self.extra, self.commit = code, detail, reason, fields or {}, extra or {}, commit
 
     @property

@@ -1,16 +1,17 @@
-"""The tail of a command in one statement: the held insert, audit rows, outbox rows, jobs, idempotency row and the answer."""
+"""The tail of a command in one statement: the held insert, audit rows, outbox rows, jobs, recorded rows, idempotency row and the answer."""
 
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Text, literal_column, select
+from sqlmodel import SQLModel
 
 from models.base import new_id, table_of
 from models.workspaces import Role
 from resolvers.kernel import jobs
 from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.changes import Held, NamedColumns, split
+from resolvers.kernel.changes import Held, NamedColumns, given, split
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import Plan, finished
@@ -21,7 +22,7 @@ from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.graph import visible_of
 from resolvers.kernel.reader.shape import derives
-from resolvers.kernel.statements import insertion
+from resolvers.kernel.statements import adding, columns_of, insertion
 from resolvers.kernel.trace import Call, Getter, Param, Trace
 from resolvers.kernel.visibility import KNOWN, Scope
 
@@ -39,7 +40,7 @@ def travels(held: Held | None, result: Any, shape: Shape | None) -> bool:
     if held is None or held.row is not result:
         return held is not None and shape is None
     model = type(result)
-    return shape is None or not (derives(model, shape) or any(edge.target is model or visible_of(edge.target) for edge in edges_of(model, shape)))
+    return shape is None or not (derives(model, shape, model) or any(edge.target is model or visible_of(edge.target) for edge in edges_of(model, shape)))
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class Records:
     events: tuple[NamedColumns, ...]
     key: bool
     queued: int
+    rows: tuple[tuple[type[SQLModel], tuple[str, ...]], ...]
     values: list[Any]
 
     @classmethod
@@ -71,7 +73,12 @@ class Records:
         values += key_values
         for job in jobs.in_order(ctx.queued):
             values += job
-        return cls(tuple(audits), tuple(events), bool(key_values), len(ctx.queued), values)
+        tables = dict[tuple[type[SQLModel], tuple[str, ...]], list[SQLModel]]()
+        for row in ctx.records:
+            tables.setdefault((type(row), given(row)), []).append(row)
+        for (_, columns), rows in tables.items():
+            values += columns_of(rows, columns)
+        return cls(tuple(audits), tuple(events), bool(key_values), len(ctx.queued), tuple(tables), values)
 
 
 def _inserted(rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int, *, more: str = "", source: str = "") -> tuple[str, int]:
@@ -122,9 +129,12 @@ def plan(
         ctes.append(f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql}, answered.version::int FROM answered)")
         text, first = "SELECT * FROM answered", first + len(KEY_TYPES)
     if records.queued:
-        rows, _ = _inserted((NOTHING,) * records.queued, jobs.TYPES, first, source=only)
+        rows, first = _inserted((NOTHING,) * records.queued, jobs.TYPES, first, source=only)
         ctes.append(f"queued AS MATERIALIZED (SELECT enqueue({jobs.COLUMNS}) AS id FROM ({rows}) AS job ({jobs.COLUMNS}))")
         text = f"SELECT answer.* FROM ({text}) AS answer WHERE (SELECT count(id) FROM queued) >= 0"  # what nothing refers to is not carried out
+    for n, (table, columns) in enumerate(records.rows):
+        ctes.append(f"recorded{n} AS ({adding(table, columns, first).sql}{' WHERE EXISTS (SELECT FROM made)' if only else ''})")
+        first += len(columns)
     parts = ([head] if head else []) + ctes
     made.sql = ("WITH " + ", ".join(parts) + " " if parts else "") + text
     return made
@@ -145,12 +155,12 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
     """Sends the tail. Returns (payload, version) of the result in the caller's shape."""
     held = ctx.held if travels(ctx.held, result, shape) else None
     if ctx.held is not None and held is None:
-        await ctx._flush()
+        await ctx.flush()
     ctx.held = None
-    if held is None and shape is None and not ctx.audits and not ctx.events and not key_values and not ctx.queued:
+    if held is None and shape is None and not ctx.audits and not ctx.events and not key_values and not ctx.queued and not ctx.records:
         return None
     records = Records.of(ctx, held, key_values)
-    key = ("finish", id(shape), held and held.kind, records.audits, records.events, records.key, records.queued, ctx.limited, variants)
+    key = ("finish", id(shape), held and held.kind, records.audits, records.events, records.key, records.queued, records.rows, ctx.limited, variants)
     known = plans.plans.get(key)
     roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(type(result), shape)
     if ctx.role not in roles and roles != MEMBERS:

@@ -151,6 +151,8 @@ class Paging(Input):
 
     page_default: ClassVar[int] = 50
     page_maximum: ClassVar[int] = 100
+    cut_to_default: ClassVar[bool] = False
+    """Of a size beyond the maximum: whether the default holds, instead of the maximum."""
 
     limit: int = 50
     offset: int = 0
@@ -168,11 +170,15 @@ class Paging(Input):
     def size(cls, raw: dict[str, Any]) -> int:
         """How many rows a page holds: `first`, else `limit`, else the default; at most the maximum."""
         size = whole(raw.get("first")) or whole(raw.get("limit")) or 0
-        return cls.page_default if size <= 0 else min(size, cls.page_maximum)
+        if size <= 0 or (cls.cut_to_default and size > cls.page_maximum):
+            return cls.page_default
+        return min(size, cls.page_maximum)
 
     @classmethod
     def size_rule(cls) -> str:
         """`size` in a sentence, for whoever reads of the parameter `limit`."""
+        if cls.cut_to_default:
+            return f"At most {cls.page_maximum}; anything else, and more, is {cls.page_default}."
         return f"At most {cls.page_maximum}; without a whole number above 0, {cls.page_default}."
 
 

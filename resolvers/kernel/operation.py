@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 
 from models.base import new_id
 from models.bounds import ID
-from models.workspaces import Role
+from models.workspaces import Capability, Role
 from resolvers.kernel import scopes
 from resolvers.kernel.caller import TICKETS, Caller, CredentialKind
 from resolvers.kernel.database import database, unavailable
@@ -22,16 +22,18 @@ from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, ROLE, SCOPES, STALE, En
 from resolvers.kernel.inputs import Input, is_id
 from resolvers.kernel.instance import instance
 from resolvers.kernel.plans import Compilation, budget
-from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.policy import GATES, MEMBERS, Action
 from resolvers.kernel.reader import Shape, scopes_of
 from resolvers.kernel.reader.build import LARGEST_ANSWER
+from resolvers.kernel.subject import Subject
 from resolvers.kernel.telemetry import Meter, log
 from resolvers.kernel.trace import Call
 from resolvers.kernel.uses import uses
 
 D = TypeVar("D", bound=Input)
 Raw = Mapping[str, Any]
-Guard = Callable[[Any, Raw], Awaitable[None]]
+Guard = Callable[[Any, Any], Awaitable[None]]
+"""Of the context and the row that the route names; where the operation declares none, the raw input."""
 
 OPERATIONS: dict[str, "Operation[Any]"] = {}
 _gates: dict[Any, Plan] = {}  # the gate alone, of every tenancy and kind of credential
@@ -111,6 +113,8 @@ class Operation(Generic[D]):
     late: bool = False
     tickets: bool = False
     deprecated: Deprecation | None = None
+    subject: Subject | None = None
+    or_capability: Capability | None = None
     plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
 
     kind = "operation"
@@ -126,12 +130,15 @@ class Operation(Generic[D]):
             raise TypeError(f"{self.name}: what only machines call is no part of the graph")
         if self.auth is Auth.WEBHOOK and not self.guards:
             raise TypeError(f"{self.name}: nobody verifies the webhook; a guard has to")
+        if self.subject is not None:
+            self.subject.check(self.name, self.input)
         OPERATIONS[self.name] = self
         self.credentials = CREDENTIALS[self.auth] | (TICKETS if self.tickets else frozenset())
         self.needs = scopes.needed(self.name, self.kind)
         self.published: set[Shape] = set()  # answers that a surface documents as this operation's own, parts of other rows included
         self.meter = Meter(self.name)
-        self.roles: frozenset[Role] = GATES[self.action]
+        self.roles: frozenset[Role] = GATES[self.action] if self.or_capability is None else MEMBERS
+        """Who passes the gate; whether one without the role has the capability is asked behind it."""
 
     @property
     def model(self) -> Any:

@@ -1,8 +1,11 @@
-"""Roles, actions and gates: the whole RBAC on one screen."""
+"""Roles, actions, gates, and capabilities beyond the role: the whole RBAC on one screen."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
 
-from models.workspaces import Role
+from models.workspaces import Capability, Role
 
 
 class Action(StrEnum):
@@ -45,3 +48,51 @@ def higher(one: Role, other: Role | None) -> Role:
 
 def outranks(one: Role, other: Role) -> bool:
     return RANK[one] > RANK[other]
+
+
+# ---- capabilities (contract: workspaces.capability_rules) ---------------------------------------------------------------
+
+Capabilities = frozenset[Capability]
+
+
+class CapabilityPreset(StrEnum):
+    """Named sets, from what everybody has to everything."""
+
+    chat = "chat"
+    power = "power"
+    admin = "admin"
+
+
+CHAT_ONLY: Final[Capabilities] = frozenset({Capability.chat})
+
+PRESETS: Final[Mapping[CapabilityPreset, Capabilities]] = MappingProxyType(
+    {
+        CapabilityPreset.chat: CHAT_ONLY,
+        CapabilityPreset.power: CHAT_ONLY | {Capability.issue_create, Capability.memory_write, Capability.routine_create},
+        CapabilityPreset.admin: frozenset(Capability),
+    }
+)
+
+DEFAULTS: Final[Mapping[Role, CapabilityPreset]] = MappingProxyType(
+    {
+        Role.OWNER: CapabilityPreset.admin,
+        Role.ADMIN: CapabilityPreset.admin,
+        Role.MANAGER: CapabilityPreset.power,
+        Role.MEMBER: CapabilityPreset.chat,
+        Role.VIEWER: CapabilityPreset.chat,
+    }
+)
+
+
+def known_capabilities(names: Sequence[object]) -> Capabilities:
+    return frozenset(c for c in Capability if c.value in names)
+
+
+def effective(role: Role, stored: object) -> Capabilities:
+    """The set that holds. `stored` is the column as read: None while the role's default holds.
+
+    Anything but a list counts as unreadable, and leaves chat only, like an empty list; unknown names in it are dropped.
+    """
+    if stored is None:
+        return PRESETS[DEFAULTS[role]]
+    return CHAT_ONLY | known_capabilities(stored) if isinstance(stored, list) else CHAT_ONLY

@@ -3,10 +3,11 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import asyncpg
 from sqlalchemy import select
+from sqlalchemy.sql.util import ClauseAdapter
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
@@ -16,11 +17,13 @@ from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import CREDENTIAL_ID, PAYLOAD, ROLE, USER_ID, VERSION, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
 from resolvers.kernel.inputs import BODY, Input, NoInput, is_id, validate
-from resolvers.kernel.operation import BOTH, Answer, D, Deprecation, Operation, Raw, Surface, record_admin_use
+from resolvers.kernel.operation import BOTH, Answer, Auth, D, Deprecation, Operation, Raw, Surface, record_admin_use
 from resolvers.kernel.plans import reads
 from resolvers.kernel.policy import Action
-from resolvers.kernel.reader import Read, Rows, Shape, roles_of
+from resolvers.kernel.reader import Read, Row, Rows, Shape, roles_of
 from resolvers.kernel.reader.build import Builder
+from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.subject import Subject
 from resolvers.kernel.trace import variant
 from resolvers.kernel.visibility import Scope
 
@@ -48,6 +51,22 @@ class QueryScope(Scope):
         made = made.where(*self.sees(model, table, self._outer))
         return made.correlate(*self._outer).subquery()
 
+    def find(self, subject: Subject, data: Any) -> Row[Any]:
+        """The row that a route names. Its columns are read by `id_of` and `children`."""
+        return self.select(subject.model).where(*subject.conditions(self, lambda field: getattr(data, field), self._outer)).one(subject.missing)
+
+    def id_of(self, row: Row[Any]) -> Any:
+        """The id of such a row, as a value for conditions."""
+        alias = table_of(row.model).alias()
+        adapt = ClauseAdapter(alias).traverse
+        live = [alias.c.deleted_at.is_(None)] if "deleted_at" in alias.c else []
+        found = [*[adapt(clause(c)) for c in row.conditions], *live, *self.sees(row.model, alias, self._outer)]
+        return select(alias.c.id).where(*found).correlate(*self._outer).scalar_subquery()
+
+    def children(self, row: Row[Any], model: type[M], key: str) -> Rows[M]:
+        """The rows of another table whose `key` is the id of such a row."""
+        return self.select(model).where(table_of(model).c[key] == self.id_of(row))
+
     def view(self, model: type[M], statement: Any) -> Rows[M]:
         """The rows of a report; its columns are the fields of a View."""
         return Rows(model, source=statement.correlate(*self._outer).subquery())
@@ -55,7 +74,7 @@ class QueryScope(Scope):
 
 @dataclass(eq=False)
 class Query(Operation[D], Generic[D, R]):
-    describe: Callable[[QueryScope, D], R] = field(kw_only=True)
+    describe: Callable[..., R] = field(kw_only=True)
     kind = "query"
 
     @property
@@ -64,7 +83,11 @@ class Query(Operation[D], Generic[D, R]):
 
     def within(self, scope: QueryScope, data: D) -> R:
         """The same rows, to be narrowed by another query."""
-        return self.describe(scope, data)
+        if self.subject is None:
+            return self.describe(scope, data)
+        row = scope.find(self.subject, data)
+        read = self.describe(scope, row, data)
+        return read if read is row else read.under(row)
 
     async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
         if shape is None:
@@ -134,7 +157,7 @@ class Query(Operation[D], Generic[D, R]):
         gate = Gate.build(self.tenancy, kind, by_slug)
         outer = (gate.who, gate.place)
         scope = gate.scope(QueryScope).within(outer)
-        read = self.describe(scope, gate.trace.symbolic(self.input, data))  # type: ignore[arg-type]
+        read = self.within(scope, gate.trace.symbolic(self.input, data))  # type: ignore[arg-type]
         answer = Builder(gate.trace, scope, slots).answer(read, shape, outer, gate.allowed(self.tenancy, roles))
         plan = gate.plan(answer, read.missing, shape)
         plan.roles = roles
@@ -150,32 +173,37 @@ def query(
     name: str,
     action: Action = Action.READ,
     *,
+    auth: Auth = Auth.USER,
     tenancy: Where = Tenancy.WORKSPACE,
     errors: tuple[Code, ...] = (),
     surfaces: frozenset[Surface] = BOTH,
     tickets: bool | None = None,
     deprecated: Deprecation | None = None,
-) -> Callable[[Callable[[QueryScope, D], R]], Query[D, R]]:
+    subject: Subject | None = None,
+) -> Callable[[Callable[..., R]], Query[Any, R]]:
     """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`.
 
+    `subject`: the row that the route names, `def f(scope, row, data)`; what belongs to it is NOT_FOUND where it is not there.
     `tickets`: whether a ticket of a live channel opens it; where nothing is said, it does if the rows are a workspace's.
     """
 
-    def bind(function: Callable[[QueryScope, D], R]) -> Query[D, R]:
+    def bind(function: Callable[..., R]) -> Query[Any, R]:
         model, returns = signature(function)
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}: a query is a plain def; use @procedure for a read that must await")
         return Query(
             name,
             action,
-            cast(type[D], model),
+            model,
             returns,
             inspect.getdoc(function) or "",
+            auth=auth,
             tenancy=tenancy,
             errors=errors,
             surfaces=surfaces,
-            tickets=tenancy is not Tenancy.NONE if tickets is None else tickets,
+            tickets=auth is Auth.USER and tenancy is not Tenancy.NONE if tickets is None else tickets,
             deprecated=deprecated,
+            subject=subject,
             describe=function,
         )
 

@@ -11,7 +11,7 @@ from resolvers.kernel.errors import forbidden
 from resolvers.kernel.policy import ADMINS, MANAGERS, MEMBERS
 
 EVERYTHING = "*"
-DOMAINS = ("agents", "chats", "crews", "credentials", "labels", "runs", "skills", "webhooks")
+DOMAINS = ("agents", "chats", "crews", "credentials", "issues", "labels", "projects", "runs", "skills", "webhooks")
 
 SCOPES: dict[str, frozenset[Role]] = {
     EVERYTHING: ADMINS,
@@ -27,7 +27,13 @@ IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "ch
 """Scope -> what it opens beside itself: to set an agent to work is to talk to it, and to read what came of it."""
 
 _WORKSPACE = ("workspace:read", "workspace:admin")
-_OF_DOMAIN = {"crew_connections": ("crews:read", "crews:write"), "invitations": _WORKSPACE, "members": _WORKSPACE, "workspaces": _WORKSPACE}
+_OF_DOMAIN = {
+    "crew_connections": ("crews:read", "crews:write"),
+    "invitations": _WORKSPACE,
+    "members": _WORKSPACE,
+    "milestones": ("projects:read", "projects:write"),
+    "workspaces": _WORKSPACE,
+}
 Scopes = frozenset[str] | None
 """What a token with scopes must have; None where none will do."""
 OPEN: Scopes = frozenset()

@@ -1,6 +1,6 @@
 """SQL of single-table statements, compiled once a kind: the text and the order of its parameters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,9 +24,11 @@ ONE: Any = literal_column("1")
 class Statement:
     sql: str
     names: tuple[str, ...]
+    constants: Mapping[str, Any] | None = None
 
     def values(self, named: Mapping[str, Any]) -> list[Any]:
-        return [named[name] for name in self.names]
+        known = named if not self.constants else {**self.constants, **named}
+        return [known[name] for name in self.names]
 
 
 _COMPILED: dict[Any, Statement] = {}
@@ -38,7 +40,8 @@ def compiled(key: Any, build: Callable[[], Any]) -> Statement:
         made = build().compile(dialect=DIALECT)
         if len(_COMPILED) >= _KEPT:
             del _COMPILED[next(iter(_COMPILED))]
-        known = _COMPILED[key] = Statement(str(made), tuple(made.positiontup or ()))
+        constants = {name: value for name, value in made.params.items() if value is not None}
+        known = _COMPILED[key] = Statement(str(made), tuple(made.positiontup or ()), constants)
     return known
 
 
@@ -102,6 +105,20 @@ def inserting(held: Held) -> Statement:
         return made.returning(*[table.c[taken.name] for taken in held.drawn] or [ONE]) if held.change is not None else made
 
     return compiled((*held.kind, "insert"), build)
+
+
+def adding(model: type[SQLModel], columns: tuple[str, ...], first: int = 1) -> Statement:
+    """INSERT of any number of rows: one array a column, the first of them in the parameter `first`."""
+    table = table_of(model)
+    kinds = [table.c[name].type.compile(dialect=DIALECT) for name in columns]
+    arrays = ",".join([f"${n}::{kind.split('(')[0]}[]" for n, kind in enumerate(kinds, first)])
+    return Statement(f"INSERT INTO {table.name} ({','.join(columns)}) SELECT * FROM unnest({arrays})", columns)
+
+
+def columns_of(rows: Sequence[SQLModel], names: tuple[str, ...]) -> list[list[Any]]:
+    """The values of rows, column by column."""
+    values = [row.__dict__ for row in rows]
+    return [[row[name] for row in values] for name in names]
 
 
 def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...], limited: bool) -> Statement:

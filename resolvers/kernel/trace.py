@@ -3,7 +3,7 @@
 `def list_crews(scope, data)` is called with a `data` whose fields are `Param`s; what it builds is a statement that serves
 every later call of that kind. A Param refuses to be looked at, so a function that depends on a value fails at its first
 call, not silently. Closed sets (bool, enum, Literal) keep their value and absent optional fields stay None: both are part
-of the plan's key (`variant`).
+of the plan's key (`variant`), but for filters, of which the one that leads is.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from sqlalchemy import ARRAY, Boolean, DateTime, Float, Integer, Text, bindparam
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import TypeEngine
 
+from resolvers.kernel.filters import filters_of, leader
 from resolvers.kernel.inputs import Input, accepts_none, bare, is_choice
 
 Getter = Callable[["Call"], Any]
@@ -37,13 +38,16 @@ class Call:
 
 
 class Param:
-    """A value not known yet. SQLAlchemy takes it as a bound parameter; Python may not look inside."""
+    """A value not known yet. SQLAlchemy takes it as a bound parameter; Python may not look inside.
 
-    __slots__ = ("clause", "name")
+    `optional`: of a filter that need not have been sent: NULL then.
+    """
+
+    __slots__ = ("clause", "name", "optional")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, clause: Any, name: str) -> None:
-        self.clause, self.name = clause, name
+    def __init__(self, clause: Any, name: str, optional: bool = False) -> None:
+        self.clause, self.name, self.optional = clause, name, optional
 
     def __clause_element__(self) -> Any:
         return self.clause
@@ -70,6 +74,7 @@ class Kinds:
 
     optional: tuple[str, ...]
     choices: tuple[str, ...]
+    filters: frozenset[str]
 
 
 _KINDS: dict[type[Input], Kinds] = {}
@@ -79,14 +84,18 @@ def kinds(model: type[Input]) -> Kinds:
     known = _KINDS.get(model)
     if known is None:
         fields = model.model_fields.items()
-        choices = tuple(n for n, f in fields if is_choice(f.annotation))
-        known = _KINDS[model] = Kinds(tuple(n for n, f in fields if accepts_none(f.annotation) and n not in choices), choices)
+        filters = frozenset(filters_of(model))
+        choices = tuple(n for n, f in fields if is_choice(f.annotation) and n not in filters)
+        optional = tuple(n for n, f in fields if accepts_none(f.annotation) and n not in choices and n not in filters)
+        known = _KINDS[model] = Kinds(optional, choices, filters)
     return known
 
 
 def variant(data: Input) -> tuple[Any, ...]:
-    """The kind of call: which optional fields are there, and the value of every closed choice."""
+    """The kind of call: which optional fields are there, the value of every closed choice, and the filter that leads."""
     known = _KINDS.get(type(data)) or kinds(type(data))
+    if known.filters:
+        return (leader(data), *[getattr(data, n) is not None for n in known.optional], *[getattr(data, n) for n in known.choices])
     if not known.optional and not known.choices:
         return ()
     return (*[getattr(data, n) is not None for n in known.optional], *[getattr(data, n) for n in known.choices])
@@ -109,13 +118,13 @@ class Trace:
 
     def symbolic(self, model: type[Input], values: Input, slot: int | None = None) -> Input:
         """An instance of the input model with Params in place of values."""
-        known, built = kinds(model), dict[str, Any]()
+        known, built, leads = kinds(model), dict[str, Any](), leader(values)
         for name, info in model.model_fields.items():
-            if name in known.choices or getattr(values, name) is None:
+            if name in known.choices or (getattr(values, name) is None and name not in known.filters):
                 built[name] = getattr(values, name)
             else:
                 parameter = self.bind(f"{name}_{'' if slot is None else slot}", _getter(name, slot), sql_type(info.annotation))
-                built[name] = Param(parameter, name)
+                built[name] = Param(parameter, name, name in known.filters and name != leads)
         return model.model_construct(values.model_fields_set, **built)
 
 

@@ -9,8 +9,8 @@ from sqlmodel import SQLModel
 from models.base import TenantRow, table_of
 from models.workspaces import Membership
 from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.graph import access_of, visible_of
-from resolvers.kernel.reader.rows import clause
 from resolvers.kernel.trace import Param
 
 KNOWN = ("workspace", "user_id", "role")

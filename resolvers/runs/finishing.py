@@ -69,7 +69,8 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
         raise Refusal(Code.CONFLICT, TAKEN_OVER)
     if chat is not None:
         await _close_turn(ctx, chat, run, data)
-    ended = await end_run(ctx, run.id, End(data.status, data.error_message, data.exit_code, data.data, data.model))
+    reply = None if data.reply is None else data.reply.content
+    ended = await end_run(ctx, run.id, End(data.status, data.error_message, data.exit_code, data.data, data.model, reply))
     return RunEnd(id=ended.id, status=ended.status)
 
 

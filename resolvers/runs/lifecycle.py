@@ -9,6 +9,7 @@ from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.bounds import ERROR, LINE, cut
 from models.runs import RUN_STATES, Run, RunStatus
 from resolvers.kernel import Conflict, Context
+from resolvers.runs.assignments import end_assignment
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 
 MISSING = "Run not found"
@@ -17,13 +18,17 @@ GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ends. `data` goes over the run's own, key by key; `model`, or the one that `data` names, over the run's."""
+    """How a run ends. `data` goes over the run's own, key by key; `model`, or the one that `data` names, over the run's.
+
+    `reply`: what was said in the end.
+    """
 
     status: RunStatus
     error_message: str | None = None
     exit_code: int | None = None
     data: dict[str, Any] | None = None
     model: str | None = None
+    reply: str | None = None
 
 
 async def hold_starts(ctx: Context, agent_id: str, *, shared: bool = True) -> None:
@@ -62,7 +67,7 @@ async def end_run(ctx: Context, run_id: str, end: End) -> Run:
 
 async def close_run(ctx: Context, run: Run, end: End) -> Run:
     """The run's own part of its end: for whoever settles the agent and tells of it by themselves."""
-    return await ctx.move(
+    ended = await ctx.move(
         RUN_STATES,
         run.id,
         end.status,
@@ -71,6 +76,8 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
         data={**(run.data or {}), **end.data} if end.data else run.data,
         model=end.model or model_in(end.data) or run.model,
     )
+    await end_assignment(ctx, ended, end.reply)
+    return ended
 
 
 def model_in(metadata: dict[str, Any] | None) -> str | None:

@@ -1,7 +1,7 @@
 """What can be read of runs."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 from sqlalchemy import and_, func, literal_column, select
@@ -49,21 +49,13 @@ GONE_WRONG: Any = literal_column("('FAILED', 'TIMEOUT')")
 class ListRuns(Paging):
     """A page of runs, by `page` or by a window. `status`, `agent_id` and `trigger` are exact; `tag` is one of the tags of the metadata."""
 
+    cut_to_default: ClassVar[bool] = True  # contract: runs.list
+
     page: Annotated[int, Field(ge=1, le=INT32)] = 1
     status: RunStatus | None = None
     agent_id: Id | None = None
     trigger: Text | None = None
     tag: Text | None = None
-
-    @classmethod
-    def size(cls, raw: dict[str, Any]) -> int:
-        """Outside its range a size is the default, and not the nearest in range (contract: runs.list)."""
-        size = whole(raw.get("first")) or whole(raw.get("limit")) or 0
-        return size if 0 < size <= cls.page_maximum else cls.page_default
-
-    @classmethod
-    def size_rule(cls) -> str:
-        return f"At most {cls.page_maximum}; anything else, and more, is {cls.page_default}."
 
     @model_validator(mode="before")
     @classmethod

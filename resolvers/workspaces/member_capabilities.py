@@ -7,8 +7,26 @@ from pydantic import BeforeValidator
 from sqlmodel import col
 
 from models.workspaces import Membership, Role
-from resolvers.capabilities import CapabilityPreset, changed, effective, listed
-from resolvers.kernel import Action, Code, Context, Id, Input, NoInput, Output, Raw, Refusal, Selection, Text, at_most, command, forbidden, procedure
+from resolvers.capabilities import changed, listed
+from resolvers.kernel import (
+    Action,
+    CapabilityPreset,
+    Code,
+    Context,
+    Id,
+    Input,
+    NoInput,
+    Output,
+    Raw,
+    Refusal,
+    Selection,
+    Text,
+    at_most,
+    command,
+    effective,
+    forbidden,
+    procedure,
+)
 
 MISSING = "Member not found"
 MOST_LISTED = 5000  # each is put together by this process, and not by PostgreSQL

@@ -1,6 +1,6 @@
 """The contract's notation of JSON shapes, read and held against answers.
 
-`str?` may be null, `key~` may be absent, `[T]` is a list, `{…}` an object, `{"*": T}` a map; a name is an object or an enum of this file, or
+`str?` may be null, `key~` may be absent, `[T]` is a list, `{…}` an object, `{"*": T}` and `{STATUS: T}` a map; a name is an object or an enum of this file, or
 of another as `file.Name`. Any other single word is the literal itself. What is prose is compared on presence only, and listed in `PROSE`.
 """
 
@@ -181,8 +181,8 @@ def _list(inner: Kind) -> Kind:
 
 
 def _object(definition: dict[str, Any], group: str, where: str) -> Kind:
-    if set(definition) == {"*"}:
-        inner = kind_of(definition["*"], group, where)
+    if (len(definition) == 1 and next(iter(definition)).isupper()) or set(definition) == {"*"}:
+        inner = kind_of(next(iter(definition.values())), group, where)
         return Kind(lambda value, at: [f for k, v in value.items() for f in inner.faults(v, f"{at}.{k}")] if isinstance(value, dict) else [f"{at}: no object"])
     keys: dict[str, tuple[Any, bool]] = {str(key).rstrip("~"): (notation, str(key).endswith("~")) for key, notation in definition.items()}
 

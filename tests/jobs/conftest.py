@@ -1,13 +1,11 @@
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from crewship.postgres import APPLICATION, Connection
+from crewship.postgres import Connection
 from runtime.background import Carried
-from runtime.dbos_tables import prepare_engine
 from runtime.liveness import Rhythm
 from runtime.service import Runtime
 from tests.conftest import TEMPLATE, Database
@@ -20,17 +18,9 @@ from tests.runtime.estate import estate_on
 QUICK = Rhythm(sweep=0.2, patience=0.5, measure=0.2, retry=0.1)
 
 
-@pytest.fixture(scope="session")
-def prepared(postgres: Connection) -> Iterator[Database]:
-    """With the engine's tables, which take a second to make: to be copied."""
-    for made in copied(postgres, TEMPLATE):
-        asyncio.run(prepare_engine(made.owner_url, APPLICATION))
-        yield made
-
-
 @pytest.fixture
-def ground(postgres: Connection, prepared: Database) -> Iterator[Database]:
-    yield from copied(postgres, prepared.name)
+def ground(postgres: Connection) -> Iterator[Database]:
+    yield from copied(postgres, TEMPLATE)
 
 
 @pytest.fixture

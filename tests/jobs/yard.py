@@ -71,7 +71,7 @@ async def body(work: Work, data: Of) -> None:
             if step == "third" and data.thing_id.startswith("chain_"):
                 ctx.enqueue(plain, thing_id=data.thing_id.replace("chain_", "link_"))
             await ctx.insert(Label(name=f"{data.thing_id} {step} {work.round} {secrets.token_hex(4)}", color="red"))
-            await ctx._flush()
+            await ctx.flush()
             await reach(data.thing_id, step)  # the rows are there, and not committed
 
         return change

@@ -20,6 +20,7 @@ def assignment(plot: Plot) -> Assignment:
         task="Hoist",
         status=AssignmentStatus.COMPLETED,
         result_summary="Hoisted",
+        error_message="Not for long",
         started_at=now(),
         finished_at=now(),
         **plot.here,
@@ -28,4 +29,4 @@ def assignment(plot: Plot) -> Assignment:
 
 @entity
 def mission_task(plot: Plot) -> MissionTask:
-    return MissionTask(mission_id=plot["mission"].id, assigned_agent_id=plot["agent"].id, assignment_id=plot["assignment"].id, title="Hoist", **plot.here)
+    return MissionTask(mission_id=plot["issue"].id, assigned_agent_id=plot["agent"].id, assignment_id=plot["assignment"].id, title="Hoist", **plot.here)

@@ -7,6 +7,7 @@ import asyncpg
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
+from models.actors import ActorType
 from models.agents import Agent, AgentRole
 from models.auth import User
 from models.base import new_id, table_of
@@ -15,9 +16,11 @@ from models.credentials import AgentCredential
 from models.crews import Crew, CrewConnection, CrewMember
 from models.inbox import InboxItem, InboxKind, inbox_item_id
 from models.integrations import CrewIntegration, ToolBinding
+from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
 from models.kernel import AuditLog, JobStep
 from models.labels import Label
-from models.missions import Assignment, Mission, MissionTask
+from models.missions import Assignment, Mission, MissionTask, MissionType
+from models.projects import Milestone, Project
 from models.runs import Run, RunFrame, RunStep, RunTag
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
@@ -38,6 +41,12 @@ def workspace_rows(name: str) -> list[SQLModel]:
     run = Run(agent_id=lead.id, chat_id=chat.id, prompt="Hoist", **here)
     mission = Mission(crew_id=crew.id, lead_agent_id=lead.id, trace_id=f"mission-{new_id()}", title="Sail", **here)
     assignment = Assignment(chat_id=chat.id, assigned_by_id=lead.id, assigned_to_id=agent.id, task="Hoist", **here)
+    project = Project(name="Voyage", slug="voyage", **here)
+    milestone = Milestone(project_id=project.id, name="Half way", **here)
+    label = Label(name="storm", color="red", **here)
+    led = {"crew_id": crew.id, "lead_agent_id": lead.id, "mission_type": MissionType.issue, **here}
+    issues = [Mission(trace_id=f"issue-{new_id()}", title="Leak", number=number, identifier=f"ENG-{number}", **led) for number in (1, 2)]
+    hull, leak = issues
     server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
     return [
         user,
@@ -49,7 +58,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         other,
         CrewMember(crew_id=crew.id, user_id=user.id, **here),
         CrewConnection(from_crew_id=crew.id, to_crew_id=other.id, **here),
-        Label(name="storm", color="red", **here),
+        label,
         lead,
         agent,
         AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
@@ -63,7 +72,14 @@ def workspace_rows(name: str) -> list[SQLModel]:
         RunTag(tag="chat", began_at=now(), run_id=run.id, **here),
         RunStep(run_id=run.id, name=f"answer {name}", lease=1, **here),
         JobStep(root=f"tests.hoist:{name}", step="1/hoist", **here),
+        project,
+        milestone,
         mission,
+        *issues,
+        IssueLabel(mission_id=hull.id, label_id=label.id, **here),
+        IssueComment(mission_id=hull.id, author_type=ActorType.user, author_id=user.id, body="Wet", **here),
+        IssueRelation(source_id=hull.id, target_id=leak.id, relation_type=RelationType.blocks, **here),
+        IssueActivity(mission_id=hull.id, actor_type=ActorType.user, actor_id=user.id, action=ActivityAction.priority_changed, details="high", **here),
         assignment,
         MissionTask(mission_id=mission.id, assigned_agent_id=agent.id, assignment_id=assignment.id, title="Hoist", depends_on=[], **here),
         server,

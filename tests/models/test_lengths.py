@@ -18,7 +18,7 @@ from tests.models.test_row_security import policies
 pytestmark = pytest.mark.anyio
 
 BEFORE, LENGTHS = "0012", "0013"
-LATER = {"job_steps"}
+LATER = {"job_steps", "projects", "milestones", "issue_labels", "issue_comments", "issue_relations", "issue_activity"}
 """Tables that came after it."""
 ROWS = """
 SET crewship.workspaces = '*';

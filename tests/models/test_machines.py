@@ -8,10 +8,16 @@ import yaml
 
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.machines import MACHINES, Machine
+from models.missions import ISSUE_STATES, TASK_BY_ENGINE
 from models.runs import RUN_STATES, RunStatus
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "files"
-DOCUMENTED: dict[str, Machine[Any, Any]] = {"agents.Agent": AGENT_STATES, "chats.Run": RUN_STATES}
+DOCUMENTED: dict[str, Machine[Any, Any]] = {
+    "agents.Agent": AGENT_STATES,
+    "chats.Run": RUN_STATES,
+    "issues.Issue": ISSUE_STATES,
+    "missions.TaskByEngine": TASK_BY_ENGINE,
+}
 """The contract's file and the name it has there."""
 
 
@@ -39,9 +45,11 @@ def test_what_a_machine_may_not_say() -> None:
         Machine(Agent, "mood", AGENT_STATES.moves)
     with pytest.raises(TypeError, match="has no column stopped_at"):
         Machine(Agent, "status", AGENT_STATES.moves, stamps={"stopped_at": frozenset({AgentStatus.STOPPED})})
-    with pytest.raises(TypeError, match="says of each state"):
+    with pytest.raises(TypeError, match="leads to its own states alone"):
         Machine(Agent, "status", {AgentStatus.IDLE: frozenset({AgentStatus.STOPPED})})
-    with pytest.raises(TypeError, match="says of each state"):
+    with pytest.raises(TypeError, match="says of each of its states"):
+        Machine(Agent, "status", {RunStatus.FAILED: frozenset()})
+    with pytest.raises(TypeError, match="says of each of its states"):
         Machine(Agent, "name", {})
     with pytest.raises(TypeError, match="leads to its own states alone"):
         Machine(Agent, "status", {**AGENT_STATES.moves, AgentStatus.IDLE: frozenset({RunStatus.FAILED})})  # type: ignore[dict-item]

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.workspaces import Capability, Role
-from resolvers.capabilities import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, changed, effective, listed
+from resolvers.capabilities import changed, listed
+from resolvers.kernel import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, effective
 from resolvers.kernel.errors import Refusal
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values

@@ -4,11 +4,26 @@
 joins them into one SQLAlchemy statement. Afterwards there is only text and the order of its parameters.
 """
 
-from resolvers.kernel.reader.graph import EVERYONE, GRAPHS, Derived, Edge, check_graphs, confidential, count, derived, extend, graph, many, of_parent, one
+from resolvers.kernel.reader.graph import (
+    EVERYONE,
+    GRAPHS,
+    Derived,
+    Edge,
+    check_graphs,
+    confidential,
+    count,
+    derived,
+    extend,
+    graph,
+    many,
+    of_parent,
+    one,
+    reads,
+)
 from resolvers.kernel.reader.rows import Page, Read, Row, Rows, View, columns_of
 from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape, edges_of, intern, roles_of, scopes_of
 
 __all__ = [
     "EVERYONE", "GRAPHS", "Column", "Constant", "Derived", "Edge", "Item", "Nested", "Page", "Read", "Row", "Rows", "Shape", "View", "check_graphs",
-    "columns_of", "confidential", "count", "derived", "edges_of", "extend", "graph", "intern", "many", "of_parent", "one", "roles_of", "scopes_of",
+    "columns_of", "confidential", "count", "derived", "edges_of", "extend", "graph", "intern", "many", "of_parent", "one", "reads", "roles_of", "scopes_of",
 ]  # fmt: skip

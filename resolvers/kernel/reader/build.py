@@ -16,10 +16,11 @@ from sqlmodel import SQLModel
 from models.base import TenantRow, most_characters, table_of
 from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.policy import Action
+from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge
 from resolvers.kernel.reader.json import Value, array, as_bytes, constant, largest, listed, number, quoted, record, truth, value_of
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of
-from resolvers.kernel.reader.rows import Read, Rows, View, clause
+from resolvers.kernel.reader.rows import Read, Rows, View
 from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape
 from resolvers.kernel.trace import Trace
 
@@ -228,7 +229,7 @@ class Builder:
 
     def _field(self, entry: Source, item: Item, outer: Sequence[Any]) -> Value:
         if isinstance(item, Constant):
-            return constant(item.value)
+            return constant(item.value, item.plain)
         known = GRAPHS.get(entry.model, {})
         if isinstance(item, Column):
             made = known.get(item.name)
@@ -240,7 +241,11 @@ class Builder:
                 column = column if action is None else self._confided(entry, column, action, outer)
             return value_of(func.nullif(column, ZERO, type_=column.type)) if item.zero else value_of(column, stored)
         if item.name is None:
-            return self._object(entry, item.shape.fields, outer)
+            own = self._object(entry, item.shape.fields, outer)
+            first = next((field.name for field in item.shape.fields if isinstance(field, Column)), None) if item.absent else None
+            if first is None:
+                return own
+            return Value((case((entry.column(first).is_not(None), own.text), else_=null()),), nullable=True, most=own.most)
         edge = known[item.name]
         if isinstance(edge, Derived):
             raise TypeError(f"{entry.model.__name__}.{item.name} is a value, not an edge")
@@ -252,11 +257,12 @@ class Builder:
         return case((self.scope.within(outer).may(entry.columns, action), column), else_=null())
 
     def _edge(self, entry: Source, edge: Edge, item: Nested, outer: Sequence[Any]) -> Value:
-        rows: Any = Rows(edge.target, where=edge.where, order=edge.order_by)
+        report = None if edge.source is None else edge.source(entry.columns, self.scope.within(outer)).subquery(self.trace.name("v"))
+        rows: Any = Rows(edge.target, source=report, where=edge.where, order=edge.order_by)
         if item.slot is not None:
             values = self.slots[item.slot]
             data = self.trace.symbolic(type(values), values, item.slot)
-            rows = edge.narrow(rows, data) if edge.narrow is not None else rows
+            rows = edge.narrow(rows, data) if edge.narrow is not None else rows.matching(data)
             rows = rows.page(data) if isinstance(data, Paging) else rows
         elif edge.kind == "many" and item.shape.form == "list":
             rows = rows.limit(LIST_LIMIT)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import true
+from sqlalchemy import literal_column, select, true
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
@@ -15,6 +15,7 @@ from resolvers.kernel.reader.rows import View, columns_of
 from resolvers.kernel.scopes import SCOPES, Scopes
 
 On = Callable[[Any, Any], Any]
+ONE: Any = literal_column("1")
 Visible = Callable[[Any, Any], Any]
 """`(row, scope) -> condition`: whether the caller may see a row. What it does not hold for is, to that caller, not there."""
 EVERYONE: Visible = lambda row, scope: true()  # noqa: E731
@@ -33,11 +34,16 @@ class Edge:
     input: type[Input] | None = None
     requires: Action | None = None
     where: tuple[Any, ...] = ()
+    source: Callable[[Any, Any], Any] | None = None
+    """Of rows of a View: `(row, scope) -> select`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Derived:
-    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets; `parent`, whose column it is."""
+    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets; `parent`, whose column it is.
+
+    Without a parent nobody knows which rows it reads: an answer with it is made when the rows that the command writes are there.
+    """
 
     type: Any
     expression: Callable[[Any, Any], Any]
@@ -69,10 +75,19 @@ def many(
     narrow: Callable[[Any, Any], Any] | None = None,
     input: type[Input] | None = None,
     requires: Action | None = None,
+    through: type[TenantRow] | None = None,
+    other_key: str | None = None,
 ) -> Edge:
-    """The rows whose `key` column names this row."""
+    """The rows whose `key` column names this row; `through` another table, those that its `other_key` names beside this row in its `key`."""
     order = order_by if isinstance(order_by, tuple) else (order_by,)
-    return Edge("many", target, on or _by_target(target, key), order, narrow, input, requires, where)
+    on = on or (_by_target(target, key) if through is None else _by_link(through, key, other_key))
+    return Edge("many", target, on, order, narrow, input, requires, where)
+
+
+def reads(target: type[View], source: Callable[[Any, Any], Any], *, order_by: Any = ()) -> Edge:
+    """The rows of a report of this row: `source(row, scope)` is its statement, whose columns are the fields of the View."""
+    order = order_by if isinstance(order_by, tuple) else (order_by,)
+    return Edge("many", target, lambda row, other: true(), order, source=source)
 
 
 def one(target: type[SQLModel], key: str | None = None, *, on: On | None = None, requires: Action | None = None) -> Edge:
@@ -167,6 +182,18 @@ def _by_target(target: type[SQLModel], key: str | None) -> On:
     if key is None or key not in columns_of(target):
         raise TypeError(f"{target.__name__} has no column {key}")
     return lambda row, other: other[key] == row["id"]
+
+
+def _by_link(link: type[TenantRow], key: str | None, other_key: str | None) -> On:
+    if key is None or other_key is None or not {key, other_key} <= {*columns_of(link)}:
+        raise TypeError(f"{link.__name__} has no column {key}, or no {other_key}")
+
+    def linked(row: Any, other: Any) -> Any:
+        ties = table_of(link).alias()
+        found = [ties.c.workspace_id == row["workspace_id"], ties.c[key] == row["id"], ties.c[other_key] == other["id"]]
+        return select(ONE).select_from(ties).where(*found).correlate(row["id"].table, other["id"].table).exists()
+
+    return linked
 
 
 def _by_source(key: str | None) -> On:

@@ -81,8 +81,9 @@ def as_bytes(value: Value) -> Any:
     return func.convert_to(value.text, literal_column("'UTF8'"), type_=BYTEA())
 
 
-def constant(text: str | None) -> Value:
-    return Value((NULL if text is None else f'"{checked(text)}"',))
+def constant(text: str | None, plain: bool = False) -> Value:
+    """`plain`: JSON, of a route's declaration."""
+    return Value((NULL if text is None else text if plain else f'"{checked(text)}"',))
 
 
 def in_utc(column: Any) -> Any:

@@ -5,11 +5,11 @@ from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
 from sqlalchemy import literal_column
-from sqlalchemy.sql.elements import ClauseElement
 from sqlmodel import SQLModel
 
 from models.base import table_of
-from resolvers.kernel.inputs import Paging
+from resolvers.kernel import filters
+from resolvers.kernel.inputs import Input, Paging
 
 T = TypeVar("T", bound=SQLModel, covariant=True)
 
@@ -46,6 +46,11 @@ class Read(Generic[T]):
         now["partner"] = self.partner
         return kind(self.model, **(now | changes))
 
+    def under(self, parent: "Row[Any]") -> Self:
+        """A list that belongs to one row: without that row the answer is its NOT_FOUND, and not an empty list."""
+        made: Self = self._as(type(self), parent=parent, missing=parent.missing)
+        return made
+
 
 class Row(Read[T]):
     """One row; when there is none, the operation is refused with NOT_FOUND and the text `missing`."""
@@ -77,10 +82,11 @@ class Rows(Read[T]):
         made: Self = self._as(type(self), order=keys)
         return made
 
-    def under(self, parent: Row[Any]) -> Self:
-        """A list that belongs to one row: without that row the answer is its NOT_FOUND, and not an empty list."""
-        made: Self = self._as(type(self), parent=parent, missing=parent.missing)
-        return made
+    def matching(self, data: Input) -> Self:
+        """The rows that the filters of an input let through, in the order that it chooses."""
+        made = self.where(*filters.conditions(data))
+        keys = filters.order(data)
+        return made.order_by(*keys) if keys else made
 
     def limit(self, size: int) -> Self:
         """The first rows alone: for a list that is cut, and has no pages."""
@@ -98,11 +104,3 @@ class Rows(Read[T]):
 
 def columns_of(model: type[SQLModel]) -> Collection[str]:
     return model.model_fields.keys() if issubclass(model, View) else table_of(model).c.keys()
-
-
-def clause(thing: Any) -> Any:
-    """The Core expression behind an ORM attribute or a Param."""
-    while not isinstance(thing, ClauseElement):
-        thing = thing.__clause_element__()
-    # an ORM attribute carries annotations that make it unequal to the table's own column
-    return thing._deannotate() if hasattr(thing, "_deannotate") else thing

@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 
 from models.workspaces import Role
 from resolvers.kernel.policy import MEMBERS
-from resolvers.kernel.reader.graph import GRAPHS, Edge, access_of, roles_of_edge
+from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge, access_of, roles_of_edge
 from resolvers.kernel.scopes import OPEN, Scopes, together
 
 FORMS = ("object", "list", "connection", "edges", "page_info", "count")
@@ -29,15 +29,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A fixed value: a `__typename`, or a key a route documents as always null."""
+    """A fixed value: a `__typename`, or a key a route documents as always the same; `plain` where that is no text but JSON."""
 
     key: str
     value: str | None
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """An edge of the row (`name`), or an object made of the row's own fields (`name` is None)."""
+    """An edge of the row (`name`), or an object made of the row's own fields (`name` is None), which is `absent` where the first of them is null."""
 
     key: str
     name: str | None
@@ -103,14 +104,16 @@ def scopes_of(model: type[SQLModel], shape: Shape) -> Scopes:
     return scopes
 
 
-def derives(model: type[SQLModel], shape: Shape) -> bool:
-    """Whether a value of the shape is computed by an expression of the graph."""
+def derives(model: type[SQLModel], shape: Shape, new: type[SQLModel]) -> bool:
+    """Whether a value of the shape is computed by an expression of the graph that may read rows of `new`."""
     known = GRAPHS.get(model, {})
     for item in shape.fields:
-        if isinstance(item, Column) and item.name in known:
-            return True
+        if isinstance(item, Column):
+            entry = known.get(item.name)
+            if isinstance(entry, Derived) and (entry.parent is None or entry.parent is new):
+                return True
         if isinstance(item, Nested):
-            entry = known.get(item.name) if item.name else None
-            if derives(entry.target if isinstance(entry, Edge) else model, item.shape):
+            edge = known.get(item.name) if item.name else None
+            if derives(edge.target if isinstance(edge, Edge) else model, item.shape, new):
                 return True
     return False

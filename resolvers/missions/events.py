@@ -22,7 +22,7 @@ class MissionCloned(Event, type="mission.created", channel="workspace:{workspace
     status: Literal[MissionStatus.PLANNING]
 
 
-class MissionUpdated(Event, type="mission.updated", channel="workspace:{workspace_id}", planned=True):
+class MissionUpdated(Event, type="mission.updated", channel="workspace:{workspace_id}"):
     """A mission was created, or has another status. The engine says STARTED as it begins, and adds the title."""
 
     id: str
@@ -38,7 +38,7 @@ class MissionStarted(Event, type="mission.updated", channel="mission:{id}", plan
     status: Literal[MissionStatus.IN_PROGRESS]
 
 
-class MissionStatusChanged(Event, type="mission.status", channel="mission:{id}", planned=True):
+class MissionStatusChanged(Event, type="mission.status", channel="mission:{id}"):
     """This mission has another status. The engine says STARTED as it begins, and adds the title."""
 
     id: str
@@ -55,7 +55,7 @@ class TaskCreated(Event, type="task.created", channel="mission:{mission_id}", pl
     status: TaskStatus
 
 
-class TaskStatusChanged(Event, type="task.status", channel="mission:{mission_id}", planned=True):
+class TaskStatusChanged(Event, type="task.status", channel="mission:{mission_id}"):
     """A task of this mission has another status: changed by a user, unblocked by another task, approved, or moved by the engine."""
 
     mission_id: Annotated[str, Routing()]
@@ -63,7 +63,7 @@ class TaskStatusChanged(Event, type="task.status", channel="mission:{mission_id}
     status: TaskStatus
 
 
-class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}", planned=True):
+class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}"):
     """A task of a mission was created, has another status, or was reset because its mission is resumed."""
 
     id: str

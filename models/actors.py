@@ -1,0 +1,11 @@
+"""Who does something: a row names its actor by a type and an id."""
+
+from enum import StrEnum
+
+
+class ActorType(StrEnum):
+    """`system` is this server itself, which acts on a schedule or for an internal program."""
+
+    user = "user"
+    agent = "agent"
+    system = "system"

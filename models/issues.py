@@ -1,0 +1,88 @@
+"""What hangs on an issue, which is itself a mission: labels, comments, relations, and what was done with it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field
+
+from models.actors import ActorType
+from models.base import TenantRow, TenantTable, Timestamps, belongs_to, enum_field, stored_at, text_field
+from models.bounds import CONFIG, ID, LINE
+
+
+class RelationType(StrEnum):
+    """As seen from the source. A relation that blocks is never stored as blocked_by: its ends are swapped."""
+
+    blocks = "blocks"
+    blocked_by = "blocked_by"
+    relates_to = "relates_to"
+    duplicate_of = "duplicate_of"
+
+
+class ActivityAction(StrEnum):
+    status_changed = "status_changed"
+    assignee_changed = "assignee_changed"
+    priority_changed = "priority_changed"
+    review_approved = "review_approved"
+    review_changes_requested = "review_changes_requested"
+    task_completed = "task_completed"
+    task_failed = "task_failed"
+
+
+class IssueLabel(TenantRow, table=True):
+    """A label on an issue."""
+
+    __tablename__ = "issue_labels"
+    __table_args__ = (
+        belongs_to("mission_id", "missions", ondelete="CASCADE"),
+        belongs_to("label_id", "labels", ondelete="CASCADE"),
+        Index("issue_labels_label_id_idx", "workspace_id", "label_id", "mission_id"),
+    )
+    workspace_id: str = Field(default="", foreign_key="workspaces.id", ondelete="CASCADE", primary_key=True)
+    mission_id: str = Field(primary_key=True)
+    label_id: str = Field(primary_key=True)
+
+
+class IssueComment(TenantTable, Timestamps, table=True):
+    __tablename__ = "issue_comments"
+    __table_args__ = (
+        belongs_to("mission_id", "missions", ondelete="CASCADE"),
+        Index("issue_comments_mission_id_idx", "workspace_id", "mission_id", "created_at", "id"),
+    )
+    mission_id: str
+    author_type: ActorType = enum_field(ActorType)
+    author_id: str = text_field(ID)
+    body: str = text_field(CONFIG)
+
+
+class IssueRelation(TenantTable, table=True):
+    """From one issue to another."""
+
+    __tablename__ = "issue_relations"
+    __table_args__ = (
+        belongs_to("source_id", "missions", ondelete="CASCADE"),
+        belongs_to("target_id", "missions", ondelete="CASCADE"),
+        UniqueConstraint("workspace_id", "source_id", "target_id", "relation_type"),
+        Index("issue_relations_target_id_idx", "workspace_id", "target_id"),
+    )
+    source_id: str
+    target_id: str
+    relation_type: RelationType = enum_field(RelationType)
+    created_at: datetime = stored_at()
+
+
+class IssueActivity(TenantTable, table=True):
+    """What was done with an issue: one row a change, never changed itself."""
+
+    __tablename__ = "issue_activity"
+    __table_args__ = (
+        belongs_to("mission_id", "missions", ondelete="CASCADE"),
+        Index("issue_activity_mission_id_idx", "workspace_id", "mission_id", "created_at", "id"),
+    )
+    mission_id: str
+    actor_type: ActorType = enum_field(ActorType)
+    actor_id: str = text_field(ID)
+    action: ActivityAction = enum_field(ActivityAction)
+    details: str | None = text_field(LINE * 5, default=None)
+    created_at: datetime = stored_at("clock_timestamp()")

@@ -1,0 +1,80 @@
+"""Many issues changed at once."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy import case
+from sqlmodel import col
+
+from models.issues import ActivityAction
+from models.missions import ISSUE_STATES, IssueStatus, Mission, MissionStatus
+from models.projects import Project
+from resolvers.issues.activity import record
+from resolvers.issues.events import IssuesBulkUpdated
+from resolvers.issues.graph import IS_ISSUE
+from resolvers.issues.issues import LabelIds, replace_labels
+from resolvers.kernel import NOW, Action, Context, Id, Input, Output, Patch, Ref, Text, actor_of, at_most, check_actor, command
+
+MOST_ISSUES = 100
+ARROW = " -> "
+
+
+class IssueUpdates(Patch):
+    """What is sent changes in every issue; null counts as not sent, and an empty `project_id` is none."""
+
+    status: IssueStatus
+    priority: Text
+    assignee_type: Text
+    assignee_id: Id
+    project_id: Annotated[Id, Ref(Project, or_empty=True)]
+    labels: LabelIds
+
+
+class BulkUpdate(Input):
+    """`ids` are ids, not identifiers. Unknown ones are skipped, and so is an issue whose state does not lead to the new one."""
+
+    ids: Annotated[list[Id], Field(min_length=1), at_most(MOST_ISSUES)]
+    updates: IssueUpdates = Field(default_factory=lambda: IssueUpdates.model_validate({}))
+
+
+class BulkUpdated(Output):
+    updated: int
+
+
+@command("issues.bulk", Action.CREATE, emits=IssuesBulkUpdated)
+async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
+    """Change up to a hundred issues at once, and say how many were changed; one that is named twice counts twice."""
+    sent = data.updates.sent()
+    labels = sent.pop("labels", None)
+    if not sent and labels is None:
+        return BulkUpdated(updated=0)
+    await check_actor(ctx, "assignee_id", sent.get("assignee_type"), sent.get("assignee_id"))
+    issues = await ctx.select(Mission, col(Mission.id).in_(list(dict.fromkeys(data.ids))), *IS_ISSUE).order_by(col(Mission.id)).locked().all()
+    if "status" in sent:
+        issues = [issue for issue in issues if _leads(issue, sent["status"])]
+    ids = [issue.id for issue in issues]
+    if not ids:
+        return BulkUpdated(updated=0)
+    if sent:
+        await ctx.update_where(Mission, col(Mission.id).in_(ids), **_changes(sent))
+    if labels is not None:
+        await replace_labels(ctx, ids, labels)
+    for issue in issues if "status" in sent else ():
+        record(ctx, issue.id, actor_of(ctx), ActivityAction.status_changed, f"{issue.status}{ARROW}{sent['status']} (bulk)")
+    updated = sum(data.ids.count(id) for id in ids)
+    ctx.emit(IssuesBulkUpdated(count=str(updated)))
+    return BulkUpdated(updated=updated)
+
+
+def _leads(issue: Mission, status: IssueStatus) -> bool:
+    return MissionStatus(status) in ISSUE_STATES.moves[issue.status]
+
+
+def _changes(sent: dict[str, Any]) -> dict[str, Any]:
+    changes = dict(sent)
+    if "project_id" in sent:
+        project_id = changes["project_id"] = sent["project_id"] or None
+        if project_id:  # milestones of another project go
+            changes["milestone_id"] = case((col(Mission.project_id) == project_id, col(Mission.milestone_id)), else_=None)
+    stamps = ISSUE_STATES.stamped(MissionStatus(sent["status"])) if "status" in sent else []
+    return changes | dict.fromkeys(stamps, NOW)

@@ -1,0 +1,36 @@
+"""Comments on an issue."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from models import bounds
+from models.issues import IssueComment
+from models.missions import Mission
+from resolvers.issues.events import IssueUpdated
+from resolvers.issues.graph import OLDEST_FIRST
+from resolvers.issues.naming import ISSUE_OF_CREW, OfCrew
+from resolvers.kernel import Action, Actor, Code, Context, QueryScope, Row, Rows, actor_of, command, query
+
+CommentText = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.PROMPT)]
+
+
+class CreateComment(OfCrew):
+    body: CommentText
+
+
+def comment_of(issue_id: str, author: Actor, body: str) -> IssueComment:
+    return IssueComment(mission_id=issue_id, author_type=author.type, author_id=author.id, body=body)
+
+
+@query("issues.comments_list", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+def list_comments(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueComment]:
+    """Comments on an issue, oldest first."""
+    return scope.children(issue, IssueComment, "mission_id").order_by(*OLDEST_FIRST)
+
+
+@command("issues.comments_create", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND,))
+async def create_comment(ctx: Context, issue: Mission, data: CreateComment) -> IssueComment:
+    """Comment on an issue."""
+    ctx.emit(IssueUpdated(id=issue.id))
+    return await ctx.insert(comment_of(issue.id, actor_of(ctx), data.body))

@@ -1,0 +1,69 @@
+"""What channels are told of issues, and of the missions that they are."""
+
+from typing import Literal
+
+from models.missions import MissionStatus
+from resolvers.announcements.agents import AgentSlug
+from resolvers.kernel import Drawn, Event
+
+
+class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id}"):
+    """A user has created an issue."""
+
+    id: str
+
+
+class IssueCreatedByService(Event, type="issue.created", channel="workspace:{workspace_id}"):
+    """An agent has created an issue, or a recurring one has come due."""
+
+    id: str
+    identifier: Drawn[str]
+    title: str
+
+
+class IssueUpdated(Event, type="issue.updated", channel="workspace:{workspace_id}"):
+    """An issue was changed, commented on, or related to another."""
+
+    id: str
+
+
+class IssueReviewed(Event, type="issue.updated", channel="workspace:{workspace_id}"):
+    """An issue was reviewed, or an agent has changed it or commented on it."""
+
+    id: str
+    identifier: str
+
+
+class IssueStopped(Event, type="issue.updated", channel="workspace:{workspace_id}"):
+    """The work on an issue was called off."""
+
+    id: str
+    identifier: str
+    status: Literal[MissionStatus.CANCELLED]
+
+
+class IssueAssigned(Event, type="issue.updated", channel="workspace:{workspace_id}", planned=True):
+    """An agent was set to work on an issue by another one."""
+
+    id: str
+    assignee: AgentSlug
+
+
+class IssueDeleted(Event, type="issue.deleted", channel="workspace:{workspace_id}"):
+    """An issue was deleted."""
+
+    identifier: str
+
+
+class IssueStarted(Event, type="issue.started", channel="workspace:{workspace_id}"):
+    """Work on an issue was started."""
+
+    id: str
+    identifier: str
+    status: Literal[MissionStatus.IN_PROGRESS]
+
+
+class IssuesBulkUpdated(Event, type="issues.bulk_updated", channel="workspace:{workspace_id}"):
+    """Several issues were changed at once; `count` says how many, as text. Not sent when none was."""
+
+    count: str

@@ -1,0 +1,176 @@
+"""Who reads issues and what hangs on them, and what can be read from each."""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from sqlalchemy import BigInteger, case, cast, func, literal_column, or_, select
+from sqlalchemy import Text as SQLText
+from sqlmodel import col
+
+from models.agents import Agent
+from models.crews import Crew
+from models.issues import IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
+from models.labels import Label
+from models.missions import Assignment, Mission, MissionStatus, MissionType
+from models.projects import Milestone, Project
+from models.workspaces import Workspace
+from resolvers.kernel import (
+    EVERYONE,
+    MOST_LISTED,
+    Action,
+    CommaTexts,
+    Filter,
+    Id,
+    Order,
+    Paging,
+    Text,
+    View,
+    actor_name,
+    at_most,
+    comma_list,
+    contains,
+    count,
+    derived,
+    extend,
+    graph,
+    many,
+    of_parent,
+    one,
+    otherwise,
+    reads,
+    through,
+)
+
+IS_ISSUE = (col(Mission.mission_type) == MissionType.issue,)
+OLDEST_FIRST = (col(IssueComment.created_at), col(IssueComment.id))
+BY_HAND = (col(Mission.sort_order), col(Mission.created_at), col(Mission.id))
+LAST_CHANGES = 50  # rows of activity that are shown
+LINE_SHOWN = 200  # letters of the first line of an outcome
+
+
+class IssueSort(StrEnum):
+    """What a list of issues is ordered by, descending; ties by id."""
+
+    created_at = "created_at"
+    updated_at = "updated_at"
+    priority = "priority"
+    sort_order = "sort_order"
+
+
+ORDERS = {sort: (col(getattr(Mission, sort)).desc(), col(Mission.id).desc()) for sort in IssueSort}
+
+
+Statuses = Annotated[list[MissionStatus], at_most(MOST_LISTED), comma_list(MissionStatus)]
+
+
+class FilterIssues(Paging):
+    """All filters together. `label` is the name of one; `search` is a part of the title, ASCII letters in either case."""
+
+    cut_to_default: ClassVar[bool] = True  # contract: issues.list
+
+    project_id: Annotated[Id | None, Filter(Mission.project_id, leads=True)] = None
+    crew_id: Annotated[Id | None, Filter(Mission.crew_id, leads=True)] = None
+    assignee_id: Annotated[Id | None, Filter(Mission.assignee_id, leads=True)] = None
+    status: Annotated[Statuses | None, Filter(Mission.status, leads=True)] = None
+    priority: Annotated[CommaTexts | None, Filter(Mission.priority)] = None
+    label: Annotated[Text | None, Filter(through(Mission, IssueLabel, "mission_id", Label, "label_id", "name"))] = None
+    search: Annotated[Text | None, Filter(contains(Mission.title))] = None
+    sort: Annotated[IssueSort, otherwise(IssueSort.created_at), Order(ORDERS)] = IssueSort.created_at
+
+
+class ListIssues(FilterIssues):
+    """Issues, or the missions of another type."""
+
+    mission_type: Annotated[Text, Filter(Mission.mission_type)] = MissionType.issue.value
+
+
+class IssueComments(Paging):
+    """Comments, oldest first."""
+
+
+class IssueRelationView(View):
+    """A relation as seen from one of its ends: `relation_type` is how that one stands to the other, which `target_identifier` and the rest are of."""
+
+    id: str
+    source_id: str
+    target_id: str
+    relation_type: RelationType
+    target_identifier: str | None
+    target_title: str
+    target_status: MissionStatus
+    created_at: str
+
+
+def relations_of(issue_id: Any, row: Any, scope: Any) -> Any:
+    """The statement of an IssueRelationView. `row`: whose workspace it is."""
+    relation, own = scope.beside(IssueRelation, row)
+    other, others = scope.beside(Mission, row)
+    is_source = relation.c.source_id == issue_id
+    seen = case((or_(is_source, relation.c.relation_type != literal_column("'blocks'")), relation.c.relation_type), else_=literal_column("'blocked_by'"))
+    columns = [
+        relation.c.id, relation.c.source_id, relation.c.target_id, seen.label("relation_type"), other.c.identifier.label("target_identifier"),
+        other.c.title.label("target_title"), other.c.status.label("target_status"), relation.c.created_at,
+    ]  # fmt: skip
+    ends = other.c.id == case((is_source, relation.c.target_id), else_=relation.c.source_id)
+    return select(*columns).select_from(relation.join(other, ends)).where(or_(is_source, relation.c.target_id == issue_id), *own, *others)
+
+
+def _first_line(name: str) -> Any:
+    def cut(row: Any, scope: Any) -> Any:
+        line = func.split_part(row[name], literal_column("E'\\n'"), literal_column("1"), type_=SQLText())
+        shown = func.left(line, literal_column(str(LINE_SHOWN)), type_=SQLText()).concat(literal_column("'…'"))
+        return case((func.char_length(line) > literal_column(str(LINE_SHOWN)), shown), else_=line)
+
+    return derived(str, cut)
+
+
+def _duration(row: Any, scope: Any) -> Any:
+    """Milliseconds; 0 while it cannot be told."""
+    seconds = func.extract("epoch", row.finished_at - row.started_at)
+    return cast(func.greatest(func.coalesce(seconds, literal_column("0")) * literal_column("1000"), literal_column("0")), BigInteger)
+
+
+graph(
+    Mission,
+    gate=Action.READ,
+    scope="issues:read",
+    visible=EVERYONE,
+    crew=one(Crew, "crew_id"),
+    crew_name=of_parent(Crew, "crew_id", "name"),
+    crew_slug=of_parent(Crew, "crew_id", "slug"),
+    lead_agent=one(Agent, "lead_agent_id"),
+    assignee_name=actor_name("assignee_type", "assignee_id"),
+    created_by_name=actor_name("created_by_type", "created_by_id"),
+    project=one(Project, "project_id"),
+    milestone=one(Milestone, "milestone_id"),
+    parent_issue=one(Mission, "parent_issue_id"),
+    sub_issues=many(Mission, "parent_issue_id", where=IS_ISSUE, order_by=BY_HAND),
+    sub_issues_count=count(Mission, "parent_issue_id", where=IS_ISSUE),
+    labels=many(Label, "mission_id", through=IssueLabel, other_key="label_id", order_by=col(Label.name)),
+    comments=many(IssueComment, "mission_id", order_by=OLDEST_FIRST, input=IssueComments),
+    comment_count=count(IssueComment, "mission_id"),
+    relations=reads(IssueRelationView, lambda row, scope: relations_of(row.id, row, scope), order_by=("created_at", "id")),
+    activity=many(IssueActivity, "mission_id", order_by=(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc())),
+)
+graph(
+    IssueComment, gate=Action.READ, scope="issues:read", visible=EVERYONE,
+    author_name=actor_name("author_type", "author_id"), issue=one(Mission, "mission_id"),
+)  # fmt: skip
+graph(IssueActivity, gate=Action.READ, scope="issues:read", visible=EVERYONE, actor_name=actor_name("actor_type", "actor_id"))
+graph(IssueRelationView, gate=Action.READ, scope="issues:read", visible=EVERYONE)
+graph(
+    Assignment,
+    gate=Action.READ,
+    scope="issues:read",
+    visible=EVERYONE,
+    agent=one(Agent, "assigned_to_id"),
+    agent_name=of_parent(Agent, "assigned_to_id", "name"),
+    result_line=_first_line("result_summary"),
+    error_line=_first_line("error_message"),
+    duration_ms=derived(int, _duration),
+)
+NEWEST_FIRST = ORDERS[IssueSort.created_at]
+for owner, key in ((Workspace, "workspace_id"), (Crew, "crew_id"), (Project, "project_id"), (Milestone, "milestone_id")):
+    extend(owner, issues=many(Mission, key, where=IS_ISSUE, order_by=NEWEST_FIRST, input=FilterIssues))
+labelled = many(Mission, "label_id", through=IssueLabel, other_key="mission_id", where=IS_ISSUE, order_by=NEWEST_FIRST, input=FilterIssues)
+extend(Label, issues=labelled)

@@ -1,0 +1,172 @@
+"""What agents do with issues, over the internal API. The workspace is in the body or the query; the token may be bound to one."""
+
+from typing import Annotated
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.actors import ActorType
+from models.agents import Agent
+from models.crews import Crew
+from models.issues import IssueComment, IssueLabel
+from models.labels import Label
+from models.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus
+from resolvers.config_text import invalid
+from resolvers.issues.activity import record_changes
+from resolvers.issues.comments import CommentText, comment_of
+from resolvers.issues.events import IssueCreatedByService, IssueReviewed
+from resolvers.issues.graph import ListIssues
+from resolvers.issues.issues import LabelIds, Title, list_issues, new_issue
+from resolvers.issues.naming import IDENTIFIER_TAKEN, ISSUE, ByIdentifier
+from resolvers.kernel import (
+    REST_ONLY,
+    Action,
+    Actor,
+    Auth,
+    Code,
+    Context,
+    Id,
+    Input,
+    Output,
+    Page,
+    Prompt,
+    QueryScope,
+    Ref,
+    Refusal,
+    Row,
+    Text,
+    actor_of,
+    check_actor,
+    command,
+    query,
+)
+
+AgentId = Annotated[Id, Field(min_length=1), Ref(Agent)]
+WorkspaceId = Annotated[Id, Field(min_length=1)]
+
+
+class CreateAgentIssue(Input):
+    """`author_agent_id` is an agent of the crew; without one nobody is known as the creator. Unknown labels are left out."""
+
+    workspace_id: WorkspaceId
+    crew_id: Annotated[Id, Field(min_length=1)]
+    title: Annotated[Title, Field(min_length=1)]
+    description: Prompt | None = None
+    priority: Text = "none"
+    assignee_type: Text | None = None
+    assignee_id: Id | None = None
+    author_agent_id: Id | None = None
+    labels: LabelIds = []
+
+
+class AgentIssueCreated(Output):
+    id: str
+    identifier: str
+    status: IssueStatus = IssueStatus.BACKLOG
+
+
+class UpdateAgentIssue(ByIdentifier):
+    """`agent_id` is who does it; without one it is the system, which does not comment. The present state changes nothing."""
+
+    workspace_id: WorkspaceId
+    status: IssueStatus | None = None
+    priority: Text | None = None
+    comment: CommentText | None = None
+    agent_id: AgentId | None = None
+
+
+class AgentIssueUpdated(Output):
+    status: str = "ok"
+
+
+class CreateAgentComment(ByIdentifier):
+    workspace_id: WorkspaceId
+    agent_id: AgentId
+    body: CommentText
+
+
+@query("internal.issues.list", Action.NONE, auth=Auth.INTERNAL, surfaces=REST_ONLY)
+def list_agent_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
+    """Issues of a workspace, for its agents; newest first unless told otherwise."""
+    return list_issues.within(scope, data)
+
+
+@query("internal.issues.get", Action.NONE, auth=Auth.INTERNAL, subject=ISSUE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,))
+def get_agent_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
+    """One issue of a workspace, for its agents."""
+    return issue
+
+
+@command(
+    "internal.issues.create",
+    Action.NONE,
+    auth=Auth.INTERNAL,
+    again=IDENTIFIER_TAKEN,
+    emits=IssueCreatedByService,
+    surfaces=REST_ONLY,
+    errors=(Code.NOT_FOUND,),
+)
+async def create_agent_issue(ctx: Context, data: CreateAgentIssue) -> AgentIssueCreated:
+    """Create an issue for an agent, in the backlog of a crew that has a LEAD."""
+    crew = await ctx.get(Crew, data.crew_id)
+    author = await _author(ctx, crew, data.author_agent_id)
+    await check_actor(ctx, "assignee_id", data.assignee_type, data.assignee_id)
+    values = data.model_dump(include={"title", "description", "priority", "assignee_type", "assignee_id"})
+    known = [label.id for label in await ctx.select(Label, col(Label.id).in_(data.labels)).all()] if data.labels else []
+    issue = await new_issue(ctx, crew, author, AuthoredVia.agent_tool_call, **values)
+    ctx.record(*[IssueLabel(mission_id=issue.id, label_id=label) for label in known])
+    ctx.emit(IssueCreatedByService(id=issue.id, identifier=issue.identifier, title=issue.title))
+    await ctx.flush()
+    return AgentIssueCreated(id=issue.id, identifier=issue.identifier or "")
+
+
+async def _author(ctx: Context, crew: Crew, agent_id: str | None) -> Actor | None:
+    if agent_id is None:
+        return None
+    if not await ctx.select(Agent, col(Agent.id) == agent_id, col(Agent.crew_id) == crew.id).exists():
+        raise invalid("author_agent_id", "there is no such agent in the crew")
+    return Actor(ActorType.agent, agent_id)
+
+
+@command(
+    "internal.issues.update",
+    Action.NONE,
+    auth=Auth.INTERNAL,
+    subject=ISSUE,
+    emits=IssueReviewed,
+    surfaces=REST_ONLY,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
+async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssue) -> AgentIssueUpdated:
+    """Move an issue on, set its priority, or comment on it, for an agent."""
+    if data.comment is not None and data.agent_id is None:
+        raise Refusal(Code.BAD_REQUEST, "agent_id: a comment is an agent's", fields={"agent_id": "a comment is an agent's"})
+    actor = actor_of(ctx) if data.agent_id is None else Actor(ActorType.agent, data.agent_id)
+    sent = {name: value for name, value in (("status", data.status), ("priority", data.priority)) if value is not None}
+    if sent.get("status") == issue.status:
+        del sent["status"]
+    changes = {"priority": data.priority} if data.priority is not None else {}
+    if "status" in sent:
+        await ctx.move(ISSUE_STATES, issue, MissionStatus(sent["status"]), refused=Code.BAD_REQUEST, **changes)
+    elif changes:
+        await ctx.update(Mission, issue.id, **changes)
+    record_changes(ctx, issue, actor, sent)
+    if data.comment is not None:
+        ctx.record(comment_of(issue.id, actor, data.comment))
+    ctx.emit(IssueReviewed(id=issue.id, identifier=issue.identifier or ""))
+    return AgentIssueUpdated()
+
+
+@command(
+    "internal.issues.comments_create",
+    Action.NONE,
+    auth=Auth.INTERNAL,
+    subject=ISSUE,
+    emits=IssueReviewed,
+    surfaces=REST_ONLY,
+    errors=(Code.NOT_FOUND,),
+)
+async def create_agent_comment(ctx: Context, issue: Mission, data: CreateAgentComment) -> IssueComment:
+    """Comment on an issue, for an agent."""
+    ctx.emit(IssueReviewed(id=issue.id, identifier=issue.identifier or ""))
+    return await ctx.insert(comment_of(issue.id, Actor(ActorType.agent, data.agent_id), data.body))

@@ -1,0 +1,238 @@
+"""Issues themselves: list, get, create, update, delete."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlmodel import col
+
+from models import bounds
+from models.base import new_id
+from models.crews import Crew
+from models.issues import IssueLabel
+from models.labels import Label
+from models.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus, MissionType
+from models.projects import Milestone, Project
+from models.workspaces import Capability
+from resolvers.config_text import invalid
+from resolvers.issues.activity import record_changes
+from resolvers.issues.events import IssueCreated, IssueDeleted, IssueUpdated
+from resolvers.issues.graph import BY_HAND, IS_ISSUE, ListIssues
+from resolvers.issues.naming import IDENTIFIER, IDENTIFIER_TAKEN, ISSUE, ISSUE_OF_CREW, ByIdentifier, OfCrew, lead_of, next_number
+from resolvers.kernel import (
+    Action,
+    Actor,
+    Code,
+    Context,
+    Deleted,
+    Emptied,
+    Float,
+    Id,
+    Input,
+    Int,
+    Notes,
+    Page,
+    Patch,
+    Prompt,
+    QueryScope,
+    Ref,
+    Refusal,
+    Row,
+    Rows,
+    Subject,
+    Text,
+    actor_of,
+    at_most,
+    check_actor,
+    command,
+    query,
+)
+
+MOST_LABELS = 100
+Title = Annotated[str, Field(strict=True, max_length=bounds.LABEL)]
+Date = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
+ProjectId = Annotated[Id, Ref(Project)]
+MilestoneId = Annotated[Id, Ref(Milestone)]
+IssueId = Annotated[Id, Ref(Mission, where=IS_ISSUE, called="Issue")]
+LabelIds = Annotated[list[Id], at_most(MOST_LABELS)]
+CREW = Subject(Crew, "crew_id")
+DELETABLE = (MissionStatus.BACKLOG, MissionStatus.CANCELLED)
+
+
+class CreateIssue(Input):
+    """`assignee_id` is an agent or, with the `assignee_type` user, a member of the workspace; under any other type it is a mere text."""
+
+    crew_id: Id
+    title: Annotated[Title, Field(min_length=1)]
+    description: Prompt | None = None
+    priority: Text = "none"
+    assignee_type: Text | None = None
+    assignee_id: Id | None = None
+    due_date: Date | None = None
+    project_id: ProjectId | None = None
+    estimate: Int | None = None
+    parent_issue_id: IssueId | None = None
+    milestone_id: MilestoneId | None = None
+    labels: Annotated[list[Annotated[Id, Ref(Label)]], at_most(MOST_LABELS)] = []
+    routine_id: Emptied[Id] = None
+    routine_inputs: Notes | None = None
+
+
+class UpdateIssue(Patch, OfCrew):
+    """Null clears what can be empty; an empty text clears the project, the parent and the milestone, too.
+
+    `labels` replaces all labels, and leaves out those that are not of the workspace; `label_ids` is another name of it.
+    """
+
+    title: Title
+    description: Prompt | None
+    status: IssueStatus
+    priority: Text
+    assignee_type: Text | None
+    assignee_id: Id | None
+    due_date: Date | None
+    project_id: Emptied[ProjectId]
+    estimate: Int | None
+    parent_issue_id: Emptied[IssueId]
+    milestone_id: Emptied[MilestoneId]
+    sort_order: Float
+    labels: LabelIds
+    label_ids: LabelIds
+    routine_id: Emptied[Id]
+    routine_inputs: Notes
+
+
+@query("issues.list", Action.READ)
+def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
+    """Issues of the workspace, newest first unless told otherwise; always descending, ties by id."""
+    return scope.select(Mission).matching(data).page(data)
+
+
+@query("issues.get", Action.READ, subject=ISSUE, errors=(Code.NOT_FOUND,))
+def get_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
+    """One issue of the workspace, by identifier."""
+    return issue
+
+
+@query("issues.get_in_crew", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+def get_issue_in_crew(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Row[Mission]:
+    """One issue of a crew, by identifier."""
+    return issue
+
+
+@query("issues.subtasks", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+def list_sub_issues(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[Mission]:
+    """Issues below an issue, those of other crews included; by `sort_order`, ties by the time they were created."""
+    return scope.children(issue, Mission, "parent_issue_id").where(*IS_ISSUE).order_by(*BY_HAND)
+
+
+def no_routine(id: Any) -> None:
+    """There are no routines yet: nothing has such an id."""
+    if id:
+        raise invalid("routine_id", "there is no such routine in this workspace")
+
+
+async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: AuthoredVia, **values: Any) -> Mission:
+    """An issue in the crew's backlog, with the crew's next number."""
+    lead = await lead_of(ctx, crew)
+    issue = Mission(
+        crew_id=crew.id,
+        lead_agent_id=lead.id,
+        mission_type=MissionType.issue,
+        trace_id=f"issue-{new_id()}",
+        status=MissionStatus.BACKLOG,
+        number=Crew.issue_counter,
+        identifier=IDENTIFIER,
+        created_by_type=creator and creator.type,
+        created_by_id=creator and creator.id,
+        authored_via=via,
+        **values,
+    )
+    return await ctx.insert(issue, change=await next_number(ctx, crew))
+
+
+@command(
+    "issues.create",
+    Action.CREATE,
+    or_capability=Capability.issue_create,
+    subject=CREW,
+    again=IDENTIFIER_TAKEN,
+    emits=IssueCreated,
+    errors=(Code.NOT_FOUND,),
+)
+async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
+    """Create an issue in the backlog of a crew, which must have a LEAD. Its number is the crew's next."""
+    values = data.model_dump(exclude={"crew_id", "labels", "routine_id", "routine_inputs"})
+    if data.routine_inputs and not data.routine_id:
+        raise invalid("routine_inputs", "takes a routine_id beside it")
+    no_routine(data.routine_id)
+    await check_actor(ctx, "assignee_id", data.assignee_type, data.assignee_id)
+    await fits_project(ctx, data.milestone_id, data.project_id)
+    issue = await new_issue(ctx, crew, actor_of(ctx), AuthoredVia.user_api, **values)
+    ctx.record(*[IssueLabel(mission_id=issue.id, label_id=label) for label in dict.fromkeys(data.labels)])
+    ctx.emit(IssueCreated(id=issue.id))
+    return issue
+
+
+@command("issues.update", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Mission)
+async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission:
+    """Change an issue. A new state has to be one that the present one leads to; DONE and CANCELLED stamp `completed_at`.
+
+    Moving it to another project clears the milestone, unless one is sent along. IN_PROGRESS starts nothing: `start` does.
+    """
+    sent = data.something()
+    labels = sent.pop("labels", sent.pop("label_ids", None))
+    sent.pop("label_ids", None)
+    changes = await changed(ctx, issue, sent)
+    status = changes.pop("status", None)
+    if status is not None:
+        updated = await ctx.move(ISSUE_STATES, issue, MissionStatus(status), refused=Code.BAD_REQUEST, **changes)
+    else:
+        updated = await ctx.update(Mission, issue.id, **changes)
+    if labels is not None:
+        await replace_labels(ctx, [issue.id], labels)
+    record_changes(ctx, issue, actor_of(ctx), sent)
+    ctx.emit(IssueUpdated(id=issue.id))
+    return updated
+
+
+async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[str, Any]:
+    """The columns that change, checked against the issue as it is."""
+    changes = dict(sent)
+    if changes.get("parent_issue_id") == issue.id:
+        raise invalid("parent_issue_id", "is the issue itself")
+    if "routine_id" in changes:
+        no_routine(changes.pop("routine_id"))
+        changes.setdefault("routine_inputs", {})
+    if "assignee_id" in changes:
+        await check_actor(ctx, "assignee_id", changes.get("assignee_type", issue.assignee_type), changes["assignee_id"])
+    project_id = changes.get("project_id", issue.project_id)
+    if changes.get("milestone_id"):
+        await fits_project(ctx, changes["milestone_id"], project_id)
+    elif "milestone_id" not in changes and changes.get("project_id") and project_id != issue.project_id:
+        changes["milestone_id"] = None
+    return changes
+
+
+async def fits_project(ctx: Context, milestone_id: str | None, project_id: str | None) -> None:
+    """A milestone is one of the issue's project, where it has one."""
+    if milestone_id is None or project_id is None:
+        return
+    if not await ctx.select(Milestone, col(Milestone.id) == milestone_id, col(Milestone.project_id) == project_id).exists():
+        raise invalid("milestone_id", "is a milestone of another project")
+
+
+async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str]) -> None:
+    """Unknown labels are left out."""
+    known = [label.id for label in await ctx.select(Label, col(Label.id).in_(label_ids)).all()] if label_ids else []
+    await ctx.delete_where(IssueLabel, col(IssueLabel.mission_id).in_(issue_ids))
+    ctx.record(*[IssueLabel(mission_id=issue, label_id=label) for issue in issue_ids for label in known])
+
+
+@command("issues.delete", Action.CREATE, subject=ISSUE_OF_CREW, locked=True, emits=IssueDeleted, errors=(Code.NOT_FOUND,), versioned=Mission)
+async def delete_issue(ctx: Context, issue: Mission, data: OfCrew) -> Deleted:
+    """Delete an issue in the BACKLOG, or a CANCELLED one, and all that hangs on it. Issues below it stay; its number is not used again."""
+    if issue.status not in DELETABLE:
+        raise Refusal(Code.BAD_REQUEST, f"Only an issue that is BACKLOG or CANCELLED can be deleted; this one is {issue.status}")
+    await ctx.delete(Mission, issue.id)
+    ctx.emit(IssueDeleted(identifier=issue.identifier or ""))
+    return Deleted(id=issue.id)

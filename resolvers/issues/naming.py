@@ -1,0 +1,55 @@
+"""How a route names an issue, and how a new one gets its number (contract: issues.behaviour.identifiers)."""
+
+from typing import Any
+
+from sqlalchemy import Text as SQLText
+from sqlalchemy import cast, func, select
+from sqlmodel import col
+
+from models.agents import Agent, AgentRole
+from models.crews import Crew
+from models.missions import Mission
+from resolvers.issues.graph import IS_ISSUE
+from resolvers.kernel import Change, Code, Context, Id, Input, Refusal, Subject, Text, plus
+
+ISSUE = Subject(Mission, "identifier", by="identifier", where=IS_ISSUE, called="Issue")
+ISSUE_OF_CREW = Subject(Mission, "identifier", by="identifier", of=Subject(Crew, "crew_id"), where=IS_ISSUE, called="Issue")
+IDENTIFIER_TAKEN = "missions_workspace_id_identifier_key"
+PREFIX: Any = func.coalesce(func.nullif(col(Crew.issue_prefix), ""), func.upper(func.left(col(Crew.slug), 3)), type_=SQLText())
+IDENTIFIER: Any = PREFIX.concat("-").concat(cast(col(Crew.issue_counter), SQLText()))
+
+
+class ByIdentifier(Input):
+    """`identifier` is the prefix of the crew and a number, such as ENG-42; letter case counts."""
+
+    identifier: Text
+
+
+class OfCrew(ByIdentifier):
+    """An issue of this crew. `identifier` is the prefix of the crew and a number, such as ENG-42; letter case counts."""
+
+    crew_id: Id
+
+
+async def lead_of(ctx: Context, crew: Crew) -> Agent:
+    """Who leads the work on the crew's issues."""
+    lead = await ctx.select(Agent, col(Agent.crew_id) == crew.id, col(Agent.agent_role) == AgentRole.LEAD).first()
+    if lead is None:
+        raise Refusal(Code.BAD_REQUEST, "Crew has no LEAD agent")
+    return lead
+
+
+async def next_number(ctx: Context, crew: Crew) -> Change:
+    """Takes the crew's next number with the insert of the issue.
+
+    Two crews may have one prefix. When the next number of this one is taken by the other, the operation is carried out anew, and counts on
+    behind the highest number of the prefix.
+    """
+    if ctx.attempt == 1:
+        return Change(Crew, crew.id, issue_counter=plus(1))
+    crew = await ctx.get(Crew, crew.id, lock=True)
+    prefix = crew.issue_prefix or crew.slug[:3].upper()
+    missions = ctx.table(Mission)
+    named = missions.c.identifier == func.concat(prefix, "-", missions.c.number, type_=SQLText())
+    highest = await ctx.report(select(func.coalesce(func.max(missions.c.number), 0)).where(named))
+    return Change(Crew, crew.id, issue_counter=max(crew.issue_counter, highest[0][0]) + 1)

@@ -1,0 +1,56 @@
+"""How issues stand to each other."""
+
+from sqlmodel import col
+
+from models.issues import IssueRelation, RelationType
+from models.missions import Mission
+from resolvers.issues.events import IssueUpdated
+from resolvers.issues.graph import IS_ISSUE, IssueRelationView, relations_of
+from resolvers.issues.naming import ISSUE_OF_CREW, OfCrew
+from resolvers.kernel import Action, ById, Code, Context, Output, QueryScope, Refusal, Row, Rows, Subject, Text, command, query
+
+EXISTS = "Relation already exists"
+
+
+class CreateRelation(OfCrew):
+    """`target_identifier` names an issue of any crew. `blocked_by` is kept as `blocks` from the target to this issue."""
+
+    target_identifier: Text = ""
+    relation_type: RelationType
+
+
+class RelationCreated(Output):
+    id: str
+    status: str = "ok"
+
+
+class RelationDeleted(Output):
+    status: str = "ok"
+
+
+@query("issues.relations_list", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+def list_relations(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueRelationView]:
+    """Relations of an issue in both directions, each as this issue sees it; oldest first."""
+    return scope.view(IssueRelationView, relations_of(scope.id_of(issue), scope, scope)).order_by("created_at", "id")
+
+
+@command("issues.relations_create", Action.CREATE, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT))
+async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated:
+    """Relate an issue to another one. The states of both stay as they are."""
+    issue: Mission = await ctx.find(ISSUE_OF_CREW)
+    target = await ctx.select(Mission, col(Mission.identifier) == data.target_identifier, *IS_ISSUE).one("Target issue not found")
+    if target.id == issue.id:
+        raise Refusal(Code.BAD_REQUEST, "An issue cannot be related to itself")
+    kind, ends = data.relation_type, (issue.id, target.id)
+    if kind is RelationType.blocked_by:
+        kind, ends = RelationType.blocks, (target.id, issue.id)
+    relation = await ctx.insert(IssueRelation(source_id=ends[0], target_id=ends[1], relation_type=kind), conflict=EXISTS)
+    ctx.emit(IssueUpdated(id=issue.id))
+    return RelationCreated(id=relation.id)
+
+
+@command("issues.relations_delete", Action.CREATE, subject=Subject(IssueRelation, "id", called="Relation"), errors=(Code.NOT_FOUND,))
+async def delete_relation(ctx: Context, relation: IssueRelation, data: ById) -> RelationDeleted:
+    """Delete a relation."""
+    await ctx.delete(IssueRelation, relation.id)
+    return RelationDeleted()

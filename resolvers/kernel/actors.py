@@ -1,0 +1,51 @@
+"""Who did it, or is to do it: a user, an agent, or the system; kept as a type and an id beside each other."""
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import case, literal_column, null, select
+from sqlmodel import col
+
+from models.actors import ActorType
+from models.agents import Agent
+from models.auth import User
+from models.base import table_of
+from models.workspaces import Membership
+from resolvers.kernel.context import Context
+from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.reader import Derived
+
+SYSTEM_NAME = "System"
+
+
+class Actor(NamedTuple):
+    type: ActorType
+    id: str
+
+
+def actor_of(ctx: Context) -> Actor:
+    """Who makes this call. A machine is the system, by the name of its credential."""
+    return Actor(ActorType.user, ctx.user_id) if ctx.user_id else Actor(ActorType.system, ctx.credential_id)
+
+
+def actor_name(type_key: str, id_key: str) -> Derived:
+    """The name of the actor in two columns, of a deleted agent or a user who has left, too; null where there is no such one."""
+
+    def named(row: Any, scope: Any) -> Any:
+        user = table_of(User).alias()
+        agent, own = scope.beside(Agent, row, including_deleted=True)
+        users = scope.scalar(select(user.c.full_name).where(user.c.id == row[id_key]))
+        agents = scope.scalar(select(agent.c.name).where(agent.c.id == row[id_key], *own))
+        names = {ActorType.user: users, ActorType.agent: agents, ActorType.system: literal_column(f"'{SYSTEM_NAME}'")}
+        return case(*[(row[type_key] == literal_column(f"'{type}'"), name) for type, name in names.items()], else_=null())
+
+    return Derived(str, named, Agent)
+
+
+async def check_actor(ctx: Context, field: str, type: str | None, id: str | None) -> None:
+    """BAD_REQUEST for an id that is no agent, or with the type `user` no member, of the workspace. Under any other type it is a mere text."""
+    if not id or type not in (None, "", ActorType.user, ActorType.agent):
+        return
+    rows = ctx.select(Membership, col(Membership.user_id) == id) if type == ActorType.user else ctx.select(Agent, col(Agent.id) == id)
+    if not await rows.exists():
+        fault = f"there is no such {'member' if type == ActorType.user else 'agent'} in this workspace"
+        raise Refusal(Code.BAD_REQUEST, f"{field}: {fault}", fields={field: fault})

@@ -1,0 +1,137 @@
+"""Filters and orders of lists, as data: declared in the type of an input's field, they hold for a list and for every edge that takes the input.
+
+A list has one plan for each order and each filter that leads: the first one sent of those that have an index of their own. The others are
+conditions of every plan, which hold where nothing was sent.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator
+from sqlalchemy import ARRAY, and_, collate, func, literal_column, or_, select
+from sqlmodel import SQLModel
+
+from models.base import table_of
+from resolvers.kernel.bounds import notes_of
+from resolvers.kernel.inputs import Text, at_most
+from resolvers.kernel.reader.clauses import clause
+
+E = TypeVar("E", bound=StrEnum)
+MOST_LISTED = 100  # values of one filter
+
+
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """`status: Annotated[CommaList | None, Filter(Mission.status)]`: rows whose column has the value, or one of a list of values.
+
+    Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
+    """
+
+    on: Any
+    leads: bool = False
+
+    def condition(self, value: Any) -> Any:
+        if callable(self.on) and not hasattr(self.on, "__clause_element__"):
+            return self.on(value)
+        column, given = clause(self.on), clause(value)
+        return column == func.any(given) if isinstance(given.type, ARRAY) else column == given
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """`sort: Annotated[IssueSort, Order({IssueSort.created_at: (col(Mission.created_at).desc(), …)})]`: the keys of each order."""
+
+    keys: Mapping[Any, tuple[Any, ...]]
+
+
+@cache
+def filters_of(model: type[BaseModel]) -> dict[str, Filter]:
+    return {name: note for name in model.model_fields for note in notes_of(model, name) if isinstance(note, Filter)}
+
+
+@cache
+def orders_of(model: type[BaseModel]) -> dict[str, Order]:
+    return {name: note for name in model.model_fields for note in notes_of(model, name) if isinstance(note, Order)}
+
+
+@cache
+def leading(model: type[BaseModel]) -> tuple[str, ...]:
+    """The filters that may lead, in the order in which they do."""
+    return tuple([name for name, filter in filters_of(model).items() if filter.leads])
+
+
+def leader(data: BaseModel) -> str | None:
+    """The filter that leads in this call."""
+    return next((name for name in leading(type(data)) if getattr(data, name) is not None), None)
+
+
+def conditions(data: BaseModel) -> list[Any]:
+    """What the filters of an input ask of the rows. The values are parameters; see `Trace.symbolic`."""
+    made = []
+    for name, filter in filters_of(type(data)).items():
+        value = getattr(data, name)
+        if value is None:
+            continue
+        holds = filter.condition(value)
+        made.append(or_(value.clause.is_(None), holds) if getattr(value, "optional", False) else holds)
+    return made
+
+
+def order(data: BaseModel) -> tuple[Any, ...]:
+    """The keys of the order that was chosen; none where the input has no choice."""
+    return next((order.keys[getattr(data, name)] for name, order in orders_of(type(data)).items()), ())
+
+
+# ---- conditions --------------------------------------------------------------------------------------------------------
+
+
+def contains(column: Any) -> Callable[[Any], Any]:
+    """Rows whose text has the value in it, ASCII letters in either case. Nothing in the value is a pattern."""
+    return lambda value: func.strpos(func.lower(collate(clause(column), "C")), func.lower(collate(clause(value), "C"))) > 0
+
+
+def through(owner: type[SQLModel], link: type[SQLModel], key: str, target: type[SQLModel], other_key: str, column: str) -> Callable[[Any], Any]:
+    """Rows of `owner` that have one of `target` with this value in its `column`: a row of `link` names both, in `key` and `other_key`."""
+
+    def condition(value: Any) -> Any:
+        own, ties, rows = table_of(owner), table_of(link).alias(), table_of(target).alias()
+        joined = ties.join(rows, and_(rows.c.workspace_id == ties.c.workspace_id, rows.c.id == ties.c[other_key]))
+        found: Any = select(literal_column("1")).select_from(joined).where(ties.c.workspace_id == own.c.workspace_id, ties.c[key] == own.c.id)
+        return found.where(rows.c[column] == clause(value)).exists()
+
+    return condition
+
+
+# ---- values ------------------------------------------------------------------------------------------------------------
+
+
+def _split(raw: Any) -> Any:
+    return [part.strip() for part in raw.split(",")] if isinstance(raw, str) else raw
+
+
+def _listed(kind: type[StrEnum]) -> Callable[[Any], Any]:
+    values = {member.value: member for member in kind}
+
+    def listed(raw: Any) -> Any:
+        given = _split(raw)
+        return [values[value] for value in given if value in values] if isinstance(given, list) else given
+
+    return listed
+
+
+CommaTexts = Annotated[list[Text], at_most(MOST_LISTED), BeforeValidator(_split)]
+"""Several texts, in REST with commas between them."""
+
+
+def comma_list(kind: type[StrEnum]) -> BeforeValidator:
+    """For a list of a closed set, in REST with commas between its values: one that is none of the set matches nothing."""
+    return BeforeValidator(_listed(kind))
+
+
+def otherwise(default: E) -> BeforeValidator:
+    """For a choice: anything that is none is `default`."""
+    known = {member.value for member in type(default)}
+    return BeforeValidator(lambda raw: raw if raw in known else default)

@@ -1,0 +1,94 @@
+"""The row that a route names: found behind the gate, before the guards and the body are looked at."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Text, bindparam, select
+from sqlalchemy.sql.util import ClauseAdapter
+from sqlmodel import SQLModel
+
+from models.base import TenantRow, table_of
+from resolvers.kernel.inputs import Input
+from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.statements import ONE, SCOPE, Statement, compiled
+from resolvers.kernel.visibility import Scope
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """`subject=Subject(IssueComment, "comment_id", of=Subject(Crew, "crew_id"))`: without such a row the operation is NOT_FOUND.
+
+    `field`: of the input, which names the row; `by`: the column that holds that name. `of`: the row that it belongs to, which the route
+    names as well; `key`: the column that says so. `where`: which rows of the table count. `called`: what the refusal calls it.
+    """
+
+    model: type[SQLModel]
+    field: str = "id"
+    by: str = "id"
+    of: "Subject | None" = None
+    key: str | None = None
+    where: tuple[Any, ...] = ()
+    called: str | None = None
+
+    def __post_init__(self) -> None:
+        columns = table_of(self.model).c
+        if self.by not in columns:
+            raise TypeError(f"{self.model.__name__} has no column {self.by}")
+        if self.of is not None and self.parent_key not in columns:
+            raise TypeError(f"{self.model.__name__} has no column {self.parent_key}")
+
+    @property
+    def missing(self) -> str:
+        return f"{self.called or self.model.__name__} not found"
+
+    @property
+    def parent_key(self) -> str:
+        """The column that names the row this one belongs to; `crew_id`, where that is a Crew."""
+        return self.key or (f"{self.of.model.__name__.lower()}_id" if self.of else "")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the input that name rows, from the outermost."""
+        return (*(self.of.fields if self.of else ()), self.field)
+
+    @property
+    def parents(self) -> tuple[type[SQLModel], ...]:
+        return () if self.of is None else (self.of.model, *self.of.parents)
+
+    def check(self, operation: str, input: type[Input]) -> None:
+        """Raises TypeError where the input does not name the rows."""
+        if missing := [name for name in self.fields if name not in input.model_fields]:
+            raise TypeError(f"{operation}: the input has no field {missing[0]}")
+
+    def conditions(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
+        """For the row among those of its table that are live and seen; by the table's own columns."""
+        table = table_of(self.model)
+        found = [table.c[self.by] == value(self.field), *[clause(condition) for condition in self.where]]
+        if self.of is None:
+            return found
+        other = table_of(self.of.model)
+        alias = other.alias()
+        adapt = ClauseAdapter(alias).traverse
+        rows = [adapt(clause(condition)) for condition in self.of.conditions(scope, value, (*outer, alias))]
+        rows += [*_live(self.of.model, alias, scope), *scope.sees(self.of.model, alias, (*outer, table))]
+        parent = select(ONE).select_from(alias).where(alias.c.id == table.c[self.parent_key], *rows)
+        return [*found, parent.correlate(*outer, table).exists()]
+
+
+def _live(model: type[SQLModel], table: Any, scope: Scope) -> list[Any]:
+    own = [table.c.workspace_id == scope.workspace_id] if issubclass(model, TenantRow) else []
+    return own + ([table.c.deleted_at.is_(None)] if "deleted_at" in table.c else [])
+
+
+def finding(subject: Subject, lock: bool, limited: bool) -> Statement:
+    """SELECT of the row for a command; the values that name it are parameters by the names of their fields."""
+
+    def build() -> Any:
+        table = table_of(subject.model)
+        named = subject.conditions(SCOPE, lambda field: bindparam(f"named_{field}", type_=Text()))
+        seen = SCOPE.sees(subject.model, table) if limited else []
+        made = select(table).where(*named, *_live(subject.model, table, SCOPE), *seen)
+        return made.with_for_update(key_share=True, of=table) if lock else made
+
+    return compiled((subject, "find", lock, limited), build)

@@ -1,0 +1,42 @@
+"""What the channel of a workspace is told of projects and milestones."""
+
+from resolvers.kernel import Event
+
+
+class ProjectCreated(Event, type="project.created", channel="workspace:{workspace_id}"):
+    """A project was created."""
+
+    id: str
+
+
+class ProjectUpdated(Event, type="project.updated", channel="workspace:{workspace_id}"):
+    """A project was changed."""
+
+    id: str
+
+
+class ProjectDeleted(Event, type="project.deleted", channel="workspace:{workspace_id}"):
+    """A project was deleted."""
+
+    id: str
+
+
+class MilestoneCreated(Event, type="milestone.created", channel="workspace:{workspace_id}"):
+    """A milestone was added to a project."""
+
+    id: str
+    project_id: str
+
+
+class MilestoneUpdated(Event, type="milestone.updated", channel="workspace:{workspace_id}"):
+    """A milestone was changed."""
+
+    id: str
+    project_id: str
+
+
+class MilestoneDeleted(Event, type="milestone.deleted", channel="workspace:{workspace_id}"):
+    """A milestone was deleted."""
+
+    id: str
+    project_id: str

@@ -1,0 +1,39 @@
+"""Runs that carry out an assignment: what came of it is kept there, and whoever waits for it goes on."""
+
+from sqlmodel import col
+
+from models.bounds import CUT, ERROR, cut
+from models.missions import Assignment, AssignmentStatus
+from models.runs import Run, RunStatus
+from resolvers.kernel import NOW, Context, Id, Input, job
+
+LONGEST_RESULT = 8000
+ENDS = {
+    RunStatus.COMPLETED: AssignmentStatus.COMPLETED,
+    RunStatus.FAILED: AssignmentStatus.FAILED,
+    RunStatus.TIMEOUT: AssignmentStatus.TIMEOUT,
+    RunStatus.CANCELLED: AssignmentStatus.CANCELLED,
+}
+
+
+class OfAssignment(Input):
+    assignment_id: Id
+
+
+ASSIGNMENT_ENDED = job("assignments.ended", OfAssignment, unique="{assignment_id}")
+"""Whatever waits for the assignment goes on."""
+
+
+async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
+    """With the run's own end; an assignment that has ended already stays as it is."""
+    if run.assignment_id is None:
+        return
+    changes = {
+        "status": ENDS[run.status],
+        "finished_at": NOW,
+        "result_summary": None if reply is None else reply if len(reply) <= LONGEST_RESULT else reply[:LONGEST_RESULT] + CUT,
+        "error_message": None if run.error_message is None else cut(run.error_message, ERROR),
+    }
+    open_ = (col(Assignment.id) == run.assignment_id, col(Assignment.finished_at).is_(None))
+    if await ctx.update_where(Assignment, *open_, **changes):
+        ctx.enqueue(ASSIGNMENT_ENDED, assignment_id=run.assignment_id)

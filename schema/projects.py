@@ -1,0 +1,112 @@
+"""GraphQL: projects, their milestones and statistics."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry.scalars import JSON
+
+from models.projects import Milestone, MilestoneStatus, Project, ProjectHealth, ProjectPriority, ProjectStatus
+from resolvers import projects as project_ops
+from schema.bridge import Edge, Edges, mutation, node, output, query
+from schema.results import DeletedType
+
+for kind in (ProjectStatus, ProjectPriority, ProjectHealth, MilestoneStatus):
+    strawberry.enum(kind)
+
+
+@node(Project)
+class ProjectType:
+    """A goal that issues of several crews belong to."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    name: str
+    slug: str = strawberry.field(description="Made of the name; unique in the workspace.")
+    description: str | None
+    icon: str | None
+    color: str
+    status: ProjectStatus
+    priority: ProjectPriority
+    health: ProjectHealth
+    lead_type: str | None = strawberry.field(description="user, agent, or any text.")
+    lead_id: str | None
+    lead_name: str | None = strawberry.field(description="Null where the lead is no user and no agent.")
+    start_date: str | None = strawberry.field(description="A text as it was sent; YYYY-MM-DD by custom.")
+    target_date: str | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    issue_count: int
+    done_count: int = strawberry.field(description="Issues that are DONE, COMPLETED or in REVIEW.")
+    progress: int = strawberry.field(description="Per cent of the issues that are done, rounded down.")
+    milestones: Edges
+    issues: Edges
+
+
+@node(Milestone)
+class MilestoneType:
+    """A stage of a project."""
+
+    id: strawberry.ID
+    project_id: strawberry.ID
+    project: Edge
+    name: str
+    description: str | None
+    target_date: str | None
+    status: MilestoneStatus
+    position: int
+    issue_count: int
+    done_count: int = strawberry.field(description="Issues that are DONE or COMPLETED.")
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    issues: Edges
+
+
+@output(project_ops.AssigneeStat, name="ProjectAssigneeStat")
+class AssigneeStatType:
+    """Issues of a project that one agent is assigned to; those without an agent have an empty id."""
+
+    agent_id: str
+    agent_name: str
+    total: int
+    completed: int
+
+
+@output(project_ops.LabelStat, name="ProjectLabelStat")
+class LabelStatType:
+    """Issues of a project that have a label."""
+
+    label_name: str
+    color: str
+    count: int
+
+
+@output(project_ops.ProjectStats)
+class ProjectStatsType:
+    """Numbers of a project's issues. DONE, COMPLETED and REVIEW are completed."""
+
+    total_issues: int
+    completed_issues: int
+    by_status: JSON = strawberry.field(description="State -> number of issues, of the states that occur.")
+    by_assignee: list[AssigneeStatType]
+    by_label: list[LabelStatType]
+    crews: list[str] = strawberry.field(description="Slugs of the crews whose issues they are.")
+
+
+@strawberry.type
+class ProjectQuery:
+    projects = query(project_ops.list_projects, ProjectType)
+    project = query(project_ops.get_project, ProjectType)
+    project_stats = query(project_ops.project_stats, ProjectStatsType)
+    milestones = query(project_ops.list_milestones, MilestoneType)
+
+
+@strawberry.type
+class ProjectMutation:
+    create_project = mutation(project_ops.create_project, ProjectType)
+    update_project = mutation(project_ops.update_project, ProjectType)
+    delete_project = mutation(project_ops.delete_project, DeletedType)
+    create_milestone = mutation(project_ops.create_milestone, MilestoneType)
+    update_milestone = mutation(project_ops.update_milestone, MilestoneType)
+    delete_milestone = mutation(project_ops.delete_milestone, DeletedType)
