@@ -41,6 +41,9 @@ SEEN_ROWS: dict[tuple[str, str], str] = {
     ("chats.mark_read", "agent_id"): NAMED,
     ("chats.rename", "agent_id"): NAMED,
     ("runs.list", "agent_id"): NAMED,
+    ("issues.list", "project_id"): NAMED,
+    ("issues.list", "crew_id"): NAMED,
+    ("issues.list", "assignee_id"): NAMED,
 }
 """Fields by which an operation finds what is not hidden, and not the row they name."""
 
