@@ -7,11 +7,12 @@ from pathlib import Path
 
 from crewship.postgres import APPLICATION, EmbeddedPostgres
 from models import migrations
+from models.migrations import revisions
 
 
 async def draft(dsn: str, message: str) -> Path:
     await migrations.upgrade(dsn, application_role=APPLICATION)
-    return await migrations.draft(dsn, message)
+    return await revisions.draft(dsn, message)
 
 
 def main() -> None:
