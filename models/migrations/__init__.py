@@ -66,7 +66,8 @@ async def _revision(connection: "asyncpg.Connection[asyncpg.Record]") -> str | N
 async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", application_role: str | None) -> None:
     if application_role in (None, await connection.fetchval("SELECT current_user")):
         return
-    role, schema = await connection.fetchrow("SELECT quote_ident($1), quote_ident(current_schema())", application_role) or ()
+    role = await connection.fetchval("SELECT quote_ident($1)", application_role)
+    schema = await connection.fetchval("SELECT quote_ident(current_schema())")
     tables = ", ".join(f'"{name}"' for name in sorted(metadata().tables))
     for statement in (
         f"GRANT USAGE ON SCHEMA {schema} TO {role}",
