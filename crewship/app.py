@@ -1,7 +1,9 @@
 """The composition root: what is plugged into what, and when it starts and stops."""
 
+import asyncio
 import contextlib
 import functools
+import gc
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from pathlib import Path
@@ -102,6 +104,7 @@ def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits 
 
     only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
     endpoint = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart, open_schema=settings.open_schema)
+    gc.freeze()  # as what was loaded before; not collected first, which would hold everybody for longer than all of the rest
     return Made(endpoint, EventStreams(endpoint), Sockets(endpoint, admit))
 
 
@@ -142,7 +145,7 @@ async def _graphiql(scope: MutableMapping[str, Any], receive: Any, send: Any) ->
 
 
 async def _openapi(request: Request) -> Response:
-    return Response(openapi.encoded(), media_type="application/json")
+    return Response(await asyncio.to_thread(openapi.encoded), media_type="application/json")
 
 
 def _trusted_documents(file: Path | None) -> Mapping[str, str]:

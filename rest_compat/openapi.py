@@ -85,7 +85,6 @@ def _model(wire: Any) -> type[BaseModel]:
     return get_args(wire)[0] if get_origin(wire) is list else wire  # type: ignore[no-any-return]
 
 
-@cache
 def document() -> dict[str, Any]:
     """The whole document. The same table always gives the same document."""
     wires = [(_model(r.wire), "serialization") for r in ROUTES if r.wire is not None]
@@ -113,12 +112,9 @@ def document() -> dict[str, Any]:
     }
 
 
-def encoded() -> bytes:
-    return _encoded()
-
-
 @cache
-def _encoded() -> bytes:
+def encoded() -> bytes:
+    """The document as it is sent; nothing else of it is kept. A tenth of a second and more the first time, for a thread."""
     return orjson.dumps(document())
 
 
