@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from schema.selection import Throttle
 
 
+Admit = Callable[[str], bool]
+
+
 class Application:
     """Which surface a path belongs to. Both sit behind the same perimeter. `sockets`: path -> what speaks WebSocket there."""
 
@@ -75,7 +78,8 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         """What is said on a socket counts as requests do."""
         return limits is None or limits.exceeded("/graphql", client) is None
 
-    graphql = GraphQL(functools.partial(_graphql, settings, _trusted_documents(settings.trusted_documents_file), limits, admit))
+    trusted = _trusted_documents(settings.trusted_documents_file)
+    graphql = GraphQL(functools.partial(_graphql, settings, trusted, limits, admit))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -96,15 +100,22 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
     )
 
 
-def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits | None, admit: Callable[[str], bool]) -> Made:
+def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits | None, admit: Admit) -> Made:
     """The GraphQL surface. Imports it: half a second and more, for a thread."""
     from schema.endpoint import Endpoint
     from schema.live import EventStreams, Sockets, multipart
     from schema.root import schema
 
-    only, throttle = settings.trusted_documents_only, None if limits is None else _throttle(limits)
-    endpoint = Endpoint(schema, trusted=trusted, trusted_only=only, page=_graphiql, throttle=throttle, streaming=multipart, open_schema=settings.open_schema)
-    gc.freeze()  # as what was loaded before; not collected first, which would hold everybody for longer than all of the rest
+    endpoint = Endpoint(
+        schema,
+        trusted=trusted,
+        trusted_only=settings.trusted_documents_only,
+        page=_graphiql,
+        throttle=None if limits is None else _throttle(limits),
+        streaming=multipart,
+        open_schema=settings.open_schema,
+    )
+    gc.freeze()  # as what was loaded before; a collection first would hold everybody for longer than all of the rest
     return Made(endpoint, EventStreams(endpoint), Sockets(endpoint, admit))
 
 

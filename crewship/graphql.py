@@ -1,4 +1,4 @@
-"""The GraphQL surface, which is made once the process listens: a third of what a start computes, and REST does without it."""
+"""The GraphQL surface, made once the process listens: a third of what a start computes, and REST does without it."""
 
 import asyncio
 from collections.abc import Callable, MutableMapping
@@ -21,7 +21,7 @@ class Made:
 
 
 class GraphQL:
-    """`make` runs in a thread, once: when `begin` is called or somebody asks, whichever comes first. Whoever asks meanwhile waits for it."""
+    """`make` runs in a thread, once: when `begin` is called or somebody asks. Whoever asks meanwhile waits for it."""
 
     def __init__(self, make: Callable[[], Made]) -> None:
         self._make = make

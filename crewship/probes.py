@@ -23,7 +23,7 @@ from resolvers.kernel.settings import Settings
 
 
 def create_worker(settings: Settings) -> Perimeter:
-    """The application of a worker: /healthz, /readyz and /metrics, as the REST surface of a serving process has them."""
+    """The application of a worker: /healthz, /readyz and /metrics, as the REST surface has them."""
     declare()
     routes = [Route("/healthz", _healthz), Route("/readyz", _readyz), Route("/metrics", _metrics)]
     probes = Starlette(routes=routes, lifespan=lambda _: opened(settings, Passwords()))
@@ -32,7 +32,13 @@ def create_worker(settings: Settings) -> Perimeter:
 
 async def _asked(request: Request, operation: Operation[Any], raw: Mapping[str, Any] | None = None) -> bytes:
     arrived = request.scope[KEY]
-    caller = identity.caller_of({}, client=arrived.client, forwarded=arrived.forwarded, local_socket=arrived.local_socket, origin=arrived.origin)
+    caller = identity.caller_of(
+        {},
+        client=arrived.client,
+        forwarded=arrived.forwarded,
+        local_socket=arrived.local_socket,
+        origin=arrived.origin,
+    )
     try:
         return (await operation(caller, dict(raw or {}), None)).body or b""
     except Refusal as refusal:

@@ -114,7 +114,7 @@ def document() -> dict[str, Any]:
 
 @cache
 def encoded() -> bytes:
-    """The document as it is sent; nothing else of it is kept. A tenth of a second and more the first time, for a thread."""
+    """The document as it is sent; nothing else of it is kept. The first time it takes too long for the loop."""
     return orjson.dumps(document())
 
 

@@ -1,7 +1,8 @@
-"""What a start costs and what an idle process keeps, as it is and with as many operations as the contract has: `python scripts/budget.py`.
+"""What a start costs and what an idle process keeps: `python scripts/budget.py`.
 
-The second size is this program with copies of its smallest domain, of ten columns each, and a migration for their tables: a folder that
-goes away afterwards. Seconds are of the processor, but for those to the first answers. Exits with 1 beyond the bars.
+At two sizes: this program, and this program with as many operations as the contract has. These are copies of its
+smallest domain, of ten columns each, with a migration for their tables, in a folder that goes away afterwards. Seconds
+are of the processor, but for those to the first answers. Exits with 1 beyond the bars.
 """
 
 import compileall
@@ -23,6 +24,8 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("models", "resolvers", "rest_compat", "schema", "runtime", "crewship")
 COPIED, EACH = "labels", 4  # the domain, and its operations
+COLUMN = re.compile(r"^( +)label_group(:.*)$", re.MULTILINE)
+NAME = re.compile(r"([Ll]abels?)(?!_|:read|s)")
 WHOLE = 374  # operations of the contract
 FIRST_ANSWER, IDLE = 2.0, 130.0  # the bars: seconds of the clock, and MB
 SETTLED = 3.0  # seconds after which a process that nobody asks for anything is idle
@@ -38,7 +41,12 @@ print(json.dumps([seconds, psutil.Process().memory_info().rss / 2**20, modules])
 """
 SERVER = "from crewship.app import create_app; create_app(load_settings(role='api'))"
 WORKER = "from crewship.probes import create_worker; create_worker(load_settings(role='worker'))"
-COUNT = "from resolvers.domains import load; from resolvers.kernel.operation import OPERATIONS as all; load(); print(len(all))"
+COUNT = """
+from resolvers import domains
+from resolvers.kernel.operation import OPERATIONS
+domains.load()
+print(len(OPERATIONS))
+"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Composed:
 
 @dataclass(frozen=True)
 class Served:
-    """`crewship serve` on a database at the head: seconds of the clock to the first answers, and what an idle process has used and keeps."""
+    """`crewship serve` on a database at the head: seconds to the first answers, and what it uses until it is idle."""
 
     rest: float
     graphql: float
@@ -69,10 +77,9 @@ def grow(tree: Path, whole: int = WHOLE) -> None:
     numbers = [f"{number:02}" for number in range(-(-missing // EACH))]
     for package in ("models", "resolvers", "rest_compat", "schema"):
         text = (ROOT / package / f"{COPIED}.py").read_text()
-        text = re.sub(r"^( +)label_group(:.*)$", r"\1label_group\2\n\1label_origin\2\n\1label_source\2", text, flags=re.M)
+        text = COLUMN.sub(r"\1label_group\2\n\1label_origin\2\n\1label_source\2", text)
         for number in numbers:
-            copy = re.sub(r"([Ll]abels?)(?!_|:read|s)", rf"\g<1>{number}", text)
-            (tree / package / f"{COPIED}{number}.py").write_text(copy)
+            (tree / package / f"{COPIED}{number}.py").write_text(NAME.sub(rf"\g<1>{number}", text))
     with (tree / "resolvers" / "domains.py").open("a") as listed:
         listed.write(f"DOMAINS = (*DOMAINS, *{[COPIED + number for number in numbers]})\n")
     _migration(tree / "models" / "migrations" / "versions", numbers)
@@ -83,8 +90,8 @@ def _migration(versions: Path, numbers: list[str]) -> None:
     head = max(path.name.partition("_")[0] for path in versions.glob("[0-9]*.py"))
     revision = f"{int(head) + 1:04}"
     lines = ["from alembic import op", f'revision = "{revision}"', f'down_revision = "{head}"', "def upgrade():"]
-    more = "label_origin varchar(100), label_source varchar(100)"
-    lines += [f'    op.execute("CREATE TABLE {COPIED}{number} (LIKE {COPIED} INCLUDING ALL, {more})")' for number in numbers]
+    columns = f"LIKE {COPIED} INCLUDING ALL, label_origin varchar(100), label_source varchar(100)"
+    lines += [f'    op.execute("CREATE TABLE {COPIED}{number} ({columns})")' for number in numbers]
     (versions / f"{revision}_copies.py").write_text("\n".join(lines))
 
 
@@ -96,8 +103,9 @@ def compose(tree: Path, statements: str = SERVER) -> Composed:
 def serve(tree: Path, data: Path) -> Served:
     """Its database is in `data`; the first start makes it."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "crewship", "serve", "--role", "api"]
-    with subprocess.Popen(command, env=_environment(tree, data), cwd=tree, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "crewship", "serve"]
+    environment = _environment(tree, data)
+    with subprocess.Popen(command, env=environment, cwd=tree, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().rpartition(" ")[2].strip()
@@ -120,8 +128,8 @@ def _ask(url: str, body: Any = None) -> None:
 
 
 def _python(tree: Path, code: str) -> str:
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=_environment(tree), cwd=tree, check=True, stdout=subprocess.PIPE, text=True).stdout
+    command, environment = [sys.executable, "-c", code], _environment(tree)
+    return subprocess.run(command, env=environment, cwd=tree, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _environment(tree: Path, data: Path | None = None) -> dict[str, str]:
@@ -138,7 +146,8 @@ def measure(tree: Path, tries: int = 3) -> tuple[Composed, Served]:
 
 
 def main() -> None:
-    print(f"{'operations':12}{'composed: s':>13}{'MB':>6}{'serving: s':>13}{'REST after':>12}{'GraphQL':>9}{'idle MB':>9}")
+    heads = f"{'composed: s':>13}{'MB':>6}{'serving: s':>13}{'REST after':>12}{'GraphQL':>9}{'idle MB':>9}"
+    print(f"{'operations':12}{heads}")
     beyond = False
     with tempfile.TemporaryDirectory(prefix="crewship-") as directory:
         grown = Path(directory) / "grown"

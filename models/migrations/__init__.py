@@ -1,4 +1,4 @@
-"""The schema's history, forward only, and the way to the newest state. A database that is there already is looked at, and no more."""
+"""The schema's history, forward only, and the way to the newest state. A database that is there is only looked at."""
 
 from functools import cache
 from pathlib import Path
@@ -52,7 +52,7 @@ async def current(dsn: str) -> str | None:
 
 @cache
 def head() -> str:
-    """The newest revision that this program knows. A migration's file begins with its number; a test asks Alembic, too."""
+    """The newest revision that this program knows: the number that a migration's file begins with."""
     return max(path.name.partition("_")[0] for path in Path(__file__).with_name("versions").glob("[0-9]*.py"))
 
 

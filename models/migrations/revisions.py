@@ -1,4 +1,4 @@
-"""The history as Alembic knows it. Imported where there is something to do in it: a process that finds its database at the head needs no Alembic."""
+"""The history as Alembic knows it. Imported where there is something to do in it: most starts need no Alembic."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,7 +32,9 @@ async def draft(dsn: str, message: str) -> Path:
     """Writes a migration from a database at the head to the tables as they are declared now, for a person to finish."""
     number = f"{int(head()) + 1:04}"
     async with connect(dsn) as connection:
-        await connection.run_sync(lambda sync: command.revision(config(sync), message, autogenerate=True, rev_id=number))
+        await connection.run_sync(
+            lambda sync: command.revision(config(sync), message, autogenerate=True, rev_id=number),
+        )
     (path,) = Path(__file__).with_name("versions").glob(f"{number}_*.py")
     return path
 
@@ -41,7 +43,11 @@ async def draft(dsn: str, message: str) -> Path:
 async def connect(dsn: str) -> AsyncIterator[AsyncConnection]:
     """A connection of the owner's for migrations: it sees the rows of all tenants."""
     # asyncpg reads the DSN itself: SQLAlchemy's URL knows no `host=/a/socket` in the query.
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn, server_settings=SETTINGS), poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(dsn, server_settings=SETTINGS),
+        poolclass=NullPool,
+    )
     try:
         async with engine.connect() as connection:
             yield connection

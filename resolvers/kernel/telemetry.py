@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-# structlog imports rich for tracebacks that we never print, and rich pygments: 7 MB in every process. It does without where there is none.
+# structlog imports rich, and that pygments, for tracebacks that are never printed: 7 MB in every process. It can do without.
 if "rich" in sys.modules:
     import structlog
 else:

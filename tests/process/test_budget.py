@@ -1,7 +1,7 @@
-"""What a start may cost and load, as it is and with as many operations as the contract has. `scripts/budget.py` measures the same and more.
+"""What a start may load and cost, as it is and with as many operations as the contract has.
 
-The bars leave room for a slow machine and another Python: they are for the change that loads what nobody asked for, or makes each
-operation dearer.
+The bars leave room for a slow machine and another Python: they are for the change that loads what nobody asked for, or
+makes each operation dearer. `scripts/budget.py` measures more.
 """
 
 from pathlib import Path
@@ -15,7 +15,11 @@ from tests.conftest import Database
 SECONDS = 2.5  # of the processor
 ROOM, WITH_GRAPHQL = 118.0, 140.0  # MB
 
-MIGRATED = "import asyncio; from models import migrations; asyncio.run(migrations.upgrade({owner!r}, application_role={role!r}))"
+MIGRATED = """
+import asyncio
+from models import migrations
+asyncio.run(migrations.upgrade({owner!r}, application_role={role!r}))
+"""
 BOTH = f"{SERVER}; import schema.live, schema.root; from schema.endpoint import Endpoint; Endpoint(schema.root.schema)"
 NEVER = {"rich", "pygments", "alembic", "mako", "sqlalchemy.ext.asyncio", "dbos", "openai", "anthropic"}
 GRAPHQL = {"schema", "strawberry", "graphql"}
@@ -30,7 +34,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_server_with_nothing_to_migrate(database: Database) -> None:
     migrated = MIGRATED.format(owner=database.owner_url, role=APPLICATION)
-    composed = compose(ROOT, f"{migrated}; {SERVER}")
+    composed = compose(ROOT, f"{migrated}{SERVER}")
     assert not composed.modules & (NEVER | GRAPHQL)
     assert composed.rss < ROOM
     assert composed.seconds < SECONDS

@@ -34,11 +34,19 @@ class Making:
         return self._real(*given)
 
 
-async def test_rest_answers_and_graphql_waits(monkeypatch: pytest.MonkeyPatch, database: Database, tmp_path: Path) -> None:
-    making = Making(monkeypatch)
-    app = create_app(settings_for(database.url, tmp_path), passwords=Passwords(Cost(1, 64, 1)))
+@pytest.fixture
+def making(monkeypatch: pytest.MonkeyPatch) -> Making:
+    return Making(monkeypatch)
+
+
+@pytest.fixture
+def app(making: Making, database: Database, tmp_path: Path) -> Any:
+    return create_app(settings_for(database.url, tmp_path), passwords=Passwords(Cost(1, 64, 1)))
+
+
+async def test_rest_answers_and_graphql_waits(making: Making, app: Any) -> None:
     try:
-        async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client, asyncio.timeout(30):
+        async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
             asked = [asyncio.create_task(client.post("/graphql", json=TYPENAME)) for _ in range(3)]
             stream = asyncio.create_task(client.post("/graphql/stream", json=TYPENAME))
             assert (await client.get("/readyz")).json()["status"] is True
@@ -55,12 +63,12 @@ async def test_rest_answers_and_graphql_waits(monkeypatch: pytest.MonkeyPatch, d
         making.go_on.set()
 
 
-async def test_it_is_made_without_being_asked_for(monkeypatch: pytest.MonkeyPatch, database: Database, tmp_path: Path) -> None:
-    making = Making(monkeypatch)
+async def test_it_is_made_without_being_asked_for(making: Making, app: Any) -> None:
     making.go_on.set()
-    async with serving(create_app(settings_for(database.url, tmp_path), passwords=Passwords(Cost(1, 64, 1)))), asyncio.timeout(30):
-        while not making.times:
-            await asyncio.sleep(0.01)
+    async with serving(app):
+        async with asyncio.timeout(30):
+            while not making.times:
+                await asyncio.sleep(0.01)
 
 
 async def test_what_cannot_be_made_is_told_to_whoever_asks() -> None:

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_probes_of_a_worker(database: Database, tmp_path: Path) -> None:
-    async with serving(create_worker(settings_for(database.url, tmp_path))) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+    worker = create_worker(settings_for(database.url, tmp_path))
+    async with serving(worker) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
         assert (await client.get("/healthz")).json()["uptime"]
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()) == (200, {"status": True, "checks": {"db": "ok", "state": "ok"}})
@@ -26,7 +27,8 @@ async def test_the_probes_of_a_worker(database: Database, tmp_path: Path) -> Non
 
 
 async def test_a_worker_that_lacks_migrations_is_not_ready(empty_database: Database, tmp_path: Path) -> None:
-    async with serving(create_worker(settings_for(empty_database.url, tmp_path))) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+    worker = create_worker(settings_for(empty_database.url, tmp_path))
+    async with serving(worker) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
         assert (await client.get("/healthz")).status_code == 200
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, False)
