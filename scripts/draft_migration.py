@@ -5,14 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crewship.postgres import APPLICATION, EmbeddedPostgres
-from models import migrations
+from crewship.postgres import EmbeddedPostgres
 from models.migrations import revisions
-
-
-async def draft(dsn: str, message: str) -> Path:
-    await migrations.upgrade(dsn, application_role=APPLICATION)
-    return await revisions.draft(dsn, message)
 
 
 def main() -> None:
@@ -21,7 +15,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="crewship-") as directory:
         server = EmbeddedPostgres(Path(directory), durable=False)
         try:
-            print(asyncio.run(draft(server.start().owner, sys.argv[1].strip())))
+            print(asyncio.run(revisions.draft(server.start().owner, sys.argv[1].strip())))
         finally:
             server.stop()
 

@@ -29,8 +29,9 @@ async def check(dsn: str) -> None:
 
 
 async def draft(dsn: str, message: str) -> Path:
-    """Writes a migration from a database at the head to the tables as they are declared now, for a person to finish."""
+    """Writes a migration from the newest revision, which an empty database is brought to, to the tables as they are now."""
     number = f"{int(head()) + 1:04}"
+    await upgrade(dsn)
     async with connect(dsn) as connection:
         await connection.run_sync(
             lambda sync: command.revision(config(sync), message, autogenerate=True, rev_id=number),
