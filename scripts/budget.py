@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("models", "resolvers", "rest_compat", "schema", "runtime", "crewship")
 COPIED, EACH = "labels", 4  # the domain, and its operations
 COLUMN = re.compile(r"^( +)label_group(:.*)$", re.MULTILINE)
+EDGE = re.compile(r"^ +\w+: Edges?\b.*\n", re.MULTILINE)  # declared by another domain, for the original alone
 NAME = re.compile(r"([Ll]abels?)(?!_|:read|s)")
 WHOLE = 374  # operations of the contract
 FIRST_ANSWER, IDLE = 2.0, 130.0  # the bars: seconds of the clock, and MB
@@ -77,7 +78,7 @@ def grow(tree: Path, whole: int = WHOLE) -> None:
     numbers = [f"{number:02}" for number in range(-(-missing // EACH))]
     for package in ("models", "resolvers", "rest_compat", "schema"):
         text = (ROOT / package / f"{COPIED}.py").read_text()
-        text = COLUMN.sub(r"\1label_group\2\n\1label_origin\2\n\1label_source\2", text)
+        text = COLUMN.sub(r"\1label_group\2\n\1label_origin\2\n\1label_source\2", EDGE.sub("", text))
         for number in numbers:
             (tree / package / f"{COPIED}{number}.py").write_text(NAME.sub(rf"\g<1>{number}", text))
     with (tree / "resolvers" / "domains.py").open("a") as listed:
