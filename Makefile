@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all replay bench scale attacks check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all replay bench scale budget attacks check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: $(VENV)/.dev ## Measure; bench/README.md says what
 
 scale: $(VENV)/.dev ## Measure lists of up to a million rows; writes bench/scale.md
 	SCALE_ROWS=$${SCALE_ROWS:-10,1000,100000,1000000} SCALE_TABLE=$${SCALE_TABLE:-bench/scale.md} $(PYTEST) -q tests/scale/test_lists.py
+
+budget: $(VENV)/.dev ## Measure starts and memory against their bars, as it is and with all operations of the contract
+	$(BIN)/python scripts/budget.py
 
 attacks: $(VENV)/.dev ## Attack a service, and measure what it costs: make attacks [before=CHECKOUT]; writes bench/attacks.md
 	$(BIN)/python -m bench.attacks $(if $(before),--before $(before))

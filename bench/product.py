@@ -69,12 +69,14 @@ async def _seed(url: str, dataset: list[Workspace]) -> None:
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, server_settings=settings), poolclass=NullPool)
     async with engine.begin() as connection:
         await connection.run_sync(create_table)
-        await connection.run_sync(apply_row_security, True)
         await connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON bench_issues TO {ROLE}"))
         for workspace in dataset:
             for rows in _rows(workspace):
                 await connection.execute(insert(table_of(type(rows[0]))), [vars(row) for row in rows])
     await engine.dispose()
+    owner = await asyncpg.connect(url)
+    await apply_row_security(owner, True)
+    await owner.close()
 
 
 def _rows(workspace: Workspace) -> list[Sequence[Row]]:

@@ -10,7 +10,7 @@ Nothing of what a request is allowed to do is kept: rate, size, origin and gate 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from schema.kept import Kept
+from resolvers.kernel.kept import Kept
 
 Header = tuple[bytes, bytes]
 LONGEST = 8 * 1024  # bytes of a half that is kept

@@ -1,7 +1,8 @@
 """The pages a person sees in a browser: landing page and login, GraphiQL, API reference, and the files they need.
 
-Every file is part of this package, so the pages work without any network. Assets are read once, at import; a page that names an
-asset which does not exist fails there. Only names found then are served, so no request path ever reaches the file system.
+Every file is part of this package, so the pages work without any network. Assets are found at import; a page that names one which does
+not exist fails there. Only names found then are served, so no request path ever reaches the file system. What an asset holds is kept from
+its first request on: many processes are never asked for a page.
 """
 
 import gzip
@@ -44,11 +45,15 @@ MEDIA_TYPES = {".css": "text/css", ".ico": "image/x-icon", ".js": "text/javascri
 
 @dataclass(frozen=True)
 class Asset:
-    body: bytes
+    path: Path
     gzipped: bool
     media_type: str
     digest: str
     _one: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @cached_property
+    def body(self) -> bytes:
+        return self.path.read_bytes()
 
     async def plain(self) -> bytes:
         """The uncompressed bytes, made when a client first asks for them, by one thread, and kept."""
@@ -73,8 +78,8 @@ def _read_assets(root: Path) -> dict[str, Asset]:
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         gzipped = path.suffix == ".gz"
         name = path.relative_to(root).as_posix().removesuffix(".gz")
-        body = path.read_bytes()
-        assets[name] = Asset(body, gzipped, MEDIA_TYPES[Path(name).suffix], hashlib.sha256(body).hexdigest()[:16])
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        assets[name] = Asset(path, gzipped, MEDIA_TYPES[Path(name).suffix], digest)
     return assets
 
 

@@ -13,8 +13,8 @@ from crewship.protocol import LINES, Whole
 from crewship.rate_limit import RateLimits
 from resolvers.kernel.addresses import LOOPBACK, TrustedProxies, normal_origin, origin_allowed, own_origin
 from resolvers.kernel.cookies import https_when
+from resolvers.kernel.problem import problem
 from resolvers.kernel.telemetry import log, request_id
-from rest_compat.problem import problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -308,6 +308,10 @@ def worker_application() -> Any:
 
 
 def _application(settings: Settings) -> Any:
+    if settings.role == "worker":
+        from crewship.probes import create_worker
+
+        return create_worker(settings)
     from crewship.app import create_app
 
     return create_app(settings)
@@ -337,7 +341,8 @@ def serve(settings: Settings, application: Application = _application) -> None:
     make_private(settings.data_dir)
     raise_descriptor_limit()
     # Imports the application while the database starts, which is mostly waiting; joined before this thread imports more, so two never meet in a cycle.
-    loading = threading.Thread(target=importlib.import_module, args=("crewship.app",), name="loading", daemon=True)
+    module = "crewship.probes" if settings.role == "worker" else "crewship.app"
+    loading = threading.Thread(target=importlib.import_module, args=(module,), name="loading", daemon=True)
     if settings.workers == 1:  # several processes import it for themselves
         loading.start()
     with _listeners(settings) as (where, sockets), database(settings) as access:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, cast
 
+from pydantic import ConfigDict
 from sqlalchemy import (
     JSON,
     CheckConstraint,
@@ -112,12 +113,17 @@ def _defaults(model: type[SQLModel]) -> tuple[dict[str, Any], list[tuple[str, An
     return plain, [(n, f.default_factory) for n, f in fields if f.default_factory is not None]
 
 
+UNVALIDATED: Any = ConfigDict(defer_build=True)
+
+
 class Row(SQLModel):
     """A table object as a plain value: nothing tracks it.
 
     SQLModel's own __init__ inspects the signature of every default factory and fires SQLAlchemy's attribute events: ten
-    times the cost of this one, on every insert.
+    times the cost of this one, on every insert. Nothing validates it either, so that no validator is built.
     """
+
+    model_config = UNVALIDATED
 
     def __init__(self, **values: Any) -> None:
         model = type(self)
@@ -176,18 +182,21 @@ class TenantTable(Table, TenantRow):
 class SoftDelete(SQLModel):
     """A deleted row stays, and disappears from every read (contract: formats.soft_delete)."""
 
+    model_config = UNVALIDATED
     deleted_at: datetime | None = time_field(default=None)
 
 
 class Versioned(SQLModel):
     """A row whose version rises with every edit; what `If-Match` and `ifVersion` compare."""
 
+    model_config = UNVALIDATED
     version: int = 1
 
 
 class Timestamps(SQLModel):
     """When the row was made and last changed; the kernel moves `updated_at` with every edit."""
 
+    model_config = UNVALIDATED
     created_at: datetime = stored_at()
     updated_at: datetime = stored_at()
 

@@ -225,13 +225,9 @@ async def _database_failure() -> str | None:
     except TROUBLE as error:
         log.warning("database not ready", error=type(error).__name__)
         return "the database does not answer"
-    needed = await asyncio.to_thread(_head)
     # A newer schema is what a release beside this one has just brought: it is not our trouble.
-    return None if revision is not None and int(revision) >= int(needed) else "the database lacks migrations"
+    return None if revision is not None and int(revision) >= int(migrations.head()) else "the database lacks migrations"
 
 
 def _state_failure() -> str | None:
     return None if os.access(instance.settings.data_dir, os.W_OK | os.X_OK) else "the data directory cannot be written"
-
-
-_head = cache(migrations.head)

@@ -17,8 +17,8 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer, Auth, Deprecation
+from resolvers.kernel.problem import problem
 from rest_compat.errors import Headers, refused
-from rest_compat.problem import problem
 from rest_compat.table import Reply, Request, Route
 
 Message = MutableMapping[str, Any]

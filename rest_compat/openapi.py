@@ -16,9 +16,9 @@ from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.outputs import Absent
 from resolvers.kernel.policy import Action
+from resolvers.kernel.problem import REASON_PHRASES
 from resolvers.kernel.reader import View
 from rest_compat.errors import STATUS
-from rest_compat.problem import REASON_PHRASES
 from rest_compat.routes import ROUTES
 from rest_compat.table import PARAMETER, Route
 
@@ -85,7 +85,6 @@ def _model(wire: Any) -> type[BaseModel]:
     return get_args(wire)[0] if get_origin(wire) is list else wire  # type: ignore[no-any-return]
 
 
-@cache
 def document() -> dict[str, Any]:
     """The whole document. The same table always gives the same document."""
     wires = [(_model(r.wire), "serialization") for r in ROUTES if r.wire is not None]
@@ -113,12 +112,9 @@ def document() -> dict[str, Any]:
     }
 
 
-def encoded() -> bytes:
-    return _encoded()
-
-
 @cache
-def _encoded() -> bytes:
+def encoded() -> bytes:
+    """The document as it is sent; nothing else of it is kept. The first time it takes too long for the loop."""
     return orjson.dumps(document())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlmodel import SQLModel
 
 from resolvers.kernel.caller import Caller
@@ -40,6 +40,7 @@ class Fixed:
 class Wire(BaseModel):
     """What REST answers with: documentation for OpenAPI, and a Shape for the reader. Never instantiated."""
 
+    model_config = ConfigDict(defer_build=True)
     __of__: type[SQLModel] | None = None
 
     def __init_subclass__(cls, of: type[SQLModel] | None = None, **options: Any) -> None:

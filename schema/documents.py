@@ -8,11 +8,11 @@ from typing import Any
 
 from graphql import DocumentNode, ExecutableDefinitionNode, GraphQLError, GraphQLSchema, OperationType, Source, VariableNode, Visitor, validate, visit
 
+from resolvers.kernel.kept import Kept
 from resolvers.kernel.reader.shape import weight
 from schema.arguments import Variables
 from schema.errors import MOST_FOUND
 from schema.introspection import ROOTS, Introspection, alone
-from schema.kept import Kept
 from schema.limits import MAX_LETTERS, exceeded
 from schema.selection import Root, Selection, Unbound
 from schema.trees import Tree

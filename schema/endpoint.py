@@ -113,8 +113,11 @@ class Endpoint:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer})
 
-    async def whole(self, transport: Any, target: Any, body: bytes) -> Whole:
-        """A POST that asks for no stream."""
+    def whole_of(self, transport: Any, target: Any) -> Callable[[Any, Any, bytes], Awaitable[Whole]] | None:
+        """What answers a POST that asks for no stream; None for any other request."""
+        return self._whole if target.method == "POST" and not streams(transport.headers.get(b"accept", b"")) else None
+
+    async def _whole(self, transport: Any, target: Any, body: bytes) -> Whole:
         accept = transport.headers.get(b"accept", b"*/*")
         try:
             _negotiate(accept)

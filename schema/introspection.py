@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, SelectionSetNode, execute_sync
 
-from schema.kept import Kept
+from resolvers.kernel.kept import Kept
 from schema.trees import Tree
 from schema.worker import worker
 

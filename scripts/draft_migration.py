@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from crewship.postgres import EmbeddedPostgres
-from models import migrations
+from models.migrations import revisions
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="crewship-") as directory:
         server = EmbeddedPostgres(Path(directory), durable=False)
         try:
-            print(asyncio.run(migrations.draft(server.start().owner, sys.argv[1].strip())))
+            print(asyncio.run(revisions.draft(server.start().owner, sys.argv[1].strip())))
         finally:
             server.stop()
 

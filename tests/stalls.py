@@ -19,7 +19,7 @@ Full rounds of the garbage collector are not counted: they look at everything th
 """
 
 VARIABLE = "CREWSHIP_STALLS_FILE"
-STARTING = ("create_app", "_lifespan")
+STARTING = ("create_app", "opened")
 """Where a server starts: nobody waits for its answers yet, and in tests the loop is that of others too."""
 OF_TESTS = frozenset({"tests", "anyio"})
 """Where turns begin that belong to the test: what it computes between two requests holds nobody up."""

@@ -9,7 +9,7 @@ Idempotency keys are the principal's who sent them, which a second setting names
 
 from hashlib import sha256
 
-from sqlalchemy import Connection, text
+import asyncpg
 from sqlalchemy import Table as SQLTable
 
 from models.migrations.tables import secured_tables
@@ -30,13 +30,11 @@ _SPECIAL = {  # what is read, and what is written
     "idempotency_keys": (_OF_PRINCIPAL, _OF_PRINCIPAL),
 }
 
-_STATE = text(
-    """
+_STATE = """
     SELECT c.relname AS name, c.relrowsecurity AND c.relforcerowsecurity AS enabled, obj_description(p.oid, 'pg_policy') AS definition
-    FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = :policy
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY (:tables)
-    """
-)
+    FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = $1
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY ($2)
+"""
 
 
 def policy_of(table: SQLTable) -> str:
@@ -45,18 +43,17 @@ def policy_of(table: SQLTable) -> str:
     return f"USING ({using}) WITH CHECK ({check})"
 
 
-def apply_row_security(connection: Connection, enabled: bool) -> None:
+async def apply_row_security(connection: "asyncpg.Connection[asyncpg.Record]", enabled: bool) -> None:
     """Brings policies and switches of all secured tables to where they should be, and locks no table that is already there."""
     tables = {table.name: table for table in secured_tables()}
-    state = {row.name: row for row in connection.execute(_STATE, {"policy": POLICY, "tables": list(tables)})}
-    quote = connection.dialect.identifier_preparer.quote
+    state = {row["name"]: row for row in await connection.fetch(_STATE, POLICY, list(tables))}
     for name, table in tables.items():
         policy = policy_of(table)
         definition = sha256(policy.encode()).hexdigest()
-        if state[name].definition != definition:
-            connection.execute(text(f"DROP POLICY IF EXISTS {POLICY} ON {quote(name)}"))
-            connection.execute(text(f"CREATE POLICY {POLICY} ON {quote(name)} {policy}"))
-            connection.execute(text(f"COMMENT ON POLICY {POLICY} ON {quote(name)} IS '{definition}'"))
-        if state[name].enabled != enabled:
+        if state[name]["definition"] != definition:
+            await connection.execute(f'DROP POLICY IF EXISTS {POLICY} ON "{name}"')
+            await connection.execute(f'CREATE POLICY {POLICY} ON "{name}" {policy}')
+            await connection.execute(f"COMMENT ON POLICY {POLICY} ON \"{name}\" IS '{definition}'")
+        if state[name]["enabled"] != enabled:
             switches = "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY" if enabled else "DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
-            connection.execute(text(f"ALTER TABLE {quote(name)} {switches}"))
+            await connection.execute(f'ALTER TABLE "{name}" {switches}')

@@ -42,7 +42,7 @@ class Event(BaseModel):
     is sent. `planned=True`: no operation sends it yet.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", defer_build=True, frozen=True)
     type_: ClassVar[str] = ""
     channel_: ClassVar[str] = ""
     planned_: ClassVar[bool] = False

@@ -30,13 +30,13 @@ class Input(BaseModel):
     Every text, list and object says how much it holds: a class with one that does not is a TypeError.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     most_values: ClassVar[int] = 10_000
     """In the lists and objects of one field, however deep."""
 
     @classmethod
-    def __pydantic_on_complete__(cls) -> None:
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
         endless = unbounded(cls)
         if endless:
             raise TypeError(f"{cls.__name__} has no bound for " + "; ".join(endless))

@@ -21,7 +21,7 @@ class Absent:
 class Output(BaseModel):
     """Base of answers that are not rows. Times are RFC 3339 UTC with second precision."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def plain(self) -> dict[str, Any]:
         """As on the wire: by alias, without absent keys."""

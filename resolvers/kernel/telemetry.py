@@ -1,15 +1,25 @@
 """What is measured and logged of every operation: by its name, never its input."""
 
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextvars import ContextVar
 from itertools import accumulate
 from typing import Any
 
-import structlog
 from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+# structlog imports rich, and that pygments, for tracebacks that are never printed: 7 MB in every process. It can do without.
+if "rich" in sys.modules:
+    import structlog
+else:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog
+    finally:
+        del sys.modules["rich"]
 
 # Until the process sets up its log lines: what structlog does by itself shows the local variables of a traceback, secrets among them.
 structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])

@@ -12,11 +12,11 @@ from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.errors import Code, Reason, Refusal
 from resolvers.kernel.errors import unauthenticated as no_caller
 from resolvers.kernel.instance import instance
+from resolvers.kernel.problem import problem
 from resolvers.kernel.telemetry import log
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
 from rest_compat.dispatch import parse_query
 from rest_compat.errors import STATUS, Headers
-from rest_compat.problem import problem
 from rest_compat.ws import frames
 from rest_compat.ws.frames import Wire
 from rest_compat.ws.messages import Unreadable, is_too_large, read

@@ -4,18 +4,34 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel
 
+from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import Input, Paging, at_most
 from resolvers.kernel.operation import Operation, Surface
+from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from rest_compat.routes import ROUTES
-from rest_compat.table import Route, shape_of
+from rest_compat.table import Route, Wire, shape_of
 from schema.documents import Document
 from schema.selection import Root
 from tests.generation.registry import SCHEMA, graphql_fields, operations, routes_of
 from tests.generation.selection import document, required_arguments
 
 every_operation = pytest.mark.parametrize("op", operations(), ids=lambda op: op.name)
+
+
+def kinds_of(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from kinds_of(kind)
+
+
+@pytest.mark.parametrize("base", [Input, Output, Event, Wire])
+def test_a_model_that_is_built_when_it_is_first_used_can_be_built(base: type[BaseModel]) -> None:
+    for kind in kinds_of(base):
+        kind.model_rebuild()
+        assert kind.__pydantic_complete__, kind
 
 
 @every_operation

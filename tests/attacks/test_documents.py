@@ -24,11 +24,11 @@ from graphql import (
 )
 
 from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.kept import Kept
 from resolvers.kernel.operation import Operation
 from schema import documents, trees
 from schema.documents import KEPT_BYTES, KEPT_PLAN_BYTES, QUICK, Document
 from schema.endpoint import OF_ANYBODY, Endpoint
-from schema.kept import Kept
 from schema.limits import MAX_SAME
 from schema.live.messages import LONGEST_PAYLOAD
 from schema.live.subscription import subscription_of

@@ -9,7 +9,7 @@ from alembic import command
 from sqlalchemy import Connection as SyncConnection
 from sqlmodel import SQLModel
 
-from models import migrations
+from models.migrations import revisions
 from models.workspaces import Workspace
 from tests.conftest import Database
 from tests.models.rows import Connection, insert, of, workspace_rows
@@ -72,8 +72,8 @@ async def upgrade_to(database: Database, revision: str) -> None:
     """To the tables of an earlier release."""
 
     def run(connection: SyncConnection) -> None:
-        command.upgrade(migrations._config(connection), revision)
+        command.upgrade(revisions.config(connection), revision)
 
-    async with migrations.connect(database.owner_url) as connection:
+    async with revisions.connect(database.owner_url) as connection:
         await connection.run_sync(run)
         await connection.commit()

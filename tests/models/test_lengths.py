@@ -51,12 +51,10 @@ async def owner(empty_database: Database) -> AsyncIterator[Connection]:
     """Of a database of the version before, with its row-level security and rows that are longer than new ones may be."""
     await upgrade_to(empty_database, BEFORE)
     then = [table for table in secured_tables() if table.name not in LATER]
-    async with migrations.connect(empty_database.owner_url) as connection:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(row_security, "secured_tables", lambda: then)
-            await connection.run_sync(row_security.apply_row_security, True)
-        await connection.commit()
     connected = await asyncpg.connect(empty_database.owner_url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_security, "secured_tables", lambda: then)
+        await row_security.apply_row_security(connected, True)
     await connected.execute(ROWS)
     yield connected
     await connected.close()

@@ -13,7 +13,7 @@ import asyncpg
 import orjson
 from sqlmodel import SQLModel
 
-from crewship.app import start
+from crewship.process import start
 from models.agents import Agent
 from models.auth import CliToken, User
 from models.base import table_of

@@ -1,4 +1,4 @@
-"""What is made of documents and kept: the values used last, up to a number of them and to a number of bytes together."""
+"""What is made of requests and kept: the values used last, up to a number of them and to a number of bytes together."""
 
 from collections import OrderedDict
 from collections.abc import Hashable

@@ -1,0 +1,82 @@
+"""GraphQL is made once the process listens: REST does not wait for it, and who asks for it meanwhile does."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from crewship import app as composed
+from crewship.app import create_app
+from crewship.graphql import GraphQL, Made
+from resolvers.kernel.passwords import Cost, Passwords
+from tests.conftest import Database
+from tests.world import serving, settings_for
+
+pytestmark = pytest.mark.anyio
+
+TYPENAME = {"query": "{ __typename }"}
+
+
+class Making:
+    """The real making, held until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go_on, self.times = threading.Event(), 0
+        self._real = composed._graphql
+        monkeypatch.setattr(composed, "_graphql", self._make)
+
+    def _make(self, *given: Any) -> Made:
+        self.times += 1
+        assert self.go_on.wait(30)
+        return self._real(*given)
+
+
+@pytest.fixture
+def making(monkeypatch: pytest.MonkeyPatch) -> Making:
+    return Making(monkeypatch)
+
+
+@pytest.fixture
+def app(making: Making, database: Database, tmp_path: Path) -> Any:
+    return create_app(settings_for(database.url, tmp_path), passwords=Passwords(Cost(1, 64, 1)))
+
+
+async def test_rest_answers_and_graphql_waits(making: Making, app: Any) -> None:
+    try:
+        async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+            asked = [asyncio.create_task(client.post("/graphql", json=TYPENAME)) for _ in range(3)]
+            stream = asyncio.create_task(client.post("/graphql/stream", json=TYPENAME))
+            assert (await client.get("/readyz")).json()["status"] is True
+            assert (await client.get("/api/openapi.json")).status_code == 200
+            assert making.times == 1
+            assert not any(task.done() for task in (*asked, stream))
+            asked.pop().cancel()  # who leaves ends nothing for the others
+            making.go_on.set()
+            assert [(await task).json()["data"] for task in asked] == [{"__typename": "Query"}] * 2
+            assert "Query" in (await stream).text
+            assert (await client.post("/graphql", json=TYPENAME)).json()["data"] == {"__typename": "Query"}
+            assert making.times == 1
+    finally:
+        making.go_on.set()
+
+
+async def test_it_is_made_without_being_asked_for(making: Making, app: Any) -> None:
+    making.go_on.set()
+    async with serving(app):
+        async with asyncio.timeout(30):
+            while not making.times:
+                await asyncio.sleep(0.01)
+
+
+async def test_what_cannot_be_made_is_told_to_whoever_asks() -> None:
+    def fails() -> Made:
+        raise TypeError("no schema")
+
+    graphql = GraphQL(fails)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="no schema"):
+            await graphql.ready()
+    assert graphql.made is None
