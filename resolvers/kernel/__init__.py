@@ -52,6 +52,7 @@ from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import EVERYONE, Derived, Page, Row, Rows, View, confidential, count, derived, extend, graph, many, of_parent, one
 from resolvers.kernel.scopes import OPEN, SCOPES
 from resolvers.kernel.telemetry import log
+from resolvers.kernel.vault import Revealed, Unopenable, told_of_secrets
 
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
@@ -73,6 +74,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "cookies", "identity", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token", "secret_equals",
     "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME", "OVERLAP",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
+    # Secrets, beside `instance.vault`.
+    "Revealed", "Unopenable", "told_of_secrets",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL",
 ]  # fmt: skip

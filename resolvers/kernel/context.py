@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy import Text, delete, func, literal, select, update
 from sqlmodel import SQLModel
 
-from models.base import SIZE, TenantRow, table_of
+from models.base import SIZE, TenantRow, only_sealed, readable, table_of
 from models.bounds import cut
 from models.machines import Machine, S
 from models.workspaces import Role
@@ -25,6 +25,7 @@ from resolvers.kernel.jobs import Job, Queued
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader.rows import clause
 from resolvers.kernel.statements import ONE
+from resolvers.kernel.vault import unprinted
 from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
@@ -90,7 +91,7 @@ class Context:
 
     def table(self, model: type[SQLModel], *, including_deleted: bool = False) -> Any:
         """Rows of this workspace that the caller may see, live ones unless told otherwise, as a FROM entry of a report."""
-        return select(table_of(model)).where(*self._door(model, including_deleted)).subquery()
+        return select(*readable(model).values()).where(*self._door(model, including_deleted)).subquery()
 
     async def report(self, statement: Any) -> list[Any]:
         """The records of a statement over such entries."""
@@ -179,6 +180,7 @@ class Context:
         self, model: type[M], id: str, conflict: Conflict, missing: str | None, changes: dict[str, Any], column: str | None = None, states: Any = None
     ) -> M:
         self._writes()
+        only_sealed(model, changes)
         guarded = self._takes_version(model)
         statement = statements.updating(model, kinds_of(changes), guarded, column, self._limits(model))
         values = bound(changes) | self._known | {"id_": id, "if_version": self.if_version, "states_": states}
@@ -213,6 +215,7 @@ class Context:
     ) -> list[Any]:
         """Changes all rows of this workspace that match, of those that `select` gives, as `update` does; returns their ids."""
         self._writes()
+        only_sealed(model, changes)
         table = table_of(model)
         values = {name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
         changed = (
@@ -233,6 +236,7 @@ class Context:
 
     def audit(self, entity_type: str, entity_id: str | None, **data: Any) -> None:
         """The audit row of this operation. Long texts are cut: it says what was done, and is no copy."""
+        unprinted(data)
         brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
         self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
 

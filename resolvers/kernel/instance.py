@@ -9,6 +9,7 @@ from resolvers.kernel.license import License, Licensing
 from resolvers.kernel.passwords import Passwords
 from resolvers.kernel.ports import NoReleases, Releases
 from resolvers.kernel.settings import Settings
+from resolvers.kernel.vault import Vault
 
 BOOTSTRAPPED = "bootstrapped"
 """The fact about an instance whose first user was made."""
@@ -27,9 +28,11 @@ class Instance:
     _signer: Signer | None = None
     _passwords: Passwords | None = None
     _licensing: Licensing | None = None
+    _vault: Vault | None = None
 
-    def start(self, settings: Settings, signer: Signer, passwords: Passwords, licensing: Licensing, admin_key: bytes | None) -> None:
+    def start(self, settings: Settings, signer: Signer, passwords: Passwords, licensing: Licensing, admin_key: bytes | None, vault: Vault) -> None:
         self._settings, self._signer, self._passwords, self._licensing, self.admin_key = settings, signer, passwords, licensing, admin_key
+        self._vault = vault
         self.started = time.monotonic()
         self.bootstrap_closes = None if settings.bootstrap_window is None else self.started + settings.bootstrap_window
 
@@ -55,6 +58,12 @@ class Instance:
         if self._passwords is None:
             raise RuntimeError("the instance is not started")
         return self._passwords
+
+    @property
+    def vault(self) -> Vault:
+        if self._vault is None:
+            raise RuntimeError("the instance is not started")
+        return self._vault
 
     @property
     def license(self) -> License:
