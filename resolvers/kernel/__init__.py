@@ -45,6 +45,7 @@ from resolvers.kernel.instance import BOOTSTRAPPED, instance
 from resolvers.kernel.license import Edition, Limit
 from resolvers.kernel.locality import is_alone_on_loopback, is_at_the_machine
 from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, Raw, translate
+from resolvers.kernel.outbound import Answered, Outbound, Policy
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
 from resolvers.kernel.passwords import Verification
 from resolvers.kernel.policy import ADMINS, GATES, Action, higher, outranks
@@ -76,6 +77,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
     # Secrets, beside `instance.vault`.
     "Revealed", "Unopenable", "told_of_secrets",
+    # HTTP to the outside, by `ctx.outside.http`.
+    "Answered", "Outbound", "Policy",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL",
 ]  # fmt: skip

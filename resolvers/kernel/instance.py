@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from resolvers.kernel.clock import Clock
 from resolvers.kernel.crypto import Signer
 from resolvers.kernel.license import License, Licensing
+from resolvers.kernel.outbound import Outbound
 from resolvers.kernel.passwords import Passwords
 from resolvers.kernel.ports import NoReleases, Releases
 from resolvers.kernel.settings import Settings
@@ -23,6 +24,7 @@ class Instance:
     bootstrap_token: str | None = None  # the secret of the link that creates the first user
     bootstrap_closes: float | None = None  # monotonic seconds; None: open until the first user
     releases: Releases = field(default_factory=NoReleases)
+    http: type[Outbound] = Outbound
     admin_key: bytes | None = None
     _settings: Settings | None = None
     _signer: Signer | None = None
