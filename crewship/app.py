@@ -18,7 +18,7 @@ from starlette.routing import Route
 from crewship import keys, pages
 from crewship.connections import connections
 from crewship.heads import Target
-from crewship.perimeter import Perimeter, Surface, Transport
+from crewship.perimeter import BODY_LIMIT, Perimeter, Surface, Transport
 from crewship.rate_limit import RateLimits
 from crewship.wakeups import PostgresWakeups, RedisWakeups
 from crewship.watchdog import Watchdog, recorder, warn
@@ -99,13 +99,15 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         return limits is None or limits.exceeded("/graphql", client) is None
 
     sockets = {ws.PATH: functools.partial(ws.websocket, admit=admit), "/graphql": Sockets(graphql, admit)}
-    app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, sockets)
+    rest = Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown))
+    app = Application(rest, graphql, shown, sockets)
     return Perimeter(
         app,
         proxies=TrustedProxies(settings.trusted_proxy_cidrs),
         allowed_origins=settings.allowed_origins,
         limits=limits,
         force_secure_cookies=settings.force_secure_cookies,
+        limit_of=lambda method, path: rest.limit_of(method, path) or BODY_LIMIT,
         surface=app.surface,
     )
 

@@ -6,7 +6,10 @@ from sqlalchemy import LargeBinary
 
 HIDDEN = "<sealed>"
 MARK = b"\xff"
-"""The first byte of whatever is sealed. No text in UTF-8 has it, so that a sealed value is text nowhere: not in JSON, not in a log."""
+"""The first byte of whatever is sealed.
+
+No text in UTF-8 has it, so that a sealed value is text nowhere: not in JSON, not in a log.
+"""
 SEAL = 128
 """Bytes that a seal adds to a text at most."""
 
@@ -26,7 +29,10 @@ class Sealed(bytes):
 
 
 class SealedBytes(LargeBinary):
-    """The type of a column of secrets. Such a column takes part in no expression: nothing is filtered, sorted or computed by it."""
+    """The type of a column of secrets.
+
+    Such a column takes part in no expression: nothing is filtered, sorted or computed by it.
+    """
 
     cache_ok = True
 

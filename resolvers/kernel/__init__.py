@@ -52,6 +52,7 @@ from resolvers.kernel.policy import ADMINS, GATES, Action, higher, outranks
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import EVERYONE, Derived, Page, Row, Rows, View, confidential, count, derived, extend, graph, many, of_parent, one
 from resolvers.kernel.scopes import OPEN, SCOPES
+from resolvers.kernel.store import Arriving, Entry, Opened, names_of
 from resolvers.kernel.telemetry import log
 from resolvers.kernel.vault import Revealed, Unopenable, told_of_secrets
 
@@ -79,6 +80,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Revealed", "Unopenable", "told_of_secrets",
     # HTTP to the outside, by `ctx.outside.http`.
     "Answered", "Outbound", "Policy",
+    # Files, by `ctx.outside.store`.
+    "Arriving", "Entry", "Opened", "names_of",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL",
 ]  # fmt: skip

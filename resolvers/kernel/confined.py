@@ -1,8 +1,8 @@
 """Files that others may change at any moment, reached without following a link that somebody put there.
 
-A path is taken apart as text first, and then opened step by step, each directory relative to the one before; a symbolic link is refused
-wherever it stands and wherever it points. No name is looked up twice, so there is nothing to win by exchanging it in between. What is opened
-is judged by the descriptor: pipes, sockets and devices are no files.
+A path is taken apart as text first, and then opened step by step, each directory relative to the one before; a symbolic
+link is refused wherever it stands and wherever it points. No name is looked up twice, so there is nothing to win by
+exchanging it in between. What is opened is judged by the descriptor: pipes, sockets and devices are no files.
 """
 
 import errno
@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from typing import Final
 
 SANDBOX_UID: Final = 79001
-"""Whom agents' commands run as when the service is root: a user of no account, so that nothing else is theirs, and nobody's limits count them."""
+"""Whom agents' commands run as when the service is root.
+
+A user of no account, so that nothing else is theirs, and nobody's limits count them.
+"""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a pipe waits for a writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -21,14 +24,15 @@ _KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "l
 
 
 def owner_of_agents_files() -> int | None:
-    """Whom new files of a crew are given to: the sandbox's user when the service is root, else nobody, they are ours."""
+    """Whom new files of a crew are given to: the sandbox's user when the service is root; None: they are ours."""
     return SANDBOX_UID if os.geteuid() == 0 else None
 
 
 def open_directory(parent: int, names: Sequence[str], *, make: bool = False, owner: int | None = None) -> int:
     """The directory that is reached from `parent` by `names`, as a new descriptor. No name may be `..`.
 
-    A symbolic link on the way is an error (ELOOP or ENOTDIR), whatever it points to. `make`: missing ones are made, for `owner`.
+    A symbolic link on the way is an error (ELOOP or ENOTDIR), whatever it points to. `make`: missing ones are made, for
+    `owner`.
     """
     here = os.dup(parent)
     try:
@@ -52,7 +56,10 @@ def open_directory(parent: int, names: Sequence[str], *, make: bool = False, own
 
 
 def open_file(parent: int, name: str) -> int:
-    """A regular file in an open directory. Raises OSError for anything else: ELOOP for a link, ENXIO for a pipe or device, EISDIR."""
+    """A regular file in an open directory.
+
+    Raises OSError for anything else: ELOOP for a link, ENXIO for a pipe or device, EISDIR.
+    """
     descriptor = os.open(name, _READ, dir_fd=parent)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):

@@ -10,6 +10,7 @@ from resolvers.kernel.outbound import Outbound
 from resolvers.kernel.passwords import Passwords
 from resolvers.kernel.ports import NoReleases, Releases
 from resolvers.kernel.settings import Settings
+from resolvers.kernel.store import LocalStore, Store
 from resolvers.kernel.vault import Vault
 
 BOOTSTRAPPED = "bootstrapped"
@@ -31,10 +32,11 @@ class Instance:
     _passwords: Passwords | None = None
     _licensing: Licensing | None = None
     _vault: Vault | None = None
+    _store: Store | None = None
 
     def start(self, settings: Settings, signer: Signer, passwords: Passwords, licensing: Licensing, admin_key: bytes | None, vault: Vault) -> None:
         self._settings, self._signer, self._passwords, self._licensing, self.admin_key = settings, signer, passwords, licensing, admin_key
-        self._vault = vault
+        self._vault, self._store = vault, LocalStore(settings.storage_path)
         self.started = time.monotonic()
         self.bootstrap_closes = None if settings.bootstrap_window is None else self.started + settings.bootstrap_window
 
@@ -66,6 +68,12 @@ class Instance:
         if self._vault is None:
             raise RuntimeError("the instance is not started")
         return self._vault
+
+    @property
+    def store(self) -> Store:
+        if self._store is None:
+            raise RuntimeError("the instance is not started")
+        return self._store
 
     @property
     def license(self) -> License:

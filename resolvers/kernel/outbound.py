@@ -1,8 +1,8 @@
-"""HTTP to the outside: the only user of an HTTP client among the operations, because what is called may be an address that a client chose.
+"""HTTP to the outside, for addresses that a client may have chosen. Operations use no other HTTP client.
 
-A name is looked up once, every address it has is judged, and the connection goes to one of these: a name that means something else a moment
-later (DNS rebinding) reaches nothing. TLS asks for the name, and its certificate is checked against it. No redirect is followed, no proxy of the
-environment asked, no cookie kept, and nothing unpacked.
+A name is looked up once, every address it has is judged, and the connection goes to one of these: a name that means
+something else a moment later (DNS rebinding) reaches nothing. TLS asks for the name, and its certificate is checked
+against it. No redirect is followed, no proxy of the environment asked, no cookie kept, and nothing unpacked.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "
 """Headers that are about the connection: a caller sets none of them."""
 BAD_URL = "The URL has to be http:// or https:// with a host, and without a user name or password"
 UNSENDABLE = "A header or the method cannot be sent"
-_names = ThreadPoolExecutor(8, thread_name_prefix="names")  # looking up waits for strangers' servers, and may not hold the threads of others
+# Looking up a name waits for strangers' servers, and may not hold the threads of others.
+_names = ThreadPoolExecutor(8, thread_name_prefix="names")
 
 
 class Policy(Enum):
@@ -38,7 +39,7 @@ class Policy(Enum):
     PUBLIC = "public"
     """Those of the internet alone: for whatever a client has named."""
     PRIVATE_TOO = "private too"
-    """Those of this host and its networks as well: for what the operator has named, or allowed (CREWSHIP_HOOKS_ALLOW_PRIVATE)."""
+    """Every host's, for what the operator has named, or allowed (CREWSHIP_HOOKS_ALLOW_PRIVATE)."""
 
     def allows(self, text: str) -> bool:
         address = parse_address(text)
@@ -50,7 +51,10 @@ class Policy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came back, whatever its status. `headers` by lower-case name, of repeated ones the last; the body is as it was sent."""
+    """What came back, whatever its status.
+
+    `headers` by lower-case name, of repeated ones the last; the body is as it was sent.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -66,8 +70,9 @@ class Answered:
 class Outbound:
     """Calls within one block, whose connections end with it.
 
-    `timeout`: seconds from the begin of each call to the end of its answer, the look-up of the name included. `most`: bytes of an answer's body.
-    What cannot be asked for is BAD_REQUEST, what is not answered BAD_GATEWAY; the texts name neither URL nor header.
+    `timeout`: seconds from the begin of each call to the end of its answer, the look-up of the name included. `most`:
+    bytes of an answer's body. What cannot be asked for is BAD_REQUEST, what is not answered BAD_GATEWAY; the texts name
+    neither URL nor header.
     """
 
     def __init__(self, policy: Policy, *, timeout: float, most: int) -> None:
@@ -89,7 +94,14 @@ class Outbound:
     async def post(self, url: str, content: bytes, *, headers: Mapping[str, str] | None = None) -> Answered:
         return await self.request("POST", url, headers=headers, content=content)
 
-    async def request(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes | None = None) -> Answered:
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Answered:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._request(method, url, headers or {}, content)
@@ -110,8 +122,9 @@ class Outbound:
         except (http.LocalProtocolError, http.UnsupportedProtocol):
             raise Refusal(Code.BAD_REQUEST, UNSENDABLE) from None
         except (http.ConnectError, http.ConnectTimeout) as error:
-            untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
-            raise _gateway("The server's certificate is not accepted" if untrusted else "The server cannot be reached") from None
+            if isinstance(error.__context__, ssl.SSLCertVerificationError):
+                raise _gateway("The server's certificate is not accepted") from None
+            raise _gateway("The server cannot be reached") from None
         except (http.NetworkError, http.ProtocolError, http.TimeoutException):
             raise _gateway("The server broke off, or does not speak HTTP") from None
 
@@ -126,7 +139,7 @@ class Outbound:
 
 
 class _Network:
-    """The network of a connection pool: connects to an address that the name has now, if the policy allows all of them."""
+    """The network of a connection pool: connects to an address of a name, if the policy allows all of them."""
 
     def __init__(self, http: Any, policy: Policy, timeout: float) -> None:
         self._http, self._network, self._policy, self._timeout = http, http.AnyIOBackend(), policy, timeout

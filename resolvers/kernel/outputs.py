@@ -7,6 +7,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from resolvers.kernel.reader.shape import Column, Constant, Shape
+from resolvers.kernel.store import Opened
 
 JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
@@ -44,8 +45,10 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def encode(value: Any, shape: Shape | None) -> bytes:
-    """The whole object, or the fields a shape asks for."""
+def encode(value: Any, shape: Shape | None) -> Any:
+    """JSON of the whole object, or of the fields a shape asks for. An opened file is handed on to the transport as it is."""
+    if isinstance(value, Opened):
+        return value
     return orjson.dumps(to_plain(value) if shape is None else pick(value, shape), option=JSON_OPTIONS)
 
 

@@ -2,9 +2,9 @@
 
     ff | form | key | nonce, 16 bytes | ciphertext | tag, 16 bytes
 
-The first byte is in no text, `form` says how the rest is read, `key` names one of the instance's keys. Form 1 is sealed with the key itself; a
-form that is sealed with a key of the workspace can be added beside it. The associated data are the first three bytes, the table, the column and
-the id of the row.
+The first byte is in no text, `form` says how the rest is read, `key` names one of the instance's keys. Form 1 is sealed
+with the key itself; a form that is sealed with a key of the workspace can be added beside it. The associated data are
+the first three bytes, the table, the column and the id of the row.
 """
 
 import contextlib
@@ -28,11 +28,17 @@ _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=(
 
 
 class Unopenable(Exception):
-    """A stored secret was changed, belongs to another place, or was sealed with a key that this server does not have. The text names the column."""
+    """A stored secret was changed, belongs to another place, or was sealed with a key that this server does not have.
+
+    The text names the column.
+    """
 
 
 class Revealed:
-    """An opened secret. It is not printed, written as JSON, copied or pickled: whoever needs the text says `reveal()`."""
+    """An opened secret.
+
+    It is not printed, written as JSON, copied or pickled: whoever needs the text says `reveal()`.
+    """
 
     __slots__ = ("_text",)
 
@@ -58,7 +64,7 @@ def unprinted(data: Mapping[str, object]) -> None:
 
 @contextlib.contextmanager
 def told_of_secrets(listener: Listener) -> Iterator[None]:
-    """Inside the block `listener` is given the text of every secret that this task opens: what shows texts takes them out (redaction)."""
+    """Inside the block `listener` is given every text that this task opens, for whoever shows texts to take it out."""
     token = _listeners.set((*_listeners.get(), listener))
     try:
         yield

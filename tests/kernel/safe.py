@@ -1,4 +1,6 @@
-"""A table with secrets that only exists while a test looks at it: declared, served, and gone from every list of tables afterwards."""
+"""A table with secrets that only exists while a test looks at it: declared, served, and gone from every list of tables
+afterwards.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator

@@ -66,7 +66,11 @@ def response(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 def certificate(directory: Path, name: str) -> tuple[Path, ssl.SSLContext]:
     """A certificate that signs itself, as the file of an authority, and as what a server shows."""
-    key, subject, now = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), datetime.now(UTC)
+    key, subject, now = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
+        datetime.now(UTC),
+    )
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -52,14 +52,22 @@ async def refused(call: Any) -> Refusal:
 
 
 async def test_an_answer_is_what_was_sent() -> None:
-    async with answering(response(b'{"a":1}', "429 Slow down", "X-Left: 3", "set-cookie: a=b")) as server, calls() as http:
+    async with (
+        answering(response(b'{"a":1}', "429 Slow down", "X-Left: 3", "set-cookie: a=b")) as server,
+        calls() as http,
+    ):
         answer = await http.get(f"{server.url}/models?key={SECRET}#part", headers={"Authorization": f"Bearer {SECRET}"})
         again = await http.post(f"{server.url}/models", b"body", headers={"user-agent": "crewship-notify/1"})
     assert (answer.status, answer.json(), answer.headers["x-left"]) == (429, {"a": 1}, "3")
     assert again.status == 429
     first, second = [head.decode().lower().split("\r\n") for head in server.requests[:2]]
     assert first[0] == f"get /models?key={SECRET} http/1.1"
-    assert {f"host: 127.0.0.1:{server.port}", f"authorization: bearer {SECRET}", "user-agent: crewship", "accept-encoding: identity"} <= set(first)
+    assert {
+        f"host: 127.0.0.1:{server.port}",
+        f"authorization: bearer {SECRET}",
+        "user-agent: crewship",
+        "accept-encoding: identity",
+    } <= set(first)
     assert {"user-agent: crewship-notify/1", "content-length: 4"} <= set(second)
     assert not any(line.startswith("cookie") for line in second)
 
@@ -93,7 +101,10 @@ LOCAL = (
 async def test_the_public_policy_reaches_nothing_that_is_not_public(host: str) -> None:
     async with answering(response(b"here")) as server, calls(Policy.PUBLIC) as http:
         refusal = await refused(http.get(f"http://{host}:{server.port}/{SECRET}"))
-    assert (refusal.code, refusal.detail) == (Code.BAD_REQUEST, "The host has an address that may not be called from here")
+    assert (refusal.code, refusal.detail) == (
+        Code.BAD_REQUEST,
+        "The host has an address that may not be called from here",
+    )
     assert server.connections == 0
 
 
@@ -120,7 +131,10 @@ async def test_what_is_no_ones_address_is_never_called(host: str) -> None:
     assert server.connections == 0
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1", "::1", "10.1.2.3", "fc00::1", "fe80::1", "169.254.169.254", "93.184.215.14", "2606:4700::1111"])
+@pytest.mark.parametrize(
+    "text",
+    ["127.0.0.1", "::1", "10.1.2.3", "fc00::1", "fe80::1", "169.254.169.254", "93.184.215.14", "2606:4700::1111"],
+)
 def test_private_too_is_every_host(text: str) -> None:
     assert Policy.PRIVATE_TOO.allows(text)
 

@@ -172,12 +172,19 @@ async def test_nothing_else_can_be_written(world: World, domain: Domain, value: 
 
     @command(f"test.write_{len(value)}_{type(value).__name__}", Action.CREATE)
     async def write(ctx: Context, data: ById) -> None:
-        for changing in (lambda: ctx.update(safe, id, value=value), lambda: ctx.update_where(safe, col(safe.id) == id, value=value)):
+        for changing in (
+            lambda: ctx.update(safe, id, value=value),
+            lambda: ctx.update_where(safe, col(safe.id) == id, value=value),
+        ):
             with pytest.raises(TypeError, match=r"Safe.value holds secrets") as refused:
                 await changing()
             caught.append(str(refused.value))
         row = await ctx.get(safe, id)
-        for condition in (lambda: col(safe.value) == row.value, lambda: col(safe.value).is_not(None), lambda: col(safe.value).desc()):
+        for condition in (
+            lambda: col(safe.value) == row.value,
+            lambda: col(safe.value).is_not(None),
+            lambda: col(safe.value).desc(),
+        ):
             with pytest.raises(TypeError, match="holds secrets"):
                 condition()
 
@@ -237,7 +244,11 @@ async def test_a_derived_value_cannot_be_made_of_it(world: World, domain: Domain
 
         return derived(int, expression)
 
-    entries = {"size": derived(int, lambda row, scope: func.length(row.value)), "others": beside("value"), "named": beside("name")}
+    entries = {
+        "size": derived(int, lambda row, scope: func.length(row.value)),
+        "others": beside("value"),
+        "named": beside("name"),
+    }
     monkeypatch.setitem(GRAPHS, domain.safe, entries)
     for name in ("size", "others"):
         with pytest.raises(Refusal) as caught:

@@ -96,7 +96,13 @@ def test_an_opened_secret_shows_itself_to_nobody(wrap: Any, caplog: pytest.LogCa
     shown = f"{secret} {secret!r} {secret!s}" + caplog.text
     assert "<revealed>" in shown
     assert TEXT not in shown
-    for write in (orjson.dumps, json.dumps, pickle.dumps, copy.deepcopy, copy.copy if isinstance(secret, Revealed) else pickle.dumps):
+    for write in (
+        orjson.dumps,
+        json.dumps,
+        pickle.dumps,
+        copy.deepcopy,
+        copy.copy if isinstance(secret, Revealed) else pickle.dumps,
+    ):
         with pytest.raises(TypeError) as refused:
             write(secret)
         assert TEXT not in str(refused.value)
