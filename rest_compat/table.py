@@ -13,6 +13,7 @@ from resolvers.kernel.inputs import bare
 from resolvers.kernel.operation import Answer, Auth, Operation, Surface
 from resolvers.kernel.outputs import Absent, Output
 from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Item, Nested, Shape, columns_of, intern
+from resolvers.kernel.store import Opened
 from rest_compat.streams import Download, Part, Upload
 
 CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -156,6 +157,8 @@ class Route:
         op, self.streams = self.operation, self.body is not None or self.gives is not None
         if self.streams and (Surface.GRAPHQL in op.surfaces or op.auth is Auth.WEBHOOK):
             raise TypeError(f"{op.name}: a body of any size is REST's alone, and nobody signs it")
+        if (op.returns is Opened) is not (self.gives is not None):
+            raise TypeError(f"{op.name}: a route gives a Download where its operation returns an opened file, and only there")
         if self.body is not None and not op.late:
             raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
 

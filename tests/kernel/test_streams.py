@@ -23,7 +23,7 @@ from resolvers.kernel.operation import OPERATIONS, REST_ONLY
 from resolvers.kernel.policy import Action
 from rest_compat import openapi
 from rest_compat.streams import disposition
-from rest_compat.table import PUT, Upload
+from rest_compat.table import GET, PUT, Download, Upload
 from tests.kernel.safe import stored
 from tests.kernel.shelf import MOST, OfPath, shelf
 from tests.world import Person, World, world_on
@@ -473,6 +473,9 @@ async def test_what_takes_a_file_is_late_and_rests_alone(kept: Shelf) -> None:
         with pytest.raises(TypeError, match=fault):
             PUT("/api/v1/early", made, body=Upload(1))
         del OPERATIONS[name]
+    for route in kept.routes[:2]:
+        with pytest.raises(TypeError, match="Download"):
+            GET("/api/v1/other", route.operation, gives=None if route.gives else Download())
 
 
 async def test_the_document_says_what_is_taken_and_given(kept: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
