@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Text, delete, func, literal, select, update
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import TenantRow, only_sealed, readable, table_of
 from models.bounds import cut
 from models.machines import Machine, S
 from models.workspaces import Capability, Role
@@ -29,6 +29,7 @@ from resolvers.kernel.selection import Selection
 from resolvers.kernel.sending import TAKEN, run
 from resolvers.kernel.statements import ONE
 from resolvers.kernel.subject import Subject, finding
+from resolvers.kernel.vault import unprinted
 from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
@@ -116,7 +117,7 @@ class Context:
 
     def table(self, model: type[SQLModel], *, including_deleted: bool = False) -> Any:
         """Rows of this workspace that the caller may see, live ones unless told otherwise, as a FROM entry of a report."""
-        return select(table_of(model)).where(*self._door(model, including_deleted)).subquery()
+        return select(*readable(model).values()).where(*self._door(model, including_deleted)).subquery()
 
     async def report(self, statement: Any) -> list[Any]:
         """The records of a statement over such entries."""
@@ -214,6 +215,7 @@ class Context:
         self, model: type[M], id: str, conflict: Conflict, missing: str | None, changes: dict[str, Any], column: str | None = None, states: Any = None
     ) -> M:
         self._writes()
+        only_sealed(model, changes)
         guarded = self._takes_version(model)
         statement = statements.updating(model, kinds_of(changes), guarded, column, self._limits(model))
         values = bound(changes) | self._known | {"id_": id, "if_version": self.if_version, "states_": states}
@@ -248,6 +250,7 @@ class Context:
     ) -> list[Any]:
         """Changes all rows of this workspace that match, of those that `select` gives, as `update` does; returns their ids."""
         self._writes()
+        only_sealed(model, changes)
         table = table_of(model)
         values = {name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
         changed = (
@@ -268,6 +271,7 @@ class Context:
 
     def audit(self, entity_type: str, entity_id: str | None, **data: Any) -> None:
         """The audit row of this operation. Long texts are cut: it says what was done, and is no copy."""
+        unprinted(data)
         brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
         self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
 

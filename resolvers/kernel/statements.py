@@ -10,7 +10,8 @@ from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, bookkeeping_of, enums_of, table_of
+from models.base import TenantRow, bookkeeping_of, enums_of, secrets_of, table_of
+from models.sealed import Sealed
 from resolvers.kernel.changes import Held, Kinds, Now, plus
 from resolvers.kernel.database import DIALECT
 from resolvers.kernel.visibility import Scope
@@ -191,10 +192,13 @@ def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement
 
 
 def load(model: type[M], row: Any) -> M:
-    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked. Closed sets are their members."""
+    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked. Closed sets are their members, secrets stay sealed."""
     made: M = object.__new__(model)
     values = made.__dict__
     values.update(row)
     for name, members in enums_of(model):
         values[name] = members[values[name]]
+    for name in secrets_of(model):
+        if values[name] is not None:
+            values[name] = Sealed(values[name])
     return made
