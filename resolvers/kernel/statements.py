@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 
 from models.base import TenantRow, bookkeeping_of, enums_of, secrets_of, table_of
 from models.sealed import Sealed
-from resolvers.kernel.changes import Held, Kinds, Now, plus
+from resolvers.kernel.changes import Edit, Held, Kinds, Now, Waiting, plus
 from resolvers.kernel.database import DIALECT
 from resolvers.kernel.visibility import Scope
 
@@ -100,9 +100,19 @@ def insertion(held: Held) -> Any:
     return insert(table).from_select(list(values), select(*values.values()).select_from(changed), include_defaults=False)
 
 
-def inserting(held: Held) -> Statement:
+def written(held: Waiting) -> Any:
+    """The statement of what a command writes last."""
+    if isinstance(held, Held):
+        return insertion(held)
+    made = _update(type(held.row), held.kinds, held.limited)
+    return made.where(table_of(type(held.row)).c.version == bindparam("if_version")) if held.guarded else made
+
+
+def writing(held: Waiting) -> Statement:
     def build() -> Any:
-        table, made = table_of(type(held.row)), insertion(held)
+        table, made = table_of(type(held.row)), written(held)
+        if isinstance(held, Edit):
+            return made.returning(*table.c)
         return made.returning(*[table.c[taken.name] for taken in held.drawn] or [ONE]) if held.change is not None else made
 
     return compiled((*held.kind, "insert"), build)
