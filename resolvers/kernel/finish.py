@@ -39,8 +39,22 @@ def travels(held: Waiting | None, result: Any, shape: Shape | None) -> bool:
     """Whether what is written last can be sent with the answer: the answer may read that row, and nothing else that may depend on it."""
     if held is None or held.row is not result:
         return held is not None and shape is None
-    model = type(result)
-    return shape is None or not (derives(model, shape, model) or any(edge.target is model or visible_of(edge.target) for edge in edges_of(model, shape)))
+    return shape is None or _reads_nothing_else(type(result), shape)
+
+
+_ALONE: dict[int, tuple[Shape, bool]] = {}
+MOST_KNOWN = 1000
+
+
+def _reads_nothing_else(model: Any, shape: Shape) -> bool:
+    """Known of a shape once it was asked: walking it takes as long as a small statement."""
+    known = _ALONE.get(id(shape))
+    if known is None:
+        alone = not (derives(model, shape, model) or any(edge.target is model or visible_of(edge.target) for edge in edges_of(model, shape)))
+        if len(_ALONE) >= MOST_KNOWN:
+            _ALONE.clear()
+        known = _ALONE[id(shape)] = shape, alone  # with the shape, whose id is its own for so long
+    return known[1]
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy import and_, select
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
-from resolvers.kernel import operation, statements
+from resolvers.kernel import finish, operation, statements
 from resolvers.kernel.context import Context
 from resolvers.kernel.operation import OPERATIONS
 from resolvers.kernel.query import QueryScope
@@ -59,6 +59,7 @@ def forget_statements() -> None:
     """Whatever was compiled is compiled again."""
     statements._COMPILED.clear()
     operation._gates.clear()
+    finish._ALONE.clear()
     for op in OPERATIONS.values():
         op.plans.clear()
 
