@@ -175,10 +175,11 @@ class Carrier:
         self._stopping = False
 
     def start(self) -> None:
-        self._off = bus.on(Topic.jobs, self._ring)
+        self._off = bus.on(Topic.jobs, self.ring)
         self._listening = asyncio.create_task(self._listen())
 
-    def _ring(self, name: str) -> None:
+    def ring(self, name: str) -> None:
+        """Jobs of this name are looked for at once."""
         self._rung |= self._jobs.keys() if name == ANYTHING else self._jobs.keys() & {name}
         self._wake.set()
 
@@ -219,7 +220,7 @@ class Carrier:
         finally:
             self._tasks.discard(task)
             if this.job.bounded:  # there is room for another one, once the engine has put this one's end on record
-                asyncio.get_running_loop().call_later(REFILL, self._ring, name)
+                asyncio.get_running_loop().call_later(REFILL, self.ring, name)
 
     async def _carry(self, this: Carried, attempt: Attempt) -> None:
         try:

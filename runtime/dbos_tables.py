@@ -123,6 +123,8 @@ FORGET_STEPS = f"""
     DELETE FROM job_steps WHERE created_at < now() - make_interval(secs => $1) AND NOT EXISTS (SELECT FROM live WHERE live.root = job_steps.root)
 """
 _NOW = "extract(epoch FROM clock_timestamp()) * 1000"
+ANY = f"SELECT EXISTS (SELECT FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'DELAYED') AND queue_name LIKE '{QUEUE}%')"
+"""Whether there is a job to carry out, now or later."""
 STATE = f"""
     SELECT name, status, count(*)::int, (max({_NOW} - greatest(created_at, coalesce(delay_until_epoch_ms, 0))) / 1000)::float8 AS age
     FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2

@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 from prometheus_client import Gauge
 
+from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.jobs import Job
 from resolvers.kernel.telemetry import log
@@ -39,7 +40,9 @@ class Rhythm:
 
 
 class Liveness:
-    """Of this process, under the name that the engine gives it. `begin` is called when its lock is held."""
+    """Of this process, under the name that the engine gives it. `begin` is called when its lock is held and a job is there: the engine takes
+    memory and connections, which an instance without jobs can do without.
+    """
 
     def __init__(self, dsn: str, executor: str, jobs: list[Job[Any]], begin: Callable[[], Awaitable[None]], rhythm: Rhythm | None = None) -> None:
         self._dsn, self._executor, self._jobs, self._begin, self._rhythm = dsn, executor, jobs, begin, rhythm or Rhythm()
@@ -47,14 +50,17 @@ class Liveness:
         self._dead: dict[str, float] = {}  # since when each was seen without its lock
         self._due: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
-        self._failing = False
+        self._begun = self._failing = False
+        self._rung = asyncio.Event()
 
     def start(self) -> None:
+        self._off = bus.on(Topic.jobs, lambda _: self._rung.set())
         self._task = asyncio.create_task(self._live())
 
     async def stop(self) -> None:
         """Looks no more; the lock is held until `leave`."""
         if self._task is not None:
+            self._off()
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
@@ -72,10 +78,10 @@ class Liveness:
         while True:
             try:
                 await self._hold()
-                await self._begin()
                 while True:
+                    self._rung.clear()
                     await self._look()
-                    await asyncio.sleep(self._rhythm.sweep)
+                    await self._wait()
             except Exception as error:
                 if not self._failing:
                     log.warning("no background jobs are carried out", error=type(error).__name__)
@@ -90,10 +96,19 @@ class Liveness:
         await conn.fetchrow(SCOPE_SQL, "*")
         await conn.execute(dbos_tables.HOLD, self._executor)
 
+    async def _wait(self) -> None:
+        """Until the next look. A job that comes meanwhile waits for that no longer than it takes to begin."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._rhythm.sweep):
+                await (asyncio.Event() if self._begun else self._rung).wait()
+
     async def _look(self) -> None:
         conn = self._conn
         assert conn is not None
         await self._hand_over(conn)
+        if not self._begun and await conn.fetchval(dbos_tables.ANY):
+            await self._begin()
+            self._begun = True
         if self._is_due("measure", self._rhythm.measure):
             await self._measure(conn)
         if self._is_due("forget", self._rhythm.forget):

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from resolvers.kernel.bus import ANYTHING
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.telemetry import log
 from runtime.background import Carried, Carrier
@@ -28,10 +29,10 @@ class Runtime:
         if settings.database_url is None:
             raise RuntimeError("the runtime needs the address of the database")
         dsn, declared = settings.database_url.get_secret_value(), [each.job for each in jobs]
-        engine = DbosEngine(dsn, declared)
+        self._engine = engine = DbosEngine(dsn, declared)
         self._carrier = Carrier(jobs, engine.executor, engine.claim)
         engine.carry = self._carrier.carry
-        self._liveness = Liveness(dsn, engine.executor, declared, engine.wake, rhythm) if jobs else None
+        self._liveness = Liveness(dsn, engine.executor, declared, self._begin, rhythm) if jobs else None
         limits = {"slots": settings.max_concurrent_runs, "max_tokens": settings.run_max_tokens}
         self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), timing=timing, **limits)
         self._starting: asyncio.Task[None] | None = None
@@ -52,6 +53,10 @@ class Runtime:
         if self._liveness is not None and not self._stopped:
             self._carrier.start()
             self._liveness.start()  # without a job there is no engine before the first run
+
+    async def _begin(self) -> None:
+        await self._engine.wake()
+        self._carrier.ring(ANYTHING)
 
     async def ready(self) -> None:
         """Until runs are claimed."""
