@@ -27,6 +27,7 @@ CASES = (
     Case("B", "B", "REST, one crew"),
     Case("D", "D", "GraphQL, 50 crews x 6 agents"),
     Case("E", "E", "GraphQL, one crew"),
+    Case("G", "G", "GraphQL, eight root fields: one crew each"),
     Case("C", "C", "REST, create an issue: counter, row, audit, event in one transaction"),
     Case("C32", "C", "the same with 32 writers", connections=32),
     Case("U", "U", "REST, update of 50 crews in turn: lock, change, version, audit, event in one transaction"),
@@ -76,6 +77,11 @@ def _update(target: Target) -> Request:
     return Request("PATCH", f"/api/v1/crews/{target.crew}?workspace_id={target.workspace}", json.dumps({"description": "What the crew does"}))
 
 
+ROOTS = 8
+_ROOTS = " ".join(f"c{n}: crew(workspaceId: $ws, id: $id) {{ id name slug }}" for n in range(ROOTS))
+ROOTS_QUERY = f"query Roots($ws: ID!, $id: ID!) {{ {_ROOTS} }}"
+
+
 # The floors, FastAPI and the Node servers speak the same small API.
 REFERENCE: Requests = {
     "A": lambda target: Request("GET", f"/api/v1/crews?workspace_id={target.workspace}"),
@@ -83,6 +89,7 @@ REFERENCE: Requests = {
     "C": lambda target: Request("POST", f"/api/v1/issues?workspace_id={target.workspace}", json.dumps({"crew_id": target.crew, **ISSUE})),
     "D": lambda target: graphql(CREWS_QUERY, ws=target.workspace),
     "E": lambda target: graphql(CREW_QUERY, ws=target.workspace, id=target.crew),
+    "G": lambda target: graphql(ROOTS_QUERY, ws=target.workspace, id=target.crew),
     "U": _update,
 }
 
@@ -131,6 +138,8 @@ def payload(kind: str, body: bytes) -> Any:
     answer = json.loads(body)
     if isinstance(answer, dict) and answer.get("errors"):
         raise ValueError(answer["errors"])
-    if kind in "DE" or (isinstance(answer, dict) and "data" in answer):
+    if kind == "G":
+        answer = {"data": {"roots": list(answer["data"].values())}}
+    if kind in "DEG" or (isinstance(answer, dict) and "data" in answer):
         (answer,) = answer["data"].values()
     return plain(answer)

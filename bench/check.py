@@ -23,6 +23,7 @@ NEEDED = {
     "C": {"id", "crew_id", "number", "identifier", "title", "description", "priority", "created_at"},
     "D": {"id", "name", "slug", "agents"},
     "E": {"id", "name", "slug"},
+    "G": {"id", "name", "slug"},
     "U": {"id", "name", "slug", "description", "agents", "members", "created_at"},
 }
 OPEN = frozenset({"postgraphile"})  # checks no token

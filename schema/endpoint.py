@@ -1,5 +1,6 @@
 """/graphql over HTTP (GraphQL-over-HTTP): documents compiled to shapes and run as operations; anything else through the executor."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ Whole = tuple[int, list[Header], bytes]
 RESPONSE = "application/graphql-response+json"
 LEGACY = "application/json"
 SUBSCRIPTIONS = b"subscriptionspec"  # in Accept: the client takes multipart/mixed;subscriptionSpec=1.0
+ROOTS_AT_ONCE = 4  # of one query: as many connections as it may have
 OF_ANYBODY = 4000  # letters of a new document that is read before it is known who sends it
 KINDS = 32  # values of a header whose meaning is remembered
 MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is bounded by time
@@ -161,7 +163,7 @@ class Endpoint:
                 return bad, _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, "cost": cost}}])
             alone = kind is OperationType.QUERY or len(calls) == 1
             if plan.complete and self.compiled:
-                return 200, await self._run(caller, calls, cost, body["variables"], alone=alone)
+                return 200, await self._run(caller, calls, cost, body["variables"], alone=alone, kind=kind)
             return 200, await self._fallback(ExecutionContext(caller, variables, self.throttle, alone), document, body["variables"], cost)
         except Refusal as refusal:
             return bad, _errors(refused(refusal))
@@ -199,24 +201,23 @@ class Endpoint:
             raise Malformed(403, "Only documents this server knows are run")
         return str(text)
 
-    async def _run(self, caller: Caller, calls: list[Called], cost: int, inputs: dict[str, Any], *, alone: bool) -> bytes:
+    async def _run(self, caller: Caller, calls: list[Called], cost: int, inputs: dict[str, Any], *, alone: bool, kind: OperationType | None) -> bytes:
         """The compiled path: each root's bytes go into the answer untouched."""
         parts, errors = [], list[GraphQLError]()
-        for call in calls:
+        together = await self._together(caller, calls) if len(calls) > 1 and kind is OperationType.QUERY else {}
+        for place, call in enumerate(calls):
             if isinstance(call, tuple):
                 parts.append(b'"%b":%b' % (call[0].encode(), call[1]))
                 continue
             if isinstance(call, Introspection):
-                answer, wrong = await self.answers.get(call, inputs)
+                shown, wrong = await self.answers.get(call, inputs)
                 errors += wrong
-                parts.append(b'"%b":%b' % (call.key.encode(), answer))
+                parts.append(b'"%b":%b' % (call.key.encode(), shown))
                 continue
             body, fault = None, call if isinstance(call, Faulty) else None
             if isinstance(call, Call):
-                try:
-                    body = (await call.run(caller, self.throttle, alone=alone)).body
-                except Refusal as refusal:
-                    fault = Faulty(call.root, refusal)
+                answer = together[place] if together else await self._asked(caller, call, alone=alone)
+                body, fault = (None, answer) if isinstance(answer, Faulty) else (answer, None)
             if fault is not None:
                 root = fault.root
                 errors.append(GraphQLError(str(fault.cause), source=root.source, positions=root.positions, path=[root.key], original_error=fault.cause))
@@ -225,6 +226,23 @@ class Endpoint:
         if errors:
             head += b',"errors":' + orjson.dumps(reported(errors))
         return head + b',"extensions":{"cost":%d}}' % cost
+
+    async def _asked(self, caller: Caller, call: Call, *, alone: bool) -> bytes | Faulty | None:
+        try:
+            return (await call.run(caller, self.throttle, alone=alone)).body
+        except Refusal as refusal:
+            return Faulty(call.root, refusal)
+
+    async def _together(self, caller: Caller, calls: list[Called]) -> dict[int, bytes | Faulty | None]:
+        """The roots of a query do not wait for each other (GraphQL spec, 6.2.1): a few are asked for at once, by their places."""
+        room = asyncio.Semaphore(ROOTS_AT_ONCE)
+
+        async def ask(call: Call) -> bytes | Faulty | None:
+            async with room:
+                return await self._asked(replace(caller), call, alone=True)
+
+        asked = {place: call for place, call in enumerate(calls) if isinstance(call, Call)}
+        return dict(zip(asked, await asyncio.gather(*[ask(call) for call in asked.values()]), strict=True))
 
     async def _fallback(self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int) -> bytes:
         """The executor, for what is no operation's."""

@@ -95,6 +95,9 @@ class Floor(ABC):
     @abstractmethod
     async def graphql_crew(self, connection: Connection, workspace: str, crew: str) -> bytes: ...
 
+    @abstractmethod
+    async def graphql_roots(self, connection: Connection, workspace: str, crew: str) -> bytes: ...
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.lifespan(receive, send)
@@ -118,7 +121,7 @@ class Floor(ABC):
         await reply(send, body, status)
 
     async def graphql(self, token: bytes, request: dict[str, Any], send: Send) -> None:
-        """Knows the bench's two documents by their names."""
+        """Knows the bench's documents by their names."""
         variables = request["variables"]
         workspace = variables["ws"]
         async with self.pool.acquire() as connection:
@@ -126,6 +129,8 @@ class Floor(ABC):
                 return await reply(send, b"{}", 403)
             if request["query"].startswith("query Crews("):
                 body = await self.graphql_crews(connection, workspace)
+            elif request["query"].startswith("query Roots("):
+                body = await self.graphql_roots(connection, workspace, variables["id"])
             else:
                 body = await self.graphql_crew(connection, workspace, variables["id"])
         await reply(send, body)

@@ -50,5 +50,8 @@ class BestFloor(Floor):
     async def graphql_crew(self, connection: Connection, workspace: str, crew: str) -> bytes:
         return await fetch_json(connection, sql.GRAPHQL_CREW_JSON, workspace, crew)
 
+    async def graphql_roots(self, connection: Connection, workspace: str, crew: str) -> bytes:
+        return await fetch_json(connection, sql.GRAPHQL_ROOTS_JSON, workspace, crew)
+
 
 app = BestFloor()

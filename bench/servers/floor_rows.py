@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from bench.cases import ROOTS
 from bench.servers import statements as sql
 from bench.servers.floor import Connection, Floor, new_id
 
@@ -52,6 +53,9 @@ class RowsFloor(Floor):
 
     async def graphql_crew(self, connection: Connection, workspace: str, crew: str) -> bytes:
         return orjson.dumps({"data": {"crew": dict(await connection.fetchrow(sql.NAMED_CREW, workspace, crew))}})
+
+    async def graphql_roots(self, connection: Connection, workspace: str, crew: str) -> bytes:
+        return orjson.dumps({"data": {f"c{n}": dict(await connection.fetchrow(sql.NAMED_CREW, workspace, crew)) for n in range(ROOTS)}})
 
 
 app = RowsFloor()

@@ -43,6 +43,8 @@ GRAPHQL_CREWS_JSON = f"""
          FROM agents a WHERE a.crew_id = c.id AND a.deleted_at IS NULL))), '[]')))
     FROM ({NAMED_CREWS}) c"""
 GRAPHQL_CREW_JSON = f"SELECT json_build_object('data', json_build_object('crew', row_to_json(x))) FROM ({NAMED_CREW}) x"
+GRAPHQL_ROOTS_JSON = f"""
+    SELECT json_build_object('data', json_build_object({", ".join(f"'c{n}', row_to_json(x)" for n in range(8))})) FROM ({NAMED_CREW}) x"""
 CREATE_ISSUE_JSON = """
     WITH numbered AS (
         UPDATE crews SET issue_counter = issue_counter + 1 WHERE id = $3 AND workspace_id = $2 RETURNING issue_prefix prefix, issue_counter number),
