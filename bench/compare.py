@@ -5,13 +5,16 @@ All servers stay up for the whole run; one is under load at a time.
 
 import os
 import random
+import re
 import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
-from bench.cases import CASES, Case
-from bench.load import Measurement
+from bench import product
+from bench.cases import CASES, Case, Request
+from bench.implementations import Service
+from bench.load import Measurement, Server
 from bench.rig import Rig
 
 Results = dict[str, dict[str, list[Measurement]]]  # by case, then by implementation; one measurement a round
@@ -29,9 +32,21 @@ def compare(prepared: Rig, rounds: int, seconds: int) -> Results:
             random.shuffle(takers)
             for server in takers:
                 server.measure(case, prepared.targets, WARM_SECONDS if number else FIRST_WARM_SECONDS)
+                before = compiled(server)
                 results[case.name][server.implementation.name].append(server.measure(case, prepared.targets, seconds))
+                if compiled(server) != before:
+                    raise RuntimeError(f"{server.implementation.name}, case {case.name}: statements were put together in the steady state")
         print(f"round {number + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     return results
+
+
+def compiled(server: Server) -> float | None:
+    """How many plans the service has compiled; None for servers that have none, or do not say."""
+    if not isinstance(server.implementation, Service):
+        return None
+    _, body = server.ask(Request("GET", "/metrics"), product.METRICS_KEY)
+    found = re.search(rb"^crewship_plans_compiled_total (\S+)", body, re.MULTILINE)
+    return None if found is None else float(found.group(1))
 
 
 def median(measurements: list[Measurement]) -> Measurement:

@@ -32,6 +32,9 @@ KEYS = {name: secrets.token_hex(32) for name in ("NEXTAUTH_SECRET", "ENCRYPTION_
 UNLIMITED = str(10**9)
 
 
+METRICS_TOKEN, METRICS_KEY = "CREWSHIP_METRICS_TOKEN", secrets.token_hex(16)
+
+
 def variables(cluster: Cluster, database: str, port: int, pool_size: int) -> dict[str, str]:
     """The environment of a `crewship serve`: all as shipped, with a limit that one address cannot reach."""
     return {
@@ -43,6 +46,7 @@ def variables(cluster: Cluster, database: str, port: int, pool_size: int) -> dic
         "CREWSHIP_PORT": str(port),
         "CREWSHIP_DATA_DIR": str(DIRECTORY / "data" / database),
         "CREWSHIP_RATELIMIT_API": UNLIMITED,
+        METRICS_TOKEN: METRICS_KEY,
     }
 
 

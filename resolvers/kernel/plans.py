@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from prometheus_client import Counter
+
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.gate import Plan
 from resolvers.kernel.reader.shape import weight
@@ -16,6 +18,9 @@ BESIDE, FIELD = 2000, 400  # bytes of a plan beside its text, and of each field 
 COMPILATIONS = 120  # a minute, for one principal
 PRINCIPALS = 10_000  # whose budgets are remembered
 TOO_MANY = f"More than {COMPILATIONS} kinds of question that were not asked before, within a minute; try again"
+
+
+COMPILED = Counter("crewship_plans_compiled", "Statements that this process has put together, since they were not known yet")
 
 
 class Shelf:
@@ -88,6 +93,7 @@ class Compilation:
     def _made(self, place: Any, plans: dict[Any, Plan], key: Any, done: asyncio.Future[Plan]) -> None:
         self._under_way.pop(place, None)
         if not done.cancelled() and done.exception() is None:
+            COMPILED.inc()
             shelf.keep(plans, key, done.result())
 
 
