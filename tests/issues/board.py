@@ -35,7 +35,7 @@ class Board:
         """In the world's workspace, worked on by its manager; in the other one by the outsider."""
         here = {"workspace_id": (workspace or world.workspace).id}
         slug = crew.pop("slug", word())
-        made = Crew(name=f"Crew {slug}", slug=slug, **{"issue_prefix": slug.upper()} | crew, **here)
+        made = Crew(slug=slug, **{"name": f"Crew {slug}", "issue_prefix": slug.upper()} | crew, **here)
         lead = Agent(crew_id=made.id, name=f"Lead {slug}", slug=f"lead-{slug}", agent_role=AgentRole.LEAD, **here)
         worker = Agent(crew_id=made.id, name=f"Worker {slug}", slug=f"worker-{slug}", **here)
         await world.add(made, lead, worker)
