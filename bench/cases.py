@@ -19,6 +19,7 @@ class Case:
     kind: str
     title: str
     connections: int = 16
+    alone: bool = False  # everybody asks for the same
 
 
 CASES = (
@@ -28,6 +29,8 @@ CASES = (
     Case("E", "E", "GraphQL, one crew"),
     Case("C", "C", "REST, create an issue: counter, row, audit, event in one transaction"),
     Case("C32", "C", "the same with 32 writers", connections=32),
+    Case("U", "U", "REST, update of 50 crews in turn: lock, change, version, audit, event in one transaction"),
+    Case("U1", "U", "the same of one crew, by 16 clients", alone=True),
 )
 
 
@@ -68,6 +71,11 @@ ISSUE = {"title": "A new issue", "description": "What to do and why", "priority"
 CREWS_QUERY = "query Crews($ws: ID!) { crews(workspaceId: $ws) { id name slug agents { id name status } } }"
 CREW_QUERY = "query Crew($ws: ID!, $id: ID!) { crew(workspaceId: $ws, id: $id) { id name slug } }"
 
+
+def _update(target: Target) -> Request:
+    return Request("PATCH", f"/api/v1/crews/{target.crew}?workspace_id={target.workspace}", json.dumps({"description": "What the crew does"}))
+
+
 # The floors, FastAPI and the Node servers speak the same small API.
 REFERENCE: Requests = {
     "A": lambda target: Request("GET", f"/api/v1/crews?workspace_id={target.workspace}"),
@@ -75,7 +83,9 @@ REFERENCE: Requests = {
     "C": lambda target: Request("POST", f"/api/v1/issues?workspace_id={target.workspace}", json.dumps({"crew_id": target.crew, **ISSUE})),
     "D": lambda target: graphql(CREWS_QUERY, ws=target.workspace),
     "E": lambda target: graphql(CREW_QUERY, ws=target.workspace, id=target.crew),
+    "U": _update,
 }
+
 
 _POSTGRAPHILE_CREW = """
     rowId workspaceId name slug description color icon avatarStyle containerMemoryMb containerCpus containerTtlHours networkMode allowedDomains

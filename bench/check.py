@@ -23,6 +23,7 @@ NEEDED = {
     "C": {"id", "crew_id", "number", "identifier", "title", "description", "priority", "created_at"},
     "D": {"id", "name", "slug", "agents"},
     "E": {"id", "name", "slug"},
+    "U": {"id", "name", "slug", "description", "agents", "members", "created_at"},
 }
 OPEN = frozenset({"postgraphile"})  # checks no token
 NOT_COMPARED = frozenset({"issue_prefix", "updated_at"})  # the service answers null to the first in a list
@@ -40,8 +41,8 @@ def check(prepared: Rig) -> None:
     assert (expected["B"]["agents"], expected["B"]["members"]) == (AGENTS, MEMBERS)
     for name, server in prepared.servers.items():
         for kind in (kind for kind in kinds if kind in server.implementation.requests):
-            if kind == "C":
-                _writes(server, target, refused)
+            if kind in "CU":
+                _writes(server, kind, target, refused)
             if server is not base:
                 _compare(f"{name}, case {kind}", expected[kind], _answer(server, kind, target), NEEDED[kind])
             if name not in OPEN:
@@ -49,17 +50,17 @@ def check(prepared: Rig) -> None:
         print(f"{name}: the same answers to {', '.join(sorted(server.implementation.requests))}")
 
 
-def _writes(server: Server, target: Target, refused: tuple[Target, ...]) -> None:
-    """One issue is one audit row and one event; a refusal is none."""
+def _writes(server: Server, kind: str, target: Target, refused: tuple[Target, ...]) -> None:
+    """One issue, or one update, is one audit row and one event; a refusal is none."""
 
     def counts() -> tuple[int, ...]:
         return tuple(server.cluster.count(server.implementation.database, table) for table in ("audit_logs", "events"))
 
     audits, events = counts()
-    _answer(server, "C", target)
-    _refuses(server, "C", refused)
+    _answer(server, kind, target)
+    _refuses(server, kind, refused)
     if counts() != (audits + 1, events + 1):
-        raise RuntimeError(f"{server.implementation.name}, case C: wrote other than one audit row and one event")
+        raise RuntimeError(f"{server.implementation.name}, case {kind}: wrote other than one audit row and one event")
 
 
 def _answer(server: Server, kind: str, target: Target) -> Any:

@@ -67,7 +67,7 @@ IMPLEMENTATIONS = {
         Implementation(BASE, _uvicorn(sys.executable, "floor_rows"), cases.REFERENCE),
         Implementation("floor-best", _uvicorn(sys.executable, "floor_best"), cases.REFERENCE),
         Implementation("fastapi", _uvicorn(str(FASTAPI_PYTHON), "fastapi_sqlmodel"), _only(cases.REFERENCE, "ABC")),
-        _node("yoga", "fastify.mjs", cases.REFERENCE, MODE="yoga"),
+        _node("yoga", "fastify.mjs", _only(cases.REFERENCE, "ABCDE"), MODE="yoga"),
         _node("yoga-jit", "fastify.mjs", _only(cases.REFERENCE, "DE"), MODE="yoga-jit"),
         _node("mercurius", "fastify.mjs", _only(cases.REFERENCE, "DE"), MODE="mercurius"),
         _node("mercurius-jit", "fastify.mjs", _only(cases.REFERENCE, "DE"), MODE="mercurius-jit"),

@@ -126,7 +126,7 @@ class Server:
 
     def measure(self, case: Case, targets: list[Target], seconds: int) -> Measurement:
         """Raises when any answer is an error: an error is no measurement."""
-        requests = self._request_file(case, targets)
+        requests = self._request_file(case, targets[:1] if case.alone else targets)
         command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(HERE / "load.lua")]
         ours, database = psutil.Process(self.process.pid), psutil.Process(self.cluster.pid)
         server_before, postgres_before = cpu_seconds(ours), cpu_seconds(database)

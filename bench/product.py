@@ -81,11 +81,11 @@ async def _seed(url: str, dataset: list[Workspace]) -> None:
 
 def _rows(workspace: Workspace) -> list[Sequence[Row]]:
     """Rows of one table each, in the order in which foreign keys allow them."""
-    owner, role = workspace.users[0], tenancy.Role
+    role = tenancy.Role
     return [
         [tenancy.Workspace(id=workspace.id, name=workspace.name, slug=workspace.slug)],
         [auth.User(id=user.id, email=user.email, full_name=user.full_name) for user in workspace.users],
-        [tenancy.Membership(workspace_id=workspace.id, user_id=user.id, role=role.ADMIN if user is owner else role.MANAGER) for user in workspace.users],
+        [tenancy.Membership(workspace_id=workspace.id, user_id=user.id, role=role.ADMIN) for user in workspace.users],
         [auth.CliToken(id=user.token_id, user_id=user.id, name="bench", token_hash=user.token_hash.hex()) for user in workspace.users],
         _crews(workspace),
         [crews.CrewMember(workspace_id=workspace.id, crew_id=crew.id, user_id=user.id) for crew, user in workspace.members],

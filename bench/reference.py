@@ -36,7 +36,7 @@ def _rows(workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
     return {
         "workspaces": [{"id": workspace.id, "name": workspace.name, "slug": workspace.slug}],
         "users": [{"id": user.id, "email": user.email, "full_name": user.full_name} for user in workspace.users],
-        "memberships": [{"workspace_id": workspace.id, "user_id": user.id, "role": "ADMIN" if user is owner else "MANAGER"} for user in workspace.users],
+        "memberships": [{"workspace_id": workspace.id, "user_id": user.id, "role": "ADMIN"} for user in workspace.users],
         "tokens": [{"id": user.token_id, "token_hash": user.token_hash, "user_id": user.id} for user in workspace.users],
         "crews": [
             {

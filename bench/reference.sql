@@ -11,7 +11,7 @@ CREATE TABLE crews (
     container_ttl_hours int NOT NULL, network_mode text NOT NULL, allowed_domains jsonb NOT NULL, runtime_image text, devcontainer jsonb,
     mcp_config jsonb, cached_image text, max_agents int NOT NULL, issue_prefix text NOT NULL, issue_counter int NOT NULL DEFAULT 0,
     budget_usd float8, created_by text REFERENCES users, created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz, UNIQUE (workspace_id, slug));
+    updated_at timestamptz NOT NULL DEFAULT now(), deleted_at timestamptz, version int NOT NULL DEFAULT 1, UNIQUE (workspace_id, slug));
 CREATE TABLE crew_members (crew_id text NOT NULL REFERENCES crews, user_id text NOT NULL REFERENCES users, PRIMARY KEY (crew_id, user_id));
 CREATE TABLE agents (
     id text PRIMARY KEY, workspace_id text NOT NULL REFERENCES workspaces, crew_id text NOT NULL REFERENCES crews,

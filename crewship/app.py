@@ -17,7 +17,7 @@ from starlette.routing import Route
 from crewship import pages
 from crewship.graphql import GraphQL, Made
 from crewship.heads import Target
-from crewship.perimeter import Perimeter, Surface, Transport
+from crewship.perimeter import BODY_LIMIT, Perimeter, Surface, Transport
 from crewship.process import declare, opened
 from crewship.rate_limit import RateLimits
 from resolvers.kernel.addresses import TrustedProxies
@@ -89,13 +89,15 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
 
     shown = Starlette(routes=[*pages.routes, Route("/api/openapi.json", _openapi)], lifespan=lifespan)
     sockets = {ws.PATH: functools.partial(ws.websocket, admit=admit), "/graphql": graphql.socket}
-    app = Application(Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown)), graphql, shown, sockets)
+    rest = Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown))
+    app = Application(rest, graphql, shown, sockets)
     return Perimeter(
         app,
         proxies=TrustedProxies(settings.trusted_proxy_cidrs),
         allowed_origins=settings.allowed_origins,
         limits=limits,
         force_secure_cookies=settings.force_secure_cookies,
+        limit_of=lambda method, path: rest.limit_of(method, path) or BODY_LIMIT,
         surface=app.surface,
     )
 

@@ -24,6 +24,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from crewship.postgres import make_private, write_secret
 from resolvers.kernel.crypto import LEAST_SECRET, is_strong
 from resolvers.kernel.settings import AesKey, HexKey, Settings
+from resolvers.kernel.vault import Vault
 
 log = logging.getLogger("crewship.keys")
 
@@ -183,6 +184,12 @@ def still_good(settings: Settings) -> str | None:
     previous = settings.nextauth_secret_previous
     value = "" if previous is None else previous.get_secret_value()
     return value if value and is_strong(value) else None
+
+
+def vault(settings: Settings) -> Vault:
+    """Stored secrets open with either key; ENCRYPTION_KEY_V2 seals from the start that brings it."""
+    given = {2: settings.encryption_key_v2, 1: settings.encryption_key}
+    return Vault({number: bytes.fromhex(key.get_secret_value()) for number, key in given.items() if key is not None})
 
 
 def _make_missing(settings: Settings) -> Settings:

@@ -48,7 +48,7 @@ def start(settings: Settings, passwords: Passwords) -> Instance:
     secret = _secret(settings.nextauth_secret)
     instance.bootstrap_token = crypto.setup_token(secret)
     signer = crypto.Signer(secret, keys.still_good(settings))
-    instance.start(settings, signer, passwords, licensing, crypto.admin_hmac_key(key.get_secret_value() if key else None))
+    instance.start(settings, signer, passwords, licensing, crypto.admin_hmac_key(key.get_secret_value() if key else None), keys.vault(settings))
     return instance
 
 

@@ -1,7 +1,7 @@
 """What every table shares: ids, tenancy, soft deletion, versions, and the names of constraints."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import AutoString, Field, SQLModel
 
 from models.bounds import ID
+from models.sealed import MARK, SEAL, Sealed, SealedBytes
 
 # A constraint's name is part of the program: the kernel turns a violation into a refusal by it.
 SQLModel.metadata.naming_convention = MetaData(
@@ -83,6 +84,14 @@ def bytes_field(most: int, **options: Any) -> Any:
     return _bounded(LargeBinary, most, options)
 
 
+def secret_field(most: int, **options: Any) -> Any:
+    """A column for a secret text of at most `most` characters, as a vault has sealed it: `token: Sealed | None = secret_field(PROMPT)`.
+
+    It is written and loaded as `Sealed`. No shape, edge, derived value, filter or order can name it.
+    """
+    return _bounded(SealedBytes, BYTES_A_CHARACTER * most + SEAL, options)
+
+
 def enum_field(choices: type[StrEnum] | StrEnum, **options: Any) -> Any:
     """A text column of a closed set, which the database holds it to; a row that is loaded has the set's members. Given a member, that is the default."""
     if not isinstance(choices, type):
@@ -103,14 +112,16 @@ def _bounded(kind: Any, most: int, options: dict[str, Any]) -> Any:
     return Field(sa_type=kind, sa_column_kwargs={"info": {MOST: most}}, **options)
 
 
-_DEFAULTS: dict[type, tuple[dict[str, Any], list[tuple[str, Any]]]] = {}
+Defaults = tuple[dict[str, Any], list[tuple[str, Any]], tuple[str, ...]]
+_DEFAULTS: dict[type, Defaults] = {}
 
 
-def _defaults(model: type[SQLModel]) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+def _defaults(model: type[SQLModel]) -> Defaults:
+    """Values, factories of values, and the columns of secrets."""
     made_there = {column.name for column in table_of(model).c if column.server_default is not None}
     fields = [(name, field) for name, field in model.model_fields.items() if name not in made_there or field.default is not None]
     plain = {n: f.default for n, f in fields if f.default_factory is None and not f.is_required()}
-    return plain, [(n, f.default_factory) for n, f in fields if f.default_factory is not None]
+    return plain, [(n, f.default_factory) for n, f in fields if f.default_factory is not None], secrets_of(model)
 
 
 UNVALIDATED: Any = ConfigDict(defer_build=True)
@@ -123,20 +134,22 @@ class Row(SQLModel):
     times the cost of this one, on every insert. Nothing validates it either, so that no validator is built.
     """
 
-    model_config = UNVALIDATED
+    model_config = cast(Any, ConfigDict(defer_build=True, arbitrary_types_allowed=True))  # Sealed, which no other model may have
 
     def __init__(self, **values: Any) -> None:
         model = type(self)
         known = _DEFAULTS.get(model)
         if known is None:
             known = _DEFAULTS[model] = _defaults(model)
-        plain, factories = known
+        plain, factories, secrets = known
         made = self.__dict__
         made.update(plain)
         for name, factory in factories:
             if name not in values:
                 made[name] = factory()
         made.update(values)
+        if secrets:
+            only_sealed(model, made)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__[name] = value
@@ -214,6 +227,25 @@ def table_of(model: type[SQLModel]) -> SQLTable:
     return cast(SQLTable, model.__table__)  # type: ignore[attr-defined]
 
 
+@cache
+def readable(model: type[SQLModel]) -> dict[str, Column[Any]]:
+    """The columns that may be shown and asked for: all but those of secrets."""
+    return {name: column for name, column in table_of(model).c.items() if not isinstance(column.type, SealedBytes)}
+
+
+@cache
+def secrets_of(model: type[SQLModel]) -> tuple[str, ...]:
+    """The columns of secrets."""
+    return tuple([column.name for column in table_of(model).c if isinstance(column.type, SealedBytes)])
+
+
+def only_sealed(model: type[SQLModel], values: Mapping[str, Any]) -> None:
+    """What is written into a column of secrets was sealed: a plain text there is a TypeError, whose words do not show it."""
+    for name in secrets_of(model):
+        if not isinstance(values.get(name), Sealed | None):
+            raise TypeError(f"{model.__name__}.{name} holds secrets: it takes what a vault has sealed")
+
+
 def unique_live(table: str, *columns: str) -> Index:
     """Unique among rows that are not soft-deleted; named like a unique constraint."""
     return Index(f"{table}_{'_'.join(columns)}_key", *columns, unique=True, postgresql_where=text("deleted_at IS NULL"))
@@ -230,6 +262,14 @@ def _hold_choices(column: Column[Any], table: Any) -> None:
     if CHOICES in column.info and isinstance(table, SQLTable):
         values = ", ".join(f"'{choice.value}'" for choice in column.info[CHOICES])
         table.append_constraint(CheckConstraint(f"{column.name} IN ({values})", name=column.name, info={PLAIN: column.name}))
+
+
+@event.listens_for(Column, "after_parent_attach")
+def _hold_seals(column: Column[Any], table: Any) -> None:
+    """A column of secrets holds what was sealed, whoever writes it."""
+    if isinstance(column.type, SealedBytes) and isinstance(table, SQLTable):
+        rule = f"substring({column.name} FROM 1 FOR 1) = '\\x{MARK.hex()}'::bytea"
+        table.append_constraint(CheckConstraint(rule, name=column.name))
 
 
 @cache

@@ -7,8 +7,9 @@ from sqlmodel import col
 
 from models import bounds
 from models.labels import Label
-from resolvers.kernel import EVERYONE, Action, ById, Code, Context, Deleted, Id, Input, NoInput, QueryScope, Refusal, Rows, command, graph, query
+from resolvers.kernel import EVERYONE, Action, ById, Code, Context, Deleted, Input, NoInput, Patch, QueryScope, Rows, Subject, command, graph, query
 
+LABEL = Subject(Label, "id")
 TAKEN = "A label with this name already exists"
 LabelName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]
 Color = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME)]
@@ -23,11 +24,12 @@ class CreateLabel(Input):
     label_group: Group | None = None
 
 
-class UpdateLabel(Input):
-    id: Id
-    name: LabelName = ""
-    color: Color = ""
-    label_group: Group | None = None
+class UpdateLabel(Patch, ById):
+    """Null empties `label_group`."""
+
+    name: LabelName
+    color: Color
+    label_group: Group | None
 
 
 @query("labels.list", Action.READ)
@@ -42,17 +44,14 @@ async def create_label(ctx: Context, data: CreateLabel) -> Label:
     return await ctx.insert(Label(**data.model_dump()), conflict=TAKEN)
 
 
-@command("labels.update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Label)
-async def update_label(ctx: Context, data: UpdateLabel) -> Label:
-    """Change a label; a field that is not sent stays, and null empties `label_group`."""
-    changes = data.changes("id")
-    if not changes:
-        raise Refusal(Code.BAD_REQUEST, "There is nothing to update")
-    return await ctx.update(Label, data.id, conflict=TAKEN, **changes)
+@command("labels.update", Action.MANAGE, subject=LABEL, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Label)
+async def update_label(ctx: Context, label: Label, data: UpdateLabel) -> Label:
+    """Change a label; a field that is not sent stays."""
+    return await ctx.edit(label, conflict=TAKEN, **data.something())
 
 
-@command("labels.delete", Action.MANAGE, errors=(Code.NOT_FOUND,), versioned=Label)
-async def delete_label(ctx: Context, data: ById) -> Deleted:
+@command("labels.delete", Action.MANAGE, subject=LABEL, errors=(Code.NOT_FOUND,), versioned=Label)
+async def delete_label(ctx: Context, label: Label, data: ById) -> Deleted:
     """Delete a label, and its links to issues."""
-    label = await ctx.delete(Label, data.id)
+    await ctx.delete(Label, label.id)
     return Deleted(id=label.id)

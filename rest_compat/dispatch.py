@@ -18,6 +18,8 @@ from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer, Auth, Deprecation
 from resolvers.kernel.problem import problem
+from resolvers.kernel.store import Arriving, Opened
+from rest_compat import streams
 from rest_compat.errors import Headers, refused
 from rest_compat.table import Reply, Request, Route
 
@@ -25,6 +27,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+NO_KEY = "Idempotency-Key is not supported where the body is a file: nothing would know it from another one"
 DIFFERS = "workspace_id differs from the workspace of the path"
 QUERY_FIELDS = 200  # no route reads more than ten
 JSON = (b"content-type", b"application/json")
@@ -89,28 +92,41 @@ class Dispatcher:
         if route is None:
             await reply(send, Reply(405, problem(405, f"{method} is not offered here", path), [JSON, node.allow()]), method == "HEAD")
             return
-        body = await read_body(receive) if method not in ("GET", "HEAD") else b""
-        made = await self.answer(route, values, scope["crewship"], path, scope["query_string"], body)
-        await reply(send, made, method == "HEAD")
+        transport, body, upload = scope["crewship"], b"", None
+        if route.body is not None:
+            upload = streams.arriving(route.body, transport.headers, receive)
+        elif method not in ("GET", "HEAD"):
+            body = await read_body(receive)
+        made = await self.answer(route, values, transport, path, scope["query_string"], body, method if route.streams else "", upload)
+        await reply(send, made, method == "HEAD", receive)
 
     def surface(self, method: str, raw_path: bytes) -> Any:
         """(transport, target, body) -> (status, headers, body) of that path; None where no route is `method` there."""
         node, values = self.find(raw_path.decode("latin-1"))
         route = None if node is None else node.routes.get(method)
-        return None if route is None else partial(self._whole, route, values)
+        return None if route is None or route.streams else partial(self._whole, route, values)
+
+    def limit_of(self, method: str, path: str) -> int | None:
+        """Bytes that the body of an upload may have; None where the path takes none."""
+        node, _ = self.find(path)
+        route = None if node is None else node.routes.get(method)
+        return None if route is None or route.body is None else route.body.most
 
     async def _whole(self, route: Route, values: list[str], transport: Any, target: Any, body: bytes) -> tuple[int, Headers, bytes]:
         made = await self.answer(route, values, transport, target.path, target.query, b"" if target.method == "GET" else body)
         return made.status, made.all_headers(), made.body
 
-    async def answer(self, route: Route, values: list[str], transport: Any, path: str, query: bytes, body: bytes) -> Reply:
+    async def answer(
+        self, route: Route, values: list[str], transport: Any, path: str, query: bytes, body: bytes, method: str = "", upload: Arriving | None = None
+    ) -> Reply:
         headers = transport.headers
         caller = caller_for(route.operation.auth, transport, path, body)
+        caller.upload = upload
         try:
-            request = Request(route.method, path, parse_query(query), headers, body, caller)
+            request = Request(method or route.method, path, parse_query(query), headers, body, caller)
             raw = self._raw(route, request, values)
             given = headers.get(b"if-match")
-            if given is not None and given != b"*":
+            if given is not None and given != b"*" and route.gives is None:
                 caller.if_version = version_of(given.decode("latin-1"))
             answer: Answer = await route.operation(caller, raw, route.shape)
             made = await _made(route, request, answer)
@@ -137,7 +153,9 @@ class Dispatcher:
         elif route.takes_body:
             raw = body_of(request.body, route.optional_body, caller)
         else:
-            raw = (route.completes or dict)(query) if route.method in ("GET", "DELETE") else {}
+            raw = (route.completes or dict)(query) if route.method in ("GET", "DELETE") or route.body is not None else {}
+        if route.body is not None and caller.idempotency_key is not None:
+            caller.malformed = NO_KEY
         for name, value in zip(route.parameters, values, strict=True):
             if name == "workspace_id":
                 if (place or value) != value or (caller.workspace or value) != value:
@@ -164,6 +182,8 @@ async def _made(route: Route, request: Request, answer: Answer) -> Reply:
     if route.answers is not None:
         made = route.answers(request, answer)
         return await made if inspect.isawaitable(made) else made
+    if isinstance(answer.body, Opened):
+        return _of_file(request, answer.body)
     body, replayed = answer.body, [(b"idempotent-replayed", b"true")] if request.caller.replayed else []
     if route.wire is None or body is None:
         return Reply(route.status, headers=replayed)
@@ -176,6 +196,18 @@ async def _made(route: Route, request: Request, answer: Answer) -> Reply:
         if route.method == "GET" and matches(request.headers.get(b"if-none-match"), tag):
             return Reply(304, b"", headers[1:])
     return Reply(route.status, body, headers + replayed)
+
+
+def _of_file(request: Request, opened: Opened) -> Reply:
+    part = None
+    try:
+        status, headers, part = streams.answer(request.method, request.headers, opened)
+        if status == 416:
+            return Reply(status, problem(status, "No byte of this range is in the file", request.path), [JSON, *headers])
+        return Reply(status, b"", headers, part)
+    finally:
+        if part is None:
+            opened.close()
 
 
 def matches(given: bytes | None, tag: bytes) -> bool:
@@ -247,6 +279,13 @@ async def read_body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-async def reply(send: Send, made: Reply, head: bool) -> None:
-    await send({"type": "http.response.start", "status": made.status, "headers": made.all_headers()})
-    await send({"type": "http.response.body", "body": b"" if head else made.body})
+async def reply(send: Send, made: Reply, head: bool, receive: Receive | None = None) -> None:
+    try:
+        await send({"type": "http.response.start", "status": made.status, "headers": made.all_headers()})
+        if made.part is None or receive is None or head or not made.part.size:
+            await send({"type": "http.response.body", "body": b"" if head else made.body})
+        else:
+            await made.part.send(receive, send)
+    finally:
+        if made.part is not None:
+            made.part.source.close()

@@ -139,6 +139,8 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
         schema = models.get((op.input, "validation"), {"type": "object"})
         content = {"application/json": {"schema": _body(route, schema, definitions)}}
         made["requestBody"] = {"required": not route.optional_body, "content": content}
+    if route.body is not None:
+        made["requestBody"] = {"required": True, "content": route.body.documented()}
     made["responses"] = _responses(route, models)
     return made
 
@@ -165,7 +167,7 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
     if op.tenancy is Tenancy.WORKSPACE and "{workspaceId}" not in route.path:
         text = "Id or slug of the workspace; the header X-Workspace-ID does as well."
         made.append({"name": "workspace_id", "in": "query", "required": False, "description": text, "schema": {"type": "string"}})
-    if route.method in ("GET", "DELETE") and route.reads is None:
+    if (route.method in ("GET", "DELETE") or route.body is not None) and route.reads is None:
         properties = definitions.get(op.input.__name__, {}).get("properties", {})
         for name, info in op.input.model_fields.items():
             if name not in route.parameters and name not in ("first", "after"):
@@ -210,6 +212,8 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
         schema = {"type": "object", "properties": {route.envelope: schema}, "required": [route.envelope]} if route.envelope else schema
         good["content"] = {"application/json": {"schema": schema}}
     made = {str(route.status): good}
+    if route.gives is not None:
+        made |= route.gives.documented(good)
     if _tagged(route):
         good["headers"] = {"ETag": ETAG}
         if route.method == "GET":

@@ -2,11 +2,15 @@
 
 from typing import Any
 
+from sqlmodel import SQLModel
+
 from resolvers.domains import modules_in
 from resolvers.kernel.errors import Code
 from resolvers.kernel.gate import Entity, Tenancy
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
-from resolvers.kernel.policy import Action
+from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.reader.graph import visible_of
+from resolvers.kernel.subject import Subject
 from rest_compat import ws
 from rest_compat.table import Route
 
@@ -22,6 +26,21 @@ def scope_of(op: Operation[Any], routes: list[Route]) -> str:
     return "path" if any("{workspaceId}" in route.path for route in routes) else "query"
 
 
+def _visibility(op: Operation[Any]) -> str | None:
+    """Of the rows that are answered: all of the workspace, or those that the model's graph lets the caller see; None where no rows are."""
+    if not (isinstance(op.model, type) and issubclass(op.model, SQLModel)):
+        return None
+    return "workspace" if visible_of(op.model) is None else "limited"
+
+
+def _named(subject: Subject | None) -> str | None:
+    """The row that the route names, such as `Mission by identifier of Crew by id`."""
+    if subject is None:
+        return None
+    own = f"{subject.model.__name__} by {subject.by}"
+    return own if subject.of is None else f"{own} of {_named(subject.of)}"
+
+
 def _socket() -> dict[str, Any]:
     """/ws among the operations: no operation serves it, and tools look for it there."""
     return {
@@ -29,6 +48,10 @@ def _socket() -> dict[str, Any]:
         "kind": "socket",
         "auth": "ticket",
         "role": Action.NONE.value,
+        "gate": sorted(GATES[Action.NONE]),
+        "or_capability": None,
+        "visibility": None,
+        "subject": None,
         "scope": "none",
         "rest": [{"method": "GET", "path": ws.PATH, "status": 101}],
         "graphql": [],
@@ -49,6 +72,10 @@ def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, An
                 "kind": op.kind,
                 "auth": op.auth.value,
                 "role": op.action.value,
+                "gate": sorted(GATES[op.action]),
+                "or_capability": op.or_capability,
+                "visibility": _visibility(op),
+                "subject": _named(op.subject),
                 "scope": scope_of(op, routes),
                 "token_scopes": None if op.needs is None else sorted(op.needs),
                 "tickets": op.tickets,

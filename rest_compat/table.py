@@ -10,9 +10,11 @@ from sqlmodel import SQLModel
 
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.inputs import bare
-from resolvers.kernel.operation import Answer, Operation
+from resolvers.kernel.operation import Answer, Auth, Operation, Surface
 from resolvers.kernel.outputs import Absent, Output
 from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Item, Nested, Shape, columns_of, intern
+from resolvers.kernel.store import Opened
+from rest_compat.streams import Download, Part, Upload
 
 CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 PARAMETER = re.compile(r"\{([A-Za-z]+)\}")
@@ -115,10 +117,11 @@ class Reply:
     status: int
     body: bytes = b""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    part: Part | None = None  # of a file, which is sent instead of a body
 
     def all_headers(self) -> list[tuple[bytes, bytes]]:
         """With the length of the body, where the status has one."""
-        return self.headers if self.status in (204, 304) else [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        return self.headers if self.status in (204, 304) or self.part is not None else [*self.headers, (b"content-length", b"%d" % len(self.body))]
 
 
 Reading = Callable[[Request], dict[str, Any]]
@@ -131,6 +134,7 @@ class Route:
 
     `completes` adds to a query what its absences mean. `envelope` wraps the answer in an object with that key. `optional_body`: an
     empty or unreadable body counts as none.
+    `body`: Upload, and `gives`: Download, are bodies of any size; what a command of an Upload takes beside it comes by the query.
     What only `answers` knows is documented by `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
     """
 
@@ -147,9 +151,12 @@ class Route:
     body_limit: int | None = None
     redirects: str | None = None
     probe: bool = False
+    body: Upload | None = None
+    gives: Download | None = None
     shape: Shape | None = field(init=False)
     parameters: tuple[str, ...] = field(init=False)
     takes_body: bool = field(init=False)
+    streams: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.shape = None if self.wire is None else shape_of(self.wire)
@@ -157,7 +164,14 @@ class Route:
             self.operation.published.add(self.shape)
         fields = self.operation.input.model_fields
         self.parameters = tuple(_field_of(name, fields) for name in PARAMETER.findall(self.path))
-        self.takes_body = self.method in ("POST", "PUT", "PATCH") and bool(fields.keys() - set(self.parameters))
+        self.takes_body = self.body is None and self.method in ("POST", "PUT", "PATCH") and bool(fields.keys() - set(self.parameters))
+        op, self.streams = self.operation, self.body is not None or self.gives is not None
+        if self.streams and (Surface.GRAPHQL in op.surfaces or op.auth is Auth.WEBHOOK):
+            raise TypeError(f"{op.name}: a body of any size is REST's alone, and nobody signs it")
+        if (op.returns is Opened) is not (self.gives is not None):
+            raise TypeError(f"{op.name}: a route gives a Download where its operation returns an opened file, and only there")
+        if self.body is not None and not op.late:
+            raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
 
 
 def _field_of(written: str, fields: Mapping[str, Any]) -> str:
@@ -186,4 +200,7 @@ def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: An
     return Route("DELETE", path, operation, wire, **options)
 
 
-__all__ = ["DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Around", "Fixed", "From", "Null", "Output", "Reply", "Request", "Route", "Wire", "shape_of"]
+__all__ = [
+    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Around", "Download", "Fixed", "From", "Null", "Output", "Reply", "Request", "Route", "Upload", "Wire",
+    "shape_of",
+]  # fmt: skip

@@ -87,6 +87,9 @@ class Floor(ABC):
     async def create_issue(self, connection: Connection, workspace: str, user: str, issue: dict[str, Any]) -> bytes: ...
 
     @abstractmethod
+    async def update_crew(self, connection: Connection, workspace: str, user: str, crew: str, changes: dict[str, Any]) -> bytes: ...
+
+    @abstractmethod
     async def graphql_crews(self, connection: Connection, workspace: str) -> bytes: ...
 
     @abstractmethod
@@ -99,13 +102,15 @@ class Floor(ABC):
         if path == "/graphql":
             return await self.graphql(token, await read_body(receive), send)
         workspace = scope["query_string"][len("workspace_id=") :].decode()
-        issue = await read_body(receive) if scope["method"] == "POST" else None
+        sent: dict[str, Any] = await read_body(receive) if scope["method"] != "GET" else {}
         async with self.pool.acquire() as connection:
             user = await self.user_of(connection, token, workspace)
             if user is None:
                 return await reply(send, b"{}", 403)
-            if issue is not None:
-                body, status = await self.create_issue(connection, workspace, user, issue), 201
+            if scope["method"] == "POST":
+                body, status = await self.create_issue(connection, workspace, user, sent), 201
+            elif scope["method"] == "PATCH":
+                body, status = await self.update_crew(connection, workspace, user, path[len(LIST_PATH) + 1 :], sent), 200
             elif path == LIST_PATH:
                 body, status = await self.crews(connection, workspace), 200
             else:

@@ -41,6 +41,9 @@ class BestFloor(Floor):
         values = (new_id(), workspace, issue["crew_id"], issue["title"], issue["description"], issue["priority"], user)
         return await fetch_json(connection, sql.CREATE_ISSUE_JSON, *values)
 
+    async def update_crew(self, connection: Connection, workspace: str, user: str, crew: str, changes: dict[str, Any]) -> bytes:
+        return await fetch_json(connection, sql.UPDATE_CREW_JSON, crew, workspace, changes["description"], user)
+
     async def graphql_crews(self, connection: Connection, workspace: str) -> bytes:
         return await fetch_json(connection, sql.GRAPHQL_CREWS_JSON, workspace)
 

@@ -34,6 +34,15 @@ class RowsFloor(Floor):
             await connection.execute(sql.INSERT_EVENT, workspace, {"id": key, "crew_id": crew, "identifier": identifier})
         return dump(dict(row))
 
+    async def update_crew(self, connection: Connection, workspace: str, user: str, crew: str, changes: dict[str, Any]) -> bytes:
+        async with connection.transaction():
+            await connection.fetchrow(sql.LOCK_CREW, crew, workspace)
+            await connection.execute(sql.UPDATE_CREW, crew, workspace, changes["description"])
+            row = await connection.fetchrow(sql.CREW, workspace, crew)
+            await connection.execute(sql.AUDIT_UPDATE, workspace, user, crew, {"fields": ["description"]})
+            await connection.execute(sql.TELL_UPDATE, workspace, {"id": crew, "name": row["name"], "slug": row["slug"]})
+        return dump(dict(row))
+
     async def graphql_crews(self, connection: Connection, workspace: str) -> bytes:
         crews = [{"id": row[0], "name": row[1], "slug": row[2], "agents": []} for row in await connection.fetch(sql.NAMED_CREWS, workspace)]
         agents = {crew["id"]: crew["agents"] for crew in crews}

@@ -29,6 +29,11 @@ INSERT_ISSUE = """
 INSERT_AUDIT = "INSERT INTO audit_logs (workspace_id, user_id, action, entity, entity_id, data) VALUES ($1, $2, 'issue.created', 'issue', $3, $4)"
 INSERT_EVENT = "INSERT INTO events (workspace_id, type, payload) VALUES ($1, 'issue.created', $2)"
 
+LOCK_CREW = "SELECT version FROM crews WHERE id = $1 AND workspace_id = $2 AND deleted_at IS NULL FOR UPDATE"
+UPDATE_CREW = "UPDATE crews SET description = $3, version = version + 1, updated_at = now() WHERE id = $1 AND workspace_id = $2"
+AUDIT_UPDATE = "INSERT INTO audit_logs (workspace_id, user_id, action, entity, entity_id, data) VALUES ($1, $2, 'crew.updated', 'crew', $3, $4)"
+TELL_UPDATE = "INSERT INTO events (workspace_id, type, payload) VALUES ($1, 'crew.updated', $2)"
+
 # The same answers, written by PostgreSQL as JSON text.
 CREWS_JSON = f"SELECT coalesce(json_agg(row_to_json(x)), '[]') FROM ({CREWS}) x"
 CREW_JSON = f"SELECT row_to_json(x) FROM ({CREW}) x"
@@ -51,3 +56,15 @@ CREATE_ISSUE_JSON = """
         INSERT INTO events (workspace_id, type, payload)
         SELECT $2, 'issue.created', json_build_object('id', id, 'crew_id', crew_id, 'identifier', identifier) FROM created)
     SELECT row_to_json(created) FROM created"""
+UPDATE_CREW_JSON = f"""
+    WITH changed AS (
+        UPDATE crews SET description = $3, version = version + 1, updated_at = now() WHERE id = $1 AND workspace_id = $2 AND deleted_at IS NULL RETURNING *),
+    audited AS (
+        INSERT INTO audit_logs (workspace_id, user_id, action, entity, entity_id, data)
+        SELECT $2, $4, 'crew.updated', 'crew', id, '{{"fields": ["description"]}}' FROM changed),
+    told AS (
+        INSERT INTO events (workspace_id, type, payload)
+        SELECT $2, 'crew.updated', json_build_object('id', id, 'name', name, 'slug', slug) FROM changed)
+    SELECT row_to_json(x) FROM (SELECT {", ".join("c." + name for name in COLUMNS)},
+        (SELECT count(*) FROM agents a WHERE a.crew_id = c.id AND a.deleted_at IS NULL) agents,
+        (SELECT count(*) FROM crew_members m WHERE m.crew_id = c.id) members FROM changed c) x"""

@@ -36,6 +36,7 @@ from resolvers.kernel import (
     Row,
     Rows,
     Slug,
+    Subject,
     Success,
     Text,
     at_most,
@@ -52,6 +53,8 @@ from resolvers.kernel import (
 NOT_FOUND = "Crew not found"
 SLUG_TAKEN = "A crew with this slug already exists"
 ENTITY = "CREW"
+NETWORK = {"network_mode", "allowed_domains"}
+CREW = Subject(Crew, "id")
 
 Image = Annotated[str, Field(strict=True, max_length=bounds.IMAGE)]
 Domains = Annotated[list[Text], at_most(bounds.ENTRIES)]
@@ -217,24 +220,25 @@ async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
     return crew
 
 
-@command("crews.update", Action.MANAGE, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
-async def update_crew(ctx: Context, data: UpdateCrew) -> Crew:
-    """Change a crew. Its time of change moves even when nothing is sent."""
+@command("crews.update", Action.MANAGE, subject=CREW, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
+async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
+    """Change a crew. `updated_at` changes even if nothing was sent."""
     sent: dict[str, Any] = {name: value for name, value in data.changes("id").items() if value is not None}
-    crew = await ctx.get(Crew, data.id, lock=True)
+    if sent.keys() & NETWORK:
+        crew = await ctx.get(Crew, crew.id, lock=True)  # each is stored by what the other is
     changes = stored_on_update(crew, sent)
     if sent.get("slug", crew.slug) != crew.slug:
         await release_slug(ctx, sent["slug"])
-    crew = await ctx.update(Crew, data.id, conflict=SLUG_TAKEN, **changes)
+    edited = await ctx.edit(crew, conflict=SLUG_TAKEN, **changes)
     ctx.audit(ENTITY, crew.id, fields=sorted(sent))  # names alone: the texts may hold secrets
-    ctx.emit(CrewUpdated(id=crew.id, name=crew.name, slug=crew.slug))
-    return crew
+    ctx.emit(CrewUpdated(id=crew.id, name=edited.name, slug=edited.slug))
+    return edited
 
 
-@command("crews.replace", Action.MANAGE, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
-async def replace_crew(ctx: Context, data: UpdateCrew) -> Crew:
-    """Another name of the update: only what is sent changes here too."""
-    return await update_crew.within(ctx, data)
+@command("crews.replace", Action.MANAGE, subject=CREW, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
+async def replace_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
+    """Alias of crews.update: only what is sent changes here, too."""
+    return await update_crew.within(ctx, crew, data)
 
 
 @command("crews.delete", Action.MANAGE, audit="crew.deleted", emits=CrewDeleted, errors=(Code.NOT_FOUND,), versioned=Crew)

@@ -168,7 +168,7 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     await check_actor(ctx, "assignee_id", data.assignee_type, data.assignee_id)
     await fits_project(ctx, data.milestone_id, data.project_id)
     issue = await new_issue(ctx, crew, actor_of(ctx), AuthoredVia.user_api, **values)
-    await ctx.insert_all([IssueLabel(mission_id=issue.id, label_id=label) for label in dict.fromkeys(data.labels)])  # the answer may show them
+    await ctx.insert_all([IssueLabel(mission_id=issue.id, label_id=label) for label in dict.fromkeys(data.labels)])
     ctx.emit(IssueCreated(id=issue.id))
     return issue
 
@@ -184,12 +184,12 @@ async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Missi
     sent.pop("label_ids", None)
     changes = await changed(ctx, issue, sent)
     status = changes.pop("status", None)
+    if labels is not None:
+        await replace_labels(ctx, [issue.id], labels)
     if status is not None:
         updated = await ctx.move(ISSUE_STATES, issue, MissionStatus(status), refused=Code.BAD_REQUEST, **changes)
     else:
-        updated = await ctx.update(Mission, issue.id, **changes)
-    if labels is not None:
-        await replace_labels(ctx, [issue.id], labels)
+        updated = await ctx.edit(issue, **changes)
     record_changes(ctx, issue, actor_of(ctx), sent)
     ctx.emit(IssueUpdated(id=issue.id))
     return updated

@@ -48,6 +48,7 @@ from resolvers.kernel.jobs import job
 from resolvers.kernel.license import Edition, Limit
 from resolvers.kernel.locality import is_alone_on_loopback, is_at_the_machine
 from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, Raw, translate
+from resolvers.kernel.outbound import Answered, Outbound, Policy
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
 from resolvers.kernel.passwords import Verification
 from resolvers.kernel.patch import Emptied, Patch
@@ -69,8 +70,10 @@ from resolvers.kernel.reader import EVERYONE, Derived, Page, Row, Rows, View, co
 from resolvers.kernel.refs import Ref
 from resolvers.kernel.scopes import OPEN, SCOPES
 from resolvers.kernel.selection import Selection
+from resolvers.kernel.store import Arriving, Entry, Opened, names_of
 from resolvers.kernel.subject import Subject
 from resolvers.kernel.telemetry import log
+from resolvers.kernel.vault import Revealed, Unopenable, told_of_secrets
 
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
@@ -95,6 +98,12 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "cookies", "identity", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token", "secret_equals",
     "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME", "OVERLAP",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
+    # Secrets, beside `instance.vault`.
+    "Revealed", "Unopenable", "told_of_secrets",
+    # HTTP to the outside, by `ctx.outside.http`.
+    "Answered", "Outbound", "Policy",
+    # Files, by `ctx.outside.store`.
+    "Arriving", "Entry", "Opened", "names_of",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL",
     # Who did it.

@@ -12,6 +12,9 @@ from pydantic import AfterValidator, BaseModel, FailFast
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from models.sealed import Sealed
+from resolvers.kernel.vault import Revealed
+
 NUMBERS = (int, float, bool, type(None))
 
 
@@ -76,6 +79,19 @@ def _notes(kind: Any, notes: Sequence[Any]) -> Iterator[Any]:
     elif get_origin(kind) in (Union, UnionType, list):
         for member in get_args(kind):
             yield from _notes(member, ())
+
+
+def without_secrets(model: type[BaseModel]) -> None:
+    """Raises TypeError where a field holds what is sealed, or was: nothing that is sent or answered has one."""
+    for name, field in model.model_fields.items():
+        if secret := [kind for kind in _kinds(field.annotation) if kind in (Sealed, Revealed)]:
+            raise TypeError(f"{model.__name__}.{name} is {secret[0].__name__}")
+
+
+def _kinds(kind: Any) -> Iterator[Any]:
+    yield kind
+    for member in get_args(kind):
+        yield from _kinds(member)
 
 
 def inputs_in(kind: Any) -> Iterator[type[BaseModel]]:

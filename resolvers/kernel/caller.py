@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from resolvers.kernel.errors import Reason, Refusal
 from resolvers.kernel.machine_tokens import WebhookCredentials
+from resolvers.kernel.store import Arriving
 
 
 class CredentialKind(StrEnum):
@@ -48,6 +49,7 @@ class Caller:
     bound: str | None = None  # id of the one workspace an internal token is good for
     webhook: WebhookCredentials | None = None
     body: bytes = field(default=b"", repr=False)  # as it came, of a webhook: it is what the secret has signed
+    upload: Arriving | None = field(default=None, repr=False)  # the body, where the route leaves it to the operation to receive
     workspace: str | None = None  # id or slug the transport names: query, path or header, in this order
     user_id: str = ""
     generation: int = 0  # of a session: how often it had been refreshed when its access token was made

@@ -173,9 +173,40 @@ class Held:
             return kind
         return (*kind, self.change.model, self.change.kinds, self.limited, tuple([(taken.name, taken.kind) for taken in self.drawn]))
 
+    @property
+    def missing(self) -> str | None:
+        """What is said where there is no row to change; None where nothing has to be there."""
+        return None if self.change is None else self.change.missing
+
     def values(self, scope: dict[str, Any]) -> dict[str, Any]:
         known: dict[str, Any] = self.row.__dict__
         return known if self.change is None else known | self.parameters | scope
+
+
+@dataclass(slots=True)
+class Edit:
+    """An update that is not sent yet, of a row that the operation has in hand: `row` is the one it will be. `guarded`: its version is compared."""
+
+    row: Any
+    kinds: Kinds
+    conflict: Conflict
+    missing: str
+    parameters: dict[str, Any]
+    guarded: bool = False
+    limited: bool = False
+    columns: tuple[str, ...] = ()
+    drawn: tuple[Taken, ...] = ()
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        return ("edit", type(self.row), self.kinds, self.guarded, self.limited)
+
+    def values(self, scope: dict[str, Any]) -> dict[str, Any]:
+        return self.parameters | scope
+
+
+Waiting = Held | Edit
+"""What a command writes last: it is sent with the next statement, or with the answer."""
 
 
 def split(data: Mapping[str, Any], drawn: Mapping[int, str]) -> tuple[dict[str, Any], NamedColumns]:

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlmodel import SQLModel
 
+from models.base import table_of
 from models.workspaces import Capability, Role
 from resolvers.kernel import finish, idempotency
 from resolvers.kernel.caller import MACHINES, Caller
@@ -14,13 +15,14 @@ from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.events import Event
-from resolvers.kernel.gate import CAPABILITIES, CREDENTIAL_ID, ROLE, USER_ID, WORKSPACE_ID, Tenancy, Where
+from resolvers.kernel.gate import CAPABILITIES, CREDENTIAL_ID, NAMED, ROLE, USER_ID, WORKSPACE_ID, Tenancy, Where
 from resolvers.kernel.inputs import Input, validate
 from resolvers.kernel.operation import BOTH, Answer, Auth, D, Deprecation, Guard, Operation, Raw, Surface, check_declared
 from resolvers.kernel.outputs import encode
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import signature
 from resolvers.kernel.reader import Shape
+from resolvers.kernel.statements import load
 from resolvers.kernel.subject import Subject
 from resolvers.kernel.trace import variant
 
@@ -61,12 +63,33 @@ class Called(Operation[D], Generic[D, T]):
         ctx.role, ctx.capabilities = None if row[ROLE] is None else Role(row[ROLE]), row[CAPABILITIES]
         if self.or_capability is not None and not self._may(ctx):
             raise forbidden()
+        if self.gated is not None:
+            ctx.named = self._read(self.gated.model, row)
+
+    @property
+    def gated(self) -> Subject | None:
+        """Unless it is to be locked: the gate is passed before the transaction begins."""
+        return None if self.locked or self.auth is Auth.NONE else self.subject
+
+    @staticmethod
+    def _read(model: type[SQLModel], row: Any) -> Any:
+        values = dict(zip(table_of(model).c.keys(), list(row)[NAMED:], strict=True))
+        return load(model, values) if any(value is not None for value in values.values()) else None
+
+    async def _named(self, ctx: Context) -> Any:
+        """The row that the route names."""
+        assert self.subject is not None
+        if self.gated is None:
+            return await ctx.find(self.subject, lock=self.locked)
+        if ctx.named is None:
+            raise Refusal(Code.NOT_FOUND, self.subject.missing)
+        return ctx.named
 
     async def checked(self, ctx: Context) -> tuple[Any, ...]:
         """What the function takes: the row that the route names, and the input. Guards come between them: nobody learns of a bad body who may
         not send one.
         """
-        named = () if self.subject is None else (await ctx.find(self.subject, lock=self.locked),)
+        named = () if self.subject is None else (await self._named(ctx),)
         for guard in self.guards:
             await guard(ctx, named[0] if named else ctx.raw)
         if ctx.caller.malformed:

@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Text, delete, func, literal, select, update
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import TenantRow, only_sealed, readable, table_of
 from models.bounds import cut
 from models.machines import Machine, S
 from models.workspaces import Capability, Role
 from resolvers.kernel import statements
 from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.caller import Caller
-from resolvers.kernel.changes import NOW, Change, Conflict, Held, bound, given, kinds_of
+from resolvers.kernel.changes import NOW, Change, Conflict, Edit, Held, Waiting, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.events import Event
@@ -29,6 +29,7 @@ from resolvers.kernel.selection import Selection
 from resolvers.kernel.sending import TAKEN, run
 from resolvers.kernel.statements import ONE
 from resolvers.kernel.subject import Subject, finding
+from resolvers.kernel.vault import unprinted
 from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
@@ -66,7 +67,8 @@ class Context:
     rings: list[tuple[Topic, str]] = field(default_factory=list)
     queued: list[Queued] = field(default_factory=list)
     records: list[SQLModel] = field(default_factory=list)
-    held: Held | None = None
+    held: Waiting | None = None
+    named: Any = None  # the row that the route names, where the gate's statement has found it
     lease: Lease | None = None
     if_version: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -87,11 +89,9 @@ class Context:
 
     async def find(self, subject: Subject, *, lock: bool = False) -> Any:
         """The row that the route names, or NOT_FOUND."""
-        named = {f"named_{field}": self.raw.get(field) for field in subject.fields}
-        row = None
-        if all(isinstance(value, str) and "\0" not in value for value in named.values()):
-            statement = finding(subject, lock, self._limits(subject.model) or any(self._limits(model) for model in subject.parents))
-            row = await self._one(statement.sql, statement.values(named | self._known), begins=lock)
+        named = {f"named_{field}": value for field, value in subject.named(self.raw).items()}
+        statement = finding(subject, lock, self._limits(subject.model) or any(self._limits(model) for model in subject.parents))
+        row = await self._one(statement.sql, statement.values(named | self._known), begins=lock)
         if row is None:
             raise Refusal(Code.NOT_FOUND, subject.missing)
         return statements.load(subject.model, row)
@@ -116,7 +116,7 @@ class Context:
 
     def table(self, model: type[SQLModel], *, including_deleted: bool = False) -> Any:
         """Rows of this workspace that the caller may see, live ones unless told otherwise, as a FROM entry of a report."""
-        return select(table_of(model)).where(*self._door(model, including_deleted)).subquery()
+        return select(*readable(model).values()).where(*self._door(model, including_deleted)).subquery()
 
     async def report(self, statement: Any) -> list[Any]:
         """The records of a statement over such entries."""
@@ -182,6 +182,30 @@ class Context:
         """Changes the live row of this workspace, and raises its version where that is an edit; NOT_FOUND, CONFLICT or PRECONDITION_FAILED."""
         return await self._update(model, id, conflict, missing, changes)
 
+    async def edit(self, row: M, /, *, conflict: Conflict = TAKEN, **changes: Any) -> M:
+        """Changes a row that the operation has in hand, as `update` does, and is sent like a new row: with the next statement, or with the answer.
+
+        What is returned is the row with the changes: its version and times are known when it is sent. Nobody holds the row until then: what
+        was computed from it may be out of date, where the operation has not locked it.
+        """
+        self._writes()
+        await self.flush()
+        model, id = type(row), row.id  # type: ignore[attr-defined]
+        guarded = self._takes_version(model)
+        edited: M = object.__new__(model)
+        edited.__dict__.update(row.__dict__ | changes)
+        parameters = bound(changes) | {"id_": id} | ({"if_version": self.if_version} if guarded else {})
+        missing = f"{model.__name__} not found"
+        self.held = Edit(edited, kinds_of(changes), conflict, missing, parameters, guarded, self._limits(model))
+        self._version_taken(guarded)
+        return edited
+
+    async def refuse_unwritten(self, held: Waiting) -> NoReturn:
+        """There was no row to change: why."""
+        if isinstance(held, Edit):
+            await self._explain(type(held.row), held.row.id, held.missing, held.guarded)
+        raise Refusal(Code.NOT_FOUND, held.missing or "")
+
     async def move(self, machine: Machine[M, S], row: M | str, to: S, /, *, refused: Code = Code.CONFLICT, **changes: Any) -> M:
         """One transition. What the machine does not lead to is `refused`.
 
@@ -214,6 +238,7 @@ class Context:
         self, model: type[M], id: str, conflict: Conflict, missing: str | None, changes: dict[str, Any], column: str | None = None, states: Any = None
     ) -> M:
         self._writes()
+        only_sealed(model, changes)
         guarded = self._takes_version(model)
         statement = statements.updating(model, kinds_of(changes), guarded, column, self._limits(model))
         values = bound(changes) | self._known | {"id_": id, "if_version": self.if_version, "states_": states}
@@ -248,6 +273,7 @@ class Context:
     ) -> list[Any]:
         """Changes all rows of this workspace that match, of those that `select` gives, as `update` does; returns their ids."""
         self._writes()
+        only_sealed(model, changes)
         table = table_of(model)
         values = {name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
         changed = (
@@ -268,6 +294,7 @@ class Context:
 
     def audit(self, entity_type: str, entity_id: str | None, **data: Any) -> None:
         """The audit row of this operation. Long texts are cut: it says what was done, and is no copy."""
+        unprinted(data)
         brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
         self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
 
@@ -377,15 +404,18 @@ class Context:
         """Sends the last insert, which else travels with the answer: what it takes from the row that changes with it is known from here on."""
         if self.held is not None:
             held, self.held = self.held, None
-            statement = statements.inserting(held)
+            statement = statements.writing(held)
             row = await self._send(statement.sql, statement.values(held.values(self._known)), held.conflict)
-            if held.change is not None:
+            if held.missing is not None:
+                if row is None:
+                    await self.refuse_unwritten(held)
                 self._settle(held, row)
 
-    def _settle(self, held: Held, row: Any) -> None:
+    def _settle(self, held: Waiting, row: Any) -> None:
         """What the database drew becomes a value, also where it was handed on already."""
-        if row is None:
-            raise Refusal(Code.NOT_FOUND, held.change.missing)  # type: ignore[union-attr]
+        if isinstance(held, Edit):
+            held.row.__dict__.update(statements.load(type(held.row), row).__dict__)
+            return
         values = {id(taken.value): row[taken.name] for taken in held.drawn}
         held.row.__dict__.update({taken.name: row[taken.name] for taken in held.drawn})
         for audit in self.audits:

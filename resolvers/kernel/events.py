@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from resolvers.kernel.bounds import without_secrets
 from resolvers.kernel.changes import COLUMNS, DRAWING
 
 EVENTS: dict[str, list[type["Event"]]] = {}
@@ -57,6 +58,7 @@ class Event(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        without_secrets(cls)
         cls.routing_ = frozenset(name for name, field in cls.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata))
         cls.drawn_ = {name: key for key, name in cls.payload_keys().items() if DRAWING in cls.model_fields[name].metadata}
 

@@ -11,7 +11,7 @@ from models.base import new_id, table_of
 from models.workspaces import Role
 from resolvers.kernel import jobs
 from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.changes import Held, NamedColumns, given, split
+from resolvers.kernel.changes import NamedColumns, Waiting, given, split
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import Plan, finished
@@ -22,7 +22,7 @@ from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.graph import visible_of
 from resolvers.kernel.reader.shape import derives
-from resolvers.kernel.statements import adding, columns_of, insertion
+from resolvers.kernel.statements import adding, columns_of, written
 from resolvers.kernel.trace import Call, Getter, Param, Trace
 from resolvers.kernel.visibility import KNOWN, Scope
 
@@ -35,8 +35,8 @@ NOTHING: NamedColumns = ()
 KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
 
 
-def travels(held: Held | None, result: Any, shape: Shape | None) -> bool:
-    """Whether the held insert can be sent with the answer: the answer may read the new row, and nothing else that may depend on it."""
+def travels(held: Waiting | None, result: Any, shape: Shape | None) -> bool:
+    """Whether what is written last can be sent with the answer: the answer may read that row, and nothing else that may depend on it."""
     if held is None or held.row is not result:
         return held is not None and shape is None
     model = type(result)
@@ -55,7 +55,7 @@ class Records:
     values: list[Any]
 
     @classmethod
-    def of(cls, ctx: Context, held: Held | None, key_values: list[Any]) -> "Records":
+    def of(cls, ctx: Context, held: Waiting | None, key_values: list[Any]) -> "Records":
         values, actor = list[Any](), ctx.user_id or None
         drawn = {id(taken.value): taken.name for taken in held.drawn} if held is not None else {}
         audits, events = [NOTHING] * len(ctx.audits), [NOTHING] * len(ctx.events)
@@ -93,18 +93,18 @@ def _inserted(rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int
 
 
 def plan(
-    model: Any, shape: Shape | None, held: Held | None, slots: tuple[Input, ...], records: Records, secret: bool, roles: frozenset[Role], limited: bool
+    model: Any, shape: Shape | None, held: Waiting | None, slots: tuple[Input, ...], records: Records, secret: bool, roles: frozenset[Role], limited: bool
 ) -> Plan:
     """Compiled once a kind of tail. The parameters of audit, outbox, key and jobs follow those of the read."""
     trace, ctes = Trace(), list[str]()
     source: Any = None
     body: Any = select(literal_column("NULL::bytea").label("payload"), literal_column("NULL::int").label("version"))
     if held is not None:
-        source = insertion(held).returning(*table_of(type(held.row)).c).cte("made")
+        source = written(held).returning(*table_of(type(held.row)).c).cte("made")
         body = body.select_from(source)
         for name in held.columns:
             trace.getters[name] = attrgetter("data.row." + name)
-        if held.change is not None:
+        if held.missing is not None:
             trace.getters |= {name: _changing(name) for name in held.parameters} | {f"scope_{n}": attrgetter(n) for n in KNOWN}
     if shape is not None:
         scope = Scope.of(lambda name: trace.bind(f"scope_{name}", attrgetter(name), Text()), limited=limited)
@@ -112,7 +112,7 @@ def plan(
         body = Builder(trace, scope, slots).answer(Rows(model, where=where).one(""), shape, [], source=source, held=True)
     made = finished(body, trace, shape=shape)
     made.roles = roles
-    first, only = len(made.getters) + 1, "made" if held is not None and held.change is not None else ""
+    first, only = len(made.getters) + 1, "made" if held is not None and held.missing is not None else ""
     if records.audits:
         rows, first = _inserted(records.audits, AUDIT_TYPES, first, more=",now()", source=only)
         ctes.append(f"audited AS (INSERT INTO audit_logs {AUDIT} {rows})")
@@ -172,8 +172,10 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
     args = known.args(Call("", ctx.workspace_id, held or result, slots, None, ctx.user_id, ctx.role))
     reads = held is None and shape is not None  # a row that may be gone by now: then what is recorded of it has to go, too
     row = await ctx._send(known.sql, args + records.values, held.conflict if held else "", begins=reads)
+    if row is None and held is not None:
+        await ctx.refuse_unwritten(held)
     if row is None:
-        raise Refusal(Code.NOT_FOUND, held.change.missing if held and held.change else f"{type(result).__name__} not found")
+        raise Refusal(Code.NOT_FOUND, f"{type(result).__name__} not found")
     return row
 
 

@@ -19,6 +19,7 @@ from resolvers.kernel.caller import MACHINES, CredentialKind
 from resolvers.kernel.database import DIALECT, database
 from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.policy import MEMBERS
+from resolvers.kernel.subject import Subject
 from resolvers.kernel.trace import Call, Getter, Param, Trace, constant
 from resolvers.kernel.visibility import Scope
 
@@ -220,7 +221,8 @@ class Gate:
         role = None if self.tenancy is Tenancy.NONE else Param(place.role, "role")
         return kind(Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), role, limited=self.limited)
 
-    def plan(self, answer: Any = None, missing: str = "", shape: Any = None) -> Plan:
+    def plan(self, answer: Any = None, missing: str = "", shape: Any = None, subject: Subject | None = None) -> Plan:
+        """`answer`: what is to be read behind the gate; without one the plan is the gate alone, with the row of `subject` in the columns from NAMED on."""
         place, source = self.place.c, self.who.join(self.place, true(), isouter=True)
         columns = [self.who.c.credential_id, self.who.c.stale, place.role, self.who.c.scopes]
         if answer is not None:
@@ -229,7 +231,19 @@ class Gate:
             columns += [lateral.c.payload, lateral.c.version]
         else:
             columns += [self.who.c.user_id, place.workspace_id, place.capabilities]
+        if subject is not None:
+            named = self._named(subject)
+            source = source.join(named, true(), isouter=True)
+            columns += named.c
         return finished(select(*columns).select_from(source), self.trace, missing, shape)
+
+    def _named(self, subject: Subject) -> Any:
+        """Lateral FROM entry of the row that the route names."""
+        outer, scope = (self.who, self.place), self.scope()
+        value = lambda field: self.trace.bind(f"named_{field}", lambda call: (call.named or {}).get(field))  # noqa: E731
+        table = table_of(subject.model)
+        found = subject.found(scope.within(outer), value, outer)
+        return select(*table.c).where(*found).correlate(*outer).offset(FENCE).lateral("named")
 
 
 def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None) -> Plan:
@@ -240,7 +254,7 @@ def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None)
 
 
 CREDENTIAL_ID, STALE, ROLE, SCOPES, PAYLOAD, VERSION = range(6)
-USER_ID, WORKSPACE_ID, CAPABILITIES = 4, 5, 6  # of the gate alone
+USER_ID, WORKSPACE_ID, CAPABILITIES, NAMED = 4, 5, 6, 7  # of the gate alone
 
 
 def judge(row: Any, tenancy: Where, roles: frozenset[Role]) -> None:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from models import bounds
 from resolvers.kernel import faults
-from resolvers.kernel.bounds import ENDS, unbounded, unstorable, within
+from resolvers.kernel.bounds import ENDS, unbounded, unstorable, within, without_secrets
 from resolvers.kernel.errors import Code, Refusal
 
 M = TypeVar("M", bound=BaseModel)
@@ -37,6 +37,7 @@ class Input(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        without_secrets(cls)
         endless = unbounded(cls)
         if endless:
             raise TypeError(f"{cls.__name__} has no bound for " + "; ".join(endless))

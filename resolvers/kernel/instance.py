@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from resolvers.kernel.clock import Clock
 from resolvers.kernel.crypto import Signer
 from resolvers.kernel.license import License, Licensing
+from resolvers.kernel.outbound import Outbound
 from resolvers.kernel.passwords import Passwords
 from resolvers.kernel.ports import NoReleases, Releases
 from resolvers.kernel.settings import Settings
+from resolvers.kernel.store import LocalStore, Store
+from resolvers.kernel.vault import Vault
 
 BOOTSTRAPPED = "bootstrapped"
 """The fact about an instance whose first user was made."""
@@ -22,14 +25,18 @@ class Instance:
     bootstrap_token: str | None = None  # the secret of the link that creates the first user
     bootstrap_closes: float | None = None  # monotonic seconds; None: open until the first user
     releases: Releases = field(default_factory=NoReleases)
+    http: type[Outbound] = Outbound
     admin_key: bytes | None = None
     _settings: Settings | None = None
     _signer: Signer | None = None
     _passwords: Passwords | None = None
     _licensing: Licensing | None = None
+    _vault: Vault | None = None
+    _store: Store | None = None
 
-    def start(self, settings: Settings, signer: Signer, passwords: Passwords, licensing: Licensing, admin_key: bytes | None) -> None:
+    def start(self, settings: Settings, signer: Signer, passwords: Passwords, licensing: Licensing, admin_key: bytes | None, vault: Vault) -> None:
         self._settings, self._signer, self._passwords, self._licensing, self.admin_key = settings, signer, passwords, licensing, admin_key
+        self._vault, self._store = vault, LocalStore(settings.storage_path)
         self.started = time.monotonic()
         self.bootstrap_closes = None if settings.bootstrap_window is None else self.started + settings.bootstrap_window
 
@@ -55,6 +62,18 @@ class Instance:
         if self._passwords is None:
             raise RuntimeError("the instance is not started")
         return self._passwords
+
+    @property
+    def vault(self) -> Vault:
+        if self._vault is None:
+            raise RuntimeError("the instance is not started")
+        return self._vault
+
+    @property
+    def store(self) -> Store:
+        if self._store is None:
+            raise RuntimeError("the instance is not started")
+        return self._store
 
     @property
     def license(self) -> License:

@@ -202,10 +202,11 @@ class Operation(Generic[D]):
         """The same where the use of the credential is recorded already. `tenancy`: another than the operation's own."""
         tenancy = tenancy or (Tenancy.NONE if self.needs_place(place) else self.tenancy)
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
-        key = (tenancy, caller.kind, by_slug, database.row_security)
+        subject = self.gated if tenancy is self.tenancy else None
+        key = (tenancy, caller.kind, by_slug, database.row_security, subject)
         plan = _gates.get(key)
         if plan is None:
-            plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan()
+            plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan(subject=subject)
         row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, raw, place)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)
@@ -244,7 +245,13 @@ class Operation(Generic[D]):
         entity = raw.get(self.tenancy.field) if isinstance(self.tenancy, Entity) else None
         entity = entity if isinstance(entity, str) and _is_key(entity) else None
         workspace = place if place is None or _is_key(place) else ""
-        return Call(caller.credential, workspace, data, slots, entity, generation=caller.generation)
+        named = None if self.gated is None else self.gated.named(raw)
+        return Call(caller.credential, workspace, data, slots, entity, generation=caller.generation, named=named)
+
+    @property
+    def gated(self) -> Subject | None:
+        """The row that is read with the gate, in one statement."""
+        return None
 
     def used(self, caller: Caller, row: Any) -> None:
         if row[STALE]:

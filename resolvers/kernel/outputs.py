@@ -6,7 +6,9 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict
 
+from resolvers.kernel.bounds import without_secrets
 from resolvers.kernel.reader.shape import Column, Constant, Shape
+from resolvers.kernel.store import Opened
 
 JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
@@ -22,6 +24,10 @@ class Output(BaseModel):
     """Base of answers that are not rows. Times are RFC 3339 UTC with second precision."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        without_secrets(cls)
 
     def plain(self) -> dict[str, Any]:
         """As on the wire: by alias, without absent keys."""
@@ -44,8 +50,10 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def encode(value: Any, shape: Shape | None) -> bytes:
-    """The whole object, or the fields a shape asks for."""
+def encode(value: Any, shape: Shape | None) -> Any:
+    """JSON of the whole object, or of the fields a shape asks for. An opened file is handed on to the transport as it is."""
+    if isinstance(value, Opened):
+        return value
     return orjson.dumps(to_plain(value) if shape is None else pick(value, shape), option=JSON_OPTIONS)
 
 

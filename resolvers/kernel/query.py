@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import TenantRow, readable, table_of
 from models.workspaces import Role
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.database import database
@@ -43,7 +43,7 @@ class QueryScope(Scope):
     def table(self, model: type[SQLModel]) -> Any:
         """Live rows of the workspace as a FROM entry of a report."""
         table = table_of(model)
-        made = select(table)
+        made = select(*[table.c[name] for name in readable(model)])
         if issubclass(model, TenantRow):
             made = made.where(table.c.workspace_id == self.workspace_id)
         if "deleted_at" in table.c:

@@ -187,6 +187,7 @@ class Settings(BaseSettings):
     max_connections: PositiveInt = variable("CREWSHIP_MAX_CONNECTIONS_PER_ADDRESS", 1000, takes="a number of connections, at least 1")
     max_sockets: PositiveInt = variable("CREWSHIP_MAX_SOCKETS_PER_USER", 100, takes="a number of WebSockets, at least 1")
 
+    hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
     skip_update_check: bool = variable("CREWSHIP_SKIP_UPDATE_CHECK", False, takes=BOOLEAN)
 
     # Where agents' work is done, and by what.

@@ -10,8 +10,9 @@ from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, bookkeeping_of, enums_of, table_of
-from resolvers.kernel.changes import Held, Kinds, Now, plus
+from models.base import TenantRow, bookkeeping_of, enums_of, secrets_of, table_of
+from models.sealed import Sealed
+from resolvers.kernel.changes import Edit, Held, Kinds, Now, Waiting, plus
 from resolvers.kernel.database import DIALECT
 from resolvers.kernel.visibility import Scope
 
@@ -99,9 +100,19 @@ def insertion(held: Held) -> Any:
     return insert(table).from_select(list(values), select(*values.values()).select_from(changed), include_defaults=False)
 
 
-def inserting(held: Held) -> Statement:
+def written(held: Waiting) -> Any:
+    """The statement of what a command writes last."""
+    if isinstance(held, Held):
+        return insertion(held)
+    made = _update(type(held.row), held.kinds, held.limited)
+    return made.where(table_of(type(held.row)).c.version == bindparam("if_version")) if held.guarded else made
+
+
+def writing(held: Waiting) -> Statement:
     def build() -> Any:
-        table, made = table_of(type(held.row)), insertion(held)
+        table, made = table_of(type(held.row)), written(held)
+        if isinstance(held, Edit):
+            return made.returning(*table.c)
         return made.returning(*[table.c[taken.name] for taken in held.drawn] or [ONE]) if held.change is not None else made
 
     return compiled((*held.kind, "insert"), build)
@@ -191,10 +202,13 @@ def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement
 
 
 def load(model: type[M], row: Any) -> M:
-    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked. Closed sets are their members."""
+    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked. Closed sets are their members, secrets stay sealed."""
     made: M = object.__new__(model)
     values = made.__dict__
     values.update(row)
     for name, members in enums_of(model):
         values[name] = members[values[name]]
+    for name in secrets_of(model):
+        if values[name] is not None:
+            values[name] = Sealed(values[name])
     return made

@@ -1,6 +1,6 @@
 """The row that a route names: found behind the gate, before the guards and the body are looked at."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from resolvers.kernel.inputs import Input
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.statements import ONE, SCOPE, Statement, compiled
 from resolvers.kernel.visibility import Scope
+
+NO_LIMIT = Scope.of(lambda name: bindparam(f"scope_{name}", type_=Text()), limited=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,11 @@ class Subject:
     def parents(self) -> tuple[type[SQLModel], ...]:
         return () if self.of is None else (self.of.model, *self.of.parents)
 
+    def named(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """The values that name the rows; None for what can name none."""
+        values = {name: raw.get(name) for name in self.fields}
+        return {name: value if isinstance(value, str) and "\0" not in value else None for name, value in values.items()}
+
     def check(self, operation: str, input: type[Input]) -> None:
         """Raises TypeError where the input does not name the rows."""
         if missing := [name for name in self.fields if name not in input.model_fields]:
@@ -75,6 +82,11 @@ class Subject:
         parent = select(ONE).select_from(alias).where(alias.c.id == table.c[self.parent_key], *rows)
         return [*found, parent.correlate(*outer, table).exists()]
 
+    def found(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
+        """The conditions of the one row."""
+        table = table_of(self.model)
+        return [*self.conditions(scope, value, outer), *_live(self.model, table, scope), *scope.sees(self.model, table, outer)]
+
 
 def _live(model: type[SQLModel], table: Any, scope: Scope) -> list[Any]:
     own = [table.c.workspace_id == scope.workspace_id] if issubclass(model, TenantRow) else []
@@ -86,9 +98,8 @@ def finding(subject: Subject, lock: bool, limited: bool) -> Statement:
 
     def build() -> Any:
         table = table_of(subject.model)
-        named = subject.conditions(SCOPE, lambda field: bindparam(f"named_{field}", type_=Text()))
-        seen = SCOPE.sees(subject.model, table) if limited else []
-        made = select(table).where(*named, *_live(subject.model, table, SCOPE), *seen)
+        scope = SCOPE if limited else NO_LIMIT
+        made = select(table).where(*subject.found(scope, lambda field: bindparam(f"named_{field}", type_=Text())))
         return made.with_for_update(key_share=True, of=table) if lock else made
 
     return compiled((subject, "find", lock, limited), build)

@@ -6,7 +6,7 @@ call, not silently. Closed sets (bool, enum, Literal) keep their value and absen
 of the plan's key (`variant`), but for filters, of which the one that leads is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -35,6 +35,7 @@ class Call:
     user_id: str = ""
     role: str | None = None
     generation: int = 0
+    named: Mapping[str, Any] | None = None
 
 
 class Param:

@@ -76,7 +76,7 @@ async def create_milestone(ctx: Context, project: Project, data: CreateMilestone
 async def update_milestone(ctx: Context, milestone: Milestone, data: UpdateMilestone) -> Milestone:
     """Change a milestone. The others keep their positions."""
     ctx.emit(MilestoneUpdated(id=milestone.id, project_id=milestone.project_id))
-    return await ctx.update(Milestone, milestone.id, **data.something())
+    return await ctx.edit(milestone, **data.something())
 
 
 @command("milestones.delete", Action.MANAGE, subject=MILESTONE, emits=MilestoneDeleted, errors=(Code.NOT_FOUND,), versioned=Milestone)

@@ -126,7 +126,7 @@ async def update_project(ctx: Context, project: Project, data: UpdateProject) ->
     if "name" in changes:
         changes["slug"] = slug_of(changes["name"], project.id)
     ctx.emit(ProjectUpdated(id=project.id))
-    return await ctx.update(Project, project.id, conflict=TAKEN, **changes)
+    return await ctx.edit(project, conflict=TAKEN, **changes)
 
 
 @command("projects.delete", Action.MANAGE, subject=PROJECT, emits=ProjectDeleted, errors=(Code.NOT_FOUND,), versioned=Project)

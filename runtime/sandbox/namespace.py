@@ -22,12 +22,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from resolvers.kernel.confined import SANDBOX_UID
 from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, Finished, Isolation, Limits
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
 from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.sums import Watch, admit
-from runtime.sandbox.workdir import SANDBOX_UID, Workdir
+from runtime.sandbox.workdir import Workdir
 
 log = logging.getLogger("crewship.sandbox")
 

@@ -10,48 +10,19 @@ symbolic link. So it does not matter what a name meant a moment ago, or what a c
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resolvers.kernel.confined import open_directory, owner_of_agents_files
 from runtime.job import Failed, Job
 
-# Whom commands run as when the service is root: a user of no account, so that nothing else is theirs, and nobody's limits count them.
-SANDBOX_UID = 79001
 _NAME = re.compile(r"[a-z0-9_-]{1,200}")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise Failed("An id or slug has characters that no directory may have")
     return value
-
-
-def open_directory(parent: int, names: Sequence[str], *, make: bool = False, owner: int | None = None) -> int:
-    """The directory that is reached from `parent` by `names`, as a new descriptor. No name may be `..`.
-
-    A symbolic link on the way is an error (ELOOP or ENOTDIR), whatever it points to. `make`: missing ones are made, for `owner`.
-    """
-    here = os.dup(parent)
-    try:
-        for name in names:
-            made = False
-            if make:
-                try:
-                    os.mkdir(name, 0o700, dir_fd=here)
-                    made = True
-                except FileExistsError:
-                    pass
-            below = os.open(name, _DIRECTORY, dir_fd=here)
-            os.close(here)
-            here = below
-            if made and owner is not None:
-                os.fchown(here, owner, owner)
-    except BaseException:
-        os.close(here)
-        raise
-    return here
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +44,7 @@ class Workdir:
         workspace = ("workspaces", _name(workspace_id))
         own = (*workspace, "agents", _name(agent_id))
         shared = (*workspace, "crews", _name(crew_id)) if crew_id is not None else own
-        return cls(storage, (*shared, "output"), (*own, "home"), _name(agent_slug), SANDBOX_UID if os.geteuid() == 0 else None)
+        return cls(storage, (*shared, "output"), (*own, "home"), _name(agent_slug), owner_of_agents_files())
 
     @classmethod
     def of_job(cls, storage: Path, job: Job) -> "Workdir":

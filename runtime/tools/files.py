@@ -1,8 +1,6 @@
 """Files of a crew, reached from this process although commands of the crew may change them at any moment.
 
-A path is taken apart as text first (`..` ends at /output), and then opened step by step, each directory relative to the one before;
-a symbolic link is refused wherever it stands and wherever it points. No name is looked up twice, so there is nothing to win by
-exchanging it in between. What is opened is judged by the descriptor: pipes, sockets and devices are no files.
+A path is taken apart as text first (`..` ends at /output), and what it names is reached as `resolvers.kernel.confined` says.
 """
 
 import contextlib
@@ -10,19 +8,17 @@ import errno
 import itertools
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from runtime.sandbox.workdir import Workdir, open_directory
+from resolvers.kernel.confined import NEW, kind_of, mode_of_replaced, open_directory, open_file
+from runtime.sandbox.workdir import Workdir
 
 ROOT: Final = "/output"
 READ_LIMIT = 8 << 20
 DEEPEST = 32
 MOST_ENTRIES = 10_000  # of one directory that are looked at
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY  # without O_NONBLOCK, opening a pipe waits for a writer
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _REASONS = {
     errno.ENOENT: "does not exist",
@@ -100,16 +96,6 @@ def directory(workdir: Workdir, place: Place, *, make: bool = False) -> Iterator
         os.close(opened)
 
 
-def open_file(parent: int, name: str) -> int:
-    """A regular file in an open directory. Raises OSError for anything else: ELOOP for a link, ENXIO for a pipe or device, EISDIR."""
-    descriptor = os.open(name, _READ, dir_fd=parent)
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "not a regular file")
-
-
 def is_file(workdir: Workdir, place: Place) -> bool:
     """A file, or else a directory. Raises FileError for what is neither, or is not there."""
     if not place.names:
@@ -152,9 +138,9 @@ def write_file(workdir: Workdir, place: Place, content: bytes) -> bool:
         raise FileError(f"{place} is a directory")
     name = place.names[-1]
     with directory(workdir, Place(place.names[:-1]), make=True) as parent, explained(place):
-        mode = _mode(parent, name)
+        mode = mode_of_replaced(parent, name)
         made = f".{secrets.token_hex(8)}.new"
-        descriptor = os.open(made, _NEW, 0o600, dir_fd=parent)
+        descriptor = os.open(made, NEW, 0o600, dir_fd=parent)
         try:
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(content)
@@ -168,21 +154,6 @@ def write_file(workdir: Workdir, place: Place, content: bytes) -> bool:
         finally:
             os.close(descriptor)
     return mode is None
-
-
-def _mode(parent: int, name: str) -> int | None:
-    """The permissions of the file that is about to be replaced; None when there is none. Only files are replaced."""
-    try:
-        found = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
-    except FileNotFoundError:
-        return None
-    if stat.S_ISLNK(found):
-        raise OSError(errno.ELOOP, "a symbolic link")
-    if stat.S_ISDIR(found):
-        raise OSError(errno.EISDIR, "a directory")
-    if not stat.S_ISREG(found):
-        raise OSError(errno.ENXIO, "not a regular file")
-    return stat.S_IMODE(found) & 0o777
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +195,5 @@ def _entries(directory: int, names: tuple[str, ...]) -> list[Found]:
                 status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            found.append(Found((*names, entry.name), _kind(status.st_mode), status.st_size))
+            found.append(Found((*names, entry.name), kind_of(status.st_mode), status.st_size))
     return sorted(found, key=lambda entry: entry.names)
-
-
-def _kind(mode: int) -> str:
-    kinds = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
-    return next((kind for test, kind in kinds if test(mode)), "other")

@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from resolvers.kernel.confined import open_file
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, Workdir
-from runtime.tools.files import DEEPEST, ROOT, FileError, Found, Place, directory, is_file, open_file, read, shown, walk
+from runtime.tools.files import DEEPEST, ROOT, FileError, Found, Place, directory, is_file, read, shown, walk
 
 MATCHES = 200
 LINE = 300  # characters of a line that are shown

@@ -13,6 +13,8 @@ from tests.architecture.source import ROOT, domain_files, domain_of, name_of, py
 from tests.generation.registry import operations
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
+UNUSED = {"Arriving", "Entry", "Opened", "names_of", "Answered", "Outbound", "Policy", "Revealed", "Unopenable", "told_of_secrets"}
+"""Words of the kernel whose first domain is still to come."""
 DOMAIN_CODE = [path for path in python_files("resolvers") if not name_of(path).startswith(("resolvers/kernel/", "resolvers/live/"))]
 
 
@@ -89,7 +91,9 @@ def test_domains_know_the_facade_of_the_kernel_alone(path: Path) -> None:
 
 
 def test_the_facade_offers_what_domains_use() -> None:
-    assert set().union(*(kernel_names(tree(path)) for path in DOMAIN_CODE)) == set(resolvers.kernel.__all__)
+    used = set().union(*(kernel_names(tree(path)) for path in DOMAIN_CODE))
+    assert used & UNUSED == set()
+    assert used | UNUSED == set(resolvers.kernel.__all__)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge
 from resolvers.kernel.reader.json import Value, array, as_bytes, constant, largest, listed, number, quoted, record, truth, value_of
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of
-from resolvers.kernel.reader.rows import Read, Rows, View
+from resolvers.kernel.reader.rows import Read, Rows, View, only_readable
 from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape
 from resolvers.kernel.trace import Trace
 
@@ -48,7 +48,9 @@ class Source:
 
     def column(self, name: str) -> Any:
         self.used.add(name)
-        return self.alias.c[name]
+        column = self.alias.c[name]
+        only_readable(column)
+        return column
 
     @property
     def entered(self) -> list[Any]:
@@ -124,6 +126,7 @@ class Builder:
         alias = table.alias(self.trace.name("t"))
         if issubclass(read.model, View):
             return Source(read.model, alias, [], [_of_view(k, alias) for k in read.order])
+        only_readable(*read.conditions, *read.order)
         adapt = ClauseAdapter(alias).traverse
         where = [adapt(clause(c)) for c in read.conditions]
         if "deleted_at" in table.c:
@@ -235,6 +238,7 @@ class Builder:
             made = known.get(item.name)
             if isinstance(made, Derived):
                 column, stored = clause(made.expression(entry.columns, self.scope.within(outer))), None
+                only_readable(column)
             else:
                 column, stored = entry.column(item.name), None if entry.table is None else entry.table.c[item.name]
                 action = CONFIDENTIAL.get(entry.model, {}).get(item.name)
@@ -257,7 +261,9 @@ class Builder:
         return case((self.scope.within(outer).may(entry.columns, action), column), else_=null())
 
     def _edge(self, entry: Source, edge: Edge, item: Nested, outer: Sequence[Any]) -> Value:
-        report = None if edge.source is None else edge.source(entry.columns, self.scope.within(outer)).subquery(self.trace.name("v"))
+        report = None
+        if edge.source is not None:
+            report = edge.source(entry.columns, self.scope.within(outer)).correlate(*outer).subquery(self.trace.name("v"))
         rows: Any = Rows(edge.target, source=report, where=edge.where, order=edge.order_by)
         if item.slot is not None:
             values = self.slots[item.slot]

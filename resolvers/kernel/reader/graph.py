@@ -11,7 +11,7 @@ from models.base import TenantRow, table_of
 from models.workspaces import Role
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.policy import GATES, Action
-from resolvers.kernel.reader.rows import View, columns_of
+from resolvers.kernel.reader.rows import View, columns_of, only_readable
 from resolvers.kernel.scopes import SCOPES, Scopes
 
 On = Callable[[Any, Any], Any]
@@ -133,6 +133,8 @@ def extend(model: type[SQLModel], **entries: Edge | Derived) -> None:
             raise TypeError(f"{model.__name__}.{name} is declared already")
         if isinstance(entry, Edge) and issubclass(entry.target, TenantRow) and not _has_workspace(model):
             raise TypeError(f"{model.__name__}.{name}: no edge leads from a row of no workspace to rows of one")
+        if isinstance(entry, Edge):
+            only_readable(*entry.where, *entry.order_by)
         known[name] = entry
 
 

@@ -5,11 +5,14 @@ from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
 from sqlalchemy import literal_column
+from sqlalchemy.sql.selectable import AliasedReturnsRows, TableClause
 from sqlmodel import SQLModel
 
-from models.base import table_of
+from models.base import readable
+from models.sealed import SealedBytes
 from resolvers.kernel import filters
 from resolvers.kernel.inputs import Input, Paging
+from resolvers.kernel.reader.clauses import clause
 
 T = TypeVar("T", bound=SQLModel, covariant=True)
 
@@ -103,4 +106,18 @@ class Rows(Read[T]):
 
 
 def columns_of(model: type[SQLModel]) -> Collection[str]:
-    return model.model_fields.keys() if issubclass(model, View) else table_of(model).c.keys()
+    """What shapes, edges and derived values may name. Columns of secrets are not among them."""
+    return model.model_fields.keys() if issubclass(model, View) else readable(model).keys()
+
+
+def only_readable(*expressions: Any) -> None:
+    """No condition, order or derived value may hold a column of secrets, in whatever function or subquery it stands."""
+    parts = [clause(expression) for expression in expressions if not isinstance(expression, str)]  # views are ordered by names
+    while parts:
+        part = parts.pop()
+        if isinstance(getattr(part, "type", None), SealedBytes):
+            raise TypeError(f"{part} holds secrets: nothing is filtered, sorted or computed by it")
+        inner = part.element if isinstance(part, AliasedReturnsRows) else part
+        if not isinstance(inner, TableClause):  # all of whose columns would be its parts
+            handed_on = SealedBytes if inner is not part else ()  # of a subquery: taken from there, a column has this type still
+            parts += [p for p in inner.get_children() if not isinstance(getattr(p, "type", None), handed_on)]

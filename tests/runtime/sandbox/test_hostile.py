@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from resolvers.kernel.confined import SANDBOX_UID
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap, Programs
-from runtime.sandbox.workdir import SANDBOX_UID
 from tests.runtime.sandbox.machine import SECRET, limited, workdir_in
 from tests.runtime.sandbox.test_running import COUNTING, shell, stands_still, until
 

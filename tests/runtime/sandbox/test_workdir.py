@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from models.agents import CliAdapter, ToolProfile
+from resolvers.kernel.confined import open_directory
 from runtime.job import Failed, Job, Worker
 from runtime.sandbox import Workdir
-from runtime.sandbox.workdir import open_directory
 from tests.runtime.sandbox.machine import workdir_in
 
 

@@ -1,0 +1,88 @@
+"""Files that others may change at any moment, reached without following a link that somebody put there.
+
+A path is taken apart as text first, and then opened step by step, each directory relative to the one before; a symbolic
+link is refused wherever it stands and wherever it points. No name is looked up twice, so there is nothing to win by
+exchanging it in between. What is opened is judged by the descriptor: pipes, sockets and devices are no files.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+SANDBOX_UID: Final = 79001
+"""Whom agents' commands run as when the service is root.
+
+A user of no account, so that nothing else is theirs, and nobody's limits count them.
+"""
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK, opening a pipe waits for a writer.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
+
+
+def owner_of_agents_files() -> int | None:
+    """Whom new files of a crew are given to: the sandbox's user when the service is root; None: they are ours."""
+    return SANDBOX_UID if os.geteuid() == 0 else None
+
+
+def open_directory(parent: int, names: Sequence[str], *, make: bool = False, owner: int | None = None) -> int:
+    """The directory that is reached from `parent` by `names`, as a new descriptor. No name may be `..`.
+
+    A symbolic link on the way is an error (ELOOP or ENOTDIR), whatever it points to. `make`: missing ones are made, for
+    `owner`.
+    """
+    here = os.dup(parent)
+    try:
+        for name in names:
+            made = False
+            if make:
+                try:
+                    os.mkdir(name, 0o700, dir_fd=here)
+                    made = True
+                except FileExistsError:
+                    pass
+            below = os.open(name, _DIRECTORY, dir_fd=here)
+            os.close(here)
+            here = below
+            if made and owner is not None:
+                os.fchown(here, owner, owner)
+    except BaseException:
+        os.close(here)
+        raise
+    return here
+
+
+def open_file(parent: int, name: str) -> int:
+    """A regular file in an open directory.
+
+    Raises OSError for anything else: ELOOP for a link, ENXIO for a pipe or device, EISDIR.
+    """
+    descriptor = os.open(name, _READ, dir_fd=parent)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "not a regular file")
+
+
+def mode_of_replaced(parent: int, name: str) -> int | None:
+    """The permissions of the file that is about to be replaced; None when there is none. Only files are replaced."""
+    try:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(found):
+        raise OSError(errno.ELOOP, "a symbolic link")
+    if stat.S_ISDIR(found):
+        raise OSError(errno.EISDIR, "a directory")
+    if not stat.S_ISREG(found):
+        raise OSError(errno.ENXIO, "not a regular file")
+    return stat.S_IMODE(found) & 0o777
+
+
+def kind_of(mode: int) -> str:
+    """`file`, `directory`, `link` or `other`."""
+    return next((kind for test, kind in _KINDS if test(mode)), "other")

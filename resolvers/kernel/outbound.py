@@ -1,0 +1,219 @@
+"""HTTP to the outside, for addresses that a client may have chosen. Operations use no other HTTP client.
+
+A name is looked up once, every address it has is judged, and the connection goes to one of these: a name that means
+something else a moment later (DNS rebinding) reaches nothing. TLS asks for the name, and its certificate is checked
+against it. No redirect is followed, no proxy of the environment asked, no cookie kept, and nothing unpacked.
+"""
+
+import asyncio
+import functools
+import ipaddress
+import socket
+import ssl
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Self
+
+import orjson
+
+from models.bounds import URL
+from resolvers.kernel.addresses import is_public_address, parse_address
+from resolvers.kernel.errors import Code, Refusal
+
+ADDRESSES = 4  # of one name that are tried
+SCHEMES = {"http": 80, "https": 443}
+AGENT = "crewship"
+OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"})
+"""Headers that are about the connection: a caller sets none of them."""
+BAD_URL = "The URL has to be http:// or https:// with a host, and without a user name or password"
+UNSENDABLE = "A header or the method cannot be sent"
+# Looking up a name waits for strangers' servers, and may not hold the threads of others.
+_names = ThreadPoolExecutor(8, thread_name_prefix="names")
+
+
+class Policy(Enum):
+    """Which addresses a call may reach."""
+
+    PUBLIC = "public"
+    """Those of the internet alone: for whatever a client has named."""
+    PRIVATE_TOO = "private too"
+    """Every host's, for what the operator has named, or allowed (CREWSHIP_HOOKS_ALLOW_PRIVATE)."""
+
+    def allows(self, text: str) -> bool:
+        address = parse_address(text)
+        if address is None or self is Policy.PUBLIC:
+            return is_public_address(text)
+        is_broadcast = isinstance(address, ipaddress.IPv4Address) and address.is_reserved
+        return not (address.is_multicast or address.is_unspecified or is_broadcast)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back, whatever its status.
+
+    `headers` by lower-case name, of repeated ones the last; the body is as it was sent.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            raise _gateway("The server's answer is not JSON") from None
+
+
+class Outbound:
+    """Calls within one block, whose connections end with it.
+
+    `timeout`: seconds from the begin of each call to the end of its answer, the look-up of the name included. `most`:
+    bytes of an answer's body. What cannot be asked for is BAD_REQUEST, what is not answered BAD_GATEWAY; the texts name
+    neither URL nor header.
+    """
+
+    def __init__(self, policy: Policy, *, timeout: float, most: int) -> None:
+        self._policy, self._timeout, self._most = policy, timeout, most
+        self._pool: Any = None
+        self._network: _Network | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pool is not None and self._network is not None:
+            await self._pool.aclose()
+            await self._network.aclose()
+
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Answered:
+        return await self.request("GET", url, headers=headers)
+
+    async def post(self, url: str, content: bytes, *, headers: Mapping[str, str] | None = None) -> Answered:
+        return await self.request("POST", url, headers=headers, content=content)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Answered:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._request(method, url, headers or {}, content)
+        except TimeoutError:
+            raise _gateway(f"The server did not answer within {self._timeout:g} seconds") from None
+
+    async def _request(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Answered:
+        http, parse, tls = await asyncio.to_thread(_load)
+        host, target = _target(http, parse, url)
+        sent = [(b"host", host), *_lines(headers)]
+        if self._pool is None:
+            self._network = _Network(http, self._policy, self._timeout)
+            self._pool = http.AsyncConnectionPool(ssl_context=tls, network_backend=self._network)
+        try:
+            async with self._pool.stream(method, target, headers=sent, content=content) as answer:
+                received = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in answer.headers}
+                return Answered(answer.status, received, await self._body(answer))
+        except (http.LocalProtocolError, http.UnsupportedProtocol):
+            raise Refusal(Code.BAD_REQUEST, UNSENDABLE) from None
+        except (http.ConnectError, http.ConnectTimeout) as error:
+            if isinstance(error.__context__, ssl.SSLCertVerificationError):
+                raise _gateway("The server's certificate is not accepted") from None
+            raise _gateway("The server cannot be reached") from None
+        except (http.NetworkError, http.ProtocolError, http.TimeoutException):
+            raise _gateway("The server broke off, or does not speak HTTP") from None
+
+    async def _body(self, answer: Any) -> bytes:
+        parts, size = list[bytes](), 0
+        async for part in answer.aiter_stream():
+            size += len(part)
+            if size > self._most:
+                raise _gateway(f"The server's answer has more than {self._most} bytes")
+            parts.append(part)
+        return b"".join(parts)
+
+
+class _Network:
+    """The network of a connection pool: connects to an address of a name, if the policy allows all of them."""
+
+    def __init__(self, http: Any, policy: Policy, timeout: float) -> None:
+        self._http, self._network, self._policy, self._timeout = http, http.AnyIOBackend(), policy, timeout
+        self._opened = list[Any]()
+
+    async def aclose(self) -> None:
+        """What the pool does not know: a connection that was given up before it was one."""
+        for stream in self._opened:
+            await stream.aclose()
+
+    async def connect_tcp(self, host: str, port: int, **options: Any) -> Any:
+        found = await addresses_of(host, port)
+        if not all(map(self._policy.allows, found)):
+            raise Refusal(Code.BAD_REQUEST, "The host has an address that may not be called from here")
+        tried = found[:ADDRESSES]
+        options["timeout"] = self._timeout / len(tried)  # one that says nothing leaves time for the others
+        for address in tried[:-1]:
+            try:
+                return await self._open(address, port, options)
+            except (self._http.ConnectError, self._http.ConnectTimeout):
+                continue
+        return await self._open(tried[-1], port, options)
+
+    async def _open(self, address: str, port: int, options: dict[str, Any]) -> Any:
+        stream = await self._network.connect_tcp(address, port, **options)
+        self._opened.append(stream)
+        return stream
+
+
+async def addresses_of(host: str, port: int) -> list[str]:
+    """All addresses of a name, or of an address in any spelling, in the order to be tried (RFC 6724)."""
+    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await asyncio.get_running_loop().run_in_executor(_names, ask)
+    except (OSError, UnicodeError):
+        found = []
+    if not found:
+        raise _gateway("The host is not known")
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _target(http: Any, parse: Any, text: str) -> tuple[bytes, Any]:
+    """The Host header of a URL, and what the client takes for it."""
+    if len(text) > URL:
+        raise Refusal(Code.BAD_REQUEST, f"The URL has more than {URL} characters")
+    try:
+        url = parse.URL(text)
+        port = SCHEMES[url.scheme] if url.port is None else url.port
+        if url.scheme not in SCHEMES or not url.raw_host or url.userinfo or not 0 < port < 65536:
+            raise ValueError
+    except (parse.InvalidURL, ValueError, KeyError):
+        raise Refusal(Code.BAD_REQUEST, BAD_URL) from None
+    return url.netloc, http.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path)
+
+
+def _lines(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    given = {name.lower(): value for name, value in headers.items()}
+    if not OURS.isdisjoint(given):
+        raise Refusal(Code.BAD_REQUEST, UNSENDABLE)
+    try:
+        lines = {"user-agent": AGENT, "accept": "*/*", "accept-encoding": "identity"} | given
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in lines.items()]
+    except UnicodeEncodeError:
+        raise Refusal(Code.BAD_REQUEST, UNSENDABLE) from None
+
+
+def _gateway(text: str) -> Refusal:
+    return Refusal(Code.BAD_GATEWAY, text)
+
+
+@functools.cache
+def _load() -> tuple[Any, Any, ssl.SSLContext]:
+    """In a thread: the imports, and reading all authorities' certificates, take a tenth of a second each."""
+    import httpcore2
+    import httpx2
+
+    return httpcore2, httpx2, httpcore2.default_ssl_context()

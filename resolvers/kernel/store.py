@@ -1,0 +1,384 @@
+"""Files that operations keep: bytes under confined paths, below CREWSHIP_STORAGE_BASE_PATH.
+
+A folder is named by ids, a path in it by a client. What is written comes whole or not at all: it is received beside all
+folders, brought to the disk, and then takes its name. Nothing of it is in any transaction: an operation receives before
+`begin()`.
+"""
+
+import asyncio
+import contextlib
+import errno
+import functools
+import os
+import re
+import secrets
+import stat
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import FileIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from resolvers.kernel.confined import (
+    NEW,
+    kind_of,
+    mode_of_replaced,
+    open_directory,
+    open_file,
+    owner_of_agents_files,
+)
+from resolvers.kernel.errors import Code, Refusal
+
+T = TypeVar("T")
+DEEPEST = 32  # names in a path
+LONGEST_NAME = 255  # bytes: what file systems take
+MOST_ENTRIES = 10_000  # of one directory that are listed
+WRITTEN = 1 << 20  # bytes that are gathered for one write
+INCOMING = "incoming"
+FORGOTTEN = 24 * 3600.0  # seconds after which what is incoming belongs to a process that died
+_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_ENCODED = re.compile(r"%(2e%2e|2f|5c)|\.\.%(2f|5c)", re.IGNORECASE)
+_threads = ThreadPoolExecutor(8, thread_name_prefix="files")
+
+MISSING = "File not found"
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
+_READING: dict[int | None, tuple[Code, str]] = dict.fromkeys(_ABSENT, (Code.NOT_FOUND, MISSING))
+_WRITING: dict[int | None, tuple[Code, str]] = {
+    errno.EISDIR: (Code.CONFLICT, "The path is a directory"),
+    errno.ENOTDIR: (Code.CONFLICT, "The path leads through something that is not a directory"),
+    errno.ELOOP: (Code.BAD_REQUEST, "The path leads through a symbolic link, which is not followed here"),
+    errno.ENXIO: (Code.CONFLICT, "The path is not a file"),
+}
+_REMOVING = _READING | {errno.ENOTEMPTY: (Code.CONFLICT, "The directory is not empty")}
+_ALWAYS: dict[int | None, tuple[Code, str]] = {errno.ENAMETOOLONG: (Code.BAD_REQUEST, "A name in the path is too long")}
+_BROKEN = (Code.UNAVAILABLE, "The files cannot be reached")
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """Content that is still on its way, of `most` bytes.
+
+    It can be read once; what reads it gets a Refusal where it ends early or goes on.
+    """
+
+    content: AsyncIterator[bytes]
+    most: int
+    media_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`path` is that of the folder's; `kind` is file, directory, link or other."""
+
+    path: str
+    name: str
+    kind: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file to be read, as it is answered with.
+
+    It may change meanwhile; `size` bytes of it are read at most, and `tag` tells versions apart.
+    """
+
+    file: FileIO = field(repr=False)
+    name: str
+    size: int
+    tag: str
+    media_type: str = "application/octet-stream"
+
+    async def read(self, start: int, size: int) -> bytes:
+        """At most `size` bytes from `start`; fewer where the file ends."""
+        return await _apart(os.pread, self.file.fileno(), size, start)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class Received(Protocol):
+    """Content that has arrived, and has no name yet. It is gone at the end of its block, unless it was kept."""
+
+    size: int
+
+
+class Folder(Protocol):
+    """Files of one owner.
+
+    A path is relative, `a/b.txt`; what is wrong with one is BAD_REQUEST, what is not there NOT_FOUND.
+    """
+
+    async def list(self, path: str = "") -> Sequence[Entry]:
+        """By name; nothing where there is no such directory."""
+
+    async def stat(self, path: str) -> Entry: ...
+
+    async def open(self, path: str) -> Opened:
+        """A regular file; whoever gets it closes it."""
+
+    async def keep(self, received: Received, path: str) -> bool:
+        """Gives it its name; a file that has it is replaced at once. True where there was none.
+
+        Missing directories are made. CONFLICT where something else is in the way, BAD_REQUEST for a symbolic link.
+        """
+
+    async def remove(self, path: str) -> None:
+        """A file, or an empty directory."""
+
+
+class Store(Protocol):
+    def folder(self, *ids: str, agents: bool = False) -> Folder:
+        """The folder that ids lead to: `folder("workspaces", workspace_id, "backups")`.
+
+        `agents`: commands of agents own what is in it.
+        """
+
+    def receive(self, arriving: Arriving) -> contextlib.AbstractAsyncContextManager[Received]:
+        """Reads it to its end, and to the disk."""
+
+
+def names_of(path: str) -> tuple[str, ...]:
+    """The names in a client's path; () for the folder itself. Raises a Refusal for what could mean anything else.
+
+    Separators that are encoded still are refused, whoever would decode them (contract: crews.files).
+    """
+    if path.startswith("/") or "\0" in path or _ENCODED.search(path):
+        raise Refusal(Code.BAD_REQUEST, "The path has to be relative, and without NUL")
+    names = tuple(part for part in path.split("/") if part not in ("", "."))
+    if ".." in names:
+        raise Refusal(Code.BAD_REQUEST, "The path must not contain '..'")
+    try:
+        longest = max((len(name.encode()) for name in names), default=0)
+    except UnicodeEncodeError:
+        raise Refusal(Code.BAD_REQUEST, "The path is not text") from None
+    if longest > LONGEST_NAME or len(names) > DEEPEST:
+        raise Refusal(Code.BAD_REQUEST, "A name in the path is too long, or it is nested too deeply")
+    return names
+
+
+def name_and_parents(path: str) -> tuple[str, tuple[str, ...]]:
+    names = names_of(path)
+    if not names:
+        raise Refusal(Code.BAD_REQUEST, "A path is needed")
+    return names[-1], names[:-1]
+
+
+async def _apart(function: Callable[..., T], *arguments: Any) -> T:
+    """In a thread of the files' own: disks can be slow, and may not hold the threads of others."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, functools.partial(function, *arguments))
+
+
+@contextlib.contextmanager
+def _explained(reasons: dict[int | None, tuple[Code, str]]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Refusal(*(reasons | _ALWAYS).get(error.errno, _BROKEN)) from error
+
+
+class LocalReceived:
+    """A file of a random name.
+
+    A task that was cancelled leaves a thread behind that may still write: each step has the descriptors to itself.
+    """
+
+    def __init__(self, directory: int) -> None:
+        self.size, self._name, self._directory = 0, secrets.token_hex(16), directory
+        self._lock = threading.Lock()
+        self._file: int | None = os.open(self._name, NEW, 0o600, dir_fd=directory)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        with self._lock:
+            if self._file is None:
+                raise ValueError("what was received is gone")
+            yield self._file
+
+    def write(self, content: bytes) -> None:
+        with self._opened() as file:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(file, view) :]
+            self.size += len(content)
+
+    def finish(self) -> None:
+        with self._opened() as file:
+            os.fsync(file)
+
+    def move(self, parent: int, name: str, owner: int | None, mode: int) -> None:
+        with self._opened() as file:
+            if owner is not None:
+                os.fchown(file, owner, owner)
+            os.fchmod(file, mode)
+            os.rename(self._name, name, src_dir_fd=self._directory, dst_dir_fd=parent)
+
+    def close(self) -> None:
+        """Removes it, where it was not moved."""
+        with self._lock:
+            file, self._file = self._file, None
+            if file is not None:
+                os.close(file)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._name, dir_fd=self._directory)
+                os.close(self._directory)
+
+
+class LocalStore:
+    """On the local file system, which all processes of the instance share."""
+
+    def __init__(self, base: Path) -> None:
+        self._base, self._swept = base, False
+
+    def open_base(self, names: tuple[str, ...], *, make: bool = False) -> int:
+        if make:
+            self._base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        base = os.open(self._base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return open_directory(base, names, make=make)
+        finally:
+            os.close(base)
+
+    def folder(self, *ids: str, agents: bool = False) -> "LocalFolder":
+        if not ids or not all(map(_ID.fullmatch, ids)) or ids[0] == INCOMING:
+            raise ValueError("a folder is named by ids")
+        return LocalFolder(self, ids, owner_of_agents_files() if agents else None, 0o644 if agents else 0o600)
+
+    @contextlib.asynccontextmanager
+    async def receive(self, arriving: Arriving) -> AsyncIterator[LocalReceived]:
+        making = asyncio.ensure_future(_apart(self._incoming))
+        try:
+            with _explained({}):
+                received = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_forgotten)
+            raise
+        try:
+            with _explained({}):
+                await _fill(received, arriving)
+            yield received
+        finally:
+            await asyncio.shield(_apart(received.close))
+
+    def _incoming(self) -> LocalReceived:
+        directory = self.open_base((INCOMING,), make=True)
+        try:
+            if not self._swept:
+                self._swept = True
+                _sweep(directory)
+            return LocalReceived(directory)
+        except BaseException:
+            os.close(directory)
+            raise
+
+
+def _forgotten(making: "asyncio.Future[LocalReceived]") -> None:
+    if making.exception() is None:
+        making.result().close()
+
+
+async def _fill(received: LocalReceived, arriving: Arriving) -> None:
+    parts, gathered = list[bytes](), 0
+    async for part in arriving.content:
+        gathered += len(part)
+        if received.size + gathered > arriving.most:
+            raise Refusal(Code.TOO_LARGE, "Request body too large")
+        parts.append(part)
+        if gathered >= WRITTEN:
+            await _apart(received.write, b"".join(parts))
+            parts, gathered = [], 0
+    await _apart(received.write, b"".join(parts))
+    await _apart(received.finish)
+
+
+def _sweep(directory: int) -> None:
+    """What a process left that was killed while it received."""
+    with os.scandir(directory) as listed:
+        for entry in listed:
+            with contextlib.suppress(OSError):
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime > FORGOTTEN:
+                    os.unlink(entry.name, dir_fd=directory)
+
+
+class LocalFolder:
+    def __init__(self, store: LocalStore, ids: tuple[str, ...], owner: int | None, mode: int) -> None:
+        self._store, self._ids, self._owner, self._mode = store, ids, owner, mode
+
+    async def list(self, path: str = "") -> Sequence[Entry]:
+        return await _apart(self._list, names_of(path))
+
+    async def stat(self, path: str) -> Entry:
+        return await _apart(self._stat, *name_and_parents(path))
+
+    async def open(self, path: str) -> Opened:
+        return await _apart(self._open, *name_and_parents(path))
+
+    async def keep(self, received: Received, path: str) -> bool:
+        return await _apart(self._keep, received, *name_and_parents(path))
+
+    async def remove(self, path: str) -> None:
+        await _apart(self._remove, *name_and_parents(path))
+
+    @contextlib.contextmanager
+    def _directory(self, names: tuple[str, ...], *, make: bool = False) -> Iterator[int]:
+        root = self._store.open_base(self._ids, make=make)
+        try:
+            if make and self._owner is not None:
+                os.fchown(root, self._owner, self._owner)
+            here = open_directory(root, names, make=make, owner=self._owner)
+        finally:
+            os.close(root)
+        try:
+            yield here
+        finally:
+            os.close(here)
+
+    def _list(self, names: tuple[str, ...]) -> Sequence[Entry]:
+        """Names that are not Unicode are left out: no client could ask for them."""
+        found: Any = []
+        try:
+            with _explained(_READING), self._directory(names) as here, os.scandir(here) as listed:
+                for entry in islice(listed, MOST_ENTRIES):
+                    with contextlib.suppress(OSError, UnicodeEncodeError):
+                        entry.name.encode()
+                        found.append(_entry(names, entry.name, entry.stat(follow_symlinks=False)))
+        except Refusal as refusal:
+            if refusal.code is not Code.NOT_FOUND:
+                raise
+        return sorted(found, key=lambda entry: entry.name)
+
+    def _stat(self, name: str, parents: tuple[str, ...]) -> Entry:
+        with _explained(_READING), self._directory(parents) as here:
+            return _entry(parents, name, os.stat(name, dir_fd=here, follow_symlinks=False))
+
+    def _open(self, name: str, parents: tuple[str, ...]) -> Opened:
+        with _explained(_READING), self._directory(parents) as here:
+            file = FileIO(open_file(here, name))
+        found = os.fstat(file.fileno())
+        return Opened(file, name, found.st_size, f"{found.st_ino:x}-{found.st_size:x}-{found.st_ctime_ns:x}")
+
+    def _keep(self, received: LocalReceived, name: str, parents: tuple[str, ...]) -> bool:
+        with _explained(_WRITING), self._directory(parents, make=True) as here:
+            before = mode_of_replaced(here, name)
+            received.move(here, name, self._owner, self._mode if before is None else before)
+            os.fsync(here)
+        return before is None
+
+    def _remove(self, name: str, parents: tuple[str, ...]) -> None:
+        with _explained(_REMOVING), self._directory(parents) as here:
+            if stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+                os.rmdir(name, dir_fd=here)
+            else:
+                os.unlink(name, dir_fd=here)
+            os.fsync(here)
+
+
+def _entry(names: tuple[str, ...], name: str, found: os.stat_result) -> Entry:
+    modified = datetime.fromtimestamp(int(found.st_mtime), UTC)
+    return Entry("/".join((*names, name)), name, kind_of(found.st_mode), found.st_size, modified)

@@ -1,0 +1,487 @@
+"""Files over real sockets: what is taken, and from whom; what is given, and which part; and that nobody leaves the own
+folder.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx2
+import pytest
+
+from resolvers.kernel import store
+from resolvers.kernel.command import command
+from resolvers.kernel.context import Context
+from resolvers.kernel.database import database
+from resolvers.kernel.operation import OPERATIONS, REST_ONLY
+from resolvers.kernel.policy import Action
+from rest_compat import openapi
+from rest_compat.streams import disposition
+from rest_compat.table import GET, PUT, Download, Upload
+from tests.kernel.safe import stored
+from tests.kernel.shelf import MOST, OfPath, shelf
+from tests.world import Person, World, world_on
+
+pytestmark = pytest.mark.anyio
+TEXT = bytes(range(256)) * 40  # 10,240 bytes
+
+
+@dataclass
+class Shelf:
+    world: World
+    routes: tuple[Any, ...]
+
+    @property
+    def root(self) -> Path:
+        return self.world.settings.storage_path
+
+    def folder(self, workspace: str = "") -> Path:
+        return self.root / "workspaces" / (workspace or self.world.workspace.id) / "shelf"
+
+    @property
+    def incoming(self) -> list[str]:
+        return os.listdir(self.root / "incoming") if (self.root / "incoming").exists() else []
+
+    async def papers(self) -> list[tuple[str, int]]:
+        return [tuple(row) for row in await self.world.database.fetch("SELECT path, size FROM papers ORDER BY created_at, id")]
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        content: Any = None,
+        *,
+        who: Person | None = None,
+        workspace: str = "",
+        **headers: str,
+    ) -> httpx2.Response:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        query = {"workspace_id": workspace or self.world.workspace.id, "path": path}
+        return await self.world.client(who or self.world.owner).request(method, "/api/v1/shelf/file", params=query, content=content, headers=given)
+
+    @contextlib.asynccontextmanager
+    async def line(self, method: str, path: str, *headers: str, who: Person | None = None) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A socket on which a request's head was sent."""
+        at = urlsplit(self.world.url)
+        reader, writer = await asyncio.open_connection(at.hostname, at.port)
+        target = f"/api/v1/shelf/file?workspace_id={self.world.workspace.id}&path={quote(path)}"
+        lines = [
+            f"{method} {target} HTTP/1.1",
+            "host: crew",
+            f"authorization: Bearer {(who or self.world.owner).token}",
+            *headers,
+            "",
+            "",
+        ]
+        writer.write("\r\n".join(lines).encode())
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def begun(self) -> None:
+        """Until one upload is on its way."""
+        async with asyncio.timeout(5):
+            while len(self.incoming) != 1:
+                await asyncio.sleep(0.01)
+
+    async def gone(self) -> None:
+        """Until nothing is on its way."""
+        async with asyncio.timeout(5):
+            while self.incoming:
+                await asyncio.sleep(0.02)
+
+
+async def status(reader: asyncio.StreamReader) -> int:
+    return int((await asyncio.wait_for(reader.readline(), 10)).split()[1])
+
+
+@pytest.fixture(scope="module")
+def domain() -> Iterator[Any]:
+    with shelf() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def kept(domain: Any, module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Shelf]:
+    model, routes = domain
+    directory = tmp_path_factory.mktemp("data")
+    async with (
+        stored(module_database, model),
+        world_on(module_database, directory, routes=routes, storage_path=directory / "files") as world,
+    ):
+        yield Shelf(world, routes)
+
+
+# ---- uploads ----------------------------------------------------------------------------------
+
+
+async def test_a_file_is_stored_and_given_back(kept: Shelf) -> None:
+    content = os.urandom(3 << 20)
+    answer = await kept.ask("PUT", "a/b/file.bin", content, content_type="image/png")
+    assert answer.status_code == 200
+    assert answer.json() == {"path": "a/b/file.bin", "size": len(content), "new": True, "media_type": "image/png"}
+    file = kept.folder() / "a/b/file.bin"
+    assert file.read_bytes() == content
+    assert file.stat().st_mode & 0o777 == 0o600
+    given = await kept.ask("GET", "a/b/file.bin")
+    assert (given.status_code, given.content) == (200, content)
+    assert given.headers["content-type"] == "application/octet-stream"
+    assert given.headers["content-disposition"] == 'attachment; filename="file.bin"'
+    assert given.headers.get_list("x-content-type-options") == ["nosniff"]
+    assert ("a/b/file.bin", len(content)) in await kept.papers()
+    again = await kept.ask("PUT", "a/b/file.bin", b"other")
+    assert again.json()["new"] is False
+    assert file.read_bytes() == b"other"
+    assert kept.incoming == []
+
+
+@pytest.mark.parametrize("size", [0, 1, MOST])
+async def test_sizes_up_to_the_most(kept: Shelf, size: int) -> None:
+    assert (await kept.ask("PUT", f"size-{size}", b"x" * size)).status_code == 200
+    given = await kept.ask("GET", f"size-{size}")
+    assert given.content == b"x" * size
+    assert given.headers["content-length"] == str(size)
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_read(kept: Shelf) -> None:
+    for length in (MOST + 1, 2 << 30):
+        async with kept.line("PUT", "huge", f"content-length: {length}", "expect: 100-continue") as (reader, _):
+            assert await status(reader) == 413
+    assert not (kept.folder() / "huge").exists()
+    assert kept.incoming == []
+
+
+async def test_a_body_of_no_length_ends_at_the_most(kept: Shelf) -> None:
+    async def parts(size: int) -> AsyncIterator[bytes]:
+        for _ in range(size >> 16):
+            yield b"x" * (1 << 16)
+        yield b"x" * (size & 0xFFFF)
+
+    assert (await kept.ask("PUT", "chunked", parts(MOST))).json()["size"] == MOST
+    async with kept.line("PUT", "beyond", "transfer-encoding: chunked") as (reader, writer):
+        for _ in range((MOST >> 16) + 1):
+            writer.write(b"10000\r\n" + b"x" * (1 << 16) + b"\r\n")
+            await writer.drain()
+        assert await status(reader) == 413
+    await kept.gone()
+    assert not (kept.folder() / "beyond").exists()
+
+
+async def test_nothing_is_read_for_who_may_not_send(kept: Shelf) -> None:
+    papers = await kept.papers()
+    for who, expected in ((kept.world.viewer, 403), (kept.world.outsider, 403)):
+        async with kept.line("PUT", "denied", "content-length: 1000000", "expect: 100-continue", who=who) as (
+            reader,
+            _,
+        ):
+            assert await status(reader) == expected
+    client = kept.world.client(kept.world.viewer)
+    for _ in range(2):  # whoever sends it all the same is told, on a connection that goes on
+        query = {"workspace_id": kept.world.workspace.id, "path": "denied"}
+        assert (await client.put("/api/v1/shelf/file", params=query, content=b"x" * (3 << 20))).status_code == 403
+    async with kept.line("PUT", "../denied", "content-length: 1000000", "expect: 100-continue") as (reader, _):
+        assert await status(reader) == 400
+    async with kept.line("PUT", "welcome", "content-length: 2", "expect: 100-continue") as (reader, writer):
+        assert await status(reader) == 100
+        await reader.readline()
+        writer.write(b"ok")
+        assert await status(reader) == 200
+    assert await kept.papers() == [*papers, ("welcome", 2)]
+    assert not (kept.folder() / "denied").exists()
+
+
+async def test_a_slow_upload_is_on_the_disk_and_holds_no_connection(kept: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    write = store.LocalReceived.write
+    monkeypatch.setattr(store.LocalReceived, "write", lambda self, content: (written.append(len(content)), write(self, content))[1])
+    async with kept.line("PUT", "slow", f"content-length: {3 << 20}") as (reader, writer):
+        for _ in range(5):
+            writer.write(b"x" * (1 << 19))
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            await kept.begun()
+            assert database.connections().busy == 0
+            assert not (kept.folder() / "slow").exists()
+        writer.write(b"x" * (1 << 19))
+        assert await status(reader) == 200
+    assert sum(written) == 3 << 20
+    assert max(written) < store.WRITTEN + (1 << 17)
+    assert kept.incoming == []
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_an_upload_that_breaks_off_leaves_nothing(kept: Shelf, chunked: bool) -> None:
+    await kept.ask("PUT", "broken", b"before")
+    papers = await kept.papers()
+    async with kept.line("PUT", "broken", "transfer-encoding: chunked" if chunked else f"content-length: {MOST}") as (
+        _,
+        writer,
+    ):
+        body = b"x" * (1 << 20)
+        writer.write(b"100000\r\n" + body + b"\r\n" if chunked else body)
+        await writer.drain()
+        await kept.begun()
+    await kept.gone()
+    assert (kept.folder() / "broken").read_bytes() == b"before"
+    assert await kept.papers() == papers
+
+
+async def test_what_is_refused_within_the_transaction_leaves_nothing(kept: Shelf) -> None:
+    await kept.ask("PUT", "folder/file", b"x")
+    papers = await kept.papers()
+    for path in ("folder", "folder/file/below"):
+        assert (await kept.ask("PUT", path, b"y")).status_code == 409
+    assert kept.incoming == []
+    assert await kept.papers() == papers
+
+
+async def test_a_repeated_upload_is_no_replay(kept: Shelf) -> None:
+    answer = await kept.ask("PUT", "keyed", b"x", idempotency_key="k")
+    assert answer.status_code == 400
+    assert not (kept.folder() / "keyed").exists()
+
+
+# ---- downloads --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("bytes=0-0", (0, 1)), ("bytes=0-", (0, 10240)), ("bytes=100-199", (100, 200)), ("bytes=-1", (10239, 10240)), ("bytes=-99999", (0, 10240)),
+        ("bytes=10239-", (10239, 10240)), ("bytes=10000-99999", (10000, 10240)), ("bytes=5-6", (5, 7)),
+        ("bytes=10240-", 416), ("bytes=99999-", 416), ("bytes=-0", 416),
+        ("bytes=5-4", 200), ("bytes=-", 200), ("bytes=a-b", 200), ("bytes=0-1,3-4", 200), ("lines=0-1", 200), ("bytes 0-1", 200), ("bytes=0x1-2", 200),
+        ("bytes=" + "9" * 30 + "-", 200),
+    ],
+)  # fmt: skip
+async def test_one_range_of_bytes(kept: Shelf, asked: str, expected: Any) -> None:
+    await kept.ask("PUT", "ranges", TEXT)
+    given = await kept.ask("GET", "ranges", range=asked)
+    if expected == 416:
+        assert (given.status_code, given.headers["content-range"]) == (416, "bytes */10240")
+        assert given.json()["status"] == 416
+    elif expected == 200:
+        assert (given.status_code, given.content) == (200, TEXT)
+        assert "content-range" not in given.headers
+    else:
+        start, end = expected
+        assert (given.status_code, given.content) == (206, TEXT[start:end])
+        assert given.headers["content-range"] == f"bytes {start}-{end - 1}/10240"
+    assert given.headers["accept-ranges"] == "bytes"
+
+
+async def test_an_empty_file_has_no_range(kept: Shelf) -> None:
+    await kept.ask("PUT", "empty", b"")
+    assert (await kept.ask("GET", "empty", range="bytes=0-")).status_code == 416
+    assert (await kept.ask("GET", "empty", range="bytes=-5")).status_code == 416
+
+
+async def test_a_tag_says_whether_it_is_the_same_file(kept: Shelf) -> None:
+    await kept.ask("PUT", "tagged", TEXT)
+    tag = (await kept.ask("GET", "tagged")).headers["etag"]
+    assert (await kept.ask("GET", "tagged")).headers["etag"] == tag
+    for given in (tag, f'"x", {tag}', f"W/{tag}", "*"):
+        known = await kept.ask("GET", "tagged", if_none_match=given, range="bytes=0-1")
+        assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", tag)
+    assert (await kept.ask("GET", "tagged", if_none_match='"other"')).status_code == 200
+    assert (await kept.ask("GET", "tagged", if_match=tag)).status_code == 200
+    assert (await kept.ask("GET", "tagged", if_match=f"W/{tag}")).status_code == 412
+    assert (await kept.ask("GET", "tagged", if_range=tag, range="bytes=0-1")).status_code == 206
+    await kept.ask("PUT", "tagged", TEXT)
+    other = await kept.ask("GET", "tagged", if_none_match=tag)
+    assert (other.status_code, other.headers["etag"] != tag) == (200, True)
+    assert (await kept.ask("GET", "tagged", if_match=tag)).status_code == 412
+    assert (await kept.ask("GET", "tagged", if_range=tag, range="bytes=0-1")).content == TEXT
+    assert (await kept.ask("GET", "tagged", if_range="Wed, 21 Oct 2015 07:28:00 GMT", range="bytes=0-1")).content == TEXT
+
+
+async def test_a_head_is_all_but_the_body(kept: Shelf) -> None:
+    await kept.ask("PUT", "headed", TEXT)
+    given, head = await kept.ask("GET", "headed"), await kept.ask("HEAD", "headed", range="bytes=0-1")
+    assert (head.status_code, head.content) == (200, b"")
+    volatile = {"date", "x-request-id"}
+    assert {k: v for k, v in head.headers.items() if k not in volatile} == {k: v for k, v in given.headers.items() if k not in volatile}
+
+
+async def test_requests_of_the_same_bytes_on_one_connection(kept: Shelf) -> None:
+    """The second and third are known to the server before they are parsed; they are served all the same."""
+    await kept.ask("PUT", "again", b"12345")
+    async with kept.line("GET", "again") as (reader, writer):
+        for turn in range(3):
+            if turn:
+                target = f"/api/v1/shelf/file?workspace_id={kept.world.workspace.id}&path=again"
+                writer.write(f"GET {target} HTTP/1.1\r\nhost: crew\r\nauthorization: Bearer {kept.world.owner.token}\r\n\r\n".encode())
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            assert head.startswith(b"HTTP/1.1 200")
+            assert await reader.readexactly(5) == b"12345"
+
+
+def open_files(path: Path) -> int:
+    found = 0
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found += os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(path))
+    return found
+
+
+async def test_who_leaves_early_leaves_no_file_open(kept: Shelf) -> None:
+    file = kept.folder() / "large"
+    await kept.ask("PUT", "large", b"x")
+    with file.open("wb") as made:
+        made.truncate(1 << 30)
+    async with kept.line("GET", "large") as (reader, writer):
+        assert await status(reader) == 200
+        await reader.readexactly(1 << 20)
+        assert open_files(file) == 1
+        writer.transport.abort()
+    async with asyncio.timeout(5):
+        while open_files(file):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_file_that_shrinks_ends_the_connection(kept: Shelf) -> None:
+    file = kept.folder() / "shrinking"
+    await kept.ask("PUT", "shrinking", b"x")
+    with file.open("wb") as made:
+        made.truncate(64 << 20)
+    async with kept.line("GET", "shrinking") as (reader, _):
+        await reader.readuntil(b"\r\n\r\n")
+        os.truncate(file, 0)
+        with contextlib.suppress(ConnectionResetError):
+            received = 0
+            while part := await asyncio.wait_for(reader.read(1 << 20), 10):
+                received += len(part)
+        assert received < 64 << 20
+    assert open_files(file) == 0
+
+
+NAMES = [
+    ("ünï ☃.txt", "attachment; filename=\"_n_ _.txt\"; filename*=UTF-8''%C3%BCn%C3%AF%20%E2%98%83.txt"),
+    ('quo"te\\d;x=.txt', 'attachment; filename="quo_te_d;x=.txt"'),
+    ("line\r\nSet-Cookie: a=b", 'attachment; filename="line__Set-Cookie: a=b"'),
+    ("cod\u202egpj.exe", 'attachment; filename="cod_gpj.exe"'),
+    ("%41.txt", 'attachment; filename="%41.txt"'),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), NAMES)
+async def test_a_name_is_told_so_that_it_means_nothing_else(kept: Shelf, name: str, expected: str) -> None:
+    assert (await kept.ask("PUT", f"names/{name}", b"x")).status_code == 200
+    given = await kept.ask("GET", f"names/{name}")
+    assert given.headers["content-disposition"] == expected
+    assert "set-cookie" not in given.headers
+    assert disposition(" ") == b'attachment; filename="download"'
+
+
+# ---- confinement ------------------------------------------------------------------------------
+
+PATHS = [
+    "",
+    "..",
+    "../x",
+    "a/../x",
+    "a/..",
+    "/etc/passwd",
+    "a\0b",
+    "a%2fb",
+    "%2E%2E/x",
+    "..%5Cx",
+    "x" * 256,
+    "ü" * 128,
+    "/".join("abcdefgh" * 5),
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
+async def test_a_path_that_could_lead_elsewhere_is_refused(kept: Shelf, path: str) -> None:
+    for method in ("GET", "PUT", "DELETE"):
+        assert (await kept.ask(method, path, b"x" if method == "PUT" else None)).status_code == 400
+    assert kept.incoming == []
+
+
+async def test_no_link_is_followed(kept: Shelf, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    await kept.ask("PUT", "links/own", b"own")
+    here = kept.folder() / "links"
+    (here / "file").symlink_to(secret)
+    (here / "directory").symlink_to(tmp_path)
+    (here / "inside").symlink_to("own")
+    os.mkfifo(here / "pipe")
+    with (
+        socket.socket(socket.AF_UNIX) as listening,
+        contextlib.chdir(here),
+    ):  # the whole path is longer than a socket's may be
+        listening.bind("socket")
+    for path in ("file", "directory", "directory/secret", "inside", "pipe", "socket", "own/below", "nothing", "."):
+        given = await kept.ask("GET", f"links/{path}")
+        assert (given.status_code, given.json()["detail"]) == (404, "File not found")
+    for path, expected in (
+        ("file", 400),
+        ("inside", 400),
+        ("directory/secret", 409),
+        ("directory/new", 409),
+        ("pipe", 409),
+    ):
+        assert (await kept.ask("PUT", f"links/{path}", b"changed")).status_code == expected, path
+    assert secret.read_bytes() == b"secret"
+    assert sorted(os.listdir(tmp_path)) == ["secret"]
+    assert (here / "own").read_bytes() == b"own"
+    assert (await kept.ask("DELETE", "links/file")).status_code == 200
+    assert secret.exists()
+    assert (await kept.ask("DELETE", "links/directory/secret")).status_code == 404
+    query = {"workspace_id": kept.world.workspace.id, "path": "links"}
+    listed = (await kept.world.client(kept.world.owner).get("/api/v1/shelf", params=query)).json()["entries"]
+    assert [(path, kind) for path, kind, _ in listed] == [
+        ("links/directory", "link"), ("links/inside", "link"), ("links/own", "file"), ("links/pipe", "other"), ("links/socket", "other"),
+    ]  # fmt: skip
+
+
+async def test_two_workspaces_share_no_path(kept: Shelf) -> None:
+    world = kept.world
+    await kept.ask("PUT", "shared/name", b"ours")
+    await kept.ask("PUT", "shared/name", b"theirs", who=world.outsider, workspace=world.other.id)
+    assert (await kept.ask("GET", "shared/name")).content == b"ours"
+    assert (await kept.ask("GET", "shared/name", who=world.outsider, workspace=world.other.id)).content == b"theirs"
+    assert (await kept.ask("GET", "shared/name", who=world.outsider)).status_code == 403
+    assert (await kept.ask("GET", "shared/name", workspace=world.other.id)).status_code == 403
+    assert (await kept.ask("DELETE", "shared/name", who=world.outsider, workspace=world.other.id)).status_code == 200
+    assert (kept.folder() / "shared/name").read_bytes() == b"ours"
+    assert not (kept.folder(world.other.id) / "shared/name").exists()
+
+
+# ---- declarations -----------------------------------------------------------------------------
+
+
+async def test_what_takes_a_file_is_late_and_rests_alone(kept: Shelf) -> None:
+    async def save(ctx: Context, data: OfPath) -> None: ...
+
+    for name, options, fault in (
+        ("test.early", {"surfaces": REST_ONLY}, "late"),
+        ("test.both", {"late": True}, "REST's alone"),
+    ):
+        made = command(name, Action.CREATE, **options)(save)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=fault):
+            PUT("/api/v1/early", made, body=Upload(1))
+        del OPERATIONS[name]
+    for route in kept.routes[:2]:
+        with pytest.raises(TypeError, match="Download"):
+            GET("/api/v1/other", route.operation, gives=None if route.gives else Download())
+
+
+async def test_the_document_says_what_is_taken_and_given(kept: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openapi, "ROUTES", kept.routes)
+    paths = openapi.document()["paths"]["/api/v1/shelf/file"]
+    assert paths["put"]["requestBody"]["content"] == {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "maxLength": MOST}}}
+    assert "path" in [parameter["name"] for parameter in paths["put"]["parameters"]]
+    assert {"200", "206", "304", "416", "404"} <= paths["get"]["responses"].keys()
+    assert "application/octet-stream" in paths["get"]["responses"]["206"]["content"]
