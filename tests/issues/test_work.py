@@ -13,10 +13,11 @@ from models.inbox import InboxItem, InboxKind, SenderType, inbox_item_id
 from models.issues import IssueRelation, RelationType
 from models.missions import IssueStatus, MissionStatus, MissionTask, TaskStatus
 from models.projects import Project
-from resolvers.missions.driving import FIRST_LOOK, LIFE
 from tests.issues.board import Board
 
 pytestmark = pytest.mark.anyio
+FROM_NOW = (timedelta(seconds=3), timedelta(hours=2))
+"""When an issue that is started is looked at, and when it has failed (contract: missions.behaviour.start_of_a_loop)."""
 
 
 async def act(board: Board, issue: dict[str, Any], what: str, **body: Any) -> httpx2.Response:
@@ -64,7 +65,7 @@ async def test_a_start_writes_it_all_at_once(board: Board) -> None:
     told = [(event["type"], event["payload"]) for event in await board.world.events(since) if event["channel"] == f"mission:{id}"]
     assert told == [("mission.status", {"id": id, "title": "To run", "status": "STARTED"})]
     assert await board.activity(issue) == []
-    near = [(name, abs(after - wanted) < timedelta(seconds=1)) for (name, after), wanted in zip(await jobs(board, issue), (FIRST_LOOK, LIFE), strict=True)]
+    near = [(name, abs(after - wanted) < timedelta(seconds=1)) for (name, after), wanted in zip(await jobs(board, issue), FROM_NOW, strict=True)]
     assert near == [("missions.drive", True), ("missions.expire", True)]
 
 
