@@ -47,7 +47,7 @@ async def next_number(ctx: Context, crew: Crew) -> Change:
     """
     if ctx.attempt == 1:
         return Change(Crew, crew.id, issue_counter=plus(1))
-    same = or_(col(Crew.id) == crew.id, PREFIX == _prefix_of(crew))
+    same = or_(col(Crew.id) == crew.id, _prefix_of(crew) == PREFIX)
     crews = await ctx.select(Crew, same, including_hidden=True).order_by(col(Crew.id)).locked().all()
     crew = next((each for each in crews if each.id == crew.id), crew)
     missions = ctx.table(Mission)

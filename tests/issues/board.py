@@ -33,7 +33,7 @@ class Board:
     @classmethod
     async def of(cls, world: World, workspace: Workspace | None = None, **crew: Any) -> "Board":
         """In the world's workspace, worked on by its manager; in the other one by the outsider."""
-        here = {"workspace_id": (workspace or world.workspace).id}
+        here: dict[str, Any] = {"workspace_id": (workspace or world.workspace).id}
         slug = crew.pop("slug", word())
         made = Crew(slug=slug, **{"name": f"Crew {slug}", "issue_prefix": slug.upper()} | crew, **here)
         lead = Agent(crew_id=made.id, name=f"Lead {slug}", slug=f"lead-{slug}", agent_role=AgentRole.LEAD, **here)
@@ -46,7 +46,7 @@ class Board:
         return f"/api/v1/crews/{self.crew.id}/issues"
 
     @property
-    def here(self) -> dict[str, str]:
+    def here(self) -> dict[str, Any]:
         return {"workspace_id": self.crew.workspace_id}
 
     async def ask(self, method: str, path: str, body: Any = None, person: Person | None = None, **headers: str) -> httpx2.Response:
@@ -117,13 +117,13 @@ class Board:
         await self.world.add(made)
         return made
 
-    async def data(self, document: str, person: Person | None = None, **variables: Any) -> Any:
+    async def data(self, document: str, person: Person | None = None, /, **variables: Any) -> Any:
         """What GraphQL answers in its one field."""
         answer = await self.world.graphql(person or self.person, document, {"ws": self.crew.workspace_id} | variables)
         assert "errors" not in answer, str(answer)[:300]
         return next(iter(answer["data"].values()))
 
-    async def code(self, document: str, person: Person | None = None, **variables: Any) -> tuple[str, str]:
+    async def code(self, document: str, person: Person | None = None, /, **variables: Any) -> tuple[str, str]:
         """The code and the text of a refusal."""
         answer = await self.world.graphql(person or self.person, document, {"ws": self.crew.workspace_id} | variables)
         error = answer["errors"][0]

@@ -122,7 +122,7 @@ async def test_graphql_lists_the_same(listed: Listed) -> None:
     for query, titles in CASES:
         if query.keys() & {"mission_type", "offset", "label"} or "NOPE" in str(query) or {"title", "abc"} & set(query.values()):
             continue
-        variables: dict[str, Any] = {name: value for name, value in query.items()}
+        variables: dict[str, Any] = dict(query)
         for name in ("status", "priority"):
             if name in variables:
                 variables[name] = [part.strip() for part in variables[name].split(",")]
@@ -204,7 +204,7 @@ async def test_edges_filter_as_the_list_does(listed: Listed) -> None:
     assert await titles(status=["TODO"], search="bug") == ["Alpha bug"]
     document = "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) { issues { nodes { title } } } }"
     assert await board.data(document, id=ids["project"]) == {"issues": {"nodes": [{"title": "Gamma 100%"}]}}
-    document = "query($ws: ID) { labels(workspaceId: $ws) { name issues(search: \"gam\") { nodes { title } } } }"
+    document = 'query($ws: ID) { labels(workspaceId: $ws) { name issues(search: "gam") { nodes { title } } } }'
     found = {label["name"]: [issue["title"] for issue in label["issues"]["nodes"]] for label in await board.data(document)}
     assert (found["list-a"], found["list-b"]) == (["Gamma 100%"], ["Gamma 100%"])
 

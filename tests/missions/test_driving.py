@@ -214,7 +214,7 @@ async def test_a_passive_lead_waits_for_tasks(harbour: Harbour) -> None:
 
 
 async def test_an_agent_of_another_crew_works_over_a_connection(harbour: Harbour) -> None:
-    here = {"workspace_id": harbour.estate.workspace.id}
+    here: dict[str, Any] = {"workspace_id": harbour.estate.workspace.id}
     there = await harbour.crew()
     one_way, both = ConnectionDirection.unidirectional, ConnectionDirection.bidirectional
     cases = [
@@ -251,7 +251,9 @@ async def test_a_task_of_a_deleted_agent_fails(berth: Berth) -> None:
 
 async def due(berth: Berth, issue: Mission) -> None:
     """The deadlines that wait are there now."""
-    sql = "UPDATE dbos.workflow_status SET delay_until_epoch_ms = 0 WHERE name = 'missions.expire' AND status = 'DELAYED' AND workflow_uuid LIKE '%' || $1 || '%'"
+    sql = (
+        "UPDATE dbos.workflow_status SET delay_until_epoch_ms = 0 WHERE name = 'missions.expire' AND status = 'DELAYED' AND workflow_uuid LIKE '%' || $1 || '%'"
+    )
     assert await berth.estate.owner.execute(sql, issue.id) != "UPDATE 0"
     async with asyncio.timeout(30):
         while await berth.waiting(issue, "missions.expire"):
