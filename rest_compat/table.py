@@ -96,7 +96,7 @@ def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item
     if entry is not None or source in columns_of(model):
         return Column(key, source, absent=absent is not None, zero=absent is not None and absent.zero)
     if is_wire and nested.__of__ is model:
-        return Nested(key, None, shape_of(kind) or Shape(()))
+        return Nested(key, None, shape_of(kind) or Shape(()), absent=absent is not None)
     raise TypeError(f"{wire.__name__}.{name}: {model.__name__} has no column and no edge '{source}'")
 
 

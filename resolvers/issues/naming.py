@@ -3,7 +3,7 @@
 from typing import Any
 
 from sqlalchemy import Text as SQLText
-from sqlalchemy import cast, func, select
+from sqlalchemy import cast, func, or_, select
 from sqlmodel import col
 
 from models.agents import Agent, AgentRole
@@ -42,14 +42,19 @@ async def lead_of(ctx: Context, crew: Crew) -> Agent:
 async def next_number(ctx: Context, crew: Crew) -> Change:
     """Takes the crew's next number with the insert of the issue.
 
-    Two crews may have one prefix. When the next number of this one is taken by the other, the operation is carried out anew, and counts on
-    behind the highest number of the prefix.
+    Several crews may have one prefix. When the next number of this one is taken by another, the operation is carried out anew, and counts on
+    behind the highest number of the prefix; the other crews wait meanwhile, so that nobody takes that one in between.
     """
     if ctx.attempt == 1:
         return Change(Crew, crew.id, issue_counter=plus(1))
-    crew = await ctx.get(Crew, crew.id, lock=True)
-    prefix = crew.issue_prefix or crew.slug[:3].upper()
+    same = or_(col(Crew.id) == crew.id, _prefix_of(crew) == PREFIX)
+    crews = await ctx.select(Crew, same, including_hidden=True).order_by(col(Crew.id)).locked().all()
+    crew = next((each for each in crews if each.id == crew.id), crew)
     missions = ctx.table(Mission)
-    named = missions.c.identifier == func.concat(prefix, "-", missions.c.number, type_=SQLText())
+    named = missions.c.identifier == func.concat(_prefix_of(crew), "-", missions.c.number, type_=SQLText())
     highest = await ctx.report(select(func.coalesce(func.max(missions.c.number), 0)).where(named))
     return Change(Crew, crew.id, issue_counter=max(crew.issue_counter, highest[0][0]) + 1)
+
+
+def _prefix_of(crew: Crew) -> str:
+    return crew.issue_prefix or crew.slug[:3].upper()

@@ -81,7 +81,7 @@ async def _assignee(ctx: Context, issue: Mission) -> Agent:
     if not issue.assignee_id:
         raise Refusal(Code.BAD_REQUEST, "The issue has no assignee")
     agent = await ctx.select(Agent, col(Agent.id) == issue.assignee_id).first()
-    if agent is None or issue.assignee_type == ActorType.user:
+    if agent is None or issue.assignee_type not in (None, "", ActorType.agent):  # under any other type the id is a mere text
         raise Refusal(Code.BAD_REQUEST, "The assignee of the issue is no agent of this workspace")
     return agent
 

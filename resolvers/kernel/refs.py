@@ -55,12 +55,21 @@ def named_by(data: BaseModel) -> dict[Path, list[str]]:
     """The ids that were sent."""
     sent = dict[Path, list[str]]()
     for path, ref in refs_of(type(data)):
-        value: Any = data
-        for name in path:
-            value = value.__dict__.get(name) if isinstance(value, BaseModel) and name in value.model_fields_set else None
-        if value is not None and not (ref.or_empty and value == ""):
-            sent[path] = list(dict.fromkeys(value)) if isinstance(value, list) else [value]
+        ids = [id for id in _ids(data, path) if id or not ref.or_empty]
+        if ids:
+            sent[path] = list(dict.fromkeys(ids))
     return sent
+
+
+def _ids(value: Any, path: Path) -> Iterator[str]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _ids(each, path)
+    elif not path:
+        if value is not None:
+            yield value
+    elif isinstance(value, BaseModel) and path[0] in value.model_fields_set:
+        yield from _ids(value.__dict__[path[0]], path[1:])
 
 
 def counting(model: type[BaseModel], paths: tuple[Path, ...], limited: frozenset[type[SQLModel]]) -> Statement:

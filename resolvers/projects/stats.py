@@ -62,7 +62,7 @@ async def project_stats(ctx: Context, project: Project, data: ById) -> ProjectSt
 
 async def _assignees(ctx: Context, issues: Any) -> list[AssigneeStat]:
     agents = ctx.table(Agent, including_deleted=True)
-    is_agent = and_(agents.c.id == issues.c.assignee_id, func.coalesce(issues.c.assignee_type, "") != ActorType.user.value)
+    is_agent = and_(agents.c.id == issues.c.assignee_id, func.coalesce(issues.c.assignee_type, "").in_(["", ActorType.agent.value]))
     id, name = func.coalesce(agents.c.id, cast(literal(""), Text)), func.coalesce(agents.c.name, cast(literal("Unassigned"), Text))
     completed = func.count().filter(issues.c.status.in_(DONE))
     grouped = select(id, name, func.count(), completed).select_from(issues.outerjoin(agents, is_agent)).group_by(id, name)
