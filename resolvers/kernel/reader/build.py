@@ -257,7 +257,7 @@ class Builder:
         return case((self.scope.within(outer).may(entry.columns, action), column), else_=null())
 
     def _edge(self, entry: Source, edge: Edge, item: Nested, outer: Sequence[Any]) -> Value:
-        report = None if edge.source is None else edge.source(entry.columns, self.scope.within(outer)).subquery(self.trace.name("v"))
+        report = None if edge.source is None else edge.source(entry.columns, self.scope.within(outer)).correlate(*outer).subquery(self.trace.name("v"))
         rows: Any = Rows(edge.target, source=report, where=edge.where, order=edge.order_by)
         if item.slot is not None:
             values = self.slots[item.slot]
