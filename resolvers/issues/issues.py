@@ -168,7 +168,7 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     await check_actor(ctx, "assignee_id", data.assignee_type, data.assignee_id)
     await fits_project(ctx, data.milestone_id, data.project_id)
     issue = await new_issue(ctx, crew, actor_of(ctx), AuthoredVia.user_api, **values)
-    ctx.record(*[IssueLabel(mission_id=issue.id, label_id=label) for label in dict.fromkeys(data.labels)])
+    await ctx.insert_all([IssueLabel(mission_id=issue.id, label_id=label) for label in dict.fromkeys(data.labels)])
     ctx.emit(IssueCreated(id=issue.id))
     return issue
 
@@ -225,7 +225,7 @@ async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str
     """Unknown labels are left out."""
     known = [label.id for label in await ctx.select(Label, col(Label.id).in_(label_ids)).all()] if label_ids else []
     await ctx.delete_where(IssueLabel, col(IssueLabel.mission_id).in_(issue_ids))
-    ctx.record(*[IssueLabel(mission_id=issue, label_id=label) for issue in issue_ids for label in known])
+    await ctx.insert_all([IssueLabel(mission_id=issue, label_id=label) for issue in issue_ids for label in known])
 
 
 @command("issues.delete", Action.CREATE, subject=ISSUE_OF_CREW, locked=True, emits=IssueDeleted, errors=(Code.NOT_FOUND,), versioned=Mission)
