@@ -13,6 +13,7 @@ from graphql import GraphQLSchema
 from resolvers.kernel.caller import Caller
 from schema.endpoint import Endpoint
 from schema.root import schema
+from tests.reader.issue_rows import PRIORITIES
 from tests.reader.rows import sow
 from tests.reader.writer import Writer, Written
 from tests.world import Person, World
@@ -27,13 +28,19 @@ IDS = {
     "chatId": ("chats",),
     "userId": ("users",),
     "memberId": ("memberships",),
+    "projectId": ("projects",),
+    "assigneeId": ("agents", "users"),
 }
+OF_AN_ISSUE = ("issueInCrew", "subIssues", "issueComments", "issueRelations", "issueActivity", "issueRuns")
+"""Roots that name an issue by its crew and its identifier: at random, the two would hardly ever meet."""
 
 
 @dataclass
 class Library:
     world: World
     ids: dict[str, list[str]]
+    named: dict[str, list[str]]
+    """Values of arguments that are no ids: for issues those of one crew, and any."""
     compiled: Endpoint = field(default_factory=lambda: Endpoint(schema))
     executor: Endpoint = field(default_factory=lambda: Endpoint(schema, compiled=False))
     cursors: list[str] = field(default_factory=list)
@@ -74,6 +81,8 @@ class Library:
             return [world.workspace.id] * 6 + [world.workspace.slug, world.other.id, None, "nowhere"]
         if owner == "workspace":
             return {"id": [world.workspace.id, world.workspace.id, None], "slug": [None, None, "workspace", "nowhere"]}[argument]
+        if owner in OF_AN_ISSUE:
+            return [*self.named[argument], "none"]
         if argument in IDS:
             tables = [f"{owner}s"] if f"{owner}s" in self.ids else IDS[argument]
             return [id for table in tables for id in self.ids.get(table, ())] + ["none", ""]
@@ -85,6 +94,11 @@ class Library:
             "page": [1, 2, 3, 0, -1, None],
             "trigger": ["USER", "CRON", "", "none", None],
             "tag": ["chat", "plain", "none", None],
+            "identifier": [*self.named["any identifier"], "eng-1", "ENG-", ""],
+            "missionType": [*["issue"] * 4, *["orchestration"] * 2, "none", "", None],
+            "label": [*self.named["label"], "none", "", None],
+            "priority": [[p] for p in PRIORITIES] + [PRIORITIES[:3], [], ["none", "none", "nothing"], None],
+            "search": ["PLAIN", "pLaIn", "ünï", "ÜNÏ", "%", "\\", "'", "☃", "xx", "", None],
         }.get(argument)
 
 
@@ -122,6 +136,20 @@ async def library(world: World) -> Library:
     await sow(world, 1)
     ids: dict[str, list[str]] = {}
     for (table,) in await world.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
-        if table in ("crews", "agents", "chats", "runs", "labels", "memberships", "workspaces", "users"):
+        if table in ("crews", "agents", "chats", "runs", "labels", "memberships", "workspaces", "users", "projects"):
             ids[table] = [row[0] for row in await world.database.fetch(f"SELECT id FROM {table} ORDER BY random() LIMIT 60")]
-    return Library(world, {table: sorted(found) for table, found in ids.items()})
+    return Library(world, {table: sorted(found) for table, found in ids.items()}, await names(world))
+
+
+async def names(world: World) -> dict[str, list[str]]:
+    """Of the crew with most issues, and of one of the other workspace: the more hangs on an issue, the more often its identifier."""
+    here, away = world.workspace.id, world.other.id
+    busiest = "SELECT crew_id FROM missions WHERE workspace_id = $1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+    crews = [await world.database.fetchval(busiest, id) for id in (here, away)]
+    issues = await world.database.fetch("SELECT crew_id, identifier FROM missions WHERE identifier IS NOT NULL ORDER BY number")
+    own = [row["identifier"] for row in issues if row["crew_id"] == crews[0]]
+    labels = [row[0] for row in await world.database.fetch("SELECT DISTINCT name FROM labels ORDER BY 1")]
+    return {
+        "crewId": [crews[0]] * 6 + crews, "identifier": own[:1] * len(own) + own, "any identifier": sorted({row["identifier"] for row in issues}),
+        "label": labels,
+    }  # fmt: skip

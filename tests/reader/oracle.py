@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Key:
-    """A key a list is sorted by. Null is the greatest value, as in PostgreSQL. `kind`: time, text or flag."""
+    """A key a list is sorted by. Null is the greatest value, as in PostgreSQL. `kind`: time, text, flag, whole or float."""
 
     read: Callable[[Row], Any]
     down: bool
@@ -57,6 +57,26 @@ class Cursor:
     kinds: tuple[str, ...]
     values: tuple[Any, ...]
     id: str
+
+    def keys(self, kinds: tuple[str, ...]) -> tuple[Any, ...] | None:
+        """Its values as keys of a list that is sorted by such; None where it is no place in one."""
+        if len(kinds) != len(self.kinds):
+            return None
+        try:
+            return tuple(map(converted, kinds, self.kinds, self.values))
+        except ValueError:
+            return None
+
+
+def converted(wanted: str, kind: str, value: Any) -> Any:
+    """A cursor is JSON: its times are texts, any number of it is a float, and one that is not too large is whole without its fraction."""
+    if (wanted, kind) == ("text", "time"):
+        return value.astimezone(UTC).isoformat()
+    if (wanted, kind) == ("whole", "float") and abs(value) < 2**63:
+        return int(value)
+    if wanted == kind or (wanted, kind) == ("float", "whole"):
+        return value
+    raise ValueError
 
 
 @dataclass(frozen=True)
@@ -102,13 +122,17 @@ class Rules:
     def root(self, name: str, store: Store, asker: Asker, arguments: Mapping[str, Any]) -> Listing | Single:
         raise NotImplementedError
 
-    def order(self, type_: str, name: str) -> Order:
+    def order(self, type_: str, name: str, arguments: Mapping[str, Any]) -> Order:
         """Of the pages that a field of the schema gives."""
         raise NotImplementedError
 
     def follow(self, model: str, name: str, store: Store, asker: Asker, row: Row, arguments: Mapping[str, Any]) -> Any:
         """A Listing or Single of an edge, or the value of a count or of an expression; KeyError for a plain column."""
         raise NotImplementedError
+
+
+def kinds_of(order: Order) -> tuple[str, ...]:
+    return tuple(key.kind for key in order)
 
 
 def values_of(order: Order, row: Row) -> tuple[Any, ...]:
@@ -222,11 +246,12 @@ class Evaluation:
             if name in IN_BRIEF:
                 continue
             definition = type_.fields[name]
-            after = self.arguments(definition, group[0]).get("after")
+            arguments = self.arguments(definition, group[0])
+            after = arguments.get("after")
             if after is not None:
-                known, kinds = self.oracle.cursors.get(after), tuple(key.kind for key in self.oracle.rules.order(type_.name, name))
+                known, kinds = self.oracle.cursors.get(after), kinds_of(self.oracle.rules.order(type_.name, name, arguments))
                 counted = all(g[0].name.value in ("totalCount", *IN_BRIEF) for g in self.collect(group).values())
-                if known is None or (known.kinds != kinds and not counted):  # a mere total asks nothing of the cursor
+                if known is None or (known.keys(kinds) is None and not counted):  # a mere total asks nothing of the cursor
                     raise Refused("BAD_REQUEST")
             if not is_leaf_type(get_named_type(definition.type)):
                 self.check(get_named_type(definition.type), self.collect(group))
@@ -297,16 +322,16 @@ class Evaluation:
         return made
 
     def cursor(self, found: Listing, rows: list[Row], at: int) -> Cursor | None:
-        return Cursor(tuple(key.kind for key in found.order), values_of(found.order, rows[at]), rows[at].get("id", "")) if rows else None
+        return Cursor(kinds_of(found.order), values_of(found.order, rows[at]), rows[at].get("id", "")) if rows else None
 
     def after(self, found: Listing, arguments: Mapping[str, Any]) -> list[Row]:
         text = arguments.get("after")
         if text is None:
             return found.rows
-        at = self.oracle.cursors[text]
-        if at.kinds != tuple(key.kind for key in found.order):
+        at = self.oracle.cursors[text].keys(kinds_of(found.order))
+        if at is None:
             return []  # only the total is asked
-        return [row for row in found.rows if compared(found.order, values_of(found.order, row), at.values) > 0]
+        return [row for row in found.rows if compared(found.order, values_of(found.order, row), at) > 0]
 
 
 def scalar(value: Any) -> Any:

@@ -18,6 +18,7 @@ from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, 
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
+from tests.reader.issue_rows import IssueSower
 from tests.world import Person, World
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -62,8 +63,8 @@ class Sower:
     def rows(self) -> Iterator[SQLModel]:
         """In an order that satisfies the foreign keys."""
         pick = self.random.choice
-        for number in range(9):
-            yield Label(name=f"{TEXTS[number % len(TEXTS)]}{number}", color=self.text(), label_group=self.maybe(self.text()), **self.here, **self.stamps())
+        labels = [self.label(number) for number in range(9)]
+        yield from labels
         crews = [self.crew(number) for number in range(9)]
         yield from crews
         live = [c for c in crews if c.deleted_at is None]
@@ -84,7 +85,12 @@ class Sower:
                 email=f"guest{self.random.randrange(5)}@example.com", role=Role.MEMBER, invited_by=pick(self.people).user_id, token=new_id(),
                 expires_at=self.time(), accepted_at=accepted, created_at=self.time(), **self.here,
             )  # fmt: skip
-        yield from self.work(live, agents)
+        chats = [self.chat(number, agents) for number in range(15)]
+        yield from self.work(live, agents, chats)
+        yield from IssueSower(self, crews[:-1], agents, chats, labels).rows()
+
+    def label(self, number: int) -> Label:
+        return Label(name=f"{TEXTS[number % len(TEXTS)]}{number}", color=self.text(), label_group=self.maybe(self.text()), **self.here, **self.stamps())
 
     def crew(self, number: int) -> Crew:
         pick = self.random.choice
@@ -92,7 +98,8 @@ class Sower:
             name=self.text(), slug=f"crew-{number}", description=self.maybe(self.text()), color=self.maybe(self.text()), icon=self.maybe(self.text()),
             container_memory_mb=pick(WHOLE), container_cpus=pick(FLOATS), container_ttl_hours=self.maybe(pick(WHOLE)), network_mode=pick(list(NetworkMode)),
             allowed_domains=pick(JSON), mcp_config_json=self.maybe('{"a": [1, null]}'), policy_set_at=self.maybe(self.time()),
-            policy_set_by_user_id=self.maybe(pick(self.people).user_id), issue_counter=pick(WHOLE), **self.here, **self.stamps(),
+            policy_set_by_user_id=self.maybe(pick(self.people).user_id), issue_counter=pick(WHOLE),
+            issue_prefix=self.maybe(self.text()), **self.here, **self.stamps(),
         )  # fmt: skip
         if number in (2, 5):
             made.deleted_at = self.time()
@@ -162,9 +169,8 @@ class Sower:
                     **self.here,
                 )
 
-    def work(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
+    def work(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice
-        chats = [self.chat(number, agents) for number in range(15)]
         yield from chats
         yield from self.talk(chats)
         yield from self.runs(chats, agents)

@@ -10,8 +10,8 @@ from sqlmodel import col
 
 from crewship.app import create_app
 from models.auth import CliToken
+from models.issues import IssueRelation
 from models.labels import Label
-from models.missions import Mission
 from models.workspaces import Membership, Role, Workspace
 from resolvers.kernel.inputs import ById, NoInput
 from resolvers.kernel.operation import OPERATIONS
@@ -39,17 +39,17 @@ def _as_before() -> Iterator[None]:
 
 def _declare_read(name: str, action: Action) -> None:
     @query(f"test.{name}.get", action)
-    def get(scope: QueryScope, data: ById) -> Row[Mission]:
-        """One mission."""
-        return scope.select(Mission).where(col(Mission.id) == data.id).one("none")
+    def get(scope: QueryScope, data: ById) -> Row[IssueRelation]:
+        """One relation."""
+        return scope.select(IssueRelation).where(col(IssueRelation.id) == data.id).one("none")
 
 
 @pytest.mark.parametrize("actions", [(Action.READ, Action.MANAGE), (Action.MANAGE, Action.READ)])
 def test_the_gate_of_an_edge_does_not_depend_on_what_reads_are_declared(actions: tuple[Action, ...]) -> None:
-    extend(Workspace, extra=many(Mission, "workspace_id"))
-    _declare_read("missions", actions[0])
-    graph(Mission, gate=Action.CREATE, scope="runs:read", visible=EVERYONE)
-    _declare_read("issues", actions[1])
+    extend(Workspace, extra=many(IssueRelation, "workspace_id"))
+    _declare_read("relations", actions[0])
+    graph(IssueRelation, gate=Action.CREATE, scope="runs:read", visible=EVERYONE)
+    _declare_read("ties", actions[1])
     assert roles_of(Workspace, ROW) == GATES[Action.CREATE]
     assert scopes_of(Workspace, ROW) == frozenset({"runs:read"})
 
@@ -74,28 +74,28 @@ def _started(tmp_path: Path) -> Any:
 
 
 def test_nothing_starts_with_an_edge_to_rows_that_nothing_is_said_of(tmp_path: Path) -> None:
-    extend(Workspace, extra=many(Mission, "workspace_id"))
-    with pytest.raises(TypeError, match=r"Workspace\.extra leads to Mission, which has no graph"):
+    extend(Workspace, extra=many(IssueRelation, "workspace_id"))
+    with pytest.raises(TypeError, match=r"Workspace\.extra leads to IssueRelation, which has no graph"):
         _started(tmp_path)
-    with pytest.raises(TypeError, match="Mission has no graph"):  # and nobody walks it
+    with pytest.raises(TypeError, match="IssueRelation has no graph"):  # and nobody walks it
         roles_of(Workspace, ROW)
-    graph(Mission, gate=Action.READ, scope="runs:read", visible=EVERYONE)
+    graph(IssueRelation, gate=Action.READ, scope="runs:read", visible=EVERYONE)
     assert _started(tmp_path)
 
 
 def test_nothing_starts_with_an_answer_of_rows_that_nothing_is_said_of(tmp_path: Path) -> None:
-    @query("test.missions.list", Action.READ)
-    def listed(scope: QueryScope, data: NoInput) -> Rows[Mission]:
-        """All missions."""
-        return scope.select(Mission)
+    @query("test.relations.list", Action.READ)
+    def listed(scope: QueryScope, data: NoInput) -> Rows[IssueRelation]:
+        """All relations."""
+        return scope.select(IssueRelation)
 
-    with pytest.raises(TypeError, match="Mission has no graph"):
+    with pytest.raises(TypeError, match="IssueRelation has no graph"):
         _started(tmp_path)
 
 
 def test_it_is_said_once_and_with_a_scope_that_there_is() -> None:
     with pytest.raises(TypeError, match="Label has a graph already"):
         graph(Label, gate=Action.READ, scope=OPEN, visible=EVERYONE)
-    with pytest.raises(TypeError, match="Mission: there is no scope missions:see"):
-        graph(Mission, gate=Action.READ, scope="missions:see", visible=EVERYONE)
-    assert Mission not in ACCESS
+    with pytest.raises(TypeError, match="IssueRelation: there is no scope relations:see"):
+        graph(IssueRelation, gate=Action.READ, scope="relations:see", visible=EVERYONE)
+    assert IssueRelation not in ACCESS

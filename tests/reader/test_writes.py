@@ -131,6 +131,29 @@ async def test_a_changed_row_is_read_back_as_it_is_now(library: Library, send: A
     assert answer["data"]["c"] == {"q1": name, "version_": 2, "name": name, "description": None} | edges
 
 
+async def test_the_labels_of_an_issue_are_those_that_were_just_put_on_it(library: Library, send: Any, request: pytest.FixtureRequest) -> None:
+    world, name = library.world, f"w-{request.node.callspec.id}"
+    crew = await new_crew(world, f"labelled-{request.node.callspec.id}")
+    lead = "mutation($in: CreateAgentInput!) { createAgent(input: $in) { id } }"
+    await send(world.owner, lead, {"in": {"name": "Lead", "slug": f"lead-{request.node.callspec.id}", "crewId": crew, "agentRole": "LEAD"}})
+    labels = []
+    for number in (1, 2):
+        made = await send(world.owner, f'mutation {{ m: createLabel(input: {{name: "{name}-{number}", color: "red"}}) {{ id }} }}')
+        labels.append({"id": made["data"]["m"]["id"]})
+    shown = "identifier labels { id }"
+    create = f"mutation($in: CreateIssueInput!) {{ m: createIssue(input: $in) {{ {shown} }} }}"
+    answer = await send(world.owner, create, {"in": {"crewId": crew, "title": "Leaks", "labels": [labels[0]["id"]]}})
+    assert "errors" not in answer, answer["errors"]
+    assert answer["data"]["m"]["labels"] == labels[:1]
+    identifier = answer["data"]["m"]["identifier"]
+    update = f"mutation($in: UpdateIssueInput!) {{ m: updateIssue(input: $in) {{ {shown} labels {{ issues {{ nodes {{ identifier }} }} }} }} }}"
+    for chosen in (labels, labels[1:], []):
+        changed = {"crewId": crew, "identifier": identifier, "labelIds": [label["id"] for label in chosen]}
+        answer = await send(world.owner, update, {"in": changed})
+        expected = [label | {"issues": {"nodes": [{"identifier": identifier}]}} for label in chosen]
+        assert answer["data"]["m"] == {"identifier": identifier, "labels": expected}
+
+
 async def test_both_paths_refuse_writes_alike(library: Library) -> None:
     world = library.world
     text = """mutation($in: CreateLabelInput!) { a: createLabel(input: $in) { id } b: deleteLabel(input: {id: "none"}) { id }

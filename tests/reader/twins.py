@@ -7,54 +7,20 @@ from typing import Any
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import desc_op
 
-import schema.root  # noqa: F401  (declares the graphs)
 from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
 from resolvers.runs.listing import ListRuns
+from tests.reader import issue_twins
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
+from tests.reader.words import MODELS, NEWEST, Arguments, Root, Rule, Value, by, fits, member, only, table, tenants
 
-Arguments = Mapping[str, Any]
-MODELS = {model.__name__: model for model in GRAPHS} | {e.target.__name__: e.target for g in GRAPHS.values() for e in g.values() if isinstance(e, Edge)}
 WAITING = ("PENDING", "BLOCKED")
 UNFINISHED = (*WAITING, "IN_PROGRESS", "AWAITING_APPROVAL")
-
-
-def by(*keys: str) -> Order:
-    """Columns; a leading `-` descends."""
-    return tuple(Key(lambda row, name=key.lstrip("-"): row[name], key.startswith("-"), kind_of(key)) for key in keys)
-
-
-def kind_of(column: str) -> str:
-    return "time" if column.endswith("_at") else "number" if column == "seq" else "text"
-
-
-def table(model: str) -> str:
-    return table_of(MODELS[model]).name
 
 
 # ---- roots -----------------------------------------------------------------------------------------------------------
 
 
-def member(store: Store, asker: Asker, place: Any) -> Asker:
-    """The asker, in the workspace that is named by id or slug."""
-    found = [w for w in store.live("workspaces") if place in (w["id"], w["slug"])]
-    own = [m for m in store.live("memberships") if found and m["workspace_id"] == found[0]["id"] and m["user_id"] == asker.user_id]
-    if not own:
-        raise Refused("FORBIDDEN")
-    return Asker(asker.user_id, own[0]["role"], found[0]["id"])
-
-
-def tenants(store: Store, asker: Asker, model: str) -> list[Row]:
-    return [row for row in store.live(table(model)) if row["workspace_id"] == asker.workspace_id]
-
-
-def only(rows: list[Row], model: str) -> Single:
-    if not rows:
-        raise Refused("NOT_FOUND")
-    return Single(model, rows[0])
-
-
-NEWEST: Order = by("-created_at", "-id")
 AGENTS: Order = (
     Key(lambda row: row["expired_at"] is None, True, "flag"),
     Key(lambda row: row["created_at"] if row["expired_at"] is None else row["expired_at"], True, "time"),
@@ -196,28 +162,29 @@ def viewer(store: Store, asker: Asker, _: Arguments) -> Single:
     return Single("Viewer", store.by_id("users", asker.user_id))
 
 
-HERE: dict[str, Callable[[Store, Asker, Arguments], Listing | Single]] = {
+HERE: dict[str, Root] = {
     "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewConnections": crew_connections, "agents": agents, "agent": agent,
     "crewsStatus": crews_status, "agentLoad": agent_load, "members": members, "invitations": invitations, "workspace": workspace,
     "chats": chats, "agentChats": agent_chats, "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats, "agentLogs": agent_logs,
 }  # fmt: skip
-OF_ROWS: dict[str, tuple[Callable[[Store, Asker, Arguments], Listing | Single], str, str]] = {
+OF_ROWS: dict[str, tuple[Root, str, str]] = {
     "chat": (chat, "chats", "id"),
     "messages": (messages, "chats", "chatId"),
 }
 """Roots whose workspace is that of the row an argument names."""
-ANYWHERE: dict[str, Callable[[Store, Asker, Arguments], Listing | Single]] = {"workspaces": workspaces, "viewer": viewer}
+ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
+HERE |= issue_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
 # ---- derived values: one twin each -------------------------------------------------------------------------------------
 
 
-def of_user(key: str, column: str) -> Callable[[Store, Asker, Row], Any]:
+def of_user(key: str, column: str) -> Value:
     return lambda store, _, row: next((u[column] for u in store.tables["users"] if u["id"] == row[key]), None)
 
 
-def of_crew(key: str, column: str) -> Callable[[Store, Asker, Row], Any]:
+def of_crew(key: str, column: str) -> Value:
     """Of a deleted one too."""
     return lambda store, _, row: next(c[column] for c in store.tables["crews"] if c["id"] == row[key])
 
@@ -230,7 +197,7 @@ def shown_token(store: Store, asker: Asker, row: Row) -> Any:
     return row["token"] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else ""
 
 
-def of_agent(column: str) -> Callable[[Store, Asker, Row], Any]:
+def of_agent(column: str) -> Value:
     """Of a deleted one too."""
     return lambda store, _, row: next(a[column] for a in store.tables["agents"] if a["id"] == row["agent_id"])
 
@@ -259,7 +226,7 @@ CONFIGURATION = ("mcp_config_json", "devcontainer_config", "mise_config", "servi
 CONFIDENTIAL = {("Agent", "mcp_config_json"), *(("Crew", name) for name in CONFIGURATION)}
 """Null below MANAGER."""
 
-DERIVED: dict[tuple[str, str], Callable[[Store, Asker, Row], Any]] = {
+DERIVED: dict[tuple[str, str], Value] = {
     ("CliToken", "limited_to"): lambda store, _, row: row["scopes"] or None,
     ("Membership", "email"): of_user("user_id", "email"),
     ("Membership", "full_name"): of_user("user_id", "full_name"),
@@ -282,6 +249,7 @@ DERIVED: dict[tuple[str, str], Callable[[Store, Asker, Row], Any]] = {
     ("RunFrame", "content"): lambda store, _, row: row["payload"]["content"],
     ("RunFrame", "tool"): lambda store, _, row: row["payload"].get("metadata", {}).get("tool_name"),
     ("RunFrame", "event_metadata"): lambda store, _, row: row["payload"].get("metadata"),
+    **issue_twins.DERIVED,
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------------
@@ -289,19 +257,14 @@ DERIVED: dict[tuple[str, str], Callable[[Store, Asker, Row], Any]] = {
 JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ("Viewer", "workspaces"): lambda store, row, other: other in own_workspaces(store, row["id"]),
     ("Viewer", "memberships"): lambda store, row, other: other["user_id"] == row["id"] and store.by_id("workspaces", other["workspace_id"]) is not None,
+    **issue_twins.JOINED,
 }
-CONDITIONS: dict[str, Callable[[Row], bool]] = {"invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None}
-Rule = str | Callable[[Row, Any], bool]
-"""A column that has to be equal, or a condition on a row."""
+CONDITIONS: dict[str, Callable[[Row], bool]] = {"invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None, **issue_twins.CONDITIONS}
 
 
 def is_tagged(run: Row, tag: str) -> bool:
     tags = (run["data"] or {}).get("tags", [])
     return tag == tags if isinstance(tags, str) else tag in tags
-
-
-def fits(row: Row, rule: Rule, value: Any) -> bool:
-    return value is None or (row[rule] == value if isinstance(rule, str) else rule(row, value))
 
 
 OF_RUNS: dict[str, Rule] = {"status": "status", "agentId": "agent_id", "trigger": "trigger_type", "tag": is_tagged}
@@ -337,6 +300,10 @@ def declared_order(edge: Edge) -> Order:
     return tuple(keys)
 
 
+MODEL_OF = {"Issue": "Mission"}
+"""Types of the schema that are named otherwise than their model, and have pages below them."""
+
+
 class Twins(Rules):
     def root(self, name: str, store: Store, asker: Asker, arguments: Arguments) -> Listing | Single:
         if name in ANYWHERE:
@@ -361,10 +328,13 @@ class Twins(Rules):
         found: Listing | Single = root(store, here, arguments)
         return found
 
-    def order(self, type_: str, name: str) -> Order:
+    def order(self, type_: str, name: str, arguments: Arguments) -> Order:
+        model = MODEL_OF.get(type_, type_)
+        if name == "issues" or (model, name) in issue_twins.LISTS:
+            return issue_twins.chosen(arguments)
         if type_ == "Query":
             return {"crews": NEWEST, "agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}[name]
-        edge = GRAPHS[MODELS[type_]][name]
+        edge = GRAPHS[MODELS[model]][name]
         assert isinstance(edge, Edge)
         return declared_order(edge)
 
@@ -373,6 +343,8 @@ class Twins(Rules):
             return DERIVED[model, name](store, asker, row)
         if (model, name) in CONFIDENTIAL:
             return row[name] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else None
+        if (model, name) in issue_twins.REPORTS:
+            return issue_twins.REPORTS[model, name](store, row)
         edge = GRAPHS[MODELS[model]][name] if model in MODELS and MODELS[model] in GRAPHS else {}[name]
         assert isinstance(edge, Edge), f"{model}.{name} is derived and has no twin"
         rows = self.reached(model, name, edge, store, row)
@@ -381,6 +353,8 @@ class Twins(Rules):
         target = edge.target.__name__
         if edge.kind == "one":
             return Single(target, rows[0] if rows else None)
+        if (model, name) in issue_twins.LISTS:
+            return issue_twins.pages(store, rows, arguments)
         for argument, rule in NARROWED.get((model, name), {}).items():
             rows = [r for r in rows if fits(r, rule, arguments.get(argument))]
         order = declared_order(edge)

@@ -190,6 +190,8 @@ class Writer:
 
     def typed(self, type_: Any) -> Any:
         if isinstance(type_, GraphQLNonNull):
+            if isinstance(type_.of_type, GraphQLEnumType):
+                return Literal(self.random.choice([*type_.of_type.values]))
             value = self.typed(type_.of_type)
             return "none" if value is None else value
         if isinstance(type_, GraphQLList):

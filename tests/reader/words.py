@@ -1,0 +1,56 @@
+"""The words that tests/reader/twins.py and its like are written in."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import schema.root  # noqa: F401  (declares the graphs)
+from models.base import table_of
+from resolvers.kernel.reader import GRAPHS, Edge
+from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store
+
+Arguments = Mapping[str, Any]
+MODELS = {model.__name__: model for model in GRAPHS} | {e.target.__name__: e.target for g in GRAPHS.values() for e in g.values() if isinstance(e, Edge)}
+Root = Callable[[Store, Asker, Arguments], Listing | Single]
+Value = Callable[[Store, Asker, Row], Any]
+"""A derived value of a row."""
+Rule = str | Callable[[Row, Any], bool]
+"""A column that has to be equal, or a condition on a row."""
+
+
+def by(*keys: str) -> Order:
+    """Columns; a leading `-` descends."""
+    return tuple(Key(lambda row, name=key.lstrip("-"): row[name], key.startswith("-"), kind_of(key.lstrip("-"))) for key in keys)
+
+
+def kind_of(column: str) -> str:
+    return {"seq": "whole", "sort_order": "float"}.get(column, "time" if column.endswith("_at") else "text")
+
+
+def table(model: str) -> str:
+    return table_of(MODELS[model]).name
+
+
+def fits(row: Row, rule: Rule, value: Any) -> bool:
+    return value is None or (row[rule] == value if isinstance(rule, str) else rule(row, value))
+
+
+def member(store: Store, asker: Asker, place: Any) -> Asker:
+    """The asker, in the workspace that is named by id or slug."""
+    found = [w for w in store.live("workspaces") if place in (w["id"], w["slug"])]
+    own = [m for m in store.live("memberships") if found and m["workspace_id"] == found[0]["id"] and m["user_id"] == asker.user_id]
+    if not own:
+        raise Refused("FORBIDDEN")
+    return Asker(asker.user_id, own[0]["role"], found[0]["id"])
+
+
+def tenants(store: Store, asker: Asker, model: str) -> list[Row]:
+    return [row for row in store.live(table(model)) if row["workspace_id"] == asker.workspace_id]
+
+
+def only(rows: list[Row], model: str) -> Single:
+    if not rows:
+        raise Refused("NOT_FOUND")
+    return Single(model, rows[0])
+
+
+NEWEST: Order = by("-created_at", "-id")
