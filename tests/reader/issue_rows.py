@@ -97,8 +97,8 @@ class IssueSower:
             assignee_type=assignee_type, assignee_id=assignee_id, due_date=self.maybe(pick(DATES)), estimate=self.maybe(pick([0, 3, -1, 2**31 - 1])),
             sort_order=pick(PLACES), created_by_type=self.maybe(creator_type, 0.8), created_by_id=self.maybe(creator_id, 0.8),
             authored_via=self.maybe(pick(list(AuthoredVia))), mission_type=MissionType.issue if is_issue else MissionType.orchestration, trace_id=new_id(),
-            title=sower.text(), description=self.maybe(sower.text()), status=pick(list(MissionStatus)), completed_at=self.maybe(sower.time()),
-            **sower.here, **sower.stamps(),
+            title=pick([str, str.upper])(sower.text()), description=self.maybe(sower.text()), status=pick(list(MissionStatus)),
+            completed_at=self.maybe(sower.time()), **sower.here, **sower.stamps(),
         )  # fmt: skip
 
     def talk(self, issues: list[Mission]) -> Iterator[SQLModel]:

@@ -137,6 +137,27 @@ async def test_no_edge_leaves_the_workspace_or_shows_what_is_deleted(library: Li
     assert await world.database.fetchval(others, list(shared), world.workspace.id) > 0
 
 
+async def test_a_report_that_hangs_on_a_row_is_of_that_row(library: Library) -> None:
+    """Of one row that is read by itself, and of each row of a list; the statement alone says so."""
+    world, tables = library.world, ("issue_relations", "missions")
+    for table in tables:
+        await world.database.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+    try:
+        text = '{ one: issue(identifier: "ENG-1") { id relations { id } } page: issues(first: 100) { nodes { id relations { id } } } }'
+        answer = await library.same(world.viewer, text)
+    finally:
+        for table in tables:
+            await world.database.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    rows = await world.database.fetch("SELECT id, source_id, target_id FROM issue_relations")
+    shown = [answer["data"]["one"], *answer["data"]["page"]["nodes"]]
+    for issue in shown:
+        expected = {row["id"] for row in rows if issue["id"] in (row["source_id"], row["target_id"])}
+        assert {relation["id"] for relation in issue["relations"]} == expected
+        assert len(issue["relations"]) == len(expected)
+    assert shown[0]["relations"]
+    assert len({len(issue["relations"]) for issue in shown}) > 2
+
+
 def same_text(label: Any, agent: Any) -> Any:
     return agent.name == label.color
 
