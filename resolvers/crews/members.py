@@ -8,7 +8,6 @@ from sqlmodel import col
 from models.auth import User
 from models.crews import Crew, CrewMember
 from models.workspaces import Membership, Role
-from resolvers.config_text import invalid
 from resolvers.crews.crews import NOT_FOUND
 from resolvers.kernel import (
     EVERYONE,
@@ -31,6 +30,7 @@ from resolvers.kernel import (
     outranks,
     query,
 )
+from resolvers.rules.config_text import invalid
 
 MEMBER_NOT_FOUND = "Crew member not found"
 ALREADY_MEMBER = "The user is already a member of this crew"

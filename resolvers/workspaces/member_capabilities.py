@@ -7,7 +7,6 @@ from pydantic import BeforeValidator
 from sqlmodel import col
 
 from models.workspaces import Membership, Role
-from resolvers.capabilities import changed, listed
 from resolvers.kernel import (
     Action,
     CapabilityPreset,
@@ -27,6 +26,7 @@ from resolvers.kernel import (
     forbidden,
     procedure,
 )
+from resolvers.rules.capabilities import changed, listed
 
 MISSING = "Member not found"
 MOST_LISTED = 5000  # each is put together by this process, and not by PostgreSQL
