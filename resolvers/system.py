@@ -13,7 +13,6 @@ from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_lates
 
 from models import migrations
 from models.auth import User
-from resolvers.durations import format_duration
 from resolvers.kernel import (
     REST_ONLY,
     Action,
@@ -33,6 +32,7 @@ from resolvers.kernel import (
     procedure,
     secret_equals,
 )
+from resolvers.rules.durations import format_duration
 
 DATABASE_PATIENCE = 3.0  # seconds, for answers about a database that may not give any
 RELEASES_PATIENCE = 4.0  # seconds (contract: system.version)

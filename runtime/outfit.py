@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
-from resolvers.content_scan import scan
 from resolvers.kernel.settings import Settings
+from resolvers.rules.content_scan import scan
 from runtime.adapters import adapter_for
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job

@@ -10,7 +10,6 @@ from sqlmodel import col
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.crews import Crew
 from resolvers.agents.permission import MISSING, may_create, may_edit
-from resolvers.config_text import invalid
 from resolvers.kernel import (
     Action,
     Bool,
@@ -34,6 +33,7 @@ from resolvers.kernel import (
     instance,
     validate,
 )
+from resolvers.rules.config_text import invalid
 
 HAS_LEAD = "The crew already has a LEAD"
 TAKEN = {"agents_workspace_id_slug_key": "An agent with this slug already exists", "agents_crew_id_lead_key": HAS_LEAD}

@@ -10,8 +10,8 @@ from models import bounds
 from models.chats import Chat, Message, MessageRole
 from models.runs import Run, RunStatus
 from resolvers.chats.listing import MISSING
-from resolvers.content_scan import scan
 from resolvers.kernel import Action, Change, Code, Context, Entity, Event, Id, Input, Output, Refusal, command, plus
+from resolvers.rules.content_scan import scan
 
 
 def _trimmed(text: str) -> str:

@@ -8,9 +8,9 @@ from sqlmodel import col
 from models.agents import Agent
 from models.crews import Crew
 from models.integrations import CrewIntegration, ToolBinding
-from resolvers.crews import inventory
 from resolvers.crews.members import ByCrew
 from resolvers.kernel import Absent, Action, Code, Context, Output, procedure
+from resolvers.rules import inventory
 
 ROUTINE_SCHEMA: Final[dict[str, Any]] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from models.crews import Crew, NetworkMode
-from resolvers.crews.devcontainer import check_devcontainer_size, normalise_on_create, parse_devcontainer
-from resolvers.crews.domains import domains_on_create, domains_on_update, parse_network_mode
-from resolvers.crews.escalation import parse_escalation_config
-from resolvers.crews.image_reference import parse_image_reference
-from resolvers.crews.mise import check_mise_size, parse_mise
-from resolvers.crews.services import check_services_size, parse_services
-from resolvers.mcp_config import parse_mcp_config
+from resolvers.rules.allowed_domains import domains_on_create, domains_on_update, parse_network_mode
+from resolvers.rules.devcontainer import check_devcontainer_size, normalise_on_create, parse_devcontainer
+from resolvers.rules.escalation import parse_escalation_config
+from resolvers.rules.image_reference import parse_image_reference
+from resolvers.rules.mcp_config import parse_mcp_config
+from resolvers.rules.mise import check_mise_size, parse_mise
+from resolvers.rules.services import check_services_size, parse_services
 
 CHECKS: Final[dict[str, Callable[[str], object]]] = {
     "mcp_config_json": parse_mcp_config,

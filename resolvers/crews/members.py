@@ -8,8 +8,6 @@ from sqlmodel import col
 from models.auth import User
 from models.crews import Crew, CrewMember
 from models.workspaces import Membership, Role
-from resolvers.config_text import invalid
-from resolvers.crews.crews import NOT_FOUND
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -19,9 +17,11 @@ from resolvers.kernel import (
     Input,
     Output,
     QueryScope,
-    Raw,
+    Ref,
     Refusal,
+    Row,
     Rows,
+    Subject,
     Success,
     Text,
     command,
@@ -31,8 +31,10 @@ from resolvers.kernel import (
     outranks,
     query,
 )
+from resolvers.rules.config_text import invalid
 
-MEMBER_NOT_FOUND = "Crew member not found"
+CREW = Subject(Crew, "crew_id")
+MEMBER = Subject(CrewMember, "member_id", of=CREW, called="Crew member")
 ALREADY_MEMBER = "The user is already a member of this crew"
 CrewRole = Role | Text | None
 """Any text gets in: an unknown role is told last. Empty or null inherits the workspace role. GraphQL shows the enum."""
@@ -48,7 +50,7 @@ class AddCrewMember(Input):
     """`role` raises the user's workspace role inside this crew; without one it is inherited."""
 
     crew_id: Id
-    user_id: Annotated[Id, Field(min_length=1)]
+    user_id: Annotated[Id, Field(min_length=1), Ref(Membership, by="user_id", called="member")]
     role: CrewRole = None
 
 
@@ -77,11 +79,10 @@ class MemberRoleUpdated(Output):
 graph(CrewMember, gate=Action.READ, scope="crews:read", visible=EVERYONE, user=one(User, "user_id"), crew=one(Crew, "crew_id"))
 
 
-@query("crews.members.list", Action.READ, errors=(Code.NOT_FOUND,))
-def list_members(scope: QueryScope, data: ByCrew) -> Rows[CrewMember]:
+@query("crews.members.list", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,))
+def list_members(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Rows[CrewMember]:
     """Users in a crew, in the order they came."""
-    members = scope.select(CrewMember).where(col(CrewMember.crew_id) == data.crew_id).order_by(col(CrewMember.created_at))
-    return members.under(scope.select(Crew).where(col(Crew.id) == data.crew_id).one(NOT_FOUND))
+    return scope.children(crew, CrewMember, "crew_id").order_by(col(CrewMember.created_at))
 
 
 def _granted(ctx: Context, role: str | None) -> Role | None:
@@ -97,39 +98,25 @@ def _granted(ctx: Context, role: str | None) -> Role | None:
     return granted
 
 
-async def _crew_stands(ctx: Context, raw: Raw) -> None:
-    """An unknown crew is told before the body; the lock keeps it from being deleted meanwhile."""
-    await ctx.get(Crew, raw["crew_id"], lock=True)
-
-
-async def _membership(ctx: Context, data: UpdateCrewMember | RemoveCrewMember) -> CrewMember:
-    await ctx.get(Crew, data.crew_id)
-    return await ctx.select(CrewMember, col(CrewMember.id) == data.member_id, col(CrewMember.crew_id) == data.crew_id).locked().one(MEMBER_NOT_FOUND)
-
-
-@command("crews.members.add", Action.CREATE, errors=(Code.NOT_FOUND, Code.CONFLICT), allow=_crew_stands)
-async def add_member(ctx: Context, data: AddCrewMember) -> CrewMember:
+@command("crews.members.add", Action.CREATE, subject=CREW, locked=True, errors=(Code.NOT_FOUND, Code.CONFLICT))
+async def add_member(ctx: Context, crew: Crew, data: AddCrewMember) -> CrewMember:
     """Add a member of the workspace to a crew."""
-    if not await ctx.select(Membership, col(Membership.user_id) == data.user_id).exists():
-        raise invalid("user_id", "is not a member of this workspace")
-    if await ctx.select(CrewMember, col(CrewMember.crew_id) == data.crew_id, col(CrewMember.user_id) == data.user_id).exists():
+    if await ctx.select(CrewMember, col(CrewMember.crew_id) == crew.id, col(CrewMember.user_id) == data.user_id).exists():
         raise Refusal(Code.CONFLICT, ALREADY_MEMBER)
     role = _granted(ctx, data.role)
-    return await ctx.insert(CrewMember(crew_id=data.crew_id, user_id=data.user_id, role=role), conflict=ALREADY_MEMBER)
+    return await ctx.insert(CrewMember(crew_id=crew.id, user_id=data.user_id, role=role), conflict=ALREADY_MEMBER)
 
 
-@command("crews.members.update", Action.MANAGE, errors=(Code.NOT_FOUND,))
-async def update_member(ctx: Context, data: UpdateCrewMember) -> MemberRoleUpdated:
+@command("crews.members.update", Action.MANAGE, subject=MEMBER, locked=True, errors=(Code.NOT_FOUND,))
+async def update_member(ctx: Context, member: CrewMember, data: UpdateCrewMember) -> MemberRoleUpdated:
     """Set or clear the role that a user has in this crew. It raises the workspace role and never lowers it."""
-    member = await _membership(ctx, data)
     role = _granted(ctx, data.role)
     await ctx.update(CrewMember, member.id, role=role)
     return MemberRoleUpdated(role=role or "")
 
 
-@command("crews.members.remove", Action.MANAGE, errors=(Code.NOT_FOUND,))
-async def remove_member(ctx: Context, data: RemoveCrewMember) -> Success:
+@command("crews.members.remove", Action.MANAGE, subject=MEMBER, locked=True, errors=(Code.NOT_FOUND,))
+async def remove_member(ctx: Context, member: CrewMember, data: RemoveCrewMember) -> Success:
     """Take a user out of a crew."""
-    member = await _membership(ctx, data)
     await ctx.delete(CrewMember, member.id)
     return Success()

@@ -11,7 +11,6 @@ from models.crews import Crew
 from models.issues import IssueComment, IssueLabel
 from models.labels import Label
 from models.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus
-from resolvers.config_text import invalid
 from resolvers.issues.activity import record_changes
 from resolvers.issues.comments import CommentText, comment_of
 from resolvers.issues.events import IssueCreatedByService, IssueReviewed
@@ -40,6 +39,7 @@ from resolvers.kernel import (
     command,
     query,
 )
+from resolvers.rules.config_text import invalid
 
 AgentId = Annotated[Id, Field(min_length=1), Ref(Agent)]
 WorkspaceId = Annotated[Id, Field(min_length=1)]

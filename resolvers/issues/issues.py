@@ -13,7 +13,6 @@ from models.labels import Label
 from models.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus, MissionType
 from models.projects import Milestone, Project
 from models.workspaces import Capability
-from resolvers.config_text import invalid
 from resolvers.issues.activity import record_changes
 from resolvers.issues.events import IssueCreated, IssueDeleted, IssueUpdated
 from resolvers.issues.graph import BY_HAND, IS_ISSUE, ListIssues
@@ -46,6 +45,7 @@ from resolvers.kernel import (
     command,
     query,
 )
+from resolvers.rules.config_text import invalid
 
 MOST_LABELS = 100
 Title = Annotated[str, Field(strict=True, max_length=bounds.LABEL)]

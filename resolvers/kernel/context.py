@@ -166,6 +166,15 @@ class Context:
         statement = statements.adding(type(rows[0]), given(rows[0]))
         await self._one(statement.sql, statements.columns_of(added, statement.names), conflict)
 
+    async def send_records(self) -> None:
+        """Writes what was recorded before the answer is read."""
+        tables = dict[tuple[type[SQLModel], tuple[str, ...]], list[SQLModel]]()
+        for row in self.records:
+            tables.setdefault((type(row), given(row)), []).append(row)
+        self.records = []
+        for rows in tables.values():
+            await self.insert_all(rows)
+
     async def upsert(self, row: M, *keys: str) -> M:
         """A new row, or the one with the same `keys` replaced."""
         self._writes()

@@ -57,6 +57,11 @@ def _reads_nothing_else(model: Any, shape: Shape) -> bool:
     return known[1]
 
 
+def _reads(model: Any, shape: Shape, recorded: set[type[SQLModel]]) -> bool:
+    """Whether the answer shows rows of a table that rows were recorded for: a statement does not see what it writes."""
+    return any(edge.target in recorded for edge in edges_of(model, shape))
+
+
 @dataclass(slots=True)
 class Records:
     """What the audit, outbox and idempotency rows and the jobs say, in the order of the plan's parameters, and what of it the plan reads from the new row."""
@@ -167,6 +172,8 @@ def _changing(name: str) -> Getter:
 
 async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slots: tuple[Input, ...], variants: tuple[Any, ...], key_values: list[Any]) -> Any:
     """Sends the tail. Returns (payload, version) of the result in the caller's shape."""
+    if shape is not None and ctx.records and _reads(type(result), shape, {type(row) for row in ctx.records}):
+        await ctx.send_records()
     held = ctx.held if travels(ctx.held, result, shape) else None
     if ctx.held is not None and held is None:
         await ctx.flush()

@@ -12,7 +12,7 @@ ENDS = {
     RunStatus.COMPLETED: AssignmentStatus.COMPLETED,
     RunStatus.FAILED: AssignmentStatus.FAILED,
     RunStatus.TIMEOUT: AssignmentStatus.TIMEOUT,
-    RunStatus.CANCELLED: AssignmentStatus.CANCELLED,
+    RunStatus.CANCELLED: AssignmentStatus.FAILED,  # it was called off before it was done (contract: missions.behaviour)
 }
 
 

@@ -10,8 +10,8 @@ from models import bounds
 from models.agents import Agent
 from models.chats import Chat
 from models.runs import Run, RunStatus
-from resolvers.config_text import invalid
 from resolvers.kernel import NOW, REST_ONLY, Action, Auth, Code, ConfigText, Context, Entity, Id, Input, Int, Notes, command
+from resolvers.rules.config_text import invalid
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.lifecycle import MISSING, End, end_run, hold_starts, model_in, start_run
 

@@ -1,13 +1,11 @@
 """What single members may do beyond their role."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator
 from sqlmodel import col
 
 from models.workspaces import Membership, Role
-from resolvers.capabilities import changed, listed
 from resolvers.kernel import (
     Action,
     CapabilityPreset,
@@ -17,9 +15,8 @@ from resolvers.kernel import (
     Input,
     NoInput,
     Output,
-    Raw,
     Refusal,
-    Selection,
+    Subject,
     Text,
     at_most,
     command,
@@ -27,8 +24,9 @@ from resolvers.kernel import (
     forbidden,
     procedure,
 )
+from resolvers.rules.capabilities import changed, listed
 
-MISSING = "Member not found"
+MEMBER = Subject(Membership, "member_id", by="user_id", called="Member")
 MOST_LISTED = 5000  # each is put together by this process, and not by PostgreSQL
 Names = Annotated[list[Text], at_most(100)]
 
@@ -57,22 +55,16 @@ class UpdateMemberCapabilities(Input):
     preset: Annotated[CapabilityPreset | None, BeforeValidator(lambda preset: None if preset == "" else preset)] = None
 
 
-def _of_user(ctx: Context, data: Mapping[str, Any]) -> Selection[Membership]:
-    return ctx.select(Membership, col(Membership.user_id) == data["member_id"])
-
-
 def _shown(member: Membership) -> MemberCapabilities:
     return MemberCapabilities(user_id=member.user_id, role=member.role, capabilities=listed(effective(member.role, member.capabilities)))
 
 
-async def somebody_else(ctx: Context, raw: Raw) -> None:
-    if raw["member_id"] == ctx.user_id:
+async def somebody_else(ctx: Context, member: Membership) -> None:
+    if member.user_id == ctx.user_id:
         raise forbidden("You cannot change your own capabilities")
 
 
-async def no_owner(ctx: Context, raw: Raw) -> None:
-    """Takes the row's lock too: two changes of one set follow each other."""
-    member = await _of_user(ctx, raw).locked().one(MISSING)
+async def no_owner(ctx: Context, member: Membership) -> None:
     if member.role == Role.OWNER:
         raise forbidden("An owner's capabilities cannot be changed")
 
@@ -86,21 +78,20 @@ async def list_member_capabilities(ctx: Context, data: NoInput) -> list[MemberCa
     return [_shown(member) for member in members]
 
 
-@procedure("members.capabilities_get", Action.MANAGE, errors=(Code.NOT_FOUND,))
-async def get_member_capabilities(ctx: Context, data: GetMemberCapabilities) -> MemberCapabilities:
+@procedure("members.capabilities_get", Action.MANAGE, subject=MEMBER, errors=(Code.NOT_FOUND,))
+async def get_member_capabilities(ctx: Context, member: Membership, data: GetMemberCapabilities) -> MemberCapabilities:
     """What a member, named by the id of the user, may do beyond the role."""
-    return _shown(await _of_user(ctx, {"member_id": data.member_id}).one(MISSING))
+    return _shown(member)
 
 
-@command("members.capabilities_update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.TOO_LARGE), allow=(somebody_else, no_owner))
-async def update_member_capabilities(ctx: Context, data: UpdateMemberCapabilities) -> MemberCapabilities:
+@command("members.capabilities_update", Action.MANAGE, subject=MEMBER, locked=True, errors=(Code.NOT_FOUND, Code.TOO_LARGE), allow=(somebody_else, no_owner))
+async def update_member_capabilities(ctx: Context, member: Membership, data: UpdateMemberCapabilities) -> MemberCapabilities:
     """Change what a member, named by the id of the user, may do beyond the role; never one's own, never an owner's.
 
     The first change stores the whole set, and the default of the role holds no longer. `chat` always stays.
     """
-    member = await _of_user(ctx, {"member_id": data.member_id}).one(MISSING)
     now = effective(member.role, member.capabilities)
     after = listed(changed(now, replace=data.set, grant=data.grant, revoke=data.revoke, preset=data.preset))
     if after != member.capabilities:
-        member = await ctx.update(Membership, member.id, missing=MISSING, capabilities=after)
+        member = await ctx.update(Membership, member.id, capabilities=after)
     return _shown(member)

@@ -31,7 +31,7 @@ from resolvers.kernel import (
     many,
     query,
 )
-from resolvers.languages import canonical_language
+from resolvers.rules.languages import canonical_language
 
 TAKEN = "A workspace with this slug already exists"
 

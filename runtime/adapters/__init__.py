@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from models.agents import CliAdapter, LlmProvider
 from resolvers.kernel.settings import Settings
-from resolvers.model_catalog import CURATED, ModelProvider
+from resolvers.rules.model_catalog import CURATED, ModelProvider
 from runtime.adapters import local_model
 from runtime.adapters.conversation import Tool
 from runtime.adapters.loop import AgentLoop, Backoff

@@ -14,15 +14,15 @@ from sqlmodel import SQLModel
 
 from models.base import most_bytes, most_characters, table_of
 from models.migrations.tables import metadata
-from resolvers.crews.devcontainer import Devcontainer
-from resolvers.crews.escalation import EscalationConfig
-from resolvers.crews.mise import Mise
-from resolvers.crews.services import Service
 from resolvers.kernel import faults
 from resolvers.kernel.bounds import longest, unbounded
 from resolvers.kernel.inputs import Id, Input, Notes, Text, at_most
 from resolvers.kernel.operation import Operation
 from resolvers.kernel.reader import GRAPHS, Edge
+from resolvers.rules.devcontainer import Devcontainer
+from resolvers.rules.escalation import EscalationConfig
+from resolvers.rules.mise import Mise
+from resolvers.rules.services import Service
 from rest_compat.routes import ROUTES
 from schema.bridge import _INPUTS
 from tests.conftest import Database

@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 import pytest
 
-from resolvers.content_scan import LONGEST, Category, scan
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Refusal
 from resolvers.kernel.inputs import Input, Paging, validate
 from resolvers.kernel.operation import Operation
+from resolvers.rules.content_scan import LONGEST, Category, scan
 from tests.generation.estate import Estate, estate  # noqa: F401
 from tests.generation.inputs import NoRecipe, bodyless, fields_of, valid
 from tests.generation.registry import operations, routes_of

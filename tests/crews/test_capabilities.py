@@ -6,8 +6,8 @@ from models.agents import Agent
 from models.base import new_id
 from models.crews import Crew
 from models.integrations import CrewIntegration, ToolBinding
-from resolvers.crews import inventory
 from resolvers.crews.capabilities import ROUTINE_SCHEMA
+from resolvers.rules import inventory
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio

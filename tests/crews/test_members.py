@@ -65,7 +65,8 @@ async def test_an_unknown_crew_is_told_first(world: World, crew: Crew) -> None:
             ("DELETE", path(id, member.id), None),
         ):
             answer = await world.rest(person, method, where, body, workspace=workspace)
-            assert (method, answer.status_code, answer.json()["error"]) == (method, 404, "Crew not found")
+            missing = "Crew member not found" if method in ("PATCH", "DELETE") else "Crew not found"
+            assert (method, answer.status_code, answer.json()["error"]) == (method, 404, missing)
 
 
 async def test_adding_refuses_in_the_order_of_the_contract(world: World, crew: Crew) -> None:
@@ -79,8 +80,8 @@ async def test_adding_refuses_in_the_order_of_the_contract(world: World, crew: C
     for body, status, text in [
         ({"role": "X"}, 400, "user_id: is required"),
         ({"user_id": "", "role": "X"}, 400, "user_id: must not be empty"),
-        ({"user_id": stranger, "role": "X"}, 400, "user_id: is not a member of this workspace"),
-        ({"user_id": world.outsider.user_id, "role": "X"}, 400, "user_id: is not a member of this workspace"),
+        ({"user_id": stranger, "role": "X"}, 400, "user_id: there is no such member in this workspace"),
+        ({"user_id": world.outsider.user_id, "role": "X"}, 400, "user_id: there is no such member in this workspace"),
         ({"user_id": member, "role": "X"}, 409, "The user is already a member of this crew"),
         ({"user_id": viewer, "role": "X"}, 400, UNKNOWN),
         ({"user_id": viewer, "role": "admin"}, 400, UNKNOWN),

@@ -205,3 +205,10 @@ async def test_the_capability_counts_in_its_own_workspace(board: Board) -> None:
     assert (await there.ask("POST", there.path, {"title": "no"}, person)).status_code == 403
     assert (await board.ask("POST", there.path, {"title": "no"}, person)).status_code == 404
     assert (await there.create(person=world.outsider))["status"] == MissionStatus.BACKLOG
+
+
+async def test_the_answer_of_a_change_shows_what_it_has_left_in_the_timeline(board: Board) -> None:
+    issue = await board.create("Anchor")
+    document = "mutation($ws: ID, $in: UpdateIssueInput!) { updateIssue(workspaceId: $ws, input: $in) { priority activity { action details } } }"
+    changed = await board.data(document, **{"in": {"crewId": board.crew.id, "identifier": issue["identifier"], "priority": "high"}})
+    assert changed == {"priority": "high", "activity": [{"action": "priority_changed", "details": "high"}]}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.content_scan import INVISIBLE, LOOK_ALIKES, PHRASES, Category, scan
+from resolvers.rules.content_scan import INVISIBLE, LOOK_ALIKES, PHRASES, Category, scan
 from tests.rules.texts import anything
 
 INJECTIONS = {

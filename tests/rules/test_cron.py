@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.cron import next_run
+from resolvers.rules.cron import next_run
 from tests.rules.texts import anything
 
 MONDAY = datetime(2026, 3, 2, 10, 30, 15, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.crews.devcontainer import COMMON_UTILS, MAX_BYTES, Devcontainer, normalise_on_create, parse_devcontainer, tool_names
+from resolvers.rules.devcontainer import COMMON_UTILS, MAX_BYTES, Devcontainer, normalise_on_create, parse_devcontainer, tool_names
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.durations import format_duration, parse_duration
+from resolvers.rules.durations import format_duration, parse_duration
 from tests.rules.texts import anything
 
 SECOND = 10**9

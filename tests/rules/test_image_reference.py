@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.crews.image_reference import ImageReference, parse_image_reference
+from resolvers.rules.image_reference import ImageReference, parse_image_reference
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, value_or_refusal
 

@@ -3,7 +3,7 @@
 import orjson
 from hypothesis import given
 
-from resolvers.crews.inventory import container, runtimes
+from resolvers.rules.inventory import container, runtimes
 from tests.rules.texts import anything
 
 NODE = "ghcr.io/devcontainers/features/node:1"

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 
-from resolvers.languages import LANGUAGES, canonical_language
+from resolvers.rules.languages import LANGUAGES, canonical_language
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, value_or_refusal
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.mcp_config import parse_mcp_config
+from resolvers.rules.mcp_config import parse_mcp_config
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.crews.mise import MAX_BYTES, Mise, parse_mise
+from resolvers.rules.mise import MAX_BYTES, Mise, parse_mise
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 

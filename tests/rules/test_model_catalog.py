@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 
-from resolvers.model_catalog import CURATED, ModelProvider, parse_model_provider, provider_of
+from resolvers.rules.model_catalog import CURATED, ModelProvider, parse_model_provider, provider_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, value_or_refusal
 

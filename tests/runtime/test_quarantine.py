@@ -1,6 +1,6 @@
 """Results of tools that carry instructions are set aside (contract: chats.behaviour 16)."""
 
-from resolvers.content_scan import Category, Finding, scan
+from resolvers.rules.content_scan import Category, Finding, scan
 from runtime.quarantine import quarantine
 
 

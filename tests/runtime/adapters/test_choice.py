@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from models.agents import CliAdapter, LlmProvider
-from resolvers.content_scan import scan
 from resolvers.kernel.settings import Settings, load_settings
-from resolvers.model_catalog import CURATED, ModelProvider
+from resolvers.rules.content_scan import scan
+from resolvers.rules.model_catalog import CURATED, ModelProvider
 from runtime.adapters import IMPLIED, adapter_for, local_model, provider_of
 from runtime.adapters.loop import AgentLoop
 from runtime.adapters.native.anthropic import Anthropic

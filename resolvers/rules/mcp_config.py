@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from resolvers.config_text import invalid, parse_object
+from resolvers.rules.config_text import invalid, parse_object
 
 FIELD: Final = "mcp_config_json"
 

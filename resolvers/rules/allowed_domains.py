@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from models.crews import NetworkMode
-from resolvers.config_text import invalid, shown
+from resolvers.rules.config_text import invalid, shown
 
 ALWAYS_ALLOWED = (
     "api.anthropic.com",

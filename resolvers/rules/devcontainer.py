@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 from pydantic_core import PydanticCustomError
 
 from models.bounds import ENTRIES
-from resolvers.config_text import check_size, parse_object, shaped
+from resolvers.rules.config_text import check_size, parse_object, shaped
 
 FIELD: Final = "devcontainer_config"
 MAX_BYTES: Final = 102_400

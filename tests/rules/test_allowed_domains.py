@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.crews import NetworkMode
-from resolvers.crews.domains import (
+from resolvers.rules.allowed_domains import (
     ALWAYS_ALLOWED,
     domains_on_create,
     domains_on_update,

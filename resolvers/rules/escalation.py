@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from resolvers.config_text import invalid, parse_object, shaped
+from resolvers.rules.config_text import invalid, parse_object, shaped
 
 FIELD: Final = "escalation_config"
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypedDict, TypeVar
 
-from resolvers.crews.devcontainer import parse_devcontainer, tool_names
-from resolvers.crews.mise import is_json, parse_mise
-from resolvers.crews.services import Datastore, datastores, parse_services
 from resolvers.kernel import Refusal
+from resolvers.rules.devcontainer import parse_devcontainer, tool_names
+from resolvers.rules.mise import is_json, parse_mise
+from resolvers.rules.services import Datastore, datastores, parse_services
 
 CODE_WIRED: Final = ("cel", "expr")
 """Languages that a routine's code step evaluates."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from resolvers.config_text import invalid, shown
+from resolvers.rules.config_text import invalid, shown
 
 LANGUAGES: Final[Mapping[str, str]] = MappingProxyType(
     {
