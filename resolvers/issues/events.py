@@ -22,31 +22,15 @@ class IssueCreatedByService(Event, type="issue.created", channel="workspace:{wor
 
 
 class IssueUpdated(Event, type="issue.updated", channel="workspace:{workspace_id}"):
-    """An issue was changed, commented on, or related to another."""
+    """An issue was changed, commented on, related to another, reviewed, stopped or assigned.
+
+    `identifier` comes with reviews, stops and what agents do, `status` with stops, `assignee` with assignments.
+    """
 
     id: str
-
-
-class IssueReviewed(Event, type="issue.updated", channel="workspace:{workspace_id}"):
-    """An issue was reviewed, or an agent has changed it or commented on it."""
-
-    id: str
-    identifier: str
-
-
-class IssueStopped(Event, type="issue.updated", channel="workspace:{workspace_id}"):
-    """The work on an issue was called off."""
-
-    id: str
-    identifier: str
-    status: Literal[MissionStatus.CANCELLED]
-
-
-class IssueAssigned(Event, type="issue.updated", channel="workspace:{workspace_id}", planned=True):
-    """An agent was set to work on an issue by another one."""
-
-    id: str
-    assignee: AgentSlug
+    identifier: str | None = None
+    status: MissionStatus | None = None
+    assignee: AgentSlug | None = None
 
 
 class IssueDeleted(Event, type="issue.deleted", channel="workspace:{workspace_id}"):

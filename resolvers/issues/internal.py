@@ -13,7 +13,7 @@ from models.labels import Label
 from models.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus
 from resolvers.issues.activity import record_changes
 from resolvers.issues.comments import CommentText, comment_of
-from resolvers.issues.events import IssueCreatedByService, IssueReviewed
+from resolvers.issues.events import IssueCreatedByService, IssueUpdated
 from resolvers.issues.graph import ListIssues
 from resolvers.issues.issues import LabelIds, Title, list_issues, new_issue
 from resolvers.issues.naming import IDENTIFIER_TAKEN, ISSUE, ByIdentifier
@@ -133,7 +133,7 @@ async def _author(ctx: Context, crew: Crew, agent_id: str | None) -> Actor | Non
     Action.NONE,
     auth=Auth.INTERNAL,
     subject=ISSUE,
-    emits=IssueReviewed,
+    emits=IssueUpdated,
     surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
@@ -153,7 +153,7 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
     record_changes(ctx, issue, actor, sent)
     if data.comment is not None:
         ctx.record(comment_of(issue.id, actor, data.comment))
-    ctx.emit(IssueReviewed(id=issue.id, identifier=issue.identifier or ""))
+    ctx.emit(IssueUpdated(id=issue.id, identifier=issue.identifier or ""))
     return AgentIssueUpdated()
 
 
@@ -162,11 +162,11 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
     Action.NONE,
     auth=Auth.INTERNAL,
     subject=ISSUE,
-    emits=IssueReviewed,
+    emits=IssueUpdated,
     surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND,),
 )
 async def create_agent_comment(ctx: Context, issue: Mission, data: CreateAgentComment) -> IssueComment:
     """Comment on an issue, for an agent."""
-    ctx.emit(IssueReviewed(id=issue.id, identifier=issue.identifier or ""))
+    ctx.emit(IssueUpdated(id=issue.id, identifier=issue.identifier or ""))
     return await ctx.insert(comment_of(issue.id, Actor(ActorType.agent, data.agent_id), data.body))

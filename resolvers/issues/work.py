@@ -15,7 +15,7 @@ from models.issues import ActivityAction
 from models.missions import ISSUE_STATES, Assignment, Mission, MissionStatus, MissionTask, TaskStatus
 from resolvers.issues.activity import record
 from resolvers.issues.comments import comment_of
-from resolvers.issues.events import IssueReviewed, IssueStarted, IssueStopped
+from resolvers.issues.events import IssueStarted, IssueUpdated
 from resolvers.issues.naming import ISSUE_OF_CREW, OfCrew
 from resolvers.kernel import NOW, Action, Code, Context, Output, QueryScope, Refusal, Row, Rows, Text, actor_of, command, query
 from resolvers.missions.driving import WORK_BEGINS, begin_work
@@ -86,17 +86,17 @@ async def _assignee(ctx: Context, issue: Mission) -> Agent:
     return agent
 
 
-@command("issues.stop", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueStopped, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command("issues.stop", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """Call off the work on an issue, and its open tasks. An agent that is at work ends what it does; nothing follows from it."""
     _refuse(issue, UNDER_WAY, "stopped")
     await ctx.move(ISSUE_STATES, issue, MissionStatus.CANCELLED)
     await ctx.update_where(MissionTask, col(MissionTask.mission_id) == issue.id, col(MissionTask.status).in_(OPEN_TASKS), status=TaskStatus.CANCELLED)
-    ctx.emit(IssueStopped(id=issue.id, identifier=issue.identifier or "", status=MissionStatus.CANCELLED))
+    ctx.emit(IssueUpdated(id=issue.id, identifier=issue.identifier or "", status=MissionStatus.CANCELLED))
     return WorkState(status=MissionStatus.CANCELLED, identifier=issue.identifier or "")
 
 
-@command("issues.review", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueReviewed, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command("issues.review", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def review_issue(ctx: Context, issue: Mission, data: ReviewIssue) -> Reviewed:
     """Approve the outcome of an issue, which is DONE then, or request changes, which puts it back to TODO for another start."""
     _refuse(issue, UNDER_WAY, "reviewed")
@@ -110,7 +110,7 @@ async def review_issue(ctx: Context, issue: Mission, data: ReviewIssue) -> Revie
     told = f"{verdict}: {data.comment}" if data.comment else verdict
     record(ctx, issue.id, actor, action, told)
     ctx.record(comment_of(issue.id, actor, told))
-    ctx.emit(IssueReviewed(id=issue.id, identifier=issue.identifier or ""))
+    ctx.emit(IssueUpdated(id=issue.id, identifier=issue.identifier or ""))
     return Reviewed(action=data.action)
 
 

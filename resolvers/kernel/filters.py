@@ -117,7 +117,7 @@ def _listed(kind: type[StrEnum]) -> Callable[[Any], Any]:
 
     def listed(raw: Any) -> Any:
         given = _split(raw)
-        return [values[value] for value in given if value in values] if isinstance(given, list) else given
+        return [values[value] for value in given if isinstance(value, str) and value in values] if isinstance(given, list) else given
 
     return listed
 
@@ -134,4 +134,4 @@ def comma_list(kind: type[StrEnum]) -> BeforeValidator:
 def otherwise(default: E) -> BeforeValidator:
     """For a choice: anything that is none is `default`."""
     known = {member.value for member in type(default)}
-    return BeforeValidator(lambda raw: raw if raw in known else default)
+    return BeforeValidator(lambda raw: raw if isinstance(raw, str) and raw in known else default)

@@ -38,6 +38,8 @@ OPEN = {
     "crew_connections.list", "crews.capabilities", "crews.get", "crews.list", "crews.members.list",
     "invitations.list", "labels.list", "members.list", "runs.get", "runs.insights", "runs.list", "runs.stats",
     "viewer.get", "workspaces.get", "workspaces.list",
+    "issues.activity", "issues.comments_list", "issues.get", "issues.get_in_crew", "issues.list", "issues.relations_list", "issues.runs",
+    "issues.subtasks", "milestones.list", "projects.get", "projects.list",
 }  # fmt: skip
 """What a ticket opens. Before a name is added: would one put it in an address?"""
 

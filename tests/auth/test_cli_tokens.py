@@ -99,13 +99,13 @@ async def test_scopes_are_trimmed_and_kept(world: World) -> None:
     assert await world.database.fetchval("SELECT scopes FROM cli_tokens WHERE id = $1", made["id"]) == ["agents:run", "crews:*"]
 
 
-READS = {f"{domain}:read" for domain in ("agents", "chats", "crews", "credentials", "labels", "runs", "skills", "workspace", "webhooks")}
+READS = {f"{domain}:read" for domain in ("agents", "chats", "crews", "credentials", "issues", "labels", "projects", "runs", "skills", "workspace", "webhooks")}
 OF_ADMINS = {"*", "workspace:*", "workspace:admin"}
 LEAST = {scope: "viewer" if scope in READS else "admin" if scope in OF_ADMINS else "manager" for scope in SCOPES}
 
 
 async def test_no_scope_goes_beyond_the_role(world: World) -> None:
-    assert len(SCOPES) == 20 + 9, "the contract's, and those of chats, labels and runs"
+    assert len(SCOPES) == 20 + 15, "the contract's, and those of chats, issues, labels, projects and runs"
     ranked = ["viewer", "member", "manager", "admin", "owner"]
     for scope, least in LEAST.items():
         for name in ("nobody", *ranked):

@@ -18,7 +18,7 @@ def _issue(plot: Plot, number: int, **changes: Any) -> Mission:
         "mission_type": MissionType.issue,
         "trace_id": f"issue-{new_id()}",
         "number": number,
-        "identifier": f"ENG-{number}",
+        "identifier": f"{plot.workspace.id[-4:].upper()}-{number}",  # another one in every workspace
         "title": "Leak",
         "description": "Below the waterline",
         "status": MissionStatus.BACKLOG,

@@ -17,8 +17,8 @@ CAPABILITY = "mutation($in: UpdateCapabilitiesInput!) { updateCapabilities(input
 WORKSPACE = """
     subscription($ws: ID) { workspaceEvents(workspaceId: $ws) {
       __typename
-      ... on IssueCreatedEvent { id } ... on IssueCreatedByServiceEvent { id identifier title } ... on IssueUpdatedEvent { id }
-      ... on IssueReviewedEvent { id identifier } ... on IssueStartedEvent { id identifier status } ... on IssueStoppedEvent { id identifier status }
+      ... on IssueCreatedEvent { id } ... on IssueCreatedByServiceEvent { id identifier title } ... on IssueUpdatedEvent { id reference: identifier now: status }
+      ... on IssueStartedEvent { id identifier status }
       ... on IssueDeletedEvent { identifier } ... on IssuesBulkUpdatedEvent { count } ... on MissionUpdatedEvent { id crewId name: title state: status }
       ... on ProjectCreatedEvent { id }
     } }
@@ -134,15 +134,16 @@ async def test_a_workspace_is_told_of_its_issues(board: Board) -> None:
         await board.change(issue, status="CANCELLED")
         await board.ask("DELETE", board.of_issue(issue))
         named = {"id": issue["id"], "identifier": issue["identifier"]}
+        changed = {"__typename": "IssueUpdatedEvent", "id": issue["id"], "reference": None, "now": None}
         assert await heard(talk, "w", 9) == [
             {"__typename": "IssueCreatedEvent", "id": issue["id"]},
-            {"__typename": "IssueUpdatedEvent", "id": issue["id"]},
+            changed,
             {"__typename": "IssueStartedEvent", "status": "IN_PROGRESS"} | named,
             {"__typename": "MissionUpdatedEvent", "id": issue["id"], "crewId": board.crew.id, "name": "Renamed", "state": "STARTED"},
-            {"__typename": "IssueStoppedEvent", "status": "CANCELLED"} | named,
+            changed | {"reference": issue["identifier"], "now": "CANCELLED"},
             {"__typename": "IssuesBulkUpdatedEvent", "count": "1"},
-            {"__typename": "IssueReviewedEvent"} | named,
-            {"__typename": "IssueUpdatedEvent", "id": issue["id"]},
+            changed | {"reference": issue["identifier"]},
+            changed,
             {"__typename": "IssueDeletedEvent", "identifier": issue["identifier"]},
         ]
         there = await Board.of(world, world.other)

@@ -10,7 +10,7 @@ from models.base import Row
 CHAT, AGENT = "scale-chat", "cagent00000000000000000001"
 RARE = "i <= 1000 AND i % 50 = 0"
 """What filters look for: a page of the oldest rows, whatever the size, so that whoever looks for them from the newest on passes all others."""
-BIG = ("crews", "agents", "chats", "messages", "runs", "run_tags", "run_frames", "events", "audit_logs")
+BIG = ("crews", "agents", "chats", "messages", "runs", "run_tags", "run_frames", "missions", "issue_labels", "events", "audit_logs")
 """The tables that hold the rows."""
 WHOLE, OWN = 100_000, 1_000
 """Rows at most of what is listed as a whole, and workspaces of one user."""
@@ -45,6 +45,9 @@ def _default(table: str, column: str) -> str | None:
     return f"'{value}'" if isinstance(value, (str, bool, int, float)) else None
 
 
+LABEL = "clabel" + "1".rjust(20, "0")
+
+
 @dataclass
 class Population:
     """`superuser` writes past triggers and foreign keys. Rows are numbered from 1; more can be added."""
@@ -72,6 +75,7 @@ class Population:
         await self._agents(first, last)
         await self._chats(first, last)
         await self._runs(first, last)
+        await self._issues(first, last)
         await self.fill("events", first, last, channel=f"'workspace:{self.workspace_id}'", type="'crew.updated'")
         about = {"action": "'create'", "entity_type": "'crew'", "entity_id": f"'ccrew0' || {NUMBER}"}
         await self.fill("audit_logs", first, last, id=f"'caudit' || {NUMBER}", **about, **TIMES)
@@ -109,6 +113,23 @@ class Population:
         await self.fill("run_tags", first, last, run_id=f"'run-' || {NUMBER}", tag=tag, began_at=WHEN)  # by its trigger otherwise
         shown = {"type": "'chat_event'", "payload": """'{"type": "text", "content": "words"}'::jsonb""", "run_id": f"'run-' || {NUMBER}"}
         await self.fill("run_frames", first, last, chat_id=f"'{CHAT}'", seq="i", agent_id=f"'{AGENT}'", **shown, **TIMES)
+
+    async def _issues(self, first: int, last: int) -> None:
+        """Each is of one of ten crews, projects and assignees; few are urgent, under way, or have a label."""
+        tenth = "lpad((1 + i % 10)::text, 20, '0')"
+        kinds = {"mission_type": "'issue'", "number": "i", "identifier": "'ISS-' || i", "trace_id": f"'issue-' || {NUMBER}", "version": "1"}
+        status, urgency = (f"CASE WHEN {RARE} THEN '{rare}' ELSE '{common}' END" for rare, common in (("IN_PROGRESS", "BACKLOG"), ("urgent", "none")))
+        of = {
+            "crew_id": f"'ccrew0' || {tenth}",
+            "lead_agent_id": AGENTS,
+            "assignee_id": AGENTS,
+            "assignee_type": "'agent'",
+            "project_id": f"'cprojc' || {tenth}",
+        }
+        issue = f"'cissue' || {NUMBER}"
+        await self.fill("missions", first, last, id=issue, title="'Issue ' || i", sort_order="i", status=status, priority=urgency, **kinds, **of, **TIMES)
+        label = f"CASE WHEN {RARE} THEN '{LABEL}' ELSE 'clabel' || lpad('2', 20, '0') END"
+        await self.fill("issue_labels", first, last, mission_id=issue, label_id=label)
 
     async def _whole(self, first: int, last: int) -> None:
         """What is listed without pages: of the workspace, of one crew, and of one user."""

@@ -13,7 +13,7 @@ from sqlalchemy import and_, select
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
-from resolvers.kernel import finish, operation, statements
+from resolvers.kernel import finish, operation, statements, subject
 from resolvers.kernel.context import Context
 from resolvers.kernel.operation import OPERATIONS
 from resolvers.kernel.query import QueryScope
@@ -40,6 +40,10 @@ def _table(self: QueryScope, model: type[SQLModel]) -> Any:
 
 def _live(table: Any, model: type[SQLModel]) -> list[Any]:
     return [table.c.deleted_at.is_(None)] if "deleted_at" in table.c else []
+
+
+def _live_row(model: type[SQLModel], table: Any, scope: Scope) -> list[Any]:
+    return _live(table, model)
 
 
 DOOR = Context._door
@@ -72,6 +76,7 @@ def taken_out() -> Iterator[None]:
         (QueryScope, "table", _table),
         (Scope, "beside", _beside),
         (statements, "scoped", _live),
+        (subject, "_live", _live_row),
         (Context, "_door", _door),
         (build, "TenantRow", NoTenant),  # edges
     ]
