@@ -8,13 +8,13 @@ from resolvers.kernel import Drawn, Event
 
 
 class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id}"):
-    """A user has created an issue."""
+    """An issue was created by a user."""
 
     id: str
 
 
 class IssueCreatedByService(Event, type="issue.created", channel="workspace:{workspace_id}"):
-    """An agent has created an issue, or a recurring one has come due."""
+    """An issue was created by an agent, or by a recurring issue that has come due."""
 
     id: str
     identifier: Drawn[str]
@@ -22,20 +22,20 @@ class IssueCreatedByService(Event, type="issue.created", channel="workspace:{wor
 
 
 class IssueUpdated(Event, type="issue.updated", channel="workspace:{workspace_id}"):
-    """An issue was changed, commented on, or related to another."""
+    """An issue was updated, commented on, or related to another one."""
 
     id: str
 
 
 class IssueReviewed(Event, type="issue.updated", channel="workspace:{workspace_id}"):
-    """An issue was reviewed, or an agent has changed it or commented on it."""
+    """An issue was reviewed, or was updated or commented on by an agent."""
 
     id: str
     identifier: str
 
 
 class IssueStopped(Event, type="issue.updated", channel="workspace:{workspace_id}"):
-    """The work on an issue was called off."""
+    """Work on an issue was stopped."""
 
     id: str
     identifier: str
@@ -43,7 +43,7 @@ class IssueStopped(Event, type="issue.updated", channel="workspace:{workspace_id
 
 
 class IssueAssigned(Event, type="issue.updated", channel="workspace:{workspace_id}", planned=True):
-    """An agent was set to work on an issue by another one."""
+    """An agent assigned an issue to another agent."""
 
     id: str
     assignee: AgentSlug
@@ -64,6 +64,6 @@ class IssueStarted(Event, type="issue.started", channel="workspace:{workspace_id
 
 
 class IssuesBulkUpdated(Event, type="issues.bulk_updated", channel="workspace:{workspace_id}"):
-    """Several issues were changed at once; `count` says how many, as text. Not sent when none was."""
+    """Several issues were updated at once; `count` is their number, as text. Not sent if no issue was updated."""
 
     count: str
