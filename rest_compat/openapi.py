@@ -108,8 +108,17 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "A CLI token, or a session token."},
-                "session": {"type": "apiKey", "in": "cookie", "name": "authjs.session-token"},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A CLI token or a session token. Not needed in a browser that is signed in.",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "authjs.session-token",
+                    "description": "Set by signing in, and sent by the browser. Over HTTPS: `__Secure-authjs.session-token`.",
+                },
                 "internal": {
                     "type": "apiKey",
                     "in": "header",
