@@ -18,7 +18,7 @@ class AgentRole(StrEnum):
 
 
 class LeadMode(StrEnum):
-    """Whether a lead plans a mission that has no tasks, or waits for them."""
+    """Whether a lead plans missions that have no tasks, or waits for tasks."""
 
     active = "active"
     passive = "passive"
@@ -33,7 +33,7 @@ class AgentStatus(StrEnum):
 
 
 class CliAdapter(StrEnum):
-    """The program that runs the agent's work."""
+    """The program that executes the work of the agent."""
 
     CLAUDE_CODE = "CLAUDE_CODE"
     OPENCODE = "OPENCODE"

@@ -27,7 +27,7 @@ from models.workspaces import Role
 
 
 class NetworkMode(StrEnum):
-    """Where a crew's container may connect to: anywhere, or to the allowed domains only."""
+    """Hosts that the container of a crew can connect to: any, or the allowed domains only."""
 
     free = "free"
     restricted = "restricted"

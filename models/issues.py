@@ -12,7 +12,7 @@ from models.bounds import CONFIG, ID, LINE
 
 
 class RelationType(StrEnum):
-    """As seen from the source. A relation that blocks is never stored as blocked_by: its ends are swapped."""
+    """As seen from the source. A `blocked_by` is stored as `blocks` with its ends swapped."""
 
     blocks = "blocks"
     blocked_by = "blocked_by"

@@ -21,7 +21,7 @@ class MissionType(StrEnum):
 
 
 class MissionStatus(StrEnum):
-    """The states of missions, and those that only issues take."""
+    """States of missions, including those of issues only."""
 
     PLANNING = "PLANNING"
     IN_PROGRESS = "IN_PROGRESS"
@@ -37,7 +37,7 @@ class MissionStatus(StrEnum):
 
 
 class IssueStatus(StrEnum):
-    """The states of a mission that an issue takes (contract: issues.IssueStatus)."""
+    """States of a mission that an issue can have (contract: issues.IssueStatus)."""
 
     BACKLOG = "BACKLOG"
     TODO = "TODO"

@@ -22,7 +22,7 @@ class RunStatus(StrEnum):
 
 
 class ChatEventType(StrEnum):
-    """What a frame of a turn says (contract: websocket.ChatEventType)."""
+    """The content of a frame of a turn (contract: websocket.ChatEventType)."""
 
     status = "status"
     text = "text"

@@ -11,7 +11,7 @@ from models.bounds import EMAIL, LINE, NAME, NOTES, URL
 
 
 class Role(StrEnum):
-    """What a member may do in a workspace; the rank falls from left to right."""
+    """The role of a member in a workspace, in descending order of rank."""
 
     OWNER = "OWNER"
     ADMIN = "ADMIN"

@@ -48,14 +48,14 @@ class Channel:
 
 
 class Admission(Output):
-    """Where a channel belongs, and since when the caller is a member there: RFC 3339 with microseconds, which a time would lose."""
+    """The workspace of a channel, and the time the caller joined it: RFC 3339 with microseconds."""
 
     workspace_id: str | None = None
     since: str | None = None
 
 
 class Identity(Output):
-    """Whose credential it is."""
+    """The user of a credential."""
 
     user_id: str
 
@@ -67,14 +67,20 @@ async def _admission(ctx: Context) -> Admission:
 
 @procedure("channels.workspace", Action.READ, surfaces=NO_SURFACE, tickets=True)
 async def _workspace(ctx: Context, data: NoInput) -> Admission:
-    """The channels of a workspace: its own, and its keeper's."""
+    """Open a channel of a workspace.
+
+    The channel of the workspace itself, or of its keeper.
+    """
     return await _admission(ctx)
 
 
 def _door(kind: ChannelKind, model: type[SQLModel]) -> Procedure[ById, Admission]:
     @procedure(f"channels.{kind}", Action.READ, tenancy=Entity(model, "id"), surfaces=NO_SURFACE, tickets=True)
     async def admit(ctx: Context, data: ById) -> Admission:
-        """The channels that go by the id of a live row."""
+        """Open a channel of a row.
+
+        For channels named by the id of a row that is not deleted.
+        """
         return await _admission(ctx)
 
     return admit
@@ -82,7 +88,10 @@ def _door(kind: ChannelKind, model: type[SQLModel]) -> Procedure[ById, Admission
 
 @procedure("channels.user", Action.SELF, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
 async def _user(ctx: Context, data: ById) -> Admission:
-    """A user's own channel."""
+    """Open the channel of a user.
+
+    Only the caller's own.
+    """
     if data.id != ctx.user_id:
         raise Refusal(Code.NOT_FOUND, UNKNOWN)
     return Admission()
@@ -90,13 +99,16 @@ async def _user(ctx: Context, data: ById) -> Admission:
 
 @procedure("channels.providers", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
 async def _providers(ctx: Context, data: NoInput) -> Admission:
-    """The state of model providers: open to every user."""
+    """Open the channel of model providers.
+
+    Available to every user.
+    """
     return Admission()
 
 
 @procedure("channels.identify", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
 async def _identify(ctx: Context, data: NoInput) -> Identity:
-    """Whom a live connection belongs to."""
+    """Identify the user of a live connection."""
     return Identity(user_id=ctx.user_id)
 
 

@@ -25,7 +25,7 @@ class CreateLabel(Input):
 
 
 class UpdateLabel(Patch, ById):
-    """Null empties `label_group`."""
+    """Null clears `label_group`."""
 
     name: LabelName
     color: Color
@@ -34,24 +34,36 @@ class UpdateLabel(Patch, ById):
 
 @query("labels.list", Action.READ)
 def list_labels(scope: QueryScope, data: NoInput) -> Rows[Label]:
-    """Labels of the workspace, by name."""
+    """List labels.
+
+    By name.
+    """
     return scope.select(Label).order_by(col(Label.name))
 
 
 @command("labels.create", Action.CREATE, errors=(Code.CONFLICT,))
 async def create_label(ctx: Context, data: CreateLabel) -> Label:
-    """Create a label; its name is unique in the workspace, case-sensitively."""
+    """Create a label.
+
+    The name is unique in the workspace, case-sensitive.
+    """
     return await ctx.insert(Label(**data.model_dump()), conflict=TAKEN)
 
 
 @command("labels.update", Action.MANAGE, subject=LABEL, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Label)
 async def update_label(ctx: Context, label: Label, data: UpdateLabel) -> Label:
-    """Change a label; a field that is not sent stays."""
+    """Update a label.
+
+    Fields that are not sent stay unchanged.
+    """
     return await ctx.edit(label, conflict=TAKEN, **data.something())
 
 
 @command("labels.delete", Action.MANAGE, subject=LABEL, errors=(Code.NOT_FOUND,), versioned=Label)
 async def delete_label(ctx: Context, label: Label, data: ById) -> Deleted:
-    """Delete a label, and its links to issues."""
+    """Delete a label.
+
+    Also removes it from issues.
+    """
     await ctx.delete(Label, label.id)
     return Deleted(id=label.id)

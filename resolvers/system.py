@@ -47,7 +47,7 @@ Gauge("crewshipd_db_pool_waiting", "Calls that wait for a database connection").
 
 
 class EpisodicMode(StrEnum):
-    """How agents' memories are searched. There is no vector index in this server."""
+    """How the memories of agents are searched. This server has no vector index."""
 
     sparse_only = "sparse-only"
 
@@ -57,7 +57,7 @@ class Health(Output):
 
 
 class Liveness(Output):
-    """`uptime` as Go writes durations: `1h2m3.5s`."""
+    """`uptime` is a duration in the format of Go: `1h2m3.5s`."""
 
     status: str = "ok"
     service: str = "crewshipd"
@@ -66,7 +66,7 @@ class Liveness(Output):
 
 
 class Checks(Output):
-    """`ok`, or what is wrong."""
+    """`ok`, or a description of the failure."""
 
     db: str
     state: str
@@ -78,7 +78,7 @@ class Readiness(Output):
 
 
 class Exposition(Output):
-    """The measurements, in Prometheus' text format 0.0.4."""
+    """Metrics in the text format 0.0.4 of Prometheus."""
 
     text: str
 
@@ -91,7 +91,7 @@ class SetupStatus(Output):
 
 
 class Version(Output):
-    """`latest` and `url` are null while nothing is known of newer releases."""
+    """`latest` and `url` are null if the newest release is not known."""
 
     current: str
     latest: str | None
@@ -100,7 +100,7 @@ class Version(Output):
 
 
 class License(Output):
-    """The license that holds now, and its limits."""
+    """The current license and its limits."""
 
     edition: Edition
     license_id: str
@@ -113,21 +113,26 @@ class License(Output):
 
 @procedure("system.health", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def health(ctx: Context, data: NoInput) -> Health:
-    """Whether the API answers."""
+    """Check that the API responds."""
     return Health()
 
 
 @procedure("ops.healthz", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def healthz(ctx: Context, data: NoInput) -> Liveness:
-    """Whether this process lives; it asks nothing else. For liveness probes."""
+    """Check that the process is alive.
+
+    Checks nothing else. For liveness probes.
+    """
     return Liveness(uptime=format_duration(round(instance.uptime() * 10) * 100_000_000))
 
 
 @procedure("ops.readyz", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def readyz(ctx: Context, data: NoInput) -> Readiness:
-    """Whether this process can work: 503 while a check fails. For readiness probes.
+    """Check that the process is ready.
 
-    `db`: the database answers a statement, and its schema is not older than this release. `state`: the data directory can be written.
+    503 while a check fails. For readiness probes.
+
+    `db`: the database responds, and its schema is not older than this release. `state`: the data directory is writable.
     """
     db, state = await asyncio.gather(_database_failure(), asyncio.to_thread(_state_failure))
     return Readiness(status=db is None and state is None, checks=Checks(db=db or "ok", state=state or "ok"))
@@ -144,12 +149,15 @@ async def only_scrapers(ctx: Context, raw: Raw) -> None:
 
 @procedure("ops.metrics", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,), allow=only_scrapers)
 async def metrics(ctx: Context, data: NoInput) -> Exposition:
-    """What this process measures, for Prometheus: with CREWSHIP_METRICS_TOKEN as bearer token, or without one at the machine itself.
+    """Get metrics of the process.
 
-    At the machine is the unix socket, and 127.0.0.1 under that name where neither CREWSHIP_PUBLIC_URL nor CREWSHIP_TRUSTED_PROXY_CIDRS is set.
+    For Prometheus. Requires CREWSHIP_METRICS_TOKEN as bearer token, except for local requests.
 
-    Each process answers for itself: with several workers (`crewshipd_workers`) a scrape sees one of them. To see all, run processes of one
-    worker each on a port of its own.
+    Local requests come over the unix socket, or from 127.0.0.1 by that name if neither CREWSHIP_PUBLIC_URL nor
+    CREWSHIP_TRUSTED_PROXY_CIDRS is set.
+
+    Each process reports its own metrics: with several workers (`crewshipd_workers`) a scrape reads one of them. To read
+    all of them, run processes of one worker each, on separate ports.
     """
     asked = CollectorRegistry()
     try:
@@ -164,7 +172,10 @@ async def metrics(ctx: Context, data: NoInput) -> Exposition:
 
 @procedure("system.setup_status", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
 async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
-    """Whether the first user is still to be created, and whether people may sign up."""
+    """Get the setup status.
+
+    Whether the first user still has to be created, and whether sign-up is allowed.
+    """
     try:
         async with asyncio.timeout(DATABASE_PATIENCE):
             used = await ctx.select(User).exists()
@@ -176,7 +187,10 @@ async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
 
 @procedure("system.version", Action.NONE, tenancy=Tenancy.NONE, late=True)
 async def version(ctx: Context, data: NoInput) -> Version:
-    """The release of this server, and the newest one where that is known."""
+    """Get the version.
+
+    The release of this server, and the newest release if known.
+    """
     current, found = released(), None
     if not instance.settings.skip_update_check:
         try:
@@ -190,7 +204,10 @@ async def version(ctx: Context, data: NoInput) -> Version:
 
 @procedure("system.license", Action.NONE, tenancy=Tenancy.NONE)
 async def license(ctx: Context, data: NoInput) -> License:
-    """The license of this server; the community edition without one."""
+    """Get the license.
+
+    The license of this server; the community edition if there is none.
+    """
     now = instance.license
     limits = {"max_crews": now.max_crews, "max_agents_per_crew": now.max_agents_per_crew, "max_members": now.max_members}
     return License(edition=now.edition, license_id=now.license_id, licensee_org=now.licensee_org, features=list(now.features), **limits)

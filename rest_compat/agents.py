@@ -70,7 +70,7 @@ class AgentJSON(AgentColumnsJSON, of=Agent):
 
 
 class NewAgentJSON(AgentColumnsJSON, of=Agent):
-    """The answer of a create shows neither the crew nor the creator (contract: agents.create)."""
+    """The answer of a create includes neither the crew nor the creator (contract: agents.create)."""
 
     crew: Annotated[None, Null()]
 

@@ -55,7 +55,7 @@ class MessageJSON(Wire, of=Message):
 
 
 class MessageListJSON(Around):
-    """`chat_id` is absent for a chat that the caller cannot read, or that is none."""
+    """`chat_id` is absent for an unknown chat, and for one the caller cannot read."""
 
     rows = "messages"
     chat_id: Annotated[str | None, Absent()]

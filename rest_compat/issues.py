@@ -18,7 +18,7 @@ class CreatorJSON(Wire, of=Mission):
 
 
 class CreatedIssueJSON(Wire, of=Mission):
-    """A new issue. What hangs on it is not read, and `project_id` is null (contract: issues.Issue)."""
+    """A new issue. Labels are empty, counts are 0 and `project_id` is null (contract: issues.Issue)."""
 
     id: str
     workspace_id: str

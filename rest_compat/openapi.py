@@ -25,7 +25,7 @@ from rest_compat.table import PARAMETER, Route
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {
     "type": "object",
-    "description": "RFC 7807, and the same text under `error`.",
+    "description": "Problem details of RFC 7807; `error` repeats the text of `detail`.",
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
@@ -33,7 +33,11 @@ PROBLEM = {
         "detail": {"type": "string"},
         "instance": {"type": "string"},
         "error": {"type": "string"},
-        "fields": {"type": "object", "additionalProperties": {"type": "string"}, "description": "What is wrong with which field."},
+        "fields": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Error message by field.",
+        },
     },
     "required": ["type", "title", "status", "detail", "instance", "error"],
 }
@@ -46,17 +50,18 @@ SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
     Auth.WEBHOOK: [{"webhook": []}],
 }
 NULL = {"type": "null"}
+SKIPPED = "Number of items to skip; a value that is not a whole number means 0."
 BESIDE = ("title", "description", "default")  # what is said of a property, not of its values
-ETAG = {"description": "The version of what is answered, for If-Match and If-None-Match.", "schema": {"type": "string"}}
+ETAG = {"description": "Version of the resource, for If-Match and If-None-Match.", "schema": {"type": "string"}}
 IF_MATCH = (
     "If-Match",
-    "Only while the version is this one: the ETag of an earlier answer, or *.",
+    "Apply only if this is the current version: the ETag of an earlier answer, or *.",
     {"type": "string", "pattern": r'^(\*|"v[0-9]{1,9}(-[0-9a-f]*)?")$'},
 )
-IF_NONE_MATCH = ("If-None-Match", "Answer 304 while the ETag is one of these.", {"type": "string"})
+IF_NONE_MATCH = ("If-None-Match", "Answer 304 if the current ETag is one of these.", {"type": "string"})
 KEY = (
     "Idempotency-Key",
-    "The same key with the same request, within a day, gives the stored answer.",
+    "Repeating a request with the same key within a day returns the stored answer.",
     {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
 )
 
@@ -103,10 +108,29 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "A CLI token, or a session token."},
-                "session": {"type": "apiKey", "in": "cookie", "name": "authjs.session-token"},
-                "internal": {"type": "apiKey", "in": "header", "name": "X-Internal-Token", "description": "Of a program beside the server."},
-                "webhook": {"type": "apiKey", "in": "header", "name": "X-Signature", "description": "Made with the agent's secret."},
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A CLI token or a session token. Not needed in a browser that is signed in.",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "authjs.session-token",
+                    "description": "Set by signing in, and sent by the browser. Over HTTPS: `__Secure-authjs.session-token`.",
+                },
+                "internal": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Internal-Token",
+                    "description": "Secret of an internal program next to the server.",
+                },
+                "webhook": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Signature",
+                    "description": "Signature made with the agent's webhook secret.",
+                },
             },
         },
     }
@@ -120,15 +144,15 @@ def encoded() -> bytes:
 
 def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     op = route.operation
-    lines = op.doc.split("\n\n", 1)
+    summary, _, description = op.doc.partition("\n\n")
     made: dict[str, Any] = {
         "operationId": op.name if route is _first(op) else f"{op.name}.{route.method.lower()}",
-        "summary": lines[0].replace("\n", " "),
+        "summary": summary.removesuffix("."),
         "tags": [op.name.split(".")[0]],
         "x-crewship-role": op.action.value,
     }
-    if len(lines) > 1:
-        made["description"] = lines[1]
+    if description:
+        made["description"] = description
     if op.deprecated is not None:
         made["deprecated"] = True
     made["security"] = SECURITY[op.auth]
@@ -165,7 +189,7 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
     op = route.operation
     made: list[dict[str, Any]] = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in PARAMETER.findall(route.path)]
     if op.tenancy is Tenancy.WORKSPACE and "{workspaceId}" not in route.path:
-        text = "Id or slug of the workspace; the header X-Workspace-ID does as well."
+        text = "Id or slug of the workspace; the header X-Workspace-ID is an alternative."
         made.append({"name": "workspace_id", "in": "query", "required": False, "description": text, "schema": {"type": "string"}})
     if (route.method in ("GET", "DELETE") or route.body is not None) and route.reads is None:
         properties = definitions.get(op.input.__name__, {}).get("properties", {})
@@ -184,9 +208,12 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
 def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """A window never makes a query fail (contract: pagination), and a flag that is not `true` is off."""
     if issubclass(model, Paging) and name == "page":
-        return {"description": "Which page, from 1; anything else is the first.", "schema": {"type": ["integer", "string"], "default": 1}}
+        return {
+            "description": "Number of the page, from 1; any other value means the first page.",
+            "schema": {"type": ["integer", "string"], "default": 1},
+        }
     if issubclass(model, Paging) and name in ("limit", "offset"):
-        text = model.size_rule() if name == "limit" else "How many to leave out; what is no whole number leaves out none."
+        text = model.size_rule() if name == "limit" else SKIPPED
         return {"description": text, "schema": {"type": ["integer", "string"], "default": model.page_default if name == "limit" else 0}}
     return {"schema": {"type": ["boolean", "string"], "default": False} if schema.get("type") == "boolean" else schema}
 

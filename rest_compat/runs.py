@@ -25,7 +25,7 @@ class RunStatsJSON(Wire, of=runs.RunStats):
 
 
 class RunListJSON(Around):
-    """The statistics are of the whole workspace, whatever is filtered."""
+    """The statistics cover the whole workspace, regardless of filters."""
 
     rows, counted = "data", True
     data: list[RunJSON]

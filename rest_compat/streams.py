@@ -43,7 +43,7 @@ class Download:
     def documented(self, good: dict[str, Any]) -> dict[str, Any]:
         """The responses, for OpenAPI."""
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-        etag = {"ETag": {"description": "Of these bytes.", "schema": {"type": "string"}}}
+        etag = {"ETag": {"description": "Entity tag of these bytes.", "schema": {"type": "string"}}}
         return {
             "200": good | {"content": content, "headers": etag},
             "206": {"description": "Partial Content", "content": content, "headers": etag},

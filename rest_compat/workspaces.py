@@ -51,7 +51,7 @@ class MemberJSON(Wire, of=Membership):
 
 
 class ListedMemberJSON(MemberJSON, of=Membership):
-    """`email` and `full_name` stand here too, where a command-line client looks for them."""
+    """`email` and `full_name` are repeated at the top level, for command-line clients."""
 
     user: UserJSON
     email: str

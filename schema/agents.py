@@ -17,7 +17,7 @@ for enum in (AgentRole, AgentStatus, ChatEventType, CliAdapter, LeadMode, LlmPro
 
 @node(Agent)
 class AgentType:
-    """A worker with a model, an adapter and a prompt; in a crew, or on its own."""
+    """A worker with a model, an adapter and a prompt, in a crew or on its own."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
@@ -39,24 +39,30 @@ class AgentType:
     timeout_seconds: int
     tool_profile: ToolProfile
     memory_enabled: bool
-    cli_tools: str | None = strawberry.field(description="Names of command-line tools, separated by commas.")
-    mcp_config_json: str | None = strawberry.field(description="MCP servers as the JSON text that was sent: an object with mcpServers. Null below MANAGER.")
-    schedule_cron: str | None = strawberry.field(description="Five fields, in UTC.")
+    cli_tools: str | None = strawberry.field(description="Names of command-line tools, comma-separated.")
+    mcp_config_json: str | None = strawberry.field(
+        description="MCP servers: a JSON object with `mcpServers`, as text, as sent. Null below MANAGER.",
+    )
+    schedule_cron: str | None = strawberry.field(description="A cron expression of five fields, in UTC.")
     schedule_prompt: str | None
     schedule_enabled: bool
     schedule_last_run: datetime | None
-    schedule_next_run: datetime | None = strawberry.field(description="Null while the schedule is off, absent or unreadable.")
+    schedule_next_run: datetime | None = strawberry.field(
+        description="Null if the schedule is disabled, absent or invalid.",
+    )
     webhook_require_timestamp: bool
-    ephemeral: bool = strawberry.field(description="Hired for a while.")
+    ephemeral: bool = strawberry.field(description="Whether the agent was hired for a limited time.")
     expires_at: datetime | None
-    expired_at: datetime | None = strawberry.field(description="Set on an ephemeral agent past its time; it may be rehired.")
+    expired_at: datetime | None = strawberry.field(
+        description="Set on an expired ephemeral agent, which can be rehired.",
+    )
     parent_lead_id: strawberry.ID | None
     parent_lead: Edge | None
     hire_reason: str | None = strawberry.field(description="One line for each hire and rehire.")
     created_by_user_id: strawberry.ID | None
     created_at: datetime
     updated_at: datetime
-    version: int = strawberry.field(description="Rises with every edit; what ifVersion compares.")
+    version: int = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
     skill_count: int
     credential_count: int
     chat_count: int
@@ -66,18 +72,18 @@ class AgentType:
 
 @node(agent_ops.CrewsStatus)
 class CrewsStatusType:
-    """Agents of a workspace by what they do."""
+    """Counters of the agents of a workspace, by status."""
 
     total: int
     running: int
     error: int
-    idle: int = strawberry.field(description="Every status but RUNNING and ERROR.")
-    queued: int = strawberry.field(description="Assignments that wait for a run.")
+    idle: int = strawberry.field(description="Agents in any status except RUNNING and ERROR.")
+    queued: int = strawberry.field(description="Assignments waiting for a run.")
 
 
 @node(agent_ops.AgentLoad)
 class AgentLoadType:
-    """Mission tasks of one agent. Sums of tokens may outgrow an Int."""
+    """Mission tasks of one agent. Sums of tokens can exceed the range of Int."""
 
     agent_id: strawberry.ID
     agent_name: str
@@ -85,24 +91,24 @@ class AgentLoadType:
     agent_status: AgentStatus
     active_tasks: int
     pending_tasks: int
-    completed_today: int = strawberry.field(description="In the last 24 hours.")
+    completed_today: int = strawberry.field(description="Tasks completed in the last 24 hours.")
     tokens_used_today: float = strawberry.field(description="Tokens of the tasks completed in the last 24 hours.")
-    token_budget: float = strawberry.field(description="Budgets of the tasks without an end.")
+    token_budget: float = strawberry.field(description="Sum of the budgets of unfinished tasks.")
 
 
 @node(RunFrame, name="LogEntry")
 class LogEntryType:
-    """One event that an agent's adapter has put out."""
+    """One event in the output of an agent's adapter."""
 
     created_at: datetime = strawberry.field(name="ts")
     run_id: strawberry.ID | None
     chat_id: strawberry.ID
-    seq: int = strawberry.field(description="The number of its frame in the chat.")
+    seq: int = strawberry.field(description="Number of the frame in its chat.")
     level: str
     agent_slug: str = strawberry.field(name="agent")
     event: ChatEventType
     content: str
-    tool: str | None = strawberry.field(description="The name of the tool that was called.")
+    tool: str | None = strawberry.field(description="Name of the tool called.")
     event_metadata: JSON | None = strawberry.field(name="metadata")
 
 

@@ -10,12 +10,15 @@ from resolvers.auth import cli_tokens as cli_token_ops
 from resolvers.auth import sessions as session_ops
 from schema.bridge import mutation, node, output, query
 
-strawberry.enum(TokenTier, description="What a CLI token may do: an ADMIN token lives at most 7 days, and each use of it is recorded.")
+strawberry.enum(
+    TokenTier,
+    description="Tier of a CLI token: an ADMIN token lives at most 7 days, and each use of it is recorded.",
+)
 
 
 @node(CliToken)
 class CliTokenType:
-    """A CLI token of the caller; never its value."""
+    """A CLI token of the caller, without its value."""
 
     id: strawberry.ID
     name: str
@@ -24,7 +27,9 @@ class CliTokenType:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
-    scopes: list[str] = strawberry.field(description="What the token is limited to; empty: to what its user may.")
+    scopes: list[str] = strawberry.field(
+        description="Scopes of the token; if empty, the token has all permissions of its user.",
+    )
 
 
 @output(cli_token_ops.CreatedCliToken)
@@ -47,7 +52,7 @@ class ValidCliTokenType:
 
 @output(cli_token_ops.RevokedCliToken)
 class RevokedCliTokenType:
-    """The token is refused from now on."""
+    """The token is no longer accepted."""
 
     status: str
 
@@ -64,7 +69,7 @@ class ActiveSessionType:
 
 @output(session_ops.RevokedSession)
 class RevokedSessionType:
-    """The session is over; `isCurrent` when it was the caller's own."""
+    """The session has ended; `isCurrent` marks the session of this request."""
 
     ok: bool
     id: strawberry.ID

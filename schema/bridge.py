@@ -30,7 +30,7 @@ C = TypeVar("C", bound=type)
 EMPTY = inspect.Parameter.empty
 
 
-@strawberry.type(description="Where a page stands in its list.")
+@strawberry.type(description="Position of a page in its list.")
 class PageInfo:
     has_next_page: bool
     has_previous_page: bool
@@ -38,7 +38,7 @@ class PageInfo:
     end_cursor: str | None
 
 
-@strawberry.type(name="Edge", description="A row of a page, and the cursor to go on from.")
+@strawberry.type(name="Edge", description="A row of a page, with its cursor.")
 class ConnectionEdge(Generic[N]):
     cursor: str
     node: N

@@ -16,16 +16,18 @@ for choices in (ChatMode, ChatOrigin, ChatStatus, ChatVisibility, MessageRole):
 
 @node(Message)
 class MessageType:
-    """One turn of a chat. The parts of an agent's turn are what it said, thought and called, in order."""
+    """One turn of a chat. Parts of an agent's turn are its text, thinking and tool calls, in order."""
 
-    id: strawberry.ID = strawberry.field(description="Ids of one chat sort by time.")
+    id: strawberry.ID = strawberry.field(description="Ids within a chat sort by time.")
     chat_id: strawberry.ID
     chat: Edge | None
     agent_id: strawberry.ID | None
     agent: Edge | None
     role: MessageRole
     content: str
-    parts: JSON | None = strawberry.field(description="Null on turns of users. Each has a type; text, thinking and results have content.")
+    parts: JSON | None = strawberry.field(
+        description="Null for turns of users. Every part has a type; text, thinking and results have content.",
+    )
     tool_name: str | None
     tool_summary: str | None
     data: JSON | None = strawberry.field(name="metadata")
@@ -36,13 +38,13 @@ class MessageType:
 
 @node(Chat)
 class ChatType:
-    """A conversation with an agent; in a group several users take part."""
+    """A conversation with an agent; several users can take part in a group chat."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
     agent_id: strawberry.ID
     agent: Edge | None
-    agent_slug: str = strawberry.field(description="Of a deleted agent, too.")
+    agent_slug: str = strawberry.field(description="Slug of the agent, even if the agent is deleted.")
     created_by: strawberry.ID | None
     creator: Edge | None
     title: str | None
@@ -51,8 +53,10 @@ class ChatType:
     origin: ChatOrigin | None
     visibility: ChatVisibility
     message_count: int
-    unread_count: int = strawberry.field(description="Messages since the caller's mark, without the caller's own: among the newest 1000 of the chat.")
-    last_seq: int = strawberry.field(description="The number of the newest frame.")
+    unread_count: int = strawberry.field(
+        description="Messages of others after the caller's read mark, among the newest 1000 of the chat.",
+    )
+    last_seq: int = strawberry.field(description="Number of the newest frame.")
     last_activity_at: datetime
     started_at: datetime
     ended_at: datetime | None
@@ -64,7 +68,7 @@ class ChatType:
 
 @output(chat_ops.ReadMark)
 class ReadMarkType:
-    """How far the caller has read a chat, to the millisecond."""
+    """The position up to which the caller has read a chat, in milliseconds."""
 
     chat_id: strawberry.ID
     last_read_at: datetime
@@ -72,25 +76,27 @@ class ReadMarkType:
 
 @output(chat_ops.Steered)
 class SteeredType:
-    """The message waits for the agent's next turn."""
+    """The message is queued for the agent's next turn."""
 
     queued: bool
-    in_flight: bool = strawberry.field(description="A run was live when the message came; it is not interrupted.")
+    in_flight: bool = strawberry.field(
+        description="Whether a run was live when the message arrived; it is not interrupted.",
+    )
 
 
 @output(chat_ops.Sent)
 class SentType:
-    """The message is stored. Without a run nobody was asked."""
+    """The message is stored. Without a run the agent was not asked."""
 
     run_id: strawberry.ID | None
     message_id: strawberry.ID
-    from_seq: int = strawberry.field(description="The number of the chat's newest frame before the message.")
-    seq: int = strawberry.field(description="The number of the chat's newest frame: what comes next is the answer.")
+    from_seq: int = strawberry.field(description="Number of the newest frame of the chat before the message.")
+    seq: int = strawberry.field(description="Number of the newest frame of the chat; the answer follows it.")
 
 
 @output(chat_ops.Cancelled)
 class CancelledType:
-    """Whether the caller had a run in the chat: it has ended, or its worker is told to."""
+    """Whether the caller had a run in the chat: it has ended, or its worker is asked to end it."""
 
     cancelled: bool
 

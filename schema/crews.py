@@ -18,7 +18,7 @@ for choices in (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStat
 
 @node(CrewMember)
 class CrewMemberType:
-    """A user in a crew. `role` raises the workspace role inside this crew; null inherits it."""
+    """A user in a crew. `role` raises the workspace role in this crew; with null the workspace role applies."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
@@ -34,8 +34,9 @@ class CrewMemberType:
 class CrewType:
     """A team of agents and the container they work in.
 
-    `mcpConfigJson`, `escalationConfig`, `devcontainerConfig` and `servicesJson` are JSON as text, `miseConfig` is TOML or JSON: what a
-    client sent; below MANAGER all four are null. `cachedImage` and `configHash` are set by a finished build of the container's image.
+    `mcpConfigJson`, `escalationConfig`, `devcontainerConfig` and `servicesJson` are JSON as text, `miseConfig` is TOML
+    or JSON, each as the client sent it; all but `escalationConfig` are null below MANAGER. `cachedImage` and
+    `configHash` are set by a finished build of the container's image.
     """
 
     id: strawberry.ID
@@ -70,7 +71,7 @@ class CrewType:
     created_by: strawberry.ID | None
     created_at: datetime
     updated_at: datetime
-    version: int = strawberry.field(description="Rises with every edit; what ifVersion compares.")
+    version: int = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
     agent_count: int
     member_count: int
     agents: Edges
@@ -80,7 +81,10 @@ class CrewType:
 
 @node(CrewConnection, name="CrewLink")
 class CrewLinkType:
-    """Permission for one crew to talk to another: `crewConnections` of the REST API. Crews are null once they are deleted; their names stay."""
+    """Permission for one crew to talk to another: `crewConnections` of the REST API.
+
+    Deleted crews are null; their names are kept.
+    """
 
     id: strawberry.ID
     workspace_id: strawberry.ID
@@ -100,7 +104,7 @@ class CrewLinkType:
 
 @output(members.MemberRoleUpdated, name="CrewMemberRoleUpdated")
 class MemberRoleUpdatedType:
-    """`role` is empty when the workspace role holds again."""
+    """`role` is empty if the workspace role applies again."""
 
     status: str
     role: str
@@ -108,7 +112,7 @@ class MemberRoleUpdatedType:
 
 @output(capabilities.OfferedDatastore, name="CrewDatastore")
 class OfferedDatastoreType:
-    """A database beside the crew's container. `host` is the service's name; `port` is empty when none is declared."""
+    """A database next to the crew's container. `host` is the service name; `port` is empty if none is declared."""
 
     type: str
     name: str
@@ -118,7 +122,7 @@ class OfferedDatastoreType:
 
 @output(capabilities.OfferedTool, name="CrewTool")
 class OfferedToolType:
-    """A command on the container's PATH."""
+    """A command on the PATH of the container."""
 
     type: str
     name: str
@@ -126,7 +130,7 @@ class OfferedToolType:
 
 @output(capabilities.OfferedContainer, name="CrewContainer")
 class OfferedContainerType:
-    """Datastores in the order of services_json, tools by name."""
+    """Datastores in the order of services_json; tools by name."""
 
     datastores: list[OfferedDatastoreType]
     tools: list[OfferedToolType]
@@ -144,7 +148,7 @@ class OfferedIntegrationType:
 
 @output(capabilities.OfferedAgent, name="CrewAgentName")
 class OfferedAgentType:
-    """An agent that a routine can name."""
+    """An agent that a routine can refer to."""
 
     slug: str
     name: str
@@ -152,7 +156,7 @@ class OfferedAgentType:
 
 @output(capabilities.OfferedCode, name="CodeRuntimes")
 class OfferedCodeType:
-    """Languages of a code step: evaluated, and reserved without being run yet."""
+    """Languages of code steps: evaluated ones, and ones reserved but not run yet."""
 
     wired: list[str]
     reserved_unwired: list[str]
@@ -160,7 +164,7 @@ class OfferedCodeType:
 
 @output(capabilities.OfferedRuntimes, name="CrewRuntimes")
 class OfferedRuntimesType:
-    """`scriptInterpreters` is an object: file suffix -> command."""
+    """`scriptInterpreters` is an object that maps a file suffix to a command."""
 
     code: OfferedCodeType
     script_interpreters: JSON

@@ -51,31 +51,32 @@ def enum_of(choices: type[Enum]) -> Any:
 # ---- what is written by hand -----------------------------------------------------------------------------------------
 
 
-@strawberry.interface(name="Event", description="What subscriptions send.")
+@strawberry.interface(name="Event", description="An event of a subscription.")
 class EventInterface:
-    cursor: str = strawberry.field(description="The position of this event: a subscription goes on behind it when it is given as `after`.")
+    cursor: str = strawberry.field(description="Position of this event: pass it as `after` to resume a subscription.")
 
 
-_WHOSE = "The chat it happens in: an agent may be at work in several."
+_WHOSE = "Chat of this frame; an agent can work in several chats."
 
 
-@strawberry.type(description="The first frame of a run: what an agent does in answer to one message.")
+@strawberry.type(description="First frame of a run: the work of an agent in response to one message.")
 class RunBegin(EventInterface):
-    from_seq: int = strawberry.field(description="The number of the chat's last frame before the run.")
-    seq: int | None = strawberry.field(description="The number of this frame in its chat.")  # never null; of ChatFrame's type, to be asked for beside it
+    from_seq: int = strawberry.field(description="Number of the last frame of the chat before the run.")
+    # never null; of ChatFrame's type, to be asked for beside it
+    seq: int | None = strawberry.field(description="Number of this frame in its chat.")
     chat_id: strawberry.ID = strawberry.field(description=_WHOSE)
 
 
-@strawberry.type(description="A piece of what happens in a chat; a run's last one has the type done.")
+@strawberry.type(description="A frame of a chat; the last frame of a run has the type done.")
 class ChatFrame(EventInterface):
     type: enum_of(ChatEventType)  # type: ignore[valid-type]
     content: str
     metadata: JSON | None
-    seq: int | None = strawberry.field(description="The number of this frame in its chat; null outside a run.")
+    seq: int | None = strawberry.field(description="Number of this frame in its chat; null outside a run.")
     chat_id: strawberry.ID = strawberry.field(description=_WHOSE)
 
 
-@strawberry.type(description="Events were lost. Read again what you show, then go on behind `cursor`.")
+@strawberry.type(description="Events were lost. Reload the current state, then resume after `cursor`.")
 class StreamReset(EventInterface):
     reason: str
 
@@ -148,7 +149,7 @@ def _type_of(event: type[Event]) -> Any:
             raise TypeError(f"{event.__name__}: cursor is the position of an event, and no payload")
         fields["__annotations__"][field] = face = _field_type(key, info)
         fields[field] = strawberry.field(name=to_camel_case(key), description=_description(info, face))
-    said = cleandoc(event.__doc__ or "") + ("\n\nPlanned: nothing sends it yet." if event.planned_ else "")
+    said = cleandoc(event.__doc__ or "") + ("\n\nPlanned: not sent yet." if event.planned_ else "")
     return strawberry.type(type(event.__name__, (EventInterface,), fields), name=type_name(event), description=said.strip())
 
 
@@ -231,7 +232,7 @@ def _build() -> None:
 
 
 def _union(kind: str) -> Any:
-    said = f"What is sent on the channel `{kind}{'' if kind == 'providers' else ':{id}'}`."
+    said = f"Events of the channel `{kind}{'' if kind == 'providers' else ':{id}'}`."
     return Annotated[Union[tuple(_MEMBERS[kind].values())], strawberry.union(UNION_NAMES[kind], description=said)]  # noqa: UP007 (a value here)
 
 

@@ -19,22 +19,24 @@ for kind in (ActorType, ActivityAction, AssignmentStatus, AuthoredVia, IssueSort
 
 @node(Mission, name="Issue")
 class IssueType:
-    """Something that a crew has to do. It is a mission, and is worked on like one."""
+    """A piece of work for a crew. An issue is a mission, and is worked on like one."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
     crew_id: strawberry.ID
     crew: Edge | None
     number: int | None
-    identifier: str | None = strawberry.field(description="The prefix of the crew and the number, such as ENG-42; unique in the workspace.")
+    identifier: str | None = strawberry.field(
+        description="Prefix of the crew and number, such as ENG-42; unique in the workspace.",
+    )
     title: str
     description: str | None
     status: MissionStatus
-    priority: str = strawberry.field(description="none, low, medium, high, urgent, or any text.")
-    assignee_type: str | None = strawberry.field(description="user, agent, or any text.")
+    priority: str = strawberry.field(description="none, low, medium, high, urgent, or an arbitrary text.")
+    assignee_type: str | None = strawberry.field(description="user, agent, or an arbitrary text.")
     assignee_id: str | None
-    assignee_name: str | None = strawberry.field(description="Null where the assignee is no user and no agent.")
-    due_date: str | None = strawberry.field(description="A text as it was sent; YYYY-MM-DD by custom.")
+    assignee_name: str | None = strawberry.field(description="Null unless the assignee is a user or an agent.")
+    due_date: str | None = strawberry.field(description="A text as sent; by convention YYYY-MM-DD.")
     estimate: int | None
     sort_order: float
     lead_agent_id: strawberry.ID
@@ -58,13 +60,15 @@ class IssueType:
     authored_via: AuthoredVia | None
     created_at: datetime
     updated_at: datetime
-    completed_at: datetime | None = strawberry.field(description="The last time it ended; it stays when the issue is opened again.")
+    completed_at: datetime | None = strawberry.field(
+        description="Last time the issue was completed; kept if it is reopened.",
+    )
     version: int
 
 
 @node(IssueComment)
 class IssueCommentType:
-    """What a user or an agent has said about an issue."""
+    """A comment of a user or an agent on an issue."""
 
     id: strawberry.ID
     mission_id: strawberry.ID
@@ -93,10 +97,12 @@ class IssueActivityType:
 
 @node(issue_ops.IssueRelationView, name="IssueRelation")
 class IssueRelationType:
-    """A relation as seen from one of its ends: `relationType` is how that one stands to the target."""
+    """A relation as seen from one of its ends: `relationType` is the relation of that end to the target."""
 
     id: strawberry.ID
-    source_id: strawberry.ID = strawberry.field(description="As it is kept, whichever end looks at it.")
+    source_id: strawberry.ID = strawberry.field(
+        description="Source as stored, regardless of the end the relation is read from.",
+    )
     target_id: strawberry.ID
     relation_type: RelationType
     target_identifier: str | None
@@ -107,7 +113,7 @@ class IssueRelationType:
 
 @node(Assignment)
 class AssignmentType:
-    """A piece of work that an agent was set to."""
+    """A piece of work assigned to an agent."""
 
     id: strawberry.ID
     status: AssignmentStatus
@@ -140,7 +146,7 @@ class RelationDeletedType:
 
 @output(issue_ops.WorkState, name="IssueWorkState")
 class WorkStateType:
-    """What state the work on an issue is in now."""
+    """The state of the work on an issue."""
 
     status: MissionStatus
     identifier: str

@@ -10,7 +10,7 @@ from schema.results import DeletedType
 
 @node(Label)
 class LabelType:
-    """A label for the issues of a workspace."""
+    """A label for issues of a workspace."""
 
     id: strawberry.ID
     name: str

@@ -16,29 +16,29 @@ for kind in (ProjectStatus, ProjectPriority, ProjectHealth, MilestoneStatus):
 
 @node(Project)
 class ProjectType:
-    """A goal that issues of several crews belong to."""
+    """A goal shared by issues of several crews."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
     name: str
-    slug: str = strawberry.field(description="Made of the name; unique in the workspace.")
+    slug: str = strawberry.field(description="Derived from the name; unique in the workspace.")
     description: str | None
     icon: str | None
     color: str
     status: ProjectStatus
     priority: ProjectPriority
     health: ProjectHealth
-    lead_type: str | None = strawberry.field(description="user, agent, or any text.")
+    lead_type: str | None = strawberry.field(description="user, agent, or an arbitrary text.")
     lead_id: str | None
-    lead_name: str | None = strawberry.field(description="Null where the lead is no user and no agent.")
-    start_date: str | None = strawberry.field(description="A text as it was sent; YYYY-MM-DD by custom.")
+    lead_name: str | None = strawberry.field(description="Null unless the lead is a user or an agent.")
+    start_date: str | None = strawberry.field(description="A text as sent; by convention YYYY-MM-DD.")
     target_date: str | None
     created_at: datetime
     updated_at: datetime
     version: int
     issue_count: int
     done_count: int = strawberry.field(description="Issues that are DONE, COMPLETED or in REVIEW.")
-    progress: int = strawberry.field(description="Per cent of the issues that are done, rounded down.")
+    progress: int = strawberry.field(description="Percentage of issues that are done, rounded down.")
     milestones: Edges
     issues: Edges
 
@@ -65,7 +65,7 @@ class MilestoneType:
 
 @output(project_ops.AssigneeStat, name="ProjectAssigneeStat")
 class AssigneeStatType:
-    """Issues of a project that one agent is assigned to; those without an agent have an empty id."""
+    """Issues of a project by agent; issues that are not assigned to an agent have an empty id."""
 
     agent_id: str
     agent_name: str
@@ -75,7 +75,7 @@ class AssigneeStatType:
 
 @output(project_ops.LabelStat, name="ProjectLabelStat")
 class LabelStatType:
-    """Issues of a project that have a label."""
+    """Issues of a project by label."""
 
     label_name: str
     color: str
@@ -84,14 +84,14 @@ class LabelStatType:
 
 @output(project_ops.ProjectStats)
 class ProjectStatsType:
-    """Numbers of a project's issues. DONE, COMPLETED and REVIEW are completed."""
+    """Statistics of the issues of a project. DONE, COMPLETED and REVIEW count as completed."""
 
     total_issues: int
     completed_issues: int
-    by_status: JSON = strawberry.field(description="State -> number of issues, of the states that occur.")
+    by_status: JSON = strawberry.field(description="Number of issues by status, for statuses that occur.")
     by_assignee: list[AssigneeStatType]
     by_label: list[LabelStatType]
-    crews: list[str] = strawberry.field(description="Slugs of the crews whose issues they are.")
+    crews: list[str] = strawberry.field(description="Slugs of the crews that the issues belong to.")
 
 
 @strawberry.type

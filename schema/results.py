@@ -8,13 +8,13 @@ from schema.bridge import output
 
 @output(Deleted)
 class DeletedType:
-    """The row is gone."""
+    """The row was deleted."""
 
     id: strawberry.ID
 
 
 @output(Success)
 class SuccessType:
-    """It is done."""
+    """The operation succeeded."""
 
     success: bool

@@ -24,8 +24,11 @@ def _merged(name: str, description: str) -> Any:
     return strawberry.type(type(name, tuple(parts), {}), description=description)
 
 
-Query = _merged("Query", "Reads. Every field is one operation; `workspaceId` takes an id or a slug, and may come as the header X-Workspace-ID.")
-Mutation = _merged("Mutation", "Writes. Every field is one operation in a transaction of its own.")
+Query = _merged(
+    "Query",
+    "Reads. Every field is one operation. The header X-Workspace-ID can replace `workspaceId`, an id or slug.",
+)
+Mutation = _merged("Mutation", "Writes. Every field is one operation, in its own transaction.")
 schema = strawberry.Schema(Query, Mutation, Subscription)
 
 

@@ -15,18 +15,20 @@ strawberry.enum(RunStatus)
 
 @node(Run)
 class RunType:
-    """One piece of work of an agent: what was asked, how far it is, and how it ended."""
+    """One execution of an agent: its input, progress and outcome."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
     agent_id: strawberry.ID
     agent: Edge | None
-    agent_name: str = strawberry.field(description="Of a deleted agent, too.")
+    agent_name: str = strawberry.field(description="Name of the agent, even if the agent is deleted.")
     agent_slug: str
     crew_name: str | None
-    chat_id: strawberry.ID | None = strawberry.field(description="A run outlives its chat.")
+    chat_id: strawberry.ID | None = strawberry.field(description="Id of the chat; kept if the chat is deleted.")
     chat: Edge | None
-    triggered_by: str | None = strawberry.field(description="The id of a user, or the name of what started it.")
+    triggered_by: str | None = strawberry.field(
+        description="Id of the user, or name of the source, that started the run.",
+    )
     trigger_type: str
     status: RunStatus
     model: str | None
@@ -35,23 +37,25 @@ class RunType:
     error_message: str | None
     data: JSON | None = strawberry.field(name="metadata")
     created_at: datetime
-    started_at: datetime | None = strawberry.field(description="Null while it waits for a worker.")
+    started_at: datetime | None = strawberry.field(description="Null while the run is waiting for a worker.")
     finished_at: datetime | None
-    from_seq: int | None = strawberry.field(description="The number of the chat's last frame before those of the run; null where none are kept.")
+    from_seq: int | None = strawberry.field(
+        description="Number of the last frame of the chat before the run; null if the frames are not stored.",
+    )
 
 
 @node(run_ops.RunStats)
 class RunStatsType:
-    """Runs of the workspace in three numbers."""
+    """Counters of the runs of a workspace."""
 
-    running: int = strawberry.field(description="Started, or waiting for a worker, and not ended.")
-    today: int = strawberry.field(description="Started since midnight UTC.")
-    failed: int = strawberry.field(description="FAILED or TIMEOUT since midnight UTC.")
+    running: int = strawberry.field(description="Runs that have not ended, including those waiting for a worker.")
+    today: int = strawberry.field(description="Runs started since midnight UTC.")
+    failed: int = strawberry.field(description="Runs that ended with FAILED or TIMEOUT since midnight UTC.")
 
 
 @output(run_ops.RunTotals)
 class RunTotalsType:
-    """FAILED and TIMEOUT are failed; a CANCELLED run counts in `total` alone."""
+    """FAILED and TIMEOUT count as failed; a CANCELLED run counts in `total` only."""
 
     total: int
     succeeded: int
@@ -61,7 +65,7 @@ class RunTotalsType:
 
 @output(run_ops.RunDuration)
 class RunDurationType:
-    """By nearest rank, of the runs that have ended; 0 when none has."""
+    """By nearest rank, over the runs that have ended; 0 if none has."""
 
     p50_ms: float
     p95_ms: float
@@ -69,7 +73,7 @@ class RunDurationType:
 
 @output(run_ops.CategoryCount, name="RunCategoryCount")
 class CategoryCountType:
-    """Runs of one kind."""
+    """Runs of one category."""
 
     key: str
     total: int
@@ -78,7 +82,7 @@ class CategoryCountType:
 
 @output(run_ops.CrewCount, name="RunCrewCount")
 class CrewCountType:
-    """Runs of the agents of a crew; agents without one are one row, with an empty id."""
+    """Runs of the agents of a crew; agents without a crew are combined in one row with an empty id."""
 
     id: str
     name: str
@@ -88,7 +92,7 @@ class CrewCountType:
 
 @output(run_ops.AgentCount, name="RunAgentCount")
 class AgentCountType:
-    """Runs of one agent; `crewName` is empty without a crew."""
+    """Runs of one agent; `crewName` is empty for an agent without a crew."""
 
     id: strawberry.ID
     name: str
@@ -99,7 +103,10 @@ class AgentCountType:
 
 @output(run_ops.RunInsights)
 class RunInsightsType:
-    """Runs that began within a window of time. Busiest first; crews and agents are eight at most."""
+    """Runs that started within a time window.
+
+    Lists are ordered by number of runs, descending; crews and agents have at most eight entries.
+    """
 
     window: str
     totals: RunTotalsType
@@ -108,7 +115,9 @@ class RunInsightsType:
     by_model: list[CategoryCountType]
     by_crew: list[CrewCountType]
     top_agents: list[AgentCountType]
-    truncated: bool = strawberry.field(description="There are more than the 20,000 newest that are counted.")
+    truncated: bool = strawberry.field(
+        description="Whether there are more runs than the newest 20,000, which are counted.",
+    )
 
 
 @strawberry.type

@@ -6,12 +6,12 @@ from resolvers import system as system_ops
 from resolvers.kernel.license import Edition
 from schema.bridge import output, query
 
-strawberry.enum(Edition, description="What the license is for.")
+strawberry.enum(Edition, description="Edition of the license.")
 
 
 @output(system_ops.SetupStatus)
 class SetupStatusType:
-    """Whether the first user is still to be created, and whether people may sign up."""
+    """Whether the first user still has to be created, and whether sign-up is allowed."""
 
     needs_bootstrap: bool
     allow_signup: bool
@@ -19,7 +19,7 @@ class SetupStatusType:
 
 @output(system_ops.Version)
 class VersionType:
-    """The release of this server; `latest` and `url` are null while nothing is known of newer ones."""
+    """The release of this server; `latest` and `url` are null if the newest release is not known."""
 
     current: str
     latest: str | None
@@ -29,7 +29,7 @@ class VersionType:
 
 @output(system_ops.License)
 class LicenseType:
-    """The license that holds now, and its limits; one that is zero or less means unlimited."""
+    """The current license and its limits; a limit of zero or less means unlimited."""
 
     edition: Edition
     license_id: str

@@ -15,7 +15,7 @@ strawberry.enum(Role)
 
 @node(User)
 class UserType:
-    """A person with an account."""
+    """A user with an account."""
 
     id: strawberry.ID
     email: str
@@ -39,7 +39,7 @@ class MemberType:
 
 @node(Invitation)
 class InvitationType:
-    """An offer of membership that nobody has accepted yet. `token` is empty for members who may not invite."""
+    """An offer of membership that is not accepted yet. `token` is empty for members who cannot invite."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
@@ -55,7 +55,7 @@ class InvitationType:
 
 @node(Workspace)
 class WorkspaceType:
-    """A tenant: everything else belongs to one. `currentUserRole` is the caller's own role in it."""
+    """A tenant, which everything else belongs to. `currentUserRole` is the role of the caller in it."""
 
     id: strawberry.ID
     name: str
@@ -82,7 +82,7 @@ class WorkspaceType:
 
 @node(workspace_ops.Viewer)
 class ViewerType:
-    """The caller: the only person whose workspaces can be seen."""
+    """The caller, with their own workspaces."""
 
     id: strawberry.ID
     email: str
@@ -94,7 +94,7 @@ class ViewerType:
 
 @output(workspace_ops.MemberCapabilities)
 class MemberCapabilitiesType:
-    """What a member may do, by names such as `issue.create`; the default of the role is included."""
+    """Capabilities of a member by name, such as `issue.create`, including the default of the role."""
 
     user_id: strawberry.ID
     role: Role

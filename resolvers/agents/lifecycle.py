@@ -66,7 +66,7 @@ class NewAgent(Input):
 
 
 class CreateAgent(NewAgent):
-    """A LEAD needs a crew, and is active unless told otherwise. A timeout of 0 means the default, 1800 seconds."""
+    """A LEAD requires a crew; its `lead_mode` is active by default. A timeout of 0 means the default, 1800 seconds."""
 
     lead_mode: Annotated[LeadMode | None, BeforeValidator(none_if_empty)] = None
     cli_adapter: Annotated[CliAdapter, default_if_empty(CliAdapter.CLAUDE_CODE)] = CliAdapter.CLAUDE_CODE
@@ -120,9 +120,11 @@ async def _fits_the_crew(ctx: Context, raw: Raw) -> None:
     errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT),
 )
 async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
-    """Create an agent, in a crew or without one. A crew has one LEAD.
+    """Create an agent.
 
-    Needs the create role in the workspace or, for an agent of a crew, in that crew.
+    The agent may belong to a crew; a crew has at most one LEAD.
+
+    Requires the create role in the workspace or, for an agent of a crew, in that crew.
     """
     values = data.model_dump()
     if data.agent_role is AgentRole.LEAD and data.lead_mode is None:
@@ -136,9 +138,11 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
 
 @command("agents.delete", Action.UPDATE, allow=may_edit, audit="delete", emits=AgentDeleted, errors=(Code.NOT_FOUND,), versioned=Agent)
 async def delete_agent(ctx: Context, data: ById) -> Success:
-    """Delete an agent. Its chats, runs and assignments stay; its slug is free again.
+    """Delete an agent.
 
-    A MANAGER may delete agents they created and agents of crews they administer.
+    Its chats, runs and assignments are kept; its slug can be reused.
+
+    A MANAGER can delete agents they created and agents of crews they administer.
     """
     agent = await ctx.delete(Agent, data.id, missing=MISSING)
     ctx.audit("AGENT", agent.id)

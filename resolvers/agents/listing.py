@@ -16,7 +16,7 @@ newest_first = (col(Agent.expired_at).is_(None).desc(), col(Agent.listed_at).des
 
 
 class ListAgents(Paging):
-    """A page of agents: 100 unless told otherwise, at most 500."""
+    """A page of agents: 100 by default, at most 500."""
 
     page_default = 100
     page_maximum = 500
@@ -47,11 +47,14 @@ extend(Workspace, agents=many(Agent, "workspace_id", order_by=newest_first, narr
 
 @query("agents.list", Action.READ)
 def list_agents(scope: QueryScope, data: ListAgents) -> Page[Agent]:
-    """Agents of the workspace or of one crew, newest first; expired ones come last."""
+    """List agents.
+
+    Agents of the workspace or of one crew, newest first; expired agents come last.
+    """
     return of_crew(scope.select(Agent), data).order_by(*newest_first).page(data)
 
 
 @query("agents.get", Action.READ, errors=(Code.NOT_FOUND,))
 def get_agent(scope: QueryScope, data: ById) -> Row[Agent]:
-    """One agent."""
+    """Get an agent."""
     return scope.select(Agent).where(col(Agent.id) == data.id).one(MISSING)

@@ -26,7 +26,7 @@ class CrewsStatus(View):
 
 
 class AgentLoad(View):
-    """Mission tasks of one agent. Today is the last 24 hours; the budget is that of tasks without an end."""
+    """Mission tasks of one agent. Today means the last 24 hours; the budget is the sum over unfinished tasks."""
 
     agent_id: str
     agent_name: str
@@ -41,7 +41,10 @@ class AgentLoad(View):
 
 @query("agents.crews_status", Action.READ)
 def crews_status(scope: QueryScope, data: NoInput) -> Row[CrewsStatus]:
-    """Counters of the workspace's agents and of assignments that wait."""
+    """Get agent and assignment counters.
+
+    Counts the agents of the workspace by status, and its queued assignments.
+    """
     agents, assignments = scope.table(Agent), scope.table(Assignment)
     running, error = agents.c.status == AgentStatus.RUNNING, agents.c.status == AgentStatus.ERROR
     queued = scope.scalar(select(func.count()).select_from(assignments).where(assignments.c.status == QUEUED))
@@ -57,7 +60,10 @@ def crews_status(scope: QueryScope, data: NoInput) -> Row[CrewsStatus]:
 
 @query("agents.load", Action.READ)
 def agent_load(scope: QueryScope, data: NoInput) -> Rows[AgentLoad]:
-    """Mission tasks and tokens of every agent, the busiest first."""
+    """List the load of agents.
+
+    Mission tasks and tokens of every agent, busiest first.
+    """
     agents, tasks = scope.table(Agent), scope.table(MissionTask)
     done_today = and_(tasks.c.status == TaskStatus.COMPLETED, tasks.c.completed_at >= DAY_AGO)
     loads = (

@@ -13,7 +13,7 @@ from resolvers.kernel import EVERYONE, Action, Code, Derived, Id, Page, Paging, 
 
 
 class ListLogs(Paging):
-    """A page of one agent's log: 100 entries unless told otherwise, at most 500."""
+    """A page of the log of one agent: 100 entries by default, at most 500."""
 
     page_default = 100
     page_maximum = 500
@@ -41,6 +41,9 @@ graph(
 
 @query("agents.logs", Action.READ, errors=(Code.NOT_FOUND,))
 def list_logs(scope: QueryScope, data: ListLogs) -> Page[RunFrame]:
-    """What an agent has put out in its runs, oldest first."""
+    """List the log of an agent.
+
+    Output of the agent in its runs, oldest first.
+    """
     entries = scope.select(RunFrame).where(col(RunFrame.agent_id) == data.agent_id).order_by(col(RunFrame.created_at), col(RunFrame.chat_id), col(RunFrame.seq))
     return entries.under(scope.select(Agent).where(col(Agent.id) == data.agent_id).one(MISSING)).page(data)

@@ -16,20 +16,26 @@ MOST_RUNS = 100
 
 
 class RunsOfAgent(Input):
-    """One agent of the workspace; of an unknown one there is nothing to list."""
+    """An agent of the workspace; the list is empty for an unknown agent."""
 
     agent_id: Id
 
 
 @query("agents.runs", Action.READ)
 def list_runs_of_agent(scope: QueryScope, data: RunsOfAgent) -> Rows[Run]:
-    """Runs of an agent, newest first: a hundred at most."""
+    """List runs of an agent.
+
+    Newest first, at most 100.
+    """
     return scope.select(Run).where(col(Run.agent_id) == data.agent_id).order_by(*newest_first).limit(MOST_RUNS)
 
 
 @command("agents.stop", Action.CREATE, emits=(RunFailed, AgentStatusChanged), errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def stop_agent(ctx: Context, data: ById) -> Agent:
-    """Stop an agent and cancel its runs. What it has said so far is kept. The next message in one of its chats starts it again."""
+    """Stop an agent.
+
+    Cancels its runs; output produced so far is kept. The next message in one of its chats starts it again.
+    """
     agent = await ctx.get(Agent, data.id, missing=MISSING)
     await hold_starts(ctx, agent.id, shared=False)
     ended = await _cancel_all(ctx, agent)

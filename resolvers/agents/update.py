@@ -26,9 +26,9 @@ def _not_null(value: T | None) -> T:
 
 
 class UpdateAgent(Input):
-    """What is not sent stays. Null empties the optional texts, the provider and the MCP configuration; an empty crew id or null leaves the crew.
+    """Absent fields stay unchanged. Null clears the optional texts, the provider and the MCP configuration.
 
-    A timeout of 0 means 1800 seconds.
+    An empty crew id or null removes the agent from its crew. A timeout of 0 means 1800 seconds.
     """
 
     id: Id
@@ -57,7 +57,7 @@ class UpdateAgent(Input):
 
 
 class AgentUpdated(Event, type="agent.updated", channel="workspace:{workspace_id}"):
-    """An agent was changed."""
+    """An agent was updated."""
 
     id: str
 
@@ -72,9 +72,11 @@ class AgentUpdated(Event, type="agent.updated", channel="workspace:{workspace_id
     versioned=Agent,
 )
 async def update_agent(ctx: Context, data: UpdateAgent) -> Agent:
-    """Change an agent. Making it LEAD turns the present lead of its crew into an AGENT.
+    """Update an agent.
 
-    A MANAGER may change agents they created and agents of crews they administer.
+    Promoting an agent to LEAD turns the current LEAD of its crew into an AGENT.
+
+    A MANAGER can update agents they created and agents of crews they administer.
     """
     sent = data.changes("id")
     if not sent:

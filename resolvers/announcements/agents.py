@@ -12,7 +12,10 @@ AgentSlug = Annotated[str, Field(description="The slug of an agent.")]
 
 
 class AgentLogged(Event, type="agent.log", channel="workspace:{workspace_id}", planned=True):
-    """One event of a run that was started by a webhook or by the engine; runs of chats, schedules and assignments send none."""
+    """One event of a run that was started by a webhook or by the engine.
+
+    Runs started by chats, schedules and assignments do not send it.
+    """
 
     ts: Time
     level: str
@@ -34,7 +37,7 @@ class AgentHired(Event, type="agent.hired", channel="workspace:{workspace_id}", 
 
 
 class AgentRehired(Event, type="agent.rehired", channel="workspace:{workspace_id}", planned=True):
-    """An ephemeral agent was hired again, or for longer."""
+    """An ephemeral agent was hired again, or its time was extended."""
 
     id: str
     crew_id: str
@@ -43,7 +46,7 @@ class AgentRehired(Event, type="agent.rehired", channel="workspace:{workspace_id
 
 
 class AgentHireApproved(Event, type="agent.hire_approved", channel="workspace:{workspace_id}", planned=True):
-    """A hire that waited for a review was approved: the agent may work."""
+    """A hire that was waiting for review was approved: the agent can work."""
 
     id: str
     crew_id: str
@@ -52,7 +55,7 @@ class AgentHireApproved(Event, type="agent.hire_approved", channel="workspace:{w
 
 
 class AgentExpired(Event, type="agent.expired", channel="workspace:{workspace_id}", planned=True):
-    """The time of an ephemeral agent is over."""
+    """An ephemeral agent has expired."""
 
     id: str
     crew_id: str
@@ -61,14 +64,14 @@ class AgentExpired(Event, type="agent.expired", channel="workspace:{workspace_id
 
 
 class AgentSkillAssigned(Event, type="agent.skill_assigned", channel="workspace:{workspace_id}", planned=True):
-    """An agent was given a skill it did not have."""
+    """A skill was assigned to an agent."""
 
     agent_id: str
     skill_id: str
 
 
 class AgentSkillUnassigned(Event, type="agent.skill_unassigned", channel="workspace:{workspace_id}", planned=True):
-    """A skill was taken from an agent."""
+    """A skill was removed from an agent."""
 
     agent_id: str
     skill_id: str

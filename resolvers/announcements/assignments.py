@@ -13,7 +13,7 @@ FromAgent = Annotated[str, Field(serialization_alias="from", description="The sl
 
 
 class AssignmentCreated(Event, type="assignment_created", channel="session:{chat_id}", planned=True):
-    """An agent of this chat has given work to another."""
+    """An agent of this chat assigned work to another agent."""
 
     chat_id: ChatId
     id: str
@@ -32,17 +32,17 @@ class WaitingAssignment(Event):
 
 
 class ChatAssignmentQueued(WaitingAssignment, type="assignment_queued", channel="session:{chat_id}", planned=True):
-    """An assignment of this chat waits: all run slots of the crew are taken."""
+    """An assignment of this chat is waiting: all run slots of the crew are in use."""
 
     chat_id: ChatId
 
 
 class AssignmentQueued(WaitingAssignment, type="assignment_queued", channel="workspace:{workspace_id}", planned=True):
-    """An assignment waits: all run slots of the crew are taken."""
+    """An assignment is waiting: all run slots of the crew are in use."""
 
 
 class ChatAssignmentUnqueued(Event, type="assignment_unqueued", channel="session:{chat_id}", planned=True):
-    """An assignment of this chat that waited has got a run slot."""
+    """A waiting assignment of this chat got a run slot."""
 
     chat_id: ChatId
     id: str
@@ -50,7 +50,7 @@ class ChatAssignmentUnqueued(Event, type="assignment_unqueued", channel="session
 
 
 class AssignmentUnqueued(Event, type="assignment_unqueued", channel="workspace:{workspace_id}", planned=True):
-    """An assignment that waited has got a run slot."""
+    """A waiting assignment got a run slot."""
 
     id: str
     crew_id: str
@@ -65,7 +65,7 @@ class AssignmentRunning(Event, type="assignment_running", channel="session:{chat
 
 
 class AssignmentCompleted(Event, type="assignment_completed", channel="session:{chat_id}", planned=True):
-    """An assignment of this chat has ended well."""
+    """An assignment of this chat has completed."""
 
     chat_id: ChatId
     id: str
@@ -74,7 +74,7 @@ class AssignmentCompleted(Event, type="assignment_completed", channel="session:{
 
 
 class AssignmentFailed(Event, type="assignment_failed", channel="session:{chat_id}", planned=True):
-    """An assignment of this chat has ended otherwise; `error` is a text for users."""
+    """An assignment of this chat has ended without success; `error` is a message for users."""
 
     chat_id: ChatId
     id: str
@@ -91,7 +91,7 @@ class AssignmentUpdated(Event, type="assignment.updated", channel="workspace:{wo
 
 
 class ChatEscalationCreated(Event, type="escalation_created", channel="session:{chat_id}", planned=True):
-    """An agent of this chat needs a person's decision."""
+    """An agent of this chat requires the decision of a user."""
 
     chat_id: ChatId
     id: str
@@ -100,7 +100,7 @@ class ChatEscalationCreated(Event, type="escalation_created", channel="session:{
 
 
 class EscalationCreated(Event, type="escalation.created", channel="workspace:{workspace_id}", planned=True):
-    """An agent needs a person's decision."""
+    """An agent requires the decision of a user."""
 
     id: str
     crew_id: str
@@ -109,7 +109,7 @@ class EscalationCreated(Event, type="escalation.created", channel="workspace:{wo
 
 
 class TaskEscalated(Event, type="escalation.created", channel="workspace:{workspace_id}", planned=True):
-    """A task was put before a person because its agent is not sure of it."""
+    """A task was escalated to a user because the confidence of its agent is low."""
 
     id: str
     task_id: str
@@ -117,7 +117,7 @@ class TaskEscalated(Event, type="escalation.created", channel="workspace:{worksp
 
 
 class ChatEscalationResolved(Event, type="escalation_resolved", channel="session:{chat_id}", planned=True):
-    """A person has decided on an escalation of this chat; a credential that was given is not in `resolution`."""
+    """A user has resolved an escalation of this chat; a credential provided is not part of `resolution`."""
 
     chat_id: ChatId
     id: str
@@ -126,7 +126,7 @@ class ChatEscalationResolved(Event, type="escalation_resolved", channel="session
 
 
 class EscalationResolved(Event, type="escalation.resolved", channel="workspace:{workspace_id}", planned=True):
-    """A person has decided on an escalation."""
+    """A user has resolved an escalation."""
 
     id: str
     crew_id: str
@@ -135,7 +135,7 @@ class EscalationResolved(Event, type="escalation.resolved", channel="workspace:{
 
 
 class PeerQueryRunning(Event, type="peer_query_running", channel="session:{chat_id}", planned=True):
-    """An agent of this chat asks another one."""
+    """An agent of this chat is asking another agent."""
 
     chat_id: ChatId
     id: str
@@ -144,7 +144,7 @@ class PeerQueryRunning(Event, type="peer_query_running", channel="session:{chat_
 
 
 class PeerQueryCompleted(Event, type="peer_query_completed", channel="session:{chat_id}", planned=True):
-    """An agent of this chat was answered by the one it asked."""
+    """An agent of this chat got an answer from another agent."""
 
     chat_id: ChatId
     id: str
@@ -154,7 +154,7 @@ class PeerQueryCompleted(Event, type="peer_query_completed", channel="session:{c
 
 
 class PeerQueryFailed(Event, type="peer_query_failed", channel="session:{chat_id}", planned=True):
-    """An agent of this chat got no answer from the one it asked."""
+    """An agent of this chat got no answer from another agent."""
 
     chat_id: ChatId
     id: str
@@ -164,7 +164,7 @@ class PeerQueryFailed(Event, type="peer_query_failed", channel="session:{chat_id
 
 
 class PeerConversationUpdated(Event, type="peer_conversation.updated", channel="workspace:{workspace_id}", planned=True):
-    """A question from one agent to another has come to its end."""
+    """A question from one agent to another has ended."""
 
     id: str
     from_: FromAgent

@@ -14,7 +14,10 @@ ProvisionStep = Literal[
 
 
 class ContainerMeasured(Event, type="container.stats", channel="workspace:{workspace_id}", planned=True):
-    """Every five seconds for each running container of a crew. Memory in bytes; network bytes since the container's start."""
+    """Sent every five seconds for each running container of a crew.
+
+    Memory is in bytes; network traffic is in bytes since the start of the container.
+    """
 
     container_id: str
     crew_id: str
@@ -29,14 +32,14 @@ class ContainerMeasured(Event, type="container.stats", channel="workspace:{works
 
 
 class ProvisionStarted(Event, type="provision.started", channel="workspace:{workspace_id}", planned=True):
-    """The plan for building a crew's container is known: asked for, or needed because of a change, a message or an assignment."""
+    """The build of a crew's container is planned: on request, or after a change, a message or an assignment."""
 
     crew_id: str
     steps: list[str]
 
 
 class ProvisionAdvanced(Event, type="provision.progress", channel="workspace:{workspace_id}", planned=True):
-    """A build has come to a step of its plan; `message` is that step's text, word for word."""
+    """A build has reached a step of its plan; `message` is the exact text of the step."""
 
     crew_id: str
     step: int
@@ -45,7 +48,7 @@ class ProvisionAdvanced(Event, type="provision.progress", channel="workspace:{wo
 
 
 class ProvisionStepReported(Event, type="provision.event", channel="workspace:{workspace_id}", planned=True):
-    """Something happened inside a build, or while a container is made ready for a run."""
+    """Progress of a build, or of preparing a container for a run."""
 
     crew_id: str
     phase: str
@@ -59,7 +62,7 @@ class ProvisionStepReported(Event, type="provision.event", channel="workspace:{w
 
 
 class ProvisionCompleted(Event, type="provision.completed", channel="workspace:{workspace_id}", planned=True):
-    """A build has ended well; the crew's container starts from this image."""
+    """A build has completed; the crew's container starts from this image."""
 
     crew_id: str
     cached_image: str
@@ -74,7 +77,7 @@ class ProvisionFailed(Event, type="provision.failed", channel="workspace:{worksp
 
 
 class FileChange(Event):
-    """What is said of a file in a crew's output folder; `agent` is the first part of the path, `size` is in bytes."""
+    """A change of a file in a crew's output folder. `agent` is the first part of the path, `size` is in bytes."""
 
     crew_id: Annotated[str, Routing()]
     event: Literal["file_created", "file_modified", "file_deleted"]
@@ -85,11 +88,15 @@ class FileChange(Event):
 
 
 class CrewFileChanged(FileChange, type="file.event", channel="crew:{crew_id}", planned=True):
-    """A file in the crew's output folder was made, changed or deleted, by an agent or through the service. `size` in bytes."""
+    """A file in the crew's output folder was created, changed or deleted by an agent or the service. `size` is in
+    bytes.
+    """
 
 
 class FileChanged(FileChange, type="file.event", channel="files:{crew_id}", planned=True):
-    """A file in the crew's output folder was made, changed or deleted, by an agent or through the service. `size` in bytes."""
+    """A file in the crew's output folder was created, changed or deleted by an agent or the service. `size` is in
+    bytes.
+    """
 
 
 class PortExposure(Event):
@@ -105,17 +112,17 @@ class PortExposure(Event):
 
 
 class PortExposed(PortExposure, type="port_expose.created", channel="workspace:{workspace_id}", planned=True):
-    """An agent has made a port of its container reachable."""
+    """An agent has exposed a port of its container."""
 
 
 class ChatPortExposed(PortExposure, type="port_expose_created", channel="session:{chat_id}", planned=True):
-    """An agent has made a port of its container reachable, while it works in this chat."""
+    """An agent has exposed a port of its container while working in this chat."""
 
     chat_id: Annotated[str, Routing()]
 
 
 class PortExposureRevoked(Event, type="port_expose.revoked", channel="workspace:{workspace_id}", planned=True):
-    """A port that was reachable has been closed by a user."""
+    """A user has closed an exposed port."""
 
     id: str
     crew_id: str

@@ -23,7 +23,7 @@ class CrewIntegrationCreated(Event, type="integration.created", channel="workspa
 
 
 class IntegrationUpdated(Event, type="integration.updated", channel="workspace:{workspace_id}", planned=True):
-    """An MCP server of the workspace or of a crew was changed; `crew_id` comes with the scope crew."""
+    """An MCP server of the workspace or of a crew was updated; `crew_id` is present if the scope is crew."""
 
     id: str
     scope: Literal["workspace", "crew"]
@@ -31,7 +31,7 @@ class IntegrationUpdated(Event, type="integration.updated", channel="workspace:{
 
 
 class IntegrationDeleted(Event, type="integration.deleted", channel="workspace:{workspace_id}", planned=True):
-    """An MCP server of the workspace or of a crew was removed; `crew_id` comes with the scope crew."""
+    """An MCP server of the workspace or of a crew was removed; `crew_id` is present if the scope is crew."""
 
     id: str
     scope: Literal["workspace", "crew"]
@@ -39,7 +39,7 @@ class IntegrationDeleted(Event, type="integration.deleted", channel="workspace:{
 
 
 class CredentialExpired(Event, type="credential.expired", channel="workspace:{workspace_id}", planned=True):
-    """The provider has refused to renew an OAuth credential: somebody has to connect it again."""
+    """The provider refused to renew an OAuth credential: a user has to connect it again."""
 
     credential_id: str
     reason: str

@@ -25,7 +25,7 @@ class KeeperAccessDecided(KeeperDecision, type="keeper_event", channel="keeper:{
 
 
 class KeeperExecutionDecided(KeeperDecision, type="keeper_event", channel="keeper:{workspace_id}", planned=True):
-    """The keeper has decided on a command with a credential in it; `exit_code` only when it was run."""
+    """The keeper has decided on a command that uses a credential; `exit_code` is present only if it was run."""
 
     request_type: Literal["execute"]
     command: str
@@ -33,7 +33,7 @@ class KeeperExecutionDecided(KeeperDecision, type="keeper_event", channel="keepe
 
 
 class ProviderStatusChanged(Event, type="provider_status", channel="providers", planned=True):
-    """The health of a connection to a provider is another one."""
+    """The health of a provider connection has changed."""
 
     connection_id: str
     old_status: str

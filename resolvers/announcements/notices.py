@@ -10,41 +10,41 @@ RoutineChange = Literal[
 
 
 class InboxItemUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
-    """An item of the inbox was read, put away or opened again."""
+    """An inbox item was read, resolved or reopened."""
 
     id: str
     state: str
 
 
 class InboxBulkUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
-    """Several items of the inbox were changed at once. Not sent when none was."""
+    """Several inbox items were updated at once. Not sent if none was."""
 
     bulk: Literal["true"]
     state: str
 
 
 class InboxPurged(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
-    """Items of the inbox were deleted. Not sent when none was."""
+    """Inbox items were deleted. Not sent if none was."""
 
     purge: Literal["true"]
 
 
 class InboxChatRead(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
-    """A user has read a chat, and its notice is gone from the inbox; `chat` is the chat's id."""
+    """A user has read a chat, and its notice was removed from the inbox; `chat` is the id of the chat."""
 
     source: Literal["chat_read"]
     chat: str
 
 
 class InboxChatReplied(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
-    """An agent has answered in a chat, and somebody got a notice of it; `chat` is the chat's id."""
+    """An agent has replied in a chat, and a user got a notice of it; `chat` is the id of the chat."""
 
     source: Literal["chat_reply"]
     chat: str
 
 
 class InboxRoutineNotified(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
-    """A step of a pipeline has put a notice in the inbox."""
+    """A step of a pipeline has added a notice to the inbox."""
 
     source: Literal["routine_notify"]
     run_id: str
@@ -52,13 +52,13 @@ class InboxRoutineNotified(Event, type="inbox.updated", channel="workspace:{work
 
 
 class InboxRoutineChanged(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
-    """A routine was proposed, decided on, switched off or deleted, and the inbox changed with it."""
+    """A routine was proposed, reviewed, disabled or deleted, and the inbox changed with it."""
 
     reason: RoutineChange
 
 
 class NotificationCreated(Event, type="notification.created", channel="user:{user_id}", planned=True):
-    """This user got a notification."""
+    """This user has a new notification."""
 
     user_id: Annotated[str, Routing()]
     id: str

@@ -14,7 +14,7 @@ class PipelineRunEvent(Event):
 
 
 class PipelineRunStarted(PipelineRunEvent, type="pipeline.run.started", channel="workspace:{workspace_id}", planned=True):
-    """A pipeline begins to run: asked for, scheduled, triggered by a webhook, or replayed."""
+    """A pipeline run has started: on request, by schedule, by webhook, or as a replay."""
 
     mode: str
     author_crew_id: str
@@ -25,7 +25,7 @@ class PipelineRunStarted(PipelineRunEvent, type="pipeline.run.started", channel=
 
 
 class PipelineRunResumed(PipelineRunEvent, type="pipeline.run.started", channel="workspace:{workspace_id}", planned=True):
-    """A pipeline's run goes on, after a restart of the service or because a waitpoint was approved."""
+    """A pipeline run has resumed after a restart of the service or the approval of a waitpoint."""
 
     mode: str
     author_crew_id: str
@@ -38,21 +38,21 @@ class PipelineRunResumed(PipelineRunEvent, type="pipeline.run.started", channel=
 
 
 class PipelineRunCompleted(PipelineRunEvent, type="pipeline.run.completed", channel="workspace:{workspace_id}", planned=True):
-    """A pipeline's run has ended well. Costs are US dollars."""
+    """A pipeline run has completed. Costs are in US dollars."""
 
     total_duration_ms: Long
     total_cost_usd: float
 
 
 class PipelineRunFailed(PipelineRunEvent, type="pipeline.run.failed", channel="workspace:{workspace_id}", planned=True):
-    """A pipeline's run has failed."""
+    """A pipeline run has failed."""
 
     failed_at_step: str
     error_message: str
 
 
 class PipelineStepStarted(PipelineRunEvent, type="pipeline.step.started", channel="workspace:{workspace_id}", planned=True):
-    """A step of a pipeline begins."""
+    """A step of a pipeline has started."""
 
     step_id: str
     step_index: int
@@ -62,7 +62,7 @@ class PipelineStepStarted(PipelineRunEvent, type="pipeline.step.started", channe
 
 
 class PipelineStepCompleted(PipelineRunEvent, type="pipeline.step.completed", channel="workspace:{workspace_id}", planned=True):
-    """A step of a pipeline has ended well. Costs are US dollars."""
+    """A step of a pipeline has completed. Costs are in US dollars."""
 
     step_id: str
     output_preview: str
@@ -71,14 +71,14 @@ class PipelineStepCompleted(PipelineRunEvent, type="pipeline.step.completed", ch
 
 
 class PipelineStepSkipped(PipelineRunEvent, type="pipeline.step.skipped", channel="workspace:{workspace_id}", planned=True):
-    """A step of a pipeline is left out, because its condition does not hold."""
+    """A step of a pipeline was skipped because its condition is not met."""
 
     step_id: str
     condition: str
 
 
 class PipelineStepRetried(PipelineRunEvent, type="pipeline.step.retry", channel="workspace:{workspace_id}", planned=True):
-    """A step of a pipeline has failed and is tried again after a pause."""
+    """A step of a pipeline has failed and will be retried after a pause."""
 
     step_id: str
     attempt: int
@@ -87,7 +87,7 @@ class PipelineStepRetried(PipelineRunEvent, type="pipeline.step.retry", channel=
 
 
 class PipelineStepFailed(PipelineRunEvent, type="pipeline.step.failed", channel="workspace:{workspace_id}", planned=True):
-    """A step of a pipeline has failed for good."""
+    """A step of a pipeline has failed permanently."""
 
     step_id: str
     error_class: str
@@ -95,7 +95,7 @@ class PipelineStepFailed(PipelineRunEvent, type="pipeline.step.failed", channel=
 
 
 class PipelineStepRejected(PipelineRunEvent, type="pipeline.step.validation_failed", channel="workspace:{workspace_id}", planned=True):
-    """What a step of a pipeline has put out does not pass its validation; `action` says what is done about it."""
+    """The output of a pipeline step did not pass its validation; `action` is the consequence."""
 
     step_id: str
     reason: str
@@ -103,4 +103,4 @@ class PipelineStepRejected(PipelineRunEvent, type="pipeline.step.validation_fail
 
 
 class PipelineWaitpointCreated(PipelineRunEvent, type="pipeline.waitpoint.created", channel="workspace:{workspace_id}", planned=True):
-    """A pipeline's run waits until somebody lets it go on."""
+    """A pipeline run is waiting for a user to continue it."""

@@ -58,15 +58,15 @@ class SignUp(Input):
 class Bootstrap(SignUp):
     """`setup_token` is the secret of the one-time link that the server prints.
 
-    It is not asked for over the unix socket, nor from 127.0.0.1 in the first hour of a server that listens there alone and has neither
-    CREWSHIP_PUBLIC_URL nor CREWSHIP_TRUSTED_PROXY_CIDRS.
+    It is not required over the unix socket, nor from 127.0.0.1 within the first hour of a server that listens on
+    loopback only and has neither CREWSHIP_PUBLIC_URL nor CREWSHIP_TRUSTED_PROXY_CIDRS set.
     """
 
     setup_token: Text | None = None
 
 
 class Bootstrapped(Output):
-    """The first user, the workspace it owns, and a CLI token, which is shown only here."""
+    """The first user, their workspace, and a CLI token, whose value is returned only here."""
 
     user_id: str
     email: str
@@ -123,9 +123,10 @@ def _needs_no_link(caller: Caller) -> bool:
     late=True,
 )
 async def bootstrap(ctx: Context, data: Bootstrap) -> Bootstrapped:
-    """Create the first user of this instance, its workspace and a CLI token, and sign in.
+    """Create the first user of this instance.
 
-    Works once, whatever CREWSHIP_ALLOW_SIGNUP says.
+    Creates the user's workspace and a CLI token as well, and signs the user in. Works once, regardless of
+    CREWSHIP_ALLOW_SIGNUP.
     """
     password_hash = await ctx.outside.passwords.hash(data.password, ctx.caller.client)
     await ctx.begin()
@@ -147,7 +148,10 @@ async def _where_signup_is_on(ctx: Context, raw: Raw) -> None:
 
 @command("auth.signup", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.CONFLICT), allow=_where_signup_is_on, late=True)
 async def sign_up(ctx: Context, data: SignUp) -> Account:
-    """Create an account with a workspace of its own, and sign in. Only where CREWSHIP_ALLOW_SIGNUP is on."""
+    """Create an account.
+
+    Creates a workspace for the account as well, and signs the user in. Available only if CREWSHIP_ALLOW_SIGNUP is on.
+    """
     password_hash = await ctx.outside.passwords.hash(data.password, ctx.caller.client)
     await ctx.begin()
     user, _ = await _found(ctx, data, password_hash)

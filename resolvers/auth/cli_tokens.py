@@ -64,7 +64,10 @@ def _seconds(raw: Any) -> Any:
 
 
 class CreateCliToken(Input):
-    """`expires_in_seconds`: 0 is the tier's default (STANDARD: never, ADMIN: 24 hours); ADMIN lives at most 7 days. No `scopes`: all the user may."""
+    """An `expires_in_seconds` of 0 means the default of the tier: never for STANDARD, 24 hours for ADMIN.
+
+    An ADMIN token lives at most 7 days. Without `scopes` the token has all permissions of its user.
+    """
 
     name: Annotated[str, Field(strict=True, max_length=bounds.NAME)] = ""
     tier: Annotated[TokenTier, BeforeValidator(_tier)] = TokenTier.STANDARD
@@ -73,7 +76,7 @@ class CreateCliToken(Input):
 
 
 class CreatedCliToken(Output):
-    """A new token. Its value is shown only here."""
+    """A new token. Its value is returned only here."""
 
     token: str = Field(repr=False)
     id: str
@@ -85,7 +88,7 @@ class CreatedCliToken(Output):
 
 
 class ValidCliToken(Output):
-    """Whose credential this is."""
+    """The user of a valid credential."""
 
     valid: bool = True
     user_id: str
@@ -107,10 +110,12 @@ def new_token(tier: TokenTier) -> tuple[str, str]:
 
 @command("auth.cli_token_create", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.UNAVAILABLE), secret=True)
 async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToken:
-    """Create a CLI token for the caller. No scope goes beyond the caller's best role in any workspace.
+    """Create a CLI token.
 
-    A token with scopes may do no more than they name, and nothing with accounts, sessions and tokens. Without any it may do what the
-    caller may.
+    The token belongs to the caller. No scope can exceed the caller's best role in any workspace.
+
+    A token with scopes is limited to them, and has no access to accounts, sessions and tokens. A token without scopes
+    has all permissions of the caller.
     """
     scopes = _scopes(data.scopes)
     lifetime = _lifetime(data.tier, data.expires_in_seconds)
@@ -162,20 +167,29 @@ async def _judge(ctx: Context, tier: TokenTier, scopes: list[str]) -> None:
 
 @procedure("auth.cli_token_validate", Action.SELF, tenancy=Tenancy.NONE)
 async def validate_cli_token(ctx: Context, data: NoInput) -> ValidCliToken:
-    """Whose credential the caller holds; a session is as good as a CLI token."""
+    """Validate a CLI token.
+
+    Returns the user of the credential; a session is accepted as well.
+    """
     user = await ctx.get(User, ctx.user_id)
     return ValidCliToken(user_id=user.id, user_email=user.email)
 
 
 @query("auth.cli_tokens_list", Action.SELF, tenancy=Tenancy.NONE)
 def list_cli_tokens(scope: QueryScope, data: NoInput) -> Rows[CliToken]:
-    """The caller's own CLI tokens, newest first, revoked and expired ones too."""
+    """List CLI tokens.
+
+    The caller's own tokens, newest first, including revoked and expired ones.
+    """
     return scope.select(CliToken).order_by(col(CliToken.created_at).desc())
 
 
 @command("auth.cli_token_revoke", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
 async def revoke_cli_token(ctx: Context, data: ById) -> RevokedCliToken:
-    """Revoke one of the caller's own CLI tokens; again is no error, and the later time stays."""
+    """Revoke a CLI token.
+
+    Only the caller's own. Idempotent; a repeated call updates the time of revocation.
+    """
     await ctx.update(CliToken, data.id, revoked_at=NOW, missing="CLI token not found")
     ctx.ring(Topic.access, ctx.user_id)
     return RevokedCliToken()

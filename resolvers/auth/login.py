@@ -64,7 +64,10 @@ Credential = Annotated[str, Field(strict=True, max_length=bounds.URL)]
 
 
 class LogIn(Input):
-    """`csrfToken` repeats the csrf cookie. `callbackUrl`: where to go afterwards, a path of this origin; read from a form or the query."""
+    """`csrfToken` repeats the CSRF cookie. `callbackUrl` is the path to return to after login, on this origin.
+
+    `callbackUrl` is read from the form or from the query.
+    """
 
     email: Credential = ""
     password: Credential = ""
@@ -73,7 +76,7 @@ class LogIn(Input):
 
 
 class LoginResult(Output):
-    """`url` is where to go. `status` is there when the login succeeded, `error` when it did not."""
+    """`url` is the address to continue at. `status` is present after a successful login, `error` after a failed one."""
 
     ok: bool
     url: str
@@ -108,13 +111,19 @@ def local_path(value: str) -> str:
 
 @procedure("auth.csrf", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def create_csrf_token(ctx: Context, data: NoInput) -> CsrfToken:
-    """A new token for the login form, which is also set as a cookie."""
+    """Create a CSRF token.
+
+    For the login form; the token is also set as a cookie.
+    """
     return CsrfToken(csrfToken=new_csrf_token())
 
 
 @procedure("auth.providers", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def list_providers(ctx: Context, data: NoInput) -> Providers:
-    """The ways to sign in that a login form can offer: email and password."""
+    """List sign-in methods.
+
+    The methods that a login form can offer: email and password.
+    """
     return Providers()
 
 
@@ -122,7 +131,7 @@ async def list_providers(ctx: Context, data: NoInput) -> Providers:
 async def log_in(ctx: Context, data: LogIn) -> LoginResult:
     """Sign in with email and password.
 
-    A wrong password, an unknown email and a locked account have the same answer, at the same cost.
+    A wrong password, an unknown email and a locked account get the same answer, at the same cost.
     """
     caller = ctx.caller
     expected = cookies.csrf_token(caller.cookies)
@@ -173,12 +182,15 @@ async def _uncounted(ctx: Context) -> LoginResult:
 
 @procedure("auth.signin_page", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def find_signin_page(ctx: Context, data: SigninPage) -> Redirect:
-    """Where the login page is."""
+    """Redirect to the login page."""
     return Redirect(location=f"/login?callbackUrl={quote(local_path(data.callbackUrl), safe='')}")
 
 
 @procedure("auth.error_page", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def describe_login_error(ctx: Context, data: ErrorPage) -> LoginError:
-    """What a failed login is called; browsers are sent to the login page with it."""
+    """Get the error of a failed login.
+
+    Browsers are redirected to the login page with it.
+    """
     error = data.error or "Default"
     return LoginError(error=error, message=f"Authentication error: {error}")

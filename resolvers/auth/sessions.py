@@ -53,7 +53,7 @@ class SessionUser(Output):
 
 
 class CurrentSession(Output):
-    """Who is signed in, and until when; empty when nobody is."""
+    """The signed-in user and the time the session expires; empty if nobody is signed in."""
 
     user: Annotated[SessionUser | None, Absent()] = None
     expires: Annotated[datetime | None, Absent()] = None
@@ -69,7 +69,7 @@ class SignedOut(Output):
 
 
 class ActiveSession(Output):
-    """A login that is neither ended nor expired. `is_current`: this request belongs to it."""
+    """A session that is neither revoked nor expired. `is_current` marks the session of this request."""
 
     id: str
     created_at: datetime
@@ -126,9 +126,10 @@ def _time(seconds: int) -> datetime:
 
 @procedure("auth.session", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
-    """Who is signed in with the session cookie of the request's scheme; an empty object when nobody is.
+    """Get the current session.
 
-    A cookie that is no longer good is cleared. Authorization is not looked at.
+    Reads the session cookie of the request's scheme, and ignores the Authorization header. Returns an empty object if
+    nobody is signed in; an invalid cookie is cleared.
     """
     token = cookies.scheme_access_token(ctx.caller.cookies, https=ctx.caller.https)
     if token is None:
@@ -157,11 +158,13 @@ async def _is_active(ctx: Context, claims: Claims) -> bool:
     writes_on_refusal=True,
 )
 async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
-    """Exchange the refresh cookie for new session and refresh cookies.
+    """Refresh the session.
 
-    The access token from before is good for another minute, for requests under way.
-    A refresh token is good once. Whoever presents one that was exchanged before may have stolen it, or was stolen from:
-    the session ends. Of calls that arrive at once with the same token one succeeds, and the session ends all the same.
+    Exchanges the refresh cookie for new session and refresh cookies. The previous access token stays valid for another
+    minute, for requests in flight.
+
+    A refresh token can be used once. Reuse may mean that it was stolen, and ends the session. Of concurrent calls with
+    the same token one succeeds, and the session ends all the same.
     """
     caller = ctx.caller
     token = cookies.refresh_token(caller.cookies, https=caller.https)
@@ -196,7 +199,11 @@ def _ended(ctx: Context, reason: Reason) -> Refusal:
 
 @command("auth.signout", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
-    """End the session of the session cookie, else of the refresh cookie, and clear the cookies; also when nobody is signed in."""
+    """Sign out.
+
+    Ends the session of the session cookie or else of the refresh cookie, and clears the cookies. Succeeds even if
+    nobody is signed in.
+    """
     jar, https = ctx.caller.cookies, ctx.caller.https
     ctx.caller.signed_out = True
     for kind, token in ((TokenKind.access, cookies.access_token(jar, https=https)), (TokenKind.refresh, cookies.refresh_token(jar, https=https))):
@@ -216,7 +223,10 @@ async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) ->
 
 @procedure("auth.sessions_list", Action.SELF, tenancy=Tenancy.NONE)
 async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
-    """The caller's own sessions that are neither revoked nor expired, last used first: a thousand at most."""
+    """List active sessions.
+
+    The caller's own sessions that are neither revoked nor expired, last used first, at most 1000.
+    """
     own = ctx.select(Session, col(Session.revoked_at).is_(None), col(Session.expires_at) > func.now())
     return [
         ActiveSession(
@@ -233,7 +243,10 @@ async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
 
 @command("auth.sessions_revoke", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
 async def revoke_session(ctx: Context, data: ById) -> RevokedSession:
-    """End one of the caller's own sessions, the current one included; again is no error."""
+    """Revoke a session.
+
+    Only the caller's own, including the current one. Idempotent.
+    """
     await ctx.get(Session, data.id, missing="Session not found")
     await _revoke(ctx, data.id, ctx.user_id, RevokedReason.admin_force)
     return RevokedSession(id=data.id, is_current=data.id == ctx.credential_id)

@@ -7,14 +7,17 @@ from resolvers.kernel import TICKET_LIFETIME, Action, Context, CredentialKind, N
 
 
 class WsToken(Output):
-    """A ticket, good for 15 minutes."""
+    """A ticket, valid for 15 minutes."""
 
     token: str = Field(repr=False)
 
 
 @procedure("ws.token", Action.NONE, tenancy=Tenancy.NONE)
 async def create_ws_token(ctx: Context, data: NoInput) -> WsToken:
-    """A ticket for live channels. It ends with the session or CLI token it is asked for with, and may no more than that."""
+    """Create a ticket for live channels.
+
+    The ticket expires with the session or CLI token it was requested with, and has no more permissions than that.
+    """
     user = await ctx.get(User, ctx.user_id)
     session_id, token_id = (ctx.credential_id, None) if ctx.caller.kind is CredentialKind.SESSION else (None, ctx.credential_id)
     token, _ = instance.signer.sign(

@@ -45,7 +45,10 @@ def collapsed(text: str) -> str:
 
 
 class CreateChat(Input):
-    """`session_id` is the id to use, free in this workspace; without it one is made. An unknown origin counts as none."""
+    """`session_id` is the id of the chat, unused in this workspace; it is generated if absent.
+
+    An unknown `origin` counts as absent.
+    """
 
     agent_id: Id
     session_id: Annotated[Id, Field(min_length=1), AfterValidator(_storable_id)] | None = None
@@ -60,7 +63,10 @@ class RenameChat(Input):
 
 @command("chats.create", Action.PARTICIPATE, errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def create_chat(ctx: Context, data: CreateChat) -> Chat:
-    """Begin a chat with an agent. The same id again is the chat that is there, unchanged."""
+    """Create a chat.
+
+    Idempotent for a given id: an existing chat with the agent is returned unchanged.
+    """
     agent = await ctx.get(Agent, data.agent_id, missing=NO_AGENT)
     if data.session_id is not None:
         await ctx.lock(f"chat {ctx.workspace_id}/{data.session_id}")  # of two callers who begin it at once the second finds it
@@ -75,13 +81,19 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
 
 @command("chats.rename", Action.PARTICIPATE, allow=may_change, errors=(Code.NOT_FOUND,))
 async def rename_chat(ctx: Context, data: RenameChat) -> Chat:
-    """Give a chat a title. Open to its creator, and to whoever may edit its agent."""
+    """Rename a chat.
+
+    Allowed for its creator and for users who can edit its agent.
+    """
     return await ctx.update(Chat, data.chat_id, missing=MISSING, title=data.title)
 
 
 @command("chats.delete", Action.PARTICIPATE, allow=may_change, errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def delete_chat(ctx: Context, data: ChatOfAgent) -> Deleted:
-    """Delete a chat with its messages; its runs stay. Open to its creator, and to whoever may edit its agent."""
+    """Delete a chat.
+
+    Deletes its messages; its runs are kept. Allowed for its creator and for users who can edit its agent.
+    """
     await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
     if await ctx.select(Assignment, col(Assignment.chat_id) == data.chat_id).exists():
         raise Refusal(Code.CONFLICT, "Assignments refer to this chat")

@@ -48,20 +48,20 @@ lately_changed = (col(Chat.updated_at).desc(), col(Chat.id).desc())
 
 
 class ByAgent(Input):
-    """One agent of the workspace; of an unknown one there is nothing to list."""
+    """An agent of the workspace; the list is empty for an unknown agent."""
 
     agent_id: Id
 
 
 class ChatOfAgent(Input):
-    """One chat of one agent."""
+    """A chat with an agent."""
 
     agent_id: Id
     chat_id: Id
 
 
 class ListChats(Paging):
-    """A page of chats: 20 unless told otherwise."""
+    """A page of chats: 20 by default."""
 
     page_default = 20
 
@@ -69,7 +69,7 @@ class ListChats(Paging):
 
 
 class ReadMark(Output):
-    """How far the caller has read a chat, to the millisecond."""
+    """The position up to which the caller has read a chat, in milliseconds."""
 
     chat_id: str
     last_read_at: str
@@ -120,25 +120,34 @@ extend(Workspace, chats=many(Chat, "workspace_id", order_by=lately_changed, narr
 
 @query("chats.list", Action.READ)
 def list_chats_of_agent(scope: QueryScope, data: ByAgent) -> Rows[Chat]:
-    """Chats with an agent, whoever began them, the last active first: a hundred at most."""
+    """List chats with an agent.
+
+    Chats of all users, last active first, at most 100.
+    """
     return scope.select(Chat).where(col(Chat.agent_id) == data.agent_id).order_by(*lately_active).limit(MOST_CHATS)
 
 
 @query("chats.list_all", Action.READ)
 def list_chats(scope: QueryScope, data: ListChats) -> Page[Chat]:
-    """Chats of the workspace, the last changed first."""
+    """List chats.
+
+    Chats of the workspace, last changed first.
+    """
     return of_origin(scope.select(Chat), data).order_by(*lately_changed).page(data)
 
 
 @query("chats.get", Action.READ, tenancy=Entity(Chat, "id"), errors=(Code.NOT_FOUND,))
 def get_chat(scope: QueryScope, data: ById) -> Row[Chat]:
-    """One chat."""
+    """Get a chat."""
     return scope.select(Chat).where(col(Chat.id) == data.id).one(MISSING)
 
 
 @command("chats.mark_read", Action.PARTICIPATE, emits=(InboxChatRead,), errors=(Code.NOT_FOUND,))
 async def mark_read(ctx: Context, data: ChatOfAgent) -> ReadMark:
-    """Move the caller's mark in a chat to its newest message. The notice of a reply there is read with it."""
+    """Mark a chat as read.
+
+    Moves the caller's read mark to the newest message, and marks the notice of a reply in the chat as read.
+    """
     await hold_notices(ctx, data.chat_id)
     chat = await ctx.select(Chat, col(Chat.id) == data.chat_id, col(Chat.agent_id) == data.agent_id).one(MISSING)
     mark = ChatReadCursor(user_id=ctx.user_id, chat_id=chat.id, last_read_seq=chat.last_message_seq)

@@ -14,13 +14,13 @@ ALL = "all"
 
 
 class PageOfMessages(Paging):
-    """A page of messages: 50 unless told otherwise, at most 500."""
+    """A page of messages: 50 by default, at most 500."""
 
     page_maximum = 500
 
 
 class ListMessages(PageOfMessages):
-    """One chat's messages. Of an unknown chat there are none."""
+    """Messages of one chat; none for an unknown chat."""
 
     chat_id: Id
 
@@ -30,7 +30,7 @@ class ListMessages(PageOfMessages):
 
     @classmethod
     def size_rule(cls) -> str:
-        return f"At most {cls.page_maximum}, or `{ALL}`, as without limit and offset; without a whole number above 0, {cls.page_default}."
+        return f"{super().size_rule()} `{ALL}` returns all messages, which is the default without limit and offset."
 
 
 graph(
@@ -41,5 +41,8 @@ extend(Chat, messages=many(Message, "chat_id", order_by=oldest_first, input=Page
 
 @query("chats.messages", Action.READ, tenancy=Entity(Chat, "chat_id", lenient=True))
 def list_messages(scope: QueryScope, data: ListMessages) -> Page[Message]:
-    """Messages of a chat, oldest first."""
+    """List messages of a chat.
+
+    Oldest first.
+    """
     return scope.select(Message).where(col(Message.chat_id) == data.chat_id).order_by(*oldest_first).page(data)

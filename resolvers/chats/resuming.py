@@ -16,14 +16,14 @@ MOST_BYTES = 8 * 1024 * 1024  # of payloads
 
 
 class ResumeChat(Input):
-    """`last_seq`: the number of the last frame that was seen, 0 for none."""
+    """`last_seq` is the number of the last frame received, 0 for none."""
 
     chat_id: Id
     last_seq: Annotated[Int, Field(ge=0)] = 0
 
 
 class Missed(Output):
-    """The frames behind `after`, up to `last`; none when the two are equal. `overrun`: they are too many to be sent again."""
+    """The frames after `after`, up to `last`; none if both are equal. `overrun`: there are too many to send again."""
 
     after: int
     last: int
@@ -32,7 +32,10 @@ class Missed(Output):
 
 @procedure("chats.resume", Action.READ, tenancy=Entity(Chat, "chat_id"), errors=(Code.NOT_FOUND,), surfaces=NO_SURFACE, tickets=True)
 async def resume_chat(ctx: Context, data: ResumeChat) -> Missed:
-    """Which frames of the live run came behind the last one that was seen. Without a live run, none."""
+    """Get missed frames of a chat.
+
+    The frames of the live run after the last one received; none without a live run.
+    """
     nothing = Missed(after=data.last_seq, last=data.last_seq)
     run = await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).first()
     if run is None:

@@ -28,7 +28,7 @@ def _turns(raw: Any) -> Any:
 
 
 class SendMessage(Input):
-    """`max_turns` counts calls of the model: 200 at most, and 0 is the adapter's own number."""
+    """`max_turns` limits the calls of the model: at most 200; 0 means the default of the adapter."""
 
     chat_id: Id
     content: Annotated[Prompt, Field(min_length=1)]
@@ -36,7 +36,10 @@ class SendMessage(Input):
 
 
 class Sent(Output):
-    """`from_seq` and `seq` are the chat's newest frames before and with the message: the answer comes behind `seq`. Without a run nobody was asked."""
+    """`from_seq` and `seq` are the numbers of the newest frame before and with the message: the answer follows `seq`.
+
+    Without a run the agent was not asked.
+    """
 
     run_id: str | None
     message_id: str
@@ -49,7 +52,7 @@ class CancelMessage(Input):
 
 
 class Cancelled(Output):
-    """False: the caller has no run in this chat. True: it has ended, or its worker is told to."""
+    """False: the caller has no run in this chat. True: the run has ended, or its worker is asked to end it."""
 
     cancelled: bool
 
@@ -68,10 +71,12 @@ def title_of(content: str) -> str:
     tickets=True,
 )
 async def send_message(ctx: Context, data: SendMessage) -> Sent:
-    """Say something in a chat, and have the agent answer. One run is live in a chat at a time.
+    """Send a message to a chat.
 
-    In a group the agent answers whoever mentions it as `@slug`. CONFLICT comes with a `reason`: already_running for the
-    caller's own run, agent_busy for another user's, pending_review for an agent that waits for approval.
+    The agent answers it. A chat has at most one live run.
+
+    In a group chat the agent answers messages that mention it as `@slug`. CONFLICT has a `reason`: already_running for
+    a run of the caller, agent_busy for a run of another user, pending_review for an agent that waits for approval.
     """
     agent = await _agent_of(ctx, data.chat_id)
     if agent is not None:
@@ -146,7 +151,10 @@ def _counted(chat: Chat, message: Message) -> dict[str, Any]:
     tickets=True,
 )
 async def cancel_message(ctx: Context, data: CancelMessage) -> Cancelled:
-    """Call off the run that the caller has started in a chat. Without one nothing happens."""
+    """Cancel the caller's run in a chat.
+
+    Does nothing if there is none.
+    """
     chat = await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
     own = (col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING, col(Run.triggered_by) == ctx.user_id)
     run = await ctx.select(Run, *own).locked().first()

@@ -22,14 +22,14 @@ def _trimmed(text: str) -> str:
 
 
 class SteerChat(Input):
-    """The message is stored without the white space around it."""
+    """Leading and trailing whitespace of the message is removed."""
 
     chat_id: Id
     message: Annotated[str, Field(strict=True, max_length=bounds.STEER), AfterValidator(_trimmed)]
 
 
 class Steered(Output):
-    """`in_flight`: a run was live when the message came; it is not interrupted."""
+    """`in_flight`: a run was live when the message arrived; it is not interrupted."""
 
     queued: bool = True
     in_flight: bool
@@ -52,7 +52,10 @@ class SteeringQueued(Event, type="steering_queued", channel="session:{chat_id}")
     tickets=True,
 )
 async def steer_chat(ctx: Context, data: SteerChat) -> Steered:
-    """Leave a message that the agent reads with its next turn. It starts and interrupts nothing."""
+    """Queue a message for the next turn of an agent.
+
+    The agent reads it with its next turn. No run is started or interrupted.
+    """
     if scan(data.message) is not None:
         raise Refusal(Code.UNPROCESSABLE, "The message was refused", reason="content_refused")
     in_flight = await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).exists()

@@ -21,7 +21,7 @@ ROUTINE_SCHEMA: Final[dict[str, Any]] = {
 
 
 class OfferedDatastore(Output):
-    """`host` is the service's name; `port` is empty when none is declared."""
+    """`host` is the name of the service; `port` is empty if none is declared."""
 
     type: str
     name: str
@@ -35,7 +35,7 @@ class OfferedTool(Output):
 
 
 class OfferedContainer(Output):
-    """Datastores in the order of services_json, tools by name."""
+    """Datastores in the order of services_json; tools by name."""
 
     datastores: list[OfferedDatastore]
     tools: list[OfferedTool]
@@ -56,14 +56,14 @@ class OfferedAgent(Output):
 
 
 class OfferedCode(Output):
-    """Languages of a code step: evaluated, and reserved without being run yet."""
+    """Languages of code steps: evaluated ones, and ones reserved but not run yet."""
 
     wired: list[str]
     reserved_unwired: list[str]
 
 
 class OfferedRuntimes(Output):
-    """`script_interpreters`: file suffix -> command."""
+    """`script_interpreters` maps a file suffix to a command."""
 
     code: OfferedCode
     script_interpreters: dict[str, str]
@@ -93,7 +93,10 @@ async def _integrations(ctx: Context, crew_id: str) -> list[OfferedIntegration]:
 
 @procedure("crews.capabilities", Action.READ, errors=(Code.NOT_FOUND,), tickets=True)
 async def get_capabilities(ctx: Context, data: ByCrew) -> CrewCapabilities:
-    """What a crew offers to the author of a routine. A malformed configuration offers nothing, and is no error."""
+    """Get the capabilities of a crew.
+
+    What the crew offers to authors of routines. A malformed configuration contributes nothing and is not an error.
+    """
     crew = await ctx.get(Crew, data.crew_id)
     agents = await ctx.select(Agent, col(Agent.crew_id) == crew.id).order_by(col(Agent.slug)).all()
     return CrewCapabilities(

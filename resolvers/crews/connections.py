@@ -36,7 +36,7 @@ def _direction(raw: Any) -> Any:
 
 
 class CreateCrewConnection(Input):
-    """The pair is ordered: a unidirectional connection lets `from_crew_id` reach `to_crew_id` and not the reverse, which is a connection of its own."""
+    """A unidirectional connection lets `from_crew_id` reach `to_crew_id`; the reverse needs a connection of its own."""
 
     from_crew_id: CrewId
     to_crew_id: CrewId
@@ -59,13 +59,19 @@ graph(
 
 @query("crew_connections.list", Action.READ)
 def list_connections(scope: QueryScope, data: NoInput) -> Rows[CrewConnection]:
-    """Connections of the workspace, newest first; those of deleted crews included."""
+    """List crew connections.
+
+    Newest first, including connections of deleted crews.
+    """
     return scope.select(CrewConnection).order_by(col(CrewConnection.created_at).desc())
 
 
 @command("crew_connections.create", Action.CREATE, errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def create_connection(ctx: Context, data: CreateCrewConnection) -> CrewConnection:
-    """Let one crew talk to another."""
+    """Create a crew connection.
+
+    Allows one crew to talk to another.
+    """
     if data.from_crew_id == data.to_crew_id:
         raise Refusal(Code.BAD_REQUEST, "A crew cannot be connected to itself")
     if await ctx.select(Crew, col(Crew.id).in_([data.from_crew_id, data.to_crew_id])).count() < 2:
@@ -75,6 +81,6 @@ async def create_connection(ctx: Context, data: CreateCrewConnection) -> CrewCon
 
 @command("crew_connections.delete", Action.CREATE, errors=(Code.NOT_FOUND,))
 async def delete_connection(ctx: Context, data: ById) -> Deleted:
-    """Take the permission back. The row is gone for good."""
+    """Delete a crew connection (hard delete)."""
     connection = await ctx.delete(CrewConnection, data.id, missing="Connection not found")
     return Deleted(id=connection.id)

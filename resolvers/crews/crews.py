@@ -63,20 +63,20 @@ Mode = NetworkMode | Text | None
 
 
 class ListCrews(Paging):
-    """A window of the list."""
+    """Pagination of the list."""
 
 
 class CrewAgents(Paging):
-    """Agents of a crew, oldest first; those past their time included."""
+    """Agents of a crew, oldest first, including expired ones."""
 
     status: AgentStatus | None = None
     agent_role: AgentRole | None = None
 
 
 class CreateCrew(Input):
-    """Numbers of 0 or less mean the default: 4096 MB, 2 CPUs, no end of the container's life. The texts are checked and kept as sent.
+    """Numbers of 0 or less mean the default: 4096 MB, 2 CPUs, an unlimited lifetime of the container.
 
-    `allowed_domains` counts in restricted mode, which is the default.
+    Texts are validated and stored as sent. `allowed_domains` applies in restricted mode, which is the default.
     """
 
     name: Name
@@ -96,10 +96,10 @@ class CreateCrew(Input):
 
 
 class UpdateCrew(Input):
-    """Only what is sent changes; null counts as not sent.
+    """Absent and null fields stay unchanged.
 
-    An empty text clears `escalation_config`, `issue_prefix`, `runtime_image`, `devcontainer_config`, `mise_config` and `services_json`,
-    and 0 clears `container_ttl_hours`. Mode free clears `allowed_domains`.
+    An empty string clears `escalation_config`, `issue_prefix`, `runtime_image`, `devcontainer_config`, `mise_config`
+    and `services_json`, and 0 clears `container_ttl_hours`. The mode `free` clears `allowed_domains`.
     """
 
     id: Id
@@ -133,7 +133,7 @@ class CrewCreated(Event, type="crew.created", channel="workspace:{workspace_id}"
 
 
 class CrewUpdated(Event, type="crew.updated", channel="workspace:{workspace_id}"):
-    """A crew was changed."""
+    """A crew was updated."""
 
     id: str
     name: str
@@ -170,13 +170,16 @@ extend(Workspace, crews=many(Crew, "workspace_id", order_by=col(Crew.created_at)
 
 @query("crews.list", Action.READ)
 def list_crews(scope: QueryScope, data: ListCrews) -> Page[Crew]:
-    """Crews of the workspace, newest first; of the same instant, the higher id first."""
+    """List crews.
+
+    Newest first; ties by id, descending.
+    """
     return scope.select(Crew).order_by(col(Crew.created_at).desc(), col(Crew.id).desc()).page(data)
 
 
 @query("crews.get", Action.READ, errors=(Code.NOT_FOUND,))
 def get_crew(scope: QueryScope, data: ById) -> Row[Crew]:
-    """One crew of the workspace, by id."""
+    """Get a crew."""
     return scope.select(Crew).where(col(Crew.id) == data.id).one(NOT_FOUND)
 
 
@@ -202,9 +205,11 @@ async def release_slug(ctx: Context, slug: str) -> None:
 
 @command("crews.create", Action.CREATE, audit="crew.created", emits=CrewCreated, errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT), allow=_within_license)
 async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
-    """Create a crew; its slug is unique in the workspace.
+    """Create a crew.
 
-    A devcontainer_config without the common-utils feature gets it, which makes the user that agents run as.
+    The slug is unique in the workspace.
+
+    A devcontainer_config without the common-utils feature gets it; the feature creates the user that agents run as.
     """
     given = data.model_dump()
     if await ctx.select(Crew, col(Crew.slug) == data.slug).exists():  # the index decides; this only makes it the first of several refusals
@@ -222,7 +227,10 @@ async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
 
 @command("crews.update", Action.MANAGE, subject=CREW, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
 async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
-    """Change a crew. `updated_at` changes even if nothing was sent."""
+    """Update a crew.
+
+    `updated_at` changes even if nothing was sent.
+    """
     sent: dict[str, Any] = {name: value for name, value in data.changes("id").items() if value is not None}
     if sent.keys() & NETWORK:
         crew = await ctx.get(Crew, crew.id, lock=True)  # each is stored by what the other is
@@ -237,13 +245,20 @@ async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
 
 @command("crews.replace", Action.MANAGE, subject=CREW, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
 async def replace_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
-    """Alias of crews.update: only what is sent changes here, too."""
+    """Update a crew (alias of crews.update).
+
+    Fields that are not sent stay unchanged here, too.
+    """
     return await update_crew.within(ctx, crew, data)
 
 
 @command("crews.delete", Action.MANAGE, audit="crew.deleted", emits=CrewDeleted, errors=(Code.NOT_FOUND,), versioned=Crew)
 async def delete_crew(ctx: Context, data: ById) -> Success:
-    """Delete a crew. Its missions, their tasks and its memberships go for good; its agents, connections and escalations stay."""
+    """Delete a crew.
+
+    Its missions, their tasks and its memberships are deleted permanently; its agents, connections and escalations are
+    kept.
+    """
     crew = await ctx.delete(Crew, data.id)
     await ctx.delete_where(Mission, col(Mission.crew_id) == crew.id)
     await ctx.delete_where(CrewMember, col(CrewMember.crew_id) == crew.id)

@@ -41,13 +41,13 @@ CrewRole = Role | Text | None
 
 
 class ByCrew(Input):
-    """One crew of the workspace."""
+    """A crew of the workspace."""
 
     crew_id: Id
 
 
 class AddCrewMember(Input):
-    """`role` raises the user's workspace role inside this crew; without one it is inherited."""
+    """`role` raises the user's workspace role in this crew; without it the workspace role applies."""
 
     crew_id: Id
     user_id: Annotated[Id, Field(min_length=1), Ref(Membership, by="user_id", called="member")]
@@ -55,7 +55,7 @@ class AddCrewMember(Input):
 
 
 class UpdateCrewMember(Input):
-    """`member_id` is the id of the membership. Without a role the workspace role holds again."""
+    """`member_id` is the id of the membership. Without a role the workspace role applies again."""
 
     crew_id: Id
     member_id: Id
@@ -70,7 +70,7 @@ class RemoveCrewMember(Input):
 
 
 class MemberRoleUpdated(Output):
-    """`role` is empty when the workspace role holds again."""
+    """`role` is empty if the workspace role applies again."""
 
     status: str = "updated"
     role: str
@@ -81,7 +81,10 @@ graph(CrewMember, gate=Action.READ, scope="crews:read", visible=EVERYONE, user=o
 
 @query("crews.members.list", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,))
 def list_members(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Rows[CrewMember]:
-    """Users in a crew, in the order they came."""
+    """List members of a crew.
+
+    In the order they were added.
+    """
     return scope.children(crew, CrewMember, "crew_id").order_by(col(CrewMember.created_at))
 
 
@@ -100,7 +103,10 @@ def _granted(ctx: Context, role: str | None) -> Role | None:
 
 @command("crews.members.add", Action.CREATE, subject=CREW, locked=True, errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def add_member(ctx: Context, crew: Crew, data: AddCrewMember) -> CrewMember:
-    """Add a member of the workspace to a crew."""
+    """Add a member to a crew.
+
+    The user must be a member of the workspace.
+    """
     if await ctx.select(CrewMember, col(CrewMember.crew_id) == crew.id, col(CrewMember.user_id) == data.user_id).exists():
         raise Refusal(Code.CONFLICT, ALREADY_MEMBER)
     role = _granted(ctx, data.role)
@@ -109,7 +115,10 @@ async def add_member(ctx: Context, crew: Crew, data: AddCrewMember) -> CrewMembe
 
 @command("crews.members.update", Action.MANAGE, subject=MEMBER, locked=True, errors=(Code.NOT_FOUND,))
 async def update_member(ctx: Context, member: CrewMember, data: UpdateCrewMember) -> MemberRoleUpdated:
-    """Set or clear the role that a user has in this crew. It raises the workspace role and never lowers it."""
+    """Set the crew role of a member.
+
+    Sets or clears the role. It raises the workspace role and never lowers it.
+    """
     role = _granted(ctx, data.role)
     await ctx.update(CrewMember, member.id, role=role)
     return MemberRoleUpdated(role=role or "")
@@ -117,6 +126,6 @@ async def update_member(ctx: Context, member: CrewMember, data: UpdateCrewMember
 
 @command("crews.members.remove", Action.MANAGE, subject=MEMBER, locked=True, errors=(Code.NOT_FOUND,))
 async def remove_member(ctx: Context, member: CrewMember, data: RemoveCrewMember) -> Success:
-    """Take a user out of a crew."""
+    """Remove a member from a crew."""
     await ctx.delete(CrewMember, member.id)
     return Success()

@@ -30,6 +30,9 @@ def record_changes(ctx: Context, issue: Mission, actor: Actor, sent: dict[str, A
 
 @query("issues.activity", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
 def list_activity(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueActivity]:
-    """The last 50 changes of an issue, newest first."""
+    """List the activity of an issue.
+
+    The last 50 changes, newest first.
+    """
     rows = scope.children(issue, IssueActivity, "mission_id")
     return rows.order_by(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc()).limit(LAST_CHANGES)

@@ -20,7 +20,7 @@ ARROW = " -> "
 
 
 class IssueUpdates(Patch):
-    """What is sent changes in every issue; null counts as not sent, and an empty `project_id` is none."""
+    """Fields to change in every issue; null counts as absent, and an empty `project_id` removes the project."""
 
     status: IssueStatus
     priority: Text
@@ -31,19 +31,24 @@ class IssueUpdates(Patch):
 
 
 class BulkUpdate(Input):
-    """`ids` are ids, not identifiers. Unknown ones are skipped, and so is an issue whose state does not lead to the new one."""
+    """`ids` are ids, not identifiers. Unknown ids are skipped, and so are issues that cannot move to the new status."""
 
     ids: Annotated[list[Id], Field(min_length=1), at_most(MOST_ISSUES)]
     updates: IssueUpdates = Field(default_factory=lambda: IssueUpdates.model_validate({}))
 
 
 class BulkUpdated(Output):
+    """The number of issues updated."""
+
     updated: int
 
 
 @command("issues.bulk", Action.CREATE, emits=IssuesBulkUpdated)
 async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
-    """Change up to a hundred issues at once, and say how many were changed; one that is named twice counts twice."""
+    """Update issues in bulk.
+
+    At most 100 issues. Returns the number of issues updated; an issue sent twice counts twice.
+    """
     sent = data.updates.sent()
     labels = sent.pop("labels", None)
     if not sent and labels is None:

@@ -25,12 +25,15 @@ def comment_of(issue_id: str, author: Actor, body: str) -> IssueComment:
 
 @query("issues.comments_list", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
 def list_comments(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueComment]:
-    """Comments on an issue, oldest first."""
+    """List comments on an issue.
+
+    Oldest first.
+    """
     return scope.children(issue, IssueComment, "mission_id").order_by(*OLDEST_FIRST)
 
 
 @command("issues.comments_create", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND,))
 async def create_comment(ctx: Context, issue: Mission, data: CreateComment) -> IssueComment:
-    """Comment on an issue."""
+    """Add a comment to an issue."""
     ctx.emit(IssueUpdated(id=issue.id))
     return await ctx.insert(comment_of(issue.id, actor_of(ctx), data.body))

@@ -8,13 +8,13 @@ from resolvers.kernel import Drawn, Event
 
 
 class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id}"):
-    """A user has created an issue."""
+    """An issue was created by a user."""
 
     id: str
 
 
 class IssueCreatedByService(Event, type="issue.created", channel="workspace:{workspace_id}"):
-    """An agent has created an issue, or a recurring one has come due."""
+    """An issue was created by an agent, or by a recurring issue that has come due."""
 
     id: str
     identifier: Drawn[str]
@@ -22,9 +22,9 @@ class IssueCreatedByService(Event, type="issue.created", channel="workspace:{wor
 
 
 class IssueUpdated(Event, type="issue.updated", channel="workspace:{workspace_id}"):
-    """An issue was changed, commented on, related to another, reviewed, stopped or assigned.
+    """An issue was updated, commented on, related to another one, reviewed, stopped or assigned.
 
-    `identifier` comes with reviews, stops and what agents do, `status` with stops, `assignee` with assignments.
+    `identifier` is sent with reviews, stops and what agents do, `status` with stops, `assignee` with assignments.
     """
 
     id: str
@@ -48,6 +48,6 @@ class IssueStarted(Event, type="issue.started", channel="workspace:{workspace_id
 
 
 class IssuesBulkUpdated(Event, type="issues.bulk_updated", channel="workspace:{workspace_id}"):
-    """Several issues were changed at once; `count` says how many, as text. Not sent when none was."""
+    """Several issues were updated at once; `count` is their number, as text. Not sent if no issue was updated."""
 
     count: str

@@ -49,7 +49,7 @@ LINE_SHOWN = 200  # letters of the first line of an outcome
 
 
 class IssueSort(StrEnum):
-    """What a list of issues is ordered by, descending; ties by id."""
+    """Order of a list of issues; descending, ties by id."""
 
     created_at = "created_at"
     updated_at = "updated_at"
@@ -64,7 +64,10 @@ Statuses = Annotated[list[MissionStatus], at_most(MOST_LISTED), comma_list(Missi
 
 
 class FilterIssues(Paging):
-    """All filters together. `label` is the name of one; `search` is a part of the title, ASCII letters in either case."""
+    """Filters are combined with AND. `label` is the name of a label.
+
+    `search` matches a part of the title, ignoring the case of ASCII letters.
+    """
 
     cut_to_default: ClassVar[bool] = True  # contract: issues.list
 
@@ -79,7 +82,7 @@ class FilterIssues(Paging):
 
 
 class ListIssues(FilterIssues):
-    """Issues, or the missions of another type."""
+    """Lists issues, or missions of another type."""
 
     mission_type: Annotated[Text, Filter(Mission.mission_type)] = MissionType.issue.value
 

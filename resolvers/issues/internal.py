@@ -46,7 +46,7 @@ WorkspaceId = Annotated[Id, Field(min_length=1)]
 
 
 class CreateAgentIssue(Input):
-    """`author_agent_id` is an agent of the crew; without one nobody is known as the creator. Unknown labels are left out."""
+    """`author_agent_id` is an agent of the crew; without it the issue has no creator. Unknown labels are ignored."""
 
     workspace_id: WorkspaceId
     crew_id: Annotated[Id, Field(min_length=1)]
@@ -66,7 +66,9 @@ class AgentIssueCreated(Output):
 
 
 class UpdateAgentIssue(ByIdentifier):
-    """`agent_id` is who does it; without one it is the system, which does not comment. The present state changes nothing."""
+    """`agent_id` is the acting agent; without it the system acts, which does not comment. Sending the current status
+    has no effect.
+    """
 
     workspace_id: WorkspaceId
     status: IssueStatus | None = None
@@ -87,13 +89,16 @@ class CreateAgentComment(ByIdentifier):
 
 @query("internal.issues.list", Action.NONE, auth=Auth.INTERNAL, surfaces=REST_ONLY)
 def list_agent_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
-    """Issues of a workspace, for its agents; newest first unless told otherwise."""
+    """List issues (for agents).
+
+    Issues of the workspace, newest first by default.
+    """
     return list_issues.within(scope, data)
 
 
 @query("internal.issues.get", Action.NONE, auth=Auth.INTERNAL, subject=ISSUE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,))
 def get_agent_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
-    """One issue of a workspace, for its agents."""
+    """Get an issue (for agents)."""
     return issue
 
 
@@ -107,7 +112,10 @@ def get_agent_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) 
     errors=(Code.NOT_FOUND,),
 )
 async def create_agent_issue(ctx: Context, data: CreateAgentIssue) -> AgentIssueCreated:
-    """Create an issue for an agent, in the backlog of a crew that has a LEAD."""
+    """Create an issue (for agents).
+
+    In the backlog of a crew that has a LEAD.
+    """
     crew = await ctx.get(Crew, data.crew_id)
     author = await _author(ctx, crew, data.author_agent_id)
     await check_actor(ctx, "assignee_id", data.assignee_type, data.assignee_id)
@@ -138,7 +146,10 @@ async def _author(ctx: Context, crew: Crew, agent_id: str | None) -> Actor | Non
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssue) -> AgentIssueUpdated:
-    """Move an issue on, set its priority, or comment on it, for an agent."""
+    """Update an issue (for agents).
+
+    Changes the status or the priority, or adds a comment.
+    """
     if data.comment is not None and data.agent_id is None:
         raise Refusal(Code.BAD_REQUEST, "agent_id: a comment is an agent's", fields={"agent_id": "a comment is an agent's"})
     actor = actor_of(ctx) if data.agent_id is None else Actor(ActorType.agent, data.agent_id)
@@ -167,6 +178,6 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
     errors=(Code.NOT_FOUND,),
 )
 async def create_agent_comment(ctx: Context, issue: Mission, data: CreateAgentComment) -> IssueComment:
-    """Comment on an issue, for an agent."""
+    """Add a comment to an issue (for agents)."""
     ctx.emit(IssueUpdated(id=issue.id, identifier=issue.identifier or ""))
     return await ctx.insert(comment_of(issue.id, Actor(ActorType.agent, data.agent_id), data.body))

@@ -59,7 +59,10 @@ DELETABLE = (MissionStatus.BACKLOG, MissionStatus.CANCELLED)
 
 
 class CreateIssue(Input):
-    """`assignee_id` is an agent or, with the `assignee_type` user, a member of the workspace; under any other type it is a mere text."""
+    """`assignee_id` is an agent or, if `assignee_type` is user, a member of the workspace.
+
+    With any other type it is an arbitrary text.
+    """
 
     crew_id: Id
     title: Annotated[Title, Field(min_length=1)]
@@ -78,9 +81,9 @@ class CreateIssue(Input):
 
 
 class UpdateIssue(Patch, OfCrew):
-    """Null clears what can be empty; an empty text clears the project, the parent and the milestone, too.
+    """Null clears nullable fields; an empty string clears the project, the parent and the milestone as well.
 
-    `labels` replaces all labels, and leaves out those that are not of the workspace; `label_ids` is another name of it.
+    `labels` replaces all labels, ignoring those of other workspaces; `label_ids` is an alias.
     """
 
     title: Title
@@ -103,25 +106,37 @@ class UpdateIssue(Patch, OfCrew):
 
 @query("issues.list", Action.READ)
 def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
-    """Issues of the workspace, newest first unless told otherwise; always descending, ties by id."""
+    """List issues.
+
+    Newest first by default; always descending, ties by id.
+    """
     return scope.select(Mission).matching(data).page(data)
 
 
 @query("issues.get", Action.READ, subject=ISSUE, errors=(Code.NOT_FOUND,))
 def get_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
-    """One issue of the workspace, by identifier."""
+    """Get an issue.
+
+    By identifier.
+    """
     return issue
 
 
 @query("issues.get_in_crew", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
 def get_issue_in_crew(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Row[Mission]:
-    """One issue of a crew, by identifier."""
+    """Get an issue of a crew.
+
+    By identifier.
+    """
     return issue
 
 
 @query("issues.subtasks", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
 def list_sub_issues(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[Mission]:
-    """Issues below an issue, those of other crews included; by `sort_order`, ties by the time they were created."""
+    """List sub-issues of an issue.
+
+    Includes sub-issues in other crews. By `sort_order`; ties by time of creation.
+    """
     return scope.children(issue, Mission, "parent_issue_id").where(*IS_ISSUE).order_by(*BY_HAND)
 
 
@@ -160,7 +175,10 @@ async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: Author
     errors=(Code.NOT_FOUND,),
 )
 async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
-    """Create an issue in the backlog of a crew, which must have a LEAD. Its number is the crew's next."""
+    """Create an issue.
+
+    In the backlog of a crew, which must have a LEAD. The issue gets the next number of the crew.
+    """
     values = data.model_dump(exclude={"crew_id", "labels", "routine_id", "routine_inputs"})
     if data.routine_inputs and not data.routine_id:
         raise invalid("routine_inputs", "takes a routine_id beside it")
@@ -175,9 +193,12 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
 
 @command("issues.update", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Mission)
 async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission:
-    """Change an issue. A new state has to be one that the present one leads to; DONE and CANCELLED stamp `completed_at`.
+    """Update an issue.
 
-    Moving it to another project clears the milestone, unless one is sent along. IN_PROGRESS starts nothing: `start` does.
+    A new status must be reachable from the current one; DONE and CANCELLED set `completed_at`.
+
+    Moving an issue to another project clears the milestone, unless one is sent. The status IN_PROGRESS does not start
+    work: use `start`.
     """
     sent = data.something()
     labels = sent.pop("labels", sent.pop("label_ids", None))
@@ -230,7 +251,11 @@ async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str
 
 @command("issues.delete", Action.CREATE, subject=ISSUE_OF_CREW, locked=True, emits=IssueDeleted, errors=(Code.NOT_FOUND,), versioned=Mission)
 async def delete_issue(ctx: Context, issue: Mission, data: OfCrew) -> Deleted:
-    """Delete an issue in the BACKLOG, or a CANCELLED one, and all that hangs on it. Issues below it stay; its number is not used again."""
+    """Delete an issue.
+
+    Only in BACKLOG or CANCELLED. Everything attached to it is deleted; sub-issues are kept, and the number is not
+    reused.
+    """
     if issue.status not in DELETABLE:
         raise Refusal(Code.BAD_REQUEST, f"Only an issue that is BACKLOG or CANCELLED can be deleted; this one is {issue.status}")
     await ctx.delete(Mission, issue.id)

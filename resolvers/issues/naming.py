@@ -20,13 +20,13 @@ IDENTIFIER: Any = PREFIX.concat("-").concat(cast(col(Crew.issue_counter), SQLTex
 
 
 class ByIdentifier(Input):
-    """`identifier` is the prefix of the crew and a number, such as ENG-42; letter case counts."""
+    """`identifier` is the prefix of the crew and a number, such as ENG-42; case-sensitive."""
 
     identifier: Text
 
 
 class OfCrew(ByIdentifier):
-    """An issue of this crew. `identifier` is the prefix of the crew and a number, such as ENG-42; letter case counts."""
+    """An issue of this crew. `identifier` is the prefix of the crew and a number, such as ENG-42; case-sensitive."""
 
     crew_id: Id
 

@@ -13,30 +13,40 @@ EXISTS = "Relation already exists"
 
 
 class CreateRelation(OfCrew):
-    """`target_identifier` names an issue of any crew. `blocked_by` is kept as `blocks` from the target to this issue."""
+    """`target_identifier` is an issue of any crew. `blocked_by` is stored as `blocks` from the target to this issue."""
 
     target_identifier: Text = ""
     relation_type: RelationType
 
 
 class RelationCreated(Output):
+    """The id of the new relation."""
+
     id: str
     status: str = "ok"
 
 
 class RelationDeleted(Output):
+    """The relation was deleted."""
+
     status: str = "ok"
 
 
 @query("issues.relations_list", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
 def list_relations(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueRelationView]:
-    """Relations of an issue in both directions, each as this issue sees it; oldest first."""
+    """List relations of an issue.
+
+    In both directions, each as seen from this issue; oldest first.
+    """
     return scope.view(IssueRelationView, relations_of(scope.id_of(issue), scope, scope)).order_by("created_at", "id")
 
 
 @command("issues.relations_create", Action.CREATE, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated:
-    """Relate an issue to another one. The states of both stay as they are."""
+    """Create a relation between issues.
+
+    The status of both issues stays unchanged.
+    """
     issue: Mission = await ctx.find(ISSUE_OF_CREW)
     target = await ctx.select(Mission, col(Mission.identifier) == data.target_identifier, *IS_ISSUE).one("Target issue not found")
     if target.id == issue.id:
@@ -51,6 +61,6 @@ async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated
 
 @command("issues.relations_delete", Action.CREATE, subject=Subject(IssueRelation, "id", called="Relation"), errors=(Code.NOT_FOUND,))
 async def delete_relation(ctx: Context, relation: IssueRelation, data: ById) -> RelationDeleted:
-    """Delete a relation."""
+    """Delete a relation between issues."""
     await ctx.delete(IssueRelation, relation.id)
     return RelationDeleted()

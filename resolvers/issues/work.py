@@ -42,7 +42,7 @@ class ReviewAction(StrEnum):
 
 
 class ReviewIssue(OfCrew):
-    """`reassign_to` is the slug of an agent; an unknown one is ignored, and so is any with an approval."""
+    """`reassign_to` is the slug of an agent; it is ignored if unknown, and with an approval."""
 
     action: ReviewAction
     comment: Annotated[str, Field(strict=True, max_length=PROMPT)] | None = None
@@ -50,6 +50,8 @@ class ReviewIssue(OfCrew):
 
 
 class Reviewed(Output):
+    """The outcome of a review."""
+
     status: str = "ok"
     action: ReviewAction
 
@@ -61,7 +63,10 @@ def _refuse(issue: Mission, allowed: tuple[MissionStatus, ...], what: str) -> No
 
 @command("issues.start", Action.CREATE, subject=ISSUE_OF_CREW, emits=(IssueStarted, *WORK_BEGINS), errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def start_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
-    """Set the assignee, an agent, to work on an issue. Tasks of an earlier start begin anew; a LEAD plans the work itself."""
+    """Start work on an issue.
+
+    The assignee must be an agent. Tasks of an earlier start are reset; a LEAD plans the work itself.
+    """
     _refuse(issue, STARTABLE, "started")
     agent = await _assignee(ctx, issue)
     await ctx.move(ISSUE_STATES, issue, MissionStatus.IN_PROGRESS, started_at=NOW)
@@ -88,7 +93,10 @@ async def _assignee(ctx: Context, issue: Mission) -> Agent:
 
 @command("issues.stop", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
-    """Call off the work on an issue, and its open tasks. An agent that is at work ends what it does; nothing follows from it."""
+    """Stop work on an issue.
+
+    Cancels the issue and its open tasks. An agent at work finishes its run, which has no further effect.
+    """
     _refuse(issue, UNDER_WAY, "stopped")
     await ctx.move(ISSUE_STATES, issue, MissionStatus.CANCELLED)
     await ctx.update_where(MissionTask, col(MissionTask.mission_id) == issue.id, col(MissionTask.status).in_(OPEN_TASKS), status=TaskStatus.CANCELLED)
@@ -98,7 +106,10 @@ async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
 
 @command("issues.review", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def review_issue(ctx: Context, issue: Mission, data: ReviewIssue) -> Reviewed:
-    """Approve the outcome of an issue, which is DONE then, or request changes, which puts it back to TODO for another start."""
+    """Review an issue.
+
+    Approval moves it to DONE; a request for changes moves it back to TODO, for another start.
+    """
     _refuse(issue, UNDER_WAY, "reviewed")
     if data.action is ReviewAction.approve:
         verdict, action = "Approved", ActivityAction.review_approved
@@ -121,7 +132,11 @@ async def _reassigned(ctx: Context, slug: str | None) -> dict[str, Any]:
 
 @query("issues.runs", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
 def list_issue_runs(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[Assignment]:
-    """What agents were set to do for the tasks of an issue, newest first: a hundred at most. Of a task that began anew, the last time alone."""
+    """List runs of an issue.
+
+    Assignments of agents to the tasks of the issue, newest first, at most 100. For a task that was reset, only the last
+    one.
+    """
     task = scope.table(MissionTask)
     of_issue = select(task.c.assignment_id).where(task.c.mission_id == scope.id_of(issue), task.c.assignment_id == col(Assignment.id)).exists()
     began = func.coalesce(col(Assignment.started_at), col(Assignment.created_at))

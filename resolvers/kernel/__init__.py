@@ -69,7 +69,6 @@ from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import EVERYONE, Derived, Page, Row, Rows, View, confidential, count, derived, extend, graph, many, of_parent, one, reads
 from resolvers.kernel.refs import Ref
 from resolvers.kernel.scopes import OPEN, SCOPES
-from resolvers.kernel.selection import Selection
 from resolvers.kernel.store import Arriving, Entry, Opened, names_of
 from resolvers.kernel.subject import Subject
 from resolvers.kernel.telemetry import log
@@ -79,7 +78,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
     "query", "command", "procedure", "job", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject", "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
-    "Context", "QueryScope", "Selection", "Caller", "CredentialKind", "Raw", "instance", "log",
+    "Context", "QueryScope", "Caller", "CredentialKind", "Raw", "instance", "log",
     # What goes in.
     "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes", "Prompt", "ConfigText",
     "Bool", "Int", "Float", "INT32", "at_most", "is_id", "validate", "whole", "Ref",

@@ -179,8 +179,8 @@ class Paging(Input):
     def size_rule(cls) -> str:
         """`size` in a sentence, for whoever reads of the parameter `limit`."""
         if cls.cut_to_default:
-            return f"At most {cls.page_maximum}; anything else, and more, is {cls.page_default}."
-        return f"At most {cls.page_maximum}; without a whole number above 0, {cls.page_default}."
+            return f"At most {cls.page_maximum}; any other value means {cls.page_default}."
+        return f"At most {cls.page_maximum}; a value that is not a whole number above 0 means {cls.page_default}."
 
 
 def validate(model: type[M], raw: dict[str, Any]) -> M:
@@ -208,6 +208,6 @@ def is_id(value: str) -> bool:
 
 
 class ById(Input):
-    """One row of the workspace."""
+    """A row of the workspace."""
 
     id: Id

@@ -75,12 +75,12 @@ def pick(value: Any, shape: Shape) -> Any:
 
 
 class Deleted(Output):
-    """The row is gone."""
+    """The row was deleted."""
 
     id: str
 
 
 class Success(Output):
-    """It is done."""
+    """The operation succeeded."""
 
     success: bool = True

@@ -56,7 +56,7 @@ Capabilities = frozenset[Capability]
 
 
 class CapabilityPreset(StrEnum):
-    """Named sets, from what everybody has to everything."""
+    """Named sets of capabilities, from the minimum to all of them."""
 
     chat = "chat"
     power = "power"

@@ -15,7 +15,7 @@ class CrewMissionCreated(Event, type="mission.created", channel="crew:{crew_id}"
 
 
 class MissionCloned(Event, type="mission.created", channel="workspace:{workspace_id}", planned=True):
-    """A mission was made as a copy of another. The workspace hears of any other new mission by mission.updated."""
+    """A mission was cloned. All other new missions are announced by mission.updated."""
 
     id: str
     crew_id: str
@@ -23,7 +23,9 @@ class MissionCloned(Event, type="mission.created", channel="workspace:{workspace
 
 
 class MissionUpdated(Event, type="mission.updated", channel="workspace:{workspace_id}"):
-    """A mission was created, or has another status. The engine says STARTED as it begins, and adds the title."""
+    """A mission was created, or its status has changed. The engine sends STARTED with the title when it starts the
+    mission.
+    """
 
     id: str
     crew_id: str
@@ -39,7 +41,7 @@ class MissionStarted(Event, type="mission.updated", channel="mission:{id}", plan
 
 
 class MissionStatusChanged(Event, type="mission.status", channel="mission:{id}"):
-    """This mission has another status. The engine says STARTED as it begins, and adds the title."""
+    """The status of this mission has changed. The engine sends STARTED with the title when it starts the mission."""
 
     id: str
     status: MissionStatus | Literal["STARTED"]
@@ -56,7 +58,7 @@ class TaskCreated(Event, type="task.created", channel="mission:{mission_id}", pl
 
 
 class TaskStatusChanged(Event, type="task.status", channel="mission:{mission_id}"):
-    """A task of this mission has another status: changed by a user, unblocked by another task, approved, or moved by the engine."""
+    """The status of a task of this mission has changed: by a user, another task, an approval or the engine."""
 
     mission_id: Annotated[str, Routing()]
     id: str
@@ -64,7 +66,7 @@ class TaskStatusChanged(Event, type="task.status", channel="mission:{mission_id}
 
 
 class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}"):
-    """A task of a mission was created, has another status, or was reset because its mission is resumed."""
+    """A task of a mission was created, its status has changed, or it was reset because the mission resumes."""
 
     id: str
     mission_id: str
@@ -72,7 +74,7 @@ class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}"
 
 
 class ConfidenceLow(Event, type="confidence.low", channel="workspace:{workspace_id}", planned=True):
-    """A task has ended below the confidence at which somebody is to be told."""
+    """A task has ended with a confidence below the notification threshold."""
 
     task_id: str
     mission_id: str
@@ -80,7 +82,7 @@ class ConfidenceLow(Event, type="confidence.low", channel="workspace:{workspace_
 
 
 class ConfidenceLowReported(Event, type="confidence.low", channel="workspace:{workspace_id}", planned=True):
-    """An agent says itself that it is not sure of its task."""
+    """An agent reported low confidence in its task."""
 
     task_id: str
     mission_id: str
@@ -89,7 +91,7 @@ class ConfidenceLowReported(Event, type="confidence.low", channel="workspace:{wo
 
 
 class ApprovalRequired(Event, type="approval.required", channel="workspace:{workspace_id}", planned=True):
-    """A task waits until a user approves it."""
+    """A task is waiting for the approval of a user."""
 
     task_id: str
     mission_id: str

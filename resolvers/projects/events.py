@@ -10,7 +10,7 @@ class ProjectCreated(Event, type="project.created", channel="workspace:{workspac
 
 
 class ProjectUpdated(Event, type="project.updated", channel="workspace:{workspace_id}"):
-    """A project was changed."""
+    """A project was updated."""
 
     id: str
 
@@ -29,7 +29,7 @@ class MilestoneCreated(Event, type="milestone.created", channel="workspace:{work
 
 
 class MilestoneUpdated(Event, type="milestone.updated", channel="workspace:{workspace_id}"):
-    """A milestone was changed."""
+    """A milestone was updated."""
 
     id: str
     project_id: str

@@ -47,7 +47,7 @@ class CreateMilestone(OfProject):
 
 
 class UpdateMilestone(Patch, ById):
-    """Null clears the description and the date. `position` may be negative, and one that another milestone has."""
+    """Null clears the description and the date. `position` may be negative; several milestones can share a position."""
 
     name: Annotated[str, Field(strict=True, max_length=bounds.LABEL)]
     description: Description | None
@@ -58,13 +58,19 @@ class UpdateMilestone(Patch, ById):
 
 @query("milestones.list", Action.READ, subject=PROJECT, errors=(Code.NOT_FOUND,))
 def list_milestones(scope: QueryScope, project: Row[Project], data: OfProject) -> Rows[Milestone]:
-    """Milestones of a project, by position; ties by the time they were created."""
+    """List milestones of a project.
+
+    By position; ties by time of creation.
+    """
     return scope.children(project, Milestone, "project_id").order_by(*IN_ORDER)
 
 
 @command("milestones.create", Action.CREATE, subject=PROJECT, locked=True, emits=MilestoneCreated, errors=(Code.NOT_FOUND,))
 async def create_milestone(ctx: Context, project: Project, data: CreateMilestone) -> Milestone:
-    """Add a milestone to a project, behind those it has."""
+    """Create a milestone.
+
+    It is placed after the existing milestones of the project.
+    """
     own = ctx.table(Milestone)
     last = await ctx.report(select(func.coalesce(func.max(own.c.position), 0)).where(own.c.project_id == project.id))
     milestone = Milestone(**data.model_dump(), position=min(last[0][0] + 1, INT32))
@@ -74,14 +80,20 @@ async def create_milestone(ctx: Context, project: Project, data: CreateMilestone
 
 @command("milestones.update", Action.CREATE, subject=MILESTONE, emits=MilestoneUpdated, errors=(Code.NOT_FOUND,), versioned=Milestone)
 async def update_milestone(ctx: Context, milestone: Milestone, data: UpdateMilestone) -> Milestone:
-    """Change a milestone. The others keep their positions."""
+    """Update a milestone.
+
+    Other milestones keep their positions.
+    """
     ctx.emit(MilestoneUpdated(id=milestone.id, project_id=milestone.project_id))
     return await ctx.edit(milestone, **data.something())
 
 
 @command("milestones.delete", Action.MANAGE, subject=MILESTONE, emits=MilestoneDeleted, errors=(Code.NOT_FOUND,), versioned=Milestone)
 async def delete_milestone(ctx: Context, milestone: Milestone, data: ById) -> Deleted:
-    """Delete a milestone. Its issues stay, and belong to none."""
+    """Delete a milestone.
+
+    Its issues are kept, without a milestone.
+    """
     await ctx.delete(Milestone, milestone.id)
     ctx.emit(MilestoneDeleted(id=milestone.id, project_id=milestone.project_id))
     return Deleted(id=milestone.id)

@@ -59,7 +59,10 @@ class ListProjects(Input):
 
 
 class CreateProject(Input):
-    """`lead_id` is an agent or, with the `lead_type` user, a member of the workspace; under any other type it is a mere text."""
+    """`lead_id` is an agent or, if `lead_type` is user, a member of the workspace.
+
+    With any other type it is an arbitrary text.
+    """
 
     name: ProjectName
     description: Description | None = None
@@ -74,7 +77,7 @@ class CreateProject(Input):
 
 
 class UpdateProject(Patch, ById):
-    """Null clears the description, the icon, the lead and the dates. A new name makes a new slug."""
+    """Null clears the description, the icon, the lead and the dates. A new name changes the slug."""
 
     name: ProjectName
     description: Description | None
@@ -98,19 +101,25 @@ def slug_of(name: str, id: str) -> str:
 
 @query("projects.list", Action.READ)
 def list_projects(scope: QueryScope, data: ListProjects) -> Rows[Project]:
-    """Projects of the workspace, by name unless told otherwise; ties by id."""
+    """List projects.
+
+    By name by default; ties by id.
+    """
     return scope.select(Project).matching(data)
 
 
 @query("projects.get", Action.READ, subject=PROJECT, errors=(Code.NOT_FOUND,))
 def get_project(scope: QueryScope, project: Row[Project], data: ById) -> Row[Project]:
-    """One project, by id."""
+    """Get a project."""
     return project
 
 
 @command("projects.create", Action.CREATE, emits=ProjectCreated, errors=(Code.CONFLICT,))
 async def create_project(ctx: Context, data: CreateProject) -> Project:
-    """Create a project. Its slug is made of the name, and unique in the workspace."""
+    """Create a project.
+
+    The slug is derived from the name, and unique in the workspace.
+    """
     await check_actor(ctx, "lead_id", data.lead_type, data.lead_id)
     project = Project(**data.model_dump())
     project.slug = slug_of(project.name, project.id)
@@ -120,7 +129,7 @@ async def create_project(ctx: Context, data: CreateProject) -> Project:
 
 @command("projects.update", Action.CREATE, subject=PROJECT, emits=ProjectUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Project)
 async def update_project(ctx: Context, project: Project, data: UpdateProject) -> Project:
-    """Change a project."""
+    """Update a project."""
     changes = data.something()
     await check_actor(ctx, "lead_id", changes.get("lead_type", project.lead_type), changes.get("lead_id"))
     if "name" in changes:
@@ -131,7 +140,10 @@ async def update_project(ctx: Context, project: Project, data: UpdateProject) ->
 
 @command("projects.delete", Action.MANAGE, subject=PROJECT, emits=ProjectDeleted, errors=(Code.NOT_FOUND,), versioned=Project)
 async def delete_project(ctx: Context, project: Project, data: ById) -> Deleted:
-    """Delete a project and its milestones. Its issues stay, and belong to none."""
+    """Delete a project.
+
+    Deletes its milestones; its issues are kept, without a project.
+    """
     await ctx.delete(Project, project.id)
     ctx.emit(ProjectDeleted(id=project.id))
     return Deleted(id=project.id)

@@ -19,7 +19,7 @@ MOST_ROWS = 1000  # assignees, labels or crews, the busiest first
 
 
 class AssigneeStat(Output):
-    """`agent_id` is empty, and the name Unassigned, for issues whose assignee is no agent."""
+    """`agent_id` is empty and the name is Unassigned for issues that are not assigned to an agent."""
 
     agent_id: str
     agent_name: str
@@ -34,7 +34,7 @@ class LabelStat(Output):
 
 
 class ProjectStats(Output):
-    """DONE, COMPLETED and REVIEW are completed. `crews` are slugs; each list holds a thousand entries at most."""
+    """DONE, COMPLETED and REVIEW count as completed. `crews` are slugs; each list has at most a thousand entries."""
 
     total_issues: int
     completed_issues: int
@@ -46,7 +46,10 @@ class ProjectStats(Output):
 
 @procedure("projects.stats", Action.READ, subject=PROJECT, errors=(Code.NOT_FOUND,))
 async def project_stats(ctx: Context, project: Project, data: ById) -> ProjectStats:
-    """Numbers of a project's issues."""
+    """Get statistics of a project.
+
+    Covers the issues of the project.
+    """
     missions = ctx.table(Mission)
     issues = select(missions).where(missions.c.project_id == project.id, missions.c.mission_type == MissionType.issue).cte("issues")
     statuses = {row[0]: row[1] for row in await ctx.report(select(issues.c.status, func.count()).group_by(issues.c.status).order_by(issues.c.status))}

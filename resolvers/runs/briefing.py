@@ -34,7 +34,10 @@ class BriefedTurn(Output):
 
 
 class Briefing(Output):
-    """`history`: what users and agents said in the chat before this run, oldest first, without the turn that started it."""
+    """`history` is what users and agents wrote in the chat before this run, oldest first.
+
+    It does not include the turn that started the run.
+    """
 
     agent: BriefedAgent
     prompt: str
@@ -45,7 +48,10 @@ class Briefing(Output):
 
 @procedure("runs.brief", Action.READ, surfaces=frozenset())
 async def brief(ctx: Context, data: ById) -> Briefing:
-    """What a run is about, for the worker that carries it out."""
+    """Get the briefing of a run.
+
+    For the worker that executes it.
+    """
     run = await ctx.get(Run, data.id, missing=MISSING)
     agent = await ctx.select(Agent, col(Agent.id) == run.agent_id, including_deleted=True).one()
     crew = None if agent.crew_id is None else await ctx.select(Crew, col(Crew.id) == agent.crew_id).first()

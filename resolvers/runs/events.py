@@ -8,7 +8,7 @@ from resolvers.kernel import Event, Routing
 
 
 class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):
-    """A run was created; it may still wait for a worker."""
+    """A run was created; it may still be waiting for a worker."""
 
     run_id: str
     agent_id: str
@@ -17,7 +17,7 @@ class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):
 
 
 class RunCompleted(Event, type="run.completed", channel="workspace:{workspace_id}"):
-    """A run has ended well."""
+    """A run has completed."""
 
     run_id: str
     agent_id: str
@@ -27,7 +27,7 @@ class RunCompleted(Event, type="run.completed", channel="workspace:{workspace_id
 
 
 class RunFailed(Event, type="run.failed", channel="workspace:{workspace_id}"):
-    """A run has ended otherwise: FAILED, CANCELLED or TIMEOUT."""
+    """A run has ended with FAILED, CANCELLED or TIMEOUT."""
 
     run_id: str
     agent_id: str
@@ -37,7 +37,7 @@ class RunFailed(Event, type="run.failed", channel="workspace:{workspace_id}"):
 
 
 class AgentStatusChanged(Event, type="agent.status", channel="workspace:{workspace_id}"):
-    """A run of this agent has started or ended, or the agent was stopped; the status may be the one it had."""
+    """A run of this agent has started or ended, or the agent was stopped; the status may be unchanged."""
 
     agent_id: str
     agent_name: str

@@ -35,13 +35,13 @@ class Said(Input):
 
 
 class FinishRun(Input):
-    """`lease`: the number under which the worker holds the run. `reason` tells apart what the status alone does not."""
+    """`lease` is the number under which the worker holds the run. `reason` distinguishes ends of the same status."""
 
     most_values = 1_000_000
 
     id: Id
     lease: Int
-    status: Annotated[RunStatus, Field(description="any but RUNNING")]
+    status: Annotated[RunStatus, Field(description="Any status except RUNNING.")]
     reason: Reason | None = None
     error_message: ConfigText | None = None
     exit_code: Int | None = None
@@ -51,7 +51,7 @@ class FinishRun(Input):
 
 
 class RunEnd(Output):
-    """The end the run has reached: that of this call, or an earlier one."""
+    """The end of the run: recorded by this call, or by an earlier one."""
 
     id: str
     status: RunStatus
@@ -59,7 +59,10 @@ class RunEnd(Output):
 
 @command("runs.finish", Action.UPDATE, emits=(*RUN_ENDS, ChatEvent, InboxChatReplied), errors=(Code.NOT_FOUND, Code.CONFLICT), surfaces=frozenset())
 async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
-    """End a run that a worker holds, with what is stored and shown of its turn."""
+    """Finish a run.
+
+    For the worker that holds it: stores the results of the turn, and publishes them.
+    """
     run = await ctx.get(Run, data.id, missing=MISSING)
     chat = None if run.chat_id is None else await ctx.select(Chat, col(Chat.id) == run.chat_id).locked().first()
     run = await ctx.get(Run, data.id, lock=True, missing=MISSING)

@@ -30,13 +30,13 @@ def _known(window: str) -> str:
 
 
 class RunWindow(Input):
-    """Runs that began within the last `24h`, `7d` or `30d`."""
+    """Runs that started within the last `24h`, `7d` or `30d`."""
 
     window: Annotated[Text, AfterValidator(_known), Field(json_schema_extra={"enum": list(WINDOWS)})] = "24h"
 
 
 class RunTotals(Output):
-    """FAILED and TIMEOUT are failed; a CANCELLED run counts in `total` alone."""
+    """FAILED and TIMEOUT count as failed; a CANCELLED run counts in `total` only."""
 
     total: int
     succeeded: int
@@ -45,7 +45,7 @@ class RunTotals(Output):
 
 
 class RunDuration(Output):
-    """Milliseconds, by nearest rank, of the runs that have ended; 0 when none has."""
+    """Milliseconds, by nearest rank, over the runs that have ended; 0 if none has."""
 
     p50_ms: int
     p95_ms: int
@@ -58,7 +58,7 @@ class CategoryCount(Output):
 
 
 class CrewCount(Output):
-    """Agents without a crew are one row, with an empty id."""
+    """Agents without a crew are combined in one row with an empty id."""
 
     id: str
     name: str
@@ -77,7 +77,10 @@ class AgentCount(Output):
 
 
 class RunInsights(Output):
-    """Of the newest 20,000 runs of the window; `truncated` says that there are more. Busiest first; crews and agents are eight at most."""
+    """Covers the newest 20,000 runs of the window; `truncated` is set if there are more.
+
+    Lists are ordered by number of runs, descending; crews and agents have at most eight entries.
+    """
 
     window: str
     totals: RunTotals
@@ -152,7 +155,10 @@ def _as_json(rows: Any, name: str) -> Any:
 
 @procedure("runs.insights", Action.READ, tickets=True)
 async def run_insights(ctx: Context, data: RunWindow) -> RunInsights:
-    """Runs of the workspace in numbers: how they ended, how long they took, who did them and why."""
+    """Get run insights.
+
+    Outcomes, durations, agents and triggers of the runs of the workspace.
+    """
     (found,) = await ctx.report(Sample(ctx, data.window).statement())
     return RunInsights(
         window=data.window,

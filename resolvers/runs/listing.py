@@ -47,7 +47,10 @@ GONE_WRONG: Any = literal_column("('FAILED', 'TIMEOUT')")
 
 
 class ListRuns(Paging):
-    """A page of runs, by `page` or by a window. `status`, `agent_id` and `trigger` are exact; `tag` is one of the tags of the metadata."""
+    """A page of runs, by `page` or by offset. `status`, `agent_id` and `trigger` match exactly.
+
+    `tag` matches one of the tags in the metadata.
+    """
 
     cut_to_default: ClassVar[bool] = True  # contract: runs.list
 
@@ -122,13 +125,19 @@ for owner, key in ((Workspace, "workspace_id"), (Agent, "agent_id"), (Chat, "cha
 
 @query("runs.list", Action.READ)
 def list_runs(scope: QueryScope, data: ListRuns) -> Page[Run]:
-    """Runs of the workspace, newest first."""
+    """List runs.
+
+    Runs of the workspace, newest first.
+    """
     return narrowed(scope.select(Run), data).order_by(*newest_first).page(data)
 
 
 @query("runs.stats", Action.READ, surfaces=GRAPHQL_ONLY)
 def run_stats(scope: QueryScope, data: NoInput) -> Row[RunStats]:
-    """Counters of the workspace's runs."""
+    """Get run counters.
+
+    Covers the runs of the workspace.
+    """
 
     def number(name: str, *conditions: Callable[[Any], Any]) -> Any:
         runs = scope.table(Run)
@@ -144,5 +153,5 @@ def run_stats(scope: QueryScope, data: NoInput) -> Row[RunStats]:
 
 @query("runs.get", Action.READ, errors=(Code.NOT_FOUND,))
 def get_run(scope: QueryScope, data: ById) -> Row[Run]:
-    """One run."""
+    """Get a run."""
     return scope.select(Run).where(col(Run.id) == data.id).one(MISSING)

@@ -20,7 +20,7 @@ CONFLICT = {"runs_pkey": "A run with this id already exists", "runs_chat_id_runn
 
 
 class CreateRun(Input):
-    """`id` is chosen by the caller. The metadata's `model` and `tags` are what lists show and filter by."""
+    """`id` is chosen by the caller. Lists show and filter by `model` and `tags` of the metadata."""
 
     id: Annotated[Id, Field(min_length=1)]
     agent_id: Id
@@ -31,7 +31,7 @@ class CreateRun(Input):
 
 
 class FinishRun(Input):
-    """The metadata goes over the one the run has, key by key."""
+    """The metadata is merged into that of the run, key by key."""
 
     id: Id
     status: RunStatus
@@ -49,7 +49,10 @@ class FinishRun(Input):
     surfaces=REST_ONLY,
 )
 async def report_start(ctx: Context, data: CreateRun) -> Run:
-    """Record that a run has started; its agent is RUNNING from now on."""
+    """Record the start of a run.
+
+    The agent of the run becomes RUNNING.
+    """
     await ctx.get(Agent, data.agent_id)
     await hold_starts(ctx, data.agent_id)
     if data.chat_id is not None and await ctx.select(Chat, col(Chat.id) == data.chat_id).locked().first() is None:
@@ -77,7 +80,10 @@ async def report_start(ctx: Context, data: CreateRun) -> Run:
     surfaces=REST_ONLY,
 )
 async def report_end(ctx: Context, data: FinishRun) -> Run:
-    """Record how a run has ended. The first end counts: a later one is answered with it. RUNNING changes nothing."""
+    """Record the end of a run.
+
+    The first end counts, and later calls return it. The status RUNNING changes nothing.
+    """
     if data.status is RunStatus.RUNNING:
         return await ctx.get(Run, data.id, missing=MISSING)
     return await end_run(ctx, data.id, End(data.status, data.error_message, data.exit_code, data.metadata))

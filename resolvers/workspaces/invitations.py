@@ -32,16 +32,19 @@ class CreateInvitation(Input):
 
 @query("invitations.list", Action.READ)
 def list_invitations(scope: QueryScope, data: NoInput) -> Rows[Invitation]:
-    """Invitations nobody has accepted yet, expired ones included, newest first.
+    """List open invitations.
 
-    The token is shown to those who may invite, and is empty for everybody else.
+    Newest first, including expired ones. The token is visible to members who can invite, and empty for everybody else.
     """
     return scope.select(Invitation).where(col(Invitation.accepted_at).is_(None)).order_by(col(Invitation.created_at).desc())
 
 
 @command("invitations.create", Action.MANAGE, errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT), allow=room_for_a_member, secret=True)
 async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
-    """Offer a membership to the owner of an email address, for seven days; only an owner can invite an ADMIN."""
+    """Create an invitation.
+
+    Offers a membership to the owner of an email address, for seven days. Only an owner can invite an ADMIN.
+    """
     role = assigned(ctx, data.role)
     await ctx.lock(f"invitation of {data.email} to {ctx.workspace_id}")  # "unexpired" is nothing a unique key can say
     users = select(col(User.id)).where(col(User.email) == data.email)

@@ -32,7 +32,7 @@ Names = Annotated[list[Text], at_most(100)]
 
 
 class MemberCapabilities(Output):
-    """`capabilities` is what holds, the default of the role included; sorted by name."""
+    """Effective capabilities, including the default of the role; sorted by name."""
 
     user_id: str
     role: Role
@@ -40,13 +40,13 @@ class MemberCapabilities(Output):
 
 
 class GetMemberCapabilities(Input):
-    """The member is named by the id of the user."""
+    """The member is identified by user id."""
 
     member_id: Id
 
 
 class UpdateMemberCapabilities(Input):
-    """One change: exactly one of set, grant, revoke and preset, and not empty. The member is named by the id of the user."""
+    """Exactly one of `set`, `grant`, `revoke` and `preset`, and not empty. The member is identified by user id."""
 
     member_id: Id
     set: Names | None = None
@@ -71,7 +71,11 @@ async def no_owner(ctx: Context, member: Membership) -> None:
 
 @procedure("members.capabilities_list", Action.MANAGE, errors=(Code.TOO_LARGE,))
 async def list_member_capabilities(ctx: Context, data: NoInput) -> list[MemberCapabilities]:
-    """What every member may do beyond the role, by the time they joined. TOO_LARGE beyond 5,000 members: ask for one at a time."""
+    """List capabilities of members.
+
+    Capabilities beyond the role, in the order the members joined. TOO_LARGE beyond 5,000 members: request one member at
+    a time.
+    """
     members = await ctx.select(Membership).order_by(col(Membership.created_at), col(Membership.id)).limit(MOST_LISTED + 1).all()
     if len(members) > MOST_LISTED:
         raise Refusal(Code.TOO_LARGE, "The workspace has too many members for one list")
@@ -80,15 +84,20 @@ async def list_member_capabilities(ctx: Context, data: NoInput) -> list[MemberCa
 
 @procedure("members.capabilities_get", Action.MANAGE, subject=MEMBER, errors=(Code.NOT_FOUND,))
 async def get_member_capabilities(ctx: Context, member: Membership, data: GetMemberCapabilities) -> MemberCapabilities:
-    """What a member, named by the id of the user, may do beyond the role."""
+    """Get the capabilities of a member.
+
+    Capabilities beyond the role. The member is identified by user id.
+    """
     return _shown(member)
 
 
 @command("members.capabilities_update", Action.MANAGE, subject=MEMBER, locked=True, errors=(Code.NOT_FOUND, Code.TOO_LARGE), allow=(somebody_else, no_owner))
 async def update_member_capabilities(ctx: Context, member: Membership, data: UpdateMemberCapabilities) -> MemberCapabilities:
-    """Change what a member, named by the id of the user, may do beyond the role; never one's own, never an owner's.
+    """Update the capabilities of a member.
 
-    The first change stores the whole set, and the default of the role holds no longer. `chat` always stays.
+    The member is identified by user id. The capabilities of an owner cannot be changed, nor can the caller's own.
+
+    The first change stores the full set, and the default of the role no longer applies. `chat` is always kept.
     """
     now = effective(member.role, member.capabilities)
     after = listed(changed(now, replace=data.set, grant=data.grant, revoke=data.revoke, preset=data.preset))

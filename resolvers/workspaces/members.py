@@ -51,7 +51,7 @@ graph(
 
 
 class AssignableRole(StrEnum):
-    """The roles that can be given to somebody: nobody is made an owner."""
+    """Roles that can be assigned: every role except OWNER."""
 
     ADMIN = "ADMIN"
     MANAGER = "MANAGER"
@@ -81,13 +81,19 @@ def assigned(ctx: Context, role: AssignableRole) -> Role:
 
 @query("members.list", Action.READ)
 def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
-    """Members of the workspace, by the time they joined."""
+    """List members of a workspace.
+
+    In the order they joined.
+    """
     return scope.select(Membership).order_by(col(Membership.created_at))
 
 
 @command("members.add", Action.MANAGE, errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT), allow=room_for_a_member)
 async def add_member(ctx: Context, data: AddMember) -> Membership:
-    """Make a user a member; only an owner can add an ADMIN."""
+    """Add a member to a workspace.
+
+    Only an owner can add an ADMIN.
+    """
     role = assigned(ctx, data.role)
     if not await ctx.select(User, col(User.id) == data.user_id).exists():
         raise Refusal(Code.NOT_FOUND, "User not found")
@@ -96,9 +102,12 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
 
 @command("members.remove", Action.MANAGE, errors=(Code.NOT_FOUND,))
 async def remove_member(ctx: Context, data: ById) -> Success:
-    """Remove a member, by the membership's id or the user's; an owner cannot be removed.
+    """Remove a member from a workspace.
 
-    The account, its sessions and tokens stay too; access ends with the next request, and subscriptions end at once.
+    By the id of the membership or of the user; an owner cannot be removed.
+
+    The account, its sessions and its tokens are kept. Access ends with the next request, and subscriptions end
+    immediately.
     """
     named = or_(col(Membership.id) == data.id, col(Membership.user_id) == data.id)
     member = await ctx.select(Membership, named).locked().one("Member not found")

@@ -40,7 +40,10 @@ extend(
 
 @query("viewer.get", Action.SELF, tenancy=Tenancy.NONE, surfaces=GRAPHQL_ONLY, tickets=True)
 def get_viewer(scope: QueryScope, data: NoInput) -> Row[Viewer]:
-    """The caller, and the workspaces the caller belongs to, newest first."""
+    """Get the caller.
+
+    With the workspaces of the caller, newest first.
+    """
     users = table_of(User)
     caller = select(users.c.id, users.c.email, users.c.full_name, users.c.avatar_url).where(users.c.id == scope.user_id)
     return scope.view(Viewer, caller).one("User not found")

@@ -58,7 +58,7 @@ graph(
 
 
 class CreateWorkspace(Input):
-    """The preferred language is given by name or code; an empty text counts as none."""
+    """The preferred language is a name or a code; an empty string counts as absent."""
 
     name: Name
     slug: Slug
@@ -66,7 +66,7 @@ class CreateWorkspace(Input):
 
 
 class UpdateWorkspace(Input):
-    """What is not sent stays; an empty text clears the preferred language, which is given by name or code."""
+    """Absent fields stay unchanged. The preferred language is a name or a code; an empty string clears it."""
 
     name: Name = ""
     slug: Slug = ""
@@ -75,22 +75,28 @@ class UpdateWorkspace(Input):
 
 @query("workspaces.list", Action.NONE, tenancy=Tenancy.NONE, tickets=True)
 def list_workspaces(scope: QueryScope, data: NoInput) -> Rows[Workspace]:
-    """All workspaces the caller is a member of, newest first."""
+    """List workspaces.
+
+    The workspaces that the caller is a member of, newest first.
+    """
     own = scope.scalar(workspaces_of(scope.user_id))
     return scope.select(Workspace).where(col(Workspace.id).in_(own)).order_by(col(Workspace.created_at).desc())
 
 
 @query("workspaces.get", Action.READ, errors=(Code.NOT_FOUND,))
 def get_workspace(scope: QueryScope, data: NoInput) -> Row[Workspace]:
-    """One workspace, by its id or slug."""
+    """Get a workspace.
+
+    By id or slug.
+    """
     return scope.select(Workspace).where(col(Workspace.id) == scope.workspace_id).one("Workspace not found")
 
 
 @command("workspaces.create", Action.NONE, tenancy=Tenancy.NONE, errors=(Code.CONFLICT,))
 async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
-    """Found a workspace; the caller becomes its owner.
+    """Create a workspace.
 
-    The slug is unique on the whole instance, deleted workspaces included.
+    The caller becomes its owner. The slug is unique on the instance, including deleted workspaces.
     """
     language = canonical_language(data.preferred_language)
     workspace = await ctx.insert(Workspace(name=data.name, slug=data.slug, preferred_language=language), conflict=TAKEN)
@@ -101,7 +107,10 @@ async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
 
 @command("workspaces.update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Workspace)
 async def update_workspace(ctx: Context, data: UpdateWorkspace) -> Workspace:
-    """Change a workspace; a field that is absent or null stays, and nothing at all to change is no error."""
+    """Update a workspace.
+
+    Absent and null fields stay unchanged; a request that changes nothing is not an error.
+    """
     changes, id = data.changes(), ctx.workspace_id or ""
     if not changes:
         return await ctx.unchanged(Workspace, id)

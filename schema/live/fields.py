@@ -12,9 +12,11 @@ from schema.bridge import nullable
 from schema.event_types import UNIONS
 
 CHANNEL = "channel"  # of a field's metadata
-_AFTER = "The cursor of an event to go on behind. Without it only what happens from now on is sent; with `-`, too, and first a StreamReset says its cursor."
-_AFTER_SEQ = "Without `after`, the frame to go on behind: `lastSeq` of a chat whose history was read in the same query, or `fromSeq` of its live run."
-_WORKSPACE = "An id or a slug; may come as the header X-Workspace-ID, too."
+_AFTER = "Cursor to resume after. Default: new events only; with `-`, a StreamReset with the cursor comes first."
+_AFTER_SEQ = """Number of the frame to resume after, if `after` is absent.
+
+`lastSeq` of a chat whose history was read in the same query, or `fromSeq` of its live run."""
+_WORKSPACE = "Id or slug of the workspace; the header X-Workspace-ID is an alternative."
 
 
 def _said(kind: Any, text: str) -> Any:
@@ -50,14 +52,26 @@ def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspa
     return strawberry.field(resolver=streamed, description=said + needs, metadata={CHANNEL: Source(kind, shown)})
 
 
-@strawberry.type(description="What happens, as it happens, over WebSocket, multipart HTTP or server-sent events. Every field is one channel.")
+@strawberry.type(
+    description="Live events over WebSocket, multipart HTTP or server-sent events. Every field is one channel.",
+)
 class Subscription:
-    workspace_events = _field(ChannelKind.workspace, "Everything that members of a workspace are told of.", "workspace_id", workspace=True)
-    crew_events = _field(ChannelKind.crew, "What happens in one crew.", "crew_id")
-    agent_events = _field(ChannelKind.agent, "The log of one agent: what it shows in all of its chats, live only.", "agent_id")
-    chat_events = _field(ChannelKind.session, "Every turn of a chat, piece by piece, and what else concerns it.", "chat_id")
-    mission_events = _field(ChannelKind.mission, "The progress of one mission.", "mission_id")
-    keeper_events = _field(ChannelKind.keeper, "What the keeper of a workspace is asked and decides.", "workspace_id", workspace=True)
-    file_events = _field(ChannelKind.files, "Changes of the files in a crew's output folder.", "crew_id")
-    user_events = _field(ChannelKind.user, "What only the caller is told of.")
-    provider_events = _field(ChannelKind.providers, "The state of model providers.")
+    workspace_events = _field(
+        ChannelKind.workspace,
+        "Events for all members of a workspace.",
+        "workspace_id",
+        workspace=True,
+    )
+    crew_events = _field(ChannelKind.crew, "Events of a crew.", "crew_id")
+    agent_events = _field(ChannelKind.agent, "Log of an agent: its output in all of its chats, live only.", "agent_id")
+    chat_events = _field(ChannelKind.session, "Frames of every turn, and other events of a chat.", "chat_id")
+    mission_events = _field(ChannelKind.mission, "Progress of a mission.", "mission_id")
+    keeper_events = _field(
+        ChannelKind.keeper,
+        "Requests to the keeper of a workspace, and its decisions.",
+        "workspace_id",
+        workspace=True,
+    )
+    file_events = _field(ChannelKind.files, "Changes of files in the output folder of a crew.", "crew_id")
+    user_events = _field(ChannelKind.user, "Events for the caller only.")
+    provider_events = _field(ChannelKind.providers, "Status of model providers.")

@@ -18,6 +18,13 @@ from schema.selection import Root
 from tests.generation.registry import SCHEMA, graphql_fields, operations, routes_of
 from tests.generation.selection import document, required_arguments
 
+LONGEST_SUMMARY = 60
+LOOKING = {"Check", "Get", "Identify", "List", "Open", "Redirect", "Validate"}
+DOING = {"Add", "Cancel", "Create", "Delete", "Finish", "Mark", "Queue", "Record", "Refresh", "Remove", "Rename"}
+DOING |= {"Review", "Revoke", "Send", "Set", "Sign", "Start", "Stop", "Update"}
+VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}
+"""What a summary begins with. A new verb is one of the trade, and none of these means the same."""
+
 every_operation = pytest.mark.parametrize("op", operations(), ids=lambda op: op.name)
 
 
@@ -42,11 +49,13 @@ def test_an_operation_is_bound_where_it_says(op: Operation[Any]) -> None:
 
 @every_operation
 def test_an_operation_is_documented_for_its_users(op: Operation[Any]) -> None:
-    """The first line of the docstring is the summary in both documents: a sentence, without a word of the code."""
-    summary = op.doc.split("\n")[0]
-    assert len(summary) >= 8
-    assert summary[0].isupper()
-    assert summary.rstrip()[-1] in ".;:," or "\n" in op.doc
+    """The first sentence of the docstring is the summary in OpenAPI, on a line of its own; the rest is the description."""
+    summary, *rest = op.doc.split("\n")
+    assert len(summary) <= LONGEST_SUMMARY
+    assert summary.removesuffix(".").split()[0] in VERBS[op.kind]
+    assert summary.endswith(".")
+    assert ". " not in summary
+    assert rest[:1] in ([], [""])
 
 
 @every_operation

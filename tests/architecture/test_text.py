@@ -8,6 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from resolvers.kernel.events import Event
+from resolvers.kernel.inputs import Input
+from resolvers.kernel.outputs import Output
 from rest_compat import openapi
 from schema.root import sdl
 from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, tracked, tree
@@ -75,6 +78,12 @@ def test_the_published_schema_is_the_one_that_is_served() -> None:
     if not path.exists():
         pytest.skip("schema/schema.graphql is missing: run `make schema`")
     assert path.read_text().strip() == sdl().strip(), "run `make schema`"
+
+
+def test_no_public_type_has_the_text_of_its_base() -> None:
+    published = sdl()
+    first = {base: (base.__doc__ or "").strip().splitlines()[0] for base in (Input, Output, Event)}
+    assert [base for base, text in first.items() if text in published] == []
 
 
 def test_the_published_openapi_document_is_the_one_that_is_served() -> None:

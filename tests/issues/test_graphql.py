@@ -17,7 +17,8 @@ CAPABILITY = "mutation($in: UpdateCapabilitiesInput!) { updateCapabilities(input
 WORKSPACE = """
     subscription($ws: ID) { workspaceEvents(workspaceId: $ws) {
       __typename
-      ... on IssueCreatedEvent { id } ... on IssueCreatedByServiceEvent { id identifier title } ... on IssueUpdatedEvent { id reference: identifier now: status }
+      ... on IssueCreatedEvent { id } ... on IssueCreatedByServiceEvent { id identifier title }
+      ... on IssueUpdatedEvent { id reference: identifier now: status }
       ... on IssueStartedEvent { id identifier status }
       ... on IssueDeletedEvent { identifier } ... on IssuesBulkUpdatedEvent { count } ... on MissionUpdatedEvent { id crewId name: title state: status }
       ... on ProjectCreatedEvent { id }

@@ -26,10 +26,21 @@ from crewship import pages
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
+SHIPS = {
+    "operationId": "ships.list",
+    "summary": "List the ships",
+    "security": [{"session": []}, {"bearer": []}],
+    "responses": {"200": {"description": "Ships"}},
+}
+SCHEMES = {
+    "session": {"type": "apiKey", "in": "cookie", "name": "session"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
 DOCUMENT = {
     "openapi": "3.1.0",
     "info": {"title": "Ships of the line", "version": "1"},
-    "paths": {"/api/v1/ships": {"get": {"operationId": "ships.list", "summary": "List the ships", "responses": {"200": {"description": "Ships"}}}}},
+    "paths": {"/api/v1/ships": {"get": SHIPS}},
+    "components": {"securitySchemes": SCHEMES},
 }
 
 
@@ -129,6 +140,7 @@ def test_the_reference_renders_the_document_under_the_policy(origin: str, tmp_pa
     visit = Visit(f"{origin}/api/docs", tmp_path)
     assert "Ships of the line" in visit.document
     assert "List the ships" in visit.document
+    assert "Bearer Token" in visit.document  # the field for one that all operations use
     assert f"{origin}/api/openapi.json" in visit.requests
     assert (visit.elsewhere, violations) == (set(), [])
     assert visit.complaints == []

@@ -10,6 +10,8 @@ async function show() {
   Scalar.createApiReference("#reference", {
     content,
     layout: "modern",
+    // one field for a token, used by every operation; while it is empty the browser's session cookie signs requests in
+    authentication: { preferredSecurityScheme: "bearer" },
     // everything below keeps the reference on this origin: no fonts, proxy, hosted client, assistant or metrics of its vendor
     withDefaultFonts: false,
     proxyUrl: "",
