@@ -88,14 +88,16 @@ class FileChange(Event):
 
 
 class CrewFileChanged(FileChange, type="file.event", channel="crew:{crew_id}", planned=True):
-    """A file in the crew's output folder was created, changed or deleted by an agent or the service. `size` is in
-    bytes.
+    """A file in the crew's output folder was created, changed or deleted by an agent or the service.
+
+    `size` is in bytes.
     """
 
 
 class FileChanged(FileChange, type="file.event", channel="files:{crew_id}", planned=True):
-    """A file in the crew's output folder was created, changed or deleted by an agent or the service. `size` is in
-    bytes.
+    """A file in the crew's output folder was created, changed or deleted by an agent or the service.
+
+    `size` is in bytes.
     """
 
 

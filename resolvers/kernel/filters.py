@@ -1,7 +1,8 @@
 """Filters and orders of lists, as data: declared in the type of an input's field, they hold for a list and for every edge that takes the input.
 
 A list has one plan for each order and each filter that leads: the first one sent of those that have an index of their own. The others are
-conditions of every plan, which hold where nothing was sent.
+conditions of every plan, which hold where nothing was sent. Where the one that leads has several values, the list is put together from
+the first rows with each: an index has those in their order, but not the rows with any of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,17 +11,18 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, Field
 from sqlalchemy import ARRAY, and_, collate, func, literal_column, or_, select
 from sqlmodel import SQLModel
 
 from models.base import table_of
 from resolvers.kernel.bounds import notes_of
-from resolvers.kernel.inputs import Text, at_most
+from resolvers.kernel.inputs import at_most
 from resolvers.kernel.reader.clauses import clause
 
 E = TypeVar("E", bound=StrEnum)
 MOST_LISTED = 100  # values of one filter
+MOST_OF_ONE = 100  # characters of a value: all together fit into a URL
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +75,21 @@ def conditions(data: BaseModel) -> list[Any]:
     made = []
     for name, filter in filters_of(type(data)).items():
         value = getattr(data, name)
-        if value is None:
+        if value is None or _is_of_each(filter, value):
             continue
         holds = filter.condition(value)
         made.append(or_(value.clause.is_(None), holds) if getattr(value, "optional", False) else holds)
     return made
+
+
+def of_each(data: BaseModel) -> tuple[Any, Any] | None:
+    """The column and the values of the filter that leads, where it has several."""
+    found = [(clause(filter.on), clause(getattr(data, name))) for name, filter in filters_of(type(data)).items() if _is_of_each(filter, getattr(data, name))]
+    return found[0] if found else None
+
+
+def _is_of_each(filter: Filter, value: Any) -> bool:
+    return filter.leads and value is not None and not value.optional and isinstance(clause(value).type, ARRAY)
 
 
 def order(data: BaseModel) -> tuple[Any, ...]:
@@ -122,7 +134,7 @@ def _listed(kind: type[StrEnum]) -> Callable[[Any], Any]:
     return listed
 
 
-CommaTexts = Annotated[list[Text], at_most(MOST_LISTED), BeforeValidator(_split)]
+CommaTexts = Annotated[list[Annotated[str, Field(strict=True, max_length=MOST_OF_ONE)]], at_most(MOST_LISTED), BeforeValidator(_split)]
 """Several texts, in REST with commas between them."""
 
 

@@ -23,8 +23,9 @@ class MissionCloned(Event, type="mission.created", channel="workspace:{workspace
 
 
 class MissionUpdated(Event, type="mission.updated", channel="workspace:{workspace_id}"):
-    """A mission was created, or its status has changed. The engine sends STARTED with the title when it starts the
-    mission.
+    """A mission was created, or its status has changed.
+
+    The engine sends STARTED with the title when it starts the mission.
     """
 
     id: str

@@ -80,7 +80,7 @@ def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, gr
     for event in EVENTS_OF_DOMAINS:
         said = graph.type_map[type_name(event)].description or ""
         assert said.startswith((event.__doc__ or "").strip().split("\n")[0])
-        assert said.endswith("Planned: nothing sends it yet.") is event.planned_
+        assert said.endswith("Planned: not sent yet.") is event.planned_
         assert "\n    " not in said
 
 

@@ -105,7 +105,7 @@ def test_connections_that_no_server_has_are_found(settings: Settings) -> None:
     assert "PostgreSQL allows 97" in sound.found
     many = found(settings.model_copy(update={"workers": 5}))["connections"]
     assert not many.ok
-    assert "100 for 5" in many.found
+    assert "105 for 5" in many.found
     assert "CREWSHIP_POOL_SIZE" in many.fix
 
 

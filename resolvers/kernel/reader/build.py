@@ -45,6 +45,7 @@ class Source:
     order: list[Any]
     used: set[str] = field(default_factory=set)
     partner: Mapping[str, Any] = field(default_factory=dict)  # see Rows.along
+    each: tuple[Any, Any] | None = None  # see filters.of_each
 
     def column(self, name: str) -> Any:
         self.used.add(name)
@@ -63,6 +64,10 @@ class Source:
             return same.get(element)
 
         return [replacement_traverse(k, {}, replaced) for k in self.order]
+
+    @property
+    def among(self) -> list[Any]:
+        return [] if self.each is None else [self.each[0] == func.any(self.each[1])]
 
     @property
     def columns(self) -> "Columns":
@@ -139,7 +144,8 @@ class Builder:
             own = alias.c[column.name]
             if order and not any(k is own for k in keys):  # a page needs an order without ties
                 order.append(own.desc() if descends(order[-1]) else own)
-        return Source(read.model, alias, where, order, partner=read.partner)
+        each = None if read.each is None else (adapt(read.each[0]), read.each[1])
+        return Source(read.model, alias, where, order, partner=read.partner, each=each)
 
     def _select(self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()) -> Any:
         """The rows of a source, in its order and window."""
@@ -153,8 +159,24 @@ class Builder:
 
     def _window(self, entry: Source, outer: Sequence[Any], window: Window) -> Source:
         """The rows of a window as a source: what is made of a row is made outside, so that a row that is skipped costs no more than its place."""
-        rows = self._select(entry, outer, window, *entry.alias.c).subquery(self.trace.name("q"))
+        made = self._select(entry, outer, window, *entry.alias.c) if entry.each is None else self._of_each(entry, outer, window)
+        rows = made.subquery(self.trace.name("q"))
         return Source(entry.model, rows, [], [ClauseAdapter(rows).traverse(k) for k in entry.order])
+
+    def _of_each(self, entry: Source, outer: Sequence[Any], window: Window) -> Any:
+        """The window of the rows that have one of several values, out of the first rows with each value."""
+        assert entry.each is not None
+        column, values = entry.each
+        limit, offset, after, _ = window
+        enough = limit if offset is None or limit is None else clause(limit) + clause(offset)
+        value = select(func.unnest(values, type_=column.type).label("value")).distinct().subquery(self.trace.name("v"))
+        own = self._select(entry, [*outer, value], (enough, None, after, None), *entry.alias.c, where=[column == value.c.value])
+        first = own.lateral(self.trace.name("q"))
+        order = [ClauseAdapter(first).traverse(k) for k in entry.order]
+        made = select(*first.c).select_from(value.join(first, true())).order_by(*order)
+        made = made if limit is None else made.limit(clause(limit))
+        made = made if offset is None else made.offset(clause(offset))
+        return made.correlate(*outer)
 
     def _made(self, window: Source, outer: Sequence[Any], *columns: Any) -> Any:
         """What is made of the rows of a window, which takes no more columns than that needs."""
@@ -329,7 +351,7 @@ class Builder:
         return record(parts)
 
     def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
-        return select(func.count()).select_from(entry.alias).where(*entry.where).correlate(*outer).scalar_subquery()
+        return select(func.count()).select_from(entry.alias).where(*entry.where, *entry.among).correlate(*outer).scalar_subquery()
 
     def _cell(self, entry: Source, item: Nested, outer: Sequence[Any]) -> Value:
         """What a part of a connection shows of one row, as text."""

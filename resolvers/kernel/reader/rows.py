@@ -40,13 +40,14 @@ class Read(Generic[T]):
         missing: str = "",
         parent: "Read[Any] | None" = None,
         partner: Mapping[str, Any] = MappingProxyType({}),
+        each: tuple[Any, Any] | None = None,
     ) -> None:
         self.model, self.source, self.conditions, self.order, self.window, self.missing = model, source, where, order, window, missing
-        self.parent, self.partner = parent, partner
+        self.parent, self.partner, self.each = parent, partner, each
 
     def _as(self, kind: type[Any], **changes: Any) -> Any:
         now = {"source": self.source, "where": self.conditions, "order": self.order, "window": self.window, "missing": self.missing, "parent": self.parent}
-        now["partner"] = self.partner
+        now |= {"partner": self.partner, "each": self.each}
         return kind(self.model, **(now | changes))
 
     def under(self, parent: "Row[Any]") -> Self:
@@ -87,7 +88,7 @@ class Rows(Read[T]):
 
     def matching(self, data: Input) -> Self:
         """The rows that the filters of an input let through, in the order that it chooses."""
-        made = self.where(*filters.conditions(data))
+        made: Self = self._as(type(self), where=(*self.conditions, *filters.conditions(data)), each=filters.of_each(data))
         keys = filters.order(data)
         return made.order_by(*keys) if keys else made
 
