@@ -22,6 +22,7 @@ from resolvers.kernel import (
     Filter,
     Id,
     Order,
+    Otherwise,
     Paging,
     Text,
     View,
@@ -36,7 +37,6 @@ from resolvers.kernel import (
     many,
     of_parent,
     one,
-    otherwise,
     reads,
     through,
 )
@@ -78,7 +78,7 @@ class FilterIssues(Paging):
     priority: Annotated[CommaTexts | None, Filter(Mission.priority)] = None
     label: Annotated[Text | None, Filter(through(Mission, IssueLabel, "mission_id", Label, "label_id", "name"))] = None
     search: Annotated[Text | None, Filter(contains(Mission.title))] = None
-    sort: Annotated[IssueSort, otherwise(IssueSort.created_at), Order(ORDERS)] = IssueSort.created_at
+    sort: Annotated[IssueSort, Otherwise(IssueSort.created_at), Order(ORDERS)] = IssueSort.created_at
 
 
 class ListIssues(FilterIssues):

@@ -11,7 +11,8 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 from sqlalchemy import ARRAY, and_, collate, func, literal_column, or_, select
 from sqlmodel import SQLModel
 
@@ -143,7 +144,17 @@ def comma_list(kind: type[StrEnum]) -> BeforeValidator:
     return BeforeValidator(_listed(kind))
 
 
-def otherwise(default: E) -> BeforeValidator:
+@dataclass(frozen=True)
+class Otherwise:
     """For a choice: anything that is none is `default`."""
-    known = {member.value for member in type(default)}
-    return BeforeValidator(lambda raw: raw if isinstance(raw, str) and raw in known else default)
+
+    default: StrEnum
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        known = {member.value for member in type(self.default)}
+        read: Callable[[Any], Any] = lambda raw: raw if isinstance(raw, str) and raw in known else self.default  # noqa: E731
+        return no_info_before_validator_function(read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        named = ", ".join(member.value for member in type(self.default))
+        return {"type": "string", "description": f"One of {named}; any other value means {self.default.value}."}

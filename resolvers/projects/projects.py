@@ -21,6 +21,7 @@ from resolvers.kernel import (
     Id,
     Input,
     Order,
+    Otherwise,
     Patch,
     QueryScope,
     Row,
@@ -31,7 +32,6 @@ from resolvers.kernel import (
     check_actor,
     comma_list,
     command,
-    otherwise,
     query,
 )
 from resolvers.projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
@@ -55,7 +55,7 @@ ORDERS = {sort: (col(getattr(Project, sort)), col(Project.id)) for sort in Proje
 
 class ListProjects(Input):
     status: Annotated[Statuses | None, Filter(Project.status)] = None
-    sort: Annotated[ProjectSort, otherwise(ProjectSort.name), Order(ORDERS)] = ProjectSort.name
+    sort: Annotated[ProjectSort, Otherwise(ProjectSort.name), Order(ORDERS)] = ProjectSort.name
 
 
 class CreateProject(Input):

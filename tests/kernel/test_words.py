@@ -19,7 +19,7 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.command import MOST_ATTEMPTS, command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.filters import CommaTexts, Filter, Order, comma_list, filters_of, leader, leading, otherwise
+from resolvers.kernel.filters import CommaTexts, Filter, Order, Otherwise, comma_list, filters_of, leader, leading
 from resolvers.kernel.inputs import Id, Input, Int, NoInput, Text, at_most, validate
 from resolvers.kernel.operation import OPERATIONS
 from resolvers.kernel.outputs import Output
@@ -271,7 +271,7 @@ class Size(StrEnum):
 class Listed(Input):
     sizes: Annotated[list[Size], at_most(100), comma_list(Size)] | None = None
     words: CommaTexts | None = None
-    sort: Annotated[Size, otherwise(Size.small)] = Size.small
+    sort: Annotated[Size, Otherwise(Size.small)] = Size.small
 
 
 def test_lists_with_commas() -> None:
