@@ -215,8 +215,6 @@ def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str
     if issubclass(model, Paging) and name in ("limit", "offset"):
         text = model.size_rule() if name == "limit" else SKIPPED
         return {"description": text, "schema": {"type": ["integer", "string"], "default": model.page_default if name == "limit" else 0}}
-    if any(choice.get("type") == "array" for choice in (schema, *schema.get("anyOf", ()))):
-        return {"style": "form", "explode": False, "schema": schema}  # with commas between the values
     return {"schema": {"type": ["boolean", "string"], "default": False} if schema.get("type") == "boolean" else schema}
 
 

@@ -18,6 +18,7 @@ from resolvers.kernel import (
     EVERYONE,
     MOST_LISTED,
     Action,
+    CommaList,
     CommaTexts,
     Filter,
     Id,
@@ -28,7 +29,6 @@ from resolvers.kernel import (
     View,
     actor_name,
     at_most,
-    comma_list,
     contains,
     count,
     derived,
@@ -60,7 +60,7 @@ class IssueSort(StrEnum):
 ORDERS = {sort: (col(getattr(Mission, sort)).desc(), col(Mission.id).desc()) for sort in IssueSort}
 
 
-Statuses = Annotated[list[MissionStatus], at_most(MOST_LISTED), comma_list(MissionStatus)]
+Statuses = Annotated[list[MissionStatus], at_most(MOST_LISTED), CommaList(MissionStatus)]
 
 
 class FilterIssues(Paging):

@@ -16,7 +16,7 @@ from resolvers.kernel.crypto import Claims, TokenKind, digest, hash_cli_token, n
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event, Long, Routing, Time, address_of
-from resolvers.kernel.filters import MOST_LISTED, CommaTexts, Filter, Order, Otherwise, comma_list, contains, through
+from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
 from resolvers.kernel.gate import OVERLAP, Entity, Tenancy
 from resolvers.kernel.identity import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.kernel.inputs import (
@@ -82,7 +82,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # What goes in.
     "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes", "Prompt", "ConfigText",
     "Bool", "Int", "Float", "INT32", "at_most", "is_id", "validate", "whole", "Ref",
-    "Patch", "Emptied", "Filter", "Order", "CommaTexts", "comma_list", "MOST_LISTED", "contains", "Otherwise", "through",
+    "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults",
     # What comes out, and why it does not.
     "Row", "Rows", "Page", "View", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal", "forbidden", "unauthenticated", "translate",

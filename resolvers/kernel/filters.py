@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 from sqlalchemy import ARRAY, and_, collate, func, literal_column, or_, select
 from sqlmodel import SQLModel
@@ -121,27 +121,30 @@ def through(owner: type[SQLModel], link: type[SQLModel], key: str, target: type[
 # ---- values ------------------------------------------------------------------------------------------------------------
 
 
-def _split(raw: Any) -> Any:
-    return [part.strip() for part in raw.split(",")] if isinstance(raw, str) else raw
+@dataclass(frozen=True)
+class CommaList:
+    """For a list, in REST with commas between its values. Of a closed set, one that is none of it matches nothing."""
+
+    kind: type[StrEnum] | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        values = None if self.kind is None else {member.value: member for member in self.kind}
+
+        def read(raw: Any) -> Any:
+            given = [part.strip() for part in raw.split(",")] if isinstance(raw, str) else raw
+            if values is None or not isinstance(given, list):
+                return given
+            return [values[value] for value in given if isinstance(value, str) and value in values]
+
+        return no_info_before_validator_function(read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        named = "" if self.kind is None else f" of {', '.join(member.value for member in self.kind)}"
+        return {"type": "string", "description": f"One or more{named}, separated by commas; what is none matches nothing."}
 
 
-def _listed(kind: type[StrEnum]) -> Callable[[Any], Any]:
-    values = {member.value: member for member in kind}
-
-    def listed(raw: Any) -> Any:
-        given = _split(raw)
-        return [values[value] for value in given if isinstance(value, str) and value in values] if isinstance(given, list) else given
-
-    return listed
-
-
-CommaTexts = Annotated[list[Annotated[str, Field(strict=True, max_length=MOST_OF_ONE)]], at_most(MOST_LISTED), BeforeValidator(_split)]
-"""Several texts, in REST with commas between them."""
-
-
-def comma_list(kind: type[StrEnum]) -> BeforeValidator:
-    """For a list of a closed set, in REST with commas between its values: one that is none of the set matches nothing."""
-    return BeforeValidator(_listed(kind))
+CommaTexts = Annotated[list[Annotated[str, Field(strict=True, max_length=MOST_OF_ONE)]], at_most(MOST_LISTED), CommaList()]
+"""Several texts."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from resolvers.kernel import (
     Action,
     ById,
     Code,
+    CommaList,
     Context,
     Deleted,
     Description,
@@ -30,7 +31,6 @@ from resolvers.kernel import (
     Text,
     at_most,
     check_actor,
-    comma_list,
     command,
     query,
 )
@@ -40,7 +40,7 @@ TAKEN = "A project with this slug already exists"
 SHORTEST_SLUG = 2
 ProjectName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]
 Date = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
-Statuses = Annotated[list[ProjectStatus], at_most(MOST_LISTED), comma_list(ProjectStatus)]
+Statuses = Annotated[list[ProjectStatus], at_most(MOST_LISTED), CommaList(ProjectStatus)]
 PROJECT = Subject(Project, "id")
 
 

@@ -19,7 +19,7 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.command import MOST_ATTEMPTS, command
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.filters import CommaTexts, Filter, Order, Otherwise, comma_list, filters_of, leader, leading
+from resolvers.kernel.filters import CommaList, CommaTexts, Filter, Order, Otherwise, filters_of, leader, leading
 from resolvers.kernel.inputs import Id, Input, Int, NoInput, Text, at_most, validate
 from resolvers.kernel.operation import OPERATIONS
 from resolvers.kernel.outputs import Output
@@ -269,7 +269,7 @@ class Size(StrEnum):
 
 
 class Listed(Input):
-    sizes: Annotated[list[Size], at_most(100), comma_list(Size)] | None = None
+    sizes: Annotated[list[Size], at_most(100), CommaList(Size)] | None = None
     words: CommaTexts | None = None
     sort: Annotated[Size, Otherwise(Size.small)] = Size.small
 
