@@ -25,7 +25,7 @@ from typing import Any
 
 from resolvers.kernel.jobs import Job
 from resolvers.kernel.telemetry import log
-from runtime.dbos_tables import ENDED, SCHEMA, claim_at_once, url_of
+from runtime.dbos_tables import ENDED, SCHEMA, busy, claim_at_once, url_of
 from runtime.dbos_tables import QUEUE as JOBS_QUEUE
 from runtime.engine import Body
 
@@ -274,6 +274,10 @@ class DbosEngine:
         """Jobs of this name, before the poller looks again."""
         if self._awake:
             await asyncio.to_thread(claim_at_once, JOBS_QUEUE + name)
+
+    def busy(self) -> list[str]:
+        """The ids of the runs and jobs that are carried out in this process."""
+        return busy() if self._awake else []
 
     def _workflow_of(self, name: str) -> Callable[[dict[str, Any]], Coroutine[Any, Any, None]]:
         async def job(sent: dict[str, Any]) -> None:  # no method, as for runs

@@ -100,6 +100,11 @@ DEAD = f"""
 """
 HAND_OVER = f"WITH dead AS MATERIALIZED (SELECT id FROM unnest($1::text[]) AS id WHERE {_GONE}) {_WAITS_AGAIN} AND executor_id IN (SELECT id FROM dead)"
 HAND_BACK = f"{_WAITS_AGAIN} AND executor_id = $1"
+LOST = f"""
+    SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status
+    WHERE status = 'PENDING' AND queue_name LIKE '{QUEUE}%' AND executor_id = $1 AND workflow_uuid <> ALL ($2::text[])
+"""
+HAND_BACK_LOST = f"{HAND_BACK} AND workflow_uuid = ANY ($2::text[])"
 
 # ---- all jobs -----------------------------------------------------------------------------------------------------------
 
@@ -133,6 +138,13 @@ STATE = f"""
     UNION ALL
     SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status IN {FAILED} AND name = ANY ($1::text[]) GROUP BY 1, 2
 """
+
+
+def busy() -> list[str]:
+    """The ids of what the library carries out in this process."""
+    from dbos._dbos import _get_dbos_instance
+
+    return list(_get_dbos_instance()._active_workflows_set.activeList())
 
 
 def claim_at_once(queue: str) -> None:

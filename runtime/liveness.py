@@ -2,6 +2,8 @@
 
 Nobody recovers another process's jobs by itself. So each process holds the advisory lock of its name on a connection of its own, and looks
 for names that hold jobs and no lock. It looks twice: after a restart of the database nobody holds a lock for a moment.
+
+A claim whose answer was lost with its connection may have been written: then this process holds jobs of which it knows nothing. They wait again.
 """
 
 import asyncio
@@ -41,13 +43,16 @@ class Rhythm:
 
 class Liveness:
     """Of this process, under the name that the engine gives it. `begin` is called when its lock is held and a job is there: the engine takes
-    memory and connections, which an instance without jobs can do without.
+    memory and connections, which an instance without jobs can do without. `busy`: the ids of what the engine is at.
     """
 
-    def __init__(self, dsn: str, executor: str, jobs: list[Job[Any]], begin: Callable[[], Awaitable[None]], rhythm: Rhythm | None = None) -> None:
-        self._dsn, self._executor, self._jobs, self._begin, self._rhythm = dsn, executor, jobs, begin, rhythm or Rhythm()
+    def __init__(
+        self, dsn: str, executor: str, jobs: list[Job[Any]], begin: Callable[[], Awaitable[None]], busy: Callable[[], list[str]], rhythm: Rhythm | None = None
+    ) -> None:
+        self._dsn, self._executor, self._jobs, self._begin, self._busy, self._rhythm = dsn, executor, jobs, begin, busy, rhythm or Rhythm()
         self._conn: asyncpg.Connection[asyncpg.Record] | None = None
         self._dead: dict[str, float] = {}  # since when each was seen without its lock
+        self._lost: dict[str, float] = {}  # since when each job was seen held here, and not carried out
         self._due: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._begun = self._failing = False
@@ -106,6 +111,8 @@ class Liveness:
         conn = self._conn
         assert conn is not None
         await self._hand_over(conn)
+        if self._begun:
+            await self._hand_back_lost(conn)
         if not self._begun and await conn.fetchval(dbos_tables.ANY):
             await self._begin()
             self._begun = True
@@ -131,6 +138,14 @@ class Liveness:
         if buried:
             done = await conn.execute(dbos_tables.HAND_OVER, buried)
             log.warning("jobs of processes that are gone wait again", jobs=int(done.split()[-1]), processes=len(buried))
+
+    async def _hand_back_lost(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+        now = time.monotonic()
+        self._lost = {id: self._lost.get(id, now) for (id,) in await conn.fetch(dbos_tables.LOST, self._executor, self._busy())}
+        lost = [id for id, since in self._lost.items() if now - since >= self._rhythm.patience]
+        if lost:
+            await conn.execute(dbos_tables.HAND_BACK_LOST, self._executor, lost)
+            log.warning("jobs whose claim was not answered wait again", jobs=len(lost))
 
     async def _measure(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
         COUNT.clear()

@@ -32,7 +32,7 @@ class Runtime:
         self._engine = engine = DbosEngine(dsn, declared)
         self._carrier = Carrier(jobs, engine.executor, engine.claim)
         engine.carry = self._carrier.carry
-        self._liveness = Liveness(dsn, engine.executor, declared, self._begin, rhythm) if jobs else None
+        self._liveness = Liveness(dsn, engine.executor, declared, self._begin, engine.busy, rhythm) if jobs else None
         limits = {"slots": settings.max_concurrent_runs, "max_tokens": settings.run_max_tokens}
         self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), timing=timing, **limits)
         self._starting: asyncio.Task[None] | None = None
