@@ -261,6 +261,25 @@ async def test_a_process_that_ends_hands_back(yard: Yard, working: Working) -> N
         assert await yard.written(thing) == once(), (kind.name, step)
 
 
+async def test_a_claim_whose_answer_was_lost_is_taken_back(yard: Yard, working: Working) -> None:
+    """What a process holds by the record, and knows nothing of, waits again; what it is at stays with it."""
+    owner, held = yard.estate.owner, "hold_second_plain"
+    await yard.enqueue(plain, held)
+    async with working() as runtime:
+        await yard.reached({held})
+        await yard.enqueue(plain, "lost", in_seconds=10**9)
+        lost = "UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = $1 WHERE status = 'DELAYED'"
+        assert await owner.execute(lost, runtime._engine.executor) == "UPDATE 1"
+        async with asyncio.timeout(20):
+            while await yard.waiting(plain) > 1:
+                await asyncio.sleep(0.05)
+        yard.let_go()
+        await yard.finished(20)
+    for thing in (held, "lost"):
+        assert await yard.written(thing) == once()
+        assert [found[0] for found in yard.lines("begun")].count(thing) == 1
+
+
 async def test_a_worker_leaves_alone_what_it_does_not_know(yard: Yard, working: Working) -> None:
     for kind in KINDS:
         await yard.enqueue(kind, f"new_{kind.name[6:]}")
