@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
@@ -21,14 +21,13 @@ from resolvers.kernel.bounds import notes_of
 from resolvers.kernel.inputs import at_most
 from resolvers.kernel.reader.clauses import clause
 
-E = TypeVar("E", bound=StrEnum)
 MOST_LISTED = 100  # values of one filter
 MOST_OF_ONE = 100  # characters of a value: all together fit into a URL
 
 
 @dataclass(frozen=True, eq=False)
 class Filter:
-    """`status: Annotated[CommaList | None, Filter(Mission.status)]`: rows whose column has the value, or one of a list of values.
+    """`status: Annotated[Statuses | None, Filter(Mission.status)]`: rows whose column has the value, or one of a list of values.
 
     Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
     """

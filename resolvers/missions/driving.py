@@ -130,10 +130,11 @@ async def _is_connected(ctx: Context, mission: Mission, agent: Agent) -> bool:
     """Agents of another crew work for it over an active connection."""
     if agent.crew_id is None or agent.crew_id == mission.crew_id:
         return True
-    active = await ctx.select(CrewConnection, col(CrewConnection.status) == ConnectionStatus.active).all()
     there, back = (mission.crew_id, agent.crew_id), (agent.crew_id, mission.crew_id)
-    ends = {(each.from_crew_id, each.to_crew_id): each.direction for each in active}
-    return there in ends or ends.get(back) is ConnectionDirection.bidirectional
+    ends = (col(CrewConnection.from_crew_id).in_(there), col(CrewConnection.to_crew_id).in_(there))
+    active = await ctx.select(CrewConnection, col(CrewConnection.status) == ConnectionStatus.active, *ends).all()
+    directions = {(each.from_crew_id, each.to_crew_id): each.direction for each in active}
+    return there in directions or directions.get(back) is ConnectionDirection.bidirectional
 
 
 async def _assign(ctx: Context, mission: Mission, agent: Agent, prompt: str) -> Assignment:
