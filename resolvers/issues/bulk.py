@@ -55,6 +55,9 @@ async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
         return BulkUpdated(updated=0)
     await check_actor(ctx, "assignee_id", sent.get("assignee_type"), sent.get("assignee_id"))
     issues = await ctx.select(Mission, col(Mission.id).in_(list(dict.fromkeys(data.ids))), *IS_ISSUE).order_by(col(Mission.id)).locked().all()
+    if "assignee_type" in sent and "assignee_id" not in sent:
+        for id in {issue.assignee_id for issue in issues}:
+            await check_actor(ctx, "assignee_id", sent["assignee_type"], id)
     if "status" in sent:
         issues = [issue for issue in issues if _leads(issue, sent["status"])]
     ids = [issue.id for issue in issues]

@@ -9,13 +9,12 @@ from models.actors import ActorType
 from models.agents import Agent
 from models.crews import Crew
 from models.issues import IssueComment, IssueLabel
-from models.labels import Label
 from models.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus
 from resolvers.issues.activity import record_changes
 from resolvers.issues.comments import CommentText, comment_of
 from resolvers.issues.events import IssueCreatedByService, IssueUpdated
 from resolvers.issues.graph import ListIssues
-from resolvers.issues.issues import LabelIds, Title, list_issues, new_issue
+from resolvers.issues.issues import LabelIds, Title, known_labels, list_issues, new_issue
 from resolvers.issues.naming import IDENTIFIER_TAKEN, ISSUE, ByIdentifier
 from resolvers.kernel import (
     REST_ONLY,
@@ -120,7 +119,7 @@ async def create_agent_issue(ctx: Context, data: CreateAgentIssue) -> AgentIssue
     author = await _author(ctx, crew, data.author_agent_id)
     await check_actor(ctx, "assignee_id", data.assignee_type, data.assignee_id)
     values = data.model_dump(include={"title", "description", "priority", "assignee_type", "assignee_id"})
-    known = [label.id for label in await ctx.select(Label, col(Label.id).in_(data.labels)).all()] if data.labels else []
+    known = await known_labels(ctx, data.labels)
     issue = await new_issue(ctx, crew, author, AuthoredVia.agent_tool_call, **values)
     ctx.record(*[IssueLabel(mission_id=issue.id, label_id=label) for label in known])
     ctx.emit(IssueCreatedByService(id=issue.id, identifier=issue.identifier, title=issue.title))

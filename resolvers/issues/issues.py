@@ -224,8 +224,9 @@ async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[st
     if "routine_id" in changes:
         no_routine(changes.pop("routine_id"))
         changes.setdefault("routine_inputs", {})
-    if "assignee_id" in changes:
-        await check_actor(ctx, "assignee_id", changes.get("assignee_type", issue.assignee_type), changes["assignee_id"])
+    if changes.keys() & {"assignee_type", "assignee_id"}:  # the type alone, too: under it the id may name somebody else
+        assignee = changes.get("assignee_type", issue.assignee_type), changes.get("assignee_id", issue.assignee_id)
+        await check_actor(ctx, "assignee_id", *assignee)
     project_id = changes.get("project_id", issue.project_id)
     if changes.get("milestone_id"):
         await fits_project(ctx, changes["milestone_id"], project_id)
@@ -242,9 +243,14 @@ async def fits_project(ctx: Context, milestone_id: str | None, project_id: str |
         raise invalid("milestone_id", "is a milestone of another project")
 
 
+async def known_labels(ctx: Context, label_ids: list[str]) -> list[str]:
+    """Those that are labels of the workspace."""
+    return [label.id for label in await ctx.select(Label, col(Label.id).in_(label_ids)).all()] if label_ids else []
+
+
 async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str]) -> None:
     """Unknown labels are left out."""
-    known = [label.id for label in await ctx.select(Label, col(Label.id).in_(label_ids)).all()] if label_ids else []
+    known = await known_labels(ctx, label_ids)
     await ctx.delete_where(IssueLabel, col(IssueLabel.mission_id).in_(issue_ids))
     await ctx.insert_all([IssueLabel(mission_id=issue, label_id=label) for issue in issue_ids for label in known])
 

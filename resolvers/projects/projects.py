@@ -131,7 +131,8 @@ async def create_project(ctx: Context, data: CreateProject) -> Project:
 async def update_project(ctx: Context, project: Project, data: UpdateProject) -> Project:
     """Update a project."""
     changes = data.something()
-    await check_actor(ctx, "lead_id", changes.get("lead_type", project.lead_type), changes.get("lead_id"))
+    if changes.keys() & {"lead_type", "lead_id"}:  # the type alone, too: under it the id may name somebody else
+        await check_actor(ctx, "lead_id", changes.get("lead_type", project.lead_type), changes.get("lead_id", project.lead_id))
     if "name" in changes:
         changes["slug"] = slug_of(changes["name"], project.id)
     ctx.emit(ProjectUpdated(id=project.id))

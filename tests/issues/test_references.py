@@ -158,3 +158,15 @@ async def test_only_a_live_crew_with_a_lead_has_issues(world: World) -> None:
         code = (await leaderless.code(CREATE, **{"in": {"title": "x", "crewId": crew_id}}))[0]
         assert code == "NOT_FOUND"
     assert await world.snapshot() == before
+
+
+async def test_a_type_alone_names_nobody_of_another_workspace(board: Board) -> None:
+    """Under a type of its own an id is a mere text; what makes it somebody's is checked again."""
+    stranger = board.world.outsider.user_id
+    issue = await board.create(assignee_type="squad", assignee_id=stranger)
+    assert (await board.patch(issue, assignee_type="user")).status_code == 400
+    bulk = {"ids": [issue["id"]], "updates": {"assignee_type": "user"}}
+    assert (await board.ask("PATCH", f"{ISSUES}/bulk", bulk)).status_code == 400
+    assert (await board.row(issue))["assignee_type"] == "squad"
+    project = await board.project(lead_type="squad", lead_id=stranger)
+    assert (await board.ask("PATCH", f"/api/v1/projects/{project.id}", {"lead_type": "user"})).status_code == 400
