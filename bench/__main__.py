@@ -1,4 +1,6 @@
-"""`python -m bench`: the comparison, the starts and the cost of row-level security; prints the tables and writes bench/results.md."""
+"""`python -m bench`: the comparison, the starts and the cost of row-level security; prints the tables and writes
+bench/results.md.
+"""
 
 import datetime
 import os
@@ -33,14 +35,20 @@ def main() -> None:
             sections += ["## Cost of row-level security", rls.table(results)]
         if rls.WITH in prepared.servers:
             sections += ["## Start of the service", ready.table(ready.measure(prepared.cluster))]
-            sections += [f"## Fan-out: one event to {fanout.LISTENERS} sockets (F)", fanout.table(fanout.measure(prepared.cluster, prepared.targets[0]))]
+            sections += [
+                f"## Fan-out: one event to {fanout.LISTENERS} sockets (F)",
+                fanout.table(fanout.measure(prepared.cluster, prepared.targets[0])),
+            ]
             sections += ["## Agents' work", runs.table(runs.measure(prepared.cluster, prepared.targets))]
     load.append(os.getloadavg()[0])
     settings = ", ".join(f"{name} {value}" for name, value in SETTINGS.items() if value)
     versions = environment.versions(**rig.installed(implementations))
     facts = [
         f"{datetime.date.today()}. {environment.machine()}; shared by the server, PostgreSQL and the load.",
-        f"{options.rounds} rounds of {options.seconds} s. Load average {load[0]:.1f} before the run, {load[1]:.1f} after.",
+        (
+            f"{options.rounds} rounds of {options.seconds} s. Load average {load[0]:.1f} before the run, {load[1]:.1f}"
+            " after."
+        ),
         f"PostgreSQL through a unix socket, pools of {POOL_SIZE} connections; {settings}.",
         f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}.",
     ]

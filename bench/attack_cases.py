@@ -87,7 +87,8 @@ def repeated(at: Instance, ask: Callable[[int], Answer], number: int, at_once: i
         return [answer for answer in pool.map(one, range(number)) if answer is not None]
 
 
-# ---- documents ---------------------------------------------------------------------------------------------------------
+# ---- documents
+# ---------------------------------------------------------------------------------------------------------
 
 
 def introspection(aliases: int, at: Instance) -> Outcome:
@@ -104,19 +105,37 @@ def list_of_numbers(items: int, at: Instance) -> Outcome:
 
 def forged_token(at: Instance) -> Outcome:
     agent = "id name slug status description roleTitle agentRole cliAdapter llmModel createdAt updatedAt"
-    runs = f"runs(first: 5) {{ nodes {{ id status triggerType model createdAt chat {{ id title }} agent {{ {agent} }} }} }}"
+    runs = (
+        f"runs(first: 5) {{ nodes {{ id status triggerType model createdAt chat {{ id title }} agent {{ {agent} }}"
+        " } }"
+    )
     below = f"{runs} chats(first: 5) {{ nodes {{ id title agent {{ {agent} }} }} }}"
     nested = f"{agent} crew {{ id name slug }} {below} parentLead {{ {agent} {below} }}"
 
     def ask(number: int) -> Answer:
-        aliased = " ".join(f"d{number}x{n}: agents(workspaceId: $w, first: 20) {{ nodes {{ {nested} }} }}" for n in range(7))
+        aliased = " ".join(
+            f"d{number}x{n}: agents(workspaceId: $w, first: 20) {{ nodes {{ {nested} }} }}" for n in range(7)
+        )
         return at.graphql(f"query($w: ID!) {{ {aliased} }}", {"w": at.people.workspace}, FORGED)
 
     return outcome(repeated(at, ask, 23, 1), 23 * 6000)
 
 
 def distinct_documents(number: int, at: Instance) -> Outcome:
-    names = ["id", "name", "slug", "description", "issuePrefix", "createdAt", "updatedAt", "version", "color", "icon", "agentCount", "memberCount"]
+    names = [
+        "id",
+        "name",
+        "slug",
+        "description",
+        "issuePrefix",
+        "createdAt",
+        "updatedAt",
+        "version",
+        "color",
+        "icon",
+        "agentCount",
+        "memberCount",
+    ]
 
     def ask(n: int) -> Answer:
         fields = " ".join(f"f{n}x{m}: {names[m % len(names)]}" for m in range(60))
@@ -130,10 +149,18 @@ def long_texts(aliases: int, at: Instance, *, nested: bool = False) -> Outcome:
     """Crews with the longest description that is taken, each named as often as a document may."""
     for number in range(2 if at.name == "before" else 5):
         crew = {"name": f"Long {number}", "slug": f"long-{aliases}-{nested:d}-{number}"}
-        made = [at.ask("POST", at.of_workspace("/api/v1/crews"), crew | {"description": "d" * size}, at.people.owner) for size in (900_000, 10_000)]
+        made = [
+            at.ask("POST", at.of_workspace("/api/v1/crews"), crew | {"description": "d" * size}, at.people.owner)
+            for size in (900_000, 10_000)
+        ]
         crew_id = next(answer.json["id"] for answer in made if answer.status == 201)
         for agent in range(10 if nested else 0):
-            body = {"name": "Agent", "slug": f"long-{aliases}-{number}-{agent}", "crew_id": crew_id, "agent_role": "AGENT"}
+            body = {
+                "name": "Agent",
+                "slug": f"long-{aliases}-{number}-{agent}",
+                "crew_id": crew_id,
+                "agent_role": "AGENT",
+            }
             at.ask("POST", at.of_workspace("/api/v1/agents"), body, at.people.owner, source=address(number))
     texts = " ".join(f"a{n}: description" for n in range(aliases))
     within = f"agents(first: 10) {{ nodes {{ crew {{ {texts} }} }} }}" if nested else texts
@@ -141,7 +168,8 @@ def long_texts(aliases: int, at: Instance, *, nested: bool = False) -> Outcome:
     return outcome([at.graphql(query, {"w": at.people.workspace}, at.people.owner)], len(query))
 
 
-# ---- bodies ------------------------------------------------------------------------------------------------------------
+# ---- bodies
+# ------------------------------------------------------------------------------------------------------------
 
 
 def letters_that_grow(at: Instance) -> Outcome:
@@ -154,12 +182,19 @@ def list_of_scopes(at: Instance) -> Outcome:
 
 
 def logins(at: Instance) -> Outcome:
-    """Of sixty addresses at once, all with a wrong password, for the owner's account and others; another address reads meanwhile."""
+    """Of sixty addresses at once, all with a wrong password, for the owner's account and others; another address reads
+    meanwhile.
+    """
     csrf = at.ask("GET", "/api/auth/csrf")
     cookie = {"cookie": "; ".join(f"{name}={value}" for name, value in csrf.cookies.items())}
 
     def ask(number: int) -> Answer:
-        body = {"email": f"somebody-{number}@example.com", "password": PASSWORD + "!", "csrfToken": csrf.json["csrfToken"], "redirect": "false"}
+        body = {
+            "email": f"somebody-{number}@example.com",
+            "password": PASSWORD + "!",
+            "csrfToken": csrf.json["csrfToken"],
+            "redirect": "false",
+        }
         return at.ask("POST", "/api/auth/callback/credentials", body, headers=cookie, source=address(number % 60))
 
     return outcome(repeated(at, ask, 600, 60), 600 * 120)
@@ -167,11 +202,14 @@ def logins(at: Instance) -> Outcome:
 
 def static_file(at: Instance) -> Outcome:
     """Without gzip, again and again."""
-    answers = repeated(at, lambda _: at.ask("GET", "/static/vendor/scalar.js", headers={"accept-encoding": "identity"}), 100, 30)
+    answers = repeated(
+        at, lambda _: at.ask("GET", "/static/vendor/scalar.js", headers={"accept-encoding": "identity"}), 100, 30
+    )
     return outcome(answers, 100 * 60)
 
 
-# ---- connections -------------------------------------------------------------------------------------------------------
+# ---- connections
+# -------------------------------------------------------------------------------------------------------
 
 
 def poured(at: Instance, parts: Iterable[bytes]) -> Outcome:
@@ -206,12 +244,17 @@ def long_address(at: Instance) -> Outcome:
 
 
 def many_headers(at: Instance) -> Outcome:
-    return poured(at, (START if n == 0 else b"".join(b"x-%d-%d: 1\r\n" % (n, m) for m in range(1000)) for n in range(501)))
+    return poured(
+        at, (START if n == 0 else b"".join(b"x-%d-%d: 1\r\n" % (n, m) for m in range(1000)) for n in range(501))
+    )
 
 
 def half_open(number: int, at: Instance) -> Outcome:
     """Requests that never end: how many of them stand after some seconds in which a newcomer has to be served."""
-    beginning = b"POST /api/v1/bootstrap HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nContent-Type: application/json\r\n\r\n{"
+    beginning = (
+        b"POST /api/v1/bootstrap HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nContent-Type:"
+        b" application/json\r\n\r\n{"
+    )
     opened: list[socket.socket] = []
     with ExitStack() as held:
         for _ in range(number):
@@ -249,14 +292,20 @@ def sockets(at: Instance) -> Outcome:
             if at.hurry < 0:
                 break
             try:
-                connection = socket.create_connection(("127.0.0.1", at.port), timeout=at.patience, source_address=(address(number % 30), 0))
+                connection = socket.create_connection(
+                    ("127.0.0.1", at.port), timeout=at.patience, source_address=(address(number % 30), 0)
+                )
                 held.enter_context(closing(connection))
                 connection.sendall(_upgrade(url))
                 status = connection.recv(4096)[9:12].decode()
             except OSError:
                 status = "cut"
             opened, refused[status] = opened + (status == "101"), refused[status] + (status != "101")
-    return Outcome(", ".join([f"{opened} open", *(f"{count} x {status}" for status, count in refused.items() if count)]), 1500 * 400, 0)
+    return Outcome(
+        ", ".join([f"{opened} open", *(f"{count} x {status}" for status, count in refused.items() if count)]),
+        1500 * 400,
+        0,
+    )
 
 
 def _upgrade(url: str) -> bytes:
@@ -268,17 +317,28 @@ def _upgrade(url: str) -> bytes:
 def messages(at: Instance) -> Outcome:
     """In one go on one socket, to twenty chats."""
     told, got = Counter[str](), 0
-    with suppress(WebSocketException, OSError, TimeoutError), connect(_ticket(at), open_timeout=at.patience, proxy=None, compression=None) as client:
+    with (
+        suppress(WebSocketException, OSError, TimeoutError),
+        connect(_ticket(at), open_timeout=at.patience, proxy=None, compression=None) as client,
+    ):
         for number in range(400):
             chat = random.Random(number).choice(at.people.chats)
-            client.send(json.dumps({"type": "send_message", "payload": {"session_id": chat, "content": f"message {number}"}}))
+            client.send(
+                json.dumps({"type": "send_message", "payload": {"session_id": chat, "content": f"message {number}"}})
+            )
         ends = time.monotonic() + 8
         while (left := ends - time.monotonic()) > 0:
             heard = client.recv(timeout=left)
             got += len(heard)
             frame = json.loads(heard)
             detail = frame.get("payload")
-            told[str((detail or {}).get("code") or (detail or {}).get("error") or frame["type"]) if isinstance(detail, dict) else frame["type"]] += 1
+            told[
+                (
+                    str((detail or {}).get("code") or (detail or {}).get("error") or frame["type"])
+                    if isinstance(detail, dict)
+                    else frame["type"]
+                )
+            ] += 1
     return Outcome(", ".join(f"{count} x {kind}" for kind, count in told.most_common(4)) or "nothing", 400 * 90, got)
 
 
@@ -292,12 +352,25 @@ ANSWER_LIMIT = 16 << 20
 ATTACKS = (
     Attack("nothing at all, for comparison", "", nothing),
     *(Attack(f"introspection, {n} aliases", NOBODY, partial(introspection, n)) for n in (1, 4, 16, 58)),
-    *(Attack(f"list variable of {n:,} numbers", NOBODY, partial(list_of_numbers, n)) for n in (10_000, 100_000, 490_000)),
+    *(
+        Attack(f"list variable of {n:,} numbers", NOBODY, partial(list_of_numbers, n))
+        for n in (10_000, 100_000, 490_000)
+    ),
     Attack("23 large documents with a forged token", NOBODY, forged_token),
-    Attack("3,000 distinct documents", VIEWER, partial(distinct_documents, 3000), Bounds(answered=16 << 20, service=200 << 20, backends=400 << 20)),
+    Attack(
+        "3,000 distinct documents",
+        VIEWER,
+        partial(distinct_documents, 3000),
+        Bounds(answered=16 << 20, service=200 << 20, backends=400 << 20),
+    ),
     Attack("longest texts under 59 names", USER, partial(long_texts, 59), Bounds(answered=ANSWER_LIMIT)),
     Attack("longest texts under 5 names", USER, partial(long_texts, 5), Bounds(answered=ANSWER_LIMIT)),
-    Attack("longest texts below 50 agents under 5 names", USER, partial(long_texts, 5, nested=True), Bounds(answered=ANSWER_LIMIT)),
+    Attack(
+        "longest texts below 50 agents under 5 names",
+        USER,
+        partial(long_texts, 5, nested=True),
+        Bounds(answered=ANSWER_LIMIT),
+    ),
     Attack("steering: 1 MB of U+FDFA", VIEWER, letters_that_grow),
     Attack("REST list of 490,000 wrong scopes", VIEWER, list_of_scopes),
     Attack("300 headers of 1 MB", NOBODY, large_headers),
@@ -306,7 +379,13 @@ ATTACKS = (
     Attack("3,000 requests that never end", NOBODY, partial(half_open, 3000)),
     Attack("the same, descriptors limited to 1,024", NOBODY, partial(half_open, 1100), descriptors=1024),
     Attack("1,500 sockets of one ticket", VIEWER, sockets),
-    Attack("400 messages on one socket", VIEWER, messages, Bounds(answered=2 << 20), settings={"CREWSHIP_RUN_ADAPTER": "scripted"}),
+    Attack(
+        "400 messages on one socket",
+        VIEWER,
+        messages,
+        Bounds(answered=2 << 20),
+        settings={"CREWSHIP_RUN_ADAPTER": "scripted"},
+    ),
     Attack("600 wrong logins, 60 at once", NOBODY, logins, Bounds(answered=1 << 20, service=300 << 20)),
     Attack("static file of 4 MB, 100 times without gzip", NOBODY, static_file, Bounds(answered=500 << 20)),
 )

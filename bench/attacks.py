@@ -1,7 +1,9 @@
-"""What one attacker can do to a service as it comes: `python -m bench.attacks [--before CHECKOUT] [--only WORD,…]`; writes bench/attacks.md.
+"""What one attacker can do to a service as it comes: `python -m bench.attacks [--before CHECKOUT] [--only WORD,…]`;
+writes bench/attacks.md.
 
-Each attack meets a service that has just been started, while another process watches it. With `--before`, the same is done to another checkout, which
-has an environment of its own in `.venv`; there an attack is given up after half a minute. Exits with 1 when anything cost more than its bounds.
+Each attack meets a service that has just been started, while another process watches it. With `--before`, the same is
+done to another checkout, which has an environment of its own in `.venv`; there an attack is given up after half a
+minute. Exits with 1 when anything cost more than its bounds.
 """
 
 import argparse
@@ -23,9 +25,11 @@ from bench.instance import Instance
 from bench.watch import Seen, Watch
 
 BEFORE_SECONDS, SECONDS = 30.0, 120.0
-NOTE = """Written by `make attacks`. A stall is the longest time in which a newcomer's GET /healthz had no answer, asked every 10 ms by another process; memory
-is the growth at its peak, of the process that serves and of all of PostgreSQL's. Default settings, limits included, but for those the attack names;
-kB are of all answers together. The first line is a service that is left alone: what the machine itself does."""
+NOTE = """
+Written by `make attacks`. A stall is the longest time in which a newcomer's GET /healthz had no answer, asked every
+10 ms by another process; memory is the growth at its peak, of the process that serves and of all of PostgreSQL's.
+Default settings, limits included, but for those the attack names; kB are of all answers together. The first line is
+a service that is left alone: what the machine itself does."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,11 @@ class Result:
             "memory of the service": (self.seen.service, most.service),
             "memory of PostgreSQL": (self.seen.backends, most.backends),
         }
-        return [f"{name}: {found:,.6g} instead of at most {limit:,.6g}" for name, (found, limit) in limits.items() if found > limit]
+        return [
+            f"{name}: {found:,.6g} instead of at most {limit:,.6g}"
+            for name, (found, limit) in limits.items()
+            if found > limit
+        ]
 
 
 Results = list[tuple[Attack, list[Result]]]
@@ -92,16 +100,25 @@ def table(results: Results) -> str:
 
 def report(results: Results, load: list[float]) -> str:
     machine = f"{datetime.date.today()}. {environment.machine()}; shared by the service, PostgreSQL and the attackers."
-    facts = ["# Attacks", NOTE, f"{machine} Load average {load[0]:.1f} at first, {load[1]:.1f} at last."]
+    facts = ["# Attacks", NOTE.strip(), f"{machine} Load average {load[0]:.1f} at first, {load[1]:.1f} at last."]
     if any(len(measured) == 2 for _, measured in results):
-        facts.append(f"Before: given up after {BEFORE_SECONDS:.0f} s (`none`: there was no answer until then), and with two long texts instead of five.")
+        facts.append(
+            f"Before: given up after {BEFORE_SECONDS:.0f} s (`none`: there was no answer until then), and with two long"
+            " texts instead of five."
+        )
     return "\n\n".join([*facts, table(results)]) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", type=lambda text: Path(text).resolve(), metavar="CHECKOUT")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=[""], metavar="WORD,…", help="attacks with one of these words in their names")
+    parser.add_argument(
+        "--only",
+        type=lambda text: text.split(","),
+        default=[""],
+        metavar="WORD,…",
+        help="attacks with one of these words in their names",
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the services are stopped on the way out
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -118,7 +135,9 @@ def main() -> None:
         measured = [carry_out(attack, instance) for instance in instances]
         results.append((attack, measured))
         failures += [f"{attack.name}: {beyond}" for beyond in measured[-1].beyond(attack.most)]
-        print(f"{attack.name}: {' | '.join(' '.join(cells(result)) for result in measured)}", file=sys.stderr, flush=True)
+        print(
+            f"{attack.name}: {' | '.join(' '.join(cells(result)) for result in measured)}", file=sys.stderr, flush=True
+        )
         written = report(results, [*load, os.getloadavg()[0]])
         if options.only == [""]:
             (HERE / "attacks.md").write_text(written)

@@ -61,7 +61,10 @@ Requests = dict[str, Callable[[Target], Request]]  # by Case.kind
 def targets(workspaces: list[Workspace]) -> list[Target]:
     source = random.Random(1)
     chosen = [source.choice(workspaces) for _ in range(TARGETS)]
-    return [Target(workspace.id, source.choice(workspace.crews).id, source.choice(workspace.users).token) for workspace in chosen]
+    return [
+        Target(workspace.id, source.choice(workspace.crews).id, source.choice(workspace.users).token)
+        for workspace in chosen
+    ]
 
 
 def graphql(query: str, **variables: str) -> Request:
@@ -74,7 +77,11 @@ CREW_QUERY = "query Crew($ws: ID!, $id: ID!) { crew(workspaceId: $ws, id: $id) {
 
 
 def _update(target: Target) -> Request:
-    return Request("PATCH", f"/api/v1/crews/{target.crew}?workspace_id={target.workspace}", json.dumps({"description": "What the crew does"}))
+    return Request(
+        "PATCH",
+        f"/api/v1/crews/{target.crew}?workspace_id={target.workspace}",
+        json.dumps({"description": "What the crew does"}),
+    )
 
 
 ROOTS = 8
@@ -86,7 +93,9 @@ ROOTS_QUERY = f"query Roots($ws: ID!, $id: ID!) {{ {_ROOTS} }}"
 REFERENCE: Requests = {
     "A": lambda target: Request("GET", f"/api/v1/crews?workspace_id={target.workspace}"),
     "B": lambda target: Request("GET", f"/api/v1/crews/{target.crew}?workspace_id={target.workspace}"),
-    "C": lambda target: Request("POST", f"/api/v1/issues?workspace_id={target.workspace}", json.dumps({"crew_id": target.crew, **ISSUE})),
+    "C": lambda target: Request(
+        "POST", f"/api/v1/issues?workspace_id={target.workspace}", json.dumps({"crew_id": target.crew, **ISSUE})
+    ),
     "D": lambda target: graphql(CREWS_QUERY, ws=target.workspace),
     "E": lambda target: graphql(CREW_QUERY, ws=target.workspace, id=target.crew),
     "G": lambda target: graphql(ROOTS_QUERY, ws=target.workspace, id=target.crew),
@@ -95,20 +104,30 @@ REFERENCE: Requests = {
 
 
 _POSTGRAPHILE_CREW = """
-    rowId workspaceId name slug description color icon avatarStyle containerMemoryMb containerCpus containerTtlHours networkMode allowedDomains
-    runtimeImage devcontainer mcpConfig cachedImage maxAgents issuePrefix issueCounter budgetUsd createdBy createdAt updatedAt deletedAt
+    rowId workspaceId name slug description color icon avatarStyle containerMemoryMb containerCpus containerTtlHours
+    networkMode allowedDomains runtimeImage devcontainer mcpConfig cachedImage maxAgents issuePrefix issueCounter
+    budgetUsd createdBy createdAt updatedAt deletedAt
     agentsByCrewId { totalCount } crewMembersByCrewId { totalCount }"""
 _POSTGRAPHILE_AGENTS = "agentsByCrewId(orderBy: [CREATED_AT_ASC, ROW_ID_ASC]) { nodes { rowId name status } }"
-_POSTGRAPHILE_PAGE = "allCrews(condition: {workspaceId: $ws, deletedAt: null}, first: 50, orderBy: [CREATED_AT_DESC, ROW_ID_ASC])"
+_POSTGRAPHILE_PAGE = (
+    "allCrews(condition: {workspaceId: $ws, deletedAt: null}, first: 50, orderBy: [CREATED_AT_DESC, ROW_ID_ASC])"
+)
 POSTGRAPHILE: Requests = {
-    "A": lambda target: graphql(f"query A($ws: String!) {{ {_POSTGRAPHILE_PAGE} {{ nodes {{ {_POSTGRAPHILE_CREW} }} }} }}", ws=target.workspace),
-    "D": lambda target: graphql(
-        f"query D($ws: String!) {{ {_POSTGRAPHILE_PAGE} {{ nodes {{ rowId name slug {_POSTGRAPHILE_AGENTS} }} }} }}", ws=target.workspace
+    "A": lambda target: graphql(
+        f"query A($ws: String!) {{ {_POSTGRAPHILE_PAGE} {{ nodes {{ {_POSTGRAPHILE_CREW} }} }} }}", ws=target.workspace
     ),
-    "E": lambda target: graphql("query E($id: String!) { crewByRowId(rowId: $id) { rowId name slug } }", id=target.crew),
+    "D": lambda target: graphql(
+        f"query D($ws: String!) {{ {_POSTGRAPHILE_PAGE} {{ nodes {{ rowId name slug {_POSTGRAPHILE_AGENTS} }} }} }}",
+        ws=target.workspace,
+    ),
+    "E": lambda target: graphql(
+        "query E($id: String!) { crewByRowId(rowId: $id) { rowId name slug } }", id=target.crew
+    ),
 }
 
-SERVICE_CREWS_QUERY = "query Crews($ws: ID!) { crews(workspaceId: $ws) { nodes { id name slug agents { nodes { id name status } } } } }"
+SERVICE_CREWS_QUERY = (
+    "query Crews($ws: ID!) { crews(workspaceId: $ws) { nodes { id name slug agents { nodes { id name status } } } } }"
+)
 SERVICE: Requests = {**REFERENCE, "D": lambda target: graphql(SERVICE_CREWS_QUERY, ws=target.workspace)}
 
 

@@ -1,7 +1,8 @@
-"""Do all servers give the same answers? `python -m bench.check [NAME,…]` asks each for every case and compares with floor-rows.
+"""Do all servers give the same answers? `python -m bench.check [NAME,…]` asks each for every case and compares with
+floor-rows.
 
-What an answer has beyond the reference (the service's crews have more columns) is not looked at; what it lacks of `NEEDED` is an error.
-Times are compared to the millisecond, which is all that JavaScript keeps.
+What an answer has beyond the reference (the service's crews have more columns) is not looked at; what it lacks of
+`NEEDED` is an error. Times are compared to the millisecond, which is all that JavaScript keeps.
 """
 
 import re
@@ -69,9 +70,12 @@ def _answer(server: Server, kind: str, target: Target) -> Any:
     if status != (201 if kind == "C" else 200):
         raise RuntimeError(f"{server.implementation.name}, case {kind}: {status} {body[:500]!r}")
     answer = payload(kind, body)
-    if kind == "C":  # its own in each database: what must hold is that the counter, the identifier and the crew belong together
+    # its own in each database: what must hold is that the counter, the identifier and the crew belong together
+    if kind == "C":
         assert re.fullmatch(r"c[0-9a-z]{24}", answer.pop("id")), answer
-        assert abs((datetime.now().astimezone() - datetime.fromisoformat(answer["created_at"])).total_seconds()) < 60, answer
+        assert abs((datetime.now().astimezone() - datetime.fromisoformat(answer["created_at"])).total_seconds()) < 60, (
+            answer
+        )
         assert answer["identifier"].endswith(f"-{answer['number']}"), answer
         answer |= {"id": "new", "created_at": "now", "number": 0, "identifier": "numbered"}
     return answer
@@ -81,7 +85,9 @@ def _refuses(server: Server, kind: str, refused: tuple[Target, ...]) -> None:
     for target in refused:
         status, body = server.ask(server.implementation.requests[kind](target), target.token)
         if status < 400 and b'"errors"' not in body:
-            raise RuntimeError(f"{server.implementation.name}, case {kind}: answered {status} to somebody who is no member")
+            raise RuntimeError(
+                f"{server.implementation.name}, case {kind}: answered {status} to somebody who is no member"
+            )
 
 
 def _compare(where: str, expected: Any, given: Any, needed: set[str]) -> None:

@@ -24,7 +24,10 @@ FIRST_WARM_SECONDS = 3
 
 def compare(prepared: Rig, rounds: int, seconds: int) -> Results:
     servers = prepared.servers.values()
-    results: Results = {case.name: {s.implementation.name: [] for s in servers if case.kind in s.implementation.requests} for case in CASES}
+    results: Results = {
+        case.name: {s.implementation.name: [] for s in servers if case.kind in s.implementation.requests}
+        for case in CASES
+    }
     for number in range(rounds):
         prepared.tidy()
         for case in CASES:
@@ -35,7 +38,10 @@ def compare(prepared: Rig, rounds: int, seconds: int) -> Results:
                 before = compiled(server)
                 results[case.name][server.implementation.name].append(server.measure(case, prepared.targets, seconds))
                 if compiled(server) != before:
-                    raise RuntimeError(f"{server.implementation.name}, case {case.name}: statements were put together in the steady state")
+                    raise RuntimeError(
+                        f"{server.implementation.name}, case {case.name}: statements were put together in the steady"
+                        " state"
+                    )
         print(f"round {number + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     return results
 
@@ -51,7 +57,9 @@ def compiled(server: Server) -> float | None:
 
 def median(measurements: list[Measurement]) -> Measurement:
     """Field by field."""
-    return Measurement(**{field.name: statistics.median(getattr(m, field.name) for m in measurements) for field in fields(Measurement)})
+    return Measurement(
+        **{field.name: statistics.median(getattr(m, field.name) for m in measurements) for field in fields(Measurement)}
+    )
 
 
 def ratios(measurements: list[Measurement], base: list[Measurement]) -> list[float]:
@@ -63,22 +71,49 @@ def table(case: Case, results: Results, base: str) -> str:
     """In Markdown: medians over the rounds, the spread of the ratio, the base first."""
     measured = results[case.name]
     reference = median(measured[base])
-    head = ("implementation", "rps", "ratio", "lowest-highest", "p50 ms", "p99 ms", "server µs", "x", "PostgreSQL µs", "RSS MB")
+    head = (
+        "implementation",
+        "rps",
+        "ratio",
+        "lowest-highest",
+        "p50 ms",
+        "p99 ms",
+        "server µs",
+        "x",
+        "PostgreSQL µs",
+        "RSS MB",
+    )
     rows = []
     for name in sorted(measured, key=lambda name: -statistics.median(ratios(measured[name], measured[base]))):
         m, per_round = median(measured[name]), ratios(measured[name], measured[base])
-        values = (f"{m.rps:.0f}", f"{statistics.median(per_round):.2f}", f"{min(per_round):.2f}-{max(per_round):.2f}", f"{m.p50:.2f}", f"{m.p99:.2f}")
-        costs = (f"{m.server_us:.0f}", f"{m.server_us / reference.server_us:.2f}", f"{m.postgres_us:.0f}", f"{m.rss_mb:.0f}")
+        values = (
+            f"{m.rps:.0f}",
+            f"{statistics.median(per_round):.2f}",
+            f"{min(per_round):.2f}-{max(per_round):.2f}",
+            f"{m.p50:.2f}",
+            f"{m.p99:.2f}",
+        )
+        costs = (
+            f"{m.server_us:.0f}",
+            f"{m.server_us / reference.server_us:.2f}",
+            f"{m.postgres_us:.0f}",
+            f"{m.rss_mb:.0f}",
+        )
         rows.append((name, *values, *costs))
     return f"**{case.name}**: {case.title}, {case.connections} connections\n\n{markdown(head, rows)}"
 
 
 def cpu_ratios(measurements: list[Measurement], base: list[Measurement]) -> list[float]:
     """CPU a request, of server and PostgreSQL together, as a multiple of the base's in the same round."""
-    return [(mine.server_us + mine.postgres_us) / (its.server_us + its.postgres_us) for mine, its in zip(measurements, base, strict=True)]
+    return [
+        (mine.server_us + mine.postgres_us) / (its.server_us + its.postgres_us)
+        for mine, its in zip(measurements, base, strict=True)
+    ]
 
 
-def summary(results: Results, base: str, of: Callable[[list[Measurement], list[Measurement]], list[float]] = ratios) -> str:
+def summary(
+    results: Results, base: str, of: Callable[[list[Measurement], list[Measurement]], list[float]] = ratios
+) -> str:
     """Every implementation's median over the rounds, case by case."""
     names = list(dict.fromkeys(name for measured in results.values() for name in measured))
     rows = []
@@ -93,8 +128,15 @@ def markdown(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
 
     def line(cells: tuple[str, ...]) -> str:
-        first, *others = (cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+        first, *others = (
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
         return f"| {' | '.join((first, *others))} |"
 
-    rule = "| " + " | ".join("-" * (width - 1) + ":" if column else "-" * width for column, width in enumerate(widths)) + " |"
+    rule = (
+        "| "
+        + " | ".join("-" * (width - 1) + ":" if column else "-" * width for column, width in enumerate(widths))
+        + " |"
+    )
     return "\n".join((line(head), rule, *map(line, rows)))

@@ -1,6 +1,8 @@
-"""The rows that every implementation starts with, as plain values: 4 workspaces x 50 crews x 6 agents x 8 members, 10,000 issues each.
+"""The rows that every implementation starts with, as plain values: 4 workspaces x 50 crews x 6 agents x 8 members,
+10,000 issues each.
 
-They are the same on every machine, and the same ids live in the reference schema and in the service's own, so answers can be compared.
+They are the same on every machine, and the same ids live in the reference schema and in the service's own, so answers
+can be compared.
 """
 
 import hashlib
@@ -89,12 +91,22 @@ def _workspace(source: random.Random, number: int) -> Workspace:
     users = []
     for i in range(USERS):
         user_id = _cuid(source)
-        users.append(User(user_id, f"user{i}@workspace{number}.example.org", f"User {i}", _cuid(source), "crewship_cli_" + source.randbytes(32).hex()))
+        users.append(
+            User(
+                user_id,
+                f"user{i}@workspace{number}.example.org",
+                f"User {i}",
+                _cuid(source),
+                "crewship_cli_" + source.randbytes(32).hex(),
+            )
+        )
     crews = [_crew(source, number, i) for i in range(CREWS)]
     issues = []
     for i in range(ISSUES):
         crew, count = crews[i % CREWS], i // CREWS + 1
-        issues.append(Issue(_cuid(source), crew.id, count, f"{crew.issue_prefix}-{count}", f"Issue {i}", users[i % USERS].id))
+        issues.append(
+            Issue(_cuid(source), crew.id, count, f"{crew.issue_prefix}-{count}", f"Issue {i}", users[i % USERS].id)
+        )
     return Workspace(_cuid(source), f"Workspace {number}", f"workspace-{number}", users, crews, issues)
 
 
@@ -103,5 +115,7 @@ def _crew(source: random.Random, workspace: int, number: int) -> Crew:
     crew = Crew(_cuid(source), f"Crew {number} of {workspace}", f"crew-{number}", f"C{number}", created)
     for i in range(AGENTS):
         made = created + timedelta(seconds=i)
-        crew.agents.append(Agent(_cuid(source), f"Agent {i}", f"agent-{number}-{i}", STATUSES[i % len(STATUSES)], i == 0, made))
+        crew.agents.append(
+            Agent(_cuid(source), f"Agent {i}", f"agent-{number}-{i}", STATUSES[i % len(STATUSES)], i == 0, made)
+        )
     return crew

@@ -1,7 +1,7 @@
 """The throw-away folder of the bench, what is installed in it, and the facts about the machine.
 
-`CREWSHIP_BENCH_DIR` names the folder. Its default is ~/.cache/crewship-bench, and /var/cache/crewship-bench for root: PostgreSQL
-refuses to run as root, and the user it runs as cannot enter root's home.
+`CREWSHIP_BENCH_DIR` names the folder. Its default is ~/.cache/crewship-bench, and /var/cache/crewship-bench for root:
+PostgreSQL refuses to run as root, and the user it runs as cannot enter root's home.
 """
 
 import importlib.metadata
@@ -17,7 +17,10 @@ import psutil
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent
-DIRECTORY = Path(os.environ.get("CREWSHIP_BENCH_DIR") or ("/var/cache/crewship-bench" if os.geteuid() == 0 else Path.home() / ".cache/crewship-bench"))
+DIRECTORY = Path(
+    os.environ.get("CREWSHIP_BENCH_DIR")
+    or ("/var/cache/crewship-bench" if os.geteuid() == 0 else Path.home() / ".cache/crewship-bench")
+)
 LOGS = DIRECTORY / "logs"
 PEERS = DIRECTORY / "peers"
 FASTAPI = DIRECTORY / "fastapi"
@@ -42,7 +45,10 @@ def _install_fastapi() -> None:
     if installed.exists() and installed.read_text() == REQUIREMENTS.read_text():
         return
     subprocess.run([sys.executable, "-m", "venv", "--clear", FASTAPI], check=True)
-    subprocess.run([FASTAPI_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS], check=True)
+    subprocess.run(
+        [FASTAPI_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS],
+        check=True,
+    )
     shutil.copy(REQUIREMENTS, installed)
 
 

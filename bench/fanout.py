@@ -1,6 +1,8 @@
-"""Case F: one event to a thousand sockets, by the floor, by /ws and by a GraphQL subscription: `python -m bench.fanout`.
+"""Case F: one event to a thousand sockets, by the floor, by /ws and by a GraphQL subscription: `python -m
+bench.fanout`.
 
-The service's event is a real one: a crew is renamed over REST, and the event goes through the outbox and its reader to every socket.
+The service's event is a real one: a crew is renamed over REST, and the event goes through the outbox and its reader to
+every socket.
 """
 
 import asyncio
@@ -93,7 +95,9 @@ async def _round(server: Server, dialect: Dialect, publish: Publish, number: int
 
 
 def _memory(process: psutil.Process) -> int:
-    return sum(p.memory_info().rss for p in (process, *process.children(recursive=True)) if not p.name().startswith("postgres"))
+    return sum(
+        p.memory_info().rss for p in (process, *process.children(recursive=True)) if not p.name().startswith("postgres")
+    )
 
 
 def measure(cluster: Cluster, target: Target, rounds: int = ROUNDS, number: int = LISTENERS) -> dict[str, list[Fanout]]:
@@ -108,7 +112,14 @@ def measure(cluster: Cluster, target: Target, rounds: int = ROUNDS, number: int 
             for name in random.sample(list(results), len(results)):
                 with Server(floor if name == FLOOR else service, cluster) as server:
                     results[name].append(
-                        uvloop.run(_round(server, _dialect(server, name, target), _publish_floor if name == FLOOR else _publisher(target), number))
+                        uvloop.run(
+                            _round(
+                                server,
+                                _dialect(server, name, target),
+                                _publish_floor if name == FLOOR else _publisher(target),
+                                number,
+                            )
+                        )
                     )
     finally:
         cluster.drop(service.database)
@@ -129,7 +140,10 @@ def _dialect(server: Server, name: str, target: Target) -> Dialect:
 def table(results: dict[str, list[Fanout]]) -> str:
     rows, base = [], statistics.median(made.server_us for made in results[FLOOR])
     for name, rounds in results.items():
-        middle = {field: statistics.median(getattr(made, field) for made in rounds) for field in ("p50", "p99", "last", "server_us", "kib")}
+        middle = {
+            field: statistics.median(getattr(made, field) for made in rounds)
+            for field in ("p50", "p99", "last", "server_us", "kib")
+        }
         rows.append(
             (
                 name,
@@ -142,7 +156,9 @@ def table(results: dict[str, list[Fanout]]) -> str:
                 str(sum(made.lost for made in rounds)),
             )
         )
-    return markdown(("listeners by", "p50 ms", "p99 ms", "last ms", "server µs a message", "x floor", "KiB a socket", "lost"), rows)
+    return markdown(
+        ("listeners by", "p50 ms", "p99 ms", "last ms", "server µs a message", "x floor", "KiB a socket", "lost"), rows
+    )
 
 
 def main() -> None:

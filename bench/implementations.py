@@ -14,8 +14,9 @@ POOL_SIZE = 8
 
 @dataclass(frozen=True)
 class Implementation:
-    """`command` is called with the port. `template` is the seeded database of which the implementation gets a copy of its own,
-    so that nobody pays for another's dead rows."""
+    """`command` is called with the port. `template` is the seeded database of which the implementation gets a copy of
+    its own, so that nobody pays for another's dead rows.
+    """
 
     name: str
     command: Callable[[int], list[str]]
@@ -53,7 +54,9 @@ def _only(requests: Requests, kinds: str) -> Requests:
 
 def _node(name: str, script: str, requests: Requests, **environment: str) -> Implementation:
     variables = {"NODE_ENV": "production", "GRAPHILE_ENV": "production", **environment}
-    return Implementation(name, lambda _: [str(NODE), script], requests, settings=variables, working_directory=str(PEERS))
+    return Implementation(
+        name, lambda _: [str(NODE), script], requests, settings=variables, working_directory=str(PEERS)
+    )
 
 
 def _crewship(_: int) -> list[str]:
@@ -79,7 +82,8 @@ IMPLEMENTATIONS = {
 if product.BEFORE is not None:
     _ask_it = [str(product.BEFORE / ".venv" / "bin" / "python"), "-c", "from bench.issues import main; main()"]
     before = Service(
-        "service-before", lambda _: _ask_it, cases.SERVICE, template=product.DATABASE_BEFORE, settings={"PYTHONPATH": str(product.BEFORE)},
+        "service-before", lambda _: _ask_it, cases.SERVICE, template=product.DATABASE_BEFORE,
+        settings={"PYTHONPATH": str(product.BEFORE)},
         working_directory=str(product.BEFORE),
     )  # fmt: skip
     IMPLEMENTATIONS[before.name] = before

@@ -50,7 +50,9 @@ class People:
 
 
 class Instance:
-    """`patience`: seconds that one answer is waited for. `hurry` ends after `limit` seconds: what is repeated stops then."""
+    """`patience`: seconds that one answer is waited for. `hurry` ends after `limit` seconds: what is repeated stops
+    then.
+    """
 
     def __init__(self, name: str, checkout: Path, python: Path, *, patience: float, limit: float) -> None:
         self.name, self.patience, self.limit = name, patience, limit
@@ -74,13 +76,24 @@ class Instance:
     def start(self, settings: Mapping[str, str], descriptors: int | None = None) -> None:
         """With the soft limit on descriptors, if it is given, that a shell or a unit file would set."""
         self.port = free_port()
-        variables = {"CREWSHIP_DATA_DIR": str(self.data), "CREWSHIP_PORT": str(self.port), "CREWSHIP_SKIP_UPDATE_CHECK": "true", **settings}
+        variables = {
+            "CREWSHIP_DATA_DIR": str(self.data),
+            "CREWSHIP_PORT": str(self.port),
+            "CREWSHIP_SKIP_UPDATE_CHECK": "true",
+            **settings,
+        }
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(self._checkout), **BYTECODE, **variables}
         limit = f"ulimit -Sn {descriptors}; " if descriptors else ""
         command = ["sh", "-c", limit + 'exec "$@"', "sh", str(self._python), "-m", "crewship", "serve"]
         with self.log.open("ab") as errors:
             self._process = subprocess.Popen(
-                command, cwd=self._checkout, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+                command,
+                cwd=self._checkout,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
             )
         assert self._process.stdout is not None
         if "serves at" not in self._process.stdout.readline():
@@ -125,7 +138,9 @@ class Instance:
         content = body if body is None or isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
         if content is not None:
             sent.setdefault("content-type", "application/json")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience or self.patience, source_address=(source, 0))
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=patience or self.patience, source_address=(source, 0)
+        )
         with closing(connection):
             try:
                 connection.request(method, path, content, sent)
@@ -135,7 +150,9 @@ class Instance:
             except (OSError, http.client.HTTPException):
                 return Answer(SILENT)
 
-    def graphql(self, query: str, variables: Mapping[str, Any] | None = None, token: str | None = None, **options: Any) -> Answer:
+    def graphql(
+        self, query: str, variables: Mapping[str, Any] | None = None, token: str | None = None, **options: Any
+    ) -> Answer:
         return self.ask("POST", "/graphql", {"query": query, "variables": variables or {}}, token, **options)
 
     def of_workspace(self, path: str) -> str:
@@ -149,14 +166,18 @@ class Instance:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self.start({"CREWSHIP_ALLOW_SIGNUP": "true"})
         try:
-            made = self._made("/api/v1/bootstrap", {"full_name": "Owner", "email": "owner@example.com", "password": PASSWORD})
+            made = self._made(
+                "/api/v1/bootstrap", {"full_name": "Owner", "email": "owner@example.com", "password": PASSWORD}
+            )
             people = self.people = People(made["workspace_id"], made["cli_token"])
             people.viewer = self._viewer()
             crew = self._made(self.of_workspace("/api/v1/crews"), {"name": "Crew", "slug": "crew"}, people.owner)
             agent = {"name": "Agent", "slug": "agent", "crew_id": crew["id"], "agent_role": "AGENT"}
             people.agent = self._made(self.of_workspace("/api/v1/agents"), agent, people.owner)["id"]
             for number in range(20):
-                chat = self._made(self.of_workspace(f"/api/v1/agents/{people.agent}/chats"), {"title": f"chat {number}"}, people.owner)
+                chat = self._made(
+                    self.of_workspace(f"/api/v1/agents/{people.agent}/chats"), {"title": f"chat {number}"}, people.owner
+                )
                 people.chats.append(chat["id"])
         finally:
             self.stop()
@@ -171,10 +192,17 @@ class Instance:
         """Signs up, is added by the owner, and logs in for a token."""
         email = "viewer@example.com"
         user = self._made("/api/v1/auth/signup", {"full_name": "Viewer", "email": email, "password": PASSWORD})
-        self._made(f"/api/v1/workspaces/{self.people.workspace}/members", {"user_id": user.get("id") or user["user_id"], "role": "VIEWER"}, self.people.owner)
+        self._made(
+            f"/api/v1/workspaces/{self.people.workspace}/members",
+            {"user_id": user.get("id") or user["user_id"], "role": "VIEWER"},
+            self.people.owner,
+        )
         csrf = self.ask("GET", "/api/auth/csrf")
         login = {"email": email, "password": PASSWORD, "csrfToken": csrf.json["csrfToken"], "redirect": "false"}
         cookie = {"cookie": "; ".join(f"{name}={value}" for name, value in csrf.cookies.items())}
         session = self.ask("POST", "/api/auth/callback/credentials", login, headers=cookie).cookies
-        own = {"cookie": "; ".join(f"{name}={value}" for name, value in session.items()), "origin": f"http://127.0.0.1:{self.port}"}
+        own = {
+            "cookie": "; ".join(f"{name}={value}" for name, value in session.items()),
+            "origin": f"http://127.0.0.1:{self.port}",
+        }
         return str(self._made("/api/v1/auth/cli-token", {"name": "viewer"}, headers=own)["token"])

@@ -1,7 +1,8 @@
 """Case C on the service: "create an issue" as a small domain of the bench's own, on the product's kernel.
 
-The product has no issues yet. This one has what the case asks for: the crew's counter, a row, an audit row and an event in one transaction,
-under the same gate, row-level security, constraints and outbox as every operation. `bench.issues.main` is `crewship serve` with one more route.
+The product has no issues yet. This one has what the case asks for: the crew's counter, a row, an audit row and an event
+in one transaction, under the same gate, row-level security, constraints and outbox as every operation.
+`bench.issues.main` is `crewship serve` with one more route.
 """
 
 from typing import Any
@@ -16,7 +17,21 @@ from crewship.serve import serve
 from models.base import TenantTable, Timestamps, belongs_to, table_of, text_field
 from models.bounds import DESCRIPTION, LINE, NAME
 from models.crews import Crew
-from resolvers.kernel import EVERYONE, Action, Change, Code, Context, Description, Event, Id, Input, Text, command, graph, plus
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    Change,
+    Code,
+    Context,
+    Description,
+    Event,
+    Id,
+    Input,
+    Text,
+    command,
+    graph,
+    plus,
+)
 from resolvers.kernel.changes import Drawn
 from resolvers.kernel.scopes import EVERYTHING
 from resolvers.kernel.settings import load_settings

@@ -26,7 +26,9 @@ def masked(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one listens: the path, the subprotocol, what is said after the handshake, and what the last answer to it holds."""
+    """How one listens: the path, the subprotocol, what is said after the handshake, and what the last answer to it
+    holds.
+    """
 
     path: str
     subprotocol: str = ""
@@ -43,10 +45,17 @@ def rest_dialect(ticket: str, workspace: str) -> Dialect:
 
 
 def graphql_dialect(ticket: str, workspace: str) -> Dialect:
-    document = "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewUpdatedEvent { id name slug cursor } } }"
-    subscribe = json.dumps({"id": "1", "type": "subscribe", "payload": {"query": document, "variables": {"ws": workspace}}})
+    document = (
+        "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewUpdatedEvent { id name slug"
+        " cursor } } }"
+    )
+    subscribe = json.dumps(
+        {"id": "1", "type": "subscribe", "payload": {"query": document, "variables": {"ws": workspace}}}
+    )
     init = json.dumps({"type": "connection_init", "payload": {"token": ticket}})
-    return Dialect("/graphql", "graphql-transport-ws", (subscribe, '{"type":"ping"}'), b'"pong"', init, b"connection_ack")
+    return Dialect(
+        "/graphql", "graphql-transport-ws", (subscribe, '{"type":"ping"}'), b'"pong"', init, b"connection_ack"
+    )
 
 
 @dataclass
@@ -57,13 +66,20 @@ class Arrivals:
 
 
 class Listener(asyncio.Protocol):
-    def __init__(self, dialect: Dialect, arrivals: Arrivals, ready: Callable[[], None], failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, dialect: Dialect, arrivals: Arrivals, ready: Callable[[], None], failed: Callable[[str], None]
+    ) -> None:
         self.dialect, self.arrivals, self.ready, self.failed = dialect, arrivals, ready, failed
         self.state, self.tail = "handshake", b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        lines = [f"GET {self.dialect.path} HTTP/1.1".encode(), b"Host: 127.0.0.1", b"Upgrade: websocket", b"Connection: Upgrade"]
+        lines = [
+            f"GET {self.dialect.path} HTTP/1.1".encode(),
+            b"Host: 127.0.0.1",
+            b"Upgrade: websocket",
+            b"Connection: Upgrade",
+        ]
         lines += [b"Sec-WebSocket-Key: " + KEY, b"Sec-WebSocket-Version: 13"]
         lines += [b"Sec-WebSocket-Protocol: " + self.dialect.subprotocol.encode()] if self.dialect.subprotocol else []
         self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n")
@@ -102,7 +118,9 @@ class Listener(asyncio.Protocol):
         self.ready()
 
 
-async def connect(port: int, number: int, dialect: Dialect, arrivals: Arrivals, seconds: float = 60) -> list[asyncio.BaseTransport]:
+async def connect(
+    port: int, number: int, dialect: Dialect, arrivals: Arrivals, seconds: float = 60
+) -> list[asyncio.BaseTransport]:
     """That many listeners, all of them ready."""
     loop, done, counted, expected = asyncio.get_running_loop(), asyncio.Event(), 0, 0
     failures: list[str] = []
@@ -122,7 +140,12 @@ async def connect(port: int, number: int, dialect: Dialect, arrivals: Arrivals, 
         wanted = min(50, number - start)
         expected += wanted
         done.clear()
-        made = await asyncio.gather(*[loop.create_connection(lambda: Listener(dialect, arrivals, ready, failed), "127.0.0.1", port) for _ in range(wanted)])
+        made = await asyncio.gather(
+            *[
+                loop.create_connection(lambda: Listener(dialect, arrivals, ready, failed), "127.0.0.1", port)
+                for _ in range(wanted)
+            ]
+        )
         transports += [transport for transport, _ in made]
         async with asyncio.timeout(seconds):
             await done.wait()  # a server may refuse more than these at once, while it does not know whose they are

@@ -20,7 +20,8 @@ from bench.postgres import Cluster
 
 START_SECONDS = 60
 STOP_SECONDS = 15
-# Compiled once and kept, as an installation has it, whatever this shell says (empty is unset); in a place of the bench's.
+# Compiled once and kept, as an installation has it, whatever this shell says (empty is unset); in a place of the
+# bench's.
 BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(DIRECTORY / "pycache")}
 
 
@@ -55,7 +56,9 @@ def cpu_seconds(root: psutil.Process) -> float:
 
 
 def _own_cpu_seconds(process: psutil.Process) -> float:
-    """By the scheduler's clock of the process. Counted in ticks, as /proc has it, what a timer wakes looks several times as expensive as it is."""
+    """By the scheduler's clock of the process. Counted in ticks, as /proc has it, what a timer wakes looks several
+    times as expensive as it is.
+    """
     try:
         return time.clock_gettime((~process.pid << 3) | 2)  # what clock_getcpuclockid() of Linux makes of a process id
     except OSError:  # not Linux, or gone
@@ -127,7 +130,16 @@ class Server:
     def measure(self, case: Case, targets: list[Target], seconds: int) -> Measurement:
         """Raises when any answer is an error: an error is no measurement."""
         requests = self._request_file(case, targets[:1] if case.alone else targets)
-        command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(HERE / "load.lua")]
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{case.connections}",
+            f"-d{seconds}s",
+            "--timeout",
+            "10s",
+            "-s",
+            str(HERE / "load.lua"),
+        ]
         ours, database = psutil.Process(self.process.pid), psutil.Process(self.cluster.pid)
         server_before, postgres_before = cpu_seconds(ours), cpu_seconds(database)
         command += [f"http://127.0.0.1:{self.port}/", "--", str(requests)]
@@ -162,4 +174,7 @@ def started(implementations: list[Implementation], cluster: Cluster) -> Iterator
     with ExitStack() as running:
         for implementation in implementations:
             cluster.create(implementation.database, implementation.template)
-        yield {implementation.name: running.enter_context(Server(implementation, cluster)) for implementation in implementations}
+        yield {
+            implementation.name: running.enter_context(Server(implementation, cluster))
+            for implementation in implementations
+        }

@@ -1,4 +1,6 @@
-"""A private PostgreSQL 18 for one run: a fresh cluster in the throw-away folder, reachable through a unix socket only."""
+"""A private PostgreSQL 18 for one run: a fresh cluster in the throw-away folder, reachable
+through a unix socket only.
+"""
 
 import asyncio
 import contextlib
@@ -103,10 +105,28 @@ def running() -> Iterator[Cluster]:
     def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
         with log.open("wb") as output:
             if os.geteuid() == 0:
-                return subprocess.Popen(command, cwd=run, stdout=output, stderr=output, user=account.pw_uid, group=account.pw_gid, extra_groups=[])
+                return subprocess.Popen(
+                    command,
+                    cwd=run,
+                    stdout=output,
+                    stderr=output,
+                    user=account.pw_uid,
+                    group=account.pw_gid,
+                    extra_groups=[],
+                )
             return subprocess.Popen(command, cwd=run, stdout=output, stderr=output)
 
-    flags = ["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"]
+    flags = [
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "--no-sync",
+        "-E",
+        "UTF8",
+        "--locale-provider=builtin",
+        "--locale=C.UTF-8",
+    ]
     if start([str(binaries / "initdb"), "-D", str(data), *flags], LOGS / "initdb.log").wait(START_SECONDS) != 0:
         raise SystemExit((LOGS / "initdb.log").read_text())
     options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]

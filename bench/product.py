@@ -1,4 +1,6 @@
-"""Fills the service's own schema with the same rows, through its tables, and says how its process is told where they are."""
+"""Fills the service's own schema with the same rows, through its tables, and says how its process is told where they
+are.
+"""
 
 import asyncio
 import os
@@ -28,7 +30,10 @@ BEFORE = Path(os.environ["BEFORE"]).resolve() if os.environ.get("BEFORE") else N
 """Another checkout of the service, with an environment of its own in `.venv`, to be measured in the same run."""
 
 # Made once a run: a database remembers the fingerprints of the keys it was first served with.
-KEYS = {name: secrets.token_hex(32) for name in ("NEXTAUTH_SECRET", "ENCRYPTION_KEY", "CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "CREWSHIP_INTERNAL_TOKEN")}
+KEYS = {
+    name: secrets.token_hex(32)
+    for name in ("NEXTAUTH_SECRET", "ENCRYPTION_KEY", "CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "CREWSHIP_INTERNAL_TOKEN")
+}
 UNLIMITED = str(10**9)
 
 
@@ -62,15 +67,25 @@ def seed_before(cluster: Cluster, dataset: list[Workspace]) -> None:
         "import pickle, sys; from bench import product; cluster, rows = pickle.load(sys.stdin.buffer); "
         f"product.DATABASE = '{DATABASE_BEFORE}'; product.seed(cluster, rows)"
     )
-    subprocess.run([str(BEFORE / ".venv" / "bin" / "python"), "-c", script], cwd=BEFORE, input=pickle.dumps((cluster, dataset)), check=True)
+    subprocess.run(
+        [str(BEFORE / ".venv" / "bin" / "python"), "-c", script],
+        cwd=BEFORE,
+        input=pickle.dumps((cluster, dataset)),
+        check=True,
+    )
 
 
 async def _seed(url: str, dataset: list[Workspace]) -> None:
     await upgrade(url, application_role=ROLE)
-    from bench.issues import create_table  # from here on the table counts as one of the product's: it must exist when they are secured
+    # from here on the table counts as one of the product's: it must exist when they are secured
+    from bench.issues import create_table
 
     settings = {"crewship.workspaces": "*"}  # the rows of every tenant, past row-level security
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, server_settings=settings), poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(url, server_settings=settings),
+        poolclass=NullPool,
+    )
     async with engine.begin() as connection:
         await connection.run_sync(create_table)
         await connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON bench_issues TO {ROLE}"))
@@ -90,9 +105,15 @@ def _rows(workspace: Workspace) -> list[Sequence[Row]]:
         [tenancy.Workspace(id=workspace.id, name=workspace.name, slug=workspace.slug)],
         [auth.User(id=user.id, email=user.email, full_name=user.full_name) for user in workspace.users],
         [tenancy.Membership(workspace_id=workspace.id, user_id=user.id, role=role.ADMIN) for user in workspace.users],
-        [auth.CliToken(id=user.token_id, user_id=user.id, name="bench", token_hash=user.token_hash.hex()) for user in workspace.users],
+        [
+            auth.CliToken(id=user.token_id, user_id=user.id, name="bench", token_hash=user.token_hash.hex())
+            for user in workspace.users
+        ],
         _crews(workspace),
-        [crews.CrewMember(workspace_id=workspace.id, crew_id=crew.id, user_id=user.id) for crew, user in workspace.members],
+        [
+            crews.CrewMember(workspace_id=workspace.id, crew_id=crew.id, user_id=user.id)
+            for crew, user in workspace.members
+        ],
         _agents(workspace),
         _issues(workspace),
     ]

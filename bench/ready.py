@@ -1,7 +1,9 @@
-"""How long `crewship serve` takes from its start to its first answer, and what it holds in memory while idle: `python -m bench.ready`.
+"""How long `crewship serve` takes from its start to its first answer, and what it holds in memory while idle: `python
+-m bench.ready`.
 
-Three starts: `first`, an empty data directory, so that PostgreSQL is made and all migrations run; `again`, on what the first one left;
-`database`, on a database that is already there and filled, as with DATABASE_URL. PostgreSQL's own memory is not counted.
+Three starts: `first`, an empty data directory, so that PostgreSQL is made and all migrations run; `again`, on what the
+first one left; `database`, on a database that is already there and filled, as with DATABASE_URL. PostgreSQL's own
+memory is not counted.
 """
 
 import os
@@ -56,7 +58,9 @@ def start(implementation: Implementation, cluster: Cluster) -> Start:
 
 
 def _python_rss_mb(root: psutil.Process) -> float:
-    processes = [process for process in (root, *root.children(recursive=True)) if not process.name().startswith("postgres")]
+    processes = [
+        process for process in (root, *root.children(recursive=True)) if not process.name().startswith("postgres")
+    ]
     return sum(process.memory_info().rss for process in processes) / 2**20
 
 
@@ -82,7 +86,12 @@ def measure(cluster: Cluster) -> dict[str, list[Start]]:
 
 def table(starts: dict[str, list[Start]]) -> str:
     rows = [
-        (name, f"{statistics.median(s.seconds for s in made):.2f}", f"{max(s.seconds for s in made):.2f}", f"{statistics.median(s.rss_mb for s in made):.0f}")
+        (
+            name,
+            f"{statistics.median(s.seconds for s in made):.2f}",
+            f"{max(s.seconds for s in made):.2f}",
+            f"{statistics.median(s.rss_mb for s in made):.0f}",
+        )
         for name, made in starts.items()
     ]
     return markdown(("start", "seconds to the first answer", "longest", "idle RSS MB"), rows)

@@ -1,4 +1,6 @@
-"""Everything a run needs, in order: the installed parts, PostgreSQL, the seeded templates, and a server of each implementation."""
+"""Everything a run needs, in order: the installed parts, PostgreSQL, the seeded templates, and a server of each
+implementation.
+"""
 
 import contextlib
 import fcntl
@@ -13,7 +15,11 @@ from bench.implementations import BASE, IMPLEMENTATIONS, NODE_PEERS, Implementat
 from bench.load import Server, started
 from bench.postgres import Cluster
 
-SEEDS = {reference.DATABASE: reference.seed, product.DATABASE: product.seed, product.DATABASE_BEFORE: product.seed_before}
+SEEDS = {
+    reference.DATABASE: reference.seed,
+    product.DATABASE: product.seed,
+    product.DATABASE_BEFORE: product.seed_before,
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,9 @@ def chosen(names: Sequence[str] | None) -> list[Implementation]:
     """The named implementations and the base, which every run needs; all by default."""
     wanted = dict.fromkeys((BASE, *(names or IMPLEMENTATIONS)))
     if unknown := wanted.keys() - IMPLEMENTATIONS.keys():
-        raise SystemExit(f"No such implementation: {', '.join(sorted(unknown))}. There are: {', '.join(IMPLEMENTATIONS)}")
+        raise SystemExit(
+            f"No such implementation: {', '.join(sorted(unknown))}. There are: {', '.join(IMPLEMENTATIONS)}"
+        )
     return [IMPLEMENTATIONS[name] for name in wanted]
 
 
@@ -63,7 +71,10 @@ def _alone() -> Iterator[None]:
 def prepared(names: Sequence[str] | None) -> Iterator[Rig]:
     implementations = chosen(names)
     environment.prepare(**installed(implementations))
-    with seeded({implementation.template for implementation in implementations}) as (cluster, asked), started(implementations, cluster) as servers:
+    with (
+        seeded({implementation.template for implementation in implementations}) as (cluster, asked),
+        started(implementations, cluster) as servers,
+    ):
         yield Rig(cluster, servers, asked)
 
 

@@ -1,4 +1,6 @@
-"""What row-level security costs: the service with and without it, in the same rounds: `python -m bench.rls [--rounds N] [--seconds N]`."""
+"""What row-level security costs: the service with and without it, in the same rounds: `python -m bench.rls [--rounds N]
+[--seconds N]`.
+"""
 
 import statistics
 
@@ -12,13 +14,24 @@ WITH, WITHOUT = "service", "service-without-rls"
 
 
 def table(results: Results) -> str:
-    """`cost`: how much more time a request takes by the rate of answers, median over the rounds; the CPU columns are in µs a request."""
+    """`cost`: how much more time a request takes by the rate of answers, median over the rounds; the CPU columns are in
+    µs a request.
+    """
     rows = []
     for case in (case for case in CASES if WITH in results[case.name]):
         on, off = results[case.name][WITH], results[case.name][WITHOUT]
         cost = statistics.median(1 / ratio - 1 for ratio in ratios(on, off))
         a, b = median(on), median(off)
-        rows.append((case.name, f"{cost:+.1%}", f"{a.server_us:.0f}", f"{b.server_us:.0f}", f"{a.postgres_us:.0f}", f"{b.postgres_us:.0f}"))
+        rows.append(
+            (
+                case.name,
+                f"{cost:+.1%}",
+                f"{a.server_us:.0f}",
+                f"{b.server_us:.0f}",
+                f"{a.postgres_us:.0f}",
+                f"{b.postgres_us:.0f}",
+            )
+        )
     return markdown(("case", "cost", "server µs", "without", "PostgreSQL µs", "without"), rows)
 
 

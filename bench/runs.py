@@ -1,4 +1,5 @@
-"""Agents' work: what a chat turn costs beyond its adapter, how soon a run is claimed, durable steps a second, the outbox under writers: `python -m bench.runs`.
+"""Agents' work: what a chat turn costs beyond its adapter, how soon a run is claimed, durable steps a second, the
+outbox under writers: `python -m bench.runs`.
 
 All of it on the shipped service with the scripted adapter, which does what the message says and nothing else.
 """
@@ -32,7 +33,11 @@ TURNS, THINKING = 40, 0.2  # turns, and seconds that the adapter of each takes
 RUNS, STEPS = 24, 40  # of the measurement of durable steps
 LAG = re.compile(rb"^crewship_outbox_lag_seconds ([0-9.e+-]+)$", re.MULTILINE)
 COMMAND = [sys.executable, "-c", "from bench.issues import main; main()"]
-SCRIPTED = {"CREWSHIP_RUN_ADAPTER": "scripted", "CREWSHIP_MAX_CONCURRENT_RUNS": "8", "CREWSHIP_METRICS_TOKEN": secrets.token_hex(16)}
+SCRIPTED = {
+    "CREWSHIP_RUN_ADAPTER": "scripted",
+    "CREWSHIP_MAX_CONCURRENT_RUNS": "8",
+    "CREWSHIP_METRICS_TOKEN": secrets.token_hex(16),
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,13 @@ def _chats(server: Server, target: Target, number: int) -> list[str]:
     for _ in range(number):
         agent = {"name": "Bench", "slug": f"bench-{secrets.token_hex(6)}"}
         agent_id = _json(server, target, "POST", f"/api/v1/agents?workspace_id={target.workspace}", agent)["id"]
-        chat = _json(server, target, "POST", f"/api/v1/agents/{agent_id}/chats?workspace_id={target.workspace}", {"origin": "CLI"})
+        chat = _json(
+            server,
+            target,
+            "POST",
+            f"/api/v1/agents/{agent_id}/chats?workspace_id={target.workspace}",
+            {"origin": "CLI"},
+        )
         made.append(chat["id"])
     return made
 
@@ -79,7 +90,11 @@ async def _socket(server: Server, target: Target) -> AsyncIterator[Any]:
 async def _turn(socket: Any, chat: str, script: Sequence[dict[str, Any]]) -> tuple[float, float]:
     """Seconds from sending a message to the adapter's first frame, and to `done`."""
     began, first = time.perf_counter(), 0.0
-    await socket.send(json.dumps({"type": "send_message", "payload": {"session_id": chat, "content": json.dumps({"script": list(script)})}}))
+    await socket.send(
+        json.dumps(
+            {"type": "send_message", "payload": {"session_id": chat, "content": json.dumps({"script": list(script)})}}
+        )
+    )
     while True:
         frame = json.loads(await asyncio.wait_for(socket.recv(), 60))
         if frame["type"] == "error":
@@ -106,7 +121,10 @@ async def _turns(server: Server, target: Target) -> tuple[list[float], list[floa
 
 async def _claims(url: str) -> list[float]:
     conn = await asyncpg.connect(url, server_settings={"crewship.workspaces": "*"})
-    rows = await conn.fetch("SELECT extract(epoch FROM started_at - created_at) * 1000 FROM runs WHERE started_at IS NOT NULL ORDER BY created_at")
+    rows = await conn.fetch(
+        "SELECT extract(epoch FROM started_at - created_at) * 1000 FROM runs WHERE started_at IS NOT NULL ORDER BY"
+        " created_at"
+    )
     await conn.close()
     return [float(row[0]) for row in rows[1:]]
 
@@ -121,7 +139,10 @@ async def _steps(server: Server, target: Target, url: str) -> float:
             message = {"session_id": chat, "content": json.dumps({"script": script})}
             await socket.send(json.dumps({"type": "send_message", "payload": message}))
         conn = await asyncpg.connect(url, server_settings={"crewship.workspaces": "*"})
-        while await conn.fetchval("SELECT count(*) FROM runs WHERE chat_id = ANY ($1) AND status = 'COMPLETED'", chats) < RUNS:
+        while (
+            await conn.fetchval("SELECT count(*) FROM runs WHERE chat_id = ANY ($1) AND status = 'COMPLETED'", chats)
+            < RUNS
+        ):
             if time.perf_counter() - began > 120:
                 raise SystemExit("the runs do not end")
             await asyncio.sleep(0.02)
@@ -131,14 +152,18 @@ async def _steps(server: Server, target: Target, url: str) -> float:
 
 async def _lag(server: Server, target: Target, targets: list[Target]) -> list[float]:
     """Ages of events at their dispatch while 32 writers are at work and somebody listens."""
-    load = asyncio.create_task(asyncio.to_thread(server.measure, next(case for case in CASES if case.name == "C32"), targets, 5))
+    load = asyncio.create_task(
+        asyncio.to_thread(server.measure, next(case for case in CASES if case.name == "C32"), targets, 5)
+    )
     seen = []
     async with _socket(server, target) as socket:
         await socket.send(json.dumps({"type": "subscribe", "channel": f"workspace:{target.workspace}"}))
         drained = asyncio.create_task(_drain(socket))
         while not load.done():
             await asyncio.sleep(0.05)
-            _, body = await asyncio.to_thread(server.ask, Request("GET", "/metrics"), SCRIPTED["CREWSHIP_METRICS_TOKEN"])
+            _, body = await asyncio.to_thread(
+                server.ask, Request("GET", "/metrics"), SCRIPTED["CREWSHIP_METRICS_TOKEN"]
+            )
             found = LAG.search(body)
             seen += [float(found[1]) * 1000] if found else []
         drained.cancel()
@@ -160,8 +185,19 @@ def _served(cluster: Cluster, *roles: str) -> Iterator[tuple[list[Server], str]]
         with contextlib.ExitStack() as running:
             servers = []
             for service in services:
-                shared = Service(service.name, service.command, service.requests, settings={**service.settings, **_shared(cluster, services[0])})
-                servers.append(running.enter_context(_worker(shared, cluster) if service.settings["CREWSHIP_ROLE"] == "worker" else Server(shared, cluster)))
+                shared = Service(
+                    service.name,
+                    service.command,
+                    service.requests,
+                    settings={**service.settings, **_shared(cluster, services[0])},
+                )
+                servers.append(
+                    running.enter_context(
+                        _worker(shared, cluster)
+                        if service.settings["CREWSHIP_ROLE"] == "worker"
+                        else Server(shared, cluster)
+                    )
+                )
             servers[0].ask(Request("GET", "/api/health"))  # waits until it serves
             yield servers, cluster.url(services[0].database, OWNER)
     finally:
@@ -169,7 +205,10 @@ def _served(cluster: Cluster, *roles: str) -> Iterator[tuple[list[Server], str]]
 
 
 def _shared(cluster: Cluster, first: Service) -> dict[str, str]:
-    return {"DATABASE_URL": cluster.url(first.database), "CREWSHIP_MIGRATION_DATABASE_URL": cluster.url(first.database, OWNER)}
+    return {
+        "DATABASE_URL": cluster.url(first.database),
+        "CREWSHIP_MIGRATION_DATABASE_URL": cluster.url(first.database, OWNER),
+    }
 
 
 class _worker(Server):
@@ -214,13 +253,21 @@ def table(work: Work) -> str:
         ("message to its claim by a worker", work.claim),
         ("age of an event at its dispatch, 32 writers", work.lag),
     )]  # fmt: skip
-    steps = f"Durable steps a second, {RUNS} runs of {STEPS + 1} steps: {work.steps_one:.0f} with one worker, {work.steps_two:.0f} with two."
+    steps = (
+        f"Durable steps a second, {RUNS} runs of {STEPS + 1} steps: {work.steps_one:.0f} with one worker,"
+        f" {work.steps_two:.0f} with two."
+    )
     return markdown(("", "p50 ms", "p95 ms", "longest ms"), rows) + "\n\n" + steps
 
 
 def _row(name: str, times: list[float]) -> tuple[str, str, str, str]:
     ordered = sorted(times)
-    return name, f"{statistics.median(ordered):.1f}", f"{ordered[int(len(ordered) * 0.95) - 1]:.1f}", f"{ordered[-1]:.1f}"
+    return (
+        name,
+        f"{statistics.median(ordered):.1f}",
+        f"{ordered[int(len(ordered) * 0.95) - 1]:.1f}",
+        f"{ordered[-1]:.1f}",
+    )
 
 
 def main() -> None:

@@ -1,7 +1,9 @@
-"""A process of its own that watches a service under attack: `python -m bench.watch PORT PID`, until its stdin ends; then a line of JSON.
+"""A process of its own that watches a service under attack: `python -m bench.watch PORT PID`, until its stdin ends;
+then a line of JSON.
 
-It asks GET /healthz every ten milliseconds, as a newcomer each time, from another loopback address than the attacks come from. A stall is the time from
-the first question that is not answered to the next answer. Memory is in bytes: the peak since the start, less what was held then.
+It asks GET /healthz every ten milliseconds, as a newcomer each time, from another loopback address than the attacks
+come from. A stall is the time from the first question that is not answered to the next answer. Memory is in bytes: the
+peak since the start, less what was held then.
 """
 
 import contextlib
@@ -25,7 +27,9 @@ QUESTION = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r
 
 @dataclass
 class Seen:
-    """`stall` in seconds; `service` is the process that serves, `backends` are all of PostgreSQL's, shared memory left out."""
+    """`stall` in seconds; `service` is the process that serves, `backends` are all of PostgreSQL's, shared memory left
+    out.
+    """
 
     stall: float = 0.0
     service: int = 0
@@ -103,7 +107,9 @@ class Watch:
 
     def __init__(self, port: int, pid: int) -> None:
         command = [sys.executable, "-m", "bench.watch", str(port), str(pid)]
-        self._process = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self._process.stdout is not None
         self._process.stdout.readline()
 

@@ -37,7 +37,9 @@ Admit = Callable[[str], bool]
 
 
 class Application:
-    """Which surface a path belongs to. Both sit behind the same perimeter. `sockets`: path -> what speaks WebSocket there."""
+    """Which surface a path belongs to. Both sit behind the same perimeter. `sockets`: path -> what speaks WebSocket
+    there.
+    """
 
     def __init__(self, rest: Dispatcher, graphql: GraphQL, pages: Starlette, sockets: Mapping[str, Any]) -> None:
         self.rest, self.graphql, self.pages, self.sockets = rest, graphql, pages, sockets
@@ -71,7 +73,10 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
     limits = None
     if not settings.ratelimit_disabled:
         limits = RateLimits(
-            auth=settings.ratelimit_auth, credential_test=settings.ratelimit_credential_test, api=settings.ratelimit_api, pages=settings.ratelimit_pages
+            auth=settings.ratelimit_auth,
+            credential_test=settings.ratelimit_credential_test,
+            api=settings.ratelimit_api,
+            pages=settings.ratelimit_pages,
         )
 
     def admit(client: str) -> bool:
@@ -122,7 +127,9 @@ def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits 
 
 
 def _throttle(limits: RateLimits) -> "Throttle":
-    """An operation whose route has a bucket of its own counts there through GraphQL too: one surface is no way around the other."""
+    """An operation whose route has a bucket of its own counts there through GraphQL too: one surface is no way around
+    the other.
+    """
     paths = {route.operation.name: route.path for route in ROUTES if limits.narrower(route.path)}
 
     def throttle(operation: str, client: str) -> None:
@@ -149,7 +156,9 @@ class _Unknown:
 async def _no_socket(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
     """The refusal of an upgrade, as an answer to its request."""
     answer = problem(404, "There is no socket at this path", scope["path"])
-    await send({"type": "websocket.http.response.start", "status": 404, "headers": [(b"content-type", b"application/json")]})
+    await send(
+        {"type": "websocket.http.response.start", "status": 404, "headers": [(b"content-type", b"application/json")]}
+    )
     await send({"type": "websocket.http.response.body", "body": answer})
 
 

@@ -16,9 +16,13 @@ LONGEST_MESSAGE = 60_000  # bytes (contract: websocket.connection.inbound_cap)
 
 VIEWER = "{ viewer { id workspaces { id name slug } } }"
 AGENTS = (
-    "query ($ws: ID!, $after: String) { agents(workspaceId: $ws, first: 100, after: $after) { nodes { id slug name } pageInfo { hasNextPage endCursor } } }"
+    "query ($ws: ID!, $after: String) { agents(workspaceId: $ws, first: 100, after: $after) { nodes { id slug name }"
+    " pageInfo { hasNextPage endCursor } } }"
 )
-CHATS = "query ($ws: ID!, $agent: ID!) { agent(workspaceId: $ws, id: $agent) { chats(first: 20) { nodes { id title creator { id } } } } }"
+CHATS = (
+    "query ($ws: ID!, $agent: ID!) { agent(workspaceId: $ws, id: $agent) { chats(first: 20) { nodes { id title creator"
+    " { id } } } } }"
+)
 COUNT = "query ($chat: ID!) { messages(chatId: $chat, limit: 1) { totalCount } }"
 SINCE = """query ($chat: ID!, $offset: Int) {
   messages(chatId: $chat, offset: $offset, limit: 500) { nodes { role content authorUserId author { fullName email } } }
@@ -46,7 +50,10 @@ async def find_place(client: Client, agent: str) -> Place:
         if agent in (found["slug"], found["id"]):
             return Place(viewer["id"], workspace["id"], workspace["name"], found["id"], found["slug"], found["name"])
     known = ", ".join(sorted(found["slug"] for found in agents))
-    raise ClientError(f"there is no agent {agent!r} in {workspace['name']}; " + (f"there are: {known}" if known else "there is none at all yet"))
+    raise ClientError(
+        f"there is no agent {agent!r} in {workspace['name']}; "
+        + (f"there are: {known}" if known else "there is none at all yet")
+    )
 
 
 def _workspace(workspaces: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
@@ -86,7 +93,9 @@ class Conversation:
         found = None if new else await self._last()
         if found is None:
             body = {"mode": "CHAT", "origin": "CLI"}
-            found = await self.client.rest("POST", f"/api/v1/agents/{self.place.agent_id}/chats", body, workspace_id=self.place.workspace_id)
+            found = await self.client.rest(
+                "POST", f"/api/v1/agents/{self.place.agent_id}/chats", body, workspace_id=self.place.workspace_id
+            )
         else:
             self.title = found["title"]
             self._known = (await self.client.graphql(COUNT, chat=found["id"]))["messages"]["totalCount"]
@@ -98,7 +107,9 @@ class Conversation:
         return next(own, None)
 
     async def say(self, text: str) -> bool:
-        """One turn; False unless the agent did what it was asked. Ctrl-C cancels it, a second one does not wait. Raises ClientError."""
+        """One turn; False unless the agent did what it was asked. Ctrl-C cancels it, a second one does not wait. Raises
+        ClientError.
+        """
         if len(text.encode()) > LONGEST_MESSAGE:
             raise ClientError(f"a message may have {LONGEST_MESSAGE:,} bytes")
         self._show(await self._new())  # from a browser, or by somebody else
@@ -110,7 +121,9 @@ class Conversation:
         finally:
             loop.remove_signal_handler(signal.SIGINT)
         found = await self._new()
-        own = [n for n, said in enumerate(found) if said["content"] == text and said["authorUserId"] == self.place.user_id]
+        own = [
+            n for n, said in enumerate(found) if said["content"] == text and said["authorUserId"] == self.place.user_id
+        ]
         self._show(found[: own[0]] if own else [])  # an answer that was being given when this message came
         return went_well
 
@@ -123,7 +136,11 @@ class Conversation:
     def _show(self, messages: list[dict[str, Any]]) -> None:
         for message in messages:
             author = message["author"] or {}
-            name = (author.get("fullName") or author.get("email") or "you") if message["role"] == "user" else self.place.agent_slug
+            name = (
+                (author.get("fullName") or author.get("email") or "you")
+                if message["role"] == "user"
+                else self.place.agent_slug
+            )
             self.screen.note(f"{name}> {message['content']}")
 
 
@@ -163,7 +180,9 @@ def _from_pipe(runner: asyncio.Runner, conversation: Conversation) -> int:
 def _interactive(runner: asyncio.Runner, conversation: Conversation) -> int:
     screen, place = conversation.screen, conversation.place
     going_on = f"Going on with “{conversation.title}”; --new begins another chat." if conversation.title else ""
-    screen.note(f"{place.agent_name} in {place.workspace_name}. Ctrl-C cancels an answer, Ctrl-D leaves. {going_on}".rstrip())
+    screen.note(
+        f"{place.agent_name} in {place.workspace_name}. Ctrl-C cancels an answer, Ctrl-D leaves. {going_on}".rstrip()
+    )
     for line in _typed(screen):
         if not line.strip():
             continue

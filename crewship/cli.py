@@ -1,4 +1,6 @@
-"""The command `crewship`. Nothing of the application is imported before a command needs it, so that `--help` answers at once."""
+"""The command `crewship`. Nothing of the application is imported before a command needs it, so that `--help` answers at
+once.
+"""
 
 import asyncio
 import json
@@ -13,7 +15,12 @@ import typer
 if TYPE_CHECKING:
     from resolvers.kernel.settings import Settings
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The Crewship server: REST and GraphQL on PostgreSQL.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The Crewship server: REST and GraphQL on PostgreSQL.",
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -46,12 +53,14 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (CREWSHIP_HOST).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any free one (CREWSHIP_PORT).")] = None,
     workers: Annotated[int | None, typer.Option(help="Number of serving processes (CREWSHIP_WORKERS).")] = None,
-    role: Annotated[Literal["all", "api", "worker"] | None, typer.Option(help="What this process does (CREWSHIP_ROLE).")] = None,
+    role: Annotated[
+        Literal["all", "api", "worker"] | None, typer.Option(help="What this process does (CREWSHIP_ROLE).")
+    ] = None,
 ) -> None:
     """Start the database if need be, migrate it, and serve.
 
-    Several processes may share one data directory: the first one runs the database, which ends with it. For lifetimes that do not depend on
-    each other, give all of them a DATABASE_URL.
+    Several processes may share one data directory: the first one runs the database, which ends with it. For lifetimes
+    that do not depend on each other, give all of them a DATABASE_URL.
     """
     with _refusals():
         from crewship.serve import serve as run
@@ -63,12 +72,20 @@ def serve(
 @app.command()
 def chat(
     agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")],
-    message: Annotated[str | None, typer.Argument(help="One message; without it they are typed, or read from stdin a line each.")] = None,
+    message: Annotated[
+        str | None, typer.Argument(help="One message; without it they are typed, or read from stdin a line each.")
+    ] = None,
     new: Annotated[bool, typer.Option("--new", help="Begin another chat instead of going on in the last one.")] = False,
-    server: Annotated[str | None, typer.Option(help="URL of the server (CREWSHIP_SERVER); http://127.0.0.1:8080 without one.")] = None,
+    server: Annotated[
+        str | None, typer.Option(help="URL of the server (CREWSHIP_SERVER); http://127.0.0.1:8080 without one.")
+    ] = None,
     token: Annotated[str | None, typer.Option(help="CLI token (CREWSHIP_TOKEN).")] = None,
-    workspace: Annotated[str | None, typer.Option(help="Slug or id of the workspace, if you are in several (CREWSHIP_WORKSPACE).")] = None,
-    profile: Annotated[Path | None, typer.Option(help="File with lines such as CREWSHIP_TOKEN=… to take these from.")] = None,
+    workspace: Annotated[
+        str | None, typer.Option(help="Slug or id of the workspace, if you are in several (CREWSHIP_WORKSPACE).")
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="File with lines such as CREWSHIP_TOKEN=… to take these from.")
+    ] = None,
 ) -> None:
     """Talk with an agent. Exit code 0 when it did what it was asked, 1 when not.
 
@@ -86,9 +103,13 @@ def chat(
 @app.command()
 def demo(
     data_dir: Annotated[Path, typer.Option(help="Where everything of the demo is kept.")] = Path(".demo"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; another one when it is taken.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; another one when it is taken.")
+    ] = 8080,
 ) -> None:
-    """A service to try: with a small local model, an owner, a crew and an agent, and how to talk with it. Ctrl-C stops it."""
+    """A service to try: with a small local model, an owner, a crew and an agent, and how to talk with it. Ctrl-C stops
+    it.
+    """
     from crewship.client import ClientError
     from crewship.demo import demo as run
     from runtime.job import Failed
@@ -111,13 +132,19 @@ def migrate() -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check data directory, database, keys and port, and say what to do about what is wrong. Exit code 1 when something is."""
+    """Check data directory, database, keys and port, and say what to do about what is wrong. Exit code 1 when something
+    is.
+    """
     with _refusals():
         from crewship.doctor import examine
 
         checks = examine(_settings())
     if as_json:
-        print(json.dumps({"ok": all(check.ok for check in checks), "checks": [check.as_dict() for check in checks]}, indent=2))
+        print(
+            json.dumps(
+                {"ok": all(check.ok for check in checks), "checks": [check.as_dict() for check in checks]}, indent=2
+            )
+        )
     else:
         for check in checks:
             print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.found}")

@@ -1,4 +1,6 @@
-"""How the commands that talk to a server reach it: by what they know of it, over its API, with one kind of error that a person can act on."""
+"""How the commands that talk to a server reach it: by what they know of it, over its API, with one kind of error that a
+person can act on.
+"""
 
 import ipaddress
 import os
@@ -36,9 +38,14 @@ VARIABLES = {"server": "CREWSHIP_SERVER", "token": "CREWSHIP_TOKEN", "workspace"
 
 
 def find_profile(given: Mapping[str, str | None], file: Path | None = None) -> Profile:
-    """What the command line gives wins over a profile file, and that over the environment. Raises ClientError for a file that is none."""
+    """What the command line gives wins over a profile file, and that over the environment. Raises ClientError for a
+    file that is none.
+    """
     kept = {} if file is None else read_profile(file)
-    found = {name: given.get(name) or kept.get(variable) or os.environ.get(variable) or None for name, variable in VARIABLES.items()}
+    found = {
+        name: given.get(name) or kept.get(variable) or os.environ.get(variable) or None
+        for name, variable in VARIABLES.items()
+    }
     profile = Profile(found["server"] or DEFAULT_SERVER, found["token"], found["workspace"])
     parts = urlsplit(profile.server)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -54,7 +61,9 @@ def read_profile(file: Path) -> dict[str, str]:
     except OSError as error:
         raise ClientError(f"the profile {file} cannot be read ({error.strerror})") from None
     except ValueError:
-        raise ClientError(f"the profile {file} cannot be read: it takes lines such as CREWSHIP_SERVER={DEFAULT_SERVER}") from None
+        raise ClientError(
+            f"the profile {file} cannot be read: it takes lines such as CREWSHIP_SERVER={DEFAULT_SERVER}"
+        ) from None
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
@@ -62,7 +71,11 @@ def write_profile(file: Path, profile: Profile) -> None:
     """A file that only its owner may read."""
     from crewship.postgres import write_secret
 
-    said = {VARIABLES[name]: value for name, value in (("server", profile.server), ("token", profile.token), ("workspace", profile.workspace)) if value}
+    said = {
+        VARIABLES[name]: value
+        for name, value in (("server", profile.server), ("token", profile.token), ("workspace", profile.workspace))
+        if value
+    }
     write_secret(file, "".join(f"{name}={shlex.quote(value)}\n" for name, value in said.items()))
 
 
@@ -80,9 +93,17 @@ class Client:
 
     def __init__(self, profile: Profile) -> None:
         self.profile, self.server = profile, profile.server.rstrip("/")
-        headers = {"accept": "application/json"} | ({"authorization": f"Bearer {profile.token}"} if profile.token else {})
+        headers = {"accept": "application/json"} | (
+            {"authorization": f"Bearer {profile.token}"} if profile.token else {}
+        )
         secure = urlsplit(self.server).scheme == "https"  # a TLS context nobody needs costs 70 ms
-        self._http = httpx2.AsyncClient(base_url=self.server, headers=headers, timeout=PATIENCE, verify=secure, trust_env=not is_loopback(self.server))
+        self._http = httpx2.AsyncClient(
+            base_url=self.server,
+            headers=headers,
+            timeout=PATIENCE,
+            verify=secure,
+            trust_env=not is_loopback(self.server),
+        )
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -91,7 +112,10 @@ class Client:
         try:
             answer = await self._asked(method, path, body, query)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
-            raise Unreachable(f"{self.server} does not answer; start it with `crewship serve`, or name another with --server or CREWSHIP_SERVER") from None
+            raise Unreachable(
+                f"{self.server} does not answer; start it with `crewship serve`, or name another with --server or"
+                " CREWSHIP_SERVER"
+            ) from None
         except httpx2.HTTPError as error:
             raise Unreachable(f"{self.server} does not answer ({error or type(error).__name__})") from None
         if answer.status_code == 401:
@@ -99,13 +123,20 @@ class Client:
         try:
             value = answer.json() if answer.content else None
         except ValueError:
-            raise ClientError(f"{self.server} answers {answer.status_code} to {path}, and not as Crewship does; correct --server or CREWSHIP_SERVER") from None
+            raise ClientError(
+                f"{self.server} answers {answer.status_code} to {path}, and not as Crewship does; correct --server or"
+                " CREWSHIP_SERVER"
+            ) from None
         if answer.is_error:
             raise ClientError(_reason(value) or f"{self.server} answers {answer.status_code} to {path}")
         return value
 
-    async def _asked(self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str | int]) -> httpx2.Response:
-        """What only reads is asked once more when a connection that was kept turns out to be dead: all GraphQL of this client does."""
+    async def _asked(
+        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str | int]
+    ) -> httpx2.Response:
+        """What only reads is asked once more when a connection that was kept turns out to be dead: all GraphQL of this
+        client does.
+        """
         try:
             return await self._http.request(method, path, json=body, params=query)
         except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError):
@@ -129,7 +160,10 @@ class Client:
 
     def _unauthenticated(self) -> str:
         if self.profile.token is None:
-            return f"{self.server} asks who you are: give a token with --token or CREWSHIP_TOKEN (the web page or POST /api/v1/auth/cli-token makes one)"
+            return (
+                f"{self.server} asks who you are: give a token with --token or CREWSHIP_TOKEN (the web page or POST"
+                " /api/v1/auth/cli-token makes one)"
+            )
         return f"{self.server} does not know this token; give a valid one with --token or CREWSHIP_TOKEN"
 
 

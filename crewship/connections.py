@@ -1,7 +1,7 @@
 """The connections of this process: how many there may be, and how long one may keep the server waiting.
 
-One timer looks at all of them once a second. Requests pay nothing for it: a connection says what it waits for in plain numbers (`stage`, `turns`,
-`body_bytes`), and the look compares them with those of the look before.
+One timer looks at all of them once a second. Requests pay nothing for it: a connection says what it waits for in plain
+numbers (`stage`, `turns`, `body_bytes`), and the look compares them with those of the look before.
 """
 
 import asyncio
@@ -17,8 +17,10 @@ from resolvers.kernel.addresses import subscriber
 
 # What a connection waits for.
 HEAD, BODY, ANSWER, FULL, DEAF = range(5)
-"""The head of a request (also a new connection that says nothing); its body; the answer, or the next request when that is complete; the same on a
-connection that reads nothing any more; the client, which is told that it is refused, to hang up."""
+"""The head of a request (also a new connection that says nothing); its body; the answer, or the next request when that
+is complete; the same on a connection that reads nothing any more; the client, which is told that it is refused, to hang
+up.
+"""
 
 EVERY = 1.0  # seconds between two looks
 AT_ONCE = 200  # connections, some of which may be ended; then others have their turn
@@ -27,7 +29,8 @@ BODY_PATIENCE, BODY_RATE = 15.0, 500.0  # a body has these seconds, and one more
 TAKING_PATIENCE = 30.0  # seconds in which a client takes nothing of what waits for it
 LINGERING = 5.0  # seconds for a refused client to read why
 
-DESCRIPTORS = 65_536  # as many as this process asks for; some programs an agent starts walk through all that are allowed
+# as many as this process asks for; some programs an agent starts walk through all that are allowed
+DESCRIPTORS = 65_536
 SHARE = 0.75  # of the descriptors for connections; the rest is for the database, files, pipes
 
 
@@ -40,7 +43,9 @@ class Peer(Protocol):
 
 
 class Watched(Peer, Protocol):
-    """An HTTP connection. `turns` counts requests, `body_bytes` what came of the body of the last; `seen` and `since` belong to the table."""
+    """An HTTP connection. `turns` counts requests, `body_bytes` what came of the body of the last; `seen` and `since`
+    belong to the table.
+    """
 
     stage: int
     turns: int
@@ -54,7 +59,9 @@ class Watched(Peer, Protocol):
 
 
 def raise_descriptor_limit() -> None:
-    """As many descriptors as the system lets this process have, within reason. The usual limit of 1,024 is meant for programs that call select()."""
+    """As many descriptors as the system lets this process have, within reason. The usual limit of 1,024 is meant for
+    programs that call select().
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -83,8 +90,12 @@ class Connections:
     def __len__(self) -> int:
         return len(self._watched) + len(self._sockets)
 
-    def limit(self, most_of_address: int, *, most: int | None = None, exempt: Callable[[str], bool] = lambda address: False) -> None:
-        """`most` together: as many as `room` says. One address never takes more than half of them, unless it is `exempt`, as proxies are."""
+    def limit(
+        self, most_of_address: int, *, most: int | None = None, exempt: Callable[[str], bool] = lambda address: False
+    ) -> None:
+        """`most` together: as many as `room` says. One address never takes more than half of them, unless it is
+        `exempt`, as proxies are.
+        """
         self._most = room() if most is None else most
         self._most_of_address, self._exempt = max(1, min(most_of_address, self._most // 2)), exempt
 
@@ -178,7 +189,9 @@ class Connections:
                 connection.transport.abort()
 
     def _make_room(self) -> bool:
-        """Sends away those who keep the server waiting, the longest first, and some at once so that it need not be done for each newcomer."""
+        """Sends away those who keep the server waiting, the longest first, and some at once so that it need not be done
+        for each newcomer.
+        """
         if self._hopeless:
             return False
         idle = sorted((c for c in self._watched if not _is_answering(c) and c.client is not None), key=_dispensable)
@@ -190,7 +203,9 @@ class Connections:
 
 
 def _is_answering(connection: Watched) -> bool:
-    return connection.stage in (ANSWER, FULL) and connection.cycle is not None and not connection.cycle.response_complete
+    return (
+        connection.stage in (ANSWER, FULL) and connection.cycle is not None and not connection.cycle.response_complete
+    )
 
 
 def _patience(connection: Watched, stage: int, waiting: int) -> float | None:
@@ -200,7 +215,9 @@ def _patience(connection: Watched, stage: int, waiting: int) -> float | None:
     if stage == HEAD:
         return HEAD_PATIENCE
     if stage == BODY:
-        return BODY_PATIENCE if connection.cycle.response_complete else BODY_PATIENCE + connection.body_bytes / BODY_RATE
+        return (
+            BODY_PATIENCE if connection.cycle.response_complete else BODY_PATIENCE + connection.body_bytes / BODY_RATE
+        )
     if stage == DEAF:
         return LINGERING
     return None if _is_answering(connection) else connection.timeout_keep_alive
@@ -213,4 +230,6 @@ def _dispensable(connection: Watched) -> tuple[int, float]:
 
 
 connections = Connections()
-Gauge("crewship_connections", "Open connections of this process, HTTP and WebSocket").set_function(lambda: len(connections))
+Gauge("crewship_connections", "Open connections of this process, HTTP and WebSocket").set_function(
+    lambda: len(connections)
+)

@@ -1,7 +1,8 @@
-"""`crewship demo`: a service of its own with a small local model, an owner, a crew and an agent, and how to talk with it.
+"""`crewship demo`: a service of its own with a small local model, an owner, a crew and an agent, and how to talk with
+it.
 
-Everything is in one directory: the second start finds what the first one has made. The service runs in this process, so that the
-model is loaded where it will be used.
+Everything is in one directory: the second start finds what the first one has made. The service runs in this process, so
+that the model is loaded where it will be used.
 """
 
 import asyncio
@@ -37,11 +38,19 @@ from runtime.job import Failed
 HOST = "127.0.0.1"
 NAME, EMAIL, WORKSPACE = "Demo Owner", "demo@example.com", "Demo"
 CREW = {"name": "Demo", "slug": "demo"}
-AGENT = {"name": "Scout", "slug": "scout", "role_title": "Answers questions", "system_prompt": "You are the scout of a ship's crew."}
+AGENT = {
+    "name": "Scout",
+    "slug": "scout",
+    "role_title": "Answers questions",
+    "system_prompt": "You are the scout of a ship's crew.",
+}
 KEPT = {"CREWSHIP_RUN_ADAPTER", "CREWSHIP_LOG_FORMAT", "CREWSHIP_LOG_LEVEL"}
 REQUESTS = 1200  # a minute: a page and several terminals share one address
 PATIENCE = 120.0  # seconds until the service must answer
-FOUND = "query ($ws: ID!) { crews(workspaceId: $ws, first: 100) { nodes { id slug } } agents(workspaceId: $ws, first: 100) { nodes { slug } } }"
+FOUND = (
+    "query ($ws: ID!) { crews(workspaceId: $ws, first: 100) { nodes { id slug } } agents(workspaceId: $ws, first: 100)"
+    " { nodes { slug } } }"
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,14 @@ class Progress:
         began = time.monotonic()
         spinner = Spinner("dots", Text(f"{doing} …"), style="cyan")
         # redirected, it would show what the service says to nobody
-        moving = Live(spinner, console=self.console, transient=True, redirect_stdout=False, redirect_stderr=False, refresh_per_second=8)
+        moving = Live(
+            spinner,
+            console=self.console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            refresh_per_second=8,
+        )
         with moving if self.console.is_terminal else contextlib.nullcontext():
             yield
         self.console.print(Text.assemble(("✓ ", "green"), done, (f"  {time.monotonic() - began:.1f} s", "dim")))
@@ -87,14 +103,21 @@ class Progress:
 
 def welcome(console: Console, profile: Profile, owner: Owner, file: Path) -> None:
     """Nothing here is wrapped: it is there to be copied."""
-    told = [("In the browser", f"{profile.server}/#agent={AGENT['slug']}"), ("Email", owner.email), ("Password", owner.password), ("API token", owner.token)]
+    told = [
+        ("In the browser", f"{profile.server}/#agent={AGENT['slug']}"),
+        ("Email", owner.email),
+        ("Password", owner.password),
+        ("API token", owner.token),
+    ]
     console.print()
     for name, value in told:
         console.print(Text.assemble("  ", (f"{name:<16}", "dim"), str(value)), soft_wrap=True)
     console.print()
     console.print(f"Talk with {AGENT['name']} in another terminal:")
     console.print()
-    console.print(Text(f"  {_command()} chat {AGENT['slug']} --profile {shlex.quote(_shown(file))}", "bold"), soft_wrap=True)
+    console.print(
+        Text(f"  {_command()} chat {AGENT['slug']} --profile {shlex.quote(_shown(file))}", "bold"), soft_wrap=True
+    )
     console.print()
     console.print(Text(f"Ctrl-C stops the demo. What was said stays in {_shown(file.parent)}.", "dim"), soft_wrap=True)
 
@@ -137,12 +160,16 @@ async def _signed_up(client: Client, known: Owner | None, file: Path) -> Owner:
     """The owner. The password is kept before it is used: whatever breaks off, the next start goes on."""
     fresh = (await client.rest("GET", "/api/v1/system/setup-status"))["needs_bootstrap"]
     if known is None and not fresh:
-        raise ClientError(f"{file.parent} has users that no demo has made; remove it, or name another directory with --data-dir")
+        raise ClientError(
+            f"{file.parent} has users that no demo has made; remove it, or name another directory with --data-dir"
+        )
     owner = known or Owner(EMAIL, secrets.token_urlsafe(12))
     if not fresh:
         return owner
     owner.write(file)
-    made = await client.rest("POST", "/api/v1/bootstrap", {"full_name": NAME, "email": owner.email, "password": owner.password})
+    made = await client.rest(
+        "POST", "/api/v1/bootstrap", {"full_name": NAME, "email": owner.email, "password": owner.password}
+    )
     owner = replace(owner, token=made["cli_token"])
     owner.write(file)
     return owner
@@ -167,7 +194,9 @@ async def _new_token(client: Client, owner: Owner) -> str:
     csrf = (await client.rest("GET", "/api/auth/csrf"))["csrfToken"]
     login = {"email": owner.email, "password": owner.password, "csrfToken": csrf, "redirect": "false"}
     if not (await client.rest("POST", "/api/auth/callback/credentials", login))["ok"]:
-        raise ClientError(f"the password of {owner.email} is not the one that the demo has made; remove the directory to begin anew")
+        raise ClientError(
+            f"the password of {owner.email} is not the one that the demo has made; remove the directory to begin anew"
+        )
     return str((await client.rest("POST", "/api/v1/auth/cli-token", {"name": "demo"}))["token"])
 
 
@@ -240,9 +269,20 @@ def demo_settings(directory: Path, port: int) -> Settings:
         for name in alias.choices if isinstance(alias, AliasChoices) else (alias,):
             if name not in KEPT:
                 os.environ.pop(str(name), None)
-    logged = {"log_level": os.environ.get("CREWSHIP_LOG_LEVEL") or "error", "log_format": os.environ.get("CREWSHIP_LOG_FORMAT") or "text"}
+    logged = {
+        "log_level": os.environ.get("CREWSHIP_LOG_LEVEL") or "error",
+        "log_format": os.environ.get("CREWSHIP_LOG_FORMAT") or "text",
+    }
     given = os.environ.get("CREWSHIP_RUN_ADAPTER") or "local_model"
-    return load_settings(host=HOST, port=port, data_dir=str(directory.absolute()), run_adapter=given, local_model="true", ratelimit_api=REQUESTS, **logged)
+    return load_settings(
+        host=HOST,
+        port=port,
+        data_dir=str(directory.absolute()),
+        run_adapter=given,
+        local_model="true",
+        ratelimit_api=REQUESTS,
+        **logged,
+    )
 
 
 def free_port(wanted: int) -> int:

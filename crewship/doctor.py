@@ -14,7 +14,16 @@ import asyncpg
 from crewship import keys
 from crewship.postgres import EmbeddedPostgres
 from crewship.postgres_child import PostgresError
-from crewship.serve import OLDEST_POSTGRES, WEAKER_ROLE, Access, StartError, database, place_of, powers_of, wait_for_database
+from crewship.serve import (
+    OLDEST_POSTGRES,
+    WEAKER_ROLE,
+    Access,
+    StartError,
+    database,
+    place_of,
+    powers_of,
+    wait_for_database,
+)
 from models import migrations
 from resolvers.kernel.jobs import JOBS
 from resolvers.kernel.settings import Settings
@@ -36,11 +45,19 @@ class Check:
 
 
 def examine(settings: Settings) -> list[Check]:
-    """All checks, in the order in which a failure explains the next one. An embedded database that is at rest runs meanwhile."""
+    """All checks, in the order in which a failure explains the next one. An embedded database that is at rest runs
+    meanwhile.
+    """
     directory = check_data_directory(settings)
     if not _reachable(settings.data_dir):
         return [directory, check_port(settings)]
-    return [directory, *_check_secrets_file(settings), *_check_stored(settings), check_port(settings), check_isolation(settings)]
+    return [
+        directory,
+        *_check_secrets_file(settings),
+        *_check_stored(settings),
+        check_port(settings),
+        check_isolation(settings),
+    ]
 
 
 def _reachable(directory: Path) -> bool:
@@ -57,11 +74,21 @@ def check_data_directory(settings: Settings) -> Check:
         parent = next(above for above in path.parents if os.path.exists(above))
         if os.access(parent, os.W_OK | os.X_OK):
             return Check("data directory", True, f"{path} does not exist yet; the first start makes it")
-        return Check("data directory", False, f"{path} cannot be found, and {parent} is not writable", "make it for this user, or set CREWSHIP_DATA_DIR")
+        return Check(
+            "data directory",
+            False,
+            f"{path} cannot be found, and {parent} is not writable",
+            "make it for this user, or set CREWSHIP_DATA_DIR",
+        )
     if not path.is_dir():
         return Check("data directory", False, f"{path} is not a directory", "set CREWSHIP_DATA_DIR to a directory")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        return Check("data directory", False, f"{path} is not writable for this user", "start as the user who owns it, or set CREWSHIP_DATA_DIR")
+        return Check(
+            "data directory",
+            False,
+            f"{path} is not writable for this user",
+            "start as the user who owns it, or set CREWSHIP_DATA_DIR",
+        )
     if open_to := _open_to_others(path):
         return Check("data directory", False, f"{path} is open to other users ({open_to})", f"chmod 700 {path}")
     return Check("data directory", True, str(path))
@@ -72,7 +99,14 @@ def _check_secrets_file(settings: Settings) -> list[Check]:
     if not path.exists():
         return []
     open_to = _open_to_others(path)
-    return [Check("secrets file", not open_to, f"{path} is open to other users ({open_to})" if open_to else str(path), f"chmod 600 {path}" if open_to else "")]
+    return [
+        Check(
+            "secrets file",
+            not open_to,
+            f"{path} is open to other users ({open_to})" if open_to else str(path),
+            f"chmod 600 {path}" if open_to else "",
+        )
+    ]
 
 
 def _open_to_others(path: Path) -> str:
@@ -97,10 +131,15 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
     try:
         release = await connection.fetchval("SHOW server_version")
         kind = "embedded" if settings.database_url is None else place_of(access.application)
-        checks = [Check("database", True, f"{kind}, PostgreSQL {release} ({OLDEST_POSTGRES} or newer is needed)"), _check_role(*await powers_of(connection))]
+        checks = [
+            Check("database", True, f"{kind}, PostgreSQL {release} ({OLDEST_POSTGRES} or newer is needed)"),
+            _check_role(*await powers_of(connection)),
+        ]
         current, head = await migrations.current(access.application), migrations.head()
         fix = "" if current == head else "run crewship migrate"
-        checks.append(Check("migrations", current == head, f"at {current or 'nothing'}, this release is at {head}", fix))
+        checks.append(
+            Check("migrations", current == head, f"at {current or 'nothing'}, this release is at {head}", fix)
+        )
         checks.append(await _check_connections(settings, connection))
         if current is not None:
             checks.append(await _check_keys(settings, connection))
@@ -112,11 +151,19 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
 def _check_role(role: str, powers: list[str]) -> Check:
     if not powers:
         return Check("database role", True, f"{role}: no superuser, does not bypass row-level security")
-    return Check("database role", False, f"{role} is {' and '.join(powers)}: row-level security does not hold for it", WEAKER_ROLE)
+    return Check(
+        "database role",
+        False,
+        f"{role} is {' and '.join(powers)}: row-level security does not hold for it",
+        WEAKER_ROLE,
+    )
 
 
 async def _check_keys(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
-    facts = {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM instance_facts WHERE name LIKE 'key.%'")}
+    facts = {
+        row["name"]: row["value"]
+        for row in await connection.fetch("SELECT name, value FROM instance_facts WHERE name LIKE 'key.%'")
+    }
     if not facts:
         return Check("keys", True, "none recorded yet; the first start makes them")
     try:
@@ -135,24 +182,37 @@ def _previous(settings: Settings) -> str:
     """What NEXTAUTH_SECRET_PREVIOUS does, where there is one."""
     if settings.nextauth_secret_previous is None:
         return ""
-    good = "is still good" if keys.still_good(settings) else "proves the replacement, but is too short for its tokens to count"
+    good = (
+        "is still good"
+        if keys.still_good(settings)
+        else "proves the replacement, but is too short for its tokens to count"
+    )
     return f"; {keys.PREVIOUS} {good}, remove it when the sessions of its time have ended (30 days)"
 
 
 def connections_of(settings: Settings) -> int:
-    """How many database connections a process may hold: the pool, the tail of events, the wake-ups, the engine that carries out runs, and the lock of jobs."""
+    """How many database connections a process may hold: the pool, the tail of events, the wake-ups, the engine that
+    carries out runs, and the lock of jobs.
+    """
     wakeups = 2 if settings.redis_url is None else 0
-    engine = POOL + 1 + 2 if settings.role != "api" else 0  # what it keeps, its listener, and two more for the moment in which it starts
+    # what it keeps, its listener, and two more for the moment in which it starts
+    engine = POOL + 1 + 2 if settings.role != "api" else 0
     lock = 1 if JOBS and settings.role != "api" else 0
     return settings.pool_size + 1 + wakeups + engine + lock
 
 
 async def _check_connections(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
     reserved = "COALESCE(current_setting('reserved_connections', true), '0')::int"
-    sql = f"SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - {reserved}"
+    sql = (
+        "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int -"
+        f" {reserved}"
+    )
     allowed: int = await connection.fetchval(sql)
     each, asked = connections_of(settings), connections_of(settings) * settings.workers
-    found = f"up to {each} a process, {asked} for {settings.workers} of them (CREWSHIP_WORKERS); PostgreSQL allows {allowed} to all clients together"
+    found = (
+        f"up to {each} a process, {asked} for {settings.workers} of them (CREWSHIP_WORKERS); PostgreSQL allows"
+        f" {allowed} to all clients together"
+    )
     fix = "lower CREWSHIP_POOL_SIZE or CREWSHIP_WORKERS, or raise max_connections" if asked > allowed else ""
     return Check("connections", not fix, found, fix)
 

@@ -1,10 +1,11 @@
 """Heads that came before, found again by equality of their bytes.
 
-Clients repeat themselves: between two requests of one nothing differs but the first line and the body. What the strict parser made of a head
-is kept, so that a request which comes whole, in one read, with the same bytes need not be parsed again. A head is kept in two halves, since
-its first line changes more often than its fields.
+Clients repeat themselves: between two requests of one nothing differs but the first line and the body. What the strict
+parser made of a head is kept, so that a request which comes whole, in one read, with the same bytes need not be parsed
+again. A head is kept in two halves, since its first line changes more often than its fields.
 
-Nothing of what a request is allowed to do is kept: rate, size, origin and gate are asked for each time, by the same code as of any other.
+Nothing of what a request is allowed to do is kept: rate, size, origin and gate are asked for each time, by the same
+code as of any other.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ NEVER = frozenset(
 
 
 class Peer(NamedTuple):
-    """The other end of a connection: what a request's head says is weighed by it. `address` is None on the unix socket."""
+    """The other end of a connection: what a request's head says is weighed by it. `address` is
+    None on the unix socket.
+    """
 
     address: str | None
     tls: bool
@@ -77,9 +80,11 @@ class Heads:
         return None if target is None else Known(target, fields, data[end + 4 :])
 
     def keep(self, peer: Peer, data: bytes, target: Target, url: bytes, fields: Fields) -> None:
-        """What the parser made of `data`: one request, and nothing else. Kept where the bytes can mean nothing else in any other company.
+        """What the parser made of `data`: one request, and nothing else. Kept where the bytes can mean nothing else in
+        any other company.
 
-        A line that the parser ends differently from us, or a field over several lines, would move bytes from one half into the other.
+        A line that the parser ends differently from us, or a field over several lines, would move bytes from one half
+        into the other.
         """
         end, line = data.find(b"\r\n\r\n"), data.find(b"\r\n")
         first, rest = data[:line], data[line:end]

@@ -1,11 +1,12 @@
 """The keys of an instance: made once, with an empty database, and never silently replaced.
 
-The database keeps a fingerprint of each key. A process whose key is missing or another one does not start: it could neither read the
-vault nor honour the tokens that exist, and what it writes could not be read by the others.
+The database keeps a fingerprint of each key. A process whose key is missing or another one does not start: it could
+neither read the vault nor honour the tokens that exist, and what it writes could not be read by the others.
 
-NEXTAUTH_SECRET is replaced in the company of its predecessor: with that one as NEXTAUTH_SECRET_PREVIOUS, the recorded fingerprint follows to
-the new one, which signs from then on, and tokens of both are good. After 30 days, the life of a session, the predecessor can go. Where several
-processes start one after the other, the new secret is NEXTAUTH_SECRET_PREVIOUS in a first round, so that all know it before one signs with it.
+NEXTAUTH_SECRET is replaced in the company of its predecessor: with that one as NEXTAUTH_SECRET_PREVIOUS, the recorded
+fingerprint follows to the new one, which signs from then on, and tokens of both are good. After 30 days, the life of a
+session, the predecessor can go. Where several processes start one after the other, the new secret is
+NEXTAUTH_SECRET_PREVIOUS in a first round, so that all know it before one signs with it.
 """
 
 import hashlib
@@ -57,7 +58,10 @@ def _hex_32() -> str:
 
 
 SIGNING, PREVIOUS = "NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS"
-TOO_SHORT = f"{SIGNING} has fewer than {LEAST_SECRET} bytes, and whoever guesses it is every user: set a new one (openssl rand -base64 {LEAST_SECRET})"
+TOO_SHORT = (
+    f"{SIGNING} has fewer than {LEAST_SECRET} bytes, and whoever guesses it is every user: set a new one (openssl rand"
+    f" -base64 {LEAST_SECRET})"
+)
 KEYS = (
     Key(SIGNING, "nextauth_secret", TypeAdapter(SecretStr), lambda: secrets.token_urlsafe(48)),
     Key("ENCRYPTION_KEY", "encryption_key", TypeAdapter(AesKey), _hex_32),
@@ -70,7 +74,9 @@ KEYS = (
 @lru_cache(maxsize=16)
 def fingerprint(name: str, value: str) -> str:
     """32 hex digits that tell keys apart and lead back to none: a slow derivation, then a hash, truncated."""
-    derived = hashlib.scrypt(value.encode(), salt=f"crewship fingerprint {name}".encode(), n=1 << 12, r=8, p=1, dklen=32)
+    derived = hashlib.scrypt(
+        value.encode(), salt=f"crewship fingerprint {name}".encode(), n=1 << 12, r=8, p=1, dklen=32
+    )
     return hashlib.sha256(derived).hexdigest()[:32]
 
 
@@ -97,12 +103,17 @@ def with_stored(settings: Settings) -> Settings:
 
 
 async def settle(settings: Settings, dsn: str) -> Settings:
-    """The settings with all keys, made now when the database is empty. `dsn` needs rows of `instance_facts` and `users`. Raises KeysError."""
+    """The settings with all keys, made now when the database is empty. `dsn` needs rows of `instance_facts` and
+    `users`. Raises KeysError.
+    """
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-            facts = {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM instance_facts WHERE name LIKE 'key.%'")}
+            facts = {
+                row["name"]: row["value"]
+                for row in await connection.fetch("SELECT name, value FROM instance_facts WHERE name LIKE 'key.%'")
+            }
             empty = not facts and not await connection.fetchval("SELECT EXISTS (SELECT FROM users)")
             complete = with_stored(settings)
             if empty:
@@ -121,12 +132,16 @@ async def settle(settings: Settings, dsn: str) -> Settings:
     return complete
 
 
-async def _record(connection: "asyncpg.Connection[asyncpg.Record]", facts: Mapping[str, str], present: Mapping[str, str]) -> None:
+async def _record(
+    connection: "asyncpg.Connection[asyncpg.Record]", facts: Mapping[str, str], present: Mapping[str, str]
+) -> None:
     """The fingerprints of keys that are new to the database, and of one that has replaced its predecessor."""
     shown = {key.fact: fingerprint(key.name, present[key.name]) for key in KEYS if key.pinned and key.name in present}
     if KEYS[0].fact in facts and facts[KEYS[0].fact] != shown[KEYS[0].fact]:
         log.warning(
-            "%s was replaced; tokens of its predecessor are %s", SIGNING, "still good" if is_strong(present[PREVIOUS]) else "void, as that was too short"
+            "%s was replaced; tokens of its predecessor are %s",
+            SIGNING,
+            "still good" if is_strong(present[PREVIOUS]) else "void, as that was too short",
         )
     await connection.executemany(
         "INSERT INTO instance_facts (name, value, created_at) VALUES ($1, $2, now())"
@@ -145,8 +160,8 @@ def judge(facts: Mapping[str, str], present: Mapping[str, str], data_dir: Path) 
         if value is None:
             if recorded is not None or key.make is not None:
                 problems.append(
-                    f"{key.name} is missing, and the database is in use with one: set {key.name}, or restore {secrets_path(data_dir)} from a backup. "
-                    "(A new instance needs an empty database.)"
+                    f"{key.name} is missing, and the database is in use with one: set {key.name}, or restore"
+                    f" {secrets_path(data_dir)} from a backup. (A new instance needs an empty database.)"
                 )
         elif recorded is None or _is(recorded, key.name, value):
             continue
@@ -163,11 +178,14 @@ def _is(recorded: str, name: str, value: str) -> bool:
 
 
 def _another(key: Key, data_dir: Path) -> str:
-    lost = f"To replace it on purpose, and lose what it protects, delete the row '{key.fact}' of the table instance_facts first."
+    lost = (
+        f"To replace it on purpose, and lose what it protects, delete the row '{key.fact}' of the table instance_facts"
+        " first."
+    )
     replaced = f"To replace it on purpose, set {PREVIOUS} to the one before."
     return (
-        f"{key.name} is not the key that this database is in use with: set the right one, or restore {secrets_path(data_dir)} from a backup. "
-        f"{replaced if key.name == SIGNING else lost}"
+        f"{key.name} is not the key that this database is in use with: set the right one, or restore"
+        f" {secrets_path(data_dir)} from a backup. {replaced if key.name == SIGNING else lost}"
     )
 
 
@@ -180,7 +198,9 @@ def weak(settings: Settings) -> str | None:
 
 
 def still_good(settings: Settings) -> str | None:
-    """The predecessor of the signing secret whose tokens count. One that is too short only proves that it may be replaced."""
+    """The predecessor of the signing secret whose tokens count. One that is too short only proves that it may be
+    replaced.
+    """
     previous = settings.nextauth_secret_previous
     value = "" if previous is None else previous.get_secret_value()
     return value if value and is_strong(value) else None
@@ -198,7 +218,10 @@ def _make_missing(settings: Settings) -> Settings:
     if not made:
         return settings
     kept = stored(settings.data_dir) | made
-    text = "# The keys of this instance. Without this file its stored credentials cannot be read: back it up with the database.\n"
+    text = (
+        "# The keys of this instance. Without this file its stored credentials cannot be read: back it up with the"
+        " database.\n"
+    )
     make_private(settings.data_dir)
     write_secret(secrets_path(settings.data_dir), text + "".join(f"{name}={value}\n" for name, value in kept.items()))
     return _applied(settings, made)
@@ -211,7 +234,10 @@ def _applied(settings: Settings, values: Mapping[str, str]) -> Settings:
             try:
                 added[key.field] = key.form.validate_python(SecretStr(values[key.name]))
             except ValidationError:
-                raise KeysError(f"{key.name} in {secrets_path(settings.data_dir)} takes {Settings.model_fields[key.field].description}") from None
+                raise KeysError(
+                    f"{key.name} in {secrets_path(settings.data_dir)} takes"
+                    f" {Settings.model_fields[key.field].description}"
+                ) from None
     return settings.model_copy(update=added)
 
 

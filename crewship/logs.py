@@ -12,7 +12,9 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING,
 
 
 def configure(level: str, form: str) -> None:
-    """Set up structlog and the standard library's root logger; `level` and `form` as CREWSHIP_LOG_LEVEL and CREWSHIP_LOG_FORMAT."""
+    """Set up structlog and the standard library's root logger; `level` and `form` as CREWSHIP_LOG_LEVEL and
+    CREWSHIP_LOG_FORMAT.
+    """
     shared: list[Any] = [
         _with_request_id,
         structlog.stdlib.add_log_level,
@@ -20,7 +22,8 @@ def configure(level: str, form: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(form)]
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(form)],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -41,7 +44,9 @@ def _rendering(form: str) -> list[Any]:
     """Tracebacks are plain in both forms: the ones that show local variables would show the secrets in them."""
     if form == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+    return [
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    ]
 
 
 def _with_request_id(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -1,8 +1,8 @@
 """The pages a person sees in a browser: landing page and login, GraphiQL, API reference, and the files they need.
 
-Every file is part of this package, so the pages work without any network. Assets are found at import; a page that names one which does
-not exist fails there. Only names found then are served, so no request path ever reaches the file system. What an asset holds is kept from
-its first request on: many processes are never asked for a page.
+Every file is part of this package, so the pages work without any network. Assets are found at import; a page that names
+one which does not exist fails there. Only names found then are served, so no request path ever reaches the file system.
+What an asset holds is kept from its first request on: many processes are never asked for a page.
 """
 
 import gzip
@@ -36,11 +36,19 @@ UI_CONTENT_SECURITY_POLICY = "; ".join(
         "form-action 'self'",
     )
 )
-"""The contract's `security_headers.ui`: this origin only, inline script and style allowed, no eval. The pages set it themselves
-because two of them live at paths (`/graphql`, `/api/docs`) whose other answers carry the stricter policy of the API."""
+"""The contract's `security_headers.ui`: this origin only, inline script and style allowed, no eval. The pages set it
+themselves because two of them live at paths (`/graphql`, `/api/docs`) whose other answers carry the stricter policy of
+the API.
+"""
 
 # Fixed here: the `mimetypes` module also reads the machine's own tables, and with nosniff a wrong type stops a script.
-MEDIA_TYPES = {".css": "text/css", ".ico": "image/x-icon", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+MEDIA_TYPES = {
+    ".css": "text/css",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,9 @@ _HOME, _GRAPHIQL, _REFERENCE = (_read_page(name) for name in ("home.html", "grap
 
 
 def _page(text: str, **headers: str) -> HTMLResponse:
-    return HTMLResponse(text, headers={"Content-Security-Policy": UI_CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache", **headers})
+    return HTMLResponse(
+        text, headers={"Content-Security-Policy": UI_CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache", **headers}
+    )
 
 
 def graphiql(request: Request) -> Response:

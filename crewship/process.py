@@ -28,9 +28,11 @@ from resolvers.kernel.uses import uses
 from resolvers.live import attendance, hub, presence
 
 COLLECT = (5_000, 4)
-"""Thresholds of the collector: requests leave few cycles behind, and it looks for them every 5,000 objects instead of 700. Its middle
-generation is small on purpose: at 20 rounds it held 100,000 objects of documents being read, and walking them held the loop for 0.2 s.
-When a full round comes is Python's own rule: what is kept is little, and what waits for such a round is more, the longer it waits."""
+"""Thresholds of the collector: requests leave few cycles behind, and it looks for them every 5,000 objects instead of
+700. Its middle generation is small on purpose: at 20 rounds it held 100,000 objects of documents being read, and
+walking them held the loop for 0.2 s. When a full round comes is Python's own rule: what is kept is little, and what
+waits for such a round is more, the longer it waits.
+"""
 
 
 def declare() -> None:
@@ -42,13 +44,26 @@ def declare() -> None:
 def start(settings: Settings, passwords: Passwords) -> Instance:
     """Keys, license and clock of this process."""
     key = settings.admin_token_hmac_key
-    configured = {Limit.crews: settings.max_crews, Limit.agents: settings.max_agents_per_crew, Limit.members: settings.max_members}
+    configured = {
+        Limit.crews: settings.max_crews,
+        Limit.agents: settings.max_agents_per_crew,
+        Limit.members: settings.max_members,
+    }
     limits = {limit: most for limit, most in configured.items() if most is not None}
-    licensing = read_licensing(settings.license_file, settings.license_public_key, settings=limits, now=instance.clock.now())
+    licensing = read_licensing(
+        settings.license_file, settings.license_public_key, settings=limits, now=instance.clock.now()
+    )
     secret = _secret(settings.nextauth_secret)
     instance.bootstrap_token = crypto.setup_token(secret)
     signer = crypto.Signer(secret, keys.still_good(settings))
-    instance.start(settings, signer, passwords, licensing, crypto.admin_hmac_key(key.get_secret_value() if key else None), keys.vault(settings))
+    instance.start(
+        settings,
+        signer,
+        passwords,
+        licensing,
+        crypto.admin_hmac_key(key.get_secret_value() if key else None),
+        keys.vault(settings),
+    )
     return instance
 
 
@@ -57,7 +72,9 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
     """The lifespan of an application."""
     start(settings, passwords)
     connections.limit(settings.max_connections, exempt=TrustedProxies(settings.trusted_proxy_cidrs).trusts)
-    await database.open(_secret(settings.database_url), size=settings.pool_size, row_security=settings.row_level_security)
+    await database.open(
+        _secret(settings.database_url), size=settings.pool_size, row_security=settings.row_level_security
+    )
     await bus.open(_wakeups(settings))
     hub.start(_secret(settings.database_url))
     attendance.start()
@@ -84,7 +101,11 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
 
 def _wakeups(settings: Settings) -> Any:
     """How processes wake each other: by Redis where there is one, else by the database that all of them share."""
-    return PostgresWakeups(_secret(settings.database_url)) if settings.redis_url is None else RedisWakeups(settings.redis_url.get_secret_value())
+    return (
+        PostgresWakeups(_secret(settings.database_url))
+        if settings.redis_url is None
+        else RedisWakeups(settings.redis_url.get_secret_value())
+    )
 
 
 def _secret(value: SecretStr | None) -> str:

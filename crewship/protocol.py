@@ -1,15 +1,19 @@
-"""uvicorn's HTTP protocol with two changes. An answer's head travels with its first body, in one write; and a request has limits.
+"""uvicorn's HTTP protocol with two changes. An answer's head travels with its first body, in one write; and a request
+has limits.
 
-uvicorn writes the head at once and the body after it: two system calls an answer, and for each header two regular expressions. ASGI has the
-server wait for the first body anyway, and one look over the joined head finds a line break that does not belong there. On a small answer
-of ours, which has some fifteen headers, this is a fifth of the server's work.
+uvicorn writes the head at once and the body after it: two system calls an answer, and for each header two regular
+expressions. ASGI has the server wait for the first body anyway, and one look over the joined head finds a line break
+that does not belong there. On a small answer of ours, which has some fifteen headers, this is a fifth of the server's
+work.
 
-Header lines that are the same for every answer come as bytes (`LINES`), and are neither put together nor looked at again.
+Header lines that are the same for every answer come as bytes (`LINES`), and are neither put together nor looked at
+again.
 
 For answers that go on: they hear that the server ends, and can cut off a client that takes nothing.
 
-The parser keeps what it is sent until a line is complete, so nothing but the protocol can bound a head. It counts only where a head or a line of
-a body's framing is longer than one read, which honest requests are not. How long a request may take is the table's (`crewship.connections`).
+The parser keeps what it is sent until a line is complete, so nothing but the protocol can bound a head. It counts only
+where a head or a line of a body's framing is longer than one read, which honest requests are not. How long a request
+may take is the table's (`crewship.connections`).
 """
 
 import asyncio
@@ -51,7 +55,9 @@ class Cycle(RequestResponseCycle):
             self.response_started, self.waiting_for_100_continue = True, False
             self.head = self._head(message["status"], message.get("headers", ()), message.get(LINES, b""))
         elif self.response_complete or kind != "http.response.body":
-            raise RuntimeError(f"unexpected {kind} in an answer that has {'ended' if self.response_complete else 'started'}")
+            raise RuntimeError(
+                f"unexpected {kind} in an answer that has {'ended' if self.response_complete else 'started'}"
+            )
         else:
             self._body(message.get("body", b""), message.get("more_body", False))
 
@@ -110,7 +116,9 @@ class Whole(NamedTuple):
 
 
 class Exchange:
-    """A request that came whole, and its answer, which is sent whole: what the protocol asks of a cycle, without ASGI."""
+    """A request that came whole, and its answer, which is sent whole: what the protocol asks
+    of a cycle, without ASGI.
+    """
 
     __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete", "response_started")
 
@@ -211,7 +219,9 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= HEAD_LIMIT:
-            at_rest = self._direct is not None and self._between and (self.cycle is None or self.cycle.response_complete)
+            at_rest = (
+                self._direct is not None and self._between and (self.cycle is None or self.cycle.response_complete)
+            )
             if at_rest and (known := heads.find(self._peer, data)) is not None and self._take(known):
                 return
             turns = self.turns
@@ -276,7 +286,9 @@ class Protocol(HttpToolsProtocol):
         return HEAD_TOO_LARGE if len(self.headers) > HEADERS or size > HEAD_LIMIT else None
 
     def _refuse(self, why: Why) -> None:
-        """Says why where the client can tell what it is about. An answer under way comes first, and then the connection ends."""
+        """Says why where the client can tell what it is about. An answer under way comes first, and then the connection
+        ends.
+        """
         cycle = self.cycle
         if self.transport.is_closing():
             return
@@ -289,7 +301,8 @@ class Protocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self.stage = DEAF
-        self.flow.resume_reading()  # what the client still sends is thrown away: closing at once would take the answer from it
+        # what the client still sends is thrown away: closing at once would take the answer from it
+        self.flow.resume_reading()
         self.transport.write(self._refusal(why))
         self.transport.write_eof()
 
@@ -347,7 +360,9 @@ class Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
-        """An application that waits for its client to leave is given an empty message instead: it is to end its answer."""
+        """An application that waits for its client to leave is given an empty message instead:
+        it is to end its answer.
+        """
         super().shutdown()
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.message_event.set()

@@ -1,6 +1,7 @@
 """Token buckets by client and kind of route (contract: rate_limits).
 
-The libraries for this count requests in windows, where the contract asks for a bucket of N tokens that N a minute flow back into.
+The libraries for this count requests in windows, where the contract asks for a bucket of N tokens that N a minute flow
+back into.
 """
 
 import time
@@ -8,7 +9,8 @@ from collections.abc import Callable
 
 from resolvers.kernel.addresses import site, subscriber
 
-MINUTE = 60_000_000_000  # in nanoseconds: whole numbers, so that the N-th token of N is neither lost nor gained to rounding
+# in nanoseconds: whole numbers, so that the N-th token of N is neither lost nor gained to rounding
+MINUTE = 60_000_000_000
 MAX_CLIENTS = 20_000
 NEIGHBOURS = 10  # times what one subscriber may, the whole /48 around it may, which one customer can have
 
@@ -16,8 +18,9 @@ NEIGHBOURS = 10  # times what one subscriber may, the whole /48 around it may, w
 class TokenBuckets:
     """One bucket of `size` tokens for each client.
 
-    A bucket is one number, the time at which it will be full again: a token costs a `size`-th of a minute, and there is one
-    as long as that leaves less than a minute to go. A bucket that is full again is no different from one never used.
+    A bucket is one number, the time at which it will be full again: a token costs a `size`-th of a minute, and there is
+    one as long as that leaves less than a minute to go. A bucket that is full again is no different from one never
+    used.
     """
 
     def __init__(self, size: int, clock: Callable[[], int], max_clients: int = MAX_CLIENTS) -> None:
@@ -44,13 +47,17 @@ class TokenBuckets:
         return len(self._full_at)
 
     def _forget(self, now: int) -> None:
-        """Drops the full buckets, and beyond half of the room also the fullest: whoever is being refused stays refused."""
+        """Drops the full buckets, and beyond half of the room also the fullest: whoever is
+        being refused stays refused.
+        """
         used = sorted(((full_at, client) for client, full_at in self._full_at.items() if full_at > now), reverse=True)
         self._full_at = {client: full_at for full_at, client in used[: self._max_clients // 2]}
 
 
 class RateLimit:
-    """Buckets by subscriber, and for IPv6 by site too: who has a /48 has 65,536 addresses that look like subscribers of their own."""
+    """Buckets by subscriber, and for IPv6 by site too: who has a /48 has 65,536 addresses that look like subscribers of
+    their own.
+    """
 
     __slots__ = ("_sites", "_subscribers", "size")
 
@@ -66,12 +73,22 @@ class RateLimit:
 class RateLimits:
     """The contract's three buckets, wider ones for probes and pages, and which route counts into which."""
 
-    def __init__(self, *, auth: int = 10, credential_test: int = 60, api: int = 120, pages: int = 600, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        *,
+        auth: int = 10,
+        credential_test: int = 60,
+        api: int = 120,
+        pages: int = 600,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._auth, self._credential_test, self._api = (RateLimit(size, clock) for size in (auth, credential_test, api))
         self._probes, self._pages = RateLimit(pages, clock), RateLimit(pages, clock)
 
     def exceeded(self, path: str, client: str) -> int | None:
-        """The size of the bucket in which the client, an address, has no token left; None when the request may go on."""
+        """The size of the bucket in which the client, an address, has no token left; None when
+        the request may go on.
+        """
         buckets = self._buckets(path)
         return None if buckets is None or buckets.take(client) else buckets.size
 

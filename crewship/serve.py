@@ -1,4 +1,6 @@
-"""From an environment to a serving process: sockets, database, migrations, keys, then uvicorn; and back again in the reverse order."""
+"""From an environment to a serving process: sockets, database, migrations, keys, then uvicorn; and back again in the
+reverse order.
+"""
 
 import asyncio
 import contextlib
@@ -36,7 +38,9 @@ from resolvers.kernel.settings import Settings, load_settings
 log = logging.getLogger("crewship.serve")
 
 OLDEST_POSTGRES = 15
-WEAKER_ROLE = "give DATABASE_URL a role with NOSUPERUSER NOBYPASSRLS, and CREWSHIP_MIGRATION_DATABASE_URL the owner of the tables"
+WEAKER_ROLE = (
+    "give DATABASE_URL a role with NOSUPERUSER NOBYPASSRLS, and CREWSHIP_MIGRATION_DATABASE_URL the owner of the tables"
+)
 DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
 LARGEST_MESSAGE = 1024 * 1024  # bytes of one WebSocket message, as of a request's body
 GRACE = 10  # seconds that requests and sockets have to end after SIGTERM
@@ -48,7 +52,9 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """How this process reaches its database: as the application, and as the owner of the tables (maybe the same role)."""
+    """How this process reaches its database: as the application, and as the owner of the
+    tables (maybe the same role).
+    """
 
     application: str = field(repr=False)
     owner: str = field(repr=False)
@@ -58,7 +64,9 @@ class Access:
 
 @contextlib.contextmanager
 def database(settings: Settings) -> Iterator[Access]:
-    """The database of DATABASE_URL, or the embedded one for as long as the block runs (joined, when another process serves it)."""
+    """The database of DATABASE_URL, or the embedded one for as long as the block runs (joined, when another process
+    serves it).
+    """
     if settings.database_url is not None:
         yield external(settings)
         return
@@ -93,20 +101,27 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
             break
         except (ConnectionError, TimeoutError, asyncpg.CannotConnectNowError) as error:
             if time.monotonic() > deadline:
-                raise StartError(f"the database {place_of(dsn)} does not answer ({error or type(error).__name__}); start it, or correct DATABASE_URL") from None
+                raise StartError(
+                    f"the database {place_of(dsn)} does not answer ({error or type(error).__name__}); start it, or"
+                    " correct DATABASE_URL"
+                ) from None
             await asyncio.sleep(0.5)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
             raise StartError(f"the database {place_of(dsn)} refuses ({error}); correct DATABASE_URL") from None
     try:
         if connection.get_server_version().major < OLDEST_POSTGRES:
             found = await connection.fetchval("SHOW server_version")
-            raise StartError(f"the database {place_of(dsn)} is PostgreSQL {found}; {OLDEST_POSTGRES} or newer is needed")
+            raise StartError(
+                f"the database {place_of(dsn)} is PostgreSQL {found}; {OLDEST_POSTGRES} or newer is needed"
+            )
     finally:
         await connection.close()
 
 
 async def migrate(settings: Settings, access: Access) -> str:
-    """Bring the schema to this release's head, and the tables of the durable engine with it, under locks that all processes share; returns the revision."""
+    """Bring the schema to this release's head, and the tables of the durable engine with it, under locks that all
+    processes share; returns the revision.
+    """
     from crewship.work import prepare as prepare_engine
 
     await wait_for_database(access.owner)
@@ -116,7 +131,9 @@ async def migrate(settings: Settings, access: Access) -> str:
 
 
 async def prepare(settings: Settings, access: Access) -> Settings:
-    """Migrate, settle the keys, and return the settings that the application starts with: the owner's address is not among them."""
+    """Migrate, settle the keys, and return the settings that the application starts with: the owner's address is not
+    among them.
+    """
     await migrate(settings, access)
     await wait_for_database(access.application)
     await _refuse_powers(settings, access.application)
@@ -127,9 +144,13 @@ async def prepare(settings: Settings, access: Access) -> Settings:
 
 async def powers_of(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[str, list[str]]:
     """The role of a connection, and by which of its attributes row-level security does not hold for it."""
-    role = await connection.fetchrow("SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user")
+    role = await connection.fetchrow(
+        "SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    )
     assert role is not None  # a connection has a current user
-    return role["rolname"], [word for word, held in (("superuser", role["rolsuper"]), ("BYPASSRLS", role["rolbypassrls"])) if held]
+    return role["rolname"], [
+        word for word, held in (("superuser", role["rolsuper"]), ("BYPASSRLS", role["rolbypassrls"])) if held
+    ]
 
 
 async def _refuse_powers(settings: Settings, dsn: str) -> None:
@@ -142,8 +163,8 @@ async def _refuse_powers(settings: Settings, dsn: str) -> None:
         await connection.close()
     if powers:
         raise StartError(
-            f"the role {role} of DATABASE_URL is {' and '.join(powers)}, so row-level security would not hold; {WEAKER_ROLE}, "
-            "or give up the second lock between tenants with CREWSHIP_ROW_LEVEL_SECURITY=false"
+            f"the role {role} of DATABASE_URL is {' and '.join(powers)}, so row-level security would not hold;"
+            f" {WEAKER_ROLE}, or give up the second lock between tenants with CREWSHIP_ROW_LEVEL_SECURITY=false"
         )
 
 
@@ -167,7 +188,9 @@ async def bootstrap_notice(settings: Settings, dsn: str, url: str) -> str | None
     """
     connection = await asyncpg.connect(dsn)
     try:
-        used = await connection.fetchval("SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM instance_facts WHERE name = $1)", BOOTSTRAPPED)
+        used = await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM instance_facts WHERE name = $1)", BOOTSTRAPPED
+        )
     finally:
         await connection.close()
     if used or settings.nextauth_secret is None:
@@ -175,8 +198,8 @@ async def bootstrap_notice(settings: Settings, dsn: str, url: str) -> str | None
     token = setup_token(settings.nextauth_secret.get_secret_value())
     if settings.bootstrap_window is None and is_alone_on_loopback(settings):
         log.warning(
-            "no user exists yet: for an hour, whatever reaches %s from this machine can create the owner, visitors of a tunnel or TCP forwarder too; "
-            "where there is one, set CREWSHIP_PUBLIC_URL",
+            "no user exists yet: for an hour, whatever reaches %s from this machine can create the owner, visitors of a"
+            " tunnel or TCP forwarder too; where there is one, set CREWSHIP_PUBLIC_URL",
             url,
         )
     return f"No user exists yet: create the owner at {settings.public_url or url}/#setup_token={token}"
@@ -188,9 +211,13 @@ async def bootstrap_notice(settings: Settings, dsn: str, url: str) -> str | None
 def listen_tcp(host: str, port: int) -> socket.socket:
     """Listens at once: clients that come while the database starts wait instead of being refused."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except OSError as error:
-        raise StartError(f"cannot listen on host {host} ({error.strerror or error}); set CREWSHIP_HOST or --host") from None
+        raise StartError(
+            f"cannot listen on host {host} ({error.strerror or error}); set CREWSHIP_HOST or --host"
+        ) from None
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -199,14 +226,22 @@ def listen_tcp(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise StartError(f"port {port} on {host} is in use; set CREWSHIP_PORT or --port to another one (0 takes any that is free)") from None
-        raise StartError(f"cannot listen on {host} port {port} ({error.strerror}); set CREWSHIP_HOST or CREWSHIP_PORT, or --host or --port") from None
+            raise StartError(
+                f"port {port} on {host} is in use; set CREWSHIP_PORT or --port to another one (0 takes any that is"
+                " free)"
+            ) from None
+        raise StartError(
+            f"cannot listen on {host} port {port} ({error.strerror}); set CREWSHIP_HOST or CREWSHIP_PORT, or --host or"
+            " --port"
+        ) from None
     listener.setblocking(False)
     return listener
 
 
 def listen_unix(path: Path) -> socket.socket:
-    """A socket that only this user reaches. The rest of a process that was killed is cleared away, a living one is left alone."""
+    """A socket that only this user reaches. The rest of a process that was killed is cleared away, a living one is left
+    alone.
+    """
     make_private(path.parent)
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -217,14 +252,18 @@ def listen_unix(path: Path) -> socket.socket:
             with contextlib.suppress(PermissionError):  # which `bind` explains
                 path.unlink(missing_ok=True)
         else:
-            raise StartError(f"another process listens on {path}; stop it, or set CREWSHIP_SOCKET_PATH or CREWSHIP_DATA_DIR")
+            raise StartError(
+                f"another process listens on {path}; stop it, or set CREWSHIP_SOCKET_PATH or CREWSHIP_DATA_DIR"
+            )
     listener = socket.socket(socket.AF_UNIX)
     mask = os.umask(0o177)
     try:
         listener.bind(str(path))
     except OSError as error:
         listener.close()
-        raise StartError(f"cannot listen on {path} ({error.strerror}); set CREWSHIP_SOCKET_PATH or CREWSHIP_DATA_DIR") from None
+        raise StartError(
+            f"cannot listen on {path} ({error.strerror}); set CREWSHIP_SOCKET_PATH or CREWSHIP_DATA_DIR"
+        ) from None
     finally:
         os.umask(mask)
     listener.listen(2048)
@@ -234,7 +273,9 @@ def listen_unix(path: Path) -> socket.socket:
 
 @contextlib.contextmanager
 def _listeners(settings: Settings) -> Iterator[tuple[str, list[socket.socket]]]:
-    """What to tell about the address, and the sockets. A worker serves its probes on a socket of its own and nothing on the network."""
+    """What to tell about the address, and the sockets. A worker serves its probes on a socket of its own and nothing on
+    the network.
+    """
     sockets: list[socket.socket] = []
     path = settings.socket_path
     if settings.role == "worker":
@@ -296,12 +337,16 @@ def _configuration(app: Any, workers: int) -> uvicorn.Config:
 
 
 def worker_application() -> Any:
-    """The application of one of several processes; the parent has migrated and settled the keys, and runs the database."""
+    """The application of one of several processes; the parent has migrated and settled the
+    keys, and runs the database.
+    """
     interrupt_when_parent_dies(signal.SIGTERM)
     settings = load_settings()
     logs.configure(settings.log_level, settings.log_format)
     if settings.database_url is None:
-        settings = settings.model_copy(update={"database_url": SecretStr(EmbeddedPostgres(settings.data_dir).join().application)})
+        settings = settings.model_copy(
+            update={"database_url": SecretStr(EmbeddedPostgres(settings.data_dir).join().application)}
+        )
     token = settings.internal_token or SecretStr((settings.data_dir / "run" / "internal-token").read_text())
     promise_no_processes(settings)
     return _application(keys.with_stored(settings).model_copy(update={"internal_token": token}))
@@ -318,7 +363,9 @@ def _application(settings: Settings) -> Any:
 
 
 def promise_no_processes(settings: Settings) -> None:
-    """A process that only answers requests starts no others from here on: whatever gets into it cannot run a command."""
+    """A process that only answers requests starts no others from here on: whatever gets into
+    it cannot run a command.
+    """
     if settings.role == "api":
         from runtime.sandbox import refuse_processes
 
@@ -335,12 +382,14 @@ def _leave(*_: object) -> NoReturn:
 def serve(settings: Settings, application: Application = _application) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartError, PostgresError or KeysError when it cannot."""
     logs.configure(settings.log_level, settings.log_format)
-    # uvicorn raises again what it caught, after its own shutdown; what runs the blocks below to their end is SystemExit.
+    # uvicorn raises again what it caught, after its own shutdown; what runs the blocks below to their end is
+    # SystemExit.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     make_private(settings.data_dir)
     raise_descriptor_limit()
-    # Imports the application while the database starts, which is mostly waiting; joined before this thread imports more, so two never meet in a cycle.
+    # Imports the application while the database starts, which is mostly waiting; joined before this thread imports
+    # more, so two never meet in a cycle.
     module = "crewship.probes" if settings.role == "worker" else "crewship.app"
     loading = threading.Thread(target=importlib.import_module, args=(module,), name="loading", daemon=True)
     if settings.workers == 1:  # several processes import it for themselves
@@ -349,7 +398,9 @@ def serve(settings: Settings, application: Application = _application) -> None:
         if loading.is_alive():
             loading.join()
         if access.joined:
-            log.warning("using the PostgreSQL that another process runs in %s; it ends with that process", settings.data_dir)
+            log.warning(
+                "using the PostgreSQL that another process runs in %s; it ends with that process", settings.data_dir
+            )
         try:
             _run(settings, access, where, sockets, application)
         finally:
@@ -357,14 +408,24 @@ def serve(settings: Settings, application: Application = _application) -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run(settings: Settings, access: Access, where: str, sockets: list[socket.socket], application: Application) -> None:
+def _run(
+    settings: Settings, access: Access, where: str, sockets: list[socket.socket], application: Application
+) -> None:
     ready = asyncio.run(prepare(settings, access))
-    notice = f"Crewship serves at {where}" if settings.role != "worker" else f"A Crewship worker runs; its probes are at {where}"
+    notice = (
+        f"Crewship serves at {where}"
+        if settings.role != "worker"
+        else f"A Crewship worker runs; its probes are at {where}"
+    )
     first = asyncio.run(bootstrap_notice(ready, access.application, where)) if settings.role != "worker" else None
     notice = "\n".join(part for part in (notice, first) if part)
     if settings.workers > 1:
         # What the command line decided reaches the children as environment; secrets do not take that way.
-        os.environ |= {"CREWSHIP_DATA_DIR": str(settings.data_dir), "CREWSHIP_ROLE": settings.role, "CREWSHIP_HOST": settings.host}
+        os.environ |= {
+            "CREWSHIP_DATA_DIR": str(settings.data_dir),
+            "CREWSHIP_ROLE": settings.role,
+            "CREWSHIP_HOST": settings.host,
+        }
         os.environ |= {"CREWSHIP_PORT": str(settings.port), "CREWSHIP_WORKERS": str(settings.workers)}
         print(notice, flush=True)
         Multiprocess(_configuration("crewship.serve:worker_application", settings.workers), sockets=sockets).run()

@@ -1,7 +1,8 @@
-"""What a conversation looks like in a terminal. The agent's words go to stdout; everything said about them goes to stderr.
+"""What a conversation looks like in a terminal. The agent's words go to stdout; everything said about them goes to
+stderr.
 
-Words are written as they come and never again, so that the terminal wraps and scrolls them as its own; the one line that is redrawn
-(what is being waited for) is gone before anything else is written.
+Words are written as they come and never again, so that the terminal wraps and scrolls them as its own; the one line
+that is redrawn (what is being waited for) is gone before anything else is written.
 """
 
 import json
@@ -91,7 +92,13 @@ class Screen:
 
     def tool(self, name: str, given: Any) -> None:
         """One line for a call of a tool, cut where the terminal ends."""
-        said = "" if given in (None, {}, "") else given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        said = (
+            ""
+            if given in (None, {}, "")
+            else given
+            if isinstance(given, str)
+            else json.dumps(given, ensure_ascii=False)
+        )
         self.note(one_line(f"· {name} {said}", self.console.width))
 
     def tool_failed(self, result: str) -> None:

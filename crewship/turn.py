@@ -1,18 +1,20 @@
 """One turn of a conversation over /ws: a message, and what the agent does about it.
 
-A turn has a socket of its own. When it breaks, another one goes on behind the last frame that was seen; what is not replayed any more
-is read from the chat's history. So nothing is shown twice, and a message is sent once (contract: websocket.chat_stream, messages).
+A turn has a socket of its own. When it breaks, another one goes on behind the last frame that was seen; what is not
+replayed any more is read from the chat's history. So nothing is shown twice, and a message is sent once (contract:
+websocket.chat_stream, messages).
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.typing import Origin
 
 from crewship.client import Client, ClientError, Unreachable, is_loopback
 from crewship.terminal import Screen
@@ -58,7 +60,9 @@ class Turn:
         self._ponged = False
 
     async def run(self) -> bool:
-        """Until the agent is done; False when it failed, was cancelled, or did not take the message. Raises ClientError."""
+        """Until the agent is done; False when it failed, was cancelled, or did not take the message. Raises
+        ClientError.
+        """
         self.screen.wait(f"{self.chat.agent_slug} …")
         try:
             await self._until_ended()
@@ -93,15 +97,18 @@ class Turn:
             except LOST:
                 pause = next(pauses, None)
                 if pause is None:
-                    raise ClientError(f"the connection to {self.client.server} is lost; what the agent says is kept in the chat") from None
+                    raise ClientError(
+                        f"the connection to {self.client.server} is lost; what the agent says is kept in the chat"
+                    ) from None
                 self.screen.wait("connection lost, connecting again")
                 await asyncio.sleep(pause)
 
     async def _connect(self) -> ClientConnection:
         ticket = await self.client.ticket()
-        proxy = None if is_loopback(self.client.server) else True
+        proxy: Literal[True] | None = None if is_loopback(self.client.server) else True
         url = f"ws{self.client.server.removeprefix('http')}/ws?token={ticket}"
-        return await connect(url, origin=self.client.server, proxy=proxy, max_size=LONGEST_FRAME, compression=None, close_timeout=2)  # type: ignore[arg-type]
+        origin = Origin(self.client.server)
+        return await connect(url, origin=origin, proxy=proxy, max_size=LONGEST_FRAME, compression=None, close_timeout=2)
 
     async def _talk(self, socket: ClientConnection) -> None:
         await _send(socket, "subscribe", channel=self.channel)
@@ -261,7 +268,11 @@ class Turn:
         """What the chat holds of this turn, its own message first; and the run, if there is one."""
         found = await self.client.graphql(SINCE, chat=self.chat.id, offset=self.known)
         messages = found["messages"]["nodes"]
-        mine = [n for n, m in enumerate(messages) if m["role"] == "user" and m["authorUserId"] == self.chat.user_id and m["content"] == self.text]
+        mine = [
+            n
+            for n, m in enumerate(messages)
+            if m["role"] == "user" and m["authorUserId"] == self.chat.user_id and m["content"] == self.text
+        ]
         runs = [run for run in found["chat"]["runs"]["nodes"] if run["triggeredBy"] == self.chat.user_id]
         return (messages[mine[-1] :], runs[0] if runs else None) if mine else ([], None)
 
@@ -284,6 +295,12 @@ class Turn:
                 self.screen.trouble(run["errorMessage"] or "the run failed")
 
 
-async def _send(socket: ClientConnection, type: str, payload: Mapping[str, Any] | None = None, channel: str | None = None) -> None:
-    frame = {"type": type} | ({} if payload is None else {"payload": payload}) | ({} if channel is None else {"channel": channel})
+async def _send(
+    socket: ClientConnection, type: str, payload: Mapping[str, Any] | None = None, channel: str | None = None
+) -> None:
+    frame = (
+        {"type": type}
+        | ({} if payload is None else {"payload": payload})
+        | ({} if channel is None else {"channel": channel})
+    )
     await socket.send(orjson.dumps(frame).decode())

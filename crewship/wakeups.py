@@ -1,8 +1,9 @@
 """Backends for broadcaster that come back: wake-ups over PostgreSQL, and over Redis where there is one.
 
-broadcaster's own lose messages (concurrent publishers, a first subscription on a new connection) and stay silent for ever after a
-restart of the server. Here one channel carries everything, one connection does the listening and another the publishing, and after
-each connect the listener is told that it may have missed something (an empty sender and no ring, see resolvers/kernel/bus.py).
+broadcaster's own lose messages (concurrent publishers, a first subscription on a new connection) and stay silent for
+ever after a restart of the server. Here one channel carries everything, one connection does the listening and another
+the publishing, and after each connect the listener is told that it may have missed something (an empty sender and no
+ring, see resolvers/kernel/bus.py).
 """
 
 import asyncio

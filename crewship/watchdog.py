@@ -1,11 +1,13 @@
 """Says who held the event loop: while one request computes, this process answers nobody.
 
-A timer of the loop notes how much processor time its thread has used (a beat); a thread of its own has it sampled what the loop is doing. A beat that
-comes late, in time of the processor and not of the clock, means that something held the loop, and the samples in between say what. Processor time, so
-that a busy machine is no false alarm; and samples, so that many small turns in one round of the loop are none either. Requests pay nothing: which
-operation it was is read from the frames of the thread.
+A timer of the loop notes how much processor time its thread has used (a beat); a thread of its own has it sampled what
+the loop is doing. A beat that comes late, in time of the processor and not of the clock, means that something held the
+loop, and the samples in between say what. Processor time, so that a busy machine is no false alarm; and samples, so
+that many small turns in one round of the loop are none either. Requests pay nothing: which operation it was is read
+from the frames of the thread.
 
-The frames are looked at by the thread they belong to, in the handler of a signal: read by another one while they run, they crash the interpreter.
+The frames are looked at by the thread they belong to, in the handler of a signal: read by another one while they run,
+they crash the interpreter.
 """
 
 import asyncio
@@ -46,8 +48,10 @@ _OPERATION, _TURN = Operation.__call__.__code__, asyncio.Handle._run.__code__
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """`operation` is empty where none was under way. `stack`: places in this project's own modules, the innermost first. `root`: the module where the
-    turn began. `collector`: how much of it went to full rounds of the garbage collector, which look at everything the process keeps."""
+    """`operation` is empty where none was under way. `stack`: places in this project's own modules, the innermost
+    first. `root`: the module where the turn began. `collector`: how much of it went to full rounds of the garbage
+    collector, which look at everything the process keeps.
+    """
 
     seconds: float
     operation: str
@@ -61,7 +65,11 @@ Tell = Callable[[Stall], None]
 
 def warn(stall: Stall) -> None:
     log.warning(
-        "event loop held", operation=stall.operation, milliseconds=round(stall.seconds * 1000), collector=round(stall.collector * 1000), where=list(stall.stack)
+        "event loop held",
+        operation=stall.operation,
+        milliseconds=round(stall.seconds * 1000),
+        collector=round(stall.collector * 1000),
+        where=list(stall.stack),
     )
 
 
@@ -212,7 +220,9 @@ class Watchdog:
             before = now
 
     def _note_call(self, thread: int) -> None:
-        """A call into C that let no other thread run: it is over before a signal is handled. Of its caller nothing but the frame itself is looked at."""
+        """A call into C that let no other thread run: it is over before a signal is handled. Of its caller nothing but
+        the frame itself is looked at.
+        """
         frame = sys._current_frames().get(thread)
         if frame is not None:
             turn = Turn(frame, *self._asked)
@@ -225,7 +235,8 @@ class Watchdog:
         worst, longest = None, LIMIT
         turns = [turn for turn in self._turns if begin <= turn.after < end]
         for turn, until in zip(turns, [*(turn.seen for turn in turns[1:]), end], strict=True):
-            held = min(until, end) - turn.after - TICK  # both ends are known to a tick, half of which is too much on average
+            # both ends are known to a tick, half of which is too much on average
+            held = min(until, end) - turn.after - TICK
             if turn.frame is not None and held > longest:
                 worst, longest = turn, held
         if worst is not None:

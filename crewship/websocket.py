@@ -1,7 +1,7 @@
 """uvicorn's WebSocket protocol with one more door: ready-made frames go straight to the transport.
 
-An event for a thousand sockets is encoded and framed once, and each socket costs one write. The applications find a socket's
-`Wire` at `scope["extensions"]["crewship.wire"]`; ASGI's own messages open and close it.
+An event for a thousand sockets is encoded and framed once, and each socket costs one write. The applications find a
+socket's `Wire` at `scope["extensions"]["crewship.wire"]`; ASGI's own messages open and close it.
 """
 
 import asyncio
@@ -20,9 +20,11 @@ from crewship.connections import connections
 
 EXTENSION = "crewship.wire"
 ROOM = 256 * 1024  # bytes that may wait for one reader; whoever is slower reads behind
-PATIENCE = 10.0  # seconds without any progress until a reader counts as gone (contract: websocket.connection.write_timeout)
+# seconds without any progress until a reader counts as gone (contract: websocket.connection.write_timeout)
+PATIENCE = 10.0
 
-# Whoever is gone without a word: the kernel asks after a minute of silence, and gives up what is not acknowledged as late as a reader is cut off.
+# Whoever is gone without a word: the kernel asks after a minute of silence, and gives up what is not acknowledged as
+# late as a reader is cut off.
 KEEPALIVE = {
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 60,
@@ -68,8 +70,9 @@ class Wire:
         self.congested = False
         """Whether the reader is so slow that more has to wait elsewhere."""
         self.write: Callable[[bytes], None] = _drop
-        """Sends a frame that `frame` has made; before the handshake and after the end it is dropped. A thousand sockets are written to in
-        one go, so this is the transport's own method and nothing around it."""
+        """Sends a frame that `frame` has made; before the handshake and after the end it is dropped. A thousand sockets
+        are written to in one go, so this is the transport's own method and nothing around it.
+        """
 
     def open(self) -> None:
         self.write = self._protocol.transport.write
@@ -78,7 +81,9 @@ class Wire:
         self.write = _drop
 
     async def drained(self) -> None:
-        """Until there is room. A reader that takes nothing for ten seconds is cut off. Raises ConnectionError when it is gone."""
+        """Until there is room. A reader that takes nothing for ten seconds is cut off. Raises ConnectionError when it
+        is gone.
+        """
         protocol, waiting = self._protocol, 0
         while not protocol.writable.is_set():
             before, waiting = waiting, protocol.transport.get_write_buffer_size()
@@ -100,7 +105,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = log
-        self.ping_interval = None  # clients that answer pings only while they read would be cut off; heartbeats are the applications'
+        # clients that answer pings only while they read would be cut off; heartbeats are the applications'
+        self.ping_interval = None
         self.wire = Wire(self)
 
     def connection_made(self, transport: BaseTransport) -> None:

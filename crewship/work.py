@@ -16,11 +16,14 @@ LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the en
 
 
 async def prepare(owner: str, application: str) -> None:
-    """Makes or upgrades the engine's tables as the owner of ours. Both are addresses of the database; the roles may be the same."""
+    """Makes or upgrades the engine's tables as the owner of ours. Both are addresses of the database; the roles may be
+    the same.
+    """
     role, owns = (unquote(urlsplit(dsn).username or "") for dsn in (application, owner))
     connection = await asyncpg.connect(owner)
     try:
-        # Not by waiting for it: a statement that waits has a snapshot, and the indexes that the holder makes concurrently wait for that.
+        # Not by waiting for it: a statement that waits has a snapshot, and the indexes that the holder makes
+        # concurrently wait for that.
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         await prepare_engine(owner, role if role and role != owns else None)

@@ -7,7 +7,18 @@ from typing import ClassVar
 from sqlalchemy import Computed, Index, text
 from sqlmodel import Field
 
-from models.base import SoftDelete, TenantTable, Timestamps, Versioned, belongs_to, enum_field, tenant_key, text_field, time_field, unique_live
+from models.base import (
+    SoftDelete,
+    TenantTable,
+    Timestamps,
+    Versioned,
+    belongs_to,
+    enum_field,
+    tenant_key,
+    text_field,
+    time_field,
+    unique_live,
+)
 from models.bounds import CONFIG, DESCRIPTION, LINE, NAME, PROMPT
 from models.machines import Machine
 
@@ -61,8 +72,9 @@ class ToolProfile(StrEnum):
 class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """A worker with a model, an adapter and a prompt.
 
-    An ephemeral agent past its time has `expired_at` set: a ghost, that keeps its row, leaves the crew's quota, and may be rehired.
-    The order of the list is an index of its own: ghosts last, then newest first by the end or the beginning of their life, `listed_at`.
+    An ephemeral agent past its time has `expired_at` set: a ghost, that keeps its row, leaves the crew's quota, and may
+    be rehired. The order of the list is an index of its own: ghosts last, then newest first by the end or the beginning
+    of their life, `listed_at`.
     """
 
     __bookkeeping__: ClassVar = frozenset({"status", "schedule_last_run", "schedule_next_run", "expired_at"})
@@ -71,11 +83,29 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     __table_args__ = (
         tenant_key(),
         unique_live("agents", "workspace_id", "slug"),
-        Index("agents_crew_id_lead_key", "crew_id", unique=True, postgresql_where=text("agent_role = 'LEAD' AND deleted_at IS NULL")),
+        Index(
+            "agents_crew_id_lead_key",
+            "crew_id",
+            unique=True,
+            postgresql_where=text("agent_role = 'LEAD' AND deleted_at IS NULL"),
+        ),
         belongs_to("crew_id", "crews"),
         belongs_to("parent_lead_id", "agents"),
-        Index("agents_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
-        Index("agents_workspace_id_crew_id_created_at_id_idx", "workspace_id", "crew_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "agents_workspace_id_created_at_id_idx",
+            "workspace_id",
+            "created_at",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index(
+            "agents_workspace_id_crew_id_created_at_id_idx",
+            "workspace_id",
+            "crew_id",
+            "created_at",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
         Index(
             "agents_list_idx",
             "workspace_id",
@@ -84,7 +114,11 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             text("id DESC"),
             postgresql_where=text("deleted_at IS NULL"),
         ),
-        Index("agents_expires_at_idx", "expires_at", postgresql_where=text("ephemeral AND expired_at IS NULL AND deleted_at IS NULL")),
+        Index(
+            "agents_expires_at_idx",
+            "expires_at",
+            postgresql_where=text("ephemeral AND expired_at IS NULL AND deleted_at IS NULL"),
+        ),
     )
     crew_id: str | None = None
     name: str = text_field(NAME)
@@ -119,7 +153,9 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     ephemeral: bool = False
     expires_at: datetime | None = time_field(default=None)
     expired_at: datetime | None = time_field(default=None)
-    listed_at: datetime = time_field(default=None, nullable=False, sa_column_args=(Computed("COALESCE(expired_at, created_at)", persisted=True),))
+    listed_at: datetime = time_field(
+        default=None, nullable=False, sa_column_args=(Computed("COALESCE(expired_at, created_at)", persisted=True),)
+    )
     parent_lead_id: str | None = None
     hire_reason: str | None = text_field(DESCRIPTION, default=None)
     created_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")

@@ -85,7 +85,8 @@ def bytes_field(most: int, **options: Any) -> Any:
 
 
 def secret_field(most: int, **options: Any) -> Any:
-    """A column for a secret text of at most `most` characters, as a vault has sealed it: `token: Sealed | None = secret_field(PROMPT)`.
+    """A column for a secret text of at most `most` characters, as a vault has sealed it: `token: Sealed | None =
+    secret_field(PROMPT)`.
 
     It is written and loaded as `Sealed`. No shape, edge, derived value, filter or order can name it.
     """
@@ -93,17 +94,20 @@ def secret_field(most: int, **options: Any) -> Any:
 
 
 def enum_field(choices: type[StrEnum] | StrEnum, **options: Any) -> Any:
-    """A text column of a closed set, which the database holds it to; a row that is loaded has the set's members. Given a member, that is the default."""
+    """A text column of a closed set, which the database holds it to; a row that is loaded has the set's members. Given
+    a member, that is the default.
+    """
     if not isinstance(choices, type):
         choices, options = type(choices), options | {"default": choices}
     return Field(sa_type=cast(Any, Text), sa_column_kwargs={"info": {CHOICES: choices}}, **options)
 
 
 def stored_at(clock: str = "now()") -> Any:
-    """When the row was stored. PostgreSQL says it, whose clock all processes share: a row that was not stored yet has no such value.
+    """When the row was stored. PostgreSQL says it, whose clock all processes share: a row that was not stored yet has
+    no such value.
 
-    `now()` is the begin of the transaction; `clock_timestamp()` goes on within it, so that what is written one after the other under a
-    lock has times in the same order.
+    `now()` is the begin of the transaction; `clock_timestamp()` goes on within it, so that what is written one after
+    the other under a lock has times in the same order.
     """
     return time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text(clock)})
 
@@ -119,7 +123,11 @@ _DEFAULTS: dict[type, Defaults] = {}
 def _defaults(model: type[SQLModel]) -> Defaults:
     """Values, factories of values, and the columns of secrets."""
     made_there = {column.name for column in table_of(model).c if column.server_default is not None}
-    fields = [(name, field) for name, field in model.model_fields.items() if name not in made_there or field.default is not None]
+    fields = [
+        (name, field)
+        for name, field in model.model_fields.items()
+        if name not in made_there or field.default is not None
+    ]
     plain = {n: f.default for n, f in fields if f.default_factory is None and not f.is_required()}
     return plain, [(n, f.default_factory) for n, f in fields if f.default_factory is not None], secrets_of(model)
 
@@ -134,7 +142,8 @@ class Row(SQLModel):
     times the cost of this one, on every insert. Nothing validates it either, so that no validator is built.
     """
 
-    model_config = cast(Any, ConfigDict(defer_build=True, arbitrary_types_allowed=True))  # Sealed, which no other model may have
+    # Sealed, which no other model may have
+    model_config = cast(Any, ConfigDict(defer_build=True, arbitrary_types_allowed=True))
 
     def __init__(self, **values: Any) -> None:
         model = type(self)
@@ -156,7 +165,9 @@ class Row(SQLModel):
 
 
 def untrack(model: type[Row] = Row) -> None:
-    """Takes SQLAlchemy's wrapper off the constructors of all table classes: it makes the state of a session for each object."""
+    """Takes SQLAlchemy's wrapper off the constructors of all table classes: it makes the state of a session for each
+    object.
+    """
     for child in model.__subclasses__():
         if "__init__" in vars(child):
             del child.__init__
@@ -167,7 +178,9 @@ FREE = "free"  # in a column's info
 
 
 def free_id(made: Callable[[], str] = new_id, most: int = ID) -> Any:
-    """A key that no check holds to letters and digits: clients choose it, or the table is written so often that a check is not worth it."""
+    """A key that no check holds to letters and digits: clients choose it, or the table is written so often that a check
+    is not worth it.
+    """
     return text_field(most, default_factory=made, primary_key=True, sa_column_kwargs={"info": {FREE: True}})
 
 
@@ -180,11 +193,14 @@ class Table(Row):
 class TenantRow(Row):
     """A row that belongs to one workspace: reached through the kernel's context only, and under row-level security."""
 
-    workspace_id: str = Field(default="", foreign_key="workspaces.id", ondelete="CASCADE")  # the kernel sets it on insert
+    # the kernel sets it on insert
+    workspace_id: str = Field(default="", foreign_key="workspaces.id", ondelete="CASCADE")
 
 
 def tenant_id() -> Any:
-    """The workspace as a part of the key: what clients name by ids of their own choice is theirs, and no other workspace's."""
+    """The workspace as a part of the key: what clients name by ids of their own choice is theirs, and no other
+    workspace's.
+    """
     return Field(default="", foreign_key="workspaces.id", ondelete="CASCADE", primary_key=True)
 
 
@@ -240,7 +256,9 @@ def secrets_of(model: type[SQLModel]) -> tuple[str, ...]:
 
 
 def only_sealed(model: type[SQLModel], values: Mapping[str, Any]) -> None:
-    """What is written into a column of secrets was sealed: a plain text there is a TypeError, whose words do not show it."""
+    """What is written into a column of secrets was sealed: a plain text there is a TypeError, whose words do not show
+    it.
+    """
     for name in secrets_of(model):
         if not isinstance(values.get(name), Sealed | None):
             raise TypeError(f"{model.__name__}.{name} holds secrets: it takes what a vault has sealed")
@@ -261,7 +279,9 @@ def _hold_choices(column: Column[Any], table: Any) -> None:
     """A closed set, held by the database too."""
     if CHOICES in column.info and isinstance(table, SQLTable):
         values = ", ".join(f"'{choice.value}'" for choice in column.info[CHOICES])
-        table.append_constraint(CheckConstraint(f"{column.name} IN ({values})", name=column.name, info={PLAIN: column.name}))
+        table.append_constraint(
+            CheckConstraint(f"{column.name} IN ({values})", name=column.name, info={PLAIN: column.name})
+        )
 
 
 @event.listens_for(Column, "after_parent_attach")
@@ -282,13 +302,20 @@ def enums_of(model: type[SQLModel]) -> tuple[tuple[str, dict[str | None, StrEnum
 @event.listens_for(Column, "after_parent_attach")
 def _hold_ids(column: Column[Any], table: Any) -> None:
     """Ids are letters and digits in the database too, whoever writes them: answers take them over as they are."""
-    if column.name == "id" and isinstance(table, SQLTable) and not isinstance(column.type, Integer) and FREE not in column.info:
+    if (
+        column.name == "id"
+        and isinstance(table, SQLTable)
+        and not isinstance(column.type, Integer)
+        and FREE not in column.info
+    ):
         table.append_constraint(CheckConstraint("id ~ '^[A-Za-z0-9_-]+$'", name="id", info={PLAIN: "id"}))
 
 
 @event.listens_for(SQLTable, "after_parent_attach")
 def _hold_sizes(table: SQLTable, metadata: Any) -> None:
-    """Everything of any length has a bound. A text's is its type; JSON and binary have one check for all: a statement reads every check anew."""
+    """Everything of any length has a bound. A text's is its type; JSON and binary have one check for all: a statement
+    reads every check anew.
+    """
     if metadata is not SQLModel.metadata:  # Alembic has a table of its own
         return
     columns: dict[int, list[str]] = {}
@@ -297,7 +324,9 @@ def _hold_sizes(table: SQLTable, metadata: Any) -> None:
             function = "pg_column_size" if isinstance(column.type, JSONB) else "octet_length"
             columns.setdefault(column.info[MOST], []).append(f"{function}({column.name})")
         elif isinstance(column.type, ENDLESS) and _length(column) is None and not _is_held_otherwise(column, table):
-            raise TypeError(f"{table.name}.{column.name} has no bound: declare it with text_field, json_field or bytes_field")
+            raise TypeError(
+                f"{table.name}.{column.name} has no bound: declare it with text_field, json_field or bytes_field"
+            )
     if columns:
         rules = [f"{_greatest(sizes)} <= {most}" for most, sizes in columns.items()]
         table.append_constraint(CheckConstraint(" AND ".join(rules), name=SIZE))
@@ -305,7 +334,11 @@ def _hold_sizes(table: SQLTable, metadata: Any) -> None:
 
 def _length(column: Column[Any]) -> int | None:
     """Of a varchar(n)."""
-    return column.type.length if isinstance(column.type, String | AutoString) and not isinstance(column.type, Text) else None
+    return (
+        column.type.length
+        if isinstance(column.type, String | AutoString) and not isinstance(column.type, Text)
+        else None
+    )
 
 
 def _is_held_otherwise(column: Column[Any], table: SQLTable) -> bool:
@@ -319,7 +352,9 @@ def _greatest(sizes: list[str]) -> str:
 
 
 def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -> int | None:
-    """How long a text may be: by its own declaration, as one of a closed set, or as a key that it refers to. None: not a text, or endless."""
+    """How long a text may be: by its own declaration, as one of a closed set, or as a key that it refers to. None: not
+    a text, or endless.
+    """
     if not isinstance(column.type, String | AutoString):
         return None
     own = _length(column)
@@ -330,7 +365,8 @@ def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -
     for reference in column.table.foreign_key_constraints:
         for key in reference.elements:
             known = None
-            if key.parent is column and not any(key.column is asked for asked in (column, *_asked)):  # a row may refer to its own table, in its workspace
+            # a row may refer to its own table, in its workspace
+            if key.parent is column and not any(key.column is asked for asked in (column, *_asked)):
                 known = most_characters(key.column, (column, *_asked))
             if known is not None:
                 return known
@@ -338,7 +374,9 @@ def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -
 
 
 def most_bytes(column: Column[Any]) -> int | None:
-    """How many bytes a text, JSON or binary value takes at most where it is stored; None for other types, and where nothing is declared."""
+    """How many bytes a text, JSON or binary value takes at most where it is stored; None for other types, and where
+    nothing is declared.
+    """
     if isinstance(column.type, JSONB | LargeBinary):
         return column.info.get(MOST)
     characters = most_characters(column)
@@ -347,13 +385,16 @@ def most_bytes(column: Column[Any]) -> int | None:
 
 @cache
 def is_plain(column: Column[Any]) -> bool:
-    """Whether the database holds a column to letters that JSON need not escape: ids, closed sets, and what refers to them."""
+    """Whether the database holds a column to letters that JSON need not escape: ids, closed sets, and what refers to
+    them.
+    """
     table = column.table
     if any(constraint.info.get(PLAIN) == column.name for constraint in table.constraints):
         return True
     for reference in table.foreign_key_constraints:
         others = [c for c in reference.columns if c is not column]
-        if column in list(reference.columns) and not any(c.nullable for c in others):  # with a null among them nothing is compared
+        # with a null among them nothing is compared
+        if column in list(reference.columns) and not any(c.nullable for c in others):
             return any(key.parent is column and is_plain(key.column) for key in reference.elements)
     return False
 

@@ -1,7 +1,7 @@
 """How long what is stored may be: the one declaration of each size, for columns and for the inputs that fill them.
 
-Lengths count characters (contract: formats.lengths), in inputs and in the database, where a text is a varchar(n). A column whose texts
-are put together from others has to have room for the longest of them.
+Lengths count characters (contract: formats.lengths), in inputs and in the database, where a text is a varchar(n). A
+column whose texts are put together from others has to have room for the longest of them.
 """
 
 from typing import Final
@@ -21,7 +21,9 @@ DESCRIPTION: Final = 10_000
 STEER: Final = 16_000
 PROMPT: Final = 64_000
 CONFIG: Final = 128_000
-"""A configuration that is a text in itself. Most kinds have a narrower limit in bytes, which is told with what else is wrong with them."""
+"""A configuration that is a text in itself. Most kinds have a narrower limit in bytes, which is told with what else is
+wrong with them.
+"""
 REPLY: Final = 1_000_000
 """What an agent says in one turn."""
 ERROR: Final = 10_000

@@ -54,8 +54,9 @@ class ChatVisibility(StrEnum):
 class Chat(TenantTable, Timestamps, table=True):
     """The id is a cuid, or any id the client chose: unique in its workspace, and another one may have the same.
 
-    `last_seq` is the number of the newest frame, `last_message_seq` that of the newest message. Whoever adds some raises it first: the
-    row is locked until they commit, so the frames and messages of a chat become visible in the order of their numbers.
+    `last_seq` is the number of the newest frame, `last_message_seq` that of the newest message. Whoever adds some
+    raises it first: the row is locked until they commit, so the frames and messages of a chat become visible in the
+    order of their numbers.
     """
 
     __tablename__ = "chats"
@@ -65,7 +66,9 @@ class Chat(TenantTable, Timestamps, table=True):
         belongs_to("agent_id", "agents"),
         Index("chats_workspace_id_agent_id_last_activity_at_idx", "workspace_id", "agent_id", "last_activity_at"),
         Index("chats_workspace_id_updated_at_idx", "workspace_id", "updated_at"),
-        Index("chats_origin_list_idx", "workspace_id", "origin", "updated_at", postgresql_where=text("origin IS NOT NULL")),
+        Index(
+            "chats_origin_list_idx", "workspace_id", "origin", "updated_at", postgresql_where=text("origin IS NOT NULL")
+        ),
     )
     id: str = free_id()
     workspace_id: str = tenant_id()
@@ -92,12 +95,16 @@ class MessageRole(StrEnum):
 
 
 def new_message_id() -> str:
-    """`msg_<unix ns>_<16 hex>` (contract: chats.Message). By the process' clock: the order of a chat is that of `seq`."""
+    """`msg_<unix ns>_<16 hex>` (contract: chats.Message). By the process' clock: the order of
+    a chat is that of `seq`.
+    """
     return f"msg_{time.time_ns()}_{secrets.token_hex(8)}"
 
 
 class Message(TenantTable, table=True):
-    """One turn of a chat; `seq` numbers them. `parts` of assistant and system turns: what the agent said, thought and called, in order."""
+    """One turn of a chat; `seq` numbers them. `parts` of assistant and system turns: what the agent said, thought and
+    called, in order.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -115,7 +122,8 @@ class Message(TenantTable, table=True):
     parts: list[Any] | None = json_field(TURN, default=None)
     tool_name: str | None = text_field(LINE, default=None)
     tool_summary: str | None = text_field(DESCRIPTION, default=None)
-    data: dict[str, Any] | None = json_field(NOTES, default=None)  # "metadata" on the wire; SQLAlchemy keeps that name for itself
+    # "metadata" on the wire; SQLAlchemy keeps that name for itself
+    data: dict[str, Any] | None = json_field(NOTES, default=None)
     author_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     created_at: datetime = stored_at("clock_timestamp()")
 
@@ -133,7 +141,8 @@ class ChatReadCursor(TenantRow, table=True):
 
 
 class ChatPresence(Row, table=True):
-    """That a process has a user on the line who listens to a chat. It counts up to `until`, which the process moves on while that is so.
+    """That a process has a user on the line who listens to a chat. It counts up to `until`, which the process moves on
+    while that is so.
 
     Of no worth after a crash, and so not logged: what is left of a process that is gone runs out by itself.
     """

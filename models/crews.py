@@ -67,20 +67,27 @@ def new_connection_id() -> str:
 class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """A team of agents and the container they work in.
 
-    The `*_json` and `*_config` columns hold the text a client sent, checked and not normalised, because a client reads back what it wrote.
-    A policy nobody has set yet leaves `policy_set_at` null and the defaults in force. It has a time of its own, and to set it is no
-    edit of the crew (contract: policies).
+    The `*_json` and `*_config` columns hold the text a client sent, checked and not normalised, because a client reads
+    back what it wrote. A policy nobody has set yet leaves `policy_set_at` null and the defaults in force. It has a time
+    of its own, and to set it is no edit of the crew (contract: policies).
     """
 
     __bookkeeping__: ClassVar = frozenset(
-        {"issue_counter", "cached_image", "config_hash"} | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
+        {"issue_counter", "cached_image", "config_hash"}
+        | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
     )
 
     __tablename__ = "crews"
     __table_args__ = (
         tenant_key(),
         unique_live("crews", "workspace_id", "slug"),
-        Index("crews_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(
+            "crews_workspace_id_created_at_id_idx",
+            "workspace_id",
+            "created_at",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
         Index(
             "crews_deleted_slug_idx",
             "workspace_id",

@@ -43,8 +43,8 @@ class SenderType(StrEnum):
 class InboxItem(TenantTable, Timestamps, table=True):
     """One thing to see to, for one user, for a role and those above it, or for everybody where neither is named.
 
-    `source_id` says what it is about, within its kind. It may hold the id of a chat, which a client may have chosen; so may `id`,
-    which is made of both (see `inbox_item_id`).
+    `source_id` says what it is about, within its kind. It may hold the id of a chat, which a client may have chosen; so
+    may `id`, which is made of both (see `inbox_item_id`).
     """
 
     __tablename__ = "inbox_items"

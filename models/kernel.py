@@ -1,4 +1,6 @@
-"""What the kernel itself stores: the outbox of events, idempotency keys, the audit log, steps of jobs, facts about the instance."""
+"""What the kernel itself stores: the outbox of events, idempotency keys, the audit log, steps of jobs, facts about the
+instance.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -30,7 +32,9 @@ class OutboxEvent(Row, table=True):
         Index("events_created_at_idx", "created_at", postgresql_using="brin"),
         Index("events_access_idx", "xid", "seq", postgresql_where=text("type = 'access.changed'")),
     )
-    xid: int = Field(default=None, sa_column=Column(Xid8, primary_key=True, server_default=text("pg_current_xact_id()")))
+    xid: int = Field(
+        default=None, sa_column=Column(Xid8, primary_key=True, server_default=text("pg_current_xact_id()"))
+    )
     seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     workspace_id: str | None = text_field(ID, default=None)
     channel: str = text_field(LINE * 3)
@@ -75,7 +79,8 @@ class AuditLog(TenantTable, table=True):
 
 
 class JobStep(TenantRow, table=True):
-    """A step that a background job has done, written in the transaction of what it did: whoever goes on with the job leaves it out.
+    """A step that a background job has done, written in the transaction of what it did: whoever goes on with the job
+    leaves it out.
 
     `root` is the id of the first job of those that follow each other for one cause.
     """

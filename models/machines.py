@@ -35,7 +35,9 @@ class Machine(Generic[M, S]):
         if missing := [column for column in (self.column, *self.stamps) if column not in columns]:
             raise TypeError(f"{name} has no column {missing[0]}")
         if not states or not self.moves.keys() <= states:
-            raise TypeError(f"{name}.{self.column}: a machine says of each of its states, and of no other, where it leads")
+            raise TypeError(
+                f"{name}.{self.column}: a machine says of each of its states, and of no other, where it leads"
+            )
         if not self.moves.keys() >= set().union(*self.moves.values(), *self.stamps.values()):
             raise TypeError(f"{name}.{self.column}: a machine leads to its own states alone")
         MACHINES.append(self)  # type: ignore[arg-type]

@@ -8,7 +8,17 @@ from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, tex
 from sqlmodel import Field
 
 from models.actors import ActorType
-from models.base import TenantTable, Timestamps, Versioned, belongs_to, enum_field, json_field, tenant_key, text_field, time_field
+from models.base import (
+    TenantTable,
+    Timestamps,
+    Versioned,
+    belongs_to,
+    enum_field,
+    json_field,
+    tenant_key,
+    text_field,
+    time_field,
+)
 from models.bounds import CONFIG, DESCRIPTION, ERROR, ID, LINE, NAME, NOTES, URL
 from models.machines import Machine
 
@@ -89,9 +99,11 @@ class AuthoredVia(StrEnum):
 
 
 class Mission(TenantTable, Versioned, Timestamps, table=True):
-    """A goal that a crew's lead pursues. The chat with the same id groups its assignments. `started_at`: the last time that work on it began.
+    """A goal that a crew's lead pursues. The chat with the same id groups its assignments. `started_at`: the last time
+    that work on it began.
 
-    An issue is a mission with a number and an identifier, which is unique in the workspace. Its assignee is an agent, a user, or any text.
+    An issue is a mission with a number and an identifier, which is unique in the workspace. Its assignee is an agent, a
+    user, or any text.
     """
 
     __tablename__ = "missions"
@@ -108,10 +120,20 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         belongs_to("parent_issue_id", "missions", ondelete="SET NULL (parent_issue_id)"),
         UniqueConstraint("workspace_id", "identifier"),
         CheckConstraint("mission_type <> 'issue' OR (number IS NOT NULL AND identifier IS NOT NULL)", name="issue"),
-        *[Index(f"missions_by_{key}_idx", "workspace_id", "mission_type", key, "id") for key in ("created_at", "updated_at", "priority", "sort_order")],
+        *[
+            Index(f"missions_by_{key}_idx", "workspace_id", "mission_type", key, "id")
+            for key in ("created_at", "updated_at", "priority", "sort_order")
+        ],
         Index("missions_by_status_idx", "workspace_id", "mission_type", "status", "created_at", "id"),
         *[
-            Index(f"missions_{key}_idx", "workspace_id", key, "created_at", "id", postgresql_where=text(f"{key} IS NOT NULL"))
+            Index(
+                f"missions_{key}_idx",
+                "workspace_id",
+                key,
+                "created_at",
+                "id",
+                postgresql_where=text(f"{key} IS NOT NULL"),
+            )
             for key in ("project_id", "assignee_id", "parent_issue_id", "milestone_id")
         ],
     )
@@ -171,7 +193,9 @@ class Assignment(TenantTable, Timestamps, table=True):
 
 
 class MissionTask(TenantTable, Versioned, Timestamps, table=True):
-    """A node of a mission's task graph. `depends_on` lists ids of tasks of the same mission; costs are US dollars, tokens are input and output."""
+    """A node of a mission's task graph. `depends_on` lists ids of tasks of the same mission; costs are US dollars,
+    tokens are input and output.
+    """
 
     __tablename__ = "mission_tasks"
     __table_args__ = (
@@ -179,9 +203,21 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
         belongs_to("mission_id", "missions", ondelete="CASCADE"),
         belongs_to("assigned_agent_id", "agents"),
         belongs_to("assignment_id", "assignments"),
-        Index("mission_tasks_workspace_id_mission_id_task_order_id_idx", "workspace_id", "mission_id", "task_order", "id"),
-        Index("mission_tasks_workspace_id_assigned_agent_id_idx", "workspace_id", "assigned_agent_id", postgresql_where=text("assigned_agent_id IS NOT NULL")),
-        Index("mission_tasks_workspace_id_assignment_id_idx", "workspace_id", "assignment_id", postgresql_where=text("assignment_id IS NOT NULL")),
+        Index(
+            "mission_tasks_workspace_id_mission_id_task_order_id_idx", "workspace_id", "mission_id", "task_order", "id"
+        ),
+        Index(
+            "mission_tasks_workspace_id_assigned_agent_id_idx",
+            "workspace_id",
+            "assigned_agent_id",
+            postgresql_where=text("assigned_agent_id IS NOT NULL"),
+        ),
+        Index(
+            "mission_tasks_workspace_id_assignment_id_idx",
+            "workspace_id",
+            "assignment_id",
+            postgresql_where=text("assignment_id IS NOT NULL"),
+        ),
     )
     mission_id: str
     assigned_agent_id: str | None = None
@@ -237,11 +273,22 @@ TASK_BY_ENGINE = Machine(
     {
         TaskStatus.BLOCKED: frozenset({TaskStatus.PENDING, TaskStatus.FAILED}),
         TaskStatus.PENDING: frozenset({TaskStatus.IN_PROGRESS, TaskStatus.FAILED}),
-        TaskStatus.IN_PROGRESS: frozenset({TaskStatus.COMPLETED, TaskStatus.AWAITING_APPROVAL, TaskStatus.FAILED, TaskStatus.PENDING, TaskStatus.BLOCKED}),
+        TaskStatus.IN_PROGRESS: frozenset(
+            {
+                TaskStatus.COMPLETED,
+                TaskStatus.AWAITING_APPROVAL,
+                TaskStatus.FAILED,
+                TaskStatus.PENDING,
+                TaskStatus.BLOCKED,
+            }
+        ),
         TaskStatus.AWAITING_APPROVAL: frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED}),
         TaskStatus.COMPLETED: frozenset({TaskStatus.PENDING}),
         TaskStatus.FAILED: frozenset(),
     },
-    stamps={"started_at": frozenset({TaskStatus.IN_PROGRESS}), "completed_at": frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED})},
+    stamps={
+        "started_at": frozenset({TaskStatus.IN_PROGRESS}),
+        "completed_at": frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED}),
+    },
 )
 """What the work on a mission does to its tasks (contract: missions.states.TaskByEngine)."""

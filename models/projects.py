@@ -38,7 +38,9 @@ class MilestoneStatus(StrEnum):
 
 
 class Project(TenantTable, Versioned, Timestamps, table=True):
-    """The slug is made of the name, and unique in the workspace. The lead is an agent, a user, or any text; dates are texts as they were sent."""
+    """The slug is made of the name, and unique in the workspace. The lead is an agent, a user, or any text; dates are
+    texts as they were sent.
+    """
 
     __tablename__ = "projects"
     __table_args__ = (

@@ -7,7 +7,19 @@ from typing import Any
 from sqlalchemy import Computed, Index, text
 from sqlmodel import Field
 
-from models.base import TenantRow, TenantTable, belongs_to, enum_field, free_id, json_field, stored_at, tenant_id, tenant_key, text_field, time_field
+from models.base import (
+    TenantRow,
+    TenantTable,
+    belongs_to,
+    enum_field,
+    free_id,
+    json_field,
+    stored_at,
+    tenant_id,
+    tenant_key,
+    text_field,
+    time_field,
+)
 from models.bounds import CONFIG, ERROR, ID, LINE, NAME, PAYLOAD, TURN
 from models.chats import new_message_id
 from models.machines import Machine
@@ -40,19 +52,24 @@ class ChatEventType(StrEnum):
 
 
 OUTPUT = (
-    ChatEventType.status, ChatEventType.text, ChatEventType.thinking, ChatEventType.tool_call, ChatEventType.tool_result, ChatEventType.image,
+    ChatEventType.status, ChatEventType.text, ChatEventType.thinking, ChatEventType.tool_call,
+    ChatEventType.tool_result, ChatEventType.image,
     ChatEventType.system, ChatEventType.result, ChatEventType.error,
 )  # fmt: skip
-"""What adapters put out (contract: chats.behaviour 14): neither the user's words nor the marks of a turn's begin and end."""
+"""What adapters put out (contract: chats.behaviour 14): neither the user's words nor the marks of a turn's begin and
+end.
+"""
 
 
 class Run(TenantTable, table=True):
     """One piece of work of an agent. RUNNING without `started_at` waits for a worker.
 
-    A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its number, so
-    that a worker that was believed dead can change nothing once another has taken over. `frames` counts what the holders have
-    written: a batch names how many came before it, so that one sent twice is stored once. `message_seq` is the number of the message
-    that asked for it. `began_at` is a column, since row-level security lets no condition on an expression such as COALESCE into an index.
+    A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its
+    number, so that a worker that was believed dead can change nothing once another has taken over. `frames` counts what
+    the holders have
+    written: a batch names how many came before it, so that one sent twice is stored once. `message_seq` is the number
+    of the message that asked for it. `began_at` is a column, since row-level security lets no condition on an
+    expression such as COALESCE into an index.
     """
 
     __tablename__ = "runs"
@@ -60,13 +77,29 @@ class Run(TenantTable, table=True):
         tenant_key(),
         belongs_to("agent_id", "agents"),
         belongs_to("assignment_id", "assignments", ondelete="SET NULL (assignment_id)"),
-        Index("runs_assignment_id_idx", "workspace_id", "assignment_id", postgresql_where=text("assignment_id IS NOT NULL")),
-        Index("runs_chat_id_running_key", "workspace_id", "chat_id", unique=True, postgresql_where=text("status = 'RUNNING'")),
+        Index(
+            "runs_assignment_id_idx",
+            "workspace_id",
+            "assignment_id",
+            postgresql_where=text("assignment_id IS NOT NULL"),
+        ),
+        Index(
+            "runs_chat_id_running_key",
+            "workspace_id",
+            "chat_id",
+            unique=True,
+            postgresql_where=text("status = 'RUNNING'"),
+        ),
         Index("runs_list_idx", "workspace_id", text("began_at DESC"), text("id DESC")),
         Index("runs_status_list_idx", "workspace_id", "status", text("began_at DESC"), text("id DESC")),
         Index("runs_trigger_type_list_idx", "workspace_id", "trigger_type", text("began_at DESC"), text("id DESC")),
         Index("runs_agent_id_list_idx", "workspace_id", "agent_id", text("began_at DESC"), text("id DESC")),
-        Index("runs_gone_wrong_idx", "workspace_id", "finished_at", postgresql_where=text("status IN ('FAILED', 'TIMEOUT')")),
+        Index(
+            "runs_gone_wrong_idx",
+            "workspace_id",
+            "finished_at",
+            postgresql_where=text("status IN ('FAILED', 'TIMEOUT')"),
+        ),
         Index("runs_chat_id_list_idx", "workspace_id", "chat_id", text("began_at DESC"), text("id DESC")),
         Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),
     )
@@ -87,7 +120,9 @@ class Run(TenantTable, table=True):
     started_at: datetime | None = time_field(default=None)
     finished_at: datetime | None = time_field(default=None)
     created_at: datetime = stored_at()
-    began_at: datetime = time_field(default=None, nullable=False, sa_column_args=(Computed("COALESCE(started_at, created_at)", persisted=True),))
+    began_at: datetime = time_field(
+        default=None, nullable=False, sa_column_args=(Computed("COALESCE(started_at, created_at)", persisted=True),)
+    )
     worker: str | None = text_field(LINE, default=None)
     lease: int = 0
     leased_until: datetime | None = time_field(default=None)
@@ -110,10 +145,11 @@ RUN_STATES = Machine(
 
 
 class RunFrame(TenantRow, table=True):
-    """One frame of a chat as clients get it; those of a run are written in batches by the holder of its lease. Also the agent's log.
+    """One frame of a chat as clients get it; those of a run are written in batches by the holder of its lease. Also the
+    agent's log.
 
-    Frames of a chat are numbered on from one run to the next. What was said in a group without asking the agent is in no run.
-    `agent_id` is set on what an adapter has put out (see OUTPUT), and says whose log it is an entry of.
+    Frames of a chat are numbered on from one run to the next. What was said in a group without asking the agent is in
+    no run. `agent_id` is set on what an adapter has put out (see OUTPUT), and says whose log it is an entry of.
     """
 
     __tablename__ = "run_frames"
@@ -121,24 +157,34 @@ class RunFrame(TenantRow, table=True):
         belongs_to("chat_id", "chats", ondelete="CASCADE"),
         belongs_to("run_id", "runs", ondelete="CASCADE"),
         Index("run_frames_run_id_seq_idx", "run_id", "seq"),
-        Index("run_frames_log_idx", "workspace_id", "agent_id", "created_at", "chat_id", "seq", postgresql_where=text("agent_id IS NOT NULL")),
+        Index(
+            "run_frames_log_idx",
+            "workspace_id",
+            "agent_id",
+            "created_at",
+            "chat_id",
+            "seq",
+            postgresql_where=text("agent_id IS NOT NULL"),
+        ),
         Index("run_frames_created_at_idx", "created_at", postgresql_using="brin"),
     )
     workspace_id: str = tenant_id()
     chat_id: str = Field(primary_key=True)
     seq: int = Field(primary_key=True)
     run_id: str | None = None
-    agent_id: str | None = text_field(ID, default=None)  # no foreign key: agents are not removed, and frames are written often
+    # no foreign key: agents are not removed, and frames are written often
+    agent_id: str | None = text_field(ID, default=None)
     type: str = text_field(LINE)  # run_begin or chat_event
     payload: dict[str, Any] = json_field(TURN)
     created_at: datetime = stored_at("clock_timestamp()")
 
 
 class RunTag(TenantRow, table=True):
-    """One of the tags of a run's metadata; those over 200 characters have none. Without a foreign key to runs, since only their trigger writes here.
+    """One of the tags of a run's metadata; those over 200 characters have none. Without a foreign key to runs, since
+    only their trigger writes here.
 
-    A row of its own and not a look into the JSON: row-level security lets no condition into an index whose operator may leak what it sees.
-    `began_at` is the run's, so that the runs of a tag stand in the order of their list.
+    A row of its own and not a look into the JSON: row-level security lets no condition into an index whose operator may
+    leak what it sees. `began_at` is the run's, so that the runs of a tag stand in the order of their list.
     """
 
     __tablename__ = "run_tags"
@@ -149,7 +195,8 @@ class RunTag(TenantRow, table=True):
 
 
 class RunStep(TenantRow, table=True):
-    """A step of a run: announced before it shows or does what cannot be taken back, and its outcome once `finished_at` is set.
+    """A step of a run: announced before it shows or does what cannot be taken back, and its outcome once `finished_at`
+    is set.
 
     Whoever takes the run over is given the outcome of a finished step, and does not repeat one that was only announced.
     """

@@ -6,7 +6,18 @@ from enum import StrEnum
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
-from models.base import SoftDelete, Table, TenantTable, Timestamps, Versioned, enum_field, json_field, stored_at, text_field, time_field
+from models.base import (
+    SoftDelete,
+    Table,
+    TenantTable,
+    Timestamps,
+    Versioned,
+    enum_field,
+    json_field,
+    stored_at,
+    text_field,
+    time_field,
+)
 from models.bounds import EMAIL, LINE, NAME, NOTES, URL
 
 

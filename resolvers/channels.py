@@ -1,4 +1,6 @@
-"""Who may listen to what. A Channel is proof that somebody may: only `open_channel` makes one (contract: websocket.channels)."""
+"""Who may listen to what. A Channel is proof that somebody may: only `open_channel` makes one (contract:
+websocket.channels).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +16,23 @@ from models.chats import Chat
 from models.crews import Crew
 from models.missions import Mission
 from models.workspaces import Membership
-from resolvers.kernel import NO_SURFACE, Action, ById, Caller, Code, Context, Entity, NoInput, Output, Procedure, Refusal, Tenancy, address_of, is_id, procedure
+from resolvers.kernel import (
+    NO_SURFACE,
+    Action,
+    ById,
+    Caller,
+    Code,
+    Context,
+    Entity,
+    NoInput,
+    Output,
+    Procedure,
+    Refusal,
+    Tenancy,
+    address_of,
+    is_id,
+    procedure,
+)
 
 UNKNOWN = "There is no such channel"
 
@@ -146,7 +164,9 @@ async def open_channel(caller: Caller, name: str, within: str | None = None) -> 
     if within is not None and found["workspace_id"] != within:
         raise Refusal(Code.NOT_FOUND, UNKNOWN)
     since = None if found["since"] is None else datetime.fromisoformat(found["since"])
-    return Channel(ChannelKind.providers if kind is ChannelKind.providers else name, kind, id, found["workspace_id"], since)
+    return Channel(
+        ChannelKind.providers if kind is ChannelKind.providers else name, kind, id, found["workspace_id"], since
+    )
 
 
 async def identify(caller: Caller) -> str:

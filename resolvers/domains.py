@@ -1,24 +1,43 @@
-"""The domains, by the name that each has in every package: what belongs to a domain is found by it, and listed nowhere else."""
+"""The domains, by the name that each has in every package: what belongs to a domain is found by it, and listed nowhere
+else.
+"""
 
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from types import ModuleType
 
-DOMAINS = ("auth", "workspaces", "crews", "agents", "chats", "runs", "labels", "projects", "missions", "issues", "system")
-"""In the order of the printed documents. Which domain may import which is a contract of import-linter, in pyproject.toml."""
+DOMAINS = (
+    "auth",
+    "workspaces",
+    "crews",
+    "agents",
+    "chats",
+    "runs",
+    "labels",
+    "projects",
+    "missions",
+    "issues",
+    "system",
+)
+"""In the order of the printed documents. Which domain may import which is a contract of import-linter, in
+pyproject.toml.
+"""
 
 
 def load() -> None:
     """Imports every module of every domain: from here on all operations, edges and events are known."""
-    for name in (*DOMAINS, "announcements"):  # no domain: events that are declared ahead of the operations that will send them
+    # no domain: events that are declared ahead of the operations that will send them
+    for name in (*DOMAINS, "announcements"):
         package = import_module(f"resolvers.{name}")
         for module in iter_modules(getattr(package, "__path__", ()), f"resolvers.{name}."):
             import_module(module.name)
 
 
 def modules_in(surface: str) -> list[ModuleType]:
-    """The domains' modules in a surface's package. A domain need not have one. They are imported when all domains are loaded."""
+    """The domains' modules in a surface's package. A domain need not have one. They are imported when all domains are
+    loaded.
+    """
     load()
     names = [f"{surface}.{name}" for name in DOMAINS]
     return [import_module(name) for name in names if find_spec(name) is not None]

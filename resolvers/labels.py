@@ -7,7 +7,23 @@ from sqlmodel import col
 
 from models import bounds
 from models.labels import Label
-from resolvers.kernel import EVERYONE, Action, ById, Code, Context, Deleted, Input, NoInput, Patch, QueryScope, Rows, Subject, command, graph, query
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    ById,
+    Code,
+    Context,
+    Deleted,
+    Input,
+    NoInput,
+    Patch,
+    QueryScope,
+    Rows,
+    Subject,
+    command,
+    graph,
+    query,
+)
 
 LABEL = Subject(Label, "id")
 TAKEN = "A label with this name already exists"

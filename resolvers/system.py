@@ -1,4 +1,6 @@
-"""The server about itself: whether it lives and can work, its release and license, what it measures, and whether anybody uses it yet."""
+"""The server about itself: whether it lives and can work, its release and license, what it measures, and whether
+anybody uses it yet.
+"""
 
 import asyncio
 import os
@@ -39,11 +41,15 @@ RELEASES_PATIENCE = 4.0  # seconds (contract: system.version)
 TROUBLE = (Refusal, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 Gauge("crewshipd_uptime_seconds", "Seconds since this process started to serve").set_function(instance.uptime)
-Gauge("crewshipd_workers", "Serving processes; these measurements are of one of them").set_function(lambda: instance.settings.workers)
+Gauge("crewshipd_workers", "Serving processes; these measurements are of one of them").set_function(
+    lambda: instance.settings.workers
+)
 POOL = Gauge("crewshipd_db_pool_connections", "Database connections of this process, by state", ["state"])
 POOL.labels("busy").set_function(lambda: database.connections().busy)
 POOL.labels("idle").set_function(lambda: database.connections().idle)
-Gauge("crewshipd_db_pool_waiting", "Calls that wait for a database connection").set_function(lambda: database.connections().waiting)
+Gauge("crewshipd_db_pool_waiting", "Calls that wait for a database connection").set_function(
+    lambda: database.connections().waiting
+)
 
 
 class EpisodicMode(StrEnum):
@@ -147,7 +153,15 @@ async def only_scrapers(ctx: Context, raw: Raw) -> None:
         raise Refusal(Code.NOT_FOUND, "There is no such path")
 
 
-@procedure("ops.metrics", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,), allow=only_scrapers)
+@procedure(
+    "ops.metrics",
+    Action.NONE,
+    auth=Auth.NONE,
+    tenancy=Tenancy.NONE,
+    surfaces=REST_ONLY,
+    errors=(Code.NOT_FOUND,),
+    allow=only_scrapers,
+)
 async def metrics(ctx: Context, data: NoInput) -> Exposition:
     """Get metrics of the process.
 
@@ -165,7 +179,9 @@ async def metrics(ctx: Context, data: NoInput) -> Exposition:
     except TROUBLE:
         revision = None  # no sample says more than a wrong one
     if revision is not None:
-        Gauge("crewshipd_db_migration_version", "Number of the last migration of the database", registry=asked).set(int(revision))
+        Gauge("crewshipd_db_migration_version", "Number of the last migration of the database", registry=asked).set(
+            int(revision)
+        )
     written = await asyncio.to_thread(lambda: generate_latest(REGISTRY) + generate_latest(asked))
     return Exposition(text=written.decode())
 
@@ -209,8 +225,18 @@ async def license(ctx: Context, data: NoInput) -> License:
     The license of this server; the community edition if there is none.
     """
     now = instance.license
-    limits = {"max_crews": now.max_crews, "max_agents_per_crew": now.max_agents_per_crew, "max_members": now.max_members}
-    return License(edition=now.edition, license_id=now.license_id, licensee_org=now.licensee_org, features=list(now.features), **limits)
+    limits = {
+        "max_crews": now.max_crews,
+        "max_agents_per_crew": now.max_agents_per_crew,
+        "max_members": now.max_members,
+    }
+    return License(
+        edition=now.edition,
+        license_id=now.license_id,
+        licensee_org=now.licensee_org,
+        features=list(now.features),
+        **limits,
+    )
 
 
 @cache

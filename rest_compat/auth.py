@@ -35,7 +35,9 @@ class CliTokenJSON(Wire, of=CliToken):
 
 
 def _login_fields(request: Request) -> tuple[dict[str, Any], bool] | None:
-    """The fields of the body, and whether it is JSON; None when it is neither JSON nor a form, or too long (which is a 400 here)."""
+    """The fields of the body, and whether it is JSON; None when it is neither JSON nor a form, or too long (which is a
+    400 here).
+    """
     if len(request.body) > LOGIN_BODY_LIMIT:
         return None
     media = request.headers.get(b"content-type", b"").lower()
@@ -45,7 +47,9 @@ def _login_fields(request: Request) -> tuple[dict[str, Any], bool] | None:
             return (fields, True) if isinstance(fields, dict) else None
         if media.startswith(b"multipart/"):
             return None
-        return dict(parse_qsl(request.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FORM_FIELDS)), False
+        return dict(
+            parse_qsl(request.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FORM_FIELDS)
+        ), False
     except ValueError:  # of either parser, and of bytes that are no text
         return None
 
@@ -67,7 +71,9 @@ def _wants_json(request: Request) -> bool:
 
 
 def _reads_refresh(request: Request) -> dict[str, Any]:
-    """Nothing, and only from pages of this host: an allowed origin elsewhere may call the API, but not exchange its tokens."""
+    """Nothing, and only from pages of this host: an allowed origin elsewhere may call the API, but not exchange its
+    tokens.
+    """
     headers = request.headers
     if not same_host(headers.get(b"origin"), headers.get(b"referer"), headers.get(b"host", b"").decode("latin-1")):
         raise Refusal(Code.FORBIDDEN, Reason.session_invalid.value, reason=Reason.session_invalid.value)
@@ -85,7 +91,11 @@ def _reads_bootstrap(request: Request) -> dict[str, Any]:
 
 def _answers_csrf(request: Request, answer: Answer) -> Reply:
     token = orjson.loads(answer.body or b"{}")["csrfToken"]
-    return Reply(200, answer.body or b"", [JSON, *[(b"set-cookie", text.encode()) for text in cookies.set_csrf(token, https=request.caller.https)]])
+    return Reply(
+        200,
+        answer.body or b"",
+        [JSON, *[(b"set-cookie", text.encode()) for text in cookies.set_csrf(token, https=request.caller.https)]],
+    )
 
 
 def _answers_login(request: Request, answer: Answer) -> Reply:

@@ -80,6 +80,12 @@ ROUTES = (
     PUT("/api/v1/agents/{agentId}/chats/{chatId}/read", chats.mark_read, chats.ReadMark),
     GET("/api/v1/chats", chats.list_chats, list[ChatSummaryJSON], envelope="data"),
     GET("/api/v1/chats/{chatId}", chats.get_chat, ChatSummaryJSON),
-    GET("/api/v1/chats/{chatId}/messages", chats.list_messages, MessageListJSON, completes=_whole_history, answers=_with_chat_id),
+    GET(
+        "/api/v1/chats/{chatId}/messages",
+        chats.list_messages,
+        MessageListJSON,
+        completes=_whole_history,
+        answers=_with_chat_id,
+    ),
     POST("/api/v1/chats/{chatId}/steer", chats.steer_chat, chats.Steered, status=202),
 )

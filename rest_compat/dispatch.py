@@ -65,7 +65,9 @@ class Dispatcher:
             node.routes[route.method] = route
 
     def find(self, path: str) -> tuple[Node | None, list[str]]:
-        """A literal segment wins over a parameter at each step; parameters are decoded once (contract: base.path_rules)."""
+        """A literal segment wins over a parameter at each step; parameters are decoded once (contract:
+        base.path_rules).
+        """
         node, values = self.root, list[str]()
         for segment in path.split("/")[1:]:
             child = node.children.get(segment)
@@ -90,14 +92,20 @@ class Dispatcher:
         method = scope["method"]
         route = node.routes.get("GET" if method == "HEAD" else method)
         if route is None:
-            await reply(send, Reply(405, problem(405, f"{method} is not offered here", path), [JSON, node.allow()]), method == "HEAD")
+            await reply(
+                send,
+                Reply(405, problem(405, f"{method} is not offered here", path), [JSON, node.allow()]),
+                method == "HEAD",
+            )
             return
         transport, body, upload = scope["crewship"], b"", None
         if route.body is not None:
             upload = streams.arriving(route.body, transport.headers, receive)
         elif method not in ("GET", "HEAD"):
             body = await read_body(receive)
-        made = await self.answer(route, values, transport, path, scope["query_string"], body, method if route.streams else "", upload)
+        made = await self.answer(
+            route, values, transport, path, scope["query_string"], body, method if route.streams else "", upload
+        )
         await reply(send, made, method == "HEAD", receive)
 
     def surface(self, method: str, raw_path: bytes) -> Any:
@@ -112,12 +120,24 @@ class Dispatcher:
         route = None if node is None else node.routes.get(method)
         return None if route is None or route.body is None else route.body.most
 
-    async def _whole(self, route: Route, values: list[str], transport: Any, target: Any, body: bytes) -> tuple[int, Headers, bytes]:
-        made = await self.answer(route, values, transport, target.path, target.query, b"" if target.method == "GET" else body)
+    async def _whole(
+        self, route: Route, values: list[str], transport: Any, target: Any, body: bytes
+    ) -> tuple[int, Headers, bytes]:
+        made = await self.answer(
+            route, values, transport, target.path, target.query, b"" if target.method == "GET" else body
+        )
         return made.status, made.all_headers(), made.body
 
     async def answer(
-        self, route: Route, values: list[str], transport: Any, path: str, query: bytes, body: bytes, method: str = "", upload: Arriving | None = None
+        self,
+        route: Route,
+        values: list[str],
+        transport: Any,
+        path: str,
+        query: bytes,
+        body: bytes,
+        method: str = "",
+        upload: Arriving | None = None,
     ) -> Reply:
         headers = transport.headers
         caller = caller_for(route.operation.auth, transport, path, body)
@@ -153,7 +173,9 @@ class Dispatcher:
         elif route.takes_body:
             raw = body_of(request.body, route.optional_body, caller)
         else:
-            raw = (route.completes or dict)(query) if route.method in ("GET", "DELETE") or route.body is not None else {}
+            raw = (
+                (route.completes or dict)(query) if route.method in ("GET", "DELETE") or route.body is not None else {}
+            )
         if route.body is not None and caller.idempotency_key is not None:
             caller.malformed = NO_KEY
         for name, value in zip(route.parameters, values, strict=True):
@@ -171,11 +193,15 @@ def caller_for(auth: Auth, transport: Any, path: str, body: bytes) -> Caller:
     """Who is on the line, by the credentials that count here; no other is looked at."""
     headers, client, forwarded = transport.headers, transport.client, transport.forwarded
     if auth is Auth.INTERNAL:
-        return identity.internal(headers, client=client, forwarded=forwarded, local_socket=transport.local_socket, path=path)
+        return identity.internal(
+            headers, client=client, forwarded=forwarded, local_socket=transport.local_socket, path=path
+        )
     if auth is Auth.WEBHOOK:
         return identity.webhook(headers, body, client=client, forwarded=forwarded, path=path)
     local_socket, https, origin = transport.local_socket, transport.https, transport.origin
-    return identity.caller_of(headers, client=client, forwarded=forwarded, local_socket=local_socket, https=https, origin=origin, path=path)
+    return identity.caller_of(
+        headers, client=client, forwarded=forwarded, local_socket=local_socket, https=https, origin=origin, path=path
+    )
 
 
 async def _made(route: Route, request: Request, answer: Answer) -> Reply:
@@ -203,7 +229,9 @@ def _of_file(request: Request, opened: Opened) -> Reply:
     try:
         status, headers, part = streams.answer(request.method, request.headers, opened)
         if status == 416:
-            return Reply(status, problem(status, "No byte of this range is in the file", request.path), [JSON, *headers])
+            return Reply(
+                status, problem(status, "No byte of this range is in the file", request.path), [JSON, *headers]
+            )
         return Reply(status, b"", headers, part)
     finally:
         if part is None:

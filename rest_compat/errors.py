@@ -30,7 +30,9 @@ def refused(refusal: Refusal, path: str) -> tuple[int, bytes, Headers]:
     extra = refusal.extra | ({"fields": refusal.fields} if refusal.fields else {})
     headers: Headers = []
     if refusal.code is Code.UNAUTHENTICATED:
-        headers.append((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode() if refusal.reason else b"Bearer"))
+        headers.append(
+            (b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode() if refusal.reason else b"Bearer")
+        )
     elif refusal.code in (Code.RATE_LIMITED, Code.UNAVAILABLE):
         headers.append((b"retry-after", b"1"))
     return status, problem(status, refusal.detail, path, extra), headers

@@ -130,5 +130,11 @@ ROUTES = (
     POST(INTERNAL, issues.create_agent_issue, AgentIssueCreated, status=201, reads=workspace_in_body),
     GET(f"{INTERNAL}/{{identifier}}", issues.get_agent_issue, IssueJSON),
     PATCH(f"{INTERNAL}/{{identifier}}", issues.update_agent_issue, AgentIssueUpdated, reads=workspace_in_body),
-    POST(f"{INTERNAL}/{{identifier}}/comments", issues.create_agent_comment, CommentJSON, status=201, reads=workspace_in_body),
+    POST(
+        f"{INTERNAL}/{{identifier}}/comments",
+        issues.create_agent_comment,
+        CommentJSON,
+        status=201,
+        reads=workspace_in_body,
+    ),
 )

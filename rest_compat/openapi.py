@@ -1,4 +1,6 @@
-"""OpenAPI 3.1 of the route table: parameters and bodies from the inputs, responses from the wire models, errors from the operations."""
+"""OpenAPI 3.1 of the route table: parameters and bodies from the inputs, responses from the wire models, errors from
+the operations.
+"""
 
 from functools import cache
 from typing import Any, get_args, get_origin
@@ -67,23 +69,33 @@ KEY = (
 
 
 class _Schemas(GenerateJsonSchema):
-    """What pydantic cannot know: keys that answers leave out, and that a null counts as absent in inputs (contract: requests.null_values)."""
+    """What pydantic cannot know: keys that answers leave out, and that a null counts as absent in inputs (contract:
+    requests.null_values).
+    """
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         made, cls = super().model_schema(schema), schema["cls"]
-        absent = {info.alias or name for name, info in cls.model_fields.items() if any(isinstance(m, Absent) for m in info.metadata)}
+        absent = {
+            info.alias or name
+            for name, info in cls.model_fields.items()
+            if any(isinstance(m, Absent) for m in info.metadata)
+        }
         required = [name for name in made.get("required", ()) if name not in absent]
         if absent:
             made.pop("required", None)
             made |= {"required": required} if required else {}
         if issubclass(cls, Input):
-            made["properties"] = {name: part if name in required else _nullable(part) for name, part in made.get("properties", {}).items()}
+            made["properties"] = {
+                name: part if name in required else _nullable(part) for name, part in made.get("properties", {}).items()
+            }
         return made
 
 
 def _nullable(part: dict[str, Any]) -> dict[str, Any]:
     choices = part.get("anyOf", [{name: value for name, value in part.items() if name not in BESIDE}])
-    return {name: part[name] for name in BESIDE if name in part} | {"anyOf": choices if NULL in choices else [*choices, NULL]}
+    return {name: part[name] for name in BESIDE if name in part} | {
+        "anyOf": choices if NULL in choices else [*choices, NULL]
+    }
 
 
 def _model(wire: Any) -> type[BaseModel]:
@@ -102,7 +114,11 @@ def document() -> dict[str, Any]:
     schemas = dict(sorted(definitions.get("$defs", {}).items())) | {"Problem": PROBLEM}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Crewship", "version": "1", "description": "The REST API. The same operations are served as GraphQL at /graphql."},
+        "info": {
+            "title": "Crewship",
+            "version": "1",
+            "description": "The REST API. The same operations are served as GraphQL at /graphql.",
+        },
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
@@ -117,7 +133,9 @@ def document() -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "cookie",
                     "name": "authjs.session-token",
-                    "description": "Set by signing in, and sent by the browser. Over HTTPS: `__Secure-authjs.session-token`.",
+                    "description": (
+                        "Set by signing in, and sent by the browser. Over HTTPS: `__Secure-authjs.session-token`."
+                    ),
                 },
                 "internal": {
                     "type": "apiKey",
@@ -187,18 +205,38 @@ def _body(route: Route, reference: dict[str, Any], definitions: dict[str, Any]) 
 
 def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any]]:
     op = route.operation
-    made: list[dict[str, Any]] = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in PARAMETER.findall(route.path)]
+    made: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in PARAMETER.findall(route.path)
+    ]
     if op.tenancy is Tenancy.WORKSPACE and "{workspaceId}" not in route.path:
         text = "Id or slug of the workspace; the header X-Workspace-ID is an alternative."
-        made.append({"name": "workspace_id", "in": "query", "required": False, "description": text, "schema": {"type": "string"}})
+        made.append(
+            {
+                "name": "workspace_id",
+                "in": "query",
+                "required": False,
+                "description": text,
+                "schema": {"type": "string"},
+            }
+        )
     if (route.method in ("GET", "DELETE") or route.body is not None) and route.reads is None:
         properties = definitions.get(op.input.__name__, {}).get("properties", {})
         for name, info in op.input.model_fields.items():
             if name not in route.parameters and name not in ("first", "after"):
                 made.append(
-                    {"name": name, "in": "query", "required": info.is_required(), **_in_query(op.input, name, properties.get(name, {"type": "string"}))}
+                    {
+                        "name": name,
+                        "in": "query",
+                        "required": info.is_required(),
+                        **_in_query(op.input, name, properties.get(name, {"type": "string"})),
+                    }
                 )
-    headers = [(op.versioned is not None, IF_MATCH), (_tagged(route) and route.method == "GET", IF_NONE_MATCH), (_repeatable(op), KEY)]
+    headers = [
+        (op.versioned is not None, IF_MATCH),
+        (_tagged(route) and route.method == "GET", IF_NONE_MATCH),
+        (_repeatable(op), KEY),
+    ]
     for applies, (name, text, schema) in headers:
         if applies:
             made.append({"name": name, "in": "header", "required": False, "description": text, "schema": schema})
@@ -214,7 +252,10 @@ def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str
         }
     if issubclass(model, Paging) and name in ("limit", "offset"):
         text = model.size_rule() if name == "limit" else SKIPPED
-        return {"description": text, "schema": {"type": ["integer", "string"], "default": model.page_default if name == "limit" else 0}}
+        return {
+            "description": text,
+            "schema": {"type": ["integer", "string"], "default": model.page_default if name == "limit" else 0},
+        }
     return {"schema": {"type": ["boolean", "string"], "default": False} if schema.get("type") == "boolean" else schema}
 
 
@@ -236,7 +277,11 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
     if route.wire is not None:
         schema = models[(_model(route.wire), "serialization")]
         schema = {"type": "array", "items": schema} if get_origin(route.wire) is list else schema
-        schema = {"type": "object", "properties": {route.envelope: schema}, "required": [route.envelope]} if route.envelope else schema
+        schema = (
+            {"type": "object", "properties": {route.envelope: schema}, "required": [route.envelope]}
+            if route.envelope
+            else schema
+        )
         good["content"] = {"application/json": {"schema": schema}}
     made = {str(route.status): good}
     if route.gives is not None:
@@ -247,7 +292,10 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
             made["304"] = {"description": REASON_PHRASES[304], "headers": {"ETag": ETAG}}
     for code in sorted(_codes(route), key=lambda c: STATUS[c]):
         status = STATUS[code]
-        made[str(status)] = {"description": REASON_PHRASES[status], "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}}
+        made[str(status)] = {
+            "description": REASON_PHRASES[status],
+            "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
+        }
     if route.redirects is not None:
         made["302"] = {"description": route.redirects}
     if route.probe:
@@ -265,7 +313,8 @@ def _codes(route: Route) -> set[Code]:
         codes |= {Code.FORBIDDEN, Code.BAD_REQUEST}
     if op.input.model_fields:
         codes.add(Code.BAD_REQUEST)
-    if route.method not in ("GET", "HEAD"):  # an origin elsewhere, and a body, of which one is read even where none is wanted
+    # an origin elsewhere, and a body, of which one is read even where none is wanted
+    if route.method not in ("GET", "HEAD"):
         codes |= {Code.FORBIDDEN, Code.TOO_LARGE}
     if op.versioned is not None:
         codes.add(Code.PRECONDITION_FAILED)

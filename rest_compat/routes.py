@@ -19,7 +19,9 @@ ROUTES: tuple[Route, ...] = tuple(route for domain in modules_in("rest_compat") 
 
 def scope_of(op: Operation[Any], routes: list[Route]) -> str:
     """Where the workspace comes from, in the words of the contract: to a machine, the row or the body says it."""
-    if op.tenancy is Tenancy.NONE or (op.auth is Auth.INTERNAL and (isinstance(op.tenancy, Entity) or "workspace_id" in op.input.model_fields)):
+    if op.tenancy is Tenancy.NONE or (
+        op.auth is Auth.INTERNAL and (isinstance(op.tenancy, Entity) or "workspace_id" in op.input.model_fields)
+    ):
         return "none"
     if isinstance(op.tenancy, Entity):
         return "entity"
@@ -27,7 +29,9 @@ def scope_of(op: Operation[Any], routes: list[Route]) -> str:
 
 
 def _visibility(op: Operation[Any]) -> str | None:
-    """Of the rows that are answered: all of the workspace, or those that the model's graph lets the caller see; None where no rows are."""
+    """Of the rows that are answered: all of the workspace, or those that the model's graph lets the caller see; None
+    where no rows are.
+    """
     if not (isinstance(op.model, type) and issubclass(op.model, SQLModel)):
         return None
     return "workspace" if visible_of(op.model) is None else "limited"
@@ -62,7 +66,9 @@ def _socket() -> dict[str, Any]:
 
 
 def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, Any]]:
-    """The registry, one object an operation, and the socket. `graphql`: operation -> its fields, which this surface does not know."""
+    """The registry, one object an operation, and the socket. `graphql`: operation -> its fields, which this surface
+    does not know.
+    """
     made = [_socket()]
     for name, op in OPERATIONS.items():
         routes = [route for route in ROUTES if route.operation is op]

@@ -70,7 +70,11 @@ def shape_of(wire: Any) -> Shape | None:
         return None
     if issubclass(wire, Around):
         shape = shape_of(wire.model_fields[wire.rows].annotation)
-        return shape if shape is None or not wire.counted else intern(Shape((Column("total", "total_count"), Nested("rows", None, shape)), "connection"))
+        return (
+            shape
+            if shape is None or not wire.counted
+            else intern(Shape((Column("total", "total_count"), Nested("rows", None, shape)), "connection"))
+        )
     model = wire.__of__
     if model is None:
         raise TypeError(f"{wire.__name__} needs of=")
@@ -92,7 +96,9 @@ def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item
     entry = GRAPHS.get(model, {}).get(source)
     if isinstance(entry, Edge):
         inner = shape_of(kind) if is_wire else Shape((), "count")
-        return Nested(key, source, inner or Shape(()), absent=absent is not None, zero=absent is not None and absent.zero)
+        return Nested(
+            key, source, inner or Shape(()), absent=absent is not None, zero=absent is not None and absent.zero
+        )
     if entry is not None or source in columns_of(model):
         return Column(key, source, absent=absent is not None, zero=absent is not None and absent.zero)
     if is_wire and nested.__of__ is model:
@@ -121,7 +127,11 @@ class Reply:
 
     def all_headers(self) -> list[tuple[bytes, bytes]]:
         """With the length of the body, where the status has one."""
-        return self.headers if self.status in (204, 304) or self.part is not None else [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        return (
+            self.headers
+            if self.status in (204, 304) or self.part is not None
+            else [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        )
 
 
 Reading = Callable[[Request], dict[str, Any]]
@@ -132,10 +142,10 @@ Writing = Callable[[Request, Answer], Reply | Awaitable[Reply]]
 class Route:
     """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
 
-    `completes` adds to a query what its absences mean. `envelope` wraps the answer in an object with that key. `optional_body`: an
-    empty or unreadable body counts as none.
-    `body`: Upload, and `gives`: Download, are bodies of any size; what a command of an Upload takes beside it comes by the query.
-    What only `answers` knows is documented by `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
+    `completes` adds to a query what its absences mean. `envelope` wraps the answer in an object with that key.
+    `optional_body`: an empty or unreadable body counts as none. `body`: Upload, and `gives`: Download, are bodies of
+    any size; what a command of an Upload takes beside it comes by the query. What only `answers` knows is documented by
+    `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
     """
 
     method: str
@@ -164,12 +174,16 @@ class Route:
             self.operation.published.add(self.shape)
         fields = self.operation.input.model_fields
         self.parameters = tuple(_field_of(name, fields) for name in PARAMETER.findall(self.path))
-        self.takes_body = self.body is None and self.method in ("POST", "PUT", "PATCH") and bool(fields.keys() - set(self.parameters))
+        self.takes_body = (
+            self.body is None and self.method in ("POST", "PUT", "PATCH") and bool(fields.keys() - set(self.parameters))
+        )
         op, self.streams = self.operation, self.body is not None or self.gives is not None
         if self.streams and (Surface.GRAPHQL in op.surfaces or op.auth is Auth.WEBHOOK):
             raise TypeError(f"{op.name}: a body of any size is REST's alone, and nobody signs it")
         if (op.returns is Opened) is not (self.gives is not None):
-            raise TypeError(f"{op.name}: a route gives a Download where its operation returns an opened file, and only there")
+            raise TypeError(
+                f"{op.name}: a route gives a Download where its operation returns an opened file, and only there"
+            )
         if self.body is not None and not op.late:
             raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
 
@@ -201,6 +215,7 @@ def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: An
 
 
 __all__ = [
-    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Around", "Download", "Fixed", "From", "Null", "Output", "Reply", "Request", "Route", "Upload", "Wire",
+    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Around", "Download", "Fixed", "From", "Null", "Output", "Reply",
+    "Request", "Route", "Upload", "Wire",
     "shape_of",
 ]  # fmt: skip

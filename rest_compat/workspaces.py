@@ -85,9 +85,23 @@ ROUTES = (
     GET(WORKSPACE + "/members", workspaces.list_members, list[ListedMemberJSON]),
     POST(WORKSPACE + "/members", workspaces.add_member, MemberJSON, status=201),
     DELETE(WORKSPACE + "/members/{memberId}", workspaces.remove_member, Success),
-    GET(WORKSPACE + "/members/capabilities", workspaces.list_member_capabilities, list[workspaces.MemberCapabilities], envelope="members"),
-    GET(WORKSPACE + "/members/{memberId}/capabilities", workspaces.get_member_capabilities, workspaces.MemberCapabilities),
-    PATCH(WORKSPACE + "/members/{memberId}/capabilities", workspaces.update_member_capabilities, workspaces.MemberCapabilities, body_limit=16 * 1024),
+    GET(
+        WORKSPACE + "/members/capabilities",
+        workspaces.list_member_capabilities,
+        list[workspaces.MemberCapabilities],
+        envelope="members",
+    ),
+    GET(
+        WORKSPACE + "/members/{memberId}/capabilities",
+        workspaces.get_member_capabilities,
+        workspaces.MemberCapabilities,
+    ),
+    PATCH(
+        WORKSPACE + "/members/{memberId}/capabilities",
+        workspaces.update_member_capabilities,
+        workspaces.MemberCapabilities,
+        body_limit=16 * 1024,
+    ),
     GET(WORKSPACE + "/invitations", workspaces.list_invitations, list[InvitationJSON]),
     POST(WORKSPACE + "/invitations", workspaces.create_invitation, InvitationJSON, status=201),
 )

@@ -1,7 +1,8 @@
 """Background jobs as they are carried out: one wrapper around every body, and what a body may do.
 
-A body does its work in steps. What a step writes is written once, with the mark that it was; what it asks of the world outside is asked at
-least once, under a key that stays the same. An attempt that fails is followed by another one, which leaves out what is marked.
+A body does its work in steps. What a step writes is written once, with the mark that it was; what it asks of the world
+outside is asked at least once, under a key that stays the same. An attempt that fails is followed by another one, which
+leaves out what is marked.
 """
 
 import asyncio
@@ -34,11 +35,17 @@ REFILL = 0.05  # seconds
 GRACE = 1.0  # seconds that bodies have to end when their process does
 AGAIN = 0.5  # seconds between two tries of what the database did not take
 
-ENDINGS = Counter("crewship_job_attempts", "Attempts at background jobs that this process has made, by how they ended", ["job", "ending"])
+ENDINGS = Counter(
+    "crewship_job_attempts",
+    "Attempts at background jobs that this process has made, by how they ended",
+    ["job", "ending"],
+)
 
 
 class GivenUp(Exception):
-    """The last attempt has failed. It ends on record, where no tenant's text belongs: so this says no more than a name."""
+    """The last attempt has failed. It ends on record, where no tenant's text belongs: so this
+    says no more than a name.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,14 @@ class Attempt:
 
     @classmethod
     def of(cls, job: Job[Any], id: str, workspace_id: str, sent: dict[str, Any], executor: str) -> "Attempt":
-        return cls(job, id, workspace_id, Turn(sent.get("root", id), sent.get("round", 1), sent.get("attempt", 1)), sent["data"], executor)
+        return cls(
+            job,
+            id,
+            workspace_id,
+            Turn(sent.get("root", id), sent.get("round", 1), sent.get("attempt", 1)),
+            sent["data"],
+            executor,
+        )
 
     async def begin(self) -> list[str]:
         """The marks of its root. From here on another one with its key may wait."""
@@ -97,11 +111,14 @@ class Work:
 
     def _first(self, step: str) -> None:
         if step in self._seen:
-            raise RuntimeError(f"{self._attempt.job.name}: two steps are named {step}, and the second would be left out")
+            raise RuntimeError(
+                f"{self._attempt.job.name}: two steps are named {step}, and the second would be left out"
+            )
         self._seen.add(step)
 
     async def write(self, step: str, change: Callable[[Context], Awaitable[T]]) -> T | None:
-        """One transaction, as the system in the job's workspace: exactly once in a round. None where an earlier attempt has done it.
+        """One transaction, as the system in the job's workspace: exactly once in a round. None where an earlier attempt
+        has done it.
 
         What the next steps need of it they read: its outcome is nowhere but in the rows.
         """
@@ -109,7 +126,9 @@ class Work:
         if self.done(step):
             return None
         a, mark = self._attempt, self._mark(step)
-        return await steps.write(a.job, a.workspace_id, Mark(dbos_tables.MARK, (a.id, a.executor, a.workspace_id, a.turn.root, mark)), change)
+        return await steps.write(
+            a.job, a.workspace_id, Mark(dbos_tables.MARK, (a.id, a.executor, a.workspace_id, a.turn.root, mark)), change
+        )
 
     async def read(self, look: Callable[[Context], Awaitable[T]]) -> T:
         """Rows of the workspace."""
@@ -128,7 +147,9 @@ class Work:
         await asyncio.sleep(seconds)
 
     def again(self, at: datetime) -> None:
-        """Once this has ended well, the next round begins at `at`; with the job's key, unless one of it waits already."""
+        """Once this has ended well, the next round begins at `at`; with the job's key, unless
+        one of it waits already.
+        """
         self.next = at
 
 
@@ -157,7 +178,9 @@ def carries(job: Job[D]) -> Callable[[Body[D]], Body[D]]:
 
 
 def carried() -> tuple[Carried, ...]:
-    """Every job that is declared, with its body, which stands in the module of this folder that is called like the domain."""
+    """Every job that is declared, with its body, which stands in the module of this folder that is called like the
+    domain.
+    """
     modules_in("runtime")
     if strays := JOBS.keys() ^ CARRIED.keys():
         raise RuntimeError(f"jobs without a body, or bodies without a job: {', '.join(sorted(strays))}")
@@ -191,7 +214,8 @@ class Carrier:
             for name in rung:
                 try:
                     await self._claim(name)
-                except Exception as error:  # somebody else is at the same rows, or the database is away: there are other looks
+                # somebody else is at the same rows, or the database is away: there are other looks
+                except Exception as error:
                     log.debug("no claim at a ring", job=name, error=type(error).__name__)
 
     async def stop(self) -> None:
@@ -240,7 +264,10 @@ class Carrier:
             await self._failed(attempt, error)
 
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
-        turn, told = attempt.turn, {"job": attempt.job.name, "root": attempt.turn.root, "attempt": attempt.turn.attempt, "exc_info": error}
+        turn, told = (
+            attempt.turn,
+            {"job": attempt.job.name, "root": attempt.turn.root, "attempt": attempt.turn.attempt, "exc_info": error},
+        )
         if turn.attempt < attempt.job.attempts:
             ENDINGS.labels(attempt.job.name, "failed").inc()
             log.warning("job failed; another attempt follows", **told)

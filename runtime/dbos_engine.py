@@ -1,14 +1,20 @@
-"""Durable execution on DBOS, in the schema `dbos` of the same database: runs of agents, and background jobs. The only module that calls it.
+"""Durable execution on DBOS, in the schema `dbos` of the same database: runs of agents, and background jobs. The only
+module that calls it.
 
 Rules that its behaviour asks for:
 
-- A process is an executor of its own, and has a queue of its own: DBOS resumes by enqueueing, and a run must go on where its lease is.
+- A process is an executor of its own, and has a queue of its own: DBOS resumes by enqueueing, and a run must go on
+  where its lease is.
 - DBOS recovers nothing by itself: at launch it looks for runs of its own executor id, which is new each time.
-- The application version is pinned. Left alone it is a hash of the code, and a deployment would strand the runs of the one before.
-- A workflow never ends in an exception, which would be stored and final. One that is cancelled leaves its run resumable.
-- A step costs it two statements and three threads: names of steps are written behind the body's back, and a run does not wait to be on record.
+- The application version is pinned. Left alone it is a hash of the code, and a deployment would strand the runs of the
+  one before.
+- A workflow never ends in an exception, which would be stored and final. One that is cancelled leaves its run
+  resumable.
+- A step costs it two statements and three threads: names of steps are written behind the body's back, and a run does
+  not wait to be on record.
 - What is stored is JSON, never a pickle: ids, and names of steps.
-- A worker claims what it finds in a queue, whether it knows the name or not: so every job has a queue of its own, and a process listens to those
+- A worker claims what it finds in a queue, whether it knows the name or not: so every job has a queue of its own, and a
+  process listens to those
   of the jobs it knows.
 """
 
@@ -40,7 +46,9 @@ NAME = "run"  # of the workflow of a run
 LEAVE = 5.0  # seconds that records may take when the process ends
 
 Carry = Callable[[str, str, str | None, dict[str, Any]], Awaitable[None]]
-"""Carries a job out: its name, its id, the workspace, and what was sent along. It leaves by CancelledError where another process is to go on."""
+"""Carries a job out: its name, its id, the workspace, and what was sent along. It leaves by CancelledError where
+another process is to go on.
+"""
 
 library = logging.getLogger("dbos")
 library.addHandler(logging.NullHandler())  # it writes to the console unless a handler is there
@@ -66,7 +74,8 @@ class _Run:
 
 
 class DbosEngine:
-    """One a process: DBOS keeps its state in globals. It is loaded when the first run is there, and that run does not wait for it.
+    """One a process: DBOS keeps its state in globals. It is loaded when the first run is there, and that run does not
+    wait for it.
 
     `jobs` are the background jobs that are carried out here, by `carry`.
     """
@@ -132,7 +141,10 @@ class DbosEngine:
     def _register(self) -> None:
         """By a client: the queue is there when DBOS first looks, and it looks for new ones once a second only."""
         client = self._library.DBOSClient(
-            system_database_url=url_of(self._dsn), dbos_system_schema=SCHEMA, application_name=APPLICATION, system_database_pool_size=1
+            system_database_url=url_of(self._dsn),
+            dbos_system_schema=SCHEMA,
+            application_name=APPLICATION,
+            system_database_pool_size=1,
         )
         try:
             client.register_queue(self.queue, polling_interval_sec=POLL, on_conflict="never_update")
@@ -175,7 +187,9 @@ class DbosEngine:
 
     def _begin(self, run_id: str) -> _Run:
         """Outside of DBOS's context: to it, what a body asks for would be steps of the workflow."""
-        made = self._runs[run_id] = _Run(self._loop.create_task(self._call(run_id), name=run_id, context=self._context.copy()))
+        made = self._runs[run_id] = _Run(
+            self._loop.create_task(self._call(run_id), name=run_id, context=self._context.copy())
+        )
         return made
 
     async def _call(self, run_id: str) -> None:
@@ -290,11 +304,17 @@ class DbosEngine:
         job_id, workspace_id = self._dbos.workflow_id, self._dbos.authenticated_user
         assert job_id is not None
         carried = self._carry_out(name, job_id, workspace_id, sent)
-        await (carried if asyncio.get_running_loop() is self._loop else asyncio.wrap_future(asyncio.run_coroutine_threadsafe(carried, self._loop)))
+        await (
+            carried
+            if asyncio.get_running_loop() is self._loop
+            else asyncio.wrap_future(asyncio.run_coroutine_threadsafe(carried, self._loop))
+        )
 
     async def _carry_out(self, name: str, job_id: str, workspace_id: str | None, sent: dict[str, Any]) -> None:
         assert self.carry is not None
-        await self._loop.create_task(self._carried(self.carry, name, job_id, workspace_id, sent), context=self._context.copy())
+        await self._loop.create_task(
+            self._carried(self.carry, name, job_id, workspace_id, sent), context=self._context.copy()
+        )
 
     @staticmethod
     async def _carried(carry: Carry, *what: Any) -> None:
@@ -309,7 +329,12 @@ class DbosEngine:
         end = datetime.fromtimestamp(before, UTC).isoformat()
         while True:
             old = await self._dbos.list_workflows_async(
-                name=NAME, status=list(ENDED), end_time=end, limit=FORGOTTEN_AT_ONCE, load_input=False, load_output=False
+                name=NAME,
+                status=list(ENDED),
+                end_time=end,
+                limit=FORGOTTEN_AT_ONCE,
+                load_input=False,
+                load_output=False,
             )
             if old:
                 await self._dbos.delete_workflows_async([state.workflow_id for state in old])

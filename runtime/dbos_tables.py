@@ -1,6 +1,8 @@
-"""DBOS's tables: how they are made, who may do what with them, and every statement of ours on them. What of the library is private stands here, too.
+"""DBOS's tables: how they are made, who may do what with them, and every statement of ours on them. What of the library
+is private stands here, too.
 
-Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the columns, the function and the calls that are used here.
+Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the columns, the function and the calls that are
+used here.
 """
 
 import asyncio
@@ -23,7 +25,8 @@ RIGHTS = f"""
     )
     FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind IN ('r', 'p', 'v')
 """
-# In one transaction: a process at work never sees the role without its rights. Earlier releases let the library grant, on tables to come as well.
+# In one transaction: a process at work never sees the role without its rights. Earlier releases let the library grant,
+# on tables to come as well.
 GRANTS = """
     REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role};
     ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} REVOKE ALL ON TABLES FROM {role};
@@ -36,9 +39,11 @@ GRANTS = """
 
 
 async def prepare_engine(owner_dsn: str, application_role: str | None) -> None:
-    """Makes or upgrades DBOS's tables as the owner of ours, and lets the application's role (None: it is the owner) use their rows.
+    """Makes or upgrades DBOS's tables as the owner of ours, and lets the application's role (None: it is the owner) use
+    their rows.
 
-    The library is loaded only where there is something to upgrade: that takes a second and a half, and a look a few milliseconds.
+    The library is loaded only where there is something to upgrade: that takes a second and a half, and a look a few
+    milliseconds.
     """
     connection = await asyncpg.connect(owner_dsn)
     try:
@@ -62,10 +67,11 @@ def url_of(dsn: str) -> str:
     return dsn.replace("postgres:", "postgresql:", 1)
 
 
-# ---- one job that runs here: $1 its id, $2 this process ------------------------------------------------------------------
+# ---- one job that runs here: $1 its id, $2 this process
+# ------------------------------------------------------------------
 
-# From here on another one with its key may wait. Whoever found the key taken holds the row until its own change is committed: so the job,
-# which waits for that here, sees the change.
+# From here on another one with its key may wait. Whoever found the key taken holds the row until its own change is
+# committed: so the job, which waits for that here, sees the change.
 BEGIN = f"""
     WITH mine AS (
         UPDATE {SCHEMA}.workflow_status SET deduplication_id = NULL
@@ -74,31 +80,40 @@ BEGIN = f"""
     SELECT EXISTS (SELECT FROM mine) AND EXISTS (SELECT FROM workspaces WHERE id = $3 AND deleted_at IS NULL) AS live,
         ARRAY(SELECT step FROM job_steps WHERE root = $4 AND workspace_id = $3) AS steps
 """
-# The first statement of a step's transaction. Nothing live: the job was cancelled, is another process's, or its workspace is gone.
+# The first statement of a step's transaction. Nothing live: the job was cancelled, is another process's, or its
+# workspace is gone.
 MARK = f"""
     WITH live AS (
-        SELECT FROM {SCHEMA}.workflow_status AS job JOIN workspaces AS place ON place.id = $3 AND place.deleted_at IS NULL
+        SELECT FROM {SCHEMA}.workflow_status AS job JOIN workspaces AS place ON place.id = $3
+            AND place.deleted_at IS NULL
         WHERE job.workflow_uuid = $1 AND job.status = 'PENDING' AND job.executor_id = $2 FOR KEY SHARE OF job
     ),
-    marked AS (INSERT INTO job_steps (root, step, workspace_id) SELECT $4, $5, $3 FROM live ON CONFLICT DO NOTHING RETURNING 1)
+    marked AS (INSERT INTO job_steps (root, step, workspace_id) SELECT $4, $5, $3 FROM live ON CONFLICT DO NOTHING
+        RETURNING 1)
     SELECT EXISTS (SELECT FROM live) AS live, EXISTS (SELECT FROM marked) AS fresh
 """
 
-# ---- jobs of processes that are gone ------------------------------------------------------------------------------------
+# ---- jobs of processes that are gone
+# ------------------------------------------------------------------------------------
 
 HOLD = "SELECT pg_advisory_lock(hashtextextended($1, 7))"
-_GONE = "pg_try_advisory_xact_lock_shared(hashtextextended(id, 7))"  # shared: those who look do not stand in each other's way
+# shared: those who look do not stand in each other's way
+_GONE = "pg_try_advisory_xact_lock_shared(hashtextextended(id, 7))"
 _WAITS_AGAIN = f"""
     UPDATE {SCHEMA}.workflow_status SET status = 'ENQUEUED', owner_xid = NULL, started_at_epoch_ms = NULL
     WHERE status = 'PENDING' AND queue_name LIKE '{QUEUE}%'
 """
 DEAD = f"""
     WITH held AS MATERIALIZED (
-        SELECT DISTINCT executor_id AS id FROM {SCHEMA}.workflow_status WHERE status = 'PENDING' AND queue_name LIKE '{QUEUE}%' AND executor_id <> $1
+        SELECT DISTINCT executor_id AS id FROM {SCHEMA}.workflow_status WHERE status = 'PENDING'
+            AND queue_name LIKE '{QUEUE}%' AND executor_id <> $1
     )
     SELECT id FROM held WHERE {_GONE}
 """
-HAND_OVER = f"WITH dead AS MATERIALIZED (SELECT id FROM unnest($1::text[]) AS id WHERE {_GONE}) {_WAITS_AGAIN} AND executor_id IN (SELECT id FROM dead)"
+HAND_OVER = (
+    f"WITH dead AS MATERIALIZED (SELECT id FROM unnest($1::text[]) AS id WHERE {_GONE}) {_WAITS_AGAIN} AND executor_id"
+    " IN (SELECT id FROM dead)"
+)
 HAND_BACK = f"{_WAITS_AGAIN} AND executor_id = $1"
 LOST = f"""
     SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status
@@ -106,12 +121,14 @@ LOST = f"""
 """
 HAND_BACK_LOST = f"{HAND_BACK} AND workflow_uuid = ANY ($2::text[])"
 
-# ---- all jobs -----------------------------------------------------------------------------------------------------------
+# ---- all jobs
+# -----------------------------------------------------------------------------------------------------------
 
 # A portion of what ended before $2; nothing but the status has a foreign key.
 FORGET = f"""
     WITH old AS MATERIALIZED (
-        SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status WHERE name = $1 AND status IN {ENDED} AND completed_at < $2 LIMIT $3
+        SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status WHERE name = $1 AND status IN {ENDED}
+            AND completed_at < $2 LIMIT $3
     ),
     inputs AS (DELETE FROM {SCHEMA}.workflow_input USING old WHERE workflow_uuid = old.id),
     outputs AS (DELETE FROM {SCHEMA}.workflow_output USING old WHERE workflow_uuid = old.id),
@@ -125,18 +142,25 @@ FORGET_STEPS = f"""
         SELECT DISTINCT regexp_replace(workflow_uuid, '~[0-9]+[.][0-9]+$', '') AS root FROM {SCHEMA}.workflow_status
         WHERE queue_name LIKE '{QUEUE}%' AND status IN ('ENQUEUED', 'PENDING', 'DELAYED')
     )
-    DELETE FROM job_steps WHERE created_at < now() - make_interval(secs => $1) AND NOT EXISTS (SELECT FROM live WHERE live.root = job_steps.root)
+    DELETE FROM job_steps WHERE created_at < now() - make_interval(secs => $1) AND NOT EXISTS (
+        SELECT FROM live WHERE live.root = job_steps.root)
 """
 _NOW = "extract(epoch FROM clock_timestamp()) * 1000"
-ANY = f"SELECT EXISTS (SELECT FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'DELAYED') AND queue_name LIKE '{QUEUE}%')"
+ANY = (
+    f"SELECT EXISTS (SELECT FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'DELAYED') AND queue_name LIKE"
+    f" '{QUEUE}%')"
+)
 """Whether there is a job to carry out, now or later."""
 STATE = f"""
-    SELECT name, status, count(*)::int, (max({_NOW} - greatest(created_at, coalesce(delay_until_epoch_ms, 0))) / 1000)::float8 AS age
+    SELECT name, status, count(*)::int,
+        (max({_NOW} - greatest(created_at, coalesce(delay_until_epoch_ms, 0))) / 1000)::float8 AS age
     FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
     UNION ALL
-    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status = 'DELAYED' AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
+    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status = 'DELAYED'
+        AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
     UNION ALL
-    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status IN {FAILED} AND name = ANY ($1::text[]) GROUP BY 1, 2
+    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status IN {FAILED}
+        AND name = ANY ($1::text[]) GROUP BY 1, 2
 """
 
 
@@ -148,7 +172,9 @@ def busy() -> list[str]:
 
 
 def claim_at_once(queue: str) -> None:
-    """What the library's poller does with a queue, between two of its looks and beside it. In a thread: it waits for the database."""
+    """What the library's poller does with a queue, between two of its looks and beside it. In a thread: it waits for
+    the database.
+    """
     from dbos._core import execute_dequeued_workflow
     from dbos._dbos import _get_dbos_instance
     from dbos._utils import GlobalParams, generate_uuid
@@ -157,7 +183,10 @@ def claim_at_once(queue: str) -> None:
     found = dbos._sys_db.get_queue(queue)
     if found is None:
         return
-    running, by = dbos._active_workflows_set.count_for_queue(queue), (GlobalParams.executor_id, GlobalParams.app_version)
+    running, by = (
+        dbos._active_workflows_set.count_for_queue(queue),
+        (GlobalParams.executor_id, GlobalParams.app_version),
+    )
     if found._partition_concurrency is None:
         claimed, _ = dbos._sys_db.start_queued_workflows(found, *by, None, running, owner_xid=owner)
     else:

@@ -1,14 +1,18 @@
-"""The port to durable execution: that a run was begun, which of its steps are done, and where it goes on after its process is gone.
+"""The port to durable execution: that a run was begun, which of its steps are done, and where it goes on after its
+process is gone.
 
-A workflow is a run, under the run's id. What an engine stores are ids and names of steps; what a step has made is kept by the
-caller, beside its rows and under row-level security, and decides whether it is done again. So nothing waits for an engine's records.
+A workflow is a run, under the run's id. What an engine stores are ids and names of steps; what a step has made is kept
+by the caller, beside its rows and under row-level security, and decides whether it is done again. So nothing waits for
+an engine's records.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 Body = Callable[[str], Awaitable[None]]
-"""Carries out the run with this id, in this process. It stops where it is by raising CancelledError: it may be begun again."""
+"""Carries out the run with this id, in this process. It stops where it is by raising CancelledError: it may be begun
+again.
+"""
 
 
 class Engine(Protocol):
@@ -28,7 +32,9 @@ class Engine(Protocol):
         """Puts on record that nobody is to resume the run. What runs of it is not stopped by that."""
 
     def record(self, run_id: str, step: str) -> None:
-        """This step is done: for the record, in the background. Called for every step of every attempt, in the same order where there is one."""
+        """This step is done: for the record, in the background. Called for every step of every attempt, in the same
+        order where there is one.
+        """
 
     async def recorded(self, run_id: str) -> list[str]:
         """The steps that are on record as done, in their order."""

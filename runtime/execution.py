@@ -61,7 +61,9 @@ class Held:
     _claimed: float = field(default_factory=time.monotonic)
 
     def elapsed(self) -> float:
-        """Seconds since the run was first claimed, by whomever: PostgreSQL's count up to this claim, and this process' from then on."""
+        """Seconds since the run was first claimed, by whomever: PostgreSQL's count up to this claim, and this process'
+        from then on.
+        """
         return self.claim.age + time.monotonic() - self._claimed
 
     def stop(self, reason: Stop) -> None:
@@ -85,7 +87,9 @@ class Ending:
 
 
 def failed(error: str, outcome: Outcome | None = None) -> Ending:
-    return Ending(RunStatus.FAILED, error, exit_code=outcome.exit_code if outcome else None, data=outcome.data if outcome else {})
+    return Ending(
+        RunStatus.FAILED, error, exit_code=outcome.exit_code if outcome else None, data=outcome.data if outcome else {}
+    )
 
 
 INTERRUPTED = Ending(RunStatus.CANCELLED, SERVER_RESTART, SERVER_RESTART)
@@ -124,7 +128,9 @@ def job_of(claim: Claim, briefing: Mapping[str, Any], max_tokens: int | None = N
 class Execution:
     """`run()` returns when the run has ended, and raises Lost when it has not: somebody else goes on with it."""
 
-    def __init__(self, held: Held, engine: Engine, outfit: Outfit, *, patience: float = PATIENCE, max_tokens: int | None = None) -> None:
+    def __init__(
+        self, held: Held, engine: Engine, outfit: Outfit, *, patience: float = PATIENCE, max_tokens: int | None = None
+    ) -> None:
         self.held, self.claim = held, held.claim
         self._engine, self._outfit, self._patience = engine, outfit, patience
         self._max_tokens = max_tokens
@@ -172,7 +178,11 @@ class Execution:
             ended, broken = task.done(), sink.failure
             if not ended:
                 await self._stop(task)
-            if self.held.reason is Stop.lost or isinstance(broken, Lost) or (self.held.reason is Stop.shutdown and not ended):
+            if (
+                self.held.reason is Stop.lost
+                or isinstance(broken, Lost)
+                or (self.held.reason is Stop.shutdown and not ended)
+            ):
                 raise Lost
             await sink.close()
         finally:
@@ -194,7 +204,9 @@ class Execution:
             log.warning("adapter does not stop", run_id=self.claim.run_id)
 
     def _ended(self, task: asyncio.Task[Outcome], sink: TurnSink) -> Ending:
-        """`fatal` is what the sink has told the adapter to end with: an adapter that caught it ends with it all the same."""
+        """`fatal` is what the sink has told the adapter to end with: an adapter that caught it ends with it all the
+        same.
+        """
         if sink.fatal is not None:
             return self._broken(sink.fatal)
         if task.cancelled():
@@ -203,7 +215,11 @@ class Execution:
         if error is not None:
             return self._broken(error)
         outcome = task.result()
-        return Ending(RunStatus.COMPLETED, exit_code=0, data=outcome.data) if outcome.error is None else failed(outcome.error, outcome)
+        return (
+            Ending(RunStatus.COMPLETED, exit_code=0, data=outcome.data)
+            if outcome.error is None
+            else failed(outcome.error, outcome)
+        )
 
     def _broken(self, error: BaseException) -> Ending:
         for cause in _leaves(error):
@@ -222,7 +238,9 @@ class Execution:
     # ---- the end -------------------------------------------------------------------------------------------------
 
     async def end(self, ending: Ending) -> None:
-        """Until it is stored. What a turn has said is read from its frames: they are what its readers have seen, whoever wrote them."""
+        """Until it is stored. What a turn has said is read from its frames: they are what its readers have seen,
+        whoever wrote them.
+        """
         wait, refused = 0.05, 0
         while self.held.reason is not Stop.lost:
             try:
@@ -284,7 +302,12 @@ class Execution:
 
     def _bare(self) -> dict[str, Any]:
         """An end that nothing of what the agent has said can spoil."""
-        return {"id": self.claim.run_id, "lease": self.claim.lease, "status": RunStatus.FAILED, "error_message": INTERNAL}
+        return {
+            "id": self.claim.run_id,
+            "lease": self.claim.lease,
+            "status": RunStatus.FAILED,
+            "error_message": INTERNAL,
+        }
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -36,7 +36,9 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run. `history` has no turn of this run; `max_turns` counts calls of the model; `timeout_seconds` is for the whole run."""
+    """One run. `history` has no turn of this run; `max_turns` counts calls of the model; `timeout_seconds` is for the
+    whole run.
+    """
 
     run_id: str
     workspace_id: str
@@ -52,9 +54,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an adapter ended. Without `error` it did what it was asked, maybe without a word (contract: chats.behaviour 19-21).
+    """How an adapter ended. Without `error` it did what it was asked, maybe without a word (contract: chats.behaviour
+    19-21).
 
-    `data` goes into the run's metadata: `total_cost_usd`, `num_turns`, `usage`, `model_usage`, `model` of what is known.
+    `data` goes into the run's metadata: `total_cost_usd`, `num_turns`, `usage`, `model_usage`, `model` of what is
+    known.
     """
 
     error: str | None = None
@@ -66,17 +70,19 @@ class Sink(Protocol):
     """Where an adapter's output goes, and what makes its steps durable."""
 
     async def emit(self, type: ChatEventType, content: str = "", metadata: dict[str, Any] | None = None) -> None:
-        """One event of the turn (contract: events.chat_event_types). Only inside a step: a finished step is never shown twice.
+        """One event of the turn (contract: events.chat_event_types). Only inside a step: a finished step is never shown
+        twice.
 
-        May wait while the reader of the run's frames is behind. Raises StuckLoop when the same tool call came five times in a row.
+        May wait while the reader of the run's frames is behind. Raises StuckLoop when the same tool call came five
+        times in a row.
         """
 
     async def step(self, name: str, body: Callable[[], Awaitable[T]], *, acts: bool = False) -> T:
         """Runs `body` once in the life of the run, and gives its outcome again when another process takes the run over.
 
-        `name` is unique in the run and the same in every attempt. What `body` returns must be JSON. `acts`: it has an effect
-        outside (a tool): begun and not known to have ended, it is not repeated; then, as for a step that had shown something,
-        Interrupted is raised and the run ends with the recovery message.
+        `name` is unique in the run and the same in every attempt. What `body` returns must be JSON. `acts`: it has an
+        effect outside (a tool): begun and not known to have ended, it is not repeated; then, as for a step that had
+        shown something, Interrupted is raised and the run ends with the recovery message.
         """
 
 

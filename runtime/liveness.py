@@ -1,9 +1,11 @@
 """Who is alive, by a lock that ends with its session, and what becomes of the jobs of those who are not.
 
-Nobody recovers another process's jobs by itself. So each process holds the advisory lock of its name on a connection of its own, and looks
-for names that hold jobs and no lock. It looks twice: after a restart of the database nobody holds a lock for a moment.
+Nobody recovers another process's jobs by itself. So each process holds the advisory lock of its name on a connection of
+its own, and looks for names that hold jobs and no lock. It looks twice: after a restart of the database nobody holds a
+lock for a moment.
 
-A claim whose answer was lost with its connection may have been written: then this process holds jobs of which it knows nothing. They wait again.
+A claim whose answer was lost with its connection may have been written: then this process holds jobs of which it knows
+nothing. They wait again.
 """
 
 import asyncio
@@ -25,8 +27,14 @@ from runtime import dbos_tables
 STEPS_KEPT = 30 * 86400.0  # seconds, and for as long as their job has not ended
 PORTION = 1000  # records that one statement removes
 
-COUNT = Gauge("crewship_jobs", "Background jobs of all processes that wait (ENQUEUED, DELAYED), run (PENDING) or were given up", ["job", "status"])
-OLDEST = Gauge("crewship_jobs_oldest_seconds", "How long the oldest background job that could begin has waited", ["job"])
+COUNT = Gauge(
+    "crewship_jobs",
+    "Background jobs of all processes that wait (ENQUEUED, DELAYED), run (PENDING) or were given up",
+    ["job", "status"],
+)
+OLDEST = Gauge(
+    "crewship_jobs_oldest_seconds", "How long the oldest background job that could begin has waited", ["job"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +50,28 @@ class Rhythm:
 
 
 class Liveness:
-    """Of this process, under the name that the engine gives it. `begin` is called when its lock is held and a job is there: the engine takes
-    memory and connections, which an instance without jobs can do without. `busy`: the ids of what the engine is at.
+    """Of this process, under the name that the engine gives it. `begin` is called when its lock is held and a job is
+    there: the engine takes memory and connections, which an instance without jobs can do without. `busy`: the ids of
+    what the engine is at.
     """
 
     def __init__(
-        self, dsn: str, executor: str, jobs: list[Job[Any]], begin: Callable[[], Awaitable[None]], busy: Callable[[], list[str]], rhythm: Rhythm | None = None
+        self,
+        dsn: str,
+        executor: str,
+        jobs: list[Job[Any]],
+        begin: Callable[[], Awaitable[None]],
+        busy: Callable[[], list[str]],
+        rhythm: Rhythm | None = None,
     ) -> None:
-        self._dsn, self._executor, self._jobs, self._begin, self._busy, self._rhythm = dsn, executor, jobs, begin, busy, rhythm or Rhythm()
+        self._dsn, self._executor, self._jobs, self._begin, self._busy, self._rhythm = (
+            dsn,
+            executor,
+            jobs,
+            begin,
+            busy,
+            rhythm or Rhythm(),
+        )
         self._conn: asyncpg.Connection[asyncpg.Record] | None = None
         self._dead: dict[str, float] = {}  # since when each was seen without its lock
         self._lost: dict[str, float] = {}  # since when each job was seen held here, and not carried out
@@ -141,7 +163,9 @@ class Liveness:
 
     async def _hand_back_lost(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
         now = time.monotonic()
-        self._lost = {id: self._lost.get(id, now) for (id,) in await conn.fetch(dbos_tables.LOST, self._executor, self._busy())}
+        self._lost = {
+            id: self._lost.get(id, now) for (id,) in await conn.fetch(dbos_tables.LOST, self._executor, self._busy())
+        }
         lost = [id for id, since in self._lost.items() if now - since >= self._rhythm.patience]
         if lost:
             await conn.execute(dbos_tables.HAND_BACK_LOST, self._executor, lost)

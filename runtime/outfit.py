@@ -33,7 +33,9 @@ class Outfit(Protocol):
 
 
 class InstanceOutfit:
-    """What the settings of this instance give to every agent. The sandbox is looked for once, when it is first needed."""
+    """What the settings of this instance give to every agent. The sandbox is looked for once,
+    when it is first needed.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._keys = settings, EnvironmentKeys(settings)
@@ -46,7 +48,9 @@ class InstanceOutfit:
         workdir = Workdir.of_job(self._settings.storage_path, job)
         tools = tools_for(job, await self._boundary(), workdir)
         cwd = f"/output/{job.agent.slug}"
-        adapter = await adapter_for(job, self._settings, keys=self._keys, tools=tools, scan=scan, redactor=redactor, cwd=cwd)
+        adapter = await adapter_for(
+            job, self._settings, keys=self._keys, tools=tools, scan=scan, redactor=redactor, cwd=cwd
+        )
         return Fitted(adapter, ProtectingGuard(redactor, _set_aside))
 
     async def _boundary(self) -> Sandbox:

@@ -1,4 +1,5 @@
-"""From the frames of a run to what is stored of it: the parts of the reply, its text, and what the adapter said of itself.
+"""From the frames of a run to what is stored of it: the parts of the reply, its text, and what the adapter said of
+itself.
 
 The rules are chats.behaviour 18 and 19, and chats.Message.
 """

@@ -1,4 +1,6 @@
-"""What a model is given to read: the part that says who it is, the conversation so far, and the message (contract: chats.behaviour 12)."""
+"""What a model is given to read: the part that says who it is, the conversation so far, and the message (contract:
+chats.behaviour 12).
+"""
 
 from dataclasses import dataclass
 
@@ -11,8 +13,8 @@ TURN_TOKENS = 4  # what marks a turn's beginning, role and end
 def estimate(text: str) -> int:
     """Tokens of a text, without any model's tokenizer: one for three bytes of UTF-8.
 
-    English has about four bytes to a token and code about three, so the real number is rarely above this one. It is a guess for
-    choosing what to send; what was used is what the provider says.
+    English has about four bytes to a token and code about three, so the real number is rarely above this one. It is a
+    guess for choosing what to send; what was used is what the provider says.
     """
     return -(-len(text.encode(errors="surrogatepass")) // BYTES_A_TOKEN)
 
@@ -28,7 +30,8 @@ class Prompt:
 
 
 def assemble(job: Job, budget: int, system: str | None = None) -> Prompt:
-    """`budget`: tokens by `estimate` for all of it. The system part and the message are never cut; history takes what is left.
+    """`budget`: tokens by `estimate` for all of it. The system part and the message are never cut; history takes what
+    is left.
 
     `system` stands for the one of an agent that works with tools.
     """
@@ -43,11 +46,15 @@ def assemble(job: Job, budget: int, system: str | None = None) -> Prompt:
 
 def _system(agent: Worker) -> str:
     crew = f' of the crew "{agent.crew_slug}"' if agent.crew_slug else ""
-    return "\n\n".join(part for part in (agent.system_prompt.strip(), f'You are {agent.name} (agent "{agent.slug}"{crew}).') if part)
+    return "\n\n".join(
+        part for part in (agent.system_prompt.strip(), f'You are {agent.name} (agent "{agent.slug}"{crew}).') if part
+    )
 
 
 def _newest(history: tuple[Turn, ...], budget: int) -> tuple[Turn, ...]:
-    """As many of the newest turns as fit, from one of the user's on: models refuse a conversation that the assistant begins."""
+    """As many of the newest turns as fit, from one of the user's on: models refuse a conversation that the assistant
+    begins.
+    """
     kept: list[Turn] = []
     for turn in reversed(history):
         budget -= estimate(turn.content) + TURN_TOKENS
@@ -60,4 +67,8 @@ def _newest(history: tuple[Turn, ...], budget: int) -> tuple[Turn, ...]:
 
 
 def _omission(dropped: int) -> str:
-    return f"The {dropped} oldest messages of this conversation were left out." if dropped > 1 else "The oldest message of this conversation was left out."
+    return (
+        f"The {dropped} oldest messages of this conversation were left out."
+        if dropped > 1
+        else "The oldest message of this conversation was left out."
+    )

@@ -1,9 +1,14 @@
-"""What a tool brings in is kept from the agent and from readers when it carries instructions (contract: chats.behaviour 16)."""
+"""What a tool brings in is kept from the agent and from readers when it carries instructions (contract: chats.behaviour
+16).
+"""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
-NOTICE = "[Blocked: the result of this tool looked like an attempt to give the agent instructions ({category}). It is not shown.]"
+NOTICE = (
+    "[Blocked: the result of this tool looked like an attempt to give the agent instructions ({category}). It is not"
+    " shown.]"
+)
 
 
 class Finding(Protocol):
@@ -23,4 +28,9 @@ def quarantine(content: str, metadata: dict[str, Any], scan: Scan) -> tuple[str,
     if found is None:
         return content, metadata
     category, pattern = str(found.category), str(found.pattern)
-    return NOTICE.format(category=category), {**metadata, "scan_quarantined": True, "scan_category": category, "scan_pattern": pattern}
+    return NOTICE.format(category=category), {
+        **metadata,
+        "scan_quarantined": True,
+        "scan_category": category,
+        "scan_pattern": pattern,
+    }

@@ -1,8 +1,9 @@
 """Secrets are taken out of everything an agent shows (contract: chats.behaviour 15).
 
-Two passes: values that are known, exactly; then what has the shape of a secret. Either is replaced by `[REDACTED:<kind>]`. Text that
-streams gives, however it is cut, the same as it would give as a whole: only what the next characters may turn into a secret is held
-back, which in prose is the last word, and never more than two REACH or the longest known value.
+Two passes: values that are known, exactly; then what has the shape of a secret. Either is replaced by
+`[REDACTED:<kind>]`. Text that streams gives, however it is cut, the same as it would give as a whole: only what the
+next characters may turn into a secret is held back, which in prose is the last word, and never more than two REACH or
+the longest known value.
 """
 
 import base64
@@ -53,7 +54,11 @@ class Redactor:
             return value if value is None or isinstance(value, (bool, int, float)) else mark("nesting")
         if isinstance(value, (list, tuple)):
             return [self._json(item, depth - 1) for item in value]
-        return {self.redact(str(k)): self._named(str(k), v, depth - 1) for k, v in value.items()} if isinstance(value, dict) else value
+        return (
+            {self.redact(str(k)): self._named(str(k), v, depth - 1) for k, v in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
 
     def _named(self, name: str, value: Any, depth: int) -> Any:
         if isinstance(value, str) and (kind := kind_by_name(name, value)):
@@ -64,9 +69,17 @@ class Redactor:
 
 def _forms(value: str) -> set[str]:
     forms = {value, value.strip()}
-    forms |= {line.strip() for line in value.splitlines() if len(line.strip()) >= SHORTEST_LINE and not line.startswith("-----")}
+    forms |= {
+        line.strip()
+        for line in value.splitlines()
+        if len(line.strip()) >= SHORTEST_LINE and not line.startswith("-----")
+    }
     forms |= {json.dumps(form)[1:-1] for form in forms} | {quote(form, safe="") for form in forms}
-    return forms | {base64.b64encode(form.encode(errors="surrogatepass")).decode().rstrip("=") for form in forms if len(form) >= SHORTEST_KNOWN}
+    return forms | {
+        base64.b64encode(form.encode(errors="surrogatepass")).decode().rstrip("=")
+        for form in forms
+        if len(form) >= SHORTEST_KNOWN
+    }
 
 
 class _Pass(Protocol):
@@ -74,7 +87,9 @@ class _Pass(Protocol):
 
 
 class StreamRedactor:
-    """One stream of text, in order. What `feed` gives back may be shown; `flush` gives the rest, and ends the stream."""
+    """One stream of text, in order. What `feed` gives back may be shown; `flush` gives the
+    rest, and ends the stream.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         self._passes: list[_Pass] = [_Shapes(redactor)]
@@ -165,7 +180,13 @@ class _Shapes:
 
     def _waits(self, text: str, last: bool) -> bool:
         """A long run of one word is looked at again when it ends or has grown by REACH, not with every piece of it."""
-        if last or self._swallow is not None or not self._one_run or len(self._held) + len(text) > 2 * REACH or text.strip(TOKEN):
+        if (
+            last
+            or self._swallow is not None
+            or not self._one_run
+            or len(self._held) + len(text) > 2 * REACH
+            or text.strip(TOKEN)
+        ):
             return False
         self._held += text
         return True

@@ -1,7 +1,9 @@
-"""What secrets look like when nobody has told us their values: keys of vendors, private keys, tokens, and values given to telling names.
+"""What secrets look like when nobody has told us their values: keys of vendors, private keys, tokens, and values given
+to telling names.
 
-A shape is recognised within REACH characters of its start, and goes on from there by a rule of its own (`Found.rest`); so text can be
-judged while it is still coming in (runtime/redaction.py). Whatever may fail is bounded: the time taken is linear in the text.
+A shape is recognised within REACH characters of its start, and goes on from there by a rule of its own (`Found.rest`);
+so text can be judged while it is still coming in (runtime/redaction.py). Whatever may fail is bounded: the time taken
+is linear in the text.
 """
 
 import math
@@ -14,7 +16,8 @@ REACH: Final = 512
 CONTEXT: Final = 8  # characters before a text that decide whether a secret may begin in it
 _VALUE: Final = 256
 
-# Where a token may begin: after no letter and no digit, or after what only looks like one: \n in JSON, a colour of a terminal, %3D.
+# Where a token may begin: after no letter and no digit, or after what only looks like one: \n in JSON, a colour of a
+# terminal, %3D.
 _BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=\[\dm)|(?<=\[\d\dm)|(?<=;\dm)|(?<=;\d\dm)|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
 
 _TOKENS: Final[dict[str, tuple[str, ...]]] = {
@@ -122,7 +125,9 @@ _OPEN = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A secret from `start` to `end` of a text, if nothing follows. `again`: from where on `rest` has to be asked when more does."""
+    """A secret from `start` to `end` of a text, if nothing follows. `again`: from where on `rest` has to be asked when
+    more does.
+    """
 
     start: int
     end: int
@@ -142,7 +147,9 @@ def judge(match: re.Match[str]) -> Found | None:
     elif group == "bearer":
         kind = "authorization" if any(c.isdigit() for c in value) else None
     else:
-        kind = kind_of_value(match["password_name"] is not None, value, bare=group == "bare", colon=match["equals"] == ":")
+        kind = kind_of_value(
+            match["password_name"] is not None, value, bare=group == "bare", colon=match["equals"] == ":"
+        )
     return Found(match.start(group), *_end_of(kind, _RESTS[group], match.string, match.end(group))) if kind else None
 
 
@@ -152,18 +159,24 @@ def _end_of(kind: str, rest: re.Pattern[str], text: str, at: int) -> tuple[int, 
 
 
 def goes_on(rest: re.Pattern[str], text: str, at: int) -> tuple[int, int | None]:
-    """Where a secret that was recognised up to `at` ends if nothing follows, and from where to look again if something does."""
+    """Where a secret that was recognised up to `at` ends if nothing follows, and from where to look again if something
+    does.
+    """
     match = rest.match(text, at)
     end = match.end() if match else at
     if rest is _RESTS["private_key"]:
-        partial = _PARTIAL_END.search(text, max(at, len(text) - 80)) if end == len(text) else _PARTIAL_END.match(text, end)
+        partial = (
+            _PARTIAL_END.search(text, max(at, len(text) - 80)) if end == len(text) else _PARTIAL_END.match(text, end)
+        )
         if partial:
             return end, partial.start()
     return end, end if end == len(text) else None
 
 
 def undecided(text: str, start: int) -> int:
-    """From where on, at or after `start`, what follows this text decides whether there is a secret; len(text) when nowhere."""
+    """From where on, at or after `start`, what follows this text decides whether there is a secret; len(text) when
+    nowhere.
+    """
     start = max(start, len(text) - REACH)
     tail = text[start:]
     first = start + len(tail.rstrip(TOKEN))
@@ -177,9 +190,23 @@ _TELLS_PASSWORD = re.compile(rf"(?i:{_PASSWORD})", re.ASCII)
 _TELLS_SECRET = re.compile(rf"(?i:{_SECRET})[A-Za-z0-9_]{{0,16}}\Z", re.ASCII)
 _CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
-_OBJECTS = ("self.", "this.", "os.", "process.", "env.", "settings.", "config.", "cfg.", "args.", "ctx.", "request.", "data.")
+_OBJECTS = (
+    "self.",
+    "this.",
+    "os.",
+    "process.",
+    "env.",
+    "settings.",
+    "config.",
+    "cfg.",
+    "args.",
+    "ctx.",
+    "request.",
+    "data.",
+)
 _PLACEHOLDER = re.compile(
-    r"\[REDACTED.*|<.*>?|\$\{.*|\$\(.*|\$\w+|\{.*\}|%\(.*|\*+|\.{3}.*|x{4,}|your[-_ ].*|none|null|true|false|undefined|string|secretstr|optional|required",
+    r"\[REDACTED.*|<.*>?|\$\{.*|\$\(.*|\$\w+|\{.*\}|%\(.*|\*+|\.{3}.*|x{4,}|your[-_"
+    r" ].*|none|null|true|false|undefined|string|secretstr|optional|required",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 _AUTHORIZATION = re.compile(rf"{_SCHEME}[ \t]+\S{{6,}}")
@@ -198,7 +225,8 @@ def kind_by_name(name: str, value: str) -> str | None:
 
 
 def kind_of_value(password: bool, value: str, *, bare: bool, colon: bool) -> str | None:
-    """A password may be anything that is no placeholder and no code; a key or token is told from a name by its randomness.
+    """A password may be anything that is no placeholder and no code; a key or token is told from a name by its
+    randomness.
 
     `bare`: without quotes. A bare word of letters after a `colon` is a type, or prose.
     """
@@ -208,9 +236,18 @@ def kind_of_value(password: bool, value: str, *, bare: bool, colon: bool) -> str
         return "secret" if _random(value) else None
     if bare:
         value = value.rstrip(")]}.:?!>")
-        if _CALL.match(value) or value.startswith(_OBJECTS) or (colon and value.isalpha()) or _PLACEHOLDER.fullmatch(value):
+        if (
+            _CALL.match(value)
+            or value.startswith(_OBJECTS)
+            or (colon and value.isalpha())
+            or _PLACEHOLDER.fullmatch(value)
+        ):
             return None
-    return None if _NAME.match(value) and _TELLS_PASSWORD.search(value) and not any(c.isdigit() for c in value) else "password"
+    return (
+        None
+        if _NAME.match(value) and _TELLS_PASSWORD.search(value) and not any(c.isdigit() for c in value)
+        else "password"
+    )
 
 
 def _random(value: str) -> bool:

@@ -1,4 +1,6 @@
-"""JSON values as PostgreSQL takes them: no NUL, no lone surrogates, no number that JSON does not have, and not endlessly deep."""
+"""JSON values as PostgreSQL takes them: no NUL, no lone surrogates, no number that JSON does not have, and not
+endlessly deep.
+"""
 
 import math
 from typing import Any

@@ -1,6 +1,8 @@
-"""Which runs this process carries out: it claims what waits or was left behind, keeps the leases, and passes on what somebody wants.
+"""Which runs this process carries out: it claims what waits or was left behind, keeps the leases, and passes on what
+somebody wants.
 
-A run is taken over when its lease has ended, one by one and at any time: never "at boot", as another process may be at it.
+A run is taken over when its lease has ended, one by one and at any time: never "at boot", as another process may be at
+it.
 """
 
 import asyncio
@@ -44,7 +46,9 @@ class Timing:
 class Supervisor:
     """`slots`: how many runs this process carries out at once; `max_tokens`: what each may use, None for no cap."""
 
-    def __init__(self, engine: Engine, outfit: Outfit, *, slots: int, timing: Timing | None = None, max_tokens: int | None = None) -> None:
+    def __init__(
+        self, engine: Engine, outfit: Outfit, *, slots: int, timing: Timing | None = None, max_tokens: int | None = None
+    ) -> None:
         self._engine, self._outfit, self._slots = engine, outfit, slots
         self._timing, self._max_tokens = timing or Timing(), max_tokens
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -243,7 +247,9 @@ class Supervisor:
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Until the event or the time. Not by wait_for: before Python 3.12 it swallows a cancellation that comes with the event."""
+    """Until the event or the time. Not by wait_for: before Python 3.12 it swallows a cancellation that comes with the
+    event.
+    """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -1,7 +1,7 @@
 """The sink of one run: what an adapter says is guarded, merged and stored in batches; what it does is done once.
 
-Frames reach the table about every 30 ms: the first of a pause at once, what follows together. Nothing is stored for a run
-that another worker holds, and the outcome of a step is stored with its last frames, in one statement.
+Frames reach the table about every 30 ms: the first of a pause at once, what follows together. Nothing is stored for a
+run that another worker holds, and the outcome of a step is stored with its last frames, in one statement.
 """
 
 import asyncio
@@ -41,7 +41,9 @@ class Closed(Exception):
 
 
 class Guard(Protocol):
-    """What stands between an adapter and whoever reads: secrets are removed, injections are set aside (contract: chats.behaviour 15, 16)."""
+    """What stands between an adapter and whoever reads: secrets are removed, injections are set aside (contract:
+    chats.behaviour 15, 16).
+    """
 
     @property
     def hit(self) -> bool:
@@ -61,7 +63,9 @@ class Guard(Protocol):
 
 
 class TurnSink:
-    """`Sink` of one attempt at a run. `broken` is set when the adapter is to end: for `fatal`, or as nothing more is stored, for `failure`."""
+    """`Sink` of one attempt at a run. `broken` is set when the adapter is to end: for `fatal`, or as nothing more is
+    stored, for `failure`.
+    """
 
     def __init__(self, claim: Claim, engine: Engine, guard: Guard) -> None:
         self._claim, self._engine, self._guard = claim, engine, guard
@@ -113,7 +117,9 @@ class TurnSink:
             self._release()
             self._add(type, *self._guarded(type, content, metadata), step)
         if self._same_calls >= SAME_CALLS:
-            raise self._end_with(StuckLoop(f"The agent called the same tool with the same input {SAME_CALLS} times in a row"))
+            raise self._end_with(
+                StuckLoop(f"The agent called the same tool with the same input {SAME_CALLS} times in a row")
+            )
         await self._room()
 
     async def step(self, name: str, body: Callable[[], Awaitable[T]], *, acts: bool = False) -> T:
@@ -150,7 +156,9 @@ class TurnSink:
 
     # ---- events become frames ------------------------------------------------------------------------------------
 
-    def _guarded(self, type: ChatEventType, content: str, metadata: dict[str, Any] | None) -> tuple[str, dict[str, Any] | None]:
+    def _guarded(
+        self, type: ChatEventType, content: str, metadata: dict[str, Any] | None
+    ) -> tuple[str, dict[str, Any] | None]:
         if type == ChatEventType.tool_result:
             content, metadata = self._guard.result(content, metadata or {})
         shown = content if type == ChatEventType.image else self._guard.whole(content)
@@ -173,7 +181,12 @@ class TurnSink:
             self.unstored.append(event)
         self._announce(step)
         last = self._batch.frames[-1] if self._batch.frames else None
-        if last is not None and type in STREAMED and last["type"] == type and last.get("metadata") == event.get("metadata"):
+        if (
+            last is not None
+            and type in STREAMED
+            and last["type"] == type
+            and last.get("metadata") == event.get("metadata")
+        ):
             last["content"] += content
         else:
             self._batch.frames.append(event)
@@ -187,7 +200,9 @@ class TurnSink:
             self._changed()
 
     def _count_call(self, content: str, metadata: dict[str, Any]) -> None:
-        call = orjson.dumps([metadata.get("tool_name") or content, storable(metadata.get("input"))], option=orjson.OPT_SORT_KEYS)
+        call = orjson.dumps(
+            [metadata.get("tool_name") or content, storable(metadata.get("input"))], option=orjson.OPT_SORT_KEYS
+        )
         self._same_calls = self._same_calls + 1 if call == self._call else 1
         self._call = call
 

@@ -1,7 +1,8 @@
 """Arguments and variables of a document: read for every request, so decided once and looked up after that.
 
-graphql-core resolves the types of variables and the nodes of arguments anew for each request. What is decided here is only what
-needs no coercion at all: strings, booleans and whole numbers in variables, and literals. Everything else is graphql-core's.
+graphql-core resolves the types of variables and the nodes of arguments anew for each request. What is decided here is
+only what needs no coercion at all: strings, booleans and whole numbers in variables, and literals. Everything else is
+graphql-core's.
 """
 
 from collections.abc import Iterable
@@ -56,7 +57,10 @@ class LookedUp:
     @property
     def sources(self) -> dict[str, VariableValueSource]:
         coerced = self.coerced
-        return {name: VariableValueSource(known, coerced[name]) if name in coerced else VariableValueSource(known) for name, _, _, known, _ in self._signatures}
+        return {
+            name: VariableValueSource(known, coerced[name]) if name in coerced else VariableValueSource(known)
+            for name, _, _, known, _ in self._signatures
+        }
 
 
 class Variables:
@@ -72,7 +76,11 @@ class Variables:
         for node in nodes:
             signature: Any = get_variable_signature(core, node)
             type_ = getattr(signature, "type", None)
-            kind = None if type_ is None or node.default_value is not None or _listed(type_) else KINDS.get(get_named_type(type_).name)
+            kind = (
+                None
+                if type_ is None or node.default_value is not None or _listed(type_)
+                else KINDS.get(get_named_type(type_).name)
+            )
             if kind is None:
                 self._simple = None
                 break
@@ -126,7 +134,9 @@ def _too_many(values: list[Any]) -> bool:
 def _definition(signature: Any, place: Any) -> VariableDefinitionNode:
     """The node of a variable without a default, as it was in the document's tree."""
     variable = VariableNode(name=NameNode(value=signature.name))
-    return VariableDefinitionNode(variable=variable, type=parse_type(str(signature.type)), default_value=None, directives=(), loc=place)
+    return VariableDefinitionNode(
+        variable=variable, type=parse_type(str(signature.type)), default_value=None, directives=(), loc=place
+    )
 
 
 def _listed(type_: Any) -> bool:
@@ -143,7 +153,9 @@ class _Variable(Visitor):
 
 
 class Arguments:
-    """The arguments of one field of a document. Of its node only what errors may tell of, or what is read anew for every request, is kept."""
+    """The arguments of one field of a document. Of its node only what errors may tell of, or what is read anew for
+    every request, is kept.
+    """
 
     __slots__ = ("_definition", "_literals", "_node", "_variables", "size")
 
@@ -158,7 +170,9 @@ class Arguments:
         for name, argument in definition.args.items():
             value = given[name].value if name in given else None
             if isinstance(value, VariableNode):
-                self._variables.append((name, value.name.value, is_required_argument(argument), is_non_null_type(argument.type)))
+                self._variables.append(
+                    (name, value.name.value, is_required_argument(argument), is_non_null_type(argument.type))
+                )
             elif value is not None:
                 finder = _Variable()
                 visit(value, finder)
@@ -199,7 +213,9 @@ class Arguments:
 
     def _refuse(self, name: str, variables: Any) -> None:
         """Raises what graphql-core says of this argument."""
-        get_argument_values(GraphQLField(self._definition.type, {name: self._definition.args[name]}), self._node, variables)
+        get_argument_values(
+            GraphQLField(self._definition.type, {name: self._definition.args[name]}), self._node, variables
+        )
         raise AssertionError(f"{name} may be that")
 
 

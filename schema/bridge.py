@@ -60,7 +60,9 @@ def nullable(kind: Any) -> Any:
 
 
 class Edge:
-    """A field of a node: the row that an edge of the model's graph leads to. The graph knows which; `Edge | None` where there may be none."""
+    """A field of a node: the row that an edge of the model's graph leads to. The graph knows which; `Edge | None` where
+    there may be none.
+    """
 
 
 class Edges:
@@ -72,9 +74,11 @@ NODES: dict[type[SQLModel], list[type]] = {}
 
 
 def node(model: type[SQLModel], *, name: str | None = None) -> Callable[[C], C]:
-    """A GraphQL type of a table or View. Every field is a column or an entry of the model's graph; edges take their arguments.
+    """A GraphQL type of a table or View. Every field is a column or an entry of the model's graph; edges take their
+    arguments.
 
-    The class becomes a type in `bind_nodes`: until all domains are loaded, nobody knows which edges a model has, and where they lead.
+    The class becomes a type in `bind_nodes`: until all domains are loaded, nobody knows which edges a model has, and
+    where they lead.
     """
 
     def record(cls: C) -> C:
@@ -96,7 +100,13 @@ def bind_nodes() -> None:
                 raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no column and no edge of this name")
             shown = cls.__annotations__[field] = _typed(f"{cls.__name__}.{field}", annotation, entry)
             if isinstance(entry, GraphEdge) and entry.input is not None:
-                setattr(cls, field, _field(shown, _arguments(entry.input), inspect.getdoc(entry.input) or "", cls.__module__, edge=entry))
+                setattr(
+                    cls,
+                    field,
+                    _field(
+                        shown, _arguments(entry.input), inspect.getdoc(entry.input) or "", cls.__module__, edge=entry
+                    ),
+                )
                 del cls.__annotations__[field]
         strawberry.type(cls, name=name, description=inspect.getdoc(cls))
 
@@ -110,7 +120,9 @@ def _typed(field: str, annotation: Any, entry: GraphEdge | Derived | None) -> An
         raise TypeError(f"{field}: the graph has no edge of this name that leads to {forms[annotation]}")
     nodes = NODES.get(entry.target, [])
     if len(nodes) != 1:
-        raise TypeError(f"{field}: {entry.target.__name__} has {len(nodes)} types in the schema, so the field has to name its own")
+        raise TypeError(
+            f"{field}: {entry.target.__name__} has {len(nodes)} types in the schema, so the field has to name its own"
+        )
     kind: Any = nodes[0]
     if annotation is Edges:
         return Connection[kind] if entry.input is not None and issubclass(entry.input, Paging) else list[kind]
@@ -124,7 +136,9 @@ def output(model: type[Output], *, name: str | None = None) -> Callable[[C], C]:
         for field in cls.__annotations__:
             if field not in model.model_fields:
                 raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no such field")
-        made: C = strawberry.type(cls, name=name or model.__name__, description=inspect.getdoc(cls) or inspect.getdoc(model))
+        made: C = strawberry.type(
+            cls, name=name or model.__name__, description=inspect.getdoc(cls) or inspect.getdoc(model)
+        )
         return made
 
     return bind
@@ -147,7 +161,8 @@ def _graphql(name: str, annotation: Any) -> Any:
         return strawberry.ID
     if isinstance(kind, type):
         if issubclass(kind, Enum):
-            return kind if has_enum_definition(kind) else strawberry.enum(kind)  # a second definition would lose the first one's description
+            # a second definition would lose the first one's description
+            return kind if has_enum_definition(kind) else strawberry.enum(kind)
         if issubclass(kind, BaseModel):
             return input_type(kind)
         if kind in (str, int, float, bool, datetime):
@@ -163,10 +178,13 @@ def input_type(model: type[BaseModel]) -> Any:
     """A Strawberry input with the fields of the Pydantic one; what is absent stays absent."""
     if model not in _INPUTS:
         fields: list[Any] = [
-            (n, kind) if required else (n, nullable(kind), dataclass_field(default=strawberry.UNSET)) for n, (kind, required) in _face(model).items()
+            (n, kind) if required else (n, nullable(kind), dataclass_field(default=strawberry.UNSET))
+            for n, (kind, required) in _face(model).items()
         ]
         cls = make_dataclass(f"{model.__name__}Input", fields, kw_only=True)
-        _INPUTS[model] = strawberry.input(cls, name=f"{model.__name__}Input", description=inspect.getdoc(model) if model.__doc__ else None)
+        _INPUTS[model] = strawberry.input(
+            cls, name=f"{model.__name__}Input", description=inspect.getdoc(model) if model.__doc__ else None
+        )
     return _INPUTS[model]
 
 
@@ -185,7 +203,14 @@ def _optional(name: str, kind: Any) -> inspect.Parameter:
 # ---- fields ----------------------------------------------------------------------------------------------------------
 
 
-def _field(returns: Any, arguments: list[inspect.Parameter], description: str, module: str, deprecation: str | None = None, **metadata: Any) -> Any:
+def _field(
+    returns: Any,
+    arguments: list[inspect.Parameter],
+    description: str,
+    module: str,
+    deprecation: str | None = None,
+    **metadata: Any,
+) -> Any:
     async def bound(**_: Any) -> Any:
         raise NotImplementedError  # schema.executor gives every bound field its resolver
 
@@ -203,7 +228,15 @@ def _bound(op: Operation[Any], shown: Any, arguments: list[inspect.Parameter], p
     if Surface.GRAPHQL not in op.surfaces:
         raise TypeError(f"{op.name} is not offered in GraphQL")
     deprecation = f"Use {op.deprecated.use}." if op.deprecated else None
-    return _field(nullable(shown), arguments, _describe(op), sys._getframe(2).f_globals["__name__"], deprecation, operation=op, places=places)
+    return _field(
+        nullable(shown),
+        arguments,
+        _describe(op),
+        sys._getframe(2).f_globals["__name__"],
+        deprecation,
+        operation=op,
+        places=places,
+    )
 
 
 def _places(op: Operation[Any]) -> list[inspect.Parameter]:
@@ -216,7 +249,11 @@ def query(op: Operation[Any], kind: Any, *, places: tuple[str, ...] = ("workspac
         shown = kind if op.form is Row else (Connection[kind] if op.form is Page else list[kind])
     else:
         shown = list[kind] if get_origin(op.returns) is list else kind
-    named = _places(op) if places == ("workspaceId",) else [_optional(p, strawberry.ID if p == "id" else str) for p in places]
+    named = (
+        _places(op)
+        if places == ("workspaceId",)
+        else [_optional(p, strawberry.ID if p == "id" else str) for p in places]
+    )
     return _bound(op, shown, [*_arguments(op.input), *named], places)
 
 

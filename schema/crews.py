@@ -5,7 +5,16 @@ from datetime import datetime
 import strawberry
 from strawberry.scalars import JSON
 
-from models.crews import AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, Crew, CrewConnection, CrewMember, NetworkMode
+from models.crews import (
+    AutonomyLevel,
+    BehaviorMode,
+    ConnectionDirection,
+    ConnectionStatus,
+    Crew,
+    CrewConnection,
+    CrewMember,
+    NetworkMode,
+)
 from models.workspaces import Role
 from resolvers import crews as crew_ops
 from resolvers.crews import capabilities, members

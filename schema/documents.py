@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from graphql import DocumentNode, ExecutableDefinitionNode, GraphQLError, GraphQLSchema, OperationType, Source, VariableNode, Visitor, validate, visit
+from graphql import (
+    DocumentNode,
+    ExecutableDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationType,
+    Source,
+    VariableNode,
+    Visitor,
+    validate,
+    visit,
+)
 
 from resolvers.kernel.kept import Kept
 from resolvers.kernel.reader.shape import weight
@@ -20,7 +31,8 @@ from schema.worker import worker
 
 QUICK = 1000  # letters of a document that is read at once; longer ones are read beside the event loop
 KEPT, KEPT_BYTES = 1000, 8 * 1024 * 1024  # documents, and bytes of them together
-KEPT_PLANS, KEPT_PLAN_BYTES = 4000, 8 * 1024 * 1024  # by document, and the values of the variables of its @include and @skip
+# by document, and the values of the variables of its @include and @skip
+KEPT_PLANS, KEPT_PLAN_BYTES = 4000, 8 * 1024 * 1024
 DOCUMENT, FIELD = 1700, 150  # bytes: what a document takes beside its text and variables, and a plan a field
 
 RootPlan = Root | Introspection | tuple[str, bytes]
@@ -38,7 +50,9 @@ class Plan:
     @property
     def size(self) -> int:
         """Bytes, about."""
-        return FIELD * 4 + sum(FIELD * (4 + weight(root.shape)) + root.written for root in self.roots if isinstance(root, Root))
+        return FIELD * 4 + sum(
+            FIELD * (4 + weight(root.shape)) + root.written for root in self.roots if isinstance(root, Root)
+        )
 
 
 class _Conditions(Visitor):
@@ -47,12 +61,18 @@ class _Conditions(Visitor):
         self.names: set[str] = set()
 
     def enter_directive(self, node: Any, *_: Any) -> None:
-        if node.name.value in ("include", "skip") and node.arguments and isinstance(node.arguments[0].value, VariableNode):
+        if (
+            node.name.value in ("include", "skip")
+            and node.arguments
+            and isinstance(node.arguments[0].value, VariableNode)
+        ):
             self.names.add(node.arguments[0].value.name.value)
 
 
 class Document:
-    """One text with one chosen operation. Its tree it does not keep. `suggest`: errors may name what is meant, which tells of the schema."""
+    """One text with one chosen operation. Its tree it does not keep. `suggest`: errors may name what is meant, which
+    tells of the schema.
+    """
 
     __slots__ = ("_fresh", "conditions", "core", "errors", "kind", "name", "source", "start", "variables")
 
@@ -63,10 +83,17 @@ class Document:
         self._fresh: Tree | None = None
         try:
             if len(text) > MAX_LETTERS:
-                raise GraphQLError(f"The document is too large: at most {MAX_LETTERS} letters are allowed; send long texts as variables")
+                raise GraphQLError(
+                    f"The document is too large: at most {MAX_LETTERS} letters are allowed; send long texts as"
+                    " variables"
+                )
             tree = Tree(self.source, name)
             too_large = exceeded(tree.document)
-            self.errors = [too_large] if too_large else validate(core, tree.document, max_errors=MOST_FOUND, hide_suggestions=not suggest)
+            self.errors = (
+                [too_large]
+                if too_large
+                else validate(core, tree.document, max_errors=MOST_FOUND, hide_suggestions=not suggest)
+            )
         except GraphQLError as error:
             self.errors = [error]
         except RecursionError:
@@ -74,7 +101,11 @@ class Document:
         if self.errors:
             return
         if tree.operation is None:
-            unknown = "Must provide operation name if query contains multiple operations." if name is None else f"Unknown operation named '{name[:100]}'."
+            unknown = (
+                "Must provide operation name if query contains multiple operations."
+                if name is None
+                else f"Unknown operation named '{name[:100]}'."
+            )
             self.errors.append(GraphQLError(unknown))
         if not all(isinstance(d, ExecutableDefinitionNode) for d in tree.document.definitions):
             self.errors.append(GraphQLError("Only operations and fragments may be sent"))
@@ -173,8 +204,12 @@ class Documents:
     def known_plan(self, document: Document, variables: Any) -> Any:
         return self.plans.get((document, document.truth(variables)))
 
-    async def plan(self, document: Document, variables: Any, compile: Callable[[Document, Tree, Truth], Any] = Document.compile) -> Any:
-        """A plan that is not known: `compile` makes it of the values of the document's conditions, and it has a `size`."""
+    async def plan(
+        self, document: Document, variables: Any, compile: Callable[[Document, Tree, Truth], Any] = Document.compile
+    ) -> Any:
+        """A plan that is not known: `compile` makes it of the values of the document's
+        conditions, and it has a `size`.
+        """
         tree, truth = await self.tree(document), document.truth(variables)
         make = partial(compile, document, tree, dict(zip(document.conditions, truth, strict=True)))
         made = make() if document.letters <= QUICK else await worker.run(make)

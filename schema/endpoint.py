@@ -1,4 +1,6 @@
-"""/graphql over HTTP (GraphQL-over-HTTP): documents compiled to shapes and run as operations; anything else through the executor."""
+"""/graphql over HTTP (GraphQL-over-HTTP): documents compiled to shapes and run as operations; anything else through the
+executor.
+"""
 
 import asyncio
 import hashlib
@@ -38,7 +40,9 @@ ROOTS_AT_ONCE = 4  # of one query: as many connections as it may have
 OF_ANYBODY = 4000  # letters of a new document that is read before it is known who sends it
 KINDS = 32  # values of a header whose meaning is remembered
 MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is bounded by time
-STREAMED = "Subscriptions are streams: ask over WebSocket, accept multipart/mixed;subscriptionSpec=1.0, or use /graphql/stream"
+STREAMED = (
+    "Subscriptions are streams: ask over WebSocket, accept multipart/mixed;subscriptionSpec=1.0, or use /graphql/stream"
+)
 ASKED, SHOWN = (b"json", b"event-stream"), (b"image/", b"text/", b"audio/", b"video/", b"font/")  # in Accept
 MALFORMED = {403: Code.FORBIDDEN, 404: Code.NOT_FOUND, 405: Code.NOT_OFFERED}
 
@@ -71,9 +75,10 @@ Streaming = Callable[["Endpoint", MutableMapping[str, Any], Receive, Send, dict[
 class Endpoint:
     """The GraphQL surface as an ASGI application.
 
-    `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers. `throttle`: the
-    rate limits that operations have beyond that of this path. `streaming` serves subscriptions to clients that take a stream.
-    `open_schema`: introspection and the suggestions of errors are for everybody, not only for callers with a credential.
+    `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers.
+    `throttle`: the rate limits that operations have beyond that of this path. `streaming` serves subscriptions to
+    clients that take a stream. `open_schema`: introspection and the suggestions of errors are for everybody, not only
+    for callers with a credential.
     """
 
     def __init__(
@@ -98,7 +103,12 @@ class Endpoint:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         transport, method, path = scope["crewship"], scope["method"], scope["path"]
         accept = transport.headers.get(b"accept", b"*/*")
-        if self.page is not None and method in ("GET", "HEAD") and _prefers_html(accept) and b"query=" not in scope["query_string"]:
+        if (
+            self.page is not None
+            and method in ("GET", "HEAD")
+            and _prefers_html(accept)
+            and b"query=" not in scope["query_string"]
+        ):
             await self.page(scope, receive, send)
             return
         try:
@@ -106,7 +116,12 @@ class Endpoint:
                 _negotiate(accept)
             body = await read_request(scope, receive, method, transport.headers)
             caller = caller_of(transport, path)
-            if streams(accept) and method == "POST" and self.streaming is not None and await self._subscribes(caller, body, accept):
+            if (
+                streams(accept)
+                and method == "POST"
+                and self.streaming is not None
+                and await self._subscribes(caller, body, accept)
+            ):
                 await self.streaming(self, scope, receive, send, body)
                 return
             status, headers, answer = await self._answer(caller, body, accept, read_only=method != "POST")
@@ -138,8 +153,12 @@ class Endpoint:
             headers.append((b"idempotent-replayed", b"true"))
         return status, headers, answer
 
-    async def execute(self, caller: Caller, body: dict[str, Any], *, read_only: bool = False, strict: bool = False) -> tuple[int, bytes]:
-        """(status, JSON). `strict`: a document that cannot be run is a 400, as application/graphql-response+json demands."""
+    async def execute(
+        self, caller: Caller, body: dict[str, Any], *, read_only: bool = False, strict: bool = False
+    ) -> tuple[int, bytes]:
+        """(status, JSON). `strict`: a document that cannot be run is a 400, as application/graphql-response+json
+        demands.
+        """
         bad = 400 if strict else 200
         try:
             document = self.known(body) or await self.document(caller, body)
@@ -153,7 +172,9 @@ class Endpoint:
             variables: Any = document.values(body["variables"])
             if isinstance(variables, list):
                 return bad, _errors(reported(variables))
-            plan: Plan = self.documents.known_plan(document, variables) or await self.documents.plan(document, variables)
+            plan: Plan = self.documents.known_plan(document, variables) or await self.documents.plan(
+                document, variables
+            )
             if plan.introspects and not self.open_schema:
                 await identify(replace(caller))
             calls = [_call(root, variables) if isinstance(root, Root) else root for root in plan.roots]
@@ -164,18 +185,26 @@ class Endpoint:
             alone = kind is OperationType.QUERY or len(calls) == 1
             if plan.complete and self.compiled:
                 return 200, await self._run(caller, calls, cost, body["variables"], alone=alone, kind=kind)
-            return 200, await self._fallback(ExecutionContext(caller, variables, self.throttle, alone), document, body["variables"], cost)
+            return 200, await self._fallback(
+                ExecutionContext(caller, variables, self.throttle, alone), document, body["variables"], cost
+            )
         except Refusal as refusal:
             return bad, _errors(refused(refusal))
         except RecursionError:
-            return bad, _errors([{"message": "The document is nested too deeply", "extensions": {"code": Code.BAD_REQUEST.value}}])
+            return bad, _errors(
+                [{"message": "The document is nested too deeply", "extensions": {"code": Code.BAD_REQUEST.value}}]
+            )
 
     def known(self, body: dict[str, Any]) -> Document | None:
-        """What a request asks to run, if it was read before. Raises Malformed for a document that this server does not run."""
+        """What a request asks to run, if it was read before. Raises Malformed for a document that this server does not
+        run.
+        """
         return self.documents.known(self._text(body), body["operationName"])
 
     async def document(self, caller: Caller, body: dict[str, Any]) -> Document:
-        """A document that is not known. A large one is read for callers only whose credential is good. Raises Malformed and Refusal."""
+        """A document that is not known. A large one is read for callers only whose credential is good. Raises Malformed
+        and Refusal.
+        """
         text = self._text(body)
         if len(text) > OF_ANYBODY and body["documentId"] is None:
             await identify(replace(caller))
@@ -201,7 +230,16 @@ class Endpoint:
             raise Malformed(403, "Only documents this server knows are run")
         return str(text)
 
-    async def _run(self, caller: Caller, calls: list[Called], cost: int, inputs: dict[str, Any], *, alone: bool, kind: OperationType | None) -> bytes:
+    async def _run(
+        self,
+        caller: Caller,
+        calls: list[Called],
+        cost: int,
+        inputs: dict[str, Any],
+        *,
+        alone: bool,
+        kind: OperationType | None,
+    ) -> bytes:
         """The compiled path: each root's bytes go into the answer untouched."""
         parts, errors = [], list[GraphQLError]()
         together = await self._together(caller, calls) if len(calls) > 1 and kind is OperationType.QUERY else {}
@@ -220,7 +258,15 @@ class Endpoint:
                 body, fault = (None, answer) if isinstance(answer, Faulty) else (answer, None)
             if fault is not None:
                 root = fault.root
-                errors.append(GraphQLError(str(fault.cause), source=root.source, positions=root.positions, path=[root.key], original_error=fault.cause))
+                errors.append(
+                    GraphQLError(
+                        str(fault.cause),
+                        source=root.source,
+                        positions=root.positions,
+                        path=[root.key],
+                        original_error=fault.cause,
+                    )
+                )
             parts.append(b'"%b":%b' % (call.root.key.encode(), body or b"null"))
         head = b'{"data":{' + b",".join(parts) + b"}"
         if errors:
@@ -234,7 +280,9 @@ class Endpoint:
             return Faulty(call.root, refusal)
 
     async def _together(self, caller: Caller, calls: list[Called]) -> dict[int, bytes | Faulty | None]:
-        """The roots of a query do not wait for each other (GraphQL spec, 6.2.1): a few are asked for at once, by their places."""
+        """The roots of a query do not wait for each other (GraphQL spec, 6.2.1): a few are asked for at once, by their
+        places.
+        """
         room = asyncio.Semaphore(ROOTS_AT_ONCE)
 
         async def ask(call: Call) -> bytes | Faulty | None:
@@ -244,10 +292,14 @@ class Endpoint:
         asked = {place: call for place, call in enumerate(calls) if isinstance(call, Call)}
         return dict(zip(asked, await asyncio.gather(*[ask(call) for call in asked.values()]), strict=True))
 
-    async def _fallback(self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int) -> bytes:
+    async def _fallback(
+        self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int
+    ) -> bytes:
         """The executor, for what is no operation's."""
         tree = await self.documents.tree(document)
-        result: Any = execute(self.core, tree.document, context_value=context, variable_values=inputs, operation_name=document.name)
+        result: Any = execute(
+            self.core, tree.document, context_value=context, variable_values=inputs, operation_name=document.name
+        )
         if hasattr(result, "__await__"):
             result = await result
         answer: dict[str, Any] = {"data": result.data}
@@ -311,7 +363,9 @@ def _negotiate(accept: bytes) -> str:
 
 @lru_cache(KINDS)
 def _acceptable(accept: bytes) -> str | None:
-    """The first of our two media types the client lists; `*/*` gets application/json, as clients from before the specification expect."""
+    """The first of our two media types the client lists; `*/*` gets application/json, as clients from before the
+    specification expect.
+    """
     for entry in accept.decode("latin-1").lower().split(","):
         media = entry.split(";")[0].strip()
         if media == RESPONSE:
@@ -322,7 +376,12 @@ def _acceptable(accept: bytes) -> str | None:
 
 
 async def read_request(
-    scope: MutableMapping[str, Any], receive: Receive, method: str, headers: Mapping[bytes, bytes], *, introduced: bool = False
+    scope: MutableMapping[str, Any],
+    receive: Receive,
+    method: str,
+    headers: Mapping[bytes, bytes],
+    *,
+    introduced: bool = False,
 ) -> dict[str, Any]:
     """`introduced`: whoever asks by GET has shown a ticket, which no page of others can know."""
     if method == "POST":
@@ -360,8 +419,8 @@ def _is_json(content_type: bytes) -> bool:
 def _asked_on_purpose(transport: Any) -> bool:
     """Whether a GET is more than what a page of others makes any browser send: an image, a link, a form.
 
-    Browsers say where a request comes from (W3C Fetch Metadata); where they do not, the page is known by Origin or Referer, and what
-    wants to show or run the answer by an Accept that names other kinds of media and none of ours.
+    Browsers say where a request comes from (W3C Fetch Metadata); where they do not, the page is known by Origin or
+    Referer, and what wants to show or run the answer by an Accept that names other kinds of media and none of ours.
     """
     headers = transport.headers
     own = own_origin(transport.scheme, transport.host)
@@ -379,7 +438,13 @@ def checked(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Malformed(400, "Send one JSON object; batches are not offered")
     made: dict[str, Any] = {}
-    for name, kind in (("query", str), ("documentId", str), ("operationName", str), ("variables", dict), ("extensions", dict)):
+    for name, kind in (
+        ("query", str),
+        ("documentId", str),
+        ("operationName", str),
+        ("variables", dict),
+        ("extensions", dict),
+    ):
         value = body.get(name)
         if value is not None and not isinstance(value, kind):
             raise Malformed(400, f"{name} takes {'a string' if kind is str else 'an object'}")

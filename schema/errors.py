@@ -1,4 +1,6 @@
-"""What clients are told of errors: our refusals whole, the document's own faults, nothing of anything else, and never without end."""
+"""What clients are told of errors: our refusals whole, the document's own faults, nothing of anything else, and never
+without end.
+"""
 
 from collections.abc import Iterable
 from typing import Any

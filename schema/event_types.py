@@ -1,6 +1,8 @@
-"""GraphQL: what subscriptions send. One union a kind of channel, built from the registry of events: a new event needs no change here.
+"""GraphQL: what subscriptions send. One union a kind of channel, built from the registry of events: a new event needs
+no change here.
 
-Only payloads are shown, under camelCase names: what is sent depends on the event and the selection, and on nobody who listens.
+Only payloads are shown, under camelCase names: what is sent depends on the event and the selection, and on nobody who
+listens.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,7 +47,8 @@ class UnknownEvent(LookupError):
 
 
 def enum_of(choices: type[Enum]) -> Any:
-    return choices if has_enum_definition(choices) else strawberry.enum(choices)  # a second definition would lose the first one's description
+    # a second definition would lose the first one's description
+    return choices if has_enum_definition(choices) else strawberry.enum(choices)
 
 
 # ---- what is written by hand -----------------------------------------------------------------------------------------
@@ -132,7 +135,11 @@ def _field_type(name: str, info: FieldInfo) -> Any:
 
 def _description(info: FieldInfo, face: Any) -> str | None:
     present = _present(info)
-    if present.description is None and bare(face) is str and get_origin(present.annotation) in (Literal, Union, UnionType):
+    if (
+        present.description is None
+        and bare(face) is str
+        and get_origin(present.annotation) in (Literal, Union, UnionType)
+    ):
         return "One of: " + ", ".join(str(value) for value in dict.fromkeys(_values(present.annotation))) + "."
     return present.description
 
@@ -150,7 +157,9 @@ def _type_of(event: type[Event]) -> Any:
         fields["__annotations__"][field] = face = _field_type(key, info)
         fields[field] = strawberry.field(name=to_camel_case(key), description=_description(info, face))
     said = cleandoc(event.__doc__ or "") + ("\n\nPlanned: not sent yet." if event.planned_ else "")
-    return strawberry.type(type(event.__name__, (EventInterface,), fields), name=type_name(event), description=said.strip())
+    return strawberry.type(
+        type(event.__name__, (EventInterface,), fields), name=type_name(event), description=said.strip()
+    )
 
 
 # ---- which type a payload is -----------------------------------------------------------------------------------------
@@ -168,11 +177,19 @@ class Form:
     @classmethod
     def of(cls, event: type[Event]) -> "Form":
         keys = {key: event.model_fields[field] for key, field in event.payload_keys().items()}
-        fixed = {key: frozenset(get_args(info.annotation)) for key, info in keys.items() if get_origin(info.annotation) is Literal}
-        return cls(type_name(event), frozenset(key for key, info in keys.items() if info.is_required()), frozenset(keys), fixed)
+        fixed = {
+            key: frozenset(get_args(info.annotation))
+            for key, info in keys.items()
+            if get_origin(info.annotation) is Literal
+        }
+        return cls(
+            type_name(event), frozenset(key for key, info in keys.items() if info.is_required()), frozenset(keys), fixed
+        )
 
     def fits(self, keys: frozenset[str], said: Mapping[str, Any]) -> bool:
-        return self.required <= keys <= self.allowed and all(said[key] in values for key, values in self.fixed.items() if key in said)
+        return self.required <= keys <= self.allowed and all(
+            said[key] in values for key, values in self.fixed.items() if key in said
+        )
 
     def overlaps(self, other: "Form") -> bool:
         """Whether a payload could be either."""
@@ -197,7 +214,9 @@ _FRAMES: dict[str, tuple[Any, tuple[str, ...], Form]] = {
 
 
 def declared() -> Iterator[type[Event]]:
-    """The events of all domains, but for the frames of chats, whose types are written by hand. This process may send none of them."""
+    """The events of all domains, but for the frames of chats, whose types are written by hand. This process may send
+    none of them.
+    """
     load()
     for type_, events in EVENTS.items():
         if type_ not in _FRAMES:
@@ -225,7 +244,13 @@ def _add(event_type: str, kind: str, shown: Any, form: Form, payload: Mapping[st
 def _build() -> None:
     TYPES["StreamReset"] = StreamReset
     for event in sorted(declared(), key=type_name):  # whatever was imported first, the schema reads the same
-        _add(event.type_, kind_of(event.channel_), _type_of(event), Form.of(event), {to_camel_case(key): key for key in event.payload_keys()})
+        _add(
+            event.type_,
+            kind_of(event.channel_),
+            _type_of(event),
+            Form.of(event),
+            {to_camel_case(key): key for key in event.payload_keys()},
+        )
     for type_, (shown, keys, form) in _FRAMES.items():
         for kind in ("session", "agent"):  # an agent's channel mirrors the frames of its runs
             _add(type_, kind, shown, form, {to_camel_case(key): key for key in keys})
@@ -239,7 +264,10 @@ def _union(kind: str) -> Any:
 _build()
 UNIONS: dict[str, Any] = {kind: _union(kind) for kind in UNION_NAMES}
 """Kind of channel -> what its subscription field returns."""
-_TELLING = {place: tuple({key for form in forms for key in form.fixed}) if len(forms) > 1 else () for place, forms in FORMS.items()}
+_TELLING = {
+    place: tuple({key for form in forms for key in form.fixed}) if len(forms) > 1 else ()
+    for place, forms in FORMS.items()
+}
 
 
 def types_of(kind: str) -> dict[str, Any]:
@@ -248,7 +276,9 @@ def types_of(kind: str) -> dict[str, Any]:
 
 
 def payload_fields(name: str) -> Mapping[str, str]:
-    """GraphQL field -> payload key. `cursor`, and `seq` and `chatId` of a frame, are no payload: whoever sends the event knows them."""
+    """GraphQL field -> payload key. `cursor`, and `seq` and `chatId` of a frame, are no payload: whoever sends the
+    event knows them.
+    """
     return _PAYLOADS[name]
 
 

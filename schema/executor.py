@@ -19,7 +19,9 @@ class ExecutionContext:
 
 
 def attach(schema: GraphQLSchema) -> None:
-    """Gives bound root fields the resolver that runs their operation, and all other fields the one that reads its answer."""
+    """Gives bound root fields the resolver that runs their operation, and all other fields the one that reads its
+    answer.
+    """
     for type_ in schema.type_map.values():
         if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
             continue
@@ -38,7 +40,9 @@ def attach(schema: GraphQLSchema) -> None:
 async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:
     selection = Selection(info.schema, info.fragments, info.context.variables.coerced)
     root = selection.root(info.parent_type, info.path.key, info.field_nodes)
-    answer = await root.call(info.context.variables).run(info.context.caller, info.context.throttle, alone=info.context.alone)
+    answer = await root.call(info.context.variables).run(
+        info.context.caller, info.context.throttle, alone=info.context.alone
+    )
     return None if answer.body is None else orjson.loads(answer.body)
 
 

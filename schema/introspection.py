@@ -1,4 +1,6 @@
-"""Introspection: what the schema says of itself depends on the document alone, so it is put together once and kept as bytes."""
+"""Introspection: what the schema says of itself depends on the document alone, so it is put together once and kept as
+bytes.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +8,15 @@ from functools import partial
 from typing import Any
 
 import orjson
-from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, SelectionSetNode, execute_sync
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    execute_sync,
+)
 
 from resolvers.kernel.kept import Kept
 from schema.trees import Tree
@@ -19,7 +29,9 @@ Answered = tuple[bytes, list[GraphQLError]]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Introspection:
-    """One root field of a document. `names`: of the variables that it may use. `document` parses one that asks for nothing else."""
+    """One root field of a document. `names`: of the variables that it may use. `document` parses one that asks for
+    nothing else.
+    """
 
     key: str
     names: tuple[str, ...]

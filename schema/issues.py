@@ -13,7 +13,17 @@ from resolvers.issues.work import ReviewAction
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType
 
-for kind in (ActorType, ActivityAction, AssignmentStatus, AuthoredVia, IssueSort, IssueStatus, MissionStatus, RelationType, ReviewAction):
+for kind in (
+    ActorType,
+    ActivityAction,
+    AssignmentStatus,
+    AuthoredVia,
+    IssueSort,
+    IssueStatus,
+    MissionStatus,
+    RelationType,
+    ReviewAction,
+):
     strawberry.enum(kind)
 
 

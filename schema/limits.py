@@ -1,14 +1,21 @@
 """How much a document may ask: depth, aliases, and fields once every fragment is spread.
 
-Each fragment is measured once. Rules that walk a fragment again for each spread of it take exponential time on fragments that
-spread each other twice.
+Each fragment is measured once. Rules that walk a fragment again for each spread of it take exponential time on
+fragments that spread each other twice.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpreadNode, GraphQLError, OperationDefinitionNode
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    OperationDefinitionNode,
+)
 
 from resolvers.kernel.reader.shape import ALIAS_BYTES
 
@@ -18,7 +25,8 @@ MAX_PAIRS = 10_000  # such comparisons; a union of a hundred types, each with al
 MAX_SAME = 5  # names under which one object shows the same value
 MAX_LETTERS = 64 * 1024  # of a document: long texts are sent as variables
 MAX_TYPES = 10  # `__type` of a document
-TYPE_LISTS = frozenset({"fields", "inputFields", "interfaces", "possibleTypes"})  # of types, which have lists of types again
+# of types, which have lists of types again
+TYPE_LISTS = frozenset({"fields", "inputFields", "interfaces", "possibleTypes"})
 TOO_WIDE = (
     f"Introspection may ask for one `__schema` and {MAX_TYPES} `__type`, without aliases in them, "
     f"and for none of {', '.join(sorted(TYPE_LISTS))} below another of these"
@@ -68,11 +76,20 @@ def exceeded(tree: DocumentNode) -> GraphQLError | None:
             return GraphQLError(TOO_WIDE, definition)
         try:
             if not found.cyclic and _pairs([(definition.selection_set, "")], fragments, root=True) > MAX_PAIRS:
-                return GraphQLError(f"The operation is too large: at most {MAX_REPEATS} fields of one name may be merged", definition)
+                return GraphQLError(
+                    f"The operation is too large: at most {MAX_REPEATS} fields of one name may be merged", definition
+                )
         except _Repeated as repeated:
-            return GraphQLError(f"The field '{str(repeated)[:80]}' is asked for too often: an object shows a value under at most {MAX_SAME} names", definition)
+            return GraphQLError(
+                f"The field '{str(repeated)[:80]}' is asked for too often: an object shows a value under at most"
+                f" {MAX_SAME} names",
+                definition,
+            )
         if found.too_long:
-            return GraphQLError(f"The alias '{found.too_long[:80]}' is too long: at most {ALIAS_BYTES} characters are allowed", definition)
+            return GraphQLError(
+                f"The alias '{found.too_long[:80]}' is too long: at most {ALIAS_BYTES} characters are allowed",
+                definition,
+            )
     return None
 
 
@@ -97,7 +114,11 @@ def _measure(selections: Any, fragments: dict[str, FragmentDefinitionNode], know
         else:
             is_spread = isinstance(item, FragmentSpreadNode)
             made.spreads += is_spread
-            inner = _fragment(item.name.value, fragments, known) if is_spread else _measure(item.selection_set, fragments, known)
+            inner = (
+                _fragment(item.name.value, fragments, known)
+                if is_spread
+                else _measure(item.selection_set, fragments, known)
+            )
             made.depth = max(made.depth, inner.depth)
             made.roots += inner.roots
         made.aliases += inner.aliases
@@ -123,10 +144,12 @@ def _fragment(name: str, fragments: dict[str, FragmentDefinitionNode], known: di
 
 
 def _pairs(parts: list[tuple[Any, str]], fragments: dict[str, FragmentDefinitionNode], *, root: bool = False) -> int:
-    """How many pairs of fields meet under one name, where selections are merged. Asked of operations within the other limits only.
+    """How many pairs of fields meet under one name, where selections are merged. Asked of operations within the other
+    limits only.
 
-    A part is a selection and the type it is on, where it says so: of one type, MAX_REPEATS fields of a name are allowed. Raises
-    _Repeated for a value that an object would show under more than MAX_SAME names; `root`: these are operations, not values.
+    A part is a selection and the type it is on, where it says so: of one type, MAX_REPEATS fields of a name are
+    allowed. Raises _Repeated for a value that an object would show under more than MAX_SAME names; `root`: these are
+    operations, not values.
     """
     groups: dict[str, list[tuple[Any, str]]] = {}
     values: set[tuple[str, str, str]] = set()

@@ -51,7 +51,9 @@ class Slot:
 
 @dataclass(slots=True)
 class Call:
-    """A root with the values of one request. `cost`: how many objects the answer may hold at most. `fault`: what is wrong with them below the root."""
+    """A root with the values of one request. `cost`: how many objects the answer may hold at most. `fault`: what is
+    wrong with them below the root.
+    """
 
     root: "Root"
     raw: dict[str, Any]
@@ -117,7 +119,9 @@ class Root:
         cost = self.fixed_cost
         if cost is None:
             limit = page.size(raw) if issubclass(page, Paging) and self._pages else UNPAGED
-            cost = _objects(self.shape, limit, [s.limit if isinstance(s, Paging) else UNPAGED for s in slots], self.repeats)
+            cost = _objects(
+                self.shape, limit, [s.limit if isinstance(s, Paging) else UNPAGED for s in slots], self.repeats
+            )
         return Call(self, raw, named[0] if named else None, version, slots, cost)
 
 
@@ -133,7 +137,9 @@ def _repeats(shape: Shape, found: dict[int, int]) -> dict[int, int]:
 
 
 def _objects(shape: Shape, limit: int, slots: Sequence[int], repeats: Mapping[int, int]) -> int:
-    """An object counts one, one for each value that it shows once more, and what hangs on it; a list or page as often as it may hold rows."""
+    """An object counts one, one for each value that it shows once more, and what hangs on it; a list or page as often
+    as it may hold rows.
+    """
     inside = 1 + repeats.get(id(shape), 0) if repeats else 1
     for item in shape.fields:
         if isinstance(item, Nested) and item.shape.form != "count":
@@ -160,7 +166,9 @@ class Selection:
             self._collect(parent, node, found, spread)
         return found
 
-    def _collect(self, parent: GraphQLObjectType, node: Any, found: dict[str, list[FieldNode]], spread: set[str]) -> None:
+    def _collect(
+        self, parent: GraphQLObjectType, node: Any, found: dict[str, list[FieldNode]], spread: set[str]
+    ) -> None:
         for item in node.selection_set.selections:
             if not self._included(item):
                 continue
@@ -179,7 +187,9 @@ class Selection:
 
     def _is(self, type_: GraphQLObjectType, name: str) -> bool:
         """Whether it is the type of that name, or a member of it."""
-        return type_.name == name or (is_abstract_type(known := self.schema.type_map[name]) and self.schema.is_sub_type(known, type_))
+        return type_.name == name or (
+            is_abstract_type(known := self.schema.type_map[name]) and self.schema.is_sub_type(known, type_)
+        )
 
     def _included(self, node: Any) -> bool:
         for directive in node.directives or ():
@@ -200,7 +210,16 @@ class Selection:
         shape = intern(self.shape(definition.type, op.model, nodes))
         places: list[Any] = [node.loc for node in nodes]
         positions = tuple([place.start for place in places])
-        return Root(key, op, bound.metadata["places"], shape, Arguments(definition, nodes[0]), places[0].source, positions, self.slots)
+        return Root(
+            key,
+            op,
+            bound.metadata["places"],
+            shape,
+            Arguments(definition, nodes[0]),
+            places[0].source,
+            positions,
+            self.slots,
+        )
 
     def shape(self, type_: Any, model: type[Any], nodes: list[FieldNode]) -> Shape:
         type_ = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
@@ -214,8 +233,12 @@ class Selection:
             return Shape(self._connection(named, model, nodes), "connection")
         return Shape(self._object(named, model, nodes), "list" if listed else "object")
 
-    def _items(self, type_: Any, nodes: list[FieldNode], item: Callable[[str, str, GraphQLField, list[FieldNode]], Item]) -> tuple[Item, ...]:
-        """`item` makes what is read for each selected field, from its key, Python name, definition and nodes; `__typename` every object has."""
+    def _items(
+        self, type_: Any, nodes: list[FieldNode], item: Callable[[str, str, GraphQLField, list[FieldNode]], Item]
+    ) -> tuple[Item, ...]:
+        """`item` makes what is read for each selected field, from its key, Python name, definition and nodes;
+        `__typename` every object has.
+        """
         made: list[Item] = []
         for key, group in self.fields(type_, nodes).items():
             if group[0].name.value == "__typename":
@@ -272,7 +295,11 @@ class Selection:
 
     def _edges(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
         def item(key: str, name: str, definition: GraphQLField, group: list[FieldNode]) -> Item:
-            return Column(key, name) if name == "cursor" else Nested(key, None, Shape(self._object(get_named_type(definition.type), model, group)))
+            return (
+                Column(key, name)
+                if name == "cursor"
+                else Nested(key, None, Shape(self._object(get_named_type(definition.type), model, group)))
+            )
 
         return self._items(type_, nodes, item)
 

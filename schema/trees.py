@@ -25,12 +25,14 @@ class Tree:
         named = [d for d in operations if d.name is not None and d.name.value == name]
         self.operation: Any = named[0] if named else operations[0] if name is None and len(operations) == 1 else None
         token = self.document.loc and self.document.loc.start_token
-        while token:  # they know each other in both directions: without that, a tree is freed at once and not by the collector
+        # they know each other in both directions: without that, a tree is freed at once and not by the collector
+        while token:
             token.prev, token = None, token.next
 
 
 def detach(node: Node) -> int:
-    """Cuts off a node that is kept from the tokens of its text. Its places keep their numbers, which is all that errors tell of them.
+    """Cuts off a node that is kept from the tokens of its text. Its places keep their numbers, which is all that errors
+    tell of them.
 
     Returns how many bytes it takes, about.
     """

@@ -3,9 +3,9 @@
     python scripts/bundle_assets.py            refuses a file whose SHA-256 is not the pinned one
     python scripts/bundle_assets.py --pin      after a version was changed in vendor.json: writes the new digests
 
-Needs `npm` and whatever registry it is configured for. The files are the packages' own browser builds, unchanged. They are kept
-compressed because that is how they are sent, and because it keeps 8 MB of minified text out of the repository and the wheel.
-After a version change read the package's licence again and correct `crewship/static/NOTICE`.
+Needs `npm` and whatever registry it is configured for. The files are the packages' own browser builds, unchanged. They
+are kept compressed because that is how they are sent, and because it keeps 8 MB of minified text out of the repository
+and the wheel. After a version change read the package's licence again and correct `crewship/static/NOTICE`.
 """
 
 import gzip

@@ -1,4 +1,6 @@
-"""Draft a migration from the newest revision to the tables as they are declared now: `python scripts/draft_migration.py "what changes"`."""
+"""Draft a migration from the newest revision to the tables as they are declared now: `python scripts/draft_migration.py
+"what changes"`.
+"""
 
 import asyncio
 import sys

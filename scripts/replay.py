@@ -1,8 +1,10 @@
-"""Plays recorded exchanges against fresh servers and compares the answers: `python scripts/replay.py DIRECTORY [GROUP ...]`.
+"""Plays recorded exchanges against fresh servers and compares the answers: `python scripts/replay.py DIRECTORY [GROUP
+...]`.
 
-DIRECTORY holds `scenarios/GROUP/FILE.yaml`, `recordings/GROUP/FILE.jsonl`, the differences that are meant (`expect/*.yaml`) and the players
-(`replay.py`, `ws_replay.py`). A step counts where its route is served; `tests/contract/replay.yaml` adds differences, each with its reason.
-Without GROUP, every group of which a route is served. Exits with 1 when an answer differs.
+DIRECTORY holds `scenarios/GROUP/FILE.yaml`, `recordings/GROUP/FILE.jsonl`, the differences that are meant
+(`expect/*.yaml`) and the players (`replay.py`, `ws_replay.py`). A step counts where its route is served;
+`tests/contract/replay.yaml` adds differences, each with its reason. Without GROUP, every group of which a route is
+served. Exits with 1 when an answer differs.
 """
 
 import json
@@ -26,9 +28,15 @@ NEEDS_A_WORLD = "-world-"  # in the name of files that talk with vendors the pla
 
 @contextmanager
 def server(directory: Path, token: str) -> Iterator[str]:
-    """A service of its own, on loopback, as the recordings presuppose it: no rate limits, open sign-up, a known internal token."""
+    """A service of its own, on loopback, as the recordings presuppose it: no rate limits, open sign-up, a known
+    internal token.
+    """
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("CREWSHIP_", "DATABASE_URL", "NEXTAUTH_"))},
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CREWSHIP_", "DATABASE_URL", "NEXTAUTH_"))
+        },
         "CREWSHIP_DATA_DIR": str(directory),
         "CREWSHIP_RATELIMIT_DISABLED": "true",
         "CREWSHIP_ALLOW_SIGNUP": "true",
@@ -66,7 +74,9 @@ def served_groups() -> set[str]:
     from tests.contract.notation import routes
 
     paths = {_nameless(rest["path"]) for op in operations({}) for rest in op["rest"]}
-    found = {group for group, route in routes() for path in str(route.get("op", "")).split()[1:2] if _nameless(path) in paths}
+    found = {
+        group for group, route in routes() for path in str(route.get("op", "")).split()[1:2] if _nameless(path) in paths
+    }
     return found | ({"ws-frames"} if "websocket" in found else set())
 
 
@@ -78,11 +88,15 @@ def unserved(steps: list[dict[str, Any]]) -> set[str]:
     served = {(rest["method"], _nameless(rest["path"])) for op in operations({}) for rest in op["rest"]}
     paths = {path for _, path in served}
     known = [str(route.get("op", "")).split() for _, route in routes()]
-    offered = sorted({(parts[1], parts[0]) for parts in known if len(parts) > 1 and parts[0].isupper()}, key=lambda route: route[0].count("{"))
+    offered = sorted(
+        {(parts[1], parts[0]) for parts in known if len(parts) > 1 and parts[0].isupper()},
+        key=lambda route: route[0].count("{"),
+    )
     missing = set()
     for step in steps:
         method, _, path = step["do"].partition(" ")
-        found = [(_nameless(p), m) for p, m in offered if _pattern(p).match(path)]  # the first is the most literal, which wins
+        # the first is the most literal, which wins
+        found = [(_nameless(p), m) for p, m in offered if _pattern(p).match(path)]
         same = [(p, m) for p, m in found if m == method]
         if (same and (method, same[0][0]) not in served) or (found and found[0][0] not in paths):
             missing.add(step["id"])
@@ -109,14 +123,25 @@ def play(source: Path, group: str, file: Path) -> bool:
         with server(directory / "data", token) as address:
             scenarios = [str(source / "scenarios" / "00-setup.yaml"), str(file)]
             verb = [] if group == "ws-frames" else ["record"]
-            subprocess.run([sys.executable, str(player), *verb, address, str(ours), *scenarios], env=environment, check=True)
+            subprocess.run(
+                [sys.executable, str(player), *verb, address, str(ours), *scenarios], env=environment, check=True
+            )
         answers, known = ({step["id"]: step for step in lines_of(path)} for path in (ours, reference))
         recorded, played = list(known.values()), [answers[id] for id in known]
         missing = unserved(recorded)
         for path, steps in ((directory / "reference.jsonl", recorded), (directory / "kept.jsonl", played)):
             path.write_text("".join(json.dumps(step) + "\n" for step in steps if step["id"] not in missing))
-        print(f"\n== {group}/{file.stem}: {len(recorded) - len(missing)} of {len(recorded)} steps are served", flush=True)
-        compare = [sys.executable, str(source / "replay.py"), "compare", str(directory / "reference.jsonl"), str(directory / "kept.jsonl"), "--values"]
+        print(
+            f"\n== {group}/{file.stem}: {len(recorded) - len(missing)} of {len(recorded)} steps are served", flush=True
+        )
+        compare = [
+            sys.executable,
+            str(source / "replay.py"),
+            "compare",
+            str(directory / "reference.jsonl"),
+            str(directory / "kept.jsonl"),
+            "--values",
+        ]
         expect = [str(path) for path in (*sorted((source / "expect").glob("*.yaml")), OURS)]
         return subprocess.run([*compare, "--expect", *expect], check=False, env=environment).returncode == 0
 

@@ -1,7 +1,8 @@
 """A real PostgreSQL for each process that runs tests, and fresh copies of a migrated database.
 
-Under xdist each worker has a server of its own: live events wait for every older transaction of their server, so that a database one
-worker copies would hold up what another one times. The servers belong to the controlling process, and end with it.
+Under xdist each worker has a server of its own: live events wait for every older transaction of their server, so that a
+database one worker copies would hold up what another one times. The servers belong to the controlling process, and end
+with it.
 """
 
 import asyncio
@@ -86,9 +87,13 @@ class Database:
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Connection:
-    """The server, with the template, migrated and with the engine's tables, that the databases of tests are copied from."""
+    """The server, with the template, migrated and with the engine's tables, that the databases of tests are copied
+    from.
+    """
     given = getattr(request.config, "workerinput", {}).get("postgres")
-    connection = Connection(given["port"], Path(given["sockets"]), given["passwords"]) if given else _new_server(request.config)
+    connection = (
+        Connection(given["port"], Path(given["sockets"]), given["passwords"]) if given else _new_server(request.config)
+    )
     asyncio.run(_make_template(connection))
     return connection
 

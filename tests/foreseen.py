@@ -1,4 +1,6 @@
-"""The server of the tests finds the heads of every other connection known: what the whole suite asks is answered on both ways."""
+"""The server of the tests finds the heads of every other connection known: what the whole suite asks is answered on
+both ways.
+"""
 
 import itertools
 from typing import Any

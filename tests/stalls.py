@@ -15,7 +15,8 @@ import pytest
 LIMIT = 0.05
 """Seconds of the processor for which one turn of a server may hold its loop: what in production is worth a warning.
 
-Full rounds of the garbage collector are not counted: they look at everything that this process keeps, which in tests is more than a server's.
+Full rounds of the garbage collector are not counted: they look at everything that this process keeps, which in tests is
+more than a server's.
 """
 
 VARIABLE = "CREWSHIP_STALLS_FILE"
@@ -29,7 +30,9 @@ _read: dict[Path, int] = {}  # how much of each file
 
 
 def recording(*, fresh: bool = False) -> Path:
-    """The file of this process and those it starts; `fresh`, so that processes which run tests side by side have one each."""
+    """The file of this process and those it starts; `fresh`, so that processes which run tests side by side have one
+    each.
+    """
     if fresh or VARIABLE not in os.environ:
         made, name = tempfile.mkstemp(prefix="stalls-")
         os.close(made)
@@ -44,7 +47,9 @@ def counts(stall: dict[str, Any]) -> bool:
 
 
 def unread() -> list[dict[str, Any]]:
-    """What was recorded since the last call. A server tells of a stall a moment later: then the next test fails for it."""
+    """What was recorded since the last call. A server tells of a stall a moment later: then
+    the next test fails for it.
+    """
     file = recording()
     with file.open("rb") as written:
         written.seek(_read.get(file, 0))
@@ -58,5 +63,9 @@ def no_stalls(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     stalls = [stall for stall in unread() if stall["seconds"] - stall["collector"] > LIMIT and counts(stall)]
     if stalls:
-        lines = [f"{s['seconds'] * 1000:.0f} ms in {s['operation'] or 'no operation'} (from {s['root']}): {'; '.join(s['stack'])}" for s in stalls]
+        lines = [
+            f"{s['seconds'] * 1000:.0f} ms in {s['operation'] or 'no operation'} (from {s['root']}):"
+            f" {'; '.join(s['stack'])}"
+            for s in stalls
+        ]
         pytest.fail("a server under test held its event loop:\n" + "\n".join(lines), pytrace=False)

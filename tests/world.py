@@ -1,6 +1,8 @@
-"""The running service with two workspaces and a person of every role: what tests of operations, and of both surfaces, stand on.
+"""The running service with two workspaces and a person of every role: what tests of operations, and of both surfaces,
+stand on.
 
-`world` serves a module over a real socket on a database of its own. `Recorder` says what a call changed, table by table.
+`world` serves a module over a real socket on a database of its own. `Recorder` says what a call changed, table by
+table.
 """
 
 import asyncio
@@ -74,7 +76,9 @@ class World:
     clients: list[httpx2.AsyncClient] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Person:
-        """`world.owner`, `world.admin`, `world.manager`, `world.member`, `world.viewer`; `world.outsider` owns the other workspace."""
+        """`world.owner`, `world.admin`, `world.manager`, `world.member`, `world.viewer`; `world.outsider` owns the
+        other workspace.
+        """
         try:
             return self.__dict__["people"][name]  # type: ignore[no-any-return]
         except KeyError:
@@ -83,17 +87,29 @@ class World:
     def client(self, person: Person | None = None, **headers: str) -> httpx2.AsyncClient:
         """An HTTP client of the running service, with the person's CLI token."""
         given = {"authorization": f"Bearer {person.token}"} if person else {}
-        made = httpx2.AsyncClient(base_url=self.url, headers=given | headers, timeout=30, verify=False)  # a TLS context costs 70 ms
+        # a TLS context costs 70 ms
+        made = httpx2.AsyncClient(base_url=self.url, headers=given | headers, timeout=30, verify=False)
         self.clients.append(made)
         return made
 
-    async def rest(self, person: Person | None, method: str, path: str, body: Any = None, *, workspace: str | None = "", **headers: str) -> httpx2.Response:
+    async def rest(
+        self,
+        person: Person | None,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        workspace: str | None = "",
+        **headers: str,
+    ) -> httpx2.Response:
         """One REST call. `workspace`: id or slug for the query; '' is the world's own, None sends none."""
         query = {} if workspace is None else {"workspace_id": workspace or self.workspace.id}
         async with self.client(person, **headers) as client:
             return await client.request(method, path, params=query, **({} if body is None else {"json": body}))
 
-    async def graphql(self, person: Person | None, document: str, variables: Mapping[str, Any] | None = None, **headers: str) -> dict[str, Any]:
+    async def graphql(
+        self, person: Person | None, document: str, variables: Mapping[str, Any] | None = None, **headers: str
+    ) -> dict[str, Any]:
         """One GraphQL call; the workspace of the world comes as `$ws` when the document names it."""
         values = dict(variables or {})
         if "$ws" in document:
@@ -110,11 +126,16 @@ class World:
             table = table_of(type(row))
             names = [n for n in table.c.keys() if n in row.__dict__]  # noqa: SIM118
             values = ", ".join(f"${i + 1}" for i in range(len(names)))
-            await self.database.execute(f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES ({values})', *[row.__dict__[n] for n in names])
+            await self.database.execute(
+                f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES ({values})', *[row.__dict__[n] for n in names]
+            )
 
     async def _number(self, message: Message) -> None:
         given = message.__dict__.get("seq")
-        raised = "UPDATE chats SET last_message_seq = greatest($3, last_message_seq + 1) WHERE workspace_id = $1 AND id = $2 RETURNING last_message_seq"
+        raised = (
+            "UPDATE chats SET last_message_seq = greatest($3, last_message_seq + 1) WHERE workspace_id = $1 AND id = $2"
+            " RETURNING last_message_seq"
+        )
         last = await self.database.fetchval(raised, message.workspace_id, message.chat_id, given or 0)
         message.__dict__["seq"] = given or last
 
@@ -122,7 +143,9 @@ class World:
         """A user with a CLI token, and a membership when there is a role."""
         user = User(email=f"{name}@example.com", full_name=f"{name.title()} Example")
         token = new_cli_token("STANDARD")  # type: ignore[arg-type]
-        await self.add(user, CliToken(user_id=user.id, name="test", token_hash=hashlib.sha256(token.encode()).hexdigest()))
+        await self.add(
+            user, CliToken(user_id=user.id, name="test", token_hash=hashlib.sha256(token.encode()).hexdigest())
+        )
         membership = None
         if role is not None:
             membership = Membership(workspace_id=(workspace or self.workspace).id, user_id=user.id, role=role)
@@ -131,7 +154,9 @@ class World:
         return made
 
     async def events(self, since: int = 0) -> list[dict[str, Any]]:
-        rows = await self.database.fetch("SELECT seq, workspace_id, channel, type, payload FROM events WHERE seq > $1 ORDER BY xid, seq", since)
+        rows = await self.database.fetch(
+            "SELECT seq, workspace_id, channel, type, payload FROM events WHERE seq > $1 ORDER BY xid, seq", since
+        )
         return [dict(row) for row in rows]
 
     async def audit(self) -> list[dict[str, Any]]:
@@ -140,11 +165,16 @@ class World:
     async def snapshot(self) -> dict[str, str]:
         """A digest of the rows of each table. Equal snapshots: nothing was written."""
         made = {}
-        for (table,) in await self.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"):
+        for (table,) in await self.database.fetch(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+        ):
             if table in UNWATCHED:
                 continue
             hidden = "".join(f" - '{column}'" for column in VOLATILE.get(table, ()))
-            sql = f"SELECT coalesce(md5(string_agg((to_jsonb(t){hidden})::text, '|' ORDER BY (to_jsonb(t){hidden})::text)), '') FROM \"{table}\" t"
+            sql = (
+                f"SELECT coalesce(md5(string_agg((to_jsonb(t){hidden})::text, '|' ORDER BY"
+                f" (to_jsonb(t){hidden})::text)), '') FROM \"{table}\" t"
+            )
             made[table] = await self.database.fetchval(sql)
         return made
 
@@ -156,16 +186,25 @@ async def connect_for_all(dsn: str) -> asyncpg.Connection:
     conn = await asyncpg.connect(dsn)
     await conn.execute("SELECT set_config('crewship.workspaces', '*', false)")
     for kind in ("json", "jsonb"):
-        await conn.set_type_codec(kind, schema="pg_catalog", encoder=lambda v: orjson.dumps(v).decode(), decoder=orjson.loads)
+        await conn.set_type_codec(
+            kind, schema="pg_catalog", encoder=lambda v: orjson.dumps(v).decode(), decoder=orjson.loads
+        )
     return conn
 
 
 @contextlib.asynccontextmanager
 async def serving(app: Any) -> AsyncIterator[str]:
     """The application on a free loopback port, as `crewship serve` runs it."""
-    listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio turns Nagle off only where it sees the protocol; else each answer takes 40 ms
+    # asyncio turns Nagle off only where it sees the protocol; else each answer takes 40 ms
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    options: dict[str, Any] = {"access_log": False, "proxy_headers": False, "server_header": False, "http": Foreseen, "ws": WebSocketProtocol}
+    options: dict[str, Any] = {
+        "access_log": False,
+        "proxy_headers": False,
+        "server_header": False,
+        "http": Foreseen,
+        "ws": WebSocketProtocol,
+    }
     options |= {"ws_per_message_deflate": False, "ws_max_size": LARGEST_MESSAGE}
     server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", **options))
     task = asyncio.create_task(server._serve([listener]))
@@ -182,7 +221,9 @@ async def serving(app: Any) -> AsyncIterator[str]:
 
 
 def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
-    """Settings of a test instance: keys given, limits off, nothing read from outside but CREWSHIP_ROW_LEVEL_SECURITY."""
+    """Settings of a test instance: keys given, limits off, nothing read from outside but
+    CREWSHIP_ROW_LEVEL_SECURITY.
+    """
     given = {
         "database_url": SecretStr(dsn),
         "nextauth_secret": SecretStr("a secret of tests, long enough to be one"),
@@ -198,13 +239,17 @@ def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
 
 
 @pytest.fixture(scope="module")
-async def world(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+async def world(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
     async with world_on(module_database, tmp_path_factory.mktemp("data")) as made:
         yield made
 
 
 @contextlib.asynccontextmanager
-async def world_on(database: Any, directory: Path, *, routes: tuple[Any, ...] = (), **settings: Any) -> AsyncIterator[World]:
+async def world_on(
+    database: Any, directory: Path, *, routes: tuple[Any, ...] = (), **settings: Any
+) -> AsyncIterator[World]:
     """A world with settings of its own, and routes beside the product's."""
     chosen = settings_for(database.url, directory, **settings)
     instance.strict = True

@@ -190,20 +190,31 @@ async def member(db: DB, workspace_id: str, authorization: Annotated[str, Header
 
 
 Member = Annotated[Membership, Depends(member)]
-agent_count = select(func.count()).where(Agent.crew_id == Crew.id, col(Agent.deleted_at).is_(None)).correlate(Crew).scalar_subquery()
+agent_count = (
+    select(func.count())
+    .where(Agent.crew_id == Crew.id, col(Agent.deleted_at).is_(None))
+    .correlate(Crew)
+    .scalar_subquery()
+)
 member_count = select(func.count()).where(CrewMember.crew_id == Crew.id).correlate(Crew).scalar_subquery()
 
 
 @app.get("/api/v1/crews")
 async def list_crews(db: DB, caller: Member) -> list[CrewOut]:
-    query = select(Crew, agent_count, member_count).where(Crew.workspace_id == caller.workspace_id, col(Crew.deleted_at).is_(None))
+    query = select(Crew, agent_count, member_count).where(
+        Crew.workspace_id == caller.workspace_id, col(Crew.deleted_at).is_(None)
+    )
     rows = await db.exec(query.order_by(col(Crew.created_at).desc(), col(Crew.id)).limit(50))
-    return [CrewOut.model_validate(crew, update={"agents": agents, "members": members}) for crew, agents, members in rows]
+    return [
+        CrewOut.model_validate(crew, update={"agents": agents, "members": members}) for crew, agents, members in rows
+    ]
 
 
 @app.get("/api/v1/crews/{crew_id}")
 async def get_crew(db: DB, caller: Member, crew_id: str) -> CrewOut:
-    query = select(Crew, agent_count, member_count).where(Crew.workspace_id == caller.workspace_id, Crew.id == crew_id, col(Crew.deleted_at).is_(None))
+    query = select(Crew, agent_count, member_count).where(
+        Crew.workspace_id == caller.workspace_id, Crew.id == crew_id, col(Crew.deleted_at).is_(None)
+    )
     found = (await db.exec(query)).first()
     if found is None:
         raise HTTPException(404)
@@ -235,7 +246,13 @@ async def create_issue(db: DB, caller: Member, data: IssueIn) -> Issue:
         created_at=now,
         updated_at=now,
     )
-    audit = AuditLog(workspace_id=caller.workspace_id, user_id=caller.user_id, action="issue.created", entity="issue", entity_id=issue.id)
+    audit = AuditLog(
+        workspace_id=caller.workspace_id,
+        user_id=caller.user_id,
+        action="issue.created",
+        entity="issue",
+        entity_id=issue.id,
+    )
     audit.data = {"identifier": issue.identifier}
     payload = {"id": issue.id, "crew_id": issue.crew_id, "identifier": issue.identifier}
     db.add_all((issue, audit, Event(workspace_id=caller.workspace_id, type="issue.created", payload=payload)))

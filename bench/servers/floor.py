@@ -1,6 +1,7 @@
 """What both floors share: a bare ASGI callable that reads the request by hand, and a pool of 8 asyncpg connections.
 
-The connection comes from libpq's environment variables. Nothing here is fit for use beyond the cases: no validation, no errors.
+The connection comes from libpq's environment variables. Nothing here is fit for use beyond the cases: no validation, no
+errors.
 """
 
 import hashlib
@@ -41,12 +42,19 @@ async def fetch_json(connection: Connection, statement: str, *values: str) -> by
 
 async def prepare(connection: Connection) -> None:
     codecs = {"format": "binary", "schema": "pg_catalog"}
-    await connection.set_type_codec("jsonb", **codecs, encoder=lambda value: b"\x01" + orjson.dumps(value), decoder=lambda data: orjson.loads(data[1:]))
+    await connection.set_type_codec(
+        "jsonb",
+        **codecs,
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+    )
     await connection.set_type_codec("json", **codecs, encoder=bytes, decoder=bytes)
 
 
 async def reply(send: Send, body: bytes, status: int = 200) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [JSON, (b"content-length", b"%d" % len(body))]})
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [JSON, (b"content-length", b"%d" % len(body))]}
+    )
     await send({"type": "http.response.body", "body": body})
 
 
@@ -71,7 +79,9 @@ class Floor(ABC):
     pool: asyncpg.Pool
 
     async def open(self, **options: Any) -> None:
-        self.pool = await asyncpg.create_pool(min_size=POOL_SIZE, max_size=POOL_SIZE, max_inactive_connection_lifetime=0, init=prepare, **options)
+        self.pool = await asyncpg.create_pool(
+            min_size=POOL_SIZE, max_size=POOL_SIZE, max_inactive_connection_lifetime=0, init=prepare, **options
+        )
 
     @abstractmethod
     async def user_of(self, connection: Connection, token: bytes, workspace: str) -> str | None:
@@ -87,7 +97,9 @@ class Floor(ABC):
     async def create_issue(self, connection: Connection, workspace: str, user: str, issue: dict[str, Any]) -> bytes: ...
 
     @abstractmethod
-    async def update_crew(self, connection: Connection, workspace: str, user: str, crew: str, changes: dict[str, Any]) -> bytes: ...
+    async def update_crew(
+        self, connection: Connection, workspace: str, user: str, crew: str, changes: dict[str, Any]
+    ) -> bytes: ...
 
     @abstractmethod
     async def graphql_crews(self, connection: Connection, workspace: str) -> bytes: ...
@@ -113,7 +125,10 @@ class Floor(ABC):
             if scope["method"] == "POST":
                 body, status = await self.create_issue(connection, workspace, user, sent), 201
             elif scope["method"] == "PATCH":
-                body, status = await self.update_crew(connection, workspace, user, path[len(LIST_PATH) + 1 :], sent), 200
+                body, status = (
+                    await self.update_crew(connection, workspace, user, path[len(LIST_PATH) + 1 :], sent),
+                    200,
+                )
             elif path == LIST_PATH:
                 body, status = await self.crews(connection, workspace), 200
             else:

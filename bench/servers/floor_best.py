@@ -1,5 +1,6 @@
-"""floor-best: as far down as it goes by hand. The gate is cached for 5 s, PostgreSQL makes the JSON, an issue is one statement, and
-a connection goes back to the pool without the reset round trip."""
+"""floor-best: as far down as it goes by hand. The gate is cached for 5 s, PostgreSQL makes the JSON, an issue is one
+statement, and a connection goes back to the pool without the reset round trip.
+"""
 
 import time
 from typing import Any
@@ -41,7 +42,9 @@ class BestFloor(Floor):
         values = (new_id(), workspace, issue["crew_id"], issue["title"], issue["description"], issue["priority"], user)
         return await fetch_json(connection, sql.CREATE_ISSUE_JSON, *values)
 
-    async def update_crew(self, connection: Connection, workspace: str, user: str, crew: str, changes: dict[str, Any]) -> bytes:
+    async def update_crew(
+        self, connection: Connection, workspace: str, user: str, crew: str, changes: dict[str, Any]
+    ) -> bytes:
         return await fetch_json(connection, sql.UPDATE_CREW_JSON, crew, workspace, changes["description"], user)
 
     async def graphql_crews(self, connection: Connection, workspace: str) -> bytes:

@@ -24,7 +24,9 @@ def frame(body: bytes) -> bytes:
 def event(name: str) -> bytes:
     """As long as the service's."""
     payload = {"id": "c" + "0" * 24, "name": name, "slug": "a-crew-of-the-bench"}
-    return orjson.dumps({"type": "crew.updated", "channel": "workspace:c" + "0" * 24, "payload": payload, "cursor": "0" * 52})
+    return orjson.dumps(
+        {"type": "crew.updated", "channel": "workspace:c" + "0" * 24, "payload": payload, "cursor": "0" * 52}
+    )
 
 
 class Protocol(asyncio.Protocol):
@@ -44,11 +46,16 @@ class Protocol(asyncio.Protocol):
             made = frame(event(head[13 : head.index(b" ", 13)].decode()))
             for listener in LISTENERS:
                 listener.write(made)
-        key = next((line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")), None)
+        key = next(
+            (line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")),
+            None,
+        )
         if key is None:
             return self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
         accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
-        upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        upgrade = (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        )
         self.transport.write(upgrade + accept + b"\r\n\r\n")
         self.upgraded = True
         LISTENERS.add(self.transport)

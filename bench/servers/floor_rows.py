@@ -29,13 +29,27 @@ class RowsFloor(Floor):
         async with connection.transaction():
             prefix, number = await connection.fetchrow(sql.NEXT_NUMBER, crew, workspace)
             identifier = f"{prefix}-{number}"
-            values = (key, workspace, crew, number, identifier, issue["title"], issue["description"], issue["priority"], user)
+            values = (
+                key,
+                workspace,
+                crew,
+                number,
+                identifier,
+                issue["title"],
+                issue["description"],
+                issue["priority"],
+                user,
+            )
             row = await connection.fetchrow(sql.INSERT_ISSUE, *values)
             await connection.execute(sql.INSERT_AUDIT, workspace, user, key, {"identifier": identifier})
-            await connection.execute(sql.INSERT_EVENT, workspace, {"id": key, "crew_id": crew, "identifier": identifier})
+            await connection.execute(
+                sql.INSERT_EVENT, workspace, {"id": key, "crew_id": crew, "identifier": identifier}
+            )
         return dump(dict(row))
 
-    async def update_crew(self, connection: Connection, workspace: str, user: str, crew: str, changes: dict[str, Any]) -> bytes:
+    async def update_crew(
+        self, connection: Connection, workspace: str, user: str, crew: str, changes: dict[str, Any]
+    ) -> bytes:
         async with connection.transaction():
             await connection.fetchrow(sql.LOCK_CREW, crew, workspace)
             await connection.execute(sql.UPDATE_CREW, crew, workspace, changes["description"])
@@ -45,7 +59,10 @@ class RowsFloor(Floor):
         return dump(dict(row))
 
     async def graphql_crews(self, connection: Connection, workspace: str) -> bytes:
-        crews = [{"id": row[0], "name": row[1], "slug": row[2], "agents": []} for row in await connection.fetch(sql.NAMED_CREWS, workspace)]
+        crews = [
+            {"id": row[0], "name": row[1], "slug": row[2], "agents": []}
+            for row in await connection.fetch(sql.NAMED_CREWS, workspace)
+        ]
         agents = {crew["id"]: crew["agents"] for crew in crews}
         for row in await connection.fetch(sql.AGENTS_OF, list(agents)):
             agents[row[0]].append({"id": row[1], "name": row[2], "status": row[3]})
@@ -55,7 +72,9 @@ class RowsFloor(Floor):
         return orjson.dumps({"data": {"crew": dict(await connection.fetchrow(sql.NAMED_CREW, workspace, crew))}})
 
     async def graphql_roots(self, connection: Connection, workspace: str, crew: str) -> bytes:
-        return orjson.dumps({"data": {f"c{n}": dict(await connection.fetchrow(sql.NAMED_CREW, workspace, crew)) for n in range(ROOTS)}})
+        return orjson.dumps(
+            {"data": {f"c{n}": dict(await connection.fetchrow(sql.NAMED_CREW, workspace, crew)) for n in range(ROOTS)}}
+        )
 
 
 app = RowsFloor()

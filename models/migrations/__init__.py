@@ -22,9 +22,9 @@ TABLE_LOCK_TIMEOUT = "10s"  # rather give up than queue every reader behind us
 async def upgrade(dsn: str, *, application_role: str | None = None, row_level_security: bool = True) -> None:
     """Runs the migrations that are missing, then sets the rights of the application's role and the row-level security.
 
-    `dsn` is a libpq URI of the tables' owner. `application_role` names a role that exists; the owner itself, as in a database that has
-    one role for everything, keeps the rights it has. Many processes may call this at once. A migration that fails is rolled back alone;
-    the ones before it stay.
+    `dsn` is a libpq URI of the tables' owner. `application_role` names a role that exists; the owner itself, as in a
+    database that has one role for everything, keeps the rights it has. Many processes may call this at once. A
+    migration that fails is rolled back alone; the ones before it stay.
     """
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
     try:

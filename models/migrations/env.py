@@ -18,7 +18,9 @@ def unbounded(kind: Any) -> bool:
     return isinstance(kind, String | AutoString) and kind.length is None
 
 
-def types_differ(_context: Any, _inspected: Any, _declared: Any, inspected_type: Any, declared_type: Any) -> bool | None:
+def types_differ(
+    _context: Any, _inspected: Any, _declared: Any, inspected_type: Any, declared_type: Any
+) -> bool | None:
     return False if unbounded(inspected_type) and unbounded(declared_type) else None
 
 

@@ -1,10 +1,12 @@
 """Row-level security: the second lock on the rows of a tenant, derived from the tables and not from migrations.
 
-A connection says for whom it works in one setting, `crewship.workspaces`: a workspace's id, several joined by commas, `*` for the system
-itself, or `@` and a user's id, whose own memberships are then seen. Without it no row is seen and none is written.
+A connection says for whom it works in one setting, `crewship.workspaces`: a workspace's id, several joined by commas,
+`*` for the system itself, or `@` and a user's id, whose own memberships are then seen. Without it no row is seen and
+none is written.
 
-Two tables of the kernel have rows of no workspace, too. Events for one user, or for all, are read as that user (`@`), and written by everybody.
-Idempotency keys are the principal's who sent them, which a second setting names: `crewship.principal`.
+Two tables of the kernel have rows of no workspace, too. Events for one user, or for all, are read as that user (`@`),
+and written by everybody. Idempotency keys are the principal's who sent them, which a second setting names:
+`crewship.principal`.
 """
 
 from hashlib import sha256
@@ -17,8 +19,10 @@ from models.migrations.tables import secured_tables
 POLICY = "tenant"
 
 _NOW = "current_setting('crewship.workspaces', true)"
-_RARE = f"workspace_id = ANY (string_to_array({_NOW}, ',')) OR {_NOW} = '*'"  # reached only by rows that are not of the one workspace
-# The setting is read for each row. As an InitPlan it would be read once a scan, and that costs a read of one row a fifth more.
+# reached only by rows that are not of the one workspace
+_RARE = f"workspace_id = ANY (string_to_array({_NOW}, ',')) OR {_NOW} = '*'"
+# The setting is read for each row. As an InitPlan it would be read once a scan, and that costs a read of one row a
+# fifth more.
 _OF_WORKSPACE = f"workspace_id = {_NOW} OR {_RARE}"
 _OF_MEMBERSHIP = f"workspace_id = {_NOW} OR '@' || user_id = {_NOW} OR {_RARE}"
 _OF_NO_WORKSPACE = "channel = 'providers' OR split_part(channel, ':', 1) IN ('user', 'access')"
@@ -26,25 +30,33 @@ _READ_AS_USER = f"left({_NOW}, 1) = '@' AND channel IN ('providers', 'user:' || 
 _OF_PRINCIPAL = f"principal = current_setting('crewship.principal', true) OR {_NOW} = '*'"
 _SPECIAL = {  # what is read, and what is written
     "memberships": (_OF_MEMBERSHIP, _OF_WORKSPACE),
-    "events": (f"{_OF_WORKSPACE} OR workspace_id IS NULL AND {_READ_AS_USER}", f"{_OF_WORKSPACE} OR workspace_id IS NULL AND ({_OF_NO_WORKSPACE})"),
+    "events": (
+        f"{_OF_WORKSPACE} OR workspace_id IS NULL AND {_READ_AS_USER}",
+        f"{_OF_WORKSPACE} OR workspace_id IS NULL AND ({_OF_NO_WORKSPACE})",
+    ),
     "idempotency_keys": (_OF_PRINCIPAL, _OF_PRINCIPAL),
 }
 
 _STATE = """
-    SELECT c.relname AS name, c.relrowsecurity AND c.relforcerowsecurity AS enabled, obj_description(p.oid, 'pg_policy') AS definition
+    SELECT c.relname AS name, c.relrowsecurity AND c.relforcerowsecurity AS enabled,
+        obj_description(p.oid, 'pg_policy') AS definition
     FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid AND p.polname = $1
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY ($2)
 """
 
 
 def policy_of(table: SQLTable) -> str:
-    """The policy of a table, as the end of its CREATE POLICY. Nobody writes a membership, the own one included, outside the set workspaces."""
+    """The policy of a table, as the end of its CREATE POLICY. Nobody writes a membership, the own one included, outside
+    the set workspaces.
+    """
     using, check = _SPECIAL.get(table.name, (_OF_WORKSPACE, _OF_WORKSPACE))
     return f"USING ({using}) WITH CHECK ({check})"
 
 
 async def apply_row_security(connection: "asyncpg.Connection[asyncpg.Record]", enabled: bool) -> None:
-    """Brings policies and switches of all secured tables to where they should be, and locks no table that is already there."""
+    """Brings policies and switches of all secured tables to where they should be, and locks no table that is already
+    there.
+    """
     tables = {table.name: table for table in secured_tables()}
     state = {row["name"]: row for row in await connection.fetch(_STATE, POLICY, list(tables))}
     for name, table in tables.items():
@@ -55,5 +67,9 @@ async def apply_row_security(connection: "asyncpg.Connection[asyncpg.Record]", e
             await connection.execute(f'CREATE POLICY {POLICY} ON "{name}" {policy}')
             await connection.execute(f"COMMENT ON POLICY {POLICY} ON \"{name}\" IS '{definition}'")
         if state[name]["enabled"] != enabled:
-            switches = "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY" if enabled else "DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
+            switches = (
+                "ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+                if enabled
+                else "DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
+            )
             await connection.execute(f'ALTER TABLE "{name}" {switches}')

@@ -22,12 +22,17 @@ def metadata() -> MetaData:
 def tenant_tables() -> list[SQLTable]:
     """The tables of rows that belong to one workspace each, by name."""
     metadata()
-    return sorted((table_of(model) for model in _descendants(TenantRow) if hasattr(model, "__table__")), key=lambda table: table.name)
+    return sorted(
+        (table_of(model) for model in _descendants(TenantRow) if hasattr(model, "__table__")),
+        key=lambda table: table.name,
+    )
 
 
 def secured_tables() -> list[SQLTable]:
     """The tables under row-level security, by name: all that say whose workspace a row is of."""
-    return sorted((table for table in metadata().tables.values() if "workspace_id" in table.c), key=lambda table: table.name)
+    return sorted(
+        (table for table in metadata().tables.values() if "workspace_id" in table.c), key=lambda table: table.name
+    )
 
 
 def _descendants(model: type[TenantRow]) -> Iterator[type[TenantRow]]:

@@ -8,6 +8,7 @@ from resolvers.agents.runs import list_runs_of_agent, stop_agent
 from resolvers.agents.update import update_agent
 
 __all__ = [
-    "AgentLoad", "CrewsStatus", "ListAgents", "agent_load", "create_agent", "crews_status", "delete_agent", "get_agent", "list_agents", "list_logs",
+    "AgentLoad", "CrewsStatus", "ListAgents", "agent_load", "create_agent", "crews_status", "delete_agent", "get_agent",
+    "list_agents", "list_logs",
     "list_runs_of_agent", "stop_agent", "update_agent",
 ]  # fmt: skip

@@ -78,7 +78,9 @@ class CreateAgent(NewAgent):
     system_prompt: Prompt | None = None
     avatar_seed: Text | None = None
     avatar_style: Text | None = None
-    timeout_seconds: Annotated[Int, Field(ge=0), AfterValidator(lambda seconds: seconds or DEFAULT_TIMEOUT)] = DEFAULT_TIMEOUT
+    timeout_seconds: Annotated[Int, Field(ge=0), AfterValidator(lambda seconds: seconds or DEFAULT_TIMEOUT)] = (
+        DEFAULT_TIMEOUT
+    )
     memory_enabled: Bool = False
 
 
@@ -98,7 +100,9 @@ class AgentDeleted(Event, type="agent.deleted", channel="workspace:{workspace_id
 
 
 async def _fits_the_crew(ctx: Context, raw: Raw) -> None:
-    """Crew, license and lead are judged before the rest of the body; of two leads at once the unique key refuses one."""
+    """Crew, license and lead are judged before the rest of the body; of two leads at once the
+    unique key refuses one.
+    """
     if ctx.caller.malformed:
         return
     data = validate(NewAgent, dict(raw))
@@ -136,7 +140,15 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
     return agent
 
 
-@command("agents.delete", Action.UPDATE, allow=may_edit, audit="delete", emits=AgentDeleted, errors=(Code.NOT_FOUND,), versioned=Agent)
+@command(
+    "agents.delete",
+    Action.UPDATE,
+    allow=may_edit,
+    audit="delete",
+    emits=AgentDeleted,
+    errors=(Code.NOT_FOUND,),
+    versioned=Agent,
+)
 async def delete_agent(ctx: Context, data: ById) -> Success:
     """Delete an agent.
 

@@ -9,10 +9,30 @@ from models.crews import Crew
 from models.skills import AgentSkill
 from models.workspaces import Workspace
 from resolvers.agents.permission import MISSING
-from resolvers.kernel import EVERYONE, Action, ById, Code, Id, Page, Paging, QueryScope, Row, Rows, confidential, count, extend, graph, many, one, query
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    ById,
+    Code,
+    Id,
+    Page,
+    Paging,
+    QueryScope,
+    Row,
+    Rows,
+    confidential,
+    count,
+    extend,
+    graph,
+    many,
+    one,
+    query,
+)
 
 newest_first = (col(Agent.expired_at).is_(None).desc(), col(Agent.listed_at).desc(), col(Agent.id).desc())
-"""Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter, all in one direction."""
+"""Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter, all in
+one direction.
+"""
 
 
 class ListAgents(Paging):

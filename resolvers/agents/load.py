@@ -10,13 +10,16 @@ from resolvers.kernel import Action, NoInput, QueryScope, Row, Rows, View, query
 
 WAITING = (TaskStatus.PENDING, TaskStatus.BLOCKED)
 UNFINISHED = (*WAITING, TaskStatus.IN_PROGRESS, TaskStatus.AWAITING_APPROVAL)
-QUEUED: Any = literal_column(f"'{AssignmentStatus.QUEUED}'")  # spelled out: the index of queued assignments is a partial one
+# spelled out: the index of queued assignments is a partial one
+QUEUED: Any = literal_column(f"'{AssignmentStatus.QUEUED}'")
 ZERO: Any = literal_column("0")
 DAY_AGO = func.now() - literal_column("interval '24 hours'")
 
 
 class CrewsStatus(View):
-    """Agents by what they do. `idle` is every status but RUNNING and ERROR; `queued` counts assignments that wait for a run."""
+    """Agents by what they do. `idle` is every status but RUNNING and ERROR; `queued` counts assignments that wait for a
+    run.
+    """
 
     total: int
     running: int
@@ -75,8 +78,12 @@ def agent_load(scope: QueryScope, data: NoInput) -> Rows[AgentLoad]:
             func.count().filter(tasks.c.status == TaskStatus.IN_PROGRESS).label("active_tasks"),
             func.count().filter(tasks.c.status.in_(WAITING)).label("pending_tasks"),
             func.count().filter(done_today).label("completed_today"),
-            cast(func.coalesce(func.sum(tasks.c.token_count).filter(done_today), ZERO), BigInteger).label("tokens_used_today"),
-            cast(func.coalesce(func.sum(tasks.c.token_budget).filter(tasks.c.status.in_(UNFINISHED)), ZERO), BigInteger).label("token_budget"),
+            cast(func.coalesce(func.sum(tasks.c.token_count).filter(done_today), ZERO), BigInteger).label(
+                "tokens_used_today"
+            ),
+            cast(
+                func.coalesce(func.sum(tasks.c.token_budget).filter(tasks.c.status.in_(UNFINISHED)), ZERO), BigInteger
+            ).label("token_budget"),
         )
         .select_from(agents.outerjoin(tasks, tasks.c.assigned_agent_id == agents.c.id))
         .group_by(agents.c.id, agents.c.name, agents.c.slug, agents.c.status)

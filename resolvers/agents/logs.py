@@ -9,7 +9,20 @@ from sqlmodel import col
 from models.agents import Agent
 from models.runs import RunFrame
 from resolvers.agents.permission import MISSING
-from resolvers.kernel import EVERYONE, Action, Code, Derived, Id, Page, Paging, QueryScope, derived, graph, of_parent, query
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    Code,
+    Derived,
+    Id,
+    Page,
+    Paging,
+    QueryScope,
+    derived,
+    graph,
+    of_parent,
+    query,
+)
 
 
 class ListLogs(Paging):
@@ -45,5 +58,9 @@ def list_logs(scope: QueryScope, data: ListLogs) -> Page[RunFrame]:
 
     Output of the agent in its runs, oldest first.
     """
-    entries = scope.select(RunFrame).where(col(RunFrame.agent_id) == data.agent_id).order_by(col(RunFrame.created_at), col(RunFrame.chat_id), col(RunFrame.seq))
+    entries = (
+        scope.select(RunFrame)
+        .where(col(RunFrame.agent_id) == data.agent_id)
+        .order_by(col(RunFrame.created_at), col(RunFrame.chat_id), col(RunFrame.seq))
+    )
     return entries.under(scope.select(Agent).where(col(Agent.id) == data.agent_id).one(MISSING)).page(data)

@@ -1,4 +1,6 @@
-"""Who may create and edit agents: where a role in the crew counts beside the role in the workspace (contract: rbac.notes)."""
+"""Who may create and edit agents: where a role in the crew counts beside the role in the workspace (contract:
+rbac.notes).
+"""
 
 from sqlmodel import col
 
@@ -12,7 +14,9 @@ MISSING = "Agent not found"
 
 async def crew_role(ctx: Context, crew_id: str) -> Role | None:
     """The caller's own role in a crew of this workspace, if the crew gives one."""
-    member = await ctx.select(CrewMember, col(CrewMember.crew_id) == crew_id, col(CrewMember.user_id) == ctx.user_id).first()
+    member = await ctx.select(
+        CrewMember, col(CrewMember.crew_id) == crew_id, col(CrewMember.user_id) == ctx.user_id
+    ).first()
     return None if member is None else member.role
 
 

@@ -10,7 +10,24 @@ from models import bounds
 from models.agents import Agent, AgentRole, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from resolvers.agents.lifecycle import TAKEN, require_crew
 from resolvers.agents.permission import MISSING, may_edit
-from resolvers.kernel import Action, Bool, Code, ConfigText, Context, Description, Event, Id, Input, Int, Prompt, Refusal, Slug, Text, command, instance
+from resolvers.kernel import (
+    Action,
+    Bool,
+    Code,
+    ConfigText,
+    Context,
+    Description,
+    Event,
+    Id,
+    Input,
+    Int,
+    Prompt,
+    Refusal,
+    Slug,
+    Text,
+    command,
+    instance,
+)
 from resolvers.rules.config_text import invalid, shown
 from resolvers.rules.cron import next_run
 from resolvers.rules.mcp_config import parse_mcp_config

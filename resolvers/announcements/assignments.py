@@ -163,7 +163,9 @@ class PeerQueryFailed(Event, type="peer_query_failed", channel="session:{chat_id
     error: str
 
 
-class PeerConversationUpdated(Event, type="peer_conversation.updated", channel="workspace:{workspace_id}", planned=True):
+class PeerConversationUpdated(
+    Event, type="peer_conversation.updated", channel="workspace:{workspace_id}", planned=True
+):
     """A question from one agent to another has ended."""
 
     id: str

@@ -8,7 +8,8 @@ from resolvers.announcements.agents import AgentSlug
 from resolvers.kernel import Event, Long, Routing, Time
 
 ProvisionStep = Literal[
-    "provision.start", "resolve_features", "image_build_start", "feature_install", "image_build_done", "container_create", "containerEnv_apply", "ready",
+    "provision.start", "resolve_features", "image_build_start", "feature_install", "image_build_done",
+    "container_create", "containerEnv_apply", "ready",
     "provision.cache_hit", "provision.failed",
 ]  # fmt: skip
 

@@ -46,19 +46,25 @@ class RecurringIssueDeleted(Event, type="recurring_issue.deleted", channel="work
     id: str
 
 
-class WorkflowTemplateCreated(Event, type="workflow_template.created", channel="workspace:{workspace_id}", planned=True):
+class WorkflowTemplateCreated(
+    Event, type="workflow_template.created", channel="workspace:{workspace_id}", planned=True
+):
     """A workflow template was created."""
 
     id: str
 
 
-class WorkflowTemplateUpdated(Event, type="workflow_template.updated", channel="workspace:{workspace_id}", planned=True):
+class WorkflowTemplateUpdated(
+    Event, type="workflow_template.updated", channel="workspace:{workspace_id}", planned=True
+):
     """A workflow template was updated."""
 
     id: str
 
 
-class WorkflowTemplateDeleted(Event, type="workflow_template.deleted", channel="workspace:{workspace_id}", planned=True):
+class WorkflowTemplateDeleted(
+    Event, type="workflow_template.deleted", channel="workspace:{workspace_id}", planned=True
+):
     """A workflow template was deleted."""
 
     id: str

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from resolvers.kernel import Event, Routing
 
 RoutineChange = Literal[
-    "routine_deleted", "routine_governance_skipped", "routine_proposed", "routine_approved", "routine_rejected", "routine_disabled"
+    "routine_deleted", "routine_governance_skipped", "routine_proposed", "routine_approved", "routine_rejected",
+    "routine_disabled"
 ]  # fmt: skip
 
 

@@ -13,7 +13,9 @@ class PipelineRunEvent(Event):
     run_id: str
 
 
-class PipelineRunStarted(PipelineRunEvent, type="pipeline.run.started", channel="workspace:{workspace_id}", planned=True):
+class PipelineRunStarted(
+    PipelineRunEvent, type="pipeline.run.started", channel="workspace:{workspace_id}", planned=True
+):
     """A pipeline run has started: on request, by schedule, by webhook, or as a replay."""
 
     mode: str
@@ -24,7 +26,9 @@ class PipelineRunStarted(PipelineRunEvent, type="pipeline.run.started", channel=
     inputs_preview: str
 
 
-class PipelineRunResumed(PipelineRunEvent, type="pipeline.run.started", channel="workspace:{workspace_id}", planned=True):
+class PipelineRunResumed(
+    PipelineRunEvent, type="pipeline.run.started", channel="workspace:{workspace_id}", planned=True
+):
     """A pipeline run has resumed after a restart of the service or the approval of a waitpoint."""
 
     mode: str
@@ -37,7 +41,9 @@ class PipelineRunResumed(PipelineRunEvent, type="pipeline.run.started", channel=
     restored_steps: int
 
 
-class PipelineRunCompleted(PipelineRunEvent, type="pipeline.run.completed", channel="workspace:{workspace_id}", planned=True):
+class PipelineRunCompleted(
+    PipelineRunEvent, type="pipeline.run.completed", channel="workspace:{workspace_id}", planned=True
+):
     """A pipeline run has completed. Costs are in US dollars."""
 
     total_duration_ms: Long
@@ -51,7 +57,9 @@ class PipelineRunFailed(PipelineRunEvent, type="pipeline.run.failed", channel="w
     error_message: str
 
 
-class PipelineStepStarted(PipelineRunEvent, type="pipeline.step.started", channel="workspace:{workspace_id}", planned=True):
+class PipelineStepStarted(
+    PipelineRunEvent, type="pipeline.step.started", channel="workspace:{workspace_id}", planned=True
+):
     """A step of a pipeline has started."""
 
     step_id: str
@@ -61,7 +69,9 @@ class PipelineStepStarted(PipelineRunEvent, type="pipeline.step.started", channe
     tier_model: str
 
 
-class PipelineStepCompleted(PipelineRunEvent, type="pipeline.step.completed", channel="workspace:{workspace_id}", planned=True):
+class PipelineStepCompleted(
+    PipelineRunEvent, type="pipeline.step.completed", channel="workspace:{workspace_id}", planned=True
+):
     """A step of a pipeline has completed. Costs are in US dollars."""
 
     step_id: str
@@ -70,14 +80,18 @@ class PipelineStepCompleted(PipelineRunEvent, type="pipeline.step.completed", ch
     cost_usd: float
 
 
-class PipelineStepSkipped(PipelineRunEvent, type="pipeline.step.skipped", channel="workspace:{workspace_id}", planned=True):
+class PipelineStepSkipped(
+    PipelineRunEvent, type="pipeline.step.skipped", channel="workspace:{workspace_id}", planned=True
+):
     """A step of a pipeline was skipped because its condition is not met."""
 
     step_id: str
     condition: str
 
 
-class PipelineStepRetried(PipelineRunEvent, type="pipeline.step.retry", channel="workspace:{workspace_id}", planned=True):
+class PipelineStepRetried(
+    PipelineRunEvent, type="pipeline.step.retry", channel="workspace:{workspace_id}", planned=True
+):
     """A step of a pipeline has failed and will be retried after a pause."""
 
     step_id: str
@@ -86,7 +100,9 @@ class PipelineStepRetried(PipelineRunEvent, type="pipeline.step.retry", channel=
     sleep_ms: Long
 
 
-class PipelineStepFailed(PipelineRunEvent, type="pipeline.step.failed", channel="workspace:{workspace_id}", planned=True):
+class PipelineStepFailed(
+    PipelineRunEvent, type="pipeline.step.failed", channel="workspace:{workspace_id}", planned=True
+):
     """A step of a pipeline has failed permanently."""
 
     step_id: str
@@ -94,7 +110,9 @@ class PipelineStepFailed(PipelineRunEvent, type="pipeline.step.failed", channel=
     error_message_preview: str
 
 
-class PipelineStepRejected(PipelineRunEvent, type="pipeline.step.validation_failed", channel="workspace:{workspace_id}", planned=True):
+class PipelineStepRejected(
+    PipelineRunEvent, type="pipeline.step.validation_failed", channel="workspace:{workspace_id}", planned=True
+):
     """The output of a pipeline step did not pass its validation; `action` is the consequence."""
 
     step_id: str
@@ -102,5 +120,7 @@ class PipelineStepRejected(PipelineRunEvent, type="pipeline.step.validation_fail
     action: str
 
 
-class PipelineWaitpointCreated(PipelineRunEvent, type="pipeline.waitpoint.created", channel="workspace:{workspace_id}", planned=True):
+class PipelineWaitpointCreated(
+    PipelineRunEvent, type="pipeline.waitpoint.created", channel="workspace:{workspace_id}", planned=True
+):
     """A pipeline run is waiting for a user to continue it."""

@@ -39,7 +39,9 @@ class FeatureFlagOverrideSet(Event, type="feature_flag.override_set", channel="w
     key: str
 
 
-class FeatureFlagOverrideCleared(Event, type="feature_flag.override_cleared", channel="workspace:{workspace_id}", planned=True):
+class FeatureFlagOverrideCleared(
+    Event, type="feature_flag.override_cleared", channel="workspace:{workspace_id}", planned=True
+):
     """The override of a feature flag in this workspace was cleared."""
 
     key: str

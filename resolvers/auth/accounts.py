@@ -38,9 +38,13 @@ from resolvers.kernel import (
     secret_equals,
 )
 
-CLOSED = "Bootstrap closed: this instance is already initialized"  # clients look for these words and go on with the login they have
+# clients look for these words and go on with the login they have
+CLOSED = "Bootstrap closed: this instance is already initialized"
 REGISTERED = "An account with this email already exists"
-NEEDS_LINK = "The first user is created with the one-time link that the server printed when it started; a restart prints it again"
+NEEDS_LINK = (
+    "The first user is created with the one-time link that the server printed when it started; a restart prints it"
+    " again"
+)
 WITHOUT_LINK = 3600  # seconds after the start for which whoever sits at the machine needs no link
 SIGNUP_OFF = "Sign-up is off; the operator of this server opens it with CREWSHIP_ALLOW_SIGNUP=true"
 
@@ -88,7 +92,10 @@ class Founded(NamedTuple):
 
 async def is_bootstrapped(ctx: Context) -> bool:
     """Whether the first user exists, or ever did."""
-    return await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).exists() or await ctx.select(User).exists()
+    return (
+        await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).exists()
+        or await ctx.select(User).exists()
+    )
 
 
 async def _while_open(ctx: Context, raw: Raw) -> None:
@@ -98,13 +105,19 @@ async def _while_open(ctx: Context, raw: Raw) -> None:
 
 
 async def _by_the_operator(ctx: Context, raw: Raw) -> None:
-    """A configured window opens the bootstrap to everybody; otherwise whoever has read the server's output, or sits at the machine."""
+    """A configured window opens the bootstrap to everybody; otherwise whoever has read the server's output, or sits at
+    the machine.
+    """
     token, expected = raw.get("setup_token"), instance.bootstrap_token
     if expected is not None and isinstance(token, str) and secret_equals(token, expected):
         return
     if instance.bootstrap_closes is None and not _needs_no_link(ctx.caller):
         raise forbidden(NEEDS_LINK)
-    log.warning("the first user is created without the printed link", client=ctx.caller.client, local_socket=ctx.caller.local_socket)
+    log.warning(
+        "the first user is created without the printed link",
+        client=ctx.caller.client,
+        local_socket=ctx.caller.local_socket,
+    )
 
 
 def _needs_no_link(caller: Caller) -> bool:
@@ -146,7 +159,15 @@ async def _where_signup_is_on(ctx: Context, raw: Raw) -> None:
         raise forbidden(SIGNUP_OFF)
 
 
-@command("auth.signup", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.CONFLICT), allow=_where_signup_is_on, late=True)
+@command(
+    "auth.signup",
+    Action.NONE,
+    auth=Auth.NONE,
+    tenancy=Tenancy.NONE,
+    errors=(Code.FORBIDDEN, Code.CONFLICT),
+    allow=_where_signup_is_on,
+    late=True,
+)
 async def sign_up(ctx: Context, data: SignUp) -> Account:
     """Create an account.
 
@@ -161,9 +182,13 @@ async def sign_up(ctx: Context, data: SignUp) -> Account:
 
 async def _found(ctx: Context, data: SignUp, password_hash: str) -> Founded:
     """A user, and a workspace that the user owns; from here on the call is the user's and works in that workspace."""
-    user = await ctx.insert(User(email=data.email, full_name=data.full_name, password_hash=password_hash), conflict=REGISTERED)
+    user = await ctx.insert(
+        User(email=data.email, full_name=data.full_name, password_hash=password_hash), conflict=REGISTERED
+    )
     id = new_id()
-    workspace = await ctx.insert(Workspace(id=id, name=f"{data.full_name}'s Workspace", slug=workspace_slug(data.email, id)))
+    workspace = await ctx.insert(
+        Workspace(id=id, name=f"{data.full_name}'s Workspace", slug=workspace_slug(data.email, id))
+    )
     ctx.user_id = user.id
     await ctx.enter(workspace.id)
     await ctx.insert(Membership(user_id=user.id, role=Role.OWNER))
@@ -171,6 +196,8 @@ async def _found(ctx: Context, data: SignUp, password_hash: str) -> Founded:
 
 
 def workspace_slug(email: str, workspace_id: str) -> str:
-    """`ada.l@example.com` -> `ada-l-c0123456`: what a slug may start with, and no longer than one may be (contract: formats.slug)."""
+    """`ada.l@example.com` -> `ada-l-c0123456`: what a slug may start with, and no longer than one may be (contract:
+    formats.slug).
+    """
     name = re.sub(r"[^a-z0-9-]", "-", email.partition("@")[0].lower())
     return f"{name[:_LONGEST_SLUG_NAME]}-{workspace_id[:8]}".lstrip("-")

@@ -50,7 +50,9 @@ graph(
     gate=Action.SELF,
     scope=None,
     visible=lambda token, scope: token.user_id == scope.user_id,
-    limited_to=derived(list[str], lambda token, _: func.nullif(token.scopes, literal_column("'[]'::jsonb"), type_=JSONB())),
+    limited_to=derived(
+        list[str], lambda token, _: func.nullif(token.scopes, literal_column("'[]'::jsonb"), type_=JSONB())
+    ),
 )
 
 
@@ -108,7 +110,9 @@ def new_token(tier: TokenTier) -> tuple[str, str]:
     return token, hashed[1]
 
 
-@command("auth.cli_token_create", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.UNAVAILABLE), secret=True)
+@command(
+    "auth.cli_token_create", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.UNAVAILABLE), secret=True
+)
 async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToken:
     """Create a CLI token.
 
@@ -132,7 +136,15 @@ async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToke
             expires_at=None if lifetime is None else now + lifetime,
         )
     )
-    return CreatedCliToken(token=token, id=row.id, name=row.name, tier=row.tier, created_at=now, expires_at=row.expires_at, scopes=scopes or None)
+    return CreatedCliToken(
+        token=token,
+        id=row.id,
+        name=row.name,
+        tier=row.tier,
+        created_at=now,
+        expires_at=row.expires_at,
+        scopes=scopes or None,
+    )
 
 
 def _scopes(given: list[str]) -> list[str]:

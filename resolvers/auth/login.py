@@ -127,7 +127,15 @@ async def list_providers(ctx: Context, data: NoInput) -> Providers:
     return Providers()
 
 
-@command("auth.login", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY, errors=(Code.FORBIDDEN,), late=True)
+@command(
+    "auth.login",
+    Action.NONE,
+    auth=Auth.NONE,
+    tenancy=Tenancy.NONE,
+    surfaces=REST_ONLY,
+    errors=(Code.FORBIDDEN,),
+    late=True,
+)
 async def log_in(ctx: Context, data: LogIn) -> LoginResult:
     """Sign in with email and password.
 
@@ -152,10 +160,13 @@ async def log_in(ctx: Context, data: LogIn) -> LoginResult:
     return FAILED
 
 
-async def _decide(ctx: Context, user: User, device: SignInDevice | None, checked: Verification, now: datetime, callback: str) -> LoginResult:
+async def _decide(
+    ctx: Context, user: User, device: SignInDevice | None, checked: Verification, now: datetime, callback: str
+) -> LoginResult:
     """Counts, locks or lets in; the user's row is locked, so that no wrong password goes uncounted.
 
-    A browser that signed in before has a count and a lock of its own: strangers who lock the account do not lock it out.
+    A browser that signed in before has a count and a lock of its own: strangers who lock the account do not lock it
+    out.
     """
     counter = device or user
     if counter.locked_until is not None and counter.locked_until > now:
@@ -175,7 +186,9 @@ async def _decide(ctx: Context, user: User, device: SignInDevice | None, checked
 
 
 async def _uncounted(ctx: Context) -> LoginResult:
-    """A failure with nothing to write: its commit waits for the disk all the same, or the time would tell which accounts there are."""
+    """A failure with nothing to write: its commit waits for the disk all the same, or the time would tell which
+    accounts there are.
+    """
     await ctx.report(select(func.pg_logical_emit_message(true(), "crewship.login", "")))
     return FAILED
 

@@ -1,4 +1,6 @@
-"""Sessions of browsers: opened by a login, rotated by a refresh, listed and ended by their user (contract: conventions, sessions)."""
+"""Sessions of browsers: opened by a login, rotated by a refresh, listed and ended by their user (contract: conventions,
+sessions).
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -111,10 +113,17 @@ async def open_session(ctx: Context, user: User, device: SignInDevice | None = N
 def _issue(user: User, session_id: str, generation: int, until: datetime) -> tuple[IssuedSession, str]:
     """New tokens of a session, and the id of the refresh token. No token outlives the session: `until` is its end.
 
-    Tokens are signed and read without a database, so by the clocks of the processes; they are for minutes and days, and sessions end by PostgreSQL's.
+    Tokens are signed and read without a database, so by the clocks of the processes; they are for minutes and days, and
+    sessions end by PostgreSQL's.
     """
     now = instance.clock.now()
-    sign = partial(instance.signer.sign, user_id=user.id, session_id=session_id, lifetime=min(SESSION_LIFETIME, until - now), now=now.timestamp())
+    sign = partial(
+        instance.signer.sign,
+        user_id=user.id,
+        session_id=session_id,
+        lifetime=min(SESSION_LIFETIME, until - now),
+        now=now.timestamp(),
+    )
     access, claims = sign(TokenKind.access, generation=generation, name=user.full_name or "", email=user.email)
     refresh, refresh_claims = sign(TokenKind.refresh)
     return IssuedSession(access, refresh, _time(claims.expires_at)), refresh_claims.jti
@@ -138,14 +147,23 @@ async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
     if isinstance(claims, Reason) or not await _is_active(ctx, claims):
         ctx.caller.signed_out = True
         return CurrentSession()
-    return CurrentSession(user=SessionUser(id=claims.user_id, name=claims.name, email=claims.email), expires=_time(claims.expires_at))
+    return CurrentSession(
+        user=SessionUser(id=claims.user_id, name=claims.name, email=claims.email), expires=_time(claims.expires_at)
+    )
 
 
 async def _is_active(ctx: Context, claims: Claims) -> bool:
     """Whether the gate would let this access token pass."""
-    active = ctx.select(Session, col(Session.id) == claims.session_id, col(Session.user_id) == claims.user_id, col(Session.revoked_at).is_(None))
+    active = ctx.select(
+        Session,
+        col(Session.id) == claims.session_id,
+        col(Session.user_id) == claims.user_id,
+        col(Session.revoked_at).is_(None),
+    )
     before = and_(col(Session.generation) == claims.generation + 1, col(Session.refreshed_at) > func.now() - OVERLAP)
-    return await active.where(col(Session.expires_at) > func.now(), or_(col(Session.generation) == claims.generation, before)).exists()
+    return await active.where(
+        col(Session.expires_at) > func.now(), or_(col(Session.generation) == claims.generation, before)
+    ).exists()
 
 
 @command(
@@ -173,7 +191,11 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
     claims = identity.read_token(TokenKind.refresh, token)
     if isinstance(claims, Reason):
         raise _ended(ctx, Reason.session_expired)
-    session = await ctx.select(Session, col(Session.id) == claims.session_id, col(Session.user_id) == claims.user_id).locked().first()
+    session = (
+        await ctx.select(Session, col(Session.id) == claims.session_id, col(Session.user_id) == claims.user_id)
+        .locked()
+        .first()
+    )
     if session is None or session.revoked_at is not None:
         raise _ended(ctx, Reason.session_revoked)
     if session.expires_at <= await ctx.now():
@@ -186,7 +208,9 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
         raise refusal
     generation = session.generation + 1
     issued, jti = _issue(await ctx.get(User, session.user_id), session.id, generation, session.expires_at)
-    await ctx.update(Session, session.id, current_refresh_jti=jti, last_used_at=NOW, generation=generation, refreshed_at=NOW)
+    await ctx.update(
+        Session, session.id, current_refresh_jti=jti, last_used_at=NOW, generation=generation, refreshed_at=NOW
+    )
     caller.signed_in = issued
     return RefreshedSession(expires=issued.expires)
 
@@ -206,7 +230,10 @@ async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
     """
     jar, https = ctx.caller.cookies, ctx.caller.https
     ctx.caller.signed_out = True
-    for kind, token in ((TokenKind.access, cookies.access_token(jar, https=https)), (TokenKind.refresh, cookies.refresh_token(jar, https=https))):
+    for kind, token in (
+        (TokenKind.access, cookies.access_token(jar, https=https)),
+        (TokenKind.refresh, cookies.refresh_token(jar, https=https)),
+    ):
         claims = None if token is None else identity.read_token(kind, token)
         if isinstance(claims, Claims):
             await _revoke(ctx, claims.session_id or "", claims.user_id, RevokedReason.logout)

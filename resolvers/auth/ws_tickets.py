@@ -3,7 +3,18 @@
 from pydantic import Field
 
 from models.auth import User
-from resolvers.kernel import TICKET_LIFETIME, Action, Context, CredentialKind, NoInput, Output, Tenancy, TokenKind, instance, procedure
+from resolvers.kernel import (
+    TICKET_LIFETIME,
+    Action,
+    Context,
+    CredentialKind,
+    NoInput,
+    Output,
+    Tenancy,
+    TokenKind,
+    instance,
+    procedure,
+)
 
 
 class WsToken(Output):
@@ -19,7 +30,9 @@ async def create_ws_token(ctx: Context, data: NoInput) -> WsToken:
     The ticket expires with the session or CLI token it was requested with, and has no more permissions than that.
     """
     user = await ctx.get(User, ctx.user_id)
-    session_id, token_id = (ctx.credential_id, None) if ctx.caller.kind is CredentialKind.SESSION else (None, ctx.credential_id)
+    session_id, token_id = (
+        (ctx.credential_id, None) if ctx.caller.kind is CredentialKind.SESSION else (None, ctx.credential_id)
+    )
     token, _ = instance.signer.sign(
         TokenKind.ws,
         user_id=user.id,

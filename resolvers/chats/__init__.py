@@ -7,6 +7,7 @@ from resolvers.chats.sending import Cancelled, Sent, cancel_message, send_messag
 from resolvers.chats.steering import Steered, steer_chat
 
 __all__ = [
-    "ALL", "Cancelled", "ReadMark", "Sent", "Steered", "cancel_message", "create_chat", "delete_chat", "get_chat", "list_chats",
+    "ALL", "Cancelled", "ReadMark", "Sent", "Steered", "cancel_message", "create_chat", "delete_chat", "get_chat",
+    "list_chats",
     "list_chats_of_agent", "list_messages", "mark_read", "rename_chat", "send_message", "steer_chat",
 ]  # fmt: skip

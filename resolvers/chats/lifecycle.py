@@ -69,7 +69,8 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
     """
     agent = await ctx.get(Agent, data.agent_id, missing=NO_AGENT)
     if data.session_id is not None:
-        await ctx.lock(f"chat {ctx.workspace_id}/{data.session_id}")  # of two callers who begin it at once the second finds it
+        # of two callers who begin it at once the second finds it
+        await ctx.lock(f"chat {ctx.workspace_id}/{data.session_id}")
         known = await ctx.select(Chat, col(Chat.id) == data.session_id).first()
         if known is not None and known.agent_id == agent.id:
             return known

@@ -80,7 +80,8 @@ def of_origin(rows: Rows[Chat], data: ListChats) -> Rows[Chat]:
 
 
 def _unread(chat: Any, scope: Any) -> Any:
-    """Messages since the caller's mark, all without one; those of users only if another one has written them (contract: chats.list).
+    """Messages since the caller's mark, all without one; those of users only if another one has written them (contract:
+    chats.list).
 
     Counted among the newest of the chat: what nobody has read for long costs no more than that.
     """
@@ -91,7 +92,8 @@ def _unread(chat: Any, scope: Any) -> Any:
     unread = (
         message.c.chat_id == chat.id,
         *messages,
-        message.c.seq > chat.last_message_seq - literal_column(str(MOST_UNREAD)),  # by itself: row-level security lets no subselect into an index
+        # by itself: row-level security lets no subselect into an index
+        message.c.seq > chat.last_message_seq - literal_column(str(MOST_UNREAD)),
         message.c.seq > since,
         message.c.seq <= chat.last_message_seq,
         or_(message.c.role != literal_column(f"'{MessageRole.user}'"), by_another),

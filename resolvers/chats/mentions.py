@@ -4,5 +4,7 @@ import re
 
 
 def mentions(text: str, slug: str) -> bool:
-    """Whether `@slug` stands in the text as a whole word, in any letter case, and not inside an address (contract: chats.behaviour 4)."""
+    """Whether `@slug` stands in the text as a whole word, in any letter case, and not inside an address (contract:
+    chats.behaviour 4).
+    """
     return re.search(rf"(?<![\w%+-])@{re.escape(slug)}(?!-*\w)", text, re.IGNORECASE) is not None

@@ -7,7 +7,21 @@ from sqlmodel import col
 from models.agents import Agent
 from models.auth import User
 from models.chats import Chat, Message
-from resolvers.kernel import EVERYONE, INT32, Action, Entity, Id, Page, Paging, QueryScope, extend, graph, many, one, query
+from resolvers.kernel import (
+    EVERYONE,
+    INT32,
+    Action,
+    Entity,
+    Id,
+    Page,
+    Paging,
+    QueryScope,
+    extend,
+    graph,
+    many,
+    one,
+    query,
+)
 
 oldest_first = (col(Message.seq), col(Message.id))
 ALL = "all"
@@ -34,7 +48,13 @@ class ListMessages(PageOfMessages):
 
 
 graph(
-    Message, gate=Action.READ, scope="chats:read", visible=EVERYONE, chat=one(Chat, "chat_id"), agent=one(Agent, "agent_id"), author=one(User, "author_user_id")
+    Message,
+    gate=Action.READ,
+    scope="chats:read",
+    visible=EVERYONE,
+    chat=one(Chat, "chat_id"),
+    agent=one(Agent, "agent_id"),
+    author=one(User, "author_user_id"),
 )
 extend(Chat, messages=many(Message, "chat_id", order_by=oldest_first, input=PageOfMessages))
 

@@ -9,7 +9,9 @@ from resolvers.kernel import Action, Context, Raw, forbidden
 
 
 async def may_change(ctx: Context, raw: Raw) -> None:
-    chat = await ctx.select(Chat, col(Chat.id) == str(raw.get("chat_id")), col(Chat.agent_id) == str(raw.get("agent_id"))).one(MISSING)
+    chat = await ctx.select(
+        Chat, col(Chat.id) == str(raw.get("chat_id")), col(Chat.agent_id) == str(raw.get("agent_id"))
+    ).one(MISSING)
     if chat.created_by is not None and chat.created_by == ctx.user_id:
         return
     if not ctx.may(Action.UPDATE):

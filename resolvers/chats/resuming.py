@@ -1,4 +1,6 @@
-"""What somebody has missed of the run that is live in a chat (contract: websocket.messages, resume; websocket.buffers)."""
+"""What somebody has missed of the run that is live in a chat (contract: websocket.messages,
+resume; websocket.buffers).
+"""
 
 from typing import Annotated, Any
 
@@ -30,7 +32,14 @@ class Missed(Output):
     overrun: bool = False
 
 
-@procedure("chats.resume", Action.READ, tenancy=Entity(Chat, "chat_id"), errors=(Code.NOT_FOUND,), surfaces=NO_SURFACE, tickets=True)
+@procedure(
+    "chats.resume",
+    Action.READ,
+    tenancy=Entity(Chat, "chat_id"),
+    errors=(Code.NOT_FOUND,),
+    surfaces=NO_SURFACE,
+    tickets=True,
+)
 async def resume_chat(ctx: Context, data: ResumeChat) -> Missed:
     """Get missed frames of a chat.
 
@@ -44,7 +53,9 @@ async def resume_chat(ctx: Context, data: ResumeChat) -> Missed:
     newer = select(frame.seq, func.octet_length(cast(frame.payload, SQLText)).label("size"))
     newer = newer.where(frame.run_id == run.id, frame.seq > data.last_seq).order_by(frame.seq).limit(MOST_FRAMES + 1)
     found = newer.subquery().c
-    first, last, count, size = (await ctx.report(select(func.min(found.seq), func.max(found.seq), func.count(), func.sum(found.size))))[0]
+    first, last, count, size = (
+        await ctx.report(select(func.min(found.seq), func.max(found.seq), func.count(), func.sum(found.size)))
+    )[0]
     if not count:
         return nothing
     return Missed(after=first - 1, last=last, overrun=count > MOST_FRAMES or size > MOST_BYTES)

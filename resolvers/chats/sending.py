@@ -12,7 +12,22 @@ from models.crews import Crew
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.chats.listing import MISSING
 from resolvers.chats.mentions import mentions
-from resolvers.kernel import GRAPHQL_ONLY, Action, Code, Context, Entity, Id, Input, Int, Output, Prompt, Refusal, Topic, command, plus
+from resolvers.kernel import (
+    GRAPHQL_ONLY,
+    Action,
+    Code,
+    Context,
+    Entity,
+    Id,
+    Input,
+    Int,
+    Output,
+    Prompt,
+    Refusal,
+    Topic,
+    command,
+    plus,
+)
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.frames import append_frames, chat_event, run_begin
@@ -85,7 +100,9 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     if agent is None:
         raise Refusal(Code.CONFLICT, "The agent of this chat has been deleted", reason="agent_deleted")
     if agent.status == AgentStatus.PENDING_REVIEW:
-        raise Refusal(Code.CONFLICT, "The agent waits for an approval", reason="pending_review", extra={"agent_id": agent.id})
+        raise Refusal(
+            Code.CONFLICT, "The agent waits for an approval", reason="pending_review", extra={"agent_id": agent.id}
+        )
     live = await ctx.select(Run, col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING).first()
     if live is not None and live.triggered_by == ctx.user_id:
         raise Refusal(Code.CONFLICT, "Your last message is still being answered", reason="already_running")
@@ -127,7 +144,11 @@ async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: S
 
 async def _say(ctx: Context, chat: Chat, message: Message, *, alone: bool) -> Sent:
     """Among users. While a run is live its frames go on: a `done` in between would end it for whoever listens."""
-    shown = (run_begin(chat), _shown(message), chat_event(ChatEventType.done, no_reply=True)) if alone else (_shown(message),)
+    shown = (
+        (run_begin(chat), _shown(message), chat_event(ChatEventType.done, no_reply=True))
+        if alone
+        else (_shown(message),)
+    )
     seq = await append_frames(ctx, chat, None, *shown, message_count=plus(1), **_counted(chat, message))
     return Sent(run_id=None, message_id=message.id, from_seq=chat.last_seq, seq=seq)
 

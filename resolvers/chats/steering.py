@@ -60,7 +60,13 @@ async def steer_chat(ctx: Context, data: SteerChat) -> Steered:
         raise Refusal(Code.UNPROCESSABLE, "The message was refused", reason="content_refused")
     in_flight = await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).exists()
     note = {"kind": "queued_steer", "in_flight": in_flight}
-    message = Message(chat_id=data.chat_id, seq=cast(Any, col(Chat.last_message_seq)), role=MessageRole.user, content=data.message, data=note)
+    message = Message(
+        chat_id=data.chat_id,
+        seq=cast(Any, col(Chat.last_message_seq)),
+        role=MessageRole.user,
+        content=data.message,
+        data=note,
+    )
     await ctx.insert(message, change=Change(Chat, data.chat_id, missing=MISSING, last_message_seq=plus(1)))
     ctx.emit(SteeringQueued(chat_id=data.chat_id, in_flight=in_flight, content=data.message))
     return Steered(in_flight=in_flight)

@@ -6,6 +6,7 @@ from resolvers.crews.crews import create_crew, delete_crew, get_crew, list_crews
 from resolvers.crews.members import add_member, list_members, remove_member, update_member
 
 __all__ = [
-    "add_member", "create_connection", "create_crew", "delete_connection", "delete_crew", "get_capabilities", "get_crew", "list_connections", "list_crews",
+    "add_member", "create_connection", "create_crew", "delete_connection", "delete_crew", "get_capabilities",
+    "get_crew", "list_connections", "list_crews",
     "list_members", "remove_member", "replace_crew", "update_crew", "update_member",
 ]  # fmt: skip

@@ -82,13 +82,22 @@ class CrewCapabilities(Output):
 
 
 async def _integrations(ctx: Context, crew_id: str) -> list[OfferedIntegration]:
-    servers = await ctx.select(CrewIntegration, col(CrewIntegration.crew_id) == crew_id, col(CrewIntegration.enabled)).order_by(col(CrewIntegration.name)).all()
+    servers = (
+        await ctx.select(CrewIntegration, col(CrewIntegration.crew_id) == crew_id, col(CrewIntegration.enabled))
+        .order_by(col(CrewIntegration.name))
+        .all()
+    )
     tools: dict[str, list[str]] = {server.id: [] for server in servers}
     if tools:
         of_these = col(ToolBinding.crew_integration_id).in_(list(tools))
-        for tool in await ctx.select(ToolBinding, of_these, col(ToolBinding.enabled)).order_by(col(ToolBinding.tool_name)).all():
+        for tool in (
+            await ctx.select(ToolBinding, of_these, col(ToolBinding.enabled)).order_by(col(ToolBinding.tool_name)).all()
+        ):
             tools[tool.crew_integration_id].append(tool.tool_name)
-    return [OfferedIntegration(id=s.id, name=s.name, display_name=s.display_name or None, tools=tools[s.id]) for s in servers]
+    return [
+        OfferedIntegration(id=s.id, name=s.name, display_name=s.display_name or None, tools=tools[s.id])
+        for s in servers
+    ]
 
 
 @procedure("crews.capabilities", Action.READ, errors=(Code.NOT_FOUND,), tickets=True)
@@ -102,7 +111,9 @@ async def get_capabilities(ctx: Context, data: ByCrew) -> CrewCapabilities:
     return CrewCapabilities(
         crew_id=crew.id,
         crew_slug=crew.slug,
-        container=OfferedContainer.model_validate(inventory.container(crew.devcontainer_config, crew.mise_config, crew.services_json)),
+        container=OfferedContainer.model_validate(
+            inventory.container(crew.devcontainer_config, crew.mise_config, crew.services_json)
+        ),
         integrations=await _integrations(ctx, crew.id),
         agents=[OfferedAgent(slug=agent.slug, name=agent.name) for agent in agents],
         runtimes=OfferedRuntimes.model_validate(inventory.runtimes()),

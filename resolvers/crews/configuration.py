@@ -25,10 +25,17 @@ BUILT_INTO_IMAGE: Final = ("runtime_image", "devcontainer_config", "mise_config"
 
 
 def stored_on_create(given: dict[str, Any]) -> dict[str, Any]:
-    """Network and texts of a new crew. The contract fixes what is told first: the network, the sizes, then text by text."""
+    """Network and texts of a new crew. The contract fixes what is told first: the network, the sizes, then text by
+    text.
+    """
     mode = parse_network_mode(given["network_mode"]) if given["network_mode"] else NetworkMode.restricted
     domains = domains_on_create(mode, given["allowed_domains"])
-    devcontainer, mise, services, image = given["devcontainer_config"], given["mise_config"], given["services_json"].strip(), given["runtime_image"]
+    devcontainer, mise, services, image = (
+        given["devcontainer_config"],
+        given["mise_config"],
+        given["services_json"].strip(),
+        given["runtime_image"],
+    )
     check_devcontainer_size(devcontainer)
     check_mise_size(mise)
     check_services_size(services)
@@ -40,17 +47,26 @@ def stored_on_create(given: dict[str, Any]) -> dict[str, Any]:
         parse_services(services)
     if image:
         parse_image_reference(image)
-    texts = {"devcontainer_config": devcontainer or None, "mise_config": mise or None, "services_json": services or None, "runtime_image": image or None}
+    texts = {
+        "devcontainer_config": devcontainer or None,
+        "mise_config": mise or None,
+        "services_json": services or None,
+        "runtime_image": image or None,
+    }
     return {"network_mode": mode, "allowed_domains": domains, **texts}
 
 
 def stored_on_update(crew: Crew, sent: dict[str, Any]) -> dict[str, Any]:
-    """The columns that change. Texts of the image forget the image that was built from them, even when they are the same."""
+    """The columns that change. Texts of the image forget the image that was built from them, even when they are the
+    same.
+    """
     changes = dict(sent)
     if "network_mode" in sent or "allowed_domains" in sent:
         mode = parse_network_mode(sent["network_mode"]) if "network_mode" in sent else None
         changes["network_mode"] = mode or crew.network_mode
-        changes["allowed_domains"] = domains_on_update(mode, crew.network_mode, sent.get("allowed_domains"), crew.allowed_domains)
+        changes["allowed_domains"] = domains_on_update(
+            mode, crew.network_mode, sent.get("allowed_domains"), crew.allowed_domains
+        )
     if "services_json" in sent:
         changes["services_json"] = sent["services_json"].strip()
     for name, check in CHECKS.items():

@@ -59,7 +59,9 @@ CREW = Subject(Crew, "id")
 Image = Annotated[str, Field(strict=True, max_length=bounds.IMAGE)]
 Domains = Annotated[list[Text], at_most(bounds.ENTRIES)]
 Mode = NetworkMode | Text | None
-"""Any text gets in: what is no mode is told after a taken slug, and in any letter case it is one. GraphQL shows the enum."""
+"""Any text gets in: what is no mode is told after a taken slug, and in any letter case it is one. GraphQL shows the
+enum.
+"""
 
 
 class ListCrews(Paging):
@@ -192,10 +194,13 @@ async def _within_license(ctx: Context, _: Raw) -> None:
 
 
 async def release_slug(ctx: Context, slug: str) -> None:
-    """Deleted crews that held the slug are renamed, and missions of all that ever did are removed: identifiers of issues become free."""
+    """Deleted crews that held the slug are renamed, and missions of all that ever did are removed: identifiers of
+    issues become free.
+    """
     wanted, held = literal(slug, SQLText()), col(Crew.slug)
     renamed = wanted + "_deleted_" + col(Crew.id)
-    begins = (held.op("~>=~")(f"{slug}_deleted_"), held.op("~<~")(f"{slug}_deleted`"))  # by bytes, as the index: "`" follows "_"
+    # by bytes, as the index: "`" follows "_"
+    begins = (held.op("~>=~")(f"{slug}_deleted_"), held.op("~<~")(f"{slug}_deleted`"))
     known = or_(held == wanted, and_(*begins, held == renamed))
     deleted = (col(Crew.deleted_at).is_not(None), known)
     line = await ctx.update_where(Crew, *deleted, including_deleted=True, including_hidden=True, slug=renamed)
@@ -203,7 +208,14 @@ async def release_slug(ctx: Context, slug: str) -> None:
         await ctx.delete_where(Mission, col(Mission.crew_id).in_(line), including_hidden=True)
 
 
-@command("crews.create", Action.CREATE, audit="crew.created", emits=CrewCreated, errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT), allow=_within_license)
+@command(
+    "crews.create",
+    Action.CREATE,
+    audit="crew.created",
+    emits=CrewCreated,
+    errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT),
+    allow=_within_license,
+)
 async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
     """Create a crew.
 
@@ -212,7 +224,8 @@ async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
     A devcontainer_config without the common-utils feature gets it; the feature creates the user that agents run as.
     """
     given = data.model_dump()
-    if await ctx.select(Crew, col(Crew.slug) == data.slug).exists():  # the index decides; this only makes it the first of several refusals
+    # the index decides; this only makes it the first of several refusals
+    if await ctx.select(Crew, col(Crew.slug) == data.slug).exists():
         raise Refusal(Code.CONFLICT, SLUG_TAKEN)
     given |= stored_on_create(given)
     for name in ("container_memory_mb", "container_cpus", "container_ttl_hours"):
@@ -225,7 +238,15 @@ async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
     return crew
 
 
-@command("crews.update", Action.MANAGE, subject=CREW, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
+@command(
+    "crews.update",
+    Action.MANAGE,
+    subject=CREW,
+    audit="crew.updated",
+    emits=CrewUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    versioned=Crew,
+)
 async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
     """Update a crew.
 
@@ -243,7 +264,15 @@ async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
     return edited
 
 
-@command("crews.replace", Action.MANAGE, subject=CREW, audit="crew.updated", emits=CrewUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Crew)
+@command(
+    "crews.replace",
+    Action.MANAGE,
+    subject=CREW,
+    audit="crew.updated",
+    emits=CrewUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    versioned=Crew,
+)
 async def replace_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
     """Update a crew (alias of crews.update).
 
@@ -252,7 +281,9 @@ async def replace_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
     return await update_crew.within(ctx, crew, data)
 
 
-@command("crews.delete", Action.MANAGE, audit="crew.deleted", emits=CrewDeleted, errors=(Code.NOT_FOUND,), versioned=Crew)
+@command(
+    "crews.delete", Action.MANAGE, audit="crew.deleted", emits=CrewDeleted, errors=(Code.NOT_FOUND,), versioned=Crew
+)
 async def delete_crew(ctx: Context, data: ById) -> Success:
     """Delete a crew.
 

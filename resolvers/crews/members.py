@@ -76,7 +76,14 @@ class MemberRoleUpdated(Output):
     role: str
 
 
-graph(CrewMember, gate=Action.READ, scope="crews:read", visible=EVERYONE, user=one(User, "user_id"), crew=one(Crew, "crew_id"))
+graph(
+    CrewMember,
+    gate=Action.READ,
+    scope="crews:read",
+    visible=EVERYONE,
+    user=one(User, "user_id"),
+    crew=one(Crew, "crew_id"),
+)
 
 
 @query("crews.members.list", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,))
@@ -107,7 +114,9 @@ async def add_member(ctx: Context, crew: Crew, data: AddCrewMember) -> CrewMembe
 
     The user must be a member of the workspace.
     """
-    if await ctx.select(CrewMember, col(CrewMember.crew_id) == crew.id, col(CrewMember.user_id) == data.user_id).exists():
+    if await ctx.select(
+        CrewMember, col(CrewMember.crew_id) == crew.id, col(CrewMember.user_id) == data.user_id
+    ).exists():
         raise Refusal(Code.CONFLICT, ALREADY_MEMBER)
     role = _granted(ctx, data.role)
     return await ctx.insert(CrewMember(crew_id=crew.id, user_id=data.user_id, role=role), conflict=ALREADY_MEMBER)

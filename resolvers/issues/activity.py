@@ -15,7 +15,11 @@ ARROW = " \N{RIGHTWARDS ARROW} "
 
 
 def record(ctx: Context, issue_id: str, actor: Actor, action: ActivityAction, details: str) -> None:
-    ctx.record(IssueActivity(mission_id=issue_id, actor_type=actor.type, actor_id=actor.id, action=action, details=cut(details, LINE * 5)))
+    ctx.record(
+        IssueActivity(
+            mission_id=issue_id, actor_type=actor.type, actor_id=actor.id, action=action, details=cut(details, LINE * 5)
+        )
+    )
 
 
 def record_changes(ctx: Context, issue: Mission, actor: Actor, sent: dict[str, Any]) -> None:

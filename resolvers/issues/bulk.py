@@ -13,7 +13,21 @@ from resolvers.issues.activity import record
 from resolvers.issues.events import IssuesBulkUpdated
 from resolvers.issues.graph import IS_ISSUE
 from resolvers.issues.issues import LabelIds, replace_labels
-from resolvers.kernel import NOW, Action, Context, Id, Input, Output, Patch, Ref, Text, actor_of, at_most, check_actor, command
+from resolvers.kernel import (
+    NOW,
+    Action,
+    Context,
+    Id,
+    Input,
+    Output,
+    Patch,
+    Ref,
+    Text,
+    actor_of,
+    at_most,
+    check_actor,
+    command,
+)
 
 MOST_ISSUES = 100
 ARROW = " -> "
@@ -54,7 +68,12 @@ async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
     if not sent and labels is None:
         return BulkUpdated(updated=0)
     await check_actor(ctx, "assignee_id", sent.get("assignee_type"), sent.get("assignee_id"))
-    issues = await ctx.select(Mission, col(Mission.id).in_(list(dict.fromkeys(data.ids))), *IS_ISSUE).order_by(col(Mission.id)).locked().all()
+    issues = (
+        await ctx.select(Mission, col(Mission.id).in_(list(dict.fromkeys(data.ids))), *IS_ISSUE)
+        .order_by(col(Mission.id))
+        .locked()
+        .all()
+    )
     if "assignee_type" in sent and "assignee_id" not in sent:
         for id in {issue.assignee_id for issue in issues}:
             await check_actor(ctx, "assignee_id", sent["assignee_type"], id)
@@ -68,7 +87,9 @@ async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
     if labels is not None:
         await replace_labels(ctx, ids, labels)
     for issue in issues if "status" in sent else ():
-        record(ctx, issue.id, actor_of(ctx), ActivityAction.status_changed, f"{issue.status}{ARROW}{sent['status']} (bulk)")
+        record(
+            ctx, issue.id, actor_of(ctx), ActivityAction.status_changed, f"{issue.status}{ARROW}{sent['status']} (bulk)"
+        )
     updated = sum(data.ids.count(id) for id in ids)
     ctx.emit(IssuesBulkUpdated(count=str(updated)))
     return BulkUpdated(updated=updated)
@@ -83,6 +104,8 @@ def _changes(sent: dict[str, Any]) -> dict[str, Any]:
     if "project_id" in sent:
         project_id = changes["project_id"] = sent["project_id"] or None
         if project_id:  # milestones of another project go
-            changes["milestone_id"] = case((col(Mission.project_id) == project_id, col(Mission.milestone_id)), else_=None)
+            changes["milestone_id"] = case(
+                (col(Mission.project_id) == project_id, col(Mission.milestone_id)), else_=None
+            )
     stamps = ISSUE_STATES.stamped(MissionStatus(sent["status"])) if "status" in sent else []
     return changes | dict.fromkeys(stamps, NOW)

@@ -92,7 +92,9 @@ class IssueComments(Paging):
 
 
 class IssueRelationView(View):
-    """A relation as seen from one of its ends: `relation_type` is how that one stands to the other, which `target_identifier` and the rest are of."""
+    """A relation as seen from one of its ends: `relation_type` is how that one stands to the other, which
+    `target_identifier` and the rest are of.
+    """
 
     id: str
     source_id: str
@@ -109,13 +111,21 @@ def relations_of(issue_id: Any, row: Any, scope: Any) -> Any:
     relation, own = scope.beside(IssueRelation, row)
     other, others = scope.beside(Mission, row)
     is_source = relation.c.source_id == issue_id
-    seen = case((or_(is_source, relation.c.relation_type != literal_column("'blocks'")), relation.c.relation_type), else_=literal_column("'blocked_by'"))
+    seen = case(
+        (or_(is_source, relation.c.relation_type != literal_column("'blocks'")), relation.c.relation_type),
+        else_=literal_column("'blocked_by'"),
+    )
     columns = [
-        relation.c.id, relation.c.source_id, relation.c.target_id, seen.label("relation_type"), other.c.identifier.label("target_identifier"),
+        relation.c.id, relation.c.source_id, relation.c.target_id, seen.label("relation_type"),
+        other.c.identifier.label("target_identifier"),
         other.c.title.label("target_title"), other.c.status.label("target_status"), relation.c.created_at,
     ]  # fmt: skip
     ends = other.c.id == case((is_source, relation.c.target_id), else_=relation.c.source_id)
-    return select(*columns).select_from(relation.join(other, ends)).where(or_(is_source, relation.c.target_id == issue_id), *own, *others)
+    return (
+        select(*columns)
+        .select_from(relation.join(other, ends))
+        .where(or_(is_source, relation.c.target_id == issue_id), *own, *others)
+    )
 
 
 def _first_line(name: str) -> Any:
@@ -130,7 +140,10 @@ def _first_line(name: str) -> Any:
 def _duration(row: Any, scope: Any) -> Any:
     """Milliseconds; 0 while it cannot be told."""
     seconds = func.extract("epoch", row.finished_at - row.started_at)
-    return cast(func.greatest(func.coalesce(seconds, literal_column("0")) * literal_column("1000"), literal_column("0")), BigInteger)
+    return cast(
+        func.greatest(func.coalesce(seconds, literal_column("0")) * literal_column("1000"), literal_column("0")),
+        BigInteger,
+    )
 
 
 graph(
@@ -152,14 +165,24 @@ graph(
     labels=many(Label, "mission_id", through=IssueLabel, other_key="label_id", order_by=col(Label.name)),
     comments=many(IssueComment, "mission_id", order_by=OLDEST_FIRST, input=IssueComments),
     comment_count=count(IssueComment, "mission_id"),
-    relations=reads(IssueRelationView, lambda row, scope: relations_of(row.id, row, scope), order_by=("created_at", "id")),
-    activity=many(IssueActivity, "mission_id", order_by=(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc())),
+    relations=reads(
+        IssueRelationView, lambda row, scope: relations_of(row.id, row, scope), order_by=("created_at", "id")
+    ),
+    activity=many(
+        IssueActivity, "mission_id", order_by=(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc())
+    ),
 )
 graph(
     IssueComment, gate=Action.READ, scope="issues:read", visible=EVERYONE,
     author_name=actor_name("author_type", "author_id"), issue=one(Mission, "mission_id"),
 )  # fmt: skip
-graph(IssueActivity, gate=Action.READ, scope="issues:read", visible=EVERYONE, actor_name=actor_name("actor_type", "actor_id"))
+graph(
+    IssueActivity,
+    gate=Action.READ,
+    scope="issues:read",
+    visible=EVERYONE,
+    actor_name=actor_name("actor_type", "actor_id"),
+)
 graph(IssueRelationView, gate=Action.READ, scope="issues:read", visible=EVERYONE)
 graph(
     Assignment,
@@ -173,7 +196,20 @@ graph(
     duration_ms=derived(int, _duration),
 )
 NEWEST_FIRST = ORDERS[IssueSort.created_at]
-for owner, key in ((Workspace, "workspace_id"), (Crew, "crew_id"), (Project, "project_id"), (Milestone, "milestone_id")):
+for owner, key in (
+    (Workspace, "workspace_id"),
+    (Crew, "crew_id"),
+    (Project, "project_id"),
+    (Milestone, "milestone_id"),
+):
     extend(owner, issues=many(Mission, key, where=IS_ISSUE, order_by=NEWEST_FIRST, input=FilterIssues))
-labelled = many(Mission, "label_id", through=IssueLabel, other_key="mission_id", where=IS_ISSUE, order_by=NEWEST_FIRST, input=FilterIssues)
+labelled = many(
+    Mission,
+    "label_id",
+    through=IssueLabel,
+    other_key="mission_id",
+    where=IS_ISSUE,
+    order_by=NEWEST_FIRST,
+    input=FilterIssues,
+)
 extend(Label, issues=labelled)

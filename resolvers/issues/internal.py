@@ -1,4 +1,6 @@
-"""What agents do with issues, over the internal API. The workspace is in the body or the query; the token may be bound to one."""
+"""What agents do with issues, over the internal API. The workspace is in the body or the query; the token may be bound
+to one.
+"""
 
 from typing import Annotated
 
@@ -95,7 +97,9 @@ def list_agent_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
     return list_issues.within(scope, data)
 
 
-@query("internal.issues.get", Action.NONE, auth=Auth.INTERNAL, subject=ISSUE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,))
+@query(
+    "internal.issues.get", Action.NONE, auth=Auth.INTERNAL, subject=ISSUE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,)
+)
 def get_agent_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
     """Get an issue (for agents)."""
     return issue
@@ -150,7 +154,9 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
     Changes the status or the priority, or adds a comment.
     """
     if data.comment is not None and data.agent_id is None:
-        raise Refusal(Code.BAD_REQUEST, "agent_id: a comment is an agent's", fields={"agent_id": "a comment is an agent's"})
+        raise Refusal(
+            Code.BAD_REQUEST, "agent_id: a comment is an agent's", fields={"agent_id": "a comment is an agent's"}
+        )
     actor = actor_of(ctx) if data.agent_id is None else Actor(ActorType.agent, data.agent_id)
     sent = {name: value for name, value in (("status", data.status), ("priority", data.priority)) if value is not None}
     if sent.get("status") == issue.status:

@@ -16,7 +16,16 @@ from models.workspaces import Capability
 from resolvers.issues.activity import record_changes
 from resolvers.issues.events import IssueCreated, IssueDeleted, IssueUpdated
 from resolvers.issues.graph import BY_HAND, IS_ISSUE, ListIssues
-from resolvers.issues.naming import IDENTIFIER, IDENTIFIER_TAKEN, ISSUE, ISSUE_OF_CREW, ByIdentifier, OfCrew, lead_of, next_number
+from resolvers.issues.naming import (
+    IDENTIFIER,
+    IDENTIFIER_TAKEN,
+    ISSUE,
+    ISSUE_OF_CREW,
+    ByIdentifier,
+    OfCrew,
+    lead_of,
+    next_number,
+)
 from resolvers.kernel import (
     Action,
     Actor,
@@ -191,7 +200,14 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     return issue
 
 
-@command("issues.update", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Mission)
+@command(
+    "issues.update",
+    Action.CREATE,
+    subject=ISSUE_OF_CREW,
+    emits=IssueUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    versioned=Mission,
+)
 async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission:
     """Update an issue.
 
@@ -239,7 +255,9 @@ async def fits_project(ctx: Context, milestone_id: str | None, project_id: str |
     """A milestone is one of the issue's project, where it has one."""
     if milestone_id is None or project_id is None:
         return
-    if not await ctx.select(Milestone, col(Milestone.id) == milestone_id, col(Milestone.project_id) == project_id).exists():
+    if not await ctx.select(
+        Milestone, col(Milestone.id) == milestone_id, col(Milestone.project_id) == project_id
+    ).exists():
         raise invalid("milestone_id", "is a milestone of another project")
 
 
@@ -255,7 +273,15 @@ async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str
     await ctx.insert_all([IssueLabel(mission_id=issue, label_id=label) for issue in issue_ids for label in known])
 
 
-@command("issues.delete", Action.CREATE, subject=ISSUE_OF_CREW, locked=True, emits=IssueDeleted, errors=(Code.NOT_FOUND,), versioned=Mission)
+@command(
+    "issues.delete",
+    Action.CREATE,
+    subject=ISSUE_OF_CREW,
+    locked=True,
+    emits=IssueDeleted,
+    errors=(Code.NOT_FOUND,),
+    versioned=Mission,
+)
 async def delete_issue(ctx: Context, issue: Mission, data: OfCrew) -> Deleted:
     """Delete an issue.
 
@@ -263,7 +289,9 @@ async def delete_issue(ctx: Context, issue: Mission, data: OfCrew) -> Deleted:
     reused.
     """
     if issue.status not in DELETABLE:
-        raise Refusal(Code.BAD_REQUEST, f"Only an issue that is BACKLOG or CANCELLED can be deleted; this one is {issue.status}")
+        raise Refusal(
+            Code.BAD_REQUEST, f"Only an issue that is BACKLOG or CANCELLED can be deleted; this one is {issue.status}"
+        )
     await ctx.delete(Mission, issue.id)
     ctx.emit(IssueDeleted(identifier=issue.identifier or ""))
     return Deleted(id=issue.id)

@@ -13,9 +13,13 @@ from resolvers.issues.graph import IS_ISSUE
 from resolvers.kernel import Change, Code, Context, Id, Input, Refusal, Subject, Text, plus
 
 ISSUE = Subject(Mission, "identifier", by="identifier", where=IS_ISSUE, called="Issue")
-ISSUE_OF_CREW = Subject(Mission, "identifier", by="identifier", of=Subject(Crew, "crew_id"), where=IS_ISSUE, called="Issue")
+ISSUE_OF_CREW = Subject(
+    Mission, "identifier", by="identifier", of=Subject(Crew, "crew_id"), where=IS_ISSUE, called="Issue"
+)
 IDENTIFIER_TAKEN = "missions_workspace_id_identifier_key"
-PREFIX: Any = func.coalesce(func.nullif(col(Crew.issue_prefix), ""), func.upper(func.left(col(Crew.slug), 3)), type_=SQLText())
+PREFIX: Any = func.coalesce(
+    func.nullif(col(Crew.issue_prefix), ""), func.upper(func.left(col(Crew.slug), 3)), type_=SQLText()
+)
 IDENTIFIER: Any = PREFIX.concat("-").concat(cast(col(Crew.issue_counter), SQLText()))
 
 
@@ -42,8 +46,9 @@ async def lead_of(ctx: Context, crew: Crew) -> Agent:
 async def next_number(ctx: Context, crew: Crew) -> Change:
     """Takes the crew's next number with the insert of the issue.
 
-    Several crews may have one prefix. When the next number of this one is taken by another, the operation is carried out anew, and counts on
-    behind the highest number of the prefix; the other crews wait meanwhile, so that nobody takes that one in between.
+    Several crews may have one prefix. When the next number of this one is taken by another, the operation is carried
+    out anew, and counts on behind the highest number of the prefix; the other crews wait meanwhile, so that nobody
+    takes that one in between.
     """
     if ctx.attempt == 1:
         return Change(Crew, crew.id, issue_counter=plus(1))

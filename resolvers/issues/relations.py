@@ -7,7 +7,21 @@ from models.missions import Mission
 from resolvers.issues.events import IssueUpdated
 from resolvers.issues.graph import IS_ISSUE, IssueRelationView, relations_of
 from resolvers.issues.naming import ISSUE_OF_CREW, OfCrew
-from resolvers.kernel import Action, ById, Code, Context, Output, QueryScope, Refusal, Row, Rows, Subject, Text, command, query
+from resolvers.kernel import (
+    Action,
+    ById,
+    Code,
+    Context,
+    Output,
+    QueryScope,
+    Refusal,
+    Row,
+    Rows,
+    Subject,
+    Text,
+    command,
+    query,
+)
 
 EXISTS = "Relation already exists"
 
@@ -48,18 +62,27 @@ async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated
     The status of both issues stays unchanged.
     """
     issue: Mission = await ctx.find(ISSUE_OF_CREW)
-    target = await ctx.select(Mission, col(Mission.identifier) == data.target_identifier, *IS_ISSUE).one("Target issue not found")
+    target = await ctx.select(Mission, col(Mission.identifier) == data.target_identifier, *IS_ISSUE).one(
+        "Target issue not found"
+    )
     if target.id == issue.id:
         raise Refusal(Code.BAD_REQUEST, "An issue cannot be related to itself")
     kind, ends = data.relation_type, (issue.id, target.id)
     if kind is RelationType.blocked_by:
         kind, ends = RelationType.blocks, (target.id, issue.id)
-    relation = await ctx.insert(IssueRelation(source_id=ends[0], target_id=ends[1], relation_type=kind), conflict=EXISTS)
+    relation = await ctx.insert(
+        IssueRelation(source_id=ends[0], target_id=ends[1], relation_type=kind), conflict=EXISTS
+    )
     ctx.emit(IssueUpdated(id=issue.id))
     return RelationCreated(id=relation.id)
 
 
-@command("issues.relations_delete", Action.CREATE, subject=Subject(IssueRelation, "id", called="Relation"), errors=(Code.NOT_FOUND,))
+@command(
+    "issues.relations_delete",
+    Action.CREATE,
+    subject=Subject(IssueRelation, "id", called="Relation"),
+    errors=(Code.NOT_FOUND,),
+)
 async def delete_relation(ctx: Context, relation: IssueRelation, data: ById) -> RelationDeleted:
     """Delete a relation between issues."""
     await ctx.delete(IssueRelation, relation.id)

@@ -17,13 +17,29 @@ from resolvers.issues.activity import record
 from resolvers.issues.comments import comment_of
 from resolvers.issues.events import IssueStarted, IssueUpdated
 from resolvers.issues.naming import ISSUE_OF_CREW, OfCrew
-from resolvers.kernel import NOW, Action, Code, Context, Output, QueryScope, Refusal, Row, Rows, Text, actor_of, command, query
+from resolvers.kernel import (
+    NOW,
+    Action,
+    Code,
+    Context,
+    Output,
+    QueryScope,
+    Refusal,
+    Row,
+    Rows,
+    Text,
+    actor_of,
+    command,
+    query,
+)
 from resolvers.missions.driving import WORK_BEGINS, begin_work
 
 MOST_RUNS = 100
 CLEARED = (
-    "result_summary", "output_path", "error_message", "assignment_id", "started_at", "completed_at", "duration_ms", "confidence", "handoff_context",
-    "token_count", "estimated_cost", "evaluation_status", "evaluation_notes", "approval_status", "approved_by", "approved_at",
+    "result_summary", "output_path", "error_message", "assignment_id", "started_at", "completed_at", "duration_ms",
+    "confidence", "handoff_context",
+    "token_count", "estimated_cost", "evaluation_status", "evaluation_notes", "approval_status", "approved_by",
+    "approved_at",
 )  # fmt: skip
 NEXT_ITERATION = func.coalesce(col(MissionTask.iteration), 0) + 1
 STARTABLE = (MissionStatus.BACKLOG, MissionStatus.TODO)
@@ -58,10 +74,18 @@ class Reviewed(Output):
 
 def _refuse(issue: Mission, allowed: tuple[MissionStatus, ...], what: str) -> None:
     if issue.status not in allowed:
-        raise Refusal(Code.BAD_REQUEST, f"An issue has to be {' or '.join(allowed)} to be {what}; this one is {issue.status}")
+        raise Refusal(
+            Code.BAD_REQUEST, f"An issue has to be {' or '.join(allowed)} to be {what}; this one is {issue.status}"
+        )
 
 
-@command("issues.start", Action.CREATE, subject=ISSUE_OF_CREW, emits=(IssueStarted, *WORK_BEGINS), errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command(
+    "issues.start",
+    Action.CREATE,
+    subject=ISSUE_OF_CREW,
+    emits=(IssueStarted, *WORK_BEGINS),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
 async def start_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """Start work on an issue.
 
@@ -74,9 +98,25 @@ async def start_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     again = await ctx.update_where(MissionTask, col(MissionTask.mission_id) == issue.id, **anew)
     if not await ctx.select(Chat, col(Chat.id) == issue.id).exists():
         title = cut(f"Issue: {issue.title}", LABEL)
-        await ctx.insert(Chat(id=issue.id, agent_id=issue.lead_agent_id, title=title, mode=ChatMode.MISSION, created_by=ctx.user_id or None))
+        await ctx.insert(
+            Chat(
+                id=issue.id,
+                agent_id=issue.lead_agent_id,
+                title=title,
+                mode=ChatMode.MISSION,
+                created_by=ctx.user_id or None,
+            )
+        )
     if not again and agent.agent_role is not AgentRole.LEAD:
-        await ctx.insert(MissionTask(mission_id=issue.id, assigned_agent_id=agent.id, title=issue.title, description=issue.description, task_order=1))
+        await ctx.insert(
+            MissionTask(
+                mission_id=issue.id,
+                assigned_agent_id=agent.id,
+                title=issue.title,
+                description=issue.description,
+                task_order=1,
+            )
+        )
     ctx.emit(IssueStarted(id=issue.id, identifier=issue.identifier or "", status=MissionStatus.IN_PROGRESS))
     await begin_work(ctx, issue)
     return WorkState(status=MissionStatus.IN_PROGRESS, identifier=issue.identifier or "")
@@ -86,12 +126,15 @@ async def _assignee(ctx: Context, issue: Mission) -> Agent:
     if not issue.assignee_id:
         raise Refusal(Code.BAD_REQUEST, "The issue has no assignee")
     agent = await ctx.select(Agent, col(Agent.id) == issue.assignee_id).first()
-    if agent is None or issue.assignee_type not in (None, "", ActorType.agent):  # under any other type the id is a mere text
+    # under any other type the id is a mere text
+    if agent is None or issue.assignee_type not in (None, "", ActorType.agent):
         raise Refusal(Code.BAD_REQUEST, "The assignee of the issue is no agent of this workspace")
     return agent
 
 
-@command("issues.stop", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command(
+    "issues.stop", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT)
+)
 async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """Stop work on an issue.
 
@@ -99,12 +142,19 @@ async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """
     _refuse(issue, UNDER_WAY, "stopped")
     await ctx.move(ISSUE_STATES, issue, MissionStatus.CANCELLED)
-    await ctx.update_where(MissionTask, col(MissionTask.mission_id) == issue.id, col(MissionTask.status).in_(OPEN_TASKS), status=TaskStatus.CANCELLED)
+    await ctx.update_where(
+        MissionTask,
+        col(MissionTask.mission_id) == issue.id,
+        col(MissionTask.status).in_(OPEN_TASKS),
+        status=TaskStatus.CANCELLED,
+    )
     ctx.emit(IssueUpdated(id=issue.id, identifier=issue.identifier or "", status=MissionStatus.CANCELLED))
     return WorkState(status=MissionStatus.CANCELLED, identifier=issue.identifier or "")
 
 
-@command("issues.review", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command(
+    "issues.review", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT)
+)
 async def review_issue(ctx: Context, issue: Mission, data: ReviewIssue) -> Reviewed:
     """Review an issue.
 
@@ -138,6 +188,10 @@ def list_issue_runs(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Row
     one.
     """
     task = scope.table(MissionTask)
-    of_issue = select(task.c.assignment_id).where(task.c.mission_id == scope.id_of(issue), task.c.assignment_id == col(Assignment.id)).exists()
+    of_issue = (
+        select(task.c.assignment_id)
+        .where(task.c.mission_id == scope.id_of(issue), task.c.assignment_id == col(Assignment.id))
+        .exists()
+    )
     began = func.coalesce(col(Assignment.started_at), col(Assignment.created_at))
     return scope.select(Assignment).where(of_issue).order_by(began.desc(), col(Assignment.id).desc()).limit(MOST_RUNS)

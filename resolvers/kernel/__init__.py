@@ -1,6 +1,7 @@
 """The kernel's names for domains, which import them from here only, so that the modules behind can be rearranged.
 
-Where a name and a module are called alike (`command`, `query`, `bus`, `database`, `instance`), the name is what is found here.
+Where a name and a module are called alike (`command`, `query`, `bus`, `database`, `instance`), the name is what is
+found here.
 """
 
 from resolvers.kernel import cookies, faults, identity
@@ -12,7 +13,17 @@ from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, plus
 from resolvers.kernel.command import Procedure, command, procedure
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.cookies import DEVICE_LIFETIME
-from resolvers.kernel.crypto import Claims, TokenKind, digest, hash_cli_token, new_cli_token, new_csrf_token, new_device_token, new_session_id, secret_equals
+from resolvers.kernel.crypto import (
+    Claims,
+    TokenKind,
+    digest,
+    hash_cli_token,
+    new_cli_token,
+    new_csrf_token,
+    new_device_token,
+    new_session_id,
+    secret_equals,
+)
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event, Long, Routing, Time, address_of
@@ -66,7 +77,23 @@ from resolvers.kernel.policy import (
     outranks,
 )
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, Derived, Page, Row, Rows, View, confidential, count, derived, extend, graph, many, of_parent, one, reads
+from resolvers.kernel.reader import (
+    EVERYONE,
+    Derived,
+    Page,
+    Row,
+    Rows,
+    View,
+    confidential,
+    count,
+    derived,
+    extend,
+    graph,
+    many,
+    of_parent,
+    one,
+    reads,
+)
 from resolvers.kernel.refs import Ref
 from resolvers.kernel.scopes import OPEN, SCOPES
 from resolvers.kernel.store import Arriving, Entry, Opened, names_of
@@ -76,26 +103,32 @@ from resolvers.kernel.vault import Revealed, Unopenable, told_of_secrets
 
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
-    "query", "command", "procedure", "job", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject", "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
+    "query", "command", "procedure", "job", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject",
+    "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
     "Context", "QueryScope", "Caller", "CredentialKind", "Raw", "instance", "log",
     # What goes in.
-    "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes", "Prompt", "ConfigText",
+    "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes",
+    "Prompt", "ConfigText",
     "Bool", "Int", "Float", "INT32", "at_most", "is_id", "validate", "whole", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults",
     # What comes out, and why it does not.
-    "Row", "Rows", "Page", "View", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal", "forbidden", "unauthenticated", "translate",
+    "Row", "Rows", "Page", "View", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal", "forbidden",
+    "unauthenticated", "translate",
     # Who may read the rows of a model, and what leads on from them.
     "graph", "extend", "one", "many", "count", "derived", "of_parent", "reads", "Derived", "confidential", "EVERYONE",
     # What a command writes and sends.
     "Change", "Conflict", "Drawn", "NOW", "plus", "Event", "Routing", "Time", "Long", "address_of", "Topic",
     # Roles, scopes of tokens, and the license.
-    "GATES", "ADMINS", "higher", "outranks", "Capabilities", "CapabilityPreset", "CHAT_ONLY", "PRESETS", "effective", "known_capabilities",
+    "GATES", "ADMINS", "higher", "outranks", "Capabilities", "CapabilityPreset", "CHAT_ONLY", "PRESETS", "effective",
+    "known_capabilities",
     "SCOPES", "OPEN", "Edition", "Limit",
     # Signing in: for the domain of accounts and sessions.
-    "cookies", "identity", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token", "secret_equals",
-    "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME", "OVERLAP",
+    "cookies", "identity", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token",
+    "secret_equals",
+    "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME",
+    "OVERLAP",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
     # Secrets, beside `instance.vault`.
     "Revealed", "Unopenable", "told_of_secrets",

@@ -28,7 +28,9 @@ def actor_of(ctx: Context) -> Actor:
 
 
 def actor_name(type_key: str, id_key: str) -> Derived:
-    """The name of the actor in two columns, of a deleted agent or a user who has left, too; null where there is no such one."""
+    """The name of the actor in two columns, of a deleted agent or a user who has left, too; null where there is no such
+    one.
+    """
 
     def named(row: Any, scope: Any) -> Any:
         user = table_of(User).alias()
@@ -36,16 +38,24 @@ def actor_name(type_key: str, id_key: str) -> Derived:
         users = scope.scalar(select(user.c.full_name).where(user.c.id == row[id_key]))
         agents = scope.scalar(select(agent.c.name).where(agent.c.id == row[id_key], *own))
         names = {ActorType.user: users, ActorType.agent: agents, ActorType.system: literal_column(f"'{SYSTEM_NAME}'")}
-        return case(*[(row[type_key] == literal_column(f"'{type}'"), name) for type, name in names.items()], else_=null())
+        return case(
+            *[(row[type_key] == literal_column(f"'{type}'"), name) for type, name in names.items()], else_=null()
+        )
 
     return Derived(str, named, Agent)
 
 
 async def check_actor(ctx: Context, field: str, type: str | None, id: str | None) -> None:
-    """BAD_REQUEST for an id that is no agent, or with the type `user` no member, of the workspace. Under any other type it is a mere text."""
+    """BAD_REQUEST for an id that is no agent, or with the type `user` no member, of the workspace. Under any other type
+    it is a mere text.
+    """
     if not id or type not in (None, "", ActorType.user, ActorType.agent):
         return
-    rows = ctx.select(Membership, col(Membership.user_id) == id) if type == ActorType.user else ctx.select(Agent, col(Agent.id) == id)
+    rows = (
+        ctx.select(Membership, col(Membership.user_id) == id)
+        if type == ActorType.user
+        else ctx.select(Agent, col(Agent.id) == id)
+    )
     if not await rows.exists():
         fault = f"there is no such {'member' if type == ActorType.user else 'agent'} in this workspace"
         raise Refusal(Code.BAD_REQUEST, f"{field}: {fault}", fields={field: fault})

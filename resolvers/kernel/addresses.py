@@ -1,4 +1,6 @@
-"""Where a call comes from, and under which origin (contract: rate_limits.client_address, csrf.origin_check, ws_token.origin)."""
+"""Where a call comes from, and under which origin (contract: rate_limits.client_address, csrf.origin_check,
+ws_token.origin).
+"""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -42,7 +44,9 @@ def _parse(text: str) -> Address | None:
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """One spelling an address: `::ffff:10.0.0.1` is `10.0.0.1`, IPv6 is short and lower-case. What is no address stays as it is."""
+    """One spelling an address: `::ffff:10.0.0.1` is `10.0.0.1`, IPv6 is short and lower-case. What is no address stays
+    as it is.
+    """
     address = parse_address(text)
     return text if address is None else str(address)
 
@@ -58,7 +62,9 @@ def subscriber(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def site(text: str) -> str:
-    """What one customer has at most: an IPv4 address, or the /48 of an IPv6 one, which holds 65,536 subscribers (RFC 6177)."""
+    """What one customer has at most: an IPv4 address, or the /48 of an IPv6 one, which holds 65,536 subscribers (RFC
+    6177).
+    """
     address = parse_address(text)
     if isinstance(address, IPv6Address):
         return str(IPv6Address(int(address) >> 80 << 80))
@@ -76,7 +82,9 @@ def reach(text: str) -> Reach:
 
 
 def is_public_address(address: Address | str) -> bool:
-    """Whether an outbound connection to it leaves this host and its networks, also when the address wraps an IPv4 one."""
+    """Whether an outbound connection to it leaves this host and its networks, also when the
+    address wraps an IPv4 one.
+    """
     found = parse_address(address if isinstance(address, str) else str(address))
     if isinstance(found, IPv6Address) and (found.scope_id is not None or found.is_site_local or found in _NAT64_LOCAL):
         return False
@@ -110,8 +118,9 @@ class TrustedProxies:
     def client(self, peer: str, forwarded_for: bytes | None, real_ip: bytes | None) -> str:
         """The client's address in its canonical spelling.
 
-        From a trusted peer: the right-most entry of X-Forwarded-For that is no trusted proxy, else X-Real-IP. Entries are
-        read from the right, and only as far as they are addresses: whoever wrote junk may have written all that is left of it.
+        From a trusted peer: the right-most entry of X-Forwarded-For that is no trusted proxy, else X-Real-IP. Entries
+        are read from the right, and only as far as they are addresses: whoever wrote junk may have written all that is
+        left of it.
         """
         if (forwarded_for is None and real_ip is None) or not self.trusts(peer):
             return canonical(peer)
@@ -154,7 +163,9 @@ def own_origin(scheme: str, host: str) -> str:
 
 
 def origin_allowed(origin: bytes | None, referer: bytes | None, *, own: str, allowed: frozenset[str]) -> bool:
-    """The check of state-changing requests. `own` and `allowed` are normal origins; neither header present is allowed."""
+    """The check of state-changing requests. `own` and `allowed` are normal origins; neither
+    header present is allowed.
+    """
     if origin:
         named = normal_origin(origin.decode("latin-1"))
     elif referer:
@@ -165,7 +176,9 @@ def origin_allowed(origin: bytes | None, referer: bytes | None, *, own: str, all
 
 
 def same_host(origin: bytes | None, referer: bytes | None, host: str) -> bool:
-    """The check of the refresh route: the host (with its port) of Origin, else of Referer, is the request's; absent is allowed."""
+    """The check of the refresh route: the host (with its port) of Origin, else of Referer, is the request's; absent is
+    allowed.
+    """
     source = origin or referer
     if not source:
         return True
@@ -173,8 +186,12 @@ def same_host(origin: bytes | None, referer: bytes | None, host: str) -> bool:
     return bool(named) and f"{scheme}://{named}" == own_origin(scheme, host)
 
 
-def socket_origin_allowed(origin: bytes | None, host: str, *, production: bool, allowed: frozenset[str] = frozenset()) -> bool:
-    """The check of WebSocket upgrades: the Origin's host name is the request's, ports ignored; this machine's outside production."""
+def socket_origin_allowed(
+    origin: bytes | None, host: str, *, production: bool, allowed: frozenset[str] = frozenset()
+) -> bool:
+    """The check of WebSocket upgrades: the Origin's host name is the request's, ports ignored; this machine's outside
+    production.
+    """
     if not origin:
         return True
     named = normal_origin(origin.decode("latin-1"))

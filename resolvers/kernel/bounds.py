@@ -27,7 +27,9 @@ ENDS = Ends()
 
 def unbounded(model: type[BaseModel]) -> list[str]:
     """Fields without a bound, as paths."""
-    return [fault for name, field in model.model_fields.items() for fault in _faults(field.annotation, field.metadata, name)]
+    return [
+        fault for name, field in model.model_fields.items() for fault in _faults(field.annotation, field.metadata, name)
+    ]
 
 
 def _faults(kind: Any, notes: Sequence[Any], path: str) -> Iterator[str]:
@@ -136,7 +138,9 @@ def within(most: int) -> AfterValidator:
 
 
 def unstorable(value: Any, nesting: int, most: int) -> LiteralString | None:
-    """Why a value cannot be stored: PostgreSQL takes no NUL, in text and in JSON, and nothing goes down or on endlessly."""
+    """Why a value cannot be stored: PostgreSQL takes no NUL, in text and in JSON, and nothing goes down or on
+    endlessly.
+    """
     level, parts = [value], 1
     for _ in range(nesting):
         below: list[Any] = []

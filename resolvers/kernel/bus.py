@@ -1,7 +1,8 @@
 """Wake-ups between processes: a hint to look again, never content and never authority.
 
-Whoever commits something that others wait for rings; whoever waits looks at the tables. Anybody in the database can forge a
-ring and any ring can be lost: the first costs a look, the second a delay, since all who wait also look every half second.
+Whoever commits something that others wait for rings; whoever waits looks at the tables. Anybody in the database can
+forge a ring and any ring can be lost: the first costs a look, the second a delay, since all who wait also look every
+half second.
 """
 
 import asyncio
@@ -51,7 +52,9 @@ class Bus:
         self._lost, self._silent_until = 0, 0.0
 
     def on(self, topic: Topic, callback: Callback) -> Callable[[], None]:
-        """Calls `callback(key)` in the event loop at each ring; a key of ANYTHING means that rings may have been missed. Returns what ends it."""
+        """Calls `callback(key)` in the event loop at each ring; a key of ANYTHING means that rings may have been
+        missed. Returns what ends it.
+        """
         self._callbacks[topic][callback] = None
         return lambda: self._callbacks[topic].pop(callback, None)
 
@@ -98,7 +101,11 @@ class Bus:
 
     def _written(self, rings: set[str]) -> str:
         message = BETWEEN.join((self._name, *sorted(rings)))
-        return message if len(message.encode()) <= LONGEST else BETWEEN.join((self._name, *sorted({ring[:1] for ring in rings})))
+        return (
+            message
+            if len(message.encode()) <= LONGEST
+            else BETWEEN.join((self._name, *sorted({ring[:1] for ring in rings})))
+        )
 
     async def _publish(self, broadcast: Broadcast, message: str) -> None:
         try:

@@ -16,7 +16,8 @@ class CredentialKind(StrEnum):
     TOKEN = "token"  # credential: the hash of a STANDARD CLI token
     ADMIN = "admin"  # credential: the keyed hash of an ADMIN CLI token
     SESSION_TICKET = "session_ticket"  # of a live channel, asked for by a session; credential: the session's id
-    TOKEN_TICKET = "token_ticket"  # of a live channel, asked for with a CLI token; credential: the id of the token's row
+    # of a live channel, asked for with a CLI token; credential: the id of the token's row
+    TOKEN_TICKET = "token_ticket"
     SERVICE = "service"  # credential: the name of a part of this server, acting in one workspace
     INTERNAL = "internal"  # a program that showed an internal token: acts as a service does
     WEBHOOK = "webhook"  # a claim until a guard of the operation has verified it with the agent's secret
@@ -35,7 +36,8 @@ class IssuedSession:
     access: str = field(repr=False)
     refresh: str = field(repr=False)
     expires: datetime
-    device: str | None = field(default=None, repr=False)  # where it was opened by a password: what the browser is known by next time
+    # where it was opened by a password: what the browser is known by next time
+    device: str | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -49,7 +51,8 @@ class Caller:
     bound: str | None = None  # id of the one workspace an internal token is good for
     webhook: WebhookCredentials | None = None
     body: bytes = field(default=b"", repr=False)  # as it came, of a webhook: it is what the secret has signed
-    upload: Arriving | None = field(default=None, repr=False)  # the body, where the route leaves it to the operation to receive
+    # the body, where the route leaves it to the operation to receive
+    upload: Arriving | None = field(default=None, repr=False)
     workspace: str | None = None  # id or slug the transport names: query, path or header, in this order
     user_id: str = ""
     generation: int = 0  # of a session: how often it had been refreshed when its access token was made
@@ -63,7 +66,9 @@ class Caller:
     https: bool = False
     cookies: dict[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
-    root: str = ""  # of a document with several mutations: the response key of the one that runs, which has an idempotency key of its own by it
+    # of a document with several mutations: the response key of the one that runs, which has an idempotency key of its
+    # own by it
+    root: str = ""
     if_version: int | None = None
     malformed: str | None = None  # the body could not be read: told only to somebody who may send one
     oversized: bool = False  # and it was not read because the route takes less

@@ -1,4 +1,6 @@
-"""What a command is about to write: values to add, and its last insert, which travels with the tail and may change another row with it."""
+"""What a command is about to write: values to add, and its last insert, which travels with the tail and may change
+another row with it.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +29,9 @@ class plus:
 
 
 class Now:
-    """`ctx.update(Run, id, finished_at=NOW)`, or a new row's value: PostgreSQL's time, the clock that all processes share."""
+    """`ctx.update(Run, id, finished_at=NOW)`, or a new row's value: PostgreSQL's time, the clock that all processes
+    share.
+    """
 
     __slots__ = ()
 
@@ -36,10 +40,11 @@ NOW: Any = Now()
 
 
 class Change:
-    """A live row of the workspace that changes with an insert, in the same statement: `Change(Crew, id, issue_counter=plus(1))`.
+    """A live row of the workspace that changes with an insert, in the same statement: `Change(Crew, id,
+    issue_counter=plus(1))`.
 
-    Columns of that table, and expressions over them, may stand for values of the new row: those after the change. Where no such
-    row is live nothing is written, and the refusal is NOT_FOUND.
+    Columns of that table, and expressions over them, may stand for values of the new row: those after the change. Where
+    no such row is live nothing is written, and the refusal is NOT_FOUND.
     """
 
     __slots__ = ("kinds", "missing", "model", "values")
@@ -61,7 +66,11 @@ def kinds_of(changes: Mapping[str, Any]) -> Kinds:
 
 def bound(changes: Mapping[str, Any]) -> dict[str, Any]:
     """The values of an update's parameters."""
-    return {f"{name}_": value.amount if value.__class__ is plus else value for name, value in changes.items() if value is not NOW}
+    return {
+        f"{name}_": value.amount if value.__class__ is plus else value
+        for name, value in changes.items()
+        if value is not NOW
+    }
 
 
 COLUMNS = (ClauseElement, QueryableAttribute)
@@ -74,7 +83,9 @@ def _checked(value: Any, check: Callable[[Any], Any]) -> Any:
 
 DRAWING = WrapValidator(_checked)
 Drawn = Annotated[T, DRAWING]
-"""A field of an event that may be a value of the row that the command inserts last, known or not: `number=issue.number`."""
+"""A field of an event that may be a value of the row that the command inserts last, known or not:
+`number=issue.number`.
+"""
 
 NamedColumns = tuple[tuple[str, str], ...]
 """Keys of an audit row's or an event's JSON, and the columns of the new row they show."""
@@ -95,7 +106,8 @@ def given(row: SQLModel) -> tuple[str, ...]:
 class Taken:
     """What a column of the new row takes from the changed one: `value`, as the operation gave it.
 
-    Equal expressions have one `kind`, whatever values they hold; these are parameters of their own, in the order that the kind says.
+    Equal expressions have one `kind`, whatever values they hold; these are parameters of their own, in the order that
+    the kind says.
     """
 
     name: str
@@ -114,7 +126,10 @@ class Taken:
     @property
     def expression(self) -> Any:
         """With the names of its parameters in the places of the values."""
-        named = {id(held): bindparam(f"{self.name}_{n}_", type_=held.type, expanding=held.expanding) for n, held in enumerate(self.held)}
+        named = {
+            id(held): bindparam(f"{self.name}_{n}_", type_=held.type, expanding=held.expanding)
+            for n, held in enumerate(self.held)
+        }
         return replacement_traverse(clause(self.value), {}, lambda element, **_: named.get(id(element)))
 
 
@@ -123,23 +138,30 @@ MOST_KINDS = 256
 
 
 def _kind_of(value: Any) -> tuple[Any, tuple[BindParameter[Any], ...]]:
-    """SQLAlchemy's key of an expression, and the parameters in it: known of one that is a constant of its module, as making it takes 20 µs."""
+    """SQLAlchemy's key of an expression, and the parameters in it: known of one that is a constant of its module, as
+    making it takes 20 µs.
+    """
     known = _KINDS.get(id(value))
     if known is None:
         key = clause(value)._generate_cache_key()
         if key is None:
-            raise TypeError(f"{value}: SQLAlchemy has no key for this expression, which would be compiled anew with each call")
+            raise TypeError(
+                f"{value}: SQLAlchemy has no key for this expression, which would be compiled anew with each call"
+            )
         if len(_KINDS) >= MOST_KINDS:
             _KINDS.clear()
-        known = _KINDS[id(value)] = value, key.key, tuple(key.bindparams)  # with the value, whose id is its own for so long
+        # with the value, whose id is its own for so long
+        known = _KINDS[id(value)] = value, key.key, tuple(key.bindparams)
     return known[1:]
 
 
 @dataclass(slots=True)
 class Held:
-    """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`, those the change gives.
+    """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`,
+    those the change gives.
 
-    `parameters` are those of the change, and of what is drawn. `limited`: the caller may not see every row that could be changed.
+    `parameters` are those of the change, and of what is drawn. `limited`: the caller may not see every row that could
+    be changed.
     """
 
     row: Any
@@ -163,7 +185,16 @@ class Held:
         names, parameters = [taken.name for taken in drawn], change.values
         for taken in drawn:
             parameters = parameters | taken.parameters
-        return cls(row, tuple([name for name in columns if name not in names]), conflict, change, drawn, timed, parameters, limited)
+        return cls(
+            row,
+            tuple([name for name in columns if name not in names]),
+            conflict,
+            change,
+            drawn,
+            timed,
+            parameters,
+            limited,
+        )
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -171,7 +202,13 @@ class Held:
         kind = (type(self.row), self.columns, self.timed)
         if self.change is None:
             return kind
-        return (*kind, self.change.model, self.change.kinds, self.limited, tuple([(taken.name, taken.kind) for taken in self.drawn]))
+        return (
+            *kind,
+            self.change.model,
+            self.change.kinds,
+            self.limited,
+            tuple([(taken.name, taken.kind) for taken in self.drawn]),
+        )
 
     @property
     def missing(self) -> str | None:
@@ -185,7 +222,9 @@ class Held:
 
 @dataclass(slots=True)
 class Edit:
-    """An update that is not sent yet, of a row that the operation has in hand: `row` is the one it will be. `guarded`: its version is compared."""
+    """An update that is not sent yet, of a row that the operation has in hand: `row` is the one it will be. `guarded`:
+    its version is compared.
+    """
 
     row: Any
     kinds: Kinds
@@ -210,6 +249,8 @@ Waiting = Held | Edit
 
 
 def split(data: Mapping[str, Any], drawn: Mapping[int, str]) -> tuple[dict[str, Any], NamedColumns]:
-    """What is known of some JSON, and which keys are columns of the new row; these by the identity of what stands for them."""
+    """What is known of some JSON, and which keys are columns of the new row; these by the identity of what stands for
+    them.
+    """
     known = {key: value for key, value in data.items() if id(value) not in drawn}
     return known, tuple([(key, drawn[id(value)]) for key, value in data.items() if id(value) in drawn])

@@ -17,7 +17,18 @@ from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CAPABILITIES, CREDENTIAL_ID, NAMED, ROLE, USER_ID, WORKSPACE_ID, Tenancy, Where
 from resolvers.kernel.inputs import Input, validate
-from resolvers.kernel.operation import BOTH, Answer, Auth, D, Deprecation, Guard, Operation, Raw, Surface, check_declared
+from resolvers.kernel.operation import (
+    BOTH,
+    Answer,
+    Auth,
+    D,
+    Deprecation,
+    Guard,
+    Operation,
+    Raw,
+    Surface,
+    check_declared,
+)
 from resolvers.kernel.outputs import encode
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import signature
@@ -37,7 +48,9 @@ class Called(Operation[D], Generic[D, T]):
     locked: bool = False
 
     async def within(self, ctx: Context, *given: Any) -> T:
-        """As part of another operation: same transaction, own gate, own audit action and events. `given`: what the function takes."""
+        """As part of another operation: same transaction, own gate, own audit action and events. `given`: what the
+        function takes.
+        """
         if self.tenancy is not Tenancy.NONE and not self._may(ctx):
             raise forbidden()
         outer, ctx.operation = ctx.operation, self
@@ -86,8 +99,8 @@ class Called(Operation[D], Generic[D, T]):
         return ctx.named
 
     async def checked(self, ctx: Context) -> tuple[Any, ...]:
-        """What the function takes: the row that the route names, and the input. Guards come between them: nobody learns of a bad body who may
-        not send one.
+        """What the function takes: the row that the route names, and the input. Guards come between them: nobody learns
+        of a bad body who may not send one.
         """
         named = () if self.subject is None else (await self._named(ctx),)
         for guard in self.guards:
@@ -124,7 +137,9 @@ class Command(Called[D, T], Generic[D, T]):
 
     kind = "command"
 
-    async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
+    async def _call(
+        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None
+    ) -> Answer:
         attempt = 1
         while True:
             try:
@@ -134,7 +149,9 @@ class Command(Called[D, T], Generic[D, T]):
                     raise
             attempt += 1
 
-    async def _attempt(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None, attempt: int) -> Answer:
+    async def _attempt(
+        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None, attempt: int
+    ) -> Answer:
         ctx = self.open(caller, raw, place)
         ctx.attempt = attempt
         if ctx.if_version is not None and self.versioned is None:
@@ -228,15 +245,28 @@ class Command(Called[D, T], Generic[D, T]):
     # ---- idempotency ---------------------------------------------------------------------------------------------
 
     def _principal(self, ctx: Context) -> str | None:
-        """Whose key it is; None where keys are ignored: nobody is known, none was sent, or it is an agent's (webhooks know deliveries by it)."""
-        return None if self.auth in (Auth.NONE, Auth.WEBHOOK) or ctx.caller.idempotency_key is None else (ctx.user_id or ctx.credential_id)
+        """Whose key it is; None where keys are ignored: nobody is known, none was sent, or it is an agent's (webhooks
+        know deliveries by it).
+        """
+        return (
+            None
+            if self.auth in (Auth.NONE, Auth.WEBHOOK) or ctx.caller.idempotency_key is None
+            else (ctx.user_id or ctx.credential_id)
+        )
 
     def _key_values(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...], body: bytes | None) -> list[Any]:
         principal, key = self._principal(ctx), ctx.caller.idempotency_key
         if principal is None or key is None:
             return []
         hash = idempotency.request_hash(self.name, ctx.raw, shape, slots)
-        return [principal, ctx.key_place, self.name, idempotency.at(key, ctx.caller.root), hash, None if self.secret else body]
+        return [
+            principal,
+            ctx.key_place,
+            self.name,
+            idempotency.at(key, ctx.caller.root),
+            hash,
+            None if self.secret else body,
+        ]
 
 
 @dataclass(eq=False)
@@ -245,7 +275,9 @@ class Procedure(Called[D, T], Generic[D, T]):
 
     kind = "procedure"
 
-    async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
+    async def _call(
+        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None
+    ) -> Answer:
         ctx = self.open(caller, raw, place)
         ctx.read_only, ctx.shape = True, shape
         if self.late or self.auth is Auth.NONE:
@@ -283,10 +315,11 @@ def command(
 ) -> Callable[[Callable[..., Awaitable[T]]], Command[Any, T]]:
     """Declares a write: `async def f(ctx, data)`, with `subject` `async def f(ctx, row, data)`.
 
-    `subject`: the row that the route names; `locked`: until the end of the transaction. `or_capability`: what lets a member without the
-    role pass. `again`: a unique constraint; where that was violated the command is carried out anew, and finds what it can at `ctx.attempt` 2.
-    `allow`: guards that run behind the gate and before the input is validated. `versioned`: the table whose row `If-Match` names.
-    `secret`: the answer is never stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
+    `subject`: the row that the route names; `locked`: until the end of the transaction. `or_capability`: what lets a
+    member without the role pass. `again`: a unique constraint; where that was violated the command is carried out anew,
+    and finds what it can at `ctx.attempt` 2. `allow`: guards that run behind the gate and before the input is
+    validated. `versioned`: the table whose row `If-Match` names. `secret`: the answer is never stored. `late`: the
+    transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
@@ -295,9 +328,12 @@ def command(
         model, returns = signature(function)
         return Command(
             name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, audit=audit,
-            emits=emits if isinstance(emits, tuple) else (emits,), errors=errors, guards=allow if isinstance(allow, tuple) else (allow,),
-            surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late, tickets=tickets,
-            deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again, run=function,
+            emits=emits if isinstance(emits, tuple) else (emits,), errors=errors,
+            guards=allow if isinstance(allow, tuple) else (allow,),
+            surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late,
+            tickets=tickets,
+            deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again,
+            run=function,
         )  # fmt: skip
 
     return bind
@@ -326,7 +362,8 @@ def procedure(
         model, returns = signature(function)
         return Procedure(
             name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, errors=errors,
-            guards=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, tickets=tickets, deprecated=deprecated,
+            guards=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, tickets=tickets,
+            deprecated=deprecated,
             subject=subject, run=function,
         )  # fmt: skip
 

@@ -35,7 +35,10 @@ from resolvers.kernel.visibility import Scope, hides
 M = TypeVar("M", bound=SQLModel)
 LONGEST_AUDITED = 1_000  # characters of one text
 SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
-OWN_ROLES = "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at IS NULL"
+OWN_ROLES = (
+    "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at"
+    " IS NULL"
+)
 
 
 @dataclass(slots=True)
@@ -73,7 +76,8 @@ class Context:
     if_version: int | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
     place: str | None = None
-    key_place: str | None = None  # the workspace an idempotency key counts in: a command that creates one enters it afterwards
+    # the workspace an idempotency key counts in: a command that creates one enters it afterwards
+    key_place: str | None = None
     shape: Any = None
     slots: tuple[Any, ...] = ()
 
@@ -90,7 +94,9 @@ class Context:
     async def find(self, subject: Subject, *, lock: bool = False) -> Any:
         """The row that the route names, or NOT_FOUND."""
         named = {f"named_{field}": value for field, value in subject.named(self.raw).items()}
-        statement = finding(subject, lock, self._limits(subject.model) or any(self._limits(model) for model in subject.parents))
+        statement = finding(
+            subject, lock, self._limits(subject.model) or any(self._limits(model) for model in subject.parents)
+        )
         row = await self._one(statement.sql, statement.values(named | self._known), begins=lock)
         if row is None:
             raise Refusal(Code.NOT_FOUND, subject.missing)
@@ -105,24 +111,37 @@ class Context:
         limited = frozenset(refs[path].model for path in sent if self._limits(refs[path].model))
         statement = counting(type(data), tuple(sent), limited)
         ids = {f"ids_{'.'.join(path)}": ids for path, ids in sent.items()}
-        refuse_unknown(type(data), sent, await self._one(statement.sql, statement.values(ids | self._known), begins=False))
+        refuse_unknown(
+            type(data), sent, await self._one(statement.sql, statement.values(ids | self._known), begins=False)
+        )
 
-    def select(self, model: type[M], *conditions: Any, including_deleted: bool = False, including_hidden: bool = False) -> Selection[M]:
-        """Rows of this workspace; of a table without workspaces, all rows. Live ones that the caller may see, unless told otherwise.
+    def select(
+        self, model: type[M], *conditions: Any, including_deleted: bool = False, including_hidden: bool = False
+    ) -> Selection[M]:
+        """Rows of this workspace; of a table without workspaces, all rows. Live ones that the caller may see, unless
+        told otherwise.
 
         `including_hidden`: for what holds whoever looks, such as a limit on their number.
         """
-        return Selection(self, model, tuple(clause(c) for c in (*self._door(model, including_deleted, including_hidden), *conditions)))
+        return Selection(
+            self,
+            model,
+            tuple(clause(c) for c in (*self._door(model, including_deleted, including_hidden), *conditions)),
+        )
 
     def table(self, model: type[SQLModel], *, including_deleted: bool = False) -> Any:
-        """Rows of this workspace that the caller may see, live ones unless told otherwise, as a FROM entry of a report."""
+        """Rows of this workspace that the caller may see, live ones unless told otherwise, as
+        a FROM entry of a report.
+        """
         return select(*readable(model).values()).where(*self._door(model, including_deleted)).subquery()
 
     async def report(self, statement: Any) -> list[Any]:
         """The records of a statement over such entries."""
         return await self._many(statement, begins=False)
 
-    def _door(self, model: type[SQLModel], including_deleted: bool = False, including_hidden: bool = False) -> list[Any]:
+    def _door(
+        self, model: type[SQLModel], including_deleted: bool = False, including_hidden: bool = False
+    ) -> list[Any]:
         table, conditions = table_of(model), []
         if issubclass(model, TenantRow):
             conditions.append(table.c.workspace_id == self.workspace_id)
@@ -145,10 +164,11 @@ class Context:
     # ---- writing -------------------------------------------------------------------------------------------------
 
     async def insert(self, row: M, *, conflict: Conflict = TAKEN, change: Change | None = None) -> M:
-        """A new row. It is sent with the next statement, or with the answer; `conflict` is the text when a unique key is taken.
+        """A new row. It is sent with the next statement, or with the answer; `conflict` is the text when a unique key
+        is taken.
 
-        `change`: another row that changes in the same statement. What the new row takes from it stays a column until it is sent: the
-        operation may hand it on to `audit` and to an event's `Drawn` fields, and look at it no further.
+        `change`: another row that changes in the same statement. What the new row takes from it stays a column until it
+        is sent: the operation may hand it on to `audit` and to an event's `Drawn` fields, and look at it no further.
         """
         self._writes()
         await self.flush()
@@ -187,15 +207,20 @@ class Context:
             raise Refusal(Code.CONFLICT, TAKEN)
         return statements.load(type(row), stored)
 
-    async def update(self, model: type[M], id: str, /, *, conflict: Conflict = TAKEN, missing: str | None = None, **changes: Any) -> M:
-        """Changes the live row of this workspace, and raises its version where that is an edit; NOT_FOUND, CONFLICT or PRECONDITION_FAILED."""
+    async def update(
+        self, model: type[M], id: str, /, *, conflict: Conflict = TAKEN, missing: str | None = None, **changes: Any
+    ) -> M:
+        """Changes the live row of this workspace, and raises its version where that is an edit; NOT_FOUND, CONFLICT or
+        PRECONDITION_FAILED.
+        """
         return await self._update(model, id, conflict, missing, changes)
 
     async def edit(self, row: M, /, *, conflict: Conflict = TAKEN, **changes: Any) -> M:
-        """Changes a row that the operation has in hand, as `update` does, and is sent like a new row: with the next statement, or with the answer.
+        """Changes a row that the operation has in hand, as `update` does, and is sent like a new row: with the next
+        statement, or with the answer.
 
-        What is returned is the row with the changes: its version and times are known when it is sent. Nobody holds the row until then: what
-        was computed from it may be out of date, where the operation has not locked it.
+        What is returned is the row with the changes: its version and times are known when it is sent. Nobody holds the
+        row until then: what was computed from it may be out of date, where the operation has not locked it.
         """
         self._writes()
         await self.flush()
@@ -215,11 +240,13 @@ class Context:
             await self._explain(type(held.row), held.row.id, held.missing, held.guarded)
         raise Refusal(Code.NOT_FOUND, held.missing or "")
 
-    async def move(self, machine: Machine[M, S], row: M | str, to: S, /, *, refused: Code = Code.CONFLICT, **changes: Any) -> M:
+    async def move(
+        self, machine: Machine[M, S], row: M | str, to: S, /, *, refused: Code = Code.CONFLICT, **changes: Any
+    ) -> M:
         """One transition. What the machine does not lead to is `refused`.
 
-        A row that was read before moves from the state it had then, and is a CONFLICT when somebody else has moved it since; by its id
-        it moves from any state that leads there.
+        A row that was read before moves from the state it had then, and is a CONFLICT when somebody else has moved it
+        since; by its id it moves from any state that leads there.
         """
         model, column, id = machine.model, machine.column, row if isinstance(row, str) else row.id  # type: ignore[attr-defined]
         seen = None if isinstance(row, str) else getattr(row, column)
@@ -244,7 +271,14 @@ class Context:
         return await self.update_where(machine.model, *conditions, state.in_(machine.before(to)), **changes)
 
     async def _update(
-        self, model: type[M], id: str, conflict: Conflict, missing: str | None, changes: dict[str, Any], column: str | None = None, states: Any = None
+        self,
+        model: type[M],
+        id: str,
+        conflict: Conflict,
+        missing: str | None,
+        changes: dict[str, Any],
+        column: str | None = None,
+        states: Any = None,
     ) -> M:
         self._writes()
         only_sealed(model, changes)
@@ -258,7 +292,9 @@ class Context:
         return statements.load(model, row)
 
     async def unchanged(self, model: type[M], id: str, *, missing: str | None = None) -> M:
-        """The row as it is: the outcome of an update that names nothing. An expected version is compared all the same."""
+        """The row as it is: the outcome of an update that names nothing. An expected version
+        is compared all the same.
+        """
         row: Any = await self.get(model, id, missing=missing)
         guarded = self._takes_version(model)
         if guarded and row.version != self.if_version:
@@ -278,13 +314,24 @@ class Context:
         return statements.load(model, row)
 
     async def update_where(
-        self, model: type[SQLModel], /, *conditions: Any, including_deleted: bool = False, including_hidden: bool = False, **changes: Any
+        self,
+        model: type[SQLModel],
+        /,
+        *conditions: Any,
+        including_deleted: bool = False,
+        including_hidden: bool = False,
+        **changes: Any,
     ) -> list[Any]:
-        """Changes all rows of this workspace that match, of those that `select` gives, as `update` does; returns their ids."""
+        """Changes all rows of this workspace that match, of those that `select` gives, as `update` does; returns their
+        ids.
+        """
         self._writes()
         only_sealed(model, changes)
         table = table_of(model)
-        values = {name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value for name, value in changes.items()}
+        values = {
+            name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value
+            for name, value in changes.items()
+        }
         changed = (
             update(table)
             .where(*self._door(model, including_deleted, including_hidden), *[clause(c) for c in conditions])
@@ -296,7 +343,11 @@ class Context:
         """Removes for good all rows of this workspace that match, soft-deleted ones too; returns how many."""
         self._writes()
         table = table_of(model)
-        removed = delete(table).where(*self._door(model, True, including_hidden), *[clause(c) for c in conditions]).returning(ONE)
+        removed = (
+            delete(table)
+            .where(*self._door(model, True, including_hidden), *[clause(c) for c in conditions])
+            .returning(ONE)
+        )
         return len(await self._many(removed))
 
     # ---- beside the rows -----------------------------------------------------------------------------------------
@@ -308,7 +359,9 @@ class Context:
         self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
 
     def record(self, *rows: SQLModel) -> None:
-        """New rows that nothing in this call reads or refers to, such as those of a timeline: they are written with the answer."""
+        """New rows that nothing in this call reads or refers to, such as those of a timeline: they are written with the
+        answer.
+        """
         self._writes()
         for row in rows:
             if isinstance(row, TenantRow):
@@ -321,7 +374,9 @@ class Context:
         self.events.append(event)
 
     def enqueue(self, job: Job[Any], /, *, at: datetime | None = None, **ids: str) -> None:
-        """A background job of this workspace, which begins after the commit, at `at` where that is given; no job, if this is rolled back."""
+        """A background job of this workspace, which begins after the commit, at `at` where that is given; no job, if
+        this is rolled back.
+        """
         self._writes()
         if not self.workspace_id:
             raise RuntimeError(f"{self.operation.name}: a job belongs to a workspace")
@@ -335,11 +390,15 @@ class Context:
 
     @property
     def scope(self) -> str:
-        """What row-level security lets this call see: its workspace; outside any, the caller's own memberships; for nobody, nothing."""
+        """What row-level security lets this call see: its workspace; outside any, the caller's own memberships; for
+        nobody, nothing.
+        """
         return self.workspace_id or (f"@{self.user_id}" if self.user_id else "")
 
     async def now(self) -> datetime:
-        """PostgreSQL's time, for what is computed from it and stored or compared with what is stored. What is only stored is NOW."""
+        """PostgreSQL's time, for what is computed from it and stored or compared with what is stored. What is only
+        stored is NOW.
+        """
         found: datetime = (await self._one("SELECT now()", [], begins=False))[0]
         return found
 
@@ -379,7 +438,9 @@ class Context:
             self.begun = False
 
     async def abandon(self) -> None:
-        """Ends the transaction of a command declared `late` without a trace: it may go outside again, and begin() once more."""
+        """Ends the transaction of a command declared `late` without a trace: it may go outside again, and begin() once
+        more.
+        """
         await self.roll_back()
         lease, self.lease, self.conn, self.in_transaction = self.lease, None, None, False
         self.held, self.audits, self.events, self.rings, self.queued, self.records = None, [], [], [], [], []
@@ -390,11 +451,16 @@ class Context:
     def outside(self) -> Instance:
         """What leaves the database (hashing, ports): refused inside a transaction, which would wait for it."""
         if self.in_transaction:
-            raise RuntimeError(f"{self.operation.name}: nothing slow inside a transaction; declare the command `late` and go outside before begin()")
+            raise RuntimeError(
+                f"{self.operation.name}: nothing slow inside a transaction; declare the command `late` and go outside"
+                " before begin()"
+            )
         return instance
 
     async def lock(self, name: str, *, shared: bool = False) -> None:
-        """Waits until no other transaction holds this name; held until the end of this one. `shared`: others may hold it so, too."""
+        """Waits until no other transaction holds this name; held until the end of this one. `shared`: others may hold
+        it so, too.
+        """
         await self._one(f"SELECT pg_advisory_xact_lock{'_shared' if shared else ''}(hashtextextended($1, 0))", [name])
 
     # ---- statements ----------------------------------------------------------------------------------------------
@@ -410,7 +476,9 @@ class Context:
         return rows
 
     async def flush(self) -> None:
-        """Sends the last insert, which else travels with the answer: what it takes from the row that changes with it is known from here on."""
+        """Sends the last insert, which else travels with the answer: what it takes from the row that changes with it is
+        known from here on.
+        """
         if self.held is not None:
             held, self.held = self.held, None
             statement = statements.writing(held)
@@ -431,7 +499,9 @@ class Context:
             audit.data = {key: values.get(id(value), value) for key, value in audit.data.items()}
         self.events = [event.settled(values) for event in self.events]
 
-    async def _send(self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, *, many: bool = False, begins: bool = True) -> Any:
+    async def _send(
+        self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, *, many: bool = False, begins: bool = True
+    ) -> Any:
         """`begins`: the statement writes or locks. What only reads sees what is committed, in a transaction or not."""
         if self.conn is None:
             async with database.lease() as conn:

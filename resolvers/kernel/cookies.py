@@ -1,4 +1,6 @@
-"""The browser's cookies: their names, their attributes, and what a Cookie header holds (contract: auth.session_cookie)."""
+"""The browser's cookies: their names, their attributes, and what a Cookie header holds
+(contract: auth.session_cookie).
+"""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +26,13 @@ class CookieNames:
 
 
 HTTP = CookieNames("authjs.session-token", "authjs.refresh-token", "authjs.csrf-token", "crewship.device", secure=False)
-HTTPS = CookieNames("__Secure-authjs.session-token", "__Secure-authjs.refresh-token", "__Host-authjs.csrf-token", "__Secure-crewship.device", secure=True)
+HTTPS = CookieNames(
+    "__Secure-authjs.session-token",
+    "__Secure-authjs.refresh-token",
+    "__Host-authjs.csrf-token",
+    "__Secure-crewship.device",
+    secure=True,
+)
 
 
 def names_for(*, https: bool) -> CookieNames:
@@ -42,7 +50,10 @@ def https_when(*, tls: bool, forwarded_proto: bytes | None, forced: bool | None)
 def set_session(access: str, refresh: str, *, https: bool, lifetime: timedelta = SESSION_LIFETIME) -> list[str]:
     """Set-Cookie values that sign a browser in."""
     names, age = names_for(https=https), int(lifetime.total_seconds())
-    return [_set(names.access, access, "/", names.secure, age), _set(names.refresh, refresh, REFRESH_PATH, names.secure, age)]
+    return [
+        _set(names.access, access, "/", names.secure, age),
+        _set(names.refresh, refresh, REFRESH_PATH, names.secure, age),
+    ]
 
 
 def set_device(value: str, *, https: bool) -> str:
@@ -59,11 +70,17 @@ def set_csrf(token: str, *, https: bool) -> list[str]:
 
 def clear_all() -> list[str]:
     """Set-Cookie values that sign a browser out, whichever scheme it signed in on."""
-    return [_set(name, "", path, names.secure, 0) for names in (HTTP, HTTPS) for name, path in ((names.access, "/"), (names.refresh, REFRESH_PATH))]
+    return [
+        _set(name, "", path, names.secure, 0)
+        for names in (HTTP, HTTPS)
+        for name, path in ((names.access, "/"), (names.refresh, REFRESH_PATH))
+    ]
 
 
 def parse(header: bytes | None) -> dict[str, str]:
-    """The cookies of a Cookie header. Of two with one name the first counts (the longer path: RFC 6265, 5.4); junk is skipped."""
+    """The cookies of a Cookie header. Of two with one name the first counts (the longer path: RFC 6265, 5.4); junk is
+    skipped.
+    """
     cookies: dict[str, str] = {}
     if not header:
         return cookies
@@ -77,7 +94,9 @@ def parse(header: bytes | None) -> dict[str, str]:
 
 
 def access_token(cookies: dict[str, str], *, https: bool) -> str | None:
-    """The session token under either name, that of the scheme first: on https any page of a sibling domain, or of http, can set the plain one."""
+    """The session token under either name, that of the scheme first: on https any page of a sibling domain, or of http,
+    can set the plain one.
+    """
     names = (HTTPS.access, HTTP.access) if https else (HTTP.access, HTTPS.access)
     return cookies.get(names[0]) or cookies.get(names[1]) or None
 
@@ -97,7 +116,9 @@ def device_token(cookies: dict[str, str], *, https: bool) -> str | None:
 
 
 def csrf_token(cookies: dict[str, str]) -> str | None:
-    """The double-submit token. The command line client sends the http name on https too; `__Host-`, which no sibling domain can set, goes first."""
+    """The double-submit token. The command line client sends the http name on https too; `__Host-`, which no sibling
+    domain can set, goes first.
+    """
     return cookies.get(HTTPS.csrf) or cookies.get(HTTP.csrf) or None
 
 

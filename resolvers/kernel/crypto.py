@@ -51,8 +51,8 @@ class MalformedKey(ValueError):
 class Claims:
     """What a token says. Times are unix seconds.
 
-    A ws ticket names the credential it was asked for with: `session_id`, or the id of a CLI token in `token_id`. `generation`, of an
-    access token: how often its session had been refreshed.
+    A ws ticket names the credential it was asked for with: `session_id`, or the id of a CLI token in `token_id`.
+    `generation`, of an access token: how often its session had been refreshed.
     """
 
     user_id: str
@@ -95,7 +95,9 @@ class Signer:
         email: str = "",
         now: float | None = None,
     ) -> tuple[str, Claims]:
-        """A new token and what it says. A very long name or email is cut: it is for display, and the cookie has to fit."""
+        """A new token and what it says. A very long name or email is cut: it is for display,
+        and the cookie has to fit.
+        """
         issued_at = int(time.time() if now is None else now)
         claims = Claims(
             user_id=user_id,
@@ -134,15 +136,30 @@ class Signer:
 
 # The claims are this module's to judge: the library would count a future `iat` as a fault, and one process's clock may
 # be ahead of another's.
-_SIGNATURE_ONLY: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False, "verify_iss": False, "verify_sub": False}
+_SIGNATURE_ONLY: Any = {
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+}
 
 
 def _derive(secret: str, kind: TokenKind) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=b"crewship.token", info=f"crewship {kind} token v1".encode()).derive(secret.encode())
+    return HKDF(
+        algorithm=SHA256(), length=32, salt=b"crewship.token", info=f"crewship {kind} token v1".encode()
+    ).derive(secret.encode())
 
 
 def _payload(claims: Claims) -> dict[str, str | int]:
-    payload: dict[str, str | int] = {"id": claims.user_id, "kind": claims.kind.value, "iat": claims.issued_at, "exp": claims.expires_at, "jti": claims.jti}
+    payload: dict[str, str | int] = {
+        "id": claims.user_id,
+        "kind": claims.kind.value,
+        "iat": claims.issued_at,
+        "exp": claims.expires_at,
+        "jti": claims.jti,
+    }
     if claims.session_id is not None:
         payload["sid"] = claims.session_id
     if claims.token_id is not None:
@@ -155,14 +172,28 @@ def _payload(claims: Claims) -> dict[str, str | int]:
 
 
 def _claims(kind: TokenKind, payload: dict[str, Any]) -> Claims:
-    user_id, session_id, token_id, jti, issued_at, expires_at = (payload.get(key) for key in ("id", "sid", "tid", "jti", "iat", "exp"))
+    user_id, session_id, token_id, jti, issued_at, expires_at = (
+        payload.get(key) for key in ("id", "sid", "tid", "jti", "iat", "exp")
+    )
     generation = payload.get("gen", 0)  # absent in tokens of releases that did not count
     name, email = payload.get("name", ""), payload.get("email", "")
     if payload.get("kind") != kind.value:
         raise TokenInvalid
-    if not (isinstance(user_id, str) and user_id and isinstance(jti, str) and jti and isinstance(name, str) and isinstance(email, str)):
+    if not (
+        isinstance(user_id, str)
+        and user_id
+        and isinstance(jti, str)
+        and jti
+        and isinstance(name, str)
+        and isinstance(email, str)
+    ):
         raise TokenInvalid
-    if type(issued_at) is not int or type(expires_at) is not int or type(generation) is not int or not 0 <= generation < 2**31 - 1:
+    if (
+        type(issued_at) is not int
+        or type(expires_at) is not int
+        or type(generation) is not int
+        or not 0 <= generation < 2**31 - 1
+    ):
         raise TokenInvalid
     if not _is_bound(kind, session_id, token_id):
         raise TokenInvalid
@@ -170,9 +201,13 @@ def _claims(kind: TokenKind, payload: dict[str, Any]) -> Claims:
 
 
 def _is_bound(kind: TokenKind, session_id: Any, token_id: Any) -> bool:
-    """Whether a token names the one credential that it lives and dies with; a CLI token can be that of a ws ticket alone."""
+    """Whether a token names the one credential that it lives and dies with; a CLI token can be that of a ws ticket
+    alone.
+    """
     named = [id for id in (session_id, token_id) if id is not None]
-    return len(named) == 1 and isinstance(named[0], str) and bool(named[0]) and (token_id is None or kind is TokenKind.ws)
+    return (
+        len(named) == 1 and isinstance(named[0], str) and bool(named[0]) and (token_id is None or kind is TokenKind.ws)
+    )
 
 
 def is_strong(secret: str) -> bool:
@@ -184,8 +219,14 @@ def is_strong(secret: str) -> bool:
 
 
 def setup_token(secret: str) -> str:
-    """The token of the link that creates the first user: every process of an instance, and every start, knows the same one (64 hex)."""
-    return HKDF(algorithm=SHA256(), length=32, salt=b"crewship.setup", info=b"crewship setup token v1").derive(secret.encode()).hex()
+    """The token of the link that creates the first user: every process of an instance, and every start, knows the same
+    one (64 hex).
+    """
+    return (
+        HKDF(algorithm=SHA256(), length=32, salt=b"crewship.setup", info=b"crewship setup token v1")
+        .derive(secret.encode())
+        .hex()
+    )
 
 
 def new_cli_token(tier: TokenTier) -> str:
@@ -214,7 +255,9 @@ def hash_cli_token(token: str, admin_key: bytes | None) -> tuple[TokenTier, str]
 
 
 def admin_hmac_key(configured: str | None) -> bytes | None:
-    """CREWSHIP_ADMIN_TOKEN_HMAC_KEY as bytes; None when absent or blank, MalformedKey unless it is at least 32 bytes of hex."""
+    """CREWSHIP_ADMIN_TOKEN_HMAC_KEY as bytes; None when absent or blank, MalformedKey unless it is at least 32 bytes of
+    hex.
+    """
     if configured is None or not configured.strip():
         return None
     try:

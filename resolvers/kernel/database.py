@@ -17,7 +17,8 @@ from models.base import untrack
 from resolvers.kernel.errors import Code, Refusal
 
 STATEMENTS = 600  # prepared statements a connection keeps; more plans than this in use cost a parse each
-PREPARED = 2**20  # bytes of text of the statements a connection keeps: PostgreSQL holds about eighty times as much for them
+# bytes of text of the statements a connection keeps: PostgreSQL holds about eighty times as much for them
+PREPARED = 2**20
 LARGEST = 64 * 1024  # bytes of text of one of them; a longer one is parsed each time
 SEEN = 20_000  # texts that are known to have been sent before
 SESSION = {
@@ -74,7 +75,8 @@ def _message(kind: bytes, body: bytes) -> bytes:
     return kind + (len(body) + 4).to_bytes(4, "big") + body
 
 
-# Bind without parameters, and Execute; no Sync, which the statement that follows brings along (PostgreSQL, "Message Flow", Pipelining).
+# Bind without parameters, and Execute; no Sync, which the statement that follows brings along (PostgreSQL, "Message
+# Flow", Pipelining).
 _BEGINS = _message(b"B", b"\0%b\0" % _BEGIN.encode() + bytes(6)) + _message(b"E", bytes(5))
 
 
@@ -104,7 +106,8 @@ _seen = Seen(SEEN)
 class Connection(asyncpg.Connection):
     """asyncpg's, with a short way to one row of a statement it has prepared, and one more way to begin a transaction.
 
-    The short way leaves out four nested coroutines, of a statement's timeout, logging and retry: a seventh of what a small statement costs this process.
+    The short way leaves out four nested coroutines, of a statement's timeout, logging and retry: a seventh of what a
+    small statement costs this process.
     """
 
     _protocol: Any
@@ -126,9 +129,23 @@ class Connection(asyncpg.Connection):
             return await super().fetchrow(query, *args)
         return rows[0] if rows else None
 
-    async def _get_statement(self, query: str, timeout: float | None, *, named: Any = False, use_cache: bool = True, **options: Any) -> Any:  # noqa: ASYNC109 - its signature
-        """A text that nobody has sent before is parsed for this once: what is prepared stays with PostgreSQL, and has to be worth it."""
-        if use_cache and not named and self._stmt_cache.get((query, options.get("record_class") or asyncpg.Record, False)) is None:
+    async def _get_statement(
+        self,
+        query: str,
+        timeout: float | None,  # noqa: ASYNC109 - its signature
+        *,
+        named: Any = False,
+        use_cache: bool = True,
+        **options: Any,
+    ) -> Any:
+        """A text that nobody has sent before is parsed for this once: what is prepared stays with PostgreSQL, and has
+        to be worth it.
+        """
+        if (
+            use_cache
+            and not named
+            and self._stmt_cache.get((query, options.get("record_class") or asyncpg.Record, False)) is None
+        ):
             use_cache = _seen.again(query)
         made = await super()._get_statement(query, timeout, named=named, use_cache=use_cache, **options)  # type: ignore[misc]
         if use_cache and self._trim():
@@ -161,14 +178,18 @@ class Connection(asyncpg.Connection):
         return await (self.fetch(query, *args) if many else self.fetchrow(query, *args))
 
     async def _outdated(self) -> bool:
-        """Forgets the statements: the schema has changed under them. True in a transaction, which the error has ended."""
+        """Forgets the statements: the schema has changed under them. True in a transaction,
+        which the error has ended.
+        """
         within = self.is_in_transaction()
         await self.reload_schema_state()
         return within
 
 
 async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) -> Any:
-    """A connection that passes JSON through as bytes and decodes JSONB with orjson. `settings` of the session go beyond SESSION's."""
+    """A connection that passes JSON through as bytes and decodes JSONB with orjson. `settings` of the session go beyond
+    SESSION's.
+    """
     conn = await asyncpg.connect(
         dsn,
         connection_class=Connection,
@@ -180,7 +201,11 @@ async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) 
     try:
         await conn.set_type_codec("json", schema="pg_catalog", format="binary", encoder=lambda b: b, decoder=bytes)
         await conn.set_type_codec(
-            "jsonb", schema="pg_catalog", format="binary", encoder=lambda v: b"\x01" + orjson.dumps(v), decoder=lambda b: orjson.loads(b[1:])
+            "jsonb",
+            schema="pg_catalog",
+            format="binary",
+            encoder=lambda v: b"\x01" + orjson.dumps(v),
+            decoder=lambda b: orjson.loads(b[1:]),
         )
     except BaseException:
         conn.terminate()
@@ -336,7 +361,9 @@ class Lease:
         self.conn = free.pop() if free and not free[-1].is_closed() else await self.pool.take()
         return self.conn
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.pool.end(self.conn, kind)
 
 
@@ -379,7 +406,9 @@ class Database:
         pool = self._pool
         if pool is None:
             return Connections(0, 0, 0)
-        return Connections(pool.opened - len(pool.free), len(pool.free), sum(not waiter.done() for waiter, _ in pool.waiters))
+        return Connections(
+            pool.opened - len(pool.free), len(pool.free), sum(not waiter.done() for waiter, _ in pool.waiters)
+        )
 
     async def close(self) -> None:
         if self._pool is not None:

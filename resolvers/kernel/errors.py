@@ -56,7 +56,14 @@ class Refusal(Exception):
     ) -> None:
         super().__init__(detail)
         self.constraint = constraint
-        self.code, self.detail, self.reason, self.fields, self.extra, self.commit = code, detail, reason, fields or {}, extra or {}, commit
+        self.code, self.detail, self.reason, self.fields, self.extra, self.commit = (
+            code,
+            detail,
+            reason,
+            fields or {},
+            extra or {},
+            commit,
+        )
 
     @property
     def extensions(self) -> dict[str, Any]:

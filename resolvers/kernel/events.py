@@ -38,9 +38,10 @@ class Routing:
 class Event(BaseModel):
     """`class CrewCreated(Event, type="crew.created", channel="workspace:{workspace_id}")`.
 
-    The fields are the payload, under their `serialization_alias` if they have one. A field that was not given is left out of
-    it: the keys the contract marks `~`. The channel may name `workspace_id` and any field. The docstring says when the event
-    is sent. `planned=True`: no operation sends it yet.
+    The fields are the payload, under their `serialization_alias` if they have one. A field that was not given is left
+    out of
+    it: the keys the contract marks `~`. The channel may name `workspace_id` and any field. The docstring says when the
+    event is sent. `planned=True`: no operation sends it yet.
     """
 
     model_config = ConfigDict(extra="forbid", defer_build=True, frozen=True)
@@ -59,17 +60,29 @@ class Event(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         without_secrets(cls)
-        cls.routing_ = frozenset(name for name, field in cls.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata))
-        cls.drawn_ = {name: key for key, name in cls.payload_keys().items() if DRAWING in cls.model_fields[name].metadata}
+        cls.routing_ = frozenset(
+            name for name, field in cls.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata)
+        )
+        cls.drawn_ = {
+            name: key for key, name in cls.payload_keys().items() if DRAWING in cls.model_fields[name].metadata
+        }
 
     @classmethod
     def payload_keys(cls) -> dict[str, str]:
         """Payload key -> field."""
-        return {field.serialization_alias or name: name for name, field in cls.model_fields.items() if name not in cls.routing_}
+        return {
+            field.serialization_alias or name: name
+            for name, field in cls.model_fields.items()
+            if name not in cls.routing_
+        }
 
     def payload(self) -> dict[str, Any]:
         """JSON values; a column, where a `Drawn` field is one still."""
-        columns = {name: value for name in self.drawn_ if isinstance(value := getattr(self, name), COLUMNS)} if self.drawn_ else {}
+        columns = (
+            {name: value for name in self.drawn_ if isinstance(value := getattr(self, name), COLUMNS)}
+            if self.drawn_
+            else {}
+        )
         made = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={*self.routing_, *columns})
         for name, column in columns.items():
             made[self.drawn_[name]] = column
@@ -77,11 +90,15 @@ class Event(BaseModel):
 
     def settled(self, values: Mapping[int, Any]) -> Self:
         """With values in the places of columns; by the columns' identities."""
-        return self.model_copy(update={name: values[id(column)] for name in self.drawn_ if id(column := getattr(self, name)) in values})
+        return self.model_copy(
+            update={name: values[id(column)] for name in self.drawn_ if id(column := getattr(self, name)) in values}
+        )
 
     def address(self, workspace_id: str | None, payload: dict[str, Any]) -> str:
         """Where the outbox keeps it."""
         return address_of(self.channel(workspace_id, payload), workspace_id)
 
     def channel(self, workspace_id: str | None, payload: dict[str, Any]) -> str:
-        return self.channel_.format_map({"workspace_id": workspace_id, **{name: getattr(self, name) for name in self.routing_}, **payload})
+        return self.channel_.format_map(
+            {"workspace_id": workspace_id, **{name: getattr(self, name) for name in self.routing_}, **payload}
+        )

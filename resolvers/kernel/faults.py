@@ -44,7 +44,9 @@ VALIDATORS_OWN: Final = frozenset(get_args(ErrorType)) - {"value_error", "assert
 
 
 def told(error: ValidationError, given: Any, forms: dict[str, str]) -> dict[str, str]:
-    """A text for each field, the first of each; keys are the names of the wire. `forms`: pattern -> what it asks for."""
+    """A text for each field, the first of each; keys are the names of the wire. `forms`:
+    pattern -> what it asks for.
+    """
     fields: dict[str, str] = {}
     for fault in error.errors(include_url=False, include_input=False):
         context = fault.get("ctx", {})
@@ -68,7 +70,9 @@ def place(fault: Any, given: Any) -> str:
         if isinstance(value, list) and isinstance(part, int):
             path += f"[{part}]"
             value = value[part] if part < len(value) else None
-        elif number == 0 or (isinstance(value, dict) and (part in value or fault["type"] == "missing") and part != "[key]"):
+        elif number == 0 or (
+            isinstance(value, dict) and (part in value or fault["type"] == "missing") and part != "[key]"
+        ):
             path += f".{part}"[: LONGEST_KEY + 1] if path else str(part)[:LONGEST_KEY]
             value = value.get(part) if isinstance(value, dict) else None
     return path

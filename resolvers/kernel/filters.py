@@ -1,8 +1,10 @@
-"""Filters and orders of lists, as data: declared in the type of an input's field, they hold for a list and for every edge that takes the input.
+"""Filters and orders of lists, as data: declared in the type of an input's field, they hold for a list and for every
+edge that takes the input.
 
-A list has one plan for each order and each filter that leads: the first one sent of those that have an index of their own. The others are
-conditions of every plan, which hold where nothing was sent. Where the one that leads has several values, the list is put together from
-the first rows with each: an index has those in their order, but not the rows with any of them.
+A list has one plan for each order and each filter that leads: the first one sent of those that have an index of their
+own. The others are conditions of every plan, which hold where nothing was sent. Where the one that leads has several
+values, the list is put together from the first rows with each: an index has those in their order, but not the rows with
+any of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +29,8 @@ MOST_OF_ONE = 100  # characters of a value: all together fit into a URL
 
 @dataclass(frozen=True, eq=False)
 class Filter:
-    """`status: Annotated[Statuses | None, Filter(Mission.status)]`: rows whose column has the value, or one of a list of values.
+    """`status: Annotated[Statuses | None, Filter(Mission.status)]`: rows whose column has the value, or one of a list
+    of values.
 
     Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
     """
@@ -44,7 +47,9 @@ class Filter:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """`sort: Annotated[IssueSort, Order({IssueSort.created_at: (col(Mission.created_at).desc(), …)})]`: the keys of each order."""
+    """`sort: Annotated[IssueSort, Order({IssueSort.created_at: (col(Mission.created_at).desc(), …)})]`: the keys of
+    each order.
+    """
 
     keys: Mapping[Any, tuple[Any, ...]]
 
@@ -84,7 +89,11 @@ def conditions(data: BaseModel) -> list[Any]:
 
 def of_each(data: BaseModel) -> tuple[Any, Any] | None:
     """The column and the values of the filter that leads, where it has several."""
-    found = [(clause(filter.on), clause(getattr(data, name))) for name, filter in filters_of(type(data)).items() if _is_of_each(filter, getattr(data, name))]
+    found = [
+        (clause(filter.on), clause(getattr(data, name)))
+        for name, filter in filters_of(type(data)).items()
+        if _is_of_each(filter, getattr(data, name))
+    ]
     return found[0] if found else None
 
 
@@ -97,27 +106,39 @@ def order(data: BaseModel) -> tuple[Any, ...]:
     return next((order.keys[getattr(data, name)] for name, order in orders_of(type(data)).items()), ())
 
 
-# ---- conditions --------------------------------------------------------------------------------------------------------
+# ---- conditions
+# --------------------------------------------------------------------------------------------------------
 
 
 def contains(column: Any) -> Callable[[Any], Any]:
     """Rows whose text has the value in it, ASCII letters in either case. Nothing in the value is a pattern."""
-    return lambda value: func.strpos(func.lower(collate(clause(column), "C")), func.lower(collate(clause(value), "C"))) > 0
+    return lambda value: (
+        func.strpos(func.lower(collate(clause(column), "C")), func.lower(collate(clause(value), "C"))) > 0
+    )
 
 
-def through(owner: type[SQLModel], link: type[SQLModel], key: str, target: type[SQLModel], other_key: str, column: str) -> Callable[[Any], Any]:
-    """Rows of `owner` that have one of `target` with this value in its `column`: a row of `link` names both, in `key` and `other_key`."""
+def through(
+    owner: type[SQLModel], link: type[SQLModel], key: str, target: type[SQLModel], other_key: str, column: str
+) -> Callable[[Any], Any]:
+    """Rows of `owner` that have one of `target` with this value in its `column`: a row of `link` names both, in `key`
+    and `other_key`.
+    """
 
     def condition(value: Any) -> Any:
         own, ties, rows = table_of(owner), table_of(link).alias(), table_of(target).alias()
         joined = ties.join(rows, and_(rows.c.workspace_id == ties.c.workspace_id, rows.c.id == ties.c[other_key]))
-        found: Any = select(literal_column("1")).select_from(joined).where(ties.c.workspace_id == own.c.workspace_id, ties.c[key] == own.c.id)
+        found: Any = (
+            select(literal_column("1"))
+            .select_from(joined)
+            .where(ties.c.workspace_id == own.c.workspace_id, ties.c[key] == own.c.id)
+        )
         return found.where(rows.c[column] == clause(value)).exists()
 
     return condition
 
 
-# ---- values ------------------------------------------------------------------------------------------------------------
+# ---- values
+# ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -139,10 +160,15 @@ class CommaList:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         named = "" if self.kind is None else f" of {', '.join(member.value for member in self.kind)}"
-        return {"type": "string", "description": f"One or more{named}, separated by commas; what is none matches nothing."}
+        return {
+            "type": "string",
+            "description": f"One or more{named}, separated by commas; what is none matches nothing.",
+        }
 
 
-CommaTexts = Annotated[list[Annotated[str, Field(strict=True, max_length=MOST_OF_ONE)]], at_most(MOST_LISTED), CommaList()]
+CommaTexts = Annotated[
+    list[Annotated[str, Field(strict=True, max_length=MOST_OF_ONE)]], at_most(MOST_LISTED), CommaList()
+]
 """Several texts."""
 
 

@@ -1,4 +1,6 @@
-"""The tail of a command in one statement: the held insert, audit rows, outbox rows, jobs, recorded rows, idempotency row and the answer."""
+"""The tail of a command in one statement: the held insert, audit rows, outbox rows, jobs, recorded rows, idempotency
+row and the answer.
+"""
 
 from dataclasses import dataclass
 from operator import attrgetter
@@ -36,7 +38,9 @@ KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
 
 
 def travels(held: Waiting | None, result: Any, shape: Shape | None) -> bool:
-    """Whether what is written last can be sent with the answer: the answer may read that row, and nothing else that may depend on it."""
+    """Whether what is written last can be sent with the answer: the answer may read that row, and nothing else that may
+    depend on it.
+    """
     if held is None or held.row is not result:
         return held is not None and shape is None
     return shape is None or _reads_nothing_else(type(result), shape)
@@ -50,7 +54,10 @@ def _reads_nothing_else(model: Any, shape: Shape) -> bool:
     """Known of a shape once it was asked: walking it takes as long as a small statement."""
     known = _ALONE.get(id(shape))
     if known is None:
-        alone = not (derives(model, shape, model) or any(edge.target is model or visible_of(edge.target) for edge in edges_of(model, shape)))
+        alone = not (
+            derives(model, shape, model)
+            or any(edge.target is model or visible_of(edge.target) for edge in edges_of(model, shape))
+        )
         if len(_ALONE) >= MOST_KNOWN:
             _ALONE.clear()
         known = _ALONE[id(shape)] = shape, alone  # with the shape, whose id is its own for so long
@@ -64,7 +71,9 @@ def _reads(model: Any, shape: Shape, recorded: set[type[SQLModel]]) -> bool:
 
 @dataclass(slots=True)
 class Records:
-    """What the audit, outbox and idempotency rows and the jobs say, in the order of the plan's parameters, and what of it the plan reads from the new row."""
+    """What the audit, outbox and idempotency rows and the jobs say, in the order of the plan's parameters, and what of
+    it the plan reads from the new row.
+    """
 
     audits: tuple[NamedColumns, ...]
     events: tuple[NamedColumns, ...]
@@ -100,19 +109,33 @@ class Records:
         return cls(tuple(audits), tuple(events), bool(key_values), len(ctx.queued), tuple(tables), values)
 
 
-def _inserted(rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int, *, more: str = "", source: str = "") -> tuple[str, int]:
-    """The rows of an INSERT whose parameters begin at `first`. `source`: only if this has a row, whose columns the JSON may show."""
+def _inserted(
+    rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int, *, more: str = "", source: str = ""
+) -> tuple[str, int]:
+    """The rows of an INSERT whose parameters begin at `first`. `source`: only if this has a row, whose columns the JSON
+    may show.
+    """
     made = []
     for drawn in rows:
         columns = "".join([f" || jsonb_build_object('{key}', {source}.{name})" for key, name in drawn])
-        row = ",".join([f"${first + n}::{kind}{columns if kind == 'jsonb' else ''}" for n, kind in enumerate(types)]) + more
+        row = (
+            ",".join([f"${first + n}::{kind}{columns if kind == 'jsonb' else ''}" for n, kind in enumerate(types)])
+            + more
+        )
         made.append(f"SELECT {row} FROM {source}" if source else f"({row})")
         first += len(types)
     return " UNION ALL ".join(made) if source else "VALUES " + ",".join(made), first
 
 
 def plan(
-    model: Any, shape: Shape | None, held: Waiting | None, slots: tuple[Input, ...], records: Records, secret: bool, roles: frozenset[Role], limited: bool
+    model: Any,
+    shape: Shape | None,
+    held: Waiting | None,
+    slots: tuple[Input, ...],
+    records: Records,
+    secret: bool,
+    roles: frozenset[Role],
+    limited: bool,
 ) -> Plan:
     """Compiled once a kind of tail. The parameters of audit, outbox, key and jobs follow those of the read."""
     trace, ctes = Trace(), list[str]()
@@ -124,11 +147,15 @@ def plan(
         for name in held.columns:
             trace.getters[name] = attrgetter("data.row." + name)
         if held.missing is not None:
-            trace.getters |= {name: _changing(name) for name in held.parameters} | {f"scope_{n}": attrgetter(n) for n in KNOWN}
+            trace.getters |= {name: _changing(name) for name in held.parameters} | {
+                f"scope_{n}": attrgetter(n) for n in KNOWN
+            }
     if shape is not None:
         scope = Scope.of(lambda name: trace.bind(f"scope_{name}", attrgetter(name), Text()), limited=limited)
         where = () if source is not None else _of_result(model, trace, scope.workspace_id)
-        body = Builder(trace, scope, slots).answer(Rows(model, where=where).one(""), shape, [], source=source, held=True)
+        body = Builder(trace, scope, slots).answer(
+            Rows(model, where=where).one(""), shape, [], source=source, held=True
+        )
     made = finished(body, trace, shape=shape)
     made.roles = roles
     first, only = len(made.getters) + 1, "made" if held is not None and held.missing is not None else ""
@@ -145,14 +172,22 @@ def plan(
         names = [f"${first + n}::{t}" for n, t in enumerate(KEY_TYPES)]
         body_sql = names[-1] if secret else f"coalesce({names[-1]}, answered.payload)"
         ctes = [f"answered AS MATERIALIZED ({text})", *ctes]
-        ctes.append(f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql}, answered.version::int FROM answered)")
+        ctes.append(
+            f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql},"
+            " answered.version::int FROM answered)"
+        )
         text, first = "SELECT * FROM answered", first + len(KEY_TYPES)
     if records.queued:
         rows, first = _inserted((NOTHING,) * records.queued, jobs.TYPES, first, source=only)
-        ctes.append(f"queued AS MATERIALIZED (SELECT enqueue({jobs.COLUMNS}) AS id FROM ({rows}) AS job ({jobs.COLUMNS}))")
-        text = f"SELECT answer.* FROM ({text}) AS answer WHERE (SELECT count(id) FROM queued) >= 0"  # what nothing refers to is not carried out
+        ctes.append(
+            f"queued AS MATERIALIZED (SELECT enqueue({jobs.COLUMNS}) AS id FROM ({rows}) AS job ({jobs.COLUMNS}))"
+        )
+        # what nothing refers to is not carried out
+        text = f"SELECT answer.* FROM ({text}) AS answer WHERE (SELECT count(id) FROM queued) >= 0"
     for n, (table, columns) in enumerate(records.rows):
-        ctes.append(f"recorded{n} AS ({adding(table, columns, first).sql}{' WHERE EXISTS (SELECT FROM made)' if only else ''})")
+        ctes.append(
+            f"recorded{n} AS ({adding(table, columns, first).sql}{' WHERE EXISTS (SELECT FROM made)' if only else ''})"
+        )
         first += len(columns)
     parts = ([head] if head else []) + ctes
     made.sql = ("WITH " + ", ".join(parts) + " " if parts else "") + text
@@ -163,14 +198,24 @@ def _of_result(model: Any, trace: Trace, workspace: Param) -> tuple[Any, ...]:
     """The row that the command returned. An id that a client chose may be in another workspace, too."""
     table = table_of(model)
     found = table.c.id == trace.bind("result_id", attrgetter("data.id"))
-    return (found, table.c.workspace_id == workspace.clause) if "workspace_id" in table.primary_key.columns else (found,)
+    return (
+        (found, table.c.workspace_id == workspace.clause) if "workspace_id" in table.primary_key.columns else (found,)
+    )
 
 
 def _changing(name: str) -> Getter:
     return lambda call: call.data.parameters[name]
 
 
-async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slots: tuple[Input, ...], variants: tuple[Any, ...], key_values: list[Any]) -> Any:
+async def finish(
+    ctx: Context,
+    plans: Any,
+    result: Any,
+    shape: Shape | None,
+    slots: tuple[Input, ...],
+    variants: tuple[Any, ...],
+    key_values: list[Any],
+) -> Any:
     """Sends the tail. Returns (payload, version) of the result in the caller's shape."""
     if shape is not None and ctx.records and _reads(type(result), shape, {type(row) for row in ctx.records}):
         await ctx.send_records()
@@ -178,20 +223,45 @@ async def finish(ctx: Context, plans: Any, result: Any, shape: Shape | None, slo
     if ctx.held is not None and held is None:
         await ctx.flush()
     ctx.held = None
-    if held is None and shape is None and not ctx.audits and not ctx.events and not key_values and not ctx.queued and not ctx.records:
+    if (
+        held is None
+        and shape is None
+        and not ctx.audits
+        and not ctx.events
+        and not key_values
+        and not ctx.queued
+        and not ctx.records
+    ):
         return None
     records = Records.of(ctx, held, key_values)
-    key = ("finish", id(shape), held and held.kind, records.audits, records.events, records.key, records.queued, records.rows, ctx.limited, variants)
+    key = (
+        "finish",
+        id(shape),
+        held and held.kind,
+        records.audits,
+        records.events,
+        records.key,
+        records.queued,
+        records.rows,
+        ctx.limited,
+        variants,
+    )
     known = plans.plans.get(key)
     roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(type(result), shape)
     if ctx.role not in roles and roles != MEMBERS:
         raise forbidden()
     if known is None:
         principal = ctx.user_id or ctx.credential_id
-        known = await plans.compiled(tails, key, principal, lambda: plan(type(result), shape, held, slots, records, plans.secret, roles, ctx.limited))
+        known = await plans.compiled(
+            tails,
+            key,
+            principal,
+            lambda: plan(type(result), shape, held, slots, records, plans.secret, roles, ctx.limited),
+        )
     known.used = True
     args = known.args(Call("", ctx.workspace_id, held or result, slots, None, ctx.user_id, ctx.role))
-    reads = held is None and shape is not None  # a row that may be gone by now: then what is recorded of it has to go, too
+    # a row that may be gone by now: then what is recorded of it has to go, too
+    reads = held is None and shape is not None
     row = await ctx._send(known.sql, args + records.values, held.conflict if held else "", begins=reads)
     if row is None and held is not None:
         await ctx.refuse_unwritten(held)

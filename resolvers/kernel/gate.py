@@ -33,8 +33,9 @@ class Tenancy(StrEnum):
 class Entity:
     """The workspace is the one of the row whose id is in `field`, among those the caller belongs to.
 
-    Where clients choose the ids, several of them may have such a row: it is the one of the workspace that is named, else of the one
-    the caller has belonged to for the longest time, so that nobody who makes the caller a member elsewhere can put a row before it.
+    Where clients choose the ids, several of them may have such a row: it is the one of the workspace that is named,
+    else of the one the caller has belonged to for the longest time, so that nobody who makes the caller a member
+    elsewhere can put a row before it.
 
     `lenient`: for a list of what belongs to the row. An id that is not found is no refusal: the list is empty.
     """
@@ -72,17 +73,30 @@ class Plan:
 
 
 def _set(value: Any) -> Any:
-    """Sets what row-level security reads, and is that value: a workspace's id, several with commas, `*`, or `@` and a user's id."""
-    return func.set_config(literal_column("'crewship.workspaces'"), value, false(), type_=Text()) if database.row_security else value
+    """Sets what row-level security reads, and is that value: a workspace's id, several with commas, `*`, or `@` and a
+    user's id.
+    """
+    return (
+        func.set_config(literal_column("'crewship.workspaces'"), value, false(), type_=Text())
+        if database.row_security
+        else value
+    )
 
 
 def who(trace: Trace, kind: CredentialKind, tenancy: Where) -> Any:
-    """FROM entry of the live credential: credential_id, user_id, whether its last use is worth writing, and a token's scopes (JSON; NULL: all)."""
+    """FROM entry of the live credential: credential_id, user_id, whether its last use is worth writing, and a token's
+    scopes (JSON; NULL: all).
+    """
     credential = trace.bind("credential", lambda call: call.credential)
     stale: Any
     scopes: Any = NO_SCOPES
     if kind in MACHINES:
-        columns = [credential.label("credential_id"), literal("", Text()).label("user_id"), false().label("stale"), scopes.label("scopes")]
+        columns = [
+            credential.label("credential_id"),
+            literal("", Text()).label("user_id"),
+            false().label("stale"),
+            scopes.label("scopes"),
+        ]
         return select(*columns).offset(FENCE).subquery("who")
     table: Any
     if kind in (CredentialKind.SESSION, CredentialKind.SESSION_TICKET):
@@ -98,7 +112,8 @@ def who(trace: Trace, kind: CredentialKind, tenancy: Where) -> Any:
         stale = or_(table.c.last_used_at.is_(None), table.c.last_used_at < func.now() - IDLE)
         scopes = func.nullif(cast(table.c.scopes, Text), literal_column("'[]'"), type_=Text())
     user: Any = table.c.user_id
-    if tenancy is not Tenancy.WORKSPACE and database.row_security:  # own memberships are looked for before any workspace is known
+    # own memberships are looked for before any workspace is known
+    if tenancy is not Tenancy.WORKSPACE and database.row_security:
         user = func.substr(_set(literal_column("'@'", Text()).concat(user)), literal_column("2"), type_=Text())
     columns = [table.c.id.label("credential_id"), user.label("user_id"), stale.label("stale"), scopes.label("scopes")]
     return select(*columns).where(*conditions).offset(FENCE).subquery("who")
@@ -107,7 +122,9 @@ def who(trace: Trace, kind: CredentialKind, tenancy: Where) -> Any:
 def _of_this_generation(trace: Trace, session: Any) -> Any:
     """A refresh ends the access tokens from before it."""
     made = trace.bind("generation", lambda call: call.generation, Integer())
-    before = and_(session.c.generation == made + literal_column("1"), session.c.refreshed_at > func.now() - SINCE_REFRESH)
+    before = and_(
+        session.c.generation == made + literal_column("1"), session.c.refreshed_at > func.now() - SINCE_REFRESH
+    )
     return or_(session.c.generation == made, before)
 
 
@@ -121,7 +138,11 @@ def _named(token: Any, kind: CredentialKind, credential: Any) -> list[Any]:
 
 def _own_workspaces(source: Any) -> Any:
     member = table_of(Membership).alias("gate_own")
-    listed = select(func.string_agg(member.c.workspace_id, literal_column("','"))).where(member.c.user_id == source.c.user_id).correlate(source)
+    listed = (
+        select(func.string_agg(member.c.workspace_id, literal_column("','")))
+        .where(member.c.user_id == source.c.user_id)
+        .correlate(source)
+    )
     return func.coalesce(listed.scalar_subquery(), literal_column("''"), type_=Text())
 
 
@@ -134,7 +155,12 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     """Lateral FROM entry of the workspace: workspace_id, role, capabilities, and the scope of the rows."""
     if tenancy is Tenancy.NONE:
         scope = _set(_own_workspaces(source)) if database.row_security else literal_column("''")
-        columns = [null().label("workspace_id"), null().label("role"), null().label("capabilities"), scope.label("scope")]
+        columns = [
+            null().label("workspace_id"),
+            null().label("role"),
+            null().label("capabilities"),
+            scope.label("scope"),
+        ]
         return select(*columns).offset(FENCE).lateral("place")
     opened = _opened(trace, tenancy, kind, by_slug, source)
     role: Any
@@ -145,14 +171,27 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
     else:
         table = table_of(Membership).alias("gate_membership")
         found = [table.c.workspace_id == opened.c.scope, table.c.user_id == source.c.user_id]
-        member = select(table.c.role, table.c.capabilities).where(*found).correlate(source, opened).offset(FENCE).lateral("gate_member")
+        member = (
+            select(table.c.role, table.c.capabilities)
+            .where(*found)
+            .correlate(source, opened)
+            .offset(FENCE)
+            .lateral("gate_member")
+        )
         role, capabilities, tables = member.c.role, member.c.capabilities, opened.join(member, true())
-    columns = [opened.c.scope.label("workspace_id"), role.label("role"), capabilities.label("capabilities"), opened.c.scope.label("scope")]
+    columns = [
+        opened.c.scope.label("workspace_id"),
+        role.label("role"),
+        capabilities.label("capabilities"),
+        opened.c.scope.label("scope"),
+    ]
     return select(*columns).select_from(tables).offset(FENCE).lateral("place")
 
 
 def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any) -> Any:
-    """Lateral FROM entry of the live workspace that is named, or that an entity belongs to: its id, set as the scope of what follows."""
+    """Lateral FROM entry of the live workspace that is named, or that an entity belongs to: its id, set as the scope of
+    what follows.
+    """
     workspace = table_of(Workspace).alias("gate_workspace")
     found: list[Any] = [workspace.c.deleted_at.is_(None)]
     tables: Any = workspace
@@ -160,10 +199,19 @@ def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, s
         key = trace.bind("entity", lambda call: call.entity)
         table = table_of(tenancy.model).alias("gate_entity")
         own = _named_workspace(trace) if kind in MACHINES else _own_workspaces(source)
-        mine = select((_set(own) if database.row_security else literal_column("''")).label("set")).offset(FENCE).subquery("gate_mine")
+        mine = (
+            select((_set(own) if database.row_security else literal_column("''")).label("set"))
+            .offset(FENCE)
+            .subquery("gate_mine")
+        )
         live = table.c.deleted_at.is_(None) if "deleted_at" in table.c else true()
         row = select(table.c.workspace_id).where(table.c.id == key, live, mine.c.set.is_not(None))
-        seen = Scope(Param(table.c.workspace_id, "workspace_id"), Param(source.c.user_id, "user_id"), None, limited=kind not in MACHINES)
+        seen = Scope(
+            Param(table.c.workspace_id, "workspace_id"),
+            Param(source.c.user_id, "user_id"),
+            None,
+            limited=kind not in MACHINES,
+        )
         hidden = seen.sees(tenancy.model, table, (source,))
         row = row.where(*hidden).correlate(source, mine) if hidden else row
         if "workspace_id" in table_of(tenancy.model).primary_key.columns:
@@ -175,13 +223,25 @@ def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, s
     else:
         value = trace.bind("workspace", lambda call: call.workspace)
         found.append(workspace.c.slug == value if by_slug else workspace.c.id == value)
-    return select(_set(workspace.c.id).label("scope")).select_from(tables).where(*found).offset(FENCE).lateral("gate_opened")
+    return (
+        select(_set(workspace.c.id).label("scope"))
+        .select_from(tables)
+        .where(*found)
+        .offset(FENCE)
+        .lateral("gate_opened")
+    )
 
 
 def _first_of_several(row: Any, table: Any, trace: Trace, kind: CredentialKind, source: Any) -> Any:
     """Of rows with one id, in several workspaces."""
     named, known = trace.bind("workspace", lambda call: call.workspace), table_of(Workspace).alias("gate_named")
-    id = select(known.c.id).where(or_(known.c.id == named, known.c.slug == named)).order_by((known.c.id == named).desc()).limit(ONE).scalar_subquery()
+    id = (
+        select(known.c.id)
+        .where(or_(known.c.id == named, known.c.slug == named))
+        .order_by((known.c.id == named).desc())
+        .limit(ONE)
+        .scalar_subquery()
+    )
     elsewhere = func.coalesce(and_(named.is_not(None), table.c.workspace_id != id), false())
     if kind in MACHINES:
         return row.order_by(elsewhere, table.c.created_at, table.c.workspace_id).limit(ONE)
@@ -211,7 +271,10 @@ class Gate:
         if tenancy is Tenancy.NONE:
             return self.place.c.scope.is_not(None)
         if isinstance(tenancy, Entity) and tenancy.lenient:
-            return or_(self.place.c.role.is_(None), self.place.c.role.in_([literal_column(f"'{r.value}'") for r in sorted(roles)]))
+            return or_(
+                self.place.c.role.is_(None),
+                self.place.c.role.in_([literal_column(f"'{r.value}'") for r in sorted(roles)]),
+            )
         if roles == MEMBERS:
             return self.place.c.role.is_not(None)
         return self.place.c.role.in_([literal_column(f"'{r.value}'") for r in sorted(roles)])
@@ -219,10 +282,14 @@ class Gate:
     def scope(self, kind: type[Scope] = Scope) -> Any:
         place = self.place.c
         role = None if self.tenancy is Tenancy.NONE else Param(place.role, "role")
-        return kind(Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), role, limited=self.limited)
+        return kind(
+            Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), role, limited=self.limited
+        )
 
     def plan(self, answer: Any = None, missing: str = "", shape: Any = None, subject: Subject | None = None) -> Plan:
-        """`answer`: what is to be read behind the gate; without one the plan is the gate alone, with the row of `subject` in the columns from NAMED on."""
+        """`answer`: what is to be read behind the gate; without one the plan is the gate alone, with the row of
+        `subject` in the columns from NAMED on.
+        """
         place, source = self.place.c, self.who.join(self.place, true(), isouter=True)
         columns = [self.who.c.credential_id, self.who.c.stale, place.role, self.who.c.scopes]
         if answer is not None:
@@ -250,7 +317,9 @@ def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None)
     compiled = statement.compile(dialect=DIALECT)
     constants = compiled.params
     names = compiled.positiontup or ()
-    return Plan(str(compiled), tuple([trace.getters.get(name) or constant(constants[name]) for name in names]), missing, shape)
+    return Plan(
+        str(compiled), tuple([trace.getters.get(name) or constant(constants[name]) for name in names]), missing, shape
+    )
 
 
 CREDENTIAL_ID, STALE, ROLE, SCOPES, PAYLOAD, VERSION = range(6)

@@ -1,6 +1,7 @@
 """Commands that a client may send twice: the same key and the same request give the stored answer.
 
-Unique over (principal, workspace, operation, key). Refusals are not stored; operations that return a secret store no body.
+Unique over (principal, workspace, operation, key). Refusals are not stored; operations that return a secret store no
+body.
 """
 
 import hashlib
@@ -38,7 +39,9 @@ def check_key(key: str) -> None:
 
 
 def at(key: str, root: str) -> str:
-    """The key of one mutation of a document with several; `root` is its response key, empty where it is the only one."""
+    """The key of one mutation of a document with several; `root` is its response key, empty
+    where it is the only one.
+    """
     return f"{root}\n{key}" if root else key  # no key that a client sends has a line break
 
 

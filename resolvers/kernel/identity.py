@@ -1,4 +1,6 @@
-"""Credentials of a request -> Caller. Nothing is looked up here: a Caller is a claim, proven by each operation's gate."""
+"""Credentials of a request -> Caller. Nothing is looked up here: a Caller is a claim, proven
+by each operation's gate.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -26,11 +28,13 @@ def caller_of(
     origin: str = "",
     path: str = "",
 ) -> Caller:
-    """Authorization with exactly `Bearer ` wins, even when its value is bad; else the session cookie (contract: auth.selection).
+    """Authorization with exactly `Bearer ` wins, even when its value is bad; else the session cookie (contract:
+    auth.selection).
 
     A `Bearer` with nothing behind it is none.
     """
-    authorization = headers.get(b"authorization", b"").strip()  # blanks around a value are no part of it (RFC 9110, 5.5)
+    # blanks around a value are no part of it (RFC 9110, 5.5)
+    authorization = headers.get(b"authorization", b"").strip()
     raw_cookies = headers.get(b"cookie")
     jar = cookies.parse(raw_cookies) if raw_cookies else {}
     if authorization[:7] == b"Bearer ":
@@ -42,29 +46,44 @@ def caller_of(
     return _arrived(made, headers, client, forwarded, path)
 
 
-def internal(headers: Mapping[bytes, bytes], *, client: str, forwarded: bool, local_socket: bool, path: str = "") -> Caller:
-    """The caller of an internal route, by X-Internal-Token: neither a session nor a CLI token counts there (contract: auth.internal_token)."""
+def internal(
+    headers: Mapping[bytes, bytes], *, client: str, forwarded: bool, local_socket: bool, path: str = ""
+) -> Caller:
+    """The caller of an internal route, by X-Internal-Token: neither a session nor a CLI token counts there (contract:
+    auth.internal_token).
+    """
     settings, token = instance.settings, headers.get(b"x-internal-token")
     master = settings.internal_token.get_secret_value() if settings.internal_token else ""
     peer = machine_tokens.Caller(client, forwarded, local_socket)
     try:
         principal = machine_tokens.verify_internal(
-            token.decode("latin-1") if token else None, master=master, caller=peer, allow_any=settings.internal_allow_any
+            token.decode("latin-1") if token else None,
+            master=master,
+            caller=peer,
+            allow_any=settings.internal_allow_any,
         )
     except Refusal as refusal:
         return _arrived(Caller(CredentialKind.INVALID, refused=refusal), headers, client, forwarded, path)
     bound = principal.workspace_id
-    return _arrived(Caller(CredentialKind.INTERNAL, "internal", bound=bound, workspace=bound), headers, client, forwarded, path)
+    return _arrived(
+        Caller(CredentialKind.INTERNAL, "internal", bound=bound, workspace=bound), headers, client, forwarded, path
+    )
 
 
 def webhook(headers: Mapping[bytes, bytes], body: bytes, *, client: str, forwarded: bool, path: str = "") -> Caller:
-    """What a webhook claims; a guard of its operation verifies it, once the agent's secret is known (contract: webhooks.trigger)."""
-    signature, timestamp, secret = (headers.get(name, b"").decode("latin-1") for name in (b"x-signature", b"x-timestamp", b"x-webhook-secret"))
+    """What a webhook claims; a guard of its operation verifies it, once the agent's secret is known (contract:
+    webhooks.trigger).
+    """
+    signature, timestamp, secret = (
+        headers.get(name, b"").decode("latin-1") for name in (b"x-signature", b"x-timestamp", b"x-webhook-secret")
+    )
     try:
         shown = machine_tokens.read_webhook(signature=signature, timestamp=timestamp, secret=secret)
     except Refusal as refusal:
         return _arrived(Caller(CredentialKind.INVALID, refused=refusal), headers, client, forwarded, path)
-    return _arrived(Caller(CredentialKind.WEBHOOK, "webhook", webhook=shown, body=body), headers, client, forwarded, path)
+    return _arrived(
+        Caller(CredentialKind.WEBHOOK, "webhook", webhook=shown, body=body), headers, client, forwarded, path
+    )
 
 
 def _arrived(made: Caller, headers: Mapping[bytes, bytes], client: str, forwarded: bool, path: str) -> Caller:
@@ -97,11 +116,16 @@ def of_session_token(token: str) -> Caller:
 
 
 def ticket(token: str, *, client: str = "", forwarded: bool = False, user_agent: str = "", path: str = "") -> Caller:
-    """The caller behind a ticket of a live channel: good for as long as the session or CLI token that it names (contract: ws.token)."""
+    """The caller behind a ticket of a live channel: good for as long as the session or CLI token that it names
+    (contract: ws.token).
+    """
     claims = read_token(TokenKind.ws, token)
     if isinstance(claims, Reason):
         return invalid(claims)
-    if claims.expires_at - claims.issued_at > TICKET_LIFETIME.total_seconds() or claims.issued_at > instance.clock.seconds() + CLOCKS_APART:
+    if (
+        claims.expires_at - claims.issued_at > TICKET_LIFETIME.total_seconds()
+        or claims.issued_at > instance.clock.seconds() + CLOCKS_APART
+    ):
         return invalid(Reason.session_invalid)  # whoever signed it was not `ws.token`
     if claims.token_id is not None:
         made = Caller(CredentialKind.TOKEN_TICKET, claims.token_id, user_id=claims.user_id)
@@ -128,6 +152,9 @@ def invalid(reason: Reason) -> Caller:
 def session_cookies(caller: Caller) -> list[str]:
     """Set-Cookie values of the session this request opened or ended."""
     if caller.signed_in is not None:
-        made, device = cookies.set_session(caller.signed_in.access, caller.signed_in.refresh, https=caller.https), caller.signed_in.device
+        made, device = (
+            cookies.set_session(caller.signed_in.access, caller.signed_in.refresh, https=caller.https),
+            caller.signed_in.device,
+        )
         return made if device is None else [*made, cookies.set_device(device, https=caller.https)]
     return cookies.clear_all() if caller.signed_out else []

@@ -61,7 +61,11 @@ class Input(BaseModel):
 
     def changes(self, *without: str) -> dict[str, Any]:
         """Only what the caller sent: the body of a PATCH."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set and name not in without}
+        return {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name in self.model_fields_set and name not in without
+        }
 
 
 class NoInput(Input):
@@ -190,7 +194,11 @@ def validate(model: type[M], raw: dict[str, Any]) -> M:
     except ValidationError as error:
         fields = faults.told(error, raw, FORMS)
         name, text = next(iter(fields.items()))
-        raise Refusal(Code.BAD_REQUEST, text if name == "input" or name in re.findall(r"\w+", text) else f"{name}: {text}", fields=fields) from None
+        raise Refusal(
+            Code.BAD_REQUEST,
+            text if name == "input" or name in re.findall(r"\w+", text) else f"{name}: {text}",
+            fields=fields,
+        ) from None
 
 
 FORMS = {

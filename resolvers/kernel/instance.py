@@ -34,8 +34,22 @@ class Instance:
     _vault: Vault | None = None
     _store: Store | None = None
 
-    def start(self, settings: Settings, signer: Signer, passwords: Passwords, licensing: Licensing, admin_key: bytes | None, vault: Vault) -> None:
-        self._settings, self._signer, self._passwords, self._licensing, self.admin_key = settings, signer, passwords, licensing, admin_key
+    def start(
+        self,
+        settings: Settings,
+        signer: Signer,
+        passwords: Passwords,
+        licensing: Licensing,
+        admin_key: bytes | None,
+        vault: Vault,
+    ) -> None:
+        self._settings, self._signer, self._passwords, self._licensing, self.admin_key = (
+            settings,
+            signer,
+            passwords,
+            licensing,
+            admin_key,
+        )
         self._vault, self._store = vault, LocalStore(settings.storage_path)
         self.started = time.monotonic()
         self.bootstrap_closes = None if settings.bootstrap_window is None else self.started + settings.bootstrap_window

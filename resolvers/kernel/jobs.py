@@ -1,7 +1,8 @@
 """Background jobs: work that is enqueued with the change that causes it, and committed with it or not at all.
 
-A job is declared here with its limits and what names one: ids, never texts, for the queue is no tenant's table. Its body stands in
-`runtime/`, and is found by name. What is sent along stays readable for as long as the longest `at`: a change of the input is a new name.
+A job is declared here with its limits and what names one: ids, never texts, for the queue is no tenant's table. Its
+body stands in `runtime/`, and is found by name. What is sent along stays readable for as long as the longest `at`: a
+change of the input is a new name.
 """
 
 import hashlib
@@ -24,7 +25,8 @@ from resolvers.kernel.plans import Compilation
 D = TypeVar("D", bound=Input)
 
 NAME = re.compile(r"[a-z_]+\.[a-z_]+")
-LONGEST_ID = 2 * LINE  # characters of a first job's id; with those of the jobs that follow it, it fits into job_steps.root
+# characters of a first job's id; with those of the jobs that follow it, it fits into job_steps.root
+LONGEST_ID = 2 * LINE
 ROUND = "~{round}.{attempt}"  # the end of a following job's id
 COLUMNS = "name, args, id, uniq, part, place, due"
 TYPES = ("text", "text::json", "text", "text", "text", "text", "bigint")
@@ -52,7 +54,9 @@ class Queued(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Which of the jobs of one cause: each attempt has the `root` of the first one, and so has each round that a job asks for."""
+    """Which of the jobs of one cause: each attempt has the `root` of the first one, and so has each round that a job
+    asks for.
+    """
 
     root: str
     round: int = 1
@@ -89,8 +93,12 @@ class Job(Generic[D]):
         if self.serial and self.fair:
             raise TypeError(f"{self.name}: one at a time of a key, or of a workspace")
         if self.partitioned and (self.everywhere is not None or self.rate is not None):
-            raise TypeError(f"{self.name}: `everywhere` and `rate` beside `serial` or `fair` make claims wait for each other")
-        unknown = {name for _, name, _, _ in Formatter().parse(self.unique or "") if name} - set(self.input.model_fields)
+            raise TypeError(
+                f"{self.name}: `everywhere` and `rate` beside `serial` or `fair` make claims wait for each other"
+            )
+        unknown = {name for _, name, _, _ in Formatter().parse(self.unique or "") if name} - set(
+            self.input.model_fields
+        )
         if unknown:
             raise TypeError(f"{self.name}: the input has no field {', '.join(sorted(unknown))}")
         self.audit = self.name
@@ -108,7 +116,9 @@ class Job(Generic[D]):
         """As an operation's, without a budget: nobody asks for it."""
         return await by.plan(self.plans, key, build, lambda: None)
 
-    def queued(self, workspace_id: str, ids: Mapping[str, Any], at: datetime | None = None, turn: Turn | None = None) -> Queued:
+    def queued(
+        self, workspace_id: str, ids: Mapping[str, Any], at: datetime | None = None, turn: Turn | None = None
+    ) -> Queued:
         """One of this job; with `turn`, one that follows another."""
         unknown = ids.keys() - self.input.model_fields.keys()
         if unknown:
@@ -153,12 +163,24 @@ def job(
 ) -> Job[D]:
     """Declares a job.
 
-    `unique`: at most one waits of what this names (`"{mission_id}"`); another one is dropped, and moves its time forward if it is earlier.
-    `serial`: one at a time runs of it, too. `fair`: one at a time runs of a workspace. `at_once`: how many a process carries out side by
-    side; `everywhere`: all processes together. `attempts`: how often it may fail, and how often its process may die of it. `keep`: how
-    long it is on record after its end.
+    `unique`: at most one waits of what this names (`"{mission_id}"`); another one is dropped, and moves its time
+    forward if it is earlier. `serial`: one at a time runs of it, too. `fair`: one at a time runs of a workspace.
+    `at_once`: how many a process carries out side by side; `everywhere`: all processes together. `attempts`: how often
+    it may fail, and how often its process may die of it. `keep`: how long it is on record after its end.
     """
     if name in JOBS:
         raise RuntimeError(f"two jobs are named {name}")
-    JOBS[name] = Job(name, input, unique, serial, fair, at_once, everywhere, rate, attempts, keep, emits if isinstance(emits, tuple) else (emits,))
+    JOBS[name] = Job(
+        name,
+        input,
+        unique,
+        serial,
+        fair,
+        at_once,
+        everywhere,
+        rate,
+        attempts,
+        keep,
+        emits if isinstance(emits, tuple) else (emits,),
+    )
     return JOBS[name]

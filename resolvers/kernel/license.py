@@ -1,11 +1,11 @@
 """The license of this instance: who it is for, the limits it names, and which of them are enforced.
 
-Without a license the instance is the community edition, whose limits are shown and never enforced: an ordinary instance is not cut
-off. A limit is enforced only when whoever deploys the instance has configured it, which means one of
-- a valid license (`CREWSHIP_LICENSE_FILE`, signed for `CREWSHIP_LICENSE_PUBLIC_KEY`): each positive limit in its claims; a claim of 0
-  or less means unlimited;
-- a setting `CREWSHIP_MAX_CREWS`, `CREWSHIP_MAX_AGENTS_PER_CREW` or `CREWSHIP_MAX_MEMBERS`: that limit. Beside a license the lower of
-  the two holds, so a setting never widens what was licensed.
+Without a license the instance is the community edition, whose limits are shown and never enforced: an ordinary instance
+is not cut off. A limit is enforced only when whoever deploys the instance has configured it, which means one of
+- a valid license (`CREWSHIP_LICENSE_FILE`, signed for `CREWSHIP_LICENSE_PUBLIC_KEY`): each positive limit in its
+  claims; a claim of 0 or less means unlimited;
+- a setting `CREWSHIP_MAX_CREWS`, `CREWSHIP_MAX_AGENTS_PER_CREW` or `CREWSHIP_MAX_MEMBERS`: that limit. Beside a license
+  the lower of the two holds, so a setting never widens what was licensed.
 """
 
 import base64
@@ -36,7 +36,9 @@ class Edition(StrEnum):
 
 
 class Limit(StrEnum):
-    """What is counted; the value is the word in the refusal. Crews and members count in a workspace, agents in a crew."""
+    """What is counted; the value is the word in the refusal. Crews and members count in a
+    workspace, agents in a crew.
+    """
 
     crews = "crews"
     agents = "agents"
@@ -101,7 +103,10 @@ class License:
         return self.limits[Limit.members]
 
     def refusal(self, limit: Limit, current: int) -> Refusal:
-        return Refusal(Code.PAYMENT_REQUIRED, f"license limit reached: {current}/{self.limits[limit]} {limit} ({self.edition} edition).")
+        return Refusal(
+            Code.PAYMENT_REQUIRED,
+            f"license limit reached: {current}/{self.limits[limit]} {limit} ({self.edition} edition).",
+        )
 
     def check(self, limit: Limit, current: int) -> None:
         """Refuses one more when `current` already stand, if the limit is enforced."""
@@ -112,14 +117,18 @@ class License:
 
 @dataclass(frozen=True, slots=True)
 class Licensing:
-    """What was configured at start. `problem` tells why a named license file does not count; time is judged anew by each `at`."""
+    """What was configured at start. `problem` tells why a named license file does not count; time is judged anew by
+    each `at`.
+    """
 
     claims: Claims | None = None
     settings: Mapping[Limit, int] = field(default_factory=dict)
     problem: str | None = None
 
     def at(self, now: datetime) -> License:
-        """The license that holds at `now`: an expired one falls back to community, and only the settings stay enforced."""
+        """The license that holds at `now`: an expired one falls back to community, and only
+        the settings stay enforced.
+        """
         claims = self.claims
         try:
             if claims:
@@ -132,7 +141,9 @@ class Licensing:
         enforced = {limit: most for limit, most in named.items() if most > 0}
         for limit, most in self.settings.items():
             enforced[limit] = min(most, enforced.get(limit, most))
-        return License(claims.edition, claims.license_id, claims.licensee_org, claims.features, {**named, **enforced}, enforced)
+        return License(
+            claims.edition, claims.license_id, claims.licensee_org, claims.features, {**named, **enforced}, enforced
+        )
 
 
 def parse_public_key(text: str) -> Ed25519PublicKey:
@@ -154,7 +165,9 @@ def _loads(document: bytes | str) -> dict[str, Any]:
 
 
 def verify(document: bytes, key: Ed25519PublicKey) -> Claims:
-    """The claims of `{"payload": <claims as JSON text>, "signature": <base64 of Ed25519 over the payload>}`; their times are not judged here."""
+    """The claims of `{"payload": <claims as JSON text>, "signature": <base64 of Ed25519 over the payload>}`; their
+    times are not judged here.
+    """
     parts = _loads(document)
     payload, signature = parts.get("payload"), parts.get("signature")
     if not isinstance(payload, str) or not isinstance(signature, str):
@@ -170,8 +183,11 @@ def verify(document: bytes, key: Ed25519PublicKey) -> Claims:
         raise InvalidLicense(f"claim {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def read_licensing(file: Path | None, public_key: str | None, *, settings: Mapping[Limit, int], now: datetime) -> Licensing:
-    """Read once at start. A file that does not count leaves the community edition and a `problem` to log; it never stops the start.
+def read_licensing(
+    file: Path | None, public_key: str | None, *, settings: Mapping[Limit, int], now: datetime
+) -> Licensing:
+    """Read once at start. A file that does not count leaves the community edition and a `problem` to log; it never
+    stops the start.
 
     `settings` holds the limits that were configured one by one, each at least 1.
     """

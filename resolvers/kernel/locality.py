@@ -1,4 +1,6 @@
-"""Who counts as sitting at the machine: whoever opens the unix socket, and, on a server that nothing was said to stand before, loopback."""
+"""Who counts as sitting at the machine: whoever opens the unix socket, and, on a server that nothing was said to stand
+before, loopback.
+"""
 
 from urllib.parse import urlsplit
 
@@ -10,9 +12,10 @@ from resolvers.kernel.settings import Settings
 def is_at_the_machine(caller: Caller, settings: Settings) -> bool:
     """Whether a call comes from a program of this machine that nobody else speaks through, as far as that can be known.
 
-    A forwarder of connections (ssh -R, socat, a balancer in TCP mode) is such a program, and its visitors write what Host they like: so
-    nothing of this holds over TCP once a public URL or a proxy is configured. Without either, the Host keeps pages out that have their own
-    name resolve to 127.0.0.1 (DNS rebinding), and proxies that pass on the name of their upstream.
+    A forwarder of connections (ssh -R, socat, a balancer in TCP mode) is such a program, and its visitors write what
+    Host they like: so nothing of this holds over TCP once a public URL or a proxy is configured. Without either, the
+    Host keeps pages out that have their own name resolve to 127.0.0.1 (DNS rebinding), and proxies that pass on the
+    name of their upstream.
     """
     if caller.forwarded:
         return False

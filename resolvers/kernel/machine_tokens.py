@@ -1,4 +1,6 @@
-"""Credentials of machines: the internal token of agents' containers, and signed webhooks (contract: auth.internal_token, webhooks.trigger)."""
+"""Credentials of machines: the internal token of agents' containers, and signed webhooks (contract:
+auth.internal_token, webhooks.trigger).
+"""
 
 import hmac
 from dataclasses import dataclass
@@ -24,7 +26,9 @@ class InternalPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """From where an internal call came: the address of the client; whether a proxy passed it on; whether by the unix socket."""
+    """From where an internal call came: the address of the client; whether a proxy passed it on; whether by the unix
+    socket.
+    """
 
     address: str
     forwarded: bool
@@ -32,22 +36,27 @@ class Caller:
 
     @property
     def reach(self) -> Reach:
-        """Who can open the socket is on this machine. A call that a proxy passed on may come from anywhere, whatever it says."""
+        """Who can open the socket is on this machine. A call that a proxy passed on may come from anywhere, whatever it
+        says.
+        """
         if self.local_socket:
             return Reach.LOOPBACK
         return Reach.PUBLIC if self.forwarded else reach(self.address)
 
 
 def issue_workspace_token(master: str, workspace_id: str) -> str:
-    """`wsv1.<workspace id>.<hex HMAC>`: good for the internal routes of one workspace for as long as the master token is."""
+    """`wsv1.<workspace id>.<hex HMAC>`: good for the internal routes of one workspace for as long as the master token
+    is.
+    """
     return f"{_WORKSPACE_PREFIX}{workspace_id}.{_workspace_mac(master, workspace_id)}"
 
 
 def verify_internal(token: str | None, *, master: str, caller: Caller, allow_any: bool = False) -> InternalPrincipal:
     """The caller behind an X-Internal-Token.
 
-    Refuses NOT_FOUND to callers beyond the private networks, and FORBIDDEN a wrong token or the master token from beyond
-    loopback. `allow_any` (CREWSHIP_INTERNAL_ALLOW_ANY) drops the rules about addresses. An empty master admits nobody.
+    Refuses NOT_FOUND to callers beyond the private networks, and FORBIDDEN a wrong token or the master token from
+    beyond loopback. `allow_any` (CREWSHIP_INTERNAL_ALLOW_ANY) drops the rules about addresses. An empty master admits
+    nobody.
     """
     distance = Reach.LOOPBACK if allow_any else caller.reach
     if distance is Reach.PUBLIC:
@@ -75,14 +84,18 @@ class SignatureScheme(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookCredentials:
-    """What a webhook request shows. In order: `read_webhook` (401), the look-up of the secret, the body, `verify` (400, then 401)."""
+    """What a webhook request shows. In order: `read_webhook` (401), the look-up of the secret, the body, `verify` (400,
+    then 401).
+    """
 
     scheme: SignatureScheme
     proof: str
     timestamp: str = ""
 
     def verify(self, body: bytes, *, secret: str, require_timestamp: bool, now: float) -> None:
-        """Refuses BAD_REQUEST what is stale or not of a scheme that the agent takes, UNAUTHENTICATED what the secret did not make."""
+        """Refuses BAD_REQUEST what is stale or not of a scheme that the agent takes, UNAUTHENTICATED what the secret
+        did not make.
+        """
         if require_timestamp and self.scheme is not SignatureScheme.timestamped:
             raise Refusal(Code.BAD_REQUEST, "X-Timestamp and X-Signature are required for this agent")
         if self.scheme is SignatureScheme.timestamped and not _fresh(self.timestamp, now):
@@ -97,9 +110,13 @@ class WebhookCredentials:
 
 
 def read_webhook(*, signature: str | None, timestamp: str | None, secret: str | None) -> WebhookCredentials:
-    """The credentials of X-Signature, X-Timestamp and X-Webhook-Secret; the last counts only without the first. An empty header is an absent one."""
+    """The credentials of X-Signature, X-Timestamp and X-Webhook-Secret; the last counts only without the first. An
+    empty header is an absent one.
+    """
     if signature:
-        return WebhookCredentials(SignatureScheme.timestamped if timestamp else SignatureScheme.body_only, signature, timestamp or "")
+        return WebhookCredentials(
+            SignatureScheme.timestamped if timestamp else SignatureScheme.body_only, signature, timestamp or ""
+        )
     if secret:
         return WebhookCredentials(SignatureScheme.plain_secret, secret)
     raise Refusal(Code.UNAUTHENTICATED, "X-Signature is required")

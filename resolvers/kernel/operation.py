@@ -18,7 +18,20 @@ from resolvers.kernel.caller import TICKETS, Caller, CredentialKind
 from resolvers.kernel.database import database, unavailable
 from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
-from resolvers.kernel.gate import CREDENTIAL_ID, NEEDED, ROLE, SCOPES, STALE, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
+from resolvers.kernel.gate import (
+    CREDENTIAL_ID,
+    NEEDED,
+    ROLE,
+    SCOPES,
+    STALE,
+    Entity,
+    Gate,
+    Plan,
+    Tenancy,
+    Where,
+    judge,
+    refuse_credential,
+)
 from resolvers.kernel.inputs import Input, is_id
 from resolvers.kernel.instance import instance
 from resolvers.kernel.plans import Compilation, budget
@@ -135,7 +148,8 @@ class Operation(Generic[D]):
         OPERATIONS[self.name] = self
         self.credentials = CREDENTIALS[self.auth] | (TICKETS if self.tickets else frozenset())
         self.needs = scopes.needed(self.name, self.kind)
-        self.published: set[Shape] = set()  # answers that a surface documents as this operation's own, parts of other rows included
+        # answers that a surface documents as this operation's own, parts of other rows included
+        self.published: set[Shape] = set()
         self.meter = Meter(self.name)
         self.roles: frozenset[Role] = GATES[self.action] if self.or_capability is None else MEMBERS
         """Who passes the gate; whether one without the role has the capability is asked behind it."""
@@ -148,8 +162,17 @@ class Operation(Generic[D]):
             kind = next(a for a in get_args(kind) if a is not type(None))
         return kind
 
-    async def __call__(self, caller: Caller, raw: Raw, shape: Shape | None = None, slots: tuple[Input, ...] = (), place: str | None = None) -> Answer:
-        """The whole pipeline. Whatever goes wrong leaves as a Refusal; what was not expected, as INTERNAL without a word of it."""
+    async def __call__(
+        self,
+        caller: Caller,
+        raw: Raw,
+        shape: Shape | None = None,
+        slots: tuple[Input, ...] = (),
+        place: str | None = None,
+    ) -> Answer:
+        """The whole pipeline. Whatever goes wrong leaves as a Refusal; what was not expected, as INTERNAL without a
+        word of it.
+        """
         started, code, signed_in = perf_counter(), None, caller.signed_in
         try:
             return await self._call(caller, raw, shape, slots, place or caller.workspace)
@@ -164,7 +187,9 @@ class Operation(Generic[D]):
         finally:
             self.meter.observe(perf_counter() - started, code)
 
-    async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
+    async def _call(
+        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None
+    ) -> Answer:
         raise NotImplementedError
 
     def _tell(self, caller: Caller, refusal: Refusal, error: Exception) -> None:
@@ -172,33 +197,61 @@ class Operation(Generic[D]):
         if refusal.code is Code.INTERNAL:
             log.error("operation failed", operation=self.name, exc_info=error)
         elif refusal.code in BROKEN:
-            log.warning("operation unavailable", operation=self.name, code=refusal.code.value, cause=type(error.__cause__ or error).__name__)
+            log.warning(
+                "operation unavailable",
+                operation=self.name,
+                code=refusal.code.value,
+                cause=type(error.__cause__ or error).__name__,
+            )
         elif refusal.code in DENIED and self.kind == "command":
-            log.info("write denied", operation=self.name, code=refusal.code.value, reason=refusal.reason, credential=caller.kind.value, client=caller.client)
+            log.info(
+                "write denied",
+                operation=self.name,
+                code=refusal.code.value,
+                reason=refusal.reason,
+                credential=caller.kind.value,
+                client=caller.client,
+            )
 
     # ---- the gate ------------------------------------------------------------------------------------------------
 
     def require(self, caller: Caller, place: str | None) -> None:
-        """A credential of the kind this operation takes, good for the workspace it is to act in; whether it is genuine, the gate asks."""
+        """A credential of the kind this operation takes, good for the workspace it is to act in; whether it is genuine,
+        the gate asks.
+        """
         if caller.reads_only and self.kind == "command":
             raise forbidden("A ticket in an address opens subscriptions and queries alone")
         if caller.kind not in self.credentials:
             if caller.kind in TICKETS:
                 raise forbidden("A ticket does not open this")
-            raise caller.refused or (forbidden() if self.auth is Auth.INTERNAL else unauthenticated(caller.reason or Reason.no_credentials))
+            raise caller.refused or (
+                forbidden() if self.auth is Auth.INTERNAL else unauthenticated(caller.reason or Reason.no_credentials)
+            )
         if caller.bound is not None and place != caller.bound:
             raise forbidden()
 
     def needs_place(self, place: str | None) -> bool:
         return self.tenancy is Tenancy.WORKSPACE and not place
 
-    async def pass_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None) -> Any:
-        """The gate alone: the row of who and where, or the first refusal that applies. `shape`: what is asked of the answer."""
+    async def pass_gate(
+        self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None
+    ) -> Any:
+        """The gate alone: the row of who and where, or the first refusal that applies. `shape`: what is asked of the
+        answer.
+        """
         if caller.kind is CredentialKind.ADMIN:
             await record_admin_use(conn, caller)
         return await self.ask_gate(conn, caller, raw, place, shape)
 
-    async def ask_gate(self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None, tenancy: Where | None = None) -> Any:
+    async def ask_gate(
+        self,
+        conn: Any,
+        caller: Caller,
+        raw: Raw,
+        place: str | None,
+        shape: Shape | None = None,
+        tenancy: Where | None = None,
+    ) -> Any:
         """The same where the use of the credential is recorded already. `tenancy`: another than the operation's own."""
         tenancy = tenancy or (Tenancy.NONE if self.needs_place(place) else self.tenancy)
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
@@ -220,7 +273,9 @@ class Operation(Generic[D]):
         return row
 
     def lacks_place(self, row: Any, tenancy: Where, place: str | None) -> bool:
-        """A lenient entity was not found, and a workspace was named beside it: whether that is the caller's is asked as everywhere."""
+        """A lenient entity was not found, and a workspace was named beside it: whether that is the caller's is asked as
+        everywhere.
+        """
         return row[ROLE] is None and bool(place) and isinstance(tenancy, Entity)
 
     def check_scopes(self, row: Any, shape: Shape | None) -> None:
@@ -241,7 +296,9 @@ class Operation(Generic[D]):
                 await self.pass_gate(conn, caller, raw, place)
         raise refusal
 
-    def call_of(self, caller: Caller, raw: Raw, place: str | None, data: Any = None, slots: tuple[Input, ...] = ()) -> Call:
+    def call_of(
+        self, caller: Caller, raw: Raw, place: str | None, data: Any = None, slots: tuple[Input, ...] = ()
+    ) -> Call:
         entity = raw.get(self.tenancy.field) if isinstance(self.tenancy, Entity) else None
         entity = entity if isinstance(entity, str) and _is_key(entity) else None
         workspace = place if place is None or _is_key(place) else ""
@@ -258,7 +315,9 @@ class Operation(Generic[D]):
             uses.note(caller.kind, row[CREDENTIAL_ID])
 
     async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], Plan]) -> Plan:
-        """A plan that is not known yet, made off the event loop and kept. For somebody who has passed the gate, and has compilations left."""
+        """A plan that is not known yet, made off the event loop and kept. For somebody who has passed the gate, and has
+        compilations left.
+        """
 
         def pay() -> None:
             if instance.limited:
@@ -280,8 +339,8 @@ def _is_key(text: str) -> bool:
 async def record_admin_use(conn: Any, caller: Caller) -> None:
     """Every use of an ADMIN token is written before the request goes on (contract: cli_token.on_use)."""
     sql = (
-        "INSERT INTO admin_token_uses (id, token_id, used_at, ip, user_agent, path) "
-        "SELECT $1, id, now(), $2, $3, $4 FROM cli_tokens WHERE token_hash = $5 AND revoked_at IS NULL AND expires_at > now()"
+        "INSERT INTO admin_token_uses (id, token_id, used_at, ip, user_agent, path) SELECT $1, id, now(), $2, $3, $4"
+        " FROM cli_tokens WHERE token_hash = $5 AND revoked_at IS NULL AND expires_at > now()"
     )
     await conn.execute(sql, new_id(), caller.client[:64], caller.user_agent[:250], caller.path[:500], caller.credential)
 
@@ -291,7 +350,9 @@ def translate(error: Exception) -> Refusal:
     if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
         return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
     if getattr(error, "sqlstate", None) == TOO_LARGE:
-        return Refusal(Code.TOO_LARGE, f"The answer is larger than {LARGEST_ANSWER // 2**20} MiB: ask for fewer rows or fields")
+        return Refusal(
+            Code.TOO_LARGE, f"The answer is larger than {LARGEST_ANSWER // 2**20} MiB: ask for fewer rows or fields"
+        )
     if isinstance(error, asyncpg.StringDataRightTruncationError):
         return Refusal(Code.BAD_REQUEST, TOO_LONG)
     if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):

@@ -1,4 +1,6 @@
-"""Hashing and checking passwords, off the event loop and never too many at once (contract: password, lockout.timing)."""
+"""Hashing and checking passwords, off the event loop and never too many at once (contract:
+password, lockout.timing).
+"""
 
 import asyncio
 import os
@@ -27,7 +29,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Argon2id: passes, KiB of memory, lanes. The default is the strongest of OWASP's equivalent settings with one lane, so one hash is one core."""
+    """Argon2id: passes, KiB of memory, lanes. The default is the strongest of OWASP's equivalent settings with one
+    lane, so one hash is one core.
+    """
 
     passes: int = 1
     memory: int = 47104
@@ -53,9 +57,10 @@ def check_password(password: str) -> None:
 class Passwords:
     """Argon2id for new hashes; bcrypt hashes are accepted and replaced at the next login.
 
-    At most `threads` hashes are computed at once and `queue` more wait; beyond that calls are refused as RATE_LIMITED, so a
-    flood of logins costs neither memory nor anybody else's request. Half of the places are kept for addresses that have no hash under way, so
-    that the flood of one address leaves room for the rest. A `client` is an address; None, this server itself, may take what there is.
+    At most `threads` hashes are computed at once and `queue` more wait; beyond that calls are refused as RATE_LIMITED,
+    so a flood of logins costs neither memory nor anybody else's request. Half of the places are kept for addresses that
+    have no hash under way, so that the flood of one address leaves room for the rest. A `client` is an address; None,
+    this server itself, may take what there is.
     """
 
     def __init__(self, cost: Cost | None = None, *, threads: int | None = None, queue: int = 32) -> None:
@@ -73,7 +78,9 @@ class Passwords:
         return await self._run(lambda: self._hashes.hash(password), client)
 
     async def verify(self, password: str, stored: str | None, client: str | None = None) -> Verification:
-        """Whether a password is the stored one. Without a stored hash the answer is no, at the same cost (contract: lockout.timing)."""
+        """Whether a password is the stored one. Without a stored hash the answer is no, at the same cost (contract:
+        lockout.timing).
+        """
         encoded = _encoded(password)
         if encoded is None:
             encoded, stored = b"", None

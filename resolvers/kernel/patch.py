@@ -24,7 +24,8 @@ UNSENT: Any = _Unsent()
 
 
 class Patch(Input):
-    """Fields that a class of this kind declares itself may be left out, and are UNSENT then. Those of its other bases name the row.
+    """Fields that a class of this kind declares itself may be left out, and are UNSENT then. Those of its other bases
+    name the row.
 
     Null clears a field that can be null, and counts as not sent for any other (contract: requests.null_values).
     """

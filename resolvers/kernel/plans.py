@@ -20,11 +20,15 @@ PRINCIPALS = 10_000  # whose budgets are remembered
 TOO_MANY = f"More than {COMPILATIONS} kinds of question that were not asked before, within a minute; try again"
 
 
-COMPILED = Counter("crewship_plans_compiled", "Statements that this process has put together, since they were not known yet")
+COMPILED = Counter(
+    "crewship_plans_compiled", "Statements that this process has put together, since they were not known yet"
+)
 
 
 class Shelf:
-    """Every plan of the process, in the order they came. The oldest that was not used since it was last looked at goes first."""
+    """Every plan of the process, in the order they came. The oldest that was not used since it was last looked at goes
+    first.
+    """
 
     def __init__(self, limit: int = KEPT) -> None:
         self.limit, self.size = limit, 0

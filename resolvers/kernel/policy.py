@@ -50,7 +50,8 @@ def outranks(one: Role, other: Role) -> bool:
     return RANK[one] > RANK[other]
 
 
-# ---- capabilities (contract: workspaces.capability_rules) ---------------------------------------------------------------
+# ---- capabilities (contract: workspaces.capability_rules)
+# ---------------------------------------------------------------
 
 Capabilities = frozenset[Capability]
 
@@ -68,7 +69,8 @@ CHAT_ONLY: Final[Capabilities] = frozenset({Capability.chat})
 PRESETS: Final[Mapping[CapabilityPreset, Capabilities]] = MappingProxyType(
     {
         CapabilityPreset.chat: CHAT_ONLY,
-        CapabilityPreset.power: CHAT_ONLY | {Capability.issue_create, Capability.memory_write, Capability.routine_create},
+        CapabilityPreset.power: CHAT_ONLY
+        | {Capability.issue_create, Capability.memory_write, Capability.routine_create},
         CapabilityPreset.admin: frozenset(Capability),
     }
 )

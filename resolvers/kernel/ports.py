@@ -1,4 +1,6 @@
-"""What operations need of the outside world. `crewship/app.py` plugs the implementations in; tests may plug fakes here."""
+"""What operations need of the outside world. `crewship/app.py` plugs the implementations in;
+tests may plug fakes here.
+"""
 
 from typing import Protocol
 

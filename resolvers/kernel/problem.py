@@ -1,4 +1,6 @@
-"""The body of every refusal: the keys of RFC 7807, and `error` for the clients that read only that (contract: errors.superset)."""
+"""The body of every refusal: the keys of RFC 7807, and `error` for the clients that read only that (contract:
+errors.superset).
+"""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -7,10 +9,22 @@ from typing import Any
 import orjson
 
 # RFC 9110 renamed these two, and newer Pythons follow; the contract's clients know the old phrases.
-REASON_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {413: "Request Entity Too Large", 422: "Unprocessable Entity"}
+REASON_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
+    413: "Request Entity Too Large",
+    422: "Unprocessable Entity",
+}
 
 
 def problem(status: int, detail: str, path: str, extra: Mapping[str, Any] | None = None) -> bytes:
-    """JSON of a refusal; `path` is the request's, without its query. `extra` adds members, or replaces `error` where that is a code."""
-    body: dict[str, Any] = {"type": "about:blank", "title": REASON_PHRASES[status], "status": status, "detail": detail, "instance": path, "error": detail}
+    """JSON of a refusal; `path` is the request's, without its query. `extra` adds members, or replaces `error` where
+    that is a code.
+    """
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": REASON_PHRASES[status],
+        "status": status,
+        "detail": detail,
+        "instance": path,
+        "error": detail,
+    }
     return orjson.dumps(body | dict(extra) if extra else body)

@@ -15,7 +15,20 @@ from models.workspaces import Role
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
-from resolvers.kernel.gate import CREDENTIAL_ID, PAYLOAD, ROLE, USER_ID, VERSION, Entity, Gate, Plan, Tenancy, Where, judge, refuse_credential
+from resolvers.kernel.gate import (
+    CREDENTIAL_ID,
+    PAYLOAD,
+    ROLE,
+    USER_ID,
+    VERSION,
+    Entity,
+    Gate,
+    Plan,
+    Tenancy,
+    Where,
+    judge,
+    refuse_credential,
+)
 from resolvers.kernel.inputs import BODY, Input, NoInput, is_id, validate
 from resolvers.kernel.operation import BOTH, Answer, Auth, D, Deprecation, Operation, Raw, Surface, record_admin_use
 from resolvers.kernel.plans import reads
@@ -53,7 +66,11 @@ class QueryScope(Scope):
 
     def find(self, subject: Subject, data: Any) -> Row[Any]:
         """The row that a route names. Its columns are read by `id_of` and `children`."""
-        return self.select(subject.model).where(*subject.conditions(self, lambda field: getattr(data, field), self._outer)).one(subject.missing)
+        return (
+            self.select(subject.model)
+            .where(*subject.conditions(self, lambda field: getattr(data, field), self._outer))
+            .one(subject.missing)
+        )
 
     def id_of(self, row: Row[Any]) -> Any:
         """The id of such a row, as a value for conditions."""
@@ -89,7 +106,9 @@ class Query(Operation[D], Generic[D, R]):
         read = self.describe(scope, row, data)
         return read if read is row else read.under(row)
 
-    async def _call(self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None) -> Answer:
+    async def _call(
+        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None
+    ) -> Answer:
         if shape is None:
             raise TypeError(f"{self.name} needs a shape")
         self.require(caller, place)
@@ -136,24 +155,42 @@ class Query(Operation[D], Generic[D, R]):
             raise Refusal(Code.NOT_FOUND, plan.missing)
         return Answer(row[PAYLOAD], row[VERSION], self.tenancy is Tenancy.NONE or row[ROLE] is not None)
 
-    async def _new_plan(self, caller: Caller, raw: Raw, place: str | None, key: Any, shape: Shape, data: D, slots: tuple[Input, ...]) -> Plan:
-        """The gate first, by a small statement of its own: nothing is compiled for somebody who may not ask, or whose credential nobody knows."""
+    async def _new_plan(
+        self, caller: Caller, raw: Raw, place: str | None, key: Any, shape: Shape, data: D, slots: tuple[Input, ...]
+    ) -> Plan:
+        """The gate first, by a small statement of its own: nothing is compiled for somebody who may not ask, or whose
+        credential nobody knows.
+        """
         async with database.lease() as conn:
             row = await self.pass_gate(conn, caller, raw, place)
         roles = self._readers(shape)
         if row[ROLE] is not None and row[ROLE] not in roles:
             raise forbidden()
         _, kind, by_slug, *_ = key
-        return await self.compiled(reads, key, row[USER_ID] or row[CREDENTIAL_ID], lambda: self._compile(kind, by_slug, shape, data, slots, roles))
+        return await self.compiled(
+            reads,
+            key,
+            row[USER_ID] or row[CREDENTIAL_ID],
+            lambda: self._compile(kind, by_slug, shape, data, slots, roles),
+        )
 
     def _readers(self, shape: Shape) -> frozenset[Role]:
         """Who may walk every edge of the shape."""
         roles = self.roles & roles_of(self.model, shape)
-        if self.tenancy is Tenancy.NONE and roles != self.roles:  # over several workspaces there is no one role to judge
+        # over several workspaces there is no one role to judge
+        if self.tenancy is Tenancy.NONE and roles != self.roles:
             raise forbidden("A part of this needs a role: read it in one workspace")
         return roles
 
-    def _compile(self, kind: CredentialKind, by_slug: bool, shape: Shape, data: Any, slots: tuple[Input, ...], roles: frozenset[Role]) -> Plan:
+    def _compile(
+        self,
+        kind: CredentialKind,
+        by_slug: bool,
+        shape: Shape,
+        data: Any,
+        slots: tuple[Input, ...],
+        roles: frozenset[Role],
+    ) -> Plan:
         gate = Gate.build(self.tenancy, kind, by_slug)
         outer = (gate.who, gate.place)
         scope = gate.scope(QueryScope).within(outer)
@@ -183,8 +220,9 @@ def query(
 ) -> Callable[[Callable[..., R]], Query[Any, R]]:
     """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`.
 
-    `subject`: the row that the route names, `def f(scope, row, data)`; what belongs to it is NOT_FOUND where it is not there.
-    `tickets`: whether a ticket of a live channel opens it; where nothing is said, it does if the rows are a workspace's.
+    `subject`: the row that the route names, `def f(scope, row, data)`; what belongs to it is NOT_FOUND where it is not
+    there. `tickets`: whether a ticket of a live channel opens it; where nothing is said, it does if the rows are a
+    workspace's.
     """
 
     def bind(function: Callable[..., R]) -> Query[Any, R]:

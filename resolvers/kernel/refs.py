@@ -20,8 +20,9 @@ from resolvers.kernel.statements import SCOPE, Statement, compiled
 class Ref:
     """In the type of a field: `project_id: Annotated[Id, Ref(Project)]`, or of the elements of a list.
 
-    An id of no row that is live, of the workspace and seen by the caller is BAD_REQUEST, before the operation runs. `by`: the column
-    that is named; `where`: which rows count; `called`: what the refusal calls them. `or_empty`: an empty text is taken, too, and names none.
+    An id of no row that is live, of the workspace and seen by the caller is BAD_REQUEST, before the operation runs.
+    `by`: the column that is named; `where`: which rows count; `called`: what the refusal calls them. `or_empty`: an
+    empty text is taken, too, and names none.
     """
 
     model: type[SQLModel]
@@ -96,7 +97,11 @@ def _count(ref: Ref, name: str, limited: bool) -> Any:
 
 def refuse_unknown(model: type[BaseModel], sent: Mapping[Path, list[str]], found: Any) -> None:
     """`found`: the record of the counts, in the order of `sent`."""
-    faults = {".".join(path): dict(refs_of(model))[path].fault for (path, ids), count in zip(sent.items(), found, strict=True) if count != len(ids)}
+    faults = {
+        ".".join(path): dict(refs_of(model))[path].fault
+        for (path, ids), count in zip(sent.items(), found, strict=True)
+        if count != len(ids)
+    }
     if faults:
         name, text = next(iter(faults.items()))
         raise Refusal(Code.BAD_REQUEST, f"{name}: {text}", fields=faults)

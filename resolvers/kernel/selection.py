@@ -21,12 +21,30 @@ class Selection(Generic[M]):
     """Values are bound: any condition is compiled once."""
 
     def __init__(
-        self, ctx: "Context", model: type[M], conditions: tuple[Any, ...], order: tuple[Any, ...] = (), size: int | None = None, locked: bool = False
+        self,
+        ctx: "Context",
+        model: type[M],
+        conditions: tuple[Any, ...],
+        order: tuple[Any, ...] = (),
+        size: int | None = None,
+        locked: bool = False,
     ) -> None:
-        self._ctx, self._model, self._conditions, self._order, self._size, self._locked = ctx, model, conditions, order, size, locked
+        self._ctx, self._model, self._conditions, self._order, self._size, self._locked = (
+            ctx,
+            model,
+            conditions,
+            order,
+            size,
+            locked,
+        )
 
     def _but(self, **changes: Any) -> Self:
-        now = {"conditions": self._conditions, "order": self._order, "size": self._size, "locked": self._locked} | changes
+        now = {
+            "conditions": self._conditions,
+            "order": self._order,
+            "size": self._size,
+            "locked": self._locked,
+        } | changes
         return type(self)(self._ctx, self._model, **now)
 
     def where(self, *conditions: Any) -> Self:
@@ -39,13 +57,17 @@ class Selection(Generic[M]):
         return self._but(size=size)
 
     def locked(self) -> Self:
-        """FOR NO KEY UPDATE: keys never change, and FOR UPDATE would wait for whoever inserts a row that refers to this one."""
+        """FOR NO KEY UPDATE: keys never change, and FOR UPDATE would wait for whoever inserts a row that refers to this
+        one.
+        """
         return self._but(locked=True)
 
     async def all(self) -> list[M]:
         made = select(table_of(self._model)).where(*self._conditions).order_by(*self._order)
         made = made if self._size is None else made.limit(self._size)
-        rows = await self._ctx._many(made.with_for_update(key_share=True) if self._locked else made, begins=self._locked)
+        rows = await self._ctx._many(
+            made.with_for_update(key_share=True) if self._locked else made, begins=self._locked
+        )
         return [statements.load(self._model, row) for row in rows]
 
     async def first(self) -> M | None:
@@ -60,7 +82,11 @@ class Selection(Generic[M]):
 
     async def exists(self) -> bool:
         return (
-            await self._scalar(select(func.count()).select_from(select(ONE).select_from(table_of(self._model)).where(*self._conditions).limit(1).subquery()))
+            await self._scalar(
+                select(func.count()).select_from(
+                    select(ONE).select_from(table_of(self._model)).where(*self._conditions).limit(1).subquery()
+                )
+            )
             > 0
         )
 

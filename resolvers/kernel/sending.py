@@ -13,7 +13,9 @@ TAKEN = "already exists"
 BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
 
 
-async def run(conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, many: bool = False, begins: bool = False) -> Any:
+async def run(
+    conn: Any, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, many: bool = False, begins: bool = False
+) -> Any:
     """`begins`: with the BEGIN of a transaction before it."""
     try:
         if begins:

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Field, NonNegativeInt, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # What bind() takes on Linux, the closing zero left off.
@@ -39,14 +48,25 @@ def _duration(value: Any) -> Any:
 
 def _networks(value: Any) -> Any:
     listed = _list(value)
-    return tuple(ip_network(part) if isinstance(part, str) else part for part in listed) if isinstance(listed, tuple) else listed
+    return (
+        tuple(ip_network(part) if isinstance(part, str) else part for part in listed)
+        if isinstance(listed, tuple)
+        else listed
+    )
 
 
 def _origin(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     parts = urlsplit(value.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
         raise ValueError("not an origin")
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -102,7 +122,9 @@ DatabaseUrl = Annotated[SecretStr, BeforeValidator(_database_url)]
 
 
 def default_data_dir() -> Path:
-    """`crewship` in the user's data directory; `.data` in the current one for a user without a home (containers, system users)."""
+    """`crewship` in the user's data directory; `.data` in the current one for a user without a home (containers, system
+    users).
+    """
     if shared := os.environ.get("XDG_DATA_HOME"):
         return _within(Path(shared))
     home = os.environ.get("HOME", "")
@@ -129,10 +151,18 @@ BOOLEAN = "a boolean: true or false"
 
 
 class Settings(BaseSettings):
-    """Immutable; every secret is a SecretStr, so neither repr nor a log line can show one. An empty variable counts as unset."""
+    """Immutable; every secret is a SecretStr, so neither repr nor a log line can show one. An empty variable counts as
+    unset.
+    """
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True, hide_input_in_errors=True, populate_by_name=True, validate_default=True
+        frozen=True,
+        extra="ignore",
+        case_sensitive=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        validate_default=True,
     )
 
     host: str = variable("CREWSHIP_HOST", "127.0.0.1", takes="an address to listen on, such as 127.0.0.1 or 0.0.0.0")
@@ -140,22 +170,39 @@ class Settings(BaseSettings):
     workers: PositiveInt = variable("CREWSHIP_WORKERS", 1, takes="a number of processes, at least 1")
     role: Literal["all", "api", "worker"] = variable("CREWSHIP_ROLE", "all", takes="all, api or worker")
     data_dir: Directory = variable("CREWSHIP_DATA_DIR", default_factory=default_data_dir, takes="a directory")
-    socket_path: Directory = variable("CREWSHIP_SOCKET_PATH", default_factory=lambda data: data["data_dir"] / "run" / "crewship.sock", takes="a file path")
-    public_url: Annotated[str, BeforeValidator(_origin)] | None = variable("CREWSHIP_PUBLIC_URL", takes="an origin such as https://crewship.example.com")
+    socket_path: Directory = variable(
+        "CREWSHIP_SOCKET_PATH",
+        default_factory=lambda data: data["data_dir"] / "run" / "crewship.sock",
+        takes="a file path",
+    )
+    public_url: Annotated[str, BeforeValidator(_origin)] | None = variable(
+        "CREWSHIP_PUBLIC_URL", takes="an origin such as https://crewship.example.com"
+    )
     env: str = variable("CREWSHIP_ENV", "", takes="a name; prod and production tighten the rules")
 
-    database_url: DatabaseUrl | None = variable("DATABASE_URL", takes="a URL such as postgresql://user:password@host:5432/database")
+    database_url: DatabaseUrl | None = variable(
+        "DATABASE_URL", takes="a URL such as postgresql://user:password@host:5432/database"
+    )
     migration_database_url: DatabaseUrl | None = variable(
-        "CREWSHIP_MIGRATION_DATABASE_URL", takes="a URL such as postgresql://owner:password@host:5432/database (the role that owns the tables)"
+        "CREWSHIP_MIGRATION_DATABASE_URL",
+        takes="a URL such as postgresql://owner:password@host:5432/database (the role that owns the tables)",
     )
     pool_size: PositiveInt = variable("CREWSHIP_POOL_SIZE", 10, takes="a number of database connections, at least 1")
     row_level_security: bool = variable("CREWSHIP_ROW_LEVEL_SECURITY", True, takes=BOOLEAN)
 
-    nextauth_secret: SecretStr | None = variable("NEXTAUTH_SECRET", takes="a secret text of at least 32 bytes (openssl rand -base64 32)")
-    nextauth_secret_previous: SecretStr | None = variable("NEXTAUTH_SECRET_PREVIOUS", takes="the NEXTAUTH_SECRET that was used before")
+    nextauth_secret: SecretStr | None = variable(
+        "NEXTAUTH_SECRET", takes="a secret text of at least 32 bytes (openssl rand -base64 32)"
+    )
+    nextauth_secret_previous: SecretStr | None = variable(
+        "NEXTAUTH_SECRET_PREVIOUS", takes="the NEXTAUTH_SECRET that was used before"
+    )
     encryption_key: AesKey | None = variable("ENCRYPTION_KEY", takes="64 hexadecimal digits (openssl rand -hex 32)")
-    encryption_key_v2: AesKey | None = variable("ENCRYPTION_KEY_V2", takes="64 hexadecimal digits (openssl rand -hex 32)")
-    admin_token_hmac_key: HexKey | None = variable("CREWSHIP_ADMIN_TOKEN_HMAC_KEY", takes="at least 64 hexadecimal digits (openssl rand -hex 32)")
+    encryption_key_v2: AesKey | None = variable(
+        "ENCRYPTION_KEY_V2", takes="64 hexadecimal digits (openssl rand -hex 32)"
+    )
+    admin_token_hmac_key: HexKey | None = variable(
+        "CREWSHIP_ADMIN_TOKEN_HMAC_KEY", takes="at least 64 hexadecimal digits (openssl rand -hex 32)"
+    )
     internal_token: SecretStr | None = variable("CREWSHIP_INTERNAL_TOKEN", takes="a secret text")
     metrics_token: SecretStr | None = variable("CREWSHIP_METRICS_TOKEN", takes="a secret text")
 
@@ -163,57 +210,97 @@ class Settings(BaseSettings):
     bootstrap_window: Annotated[NonNegativeInt | None, BeforeValidator(_duration)] = variable(
         "CREWSHIP_BOOTSTRAP_WINDOW", takes="a duration such as 90s, 5m or 1h30m"
     )
-    allowed_origins: Origins = variable("CREWSHIP_ALLOWED_ORIGINS", (), takes="origins separated by commas, such as https://a.example,https://b.example:8443")
-    trusted_proxy_cidrs: Networks = variable("CREWSHIP_TRUSTED_PROXY_CIDRS", (), takes="addresses or networks, such as 10.0.0.7,192.168.0.0/16")
+    allowed_origins: Origins = variable(
+        "CREWSHIP_ALLOWED_ORIGINS",
+        (),
+        takes="origins separated by commas, such as https://a.example,https://b.example:8443",
+    )
+    trusted_proxy_cidrs: Networks = variable(
+        "CREWSHIP_TRUSTED_PROXY_CIDRS", (), takes="addresses or networks, such as 10.0.0.7,192.168.0.0/16"
+    )
     force_secure_cookies: bool = variable("CREWSHIP_FORCE_SECURE_COOKIES", False, takes=BOOLEAN)
-    internal_allow_any: Annotated[bool, BeforeValidator(_exactly_true)] = variable("CREWSHIP_INTERNAL_ALLOW_ANY", False, takes="true; all else is no")
+    internal_allow_any: Annotated[bool, BeforeValidator(_exactly_true)] = variable(
+        "CREWSHIP_INTERNAL_ALLOW_ANY", False, takes="true; all else is no"
+    )
     open_schema: bool = variable("CREWSHIP_OPEN_SCHEMA", True, takes=BOOLEAN)
     trusted_documents_only: bool = variable("CREWSHIP_TRUSTED_DOCUMENTS_ONLY", False, takes=BOOLEAN)
     trusted_documents_file: Directory | None = variable("CREWSHIP_TRUSTED_DOCUMENTS_FILE", takes="a file path")
     license_file: Directory | None = variable("CREWSHIP_LICENSE_FILE", takes="a file path")
-    license_public_key: str | None = variable("CREWSHIP_LICENSE_PUBLIC_KEY", takes="the base64 of an Ed25519 public key")
+    license_public_key: str | None = variable(
+        "CREWSHIP_LICENSE_PUBLIC_KEY", takes="the base64 of an Ed25519 public key"
+    )
     max_crews: PositiveInt | None = variable("CREWSHIP_MAX_CREWS", takes="a number of crews, at least 1")
-    max_agents_per_crew: PositiveInt | None = variable("CREWSHIP_MAX_AGENTS_PER_CREW", takes="a number of agents, at least 1")
+    max_agents_per_crew: PositiveInt | None = variable(
+        "CREWSHIP_MAX_AGENTS_PER_CREW", takes="a number of agents, at least 1"
+    )
     max_members: PositiveInt | None = variable("CREWSHIP_MAX_MEMBERS", takes="a number of members, at least 1")
 
     # Requests a minute, per client address and bucket.
-    ratelimit_disabled: bool = variable("CREWSHIP_RATELIMIT_DISABLED", False, also="CREWSHIP_DISABLE_RATELIMIT", takes=BOOLEAN)
-    ratelimit_auth: PositiveInt = variable("CREWSHIP_RATELIMIT_AUTH", 10, takes="a number of requests a minute, at least 1")
-    ratelimit_credential_test: PositiveInt = variable("CREWSHIP_RATELIMIT_CREDENTIAL_TEST", 60, takes="a number of requests a minute, at least 1")
-    ratelimit_api: PositiveInt = variable("CREWSHIP_RATELIMIT_API", 120, takes="a number of requests a minute, at least 1")
-    ratelimit_pages: PositiveInt = variable("CREWSHIP_RATELIMIT_PAGES", 600, takes="a number of requests a minute, at least 1")
+    ratelimit_disabled: bool = variable(
+        "CREWSHIP_RATELIMIT_DISABLED", False, also="CREWSHIP_DISABLE_RATELIMIT", takes=BOOLEAN
+    )
+    ratelimit_auth: PositiveInt = variable(
+        "CREWSHIP_RATELIMIT_AUTH", 10, takes="a number of requests a minute, at least 1"
+    )
+    ratelimit_credential_test: PositiveInt = variable(
+        "CREWSHIP_RATELIMIT_CREDENTIAL_TEST", 60, takes="a number of requests a minute, at least 1"
+    )
+    ratelimit_api: PositiveInt = variable(
+        "CREWSHIP_RATELIMIT_API", 120, takes="a number of requests a minute, at least 1"
+    )
+    ratelimit_pages: PositiveInt = variable(
+        "CREWSHIP_RATELIMIT_PAGES", 600, takes="a number of requests a minute, at least 1"
+    )
 
     # Connections at once, of one client address and of one user.
-    max_connections: PositiveInt = variable("CREWSHIP_MAX_CONNECTIONS_PER_ADDRESS", 1000, takes="a number of connections, at least 1")
-    max_sockets: PositiveInt = variable("CREWSHIP_MAX_SOCKETS_PER_USER", 100, takes="a number of WebSockets, at least 1")
+    max_connections: PositiveInt = variable(
+        "CREWSHIP_MAX_CONNECTIONS_PER_ADDRESS", 1000, takes="a number of connections, at least 1"
+    )
+    max_sockets: PositiveInt = variable(
+        "CREWSHIP_MAX_SOCKETS_PER_USER", 100, takes="a number of WebSockets, at least 1"
+    )
 
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
     skip_update_check: bool = variable("CREWSHIP_SKIP_UPDATE_CHECK", False, takes=BOOLEAN)
 
     # Where agents' work is done, and by what.
-    storage_path: Directory = variable("CREWSHIP_STORAGE_BASE_PATH", default_factory=lambda data: data["data_dir"] / "files", takes="a directory")
+    storage_path: Directory = variable(
+        "CREWSHIP_STORAGE_BASE_PATH", default_factory=lambda data: data["data_dir"] / "files", takes="a directory"
+    )
     max_concurrent_runs: PositiveInt = variable("CREWSHIP_MAX_CONCURRENT_RUNS", 8, takes="a number of runs, at least 1")
     run_max_tokens: PositiveInt = variable("CREWSHIP_RUN_MAX_TOKENS", 2_000_000, takes="a number of tokens, at least 1")
-    run_adapter: Literal["auto", "native", "local_model", "scripted"] = variable("CREWSHIP_RUN_ADAPTER", "auto", takes="auto, native, local_model or scripted")
+    run_adapter: Literal["auto", "native", "local_model", "scripted"] = variable(
+        "CREWSHIP_RUN_ADAPTER", "auto", takes="auto, native, local_model or scripted"
+    )
     local_model: bool = variable("CREWSHIP_LOCAL_MODEL", False, takes=BOOLEAN)
     unsafe_process: bool = variable("CREWSHIP_UNSAFE_PROCESS", False, takes=BOOLEAN)
-    container_provider: Literal["auto", "docker", "apple"] = variable("CREWSHIP_CONTAINER_PROVIDER", "auto", takes="auto, docker or apple")
+    container_provider: Literal["auto", "docker", "apple"] = variable(
+        "CREWSHIP_CONTAINER_PROVIDER", "auto", takes="auto, docker or apple"
+    )
     command_memory: PositiveInt | None = variable("CREWSHIP_COMMAND_MEMORY_MB", takes="a number of MiB, at least 1")
     crew_storage: PositiveInt = variable("CREWSHIP_CREW_STORAGE_MB", 2048, takes="a number of MiB, at least 1")
     crew_files: PositiveInt = variable("CREWSHIP_CREW_FILES", 100_000, takes="a number of files, at least 1")
     redis_url: RedisUrl | None = variable("CREWSHIP_REDIS_URL", takes="a URL such as redis://host:6379/0")
     openai_api_key: SecretStr | None = variable("OPENAI_API_KEY", takes="a secret text")
-    openai_base_url: str | None = variable("OPENAI_BASE_URL", takes="the URL of an API like OpenAI's, such as https://api.openai.com/v1")
+    openai_base_url: str | None = variable(
+        "OPENAI_BASE_URL", takes="the URL of an API like OpenAI's, such as https://api.openai.com/v1"
+    )
     anthropic_api_key: SecretStr | None = variable("ANTHROPIC_API_KEY", takes="a secret text")
-    anthropic_base_url: str | None = variable("ANTHROPIC_BASE_URL", takes="the URL of an API like Anthropic's, such as https://api.anthropic.com")
-    ollama_base_url: str | None = variable("OLLAMA_BASE_URL", takes="the URL of an Ollama server, such as http://127.0.0.1:11434")
+    anthropic_base_url: str | None = variable(
+        "ANTHROPIC_BASE_URL", takes="the URL of an API like Anthropic's, such as https://api.anthropic.com"
+    )
+    ollama_base_url: str | None = variable(
+        "OLLAMA_BASE_URL", takes="the URL of an Ollama server, such as http://127.0.0.1:11434"
+    )
 
     google_client_id: str | None = variable("GOOGLE_CLIENT_ID", takes="a text")
     google_client_secret: SecretStr | None = variable("GOOGLE_CLIENT_SECRET", takes="a secret text")
     resend_api_key: SecretStr | None = variable("RESEND_API_KEY", takes="a secret text")
     resend_from: str | None = variable("RESEND_FROM", takes="a sender such as Crewship <no-reply@example.com>")
 
-    log_level: Literal["debug", "info", "warn", "error"] = variable("CREWSHIP_LOG_LEVEL", "info", takes="debug, info, warn or error")
+    log_level: Literal["debug", "info", "warn", "error"] = variable(
+        "CREWSHIP_LOG_LEVEL", "info", takes="debug, info, warn or error"
+    )
     stalls_file: Directory | None = variable("CREWSHIP_STALLS_FILE", takes="a file path")
     log_format: Literal["json", "text"] = variable("CREWSHIP_LOG_FORMAT", "json", takes="json or text")
 
@@ -232,26 +319,45 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _no_contradiction(self) -> "Settings":
         if self.production and self.ratelimit_disabled:
-            raise ValueError("CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production; unset one of the two")
+            raise ValueError(
+                "CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production; unset one of"
+                " the two"
+            )
         if self.trusted_documents_only and self.trusted_documents_file is None:
-            raise ValueError("CREWSHIP_TRUSTED_DOCUMENTS_ONLY: needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to accept")
+            raise ValueError(
+                "CREWSHIP_TRUSTED_DOCUMENTS_ONLY: needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to"
+                " accept"
+            )
         if self.unsafe_process and self.allow_signup:
-            raise ValueError("CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on, strangers could run commands; unset one of the two")
+            raise ValueError(
+                "CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on, strangers could run commands;"
+                " unset one of the two"
+            )
         if len(os.fsencode(self.socket_path)) > MAX_SOCKET_PATH:
-            raise ValueError(f"CREWSHIP_SOCKET_PATH: {self.socket_path} is longer than a socket path may be ({MAX_SOCKET_PATH} bytes); set a shorter one")
+            raise ValueError(
+                f"CREWSHIP_SOCKET_PATH: {self.socket_path} is longer than a socket path may be ({MAX_SOCKET_PATH}"
+                " bytes); set a shorter one"
+            )
         return self
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """The settings of this process; `overrides` (by field name, None = not given) win over the environment. Raises SettingsError."""
+    """The settings of this process; `overrides` (by field name, None = not given) win over the environment. Raises
+    SettingsError.
+    """
     given = {_variables(name)[0]: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)
     except ValidationError as refused:
         seen = {**os.environ, **given}
         # A default that builds on a refused value is an error of its own in pydantic, and noise to a reader.
-        errors = [error for error in refused.errors(include_input=False) if error["type"] != "default_factory_not_called"]
-        lines = [_explain(str(error["loc"][0]), seen) if error["loc"] else error["msg"].removeprefix("Value error, ") for error in errors]
+        errors = [
+            error for error in refused.errors(include_input=False) if error["type"] != "default_factory_not_called"
+        ]
+        lines = [
+            _explain(str(error["loc"][0]), seen) if error["loc"] else error["msg"].removeprefix("Value error, ")
+            for error in errors
+        ]
         raise SettingsError("\n".join(dict.fromkeys(lines))) from None
 
 
@@ -266,4 +372,8 @@ def _explain(refused: str, seen: Mapping[str, Any]) -> str:
     info, variables = Settings.model_fields[field], _variables(field)
     name = next((v for v in variables if seen.get(v) not in (None, "")), variables[0])
     secret = "SecretStr" in str(info.annotation)
-    return f"{name} takes {info.description}" if secret or name not in seen else f"{name} is {str(seen[name])!r}, but takes {info.description}"
+    return (
+        f"{name} takes {info.description}"
+        if secret or name not in seen
+        else f"{name} is {str(seen[name])!r}, but takes {info.description}"
+    )

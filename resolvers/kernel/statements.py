@@ -94,10 +94,16 @@ def insertion(held: Held) -> Any:
     other = table_of(held.change.model)
     drawn = {taken.name: taken.expression for taken in held.drawn}
     used = {part for value in drawn.values() for part in iterate(value)}
-    changed = _update(held.change.model, held.change.kinds, held.limited).returning(*[c for c in other.c if c in used] or [ONE]).cte("changed")
+    changed = (
+        _update(held.change.model, held.change.kinds, held.limited)
+        .returning(*[c for c in other.c if c in used] or [ONE])
+        .cte("changed")
+    )
     adapt = ClauseAdapter(changed).traverse
     values |= {name: adapt(value) for name, value in drawn.items()}
-    return insert(table).from_select(list(values), select(*values.values()).select_from(changed), include_defaults=False)
+    return insert(table).from_select(
+        list(values), select(*values.values()).select_from(changed), include_defaults=False
+    )
 
 
 def written(held: Waiting) -> Any:
@@ -113,7 +119,9 @@ def writing(held: Waiting) -> Statement:
         table, made = table_of(type(held.row)), written(held)
         if isinstance(held, Edit):
             return made.returning(*table.c)
-        return made.returning(*[table.c[taken.name] for taken in held.drawn] or [ONE]) if held.change is not None else made
+        return (
+            made.returning(*[table.c[taken.name] for taken in held.drawn] or [ONE]) if held.change is not None else made
+        )
 
     return compiled((*held.kind, "insert"), build)
 
@@ -133,7 +141,9 @@ def columns_of(rows: Sequence[SQLModel], names: tuple[str, ...]) -> list[list[An
 
 
 def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...], limited: bool) -> Statement:
-    """Insert, or replace the other columns of the row that has the same `keys`; where the caller may not see that one, nothing."""
+    """Insert, or replace the other columns of the row that has the same `keys`; where the caller may not see that one,
+    nothing.
+    """
 
     def build() -> Any:
         table = table_of(model)
@@ -151,11 +161,15 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
 
 
 def edited(model: type[SQLModel], sets: dict[str, Any]) -> dict[str, Any]:
-    """What an update sets, with the version and time of the edit that it is, unless it changes what the service notes alone."""
+    """What an update sets, with the version and time of the edit that it is, unless it changes what the service notes
+    alone.
+    """
     table = table_of(model)
     if sets and sets.keys() <= bookkeeping_of(model):
         return sets
-    stamps = ({"version": table.c.version + ONE} if "version" in table.c else {}) | ({"updated_at": func.now()} if "updated_at" in table.c else {})
+    stamps = ({"version": table.c.version + ONE} if "version" in table.c else {}) | (
+        {"updated_at": func.now()} if "updated_at" in table.c else {}
+    )
     return stamps | sets
 
 
@@ -202,7 +216,9 @@ def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement
 
 
 def load(model: type[M], row: Any) -> M:
-    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked. Closed sets are their members, secrets stay sealed."""
+    """A table object from a record, past SQLAlchemy's instrumentation: no state is tracked. Closed sets are their
+    members, secrets stay sealed.
+    """
     made: M = object.__new__(model)
     values = made.__dict__
     values.update(row)

@@ -19,10 +19,12 @@ NO_LIMIT = Scope.of(lambda name: bindparam(f"scope_{name}", type_=Text()), limit
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """`subject=Subject(IssueComment, "comment_id", of=Subject(Crew, "crew_id"))`: without such a row the operation is NOT_FOUND.
+    """`subject=Subject(IssueComment, "comment_id", of=Subject(Crew, "crew_id"))`: without such a row the operation is
+    NOT_FOUND.
 
-    `field`: of the input, which names the row; `by`: the column that holds that name. `of`: the row that it belongs to, which the route
-    names as well; `key`: the column that says so. `where`: which rows of the table count. `called`: what the refusal calls it.
+    `field`: of the input, which names the row; `by`: the column that holds that name. `of`: the row that it belongs to,
+    which the route names as well; `key`: the column that says so. `where`: which rows of the table count. `called`:
+    what the refusal calls it.
     """
 
     model: type[SQLModel]
@@ -85,7 +87,11 @@ class Subject:
     def found(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
         """The conditions of the one row."""
         table = table_of(self.model)
-        return [*self.conditions(scope, value, outer), *_live(self.model, table, scope), *scope.sees(self.model, table, outer)]
+        return [
+            *self.conditions(scope, value, outer),
+            *_live(self.model, table, scope),
+            *scope.sees(self.model, table, outer),
+        ]
 
 
 def _live(model: type[SQLModel], table: Any, scope: Scope) -> list[Any]:

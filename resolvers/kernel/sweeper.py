@@ -1,8 +1,8 @@
 """What expires is removed: idempotency keys, events, frames, steps of runs, sessions, browsers that
 signed in, presence. One process does it at a time.
 
-In portions, each a transaction of its own: a transaction holds the outbox's readers up for as long as it runs, and one that takes too long would
-never succeed. Audit rows, messages and runs are kept for good.
+In portions, each a transaction of its own: a transaction holds the outbox's readers up for as long as it runs, and one
+that takes too long would never succeed. Audit rows, messages and runs are kept for good.
 """
 
 import asyncio
@@ -35,12 +35,16 @@ class Rule:
 def _where(table: str, condition: str) -> Rule:
     """The rows of `condition`, found by an index."""
     found = f"SELECT ctid FROM {table} WHERE {condition} LIMIT $1"
-    return Rule(table, f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY({found})) RETURNING 1) SELECT count(*) FROM gone")
+    return Rule(
+        table,
+        f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY({found})) RETURNING 1) SELECT count(*) FROM gone",
+    )
 
 
 RULES = (
     _where("idempotency_keys", f"created_at < now() - interval '{HOURS} hours'"),
-    # The oldest stand first in the order of delivery. A cursor from before the last event removed leads nowhere: its number is kept.
+    # The oldest stand first in the order of delivery. A cursor from before the last event removed leads nowhere: its
+    # number is kept.
     Rule(
         "events",
         f"""
@@ -50,7 +54,8 @@ RULES = (
             AND oldest.created_at < now() - interval '{EVENT_DAYS} days' RETURNING events.xid::text::bigint
         ),
         noted AS (
-            INSERT INTO instance_facts (name, value, created_at) SELECT '{SWEPT}', max(xid)::text, now() FROM gone HAVING count(*) > 0
+            INSERT INTO instance_facts (name, value, created_at) SELECT '{SWEPT}', max(xid)::text, now()
+                FROM gone HAVING count(*) > 0
             ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()
         )
         SELECT count(*) FROM gone

@@ -11,7 +11,8 @@ from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-# structlog imports rich, and that pygments, for tracebacks that are never printed: 7 MB in every process. It can do without.
+# structlog imports rich, and that pygments, for tracebacks that are never printed: 7 MB in every process. It can do
+# without.
 if "rich" in sys.modules:
     import structlog
 else:
@@ -21,8 +22,14 @@ else:
     finally:
         del sys.modules["rich"]
 
-# Until the process sets up its log lines: what structlog does by itself shows the local variables of a traceback, secrets among them.
-structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+# Until the process sets up its log lines: what structlog does by itself shows the local variables of a traceback,
+# secrets among them.
+structlog.configure(
+    processors=[
+        structlog.stdlib.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 log: Any = structlog.get_logger("crewship")
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -32,7 +39,8 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  #
 
 
 class Meter:
-    """Calls of one operation by outcome, and how long they took: plain numbers, made into metrics when somebody asks for them.
+    """Calls of one operation by outcome, and how long they took: plain numbers, made into metrics when somebody asks
+    for them.
 
     The library's own counters take locks that one event loop does not need: they were 3 % of a small read.
     """
@@ -58,7 +66,9 @@ METERS: dict[str, Meter] = {}
 
 class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
-        calls = CounterMetricFamily("crewship_operations", "Calls of operations by outcome", labels=["operation", "code"])
+        calls = CounterMetricFamily(
+            "crewship_operations", "Calls of operations by outcome", labels=["operation", "code"]
+        )
         durations = HistogramMetricFamily("crewship_operation_seconds", "Duration of operations", labels=["operation"])
         for name, meter in METERS.items():
             for code, count in meter.codes.items():

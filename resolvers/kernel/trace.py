@@ -1,9 +1,9 @@
 """Tracing: a query runs once per *kind* of call, on parameters instead of values.
 
-`def list_crews(scope, data)` is called with a `data` whose fields are `Param`s; what it builds is a statement that serves
-every later call of that kind. A Param refuses to be looked at, so a function that depends on a value fails at its first
-call, not silently. Closed sets (bool, enum, Literal) keep their value and absent optional fields stay None: both are part
-of the plan's key (`variant`), but for filters, of which the one that leads is.
+`def list_crews(scope, data)` is called with a `data` whose fields are `Param`s; what it builds is a statement that
+serves every later call of that kind. A Param refuses to be looked at, so a function that depends on a value fails at
+its first call, not silently. Closed sets (bool, enum, Literal) keep their value and absent optional fields stay None:
+both are part of the plan's key (`variant`), but for filters, of which the one that leads is.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,13 @@ from resolvers.kernel.filters import filters_of, leader
 from resolvers.kernel.inputs import Input, accepts_none, bare, is_choice
 
 Getter = Callable[["Call"], Any]
-SQL_TYPES: dict[Any, TypeEngine[Any]] = {str: Text(), int: Integer(), float: Float(), bool: Boolean(), datetime: DateTime(timezone=True)}
+SQL_TYPES: dict[Any, TypeEngine[Any]] = {
+    str: Text(),
+    int: Integer(),
+    float: Float(),
+    bool: Boolean(),
+    datetime: DateTime(timezone=True),
+}
 
 
 @dataclass(slots=True)
@@ -55,11 +61,13 @@ class Param:
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise TypeError(
-            f"'{self.name}' is a parameter here: a query describes rows and is built once, so it cannot branch on a value. "
-            "Use an enum, bool or Literal field for a choice, or make the operation a @procedure."
+            f"'{self.name}' is a parameter here: a query describes rows and is built once, so it cannot branch on a"
+            " value. Use an enum, bool or Literal field for a choice, or make the operation a @procedure."
         )
 
-    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __iter__ = __len__ = __str__ = __format__ = __int__ = __getitem__ = _refuse
+    __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __iter__ = __len__ = __str__ = __format__ = (
+        __int__
+    ) = __getitem__ = _refuse
 
 
 def sql_type(annotation: Any) -> TypeEngine[Any]:
@@ -93,10 +101,16 @@ def kinds(model: type[Input]) -> Kinds:
 
 
 def variant(data: Input) -> tuple[Any, ...]:
-    """The kind of call: which optional fields are there, the value of every closed choice, and the filter that leads."""
+    """The kind of call: which optional fields are there, the value of every closed choice, and
+    the filter that leads.
+    """
     known = _KINDS.get(type(data)) or kinds(type(data))
     if known.filters:
-        return (leader(data), *[getattr(data, n) is not None for n in known.optional], *[getattr(data, n) for n in known.choices])
+        return (
+            leader(data),
+            *[getattr(data, n) is not None for n in known.optional],
+            *[getattr(data, n) for n in known.choices],
+        )
     if not known.optional and not known.choices:
         return ()
     return (*[getattr(data, n) is not None for n in known.optional], *[getattr(data, n) for n in known.choices])
@@ -124,8 +138,12 @@ class Trace:
             if name in known.choices or (getattr(values, name) is None and name not in known.filters):
                 built[name] = getattr(values, name)
             else:
-                parameter = self.bind(f"{name}_{'' if slot is None else slot}", _getter(name, slot), sql_type(info.annotation))
-                built[name] = Param(parameter, name, name in known.filters and name != leads and accepts_none(info.annotation))
+                parameter = self.bind(
+                    f"{name}_{'' if slot is None else slot}", _getter(name, slot), sql_type(info.annotation)
+                )
+                built[name] = Param(
+                    parameter, name, name in known.filters and name != leads and accepts_none(info.annotation)
+                )
         return model.model_construct(values.model_fields_set, **built)
 
 

@@ -19,7 +19,9 @@ ONE: Any = literal_column("1")
 
 
 def hides(model: type[SQLModel], limited: bool) -> bool:
-    """Whether rows of a model are hidden from a caller. `limited`: to what a user may see; a machine acts in a workspace as a whole, and nowhere else."""
+    """Whether rows of a model are hidden from a caller. `limited`: to what a user may see; a machine acts in a
+    workspace as a whole, and nowhere else.
+    """
     return visible_of(model) is not None and (limited or not issubclass(model, TenantRow))
 
 
@@ -29,8 +31,22 @@ class Scope:
     `role`: of the one workspace the call is about; None where it spans several. `limited`: as for `hides`.
     """
 
-    def __init__(self, workspace_id: Param, user_id: Param, role: Param | None, outer: tuple[Any, ...] = (), *, limited: bool = True) -> None:
-        self.workspace_id, self.user_id, self._role, self._outer, self.limited = workspace_id, user_id, role, outer, limited
+    def __init__(
+        self,
+        workspace_id: Param,
+        user_id: Param,
+        role: Param | None,
+        outer: tuple[Any, ...] = (),
+        *,
+        limited: bool = True,
+    ) -> None:
+        self.workspace_id, self.user_id, self._role, self._outer, self.limited = (
+            workspace_id,
+            user_id,
+            role,
+            outer,
+            limited,
+        )
 
     @classmethod
     def of(cls, value: Callable[[str], Any], *, limited: bool = True) -> "Scope":
@@ -42,11 +58,15 @@ class Scope:
         return type(self)(self.workspace_id, self.user_id, self._role, tuple(outer), limited=self.limited)
 
     def role_in(self, workspace_id: Any) -> Any:
-        """The caller's role in the workspace of a row: the one the gate has judged, or where it judged none, that of the membership."""
+        """The caller's role in the workspace of a row: the one the gate has judged, or where it judged none, that of
+        the membership.
+        """
         if self._role is not None:
             return self._role.clause
         member = table_of(Membership).alias("own")
-        return self.scalar(select(member.c.role).where(member.c.workspace_id == workspace_id, member.c.user_id == self.user_id))
+        return self.scalar(
+            select(member.c.role).where(member.c.workspace_id == workspace_id, member.c.user_id == self.user_id)
+        )
 
     def may(self, row: Any, action: Action) -> Any:
         """Whether the caller may do this in the workspace of a row."""
@@ -57,11 +77,19 @@ class Scope:
         return statement.correlate(*self._outer).scalar_subquery()
 
     def sees(self, model: type[SQLModel], table: Any, outer: Sequence[Any] = ()) -> list[Any]:
-        """The condition for the rows of a FROM entry that the caller may see; none where that is every row. `outer`: the entries around it."""
-        return [clause(access_of(model).visible(table.c, self.within((*outer, table))))] if hides(model, self.limited) else []
+        """The condition for the rows of a FROM entry that the caller may see; none where that is every row. `outer`:
+        the entries around it.
+        """
+        return (
+            [clause(access_of(model).visible(table.c, self.within((*outer, table))))]
+            if hides(model, self.limited)
+            else []
+        )
 
     def beside(self, model: type[TenantRow], row: Any, *, including_deleted: bool = False) -> tuple[Any, list[Any]]:
-        """Rows of another table for a value of `row`: a FROM entry, and the conditions of what the caller may see in the row's workspace."""
+        """Rows of another table for a value of `row`: a FROM entry, and the conditions of what the caller may see in
+        the row's workspace.
+        """
         other = table_of(model).alias()
         live = [other.c.deleted_at.is_(None)] if "deleted_at" in other.c and not including_deleted else []
         return other, [other.c.workspace_id == row.workspace_id, *live, *self.sees(model, other, self._outer)]
@@ -72,7 +100,9 @@ class Scope:
         return self.scalar(select(other.c[column]).where(other.c.id == row[key], *own))
 
     def has(self, model: type[TenantRow], row: Any, **same: Any) -> Any:
-        """Whether the workspace of `row` has a live row of `model` with these values, to be seen or not: for `visible`."""
+        """Whether the workspace of `row` has a live row of `model` with these values, to be
+        seen or not: for `visible`.
+        """
         other = table_of(model).alias()
         found = [other.c.workspace_id == row.workspace_id, *[other.c[name] == value for name, value in same.items()]]
         if "deleted_at" in other.c:

@@ -23,7 +23,9 @@ WITHDRAWN = frozenset({Code.FORBIDDEN, Code.NOT_FOUND})
 
 
 class LiveConnection:
-    """The subscriptions of one socket or stream. Closed by whoever opened it; `caller.user_id` is known (see `channels.identify`)."""
+    """The subscriptions of one socket or stream. Closed by whoever opened it; `caller.user_id` is known (see
+    `channels.identify`).
+    """
 
     def __init__(self, caller: Caller, outlet: Outlet, line: Owner) -> None:
         self.caller, self._outlet, self._line = caller, outlet, line
@@ -32,14 +34,18 @@ class LiveConnection:
         attendance.connections[self] = None
 
     def admit(self) -> None:
-        """Counts among those of its user, from when that is known until it is closed. Raises Refusal RATE_LIMITED where there are too many."""
+        """Counts among those of its user, from when that is known until it is closed. Raises Refusal RATE_LIMITED where
+        there are too many.
+        """
         attendance.users.enter(self)
 
-    async def subscribe(self, name: str, encode: Encode, after: str | None = None, *, same: Hashable = None) -> Subscription:
+    async def subscribe(
+        self, name: str, encode: Encode, after: str | None = None, *, same: Hashable = None
+    ) -> Subscription:
         """Listens to a channel. Raises Refusal when the caller may not, or the database cannot be asked.
 
-        `encode` makes the frame of an event, or None where it is not to be shown; `after` is a cursor to go on from. `same`:
-        whoever gives an equal one gets the same frames of events in the outbox, so they are made once.
+        `encode` makes the frame of an event, or None where it is not to be shown; `after` is a cursor to go on from.
+        `same`: whoever gives an equal one gets the same frames of events in the outbox, so they are made once.
         """
         doubts = self._doubts
         channel = await open_channel(replace(self.caller), name)
@@ -119,7 +125,11 @@ class Answers:
         try:
             await (identify(caller) if channel is None else open_channel(caller, channel.name, channel.workspace_id))
         except Refusal as refusal:
-            return refusal if refusal.code is Code.UNAUTHENTICATED or (channel is not None and refusal.code in WITHDRAWN) else None
+            return (
+                refusal
+                if refusal.code is Code.UNAUTHENTICATED or (channel is not None and refusal.code in WITHDRAWN)
+                else None
+            )
         return None
 
 
@@ -148,8 +158,8 @@ class Users:
 class Attendance:
     """Everybody on the line in this process.
 
-    Where a right has changed, the subscriptions of that user ask for theirs before they show anything more, and the connection for its
-    session. All of it is asked for again every half minute, beside that: rights end by time, too.
+    Where a right has changed, the subscriptions of that user ask for theirs before they show anything more, and the
+    connection for its session. All of it is asked for again every half minute, beside that: rights end by time, too.
     """
 
     def __init__(self) -> None:
@@ -191,7 +201,10 @@ class Attendance:
             await self._wake.wait()
             self._wake.clear()
             users, self._changed = self._changed, set()
-            await self._ask([connection for connection in self.connections if connection.caller.user_id in users], LiveConnection.check_caller)
+            await self._ask(
+                [connection for connection in self.connections if connection.caller.user_id in users],
+                LiveConnection.check_caller,
+            )
 
     async def _rounds(self) -> None:
         while True:
@@ -201,7 +214,9 @@ class Attendance:
             self._due.clear()
             await self._ask(list(self.connections), LiveConnection.check)
 
-    async def _ask(self, connections: list[LiveConnection], check: Callable[[LiveConnection, Answers], Awaitable[object]]) -> None:
+    async def _ask(
+        self, connections: list[LiveConnection], check: Callable[[LiveConnection, Answers], Awaitable[object]]
+    ) -> None:
         answers = Answers()
         try:
             for connection in connections:

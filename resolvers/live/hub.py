@@ -32,7 +32,9 @@ class Hub:
         self.channels: dict[str, Audience] = {}
         self.tail = Tail(self.channels, self._dispatch, self._new_epoch, self._access_changed)
         self.on_access: Callable[[str], None] = lambda user_id: None
-        """Takes the id of a user whose rights have changed, before anything that happened later is delivered; ANYTHING: whose is not known."""
+        """Takes the id of a user whose rights have changed, before anything that happened later is delivered; ANYTHING:
+        whose is not known.
+        """
         self.reading = asyncio.Semaphore(READERS)
 
     def start(self, dsn: str) -> None:
@@ -67,20 +69,30 @@ class Hub:
         return self.tail.position if watch is None else self.tail.position._replace(frame=watch.frame)
 
     async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
-        """What followed a position, `limit` of each kind at most; nothing from before the caller was a member. Raises Lost."""
+        """What followed a position, `limit` of each kind at most; nothing from before the caller was a member. Raises
+        Lost.
+        """
         async with database.lease() as conn:
             await conn.fetchrow(SCOPE_SQL, channel.workspace_id or f"@{channel.id}")
             since = channel.since or BEGINNING
-            rows = await conn.fetch(statements.MISSED_EVENTS, channel.address, str(position.xid), position.seq, since, limit)
-            if position.xid < await conn.fetchval(statements.SWEPT, sweeper.SWEPT):  # asked behind the reading: a sweep may come in between
+            rows = await conn.fetch(
+                statements.MISSED_EVENTS, channel.address, str(position.xid), position.seq, since, limit
+            )
+            # asked behind the reading: a sweep may come in between
+            if position.xid < await conn.fetchval(statements.SWEPT, sweeper.SWEPT):
                 raise Lost("too_old")
             found = [Delivered(channel.address, type_, payload, xid, seq) for xid, seq, _, type_, payload in rows]
             if channel.kind is not ChannelKind.session:
                 return found
-            frames = await conn.fetch(statements.MISSED_FRAMES, channel.workspace_id, channel.id, position.frame, since, limit)
+            frames = await conn.fetch(
+                statements.MISSED_FRAMES, channel.workspace_id, channel.id, position.frame, since, limit
+            )
         if frames and frames[0][0] != position.frame + 1:
             raise Lost("too_old")
-        return [*found, *(Delivered(channel.address, type_, payload, frame=number) for number, type_, payload in frames)]
+        return [
+            *found,
+            *(Delivered(channel.address, type_, payload, frame=number) for number, type_, payload in frames),
+        ]
 
     def cursor(self, position: Position) -> str:
         return write_cursor(self.tail.epoch, position)
@@ -122,8 +134,12 @@ hub = Hub()
 
 class _Collector(Collector):
     def collect(self) -> list[Metric]:
-        lag = GaugeMetricFamily("crewship_outbox_lag_seconds", "Age of the last event when it was dispatched", value=hub.tail.lag)
-        listeners = GaugeMetricFamily("crewship_live_listeners", "Subscriptions to channels in this process", value=hub.listeners())
+        lag = GaugeMetricFamily(
+            "crewship_outbox_lag_seconds", "Age of the last event when it was dispatched", value=hub.tail.lag
+        )
+        listeners = GaugeMetricFamily(
+            "crewship_live_listeners", "Subscriptions to channels in this process", value=hub.listeners()
+        )
         return [lag, listeners]
 
 

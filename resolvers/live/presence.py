@@ -1,6 +1,7 @@
 """Who listens to which chat right now, told to all processes: noted in memory, written in batches.
 
-A row counts for `LASTS` seconds and is moved on while somebody listens, so that what a process leaves behind in a crash runs out.
+A row counts for `LASTS` seconds and is moved on while somebody listens, so that what a process leaves behind in a crash
+runs out.
 """
 
 import asyncio
@@ -23,8 +24,10 @@ SELECT here.*, $4, now() + make_interval(secs => $5) FROM unnest($1::text[], $2:
 ON CONFLICT (workspace_id, chat_id, user_id, process) DO UPDATE SET until = excluded.until
 """
 GONE = """
-DELETE FROM chat_presence AS there USING unnest($1::text[], $2::text[], $3::text[]) AS gone (workspace_id, chat_id, user_id)
-WHERE there.workspace_id = gone.workspace_id AND there.chat_id = gone.chat_id AND there.user_id = gone.user_id AND process = $4
+DELETE FROM chat_presence AS there USING unnest($1::text[], $2::text[], $3::text[]) AS gone (workspace_id, chat_id,
+    user_id)
+WHERE there.workspace_id = gone.workspace_id AND there.chat_id = gone.chat_id AND there.user_id = gone.user_id
+    AND process = $4
 """
 ALL_GONE = "DELETE FROM chat_presence WHERE process = $1"
 
@@ -114,7 +117,8 @@ class Presence:
         try:
             await self.write()
         except Exception as error:
-            log.warning("presence not written", error=type(error).__name__)  # the next change, or the next refreshment, tries again
+            # the next change, or the next refreshment, tries again
+            log.warning("presence not written", error=type(error).__name__)
 
     async def _clear(self) -> None:
         try:

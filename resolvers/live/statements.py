@@ -2,13 +2,15 @@
 
 # An event whose transaction is not older than every running one may be followed by one with a smaller number: it waits.
 EVENTS = """
-    SELECT xid::text::bigint, seq, channel, type, payload::json, extract(epoch FROM clock_timestamp() - created_at)::float8 AS age
+    SELECT xid::text::bigint, seq, channel, type, payload::json,
+        extract(epoch FROM clock_timestamp() - created_at)::float8 AS age
     FROM events WHERE (xid, seq) > ($1::text::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
     ORDER BY xid, seq LIMIT $3
 """
 MISSED_EVENTS = """
     SELECT xid::text::bigint, seq, channel, type, payload::json
-    FROM events WHERE channel = $1 AND (xid, seq) > ($2::text::xid8, $3::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    FROM events WHERE channel = $1 AND (xid, seq) > ($2::text::xid8, $3::bigint)
+        AND xid < pg_snapshot_xmin(pg_current_snapshot())
       AND created_at >= $4::timestamptz
     ORDER BY xid, seq LIMIT $5
 """
@@ -20,7 +22,8 @@ EPOCH = """
 """
 SWEPT = "SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = $1), 0)"
 
-# What has changed of somebody's access comes with the frames, from the same snapshot: an event may still wait, while frames do not.
+# What has changed of somebody's access comes with the frames, from the same snapshot: an event may still wait, while
+# frames do not.
 FRAMES = """
     SELECT NULL AS workspace_id, NULL AS chat_id, seq, channel AS type, NULL AS payload
     FROM events WHERE type = 'access.changed' AND (xid, seq) > ($5::text::xid8, $6::bigint)
@@ -29,7 +32,8 @@ FRAMES = """
     FROM unnest($1::text[], $2::text[], $3::int[]) AS watched(workspace_id, chat_id, seq)
     CROSS JOIN LATERAL (
         SELECT seq, type, payload FROM run_frames
-        WHERE workspace_id = watched.workspace_id AND chat_id = watched.chat_id AND seq > watched.seq ORDER BY seq LIMIT $4
+        WHERE workspace_id = watched.workspace_id AND chat_id = watched.chat_id AND seq > watched.seq
+            ORDER BY seq LIMIT $4
     ) f
 """
 MISSED_FRAMES = """
@@ -38,9 +42,14 @@ MISSED_FRAMES = """
 """
 CHAT = "SELECT agent_id, last_seq FROM chats WHERE workspace_id = $1 AND id = $2"
 """Where a chat stands."""
-STANDING = "SELECT workspace_id, id, last_seq FROM chats WHERE (workspace_id, id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+STANDING = (
+    "SELECT workspace_id, id, last_seq FROM chats WHERE (workspace_id, id) IN (SELECT * FROM unnest($1::text[],"
+    " $2::text[]))"
+)
 AT_WORK = """
-    SELECT c.workspace_id, c.id, c.agent_id, (SELECT coalesce(min(f.seq), c.last_seq + 1) - 1 FROM run_frames f WHERE f.run_id = r.id)
-    FROM runs r JOIN chats c ON c.workspace_id = r.workspace_id AND c.id = r.chat_id WHERE r.status = 'RUNNING' AND r.agent_id = ANY ($1::text[])
+    SELECT c.workspace_id, c.id, c.agent_id,
+        (SELECT coalesce(min(f.seq), c.last_seq + 1) - 1 FROM run_frames f WHERE f.run_id = r.id)
+    FROM runs r JOIN chats c ON c.workspace_id = r.workspace_id AND c.id = r.chat_id WHERE r.status = 'RUNNING'
+        AND r.agent_id = ANY ($1::text[])
 """
 """The chats in which agents are at work, and the frame before their run."""

@@ -1,4 +1,6 @@
-"""One listener of one channel on one connection: live while the connection keeps up, and reading behind while it does not."""
+"""One listener of one channel on one connection: live while the connection keeps up, and reading behind while it does
+not.
+"""
 
 import asyncio
 from collections.abc import Callable, Hashable
@@ -40,13 +42,17 @@ class Owner(Protocol):
 class Subscription:
     """Gets every event of a channel once and in order, from where it starts.
 
-    Nothing is queued for a slow connection: past a bound it stops being live, reads what it missed from the tables once there
-    is room, and is live again when it has caught up. A cursor to start from is the same thing: to be behind from the beginning.
+    Nothing is queued for a slow connection: past a bound it stops being live, reads what it missed from the tables once
+    there is room, and is live again when it has caught up. A cursor to start from is the same thing: to be behind from
+    the beginning.
     """
 
-    def __init__(self, channel: Channel, caller: Caller, outlet: Outlet, encode: Encode, owner: Owner, same: Hashable = None) -> None:
+    def __init__(
+        self, channel: Channel, caller: Caller, outlet: Outlet, encode: Encode, owner: Owner, same: Hashable = None
+    ) -> None:
         self.channel, self.caller, self.outlet = channel, caller, outlet
-        self.same = None if channel.kind is ChannelKind.session else same  # in a chat each listener may go back by itself
+        # in a chat each listener may go back by itself
+        self.same = None if channel.kind is ChannelKind.session else same
         self.unison: Unison | None = None
         self._encode, self._owner = encode, owner
         self._position = Position(0, 0)
@@ -58,7 +64,9 @@ class Subscription:
         self.closed = False
 
     async def open(self, after: str | None = None) -> None:
-        """Joins the channel. `after`: a cursor; one that leads nowhere is told to the owner, and the live events follow all the same."""
+        """Joins the channel. `after`: a cursor; one that leads nowhere is told to the owner, and the live events follow
+        all the same.
+        """
         self.position = self._newest = await hub.join(self.channel, self)
         self._joined = True
         if self.closed:
@@ -144,7 +152,12 @@ class Subscription:
     def _hold(self, event: Delivered) -> None:
         """It cannot be read again. Nothing is held behind what was skipped: what is shown then has no hole."""
         held = self._held
-        if held is None or self._skipped or len(held) == HELD or sum(len(each.payload) for each in (*held, event)) > HELD_BYTES:
+        if (
+            held is None
+            or self._skipped
+            or len(held) == HELD
+            or sum(len(each.payload) for each in (*held, event)) > HELD_BYTES
+        ):
             self._skipped = True
         else:
             held.append(event)
@@ -193,7 +206,8 @@ class Subscription:
                 self._owner.lost(self, lost)
             if self._write_all(missed) and len(missed) < BATCH:
                 self.position = self.position.furthest(newest)  # all of it was in the tables when they were read
-                if newest == self._newest and not self._doubted:  # and nothing came since: without an await in between the next event finds this live
+                # and nothing came since: without an await in between the next event finds this live
+                if newest == self._newest and not self._doubted:
                     return self._caught_up()
 
     def _caught_up(self) -> None:
@@ -205,7 +219,9 @@ class Subscription:
             self._owner.lost(self, "too_slow")
 
     async def _read(self, start: Position) -> tuple[list[Delivered], str]:
-        """What is missing, or why that cannot be known. The right is asked for behind the reading: whatever was read had happened by then."""
+        """What is missing, or why that cannot be known. The right is asked for behind the reading: whatever was read
+        had happened by then.
+        """
         missed, reason = list[Delivered](), ""
         async with hub.reading:
             try:

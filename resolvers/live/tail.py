@@ -21,7 +21,8 @@ PATIENCE = 10.0  # seconds somebody who wants to listen waits for the database
 LAST, LAST_FRAME = 2**63 - 1, 2**31 - 1
 EVERYBODY = {"crewship.workspaces": "*"}  # the reader serves all tenants; what each listener gets, a Channel decides
 
-ACCESS, CHANGED = "access:", "access.changed"  # with the id of a user whose rights have changed; on no channel that a client can name
+# with the id of a user whose rights have changed; on no channel that a client can name
+ACCESS, CHANGED = "access:", "access.changed"
 
 Dispatch = Callable[[Delivered], None]
 ChatKey = tuple[str, str]
@@ -41,12 +42,23 @@ class Tail:
     """Reads while anybody listens; with nobody it rests. What it reads goes to `dispatch`, in order.
 
     A reader of its own, not one a channel: an event is fetched once a process, however many listen. It survives every
-    failure of the database and goes on where it was. `on_access` takes the id of a user whose rights have changed, before anything that
-    happened later is dispatched, and ANYTHING where such changes may have been passed over.
+    failure of the database and goes on where it was. `on_access` takes the id of a user whose rights have changed,
+    before anything that happened later is dispatched, and ANYTHING where such changes may have been passed over.
     """
 
-    def __init__(self, channels: Collection[str], dispatch: Dispatch, on_new_epoch: Callable[[], None], on_access: Callable[[str], None]) -> None:
-        self._channels, self._dispatch, self._on_new_epoch, self._on_access = channels, dispatch, on_new_epoch, on_access
+    def __init__(
+        self,
+        channels: Collection[str],
+        dispatch: Dispatch,
+        on_new_epoch: Callable[[], None],
+        on_access: Callable[[str], None],
+    ) -> None:
+        self._channels, self._dispatch, self._on_new_epoch, self._on_access = (
+            channels,
+            dispatch,
+            on_new_epoch,
+            on_access,
+        )
         self._dsn = ""
         self._conn: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -68,7 +80,11 @@ class Tail:
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
         self.watched.clear()
         self.agents.clear()
-        self._offs = [bus.on(Topic.events, self._rung_events), bus.on(Topic.access, self._rung_events), bus.on(Topic.frames, self._rung_frames)]
+        self._offs = [
+            bus.on(Topic.events, self._rung_events),
+            bus.on(Topic.access, self._rung_events),
+            bus.on(Topic.frames, self._rung_frames),
+        ]
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -240,10 +256,14 @@ class Tail:
         if everything and self.agents:
             for workspace_id, id, agent_id, frame in await self._conn.fetch(statements.AT_WORK, list(self.agents)):
                 self.watched.setdefault((workspace_id, id), Watch(agent_id, frame))
-        chats: Collection[ChatKey] = list(self.watched) if everything else [chat for chat in rung if chat in self.watched]
+        chats: Collection[ChatKey] = (
+            list(self.watched) if everything else [chat for chat in rung if chat in self.watched]
+        )
         while chats:
             seen = [self.watched[chat].frame if chat in self.watched else LAST_FRAME for chat in chats]
-            rows = await self._conn.fetch(statements.FRAMES, *_columns(chats), seen, BATCH, str(self.position.xid), self.position.seq)
+            rows = await self._conn.fetch(
+                statements.FRAMES, *_columns(chats), seen, BATCH, str(self.position.xid), self.position.seq
+            )
             for _, _, seq, channel, _ in (row for row in rows if row[1] is None):
                 self._changed(seq, channel, early=True)
             again = set()

@@ -25,7 +25,9 @@ class Unauthenticated:
         return len(self._places)
 
     def enter(self, client: str) -> Callable[[], None]:
-        """Counts one more, and returns what ends that; calling it again does nothing. Raises Refusal RATE_LIMITED where there is no room."""
+        """Counts one more, and returns what ends that; calling it again does nothing. Raises Refusal RATE_LIMITED where
+        there is no room.
+        """
         client, place = subscriber(client), object()
         if len(self._places) >= MOST or self._clients[client] >= MOST_OF_CLIENT:
             raise Refusal(Code.RATE_LIMITED, TOO_MANY)
@@ -43,4 +45,6 @@ class Unauthenticated:
 
 
 unauthenticated = Unauthenticated()
-Gauge("crewship_unauthenticated_sockets", "WebSockets whose caller is not known yet, in this process").set_function(lambda: len(unauthenticated))
+Gauge("crewship_unauthenticated_sockets", "WebSockets whose caller is not known yet, in this process").set_function(
+    lambda: len(unauthenticated)
+)

@@ -20,7 +20,10 @@ async def brief_of(ctx: Context, mission: Mission, task: MissionTask, tasks: lis
         parts.append("## Tasks\n" + "\n".join(f"- {each.title}: {each.status}" for each in tasks))
     for each in tasks:
         if each.id in task.depends_on and each.status is TaskStatus.COMPLETED:
-            parts.append(f"## What came of: {each.title}\n" + (each.handoff_context or each.result_summary or "")[:LONGEST_OUTPUT])
+            parts.append(
+                f"## What came of: {each.title}\n"
+                + (each.handoff_context or each.result_summary or "")[:LONGEST_OUTPUT]
+            )
     newest = (
         await ctx.select(IssueComment, col(IssueComment.mission_id) == mission.id)
         .order_by(col(IssueComment.created_at).desc(), col(IssueComment.id).desc())
@@ -39,4 +42,7 @@ def planning_of(mission: Mission) -> str:
     """What the lead of a mission without tasks is told."""
     goal = f"\n\n{mission.description}" if mission.description else ""
     text = f"[PLANNING] {mission.title}{goal}"[:LONGEST_BRIEF]
-    return f"{text}\n\nNobody has cut this work into tasks yet. Do what is small enough yourself, and have agents of your crew do the rest. {FORMAT}"
+    return (
+        f"{text}\n\nNobody has cut this work into tasks yet. Do what is small enough yourself, and have agents of your"
+        f" crew do the rest. {FORMAT}"
+    )

@@ -1,7 +1,8 @@
-"""The work on a mission: ready tasks go to agents, ended ones are noted, and in the end the mission is up for review or has failed.
+"""The work on a mission: ready tasks go to agents, ended ones are noted, and in the end the mission is up for review or
+has failed.
 
-Nothing waits in between. A mission is looked at when it is started, when an assignment of it has ended, and at its deadline
-(contract: missions.behaviour).
+Nothing waits in between. A mission is looked at when it is started, when an assignment of it has ended, and at its
+deadline (contract: missions.behaviour).
 """
 
 import secrets
@@ -16,7 +17,17 @@ from models.bounds import LINE, cut
 from models.crews import ConnectionDirection, ConnectionStatus, CrewConnection
 from models.inbox import InboxItem, InboxKind, SenderType, inbox_item_id
 from models.issues import ActivityAction, IssueActivity, IssueComment
-from models.missions import ISSUE_STATES, TASK_BY_ENGINE, Assignment, AssignmentStatus, Mission, MissionStatus, MissionTask, MissionType, TaskStatus
+from models.missions import (
+    ISSUE_STATES,
+    TASK_BY_ENGINE,
+    Assignment,
+    AssignmentStatus,
+    Mission,
+    MissionStatus,
+    MissionTask,
+    MissionType,
+    TaskStatus,
+)
 from models.runs import Run
 from models.workspaces import Role
 from resolvers.kernel import NOW, Context, Id, Input, Topic, job
@@ -49,7 +60,9 @@ EXPIRE = job("missions.expire", OfMission, emits=_EVENTS)
 
 
 async def begin_work(ctx: Context, mission: Mission) -> None:
-    """Of a mission that the call has set IN_PROGRESS. What the user interface hears is no state: STARTED. Operations declare WORK_BEGINS."""
+    """Of a mission that the call has set IN_PROGRESS. What the user interface hears is no state: STARTED. Operations
+    declare WORK_BEGINS.
+    """
     ctx.emit(MissionStatusChanged(id=mission.id, status="STARTED", title=mission.title))
     ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status="STARTED", title=mission.title))
     now = await ctx.now()
@@ -62,7 +75,11 @@ async def drive(ctx: Context, mission_id: str) -> None:
     mission = await _under_way(ctx, mission_id)
     if mission is None:
         return
-    tasks = await ctx.select(MissionTask, col(MissionTask.mission_id) == mission.id).order_by(col(MissionTask.task_order), col(MissionTask.id)).all()
+    tasks = (
+        await ctx.select(MissionTask, col(MissionTask.mission_id) == mission.id)
+        .order_by(col(MissionTask.task_order), col(MissionTask.id))
+        .all()
+    )
     if not tasks:
         await _plan(ctx, mission)
         return
@@ -92,7 +109,8 @@ async def _under_way(ctx: Context, mission_id: str) -> Mission | None:
     return mission if mission is not None and mission.status is MissionStatus.IN_PROGRESS else None
 
 
-# ---- tasks -------------------------------------------------------------------------------------------------------------
+# ---- tasks
+# -------------------------------------------------------------------------------------------------------------
 
 
 async def _noted(ctx: Context, mission: Mission, task: MissionTask) -> MissionTask:
@@ -106,10 +124,18 @@ async def _noted(ctx: Context, mission: Mission, task: MissionTask) -> MissionTa
     duration = None
     if assignment.started_at and assignment.finished_at:
         duration = int((assignment.finished_at - assignment.started_at).total_seconds() * 1000)
-    changes = {"result_summary": assignment.result_summary, "error_message": assignment.error_message, "duration_ms": duration}
+    changes = {
+        "result_summary": assignment.result_summary,
+        "error_message": assignment.error_message,
+        "duration_ms": duration,
+    }
     agent_id = assignment.assigned_to_id
     action = ActivityAction.task_completed if status is TaskStatus.COMPLETED else ActivityAction.task_failed
-    ctx.record(IssueActivity(mission_id=mission.id, actor_type=ActorType.agent, actor_id=agent_id, action=action, details=task.title))
+    ctx.record(
+        IssueActivity(
+            mission_id=mission.id, actor_type=ActorType.agent, actor_id=agent_id, action=action, details=task.title
+        )
+    )
     told = assignment.result_summary or assignment.error_message
     if told:
         ctx.record(IssueComment(mission_id=mission.id, author_type=ActorType.agent, author_id=agent_id, body=told))
@@ -123,7 +149,9 @@ async def _dispatched(ctx: Context, mission: Mission, task: MissionTask, tasks: 
     if agent is None or fault is not None:
         return await _moved(ctx, mission, task, TaskStatus.FAILED, error_message=fault)
     assignment = await _assign(ctx, mission, agent, await brief_of(ctx, mission, task, tasks))
-    return await _moved(ctx, mission, task, TaskStatus.IN_PROGRESS, assignment_id=assignment.id, assigned_agent_id=agent.id)
+    return await _moved(
+        ctx, mission, task, TaskStatus.IN_PROGRESS, assignment_id=assignment.id, assigned_agent_id=agent.id
+    )
 
 
 async def _is_connected(ctx: Context, mission: Mission, agent: Agent) -> bool:
@@ -150,8 +178,21 @@ async def _assign(ctx: Context, mission: Mission, agent: Agent, prompt: str) -> 
         started_at=NOW,
     )
     await ctx.insert(assignment)
-    data = {"cli_adapter": agent.cli_adapter, "crew_id": agent.crew_id, "agent_slug": agent.slug, "mission_id": mission.id, "tags": ["mission"]}
-    run = Run(agent_id=agent.id, assignment_id=assignment.id, triggered_by=mission.lead_agent_id, trigger_type=TRIGGER, prompt=prompt, data=data)
+    data = {
+        "cli_adapter": agent.cli_adapter,
+        "crew_id": agent.crew_id,
+        "agent_slug": agent.slug,
+        "mission_id": mission.id,
+        "tags": ["mission"],
+    }
+    run = Run(
+        agent_id=agent.id,
+        assignment_id=assignment.id,
+        triggered_by=mission.lead_agent_id,
+        trigger_type=TRIGGER,
+        prompt=prompt,
+        data=data,
+    )
     await start_run(ctx, run, conflict={})
     ctx.ring(Topic.queue)
     return assignment
@@ -163,12 +204,18 @@ async def _moved(ctx: Context, mission: Mission, task: MissionTask, to: TaskStat
     return await ctx.move(TASK_BY_ENGINE, task, to, **changes)
 
 
-# ---- without tasks -----------------------------------------------------------------------------------------------------
+# ---- without tasks
+# -----------------------------------------------------------------------------------------------------
 
 
 async def _plan(ctx: Context, mission: Mission) -> None:
-    """The lead is asked once a start. What it does itself, or has others do, is one group of assignments; when all have ended, so has the mission."""
-    group = (col(Assignment.chat_id) == mission.id, col(Assignment.created_at) >= (mission.started_at or mission.created_at))
+    """The lead is asked once a start. What it does itself, or has others do, is one group of assignments; when all have
+    ended, so has the mission.
+    """
+    group = (
+        col(Assignment.chat_id) == mission.id,
+        col(Assignment.created_at) >= (mission.started_at or mission.created_at),
+    )
     assignments = await ctx.select(Assignment, *group).all()
     if not assignments:
         lead = await ctx.select(Agent, col(Agent.id) == mission.lead_agent_id).first()
@@ -180,7 +227,8 @@ async def _plan(ctx: Context, mission: Mission) -> None:
         await _end(ctx, mission, MissionStatus.REVIEW if well else MissionStatus.FAILED)
 
 
-# ---- the end -----------------------------------------------------------------------------------------------------------
+# ---- the end
+# -----------------------------------------------------------------------------------------------------------
 
 
 async def _settled(ctx: Context, mission: Mission, tasks: list[MissionTask]) -> None:
@@ -202,7 +250,9 @@ async def _end(ctx: Context, mission: Mission, status: MissionStatus) -> None:
 async def _put_up_for_review(ctx: Context, mission: Mission) -> None:
     """A message in the inbox of managers, once an issue (contract: extras.inbox_sources)."""
     source_id = f"issue_review_{mission.id}"
-    if await ctx.select(InboxItem, col(InboxItem.kind) == InboxKind.message, col(InboxItem.source_id) == source_id).exists():
+    if await ctx.select(
+        InboxItem, col(InboxItem.kind) == InboxKind.message, col(InboxItem.source_id) == source_id
+    ).exists():
         return
     ctx.record(
         InboxItem(
@@ -214,6 +264,10 @@ async def _put_up_for_review(ctx: Context, mission: Mission) -> None:
             body_md=mission.title,
             sender_type=SenderType.system,
             sender_name="Mission engine",
-            payload={"mission_id": mission.id, "issue_identifier": mission.identifier, "new_status": MissionStatus.REVIEW},
+            payload={
+                "mission_id": mission.id,
+                "issue_identifier": mission.identifier,
+                "new_status": MissionStatus.REVIEW,
+            },
         )
     )

@@ -6,6 +6,7 @@ from resolvers.projects.projects import create_project, delete_project, get_proj
 from resolvers.projects.stats import AssigneeStat, LabelStat, ProjectStats, project_stats
 
 __all__ = [
-    "AssigneeStat", "IssueCounts", "LabelStat", "ProjectStats", "create_milestone", "create_project", "delete_milestone", "delete_project",
+    "AssigneeStat", "IssueCounts", "LabelStat", "ProjectStats", "create_milestone", "create_project",
+    "delete_milestone", "delete_project",
     "get_project", "list_milestones", "list_projects", "project_stats", "update_milestone", "update_project",
 ]  # fmt: skip

@@ -65,7 +65,9 @@ def list_milestones(scope: QueryScope, project: Row[Project], data: OfProject) -
     return scope.children(project, Milestone, "project_id").order_by(*IN_ORDER)
 
 
-@command("milestones.create", Action.CREATE, subject=PROJECT, locked=True, emits=MilestoneCreated, errors=(Code.NOT_FOUND,))
+@command(
+    "milestones.create", Action.CREATE, subject=PROJECT, locked=True, emits=MilestoneCreated, errors=(Code.NOT_FOUND,)
+)
 async def create_milestone(ctx: Context, project: Project, data: CreateMilestone) -> Milestone:
     """Create a milestone.
 
@@ -78,7 +80,14 @@ async def create_milestone(ctx: Context, project: Project, data: CreateMilestone
     return await ctx.insert(milestone)
 
 
-@command("milestones.update", Action.CREATE, subject=MILESTONE, emits=MilestoneUpdated, errors=(Code.NOT_FOUND,), versioned=Milestone)
+@command(
+    "milestones.update",
+    Action.CREATE,
+    subject=MILESTONE,
+    emits=MilestoneUpdated,
+    errors=(Code.NOT_FOUND,),
+    versioned=Milestone,
+)
 async def update_milestone(ctx: Context, milestone: Milestone, data: UpdateMilestone) -> Milestone:
     """Update a milestone.
 
@@ -88,7 +97,14 @@ async def update_milestone(ctx: Context, milestone: Milestone, data: UpdateMiles
     return await ctx.edit(milestone, **data.something())
 
 
-@command("milestones.delete", Action.MANAGE, subject=MILESTONE, emits=MilestoneDeleted, errors=(Code.NOT_FOUND,), versioned=Milestone)
+@command(
+    "milestones.delete",
+    Action.MANAGE,
+    subject=MILESTONE,
+    emits=MilestoneDeleted,
+    errors=(Code.NOT_FOUND,),
+    versioned=Milestone,
+)
 async def delete_milestone(ctx: Context, milestone: Milestone, data: ById) -> Deleted:
     """Delete a milestone.
 

@@ -93,7 +93,9 @@ class UpdateProject(Patch, ById):
 
 
 def slug_of(name: str, id: str) -> str:
-    """Lower case, spaces as hyphens, ASCII letters and digits alone; of a name that leaves too little, a part of the id (contract: projects.create)."""
+    """Lower case, spaces as hyphens, ASCII letters and digits alone; of a name that leaves too little, a part of the id
+    (contract: projects.create).
+    """
     letters = re.sub(r"[^a-z0-9-]", "", name.lower().replace(" ", "-"))
     slug = re.sub(r"-+", "-", letters).strip("-")
     return slug if len(slug) >= SHORTEST_SLUG else f"project-{id[-8:]}"
@@ -127,19 +129,30 @@ async def create_project(ctx: Context, data: CreateProject) -> Project:
     return await ctx.insert(project, conflict=TAKEN)
 
 
-@command("projects.update", Action.CREATE, subject=PROJECT, emits=ProjectUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Project)
+@command(
+    "projects.update",
+    Action.CREATE,
+    subject=PROJECT,
+    emits=ProjectUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    versioned=Project,
+)
 async def update_project(ctx: Context, project: Project, data: UpdateProject) -> Project:
     """Update a project."""
     changes = data.something()
     if changes.keys() & {"lead_type", "lead_id"}:  # the type alone, too: under it the id may name somebody else
-        await check_actor(ctx, "lead_id", changes.get("lead_type", project.lead_type), changes.get("lead_id", project.lead_id))
+        await check_actor(
+            ctx, "lead_id", changes.get("lead_type", project.lead_type), changes.get("lead_id", project.lead_id)
+        )
     if "name" in changes:
         changes["slug"] = slug_of(changes["name"], project.id)
     ctx.emit(ProjectUpdated(id=project.id))
     return await ctx.edit(project, conflict=TAKEN, **changes)
 
 
-@command("projects.delete", Action.MANAGE, subject=PROJECT, emits=ProjectDeleted, errors=(Code.NOT_FOUND,), versioned=Project)
+@command(
+    "projects.delete", Action.MANAGE, subject=PROJECT, emits=ProjectDeleted, errors=(Code.NOT_FOUND,), versioned=Project
+)
 async def delete_project(ctx: Context, project: Project, data: ById) -> Deleted:
     """Delete a project.
 

@@ -51,8 +51,17 @@ async def project_stats(ctx: Context, project: Project, data: ById) -> ProjectSt
     Covers the issues of the project.
     """
     missions = ctx.table(Mission)
-    issues = select(missions).where(missions.c.project_id == project.id, missions.c.mission_type == MissionType.issue).cte("issues")
-    statuses = {row[0]: row[1] for row in await ctx.report(select(issues.c.status, func.count()).group_by(issues.c.status).order_by(issues.c.status))}
+    issues = (
+        select(missions)
+        .where(missions.c.project_id == project.id, missions.c.mission_type == MissionType.issue)
+        .cte("issues")
+    )
+    statuses = {
+        row[0]: row[1]
+        for row in await ctx.report(
+            select(issues.c.status, func.count()).group_by(issues.c.status).order_by(issues.c.status)
+        )
+    }
     return ProjectStats(
         total_issues=sum(statuses.values()),
         completed_issues=sum(statuses.get(status, 0) for status in DONE),
@@ -65,10 +74,17 @@ async def project_stats(ctx: Context, project: Project, data: ById) -> ProjectSt
 
 async def _assignees(ctx: Context, issues: Any) -> list[AssigneeStat]:
     agents = ctx.table(Agent, including_deleted=True)
-    is_agent = and_(agents.c.id == issues.c.assignee_id, func.coalesce(issues.c.assignee_type, "").in_(["", ActorType.agent.value]))
-    id, name = func.coalesce(agents.c.id, cast(literal(""), Text)), func.coalesce(agents.c.name, cast(literal("Unassigned"), Text))
+    is_agent = and_(
+        agents.c.id == issues.c.assignee_id, func.coalesce(issues.c.assignee_type, "").in_(["", ActorType.agent.value])
+    )
+    id, name = (
+        func.coalesce(agents.c.id, cast(literal(""), Text)),
+        func.coalesce(agents.c.name, cast(literal("Unassigned"), Text)),
+    )
     completed = func.count().filter(issues.c.status.in_(DONE))
-    grouped = select(id, name, func.count(), completed).select_from(issues.outerjoin(agents, is_agent)).group_by(id, name)
+    grouped = (
+        select(id, name, func.count(), completed).select_from(issues.outerjoin(agents, is_agent)).group_by(id, name)
+    )
     rows = await ctx.report(grouped.order_by(func.count().desc(), name, id).limit(MOST_ROWS))
     return [AssigneeStat(agent_id=row[0], agent_name=row[1], total=row[2], completed=row[3]) for row in rows]
 
@@ -76,7 +92,11 @@ async def _assignees(ctx: Context, issues: Any) -> list[AssigneeStat]:
 async def _labels(ctx: Context, issues: Any) -> list[LabelStat]:
     ties, labels = ctx.table(IssueLabel), ctx.table(Label)
     joined = issues.join(ties, ties.c.mission_id == issues.c.id).join(labels, labels.c.id == ties.c.label_id)
-    grouped = select(labels.c.name, labels.c.color, func.count()).select_from(joined).group_by(labels.c.id, labels.c.name, labels.c.color)
+    grouped = (
+        select(labels.c.name, labels.c.color, func.count())
+        .select_from(joined)
+        .group_by(labels.c.id, labels.c.name, labels.c.color)
+    )
     rows = await ctx.report(grouped.order_by(func.count().desc(), labels.c.name).limit(MOST_ROWS))
     return [LabelStat(label_name=row[0], color=row[1], count=row[2]) for row in rows]
 

@@ -30,8 +30,12 @@ def changed(
     revoke: Sequence[str] | None = None,
     preset: str | None = None,
 ) -> Capabilities:
-    """The set after a change of exactly one kind, `replace` being the body's `set`; empty values count as not given. Chat always stays."""
-    given = [name for name, value in (("set", replace), ("grant", grant), ("revoke", revoke), ("preset", preset)) if value]
+    """The set after a change of exactly one kind, `replace` being the body's `set`; empty values count as not given.
+    Chat always stays.
+    """
+    given = [
+        name for name, value in (("set", replace), ("grant", grant), ("revoke", revoke), ("preset", preset)) if value
+    ]
     if len(given) != 1:
         raise invalid("capabilities", "give exactly one of set, grant, revoke and preset, and not empty")
     if preset:

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from resolvers.kernel import Code, Refusal, faults
 
 MAX_DEPTH = 64
-"""How deep JSON may nest. Far below orjson's own limits (1024 to read, 254 to write), so what is read can be written."""
+"""How deep JSON may nest. Far below orjson's own limits (1024 to read, 254 to write), so what is read can be written.
+"""
 
 T = TypeVar("T")
 
@@ -39,14 +40,21 @@ def check_size(text: str, field: str, limit: int) -> None:
 def _too_deep(value: Any) -> bool:
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
-        level = [inner for outer in level if isinstance(outer, dict | list) for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
         if not level:
             return False
     return any(isinstance(v, dict | list) for v in level)
 
 
 def parse_json(text: str, field: str) -> Any:
-    """The value of a JSON text (RFC 8259). Of duplicate keys the last wins; NaN, infinities and numbers beyond a double are refused."""
+    """The value of a JSON text (RFC 8259). Of duplicate keys the last wins; NaN, infinities and numbers beyond a double
+    are refused.
+    """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -64,7 +72,9 @@ def parse_object(text: str, field: str) -> dict[str, Any]:
 
 
 def shaped(adapter: TypeAdapter[T], value: Any, field: str) -> T:
-    """The value in its declared shape. Of several violations the first is told; values are never quoted, since they may be secret."""
+    """The value in its declared shape. Of several violations the first is told; values are never quoted, since they may
+    be secret.
+    """
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

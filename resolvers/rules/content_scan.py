@@ -1,8 +1,10 @@
-"""Text that tries to steer an agent past its instructions: what a user queues for it, and what its tools bring in (contract: chats.steer).
+"""Text that tries to steer an agent past its instructions: what a user queues for it, and what its tools bring in
+(contract: chats.steer).
 
-A sieve against the usual, not a proof: English phrases, tokens of chat templates, characters nobody sees, letters that only look Latin,
-and base64 that hides any of these. Everything here is total and takes time linear in the text, of which there is a longest: beyond it
-nothing is looked at, and the length is the finding. So it is with a text that grows when it is normalised (some letters stand for 18).
+A sieve against the usual, not a proof: English phrases, tokens of chat templates, characters nobody sees, letters that
+only look Latin, and base64 that hides any of these. Everything here is total and takes time linear in the text, of
+which there is a longest: beyond it nothing is looked at, and the length is the finding. So it is with a text that grows
+when it is normalised (some letters stand for 18).
 """
 
 import base64
@@ -35,28 +37,40 @@ RULES = r"(?:instructions?|prompts?|rules?|directives?|guidelines?|constraints?|
 SECRETS = r"(?:api keys?|access keys?|private keys?|credentials?|secrets?|passwords?|tokens?|environment variables?)"
 UNBOUND = r"(?:dan|jailbroken|unrestricted|unfiltered|uncensored)"
 
-# Of words: case folded, punctuation and runs of spaces one space. Narrow on purpose: users do say "ignore my last message".
+# Of words: case folded, punctuation and runs of spaces one space. Narrow on purpose: users do say "ignore my last
+# message".
 PHRASES: dict[str, re.Pattern[str]] = {
     name: re.compile(rf"\b(?:{text})\b")
     for name, text in {
         "ignore_instructions": rf"{IGNORE} (?:\w+ ){{0,4}}{OLD} (?:\w+ ){{0,2}}{RULES}",
-        "ignore_everything": rf"{IGNORE} (?:everything|anything|all) (?:\w+ ){{0,6}}(?:above|before this|so far|up to now|told you)",
+        "ignore_everything": (
+            rf"{IGNORE} (?:everything|anything|all) (?:\w+ ){{0,6}}(?:above|before this|so far|up to now|told you)"
+        ),
         "ignore_your_rules": rf"{IGNORE} (?:all )?(?:of )?your (?:\w+ ){{0,2}}(?:{RULES}|training|programming|safety)",
         "reveal_prompt": (
             r"(?:reveal|show|print|repeat|output|display|leak|disclose|tell|give) (?:me |us )?"
             r"(?:your (?:\w+ ){0,3}|the (?:\w+ ){0,2}(?:system|hidden|secret|developer) )(?:prompts?|instructions?)"
         ),
-        "unbound_role": rf"you are (?:now (?:\w+ ){{0,2}}{UNBOUND}|no longer (?:\w+ ){{0,2}}(?:bound|restricted|limited|filtered|constrained))",
-        "forbidden_mode": (
-            rf"(?:you are (?:now )?in (?:developer|debug|god|admin|jailbreak|{UNBOUND})|(?:enter|enable|activate) (?:god|jailbreak|{UNBOUND})) mode"
+        "unbound_role": (
+            rf"you are (?:now (?:\w+ ){{0,2}}{UNBOUND}|no longer (?:\w+"
+            r" ){0,2}(?:bound|restricted|limited|filtered|constrained))"
         ),
-        "no_rules": rf"(?:act|behave|respond|answer|pretend|imagine) (?:as if |as though |that |like )?you (?:have|had|are under|follow) no (?:\w+ )?{RULES}",
+        "forbidden_mode": (
+            rf"(?:you are (?:now )?in (?:developer|debug|god|admin|jailbreak|{UNBOUND})|(?:enter|enable|activate)"
+            rf" (?:god|jailbreak|{UNBOUND})) mode"
+        ),
+        "no_rules": (
+            r"(?:act|behave|respond|answer|pretend|imagine) (?:as if |as though |that |like )?you (?:have|had|are"
+            rf" under|follow) no (?:\w+ )?{RULES}"
+        ),
         "hide_from_user": (
-            r"(?:do not|don t|dont|never) (?:(?:tell|inform|alert|notify|let) the user (?:know )?(?:about |of )?(?:this|that|it|anything|what you)"
+            r"(?:do not|don t|dont|never) (?:(?:tell|inform|alert|notify|let) the user (?:know )?(?:about |of"
+            r" )?(?:this|that|it|anything|what you)"
             r"|(?:mention|reveal|disclose) (?:this|that|it) to the user)"
         ),
         "send_secrets": (
-            rf"(?:send|post|upload|forward|exfiltrate|transmit|leak|email) (?:all|any|every|each) (?:\w+ ){{0,4}}{SECRETS} (?:\w+ ){{0,5}}"
+            r"(?:send|post|upload|forward|exfiltrate|transmit|leak|email) (?:all|any|every|each) (?:\w+"
+            rf" ){{0,4}}{SECRETS} (?:\w+ ){{0,5}}"
             r"to (?:https?|www|this url|the following|an? (?:external|remote))"
         ),
     }.items()
@@ -67,12 +81,17 @@ MARKERS = re.compile(
     re.IGNORECASE,
 )
 
-# Zero-width and filler characters, embeddings and overrides of direction, tags and the variation selectors beyond emoji.
-INVISIBLE = re.compile("[\u115f\u1160\u180e\u200b-\u200d\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f\U000e0100-\U000e01ef]")
-FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f")  # of England, Scotland, Wales
+# Zero-width and filler characters, embeddings and overrides of direction, tags and the variation selectors beyond
+# emoji.
+INVISIBLE = re.compile(
+    "[\u115f\u1160\u180e\u200b-\u200d\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
+)
+# of England, Scotland, Wales
+FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f")
 JOINERS = "\u200c\u200d"
 JOINED_SCRIPTS = (
-    "ARABIC", "SYRIAC", "MONGOLIAN", "DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI", "ORIYA", "TAMIL", "TELUGU", "KANNADA", "MALAYALAM", "SINHALA",
+    "ARABIC", "SYRIAC", "MONGOLIAN", "DEVANAGARI", "BENGALI", "GURMUKHI", "GUJARATI", "ORIYA", "TAMIL", "TELUGU",
+    "KANNADA", "MALAYALAM", "SINHALA",
 )  # fmt: skip
 
 # Cyrillic and Greek letters that a reader takes for the Latin one below each.
@@ -145,7 +164,8 @@ def _joins(text: str, at: int) -> bool:
     """A joiner between emoji, or beside a letter of a script that is written with it."""
     before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
     if text[at] == "\u200d" and before and after and unicodedata.category(after) == "So":
-        return unicodedata.category(before) in ("So", "Sk", "Mn")  # a picture, a skin tone, the selector of the picture's form
+        # a picture, a skin tone, the selector of the picture's form
+        return unicodedata.category(before) in ("So", "Sk", "Mn")
     return any(unicodedata.name(letter, "").startswith(JOINED_SCRIPTS) for letter in (before, after) if letter)
 
 
@@ -160,7 +180,8 @@ def _mixes_scripts(word: str) -> bool:
 def _encoded_phrase(text: str, depth: int) -> str | None:
     for block in ENCODED.findall(text):
         lines = block.split()
-        candidates = dict.fromkeys("".join(part) for part in (lines, lines[1:], lines[:-1], lines[1:-1]))  # words stand around it
+        # words stand around it
+        candidates = dict.fromkeys("".join(part) for part in (lines, lines[1:], lines[:-1], lines[1:-1]))
         for hidden in (*map(_decoded, candidates), "\n".join(map(_decoded, lines))):
             found = _phrase(hidden) or (_encoded_phrase(hidden, depth - 1) if depth > 1 else None)
             if found is not None:

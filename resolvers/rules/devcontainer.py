@@ -16,11 +16,20 @@ MAX_BYTES: Final = 102_400
 COMMON_UTILS: Final = "ghcr.io/devcontainers/features/common-utils"
 COMMON_UTILS_DEFAULT: Final[tuple[str, dict[str, str]]] = (
     f"{COMMON_UTILS}:2",
-    {"username": "agent", "uid": "1001", "gid": "1001", "installZsh": "false", "upgradePackages": "false", "configureZshAsDefaultShell": "false"},
+    {
+        "username": "agent",
+        "uid": "1001",
+        "gid": "1001",
+        "installZsh": "false",
+        "upgradePackages": "false",
+        "configureZshAsDefaultShell": "false",
+    },
 )
 """The feature that makes the user which agents run as; option values are strings."""
 
-_FEATURE_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})")
+_FEATURE_REF = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})"
+)
 _TOOLS = {
     "common-utils": "git",
     "github-cli": "gh",
@@ -46,7 +55,9 @@ def _image(value: str) -> str:
 
 def _feature_ref(value: str) -> str:
     if not _FEATURE_REF.fullmatch(value):
-        raise PydanticCustomError("feature", "must be a reference registry/repository:tag or registry/repository@sha256:digest")
+        raise PydanticCustomError(
+            "feature", "must be a reference registry/repository:tag or registry/repository@sha256:digest"
+        )
     return value
 
 
@@ -75,12 +86,16 @@ class Devcontainer(BaseModel):
     features: Annotated[dict[Annotated[str, AfterValidator(_feature_ref)], Any], Field(max_length=100)] | None = None
     post_create_command: Lifecycle = Field(default=None, alias="postCreateCommand")
     post_start_command: Lifecycle = Field(default=None, alias="postStartCommand")
-    container_env: Annotated[dict[str, str], Field(max_length=ENTRIES)] | None = Field(default=None, alias="containerEnv")
+    container_env: Annotated[dict[str, str], Field(max_length=ENTRIES)] | None = Field(
+        default=None, alias="containerEnv"
+    )
     remote_user: Annotated[str | None, AfterValidator(_remote_user)] = Field(default=None, alias="remoteUser")
 
     @property
     def needs_image(self) -> bool:
-        """Whether an image has to be built before a container can start; a post-start command runs in the container instead."""
+        """Whether an image has to be built before a container can start; a post-start command runs in the container
+        instead.
+        """
         return bool(self.features or self.post_create_command)
 
     def to_json(self) -> str:
@@ -95,7 +110,9 @@ def check_devcontainer_size(text: str) -> None:
 
 
 def parse_devcontainer(text: str) -> Devcontainer:
-    """The stored form, or a refusal (contract: crews.create, devcontainer rule). Null equals absent; unknown keys are dropped."""
+    """The stored form, or a refusal (contract: crews.create, devcontainer rule). Null equals absent; unknown keys are
+    dropped.
+    """
     check_devcontainer_size(text)
     return shaped(_ADAPTER, parse_object(text, FIELD), FIELD)
 
@@ -108,8 +125,8 @@ def _unversioned(ref: str) -> str:
 def normalise_on_create(text: str) -> tuple[str, Devcontainer]:
     """The text to store for a new crew, and its meaning.
 
-    A configuration that declares common-utils is kept to the letter; any other gets it, first in order because most features build
-    on it, and becomes re-serialised JSON of the supported keys.
+    A configuration that declares common-utils is kept to the letter; any other gets it, first in order because most
+    features build on it, and becomes re-serialised JSON of the supported keys.
     """
     config = parse_devcontainer(text)
     if any(_unversioned(ref).lower() == COMMON_UTILS for ref in config.features or ()):

@@ -41,7 +41,9 @@ def format_duration(nanoseconds: int) -> str:
         return f"{sign}{_decimal(left, _UNITS[unit])}{unit}"
     minutes, left = divmod(left, _UNITS["m"])
     hours, minutes = divmod(minutes, 60)
-    return f"{sign}{f'{hours}h' if hours else ''}{f'{minutes}m' if hours or minutes else ''}{_decimal(left, _UNITS['s'])}s"
+    return (
+        f"{sign}{f'{hours}h' if hours else ''}{f'{minutes}m' if hours or minutes else ''}{_decimal(left, _UNITS['s'])}s"
+    )
 
 
 def _decimal(value: int, unit: int) -> str:

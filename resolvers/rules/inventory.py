@@ -58,7 +58,10 @@ class Container(TypedDict):
 
 
 def runtimes() -> Runtimes:
-    return Runtimes(code=CodeRuntimes(wired=list(CODE_WIRED), reserved_unwired=list(CODE_RESERVED)), script_interpreters=dict(SCRIPT_INTERPRETERS))
+    return Runtimes(
+        code=CodeRuntimes(wired=list(CODE_WIRED), reserved_unwired=list(CODE_RESERVED)),
+        script_interpreters=dict(SCRIPT_INTERPRETERS),
+    )
 
 
 def _readable(parse: Callable[[str], T], text: str | None) -> T | None:
@@ -74,4 +77,7 @@ def container(devcontainer_config: str | None, mise_config: str | None, services
     devcontainer = _readable(parse_devcontainer, devcontainer_config)
     mise = _readable(parse_mise, mise_config) if mise_config and is_json(mise_config) else None
     names = (tool_names(devcontainer) if devcontainer else set()) | set((mise.tools if mise else None) or ())
-    return Container(datastores=datastores(_readable(parse_services, services_json) or []), tools=[Tool(type=name, name=name) for name in sorted(names)])
+    return Container(
+        datastores=datastores(_readable(parse_services, services_json) or []),
+        tools=[Tool(type=name, name=name) for name in sorted(names)],
+    )

@@ -8,7 +8,9 @@ FIELD: Final = "mcp_config_json"
 
 
 def parse_mcp_config(text: str) -> dict[str, Any]:
-    """`mcpServers`, server name -> its settings, which are not looked into. An empty text is the caller's case: it is stored as it is."""
+    """`mcpServers`, server name -> its settings, which are not looked into. An empty text is the caller's case: it is
+    stored as it is.
+    """
     servers = parse_object(text, FIELD).get("mcpServers")
     if not isinstance(servers, dict):
         raise invalid(FIELD, "mcpServers must be an object")

@@ -13,7 +13,9 @@ FIELD: Final = "mise_config"
 MAX_BYTES: Final = 10_240
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_LINE = re.compile(rf"[ \t]*(?:\[[ \t]*(?:tools|env)[ \t]*\]|(?:[A-Za-z0-9_-]+|{_QUOTED})[ \t]*=[ \t]*{_QUOTED})?[ \t]*(?:#.*)?\r?")
+_LINE = re.compile(
+    rf"[ \t]*(?:\[[ \t]*(?:tools|env)[ \t]*\]|(?:[A-Za-z0-9_-]+|{_QUOTED})[ \t]*=[ \t]*{_QUOTED})?[ \t]*(?:#.*)?\r?"
+)
 _TOOL = re.compile(r"[a-zA-Z0-9-]{1,50}")
 _VERSION = re.compile(r"[a-zA-Z0-9.\-]{1,30}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -51,7 +53,9 @@ def is_json(text: str) -> bool:
 
 
 def _toml(text: str) -> dict[str, Any]:
-    """Every line must fit the limited grammar; then the TOML parser decides about escapes and duplicates, so what passes is true TOML."""
+    """Every line must fit the limited grammar; then the TOML parser decides about escapes and duplicates, so what
+    passes is true TOML.
+    """
     for number, line in enumerate(text.split("\n"), 1):
         if not _LINE.fullmatch(line):
             raise invalid(FIELD, f'line {number}: only [tools], [env], comments and key = "value" are allowed')
@@ -65,6 +69,8 @@ def _toml(text: str) -> dict[str, Any]:
 
 
 def parse_mise(text: str) -> Mise:
-    """The meaning of the text, or a refusal (contract: crews.create, mise rule). JSON: null equals absent, unknown keys are dropped."""
+    """The meaning of the text, or a refusal (contract: crews.create, mise rule). JSON: null equals absent, unknown keys
+    are dropped.
+    """
     check_mise_size(text)
     return shaped(_ADAPTER, parse_object(text, FIELD) if is_json(text) else _toml(text), FIELD)

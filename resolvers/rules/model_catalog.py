@@ -43,7 +43,13 @@ CURATED: Final[Mapping[ModelProvider, tuple[CuratedModel, ...]]] = MappingProxyT
             ("claude-sonnet-4-6", "Claude Sonnet 4.6"),
             ("claude-haiku-4-5", "Claude Haiku 4.5"),
         ),
-        ModelProvider.OPENAI: _models(ModelProvider.OPENAI, ("gpt-4o", "GPT-4o"), ("gpt-4o-mini", "GPT-4o mini"), ("o3", "o3"), ("o3-mini", "o3-mini")),
+        ModelProvider.OPENAI: _models(
+            ModelProvider.OPENAI,
+            ("gpt-4o", "GPT-4o"),
+            ("gpt-4o-mini", "GPT-4o mini"),
+            ("o3", "o3"),
+            ("o3-mini", "o3-mini"),
+        ),
         ModelProvider.GOOGLE: _models(
             ModelProvider.GOOGLE,
             ("gemini-2.0-flash", "Gemini 2.0 Flash"),

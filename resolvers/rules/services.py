@@ -14,12 +14,20 @@ FIELD: Final = "services_json"
 MAX_BYTES: Final = 65_536
 
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_DATASTORES = (("postgres", "postgres"), ("redis", "redis"), ("mysql", "mysql"), ("mariadb", "mysql"), ("mongo", "mongodb"))
+_DATASTORES = (
+    ("postgres", "postgres"),
+    ("redis", "redis"),
+    ("mysql", "mysql"),
+    ("mariadb", "mysql"),
+    ("mongo", "mongodb"),
+)
 
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise PydanticCustomError("name", "must be 1-63 lower-case letters, digits and hyphens, begin with a letter and not end with a hyphen")
+        raise PydanticCustomError(
+            "name", "must be 1-63 lower-case letters, digits and hyphens, begin with a letter and not end with a hyphen"
+        )
     return value
 
 
@@ -83,7 +91,9 @@ class ServiceHealthcheck(_Part):
 
 
 class Service(_Part):
-    """One container. `env` holds values, `env_refs` names of credentials whose values are put in at start; `ports` are `5432` or `5432/tcp`."""
+    """One container. `env` holds values, `env_refs` names of credentials whose values are put in at start; `ports` are
+    `5432` or `5432/tcp`.
+    """
 
     name: Annotated[str, AfterValidator(_name)]
     image: Required
@@ -96,7 +106,9 @@ class Service(_Part):
 
 
 class Datastore(TypedDict):
-    """What a routine's author sees of a service: `host` is the service's name, `port` is empty when none is declared."""
+    """What a routine's author sees of a service: `host` is the service's name, `port` is empty
+    when none is declared.
+    """
 
     type: str
     name: str
@@ -112,7 +124,9 @@ def check_services_size(text: str) -> None:
 
 
 def parse_services(text: str) -> list[Service]:
-    """The declared services, or a refusal (contract: crews.create, services rule). Null equals absent; unknown keys are dropped."""
+    """The declared services, or a refusal (contract: crews.create, services rule). Null equals absent; unknown keys are
+    dropped.
+    """
     check_services_size(text)
     value = parse_json(text, FIELD)
     if not isinstance(value, list):
@@ -132,4 +146,7 @@ def datastores(services: list[Service]) -> list[Datastore]:
     def kind(image: str) -> str:
         return next((kind for part, kind in _DATASTORES if part in image.lower()), "other")
 
-    return [Datastore(type=kind(s.image), name=s.name, host=s.name, port=s.ports[0].removesuffix("/tcp") if s.ports else "") for s in services]
+    return [
+        Datastore(type=kind(s.image), name=s.name, host=s.name, port=s.ports[0].removesuffix("/tcp") if s.ports else "")
+        for s in services
+    ]

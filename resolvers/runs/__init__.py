@@ -1,10 +1,19 @@
 """Runs of agents."""
 
-from resolvers.runs.insights import AgentCount, CategoryCount, CrewCount, RunDuration, RunInsights, RunTotals, run_insights
+from resolvers.runs.insights import (
+    AgentCount,
+    CategoryCount,
+    CrewCount,
+    RunDuration,
+    RunInsights,
+    RunTotals,
+    run_insights,
+)
 from resolvers.runs.listing import ListRuns, RunStats, get_run, list_runs, run_stats
 from resolvers.runs.reported import report_end, report_start
 
 __all__ = [
-    "AgentCount", "CategoryCount", "CrewCount", "ListRuns", "RunDuration", "RunInsights", "RunStats", "RunTotals", "get_run", "list_runs", "report_end",
+    "AgentCount", "CategoryCount", "CrewCount", "ListRuns", "RunDuration", "RunInsights", "RunStats", "RunTotals",
+    "get_run", "list_runs", "report_end",
     "report_start", "run_insights", "run_stats",
 ]  # fmt: skip

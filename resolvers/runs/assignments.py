@@ -31,7 +31,11 @@ async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
     changes = {
         "status": ENDS[run.status],
         "finished_at": NOW,
-        "result_summary": None if reply is None else reply if len(reply) <= LONGEST_RESULT else reply[:LONGEST_RESULT] + CUT,
+        "result_summary": None
+        if reply is None
+        else reply
+        if len(reply) <= LONGEST_RESULT
+        else reply[:LONGEST_RESULT] + CUT,
         "error_message": None if run.error_message is None else cut(run.error_message, ERROR),
     }
     open_ = (col(Assignment.id) == run.assignment_id, col(Assignment.finished_at).is_(None))

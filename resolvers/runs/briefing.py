@@ -69,7 +69,13 @@ async def brief(ctx: Context, data: ById) -> Briefing:
         timeout_seconds=agent.timeout_seconds,
         deleted=agent.deleted_at is not None,
     )
-    return Briefing(agent=told, prompt=run.prompt, max_turns=run.max_turns, trigger_type=run.trigger_type, history=await _history(ctx, run))
+    return Briefing(
+        agent=told,
+        prompt=run.prompt,
+        max_turns=run.max_turns,
+        trigger_type=run.trigger_type,
+        history=await _history(ctx, run),
+    )
 
 
 async def _history(ctx: Context, run: Run) -> list[BriefedTurn]:

@@ -1,4 +1,6 @@
-"""How a run is called off: at once while it waits for a worker, else by asking the worker that has it (contract: chats.behaviour 22)."""
+"""How a run is called off: at once while it waits for a worker, else by asking the worker that has it (contract:
+chats.behaviour 22).
+"""
 
 from models.chats import Chat
 from models.runs import ChatEventType, Run, RunStatus
@@ -16,7 +18,9 @@ def waits(run: Run) -> bool:
 
 
 async def show_cancelled(ctx: Context, chat: Chat, run: Run) -> None:
-    """What is left of a turn that was called off before it began: the user's message, counted, and the end for whoever listens."""
+    """What is left of a turn that was called off before it began: the user's message, counted, and the end for whoever
+    listens.
+    """
     await append_frames(ctx, chat, run, chat_event(ChatEventType.done), message_count=plus(1))
 
 

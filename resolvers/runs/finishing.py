@@ -1,4 +1,6 @@
-"""How a worker ends a run: what is stored of the turn, what its readers see last, and the run's own end (contract: chats.behaviour 19-23)."""
+"""How a worker ends a run: what is stored of the turn, what its readers see last, and the run's own end (contract:
+chats.behaviour 19-23).
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -9,14 +11,34 @@ from models import bounds
 from models.chats import Chat, Message, MessageRole
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.announcements.notices import InboxChatReplied
-from resolvers.kernel import ENDS, NOW, Action, Code, ConfigText, Context, Description, Id, Input, Int, Notes, Output, Refusal, Text, command, plus, within
+from resolvers.kernel import (
+    ENDS,
+    NOW,
+    Action,
+    Code,
+    ConfigText,
+    Context,
+    Description,
+    Id,
+    Input,
+    Int,
+    Notes,
+    Output,
+    Refusal,
+    Text,
+    command,
+    plus,
+    within,
+)
 from resolvers.reply_notices import notify_of_reply
 from resolvers.runs.events import RUN_ENDS, ChatEvent
 from resolvers.runs.frames import Frame, append_frames, chat_event
 from resolvers.runs.lifecycle import MISSING, End, end_run
 
 NO_OUTPUT = "The agent ended without saying anything"
-SERVER_RESTART = "The server restarted before the agent had finished; send the message again if its answer is still needed"
+SERVER_RESTART = (
+    "The server restarted before the agent had finished; send the message again if its answer is still needed"
+)
 GENERAL = "The run failed"
 TAKEN_OVER = "Another worker has taken the run over"
 
@@ -57,7 +79,13 @@ class RunEnd(Output):
     status: RunStatus
 
 
-@command("runs.finish", Action.UPDATE, emits=(*RUN_ENDS, ChatEvent, InboxChatReplied), errors=(Code.NOT_FOUND, Code.CONFLICT), surfaces=frozenset())
+@command(
+    "runs.finish",
+    Action.UPDATE,
+    emits=(*RUN_ENDS, ChatEvent, InboxChatReplied),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    surfaces=frozenset(),
+)
 async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     """Finish a run.
 
@@ -73,7 +101,9 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     if chat is not None:
         await _close_turn(ctx, chat, run, data)
     reply = None if data.reply is None else data.reply.content
-    ended = await end_run(ctx, run.id, End(data.status, data.error_message, data.exit_code, data.data, data.model, reply))
+    ended = await end_run(
+        ctx, run.id, End(data.status, data.error_message, data.exit_code, data.data, data.model, reply)
+    )
     return RunEnd(id=ended.id, status=ended.status)
 
 
@@ -92,7 +122,9 @@ async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> No
 
 
 def _message(chat: Chat, run: Run, data: FinishRun) -> tuple[Message | None, int]:
-    """What is stored of the turn, and by how much the chat's count of messages rises: the user's message is counted here too."""
+    """What is stored of the turn, and by how much the chat's count of messages rises: the user's message is counted
+    here too.
+    """
     of: dict[str, Any] = {"chat_id": chat.id, "seq": chat.last_message_seq + 1, "agent_id": run.agent_id}
     if data.reason == "server_restart":
         return Message(id=f"msg_recovery_{run.id}", **_error(SERVER_RESTART), **of), 1
@@ -103,7 +135,9 @@ def _message(chat: Chat, run: Run, data: FinishRun) -> tuple[Message | None, int
     if data.reply is None or not data.reply.parts:
         return None, 1
     said = data.reply
-    return Message(role=MessageRole.assistant, content=said.content, parts=said.parts, tool_summary=said.tool_summary, **of), 2
+    return Message(
+        role=MessageRole.assistant, content=said.content, parts=said.parts, tool_summary=said.tool_summary, **of
+    ), 2
 
 
 def _error(text: str) -> dict[str, Any]:
@@ -111,10 +145,16 @@ def _error(text: str) -> dict[str, Any]:
 
 
 def _last_frames(data: FinishRun) -> list[Frame]:
-    """A failure says what it was and then that it is one (contract: websocket.chat_stream.rules); a turn always ends in done."""
+    """A failure says what it was and then that it is one (contract: websocket.chat_stream.rules); a turn always ends in
+    done.
+    """
     done = chat_event(ChatEventType.done)
     if data.reason == "no_output":
         return [chat_event(ChatEventType.error, NO_OUTPUT, reason=data.reason), done]
     if data.status in (RunStatus.FAILED, RunStatus.TIMEOUT):
-        return [chat_event(ChatEventType.error, data.error_message or GENERAL), chat_event(ChatEventType.error, GENERAL), done]
+        return [
+            chat_event(ChatEventType.error, data.error_message or GENERAL),
+            chat_event(ChatEventType.error, GENERAL),
+            done,
+        ]
     return [done]

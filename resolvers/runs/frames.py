@@ -1,4 +1,6 @@
-"""Frames of a chat, written by operations: those of a turn's beginning, and of an end without a worker (contract: websocket.chat_stream)."""
+"""Frames of a chat, written by operations: those of a turn's beginning, and of an end without a worker (contract:
+websocket.chat_stream).
+"""
 
 from typing import Any, NamedTuple
 
@@ -23,11 +25,17 @@ def chat_event(type: ChatEventType, content: str = "", **metadata: Any) -> Frame
 
 
 async def append_frames(ctx: Context, chat: Chat, run: Run | None, *frames: Frame, **changes: Any) -> int:
-    """Numbers the frames on from the newest of a chat that this call has locked; returns the last number. `changes` are the chat's own."""
+    """Numbers the frames on from the newest of a chat that this call has locked; returns the last number. `changes` are
+    the chat's own.
+    """
     for number, frame in enumerate(frames, chat.last_seq + 1):
         logged = run.agent_id if run is not None and frame.payload.get("type") in OUTPUT else None
         run_id = None if run is None else run.id
-        await ctx.insert(RunFrame(chat_id=chat.id, seq=number, run_id=run_id, agent_id=logged, type=frame.type, payload=frame.payload))
+        await ctx.insert(
+            RunFrame(
+                chat_id=chat.id, seq=number, run_id=run_id, agent_id=logged, type=frame.type, payload=frame.payload
+            )
+        )
     last = chat.last_seq + len(frames)
     await ctx.update(Chat, chat.id, last_seq=last, **changes)
     ctx.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")

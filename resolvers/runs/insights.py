@@ -93,14 +93,21 @@ class RunInsights(Output):
 
 
 class Sample:
-    """The runs of a window as a FROM entry that is read once, with the names of their agents and crews; of deleted ones too."""
+    """The runs of a window as a FROM entry that is read once, with the names of their agents and crews; of deleted ones
+    too.
+    """
 
     def __init__(self, ctx: Context, window: str) -> None:
         run = ctx.table(Run).c
         order = (run.began_at.desc(), run.id.desc())
         columns = [run.agent_id, run.trigger_type, run.model, run.status, run.began_at, run.finished_at]
         within = run.began_at >= func.now() - literal_column(f"interval '{WINDOWS[window]}'")
-        newest = select(*columns, func.row_number().over(order_by=order).label("place")).where(within).order_by(*order).limit(MOST_RUNS + 1)
+        newest = (
+            select(*columns, func.row_number().over(order_by=order).label("place"))
+            .where(within)
+            .order_by(*order)
+            .limit(MOST_RUNS + 1)
+        )
         self.newest = newest.cte("newest")  # one more than counts tells whether there are more
         self.run = select(self.newest).where(self.newest.c.place <= MOST_RUNS).subquery()
         self.agent, self.crew = ctx.table(Agent, including_deleted=True), ctx.table(Crew, including_deleted=True)
@@ -109,9 +116,14 @@ class Sample:
     def numbers(self) -> list[Any]:
         run = self.run.c
         took = cast(func.floor(func.extract("epoch", run.finished_at - run.began_at) * 1000), BigInteger)
-        succeeded, running = (func.count().filter(run.status == status) for status in (RunStatus.COMPLETED, RunStatus.RUNNING))
+        succeeded, running = (
+            func.count().filter(run.status == status) for status in (RunStatus.COMPLETED, RunStatus.RUNNING)
+        )
         totals = {"total": func.count(), "succeeded": succeeded, "failed": self.failed, "running": running}
-        ranks = {name: func.coalesce(func.percentile_disc(rank).within_group(took), 0) for name, rank in (("p50_ms", 0.5), ("p95_ms", 0.95))}
+        ranks = {
+            name: func.coalesce(func.percentile_disc(rank).within_group(took), 0)
+            for name, rank in (("p50_ms", 0.5), ("p95_ms", 0.95))
+        }
         return [column.label(name) for name, column in (totals | ranks).items()]
 
     def by(self, column: str) -> Any:
@@ -121,12 +133,17 @@ class Sample:
 
     def _named(self, *columns: Any) -> Any:
         """Counters by columns of the agent or the crew."""
-        joined = self.run.outerjoin(self.agent, self.agent.c.id == self.run.c.agent_id).outerjoin(self.crew, self.crew.c.id == self.agent.c.crew_id)
+        joined = self.run.outerjoin(self.agent, self.agent.c.id == self.run.c.agent_id).outerjoin(
+            self.crew, self.crew.c.id == self.agent.c.crew_id
+        )
         counted = select(*columns, func.count().label("total"), self.failed.label("failed")).select_from(joined)
         return counted.group_by(*[column.element for column in columns]).limit(MOST_ROWS)
 
     def by_crew(self) -> Any:
-        id, name = func.coalesce(self.crew.c.id, NOTHING).label("id"), func.coalesce(self.crew.c.name, NO_CREW).label("name")
+        id, name = (
+            func.coalesce(self.crew.c.id, NOTHING).label("id"),
+            func.coalesce(self.crew.c.name, NO_CREW).label("name"),
+        )
         return self._named(id, name).order_by(desc("total"), "name", "id")
 
     def top_agents(self) -> Any:
@@ -150,7 +167,11 @@ class Sample:
 def _as_json(rows: Any, name: str) -> Any:
     listed = rows.subquery(name)
     whole: Any = func.to_jsonb(literal_column(name), type_=JSONB())
-    return select(func.coalesce(func.jsonb_agg(whole), literal_column("'[]'::jsonb"), type_=JSONB())).select_from(listed).scalar_subquery()
+    return (
+        select(func.coalesce(func.jsonb_agg(whole), literal_column("'[]'::jsonb"), type_=JSONB()))
+        .select_from(listed)
+        .scalar_subquery()
+    )
 
 
 @procedure("runs.insights", Action.READ, tickets=True)

@@ -42,7 +42,8 @@ from resolvers.runs.lifecycle import MISSING
 
 newest_first = (col(Run.began_at).desc(), col(Run.id).desc())
 MIDNIGHT: Any = literal_column("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
-RUNNING: Any = literal_column(f"'{RunStatus.RUNNING}'")  # spelled out, as the next: the indexes of these runs are partial ones
+# spelled out, as the next: the indexes of these runs are partial ones
+RUNNING: Any = literal_column(f"'{RunStatus.RUNNING}'")
 GONE_WRONG: Any = literal_column("('FAILED', 'TIMEOUT')")
 
 
@@ -92,7 +93,13 @@ def narrowed(rows: Rows[Run], data: ListRuns) -> Rows[Run]:
 
 def _tagged(rows: Rows[Run], tag: Any) -> Rows[Run]:
     tags, run = table_of(RunTag).alias(), table_of(Run)
-    return rows.along(tags.c.workspace_id == run.c.workspace_id, tags.c.run_id == run.c.id, tags.c.tag == tag, began_at=tags.c.began_at, id=tags.c.run_id)
+    return rows.along(
+        tags.c.workspace_id == run.c.workspace_id,
+        tags.c.run_id == run.c.id,
+        tags.c.tag == tag,
+        began_at=tags.c.began_at,
+        id=tags.c.run_id,
+    )
 
 
 def _crew_name(run: Any, scope: Any) -> Any:
@@ -141,7 +148,9 @@ def run_stats(scope: QueryScope, data: NoInput) -> Row[RunStats]:
 
     def number(name: str, *conditions: Callable[[Any], Any]) -> Any:
         runs = scope.table(Run)
-        return scope.scalar(select(func.count()).select_from(runs).where(*[condition(runs.c) for condition in conditions])).label(name)
+        return scope.scalar(
+            select(func.count()).select_from(runs).where(*[condition(runs.c) for condition in conditions])
+        ).label(name)
 
     counted = select(
         number("running", lambda run: run.status == RUNNING),

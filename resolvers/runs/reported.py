@@ -1,4 +1,6 @@
-"""Runs of programs elsewhere, which report their start and their end (contract: runs.create_internal, runs.finish_internal)."""
+"""Runs of programs elsewhere, which report their start and their end (contract: runs.create_internal,
+runs.finish_internal).
+"""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,13 +12,30 @@ from models import bounds
 from models.agents import Agent
 from models.chats import Chat
 from models.runs import Run, RunStatus
-from resolvers.kernel import NOW, REST_ONLY, Action, Auth, Code, ConfigText, Context, Entity, Id, Input, Int, Notes, command
+from resolvers.kernel import (
+    NOW,
+    REST_ONLY,
+    Action,
+    Auth,
+    Code,
+    ConfigText,
+    Context,
+    Entity,
+    Id,
+    Input,
+    Int,
+    Notes,
+    command,
+)
 from resolvers.rules.config_text import invalid
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.lifecycle import MISSING, End, end_run, hold_starts, model_in, start_run
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
-CONFLICT = {"runs_pkey": "A run with this id already exists", "runs_chat_id_running_key": "Another run is live in this chat"}
+CONFLICT = {
+    "runs_pkey": "A run with this id already exists",
+    "runs_chat_id_running_key": "Another run is live in this chat",
+}
 
 
 class CreateRun(Input):

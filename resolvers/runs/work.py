@@ -1,8 +1,10 @@
-"""What a worker does to the rows of runs: claims them by a lease, extends it, writes frames and steps under it, gives it back.
+"""What a worker does to the rows of runs: claims them by a lease, extends it, writes frames and steps under it, gives
+it back.
 
-Whatever is written names the run's `lease` number and is refused once another worker has claimed the run. Locks are taken in one
-order: chat, run, agent; who starts or stops holds `lifecycle.hold_starts` before them. Nothing here is an operation: no caller is
-behind it but the worker itself.
+Whatever is written names the run's `lease` number and is refused once another worker has claimed the run. Locks are
+taken in one
+order: chat, run, agent; who starts or stops holds `lifecycle.hold_starts` before them. Nothing here is an operation: no
+caller is behind it but the worker itself.
 """
 
 import contextlib
@@ -35,7 +37,9 @@ class Claim:
 
 @dataclass(slots=True)
 class Batch:
-    """What is written at once: payloads of chat_event frames, names of steps that begin to show or act, outcomes of steps that are done."""
+    """What is written at once: payloads of chat_event frames, names of steps that begin to show or act, outcomes of
+    steps that are done.
+    """
 
     frames: list[dict[str, Any]] = field(default_factory=list)
     announced: list[str] = field(default_factory=list)
@@ -60,21 +64,30 @@ WITH due AS MATERIALIZED (
     SELECT id FROM runs WHERE {DUE} AND (NOT $4 OR cancel_requested_at IS NOT NULL)
     ORDER BY created_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 )
-UPDATE runs SET lease = runs.lease + 1, worker = $1, leased_until = now() + make_interval(secs => $3), started_at = coalesce(runs.started_at, now())
+UPDATE runs SET lease = runs.lease + 1, worker = $1, leased_until = now() + make_interval(secs => $3),
+    started_at = coalesce(runs.started_at, now())
 FROM due WHERE runs.id = due.id
-RETURNING runs.id, runs.workspace_id, runs.chat_id, runs.lease, extract(epoch FROM now() - runs.started_at)::float8, runs.cancel_requested_at IS NOT NULL,
+RETURNING runs.id, runs.workspace_id, runs.chat_id, runs.lease,
+    extract(epoch FROM now() - runs.started_at)::float8, runs.cancel_requested_at IS NOT NULL,
     runs.created_at
 """
 
-HELD = "FROM unnest($1::text[], $2::int[]) AS held (id, lease) WHERE runs.id = held.id AND runs.lease = held.lease AND runs.status = 'RUNNING'"
-EXTEND = f"UPDATE runs SET leased_until = now() + make_interval(secs => $3) {HELD} RETURNING runs.id, runs.cancel_requested_at IS NOT NULL"
+HELD = (
+    "FROM unnest($1::text[], $2::int[]) AS held (id, lease) WHERE runs.id = held.id AND runs.lease = held.lease AND"
+    " runs.status = 'RUNNING'"
+)
+EXTEND = (
+    f"UPDATE runs SET leased_until = now() + make_interval(secs => $3) {HELD} RETURNING runs.id,"
+    " runs.cancel_requested_at IS NOT NULL"
+)
 RELEASE = f"UPDATE runs SET leased_until = now(), worker = NULL {HELD}"
 
 STEPPED = """
     INSERT INTO run_steps (run_id, name, workspace_id, lease, created_at, finished_at, outcome)
     SELECT $1, step.name, $2, $3, now(), CASE WHEN step.finished THEN now() END, step.outcome
     FROM held, unnest($4::text[], $5::bool[], $6::jsonb[]) AS step (name, finished, outcome)
-    ON CONFLICT (run_id, name) DO UPDATE SET lease = excluded.lease, finished_at = excluded.finished_at, outcome = excluded.outcome
+    ON CONFLICT (run_id, name) DO UPDATE SET lease = excluded.lease, finished_at = excluded.finished_at,
+        outcome = excluded.outcome
     WHERE run_steps.finished_at IS NULL
 """
 FENCED = "runs.id = $1 AND runs.workspace_id = $2 AND runs.lease = $3 AND runs.status = 'RUNNING'"
@@ -87,11 +100,13 @@ PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
 WRITE_FRAMES = f"""
 WITH chat AS (SELECT id FROM chats WHERE id = $7 AND workspace_id = $2 FOR NO KEY UPDATE),
 held AS (
-    UPDATE runs SET frames = runs.frames + cardinality($8::jsonb[]) FROM chat WHERE {FENCED} AND runs.chat_id = chat.id AND runs.frames = $9
+    UPDATE runs SET frames = runs.frames + cardinality($8::jsonb[]) FROM chat WHERE {FENCED} AND runs.chat_id = chat.id
+        AND runs.frames = $9
     RETURNING runs.id, runs.agent_id
 ),
 raised AS (
-    UPDATE chats SET last_seq = chats.last_seq + cardinality($8::jsonb[]) FROM held WHERE chats.id = $7 AND chats.workspace_id = $2
+    UPDATE chats SET last_seq = chats.last_seq + cardinality($8::jsonb[]) FROM held WHERE chats.id = $7
+        AND chats.workspace_id = $2
     RETURNING chats.last_seq, held.agent_id
 ),
 written AS (
@@ -133,14 +148,18 @@ async def _scoped(scope: str) -> AsyncIterator[Any]:
 
 
 async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = False) -> list[Claim]:
-    """At most `limit` runs that wait or whose lease has ended, oldest first, for `seconds`. `cancelled`: only those somebody wants cancelled."""
+    """At most `limit` runs that wait or whose lease has ended, oldest first, for `seconds`. `cancelled`: only those
+    somebody wants cancelled.
+    """
     async with _scoped(SYSTEM) as conn:
         rows = await conn.fetch(CLAIM, worker, limit, seconds, cancelled)
     return [Claim(*row[:6]) for row in sorted(rows, key=lambda row: row[6])]
 
 
 async def extend(claims: Sequence[Claim], *, seconds: float) -> dict[str, bool]:
-    """The ids of the runs that are still held, for another `seconds`, and whether somebody wants them cancelled. The others are lost."""
+    """The ids of the runs that are still held, for another `seconds`, and whether somebody wants them cancelled. The
+    others are lost.
+    """
     async with _scoped(SYSTEM) as conn:
         return dict(await conn.fetch(EXTEND, [c.run_id for c in claims], [c.lease for c in claims], seconds))
 
@@ -159,11 +178,15 @@ async def release(claims: Sequence[Claim]) -> None:
 
 
 async def append(claim: Claim, batch: Batch, written: int) -> bool:
-    """Stores a batch in one statement, after `written` frames of this run; False when the run is lost, or the batch is stored already.
+    """Stores a batch in one statement, after `written` frames of this run; False when the run is lost, or the batch is
+    stored already.
 
     Frames of a run without a chat are not stored: nobody could read them.
     """
-    steps = [*((name, False, None) for name in batch.announced if name not in batch.finished), *((n, True, o) for n, o in batch.finished.items())]
+    steps = [
+        *((name, False, None) for name in batch.announced if name not in batch.finished),
+        *((n, True, o) for n, o in batch.finished.items()),
+    ]
     values = [claim.run_id, claim.workspace_id, claim.lease, *([step[part] for step in steps] for part in range(3))]
     async with _scoped(claim.workspace_id) as conn:
         if claim.chat_id is None or not batch.frames:
@@ -175,7 +198,9 @@ async def append(claim: Claim, batch: Batch, written: int) -> bool:
 
 
 async def written(claim: Claim) -> int | None:
-    """How many frames the run has; None when it is lost. Waits for a statement of the same run that is still under way."""
+    """How many frames the run has; None when it is lost. Waits for a statement of the same run
+    that is still under way.
+    """
     sql = f"SELECT frames FROM runs WHERE {FENCED} FOR NO KEY UPDATE"
     async with _scoped(claim.workspace_id) as conn:
         frames: int | None = await conn.fetchval(sql, claim.run_id, claim.workspace_id, claim.lease)
@@ -186,7 +211,10 @@ async def steps(claim: Claim) -> dict[str, Step]:
     """The steps that were announced or are finished, by name."""
     sql = "SELECT name, finished_at IS NOT NULL, outcome FROM run_steps WHERE run_id = $1 AND workspace_id = $2"
     async with _scoped(claim.workspace_id) as conn:
-        return {name: Step(finished, outcome) for name, finished, outcome in await conn.fetch(sql, claim.run_id, claim.workspace_id)}
+        return {
+            name: Step(finished, outcome)
+            for name, finished, outcome in await conn.fetch(sql, claim.run_id, claim.workspace_id)
+        }
 
 
 async def frames(claim: Claim) -> list[Mapping[str, Any]]:
@@ -197,7 +225,9 @@ async def frames(claim: Claim) -> list[Mapping[str, Any]]:
 
 
 async def give_up(claim: Claim, message: str) -> None:
-    """Ends a run that cannot be ended in its workspace, because that is gone or refuses: nobody is told, and nobody claims it again."""
+    """Ends a run that cannot be ended in its workspace, because that is gone or refuses: nobody is told, and nobody
+    claims it again.
+    """
     sql = f"UPDATE runs SET status = '{RunStatus.FAILED}', error_message = $4, finished_at = now() WHERE {FENCED}"
     async with _scoped(claim.workspace_id) as conn:
         await conn.execute(sql, claim.run_id, claim.workspace_id, claim.lease, message)

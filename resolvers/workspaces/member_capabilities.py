@@ -56,7 +56,9 @@ class UpdateMemberCapabilities(Input):
 
 
 def _shown(member: Membership) -> MemberCapabilities:
-    return MemberCapabilities(user_id=member.user_id, role=member.role, capabilities=listed(effective(member.role, member.capabilities)))
+    return MemberCapabilities(
+        user_id=member.user_id, role=member.role, capabilities=listed(effective(member.role, member.capabilities))
+    )
 
 
 async def somebody_else(ctx: Context, member: Membership) -> None:
@@ -76,7 +78,12 @@ async def list_member_capabilities(ctx: Context, data: NoInput) -> list[MemberCa
     Capabilities beyond the role, in the order the members joined. TOO_LARGE beyond 5,000 members: request one member at
     a time.
     """
-    members = await ctx.select(Membership).order_by(col(Membership.created_at), col(Membership.id)).limit(MOST_LISTED + 1).all()
+    members = (
+        await ctx.select(Membership)
+        .order_by(col(Membership.created_at), col(Membership.id))
+        .limit(MOST_LISTED + 1)
+        .all()
+    )
     if len(members) > MOST_LISTED:
         raise Refusal(Code.TOO_LARGE, "The workspace has too many members for one list")
     return [_shown(member) for member in members]
@@ -91,8 +98,17 @@ async def get_member_capabilities(ctx: Context, member: Membership, data: GetMem
     return _shown(member)
 
 
-@command("members.capabilities_update", Action.MANAGE, subject=MEMBER, locked=True, errors=(Code.NOT_FOUND, Code.TOO_LARGE), allow=(somebody_else, no_owner))
-async def update_member_capabilities(ctx: Context, member: Membership, data: UpdateMemberCapabilities) -> MemberCapabilities:
+@command(
+    "members.capabilities_update",
+    Action.MANAGE,
+    subject=MEMBER,
+    locked=True,
+    errors=(Code.NOT_FOUND, Code.TOO_LARGE),
+    allow=(somebody_else, no_owner),
+)
+async def update_member_capabilities(
+    ctx: Context, member: Membership, data: UpdateMemberCapabilities
+) -> MemberCapabilities:
     """Update the capabilities of a member.
 
     The member is identified by user id. The capabilities of an owner cannot be changed, nor can the caller's own.

@@ -46,7 +46,9 @@ graph(
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
     email=derived(str, lambda member, scope: scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))),
-    full_name=derived(str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))),
+    full_name=derived(
+        str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))
+    ),
 )
 
 
@@ -88,7 +90,9 @@ def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
     return scope.select(Membership).order_by(col(Membership.created_at))
 
 
-@command("members.add", Action.MANAGE, errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT), allow=room_for_a_member)
+@command(
+    "members.add", Action.MANAGE, errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT), allow=room_for_a_member
+)
 async def add_member(ctx: Context, data: AddMember) -> Membership:
     """Add a member to a workspace.
 

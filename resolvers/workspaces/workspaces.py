@@ -52,7 +52,12 @@ graph(
     agent_count=count(Agent, "workspace_id"),
     member_count=count(Membership, "workspace_id"),
     members=many(Membership, "workspace_id", order_by=col(Membership.created_at)),
-    invitations=many(Invitation, "workspace_id", where=(col(Invitation.accepted_at).is_(None),), order_by=col(Invitation.created_at).desc()),
+    invitations=many(
+        Invitation,
+        "workspace_id",
+        where=(col(Invitation.accepted_at).is_(None),),
+        order_by=col(Invitation.created_at).desc(),
+    ),
     labels=many(Label, "workspace_id", order_by=col(Label.name)),
 )
 

@@ -1,4 +1,6 @@
-"""The way to a socket: the page it is opened from, and the ticket, in the address or in the first frame (contract: websocket.connection)."""
+"""The way to a socket: the page it is opened from, and the ticket, in the address or in the first frame (contract:
+websocket.connection).
+"""
 
 import asyncio
 from collections.abc import Callable, MutableMapping
@@ -27,7 +29,9 @@ ORIGIN = "Origin not allowed"
 TOLD = frozenset({Code.BAD_REQUEST, Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED})
 
 
-async def websocket(scope: MutableMapping[str, Any], receive: Receive, send: Send, admit: Admit = lambda client: True) -> None:
+async def websocket(
+    scope: MutableMapping[str, Any], receive: Receive, send: Send, admit: Admit = lambda client: True
+) -> None:
     """The ASGI application of /ws. `admit` counts messages as requests."""
     transport, wire = scope["crewship"], scope["extensions"]["crewship.wire"]
     await receive()  # websocket.connect
@@ -51,7 +55,9 @@ async def websocket(scope: MutableMapping[str, Any], receive: Receive, send: Sen
 def _origin_allowed(transport: Any) -> bool:
     settings = instance.settings
     allowed = frozenset(map(normal_origin, settings.allowed_origins))
-    return socket_origin_allowed(transport.headers.get(b"origin"), transport.host, production=settings.production, allowed=allowed)
+    return socket_origin_allowed(
+        transport.headers.get(b"origin"), transport.host, production=settings.production, allowed=allowed
+    )
 
 
 def _caller(token: str, transport: Any, path: str) -> Caller:
@@ -73,7 +79,9 @@ async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send, admit
         socket.close()
 
 
-async def _introduced(transport: Any, path: str, wire: Wire, receive: Receive, send: Send, leave: Callable[[], None], admit: Admit) -> None:
+async def _introduced(
+    transport: Any, path: str, wire: Wire, receive: Receive, send: Send, leave: Callable[[], None], admit: Admit
+) -> None:
     """The ticket comes with the first frame. Nothing is said when it is good; `leave` is called then."""
     try:
         async with asyncio.timeout(INTRODUCTION):

@@ -1,4 +1,6 @@
-"""What the server says on a socket. An event's frame is made once for all who get the same bytes (contract: websocket.ServerMessage)."""
+"""What the server says on a socket. An event's frame is made once for all who get the same bytes (contract:
+websocket.ServerMessage).
+"""
 
 from typing import Any, Protocol, cast
 
@@ -21,7 +23,11 @@ class Wire(Outlet, Protocol):
 
 def spoken(type: str, payload: Any, channel: str | None = None) -> bytes:
     """A frame's text that the socket says by itself."""
-    return orjson.dumps({"type": type, "payload": payload} if channel is None else {"type": type, "channel": channel, "payload": payload})
+    return orjson.dumps(
+        {"type": type, "payload": payload}
+        if channel is None
+        else {"type": type, "channel": channel, "payload": payload}
+    )
 
 
 def subscribed(channel: str, cursor: str) -> bytes:
@@ -43,7 +49,9 @@ def event_frame(event: Delivered, subscription: Subscription) -> bytes:
 
 
 def agent_frame(event: Delivered, subscription: Subscription) -> bytes | None:
-    """What an agent says, in whichever chat: numbers and beginnings of runs belong to the chats, and it cannot be read again."""
+    """What an agent says, in whichever chat: numbers and beginnings of runs belong to the chats, and it cannot be read
+    again.
+    """
     if event.placed:
         return event_frame(event, subscription)
     return event.encoded(agent_frame, _framed, subscription) if event.type == "chat_event" else None

@@ -1,4 +1,6 @@
-"""The sockets that are open in this process, and their heartbeat: one timer for all (contract: websocket.connection.heartbeat)."""
+"""The sockets that are open in this process, and their heartbeat: one timer for all (contract:
+websocket.connection.heartbeat).
+"""
 
 import asyncio
 from typing import Protocol

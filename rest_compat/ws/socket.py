@@ -38,7 +38,9 @@ NEVER_BEGUN = frozenset({"pending_review", "agent_deleted"})
 
 
 class Socket:
-    """Made when the ticket has been read; it counts once `serve` runs. Messages that ask for something count as requests."""
+    """Made when the ticket has been read; it counts once `serve` runs. Messages that ask for something count as
+    requests.
+    """
 
     def __init__(self, caller: Caller, wire: Wire, send: Send, admit: Admit) -> None:
         self._caller, self._wire, self._send, self._admit = caller, wire, send, admit
@@ -177,7 +179,9 @@ class Socket:
         task = self._spawn(self._turn(chat_id, self._last.get(chat_id), work))
         self._last[chat_id] = task
 
-    async def _turn(self, chat_id: str, previous: asyncio.Task[None] | None, work: Callable[[], Awaitable[None]]) -> None:
+    async def _turn(
+        self, chat_id: str, previous: asyncio.Task[None] | None, work: Callable[[], Awaitable[None]]
+    ) -> None:
         try:
             if previous is not None:
                 await asyncio.wait([previous])

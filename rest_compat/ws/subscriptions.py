@@ -1,4 +1,6 @@
-"""What a socket listens to, and why: the client has subscribed, its own message is being answered, or it is shown again what it missed."""
+"""What a socket listens to, and why: the client has subscribed, its own message is being answered, or it is shown again
+what it missed.
+"""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -6,7 +8,17 @@ from dataclasses import dataclass, field
 from resolvers.channels import ChannelKind
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.live import FROM_NOW, Delivered, LiveConnection, Subscription
-from rest_compat.ws.frames import Wire, agent_frame, chat_frame, error, event_frame, is_about, is_done, spoken, subscribed
+from rest_compat.ws.frames import (
+    Wire,
+    agent_frame,
+    chat_frame,
+    error,
+    event_frame,
+    is_about,
+    is_done,
+    spoken,
+    subscribed,
+)
 
 MOST = 200  # channels a socket
 TOO_MANY = f"At most {MOST} channels can be listened to on one connection"
@@ -15,7 +27,9 @@ SESSION, AGENT, PROVIDERS = (f"{kind}:" for kind in (ChannelKind.session, Channe
 
 @dataclass(slots=True)
 class Passage:
-    """Frames of a chat that are shown to who has not subscribed to it. Other users' words in a run are among them: numbers have no gaps."""
+    """Frames of a chat that are shown to who has not subscribed to it. Other users' words in a run are among them:
+    numbers have no gaps.
+    """
 
     first: int
     last: int | None = None  # None: not known, the run that begins with `first` goes on
@@ -67,7 +81,9 @@ class Attention:
         for passage in self.passages:
             passage.end(event)
         shown = any(passage.holds(event) for passage in self.passages)
-        self.passages = [passage for passage in self.passages if passage.last is None or passage.last > subscription.position.frame]
+        self.passages = [
+            passage for passage in self.passages if passage.last is None or passage.last > subscription.position.frame
+        ]
         if not self.needed:
             asyncio.get_running_loop().call_soon(self.owner.leave, self)
         return chat_frame(event, subscription) if shown else None
@@ -108,7 +124,8 @@ class Subscriptions:
     async def follow(self, name: str, after: int, last: int, run_id: str | None) -> None:
         """Shows what became of the client's own message, unless it has subscribed anyway. Raises Refusal.
 
-        Its frames come behind `after`: with a run all up to `done`, without one those up to `last`, which are there already.
+        Its frames come behind `after`: with a run all up to `done`, without one those up to `last`, which are there
+        already.
         """
         async with self._changing:
             attention = self._by_name.get(name) or await self._open(name)
@@ -125,7 +142,9 @@ class Subscriptions:
         self.check_room(name)
         attention = Attention(_canonical(name), self, asked=asked)
         encode = attention.show if name.startswith(SESSION) else agent_frame if name.startswith(AGENT) else event_frame
-        attention.subscription = await self._live.subscribe(name, encode, after, same=event_frame if encode is event_frame else None)
+        attention.subscription = await self._live.subscribe(
+            name, encode, after, same=event_frame if encode is event_frame else None
+        )
         self._by_name[attention.name] = attention
         return attention
 
@@ -142,7 +161,9 @@ class Subscriptions:
     # ---- what the live connection has to say ---------------------------------------------------------------------
 
     def lost(self, subscription: Subscription, reason: str) -> None:
-        """The client gets a cursor from which nothing is missing; of a chat it is also told to read the history again."""
+        """The client gets a cursor from which nothing is missing; of a chat it is also told to
+        read the history again.
+        """
         name = subscription.channel.name
         attention = self._by_name.get(name)
         if attention is None or attention.asked:
@@ -150,7 +171,8 @@ class Subscriptions:
         if name.startswith(SESSION):
             self._say(spoken("resume_reset", {}, name))
         if attention is not None:
-            attention.passages.clear()  # where they are is not certain any more, and nobody may be shown another's run instead
+            # where they are is not certain any more, and nobody may be shown another's run instead
+            attention.passages.clear()
             asyncio.get_running_loop().call_soon(self.leave, attention)
 
     def refused(self, subscription: Subscription, refusal: Refusal) -> None:

@@ -25,9 +25,15 @@ IMPLIED: dict[CliAdapter, LlmProvider] = {
     CliAdapter.FACTORY_DROID: LlmProvider.FACTORY,
     CliAdapter.OPENCODE: LlmProvider.OPENAI,
 }
-NATIVE = {LlmProvider.ANTHROPIC: (Anthropic, "Anthropic"), LlmProvider.OPENAI: (OpenAI, "OpenAI"), LlmProvider.OLLAMA: (OpenAI, "Ollama")}
+NATIVE = {
+    LlmProvider.ANTHROPIC: (Anthropic, "Anthropic"),
+    LlmProvider.OPENAI: (OpenAI, "OpenAI"),
+    LlmProvider.OLLAMA: (OpenAI, "Ollama"),
+}
 PROMPT_BUDGET = {LlmProvider.ANTHROPIC: 60_000, LlmProvider.OPENAI: 60_000, LlmProvider.OLLAMA: 3_000}
-"""Tokens before the first call, by `estimate`. Ollama reads 4,096 unless told otherwise, and silently forgets the beginning."""
+"""Tokens before the first call, by `estimate`. Ollama reads 4,096 unless told otherwise, and silently forgets the
+beginning.
+"""
 
 
 async def adapter_for(
@@ -41,7 +47,8 @@ async def adapter_for(
     cwd: str = "",
     backoff: Backoff | None = None,
 ) -> Adapter:
-    """CREWSHIP_RUN_ADAPTER decides; left to `auto`, the agent's provider where there is a key for it, else the local model where it is allowed.
+    """CREWSHIP_RUN_ADAPTER decides; left to `auto`, the agent's provider where there is a key for it, else the local
+    model where it is allowed.
 
     Raises Failed, saying what to set, when nothing can do the work.
     """
@@ -53,11 +60,29 @@ async def adapter_for(
     if access is not None and provider in NATIVE:
         made, name = NATIVE[provider]
         model = made(name, model_of(job.agent, provider), access, VARIABLES[provider])
-        return AgentLoop("native", model, lambda job: _prompt(job, provider), tools=tools, scan=scan, redactor=redactor, cwd=cwd, backoff=backoff)
+        return AgentLoop(
+            "native",
+            model,
+            lambda job: _prompt(job, provider),
+            tools=tools,
+            scan=scan,
+            redactor=redactor,
+            cwd=cwd,
+            backoff=backoff,
+        )
     if forced == "local_model" or (forced == "auto" and settings.local_model and local_model.installed()):
         if not local_model.installed():
             raise Failed(f"The local model is not installed: {local_model.INSTALL}")
-        return AgentLoop("local_model", local_model.LocalModel(), local_model.local_prompt, tools={}, scan=scan, redactor=redactor, cwd=cwd, backoff=backoff)
+        return AgentLoop(
+            "local_model",
+            local_model.LocalModel(),
+            local_model.local_prompt,
+            tools={},
+            scan=scan,
+            redactor=redactor,
+            cwd=cwd,
+            backoff=backoff,
+        )
     raise Failed(_missing(provider))
 
 

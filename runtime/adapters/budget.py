@@ -13,7 +13,9 @@ def _nothing() -> Usage:
 
 @dataclass(slots=True)
 class Budget:
-    """`limit`: tokens of all calls together, or None. `known`: the provider has said what every call used. `cost`: US dollars; None if not known."""
+    """`limit`: tokens of all calls together, or None. `known`: the provider has said what every call used. `cost`: US
+    dollars; None if not known.
+    """
 
     limit: int | None
     turns: int = 0
@@ -27,7 +29,13 @@ class Budget:
     def spent(self) -> int:
         """By the provider's count, and by ours for calls it did not count."""
         used = self.usage
-        return used["input_tokens"] + used["output_tokens"] + used["cache_read_input_tokens"] + used["cache_creation_input_tokens"] + self._estimated
+        return (
+            used["input_tokens"]
+            + used["output_tokens"]
+            + used["cache_read_input_tokens"]
+            + used["cache_creation_input_tokens"]
+            + self._estimated
+        )
 
     @property
     def left(self) -> int | None:
@@ -46,7 +54,8 @@ class Budget:
             "input_tokens": self.usage["input_tokens"] + usage["input_tokens"],
             "output_tokens": self.usage["output_tokens"] + usage["output_tokens"],
             "cache_read_input_tokens": self.usage["cache_read_input_tokens"] + usage["cache_read_input_tokens"],
-            "cache_creation_input_tokens": self.usage["cache_creation_input_tokens"] + usage["cache_creation_input_tokens"],
+            "cache_creation_input_tokens": self.usage["cache_creation_input_tokens"]
+            + usage["cache_creation_input_tokens"],
         }
 
     def metadata(self, model: str) -> dict[str, Any]:
@@ -69,7 +78,12 @@ class Budget:
 
 def _estimated(request: Request, reply: Reply) -> int:
     prompt = request.prompt
-    texts = [prompt.system, *(turn.content for turn in prompt.turns), prompt.user, *map(_shown, (*(r for r, _ in request.rounds), reply))]
+    texts = [
+        prompt.system,
+        *(turn.content for turn in prompt.turns),
+        prompt.user,
+        *map(_shown, (*(r for r, _ in request.rounds), reply)),
+    ]
     answers: list[Answer] = [answer for _, given in request.rounds for answer in given]
     return sum(map(estimate, (*texts, *(answer["content"] for answer in answers))))
 

@@ -19,7 +19,9 @@ class ToolResult(Protocol):
 
 
 class Tool(Protocol):
-    """What a model may call. `parameters` is a JSON schema of an object; `run` answers every failure the model can know of."""
+    """What a model may call. `parameters` is a JSON schema of an object; `run` answers every failure the model can know
+    of.
+    """
 
     @property
     def name(self) -> str: ...
@@ -100,8 +102,18 @@ class Provider(Protocol):
 
 
 class ProviderError(Exception):
-    """A call that came to nothing, in a text for users. `again`: another one may do better, not before `retry_after` seconds."""
+    """A call that came to nothing, in a text for users. `again`: another one may do better, not before `retry_after`
+    seconds.
+    """
 
-    def __init__(self, message: str, *, status: int | None = None, error: str = "", again: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        error: str = "",
+        again: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.message, self.status, self.error, self.again, self.retry_after = message, status, error, again, retry_after

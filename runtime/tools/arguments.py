@@ -18,7 +18,9 @@ class ReadFile(Arguments):
 
 
 class WriteFile(Arguments):
-    path: Path = Field(description="The file: relative to your own folder, or absolute below /output. Missing folders are made")
+    path: Path = Field(
+        description="The file: relative to your own folder, or absolute below /output. Missing folders are made"
+    )
     content: str = Field(max_length=2_000_000, description="The whole new content of the file")
 
 
@@ -28,8 +30,12 @@ class ListFiles(Arguments):
 
 
 class SearchFiles(Arguments):
-    pattern: str = Field(min_length=1, max_length=1000, description="What a line has to hold: literal text, unless regex is true")
-    path: Path = Field(".", description="The folder or file to search: relative to your own folder, or absolute below /output")
+    pattern: str = Field(
+        min_length=1, max_length=1000, description="What a line has to hold: literal text, unless regex is true"
+    )
+    path: Path = Field(
+        ".", description="The folder or file to search: relative to your own folder, or absolute below /output"
+    )
     regex: bool = Field(False, description="Whether pattern is a POSIX extended regular expression (grep -E)")
     ignore_case: bool = Field(False, description="Whether upper and lower case are the same")
 

@@ -1,8 +1,9 @@
 """Searching the files of a crew.
 
-Literal text is looked for here, in a thread, with bounds on bytes and time. A regular expression is not: Python's matcher needs
-exponential time for some, holds the interpreter's lock while it does, and cannot be interrupted; a thread would stop every request of the process.
-It is given to grep, in the sandbox, where it can hurt nobody and is ended after a few seconds.
+Literal text is looked for here, in a thread, with bounds on bytes and time. A regular expression is not: Python's
+matcher needs exponential time for some, holds the interpreter's lock while it does, and cannot be interrupted; a thread
+would stop every request of the process. It is given to grep, in the sandbox, where it can hurt nobody and is ended
+after a few seconds.
 """
 
 import asyncio
@@ -101,24 +102,41 @@ def _text(parent: int, name: str, place: Place) -> Iterator[tuple[str, bytes]]:
         yield str(place), content
 
 
-async def search_expression(sandbox: Sandbox, workdir: Workdir, place: Place, expression: str, *, ignore_case: bool) -> Matches:
-    """The same for an extended regular expression (POSIX), by grep in the sandbox. Raises FileError for one that is wrong."""
+async def search_expression(
+    sandbox: Sandbox, workdir: Workdir, place: Place, expression: str, *, ignore_case: bool
+) -> Matches:
+    """The same for an extended regular expression (POSIX), by grep in the sandbox. Raises FileError for one that is
+    wrong.
+    """
     if not sandbox.runs_commands:
         raise FileError("Regular expressions cannot be used on this server; search for literal text")
     await asyncio.to_thread(is_file, workdir, place)  # grep would wait for the writer of a pipe
-    start = "/".join((ROOT if sandbox.isolation != "none" else str(workdir.storage.joinpath(*workdir.output)), *place.names))
-    options = ["-rHnIZsE", f"-m{MATCHES + 1}", *(f"--exclude-dir={name}" for name in sorted(SKIPPED)), *(["-i"] if ignore_case else [])]
+    start = "/".join(
+        (ROOT if sandbox.isolation != "none" else str(workdir.storage.joinpath(*workdir.output)), *place.names)
+    )
+    options = [
+        "-rHnIZsE",
+        f"-m{MATCHES + 1}",
+        *(f"--exclude-dir={name}" for name in sorted(SKIPPED)),
+        *(["-i"] if ignore_case else []),
+    ]
     try:
         ended = await sandbox.run(["grep", *options, "-e", expression, "--", start], workdir=workdir, timeout=SECONDS)
     except Failed as failed:
         raise FileError(str(failed)) from failed
     matches = Matches()
     if ended.exit_code not in (0, 1) and not ended.timed_out and not ended.stdout:
-        raise FileError(f"The expression cannot be used: {ended.stderr.strip().removeprefix('grep: ') or 'nothing was searched'}")
+        raise FileError(
+            f"The expression cannot be used: {ended.stderr.strip().removeprefix('grep: ') or 'nothing was searched'}"
+        )
     for line in ended.stdout.split("\n"):
         path, found, rest = line.partition("\0")
         number, _, text = rest.partition(":")
-        if found and number.isdecimal() and not matches.add(shown(path.replace(start, str(place), 1)), int(number), text):
+        if (
+            found
+            and number.isdecimal()
+            and not matches.add(shown(path.replace(start, str(place), 1)), int(number), text)
+        ):
             break
     if ended.timed_out:
         matches.incomplete = f"the search ended after {SECONDS:.0f} seconds"

@@ -1,7 +1,8 @@
 """GraphQL subscriptions over WebSocket and HTTP.
 
-An operation's document is compiled to a `Projection` (projection.py) and a channel (subscription.py); resolvers.live delivers the
-channel's events, and a transport (transport_ws.py, http.py) writes the projection of each, encoded once for all who select the same.
+An operation's document is compiled to a `Projection` (projection.py) and a channel (subscription.py); resolvers.live
+delivers the channel's events, and a transport (transport_ws.py, http.py) writes the projection of each, encoded once
+for all who select the same.
 """
 
 from schema.live.fields import Subscription

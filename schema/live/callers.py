@@ -1,4 +1,6 @@
-"""Who opens a stream or socket. Browsers send their cookie along from any page, so with a cookie it matters which page it is."""
+"""Who opens a stream or socket. Browsers send their cookie along from any page, so with a cookie it matters which page
+it is.
+"""
 
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -15,7 +17,9 @@ Scope = MutableMapping[str, Any]
 
 
 def by_address(scope: Scope) -> Caller:
-    """By the ticket in `?token=`, since an EventSource can send no header; else by the headers. An address opens no mutation."""
+    """By the ticket in `?token=`, since an EventSource can send no header; else by the headers. An address opens no
+    mutation.
+    """
     token = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
     if token is None:
         return _by_headers(scope, scope["crewship"].headers)
@@ -25,9 +29,11 @@ def by_address(scope: Scope) -> Caller:
 
 
 def by_introduction(scope: Scope, payload: Mapping[str, Any]) -> Caller:
-    """By the payload of connection_init: `authorization` as the header has it, or a ticket; else by the headers of the upgrade.
+    """By the payload of connection_init: `authorization` as the header has it, or a ticket; else by the headers of the
+    upgrade.
 
-    Names of headers come in any case. `X-Workspace-ID`, or `workspaceId`, is the workspace of operations that name none.
+    Names of headers come in any case. `X-Workspace-ID`, or `workspaceId`, is the workspace of operations that name
+    none.
     """
     said = {name.lower(): value for name, value in payload.items() if isinstance(value, str)}
     headers: dict[bytes, bytes] = dict(scope["crewship"].headers)
@@ -49,7 +55,9 @@ def _by_ticket(scope: Scope, token: str, headers: Mapping[bytes, bytes] | None =
     transport = scope["crewship"]
     headers = transport.headers if headers is None else headers
     agent = headers.get(b"user-agent", b"").decode("latin-1")
-    made = identity.ticket(token, client=transport.client, forwarded=transport.forwarded, user_agent=agent, path=scope["path"])
+    made = identity.ticket(
+        token, client=transport.client, forwarded=transport.forwarded, user_agent=agent, path=scope["path"]
+    )
     made.workspace = headers.get(b"x-workspace-id", b"").decode("latin-1") or None
     return made
 
@@ -61,11 +69,16 @@ def _by_headers(scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
         raise forbidden("request origin not allowed")
     origin = f"{transport.scheme}://{transport.host}"
     return identity.caller_of(
-        headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin, path=scope["path"]
+        headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin,
+        path=scope["path"]
     )  # fmt: skip
 
 
 def _origin_allowed(transport: Any) -> bool:
-    """The rule of state-changing requests (contract: csrf.origin_check), as a socket runs mutations. What sends no Origin is no page."""
+    """The rule of state-changing requests (contract: csrf.origin_check), as a socket runs mutations. What sends no
+    Origin is no page.
+    """
     allowed = frozenset(map(normal_origin, instance.settings.allowed_origins))
-    return origin_allowed(transport.headers.get(b"origin"), None, own=own_origin(transport.scheme, transport.host), allowed=allowed)
+    return origin_allowed(
+        transport.headers.get(b"origin"), None, own=own_origin(transport.scheme, transport.host), allowed=allowed
+    )

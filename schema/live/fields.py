@@ -25,14 +25,18 @@ def _said(kind: Any, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which channel a field listens to. `argument` names whose it is, in the document; None: the caller's own, or the only one."""
+    """Which channel a field listens to. `argument` names whose it is, in the document; None: the caller's own, or the
+    only one.
+    """
 
     kind: ChannelKind
     argument: str | None = None
 
 
 def _parameter(name: str, kind: Any, text: str) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=_said(nullable(kind), text), default=strawberry.UNSET)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=_said(nullable(kind), text), default=strawberry.UNSET
+    )
 
 
 def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspace: bool = False) -> Any:
@@ -45,7 +49,9 @@ def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspa
     if argument is not None:
         face: Any = _said(nullable(strawberry.ID), _WORKSPACE) if workspace else strawberry.ID
         default = strawberry.UNSET if workspace else inspect.Parameter.empty
-        parameters.insert(0, inspect.Parameter(argument, inspect.Parameter.KEYWORD_ONLY, annotation=face, default=default))
+        parameters.insert(
+            0, inspect.Parameter(argument, inspect.Parameter.KEYWORD_ONLY, annotation=face, default=default)
+        )
     streamed.__signature__ = inspect.Signature(parameters, return_annotation=UNIONS[kind])  # type: ignore[attr-defined]
     shown = None if argument is None else argument.removesuffix("_id") + "Id"
     needs = "" if argument is None else f"\n\nRequires: {Action.READ.value}."

@@ -5,7 +5,8 @@ from typing import Any, Protocol
 import orjson
 
 BOUNDARY = b"graphql"
-_PART = b"\r\ncontent-type: application/json\r\n\r\n%b\r\n--" + BOUNDARY  # a reader knows a part to be whole when it sees the next boundary
+# a reader knows a part to be whole when it sees the next boundary
+_PART = b"\r\ncontent-type: application/json\r\n\r\n%b\r\n--" + BOUNDARY
 
 
 def errors(found: list[dict[str, Any]]) -> bytes:
@@ -34,7 +35,9 @@ class Framing(Protocol):
 
 
 class EventStream:
-    """graphql-sse, in its mode of distinct connections. The id of an event is its cursor, so that Last-Event-ID goes on behind it."""
+    """graphql-sse, in its mode of distinct connections. The id of an event is its cursor, so that Last-Event-ID goes on
+    behind it.
+    """
 
     media = b"text/event-stream"
     placed = True

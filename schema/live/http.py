@@ -1,4 +1,6 @@
-"""Subscriptions over HTTP: multipart on /graphql for clients that accept it, and server-sent events at a path of their own."""
+"""Subscriptions over HTTP: multipart on /graphql for clients that accept it, and server-sent events at a path of their
+own.
+"""
 
 import asyncio
 import contextlib
@@ -27,7 +29,9 @@ Header = tuple[bytes, bytes]
 
 
 class Stream:
-    """One answer that goes on. It is the outlet's other end, and the line of the connection whose subscription it shows."""
+    """One answer that goes on. It is the outlet's other end, and the line of the connection whose subscription it
+    shows.
+    """
 
     def __init__(self, framing: Framing, caller: Caller, send: Send) -> None:
         self._framing, self._caller, self._send = framing, caller, send
@@ -54,7 +58,9 @@ class Stream:
         assert self._live is not None
         try:
             self._projection = projection = request.plan.projection
-            made = await self._live.subscribe(await request.channel(self._caller), self._encode, after, same=(self._framing, projection))
+            made = await self._live.subscribe(
+                await request.channel(self._caller), self._encode, after, same=(self._framing, projection)
+            )
         except BaseException:
             self._live.close()
             raise
@@ -64,7 +70,9 @@ class Stream:
             self.lost(made, reason)
 
     def show(self, answer: bytes) -> None:
-        """The one answer of a query or mutation. PostgreSQL may have broken its lines, which it does only between what JSON says."""
+        """The one answer of a query or mutation. PostgreSQL may have broken its lines, which it does only between what
+        JSON says.
+        """
         self._outlet.write(self._framing.frame(answer.replace(b"\n", b" "), "") + self._framing.completed())
         self._outlet.close()
 
@@ -96,7 +104,11 @@ class Stream:
     async def respond(self, receive: Receive, cookies: Iterable[str] = ()) -> None:
         """Until everything is said, or nobody listens any more."""
         send, outlet = self._send, self._outlet
-        headers = [(b"content-type", self._framing.media), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+        headers = [
+            (b"content-type", self._framing.media),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),
+        ]
         headers += [(b"set-cookie", text.encode()) for text in cookies]
         watch = asyncio.create_task(self._watch(receive))
         heart.add(outlet, self._framing.sign, self._cut_off)
@@ -116,7 +128,9 @@ class Stream:
             await asyncio.gather(watch, return_exceptions=True)
 
     async def _watch(self, receive: Receive) -> None:
-        """The request was read to its end: what comes now is the client leaving, or, from a server that ends, nothing at all."""
+        """The request was read to its end: what comes now is the client leaving, or, from a server that ends, nothing
+        at all.
+        """
         message = await receive()
         if self._live is not None:
             self._live.close()
@@ -149,7 +163,9 @@ async def multipart(endpoint: Endpoint, scope: Scope, receive: Receive, send: Se
 
 
 class EventStreams:
-    """/graphql/stream as an ASGI application: one operation, in the address or as the body of a POST, answered by server-sent events."""
+    """/graphql/stream as an ASGI application: one operation, in the address or as the body of a POST, answered by
+    server-sent events.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -163,12 +179,18 @@ class EventStreams:
         except Malformed as fault:
             return await _refuse(send, fault.status, [fault.formatted], fault.headers)
         except Refusal as refusal:  # an EventSource comes again and again after a 200, and not after these
-            challenge = () if refusal.code is not Code.UNAUTHENTICATED else ((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode()),)
+            challenge = (
+                ()
+                if refusal.code is not Code.UNAUTHENTICATED
+                else ((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode()),)
+            )
             return await _refuse(send, STATUS.get(refusal.code, 503), refused(refusal), challenge)
         await stream.respond(receive, identity.session_cookies(caller))
 
     async def _start(self, stream: Stream, caller: Caller, scope: Scope, body: dict[str, Any]) -> None:
-        """Raises Malformed and Refusal for what cannot even begin. Faults of the document are told in the stream, where clients look for them."""
+        """Raises Malformed and Refusal for what cannot even begin. Faults of the document are told in the stream, where
+        clients look for them.
+        """
         try:
             request = await subscription_of(self._endpoint, caller, body)
         except Invalid as invalid:
@@ -202,5 +224,11 @@ async def _refuse(send: Send, status: int, found: list[dict[str, Any]], headers:
     answer = errors(found)
     kind = (b"content-type", f"{LEGACY}; charset=utf-8".encode())
     with contextlib.suppress(OSError):
-        await send({"type": "http.response.start", "status": status, "headers": [kind, (b"content-length", b"%d" % len(answer)), *headers]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [kind, (b"content-length", b"%d" % len(answer)), *headers],
+            }
+        )
         await send({"type": "http.response.body", "body": answer})

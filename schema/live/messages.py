@@ -1,4 +1,6 @@
-"""What is said on a socket of graphql-transport-ws (the protocol's PROTOCOL.md), and what is wrong with what was heard."""
+"""What is said on a socket of graphql-transport-ws (the protocol's PROTOCOL.md), and what is
+wrong with what was heard.
+"""
 
 from dataclasses import dataclass
 from typing import Any

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 ROOM = 256 * 1024  # bytes that may wait for one reader; whoever is slower reads behind
-EVERY = 6.0  # seconds; a reader that takes nothing for two of these is cut off (contract: websocket.connection.write_timeout)
+# seconds; a reader that takes nothing for two of these is cut off (contract: websocket.connection.write_timeout)
+EVERY = 6.0
 QUIET = 2  # of these, until something is sent only to be sent
 
 

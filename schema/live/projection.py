@@ -1,6 +1,7 @@
 """From the selection of a subscription to what makes an answer of an event.
 
-Compiled once a document and shared by all who select the same: an event is encoded once for each selection, however many listen.
+Compiled once a document and shared by all who select the same: an event is encoded once for each selection, however
+many listen.
 """
 
 from collections.abc import Mapping
@@ -38,12 +39,16 @@ Items = tuple[tuple[str, Source], ...]  # response key and source, in the order 
 
 
 class Projection:
-    """`key`: of the root field in the answer. `placed`: it shows cursors, which depend on what else a listener has seen. `items`: how large it is."""
+    """`key`: of the root field in the answer. `placed`: it shows cursors, which depend on what else a listener has
+    seen. `items`: how large it is.
+    """
 
     __slots__ = ("__weakref__", "_members", "_numbers", "items", "key", "placed")
 
     def __init__(self, key: str, numbers: Mapping[bytes, int], members: tuple[Items, ...]) -> None:
-        """`numbers`: GraphQL type -> where its items stand among `members`; one object for all projections of a union."""
+        """`numbers`: GraphQL type -> where its items stand among `members`; one object for all
+        projections of a union.
+        """
         self.key, self._numbers, self._members = key, numbers, members
         different = set(members)
         self.items = len(members) + sum(map(len, different))
@@ -61,18 +66,28 @@ class Projection:
     def _answer(self, event: Delivered, subscription: Subscription) -> bytes:
         cursor = subscription.cursor if self.placed else ""
         name = event.encoded(_TYPE, _type_name)
-        return self.reset(UNREADABLE, cursor) if name == RESET else self._written(name, event.values, cursor, event.frame, event.chat_id)
+        return (
+            self.reset(UNREADABLE, cursor)
+            if name == RESET
+            else self._written(name, event.values, cursor, event.frame, event.chat_id)
+        )
 
-    def _written(self, name: bytes, payload: Mapping[str, Any], cursor: str, frame: int = 0, chat_id: str | None = None) -> bytes:
+    def _written(
+        self, name: bytes, payload: Mapping[str, Any], cursor: str, frame: int = 0, chat_id: str | None = None
+    ) -> bytes:
         if name == BEGIN:  # on the channel of an agent a frame does not say its number, but a run does
             frame = frame or payload["from_seq"] + 1
         given = {Given.typename: name.decode(), Given.cursor: cursor, Given.seq: frame or None, Given.chat_id: chat_id}
-        shown = {key: payload.get(source) if source.__class__ is str else given[source] for key, source in self._members[self._numbers[name]]}  # type: ignore[index]
+        shown = {
+            key: payload.get(source) if source.__class__ is str else given[source]  # type: ignore[index]
+            for key, source in self._members[self._numbers[name]]
+        }
         return orjson.dumps({"data": {self.key: shown}})
 
 
 def _type_name(event: Delivered) -> bytes:
-    """Looked up once an event. Another version of the program may send what has no type here, and PostgreSQL keep numbers that JSON readers do not take.
+    """Looked up once an event. Another version of the program may send what has no type here, and PostgreSQL keep
+    numbers that JSON readers do not take.
 
     Whoever delivers cannot be told of it; whoever listens can.
     """
@@ -86,10 +101,17 @@ def _type_name(event: Delivered) -> bytes:
 _KNOWN: WeakValueDictionary[tuple[str, str, tuple[Items, ...]], Projection] = WeakValueDictionary()
 
 
-def project(selection: Selection, kind: ChannelKind, key: str, union: GraphQLUnionType, nodes: list[FieldNode]) -> Projection:
+def project(
+    selection: Selection, kind: ChannelKind, key: str, union: GraphQLUnionType, nodes: list[FieldNode]
+) -> Projection:
     """The projection of a root field; the same object for all equal selections in use."""
     equal: dict[Items, Items] = {}  # most members of a large union show the same
-    members = tuple([equal.setdefault(items, items) for items in [_items(type_.name, selection.fields(type_, nodes)) for type_ in union.types]])
+    members = tuple(
+        [
+            equal.setdefault(items, items)
+            for items in [_items(type_.name, selection.fields(type_, nodes)) for type_ in union.types]
+        ]
+    )
     known = _KNOWN.get((kind, key, members))
     if known is None:
         known = _KNOWN[kind, key, members] = Projection(key, _numbers(union), members)

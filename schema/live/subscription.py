@@ -61,7 +61,9 @@ class Request:
         return self.values.get("after")
 
     def opened(self, subscription: Subscription, after: str | None) -> str | None:
-        """Goes back in a chat, where no cursor says from where on. Returns why the client is to be told a cursor, if it is."""
+        """Goes back in a chat, where no cursor says from where on. Returns why the client is to be told a cursor, if it
+        is.
+        """
         seq = self.values.get("afterSeq")
         if seq is not None and after in (None, FROM_NOW):
             subscription.rewind(seq)
@@ -79,7 +81,9 @@ class Request:
 
 
 async def _workspace_id(caller: Caller, named: str | None) -> str:
-    """By id or slug, as queries take it; the connection's own where none is named. Whether the caller may listen there, the channel decides."""
+    """By id or slug, as queries take it; the connection's own where none is named. Whether the caller may listen there,
+    the channel decides.
+    """
     place = named or caller.workspace
     if place and is_id(place):
         return place
@@ -101,7 +105,9 @@ async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, An
         variables: Any = document.values(body["variables"])
         if isinstance(variables, list):
             raise Invalid(reported(variables))
-        plan: Plan = endpoint.documents.known_plan(document, variables) or await endpoint.documents.plan(document, variables, _compiled)
+        plan: Plan = endpoint.documents.known_plan(document, variables) or await endpoint.documents.plan(
+            document, variables, _compiled
+        )
         return Request(plan, plan.arguments.read(variables))
     except GraphQLError as error:
         raise Invalid(reported([error])) from None

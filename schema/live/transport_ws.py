@@ -58,7 +58,9 @@ class Sockets:
             return await _decline(send, TOO_MANY_REQUESTS, b"60")
         if messages.SUBPROTOCOL not in scope["subprotocols"]:
             await send({"type": "websocket.accept"})
-            return await send({"type": "websocket.close", "code": messages.UNACCEPTABLE, "reason": "Subprotocol not acceptable"})
+            return await send(
+                {"type": "websocket.close", "code": messages.UNACCEPTABLE, "reason": "Subprotocol not acceptable"}
+            )
         try:
             leave = unauthenticated.enter(client)
         except Refusal as refusal:
@@ -114,7 +116,21 @@ class Socket:
     `known` is called when its caller is.
     """
 
-    __slots__ = ("_caller", "_closed", "_known", "_live", "_lost", "_operations", "_receive", "_scope", "_send", "_service", "_tasks", "_timer", "_wire")
+    __slots__ = (
+        "_caller",
+        "_closed",
+        "_known",
+        "_live",
+        "_lost",
+        "_operations",
+        "_receive",
+        "_scope",
+        "_send",
+        "_service",
+        "_tasks",
+        "_timer",
+        "_wire",
+    )
 
     def __init__(self, service: Sockets, scope: Scope, receive: Receive, send: Send, known: Callable[[], None]) -> None:
         self._service, self._scope, self._receive, self._send, self._known = service, scope, receive, send, known
@@ -128,7 +144,9 @@ class Socket:
         self._closed = False
 
     async def serve(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(INTRODUCTION, self._end, Closing(messages.TOO_LATE, "Connection initialisation timeout"))
+        self._timer = asyncio.get_running_loop().call_later(
+            INTRODUCTION, self._end, Closing(messages.TOO_LATE, "Connection initialisation timeout")
+        )
         try:
             while (message := await self._receive())["type"] != "websocket.disconnect":
                 if not self._closed:
@@ -195,7 +213,9 @@ class Socket:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def _begun(self, operation: Operation, body: dict[str, Any]) -> bytes | None:
-        """Once a subscription is open the next message is heard: whoever gets a pong then misses nothing. Queries and mutations go on beside."""
+        """Once a subscription is open the next message is heard: whoever gets a pong then misses nothing. Queries and
+        mutations go on beside.
+        """
         request = await subscription_of(self._service.endpoint, self._caller, body)
         if request is None:
             self._spawn(self._attempt(operation, self._answered(operation, body)))
@@ -211,7 +231,8 @@ class Socket:
         live = self._live
         assert live is not None
         operation.shows(request.plan.projection)
-        same = (request.plan.projection, operation.id) if operation.id.isdigit() else None  # what clients count, many of them do
+        # what clients count, many of them do
+        same = (request.plan.projection, operation.id) if operation.id.isdigit() else None
         made = await live.subscribe(await request.channel(self._caller), operation.encode, request.after, same=same)
         reason = self._lost.pop(made, None)
         if self._operations.get(operation.id) is not operation:  # the socket has ended

@@ -57,7 +57,15 @@ def pending_agent(plot: Plot) -> Agent:
 def ghost(plot: Plot) -> Agent:
     """Hired once; its time is over."""
     past = now() - timedelta(hours=1)
-    return _agent(plot, "ghost", parent_lead_id=plot["lead"].id, ephemeral=True, expires_at=past, expired_at=past, hire_reason="Help")
+    return _agent(
+        plot,
+        "ghost",
+        parent_lead_id=plot["lead"].id,
+        ephemeral=True,
+        expires_at=past,
+        expired_at=past,
+        hire_reason="Help",
+    )
 
 
 @entity

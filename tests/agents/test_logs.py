@@ -25,14 +25,29 @@ async def agent_of(world: World, **values: Any) -> Agent:
 async def run_of(world: World, agent: Agent) -> Run:
     """In a chat of its own."""
     chat = Chat(workspace_id=agent.workspace_id, agent_id=agent.id)
-    run = Run(workspace_id=agent.workspace_id, agent_id=agent.id, chat_id=chat.id, status=RunStatus.COMPLETED, finished_at=now())
+    run = Run(
+        workspace_id=agent.workspace_id,
+        agent_id=agent.id,
+        chat_id=chat.id,
+        status=RunStatus.COMPLETED,
+        finished_at=now(),
+    )
     await world.add(chat, run)
     return run
 
 
-async def show(world: World, run: Run, seq: int, type: ChatEventType, content: str = "", after: int = 0, **metadata: Any) -> None:
+async def show(
+    world: World, run: Run, seq: int, type: ChatEventType, content: str = "", after: int = 0, **metadata: Any
+) -> None:
     payload = {"type": type, "content": content} | ({"metadata": metadata} if metadata else {})
-    frame = RunFrame(chat_id=run.chat_id or "", seq=seq, run_id=run.id, type="chat_event", payload=payload, workspace_id=run.workspace_id)
+    frame = RunFrame(
+        chat_id=run.chat_id or "",
+        seq=seq,
+        run_id=run.id,
+        type="chat_event",
+        payload=payload,
+        workspace_id=run.workspace_id,
+    )
     frame.agent_id = run.agent_id if type in OUTPUT else None
     frame.created_at = START + after * SECOND
     await world.add(frame)
@@ -40,7 +55,9 @@ async def show(world: World, run: Run, seq: int, type: ChatEventType, content: s
 
 async def logs(world: World, agent_id: str, **query: Any) -> list[dict[str, Any]]:
     async with world.client(world.viewer) as client:
-        answer = await client.get(f"/api/v1/agents/{agent_id}/logs", params={"workspace_id": world.workspace.id} | query)
+        answer = await client.get(
+            f"/api/v1/agents/{agent_id}/logs", params={"workspace_id": world.workspace.id} | query
+        )
     assert answer.status_code == 200, answer.text
     return answer.json()  # type: ignore[no-any-return]
 
@@ -53,8 +70,21 @@ async def test_what_adapters_put_out_run_after_run(world: World) -> None:
     await show(world, one, 3, ChatEventType.tool_call, "Bash", after=1, tool_name="Bash", tool_id="t1", input={"n": 1})
     await show(world, one, 4, ChatEventType.error, "Broken", after=1)
     await show(world, one, 5, ChatEventType.done, after=2)
-    begin = RunFrame(chat_id=one.chat_id or "", seq=1, run_id=one.id, type="run_begin", payload={"from_seq": 0}, workspace_id=one.workspace_id)
-    unasked = RunFrame(chat_id=one.chat_id or "", seq=6, type="chat_event", payload={"type": "text", "content": "x"}, workspace_id=one.workspace_id)
+    begin = RunFrame(
+        chat_id=one.chat_id or "",
+        seq=1,
+        run_id=one.id,
+        type="run_begin",
+        payload={"from_seq": 0},
+        workspace_id=one.workspace_id,
+    )
+    unasked = RunFrame(
+        chat_id=one.chat_id or "",
+        seq=6,
+        type="chat_event",
+        payload={"type": "text", "content": "x"},
+        workspace_id=one.workspace_id,
+    )
     await world.add(begin, unasked)
     other = await run_of(world, await agent_of(world))
     await show(world, other, 1, ChatEventType.text, "Another agent's")
@@ -71,7 +101,12 @@ async def test_what_adapters_put_out_run_after_run(world: World) -> None:
 async def test_what_is_an_entry(world: World, type_: ChatEventType) -> None:
     agent = await agent_of(world)
     await show(world, await run_of(world, agent), 1, type_, "x")
-    is_output = type_ not in (ChatEventType.done, ChatEventType.user_message, ChatEventType.agent_busy, ChatEventType.crew_provisioning)
+    is_output = type_ not in (
+        ChatEventType.done,
+        ChatEventType.user_message,
+        ChatEventType.agent_busy,
+        ChatEventType.crew_provisioning,
+    )
     assert [entry["event"] for entry in await logs(world, agent.id)] == ([type_] if is_output else [])
 
 

@@ -31,13 +31,19 @@ async def new_crew(world: World, person: Person, role: str | None) -> Crew:
 
 async def new_agent(world: World, crew: Crew | None, creator: Person | None) -> Agent:
     agent = Agent(
-        workspace_id=world.workspace.id, name="Agent", slug=new_id(), crew_id=crew.id if crew else None, created_by_user_id=creator.user_id if creator else None
+        workspace_id=world.workspace.id,
+        name="Agent",
+        slug=new_id(),
+        crew_id=crew.id if crew else None,
+        created_by_user_id=creator.user_id if creator else None,
     )
     await world.add(agent)
     return agent
 
 
-async def attempt(world: World, person: Person, allowed: bool, method: str, path: str, body: dict[str, object] | None, done: int) -> None:
+async def attempt(
+    world: World, person: Person, allowed: bool, method: str, path: str, body: dict[str, object] | None, done: int
+) -> None:
     """Done, or refused without a trace."""
     before = await world.snapshot()
     answer = await world.rest(person, method, path, body)
@@ -51,14 +57,18 @@ async def test_create_in_a_crew(world: World, name: str, crew_role: str | None) 
     person = world.people[name]
     crew = await new_crew(world, person, crew_role)
     allowed = name in CREATES_ANYWHERE or crew_role in CREATES_IN_CREW_AS
-    await attempt(world, person, allowed, "POST", "/api/v1/agents", {"name": "Agent", "slug": new_id(), "crew_id": crew.id}, 201)
+    await attempt(
+        world, person, allowed, "POST", "/api/v1/agents", {"name": "Agent", "slug": new_id(), "crew_id": crew.id}, 201
+    )
 
 
 @pytest.mark.parametrize("name", ["owner", "admin", "manager", "member", "viewer"])
 async def test_create_without_a_crew(world: World, name: str) -> None:
     person = world.people[name]
     await new_crew(world, person, "OWNER")  # a role there says nothing here
-    await attempt(world, person, name in CREATES_ANYWHERE, "POST", "/api/v1/agents", {"name": "Agent", "slug": new_id()}, 201)
+    await attempt(
+        world, person, name in CREATES_ANYWHERE, "POST", "/api/v1/agents", {"name": "Agent", "slug": new_id()}, 201
+    )
 
 
 @pytest.mark.parametrize("crew_role", CREW_ROLES)
@@ -80,10 +90,16 @@ async def test_a_manager_and_an_agent_without_a_crew(world: World, own: bool) ->
     await attempt(world, world.manager, own, "PATCH", f"/api/v1/agents/{agent.id}", {"name": "Renamed"}, 200)
 
 
-@pytest.mark.parametrize(("name", "status"), [("owner", 404), ("admin", 404), ("manager", 403), ("member", 403), ("viewer", 403)])
+@pytest.mark.parametrize(
+    ("name", "status"), [("owner", 404), ("admin", 404), ("manager", 403), ("member", 403), ("viewer", 403)]
+)
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-async def test_an_unknown_agent_and_one_of_elsewhere_look_the_same(world: World, method: str, name: str, status: int) -> None:
-    elsewhere = Agent(workspace_id=world.other.id, name="Agent", slug=new_id(), created_by_user_id=world.people[name].user_id)
+async def test_an_unknown_agent_and_one_of_elsewhere_look_the_same(
+    world: World, method: str, name: str, status: int
+) -> None:
+    elsewhere = Agent(
+        workspace_id=world.other.id, name="Agent", slug=new_id(), created_by_user_id=world.people[name].user_id
+    )
     await world.add(elsewhere)
     body = {"name": 5} if method == "PATCH" else None  # neither is the body judged before
     for id in (new_id(), elsewhere.id):
@@ -92,8 +108,18 @@ async def test_an_unknown_agent_and_one_of_elsewhere_look_the_same(world: World,
 
 async def test_a_crew_role_of_another_workspace_does_not_count(world: World) -> None:
     crew = Crew(workspace_id=world.other.id, name="Crew", slug=new_id())
-    await world.add(crew, CrewMember(workspace_id=world.other.id, crew_id=crew.id, user_id=world.member.user_id, role=Role.OWNER))
-    await attempt(world, world.member, False, "POST", "/api/v1/agents", {"name": "Agent", "slug": new_id(), "crew_id": crew.id}, 201)
+    await world.add(
+        crew, CrewMember(workspace_id=world.other.id, crew_id=crew.id, user_id=world.member.user_id, role=Role.OWNER)
+    )
+    await attempt(
+        world,
+        world.member,
+        False,
+        "POST",
+        "/api/v1/agents",
+        {"name": "Agent", "slug": new_id(), "crew_id": crew.id},
+        201,
+    )
 
 
 async def test_an_unreadable_body_is_told_before_the_role(world: World) -> None:

@@ -16,10 +16,14 @@ from tests.world import World, stored
 pytestmark = pytest.mark.anyio
 
 DEFAULTS: dict[str, Any] = {
-    "crew_id": None, "description": None, "role_title": None, "agent_role": "AGENT", "lead_mode": None, "status": "IDLE", "cli_adapter": "CLAUDE_CODE",
-    "llm_provider": None, "llm_model": None, "system_prompt": None, "avatar_seed": None, "avatar_style": None, "timeout_seconds": 1800,
-    "tool_profile": "CODING", "memory_enabled": False, "cli_tools": None, "schedule_cron": None, "schedule_prompt": None, "schedule_enabled": False,
-    "schedule_last_run": None, "schedule_next_run": None, "webhook_require_timestamp": False, "ephemeral": False, "expires_at": None, "expired_at": None,
+    "crew_id": None, "description": None, "role_title": None, "agent_role": "AGENT", "lead_mode": None,
+    "status": "IDLE", "cli_adapter": "CLAUDE_CODE",
+    "llm_provider": None, "llm_model": None, "system_prompt": None, "avatar_seed": None, "avatar_style": None,
+    "timeout_seconds": 1800,
+    "tool_profile": "CODING", "memory_enabled": False, "cli_tools": None, "schedule_cron": None,
+    "schedule_prompt": None, "schedule_enabled": False,
+    "schedule_last_run": None, "schedule_next_run": None, "webhook_require_timestamp": False, "ephemeral": False,
+    "expires_at": None, "expired_at": None,
     "parent_lead_id": None, "hire_reason": None, "crew": None, "_count": {"skills": 0, "credentials": 0, "chats": 0},
 }  # fmt: skip
 
@@ -51,8 +55,15 @@ async def test_a_create_answers_the_request_with_defaults(world: World) -> None:
     slug = new_id()
     made = await create(world, slug=slug)
     times = {"created_at": made["created_at"], "updated_at": made["updated_at"]}
-    assert made == DEFAULTS | times | {"id": made["id"], "workspace_id": world.workspace.id, "name": "Agent", "slug": slug}
-    assert abs(datetime.now(UTC) - datetime.strptime(made["created_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)) < timedelta(minutes=1)
+    assert made == DEFAULTS | times | {
+        "id": made["id"],
+        "workspace_id": world.workspace.id,
+        "name": "Agent",
+        "slug": slug,
+    }
+    assert abs(
+        datetime.now(UTC) - datetime.strptime(made["created_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    ) < timedelta(minutes=1)
     shown = (await world.rest(world.viewer, "GET", f"/api/v1/agents/{made['id']}")).json()
     assert shown == made | {"created_by_user_id": world.manager.user_id}
 
@@ -60,8 +71,10 @@ async def test_a_create_answers_the_request_with_defaults(world: World) -> None:
 async def test_a_create_takes_every_field_and_shows_the_crew_only_when_read(world: World) -> None:
     crew = await crew_of(world, slug="engine", color="#123456", avatar_style="bottts")
     body = {
-        "crew_id": crew.id, "description": "d", "role_title": "r", "agent_role": "LEAD", "lead_mode": "passive", "cli_adapter": "CODEX_CLI",
-        "llm_provider": "OPENAI", "llm_model": "not on any list", "system_prompt": "s", "avatar_seed": "a", "avatar_style": "b", "timeout_seconds": 60,
+        "crew_id": crew.id, "description": "d", "role_title": "r", "agent_role": "LEAD", "lead_mode": "passive",
+        "cli_adapter": "CODEX_CLI",
+        "llm_provider": "OPENAI", "llm_model": "not on any list", "system_prompt": "s", "avatar_seed": "a",
+        "avatar_style": "b", "timeout_seconds": 60,
         "tool_profile": "FULL", "memory_enabled": True,
     }  # fmt: skip
     made = await create(world, **body)
@@ -80,7 +93,12 @@ async def test_a_lead_is_active_unless_told_otherwise(world: World, mode: dict[s
 
 async def test_empty_and_zero_count_as_not_given(world: World) -> None:
     made = await create(world, crew_id="", lead_mode="", timeout_seconds=0, description=None)
-    assert (made["crew_id"], made["lead_mode"], made["timeout_seconds"], made["description"]) == (None, None, 1800, None)
+    assert (made["crew_id"], made["lead_mode"], made["timeout_seconds"], made["description"]) == (
+        None,
+        None,
+        1800,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +124,9 @@ async def test_empty_and_zero_count_as_not_given(world: World) -> None:
         ({"description": 5}, "description"),
     ],
 )
-async def test_a_bad_create_is_refused_in_the_order_of_the_contract_and_writes_nothing(world: World, body: dict[str, Any], text: str) -> None:
+async def test_a_bad_create_is_refused_in_the_order_of_the_contract_and_writes_nothing(
+    world: World, body: dict[str, Any], text: str
+) -> None:
     if "name" not in body and body:
         body = {"name": "Agent", "slug": "bad-create"} | body
     before = await world.snapshot()
@@ -122,7 +142,9 @@ async def test_crews_of_elsewhere_and_deleted_ones_take_no_agents(world: World) 
     gone = await crew_of(world, deleted_at=datetime.now(UTC))
     agent = await agent_of(world)
     for id in (foreign.id, gone.id):
-        answer = await world.rest(world.owner, "POST", "/api/v1/agents", {"name": "Agent", "slug": new_id(), "crew_id": id})
+        answer = await world.rest(
+            world.owner, "POST", "/api/v1/agents", {"name": "Agent", "slug": new_id(), "crew_id": id}
+        )
         assert (answer.status_code, answer.json()["error"]) == (400, "crew_id: there is no such crew in this workspace")
         assert (await patch(world, agent.id, crew_id=id)).status_code == 400
 
@@ -136,7 +158,9 @@ async def test_slugs_and_leads_are_taken_once(world: World) -> None:
     answer = await world.rest(world.owner, "POST", "/api/v1/agents", post)
     assert (answer.status_code, answer.json()["error"]) == (409, "An agent with this slug already exists")
     # the lead comes before the rest of the body, and before the slug
-    answer = await world.rest(world.owner, "POST", "/api/v1/agents", post | {"crew_id": crew.id, "agent_role": "LEAD", "tool_profile": "SOME"})
+    answer = await world.rest(
+        world.owner, "POST", "/api/v1/agents", post | {"crew_id": crew.id, "agent_role": "LEAD", "tool_profile": "SOME"}
+    )
     assert (answer.status_code, answer.json()["error"]) == (409, "The crew already has a LEAD")
     answer = await patch(world, second["id"], slug="taken-slug")
     assert (answer.status_code, answer.json()["error"]) == (409, "An agent with this slug already exists")
@@ -160,9 +184,12 @@ async def test_an_update_changes_what_is_sent(world: World) -> None:
     crew = await crew_of(world)
     agent = await agent_of(world, updated_at=datetime(2020, 1, 1, tzinfo=UTC))
     body = {
-        "name": "N", "slug": "new-slug", "description": "d", "role_title": "r", "agent_role": "LEAD", "lead_mode": "passive", "cli_adapter": "OPENCODE",
-        "llm_provider": "GOOGLE", "llm_model": "gemini-1.5-pro", "system_prompt": "s", "avatar_seed": "a", "avatar_style": "b", "timeout_seconds": 5,
-        "tool_profile": "MINIMAL", "memory_enabled": True, "cli_tools": "rg,jq", "crew_id": crew.id, "schedule_cron": "0 0 1 1 *", "schedule_prompt": "p",
+        "name": "N", "slug": "new-slug", "description": "d", "role_title": "r", "agent_role": "LEAD",
+        "lead_mode": "passive", "cli_adapter": "OPENCODE",
+        "llm_provider": "GOOGLE", "llm_model": "gemini-1.5-pro", "system_prompt": "s", "avatar_seed": "a",
+        "avatar_style": "b", "timeout_seconds": 5,
+        "tool_profile": "MINIMAL", "memory_enabled": True, "cli_tools": "rg,jq", "crew_id": crew.id,
+        "schedule_cron": "0 0 1 1 *", "schedule_prompt": "p",
         "schedule_enabled": True, "mcp_config_json": '{"mcpServers": {}}', "webhook_require_timestamp": True,
     }  # fmt: skip
     answer = await patch(world, agent.id, **body, status="RUNNING", ephemeral=True)
@@ -172,7 +199,17 @@ async def test_an_update_changes_what_is_sent(world: World) -> None:
     assert changed["updated_at"] > "2020-01-01T00:00:00Z"
     assert changed["crew"]["slug"] == crew.slug
     assert changed == (await world.rest(world.manager, "GET", f"/api/v1/agents/{agent.id}")).json()
-    emptied = ("description", "role_title", "llm_model", "system_prompt", "avatar_seed", "avatar_style", "cli_tools", "schedule_cron", "schedule_prompt")
+    emptied = (
+        "description",
+        "role_title",
+        "llm_model",
+        "system_prompt",
+        "avatar_seed",
+        "avatar_style",
+        "cli_tools",
+        "schedule_cron",
+        "schedule_prompt",
+    )
     nothing = (await patch(world, agent.id, **dict.fromkeys(emptied), name=None, mcp_config_json="")).json()
     assert {name: nothing[name] for name in emptied} == dict.fromkeys(emptied)
     assert (nothing["name"], nothing["mcp_config_json"]) == ("N", "")
@@ -217,9 +254,16 @@ async def test_a_bad_update_is_refused_and_writes_nothing(world: World, body: di
 
 async def test_an_empty_choice_is_none_and_an_empty_filter_too(world: World) -> None:
     made = await create(world, agent_role="", cli_adapter="", tool_profile="", llm_provider="")
-    assert [made[key] for key in ("agent_role", "cli_adapter", "tool_profile", "llm_provider")] == ["AGENT", "CLAUDE_CODE", "CODING", None]
+    assert [made[key] for key in ("agent_role", "cli_adapter", "tool_profile", "llm_provider")] == [
+        "AGENT",
+        "CLAUDE_CODE",
+        "CODING",
+        None,
+    ]
     async with world.client(world.owner) as client:
-        answer = await client.get("/api/v1/agents", params={"workspace_id": world.workspace.id, "crew_id": "", "limit": "1"})
+        answer = await client.get(
+            "/api/v1/agents", params={"workspace_id": world.workspace.id, "crew_id": "", "limit": "1"}
+        )
     assert len(answer.json()) == 1
 
 
@@ -228,7 +272,9 @@ async def test_null_clears_provider_crew_and_servers_and_a_timeout_may_be_none(w
     agent = await agent_of(world, crew_id=crew.id, llm_provider="OPENAI", mcp_config_json='{"mcpServers": {}}')
     changed = await patch(world, agent.id, llm_provider=None, crew_id=None, timeout_seconds=0, mcp_config_json=None)
     assert changed.status_code == 200, changed.text
-    row = await world.database.fetchrow("SELECT llm_provider, crew_id, timeout_seconds, mcp_config_json FROM agents WHERE id = $1", agent.id)
+    row = await world.database.fetchrow(
+        "SELECT llm_provider, crew_id, timeout_seconds, mcp_config_json FROM agents WHERE id = $1", agent.id
+    )
     assert row is not None
     assert tuple(row) == (None, None, 0, None)
 
@@ -303,24 +349,56 @@ async def test_versions(world: World) -> None:
     changed = await world.rest(world.admin, "PATCH", f"/api/v1/agents/{agent.id}", {"name": "One"}, **{"if-match": tag})
     assert changed.status_code == 200
     for method, body in (("PATCH", {"name": "Two"}), ("DELETE", None)):
-        assert (await world.rest(world.admin, method, f"/api/v1/agents/{agent.id}", body, **{"if-match": tag})).status_code == 412
-    assert (await world.rest(world.admin, "DELETE", f"/api/v1/agents/{agent.id}", **{"if-match": changed.headers["etag"]})).status_code == 200
+        assert (
+            await world.rest(world.admin, method, f"/api/v1/agents/{agent.id}", body, **{"if-match": tag})
+        ).status_code == 412
+    assert (
+        await world.rest(world.admin, "DELETE", f"/api/v1/agents/{agent.id}", **{"if-match": changed.headers["etag"]})
+    ).status_code == 200
 
 
 async def test_lists(world: World) -> None:
     crew = await crew_of(world)
     start = datetime(2024, 5, 1, tzinfo=UTC)
     day = timedelta(days=1)
-    old = await agent_of(world, crew_id=crew.id, created_at=start, mcp_config_json="{}", created_by_user_id=world.owner.user_id, webhook_require_timestamp=True)
+    old = await agent_of(
+        world,
+        crew_id=crew.id,
+        created_at=start,
+        mcp_config_json="{}",
+        created_by_user_id=world.owner.user_id,
+        webhook_require_timestamp=True,
+    )
     new = await agent_of(world, crew_id=crew.id, created_at=start + day)
-    twins = sorted([await agent_of(world, crew_id=crew.id, created_at=start + day * 2) for _ in range(2)], key=lambda a: a.id, reverse=True)
-    ghost = await agent_of(world, crew_id=crew.id, ephemeral=True, created_at=start + day * 3, expires_at=start + day * 4, expired_at=start + day * 4)
-    late = await agent_of(world, crew_id=crew.id, ephemeral=True, created_at=start, expires_at=start + day * 5, expired_at=start + day * 5)
+    twins = sorted(
+        [await agent_of(world, crew_id=crew.id, created_at=start + day * 2) for _ in range(2)],
+        key=lambda a: a.id,
+        reverse=True,
+    )
+    ghost = await agent_of(
+        world,
+        crew_id=crew.id,
+        ephemeral=True,
+        created_at=start + day * 3,
+        expires_at=start + day * 4,
+        expired_at=start + day * 4,
+    )
+    late = await agent_of(
+        world, crew_id=crew.id, ephemeral=True, created_at=start, expires_at=start + day * 5, expired_at=start + day * 5
+    )
     await agent_of(world, crew_id=crew.id, deleted_at=start)
     foreign = Agent(workspace_id=world.other.id, name="Agent", slug=new_id())
     await world.add(foreign)
-    await world.add(AgentSkill(workspace_id=world.workspace.id, agent_id=old.id, skill_id="s"), Chat(workspace_id=world.workspace.id, agent_id=old.id))
-    await world.add(*[AgentCredential(workspace_id=world.workspace.id, agent_id=old.id, credential_id=new_id(), env_var_name="X") for _ in range(2)])
+    await world.add(
+        AgentSkill(workspace_id=world.workspace.id, agent_id=old.id, skill_id="s"),
+        Chat(workspace_id=world.workspace.id, agent_id=old.id),
+    )
+    await world.add(
+        *[
+            AgentCredential(workspace_id=world.workspace.id, agent_id=old.id, credential_id=new_id(), env_var_name="X")
+            for _ in range(2)
+        ]
+    )
 
     async def ids(query: str) -> list[str]:
         async with world.client(world.manager) as client:
@@ -338,10 +416,27 @@ async def test_lists(world: World) -> None:
     assert [id for id in everyone if id in order] == order
     assert foreign.id not in everyone
     async with world.client(world.manager) as client:
-        rows = (await client.get(f"/api/v1/agents?workspace_id={world.workspace.id}&crew_id={crew.id}&limit=1&offset=3")).json()
-    row = {"id": old.id, "name": "Agent", "slug": old.slug, "workspace_id": world.workspace.id, "crew_id": crew.id, "created_at": "2024-05-01T00:00:00Z"}
-    row |= {"updated_at": rows[0]["updated_at"], "mcp_config_json": "{}", "created_by_user_id": world.owner.user_id, "webhook_require_timestamp": True}
-    row |= {"crew": {"name": "Engine", "slug": crew.slug, "color": None, "avatar_style": None}, "_count": {"skills": 1, "credentials": 2, "chats": 1}}
+        rows = (
+            await client.get(f"/api/v1/agents?workspace_id={world.workspace.id}&crew_id={crew.id}&limit=1&offset=3")
+        ).json()
+    row = {
+        "id": old.id,
+        "name": "Agent",
+        "slug": old.slug,
+        "workspace_id": world.workspace.id,
+        "crew_id": crew.id,
+        "created_at": "2024-05-01T00:00:00Z",
+    }
+    row |= {
+        "updated_at": rows[0]["updated_at"],
+        "mcp_config_json": "{}",
+        "created_by_user_id": world.owner.user_id,
+        "webhook_require_timestamp": True,
+    }
+    row |= {
+        "crew": {"name": "Engine", "slug": crew.slug, "color": None, "avatar_style": None},
+        "_count": {"skills": 1, "credentials": 2, "chats": 1},
+    }
     assert rows == [DEFAULTS | row]
 
 
@@ -366,7 +461,11 @@ async def test_no_answer_tells_the_webhook_secret(world: World) -> None:
     assert len(secret) == 64
     assert int(secret, 16) >= 0
     path = f"/api/v1/agents/{made.json()['id']}"
-    answers = [made, await patch(world, made.json()["id"], name="Renamed"), *[await world.rest(world.owner, "GET", p) for p in (path, "/api/v1/agents")]]
+    answers = [
+        made,
+        await patch(world, made.json()["id"], name="Renamed"),
+        *[await world.rest(world.owner, "GET", p) for p in (path, "/api/v1/agents")],
+    ]
     assert not [answer for answer in answers if secret in answer.text or "webhook_secret" in answer.text]
     assert secret not in str(await world.audit())
     assert secret not in str(await world.events())

@@ -20,14 +20,18 @@ SEND = "mutation($i: SendMessageInput!) { sendMessage(input: $i) { runId } }"
 
 
 @pytest.fixture(scope="module")
-async def world(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+async def world(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
     """Without workers: what was sent stays as it was sent."""
     async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api", row_level_security=True) as made:
         yield made
 
 
 async def agent_of(world: World, status: AgentStatus = AgentStatus.IDLE, **values: Any) -> Agent:
-    agent = Agent(**{"workspace_id": world.workspace.id, "name": "Hand", "slug": f"a{new_id()}", "status": status} | values)
+    agent = Agent(
+        **{"workspace_id": world.workspace.id, "name": "Hand", "slug": f"a{new_id()}", "status": status} | values
+    )
     await world.add(agent)
     return agent
 
@@ -49,7 +53,9 @@ async def stop(world: World, agent_id: str, name: str = "manager") -> tuple[int,
 
 
 async def runs_of(world: World, agent: Agent) -> dict[str, dict[str, Any]]:
-    return {row["id"]: dict(row) for row in await world.database.fetch("SELECT * FROM runs WHERE agent_id = $1", agent.id)}
+    return {
+        row["id"]: dict(row) for row in await world.database.fetch("SELECT * FROM runs WHERE agent_id = $1", agent.id)
+    }
 
 
 async def status_of(world: World, agent: Agent) -> str:
@@ -84,9 +90,15 @@ async def test_runs_that_wait_end_and_runs_that_go_on_are_asked_to(world: World)
     agent = await agent_of(world)
     waiting, working = await chat_of(world, agent), await chat_of(world, agent)
     waits, works = await send(world, waiting), await send(world, working)
-    await world.database.execute("UPDATE runs SET started_at = now(), leased_until = $2, lease = 1 WHERE id = $1", works, now() + timedelta(minutes=1))
+    await world.database.execute(
+        "UPDATE runs SET started_at = now(), leased_until = $2, lease = 1 WHERE id = $1",
+        works,
+        now() + timedelta(minutes=1),
+    )
     done = Run(workspace_id=world.workspace.id, agent_id=agent.id, status=RunStatus.COMPLETED, finished_at=now())
-    elsewhere = Run(workspace_id=world.workspace.id, agent_id=agent.id, started_at=now(), leased_until=now() + timedelta(days=1))
+    elsewhere = Run(
+        workspace_id=world.workspace.id, agent_id=agent.id, started_at=now(), leased_until=now() + timedelta(days=1)
+    )
     alone = Run(workspace_id=world.workspace.id, agent_id=agent.id)
     await world.add(done, elsewhere, alone)
     rung, before = list[str](), await position(world)
@@ -102,10 +114,13 @@ async def test_runs_that_wait_end_and_runs_that_go_on_are_asked_to(world: World)
     assert {id for id, run in runs.items() if run["cancel_requested_at"]} == {works, elsewhere.id} == set(rung)
     assert {runs[id]["error_message"] for id in (waits or "", alone.id)} == {"cancelled"}
     shown = await world.database.fetch(
-        "SELECT chat_id, seq, payload FROM run_frames WHERE payload->>'type' = 'done' AND chat_id = ANY($1)", [waiting.id, working.id]
+        "SELECT chat_id, seq, payload FROM run_frames WHERE payload->>'type' = 'done' AND chat_id = ANY($1)",
+        [waiting.id, working.id],
     )
     assert [tuple(frame) for frame in shown] == [(waiting.id, 3, {"type": "done", "content": ""})]
-    counted = await world.database.fetch("SELECT id, message_count FROM chats WHERE id = ANY($1)", [waiting.id, working.id])
+    counted = await world.database.fetch(
+        "SELECT id, message_count FROM chats WHERE id = ANY($1)", [waiting.id, working.id]
+    )
     assert {row[0]: row[1] for row in counted} == {waiting.id: 1, working.id: 0}
     events = [(type_, payload.get("run_id"), payload["status"]) for _, type_, payload in await told(world, before)]
     assert sorted(events[:-1]) == sorted([("run.failed", waits, "CANCELLED"), ("run.failed", alone.id, "CANCELLED")])
@@ -142,13 +157,19 @@ async def test_stops_and_messages_at_once_leave_the_agent_as_its_runs_are(world:
     assert all(run["status"] == "CANCELLED" for run in runs if run not in live)
     assert await status_of(world, agent) == ("RUNNING" if live else "STOPPED")
     for chat in chats:
-        numbers = [row[0] for row in await world.database.fetch("SELECT seq FROM run_frames WHERE chat_id = $1 ORDER BY seq", chat.id)]
+        numbers = [
+            row[0]
+            for row in await world.database.fetch("SELECT seq FROM run_frames WHERE chat_id = $1 ORDER BY seq", chat.id)
+        ]
         assert numbers == list(range(1, len(numbers) + 1))
 
 
 async def waiting(world: World, number: int) -> None:
     """Until so many transactions wait for a lock."""
-    sql = "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname = current_database()"
+    sql = (
+        "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname ="
+        " current_database()"
+    )
     async with asyncio.timeout(30):
         while await world.database.fetchval(sql) < number:
             await asyncio.sleep(0.01)
@@ -163,7 +184,9 @@ async def report(world: World, agent: Agent) -> str:
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-async def test_a_run_that_is_being_started_is_called_off_by_the_stop_that_comes_behind(world: World, elsewhere: bool) -> None:
+async def test_a_run_that_is_being_started_is_called_off_by_the_stop_that_comes_behind(
+    world: World, elsewhere: bool
+) -> None:
     agent = await agent_of(world)
     chat = await chat_of(world, agent)
     async with world.database.transaction():
@@ -175,7 +198,9 @@ async def test_a_run_that_is_being_started_is_called_off_by_the_stop_that_comes_
     run_id, answer = await asyncio.gather(started, stopped)
     assert answer == (200, {"id": agent.id, "status": "STOPPED"})
     run = (await runs_of(world, agent))[run_id or ""]
-    assert (run["status"], run["cancel_requested_at"] is not None) == (("RUNNING", True) if elsewhere else ("CANCELLED", False))
+    assert (run["status"], run["cancel_requested_at"] is not None) == (
+        ("RUNNING", True) if elsewhere else ("CANCELLED", False)
+    )
     assert await status_of(world, agent) == "STOPPED"
 
 
@@ -191,7 +216,10 @@ async def test_a_message_that_comes_behind_a_stop_starts_the_agent_again(world: 
         await waiting(world, 2)
     answer, new = await asyncio.gather(stopped, sent)
     assert answer[0] == 200
-    assert {id: run["status"] for id, run in (await runs_of(world, agent)).items()} == {old: "CANCELLED", new: "RUNNING"}
+    assert {id: run["status"] for id, run in (await runs_of(world, agent)).items()} == {
+        old: "CANCELLED",
+        new: "RUNNING",
+    }
     assert await status_of(world, agent) == "RUNNING"
 
 
@@ -200,11 +228,14 @@ async def test_no_pair_of_a_message_and_a_stop_leaves_a_run_under_a_stopped_agen
     chats = [await chat_of(world, agent) for agent in agents]
     for start in range(0, len(agents), 10):
         pairs = zip(agents[start : start + 10], chats[start : start + 10], strict=True)
-        answers = await asyncio.gather(*[call for agent, chat in pairs for call in (send(world, chat), stop(world, agent.id))])
+        answers = await asyncio.gather(
+            *[call for agent, chat in pairs for call in (send(world, chat), stop(world, agent.id))]
+        )
         assert all(answers[::2])
         assert {answer[0] for answer in answers[1::2]} == {200}
     found = await world.database.fetch(
-        "SELECT a.status, r.status FROM agents a JOIN runs r ON r.agent_id = a.id WHERE a.id = ANY($1)", [agent.id for agent in agents]
+        "SELECT a.status, r.status FROM agents a JOIN runs r ON r.agent_id = a.id WHERE a.id = ANY($1)",
+        [agent.id for agent in agents],
     )
     assert len(found) == len(agents)
     assert {tuple(row) for row in found} <= {("RUNNING", "RUNNING"), ("STOPPED", "CANCELLED")}
@@ -212,6 +243,9 @@ async def test_no_pair_of_a_message_and_a_stop_leaves_a_run_under_a_stopped_agen
 
 async def test_by_graphql(world: World) -> None:
     agent = await agent_of(world)
-    document = "mutation($ws: ID!, $i: ByIdInput!) { stopAgent(workspaceId: $ws, input: $i) { id status runs { totalCount } } }"
+    document = (
+        "mutation($ws: ID!, $i: ByIdInput!) { stopAgent(workspaceId: $ws, input: $i) { id status runs { totalCount"
+        " } } }"
+    )
     answer = await world.graphql(world.manager, document, {"i": {"id": agent.id}})
     assert answer["data"]["stopAgent"] == {"id": agent.id, "status": "STOPPED", "runs": {"totalCount": 0}}

@@ -1,4 +1,6 @@
-"""What counts as an edit: the version and the time of change rise with what people change, and not with what the service notes."""
+"""What counts as an edit: the version and the time of change rise with what people change, and not with what the
+service notes.
+"""
 
 from typing import Any
 
@@ -46,17 +48,23 @@ async def test_to_stop_an_agent_is_no_edit_of_it(world: World) -> None:
 
 
 async def test_a_form_that_was_open_while_the_agent_ran_is_taken(world: World) -> None:
-    """And what was sent about another state of the configuration is not; an answer that shows the status has another ETag all the same."""
+    """And what was sent about another state of the configuration is not; an answer that shows the status has another
+    ETag all the same.
+    """
     agent, path = await agent_of(world), "/api/v1/agents/"
     before = await row(world, "agents", agent.id)
     tag = (await world.rest(world.owner, "GET", path + agent.id)).headers["etag"]
     await started(world, agent)
     assert (await world.rest(world.owner, "GET", path + agent.id, **{"if-none-match": tag})).status_code == 200
-    assert (await world.rest(world.owner, "PATCH", path + agent.id, {"name": "One"}, **{"if-match": tag})).status_code == 200
+    assert (
+        await world.rest(world.owner, "PATCH", path + agent.id, {"name": "One"}, **{"if-match": tag})
+    ).status_code == 200
     after = await row(world, "agents", agent.id)
     assert after["version"] == before["version"] + 1
     assert after["updated_at"] > before["updated_at"]
-    assert (await world.rest(world.owner, "PATCH", path + agent.id, {"name": "Two"}, **{"if-match": tag})).status_code == 412
+    assert (
+        await world.rest(world.owner, "PATCH", path + agent.id, {"name": "Two"}, **{"if-match": tag})
+    ).status_code == 412
 
 
 async def test_a_failed_login_is_no_edit_of_the_account(world: World) -> None:
@@ -64,5 +72,7 @@ async def test_a_failed_login_is_no_edit_of_the_account(world: World) -> None:
     before = await row(world, "users", user.user_id)
     async with world.client() as client:
         csrf = (await client.get("/api/auth/csrf")).json()["csrfToken"]
-        await client.post("/api/auth/callback/credentials", data={"email": user.email, "password": "not this one", "csrfToken": csrf})
+        await client.post(
+            "/api/auth/callback/credentials", data={"email": user.email, "password": "not this one", "csrfToken": csrf}
+        )
     assert await row(world, "users", user.user_id) == before | {"failed_login_count": 1}

@@ -15,12 +15,22 @@ PACKAGES = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship
 @cache
 def tracked() -> list[Path]:
     """Files of the repository, those not committed yet included; ignored ones are not."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [path for line in sorted(set(listed.stdout.splitlines())) if (path := ROOT / line).is_file()]
 
 
 def python_files(*folders: str) -> list[Path]:
-    return [path for path in tracked() if path.suffix == ".py" and (not folders or path.relative_to(ROOT).parts[0] in folders)]
+    return [
+        path
+        for path in tracked()
+        if path.suffix == ".py" and (not folders or path.relative_to(ROOT).parts[0] in folders)
+    ]
 
 
 @cache
@@ -45,7 +55,11 @@ def strings(path: Path) -> Iterator[str]:
     """String constants that are no docstrings."""
     documentation = set()
     for node in ast.walk(tree(path)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body and isinstance(node.body[0], ast.Expr):
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        ):
             documentation.add(node.body[0].value)
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in documentation:

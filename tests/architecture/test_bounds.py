@@ -30,12 +30,21 @@ from tests.generation.registry import SCHEMA, operations
 
 ENDLESS = (String, JSONB, LargeBinary)
 SIZED = ("pg_column_size", "octet_length")
-EDGES = [(model, name, edge.input) for model, graph in GRAPHS.items() for name, edge in graph.items() if isinstance(edge, Edge) and edge.input is not None]
-SHORTENED = {("Chat", "title"): "white space is collapsed before it is measured", ("Run", "error_message"): "cut where it is written"}
+EDGES = [
+    (model, name, edge.input)
+    for model, graph in GRAPHS.items()
+    for name, edge in graph.items()
+    if isinstance(edge, Edge) and edge.input is not None
+]
+SHORTENED = {
+    ("Chat", "title"): "white space is collapsed before it is measured",
+    ("Run", "error_message"): "cut where it is written",
+}
 """Fields that take more than their column holds, and what becomes of it."""
 
 
-# ---- inputs ------------------------------------------------------------------------------------------------------------
+# ---- inputs
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("op", operations(), ids=lambda op: op.name)
@@ -44,7 +53,9 @@ def test_every_input_has_bounds(op: Operation[Any]) -> None:
 
 
 def test_every_edge_and_every_route_takes_a_declared_input() -> None:
-    assert [f"{model.__name__}.{name}" for model, name, taken in EDGES if not issubclass(taken, Input) or unbounded(taken)] == []
+    assert [
+        f"{model.__name__}.{name}" for model, name, taken in EDGES if not issubclass(taken, Input) or unbounded(taken)
+    ] == []
     known = {*operations()}
     assert [f"{route.method} {route.path}" for route in ROUTES if route.operation not in known] == []
 
@@ -54,8 +65,12 @@ def test_every_argument_of_the_graph_stands_for_a_field_with_a_bound() -> None:
     derived = {f"{model.__name__}Input" for model in _INPUTS if unbounded(model) == []}
     types = {kind.name for kind in SCHEMA.type_map.values() if isinstance(kind, GraphQLInputObjectType)}
     assert types <= derived | {"AfterInput"}, types - derived
-    fields = {field for op in operations() for field in op.input.model_fields} | {field for *_, taken in EDGES for field in taken.model_fields}
-    camel = {"".join([word.capitalize() if at else word for at, word in enumerate(field.split("_"))]) for field in fields}
+    fields = {field for op in operations() for field in op.input.model_fields} | {
+        field for *_, taken in EDGES for field in taken.model_fields
+    }
+    camel = {
+        "".join([word.capitalize() if at else word for at, word in enumerate(field.split("_"))]) for field in fields
+    }
     others = {
         name
         for root in (SCHEMA.query_type, SCHEMA.mutation_type)
@@ -86,22 +101,28 @@ def test_an_endless_field_cannot_be_declared(kind: Any, fault: str) -> None:
     assert fault in str(refused.value)
 
 
-# ---- tables ------------------------------------------------------------------------------------------------------------
+# ---- tables
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", metadata().sorted_tables, ids=str)
 def test_every_stored_value_has_a_bound(table: SQLTable) -> None:
-    assert [column.name for column in table.columns if isinstance(column.type, ENDLESS) and most_bytes(column) is None] == []
+    assert [
+        column.name for column in table.columns if isinstance(column.type, ENDLESS) and most_bytes(column) is None
+    ] == []
 
 
 COLUMNS = """
     SELECT relname AS table, attname AS column, atttypid::regtype::text AS type, nullif(atttypmod, -1) - 4 AS length,
-        EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'f' AND attnum = ANY (conkey)) AS refers,
+        EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'f'
+            AND attnum = ANY (conkey)) AS refers,
         ARRAY(
-            SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = attrelid AND contype = 'c' AND attnum = ANY (conkey) AND convalidated
+            SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = attrelid AND contype = 'c'
+                AND attnum = ANY (conkey) AND convalidated
         ) AS checks
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_type ON pg_type.oid = atttypid
-    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version' AND attnum > 0 AND NOT attisdropped AND typlen < 0
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version' AND attnum > 0
+        AND NOT attisdropped AND typlen < 0
 """
 
 
@@ -114,12 +135,18 @@ async def test_the_database_holds_every_stored_value_to_its_bound(module_databas
         assert len(found) > 250
         for row in found:
             column = metadata().tables[row["table"]].c[row["column"]]
-            sized = any(f"{function}({column.name}) <= {most_bytes(column)}" in check for function in SIZED for check in row["checks"])
+            sized = any(
+                f"{function}({column.name}) <= {most_bytes(column)}" in check
+                for function in SIZED
+                for check in row["checks"]
+            )
             chosen = any(check.startswith(f"CHECK (({column.name} = ") for check in row["checks"])
             assert row["length"] == most_characters(column) or sized or row["refers"] or chosen, column
             if row["length"] is not None:
                 with pytest.raises(asyncpg.StringDataRightTruncationError):
-                    await owner.execute(f"INSERT INTO {column.table.name} ({column.name}) VALUES (repeat('a', $1))", row["length"] + 1)
+                    await owner.execute(
+                        f"INSERT INTO {column.table.name} ({column.name}) VALUES (repeat('a', $1))", row["length"] + 1
+                    )
     finally:
         await owner.close()
 
@@ -147,7 +174,12 @@ def test_what_an_input_takes_its_column_holds(op: Operation[Any]) -> None:
     columns = table_of(model).c
     for name in op.input.model_fields:
         given, held = longest(op.input, name), most_characters(columns[name]) if name in columns else None
-        if given is not None and held is not None and held != max_of_a_set(columns[name]) and (model.__name__, name) not in SHORTENED:
+        if (
+            given is not None
+            and held is not None
+            and held != max_of_a_set(columns[name])
+            and (model.__name__, name) not in SHORTENED
+        ):
             assert given <= held, name
 
 
@@ -156,11 +188,13 @@ def max_of_a_set(column: Column[Any]) -> int | None:
     return None if column.type.length is not None or column.foreign_keys else most_characters(column)  # type: ignore[attr-defined]
 
 
-# ---- the words of a refusal --------------------------------------------------------------------------------------------
+# ---- the words of a refusal
+# --------------------------------------------------------------------------------------------
 
 RAISED: dict[str, set[str]] = {
     "str": {"string_type", "string_too_short", "string_too_long", "string_pattern_mismatch", "string_unicode"},
-    "int": {"int_type", "int_parsing", "int_parsing_size", "int_from_float", "greater_than_equal", "less_than_equal", "finite_number"},
+    "int": {"int_type", "int_parsing", "int_parsing_size", "int_from_float", "greater_than_equal", "less_than_equal",
+        "finite_number"},
     "float": {"float_type", "float_parsing", "finite_number", "greater_than_equal", "less_than_equal"},
     "bool": {"bool_type", "bool_parsing"},
     "list": {"list_type", "too_short", "too_long"},
@@ -170,8 +204,10 @@ RAISED: dict[str, set[str]] = {
     "literal": {"literal_error"},
     "model": {"model_type", "model_attributes_type", "missing"},
     "none": {"none_required"},
-    "nullable": set(), "union": set(), "default": set(), "any": set(), "model-fields": set(), "model-field": set(), "definitions": set(),
-    "definition-ref": set(), "function-before": set(), "function-after": set(), "function-plain": set(), "function-wrap": set(), "lax-or-strict": set(),
+    "nullable": set(), "union": set(), "default": set(), "any": set(), "model-fields": set(), "model-field": set(),
+    "definitions": set(),
+    "definition-ref": set(), "function-before": set(), "function-after": set(), "function-plain": set(),
+    "function-wrap": set(), "lax-or-strict": set(),
 }  # fmt: skip
 """What a validator of each kind that ours are made of can say."""
 
@@ -179,12 +215,20 @@ RAISED: dict[str, set[str]] = {
 def kinds_in(schema: Any) -> set[str]:
     if isinstance(schema, dict):
         own = {schema["type"]} if isinstance(schema.get("type"), str) else set()
-        return own.union(*[kinds_in(part) for key, part in schema.items() if key not in ("metadata", "serialization", "ref", "expected", "config", "function")])
+        return own.union(
+            *[
+                kinds_in(part)
+                for key, part in schema.items()
+                if key not in ("metadata", "serialization", "ref", "expected", "config", "function")
+            ]
+        )
     return set().union(*map(kinds_in, schema)) if isinstance(schema, (list, tuple)) else set()
 
 
 @pytest.mark.parametrize(
-    "model", [*sorted({op.input for op in operations()}, key=str), Devcontainer, EscalationConfig, Mise, Service], ids=lambda m: m.__name__
+    "model",
+    [*sorted({op.input for op in operations()}, key=str), Devcontainer, EscalationConfig, Mise, Service],
+    ids=lambda m: m.__name__,
 )
 def test_every_fault_of_a_validator_is_worded(model: type[BaseModel]) -> None:
     kinds = kinds_in(model.__pydantic_core_schema__)
@@ -208,7 +252,9 @@ def test_a_path_has_no_names_of_validators() -> None:
 
 
 def test_errors_end_somewhere() -> None:
-    wide = type("Wide", (Input,), {"__annotations__": {f"field_{number}": Id for number in range(100)}, "__module__": __name__})
+    wide = type(
+        "Wide", (Input,), {"__annotations__": {f"field_{number}": Id for number in range(100)}, "__module__": __name__}
+    )
     with pytest.raises(ValidationError) as refused:
         wide.model_validate({})
     assert len(faults.told(refused.value, {}, {})) == faults.MOST

@@ -13,13 +13,20 @@ from models.workspaces import Role
 from tests.architecture.source import domain_files, name_of, python_files, strings, tree
 from tests.generation.registry import operations
 
-OUTSIDE_KERNEL = [p for p in python_files("resolvers", "schema", "rest_compat", "runtime") if not name_of(p).startswith("resolvers/kernel/")]
+OUTSIDE_KERNEL = [
+    p
+    for p in python_files("resolvers", "schema", "rest_compat", "runtime")
+    if not name_of(p).startswith("resolvers/kernel/")
+]
 SURFACES = [*domain_files("rest_compat"), *domain_files("schema")]
 SQL = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM)\b", re.DOTALL)
 
 # (file, table): why a statement names the table of a tenant past ctx and scope.
 PAST_THE_DOOR = {
-    ("resolvers/workspaces/workspaces.py", "Membership"): "the caller's own memberships: they lead to workspaces, and not out of one",
+    (
+        "resolvers/workspaces/workspaces.py",
+        "Membership",
+    ): "the caller's own memberships: they lead to workspaces, and not out of one",
     ("resolvers/runs/listing.py", "Run"): "the run of a tag, tied to its workspace: what is listed is behind the door",
     ("resolvers/runs/listing.py", "RunTag"): "the tags of a run, tied to its workspace",
 }
@@ -39,7 +46,11 @@ def past_the_door(module: ast.Module) -> set[str]:
     """The tenants' tables that a module names in `table_of`, or in a bare select, insert, update or delete."""
     tenants, found = set(_tenants()), set()
     for node in ast.walk(module):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("table_of", "select", "insert", "update", "delete", "pg_insert"):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("table_of", "select", "insert", "update", "delete", "pg_insert")
+        ):
             found |= {name for argument in node.args for name in _named(argument)} & tenants
     return found
 
@@ -69,9 +80,17 @@ def test_the_door_is_seen(text: str, found: set[str]) -> None:
 def own_transactions(module: ast.Module) -> list[int]:
     found = []
     for node in ast.walk(module):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("commit", "rollback", "transaction"):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("commit", "rollback", "transaction")
+        ):
             found.append(node.lineno)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b.*", node.value):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and re.fullmatch(r"(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)\b.*", node.value)
+        ):
             found.append(node.lineno)
     return found
 
@@ -82,7 +101,13 @@ def test_nobody_else_commits(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["conn.commit()", "await conn.execute('COMMIT')", "await conn.execute('BEGIN ISOLATION LEVEL SERIALIZABLE')", "conn.transaction()"]
+    "text",
+    [
+        "conn.commit()",
+        "await conn.execute('COMMIT')",
+        "await conn.execute('BEGIN ISOLATION LEVEL SERIALIZABLE')",
+        "conn.transaction()",
+    ],
 )
 def test_a_commit_is_seen(text: str) -> None:
     assert own_transactions(ast.parse(text, mode="exec")) == [1]
@@ -91,7 +116,9 @@ def test_a_commit_is_seen(text: str) -> None:
 CONNECTED = {
     "resolvers/system.py": "whether the database answers is what /readyz is about",
     "resolvers/live/tail.py": "one reader serves the listeners of all workspaces; a Channel decides what each may hear",
-    "resolvers/live/hub.py": "what a listener missed is read in the workspace of its Channel, which is proof of the right",
+    "resolvers/live/hub.py": (
+        "what a listener missed is read in the workspace of its Channel, which is proof of the right"
+    ),
     "resolvers/live/presence.py": "who listens to which chat is written for all callers of a process at once",
     "resolvers/runs/work.py": "a worker takes runs of all workspaces, and writes batches that no caller is behind",
 }
@@ -101,7 +128,9 @@ CONNECTED = {
 def test_operations_hold_no_connection(path: Path) -> None:
     """A Context has one; what else asks the database is said here."""
     taken = any(
-        isinstance(n, ast.ImportFrom) and n.module in ("resolvers.kernel", "resolvers.kernel.database") and any(a.name == "database" for a in n.names)
+        isinstance(n, ast.ImportFrom)
+        and n.module in ("resolvers.kernel", "resolvers.kernel.database")
+        and any(a.name == "database" for a in n.names)
         for n in ast.walk(tree(path))
     )
     assert not taken or name_of(path) in CONNECTED
@@ -113,7 +142,11 @@ def test_a_surface_holds_no_sql_and_no_role(path: Path) -> None:
     assert not imported & {"sqlalchemy", "asyncpg"}
     assert [text for text in strings(path) if SQL.search(text)] == []
     assert [text for text in strings(path) if text in list(Role)] == []
-    assert [n.lineno for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in ("Role", "Action")] == []
+    assert [
+        n.lineno
+        for n in ast.walk(tree(path))
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in ("Role", "Action")
+    ] == []
 
 
 STATUSES = {status.value for status in HTTPStatus if status >= 200}
@@ -127,16 +160,26 @@ def stray_statuses(module: ast.Module) -> list[int]:
             allowed |= {id(k.value) for k in node.keywords if k.arg == "status"}
             if isinstance(node.func, ast.Name) and node.func.id == "Reply" and node.args:
                 allowed |= {
-                    id(n) for n in ast.walk(node.args[0]) if isinstance(n, ast.Constant) and n.value != "" and isinstance(n.value, int) and n.value < 400
+                    id(n)
+                    for n in ast.walk(node.args[0])
+                    if isinstance(n, ast.Constant) and n.value != "" and isinstance(n.value, int) and n.value < 400
                 }
-    return [n.value for n in ast.walk(module) if isinstance(n, ast.Constant) and type(n.value) is int and n.value in STATUSES and id(n) not in allowed]
+    return [
+        n.value
+        for n in ast.walk(module)
+        if isinstance(n, ast.Constant) and type(n.value) is int and n.value in STATUSES and id(n) not in allowed
+    ]
 
 
 @pytest.mark.parametrize("path", SURFACES, ids=name_of)
 def test_a_surface_names_no_status_of_a_refusal(path: Path) -> None:
-    expected = [503] if name_of(path) == "rest_compat/system.py" else []  # a probe that fails is no refusal: it has the body of one that succeeds
+    # a probe that fails is no refusal: it has the body of one that succeeds
+    expected = [503] if name_of(path) == "rest_compat/system.py" else []
     assert stray_statuses(tree(path)) == expected
 
 
 def test_a_status_is_seen() -> None:
-    assert sorted(stray_statuses(ast.parse("x = Reply(404)\nPOST('/x', op, status=201)\ny = Reply(200)\nz = 409"))) == [404, 409]
+    assert sorted(stray_statuses(ast.parse("x = Reply(404)\nPOST('/x', op, status=201)\ny = Reply(200)\nz = 409"))) == [
+        404,
+        409,
+    ]

@@ -13,9 +13,22 @@ from tests.architecture.source import ROOT, domain_files, domain_of, name_of, py
 from tests.generation.registry import operations
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
-UNUSED = {"Arriving", "Entry", "Opened", "names_of", "Answered", "Outbound", "Policy", "Revealed", "Unopenable", "told_of_secrets"}
+UNUSED = {
+    "Arriving",
+    "Entry",
+    "Opened",
+    "names_of",
+    "Answered",
+    "Outbound",
+    "Policy",
+    "Revealed",
+    "Unopenable",
+    "told_of_secrets",
+}
 """Words of the kernel whose first domain is still to come."""
-DOMAIN_CODE = [path for path in python_files("resolvers") if not name_of(path).startswith(("resolvers/kernel/", "resolvers/live/"))]
+DOMAIN_CODE = [
+    path for path in python_files("resolvers") if not name_of(path).startswith(("resolvers/kernel/", "resolvers/live/"))
+]
 
 
 def test_imports_go_one_way() -> None:
@@ -26,14 +39,21 @@ def test_imports_go_one_way() -> None:
 
 def binds_operations(module: ast.Module) -> bool:
     """Whether a module of a surface has a table of routes, or a part of a root type."""
-    routes = any(isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) and n.targets[0].id == "ROUTES" for n in module.body)
+    routes = any(
+        isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) and n.targets[0].id == "ROUTES"
+        for n in module.body
+    )
     return routes or any(isinstance(n, ast.ClassDef) and n.name.endswith(("Query", "Mutation")) for n in module.body)
 
 
 @pytest.mark.parametrize("package", ["rest_compat", "schema"])
 def test_a_domain_has_one_name(package: str) -> None:
-    """What a surface shows of a domain stands in the module that is called like its operations and tests: what is found by its name is all there is."""
-    assert {domain_of(path) for path in python_files(package) if binds_operations(tree(path))} == {domain_of(path) for path in domain_files(package)}
+    """What a surface shows of a domain stands in the module that is called like its operations and tests: what is found
+    by its name is all there is.
+    """
+    assert {domain_of(path) for path in python_files(package) if binds_operations(tree(path))} == {
+        domain_of(path) for path in domain_files(package)
+    }
     for domain in DOMAINS:
         assert list((ROOT / "tests" / domain).glob("test_*.py")), f"{domain}: no tests/{domain}"
 
@@ -53,7 +73,9 @@ def test_a_binding_is_seen(text: str, found: bool) -> None:
 
 
 def test_both_surfaces_know_the_same_domains() -> None:
-    assert {domain_of(path) for path in domain_files("rest_compat")} == {domain_of(path) for path in domain_files("schema")}
+    assert {domain_of(path) for path in domain_files("rest_compat")} == {
+        domain_of(path) for path in domain_files("schema")
+    }
 
 
 @pytest.mark.parametrize("path", domain_files("schema"), ids=name_of)

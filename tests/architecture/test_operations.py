@@ -1,4 +1,6 @@
-"""What every declaration owes: a binding on each surface it names, a docstring, bounded numbers, a gate that fits its kind."""
+"""What every declaration owes: a binding on each surface it names, a docstring, bounded numbers, a gate that fits its
+kind.
+"""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -49,7 +51,9 @@ def test_an_operation_is_bound_where_it_says(op: Operation[Any]) -> None:
 
 @every_operation
 def test_an_operation_is_documented_for_its_users(op: Operation[Any]) -> None:
-    """The first sentence of the docstring is the summary in OpenAPI, on a line of its own; the rest is the description."""
+    """The first sentence of the docstring is the summary in OpenAPI, on a line of its own; the
+    rest is the description.
+    """
     summary, *rest = op.doc.split("\n")
     assert len(summary) <= LONGEST_SUMMARY
     assert summary.removesuffix(".").split()[0] in VERBS[op.kind]
@@ -77,13 +81,23 @@ def _numbers(schema: dict[str, Any], at: str = "") -> Iterator[tuple[str, dict[s
 
 
 # (operation, place): why no bound is written down.
-CUT = {("auth.cli_token_create", ".properties.expires_in_seconds"): "any whole number is cut to 32 bits before it is looked at"}
+CUT = {
+    (
+        "auth.cli_token_create",
+        ".properties.expires_in_seconds",
+    ): "any whole number is cut to 32 bits before it is looked at"
+}
 
 
 def unbounded(model: type[Input]) -> list[str]:
-    hidden = {f".properties.{name}" for name in Paging.model_fields} if issubclass(model, Paging) else set()  # a window is cut to size before
+    # a window is cut to size before
+    hidden = {f".properties.{name}" for name in Paging.model_fields} if issubclass(model, Paging) else set()
     numbers = [(at, s) for at, s in _numbers(model.model_json_schema()) if not any(at.startswith(h) for h in hidden)]
-    return [at for at, s in numbers if not ({"minimum", "exclusiveMinimum"} & s.keys() and {"maximum", "exclusiveMaximum"} & s.keys())]
+    return [
+        at
+        for at, s in numbers
+        if not ({"minimum", "exclusiveMinimum"} & s.keys() and {"maximum", "exclusiveMaximum"} & s.keys())
+    ]
 
 
 @every_operation
@@ -107,14 +121,21 @@ def test_a_number_without_bounds_is_seen() -> None:
 def test_every_field_of_a_wire_model_resolves(route: Route) -> None:
     if route.wire is not None:
         assert shape_of(route.wire) == route.shape
-    assert set(route.parameters) <= {*route.operation.input.model_fields, "workspace_id"}, "a path parameter that the operation does not take"
+    assert set(route.parameters) <= {*route.operation.input.model_fields, "workspace_id"}, (
+        "a path parameter that the operation does not take"
+    )
 
 
-@pytest.mark.parametrize(("name", "bound"), [pytest.param(n, f, id=f"{n}-{f[1]}") for n, fields in sorted(graphql_fields().items()) for f in fields])
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [pytest.param(n, f, id=f"{n}-{f[1]}") for n, fields in sorted(graphql_fields().items()) for f in fields],
+)
 def test_every_graphql_field_compiles_to_its_operation(name: str, bound: tuple[str, str, Any]) -> None:
     """All leaves of the answer at once take the compiled path: none needs the executor."""
     kind, field, definition = bound
-    arguments = dict.fromkeys(a for a in definition.args if required_arguments(definition) and str(definition.args[a].type).endswith("!"))
+    arguments = dict.fromkeys(
+        a for a in definition.args if required_arguments(definition) and str(definition.args[a].type).endswith("!")
+    )
     made = Document(SCHEMA, document(kind, field, definition, arguments), None)
     assert not made.errors, made.errors
     plan = made.compile(made.tree(), {})

@@ -29,7 +29,13 @@ HOSTS = (
 )
 MACHINES = re.compile(
     "|".join(
-        ("/tmp" + "/w/", r"(?<![\w.-])/work" + "/(?:main|shared)", "/root" + "/", r"/home/(?!user|crewship|app|agent|vscode|node)\w+/", "ticketboo" + "th")
+        (
+            "/tmp" + "/w/",
+            r"(?<![\w.-])/work" + "/(?:main|shared)",
+            "/root" + "/",
+            r"/home/(?!user|crewship|app|agent|vscode|node)\w+/",
+            "ticketboo" + "th",
+        )
     )
 )
 BINARY = {".ico", ".gz", ".png", ".woff2"}
@@ -70,7 +76,9 @@ def test_the_packages_belong_to_this_project_alone() -> None:
     owners = importlib.metadata.packages_distributions()
     if "crewship" not in {name for names in owners.values() for name in names}:
         pytest.skip("the project is not installed, only checked out")
-    assert {package: sorted(set(owners.get(package, []))) for package in PACKAGES} == {package: ["crewship"] for package in PACKAGES}
+    assert {package: sorted(set(owners.get(package, []))) for package in PACKAGES} == {
+        package: ["crewship"] for package in PACKAGES
+    }
 
 
 def test_the_published_schema_is_the_one_that_is_served() -> None:

@@ -11,7 +11,9 @@ WHO, SESSION, REFRESH = "/api/v1/auth/cli-token/validate", "/api/auth/session", 
 
 async def later(world: World, user_id: str, seconds: int) -> None:
     """As if the last refresh had been so long ago."""
-    await world.database.execute(f"UPDATE sessions SET refreshed_at = refreshed_at - interval '{seconds} seconds' WHERE user_id = $1", user_id)
+    await world.database.execute(
+        f"UPDATE sessions SET refreshed_at = refreshed_at - interval '{seconds} seconds' WHERE user_id = $1", user_id
+    )
 
 
 async def test_a_refresh_ends_the_access_token_from_before_it(world: World) -> None:
@@ -25,7 +27,9 @@ async def test_a_refresh_ends_the_access_token_from_before_it(world: World) -> N
     assert (answer.status_code, answer.json()["error"]) == (401, "session_expired")
     assert (await Browser(world.url, cookies=dict(stolen.cookies)).send("GET", SESSION)).json() == {}
     async with world.client(authorization=f"Bearer {stolen.access}") as client:
-        assert (await client.post("/graphql", json={"query": "{ viewer { id } }"})).json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert (await client.post("/graphql", json={"query": "{ viewer { id } }"})).json()["errors"][0]["extensions"][
+            "code"
+        ] == "UNAUTHENTICATED"
     assert (await stolen.send("GET", "/api/v1/ws-token")).status_code == 401
     assert (await browser.send("GET", WHO)).status_code == 200
     assert (await browser.send("GET", SESSION)).json()["user"]["id"] == user.id
@@ -57,7 +61,11 @@ async def test_on_https_a_plain_cookie_does_not_stand_in_front_of_the_secure_one
         plain = Browser(world.url, cookies=dict(both.cookies))
         assert (await plain.send("GET", WHO)).json()["user_id"] == theirs.id
     assert (
-        await Browser(world.url, https=True, cookies={ACCESS: attacker.access, SECURE_ACCESS: victim.access}).send("POST", "/api/auth/signout")
+        await Browser(world.url, https=True, cookies={ACCESS: attacker.access, SECURE_ACCESS: victim.access}).send(
+            "POST", "/api/auth/signout"
+        )
     ).status_code == 200
-    assert (await attacker.send("GET", WHO)).status_code == 200, "the session that is signed out is the one that was used"
+    assert (await attacker.send("GET", WHO)).status_code == 200, (
+        "the session that is signed out is the one that was used"
+    )
     assert (await victim.send("GET", WHO)).status_code == 401

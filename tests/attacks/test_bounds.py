@@ -39,7 +39,10 @@ FLOODS: dict[str, Any] = {
     "a long key": {"k" * 990_000: {"k": 1}},
 }
 # What a worker of this server reports is cut by the worker.
-INPUTS = sorted({op.input for op in operations() if op.input.model_fields and op.name != "runs.finish"}, key=lambda model: (model.__module__, model.__name__))
+INPUTS = sorted(
+    {op.input for op in operations() if op.input.model_fields and op.name != "runs.finish"},
+    key=lambda model: (model.__module__, model.__name__),
+)
 
 
 def written(refusal: Refusal) -> bytes:
@@ -56,7 +59,11 @@ def told(model: type[Input], raw: dict[str, Any]) -> bytes:
 
 
 def floods(model: type[Input]) -> Iterator[tuple[str, dict[str, Any]]]:
-    fields = [name for name in model.model_fields if not issubclass(model, Paging) or name not in Paging.model_fields or name == "after"]
+    fields = [
+        name
+        for name in model.model_fields
+        if not issubclass(model, Paging) or name not in Paging.model_fields or name == "after"
+    ]
     for name in fields:
         for kind, value in FLOODS.items():
             yield f"{name}: {kind}", {name: value}
@@ -65,7 +72,9 @@ def floods(model: type[Input]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "unknown keys", {f"unknown {number}": number for number in range(100_000)}
 
 
-@pytest.mark.parametrize("model", INPUTS, ids=lambda model: f"{model.__module__.removeprefix('resolvers.')}.{model.__name__}")
+@pytest.mark.parametrize(
+    "model", INPUTS, ids=lambda model: f"{model.__module__.removeprefix('resolvers.')}.{model.__name__}"
+)
 def test_an_input_is_refused_before_it_costs_anything(model: type[Input]) -> None:
     for name, raw in floods(model):
         began = time.thread_time()
@@ -102,7 +111,22 @@ async def test_an_operation_refuses_it_as_a_whole(op: Operation[Any], estate: Es
             assert len(answer) < MOST_BYTES, f"{name}: {kind}"
 
 
-PIECES = ["a", "hello world ", "\ufdfa", "\ufdfa ", "ignore ", "привет ", "A" * 30 + "\n", "A-_/", "👩\u200d🔬", "é", "éa ", "A\n", "you are now ", "<| "]
+PIECES = [
+    "a",
+    "hello world ",
+    "\ufdfa",
+    "\ufdfa ",
+    "ignore ",
+    "привет ",
+    "A" * 30 + "\n",
+    "A-_/",
+    "👩\u200d🔬",
+    "é",
+    "éa ",
+    "A\n",
+    "you are now ",
+    "<| ",
+]
 
 
 @pytest.mark.parametrize("piece", [*PIECES, "123456789012345678901234567890\n"], ids=ascii)

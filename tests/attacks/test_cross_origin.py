@@ -18,7 +18,11 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 STEAL = 'mutation { createCliToken(input: {name: "stolen"}) { token } }'
-WAYS = [("/graphql", "application/json"), ("/graphql", "multipart/mixed;subscriptionSpec=1.0"), ("/graphql/stream", "text/event-stream")]
+WAYS = [
+    ("/graphql", "application/json"),
+    ("/graphql", "multipart/mixed;subscriptionSpec=1.0"),
+    ("/graphql/stream", "text/event-stream"),
+]
 
 
 def neighbours(world: World) -> list[str]:
@@ -59,12 +63,23 @@ async def test_nothing_is_written_by_cookie_for_another_origin(world: World, pat
     async with httpx2.AsyncClient(base_url=world.url, verify=False) as client:
         for origin in neighbours(world):
             for headers in ({"origin": origin}, {"referer": origin + "/page"}):
-                answer = await client.post(path, json={"query": STEAL}, headers={"cookie": cookie, "accept": accept, **headers})
+                answer = await client.post(
+                    path, json={"query": STEAL}, headers={"cookie": cookie, "accept": accept, **headers}
+                )
                 assert answer.status_code == 403
-                read = await client.get(path, params={"query": "{ viewer { email } }"}, headers={"cookie": cookie, "accept": accept, **headers})
+                read = await client.get(
+                    path,
+                    params={"query": "{ viewer { email } }"},
+                    headers={"cookie": cookie, "accept": accept, **headers},
+                )
                 assert read.status_code == 403
-        for media in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):  # what a page sends without being asked first
-            answer = await client.post(path, content=json.dumps({"query": STEAL}), headers={"cookie": cookie, "accept": accept, "content-type": media})
+        # what a page sends without being asked first
+        for media in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+            answer = await client.post(
+                path,
+                content=json.dumps({"query": STEAL}),
+                headers={"cookie": cookie, "accept": accept, "content-type": media},
+            )
             assert answer.status_code == 415
         read = await client.get(path, params={"query": STEAL}, headers={"cookie": cookie, "accept": accept})
         assert read.status_code in (405, 406)
@@ -81,12 +96,14 @@ ATTACK = """
     socket.onopen = () => socket.send(JSON.stringify({type: "connection_init"}));
     socket.onmessage = ({data}) => {
       said.push(data);
-      if (JSON.parse(data).type === "connection_ack") socket.send(JSON.stringify({id: "1", type: "subscribe", payload: JSON.parse(body)}));
+      if (JSON.parse(data).type === "connection_ack") socket.send(JSON.stringify({id: "1", type: "subscribe", payload:
+          JSON.parse(body)}));
       else resolve("heard");
     };
     socket.onclose = ({code}) => resolve(code);
   });
-  const attempt = (path, options) => fetch(url + path, {credentials: "include", ...options}).then((answer) => answer.status, () => "failed");
+  const attempt = (path, options) => fetch(url + path, {credentials: "include", ...options}).then((answer) =>
+      answer.status, () => "failed");
   const seen = {ws, said};
   seen.json = await attempt("/graphql", {method: "POST", body, headers: {"content-type": "application/json"}});
   seen.plain = await attempt("/graphql", {method: "POST", body, mode: "no-cors"});
@@ -110,7 +127,10 @@ async def neighbour(host: str) -> AsyncIterator[str]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 14\r\nconnection: close\r\n\r\n<p>A page.</p>\n")
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 14\r\nconnection: close\r\n\r\n<p>A"
+                b" page.</p>\n"
+            )
             await writer.drain()
         writer.close()
 
@@ -121,15 +141,28 @@ async def neighbour(host: str) -> AsyncIterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-async def test_a_page_on_another_port_does_nothing_in_a_real_browser(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_on_another_port_does_nothing_in_a_real_browser(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from schema import endpoint
 
     asked: list[Any] = []
     purpose = endpoint._asked_on_purpose
-    monkeypatch.setattr(endpoint, "_asked_on_purpose", lambda transport: asked.append((dict(transport.headers), purpose(transport))) or asked[-1][1])
+    monkeypatch.setattr(
+        endpoint,
+        "_asked_on_purpose",
+        lambda transport: asked.append((dict(transport.headers), purpose(transport))) or asked[-1][1],
+    )
     browser, user = await signed_in(world)
     async with browsing(tmp_path) as page, neighbour("127.0.0.1") as url:
-        await page.command("Network.setCookie", name="authjs.session-token", value=browser.access, url=world.url, httpOnly=True, sameSite="Lax")
+        await page.command(
+            "Network.setCookie",
+            name="authjs.session-token",
+            value=browser.access,
+            url=world.url,
+            httpOnly=True,
+            sameSite="Lax",
+        )
         await page.open(url)
         await page.see("A page.")
         seen = await page.value(ATTACK % (world.url, STEAL))
@@ -137,7 +170,9 @@ async def test_a_page_on_another_port_does_nothing_in_a_real_browser(world: Worl
         assert await stolen(world) == 0
         assert len(asked) == 2, "the image and the fetch reach the server"
         assert [allowed for _, allowed in asked] == [False, False]
-        assert all(b"cookie" in headers for headers, _ in asked), "the browser sends the cookie: ports are nothing to it"
+        assert all(b"cookie" in headers for headers, _ in asked), (
+            "the browser sends the cookie: ports are nothing to it"
+        )
         await page.open(world.url + "/graphql")
         await page.until("location.pathname === '/graphql' && document.readyState === 'complete'")
         own = await page.value(ATTACK % (world.url, "{ viewer { email } }"))

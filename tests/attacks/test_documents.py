@@ -49,7 +49,9 @@ LARGE = "{ viewer { id } } #" + "x" * OF_ANYBODY
 # ---- who -------------------------------------------------------------------------------------------------------------
 
 
-async def test_large_documents_are_read_for_callers_only_who_are_known(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_documents_are_read_for_callers_only_who_are_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read = list[str]()
 
     class Watched(Document):
@@ -71,7 +73,11 @@ async def test_large_documents_are_read_for_callers_only_who_are_known(world: Wo
 
 async def test_a_stream_of_nobody_reads_no_large_document(world: World) -> None:
     multipart = "multipart/mixed;subscriptionSpec=1.0"
-    for path, accept in (("/graphql/stream", "text/event-stream"), ("/graphql", f"{multipart},application/json"), ("/graphql", multipart)):
+    for path, accept in (
+        ("/graphql/stream", "text/event-stream"),
+        ("/graphql", f"{multipart},application/json"),
+        ("/graphql", multipart),
+    ):
         async with world.client(None, accept=accept) as client:
             text = "subscription { userEvents { __typename } } #a" + "x" * OF_ANYBODY
             answer = await client.post(path, json={"query": text})
@@ -108,7 +114,9 @@ async def test_what_takes_long_is_done_beside_the_loop(monkeypatch: pytest.Monke
 
 async def test_who_is_read_and_compiled_at_once_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed, parse = list[str](), trees.parse
-    monkeypatch.setattr(trees, "parse", lambda source, **options: parsed.append(source.body) or parse(source, **options))
+    monkeypatch.setattr(
+        trees, "parse", lambda source, **options: parsed.append(source.body) or parse(source, **options)
+    )
     kept = Endpoint(schema).documents
     first, other = "query($a: Boolean!) { viewer { id @skip(if: $a) email } }", "{ viewer { id } }"
     for text in (first, first + "#" * QUICK):
@@ -126,7 +134,9 @@ async def test_who_is_read_and_compiled_at_once_is_parsed_once(monkeypatch: pyte
 async def test_who_waits_for_a_long_document_holds_up_nobody(world: World) -> None:
     known = {"authorization": f"Bearer {world.viewer.token}"}
     objects = "mutation { createLabel(input: { " + " ".join(f"x{n}: 1" for n in range(1200)) + " }) { id } } #"
-    costs = await asyncio.gather(*[post(world, objects + str(n), **known) for n in range(3)], post(world, "{ viewer { id } }", **known))
+    costs = await asyncio.gather(
+        *[post(world, objects + str(n), **known) for n in range(3)], post(world, "{ viewer { id } }", **known)
+    )
     assert [cost.codes for cost in costs[:3]] == [{"BAD_REQUEST"}] * 3
     assert costs[3].json["data"]
 
@@ -163,24 +173,45 @@ def test_values_are_kept_up_to_a_number_and_up_to_a_size() -> None:
 
 
 def _different(n: int) -> str:
-    return f"query($a: Boolean!) {{ crews(first: 2) {{ nodes {{ id @skip(if: $a) a{n}: agents {{ nodes {{ i{n}: id n{n}: name status }} }} }} }} }}"
+    return (
+        f"query($a: Boolean!) {{ crews(first: 2) {{ nodes {{ id @skip(if: $a) a{n}: agents {{ nodes {{ i{n}: id n{n}:"
+        " name status } } } } }"
+    )
 
 
 BODIES: dict[str, dict[str, Any]] = {
     "query": {"query": _different(1), "variables": {"a": True}},
-    "query of rows": {"query": "query($id: ID!, $n: Int = 2) { crew(id: $id) { id agents(first: $n) { nodes { id } } } }", "variables": {"id": "x"}},
+    "query of rows": {
+        "query": "query($id: ID!, $n: Int = 2) { crew(id: $id) { id agents(first: $n) { nodes { id } } } }",
+        "variables": {"id": "x"},
+    },
     "mutation": {
-        "query": 'mutation($n: String!, $m: CreateLabelInput!) { a: createLabel(input: {name: $n, color: "#fff"}) { id } b: createLabel(input: $m) { id } }',
+        "query": (
+            'mutation($n: String!, $m: CreateLabelInput!) { a: createLabel(input: {name: $n, color: "#fff"}) { id } b:'
+            " createLabel(input: $m) { id } }"
+        ),
         "variables": {"n": "x", "m": {"name": "y", "color": "#fff"}},
     },
-    "subscription": {"query": "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewCreatedEvent { name } } }"},
+    "subscription": {
+        "query": (
+            "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewCreatedEvent { name"
+            " } } }"
+        )
+    },
     "introspection": {
-        "query": "query($n: String!) { t: __type(name: $n) { ...F } __schema { queryType { name } } } fragment F on __Type { fields { name } }",
+        "query": (
+            "query($n: String!) { t: __type(name: $n) { ...F } __schema { queryType { name } } } fragment F on __Type {"
+            " fields { name } }"
+        ),
         "variables": {"n": "Crew"},
     },
-    "several operations": {"query": "query A { labels { id } } query B { ...F } fragment F on Query { crews { nodes { id } } }", "operationName": "B"},
+    "several operations": {
+        "query": "query A { labels { id } } query B { ...F } fragment F on Query { crews { nodes { id } } }",
+        "operationName": "B",
+    },
 }
-STOPS = (type, ModuleType, FunctionType, BuiltinFunctionType, GraphQLSchema, GraphQLNamedType, GraphQLField, Operation)  # what is there without documents
+# what is there without documents
+STOPS = (type, ModuleType, FunctionType, BuiltinFunctionType, GraphQLSchema, GraphQLNamedType, GraphQLField, Operation)
 PARTS_OF_TREES = (SelectionSetNode, OperationDefinitionNode, DocumentNode, Token)
 
 
@@ -214,15 +245,22 @@ async def test_a_kept_document_holds_no_tree(world: World, kind: str, compiled: 
     held = _held(kept.kept, kept.plans, endpoint.answers._kept)
     assert [thing.body for thing in held if isinstance(thing, Source)] == [text]
     assert [thing for thing in held if isinstance(thing, PARTS_OF_TREES)] == []
-    assert [thing for thing in _held(Document(schema._schema, text, body["operationName"])) if isinstance(thing, SelectionSetNode)], "this would be seen"
+    assert [
+        thing
+        for thing in _held(Document(schema._schema, text, body["operationName"]))
+        if isinstance(thing, SelectionSetNode)
+    ], "this would be seen"
 
 
 async def test_a_document_and_its_plan_are_few_objects() -> None:
-    """However many are kept, a full round of the collector has little to walk; and of all of them one at most has a tree."""
+    """However many are kept, a full round of the collector has little to walk; and of all of them one at most has a
+    tree.
+    """
     names = "id name slug description color icon agentCount memberCount createdAt updatedAt"
     text = f"""query Page($ws: ID!, $first: Int!, $after: String) {{
         page: crews(workspaceId: $ws, first: $first, after: $after) {{
-            nodes {{ {names} a%d: agents(first: 20) {{ nodes {{ id name slug status }} pageInfo {{ hasNextPage endCursor }} }} }}
+            nodes {{ {names} a%d: agents(first: 20) {{ nodes {{ id name slug status }} pageInfo {{ hasNextPage endCursor
+                }} }} }}
             pageInfo {{ hasNextPage endCursor }}
         }}
     }}"""
@@ -245,7 +283,9 @@ async def test_a_document_and_its_plan_are_few_objects() -> None:
 
 
 async def test_a_tree_is_freed_at_once() -> None:
-    """It has no cycles: neither what is read once nor what the cache lets go waits for a full round of the collector, which walks all that is kept."""
+    """It has no cycles: neither what is read once nor what the cache lets go waits for a full round of the collector,
+    which walks all that is kept.
+    """
     gc.collect()
     gc.disable()
     try:
@@ -276,14 +316,22 @@ LONG = " ".join(f'"{n}"' for n in range(300))
 ATTRIBUTES = 64  # bytes of a node that `getsizeof` does not see
 COUNTED = {
     "conditions": _different(1),
-    "edges": "{ crews { nodes { " + " ".join(f"a{n}xN: agents {{ nodes {{ b{n}xN: id }} }}" for n in range(25)) + " } } }",
-    "simple variables": "query("
-    + " ".join(f"$v{n}xN: Int $w{n}xN: String" for n in range(20))
-    + ") { "
-    + " ".join(f"r{n}: crews(first: $v{n}xN, after: $w{n}xN) {{ nodes {{ id }} }}" for n in range(20))
-    + " }",
-    "a default": f'mutation($aN: [String!] = [{LONG}]) {{ createCliToken(input: {{name: "x", scopes: $aN}}) {{ id }} }}',
-    "variables in a list": f'mutation($aN: String = "x") {{ createCliToken(input: {{name: "x", scopes: [{LONG} $aN]}}) {{ id }} }}',
+    "edges": (
+        "{ crews { nodes { " + " ".join(f"a{n}xN: agents {{ nodes {{ b{n}xN: id }} }}" for n in range(25)) + " } } }"
+    ),
+    "simple variables": (
+        "query("
+        + " ".join(f"$v{n}xN: Int $w{n}xN: String" for n in range(20))
+        + ") { "
+        + " ".join(f"r{n}: crews(first: $v{n}xN, after: $w{n}xN) {{ nodes {{ id }} }}" for n in range(20))
+        + " }"
+    ),
+    "a default": (
+        f'mutation($aN: [String!] = [{LONG}]) {{ createCliToken(input: {{name: "x", scopes: $aN}}) {{ id }} }}'
+    ),
+    "variables in a list": (
+        f'mutation($aN: String = "x") {{ createCliToken(input: {{name: "x", scopes: [{LONG} $aN]}}) {{ id }} }}'
+    ),
     "a list": f'mutation {{ createCliToken(input: {{name: "N", scopes: [{LONG}]}}) {{ id }} }}',
     "a text": 'mutation { createCliToken(input: {name: "' + "x" * 5000 + 'N"}) { id } }',
     "a comment": "{ __typename } # N" + "x" * 3000,
@@ -333,7 +381,10 @@ async def test_a_text_is_not_multiplied_by_aliases(world: World) -> None:
     for inside in (
         " ".join(f"a{n}: description" for n in range(59)),
         "description " + " ".join(f"a{n}: description" for n in range(MAX_SAME)),
-        "... { a: description b: description } ... @include(if: true) { c: description d: description e: description f: description }",
+        (
+            "... { a: description b: description } ... @include(if: true) { c: description d: description e:"
+            " description f: description }"
+        ),
         " ".join(f"a{n}: agentCount" for n in range(MAX_SAME + 1)),
     ):
         cost = await post(world, start + inside + " } } }", {"ws": world.workspace.id}, **known)
@@ -341,7 +392,11 @@ async def test_a_text_is_not_multiplied_by_aliases(world: World) -> None:
         assert "is asked for too often" in cost.json["errors"][0]["message"]
     few = await post(world, start + "a: name b: name c: name d: slug } } }", {"ws": world.workspace.id}, **known)
     assert few.json["extensions"]["cost"] == 1 + 10 * 3
-    heard = "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { ... on CrewCreatedEvent { " + " ".join(f"a{n}: name" for n in range(6)) + " } } }"
+    heard = (
+        "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { ... on CrewCreatedEvent { "
+        + " ".join(f"a{n}: name" for n in range(6))
+        + " } } }"
+    )
     async with socket(world) as talk:
         await talk.begin(**known)
         await talk.subscribe("a", heard, ws=world.workspace.id)
@@ -376,7 +431,12 @@ async def test_the_executor_gives_each_mutation_a_key_of_its_own(world: World) -
     for _ in range(2):
         caller = world.owner.caller
         caller.idempotency_key = "slow"
-        body = {"query": TWO % ("slow", "slow"), "operationName": None, "documentId": None, "variables": {"ws": world.workspace.id}}
+        body = {
+            "query": TWO % ("slow", "slow"),
+            "operationName": None,
+            "documentId": None,
+            "variables": {"ws": world.workspace.id},
+        }
         answers.append(await slow.execute(caller, body))
     assert answers[0] == answers[1]
     assert b'"errors"' not in answers[0][1]
@@ -403,5 +463,8 @@ async def test_payloads_of_a_socket_are_bounded_in_size_and_depth(world: World, 
 async def test_messages_of_a_socket_are_bounded(world: World) -> None:
     async with socket(world) as talk:
         await talk.begin(authorization=f"Bearer {world.viewer.token}")
-        await talk.say('{"id": "a", "type": "subscribe", "payload": {"query": "{ __typename }", "variables": {"a": "%s"}}}' % ("x" * 1024 * 1024))
+        await talk.say(
+            '{"id": "a", "type": "subscribe", "payload": {"query": "{ __typename }", "variables": {"a": "%s"}}}'
+            % ("x" * 1024 * 1024)
+        )
         assert (await talk.closed())[0] == 1009

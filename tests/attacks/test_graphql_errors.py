@@ -38,7 +38,9 @@ MANY: dict[str, str] = {
     "unknown fields on many lines": "{" + "\n" * 60_000 + "labels { " + " ".join(f"x{n}" for n in range(900)) + " } }",
     "unused fragments": "{ labels { id } } " + " ".join(f"fragment F{n} on Label {{ id name }}" for n in range(400)),
     "unused variables": "query(" + " ".join(f"$v{n}: ID" for n in range(900)) + ") { labels { id } }",
-    "an object of unknown fields": "mutation { createLabel(input: { " + " ".join(f"x{n}: 1" for n in range(1200)) + " }) { id } }",
+    "an object of unknown fields": "mutation { createLabel(input: { "
+    + " ".join(f"x{n}: 1" for n in range(1200))
+    + " }) { id } }",
     "a list for a text": "{ labels(workspaceId: [" + "1 " * 3900 + "]) { id } }",
     "long names": "{ " + ("n" * 3000 + " ") * 19 + "}",
     "a long type": "{ ... on " + "n" * 60_000 + " { id } }",

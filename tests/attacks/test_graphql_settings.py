@@ -17,12 +17,18 @@ SCOPES = "mutation($s: [String!]) { createCliToken(input: {scopes: $s}) { id } }
 
 
 async def test_a_trusted_document_has_the_same_limits(database: Any, tmp_path: Any) -> None:
-    dear = "{ crews(first: 100) { nodes { agents(first: 100) { nodes { crew { agents(first: 100) { nodes { id } } } } } } } }"
+    dear = (
+        "{ crews(first: 100) { nodes { agents(first: 100) { nodes { crew { agents(first: 100) { nodes { id } } } } }"
+        " } } }"
+    )
     wide = "{ labels { " + " ".join(f"a{n}: name" for n in range(50)) + " } }"
     texts = {hashlib.sha256(text.encode()).hexdigest(): text for text in (SCOPES, dear, wide)}
     file = tmp_path / "documents.json"
     file.write_text(json.dumps(texts))
-    async with world_on(database, tmp_path, trusted_documents_file=file, trusted_documents_only=True) as world, world.client(world.owner) as client:
+    async with (
+        world_on(database, tmp_path, trusted_documents_file=file, trusted_documents_only=True) as world,
+        world.client(world.owner) as client,
+    ):
         for id in texts:
             answer = await client.post("/graphql", json={"documentId": id, "variables": {"s": [1] * 100_000}})
             assert "data" not in answer.json()
@@ -30,10 +36,17 @@ async def test_a_trusted_document_has_the_same_limits(database: Any, tmp_path: A
 
 
 async def test_allowed_origins_ask_by_get(database: Any, tmp_path: Any) -> None:
-    async with world_on(database, tmp_path, allowed_origins=("https://ui.example",)) as world, httpx2.AsyncClient(base_url=world.url, verify=False) as client:
+    async with (
+        world_on(database, tmp_path, allowed_origins=("https://ui.example",)) as world,
+        httpx2.AsyncClient(base_url=world.url, verify=False) as client,
+    ):
         for origin, status in (("https://ui.example", 200), ("https://ui.example.evil.example", 403)):
             for site in ({}, {"sec-fetch-site": "cross-site"}):
-                answer = await client.get("/graphql", params={"query": "{ __typename }"}, headers={"accept": "application/json", "origin": origin} | site)
+                answer = await client.get(
+                    "/graphql",
+                    params={"query": "{ __typename }"},
+                    headers={"accept": "application/json", "origin": origin} | site,
+                )
                 assert answer.status_code == status
 
 

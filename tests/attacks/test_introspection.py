@@ -18,21 +18,35 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 EVERYTHING: dict[str, Any] = {
-    "specified_by_url": True, "directive_is_repeatable": True, "schema_description": True, "input_value_deprecation": True, "one_of": True,
+    "specified_by_url": True, "directive_is_repeatable": True, "schema_description": True,
+    "input_value_deprecation": True, "one_of": True,
 }  # fmt: skip
 NAMES = "kind name description"
-CROSS = "fragment F on __Type { interfaces { possibleTypes { name kind description specifiedByURL isOneOf enumValues { name } __typename ofType { name } } } }"
+CROSS = (
+    "fragment F on __Type { interfaces { possibleTypes { name kind description specifiedByURL isOneOf enumValues { name"
+    " } __typename ofType { name } } } }"
+)
 MULTIPLIED = {
-    **{f"{n} aliases": "{ __schema { " + " ".join(f"a{i}: types {{ ...F }}" for i in range(n)) + " } } " + CROSS for n in (1, 4, 16, 58)},
+    **{
+        f"{n} aliases": "{ __schema { " + " ".join(f"a{i}: types {{ ...F }}" for i in range(n)) + " } } " + CROSS
+        for n in (1, 4, 16, 58)
+    },
     "without aliases": "{ __schema { types { ...F } } } " + CROSS,
     "without fragments": "{ __schema { types { interfaces { possibleTypes { name } } } } }",
     "members of members": "{ __schema { types { possibleTypes { interfaces { possibleTypes { name } } } } } }",
     "fields of fields": "{ __schema { types { fields { type { fields { type { name } } } } } } }",
-    "fields of inputs": "{ __schema { types { fields { args { type { inputFields { type { inputFields { name } } } } } } } } }",
-    "far below": "{ __schema { queryType { ofType { fields { type { ofType { ofType { possibleTypes { name } } } } } } } } }",
+    "fields of inputs": (
+        "{ __schema { types { fields { args { type { inputFields { type { inputFields { name } } } } } } } } }"
+    ),
+    "far below": (
+        "{ __schema { queryType { ofType { fields { type { ofType { ofType { possibleTypes { name } } } } } } } } }"
+    ),
     "of one type": '{ __type(name: "Event") { possibleTypes { fields { name } } } }',
     "schemas": "{ a: __schema { types { name } } b: __schema { types { name } } }",
-    "schemas of fragments": "{ ...A ...B } fragment A on Query { __schema { types { name } } } fragment B on Query { b: __schema { types { name } } }",
+    "schemas of fragments": (
+        "{ ...A ...B } fragment A on Query { __schema { types { name } } } fragment B on Query { b: __schema { types {"
+        " name } } }"
+    ),
     "types": "{ " + " ".join(f't{n}: __type(name: "Crew") {{ name }}' for n in range(MAX_TYPES + 1)) + " }",
     "an alias of a value": "{ __schema { types { a: description b: description } } }",
     "an alias in a fragment": "{ __schema { types { ... { ...A } } } } fragment A on __Type { n: name }",
@@ -55,8 +69,14 @@ async def test_what_tools_ask_is_answered_and_small() -> None:
         get_introspection_query(),
         get_introspection_query(descriptions=False),
         get_introspection_query(**EVERYTHING),
-        '{ __type(name: "Crew") { name fields { name args { name } type { name kind ofType { name kind ofType { name } } } } } }',
-        "{ __schema { types { name enumValues { name } inputFields { name type { enumValues { name } } } } } __typename }",
+        (
+            '{ __type(name: "Crew") { name fields { name args { name } type { name kind ofType { name kind ofType {'
+            " name } } } } } }"
+        ),
+        (
+            "{ __schema { types { name enumValues { name } inputFields { name type { enumValues { name } } } } }"
+            " __typename }"
+        ),
         "{ " + " ".join(f't{n}: __type(name: "Crew") {{ name }}' for n in range(MAX_TYPES)) + " }",
     ):
         assert validate(schema._schema, parse(query)) == []
@@ -74,17 +94,26 @@ async def test_what_tools_ask_is_answered_and_small() -> None:
 async def test_the_answer_is_that_of_the_executor(world: World) -> None:
     """By both paths; and with variables, of which the answer depends too."""
     text = """query Q($name: String!, $old: Boolean = false, $not: Boolean!) {
-      t: __type(name: $name) { name fields(includeDeprecated: $old) { ...F } description @skip(if: $not) } __typename __schema { queryType { name } }
+      t: __type(name: $name) { name fields(includeDeprecated: $old) { ...F } description @skip(if: $not) } __typename
+          __schema { queryType { name } }
     } fragment F on __Field { name isDeprecated }"""
     slow = Endpoint(schema, compiled=False)
-    for variables in ({"name": "Crew", "not": True}, {"name": "Agent", "old": True, "not": False}, {"name": "Nothing", "not": False}):
+    for variables in (
+        {"name": "Crew", "not": True},
+        {"name": "Agent", "old": True, "not": False},
+        {"name": "Nothing", "not": False},
+    ):
         seen = (await post(world, text, variables)).json
-        _, expected = await slow.execute(world.owner.caller, {"query": text, "operationName": None, "documentId": None, "variables": variables})
+        _, expected = await slow.execute(
+            world.owner.caller, {"query": text, "operationName": None, "documentId": None, "variables": variables}
+        )
         assert httpx2.Response(200, content=expected).json() == seen
     assert seen["data"] == {"t": None, "__typename": "Query", "__schema": {"queryType": {"name": "Query"}}}
 
 
-async def test_the_whole_schema_is_put_together_once_and_beside_the_loop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_whole_schema_is_put_together_once_and_beside_the_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     by = list[int]()
     execute = introspection.execute_sync
 
@@ -127,7 +156,11 @@ FOREIGN: dict[str, dict[str, str]] = {
     "script of an older browser": {"accept": "*/*", "referer": EVIL},
     "style": {"accept": "text/css,*/*;q=0.1"},
     "fetch without CORS": {"accept": "application/json", "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
-    "fetch with CORS": {"accept": "application/graphql-response+json", "origin": "https://evil.example", "sec-fetch-site": "cross-site"},
+    "fetch with CORS": {
+        "accept": "application/graphql-response+json",
+        "origin": "https://evil.example",
+        "sec-fetch-site": "cross-site",
+    },
     "fetch with CORS of an older browser": {"accept": "application/json", "origin": "https://evil.example"},
     "another port": {"accept": "*/*", "sec-fetch-site": "same-site"},
     "another port of an older browser": {"accept": "*/*", "referer": "http://127.0.0.1:1/"},
@@ -156,8 +189,10 @@ async def test_scripts_and_own_pages_ask_by_get(world: World) -> None:
     own = {"origin": world.url, "referer": world.url + "/graphql"}
     async with httpx2.AsyncClient(base_url=world.url, verify=False) as client:
         for headers in (
-            {"accept": "*/*"}, {"accept": "application/json"}, {"accept": "application/graphql-response+json, application/json;q=0.9"}, {"accept": "*/*"} | own,
-            {"accept": "*/*", "sec-fetch-site": "same-origin"}, {"accept": "application/json", "sec-fetch-site": "none"},
+            {"accept": "*/*"}, {"accept": "application/json"},
+            {"accept": "application/graphql-response+json, application/json;q=0.9"}, {"accept": "*/*"} | own,
+            {"accept": "*/*", "sec-fetch-site": "same-origin"},
+            {"accept": "application/json", "sec-fetch-site": "none"},
         ):  # fmt: skip
             answer = await client.get("/graphql", params={"query": "{ __typename }"}, headers=headers)
             assert (answer.status_code, answer.json().get("data")) == (200, {"__typename": "Query"}), headers

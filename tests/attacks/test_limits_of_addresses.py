@@ -43,7 +43,9 @@ def test_who_is_refused_alone_takes_nothing_from_its_neighbours() -> None:
 def test_pages_and_probes_count_apart_and_liveness_never() -> None:
     limits = RateLimits(api=5, pages=20, clock=lambda: 10**18)
     here = ["192.0.2.1"] * 100
-    assert [taken(limits, path, here) for path in ("/static/vendor/scalar.js", "/readyz", "/healthz", "/metrics", "/ws")] == [20, 20, 100, 100, 5]
+    assert [
+        taken(limits, path, here) for path in ("/static/vendor/scalar.js", "/readyz", "/healthz", "/metrics", "/ws")
+    ] == [20, 20, 100, 100, 5]
     assert taken(limits, "/", here) == 0
     assert taken(limits, "/graphql", here) == 0
 
@@ -87,7 +89,9 @@ async def test_the_connections_of_a_user_are_capped_on_every_way_in(database: An
                 await late.say("auth", token=await ticket(world, world.viewer))
                 assert "too many" in str((await late.hears("error"))["payload"])
             async with socket(world) as late_too:
-                await late_too.say({"type": "connection_init", "payload": {"authorization": f"Bearer {world.viewer.token}"}})
+                await late_too.say(
+                    {"type": "connection_init", "payload": {"authorization": f"Bearer {world.viewer.token}"}}
+                )
                 assert (await late_too.closed())[0] == 1013
             async with world.client(world.viewer, accept="text/event-stream") as client:
                 body = {"query": "subscription { workspaceEvents { __typename } }"}

@@ -46,7 +46,9 @@ async def test_such_a_browser_has_a_count_and_a_lock_of_its_own(world: World) ->
     assert (await Browser(world.url, False, dict(device)).log_in(user.email)).json() == FAILED
     assert await world.database.fetchval("SELECT failed_login_count FROM users WHERE id = $1", user.id) == 0
     assert (await Browser(world.url).log_in(user.email)).json()["ok"] is True, "others are not locked out by it"
-    await world.database.execute("UPDATE sign_in_devices SET locked_until = now() - interval '1 second' WHERE user_id = $1", user.id)
+    await world.database.execute(
+        "UPDATE sign_in_devices SET locked_until = now() - interval '1 second' WHERE user_id = $1", user.id
+    )
     assert (await Browser(world.url, False, dict(device)).log_in(user.email)).json()["ok"] is True
 
 
@@ -56,7 +58,9 @@ async def test_the_cookie_changes_with_each_sign_in(world: World) -> None:
     assert (await browser.log_in(user.email)).json()["ok"] is True
     assert known_by(browser) != first
     rows = await world.database.fetch("SELECT cookie_hash FROM sign_in_devices WHERE user_id = $1", user.id)
-    assert [row["cookie_hash"] for row in rows] == [digest(known_by(browser)[DEVICE])], "one row a browser, and no value in it"
+    assert [row["cookie_hash"] for row in rows] == [digest(known_by(browser)[DEVICE])], (
+        "one row a browser, and no value in it"
+    )
     await lock(world, user.email)
     assert (await Browser(world.url, False, first).log_in(user.email)).json() == FAILED
     assert (await Browser(world.url, False, known_by(browser)).log_in(user.email)).json()["ok"] is True
@@ -68,10 +72,14 @@ async def test_a_device_is_of_one_account_and_one_password_and_does_not_last_for
     await lock(world, other.email)
     assert (await Browser(world.url, False, known_by(browser)).log_in(other.email)).json() == FAILED
     await lock(world, user.email)
-    await world.database.execute("UPDATE sign_in_devices SET used_at = now() - interval '181 days' WHERE user_id = $1", user.id)
+    await world.database.execute(
+        "UPDATE sign_in_devices SET used_at = now() - interval '181 days' WHERE user_id = $1", user.id
+    )
     assert (await Browser(world.url, False, known_by(browser)).log_in(user.email)).json() == FAILED
     await world.database.execute("UPDATE sign_in_devices SET used_at = now() WHERE user_id = $1", user.id)
-    await world.database.execute("UPDATE users SET password_hash = $1 WHERE id = $2", await instance.passwords.hash("another password"), user.id)
+    await world.database.execute(
+        "UPDATE users SET password_hash = $1 WHERE id = $2", await instance.passwords.hash("another password"), user.id
+    )
     assert (await Browser(world.url, False, known_by(browser)).log_in(user.email, "another password")).json() == FAILED
 
 
@@ -89,10 +97,17 @@ async def test_sessions_and_tokens_go_on_while_their_account_is_locked(world: Wo
         assert (await browser.send("GET", "/api/v1/auth/cli-token/validate", headers=headers)).status_code == 200
 
 
-async def test_every_failure_has_one_answer_and_one_amount_of_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong password, an unknown email, an account that is locked: as many statements, hashes and commits that wait for the disk."""
+async def test_every_failure_has_one_answer_and_one_amount_of_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong password, an unknown email, an account that is locked: as many statements, hashes and commits that wait
+    for the disk.
+    """
 
-    user, locked = await new_user(world), await new_user(world, failed_login_count=10, locked_until=datetime.now(UTC) + timedelta(hours=1))
+    user, locked = (
+        await new_user(world),
+        await new_user(world, failed_login_count=10, locked_until=datetime.now(UTC) + timedelta(hours=1)),
+    )
     sent: list[str] = []
     send, verify, commit = Context._send, Passwords.verify, Context.commit
 
@@ -106,14 +121,23 @@ async def test_every_failure_has_one_answer_and_one_amount_of_work(world: World,
 
     async def committed(self: Context) -> None:
         if self.begun:
-            sent.append("commit" if await self.conn.fetchval("SELECT pg_current_xact_id_if_assigned() IS NOT NULL") else "empty commit")
+            sent.append(
+                "commit"
+                if await self.conn.fetchval("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
+                else "empty commit"
+            )
         await commit(self)
 
     monkeypatch.setattr(Context, "_send", counted)
     monkeypatch.setattr(Passwords, "verify", hashed)
     monkeypatch.setattr(Context, "commit", committed)
     work = []
-    for email, password in ((user.email, "wrong"), ("nobody-at-all@example.com", PASSWORD), (locked.email, "wrong"), (locked.email, PASSWORD)):
+    for email, password in (
+        (user.email, "wrong"),
+        ("nobody-at-all@example.com", PASSWORD),
+        (locked.email, "wrong"),
+        (locked.email, PASSWORD),
+    ):
         browser = Browser(world.url)
         body = {"email": email, "password": password, "csrfToken": await browser.csrf(), "redirect": "false"}
         sent.clear()

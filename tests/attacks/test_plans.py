@@ -1,4 +1,6 @@
-"""What a page costs in PostgreSQL, wherever in a list it begins: counted in rows and pages that are touched, not in time."""
+"""What a page costs in PostgreSQL, wherever in a list it begins: counted in rows and pages that are touched, not in
+time.
+"""
 
 import asyncio
 import base64
@@ -46,8 +48,9 @@ async def full(world: World) -> None:
     crew = Crew(workspace_id=world.workspace.id, name="crew", slug="crew", created_at=START)
     await world.add(crew)
     copied = (
-        "INSERT INTO crews SELECT (jsonb_populate_record(c, jsonb_build_object('id', 'c' || md5(n::text), 'slug', 'crew-' || n,"
-        " 'created_at', c.created_at + n * interval '1 second'))).* FROM crews c, generate_series(1, $1::int) n"
+        "INSERT INTO crews SELECT (jsonb_populate_record(c, jsonb_build_object('id', 'c' || md5(n::text), 'slug',"
+        " 'crew-' || n, 'created_at', c.created_at + n * interval '1 second'))).* FROM crews c, generate_series(1,"
+        " $1::int) n"
     )
     await world.database.execute(copied, MANY - 1)
     await world.database.execute("ANALYZE crews")
@@ -68,7 +71,9 @@ async def carried_out(world: World, operation: Operation[Any], **raw: Any) -> di
     (plan,) = operation.plans.values()
     for name in ("plan_cache_mode", "random_page_cost"):
         await world.database.execute(f"SET {name} = {SESSION[name]}")
-    arguments = ", ".join("'" + str(a).replace("'", "''") + "'" for a in plan.args(Call(caller.credential, world.workspace.id, data)))
+    arguments = ", ".join(
+        "'" + str(a).replace("'", "''") + "'" for a in plan.args(Call(caller.credential, world.workspace.id, data))
+    )
     await world.database.execute(f"PREPARE measured AS {plan.sql}")
     [[made]] = await world.database.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE measured({arguments})")
     await world.database.execute("DEALLOCATE measured")
@@ -86,7 +91,11 @@ def touched(plan: dict[str, Any]) -> int:
 
 async def test_of_a_row_that_is_skipped_nothing_is_computed(world: World) -> None:
     plan = await carried_out(world, crews.list_crews, limit=PAGE, offset=MANY - PAGE)
-    counted = [s["Actual Loops"] for s in steps(plan) if s.get("Parent Relationship") == "SubPlan" and s["Node Type"] == "Aggregate"]
+    counted = [
+        s["Actual Loops"]
+        for s in steps(plan)
+        if s.get("Parent Relationship") == "SubPlan" and s["Node Type"] == "Aggregate"
+    ]
     assert counted, "the list of crews counts something for each row"
     assert max(counted) == PAGE
 
@@ -99,7 +108,8 @@ async def test_a_cursor_deep_in_a_list_is_where_its_index_is_entered(world: Worl
     assert touched(plan) < early + 20
 
 
-# ---- who may have a plan made ------------------------------------------------------------------------------------------
+# ---- who may have a plan made
+# ------------------------------------------------------------------------------------------
 
 FRESH = iter(range(10**6))
 
@@ -115,7 +125,9 @@ async def refused(call: Awaitable[Any]) -> Code:
     return raised.value.code
 
 
-async def test_nothing_is_compiled_for_a_caller_who_is_not_let_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_compiled_for_a_caller_who_is_not_let_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[Any] = []
     monkeypatch.setitem(ACCESS, cast(Any, Invitation), replace(access_of(Invitation), gate=Action.MANAGE))
     monkeypatch.setattr(Query, "_compile", lambda *given: made.append(given))
@@ -138,7 +150,9 @@ async def test_a_plan_is_compiled_once_and_off_the_event_loop(world: World, monk
 
     monkeypatch.setattr(Query, "_compile", watched)
     shape = fresh()
-    answers = await asyncio.gather(*[crews.list_crews(world.viewer.caller, {"limit": 1}, shape, (), world.workspace.id) for _ in range(5)])
+    answers = await asyncio.gather(
+        *[crews.list_crews(world.viewer.caller, {"limit": 1}, shape, (), world.workspace.id) for _ in range(5)]
+    )
     assert len({a.body for a in answers}) == 1
     assert threads == ["compile-reads_0"]
 
@@ -149,16 +163,27 @@ async def test_compilations_of_one_person_are_counted(world: World, monkeypatch:
     workspace, known = world.workspace.id, fresh()
     for shape in (known, known, fresh(), fresh()):
         await crews.list_crews(world.viewer.caller, {"limit": 1}, shape, (), workspace)
-    assert await refused(crews.list_crews(world.viewer.caller, {"limit": 1}, fresh(), (), workspace)) is Code.RATE_LIMITED
+    assert (
+        await refused(crews.list_crews(world.viewer.caller, {"limit": 1}, fresh(), (), workspace)) is Code.RATE_LIMITED
+    )
     await crews.list_crews(world.viewer.caller, {"limit": 1}, known, (), workspace)
     await crews.list_crews(world.member.caller, {"limit": 1}, fresh(), (), workspace)
     tail = intern(Shape((Column(f"k{next(FRESH)}", "name"),)))
     for n in range(3):
         await labels.create_label(
-            world.owner.caller, {"name": f"label {n}", "color": "#fff"}, intern(Shape((Column(f"k{next(FRESH)}", "name"),))), (), workspace
+            world.owner.caller,
+            {"name": f"label {n}", "color": "#fff"},
+            intern(Shape((Column(f"k{next(FRESH)}", "name"),))),
+            (),
+            workspace,
         )
     before = await world.snapshot()
-    assert await refused(labels.create_label(world.owner.caller, {"name": "one more", "color": "#fff"}, tail, (), workspace)) is Code.RATE_LIMITED
+    assert (
+        await refused(
+            labels.create_label(world.owner.caller, {"name": "one more", "color": "#fff"}, tail, (), workspace)
+        )
+        is Code.RATE_LIMITED
+    )
     assert await world.snapshot() == before
 
 
@@ -181,11 +206,16 @@ async def test_many_documents_leave_nothing_with_postgresql(world: World) -> Non
         await crews.list_crews(world.viewer.caller, {"limit": 1}, fresh(), (), world.workspace.id)
     assert database.pool.free
     for conn in database.pool.free:
-        assert not [query for query, *_ in conn._stmt_cache._entries if "'{\"k" in query and "crews" in query and f'"k{next(FRESH) - 2}"' in query]
+        assert not [
+            query
+            for query, *_ in conn._stmt_cache._entries
+            if "'{\"k" in query and "crews" in query and f'"k{next(FRESH) - 2}"' in query
+        ]
         assert sum(len(query) for query, *_ in conn._stmt_cache._entries) <= PREPARED
 
 
-# ---- how large an answer can be ----------------------------------------------------------------------------------------
+# ---- how large an answer can be
+# ----------------------------------------------------------------------------------------
 
 
 def peak(pid: int) -> int:
@@ -203,7 +233,12 @@ async def large(world: World) -> AsyncIterator[World]:
     """A crew of a hundred agents with prompts of 120 kB."""
     crew = Crew(workspace_id=world.workspace.id, name="large", slug="large", created_at=START + timedelta(days=99))
     await world.add(crew)
-    await world.add(*[Agent(workspace_id=crew.workspace_id, crew_id=crew.id, name="a", slug=f"a-{n}", system_prompt="é" * 60_000) for n in range(100)])
+    await world.add(
+        *[
+            Agent(workspace_id=crew.workspace_id, crew_id=crew.id, name="a", slug=f"a-{n}", system_prompt="é" * 60_000)
+            for n in range(100)
+        ]
+    )
     yield world
     await world.database.execute("DELETE FROM agents WHERE crew_id = $1", crew.id)
     await world.database.execute("DELETE FROM crews WHERE id = $1", crew.id)
@@ -214,7 +249,9 @@ FIVE = " ".join(f"a{n}: systemPrompt" for n in range(5))
 HUGE = {
     "many rows": "{ agents(workspaceId: $ws, first: 100) { nodes { " + FIVE + " } } }",
     "many rows, with cursors": "{ agents(workspaceId: $ws, first: 100) { edges { cursor node { " + FIVE + " } } } }",
-    "rows below a row": "{ crews(workspaceId: $ws, first: 1) { nodes { " + " ".join(f"a{n}: {PROMPTS}" for n in range(20)) + " } } }",
+    "rows below a row": (
+        "{ crews(workspaceId: $ws, first: 1) { nodes { " + " ".join(f"a{n}: {PROMPTS}" for n in range(20)) + " } } }"
+    ),
     "rows below rows": "{ agents(workspaceId: $ws, first: 100) { nodes { crew { " + PROMPTS + " } } } }",
 }
 
@@ -233,10 +270,15 @@ async def test_an_answer_that_would_be_too_large_ends_while_it_is_made(large: Wo
 async def test_one_text_many_times_in_each_of_many_rows(large: World) -> None:
     many = intern(Shape(tuple(Column(f"a{n}", "system_prompt") for n in range(59)), "list"))
     before = await peaks()
-    assert await refused(list_agents(large.viewer.caller, {"limit": 100}, many, (), large.workspace.id)) is Code.TOO_LARGE
+    assert (
+        await refused(list_agents(large.viewer.caller, {"limit": 100}, many, (), large.workspace.id)) is Code.TOO_LARGE
+    )
     assert max(now - before.get(pid, 20) for pid, now in (await peaks()).items()) < 300
 
 
 async def test_an_answer_of_allowed_size_is_given(large: World) -> None:
-    answer = await large.graphql(large.viewer, "query($ws: ID!) { agents(workspaceId: $ws, first: 100) { nodes { systemPrompt b: systemPrompt } } }")
+    answer = await large.graphql(
+        large.viewer,
+        "query($ws: ID!) { agents(workspaceId: $ws, first: 100) { nodes { systemPrompt b: systemPrompt } } }",
+    )
     assert [len(n["systemPrompt"] + n["b"]) for n in answer["data"]["agents"]["nodes"]] == [120_000] * 100

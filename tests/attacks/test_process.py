@@ -50,7 +50,9 @@ async def test_a_visitor_of_a_forwarder_is_not_at_the_machine(database: Database
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(serving(create_app(settings, passwords=Passwords(Cost(1, 64, 1)))))
         port = await stack.enter_async_context(forwarding(int(url.rsplit(":", 1)[1])))
-        stranger = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"host": host}, trust_env=False))
+        stranger = await stack.enter_async_context(
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"host": host}, trust_env=False)
+        )
         assert (await stranger.post("/api/v1/bootstrap", json=ADA)).status_code == 403
         assert (await stranger.get("/metrics")).status_code == 404
         assert (await stranger.get("/api/v1/system/setup-status")).json()["needs_bootstrap"] is True
@@ -60,7 +62,9 @@ async def test_who_opens_the_unix_socket_is_at_the_machine(database: Database, t
     settings = settings_for(database.url, tmp_path, public_url="https://crew.example.com")
     listener = listen_unix(tmp_path / "service.sock")
     app = create_app(settings, passwords=Passwords(Cost(1, 64, 1)))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False, proxy_headers=False, http=Protocol))
+    server = uvicorn.Server(
+        uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False, proxy_headers=False, http=Protocol)
+    )
     task = asyncio.create_task(server._serve([listener]))
     try:
         async with asyncio.timeout(30):
@@ -90,7 +94,9 @@ async def test_another_name_reads_no_metrics(database: Database, tmp_path: Path,
 async def test_a_role_past_row_level_security_serves_nothing(empty_database: Database, tmp_path: Path) -> None:
     strong = empty_database.server.dsn("postgres", empty_database.name)
     env = environment(tmp_path, DATABASE_URL=strong, CREWSHIP_MIGRATION_DATABASE_URL=empty_database.owner_url)
-    refused = subprocess.run([*CREWSHIP, "serve"], env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    refused = subprocess.run(
+        [*CREWSHIP, "serve"], env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert refused.returncode == 1
     [line] = [text for text in refused.stderr.splitlines() if text.startswith("crewship:")]
     assert "the role postgres of DATABASE_URL is superuser and BYPASSRLS" in line

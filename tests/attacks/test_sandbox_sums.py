@@ -14,7 +14,17 @@ from runtime.sandbox import Limits, Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap, Programs
 from runtime.sandbox.sums import HOPELESS, measure
 from runtime.tools import tools_for
-from tests.runtime.sandbox.machine import data_dir, host_allows, limited, programs, python, unconfined, why_not, workdir, workdir_in  # noqa: F401
+from tests.runtime.sandbox.machine import (  # noqa: F401
+    data_dir,
+    host_allows,
+    limited,
+    programs,
+    python,
+    unconfined,
+    why_not,
+    workdir,
+    workdir_in,
+)
 from tests.runtime.sandbox.test_running import shell
 from tests.runtime.tools.test_tools import job
 
@@ -37,7 +47,9 @@ print("together")
 """
 
 
-async def test_processes_that_are_small_each_and_large_together(programs: Programs, workdir: Workdir, python: str) -> None:
+async def test_processes_that_are_small_each_and_large_together(
+    programs: Programs, workdir: Workdir, python: str
+) -> None:
     sandbox = limited(programs, memory_sum=200 * MIB)
     alone = await sandbox.run([python, "-c", HOLDING.replace("30", "0.5"), "80"], workdir=workdir, timeout=20)
     assert (alone.exit_code, alone.excess) == (0, "")
@@ -85,7 +97,9 @@ async def test_a_crew_that_is_full_can_delete_and_not_grow(programs: Programs, w
     sandbox = limited(programs, disk=4 * MIB)
     os.close(workdir.open_output())
     (workdir.path / "big").write_bytes(b"x" * (6 * MIB))
-    refused = await sandbox.run(shell("echo more >more; (echo more >>big) 2>/dev/null; wc -c <big"), workdir=workdir, timeout=20)
+    refused = await sandbox.run(
+        shell("echo more >more; (echo more >>big) 2>/dev/null; wc -c <big"), workdir=workdir, timeout=20
+    )
     assert (workdir.path / "big").stat().st_size == 6 * MIB
     assert not (workdir.path / "more").exists() or (workdir.path / "more").stat().st_size == 0, refused.stderr
     assert (await sandbox.run(shell("rm big"), workdir=workdir, timeout=20)).exit_code == 0
@@ -144,7 +158,9 @@ async def test_directories_without_end_are_too_much_and_cost_little(workdir: Wor
     assert usage(wide, files=100)[1] == 100 * HOPELESS + 1, "the walk ends where the answer is known"
 
 
-async def test_a_short_command_is_not_looked_at(programs: Programs, workdir: Workdir, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_short_command_is_not_looked_at(
+    programs: Programs, workdir: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """But for its crew's files beforehand."""
     looks = []
     monkeypatch.setattr("runtime.sandbox.sums.memory_of", lambda *arguments: looks.append(arguments) or 0)
@@ -168,9 +184,40 @@ async def test_looking_costs_little(programs: Programs, workdir: Workdir) -> Non
 
 
 # Options of bubblewrap that make something at their last argument, and how many arguments each option has.
-MAKING = {"--file": 2, "--ro-bind": 2, "--ro-bind-try": 2, "--bind": 2, "--bind-fd": 2, "--dev-bind": 2, "--symlink": 2, "--proc": 1, "--dev": 1, "--tmpfs": 1}
-OTHERS = {"--perms": 1, "--size": 1, "--uid": 1, "--gid": 1, "--hostname": 1, "--cap-drop": 1, "--chdir": 1, "--unsetenv": 1, "--seccomp": 1, "--remount-ro": 1}
-PLAIN = {"--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--disable-userns", "--new-session"}
+MAKING = {
+    "--file": 2,
+    "--ro-bind": 2,
+    "--ro-bind-try": 2,
+    "--bind": 2,
+    "--bind-fd": 2,
+    "--dev-bind": 2,
+    "--symlink": 2,
+    "--proc": 1,
+    "--dev": 1,
+    "--tmpfs": 1,
+}
+OTHERS = {
+    "--perms": 1,
+    "--size": 1,
+    "--uid": 1,
+    "--gid": 1,
+    "--hostname": 1,
+    "--cap-drop": 1,
+    "--chdir": 1,
+    "--unsetenv": 1,
+    "--seccomp": 1,
+    "--remount-ro": 1,
+}
+PLAIN = {
+    "--unshare-user",
+    "--unshare-ipc",
+    "--unshare-pid",
+    "--unshare-net",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+    "--disable-userns",
+    "--new-session",
+}
 PLAIN |= {"--die-with-parent"}
 AGENTS = ("/output", "/home/agent", "/run/output", "/run/home")
 
@@ -191,11 +238,18 @@ def made_by(options: list[str]) -> list[str]:
 async def test_nothing_is_made_below_what_an_agent_controls(programs: Programs, data_dir: Path) -> None:
     """There a link could lead what is made while the sandbox is set up to a file of the host."""
     for setpriv in (programs.setpriv, None, Path("/usr/bin/setpriv")):
-        sandbox = Bubblewrap(Programs(programs.bwrap, programs.prlimit, setpriv, programs.release), private=(data_dir, Path("/usr/share")))
+        sandbox = Bubblewrap(
+            Programs(programs.bwrap, programs.prlimit, setpriv, programs.release),
+            private=(data_dir, Path("/usr/share")),
+        )
         outside, shared = sandbox._reach(7, 8)
         inner = made_by(sandbox._options(shared, {"/etc/passwd": 9, "/run/stdin": 10}, "/output/bob"))
         before = outside[1 : outside.index("--")] if "--" in outside else []
         for places in (inner, made_by(before)):
-            assert [place for place in places if any(Path(place).is_relative_to(above) and place != above for above in AGENTS)] == []
+            assert [
+                place
+                for place in places
+                if any(Path(place).is_relative_to(above) and place != above for above in AGENTS)
+            ] == []
         assert {"/output", "/home/agent"} <= set(inner)
         assert max(inner.index(place) for place in ("/etc/passwd", "/run/stdin")) < inner.index("/output")

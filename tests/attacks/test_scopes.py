@@ -28,7 +28,14 @@ every_operation = pytest.mark.parametrize("op", OPERATIONS_OF_USERS, ids=lambda 
 async def with_scopes(world: World, *scopes: str) -> Person:
     """The owner, with a token of these scopes."""
     token = CLI_PREFIXES["STANDARD"] + secrets.token_hex(32)  # type: ignore[index]
-    await world.add(CliToken(user_id=world.owner.user_id, name="scoped", token_hash=sha256(token.encode()).hexdigest(), scopes=list(scopes)))
+    await world.add(
+        CliToken(
+            user_id=world.owner.user_id,
+            name="scoped",
+            token_hash=sha256(token.encode()).hexdigest(),
+            scopes=list(scopes),
+        )
+    )
     return Person("scoped", world.owner.user_id, world.owner.email, token)
 
 
@@ -59,7 +66,9 @@ async def test_a_token_of_another_domain_opens_nothing(world: World, op: Operati
 
 
 @every_operation
-async def test_a_token_of_its_own_domain_reads_with_read_and_writes_with_write(world: World, op: Operation[Any]) -> None:
+async def test_a_token_of_its_own_domain_reads_with_read_and_writes_with_write(
+    world: World, op: Operation[Any]
+) -> None:
     if not op.needs or EVERYTHING in op.needs:
         return
     reader = [scope.replace(":write", ":read").replace(":admin", ":read") for scope in op.needs]
@@ -77,9 +86,23 @@ def test_the_scope_of_an_operation_can_be_handed_out(op: Operation[Any]) -> None
 
 def test_the_operations_of_every_token_are_these() -> None:
     names = {op.name for op in OPERATIONS_OF_USERS if op.needs == frozenset()}
-    assert names == {"auth.cli_token_validate", "channels.identify", "channels.providers", "system.license", "system.version", "viewer.get", "ws.token"}
+    assert names == {
+        "auth.cli_token_validate",
+        "channels.identify",
+        "channels.providers",
+        "system.license",
+        "system.version",
+        "viewer.get",
+        "ws.token",
+    }
     closed = {op.name for op in OPERATIONS_OF_USERS if op.needs is None}
-    assert closed == {"auth.cli_token_create", "auth.cli_token_revoke", "auth.cli_tokens_list", "auth.sessions_list", "auth.sessions_revoke"}
+    assert closed == {
+        "auth.cli_token_create",
+        "auth.cli_token_revoke",
+        "auth.cli_tokens_list",
+        "auth.sessions_list",
+        "auth.sessions_revoke",
+    }
 
 
 @pytest.mark.parametrize("model", GRAPHS, ids=lambda model: model.__name__)
@@ -94,7 +117,9 @@ async def test_scopes_never_widen(world: World) -> None:
     await world.database.execute("UPDATE cli_tokens SET scopes = '[\"*\"]' WHERE user_id = $1", person.user_id)
     assert (await world.rest(person, "GET", "/api/v1/crews")).status_code == 403
     viewer = await with_scopes(world, "crews:*")
-    await world.database.execute("UPDATE cli_tokens SET user_id = $1 WHERE token_hash = $2", world.viewer.user_id, viewer.caller.credential)
+    await world.database.execute(
+        "UPDATE cli_tokens SET user_id = $1 WHERE token_hash = $2", world.viewer.user_id, viewer.caller.credential
+    )
     assert (await world.rest(viewer, "GET", "/api/v1/crews")).status_code == 200
     assert (await world.rest(viewer, "POST", "/api/v1/crews", {"name": "New", "slug": "new"})).status_code == 403
 
@@ -111,7 +136,10 @@ async def test_no_token_with_scopes_makes_a_token_or_touches_an_account(world: W
         ("POST", "/api/v1/auth/sessions/s_0/revoke", None),
     ):
         answer = await world.rest(person, method, path, body, workspace=None)
-        assert (answer.status_code, answer.json()["error"]) == (403, "A token with scopes cannot be used for accounts, sessions and tokens")
+        assert (answer.status_code, answer.json()["error"]) == (
+            403,
+            "A token with scopes cannot be used for accounts, sessions and tokens",
+        )
     assert await world.snapshot() == before
 
 
@@ -122,7 +150,9 @@ async def test_rest_answers_whole_what_a_scope_opens(world: World) -> None:
     person = await with_scopes(world, "agents:read")
     answer = await world.rest(person, "GET", f"/api/v1/agents?crew_id={crew.id}")
     assert answer.json()[0]["crew"]["name"] == "Engine"
-    assert (await world.rest(person, "GET", f"/api/v1/crews/{crew.id}")).json()["error"] == "The token lacks the scope crews:read"
+    assert (await world.rest(person, "GET", f"/api/v1/crews/{crew.id}")).json()[
+        "error"
+    ] == "The token lacks the scope crews:read"
 
 
 @pytest.mark.parametrize(
@@ -131,8 +161,16 @@ async def test_rest_answers_whole_what_a_scope_opens(world: World) -> None:
         (["agents:read"], "agents(workspaceId: $ws) { nodes { id } }", None),
         (["agents:read"], "agents(workspaceId: $ws) { nodes { crew { name } } }", "crews:read"),
         (["agents:read"], "agents(workspaceId: $ws) { nodes { crew { servicesJson } } }", "crews:read"),
-        (["agents:read", "crews:read"], "agents(workspaceId: $ws) { nodes { crew { agents { nodes { id } } } } }", None),
-        (["agents:read", "crews:read"], "agents(workspaceId: $ws) { nodes { crew { members { user { email } } } } }", None),
+        (
+            ["agents:read", "crews:read"],
+            "agents(workspaceId: $ws) { nodes { crew { agents { nodes { id } } } } }",
+            None,
+        ),
+        (
+            ["agents:read", "crews:read"],
+            "agents(workspaceId: $ws) { nodes { crew { members { user { email } } } } }",
+            None,
+        ),
         (["crews:read"], "crews(workspaceId: $ws) { nodes { agentCount } }", None),
         (["crews:read"], "viewer { email }", None),
         (["crews:read"], "viewer { workspaces { name } }", "workspace:read"),
@@ -141,7 +179,9 @@ async def test_rest_answers_whole_what_a_scope_opens(world: World) -> None:
         (["workspace:*"], "workspace(id: $ws) { members { user { email } } }", None),
     ],
 )
-async def test_an_edge_needs_the_scope_of_what_it_leads_to(world: World, scopes: list[str], selection: str, lacks: str | None) -> None:
+async def test_an_edge_needs_the_scope_of_what_it_leads_to(
+    world: World, scopes: list[str], selection: str, lacks: str | None
+) -> None:
     person = await with_scopes(world, *scopes)
     answer = await world.graphql(person, f"query{'($ws: ID!)' if '$ws' in selection else ''} {{ {selection} }}")
     if lacks is None:
@@ -154,7 +194,10 @@ async def test_an_edge_needs_the_scope_of_what_it_leads_to(world: World, scopes:
 
 async def test_the_answer_of_a_write_is_no_way_to_another_domain(world: World) -> None:
     person, before = await with_scopes(world, "crews:write"), await world.snapshot()
-    document = 'mutation($ws: ID!) { createCrew(workspaceId: $ws, input: {name: "New", slug: "new-one"}) { id agents { nodes { name } } } }'
+    document = (
+        'mutation($ws: ID!) { createCrew(workspaceId: $ws, input: {name: "New", slug: "new-one"}) { id agents { nodes {'
+        " name } } } }"
+    )
     answer = await world.graphql(person, document)
     assert [e["message"] for e in answer["errors"]] == ["The token lacks the scope agents:read"]
     assert await world.snapshot() == before
@@ -163,7 +206,9 @@ async def test_the_answer_of_a_write_is_no_way_to_another_domain(world: World) -
 
 async def test_scopes_are_shown_in_lists(world: World) -> None:
     person = await world.person("lister", None)
-    await world.database.execute("UPDATE cli_tokens SET scopes = '[\"runs:read\"]' WHERE user_id = $1", world.member.user_id)
+    await world.database.execute(
+        "UPDATE cli_tokens SET scopes = '[\"runs:read\"]' WHERE user_id = $1", world.member.user_id
+    )
     assert (await world.graphql(person, "{ cliTokens { scopes } }"))["data"]["cliTokens"] == [{"scopes": []}]
     rows = (await world.rest(person, "GET", "/api/v1/auth/cli-tokens", workspace=None)).json()["data"]
     assert "scopes" not in rows[0]

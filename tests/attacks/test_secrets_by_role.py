@@ -32,25 +32,46 @@ READS = [
     f"{{ agent(workspaceId: $ws, id: $agent) {{ mcpConfigJson crew {{ {KEYS} }} }} }}",
     f"{{ workspace(id: $ws) {{ crews {{ nodes {{ {KEYS} agents {{ nodes {{ mcpConfigJson }} }} }} }} }} }}",
     f"{{ viewer {{ workspaces {{ crews {{ nodes {{ {KEYS} agents {{ nodes {{ mcpConfigJson }} }} }} }} }} }} }}",
-    f"{{ viewer {{ memberships {{ workspace {{ crews {{ nodes {{ {KEYS} agents {{ nodes {{ mcpConfigJson }} }} }} }} }} }} }} }}",
-    f"{{ a: crews(workspaceId: $ws) {{ edges {{ node {{ b: servicesJson {KEYS} agents(first: 5) {{ edges {{ node {{ mcpConfigJson }} }} }} }} }} }} }}",
+    (
+        f"{{ viewer {{ memberships {{ workspace {{ crews {{ nodes {{ {KEYS} agents {{ nodes {{ mcpConfigJson }} }} }}"
+        " } } } } }"
+    ),
+    (
+        f"{{ a: crews(workspaceId: $ws) {{ edges {{ node {{ b: servicesJson {KEYS} agents(first: 5) {{ edges {{ node {{"
+        " mcpConfigJson } } } } } } }"
+    ),
 ]
 
 
 def test_the_texts_that_may_hold_secrets_are_these() -> None:
-    assert {(model, name) for model, names in CONFIDENTIAL.items() for name in names} == {(Agent, "mcp_config_json")} | {(Crew, name) for name in TEXTS}
+    assert {(model, name) for model, names in CONFIDENTIAL.items() for name in names} == {
+        (Agent, "mcp_config_json")
+    } | {(Crew, name) for name in TEXTS}
     for model in (Agent, Crew):
         texts = {name for name in table_of(model).c.keys() if name.endswith(("_json", "_config"))}  # noqa: SIM118
-        assert texts - {"escalation_config"} == set(CONFIDENTIAL[model]), "a new configuration text is confidential, or is known to be numbers"
+        assert texts - {"escalation_config"} == set(CONFIDENTIAL[model]), (
+            "a new configuration text is confidential, or is known to be numbers"
+        )
 
 
 @pytest.fixture(scope="module")
 async def rows(world: World) -> tuple[Crew, Agent]:
     crew = Crew(workspace_id=world.workspace.id, name="Engine", slug="engine", **TEXTS)
-    agent = Agent(workspace_id=world.workspace.id, crew_id=crew.id, name="Ada", slug="ada", mcp_config_json=MCP, created_by_user_id=world.manager.user_id)
+    agent = Agent(
+        workspace_id=world.workspace.id,
+        crew_id=crew.id,
+        name="Ada",
+        slug="ada",
+        mcp_config_json=MCP,
+        created_by_user_id=world.manager.user_id,
+    )
     await world.add(crew, agent)
     for name in OTHERS:  # a role in the crew is none in the workspace
-        await world.add(CrewMember(workspace_id=world.workspace.id, crew_id=crew.id, user_id=world.people[name].user_id, role=Role.ADMIN))
+        await world.add(
+            CrewMember(
+                workspace_id=world.workspace.id, crew_id=crew.id, user_id=world.people[name].user_id, role=Role.ADMIN
+            )
+        )
     return crew, agent
 
 
@@ -58,12 +79,16 @@ async def read(world: World, person: Person, selection: str, rows: tuple[Crew, A
     variables = {"crew": rows[0].id, "agent": rows[1].id}
     used = [f"${name}: ID!" for name in ("ws", "crew", "agent") if f"${name}" in selection]
     return await world.graphql(
-        person, f"query{'(' + ', '.join(used) + ')' if used else ''} {selection}", {n: v for n, v in variables.items() if f"${n}" in selection}
+        person,
+        f"query{'(' + ', '.join(used) + ')' if used else ''} {selection}",
+        {n: v for n, v in variables.items() if f"${n}" in selection},
     )
 
 
 @pytest.mark.parametrize("selection", READS)
-async def test_no_path_of_the_graph_shows_them_below_manager(world: World, rows: tuple[Crew, Agent], selection: str) -> None:
+async def test_no_path_of_the_graph_shows_them_below_manager(
+    world: World, rows: tuple[Crew, Agent], selection: str
+) -> None:
     expected = (await read(world, world.owner, selection, rows))["data"]
     assert orjson.dumps(expected).count(SECRET.encode()) >= 5
     for name in MANAGERS:
@@ -90,7 +115,9 @@ async def test_no_rest_answer_shows_them_below_manager(world: World, rows: tuple
         }
 
 
-async def test_who_leads_here_and_looks_on_there_reads_each_place_by_its_role(world: World, rows: tuple[Crew, Agent]) -> None:
+async def test_who_leads_here_and_looks_on_there_reads_each_place_by_its_role(
+    world: World, rows: tuple[Crew, Agent]
+) -> None:
     """Of a call over several workspaces no one role is judged."""
     await world.add(Crew(workspace_id=world.other.id, name="Theirs", slug="theirs", services_json=SERVICES))
     await world.add(Membership(workspace_id=world.other.id, user_id=world.viewer.user_id, role=Role.MANAGER))
@@ -103,10 +130,13 @@ async def test_who_leads_here_and_looks_on_there_reads_each_place_by_its_role(wo
 async def test_the_answers_of_writes_are_held_to_it_too(world: World, rows: tuple[Crew, Agent]) -> None:
     """A member with a role in the crew makes agents there; the answer may walk to the crew."""
     document = f"""mutation($ws: ID!, $crew: ID!) {{
-      createAgent(workspaceId: $ws, input: {{name: "Made", slug: "SLUG", crewId: $crew}}) {{ id mcpConfigJson crew {{ {KEYS} }} }}
+      createAgent(workspaceId: $ws, input: {{name: "Made", slug: "SLUG", crewId: $crew}}) {{ id mcpConfigJson crew {{
+          {KEYS} }} }}
     }}"""
     for name, sees in (("member", False), ("manager", True)):
-        answer = await world.graphql(world.people[name], document.replace("SLUG", f"made-by-{name}"), {"crew": rows[0].id})
+        answer = await world.graphql(
+            world.people[name], document.replace("SLUG", f"made-by-{name}"), {"crew": rows[0].id}
+        )
         assert "errors" not in answer, answer
         assert (SECRET in str(answer)) is sees
     changed = await world.rest(world.admin, "PATCH", f"/api/v1/crews/{rows[0].id}", {"description": "Changed"})
@@ -115,7 +145,9 @@ async def test_the_answers_of_writes_are_held_to_it_too(world: World, rows: tupl
 
 
 async def test_no_event_and_no_audit_row_holds_them(world: World, rows: tuple[Crew, Agent]) -> None:
-    await world.rest(world.admin, "PATCH", f"/api/v1/crews/{rows[0].id}", {"services_json": SERVICES, "mcp_config_json": MCP})
+    await world.rest(
+        world.admin, "PATCH", f"/api/v1/crews/{rows[0].id}", {"services_json": SERVICES, "mcp_config_json": MCP}
+    )
     await world.rest(world.admin, "PATCH", f"/api/v1/agents/{rows[1].id}", {"mcp_config_json": MCP})
     assert SECRET not in str(await world.events())
     assert SECRET not in str(await world.audit())

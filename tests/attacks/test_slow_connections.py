@@ -1,4 +1,6 @@
-"""Nobody keeps the server waiting for long, or holds more connections than there is room for; whoever is only slow is left alone."""
+"""Nobody keeps the server waiting for long, or holds more connections than there is room for; whoever is only slow is
+left alone.
+"""
 
 import asyncio
 import contextlib
@@ -20,7 +22,13 @@ from tests.process.commands import environment, status_of
 
 pytestmark = pytest.mark.anyio
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
-UNFINISHED = {"nothing": b"", "an empty line": b"\r\n", "half a head": GET[:-2], "half a body": POST % 10 + b"abc", "no body": POST % 10}
+UNFINISHED = {
+    "nothing": b"",
+    "an empty line": b"\r\n",
+    "half a head": GET[:-2],
+    "half a body": POST % 10 + b"abc",
+    "no body": POST % 10,
+}
 
 
 @pytest.fixture
@@ -183,7 +191,9 @@ async def test_an_application_that_does_not_read_is_not_the_fault_of_its_client(
             message = await receive()
             size, more = size + len(message["body"]), message["more_body"]
         answer = b"%d" % size
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(answer))]})
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(answer))]}
+        )
         await send({"type": "http.response.body", "body": answer})
 
     async with served(lazy) as port:
@@ -287,9 +297,10 @@ async def test_a_trusted_proxy_holds_the_connections_of_many() -> None:
 
 def test_the_descriptor_limit_is_raised_and_the_room_follows() -> None:
     code = (
-        "import resource; from crewship.connections import raise_descriptor_limit, room;"
-        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE); resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard, 4000)));"
-        "before = room(); raise_descriptor_limit(); print(before, room(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+        "import resource; from crewship.connections import raise_descriptor_limit, room;_, hard ="
+        " resource.getrlimit(resource.RLIMIT_NOFILE); resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard,"
+        " 4000)));before = room(); raise_descriptor_limit(); print(before, room(),"
+        " resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -299,10 +310,14 @@ def test_the_descriptor_limit_is_raised_and_the_room_follows() -> None:
 
 @pytest.mark.slow
 def test_a_service_of_1024_descriptors_answers_beside_three_thousand_halves(tmp_path: Path) -> None:
-    """With the real patience. The memory that the process needs for them is bounded, and the log says nothing of each."""
+    """With the real patience. The memory that the process needs for them is bounded, and the
+    log says nothing of each.
+    """
     raise_descriptor_limit()  # of the attacker
     command = ["sh", "-c", 'ulimit -n 1024 && exec "$0" -m crewship serve', sys.executable]
-    with subprocess.Popen(command, env=environment(tmp_path), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment(tmp_path), cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             port = int(process.stdout.readline().rsplit(":", 1)[1])

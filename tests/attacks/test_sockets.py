@@ -26,12 +26,18 @@ async def limited(database: Any, tmp_path: Path) -> AsyncIterator[World]:
 async def test_messages_count_as_requests(limited: World) -> None:
     async with client_of(limited, limited.viewer) as client:
         for n in range(100):
-            await client.say("send_message", channel=f"session:c{n}", payload={"session_id": f"c{n}", "content": "hello"})
+            await client.say(
+                "send_message", channel=f"session:c{n}", payload={"session_id": f"c{n}", "content": "hello"}
+            )
         await client.settle()
         await client.until(lambda: len(client.of("error")) == 100)
         refused = [frame for frame in client.of("error") if frame["payload"].get("code") == "RATE_LIMITED"]
         assert 75 <= len(refused) <= 100
-        assert refused[0]["payload"] | {"message": "", "error": ""} == {"message": "", "error": "", "code": "RATE_LIMITED"}
+        assert refused[0]["payload"] | {"message": "", "error": ""} == {
+            "message": "",
+            "error": "",
+            "code": "RATE_LIMITED",
+        }
         assert refused[0]["channel"].startswith("session:")
 
 
@@ -53,8 +59,12 @@ async def test_a_channel_has_a_name_of_bounded_length(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["/ws", "/graphql"])
-async def test_nobody_has_to_answer_pings_of_the_protocol(world: World, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """A client that reads only now and then answers none: the server asks for no answer, whatever its own server is set to."""
+async def test_nobody_has_to_answer_pings_of_the_protocol(
+    world: World, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A client that reads only now and then answers none: the server asks for no answer, whatever its own server is set
+    to.
+    """
     import uvicorn
 
     made = uvicorn.Config.__init__
@@ -66,7 +76,9 @@ async def test_nobody_has_to_answer_pings_of_the_protocol(world: World, monkeypa
     pings = list[bytes]()
     if path == "/ws":
         async with client_of(world, world.viewer) as client:
-            client.connection.protocol.process_event = lambda frame: pings.append(frame.data) if frame.opcode == 9 else None  # type: ignore[method-assign,assignment]
+            client.connection.protocol.process_event = lambda frame: (
+                pings.append(frame.data) if frame.opcode == 9 else None
+            )  # type: ignore[method-assign,assignment]
             await asyncio.sleep(0.3)
             assert client.closed is None
     else:
@@ -79,13 +91,18 @@ async def test_nobody_has_to_answer_pings_of_the_protocol(world: World, monkeypa
 async def test_a_plain_request_to_the_sockets_path(world: World) -> None:
     async with world.client() as client:
         anonymous = await client.get("/ws")
-        assert (anonymous.status_code, anonymous.json()["status"], anonymous.json()["error"]) == (401, 401, "no_credentials")
+        assert (anonymous.status_code, anonymous.json()["status"], anonymous.json()["error"]) == (
+            401,
+            401,
+            "no_credentials",
+        )
         assert (await client.get("/ws?token=junk")).status_code == 401
         known = await client.get("/ws", params={"token": await ticket(world, world.viewer)})
         assert (known.status_code, known.headers["upgrade"], known.json()["instance"]) == (426, "websocket", "/ws")
 
 
-# ---- from the first moment on -----------------------------------------------------------------------------------------
+# ---- from the first moment on
+# -----------------------------------------------------------------------------------------
 
 
 async def test_a_socket_that_is_cut_before_its_first_event_goes_on(world: World) -> None:
@@ -117,7 +134,8 @@ async def test_a_subscription_that_is_cut_before_its_first_event_goes_on(world: 
         assert [(await stream.next())["workspaceEvents"]["name"] for _ in range(2)] == ["1", "2"]
 
 
-# ---- the second lock --------------------------------------------------------------------------------------------------
+# ---- the second lock
+# --------------------------------------------------------------------------------------------------
 
 
 async def test_every_table_of_tenants_is_under_row_level_security(world: World) -> None:
@@ -131,22 +149,41 @@ async def test_every_table_of_tenants_is_under_row_level_security(world: World) 
 
 
 async def test_events_and_keys_are_seen_in_their_own_scope(world: World) -> None:
-    await world.database.execute("INSERT INTO events (workspace_id, channel, type, payload) SELECT id, 'workspace:' || id, 't', '{}' FROM workspaces")
     await world.database.execute(
-        "INSERT INTO events (channel, type, payload) VALUES ('user:a', 't', '{}'), ('user:b', 't', '{}'), ('providers', 't', '{}'), ('access:a', 't', '{}')"
+        "INSERT INTO events (workspace_id, channel, type, payload) SELECT id, 'workspace:' || id, 't', '{}' FROM"
+        " workspaces"
+    )
+    await world.database.execute(
+        "INSERT INTO events (channel, type, payload) VALUES ('user:a', 't', '{}'), ('user:b', 't', '{}'), ('providers',"
+        " 't', '{}'), ('access:a', 't', '{}')"
     )
     await world.database.execute("SELECT set_config('crewship.principal', 'a', false)")
-    await world.database.execute("INSERT INTO idempotency_keys (principal, operation, key, request_hash) VALUES ('a', 'o', 'k', '')")
+    await world.database.execute(
+        "INSERT INTO idempotency_keys (principal, operation, key, request_hash) VALUES ('a', 'o', 'k', '')"
+    )
     seen = "SELECT channel FROM events WHERE type = 't' ORDER BY 1"
     application = await asyncpg.connect(world.settings.database_url.get_secret_value())  # type: ignore[union-attr]
     try:
         assert [*await application.fetch(seen), *await application.fetch("SELECT * FROM idempotency_keys")] == []
-        for scope, channels in ((world.workspace.id, [own(world)]), ("@a", ["providers", "user:a"]), ("@", ["providers"]), ("", [])):
+        for scope, channels in (
+            (world.workspace.id, [own(world)]),
+            ("@a", ["providers", "user:a"]),
+            ("@", ["providers"]),
+            ("", []),
+        ):
             await application.execute("SELECT set_config('crewship.workspaces', $1, false)", scope)
             assert [row[0] for row in await application.fetch(seen)] == channels, scope
-        for place, channel in ((world.other.id, f"workspace:{world.other.id}"), (None, own(world)), (None, "session:c")):
+        for place, channel in (
+            (world.other.id, f"workspace:{world.other.id}"),
+            (None, own(world)),
+            (None, "session:c"),
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
-                await application.execute("INSERT INTO events (workspace_id, channel, type, payload) VALUES ($1, $2, 't', '{}')", place, channel)
+                await application.execute(
+                    "INSERT INTO events (workspace_id, channel, type, payload) VALUES ($1, $2, 't', '{}')",
+                    place,
+                    channel,
+                )
         for principal, keys in (("b", 0), ("a", 1)):
             await application.execute("SELECT set_config('crewship.principal', $1, false)", principal)
             assert await application.fetchval("SELECT count(*) FROM idempotency_keys") == keys

@@ -32,13 +32,16 @@ ACCOUNTS = (
 
 OPEN = {
     "agents.crews_status", "agents.get", "agents.list", "agents.load", "agents.logs", "agents.runs",
-    "channels.agent", "channels.crew", "channels.identify", "channels.mission", "channels.providers", "channels.session", "channels.user",
+    "channels.agent", "channels.crew", "channels.identify", "channels.mission", "channels.providers",
+    "channels.session", "channels.user",
     "channels.workspace",
-    "chats.cancel", "chats.get", "chats.list", "chats.list_all", "chats.messages", "chats.resume", "chats.send", "chats.steer",
+    "chats.cancel", "chats.get", "chats.list", "chats.list_all", "chats.messages", "chats.resume", "chats.send",
+    "chats.steer",
     "crew_connections.list", "crews.capabilities", "crews.get", "crews.list", "crews.members.list",
     "invitations.list", "labels.list", "members.list", "runs.get", "runs.insights", "runs.list", "runs.stats",
     "viewer.get", "workspaces.get", "workspaces.list",
-    "issues.activity", "issues.comments_list", "issues.get", "issues.get_in_crew", "issues.list", "issues.relations_list", "issues.runs",
+    "issues.activity", "issues.comments_list", "issues.get", "issues.get_in_crew", "issues.list",
+    "issues.relations_list", "issues.runs",
     "issues.subtasks", "milestones.list", "projects.get", "projects.list",
 }  # fmt: skip
 """What a ticket opens. Before a name is added: would one put it in an address?"""
@@ -46,7 +49,11 @@ OPEN = {
 
 def test_tickets_open_these_operations_and_no_others() -> None:
     assert {name for name, op in OPERATIONS.items() if op.tickets and not name.startswith("test")} == OPEN
-    assert {name for name in OPEN if OPERATIONS[name].kind == "command"} == {"chats.cancel", "chats.send", "chats.steer"}
+    assert {name for name in OPEN if OPERATIONS[name].kind == "command"} == {
+        "chats.cancel",
+        "chats.send",
+        "chats.steer",
+    }
 
 
 @pytest.mark.parametrize("op", [op for op in OPERATIONS.values() if op.auth is not Auth.NONE], ids=lambda op: op.name)
@@ -86,7 +93,9 @@ async def end(world: World, who: Person | Browser) -> None:
         assert (await who.send("POST", "/api/auth/signout")).status_code == 200
         return
     rows = (await world.rest(who, "GET", "/api/v1/auth/cli-tokens", workspace=None)).json()["data"]
-    assert (await world.rest(who, "DELETE", f"/api/v1/auth/cli-tokens/{rows[0]['id']}", workspace=None)).status_code == 200
+    assert (
+        await world.rest(who, "DELETE", f"/api/v1/auth/cli-tokens/{rows[0]['id']}", workspace=None)
+    ).status_code == 200
 
 
 @pytest.mark.parametrize("by_session", [False, True])
@@ -94,7 +103,10 @@ async def test_a_ticket_in_an_address_reads_and_does_nothing_else(world: World, 
     _, token, email = await holder(world, by_session, "addressed")
     assert (await in_address(world, token, VIEWER))["data"]["viewer"]["email"] == email
     before = await world.snapshot()
-    writes = 'mutation { sendMessage(input: {chatId: "c1", content: "x"}) { runId } }', 'mutation { steerChat(input: {chatId: "c1", message: "x"}) { queued } }'
+    writes = (
+        'mutation { sendMessage(input: {chatId: "c1", content: "x"}) { runId } }',
+        'mutation { steerChat(input: {chatId: "c1", message: "x"}) { queued } }',
+    )
     for document in (*ACCOUNTS, *writes):
         answer = await in_address(world, token, document)
         if "Cannot query field" in str(answer) or "Unknown argument" in str(answer):
@@ -105,7 +117,9 @@ async def test_a_ticket_in_an_address_reads_and_does_nothing_else(world: World, 
 
 
 @pytest.mark.parametrize("by_session", [False, True])
-async def test_a_socket_opened_with_a_ticket_makes_no_other_credential_and_ends_with_its_own(world: World, by_session: bool) -> None:
+async def test_a_socket_opened_with_a_ticket_makes_no_other_credential_and_ends_with_its_own(
+    world: World, by_session: bool
+) -> None:
     who, token, email = await holder(world, by_session, "introduced")
     async with socket(world) as talk:
         await talk.begin(token=token)
@@ -128,7 +142,9 @@ async def test_a_socket_opened_with_a_ticket_makes_no_other_credential_and_ends_
 async def test_a_ticket_of_a_token_that_has_expired_is_refused(world: World) -> None:
     person = await world.person("brief", None)
     token = await ticket(world, person)
-    await world.database.execute("UPDATE cli_tokens SET expires_at = now() - interval '1 second' WHERE user_id = $1", person.user_id)
+    await world.database.execute(
+        "UPDATE cli_tokens SET expires_at = now() - interval '1 second' WHERE user_id = $1", person.user_id
+    )
     assert (await in_address(world, token, VIEWER))["errors"][0]["extensions"]["reason"] == "session_invalid"
 
 
@@ -136,33 +152,55 @@ async def test_a_ticket_is_of_no_use_elsewhere(world: World) -> None:
     token = await ticket(world, world.owner)
     async with world.client(authorization=f"Bearer {token}") as client:
         assert (await client.get("/api/v1/auth/cli-token/validate")).status_code == 401
-        assert (await client.post("/graphql", json={"query": VIEWER})).json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert (await client.post("/graphql", json={"query": VIEWER})).json()["errors"][0]["extensions"][
+            "code"
+        ] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize(
     ("lifetime", "starts"),
-    [(TICKET_LIFETIME + timedelta(seconds=1), 0), (timedelta(days=3650), 0), (TICKET_LIFETIME, 3600), (TICKET_LIFETIME, 10 * 365 * 86400)],
+    [
+        (TICKET_LIFETIME + timedelta(seconds=1), 0),
+        (timedelta(days=3650), 0),
+        (TICKET_LIFETIME, 3600),
+        (TICKET_LIFETIME, 10 * 365 * 86400),
+    ],
 )
-async def test_who_has_the_secret_still_makes_no_ticket_that_lasts(world: World, lifetime: timedelta, starts: int) -> None:
+async def test_who_has_the_secret_still_makes_no_ticket_that_lasts(
+    world: World, lifetime: timedelta, starts: int
+) -> None:
     row = await world.database.fetchval("SELECT id FROM cli_tokens WHERE user_id = $1", world.owner.user_id)
     now = instance.clock.seconds()
-    good, _ = instance.signer.sign(TokenKind.ws, user_id=world.owner.user_id, token_id=row, lifetime=TICKET_LIFETIME, now=now)
+    good, _ = instance.signer.sign(
+        TokenKind.ws, user_id=world.owner.user_id, token_id=row, lifetime=TICKET_LIFETIME, now=now
+    )
     assert "data" in await in_address(world, good, VIEWER)
-    forged, _ = instance.signer.sign(TokenKind.ws, user_id=world.owner.user_id, token_id=row, lifetime=lifetime, now=now + starts)
+    forged, _ = instance.signer.sign(
+        TokenKind.ws, user_id=world.owner.user_id, token_id=row, lifetime=lifetime, now=now + starts
+    )
     assert (await in_address(world, forged, VIEWER))["errors"][0]["extensions"]["reason"] == "session_invalid"
 
 
 async def test_a_ticket_says_no_more_than_its_token(world: World) -> None:
     """The ticket of an ADMIN token is none, and that of a token with scopes has the same ones."""
     owner = world.owner
-    made = (await world.rest(owner, "POST", "/api/v1/auth/cli-token", {"tier": "ADMIN", "scopes": ["agents:read"]}, workspace=None)).json()
+    made = (
+        await world.rest(
+            owner, "POST", "/api/v1/auth/cli-token", {"tier": "ADMIN", "scopes": ["agents:read"]}, workspace=None
+        )
+    ).json()
     assert made["tier"] == TokenTier.ADMIN
     scoped = Person("scoped", owner.user_id, owner.email, made["token"])
     token = await ticket(world, scoped)
     assert identity.ticket(token).kind is CredentialKind.TOKEN_TICKET
-    assert "errors" not in await in_address(world, token, f'{{ agents(workspaceId: "{world.workspace.id}") {{ nodes {{ id }} }} }}')
+    assert "errors" not in await in_address(
+        world, token, f'{{ agents(workspaceId: "{world.workspace.id}") {{ nodes {{ id }} }} }}'
+    )
     answer = await in_address(world, token, f'{{ crews(workspaceId: "{world.workspace.id}") {{ nodes {{ id }} }} }}')
-    assert (answer["errors"][0]["extensions"]["code"], answer["errors"][0]["message"]) == ("FORBIDDEN", "The token lacks the scope crews:read")
+    assert (answer["errors"][0]["extensions"]["code"], answer["errors"][0]["message"]) == (
+        "FORBIDDEN",
+        "The token lacks the scope crews:read",
+    )
     async with socket(world) as talk:
         await talk.begin(token=token)
         await talk.subscribe("live", CREWS, ws=world.workspace.id)

@@ -161,7 +161,9 @@ async def test_a_server_tells_what_holds_it(database: Any, tmp_path: Path, monke
         return Output()
 
     file, said = tmp_path / "stalls", list[dict[str, Any]]()
-    monkeypatch.setattr(watchdog, "log", SimpleNamespace(warning=lambda event, **about: said.append(about | {"event": event})))
+    monkeypatch.setattr(
+        watchdog, "log", SimpleNamespace(warning=lambda event, **about: said.append(about | {"event": event}))
+    )
     try:
         async with world_on(database, tmp_path, routes=(GET("/api/v1/held", held, Output),), stalls_file=file) as world:
             assert (await world.rest(None, "GET", "/api/v1/held")).status_code == 200

@@ -1,4 +1,6 @@
-"""A browser as far as cookies go, by hand: every attribute that is set can be looked at, and every value that is sent chosen."""
+"""A browser as far as cookies go, by hand: every attribute that is set can be looked at, and every value that is sent
+chosen.
+"""
 
 import re
 import secrets
@@ -14,9 +16,10 @@ from tests.world import World
 PASSWORD = "correct horse battery"
 ACCESS, REFRESH, CSRF, DEVICE = "authjs.session-token", "authjs.refresh-token", "authjs.csrf-token", "crewship.device"
 SECURE_ACCESS, SECURE_REFRESH, SECURE_CSRF = f"__Secure-{ACCESS}", f"__Secure-{REFRESH}", f"__Host-{CSRF}"
-CLEARED = {f"{name}=; Path={path}; Max-Age=0; HttpOnly; SameSite=Lax{'; Secure' if name.startswith('__') else ''}" for name, path in (
-    (ACCESS, "/"), (REFRESH, "/api/auth/"), (SECURE_ACCESS, "/"), (SECURE_REFRESH, "/api/auth/"),
-)}  # fmt: skip
+CLEARED = {
+    f"{name}=; Path={path}; Max-Age=0; HttpOnly; SameSite=Lax{'; Secure' if name.startswith('__') else ''}"
+    for name, path in ((ACCESS, "/"), (REFRESH, "/api/auth/"), (SECURE_ACCESS, "/"), (SECURE_REFRESH, "/api/auth/"))
+}
 
 
 def set_cookies(answer: httpx2.Response) -> list[str]:
@@ -29,7 +32,9 @@ class Browser:
     https: bool = False
     cookies: dict[str, str] = field(default_factory=dict)
 
-    async def send(self, method: str, path: str, *, headers: dict[str, str] | None = None, **content: Any) -> httpx2.Response:
+    async def send(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **content: Any
+    ) -> httpx2.Response:
         """`content`: json=, data= (a form) or content=. Cookies that are set or cleared are kept or dropped."""
         sent = dict(headers or {})
         if self.cookies:
@@ -67,7 +72,11 @@ class Browser:
 async def new_user(world: World, password: str = PASSWORD, **values: Any) -> User:
     """A user who can log in."""
     name = secrets.token_hex(6)
-    made = {"email": f"{name}@example.com", "full_name": name.title(), "password_hash": await instance.passwords.hash(password)} | values
+    made = {
+        "email": f"{name}@example.com",
+        "full_name": name.title(),
+        "password_hash": await instance.passwords.hash(password),
+    } | values
     user = User(**made)
     await world.add(user)
     return user

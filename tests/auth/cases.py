@@ -13,13 +13,23 @@ from tests.world import now
 
 @entity
 def session(plot: Plot) -> Session:
-    return Session(id="s_" + hashlib.sha256(plot.owner.user_id.encode()).hexdigest(), user_id=plot.owner.user_id, expires_at=now() + timedelta(days=1))
+    return Session(
+        id="s_" + hashlib.sha256(plot.owner.user_id.encode()).hexdigest(),
+        user_id=plot.owner.user_id,
+        expires_at=now() + timedelta(days=1),
+    )
 
 
 @entity
 def cli_token(plot: Plot) -> CliToken:
     hash = hashlib.sha256(f"token of {plot.workspace.id}".encode()).hexdigest()
-    return CliToken(user_id=plot.owner.user_id, name="laptop", token_hash=hash, expires_at=now() + timedelta(days=1), last_used_at=now())
+    return CliToken(
+        user_id=plot.owner.user_id,
+        name="laptop",
+        token_hash=hash,
+        expires_at=now() + timedelta(days=1),
+        last_used_at=now(),
+    )
 
 
 def _login(world: Any) -> dict[str, str]:
@@ -28,7 +38,9 @@ def _login(world: Any) -> dict[str, str]:
 
 def _refresh(world: Any) -> dict[str, str]:
     user_id, session_id = world.home.owner.user_id, world.home["session"].id
-    token, _ = instance.signer.sign(TokenKind.refresh, user_id=user_id, session_id=session_id, lifetime=timedelta(hours=1))
+    token, _ = instance.signer.sign(
+        TokenKind.refresh, user_id=user_id, session_id=session_id, lifetime=timedelta(hours=1)
+    )
     return {"authjs.refresh-token": token}
 
 
@@ -36,7 +48,9 @@ CSRF = "ab" * 32
 IDS = {"token_id": "cli_token"}
 RECIPES = {
     "auth.bootstrap": Recipe(refused=Code.GONE),
-    "auth.login": Recipe({"email": lambda world: world.home.owner.email, "password": PASSWORD, "csrfToken": CSRF}, cookies=_login),
+    "auth.login": Recipe(
+        {"email": lambda world: world.home.owner.email, "password": PASSWORD, "csrfToken": CSRF}, cookies=_login
+    ),
     "auth.refresh": Recipe(cookies=_refresh),
 }
 ANONYMOUS = frozenset(

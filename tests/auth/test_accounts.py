@@ -86,10 +86,19 @@ async def test_the_first_user_owns_a_workspace_has_a_token_and_is_signed_in(star
         answer = await browser.send("POST", BOOTSTRAP, json=ADA)
         made = answer.json()
         assert answer.status_code == 201
-        assert made == {"user_id": made["user_id"], "email": ADA["email"], "workspace_id": made["workspace_id"], "cli_token": made["cli_token"]}
+        assert made == {
+            "user_id": made["user_id"],
+            "email": ADA["email"],
+            "workspace_id": made["workspace_id"],
+            "cli_token": made["cli_token"],
+        }
         assert [text.split("=")[0] for text in set_cookies(answer)] == [ACCESS, REFRESH, DEVICE]
         assert all("; Max-Age=2592000; HttpOnly; SameSite=Lax" in text for text in set_cookies(answer)[:2])
-        assert (await browser.send("GET", "/api/auth/session")).json()["user"] == {"id": made["user_id"], "name": "Ada Lovelace", "email": ADA["email"]}
+        assert (await browser.send("GET", "/api/auth/session")).json()["user"] == {
+            "id": made["user_id"],
+            "name": "Ada Lovelace",
+            "email": ADA["email"],
+        }
         user = await fresh.owner.fetchrow("SELECT * FROM users")
         assert (user["id"], user["full_name"], user["onboarding_completed"]) == (made["user_id"], "Ada Lovelace", False)
         assert user["password_hash"].startswith("$argon2id$")
@@ -99,11 +108,22 @@ async def test_the_first_user_owns_a_workspace_has_a_token_and_is_signed_in(star
             "Ada Lovelace's Workspace",
             f"ada-l-x-{made['workspace_id'][:8]}",
         )
-        assert tuple(await fresh.owner.fetchrow("SELECT workspace_id, user_id, role FROM memberships")) == (workspace["id"], user["id"], "OWNER")
+        assert tuple(await fresh.owner.fetchrow("SELECT workspace_id, user_id, role FROM memberships")) == (
+            workspace["id"],
+            user["id"],
+            "OWNER",
+        )
         token = await fresh.owner.fetchrow("SELECT * FROM cli_tokens")
-        assert (token["name"], token["tier"], token["user_id"], token["expires_at"]) == ("bootstrap", "STANDARD", user["id"], None)
+        assert (token["name"], token["tier"], token["user_id"], token["expires_at"]) == (
+            "bootstrap",
+            "STANDARD",
+            user["id"],
+            None,
+        )
         assert token["token_hash"] == hashlib.sha256(made["cli_token"].encode()).hexdigest()
-        who = await Browser(fresh.url).send("GET", "/api/v1/auth/cli-token/validate", headers={"authorization": f"Bearer {made['cli_token']}"})
+        who = await Browser(fresh.url).send(
+            "GET", "/api/v1/auth/cli-token/validate", headers={"authorization": f"Bearer {made['cli_token']}"}
+        )
         assert who.json()["user_email"] == ADA["email"]
         assert (await browser.log_in(ADA["email"], ADA["password"])).json()["ok"] is True
 
@@ -121,7 +141,9 @@ async def test_only_the_first_one_and_nobody_is_told_of_a_bad_body_afterwards(st
         assert (await fresh.post(BOOTSTRAP, ADA)).status_code == 410
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", {}, *[{key: value for key, value in ADA.items() if key != left} for left in ADA]])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", {}, *[{key: value for key, value in ADA.items() if key != left} for left in ADA]]
+)
 async def test_a_first_user_needs_a_whole_body(start: Start, body: Any) -> None:
     async with start() as fresh:
         assert (await fresh.post(BOOTSTRAP, body)).status_code == 400
@@ -155,7 +177,9 @@ async def test_the_rules_of_an_account(start: Start, change: dict[str, Any]) -> 
 
 async def test_of_first_users_at_once_one_is_made(start: Start) -> None:
     async with start() as fresh:
-        answers = await asyncio.gather(*[fresh.post(BOOTSTRAP, ADA | {"email": f"u{number}@example.com"}) for number in range(20)])
+        answers = await asyncio.gather(
+            *[fresh.post(BOOTSTRAP, ADA | {"email": f"u{number}@example.com"}) for number in range(20)]
+        )
         assert sorted(answer.status_code for answer in answers) == [201, *[410] * 19]
         assert [bool(set_cookies(answer)) for answer in answers].count(True) == 1
         assert await fresh.counts() == ONE
@@ -171,11 +195,23 @@ async def test_bootstrap_works_whatever_signup_is_set_to_and_a_signed_up_user_cl
 
 
 @pytest.mark.parametrize(
-    "headers", [FROM_AFAR, {"x-forwarded-for": "127.0.0.1"}, {"x-real-ip": "10.0.0.5"}, {"forwarded": "for=127.0.0.1"}, {"host": "rebound.example.com:8080"}]
+    "headers",
+    [
+        FROM_AFAR,
+        {"x-forwarded-for": "127.0.0.1"},
+        {"x-real-ip": "10.0.0.5"},
+        {"forwarded": "for=127.0.0.1"},
+        {"host": "rebound.example.com:8080"},
+    ],
 )
 async def test_from_elsewhere_the_first_user_needs_the_printed_link(start: Start, headers: dict[str, str]) -> None:
     async with start() as fresh:
-        wrong: tuple[dict[str, str], ...] = ({}, {"x-setup-token": ""}, {"x-setup-token": "0" * 64}, {"x-setup-token": fresh.token[:-1]})
+        wrong: tuple[dict[str, str], ...] = (
+            {},
+            {"x-setup-token": ""},
+            {"x-setup-token": "0" * 64},
+            {"x-setup-token": fresh.token[:-1]},
+        )
         for more in wrong:
             answer = await fresh.post(BOOTSTRAP, ADA, headers | more)
             assert answer.status_code == 403
@@ -195,7 +231,9 @@ async def test_the_link_that_is_printed_is_the_one_that_works_until_it_was_used(
         assert link is not None
         assert await bootstrap_notice(settings, fresh.database.url, url) == notice
         public = settings.model_copy(update={"public_url": "https://crewship.example.com"})
-        assert "at https://crewship.example.com/#setup_token=" in (await bootstrap_notice(public, fresh.database.url, url) or "")
+        assert "at https://crewship.example.com/#setup_token=" in (
+            await bootstrap_notice(public, fresh.database.url, url) or ""
+        )
         assert (await fresh.post(BOOTSTRAP, ADA | {"setup_token": link[1]}, FROM_AFAR)).status_code == 201
         assert (await fresh.post(BOOTSTRAP, ADA | {"setup_token": link[1]}, FROM_AFAR)).status_code == 410
         assert await bootstrap_notice(settings, fresh.database.url, url) is None
@@ -235,15 +273,25 @@ def test_who_is_at_the_machine(client: str, origin: str, forwarded: bool, here: 
     settings = settings_for("postgresql://nowhere", tmp_path)
     caller = Caller(CredentialKind.NONE, client=client, origin=origin, forwarded=forwarded)
     assert is_at_the_machine(caller, settings) is here
-    for behind in ({"public_url": "https://crewship.example.com"}, {"trusted_proxy_cidrs": (ip_network("10.0.0.7/32"),)}):
+    for behind in (
+        {"public_url": "https://crewship.example.com"},
+        {"trusted_proxy_cidrs": (ip_network("10.0.0.7/32"),)},
+    ):
         assert not is_at_the_machine(caller, settings.model_copy(update=behind))
-        caller.local_socket = True  # whoever opens it is the service's own user, if nobody says to have passed the call on
+        # whoever opens it is the service's own user, if nobody says to have passed the call on
+        caller.local_socket = True
         assert is_at_the_machine(caller, settings.model_copy(update=behind)) is not forwarded
         caller.local_socket = False
 
 
 @pytest.mark.parametrize(
-    "behind", [{"public_url": "https://crewship.example.com"}, {"trusted_proxy_cidrs": (ip_network("10.0.0.7/32"),)}, {"host": "0.0.0.0"}, {"host": "::"}]
+    "behind",
+    [
+        {"public_url": "https://crewship.example.com"},
+        {"trusted_proxy_cidrs": (ip_network("10.0.0.7/32"),)},
+        {"host": "0.0.0.0"},
+        {"host": "::"},
+    ],
 )
 async def test_where_others_may_speak_through_loopback_the_link_is_needed(start: Start, behind: dict[str, Any]) -> None:
     """As through a forwarder of connections, whose visitors write the Host themselves."""
@@ -253,7 +301,9 @@ async def test_where_others_may_speak_through_loopback_the_link_is_needed(start:
             assert answer.status_code == 403
             assert "link" in answer.json()["error"]
         assert await fresh.counts() == NONE
-        assert (await fresh.post(BOOTSTRAP, ADA, {"host": "localhost", "x-setup-token": fresh.token})).status_code == 201
+        assert (
+            await fresh.post(BOOTSTRAP, ADA, {"host": "localhost", "x-setup-token": fresh.token})
+        ).status_code == 201
 
 
 async def test_after_an_hour_the_link_is_needed_everywhere(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +364,9 @@ async def test_who_signs_up_owns_a_workspace_and_is_signed_in(start: Start) -> N
         browser = Browser(fresh.url, https=True)
         answer = await browser.send("POST", SIGNUP, json=ADA)
         assert (answer.status_code, answer.json()) == (201, {"id": answer.json()["id"], "email": ADA["email"]})
-        assert [text.split("=")[0] for text in set_cookies(answer)] == [f"__Secure-{name}" for name in (ACCESS, REFRESH, DEVICE)]
+        assert [text.split("=")[0] for text in set_cookies(answer)] == [
+            f"__Secure-{name}" for name in (ACCESS, REFRESH, DEVICE)
+        ]
         assert await fresh.counts() == ONE | {"cli_tokens": 0, "instance_facts": 0}
         assert (await browser.send("GET", "/api/auth/session")).json()["user"]["id"] == answer.json()["id"]
         assert await fresh.owner.fetchval("SELECT role FROM memberships") == "OWNER"
@@ -349,7 +401,9 @@ def test_a_workspace_is_called_after_the_email(email: str, slug: str) -> None:
 # ---- GraphQL ---------------------------------------------------------------------------------------------------------
 
 
-async def _mutate(fresh: Fresh, name: str, kind: str, fields: str, given: dict[str, Any], headers: dict[str, str] | None = None) -> httpx2.Response:
+async def _mutate(
+    fresh: Fresh, name: str, kind: str, fields: str, given: dict[str, Any], headers: dict[str, str] | None = None
+) -> httpx2.Response:
     query = f"mutation($in: {kind}!) {{ {name}(input: $in) {{ {fields} }} }}"
     return await fresh.post(GRAPHQL, {"query": query, "variables": {"in": given}}, headers)
 
@@ -359,7 +413,14 @@ async def test_graphql_makes_the_first_user_and_signs_in_with_the_same_cookies(s
     async with start() as fresh:
         refused = await _mutate(fresh, "bootstrap", "BootstrapInput", "userId", given | {"setupToken": "0"}, FROM_AFAR)
         assert (refused.json()["errors"][0]["extensions"]["code"], set_cookies(refused)) == ("FORBIDDEN", [])
-        answer = await _mutate(fresh, "bootstrap", "BootstrapInput", "userId email workspaceId cliToken", given | {"setupToken": fresh.token}, FROM_AFAR)
+        answer = await _mutate(
+            fresh,
+            "bootstrap",
+            "BootstrapInput",
+            "userId email workspaceId cliToken",
+            given | {"setupToken": fresh.token},
+            FROM_AFAR,
+        )
         made = answer.json()["data"]["bootstrap"]
         assert (made["email"], made["cliToken"][:13]) == ("ada@example.com", "crewship_cli_")
         assert [text.split("=")[0] for text in set_cookies(answer)] == [ACCESS, REFRESH, DEVICE]
@@ -376,8 +437,12 @@ async def test_graphql_signs_up_and_a_later_failure_does_not_take_the_session_aw
         answer = await browser.send("POST", GRAPHQL, json={"query": query, "variables": {"in": given}})
         assert answer.json()["data"]["one"]["email"] == "ada@example.com"
         assert (answer.json()["data"]["two"], answer.json()["errors"][0]["extensions"]["code"]) == (None, "CONFLICT")
-        assert (await browser.send("GET", "/api/auth/session")).json()["user"]["id"] == answer.json()["data"]["one"]["id"]
-        short = await _mutate(fresh, "signup", "SignUpInput", "id", given | {"password": "short", "email": "b@example.com"})
+        assert (await browser.send("GET", "/api/auth/session")).json()["user"]["id"] == answer.json()["data"]["one"][
+            "id"
+        ]
+        short = await _mutate(
+            fresh, "signup", "SignUpInput", "id", given | {"password": "short", "email": "b@example.com"}
+        )
         assert short.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
 
 
@@ -389,7 +454,8 @@ async def test_a_session_that_was_not_committed_is_not_handed_out(start: Start) 
         await fresh.owner.execute(
             """
             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
-            CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON sessions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse();
+            CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON sessions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE
+                FUNCTION refuse();
             """
         )
         for path in (BOOTSTRAP, SIGNUP):

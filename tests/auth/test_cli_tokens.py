@@ -31,18 +31,38 @@ async def use(world: World, token: str, **headers: str) -> httpx2.Response:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not json", b"[]", b"{}", b'{"name": "", "tier": "", "scopes": [" ", ""], "expires_in_seconds": -5}', b'{"name": null}']
+    "content",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b"{}",
+        b'{"name": "", "tier": "", "scopes": [" ", ""], "expires_in_seconds": -5}',
+        b'{"name": null}',
+    ],
 )
 async def test_by_default_a_token_is_standard_lives_on_and_may_all(world: World, content: bytes) -> None:
-    answer = await Browser(world.url).send("POST", CREATE, content=content, headers={"authorization": f"Bearer {world.viewer.token}"})
+    answer = await Browser(world.url).send(
+        "POST", CREATE, content=content, headers={"authorization": f"Bearer {world.viewer.token}"}
+    )
     made = answer.json()
     assert answer.status_code == 200
-    assert made == {"token": made["token"], "id": made["id"], "name": "CLI token", "tier": "STANDARD", "created_at": made["created_at"]}
+    assert made == {
+        "token": made["token"],
+        "id": made["id"],
+        "name": "CLI token",
+        "tier": "STANDARD",
+        "created_at": made["created_at"],
+    }
     assert re.fullmatch("crewship_cli_[0-9a-f]{64}", made["token"])
     row = await world.database.fetchrow("SELECT * FROM cli_tokens WHERE id = $1", made["id"])
     assert row["token_hash"] == hashlib.sha256(made["token"].encode()).hexdigest()
     assert (row["user_id"], row["scopes"], row["expires_at"]) == (world.viewer.user_id, [], None)
-    assert (await use(world, made["token"])).json() == {"valid": True, "user_id": world.viewer.user_id, "user_email": world.viewer.email}
+    assert (await use(world, made["token"])).json() == {
+        "valid": True,
+        "user_id": world.viewer.user_id,
+        "user_email": world.viewer.email,
+    }
 
 
 @pytest.mark.parametrize(
@@ -62,7 +82,9 @@ async def test_lifetimes_by_tier(world: World, body: dict[str, Any], lifetime: i
     made = (await create(world, world.owner, name="mine", **body)).json()
     tier = body["tier"].upper()
     assert (made["name"], made["tier"]) == ("mine", tier)
-    assert datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"]) == timedelta(seconds=lifetime)
+    assert datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"]) == timedelta(
+        seconds=lifetime
+    )
     if tier == "ADMIN":
         assert re.fullmatch("crewship_admin_[0-9a-f]{64}", made["token"])
         stored = await world.database.fetchval("SELECT token_hash FROM cli_tokens WHERE id = $1", made["id"])
@@ -96,10 +118,28 @@ async def test_what_is_wrong_is_named(world: World, body: dict[str, Any], text: 
 async def test_scopes_are_trimmed_and_kept(world: World) -> None:
     made = (await create(world, world.manager, scopes=[" agents:run ", "", "crews:*", "agents:run"])).json()
     assert made["scopes"] == ["agents:run", "crews:*"]
-    assert await world.database.fetchval("SELECT scopes FROM cli_tokens WHERE id = $1", made["id"]) == ["agents:run", "crews:*"]
+    assert await world.database.fetchval("SELECT scopes FROM cli_tokens WHERE id = $1", made["id"]) == [
+        "agents:run",
+        "crews:*",
+    ]
 
 
-READS = {f"{domain}:read" for domain in ("agents", "chats", "crews", "credentials", "issues", "labels", "projects", "runs", "skills", "workspace", "webhooks")}
+READS = {
+    f"{domain}:read"
+    for domain in (
+        "agents",
+        "chats",
+        "crews",
+        "credentials",
+        "issues",
+        "labels",
+        "projects",
+        "runs",
+        "skills",
+        "workspace",
+        "webhooks",
+    )
+}
 OF_ADMINS = {"*", "workspace:*", "workspace:admin"}
 LEAST = {scope: "viewer" if scope in READS else "admin" if scope in OF_ADMINS else "manager" for scope in SCOPES}
 
@@ -149,10 +189,18 @@ async def test_every_use_of_an_admin_token_is_recorded(world: World) -> None:
     made = (await create(world, world.owner, tier="ADMIN")).json()
 
     async def uses() -> list[Any]:
-        return list(await world.database.fetch("SELECT path, ip, user_agent FROM admin_token_uses WHERE token_id = $1 ORDER BY used_at", made["id"]))
+        return list(
+            await world.database.fetch(
+                "SELECT path, ip, user_agent FROM admin_token_uses WHERE token_id = $1 ORDER BY used_at", made["id"]
+            )
+        )
 
     await use(world, made["token"], **{"user-agent": "script/1 " + "x" * 300, "x-forwarded-for": "203.0.113.7"})
-    await Browser(world.url).send("GET", "/api/v1/workspaces/unknown/members", headers={"authorization": f"Bearer {made['token']}", "user-agent": "script/2"})
+    await Browser(world.url).send(
+        "GET",
+        "/api/v1/workspaces/unknown/members",
+        headers={"authorization": f"Bearer {made['token']}", "user-agent": "script/2"},
+    )
     assert [tuple(row) for row in await uses()] == [
         (WHO, "203.0.113.7", ("script/1 " + "x" * 300)[:250]),
         ("/api/v1/workspaces/unknown/members", "127.0.0.1", "script/2"),
@@ -162,13 +210,19 @@ async def test_every_use_of_an_admin_token_is_recorded(world: World) -> None:
     assert len(await uses()) == 2
     standard = (await create(world, world.owner)).json()
     await use(world, standard["token"])
-    assert await world.database.fetchval("SELECT count(*) FROM admin_token_uses WHERE token_id = $1", standard["id"]) == 0
+    assert (
+        await world.database.fetchval("SELECT count(*) FROM admin_token_uses WHERE token_id = $1", standard["id"]) == 0
+    )
 
 
 async def test_a_use_of_an_admin_token_is_recorded_once_however_often_the_gate_is_asked(world: World) -> None:
     made = (await create(world, world.owner, tier="ADMIN")).json()
     headers, paths = {"authorization": f"Bearer {made['token']}"}, list[str]()
-    cases = [("cnosuchchat", world.workspace.id, 200), ("cnosuchchat", world.other.id, 403), ("cnosuchchat", "unknown", 403)]
+    cases = [
+        ("cnosuchchat", world.workspace.id, 200),
+        ("cnosuchchat", world.other.id, 403),
+        ("cnosuchchat", "unknown", 403),
+    ]
     for chat_id, workspace, status in cases * 2:  # the second time their plan is known
         path = f"/api/v1/chats/{chat_id}/messages"
         answer = await Browser(world.url).send("GET", path, params={"workspace_id": workspace}, headers=headers)
@@ -186,23 +240,45 @@ async def test_a_use_of_an_admin_token_is_recorded_once_however_often_the_gate_i
         for sets in ("revoked_at = now()", "expires_at = now()", f"tier = '{other}'")
     ],
 )
-async def test_a_token_that_is_revoked_expired_or_of_the_other_tier_is_invalid(world: World, tier: str, sets: str) -> None:
+async def test_a_token_that_is_revoked_expired_or_of_the_other_tier_is_invalid(
+    world: World, tier: str, sets: str
+) -> None:
     made = (await create(world, world.owner, tier=tier)).json()
     assert (await use(world, made["token"])).status_code == 200
     await world.database.execute(f"UPDATE cli_tokens SET {sets} WHERE id = $1", made["id"])
     answer = await use(world, made["token"])
-    assert (answer.status_code, answer.json()["error"], answer.headers["www-authenticate"]) == (401, "session_invalid", 'Bearer error="session_invalid"')
+    assert (answer.status_code, answer.json()["error"], answer.headers["www-authenticate"]) == (
+        401,
+        "session_invalid",
+        'Bearer error="session_invalid"',
+    )
 
 
 async def test_the_own_tokens_are_listed_newest_first_without_their_values(world: World) -> None:
     person = await world.person("lister", Role.VIEWER)
     made = [(await create(world, person, name=str(number), scopes=["agents:read"])).json() for number in range(3)]
     past = datetime.now(UTC) - timedelta(days=1)
-    await world.add(CliToken(user_id=person.user_id, name="past", token_hash="x", expires_at=past, revoked_at=past, last_used_at=past, created_at=past))
+    await world.add(
+        CliToken(
+            user_id=person.user_id,
+            name="past",
+            token_hash="x",
+            expires_at=past,
+            revoked_at=past,
+            last_used_at=past,
+            created_at=past,
+        )
+    )
     listed = (await world.rest(person, "GET", LIST, workspace=None)).json()
     assert set(listed) == {"data"}
     assert [one["name"] for one in listed["data"]] == ["2", "1", "0", "test", "past"]
-    second = {"id": made[1]["id"], "name": "1", "tier": "STANDARD", "created_at": made[1]["created_at"], "scopes": ["agents:read"]}
+    second = {
+        "id": made[1]["id"],
+        "name": "1",
+        "tier": "STANDARD",
+        "created_at": made[1]["created_at"],
+        "scopes": ["agents:read"],
+    }
     assert listed["data"][1] == second
     assert set(listed["data"][4]) == {*second, "expires_at", "last_used_at", "revoked_at"} - {"scopes"}
     assert (await world.rest(world.nobody, "GET", LIST, workspace=None)).json()["data"][-1]["name"] == "test"
@@ -245,7 +321,12 @@ async def test_a_ticket_is_bound_to_the_session_it_is_asked_for_with(world: Worl
     assert set(answer.json()) == {"token"}
     claims = instance.signer.read(TokenKind.ws, answer.json()["token"], now=instance.clock.seconds())
     session_id = await world.database.fetchval("SELECT id FROM sessions WHERE user_id = $1", user.id)
-    assert (claims.user_id, claims.session_id, claims.name, claims.email) == (user.id, session_id, user.full_name, user.email)
+    assert (claims.user_id, claims.session_id, claims.name, claims.email) == (
+        user.id,
+        session_id,
+        user.full_name,
+        user.email,
+    )
     assert claims.expires_at - claims.issued_at == 15 * 60
 
 

@@ -1,4 +1,6 @@
-"""The printed link in a real browser, under a name that anybody could have: with it the first user is made, without it nobody is."""
+"""The printed link in a real browser, under a name that anybody could have: with it the first user is made, without it
+nobody is.
+"""
 
 import asyncio
 import contextlib
@@ -21,7 +23,9 @@ from resolvers.kernel.passwords import Cost, Passwords
 from tests.conftest import Database
 from tests.world import serving, settings_for
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
 NAME = "crewship.example.com"
@@ -30,7 +34,8 @@ FILL_IN = """
   const until = async (happens) => { while (!happens()) await new Promise((next) => setTimeout(next, 20)); };
   const account = document.querySelector("#account"), token = document.querySelector("#token-value");
   await until(() => !account.hidden);
-  for (const [name, value] of [["full_name", "Ada Lovelace"], ["email", "ada@example.com"], ["password", "correct horse"]])
+  for (const [name, value] of [["full_name", "Ada Lovelace"], ["email", "ada@example.com"], ["password",
+      "correct horse"]])
     account.querySelector(`[name=${name}]`).value = value;
   account.querySelector("form").requestSubmit();
   const refusal = account.querySelector(".refusal");
@@ -44,12 +49,25 @@ FILL_IN = """
 async def browser(directory: Path) -> AsyncIterator[str]:
     """Where a running Chromium is controlled."""
     assert CHROMIUM is not None
-    command = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
-    command += [f"--user-data-dir={directory}", f"--host-resolver-rules=MAP {NAME} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--remote-debugging-port=0"]
+    command = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+    ]
+    command += [
+        f"--user-data-dir={directory}",
+        f"--host-resolver-rules=MAP {NAME} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        "--remote-debugging-port=0",
+    ]
     process = await asyncio.create_subprocess_exec(CHROMIUM, *command, stderr=asyncio.subprocess.PIPE)
     assert process.stderr is not None
     try:
-        while (found := re.search(rb"DevTools listening on ws://([\d.:]+)/", line := await process.stderr.readline())) is None:
+        while (
+            found := re.search(rb"DevTools listening on ws://([\d.:]+)/", line := await process.stderr.readline())
+        ) is None:
             assert line, "Chromium ended"
         yield f"http://{found[1].decode()}"
     finally:
@@ -75,12 +93,18 @@ async def evaluate(control: str, url: str, script: str) -> Any:
         await call("Page.navigate", url=url)
         while json.loads(await socket.recv()).get("method") != "Page.loadEventFired":
             pass
-        return (await call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True))["result"]["value"]
+        return (await call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True))["result"][
+            "value"
+        ]
 
 
 async def test_the_printed_link_makes_the_first_user(database: Database, tmp_path: Path) -> None:
     settings = settings_for(database.url, tmp_path / "data")
-    async with serving(create_app(settings, passwords=Passwords(Cost(1, 64, 1)))) as url, browser(tmp_path / "profile") as control, asyncio.timeout(60):
+    async with (
+        serving(create_app(settings, passwords=Passwords(Cost(1, 64, 1)))) as url,
+        browser(tmp_path / "profile") as control,
+        asyncio.timeout(60),
+    ):
         named = url.replace("127.0.0.1", NAME)
         link = (await bootstrap_notice(settings, database.url, named) or "").rsplit(" ", 1)[1]
         assert "one-time link" in await evaluate(control, f"{named}/", FILL_IN)

@@ -20,8 +20,12 @@ LOGIN = "/api/auth/callback/credentials"
 FAILED = {"error": "CredentialsSignin", "ok": False, "url": "/api/auth/error?error=CredentialsSignin"}
 
 
-@pytest.mark.parametrize(("https", "name", "secure"), [(False, "authjs.csrf-token", ""), (True, "__Host-authjs.csrf-token", "; Secure")])
-async def test_the_csrf_token_is_new_each_time_and_set_as_a_cookie(world: World, https: bool, name: str, secure: str) -> None:
+@pytest.mark.parametrize(
+    ("https", "name", "secure"), [(False, "authjs.csrf-token", ""), (True, "__Host-authjs.csrf-token", "; Secure")]
+)
+async def test_the_csrf_token_is_new_each_time_and_set_as_a_cookie(
+    world: World, https: bool, name: str, secure: str
+) -> None:
     tokens = set()
     for _ in range(2):
         answer = await Browser(world.url, https).send("GET", "/api/auth/csrf")
@@ -36,13 +40,29 @@ async def test_the_csrf_token_is_new_each_time_and_set_as_a_cookie(world: World,
 async def test_email_and_password_are_the_one_provider(world: World) -> None:
     answer = await world.rest(None, "GET", "/api/auth/providers", workspace=None)
     path = "/api/auth/callback/credentials"
-    assert answer.json() == {"credentials": {"id": "credentials", "name": "Credentials", "type": "credentials", "signinUrl": path, "callbackUrl": path}}
+    assert answer.json() == {
+        "credentials": {
+            "id": "credentials",
+            "name": "Credentials",
+            "type": "credentials",
+            "signinUrl": path,
+            "callbackUrl": path,
+        }
+    }
 
 
 @pytest.mark.parametrize(("https", "prefix", "secure"), [(False, "", ""), (True, "__Secure-", "; Secure")])
-async def test_a_login_sets_the_cookies_of_a_session_of_thirty_days_and_of_the_browser(world: World, https: bool, prefix: str, secure: str) -> None:
+async def test_a_login_sets_the_cookies_of_a_session_of_thirty_days_and_of_the_browser(
+    world: World, https: bool, prefix: str, secure: str
+) -> None:
     user, browser = await new_user(world), Browser(world.url, https)
-    body = {"email": user.email, "password": PASSWORD, "csrfToken": await browser.csrf(), "redirect": "false", "json": "true"}
+    body = {
+        "email": user.email,
+        "password": PASSWORD,
+        "csrfToken": await browser.csrf(),
+        "redirect": "false",
+        "json": "true",
+    }
     answer = await browser.send("POST", LOGIN, json=body, headers={"user-agent": "x" * 300})
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "url": "/", "status": 200})
     assert [re.sub("=[^;]+", "=", text, count=1) for text in set_cookies(answer)] == [
@@ -78,7 +98,9 @@ async def test_a_login_sets_the_cookies_of_a_session_of_thirty_days_and_of_the_b
 )
 async def test_a_form_is_sent_on_to_a_path_of_this_origin_only(world: World, callback: str | None, goes: str) -> None:
     user, browser = await new_user(world), Browser(world.url)
-    form = {"email": user.email, "password": PASSWORD, "csrfToken": await browser.csrf()} | ({} if callback is None else {"callbackUrl": callback})
+    form = {"email": user.email, "password": PASSWORD, "csrfToken": await browser.csrf()} | (
+        {} if callback is None else {"callbackUrl": callback}
+    )
     answer = await browser.send("POST", LOGIN, data=form)
     assert (answer.status_code, answer.headers["location"], len(set_cookies(answer))) == (302, goes, 3)
 
@@ -96,15 +118,24 @@ async def test_a_callback_in_the_query_counts_and_one_in_json_does_not(world: Wo
     assert (await browser.send("POST", f"{LOGIN}?callbackUrl=/query", data=body)).headers["location"] == "/body"
 
 
-@pytest.mark.parametrize(("query", "extra"), [("?redirect=false", {}), ("?json=true", {}), ("", {"redirect": "false"}), ("", {"json": "true"})])
+@pytest.mark.parametrize(
+    ("query", "extra"),
+    [("?redirect=false", {}), ("?json=true", {}), ("", {"redirect": "false"}), ("", {"json": "true"})],
+)
 async def test_a_form_may_ask_for_json(world: World, query: str, extra: dict[str, str]) -> None:
     user, browser = await new_user(world), Browser(world.url)
     form = {"email": user.email, "csrfToken": await browser.csrf()} | extra
     assert (await browser.send("POST", LOGIN + query, data=form | {"password": "wrong"})).json() == FAILED
-    assert (await browser.send("POST", LOGIN + query, data=form | {"password": PASSWORD})).json() == {"ok": True, "url": "/", "status": 200}
+    assert (await browser.send("POST", LOGIN + query, data=form | {"password": PASSWORD})).json() == {
+        "ok": True,
+        "url": "/",
+        "status": 200,
+    }
 
 
-@pytest.mark.parametrize("media", ["application/json; charset=utf-8", "text/plain", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    "media", ["application/json; charset=utf-8", "text/plain", "application/x-www-form-urlencoded"]
+)
 async def test_json_is_read_whatever_the_header_says(world: World, media: str) -> None:
     user, browser = await new_user(world), Browser(world.url)
     body = f'{{"email": "{user.email}", "password": "{PASSWORD}", "csrfToken": "{await browser.csrf()}"}}'
@@ -131,8 +162,17 @@ async def test_wrong_empty_unknown_and_locked_look_the_same(world: World) -> Non
         answer = await browser.send("POST", LOGIN, json=attempt | {"csrfToken": await browser.csrf()})
         assert (answer.status_code, answer.json(), set_cookies(answer)) == (200, FAILED, [])
         answer = await browser.send("POST", LOGIN, data=attempt | {"csrfToken": await browser.csrf()})
-        assert (answer.status_code, answer.headers["location"], set_cookies(answer)) == (302, "/login?error=CredentialsSignin", [])
-    assert await world.database.fetchval("SELECT count(*) FROM sessions WHERE user_id = ANY ($1)", [user.id, locked.id, without.id]) == 0
+        assert (answer.status_code, answer.headers["location"], set_cookies(answer)) == (
+            302,
+            "/login?error=CredentialsSignin",
+            [],
+        )
+    assert (
+        await world.database.fetchval(
+            "SELECT count(*) FROM sessions WHERE user_id = ANY ($1)", [user.id, locked.id, without.id]
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize("email", ["known", "unknown@nowhere.example", "locked"])
@@ -156,7 +196,9 @@ async def test_the_csrf_token_has_to_be_the_cookie(world: World, cookie: bool, s
     if not cookie:
         browser.cookies.clear()
     before = await world.snapshot()
-    body = {"email": user.email, "password": PASSWORD} | ({} if sent is None else {"csrfToken": token if sent == "same" else sent})
+    body = {"email": user.email, "password": PASSWORD} | (
+        {} if sent is None else {"csrfToken": token if sent == "same" else sent}
+    )
     for content in ({"json": body}, {"data": body}):
         answer = await browser.send("POST", LOGIN, **content)
         assert (answer.status_code, set_cookies(answer)) == (403, [])
@@ -165,7 +207,9 @@ async def test_the_csrf_token_has_to_be_the_cookie(world: World, cookie: bool, s
 
 async def test_an_empty_csrf_cookie_equals_nothing(world: World) -> None:
     user = await new_user(world)
-    answer = await Browser(world.url).send("POST", LOGIN, json={"email": user.email, "password": PASSWORD, "csrfToken": ""}, headers={"cookie": f"{CSRF}="})
+    answer = await Browser(world.url).send(
+        "POST", LOGIN, json={"email": user.email, "password": PASSWORD, "csrfToken": ""}, headers={"cookie": f"{CSRF}="}
+    )
     assert answer.status_code == 403
 
 
@@ -173,7 +217,11 @@ async def test_the_command_line_sends_the_plain_csrf_cookie_on_https_too(world: 
     user, browser = await new_user(world), Browser(world.url, https=True)
     token = await browser.csrf()
     browser.cookies = {CSRF: token}
-    answer = await browser.send("POST", LOGIN, json={"email": user.email, "password": PASSWORD, "csrfToken": token, "redirect": "false", "json": "true"})
+    answer = await browser.send(
+        "POST",
+        LOGIN,
+        json={"email": user.email, "password": PASSWORD, "csrfToken": token, "redirect": "false", "json": "true"},
+    )
     assert answer.json()["ok"] is True
     assert SECURE_ACCESS in browser.cookies
 
@@ -190,7 +238,10 @@ async def test_the_command_line_sends_the_plain_csrf_cookie_on_https_too(world: 
         ("application/x-www-form-urlencoded", b"email=%ff"),
         ("application/x-www-form-urlencoded", b"\xff"),
         ("application/x-www-form-urlencoded", b"&".join(b"a%d=" % n for n in range(200))),
-        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="email"\r\n\r\na\r\n--x--\r\n'),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="email"\r\n\r\na\r\n--x--\r\n',
+        ),
         ("application/json", b'{"email": "' + b"x" * 16 * 1024 + b'"}'),
         ("application/x-www-form-urlencoded", b"email=" + b"x" * 16 * 1024),
     ],
@@ -231,7 +282,10 @@ async def test_ten_wrong_passwords_in_a_row_lock_the_account_for_five_minutes(wo
 
 async def test_a_lock_that_is_over_resets_the_count(world: World) -> None:
     past = datetime.now(UTC) - timedelta(seconds=1)
-    wrong, right = await new_user(world, failed_login_count=10, locked_until=past), await new_user(world, failed_login_count=10, locked_until=past)
+    wrong, right = (
+        await new_user(world, failed_login_count=10, locked_until=past),
+        await new_user(world, failed_login_count=10, locked_until=past),
+    )
     browser = Browser(world.url)
     await browser.log_in(wrong.email, "wrong")
     assert await _state(world, wrong.id) == (1, None)
@@ -262,7 +316,9 @@ async def test_a_bcrypt_hash_is_accepted_and_replaced_also_by_logins_at_once(wor
     assert await world.database.fetchval("SELECT password_hash FROM users WHERE id = $1", user.id) == stored
 
 
-async def test_a_password_that_is_changed_while_the_old_one_is_checked_lets_nobody_in_with_the_old(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_password_that_is_changed_while_the_old_one_is_checked_lets_nobody_in_with_the_old(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     user, other = await new_user(world), await instance.passwords.hash("another password")
     real, calls = instance.passwords.verify, []
 
@@ -299,8 +355,13 @@ async def test_an_error_is_json_for_programs_and_the_login_page_for_browsers(wor
     browser = Browser(world.url)
     answer = await browser.send("GET", "/api/auth/error?error=A%26B")
     assert (answer.status_code, answer.json()) == (200, {"error": "A&B", "message": "Authentication error: A&B"})
-    assert (await browser.send("GET", "/api/auth/error")).json() == {"error": "Default", "message": "Authentication error: Default"}
-    answer = await browser.send("GET", "/api/auth/error?error=A%26B", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (await browser.send("GET", "/api/auth/error")).json() == {
+        "error": "Default",
+        "message": "Authentication error: Default",
+    }
+    answer = await browser.send(
+        "GET", "/api/auth/error?error=A%26B", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    )
     assert (answer.status_code, answer.headers["location"]) == (302, "/login?error=A%26B")
 
 
@@ -312,6 +373,10 @@ async def test_the_login_answers_posts_only(world: World) -> None:
 async def test_the_cookie_is_a_credential(world: World) -> None:
     user, browser = await new_user(world), Browser(world.url)
     await browser.log_in(user.email)
-    for headers in ({}, {"cookie": "", "authorization": f"Bearer {browser.access}"}, {"cookie": f"{SECURE_ACCESS}={browser.cookies[ACCESS]}"}):
+    for headers in (
+        {},
+        {"cookie": "", "authorization": f"Bearer {browser.access}"},
+        {"cookie": f"{SECURE_ACCESS}={browser.cookies[ACCESS]}"},
+    ):
         answer = await browser.send("GET", "/api/v1/auth/cli-token/validate", headers=headers)
         assert answer.json() == {"valid": True, "user_id": user.id, "user_email": user.email}

@@ -29,7 +29,9 @@ async def test_of_thirty_first_users_on_four_servers_exactly_one_is_made(databas
         "CREWSHIP_RATELIMIT_DISABLED": "true",
     }
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(serving(env=environment(tmp_path / str(number), **shared))) for number in range(SERVERS)]
+        servers = [
+            stack.enter_context(serving(env=environment(tmp_path / str(number), **shared))) for number in range(SERVERS)
+        ]
         links = [server.process.stdout.readline() for server in servers if server.process.stdout is not None]
         assert len({link.partition("#")[2] for link in links}) == 1
         assert len({server.process.pid for server in servers} | {os.getpid()}) == SERVERS + 1
@@ -48,6 +50,8 @@ async def test_of_thirty_first_users_on_four_servers_exactly_one_is_made(databas
         await connection.execute("SELECT set_config('crewship.workspaces', '*', false)")
         for table in ("users", "workspaces", "cli_tokens", "sessions"):
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 1
-        assert [tuple(row) for row in await connection.fetch("SELECT user_id, role FROM memberships")] == [(winner.json()["user_id"], "OWNER")]
+        assert [tuple(row) for row in await connection.fetch("SELECT user_id, role FROM memberships")] == [
+            (winner.json()["user_id"], "OWNER")
+        ]
     finally:
         await connection.close()

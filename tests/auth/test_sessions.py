@@ -11,12 +11,27 @@ import pytest
 from models.auth import Session
 from resolvers.kernel.crypto import TokenKind, new_session_id
 from resolvers.kernel.instance import instance
-from tests.auth.browsers import ACCESS, CLEARED, REFRESH, SECURE_ACCESS, SECURE_REFRESH, Browser, new_user, set_cookies, signed_in
+from tests.auth.browsers import (
+    ACCESS,
+    CLEARED,
+    REFRESH,
+    SECURE_ACCESS,
+    SECURE_REFRESH,
+    Browser,
+    new_user,
+    set_cookies,
+    signed_in,
+)
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
 
-SESSION, REFRESHED, OUT, WHO = "/api/auth/session", "/api/auth/token/refresh", "/api/auth/signout", "/api/v1/auth/cli-token/validate"
+SESSION, REFRESHED, OUT, WHO = (
+    "/api/auth/session",
+    "/api/auth/token/refresh",
+    "/api/auth/signout",
+    "/api/v1/auth/cli-token/validate",
+)
 
 
 async def row_of(world: World, user_id: str) -> dict[str, Any]:
@@ -28,7 +43,13 @@ async def change(world: World, user_id: str, sets: str) -> None:
     await world.database.execute(f"UPDATE sessions SET {sets} WHERE user_id = $1", user_id)
 
 
-def token(kind: TokenKind, user_id: str, session_id: str | None, lifetime: timedelta = timedelta(days=1), now: float | None = None) -> str:
+def token(
+    kind: TokenKind,
+    user_id: str,
+    session_id: str | None,
+    lifetime: timedelta = timedelta(days=1),
+    now: float | None = None,
+) -> str:
     return instance.signer.sign(kind, user_id=user_id, session_id=session_id, lifetime=lifetime, now=now)[0]
 
 
@@ -60,13 +81,17 @@ async def test_nobody_is_signed_in_without_the_cookie_of_the_scheme(world: World
         assert (answer.status_code, answer.json(), set_cookies(answer)) == (200, {}, [])
 
 
-@pytest.mark.parametrize("fault", ["revoked", "ended", "gone", "another user's", "expired", "refresh token", "ticket", "junk", "null"])
+@pytest.mark.parametrize(
+    "fault", ["revoked", "ended", "gone", "another user's", "expired", "refresh token", "ticket", "junk", "null"]
+)
 async def test_a_session_that_is_no_longer_good_is_cleared(world: World, fault: str) -> None:
     browser, user = await signed_in(world)
     row = await row_of(world, user.id)
     bad = {
         "another user's": lambda: token(TokenKind.access, world.owner.user_id, row["id"]),
-        "expired": lambda: token(TokenKind.access, user.id, row["id"], timedelta(minutes=1), now=instance.clock.seconds() - 70),
+        "expired": lambda: token(
+            TokenKind.access, user.id, row["id"], timedelta(minutes=1), now=instance.clock.seconds() - 70
+        ),
         "refresh token": lambda: browser.refresh,
         "ticket": lambda: token(TokenKind.ws, user.id, row["id"]),
         "junk": lambda: "junk",
@@ -77,7 +102,9 @@ async def test_a_session_that_is_no_longer_good_is_cleared(world: World, fault: 
     elif fault == "gone":
         await world.database.execute("DELETE FROM sessions WHERE user_id = $1", user.id)
     else:
-        await change(world, user.id, "revoked_at = now()" if fault == "revoked" else "expires_at = now() - interval '1 second'")
+        await change(
+            world, user.id, "revoked_at = now()" if fault == "revoked" else "expires_at = now() - interval '1 second'"
+        )
     answer = await browser.send("GET", SESSION)
     assert (answer.status_code, answer.json(), set(set_cookies(answer))) == (200, {}, CLEARED)
 
@@ -98,7 +125,9 @@ async def test_the_four_reasons(world: World) -> None:
             {"authorization": f"bearer {browser.access}"},
             {"authorization": "Bearer"},
         ],
-        "session_expired": [{"authorization": "Bearer " + token(TokenKind.access, user.id, session_id, timedelta(minutes=1), now - 66)}],
+        "session_expired": [
+            {"authorization": "Bearer " + token(TokenKind.access, user.id, session_id, timedelta(minutes=1), now - 66)}
+        ],
         "session_revoked": [{"authorization": f"Bearer {gone}"}, {"cookie": f"{SECURE_ACCESS}={gone}"}],
         "session_invalid": [
             {"authorization": f"Bearer {value}"}
@@ -116,7 +145,11 @@ async def test_the_four_reasons(world: World) -> None:
                 world.owner.token.upper(),
             )
         ]
-        + [{"cookie": f"{ACCESS}=null"}, {"cookie": f"{ACCESS}={browser.refresh}"}, {"authorization": "Bearer null", "cookie": f"{ACCESS}={browser.access}"}],
+        + [
+            {"cookie": f"{ACCESS}=null"},
+            {"cookie": f"{ACCESS}={browser.refresh}"},
+            {"authorization": "Bearer null", "cookie": f"{ACCESS}={browser.access}"},
+        ],
     }
     for reason, requests in cases.items():
         for headers in requests:
@@ -131,7 +164,13 @@ async def test_the_four_reasons(world: World) -> None:
 
 async def test_a_token_is_good_for_five_seconds_after_its_end(world: World) -> None:
     browser, user = await signed_in(world)
-    browser.cookies[ACCESS] = token(TokenKind.access, user.id, (await row_of(world, user.id))["id"], timedelta(minutes=1), instance.clock.seconds() - 62)
+    browser.cookies[ACCESS] = token(
+        TokenKind.access,
+        user.id,
+        (await row_of(world, user.id))["id"],
+        timedelta(minutes=1),
+        instance.clock.seconds() - 62,
+    )
     assert (await browser.send("GET", WHO)).status_code == 200
 
 
@@ -214,12 +253,16 @@ async def test_a_refresh_token_that_is_no_longer_good_is_cleared(world: World, f
         sets = {"ended": "expires_at = now()", "revoked": "revoked_at = now()"}
         await change(world, user.id, sets.get(fault) or ", ".join(sets.values()))
     elif fault in ("gone", "user gone"):
-        await world.database.execute("DELETE FROM sessions WHERE user_id = $1" if fault == "gone" else "DELETE FROM users WHERE id = $1", user.id)
+        await world.database.execute(
+            "DELETE FROM sessions WHERE user_id = $1" if fault == "gone" else "DELETE FROM users WHERE id = $1", user.id
+        )
     else:
         browser.cookies[REFRESH] = {
             "junk": "junk",
             "access token": browser.access,
-            "expired": token(TokenKind.refresh, user.id, session_id, timedelta(minutes=1), instance.clock.seconds() - 70),
+            "expired": token(
+                TokenKind.refresh, user.id, session_id, timedelta(minutes=1), instance.clock.seconds() - 70
+            ),
             "another user's": token(TokenKind.refresh, world.owner.user_id, session_id),
         }[fault]
     before = await world.snapshot()
@@ -232,7 +275,9 @@ async def test_a_refresh_token_that_is_no_longer_good_is_cleared(world: World, f
 async def test_of_refreshes_at_once_with_one_token_exactly_one_succeeds_and_the_session_ends(world: World) -> None:
     for _ in range(5):
         browser, user = await signed_in(world)
-        answers = await asyncio.gather(*[Browser(world.url, cookies=dict(browser.cookies)).send("POST", REFRESHED) for _ in range(6)])
+        answers = await asyncio.gather(
+            *[Browser(world.url, cookies=dict(browser.cookies)).send("POST", REFRESHED) for _ in range(6)]
+        )
         assert sorted(answer.status_code for answer in answers) == [200, *[401] * 5]
         assert all(refused(answer, "session_revoked") for answer in answers if answer.status_code == 401)
         row = await row_of(world, user.id)
@@ -285,8 +330,19 @@ async def test_the_own_sessions_are_listed_last_used_first(world: World) -> None
     current = (await row_of(world, user.id))["id"]
     now = datetime.now(UTC)
     older, newer, revoked, expired = (
-        Session(id=new_session_id(), user_id=user.id, expires_at=now + timedelta(days=days), last_used_at=now - timedelta(hours=hours), **more)
-        for days, hours, more in ((1, 2, {"user_agent": "Firefox", "ip": "203.0.113.7"}), (1, 1, {}), (1, 0, {"revoked_at": now}), (-1, 0, {}))
+        Session(
+            id=new_session_id(),
+            user_id=user.id,
+            expires_at=now + timedelta(days=days),
+            last_used_at=now - timedelta(hours=hours),
+            **more,
+        )
+        for days, hours, more in (
+            (1, 2, {"user_agent": "Firefox", "ip": "203.0.113.7"}),
+            (1, 1, {}),
+            (1, 0, {"revoked_at": now}),
+            (-1, 0, {}),
+        )
     )
     await world.add(older, newer, revoked, expired)
     answer = (await browser.send("GET", "/api/v1/auth/sessions")).json()
@@ -294,8 +350,14 @@ async def test_the_own_sessions_are_listed_last_used_first(world: World) -> None
     assert [one["is_current"] for one in answer] == [True, False, False]
     assert set(answer[1]) == {"id", "created_at", "last_used_at", "is_current"}
     assert (answer[2]["user_agent"], answer[2]["ip"]) == ("Firefox", "203.0.113.7")
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one[key]) for one in answer for key in ("created_at", "last_used_at"))
-    bearer = await Browser(world.url).send("GET", "/api/v1/auth/sessions", headers={"authorization": f"Bearer {browser.access}"})
+    assert all(
+        re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one[key])
+        for one in answer
+        for key in ("created_at", "last_used_at")
+    )
+    bearer = await Browser(world.url).send(
+        "GET", "/api/v1/auth/sessions", headers={"authorization": f"Bearer {browser.access}"}
+    )
     assert [one["is_current"] for one in bearer.json()] == [True, False, False]
 
 
@@ -303,7 +365,9 @@ async def test_a_cli_token_is_no_session(world: World) -> None:
     user = await new_user(world)
     assert (await world.rest(world.member, "GET", "/api/v1/auth/sessions", workspace=None)).json() == []
     row = Session(id=new_session_id(), user_id=world.member.user_id, expires_at=datetime.now(UTC) + timedelta(days=1))
-    await world.add(row, Session(id=new_session_id(), user_id=user.id, expires_at=datetime.now(UTC) + timedelta(days=1)))
+    await world.add(
+        row, Session(id=new_session_id(), user_id=user.id, expires_at=datetime.now(UTC) + timedelta(days=1))
+    )
     (one,) = (await world.rest(world.member, "GET", "/api/v1/auth/sessions", workspace=None)).json()
     assert (one["id"], one["is_current"]) == (row.id, False)
     answer = await world.rest(world.member, "POST", f"/api/v1/auth/sessions/{row.id}/revoke", workspace=None)
@@ -321,7 +385,9 @@ async def test_a_session_is_revoked_once_and_its_cookies_with_it(world: World) -
     assert ended["revoked_reason"] == "admin_force"
     assert refused(await browser.send("GET", WHO), "session_revoked")
     assert (await second.send("POST", path)).status_code == 200
-    assert await world.database.fetchrow("SELECT revoked_at, revoked_reason FROM sessions WHERE id = $1", other) == ended
+    assert (
+        await world.database.fetchrow("SELECT revoked_at, revoked_reason FROM sessions WHERE id = $1", other) == ended
+    )
     answer = await second.send("POST", f"/api/v1/auth/sessions/{mine}/revoke")
     assert (answer.status_code, answer.json()) == (200, {"ok": True, "id": mine, "is_current": True})
     assert refused(await second.send("GET", WHO), "session_revoked")
@@ -357,7 +423,9 @@ async def test_a_bearer_without_a_value_is_none(world: World) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(world.url.rsplit(":", 1)[1]))
     browser, _ = await signed_in(world)
     for cookie, status in (("", b"401"), (f"cookie: {ACCESS}={browser.access}\r\n", b"200")):
-        writer.write(f"GET /api/v1/ws-token HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer \r\n{cookie}\r\n".encode())
+        writer.write(
+            f"GET /api/v1/ws-token HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer \r\n{cookie}\r\n".encode()
+        )
         head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))  # type: ignore[index]
         assert head.split()[1] == status

@@ -8,7 +8,15 @@ from tests.world import now
 
 @entity
 def chat(plot: Plot) -> Chat:
-    return Chat(agent_id=plot["agent"].id, created_by=plot.owner.user_id, title="Weather", origin=ChatOrigin.UI, ended_at=now(), last_seq=2, **plot.here)
+    return Chat(
+        agent_id=plot["agent"].id,
+        created_by=plot.owner.user_id,
+        title="Weather",
+        origin=ChatOrigin.UI,
+        ended_at=now(),
+        last_seq=2,
+        **plot.here,
+    )
 
 
 @entity
@@ -44,4 +52,6 @@ RECIPES = {
     "chats.create": Recipe(chosen=frozenset({"session_id"})),
     "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
 }
-PROSE = frozenset({"chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.rename", "chats.send", "chats.steer"})
+PROSE = frozenset(
+    {"chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.rename", "chats.send", "chats.steer"}
+)

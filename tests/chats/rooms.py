@@ -35,7 +35,9 @@ async def chat_of(world: World, agent: Agent | None = None, **values: Any) -> Ch
 
 
 async def said(world: World, chat: Chat, content: str = "Hello", **values: Any) -> Message:
-    message = Message(workspace_id=chat.workspace_id, chat_id=chat.id, **{"role": MessageRole.assistant, "content": content} | values)
+    message = Message(
+        workspace_id=chat.workspace_id, chat_id=chat.id, **{"role": MessageRole.assistant, "content": content} | values
+    )
     await world.add(message)
     return message
 
@@ -51,9 +53,13 @@ async def elsewhere(world: World) -> Chat:
     return await chat_of(world, await agent_of(world, workspace_id=world.other.id), created_by=world.outsider.user_id)
 
 
-async def send(world: World, person: Person, chat_id: str, content: str = "Hello", max_turns: int | None = None) -> dict[str, Any]:
+async def send(
+    world: World, person: Person, chat_id: str, content: str = "Hello", max_turns: int | None = None
+) -> dict[str, Any]:
     """What sendMessage answers; a refusal as its extensions."""
-    return await told(world, person, SEND, {"chatId": chat_id, "content": content, "maxTurns": max_turns}, "sendMessage")
+    return await told(
+        world, person, SEND, {"chatId": chat_id, "content": content, "maxTurns": max_turns}, "sendMessage"
+    )
 
 
 async def cancel(world: World, person: Person, chat_id: str) -> dict[str, Any]:

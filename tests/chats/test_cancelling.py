@@ -19,14 +19,22 @@ async def test_a_run_that_waits_ends_at_once(world: World) -> None:
     before = await position(world)
     assert await cancel(world, world.member, chat.id) == {"cancelled": True}
     run = await row(world, "runs", sent["runId"])
-    assert (run["status"], run["error_message"], run["exit_code"], run["started_at"]) == ("CANCELLED", "cancelled", None, None)
+    assert (run["status"], run["error_message"], run["exit_code"], run["started_at"]) == (
+        "CANCELLED",
+        "cancelled",
+        None,
+        None,
+    )
     assert run["finished_at"] is not None
     assert run["data"]["duration_ms"] == 0
     assert run["data"]["tags"] == ["chat", "CLAUDE_CODE"]
     assert (await frames(world, chat.id))[2:] == [(3, "chat_event", {"type": "done", "content": ""})]
     assert (await row(world, "chats", chat.id))["message_count"] == 1
     assert (await row(world, "agents", agent.id))["status"] == "IDLE"
-    assert [(type_, payload["status"]) for _, type_, payload in await events(world, before)] == [("run.failed", "CANCELLED"), ("agent.status", "IDLE")]
+    assert [(type_, payload["status"]) for _, type_, payload in await events(world, before)] == [
+        ("run.failed", "CANCELLED"),
+        ("agent.status", "IDLE"),
+    ]
     assert await cancel(world, world.member, chat.id) == {"cancelled": False}
     assert "runId" in await send(world, world.member, chat.id)
 
@@ -34,7 +42,11 @@ async def test_a_run_that_waits_ends_at_once(world: World) -> None:
 async def test_a_run_that_a_worker_has_is_asked_to_stop(world: World) -> None:
     chat, rung = await chat_of(world), list[str]()
     sent = await send(world, world.member, chat.id)
-    await world.database.execute("UPDATE runs SET started_at = now(), leased_until = $2, lease = 1 WHERE id = $1", sent["runId"], now() + timedelta(minutes=1))
+    await world.database.execute(
+        "UPDATE runs SET started_at = now(), leased_until = $2, lease = 1 WHERE id = $1",
+        sent["runId"],
+        now() + timedelta(minutes=1),
+    )
     before, ends = await position(world), bus.on(Topic.cancel, rung.append)
     try:
         assert await cancel(world, world.member, chat.id) == {"cancelled": True}
@@ -50,7 +62,9 @@ async def test_a_run_that_a_worker_has_is_asked_to_stop(world: World) -> None:
 
 async def test_a_run_that_was_given_back_is_not_taken_for_one_that_never_ran(world: World) -> None:
     chat = await chat_of(world)
-    run = await run_of(world, chat, triggered_by=world.member.user_id, started_at=now(), leased_until=now() - timedelta(minutes=1))
+    run = await run_of(
+        world, chat, triggered_by=world.member.user_id, started_at=now(), leased_until=now() - timedelta(minutes=1)
+    )
     assert await cancel(world, world.member, chat.id) == {"cancelled": True}
     assert (await row(world, "runs", run.id))["status"] == "RUNNING"
 
@@ -85,12 +99,16 @@ async def test_of_many_cancels_one_ends_the_run(world: World) -> None:
 async def test_messages_and_cancels_at_once_leave_every_run_ended_or_live(world: World) -> None:
     agent = await agent_of(world)
     chats = [await chat_of(world, agent) for _ in range(4)]
-    await asyncio.gather(*(f(world, world.member, chat.id) for chat in chats for f in (send, cancel, send, cancel, send)))
+    await asyncio.gather(
+        *(f(world, world.member, chat.id) for chat in chats for f in (send, cancel, send, cancel, send))
+    )
     for chat in chats:
         shown = await frames(world, chat.id)
         assert [seq for seq, _, _ in shown] == list(range(1, len(shown) + 1))
         runs = await rows(world, "SELECT status FROM runs WHERE chat_id = $1", chat.id)
         assert sum(run["status"] == "RUNNING" for run in runs) <= 1
-        assert sum(payload.get("type") == "done" for _, _, payload in shown) == sum(run["status"] == "CANCELLED" for run in runs)
+        assert sum(payload.get("type") == "done" for _, _, payload in shown) == sum(
+            run["status"] == "CANCELLED" for run in runs
+        )
     live = await rows(world, "SELECT 1 FROM runs WHERE agent_id = $1 AND status = 'RUNNING'", agent.id)
     assert (await row(world, "agents", agent.id))["status"] == ("RUNNING" if live else "IDLE")

@@ -12,7 +12,21 @@ SLUGS = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,20}", fullmatch=True)
 
 
 @pytest.mark.parametrize(
-    "text", ["@bob", "Hey @bob!", "@BOB, come", "(@bob)", "**@bob**", "'@bob'", "one\n@bob\ntwo", "@bob.", "@bob: yes", "bob@bob @bob", "...@bob", "@bob's"]
+    "text",
+    [
+        "@bob",
+        "Hey @bob!",
+        "@BOB, come",
+        "(@bob)",
+        "**@bob**",
+        "'@bob'",
+        "one\n@bob\ntwo",
+        "@bob.",
+        "@bob: yes",
+        "bob@bob @bob",
+        "...@bob",
+        "@bob's",
+    ],
 )
 def test_a_mention(text: str) -> None:
     assert mentions(text, "bob")
@@ -20,7 +34,23 @@ def test_a_mention(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "bob", "@ bob", "a@bob", "alice.b+c@bob.example", "@bobby", "@bob_", "@bob-2", "@bob--x", "@bobä", "ä@bob", "x_@bob", "@alice", "bob@", "@alice@bob"],
+    [
+        "",
+        "bob",
+        "@ bob",
+        "a@bob",
+        "alice.b+c@bob.example",
+        "@bobby",
+        "@bob_",
+        "@bob-2",
+        "@bob--x",
+        "@bobä",
+        "ä@bob",
+        "x_@bob",
+        "@alice",
+        "bob@",
+        "@alice@bob",
+    ],
 )
 def test_no_mention(text: str) -> None:
     assert not mentions(text, "bob")

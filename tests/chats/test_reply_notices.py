@@ -42,7 +42,11 @@ async def notices(world: World, chat: Chat) -> list[dict[str, Any]]:
 
 async def told(world: World, since: int, chat: Chat) -> list[str]:
     """What became of the notices of a chat, as its workspace heard it."""
-    heard = [payload for channel, type, payload in await events(world, since) if (channel, type) == (f"workspace:{chat.workspace_id}", "inbox.updated")]
+    heard = [
+        payload
+        for channel, type, payload in await events(world, since)
+        if (channel, type) == (f"workspace:{chat.workspace_id}", "inbox.updated")
+    ]
     assert all(payload.keys() == {"source", "chat"} and payload["chat"] == chat.id for payload in heard)
     return [payload["source"] for payload in heard]
 
@@ -51,11 +55,14 @@ async def mark_read(world: World, person: Person, chat: Chat) -> int:
     return (await world.rest(person, "PUT", f"/api/v1/agents/{chat.agent_id}/chats/{chat.id}/read")).status_code
 
 
-# ---- notices -----------------------------------------------------------------------------------------------------------
+# ---- notices
+# -----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_chat_of_the_longest_id_has_its_notice(world: World) -> None:
-    chat = await chat_of(world, await agent_of(world), id=new_id() + "x" * (ID - 25), created_by=world.member.user_id, title="t" * LINE)
+    chat = await chat_of(
+        world, await agent_of(world), id=new_id() + "x" * (ID - 25), created_by=world.member.user_id, title="t" * LINE
+    )
     await reply(world, chat)
     [notice] = await notices(world, chat)
     assert notice["id"] == f"ibx_message_chat_reply_{chat.id}_{world.member.user_id}"
@@ -73,10 +80,13 @@ async def test_the_creator_is_told_of_a_reply(world: World) -> None:
     assert began <= notice.pop("updated_at") <= now()
     body = notice.pop("body_md")
     assert (len(body), body[:30], body[-1]) == (120, "It will rain. So take a coat. ", "…")
-    assert notice == dict.fromkeys(("target_role", "read_at", "read_by_user_id", "resolved_at", "resolved_by_user_id", "resolved_action")) | {
+    assert notice == dict.fromkeys(("target_role", "read_at", "read_by_user_id", "resolved_at", "resolved_by_user_id",
+        "resolved_action")) | {
         "id": f"ibx_message_{source_id}", "workspace_id": chat.workspace_id, "kind": "message", "source_id": source_id,
-        "target_user_id": world.member.user_id, "title": "Ada replied in Weather", "state": "unread", "priority": "medium", "blocking": False,
-        "sender_type": "agent", "sender_id": agent.id, "sender_name": "Ada", "avatar_seed": "seven", "avatar_style": "bottts",
+        "target_user_id": world.member.user_id, "title": "Ada replied in Weather", "state": "unread",
+        "priority": "medium", "blocking": False,
+        "sender_type": "agent", "sender_id": agent.id, "sender_name": "Ada", "avatar_seed": "seven",
+        "avatar_style": "bottts",
         "payload": {
             "chat_id": chat.id, "agent_id": agent.id, "agent_slug": agent.slug, "chat_title": "Weather",
             "chat_url": f"/chat/{agent.slug}?session=tides%20%26%20{chat.id[-25:]}",
@@ -95,8 +105,12 @@ async def test_a_reply_without_words_in_a_chat_without_a_title(world: World) -> 
 async def test_another_reply_opens_the_same_notice_again(world: World) -> None:
     chat = await chat_of(world)
     await reply(world, chat, "Rain")
-    put_away = "state = 'resolved', read_at = now(), read_by_user_id = $1, resolved_at = now(), resolved_by_user_id = $1, resolved_action = 'archived'"
-    [first] = await rows(world, f"UPDATE inbox_items SET {put_away} WHERE target_user_id = $1 AND payload ->> 'chat_id' = $2 RETURNING *",
+    put_away = (
+        "state = 'resolved', read_at = now(), read_by_user_id = $1, resolved_at = now(), resolved_by_user_id = $1,"
+        " resolved_action = 'archived'"
+    )
+    [first] = await rows(world,
+        f"UPDATE inbox_items SET {put_away} WHERE target_user_id = $1 AND payload ->> 'chat_id' = $2 RETURNING *",
                          world.owner.user_id, chat.id)  # fmt: skip
     before = await position(world)
     await reply(world, chat, "Sun")
@@ -137,7 +151,8 @@ async def test_the_agent_may_be_deleted_meanwhile(world: World) -> None:
     assert len(await notices(world, chat)) == 1
 
 
-# ---- who is there ------------------------------------------------------------------------------------------------------
+# ---- who is there
+# ------------------------------------------------------------------------------------------------------
 
 
 async def presence_of(world: World, chat: Chat, count: int) -> None:
@@ -176,7 +191,15 @@ async def test_only_the_listening_of_the_same_user_counts(world: World) -> None:
 async def test_who_listens_in_another_process(world: World, until: timedelta, told_of: int) -> None:
     """And what a process has left behind in a crash."""
     chat = await chat_of(world)
-    await world.add(ChatPresence(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.owner.user_id, process="another", until=now() + until))
+    await world.add(
+        ChatPresence(
+            workspace_id=chat.workspace_id,
+            chat_id=chat.id,
+            user_id=world.owner.user_id,
+            process="another",
+            until=now() + until,
+        )
+    )
     await reply(world, chat)
     assert len(await notices(world, chat)) == told_of
 
@@ -184,8 +207,12 @@ async def test_who_listens_in_another_process(world: World, until: timedelta, to
 @pytest.mark.parametrize(("read", "told_of"), [(1, 0), (0, 1)])
 async def test_who_has_read_so_far_is_not_told(world: World, read: int, told_of: int) -> None:
     chat = await chat_of(world)
-    await world.add(ChatReadCursor(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.owner.user_id, last_read_seq=read))
-    await world.add(ChatReadCursor(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.viewer.user_id, last_read_seq=9))
+    await world.add(
+        ChatReadCursor(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.owner.user_id, last_read_seq=read)
+    )
+    await world.add(
+        ChatReadCursor(workspace_id=chat.workspace_id, chat_id=chat.id, user_id=world.viewer.user_id, last_read_seq=9)
+    )
     before = await position(world)
     await reply(world, chat)
     assert (len(await notices(world, chat)), await told(world, before, chat)) == (told_of, ["chat_reply"] * told_of)
@@ -197,7 +224,9 @@ async def holding(url: str, chat: Chat, lock: str) -> AsyncIterator["asyncpg.Con
     other = await asyncpg.connect(url, server_settings={"crewship.workspaces": "*"})
     try:
         async with other.transaction():
-            await other.execute(f"SELECT {lock}(hashtextextended($1, 0))", f"reply notices of {chat.workspace_id}/{chat.id}")
+            await other.execute(
+                f"SELECT {lock}(hashtextextended($1, 0))", f"reply notices of {chat.workspace_id}/{chat.id}"
+            )
             yield other
     finally:
         await other.close()
@@ -233,7 +262,8 @@ async def test_who_reads_waits_for_a_reply(world: World, module_database: Any) -
     assert mark["last_read_seq"] == 7
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------
+# ---- reading
+# -----------------------------------------------------------------------------------------------------------
 
 
 async def test_reading_the_chat_clears_the_notice_once(world: World) -> None:
@@ -254,7 +284,9 @@ async def test_reading_the_chat_clears_the_notice_once(world: World) -> None:
 async def test_only_an_unread_notice_is_cleared(world: World, state: str) -> None:
     chat = await chat_of(world)
     await reply(world, chat)
-    await world.database.execute("UPDATE inbox_items SET state = $2, read_at = $3 WHERE payload ->> 'chat_id' = $1", chat.id, state, LONG_AGO)
+    await world.database.execute(
+        "UPDATE inbox_items SET state = $2, read_at = $3 WHERE payload ->> 'chat_id' = $1", chat.id, state, LONG_AGO
+    )
     before = await position(world)
     assert await mark_read(world, world.owner, chat) == 200
     [notice] = await notices(world, chat)
@@ -281,7 +313,8 @@ async def test_one_of_several_who_read_at_once_clears_the_notice(world: World) -
     assert await told(world, before, chat) == ["chat_read"]
 
 
-# ---- tenants -----------------------------------------------------------------------------------------------------------
+# ---- tenants
+# -----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_notice_belongs_to_one_workspace(world: World) -> None:

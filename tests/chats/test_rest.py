@@ -33,22 +33,38 @@ def chats_of(agent: Agent) -> str:
     return f"/api/v1/agents/{agent.id}/chats"
 
 
-# ---- lists -------------------------------------------------------------------------------------------------------------
+# ---- lists
+# -------------------------------------------------------------------------------------------------------------
 
 
 async def test_the_chats_of_an_agent(world: World) -> None:
     agent = await agent_of(world)
-    old = await chat_of(world, agent, created_by=world.member.user_id, title="Old", started_at=START, created_at=START, last_activity_at=START)
+    old = await chat_of(
+        world,
+        agent,
+        created_by=world.member.user_id,
+        title="Old",
+        started_at=START,
+        created_at=START,
+        last_activity_at=START,
+    )
     times: dict[str, Any] = {"started_at": START, "created_at": START, "ended_at": START + MINUTE}
     new = await chat_of(world, agent, origin=ChatOrigin.CLI, last_activity_at=START + MINUTE, message_count=4, **times)
     await chat_of(world)
     shown = await get(world, f"/agents/{agent.id}/chats", limit="1")  # ignored
-    common = {"agent_id": agent.id, "workspace_id": world.workspace.id, "mode": "CHAT", "status": "ACTIVE", "unread_count": 0}
+    common = {
+        "agent_id": agent.id,
+        "workspace_id": world.workspace.id,
+        "mode": "CHAT",
+        "status": "ACTIVE",
+        "unread_count": 0,
+    }
     common |= {"started_at": "2024-05-01T10:00:00Z", "created_at": "2024-05-01T10:00:00Z"}
     assert shown == [
         common | {"id": new.id, "title": None, "message_count": 4, "ended_at": "2024-05-01T10:01:00Z", "origin": "CLI",
                   "last_activity_at": "2024-05-01T10:01:00.123Z"},
-        common | {"id": old.id, "title": "Old", "message_count": 0, "ended_at": None, "origin": None, "last_activity_at": "2024-05-01T10:00:00.123Z"},
+        common | {"id": old.id, "title": "Old", "message_count": 0, "ended_at": None, "origin": None,
+            "last_activity_at": "2024-05-01T10:00:00.123Z"},
     ]  # fmt: skip
     for unknown in ("nothing", (await elsewhere(world)).agent_id):
         assert await get(world, f"/agents/{unknown}/chats") == []
@@ -58,8 +74,8 @@ async def test_a_hundred_chats_at_most(world: World) -> None:
     agent = await agent_of(world)
     chat = await chat_of(world, agent)
     await world.database.execute(
-        "INSERT INTO chats SELECT (jsonb_populate_record(c, jsonb_build_object('id', c.id || n, 'last_activity_at', now() - n * interval '1 day'))).* "
-        "FROM chats c, generate_series(1, 120) n WHERE c.id = $1",
+        "INSERT INTO chats SELECT (jsonb_populate_record(c, jsonb_build_object('id', c.id || n, 'last_activity_at',"
+        " now() - n * interval '1 day'))).* FROM chats c, generate_series(1, 120) n WHERE c.id = $1",
         chat.id,
     )
     shown = await get(world, f"/agents/{agent.id}/chats")
@@ -100,40 +116,75 @@ async def test_chats_of_the_workspace(world: World) -> None:
     shown = await get(world, "/chats", origin="CRON")
     assert shown == {
         "data": [
-            {"id": made[0].id, "agent_id": gone.id, "agent_slug": gone.slug, "title": "One", "updated_at": "2024-05-01T10:01:00Z"},
-            {"id": made[1].id, "agent_id": gone.id, "agent_slug": gone.slug, "title": None, "updated_at": "2024-05-01T10:00:00Z"},
+            {
+                "id": made[0].id,
+                "agent_id": gone.id,
+                "agent_slug": gone.slug,
+                "title": "One",
+                "updated_at": "2024-05-01T10:01:00Z",
+            },
+            {
+                "id": made[1].id,
+                "agent_id": gone.id,
+                "agent_slug": gone.slug,
+                "title": None,
+                "updated_at": "2024-05-01T10:00:00Z",
+            },
         ]
     }
     assert [c["id"] for c in (await get(world, "/chats", origin="CRON", limit=1, offset=1))["data"]] == [made[1].id]
     everything = (await get(world, "/chats", limit=1000))["data"]
-    assert len(everything) == min(100, await world.database.fetchval("SELECT count(*) FROM chats WHERE workspace_id = $1", world.workspace.id))
+    assert len(everything) == min(
+        100, await world.database.fetchval("SELECT count(*) FROM chats WHERE workspace_id = $1", world.workspace.id)
+    )
     assert len((await get(world, "/chats"))["data"]) == 20
     assert theirs.id not in {c["id"] for c in everything}
     async with world.client(world.viewer) as client:
-        assert (await client.get("/api/v1/chats", params={"workspace_id": world.workspace.id, "origin": "SMOKE"})).status_code == 400
+        assert (
+            await client.get("/api/v1/chats", params={"workspace_id": world.workspace.id, "origin": "SMOKE"})
+        ).status_code == 400
 
 
 async def test_one_chat(world: World) -> None:
     chat = await chat_of(world, title="One", updated_at=START)
     answer = await world.rest(world.viewer, "GET", f"/api/v1/chats/{chat.id}", workspace=None)
     slug = (await row(world, "agents", chat.agent_id))["slug"]
-    assert answer.json() == {"id": chat.id, "agent_id": chat.agent_id, "agent_slug": slug, "title": "One", "updated_at": "2024-05-01T10:00:00Z"}
-    for person, id in ((world.outsider, chat.id), (world.nobody, chat.id), (world.viewer, (await elsewhere(world)).id), (world.viewer, "nothing")):
+    assert answer.json() == {
+        "id": chat.id,
+        "agent_id": chat.agent_id,
+        "agent_slug": slug,
+        "title": "One",
+        "updated_at": "2024-05-01T10:00:00Z",
+    }
+    for person, id in (
+        (world.outsider, chat.id),
+        (world.nobody, chat.id),
+        (world.viewer, (await elsewhere(world)).id),
+        (world.viewer, "nothing"),
+    ):
         assert (await world.rest(person, "GET", f"/api/v1/chats/{id}")).status_code == 404
 
 
-# ---- create ------------------------------------------------------------------------------------------------------------
+# ---- create
+# ------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_chat_is_begun(world: World) -> None:
     agent, before = await agent_of(world), await position(world)
-    answer = await world.rest(world.viewer, "POST", chats_of(agent), {"mode": "CHAT", "origin": "CLI", "metadata": {"plan": True}})
+    answer = await world.rest(
+        world.viewer, "POST", chats_of(agent), {"mode": "CHAT", "origin": "CLI", "metadata": {"plan": True}}
+    )
     assert answer.status_code == 201
     id = answer.json()["id"]
     assert answer.json() == {"id": id}
     assert re.fullmatch(r"c[a-z0-9]{24}", id)
     chat = await row(world, "chats", id)
-    assert (chat["agent_id"], chat["created_by"], chat["status"], chat["mode"]) == (agent.id, world.viewer.user_id, "ACTIVE", "CHAT")
+    assert (chat["agent_id"], chat["created_by"], chat["status"], chat["mode"]) == (
+        agent.id,
+        world.viewer.user_id,
+        "ACTIVE",
+        "CHAT",
+    )
     assert (chat["origin"], chat["title"], chat["visibility"], chat["message_count"]) == ("CLI", None, "private", 0)
     assert abs(chat["last_activity_at"] - now()) < MINUTE
     assert await world.events(before) == []
@@ -142,7 +193,9 @@ async def test_a_chat_is_begun(world: World) -> None:
 
 async def test_the_same_id_is_the_same_chat(world: World) -> None:
     agent, id = await agent_of(world), "0b6f7a52-5b1c-4f43-9f0a-2f6e0f7a9d11"
-    assert (await world.rest(world.member, "POST", chats_of(agent), {"session_id": id, "origin": "UI"})).json() == {"id": id}
+    assert (await world.rest(world.member, "POST", chats_of(agent), {"session_id": id, "origin": "UI"})).json() == {
+        "id": id
+    }
     await world.database.execute("UPDATE chats SET title = 'Kept' WHERE id = $1", id)
     before = await world.snapshot()
     again = await world.rest(world.owner, "POST", chats_of(agent), {"session_id": id, "origin": "CLI"})
@@ -183,7 +236,10 @@ async def test_an_unknown_origin_is_none(world: World, origin: Any) -> None:
 async def test_an_origin_that_is_no_text_is_refused(world: World, origin: Any) -> None:
     agent = await agent_of(world)
     answer = await world.rest(world.owner, "POST", chats_of(agent), {"origin": origin})
-    assert (answer.status_code, answer.json()["fields"]) == (400, {"origin": "must be 'UI', 'CLI', 'WEBHOOK', 'CRON' or 'AGENT'"})
+    assert (answer.status_code, answer.json()["fields"]) == (
+        400,
+        {"origin": "must be 'UI', 'CLI', 'WEBHOOK', 'CRON' or 'AGENT'"},
+    )
 
 
 async def test_a_body_there_must_be(world: World) -> None:
@@ -193,25 +249,35 @@ async def test_a_body_there_must_be(world: World) -> None:
             answer = await client.post(f"{chats_of(agent)}?workspace_id={world.workspace.id}", content=body)
             assert answer.status_code == 400
     assert (await world.rest(world.owner, "POST", "/api/v1/agents/nothing/chats", {})).status_code == 404
-    assert (await world.rest(world.owner, "POST", f"/api/v1/agents/{(await elsewhere(world)).agent_id}/chats", {})).status_code == 404
+    assert (
+        await world.rest(world.owner, "POST", f"/api/v1/agents/{(await elsewhere(world)).agent_id}/chats", {})
+    ).status_code == 404
 
 
-# ---- messages ----------------------------------------------------------------------------------------------------------
+# ---- messages
+# ----------------------------------------------------------------------------------------------------------
 
 
 async def test_messages_are_shown_whole(world: World) -> None:
     chat = await chat_of(world)
-    second = await said(world, chat, "Two", seq=2, created_at=START + MINUTE, role=MessageRole.user, author_user_id=world.owner.user_id)
-    parts = [{"type": "text", "content": "One"}, {"type": "tool_call", "content": "Bash", "tool_name": "Bash", "metadata": {"input": {"n": 1.50}}}]
+    second = await said(
+        world, chat, "Two", seq=2, created_at=START + MINUTE, role=MessageRole.user, author_user_id=world.owner.user_id
+    )
+    parts = [
+        {"type": "text", "content": "One"},
+        {"type": "tool_call", "content": "Bash", "tool_name": "Bash", "metadata": {"input": {"n": 1.50}}},
+    ]
     more = {"agent_id": chat.agent_id, "tool_name": "Bash", "tool_summary": "[tool: Bash]", "data": {"kind": "example"}}
     first = await said(world, chat, "One", seq=1, created_at=START, parts=parts, **more)
     await said(world, await chat_of(world))
     assert await get(world, f"/chats/{chat.id}/messages") == {
         "chat_id": chat.id,
         "messages": [
-            {"id": first.id, "session_id": chat.id, "agent_id": chat.agent_id, "role": "assistant", "content": "One", "parts": parts, "tool_name": "Bash",
+            {"id": first.id, "session_id": chat.id, "agent_id": chat.agent_id, "role": "assistant", "content": "One",
+                "parts": parts, "tool_name": "Bash",
              "tool_summary": "[tool: Bash]", "metadata": {"kind": "example"}, "ts": "2024-05-01T10:00:00Z"},
-            {"id": second.id, "session_id": chat.id, "role": "user", "content": "Two", "ts": "2024-05-01T10:01:00Z", "author_user_id": world.owner.user_id},
+            {"id": second.id, "session_id": chat.id, "role": "user", "content": "Two", "ts": "2024-05-01T10:01:00Z",
+                "author_user_id": world.owner.user_id},
         ],
     }  # fmt: skip
 
@@ -220,8 +286,8 @@ async def test_without_a_window_every_message_is_shown(world: World) -> None:
     chat = await chat_of(world)
     first = await said(world, chat, created_at=START)
     await world.database.execute(
-        "INSERT INTO messages SELECT (jsonb_populate_record(m, jsonb_build_object('id', m.id || (1000 - n), 'seq', m.seq + n))).* "
-        "FROM messages m, generate_series(1, 699) n WHERE m.id = $1",
+        "INSERT INTO messages SELECT (jsonb_populate_record(m, jsonb_build_object('id', m.id || (1000 - n), 'seq',"
+        " m.seq + n))).* FROM messages m, generate_series(1, 699) n WHERE m.id = $1",
         first.id,
     )
     ids = [first.id] + [f"{first.id}{1000 - n}" for n in range(1, 700)]
@@ -252,17 +318,25 @@ async def test_a_chat_that_one_cannot_read_is_one_that_is_not_there(world: World
     await said(world, chat)
     theirs = await elsewhere(world)
     await said(world, theirs)
-    for person, id in ((world.viewer, "nothing"), (world.viewer, theirs.id), (world.outsider, chat.id), (world.nobody, chat.id)):
+    for person, id in (
+        (world.viewer, "nothing"),
+        (world.viewer, theirs.id),
+        (world.outsider, chat.id),
+        (world.nobody, chat.id),
+    ):
         own = world.workspace.id if person is world.viewer else None
         answer = await world.rest(person, "GET", f"/api/v1/chats/{id}/messages", workspace=own)
         assert (answer.status_code, answer.json()) == (200, {"messages": []})
     for person, id in ((world.outsider, chat.id), (world.outsider, theirs.id), (world.nobody, "nothing")):
         answer = await world.rest(person, "GET", f"/api/v1/chats/{id}/messages")
-        assert (answer.status_code, answer.json().get("error")) == ((200, None) if id == theirs.id else (403, "Not a member of this workspace"))
+        assert (answer.status_code, answer.json().get("error")) == (
+            (200, None) if id == theirs.id else (403, "Not a member of this workspace")
+        )
     assert (await world.rest(None, "GET", f"/api/v1/chats/{chat.id}/messages")).status_code == 401
 
 
-# ---- read marks --------------------------------------------------------------------------------------------------------
+# ---- read marks
+# --------------------------------------------------------------------------------------------------------
 
 
 async def test_a_mark_moves_to_now(world: World) -> None:
@@ -284,11 +358,14 @@ async def test_a_mark_moves_to_now(world: World) -> None:
 async def test_a_mark_is_in_a_chat_of_that_agent(world: World) -> None:
     chat, other, theirs = await chat_of(world), await agent_of(world), await elsewhere(world)
     for agent_id, chat_id in ((other.id, chat.id), (chat.agent_id, "nothing"), (theirs.agent_id, theirs.id)):
-        assert (await world.rest(world.owner, "PUT", f"/api/v1/agents/{agent_id}/chats/{chat_id}/read")).status_code == 404
+        assert (
+            await world.rest(world.owner, "PUT", f"/api/v1/agents/{agent_id}/chats/{chat_id}/read")
+        ).status_code == 404
     assert await rows(world, "SELECT 1 FROM chat_read_cursors WHERE chat_id = ANY($1)", [chat.id, theirs.id]) == []
 
 
-# ---- rename and delete -------------------------------------------------------------------------------------------------
+# ---- rename and delete
+# -------------------------------------------------------------------------------------------------
 
 
 async def test_a_new_title(world: World) -> None:
@@ -301,7 +378,10 @@ async def test_a_new_title(world: World) -> None:
     for title in ("", " \n", "\x07", "x" * 201, None, 7):
         assert (await world.rest(world.viewer, "PATCH", path, {"title": title})).status_code == 400
     assert (await world.rest(world.viewer, "PATCH", path, {"title": "x" * 200 + " \n"})).status_code == 200
-    for wrong in (f"/api/v1/agents/{(await agent_of(world)).id}/chats/{chat.id}", f"/api/v1/agents/{chat.agent_id}/chats/nothing"):
+    for wrong in (
+        f"/api/v1/agents/{(await agent_of(world)).id}/chats/{chat.id}",
+        f"/api/v1/agents/{chat.agent_id}/chats/nothing",
+    ):
         assert (await world.rest(world.owner, "PATCH", wrong, {"title": "x"})).status_code == 404
 
 
@@ -312,14 +392,20 @@ async def test_who_may_change_a_chat(world: World, name: str, crew_role: Role | 
     """Workspace role x role in the agent's crew x creator of the agent x creator of the chat."""
     person, crew = world.people[name], await crew_of(world)
     if crew_role is not None:
-        await world.add(CrewMember(workspace_id=world.workspace.id, crew_id=crew.id, user_id=person.user_id, role=crew_role))
+        await world.add(
+            CrewMember(workspace_id=world.workspace.id, crew_id=crew.id, user_id=person.user_id, role=crew_role)
+        )
     for made_agent in (False, True):
         agent = await agent_of(world, crew_id=crew.id, created_by_user_id=person.user_id if made_agent else None)
         for creator in (person.user_id, world.people["nobody"].user_id, None):
             chat = await chat_of(world, agent, created_by=creator)
-            edits = name in ("owner", "admin") or (name == "manager" and (made_agent or crew_role in (Role.ADMIN, Role.OWNER)))
+            edits = name in ("owner", "admin") or (
+                name == "manager" and (made_agent or crew_role in (Role.ADMIN, Role.OWNER))
+            )
             allowed = creator == person.user_id or edits
-            answer = await world.rest(person, method, f"{chats_of(agent)}/{chat.id}", {"title": "New"} if method == "PATCH" else None)
+            answer = await world.rest(
+                person, method, f"{chats_of(agent)}/{chat.id}", {"title": "New"} if method == "PATCH" else None
+            )
             assert answer.status_code == ((200 if method == "PATCH" else 204) if allowed else 403)
             left = await rows(world, "SELECT title FROM chats WHERE id = $1", chat.id)
             assert left == ([{"title": "New"}] if method == "PATCH" else []) if allowed else [{"title": None}]
@@ -331,14 +417,17 @@ async def test_what_goes_with_a_chat_and_what_stays(world: World) -> None:
     await said(world, chat)
     here: dict[str, Any] = {"workspace_id": chat.workspace_id, "chat_id": chat.id}
     await world.add(
-        RunFrame(run_id=run.id, seq=1, type="run_begin", payload={"from_seq": 0}, **here), ChatReadCursor(user_id=world.owner.user_id, last_read_seq=0, **here)
+        RunFrame(run_id=run.id, seq=1, type="run_begin", payload={"from_seq": 0}, **here),
+        ChatReadCursor(user_id=world.owner.user_id, last_read_seq=0, **here),
     )
     answer = await world.rest(world.owner, "DELETE", f"/api/v1/agents/{chat.agent_id}/chats/{chat.id}")
     assert (answer.status_code, answer.content) == (204, b"")
     for table in ("messages", "run_frames", "chat_read_cursors"):
         assert await rows(world, f"SELECT 1 FROM {table} WHERE chat_id = $1", chat.id) == []
     assert (await row(world, "runs", run.id))["chat_id"] == chat.id
-    assert (await world.rest(world.owner, "DELETE", f"/api/v1/agents/{chat.agent_id}/chats/{chat.id}")).status_code == 404
+    assert (
+        await world.rest(world.owner, "DELETE", f"/api/v1/agents/{chat.agent_id}/chats/{chat.id}")
+    ).status_code == 404
 
 
 async def test_what_keeps_a_chat(world: World) -> None:

@@ -38,27 +38,61 @@ async def test_a_message_is_stored_and_becomes_a_run(world: World) -> None:
     [message] = await rows(world, "SELECT * FROM messages WHERE chat_id = $1", chat.id)
     [run] = await rows(world, "SELECT * FROM runs WHERE chat_id = $1", chat.id)
     assert sent == {"runId": run["id"], "messageId": message["id"], "fromSeq": 0, "seq": 2}
-    assert (message["role"], message["content"], message["author_user_id"], message["agent_id"]) == ("user", "Shovel\n coal", world.viewer.user_id, agent.id)
+    assert (message["role"], message["content"], message["author_user_id"], message["agent_id"]) == (
+        "user",
+        "Shovel\n coal",
+        world.viewer.user_id,
+        agent.id,
+    )
     assert (message["parts"], message["data"]) == (None, None)
     assert re.fullmatch(r"msg_\d{19}_[0-9a-f]{16}", run["id"])
     assert re.fullmatch(r"msg_\d{19}_[0-9a-f]{16}", message["id"])
-    expected = {"status": "RUNNING", "agent_id": agent.id, "prompt": "Shovel\n coal", "max_turns": 7, "triggered_by": world.viewer.user_id}
-    expected |= {"trigger_type": "USER", "started_at": None, "finished_at": None, "leased_until": None, "cancel_requested_at": None, "model": None}
+    expected = {
+        "status": "RUNNING",
+        "agent_id": agent.id,
+        "prompt": "Shovel\n coal",
+        "max_turns": 7,
+        "triggered_by": world.viewer.user_id,
+    }
+    expected |= {
+        "trigger_type": "USER",
+        "started_at": None,
+        "finished_at": None,
+        "leased_until": None,
+        "cancel_requested_at": None,
+        "model": None,
+    }
     expected |= {"workspace_id": world.workspace.id}
     assert {name: run[name] for name in expected} == expected
-    metadata = {"cli_adapter": "CODEX_CLI", "crew_id": crew.id, "crew_slug": crew.slug, "agent_slug": "stoker", "tags": ["chat", "CODEX_CLI"]}
+    metadata = {
+        "cli_adapter": "CODEX_CLI",
+        "crew_id": crew.id,
+        "crew_slug": crew.slug,
+        "agent_slug": "stoker",
+        "tags": ["chat", "CODEX_CLI"],
+    }
     assert run["data"] == metadata
     assert await frames(world, chat.id) == [
         (1, "run_begin", {"from_seq": 0}),
-        (2, "chat_event", {"type": "user_message", "content": "Shovel\n coal", "metadata": {"author_user_id": world.viewer.user_id}}),
+        (
+            2,
+            "chat_event",
+            {"type": "user_message", "content": "Shovel\n coal", "metadata": {"author_user_id": world.viewer.user_id}},
+        ),
     ]
-    assert {frame["run_id"] for frame in await rows(world, "SELECT run_id FROM run_frames WHERE chat_id = $1", chat.id)} == {run["id"]}
+    assert {
+        frame["run_id"] for frame in await rows(world, "SELECT run_id FROM run_frames WHERE chat_id = $1", chat.id)
+    } == {run["id"]}
     after = await row(world, "chats", chat.id)
     assert (after["title"], after["last_seq"], after["message_count"]) == ("Shovel\n coal", 2, 0)
     assert (await row(world, "agents", agent.id))["status"] == "RUNNING"
     channel = f"workspace:{world.workspace.id}"
     assert await events(world, before) == [
-        (channel, "run.started", {"run_id": run["id"], "agent_id": agent.id, "agent_name": "Hand", "status": "RUNNING"}),
+        (
+            channel,
+            "run.started",
+            {"run_id": run["id"], "agent_id": agent.id, "agent_name": "Hand", "status": "RUNNING"},
+        ),
         (channel, "agent.status", {"agent_id": agent.id, "agent_name": "Hand", "status": "RUNNING"}),
     ]
 
@@ -72,7 +106,13 @@ async def test_an_agent_without_a_crew(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("content", "title"),
-    [("x" * 60, "x" * 60), ("x" * 61, "x" * 57 + "..."), ("漢" * 100, "漢" * 57 + "..."), (" ", " "), ("🎉" * 60, "🎉" * 60)],
+    [
+        ("x" * 60, "x" * 60),
+        ("x" * 61, "x" * 57 + "..."),
+        ("漢" * 100, "漢" * 57 + "..."),
+        (" ", " "),
+        ("🎉" * 60, "🎉" * 60),
+    ],
 )
 async def test_the_first_message_names_the_chat(world: World, content: str, title: str) -> None:
     chat = await chat_of(world)
@@ -98,12 +138,18 @@ async def test_frames_go_on_where_the_chat_is(world: World) -> None:
     chat = await chat_of(world, last_seq=41)
     sent = await send(world, world.owner, chat.id)
     assert (sent["fromSeq"], sent["seq"]) == (41, 43)
-    assert [(seq, payload.get("from_seq")) for seq, _, payload in await frames(world, chat.id)] == [(42, 41), (43, None)]
+    assert [(seq, payload.get("from_seq")) for seq, _, payload in await frames(world, chat.id)] == [
+        (42, 41),
+        (43, None),
+    ]
 
 
 async def test_whoever_waits_is_woken(world: World) -> None:
     chat, rung = await chat_of(world), list[tuple[str, str]]()
-    ends = [bus.on(topic, lambda key, topic=topic: rung.append((topic.name, key))) for topic in (Topic.frames, Topic.queue, Topic.events)]  # type: ignore[misc]
+    ends = [
+        bus.on(topic, lambda key, topic=topic: rung.append((topic.name, key)))
+        for topic in (Topic.frames, Topic.queue, Topic.events)
+    ]  # type: ignore[misc]
     try:
         await send(world, world.owner, chat.id)
         assert {("frames", f"{chat.workspace_id}/{chat.id}"), ("queue", ""), ("events", "")} <= set(rung)
@@ -115,7 +161,8 @@ async def test_whoever_waits_is_woken(world: World) -> None:
             end()
 
 
-# ---- who is refused ----------------------------------------------------------------------------------------------------
+# ---- who is refused
+# ----------------------------------------------------------------------------------------------------
 
 
 async def refused(world: World, person: Any, chat_id: str, content: str = "Hello") -> dict[str, Any]:
@@ -129,14 +176,22 @@ async def refused(world: World, person: Any, chat_id: str, content: str = "Hello
 async def test_an_agent_that_waits_for_an_approval(world: World) -> None:
     agent = await agent_of(world, status=AgentStatus.PENDING_REVIEW)
     chat = await chat_of(world, agent)
-    assert await refused(world, world.owner, chat.id) == {"code": "CONFLICT", "reason": "pending_review", "agent_id": agent.id}
+    assert await refused(world, world.owner, chat.id) == {
+        "code": "CONFLICT",
+        "reason": "pending_review",
+        "agent_id": agent.id,
+    }
 
 
 async def test_a_run_of_the_same_user_and_of_another(world: World) -> None:
     chat = await chat_of(world)
     await send(world, world.member, chat.id)
     assert await refused(world, world.member, chat.id) == {"code": "CONFLICT", "reason": "already_running"}
-    assert await refused(world, world.owner, chat.id) == {"code": "CONFLICT", "reason": "agent_busy", "chat_id": chat.id}
+    assert await refused(world, world.owner, chat.id) == {
+        "code": "CONFLICT",
+        "reason": "agent_busy",
+        "chat_id": chat.id,
+    }
     found = await refusal("chats.send", world.owner, chat_id=chat.id, content="Hello")
     assert (found.code, found.reason, found.extra) == ("CONFLICT", "agent_busy", {"chat_id": chat.id})
 
@@ -168,7 +223,8 @@ async def test_nothing_is_no_message(world: World) -> None:
     assert (await refused(world, world.owner, chat.id, ""))["code"] == "BAD_REQUEST"
 
 
-# ---- groups ------------------------------------------------------------------------------------------------------------
+# ---- groups
+# ------------------------------------------------------------------------------------------------------------
 
 
 async def test_in_a_group_an_agent_that_is_not_mentioned_is_not_asked(world: World) -> None:
@@ -179,12 +235,22 @@ async def test_in_a_group_an_agent_that_is_not_mentioned_is_not_asked(world: Wor
     assert (sent["fromSeq"], sent["seq"]) == (0, 3)
     assert await frames(world, chat.id) == [
         (1, "run_begin", {"from_seq": 0}),
-        (2, "chat_event", {"type": "user_message", "content": "Has anybody asked a@bosun?", "metadata": {"author_user_id": world.member.user_id}}),
+        (
+            2,
+            "chat_event",
+            {
+                "type": "user_message",
+                "content": "Has anybody asked a@bosun?",
+                "metadata": {"author_user_id": world.member.user_id},
+            },
+        ),
         (3, "chat_event", {"type": "done", "content": "", "metadata": {"no_reply": True}}),
     ]
     after = await row(world, "chats", chat.id)
     assert (after["message_count"], after["last_seq"], after["title"]) == (1, 3, "Has anybody asked a@bosun?")
-    assert [message["id"] for message in await rows(world, "SELECT id FROM messages WHERE chat_id = $1", chat.id)] == [sent["messageId"]]
+    assert [message["id"] for message in await rows(world, "SELECT id FROM messages WHERE chat_id = $1", chat.id)] == [
+        sent["messageId"]
+    ]
     assert await rows(world, "SELECT id FROM runs WHERE chat_id = $1", chat.id) == []
     assert (await row(world, "agents", agent.id))["status"] == "IDLE"
     assert await events(world, before) == []
@@ -202,17 +268,24 @@ async def test_in_a_group_users_talk_on_while_the_agent_works(world: World) -> N
     await send(world, world.member, chat.id, "@cook dinner")
     sent = await send(world, world.owner, chat.id, "I am hungry")
     assert (sent["runId"], sent["fromSeq"], sent["seq"]) == (None, 2, 3)
-    assert [payload.get("type") for _, _, payload in await frames(world, chat.id)] == [None, "user_message", "user_message"]
+    assert [payload.get("type") for _, _, payload in await frames(world, chat.id)] == [
+        None,
+        "user_message",
+        "user_message",
+    ]
     assert (await send(world, world.member, chat.id, "me too"))["reason"] == "already_running"
 
 
-# ---- one run at a time -------------------------------------------------------------------------------------------------
+# ---- one run at a time
+# -------------------------------------------------------------------------------------------------
 
 
 async def test_of_thirty_messages_at_once_one_becomes_a_run(world: World) -> None:
     chat = await chat_of(world)
     people = [world.owner, world.admin, world.manager, world.member, world.viewer] * 6
-    answers = await asyncio.gather(*(send(world, person, chat.id, f"Message {number}") for number, person in enumerate(people)))
+    answers = await asyncio.gather(
+        *(send(world, person, chat.id, f"Message {number}") for number, person in enumerate(people))
+    )
     assert sum("runId" in answer for answer in answers) == 1
     assert {answer["reason"] for answer in answers if "reason" in answer} == {"already_running", "agent_busy"}
     for table in ("runs", "messages"):

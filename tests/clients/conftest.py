@@ -71,7 +71,14 @@ def installed(request: pytest.FixtureRequest) -> Path:
             shutil.rmtree(folder / "node_modules", ignore_errors=True)
             for name in ("package.json", ".npmrc"):
                 shutil.copy(HERE / name, folder / name)
-            made = subprocess.run([NPM, "install", "--no-package-lock"], cwd=folder, capture_output=True, text=True, timeout=INSTALLATION, check=False)
+            made = subprocess.run(
+                [NPM, "install", "--no-package-lock"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=INSTALLATION,
+                check=False,
+            )
             if made.returncode:
                 pytest.fail(f"npm could not install the tools:\n{made.stdout}{made.stderr}", pytrace=False)
             done.write_text(version)

@@ -1,4 +1,6 @@
-"""What tools of others think of /graphql: graphql-http's audits, graphql-inspector, graphql-codegen, and a client on the types it made."""
+"""What tools of others think of /graphql: graphql-http's audits, graphql-inspector, graphql-codegen, and a client on
+the types it made.
+"""
 
 import json
 from pathlib import Path
@@ -44,7 +46,9 @@ async def test_the_inspector_introspects_by_itself(world: World, tools: Tools, c
     """It does not ask for `specifiedByURL`, whose absence it then reports; it reports nothing else."""
     ran = await tools.run("graphql-inspector", "diff", contract.name, f"{world.url}/graphql")
     assert ran.code == 0, ran.said
-    changes = [line for line in ran.said.splitlines() if line and ("removed" in line or "added" in line or "changed" in line)]
+    changes = [
+        line for line in ran.said.splitlines() if line and ("removed" in line or "added" in line or "changed" in line)
+    ]
     assert [c for c in changes if "specifiedBy was removed from scalar" not in c] == []
     assert "No breaking changes detected" in ran.said or "No changes detected" in ran.said
 

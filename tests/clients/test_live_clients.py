@@ -1,4 +1,6 @@
-"""GraphQL clients that others use, with queries, mutations and subscriptions: over WebSocket, parts and server-sent events."""
+"""GraphQL clients that others use, with queries, mutations and subscriptions: over WebSocket, parts and server-sent
+events.
+"""
 
 import asyncio
 import json
@@ -18,7 +20,8 @@ from tests.world import World
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SUBSCRIPTION = """
-    subscription Events($ws: ID) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewCreatedEvent { name slug } } }
+    subscription Events($ws: ID) { workspaceEvents(workspaceId: $ws) { __typename
+        ... on CrewCreatedEvent { name slug } } }
 """
 
 
@@ -28,7 +31,9 @@ async def _make_crews(world: World) -> None:
         await crews_made(world, number)
 
 
-@pytest.mark.parametrize("client", ["graphql-ws", "graphql-sse", "urql-ws", "urql-sse", "apollo-ws", "apollo-multipart"])
+@pytest.mark.parametrize(
+    "client", ["graphql-ws", "graphql-sse", "urql-ws", "urql-sse", "apollo-ws", "apollo-multipart"]
+)
 async def test_clients_of_npm(world: World, tools: Tools, client: str) -> None:
     making = asyncio.create_task(_make_crews(world))
     ran = await tools.run("live.mjs", client, f"{world.url}/graphql", world.owner.token, world.workspace.id)

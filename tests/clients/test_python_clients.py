@@ -1,4 +1,6 @@
-"""HTTP clients of Python: httpx2 with a cookie jar on both surfaces, and gql on /graphql, as a command line and a script use them."""
+"""HTTP clients of Python: httpx2 with a cookie jar on both surfaces, and gql on /graphql, as a command line and a
+script use them.
+"""
 
 import asyncio
 from typing import Any
@@ -19,7 +21,12 @@ from tests.world import World
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PASSWORD = "correct horse battery"
-INTROSPECTION = {"specified_by_url": True, "directive_is_repeatable": True, "schema_description": True, "input_value_deprecation": True}
+INTROSPECTION = {
+    "specified_by_url": True,
+    "directive_is_repeatable": True,
+    "schema_description": True,
+    "input_value_deprecation": True,
+}
 VIEWER = "{ viewer { email } }"
 
 
@@ -46,7 +53,9 @@ async def test_a_login_opens_both_surfaces_by_cookie_and_by_bearer(world: World,
         assert (answer.status_code, answer.json()["ok"]) == (200, True)
         session = await browser.get("/api/auth/session")
         assert session.json()["user"]["email"] == user.email
-        made = await browser.post("/api/v1/labels", params={"workspace_id": "workspace"}, json={"name": f"by {how}", "color": "#abcdef"})
+        made = await browser.post(
+            "/api/v1/labels", params={"workspace_id": "workspace"}, json={"name": f"by {how}", "color": "#abcdef"}
+        )
         assert made.status_code == 201, made.text
         seen = await browser.post("/graphql", json={"query": VIEWER})
         assert seen.json()["data"] == {"viewer": {"email": user.email}}
@@ -55,7 +64,9 @@ async def test_a_login_opens_both_surfaces_by_cookie_and_by_bearer(world: World,
         async with httpx2.AsyncClient(base_url=world.url, headers=given, timeout=30) as script:
             labels = (await script.get("/api/v1/labels", params={"workspace_id": "workspace"})).json()
             assert f"by {how}" in [label["name"] for label in labels]
-            assert (await script.post("/graphql", json={"query": VIEWER})).json()["data"] == {"viewer": {"email": user.email}}
+            assert (await script.post("/graphql", json={"query": VIEWER})).json()["data"] == {
+                "viewer": {"email": user.email}
+            }
             assert (await browser.post("/api/auth/signout")).status_code == 200
             assert (await script.get("/api/v1/labels", params={"workspace_id": "workspace"})).status_code == 401
 
@@ -65,7 +76,9 @@ async def test_gql_introspects_the_whole_schema(world: World) -> None:
     await asyncio.to_thread(client.connect_sync)
     try:
         assert client.schema is not None
-        assert print_schema(lexicographic_sort_schema(client.schema)) == print_schema(lexicographic_sort_schema(build_schema(sdl())))
+        assert print_schema(lexicographic_sort_schema(client.schema)) == print_schema(
+            lexicographic_sort_schema(build_schema(sdl()))
+        )
     finally:
         await asyncio.to_thread(client.close_sync)
 

@@ -16,7 +16,8 @@ GATES = {"none", "read", "create", "update", "manage", "delete", "owner"}
 REST_ONLY = {
     "auth.csrf", "auth.providers", "auth.session", "auth.login", "auth.refresh", "auth.signin_page", "auth.signout",
     "auth.error_page", "auth.google_redirect", "auth.google_callback", "oauth.callback", "oauth.loopback",
-    "chats.attach", "crews.files.download", "agents.files_download", "admin.gdpr_export", "admin.memory_version_content",
+    "chats.attach", "crews.files.download", "agents.files_download", "admin.gdpr_export",
+    "admin.memory_version_content",
     "ws.connect", "ws.terminal", "ops.healthz", "ops.readyz", "ops.metrics", "system.health", "journal.stream",
 }  # fmt: skip
 

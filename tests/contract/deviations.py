@@ -1,11 +1,15 @@
 """Where an answer differs from its contract line on purpose, or cannot be compared here: each with its reason."""
 
 # operation -> keys of the answer that the contract does not have
-_COPIES = dict.fromkeys(("email", "full_name"), "a command-line client reads them beside the user object (workspaces: ui_depends)")
+_COPIES = dict.fromkeys(
+    ("email", "full_name"), "a command-line client reads them beside the user object (workspaces: ui_depends)"
+)
 ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES}
 
 # operation -> events of its line that a call does not write itself
-LATER_EVENTS: dict[str, dict[str, str]] = {"runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"}}
+LATER_EVENTS: dict[str, dict[str, str]] = {
+    "runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"}
+}
 
 # operation -> events of its line that it does not send yet
 PLANNED_EVENTS: dict[str, dict[str, str]] = {}

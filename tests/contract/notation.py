@@ -1,7 +1,8 @@
 """The contract's notation of JSON shapes, read and held against answers.
 
-`str?` may be null, `key~` may be absent, `[T]` is a list, `{…}` an object, `{"*": T}` and `{STATUS: T}` a map; a name is an object or an enum of this file, or
-of another as `file.Name`. Any other single word is the literal itself. What is prose is compared on presence only, and listed in `PROSE`.
+`str?` may be null, `key~` may be absent, `[T]` is a list, `{…}` an object, `{"*": T}` and `{STATUS: T}` a map; a name
+is an object or an enum of this file, or of another as `file.Name`. Any other single word is the literal itself. What is
+prose is compared on presence only, and listed in `PROSE`.
 """
 
 import re
@@ -75,7 +76,11 @@ def kind_of(notation: Any, group: str, where: str) -> Kind:
         return _list(kind_of(notation[0], group, where))
     if not isinstance(notation, str):
         return _literal(notation)
-    kind, rest = (_literal(notation), "") if notation.startswith("/") and " " not in notation else _parse(notation.strip(), group, where)
+    kind, rest = (
+        (_literal(notation), "")
+        if notation.startswith("/") and " " not in notation
+        else _parse(notation.strip(), group, where)
+    )
     if kind is None or re.match(r"\s*or\b", rest):
         PROSE.setdefault(where, set()).add(notation)
         return Kind(lambda value, at: [], exact=False)
@@ -151,7 +156,11 @@ def _scalar(name: str) -> Kind:
 
 
 def _literal(expected: Any) -> Kind:
-    return Kind(lambda value, at: [] if value == expected or str(value) == expected else [f"{at}: {value!r} is not {expected!r}"])
+    return Kind(
+        lambda value, at: (
+            [] if value == expected or str(value) == expected else [f"{at}: {value!r} is not {expected!r}"]
+        )
+    )
 
 
 def _choice(values: list[str]) -> Kind:
@@ -168,7 +177,10 @@ def _either(one: Kind, other: Kind) -> Kind:
 
 def _loose(kind: Kind) -> Kind:
     """Prose follows: keys may be added."""
-    return Kind(lambda value, at: [fault for fault in kind.faults(value, at) if not fault.endswith("is not in the contract")], exact=False)
+    return Kind(
+        lambda value, at: [fault for fault in kind.faults(value, at) if not fault.endswith("is not in the contract")],
+        exact=False,
+    )
 
 
 def _list(inner: Kind) -> Kind:
@@ -183,8 +195,16 @@ def _list(inner: Kind) -> Kind:
 def _object(definition: dict[str, Any], group: str, where: str) -> Kind:
     if (len(definition) == 1 and next(iter(definition)).isupper()) or set(definition) == {"*"}:
         inner = kind_of(next(iter(definition.values())), group, where)
-        return Kind(lambda value, at: [f for k, v in value.items() for f in inner.faults(v, f"{at}.{k}")] if isinstance(value, dict) else [f"{at}: no object"])
-    keys: dict[str, tuple[Any, bool]] = {str(key).rstrip("~"): (notation, str(key).endswith("~")) for key, notation in definition.items()}
+        return Kind(
+            lambda value, at: (
+                [f for k, v in value.items() for f in inner.faults(v, f"{at}.{k}")]
+                if isinstance(value, dict)
+                else [f"{at}: no object"]
+            )
+        )
+    keys: dict[str, tuple[Any, bool]] = {
+        str(key).rstrip("~"): (notation, str(key).endswith("~")) for key, notation in definition.items()
+    }
 
     def faults(value: Any, at: str) -> list[str]:
         if not isinstance(value, dict):
@@ -202,7 +222,11 @@ def _object(definition: dict[str, Any], group: str, where: str) -> Kind:
 def events_of(route: dict[str, Any]) -> list[dict[str, Any]]:
     """The declared events whose type is a name, not prose."""
     given = route.get("emits") or []
-    return [e for e in (given if isinstance(given, list) else [given]) if isinstance(e, dict) and WORD.fullmatch(str(e.get("type", "")))]
+    return [
+        e
+        for e in (given if isinstance(given, list) else [given])
+        if isinstance(e, dict) and WORD.fullmatch(str(e.get("type", "")))
+    ]
 
 
 @dataclass(frozen=True)
@@ -223,4 +247,6 @@ def audit_of(route: dict[str, Any]) -> Audited | None:
     entity, metadata = re.search(r"entity (\w+)", text), re.search(r"metadata \{([^}]*)\}", text)
     keys = [k.strip() for k in metadata.group(1).split(",")] if metadata else []
     always = " only" not in text and " when" not in text
-    return Audited(match.group(1), entity.group(1) if entity else None, tuple(k for k in keys if WORD.fullmatch(k)), always)
+    return Audited(
+        match.group(1), entity.group(1) if entity else None, tuple(k for k in keys if WORD.fullmatch(k)), always
+    )

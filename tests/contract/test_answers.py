@@ -1,4 +1,6 @@
-"""Every route of the contract that is served: its scope, its answer, its events and its audit row, from one call with a valid input."""
+"""Every route of the contract that is served: its scope, its answer, its events and its audit row, from one call with a
+valid input.
+"""
 
 import re
 from typing import Any
@@ -22,7 +24,9 @@ from tests.generation.surfaces import Outcome
 pytestmark = pytest.mark.anyio
 ROUTES = [(group, route) for group, route in routes() if route["id"] in OPERATIONS]
 SERVED = [pytest.param(group, route, OPERATIONS[route["id"]], id=route["id"]) for group, route in ROUTES]
-EMITTING = [pytest.param(group, route, OPERATIONS[route["id"]], id=route["id"]) for group, route in ROUTES if events_of(route)]
+EMITTING = [
+    pytest.param(group, route, OPERATIONS[route["id"]], id=route["id"]) for group, route in ROUTES if events_of(route)
+]
 SCOPES = {"query", "path", "entity", "none"}
 OPTIONAL = {402, 404, 409, 410, 422}  # statuses that an operation has to declare
 
@@ -48,7 +52,11 @@ async def test_the_answer(group: str, route: dict[str, Any], op: Operation[Any],
     assert outcome.code is None, str(outcome)
     assert outcome.status in returns or not returns, str(outcome)
     assert faults_of(outcome, returns.get(outcome.status), group, op.name) == []
-    committed = [change.new for change in outcome.changes if change.table == "events" and change.new and change.new["type"] != CHANGED]
+    committed = [
+        change.new
+        for change in outcome.changes
+        if change.table == "events" and change.new and change.new["type"] != CHANGED
+    ]
     assert event_faults(route, op, committed, estate, group) == []
     assert audit_faults(audit_of(route), outcome.changes, op) == []
 
@@ -62,11 +70,19 @@ def faults_of(outcome: Outcome, notation: Any, group: str, name: str) -> list[st
         return ["the answer is empty"]
     added = ADDED_KEYS.get(name, {})
     faults = kind_of(notation, group, name).faults(outcome.body, "answer")
-    return [fault for fault in faults if not any(re.search(rf"\.{re.escape(key)} is not in the contract$", fault) for key in added)]
+    return [
+        fault
+        for fault in faults
+        if not any(re.search(rf"\.{re.escape(key)} is not in the contract$", fault) for key in added)
+    ]
 
 
-def event_faults(route: dict[str, Any], op: Operation[Any], rows: list[dict[str, Any]], estate: Estate, group: str) -> list[str]:
-    """The outbox rows of one call against the events of its line: none is missing, none is another, keys and channel agree."""
+def event_faults(
+    route: dict[str, Any], op: Operation[Any], rows: list[dict[str, Any]], estate: Estate, group: str
+) -> list[str]:
+    """The outbox rows of one call against the events of its line: none is missing, none is another, keys and channel
+    agree.
+    """
     declared, faults = events_of(route), []
     for row in rows:
         alike = [e for e in declared if e["type"] == row["type"]]
@@ -83,10 +99,14 @@ def event_faults(route: dict[str, Any], op: Operation[Any], rows: list[dict[str,
 
 
 def event_fault(event: dict[str, Any], row: dict[str, Any], estate: Estate, group: str, name: str) -> list[str]:
-    payload = {key: value for key, value in row["payload"].items() if key not in ADDED_EVENT_KEYS.get(event["type"], {})}
+    payload = {
+        key: value for key, value in row["payload"].items() if key not in ADDED_EVENT_KEYS.get(event["type"], {})
+    }
     faults = kind_of(event.get("payload") or {}, group, f"{name} {event['type']}").faults(payload, event["type"])
     pattern = re.sub(r"\\\{\w+\\\}", r"[^:]+", re.escape(str(event["channel"])))
-    if not re.fullmatch(pattern, row["channel"]) or (row["channel"].startswith("workspace:") and row["channel"] != f"workspace:{estate.home.workspace.id}"):
+    if not re.fullmatch(pattern, row["channel"]) or (
+        row["channel"].startswith("workspace:") and row["channel"] != f"workspace:{estate.home.workspace.id}"
+    ):
         faults.append(f"the channel {row['channel']} is not {event['channel']}")
     return faults
 
@@ -98,12 +118,18 @@ def audit_faults(audited: Audited | None, changes: list[Change], op: Operation[A
     row = next((r for r in rows if r["action"] == audited.action), None)
     if row is None:
         return [f"no audit row {audited.action}"] if audited.always else []
-    faults = [] if audited.entity in (None, row["entity_type"]) else [f"the audit row is about {row['entity_type']}, not {audited.entity}"]
+    faults = (
+        []
+        if audited.entity in (None, row["entity_type"])
+        else [f"the audit row is about {row['entity_type']}, not {audited.entity}"]
+    )
     return faults + [f"the audit row lacks {key}" for key in audited.keys if key not in row["data"]]
 
 
 @pytest.mark.parametrize(("group", "route", "op"), EMITTING)
-def test_declared_events_have_the_keys_and_channels_of_the_contract(group: str, route: dict[str, Any], op: Operation[Any]) -> None:
+def test_declared_events_have_the_keys_and_channels_of_the_contract(
+    group: str, route: dict[str, Any], op: Operation[Any]
+) -> None:
     """Of every event an operation may emit, also those a single call does not show."""
     for event in events_of(route):
         alike = [e for e in op.emits if e.type_ == event["type"]]
@@ -112,31 +138,48 @@ def test_declared_events_have_the_keys_and_channels_of_the_contract(group: str, 
             continue
         assert alike, f"{event['type']} is not declared"
         if isinstance(event.get("payload"), dict):
-            assert any(_keys_agree(e, event["payload"]) for e in alike), f"{event['type']}: {[sorted(e.model_fields) for e in alike]}"
+            assert any(_keys_agree(e, event["payload"]) for e in alike), (
+                f"{event['type']}: {[sorted(e.model_fields) for e in alike]}"
+            )
         prefix = str(event["channel"]).split(":")[0]
-        assert " " in prefix or any(e.channel_.split(":")[0] == prefix for e in alike), f"{event['type']}: {[e.channel_ for e in alike]}"
+        assert " " in prefix or any(e.channel_.split(":")[0] == prefix for e in alike), (
+            f"{event['type']}: {[e.channel_ for e in alike]}"
+        )
 
 
 def _keys_agree(event: type[Event], payload: dict[str, Any]) -> bool:
-    """What an event may have beside, another operation sends (tests/events); what it has to have, the payload has always."""
+    """What an event may have beside, another operation sends (tests/events); what it has to have, the payload has
+    always.
+    """
     always = {key for key in payload if not key.endswith("~")}
-    needed = {name for name, field in event.model_fields.items() if field.is_required()} - set(ADDED_EVENT_KEYS.get(event.type_, ()))
+    needed = {name for name, field in event.model_fields.items() if field.is_required()} - set(
+        ADDED_EVENT_KEYS.get(event.type_, ())
+    )
     return always <= set(event.model_fields) and needed <= {key.rstrip("~") for key in payload}
 
 
 @pytest.mark.parametrize(
     ("notation", "value", "is_right"),
     [
-        ("str?", None, True), ("str", None, False), ("str (64 hex)", "x", True), ("str (64 hex)", 1, False), ("int", True, False), ("float", 1, True),
-        ("[Label]", [], True), ("[Label]", [{"id": "c" + "a" * 20, "name": "n", "color": "c", "label_group": None}], True),
-        ("[Label]", [{"id": "c" + "a" * 20, "name": "n", "color": "c"}], False), ("Label", {"id": "x", "name": "n", "color": "c", "label_group": None}, False),
-        ("labels.Label?", None, True), ({"a~": "int"}, {}, True), ({"a~": "int"}, {"a": "1"}, False), ({"a": "int"}, {"a": 1, "b": 2}, False),
-        ("{status: ok, n: int}", {"status": "ok", "n": 1}, True), ("{status: ok, n: int}", {"status": "no", "n": 1}, False),
+        ("str?", None, True), ("str", None, False), ("str (64 hex)", "x", True), ("str (64 hex)", 1, False),
+        ("int", True, False), ("float", 1, True),
+        ("[Label]", [], True), ("[Label]", [{"id": "c" + "a" * 20, "name": "n", "color": "c", "label_group": None}],
+            True),
+        ("[Label]", [{"id": "c" + "a" * 20, "name": "n", "color": "c"}], False),
+        ("Label", {"id": "x", "name": "n", "color": "c", "label_group": None}, False),
+        ("labels.Label?", None, True), ({"a~": "int"}, {}, True), ({"a~": "int"}, {"a": "1"}, False),
+        ({"a": "int"}, {"a": 1, "b": 2}, False),
+        ("{status: ok, n: int}", {"status": "ok", "n": 1}, True),
+        ("{status: ok, n: int}", {"status": "no", "n": 1}, False),
         ({"success": True}, {"success": True}, True),
-        ("workspaces.WorkspaceRole", "OWNER", True), ("workspaces.WorkspaceRole", "KING", False), ({"*": "int"}, {"x": 1, "y": 2}, True),
-        ({"*": "int"}, {"x": "1"}, False), ("a|b", "b", True), ("a|b", "c", False), ("time", "2026-01-01T00:00:00Z", True),
-        ("time", "2026-01-01T00:00:00.5Z", False), ("time", "2026-01-01 00:00:00", False), ("Label, or {} when there is none", {}, True),
-        ("Label, or {} when there is none", {"id": 1}, False), ("[{slot: str}] always five", [{"slot": 1}], False), ("[[int]]", [[1]], True),
+        ("workspaces.WorkspaceRole", "OWNER", True), ("workspaces.WorkspaceRole", "KING", False),
+        ({"*": "int"}, {"x": 1, "y": 2}, True),
+        ({"*": "int"}, {"x": "1"}, False), ("a|b", "b", True), ("a|b", "c", False),
+        ("time", "2026-01-01T00:00:00Z", True),
+        ("time", "2026-01-01T00:00:00.5Z", False), ("time", "2026-01-01 00:00:00", False),
+        ("Label, or {} when there is none", {}, True),
+        ("Label, or {} when there is none", {"id": 1}, False), ("[{slot: str}] always five", [{"slot": 1}], False),
+        ("[[int]]", [[1]], True),
     ],
 )  # fmt: skip
 def test_the_notation(notation: Any, value: Any, is_right: bool) -> None:

@@ -17,8 +17,12 @@ def _registry() -> list[dict[str, Any]]:
     return registry(shown)
 
 
-@pytest.mark.parametrize(("route", "op", "rest"), [pytest.param(*found, id=found[0]["id"]) for found in served(_registry())])
-def test_a_route_is_as_the_contract_declares_it(route: dict[str, Any], op: dict[str, Any], rest: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("route", "op", "rest"), [pytest.param(*found, id=found[0]["id"]) for found in served(_registry())]
+)
+def test_a_route_is_as_the_contract_declares_it(
+    route: dict[str, Any], op: dict[str, Any], rest: dict[str, Any]
+) -> None:
     faults = differences(route, op, rest)
     if route["id"] in DECLARED:
         assert faults, f"{route['id']} agrees with the contract again: take it off DECLARED"
@@ -29,7 +33,11 @@ def test_a_route_is_as_the_contract_declares_it(route: dict[str, Any], op: dict[
 def test_an_operation_of_the_contract_is_reached_by_its_route() -> None:
     """An operation that has a contract id is served at that id's method and path."""
     reached = {route["id"] for route, op, _ in served(_registry()) if op["operation"] == route["id"]}
-    expected = {route["id"] for _, route in routes() if route["id"] in OPERATIONS and str(route.get("op", "")).split(" /")[0].isupper()}
+    expected = {
+        route["id"]
+        for _, route in routes()
+        if route["id"] in OPERATIONS and str(route.get("op", "")).split(" /")[0].isupper()
+    }
     assert expected - reached == set()
 
 

@@ -55,7 +55,9 @@ def crew_integration(plot: Plot) -> CrewIntegration:
 
 @entity
 def tool_binding(plot: Plot) -> ToolBinding:
-    return ToolBinding(crew_integration_id=plot["crew_integration"].id, tool_name="plot", description="Draws", **plot.here)
+    return ToolBinding(
+        crew_integration_id=plot["crew_integration"].id, tool_name="plot", description="Draws", **plot.here
+    )
 
 
 IDS = {"from_crew_id": "crew", "to_crew_id": "third_crew"}

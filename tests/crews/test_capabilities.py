@@ -16,12 +16,17 @@ pytestmark = pytest.mark.anyio
 async def test_a_crew_tells_all_it_offers(world: World) -> None:
     here = {"workspace_id": world.workspace.id}
     crew = Crew(
-        name="Engine", slug="engine", devcontainer_config='{"image": "i", "features": {"ghcr.io/devcontainers/features/github-cli:1": {}}}',
-        mise_config='{"tools": {"terraform": "1.9"}}', services_json='[{"name": "db", "image": "postgres:18", "ports": ["5432/tcp"]}]', **here,
+        name="Engine", slug="engine",
+        devcontainer_config='{"image": "i", "features": {"ghcr.io/devcontainers/features/github-cli:1": {}}}',
+        mise_config='{"tools": {"terraform": "1.9"}}',
+        services_json='[{"name": "db", "image": "postgres:18", "ports": ["5432/tcp"]}]', **here,
     )  # fmt: skip
     other = Crew(name="Deck", slug="deck", **here)
     of_crew = {"crew_id": crew.id, **here}
-    github, charts = CrewIntegration(name="github", display_name="GitHub", **of_crew), CrewIntegration(name="charts", display_name="", **of_crew)
+    github, charts = (
+        CrewIntegration(name="github", display_name="GitHub", **of_crew),
+        CrewIntegration(name="charts", display_name="", **of_crew),
+    )
     hidden = [
         CrewIntegration(name="off", display_name="Off", enabled=False, **of_crew),
         CrewIntegration(name="gone", display_name="Gone", deleted_at=now(), **of_crew),
@@ -29,8 +34,10 @@ async def test_a_crew_tells_all_it_offers(world: World) -> None:
     ]
     tools = [(github, "search", True), (github, "clone", True), (github, "drop", False), (hidden[0], "none", True)]
     await world.add(
-        crew, other, github, charts, *hidden, *[ToolBinding(crew_integration_id=server.id, tool_name=name, enabled=on, **here) for server, name, on in tools],
-        Agent(name="Zed", slug="zed", **of_crew), Agent(name="Amy", slug="amy", **of_crew), Agent(name="Gone", slug="gone", deleted_at=now(), **of_crew),
+        crew, other, github, charts, *hidden,
+        *[ToolBinding(crew_integration_id=server.id, tool_name=name, enabled=on, **here) for server, name, on in tools],
+        Agent(name="Zed", slug="zed", **of_crew), Agent(name="Amy", slug="amy", **of_crew),
+        Agent(name="Gone", slug="gone", deleted_at=now(), **of_crew),
         Agent(name="Far", slug="far", crew_id=other.id, **here),
     )  # fmt: skip
     answer = await world.rest(world.viewer, "GET", f"/api/v1/crews/{crew.id}/capabilities")
@@ -50,15 +57,22 @@ async def test_a_crew_tells_all_it_offers(world: World) -> None:
         "schema": ROUTINE_SCHEMA,
     }
     document = (
-        "query($ws: ID, $crew: ID!) { crewCapabilities(workspaceId: $ws, crewId: $crew) { crewId crewSlug container { datastores { port } tools { name } } "
+        "query($ws: ID, $crew: ID!) { crewCapabilities(workspaceId: $ws, crewId: $crew) { crewId crewSlug container {"
+        " datastores { port } tools { name } } "
     )
-    document += "integrations { name displayName tools } agents { slug } runtimes { code { wired reservedUnwired } scriptInterpreters } schema } }"
+    document += (
+        "integrations { name displayName tools } agents { slug } runtimes { code { wired reservedUnwired }"
+        " scriptInterpreters } schema } }"
+    )
     shown = (await world.graphql(world.viewer, document, {"crew": crew.id}))["data"]["crewCapabilities"]
     assert shown == {
         "crewId": crew.id,
         "crewSlug": "engine",
         "container": {"datastores": [{"port": "5432"}], "tools": [{"name": "gh"}, {"name": "terraform"}]},
-        "integrations": [{"name": "charts", "displayName": None, "tools": []}, {"name": "github", "displayName": "GitHub", "tools": ["clone", "search"]}],
+        "integrations": [
+            {"name": "charts", "displayName": None, "tools": []},
+            {"name": "github", "displayName": "GitHub", "tools": ["clone", "search"]},
+        ],
         "agents": [{"slug": "amy"}, {"slug": "zed"}],
         "runtimes": {
             "code": {"wired": ["cel", "expr"], "reservedUnwired": ["bash", "go", "python"]},
@@ -69,10 +83,21 @@ async def test_a_crew_tells_all_it_offers(world: World) -> None:
 
 
 async def test_a_malformed_configuration_offers_nothing(world: World) -> None:
-    crew = Crew(name="Broken", slug="broken", devcontainer_config="{", mise_config="{", services_json="{", workspace_id=world.workspace.id)
+    crew = Crew(
+        name="Broken",
+        slug="broken",
+        devcontainer_config="{",
+        mise_config="{",
+        services_json="{",
+        workspace_id=world.workspace.id,
+    )
     await world.add(crew)
     answer = await world.rest(world.viewer, "GET", f"/api/v1/crews/{crew.id}/capabilities")
-    assert (answer.status_code, answer.json()["container"], answer.json()["integrations"]) == (200, {"datastores": [], "tools": []}, [])
+    assert (answer.status_code, answer.json()["container"], answer.json()["integrations"]) == (
+        200,
+        {"datastores": [], "tools": []},
+        [],
+    )
 
 
 async def test_an_unknown_crew_has_no_capabilities(world: World) -> None:

@@ -29,9 +29,14 @@ async def test_a_connection_lives(world: World, pair: tuple[Crew, Crew]) -> None
     id = answer.json()["id"]
     assert answer.json() == {"id": id}
     assert re.fullmatch("cc_[0-9a-f]{16}", id)
-    back = (await world.rest(world.manager, "POST", CONNECTIONS, {"from_crew_id": deck.id, "to_crew_id": engine.id, "direction": "unidirectional"})).json()[
-        "id"
-    ]
+    back = (
+        await world.rest(
+            world.manager,
+            "POST",
+            CONNECTIONS,
+            {"from_crew_id": deck.id, "to_crew_id": engine.id, "direction": "unidirectional"},
+        )
+    ).json()["id"]
     listed = (await world.rest(world.viewer, "GET", CONNECTIONS)).json()
     assert [connection["id"] for connection in listed[:2]] == [back, id]
     assert listed[1] == {
@@ -61,7 +66,11 @@ async def test_connections_of_deleted_crews_are_still_listed(world: World, pair:
     await world.rest(world.manager, "POST", CONNECTIONS, {"from_crew_id": engine.id, "to_crew_id": deck.id})
     await world.rest(world.admin, "DELETE", f"/api/v1/crews/{engine.id}")
     listed = (await world.rest(world.viewer, "GET", CONNECTIONS)).json()
-    assert (listed[0]["from_crew_name"], listed[0]["from_crew_slug"], listed[0]["to_crew_name"]) == ("Engine", engine.slug, "Deck")
+    assert (listed[0]["from_crew_name"], listed[0]["from_crew_slug"], listed[0]["to_crew_name"]) == (
+        "Engine",
+        engine.slug,
+        "Deck",
+    )
 
 
 async def test_refusals_write_nothing(world: World, pair: tuple[Crew, Crew]) -> None:
@@ -78,19 +87,29 @@ async def test_refusals_write_nothing(world: World, pair: tuple[Crew, Crew]) -> 
         ({"to_crew_id": deck.id}, 400, "from_crew_id: is required"),
         ({"from_crew_id": engine.id, "to_crew_id": ""}, 400, "to_crew_id: must not be empty"),
         ({"from_crew_id": engine.id, "to_crew_id": engine.id}, 400, "A crew cannot be connected to itself"),
-        ({"from_crew_id": engine.id, "to_crew_id": deck.id, "direction": "sideways"}, 400, "direction: must be 'bidirectional' or 'unidirectional'"),
+        (
+            {"from_crew_id": engine.id, "to_crew_id": deck.id, "direction": "sideways"},
+            400,
+            "direction: must be 'bidirectional' or 'unidirectional'",
+        ),
         ({"from_crew_id": engine.id, "to_crew_id": new_id()}, 404, "Crew not found"),
         ({"from_crew_id": gone.id, "to_crew_id": deck.id}, 404, "Crew not found"),
         ({"from_crew_id": engine.id, "to_crew_id": far.id}, 404, "Crew not found"),
         ({"from_crew_id": engine.id, "to_crew_id": deck.id}, 409, "These crews are already connected"),
-        ({"from_crew_id": engine.id, "to_crew_id": deck.id, "direction": "unidirectional"}, 409, "These crews are already connected"),
+        (
+            {"from_crew_id": engine.id, "to_crew_id": deck.id, "direction": "unidirectional"},
+            409,
+            "These crews are already connected",
+        ),
     ]:
         answer = await world.rest(world.manager, "POST", CONNECTIONS, sent)
         body = answer.json()
         assert (answer.status_code, body["status"], body["detail"]) == (status, status, text)
     assert (await world.rest(world.member, "POST", CONNECTIONS, {})).status_code == 403
     assert (await world.rest(world.member, "DELETE", f"{CONNECTIONS}/{known.id}")).status_code == 403
-    assert (await world.rest(world.outsider, "DELETE", f"{CONNECTIONS}/{known.id}", workspace="other")).status_code == 404
+    assert (
+        await world.rest(world.outsider, "DELETE", f"{CONNECTIONS}/{known.id}", workspace="other")
+    ).status_code == 404
     assert await world.snapshot() == before
 
 

@@ -13,7 +13,10 @@ pytestmark = pytest.mark.anyio
 
 CREATE = "mutation($ws: ID, $in: CreateCrewInput!) { createCrew(workspaceId: $ws, input: $in) { %s } }"
 UPDATE = "mutation($ws: ID, $in: UpdateCrewInput!, $v: Int) { %s(workspaceId: $ws, input: $in, ifVersion: $v) { %s } }"
-DELETE = "mutation($ws: ID, $in: ByIdInput!, $v: Int) { deleteCrew(workspaceId: $ws, input: $in, ifVersion: $v) { success } }"
+DELETE = (
+    "mutation($ws: ID, $in: ByIdInput!, $v: Int) { deleteCrew(workspaceId: $ws, input: $in, ifVersion: $v) {"
+    " success } }"
+)
 
 
 async def code(world: World, person: Person, document: str, variables: dict[str, Any]) -> str:
@@ -26,9 +29,18 @@ async def code(world: World, person: Person, document: str, variables: dict[str,
 
 
 async def test_a_crew_lives(world: World) -> None:
-    fields = "id workspaceId name slug networkMode allowedDomains containerCpus containerTtlHours agentCount memberCount version createdBy"
+    fields = (
+        "id workspaceId name slug networkMode allowedDomains containerCpus containerTtlHours agentCount memberCount"
+        " version createdBy"
+    )
     fields += " agents { totalCount } members { id }"
-    sent = {"name": "Engine", "slug": "engine", "networkMode": "restricted", "allowedDomains": ["https://Example.com/"], "containerTtlHours": 4}
+    sent = {
+        "name": "Engine",
+        "slug": "engine",
+        "networkMode": "restricted",
+        "allowedDomains": ["https://Example.com/"],
+        "containerTtlHours": 4,
+    }
     crew = (await world.graphql(world.manager, CREATE % fields, {"in": sent}))["data"]["createCrew"]
     assert crew == {
         "id": crew["id"],
@@ -51,17 +63,37 @@ async def test_a_crew_lives(world: World) -> None:
         UPDATE % ("updateCrew", "containerTtlHours networkMode allowedDomains name"),
         {"in": {"id": crew["id"], "containerTtlHours": 0, "networkMode": "free", "name": None}},
     )
-    assert changed["data"]["updateCrew"] == {"containerTtlHours": None, "networkMode": "free", "allowedDomains": [], "name": "Engine"}
+    assert changed["data"]["updateCrew"] == {
+        "containerTtlHours": None,
+        "networkMode": "free",
+        "allowedDomains": [],
+        "name": "Engine",
+    }
     replaced = await world.graphql(
         world.admin,
         UPDATE % ("replaceCrew", "issuePrefix servicesJson version"),
         {"in": {"id": crew["id"], "issuePrefix": "ENG", "servicesJson": "[]"}, "v": 2},
     )
     assert replaced["data"]["replaceCrew"] == {"issuePrefix": "ENG", "servicesJson": "[]", "version": 3}
-    assert await code(world, world.admin, UPDATE % ("updateCrew", "id"), {"in": {"id": crew["id"], "name": "Late"}, "v": 2}) == "PRECONDITION_FAILED"
+    assert (
+        await code(
+            world, world.admin, UPDATE % ("updateCrew", "id"), {"in": {"id": crew["id"], "name": "Late"}, "v": 2}
+        )
+        == "PRECONDITION_FAILED"
+    )
     assert await code(world, world.admin, DELETE, {"in": {"id": crew["id"]}, "v": 2}) == "PRECONDITION_FAILED"
-    assert (await world.graphql(world.admin, DELETE, {"in": {"id": crew["id"]}, "v": 3}))["data"]["deleteCrew"] == {"success": True}
-    assert await code(world, world.viewer, "query($ws: ID, $id: ID!) { crew(workspaceId: $ws, id: $id) { id } }", {"id": crew["id"]}) == "NOT_FOUND"
+    assert (await world.graphql(world.admin, DELETE, {"in": {"id": crew["id"]}, "v": 3}))["data"]["deleteCrew"] == {
+        "success": True
+    }
+    assert (
+        await code(
+            world,
+            world.viewer,
+            "query($ws: ID, $id: ID!) { crew(workspaceId: $ws, id: $id) { id } }",
+            {"id": crew["id"]},
+        )
+        == "NOT_FOUND"
+    )
 
 
 async def test_refusals_have_the_codes_of_the_operations(world: World) -> None:
@@ -70,7 +102,10 @@ async def test_refusals_have_the_codes_of_the_operations(world: World) -> None:
     assert await code(world, world.member, CREATE % "id", {"in": good}) == "FORBIDDEN"
     assert await code(world, world.manager, CREATE % "id", {"in": good}) == "CONFLICT"
     assert await code(world, world.manager, CREATE % "id", {"in": good | {"slug": "T"}}) == "BAD_REQUEST"
-    assert await code(world, world.manager, CREATE % "id", {"in": good | {"slug": "t2", "miseConfig": "no mise"}}) == "BAD_REQUEST"
+    assert (
+        await code(world, world.manager, CREATE % "id", {"in": good | {"slug": "t2", "miseConfig": "no mise"}})
+        == "BAD_REQUEST"
+    )
     assert await code(world, world.manager, UPDATE % ("replaceCrew", "id"), {"in": {"id": new_id()}}) == "FORBIDDEN"
     assert await code(world, world.admin, UPDATE % ("replaceCrew", "id"), {"in": {"id": new_id()}}) == "NOT_FOUND"
     members = "query($ws: ID, $id: ID!) { crewMembers(workspaceId: $ws, crewId: $id) { id } }"
@@ -93,7 +128,8 @@ async def test_crews_and_their_agents_are_pages(world: World) -> None:
         for n in range(3)
     ]
     await world.add(*crews, *agents)
-    document = """query($ws: ID!, $after: String) { crews(workspaceId: $ws, first: 2, after: $after) { totalCount pageInfo { hasNextPage endCursor } nodes {
+    document = """query($ws: ID!, $after: String) { crews(workspaceId: $ws, first: 2, after: $after) { totalCount
+        pageInfo { hasNextPage endCursor } nodes {
         slug agentCount agents(first: 2) { totalCount nodes { name crew { slug } } }
         busy: agents(status: RUNNING) { nodes { name } } leads: agents(agentRole: LEAD) { totalCount }
     } } }"""
@@ -102,11 +138,16 @@ async def test_crews_and_their_agents_are_pages(world: World) -> None:
     assert first["nodes"][0] == {
         "slug": "crew-2",
         "agentCount": 3,
-        "agents": {"totalCount": 3, "nodes": [{"name": "A0", "crew": {"slug": "crew-2"}}, {"name": "A1", "crew": {"slug": "crew-2"}}]},
+        "agents": {
+            "totalCount": 3,
+            "nodes": [{"name": "A0", "crew": {"slug": "crew-2"}}, {"name": "A1", "crew": {"slug": "crew-2"}}],
+        },
         "busy": {"nodes": [{"name": "A1"}, {"name": "A2"}]},
         "leads": {"totalCount": 1},
     }
-    second = (await world.graphql(world.outsider, document, {"ws": "other", "after": first["pageInfo"]["endCursor"]}))["data"]["crews"]
+    second = (await world.graphql(world.outsider, document, {"ws": "other", "after": first["pageInfo"]["endCursor"]}))[
+        "data"
+    ]["crews"]
     assert [node["slug"] for node in first["nodes"] + second["nodes"]] == ["crew-2", "crew-1", "crew-0"]
     assert second["pageInfo"]["hasNextPage"] is False
 
@@ -115,19 +156,45 @@ async def test_members_and_connections(world: World) -> None:
     here = {"workspace_id": world.workspace.id}
     engine, deck = Crew(name="Engine", slug="e-1", **here), Crew(name="Deck", slug="d-1", **here)
     await world.add(engine, deck)
-    add = "mutation($ws: ID, $in: AddCrewMemberInput!) { addCrewMember(workspaceId: $ws, input: $in) { id role user { email } crew { slug } } }"
-    member = (await world.graphql(world.manager, add, {"in": {"crewId": engine.id, "userId": world.viewer.user_id, "role": "MEMBER"}}))["data"]["addCrewMember"]
-    assert member == {"id": member["id"], "role": "MEMBER", "user": {"email": world.viewer.email}, "crew": {"slug": "e-1"}}
-    change = "mutation($ws: ID, $in: UpdateCrewMemberInput!) { updateCrewMember(workspaceId: $ws, input: $in) { status role } }"
+    add = (
+        "mutation($ws: ID, $in: AddCrewMemberInput!) { addCrewMember(workspaceId: $ws, input: $in) { id role user {"
+        " email } crew { slug } } }"
+    )
+    member = (
+        await world.graphql(
+            world.manager, add, {"in": {"crewId": engine.id, "userId": world.viewer.user_id, "role": "MEMBER"}}
+        )
+    )["data"]["addCrewMember"]
+    assert member == {
+        "id": member["id"],
+        "role": "MEMBER",
+        "user": {"email": world.viewer.email},
+        "crew": {"slug": "e-1"},
+    }
+    change = (
+        "mutation($ws: ID, $in: UpdateCrewMemberInput!) { updateCrewMember(workspaceId: $ws, input: $in) { status"
+        " role } }"
+    )
     named = {"crewId": engine.id, "memberId": member["id"]}
-    assert (await world.graphql(world.admin, change, {"in": {**named, "role": "ADMIN"}}))["data"]["updateCrewMember"] == {"status": "updated", "role": "ADMIN"}
-    listed = await world.graphql(world.viewer, "query($ws: ID, $id: ID!) { crewMembers(workspaceId: $ws, crewId: $id) { id role } }", {"id": engine.id})
+    assert (await world.graphql(world.admin, change, {"in": {**named, "role": "ADMIN"}}))["data"][
+        "updateCrewMember"
+    ] == {"status": "updated", "role": "ADMIN"}
+    listed = await world.graphql(
+        world.viewer,
+        "query($ws: ID, $id: ID!) { crewMembers(workspaceId: $ws, crewId: $id) { id role } }",
+        {"id": engine.id},
+    )
     assert listed["data"]["crewMembers"] == [{"id": member["id"], "role": "ADMIN"}]
-    remove = "mutation($ws: ID, $in: RemoveCrewMemberInput!) { removeCrewMember(workspaceId: $ws, input: $in) { success } }"
+    remove = (
+        "mutation($ws: ID, $in: RemoveCrewMemberInput!) { removeCrewMember(workspaceId: $ws, input: $in) { success } }"
+    )
     assert (await world.graphql(world.admin, remove, {"in": named}))["data"]["removeCrewMember"] == {"success": True}
     assert await code(world, world.admin, remove, {"in": named}) == "NOT_FOUND"
 
-    connect = "mutation($ws: ID, $in: CreateCrewConnectionInput!) { createCrewConnection(workspaceId: $ws, input: $in) { %s } }"
+    connect = (
+        "mutation($ws: ID, $in: CreateCrewConnectionInput!) { createCrewConnection(workspaceId: $ws, input: $in) {"
+        " %s } }"
+    )
     made = (
         await world.graphql(
             world.manager,
@@ -135,20 +202,39 @@ async def test_members_and_connections(world: World) -> None:
             {"in": {"fromCrewId": engine.id, "toCrewId": deck.id, "direction": "unidirectional"}},
         )
     )["data"]["createCrewConnection"]
-    assert made == {"id": made["id"], "direction": "unidirectional", "fromCrewName": "Engine", "toCrew": {"name": "Deck"}}
+    assert made == {
+        "id": made["id"],
+        "direction": "unidirectional",
+        "fromCrewName": "Engine",
+        "toCrew": {"name": "Deck"},
+    }
     await world.graphql(world.admin, DELETE, {"in": {"id": engine.id}})
-    listed = await world.graphql(world.viewer, "query($ws: ID) { crewConnections(workspaceId: $ws) { id fromCrewSlug fromCrew { id } toCrew { slug } } }")
-    assert listed["data"]["crewConnections"] == [{"id": made["id"], "fromCrewSlug": "e-1", "fromCrew": None, "toCrew": {"slug": "d-1"}}]
+    listed = await world.graphql(
+        world.viewer,
+        "query($ws: ID) { crewConnections(workspaceId: $ws) { id fromCrewSlug fromCrew { id } toCrew { slug } } }",
+    )
+    assert listed["data"]["crewConnections"] == [
+        {"id": made["id"], "fromCrewSlug": "e-1", "fromCrew": None, "toCrew": {"slug": "d-1"}}
+    ]
     cut = "mutation($ws: ID, $in: ByIdInput!) { deleteCrewConnection(workspaceId: $ws, input: $in) { id } }"
-    assert (await world.graphql(world.manager, cut, {"in": {"id": made["id"]}}))["data"]["deleteCrewConnection"] == {"id": made["id"]}
+    assert (await world.graphql(world.manager, cut, {"in": {"id": made["id"]}}))["data"]["deleteCrewConnection"] == {
+        "id": made["id"]
+    }
 
 
 async def test_a_workspace_leads_to_its_crews(world: World) -> None:
     await world.add(*[Crew(name=f"Led {n}", slug=f"led-{n}", workspace_id=world.workspace.id) for n in range(2)])
-    document = "query($ws: ID!) { workspace(id: $ws) { crewCount crews(first: 2) { totalCount nodes { slug members { id } agents { nodes { id } } } } } }"
+    document = (
+        "query($ws: ID!) { workspace(id: $ws) { crewCount crews(first: 2) { totalCount nodes { slug members { id }"
+        " agents { nodes { id } } } } } }"
+    )
     led = (await world.graphql(world.viewer, document))["data"]["workspace"]
     assert led["crews"]["totalCount"] == led["crewCount"]
     assert led["crews"]["nodes"] == [{"slug": f"led-{n}", "members": [], "agents": {"nodes": []}} for n in (1, 0)]
     own = "{ viewer { workspaces { slug crews { nodes { slug } } } } }"
     assert [w["slug"] for w in (await world.graphql(world.outsider, own))["data"]["viewer"]["workspaces"]] == ["other"]
-    assert not [crew for w in (await world.graphql(world.nobody, own))["data"]["viewer"]["workspaces"] for crew in w["crews"]["nodes"]]
+    assert not [
+        crew
+        for w in (await world.graphql(world.nobody, own))["data"]["viewer"]["workspaces"]
+        for crew in w["crews"]["nodes"]
+    ]

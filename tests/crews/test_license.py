@@ -13,7 +13,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
-async def limited(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+async def limited(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
     async with world_on(module_database, tmp_path_factory.mktemp("data"), max_crews=3) as made:
         yield made
 
@@ -31,7 +33,12 @@ async def test_the_limit_is_told_before_the_body_and_holds_against_a_crowd(limit
     before = await limited.snapshot()
     async with limited.client(limited.manager) as client:
         answer = await client.post(f"/api/v1/crews?workspace_id={limited.workspace.id}", content=b"no JSON")
-    assert (answer.status_code, answer.json()["error"]) == (402, "license limit reached: 3/3 crews (community edition).")
+    assert (answer.status_code, answer.json()["error"]) == (
+        402,
+        "license limit reached: 3/3 crews (community edition).",
+    )
     assert (await limited.rest(limited.member, "POST", "/api/v1/crews", {})).status_code == 403
     assert await limited.snapshot() == before
-    assert (await limited.rest(limited.outsider, "POST", "/api/v1/crews", bodies[0], workspace="other")).status_code == 201
+    assert (
+        await limited.rest(limited.outsider, "POST", "/api/v1/crews", bodies[0], workspace="other")
+    ).status_code == 201

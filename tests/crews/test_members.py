@@ -34,7 +34,12 @@ async def joined(world: World, crew: Crew, person: Person, role: Role | None = N
 
 
 def shown(person: Person) -> dict[str, Any]:
-    return {"id": person.user_id, "email": person.email, "full_name": f"{person.name.title()} Example", "avatar_url": None}
+    return {
+        "id": person.user_id,
+        "email": person.email,
+        "full_name": f"{person.name.title()} Example",
+        "avatar_url": None,
+    }
 
 
 async def test_members_are_listed_in_the_order_they_came(world: World, crew: Crew) -> None:
@@ -42,11 +47,20 @@ async def test_members_are_listed_in_the_order_they_came(world: World, crew: Cre
     added = await world.rest(world.manager, "POST", path(crew), {"user_id": world.viewer.user_id, "role": "MANAGER"})
     assert added.status_code == 201
     member = added.json()
-    assert member == {"id": member["id"], "crew_id": crew.id, "user_id": world.viewer.user_id, "created_at": member["created_at"], "user": shown(world.viewer)}
+    assert member == {
+        "id": member["id"],
+        "crew_id": crew.id,
+        "user_id": world.viewer.user_id,
+        "created_at": member["created_at"],
+        "user": shown(world.viewer),
+    }
     second = (await world.rest(world.manager, "POST", path(crew), {"user_id": world.admin.user_id})).json()
     third = (await world.rest(world.manager, "POST", path(crew), {"user_id": world.owner.user_id, "role": ""})).json()
     assert (await world.rest(world.viewer, "GET", path(crew))).json() == [member | {"role": "MANAGER"}, second, third]
-    assert (await world.rest(world.viewer, "GET", f"/api/v1/crews/{crew.id}")).json()["_count"] == {"agents": 0, "members": 3}
+    assert (await world.rest(world.viewer, "GET", f"/api/v1/crews/{crew.id}")).json()["_count"] == {
+        "agents": 0,
+        "members": 3,
+    }
 
 
 async def test_an_unknown_crew_is_told_first(world: World, crew: Crew) -> None:
@@ -120,7 +134,10 @@ async def test_a_role_in_the_crew_is_set_and_cleared(world: World, crew: Crew) -
     ):
         answer = await world.rest(world.admin, "PATCH", path(crew, member.id), body)
         assert (answer.status_code, answer.json()) == (200, {"status": "updated", "role": role})
-        assert await world.database.fetchval("SELECT coalesce(role, '') FROM crew_members WHERE id = $1", member.id) == role
+        assert (
+            await world.database.fetchval("SELECT coalesce(role, '') FROM crew_members WHERE id = $1", member.id)
+            == role
+        )
     before = await world.snapshot()
     async with world.client(world.admin) as client:
         empty = await client.patch(f"{path(crew, member.id)}?workspace_id={world.workspace.id}")
@@ -167,7 +184,9 @@ async def test_memberships_are_neither_told_nor_audited(world: World, crew: Crew
 
 
 async def test_of_two_who_add_the_same_user_one_does(world: World, crew: Crew) -> None:
-    answers = await asyncio.gather(*[world.rest(world.manager, "POST", path(crew), {"user_id": world.viewer.user_id}) for _ in range(4)])
+    answers = await asyncio.gather(
+        *[world.rest(world.manager, "POST", path(crew), {"user_id": world.viewer.user_id}) for _ in range(4)]
+    )
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
 
 
@@ -177,6 +196,9 @@ async def test_nobody_joins_a_crew_while_it_is_deleted(world: World) -> None:
         await world.add(crew)
         await asyncio.gather(
             world.rest(world.admin, "DELETE", f"/api/v1/crews/{crew.id}"),
-            *[world.rest(world.manager, "POST", path(crew), {"user_id": person.user_id}) for person in (world.viewer, world.member)],
+            *[
+                world.rest(world.manager, "POST", path(crew), {"user_id": person.user_id})
+                for person in (world.viewer, world.member)
+            ],
         )
         assert await world.database.fetchval("SELECT count(*) FROM crew_members WHERE crew_id = $1", crew.id) == 0

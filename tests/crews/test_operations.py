@@ -28,7 +28,11 @@ async def told(world: World, since: int) -> list[tuple[str, str, dict[str, Any]]
 
 
 async def audited(world: World, entity_id: str) -> list[tuple[str, str, str, dict[str, Any]]]:
-    return [(row["action"], row["entity_type"], row["user_id"], row["data"]) for row in await world.audit() if row["entity_id"] == entity_id]
+    return [
+        (row["action"], row["entity_type"], row["user_id"], row["data"])
+        for row in await world.audit()
+        if row["entity_id"] == entity_id
+    ]
 
 
 async def create(world: World, slug: str, **fields: Any) -> str:
@@ -53,7 +57,12 @@ async def rows(world: World, table: str, column: str, value: str) -> int:
 async def test_each_change_is_told_and_audited_once(world: World) -> None:
     since, channel = await last_event(world), f"workspace:{world.workspace.id}"
     id = await create(world, "told", services_json='[{"name": "db", "image": "p", "env": {"PASSWORD": "hunter2"}}]')
-    await world.rest(world.admin, "PATCH", f"/api/v1/crews/{id}", {"name": "New", "mcp_config_json": '{"mcpServers": {"a": {"env": {"TOKEN": "hunter2"}}}}'})
+    await world.rest(
+        world.admin,
+        "PATCH",
+        f"/api/v1/crews/{id}",
+        {"name": "New", "mcp_config_json": '{"mcpServers": {"a": {"env": {"TOKEN": "hunter2"}}}}'},
+    )
     await world.rest(world.admin, "PUT", f"/api/v1/crews/{id}", {"slug": "newer"})
     await world.rest(world.admin, "DELETE", f"/api/v1/crews/{id}")
     assert await told(world, since) == [
@@ -111,7 +120,10 @@ async def test_a_slug_wanted_again_renames_its_line_and_frees_identifiers(world:
     await world.add(oldest, old, foreign, stranger, alive)
     missions = [await with_mission(world, crew.id) for crew in (oldest, old, stranger, alive)]
     new = await create(world, "phoenix")
-    slugs = {row["id"]: row["slug"] for row in await world.database.fetch("SELECT id, slug FROM crews WHERE slug LIKE 'phoenix%'")}
+    slugs = {
+        row["id"]: row["slug"]
+        for row in await world.database.fetch("SELECT id, slug FROM crews WHERE slug LIKE 'phoenix%'")
+    }
     assert slugs == {
         oldest.id: f"phoenix_deleted_{oldest.id}",
         old.id: f"phoenix_deleted_{old.id}",
@@ -129,7 +141,9 @@ async def test_a_refused_creation_leaves_the_line_of_its_slug_alone(world: World
     await world.add(old)
     await with_mission(world, old.id)
     before = await world.snapshot()
-    answer = await world.rest(world.manager, "POST", "/api/v1/crews", {"name": "New", "slug": "asleep", "runtime_image": "Not An Image"})
+    answer = await world.rest(
+        world.manager, "POST", "/api/v1/crews", {"name": "New", "slug": "asleep", "runtime_image": "Not An Image"}
+    )
     assert answer.status_code == 400
     assert await world.snapshot() == before
 
@@ -142,8 +156,13 @@ async def test_of_two_who_want_a_slug_one_gets_it(world: World) -> None:
         body = {"name": "Racer", "slug": slug}
         answers = await asyncio.gather(*[world.rest(world.manager, "POST", "/api/v1/crews", body) for _ in range(4)])
         assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
-        assert {answer.json()["error"] for answer in answers if answer.status_code == 409} == {"A crew with this slug already exists"}
-        assert await world.database.fetchval("SELECT count(*) FROM crews WHERE slug = $1 AND deleted_at IS NULL", slug) == 1
+        assert {answer.json()["error"] for answer in answers if answer.status_code == 409} == {
+            "A crew with this slug already exists"
+        }
+        assert (
+            await world.database.fetchval("SELECT count(*) FROM crews WHERE slug = $1 AND deleted_at IS NULL", slug)
+            == 1
+        )
         assert [kind for kind, *_ in await told(world, since)] == ["crew.created"]
 
 
@@ -170,8 +189,8 @@ async def test_a_slug_is_released_by_an_index(world: World, monkeypatch: pytest.
     """However many deleted crews there are: what a new one costs does not grow with them."""
     columns = stored(Crew)
     copies = (
-        "SELECT (jsonb_populate_record(c, jsonb_build_object('id', 'd' || n, 'slug', 'old-' || n || '_deleted_d' || n, 'deleted_at', now()))).* "
-        "FROM crews c, generate_series(1, 3000) n WHERE id = $1"
+        "SELECT (jsonb_populate_record(c, jsonb_build_object('id', 'd' || n, 'slug', 'old-' || n || '_deleted_d' || n,"
+        " 'deleted_at', now()))).* FROM crews c, generate_series(1, 3000) n WHERE id = $1"
     )
     id = await create(world, "released")
     await world.database.execute(f"INSERT INTO crews ({columns}) SELECT {columns} FROM ({copies}) AS made", id)

@@ -87,15 +87,41 @@ async def test_nothing_and_less_mean_the_default(world: World) -> None:
         "services_json": " ",
     }
     crew = await made(world, "defaults", **sent)
-    assert (crew["container_memory_mb"], crew["container_cpus"], crew["container_ttl_hours"], crew["network_mode"]) == (4096, 2, None, "restricted")
+    assert (crew["container_memory_mb"], crew["container_cpus"], crew["container_ttl_hours"], crew["network_mode"]) == (
+        4096,
+        2,
+        None,
+        "restricted",
+    )
     assert not {"runtime_image", "devcontainer_config", "services_json"} & crew.keys()
 
 
 async def test_null_is_absent_and_other_keys_are_ignored(world: World) -> None:
-    ignored = {"avatar_style": "a", "mcp_config_json": "no JSON", "escalation_config": "no JSON", "issue_prefix": "X", "max_ephemeral_agents": 99}
-    nulls = dict.fromkeys(("description", "container_memory_mb", "container_cpus", "container_ttl_hours", "network_mode", "allowed_domains", "mise_config"))
+    ignored = {
+        "avatar_style": "a",
+        "mcp_config_json": "no JSON",
+        "escalation_config": "no JSON",
+        "issue_prefix": "X",
+        "max_ephemeral_agents": 99,
+    }
+    nulls = dict.fromkeys(
+        (
+            "description",
+            "container_memory_mb",
+            "container_cpus",
+            "container_ttl_hours",
+            "network_mode",
+            "allowed_domains",
+            "mise_config",
+        )
+    )
     crew = await made(world, "ignored", **ignored, **nulls)
-    assert (crew["avatar_style"], crew["max_ephemeral_agents"], crew["container_memory_mb"], crew["allowed_domains"]) == (None, 10, 4096, [])
+    assert (
+        crew["avatar_style"],
+        crew["max_ephemeral_agents"],
+        crew["container_memory_mb"],
+        crew["allowed_domains"],
+    ) == (None, 10, 4096, [])
     assert not {"mcp_config_json", "escalation_config", "mise_config"} & crew.keys()
     assert (await world.rest(world.owner, "GET", f"{CREWS}/{crew['id']}")).json()["issue_prefix"] is None
 
@@ -107,10 +133,17 @@ async def test_free_mode_neither_checks_nor_stores_domains(world: World) -> None
 
 async def test_common_utils_joins_a_devcontainer_of_a_new_crew(world: World) -> None:
     crew = await made(
-        world, "devcontainer", devcontainer_config='{"image": "debian:13", "name": "dropped", "features": {"ghcr.io/devcontainers/features/node:1": {}}}'
+        world,
+        "devcontainer",
+        devcontainer_config=(
+            '{"image": "debian:13", "name": "dropped", "features": {"ghcr.io/devcontainers/features/node:1": {}}}'
+        ),
     )
     stored = json.loads(crew["devcontainer_config"])
-    assert stored == {"image": "debian:13", "features": {COMMON_UTILS_DEFAULT[0]: COMMON_UTILS_DEFAULT[1], "ghcr.io/devcontainers/features/node:1": {}}}
+    assert stored == {
+        "image": "debian:13",
+        "features": {COMMON_UTILS_DEFAULT[0]: COMMON_UTILS_DEFAULT[1], "ghcr.io/devcontainers/features/node:1": {}},
+    }
     text = '{"image": "debian:13", "features": {"GHCR.io/devcontainers/features/common-utils:1": {}}, "name": "kept"}'
     assert (await made(world, "declared", devcontainer_config=text))["devcontainer_config"] == text
 
@@ -134,12 +167,17 @@ BAD = [
     ({"services_json": LONG[:65_537]}, "services_json: must be at most 65536 bytes"),
     ({"devcontainer_config": '{"features": {}}'}, "devcontainer_config: image: is required"),
     ({"mise_config": "[alias]"}, 'mise_config: line 1: only [tools], [env], comments and key = "value" are allowed'),
-    ({"services_json": '[{"name": "db", "image": "p", "volumes": [{"name": "/etc", "mount": "/x"}]}]'}, "[0].volumes[0].name"),
+    (
+        {"services_json": '[{"name": "db", "image": "p", "volumes": [{"name": "/etc", "mount": "/x"}]}]'},
+        "[0].volumes[0].name",
+    ),
     ({"runtime_image": "Not An Image"}, "runtime_image: is not an image reference"),
 ]
 
 
-@pytest.mark.parametrize(("fields", "text"), BAD, ids=[f"{next(iter(fields))}-{number}" for number, (fields, _) in enumerate(BAD)])
+@pytest.mark.parametrize(
+    ("fields", "text"), BAD, ids=[f"{next(iter(fields))}-{number}" for number, (fields, _) in enumerate(BAD)]
+)
 async def test_a_bad_crew_is_refused_and_writes_nothing(world: World, fields: dict[str, Any], text: str) -> None:
     before = await world.snapshot()
     answer = await world.rest(world.owner, "POST", CREWS, {"name": "Bad", "slug": "bad", **fields})
@@ -195,10 +233,18 @@ async def test_refusals_come_in_the_order_of_the_contract(world: World) -> None:
 
 async def test_the_list_is_newest_first_and_by_id_within_an_instant(world: World) -> None:
     workspace, at = {"workspace_id": world.other.id}, now()
-    crews = [Crew(name=f"C{n}", slug=f"c{n}", created_at=at, updated_at=at, issue_prefix="X", services_json="[]", **workspace) for n in range(3)]
+    crews = [
+        Crew(
+            name=f"C{n}", slug=f"c{n}", created_at=at, updated_at=at, issue_prefix="X", services_json="[]", **workspace
+        )
+        for n in range(3)
+    ]
     gone = Crew(name="Gone", slug="gone", deleted_at=at, **workspace)
     await world.add(
-        *crews, gone, Agent(crew_id=crews[0].id, name="A", slug="a", **workspace), Agent(crew_id=crews[0].id, name="B", slug="b", deleted_at=at, **workspace)
+        *crews,
+        gone,
+        Agent(crew_id=crews[0].id, name="A", slug="a", **workspace),
+        Agent(crew_id=crews[0].id, name="B", slug="b", deleted_at=at, **workspace),
     )
     answer = await world.rest(world.outsider, "GET", CREWS, workspace="other")
     listed = answer.json()
@@ -206,7 +252,9 @@ async def test_the_list_is_newest_first_and_by_id_within_an_instant(world: World
     assert {crew["issue_prefix"] for crew in listed} == {None}
     assert {crew["services_json"] for crew in listed} == {"[]"}
     assert {crew["id"]: crew["_count"] for crew in listed}[crews[0].id] == {"agents": 1, "members": 0}
-    assert (await world.rest(world.outsider, "GET", f"{CREWS}/{crews[0].id}", workspace="other")).json()["issue_prefix"] == "X"
+    assert (await world.rest(world.outsider, "GET", f"{CREWS}/{crews[0].id}", workspace="other")).json()[
+        "issue_prefix"
+    ] == "X"
     assert (await world.rest(world.outsider, "GET", f"{CREWS}/{gone.id}", workspace="other")).status_code == 404
 
 
@@ -220,7 +268,15 @@ async def test_the_window_of_the_list(world: World) -> None:
             return [crew["id"] for crew in answer.json()]
 
         everything = await listed(limit=100)
-        assert [len(await listed(limit=limit)) for limit in ("", "x", "0", "-1", "7", "101", "999999999999")] == [50, 50, 50, 50, 7, 100, 100]
+        assert [len(await listed(limit=limit)) for limit in ("", "x", "0", "-1", "7", "101", "999999999999")] == [
+            50,
+            50,
+            50,
+            50,
+            7,
+            100,
+            100,
+        ]
         assert await listed() == everything[:50]
         assert await listed(limit=5, offset=10) == everything[10:15]
         assert await listed(limit=5, offset=-10) == await listed(limit=5, offset="x") == everything[:5]
@@ -260,5 +316,9 @@ async def test_if_match_guards_a_crew(world: World) -> None:
 
 
 async def test_without_a_configured_license_no_crew_is_one_too_many(world: World) -> None:
-    await world.add(*[Crew(name=f"L{n}", slug=f"l{n}", workspace_id=world.workspace.id) for n in range(COMMUNITY[Limit.crews])])
-    assert (await world.rest(world.manager, "POST", "/api/v1/crews", {"name": "One more", "slug": "one-more"})).status_code == 201
+    await world.add(
+        *[Crew(name=f"L{n}", slug=f"l{n}", workspace_id=world.workspace.id) for n in range(COMMUNITY[Limit.crews])]
+    )
+    assert (
+        await world.rest(world.manager, "POST", "/api/v1/crews", {"name": "One more", "slug": "one-more"})
+    ).status_code == 201

@@ -18,9 +18,12 @@ async def crew(world: World) -> Crew:
     """A crew with something in every field, and an image built for it."""
     number = await world.database.fetchval("SELECT count(*) FROM crews")
     made = Crew(
-        workspace_id=world.workspace.id, name="Engine", slug=f"engine-{number}", description="d", color="c", icon="i", avatar_style="a",
-        container_ttl_hours=8, allowed_domains=["example.com"], mcp_config_json=SERVERS, escalation_config="{}", issue_prefix="ENG", runtime_image="image",
-        devcontainer_config='{"image": "i"}', mise_config="[tools]", services_json="[]", cached_image="crewship-cache:1", config_hash="1",
+        workspace_id=world.workspace.id, name="Engine", slug=f"engine-{number}", description="d", color="c", icon="i",
+        avatar_style="a",
+        container_ttl_hours=8, allowed_domains=["example.com"], mcp_config_json=SERVERS, escalation_config="{}",
+        issue_prefix="ENG", runtime_image="image",
+        devcontainer_config='{"image": "i"}', mise_config="[tools]", services_json="[]",
+        cached_image="crewship-cache:1", config_hash="1",
     )  # fmt: skip
     await world.add(made)
     return made
@@ -47,13 +50,22 @@ async def test_an_answer_to_an_update_hides_the_services_and_the_prefix(world: W
 SAME: list[dict[str, Any]] = [
     {},
     {"unknown": 1},
-    {"name": None, "slug": None, "runtime_image": None, "network_mode": None, "allowed_domains": None, "mise_config": None},
+    {
+        "name": None,
+        "slug": None,
+        "runtime_image": None,
+        "network_mode": None,
+        "allowed_domains": None,
+        "mise_config": None,
+    },
 ]
 
 
 @pytest.mark.parametrize("body", SAME)
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-async def test_an_update_of_nothing_moves_the_time_alone(world: World, crew: Crew, body: dict[str, Any], method: str) -> None:
+async def test_an_update_of_nothing_moves_the_time_alone(
+    world: World, crew: Crew, body: dict[str, Any], method: str
+) -> None:
     before = await stored(world, crew)
     await patch(world, crew, body, method)
     after = await stored(world, crew)
@@ -62,7 +74,10 @@ async def test_an_update_of_nothing_moves_the_time_alone(world: World, crew: Cre
 
 
 CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"description": "", "color": "", "icon": "", "avatar_style": ""}, {"description": "", "color": "", "icon": "", "avatar_style": ""}),
+    (
+        {"description": "", "color": "", "icon": "", "avatar_style": ""},
+        {"description": "", "color": "", "icon": "", "avatar_style": ""},
+    ),
     ({"container_memory_mb": -5, "container_cpus": -0.5}, {"container_memory_mb": -5, "container_cpus": -0.5}),
     ({"container_ttl_hours": 0}, {"container_ttl_hours": None}),
     ({"container_ttl_hours": 3}, {"container_ttl_hours": 3}),
@@ -79,18 +94,28 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"runtime_image": ""}, {"runtime_image": None, "cached_image": None, "config_hash": None}),
     ({"runtime_image": "image"}, {"cached_image": None, "config_hash": None}),
     ({"devcontainer_config": ""}, {"devcontainer_config": None, "cached_image": None, "config_hash": None}),
-    ({"devcontainer_config": '{"image": "other"}'}, {"devcontainer_config": '{"image": "other"}', "cached_image": None, "config_hash": None}),
+    (
+        {"devcontainer_config": '{"image": "other"}'},
+        {"devcontainer_config": '{"image": "other"}', "cached_image": None, "config_hash": None},
+    ),
     ({"mise_config": ""}, {"mise_config": None, "cached_image": None, "config_hash": None}),
     ({"mise_config": "[tools]"}, {"cached_image": None, "config_hash": None}),
     ({"network_mode": "FREE", "allowed_domains": ["no domain"]}, {"network_mode": "free", "allowed_domains": []}),
     ({"network_mode": "restricted"}, {}),
     ({"allowed_domains": []}, {"allowed_domains": []}),
-    ({"allowed_domains": ["https://B.example.com/x", "a.example.com:1"]}, {"allowed_domains": ["b.example.com", "a.example.com"]}),
+    (
+        {"allowed_domains": ["https://B.example.com/x", "a.example.com:1"]},
+        {"allowed_domains": ["b.example.com", "a.example.com"]},
+    ),
 ]
 
 
-@pytest.mark.parametrize(("sent", "changed"), CHANGES, ids=[f"{'-'.join(sent)}-{number}" for number, (sent, _) in enumerate(CHANGES)])
-async def test_what_is_sent_changes_and_nothing_else(world: World, crew: Crew, sent: dict[str, Any], changed: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("sent", "changed"), CHANGES, ids=[f"{'-'.join(sent)}-{number}" for number, (sent, _) in enumerate(CHANGES)]
+)
+async def test_what_is_sent_changes_and_nothing_else(
+    world: World, crew: Crew, sent: dict[str, Any], changed: dict[str, Any]
+) -> None:
     before = await stored(world, crew)
     await patch(world, crew, sent)
     after = await stored(world, crew)
@@ -98,7 +123,9 @@ async def test_what_is_sent_changes_and_nothing_else(world: World, crew: Crew, s
 
 
 async def test_a_crew_in_free_mode_ignores_domains_until_it_is_restricted(world: World, crew: Crew) -> None:
-    await world.database.execute("UPDATE crews SET network_mode = 'free', allowed_domains = $2 WHERE id = $1", crew.id, ["kept.example.com"])
+    await world.database.execute(
+        "UPDATE crews SET network_mode = 'free', allowed_domains = $2 WHERE id = $1", crew.id, ["kept.example.com"]
+    )
     assert (await patch(world, crew, {"allowed_domains": ["not a domain"]}))["allowed_domains"] == ["kept.example.com"]
     changed = await patch(world, crew, {"network_mode": "restricted"})
     assert (changed["network_mode"], changed["allowed_domains"]) == ("restricted", ["kept.example.com"])
@@ -164,7 +191,9 @@ async def test_updates_of_different_network_fields_at_once_end_as_one_after_the_
     """Free mode holds no domains, whoever comes first."""
     for _ in range(10):
         await patch(world, crew, {"network_mode": "restricted", "allowed_domains": []})
-        await asyncio.gather(patch(world, crew, {"network_mode": "free"}), patch(world, crew, {"allowed_domains": ["example.com"]}))
+        await asyncio.gather(
+            patch(world, crew, {"network_mode": "free"}), patch(world, crew, {"allowed_domains": ["example.com"]})
+        )
         row = await stored(world, crew)
         assert (row["network_mode"], row["allowed_domains"]) == ("free", [])
 

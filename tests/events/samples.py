@@ -13,7 +13,14 @@ from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import accepts_none, bare
 
 ID = "c" + "a" * 24
-SCALARS: dict[Any, Any] = {str: ID, int: 7, float: 0.5, bool: True, AwareDatetime: datetime(2026, 1, 2, 3, 4, 5, 678, UTC), Any: {"free": ["form"]}}
+SCALARS: dict[Any, Any] = {
+    str: ID,
+    int: 7,
+    float: 0.5,
+    bool: True,
+    AwareDatetime: datetime(2026, 1, 2, 3, 4, 5, 678, UTC),
+    Any: {"free": ["form"]},
+}
 
 
 def values(annotation: Any) -> list[Any]:
@@ -42,7 +49,14 @@ def optional(event: type[Event]) -> list[str]:
 def events_with(event: type[Event], *given: str) -> Iterator[Event]:
     """Events with these of the optional fields: one, and one more for each further value of a closed set."""
     names = [name for name, field in event.model_fields.items() if field.is_required() or name in given]
-    choices = {name: [v for v in values(event.model_fields[name].annotation) if v is not None or event.model_fields[name].is_required()] for name in names}
+    choices = {
+        name: [
+            v
+            for v in values(event.model_fields[name].annotation)
+            if v is not None or event.model_fields[name].is_required()
+        ]
+        for name in names
+    }
     first = {name: found[0] for name, found in choices.items()}
     yield event(**first)
     for name, found in choices.items():

@@ -1,4 +1,6 @@
-"""The contract's catalogue of events and the declared ones: nothing is missing, nothing is another, and what is planned says so."""
+"""The contract's catalogue of events and the declared ones: nothing is missing, nothing is another, and what is planned
+says so.
+"""
 
 import ast
 import re
@@ -22,8 +24,14 @@ SOCKET_FRAMES = {"resume_reset", "session_revoked", "error", "ping", "pong"}
 # Only ever a numbered frame of a chat: a row of run_frames, never of the outbox.
 CHAT_FRAMES = {"run_begin"}
 # (type, kind of channel): why it is declared although the catalogue has no such entry.
-ADDITIONS = {("file.event", "files"): "the catalogue sends file events on crew:{id} alone, but files:{crewId} is a channel one may listen to"}
-OF_A_PIPELINE = {"pipeline_id": "str", "pipeline_slug": "str", "run_id": "str"}  # the catalogue says it once, above its entries
+ADDITIONS = {
+    (
+        "file.event",
+        "files",
+    ): "the catalogue sends file events on crew:{id} alone, but files:{crewId} is a channel one may listen to"
+}
+# the catalogue says it once, above its entries
+OF_A_PIPELINE = {"pipeline_id": "str", "pipeline_slug": "str", "run_id": "str"}
 # Keys that our payloads have beside the entry's: the web UI shows whose run has ended.
 MORE_KEYS = {"run.completed": {"agent_slug": "str"}, "run.failed": {"agent_slug": "str"}}
 DESCRIBED = {"slug": "str"}  # a word that says what a text is, and not which
@@ -40,11 +48,16 @@ def channel_kind(channel: str) -> str:
 def payload_of(entry: dict[str, Any]) -> dict[str, Any]:
     """Key, with ~ where it may be absent -> notation."""
     extra = OF_A_PIPELINE if entry["type"].startswith("pipeline.") else MORE_KEYS.get(entry["type"], {})
-    return {key: DESCRIBED.get(notation, notation) if isinstance(notation, str) else notation for key, notation in (extra | entry["payload"]).items()}
+    return {
+        key: DESCRIBED.get(notation, notation) if isinstance(notation, str) else notation
+        for key, notation in (extra | entry["payload"]).items()
+    }
 
 
 def keys_of(event: type[Event]) -> set[str]:
-    return {key if event.model_fields[field].is_required() else key + "~" for key, field in event.payload_keys().items()}
+    return {
+        key if event.model_fields[field].is_required() else key + "~" for key, field in event.payload_keys().items()
+    }
 
 
 def closed_set(notation: Any) -> set[str] | None:
@@ -76,7 +89,9 @@ def faults(entry: dict[str, Any], event: type[Event]) -> list[str]:
         wrong = [fault for value in values for fault in kind.faults(value, key)]
         said = {str(value) for value in values if not isinstance(value, (dict, list))}
         if get_origin(annotation) is Literal:
-            found += wrong + ([f"{key} is one of {said}, not of {listed}"] if listed is not None and said != listed else [])
+            found += wrong + (
+                [f"{key} is one of {said}, not of {listed}"] if listed is not None and said != listed else []
+            )
         elif listed is not None:
             found += [] if listed <= said else [f"{key} is {annotation}, without {listed - said}"]
         else:
@@ -91,9 +106,15 @@ def test_the_catalogue_is_read() -> None:
     assert not (SOCKET_FRAMES | CHAT_FRAMES) & {event.type_ for event in DECLARED}
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e['type']}-{channel_kind(e['channel'])}-{'+'.join(map(str, e['payload']))}")
+@pytest.mark.parametrize(
+    "entry", ENTRIES, ids=lambda e: f"{e['type']}-{channel_kind(e['channel'])}-{'+'.join(map(str, e['payload']))}"
+)
 def test_an_entry_is_declared_once(entry: dict[str, Any]) -> None:
-    alike = [event for event in DECLARED if event.type_ == entry["type"] and channel_kind(event.channel_) == channel_kind(entry["channel"])]
+    alike = [
+        event
+        for event in DECLARED
+        if event.type_ == entry["type"] and channel_kind(event.channel_) == channel_kind(entry["channel"])
+    ]
     assert alike, "no class"
     found = {event.__name__: faults(entry, event) for event in alike}
     assert [name for name, said in found.items() if not said] != [], found
@@ -131,7 +152,9 @@ def test_a_channel_names_the_workspace_or_what_the_event_knows(event: type[Event
     assert named <= {"workspace_id", *event.model_fields}
     assert event.routing_ <= named
     made = next(every_event(event))
-    assert made.channel(workspace := new_id(), made.payload()) == re.sub(r"\{(\w+)\}", lambda m: getattr(made, m.group(1), workspace), event.channel_)
+    assert made.channel(workspace := new_id(), made.payload()) == re.sub(
+        r"\{(\w+)\}", lambda m: getattr(made, m.group(1), workspace), event.channel_
+    )
 
 
 def test_every_declaration_is_known_once_the_domains_are_imported() -> None:

@@ -8,13 +8,32 @@ from typing import Annotated, Any, Literal
 import orjson
 import pytest
 import strawberry
-from graphql import GraphQLEnumType, GraphQLNonNull, GraphQLSchema, GraphQLUnionType, get_named_type, is_leaf_type, parse, validate
+from graphql import (
+    GraphQLEnumType,
+    GraphQLNonNull,
+    GraphQLSchema,
+    GraphQLUnionType,
+    get_named_type,
+    is_leaf_type,
+    parse,
+    validate,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolvers.kernel.events import EVENTS, Event, Long, Routing
 from schema import event_types
-from schema.event_types import FORMS, UNION_NAMES, UNIONS, Form, UnknownEvent, graphql_type, payload_fields, type_name, types_of
+from schema.event_types import (
+    FORMS,
+    UNION_NAMES,
+    UNIONS,
+    Form,
+    UnknownEvent,
+    graphql_type,
+    payload_fields,
+    type_name,
+    types_of,
+)
 from schema.root import Mutation, Query
 from tests.contract.notation import documents
 from tests.events.samples import every_event
@@ -42,7 +61,9 @@ def subscription(kind: str) -> Any:
 
 @pytest.fixture(scope="module")
 def schema() -> strawberry.Schema:
-    """The service's own schema with a subscription for each kind of channel: names and enums are shared with all other types."""
+    """The service's own schema with a subscription for each kind of channel: names and enums are shared with all other
+    types.
+    """
     fields = {f"{kind}_events": subscription(kind) for kind in UNIONS}
     return strawberry.Schema(Query, Mutation, strawberry.type(type("Subscription", (), fields)))
 
@@ -54,7 +75,11 @@ def graph(schema: strawberry.Schema) -> GraphQLSchema:
 
 def definition(sdl: str, name: str) -> str:
     """A type of the SDL without its descriptions."""
-    found = re.search(rf"^type {name} implements Event {{\n(.*?)^}}", re.sub(r'^ *"""(.|\n)*?"""\n', "", sdl, flags=re.MULTILINE), re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^type {name} implements Event {{\n(.*?)^}}",
+        re.sub(r'^ *"""(.|\n)*?"""\n', "", sdl, flags=re.MULTILINE),
+        re.MULTILINE | re.DOTALL,
+    )
     assert found, name
     return " ".join(found.group(1).split())
 
@@ -70,7 +95,9 @@ def test_every_event_of_a_channel_is_a_member_of_its_union(kind: str, graph: Gra
     assert isinstance(union, GraphQLUnionType)
     names = [member.name for member in union.types]
     frames = ["RunBegin", "ChatFrame"] if kind in ("session", "agent") else []
-    assert sorted(names) == sorted(["StreamReset", *frames, *[type_name(event) for event in EVENTS_OF_DOMAINS if kind_of(event) == kind]])
+    assert sorted(names) == sorted(
+        ["StreamReset", *frames, *[type_name(event) for event in EVENTS_OF_DOMAINS if kind_of(event) == kind]]
+    )
     assert sorted(types_of(kind)) == sorted(names)
 
 
@@ -88,21 +115,35 @@ def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, gr
     ("name", "fields"),
     [
         ("CrewCreatedEvent", "cursor: String! id: ID! name: String! slug: String!"),
-        ("AgentLoggedEvent", "cursor: String! ts: DateTime! level: String! agent: String! agentId: ID! event: ChatEventType! content: String! metadata: JSON"),
+        (
+            "AgentLoggedEvent",
+            (
+                "cursor: String! ts: DateTime! level: String! agent: String! agentId: ID! event: ChatEventType!"
+                " content: String! metadata: JSON"
+            ),
+        ),
         ("IssueUpdatedEvent", "cursor: String! id: ID! identifier: String status: MissionStatus assignee: String"),
         ("MissionUpdatedEvent", "cursor: String! id: ID! crewId: ID! status: String! title: String"),
         ("PeerQueryRunningEvent", "cursor: String! id: ID! from: String! target: String!"),
         ("ProvisionStartedEvent", "cursor: String! crewId: ID! steps: [String!]!"),
-        ("FileChangedEvent", "cursor: String! event: String! path: String! agent: String! size: Float! timestamp: DateTime!"),
+        (
+            "FileChangedEvent",
+            "cursor: String! event: String! path: String! agent: String! size: Float! timestamp: DateTime!",
+        ),
         (
             "ProvisionStepReportedEvent",
-            "cursor: String! crewId: ID! phase: String! step: String! feature: String status: String detail: String error: String tag: String "
-            "durationMs: Float",
+            (
+                "cursor: String! crewId: ID! phase: String! step: String! feature: String status: String detail: String"
+                " error: String tag: String durationMs: Float"
+            ),
         ),
         (
             "PipelineRunResumedEvent",
-            "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String! authorCrewId: ID! invokingCrewId: ID! invokingAgentId: ID! "
-            "stepCount: Int! resumed: Boolean! resumeReason: String! restoredSteps: Int!",
+            (
+                "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String! authorCrewId: ID!"
+                " invokingCrewId: ID! invokingAgentId: ID! stepCount: Int! resumed: Boolean! resumeReason: String!"
+                " restoredSteps: Int!"
+            ),
         ),
         ("RunBegin", "cursor: String! fromSeq: Int! seq: Int chatId: ID!"),
         ("ChatFrame", "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int chatId: ID!"),
@@ -115,10 +156,16 @@ def test_a_type_shows_the_payload_and_the_cursor(name: str, fields: str, schema:
 
 def test_a_selection_names_members_or_what_all_of_them_have(graph: GraphQLSchema) -> None:
     """A key that has another type in another member takes an alias (GraphQL: field selection merging)."""
-    fits = "{ __typename ... on Event { cursor } ... on AgentCreatedEvent { id status } ... on TaskUpdatedEvent { task: status } }"
+    fits = (
+        "{ __typename ... on Event { cursor } ... on AgentCreatedEvent { id status } ... on TaskUpdatedEvent { task:"
+        " status } }"
+    )
     clashes = "{ ... on AgentCreatedEvent { status } ... on TaskUpdatedEvent { status } }"
     foreign = "{ ... on MissionStartedEvent { id } }"
-    valid = [validate(graph, parse(f"subscription {{ workspaceEvents {selection} }}")) == [] for selection in (fits, clashes, foreign)]
+    valid = [
+        validate(graph, parse(f"subscription {{ workspaceEvents {selection} }}")) == []
+        for selection in (fits, clashes, foreign)
+    ]
     assert valid == [True, False, False]
 
 
@@ -177,7 +224,9 @@ def test_a_payload_is_recognised(event: type[Event]) -> None:
 
 @pytest.mark.parametrize("kind", ["session", "agent"])
 @pytest.mark.parametrize(("type_", "payload", "name"), FRAMES)
-def test_a_frame_of_a_chat_is_recognised_in_the_chat_and_on_the_channel_of_its_agent(type_: str, payload: dict[str, Any], name: str, kind: str) -> None:
+def test_a_frame_of_a_chat_is_recognised_in_the_chat_and_on_the_channel_of_its_agent(
+    type_: str, payload: dict[str, Any], name: str, kind: str
+) -> None:
     assert graphql_type(type_, payload, kind) == name
     assert set(payload) <= set(payload_fields(name).values())
     with pytest.raises(UnknownEvent):
@@ -199,12 +248,19 @@ def test_events_of_one_type_differ_by_what_they_say() -> None:
     assert shown(source="routine_notify", run_id="r", step_id="s") == "InboxRoutineNotifiedEvent"
     assert shown(id="i", state="read") == "InboxItemUpdatedEvent"
     assert shown(bulk="true", state="read") == "InboxBulkUpdatedEvent"
-    for unknown in ({"source": "chat_burnt", "chat": "c"}, {"source": ["chat_read"], "chat": "c"}, {"source": None, "chat": "c"}, {}):
+    for unknown in (
+        {"source": "chat_burnt", "chat": "c"},
+        {"source": ["chat_read"], "chat": "c"},
+        {"source": None, "chat": "c"},
+        {},
+    ):
         with pytest.raises(UnknownEvent, match=r"inbox\.updated on workspace"):
             shown(**unknown)
 
 
-@pytest.mark.parametrize(("type_", "kind"), [("crew.created", "crew"), ("crew.burnt", "workspace"), ("crew.created", "nowhere"), ("", "")])
+@pytest.mark.parametrize(
+    ("type_", "kind"), [("crew.created", "crew"), ("crew.burnt", "workspace"), ("crew.created", "nowhere"), ("", "")]
+)
 def test_an_event_that_nobody_declared_is_not_recognised(type_: str, kind: str) -> None:
     with pytest.raises(UnknownEvent):
         graphql_type(type_, {"id": "c", "name": "n", "slug": "s"}, kind)
@@ -214,7 +270,9 @@ def test_every_recognised_type_is_a_member_where_it_is_sent() -> None:
     assert {(kind, form.name) for (_, kind), forms in FORMS.items() for form in forms} == {
         (kind, name) for kind in UNION_NAMES for name in types_of(kind) if name != "StreamReset"
     }
-    assert {name for kind in UNION_NAMES for name in types_of(kind)} == BY_HAND | {type_name(event) for event in EVENTS_OF_DOMAINS}
+    assert {name for kind in UNION_NAMES for name in types_of(kind)} == BY_HAND | {
+        type_name(event) for event in EVENTS_OF_DOMAINS
+    }
 
 
 # ---- forms -----------------------------------------------------------------------------------------------------------
@@ -243,12 +301,15 @@ POSSIBLE = list(_possible())
 @settings(max_examples=300, deadline=None)
 @given(forms(), forms())
 def test_forms_overlap_where_one_payload_fits_both(one: Form, other: Form) -> None:
-    both = any(one.fits(frozenset(payload), payload) and other.fits(frozenset(payload), payload) for payload in POSSIBLE)
+    both = any(
+        one.fits(frozenset(payload), payload) and other.fits(frozenset(payload), payload) for payload in POSSIBLE
+    )
     assert one.overlaps(other) is both
     assert other.overlaps(one) is both
 
 
-# ---- what is refused when the service starts -----------------------------------------------------------------------------
+# ---- what is refused when the service starts
+# -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -298,7 +359,13 @@ def test_two_events_that_cannot_be_told_apart_are_refused(monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("undeclared")
 def test_two_events_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: Any = type(Event)("CrewCreated", (Event,), {"__module__": __name__, "__annotations__": {"id": str}}, type="test.x", channel="crew:{id}")
+    made: Any = type(Event)(
+        "CrewCreated",
+        (Event,),
+        {"__module__": __name__, "__annotations__": {"id": str}},
+        type="test.x",
+        channel="crew:{id}",
+    )
     with pytest.raises(TypeError, match="two things of the graph are called CrewCreatedEvent"):
         _added(monkeypatch, made)
 
@@ -331,5 +398,7 @@ def test_a_closed_set_that_may_be_null_is_described_too(monkeypatch: pytest.Monk
         level: Literal["low", "high"] | None
 
     _added(monkeypatch, TestLevelled)
-    field = next(f for f in event_types.TYPES["TestLevelledEvent"].__strawberry_definition__.fields if f.python_name == "level")
+    field = next(
+        f for f in event_types.TYPES["TestLevelledEvent"].__strawberry_definition__.fields if f.python_name == "level"
+    )
     assert field.description == "One of: low, high."

@@ -25,7 +25,9 @@ def place_of(cursor: str) -> tuple[int, ...]:
 
 
 class Follower(ABC):
-    """`seen`: what came on each channel, in the order of its coming. `cuts`: how often a connection that had brought something was lost."""
+    """`seen`: what came on each channel, in the order of its coming. `cuts`: how often a connection that had brought
+    something was lost.
+    """
 
     def __init__(self, person: Person, *channels: str) -> None:
         self.person, self.cuts = person, 0

@@ -33,7 +33,9 @@ def addresses(database: Database) -> dict[str, str]:
 
 
 class Server:
-    """One of the processes, under an address of its own after each start. It carries out runs, too, and the leases of those it leaves are short."""
+    """One of the processes, under an address of its own after each start. It carries out runs, too, and the leases of
+    those it leaves are short.
+    """
 
     def __init__(self, world: World, env: dict[str, str]) -> None:
         self.world = world  # as this process serves it, or has served it last
@@ -72,7 +74,11 @@ class Server:
 @contextlib.asynccontextmanager
 async def servers(database: Database, directory: Path, world: World, number: int = 2) -> AsyncIterator[list[Server]]:
     """They have said nothing that an operator would have to look at, killed or not."""
-    shared = KEYS | addresses(database) | {"CREWSHIP_LOG_LEVEL": "error", "CREWSHIP_RUN_ADAPTER": "scripted", "CREWSHIP_SCRIPT_DIR": str(directory)}
+    shared = (
+        KEYS
+        | addresses(database)
+        | {"CREWSHIP_LOG_LEVEL": "error", "CREWSHIP_RUN_ADAPTER": "scripted", "CREWSHIP_SCRIPT_DIR": str(directory)}
+    )
     made = [Server(world, environment(directory / str(n), **shared)) for n in range(number)]
     try:
         for server in made:

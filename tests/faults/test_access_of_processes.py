@@ -1,4 +1,6 @@
-"""Rights that end in one process are asked for in every other before anything is shown that began later; no wake-up is needed for it."""
+"""Rights that end in one process are asked for in every other before anything is shown that began later; no wake-up is
+needed for it.
+"""
 
 import asyncio
 import contextlib
@@ -25,7 +27,9 @@ from tests.world import Person, World, world_on
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 LISTENERS, REMOVED, TOKENS, SESSIONS = 60, 16, 6, 6
-ALWAYS_CHECKING = "from resolvers.live import connection; connection.EVERY = 0.01; from crewship.cli import main; main()"
+ALWAYS_CHECKING = (
+    "from resolvers.live import connection; connection.EVERY = 0.01; from crewship.cli import main; main()"
+)
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 
 
@@ -73,7 +77,11 @@ def processes(database: Database, directory: Path, world: World, redis: str | No
     with contextlib.ExitStack() as stack:
         made = []
         for number in range(2):
-            served = stack.enter_context(serving(env=environment(directory / str(number), **shared), command=[sys.executable, "-c", ALWAYS_CHECKING]))
+            served = stack.enter_context(
+                serving(
+                    env=environment(directory / str(number), **shared), command=[sys.executable, "-c", ALWAYS_CHECKING]
+                )
+            )
             made.append(replace(world, url=f"http://127.0.0.1:{served.port}"))
         yield made
 
@@ -108,7 +116,9 @@ async def member(world: World, name: str) -> Person:
 
 
 async def end_membership(at: World, person: Person) -> httpx2.Response:
-    return await at.rest(at.owner, "DELETE", f"/api/v1/workspaces/{at.workspace.id}/members/{person.membership_id}", workspace=None)
+    return await at.rest(
+        at.owner, "DELETE", f"/api/v1/workspaces/{at.workspace.id}/members/{person.membership_id}", workspace=None
+    )
 
 
 async def end_token(at: World, person: Person) -> httpx2.Response:
@@ -130,7 +140,9 @@ End = Callable[[World, Any], Awaitable[httpx2.Response]]
 
 
 @pytest.mark.parametrize("redis", [None, NOBODY_LISTENS], ids=["postgres", "redis is away"])
-async def test_what_began_later_is_shown_by_no_process(database: Database, tmp_path: Path, anyio_backend: str, redis: str | None) -> None:
+async def test_what_began_later_is_shown_by_no_process(
+    database: Database, tmp_path: Path, anyio_backend: str, redis: str | None
+) -> None:
     chance, numbers = random.Random(), itertools.count()
     async with world_on(database, tmp_path) as world:
         with processes(database, tmp_path, world, redis) as sides:
@@ -139,7 +151,8 @@ async def test_what_began_later_is_shown_by_no_process(database: Database, tmp_p
             listeners = [Listener(person) for person in (*people, *browsers)]
             async with writing(sides, numbers), asyncio.TaskGroup() as tasks:
                 listening = [
-                    tasks.create_task((there.on_graphql if n % 4 < 2 and n < LISTENERS else there.on_ws)(sides[n % 2])) for n, there in enumerate(listeners)
+                    tasks.create_task((there.on_graphql if n % 4 < 2 and n < LISTENERS else there.on_ws)(sides[n % 2]))
+                    for n, there in enumerate(listeners)
                 ]
                 async with asyncio.timeout(60):
                     await asyncio.gather(*[there.ready.wait() for there in listeners])
@@ -152,14 +165,19 @@ async def test_what_began_later_is_shown_by_no_process(database: Database, tmp_p
                 late, slowest = await _end(endings, sides, numbers, chance)
                 for task in listening:
                     task.cancel()
-            print(f"{len(endings)} rights ended, {sum(len(there.shown) for there in listeners)} events shown, late {late}, told after at most {slowest:.2f} s")
+            print(
+                f"{len(endings)} rights ended, {sum(len(there.shown) for there in listeners)} events shown, late"
+                f" {late}, told after at most {slowest:.2f} s"
+            )
             assert late == {}
 
 
 async def _end(
     endings: list[tuple[End, Listener]], sides: list[World], numbers: "itertools.count[int]", chance: random.Random
 ) -> tuple[dict[str, list[int]], float]:
-    """What each was shown that began after the answer to the end of their right, and the longest time until they were told."""
+    """What each was shown that began after the answer to the end of their right, and the longest time until they were
+    told.
+    """
     late, slowest = dict[str, list[int]](), 0.0
     for end, there in endings:
         await asyncio.sleep(chance.uniform(0, 0.3))

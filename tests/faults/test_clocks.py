@@ -1,4 +1,6 @@
-"""Processes whose clocks are wrong: the order of a chat, times, durations and timeouts are PostgreSQL's all the same."""
+"""Processes whose clocks are wrong: the order of a chat, times, durations and timeouts are
+PostgreSQL's all the same.
+"""
 
 import json
 import time
@@ -24,7 +26,10 @@ pytestmark = pytest.mark.anyio
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 ROUNDS = 1
 PLAN = json.dumps({"rounds": ROUNDS, "seconds": 0.02})
-TIMES = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'timestamp with time zone'"
+TIMES = (
+    "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' AND data_type ="
+    " 'timestamp with time zone'"
+)
 AHEAD = {"expires_at", "leased_until", "until"}  # they say when something is to end
 
 
@@ -76,7 +81,10 @@ async def all_is_now(estate: Estate) -> None:
     """No time that is stored is another process' than PostgreSQL's."""
     for table, column in await estate.owner.fetch(TIMES):
         if column not in AHEAD:
-            off = f"SELECT count(*) FROM {table} WHERE {column} NOT BETWEEN now() - interval '5 minutes' AND clock_timestamp()"
+            off = (
+                f"SELECT count(*) FROM {table} WHERE {column} NOT BETWEEN now() - interval '5 minutes' AND"
+                " clock_timestamp()"
+            )
             assert await estate.owner.fetchval(off) == 0, f"{table}.{column}"
 
 
@@ -87,12 +95,20 @@ async def test_a_worker_with_another_clock(database: Any, tmp_path: Path, offset
     fake = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     await prepare_engine(database.owner_url, APPLICATION)
     async with estate_on(database, tmp_path) as estate:
-        given: dict[str, Any] = {"url": database.url, "directory": str(tmp_path), "effects": str(tmp_path / "effects"), "slots": 4, "timing": KILLED}
+        given: dict[str, Any] = {
+            "url": database.url,
+            "directory": str(tmp_path),
+            "effects": str(tmp_path / "effects"),
+            "slots": 4,
+            "timing": KILLED,
+        }
         workers = Workers(fake, **given)
         try:
             workers.start()
             await is_right(estate)
-            assert (await estate.owner.fetchval("SELECT content FROM messages WHERE role = 'assistant' LIMIT 1")) == said(ROUNDS)
+            assert (
+                await estate.owner.fetchval("SELECT content FROM messages WHERE role = 'assistant' LIMIT 1")
+            ) == said(ROUNDS)
         finally:
             workers.close()
 
@@ -102,7 +118,13 @@ async def test_a_worker_with_another_clock(database: Any, tmp_path: Path, offset
 async def test_an_api_with_another_clock(database: Any, tmp_path: Path, clock: Skewed, offset: timedelta) -> None:
     await prepare_engine(database.owner_url, APPLICATION)
     async with estate_on(database, tmp_path) as estate:
-        given: dict[str, Any] = {"url": database.url, "directory": str(tmp_path), "effects": str(tmp_path / "effects"), "slots": 4, "timing": KILLED}
+        given: dict[str, Any] = {
+            "url": database.url,
+            "directory": str(tmp_path),
+            "effects": str(tmp_path / "effects"),
+            "slots": 4,
+            "timing": KILLED,
+        }
         workers = Workers(**given)
         try:
             workers.start()
@@ -113,7 +135,9 @@ async def test_an_api_with_another_clock(database: Any, tmp_path: Path, clock: S
 
 
 @pytest.mark.parametrize("offset", [timedelta(hours=2), timedelta(hours=-2)])
-async def test_what_a_model_is_told_is_in_the_order_it_was_said(database: Any, tmp_path: Path, clock: Skewed, offset: timedelta) -> None:
+async def test_what_a_model_is_told_is_in_the_order_it_was_said(
+    database: Any, tmp_path: Path, clock: Skewed, offset: timedelta
+) -> None:
     """Each message by a process of its own: the second one's clock is hours away."""
     from resolvers.runs import work
     from resolvers.runs.finishing import finish_run
@@ -128,7 +152,9 @@ async def test_what_a_model_is_told_is_in_the_order_it_was_said(database: Any, t
             [claim] = await work.claim("w", 9, seconds=30.0)
             assert 0 <= claim.age < 60
             told = json.loads((await brief(service, {"id": run.id})).body or b"")["history"]
-            assert [turn["content"] for turn in told] == [text for n in range(turn) for text in (f"question {n}", f"answer {n}")]
+            assert [turn["content"] for turn in told] == [
+                text for n in range(turn) for text in (f"question {n}", f"answer {n}")
+            ]
             reply = {"content": f"answer {turn}", "parts": [{"type": "text", "content": f"answer {turn}"}]}
             await finish_run(service, {"id": run.id, "lease": claim.lease, "status": "COMPLETED", "reply": reply})
         assert [message["role"] for message in await estate.messages(chat.id)] == ["user", "assistant"] * 3

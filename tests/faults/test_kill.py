@@ -1,4 +1,6 @@
-"""kill -9 of workers and of the database, while runs of several steps are carried out: nothing is lost, doubled, or stuck."""
+"""kill -9 of workers and of the database, while runs of several steps are carried out: nothing is lost, doubled, or
+stuck.
+"""
 
 import asyncio
 import json
@@ -58,7 +60,10 @@ class Ground:
 
     async def busy(self, pid: int) -> bool:
         """Whether this worker holds a run now."""
-        sql = "SELECT EXISTS (SELECT FROM runs WHERE status = 'RUNNING' AND leased_until > now() AND worker LIKE '%-' || $1 || '-%')"
+        sql = (
+            "SELECT EXISTS (SELECT FROM runs WHERE status = 'RUNNING' AND leased_until > now() AND worker LIKE '%-' ||"
+            " $1 || '-%')"
+        )
         found: bool = await self.estate.owner.fetchval(sql, str(pid))
         return found
 
@@ -72,7 +77,9 @@ class Ground:
         return Counter((line.split()[0], int(line.split()[1])) for line in lines)
 
     async def judge(self) -> Counter[str]:
-        """Every run has an end, and its frames, steps, effects and messages tell the same story. Returns how many ended how."""
+        """Every run has an end, and its frames, steps, effects and messages tell the same story. Returns how many ended
+        how.
+        """
         effects, ends = self.counted(), Counter[str]()
         assert max(effects.values(), default=1) == 1, "an effect was doubled"
         for asked in self.runs:
@@ -91,7 +98,11 @@ class Ground:
                 assert done == set(range(ROUNDS)), "an effect was lost"
                 assert texts == messages[0]["content"] == said(ROUNDS)
             else:
-                assert (run.status, run.error_message, messages[0]["id"]) == ("CANCELLED", "server_restart", f"msg_recovery_{run.id}")
+                assert (run.status, run.error_message, messages[0]["id"]) == (
+                    "CANCELLED",
+                    "server_restart",
+                    f"msg_recovery_{run.id}",
+                )
                 assert done == set(range(len(done))), "a step was left out"
         assert await work.stranded(seconds=0) == 0
         statuses = await self.estate.owner.fetch("SELECT DISTINCT status FROM agents")

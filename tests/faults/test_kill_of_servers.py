@@ -1,4 +1,6 @@
-"""kill -9 of processes that serve: clients repeat what has had no answer, with its key, and listeners go on at the other one. All of it happens once."""
+"""kill -9 of processes that serve: clients repeat what has had no answer, with its key, and listeners go on at the
+other one. All of it happens once.
+"""
 
 import asyncio
 import contextlib
@@ -29,7 +31,10 @@ CREATORS, UPDATERS, SENDERS = 3, 2, 2
 MANY = 40  # kills, after which everything that can go wrong will have had its chance
 REPEATS = 100  # for each kill, of all that was asked for
 EFFECTS = "effects"
-SEND = "mutation($chat: ID!, $content: String!) { sendMessage(input: {chatId: $chat, content: $content}) { runId messageId fromSeq seq } }"
+SEND = (
+    "mutation($chat: ID!, $content: String!) { sendMessage(input: {chatId: $chat, content: $content}) { runId messageId"
+    " fromSeq seq } }"
+)
 
 
 def script(name: str) -> str:
@@ -57,7 +62,9 @@ class Request:
 
 @dataclass
 class Clients:
-    """They write without a pause until `stop`, each request to a server of its own choice, and have an answer to all they asked for."""
+    """They write without a pause until `stop`, each request to a server of its own choice, and have an answer to all
+    they asked for.
+    """
 
     world: World
     sides: list[Server]
@@ -73,7 +80,11 @@ class Clients:
     replayed: int = 0  # answers that had been given before, to nobody
 
     def begin(self, tasks: asyncio.TaskGroup, crews: list[Crew], chats: list[Chat]) -> list[asyncio.Task[None]]:
-        writers = [self._create() for _ in range(CREATORS)] + [self._update(crew.id) for crew in crews] + [self._send(chat.id) for chat in chats]
+        writers = (
+            [self._create() for _ in range(CREATORS)]
+            + [self._update(crew.id) for crew in crews]
+            + [self._send(chat.id) for chat in chats]
+        )
         return [tasks.create_task(writer) for writer in writers]
 
     async def ask(self, http: httpx2.AsyncClient, request: Request) -> httpx2.Response:
@@ -94,7 +105,9 @@ class Clients:
         query = {"workspace_id": self.world.workspace.id}
         side.under_way += 1
         try:
-            return await http.request(request.method, side.world.url + request.path, params=query, json=request.body, headers=headers)
+            return await http.request(
+                request.method, side.world.url + request.path, params=query, json=request.body, headers=headers
+            )
         except httpx2.TimeoutException:
             raise
         except httpx2.ConnectError:
@@ -113,7 +126,9 @@ class Clients:
                 self.created.append(name)
 
     async def _update(self, crew_id: str) -> None:
-        """Each change is one of what the answer before it has shown: one that was made twice, or by nobody, would be refused."""
+        """Each change is one of what the answer before it has shown: one that was made twice, or by nobody, would be
+        refused.
+        """
         async with self.world.client(self.world.owner) as http:
             path, done = f"/api/v1/crews/{crew_id}", self.updated.setdefault(crew_id, [])
             tag = (await http.get(path, params={"workspace_id": self.world.workspace.id})).headers["etag"]
@@ -158,20 +173,30 @@ class Judge:
     chats: list[Chat]
 
     async def of_crews(self) -> None:
-        clients, rows = self.clients, await self.world.database.fetch("SELECT id, slug, description, version FROM crews")
+        clients, rows = (
+            self.clients,
+            await self.world.database.fetch("SELECT id, slug, description, version FROM crews"),
+        )
         assert Counter(row["slug"] for row in rows) == Counter([*clients.created, *(crew.slug for crew in self.crews)])
         shown = {row["id"]: (row["description"], row["version"]) for row in rows}
-        assert {id: shown[id] for id in clients.updated} == {id: (done[-1], len(done) + 1) for id, done in clients.updated.items()}
+        assert {id: shown[id] for id in clients.updated} == {
+            id: (done[-1], len(done) + 1) for id, done in clients.updated.items()
+        }
 
     async def of_records(self) -> None:
         """Audit rows, events and keys: as many of each name as there were requests of it, and no others."""
         clients, slugs = self.clients, {crew.id: crew.slug for crew in self.crews}
         created = Counter({("crew.created", name): 1 for name in clients.created})
         changed = Counter({("crew.updated", slugs[id]): len(done) for id, done in clients.updated.items()})
-        audited = [(row["action"], row["data"].get("slug") or slugs[row["entity_id"]]) for row in await self.world.audit()]
+        audited = [
+            (row["action"], row["data"].get("slug") or slugs[row["entity_id"]]) for row in await self.world.audit()
+        ]
         assert Counter(audited) == created + changed
         events = [(row["type"], row["payload"]) for row in await self.world.events()]
-        assert Counter((type, payload["slug"]) for type, payload in events if type.startswith("crew.")) == created + changed
+        assert (
+            Counter((type, payload["slug"]) for type, payload in events if type.startswith("crew."))
+            == created + changed
+        )
         begun = [payload["run_id"] for type, payload in events if type == "run.started"]
         ended = [payload["run_id"] for type, payload in events if type in ("run.completed", "run.failed")]
         assert Counter(begun) == Counter(ended) == Counter(list(clients.runs))
@@ -194,11 +219,18 @@ class Judge:
         return ends
 
     async def _of_run(self, run: Any, name: str, done: Counter[str]) -> None:
-        rows = await self.world.database.fetch("SELECT type, payload FROM run_frames WHERE run_id = $1 ORDER BY seq", run["id"])
+        rows = await self.world.database.fetch(
+            "SELECT type, payload FROM run_frames WHERE run_id = $1 ORDER BY seq", run["id"]
+        )
         kinds = [row["payload"]["type"] if row["type"] == "chat_event" else row["type"] for row in rows]
         said = "".join(row["payload"]["content"] for row in rows if row["payload"].get("type") == "text")
         assert kinds[:2] == ["run_begin", "user_message"]
-        assert (kinds.count("run_begin"), kinds.count("user_message"), kinds.count("done"), kinds[-1]) == (1, 1, 1, "done")
+        assert (kinds.count("run_begin"), kinds.count("user_message"), kinds.count("done"), kinds[-1]) == (
+            1,
+            1,
+            1,
+            "done",
+        )
         assert spoken(name).startswith(said), "something was lost or doubled in what was shown"
         if run["status"] == "COMPLETED":
             assert (done[name], said, kinds.count("result")) == (1, spoken(name), 1)
@@ -211,7 +243,9 @@ class Judge:
         expected = list[tuple[str, str]]()
         for run in runs:
             name = self.clients.runs[run["id"]]
-            answer = ("assistant", spoken(name)) if run["status"] == "COMPLETED" else ("system", f"msg_recovery_{run['id']}")
+            answer = (
+                ("assistant", spoken(name)) if run["status"] == "COMPLETED" else ("system", f"msg_recovery_{run['id']}")
+            )
             expected += [("user", script(name)), answer]
         rows = await fetch("SELECT id, seq, role, content FROM messages WHERE chat_id = $1 ORDER BY seq", chat.id)
         assert [(row["role"], row["id"] if row["role"] == "system" else row["content"]) for row in rows] == expected
@@ -232,9 +266,13 @@ class Judge:
         for follower in sockets:
             assert [(frame["type"], frame["payload"]) for frame in follower.seen[own(self.world)]] == told
             for chat in self.chats:
-                rows = await self.world.database.fetch("SELECT seq, type, payload FROM run_frames WHERE chat_id = $1 ORDER BY seq", chat.id)
+                rows = await self.world.database.fetch(
+                    "SELECT seq, type, payload FROM run_frames WHERE chat_id = $1 ORDER BY seq", chat.id
+                )
                 seen = [frame for frame in follower.seen[f"session:{chat.id}"] if "seq" in frame]
-                assert [(frame["seq"], frame["type"], frame["payload"]) for frame in seen] == [tuple(row) for row in rows]
+                assert [(frame["seq"], frame["type"], frame["payload"]) for frame in seen] == [
+                    tuple(row) for row in rows
+                ]
 
     async def of_repeats(self, most: int) -> None:
         """Whatever was answered is answered again, in the same bytes, and nothing is written."""
@@ -244,13 +282,19 @@ class Judge:
             for request, first in self.clients.chance.sample(known, min(len(known), most)):
                 again = await self.clients.sent(http, self.clients.chance.choice(self.clients.sides), request)
                 assert again is not None
-                assert (again.status_code, again.content, again.headers.get("etag")) == (first.status_code, first.content, first.headers.get("etag")), request
+                assert (again.status_code, again.content, again.headers.get("etag")) == (
+                    first.status_code,
+                    first.content,
+                    first.headers.get("etag"),
+                ), request
                 assert again.headers["idempotent-replayed"] == "true"
         assert await self.world.snapshot() == before
 
 
 async def kill(clients: Clients, kills: int) -> None:
-    """Each server as often as the other, at a random moment while it has requests under way; half of the time the other one may be just starting."""
+    """Each server as often as the other, at a random moment while it has requests under way; half of the time the other
+    one may be just starting.
+    """
     chance = clients.chance
     victims = (clients.sides * kills)[:kills]
     chance.shuffle(victims)
@@ -269,7 +313,10 @@ async def kill(clients: Clients, kills: int) -> None:
 async def caught_up(world: World, followers: list[Follower], chats: list[Chat]) -> None:
     """Until each has seen as much as there is; and a moment longer, for what would be too much."""
     of_workspace = await world.database.fetchval("SELECT count(*) FROM events WHERE channel = $1", own(world))
-    frames = {f"session:{chat.id}": await world.database.fetchval("SELECT last_seq FROM chats WHERE id = $1", chat.id) for chat in chats}
+    frames = {
+        f"session:{chat.id}": await world.database.fetchval("SELECT last_seq FROM chats WHERE id = $1", chat.id)
+        for chat in chats
+    }
     wanted = {own(world): of_workspace} | frames
     async with asyncio.timeout(PATIENCE):
         while any(len(seen) < wanted[channel] for there in followers for channel, seen in there.seen.items()):
@@ -291,7 +338,9 @@ async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend
         clients = Clients(world, sides, random.Random(seed))
         followers: list[Follower] = [*sockets, *graphs]
         async with asyncio.TaskGroup() as tasks:
-            listening = [tasks.create_task(there.follow(sides[n % 2 :] + sides[: n % 2])) for n, there in enumerate(followers)]
+            listening = [
+                tasks.create_task(there.follow(sides[n % 2 :] + sides[: n % 2])) for n, there in enumerate(followers)
+            ]
             async with asyncio.timeout(PATIENCE):
                 while not all(there.began for there in followers):
                     await asyncio.sleep(0.01)
@@ -311,8 +360,11 @@ async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend
         await judge.of_followers(sockets, graphs)
         await judge.of_repeats(REPEATS * kills)
     print(
-        f"{kills} kills, {len(clients.answered)} requests, {clients.lost} without an answer ({clients.replayed} of them had been carried out), "
-        f"{clients.refused} refused; runs {dict(ends)}; {sum(there.cuts for there in followers)} cuts of {len(followers)} listeners"
+        f"{kills} kills, {len(clients.answered)} requests, {clients.lost} without an answer ({clients.replayed} of them"
+        f" had been carried out), {clients.refused} refused; runs {dict(ends)};"
+        f" {sum(there.cuts for there in followers)} cuts of {len(followers)} listeners"
     )
     assert clients.lost > 0
-    assert kills < MANY or min(clients.replayed, ends["COMPLETED"], ends["server_restart"]) > 0, "what this is about has not happened"
+    assert kills < MANY or min(clients.replayed, ends["COMPLETED"], ends["server_restart"]) > 0, (
+        "what this is about has not happened"
+    )

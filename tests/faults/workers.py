@@ -1,7 +1,7 @@
 """Worker processes that can be killed at any moment: forked, ready to go, from one that has loaded everything.
 
-Run as a program: `workers.py <settings as JSON>`. It answers each line on stdin with the pid of a new worker on stdout. What a worker does is
-`work_on` of the module that the settings name.
+Run as a program: `workers.py <settings as JSON>`. It answers each line on stdin with the pid of a new worker on stdout.
+What a worker does is `work_on` of the module that the settings name.
 """
 
 import asyncio
@@ -23,7 +23,9 @@ class Workers:
     def __init__(self, environment: dict[str, str] | None = None, **settings: Any) -> None:
         environment = os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {})
         command = [sys.executable, __file__, json.dumps(settings)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+        )
         self.pids: set[int] = set()
 
     def start(self) -> int:

@@ -17,7 +17,9 @@ from tests.world import settings_for
 
 
 class Counting:
-    """`prompt` is JSON: how many rounds, and how long each part of one takes. A round: a quiet step, one that says something, one that acts."""
+    """`prompt` is JSON: how many rounds, and how long each part of one takes. A round: a quiet step, one that says
+    something, one that acts.
+    """
 
     name = "counting"
 

@@ -1,4 +1,6 @@
-"""A check of every answer that a run of schemathesis gets, on both surfaces: it says what the service means, and nothing of its insides."""
+"""A check of every answer that a run of schemathesis gets, on both surfaces: it says what the service means, and
+nothing of its insides.
+"""
 
 import re
 from typing import Any
@@ -8,13 +10,20 @@ import schemathesis
 
 BROKEN = {"INTERNAL", "UNAVAILABLE", "BAD_GATEWAY"}
 LONGEST_QUERY = 4000
-INSIDES = re.compile(r"Traceback|asyncpg|sqlalchemy|site-packages|pydantic|object at 0x|NoneType|syntax error at or near|violates \w+ constraint")
+INSIDES = re.compile(
+    r"Traceback|asyncpg|sqlalchemy|site-packages|pydantic|object at 0x|NoneType|syntax error at or near|violates \w+"
+    r" constraint"
+)
 
 
 @schemathesis.hook
 def filter_query(_: Any, query: Any) -> bool:
-    """A parameter without a value counts as one that was not sent, whatever its schema says; an empty object is written as one."""
-    return not isinstance(query, dict) or (all(value not in ("", {}, [], [""], None) for value in query.values()) and fits(query))
+    """A parameter without a value counts as one that was not sent, whatever its schema says; an empty object is written
+    as one.
+    """
+    return not isinstance(query, dict) or (
+        all(value not in ("", {}, [], [""], None) for value in query.values()) and fits(query)
+    )
 
 
 @schemathesis.hook

@@ -25,7 +25,9 @@ class Answer:
 
 
 async def speak(url: str, sent: bytes) -> Answer:
-    """The answer to these bytes. It is read to the end of the connection, which they ask for, or to the end of the body."""
+    """The answer to these bytes. It is read to the end of the connection, which they ask for, or to the end of the
+    body.
+    """
     place = urlsplit(url)
     async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
@@ -53,9 +55,20 @@ async def _answer(reader: asyncio.StreamReader, *, head: bool) -> Answer:
     return Answer(status, headers, await reader.read())
 
 
-def request(method: str, target: str | bytes, *headers: bytes, body: bytes = b"", token: str | bytes | None = None, length: bool = True) -> bytes:
+def request(
+    method: str,
+    target: str | bytes,
+    *headers: bytes,
+    body: bytes = b"",
+    token: str | bytes | None = None,
+    length: bool = True,
+) -> bytes:
     """The bytes of a request that is well-formed as far as the parts are."""
-    lines = [b"%b %b HTTP/1.1" % (method.encode(), target if isinstance(target, bytes) else target.encode()), b"Host: localhost", b"Connection: close"]
+    lines = [
+        b"%b %b HTTP/1.1" % (method.encode(), target if isinstance(target, bytes) else target.encode()),
+        b"Host: localhost",
+        b"Connection: close",
+    ]
     if token is not None:
         lines.append(b"Authorization: Bearer " + (token if isinstance(token, bytes) else token.encode()))
     if body and not any(line.lower().startswith(b"content-type") for line in headers):

@@ -37,8 +37,16 @@ REFUSED = {
     "directives": "{ __typename " + "@a" * 5000 + "}",
     "a cycle": "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }",
     "itself": "{ ...A } fragment A on Query { ...A }",
-    "a bomb": "{ ...A0 } " + " ".join(f"fragment A{n} on Query {{ ...A{n + 1} ...A{n + 1} }}" for n in range(60)) + " fragment A60 on Query { __typename }",
-    "a chain": "{ ...A0 } " + " ".join(f"fragment A{n} on Query {{ ...A{n + 1} }}" for n in range(700)) + " fragment A700 on Query { __typename }",
+    "a bomb": (
+        "{ ...A0 } "
+        + " ".join(f"fragment A{n} on Query {{ ...A{n + 1} ...A{n + 1} }}" for n in range(60))
+        + " fragment A60 on Query { __typename }"
+    ),
+    "a chain": (
+        "{ ...A0 } "
+        + " ".join(f"fragment A{n} on Query {{ ...A{n + 1} }}" for n in range(700))
+        + " fragment A700 on Query { __typename }"
+    ),
     "depth": "{ workspaces { crews { nodes { " + "agents { nodes { crew { " * 20 + "id " + "} } } " * 20 + "} } } }",
     "fields": "{ " + "viewer { id } " * 400 + "}",
     "braces": "{" * 100_000,
@@ -49,7 +57,10 @@ REFUSED = {
     "aliases": "{ " + " ".join(f"a{n}: __typename" for n in range(1000)) + " }",
     "an alias": "{ " + "a" * 5000 + ": __typename }",
     "tokens": "{ " + "a " * 20_000 + "}",
-    "introspection": "{ __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } } } } } } } }",
+    "introspection": (
+        "{ __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } } } } }"
+        " } } }"
+    ),
     "conflicting fields": "{ viewer { id id: email } }",
     "high surrogate": '{ labels(workspaceId: "\\ud800") { id } }',
     "beyond Unicode": '{ labels(workspaceId: "\\u{110000}") { id } }',
@@ -57,9 +68,14 @@ REFUSED = {
     "a huge number": CREWS % "limit: 1" + "0" * 500,
     "beyond 32 bits": CREWS % f"limit: {10**30}",
     "a float for an Int": CREWS % "first: 1.5",
-    "infinity": 'mutation { createCrew(workspaceId: "workspace", input: {name: "aa", slug: "aa", containerCpus: 1e400}) { id } }',
+    "infinity": (
+        'mutation { createCrew(workspaceId: "workspace", input: {name: "aa", slug: "aa", containerCpus: 1e400}) {'
+        " id } }"
+    ),
     "a list for an input": LABEL % '[{name: "a"}]',
-    "an enum that is none": 'mutation { addMember(workspaceId: "workspace", input: {userId: "x", role: EMPEROR}) { id } }',
+    "an enum that is none": (
+        'mutation { addMember(workspaceId: "workspace", input: {userId: "x", role: EMPEROR}) { id } }'
+    ),
     "a null": '{ crew(id: null, workspaceId: "workspace") { id } }',
     "NUL in a text": LABEL % '{name: "a\\u0000b", color: "#fff"}',
     "a version below 0": 'mutation { deleteLabel(workspaceId: "workspace", ifVersion: -1, input: {id: "x"}) { id } }',
@@ -138,9 +154,18 @@ async def test_no_document_breaks_anything(name: str, estate: Estate) -> None:
 @pytest.mark.parametrize("field", ["crews", "agents"])
 async def test_a_cursor_that_is_none_is_refused(field: str, estate: Estate) -> None:
     for cursor in CURSORS:
-        text = cursor if isinstance(cursor, str) and cursor[0] != "[" else base64.b64encode(json.dumps(cursor).encode()).decode()
-        document = f"query($ws: ID, $after: String) {{ {field}(workspaceId: $ws, first: 2, after: $after) {{ nodes {{ id }} }} }}"
-        _, errors, data = await post(estate.world, json.dumps({"query": document, "variables": {"ws": "workspace", "after": text}}).encode())
+        text = (
+            cursor
+            if isinstance(cursor, str) and cursor[0] != "["
+            else base64.b64encode(json.dumps(cursor).encode()).decode()
+        )
+        document = (
+            f"query($ws: ID, $after: String) {{ {field}(workspaceId: $ws, first: 2, after: $after) {{ nodes {{ id }}"
+            " } }"
+        )
+        _, errors, data = await post(
+            estate.world, json.dumps({"query": document, "variables": {"ws": "workspace", "after": text}}).encode()
+        )
         assert errors or data[field]["nodes"] is not None
         assert all(e["extensions"]["code"] == "BAD_REQUEST" for e in errors), (cursor, errors)
 
@@ -153,9 +178,12 @@ async def test_what_is_no_request_is_refused(estate: Estate) -> None:
 
 async def test_no_query_string_breaks_anything(estate: Estate) -> None:
     for query in (
-        "", "query", "query=", "query=%00", "query=%ff", "query=%ed%a0%80", "variables={}", "query={__typename}&variables=[", "query={__typename}&variables=[]",
-        "query={__typename}&variables=" + "[" * 5000, "query={__typename}&extensions=1", "query={__typename}&operationName=%00", "&" * 10_000,
-        "&".join(f"a{n}=1" for n in range(1500)), "query=" + quote(LABEL % '{name: "by GET", color: "#fff"}'), "documentId=%00",
+        "", "query", "query=", "query=%00", "query=%ff", "query=%ed%a0%80", "variables={}",
+        "query={__typename}&variables=[", "query={__typename}&variables=[]",
+        "query={__typename}&variables=" + "[" * 5000, "query={__typename}&extensions=1",
+        "query={__typename}&operationName=%00", "&" * 10_000,
+        "&".join(f"a{n}=1" for n in range(1500)), "query=" + quote(LABEL % '{name: "by GET", color: "#fff"}'),
+        "documentId=%00",
     ):  # fmt: skip
         answer = await speak(estate.world.url, request("GET", f"/graphql?{query}", token=estate.world.owner.token))
         assert answer.status < 500
@@ -165,6 +193,12 @@ async def test_no_query_string_breaks_anything(estate: Estate) -> None:
 
 async def test_many_variables_and_names_of_javascript_are_only_names(estate: Estate) -> None:
     many = {f"v{n}": n for n in range(30_000)}
-    assert await post(estate.world, json.dumps({"query": "{ __typename }", "variables": many}).encode()) == (200, [], {"__typename": "Query"})
-    status, errors, data = await post(estate.world, b'{"query": "{ __proto__: viewer { id } constructor: viewer { id } }"}')
+    assert await post(estate.world, json.dumps({"query": "{ __typename }", "variables": many}).encode()) == (
+        200,
+        [],
+        {"__typename": "Query"},
+    )
+    status, errors, data = await post(
+        estate.world, b'{"query": "{ __proto__: viewer { id } constructor: viewer { id } }"}'
+    )
     assert (status, errors, set(data)) == (200, [], {"__proto__", "constructor"})

@@ -19,14 +19,18 @@ pytestmark = pytest.mark.anyio
 
 LABELS, GRAPHQL = "/api/v1/labels?workspace_id=workspace", "/graphql"
 SURFACES = [pytest.param(LABELS, id="rest"), pytest.param(GRAPHQL, id="graphql")]
-PATHS = sorted({PARAMETER.sub("x", route.path) for route in ROUTES} | {"/graphql", "/api/nothing", "/api/", "/api/v1/labels/"})
+PATHS = sorted(
+    {PARAMETER.sub("x", route.path) for route in ROUTES} | {"/graphql", "/api/nothing", "/api/", "/api/v1/labels/"}
+)
 BY_SERVER = b'"instance":""'  # what the protocol says before anybody sees a request
 TWO_MEGABYTES = 2 * 1024 * 1024
 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_every_method_is_answered_everywhere(path: str, estate: Estate) -> None:
-    offered = {route.method for route in ROUTES if PARAMETER.sub("x", route.path) == path} or ({"GET", "POST"} if path == GRAPHQL else set())
+    offered = {route.method for route in ROUTES if PARAMETER.sub("x", route.path) == path} or (
+        {"GET", "POST"} if path == GRAPHQL else set()
+    )
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "QUERY"):
         answer = await speak(estate.world.url, request(method, path, token=estate.world.viewer.token))
         assert answer.status < 500, (method, str(answer))
@@ -78,11 +82,17 @@ async def test_no_forged_credential_opens_anything(estate: Estate) -> None:
     document = b'{"query": "{ viewer { email } }"}'
     for name, token in forged(estate).items():
         rest = await speak(estate.world.url, request("GET", LABELS, token=token))
-        assert (rest.status, rest.json["detail"]) in ((401, "no_credentials"), (401, "session_invalid")), (name, str(rest))
+        assert (rest.status, rest.json["detail"]) in ((401, "no_credentials"), (401, "session_invalid")), (
+            name,
+            str(rest),
+        )
         cookie = await speak(estate.world.url, request("GET", LABELS, b"Cookie: authjs.session-token=" + token))
         assert cookie.status == 401, (name, str(cookie))
         graphql = await speak(estate.world.url, request("POST", GRAPHQL, body=document, token=token))
-        assert [e["extensions"]["code"] for e in clear_graphql(graphql.status, graphql.body)] == ["UNAUTHENTICATED"], (name, str(graphql))
+        assert [e["extensions"]["code"] for e in clear_graphql(graphql.status, graphql.body)] == ["UNAUTHENTICATED"], (
+            name,
+            str(graphql),
+        )
         assert graphql.json["data"] == {"viewer": None}
 
 
@@ -92,7 +102,9 @@ async def test_a_credential_that_is_over_opens_nothing(estate: Estate) -> None:
         await estate.world.database.execute(f"UPDATE cli_tokens SET {change} WHERE user_id = $1", person.user_id)
         answer = await speak(estate.world.url, request("GET", LABELS, token=person.token))
         assert answer.status == 401, str(answer)
-        await estate.world.database.execute("UPDATE cli_tokens SET expires_at = NULL, revoked_at = NULL WHERE user_id = $1", person.user_id)
+        await estate.world.database.execute(
+            "UPDATE cli_tokens SET expires_at = NULL, revoked_at = NULL WHERE user_id = $1", person.user_id
+        )
     assert (await speak(estate.world.url, request("GET", LABELS, token=person.token))).status == 200
 
 
@@ -140,14 +152,18 @@ HEADERS = {
 
 @pytest.mark.parametrize("header", HEADERS)
 async def test_no_header_breaks_anything(header: str, estate: Estate) -> None:
-    document = json.dumps({"query": 'mutation { createLabel(workspaceId: "workspace", input: {name: "h", color: "#fff"}) { id } }'}).encode()
+    document = json.dumps(
+        {"query": 'mutation { createLabel(workspaceId: "workspace", input: {name: "h", color: "#fff"}) { id } }'}
+    ).encode()
     for method, path, body in (
         ("GET", LABELS, b""),
         ("POST", LABELS, b'{"name": "h", "color": "#fff"}'),
         ("POST", GRAPHQL, document),
         ("DELETE", "/api/v1/labels/x", b""),
     ):
-        answer = await speak(estate.world.url, request(method, path, HEADERS[header], body=body, token=estate.world.owner.token))
+        answer = await speak(
+            estate.world.url, request(method, path, HEADERS[header], body=body, token=estate.world.owner.token)
+        )
         if BY_SERVER in answer.body:
             assert answer.status in (400, 431)
             clear(answer.status, answer.body)
@@ -160,11 +176,18 @@ async def test_no_header_breaks_anything(header: str, estate: Estate) -> None:
 
 @pytest.mark.parametrize("path", SURFACES)
 async def test_a_body_that_is_too_large_is_refused(path: str, estate: Estate) -> None:
-    for headers, body, length in (((), b"a" * TWO_MEGABYTES, True), ((b"Transfer-Encoding: chunked",), chunked(TWO_MEGABYTES), False)):
-        answer = await speak(estate.world.url, request("POST", path, *headers, body=body, token=estate.world.owner.token, length=length))
+    for headers, body, length in (
+        ((), b"a" * TWO_MEGABYTES, True),
+        ((b"Transfer-Encoding: chunked",), chunked(TWO_MEGABYTES), False),
+    ):
+        answer = await speak(
+            estate.world.url, request("POST", path, *headers, body=body, token=estate.world.owner.token, length=length)
+        )
         assert answer.status == 413, str(answer)
         clear(answer.status, answer.body)
-    claimed = await speak(estate.world.url, request("POST", path, b"Content-Length: 99999999999999999", token=estate.world.owner.token))
+    claimed = await speak(
+        estate.world.url, request("POST", path, b"Content-Length: 99999999999999999", token=estate.world.owner.token)
+    )
     assert claimed.status == 413, str(claimed)
 
 
@@ -188,7 +211,9 @@ FRAMING = {
 @pytest.mark.parametrize("framing", FRAMING)
 async def test_no_framing_hides_a_second_request(framing: str, path: str, estate: Estate) -> None:
     headers, body = FRAMING[framing]
-    answer = await speak(estate.world.url, request("POST", path, *headers, body=body, token=estate.world.owner.token, length=False))
+    answer = await speak(
+        estate.world.url, request("POST", path, *headers, body=body, token=estate.world.owner.token, length=False)
+    )
     assert answer.status == 400, str(answer)
 
 
@@ -245,10 +270,14 @@ MEDIA = [
 @pytest.mark.parametrize("media", MEDIA)
 async def test_json_is_read_as_json_by_rest_and_asked_for_by_graphql(media: bytes, estate: Estate) -> None:
     body = b'{"name": "m", "color": "#ffffff", "query": "{ __typename }"}'
-    rest = await speak(estate.world.url, request("POST", LABELS, b"Content-Type: " + media, body=body, token=estate.world.owner.token))
+    rest = await speak(
+        estate.world.url, request("POST", LABELS, b"Content-Type: " + media, body=body, token=estate.world.owner.token)
+    )
     assert rest.status == 201, str(rest)
     await estate.recorder.undo()
-    graphql = await speak(estate.world.url, request("POST", GRAPHQL, b"Content-Type: " + media, body=body, token=estate.world.owner.token))
+    graphql = await speak(
+        estate.world.url, request("POST", GRAPHQL, b"Content-Type: " + media, body=body, token=estate.world.owner.token)
+    )
     assert graphql.status == 415
     clear_graphql(graphql.status, graphql.body)
 
@@ -274,12 +303,21 @@ async def test_a_foreign_row_is_answered_like_none(route: Route, estate: Estate)
             path = path.replace(f"{{{written}}}", own if name == "workspace_id" else raw[name])
             values.pop(name, None)
         body = json.dumps(values).encode() if route.takes_body else b""
-        answer = await speak(estate.world.url, request(route.method, f"{path}?workspace_id={own}", body=body, token=caller.token if caller else None))
+        answer = await speak(
+            estate.world.url,
+            request(route.method, f"{path}?workspace_id={own}", body=body, token=caller.token if caller else None),
+        )
         clear(answer.status, answer.body)
         if route.operation.name in EMPTY:
             assert (answer.status, answer.json) == (200, EMPTY[route.operation.name])
         else:
             assert 400 <= answer.status < 500, str(answer)
-        told.append((answer.status, answer.json if answer.status == 200 else answer.json | {"instance": ""}, answer.headers.keys()))
+        told.append(
+            (
+                answer.status,
+                answer.json if answer.status == 200 else answer.json | {"instance": ""},
+                answer.headers.keys(),
+            )
+        )
     assert told[0] == told[1]
     assert await estate.recorder.changes() == []

@@ -1,4 +1,6 @@
-"""Every field of every operation with what does not belong into it, on both surfaces: refused clearly and without a trace, or carried out."""
+"""Every field of every operation with what does not belong into it, on both surfaces: refused clearly and without a
+trace, or carried out.
+"""
 
 import json
 from typing import Any
@@ -22,19 +24,42 @@ pytestmark = pytest.mark.anyio
 DEEP = "[" * 600 + "]" * 600  # what orjson still reads, and nothing else follows
 # As they stand in a JSON text.
 VALUES = {
-    "null": "null", "boolean": "true", "zero": "0", "negative": "-1", "fraction": "1.5", "beyond 64 bits": str(10**30), "beyond a float": "1e400",
-    "almost infinite": "1e308", "beyond 32 bits": str(2**31), "not a number": "NaN", "empty": '""', "space": '" "', "NUL": '"a\\u0000b"',
-    "high surrogate": '"\\ud800"', "low surrogate": '"\\udc00a"', "long": f'"{"ä" * 70_000}"', "list": '["a", null, 1]', "list of NUL": '["\\u0000"]',
-    "list of lists": "[[]]", "object": '{"a": {"\\u0000": 1}}', "deep": DEEP, "deep object": '{"a":' * 600 + "1" + "}" * 600,
-    "other direction": '"\\u202eabc\\u0000"', "lines": '"a\\r\\nSet-Cookie: b=c"', "quote": "\"' OR 1=1; --\"", "no character": '"\\uffff\\ufdd0"',
+    "null": "null", "boolean": "true", "zero": "0", "negative": "-1", "fraction": "1.5", "beyond 64 bits": str(10**30),
+    "beyond a float": "1e400",
+    "almost infinite": "1e308", "beyond 32 bits": str(2**31), "not a number": "NaN", "empty": '""', "space": '" "',
+    "NUL": '"a\\u0000b"',
+    "high surrogate": '"\\ud800"', "low surrogate": '"\\udc00a"', "long": f'"{"ä" * 70_000}"', "list": '["a", null, 1]',
+    "list of NUL": '["\\u0000"]',
+    "list of lists": "[[]]", "object": '{"a": {"\\u0000": 1}}', "deep": DEEP,
+    "deep object": '{"a":' * 600 + "1" + "}" * 600,
+    "other direction": '"\\u202eabc\\u0000"', "lines": '"a\\r\\nSet-Cookie: b=c"', "quote": "\"' OR 1=1; --\"",
+    "no character": '"\\uffff\\ufdd0"',
 }  # fmt: skip
-SEGMENTS = [b"%00", b"%ff", b"%ed%a0%80", b"a%2Fb", b"%252f", b"%2e", b"%0d%0aX:%20y", b"%F0%9F%92%A5", b"a" * 4000, b"%25", b"%", b"'%3B--", b"*", b"%7Bid%7D"]
+SEGMENTS = [
+    b"%00",
+    b"%ff",
+    b"%ed%a0%80",
+    b"a%2Fb",
+    b"%252f",
+    b"%2e",
+    b"%0d%0aX:%20y",
+    b"%F0%9F%92%A5",
+    b"a" * 4000,
+    b"%25",
+    b"%",
+    b"'%3B--",
+    b"*",
+    b"%7Bid%7D",
+]
 BODIES = {
-    "nothing": b"", "cut off": b'{"name":', "list": b"[]", "null": b"null", "number": b"1e400", "text": b'"a"', "NaN": b"NaN", "bytes": b"\xff\xfe\x00",
-    "UTF-16": '{"name": "a"}'.encode("utf-16"), "byte order mark": b"\xef\xbb\xbf{}", "surrogate": b'{"name": "\xed\xa0\x80"}',
+    "nothing": b"", "cut off": b'{"name":', "list": b"[]", "null": b"null", "number": b"1e400", "text": b'"a"',
+    "NaN": b"NaN", "bytes": b"\xff\xfe\x00",
+    "UTF-16": '{"name": "a"}'.encode("utf-16"), "byte order mark": b"\xef\xbb\xbf{}",
+    "surrogate": b'{"name": "\xed\xa0\x80"}',
     "twice": b'{"name": 1, "name": "b"}', "two": b"{}{}", "comment": b"{} // a", "deep": b"[" * 100_000,
     "deep and closed": b"[" * 100_000 + b"]" * 100_000, "deep objects": b'{"a":' * 100_000,
-    "many keys": json.dumps({f"k{n}": n for n in range(30_000)}).encode(), "unknown and deep": b'{"x":' + DEEP.encode() + b"}", "a form": b"name=a&color=b",
+    "many keys": json.dumps({f"k{n}": n for n in range(30_000)}).encode(),
+    "unknown and deep": b'{"x":' + DEEP.encode() + b"}", "a form": b"name=a&color=b",
 }  # fmt: skip
 BY_REST = [route for route in ROUTES if route.operation.auth is not Auth.NONE or route.takes_body]
 BY_GRAPHQL = [op for op in operations() if op.name in graphql_fields()]
@@ -49,14 +74,24 @@ def credential(estate: Estate, op: Operation[Any]) -> dict[str, str]:
     return {"x-internal-token": token} if op.auth is Auth.INTERNAL else {"authorization": f"Bearer {token}"}
 
 
-async def send(estate: Estate, route: Route, raw: dict[str, Any], target: str | None = None, body: bytes | None = None, **headers: str) -> httpx2.Response:
+async def send(
+    estate: Estate,
+    route: Route,
+    raw: dict[str, Any],
+    target: str | None = None,
+    body: bytes | None = None,
+    **headers: str,
+) -> httpx2.Response:
     """The answer is judged, and whatever it changed is undone. A refusal has changed nothing."""
     values, path = dict(raw), route.path
     for written, name in zip(PARAMETER.findall(route.path), route.parameters, strict=True):
         value = values.pop(name, estate.home.workspace.id if name == "workspace_id" else "x")
         path = path.replace(f"{{{written}}}", quote(str(value), safe=""))
     content = body if body is not None else (json.dumps(values).encode() if route.takes_body else b"")
-    given = credential(estate, route.operation) | {"x-workspace-id": estate.home.workspace.id, "content-type": "application/json"}
+    given = credential(estate, route.operation) | {
+        "x-workspace-id": estate.home.workspace.id,
+        "content-type": "application/json",
+    }
     answer = await estate.client.request(route.method, target or path, content=content, headers=given | headers)
     estate.client.cookies.clear()
     clear(answer.status_code, answer.content)
@@ -76,7 +111,12 @@ async def test_no_body_of_a_rest_call_breaks_anything(route: Route, estate: Esta
     for name in sorted(route.operation.input.model_fields.keys() - set(route.parameters)):
         others = {key: value for key, value in raw.items() if key not in route.parameters and key != name}
         for value in VALUES.values():
-            await send(estate, route, raw, body=f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(name)}: {value}}}".encode())
+            await send(
+                estate,
+                route,
+                raw,
+                body=f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(name)}: {value}}}".encode(),
+            )
 
 
 @pytest.mark.parametrize("route", [r for r in BY_REST if r.parameters], ids=lambda r: f"{r.method} {r.path}")
@@ -98,7 +138,20 @@ async def test_no_query_of_a_rest_call_breaks_anything(route: Route, estate: Est
     path = PARAMETER.sub("x", route.path)
     names = [*route.operation.input.model_fields, "workspace_id"]
     for name in names:
-        for value in [*SEGMENTS, b"-1", b"0", b"1e9", b"99999999999999999999", b"true", b"null", b"%EF%BC%91", b"", b"[]", b"=", b"%20"]:
+        for value in [
+            *SEGMENTS,
+            b"-1",
+            b"0",
+            b"1e9",
+            b"99999999999999999999",
+            b"true",
+            b"null",
+            b"%EF%BC%91",
+            b"",
+            b"[]",
+            b"=",
+            b"%20",
+        ]:
             await send(estate, route, raw, f"{path}?{name}={value.decode()}")
     for query in (
         "&" * 5000,

@@ -1,5 +1,5 @@
-"""schemathesis on both surfaces, as an owner, as a viewer and as nobody: what it makes of OpenAPI and of the schema never breaks the service,
-and what comes back is what they declare.
+"""schemathesis on both surfaces, as an owner, as a viewer and as nobody: what it makes of OpenAPI and of the schema
+never breaks the service, and what comes back is what they declare.
 
 A run ends when its time is over. CREWSHIP_FUZZ_SECONDS is how long the six long runs take together.
 """
@@ -22,23 +22,52 @@ LATE = 120  # seconds a loaded machine may take to start and to report
 SEED = 20261125
 RUNS = [(surface, who) for surface in ("rest", "graphql") for who in ("owner", "viewer", None)]
 # schemathesis takes every refusal of a field for a server error; `speaks_clearly` reads the code.
-CHECKS = {"rest": ["--exclude-checks", "positive_data_acceptance,object_level_authorization"], "graphql": ["--checks", "speaks_clearly"]}
+CHECKS = {
+    "rest": ["--exclude-checks", "positive_data_acceptance,object_level_authorization"],
+    "graphql": ["--checks", "speaks_clearly"],
+}
 PATHS = {"rest": "/api/openapi.json", "graphql": "/graphql"}
 
 
 async def fuzz(world: World, surface: str, who: str | None, seconds: int, directory: Path, *more: str) -> str:
     """What a run says; it fails the test when the run found anything."""
-    headers = {"X-Workspace-ID": world.workspace.id} | ({"Authorization": f"Bearer {world.people[who].token}"} if who else {})
-    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run", f"{world.url}{PATHS[surface]}"]
+    headers = {"X-Workspace-ID": world.workspace.id} | (
+        {"Authorization": f"Bearer {world.people[who].token}"} if who else {}
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        str(HERE / "schemathesis.toml"),
+        "run",
+        f"{world.url}{PATHS[surface]}",
+    ]
     named = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
-    options = ["--max-time", str(seconds), "--continue-on-failure", "--no-color", "--warnings", "off", "--no-shrink", "--report", "ndjson", *CHECKS[surface]]
+    options = [
+        "--max-time",
+        str(seconds),
+        "--continue-on-failure",
+        "--no-color",
+        "--warnings",
+        "off",
+        "--no-shrink",
+        "--report",
+        "ndjson",
+        *CHECKS[surface],
+    ]
     process = await asyncio.create_subprocess_exec(
         *command,
         *named,
         *options,
         *more,
         cwd=directory,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(HERE.parents[1]), "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "HOME": str(directory)},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(HERE.parents[1]),
+            "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
+            "HOME": str(directory),
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -55,7 +84,18 @@ async def fuzz(world: World, surface: str, who: str | None, seconds: int, direct
 
 @pytest.mark.parametrize(("surface", "who"), RUNS)
 async def test_a_short_run_finds_nothing(surface: str, who: str | None, world: World, tmp_path: Path) -> None:
-    said = await fuzz(world, surface, who, SHORT[surface], tmp_path, "--generation-deterministic", "--phases", "coverage,fuzzing", "--max-examples", "10")
+    said = await fuzz(
+        world,
+        surface,
+        who,
+        SHORT[surface],
+        tmp_path,
+        "--generation-deterministic",
+        "--phases",
+        "coverage,fuzzing",
+        "--max-examples",
+        "10",
+    )
     assert "generated" in said, said
 
 

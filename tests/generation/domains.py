@@ -4,7 +4,8 @@ They may hold entities (`@entity`), and these tables:
 IDS         a field that is called like no entity -> the entity whose id it takes
 RECIPES     an operation -> what its input model does not tell
 ANONYMOUS   operations that take no credential. A new entry is a decision: nobody is known there, on either surface
-PROSE       operations whose role is a sentence in the contract: inside the gate a guard decides, and the folder has a table of who may
+PROSE       operations whose role is a sentence in the contract: inside the gate a guard decides, and the folder has a
+table of who may
 """
 
 from importlib import import_module
@@ -18,7 +19,8 @@ from tests.generation.recipes import Recipe
 __all__ = ["ANONYMOUS", "ENTITIES", "IDS", "MODELS", "PROSE", "Plot", "recipe_of"]
 
 CASES: dict[str, ModuleType] = {
-    path.parent.name: import_module(f"tests.{path.parent.name}.cases") for path in sorted(Path(__file__).parents[1].glob("*/cases.py"))
+    path.parent.name: import_module(f"tests.{path.parent.name}.cases")
+    for path in sorted(Path(__file__).parents[1].glob("*/cases.py"))
 }
 
 

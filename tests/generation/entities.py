@@ -1,7 +1,7 @@
 """One row, or two where two matter, of everything an operation can name by id.
 
-An entity's key is what its id is called: `crew` for `crew_id`. A row has no null where the table allows a value, so that shapes are compared
-on values. A new table costs one function in its domain's `cases.py`.
+An entity's key is what its id is called: `crew` for `crew_id`. A row has no null where the table allows a value, so
+that shapes are compared on values. A new table costs one function in its domain's `cases.py`.
 """
 
 from collections.abc import Callable

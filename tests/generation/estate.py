@@ -1,4 +1,6 @@
-"""The world of the generated cases: the running service, a row of every entity in two workspaces, and calls that leave no trace."""
+"""The world of the generated cases: the running service, a row of every entity in two workspaces, and calls that leave
+no trace.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -38,7 +40,15 @@ class Estate:
         return None if op.auth is Auth.NONE else self.person(recipe_of(op.name).person)
 
     async def call(
-        self, surface: str, op: Operation[Any], raw: Mapping[str, Any], person: Person | None, *, workspace: str | None = OWN, keep: bool = False, **more: Any
+        self,
+        surface: str,
+        op: Operation[Any],
+        raw: Mapping[str, Any],
+        person: Person | None,
+        *,
+        workspace: str | None = OWN,
+        keep: bool = False,
+        **more: Any,
     ) -> Outcome:
         """One call, with what it changed; then everything is as it was, unless `keep`."""
         cookies = recipe_of(op.name).cookies
@@ -72,8 +82,12 @@ async def estate_on(database: Any, directory: Path, **settings: Any) -> AsyncIte
 
 
 @pytest.fixture(scope="module")
-async def estate(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Estate]:
-    async with estate_on(module_database, tmp_path_factory.mktemp("estate"), row_level_security=True, allow_signup=True) as made:
+async def estate(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[Estate]:
+    async with estate_on(
+        module_database, tmp_path_factory.mktemp("estate"), row_level_security=True, allow_signup=True
+    ) as made:
         yield made
 
 

@@ -83,13 +83,16 @@ def _text(name: str, part: dict[str, Any]) -> str:
     if "pattern" in part:
         known = next((kind for kind, found in PATTERNS.items() if found.search(part["pattern"])), None)
         if known is None:
-            raise NoRecipe(f"no text for the field {name} with the pattern {part['pattern']}: add it to the domain's cases.py")
+            raise NoRecipe(
+                f"no text for the field {name} with the pattern {part['pattern']}: add it to the domain's cases.py"
+            )
         return EXAMPLES[known]
     text = f"example {name}".ljust(part.get("minLength", 0), "x")
     return text[: part.get("maxLength", len(text))]
 
 
-# ---- references --------------------------------------------------------------------------------------------------------
+# ---- references
+# --------------------------------------------------------------------------------------------------------
 
 
 def _singular(word: str) -> str:
@@ -108,7 +111,12 @@ def entity_of(op: Operation[Any], field: str) -> str:
     if field != "id":
         found = _by_name(field) or _by_prefix(op.name, field.removesuffix("_ids").removesuffix("_id"))
     else:
-        routed = [_snake(p) for route in routes_of(op) for p, f in zip(PARAMETER.findall(route.path), route.parameters, strict=True) if f == "id"]
+        routed = [
+            _snake(p)
+            for route in routes_of(op)
+            for p, f in zip(PARAMETER.findall(route.path), route.parameters, strict=True)
+            if f == "id"
+        ]
         found = next((known for c in routed if (known := _by_name(c))), None)
         found = found or _by_prefix(op.name) or _by_model(op.versioned) or _by_model(op.model)
     if found is None:
@@ -127,10 +135,16 @@ def _by_name(name: str) -> str | None:
 
 
 def _by_prefix(name: str, base: str = "") -> str | None:
-    """`member_id` of `crews.members.update` is a crew_member, `id` of `labels.update` a label, `id` of `auth.cli_token_revoke` a cli_token."""
+    """`member_id` of `crews.members.update` is a crew_member, `id` of `labels.update` a label, `id` of
+    `auth.cli_token_revoke` a cli_token.
+    """
     *prefix, verb = name.split(".")
     words = verb.split("_")
-    candidates = ["_".join(map(_singular, prefix)), *(("_".join(map(_singular, words[:n]))) for n in range(len(words), 0, -1)), _singular(prefix[-1])]
+    candidates = [
+        "_".join(map(_singular, prefix)),
+        *(("_".join(map(_singular, words[:n]))) for n in range(len(words), 0, -1)),
+        _singular(prefix[-1]),
+    ]
     return next((key for key in candidates if key in ENTITIES and key.endswith(base)), None)
 
 
@@ -147,11 +161,14 @@ def references(op: Operation[Any]) -> dict[str, str]:
     return {name: entity_of(op, name) for name in fields_of(op) if is_reference(op, name)}
 
 
-# ---- the input ---------------------------------------------------------------------------------------------------------
+# ---- the input
+# ---------------------------------------------------------------------------------------------------------
 
 
 def valid(op: Operation[Any], world: Any, plot: Plot | None = None, *also: str) -> dict[str, Any]:
-    """The required fields, the recipe's, and those in `also`; a command that requires nothing but ids gets one field to work on."""
+    """The required fields, the recipe's, and those in `also`; a command that requires nothing but ids gets one field to
+    work on.
+    """
     plot, schema, fields, recipe = plot or world.home, schema_of(op), fields_of(op), recipe_of(op.name)
     wanted = [name for name in fields if name in schema.get("required", ()) or name in recipe.values or name in also]
     if op.kind == "command" and not any(not is_reference(op, name) for name in wanted):
@@ -178,4 +195,8 @@ def unknown_id(known: str) -> str:
     """An id of the same form that no row has."""
     if known.startswith("c") and "_" not in known:
         return new_id()
-    return known[:-8] + "".join(reversed(known[-8:])) if known[-8:] != known[:-9:-1] else known[:-1] + ("0" if known[-1] != "0" else "1")
+    return (
+        known[:-8] + "".join(reversed(known[-8:]))
+        if known[-8:] != known[:-9:-1]
+        else known[:-1] + ("0" if known[-1] != "0" else "1")
+    )

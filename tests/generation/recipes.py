@@ -9,11 +9,12 @@ from resolvers.kernel.errors import Code
 
 @dataclass(frozen=True)
 class Recipe:
-    """`values`: fields of a valid input; a callable gets the world of the cases. `ids`: field -> key of an entity, where the name does not say it.
+    """`values`: fields of a valid input; a callable gets the world of the cases. `ids`: field -> key of an entity,
+    where the name does not say it.
 
-    `chosen`: fields that are called like a reference and name nothing that is there: the caller chooses the id of what is made.
-    `refused`: how a valid input is refused in a world that is in use; `person` makes the call when the owner cannot. `cookies`: what a browser
-    sends along, over REST.
+    `chosen`: fields that are called like a reference and name nothing that is there: the caller chooses the id of what
+    is made. `refused`: how a valid input is refused in a world that is in use; `person` makes the call when the owner
+    cannot. `cookies`: what a browser sends along, over REST.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)

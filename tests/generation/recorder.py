@@ -1,7 +1,7 @@
 """What a call changed, row by row, and the way back.
 
-Triggers on every table note each committed change, so that a case costs one small query instead of a digest of all tables, and `undo`
-puts the rows back: cases share one world and leave no trace.
+Triggers on every table note each committed change, so that a case costs one small query instead of a digest of all
+tables, and `undo` puts the rows back: cases share one world and leave no trace.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from tests.world import UNWATCHED, VOLATILE
 
 INSTALL = """
 CREATE SCHEMA recorder;
-CREATE UNLOGGED TABLE recorder.changes (n bigint GENERATED ALWAYS AS IDENTITY, "table" text NOT NULL, old jsonb, new jsonb);
+CREATE UNLOGGED TABLE recorder.changes (n bigint GENERATED ALWAYS AS IDENTITY, "table" text NOT NULL, old jsonb, new
+    jsonb);
 CREATE FUNCTION recorder.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO recorder.changes ("table", old, new) VALUES (TG_TABLE_NAME, to_jsonb(OLD), to_jsonb(NEW));
@@ -31,7 +32,8 @@ BEGIN
             SELECT string_agg(quote_ident(column_name), ', ') INTO columns FROM information_schema.columns
             WHERE table_schema = 'public' AND table_name = change."table" AND is_generated = 'NEVER';
             EXECUTE format(
-                'INSERT INTO public.%1$I (%2$s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM jsonb_populate_record(NULL::public.%1$I, $1)',
+                'INSERT INTO public.%1$I (%2$s) OVERRIDING SYSTEM VALUE '
+                'SELECT %2$s FROM jsonb_populate_record(NULL::public.%1$I, $1)',
                 change."table", columns
             ) USING change.old;
         END IF;
@@ -42,7 +44,9 @@ DO $$
 DECLARE name text;
 BEGIN
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-        EXECUTE format('CREATE TRIGGER recorder AFTER INSERT OR UPDATE OR DELETE ON public.%I FOR EACH ROW EXECUTE FUNCTION recorder.note()', name);
+        EXECUTE format(
+            'CREATE TRIGGER recorder AFTER INSERT OR UPDATE OR DELETE ON public.%I '
+            'FOR EACH ROW EXECUTE FUNCTION recorder.note()', name);
     END LOOP;
 END $$;
 """

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, get_args, get_origin
 
-from graphql import GraphQLField, GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType, get_named_type, is_leaf_type
+from graphql import (
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    get_named_type,
+    is_leaf_type,
+)
 from pydantic import BaseModel
 from strawberry.utils.str_converters import to_camel_case
 
@@ -16,7 +24,9 @@ DEPTH = 3
 
 
 def leaves(type_: Any, seen: tuple[str, ...] = ()) -> str:
-    """All scalar leaves of a type, through the objects in it that need no argument and are no list of rows; '' for a scalar."""
+    """All scalar leaves of a type, through the objects in it that need no argument and are no list of rows; '' for a
+    scalar.
+    """
     named: Any = get_named_type(type_)
     if is_leaf_type(named):
         return ""
@@ -24,11 +34,20 @@ def leaves(type_: Any, seen: tuple[str, ...] = ()) -> str:
         return "{ __typename }"
     if named.name.endswith("Connection"):
         return "{ totalCount nodes " + leaves(named.fields["nodes"].type, seen) + " }"
-    parts = [name for name, field in named.fields.items() if not required_arguments(field) and is_leaf_type(get_named_type(field.type))]
+    parts = [
+        name
+        for name, field in named.fields.items()
+        if not required_arguments(field) and is_leaf_type(get_named_type(field.type))
+    ]
     if len(seen) < DEPTH:
         for name, field in named.fields.items():
             inner: Any = get_named_type(field.type)
-            if isinstance(inner, GraphQLObjectType) and inner.name not in seen and not required_arguments(field) and (not is_list(field.type) or not parts):
+            if (
+                isinstance(inner, GraphQLObjectType)
+                and inner.name not in seen
+                and not required_arguments(field)
+                and (not is_list(field.type) or not parts)
+            ):
                 parts.append(f"{name} {leaves(inner, (*seen, named.name))}")
     return "{ " + " ".join(parts or ["__typename"]) + " }"
 
@@ -41,18 +60,28 @@ def required_arguments(field: GraphQLField) -> bool:
     return any(isinstance(argument.type, GraphQLNonNull) for argument in field.args.values())
 
 
-def document(kind: str, name: str, field: GraphQLField, arguments: Mapping[str, Any], selection: str | None = None) -> str:
+def document(
+    kind: str, name: str, field: GraphQLField, arguments: Mapping[str, Any], selection: str | None = None
+) -> str:
     """`arguments`: those to be declared; their values travel as variables of the same names."""
     declared = ", ".join(f"${argument}: {field.args[argument].type}" for argument in arguments)
     passed = ", ".join(f"{argument}: ${argument}" for argument in arguments)
     head = f"{kind}({declared})" if declared else kind
-    return f"{head} {{ {name}{f'({passed})' if passed else ''} {leaves(field.type) if selection is None else selection} }}"
+    return (
+        f"{head} {{ {name}{f'({passed})' if passed else ''} {leaves(field.type) if selection is None else selection} }}"
+    )
 
 
-def arguments(op: Operation[Any], field: GraphQLField, raw: Mapping[str, Any], workspace: str | None, version: int | None = None) -> dict[str, Any]:
-    """The raw input of an operation as the arguments of its field: camelCase, enums by name, the workspace where the field takes it."""
+def arguments(
+    op: Operation[Any], field: GraphQLField, raw: Mapping[str, Any], workspace: str | None, version: int | None = None
+) -> dict[str, Any]:
+    """The raw input of an operation as the arguments of its field: camelCase, enums by name, the workspace where the
+    field takes it.
+    """
     camel = as_graphql(raw, op.input)
-    made: dict[str, Any] = {"input": camel} if "input" in field.args else {key: value for key, value in camel.items() if key in field.args}
+    made: dict[str, Any] = (
+        {"input": camel} if "input" in field.args else {key: value for key, value in camel.items() if key in field.args}
+    )
     place = next((p for p in field.extensions[BACKREF].metadata["places"] if p in field.args), None)
     if place is not None and workspace is not None:
         made[place] = workspace
@@ -62,7 +91,10 @@ def arguments(op: Operation[Any], field: GraphQLField, raw: Mapping[str, Any], w
 
 
 def as_graphql(raw: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    return {to_camel_case(n): _value(v, model.model_fields[n].annotation) if n in model.model_fields else v for n, v in raw.items()}
+    return {
+        to_camel_case(n): _value(v, model.model_fields[n].annotation) if n in model.model_fields else v
+        for n, v in raw.items()
+    }
 
 
 def _value(value: Any, annotation: Any) -> Any:

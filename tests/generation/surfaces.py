@@ -45,7 +45,9 @@ class Call:
 
 @dataclass
 class Outcome:
-    """`code` is None when the operation was carried out. `by_schema`: GraphQL's own types refused the arguments, no operation did."""
+    """`code` is None when the operation was carried out. `by_schema`: GraphQL's own types refused the arguments, no
+    operation did.
+    """
 
     surface: str
     code: str | None
@@ -59,7 +61,10 @@ class Outcome:
     replayed: bool = False
 
     def __str__(self) -> str:
-        return f"{self.surface}: {self.status} {self.code} {self.text!r} {self.body!r} {[(c.table, c.old, c.new) for c in self.changes]}"
+        return (
+            f"{self.surface}: {self.status} {self.code} {self.text!r} {self.body!r}"
+            f" {[(c.table, c.old, c.new) for c in self.changes]}"
+        )
 
 
 async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = None) -> Outcome:
@@ -83,7 +88,16 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
     code = None if answer.status_code < 400 else CODES[answer.status_code]
     text = content.get("detail", "") if code and isinstance(content, dict) else ""
     etag, replayed = answer.headers.get("etag"), "idempotent-replayed" in answer.headers
-    return Outcome("rest", code, text, answer.status_code, content, location=answer.headers.get("location"), etag=etag, replayed=replayed)
+    return Outcome(
+        "rest",
+        code,
+        text,
+        answer.status_code,
+        content,
+        location=answer.headers.get("location"),
+        etag=etag,
+        replayed=replayed,
+    )
 
 
 def _json(answer: httpx2.Response) -> Any:

@@ -22,7 +22,9 @@ async def test_a_valid_input_can_be_made(op: Operation[Any], estate: Estate) -> 
     op.input.model_validate(valid(op, estate))
 
 
-@pytest.mark.parametrize(("op", "surface"), [(op, s) for op in operations() for s in surfaces_of(op)], ids=lambda x: getattr(x, "name", x))
+@pytest.mark.parametrize(
+    ("op", "surface"), [(op, s) for op in operations() for s in surfaces_of(op)], ids=lambda x: getattr(x, "name", x)
+)
 async def test_a_valid_input_is_accepted(op: Operation[Any], surface: str, estate: Estate) -> None:
     expected = recipe_of(op.name).refused
     outcome = await estate.call(surface, op, valid(op, estate), estate.caller(op))
@@ -37,14 +39,21 @@ async def test_the_recorder_agrees_with_a_digest_of_all_tables(estate: Estate) -
             continue
         outcome = await estate.call(surfaces_of(op)[0], op, valid(op, estate), estate.caller(op), keep=True)
         after = await estate.world.snapshot()
-        assert {t for t in after if after[t] != before[t]} == {c.table for c in outcome.changes if c.old != c.new}, op.name
+        assert {t for t in after if after[t] != before[t]} == {c.table for c in outcome.changes if c.old != c.new}, (
+            op.name
+        )
         await estate.recorder.undo()
         assert await estate.world.snapshot() == before, op.name
 
 
 async def test_every_table_is_recorded(estate: Estate) -> None:
     recorded = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'recorder'"
-    assert await estate.world.database.fetch(f"SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ({recorded})") == []
+    assert (
+        await estate.world.database.fetch(
+            f"SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ({recorded})"
+        )
+        == []
+    )
 
 
 def test_two_domains_do_not_say_something_of_one_thing(monkeypatch: pytest.MonkeyPatch) -> None:

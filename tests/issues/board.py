@@ -49,8 +49,12 @@ class Board:
     def here(self) -> dict[str, Any]:
         return {"workspace_id": self.crew.workspace_id}
 
-    async def ask(self, method: str, path: str, body: Any = None, person: Person | None = None, **headers: str) -> httpx2.Response:
-        return await self.world.rest(person or self.person, method, path, body, workspace=self.crew.workspace_id, **headers)
+    async def ask(
+        self, method: str, path: str, body: Any = None, person: Person | None = None, **headers: str
+    ) -> httpx2.Response:
+        return await self.world.rest(
+            person or self.person, method, path, body, workspace=self.crew.workspace_id, **headers
+        )
 
     async def read(self, path: str, **query: Any) -> Any:
         async with self.world.client(self.person) as client:
@@ -112,7 +116,13 @@ class Board:
 
     async def mission(self, **fields: Any) -> Mission:
         """A mission that is no issue."""
-        values = {"crew_id": self.crew.id, "lead_agent_id": self.lead.id, "trace_id": word(), "title": "Sail", "mission_type": MissionType.orchestration}
+        values = {
+            "crew_id": self.crew.id,
+            "lead_agent_id": self.lead.id,
+            "trace_id": word(),
+            "title": "Sail",
+            "mission_type": MissionType.orchestration,
+        }
         made = Mission(**values | fields, **self.here)
         await self.world.add(made)
         return made
@@ -136,4 +146,6 @@ class Board:
     async def events(self, since: int) -> list[tuple[str, dict[str, Any]]]:
         """(type, payload) of what the workspace was told since."""
         channel = f"workspace:{self.crew.workspace_id}"
-        return [(event["type"], event["payload"]) for event in await self.world.events(since) if event["channel"] == channel]
+        return [
+            (event["type"], event["payload"]) for event in await self.world.events(since) if event["channel"] == channel
+        ]

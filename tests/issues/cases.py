@@ -71,18 +71,28 @@ def issue_label(plot: Plot) -> IssueLabel:
 
 @entity
 def issue_comment(plot: Plot) -> IssueComment:
-    return IssueComment(mission_id=plot["issue"].id, author_type=ActorType.user, author_id=plot.owner.user_id, body="It is getting worse", **plot.here)
+    return IssueComment(
+        mission_id=plot["issue"].id,
+        author_type=ActorType.user,
+        author_id=plot.owner.user_id,
+        body="It is getting worse",
+        **plot.here,
+    )
 
 
 @entity
 def issue_activity(plot: Plot) -> IssueActivity:
     done: dict[str, Any] = {"action": ActivityAction.priority_changed, "details": "high"}
-    return IssueActivity(mission_id=plot["issue"].id, actor_type=ActorType.agent, actor_id=plot["agent"].id, **done, **plot.here)
+    return IssueActivity(
+        mission_id=plot["issue"].id, actor_type=ActorType.agent, actor_id=plot["agent"].id, **done, **plot.here
+    )
 
 
 @entity
 def issue_relation(plot: Plot) -> IssueRelation:
-    return IssueRelation(source_id=plot["issue"].id, target_id=plot["issue_under_way"].id, relation_type=RelationType.blocks, **plot.here)
+    return IssueRelation(
+        source_id=plot["issue"].id, target_id=plot["issue_under_way"].id, relation_type=RelationType.blocks, **plot.here
+    )
 
 
 def _named(key: str, **more: Any) -> Any:
@@ -96,8 +106,10 @@ IDS = {"assignee_id": "agent", "author_agent_id": "agent", "parent_issue_id": "i
 RECIPES = {
     **dict.fromkeys(
         [
-            "issues.get", "issues.get_in_crew", "issues.delete", "issues.start", "issues.subtasks", "issues.activity", "issues.runs",
-            "issues.comments_list", "issues.comments_create", "issues.relations_list", "internal.issues.get", "internal.issues.comments_create",
+            "issues.get", "issues.get_in_crew", "issues.delete", "issues.start", "issues.subtasks", "issues.activity",
+            "issues.runs",
+            "issues.comments_list", "issues.comments_create", "issues.relations_list", "internal.issues.get",
+            "internal.issues.comments_create",
         ],
         NAMED,
     ),
@@ -106,7 +118,8 @@ RECIPES = {
     "issues.stop": UNDER_WAY,
     "issues.review": UNDER_WAY,
     "issues.bulk": Recipe(values={"ids": lambda world: [world.home["issue"].id], "updates": {"priority": "low"}}),
-    "issues.relations_create": Recipe(values=_named("issue", target_identifier=lambda world: world.home["issue_above"].identifier)),
+    "issues.relations_create": Recipe(values=_named("issue",
+        target_identifier=lambda world: world.home["issue_above"].identifier)),
     "issues.relations_delete": Recipe(ids={"id": "issue_relation"}),
     "internal.issues.update": Recipe(values=_named("issue", priority="low")),
 }  # fmt: skip

@@ -8,7 +8,9 @@ from tests.world import World, world_on
 
 
 @pytest.fixture(scope="module")
-async def world(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+async def world(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
     """Without workers: what is started stays as it was started."""
     async with world_on(module_database, tmp_path_factory.mktemp("data"), row_level_security=True) as made:
         yield made

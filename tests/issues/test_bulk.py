@@ -26,17 +26,30 @@ async def refused(board: Board, body: Any) -> None:
 
 
 async def test_everything_at_once(board: Board) -> None:
-    issues, label, old, project = [await board.create(f"Leak {n}") for n in range(3)], await board.label(), await board.label(), await board.project()
+    issues, label, old, project = (
+        [await board.create(f"Leak {n}") for n in range(3)],
+        await board.label(),
+        await board.label(),
+        await board.project(),
+    )
     await board.change(issues[0], labels=[old.id])
     since = await board.since()
-    sent = {"status": "IN_PROGRESS", "priority": "low", "assignee_type": "agent", "assignee_id": board.worker.id, "project_id": project.id}
+    sent = {
+        "status": "IN_PROGRESS",
+        "priority": "low",
+        "assignee_type": "agent",
+        "assignee_id": board.worker.id,
+        "project_id": project.id,
+    }
     assert await bulk(board, [issue["id"] for issue in issues], **sent, labels=[label.id, UNKNOWN]) == 3
     assert await board.events(since) == [("issues.bulk_updated", {"count": "3"})]
     for issue in issues:
         found = await board.get(issue)
         assert {name: found[name] for name in sent} == sent
         assert [each["id"] for each in found["labels"]] == [label.id]
-        assert await board.activity(issue) == [(board.person.user_id, "status_changed", "BACKLOG -> IN_PROGRESS (bulk)")]
+        assert await board.activity(issue) == [
+            (board.person.user_id, "status_changed", "BACKLOG -> IN_PROGRESS (bulk)")
+        ]
         assert (await board.row(issue))["version"] == (3 if issue is issues[0] else 2)
     assert await board.data(BULK, **{"in": {"ids": [issues[0]["id"]], "updates": {"status": "DONE"}}}) == {"updated": 1}
     assert (await board.get(issues[0]))["completed_at"] is not None
@@ -103,7 +116,10 @@ async def test_labels_alone_are_replaced(board: Board) -> None:
     assert [[each["id"] for each in (await board.get(issue))["labels"]] for issue in issues] == [[label.id]] * 2
     assert await bulk(board, [issues[0]["id"]], labels=[]) == 1
     assert [len((await board.get(issue))["labels"]) for issue in issues] == [0, 1]
-    assert await board.events(since) == [("issues.bulk_updated", {"count": "2"}), ("issues.bulk_updated", {"count": "1"})]
+    assert await board.events(since) == [
+        ("issues.bulk_updated", {"count": "2"}),
+        ("issues.bulk_updated", {"count": "1"}),
+    ]
 
 
 async def test_another_project_takes_the_milestone_away(board: Board) -> None:
@@ -120,7 +136,9 @@ async def test_another_project_takes_the_milestone_away(board: Board) -> None:
 
 
 async def test_two_at_once_leave_one_story(board: Board) -> None:
-    """Rows are locked in one order: neither waits for the other for ever, and each move is from the state that was there."""
+    """Rows are locked in one order: neither waits for the other for ever, and each move is from the state that was
+    there.
+    """
     issues = [await board.in_state(MissionStatus.TODO) for _ in range(10)]
     ids = [issue["id"] for issue in issues]
     moved = await asyncio.gather(bulk(board, ids, status="IN_PROGRESS"), bulk(board, ids[::-1], status="CANCELLED"))

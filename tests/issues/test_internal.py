@@ -20,7 +20,14 @@ def master(world: World) -> str:
     return world.settings.internal_token.get_secret_value()
 
 
-async def ask(board: Board, method: str, path: str = "", body: dict[str, Any] | None = None, token: str | None = None, **query: Any) -> httpx2.Response:
+async def ask(
+    board: Board,
+    method: str,
+    path: str = "",
+    body: dict[str, Any] | None = None,
+    token: str | None = None,
+    **query: Any,
+) -> httpx2.Response:
     """With the workspace of the board in the body, or without one in the query."""
     sent = {} if body is None else {"json": {"workspace_id": board.crew.workspace_id} | body}
     place = {} if body is not None else {"workspace_id": board.crew.workspace_id}
@@ -35,15 +42,29 @@ async def update(board: Board, issue: dict[str, Any], **body: Any) -> httpx2.Res
 async def test_an_agent_creates_an_issue(board: Board) -> None:
     label, there = await board.label(), await Board.of(board.world, board.world.other)
     theirs, since = await there.label(), await board.since()
-    body = {"crew_id": board.crew.id, "title": "Found", "description": "In the hold", "author_agent_id": board.worker.id, "priority": "high"}
-    answer = await ask(board, "POST", "", body | {"labels": [label.id, theirs.id, UNKNOWN, label.id], "assignee_id": board.lead.id})
+    body = {
+        "crew_id": board.crew.id,
+        "title": "Found",
+        "description": "In the hold",
+        "author_agent_id": board.worker.id,
+        "priority": "high",
+    }
+    answer = await ask(
+        board, "POST", "", body | {"labels": [label.id, theirs.id, UNKNOWN, label.id], "assignee_id": board.lead.id}
+    )
     made = answer.json()
     assert answer.status_code == 201
     assert made == {"id": made["id"], "identifier": f"{board.crew.issue_prefix}-1", "status": "BACKLOG"}
-    assert await board.events(since) == [("issue.created", {"id": made["id"], "identifier": made["identifier"], "title": "Found"})]
+    assert await board.events(since) == [
+        ("issue.created", {"id": made["id"], "identifier": made["identifier"], "title": "Found"})
+    ]
     found = await board.get(made)
     assert found["created_by"] == {"type": "agent", "id": board.worker.id, "name": board.worker.name}
-    assert (found["authored_via"], found["lead_agent_id"], found["assignee_id"]) == ("agent_tool_call", board.lead.id, board.lead.id)
+    assert (found["authored_via"], found["lead_agent_id"], found["assignee_id"]) == (
+        "agent_tool_call",
+        board.lead.id,
+        board.lead.id,
+    )
     assert [each["id"] for each in found["labels"]] == [label.id]
     assert await board.activity(made) == []
 
@@ -64,9 +85,11 @@ async def test_an_author_is_an_agent_of_the_crew(board: Board) -> None:
         answer = await ask(board, "POST", "", {"crew_id": board.crew.id, "title": "x", "author_agent_id": id})
         assert (answer.status_code, list(answer.json().get("fields", {}))) == (400, ["author_agent_id"]), id
     for body, status in (
-        ({"crew_id": there.crew.id, "title": "x"}, 404), ({"crew_id": UNKNOWN, "title": "x"}, 404), ({"crew_id": "", "title": "x"}, 400),
+        ({"crew_id": there.crew.id, "title": "x"}, 404), ({"crew_id": UNKNOWN, "title": "x"}, 404),
+        ({"crew_id": "", "title": "x"}, 400),
         ({"title": "x"}, 400), ({"crew_id": board.crew.id}, 400), ({"crew_id": board.crew.id, "title": ""}, 400),
-        ({"crew_id": board.crew.id, "title": "x", "assignee_id": there.worker.id}, 400), ({"crew_id": board.crew.id, "title": "x", "workspace_id": ""}, 400),
+        ({"crew_id": board.crew.id, "title": "x", "assignee_id": there.worker.id}, 400),
+        ({"crew_id": board.crew.id, "title": "x", "workspace_id": ""}, 400),
     ):  # fmt: skip
         assert (await ask(board, "POST", "", body)).status_code == status, body
     assert await board.world.snapshot() == before
@@ -100,12 +123,15 @@ async def test_no_workspace_is_a_bad_request(board: Board) -> None:
     issue = await board.create()
     path = f"{INTERNAL}/{issue['identifier']}"
     calls: list[tuple[str, str, dict[str, Any] | None]] = [
-        ("GET", INTERNAL, None), ("GET", path, None), ("POST", INTERNAL, {"crew_id": board.crew.id, "title": "x"}), ("PATCH", path, {"priority": "low"}),
+        ("GET", INTERNAL, None), ("GET", path, None), ("POST", INTERNAL, {"crew_id": board.crew.id, "title": "x"}),
+        ("PATCH", path, {"priority": "low"}),
         ("POST", f"{path}/comments", {"agent_id": board.worker.id, "body": "x"}),
     ]  # fmt: skip
     before = await board.world.snapshot()
     for method, at, body in calls:
-        answer = await board.world.rest(None, method, at, body, workspace=None, **{"x-internal-token": master(board.world)})
+        answer = await board.world.rest(
+            None, method, at, body, workspace=None, **{"x-internal-token": master(board.world)}
+        )
         assert answer.status_code == 400, (method, at, answer.text[:200])
     assert await board.world.snapshot() == before
 
@@ -123,15 +149,23 @@ async def test_agents_list_and_read_as_users_do(board: Board) -> None:
 
 async def test_an_agent_moves_an_issue_and_says_why(board: Board) -> None:
     issue, since = await board.create(), await board.since()
-    answer = await update(board, issue, status="IN_PROGRESS", priority="high", comment="On it", agent_id=board.worker.id)
+    answer = await update(
+        board, issue, status="IN_PROGRESS", priority="high", comment="On it", agent_id=board.worker.id
+    )
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     told = ("issue.updated", {"id": issue["id"], "identifier": issue["identifier"]})
     assert await board.events(since) == [told]
     assert await board.activity(issue) == [
-        (board.worker.id, "status_changed", "BACKLOG \u2192 IN_PROGRESS"), (board.worker.id, "priority_changed", "high"),
+        (board.worker.id, "status_changed", "BACKLOG \u2192 IN_PROGRESS"),
+        (board.worker.id, "priority_changed", "high"),
     ]  # fmt: skip
     [comment] = await board.read(board.of_issue(issue, "/comments"))
-    assert (comment["author_type"], comment["author_id"], comment["author_name"], comment["body"]) == ("agent", board.worker.id, board.worker.name, "On it")
+    assert (comment["author_type"], comment["author_id"], comment["author_name"], comment["body"]) == (
+        "agent",
+        board.worker.id,
+        board.worker.name,
+        "On it",
+    )
     await update(board, issue, status="DONE")
     assert (await board.get(issue))["completed_at"] is not None
     [last, *_] = await board.read(board.of_issue(issue, "/activity"))
@@ -152,9 +186,11 @@ async def test_a_refusal_keeps_nothing(board: Board) -> None:
     there, issue = await Board.of(board.world, board.world.other), await board.create()
     before = await board.world.snapshot()
     for body in (
-        {"status": "DONE", "priority": "high", "comment": "x", "agent_id": board.worker.id}, {"status": "NOPE"}, {"status": "COMPLETED"},
+        {"status": "DONE", "priority": "high", "comment": "x", "agent_id": board.worker.id}, {"status": "NOPE"},
+        {"status": "COMPLETED"},
         {"priority": "high", "comment": "x"}, {"priority": "high", "comment": "", "agent_id": board.worker.id},
-        {"priority": "high", "agent_id": there.worker.id}, {"priority": "high", "agent_id": UNKNOWN}, {"priority": "high", "agent_id": ""},
+        {"priority": "high", "agent_id": there.worker.id}, {"priority": "high", "agent_id": UNKNOWN},
+        {"priority": "high", "agent_id": ""},
     ):  # fmt: skip
         assert (await update(board, issue, **body)).status_code == 400, body
     assert (await update(board, {"identifier": "NOPE-1"}, priority="high")).status_code == 404
@@ -162,15 +198,25 @@ async def test_a_refusal_keeps_nothing(board: Board) -> None:
 
 
 async def test_an_agent_comments(board: Board) -> None:
-    other, there, issue = await Board.of(board.world), await Board.of(board.world, board.world.other), await board.create()
+    other, there, issue = (
+        await Board.of(board.world),
+        await Board.of(board.world, board.world.other),
+        await board.create(),
+    )
     since, path = await board.since(), f"/{issue['identifier']}/comments"
     answer = await ask(board, "POST", path, {"agent_id": other.worker.id, "body": "From another crew"})
     made = answer.json()
-    assert (answer.status_code, made["author_type"], made["author_id"], made["body"]) == (201, "agent", other.worker.id, "From another crew")
+    assert (answer.status_code, made["author_type"], made["author_id"], made["body"]) == (
+        201,
+        "agent",
+        other.worker.id,
+        "From another crew",
+    )
     assert await board.events(since) == [("issue.updated", {"id": issue["id"], "identifier": issue["identifier"]})]
     before = await board.world.snapshot()
     for body in (
-        {"body": "x"}, {"agent_id": "", "body": "x"}, {"agent_id": there.worker.id, "body": "x"}, {"agent_id": UNKNOWN, "body": "x"},
+        {"body": "x"}, {"agent_id": "", "body": "x"}, {"agent_id": there.worker.id, "body": "x"},
+        {"agent_id": UNKNOWN, "body": "x"},
         {"agent_id": board.worker.id, "body": ""}, {"agent_id": board.worker.id},
     ):  # fmt: skip
         assert (await ask(board, "POST", path, body)).status_code == 400, body

@@ -13,8 +13,10 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 MOST_PLANS = 40
 LIST = """
-    query($ws: ID, $limit: Int, $first: Int, $after: String, $status: [MissionStatus!], $priority: [String!], $search: String, $crewId: ID, $sort: IssueSort) {
-      issues(workspaceId: $ws, limit: $limit, first: $first, after: $after, status: $status, priority: $priority, search: $search, crewId: $crewId,
+    query($ws: ID, $limit: Int, $first: Int, $after: String, $status: [MissionStatus!], $priority: [String!], $search:
+        String, $crewId: ID, $sort: IssueSort) {
+      issues(workspaceId: $ws, limit: $limit, first: $first, after: $after, status: $status, priority: $priority,
+          search: $search, crewId: $crewId,
              sort: $sort) { nodes { title } pageInfo { hasNextPage endCursor } }
     }
 """
@@ -109,7 +111,12 @@ async def test_filters_by_id(listed: Listed) -> None:
     assert await listed.titles(project_id=ids["project"]) == ["Gamma 100%"]
     assert await listed.titles(assignee_id=board.worker.id) == ["beta BUG"]
     assert await listed.titles(crew_id=listed.other.crew.id) == ["Other crew bug"]
-    assert await listed.titles(crew_id=board.crew.slug) == await listed.titles(label=ids["a"]) == await listed.titles(project_id=UNKNOWN) == []
+    assert (
+        await listed.titles(crew_id=board.crew.slug)
+        == await listed.titles(label=ids["a"])
+        == await listed.titles(project_id=UNKNOWN)
+        == []
+    )
     assert await listed.titles(crew_id=board.crew.id, search="bug", status="TODO,BACKLOG") == ["beta BUG", "Alpha bug"]
 
 
@@ -120,7 +127,11 @@ async def test_priority_sorts_as_text(listed: Listed) -> None:
 
 async def test_graphql_lists_the_same(listed: Listed) -> None:
     for query, titles in CASES:
-        if query.keys() & {"mission_type", "offset", "label"} or "NOPE" in str(query) or {"title", "abc"} & set(query.values()):
+        if (
+            query.keys() & {"mission_type", "offset", "label"}
+            or "NOPE" in str(query)
+            or {"title", "abc"} & set(query.values())
+        ):
             continue
         variables: dict[str, Any] = dict(query)
         for name in ("status", "priority"):
@@ -150,7 +161,12 @@ async def test_pages_follow_each_other(listed: Listed) -> None:
 async def test_more_than_a_hundred_is_fifty(world: World) -> None:
     board = await Board.of(world, world.other)
     row = await board.row(await board.create())
-    await world.add(*[Mission(**row | {"id": f"cmany{n}", "number": n, "identifier": f"MANY-{n}", "trace_id": f"many{n}"}) for n in range(120)])
+    await world.add(
+        *[
+            Mission(**row | {"id": f"cmany{n}", "number": n, "identifier": f"MANY-{n}", "trace_id": f"many{n}"})
+            for n in range(120)
+        ]
+    )
 
     async def size(**query: Any) -> int:
         return len(await board.read(ISSUES, **query))
@@ -167,7 +183,8 @@ async def test_all_combinations_take_few_plans(listed: Listed) -> None:
     """A plan is compiled for each order and each filter that leads, whatever else is asked; and all of them agree."""
     board, ids = listed.board, listed.ids
     values = {
-        "project_id": ids["project"], "crew_id": board.crew.id, "assignee_id": board.worker.id, "status": "BACKLOG", "priority": "urgent",
+        "project_id": ids["project"], "crew_id": board.crew.id, "assignee_id": board.worker.id, "status": "BACKLOG",
+        "priority": "urgent",
         "label": "list-a", "search": "gamma", "mission_type": "issue",
     }  # fmt: skip
     plans = issues.list_issues.plans
@@ -176,7 +193,10 @@ async def test_all_combinations_take_few_plans(listed: Listed) -> None:
         for sort in ("created_at", "updated_at", "priority", "sort_order", "nonsense"):
             for size in range(len(values) + 1):
                 for names in itertools.combinations(values, size):
-                    query = {name: values[name] for name in names} | {"sort": sort, "workspace_id": board.crew.workspace_id}
+                    query = {name: values[name] for name in names} | {
+                        "sort": sort,
+                        "workspace_id": board.crew.workspace_id,
+                    }
                     answer = await client.get(ISSUES, params=query)
                     assert answer.status_code == 200, answer.text[:300]
                     gamma = {name for name in names if name not in ("crew_id", "status", "mission_type")}
@@ -197,7 +217,9 @@ async def test_edges_filter_as_the_list_does(listed: Listed) -> None:
     """
 
     async def titles(**variables: Any) -> list[str]:
-        return [issue["title"] for issue in (await board.data(document, id=board.crew.id, **variables))["issues"]["nodes"]]
+        return [
+            issue["title"] for issue in (await board.data(document, id=board.crew.id, **variables))["issues"]["nodes"]
+        ]
 
     assert await titles() == ALL[1:]
     assert await titles(search="BUG") == ["beta BUG", "Alpha bug"]
@@ -205,7 +227,9 @@ async def test_edges_filter_as_the_list_does(listed: Listed) -> None:
     document = "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) { issues { nodes { title } } } }"
     assert await board.data(document, id=ids["project"]) == {"issues": {"nodes": [{"title": "Gamma 100%"}]}}
     document = 'query($ws: ID) { labels(workspaceId: $ws) { name issues(search: "gam") { nodes { title } } } }'
-    found = {label["name"]: [issue["title"] for issue in label["issues"]["nodes"]] for label in await board.data(document)}
+    found = {
+        label["name"]: [issue["title"] for issue in label["issues"]["nodes"]] for label in await board.data(document)
+    }
     assert (found["list-a"], found["list-b"]) == (["Gamma 100%"], ["Gamma 100%"])
 
 

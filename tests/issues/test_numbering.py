@@ -1,4 +1,6 @@
-"""Numbers of issues: without a gap, never twice, and one identifier is one issue (contract: issues.behaviour.identifiers)."""
+"""Numbers of issues: without a gap, never twice, and one identifier is one issue (contract:
+issues.behaviour.identifiers).
+"""
 
 import asyncio
 from typing import Any
@@ -28,7 +30,12 @@ async def test_forty_at_once_take_one_to_forty(board: Board) -> None:
 async def test_a_create_that_fails_gives_its_number_back(board: Board) -> None:
     await board.create()
     before = await board.world.snapshot()
-    for body in ({"title": ""}, {"title": "x", "project_id": UNKNOWN}, {"title": "x", "labels": [UNKNOWN]}, {"title": "x", "routine_inputs": {"a": 1}}):
+    for body in (
+        {"title": ""},
+        {"title": "x", "project_id": UNKNOWN},
+        {"title": "x", "labels": [UNKNOWN]},
+        {"title": "x", "routine_inputs": {"a": 1}},
+    ):
         assert (await board.ask("POST", board.path, body)).status_code == 400
     assert await board.world.snapshot() == before
     assert (await board.create())["number"] == 2
@@ -41,8 +48,12 @@ async def test_the_number_of_a_deleted_issue_is_not_used_again(board: Board) -> 
     assert (await board.create())["number"] == 3
 
 
-@pytest.mark.parametrize(("slug", "prefix", "begins"), [("harbour-1", None, "HAR"), ("ab", "", "AB"), ("quay-1", "Q7", "Q7")])
-async def test_the_prefix_is_the_crews_or_begins_its_slug(world: World, slug: str, prefix: str | None, begins: str) -> None:
+@pytest.mark.parametrize(
+    ("slug", "prefix", "begins"), [("harbour-1", None, "HAR"), ("ab", "", "AB"), ("quay-1", "Q7", "Q7")]
+)
+async def test_the_prefix_is_the_crews_or_begins_its_slug(
+    world: World, slug: str, prefix: str | None, begins: str
+) -> None:
     board = await Board.of(world, slug=slug, issue_prefix=prefix)
     assert (await board.create())["identifier"] == f"{begins}-1"
 
@@ -95,7 +106,14 @@ async def test_agents_and_users_share_the_count(world: World) -> None:
     body: dict[str, Any] = {"workspace_id": world.workspace.id, "crew_id": board.crew.id, "title": "Found"}
 
     async def by_agent() -> int:
-        answer = await world.rest(None, "POST", f"/api/v1/internal{ISSUES.removeprefix('/api/v1')}", body, workspace=None, **{"x-internal-token": token})
+        answer = await world.rest(
+            None,
+            "POST",
+            f"/api/v1/internal{ISSUES.removeprefix('/api/v1')}",
+            body,
+            workspace=None,
+            **{"x-internal-token": token},
+        )
         assert answer.status_code == 201, answer.text[:300]
         return int(answer.json()["identifier"].rpartition("-")[2])
 

@@ -1,4 +1,6 @@
-"""Ids in bodies: whatever is not a live row of the workspace, and of the right kind, is refused, and nothing is written."""
+"""Ids in bodies: whatever is not a live row of the workspace, and of the right kind, is refused, and nothing is
+written.
+"""
 
 import re
 from dataclasses import dataclass
@@ -49,13 +51,25 @@ class Ids:
             "assignee_id": [their_agent.id, gone.id, UNKNOWN, world.owner.user_id, board.worker.slug],
             "routine_id": [UNKNOWN, mine.id],
         }
-        good = {"project_id": mine.id, "milestone_id": stage.id, "parent_issue_id": issue["id"], "labels": label.id, "assignee_id": board.worker.id}
+        good = {
+            "project_id": mine.id,
+            "milestone_id": stage.id,
+            "parent_issue_id": issue["id"],
+            "labels": label.id,
+            "assignee_id": board.worker.id,
+        }
         return cls(board, issue, bad, good)
 
     def bodies(self, *fields: str) -> list[tuple[str, dict[str, Any]]]:
-        made = [(field, {field: [self.good["labels"], value] if field == "labels" else value}) for field in fields for value in self.bad[field]]
+        made = [
+            (field, {field: [self.good["labels"], value] if field == "labels" else value})
+            for field in fields
+            for value in self.bad[field]
+        ]
         members = [self.board.worker.id, self.board.world.outsider.user_id, self.board.world.nobody.user_id]
-        return made + [("assignee_id", {"assignee_type": "user", "assignee_id": id}) for id in members if "assignee_id" in fields]
+        return made + [
+            ("assignee_id", {"assignee_type": "user", "assignee_id": id}) for id in members if "assignee_id" in fields
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +86,9 @@ def refused(field: str, code: str, text: str) -> None:
 async def test_no_issue_is_created_with_an_id_that_names_nothing(ids: Ids) -> None:
     board = ids.board
     before = await board.world.snapshot()
-    for field, body in ids.bodies("project_id", "milestone_id", "parent_issue_id", "labels", "assignee_id", "routine_id"):
+    for field, body in ids.bodies(
+        "project_id", "milestone_id", "parent_issue_id", "labels", "assignee_id", "routine_id"
+    ):
         answer = await board.ask("POST", board.path, {"title": "Bad"} | body)
         assert answer.status_code == 400, (body, answer.text[:300])
         refused(field, "BAD_REQUEST", answer.json()["detail"])
@@ -109,7 +125,9 @@ async def test_no_issue_of_many_is_changed_to_an_id_that_names_nothing(ids: Ids)
 
 
 async def test_an_id_of_several_faults_names_each_field(ids: Ids) -> None:
-    answer = await ids.board.ask("POST", ids.board.path, {"title": "Bad", "project_id": UNKNOWN, "labels": [UNKNOWN], "milestone_id": UNKNOWN})
+    answer = await ids.board.ask(
+        "POST", ids.board.path, {"title": "Bad", "project_id": UNKNOWN, "labels": [UNKNOWN], "milestone_id": UNKNOWN}
+    )
     assert set(answer.json()["fields"]) == {"project_id", "labels", "milestone_id"}
 
 
@@ -124,12 +142,22 @@ async def test_what_is_of_the_workspace_is_taken(ids: Ids) -> None:
     assert (found["assignee_type"], "assignee_name" in found, made["project_id"]) == (None, False, None)
     other = await Board.of(ids.board.world)
     assert (await other.create("Other", parent_issue_id=made["id"]))["parent_issue_id"] == made["id"]
-    assert (await ids.board.create("User", assignee_type="user", assignee_id=ids.board.world.viewer.user_id))["assignee_type"] == "user"
+    assert (await ids.board.create("User", assignee_type="user", assignee_id=ids.board.world.viewer.user_id))[
+        "assignee_type"
+    ] == "user"
 
 
 async def test_under_another_type_an_assignee_is_a_mere_text(ids: Ids) -> None:
-    made = await ids.board.create("Free", assignee_type="team", assignee_id="nobody", priority="whatever", due_date="someday", estimate=-3)
-    assert (made["assignee_type"], made["assignee_id"], made["priority"], made["due_date"], made["estimate"]) == ("team", "nobody", "whatever", "someday", -3)
+    made = await ids.board.create(
+        "Free", assignee_type="team", assignee_id="nobody", priority="whatever", due_date="someday", estimate=-3
+    )
+    assert (made["assignee_type"], made["assignee_id"], made["priority"], made["due_date"], made["estimate"]) == (
+        "team",
+        "nobody",
+        "whatever",
+        "someday",
+        -3,
+    )
     agent = await ids.board.create("Free", assignee_type="team", assignee_id=ids.board.worker.id)
     assert "assignee_name" not in await ids.board.get(agent)
     assert (await ids.board.ask("POST", ids.board.of_issue(agent, "/start"))).status_code == 400
@@ -139,10 +167,14 @@ async def test_a_milestone_of_another_project_is_refused(ids: Ids) -> None:
     board = ids.board
     other = await board.project()
     before = await board.world.snapshot()
-    answer = await board.ask("POST", board.path, {"title": "Bad", "project_id": other.id, "milestone_id": ids.good["milestone_id"]})
+    answer = await board.ask(
+        "POST", board.path, {"title": "Bad", "project_id": other.id, "milestone_id": ids.good["milestone_id"]}
+    )
     assert (answer.status_code, list(answer.json()["fields"])) == (400, ["milestone_id"])
     assert await board.world.snapshot() == before
-    assert (await board.create("Good", milestone_id=ids.good["milestone_id"]))["milestone_id"] == ids.good["milestone_id"]
+    assert (await board.create("Good", milestone_id=ids.good["milestone_id"]))["milestone_id"] == ids.good[
+        "milestone_id"
+    ]
 
 
 async def test_only_a_live_crew_with_a_lead_has_issues(world: World) -> None:

@@ -12,8 +12,13 @@ from tests.issues.board import UNKNOWN, Board
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
-RELATE = "mutation($ws: ID, $in: CreateRelationInput!) { createIssueRelation(workspaceId: $ws, input: $in) { id status } }"
-COMMENT = "mutation($ws: ID, $in: CreateCommentInput!) { createIssueComment(workspaceId: $ws, input: $in) { body authorName issue { commentCount } } }"
+RELATE = (
+    "mutation($ws: ID, $in: CreateRelationInput!) { createIssueRelation(workspaceId: $ws, input: $in) { id status } }"
+)
+COMMENT = (
+    "mutation($ws: ID, $in: CreateCommentInput!) { createIssueComment(workspaceId: $ws, input: $in) { body authorName"
+    " issue { commentCount } } }"
+)
 
 
 async def relate(board: Board, source: dict[str, Any], kind: str, target: Any) -> httpx2.Response:
@@ -23,7 +28,10 @@ async def relate(board: Board, source: dict[str, Any], kind: str, target: Any) -
 
 async def shown(board: Board, issue: dict[str, Any]) -> list[tuple[str, str, str, str, str]]:
     rows = await board.read(board.of_issue(issue, "/relations"))
-    return [(row["source_id"], row["target_id"], row["relation_type"], row["target_identifier"], row["target_title"]) for row in rows]
+    return [
+        (row["source_id"], row["target_id"], row["relation_type"], row["target_identifier"], row["target_title"])
+        for row in rows
+    ]
 
 
 async def test_a_relation_is_seen_from_both_ends(world: World) -> None:
@@ -56,12 +64,21 @@ async def test_blocked_by_is_the_mirror_of_blocks(board: Board) -> None:
     for source, kind, target in ((a, "blocked_by", b), (b, "blocks", a)):
         answer = await relate(board, source, kind, target)
         assert (answer.status_code, answer.json()["detail"]) == (409, "Relation already exists")
-        named = {"crewId": board.crew.id, "identifier": source["identifier"], "targetIdentifier": target["identifier"], "relationType": kind}
+        named = {
+            "crewId": board.crew.id,
+            "identifier": source["identifier"],
+            "targetIdentifier": target["identifier"],
+            "relationType": kind,
+        }
         assert (await board.code(RELATE, **{"in": named}))[0] == "CONFLICT"
     assert await board.world.snapshot() == before
     assert (await relate(board, a, "blocks", b)).status_code == 201  # a circle is two relations
     for kind in ("relates_to", "duplicate_of"):
-        assert [(await relate(board, *ends)).status_code for ends in ((a, kind, b), (b, kind, a), (a, kind, b))] == [201, 201, 409]
+        assert [(await relate(board, *ends)).status_code for ends in ((a, kind, b), (b, kind, a), (a, kind, b))] == [
+            201,
+            201,
+            409,
+        ]
     assert len(await shown(board, a)) == len(await shown(board, b)) == 6
 
 
@@ -113,26 +130,53 @@ async def test_a_relation_is_deleted_without_a_word(board: Board) -> None:
 async def test_comments_come_in_their_order_with_their_authors(board: Board) -> None:
     world, issue = board.world, await board.create()
     since = await board.since()
-    answer = await board.ask("POST", board.of_issue(issue, "/comments"), {"body": "First", "author_id": "x", "author_type": "agent"})
+    answer = await board.ask(
+        "POST", board.of_issue(issue, "/comments"), {"body": "First", "author_id": "x", "author_type": "agent"}
+    )
     made = answer.json()
     assert answer.status_code == 201
-    assert (made["author_type"], made["author_id"], made["author_name"]) == ("user", board.person.user_id, "Manager Example")
+    assert (made["author_type"], made["author_id"], made["author_name"]) == (
+        "user",
+        board.person.user_id,
+        "Manager Example",
+    )
     assert await board.events(since) == [("issue.updated", {"id": issue["id"]})]
     named = {"crewId": board.crew.id, "identifier": issue["identifier"], "body": " "}
     answered = await board.data(COMMENT, world.owner, **{"in": named})
     assert answered == {"body": " ", "authorName": "Owner Example", "issue": {"commentCount": 2}}
-    by = [(ActorType.agent, board.worker.id), (ActorType.agent, UNKNOWN), (ActorType.user, UNKNOWN), (ActorType.system, "")]
-    await world.add(*[IssueComment(mission_id=issue["id"], author_type=type, author_id=id, body=id, **board.here) for type, id in by])
+    by = [
+        (ActorType.agent, board.worker.id),
+        (ActorType.agent, UNKNOWN),
+        (ActorType.user, UNKNOWN),
+        (ActorType.system, ""),
+    ]
+    await world.add(
+        *[
+            IssueComment(mission_id=issue["id"], author_type=type, author_id=id, body=id, **board.here)
+            for type, id in by
+        ]
+    )
     await world.database.execute("UPDATE agents SET deleted_at = now() WHERE id = $1", board.worker.id)
     rows = await board.read(board.of_issue(issue, "/comments"))
-    assert [row.get("author_name") for row in rows] == ["Manager Example", "Owner Example", board.worker.name, None, None, "System"]
+    assert [row.get("author_name") for row in rows] == [
+        "Manager Example",
+        "Owner Example",
+        board.worker.name,
+        None,
+        None,
+        "System",
+    ]
     assert (await board.get(issue))["comment_count"] == 6
     assert await board.activity(issue) == []
 
 
 async def test_an_agent_of_another_workspace_has_no_name_here(board: Board) -> None:
     there, issue = await Board.of(board.world, board.world.other), await board.create()
-    await board.world.add(IssueComment(mission_id=issue["id"], author_type=ActorType.agent, author_id=there.worker.id, body="x", **board.here))
+    await board.world.add(
+        IssueComment(
+            mission_id=issue["id"], author_type=ActorType.agent, author_id=there.worker.id, body="x", **board.here
+        )
+    )
     [row] = await board.read(board.of_issue(issue, "/comments"))
     assert "author_name" not in row
 
@@ -151,7 +195,10 @@ async def test_a_bad_comment_is_refused(board: Board) -> None:
 async def test_issues_below_are_those_of_any_crew_in_their_order(world: World) -> None:
     board, other = await Board.of(world), await Board.of(world)
     above = await board.create()
-    first, second = await board.create("First", parent_issue_id=above["id"]), await other.create("Second", parent_issue_id=above["id"])
+    first, second = (
+        await board.create("First", parent_issue_id=above["id"]),
+        await other.create("Second", parent_issue_id=above["id"]),
+    )
     third = await board.create("Third", parent_issue_id=above["id"])
     await board.mission(parent_issue_id=above["id"])
     await board.change(first, sort_order=5)

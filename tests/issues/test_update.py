@@ -10,15 +10,33 @@ from tests.issues.board import Board
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
-UPDATE = "mutation($ws: ID, $in: UpdateIssueInput!, $v: Int) { updateIssue(workspaceId: $ws, input: $in, ifVersion: $v) { %s } }"
-OPTIONAL = ("assignee_type", "assignee_id", "due_date", "estimate", "project_id", "milestone_id", "parent_issue_id", "description")
+UPDATE = (
+    "mutation($ws: ID, $in: UpdateIssueInput!, $v: Int) { updateIssue(workspaceId: $ws, input: $in, ifVersion: $v) {"
+    " %s } }"
+)
+OPTIONAL = (
+    "assignee_type",
+    "assignee_id",
+    "due_date",
+    "estimate",
+    "project_id",
+    "milestone_id",
+    "parent_issue_id",
+    "description",
+)
 
 
 async def full(board: Board) -> dict[str, Any]:
     """An issue with something in every field that can be empty."""
     project = await board.project()
     milestone, parent = await board.milestone(project), await board.create("Hull")
-    given = {"assignee_type": "agent", "assignee_id": board.worker.id, "due_date": "2030-01-31", "estimate": 5, "description": "Below"}
+    given = {
+        "assignee_type": "agent",
+        "assignee_id": board.worker.id,
+        "due_date": "2030-01-31",
+        "estimate": 5,
+        "description": "Below",
+    }
     return await board.create(**given, project_id=project.id, milestone_id=milestone.id, parent_issue_id=parent["id"])
 
 
@@ -33,20 +51,34 @@ async def test_null_clears_by_itself(board: Board) -> None:
     assert [changed[name] for name in OPTIONAL] == [None] * len(OPTIONAL)
     assert await board.events(since) == [("issue.updated", {"id": issue["id"]})]
     again = await full(board)
-    cleared = await board.data(UPDATE % "assigneeId projectId milestoneId", **{"in": named(board, again) | {"projectId": None, "milestoneId": None}})
+    cleared = await board.data(
+        UPDATE % "assigneeId projectId milestoneId",
+        **{"in": named(board, again) | {"projectId": None, "milestoneId": None}},
+    )
     assert cleared == {"assigneeId": board.worker.id, "projectId": None, "milestoneId": None}
 
 
 async def test_an_empty_text_clears_what_it_names(board: Board) -> None:
     issue = await full(board)
-    changed = await board.change(issue, project_id="", milestone_id="", parent_issue_id="", assignee_type="", assignee_id="", title="")
-    assert [changed[name] for name in ("project_id", "milestone_id", "parent_issue_id", "assignee_type", "assignee_id", "title")] == [None] * 3 + [""] * 3
+    changed = await board.change(
+        issue, project_id="", milestone_id="", parent_issue_id="", assignee_type="", assignee_id="", title=""
+    )
+    assert [
+        changed[name]
+        for name in ("project_id", "milestone_id", "parent_issue_id", "assignee_type", "assignee_id", "title")
+    ] == [None] * 3 + [""] * 3
 
 
 async def test_null_is_not_sent_for_what_cannot_be_empty(board: Board) -> None:
     issue = await board.create(priority="high")
     before = await board.world.snapshot()
-    for body in ({}, {"title": None}, {"priority": None, "status": None, "sort_order": None, "labels": None}, {"unknown": 1}, {"number": 9, "crew_id": "x"}):
+    for body in (
+        {},
+        {"title": None},
+        {"priority": None, "status": None, "sort_order": None, "labels": None},
+        {"unknown": 1},
+        {"number": 9, "crew_id": "x"},
+    ):
         answer = await board.patch(issue, **body)
         assert (answer.status_code, answer.json()["detail"]) == (400, "There is nothing to update")
     assert await board.world.snapshot() == before
@@ -56,7 +88,9 @@ async def test_null_is_not_sent_for_what_cannot_be_empty(board: Board) -> None:
 async def test_what_an_issue_is_called_by_does_not_change(board: Board) -> None:
     issue = await board.create()
     other = await Board.of(board.world)
-    changed = await board.change(issue, title="x", identifier="X-1", number=99, crew_id=other.crew.id, id="x", workspace_id=board.world.other.id)
+    changed = await board.change(
+        issue, title="x", identifier="X-1", number=99, crew_id=other.crew.id, id="x", workspace_id=board.world.other.id
+    )
     assert {name: changed[name] for name in ("id", "identifier", "number", "crew_id", "workspace_id")} == {
         name: issue[name] for name in ("id", "identifier", "number", "crew_id", "workspace_id")
     }
@@ -68,7 +102,9 @@ async def test_the_milestone_follows_the_project(board: Board) -> None:
     stage = await board.milestone(other)
     assert (await board.patch(issue, milestone_id=stage.id)).status_code == 400
     assert (await board.patch(issue, project_id=alone.id, milestone_id=stage.id)).status_code == 400
-    assert (await board.change(issue, project_id=issue["project_id"] or (await board.row(issue))["project_id"]))["milestone_id"] == issue["milestone_id"]
+    assert (await board.change(issue, project_id=issue["project_id"] or (await board.row(issue))["project_id"]))[
+        "milestone_id"
+    ] == issue["milestone_id"]
     assert (await board.change(issue, project_id=other.id))["milestone_id"] is None
     assert (await board.change(issue, project_id=other.id, milestone_id=stage.id))["milestone_id"] == stage.id
     unlinked = await board.change(issue, project_id="")
@@ -129,7 +165,9 @@ async def test_every_state_leads_where_the_table_says(world: World) -> None:
     for status in IssueStatus:
         issue = await board.in_state(MissionStatus(status))
         for to in IssueStatus:
-            await world.database.execute("UPDATE missions SET status = $1, completed_at = NULL WHERE id = $2", status, issue["id"])
+            await world.database.execute(
+                "UPDATE missions SET status = $1, completed_at = NULL WHERE id = $2", status, issue["id"]
+            )
             before = await board.row(issue)
             answer = await board.patch(issue, status=to, title="Moved")
             after = await board.row(issue)
@@ -187,7 +225,9 @@ async def test_of_two_moves_at_once_one_is_a_conflict(board: Board) -> None:
         issue = await board.in_state(MissionStatus.TODO)
         async with board.world.database.transaction():
             await board.world.database.execute("SELECT FROM missions WHERE id = $1 FOR UPDATE", issue["id"])
-            moves = [asyncio.create_task(board.patch(issue, status=to, title=to)) for to in ("IN_PROGRESS", "CANCELLED")]
+            moves = [
+                asyncio.create_task(board.patch(issue, status=to, title=to)) for to in ("IN_PROGRESS", "CANCELLED")
+            ]
             await asyncio.sleep(0.1)
         answers = await asyncio.gather(*moves)
         assert sorted(answer.status_code for answer in answers) == [200, 409]
@@ -204,15 +244,28 @@ async def test_if_match_guards_an_issue(board: Board) -> None:
     before = await board.world.snapshot()
     for method, body in (("PATCH", {"title": "Two"}), ("PATCH", {"status": "TODO"}), ("DELETE", None)):
         assert (await board.ask(method, board.of_issue(issue), body, **tag)).status_code == 412
-    assert (await board.code(UPDATE % "id", v=1, **{"in": named(board, issue) | {"title": "Late"}}))[0] == "PRECONDITION_FAILED"
+    assert (await board.code(UPDATE % "id", v=1, **{"in": named(board, issue) | {"title": "Late"}}))[
+        0
+    ] == "PRECONDITION_FAILED"
     assert await board.world.snapshot() == before
     version = (await board.row(issue))["version"]
-    assert (await board.data(UPDATE % "version", v=version, **{"in": named(board, issue) | {"status": "TODO"}})) == {"version": version + 1}
+    assert (await board.data(UPDATE % "version", v=version, **{"in": named(board, issue) | {"status": "TODO"}})) == {
+        "version": version + 1
+    }
 
 
 async def test_an_issue_is_found_in_its_crew_by_its_identifier_alone(board: Board) -> None:
-    issue, mission, other = await board.create(), await board.mission(number=1, identifier="SAIL-1"), await Board.of(board.world)
-    wrong = [f"{other.path}/{issue['identifier']}", f"{board.path}/{issue['id']}", f"{board.path}/{issue['identifier'].lower()}", f"{board.path}/NOPE-1"]
+    issue, mission, other = (
+        await board.create(),
+        await board.mission(number=1, identifier="SAIL-1"),
+        await Board.of(board.world),
+    )
+    wrong = [
+        f"{other.path}/{issue['identifier']}",
+        f"{board.path}/{issue['id']}",
+        f"{board.path}/{issue['identifier'].lower()}",
+        f"{board.path}/NOPE-1",
+    ]
     before = await board.world.snapshot()
     for path in (*wrong, f"{board.path}/{mission.identifier}"):
         for method, body in (("GET", None), ("PATCH", {"title": 1}), ("DELETE", None)):

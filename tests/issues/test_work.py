@@ -1,4 +1,6 @@
-"""Starting, stopping, reviewing and deleting an issue: what is written at once. What the worker makes of it: tests/missions."""
+"""Starting, stopping, reviewing and deleting an issue: what is written at once. What the worker makes of it:
+tests/missions.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -31,14 +33,20 @@ async def done(board: Board, issue: dict[str, Any], what: str, **body: Any) -> d
 
 
 async def tasks(board: Board, issue: dict[str, Any]) -> list[dict[str, Any]]:
-    return [dict(row) for row in await board.world.database.fetch("SELECT * FROM mission_tasks WHERE mission_id = $1 ORDER BY task_order, id", issue["id"])]
+    return [
+        dict(row)
+        for row in await board.world.database.fetch(
+            "SELECT * FROM mission_tasks WHERE mission_id = $1 ORDER BY task_order, id", issue["id"]
+        )
+    ]
 
 
 async def jobs(board: Board, issue: dict[str, Any]) -> list[tuple[str, timedelta]]:
     """(name, how long after the start)."""
     sql = (
-        "SELECT w.name, to_timestamp(w.delay_until_epoch_ms / 1000.0) - m.started_at AS after FROM dbos.workflow_status w, missions m"
-        " WHERE m.id = $1 AND concat(w.workflow_uuid, w.deduplication_id) LIKE '%' || $1 || '%' ORDER BY 2"
+        "SELECT w.name, to_timestamp(w.delay_until_epoch_ms / 1000.0) - m.started_at AS after FROM dbos.workflow_status"
+        " w, missions m WHERE m.id = $1 AND concat(w.workflow_uuid, w.deduplication_id) LIKE '%' || $1 || '%' ORDER"
+        " BY 2"
     )
     return [(row["name"], row["after"]) for row in await board.world.database.fetch(sql, issue["id"])]
 
@@ -53,7 +61,14 @@ async def test_a_start_writes_it_all_at_once(board: Board) -> None:
     assert await done(board, issue, "start") == {"status": "IN_PROGRESS", "identifier": issue["identifier"]}
     row, [task] = await board.row(issue), await tasks(board, issue)
     assert (row["status"], row["started_at"] is not None, row["completed_at"]) == ("IN_PROGRESS", True, None)
-    expected = {"title": "To run", "description": "What to do", "task_order": 1, "status": "PENDING", "iteration": 1, "assigned_agent_id": board.worker.id}
+    expected = {
+        "title": "To run",
+        "description": "What to do",
+        "task_order": 1,
+        "status": "PENDING",
+        "iteration": 1,
+        "assigned_agent_id": board.worker.id,
+    }
     assert {name: task[name] for name in expected} == expected
     chat = Chat(**dict(await board.world.database.fetchrow("SELECT * FROM chats WHERE id = $1", issue["id"])))
     assert (chat.agent_id, chat.title, chat.mode) == (board.lead.id, "Issue: To run", ChatMode.MISSION)
@@ -62,16 +77,26 @@ async def test_a_start_writes_it_all_at_once(board: Board) -> None:
         ("issue.started", {"id": id, "identifier": issue["identifier"], "status": "IN_PROGRESS"}),
         ("mission.updated", {"id": id, "crew_id": board.crew.id, "title": "To run", "status": "STARTED"}),
     ]
-    told = [(event["type"], event["payload"]) for event in await board.world.events(since) if event["channel"] == f"mission:{id}"]
+    told = [
+        (event["type"], event["payload"])
+        for event in await board.world.events(since)
+        if event["channel"] == f"mission:{id}"
+    ]
     assert told == [("mission.status", {"id": id, "title": "To run", "status": "STARTED"})]
     assert await board.activity(issue) == []
-    near = [(name, abs(after - wanted) < timedelta(seconds=1)) for (name, after), wanted in zip(await jobs(board, issue), FROM_NOW, strict=True)]
+    near = [
+        (name, abs(after - wanted) < timedelta(seconds=1))
+        for (name, after), wanted in zip(await jobs(board, issue), FROM_NOW, strict=True)
+    ]
     assert near == [("missions.drive", True), ("missions.expire", True)]
 
 
 async def test_what_cannot_be_started_leaves_nothing(board: Board) -> None:
     world, there = board.world, await Board.of(board.world, board.world.other)
-    bare, of_user = await board.create(), await board.create(assignee_type="user", assignee_id=board.world.manager.user_id)
+    bare, of_user = (
+        await board.create(),
+        await board.create(assignee_type="user", assignee_id=board.world.manager.user_id),
+    )
     gone, foreign, free = [await assigned(board) for _ in range(3)]
     await world.database.execute("UPDATE missions SET assignee_id = $1 WHERE id = $2", there.worker.id, foreign["id"])
     await world.database.execute("UPDATE missions SET assignee_type = 'team' WHERE id = $1", free["id"])
@@ -85,7 +110,12 @@ async def test_what_cannot_be_started_leaves_nothing(board: Board) -> None:
 
 
 async def test_each_act_asks_for_a_state(board: Board) -> None:
-    allowed = {"start": {"BACKLOG", "TODO"}, "stop": {"IN_PROGRESS", "REVIEW"}, "review": {"IN_PROGRESS", "REVIEW"}, "delete": {"BACKLOG", "CANCELLED"}}
+    allowed = {
+        "start": {"BACKLOG", "TODO"},
+        "stop": {"IN_PROGRESS", "REVIEW"},
+        "review": {"IN_PROGRESS", "REVIEW"},
+        "delete": {"BACKLOG", "CANCELLED"},
+    }
     for what, states in allowed.items():
         for status in IssueStatus:
             issue = await board.in_state(MissionStatus(status), assignee_id=board.worker.id)
@@ -114,15 +144,22 @@ async def test_of_two_starts_at_once_one_is_a_conflict(board: Board) -> None:
 async def test_a_stop_takes_the_open_tasks_along(board: Board) -> None:
     issue = await assigned(board)
     await done(board, issue, "start")
-    more = [MissionTask(mission_id=issue["id"], title=status, status=status, task_order=2, **board.here) for status in TaskStatus]
+    more = [
+        MissionTask(mission_id=issue["id"], title=status, status=status, task_order=2, **board.here)
+        for status in TaskStatus
+    ]
     await board.world.add(*more)
     since = await board.since()
     assert await done(board, issue, "stop") == {"status": "CANCELLED", "identifier": issue["identifier"]}
     assert (await board.row(issue))["completed_at"] is not None
     stopped = {"PENDING", "IN_PROGRESS", "BLOCKED"}
-    assert {task["title"]: task["status"] for task in (await tasks(board, issue))[1:]} == {s: "CANCELLED" if s in stopped else s for s in TaskStatus}
+    assert {task["title"]: task["status"] for task in (await tasks(board, issue))[1:]} == {
+        s: "CANCELLED" if s in stopped else s for s in TaskStatus
+    }
     assert (await tasks(board, issue))[0]["status"] == "CANCELLED"
-    assert await board.events(since) == [("issue.updated", {"id": issue["id"], "identifier": issue["identifier"], "status": "CANCELLED"})]
+    assert await board.events(since) == [
+        ("issue.updated", {"id": issue["id"], "identifier": issue["identifier"], "status": "CANCELLED"})
+    ]
     assert await board.activity(issue) == []
 
 
@@ -131,11 +168,13 @@ async def test_a_second_start_begins_anew(board: Board) -> None:
     issue = await assigned(board)
     await done(board, issue, "start")
     await board.world.database.execute(
-        "UPDATE mission_tasks SET status = 'FAILED', error_message = 'x', result_summary = 'y', started_at = now(), completed_at = now(),"
-        " duration_ms = 5, confidence = 0.4 WHERE mission_id = $1",
+        "UPDATE mission_tasks SET status = 'FAILED', error_message = 'x', result_summary = 'y', started_at = now(),"
+        " completed_at = now(), duration_ms = 5, confidence = 0.4 WHERE mission_id = $1",
         issue["id"],
     )
-    more = MissionTask(mission_id=issue["id"], title="More", task_order=2, status=TaskStatus.COMPLETED, iteration=None, **board.here)
+    more = MissionTask(
+        mission_id=issue["id"], title="More", task_order=2, status=TaskStatus.COMPLETED, iteration=None, **board.here
+    )
     await board.world.add(more)
     await done(board, issue, "stop")
     await board.change(issue, status="TODO")
@@ -143,7 +182,15 @@ async def test_a_second_start_begins_anew(board: Board) -> None:
     await done(board, issue, "start")
     first, second = await tasks(board, issue)
     assert [(task["status"], task["iteration"]) for task in (first, second)] == [("PENDING", 2), ("PENDING", 1)]
-    cleared = ("error_message", "result_summary", "started_at", "completed_at", "duration_ms", "confidence", "assignment_id")
+    cleared = (
+        "error_message",
+        "result_summary",
+        "started_at",
+        "completed_at",
+        "duration_ms",
+        "confidence",
+        "assignment_id",
+    )
     assert [first[name] for name in cleared] == [None] * len(cleared)
     assert (await board.row(issue))["completed_at"] == ended
     assert await board.world.database.fetchval("SELECT count(*) FROM chats WHERE id = $1", issue["id"]) == 1
@@ -159,10 +206,18 @@ async def test_a_lead_gets_no_task(board: Board) -> None:
 async def test_an_approval_is_the_end(board: Board) -> None:
     issue, silent = [await board.in_state(MissionStatus(status)) for status in ("REVIEW", "IN_PROGRESS")]
     since = await board.since()
-    assert await done(board, issue, "review", action="approve", comment="nice", reassign_to=board.worker.slug) == {"status": "ok", "action": "approve"}
+    assert await done(board, issue, "review", action="approve", comment="nice", reassign_to=board.worker.slug) == {
+        "status": "ok",
+        "action": "approve",
+    }
     await done(board, silent, "review", action="approve", comment="")
     found = await board.get(issue)
-    assert (found["status"], found["assignee_id"], found["completed_at"] is not None, found["comment_count"]) == ("DONE", None, True, 1)
+    assert (found["status"], found["assignee_id"], found["completed_at"] is not None, found["comment_count"]) == (
+        "DONE",
+        None,
+        True,
+        1,
+    )
     me = board.person.user_id
     assert await board.activity(issue) == [(me, "review_approved", "Approved: nice")]
     assert await board.activity(silent) == [(me, "review_approved", "Approved")]
@@ -175,20 +230,37 @@ async def test_an_approval_is_the_end(board: Board) -> None:
 
 async def test_requested_changes_put_it_back(board: Board) -> None:
     there = await Board.of(board.world, board.world.other)
-    for slug, assignee in ((board.worker.slug, board.worker.id), ("nobody", None), (there.worker.slug, None), ("", None), (None, None)):
+    for slug, assignee in (
+        (board.worker.slug, board.worker.id),
+        ("nobody", None),
+        (there.worker.slug, None),
+        ("", None),
+        (None, None),
+    ):
         issue = await board.in_state(MissionStatus.REVIEW)
         await done(board, issue, "review", action="request_changes", comment="more tests", reassign_to=slug)
         row = await board.row(issue)
         assert (row["status"], row["assignee_id"], row["completed_at"]) == ("TODO", assignee, None), slug
-        assert await board.activity(issue) == [(board.person.user_id, "review_changes_requested", "Changes requested: more tests")]
-        assert [each["body"] for each in await board.read(board.of_issue(issue, "/comments"))] == ["Changes requested: more tests"]
+        assert await board.activity(issue) == [
+            (board.person.user_id, "review_changes_requested", "Changes requested: more tests")
+        ]
+        assert [each["body"] for each in await board.read(board.of_issue(issue, "/comments"))] == [
+            "Changes requested: more tests"
+        ]
     assert await board.world.database.fetchval("SELECT count(*) FROM inbox_items") == 0
 
 
 async def test_a_bad_review_leaves_nothing(board: Board) -> None:
     issue = await board.in_state(MissionStatus.REVIEW)
     before = await board.world.snapshot()
-    for body in ({"action": "reject"}, {"action": ""}, {"action": None}, {"comment": "x"}, {"action": "approve", "comment": 1}, {"action": 1}):
+    for body in (
+        {"action": "reject"},
+        {"action": ""},
+        {"action": None},
+        {"comment": "x"},
+        {"action": "approve", "comment": 1},
+        {"action": 1},
+    ):
         assert (await board.ask("POST", board.of_issue(issue, "/review"), body)).status_code == 400
     assert await board.world.snapshot() == before
 
@@ -197,7 +269,9 @@ async def test_of_two_reviews_at_once_one_is_a_conflict(board: Board) -> None:
     issue = await board.in_state(MissionStatus.REVIEW)
     async with board.world.database.transaction():
         await board.world.database.execute("SELECT FROM missions WHERE id = $1 FOR UPDATE", issue["id"])
-        reviews = [asyncio.create_task(act(board, issue, "review", action=action)) for action in ("approve", "request_changes")]
+        reviews = [
+            asyncio.create_task(act(board, issue, "review", action=action)) for action in ("approve", "request_changes")
+        ]
         await asyncio.sleep(0.15)
     answers = await asyncio.gather(*reviews)
     assert sorted(answer.status_code for answer in answers) == [200, 409]
@@ -224,13 +298,22 @@ async def test_a_deleted_issue_takes_along_what_hangs_on_it(board: Board) -> Non
     found = await board.get(child)
     assert (found["parent_issue_id"], [each["id"] for each in found["labels"]]) == (None, [label.id])
     assert await board.read(board.of_issue(friend, "/relations")) == []
-    assert Project(**dict(await world.database.fetchrow("SELECT * FROM projects WHERE id = $1", project.id))).id == project.id
+    assert (
+        Project(**dict(await world.database.fetchrow("SELECT * FROM projects WHERE id = $1", project.id))).id
+        == project.id
+    )
     assert (await board.ask("DELETE", board.of_issue(issue))).status_code == 404
 
 
 async def test_a_message_in_the_inbox_outlives_its_issue(board: Board) -> None:
     issue, source = await board.create(), new_id()
-    message = {"kind": InboxKind.message, "source_id": source, "title": "Ready", "sender_type": SenderType.system, "payload": {"mission_id": issue["id"]}}
+    message = {
+        "kind": InboxKind.message,
+        "source_id": source,
+        "title": "Ready",
+        "sender_type": SenderType.system,
+        "payload": {"mission_id": issue["id"]},
+    }
     await board.world.add(InboxItem(id=inbox_item_id(InboxKind.message, source), **message, **board.here))
     assert (await board.ask("DELETE", board.of_issue(issue))).status_code == 204
     assert await board.world.database.fetchval("SELECT count(*) FROM inbox_items WHERE source_id = $1", source) == 1

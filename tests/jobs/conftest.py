@@ -24,7 +24,9 @@ def ground(postgres: Connection) -> Iterator[Database]:
 
 
 @pytest.fixture
-async def yard(ground: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str) -> AsyncIterator[Yard]:
+async def yard(
+    ground: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str
+) -> AsyncIterator[Yard]:
     monkeypatch.setenv(domain.DIRECTORY, str(tmp_path))
     async with estate_on(ground, tmp_path / "data") as estate:
         yield Yard(estate, tmp_path)

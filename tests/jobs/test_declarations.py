@@ -107,26 +107,35 @@ def test_the_version_of_the_tables() -> None:
 
 USED = {
     "workflow_status": {
-        "workflow_uuid", "status", "name", "queue_name", "deduplication_id", "executor_id", "owner_xid", "started_at_epoch_ms", "completed_at",
-        "created_at", "delay_until_epoch_ms", "authenticated_user", "queue_partition_key", "application_version", "recovery_attempts",
+        "workflow_uuid", "status", "name", "queue_name", "deduplication_id", "executor_id", "owner_xid",
+        "started_at_epoch_ms", "completed_at",
+        "created_at", "delay_until_epoch_ms", "authenticated_user", "queue_partition_key", "application_version",
+        "recovery_attempts",
     },
     "workflow_input": {"workflow_uuid"},
     "workflow_output": {"workflow_uuid"},
     "operation_outputs": {"workflow_uuid"},
     "dbos_migrations": {"version"},
 }  # fmt: skip
-GIVEN = ["workflow_name", "queue_name", "positional_args", "workflow_id", "app_version", "deduplication_id", "queue_partition_key", "authenticated_user",
+GIVEN = ["workflow_name", "queue_name", "positional_args", "workflow_id", "app_version", "deduplication_id",
+    "queue_partition_key", "authenticated_user",
          "delay_until_epoch_ms", "application_name"]  # fmt: skip
 
 
 async def test_the_tables_and_the_function_are_as_they_are_used(yard: Yard) -> None:
     owner = yard.estate.owner
     for table, columns in USED.items():
-        found = await owner.fetch("SELECT column_name FROM information_schema.columns WHERE table_schema = 'dbos' AND table_name = $1", table)
+        found = await owner.fetch(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'dbos' AND table_name = $1", table
+        )
         assert columns <= {row[0] for row in found}, table
-    arguments = await owner.fetchval("SELECT proargnames FROM pg_proc WHERE pronamespace = 'dbos'::regnamespace AND proname = 'enqueue_workflow'")
+    arguments = await owner.fetchval(
+        "SELECT proargnames FROM pg_proc WHERE pronamespace = 'dbos'::regnamespace AND proname = 'enqueue_workflow'"
+    )
     assert set(GIVEN) <= set(arguments)
-    key = await owner.fetchval("SELECT indexdef FROM pg_indexes WHERE schemaname = 'dbos' AND indexname = 'uq_workflow_status_dedup_id'")
+    key = await owner.fetchval(
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'dbos' AND indexname = 'uq_workflow_status_dedup_id'"
+    )
     assert "UNIQUE" in key
     assert "(queue_name, deduplication_id)" in key
 
@@ -142,7 +151,11 @@ async def test_every_statement_is_one_of_these_tables(yard: Yard) -> None:
 
 
 def test_nothing_else_names_the_tables() -> None:
-    sql = [(name_of(path), text) for path in python_files("resolvers", "runtime", "crewship", "models") for text in strings(path)]
+    sql = [
+        (name_of(path), text)
+        for path in python_files("resolvers", "runtime", "crewship", "models")
+        for text in strings(path)
+    ]
     assert {name for name, text in sql if re.search(r"\bdbos\.|\bworkflow_status\b", text)} == {
         "models/migrations/versions/0014_jobs.py",
         "runtime/dbos_tables.py",

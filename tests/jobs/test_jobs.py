@@ -33,7 +33,12 @@ async def test_what_is_committed_is_carried_out_once(yard: Yard, working: Workin
         assert [found[0] for found in yard.lines("asked")].count(thing) == 1
         assert await yard.statuses(kind) == Counter(SUCCESS=1)
     owner = yard.estate.owner
-    assert await owner.fetchval("SELECT count(*) FROM audit_logs WHERE workspace_id <> $1 OR user_id IS NOT NULL", yard.estate.workspace.id) == 0
+    assert (
+        await owner.fetchval(
+            "SELECT count(*) FROM audit_logs WHERE workspace_id <> $1 OR user_id IS NOT NULL", yard.estate.workspace.id
+        )
+        == 0
+    )
     assert await owner.fetchval("SELECT count(*) FROM dbos.operation_outputs") == 0  # no step of the library
     assert await owner.fetchval("SELECT count(DISTINCT executor_id) FROM dbos.workflow_status") == 1
 
@@ -85,7 +90,9 @@ async def test_enqueued_twice_while_it_runs(yard: Yard, working: Working) -> Non
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.unique], ids=lambda kind: kind.name)
 async def test_a_duplicate_is_seen_by_the_one_that_waits(yard: Yard, working: Working, kind: Job[Any]) -> None:
-    """It was dropped in a transaction that is still open: the other one does not do its work before that is committed."""
+    """It was dropped in a transaction that is still open: the other one does not do its work
+    before that is committed.
+    """
     await yard.enqueue(kind, "shared")
     other = await asyncpg.connect(yard.estate.settings.database_url.get_secret_value())  # type: ignore[union-attr]
     try:
@@ -131,7 +138,9 @@ async def test_the_earlier_time_counts(yard: Yard) -> None:
     assert [row[0] for row in await yard.estate.owner.fetch(due, unique.name)] == [0]
     for seconds in (500, 500, 900):
         await yard.enqueue(plain, "timer", in_seconds=seconds)
-    assert [row[0] // 1000 - 1_800_000_000 for row in await yard.estate.owner.fetch(f"{due} ORDER BY 1", plain.name)] == [500, 900]
+    assert [
+        row[0] // 1000 - 1_800_000_000 for row in await yard.estate.owner.fetch(f"{due} ORDER BY 1", plain.name)
+    ] == [500, 900]
     place = await yard.workspace()
     await yard.enqueue(plain, "timer", place, in_seconds=500)  # another tenant's thing of the same id
     assert await yard.waiting(plain) == 3
@@ -178,7 +187,9 @@ async def test_a_job_enqueues_another(yard: Yard, working: Working) -> None:
     async with working():
         await yard.finished()
     for kind in KINDS:
-        assert await yard.written(f"chain_{kind.name[6:]}") == await yard.written(f"link_{kind.name[6:]}") == once(), kind.name
+        assert await yard.written(f"chain_{kind.name[6:]}") == await yard.written(f"link_{kind.name[6:]}") == once(), (
+            kind.name
+        )
 
 
 async def test_the_last_attempt_is_told_of(yard: Yard, working: Working) -> None:
@@ -204,7 +215,9 @@ async def test_the_last_attempt_is_told_of(yard: Yard, working: Working) -> None
         ("warning", "job failed; another attempt follows"),
         ("error", "job given up"),
     ]
-    stored = await yard.estate.owner.fetch("SELECT o::text FROM dbos.workflow_output o UNION ALL SELECT s::text FROM dbos.workflow_status s")
+    stored = await yard.estate.owner.fetch(
+        "SELECT o::text FROM dbos.workflow_output o UNION ALL SELECT s::text FROM dbos.workflow_status s"
+    )
     assert stored
     assert not [row[0] for row in stored if "a text of a tenant" in row[0]]
 
@@ -216,7 +229,9 @@ async def test_a_cancelled_job_writes_no_more(yard: Yard, working: Working) -> N
         await yard.enqueue(kind, f"later_{kind.name[6:]}", in_seconds=500)
     async with working():
         await yard.reached(set(things.values()))
-        await yard.estate.owner.execute("UPDATE dbos.workflow_status SET status = 'CANCELLED', completed_at = 1 WHERE queue_name LIKE 'job:%'")
+        await yard.estate.owner.execute(
+            "UPDATE dbos.workflow_status SET status = 'CANCELLED', completed_at = 1 WHERE queue_name LIKE 'job:%'"
+        )
         yard.let_go()
         async with asyncio.timeout(10):
             while len(yard.lines("asked")) < len(KINDS):
@@ -227,7 +242,9 @@ async def test_a_cancelled_job_writes_no_more(yard: Yard, working: Working) -> N
         assert await yard.statuses(kind) == Counter(CANCELLED=2)
 
 
-@pytest.mark.parametrize("how", ["UPDATE workspaces SET deleted_at = now() WHERE id = $1", "DELETE FROM workspaces WHERE id = $1"])
+@pytest.mark.parametrize(
+    "how", ["UPDATE workspaces SET deleted_at = now() WHERE id = $1", "DELETE FROM workspaces WHERE id = $1"]
+)
 async def test_a_job_of_a_workspace_that_is_gone_writes_no_more(yard: Yard, working: Working, how: str) -> None:
     places = [await yard.workspace() for _ in range(2)]
     things = {kind: f"hold_ask_{kind.name[6:]}" for kind in KINDS}
@@ -302,10 +319,15 @@ async def test_what_ended_long_ago_is_forgotten(yard: Yard, working: Working) ->
         await yard.finished()
     owner = yard.estate.owner
     await yard.enqueue(unique, "waits", in_seconds=500)
-    await owner.execute("UPDATE dbos.workflow_status SET completed_at = 1 WHERE workflow_uuid = (SELECT root FROM job_steps LIMIT 1)")
+    await owner.execute(
+        "UPDATE dbos.workflow_status SET completed_at = 1 WHERE workflow_uuid = (SELECT root FROM job_steps LIMIT 1)"
+    )
     await owner.execute("UPDATE job_steps SET created_at = now() - interval '40 days'")
     root = await owner.fetchval("SELECT workflow_uuid FROM dbos.workflow_status WHERE name = $1", unique.name)
-    kept = "INSERT INTO job_steps (root, step, workspace_id, created_at) VALUES ($1, '1/first', $2, now() - interval '40 days')"
+    kept = (
+        "INSERT INTO job_steps (root, step, workspace_id, created_at) VALUES ($1, '1/first', $2, now() - interval '40"
+        " days')"
+    )
     await owner.execute(kept, root, yard.estate.workspace.id)
     async with working():
         async with asyncio.timeout(10):
@@ -314,7 +336,9 @@ async def test_what_ended_long_ago_is_forgotten(yard: Yard, working: Working) ->
     assert await owner.fetchval("SELECT root FROM job_steps") == root
     assert (await yard.statuses(plain), await yard.statuses(unique)) == (Counter(SUCCESS=1), Counter(DELAYED=1))
     for table in ("workflow_input", "workflow_output"):
-        sql = f"SELECT count(*) FROM dbos.{table} LEFT JOIN dbos.workflow_status USING (workflow_uuid) WHERE name IS NULL"
+        sql = (
+            f"SELECT count(*) FROM dbos.{table} LEFT JOIN dbos.workflow_status USING (workflow_uuid) WHERE name IS NULL"
+        )
         assert await owner.fetchval(sql) == 0
 
 

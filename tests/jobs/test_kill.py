@@ -30,7 +30,9 @@ QUICK = {"sweep": 0.2, "patience": 0.6, "measure": 1.0, "retry": 0.1}
 
 def workers_of(yard: Yard, url: str) -> Workers:
     environment = {domain.DIRECTORY: str(yard.directory)}
-    return Workers(environment, module="tests.jobs.working", url=url, directory=str(yard.directory / "data"), rhythm=QUICK)
+    return Workers(
+        environment, module="tests.jobs.working", url=url, directory=str(yard.directory / "data"), rhythm=QUICK
+    )
 
 
 @pytest.fixture
@@ -158,7 +160,9 @@ async def lives_again(url: str) -> asyncpg.Connection:
     async with asyncio.timeout(60):
         while True:
             await asyncio.sleep(0.3)
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            with contextlib.suppress(
+                OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+            ):
                 conn = await connect_for_all(url)
                 for _ in range(5):
                     await asyncio.sleep(0.1)
@@ -168,7 +172,9 @@ async def lives_again(url: str) -> asyncpg.Connection:
 
 @pytest.mark.slow
 async def test_restart_of_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str) -> None:
-    """In the middle of jobs of two processes, three times: all end, nothing is written twice, and nobody alive is taken for dead."""
+    """In the middle of jobs of two processes, three times: all end, nothing is written twice, and nobody alive is taken
+    for dead.
+    """
     monkeypatch.setenv(domain.DIRECTORY, str(tmp_path))
     server = EmbeddedPostgres(tmp_path / "postgres", durable=True)
     connection = server.start()

@@ -1,4 +1,5 @@
-"""A domain of background jobs, one of each kind of limits, and what a job of it does: steps that leave a row, and one that leaves a line outside.
+"""A domain of background jobs, one of each kind of limits, and what a job of it does: steps that leave a row, and one
+that leaves a line outside.
 
 The id of a thing says what is to happen to its job: `hold_second_1` waits at the step `second` until it is let go.
 """
@@ -158,12 +159,22 @@ class Yard:
 
     async def waiting(self, kind: Job[Any] | None = None) -> int:
         """Jobs that have not ended."""
-        sql = "SELECT count(*) FROM dbos.workflow_status WHERE queue_name LIKE 'job:%' AND status IN ('ENQUEUED', 'PENDING', 'DELAYED') AND name LIKE $1"
+        sql = (
+            "SELECT count(*) FROM dbos.workflow_status WHERE queue_name LIKE 'job:%' AND status IN ('ENQUEUED',"
+            " 'PENDING', 'DELAYED') AND name LIKE $1"
+        )
         count: int = await self.estate.owner.fetchval(sql, kind.name if kind else "%")
         return count
 
     async def statuses(self, kind: Job[Any]) -> Counter[str]:
-        return Counter([row[0] for row in await self.estate.owner.fetch("SELECT status FROM dbos.workflow_status WHERE name = $1", kind.name)])
+        return Counter(
+            [
+                row[0]
+                for row in await self.estate.owner.fetch(
+                    "SELECT status FROM dbos.workflow_status WHERE name = $1", kind.name
+                )
+            ]
+        )
 
     async def finished(self, seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
@@ -189,7 +200,9 @@ class Yard:
             (self.directory / "reached").unlink()
 
     async def written(self, thing_id: str, kind: Job[Any] | None = None) -> Counter[tuple[str, int]]:
-        """(step, round) -> how often it was committed. Labels and audit rows agree: what a step writes, it writes whole."""
+        """(step, round) -> how often it was committed. Labels and audit rows agree: what a step writes, it writes
+        whole.
+        """
         sql = "SELECT data FROM audit_logs WHERE entity_id = $1 AND ($2::text IS NULL OR action = $2)"
         rows = await self.estate.owner.fetch(sql, thing_id, kind.name if kind else None)
         audited = Counter([(row[0]["step"], row[0]["round"]) for row in rows])

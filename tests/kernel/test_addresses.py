@@ -41,7 +41,13 @@ def test_the_clients_address(peer: str, forwarded: bytes | None, real: bytes | N
 
 
 IPV4 = st.ip_addresses(v=4).map(str)
-ENTRIES = st.lists(IPV4 | st.ip_addresses(v=6).map(str) | st.sampled_from(["unknown", "", "10.1.0.1", "127.0.0.1", "::1"]) | st.text(max_size=5), max_size=6)
+ENTRIES = st.lists(
+    IPV4
+    | st.ip_addresses(v=6).map(str)
+    | st.sampled_from(["unknown", "", "10.1.0.1", "127.0.0.1", "::1"])
+    | st.text(max_size=5),
+    max_size=6,
+)
 
 
 @given(st.ip_addresses().map(str), ENTRIES, st.none() | st.binary(max_size=20))
@@ -155,7 +161,9 @@ def test_addresses_an_outbound_request_may_not_reach(address: str) -> None:
     assert not addresses.is_public_address(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"])
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"]
+)
 def test_public_addresses(address: str) -> None:
     assert addresses.is_public_address(address)
     assert addresses.is_public_address(ip_address(address))
@@ -206,7 +214,10 @@ ALLOWED = frozenset({"https://app.example.org", "null"})
     ],
 )
 def test_the_origin_of_a_state_changing_request(origin: bytes | None, referer: bytes | None, ok: bool) -> None:
-    assert addresses.origin_allowed(origin, referer, own=addresses.own_origin("http", "crew.local:8080"), allowed=ALLOWED) is ok
+    assert (
+        addresses.origin_allowed(origin, referer, own=addresses.own_origin("http", "crew.local:8080"), allowed=ALLOWED)
+        is ok
+    )
 
 
 @given(st.binary(min_size=1, max_size=60), st.binary(max_size=60))
@@ -217,7 +228,11 @@ def test_no_junk_passes_as_an_origin(origin: bytes, referer: bytes) -> None:
 
 
 def test_default_ports_are_no_difference() -> None:
-    assert addresses.own_origin("https", "crew.local:443") == addresses.own_origin("https", "crew.local") == "https://crew.local"
+    assert (
+        addresses.own_origin("https", "crew.local:443")
+        == addresses.own_origin("https", "crew.local")
+        == "https://crew.local"
+    )
     assert addresses.own_origin("http", "[::1]:80") == "http://[::1]"
     assert addresses.own_origin("http", "crew.local:443") == "http://crew.local:443"
 
@@ -235,7 +250,9 @@ def test_default_ports_are_no_difference() -> None:
         (b"http://", None, False),
     ],
 )
-def test_the_refresh_route_compares_hosts_whatever_the_scheme(origin: bytes | None, referer: bytes | None, ok: bool) -> None:
+def test_the_refresh_route_compares_hosts_whatever_the_scheme(
+    origin: bytes | None, referer: bytes | None, ok: bool
+) -> None:
     assert addresses.same_host(origin, referer, "crew.local:8080") is ok
 
 

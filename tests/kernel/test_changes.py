@@ -47,7 +47,9 @@ class LabelNumbered(Event, type="test.label_numbered", channel="workspace:{works
 
 def _number(ctx: Context, data: Numbered) -> Any:
     name: Any = col(Crew.slug).concat(data.sign).concat(col(Crew.issue_counter))
-    return ctx.insert(Label(name=name, color=data.color), conflict="taken", change=Change(Crew, data.crew_id, issue_counter=plus(1)))
+    return ctx.insert(
+        Label(name=name, color=data.color), conflict="taken", change=Change(Crew, data.crew_id, issue_counter=plus(1))
+    )
 
 
 def _tell(ctx: Context, label: Label) -> None:
@@ -107,7 +109,9 @@ def _declare_counts() -> None:
         """One of two expressions."""
         slug = func.upper(col(Crew.slug)) if data.color == "upper" else func.lower(col(Crew.slug))
         name: Any = slug.concat(cast(col(Crew.issue_counter), SQLText))
-        return await ctx.insert(Label(name=name, color=data.color), change=Change(Crew, data.crew_id, issue_counter=plus(1)))
+        return await ctx.insert(
+            Label(name=name, color=data.color), change=Change(Crew, data.crew_id, issue_counter=plus(1))
+        )
 
     @command("test.count_all", Action.CREATE)
     async def count_all(ctx: Context, data: Numbered) -> None:
@@ -122,7 +126,9 @@ def _declare_counts() -> None:
     @command("test.rename_all", Action.CREATE)
     async def rename_all(ctx: Context, data: Numbered) -> None:
         """Counts and renames all that match."""
-        await ctx.update_where(Crew, col(Crew.id) == data.crew_id, issue_counter=col(Crew.issue_counter) + 1, name="Again")
+        await ctx.update_where(
+            Crew, col(Crew.id) == data.crew_id, issue_counter=col(Crew.issue_counter) + 1, name="Again"
+        )
 
     @command("test.touch", Action.CREATE)
     async def touch(ctx: Context, data: Numbered) -> None:
@@ -158,7 +164,9 @@ async def crew_of(world: World, slug: str) -> Crew:
 async def told(world: World) -> list[tuple[str, str]]:
     """The names that audit rows and events speak of; they are the same."""
     audits = [(a["entity_id"], a["data"]["name"]) for a in await world.audit() if a["action"] == "label.numbered"]
-    events = [(e["payload"]["id"], e["payload"]["name"]) for e in await world.events() if e["type"] == "test.label_numbered"]
+    events = [
+        (e["payload"]["id"], e["payload"]["name"]) for e in await world.events() if e["type"] == "test.label_numbered"
+    ]
     assert sorted(audits) == sorted(events)
     return events
 
@@ -188,7 +196,9 @@ def _spy(patched: pytest.MonkeyPatch, name: str, sign: str, made: list[str]) -> 
     patched.setattr(Connection, name, spied)
 
 
-async def test_a_command_that_only_inserts_is_one_statement_behind_its_gate(world: World, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_that_only_inserts_is_one_statement_behind_its_gate(
+    world: World, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     crew = await crew_of(world, "trips")
     for name in ("only_insert", "only_update", "number"):
         await ops[name](by(world), {"crew_id": crew.id, "color": f"before {name}"}, SHAPE)
@@ -203,7 +213,9 @@ async def test_a_command_that_only_inserts_is_one_statement_behind_its_gate(worl
     assert trips == ["SELECT", "+UPDATE", "WITH", "COMMIT"]
 
 
-async def test_a_refused_single_statement_leaves_nothing_and_holds_nothing(world: World, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_single_statement_leaves_nothing_and_holds_nothing(
+    world: World, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     crew = await crew_of(world, "refused")
     raw = {"crew_id": crew.id, "color": "taken"}
     await ops["only_insert"](by(world), raw, SHAPE)
@@ -212,7 +224,10 @@ async def test_a_refused_single_statement_leaves_nothing_and_holds_nothing(world
         await ops["only_insert"](by(world), raw, SHAPE)
     assert "ROLLBACK" not in trips
     assert await world.snapshot() == before
-    assert await world.database.fetchval("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'") == 0
+    assert (
+        await world.database.fetchval("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+        == 0
+    )
 
 
 async def test_the_new_row_takes_what_the_other_has_after_the_change(world: World, ops: dict[str, Any]) -> None:
@@ -220,13 +235,17 @@ async def test_the_new_row_takes_what_the_other_has_after_the_change(world: Worl
     answer = orjson.loads((await ops["number"](by(world), {"crew_id": crew.id}, SHAPE)).body)
     assert (answer["name"], answer["color"]) == ("eng-1", "c")
     assert (await told(world))[-1] == (answer["id"], "eng-1")
-    assert [a["data"] for a in await world.audit() if a["entity_id"] == answer["id"]] == [{"name": "eng-1", "color": "c"}]
+    assert [a["data"] for a in await world.audit() if a["entity_id"] == answer["id"]] == [
+        {"name": "eng-1", "color": "c"}
+    ]
     row = await world.database.fetchrow("SELECT issue_counter, version FROM crews WHERE id = $1", crew.id)
     assert tuple(row) == (1, 1)
 
 
 @pytest.mark.parametrize("name", ["number", "number_two", "number_silently"])
-async def test_an_expression_that_is_written_anew_has_the_plan_it_had(world: World, ops: dict[str, Any], name: str) -> None:
+async def test_an_expression_that_is_written_anew_has_the_plan_it_had(
+    world: World, ops: dict[str, Any], name: str
+) -> None:
     """In the statement of the answer, and in one of its own; with the values of its own call."""
     crew, op = await crew_of(world, f"anew-{name}"), ops[name]
     known = []
@@ -234,7 +253,9 @@ async def test_an_expression_that_is_written_anew_has_the_plan_it_had(world: Wor
         await op(by(world), {"crew_id": crew.id, "sign": sign}, None if name == "number_silently" else SHAPE)
         known.append((list(op.plans.values()), list(statements._COMPILED)))
     assert known[0] == known[1] == known[2]
-    rows = await world.database.fetch("SELECT name FROM labels WHERE name LIKE $1 ORDER BY created_at, name", f"anew-{name}%")
+    rows = await world.database.fetch(
+        "SELECT name FROM labels WHERE name LIKE $1 ORDER BY created_at, name", f"anew-{name}%"
+    )
     made = ["-1", "-2", "/3", "/4", "+5", "+6"] if name == "number_two" else ["-1", "/2", "+3"]
     assert [row["name"] for row in rows] == [f"anew-{name}{number}" for number in made]
 
@@ -242,7 +263,9 @@ async def test_an_expression_that_is_written_anew_has_the_plan_it_had(world: Wor
 async def test_other_expressions_have_plans_of_their_own(world: World, ops: dict[str, Any]) -> None:
     crew = await crew_of(world, "other")
     for upper in (True, False, True):
-        answer = await ops["number_by_case"](by(world), {"crew_id": crew.id, "color": "upper" if upper else "lower"}, SHAPE)
+        answer = await ops["number_by_case"](
+            by(world), {"crew_id": crew.id, "color": "upper" if upper else "lower"}, SHAPE
+        )
         assert orjson.loads(answer.body)["name"].startswith("OTHER" if upper else "other")
     assert len(ops["number_by_case"].plans) == 2
 
@@ -288,7 +311,9 @@ async def test_where_there_is_no_such_row_nothing_is_written(world: World, ops: 
     for id in ("cnosuchcrew0000000000000", deleted.id, foreign.id):
         for key in (None, "a key"):
             with pytest.raises(Refusal, match="Crew not found") as caught:
-                await ops[name](by(world, idempotency_key=key), {"crew_id": id}, SHAPE if name != "number_silently" else None)
+                await ops[name](
+                    by(world, idempotency_key=key), {"crew_id": id}, SHAPE if name != "number_silently" else None
+                )
             assert caught.value.code is Code.NOT_FOUND
     assert await world.snapshot() == before
 
@@ -310,7 +335,9 @@ async def test_a_taken_key_gives_the_number_back(world: World, ops: dict[str, An
 
 
 @pytest.mark.parametrize("key", [None, "gone"])
-async def test_what_is_recorded_of_a_row_that_is_gone_goes_too(world: World, ops: dict[str, Any], key: str | None) -> None:
+async def test_what_is_recorded_of_a_row_that_is_gone_goes_too(
+    world: World, ops: dict[str, Any], key: str | None
+) -> None:
     label = Label(workspace_id=world.workspace.id, name="fleeting", color="c")
     before = await world.snapshot()
     await world.add(label)
@@ -326,7 +353,9 @@ async def test_a_text_that_is_too_long_is_refused_and_not_cut(world: World, ops:
     before = await world.snapshot()
     for name in ("only_insert", "number", "number_silently"):
         with pytest.raises(Refusal, match=TOO_LONG) as caught:
-            await ops[name](by(world), {"crew_id": crew.id, "color": "c" * 101}, None if name == "number_silently" else SHAPE)
+            await ops[name](
+                by(world), {"crew_id": crew.id, "color": "c" * 101}, None if name == "number_silently" else SHAPE
+            )
         assert caught.value.code is Code.BAD_REQUEST
     assert await world.snapshot() == before
     await ops["number"](by(world), {"crew_id": crew.id, "color": "c" * 100}, SHAPE)

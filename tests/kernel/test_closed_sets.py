@@ -1,4 +1,6 @@
-"""Columns of closed sets: what is loaded has their members, by whatever door it comes, and the database holds them too."""
+"""Columns of closed sets: what is loaded has their members, by whatever door it comes, and the
+database holds them too.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -62,7 +64,14 @@ def look() -> Iterator[Any]:
     async def made(ctx: Context, data: ById) -> None:
         """Loads an agent by every door."""
         selection = ctx.select(Agent, col(Agent.id) == data.id)
-        upserted = Agent(id=data.id, name="Ada", slug="ada", agent_role=AgentRole.LEAD, lead_mode=LeadMode.active, llm_provider=LlmProvider.OLLAMA)
+        upserted = Agent(
+            id=data.id,
+            name="Ada",
+            slug="ada",
+            agent_role=AgentRole.LEAD,
+            lead_mode=LeadMode.active,
+            llm_provider=LlmProvider.OLLAMA,
+        )
         SEEN[:] = [
             await ctx.upsert(upserted, "id"),
             await ctx.get(Agent, data.id),

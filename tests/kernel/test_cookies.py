@@ -10,7 +10,9 @@ from resolvers.kernel import cookies
 
 DAYS_30 = 2_592_000
 OCTETS = [chr(c) for c in (0x21, *range(0x23, 0x2C), *range(0x2D, 0x3B), *range(0x3C, 0x5C), *range(0x5D, 0x7F))]
-NAMES = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~", min_size=1, max_size=30)
+NAMES = st.text(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~", min_size=1, max_size=30
+)
 VALUES = st.text(OCTETS, max_size=40)
 
 
@@ -25,8 +27,16 @@ def attributes(set_cookie: str) -> tuple[str, str, dict[str, str]]:
 def test_signing_in_sets_both_tokens(https: bool, prefix: str) -> None:
     flags = {"HttpOnly": "", "SameSite": "Lax"} | ({"Secure": ""} if https else {})
     access, refresh = cookies.set_session("aa.bb-_", "cc", https=https)
-    assert attributes(access) == (f"{prefix}authjs.session-token", "aa.bb-_", flags | {"Path": "/", "Max-Age": str(DAYS_30)})
-    assert attributes(refresh) == (f"{prefix}authjs.refresh-token", "cc", flags | {"Path": "/api/auth/", "Max-Age": str(DAYS_30)})
+    assert attributes(access) == (
+        f"{prefix}authjs.session-token",
+        "aa.bb-_",
+        flags | {"Path": "/", "Max-Age": str(DAYS_30)},
+    )
+    assert attributes(refresh) == (
+        f"{prefix}authjs.refresh-token",
+        "cc",
+        flags | {"Path": "/api/auth/", "Max-Age": str(DAYS_30)},
+    )
 
 
 @pytest.mark.parametrize(("https", "name"), [(False, "authjs.csrf-token"), (True, "__Host-authjs.csrf-token")])
@@ -37,7 +47,10 @@ def test_the_csrf_token_is_a_session_cookie(https: bool, name: str) -> None:
 
 
 def test_signing_out_clears_all_four_names_on_their_paths() -> None:
-    cleared = {name: (value, rest["Path"], rest["Max-Age"], "Secure" in rest) for name, value, rest in map(attributes, cookies.clear_all())}
+    cleared = {
+        name: (value, rest["Path"], rest["Max-Age"], "Secure" in rest)
+        for name, value, rest in map(attributes, cookies.clear_all())
+    }
     assert cleared == {
         "authjs.session-token": ("", "/", "0", False),
         "__Secure-authjs.session-token": ("", "/", "0", True),
@@ -56,7 +69,8 @@ def test_a_value_cannot_break_out_of_its_header(value: str) -> None:
 @pytest.mark.parametrize(
     ("tls", "proto", "forced", "https"),
     [
-        (False, None, None, False), (True, None, None, True), (False, b"https", None, True), (False, b"HTTPS", None, False),
+        (False, None, None, False), (True, None, None, True), (False, b"https", None, True),
+        (False, b"HTTPS", None, False),
         (False, b"https,http", None, False), (False, b"http", True, True),
         (True, b"http", False, True), (False, None, False, False), (False, b"https", False, True),
     ],
@@ -68,8 +82,10 @@ def test_when_cookies_are_secure(tls: bool, proto: bytes | None, forced: bool | 
 @pytest.mark.parametrize(
     ("header", "found"),
     [
-        (None, {}), (b"", {}), (b"a=1", {"a": "1"}), (b"a=1; b=2", {"a": "1", "b": "2"}), (b"a=1;b=2;", {"a": "1", "b": "2"}), (b"a=1; a=2", {"a": "1"}),
-        (b'a="q 1"; b="', {"a": "q 1", "b": '"'}), (b"a=x=y==", {"a": "x=y=="}), (b" a = 1 ;; ;=v; junk; b=", {"a": "1", "b": ""}), (b'a=""', {"a": ""}),
+        (None, {}), (b"", {}), (b"a=1", {"a": "1"}), (b"a=1; b=2", {"a": "1", "b": "2"}),
+        (b"a=1;b=2;", {"a": "1", "b": "2"}), (b"a=1; a=2", {"a": "1"}),
+        (b'a="q 1"; b="', {"a": "q 1", "b": '"'}), (b"a=x=y==", {"a": "x=y=="}),
+        (b" a = 1 ;; ;=v; junk; b=", {"a": "1", "b": ""}), (b'a=""', {"a": ""}),
         (b"a=; a=2", {"a": ""}), (b"\xff=\x00\xfe", {"\xff": "\x00\xfe"}),
     ],
 )  # fmt: skip
@@ -109,10 +125,16 @@ def test_both_names_are_read_on_any_scheme_and_that_of_the_scheme_first() -> Non
     assert cookies.access_token(both, https=True) == "secure"
     for https in (False, True):
         assert cookies.access_token({"authjs.session-token": "plain"}, https=https) == "plain"
-        assert cookies.access_token({"authjs.session-token": "", "__Secure-authjs.session-token": "secure"}, https=https) == "secure"
+        assert (
+            cookies.access_token({"authjs.session-token": "", "__Secure-authjs.session-token": "secure"}, https=https)
+            == "secure"
+        )
         assert cookies.access_token({"authjs.session-token": ""}, https=https) is None
     assert cookies.refresh_token({"authjs.refresh-token": "plain"}, https=True) == "plain"
-    assert cookies.refresh_token({"authjs.refresh-token": "plain", "__Secure-authjs.refresh-token": "secure"}, https=True) == "secure"
+    assert (
+        cookies.refresh_token({"authjs.refresh-token": "plain", "__Secure-authjs.refresh-token": "secure"}, https=True)
+        == "secure"
+    )
     assert cookies.refresh_token({"__Secure-authjs.refresh-token": "secure"}, https=False) is None
     assert cookies.csrf_token({"authjs.csrf-token": "plain"}) == "plain"
     assert cookies.csrf_token({"authjs.csrf-token": "plain", "__Host-authjs.csrf-token": "host"}) == "host"

@@ -26,13 +26,31 @@ PAIRS = list(permutations(TokenKind, 2))
 
 
 def issue(kind: TokenKind = TokenKind.access, **changes: Any) -> tuple[str, Claims]:
-    values: dict[str, Any] = {"user_id": "cuser", "session_id": "s_1", "lifetime": timedelta(days=30), "name": "Ada", "email": "ada@example.org", "now": NOW}
+    values: dict[str, Any] = {
+        "user_id": "cuser",
+        "session_id": "s_1",
+        "lifetime": timedelta(days=30),
+        "name": "Ada",
+        "email": "ada@example.org",
+        "now": NOW,
+    }
     return SIGNER.sign(kind, **(values | changes))
 
 
 def forge(changes: dict[str, Any], kind: TokenKind = TokenKind.access) -> str:
-    """A token under the right key whose claims are not what `sign` would write; a change of `...` leaves the claim out."""
-    payload = {"id": "cuser", "kind": kind.value, "sid": "s_1", "name": "Ada", "email": "a@b.cd", "iat": NOW, "exp": NOW + 60, "jti": "j"} | changes
+    """A token under the right key whose claims are not what `sign` would write; a change of
+    `...` leaves the claim out.
+    """
+    payload = {
+        "id": "cuser",
+        "kind": kind.value,
+        "sid": "s_1",
+        "name": "Ada",
+        "email": "a@b.cd",
+        "iat": NOW,
+        "exp": NOW + 60,
+        "jti": "j",
+    } | changes
     return jwt.encode({k: v for k, v in payload.items() if v is not ...}, SIGNER._keys[kind], algorithm="HS256")
 
 
@@ -40,7 +58,14 @@ def forge(changes: dict[str, Any], kind: TokenKind = TokenKind.access) -> str:
 def test_a_token_says_what_it_was_signed_with(kind: TokenKind) -> None:
     token, claims = issue(kind)
     read = SIGNER.read(kind, token, now=NOW)
-    assert (read.user_id, read.session_id, read.kind, read.issued_at, read.expires_at, read.jti) == ("cuser", "s_1", kind, NOW, NOW + 30 * 86400, claims.jti)
+    assert (read.user_id, read.session_id, read.kind, read.issued_at, read.expires_at, read.jti) == (
+        "cuser",
+        "s_1",
+        kind,
+        NOW,
+        NOW + 30 * 86400,
+        claims.jti,
+    )
     assert (read.name, read.email) == (("", "") if kind is TokenKind.refresh else ("Ada", "ada@example.org"))
     assert SIGNER.read(kind, token, now=NOW) == read
 
@@ -74,8 +99,10 @@ def test_the_kind_claim_counts_even_under_the_right_key(claimed: TokenKind, read
 @pytest.mark.parametrize(
     "changes",
     [
-        {"id": ""}, {"id": ...}, {"id": 7}, {"jti": ""}, {"jti": ...}, {"sid": ...}, {"sid": ""}, {"sid": None}, {"kind": ...}, {"exp": ...}, {"exp": 9e99},
-        {"exp": "tomorrow"}, {"exp": True}, {"exp": float("nan")}, {"iat": ...}, {"iat": "now"}, {"name": None}, {"email": []},
+        {"id": ""}, {"id": ...}, {"id": 7}, {"jti": ""}, {"jti": ...}, {"sid": ...}, {"sid": ""}, {"sid": None},
+        {"kind": ...}, {"exp": ...}, {"exp": 9e99},
+        {"exp": "tomorrow"}, {"exp": True}, {"exp": float("nan")}, {"iat": ...}, {"iat": "now"}, {"name": None},
+        {"email": []},
     ],
 )  # fmt: skip
 def test_a_token_without_what_its_kind_needs_is_invalid(changes: dict[str, Any]) -> None:
@@ -88,7 +115,13 @@ def test_only_a_ws_ticket_may_be_without_a_session_and_then_it_names_a_cli_token
     token, _ = issue(TokenKind.ws, session_id=None, token_id="c1")
     claims = SIGNER.read(TokenKind.ws, token, now=NOW)
     assert (claims.session_id, claims.token_id) == (None, "c1")
-    for forged in ({"sid": ""}, {"sid": None}, {"sid": None, "tid": ""}, {"sid": "s_1", "tid": "c1"}, {"sid": None, "tid": 5}):
+    for forged in (
+        {"sid": ""},
+        {"sid": None},
+        {"sid": None, "tid": ""},
+        {"sid": "s_1", "tid": "c1"},
+        {"sid": None, "tid": 5},
+    ):
         with pytest.raises(TokenInvalid):
             SIGNER.read(TokenKind.ws, forge(forged, TokenKind.ws), now=NOW)
     with pytest.raises(TokenInvalid):
@@ -108,7 +141,8 @@ def segment(value: object) -> str:
 
 def hs512(claims: object) -> str:
     signed = f"{segment({'alg': 'HS512', 'typ': 'JWT'})}.{segment(claims)}"
-    return f"{signed}.{base64.urlsafe_b64encode(hmac.digest(SIGNER._keys[TokenKind.access], signed.encode(), 'sha512')).rstrip(b'=').decode()}"
+    digest = hmac.digest(SIGNER._keys[TokenKind.access], signed.encode(), "sha512")
+    return f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def test_no_other_algorithm_is_believed() -> None:
@@ -135,7 +169,11 @@ DIGITS = base64.urlsafe_b64encode(b"1" * 2500).decode()
 
 
 @given(
-    st.text() | st.builds(".".join, st.lists(st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=", max_size=40), max_size=5)),
+    st.text()
+    | st.builds(
+        ".".join,
+        st.lists(st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=", max_size=40), max_size=5),
+    ),
     st.sampled_from(TokenKind),
 )
 @example("", TokenKind.access)
@@ -186,7 +224,10 @@ def test_cli_tokens_are_stored_by_hash() -> None:
     assert re.fullmatch("crewship_cli_[0-9a-f]{64}", standard)
     assert re.fullmatch("crewship_admin_[0-9a-f]{64}", admin)
     assert crypto.hash_cli_token(standard, None) == (TokenTier.STANDARD, hashlib.sha256(standard.encode()).hexdigest())
-    assert crypto.hash_cli_token(admin, ADMIN_KEY) == (TokenTier.ADMIN, hmac.new(ADMIN_KEY, admin.encode(), hashlib.sha256).hexdigest())
+    assert crypto.hash_cli_token(admin, ADMIN_KEY) == (
+        TokenTier.ADMIN,
+        hmac.new(ADMIN_KEY, admin.encode(), hashlib.sha256).hexdigest(),
+    )
     assert crypto.hash_cli_token(admin, None) is None
 
 

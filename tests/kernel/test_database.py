@@ -124,7 +124,9 @@ async def test_where_postgresql_has_no_place_the_open_connections_are_waited_for
     await pool.close()
     pool = Pool(database.url, 4)
     refused = await asyncio.gather(*[one(pool) for _ in range(9)], return_exceptions=True)
-    assert {getattr(r, "code", None) for r in refused} == {Code.UNAVAILABLE}, "with no connection of its own there is nothing to wait for"
+    assert {getattr(r, "code", None) for r in refused} == {Code.UNAVAILABLE}, (
+        "with no connection of its own there is nothing to wait for"
+    )
     await owner.close()
 
 
@@ -155,7 +157,10 @@ async def test_dead_connections_are_replaced(database_url: str) -> None:
     pool = Pool(database_url, 2)
     await one(pool)
     admin = await asyncpg.connect(database_url)
-    await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+    await admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname ="
+        " current_database()"
+    )
     await asyncio.sleep(0.1)
     assert await one(pool) == 1
     await admin.close()
@@ -190,7 +195,9 @@ async def test_after_a_restart_of_the_server_the_pool_goes_on(tmp_path: Path) ->
 async def test_a_cast_cuts_no_text(database_url: str) -> None:
     """PostgreSQL's explicit cast to varchar(n) does, without a word."""
     kind, longer = String(200), "c" * 201
-    asked = select(literal("c" * 200, kind).in_([longer]), literal("c" * 200, kind) == literal(longer, kind), cast(longer, kind))
+    asked = select(
+        literal("c" * 200, kind).in_([longer]), literal("c" * 200, kind) == literal(longer, kind), cast(longer, kind)
+    )
     sql, values = generic(asked)
     pool = Pool(database_url, 1)
     async with pool.lease() as conn:
@@ -198,7 +205,9 @@ async def test_a_cast_cuts_no_text(database_url: str) -> None:
     await pool.close()
 
 
-async def test_inserts_into_every_table_have_types_that_need_no_look_up(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_inserts_into_every_table_have_types_that_need_no_look_up(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def look_up(*_: Any) -> None:
         raise AssertionError("asyncpg asks the catalogue for a type")
 

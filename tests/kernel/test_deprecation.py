@@ -9,7 +9,9 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_headers_say_since_when_until_when_and_what_instead(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_headers_say_since_when_until_when_and_what_instead(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (route,) = [route for route in ROUTES if route.operation.name == "labels.list"]
     before = await world.rest(world.viewer, "GET", "/api/v1/labels")
     assert not {"deprecation", "sunset", "link"} & before.headers.keys()

@@ -15,6 +15,8 @@ TABLES = {
 
 
 @pytest.mark.parametrize("kind", TABLES)
-@pytest.mark.parametrize("tenancy", [Tenancy.NONE, Tenancy.WORKSPACE, Entity(Agent, "id")], ids=["none", "workspace", "entity"])
+@pytest.mark.parametrize(
+    "tenancy", [Tenancy.NONE, Tenancy.WORKSPACE, Entity(Agent, "id")], ids=["none", "workspace", "entity"]
+)
 def test_a_credential_is_looked_up_once(kind: CredentialKind, tenancy: Where) -> None:
     assert Gate.build(tenancy, kind, False).plan().sql.count(TABLES[kind]) == 1

@@ -1,4 +1,6 @@
-"""Operations for machines: who may call them and from where, in which workspace they act, and that no user's credential counts."""
+"""Operations for machines: who may call them and from where, in which workspace they act, and that no user's credential
+counts.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -68,7 +70,9 @@ def routes(secure: bool) -> Iterator[tuple[Any, ...]]:
         """The workspace of a label."""
         return Where(workspace=ctx.workspace_id, labels=[(await ctx.get(Label, data.id)).name])
 
-    @command("test.hooked", Action.NONE, auth=Auth.WEBHOOK, surfaces=REST_ONLY, tenancy=Entity(Label, "id"), allow=verified)
+    @command(
+        "test.hooked", Action.NONE, auth=Auth.WEBHOOK, surfaces=REST_ONLY, tenancy=Entity(Label, "id"), allow=verified
+    )
     async def hooked(ctx: Context, data: ById) -> Where:
         """Writes where the label is."""
         await ctx.insert(Label(name="hooked", color="c"), conflict="taken")
@@ -85,9 +89,13 @@ def routes(secure: bool) -> Iterator[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-async def world(secure: bool, module_database: Any, tmp_path_factory: pytest.TempPathFactory, routes: Any, anyio_backend: str) -> AsyncIterator[World]:
+async def world(
+    secure: bool, module_database: Any, tmp_path_factory: pytest.TempPathFactory, routes: Any, anyio_backend: str
+) -> AsyncIterator[World]:
     await migrations.upgrade(module_database.owner_url, application_role=APPLICATION, row_level_security=secure)
-    async with world_on(module_database, tmp_path_factory.mktemp("data"), routes=routes, row_level_security=secure) as made:
+    async with world_on(
+        module_database, tmp_path_factory.mktemp("data"), routes=routes, row_level_security=secure
+    ) as made:
         yield made
         await made.database.execute("TRUNCATE workspaces, users CASCADE")
 
@@ -117,8 +125,14 @@ async def where(world: World, token: str | None, workspace: str | None = None, *
 
 
 async def test_the_master_token_names_its_workspace(world: World, labels: dict[str, Label]) -> None:
-    assert await where(world, master(world), world.other.slug) == (200, {"workspace": world.other.id, "labels": ["of other"]})
-    assert await where(world, master(world), world.workspace.id) == (200, {"workspace": world.workspace.id, "labels": ["of workspace"]})
+    assert await where(world, master(world), world.other.slug) == (
+        200,
+        {"workspace": world.other.id, "labels": ["of other"]},
+    )
+    assert await where(world, master(world), world.workspace.id) == (
+        200,
+        {"workspace": world.workspace.id, "labels": ["of workspace"]},
+    )
     status, body = await where(world, master(world))
     assert (status, body["error"]) == (400, "workspace_id is required")
     assert (await where(world, master(world), "cnobodyhasthisworkspace"))[0] == 403
@@ -135,7 +149,13 @@ async def test_a_bound_token_is_good_for_one_workspace(world: World, labels: dic
 
 async def test_an_entity_is_found_where_the_token_is_good(world: World, labels: dict[str, Label]) -> None:
     async def of(token: str, slug: str, workspace: str | None = None) -> int:
-        answer = await world.rest(None, "GET", f"/api/v1/internal/labels/{labels[slug].id}", workspace=workspace, **{"x-internal-token": token})
+        answer = await world.rest(
+            None,
+            "GET",
+            f"/api/v1/internal/labels/{labels[slug].id}",
+            workspace=workspace,
+            **{"x-internal-token": token},
+        )
         assert answer.status_code != 200 or answer.json()["labels"] == [f"of {slug}"]
         return answer.status_code
 
@@ -145,7 +165,9 @@ async def test_an_entity_is_found_where_the_token_is_good(world: World, labels: 
 
 
 async def test_a_write_is_audited_and_has_no_user(world: World) -> None:
-    answer = await world.rest(None, "POST", "/api/v1/internal/notes", {"name": "noted"}, workspace=None, **{"x-internal-token": bound(world)})
+    answer = await world.rest(
+        None, "POST", "/api/v1/internal/notes", {"name": "noted"}, workspace=None, **{"x-internal-token": bound(world)}
+    )
     assert (answer.status_code, answer.json()) == (201, {"success": True})
     row = (await world.audit())[-1]
     assert (row["action"], row["workspace_id"], row["user_id"]) == ("test.noted", world.workspace.id, None)
@@ -170,16 +192,22 @@ async def test_behind_a_proxy_there_is_nothing(world: World, name: str) -> None:
 async def test_no_credential_of_a_user_counts(world: World) -> None:
     for person in (world.owner, world.admin):
         assert (await world.rest(person, "GET", "/api/v1/internal/where")).status_code == 403
-        assert (await world.rest(person, "GET", "/api/v1/internal/where", **{"x-internal-token": master(world)})).status_code == 200
+        assert (
+            await world.rest(person, "GET", "/api/v1/internal/where", **{"x-internal-token": master(world)})
+        ).status_code == 200
         with pytest.raises(Refusal) as refused:
             await OPERATIONS["test.internal_where"](_at(person, world), {})
         assert refused.value.code is Code.FORBIDDEN
 
 
 async def test_an_internal_token_is_no_user(world: World) -> None:
-    answer = await world.rest(None, "GET", "/api/v1/labels", **{"x-internal-token": master(world), "authorization": f"Bearer {master(world)}"})
+    answer = await world.rest(
+        None, "GET", "/api/v1/labels", **{"x-internal-token": master(world), "authorization": f"Bearer {master(world)}"}
+    )
     assert (answer.status_code, answer.json()["error"]) == (401, "session_invalid")
-    caller = identity.internal({b"x-internal-token": master(world).encode()}, client="127.0.0.1", forwarded=False, local_socket=False)
+    caller = identity.internal(
+        {b"x-internal-token": master(world).encode()}, client="127.0.0.1", forwarded=False, local_socket=False
+    )
     caller.workspace = world.workspace.id
     before = await world.snapshot()
     with pytest.raises(Refusal) as refused:
@@ -197,9 +225,13 @@ async def test_an_internal_token_is_no_user(world: World) -> None:
         ("203.0.113.9", False, Code.NOT_FOUND, Code.NOT_FOUND),
     ],
 )
-async def test_the_distance_decides(world: World, client: str, local_socket: bool, of_master: Code | None, of_bound: Code | None) -> None:
+async def test_the_distance_decides(
+    world: World, client: str, local_socket: bool, of_master: Code | None, of_bound: Code | None
+) -> None:
     async def outcome(token: str) -> Code | None:
-        caller = identity.internal({b"x-internal-token": token.encode()}, client=client, forwarded=False, local_socket=local_socket)
+        caller = identity.internal(
+            {b"x-internal-token": token.encode()}, client=client, forwarded=False, local_socket=local_socket
+        )
         caller.workspace = world.workspace.id
         try:
             await OPERATIONS["test.internal_where"](caller, {})
@@ -211,7 +243,9 @@ async def test_the_distance_decides(world: World, client: str, local_socket: boo
 
 
 async def test_part_of_the_server_may_call_too(world: World, labels: dict[str, Label]) -> None:
-    answer = await OPERATIONS["test.internal_of"](Caller.service("runtime", world.workspace.id), {"id": labels["workspace"].id})
+    answer = await OPERATIONS["test.internal_of"](
+        Caller.service("runtime", world.workspace.id), {"id": labels["workspace"].id}
+    )
     assert answer.body is not None
     with pytest.raises(Refusal) as refused:
         await OPERATIONS["test.internal_of"](Caller.service("runtime", world.workspace.id), {"id": labels["other"].id})
@@ -219,7 +253,9 @@ async def test_part_of_the_server_may_call_too(world: World, labels: dict[str, L
 
 
 async def hook(world: World, label: str, **headers: str) -> tuple[int, Any]:
-    answer = await world.rest(None, "POST", f"/api/v1/webhooks/{label}/trigger", {"event": "e"}, workspace=None, **headers)
+    answer = await world.rest(
+        None, "POST", f"/api/v1/webhooks/{label}/trigger", {"event": "e"}, workspace=None, **headers
+    )
     return answer.status_code, answer
 
 
@@ -244,7 +280,9 @@ async def test_a_webhook_that_proves_nothing_writes_nothing(world: World, labels
 
 async def test_deliveries_at_once_stay_apart(world: World, labels: dict[str, Label]) -> None:
     """Connections are shared, and what a machine may see is set on them: no call sees what another one may."""
-    found = await asyncio.gather(*[where(world, bound(world)) if n % 2 else where(world, master(world), world.other.id) for n in range(20)])
+    found = await asyncio.gather(
+        *[where(world, bound(world)) if n % 2 else where(world, master(world), world.other.id) for n in range(20)]
+    )
     assert [body["labels"] for _, body in found] == [["of workspace"] if n % 2 else ["of other"] for n in range(20)]
 
 

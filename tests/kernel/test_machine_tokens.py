@@ -13,11 +13,21 @@ from resolvers.kernel.machine_tokens import Caller, InternalPrincipal, Signature
 
 MASTER = "5ec7e7" * 10
 BOUND = machine_tokens.issue_workspace_token(MASTER, "cworkspace")
-SOCKET, LOOPBACK, LOOPBACK6 = Caller("127.0.0.1", False, True), Caller("127.0.0.1", False, False), Caller("::1", False, False)
-PRIVATE, PUBLIC, PROXIED = Caller("172.17.0.3", False, False), Caller("203.0.113.9", False, False), Caller("127.0.0.1", True, False)
+SOCKET, LOOPBACK, LOOPBACK6 = (
+    Caller("127.0.0.1", False, True),
+    Caller("127.0.0.1", False, False),
+    Caller("::1", False, False),
+)
+PRIVATE, PUBLIC, PROXIED = (
+    Caller("172.17.0.3", False, False),
+    Caller("203.0.113.9", False, False),
+    Caller("127.0.0.1", True, False),
+)
 
 
-def outcome(token: str | None, caller: Caller, *, allow_any: bool = False, master: str = MASTER) -> InternalPrincipal | Code:
+def outcome(
+    token: str | None, caller: Caller, *, allow_any: bool = False, master: str = MASTER
+) -> InternalPrincipal | Code:
     try:
         return machine_tokens.verify_internal(token, master=master, caller=caller, allow_any=allow_any)
     except Refusal as refusal:
@@ -100,7 +110,10 @@ def test_each_scheme_of_the_contract_is_accepted() -> None:
     assert accept(signature=BODY_ONLY) is SignatureScheme.body_only
     assert accept(signature=TIMESTAMPED, timestamp="1751558400") is SignatureScheme.timestamped
     assert accept(plain=SECRET) is SignatureScheme.plain_secret
-    assert accept(signature=hmac.new(SECRET.encode(), b"", hashlib.sha256).hexdigest(), body=b"") is SignatureScheme.body_only
+    assert (
+        accept(signature=hmac.new(SECRET.encode(), b"", hashlib.sha256).hexdigest(), body=b"")
+        is SignatureScheme.body_only
+    )
 
 
 def test_what_the_secret_did_not_make_is_refused() -> None:
@@ -131,10 +144,21 @@ def test_an_empty_secret_validates_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("now", "accepted"),
-    [(NOW, True), (NOW + 300, True), (NOW + 300.9, True), (NOW + 301, False), (NOW - 300, True), (NOW - 301, False), (NOW - 300.1, False), (0, False)],
+    [
+        (NOW, True),
+        (NOW + 300, True),
+        (NOW + 300.9, True),
+        (NOW + 301, False),
+        (NOW - 300, True),
+        (NOW - 301, False),
+        (NOW - 300.1, False),
+        (0, False),
+    ],
 )
 def test_a_timestamp_is_good_for_five_minutes_either_side(now: float, accepted: bool) -> None:
-    assert accept(signature=TIMESTAMPED, timestamp="1751558400", now=now) is (SignatureScheme.timestamped if accepted else Code.BAD_REQUEST)
+    assert accept(signature=TIMESTAMPED, timestamp="1751558400", now=now) is (
+        SignatureScheme.timestamped if accepted else Code.BAD_REQUEST
+    )
 
 
 @given(st.text(min_size=1, max_size=30))
@@ -162,7 +186,9 @@ def test_an_agent_may_require_timestamps() -> None:
     assert accept(require=True) is Code.UNAUTHENTICATED
 
 
-@given(st.binary(max_size=100), st.text(min_size=1, max_size=40), st.none() | st.integers(NOW - 300, NOW + 300).map(str))
+@given(
+    st.binary(max_size=100), st.text(min_size=1, max_size=40), st.none() | st.integers(NOW - 300, NOW + 300).map(str)
+)
 def test_what_is_signed_is_accepted(body: bytes, secret: str, timestamp: str | None) -> None:
     signature = machine_tokens.webhook_signature(body, secret, timestamp)
     assert accept(signature=signature, timestamp=timestamp, body=body, secret=secret) is (

@@ -38,7 +38,9 @@ def names(monkeypatch: pytest.MonkeyPatch) -> tuple[Names, list[str]]:
         asked.append(text)
         if text not in known:
             raise socket.gaierror("nothing")
-        return [(socket.AF_INET6 if ":" in a else socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in known[text]]
+        return [
+            (socket.AF_INET6 if ":" in a else socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in known[text]
+        ]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return known, asked
@@ -91,8 +93,10 @@ async def test_an_address_that_does_not_listen_is_followed_by_the_next(names: tu
 
 
 LOCAL = (
-    "127.0.0.1", "127.8.8.8", "127.1", "0x7f.1", "2130706433", "017700000001", "localhost", "0.0.0.0", "[::]", "[::1]", "10.0.0.1", "192.168.0.1", "100.64.0.1",
-    "169.254.169.254", "[fe80::1]", "[fc00::1]", "[fec0::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::1]",
+    "127.0.0.1", "127.8.8.8", "127.1", "0x7f.1", "2130706433", "017700000001", "localhost", "0.0.0.0", "[::]", "[::1]",
+    "10.0.0.1", "192.168.0.1", "100.64.0.1",
+    "169.254.169.254", "[fe80::1]", "[fc00::1]", "[fec0::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
+    "[64:ff9b::7f00:1]", "[64:ff9b:1::1]",
     "[2002:7f00:1::]", "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1",
 )  # fmt: skip
 
@@ -108,7 +112,9 @@ async def test_the_public_policy_reaches_nothing_that_is_not_public(host: str) -
     assert server.connections == 0
 
 
-@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["93.184.215.14", "127.0.0.1"], ["127.0.0.1", "93.184.215.14"], ["::ffff:127.0.0.1"]])
+@pytest.mark.parametrize(
+    "addresses", [["127.0.0.1"], ["93.184.215.14", "127.0.0.1"], ["127.0.0.1", "93.184.215.14"], ["::ffff:127.0.0.1"]]
+)
 async def test_every_address_of_a_name_has_to_be_public(addresses: list[str], names: tuple[Names, list[str]]) -> None:
     names[0]["service.test"] = addresses
     async with answering(response(b"here")) as server, calls(Policy.PUBLIC) as http:
@@ -157,9 +163,12 @@ async def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     "url",
     [
-        "", "service", "//service/", "http://", "http:///path", "ftp://service/", "file:///etc/passwd", "gopher://service/", "unix:///run/x", "HTTPX://service/",
-        f"http://{SECRET}@service/", f"http://user:{SECRET}@service/", "http://@service:@x/", "http://service:0/", "http://service:99999/", "http://service:x/",
-        "http://[::1/", "http://service/\x00", "http://service/\r\nx: y", "http://service\n/", "javascript:alert(1)", "http://service/" + "a" * 2048,
+        "", "service", "//service/", "http://", "http:///path", "ftp://service/", "file:///etc/passwd",
+        "gopher://service/", "unix:///run/x", "HTTPX://service/",
+        f"http://{SECRET}@service/", f"http://user:{SECRET}@service/", "http://@service:@x/", "http://service:0/",
+        "http://service:99999/", "http://service:x/",
+        "http://[::1/", "http://service/\x00", "http://service/\r\nx: y", "http://service\n/", "javascript:alert(1)",
+        "http://service/" + "a" * 2048,
     ],
 )  # fmt: skip
 async def test_what_is_no_url_of_a_server_is_refused(url: str, names: tuple[Names, list[str]]) -> None:
@@ -218,7 +227,9 @@ async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize(("scheme", "answer"), [("http", silent), ("http", dripping), ("https", silent)], ids=["head", "body", "tls"])
+@pytest.mark.parametrize(
+    ("scheme", "answer"), [("http", silent), ("http", dripping), ("https", silent)], ids=["head", "body", "tls"]
+)
 async def test_the_time_is_that_of_the_whole_call(scheme: str, answer: Callable[..., Any]) -> None:
     outbound._load()
     async with answering(answer) as server, calls(timeout=0.5) as http:
@@ -283,7 +294,9 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     outbound._load.cache_clear()
 
 
-async def test_tls_asks_for_the_name_and_checks_it(trusted: Any, tmp_path: Path, names: tuple[Names, list[str]]) -> None:
+async def test_tls_asks_for_the_name_and_checks_it(
+    trusted: Any, tmp_path: Path, names: tuple[Names, list[str]]
+) -> None:
     names[0].update({"service.test": ["127.0.0.1"], "other.test": ["127.0.0.1"]})
     async with answering(response(b"here"), trusted) as server, calls() as http:
         assert (await http.get(f"https://service.test:{server.port}/")).body == b"here"
@@ -294,5 +307,7 @@ async def test_tls_asks_for_the_name_and_checks_it(trusted: Any, tmp_path: Path,
     assert len(server.requests) == 1
     _, stranger = certificate(tmp_path, "other.test")
     async with answering(response(b"here"), stranger) as server, calls() as http:
-        assert (await refused(http.get(f"https://other.test:{server.port}/"))).detail == "The server's certificate is not accepted"
+        assert (
+            await refused(http.get(f"https://other.test:{server.port}/"))
+        ).detail == "The server's certificate is not accepted"
     assert server.requests == []

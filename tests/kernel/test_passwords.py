@@ -52,7 +52,18 @@ async def test_another_cost_is_upgraded(passwords: Passwords) -> None:
     assert extract_parameters(found.upgraded_hash).time_cost == 1
 
 
-@pytest.mark.parametrize("stored", [None, "", "plain", "$argon2id$", "$2b$99$" + "a" * 53, "$argon2id$v=19$m=64,t=1,p=1$!!$!!", "$argon2id$v=19$m=64,t=1,p=1"])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        "",
+        "plain",
+        "$argon2id$",
+        "$2b$99$" + "a" * 53,
+        "$argon2id$v=19$m=64,t=1,p=1$!!$!!",
+        "$argon2id$v=19$m=64,t=1,p=1",
+    ],
+)
 async def test_without_a_usable_hash_nobody_gets_in(passwords: Passwords, stored: str | None) -> None:
     for password in ("", "plain", "correct horse", "\x00", "\ud800", "x" * 1_000_000):
         assert await passwords.verify(password, stored) == Verification(ok=False)
@@ -70,7 +81,12 @@ async def test_an_unknown_account_costs_what_a_known_one_costs() -> None:
             times.append(time.process_time() - start)
         return min(times)
 
-    known, unknown, long, broken = await cost(stored), await cost(None), await cost(stored, "x" * 100), await cost("broken")
+    known, unknown, long, broken = (
+        await cost(stored),
+        await cost(None),
+        await cost(stored, "x" * 100),
+        await cost("broken"),
+    )
     passwords.close()
     for other in (unknown, long, broken):
         assert 0.5 < other / known < 2
@@ -100,7 +116,11 @@ async def test_the_rule_for_new_passwords(passwords: Passwords, password: str, r
         check_password(password)
     with pytest.raises(Refusal) as hashed:
         await passwords.hash(password)
-    assert (checked.value.code, checked.value.detail) == (hashed.value.code, hashed.value.detail) == (Code.BAD_REQUEST, refusal)
+    assert (
+        (checked.value.code, checked.value.detail)
+        == (hashed.value.code, hashed.value.detail)
+        == (Code.BAD_REQUEST, refusal)
+    )
 
 
 async def test_a_flood_is_refused_and_leaves_the_loop_alone() -> None:

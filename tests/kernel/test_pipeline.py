@@ -194,7 +194,9 @@ async def test_refusals_come_in_the_order_of_the_contract(world: World, ops: dic
     assert (await refused(make(at(world.outsider, world), bad))).detail == "Not a member of this workspace"
     assert (await refused(make(at(world.viewer, world), {"name": "guarded"}))).detail == "Forbidden"
     assert (await refused(make(at(world.owner, world), {"name": "guarded", "x": ""}))).detail == "The guard says no"
-    assert (await refused(make(at(world.owner, world, malformed="Invalid JSON body"), bad))).detail == "Invalid JSON body"
+    assert (
+        await refused(make(at(world.owner, world, malformed="Invalid JSON body"), bad))
+    ).detail == "Invalid JSON body"
     assert "name" in (await refused(make(at(world.owner, world), bad))).fields
     assert await world.snapshot() == before
 
@@ -203,7 +205,11 @@ async def test_a_change_its_audit_row_and_its_event_are_one(world: World, ops: d
     answer = await ops["make"](at(world.owner, world), {"name": "one"}, SHAPE)
     id = answer.body.split(b'"')[3].decode()
     event = (await world.events())[-1]
-    assert (event["type"], event["channel"], event["payload"]) == ("test.label_made", f"workspace:{world.workspace.id}", {"id": id})
+    assert (event["type"], event["channel"], event["payload"]) == (
+        "test.label_made",
+        f"workspace:{world.workspace.id}",
+        {"id": id},
+    )
     audit = (await world.audit())[-1]
     assert (audit["action"], audit["entity_type"], audit["entity_id"], audit["data"], audit["user_id"]) == (
         "label.made",
@@ -233,17 +239,25 @@ async def test_if_match_is_compared_in_the_update(world: World, ops: dict[str, A
     label = Label(workspace_id=world.workspace.id, name="versioned", color="c")
     await world.add(label)
     raw = {"id": label.id, "name": "renamed"}
-    assert (await refused(ops["rename"](at(world.owner, world, if_version=7), raw, SHAPE))).code is Code.PRECONDITION_FAILED
+    assert (
+        await refused(ops["rename"](at(world.owner, world, if_version=7), raw, SHAPE))
+    ).code is Code.PRECONDITION_FAILED
     answer = await ops["rename"](at(world.owner, world, if_version=1), raw, SHAPE)
     assert answer.version == 2
-    assert (await refused(ops["rename"](at(world.owner, world, if_version=2), {"id": "nope"}, SHAPE))).code is Code.NOT_FOUND
-    assert (await refused(ops["make"](at(world.owner, world, if_version=1), {"name": "x"}, SHAPE))).code is Code.BAD_REQUEST
+    assert (
+        await refused(ops["rename"](at(world.owner, world, if_version=2), {"id": "nope"}, SHAPE))
+    ).code is Code.NOT_FOUND
+    assert (
+        await refused(ops["make"](at(world.owner, world, if_version=1), {"name": "x"}, SHAPE))
+    ).code is Code.BAD_REQUEST
     assert sorted(await asyncio.gather(*[_version(ops, world, label.id) for _ in range(5)])) == [0, 0, 0, 0, 3]
 
 
 async def _version(ops: dict[str, Any], world: World, id: str) -> int:
     try:
-        return int((await ops["rename"](at(world.owner, world, if_version=2), {"id": id, "name": "raced"}, SHAPE)).version)
+        return int(
+            (await ops["rename"](at(world.owner, world, if_version=2), {"id": id, "name": "raced"}, SHAPE)).version
+        )
     except Refusal as refusal:
         return 0 if refusal.code is Code.PRECONDITION_FAILED else -1
 
@@ -263,24 +277,37 @@ async def test_the_same_key_and_request_give_the_stored_answer(world: World, ops
 
 async def test_refusals_are_not_stored(world: World, ops: dict[str, Any]) -> None:
     caller = {"idempotency_key": "refused"}
-    assert (await refused(ops["make"](at(world.owner, world, **caller), {"name": "guarded"}, SHAPE))).code is Code.FORBIDDEN
+    assert (
+        await refused(ops["make"](at(world.owner, world, **caller), {"name": "guarded"}, SHAPE))
+    ).code is Code.FORBIDDEN
     assert (await ops["make"](at(world.owner, world, **caller), {"name": "allowed now"}, SHAPE)).body
 
 
 async def test_concurrent_calls_with_one_key_are_one_change(world: World, ops: dict[str, Any]) -> None:
-    answers = await asyncio.gather(*[ops["make"](at(world.owner, world, idempotency_key="raced"), {"name": "once"}, SHAPE) for _ in range(8)])
+    answers = await asyncio.gather(
+        *[ops["make"](at(world.owner, world, idempotency_key="raced"), {"name": "once"}, SHAPE) for _ in range(8)]
+    )
     assert len({a.body for a in answers}) == 1
     assert await world.database.fetchval("SELECT count(*) FROM labels WHERE name = 'once'") == 1
 
 
 async def test_an_answer_with_a_secret_is_not_stored(world: World, ops: dict[str, Any]) -> None:
     caller = {"idempotency_key": "secret"}
-    assert (await ops["secret"](at(world.owner, world, **caller), {"name": "with secret"})).body == b'{"token":"s3cret"}'
-    assert (await refused(ops["secret"](at(world.owner, world, **caller), {"name": "with secret"}))).code is Code.CONFLICT
-    assert await world.database.fetchval("SELECT count(*) FROM idempotency_keys WHERE key = 'secret' AND body IS NOT NULL") == 0
+    assert (
+        await ops["secret"](at(world.owner, world, **caller), {"name": "with secret"})
+    ).body == b'{"token":"s3cret"}'
+    assert (
+        await refused(ops["secret"](at(world.owner, world, **caller), {"name": "with secret"}))
+    ).code is Code.CONFLICT
+    assert (
+        await world.database.fetchval("SELECT count(*) FROM idempotency_keys WHERE key = 'secret' AND body IS NOT NULL")
+        == 0
+    )
 
 
-async def test_a_late_command_is_gated_again_inside_its_transaction(world: World, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_command_is_gated_again_inside_its_transaction(
+    world: World, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert (await ops["late"](at(world.manager, world), {"name": "late"}, SHAPE)).body
     begin = Context.begin
 
@@ -290,9 +317,13 @@ async def test_a_late_command_is_gated_again_inside_its_transaction(world: World
 
     monkeypatch.setattr(Context, "begin", demoted)
     try:
-        assert (await refused(ops["late"](at(world.manager, world), {"name": "too late"}, SHAPE))).code is Code.FORBIDDEN
+        assert (
+            await refused(ops["late"](at(world.manager, world), {"name": "too late"}, SHAPE))
+        ).code is Code.FORBIDDEN
     finally:
-        await world.database.execute("UPDATE memberships SET role = 'MANAGER' WHERE user_id = $1", world.manager.user_id)
+        await world.database.execute(
+            "UPDATE memberships SET role = 'MANAGER' WHERE user_id = $1", world.manager.user_id
+        )
     assert await world.database.fetchval("SELECT count(*) FROM labels WHERE name = 'too late'") == 0
 
 
@@ -310,16 +341,22 @@ async def test_only_transitions_of_the_state_machine_are_made(world: World, ops:
             else:
                 fault = await refused(call)
                 assert (fault.code, fault.detail) == (Code.CONFLICT, f"Agent is {status}: it cannot become {to}")
-    assert (await refused(ops["move"](at(world.owner, world), {"id": "nope", "to": "RUNNING"}, states))).code is Code.NOT_FOUND
+    assert (
+        await refused(ops["move"](at(world.owner, world), {"id": "nope", "to": "RUNNING"}, states))
+    ).code is Code.NOT_FOUND
 
 
-async def test_a_move_that_the_machine_refuses_is_told_apart_from_one_that_came_too_late(world: World, ops: dict[str, Any]) -> None:
+async def test_a_move_that_the_machine_refuses_is_told_apart_from_one_that_came_too_late(
+    world: World, ops: dict[str, Any]
+) -> None:
     agent = Agent(workspace_id=world.workspace.id, name="Reader", slug="reader")
     await world.add(agent)
     states = intern(Shape((Column("status", "status"), Column("role_title", "role_title"))))
 
     async def moved(to: str, meanwhile: str | None = None) -> Any:
-        return await ops["move_as_read"](at(world.owner, world), {"id": agent.id, "to": to, "meanwhile": meanwhile}, states)
+        return await ops["move_as_read"](
+            at(world.owner, world), {"id": agent.id, "to": to, "meanwhile": meanwhile}, states
+        )
 
     fault = await refused(moved("ERROR"))
     assert (fault.code, fault.detail) == (Code.BAD_REQUEST, "Agent is IDLE: it cannot become ERROR")
@@ -331,14 +368,21 @@ async def test_a_move_that_the_machine_refuses_is_told_apart_from_one_that_came_
 
 
 async def test_all_rows_that_can_make_a_transition_make_it(world: World, ops: dict[str, Any]) -> None:
-    agents = {status: Agent(workspace_id=world.workspace.id, name="Many", slug=f"many-{status.lower()}", status=status) for status in AgentStatus}
+    agents = {
+        status: Agent(workspace_id=world.workspace.id, name="Many", slug=f"many-{status.lower()}", status=status)
+        for status in AgentStatus
+    }
     other = Agent(workspace_id=world.workspace.id, name="Other", slug="other")
     await world.add(*agents.values(), other)
-    answer = await ops["stop_all"](at(world.owner, world), {"id": "Many", "to": "STOPPED"}, intern(Shape((Column("names", "names"),))))
+    answer = await ops["stop_all"](
+        at(world.owner, world), {"id": "Many", "to": "STOPPED"}, intern(Shape((Column("names", "names"),)))
+    )
     stopped = {AgentStatus.IDLE, AgentStatus.RUNNING, AgentStatus.ERROR}
     assert orjson.loads(answer.body) == {"names": sorted(agents[status].id for status in stopped)}
     left = dict(await world.database.fetch("SELECT id, status FROM agents WHERE name IN ('Many', 'Other')"))
-    assert left == {other.id: "IDLE"} | {agent.id: "STOPPED" if status in stopped else status for status, agent in agents.items()}
+    assert left == {other.id: "IDLE"} | {
+        agent.id: "STOPPED" if status in stopped else status for status, agent in agents.items()
+    }
 
 
 async def test_one_of_two_agents_that_race_for_a_transition_makes_it(world: World, ops: dict[str, Any]) -> None:
@@ -351,7 +395,11 @@ async def test_one_of_two_agents_that_race_for_a_transition_makes_it(world: Worl
 
 async def test_an_upsert_is_one_row(world: World, ops: dict[str, Any]) -> None:
     def call(color: str) -> Any:
-        return ops["upsert"](at(world.owner, world), {"name": "upserted", "color": color}, intern(Shape((Column("id", "id"), Column("color", "color")))))
+        return ops["upsert"](
+            at(world.owner, world),
+            {"name": "upserted", "color": color},
+            intern(Shape((Column("id", "id"), Column("color", "color")))),
+        )
 
     first = (await call("red")).body
     assert (await call("blue")).body == first.replace(b"red", b"blue")
@@ -378,4 +426,6 @@ async def test_a_service_writes_in_one_workspace_and_is_audited(world: World, op
     answer = await ops["make"](Caller.service("runtime", world.workspace.id), {"name": "by the runtime"}, SHAPE)
     assert answer.version == 1
     assert (await world.audit())[-1]["user_id"] is None
-    assert (await refused(ops["make"](Caller.service("runtime", "cnosuchworkspace00000000"), {"name": "x"}, SHAPE))).code is Code.FORBIDDEN
+    assert (
+        await refused(ops["make"](Caller.service("runtime", "cnosuchworkspace00000000"), {"name": "x"}, SHAPE))
+    ).code is Code.FORBIDDEN

@@ -1,4 +1,6 @@
-"""A table with a column of secrets, served: it is written and loaded sealed, and no surface and no statement names it."""
+"""A table with a column of secrets, served: it is written and loaded sealed, and no surface
+and no statement names it.
+"""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -100,7 +102,9 @@ def domain() -> Iterator[Domain]:
 
 
 @pytest.fixture(scope="module")
-async def world(domain: Domain, module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+async def world(
+    domain: Domain, module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
     async with (
         stored(module_database, domain.safe),
         world_on(module_database, tmp_path_factory.mktemp("data"), routes=domain.routes) as made,
@@ -157,10 +161,14 @@ async def test_it_is_opened_and_sealed_within_a_transaction(world: World, domain
 
 async def test_what_was_moved_to_another_row_does_not_open(world: World, domain: Domain) -> None:
     one, two = await kept(world), await kept(world, "two")
-    await world.database.execute("UPDATE safes SET value = (SELECT value FROM safes WHERE id = $1) WHERE id = $2", one, two)
+    await world.database.execute(
+        "UPDATE safes SET value = (SELECT value FROM safes WHERE id = $1) WHERE id = $2", one, two
+    )
     for id, row_id in ((two, two), (one, two)):
         with pytest.raises(Refusal) as refused:
-            await domain.operations["steal"](world.owner.caller, {"name": id, "value": row_id}, place=world.workspace.id)
+            await domain.operations["steal"](
+                world.owner.caller, {"name": id, "value": row_id}, place=world.workspace.id
+            )
         assert (refused.value.code, refused.value.detail) == (Code.INTERNAL, "Internal error")
 
 
@@ -231,10 +239,14 @@ async def test_a_read_that_names_it_is_no_read(world: World, domain: Domain) -> 
         await query("test.reported", Action.READ)(reported)(world.owner.caller, {}, shape, place=world.workspace.id)
     assert isinstance(caught.value.__cause__, AttributeError)
     with pytest.raises(Refusal):
-        await domain.operations["safes"](world.owner.caller, {}, Shape((Column("value", "value"),), "list"), place=world.workspace.id)
+        await domain.operations["safes"](
+            world.owner.caller, {}, Shape((Column("value", "value"),), "list"), place=world.workspace.id
+        )
 
 
-async def test_a_derived_value_cannot_be_made_of_it(world: World, domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_derived_value_cannot_be_made_of_it(
+    world: World, domain: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def beside(column: str) -> Any:
         """A column of the rows with the same name."""
 
@@ -252,10 +264,14 @@ async def test_a_derived_value_cannot_be_made_of_it(world: World, domain: Domain
     monkeypatch.setitem(GRAPHS, domain.safe, entries)
     for name in ("size", "others"):
         with pytest.raises(Refusal) as caught:
-            await domain.operations["safes"](world.owner.caller, {}, Shape((Column(name, name),), "list"), place=world.workspace.id)
+            await domain.operations["safes"](
+                world.owner.caller, {}, Shape((Column(name, name),), "list"), place=world.workspace.id
+            )
         assert "secrets" in str(caught.value.__cause__)
     await kept(world, "named")
-    answer = await domain.operations["safes"](world.owner.caller, {}, Shape((Column("named", "named"),), "list"), place=world.workspace.id)
+    answer = await domain.operations["safes"](
+        world.owner.caller, {}, Shape((Column("named", "named"),), "list"), place=world.workspace.id
+    )
     assert {"named": len("named")} in json.loads(answer.body)
 
 

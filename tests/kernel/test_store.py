@@ -93,7 +93,9 @@ async def test_what_is_not_kept_is_gone(kept: LocalStore, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
-async def test_a_disk_that_does_not_write_is_unavailable(kept: LocalStore, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_that_does_not_write_is_unavailable(
+    kept: LocalStore, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await put(kept, "a", b"before")
 
     def full(*_: Any) -> int:
@@ -108,7 +110,9 @@ async def test_a_disk_that_does_not_write_is_unavailable(kept: LocalStore, tmp_p
     assert (tmp_path / "files/w/a").read_bytes() == b"before"
 
 
-async def test_a_write_comes_to_its_end_when_its_task_does_not(kept: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_comes_to_its_end_when_its_task_does_not(
+    kept: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The thread of a cancelled task still has the descriptor, whose number would be another file's by then."""
     begun, go_on, write, numbers = threading.Event(), threading.Event(), os.write, list[int]()
 
@@ -133,7 +137,9 @@ async def test_a_write_comes_to_its_end_when_its_task_does_not(kept: LocalStore,
     assert not (tmp_path / "files/w").exists()
 
 
-async def test_a_task_that_ends_before_there_is_a_file_leaves_none(kept: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_task_that_ends_before_there_is_a_file_leaves_none(
+    kept: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     making = LocalStore._incoming
     monkeypatch.setattr(LocalStore, "_incoming", lambda self: (time.sleep(0.2), making(self))[1])
     task = asyncio.create_task(put(kept, "a", b"x"))

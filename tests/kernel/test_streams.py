@@ -49,7 +49,10 @@ class Shelf:
         return os.listdir(self.root / "incoming") if (self.root / "incoming").exists() else []
 
     async def papers(self) -> list[tuple[str, int]]:
-        return [tuple(row) for row in await self.world.database.fetch("SELECT path, size FROM papers ORDER BY created_at, id")]
+        return [
+            tuple(row)
+            for row in await self.world.database.fetch("SELECT path, size FROM papers ORDER BY created_at, id")
+        ]
 
     async def ask(
         self,
@@ -63,10 +66,14 @@ class Shelf:
     ) -> httpx2.Response:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         query = {"workspace_id": workspace or self.world.workspace.id, "path": path}
-        return await self.world.client(who or self.world.owner).request(method, "/api/v1/shelf/file", params=query, content=content, headers=given)
+        return await self.world.client(who or self.world.owner).request(
+            method, "/api/v1/shelf/file", params=query, content=content, headers=given
+        )
 
     @contextlib.asynccontextmanager
-    async def line(self, method: str, path: str, *headers: str, who: Person | None = None) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async def line(
+        self, method: str, path: str, *headers: str, who: Person | None = None
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """A socket on which a request's head was sent."""
         at = urlsplit(self.world.url)
         reader, writer = await asyncio.open_connection(at.hostname, at.port)
@@ -111,7 +118,9 @@ def domain() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-async def kept(domain: Any, module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Shelf]:
+async def kept(
+    domain: Any, module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[Shelf]:
     model, routes = domain
     directory = tmp_path_factory.mktemp("data")
     async with (
@@ -199,10 +208,14 @@ async def test_nothing_is_read_for_who_may_not_send(kept: Shelf) -> None:
     assert not (kept.folder() / "denied").exists()
 
 
-async def test_a_slow_upload_is_on_the_disk_and_holds_no_connection(kept: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_upload_is_on_the_disk_and_holds_no_connection(
+    kept: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written: list[int] = []
     write = store.LocalReceived.write
-    monkeypatch.setattr(store.LocalReceived, "write", lambda self, content: (written.append(len(content)), write(self, content))[1])
+    monkeypatch.setattr(
+        store.LocalReceived, "write", lambda self, content: (written.append(len(content)), write(self, content))[1]
+    )
     async with kept.line("PUT", "slow", f"content-length: {3 << 20}") as (reader, writer):
         for _ in range(5):
             writer.write(b"x" * (1 << 19))
@@ -256,10 +269,12 @@ async def test_a_repeated_upload_is_no_replay(kept: Shelf) -> None:
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ("bytes=0-0", (0, 1)), ("bytes=0-", (0, 10240)), ("bytes=100-199", (100, 200)), ("bytes=-1", (10239, 10240)), ("bytes=-99999", (0, 10240)),
+        ("bytes=0-0", (0, 1)), ("bytes=0-", (0, 10240)), ("bytes=100-199", (100, 200)), ("bytes=-1", (10239, 10240)),
+        ("bytes=-99999", (0, 10240)),
         ("bytes=10239-", (10239, 10240)), ("bytes=10000-99999", (10000, 10240)), ("bytes=5-6", (5, 7)),
         ("bytes=10240-", 416), ("bytes=99999-", 416), ("bytes=-0", 416),
-        ("bytes=5-4", 200), ("bytes=-", 200), ("bytes=a-b", 200), ("bytes=0-1,3-4", 200), ("lines=0-1", 200), ("bytes 0-1", 200), ("bytes=0x1-2", 200),
+        ("bytes=5-4", 200), ("bytes=-", 200), ("bytes=a-b", 200), ("bytes=0-1,3-4", 200), ("lines=0-1", 200),
+        ("bytes 0-1", 200), ("bytes=0x1-2", 200),
         ("bytes=" + "9" * 30 + "-", 200),
     ],
 )  # fmt: skip
@@ -301,7 +316,9 @@ async def test_a_tag_says_whether_it_is_the_same_file(kept: Shelf) -> None:
     assert (other.status_code, other.headers["etag"] != tag) == (200, True)
     assert (await kept.ask("GET", "tagged", if_match=tag)).status_code == 412
     assert (await kept.ask("GET", "tagged", if_range=tag, range="bytes=0-1")).content == TEXT
-    assert (await kept.ask("GET", "tagged", if_range="Wed, 21 Oct 2015 07:28:00 GMT", range="bytes=0-1")).content == TEXT
+    assert (
+        await kept.ask("GET", "tagged", if_range="Wed, 21 Oct 2015 07:28:00 GMT", range="bytes=0-1")
+    ).content == TEXT
 
 
 async def test_a_head_is_all_but_the_body(kept: Shelf) -> None:
@@ -309,7 +326,9 @@ async def test_a_head_is_all_but_the_body(kept: Shelf) -> None:
     given, head = await kept.ask("GET", "headed"), await kept.ask("HEAD", "headed", range="bytes=0-1")
     assert (head.status_code, head.content) == (200, b"")
     volatile = {"date", "x-request-id"}
-    assert {k: v for k, v in head.headers.items() if k not in volatile} == {k: v for k, v in given.headers.items() if k not in volatile}
+    assert {k: v for k, v in head.headers.items() if k not in volatile} == {
+        k: v for k, v in given.headers.items() if k not in volatile
+    }
 
 
 async def test_requests_of_the_same_bytes_on_one_connection(kept: Shelf) -> None:
@@ -319,7 +338,8 @@ async def test_requests_of_the_same_bytes_on_one_connection(kept: Shelf) -> None
         for turn in range(3):
             if turn:
                 target = f"/api/v1/shelf/file?workspace_id={kept.world.workspace.id}&path=again"
-                writer.write(f"GET {target} HTTP/1.1\r\nhost: crew\r\nauthorization: Bearer {kept.world.owner.token}\r\n\r\n".encode())
+                bearer = f"authorization: Bearer {kept.world.owner.token}"
+                writer.write(f"GET {target} HTTP/1.1\r\nhost: crew\r\n{bearer}\r\n\r\n".encode())
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
             assert head.startswith(b"HTTP/1.1 200")
             assert await reader.readexactly(5) == b"12345"
@@ -442,7 +462,8 @@ async def test_no_link_is_followed(kept: Shelf, tmp_path: Path) -> None:
     query = {"workspace_id": kept.world.workspace.id, "path": "links"}
     listed = (await kept.world.client(kept.world.owner).get("/api/v1/shelf", params=query)).json()["entries"]
     assert [(path, kind) for path, kind, _ in listed] == [
-        ("links/directory", "link"), ("links/inside", "link"), ("links/own", "file"), ("links/pipe", "other"), ("links/socket", "other"),
+        ("links/directory", "link"), ("links/inside", "link"), ("links/own", "file"), ("links/pipe", "other"),
+        ("links/socket", "other"),
     ]  # fmt: skip
 
 
@@ -481,7 +502,9 @@ async def test_what_takes_a_file_is_late_and_rests_alone(kept: Shelf) -> None:
 async def test_the_document_says_what_is_taken_and_given(kept: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openapi, "ROUTES", kept.routes)
     paths = openapi.document()["paths"]["/api/v1/shelf/file"]
-    assert paths["put"]["requestBody"]["content"] == {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "maxLength": MOST}}}
+    assert paths["put"]["requestBody"]["content"] == {
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary", "maxLength": MOST}}
+    }
     assert "path" in [parameter["name"] for parameter in paths["put"]["parameters"]]
     assert {"200", "206", "304", "416", "404"} <= paths["get"]["responses"].keys()
     assert "application/octet-stream" in paths["get"]["responses"]["206"]["content"]

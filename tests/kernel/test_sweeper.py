@@ -14,7 +14,10 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 ROWS = (
-    "INSERT INTO idempotency_keys (principal, operation, key, request_hash, created_at) VALUES ('p', 'o', $1, '', now() - interval '{age} hours')",
+    (
+        "INSERT INTO idempotency_keys (principal, operation, key, request_hash, created_at) VALUES ('p', 'o', $1, '',"
+        " now() - interval '{age} hours')"
+    ),
     "INSERT INTO events (channel, type, payload, created_at) VALUES ($1, 't', '{{}}', now() - interval '{age} hours')",
 )
 
@@ -27,7 +30,9 @@ async def swept() -> None:
 
 
 async def kept(world: World) -> list[str]:
-    rows = await world.database.fetch("SELECT key AS name FROM idempotency_keys UNION ALL SELECT channel FROM events ORDER BY 1")
+    rows = await world.database.fetch(
+        "SELECT key AS name FROM idempotency_keys UNION ALL SELECT channel FROM events ORDER BY 1"
+    )
     return [row["name"] for row in rows]
 
 
@@ -40,7 +45,10 @@ async def test_old_keys_and_events_go(world: World) -> None:
 
 
 async def test_sessions_go_a_day_after_their_end(world: World) -> None:
-    sql = "INSERT INTO sessions (id, user_id, created_at, expires_at, last_used_at, user_agent, ip) VALUES ($1, $2, now(), now() - $3::interval, now(), '', '')"
+    sql = (
+        "INSERT INTO sessions (id, user_id, created_at, expires_at, last_used_at, user_agent, ip) VALUES ($1, $2,"
+        " now(), now() - $3::interval, now(), '', '')"
+    )
     for id, over in (("s_old", "25 hours"), ("s_young", "23 hours")):
         await world.database.execute(sql.replace("$3::interval", f"interval '{over}'"), id, world.owner.user_id)
     await swept()
@@ -51,14 +59,20 @@ async def test_many_rows_go_in_portions(world: World, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sweeper, "PORTION", 7)
     conn = world.database
     await conn.execute("DELETE FROM events")
-    await conn.execute("INSERT INTO events (channel, type, payload, created_at) SELECT 'old', 't', '{}', now() - interval '8 days' FROM generate_series(1, 40)")
-    await conn.execute("INSERT INTO events (channel, type, payload) SELECT 'young', 't', '{}' FROM generate_series(1, 3)")
+    await conn.execute(
+        "INSERT INTO events (channel, type, payload, created_at) SELECT 'old', 't', '{}', now() - interval '8 days'"
+        " FROM generate_series(1, 40)"
+    )
+    await conn.execute(
+        "INSERT INTO events (channel, type, payload) SELECT 'young', 't', '{}' FROM generate_series(1, 3)"
+    )
     last = await conn.fetchval("SELECT max(xid)::text FROM events WHERE channel = 'old'")
     before = await conn.fetchval("SELECT pg_current_xact_id()::text::bigint")
     await swept()
     assert [row["channel"] for row in await conn.fetch("SELECT channel FROM events")] == ["young"] * 3
     assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", sweeper.SWEPT) == last
-    assert await conn.fetchval("SELECT pg_current_xact_id()::text::bigint") - before >= 6  # transactions: no reader of the outbox waits for all of it
+    # transactions: no reader of the outbox waits for all of it
+    assert await conn.fetchval("SELECT pg_current_xact_id()::text::bigint") - before >= 6
 
 
 async def test_one_rule_that_fails_keeps_no_other_from_its_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,12 +85,21 @@ async def test_one_rule_that_fails_keeps_no_other_from_its_rows(world: World, mo
 async def test_steps_go_a_day_after_their_run_has_ended(world: World) -> None:
     agent = Agent(workspace_id=world.workspace.id, name="Runner", slug="runner")
     await world.add(agent)
-    for name, status, over in (("live", RunStatus.RUNNING, None), ("fresh", RunStatus.COMPLETED, 23), ("gone", RunStatus.COMPLETED, 25)):
+    for name, status, over in (
+        ("live", RunStatus.RUNNING, None),
+        ("fresh", RunStatus.COMPLETED, 23),
+        ("gone", RunStatus.COMPLETED, 25),
+    ):
         ended = None if over is None else datetime.now(UTC) - timedelta(hours=over)
-        await world.add(Run(id=name, workspace_id=world.workspace.id, agent_id=agent.id, status=status, finished_at=ended))
+        await world.add(
+            Run(id=name, workspace_id=world.workspace.id, agent_id=agent.id, status=status, finished_at=ended)
+        )
         await world.add(RunStep(workspace_id=world.workspace.id, run_id=name, name="reply", lease=1))
     await swept()
-    assert [row["run_id"] for row in await world.database.fetch("SELECT run_id FROM run_steps ORDER BY 1")] == ["fresh", "live"]
+    assert [row["run_id"] for row in await world.database.fetch("SELECT run_id FROM run_steps ORDER BY 1")] == [
+        "fresh",
+        "live",
+    ]
     assert await world.database.fetchval("SELECT count(*) FROM runs") == 3
 
 

@@ -82,7 +82,9 @@ def fails_before_it_is_sent(conn: Any) -> Any:
 
 
 @pytest.mark.parametrize("fails", [fails_in_the_database, fails_before_it_is_sent])
-async def test_a_statement_that_fails_leaves_a_transaction_to_be_rolled_back(conn: Any, fails: Callable[[Any], Any]) -> None:
+async def test_a_statement_that_fails_leaves_a_transaction_to_be_rolled_back(
+    conn: Any, fails: Callable[[Any], Any]
+) -> None:
     await conn.begin_with(SUM, 1, 1)
     await conn.execute("ROLLBACK")
     for _ in range(3):
@@ -135,7 +137,11 @@ async def test_a_changed_table_is_read_again_outside_a_transaction(conn: Any, da
     await owner.execute("INSERT INTO notes VALUES ('a')")
     for name in ("one", "two"):
         await owner.execute(f"ALTER TABLE notes ADD COLUMN {name} int")
-        row = await conn.fetchrow("SELECT * FROM notes") if name == "one" else (await conn.fetch("SELECT * FROM notes"))[0]
+        row = (
+            await conn.fetchrow("SELECT * FROM notes")
+            if name == "one"
+            else (await conn.fetch("SELECT * FROM notes"))[0]
+        )
         assert name in dict(row)
     await owner.close()
 

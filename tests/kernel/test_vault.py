@@ -112,8 +112,12 @@ def test_an_opened_secret_shows_itself_to_nobody(wrap: Any, caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize("kind", [Sealed, Revealed, Sealed | None])
-@pytest.mark.parametrize(("base", "options"), [(Input, {}), (Output, {}), (Event, {"type": "test.secret", "channel": "c"})])
-def test_no_input_output_or_event_holds_one(base: Any, options: dict[str, str], kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("base", "options"), [(Input, {}), (Output, {}), (Event, {"type": "test.secret", "channel": "c"})]
+)
+def test_no_input_output_or_event_holds_one(
+    base: Any, options: dict[str, str], kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("resolvers.kernel.events.EVENTS", {})
     with pytest.raises((TypeError, RuntimeError), match=r"Sealed|Revealed"):
         type("Holder", (base,), {"__annotations__": {"value": kind}, "__module__": __name__}, **options)

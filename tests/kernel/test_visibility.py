@@ -1,4 +1,5 @@
-"""Rows that a caller may not see are, to that caller, not there: on every door. Here agents of a crew are seen by its members, and by nobody else.
+"""Rows that a caller may not see are, to that caller, not there: on every door. Here agents of a crew are seen by its
+members, and by nobody else.
 
 `reads` opens them to MANAGER and above as well, as a list of what a workspace has would.
 """
@@ -72,7 +73,9 @@ class Yard:
         return caller
 
     async def ask(self, person: Person, text: str, **variables: Any) -> Any:
-        answer = await self.world.graphql(person, f"query($ws: ID!) {{ {text} }}" if "$ws" in text else f"{{ {text} }}", variables)
+        answer = await self.world.graphql(
+            person, f"query($ws: ID!) {{ {text} }}" if "$ws" in text else f"{{ {text} }}", variables
+        )
         assert "errors" not in answer, answer
         return answer["data"]
 
@@ -98,7 +101,8 @@ def strict() -> Iterator[None]:
         yield
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------
+# ---- reading
+# -----------------------------------------------------------------------------------------------------------
 
 
 async def test_lists_and_their_numbers(yard: Yard) -> None:
@@ -126,7 +130,10 @@ async def test_edges_and_counts(yard: Yard) -> None:
         assert answer["crews"]["nodes"] == [{"agentCount": 1, "agents": {"totalCount": 1, "nodes": [seen]}}]
         assert answer["runs"]["nodes"] == [{"agent": seen, "chat": {"agent": seen}}]
     answer = await yard.ask(yard.world.member, text)
-    assert answer["workspace"] == {"agentCount": 1, "agents": {"totalCount": 1, "nodes": [{"name": "Open", "parentLead": None}]}}
+    assert answer["workspace"] == {
+        "agentCount": 1,
+        "agents": {"totalCount": 1, "nodes": [{"name": "Open", "parentLead": None}]},
+    }
     assert answer["crews"]["nodes"] == [{"agentCount": 0, "agents": {"totalCount": 0, "nodes": []}}]
     assert answer["runs"]["nodes"] == [{"agent": None, "chat": {"agent": None}}]
     crews = (await yard.world.rest(yard.world.member, "GET", "/api/v1/crews")).json()
@@ -150,7 +157,9 @@ async def test_over_several_workspaces_each_row_is_judged_in_its_own(yard: Yard)
 
 async def test_reports_and_lists_below_a_row(yard: Yard) -> None:
     for person, total in ((yard.world.member, 1), (yard.insider, 2)):
-        answer = await yard.ask(person, "crewsStatus(workspaceId: $ws) { total } agentLoad(workspaceId: $ws) { agentId }")
+        answer = await yard.ask(
+            person, "crewsStatus(workspaceId: $ws) { total } agentLoad(workspaceId: $ws) { agentId }"
+        )
         assert (answer["crewsStatus"]["total"], len(answer["agentLoad"])) == (total, total)
     assert (await yard.world.rest(yard.insider, "GET", f"/api/v1/agents/{yard.hidden.id}/logs")).status_code == 200
     assert (await yard.world.rest(yard.world.member, "GET", f"/api/v1/agents/{yard.hidden.id}/logs")).status_code == 404
@@ -159,7 +168,9 @@ async def test_reports_and_lists_below_a_row(yard: Yard) -> None:
 async def told(yard: Yard, person: Person, id: str) -> tuple[Any, ...]:
     """What REST and GraphQL say of an agent, its id left out."""
     rest = await yard.world.rest(person, "GET", f"/api/v1/agents/{id}")
-    graphql = await yard.world.graphql(person, "query($ws: ID!, $id: ID!) { agent(workspaceId: $ws, id: $id) { name } }", {"id": id})
+    graphql = await yard.world.graphql(
+        person, "query($ws: ID!, $id: ID!) { agent(workspaceId: $ws, id: $id) { name } }", {"id": id}
+    )
     return rest.status_code, rest.text.replace(id, "…"), str(graphql).replace(id, "…"), rest.headers.get("etag")
 
 
@@ -190,7 +201,8 @@ async def test_pages_and_cursors(yard: Yard) -> None:
         assert page["nodes"] == ([{"name": "Open"}] if names.index("Open") > names.index(name) else [])
 
 
-# ---- commands ----------------------------------------------------------------------------------------------------------
+# ---- commands
+# ----------------------------------------------------------------------------------------------------------
 
 
 class Named(Input):
@@ -287,7 +299,9 @@ def _declare_others() -> None:
     def counted(scope: QueryScope, data: NoInput) -> Row[Counted]:
         """Counts in a subquery."""
         agents = scope.table(Agent)
-        return scope.view(Counted, select(scope.scalar(select(func.count()).select_from(agents)).label("number"))).one("nothing")
+        return scope.view(Counted, select(scope.scalar(select(func.count()).select_from(agents)).label("number"))).one(
+            "nothing"
+        )
 
     @procedure("test.entity", Action.MANAGE, tenancy=Entity(Agent, "id"))
     async def entity(ctx: Context, data: ById) -> Found:
@@ -320,12 +334,18 @@ async def test_a_command_does_not_find_it(yard: Yard, ops: dict[str, Any], stric
     for version in (None, 1) if ops[name].versioned else (None,):
         for person in (yard.world.owner, yard.world.member):
             hidden = await outcome(ops[name], yard.by(person, if_version=version), yard.hidden.id)
-            assert hidden == await outcome(ops[name], yard.by(person, if_version=version), UNKNOWN) == (Code.NOT_FOUND, "Agent not found")
+            assert (
+                hidden
+                == await outcome(ops[name], yard.by(person, if_version=version), UNKNOWN)
+                == (Code.NOT_FOUND, "Agent not found")
+            )
     assert await yard.world.snapshot() == before
 
 
 @pytest.mark.parametrize("name", BY_ID)
-async def test_a_command_finds_it_for_whom_it_is_there(yard: Yard, ops: dict[str, Any], strict: None, name: str) -> None:
+async def test_a_command_finds_it_for_whom_it_is_there(
+    yard: Yard, ops: dict[str, Any], strict: None, name: str
+) -> None:
     agent = Agent(workspace_id=yard.world.workspace.id, name="Ours", slug=f"ours-{name}", crew_id=yard.crew.id)
     await yard.world.add(agent)
     await ops[name](yard.by(yard.insider), {"id": agent.id}, SHAPE if name != "delete" else None)
@@ -360,7 +380,10 @@ async def test_what_was_changed_is_answered_and_its_edges_ask(yard: Yard, ops: d
 
 async def test_a_new_row_does_not_travel_past_what_it_may_decide(yard: Yard, strict: None) -> None:
     """Who adds themselves to a crew sees its agents in the answer: the membership is there before the edge asks."""
-    text = "mutation($i: AddCrewMemberInput!, $ws: ID!) { addCrewMember(workspaceId: $ws, input: $i) { crew { agents { nodes { name } } } } }"
+    text = (
+        "mutation($i: AddCrewMemberInput!, $ws: ID!) { addCrewMember(workspaceId: $ws, input: $i) { crew { agents {"
+        " nodes { name } } } } }"
+    )
     given = {"crewId": yard.crew.id, "userId": yard.world.manager.user_id}
     answer = await yard.world.graphql(yard.world.manager, text, {"i": given})
     assert answer["data"]["addCrewMember"]["crew"]["agents"]["nodes"] == [{"name": "Hidden"}]
@@ -370,7 +393,9 @@ async def test_a_new_row_does_not_travel_past_what_it_may_decide(yard: Yard, str
 async def test_the_workspace_of_a_hidden_row_is_not_found_either(yard: Yard, ops: dict[str, Any], strict: None) -> None:
     """Before the role is judged: whoever may not do it anyway does not learn that the row is there."""
     for person in (yard.world.owner, yard.world.viewer):
-        assert await outcome(ops["entity"], yard.by(person), yard.hidden.id) == await outcome(ops["entity"], yard.by(person), UNKNOWN)
+        assert await outcome(ops["entity"], yard.by(person), yard.hidden.id) == await outcome(
+            ops["entity"], yard.by(person), UNKNOWN
+        )
         assert (await outcome(ops["entity"], yard.by(person), UNKNOWN))[0] is Code.NOT_FOUND
     assert (await outcome(ops["entity"], yard.by(yard.insider), yard.hidden.id))[0] is Code.FORBIDDEN
     assert await ops["entity"](yard.by(yard.world.owner), {"id": yard.open.id})
@@ -397,7 +422,8 @@ async def test_a_machine_has_the_role_of_an_owner(yard: Yard) -> None:
     assert orjson.loads((await get_workspace(service, {}, shape)).body) == {"role": "OWNER"}
 
 
-# ---- live --------------------------------------------------------------------------------------------------------------
+# ---- live
+# --------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_channel_of_a_hidden_row_is_none(yard: Yard, strict: None) -> None:
@@ -419,6 +445,7 @@ async def test_who_does_not_see_the_row_any_more_hears_nothing_more_of_it(yard: 
         await client.subscribe(name)
         await client.settle()
         await world.database.execute("DELETE FROM crew_members WHERE user_id = $1", leaver.user_id)
-        await world.database.execute("UPDATE memberships SET role = 'VIEWER' WHERE user_id = $1", leaver.user_id)  # an access.changed
+        # an access.changed
+        await world.database.execute("UPDATE memberships SET role = 'VIEWER' WHERE user_id = $1", leaver.user_id)
         refused = await client.hears("error", channel=name)
         assert refused["payload"]["error"] == "Agent not found"

@@ -99,7 +99,9 @@ def _declare_writes() -> None:
     @command("test.again", Action.CREATE, again="labels_workspace_id_name_key", errors=(Code.CONFLICT,))
     async def again(ctx: Context, data: Numbered) -> Attempts:
         """Takes the first free name from the attempt it is told."""
-        await ctx.insert(Label(name=f"{data.name} {ctx.attempt if ctx.attempt >= data.free_from else 0}", color="again"))
+        await ctx.insert(
+            Label(name=f"{data.name} {ctx.attempt if ctx.attempt >= data.free_from else 0}", color="again")
+        )
         return Attempts(attempts=ctx.attempt)
 
     @command("test.never_again", Action.CREATE, again="another_constraint", errors=(Code.CONFLICT,))
@@ -158,7 +160,10 @@ async def said(board: Board, **values: Any) -> tuple[Chat, Message]:
 async def test_a_subject_is_found_with_all_that_it_belongs_to(board: Board, ops: dict[str, Any]) -> None:
     chat, message = await said(board)
     other, _ = await said(board)
-    asked, (_, theirs) = await said(board, role=MessageRole.user), await said(await Board.of(board.world, board.world.other))
+    asked, (_, theirs) = (
+        await said(board, role=MessageRole.user),
+        await said(await Board.of(board.world, board.world.other)),
+    )
     for name, shape in (("message", SHAPE), ("touch_message", None)):
         found = {"chat_id": chat.id, "message_id": message.id}
         assert (await answered(board, ops[name], found, shape))["id"] == message.id
@@ -177,13 +182,17 @@ async def test_nothing_is_found_below_what_is_deleted_or_hidden(board: Board, op
     with visible(Chat, lambda row, scope: row.created_by == scope.user_id):
         for name, shape in (("message", SHAPE), ("touch_message", None)):
             assert (await refused(board, ops[name], raw, shape)).code is Code.NOT_FOUND
-        await board.world.database.execute("UPDATE chats SET created_by = $1 WHERE id = $2", board.person.user_id, chat.id)
+        await board.world.database.execute(
+            "UPDATE chats SET created_by = $1 WHERE id = $2", board.person.user_id, chat.id
+        )
         assert (await answered(board, ops["touch_message"], raw))["id"] == message.id
         assert (await answered(board, ops["message"], raw, SHAPE))["id"] == message.id
     issue = await board.create()
     await board.world.database.execute("UPDATE crews SET deleted_at = now() WHERE id = $1", board.crew.id)
     for method in ("GET", "PATCH", "DELETE"):
-        assert (await board.ask(method, board.of_issue(issue), {"title": "x"} if method == "PATCH" else None)).status_code == 404
+        assert (
+            await board.ask(method, board.of_issue(issue), {"title": "x"} if method == "PATCH" else None)
+        ).status_code == 404
 
 
 def test_a_subject_that_no_column_bears_is_no_subject() -> None:
@@ -201,18 +210,25 @@ def test_a_subject_that_no_column_bears_is_no_subject() -> None:
 
 async def test_references_are_checked_wherever_they_stand(board: Board, ops: dict[str, Any]) -> None:
     there = await Board.of(board.world, board.world.other)
-    red, blue, theirs, plan, their_plan = await board.label(), Label(name=word(), color="blue", **board.here), await there.label(), *[
+    red, blue, theirs, plan, their_plan = (
+        await board.label(),
+        Label(name=word(), color="blue", **board.here),
+    )
+    await there.label(), *[
         await each.project() for each in (board, there)
     ]  # fmt: skip
     await board.world.add(blue)
     good: list[dict[str, Any]] = [
-        {}, {"project": plan.slug}, {"project": None}, {"label_ids": [red.id, blue.id, red.id]}, {"label_ids": []}, {"red_id": red.id}, {"red_id": ""},
-        {"part": {"label_id": blue.id}}, {"part": {}}, {"part": None}, {"parts": [{"label_id": blue.id}, {}, {"label_id": red.id}, {"label_id": blue.id}]},
+        {}, {"project": plan.slug}, {"project": None}, {"label_ids": [red.id, blue.id, red.id]}, {"label_ids": []},
+        {"red_id": red.id}, {"red_id": ""},
+        {"part": {"label_id": blue.id}}, {"part": {}}, {"part": None},
+        {"parts": [{"label_id": blue.id}, {}, {"label_id": red.id}, {"label_id": blue.id}]},
     ]  # fmt: skip
     for raw in good:
         assert await answered(board, ops["refer"], raw) == {"id": "ok"}
     for raw, field, what in (
-        ({"project": plan.id}, "project", "plan"), ({"project": their_plan.slug}, "project", "plan"), ({"project": ""}, "project", "plan"),
+        ({"project": plan.id}, "project", "plan"), ({"project": their_plan.slug}, "project", "plan"),
+        ({"project": ""}, "project", "plan"),
         ({"label_ids": [red.id, theirs.id]}, "label_ids", "label"), ({"label_ids": [""]}, "label_ids", "label"),
         ({"red_id": blue.id}, "red_id", "label"), ({"part": {"label_id": theirs.id}}, "part.label_id", "label"),
         ({"parts": [{"label_id": red.id}, {"label_id": theirs.id}]}, "parts.label_id", "label"),
@@ -220,7 +236,11 @@ async def test_references_are_checked_wherever_they_stand(board: Board, ops: dic
     ):  # fmt: skip
         refusal = await refused(board, ops["refer"], raw)
         text = f"there is no such {what} in this workspace"
-        assert (refusal.code, refusal.detail, refusal.fields) == (Code.BAD_REQUEST, f"{field}: {text}", {field: text}), raw
+        assert (refusal.code, refusal.detail, refusal.fields) == (
+            Code.BAD_REQUEST,
+            f"{field}: {text}",
+            {field: text},
+        ), raw
 
 
 async def test_what_the_caller_may_not_see_is_not_referred_to(board: Board, ops: dict[str, Any]) -> None:
@@ -250,7 +270,10 @@ def test_a_patch_knows_what_was_sent() -> None:
     assert (given.name, given.note, given.sent()) == (UNSENT, UNSENT, {})
     assert not UNSENT
     assert validate(Change, {"id": "x", "name": "", "size": 0, "more": 1}).sent() == {"name": "", "size": 0}
-    assert validate(Change, {"id": "x", "note": None, "group": None, "name": None, "size": None}).sent() == {"note": None, "group": None}
+    assert validate(Change, {"id": "x", "note": None, "group": None, "name": None, "size": None}).sent() == {
+        "note": None,
+        "group": None,
+    }
     assert validate(Change, {"id": "x", "note": "", "group": ""}).something() == {"note": "", "group": None}
     for raw in ({"id": "x"}, {"id": "x", "name": None}):
         with pytest.raises(Refusal, match="There is nothing to update"):
@@ -275,7 +298,13 @@ class Listed(Input):
 
 
 def test_lists_with_commas() -> None:
-    for raw, sizes in (("small, large", ["small", "large"]), ("small,huge,", ["small"]), ("huge", []), (["large", "huge"], ["large"]), (None, None)):
+    for raw, sizes in (
+        ("small, large", ["small", "large"]),
+        ("small,huge,", ["small"]),
+        ("huge", []),
+        (["large", "huge"], ["large"]),
+        (None, None),
+    ):
         assert validate(Listed, {"sizes": raw}).sizes == sizes
     assert validate(Listed, {"words": " a ,b,,c d"}).words == ["a", "b", "", "c d"]
     for raw in (",".join(["a"] * 101), ["a"] * 101, [1]):
@@ -284,7 +313,12 @@ def test_lists_with_commas() -> None:
 
 
 def test_a_choice_that_is_none_is_the_default() -> None:
-    assert [validate(Listed, {"sort": raw}).sort for raw in ("large", "LARGE", "", "huge")] == ["large", "small", "small", "small"]
+    assert [validate(Listed, {"sort": raw}).sort for raw in ("large", "LARGE", "", "huge")] == [
+        "large",
+        "small",
+        "small",
+        "small",
+    ]
 
 
 def test_the_first_filter_that_may_lead_does() -> None:
@@ -295,7 +329,12 @@ def test_the_first_filter_that_may_lead_does() -> None:
         sort: Annotated[Size, Order({})] = Size.small
 
     assert (list(filters_of(Leads)), leading(Leads)) == (["name", "color", "group"], ("color", "group"))
-    assert [leader(Leads(**raw)) for raw in ({}, {"name": "x"}, {"group": "x"}, {"group": "x", "color": ""})] == [None, None, "group", "color"]
+    assert [leader(Leads(**raw)) for raw in ({}, {"name": "x"}, {"group": "x"}, {"group": "x", "color": ""})] == [
+        None,
+        None,
+        "group",
+        "color",
+    ]
 
 
 async def test_a_plan_asks_for_the_leader_and_lets_the_others_be(board: Board) -> None:
@@ -330,23 +369,31 @@ def parameter(sql: str, column: str) -> str:
 # ---- timeline --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_hundred_recorded_rows_are_one_statement(board: Board, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hundred_recorded_rows_are_one_statement(
+    board: Board, ops: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     await answered(board, ops["record"], {})
     with listening(monkeypatch) as sent:
         await answered(board, ops["record"], {})
     writes = [query for query, _ in sent if "INSERT INTO labels" in query]
     assert len(writes) <= 1
-    rows = await board.world.database.fetch("SELECT label_group, xmin::text AS by FROM labels WHERE color = 'recorded' ORDER BY by")
+    rows = await board.world.database.fetch(
+        "SELECT label_group, xmin::text AS by FROM labels WHERE color = 'recorded' ORDER BY by"
+    )
     assert len(rows) == 200
     assert len({row["by"] for row in rows}) == 2
     assert sum(row["label_group"] == "g" for row in rows) == 100
-    commands = await board.world.database.fetchval("SELECT count(DISTINCT (xmin::text, cmin::text)) FROM labels WHERE color = 'recorded'")
+    commands = await board.world.database.fetchval(
+        "SELECT count(DISTINCT (xmin::text, cmin::text)) FROM labels WHERE color = 'recorded'"
+    )
     assert commands == 2  # one statement each time, of both kinds
 
 
 async def test_rows_that_are_read_are_there(board: Board, ops: dict[str, Any]) -> None:
     assert await answered(board, ops["insert_all"], {}) == {"attempts": 100}
-    commands = await board.world.database.fetchval("SELECT count(DISTINCT (xmin::text, cmin::text)) FROM labels WHERE color = 'inserted'")
+    commands = await board.world.database.fetchval(
+        "SELECT count(DISTINCT (xmin::text, cmin::text)) FROM labels WHERE color = 'inserted'"
+    )
     assert commands == 1
 
 

@@ -24,12 +24,22 @@ async def test_a_label_lives(world: World) -> None:
 async def test_labels_are_listed_by_name(world: World) -> None:
     for name in ("b", "a", "B"):
         await world.rest(world.owner, "POST", "/api/v1/labels", {"name": name, "color": "x"})
-    assert [label["name"] for label in (await world.rest(world.member, "GET", "/api/v1/labels")).json()] == ["B", "a", "b"]
+    assert [label["name"] for label in (await world.rest(world.member, "GET", "/api/v1/labels")).json()] == [
+        "B",
+        "a",
+        "b",
+    ]
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [({}, 400), ({"name": "", "color": "x"}, 400), ({"name": "x", "color": ""}, 400), ({"name": 1, "color": "x"}, 400), ({"name": "taken", "color": "x"}, 409)],
+    [
+        ({}, 400),
+        ({"name": "", "color": "x"}, 400),
+        ({"name": "x", "color": ""}, 400),
+        ({"name": 1, "color": "x"}, 400),
+        ({"name": "taken", "color": "x"}, 409),
+    ],
 )
 async def test_a_bad_label_is_refused_and_writes_nothing(world: World, body: dict[str, object], status: int) -> None:
     await world.rest(world.owner, "POST", "/api/v1/labels", {"name": "taken", "color": "x"})

@@ -11,7 +11,9 @@ from resolvers.kernel.bus import Topic, bus
 from tests.world import World
 
 
-async def new_chat(world: World, *, workspace: Workspace | None = None, status: AgentStatus = AgentStatus.IDLE, **values: Any) -> Chat:
+async def new_chat(
+    world: World, *, workspace: Workspace | None = None, status: AgentStatus = AgentStatus.IDLE, **values: Any
+) -> Chat:
     """With an agent of its own."""
     place, id = (workspace or world.workspace).id, new_id()
     agent = Agent(workspace_id=place, name="Hand", slug=id, status=status)
@@ -35,14 +37,25 @@ async def end_run(world: World, chat: Chat, run: dict[str, Any]) -> None:
     await write_frames(world, chat, DONE, run=run)
 
 
-async def write_frames(world: World, chat: Chat, *payloads: dict[str, object], run: dict[str, Any] | None = None) -> int:
+async def write_frames(
+    world: World, chat: Chat, *payloads: dict[str, object], run: dict[str, Any] | None = None
+) -> int:
     """Appends chat_events, as a worker does; returns the number of the last one."""
     run_id = None if run is None else run["id"]
     async with world.database.transaction():
         raised = "UPDATE chats SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq"
         last: int = await world.database.fetchval(raised, chat.id, len(payloads))
         for number, payload in enumerate(payloads, last - len(payloads) + 1):
-            await world.add(RunFrame(workspace_id=chat.workspace_id, chat_id=chat.id, seq=number, run_id=run_id, type="chat_event", payload=payload))
+            await world.add(
+                RunFrame(
+                    workspace_id=chat.workspace_id,
+                    chat_id=chat.id,
+                    seq=number,
+                    run_id=run_id,
+                    type="chat_event",
+                    payload=payload,
+                )
+            )
     bus.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")
     return last
 

@@ -21,7 +21,8 @@ PATIENCE = 30.0  # seconds, of a machine that has much else to do
 INSERT = f"INSERT INTO events (workspace_id, channel, type, payload) SELECT {OF}, $1, $2, unnest($3::text[])::jsonb"
 CREWS = """
     subscription Crews($ws: ID, $after: String) {
-      workspaceEvents(workspaceId: $ws, after: $after) { __typename ... on Event { cursor } ... on CrewCreatedEvent { name } ... on StreamReset { reason } }
+      workspaceEvents(workspaceId: $ws, after: $after) { __typename ... on Event { cursor }
+          ... on CrewCreatedEvent { name } ... on StreamReset { reason } }
     }
 """
 
@@ -36,12 +37,19 @@ def own(world: World) -> str:
 
 async def announce(world: World, channel: str, type: str, *payloads: dict[str, Any]) -> None:
     """Events without the operation that sends them."""
-    await world.database.execute(INSERT, address_of(channel, world.workspace.id), type, [json.dumps(payload) for payload in payloads])
+    await world.database.execute(
+        INSERT, address_of(channel, world.workspace.id), type, [json.dumps(payload) for payload in payloads]
+    )
     bus.ring(Topic.events)
 
 
 async def crews_made(world: World, *names: object) -> None:
-    await announce(world, own(world), "crew.created", *[{"id": f"c{name}", "name": str(name), "slug": f"s-{name}"} for name in names])
+    await announce(
+        world,
+        own(world),
+        "crew.created",
+        *[{"id": f"c{name}", "name": str(name), "slug": f"s-{name}"} for name in names],
+    )
 
 
 @dataclass
@@ -96,10 +104,19 @@ class Talk:
 
 
 @contextlib.asynccontextmanager
-async def socket(world: World, *, subprotocols: tuple[str, ...] = ("graphql-transport-ws",), origin: str | None = None, **headers: str) -> AsyncIterator[Talk]:
+async def socket(
+    world: World,
+    *,
+    subprotocols: tuple[str, ...] = ("graphql-transport-ws",),
+    origin: str | None = None,
+    **headers: str,
+) -> AsyncIterator[Talk]:
     url = world.url.replace("http", "ws", 1) + "/graphql"
-    options: dict[str, Any] = {"max_queue": None} | ({"origin": origin} if origin else {})  # one that does not read, does not read the end of it, either
-    async with connect(url, subprotocols=list(subprotocols) or None, additional_headers=headers, proxy=None, **options) as made:  # type: ignore[arg-type]
+    # one that does not read, does not read the end of it, either
+    options: dict[str, Any] = {"max_queue": None} | ({"origin": origin} if origin else {})
+    async with connect(
+        url, subprotocols=list(subprotocols) or None, additional_headers=headers, proxy=None, **options
+    ) as made:  # type: ignore[arg-type]
         yield Talk(made)
 
 
@@ -202,15 +219,25 @@ async def parts_of(response: httpx2.Response) -> AsyncIterator[Heard]:
 
 @contextlib.asynccontextmanager
 async def streaming(
-    world: World, person: Person | None, query: str, variables: dict[str, Any] | None = None, *, how: str = "sse", **headers: str
+    world: World,
+    person: Person | None,
+    query: str,
+    variables: dict[str, Any] | None = None,
+    *,
+    how: str = "sse",
+    **headers: str,
 ) -> AsyncIterator[Streamed]:
     """A subscription by POST: `how` is sse or multipart."""
     path, accept = (
-        ("/graphql/stream", "text/event-stream") if how == "sse" else ("/graphql", "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json")
+        ("/graphql/stream", "text/event-stream")
+        if how == "sse"
+        else ("/graphql", "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json")
     )
     async with (
         world.client(person, **headers) as client,
-        client.stream("POST", path, json={"query": query, "variables": variables or {}}, headers={"accept": accept}) as response,
+        client.stream(
+            "POST", path, json={"query": query, "variables": variables or {}}, headers={"accept": accept}
+        ) as response,
     ):
         assert response.status_code == 200, await response.aread()
         items = events_of(response) if how == "sse" else parts_of(response)

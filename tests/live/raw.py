@@ -16,7 +16,15 @@ TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 SMALL = 4096  # bytes that the kernel may hold for a client that does not read
 
 
-def frame(data: bytes, opcode: int = TEXT, *, fin: bool = True, masked: bool = True, reserved: int = 0, declared: int | None = None) -> bytes:
+def frame(
+    data: bytes,
+    opcode: int = TEXT,
+    *,
+    fin: bool = True,
+    masked: bool = True,
+    reserved: int = 0,
+    declared: int | None = None,
+) -> bytes:
     """`declared`: a length other than that of the data."""
     size = len(data) if declared is None else declared
     mask = 0x80 if masked else 0
@@ -31,7 +39,11 @@ def frame(data: bytes, opcode: int = TEXT, *, fin: bool = True, masked: bool = T
         return head + data
     key = os.urandom(4)
     repeated = (key * (len(data) // 4 + 1))[: len(data)]
-    return head + key + (int.from_bytes(data, "big") ^ int.from_bytes(repeated, "big")).to_bytes(len(data), "big") if data else head + key
+    return (
+        head + key + (int.from_bytes(data, "big") ^ int.from_bytes(repeated, "big")).to_bytes(len(data), "big")
+        if data
+        else head + key
+    )
 
 
 @dataclass
@@ -89,8 +101,12 @@ async def raw(url: str, *, buffer: int | None = None) -> AsyncIterator[Raw]:
     await asyncio.get_running_loop().sock_connect(connection, (place.hostname, place.port))
     reader, writer = await asyncio.open_connection(sock=connection, limit=buffer or 2**16)
     key = base64.b64encode(os.urandom(16))
-    writer.write(b"GET %b?%b HTTP/1.1\r\nHost: %b\r\n" % (place.path.encode(), place.query.encode(), place.netloc.encode()))
-    writer.write(b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n" % key)
+    writer.write(
+        b"GET %b?%b HTTP/1.1\r\nHost: %b\r\n" % (place.path.encode(), place.query.encode(), place.netloc.encode())
+    )
+    writer.write(
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n" % key
+    )
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101"), head

@@ -1,4 +1,5 @@
-"""Rights that end are asked for before anything that happened later is shown: without a ring, whatever else is under way.
+"""Rights that end are asked for before anything that happened later is shown: without a ring, whatever else is under
+way.
 
 The changes are made as another process makes them whose wake-ups are lost: by statements alone.
 """
@@ -114,7 +115,9 @@ def caller(person: Person) -> Caller:
 
 
 @pytest.mark.parametrize("listeners", [200, pytest.param(500, marks=pytest.mark.slow)])
-async def test_nothing_that_began_later_reaches_who_was_removed(world: World, monkeypatch: pytest.MonkeyPatch, listeners: int) -> None:
+async def test_nothing_that_began_later_reaches_who_was_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch, listeners: int
+) -> None:
     monkeypatch.setattr(connection, "EVERY", 0.01)
     bus.ring(Topic.access)  # so that the rounds begin now, and go on without a pause
     people = [await member(world, f"m{listeners}-{n}") for n in range(listeners)]
@@ -130,7 +133,10 @@ async def test_nothing_that_began_later_reaches_who_was_removed(world: World, mo
             for n in chance.sample(range(listeners), 16):
                 await asyncio.sleep(chance.uniform(0, 0.1))
                 async with old_transaction(world) if n % 2 else contextlib.nullcontext():
-                    assert await conn.execute("DELETE FROM memberships WHERE user_id = $1", people[n].user_id) == "DELETE 1"
+                    assert (
+                        await conn.execute("DELETE FROM memberships WHERE user_id = $1", people[n].user_id)
+                        == "DELETE 1"
+                    )
                     began_later = next(writers.numbers)
                     await asyncio.sleep(0.05)
                 await until(lambda: len(outlets[n].refusals) == 2)  # noqa: B023
@@ -206,7 +212,11 @@ CREWS = "subscription($ws: ID) { workspaceEvents(workspaceId: $ws) { ... on Crew
 @pytest.mark.parametrize("what", ["membership", "token"])
 async def test_every_transport_ends_with_the_right(world: World, how: str, what: str) -> None:
     leaver = await member(world, f"{how}-{what}")
-    change = "DELETE FROM memberships WHERE user_id = $1" if what == "membership" else "UPDATE cli_tokens SET revoked_at = now() WHERE user_id = $1"
+    change = (
+        "DELETE FROM memberships WHERE user_id = $1"
+        if what == "membership"
+        else "UPDATE cli_tokens SET revoked_at = now() WHERE user_id = $1"
+    )
     heard, ended = list[int](), asyncio.Event()
 
     async def listen(variables: dict[str, str]) -> None:
@@ -253,15 +263,26 @@ async def test_a_session_that_is_revoked_by_another_process_ends_the_socket(worl
         began_later = next(writers.numbers)
         await client.until(lambda: client.closed)
         assert client.closed == 4401
-        assert [int(frame["payload"]["name"]) for frame in client.of("crew.created") if int(frame["payload"]["name"]) > began_later] == []
+        assert [
+            int(frame["payload"]["name"])
+            for frame in client.of("crew.created")
+            if int(frame["payload"]["name"]) > began_later
+        ] == []
         assert len(client.of("session_revoked")) == 1
 
 
 async def test_every_change_of_access_is_told_in_its_transaction(world: World) -> None:
     """Whoever makes it, and by whatever statement; what changes no access tells nothing."""
-    told = "SELECT count(*) FROM events WHERE channel = 'access:' || $1 AND type = 'access.changed' AND workspace_id IS NULL"
+    told = (
+        "SELECT count(*) FROM events WHERE channel = 'access:' || $1 AND type = 'access.changed' AND workspace_id IS"
+        " NULL"
+    )
     person = await member(world, "changing")
-    session = Session(id=new_id(), user_id=person.user_id, expires_at=(await world.database.fetchval("SELECT now() + interval '1 day'")))
+    session = Session(
+        id=new_id(),
+        user_id=person.user_id,
+        expires_at=(await world.database.fetchval("SELECT now() + interval '1 day'")),
+    )
     await world.add(session)
     steps = [
         ("UPDATE memberships SET role = 'MEMBER' WHERE user_id = $1", 1),
@@ -270,8 +291,20 @@ async def test_every_change_of_access_is_told_in_its_transaction(world: World) -
         ("UPDATE sessions SET revoked_at = now() WHERE user_id = $1", 1),
         ("DELETE FROM sessions WHERE user_id = $1", 0),
         ("UPDATE cli_tokens SET revoked_at = now() WHERE user_id = $1", 1),
-        ("UPDATE workspaces SET deleted_at = now() WHERE id IN (SELECT workspace_id FROM memberships WHERE user_id = $1)", 1),
-        ("UPDATE workspaces SET deleted_at = NULL WHERE id IN (SELECT workspace_id FROM memberships WHERE user_id = $1)", 1),
+        (
+            (
+                "UPDATE workspaces SET deleted_at = now() WHERE id IN (SELECT workspace_id FROM memberships WHERE"
+                " user_id = $1)"
+            ),
+            1,
+        ),
+        (
+            (
+                "UPDATE workspaces SET deleted_at = NULL WHERE id IN (SELECT workspace_id FROM memberships WHERE"
+                " user_id = $1)"
+            ),
+            1,
+        ),
         ("DELETE FROM memberships WHERE user_id = $1", 1),
         ("DELETE FROM users WHERE id = $1", 1),
     ]

@@ -45,7 +45,10 @@ def redis_server(port: int, directory: Path) -> Any:
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed: apt-get install redis-server")
-    process = subprocess.Popen([program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)],
+        stdout=subprocess.DEVNULL,
+    )
     try:
         yield process
     finally:
@@ -67,7 +70,14 @@ async def check(one: Bus, heard: list[tuple[Topic, str]]) -> None:
     one.ring(Topic.cancel, "run-1\x1e")
     one.ring(Topic.events)
     await until(lambda: len(heard) >= 4)
-    assert sorted(heard) == sorted([(Topic.frames, "chat-1"), (Topic.frames, "a chat, named\nby a client"), (Topic.cancel, ANYTHING), (Topic.events, ANYTHING)])
+    assert sorted(heard) == sorted(
+        [
+            (Topic.frames, "chat-1"),
+            (Topic.frames, "a chat, named\nby a client"),
+            (Topic.cancel, ANYTHING),
+            (Topic.events, ANYTHING),
+        ]
+    )
     heard.clear()
 
 
@@ -103,7 +113,16 @@ async def test_more_rings_than_fit_are_one_ring_for_anything(database: Database)
 async def test_what_somebody_else_notifies_is_no_more_than_a_hint(database: Database) -> None:
     async with two(lambda: PostgresWakeups(database.url)) as (one, _, heard):
         stranger = await asyncpg.connect(database.url)
-        for text in ("", "\x1e", "x", "x\x1ezzz", "x\x1e9\x1ee", "x\x1ef../../etc", "\u2603\x1e\u2603", "x\x1e" + "e\x1e" * 3000):
+        for text in (
+            "",
+            "\x1e",
+            "x",
+            "x\x1ezzz",
+            "x\x1e9\x1ee",
+            "x\x1ef../../etc",
+            "\u2603\x1e\u2603",
+            "x\x1e" + "e\x1e" * 3000,
+        ):
             await stranger.execute("SELECT pg_notify('crewship', $1)", text)
         await stranger.close()
         one.ring(Topic.cancel, "run-1")
@@ -114,7 +133,9 @@ async def test_what_somebody_else_notifies_is_no_more_than_a_hint(database: Data
 async def test_after_a_restart_of_postgresql_rings_are_heard_again(database: Database) -> None:
     async with two(lambda: PostgresWakeups(database.url)) as (one, _, heard):
         admin = await asyncpg.connect(database.server.dsn("postgres", database.name))
-        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crewship-wakeups'")
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crewship-wakeups'"
+        )
         await admin.close()
         await until(lambda: len(heard) == len(Topic))  # anything may have been missed
         heard.clear()
@@ -141,7 +162,9 @@ async def test_rings_reach_other_processes_over_redis_and_again_after_its_restar
 
 
 async def _restarted(port: int, directory: Path, one: Bus, heard: list[tuple[Topic, str]]) -> None:
-    client = await asyncio.create_subprocess_exec("redis-cli", "-p", str(port), "shutdown", "nosave", stdout=asyncio.subprocess.DEVNULL)
+    client = await asyncio.create_subprocess_exec(
+        "redis-cli", "-p", str(port), "shutdown", "nosave", stdout=asyncio.subprocess.DEVNULL
+    )
     await client.wait()
     await asyncio.sleep(0.3)
     heard.clear()

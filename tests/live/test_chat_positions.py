@@ -39,7 +39,11 @@ async def write(world: World, chat: Chat, *numbers: int, padding: str = "") -> N
         await world.database.execute("UPDATE chats SET last_seq = $2 WHERE id = $1", chat.id, numbers[-1])
         for number in numbers:
             payload = {"type": "text", "content": str(number), "metadata": {"padding": padding}}
-            await world.add(RunFrame(workspace_id=world.workspace.id, chat_id=chat.id, seq=number, type="chat_event", payload=payload))
+            await world.add(
+                RunFrame(
+                    workspace_id=world.workspace.id, chat_id=chat.id, seq=number, type="chat_event", payload=payload
+                )
+            )
     bus.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")
 
 
@@ -113,7 +117,9 @@ async def test_an_agents_listener_loses_nothing_while_a_right_is_asked_for(world
     [(2, 1, 3), (2, HELD - 2, HELD), (2, HELD - 1, HELD), (3, 1, 2)],
     ids=["both bounds kept", "as many as may", "one too many", "too large together, and a small one behind"],
 )
-async def test_what_waits_for_a_right_is_bounded_by_number_and_bytes(world: World, large: int, small: int, held: int) -> None:
+async def test_what_waits_for_a_right_is_bounded_by_number_and_bytes(
+    world: World, large: int, small: int, held: int
+) -> None:
     agent, (chat,) = await chats(world, f"bounded-{large}-{small}", 0)
     memory = Memory()
     line = await listening(world, memory)
@@ -143,7 +149,8 @@ async def test_what_an_agents_slow_listener_cannot_read_again_is_told(world: Wor
     line = await listening(world, memory)
     follower = await line.subscribe(f"agent:{agent.id}", plain)
     await line.subscribe(f"session:{chat.id}", lambda *_: None)
-    await until(lambda: follower._behind is None)  # else frames are held until its right was asked for, and come whatever room there is
+    # else frames are held until its right was asked for, and come whatever room there is
+    await until(lambda: follower._behind is None)
     await write(world, chat, 1, 2, 3, 4)
     await until(lambda: hub.tail.watched[chat.workspace_id, chat.id].frame == 4)
     assert (memory.written, memory.losses) == ([b"1", b"2"], [])
@@ -190,7 +197,10 @@ async def test_a_listener_that_is_behind_survives_the_loss_of_any_connection(wor
         for _ in range(3):
             await asyncio.sleep(0.002)
             async with database.lease() as conn:
-                sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user AND pid <> $1"
+                sql = (
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND"
+                    " usename = current_user AND pid <> $1"
+                )
                 await conn.fetch(sql, conn.get_server_pid())
     await until(lambda: memory.written[-1] == b"1500" and subscription._behind is None)
     await write(world, chat, 1501)
@@ -201,7 +211,9 @@ async def test_a_listener_that_is_behind_survives_the_loss_of_any_connection(wor
     assert (memory.losses, memory.refusals) == ([], [])
 
 
-async def test_a_database_that_goes_while_somebody_subscribes_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_goes_while_somebody_subscribes_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, (chat,) = await chats(world, "gone", 0)
 
     async def away(*_: object) -> None:

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.anyio
 HISTORY = "query($chat: ID!) { chat(id: $chat) { lastSeq runs(limit: 1, status: RUNNING) { nodes { fromSeq } } } }"
 FRAMES = """
     subscription($chat: ID!, $after: String, $afterSeq: Int) {
-      chatEvents(chatId: $chat, after: $after, afterSeq: $afterSeq) { ... on Event { cursor } ... on RunBegin { begin: seq } ... on ChatFrame { seq content } }
+      chatEvents(chatId: $chat, after: $after, afterSeq: $afterSeq) { ... on Event { cursor }
+          ... on RunBegin { begin: seq } ... on ChatFrame { seq content } }
     }
 """
 
@@ -20,7 +21,9 @@ FRAMES = """
 @pytest.fixture
 async def chat(world: World) -> Chat:
     """Two turns, the second one half way: frames 1-3 and 4-6."""
-    agent = Agent(workspace_id=world.workspace.id, name="Scout", slug=f"scout-{world.database.get_server_pid()}-{id(object())}")
+    agent = Agent(
+        workspace_id=world.workspace.id, name="Scout", slug=f"scout-{world.database.get_server_pid()}-{id(object())}"
+    )
     made = Chat(workspace_id=world.workspace.id, agent_id=agent.id, last_seq=6)
     of = {"workspace_id": world.workspace.id, "chat_id": made.id}
     first = Run(agent_id=agent.id, status="COMPLETED", **of)
@@ -29,7 +32,9 @@ async def chat(world: World) -> Chat:
     for run, start in ((first, 1), (second, 4)):
         await world.add(RunFrame(seq=start, run_id=run.id, type="run_begin", payload={"from_seq": start - 1}, **of))
         for seq in (start + 1, start + 2):
-            await world.add(RunFrame(seq=seq, run_id=run.id, type="chat_event", payload={"type": "text", "content": str(seq)}, **of))
+            await world.add(
+                RunFrame(seq=seq, run_id=run.id, type="chat_event", payload={"type": "text", "content": str(seq)}, **of)
+            )
     return made
 
 

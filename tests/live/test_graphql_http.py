@@ -39,7 +39,10 @@ async def test_events_come_as_they_happen(world: World, how: str) -> None:
         headers = stream.response.headers
         assert headers["cache-control"] == "no-store"
         assert headers["x-accel-buffering"] == "no"
-        assert headers["content-type"] == {"sse": "text/event-stream", "multipart": 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0'}[how]
+        assert (
+            headers["content-type"]
+            == {"sse": "text/event-stream", "multipart": 'multipart/mixed;boundary="graphql";subscriptionSpec=1.0'}[how]
+        )
         for name in ("one", "two ☃\n"):
             await crews_made(world, name)
             assert (await stream.next())["workspaceEvents"]["name"] == name
@@ -50,7 +53,9 @@ async def test_the_bytes_of_server_sent_events(world: World) -> None:
     document = "subscription($ws: ID) { workspaceEvents(workspaceId: $ws) { ... on CrewCreatedEvent { name } } }"
     async with (
         world.client(world.owner) as client,
-        client.stream("POST", "/graphql/stream", json={"query": document, "variables": {"ws": world.workspace.id}}) as response,
+        client.stream(
+            "POST", "/graphql/stream", json={"query": document, "variables": {"ws": world.workspace.id}}
+        ) as response,
     ):
         texts = response.aiter_text()
         first = await anext(texts)
@@ -65,11 +70,17 @@ async def test_the_bytes_of_server_sent_events(world: World) -> None:
 async def test_the_bytes_of_parts(world: World) -> None:
     body = {"query": "subscription { workspaceEvents { ... on CrewCreatedEvent { name } } }"}
     headers = {"accept": PARTS, "x-workspace-id": world.workspace.id}
-    async with world.client(world.owner) as client, client.stream("POST", "/graphql", json=body, headers=headers) as response:
+    async with (
+        world.client(world.owner) as client,
+        client.stream("POST", "/graphql", json=body, headers=headers) as response,
+    ):
         texts = response.aiter_text()
         assert await anext(texts) == "--graphql"
         await crews_made(world, "a")
-        part = '\r\ncontent-type: application/json\r\n\r\n{"payload":{"data":{"workspaceEvents":{"name":"a"}}}}\r\n--graphql'
+        part = (
+            "\r\ncontent-type:"
+            ' application/json\r\n\r\n{"payload":{"data":{"workspaceEvents":{"name":"a"}}}}\r\n--graphql'
+        )
         assert await anext(texts) == part
 
 
@@ -86,12 +97,24 @@ async def test_silence_is_filled(world: World, how: str, monkeypatch: pytest.Mon
 
 
 async def test_a_client_that_takes_parts_is_answered_queries_as_ever(world: World) -> None:
-    apollo = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/graphql-response+json;q=0.9,application/json;q=0.8"
+    apollo = (
+        "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,"
+        "application/graphql-response+json;q=0.9,application/json;q=0.8"
+    )
     async with world.client(world.owner) as client:
-        for query in ("{ viewer { email } }", 'mutation { revokeCliToken(input: {id: "x"}) { status } }', "{ nothing }", "subscription { nothing }"):
+        for query in (
+            "{ viewer { email } }",
+            'mutation { revokeCliToken(input: {id: "x"}) { status } }',
+            "{ nothing }",
+            "subscription { nothing }",
+        ):
             usual = await client.post("/graphql", json={"query": query}, headers={"accept": apollo.partition(",")[2]})
             answer = await client.post("/graphql", json={"query": query}, headers={"accept": apollo})
-            assert (answer.status_code, answer.headers["content-type"], answer.text) == (usual.status_code, usual.headers["content-type"], usual.text)
+            assert (answer.status_code, answer.headers["content-type"], answer.text) == (
+                usual.status_code,
+                usual.headers["content-type"],
+                usual.text,
+            )
         only = await client.post("/graphql", json={"query": "{ viewer { email } }"}, headers={"accept": PARTS})
         assert only.status_code == 406
         by_get = await client.get("/graphql", params={"query": "{ viewer { email } }"}, headers={"accept": apollo})
@@ -111,7 +134,9 @@ async def test_a_media_type_of_no_use_is_refused(world: World) -> None:
             answer = await client.post("/graphql", json={"query": "{ __typename }"}, headers={"accept": accept})
             assert answer.status_code == 406
             assert answer.json()["errors"]
-        answer = await client.post("/graphql/stream", json={"query": "{ __typename }"}, headers={"accept": "application/json"})
+        answer = await client.post(
+            "/graphql/stream", json={"query": "{ __typename }"}, headers={"accept": "application/json"}
+        )
         assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (406, "BAD_REQUEST")
 
 
@@ -174,7 +199,11 @@ async def test_nobody_may_listen(world: World, how: str) -> None:
     async with world.client() as client:
         for headers in ({}, {"authorization": "Bearer nonsense"}, {"authorization": "Bearer crewship_cli_" + "0" * 64}):
             path = "/graphql/stream" if how == "sse" else "/graphql"
-            answer = await client.post(path, json={"query": CREWS, "variables": {"ws": world.workspace.id}}, headers={"accept": accept} | headers)
+            answer = await client.post(
+                path,
+                json={"query": CREWS, "variables": {"ws": world.workspace.id}},
+                headers={"accept": accept} | headers,
+            )
             assert '"code":"UNAUTHENTICATED"' in answer.text
             assert answer.status_code == (401 if how == "sse" else 200)
             assert ("www-authenticate" in answer.headers) is (how == "sse")
@@ -205,13 +234,20 @@ async def test_what_is_no_request_is_refused(world: World, body: bytes, status: 
         answer = await client.post("/graphql/stream", content=body, headers={"content-type": "application/json"})
         assert answer.status_code == status
         assert answer.json()["errors"]
-        assert (await client.post("/graphql/stream", content=b"query=x", headers={"content-type": "text/plain"})).status_code == 415
+        assert (
+            await client.post("/graphql/stream", content=b"query=x", headers={"content-type": "text/plain"})
+        ).status_code == 415
 
 
 async def test_a_get_never_changes_anything(world: World) -> None:
     async with world.client(world.owner) as client:
         answer = await client.get(
-            "/graphql/stream", params={"query": 'mutation { createLabel(workspaceId: "workspace", input: {name: "no", color: "#000000"}) { id } }'}
+            "/graphql/stream",
+            params={
+                "query": (
+                    'mutation { createLabel(workspaceId: "workspace", input: {name: "no", color: "#000000"}) { id } }'
+                )
+            },
         )
     assert answer.status_code == 405
     assert await world.database.fetchval("SELECT count(*) FROM labels WHERE name = 'no'") == 0
@@ -225,7 +261,9 @@ async def listens(world: World, headers: dict[str, str], **query: str) -> int:
     asked = {"query": CREWS, "variables": json.dumps({"ws": world.workspace.id})} | query
     async with (
         httpx2.AsyncClient(base_url=world.url, timeout=30) as client,
-        client.stream("GET", "/graphql/stream?" + urlencode(asked), headers={"accept": "text/event-stream"} | headers) as response,
+        client.stream(
+            "GET", "/graphql/stream?" + urlencode(asked), headers={"accept": "text/event-stream"} | headers
+        ) as response,
     ):
         if response.status_code == 200:
             stream = Streamed(response, events_of(response))
@@ -245,7 +283,8 @@ async def test_an_event_source_comes_with_a_ticket_or_a_cookie(world: World) -> 
     assert await listens(world, cookie | {"origin": world.url}) == 200
     assert await listens(world, cookie | {"origin": "https://evil.example"}) == 403
     assert await listens(world, cookie | {"origin": "null"}) == 403
-    assert await listens(world, {"origin": "https://evil.example"}, token=await ticket(world, browser)) == 200  # it was given the ticket
+    # it was given the ticket
+    assert await listens(world, {"origin": "https://evil.example"}, token=await ticket(world, browser)) == 200
     assert await listens(world, {}) == 401
     assert await listens(world, cookie, token="nonsense") == 401
 
@@ -265,8 +304,15 @@ async def test_a_stream_goes_on_behind_the_last_event_that_was_seen(world: World
     await crews_made(world, 3)
     older, newer = heard[0].id or "", heard[1].id or ""
     async with streaming(world, world.owner, CREWS, variables | {"after": older}, **{"last-event-id": newer}) as stream:
-        assert (await stream.next())["workspaceEvents"]["name"] == "3"  # the document says where it began, the id how far it came
-    async with streaming(world, world.owner, CREWS, variables | {"after": heard[0].data["data"]["workspaceEvents"]["cursor"]}, how="multipart") as stream:
+        # the document says where it began, the id how far it came
+        assert (await stream.next())["workspaceEvents"]["name"] == "3"
+    async with streaming(
+        world,
+        world.owner,
+        CREWS,
+        variables | {"after": heard[0].data["data"]["workspaceEvents"]["cursor"]},
+        how="multipart",
+    ) as stream:
         assert [(await stream.next())["workspaceEvents"]["name"] for _ in range(2)] == ["2", "3"]
 
 
@@ -278,7 +324,9 @@ async def test_a_cursor_that_leads_nowhere_is_told(world: World, how: str) -> No
         await crews_made(world, 1, 2)
         assert (await stream.next())["workspaceEvents"]["name"] == "1"
         assert (await stream.next())["workspaceEvents"]["name"] == "2"
-    async with streaming(world, world.owner, CREWS, {"ws": world.workspace.id, "after": lost["cursor"]}, how=how) as stream:
+    async with streaming(
+        world, world.owner, CREWS, {"ws": world.workspace.id, "after": lost["cursor"]}, how=how
+    ) as stream:
         assert [(await stream.next())["workspaceEvents"]["name"] for _ in range(2)] == ["1", "2"]
 
 
@@ -346,14 +394,28 @@ async def test_a_right_that_ends_ends_the_stream(world: World, how: str, ends: s
             await world.database.execute("UPDATE cli_tokens SET revoked_at = now() WHERE user_id = $1", leaver.user_id)
         bus.ring(Topic.access, leaver.user_id)
         heard = await stream.rest()
-    assert heard[0].data["errors"][0]["extensions"]["code"] == {"membership": "FORBIDDEN", "credential": "UNAUTHENTICATED"}[ends]
+    assert (
+        heard[0].data["errors"][0]["extensions"]["code"]
+        == {"membership": "FORBIDDEN", "credential": "UNAUTHENTICATED"}[ends]
+    )
     assert [item.event for item in heard[1:]] == (["complete"] if how == "sse" else [])
     await nobody_listens()
     await crews_made(world, "unheard")
 
 
 @pytest.mark.parametrize(
-    "query", ["", "query", "query=", "query=%00", "query=%ff", "variables={}", "query={__typename}&variables=[", "token=", "token=%00&query=" + "a" * 3000]
+    "query",
+    [
+        "",
+        "query",
+        "query=",
+        "query=%00",
+        "query=%ff",
+        "variables={}",
+        "query={__typename}&variables=[",
+        "token=",
+        "token=%00&query=" + "a" * 3000,
+    ],
 )
 async def test_no_address_breaks_anything(world: World, query: str) -> None:
     async with world.client(world.owner) as client:

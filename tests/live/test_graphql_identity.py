@@ -1,4 +1,6 @@
-"""Who a socket of GraphQL belongs to: tokens, tickets, cookies and the pages they come from, and the workspace it names."""
+"""Who a socket of GraphQL belongs to: tokens, tickets, cookies and the pages they come from, and the workspace it
+names.
+"""
 
 from typing import Any
 
@@ -58,7 +60,8 @@ async def test_a_session_cookie_introduces_pages_of_this_server_only(world: Worl
         async with socket(world, origin=origin, cookie=cookie) as talk:
             await talk.say(INIT)
             assert await talk.closed() == (4403, "request origin not allowed")
-        async with socket(world, origin=origin, cookie=cookie) as talk:  # whoever has a token of its own needs no cookie
+        # whoever has a token of its own needs no cookie
+        async with socket(world, origin=origin, cookie=cookie) as talk:
             await talk.begin(authorization=f"Bearer {world.viewer.token}")
             assert await email_of(talk) == world.viewer.email
 

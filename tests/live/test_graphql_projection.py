@@ -1,4 +1,6 @@
-"""What a subscription shows is what GraphQL would: the executor of graphql-core is asked for the same selection of the same event."""
+"""What a subscription shows is what GraphQL would: the executor of graphql-core is asked for the same selection of the
+same event.
+"""
 
 import asyncio
 import re
@@ -25,8 +27,10 @@ from tests.events.samples import every_event
 ENDPOINT = Endpoint(schema)
 PLAIN = build_schema(sdl())  # what clients know, and nothing of how it is served
 FIELDS = {
-    "workspace": "workspaceEvents", "crew": 'crewEvents(crewId: "c")', "agent": 'agentEvents(agentId: "a")', "session": 'chatEvents(chatId: "c")',
-    "mission": 'missionEvents(missionId: "m")', "keeper": "keeperEvents", "files": 'fileEvents(crewId: "c")', "user": "userEvents",
+    "workspace": "workspaceEvents", "crew": 'crewEvents(crewId: "c")', "agent": 'agentEvents(agentId: "a")',
+    "session": 'chatEvents(chatId: "c")',
+    "mission": 'missionEvents(missionId: "m")', "keeper": "keeperEvents", "files": 'fileEvents(crewId: "c")',
+    "user": "userEvents",
     "providers": "providerEvents",
 }  # fmt: skip
 CURSOR = "a cursor"
@@ -53,7 +57,15 @@ class Sample:
     mirrored: str | None = None
 
     def delivered(self) -> Delivered:
-        return Delivered(f"{self.kind}:x", self.type, orjson.dumps(self.payload), 0 if self.frame else 1, 1, self.frame, self.mirrored)
+        return Delivered(
+            f"{self.kind}:x",
+            self.type,
+            orjson.dumps(self.payload),
+            0 if self.frame else 1,
+            1,
+            self.frame,
+            self.mirrored,
+        )
 
 
 def camel(key: str) -> str:
@@ -65,13 +77,29 @@ def _samples() -> list[Sample]:
     for event in sorted(declared(), key=type_name):
         for value in every_event(event):
             payload = orjson.loads(orjson.dumps(value.payload()))
-            shown = {"__typename": type_name(event), "cursor": CURSOR} | {camel(key): item for key, item in payload.items()}
+            shown = {"__typename": type_name(event), "cursor": CURSOR} | {
+                camel(key): item for key, item in payload.items()
+            }
             made.append(Sample(kind_of(event.channel_), event.type_, payload, shown))
     for kind, frame, chat in (("session", 7, None), ("session", 0, None), ("agent", 0, "y")):
         begin, given = {"from_seq": 6}, {"cursor": CURSOR, "chatId": "x" if kind == "session" else chat}
-        made.append(Sample(kind, "run_begin", begin, {"__typename": "RunBegin", "fromSeq": 6, "seq": 7} | given, frame, chat))
-        for payload in ({"type": "text", "content": 'Hi ☃ "\n'}, {"type": "done", "content": "", "metadata": {"deep": [1, {"a": None}], "n": 0.5}}):
-            made.append(Sample(kind, "chat_event", payload, {"__typename": "ChatFrame", "seq": frame or None} | given | payload, frame, chat))
+        made.append(
+            Sample(kind, "run_begin", begin, {"__typename": "RunBegin", "fromSeq": 6, "seq": 7} | given, frame, chat)
+        )
+        for payload in (
+            {"type": "text", "content": 'Hi ☃ "\n'},
+            {"type": "done", "content": "", "metadata": {"deep": [1, {"a": None}], "n": 0.5}},
+        ):
+            made.append(
+                Sample(
+                    kind,
+                    "chat_event",
+                    payload,
+                    {"__typename": "ChatFrame", "seq": frame or None} | given | payload,
+                    frame,
+                    chat,
+                )
+            )
     return made
 
 
@@ -81,7 +109,11 @@ SAMPLES = _samples()
 def plan_of(document: str, **variables: Any) -> Any:
     async def planned() -> Any:
         await ENDPOINT.documents.read(document, None)  # a large one would be read for callers only who are known
-        return await subscription_of(ENDPOINT, Caller.nobody(), {"query": document, "documentId": None, "operationName": None, "variables": variables})
+        return await subscription_of(
+            ENDPOINT,
+            Caller.nobody(),
+            {"query": document, "documentId": None, "operationName": None, "variables": variables},
+        )
 
     request = asyncio.run(planned())
     assert request is not None
@@ -152,7 +184,11 @@ class Writer:
     def directive(self) -> str:
         if not self.chance(0.35):
             return ""
-        return " " + self.draw(st.sampled_from(["@include", "@skip"])) + f"(if: {self.draw(st.sampled_from(['$a', '$b', 'true', 'false']))})"
+        return (
+            " "
+            + self.draw(st.sampled_from(["@include", "@skip"]))
+            + f"(if: {self.draw(st.sampled_from(['$a', '$b', 'true', 'false']))})"
+        )
 
     def field(self, on: Any) -> str:
         names = ["__typename"]
@@ -174,7 +210,11 @@ class Writer:
             return self.field(on)
         members = [on] if isinstance(on, GraphQLObjectType) else [self.likely, self.likely, *_union(self.kind).types]
         target = self.draw(st.sampled_from([None, "Event", "union", *members]))
-        name = {None: None, "Event": "Event", "union": UNION_NAMES[self.kind]}.get(target) if target in (None, "Event", "union") else target.name  # type: ignore[union-attr]
+        name = (
+            {None: None, "Event": "Event", "union": UNION_NAMES[self.kind]}.get(target)
+            if target in (None, "Event", "union")
+            else target.name
+        )  # type: ignore[union-attr]
         inner = on if target is None else target
         if name is not None and self.chance(0.4):
             fragment = f"F{len(self.fragments)}"
@@ -185,7 +225,9 @@ class Writer:
 
     def document(self) -> str:
         alias = "events: " if self.chance(0.3) else ""
-        roots = " ".join(f"{alias}{FIELDS[self.kind]} {self.selection('union', 3)}" for _ in range(self.draw(st.integers(1, 2))))
+        roots = " ".join(
+            f"{alias}{FIELDS[self.kind]} {self.selection('union', 3)}" for _ in range(self.draw(st.integers(1, 2)))
+        )
         return " ".join([f"subscription S{VARIABLES} {{ {roots} }}", *self.fragments])
 
 
@@ -218,7 +260,11 @@ def test_an_answer_is_the_executors(case: tuple[Sample, str], a: bool, b: bool |
 def test_everything_a_channel_sends_may_be_asked_for_at_once(kind: str) -> None:
     parts = []
     for member in _union(kind).types:
-        parts.append(f"... on {member.name} {{ " + " ".join(f"{n}_{member.name}: {n}" if n in CONFLICTS[kind] else n for n in member.fields) + " }")
+        parts.append(
+            f"... on {member.name} {{ "
+            + " ".join(f"{n}_{member.name}: {n}" if n in CONFLICTS[kind] else n for n in member.fields)
+            + " }"
+        )
     document = f"subscription {{ {FIELDS[kind]} {{ __typename {' '.join(parts)} }} }}"
     projection = projection_of(document)
     for sample in SAMPLES:
@@ -230,7 +276,9 @@ def test_everything_a_channel_sends_may_be_asked_for_at_once(kind: str) -> None:
 def test_a_loss_is_a_member_of_every_union(kind: str) -> None:
     document = f"subscription {{ events: {FIELDS[kind]} {{ __typename ... on StreamReset {{ why: reason cursor }} }} }}"
     seen = orjson.loads(projection_of(document).reset("too_old", "here"))
-    assert ordered(seen) == ordered({"data": {"events": {"__typename": "StreamReset", "why": "too_old", "cursor": "here"}}})
+    assert ordered(seen) == ordered(
+        {"data": {"events": {"__typename": "StreamReset", "why": "too_old", "cursor": "here"}}}
+    )
     assert "StreamReset" in types_of(kind)
 
 
@@ -273,7 +321,9 @@ def test_whoever_sees_cursors_sees_his_own() -> None:
 
 
 def test_what_cannot_be_shown_is_told() -> None:
-    """Another version of the program may send other events, and PostgreSQL's numbers go further than those of JSON readers."""
+    """Another version of the program may send other events, and PostgreSQL's numbers go further than those of JSON
+    readers.
+    """
     projection = projection_of("subscription { workspaceEvents { ... on StreamReset { reason } } }")
     whole = b'"id":"c","name":"n","slug":"s"'
     for type_, payload in (

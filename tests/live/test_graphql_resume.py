@@ -1,4 +1,6 @@
-"""Subscriptions go on: behind a cursor after any cut, through the loss of the database, in a chat, and for readers slow and quick."""
+"""Subscriptions go on: behind a cursor after any cut, through the loss of the database, in a chat, and for readers slow
+and quick.
+"""
 
 import asyncio
 import contextlib
@@ -40,7 +42,9 @@ CHAT = """
 
 
 async def _some(world: World, how: str, cursor: str | None, enough: int) -> list[dict[str, Any]]:
-    """What a client hears from a cursor on, until it is cut off at any point. It is connected before: cut while connecting, clients leak sockets."""
+    """What a client hears from a cursor on, until it is cut off at any point. It is connected before: cut while
+    connecting, clients leak sockets.
+    """
     variables, heard = {"ws": world.workspace.id, "after": cursor}, list[dict[str, Any]]()
 
     async def listen(hear: Callable[[], Awaitable[dict[str, Any]]]) -> None:
@@ -81,7 +85,9 @@ async def test_whatever_is_cut_and_however_nothing_is_lost_or_doubled(world: Wor
         cursor = heard[-1]["cursor"] if heard else cursor
     stop.set()
     await asyncio.gather(*writers)
-    rows = await world.database.fetch("SELECT payload->>'name' FROM events WHERE channel = $1 ORDER BY xid, seq", own(world))
+    rows = await world.database.fetch(
+        "SELECT payload->>'name' FROM events WHERE channel = $1 ORDER BY xid, seq", own(world)
+    )
     written = [row[0] for row in rows]
     async with talking(world, world.owner) as talk:
         await talk.subscribe("s", CREWS, ws=world.workspace.id, after=cursor)
@@ -115,7 +121,8 @@ async def test_two_selections_of_one_event_are_each_their_own(world: World) -> N
     async with talking(world, world.owner) as talk, talking(world, world.viewer) as other:
         one = "subscription($ws: ID) { workspaceEvents(workspaceId: $ws) { ... on CrewCreatedEvent { name } } }"
         two = """
-            subscription($ws: ID, $no: Boolean!) { made: workspaceEvents(workspaceId: $ws) { ...F @skip(if: $no) kind: __typename } }
+            subscription($ws: ID, $no: Boolean!) { made: workspaceEvents(workspaceId: $ws) { ...F @skip(if: $no) kind:
+                __typename } }
             fragment F on CrewCreatedEvent { slug }
         """
         await talk.listen("1", one, ws=world.workspace.id)
@@ -161,7 +168,15 @@ async def test_a_slow_socket_gets_everything_later_and_holds_nobody_up(world: Wo
 async def begin(world: World, chat: Any, after: int) -> None:
     async with world.database.transaction():
         await world.database.execute("UPDATE chats SET last_seq = $2 WHERE id = $1", chat.id, after + 1)
-        await world.add(RunFrame(workspace_id=chat.workspace_id, chat_id=chat.id, seq=after + 1, type="run_begin", payload={"from_seq": after}))
+        await world.add(
+            RunFrame(
+                workspace_id=chat.workspace_id,
+                chat_id=chat.id,
+                seq=after + 1,
+                type="run_begin",
+                payload={"from_seq": after},
+            )
+        )
 
 
 async def hear(talk: Talk, number: int) -> list[dict[str, Any]]:
@@ -173,15 +188,28 @@ async def test_a_chat_shows_the_whole_turn_and_goes_on_anywhere_in_it(world: Wor
     async with talking(world, world.owner) as talk:
         await talk.listen("s", CHAT, chat=chat.id)
         await begin(world, chat, 0)
-        await write_frames(world, chat, {"type": "user_message", "content": "Hi", "metadata": {"author_user_id": "u"}}, text("Hel"), text("lo"))
+        await write_frames(
+            world,
+            chat,
+            {"type": "user_message", "content": "Hi", "metadata": {"author_user_id": "u"}},
+            text("Hel"),
+            text("lo"),
+        )
         steering = f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'steering_queued', $2)"
-        await world.database.execute(steering, f"session:{chat.workspace_id}/{chat.id}", {"chat_id": chat.id, "in_flight": True, "content": "And then?"})
+        await world.database.execute(
+            steering,
+            f"session:{chat.workspace_id}/{chat.id}",
+            {"chat_id": chat.id, "in_flight": True, "content": "And then?"},
+        )
         bus.ring(Topic.events)
         turn = await hear(talk, 5)
         await write_frames(world, chat, DONE)
         turn += await hear(talk, 1)
     frames = [item for item in turn if item["__typename"] in ("RunBegin", "ChatFrame")]
-    assert [(item["__typename"], item["seq"]) for item in frames] == [("RunBegin", 1), *[("ChatFrame", n) for n in range(2, 6)]]
+    assert [(item["__typename"], item["seq"]) for item in frames] == [
+        ("RunBegin", 1),
+        *[("ChatFrame", n) for n in range(2, 6)],
+    ]
     assert frames[0]["fromSeq"] == 0
     assert [item["content"] for item in frames[1:]] == ["Hi", "Hel", "lo", ""]
     assert frames[1]["metadata"] == {"author_user_id": "u"}
@@ -190,7 +218,9 @@ async def test_a_chat_shows_the_whole_turn_and_goes_on_anywhere_in_it(world: Wor
         async with talking(world, world.viewer) as talk:
             await talk.subscribe("s", CHAT, chat=chat.id, after=item["cursor"])
             again = await hear(talk, len(turn) - number - 1)
-            assert {(i["__typename"], i.get("seq")) for i in again} == {(i["__typename"], i.get("seq")) for i in turn[number + 1 :]}
+            assert {(i["__typename"], i.get("seq")) for i in again} == {
+                (i["__typename"], i.get("seq")) for i in turn[number + 1 :]
+            }
             assert await talk.silent(0.05)
     async with talking(world, world.viewer) as talk:
         await talk.subscribe("s", CHAT, chat=chat.id, seq=2)
@@ -205,7 +235,11 @@ async def test_an_agents_log_tells_its_chats_apart(world: World) -> None:
     document = "subscription($agent: ID!) { agentEvents(agentId: $agent) { ... on ChatFrame { content chatId } } }"
     async with talking(world, world.viewer) as talk:
         for chat in (first, second):
-            await talk.listen(chat.id, "subscription($c: ID!) { chatEvents(chatId: $c) { ... on ChatFrame { content chatId } } }", c=chat.id)
+            await talk.listen(
+                chat.id,
+                "subscription($c: ID!) { chatEvents(chatId: $c) { ... on ChatFrame { content chatId } } }",
+                c=chat.id,
+            )
         await talk.listen("s", document, agent=first.agent_id)
         for chat, content in ((first, "a"), (second, "b"), (first, "c")):
             await write_frames(world, chat, text(content))
@@ -219,7 +253,8 @@ async def test_an_agents_log_begins_with_the_run_and_has_no_places(world: World)
     document = """
         subscription($agent: ID!, $after: String) {
           agentEvents(agentId: $agent, after: $after) {
-            __typename ... on RunBegin { fromSeq seq chatId } ... on ChatFrame { content seq chatId } ... on StreamReset { reason }
+            __typename ... on RunBegin { fromSeq seq chatId } ... on ChatFrame { content seq chatId }
+                ... on StreamReset { reason }
           }
         }
     """
@@ -229,7 +264,11 @@ async def test_an_agents_log_begins_with_the_run_and_has_no_places(world: World)
         await talk.listen("c", CHAT, chat=chat.id)
         await begin(world, chat, 0)
         await write_frames(world, chat, text("Hello"))
-        heard = [message["payload"]["data"]["agentEvents"] for message in [await talk.hear() for _ in range(4)] if message["id"] == "s"]
+        heard = [
+            message["payload"]["data"]["agentEvents"]
+            for message in [await talk.hear() for _ in range(4)]
+            if message["id"] == "s"
+        ]
         assert heard == [
             {"__typename": "RunBegin", "fromSeq": 0, "seq": 1, "chatId": chat.id},
             {"__typename": "ChatFrame", "content": "Hello", "seq": None, "chatId": chat.id},

@@ -52,9 +52,14 @@ async def test_trusted_documents_are_those_of_http(database: Any, tmp_path: Any)
     id = hashlib.sha256(CREWS.encode()).hexdigest()
     file = tmp_path / "documents.json"
     file.write_text(json.dumps({id: CREWS}))
-    async with world_on(database, tmp_path, trusted_documents_file=file, trusted_documents_only=True) as world, talking(world, world.owner) as talk:
+    async with (
+        world_on(database, tmp_path, trusted_documents_file=file, trusted_documents_only=True) as world,
+        talking(world, world.owner) as talk,
+    ):
         before = hub.listeners()
-        await talk.say({"id": "s", "type": "subscribe", "payload": {"documentId": id, "variables": {"ws": world.workspace.id}}})
+        await talk.say(
+            {"id": "s", "type": "subscribe", "payload": {"documentId": id, "variables": {"ws": world.workspace.id}}}
+        )
         await until(lambda: hub.listeners() > before)
         await crews_made(world, 1)
         assert (await talk.next("s"))["workspaceEvents"]["name"] == "1"
@@ -79,9 +84,13 @@ async def test_stopping_the_server_ends_streams_so_that_clients_come_again(datab
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as clients:
         async with world_on(database, tmp_path) as world:
-            client = await clients.enter_async_context(httpx2.AsyncClient(base_url=world.url, headers={"authorization": f"Bearer {world.owner.token}"}))
+            client = await clients.enter_async_context(
+                httpx2.AsyncClient(base_url=world.url, headers={"authorization": f"Bearer {world.owner.token}"})
+            )
             body = {"query": CREWS, "variables": {"ws": world.workspace.id}}
-            parts = await clients.enter_async_context(client.stream("POST", "/graphql", json=body, headers={"accept": "multipart/mixed;subscriptionSpec=1.0"}))
+            parts = await clients.enter_async_context(
+                client.stream("POST", "/graphql", json=body, headers={"accept": "multipart/mixed;subscriptionSpec=1.0"})
+            )
             events = await clients.enter_async_context(client.stream("POST", "/graphql/stream", json=body))
             assert hub.listeners() == 2
             started = loop.time()
@@ -89,5 +98,7 @@ async def test_stopping_the_server_ends_streams_so_that_clients_come_again(datab
         heard = [item async for item in events_of(events) if item.data is not None]
         assert heard == []  # nothing that says it was complete
         last = [item async for item in parts_of(parts)]
-        assert [(item.data["payload"], item.data["errors"][0]["extensions"]["code"]) for item in last] == [(None, "UNAVAILABLE")]
+        assert [(item.data["payload"], item.data["errors"][0]["extensions"]["code"]) for item in last] == [
+            (None, "UNAVAILABLE")
+        ]
     assert attendance.connections == {}

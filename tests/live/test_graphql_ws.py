@@ -31,7 +31,9 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_query_is_answered_once_and_is_complete(world: World) -> None:
     async with talking(world, world.viewer) as talk:
-        await talk.subscribe("q", "query($ws: ID) { labels(workspaceId: $ws) { id } __typename }", ws=world.workspace.id)
+        await talk.subscribe(
+            "q", "query($ws: ID) { labels(workspaceId: $ws) { id } __typename }", ws=world.workspace.id
+        )
         over_http = await world.graphql(world.viewer, "query($ws: ID) { labels(workspaceId: $ws) { id } __typename }")
         assert await talk.hear() == {"id": "q", "type": "next", "payload": over_http}
         assert await talk.hear() == {"id": "q", "type": "complete"}
@@ -52,7 +54,9 @@ async def test_a_mutation_writes_and_its_event_comes_to_who_listens(world: World
 
 async def test_a_refused_field_is_an_answer_and_a_bad_document_an_error(world: World) -> None:
     async with talking(world, world.viewer) as talk:
-        await talk.subscribe("m", 'mutation { createLabel(workspaceId: "workspace", input: {name: "a", color: "#000000"}) { id } }')
+        await talk.subscribe(
+            "m", 'mutation { createLabel(workspaceId: "workspace", input: {name: "a", color: "#000000"}) { id } }'
+        )
         answer = await talk.hear()
         assert answer["type"] == "next"
         assert answer["payload"]["data"] == {"createLabel": None}
@@ -64,13 +68,25 @@ async def test_a_refused_field_is_an_answer_and_a_bad_document_an_error(world: W
             ("query($id: ID!) { crew(id: $id) { id } }", {}, "$id"),
             ("subscription { nothing }", {}, "Cannot query field 'nothing'"),
             ("subscription { workspaceEvents { cursor } }", {}, "Cannot query field 'cursor'"),
-            ("subscription { workspaceEvents { __typename } userEvents { __typename } }", {}, "must select only one top level field"),
+            (
+                "subscription { workspaceEvents { __typename } userEvents { __typename } }",
+                {},
+                "must select only one top level field",
+            ),
             ("subscription { __typename }", {}, "introspection"),
             ("subscription { crewEvents { __typename } }", {}, "crewId"),
             ("subscription($id: ID!) { crewEvents(crewId: $id) { __typename } }", {}, "$id"),
             ("subscription($id: ID!) { crewEvents(crewId: $id) { __typename } }", {"id": None}, "$id"),
-            ("subscription($a: Boolean! = true) { workspaceEvents { ... on Event @include(if: $a) { cursor } } }", {"a": None}, "$a"),
-            ("subscription($a: Boolean!) { workspaceEvents @include(if: $a) { __typename } }", {"a": False}, "must not use"),
+            (
+                "subscription($a: Boolean! = true) { workspaceEvents { ... on Event @include(if: $a) { cursor } } }",
+                {"a": None},
+                "$a",
+            ),
+            (
+                "subscription($a: Boolean!) { workspaceEvents @include(if: $a) { __typename } }",
+                {"a": False},
+                "must not use",
+            ),
             ("subscription { a: workspaceEvents { " + "__typename " * 30 + "} }", {}, "at most 20"),
         ):
             await talk.subscribe("e", query, **variables)
@@ -103,7 +119,10 @@ async def test_who_may_not_listen_is_told_and_hears_nothing(world: World, query:
 
 
 async def test_every_field_opens_its_channel(world: World) -> None:
-    world_rows = await world.graphql(world.owner, 'mutation($ws: ID) { createCrew(workspaceId: $ws, input: {name: "Of fields", slug: "of-fields"}) { id } }')
+    world_rows = await world.graphql(
+        world.owner,
+        'mutation($ws: ID) { createCrew(workspaceId: $ws, input: {name: "Of fields", slug: "of-fields"}) { id } }',
+    )
     crew = world_rows["data"]["createCrew"]["id"]
     fields = {
         "workspaceEvents(workspaceId: $ws)": f"workspace:{world.workspace.id}",
@@ -165,7 +184,11 @@ async def test_one_operation_too_many_has_to_wait_for_another_to_end(world: Worl
         await until(lambda: hub.listeners() == transport_ws.MOST)
         await talk.subscribe("more", CREWS, ws=world.workspace.id)
         answer = await talk.hear()
-        assert (answer["type"], answer["id"], answer["payload"][0]["extensions"]["code"]) == ("error", "more", "BAD_REQUEST")
+        assert (answer["type"], answer["id"], answer["payload"][0]["extensions"]["code"]) == (
+            "error",
+            "more",
+            "BAD_REQUEST",
+        )
         await talk.say({"id": "0", "type": "complete"})
         assert await email_of(talk) == world.owner.email
         await crews_made(world, 1)
@@ -200,13 +223,19 @@ async def test_pings_are_answered_at_any_time(world: World) -> None:
 
 SUBSCRIBE = {"id": "1", "type": "subscribe", "payload": {"query": VIEWER}}
 INVALID: list[Any] = [
-    "", "{", "null", "1", '"ping"', "[]", "{}", b"binary", '{"type": 1}', '{"type": "hello"}', '{"type": null}', "[" * 100_000,
+    "", "{", "null", "1", '"ping"', "[]", "{}", b"binary", '{"type": 1}', '{"type": "hello"}', '{"type": null}',
+    "[" * 100_000,
     '{"type":"ping","payload":"\\ud800"}',
-    {"type": "connection_init", "payload": []}, {"type": "ping", "payload": "x"}, {"type": "pong", "payload": 1}, {"type": "next", "id": "1", "payload": {}},
-    {"type": "connection_ack"}, {"type": "complete"}, {"type": "complete", "id": 1}, {"type": "complete", "id": ""}, {"type": "subscribe"},
-    SUBSCRIBE | {"id": 1}, SUBSCRIBE | {"id": ""}, SUBSCRIBE | {"id": "x" * 129}, SUBSCRIBE | {"payload": None}, SUBSCRIBE | {"payload": []},
-    SUBSCRIBE | {"payload": {}}, SUBSCRIBE | {"payload": {"query": 1}}, SUBSCRIBE | {"payload": {"query": VIEWER, "variables": []}},
-    SUBSCRIBE | {"payload": {"query": VIEWER, "operationName": 1}}, SUBSCRIBE | {"payload": {"query": VIEWER, "extensions": "x"}},
+    {"type": "connection_init", "payload": []}, {"type": "ping", "payload": "x"}, {"type": "pong", "payload": 1},
+    {"type": "next", "id": "1", "payload": {}},
+    {"type": "connection_ack"}, {"type": "complete"}, {"type": "complete", "id": 1}, {"type": "complete", "id": ""},
+    {"type": "subscribe"},
+    SUBSCRIBE | {"id": 1}, SUBSCRIBE | {"id": ""}, SUBSCRIBE | {"id": "x" * 129}, SUBSCRIBE | {"payload": None},
+    SUBSCRIBE | {"payload": []},
+    SUBSCRIBE | {"payload": {}}, SUBSCRIBE | {"payload": {"query": 1}},
+    SUBSCRIBE | {"payload": {"query": VIEWER, "variables": []}},
+    SUBSCRIBE | {"payload": {"query": VIEWER, "operationName": 1}},
+    SUBSCRIBE | {"payload": {"query": VIEWER, "extensions": "x"}},
 ]  # fmt: skip
 
 
@@ -253,7 +282,9 @@ async def test_an_id_names_one_operation(world: World) -> None:
     await until(lambda: hub.channels == {})
 
 
-async def test_who_does_not_introduce_himself_in_time_is_sent_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_does_not_introduce_himself_in_time_is_sent_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(transport_ws, "INTRODUCTION", 0.2)
     async with socket(world) as talk:
         await talk.say({"type": "ping"})
@@ -307,7 +338,11 @@ async def test_a_right_that_ends_completes_what_it_opened(world: World) -> None:
         await world.database.execute("DELETE FROM memberships WHERE user_id = $1", leaver.user_id)
         bus.ring(Topic.access, leaver.user_id)
         said = await talk.hear()
-        assert (said["type"], said["id"], said["payload"]["errors"][0]["extensions"]["code"]) == ("next", "s", "FORBIDDEN")
+        assert (said["type"], said["id"], said["payload"]["errors"][0]["extensions"]["code"]) == (
+            "next",
+            "s",
+            "FORBIDDEN",
+        )
         assert await talk.hear() == {"id": "s", "type": "complete"}
         await crews_made(world, 1)
         assert await other.next("s")
@@ -386,7 +421,10 @@ async def test_nothing_is_shown_once_the_session_has_ended(world: World) -> None
 
 
 async def test_an_idempotency_key_of_the_upgrade_is_no_operations(world: World) -> None:
-    made = 'mutation($name: String!) { createLabel(workspaceId: "workspace", input: {name: $name, color: "#000000"}) { name } }'
+    made = (
+        'mutation($name: String!) { createLabel(workspaceId: "workspace", input: {name: $name, color: "#000000"}) {'
+        " name } }"
+    )
     async with socket(world, **{"idempotency-key": "one"}) as talk:
         await talk.begin(authorization=f"Bearer {world.owner.token}")
         for name in ("first of a socket", "second of a socket"):
@@ -400,7 +438,8 @@ async def test_an_idempotency_key_of_the_upgrade_is_no_operations(world: World) 
 UNION = 'subscription { workspaceEvents(workspaceId: "workspace") { %s } }'
 HOSTILE = REFUSED | {
     "a bomb in a union": (UNION % "...A0 ")
-    + " ".join(f"fragment A{n} on Event {{ ...A{n + 1} ...A{n + 1} }}" for n in range(60)) + " fragment A60 on Event { cursor }",
+    + " ".join(f"fragment A{n} on Event {{ ...A{n + 1} ...A{n + 1} }}" for n in range(60))
+    + " fragment A60 on Event { cursor }",
     "a cycle in a union": (UNION % "...A ") + "fragment A on Event { ...A }",
     "types that are none": UNION % " ".join(f"... on T{n} {{ id }}" for n in range(400)),
     "repeats": UNION % ("... on CrewCreatedEvent { name } " * 30),

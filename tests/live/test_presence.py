@@ -31,7 +31,9 @@ async def running(presence: Presence) -> AsyncIterator[Presence]:
 
 async def seats(world: World, chat_id: str) -> list[tuple[str, bool]]:
     """The users that a chat's rows name, and whether they count."""
-    found = await world.database.fetch("SELECT user_id, until > now() FROM chat_presence WHERE chat_id = $1 ORDER BY user_id", chat_id)
+    found = await world.database.fetch(
+        "SELECT user_id, until > now() FROM chat_presence WHERE chat_id = $1 ORDER BY user_id", chat_id
+    )
     return [(row[0], row[1]) for row in found]
 
 
@@ -77,7 +79,9 @@ async def test_the_time_moves_on_while_somebody_listens(world: World) -> None:
     async with running(Presence(every=0.05)) as presence:
         presence.enter(("w", chat_id, "u"), 1)
         await become(world, chat_id, [("u", True)])
-        lasts = await world.database.fetchval("SELECT extract(epoch FROM until - now())::float FROM chat_presence WHERE chat_id = $1", chat_id)
+        lasts = await world.database.fetchval(
+            "SELECT extract(epoch FROM until - now())::float FROM chat_presence WHERE chat_id = $1", chat_id
+        )
         assert LASTS / 2 < lasts <= LASTS
         await expire(world)
         await become(world, chat_id, [("u", True)])

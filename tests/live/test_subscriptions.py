@@ -23,7 +23,10 @@ from tests.live.outlets import OF, Memory, plain, until
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
-INSERT = f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'test.happened', jsonb_build_object('n', $2::int))"
+INSERT = (
+    f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'test.happened',"
+    " jsonb_build_object('n', $2::int))"
+)
 
 
 async def connection(world: World, person: Person, memory: Memory) -> LiveConnection:
@@ -161,7 +164,10 @@ async def test_a_cursor_goes_on_where_it_was_in_spite_of_writers(world: World) -
     await asyncio.sleep(0.1)
     line.close()
     got += memory.written
-    rows = await world.database.fetch("SELECT (payload->>'n')::int FROM events WHERE channel = $1 AND type = 'test.happened' ORDER BY xid, seq", own(world))
+    rows = await world.database.fetch(
+        "SELECT (payload->>'n')::int FROM events WHERE channel = $1 AND type = 'test.happened' ORDER BY xid, seq",
+        own(world),
+    )
     written = [str(row[0]).encode() for row in rows]
     assert got == written[-len(got) :]
     assert memory.losses == []
@@ -199,7 +205,9 @@ async def test_a_cursor_of_events_that_were_removed_is_told(world: World) -> Non
     cursor = hub.cursor((await line.subscribe(own(world), plain)).position)
     await emit(world, 1)
     await until(lambda: memory.written)
-    await world.database.execute("UPDATE events SET created_at = now() - interval '8 days' WHERE channel = $1", own(world))
+    await world.database.execute(
+        "UPDATE events SET created_at = now() - interval '8 days' WHERE channel = $1", own(world)
+    )
     assert await sweeper.sweep()
     await line.subscribe(own(world), plain, after=cursor)
     await until(lambda: memory.losses)
@@ -285,7 +293,11 @@ async def test_frames_of_a_chat_and_of_its_agent(world: World) -> None:
             payload = {"type": "text", "content": str(number)}
             async with world.database.transaction():
                 await world.database.execute("UPDATE chats SET last_seq = $2 WHERE id = $1", chat.id, number)
-                await world.add(RunFrame(workspace_id=world.workspace.id, chat_id=chat.id, seq=number, type="chat_event", payload=payload))
+                await world.add(
+                    RunFrame(
+                        workspace_id=world.workspace.id, chat_id=chat.id, seq=number, type="chat_event", payload=payload
+                    )
+                )
         bus.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")
 
     await write(1, 2, 3)

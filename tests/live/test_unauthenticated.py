@@ -101,7 +101,9 @@ def test_all_clients_together_take_no_more_than_the_process_has() -> None:
 
 
 @pytest.mark.parametrize("bound", ["MOST", "MOST_OF_CLIENT"])
-async def test_one_too_many_is_refused_before_the_upgrade(world: World, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+async def test_one_too_many_is_refused_before_the_upgrade(
+    world: World, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
     monkeypatch.setattr(bounds, bound, 4)
     async with strangers(world, 2):
         assert (len(unauthenticated), shown()) == (4, 4.0)
@@ -111,7 +113,9 @@ async def test_one_too_many_is_refused_before_the_upgrade(world: World, monkeypa
             assert answer.headers["x-content-type-options"] == "nosniff"
         assert (rest.headers["content-type"], rest.body) == ("text/plain; charset=utf-8", TOO_MANY.encode())
         assert other.headers["content-type"] == "application/json; charset=utf-8"
-        assert orjson.loads(other.body or b"") == {"errors": [{"message": TOO_MANY, "extensions": {"code": "RATE_LIMITED"}}]}
+        assert orjson.loads(other.body or b"") == {
+            "errors": [{"message": TOO_MANY, "extensions": {"code": "RATE_LIMITED"}}]
+        }
         assert len(unauthenticated) == 4
         async with client_of(world, world.viewer) as known:  # by its address
             await known.settle()

@@ -1,4 +1,6 @@
-"""Channels on /ws: who may listen, what is heard, and what was missed (contract: websocket.channels, messages, ui_depends)."""
+"""Channels on /ws: who may listen, what is heard, and what was missed (contract: websocket.channels, messages,
+ui_depends).
+"""
 
 import asyncio
 from typing import Any
@@ -32,7 +34,10 @@ def own(world: World) -> str:
 async def emit(world: World, channel: str, *payloads: dict[str, Any], type: str = "test.happened") -> None:
     for payload in payloads:
         await world.database.execute(
-            f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, $2, $3)", address_of(channel, world.workspace.id), type, payload
+            f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, $2, $3)",
+            address_of(channel, world.workspace.id),
+            type,
+            payload,
         )
     bus.ring(Topic.events)
 
@@ -54,7 +59,11 @@ async def test_events_come_with_their_channel_and_a_cursor(world: World) -> None
         await emit(world, f"workspace:{world.other.id}", {"n": 0})
         await client.until(lambda: len(client.on(own(world))) == 2)
         first, second = client.on(own(world))
-        assert bare(first) == {"type": "test.happened", "channel": own(world), "payload": {"n": 1, "text": 'ü"\\\u2028'}}
+        assert bare(first) == {
+            "type": "test.happened",
+            "channel": own(world),
+            "payload": {"n": 1, "text": 'ü"\\\u2028'},
+        }
         assert bare(second) == {"type": "test.happened", "channel": own(world), "payload": {}}
         assert first["cursor"] != second["cursor"]
 
@@ -62,9 +71,21 @@ async def test_events_come_with_their_channel_and_a_cursor(world: World) -> None
 async def test_every_kind_of_channel_can_be_listened_to(world: World) -> None:
     chat = await new_chat(world)
     crew = Crew(workspace_id=world.workspace.id, name="Crew", slug=new_id())
-    mission = Mission(workspace_id=world.workspace.id, crew_id=crew.id, lead_agent_id=chat.agent_id, title="Mission", trace_id=new_id())
+    mission = Mission(
+        workspace_id=world.workspace.id,
+        crew_id=crew.id,
+        lead_agent_id=chat.agent_id,
+        title="Mission",
+        trace_id=new_id(),
+    )
     await world.add(crew, mission)
-    ids = {"workspace": world.workspace.id, "crew": crew.id, "agent": chat.agent_id, "session": chat.id, "mission": mission.id}
+    ids = {
+        "workspace": world.workspace.id,
+        "crew": crew.id,
+        "agent": chat.agent_id,
+        "session": chat.id,
+        "mission": mission.id,
+    }
     ids |= {"keeper": world.workspace.id, "files": crew.id, "user": world.viewer.user_id}
     names = [*(f"{kind}:{id}" for kind, id in ids.items()), "providers"]
     async with client_of(world, world.viewer) as client:
@@ -72,7 +93,9 @@ async def test_every_kind_of_channel_can_be_listened_to(world: World) -> None:
         for name in names:
             await emit(world, name, {"at": name})
         await client.until(lambda: len(client.of("test.happened")) == len(names))
-        assert [(frame["channel"], frame["payload"]["at"]) for frame in client.of("test.happened")] == [(name, name) for name in names]
+        assert [(frame["channel"], frame["payload"]["at"]) for frame in client.of("test.happened")] == [
+            (name, name) for name in names
+        ]
         assert client.of("error") == []
         cursor = client.of("test.happened")[0]["cursor"]
     async with client_of(world, world.viewer) as client:  # and replayed
@@ -90,8 +113,10 @@ async def test_whoever_may_not_listen_is_told_on_that_channel(world: World) -> N
     await world.add(foreign, deleted)
     await world.database.execute("UPDATE crews SET deleted_at = now() WHERE id = $1", deleted.id)
     refused = [
-        f"workspace:{world.other.id}", f"crew:{foreign.id}", f"files:{foreign.id}", f"crew:{deleted.id}", f"user:{world.owner.user_id}",
-        f"crew:{new_id()}", "kitchen:1", "workspace", "workspace:", f"workspace:{world.workspace.slug}", "session:\0", "x" * 300, ":", "user:\u00fc",
+        f"workspace:{world.other.id}", f"crew:{foreign.id}", f"files:{foreign.id}", f"crew:{deleted.id}",
+        f"user:{world.owner.user_id}",
+        f"crew:{new_id()}", "kitchen:1", "workspace", "workspace:", f"workspace:{world.workspace.slug}", "session:\0",
+        "x" * 300, ":", "user:\u00fc",
     ]  # fmt: skip
     async with client_of(world, world.viewer) as client:
         await subscribed(client, *refused)
@@ -207,8 +232,19 @@ async def test_frames_of_a_chat_are_numbered_and_its_other_events_are_not(world:
         await client.until(lambda: len(client.on(name)) == 5)
         heard = client.on(name)
         assert [frame.get("seq") for frame in heard] == [1, 2, None, None, 3]
-        assert bare(heard[0]) == {"type": "chat_event", "channel": name, "payload": {"type": "text", "content": "a"}, "seq": 1}
-        assert [frame["type"] for frame in heard] == ["chat_event", "chat_event", "steering_queued", "chat_event", "chat_event"]
+        assert bare(heard[0]) == {
+            "type": "chat_event",
+            "channel": name,
+            "payload": {"type": "text", "content": "a"},
+            "seq": 1,
+        }
+        assert [frame["type"] for frame in heard] == [
+            "chat_event",
+            "chat_event",
+            "steering_queued",
+            "chat_event",
+            "chat_event",
+        ]
     for number, frame in enumerate(heard, 1):  # every cursor leads to what follows it
         async with client_of(world, world.viewer) as client:
             await client.subscribe(name, after=frame["cursor"])
@@ -229,14 +265,23 @@ async def test_an_agents_channel_mirrors_what_it_says_in_all_its_chats(world: Wo
     name = f"agent:{chat.agent_id}"
     async with client_of(world, world.viewer) as client:
         await subscribed(client, name)
-        begin = RunFrame(workspace_id=world.workspace.id, chat_id=other.id, seq=101, run_id=runs[1]["id"], type="run_begin", payload={"from_seq": 100})
+        begin = RunFrame(
+            workspace_id=world.workspace.id,
+            chat_id=other.id,
+            seq=101,
+            run_id=runs[1]["id"],
+            type="run_begin",
+            payload={"from_seq": 100},
+        )
         await world.add(begin)
         await world.database.execute("UPDATE chats SET last_seq = 101 WHERE id = $1", other.id)
         await write_frames(world, other, text("far"), run=runs[1])
         await client.until(lambda: len(client.on(name)) == 1)
         await write_frames(world, chat, text("near"), DONE, run=runs[0])
         await client.until(lambda: len(client.on(name)) == 3)
-        assert client.on(name) == [{"type": "chat_event", "channel": name, "payload": payload} for payload in (text("far"), text("near"), DONE)]
+        assert client.on(name) == [
+            {"type": "chat_event", "channel": name, "payload": payload} for payload in (text("far"), text("near"), DONE)
+        ]
         await client.subscribe(name, after=write_cursor(hub.tail.epoch, Position(1, 1)))
         assert (await client.hears("resync", channel=name))["payload"]["reason"] == "not_kept"
 
@@ -287,7 +332,11 @@ async def test_an_event_is_encoded_once_for_all_its_listeners(world: World, monk
         return framed(*given)
 
     monkeypatch.setattr(frames, "_framed", counting)
-    async with client_of(world, world.viewer) as one, client_of(world, world.owner) as other, client_of(world, world.admin) as third:
+    async with (
+        client_of(world, world.viewer) as one,
+        client_of(world, world.owner) as other,
+        client_of(world, world.admin) as third,
+    ):
         for client in (one, other, third):
             await subscribed(client, own(world))
         await emit(world, own(world), {"n": 1}, {"n": 2})
@@ -298,7 +347,9 @@ async def test_an_event_is_encoded_once_for_all_its_listeners(world: World, monk
 
 
 async def test_the_web_interface_can_read_every_frame(world: World) -> None:
-    """Type and channel are strings, and a payload is an object or a string, but for ping and pong (contract: ui_depends)."""
+    """Type and channel are strings, and a payload is an object or a string, but for ping and pong (contract:
+    ui_depends).
+    """
     chat = await new_chat(world)
     async with client_of(world, world.viewer) as client:
         await subscribed(client, own(world), f"session:{chat.id}", "kitchen:1")

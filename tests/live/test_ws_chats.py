@@ -37,7 +37,10 @@ def calls(operation: str) -> int:
 def shown(client: Client, channel: str) -> list[tuple[Any, ...]]:
     """(type, seq, content) of the frames of a chat."""
     heard = client.on(channel)
-    return [(f["payload"].get("type", f["type"]), f.get("seq"), f["payload"].get("content", f["payload"].get("from_seq"))) for f in heard]
+    return [
+        (f["payload"].get("type", f["type"]), f.get("seq"), f["payload"].get("content", f["payload"].get("from_seq")))
+        for f in heard
+    ]
 
 
 # ---- send_message ---------------------------------------------------------------------------------------------------
@@ -58,7 +61,8 @@ async def test_the_sender_gets_the_run_without_subscribing_and_nothing_after_it(
         await write_frames(world, chat, text("of somebody else"))
         await client.settle()
         assert shown(client, name) == [
-            ("run_begin", 11, 10), ("user_message", 12, "hello"), ("text", 13, "a"), ("text", 14, "b"), ("text", 15, "done"), ("done", 16, ""),
+            ("run_begin", 11, 10), ("user_message", 12, "hello"), ("text", 13, "a"), ("text", 14, "b"),
+            ("text", 15, "done"), ("done", 16, ""),
         ]  # fmt: skip
         assert client.on(name)[1]["payload"]["metadata"] == {"author_user_id": world.viewer.user_id}
         assert address_of(name, world.workspace.id) not in hub.channels
@@ -105,7 +109,9 @@ async def test_who_subscribes_while_its_message_is_answered_gets_each_frame_once
         assert address_of(name, world.workspace.id) not in hub.channels
 
 
-async def test_who_subscribes_behind_the_own_message_misses_none_of_its_frames(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_subscribes_behind_the_own_message_misses_none_of_its_frames(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chat = await new_chat(world)
     name, real = f"session:{chat.id}", socket.send_message
     stored, answered = asyncio.Event(), asyncio.Event()
@@ -142,7 +148,9 @@ async def test_turns_are_cut_to_what_is_allowed(world: World, given: int, stored
 async def test_the_payload_may_be_a_string(world: World) -> None:
     chat = await new_chat(world)
     async with client_of(world, world.viewer) as client:
-        await client.say("send_message", payload=f'{{"session_id":"{chat.id}","content":"as the web interface sends it"}}')
+        await client.say(
+            "send_message", payload=f'{{"session_id":"{chat.id}","content":"as the web interface sends it"}}'
+        )
         await client.until(lambda: len(client.of("chat_event")) == 1)
         await client.say("cancel_message", payload=f'{{"session_id":"{chat.id}"}}')
         await client.until(lambda: len(client.of("chat_event")) == 2)
@@ -152,15 +160,20 @@ async def test_the_payload_may_be_a_string(world: World) -> None:
 @pytest.mark.parametrize(
     ("payload", "channel"),
     [
-        (None, None), ([], None), (7, None), ("no JSON", None), ("[]", None), ({}, None), ({"content": "x"}, None), ({"session_id": 7, "content": "x"}, None),
-        ({"session_id": "", "content": "x"}, None), ({"session_id": "{chat}"}, "{chat}"), ({"session_id": "{chat}", "content": ""}, "{chat}"),
+        (None, None), ([], None), (7, None), ("no JSON", None), ("[]", None), ({}, None), ({"content": "x"}, None),
+        ({"session_id": 7, "content": "x"}, None),
+        ({"session_id": "", "content": "x"}, None), ({"session_id": "{chat}"}, "{chat}"),
+        ({"session_id": "{chat}", "content": ""}, "{chat}"),
         ({"session_id": "{chat}", "content": 7}, "{chat}"), ({"session_id": "{chat}", "content": None}, "{chat}"),
-        ({"session_id": "{chat}", "content": "x", "max_turns": "7"}, "{chat}"), ({"session_id": "{chat}", "content": "x", "max_turns": 1.5}, "{chat}"),
+        ({"session_id": "{chat}", "content": "x", "max_turns": "7"}, "{chat}"),
+        ({"session_id": "{chat}", "content": "x", "max_turns": 1.5}, "{chat}"),
         ({"session_id": "{chat}", "content": "x\0"}, "{chat}"), ({"session_id": "{chat}x", "content": "x"}, "{chat}x"),
         ({"session_id": "{foreign}", "content": "x"}, "{foreign}"), ({"session_id": "\0", "content": "x"}, "\0"),
     ],
 )  # fmt: skip
-async def test_a_message_that_cannot_be_sent_is_refused_to_the_sender_alone(world: World, payload: Any, channel: str | None) -> None:
+async def test_a_message_that_cannot_be_sent_is_refused_to_the_sender_alone(
+    world: World, payload: Any, channel: str | None
+) -> None:
     chat, foreign = await new_chat(world), await new_chat(world, workspace=world.other)
 
     def filled(value: Any) -> Any:
@@ -194,7 +207,8 @@ async def test_one_message_at_a_time_is_answered_in_a_chat(world: World) -> None
         await other.hears("chat_event")
         await other.settle()
         assert other.on(name) == [
-            {"type": "chat_event", "channel": name, "payload": {"type": "agent_busy", "content": other.on(name)[0]["payload"]["content"],
+            {"type": "chat_event", "channel": name,
+                "payload": {"type": "agent_busy", "content": other.on(name)[0]["payload"]["content"],
              "metadata": {"chat_id": chat.id}}},
         ]  # fmt: skip
         await client.settle()
@@ -230,8 +244,13 @@ async def test_words_among_users_end_at_once(world: World) -> None:
         assert address_of(name, world.workspace.id) not in hub.channels
 
 
-async def test_messages_of_one_chat_keep_their_order_and_those_of_others_do_not_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow, quick = await new_chat(world, visibility=ChatVisibility.group), await new_chat(world, visibility=ChatVisibility.group)
+async def test_messages_of_one_chat_keep_their_order_and_those_of_others_do_not_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, quick = (
+        await new_chat(world, visibility=ChatVisibility.group),
+        await new_chat(world, visibility=ChatVisibility.group),
+    )
     sending = socket.send_message
     gate = asyncio.Event()
 
@@ -287,7 +306,12 @@ async def test_what_was_sent_before_the_socket_closed_is_carried_out(world: Worl
         await send(client, chat.id)
         await client.connection.close()
     async with asyncio.timeout(30):
-        while await world.database.fetchval("SELECT count(*) FROM runs WHERE chat_id = $1 AND status = 'RUNNING'", chat.id) == 0:
+        while (
+            await world.database.fetchval(
+                "SELECT count(*) FROM runs WHERE chat_id = $1 AND status = 'RUNNING'", chat.id
+            )
+            == 0
+        ):
             await asyncio.sleep(0.01)
         while f"session:{chat.workspace_id}/{chat.id}" in hub.channels:
             await asyncio.sleep(0.01)
@@ -312,7 +336,11 @@ async def test_a_failure_of_ours_is_told_without_a_word_of_it(world: World, monk
 async def test_a_sender_calls_its_run_off_and_nobody_else_does(world: World) -> None:
     chat = await new_chat(world)
     name = f"session:{chat.id}"
-    async with client_of(world, world.viewer) as client, client_of(world, world.owner) as other, client_of(world, world.outsider) as outsider:
+    async with (
+        client_of(world, world.viewer) as client,
+        client_of(world, world.owner) as other,
+        client_of(world, world.outsider) as outsider,
+    ):
         await send(client, chat.id)
         await client.until(lambda: len(client.on(name)) == 2)
         before = calls("chats.cancel")
@@ -407,19 +435,28 @@ async def test_without_a_live_run_or_a_right_there_is_nothing_to_resume(world: W
         await client.until(lambda: calls("chats.resume") == before + 5)
         await client.settle()
         assert [frame["type"] for frame in client.heard] == ["pong"]
-        for payload in ({"session_id": chat.id, "last_seq": "1"}, {"session_id": chat.id, "last_seq": -1}, {"last_seq": 1}, "[]"):
+        for payload in (
+            {"session_id": chat.id, "last_seq": "1"},
+            {"session_id": chat.id, "last_seq": -1},
+            {"last_seq": 1},
+            "[]",
+        ):
             await client.say("resume", payload=payload)
         await client.until(lambda: len(client.of("error")) == 4)
 
 
 @pytest.mark.parametrize(("count", "size", "overrun"), [(20, 1, False), (21, 1, True), (2, 500, False), (2, 501, True)])
-async def test_too_much_to_send_again_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch, count: int, size: int, overrun: bool) -> None:
+async def test_too_much_to_send_again_is_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, count: int, size: int, overrun: bool
+) -> None:
     assert (resuming.MOST_FRAMES, resuming.MOST_BYTES) == (5000, 8 * 1024 * 1024)
     chat = await new_chat(world)
     name = f"session:{chat.id}"
     await write_frames(world, chat, *(text("a" * size) for _ in range(count)), run=await new_run(world, chat))
     monkeypatch.setattr(resuming, "MOST_FRAMES", 20)
-    length = await world.database.fetchval("SELECT octet_length(payload::text) FROM run_frames WHERE chat_id = $1 LIMIT 1", chat.id)
+    length = await world.database.fetchval(
+        "SELECT octet_length(payload::text) FROM run_frames WHERE chat_id = $1 LIMIT 1", chat.id
+    )
     monkeypatch.setattr(resuming, "MOST_BYTES", 2 * (length - size + 500))
     async with client_of(world, world.viewer) as client:
         await resume(client, chat.id)
@@ -450,7 +487,8 @@ async def test_a_right_that_ends_ends_what_a_sender_follows(world: World) -> Non
     leaver = await world.person("following", None)
     chat = await new_chat(world)
     await world.database.execute(
-        "INSERT INTO memberships (id, workspace_id, user_id, role, created_at, updated_at) VALUES ($1, $2, $3, 'MEMBER', now(), now())",
+        "INSERT INTO memberships (id, workspace_id, user_id, role, created_at, updated_at)"
+        " VALUES ($1, $2, $3, 'MEMBER', now(), now())",
         f"c{'f' * 24}", world.workspace.id, leaver.user_id,
     )  # fmt: skip
     async with client_of(world, leaver) as client:

@@ -34,7 +34,15 @@ def sockets() -> float:
 
 def expired(world: World) -> str:
     now = instance.clock.seconds() - TICKET_LIFETIME.total_seconds() - 60
-    token, _ = instance.signer.sign(TokenKind.ws, user_id=world.owner.user_id, token_id="c0", lifetime=TICKET_LIFETIME, name="", email="", now=int(now))
+    token, _ = instance.signer.sign(
+        TokenKind.ws,
+        user_id=world.owner.user_id,
+        token_id="c0",
+        lifetime=TICKET_LIFETIME,
+        name="",
+        email="",
+        now=int(now),
+    )
     return token
 
 
@@ -111,7 +119,12 @@ async def test_a_ticket_without_a_value_is_one_that_was_not_sent(world: World) -
 @pytest.mark.parametrize("kind", ["junk", "expired", "cli token", "session cookie", "nul", "surrogate", "long"])
 async def test_a_bad_ticket_in_the_address_is_refused_before_the_upgrade(world: World, kind: str) -> None:
     browser, _ = await signed_in(world)
-    tokens = {"junk": "a.b.c", "expired": expired(world), "cli token": world.owner.token, "session cookie": browser.access}
+    tokens = {
+        "junk": "a.b.c",
+        "expired": expired(world),
+        "cli token": world.owner.token,
+        "session cookie": browser.access,
+    }
     tokens |= {"nul": "\0", "long": "a" * 6000}
     url = address(world) + "?token=%ED%A0%80" if kind == "surrogate" else address(world, tokens[kind])
     before = len(attendance.connections)
@@ -147,7 +160,9 @@ async def test_a_ticket_of_a_user_who_is_gone_is_refused(world: World) -> None:
     user = await new_user(world)
     row = CliToken(user_id=user.id, name="test", token_hash=user.id)
     await world.add(row)
-    token, _ = instance.signer.sign(TokenKind.ws, user_id=user.id, token_id=row.id, lifetime=TICKET_LIFETIME, now=instance.clock.seconds())
+    token, _ = instance.signer.sign(
+        TokenKind.ws, user_id=user.id, token_id=row.id, lifetime=TICKET_LIFETIME, now=instance.clock.seconds()
+    )
     await world.database.execute("DELETE FROM users WHERE id = $1", user.id)
     assert (await refusal(address(world, token)))[0] == 401
     async with opened(address(world)) as client:
@@ -159,8 +174,10 @@ async def test_a_ticket_of_a_user_who_is_gone_is_refused(world: World) -> None:
 @pytest.mark.parametrize(
     "first",
     [
-        '{"type":"subscribe","channel":"providers"}', '{"type":"auth"}', '{"type":"auth","token":null}', '{"type":"auth","token":7}',
-        '{"type":"auth","token":"a.b.c"}', '{"type":"auth","token":"\\u0000"}', '"auth"', "[]", "{", "", b'{"type":"auth"}',
+        '{"type":"subscribe","channel":"providers"}', '{"type":"auth"}', '{"type":"auth","token":null}',
+        '{"type":"auth","token":7}',
+        '{"type":"auth","token":"a.b.c"}', '{"type":"auth","token":"\\u0000"}', '"auth"', "[]", "{", "",
+        b'{"type":"auth"}',
     ],
 )  # fmt: skip
 async def test_a_first_frame_that_does_not_authenticate_ends_the_socket(world: World, first: str | bytes) -> None:
@@ -213,13 +230,19 @@ async def test_a_database_that_is_away_is_no_fault_of_the_ticket(world: World, m
 @pytest.mark.parametrize(
     ("origin", "production", "good"),
     [
-        (None, True, True), ("{own}", True, True), ("http://127.0.0.1:1", True, True), ("https://127.0.0.1", False, True),
-        ("http://localhost:3000", False, True), ("http://localhost:3000", True, False), ("https://evil.example", False, False),
-        ("null", False, False), ("https://ui.example", True, True), ("https://ui.example:8443", True, False), ("", True, True),
-        ("http://127.0.0.1.evil.example", False, False), ("http://evil.example/127.0.0.1", False, False), ("junk", False, False),
+        (None, True, True), ("{own}", True, True), ("http://127.0.0.1:1", True, True),
+        ("https://127.0.0.1", False, True),
+        ("http://localhost:3000", False, True), ("http://localhost:3000", True, False),
+        ("https://evil.example", False, False),
+        ("null", False, False), ("https://ui.example", True, True), ("https://ui.example:8443", True, False),
+        ("", True, True),
+        ("http://127.0.0.1.evil.example", False, False), ("http://evil.example/127.0.0.1", False, False),
+        ("junk", False, False),
     ],
 )  # fmt: skip
-async def test_the_page_must_be_of_this_server(world: World, monkeypatch: pytest.MonkeyPatch, origin: str | None, production: bool, good: bool) -> None:
+async def test_the_page_must_be_of_this_server(
+    world: World, monkeypatch: pytest.MonkeyPatch, origin: str | None, production: bool, good: bool
+) -> None:
     changed = {"env": "Production" if production else "development", "allowed_origins": ("https://ui.example",)}
     monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update=changed))
     headers = {} if origin is None else {"origin": origin.format(own=world.url)}
@@ -265,10 +288,16 @@ async def test_signing_out_ends_the_sockets_of_that_session_at_once(world: World
     browser, user = await signed_in(world)
     other = type(browser)(world.url)
     await other.log_in(user.email)
-    async with client_of(world, browser) as client, client_of(world, browser) as second, client_of(world, other) as stays:
+    async with (
+        client_of(world, browser) as client,
+        client_of(world, browser) as second,
+        client_of(world, other) as stays,
+    ):
         await client.subscribe(f"user:{user.id}")
         await client.settle()
-        assert (await browser.send("POST", "/api/auth/signout", json={"csrfToken": await browser.csrf()})).status_code == 200
+        assert (
+            await browser.send("POST", "/api/auth/signout", json={"csrfToken": await browser.csrf()})
+        ).status_code == 200
         for ended in (client, second):
             await ended.until(lambda ended=ended: ended.closed, 3)
             assert (ended.of("session_revoked"), ended.closed) == ([REVOKED], 4401)
@@ -276,7 +305,9 @@ async def test_signing_out_ends_the_sockets_of_that_session_at_once(world: World
         assert [frame["type"] for frame in stays.heard] == ["pong"]
 
 
-async def test_a_session_that_ends_between_the_look_and_the_handshake_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_session_that_ends_between_the_look_and_the_handshake_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     browser, user = await signed_in(world)
     known = endpoint.identify
 
@@ -330,7 +361,10 @@ async def test_a_membership_that_ends_ends_the_subscription_alone(world: World) 
         await world.database.execute("DELETE FROM memberships WHERE user_id = $1", leaver.user_id)
         bus.ring(Topic.access, leaver.user_id)
         assert (await client.hears("error"))["channel"] == channel
-        await world.database.execute(f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'test.happened', '{{}}')", channel)
+        await world.database.execute(
+            f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'test.happened', '{{}}')",
+            channel,
+        )
         bus.ring(Topic.events)
         await asyncio.sleep(0.1)
         await client.settle()

@@ -1,4 +1,6 @@
-"""A line that is cut again and again: what a client has seen over all its sockets is the whole log, in order (contract: websocket.connection.reconnect)."""
+"""A line that is cut again and again: what a client has seen over all its sockets is the whole log, in order (contract:
+websocket.connection.reconnect).
+"""
 
 import asyncio
 import random
@@ -22,7 +24,9 @@ CUTS = 200
 
 @asynccontextmanager
 async def writing(write: Callable[[int], Awaitable[object]]) -> AsyncIterator[list[int]]:
-    """Calls `write(n)` for n from 1 on, in bursts, as long as a resume could bring it all; yields what was written, which grows."""
+    """Calls `write(n)` for n from 1 on, in bursts, as long as a resume could bring it all; yields what was written,
+    which grows.
+    """
     written, stop = list[int](), asyncio.Event()
 
     async def go() -> None:
@@ -56,7 +60,9 @@ async def read_for_a_while(client: Raw, hear: Callable[[dict[str, Any]], None]) 
     client.writer.transport.abort()
 
 
-async def read_over_cuts(url: str, ask: Callable[[Raw], Awaitable[None]], hear: Callable[[dict[str, Any]], None]) -> None:
+async def read_over_cuts(
+    url: str, ask: Callable[[Raw], Awaitable[None]], hear: Callable[[dict[str, Any]], None]
+) -> None:
     """Hears what comes of `ask` on one line after another, each of them cut."""
     for _ in range(CUTS):
         async with raw(url, buffer=random.choice([SMALL, None])) as client:
@@ -65,8 +71,12 @@ async def read_over_cuts(url: str, ask: Callable[[Raw], Awaitable[None]], hear: 
         await asyncio.sleep(random.random() / 50)
 
 
-async def all_is_seen_by_cursor(world: World, channel: str, write: Callable[[int], Awaitable[object]], number: Callable[[dict[str, Any]], int]) -> None:
-    """Whoever goes on from the newest cursor sees what is written from their first frame on: `number` tells which it is."""
+async def all_is_seen_by_cursor(
+    world: World, channel: str, write: Callable[[int], Awaitable[object]], number: Callable[[dict[str, Any]], int]
+) -> None:
+    """Whoever goes on from the newest cursor sees what is written from their first frame on: `number` tells which it
+    is.
+    """
     seen, cursor, url = list[int](), None, address(world, await ticket(world, world.viewer))
 
     async def ask(client: Raw) -> None:

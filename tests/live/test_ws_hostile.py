@@ -60,7 +60,10 @@ HOSTILE: dict[str, bytes] = {
     "after is a number": b'{"type":"subscribe","channel":"providers","after":7}',
     "token is an object": b'{"type":"auth","token":{}}',
     "payload is missing": b'{"type":"send_message"}',
-    "payload is deep": b'{"type":"send_message","payload":{"session_id":"x","content":' + b"[" * 900 + b"]" * 900 + b"}}",
+    "payload is deep": b'{"type":"send_message","payload":{"session_id":"x","content":'
+    + b"[" * 900
+    + b"]" * 900
+    + b"}}",
     "payload is a deep string": b'{"type":"resume","payload":"' + b"[" * 30_000 + b'"}',
     "payload is a string in a string": b'{"type":"resume","payload":"\\"{}\\""}',
     "session_id is an object": b'{"type":"cancel_message","payload":{"session_id":{}}}',
@@ -93,7 +96,12 @@ async def test_binary_frames_are_not_understood(world: World) -> None:
 
 async def test_a_message_may_come_in_pieces(world: World) -> None:
     async with raw(address(world, await ticket(world, world.viewer))) as client:
-        pieces = [frame(b'{"type"', TEXT, fin=False), frame(b':"pi', 0, fin=False), frame(b"x", PING), frame(b'ng"}', 0)]
+        pieces = [
+            frame(b'{"type"', TEXT, fin=False),
+            frame(b':"pi', 0, fin=False),
+            frame(b"x", PING),
+            frame(b'ng"}', 0),
+        ]
         for piece in pieces:
             await client.send(piece)
             await asyncio.sleep(0.01)
@@ -129,7 +137,10 @@ async def test_frames_that_are_too_large_or_against_the_protocol_end_the_socket(
     world: World, caplog: pytest.LogCaptureFixture, sent: list[bytes], code: int | None
 ) -> None:
     before = len(attendance.connections)
-    async with client_of(world, world.viewer) as other, raw(address(world, await ticket(world, world.viewer))) as client:
+    async with (
+        client_of(world, world.viewer) as other,
+        raw(address(world, await ticket(world, world.viewer))) as client,
+    ):
         await client.send(*sent)
         assert await client.close_code() == code
         assert "Traceback" not in caplog.text
@@ -164,7 +175,10 @@ async def test_a_vanished_client_leaves_nothing(world: World) -> None:
 async def test_a_slow_reader_holds_nobody_up_and_gets_everything_later(world: World) -> None:
     """6 MB for somebody who takes in nothing for a while: the server keeps a bounded part of it."""
     count, size = 1000, 6000
-    async with raw(address(world, await ticket(world, world.viewer)), buffer=SMALL) as slow, client_of(world, world.owner) as quick:
+    async with (
+        raw(address(world, await ticket(world, world.viewer)), buffer=SMALL) as slow,
+        client_of(world, world.owner) as quick,
+    ):
         await slow.say(type="subscribe", channel=own(world))
         await quick.subscribe(own(world))
         await quick.settle()
@@ -192,7 +206,10 @@ async def test_a_slow_reader_holds_nobody_up_and_gets_everything_later(world: Wo
 async def test_who_reads_nothing_is_cut_off_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert websocket.PATIENCE == 10.0
     monkeypatch.setattr(websocket, "PATIENCE", 0.2)
-    async with raw(address(world, await ticket(world, world.viewer)), buffer=SMALL) as stalled, client_of(world, world.owner) as quick:
+    async with (
+        raw(address(world, await ticket(world, world.viewer)), buffer=SMALL) as stalled,
+        client_of(world, world.owner) as quick,
+    ):
         await stalled.say(type="subscribe", channel=own(world))
         await quick.subscribe(own(world))
         await quick.settle()

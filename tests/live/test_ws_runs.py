@@ -1,4 +1,6 @@
-"""Conversations over /ws with an agent that really runs: the whole way from the message to `done` (contract: websocket.chat_stream)."""
+"""Conversations over /ws with an agent that really runs: the whole way from the message to `done` (contract:
+websocket.chat_stream).
+"""
 
 import asyncio
 import json
@@ -53,8 +55,16 @@ def kinds(frames: list[dict[str, Any]]) -> list[str]:
 
 async def test_a_message_is_answered_in_order_to_the_sender_and_to_whoever_listens(world: World) -> None:
     chat = await new_chat(world)
-    steps = {"thinking": ["hm", "m"]}, {"text": ["I will ", "look."]}, {"tool": {"name": "Bash", "input": {"command": "ls"}, "result": "README.md"}}
-    async with client_of(world, world.viewer) as client, client_of(world, world.owner) as other, client_of(world, world.admin) as follower:
+    steps = (
+        {"thinking": ["hm", "m"]},
+        {"text": ["I will ", "look."]},
+        {"tool": {"name": "Bash", "input": {"command": "ls"}, "result": "README.md"}},
+    )
+    async with (
+        client_of(world, world.viewer) as client,
+        client_of(world, world.owner) as other,
+        client_of(world, world.admin) as follower,
+    ):
         await other.subscribe(f"session:{chat.id}")
         await follower.subscribe(f"agent:{chat.agent_id}")
         await follower.subscribe(f"workspace:{world.workspace.id}")
@@ -66,13 +76,27 @@ async def test_a_message_is_answered_in_order_to_the_sender_and_to_whoever_liste
         assert [frame["seq"] for frame in frames] == list(range(1, len(frames) + 1))
         said = [kind for kind in kinds(frames) if kind in ("thinking", "text", "tool_call", "tool_result", "done")]
         assert list(dict.fromkeys(said)) == ["thinking", "text", "tool_call", "tool_result", "done"]
-        assert "".join(f["payload"]["content"] for f in frames if f["payload"].get("type") == "text") == "I will look.One file."
-        assert [(f["seq"], f["type"], f["payload"]) for f in await done(other, chat)] == [(f["seq"], f["type"], f["payload"]) for f in frames]
+        assert (
+            "".join(f["payload"]["content"] for f in frames if f["payload"].get("type") == "text")
+            == "I will look.One file."
+        )
+        assert [(f["seq"], f["type"], f["payload"]) for f in await done(other, chat)] == [
+            (f["seq"], f["type"], f["payload"]) for f in frames
+        ]
         await follower.until(lambda: len(follower.of("run.completed", "agent.status")) >= 3)
-        events = [(frame["type"], frame["payload"]["status"]) for frame in follower.on(f"workspace:{world.workspace.id}")]
-        assert events == [("run.started", "RUNNING"), ("agent.status", "RUNNING"), ("run.completed", "COMPLETED"), ("agent.status", "IDLE")]
+        events = [
+            (frame["type"], frame["payload"]["status"]) for frame in follower.on(f"workspace:{world.workspace.id}")
+        ]
+        assert events == [
+            ("run.started", "RUNNING"),
+            ("agent.status", "RUNNING"),
+            ("run.completed", "COMPLETED"),
+            ("agent.status", "IDLE"),
+        ]
         await follower.until(lambda: len(follower.on(f"agent:{chat.agent_id}")) == len(frames) - 1)
-        assert [frame["payload"] for frame in follower.on(f"agent:{chat.agent_id}")] == [frame["payload"] for frame in frames[1:]]
+        assert [frame["payload"] for frame in follower.on(f"agent:{chat.agent_id}")] == [
+            frame["payload"] for frame in frames[1:]
+        ]
         await ask(client, chat, "again")
         again = await done(client, chat, 2)
         assert [frame["seq"] for frame in again] == list(range(1, len(again) + 1))
@@ -115,7 +139,9 @@ async def test_a_socket_that_is_cut_again_and_again_sees_the_whole_run(world: Wo
         async with raw(address(world, token)) as line:
             await line.say(type="subscribe", channel=name, after=heard[_known(heard)]["cursor"])
             if cuts % 2:
-                await line.say(type="resume", payload={"session_id": chat.id, "last_seq": random.randrange(_known(heard))})
+                await line.say(
+                    type="resume", payload={"session_id": chat.id, "last_seq": random.randrange(_known(heard))}
+                )
             ended = await _listen(line, heard)
         cuts += 1
     assert sorted(heard) == list(range(1, len(heard) + 1))

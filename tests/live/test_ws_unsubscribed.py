@@ -1,4 +1,6 @@
-"""What somebody sees of a chat without having subscribed to it: its own messages' runs and what it has asked for again, and nothing of others'."""
+"""What somebody sees of a chat without having subscribed to it: its own messages' runs and what it has asked for again,
+and nothing of others'.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -42,7 +44,9 @@ async def ask(world: World, client: Client, chat: Chat, content: str = "") -> di
     """A message to the agent; returns its run."""
     await send(client, chat.id, f"@hand-{chat.id} {content}")
     async with asyncio.timeout(30):
-        while not await world.database.fetchval("SELECT count(*) FROM runs WHERE chat_id = $1 AND status = 'RUNNING'", chat.id):
+        while not await world.database.fetchval(
+            "SELECT count(*) FROM runs WHERE chat_id = $1 AND status = 'RUNNING'", chat.id
+        ):
             await asyncio.sleep(0.01)
     return await live_run(world, chat)
 
@@ -68,7 +72,9 @@ async def test_words_among_users_show_nothing_of_the_run_that_is_live(world: Wor
         assert owner.numbers(name) == [1, 2, 3, 4, 5, 6, 7]  # whose run it is: without gaps
 
 
-async def test_a_run_between_what_was_resumed_and_an_own_message_is_not_shown(world: World, gate: Callable[[], None]) -> None:
+async def test_a_run_between_what_was_resumed_and_an_own_message_is_not_shown(
+    world: World, gate: Callable[[], None]
+) -> None:
     chat, name = await group(world)
     async with client_of(world, world.owner) as owner, client_of(world, world.viewer) as viewer:
         await owner.subscribe(name)

@@ -8,7 +8,15 @@ from tests.world import now
 @entity
 def mission(plot: Plot) -> Mission:
     trace = f"mission-{plot.workspace.id}"
-    return Mission(crew_id=plot["crew"].id, lead_agent_id=plot["lead"].id, trace_id=trace, title="Sail", description="To the south", plan="Hoist", **plot.here)
+    return Mission(
+        crew_id=plot["crew"].id,
+        lead_agent_id=plot["lead"].id,
+        trace_id=trace,
+        title="Sail",
+        description="To the south",
+        plan="Hoist",
+        **plot.here,
+    )
 
 
 @entity
@@ -29,4 +37,10 @@ def assignment(plot: Plot) -> Assignment:
 
 @entity
 def mission_task(plot: Plot) -> MissionTask:
-    return MissionTask(mission_id=plot["issue"].id, assigned_agent_id=plot["agent"].id, assignment_id=plot["assignment"].id, title="Hoist", **plot.here)
+    return MissionTask(
+        mission_id=plot["issue"].id,
+        assigned_agent_id=plot["agent"].id,
+        assignment_id=plot["assignment"].id,
+        title="Hoist",
+        **plot.here,
+    )

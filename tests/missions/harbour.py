@@ -72,14 +72,30 @@ class Berth:
     async def issue(self, assignee: Agent | None = None, **fields: Any) -> Mission:
         self.issues += 1
         number, agent = self.issues, assignee or self.worker
-        given = {"title": "Leak", "status": MissionStatus.BACKLOG, "assignee_type": "agent", "assignee_id": agent.id, "number": number}
-        given |= {"identifier": f"{self.crew.issue_prefix}-{number}", "trace_id": secrets.token_hex(8), "mission_type": MissionType.issue}
-        made = Mission(crew_id=self.crew.id, lead_agent_id=self.lead.id, workspace_id=self.estate.workspace.id, **given | fields)
+        given = {
+            "title": "Leak",
+            "status": MissionStatus.BACKLOG,
+            "assignee_type": "agent",
+            "assignee_id": agent.id,
+            "number": number,
+        }
+        given |= {
+            "identifier": f"{self.crew.issue_prefix}-{number}",
+            "trace_id": secrets.token_hex(8),
+            "mission_type": MissionType.issue,
+        }
+        made = Mission(
+            crew_id=self.crew.id, lead_agent_id=self.lead.id, workspace_id=self.estate.workspace.id, **given | fields
+        )
         await self.estate.add(made)
         return made
 
-    async def task(self, issue: Mission, title: str, order: int, agent: Agent | None = None, *after: MissionTask, **fields: Any) -> MissionTask:
-        made = MissionTask(mission_id=issue.id, title=title, task_order=order, workspace_id=self.estate.workspace.id, **fields)
+    async def task(
+        self, issue: Mission, title: str, order: int, agent: Agent | None = None, *after: MissionTask, **fields: Any
+    ) -> MissionTask:
+        made = MissionTask(
+            mission_id=issue.id, title=title, task_order=order, workspace_id=self.estate.workspace.id, **fields
+        )
         made.assigned_agent_id, made.depends_on = agent.id if agent else None, [task.id for task in after]
         await self.estate.add(made)
         return made
@@ -112,19 +128,30 @@ class Berth:
 
     async def of(self, table: str, issue: Mission, order: str = "created_at, id") -> list[dict[str, Any]]:
         key = {"assignments": "chat_id", "missions": "id"}.get(table, "mission_id")
-        return [dict(row) for row in await self.estate.owner.fetch(f"SELECT * FROM {table} WHERE {key} = $1 ORDER BY {order}", issue.id)]
+        return [
+            dict(row)
+            for row in await self.estate.owner.fetch(
+                f"SELECT * FROM {table} WHERE {key} = $1 ORDER BY {order}", issue.id
+            )
+        ]
 
     async def tasks(self, issue: Mission) -> list[dict[str, Any]]:
         return await self.of("mission_tasks", issue, "task_order, id")
 
     async def inbox(self, issue: Mission) -> list[dict[str, Any]]:
-        rows = await self.estate.owner.fetch("SELECT * FROM inbox_items WHERE source_id = $1", f"issue_review_{issue.id}")
+        rows = await self.estate.owner.fetch(
+            "SELECT * FROM inbox_items WHERE source_id = $1", f"issue_review_{issue.id}"
+        )
         return [dict(row) for row in rows]
 
     async def told(self, issue: Mission) -> list[tuple[str, str]]:
         """(type, status) of what the workspace heard of the issue and its tasks, in order."""
         found = await self.estate.events(f"workspace:{self.estate.workspace.id}")
-        return [(type, payload.get("status", "")) for type, payload in found if issue.id in (payload.get("id"), payload.get("mission_id"))]
+        return [
+            (type, payload.get("status", ""))
+            for type, payload in found
+            if issue.id in (payload.get("id"), payload.get("mission_id"))
+        ]
 
     async def waiting(self, issue: Mission, name: str) -> int:
         """Jobs about the issue that have not ended."""

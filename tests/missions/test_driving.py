@@ -31,28 +31,57 @@ async def test_an_issue_is_worked_on_and_put_up_for_review(berth: Berth) -> None
     assert (row.status, row.completed_at is not None) == ("REVIEW", True)
     said = f"Done by {berth.worker.name}"
     [task], [assignment] = await berth.tasks(issue), await berth.of("assignments", issue)
-    assert (task["status"], task["result_summary"], task["error_message"], task["assignment_id"]) == ("COMPLETED", said, None, assignment["id"])
+    assert (task["status"], task["result_summary"], task["error_message"], task["assignment_id"]) == (
+        "COMPLETED",
+        said,
+        None,
+        assignment["id"],
+    )
     assert task["started_at"] <= task["completed_at"]
     assert task["duration_ms"] >= 0
-    assert (assignment["status"], assignment["assigned_by_id"], assignment["assigned_to_id"]) == ("COMPLETED", berth.lead.id, berth.worker.id)
+    assert (assignment["status"], assignment["assigned_by_id"], assignment["assigned_to_id"]) == (
+        "COMPLETED",
+        berth.lead.id,
+        berth.worker.id,
+    )
     assert assignment["id"].startswith("m_")
-    [comment], [activity], [message] = await berth.of("issue_comments", issue), await berth.of("issue_activity", issue), await berth.inbox(issue)
+    [comment], [activity], [message] = (
+        await berth.of("issue_comments", issue),
+        await berth.of("issue_activity", issue),
+        await berth.inbox(issue),
+    )
     assert (comment["author_type"], comment["author_id"], comment["body"]) == ("agent", berth.worker.id, said)
-    assert (activity["actor_type"], activity["actor_id"], activity["action"], activity["details"]) == ("agent", berth.worker.id, "task_completed", "Leak")
-    assert (message["title"], message["body_md"], message["target_role"]) == (f"{issue.identifier} ready for review", "Leak", "MANAGER")
+    assert (activity["actor_type"], activity["actor_id"], activity["action"], activity["details"]) == (
+        "agent",
+        berth.worker.id,
+        "task_completed",
+        "Leak",
+    )
+    assert (message["title"], message["body_md"], message["target_role"]) == (
+        f"{issue.identifier} ready for review",
+        "Leak",
+        "MANAGER",
+    )
     assert message["payload"] == {"mission_id": issue.id, "issue_identifier": issue.identifier, "new_status": "REVIEW"}
     assert await berth.told(issue) == [
-        ("issue.started", "IN_PROGRESS"), ("mission.updated", "STARTED"), ("task.updated", "IN_PROGRESS"), ("task.updated", "COMPLETED"),
+        ("issue.started", "IN_PROGRESS"), ("mission.updated", "STARTED"), ("task.updated", "IN_PROGRESS"),
+        ("task.updated", "COMPLETED"),
         ("mission.updated", "REVIEW"),
     ]  # fmt: skip
     assert [(type, payload["status"]) for type, payload in await berth.estate.events(f"mission:{issue.id}")] == [
-        ("mission.status", "STARTED"), ("task.status", "IN_PROGRESS"), ("task.status", "COMPLETED"), ("mission.status", "REVIEW"),
+        ("mission.status", "STARTED"), ("task.status", "IN_PROGRESS"), ("task.status", "COMPLETED"),
+        ("mission.status", "REVIEW"),
     ]  # fmt: skip
     [job] = berth.harbour.agents.of(berth.worker)
     assert job.prompt == assignment["task"]
     assert all(part in job.prompt for part in (str(issue.identifier), "Leak", "Below the waterline"))
     run = await berth.estate.owner.fetchrow("SELECT * FROM runs WHERE id = $1", job.run_id)
-    assert (run["trigger_type"], run["triggered_by"], run["assignment_id"], run["status"]) == ("ASSIGNMENT", berth.lead.id, assignment["id"], "COMPLETED")
+    assert (run["trigger_type"], run["triggered_by"], run["assignment_id"], run["status"]) == (
+        "ASSIGNMENT",
+        berth.lead.id,
+        assignment["id"],
+        "COMPLETED",
+    )
 
 
 async def test_an_issue_is_once_in_the_inbox(berth: Berth) -> None:
@@ -79,7 +108,9 @@ async def test_a_failing_agent_fails_its_issue(berth: Berth) -> None:
     assert (await berth.told(issue))[-2:] == [("task.updated", "FAILED"), ("mission.updated", "FAILED")]
 
 
-async def test_who_stops_within_the_first_seconds_has_started_nothing(berth: Berth, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_stops_within_the_first_seconds_has_started_nothing(
+    berth: Berth, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(driving, "FIRST_LOOK", timedelta(seconds=0.5))
     issue = await berth.issue()
     await berth.start(issue)
@@ -115,7 +146,12 @@ async def test_nothing_follows_from_what_ends_after_a_stop(berth: Berth) -> None
     await berth.quiet(issue)
     assert await berth.row(issue) == stopped
     assert [task["status"] for task in await berth.tasks(issue)] == ["CANCELLED"]
-    assert await berth.of("issue_comments", issue) == await berth.of("issue_activity", issue) == await berth.inbox(issue) == []
+    assert (
+        await berth.of("issue_comments", issue)
+        == await berth.of("issue_activity", issue)
+        == await berth.inbox(issue)
+        == []
+    )
 
 
 async def test_a_second_start_counts_the_iteration(berth: Berth) -> None:
@@ -142,13 +178,19 @@ async def test_dependencies_put_tasks_in_order(berth: Berth) -> None:
     await berth.estate.owner.execute("UPDATE mission_tasks SET depends_on = $1 WHERE id = $2", [pump.id], hull.id)
     await berth.start(issue)
     assert (await berth.ended(issue)).status == "REVIEW"
-    started = {task["title"]: (task["started_at"], task["completed_at"], task["status"]) for task in await berth.tasks(issue)}
+    started = {
+        task["title"]: (task["started_at"], task["completed_at"], task["status"]) for task in await berth.tasks(issue)
+    }
     assert {status for _, _, status in started.values()} == {"COMPLETED"}
     assert started["Pump"][1] <= started["Hull"][0] <= started["Hull"][1] <= started["Paint"][0]
     [job] = berth.harbour.agents.of(berth.lead)  # a task without an agent is the lead's
     assert f"## What came of: Pump\nDone by {second.name}" in job.prompt
     assert "- Hull: COMPLETED" in job.prompt
-    assert [task["assigned_agent_id"] for task in await berth.tasks(issue)] == [berth.lead.id, berth.worker.id, second.id]
+    assert [task["assigned_agent_id"] for task in await berth.tasks(issue)] == [
+        berth.lead.id,
+        berth.worker.id,
+        second.id,
+    ]
     assert (await berth.row(issue)).id == paint.mission_id
 
 
@@ -177,7 +219,9 @@ async def test_what_waits_for_a_failed_task_fails_the_issue(berth: Berth) -> Non
     hull = await berth.task(issue, "Hull", 1, bad)
     await berth.task(issue, "Paint", 2, berth.worker, hull, status=TaskStatus.BLOCKED)
     await berth.start(issue)
-    await berth.estate.owner.execute("UPDATE mission_tasks SET status = 'BLOCKED' WHERE title = 'Paint' AND mission_id = $1", issue.id)
+    await berth.estate.owner.execute(
+        "UPDATE mission_tasks SET status = 'BLOCKED' WHERE title = 'Paint' AND mission_id = $1", issue.id
+    )
     assert (await berth.ended(issue)).status == "FAILED"
     assert berth.harbour.agents.of(berth.worker) == []
 
@@ -189,7 +233,11 @@ async def test_a_lead_plans_what_it_is_assigned(berth: Berth) -> None:
     assert await berth.tasks(issue) == []
     [job], [assignment] = berth.harbour.agents.of(berth.lead), await berth.of("assignments", issue)
     assert job.prompt.startswith("[PLANNING] Sail\n\nTo the south")
-    assert (assignment["assigned_by_id"], assignment["assigned_to_id"], assignment["status"]) == (berth.lead.id, berth.lead.id, "COMPLETED")
+    assert (assignment["assigned_by_id"], assignment["assigned_to_id"], assignment["status"]) == (
+        berth.lead.id,
+        berth.lead.id,
+        "COMPLETED",
+    )
     assert len(await berth.inbox(issue)) == 1
     await berth.again(issue)
     assert (await berth.ended(issue)).status == "REVIEW"
@@ -229,7 +277,11 @@ async def test_an_agent_of_another_crew_works_over_a_connection(harbour: Harbour
         berth = await harbour.crew()
         crews = (berth.crew.id, there.crew.id)
         if ends is not None:
-            await harbour.estate.add(CrewConnection(from_crew_id=crews[ends[0]], to_crew_id=crews[ends[1]], direction=direction, status=status, **here))
+            await harbour.estate.add(
+                CrewConnection(
+                    from_crew_id=crews[ends[0]], to_crew_id=crews[ends[1]], direction=direction, status=status, **here
+                )
+            )
         issue = await berth.issue(there.worker)
         await berth.start(issue)
         started.append((berth, issue, wanted))
@@ -252,7 +304,8 @@ async def test_a_task_of_a_deleted_agent_fails(berth: Berth) -> None:
 async def due(berth: Berth, issue: Mission) -> None:
     """The deadlines that wait are there now."""
     sql = (
-        "UPDATE dbos.workflow_status SET delay_until_epoch_ms = 0 WHERE name = 'missions.expire' AND status = 'DELAYED' AND workflow_uuid LIKE '%' || $1 || '%'"
+        "UPDATE dbos.workflow_status SET delay_until_epoch_ms = 0 WHERE name = 'missions.expire' AND status = 'DELAYED'"
+        " AND workflow_uuid LIKE '%' || $1 || '%'"
     )
     assert await berth.estate.owner.execute(sql, issue.id) != "UPDATE 0"
     async with asyncio.timeout(30):
@@ -261,7 +314,9 @@ async def due(berth: Berth, issue: Mission) -> None:
 
 
 async def aged(berth: Berth, issue: Mission) -> None:
-    await berth.estate.owner.execute("UPDATE missions SET started_at = now() - interval '2 hours 1 second' WHERE id = $1", issue.id)
+    await berth.estate.owner.execute(
+        "UPDATE missions SET started_at = now() - interval '2 hours 1 second' WHERE id = $1", issue.id
+    )
 
 
 async def test_a_deadline_fails_what_is_under_way(harbour: Harbour) -> None:
@@ -269,7 +324,10 @@ async def test_a_deadline_fails_what_is_under_way(harbour: Harbour) -> None:
     issue = await berth.issue(berth.lead)
     await berth.start(issue)
     await berth.quiet(issue)
-    tasks = [await berth.task(issue, status, 1, None, status=status) for status in (TaskStatus.AWAITING_APPROVAL, TaskStatus.BLOCKED)]
+    tasks = [
+        await berth.task(issue, status, 1, None, status=status)
+        for status in (TaskStatus.AWAITING_APPROVAL, TaskStatus.BLOCKED)
+    ]
     await aged(berth, issue)
     await due(berth, issue)
     row = await berth.row(issue)
@@ -312,5 +370,12 @@ async def test_forty_issues_at_once_all_end(harbour: Harbour) -> None:
     await asyncio.gather(*[berth.start(issue) for berth, issue in pairs])
     assert {(await berth.ended(issue, 60)).status for berth, issue in pairs} == {MissionStatus.REVIEW}
     for berth, issue in pairs:
-        assert len(await berth.of("assignments", issue)) == len(await berth.inbox(issue)) == len(await berth.of("issue_comments", issue)) == 1
-    assert [MissionTask(**task).status for berth, issue in pairs for task in await berth.tasks(issue)] == [TaskStatus.COMPLETED] * 40
+        assert (
+            len(await berth.of("assignments", issue))
+            == len(await berth.inbox(issue))
+            == len(await berth.of("issue_comments", issue))
+            == 1
+        )
+    assert [MissionTask(**task).status for berth, issue in pairs for task in await berth.tasks(issue)] == [
+        TaskStatus.COMPLETED
+    ] * 40

@@ -49,24 +49,37 @@ class Deck:
             [task], [assignment] = await berth.tasks(issue), await berth.of("assignments", issue)
             well = row.status == "REVIEW"
             assert (task["status"], assignment["status"] == "COMPLETED") == ("COMPLETED" if well else "FAILED", well)
-            assert [each["action"] for each in await berth.of("issue_activity", issue)] == ["task_completed" if well else "task_failed"]
-            said = assignment["result_summary"] or assignment["error_message"]  # nothing, where it was said before another worker took over
+            assert [each["action"] for each in await berth.of("issue_activity", issue)] == [
+                "task_completed" if well else "task_failed"
+            ]
+            # nothing, where it was said before another worker took over
+            said = assignment["result_summary"] or assignment["error_message"]
             assert [each["body"] for each in await berth.of("issue_comments", issue)] == ([said] if said else [])
             assert len(await berth.inbox(issue)) == int(well)
             told = await berth.told(issue)
             assert told[-2:] == [("task.updated", task["status"]), ("mission.updated", row.status)]
             assert len(told) == len(set(told)) == 5
-            run_id = await self.harbour.estate.owner.fetchval("SELECT id FROM runs WHERE assignment_id = $1", assignment["id"])
+            run_id = await self.harbour.estate.owner.fetchval(
+                "SELECT id FROM runs WHERE assignment_id = $1", assignment["id"]
+            )
             assert effects[run_id] == 1 if well else effects[run_id] <= 1
         assert await self.harbour.estate.owner.fetchval("SELECT count(*) FROM runs WHERE status = 'RUNNING'") == 0
         return ends
 
 
 @pytest.fixture
-async def deck(database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str) -> AsyncIterator[Deck]:
+async def deck(
+    database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str
+) -> AsyncIterator[Deck]:
     monkeypatch.setattr(driving, "FIRST_LOOK", timedelta(0))
     async with estate_on(database, tmp_path / "data") as estate:
-        given = {"url": database.url, "directory": str(tmp_path / "data"), "effects": str(tmp_path), "timing": TIMING, "rhythm": RHYTHM}
+        given = {
+            "url": database.url,
+            "directory": str(tmp_path / "data"),
+            "effects": str(tmp_path),
+            "timing": TIMING,
+            "rhythm": RHYTHM,
+        }
         workers = Workers(module="tests.missions.working", **given)
         try:
             yield Deck(Harbour(estate, Agents()), workers, tmp_path)

@@ -1,4 +1,6 @@
-"""What a worker that may be killed does: agents that wait until they are let go, and then have one effect that somebody can count."""
+"""What a worker that may be killed does: agents that wait until they are let go, and then have one effect that somebody
+can count.
+"""
 
 import asyncio
 import os
@@ -62,6 +64,8 @@ async def work_on(given: dict[str, Any]) -> None:
     start(settings, Passwords(Cost(1, 64, 1)))
     await database.open(given["url"], size=10)
     does = Waiting(Path(given["effects"]))
-    runtime = Runtime(settings, Wardrobe(does), timing=Timing(**given["timing"]), jobs=carried(), rhythm=Rhythm(**given["rhythm"]))
+    runtime = Runtime(
+        settings, Wardrobe(does), timing=Timing(**given["timing"]), jobs=carried(), rhythm=Rhythm(**given["rhythm"])
+    )
     await runtime.start()
     await asyncio.Event().wait()

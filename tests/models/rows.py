@@ -35,7 +35,9 @@ def workspace_rows(name: str) -> list[SQLModel]:
     workspace = Workspace(name=name, slug=name)
     here: dict[str, Any] = {"workspace_id": workspace.id}
     crew, other = Crew(name="Engine", slug="engine", created_by=user.id, **here), Crew(name="Deck", slug="deck", **here)
-    lead = Agent(name="Lead", slug="lead", crew_id=crew.id, agent_role=AgentRole.LEAD, created_by_user_id=user.id, **here)
+    lead = Agent(
+        name="Lead", slug="lead", crew_id=crew.id, agent_role=AgentRole.LEAD, created_by_user_id=user.id, **here
+    )
     agent = Agent(name="Hand", slug="hand", crew_id=crew.id, parent_lead_id=lead.id, **here)
     chat = Chat(agent_id=lead.id, created_by=user.id, **here)
     run = Run(agent_id=lead.id, chat_id=chat.id, prompt="Hoist", **here)
@@ -45,15 +47,32 @@ def workspace_rows(name: str) -> list[SQLModel]:
     milestone = Milestone(project_id=project.id, name="Half way", **here)
     label = Label(name="storm", color="red", **here)
     led = {"crew_id": crew.id, "lead_agent_id": lead.id, "mission_type": MissionType.issue, **here}
-    issues = [Mission(trace_id=f"issue-{new_id()}", title="Leak", number=number, identifier=f"ENG-{number}", **led) for number in (1, 2)]
+    issues = [
+        Mission(trace_id=f"issue-{new_id()}", title="Leak", number=number, identifier=f"ENG-{number}", **led)
+        for number in (1, 2)
+    ]
     hull, leak = issues
     server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
     return [
         user,
         workspace,
         Membership(user_id=user.id, role=Role.OWNER, **here),
-        Invitation(email="guest@example.org", role=Role.MEMBER, invited_by=user.id, token=f"token-{name}", expires_at=now(), **here),
-        AuditLog(user_id=user.id, action="crew.created", entity_type="CREW", entity_id=crew.id, data={"name": crew.name}, **here),
+        Invitation(
+            email="guest@example.org",
+            role=Role.MEMBER,
+            invited_by=user.id,
+            token=f"token-{name}",
+            expires_at=now(),
+            **here,
+        ),
+        AuditLog(
+            user_id=user.id,
+            action="crew.created",
+            entity_type="CREW",
+            entity_id=crew.id,
+            data={"name": crew.name},
+            **here,
+        ),
         crew,
         other,
         CrewMember(crew_id=crew.id, user_id=user.id, **here),
@@ -64,9 +83,24 @@ def workspace_rows(name: str) -> list[SQLModel]:
         AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
         AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="GH_TOKEN", **here),
         chat,
-        Message(chat_id=chat.id, seq=1, agent_id=lead.id, role=MessageRole.user, content="Hoist", author_user_id=user.id, **here),
+        Message(
+            chat_id=chat.id,
+            seq=1,
+            agent_id=lead.id,
+            role=MessageRole.user,
+            content="Hoist",
+            author_user_id=user.id,
+            **here,
+        ),
         ChatReadCursor(chat_id=chat.id, user_id=user.id, last_read_seq=1, **here),
-        InboxItem(id=inbox_item_id(InboxKind.message, name), kind=InboxKind.message, source_id=name, target_user_id=user.id, title="Hand answered", **here),
+        InboxItem(
+            id=inbox_item_id(InboxKind.message, name),
+            kind=InboxKind.message,
+            source_id=name,
+            target_user_id=user.id,
+            title="Hand answered",
+            **here,
+        ),
         run,
         RunFrame(chat_id=chat.id, seq=len(name), run_id=run.id, type="run_begin", payload={"from_seq": 0}, **here),
         RunTag(tag="chat", began_at=now(), run_id=run.id, **here),
@@ -79,9 +113,23 @@ def workspace_rows(name: str) -> list[SQLModel]:
         IssueLabel(mission_id=hull.id, label_id=label.id, **here),
         IssueComment(mission_id=hull.id, author_type=ActorType.user, author_id=user.id, body="Wet", **here),
         IssueRelation(source_id=hull.id, target_id=leak.id, relation_type=RelationType.blocks, **here),
-        IssueActivity(mission_id=hull.id, actor_type=ActorType.user, actor_id=user.id, action=ActivityAction.priority_changed, details="high", **here),
+        IssueActivity(
+            mission_id=hull.id,
+            actor_type=ActorType.user,
+            actor_id=user.id,
+            action=ActivityAction.priority_changed,
+            details="high",
+            **here,
+        ),
         assignment,
-        MissionTask(mission_id=mission.id, assigned_agent_id=agent.id, assignment_id=assignment.id, title="Hoist", depends_on=[], **here),
+        MissionTask(
+            mission_id=mission.id,
+            assigned_agent_id=agent.id,
+            assignment_id=assignment.id,
+            title="Hoist",
+            depends_on=[],
+            **here,
+        ),
         server,
         ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),
     ]
@@ -91,7 +139,9 @@ async def insert(connection: Connection, *rows: SQLModel) -> None:
     for row in rows:
         table = table_of(type(row))
         columns = [column for column in table.columns if column.name in row.__dict__]
-        values = [json.dumps(row.__dict__[c.name]) if isinstance(c.type, JSONB) else row.__dict__[c.name] for c in columns]
+        values = [
+            json.dumps(row.__dict__[c.name]) if isinstance(c.type, JSONB) else row.__dict__[c.name] for c in columns
+        ]
         names, places = ", ".join(c.name for c in columns), ", ".join(f"${n}" for n in range(1, len(columns) + 1))
         await connection.execute(f"INSERT INTO {table.name} ({names}) VALUES ({places})", *values)
 

@@ -17,7 +17,9 @@ def models(kind: type[Row] = Row) -> Iterator[type[Row]]:
         yield from models(child)
 
 
-@pytest.mark.parametrize("model", [m for m in models() if hasattr(m, "__bookkeeping__")], ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model", [m for m in models() if hasattr(m, "__bookkeeping__")], ids=lambda model: model.__name__
+)
 def test_what_the_service_notes_is_in_columns(model: type[Row]) -> None:
     assert bookkeeping_of(model)
     assert not bookkeeping_of(model) & {"id", "workspace_id", "version", "created_at", "updated_at", "deleted_at"}

@@ -50,14 +50,18 @@ def test_a_reference_to_a_tenants_row_holds_its_workspace_too() -> None:
 
 
 @pytest.mark.parametrize(("table", "key"), WITHIN)
-async def test_a_row_of_another_workspace_cannot_be_referred_to(seeded: Seeded, admin: Connection, table: str, key: ForeignKeyConstraint) -> None:
+async def test_a_row_of_another_workspace_cannot_be_referred_to(
+    seeded: Seeded, admin: Connection, table: str, key: ForeignKeyConstraint
+) -> None:
     (column,) = [name for name in key.column_keys if name != "workspace_id"]
     models = models_by_table()
     own, foreign = of(seeded.ours[::-1], models[table]), of(seeded.theirs, models[key.referred_table.name])
     primary = [name.name for name in table_of(models[table]).primary_key]
     which = " AND ".join(f"{name} = ${place}" for place, name in enumerate(primary, 2))
     with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
-        await admin.execute(f"UPDATE {table} SET {column} = $1 WHERE {which}", foreign.id, *[getattr(own, name) for name in primary])
+        await admin.execute(
+            f"UPDATE {table} SET {column} = $1 WHERE {which}", foreign.id, *[getattr(own, name) for name in primary]
+        )
     assert refused.value.constraint_name == key.name
 
 
@@ -75,14 +79,19 @@ def test_every_closed_set_is_held_by_a_check() -> None:
         for table, model in models_by_table().items()
         if table in TENANT_TABLES
         for name, field in model.model_fields.items()
-        if "StrEnum" in str([getattr(kind, "__mro__", ()) for kind in (field.annotation, *getattr(field.annotation, "__args__", ()))])
+        if "StrEnum"
+        in str(
+            [getattr(kind, "__mro__", ()) for kind in (field.annotation, *getattr(field.annotation, "__args__", ()))]
+        )
     }
     assert declared == {(table, column) for table, column in held if column != "id"}
 
 
 def test_every_id_is_held_to_letters_that_need_no_escaping() -> None:
     free = {"audit_logs", "chats", "inbox_items", "runs"}
-    keys = {table.name for table in metadata().sorted_tables if "id" in table.c and not isinstance(table.c.id.type, Integer)} - free
+    keys = {
+        table.name for table in metadata().sorted_tables if "id" in table.c and not isinstance(table.c.id.type, Integer)
+    } - free
     assert {table.name for table in metadata().sorted_tables if "id" in table.c and is_plain(table.c.id)} == keys
     assert {table for table, column in [param.values for param in CLOSED] if column == "id"} == keys & TENANT_TABLES
 
@@ -98,19 +107,32 @@ async def test_what_answers_take_over_unescaped_is_held_by_the_database(admin: C
     """Whatever the models say of a column, the database has to know it too."""
     in_force = {
         (row["relation"], row["name"])
-        for row in await admin.fetch("SELECT conrelid::regclass::text AS relation, conname AS name FROM pg_constraint WHERE convalidated AND conenforced")
+        for row in await admin.fetch(
+            "SELECT conrelid::regclass::text AS relation, conname AS name FROM pg_constraint WHERE convalidated AND"
+            " conenforced"
+        )
     }
     plain = [column for table in metadata().sorted_tables for column in table.columns if is_plain(column)]
     assert len(plain) > 80
     for column in plain:
         table = column.table
-        own = {f"{table.name}_{column.name}_check"} | {str(key.name) for key in table.foreign_key_constraints if column in list(key.columns)}
+        own = {f"{table.name}_{column.name}_check"} | {
+            str(key.name) for key in table.foreign_key_constraints if column in list(key.columns)
+        }
         assert any((table.name, name) in in_force for name in own), column
 
 
 def test_text_that_users_write_is_escaped() -> None:
     assert not any(is_plain(table_of(Crew).c[name]) for name in ("name", "slug", "description", "icon"))
-    assert not any(is_plain(column) for column in (table_of(Chat).c.id, table_of(Message).c.chat_id, table_of(Run).c.id, table_of(RunFrame).c.run_id))
+    assert not any(
+        is_plain(column)
+        for column in (
+            table_of(Chat).c.id,
+            table_of(Message).c.chat_id,
+            table_of(Run).c.id,
+            table_of(RunFrame).c.run_id,
+        )
+    )
     assert not is_plain(table_of(AuditLog).c.entity_id), "refers to nothing that the database knows of"
 
 

@@ -26,20 +26,31 @@ INSERT INTO workspaces (id, name, slug, version) VALUES ('w', 'w', 'w', 1), ('v'
 INSERT INTO users (id, email, onboarding_completed, failed_login_count) VALUES ('u', 'u@example.org', false, 0);
 INSERT INTO memberships (id, workspace_id, user_id, role) VALUES ('m', 'w', 'u', 'OWNER');
 INSERT INTO labels (id, workspace_id, name, color, label_group, version) VALUES
-    ('l1', 'w', 'calm', 'red', NULL, 1), ('l2', 'w', repeat('é', 100), repeat('r', 300), 'g' || repeat(' ', 100), 1), ('l3', 'v', 'calm', 'red', NULL, 1);
-INSERT INTO events (workspace_id, channel, type, payload) VALUES ('w', 'workspace:w', 'x', '{}'), (NULL, 'user:u', 'x', '{}');
+    ('l1', 'w', 'calm', 'red', NULL, 1), ('l2', 'w', repeat('é', 100), repeat('r', 300), 'g' || repeat(' ', 100), 1),
+        ('l3', 'v', 'calm', 'red', NULL, 1);
+INSERT INTO events (workspace_id, channel, type, payload)
+    VALUES ('w', 'workspace:w', 'x', '{}'), (NULL, 'user:u', 'x', '{}');
 ALTER TABLE instance_facts DROP CONSTRAINT instance_facts_size_check;
 INSERT INTO instance_facts (name, value) VALUES ('short', 'x'), ('long', repeat('é', 50000));
-ALTER TABLE instance_facts ADD CONSTRAINT instance_facts_size_check CHECK (octet_length(name) <= 800 AND octet_length(value) <= 40000) NOT VALID;
+ALTER TABLE instance_facts ADD CONSTRAINT instance_facts_size_check CHECK (octet_length(name) <= 800
+    AND octet_length(value) <= 40000) NOT VALID;
 ANALYZE labels;
 """
-STORED = ("SELECT * FROM labels ORDER BY id", "SELECT * FROM instance_facts ORDER BY name", "SELECT * FROM events ORDER BY seq", "SELECT * FROM memberships")
+STORED = (
+    "SELECT * FROM labels ORDER BY id",
+    "SELECT * FROM instance_facts ORDER BY name",
+    "SELECT * FROM events ORDER BY seq",
+    "SELECT * FROM memberships",
+)
 TEXTS = """
     SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
     WHERE attrelid = $1::text::regclass AND attnum > 0 AND atttypid IN ('text'::regtype, 'varchar'::regtype)
 """
 CHECK = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1"
-POLICIES = "SELECT polrelid::regclass::text, polname, polcmd, polpermissive, polroles, obj_description(oid, 'pg_policy') FROM pg_policy ORDER BY 1"
+POLICIES = (
+    "SELECT polrelid::regclass::text, polname, polcmd, polpermissive, polroles, obj_description(oid, 'pg_policy') FROM"
+    " pg_policy ORDER BY 1"
+)
 
 
 async def stored(owner: Connection) -> list[list[tuple[object, ...]]]:
@@ -48,7 +59,9 @@ async def stored(owner: Connection) -> list[list[tuple[object, ...]]]:
 
 @pytest.fixture
 async def owner(empty_database: Database) -> AsyncIterator[Connection]:
-    """Of a database of the version before, with its row-level security and rows that are longer than new ones may be."""
+    """Of a database of the version before, with its row-level security and rows that are
+    longer than new ones may be.
+    """
     await upgrade_to(empty_database, BEFORE)
     then = [table for table in secured_tables() if table.name not in LATER]
     connected = await asyncpg.connect(empty_database.owner_url)
@@ -69,7 +82,13 @@ async def test_longer_values_are_kept_as_they_are_and_their_columns_as_text(
     await owner.reload_schema_state()
     assert await stored(owner) == before
 
-    labels = {"id": "character varying(200)", "workspace_id": "text", "name": "character varying(600)", "color": "text", "label_group": "text"}
+    labels = {
+        "id": "character varying(200)",
+        "workspace_id": "text",
+        "name": "character varying(600)",
+        "color": "text",
+        "label_group": "text",
+    }
     assert dict(await owner.fetch(TEXTS, "labels")) == labels
     assert dict(await owner.fetch(TEXTS, "instance_facts")) == {"name": "character varying(200)", "value": "text"}
     told = {record.getMessage() for record in caplog.records if record.levelname == "WARNING"}
@@ -79,8 +98,13 @@ async def test_longer_values_are_kept_as_they_are_and_their_columns_as_text(
         "instance_facts.value has values of more than 10000 characters and stays text",
     }
 
-    assert await owner.fetchval(CHECK, "labels_size_check") == "CHECK (((octet_length(color) <= 400) AND (octet_length(label_group) <= 400)))"
-    assert await owner.fetchval(CHECK, "instance_facts_size_check") == "CHECK ((octet_length(value) <= 40000)) NOT VALID"
+    assert (
+        await owner.fetchval(CHECK, "labels_size_check")
+        == "CHECK (((octet_length(color) <= 400) AND (octet_length(label_group) <= 400)))"
+    )
+    assert (
+        await owner.fetchval(CHECK, "instance_facts_size_check") == "CHECK ((octet_length(value) <= 40000)) NOT VALID"
+    )
     assert await owner.fetchval(CHECK, "events_size_check") == "CHECK ((pg_column_size(payload) <= 1048576))"
     assert await owner.fetchval(CHECK, "users_size_check") is None
     with pytest.raises(asyncpg.CheckViolationError):
@@ -90,12 +114,16 @@ async def test_longer_values_are_kept_as_they_are_and_their_columns_as_text(
     assert await owner.execute("UPDATE instance_facts SET value = left(value, 20)") == "UPDATE 2"
 
 
-async def test_policies_stay_in_force_and_what_is_known_of_the_columns_is_gathered_anew(owner: Connection, empty_database: Database) -> None:
+async def test_policies_stay_in_force_and_what_is_known_of_the_columns_is_gathered_anew(
+    owner: Connection, empty_database: Database
+) -> None:
     before, conditions = await owner.fetch(POLICIES), await policies(owner)
     assert len(before) > 20
     await upgrade_to(empty_database, LENGTHS)
     assert await owner.fetch(POLICIES) == before
-    assert {table: _bare(found) for table, found in (await policies(owner)).items()} == {table: _bare(found) for table, found in conditions.items()}
+    assert {table: _bare(found) for table, found in (await policies(owner)).items()} == {
+        table: _bare(found) for table, found in conditions.items()
+    }
     seen = {"@u": ["user:u"], "w": ["workspace:w"], "v": [], "*": ["workspace:w", "user:u"]}
     for scope, channels in seen.items():
         await owner.execute("SELECT set_config('crewship.workspaces', $1, false)", scope)
@@ -105,8 +133,12 @@ async def test_policies_stay_in_force_and_what_is_known_of_the_columns_is_gather
     known = {row[0] for row in await admin.fetch("SELECT attname FROM pg_stats WHERE tablename = 'labels'")}
     await admin.close()
     assert known >= {"id", "name", "color"}
-    assert await owner.fetchval("SELECT reltuples FROM pg_class WHERE relname = 'crews'") <= 0, "an empty table that was never analysed stays so"
-    options = await owner.fetchval("SELECT attoptions FROM pg_attribute WHERE attrelid = 'runs'::regclass AND attname = 'trigger_type'")
+    assert await owner.fetchval("SELECT reltuples FROM pg_class WHERE relname = 'crews'") <= 0, (
+        "an empty table that was never analysed stays so"
+    )
+    options = await owner.fetchval(
+        "SELECT attoptions FROM pg_attribute WHERE attrelid = 'runs'::regclass AND attname = 'trigger_type'"
+    )
     assert options == ["n_distinct=5"]
 
 

@@ -19,11 +19,17 @@ from tests.conftest import Database
 pytestmark = pytest.mark.anyio
 
 CATALOG = {
-    "columns": """
-        SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default, is_identity, identity_generation
+    "columns": (
+        """
+        SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default, is_identity,
+            identity_generation
         FROM information_schema.columns WHERE table_schema = 'public'
-    """,
-    "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
+    """
+    ),
+    "constraints": (
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace ="
+        " 'public'::regnamespace"
+    ),
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
 }
 
@@ -40,11 +46,15 @@ async def catalog(url: str) -> dict[str, set[tuple[str, ...]]]:
         found = {kind: await connection.fetch(query) for kind, query in CATALOG.items()}
     finally:
         await connection.close()
-    return {kind: {tuple(map(plain, row)) for row in rows if row[0] != "alembic_version"} for kind, rows in found.items()}
+    return {
+        kind: {tuple(map(plain, row)) for row in rows if row[0] != "alembic_version"} for kind, rows in found.items()
+    }
 
 
 async def create_all(url: str) -> None:
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+    )
     async with engine.begin() as connection:
         await connection.run_sync(metadata().create_all)
     await engine.dispose()
@@ -83,7 +93,9 @@ async def test_autogenerate_notices_a_difference(database: Database, change: str
         await revisions.check(database.owner_url)
 
 
-async def test_an_upgrade_brings_an_empty_database_to_the_head_and_a_second_changes_nothing(empty_database: Database) -> None:
+async def test_an_upgrade_brings_an_empty_database_to_the_head_and_a_second_changes_nothing(
+    empty_database: Database,
+) -> None:
     assert await migrations.current(empty_database.owner_url) is None
     await migrations.upgrade(empty_database.owner_url, application_role=APPLICATION)
     assert await migrations.current(empty_database.owner_url) == migrations.head()
@@ -97,7 +109,9 @@ def test_the_name_of_the_newest_file_is_the_head_of_the_history() -> None:
 
 
 async def test_processes_that_start_together_upgrade_once(empty_database: Database) -> None:
-    await asyncio.gather(*(migrations.upgrade(empty_database.owner_url, application_role=APPLICATION) for _ in range(5)))
+    await asyncio.gather(
+        *(migrations.upgrade(empty_database.owner_url, application_role=APPLICATION) for _ in range(5))
+    )
     assert await migrations.current(empty_database.owner_url) == migrations.head()
     await revisions.check(empty_database.owner_url)
 
@@ -119,7 +133,12 @@ async def test_the_applications_role_works_on_rows_and_changes_no_table(database
     try:
         await application.execute("INSERT INTO events (channel, type, payload) VALUES ('user:u', 't', '{}')")
         assert await application.fetchval("SELECT version_num FROM alembic_version") == migrations.head()
-        for forbidden in ("UPDATE alembic_version SET version_num = '0'", "ALTER TABLE crews DISABLE ROW LEVEL SECURITY", "DROP TABLE crews", "TRUNCATE crews"):
+        for forbidden in (
+            "UPDATE alembic_version SET version_num = '0'",
+            "ALTER TABLE crews DISABLE ROW LEVEL SECURITY",
+            "DROP TABLE crews",
+            "TRUNCATE crews",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await application.execute(forbidden)
     finally:
@@ -137,6 +156,9 @@ async def test_an_owner_that_is_the_application_too_may_go_on_migrating(database
 
 async def test_a_migration_of_data_sees_the_rows_of_all_tenants(database: Database) -> None:
     async with revisions.connect(database.owner_url) as connection:
-        await connection.exec_driver_sql("INSERT INTO workspaces (id, name, slug, version, created_at, updated_at) VALUES ('w', 'w', 'w', 1, now(), now())")
+        await connection.exec_driver_sql(
+            "INSERT INTO workspaces (id, name, slug, version, created_at, updated_at) VALUES ('w', 'w', 'w', 1, now(),"
+            " now())"
+        )
         await connection.exec_driver_sql("INSERT INTO labels SELECT 'l', 'w', 'storm', 'red', NULL, 1, now(), now()")
         assert (await connection.exec_driver_sql("SELECT count(*) FROM labels")).scalar() == 1

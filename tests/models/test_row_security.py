@@ -20,7 +20,9 @@ TABLES = [table.name for table in tenant_tables()]
 
 
 async def act_for(connection: Connection, *workspaces: str, user: str = "") -> None:
-    await connection.execute("SELECT set_config('crewship.workspaces', $1, true)", ",".join(workspaces) or (f"@{user}" if user else ""))
+    await connection.execute(
+        "SELECT set_config('crewship.workspaces', $1, true)", ",".join(workspaces) or (f"@{user}" if user else "")
+    )
 
 
 async def seen(connection: Connection, table: str) -> set[str]:
@@ -28,7 +30,9 @@ async def seen(connection: Connection, table: str) -> set[str]:
 
 
 async def switches(connection: Connection) -> dict[str, tuple[bool, bool]]:
-    rows = await connection.fetch("SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = ANY ($1)", TABLES)
+    rows = await connection.fetch(
+        "SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = ANY ($1)", TABLES
+    )
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
@@ -58,9 +62,17 @@ async def test_nobody_inserts_a_row(seeded: Seeded, application: Connection, tab
 
 
 @pytest.mark.parametrize("table", TABLES)
-async def test_a_caller_sees_the_rows_of_the_set_workspaces(seeded: Seeded, application: Connection, table: str) -> None:
+async def test_a_caller_sees_the_rows_of_the_set_workspaces(
+    seeded: Seeded, application: Connection, table: str
+) -> None:
     ours, theirs = seeded.our_id, seeded.their_id
-    for workspaces, expected in (([ours], {ours}), ([theirs], {theirs}), ([ours, theirs], {ours, theirs}), (["*"], {ours, theirs}), ([ours[:-1]], set())):
+    for workspaces, expected in (
+        ([ours], {ours}),
+        ([theirs], {theirs}),
+        ([ours, theirs], {ours, theirs}),
+        (["*"], {ours, theirs}),
+        ([ours[:-1]], set()),
+    ):
         await act_for(application, *workspaces)
         assert await seen(application, table) == expected, workspaces
 
@@ -76,7 +88,10 @@ async def test_an_earlier_workspace_is_forgotten(seeded: Seeded, application: Co
 async def test_a_row_is_not_written_into_another_workspace(seeded: Seeded, application: Connection) -> None:
     await act_for(application, seeded.our_id)
     await insert(application, Label(workspace_id=seeded.our_id, name="calm", color="blue"))
-    for statement in ("INSERT INTO labels SELECT 'l', $1, 'x', 'x', NULL, 1, now(), now()", "UPDATE labels SET workspace_id = $1"):
+    for statement in (
+        "INSERT INTO labels SELECT 'l', $1, 'x', 'x', NULL, 1, now(), now()",
+        "UPDATE labels SET workspace_id = $1",
+    ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
             async with application.transaction():
                 await application.execute(statement, seeded.their_id)
@@ -91,17 +106,23 @@ async def test_a_user_sees_the_own_memberships_and_makes_none(seeded: Seeded, ap
         await insert(application, Membership(workspace_id=seeded.their_id, user_id=user.id, role=Role.OWNER))
 
 
-async def test_a_policy_compares_with_one_workspace_first_and_leaves_the_indexes_in_use(seeded: Seeded, application: Connection) -> None:
+async def test_a_policy_compares_with_one_workspace_first_and_leaves_the_indexes_in_use(
+    seeded: Seeded, application: Connection
+) -> None:
     await act_for(application, seeded.our_id)
     await application.execute("SET LOCAL enable_seqscan = off")
-    query = f"SELECT name FROM crews WHERE workspace_id = '{seeded.our_id}' AND deleted_at IS NULL ORDER BY created_at DESC, id DESC"
+    query = (
+        f"SELECT name FROM crews WHERE workspace_id = '{seeded.our_id}' AND deleted_at IS NULL ORDER BY created_at"
+        " DESC, id DESC"
+    )
     plan = [row[0] for row in await application.fetch(f"EXPLAIN (ANALYZE, VERBOSE, COSTS OFF, TIMING OFF) {query}")]
     text = "\n".join(plan)
     assert "Index Scan Backward using crews_workspace_id_created_at_id_idx" in text
     assert "Sort" not in text
     (per_row,) = [line for line in plan if "Filter:" in line]
     assert "workspace_id = current_setting(" in per_row
-    assert per_row.index("workspace_id = current_setting(") < per_row.index("ANY")  # which only rows of other workspaces come to
+    # which only rows of other workspaces come to
+    assert per_row.index("workspace_id = current_setting(") < per_row.index("ANY")
     assert all("loops=1)" in line for line in plan if "rows=" in line)
 
 
@@ -128,7 +149,10 @@ async def test_a_lost_or_outdated_policy_is_made_anew(database: Database) -> Non
     try:
         before = await policies(admin)
         await admin.execute(f"DROP POLICY {POLICY} ON crews")
-        await admin.execute(f"DROP POLICY {POLICY} ON agents; CREATE POLICY {POLICY} ON agents USING (true); ALTER TABLE labels NO FORCE ROW LEVEL SECURITY")
+        await admin.execute(
+            f"DROP POLICY {POLICY} ON agents; CREATE POLICY {POLICY} ON agents USING (true); ALTER TABLE labels NO"
+            " FORCE ROW LEVEL SECURITY"
+        )
         await upgrade(database.owner_url)
         assert await policies(admin) == before
         assert (await switches(admin))["labels"] == (True, True)

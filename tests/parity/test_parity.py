@@ -1,4 +1,6 @@
-"""Every operation that both surfaces offer, through both: the same refusal in the same words, or the same change of the same rows."""
+"""Every operation that both surfaces offer, through both: the same refusal in the same words, or the same change of the
+same rows.
+"""
 
 import re
 from collections.abc import Iterator
@@ -44,7 +46,8 @@ def callers(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
         return
     for token in ("crewship_cli_" + "0" * 64, "crewship_cli_", "no.such.token"):
         yield Scenario(f"token {token[:16]}", raw, None, {"token": token})
-    lenient = isinstance(op.tenancy, Entity) and op.tenancy.lenient  # over REST a workspace that is named beside the row has to be the caller's
+    # over REST a workspace that is named beside the row has to be the caller's
+    lenient = isinstance(op.tenancy, Entity) and op.tenancy.lenient
     for name in ("outsider", "nobody", "viewer", "member", "manager", "admin", "owner"):
         yield Scenario(name, raw, estate.person(name), {"workspace": None} if lenient else {})
 
@@ -53,7 +56,13 @@ def places(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
     if op.tenancy is not Tenancy.WORKSPACE:
         return
     raw, owner = valid(op, estate), estate.caller(op)
-    for place in (new_id(), "no-such-workspace", estate.away.workspace.id, estate.away.workspace.slug, estate.home.workspace.slug):
+    for place in (
+        new_id(),
+        "no-such-workspace",
+        estate.away.workspace.id,
+        estate.away.workspace.slug,
+        estate.home.workspace.slug,
+    ):
         yield Scenario(f"workspace {place}", raw, owner, {"workspace": place})
     if "{workspaceId}" not in routes_of(op)[0].path:
         yield Scenario("no workspace", raw, owner, {"workspace": None})
@@ -79,7 +88,9 @@ def inputs(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
 def ids(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
     for name, key in references(op).items():
         raw = valid(op, estate, None, name)
-        yield Scenario(f"{name} unknown", with_ids(op, raw, name, unknown_id(row_id(estate.home, key))), estate.caller(op))
+        yield Scenario(
+            f"{name} unknown", with_ids(op, raw, name, unknown_id(row_id(estate.home, key))), estate.caller(op)
+        )
         yield Scenario(f"{name} foreign", with_ids(op, raw, name, row_id(estate.away, key)), estate.caller(op))
 
 
@@ -92,12 +103,16 @@ def versions(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
 @pytest.mark.parametrize("scenarios", [callers, places, inputs, ids, versions], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("op", OPERATIONS, ids=lambda op: op.name)
 async def test_both_surfaces_say_and_do_the_same(op: Operation[Any], scenarios: Any, estate: Estate) -> None:
-    known = {id for plot in (estate.home, estate.away) for id in plot.ids()} | {p.user_id for p in estate.world.people.values()}
+    known = {id for plot in (estate.home, estate.away) for id in plot.ids()} | {
+        p.user_id for p in estate.world.people.values()
+    }
     for scenario in scenarios(op, estate):
         more = {"workspace": OWN} | scenario.more
         rest = await estate.call("rest", op, scenario.raw, scenario.person, **more)
         graphql = await estate.call("graphql", op, scenario.raw, scenario.person, **more)
-        assert difference(rest, graphql, known) is None, f"{scenario.name}: {difference(rest, graphql, known)}\n{rest}\n{graphql}"
+        assert difference(rest, graphql, known) is None, (
+            f"{scenario.name}: {difference(rest, graphql, known)}\n{rest}\n{graphql}"
+        )
 
 
 def difference(rest: Outcome, graphql: Outcome, known: set[str]) -> str | None:
@@ -116,8 +131,12 @@ def difference(rest: Outcome, graphql: Outcome, known: set[str]) -> str | None:
 def normalised(changes: list[Change], known: set[str]) -> list[tuple[str, Any, Any]]:
     """Without what differs between any two calls: new ids by the order of their appearance, times, random texts."""
     text = orjson.dumps([[change.old, change.new] for change in changes]).decode()
-    names = {id: f"<id {number}>" for number, id in enumerate(dict.fromkeys(id for id in ID.findall(text) if id not in known))}
-    names |= {id[:8]: name for id, name in names.items()}  # a slug that has to be unique ends with the beginning of an id
+    names = {
+        id: f"<id {number}>"
+        for number, id in enumerate(dict.fromkeys(id for id in ID.findall(text) if id not in known))
+    }
+    # a slug that has to be unique ends with the beginning of an id
+    names |= {id[:8]: name for id, name in names.items()}
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -133,7 +152,13 @@ def normalised(changes: list[Change], known: set[str]) -> list[tuple[str, Any, A
     return [(c.table, plain(c.old), plain(c.new)) for c in changes]
 
 
-def _outcome(surface: str = "rest", code: str | None = None, text: str = "", changes: list[Change] | None = None, by_schema: bool = False) -> Outcome:
+def _outcome(
+    surface: str = "rest",
+    code: str | None = None,
+    text: str = "",
+    changes: list[Change] | None = None,
+    by_schema: bool = False,
+) -> Outcome:
     return Outcome(surface, code, text, 200, None, changes or [], by_schema)
 
 
@@ -141,12 +166,22 @@ def test_what_differs_is_seen() -> None:
     """The comparison itself: ids, times and random texts are alike, everything else counts."""
     a, b = new_id(), new_id()
     one = [Change("labels", None, {"id": a, "name": "x", "other": a, "at": "2026-01-01T00:00:00Z", "token": "0" * 64})]
-    other = [Change("labels", None, {"id": b, "name": "x", "other": b, "at": "2027-01-01T00:00:00Z", "token": "1" * 64})]
+    other = [
+        Change("labels", None, {"id": b, "name": "x", "other": b, "at": "2027-01-01T00:00:00Z", "token": "1" * 64})
+    ]
     assert difference(_outcome(changes=one), _outcome(changes=other), set()) is None
     assert difference(_outcome(changes=one), _outcome(changes=other), {a}) is not None
     assert difference(_outcome(changes=one), _outcome(changes=[]), set()) is not None
-    assert difference(_outcome(changes=one), _outcome(changes=[Change("labels", None, other[0].new | {"name": "y"})]), set()) is not None  # type: ignore[operator]
+    assert (
+        difference(
+            _outcome(changes=one), _outcome(changes=[Change("labels", None, other[0].new | {"name": "y"})]), set()
+        )
+        is not None
+    )  # type: ignore[operator]
     assert difference(_outcome(code="CONFLICT"), _outcome(code="NOT_FOUND"), set()) is not None
     assert difference(_outcome(code="CONFLICT", text="a"), _outcome(code="CONFLICT", text="b"), set()) is not None
     assert difference(_outcome(), _outcome(code="BAD_REQUEST", by_schema=True), set()) is not None
-    assert difference(_outcome(code="BAD_REQUEST"), _outcome(code="BAD_REQUEST", text="by type", by_schema=True), set()) is None
+    assert (
+        difference(_outcome(code="BAD_REQUEST"), _outcome(code="BAD_REQUEST", text="by type", by_schema=True), set())
+        is None
+    )

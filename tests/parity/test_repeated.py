@@ -16,7 +16,10 @@ pytestmark = pytest.mark.anyio
 KEYED = [
     pytest.param(op, id=op.name)
     for op in operations()
-    if op.kind == "command" and op.auth in (Auth.USER, Auth.INTERNAL) and Surface.REST in op.surfaces and recipe_of(op.name).refused is None
+    if op.kind == "command"
+    and op.auth in (Auth.USER, Auth.INTERNAL)
+    and Surface.REST in op.surfaces
+    and recipe_of(op.name).refused is None
 ]
 
 

@@ -14,15 +14,32 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
-FLAGS += ["--disable-sync", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--remote-debugging-port=0"]
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+FLAGS += [
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--remote-debugging-port=0",
+]
 PATIENCE = 30.0  # seconds until something must be on a page
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, "")}
 
 
 class Page:
-    """One tab. `complaints`: what its console says of errors and of the content policy; `requests`: the addresses it asked for."""
+    """One tab. `complaints`: what its console says of errors and of the content policy; `requests`: the addresses it
+    asked for.
+    """
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket, self._numbers = socket, itertools.count(1)
@@ -42,7 +59,11 @@ class Page:
         if method == "Log.entryAdded" and said["entry"]["level"] == "error":
             self.complaints.append(f"{said['entry']['text']} {said['entry'].get('url', '')}")
         elif method == "Runtime.exceptionThrown":
-            self.complaints.append(str(said["exceptionDetails"].get("exception", {}).get("description") or said["exceptionDetails"]["text"]))
+            self.complaints.append(
+                str(
+                    said["exceptionDetails"].get("exception", {}).get("description") or said["exceptionDetails"]["text"]
+                )
+            )
         elif method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
         elif method == "Network.webSocketCreated":
@@ -72,7 +93,9 @@ class Page:
             with contextlib.suppress(AssertionError):  # a page that is just being loaded
                 if await self.value(f"!!({expression})"):
                     return
-            assert asyncio.get_running_loop().time() < deadline, f"{expression}\n{await self.text('body')}\n{self.complaints}"
+            assert asyncio.get_running_loop().time() < deadline, (
+                f"{expression}\n{await self.text('body')}\n{self.complaints}"
+            )
             await asyncio.sleep(0.03)
 
     async def text(self, selector: str) -> str:
@@ -80,10 +103,15 @@ class Page:
         return str(await self.value(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
     async def see(self, text: str, selector: str = "body", within: float = PATIENCE) -> None:
-        await self.until(f"document.querySelector({json.dumps(selector)})?.innerText.includes({json.dumps(text)})", within)
+        await self.until(
+            f"document.querySelector({json.dumps(selector)})?.innerText.includes({json.dumps(text)})", within
+        )
 
     async def click(self, selector: str) -> None:
-        await self.until(f"(found => found && !found.disabled && found.offsetParent !== null)(document.querySelector({json.dumps(selector)}))")
+        await self.until(
+            "(found => found && !found.disabled && found.offsetParent !=="
+            f" null)(document.querySelector({json.dumps(selector)}))"
+        )
         await self.value(f"document.querySelector({json.dumps(selector)}).click()")
 
     async def fill(self, selector: str, text: str) -> None:
@@ -95,12 +123,19 @@ class Page:
     async def press(self, key: str, *, shift: bool = False) -> None:
         code, text = KEYS[key]
         of = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
-        await self.command("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **of, **({"text": text} if text else {}))
+        await self.command(
+            "Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **of, **({"text": text} if text else {})
+        )
         await self.command("Input.dispatchKeyEvent", type="keyUp", **of)
 
     async def screenshot(self, file: Path, width: int = 1280, height: int = 800, *, dark: bool = False) -> None:
-        await self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        await self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        await self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+        await self.command(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
         await asyncio.sleep(0.3)
         picture = await self.command("Page.captureScreenshot", format="png")
         file.write_bytes(base64.b64decode(picture["data"]))
@@ -110,7 +145,9 @@ class Page:
 async def browsing(profile: Path) -> AsyncIterator[Page]:
     """A tab of a browser of its own."""
     assert CHROMIUM is not None
-    process = subprocess.Popen([CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"], stderr=subprocess.PIPE, text=True
+    )
     try:
         assert process.stderr is not None
         address = await asyncio.to_thread(_address, process)

@@ -26,7 +26,9 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
 
 
 def run(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*CREWSHIP, *arguments], env=dict(env), cwd="/", capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return subprocess.run(
+        [*CREWSHIP, *arguments], env=dict(env), cwd="/", capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
 
 
 class Served:
@@ -52,7 +54,9 @@ class Served:
 @contextmanager
 def serving(*arguments: str, env: Mapping[str, str], command: Sequence[str] = CREWSHIP) -> Iterator[Served]:
     with tempfile.TemporaryFile("w+") as log:  # no pipe, which a server that says much would wait at
-        process = subprocess.Popen([*command, "serve", *arguments], env=dict(env), cwd="/", stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(
+            [*command, "serve", *arguments], env=dict(env), cwd="/", stdout=subprocess.PIPE, stderr=log, text=True
+        )
         assert process.stdout is not None
         try:
             line = process.stdout.readline()

@@ -35,7 +35,13 @@ class Origin:
             more = message.get("more_body", False)
         if self.fail is not None:
             raise self.fail
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", self.content_type), *self.headers]})
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", self.content_type), *self.headers],
+            }
+        )
         await send({"type": "http.response.body", "body": b"{}"})
 
 
@@ -77,16 +83,43 @@ async def ask(
         sent.append(message)
 
     raw = [(b"host", b"crew.local:8080"), *((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers)]
-    await app({"type": kind, "method": method, "path": path, "headers": raw, "client": client, "server": server, "scheme": scheme}, receive, send)
+    await app(
+        {
+            "type": kind,
+            "method": method,
+            "path": path,
+            "headers": raw,
+            "client": client,
+            "server": server,
+            "scheme": scheme,
+        },
+        receive,
+        send,
+    )
     [start, *rest] = sent
     names = [name for name, _ in start["headers"]]
     assert len(names) == len(set(names))
-    return Response(start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, b"".join(m.get("body", b"") for m in rest))
+    return Response(
+        start["status"],
+        {k.decode(): v.decode() for k, v in start["headers"]},
+        b"".join(m.get("body", b"") for m in rest),
+    )
 
 
 def security(response: Response) -> dict[str, str]:
-    return {name: value for name, value in response.headers.items() if name not in ("content-type", "content-length", "x-request-id", "x-more")}
+    return {
+        name: value
+        for name, value in response.headers.items()
+        if name not in ("content-type", "content-length", "x-request-id", "x-more")
+    }
 
 
 def refusal(status: int, title: str, detail: str, path: str) -> dict[str, str | int]:
-    return {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": path, "error": detail}
+    return {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": path,
+        "error": detail,
+    }

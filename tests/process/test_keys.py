@@ -84,7 +84,9 @@ async def test_the_epoch_is_made_once(fresh: str, tmp_path: Path) -> None:
 async def test_a_missing_key_stops_the_start(fresh: str, tmp_path: Path, name: str) -> None:
     await keys.settle(_settings(tmp_path), fresh)
     path = tmp_path / "secrets.env"
-    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith(f"{name}=")))
+    path.write_text(
+        "".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith(f"{name}="))
+    )
     with pytest.raises(keys.KeysError, match=f"^{name} is missing") as refused:
         await keys.settle(_settings(tmp_path), fresh)
     assert str(path) in str(refused.value)
@@ -92,7 +94,9 @@ async def test_a_missing_key_stops_the_start(fresh: str, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", MADE)
-async def test_a_different_key_stops_the_start_and_is_not_shown(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+async def test_a_different_key_stops_the_start_and_is_not_shown(
+    fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     await keys.settle(_settings(tmp_path), fresh)
     monkeypatch.setenv(name, "ab" * 32)
     with pytest.raises(keys.KeysError, match=f"^{name} is not the key") as refused:
@@ -102,7 +106,9 @@ async def test_a_different_key_stops_the_start_and_is_not_shown(fresh: str, tmp_
 
 
 @pytest.mark.parametrize("short", ["abc", "a secret of thirty-one bytes...", "ab" * 31])
-async def test_a_new_instance_takes_no_short_secret(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: str) -> None:
+async def test_a_new_instance_takes_no_short_secret(
+    fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: str
+) -> None:
     monkeypatch.setenv("NEXTAUTH_SECRET", short)
     with pytest.raises(keys.KeysError, match=r"^NEXTAUTH_SECRET has fewer than 32 bytes") as refused:
         await keys.settle(_settings(tmp_path), fresh)
@@ -132,7 +138,9 @@ async def test_an_instance_in_use_goes_on_with_a_short_one_and_says_so(
     assert "NEXTAUTH_SECRET_PREVIOUS" in line.getMessage()
 
 
-async def test_the_signing_secret_is_replaced_beside_its_predecessor(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_signing_secret_is_replaced_beside_its_predecessor(
+    fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = await keys.settle(_settings(tmp_path), fresh)
     old = keys.held(first)["NEXTAUTH_SECRET"]
     new = "the new one, which is long enough too"
@@ -159,7 +167,9 @@ async def test_the_signing_secret_is_replaced_beside_its_predecessor(fresh: str,
         await keys.settle(given(old, None), fresh)
 
 
-async def test_a_short_predecessor_proves_the_replacement_and_verifies_nothing(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_short_predecessor_proves_the_replacement_and_verifies_nothing(
+    fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await _in_use_with("abc", fresh, tmp_path)
     monkeypatch.setenv("NEXTAUTH_SECRET", "n" * 40)
     monkeypatch.setenv("NEXTAUTH_SECRET_PREVIOUS", "abc")
@@ -171,7 +181,9 @@ async def test_both_may_be_kept_in_the_file(fresh: str, tmp_path: Path) -> None:
     await keys.settle(_settings(tmp_path), fresh)
     path = tmp_path / "secrets.env"
     old = keys.stored(tmp_path)["NEXTAUTH_SECRET"]
-    path.write_text(path.read_text().replace("NEXTAUTH_SECRET=", f"NEXTAUTH_SECRET={'n' * 40}\nNEXTAUTH_SECRET_PREVIOUS="))
+    path.write_text(
+        path.read_text().replace("NEXTAUTH_SECRET=", f"NEXTAUTH_SECRET={'n' * 40}\nNEXTAUTH_SECRET_PREVIOUS=")
+    )
     settings = await keys.settle(_settings(tmp_path), fresh)
     assert keys.held(settings)["NEXTAUTH_SECRET"] == "n" * 40
     assert keys.still_good(settings) == old
@@ -207,7 +219,9 @@ async def test_of_two_replicas_that_start_at_once_one_wins(fresh: str, tmp_path:
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["KeysError", "Settings"]
 
 
-async def test_a_database_in_use_without_recorded_keys_needs_them_given(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_in_use_without_recorded_keys_needs_them_given(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await _execute(database_url, "DELETE FROM instance_facts")
     await _execute(
         database_url,
@@ -223,7 +237,9 @@ async def test_a_database_in_use_without_recorded_keys_needs_them_given(database
     assert {f"key.{name}" for name in MADE} <= set(await _facts(database_url))
 
 
-async def test_given_keys_are_not_copied_to_the_disk(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_given_keys_are_not_copied_to_the_disk(
+    fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in MADE:
         monkeypatch.setenv(name, "ef" * 32)
     settled = await keys.settle(_settings(tmp_path), fresh)
@@ -231,7 +247,9 @@ async def test_given_keys_are_not_copied_to_the_disk(fresh: str, tmp_path: Path,
     assert not (tmp_path / "secrets.env").exists()
 
 
-async def test_a_rotation_key_once_introduced_stays_needed(fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_rotation_key_once_introduced_stays_needed(
+    fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await keys.settle(_settings(tmp_path), fresh)
     monkeypatch.setenv("ENCRYPTION_KEY_V2", "12" * 32)
     await keys.settle(_settings(tmp_path), fresh)

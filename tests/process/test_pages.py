@@ -1,4 +1,6 @@
-"""The pages as files and responses: they load nothing from elsewhere, and everything they name is there, typed and cacheable."""
+"""The pages as files and responses: they load nothing from elsewhere, and everything they name is there, typed and
+cacheable.
+"""
 
 import gzip
 import hashlib
@@ -48,7 +50,9 @@ class References(HTMLParser):
         for name, value in attrs:
             if name.startswith("on"):
                 self.inline_handlers.append(f"{tag} {name}")
-            if value is not None and (name in {"src", "srcset", "data", "poster"} or (name == "href" and tag == "link")):
+            if value is not None and (
+                name in {"src", "srcset", "data", "poster"} or (name == "href" and tag == "link")
+            ):
                 self.loaded.append(value)
             elif value is not None and name in {"href", "action", "formaction"}:
                 self.linked.append(value)
@@ -94,13 +98,19 @@ def test_our_scripts_and_styles_name_no_other_origin_and_compile_no_text(path: P
     text = path.read_text(encoding="utf-8")
     code = re.sub(r"^\s*(//|/?\*).*$", "", text, flags=re.MULTILINE)
     assert not re.search(r"(https?:)?//[\w.]+\.\w", code)
-    assert not re.search(r"\beval\b|\bFunction\(|setTimeout\(\s*[\"'`]|innerHTML|outerHTML|insertAdjacentHTML|document\.write", code)
+    assert not re.search(
+        r"\beval\b|\bFunction\(|setTimeout\(\s*[\"'`]|innerHTML|outerHTML|insertAdjacentHTML|document\.write", code
+    )
     for name in re.findall(r"from \"\./([\w.]+)\"", code):
         assert name in pages.ASSETS
 
 
 def test_the_styles_of_others_load_nothing() -> None:
-    styles = [gzip.decompress(asset.body).decode() for name, asset in pages.ASSETS.items() if name.startswith("vendor/") and name.endswith(".css")]
+    styles = [
+        gzip.decompress(asset.body).decode()
+        for name, asset in pages.ASSETS.items()
+        if name.startswith("vendor/") and name.endswith(".css")
+    ]
     assert len(styles) == 2
     for text in styles:
         assert "@import" not in text
@@ -114,7 +124,9 @@ def test_third_party_files_are_the_pinned_ones_and_credited() -> None:
     for entry in entries:
         content = gzip.decompress((ASSETS / "vendor" / f"{entry['file']}.gz").read_bytes())
         assert hashlib.sha256(content).hexdigest() == entry["sha256"], entry["file"]
-        assert re.search(rf"^(.*, )?{re.escape(entry['package'])}[ ,].*Copyright", notice, re.MULTILINE), entry["package"]
+        assert re.search(rf"^(.*, )?{re.escape(entry['package'])}[ ,].*Copyright", notice, re.MULTILINE), entry[
+            "package"
+        ]
 
 
 def test_assets_stay_small() -> None:
@@ -140,7 +152,19 @@ def test_an_asset_is_revalidated_by_its_content(client: TestClient) -> None:
     assert client.get("/static/home.js?v=0000000000000000").headers["cache-control"] == "no-cache"
 
 
-@pytest.mark.parametrize("name", ["", "absent.js", "home.html", "vendor", "../home.html", "%2e%2e/home.html", "vendor/..%2f..%2fvendor.json", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "absent.js",
+        "home.html",
+        "vendor",
+        "../home.html",
+        "%2e%2e/home.html",
+        "vendor/..%2f..%2fvendor.json",
+        "/etc/passwd",
+    ],
+)
 def test_nothing_but_assets_is_served(client: TestClient, name: str) -> None:
     assert client.get(f"/static/{name}").status_code == 404
 

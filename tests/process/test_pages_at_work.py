@@ -1,4 +1,6 @@
-"""The page at `/` in a real browser against the running service: from the first user to a conversation, and whatever comes between."""
+"""The page at `/` in a real browser against the running service: from the first user to a conversation, and whatever
+comes between.
+"""
 
 import asyncio
 import json
@@ -23,7 +25,9 @@ SEND = "mutation ($chat: ID!, $text: String!) { sendMessage(input: { chatId: $ch
 
 
 @pytest.fixture(scope="module")
-async def place(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+async def place(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
     """A service that works on no run by itself, and a user who can sign in."""
     async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api") as made:
         ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
@@ -68,28 +72,44 @@ async def new_chat(page: Page) -> None:
 async def answered(page: Page, message: str) -> str:
     """The whole turn of the agent behind a message, once it is done."""
     turns = "[...document.querySelectorAll('#turns > li')]"
-    at = f"{turns}.findLastIndex(turn => turn.matches('.by-user') && turn.querySelector('.parts').textContent === {json.dumps(message)})"
+    at = (
+        f"{turns}.findLastIndex(turn => turn.matches('.by-user') && turn.querySelector('.parts').textContent ==="
+        f" {json.dumps(message)})"
+    )
     await page.until(f"{at} >= 0 && {turns}[{at} + 1]?.dataset.state === 'done'")
     return str(await page.value(f"{turns}[{at} + 1].querySelector('.parts').textContent"))
 
 
 async def run_of(place: World, prompt: str) -> dict[str, Any]:
-    return dict(await place.database.fetchrow("SELECT * FROM runs WHERE prompt = $1 ORDER BY created_at DESC LIMIT 1", prompt))
+    return dict(
+        await place.database.fetchrow("SELECT * FROM runs WHERE prompt = $1 ORDER BY created_at DESC LIMIT 1", prompt)
+    )
 
 
 # ---- a conversation --------------------------------------------------------------------------------------------------
 
 
 async def test_a_conversation_with_everything_in_it(place: World, player: Player, page: Page) -> None:
-    begun = ({"type": "status", "content": "starting the agent"}, {"type": "system", "content": "init", "metadata": {"subtype": "init", "model": "m-1"}})
+    begun = (
+        {"type": "status", "content": "starting the agent"},
+        {"type": "system", "content": "init", "metadata": {"subtype": "init", "model": "m-1"}},
+    )
     thought = [{"type": "thinking", "content": piece, "metadata": {"streaming": True}} for piece in ("Let me ", "see.")]
-    tools = (call("Bash", "t1", command="ls -la"), returned("t1", "README.md"), call("Read", "t2", path="x"), returned("t2", "no such file", is_error=True))
+    tools = (
+        call("Bash", "t1", command="ls -la"),
+        returned("t1", "README.md"),
+        call("Read", "t2", path="x"),
+        returned("t2", "no such file", is_error=True),
+    )
     player.play("look", *begun, *thought, text("I look."), *tools, text("One "), text("file."), RESULT)
     await sign_in(page, place.url)
     await say(page, "look")
     await page.see("One file.", "#turns")
     await page.see("m-1 · 1,010 in, 20 out tokens · 1.2 s", "#turns")
-    folded = await page.value("[...document.querySelectorAll('#turns details')].map(part => [part.open, part.querySelector('summary').innerText])")
+    folded = await page.value(
+        "[...document.querySelectorAll('#turns details')].map(part => [part.open,"
+        " part.querySelector('summary').innerText])"
+    )
     assert [[is_open, said.split()] for is_open, said in folded] == [
         [False, ["Thinking"]],
         [False, ["Bash", "ls", "-la", "done"]],
@@ -97,7 +117,8 @@ async def test_a_conversation_with_everything_in_it(place: World, player: Player
     ]
     assert (
         await answered(page, "look")
-        == 'ThinkingLet me see.I look.Bashls -ladone{\n  "command": "ls -la"\n}README.mdReadxfailed{\n  "path": "x"\n}no such fileOne file.'
+        == 'ThinkingLet me see.I look.Bashls -ladone{\n  "command": "ls -la"\n}README.mdReadxfailed{\n  "path":'
+        ' "x"\n}no such fileOne file.'
     )
     assert await page.value("document.activeElement.id") == "message"
     await page.see("Scout has answered.", "#composer")
@@ -133,7 +154,8 @@ async def test_what_is_said_is_never_markup(place: World, player: Player, page: 
     await say(page, hostile)
     await page.see("An image that cannot be shown", "#turns")
     await page.see("&lt;b&gt;", "#turns .error:last-child")
-    assert (await answered(page, hostile)).count(hostile) == 5  # text, name of the tool, its input in brief, its result, the error
+    # text, name of the tool, its input in brief, its result, the error
+    assert (await answered(page, hostile)).count(hostile) == 5
     assert await page.value("document.querySelectorAll('#turns img, #turns script').length") == 0
     assert await page.value("document.title") == "Crewship"
     picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -152,7 +174,9 @@ async def test_escape_cancels_and_a_failure_is_said(place: World, player: Player
     await new_chat(page)
     await say(page, "long")
     await page.see("tale", "#turns")
-    assert await page.value("document.querySelector('#send').hidden && !document.querySelector('#cancel').hidden") is True
+    assert (
+        await page.value("document.querySelector('#send').hidden && !document.querySelector('#cancel').hidden") is True
+    )
     await page.press("Escape")
     await page.until("!document.querySelector('#send').hidden")
     assert (await run_of(place, "long"))["status"] == "CANCELLED"
@@ -176,7 +200,9 @@ async def test_a_refused_message_stays_in_the_field(place: World, player: Player
     # another tab of the same user is as quick
     body = json.dumps({"query": SEND, "variables": {"chat": chat, "text": "second"}})
     options = f"{{method: 'POST', headers: {{'content-type': 'application/json'}}, body: {json.dumps(body)}}}"
-    await page.value(f"fetch('/graphql', {options}).then(answer => answer.json()).then(found => {{ window.found = found; }})")
+    await page.value(
+        f"fetch('/graphql', {options}).then(answer => answer.json()).then(found => {{ window.found = found; }})"
+    )
     assert await page.value("window.found.errors[0].extensions.reason") == "already_running"
     await page.fill("#message", "typed meanwhile")
     await page.press("Enter")
@@ -223,7 +249,9 @@ async def test_a_broken_line_loses_and_doubles_nothing(place: World, player: Pla
 
 
 @pytest.mark.slow
-async def test_a_page_that_is_loaded_in_the_middle_of_a_turn_shows_all_of_it(place: World, player: Player, page: Page) -> None:
+async def test_a_page_that_is_loaded_in_the_middle_of_a_turn_shows_all_of_it(
+    place: World, player: Player, page: Page
+) -> None:
     counts(player, "count on")
     await sign_in(page, place.url)
     await new_chat(page)
@@ -258,7 +286,9 @@ async def test_what_happens_elsewhere_is_seen_here(place: World, player: Player,
 async def test_an_ended_login_leads_back_to_the_door(place: World, player: Player, page: Page) -> None:
     await sign_in(page, place.url)
     await page.until("document.querySelector('#crews')")
-    await place.database.execute("UPDATE sessions SET revoked_at = now() FROM users WHERE users.id = user_id AND email = $1", EMAIL)
+    await place.database.execute(
+        "UPDATE sessions SET revoked_at = now() FROM users WHERE users.id = user_id AND email = $1", EMAIL
+    )
     bus.ring(Topic.access, await place.database.fetchval("SELECT id FROM users WHERE email = $1", EMAIL))
     await page.until("!document.querySelector('#login').hidden")
     assert await page.value("document.querySelector('#workbench').hidden") is True
@@ -273,7 +303,10 @@ async def test_the_chosen_workspace_is_kept(place: World, player: Player, page: 
     try:
         await page.command("Page.reload")
         await page.see("Other", "#choose-workspace")
-        await page.value(f"(found => {{ found.value = '{place.other.id}'; found.dispatchEvent(new Event('change')); }})(document.querySelector('#workspace'))")
+        await page.value(
+            f"(found => {{ found.value = '{place.other.id}'; found.dispatchEvent(new Event('change'));"
+            " })(document.querySelector('#workspace'))"
+        )
         await page.see("Nobody works here yet")
         await page.command("Page.reload")
         await page.see("Nobody works here yet")
@@ -290,21 +323,34 @@ async def test_the_chosen_workspace_is_kept(place: World, player: Player, page: 
 
 
 @pytest.mark.slow
-async def test_every_control_has_a_name_and_nothing_is_wider_than_the_screen(place: World, player: Player, page: Page, tmp_path: Path) -> None:
+async def test_every_control_has_a_name_and_nothing_is_wider_than_the_screen(
+    place: World, player: Player, page: Page, tmp_path: Path
+) -> None:
     player.play("wide", text("x" * 600), call("Bash", "t1", command="y" * 600), RESULT)
     await sign_in(page, place.url)
     await say(page, "wide")
     await answered(page, "wide")
     nodes = (await page.command("Accessibility.getFullAXTree"))["nodes"]
     shown = [(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]]
-    assert [role for role, name in shown if role in {"button", "textbox", "combobox", "link", "log", "navigation", "region"} and not name] == []
+    assert [
+        role
+        for role, name in shown
+        if role in {"button", "textbox", "combobox", "link", "log", "navigation", "region"} and not name
+    ] == []
     assert [name for role, name in shown if role == "main"] == ["Scout"]
     for width in (1280, 960, 360):
         await page.screenshot(tmp_path / "page.png", width, 700)
         assert await page.value("document.documentElement.scrollWidth <= innerWidth"), width
-    assert await page.value("document.querySelector('#chat').offsetParent === null")  # a small screen has room for one of the two
+    # a small screen has room for one of the two
+    assert await page.value("document.querySelector('#chat').offsetParent === null")
     await page.click("#crews .agent")
-    await page.until("document.querySelector('#chat').offsetParent !== null && document.querySelector('#crews').offsetParent === null")
+    await page.until(
+        "document.querySelector('#chat').offsetParent !== null && document.querySelector('#crews').offsetParent ==="
+        " null"
+    )
     assert await page.value("document.documentElement.scrollWidth <= innerWidth")
     await page.click("#back")
-    assert await page.value("document.querySelector('#chat').offsetParent === null && document.querySelector('#crews').offsetParent !== null")
+    assert await page.value(
+        "document.querySelector('#chat').offsetParent === null && document.querySelector('#crews').offsetParent !=="
+        " null"
+    )

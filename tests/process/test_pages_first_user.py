@@ -14,7 +14,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="ne
 
 
 async def test_from_the_link_to_the_first_answer_and_out(database: Any, tmp_path: Path) -> None:
-    async with world_on(database, tmp_path / "data", role="api") as fresh, playing(fresh), browsing(tmp_path / "profile") as page:
+    async with (
+        world_on(database, tmp_path / "data", role="api") as fresh,
+        playing(fresh),
+        browsing(tmp_path / "profile") as page,
+    ):
         await fresh.database.execute("TRUNCATE users, workspaces CASCADE")
         await page.open(f"{fresh.url}/#setup_token={instance.bootstrap_token}")
         await page.fill("#account [name=full_name]", "Grace Hopper")
@@ -32,7 +36,10 @@ async def test_from_the_link_to_the_first_answer_and_out(database: Any, tmp_path
         await page.fill("#message", "hello")
         await page.press("Enter")
         await page.until("document.querySelectorAll('#turns > li[data-state=done]').length === 2")
-        assert await page.value("[...document.querySelectorAll('#turns .parts')].map(said => said.innerText)") == ["hello", "hello"]
+        assert await page.value("[...document.querySelectorAll('#turns .parts')].map(said => said.innerText)") == [
+            "hello",
+            "hello",
+        ]
         await page.click("#sign-out")
         await page.see("Sign in", "#login")
         assert page.complaints == []

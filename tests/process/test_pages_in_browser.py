@@ -23,7 +23,9 @@ from strawberry.asgi import GraphQL
 
 from crewship import pages
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
 SHIPS = {
@@ -63,7 +65,9 @@ violations: list[str] = []
 
 
 async def report(request: Request) -> Response:
-    """Takes what the browser refused; unlike the console this includes an attempt to compile text that a script got over."""
+    """Takes what the browser refused; unlike the console this includes an attempt to compile text that a script got
+    over.
+    """
     violations.append((await request.body()).decode())
     return Response(status_code=204)
 
@@ -94,7 +98,9 @@ def origin() -> Iterator[str]:
         Route("/api/openapi.json", document),
         Route("/violations", report, methods=["POST"]),
     ]
-    server = uvicorn.Server(uvicorn.Config(reporting(Starlette(routes=routes)), host="127.0.0.1", port=0, log_level="warning", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(reporting(Starlette(routes=routes)), host="127.0.0.1", port=0, log_level="warning", ws="none")
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     deadline = time.monotonic() + 10
@@ -106,22 +112,47 @@ def origin() -> Iterator[str]:
 
 
 class Visit:
-    """One page load: the document after its scripts ran, what the console complains of, and the requests that the page itself made."""
+    """One page load: the document after its scripts ran, what the console complains of, and the requests that the page
+    itself made.
+    """
 
     def __init__(self, url: str, directory: Path) -> None:
         assert CHROMIUM is not None
         violations.clear()
         log = directory / "network.json"
-        command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-        command += ["--disable-component-update", "--disable-sync", f"--user-data-dir={directory / 'profile'}", f"--log-net-log={log}"]
+        command = [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+        ]
+        command += [
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={directory / 'profile'}",
+            f"--log-net-log={log}",
+        ]
         # the browser's own errands end here; a page's request to elsewhere would still be in the log
-        command += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--enable-logging=stderr", "--virtual-time-budget=10000", "--dump-dom", url]
+        command += [
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=10000",
+            "--dump-dom",
+            url,
+        ]
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
         self.document = done.stdout
         console = [line for line in done.stderr.splitlines() if ":CONSOLE:" in line]
-        self.complaints = [line for line in console if re.search("Content Security Policy|Uncaught|Failed to load|[Ee]rror", line)]
+        self.complaints = [
+            line for line in console if re.search("Content Security Policy|Uncaught|Failed to load|[Ee]rror", line)
+        ]
         origin = "/".join(url.split("/")[:3])
-        events = [event["params"] for event in json.loads(log.read_text())["events"] if "url" in event.get("params", {})]
+        events = [
+            event["params"] for event in json.loads(log.read_text())["events"] if "url" in event.get("params", {})
+        ]
         self.requests = {params["url"] for params in events if params.get("initiator") == origin}
         self.elsewhere = {url for url in self.requests if not url.startswith(f"{origin}/")}
 

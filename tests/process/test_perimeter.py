@@ -41,7 +41,10 @@ class Clock:
 
 @pytest.mark.parametrize("path", ["/api/v1/crews", "/api/health", "/graphql", "/ws"])
 async def test_answers_of_the_interfaces_may_load_nothing(path: str) -> None:
-    assert security(await ask(perimeter(Origin()), path=path)) == ALWAYS | ISOLATION | {"content-security-policy": API_CSP, "x-xss-protection": "0"}
+    assert security(await ask(perimeter(Origin()), path=path)) == ALWAYS | ISOLATION | {
+        "content-security-policy": API_CSP,
+        "x-xss-protection": "0",
+    }
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/graphql", "/api/docs"])
@@ -61,7 +64,13 @@ async def test_exposed_ports_keep_the_first_set_only() -> None:
 async def test_a_policy_of_the_answer_itself_is_kept_and_not_doubled() -> None:
     for path, content_type in (("/graphql", b"text/html"), ("/", b"text/html"), ("/api/x", b"application/json")):
         found = await ask(
-            perimeter(Origin(content_type=content_type, headers=((b"content-security-policy", b"default-src 'self'"), (b"x-more", b"1")))), path=path
+            perimeter(
+                Origin(
+                    content_type=content_type,
+                    headers=((b"content-security-policy", b"default-src 'self'"), (b"x-more", b"1")),
+                )
+            ),
+            path=path,
         )
         assert found.headers["content-security-policy"] == "default-src 'self'"
         assert found.headers["x-more"] == "1"
@@ -96,7 +105,15 @@ async def test_a_failure_is_answered_without_its_text_and_passed_on() -> None:
     async def receive() -> Message:
         return {"type": "http.request", "body": b""}
 
-    scope: Scope = {"type": "http", "method": "GET", "path": "/api/x", "headers": [], "client": ("203.0.113.9", 1), "server": None, "scheme": "http"}
+    scope: Scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/api/x",
+        "headers": [],
+        "client": ("203.0.113.9", 1),
+        "server": None,
+        "scheme": "http",
+    }
     with pytest.raises(ValueError, match="a secret"):
         await perimeter(Origin(fail=ValueError("a secret")))(scope, receive, send)
     assert sent[0]["status"] == 500
@@ -141,13 +158,16 @@ async def test_dots_within_a_name_are_no_parent_segment(path: str) -> None:
 # ---- the origin
 
 
-@pytest.mark.parametrize("path", ["/api/v1/crews", "/graphql", "/api/auth/signout", "/api/v1/webhooks/c/a/trigger", "/api/v1/internal/x"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/crews", "/graphql", "/api/auth/signout", "/api/v1/webhooks/c/a/trigger", "/api/v1/internal/x"]
+)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_state_is_changed_from_known_origins_only(method: str, path: str) -> None:
     app = Origin()
     inside = perimeter(app, allowed_origins=["HTTPS://app.example.org/"])
     for origin, status in [
-        (None, 200), ("http://crew.local:8080", 200), ("https://app.example.org", 200), ("http://CREW.local:8080/", 200), ("http://evil.example", 403),
+        (None, 200), ("http://crew.local:8080", 200), ("https://app.example.org", 200),
+        ("http://CREW.local:8080/", 200), ("http://evil.example", 403),
         ("https://crew.local:8080", 403), ("null", 403),
     ]:  # fmt: skip
         assert (await ask(inside, method, path, [("Origin", origin)] if origin else [])).status == status
@@ -156,7 +176,9 @@ async def test_state_is_changed_from_known_origins_only(method: str, path: str) 
 
 
 async def test_the_refusal_of_an_origin() -> None:
-    answer = await ask(perimeter(Origin()), "POST", headers=[("Origin", "http://evil.example"), ("X-Forwarded-Proto", "https")])
+    answer = await ask(
+        perimeter(Origin()), "POST", headers=[("Origin", "http://evil.example"), ("X-Forwarded-Proto", "https")]
+    )
     assert answer.headers["www-authenticate"] == 'Bearer error="origin_rejected"'
     assert answer.json == refusal(403, "Forbidden", "request origin not allowed", "/api/v1/crews")
 
@@ -195,12 +217,21 @@ async def test_the_refusal_of_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = await ask(inside, path="/api/auth/csrf")
     limits = {k: v for k, v in answer.headers.items() if k == "retry-after" or k.startswith("x-ratelimit")}
     assert answer.status == 429
-    assert limits == {"retry-after": "60", "x-ratelimit-limit": "1", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1750000060"}
+    assert limits == {
+        "retry-after": "60",
+        "x-ratelimit-limit": "1",
+        "x-ratelimit-remaining": "0",
+        "x-ratelimit-reset": "1750000060",
+    }
     assert (answer.json["error"], answer.json["title"]) == ("Too many requests", "Too Many Requests")
 
 
 async def test_success_says_nothing_about_rates() -> None:
-    assert not [name for name in (await ask(perimeter(Origin(), limits=RateLimits()))).headers if "rate" in name or name == "retry-after"]
+    assert not [
+        name
+        for name in (await ask(perimeter(Origin(), limits=RateLimits()))).headers
+        if "rate" in name or name == "retry-after"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +280,17 @@ async def test_clients_behind_one_proxy_have_buckets_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "status"), [("0", 200), (str(BODY_LIMIT), 200), (str(BODY_LIMIT + 1), 413), ("9" * 5000, 413), ("-1", 400), ("0x10", 400), ("", 400), ("²", 400)]
+    ("length", "status"),
+    [
+        ("0", 200),
+        (str(BODY_LIMIT), 200),
+        (str(BODY_LIMIT + 1), 413),
+        ("9" * 5000, 413),
+        ("-1", 400),
+        ("0x10", 400),
+        ("", 400),
+        ("²", 400),
+    ],
 )
 async def test_the_declared_length(length: str, status: int) -> None:
     app = Origin(read=False)
@@ -265,15 +306,27 @@ async def test_an_undeclared_length_is_counted() -> None:
     chunked = [("Transfer-Encoding", "chunked")]
     assert (await ask(perimeter(app), "POST", headers=chunked, body=[half, half])).status == 200
     assert len(app.body) == BODY_LIMIT
-    for method, headers in (("POST", chunked), ("GET", chunked), ("PATCH", []), ("POST", [*chunked, ("Content-Length", "2")])):
+    for method, headers in (
+        ("POST", chunked),
+        ("GET", chunked),
+        ("PATCH", []),
+        ("POST", [*chunked, ("Content-Length", "2")]),
+    ):
         answer = await ask(perimeter(app), method, headers=headers, body=[half, half, b"x", half])
         assert (answer.status, answer.json["error"]) == (413, "Request body too large")
         assert len(app.body) == BODY_LIMIT
 
 
 async def test_routes_may_take_more() -> None:
-    inside = perimeter(Origin(read=False), limit_of=lambda method, path: 5 * BODY_LIMIT if (method, path) == ("POST", "/api/v1/upload") else BODY_LIMIT)
-    for path, length, status in [("/api/v1/upload", 5 * BODY_LIMIT, 200), ("/api/v1/upload", 5 * BODY_LIMIT + 1, 413), ("/api/v1/crews", 2 * BODY_LIMIT, 413)]:
+    inside = perimeter(
+        Origin(read=False),
+        limit_of=lambda method, path: 5 * BODY_LIMIT if (method, path) == ("POST", "/api/v1/upload") else BODY_LIMIT,
+    )
+    for path, length, status in [
+        ("/api/v1/upload", 5 * BODY_LIMIT, 200),
+        ("/api/v1/upload", 5 * BODY_LIMIT + 1, 413),
+        ("/api/v1/crews", 2 * BODY_LIMIT, 413),
+    ]:
         assert (await ask(inside, "POST", path, [("Content-Length", str(length))])).status == status
     counted = perimeter(Origin(), limit_of=lambda method, path: 2 * BODY_LIMIT)
     assert (await ask(counted, "POST", body=[b"x" * BODY_LIMIT] * 2)).status == 200
@@ -305,7 +358,10 @@ async def test_the_order_of_refusals() -> None:
 
 async def test_the_application_finds_how_a_request_arrived() -> None:
     app = Origin()
-    await ask(perimeter(app), headers=[("Cookie", "a=1"), ("Authorization", "Bearer x"), ("Cookie", "b=2"), ("Authorization", "Bearer y")])
+    await ask(
+        perimeter(app),
+        headers=[("Cookie", "a=1"), ("Authorization", "Bearer x"), ("Cookie", "b=2"), ("Authorization", "Bearer y")],
+    )
     [seen] = app.seen
     assert seen.headers == {b"host": b"crew.local:8080", b"cookie": b"a=1; b=2", b"authorization": b"Bearer x"}
     assert (seen.client, seen.scheme, seen.https, seen.local_socket, seen.forwarded, seen.host) == (
@@ -321,7 +377,8 @@ async def test_the_application_finds_how_a_request_arrived() -> None:
 @pytest.mark.parametrize(
     ("scheme", "headers", "forced", "seen"),
     [
-        ("https", [], False, ("https", True)), ("http", [("X-Forwarded-Proto", "https")], False, ("http", True)), ("http", [], True, ("http", True)),
+        ("https", [], False, ("https", True)), ("http", [("X-Forwarded-Proto", "https")], False, ("http", True)),
+        ("http", [], True, ("http", True)),
         ("http", [("X-Forwarded-Proto", "http")], False, ("http", False)),
     ],
 )  # fmt: skip
@@ -338,12 +395,25 @@ async def test_callers_over_the_unix_socket_are_told_apart() -> None:
     await ask(perimeter(app), client=None, server=("/run/crewship.sock", None))
     await ask(perimeter(app), client=None)
     await ask(perimeter(app), client=("127.0.0.1", 1), headers=[("X-Forwarded-For", "127.0.0.1")])
-    assert [(t.client, t.local_socket, t.forwarded) for t in app.seen] == [("127.0.0.1", True, False), ("", False, False), ("127.0.0.1", False, True)]
+    assert [(t.client, t.local_socket, t.forwarded) for t in app.seen] == [
+        ("127.0.0.1", True, False),
+        ("", False, False),
+        ("127.0.0.1", False, True),
+    ]
 
 
 @pytest.mark.parametrize(
     ("given_id", "kept"),
-    [("abc-1.2_X", True), ("x" * 128, True), ("x" * 129, False), ("", False), ("a b", False), ("é", False), ("a\tb", False), ("--", False)],
+    [
+        ("abc-1.2_X", True),
+        ("x" * 128, True),
+        ("x" * 129, False),
+        ("", False),
+        ("a b", False),
+        ("é", False),
+        ("a\tb", False),
+        ("--", False),
+    ],
 )
 async def test_a_sane_request_id_is_kept(given_id: str, kept: bool) -> None:
     app = Origin()
@@ -355,6 +425,10 @@ async def test_a_sane_request_id_is_kept(given_id: str, kept: bool) -> None:
 
 async def test_request_ids_are_unique_and_on_refusals_too() -> None:
     app = perimeter(Origin())
-    ids = [(await ask(inside, path=path)).headers["x-request-id"] for inside in (app, perimeter(Origin())) for path in ("/api/x", "/..") * 20]
+    ids = [
+        (await ask(inside, path=path)).headers["x-request-id"]
+        for inside in (app, perimeter(Origin()))
+        for path in ("/api/x", "/..") * 20
+    ]
     assert len(set(ids)) == 80
     assert all(re.fullmatch("[0-9a-f]{16}-[0-9a-f]+", i) for i in ids)

@@ -20,7 +20,17 @@ pytestmark = pytest.mark.anyio
 @contextlib.asynccontextmanager
 async def serving(app: Any, http: Any) -> AsyncIterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, http=http, ws="none", lifespan="off", log_level="critical", proxy_headers=False, server_header=False))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http=http,
+                ws="none",
+                lifespan="off",
+                log_level="critical",
+                proxy_headers=False,
+                server_header=False,
+            )
+        )
         task = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             await asyncio.sleep(0.01)
@@ -85,4 +95,6 @@ async def test_an_answer_has_each_header_once_over_every_server(http: Any) -> No
             writer.close()
         given = dict(line.split(": ", 1) for line in lines)
         assert len(given) == len(lines)
-        assert security(Response(200, given, b"")) == security(expected) | ({"date": given["date"]} if "date" in given else {})
+        assert security(Response(200, given, b"")) == security(expected) | (
+            {"date": given["date"]} if "date" in given else {}
+        )

@@ -75,8 +75,17 @@ def test_a_cold_start_serves_over_a_private_socket(server: EmbeddedPostgres, dat
     assert value(connection.application, "SELECT inet_server_addr()") is None  # not TCP
     assert value(connection.owner, "SHOW server_version").startswith("18.")
     assert value(connection.owner, "SHOW data_checksums") == "on"
-    private = [data_dir, data_dir / "run", data_dir / "run/pg", data_dir / "postgres", data_dir / "postgres.json", data_dir / "logs/postgres.log"]
-    assert {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in private} == dict.fromkeys((path.name for path in private), 0)
+    private = [
+        data_dir,
+        data_dir / "run",
+        data_dir / "run/pg",
+        data_dir / "postgres",
+        data_dir / "postgres.json",
+        data_dir / "logs/postgres.log",
+    ]
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in private} == dict.fromkeys(
+        (path.name for path in private), 0
+    )
 
 
 def test_the_application_role_reads_and_writes_rows_and_nothing_else(server: EmbeddedPostgres) -> None:
@@ -88,7 +97,13 @@ def test_the_application_role_reads_and_writes_rows_and_nothing_else(server: Emb
     value(connection.application, "INSERT INTO notes (body) VALUES ('kept')")
     value(connection.application, "UPDATE notes SET body = 'changed'")
     assert value(connection.application, "SELECT body FROM notes") == "changed"
-    for refused in ("CREATE TABLE more (id int)", "DROP TABLE notes", "TRUNCATE notes", "ALTER TABLE notes ADD x int", "CREATE TEMP TABLE t (id int)"):
+    for refused in (
+        "CREATE TABLE more (id int)",
+        "DROP TABLE notes",
+        "TRUNCATE notes",
+        "ALTER TABLE notes ADD x int",
+        "CREATE TEMP TABLE t (id int)",
+    ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             value(connection.application, refused)
 
@@ -161,7 +176,9 @@ def test_nothing_listens_on_the_network(server: EmbeddedPostgres) -> None:
     connection = server.start()
     assert value(connection.owner, "SHOW listen_addresses") == ""
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", connection.port)) != 0 or not answers(Connection(connection.port, None, connection.passwords).application)
+        assert probe.connect_ex(("127.0.0.1", connection.port)) != 0 or not answers(
+            Connection(connection.port, None, connection.passwords).application
+        )
 
 
 OWNER_PROCESS = """
@@ -261,12 +278,19 @@ def test_root_s_server_is_not_root_and_opens_no_directory(server: EmbeddedPostgr
     assert before == 0o700
     server.start()
     status = Path(f"/proc/{postmaster(data_dir)}/status").read_text()
-    ids = dict(line.split(":\t", 1) for line in status.splitlines() if line.startswith(("Uid", "Gid", "Groups", "CapEff")))
+    ids = dict(
+        line.split(":\t", 1) for line in status.splitlines() if line.startswith(("Uid", "Gid", "Groups", "CapEff"))
+    )
     assert "0" not in [*ids["Uid"].split(), *ids["Gid"].split(), *ids["Groups"].split()]
     assert int(ids["CapEff"], 16) == 0
     assert stat.S_IMODE(data_dir.parent.stat().st_mode) == before
     environ = Path(f"/proc/{postmaster(data_dir)}/environ").read_bytes()
-    assert {pair.split(b"=")[0] for pair in environ.split(b"\0") if pair} <= {b"LC_ALL", b"PATH", b"PGDATA", b"PG_GRANDPARENT_PID"}
+    assert {pair.split(b"=")[0] for pair in environ.split(b"\0") if pair} <= {
+        b"LC_ALL",
+        b"PATH",
+        b"PGDATA",
+        b"PG_GRANDPARENT_PID",
+    }
 
 
 @AS_ROOT

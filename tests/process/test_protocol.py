@@ -104,7 +104,9 @@ async def test_requests_in_a_row_are_answered_in_a_row() -> None:
     assert got.count(b"HTTP/1.1 200 OK") == 3
 
 
-@pytest.mark.parametrize("request_", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"])
+@pytest.mark.parametrize(
+    "request_", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"]
+)
 async def test_the_connection_closes_when_the_client_wants_it(request_: bytes) -> None:
     started = time.monotonic()
     got = await raw(answering(start(200, LENGTH), body(b"hello")), request_, patience=30)

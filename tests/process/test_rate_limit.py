@@ -17,7 +17,10 @@ class Clock:
         return self.now
 
 
-@given(st.sampled_from([1, 2, 3, 10, 60, 120]), st.lists(st.tuples(st.integers(0, MINUTE), st.integers(1, 150)), max_size=20))
+@given(
+    st.sampled_from([1, 2, 3, 10, 60, 120]),
+    st.lists(st.tuples(st.integers(0, MINUTE), st.integers(1, 150)), max_size=20),
+)
 def test_a_bucket_is_the_textbooks_bucket(size: int, visits: list[tuple[int, int]]) -> None:
     clock = Clock()
     buckets, tokens = TokenBuckets(size, clock), Fraction(size)

@@ -47,7 +47,9 @@ def test_the_defaults_are_safe() -> None:
         ("CREWSHIP_LOG_LEVEL", "loud", "debug, info, warn or error"),
     ],
 )
-def test_a_bad_value_is_one_line_that_names_the_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, takes: str) -> None:
+def test_a_bad_value_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, takes: str
+) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as refused:
         load_settings()
@@ -111,7 +113,11 @@ def test_lists_take_single_addresses_and_spaces(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CREWSHIP_TRUSTED_PROXY_CIDRS", "10.0.0.7, 192.168.0.0/16,::1")
     monkeypatch.setenv("CREWSHIP_ALLOWED_ORIGINS", "https://a.example/, http://b.example:8443")
     settings = load_settings()
-    assert settings.trusted_proxy_cidrs == (ip_network("10.0.0.7/32"), ip_network("192.168.0.0/16"), ip_network("::1/128"))
+    assert settings.trusted_proxy_cidrs == (
+        ip_network("10.0.0.7/32"),
+        ip_network("192.168.0.0/16"),
+        ip_network("::1/128"),
+    )
     assert settings.allowed_origins == ("https://a.example", "http://b.example:8443")
 
 

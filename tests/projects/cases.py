@@ -21,7 +21,14 @@ def project(plot: Plot) -> Project:
 
 @entity
 def milestone(plot: Plot) -> Milestone:
-    return Milestone(project_id=plot["project"].id, name="Half way", description="The cape", target_date="2030-03-01", position=1, **plot.here)
+    return Milestone(
+        project_id=plot["project"].id,
+        name="Half way",
+        description="The cape",
+        target_date="2030-03-01",
+        position=1,
+        **plot.here,
+    )
 
 
 IDS = {"lead_id": "agent"}

@@ -42,14 +42,23 @@ async def test_a_milestone_comes_behind_the_highest(board: Board) -> None:
     first = await made(board, project, description=None, status=None, position=9)
     full = await made(board, project, name="Two", description="d", target_date="someday", status="completed")
     assert (first["position"], first["status"], first["issue_count"], first["done_count"]) == (1, "active", 0, 0)
-    assert [full[key] for key in ("name", "description", "target_date", "status", "position")] == ["Two", "d", "someday", "completed", 2]
+    assert [full[key] for key in ("name", "description", "target_date", "status", "position")] == [
+        "Two",
+        "d",
+        "someday",
+        "completed",
+        2,
+    ]
     assert (await change(board, first["id"], position=10)).status_code == 200
     assert [row["id"] for row in await board.read(path(project))] == [full["id"], first["id"]]
     assert (await made(board, project))["position"] == 11
     assert (await change(board, full["id"], position=-1)).json()["position"] == -1
     assert await board.data(UPDATE % "position", **{"in": {"id": full["id"], "position": 10}}) == {"position": 10}
     assert [row["id"] for row in await board.read(path(project))][:2] == [first["id"], full["id"]]  # ties by the time
-    told = [("milestone." + what, id) for what, id in (("created", first["id"]), ("created", full["id"]), ("updated", first["id"]))]
+    told = [
+        ("milestone." + what, id)
+        for what, id in (("created", first["id"]), ("created", full["id"]), ("updated", first["id"]))
+    ]
     assert [(type, payload["id"]) for type, payload in await board.events(since)][:3] == told
     assert {payload["project_id"] for _, payload in await board.events(since)} == {project.id}
 
@@ -66,7 +75,14 @@ async def test_null_clears_and_nothing_is_refused(board: Board) -> None:
     cleared = (await change(board, row["id"], description=None, target_date=None)).json()
     assert (cleared["description"], cleared["target_date"], cleared["name"]) == (None, None, "One")
     before = await board.world.snapshot()
-    for body in ({}, {"name": None, "status": None, "position": None}, {"status": "done"}, {"position": "1"}, {"position": 2**31}, {"name": 1}):
+    for body in (
+        {},
+        {"name": None, "status": None, "position": None},
+        {"status": "done"},
+        {"position": "1"},
+        {"position": 2**31},
+        {"name": 1},
+    ):
         assert (await change(board, row["id"], **body)).status_code == 400, body
     for body in ({}, {"name": ""}, {"name": None}, {"name": "x", "status": "planned"}, {"name": 1}):
         assert (await board.ask("POST", path(project), body)).status_code == 400, body
@@ -81,7 +97,9 @@ async def test_what_is_not_of_the_workspace_is_not_found(board: Board) -> None:
     before = await board.world.snapshot()
     for id in (theirs.id, UNKNOWN, own.id):
         for method in ("GET", "POST"):
-            answer = await board.ask(method, f"/api/v1/projects/{id}/milestones", {"name": ""} if method == "POST" else None)
+            answer = await board.ask(
+                method, f"/api/v1/projects/{id}/milestones", {"name": ""} if method == "POST" else None
+            )
             assert (answer.status_code, answer.json()["detail"]) == (404, "Project not found")
     for id in (stage.id, UNKNOWN):
         assert (await change(board, id)).status_code == 404
@@ -97,10 +115,21 @@ async def test_a_milestone_counts_its_own(board: Board) -> None:
         await board.in_state(MissionStatus(status), project_id=project.id, milestone_id=milestone.id)
     await board.mission(milestone_id=milestone.id, status=MissionStatus.COMPLETED)
     rows = await board.read(path(project))
-    assert [(row["id"], row["issue_count"], row["done_count"]) for row in rows] == [(milestone.id, 4, 2), (other.id, 0, 0)]
-    document = "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) { milestones { issueCount doneCount issues { nodes { status } } } } }"
+    assert [(row["id"], row["issue_count"], row["done_count"]) for row in rows] == [
+        (milestone.id, 4, 2),
+        (other.id, 0, 0),
+    ]
+    document = (
+        "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) { milestones { issueCount doneCount issues {"
+        " nodes { status } } } } }"
+    )
     [first, second] = (await board.data(document, id=project.id))["milestones"]
-    assert (first["issueCount"], first["doneCount"], len(first["issues"]["nodes"]), second["issueCount"]) == (4, 2, 4, 0)
+    assert (first["issueCount"], first["doneCount"], len(first["issues"]["nodes"]), second["issueCount"]) == (
+        4,
+        2,
+        4,
+        0,
+    )
 
 
 async def test_a_deleted_milestone_lets_its_issues_go(board: Board) -> None:

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.anyio
 PROJECTS = "/api/v1/projects"
 TAKEN = "A project with this slug already exists"
 CREATE = "mutation($ws: ID, $in: CreateProjectInput!) { createProject(workspaceId: $ws, input: $in) { %s } }"
-UPDATE = "mutation($ws: ID, $in: UpdateProjectInput!, $v: Int) { updateProject(workspaceId: $ws, input: $in, ifVersion: $v) { %s } }"
+UPDATE = (
+    "mutation($ws: ID, $in: UpdateProjectInput!, $v: Int) { updateProject(workspaceId: $ws, input: $in, ifVersion: $v)"
+    " { %s } }"
+)
 OPTIONAL = ("description", "icon", "lead_type", "lead_id", "start_date", "target_date")
 
 
@@ -40,8 +43,10 @@ async def test_a_project_of_nothing_but_a_name_has_the_defaults(board: Board) ->
     project = await made(board, name.title(), summary="ignored", labels=["x"], health="at_risk", slug="mine")
     times = {key: project[key] for key in ("id", "created_at", "updated_at")}
     assert project == times | {
-        "workspace_id": board.world.workspace.id, "name": name.title(), "slug": name, "description": None, "icon": None, "color": "blue",
-        "status": "backlog", "priority": "none", "health": "on_track", "lead_type": None, "lead_id": None, "start_date": None, "target_date": None,
+        "workspace_id": board.world.workspace.id, "name": name.title(), "slug": name, "description": None, "icon": None,
+        "color": "blue",
+        "status": "backlog", "priority": "none", "health": "on_track", "lead_type": None, "lead_id": None,
+        "start_date": None, "target_date": None,
         "issue_count": 0, "done_count": 0, "progress": 0,
     }  # fmt: skip
     assert await board.read(f"{PROJECTS}/{project['id']}") == project
@@ -50,11 +55,25 @@ async def test_a_project_of_nothing_but_a_name_has_the_defaults(board: Board) ->
     assert (await made(board, **dict.fromkeys((*OPTIONAL, "color", "status", "priority"))))["color"] == "blue"
 
 
-@pytest.mark.parametrize("body", [{}, {"name": ""}, {"name": None}, {"name": 1}, {"status": "started"}, {"priority": "asap"}, {"status": ""}, {"lead_id": {}}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": ""},
+        {"name": None},
+        {"name": 1},
+        {"status": "started"},
+        {"priority": "asap"},
+        {"status": ""},
+        {"lead_id": {}},
+    ],
+)
 async def test_a_bad_project_is_refused(board: Board, body: dict[str, Any]) -> None:
     project = await made(board)
     before = await board.world.snapshot()
-    assert (await board.ask("POST", PROJECTS, body if "name" in body or not body else {"name": word()} | body)).status_code == 400
+    assert (
+        await board.ask("POST", PROJECTS, body if "name" in body or not body else {"name": word()} | body)
+    ).status_code == 400
     assert (await change(board, project, **body)).status_code == 400
     assert await board.world.snapshot() == before
 
@@ -64,13 +83,17 @@ async def test_a_taken_slug_is_a_conflict(board: Board) -> None:
     project, other = await made(board, f"{name} one"), await made(board)
     before = await board.world.snapshot()
     for taken in (f"{name.upper()} One", f"{name}--one!"):
-        for answer in (await board.ask("POST", PROJECTS, {"name": taken}), await change(board, other, name=taken, color="red")):
+        for answer in (
+            await board.ask("POST", PROJECTS, {"name": taken}),
+            await change(board, other, name=taken, color="red"),
+        ):
             assert (answer.status_code, answer.json()["detail"]) == (409, TAKEN)
         assert await board.code(CREATE % "id", **{"in": {"name": taken}}) == ("CONFLICT", TAKEN)
         assert await board.code(UPDATE % "id", **{"in": {"id": other["id"], "name": taken}}) == ("CONFLICT", TAKEN)
     assert await board.world.snapshot() == before
     assert (await made(there, f"{name} one"))["slug"] == project["slug"]
-    assert (await changed(board, project, name=f"{name} ONE"))["name"] == f"{name} ONE"  # its own slug is not in its way
+    # its own slug is not in its way
+    assert (await changed(board, project, name=f"{name} ONE"))["name"] == f"{name} ONE"
 
 
 async def test_of_many_at_once_one_gets_the_slug(board: Board) -> None:
@@ -90,19 +113,40 @@ async def test_a_new_name_makes_a_new_slug(board: Board) -> None:
 
 
 async def test_null_clears_and_nothing_is_refused(board: Board) -> None:
-    full = {"description": "d", "icon": "rocket", "lead_type": "agent", "lead_id": board.worker.id, "start_date": "soon", "target_date": ""}
+    full = {
+        "description": "d",
+        "icon": "rocket",
+        "lead_type": "agent",
+        "lead_id": board.worker.id,
+        "start_date": "soon",
+        "target_date": "",
+    }
     project = await made(board, **full)
     assert {name: project[name] for name in OPTIONAL} == full
     cleared = await changed(board, project, lead_type=None, lead_id=None)
-    assert (cleared["lead_type"], cleared["lead_id"], cleared["icon"], "lead_name" in cleared) == (None, None, "rocket", False)
+    assert (cleared["lead_type"], cleared["lead_id"], cleared["icon"], "lead_name" in cleared) == (
+        None,
+        None,
+        "rocket",
+        False,
+    )
     cleared = await changed(board, project, **dict.fromkeys(OPTIONAL), name=None)
     assert [cleared[name] for name in OPTIONAL] == [None] * 6
     before = await board.world.snapshot()
-    for body in ({}, dict.fromkeys(("name", "color", "status", "priority", "health")), {"slug": "x", "workspace_id": "x"}):
+    for body in (
+        {},
+        dict.fromkeys(("name", "color", "status", "priority", "health")),
+        {"slug": "x", "workspace_id": "x"},
+    ):
         assert (await change(board, project, **body)).status_code == 400
     assert await board.world.snapshot() == before
-    assert await board.data(UPDATE % "icon version", **{"in": {"id": project["id"], "icon": None}}) == {"icon": None, "version": 4}
-    assert (await board.code(UPDATE % "id", v=3, **{"in": {"id": project["id"], "color": "x"}}))[0] == "PRECONDITION_FAILED"
+    assert await board.data(UPDATE % "icon version", **{"in": {"id": project["id"], "icon": None}}) == {
+        "icon": None,
+        "version": 4,
+    }
+    assert (await board.code(UPDATE % "id", v=3, **{"in": {"id": project["id"], "color": "x"}}))[
+        0
+    ] == "PRECONDITION_FAILED"
 
 
 async def test_a_lead_is_an_agent_or_a_member(board: Board) -> None:
@@ -122,7 +166,8 @@ async def test_a_lead_is_an_agent_or_a_member(board: Board) -> None:
         assert (await board.read(f"{PROJECTS}/{(await made(board, **lead))['id']}")).get("lead_name") == name, lead
     before = await world.snapshot()
     for type, id in (
-        ("agent", there.worker.id), ("agent", gone.id), ("agent", UNKNOWN), ("agent", world.owner.user_id), (None, there.worker.id), ("", UNKNOWN),
+        ("agent", there.worker.id), ("agent", gone.id), ("agent", UNKNOWN), ("agent", world.owner.user_id),
+        (None, there.worker.id), ("", UNKNOWN),
         ("user", world.outsider.user_id), ("user", world.nobody.user_id), ("user", board.worker.id), ("user", UNKNOWN),
     ):  # fmt: skip
         for answer in (
@@ -138,19 +183,29 @@ async def test_a_lead_is_an_agent_or_a_member(board: Board) -> None:
 
 async def test_the_list_is_whole_and_in_order(world: World) -> None:
     there = await Board.of(world, world.other)
-    rows = [await made(there, name, status=status) for name, status in (("b", "planned"), ("C", "paused"), ("a", "planned"))]
+    rows = [
+        await made(there, name, status=status) for name, status in (("b", "planned"), ("C", "paused"), ("a", "planned"))
+    ]
     await changed(there, rows[0], color="red")
 
     async def names(**query: Any) -> list[str]:
         return [project["name"] for project in await there.read(PROJECTS, **query) if len(project["name"]) == 1]
 
-    assert await names() == await names(sort="status") == await names(limit=1, offset=1) == await names(sort="", status="") == ["C", "a", "b"]
+    assert (
+        await names()
+        == await names(sort="status")
+        == await names(limit=1, offset=1)
+        == await names(sort="", status="")
+        == ["C", "a", "b"]
+    )
     assert await names(sort="created_at") == ["b", "C", "a"]
     assert await names(sort="updated_at") == ["C", "a", "b"]
     assert await names(status="planned") == await names(status="planned,nope") == ["a", "b"]
     assert await names(status="paused, planned") == ["C", "a", "b"]
     assert await names(status="nope") == []
-    listed = await there.data("query($ws: ID) { projects(workspaceId: $ws, status: [planned], sort: created_at) { name } }")
+    listed = await there.data(
+        "query($ws: ID) { projects(workspaceId: $ws, status: [planned], sort: created_at) { name } }"
+    )
     assert [project["name"] for project in listed if len(project["name"]) == 1] == ["b", "a"]
 
 
@@ -163,7 +218,10 @@ async def test_progress_counts_issues_alone(board: Board) -> None:
     assert (shown["issue_count"], shown["done_count"], shown["progress"]) == (7, 3, 42)
     shown = await board.read(f"{PROJECTS}/{empty.id}")
     assert (shown["issue_count"], shown["done_count"], shown["progress"]) == (0, 0, 0)
-    document = "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) { issueCount doneCount progress issues { nodes { status } } } }"
+    document = (
+        "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) { issueCount doneCount progress issues { nodes {"
+        " status } } } }"
+    )
     found = await board.data(document, id=project.id)
     assert (found["issueCount"], found["doneCount"], found["progress"], len(found["issues"]["nodes"])) == (7, 3, 42, 7)
 
@@ -173,7 +231,10 @@ async def test_the_numbers_of_a_project(world: World) -> None:
     project, bug, ui = await board.project(), await board.label(f"a{word()}"), await board.label(f"b{word()}")
     gone = Agent(name=f"Z{word()}", slug=new_id(), **board.here)
     await world.add(gone)
-    agent, of_user = {"assignee_type": "agent", "assignee_id": board.worker.id}, {"assignee_type": "user", "assignee_id": world.owner.user_id}
+    agent, of_user = (
+        {"assignee_type": "agent", "assignee_id": board.worker.id},
+        {"assignee_type": "user", "assignee_id": world.owner.user_id},
+    )
     await board.in_state(MissionStatus.DONE, project_id=project.id, labels=[bug.id, ui.id], **agent)
     await board.in_state(MissionStatus.REVIEW, project_id=project.id, labels=[bug.id], **agent)
     await other.create(project_id=project.id, **agent)
@@ -192,15 +253,32 @@ async def test_the_numbers_of_a_project(world: World) -> None:
             {"agent_id": "", "agent_name": "Unassigned", "total": 2, "completed": 0},
             {"agent_id": gone.id, "agent_name": gone.name, "total": 1, "completed": 0},
         ],
-        "by_label": [{"label_name": bug.name, "color": "red", "count": 2}, {"label_name": ui.name, "color": "red", "count": 1}],
+        "by_label": [
+            {"label_name": bug.name, "color": "red", "count": 2},
+            {"label_name": ui.name, "color": "red", "count": 1},
+        ],
         "crews": sorted([board.crew.slug, other.crew.slug]),
     }
     bare = await board.project()
-    nothing = {"total_issues": 0, "completed_issues": 0, "by_status": {}, "by_assignee": [], "by_label": [], "crews": []}
+    nothing = {
+        "total_issues": 0,
+        "completed_issues": 0,
+        "by_status": {},
+        "by_assignee": [],
+        "by_label": [],
+        "crews": [],
+    }
     assert await board.read(f"{PROJECTS}/{bare.id}/stats") == nothing
-    document = "query($ws: ID, $id: ID!) { projectStats(workspaceId: $ws, id: $id) { totalIssues byStatus byLabel { count } crews } }"
+    document = (
+        "query($ws: ID, $id: ID!) { projectStats(workspaceId: $ws, id: $id) { totalIssues byStatus byLabel { count }"
+        " crews } }"
+    )
     found = await board.data(document, id=project.id)
-    assert (found["totalIssues"], found["byStatus"]["BACKLOG"], [each["count"] for each in found["byLabel"]]) == (6, 4, [2, 1])
+    assert (found["totalIssues"], found["byStatus"]["BACKLOG"], [each["count"] for each in found["byLabel"]]) == (
+        6,
+        4,
+        [2, 1],
+    )
     there = await Board.of(world, world.other)
     assert (await there.ask("GET", f"{PROJECTS}/{project.id}/stats")).status_code == 404
 
@@ -230,7 +308,11 @@ async def test_a_deletion_while_issues_come_leaves_none_behind(board: Board) -> 
     for _ in range(3):
         project = await board.project()
         creates = [board.ask("POST", board.path, {"title": "x", "project_id": project.id}) for _ in range(6)]
-        gone, *answers = await asyncio.gather(board.ask("DELETE", f"{PROJECTS}/{project.id}", None, board.world.admin), *creates)
+        gone, *answers = await asyncio.gather(
+            board.ask("DELETE", f"{PROJECTS}/{project.id}", None, board.world.admin), *creates
+        )
         assert gone.status_code == 204
         assert {answer.status_code for answer in answers} <= {201, 400}
-        assert await board.world.database.fetchval("SELECT count(*) FROM missions WHERE project_id = $1", project.id) == 0
+        assert (
+            await board.world.database.fetchval("SELECT count(*) FROM missions WHERE project_id = $1", project.id) == 0
+        )

@@ -1,4 +1,6 @@
-"""Every operation x everybody x both surfaces: the result that the gate of its action says, and that a refusal wrote nothing."""
+"""Every operation x everybody x both surfaces: the result that the gate of its action says, and that a refusal wrote
+nothing.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,8 @@ def expected(op: Operation[Any], who: str, surface: str) -> set[Code | None]:
         own = who == recipe.person or not references(op)
         return {recipe.refused} if own else {Code.NOT_FOUND, Code.FORBIDDEN}
     if who not in ROLES and isinstance(op.tenancy, Entity) and op.tenancy.lenient:
-        # With nothing in it, as for an id that nobody has: tests/tenant. A workspace that was named beside it has to be theirs.
+        # With nothing in it, as for an id that nobody has: tests/tenant. A workspace that was named beside it has to be
+        # theirs.
         return {Code.FORBIDDEN if surface == "rest" else None}
     if who not in ROLES:
         return {Code.NOT_FOUND if isinstance(op.tenancy, Entity) else Code.FORBIDDEN}
@@ -63,12 +66,20 @@ async def test_the_gate(op: Operation[Any], surface: str, who: str, estate: Esta
 
 
 @pytest.mark.parametrize(
-    ("op", "surface"), [pytest.param(op, s, id=f"{op.name}-{s}") for op in operations() if Role.VIEWER not in GATES[op.action] for s in surfaces_of(op)]
+    ("op", "surface"),
+    [
+        pytest.param(op, s, id=f"{op.name}-{s}")
+        for op in operations()
+        if Role.VIEWER not in GATES[op.action]
+        for s in surfaces_of(op)
+    ],
 )
 async def test_who_may_not_learns_nothing_of_a_bad_body(op: Operation[Any], surface: str, estate: Estate) -> None:
     """The gate stands before the input: 403, whatever was sent."""
     raw = valid(op, estate)
-    broken = raw | {name: "\0" for name in raw if surface == "rest" and name not in bodyless(op) and name not in references(op)}
+    broken = raw | {
+        name: "\0" for name in raw if surface == "rest" and name not in bodyless(op) and name not in references(op)
+    }
     assert (await estate.call(surface, op, broken, estate.person("viewer"))).code == Code.FORBIDDEN
 
 

@@ -1,6 +1,7 @@
 """Issues and what hangs on them, for one workspace: half of them in one crew, and one that nearly everything hangs on.
 
-Identifiers are the same in every workspace. Beside the issues there are missions that are none, with numbers, parents and labels all the same.
+Identifiers are the same in every workspace. Beside the issues there are missions that are none, with numbers, parents
+and labels all the same.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,16 @@ from models.chats import Chat
 from models.crews import Crew
 from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
 from models.labels import Label
-from models.missions import Assignment, AssignmentStatus, AuthoredVia, Mission, MissionStatus, MissionTask, MissionType, TaskStatus
+from models.missions import (
+    Assignment,
+    AssignmentStatus,
+    AuthoredVia,
+    Mission,
+    MissionStatus,
+    MissionTask,
+    MissionType,
+    TaskStatus,
+)
 from models.projects import Milestone, MilestoneStatus, Project, ProjectHealth, ProjectPriority, ProjectStatus
 
 if TYPE_CHECKING:
@@ -32,7 +42,9 @@ DATES = ["2026-04-01", "soon", ""]
 
 
 class IssueSower:
-    def __init__(self, sower: "Sower", crews: list[Crew], agents: list[Agent], chats: list[Chat], labels: list[Label]) -> None:
+    def __init__(
+        self, sower: "Sower", crews: list[Crew], agents: list[Agent], chats: list[Chat], labels: list[Label]
+    ) -> None:
         self.sower, self.crews, self.agents, self.chats, self.labels = sower, crews, agents, chats, labels
         self.pick, self.maybe, self.text = sower.random.choice, sower.maybe, sower.text
 
@@ -54,13 +66,23 @@ class IssueSower:
         ends = list(permutations([*issues[:6], others[0]], 2))
         for source, target in self.sower.random.sample(ends, 24):
             for kind in self.sower.random.sample(STORED, self.pick([1, 1, 2])):
-                yield IssueRelation(source_id=source.id, target_id=target.id, relation_type=kind, created_at=self.sower.time(), **self.sower.here)
+                yield IssueRelation(
+                    source_id=source.id,
+                    target_id=target.id,
+                    relation_type=kind,
+                    created_at=self.sower.time(),
+                    **self.sower.here,
+                )
         yield from self.work(issues)
 
     def actor(self) -> tuple[ActorType, str]:
         """Somebody; now and then one that there is not."""
         kind = self.pick(list(ActorType))
-        known = {ActorType.user: self.pick(self.sower.people).user_id, ActorType.agent: self.pick(self.agents).id, ActorType.system: "cron"}
+        known = {
+            ActorType.user: self.pick(self.sower.people).user_id,
+            ActorType.agent: self.pick(self.agents).id,
+            ActorType.system: "cron",
+        }
         return kind, self.pick([known[kind]] * 3 + [self.pick(self.agents).id, "nobody"])
 
     def assignee(self) -> tuple[str | None, str | None]:
@@ -71,18 +93,25 @@ class IssueSower:
         """The last one is empty."""
         pick, (lead_type, lead_id) = self.pick, self.assignee()
         return Project(
-            name=self.text(), slug=f"project-{number}", description=self.maybe(self.text()), icon=self.maybe(self.text()), color=self.text(),
-            status=pick(list(ProjectStatus)), priority=pick(list(ProjectPriority)), health=pick(list(ProjectHealth)), lead_type=lead_type, lead_id=lead_id,
-            start_date=self.maybe(pick(DATES)), target_date=self.maybe(pick(DATES)), **self.sower.here, **self.sower.stamps(),
+            name=self.text(), slug=f"project-{number}", description=self.maybe(self.text()),
+            icon=self.maybe(self.text()), color=self.text(),
+            status=pick(list(ProjectStatus)), priority=pick(list(ProjectPriority)), health=pick(list(ProjectHealth)),
+            lead_type=lead_type, lead_id=lead_id,
+            start_date=self.maybe(pick(DATES)), target_date=self.maybe(pick(DATES)), **self.sower.here,
+            **self.sower.stamps(),
         )  # fmt: skip
 
     def milestone(self, project: Project) -> Milestone:
         return Milestone(
-            project_id=project.id, name=self.text(), description=self.maybe(self.text()), target_date=self.maybe(self.pick(DATES)),
-            status=self.pick(list(MilestoneStatus)), position=self.pick([0, 1, 1, 2, -1, 2**31 - 1]), **self.sower.here, **self.sower.stamps(),
+            project_id=project.id, name=self.text(), description=self.maybe(self.text()),
+            target_date=self.maybe(self.pick(DATES)),
+            status=self.pick(list(MilestoneStatus)), position=self.pick([0, 1, 1, 2, -1, 2**31 - 1]), **self.sower.here,
+            **self.sower.stamps(),
         )  # fmt: skip
 
-    def mission(self, number: int, projects: list[Project], milestones: list[Milestone], others: list[Mission]) -> Mission:
+    def mission(
+        self, number: int, projects: list[Project], milestones: list[Milestone], others: list[Mission]
+    ) -> Mission:
         pick, sower, is_issue = self.pick, self.sower, number < ISSUES
         crew = self.crews[0] if number % 2 == 0 else pick(self.crews)
         milestone = milestones[0] if number % 5 == 0 else pick(milestones)
@@ -93,11 +122,16 @@ class IssueSower:
         return Mission(
             crew_id=crew.id, lead_agent_id=pick(self.agents).id, number=number + 1 if is_issue or number % 2 else None,
             identifier=f"ENG-{number + 1}{tail}" if is_issue or number % 2 else None, project_id=project_id,
-            milestone_id=self.maybe(milestone.id), parent_issue_id=self.maybe(above and above.id, 0.6), priority=pick(PRIORITIES),
-            assignee_type=assignee_type, assignee_id=assignee_id, due_date=self.maybe(pick(DATES)), estimate=self.maybe(pick([0, 3, -1, 2**31 - 1])),
-            sort_order=pick(PLACES), created_by_type=self.maybe(creator_type, 0.8), created_by_id=self.maybe(creator_id, 0.8),
-            authored_via=self.maybe(pick(list(AuthoredVia))), mission_type=MissionType.issue if is_issue else MissionType.orchestration, trace_id=new_id(),
-            title=pick([str, str.upper])(sower.text()), description=self.maybe(sower.text()), status=pick(list(MissionStatus)),
+            milestone_id=self.maybe(milestone.id), parent_issue_id=self.maybe(above and above.id, 0.6),
+            priority=pick(PRIORITIES),
+            assignee_type=assignee_type, assignee_id=assignee_id, due_date=self.maybe(pick(DATES)),
+            estimate=self.maybe(pick([0, 3, -1, 2**31 - 1])),
+            sort_order=pick(PLACES), created_by_type=self.maybe(creator_type, 0.8),
+            created_by_id=self.maybe(creator_id, 0.8),
+            authored_via=self.maybe(pick(list(AuthoredVia))),
+            mission_type=MissionType.issue if is_issue else MissionType.orchestration, trace_id=new_id(),
+            title=pick([str, str.upper])(sower.text()), description=self.maybe(sower.text()),
+            status=pick(list(MissionStatus)),
             completed_at=self.maybe(sower.time()), **sower.here, **sower.stamps(),
         )  # fmt: skip
 
@@ -105,12 +139,20 @@ class IssueSower:
         for number in range(40):
             kind, id = self.actor()
             issue = issues[0] if number % 4 == 0 else self.pick(issues)
-            yield IssueComment(mission_id=issue.id, author_type=kind, author_id=id, body=self.text(), **self.sower.here, **self.sower.stamps())
+            yield IssueComment(
+                mission_id=issue.id,
+                author_type=kind,
+                author_id=id,
+                body=self.text(),
+                **self.sower.here,
+                **self.sower.stamps(),
+            )
         for number in range(ACTIVITY + 30):
             kind, id = self.actor()
             issue, action = issues[0] if number < ACTIVITY else self.pick(issues), self.pick(list(ActivityAction))
             yield IssueActivity(
-                mission_id=issue.id, actor_type=kind, actor_id=id, action=action, details=self.maybe(self.text()), created_at=self.sower.time(),
+                mission_id=issue.id, actor_type=kind, actor_id=id, action=action, details=self.maybe(self.text()),
+                created_at=self.sower.time(),
                 **self.sower.here,
             )  # fmt: skip
 
@@ -119,18 +161,31 @@ class IssueSower:
         assignments = [self.assignment() for _ in range(24)]
         yield from assignments
         for number in range(40):
-            issue, agent, assignment = issues[0] if number % 3 == 0 else self.pick(issues), self.pick(self.agents), self.pick(assignments)
+            issue, agent, assignment = (
+                issues[0] if number % 3 == 0 else self.pick(issues),
+                self.pick(self.agents),
+                self.pick(assignments),
+            )
             yield MissionTask(
-                mission_id=issue.id, assigned_agent_id=agent.id, assignment_id=self.maybe(assignment.id, 0.8), title=self.text(),
+                mission_id=issue.id, assigned_agent_id=agent.id, assignment_id=self.maybe(assignment.id, 0.8),
+                title=self.text(),
                 status=self.pick([TaskStatus.PENDING, TaskStatus.FAILED, TaskStatus.IN_PROGRESS]), **self.sower.here,
             )  # fmt: skip
 
     def assignment(self) -> Assignment:
         """Some end before they begin."""
-        started, lasts = self.sower.time(), timedelta(milliseconds=self.pick([0, 1, 1500, 86_400_000, -7]), microseconds=self.pick([0, 499, 500, 1_500]))
+        started, lasts = (
+            self.sower.time(),
+            timedelta(
+                milliseconds=self.pick([0, 1, 1500, 86_400_000, -7]), microseconds=self.pick([0, 499, 500, 1_500])
+            ),
+        )
         return Assignment(
-            chat_id=self.maybe(self.pick(self.chats).id), assigned_by_id=self.pick(self.agents).id, assigned_to_id=self.pick(self.agents).id,
-            task=self.text(), status=self.pick(list(AssignmentStatus)), result_summary=self.maybe(self.pick([self.text(), "y" * 201 + "\nz"])),
-            error_message=self.maybe(self.text()), started_at=self.maybe(started, 0.7), finished_at=self.maybe(started + lasts, 0.7),
+            chat_id=self.maybe(self.pick(self.chats).id), assigned_by_id=self.pick(self.agents).id,
+            assigned_to_id=self.pick(self.agents).id,
+            task=self.text(), status=self.pick(list(AssignmentStatus)),
+            result_summary=self.maybe(self.pick([self.text(), "y" * 201 + "\nz"])),
+            error_message=self.maybe(self.text()), started_at=self.maybe(started, 0.7),
+            finished_at=self.maybe(started + lasts, 0.7),
             **self.sower.here, **self.sower.stamps(),
         )  # fmt: skip

@@ -9,7 +9,9 @@ from tests.reader.oracle import Asker, Key, Listing, Order, Row, Single, Store, 
 from tests.reader.words import NEWEST, Arguments, Root, Rule, Value, by, fits, only, tenants
 
 DONE = ("DONE", "COMPLETED")
-SORTED: dict[str, Order] = {name: by(f"-{name}", "-id") for name in ("created_at", "updated_at", "priority", "sort_order")}
+SORTED: dict[str, Order] = {
+    name: by(f"-{name}", "-id") for name in ("created_at", "updated_at", "priority", "sort_order")
+}
 OLDEST: Order = by("created_at", "id")
 BY_HAND: Order = by("sort_order", "created_at", "id")
 STAGES: Order = by("position", "created_at", "id")
@@ -19,7 +21,8 @@ LATEST_BEGUN: Order = (
 )
 
 
-# ---- lists of issues ---------------------------------------------------------------------------------------------------
+# ---- lists of issues
+# ---------------------------------------------------------------------------------------------------
 
 
 def is_issue(row: Row) -> bool:
@@ -68,7 +71,8 @@ def pages(store: Store, rows: list[Row], arguments: Arguments) -> Listing:
     return Listing("Mission", ordered(filtered(store, rows, arguments), order), order, (50, 100), clamped=False)
 
 
-# ---- one issue, and lists of what is below it ----------------------------------------------------------------------------
+# ---- one issue, and lists of what is below it
+# ----------------------------------------------------------------------------
 
 
 def issue(store: Store, asker: Asker, arguments: Arguments) -> Single:
@@ -78,11 +82,17 @@ def issue(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 def issue_in_crew(store: Store, asker: Asker, arguments: Arguments) -> Single:
     crews = [crew["id"] for crew in tenants(store, asker, "Crew") if crew["id"] == arguments["crewId"]]
-    found = [r for r in tenants(store, asker, "Mission") if is_issue(r) and r["identifier"] == arguments["identifier"] and r["crew_id"] in crews]
+    found = [
+        r
+        for r in tenants(store, asker, "Mission")
+        if is_issue(r) and r["identifier"] == arguments["identifier"] and r["crew_id"] in crews
+    ]
     return only(found, "Mission")
 
 
-def below(model: str, key: str, order: Order, most: int | None = None, where: Callable[[Row], bool] = lambda row: True) -> Root:
+def below(
+    model: str, key: str, order: Order, most: int | None = None, where: Callable[[Row], bool] = lambda row: True
+) -> Root:
     """Rows that name an issue of a crew."""
 
     def rows(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -107,7 +117,12 @@ def relations(store: Store, row: Row) -> Listing:
         is_source = relation["source_id"] == row["id"]
         other: Any = store.by_id("missions", relation["target_id" if is_source else "source_id"])
         kind = "blocked_by" if relation["relation_type"] == "blocks" and not is_source else relation["relation_type"]
-        told = {"relation_type": kind, "target_identifier": other["identifier"], "target_title": other["title"], "target_status": other["status"]}
+        told = {
+            "relation_type": kind,
+            "target_identifier": other["identifier"],
+            "target_title": other["title"],
+            "target_status": other["status"],
+        }
         seen.append({**relation, **told})
     return Listing("IssueRelationView", ordered(seen, OLDEST))
 
@@ -115,10 +130,13 @@ def relations(store: Store, row: Row) -> Listing:
 def issue_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     row: Any = issue_in_crew(store, asker, arguments).row
     named = {task["assignment_id"] for task in store.tables["mission_tasks"] if task["mission_id"] == row["id"]}
-    return Listing("Assignment", ordered([r for r in tenants(store, asker, "Assignment") if r["id"] in named], LATEST_BEGUN)[:100])
+    return Listing(
+        "Assignment", ordered([r for r in tenants(store, asker, "Assignment") if r["id"] in named], LATEST_BEGUN)[:100]
+    )
 
 
-# ---- projects ----------------------------------------------------------------------------------------------------------
+# ---- projects
+# ----------------------------------------------------------------------------------------------------------
 
 
 def projects(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -133,16 +151,23 @@ def project(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 def milestones(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     project(store, asker, {"id": arguments["projectId"]})
-    return Listing("Milestone", ordered([r for r in tenants(store, asker, "Milestone") if r["project_id"] == arguments["projectId"]], STAGES))
+    return Listing(
+        "Milestone",
+        ordered([r for r in tenants(store, asker, "Milestone") if r["project_id"] == arguments["projectId"]], STAGES),
+    )
 
 
 HERE: dict[str, Root] = {
-    "issues": issues, "issue": issue, "issueInCrew": issue_in_crew, "subIssues": below("Mission", "parent_issue_id", BY_HAND, where=is_issue),
-    "issueComments": below("IssueComment", "mission_id", OLDEST), "issueActivity": below("IssueActivity", "mission_id", NEWEST, 50),
-    "issueRelations": issue_relations, "issueRuns": issue_runs, "projects": projects, "project": project, "milestones": milestones,
+    "issues": issues, "issue": issue, "issueInCrew": issue_in_crew,
+    "subIssues": below("Mission", "parent_issue_id", BY_HAND, where=is_issue),
+    "issueComments": below("IssueComment", "mission_id", OLDEST),
+    "issueActivity": below("IssueActivity", "mission_id", NEWEST, 50),
+    "issueRelations": issue_relations, "issueRuns": issue_runs, "projects": projects, "project": project,
+    "milestones": milestones,
 }  # fmt: skip
 
-# ---- derived values ----------------------------------------------------------------------------------------------------
+# ---- derived values
+# ----------------------------------------------------------------------------------------------------
 
 
 def actor(type_key: str, id_key: str) -> Value:
@@ -210,13 +235,20 @@ DERIVED: dict[tuple[str, str], Value] = {
     **{("Milestone", name): OF_MILESTONE[name] for name in ("issue_count", "done_count")},
 }
 
-# ---- edges -------------------------------------------------------------------------------------------------------------
+# ---- edges
+# -------------------------------------------------------------------------------------------------------------
 
 JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ("Mission", "labels"): lambda store, row, other: other in labels_of(store, row),
     ("Label", "issues"): lambda store, row, other: row in labels_of(store, other),
 }
 CONDITIONS: dict[str, Callable[[Row], bool]] = {"missions.mission_type = :mission_type_1": is_issue}
-LISTS = {("Workspace", "issues"), ("Crew", "issues"), ("Project", "issues"), ("Milestone", "issues"), ("Label", "issues")}
+LISTS = {
+    ("Workspace", "issues"),
+    ("Crew", "issues"),
+    ("Project", "issues"),
+    ("Milestone", "issues"),
+    ("Label", "issues"),
+}
 """Edges that take what the list of issues takes, but for the type of the mission."""
 REPORTS: dict[tuple[str, str], Callable[[Store, Row], Listing]] = {("Mission", "relations"): relations}

@@ -46,12 +46,18 @@ class Library:
     cursors: list[str] = field(default_factory=list)
 
     async def ask(
-        self, endpoint: Endpoint, person: Person | Caller, text: str, variables: Mapping[str, Any] | None = None, operation: str | None = None
+        self,
+        endpoint: Endpoint,
+        person: Person | Caller,
+        text: str,
+        variables: Mapping[str, Any] | None = None,
+        operation: str | None = None,
     ) -> tuple[int, dict[str, Any]]:
         caller = person if isinstance(person, Caller) else person.caller
         caller.workspace = caller.workspace or self.world.workspace.id
         body = {"query": text, "variables": dict(variables or {}), "operationName": operation, "documentId": None}
-        status, answer = await asyncio.create_task(endpoint.execute(caller, body))  # in turns of its own: what the test computes is not its time
+        # in turns of its own: what the test computes is not its time
+        status, answer = await asyncio.create_task(endpoint.execute(caller, body))
         return status, json.loads(answer)
 
     async def both(
@@ -62,10 +68,14 @@ class Library:
         _, other = await self.ask(self.executor, person, text, variables, operation)
         return one, other
 
-    async def same(self, person: Person, text: str, variables: Mapping[str, Any] | None = None, operation: str | None = None) -> dict[str, Any]:
+    async def same(
+        self, person: Person, text: str, variables: Mapping[str, Any] | None = None, operation: str | None = None
+    ) -> dict[str, Any]:
         """The answer, which both paths have to give."""
         one, other = await self.both(person, text, variables, operation)
-        assert canonical(one) == canonical(other), f"\n{text}\n{json.dumps(variables)}\ncompiled {canonical(one)[:2000]}\nexecutor {canonical(other)[:2000]}"
+        assert canonical(one) == canonical(other), (
+            f"\n{text}\n{json.dumps(variables)}\ncompiled {canonical(one)[:2000]}\nexecutor {canonical(other)[:2000]}"
+        )
         return one
 
     def writer(self, seed: int, **options: Any) -> Writer:
@@ -80,7 +90,9 @@ class Library:
         if argument == "workspaceId":
             return [world.workspace.id] * 6 + [world.workspace.slug, world.other.id, None, "nowhere"]
         if owner == "workspace":
-            return {"id": [world.workspace.id, world.workspace.id, None], "slug": [None, None, "workspace", "nowhere"]}[argument]
+            return {"id": [world.workspace.id, world.workspace.id, None], "slug": [None, None, "workspace", "nowhere"]}[
+                argument
+            ]
         if owner in OF_AN_ISSUE:
             return [*self.named[argument], "none"]
         if argument in IDS:
@@ -137,19 +149,26 @@ async def library(world: World) -> Library:
     ids: dict[str, list[str]] = {}
     for (table,) in await world.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
         if table in ("crews", "agents", "chats", "runs", "labels", "memberships", "workspaces", "users", "projects"):
-            ids[table] = [row[0] for row in await world.database.fetch(f"SELECT id FROM {table} ORDER BY random() LIMIT 60")]
+            ids[table] = [
+                row[0] for row in await world.database.fetch(f"SELECT id FROM {table} ORDER BY random() LIMIT 60")
+            ]
     return Library(world, {table: sorted(found) for table, found in ids.items()}, await names(world))
 
 
 async def names(world: World) -> dict[str, list[str]]:
-    """Of the crew with most issues, and of one of the other workspace: the more hangs on an issue, the more often its identifier."""
+    """Of the crew with most issues, and of one of the other workspace: the more hangs on an issue, the more often its
+    identifier.
+    """
     here, away = world.workspace.id, world.other.id
     busiest = "SELECT crew_id FROM missions WHERE workspace_id = $1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
     crews = [await world.database.fetchval(busiest, id) for id in (here, away)]
-    issues = await world.database.fetch("SELECT crew_id, identifier FROM missions WHERE identifier IS NOT NULL ORDER BY number")
+    issues = await world.database.fetch(
+        "SELECT crew_id, identifier FROM missions WHERE identifier IS NOT NULL ORDER BY number"
+    )
     own = [row["identifier"] for row in issues if row["crew_id"] == crews[0]]
     labels = [row[0] for row in await world.database.fetch("SELECT DISTINCT name FROM labels ORDER BY 1")]
     return {
-        "crewId": [crews[0]] * 6 + crews, "identifier": own[:1] * len(own) + own, "any identifier": sorted({row["identifier"] for row in issues}),
+        "crewId": [crews[0]] * 6 + crews, "identifier": own[:1] * len(own) + own,
+        "any identifier": sorted({row["identifier"] for row in issues}),
         "label": labels,
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """A second opinion on reads: a document evaluated naively over plain rows, in Python.
 
-It knows the schema, and the declarations of the graphs; it shares no code with what it judges. A list is filtered, sorted and cut here by
-hand, and a cursor is no text but the row it points behind.
+It knows the schema, and the declarations of the graphs; it shares no code with what it judges. A list is filtered,
+sorted and cut here by hand, and a cursor is no text but the row it points behind.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +30,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Key:
-    """A key a list is sorted by. Null is the greatest value, as in PostgreSQL. `kind`: time, text, flag, whole or float."""
+    """A key a list is sorted by. Null is the greatest value, as in PostgreSQL. `kind`: time, text, flag, whole or
+    float.
+    """
 
     read: Callable[[Row], Any]
     down: bool
@@ -69,7 +71,9 @@ class Cursor:
 
 
 def converted(wanted: str, kind: str, value: Any) -> Any:
-    """A cursor is JSON: its times are texts, any number of it is a float, and one that is not too large is whole without its fraction."""
+    """A cursor is JSON: its times are texts, any number of it is a float, and one that is not too large is whole
+    without its fraction.
+    """
     if (wanted, kind) == ("text", "time"):
         return value.astimezone(UTC).isoformat()
     if (wanted, kind) == ("whole", "float") and abs(value) < 2**63:
@@ -81,7 +85,9 @@ def converted(wanted: str, kind: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Listing:
-    """Rows in an order that has no ties. `page`: default and greatest size of a window; None for a plain list. Not `clamped`: beyond is the default."""
+    """Rows in an order that has no ties. `page`: default and greatest size of a window; None for a plain list. Not
+    `clamped`: beyond is the default.
+    """
 
     model: str
     rows: list[Row]
@@ -180,7 +186,11 @@ class Oracle:
     def agrees(self, expected: Any, given: Any) -> bool:
         """Equal, keys in the same order. A cursor has one text, and no other row has it; texts are learned here."""
         if isinstance(expected, Cursor):
-            return isinstance(given, str) and self.texts.setdefault(expected, given) == given and self.cursors.setdefault(given, expected) == expected
+            return (
+                isinstance(given, str)
+                and self.texts.setdefault(expected, given) == given
+                and self.cursors.setdefault(given, expected) == expected
+            )
         if isinstance(expected, dict):
             same = isinstance(given, dict) and list(expected) == list(given)
             return same and all(self.agrees(value, given[key]) for key, value in expected.items())
@@ -249,9 +259,13 @@ class Evaluation:
             arguments = self.arguments(definition, group[0])
             after = arguments.get("after")
             if after is not None:
-                known, kinds = self.oracle.cursors.get(after), kinds_of(self.oracle.rules.order(type_.name, name, arguments))
+                known, kinds = (
+                    self.oracle.cursors.get(after),
+                    kinds_of(self.oracle.rules.order(type_.name, name, arguments)),
+                )
                 counted = all(g[0].name.value in ("totalCount", *IN_BRIEF) for g in self.collect(group).values())
-                if known is None or (known.keys(kinds) is None and not counted):  # a mere total asks nothing of the cursor
+                # a mere total asks nothing of the cursor
+                if known is None or (known.keys(kinds) is None and not counted):
                     raise Refused("BAD_REQUEST")
             if not is_leaf_type(get_named_type(definition.type)):
                 self.check(get_named_type(definition.type), self.collect(group))
@@ -278,12 +292,18 @@ class Evaluation:
                 found = self.oracle.rules.follow(model, name, self.oracle.store, self.asker, row, arguments)
             except KeyError:
                 found = row[name]
-            made[key] = self.shown(found, definition.type, group, arguments) if isinstance(found, (Listing, Single)) else scalar(found)
+            made[key] = (
+                self.shown(found, definition.type, group, arguments)
+                if isinstance(found, (Listing, Single))
+                else scalar(found)
+            )
         return made
 
     # ---- pages -------------------------------------------------------------------------------------------------------
 
-    def connection(self, found: Listing, type_: Any, nodes: list[FieldNode], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def connection(
+        self, found: Listing, type_: Any, nodes: list[FieldNode], arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
         default, greatest = found.page or (100, 100)
         asked = arguments.get("first") or arguments.get("limit") or 0
         size = default if asked <= 0 or (asked > greatest and not found.clamped) else min(asked, greatest)
@@ -299,12 +319,17 @@ class Evaluation:
             elif name == "totalCount":
                 made[key] = len(found.rows)
             elif name == "nodes":
-                made[key] = [self.record(found.model, row, get_named_type(type_.fields["nodes"].type), group) for row in rows]
+                made[key] = [
+                    self.record(found.model, row, get_named_type(type_.fields["nodes"].type), group) for row in rows
+                ]
             elif name == "edges":
                 made[key] = [self.edge(found, row, get_named_type(type_.fields["edges"].type), group) for row in rows]
             else:
                 ends = {"startCursor": self.cursor(found, rows, 0), "endCursor": self.cursor(found, rows, -1)}
-                values = {"hasNextPage": len(rest) > size, "hasPreviousPage": arguments.get("after") is not None or skipped > 0} | ends
+                values = {
+                    "hasNextPage": len(rest) > size,
+                    "hasPreviousPage": arguments.get("after") is not None or skipped > 0,
+                } | ends
                 values["__typename"] = "PageInfo"
                 made[key] = {k: values[g[0].name.value] for k, g in self.collect(group).items()}
         return made

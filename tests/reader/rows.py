@@ -1,4 +1,6 @@
-"""Seeded rows that reads get wrong: ties, nulls, strange texts and numbers, deleted rows, and another workspace full of the same."""
+"""Seeded rows that reads get wrong: ties, nulls, strange texts and numbers, deleted rows, and another workspace full of
+the same.
+"""
 
 import random
 from collections.abc import Iterator
@@ -70,10 +72,22 @@ class Sower:
         live = [c for c in crews if c.deleted_at is None]
         for crew in crews[:-1]:  # the last one is empty
             for person in self.random.sample(self.people, 3):
-                yield CrewMember(crew_id=crew.id, user_id=person.user_id, role=self.maybe(pick(list(Role))), created_at=self.time(), **self.here)
+                yield CrewMember(
+                    crew_id=crew.id,
+                    user_id=person.user_id,
+                    role=self.maybe(pick(list(Role))),
+                    created_at=self.time(),
+                    **self.here,
+                )
         pairs = [(a, b) for a in crews for b in crews if a is not b]
         for a, b in self.random.sample(pairs, 12):
-            yield CrewConnection(from_crew_id=a.id, to_crew_id=b.id, direction=pick(list(ConnectionDirection)), **self.here, **self.stamps())
+            yield CrewConnection(
+                from_crew_id=a.id,
+                to_crew_id=b.id,
+                direction=pick(list(ConnectionDirection)),
+                **self.here,
+                **self.stamps(),
+            )
         agents: list[Agent] = []
         for number in range(34):
             agents.append(self.agent(number, pick([*crews[:-1], None]), agents))
@@ -82,7 +96,8 @@ class Sower:
             status = pick(["accepted", "open"])
             accepted = self.time() if status == "accepted" else None
             yield Invitation(
-                email=f"guest{self.random.randrange(5)}@example.com", role=Role.MEMBER, invited_by=pick(self.people).user_id, token=new_id(),
+                email=f"guest{self.random.randrange(5)}@example.com", role=Role.MEMBER,
+                invited_by=pick(self.people).user_id, token=new_id(),
                 expires_at=self.time(), accepted_at=accepted, created_at=self.time(), **self.here,
             )  # fmt: skip
         chats = [self.chat(number, agents) for number in range(15)]
@@ -90,14 +105,23 @@ class Sower:
         yield from IssueSower(self, crews[:-1], agents, chats, labels).rows()
 
     def label(self, number: int) -> Label:
-        return Label(name=f"{TEXTS[number % len(TEXTS)]}{number}", color=self.text(), label_group=self.maybe(self.text()), **self.here, **self.stamps())
+        return Label(
+            name=f"{TEXTS[number % len(TEXTS)]}{number}",
+            color=self.text(),
+            label_group=self.maybe(self.text()),
+            **self.here,
+            **self.stamps(),
+        )
 
     def crew(self, number: int) -> Crew:
         pick = self.random.choice
         made = Crew(
-            name=self.text(), slug=f"crew-{number}", description=self.maybe(self.text()), color=self.maybe(self.text()), icon=self.maybe(self.text()),
-            container_memory_mb=pick(WHOLE), container_cpus=pick(FLOATS), container_ttl_hours=self.maybe(pick(WHOLE)), network_mode=pick(list(NetworkMode)),
-            allowed_domains=pick(JSON), mcp_config_json=self.maybe('{"a": [1, null]}'), policy_set_at=self.maybe(self.time()),
+            name=self.text(), slug=f"crew-{number}", description=self.maybe(self.text()), color=self.maybe(self.text()),
+            icon=self.maybe(self.text()),
+            container_memory_mb=pick(WHOLE), container_cpus=pick(FLOATS), container_ttl_hours=self.maybe(pick(WHOLE)),
+            network_mode=pick(list(NetworkMode)),
+            allowed_domains=pick(JSON), mcp_config_json=self.maybe('{"a": [1, null]}'),
+            policy_set_at=self.maybe(self.time()),
             policy_set_by_user_id=self.maybe(pick(self.people).user_id), issue_counter=pick(WHOLE),
             issue_prefix=self.maybe(self.text()), **self.here, **self.stamps(),
         )  # fmt: skip
@@ -109,12 +133,17 @@ class Sower:
         pick, expired = self.random.choice, self.maybe(self.time(), 0.3)
         lead = crew is not None and not any(a.crew_id == crew.id for a in others)
         made = Agent(
-            name=self.text(), slug=f"agent-{number}", crew_id=crew.id if crew else None, description=self.maybe(self.text()),
+            name=self.text(), slug=f"agent-{number}", crew_id=crew.id if crew else None,
+            description=self.maybe(self.text()),
             role_title=self.maybe(self.text()),
-            agent_role=AgentRole.LEAD if lead else AgentRole.AGENT, lead_mode=pick(list(LeadMode)) if lead else None, status=pick(list(AgentStatus)),
-            llm_provider=self.maybe(pick(list(LlmProvider))), llm_model=self.maybe(self.text()), system_prompt=self.maybe(self.text()),
-            timeout_seconds=pick(WHOLE), memory_enabled=pick([True, False]), schedule_next_run=self.maybe(self.time()), ephemeral=expired is not None,
-            expires_at=self.maybe(self.time()), expired_at=expired, parent_lead_id=self.maybe(pick(others).id) if others else None,
+            agent_role=AgentRole.LEAD if lead else AgentRole.AGENT, lead_mode=pick(list(LeadMode)) if lead else None,
+            status=pick(list(AgentStatus)),
+            llm_provider=self.maybe(pick(list(LlmProvider))), llm_model=self.maybe(self.text()),
+            system_prompt=self.maybe(self.text()),
+            timeout_seconds=pick(WHOLE), memory_enabled=pick([True, False]), schedule_next_run=self.maybe(self.time()),
+            ephemeral=expired is not None,
+            expires_at=self.maybe(self.time()), expired_at=expired,
+            parent_lead_id=self.maybe(pick(others).id) if others else None,
             created_by_user_id=self.maybe(pick(self.people).user_id), **self.here, **self.stamps(),
         )  # fmt: skip
         if number % 8 == 3:
@@ -125,8 +154,10 @@ class Sower:
         """Every third is one agent's."""
         pick = self.random.choice
         return Chat(
-            agent_id=agents[0].id if number % 3 == 0 else pick(agents).id, created_by=self.maybe(pick(self.people).user_id), title=self.maybe(self.text()),
-            origin=self.maybe(pick(list(ChatOrigin))), last_activity_at=self.time(), ended_at=self.maybe(self.time()), last_seq=pick(WHOLE[:4]),
+            agent_id=agents[0].id if number % 3 == 0 else pick(agents).id,
+            created_by=self.maybe(pick(self.people).user_id), title=self.maybe(self.text()),
+            origin=self.maybe(pick(list(ChatOrigin))), last_activity_at=self.time(), ended_at=self.maybe(self.time()),
+            last_seq=pick(WHOLE[:4]),
             **self.here, **self.stamps(),
         )  # fmt: skip
 
@@ -136,11 +167,19 @@ class Sower:
         for number in range(45):
             chat, author = chats[0] if number % 3 == 0 else pick(chats), self.maybe(pick(self.people).user_id)
             yield Message(
-                chat_id=chat.id, seq=number + 1, agent_id=self.maybe(chat.agent_id), role=pick(list(MessageRole)), content=self.text(),
-                parts=self.maybe(pick(JSON)), data=self.maybe({"kind": self.text()}), author_user_id=author, created_at=self.time(), **self.here,
+                chat_id=chat.id, seq=number + 1, agent_id=self.maybe(chat.agent_id), role=pick(list(MessageRole)),
+                content=self.text(),
+                parts=self.maybe(pick(JSON)), data=self.maybe({"kind": self.text()}), author_user_id=author,
+                created_at=self.time(), **self.here,
             )  # fmt: skip
         for chat, person in self.random.sample([(chat, person) for chat in chats for person in self.people], 40):
-            yield ChatReadCursor(chat_id=chat.id, user_id=person.user_id, last_read_seq=pick(WHOLE[:4]), last_read_at=self.time(), **self.here)
+            yield ChatReadCursor(
+                chat_id=chat.id,
+                user_id=person.user_id,
+                last_read_seq=pick(WHOLE[:4]),
+                last_read_at=self.time(),
+                **self.here,
+            )
 
     def runs(self, chats: list[Chat], agents: list[Agent]) -> Iterator[SQLModel]:
         """Every third run is of one agent in one chat. Runs that are live are in no chat, where two could meet."""
@@ -150,14 +189,19 @@ class Sower:
             status = pick(list(RunStatus)[1:]) if chat else RunStatus.RUNNING
             created = pick([self.time(), now])
             run = Run(
-                agent_id=agent.id, chat_id=chat.id if chat else None, status=status, trigger_type=pick(["USER", "CRON", ""]), model=self.maybe(self.text()),
-                data=pick([None, {"tags": ["chat", self.text()]}, {"tags": "chat"}, {"n": 1}]), created_at=created, started_at=self.maybe(created),
-                finished_at=None if status is RunStatus.RUNNING else created, error_message=self.maybe(self.text()), **self.here,
+                agent_id=agent.id, chat_id=chat.id if chat else None, status=status,
+                trigger_type=pick(["USER", "CRON", ""]), model=self.maybe(self.text()),
+                data=pick([None, {"tags": ["chat", self.text()]}, {"tags": "chat"}, {"n": 1}]), created_at=created,
+                started_at=self.maybe(created),
+                finished_at=None if status is RunStatus.RUNNING else created, error_message=self.maybe(self.text()),
+                **self.here,
             )  # fmt: skip
             yield run
             if chat is not None:
                 type_ = pick(list(ChatEventType))
-                payload: dict[str, Any] = {"type": type_, "content": self.text()} | pick([{}, {"metadata": {"tool_name": self.text()}}])
+                payload: dict[str, Any] = {"type": type_, "content": self.text()} | pick(
+                    [{}, {"metadata": {"tool_name": self.text()}}]
+                )
                 yield RunFrame(
                     chat_id=chat.id,
                     seq=number,
@@ -179,16 +223,29 @@ class Sower:
             yield AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="TOKEN", **self.here)
         for number in range(15):
             yield AgentSkill(agent_id=pick(agents).id, skill_id=f"sk_{number}", **self.here)
-        missions = [Mission(crew_id=pick(crews).id, lead_agent_id=pick(agents).id, trace_id=new_id(), title=self.text(), **self.here) for _ in range(4)]
+        missions = [
+            Mission(
+                crew_id=pick(crews).id, lead_agent_id=pick(agents).id, trace_id=new_id(), title=self.text(), **self.here
+            )
+            for _ in range(4)
+        ]
         yield from missions
         for _ in range(8):
             status = pick(list(AssignmentStatus))
-            yield Assignment(chat_id=pick(chats).id, assigned_by_id=pick(agents).id, assigned_to_id=pick(agents).id, task="t", status=status, **self.here)
+            yield Assignment(
+                chat_id=pick(chats).id,
+                assigned_by_id=pick(agents).id,
+                assigned_to_id=pick(agents).id,
+                task="t",
+                status=status,
+                **self.here,
+            )
         now = datetime.now(UTC)
         for number in range(40):
             status, ago = pick(list(TaskStatus)), pick([timedelta(hours=1), timedelta(days=3)])
             yield MissionTask(
-                mission_id=pick(missions).id, assigned_agent_id=self.maybe(pick(agents).id, 0.9), title=f"task {number}", status=status,
+                mission_id=pick(missions).id, assigned_agent_id=self.maybe(pick(agents).id, 0.9),
+                title=f"task {number}", status=status,
                 completed_at=now - ago if status is TaskStatus.COMPLETED else None, token_count=pick([0, 5, 2**20]),
                 token_budget=pick([None, 0, 2**20]), **self.here,
             )  # fmt: skip
@@ -223,5 +280,13 @@ async def sow(world: World, seed: int) -> None:
         await world.add(*map(fitted, sower.rows()))
     # one person in both workspaces, and a deleted workspace that still has its members
     gone = Workspace(name="Gone", slug="gone", deleted_at=START)
-    both = Membership(workspace_id=world.other.id, user_id=world.owner.user_id, role=Role.VIEWER, created_at=START, updated_at=START)
-    await world.add(gone, both, Membership(workspace_id=gone.id, user_id=world.owner.user_id, role=Role.OWNER, created_at=START, updated_at=START))
+    both = Membership(
+        workspace_id=world.other.id, user_id=world.owner.user_id, role=Role.VIEWER, created_at=START, updated_at=START
+    )
+    await world.add(
+        gone,
+        both,
+        Membership(
+            workspace_id=gone.id, user_id=world.owner.user_id, role=Role.OWNER, created_at=START, updated_at=START
+        ),
+    )

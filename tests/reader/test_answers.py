@@ -1,4 +1,6 @@
-"""Answers that are easy to get wrong: empty selections, names, nulls, the same edge twice, and one root's error beside the others."""
+"""Answers that are easy to get wrong: empty selections, names, nulls, the same edge twice, and one root's error beside
+the others.
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +8,14 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLInterfaceType, GraphQLNonNull, GraphQLObjectType, GraphQLUnionType, get_named_type
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInterfaceType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLUnionType,
+    get_named_type,
+)
 from sqlalchemy import false
 
 from models.agents import Agent
@@ -34,13 +43,19 @@ pytestmark = pytest.mark.anyio
         "{ crews { edges { node @skip(if: true) { id } } pageInfo { hasNextPage } } }",
         "{ crews { edges { cursor @skip(if: true) } nodes { id } } }",
         "{ crews { pageInfo { endCursor @include(if: false) } } }",
-        "{ crews { pageInfo { endCursor @include(if: false) } nodes { id @include(if: false) } edges { cursor @include(if: false) } } }",
+        (
+            "{ crews { pageInfo { endCursor @include(if: false) } nodes { id @include(if: false) } edges { cursor"
+            " @include(if: false) } } }"
+        ),
         "{ crews { totalCount @skip(if: true) } }",
         "{ crews { ... @skip(if: true) { totalCount } } labels @skip(if: true) { id } }",
         "{ labels @skip(if: true) { id } }",
         "{ workspace { crews { nodes @skip(if: true) { id } } labels { id @skip(if: true) } } }",
         "{ crews(first: 3) { nodes { agents { nodes { id @skip(if: true) } } members { id @skip(if: true) } } } }",
-        "{ crews(first: 3) { nodes { agents { pageInfo { endCursor @skip(if: true) } } agentCount @skip(if: true) } } }",
+        (
+            "{ crews(first: 3) { nodes { agents { pageInfo { endCursor @skip(if: true) } } agentCount @skip(if: true)"
+            " } } }"
+        ),
         "{ agents(first: 3) { nodes { crew { id @skip(if: true) } parentLead { id @skip(if: true) } } } }",
         "{ viewer { id @skip(if: true) } }",
         "{ crewsStatus { total @skip(if: true) } license { edition @skip(if: true) } }",
@@ -50,8 +65,12 @@ pytestmark = pytest.mark.anyio
 async def test_nothing_is_left_of_a_selection(library: Library, text: str) -> None:
     answer = await library.same(library.world.owner, text)
     assert "errors" not in answer, answer["errors"]
-    whole = await library.same(library.world.owner, text.replace("@skip(if: true)", "").replace("@include(if: false)", ""))
-    assert shape_of(answer["data"]) == shape_of(whole["data"], answer["data"]), "as many rows as with everything selected"
+    whole = await library.same(
+        library.world.owner, text.replace("@skip(if: true)", "").replace("@include(if: false)", "")
+    )
+    assert shape_of(answer["data"]) == shape_of(whole["data"], answer["data"]), (
+        "as many rows as with everything selected"
+    )
 
 
 def shape_of(value: Any, like: Any = None) -> Any:
@@ -59,13 +78,20 @@ def shape_of(value: Any, like: Any = None) -> Any:
     if isinstance(value, list):
         return [shape_of(v, like[n] if like is not None and n < len(like) else None) for n, v in enumerate(value)]
     if isinstance(value, dict):
-        return {k: shape_of(v, None if like is None else like[k]) for k, v in value.items() if like is None or k in like}
+        return {
+            k: shape_of(v, None if like is None else like[k]) for k, v in value.items() if like is None or k in like
+        }
     return value is None
 
 
 async def test_a_page_info_takes_a_few_names(library: Library) -> None:
-    names = [f"{letter}{n}: {field}" for n, (letter, field) in enumerate([("a", "hasNextPage"), ("b", "endCursor"), ("c", "startCursor")] * 5)]
-    answer = await library.same(library.world.owner, "{ crews(first: 2) { pageInfo { __typename " + " ".join(names) + " } } }")
+    names = [
+        f"{letter}{n}: {field}"
+        for n, (letter, field) in enumerate([("a", "hasNextPage"), ("b", "endCursor"), ("c", "startCursor")] * 5)
+    ]
+    answer = await library.same(
+        library.world.owner, "{ crews(first: 2) { pageInfo { __typename " + " ".join(names) + " } } }"
+    )
     assert "errors" not in answer, answer["errors"]
     info = answer["data"]["crews"]["pageInfo"]
     assert len(info) == 16
@@ -73,7 +99,26 @@ async def test_a_page_info_takes_a_few_names(library: Library) -> None:
     assert info["b1"] == info["b4"] != info["c2"]
 
 
-@pytest.mark.parametrize("name", ["q1", "q2", "t1", "o1", "p1", "r1", "version_", "one", "payload", "who", "place", "found", "table", "user", "x" * 63])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "q1",
+        "q2",
+        "t1",
+        "o1",
+        "p1",
+        "r1",
+        "version_",
+        "one",
+        "payload",
+        "who",
+        "place",
+        "found",
+        "table",
+        "user",
+        "x" * 63,
+    ],
+)
 async def test_an_alias_can_be_any_name(library: Library, name: str) -> None:
     nodes = "nodes { @: name agents(first: 1) { @: nodes { @: slug } } members { @: id } }"
     text = f"{{ crews(first: 2) {{ @: totalCount edges {{ @: cursor }} {nodes} pageInfo {{ @: endCursor }} }} }}"
@@ -81,15 +126,21 @@ async def test_an_alias_can_be_any_name(library: Library, name: str) -> None:
     other = await library.same(library.world.owner, text.replace("@", "plain_name"))
     assert "errors" not in one
     assert json.dumps(one["data"]) == json.dumps(other["data"]).replace("plain_name", name)
-    of_one = f'{{ agent(id: "{library.ids["agents"][0]}") {{ {name}: version id }} workspace {{ {name}: name }} viewer {{ {name}: id }} }}'
+    of_one = (
+        f'{{ agent(id: "{library.ids["agents"][0]}") {{ {name}: version id }} workspace {{ {name}: name }} viewer {{'
+        f" {name}: id }} }}"
+    )
     assert json.dumps(await library.same(library.world.outsider, of_one))
 
 
 async def test_the_same_edge_twice_with_other_arguments(library: Library) -> None:
     text = """query($n: Int, $status: AgentStatus, $none: AgentStatus, $after: String) { crews(first: 100) { nodes {
-        one: agents(first: 1) { nodes { id } } two: agents(first: 2) { nodes { id } totalCount } skipped: agents(first: 2, offset: 1) { nodes { id } }
-        given: agents(first: $n, status: $status) { nodes { id status } totalCount } idle: agents(status: IDLE) { nodes { status } }
-        null: agents(status: null, after: null, offset: null) { nodes { id } } absent: agents(status: $none, after: $after) { nodes { id } } } } }"""
+        one: agents(first: 1) { nodes { id } } two: agents(first: 2) { nodes { id } totalCount } skipped: agents(first:
+            2, offset: 1) { nodes { id } }
+        given: agents(first: $n, status: $status) { nodes { id status } totalCount } idle: agents(status: IDLE) { nodes
+            { status } }
+        null: agents(status: null, after: null, offset: null) { nodes { id } } absent: agents(status: $none, after:
+            $after) { nodes { id } } } } }"""
     answer = await library.same(library.world.owner, text, {"n": 2, "status": "RUNNING", "none": None})
     assert "errors" not in answer
     for crew in answer["data"]["crews"]["nodes"]:
@@ -105,7 +156,8 @@ async def test_the_same_edge_twice_with_other_arguments(library: Library) -> Non
 
 
 async def test_an_error_of_one_root_leaves_the_others(library: Library) -> None:
-    text = """{ a: labels { id } b: crew(id: "none") { id } c: crews(after: "bad") { totalCount } d: labels(workspaceId: "nowhere") { id }
+    text = """{ a: labels { id } b: crew(id: "none") { id } c: crews(after: "bad") { totalCount } d: labels(workspaceId:
+        "nowhere") { id }
         e: workspace(id: "x", slug: "y") { id } f: __typename g: crews { totalCount } }"""
     answer = await library.same(library.world.owner, text)
     assert list(answer["data"]) == list("abcdefg")
@@ -115,18 +167,34 @@ async def test_an_error_of_one_root_leaves_the_others(library: Library) -> None:
     assert all(e["locations"] for e in answer["errors"])
 
 
-async def test_no_edge_leaves_the_workspace_or_shows_what_is_deleted(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_edge_leaves_the_workspace_or_shows_what_is_deleted(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the condition of an edge says: here, texts that agents of all workspaces share, deleted ones too."""
     world = library.world
     monkeypatch.setitem(GRAPHS, Label, {"agents": many(Agent, on=same_text), "number": count(Agent, on=same_text)})
     inner = Shape((Column("id", "id"),), "list")
-    shape = intern(Shape((Column("color", "color"), Nested("agents", "agents", inner), Nested("number", "number", Shape((), "count"))), "list"))
-    await world.database.execute("ALTER TABLE agents DISABLE ROW LEVEL SECURITY")  # which would hide what the statement lets through
+    shape = intern(
+        Shape(
+            (
+                Column("color", "color"),
+                Nested("agents", "agents", inner),
+                Nested("number", "number", Shape((), "count")),
+            ),
+            "list",
+        )
+    )
+    # which would hide what the statement lets through
+    await world.database.execute("ALTER TABLE agents DISABLE ROW LEVEL SECURITY")
     try:
-        answer = json.loads((await labels.list_labels(world.owner.caller, {}, shape, (), world.workspace.id)).body or b"")
+        answer = json.loads(
+            (await labels.list_labels(world.owner.caller, {}, shape, (), world.workspace.id)).body or b""
+        )
     finally:
         await world.database.execute("ALTER TABLE agents ENABLE ROW LEVEL SECURITY")
-    rows = await world.database.fetch("SELECT id, name FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id)
+    rows = await world.database.fetch(
+        "SELECT id, name FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id
+    )
     for label in answer:
         expected = {row["id"] for row in rows if row["name"] == label["color"]}
         assert {agent["id"] for agent in label["agents"]} == expected
@@ -143,7 +211,10 @@ async def test_a_report_that_hangs_on_a_row_is_of_that_row(library: Library) -> 
     for table in tables:
         await world.database.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
     try:
-        text = '{ one: issue(identifier: "ENG-1") { id relations { id } } page: issues(first: 100) { nodes { id relations { id } } } }'
+        text = (
+            '{ one: issue(identifier: "ENG-1") { id relations { id } } page: issues(first: 100) { nodes { id relations'
+            " { id } } } }"
+        )
         answer = await library.same(world.viewer, text)
     finally:
         for table in tables:
@@ -165,7 +236,10 @@ def same_text(label: Any, agent: Any) -> Any:
 async def test_free_json_passes_unchanged(library: Library) -> None:
     crew = library.ids["crews"][0]
     await library.world.database.execute("UPDATE crews SET deleted_at = NULL WHERE id = $1", crew)
-    text = f'{{ x: crewCapabilities(crewId: "{crew}") {{ schema runtimes {{ scriptInterpreters }} again: schema __typename }} }}'
+    text = (
+        f'{{ x: crewCapabilities(crewId: "{crew}") {{ schema runtimes {{ scriptInterpreters }} again: schema __typename'
+        " } }"
+    )
     for person in (library.world.owner, library.world.outsider):
         answer = await library.same(person, text)
         if "errors" not in answer:
@@ -174,7 +248,10 @@ async def test_free_json_passes_unchanged(library: Library) -> None:
 
 
 async def test_introspection_is_answered_beside_rows(library: Library) -> None:
-    text = 'query($w: ID) { __type(name: "Crew") { name } crews(first: 2, workspaceId: $w) { nodes { id name } } __typename labels { id } }'
+    text = (
+        'query($w: ID) { __type(name: "Crew") { name } crews(first: 2, workspaceId: $w) { nodes { id name } }'
+        " __typename labels { id } }"
+    )
     one, other = await library.both(library.world.owner, text, {"w": library.world.workspace.id})
     assert one["data"] == other["data"]
     assert one["data"]["__type"] == {"name": "Crew"}
@@ -186,7 +263,8 @@ async def test_introspection_is_answered_beside_rows(library: Library) -> None:
 SHOWN_IN_LIVE_WORKSPACES_ONLY = {("Member", "workspace")}
 
 
-# ---- what the schema promises ----------------------------------------------------------------------------------------------
+# ---- what the schema promises
+# ----------------------------------------------------------------------------------------------
 
 
 def test_enums_are_shown_as_they_are_stored() -> None:
@@ -194,12 +272,18 @@ def test_enums_are_shown_as_they_are_stored() -> None:
     for type_ in SCHEMA.type_map.values():
         if isinstance(type_, GraphQLEnumType) and not type_.name.startswith("__"):
             for name, value in type_.values.items():
-                assert name == (value.value.value if isinstance(value.value, Enum) else value.value), f"{type_.name}.{name}"
+                assert name == (value.value.value if isinstance(value.value, Enum) else value.value), (
+                    f"{type_.name}.{name}"
+                )
 
 
 def test_only_subscriptions_have_abstract_types() -> None:
     """What is read is of one type each, so its shape is known when a document is compiled."""
-    abstract = {t.name for t in SCHEMA.type_map.values() if isinstance(t, (GraphQLInterfaceType, GraphQLUnionType)) and not t.name.startswith("__")}
+    abstract = {
+        t.name
+        for t in SCHEMA.type_map.values()
+        if isinstance(t, (GraphQLInterfaceType, GraphQLUnionType)) and not t.name.startswith("__")
+    }
     assert abstract == {"Event", *UNION_NAMES.values()}
 
 
@@ -229,7 +313,9 @@ def models() -> dict[str, Any]:
 
 
 def could_be_null() -> Iterator[str]:
-    """Fields that say they are never null, and of which nothing holds that: a column, a foreign key to a row that everybody sees and nobody deletes."""
+    """Fields that say they are never null, and of which nothing holds that: a column, a foreign key to a row that
+    everybody sees and nobody deletes.
+    """
     for type_, model in models().items():
         if not hasattr(model, "__table__"):
             continue
@@ -241,8 +327,17 @@ def could_be_null() -> Iterator[str]:
             if not required:
                 continue
             of_column = python in table.c and table.c[python].nullable
-            of_edge = isinstance(entry, Edge) and entry.kind == "one" and (type_, name) not in SHOWN_IN_LIVE_WORKSPACES_ONLY and is_lacking(entry.target)
-            if of_column or of_edge or (isinstance(entry, Derived) and entry.parent is not None and visible_of(entry.parent) is not None):
+            of_edge = (
+                isinstance(entry, Edge)
+                and entry.kind == "one"
+                and (type_, name) not in SHOWN_IN_LIVE_WORKSPACES_ONLY
+                and is_lacking(entry.target)
+            )
+            if (
+                of_column
+                or of_edge
+                or (isinstance(entry, Derived) and entry.parent is not None and visible_of(entry.parent) is not None)
+            ):
                 yield f"{type_}.{name}"
 
 

@@ -1,4 +1,6 @@
-"""Lists that are filtered and sorted: each filter and some together, in each order, page by page, as the oracle has them."""
+"""Lists that are filtered and sorted: each filter and some together, in each order, page by page, as the oracle has
+them.
+"""
 
 import random
 from itertools import product
@@ -17,7 +19,8 @@ from tests.reader.twins import Twins
 pytestmark = pytest.mark.anyio
 
 TYPES = {
-    "projectId": "ID", "crewId": "ID", "assigneeId": "ID", "status": "[MissionStatus!]", "priority": "[String!]", "label": "String", "search": "String",
+    "projectId": "ID", "crewId": "ID", "assigneeId": "ID", "status": "[MissionStatus!]", "priority": "[String!]",
+    "label": "String", "search": "String",
     "sort": "IssueSort", "after": "String", "missionType": "String",
 }  # fmt: skip
 PAGE = "{ nodes { id } totalCount pageInfo { hasNextPage endCursor } }"
@@ -40,7 +43,10 @@ async def offered(library: Library, seed: int) -> list[dict[str, Any]]:
     world, chance = library.world, random.Random(seed)
     ids = {}
     for column in ("project_id", "crew_id", "assignee_id"):
-        counted = f"SELECT {column} FROM missions WHERE workspace_id = $1 AND {column} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
+        counted = (
+            f"SELECT {column} FROM missions WHERE workspace_id = $1 AND {column} IS NOT NULL GROUP BY 1 ORDER BY"
+            " count(*) DESC, 1"
+        )
         ids[column] = [row[0] for row in await world.database.fetch(counted, world.workspace.id)]
     statuses = ["BACKLOG", "TODO", "IN_PROGRESS", "REVIEW", "DONE", "FAILED"]
     values: dict[str, list[Any]] = {
@@ -62,7 +68,9 @@ def asked(place: str, values: dict[str, Any], **more: str) -> str:
     kinds = {name: kind for name, kind in (TYPES | more).items() if name in values}
     head = ", ".join(f"${name}: {kind}" for name, kind in kinds.items())
     given = "".join(f", {name}: ${name}" for name in kinds if name not in more)
-    return f"query({head}) {{ {place.replace('#', f'first: 7{given}').replace('%', PAGE)} }}".replace("query()", "query")
+    return f"query({head}) {{ {place.replace('#', f'first: 7{given}').replace('%', PAGE)} }}".replace(
+        "query()", "query"
+    )
 
 
 @pytest.mark.parametrize("sort", [None, *IssueSort])
@@ -90,7 +98,10 @@ async def test_filters_of_edges_that_lead_to_issues(library: Library, oracle: Or
     column = "project_id" if owner == "milestone" else f"{owner}_id"
     named: dict[str, Any] = {}
     if "$owner" in OWNERS[owner]:
-        counted = f"SELECT {column} FROM missions WHERE workspace_id = $1 AND {column} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+        counted = (
+            f"SELECT {column} FROM missions WHERE workspace_id = $1 AND {column} IS NOT NULL GROUP BY 1 ORDER BY"
+            " count(*) DESC, 1 LIMIT 1"
+        )
         named["owner"] = await library.world.database.fetchval(counted, library.world.workspace.id)
     for filters, sort in zip(await offered(library, 2), [None, *IssueSort] * 20, strict=False):
         values = named | filters | ({} if sort is None else {"sort": sort.value})
@@ -103,22 +114,41 @@ async def test_a_cursor_is_a_place_in_orders_of_its_kind_alone(library: Library,
     counted = "SELECT chat_id FROM messages WHERE workspace_id = $1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
     chat = await library.world.database.fetchval(counted, library.world.workspace.id)
     ends = "pageInfo { startCursor endCursor }"
-    lists = [*[f"issues(sort: {sort}, first: 30) {{ {ends} }}" for sort in IssueSort], f"agents {{ {ends} }}", f"chats {{ {ends} }}"]
-    lists += [f"issues(sort: sort_order, first: {size}) {{ {ends} }}" for size in (1, 8, 25, 45)] + [f'messages(chatId: "{chat}", first: 1) {{ {ends} }}']
+    lists = [
+        *[f"issues(sort: {sort}, first: 30) {{ {ends} }}" for sort in IssueSort],
+        f"agents {{ {ends} }}",
+        f"chats {{ {ends} }}",
+    ]
+    lists += [f"issues(sort: sort_order, first: {size}) {{ {ends} }}" for size in (1, 8, 25, 45)] + [
+        f'messages(chatId: "{chat}", first: 1) {{ {ends} }}'
+    ]
     for text in lists:
         await judge(library, oracle, library.world.owner, f"{{ {text} }}", {})
     cursors = [*oracle.cursors, "W10="]
     oracle.cursors["W10="] = Cursor((), (), "")
     refused = 0
-    for place, cursor in product([*[f"issues(sort: {sort}, after: $after)" for sort in IssueSort], f'messages(chatId: "{chat}", after: $after)'], cursors):
-        answer = await judge(library, oracle, library.world.owner, f"query($after: String) {{ page: {place} {PAGE} }}", {"after": cursor})
+    for place, cursor in product(
+        [*[f"issues(sort: {sort}, after: $after)" for sort in IssueSort], f'messages(chatId: "{chat}", after: $after)'],
+        cursors,
+    ):
+        answer = await judge(
+            library, oracle, library.world.owner, f"query($after: String) {{ page: {place} {PAGE} }}", {"after": cursor}
+        )
         refused += "errors" in answer
     assert 0.2 < refused / (5 * len(cursors)) < 0.9
 
 
 @pytest.mark.parametrize("sort", [None, *ProjectSort])
 @pytest.mark.parametrize("status", ["", "null", "[]", "[backlog]", "[in_progress, planned, paused, completed]"])
-async def test_projects_are_filtered_and_sorted(library: Library, oracle: Oracle, sort: str | None, status: str) -> None:
+async def test_projects_are_filtered_and_sorted(
+    library: Library, oracle: Oracle, sort: str | None, status: str
+) -> None:
     arguments = ", ".join([f"{name}: {value}" for name, value in (("sort", sort), ("status", status)) if value])
-    answer = await judge(library, oracle, library.world.viewer, f"{{ projects{f'({arguments})' if arguments else ''} {{ id name progress }} }}", {})
+    answer = await judge(
+        library,
+        oracle,
+        library.world.viewer,
+        f"{{ projects{f'({arguments})' if arguments else ''} {{ id name progress }} }}",
+        {},
+    )
     assert "errors" not in answer

@@ -1,4 +1,6 @@
-"""Who reads the rows of a model is said once, where its graph is; nothing is read from names or the order of declarations."""
+"""Who reads the rows of a model is said once, where its graph is; nothing is read from names or the order of
+declarations.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +19,21 @@ from resolvers.kernel.inputs import ById, NoInput
 from resolvers.kernel.operation import OPERATIONS
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, GRAPHS, Column, Nested, Row, Rows, Shape, extend, graph, intern, many, roles_of, scopes_of
+from resolvers.kernel.reader import (
+    EVERYONE,
+    GRAPHS,
+    Column,
+    Nested,
+    Row,
+    Rows,
+    Shape,
+    extend,
+    graph,
+    intern,
+    many,
+    roles_of,
+    scopes_of,
+)
 from resolvers.kernel.reader.graph import ACCESS
 from resolvers.kernel.scopes import OPEN, SCOPES, check
 from tests.world import settings_for

@@ -1,4 +1,6 @@
-"""What a document may ask, and how fast too much is refused: every answer is JSON with a code, and none is a fault of the server."""
+"""What a document may ask, and how fast too much is refused: every answer is JSON with a code, and none is a fault of
+the server.
+"""
 
 import json
 import time
@@ -34,38 +36,54 @@ def aliased(number: int) -> str:
 
 def nested(depth: int) -> str:
     """A selection of exactly this depth."""
-    return "{ crews { nodes " + "{ agents { nodes { crew " * ((depth - 3) // 3) + "{ id }" + " } } }" * ((depth - 3) // 3) + " } }"
+    return (
+        "{ crews { nodes "
+        + "{ agents { nodes { crew " * ((depth - 3) // 3)
+        + "{ id }"
+        + " } } }" * ((depth - 3) // 3)
+        + " } }"
+    )
 
 
 TOO_MUCH = {
     "depth": (nested(MAX_DEPTH + 3), f"at most {MAX_DEPTH} levels"),
     "aliases": ("{ " + aliased(MAX_ALIASES + 1) + " }", f"at most {MAX_ALIASES} aliases"),
-    "aliases of fragments": ("{ labels { ...F ...F } } fragment F on Label { " + many("a#: name", 31) + " }", f"at most {MAX_ALIASES} aliases"),
+    "aliases of fragments": ("{ labels { ...F ...F } } fragment F on Label { " + many("a#: name", 31) + " }",
+        f"at most {MAX_ALIASES} aliases"),
     "one value": ("{ labels { name " + many("a#: name", MAX_SAME) + " } }", f"under at most {MAX_SAME} names"),
     "one value of fragments": (
-        "{ labels { ...F ...G } labels { d: name } } fragment F on Label { a: name b: name ...G } fragment G on Label { c: name e: name f: name name }",
+        "{ labels { ...F ...G } labels { d: name } } fragment F on Label { a: name b: name ...G }"
+        " fragment G on Label { c: name e: name f: name name }",
         "'name' is asked for too often",
     ),
     "one number": ("{ crews { " + many("a#: totalCount", MAX_SAME + 1) + " } }", "'totalCount' is asked for too often"),
-    "fields": ("{ labels { " + many("...F#", 60) + " } } " + many("fragment F# on Label { id name " + "color " * 15 + "}", 60), f"at most {MAX_FIELDS} fields"),
+    "fields": ("{ labels { " + many("...F#", 60) + " } } " +
+        many("fragment F# on Label { id name " + "color " * 15 + "}", 60),
+        f"at most {MAX_FIELDS} fields"),
     "roots": ("{ " + many("r#: __typename", MAX_ROOTS + 1) + " }", f"at most {MAX_ROOTS} root fields"),
-    "roots of fragments": ("{ ...F ...G } fragment F on Query { ...G } fragment G on Query { " + many("r#: __typename", 11) + " }", "root fields are allowed"),
+    "roots of fragments": ("{ ...F ...G } fragment F on Query { ...G } fragment G on Query { " +
+        many("r#: __typename", 11) + " }", "root fields are allowed"),
     "merged fields": ("{ labels { " + "id " * (MAX_REPEATS + 1) + "} }", f"at most {MAX_REPEATS} fields of one name"),
     "merged fields, deep": ("{ " + "labels { id id id } " * 8 + "}", f"at most {MAX_REPEATS} fields of one name"),
-    "spreads": ("{ labels { " + "...F " * (MAX_SPREADS + 1) + "} } fragment F on Label { id }", f"at most {MAX_SPREADS} spread fragments"),
+    "spreads": ("{ labels { " + "...F " * (MAX_SPREADS + 1) + "} } fragment F on Label { id }",
+        f"at most {MAX_SPREADS} spread fragments"),
     "tokens": ("{ labels(x: [" + "1 " * trees.MAX_TOKENS + "]) { id } }", "tokens"),
     "doubling fragments": (
-        "{ labels { ...F0 } } " + " ".join(f"fragment F{n} on Label {{ ...F{n + 1} ...F{n + 1} }}" for n in range(300)) + " fragment F300 on Label { id }",
+        "{ labels { ...F0 } } " + " ".join(f"fragment F{n} on Label {{ ...F{n + 1} ...F{n + 1} }}" for n in range(300))
+        + " fragment F300 on Label { id }",
         "too large",
     ),
     "doubling fields": (
-        "{ crews { nodes { ...F0 } } } " + " ".join(f"fragment F{n} on Crew {{ a: agentCount ...F{n + 1} ... {{ ...F{n + 1} }} }}" for n in range(200))
+        "{ crews { nodes { ...F0 } } } "
+        + " ".join(f"fragment F{n} on Crew {{ a: agentCount ...F{n + 1} ... {{ ...F{n + 1} }} }}" for n in range(200))
         + " fragment F200 on Crew { id }",
         "too large",
     ),
-    "a cycle": ("{ labels { ...A } } fragment A on Label { ...B } fragment B on Label { ...A }", "Cannot spread fragment"),
+    "a cycle": ("{ labels { ...A } } fragment A on Label { ...B } fragment B on Label { ...A }",
+        "Cannot spread fragment"),
     "a wide cycle": (
-        "{ crews { nodes { ...F0 } } } " + many("fragment F# on Crew { " + many("x@: agents { nodes { crew { ...F@ } } } ".replace("@", "#"), 2) + "}", 2),
+        "{ crews { nodes { ...F0 } } } "
+        + many("fragment F# on Crew { " + many("x#: agents { nodes { crew { ...F# } } } ", 2) + "}", 2),
         "Cannot spread fragment",
     ),
     "a long alias": ("{ labels { " + "a" * 64 + ": name } }", "too long: at most 63"),
@@ -99,13 +117,20 @@ async def test_too_much_is_refused_fast_and_clearly(library: Library, kind: str)
 
 
 def test_the_largest_documents_allowed_are_read_in_reasonable_time() -> None:
-    """Validation compares fields of one name and fragments with each other: what is within the limits must not take seconds."""
+    """Validation compares fields of one name and fragments with each other: what is within the limits must not take
+    seconds.
+    """
     fields = ["id", "name", "slug", "description", "color", "icon", "avatarStyle"]
     fragments = " ".join(f"fragment F{n} on Crew {{ {fields[n % 7]} }}" for n in range(90))
     texts = (
         "{ crews { nodes { " + many("...F#", 90) + " } } } " + fragments,
-        "{ crews { nodes { " + many("...F#", 20) + " } } } " + many("fragment F# on Crew { " + " ".join(fields) + " agents { nodes { id name } } }", 20),
-        "{ " + many("r#: crews { nodes { id name agents { nodes { " + "id name slug status " * 5 + "} } } }", 20) + " }",
+        "{ crews { nodes { "
+        + many("...F#", 20)
+        + " } } } "
+        + many("fragment F# on Crew { " + " ".join(fields) + " agents { nodes { id name } } }", 20),
+        "{ "
+        + many("r#: crews { nodes { id name agents { nodes { " + "id name slug status " * 5 + "} } } }", 20)
+        + " }",
         "{ crews { nodes { " + "agents { nodes { id name slug } } " * 20 + " } } }",
     )
     for text in texts:
@@ -125,13 +150,19 @@ async def test_what_is_within_the_limits_is_answered(library: Library) -> None:
         "{ labels { " + "...F " * MAX_SPREADS + "} } fragment F on Label { id }",
         "{ crews { " + "a" * 63 + ": totalCount nodes { " + "b" * 63 + ": members { " + "c" * 63 + ": id } } } }",
     ):
-        answer = await library.same(library.world.owner, text.replace("crews {", "crews(first: 2) {").replace("agents {", "agents(first: 2) {"))
+        answer = await library.same(
+            library.world.owner, text.replace("crews {", "crews(first: 2) {").replace("agents {", "agents(first: 2) {")
+        )
         assert "errors" not in answer, (text[:200], answer["errors"])
 
 
 # ---- cost ------------------------------------------------------------------------------------------------------------
 
-WIDE = "crews(first: 100) { nodes { members { id } " + " ".join(f"{n}: agents(first: 100) {{ nodes {{ id }} }}" for n in "abc") + " } }"
+WIDE = (
+    "crews(first: 100) { nodes { members { id } "
+    + " ".join(f"{n}: agents(first: 100) {{ nodes {{ id }} }}" for n in "abc")
+    + " } }"
+)
 DEAR = "crews(first: 100) { nodes { agents(first: 100) { nodes { crew { agents(first: 100) { nodes { id } } } } } } }"
 
 
@@ -140,7 +171,8 @@ DEAR = "crews(first: 100) { nodes { agents(first: 100) { nodes { crew { agents(f
     [
         "{ " + DEAR + " }",
         "{ x: " + DEAR.replace("nodes", "y: nodes").replace("agents", "z: agents") + " }",
-        "{ " + DEAR.replace("nodes { agents", "edges { node { agents").replace("} } } } } } }", "} } } } } } } }") + " }",
+        "{ " + DEAR.replace("nodes { agents", "edges { node { agents").replace("} } } } } } }",
+            "} } } } } } } }") + " }",
         "{ bad: crews(after: \"bad\") { totalCount } " + DEAR + " }",
         "{ __schema { queryType { name } } " + DEAR + " }",
         "{ ... { ...F } } fragment F on Query { " + DEAR + " }",
@@ -164,10 +196,16 @@ async def test_the_cost_is_that_of_the_pages_asked_for(library: Library) -> None
         return int(answer["extensions"]["cost"])
 
     one = await cost("{ crews(first: 3) { nodes { id } } }")
-    assert one == await cost("{ x: crews(first: 3) { y: nodes { z: id } } }") == await cost("query($n: Int) { crews(first: $n) { nodes { id } } }", {"n": 3})
+    assert (
+        one
+        == await cost("{ x: crews(first: 3) { y: nodes { z: id } } }")
+        == await cost("query($n: Int) { crews(first: $n) { nodes { id } } }", {"n": 3})
+    )
     assert one == 4
     assert await cost("{ crews(first: 3) { nodes { agents(first: 2) { nodes { id } } } } }") == 1 + 3 * (1 + 1 + 2)
-    assert await cost("{ crews(first: 3) { nodes { a: agents(first: 2) { nodes { id } } b: agents(first: 5) { nodes { id } } } } }") == 1 + 3 * (1 + 3 + 6)
+    assert await cost(
+        "{ crews(first: 3) { nodes { a: agents(first: 2) { nodes { id } } b: agents(first: 5) { nodes { id } } } } }"
+    ) == 1 + 3 * (1 + 3 + 6)
     assert await cost("{ crews(first: 3) { totalCount } crews(first: 3) { nodes { id @skip(if: true) } } }") == 4
     assert await cost("{ __typename crews(first: 1000000) { nodes { id } } }") == 101
 
@@ -215,9 +253,13 @@ async def test_many_variables_are_no_fault_of_the_server(library: Library) -> No
     names = many('$v#: ID = "x"', 400)
     _, answer = await library.ask(library.compiled, library.world.owner, f"query({names}) {{ labels {{ id }} }}")
     assert answer["errors"][0]["extensions"]["code"] == "BAD_REQUEST"  # none of them is used
-    _, answer = await library.ask(library.compiled, library.world.owner, f"query({many('$v#: ID', 5000)}) {{ labels {{ id }} }}")
+    _, answer = await library.ask(
+        library.compiled, library.world.owner, f"query({many('$v#: ID', 5000)}) {{ labels {{ id }} }}"
+    )
     assert "tokens" in answer["errors"][0]["message"]
-    _, answer = await library.ask(library.compiled, library.world.owner, "{ labels { id } }", {f"v{n}": "x" for n in range(50_000)})
+    _, answer = await library.ask(
+        library.compiled, library.world.owner, "{ labels { id } }", {f"v{n}": "x" for n in range(50_000)}
+    )
     assert "errors" not in answer
 
 
@@ -280,7 +322,9 @@ async def test_plans_are_bounded(library: Library, monkeypatch: pytest.MonkeyPat
     labels.list_labels.plans.clear()
     for n in range(100):
         for key in ("often", f"k{n}"):
-            answer = await labels.list_labels(person.caller, {}, intern(Shape((Column(key, "name"),), "list")), (), workspace)
+            answer = await labels.list_labels(
+                person.caller, {}, intern(Shape((Column(key, "name"),), "list")), (), workspace
+            )
             assert answer.body is not None
             assert json.loads(answer.body)[0].keys() == {key}
     kept = labels.list_labels.plans.values()

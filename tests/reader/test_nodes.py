@@ -99,7 +99,12 @@ def test_an_edge_shows_the_node_it_leads_to(declare: Declare) -> None:
     ],
 )
 def test_a_field_that_no_edge_fits_ends_the_start(declare: Declare, field: str, annotation: Any, fault: str) -> None:
-    declare(lead=one(Agent, "created_by"), labels=many(Label, "id"), agents=many(Agent, "crew_id"), size=count(Agent, "crew_id"))
+    declare(
+        lead=one(Agent, "created_by"),
+        labels=many(Label, "id"),
+        agents=many(Agent, "crew_id"),
+        size=count(Agent, "crew_id"),
+    )
     for name in ("Agent", "Worker"):
         node(Agent, name=name)(type(name, (), {"__annotations__": {"name": str}}))
     node(Crew)(type("CrewType", (), {"__annotations__": {field: annotation}}))
@@ -109,7 +114,9 @@ def test_a_field_that_no_edge_fits_ends_the_start(declare: Declare, field: str, 
 
 def test_a_field_may_name_its_type_where_a_model_has_two(declare: Declare) -> None:
     declare(lead=one(Agent, "created_by"))
-    agent, worker = (node(Agent, name=name)(type(name, (), {"__annotations__": {"name": str}})) for name in ("Agent", "Worker"))
+    agent, worker = (
+        node(Agent, name=name)(type(name, (), {"__annotations__": {"name": str}})) for name in ("Agent", "Worker")
+    )
     crew = node(Crew)(type("CrewType", (), {"__annotations__": {"lead": worker}}))
     bind_nodes()
     assert "lead: Worker!" in printed(crew)

@@ -26,7 +26,9 @@ async def rows_of(world: World) -> Store:
     return Store(tables)
 
 
-async def judge(library: Library, oracle: Oracle, person: Person, text: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+async def judge(
+    library: Library, oracle: Oracle, person: Person, text: str, variables: Mapping[str, Any]
+) -> dict[str, Any]:
     """The answer of both paths, which has to be the oracle's too."""
     given = await library.same(person, text, variables)
     document = await library.compiled.documents.read(text, None)
@@ -36,7 +38,8 @@ async def judge(library: Library, oracle: Oracle, person: Person, text: str, var
     codes = {e["path"][0]: e["extensions"]["code"] for e in given.get("errors", ())}
     assert codes == refused, f"\n{text}\n{json.dumps(variables)}\n{given.get('errors')}"
     assert oracle.agrees(plain(data), plain(given["data"])), (
-        f"\n{text}\n{json.dumps(variables)}\nexpected {str(plain(data))[:3000]}\ngiven    {str(plain(given['data']))[:3000]}"
+        f"\n{text}\n{json.dumps(variables)}\nexpected {str(plain(data))[:3000]}\ngiven   "
+        f" {str(plain(given['data']))[:3000]}"
     )
     return given
 

@@ -1,4 +1,6 @@
-"""Pages: every row once, in the list's order, whatever is sorted by and whatever happens meanwhile; and cursors that are none."""
+"""Pages: every row once, in the list's order, whatever is sorted by and whatever happens meanwhile; and cursors that
+are none.
+"""
 
 import base64
 import json
@@ -25,7 +27,8 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 
-# ---- every page of the schema ------------------------------------------------------------------------------------------
+# ---- every page of the schema
+# ------------------------------------------------------------------------------------------
 
 
 def pages() -> list[tuple[str, str]]:
@@ -33,7 +36,11 @@ def pages() -> list[tuple[str, str]]:
     made = []
     for type_ in SCHEMA.type_map.values():
         if isinstance(type_, GraphQLObjectType):
-            made += [(type_.name, name) for name, f in type_.fields.items() if get_named_type(f.type).name.endswith("Connection") and "first" in f.args]
+            made += [
+                (type_.name, name)
+                for name, f in type_.fields.items()
+                if get_named_type(f.type).name.endswith("Connection") and "first" in f.args
+            ]
     return sorted(made)
 
 
@@ -72,13 +79,18 @@ async def ask(library: Library, place: tuple[str, str], arguments: str) -> dict[
         argument, key = OF_ONE[place]
         arguments = f'({argument}: "{library.ids[f"richest {key}"][0]}", {arguments[1:]}'
     id = "id: seq" if place[1] == "agentLogs" else "id"
-    selection = f"{{ nodes {{ {id} }} edges {{ cursor node {{ {id} }} }} totalCount pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }}"
+    selection = (
+        f"{{ nodes {{ {id} }} edges {{ cursor node {{ {id} }} }} totalCount pageInfo {{ hasNextPage hasPreviousPage"
+        " startCursor endCursor } }"
+    )
     answer = await library.same(library.world.owner, f"{opened} {place[1]}{arguments} {selection} {closed}")
     assert "errors" not in answer, answer["errors"]
     page: dict[str, Any] = below(library, place, answer["data"])
     assert page["nodes"] == [edge["node"] for edge in page["edges"]]
     cursors = [edge["cursor"] for edge in page["edges"]]
-    assert [page["pageInfo"]["startCursor"], page["pageInfo"]["endCursor"]] == ([cursors[0], cursors[-1]] if cursors else [None, None])
+    assert [page["pageInfo"]["startCursor"], page["pageInfo"]["endCursor"]] == (
+        [cursors[0], cursors[-1]] if cursors else [None, None]
+    )
     return page
 
 
@@ -92,7 +104,11 @@ CHILDREN = {
     ("Chat", "runs"): ("chats", "''", "SELECT chat_id AS key FROM runs"),
     ("Project", "issues"): ("projects", "p.slug", f"SELECT project_id AS key FROM ({MISSIONS})"),
     ("Milestone", "issues"): ("milestones", "p.project_id", f"SELECT milestone_id AS key FROM ({MISSIONS})"),
-    ("Label", "issues"): ("labels", "p.name", f"SELECT label_id AS key FROM issue_labels JOIN ({MISSIONS}) AS issue ON issue.id = mission_id"),
+    ("Label", "issues"): (
+        "labels",
+        "p.name",
+        f"SELECT label_id AS key FROM issue_labels JOIN ({MISSIONS}) AS issue ON issue.id = mission_id",
+    ),
     ("Issue", "comments"): (f"({MISSIONS})", "p.identifier", "SELECT mission_id AS key FROM issue_comments"),
 }
 """Where there are pages below a row: its table, what else it is known by, and the rows below."""
@@ -103,8 +119,12 @@ async def richest(library: Library) -> None:
     """The row with most rows below, for each kind of page."""
     for (type_, field), (table, name, rows) in CHILDREN.items():
         live = " AND p.deleted_at IS NULL" if table in ("crews", "agents") else ""
-        counted = f"SELECT p.id, {name} FROM {table} AS p JOIN ({rows}) AS r ON r.key = p.id WHERE p.workspace_id = $1{live}"
-        row = await library.world.database.fetchrow(f"{counted} GROUP BY 1, 2 ORDER BY count(*) DESC, 1 LIMIT 1", library.world.workspace.id)
+        counted = (
+            f"SELECT p.id, {name} FROM {table} AS p JOIN ({rows}) AS r ON r.key = p.id WHERE p.workspace_id = $1{live}"
+        )
+        row = await library.world.database.fetchrow(
+            f"{counted} GROUP BY 1, 2 ORDER BY count(*) DESC, 1 LIMIT 1", library.world.workspace.id
+        )
         library.ids[f"richest {type_}.{field}"] = [*row]
 
 
@@ -125,14 +145,19 @@ async def test_pages_give_every_row_once(library: Library, place: tuple[str, str
             break
         after = f', after: "{page["pageInfo"]["endCursor"]}"'
     assert seen == whole
-    by_offset = [n["id"] for start in range(0, len(whole) + size, size) for n in (await ask(library, place, f"(limit: {size}, offset: {start})"))["nodes"]]
+    by_offset = [
+        n["id"]
+        for start in range(0, len(whole) + size, size)
+        for n in (await ask(library, place, f"(limit: {size}, offset: {start})"))["nodes"]
+    ]
     assert by_offset == whole
     beyond = await ask(library, place, f"(limit: {size}, offset: {len(whole)})")
     assert beyond["nodes"] == []
     assert beyond["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": True, "startCursor": None, "endCursor": None}
 
 
-# ---- keys that are null, equal, mixed ------------------------------------------------------------------------------------
+# ---- keys that are null, equal, mixed
+# ------------------------------------------------------------------------------------
 
 
 class Window(Paging):
@@ -142,7 +167,12 @@ class Window(Paging):
 KEYS: dict[str, tuple[Any, ...]] = {
     "ascending": (col(Agent.lead_mode), col(Agent.expired_at)),
     "descending": (col(Agent.expired_at).desc(), col(Agent.lead_mode).desc()),
-    "down_and_up": (col(Agent.schedule_next_run).desc(), col(Agent.llm_model), col(Agent.memory_enabled).desc(), col(Agent.timeout_seconds)),
+    "down_and_up": (
+        col(Agent.schedule_next_run).desc(),
+        col(Agent.llm_model),
+        col(Agent.memory_enabled).desc(),
+        col(Agent.timeout_seconds),
+    ),
     "up_and_down": (col(Agent.llm_provider), col(Agent.expired_at).desc(), col(Agent.id)),
     "text": (col(Agent.name),),
     "numbers": (col(Agent.timeout_seconds).desc(),),
@@ -151,9 +181,15 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "never_null_descending": (col(Agent.memory_enabled).desc(), col(Agent.created_at).desc()),
     "never_null_mixed": (col(Agent.memory_enabled).desc(), col(Agent.timeout_seconds), col(Agent.created_at).desc()),
     "null_behind_the_first": (col(Agent.memory_enabled), col(Agent.expired_at), col(Agent.lead_mode)),
-    "null_behind_the_first_descending": (col(Agent.memory_enabled).desc(), col(Agent.expired_at).desc(), col(Agent.crew_id).desc()),
+    "null_behind_the_first_descending": (
+        col(Agent.memory_enabled).desc(),
+        col(Agent.expired_at).desc(),
+        col(Agent.crew_id).desc(),
+    ),
     "a_fallback": (func.coalesce(col(Agent.expired_at), col(Agent.created_at)).desc(),),
-    "a_fallback_by_case": (case((col(Agent.expired_at).is_(None), col(Agent.created_at)), else_=col(Agent.expired_at)).desc(),),
+    "a_fallback_by_case": (
+        case((col(Agent.expired_at).is_(None), col(Agent.created_at)), else_=col(Agent.expired_at)).desc(),
+    ),
     "a_case_without_else": (case((col(Agent.memory_enabled), col(Agent.created_at))), col(Agent.name)),
 }
 
@@ -186,7 +222,9 @@ async def page_of(world: World, name: str, **raw: Any) -> tuple[list[str], str |
 @pytest.mark.parametrize("name", KEYS)
 async def test_any_keys_can_be_walked(library: Library, name: str) -> None:
     world = library.world
-    [number] = await world.database.fetchrow("SELECT count(*) FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id)
+    [number] = await world.database.fetchrow(
+        "SELECT count(*) FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id
+    )
     orders = []
     for size in (1, 2, 7):
         seen, after = [], None
@@ -197,13 +235,23 @@ async def test_any_keys_can_be_walked(library: Library, name: str) -> None:
                 break
         assert len(seen) == len(set(seen)) == number
         orders.append(seen)
-    assert orders[0] == orders[1] == orders[2] == [id for start in range(0, number, 7) for id in (await page_of(world, name, limit=7, offset=start))[0]]
+    assert (
+        orders[0]
+        == orders[1]
+        == orders[2]
+        == [id for start in range(0, number, 7) for id in (await page_of(world, name, limit=7, offset=start))[0]]
+    )
 
 
 @pytest.mark.parametrize("name", KEYS)
 async def test_rows_that_stay_are_seen_once_while_others_come_and_go(library: Library, name: str) -> None:
     world, chance = library.world, random.Random(name)
-    staying = {r[0] for r in await world.database.fetch("SELECT id FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id)}
+    staying = {
+        r[0]
+        for r in await world.database.fetch(
+            "SELECT id FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id
+        )
+    }
     made: list[str] = []
     seen: list[str] = []
     after: str | None = None
@@ -214,14 +262,18 @@ async def test_rows_that_stay_are_seen_once_while_others_come_and_go(library: Li
             break
         for number in range(2):  # some land before the cursor, some behind it
             agent = Agent(
-                workspace_id=world.workspace.id, name=chance.choice(["", "m", "zz"]), slug=f"{name}-{len(made)}-{number}".replace("_", "-"),
-                lead_mode=chance.choice([None, *LeadMode]), expired_at=chance.choice([None, START, START + timedelta(hours=9)]), status=AgentStatus.IDLE,
+                workspace_id=world.workspace.id, name=chance.choice(["", "m", "zz"]),
+                slug=f"{name}-{len(made)}-{number}".replace("_", "-"),
+                lead_mode=chance.choice([None, *LeadMode]),
+                expired_at=chance.choice([None, START, START + timedelta(hours=9)]), status=AgentStatus.IDLE,
                 description=chance.choice([None, "a"]), timeout_seconds=chance.choice([-5, 5]),
             )  # fmt: skip
             await world.add(agent)
             made.append(agent.id)
         if ids[-1] in made or chance.random() < 0.5:  # the row of the cursor goes too
-            await world.database.execute("UPDATE agents SET deleted_at = now() WHERE id = $1 AND id = ANY($2)", ids[-1], made)
+            await world.database.execute(
+                "UPDATE agents SET deleted_at = now() WHERE id = $1 AND id = ANY($2)", ids[-1], made
+            )
         if len(made) > 4:
             await world.database.execute("UPDATE agents SET deleted_at = now() WHERE id = $1", chance.choice(made))
     assert len(seen) == len(set(seen)), "a row was seen twice"
@@ -240,11 +292,15 @@ async def test_the_row_of_a_cursor_may_be_gone(library: Library) -> None:
         seen += ids
     ahead, _ = await page_of(world, "numbers", first=7, after=after)
     await world.database.execute("DELETE FROM agents WHERE id = $1", agent.id)
-    assert await page_of(world, "numbers", first=7, after=after) == (ahead, (await page_of(world, "numbers", first=7, after=after))[1])
+    assert await page_of(world, "numbers", first=7, after=after) == (
+        ahead,
+        (await page_of(world, "numbers", first=7, after=after))[1],
+    )
     assert ahead
 
 
-# ---- cursors that are none -----------------------------------------------------------------------------------------------
+# ---- cursors that are none
+# -----------------------------------------------------------------------------------------------
 
 
 def cursor(*keys: Any) -> str:
@@ -306,7 +362,10 @@ async def test_a_bad_cursor_of_a_stranger_is_no_answer(library: Library) -> None
 async def test_a_bad_cursor_in_the_answer_of_a_write_takes_it_back(library: Library) -> None:
     world = library.world
     before = await world.snapshot()
-    text = 'mutation { createCrew(input: {name: "Crew of no cursor", slug: "no-cursor"}) { id agents(after: "W10=") { nodes { id } } } }'
+    text = (
+        'mutation { createCrew(input: {name: "Crew of no cursor", slug: "no-cursor"}) { id agents(after: "W10=") {'
+        " nodes { id } } } }"
+    )
     for endpoint in (library.compiled, library.executor):
         _, answer = await library.ask(endpoint, world.owner, text)
         assert answer["data"] == {"createCrew": None}
@@ -346,5 +405,9 @@ async def test_rest_takes_any_limit_and_offset(library: Library, route: Any) -> 
 
 def test_every_page_of_an_operation_is_walked_here() -> None:
     query: Any = SCHEMA.query_type
-    roots = {n for n, f in query.fields.items() if getattr(f.extensions[BACKREF].metadata.get("operation"), "form", None) is Page}
+    roots = {
+        n
+        for n, f in query.fields.items()
+        if getattr(f.extensions[BACKREF].metadata.get("operation"), "form", None) is Page
+    }
     assert roots == {name for type_, name in pages() if type_ == "Query"}

@@ -14,7 +14,9 @@ async def compare(library: Library, seeds: range) -> None:
         written = library.write(seed)
         answer = await library.same(people[seed % len(people)], written.text, written.variables)
         document = await library.compiled.documents.read(written.text, None)
-        assert not any(e.original_error is None and "too large" not in e.message for e in document.errors), f"{written.text}\n{document.errors}"
+        assert not any(e.original_error is None and "too large" not in e.message for e in document.errors), (
+            f"{written.text}\n{document.errors}"
+        )
         compiled += not document.errors
         answered += "errors" not in answer
         library.cursors += cursors_of(answer.get("data"))

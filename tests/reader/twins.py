@@ -62,18 +62,37 @@ def agent(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 def crews_status(store: Store, asker: Asker, _: Arguments) -> Single:
     states = [r["status"] for r in tenants(store, asker, "Agent")]
-    queued = [r for r in store.live("assignments") if r["workspace_id"] == asker.workspace_id and r["status"] == "QUEUED"]
-    counted = {"total": len(states), "running": states.count("RUNNING"), "error": states.count("ERROR"), "queued": len(queued)}
+    queued = [
+        r for r in store.live("assignments") if r["workspace_id"] == asker.workspace_id and r["status"] == "QUEUED"
+    ]
+    counted = {
+        "total": len(states),
+        "running": states.count("RUNNING"),
+        "error": states.count("ERROR"),
+        "queued": len(queued),
+    }
     return Single("CrewsStatus", counted | {"idle": len(states) - states.count("RUNNING") - states.count("ERROR")})
 
 
 def agent_load(store: Store, asker: Asker, _: Arguments) -> Listing:
     rows = []
     for one in tenants(store, asker, "Agent"):
-        tasks = [t for t in store.live("mission_tasks") if t["assigned_agent_id"] == one["id"] and t["workspace_id"] == asker.workspace_id]
-        done = [t for t in tasks if t["status"] == "COMPLETED" and (store.tables["now"][0]["now"] - t["completed_at"]).total_seconds() <= 86400]
+        tasks = [
+            t
+            for t in store.live("mission_tasks")
+            if t["assigned_agent_id"] == one["id"] and t["workspace_id"] == asker.workspace_id
+        ]
+        done = [
+            t
+            for t in tasks
+            if t["status"] == "COMPLETED"
+            and (store.tables["now"][0]["now"] - t["completed_at"]).total_seconds() <= 86400
+        ]
         load = {f"agent_{name}": one[name] for name in ("id", "name", "slug", "status")}
-        load |= {"active_tasks": sum(t["status"] == "IN_PROGRESS" for t in tasks), "pending_tasks": sum(t["status"] in WAITING for t in tasks)}
+        load |= {
+            "active_tasks": sum(t["status"] == "IN_PROGRESS" for t in tasks),
+            "pending_tasks": sum(t["status"] in WAITING for t in tasks),
+        }
         load |= {"completed_today": len(done), "tokens_used_today": sum(t["token_count"] or 0 for t in done)}
         rows.append(load | {"token_budget": sum(t["token_budget"] or 0 for t in tasks if t["status"] in UNFINISHED)})
     return Listing("AgentLoad", ordered(rows, by("-active_tasks", "-pending_tasks", "agent_slug")))
@@ -83,7 +102,10 @@ LATELY_ACTIVE: Order = by("-last_activity_at", "-id", "-workspace_id")
 LATELY_CHANGED: Order = by("-updated_at", "-id", "-workspace_id")
 SAID: Order = by("seq", "id")
 LOGGED: Order = by("created_at", "chat_id", "seq", "workspace_id")
-RUNS: Order = (Key(lambda row: row["created_at"] if row["started_at"] is None else row["started_at"], True, "time"), Key(lambda row: row["id"], True, "text"))
+RUNS: Order = (
+    Key(lambda row: row["created_at"] if row["started_at"] is None else row["started_at"], True, "time"),
+    Key(lambda row: row["id"], True, "text"),
+)
 
 
 def began(run: Row) -> Any:
@@ -110,12 +132,18 @@ def messages(store: Store, asker: Asker, arguments: Arguments) -> Listing:
 
 
 def runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
-    rows = [r for r in tenants(store, asker, "Run") if all(fits(r, rule, arguments.get(name)) for name, rule in OF_RUNS.items())]
+    rows = [
+        r
+        for r in tenants(store, asker, "Run")
+        if all(fits(r, rule, arguments.get(name)) for name, rule in OF_RUNS.items())
+    ]
     return Listing("Run", ordered(rows, RUNS), RUNS, (50, 100), clamped=False)
 
 
 def agent_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
-    return Listing("Run", ordered([r for r in tenants(store, asker, "Run") if r["agent_id"] == arguments["agentId"]], RUNS)[:100])
+    return Listing(
+        "Run", ordered([r for r in tenants(store, asker, "Run") if r["agent_id"] == arguments["agentId"]], RUNS)[:100]
+    )
 
 
 def run(store: Store, asker: Asker, arguments: Arguments) -> Single:
@@ -126,7 +154,11 @@ def run_stats(store: Store, asker: Asker, _: Arguments) -> Single:
     midnight = store.tables["now"][0]["now"].astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     rows = tenants(store, asker, "Run")
     failed = [r for r in rows if r["status"] in ("FAILED", "TIMEOUT") and r["finished_at"] >= midnight]
-    counted = {"running": sum(r["status"] == "RUNNING" for r in rows), "today": sum(began(r) >= midnight for r in rows), "failed": len(failed)}
+    counted = {
+        "running": sum(r["status"] == "RUNNING" for r in rows),
+        "today": sum(began(r) >= midnight for r in rows),
+        "failed": len(failed),
+    }
     return Single("RunStats", counted)
 
 
@@ -163,9 +195,12 @@ def viewer(store: Store, asker: Asker, _: Arguments) -> Single:
 
 
 HERE: dict[str, Root] = {
-    "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewConnections": crew_connections, "agents": agents, "agent": agent,
-    "crewsStatus": crews_status, "agentLoad": agent_load, "members": members, "invitations": invitations, "workspace": workspace,
-    "chats": chats, "agentChats": agent_chats, "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats, "agentLogs": agent_logs,
+    "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewConnections": crew_connections,
+    "agents": agents, "agent": agent,
+    "crewsStatus": crews_status, "agentLoad": agent_load, "members": members, "invitations": invitations,
+    "workspace": workspace,
+    "chats": chats, "agentChats": agent_chats, "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,
+    "agentLogs": agent_logs,
 }  # fmt: skip
 OF_ROWS: dict[str, tuple[Root, str, str]] = {
     "chat": (chat, "chats", "id"),
@@ -177,7 +212,8 @@ HERE |= issue_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
-# ---- derived values: one twin each -------------------------------------------------------------------------------------
+# ---- derived values: one twin each
+# -------------------------------------------------------------------------------------
 
 
 def of_user(key: str, column: str) -> Value:
@@ -190,7 +226,14 @@ def of_crew(key: str, column: str) -> Value:
 
 
 def role_in(store: Store, asker: Asker, workspace_id: str) -> Any:
-    return next((m["role"] for m in store.live("memberships") if m["workspace_id"] == workspace_id and m["user_id"] == asker.user_id), None)
+    return next(
+        (
+            m["role"]
+            for m in store.live("memberships")
+            if m["workspace_id"] == workspace_id and m["user_id"] == asker.user_id
+        ),
+        None,
+    )
 
 
 def shown_token(store: Store, asker: Asker, row: Row) -> Any:
@@ -208,7 +251,11 @@ def crew_name(store: Store, asker: Asker, row: Row) -> Any:
 
 
 def unread(store: Store, asker: Asker, row: Row) -> int:
-    marks = [m["last_read_seq"] for m in store.tables["chat_read_cursors"] if m["chat_id"] == row["id"] and m["user_id"] == asker.user_id]
+    marks = [
+        m["last_read_seq"]
+        for m in store.tables["chat_read_cursors"]
+        if m["chat_id"] == row["id"] and m["user_id"] == asker.user_id
+    ]
     said = [m for m in store.tables["messages"] if m["chat_id"] == row["id"] and (not marks or m["seq"] > marks[0])]
     return sum(m["role"] != "user" or m["author_user_id"] not in (None, asker.user_id) for m in said)
 
@@ -238,7 +285,9 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("Invitation", "shown_token"): shown_token,
     ("Chat", "agent_slug"): of_agent("slug"),
     ("Chat", "unread_count"): unread,
-    ("Chat", "last_activity_at_ms"): lambda store, _, row: row["last_activity_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    ("Chat", "last_activity_at_ms"): lambda store, _, row: (
+        row["last_activity_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    ),
     ("Run", "agent_name"): of_agent("name"),
     ("Run", "agent_slug"): of_agent("slug"),
     ("Run", "crew_name"): crew_name,
@@ -252,14 +301,20 @@ DERIVED: dict[tuple[str, str], Value] = {
     **issue_twins.DERIVED,
 }
 
-# ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------------
+# ---- edges: what their declarations say in SQL, said again
+# -----------------------------------------------------------------
 
 JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ("Viewer", "workspaces"): lambda store, row, other: other in own_workspaces(store, row["id"]),
-    ("Viewer", "memberships"): lambda store, row, other: other["user_id"] == row["id"] and store.by_id("workspaces", other["workspace_id"]) is not None,
+    ("Viewer", "memberships"): lambda store, row, other: (
+        other["user_id"] == row["id"] and store.by_id("workspaces", other["workspace_id"]) is not None
+    ),
     **issue_twins.JOINED,
 }
-CONDITIONS: dict[str, Callable[[Row], bool]] = {"invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None, **issue_twins.CONDITIONS}
+CONDITIONS: dict[str, Callable[[Row], bool]] = {
+    "invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None,
+    **issue_twins.CONDITIONS,
+}
 
 
 def is_tagged(run: Row, tag: str) -> bool:
@@ -310,12 +365,18 @@ class Twins(Rules):
             return ANYWHERE[name](store, asker, arguments)
         if name in OF_ROWS:
             return self.of_row(*OF_ROWS[name], store, asker, arguments)
-        named = [arguments[n] for n in (("id", "slug") if name == "workspace" else ("workspaceId",)) if arguments.get(n) is not None]
+        named = [
+            arguments[n]
+            for n in (("id", "slug") if name == "workspace" else ("workspaceId",))
+            if arguments.get(n) is not None
+        ]
         if len(named) > 1:
             raise Refused("BAD_REQUEST")
         return HERE[name](store, member(store, asker, named[0] if named else asker.workspace_id), arguments)
 
-    def of_row(self, root: Any, table: str, argument: str, store: Store, asker: Asker, arguments: Arguments) -> Listing | Single:
+    def of_row(
+        self, root: Any, table: str, argument: str, store: Store, asker: Asker, arguments: Arguments
+    ) -> Listing | Single:
         """A row that the asker cannot reach is one that is not there; a list below it is empty."""
         row = store.by_id(table, arguments[argument])
         try:
@@ -323,7 +384,8 @@ class Twins(Rules):
         except Refused:
             if root is chat:
                 raise Refused("NOT_FOUND", by_the_gate=True) from None
-            member(store, asker, asker.workspace_id)  # who names a workspace beside the row is told whether it is theirs
+            # who names a workspace beside the row is told whether it is theirs
+            member(store, asker, asker.workspace_id)
             here = Asker(asker.user_id)
         found: Listing | Single = root(store, here, arguments)
         return found
@@ -333,7 +395,14 @@ class Twins(Rules):
         if name == "issues" or (model, name) in issue_twins.LISTS:
             return issue_twins.chosen(arguments)
         if type_ == "Query":
-            return {"crews": NEWEST, "agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}[name]
+            return {
+                "crews": NEWEST,
+                "agents": AGENTS,
+                "chats": LATELY_CHANGED,
+                "messages": SAID,
+                "runs": RUNS,
+                "agentLogs": LOGGED,
+            }[name]
         edge = GRAPHS[MODELS[model]][name]
         assert isinstance(edge, Edge)
         return declared_order(edge)
@@ -364,7 +433,11 @@ class Twins(Rules):
     def reached(self, model: str, name: str, edge: Edge, store: Store, row: Row) -> list[Row]:
         joined = JOINED.get((model, name)) or (lambda _, row, other: edge.on(row, other))
         inside = issubclass(edge.target, TenantRow) and "workspace_id" in row
-        found = [o for o in store.live(table(edge.target.__name__)) if joined(store, row, o) and (not inside or o["workspace_id"] == row["workspace_id"])]
+        found = [
+            o
+            for o in store.live(table(edge.target.__name__))
+            if joined(store, row, o) and (not inside or o["workspace_id"] == row["workspace_id"])
+        ]
         return [o for o in found if all(CONDITIONS[str(c)](o) for c in edge.where)]
 
 

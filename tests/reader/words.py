@@ -9,7 +9,9 @@ from resolvers.kernel.reader import GRAPHS, Edge
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store
 
 Arguments = Mapping[str, Any]
-MODELS = {model.__name__: model for model in GRAPHS} | {e.target.__name__: e.target for g in GRAPHS.values() for e in g.values() if isinstance(e, Edge)}
+MODELS = {model.__name__: model for model in GRAPHS} | {
+    e.target.__name__: e.target for g in GRAPHS.values() for e in g.values() if isinstance(e, Edge)
+}
 Root = Callable[[Store, Asker, Arguments], Listing | Single]
 Value = Callable[[Store, Asker, Row], Any]
 """A derived value of a row."""
@@ -19,7 +21,9 @@ Rule = str | Callable[[Row, Any], bool]
 
 def by(*keys: str) -> Order:
     """Columns; a leading `-` descends."""
-    return tuple(Key(lambda row, name=key.lstrip("-"): row[name], key.startswith("-"), kind_of(key.lstrip("-"))) for key in keys)
+    return tuple(
+        Key(lambda row, name=key.lstrip("-"): row[name], key.startswith("-"), kind_of(key.lstrip("-"))) for key in keys
+    )
 
 
 def kind_of(column: str) -> str:
@@ -37,7 +41,11 @@ def fits(row: Row, rule: Rule, value: Any) -> bool:
 def member(store: Store, asker: Asker, place: Any) -> Asker:
     """The asker, in the workspace that is named by id or slug."""
     found = [w for w in store.live("workspaces") if place in (w["id"], w["slug"])]
-    own = [m for m in store.live("memberships") if found and m["workspace_id"] == found[0]["id"] and m["user_id"] == asker.user_id]
+    own = [
+        m
+        for m in store.live("memberships")
+        if found and m["workspace_id"] == found[0]["id"] and m["user_id"] == asker.user_id
+    ]
     if not own:
         raise Refused("FORBIDDEN")
     return Asker(asker.user_id, own[0]["role"], found[0]["id"])

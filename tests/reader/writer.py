@@ -1,4 +1,6 @@
-"""Random valid GraphQL documents over whatever the schema offers: what two implementations of a read are compared on."""
+"""Random valid GraphQL documents over whatever the schema offers: what two implementations of
+a read are compared on.
+"""
 
 import json
 import random
@@ -24,7 +26,28 @@ from schema.selection import BACKREF
 Offer = Callable[[str, str], list[Any] | None]
 """(field, argument) -> values worth sending; None where the type alone says what may be sent."""
 
-NAMES = ["q1", "q2", "q3", "t1", "t2", "o1", "p1", "p2", "r1", "n0", "n1", "one_", "version_", "absent_", "payload", "select", "Id", "ID", "__x", "a" * 63]
+NAMES = [
+    "q1",
+    "q2",
+    "q3",
+    "t1",
+    "t2",
+    "o1",
+    "p1",
+    "p2",
+    "r1",
+    "n0",
+    "n1",
+    "one_",
+    "version_",
+    "absent_",
+    "payload",
+    "select",
+    "Id",
+    "ID",
+    "__x",
+    "a" * 63,
+]
 """Aliases that a statement might use for something of its own, words of SQL, and the longest one allowed."""
 MOST_ALIASES = 30
 
@@ -76,7 +99,11 @@ class Writer:
 
     def document(self) -> Written:
         query: Any = self.schema.query_type
-        names = [n for n, f in query.fields.items() if "operation" in f.extensions[BACKREF].metadata and self.offered("Query", n)]
+        names = [
+            n
+            for n, f in query.fields.items()
+            if "operation" in f.extensions[BACKREF].metadata and self.offered("Query", n)
+        ]
         self.depth = self.depth or self.random.choice([2, 3, 4, 5, 6])
         roots = self.random.choices(names, k=self.random.choice([1, 1, 1, 2, 3]))
         parts = [self.part(query, n, self.depth) for n in roots]
@@ -96,7 +123,11 @@ class Writer:
             parts.insert(self.random.randrange(len(parts) + 1), self.typename())
         if self.chance(0.15) and picked:  # the same field again, to be merged
             parts.append(self.part(type_, self.random.choice(picked), depth))
-        again = [f for f in self.fragments if f.type == type_.name and f.height <= depth and f.aliases + self.aliased <= MOST_ALIASES]
+        again = [
+            f
+            for f in self.fragments
+            if f.type == type_.name and f.height <= depth and f.aliases + self.aliased <= MOST_ALIASES
+        ]
         if again and self.chance(0.3):
             spread = self.random.choice(again)
             self.aliased += spread.aliases
@@ -200,7 +231,11 @@ class Writer:
         if isinstance(named, GraphQLEnumType):
             return self.random.choice([*map(Literal, named.values), None])
         if isinstance(named, GraphQLInputObjectType):
-            return {n: self.typed(f.type) for n, f in named.fields.items() if isinstance(f.type, GraphQLNonNull) or self.chance(0.3)}
+            return {
+                n: self.typed(f.type)
+                for n, f in named.fields.items()
+                if isinstance(f.type, GraphQLNonNull) or self.chance(0.3)
+            }
         choices: dict[str, list[Any]] = {
             "Int": [0, 1, -1, 7, 2**31 - 1],
             "Float": [0.5, -1, 1e9],

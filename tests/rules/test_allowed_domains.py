@@ -86,7 +86,9 @@ def test_total(text: str) -> None:
 
 
 @given(
-    st.from_regex(r"[A-Za-z0-9.-]{1,30}\.[a-z]{2,5}", fullmatch=True), st.sampled_from(["", "http://", "wss://u@", "//"]), st.sampled_from(["", ":1", ":65535"])
+    st.from_regex(r"[A-Za-z0-9.-]{1,30}\.[a-z]{2,5}", fullmatch=True),
+    st.sampled_from(["", "http://", "wss://u@", "//"]),
+    st.sampled_from(["", ":1", ":65535"]),
 )
 def test_scheme_and_port_change_nothing(host: str, scheme: str, port: str) -> None:
     assert normalise_domain(scheme + host + port) == host.lower()
@@ -132,7 +134,9 @@ def test_free_mode_neither_checks_nor_stores_on_create() -> None:
         (NetworkMode.restricted, NetworkMode.restricted, [], []),
     ],
 )
-def test_update(given_mode: NetworkMode | None, stored_mode: NetworkMode, sent: list[str] | None, expected: list[str]) -> None:
+def test_update(
+    given_mode: NetworkMode | None, stored_mode: NetworkMode, sent: list[str] | None, expected: list[str]
+) -> None:
     assert domains_on_update(given_mode, stored_mode, sent, ["old.com"]) == expected
 
 

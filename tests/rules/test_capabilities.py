@@ -13,7 +13,15 @@ from resolvers.rules.capabilities import changed, listed
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values
 
-ADMIN = ["chat", "credential.create", "credential.rotate", "issue.create", "memory.write", "routine.create", "skill.create"]
+ADMIN = [
+    "chat",
+    "credential.create",
+    "credential.rotate",
+    "issue.create",
+    "memory.write",
+    "routine.create",
+    "skill.create",
+]
 POWER = ["chat", "issue.create", "memory.write", "routine.create"]
 
 names = st.sampled_from(list(Capability)).map(str)
@@ -26,13 +34,31 @@ def test_presets(preset: str, expected: list[str]) -> None:
     assert changed(PRESETS[CapabilityPreset.power], preset=preset) == PRESETS[CapabilityPreset(preset)]
 
 
-@pytest.mark.parametrize(("role", "expected"), [("OWNER", ADMIN), ("ADMIN", ADMIN), ("MANAGER", POWER), ("MEMBER", ["chat"]), ("VIEWER", ["chat"])])
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [("OWNER", ADMIN), ("ADMIN", ADMIN), ("MANAGER", POWER), ("MEMBER", ["chat"]), ("VIEWER", ["chat"])],
+)
 def test_default_by_role(role: str, expected: list[str]) -> None:
     assert listed(effective(Role(role), None)) == expected
 
 
 @pytest.mark.parametrize(
-    "stored", [[], "", "chat,issue.create", {}, {"issue.create": True}, 0, 1, False, True, [None], [["issue.create"]], ["nonsense"], ["ISSUE.CREATE"]]
+    "stored",
+    [
+        [],
+        "",
+        "chat,issue.create",
+        {},
+        {"issue.create": True},
+        0,
+        1,
+        False,
+        True,
+        [None],
+        [["issue.create"]],
+        ["nonsense"],
+        ["ISSUE.CREATE"],
+    ],
 )
 @pytest.mark.parametrize("role", Role)
 def test_a_stored_set_without_meaning_is_chat_only(role: Role, stored: object) -> None:
@@ -40,7 +66,11 @@ def test_a_stored_set_without_meaning_is_chat_only(role: Role, stored: object) -
 
 
 def test_unknown_names_are_dropped_and_chat_added() -> None:
-    assert listed(effective(Role.VIEWER, ["skill.create", "gone", 7, "issue.create", "issue.create"])) == ["chat", "issue.create", "skill.create"]
+    assert listed(effective(Role.VIEWER, ["skill.create", "gone", 7, "issue.create", "issue.create"])) == [
+        "chat",
+        "issue.create",
+        "skill.create",
+    ]
 
 
 @given(st.sampled_from(list(Role)), json_values.filter(lambda v: v is not None))
@@ -87,7 +117,9 @@ def test_exactly_one_kind_of_change(body: dict[str, Any]) -> None:
 
 
 def test_an_empty_list_counts_as_not_given() -> None:
-    assert changed(CHAT_ONLY, replace=[], grant=["issue.create"], revoke=[], preset="") == CHAT_ONLY | {Capability.issue_create}
+    assert changed(CHAT_ONLY, replace=[], grant=["issue.create"], revoke=[], preset="") == CHAT_ONLY | {
+        Capability.issue_create
+    }
 
 
 @pytest.mark.parametrize(
@@ -112,7 +144,13 @@ texts = st.none() | st.lists(anything | names, max_size=3)
 
 
 @given(sets, texts, texts, texts, st.none() | anything | st.sampled_from(list(CapabilityPreset)))
-def test_total_and_chat_stays(current: Capabilities, replace: list[str] | None, grant: list[str] | None, revoke: list[str] | None, preset: str | None) -> None:
+def test_total_and_chat_stays(
+    current: Capabilities,
+    replace: list[str] | None,
+    grant: list[str] | None,
+    revoke: list[str] | None,
+    preset: str | None,
+) -> None:
     try:
         result = changed(current, replace=replace, grant=grant, revoke=revoke, preset=preset)
     except Refusal as refusal:

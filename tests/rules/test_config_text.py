@@ -27,7 +27,20 @@ def test_of_duplicate_keys_the_last_wins() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["NaN", "[Infinity]", "-Infinity", "1e999", "{} {}", "", "{'a': 1}", '{"a": 1,}', "// c\n{}", '"\\ud800"', "\ud800", "\ufeff{}"],
+    [
+        "NaN",
+        "[Infinity]",
+        "-Infinity",
+        "1e999",
+        "{} {}",
+        "",
+        "{'a': 1}",
+        '{"a": 1,}',
+        "// c\n{}",
+        '"\\ud800"',
+        "\ud800",
+        "\ufeff{}",
+    ],
 )
 def test_not_json(text: str) -> None:
     with refused("field", "not valid JSON"):

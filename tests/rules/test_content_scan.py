@@ -83,7 +83,10 @@ def test_letters_that_only_look_latin(text: str) -> None:
 
 
 def test_each_look_alike_is_another_letter_than_it_looks() -> None:
-    assert all(ord(chr(mapped) if isinstance(mapped, int) else mapped) < 128 <= letter for letter, mapped in LOOK_ALIKES.items())
+    assert all(
+        ord(chr(mapped) if isinstance(mapped, int) else mapped) < 128 <= letter
+        for letter, mapped in LOOK_ALIKES.items()
+    )
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
@@ -124,7 +127,9 @@ def test_an_unseen_character_is_found_in_any_plain_text(text: str, at: int) -> N
     assert INVISIBLE.search(text) is None
 
 
-@pytest.mark.parametrize("unit", ["ignore all ", "A", "QUJD\n", "\u0430a", "you are now in the ", "=-_/+", "\u200d", "@"])
+@pytest.mark.parametrize(
+    "unit", ["ignore all ", "A", "QUJD\n", "\u0430a", "you are now in the ", "=-_/+", "\u200d", "@"]
+)
 def test_long_texts_take_no_longer_than_their_length(unit: str) -> None:
     text = unit * (200_000 // len(unit))
     started = time.process_time()
@@ -132,7 +137,9 @@ def test_long_texts_take_no_longer_than_their_length(unit: str) -> None:
     assert time.process_time() - started < 3
 
 
-@pytest.mark.parametrize("unit", ["\ufdfa", "\u3316", "a" + "\u0301\u0327" * 30_000, "\u0301\u0327", "\u321d", "x\u0435"])
+@pytest.mark.parametrize(
+    "unit", ["\ufdfa", "\u3316", "a" + "\u0301\u0327" * 30_000, "\u0301\u0327", "\u321d", "x\u0435"]
+)
 def test_what_a_user_may_send_is_searched_in_no_time(unit: str) -> None:
     """As long as one may be (see SteerChat); the loop stands still meanwhile."""
     text = (unit * 16_000)[:16_000]

@@ -32,13 +32,28 @@ def test_the_clock_of_an_expression_is_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["", "daily", "@daily", "60 * * * *", "* * * *", "0 * * * * *", "0 0 30 2 *", "* * * * 8", "*/0 * * * *", f"{'9' * 5000} * * * *"]
+    "expression",
+    [
+        "",
+        "daily",
+        "@daily",
+        "60 * * * *",
+        "* * * *",
+        "0 * * * * *",
+        "0 0 30 2 *",
+        "* * * * 8",
+        "*/0 * * * *",
+        f"{'9' * 5000} * * * *",
+    ],
 )
 def test_no_next_run(expression: str) -> None:
     assert next_run(expression, MONDAY) is None
 
 
-@given(anything | st.lists(st.text("0123456789*/,-L#W MONJA", min_size=1, max_size=6), min_size=5, max_size=5).map(" ".join))
+@given(
+    anything
+    | st.lists(st.text("0123456789*/,-L#W MONJA", min_size=1, max_size=6), min_size=5, max_size=5).map(" ".join)
+)
 def test_total(text: str) -> None:
     then = next_run(text, MONDAY)
     assert then is None or then > MONDAY

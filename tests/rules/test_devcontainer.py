@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.rules.devcontainer import COMMON_UTILS, MAX_BYTES, Devcontainer, normalise_on_create, parse_devcontainer, tool_names
+from resolvers.rules.devcontainer import (
+    COMMON_UTILS,
+    MAX_BYTES,
+    Devcontainer,
+    normalise_on_create,
+    parse_devcontainer,
+    tool_names,
+)
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 
@@ -174,7 +181,11 @@ def test_when_an_image_is_needed(keys: dict[str, Any], needed: bool) -> None:
 def test_common_utils_is_added_first_on_create() -> None:
     text, config = normalise_on_create(text_of(features={NODE: {"version": "22"}}, remoteUser="agent", name="mine"))
     stored = orjson.loads(text)
-    assert stored == {"image": "debian:12", "features": {f"{COMMON_UTILS}:2": INJECTED, NODE: {"version": "22"}}, "remoteUser": "agent"}
+    assert stored == {
+        "image": "debian:12",
+        "features": {f"{COMMON_UTILS}:2": INJECTED, NODE: {"version": "22"}},
+        "remoteUser": "agent",
+    }
     assert list(stored["features"]) == [f"{COMMON_UTILS}:2", NODE]
     assert config == parse_devcontainer(text)
     assert config.needs_image
@@ -187,13 +198,22 @@ def test_what_is_added_to_one_crew_is_not_shared_with_the_next() -> None:
     assert orjson.loads(normalise_on_create(text_of())[0])["features"] == {f"{COMMON_UTILS}:2": INJECTED}
 
 
-@pytest.mark.parametrize("ref", [f"{COMMON_UTILS}:2", f"{COMMON_UTILS}:2.5.1", f"{COMMON_UTILS}@{DIGEST}", COMMON_UTILS.upper() + ":1"])
+@pytest.mark.parametrize(
+    "ref", [f"{COMMON_UTILS}:2", f"{COMMON_UTILS}:2.5.1", f"{COMMON_UTILS}@{DIGEST}", COMMON_UTILS.upper() + ":1"]
+)
 def test_a_declared_common_utils_keeps_the_text(ref: str) -> None:
     text = '{ "image":"debian:12", "name":"mine", "features":{"REF":{}} }'.replace("REF", ref)
     assert normalise_on_create(text) == (text, parse_devcontainer(text))
 
 
-@pytest.mark.parametrize("ref", [f"{COMMON_UTILS}-extra:1", "ghcr.io/devcontainers/features/common-utils/x:1", "example.com/features/common-utils:2"])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        f"{COMMON_UTILS}-extra:1",
+        "ghcr.io/devcontainers/features/common-utils/x:1",
+        "example.com/features/common-utils:2",
+    ],
+)
 def test_a_likeness_is_not_common_utils(ref: str) -> None:
     assert f"{COMMON_UTILS}:2" in orjson.loads(normalise_on_create(text_of(features={ref: {}}))[0])["features"]
 
@@ -202,7 +222,10 @@ documents = st.fixed_dictionaries(
     {},
     optional={
         "image": st.sampled_from(["debian:12", "", "a b"]) | json_values,
-        "features": st.dictionaries(st.sampled_from([NODE, f"{COMMON_UTILS}:1", f"ghcr.io/a/b@{DIGEST}", "bad"]), json_values, max_size=3) | json_values,
+        "features": st.dictionaries(
+            st.sampled_from([NODE, f"{COMMON_UTILS}:1", f"ghcr.io/a/b@{DIGEST}", "bad"]), json_values, max_size=3
+        )
+        | json_values,
         "postCreateCommand": json_values,
         "postStartCommand": json_values,
         "containerEnv": st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=3) | json_values,
@@ -239,5 +262,16 @@ def test_tool_names() -> None:
         "terraform:1",
     ]
     refs: dict[str, dict[str, Any]] = {f"localhost:5000/x/{f}": {} for f in features}
-    assert tool_names(parse_devcontainer(text_of(features=refs))) == {"git", "gh", "aws", "az", "gcloud", "kubectl", "docker", "node", "go", "terraform"}
+    assert tool_names(parse_devcontainer(text_of(features=refs))) == {
+        "git",
+        "gh",
+        "aws",
+        "az",
+        "gcloud",
+        "kubectl",
+        "docker",
+        "node",
+        "go",
+        "terraform",
+    }
     assert tool_names(parse_devcontainer(text_of())) == set()

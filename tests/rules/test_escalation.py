@@ -14,7 +14,9 @@ THRESHOLDS = ("auto_approve_threshold", "notify_threshold", "require_approval_be
 
 def test_accepted() -> None:
     text = '{"auto_approve_threshold": 0.9, "notify_threshold": 1, "require_approval_below": 0.5, "other": []}'
-    assert parse_escalation_config(text) == EscalationConfig(auto_approve_threshold=0.9, notify_threshold=1, require_approval_below=0.5)
+    assert parse_escalation_config(text) == EscalationConfig(
+        auto_approve_threshold=0.9, notify_threshold=1, require_approval_below=0.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,10 @@ def test_refused(text: str) -> None:
 shares = st.none() | st.floats(0, 1) | st.sampled_from([0, 1, 0.5, -1, 2]) | json_values
 
 
-@given(anything | st.fixed_dictionaries({}, optional=dict.fromkeys(THRESHOLDS, shares)).map(lambda d: orjson.dumps(d).decode()))
+@given(
+    anything
+    | st.fixed_dictionaries({}, optional=dict.fromkeys(THRESHOLDS, shares)).map(lambda d: orjson.dumps(d).decode())
+)
 def test_total(text: str) -> None:
     config: EscalationConfig | None = value_or_refusal(parse_escalation_config, text)
     if config is not None:

@@ -100,7 +100,10 @@ def test_total(text: str) -> None:
         assert rebuilt == text
 
 
-@pytest.mark.parametrize("text", ["a-" * 500 + "!", "a." * 500 + "!", "a/" * 500 + "!", "a" * 1020 + "!", "a--" * 340 + "_", "0" * 900 + "A" * 100])
+@pytest.mark.parametrize(
+    "text",
+    ["a-" * 500 + "!", "a." * 500 + "!", "a/" * 500 + "!", "a" * 1020 + "!", "a--" * 340 + "_", "0" * 900 + "A" * 100],
+)
 def test_hostile_texts_cost_little(text: str) -> None:
     start = time.process_time()
     with refused("runtime_image"):

@@ -7,7 +7,9 @@ from resolvers.rules.inventory import container, runtimes
 from tests.rules.texts import anything
 
 NODE = "ghcr.io/devcontainers/features/node:1"
-DEVCONTAINER = orjson.dumps({"image": "debian", "features": {"ghcr.io/devcontainers/features/github-cli:1": {}, NODE: {}}}).decode()
+DEVCONTAINER = orjson.dumps(
+    {"image": "debian", "features": {"ghcr.io/devcontainers/features/github-cli:1": {}, NODE: {}}}
+).decode()
 
 
 def test_tools_are_sorted_and_unique() -> None:

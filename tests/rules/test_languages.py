@@ -20,7 +20,14 @@ def test_every_name_stands_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"), [("en", "English"), ("pt", "Portuguese"), ("pt-br", "Portuguese (Brazil)"), ("zh-TW", "Chinese (Traditional)"), ("nb", "Norwegian")]
+    ("text", "name"),
+    [
+        ("en", "English"),
+        ("pt", "Portuguese"),
+        ("pt-br", "Portuguese (Brazil)"),
+        ("zh-TW", "Chinese (Traditional)"),
+        ("nb", "Norwegian"),
+    ],
 )
 def test_examples(text: str, name: str) -> None:
     assert canonical_language(text) == name

@@ -11,7 +11,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.license import COMMUNITY, MAX_FILE_BYTES, Edition, InvalidLicense, License, Licensing, Limit, parse_public_key, read_licensing, verify
+from resolvers.kernel.license import (
+    COMMUNITY,
+    MAX_FILE_BYTES,
+    Edition,
+    InvalidLicense,
+    License,
+    Licensing,
+    Limit,
+    parse_public_key,
+    read_licensing,
+    verify,
+)
 from tests.rules.texts import anything, json_values
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -45,14 +56,22 @@ def signed(payload: Any, signer: Ed25519PrivateKey = SIGNER) -> bytes:
     return orjson.dumps({"payload": text, "signature": base64.b64encode(signer.sign(text.encode())).decode()})
 
 
-def licensing(tmp_path: Path, document: bytes, key: str | None = KEY_TEXT, settings: dict[Limit, int] | None = None) -> Licensing:
+def licensing(
+    tmp_path: Path, document: bytes, key: str | None = KEY_TEXT, settings: dict[Limit, int] | None = None
+) -> Licensing:
     file = tmp_path / "license.json"
     file.write_bytes(document)
     return read_licensing(file, key, settings=settings or {}, now=NOW)
 
 
 def is_community(license: License) -> bool:
-    return (license.edition, license.license_id, license.licensee_org, license.features, license.limits) == (Edition.community, "community", "", (), COMMUNITY)
+    return (license.edition, license.license_id, license.licensee_org, license.features, license.limits) == (
+        Edition.community,
+        "community",
+        "",
+        (),
+        COMMUNITY,
+    )
 
 
 def test_a_valid_license(tmp_path: Path) -> None:

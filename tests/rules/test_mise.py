@@ -76,7 +76,9 @@ def test_toml_refuses_everything_else(line: str) -> None:
         parse_mise(f"[tools]\n{line}\n")
 
 
-@pytest.mark.parametrize("text", ['node = "22"', 'tools = "22"', 'env = "x"\n[tools]', '\ufeff[tools]\nnode = "22"', "tools", "---\n"])
+@pytest.mark.parametrize(
+    "text", ['node = "22"', 'tools = "22"', 'env = "x"\n[tools]', '\ufeff[tools]\nnode = "22"', "tools", "---\n"]
+)
 def test_toml_pairs_stand_in_a_section(text: str) -> None:
     with refused("mise_config"):
         parse_mise(text)
@@ -88,12 +90,25 @@ def test_the_line_is_named() -> None:
 
 
 def test_json() -> None:
-    assert parse_mise('{"tools": {"node": "22"}, "env": {"A": "b"}, "settings": {"x": 1}}') == Mise(tools={"node": "22"}, env={"A": "b"})
+    assert parse_mise('{"tools": {"node": "22"}, "env": {"A": "b"}, "settings": {"x": 1}}') == Mise(
+        tools={"node": "22"}, env={"A": "b"}
+    )
     assert parse_mise(' \n{"tools": null}') == Mise()
     assert parse_mise("{}") == Mise()
 
 
-@pytest.mark.parametrize("text", ["{", '{"tools": []}', '{"tools": {"node": 22}}', '{"tools": {"node": null}}', '{"env": {"A": true}}', '{"env": "A"}', "{} x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"tools": []}',
+        '{"tools": {"node": 22}}',
+        '{"tools": {"node": null}}',
+        '{"env": {"A": true}}',
+        '{"env": "A"}',
+        "{} x",
+    ],
+)
 def test_json_refused(text: str) -> None:
     with refused("mise_config"):
         parse_mise(text)
@@ -109,13 +124,42 @@ def test_size_in_bytes() -> None:
 
 fragments = st.lists(
     st.sampled_from(
-        ["[tools]", "[env]", "[", "]", "node", "=", '"22"', '"', "'", "#", "\\", "\n", "\r", " ", "\t", ".", "{", "}", "\\u0041", "\\ud800", "\x00", "é"]
+        [
+            "[tools]",
+            "[env]",
+            "[",
+            "]",
+            "node",
+            "=",
+            '"22"',
+            '"',
+            "'",
+            "#",
+            "\\",
+            "\n",
+            "\r",
+            " ",
+            "\t",
+            ".",
+            "{",
+            "}",
+            "\\u0041",
+            "\\ud800",
+            "\x00",
+            "é",
+        ]
     ),
     max_size=30,
 ).map("".join)
 
 
-@given(anything | fragments | st.fixed_dictionaries({}, optional={"tools": json_values, "env": json_values}).map(lambda d: orjson.dumps(d).decode()))
+@given(
+    anything
+    | fragments
+    | st.fixed_dictionaries({}, optional={"tools": json_values, "env": json_values}).map(
+        lambda d: orjson.dumps(d).decode()
+    )
+)
 def test_total(text: str) -> None:
     mise: Mise | None = value_or_refusal(parse_mise, text)
     if mise is not None:
@@ -133,7 +177,12 @@ def test_toml_means_what_was_written(tools: dict[str, str], env: dict[str, str],
         return '"' + "".join(f"\\U{ord(c):08x}" if ord(c) < 32 or c in '"\\\x7f' else c for c in text) + '"'
 
     end = ' # "x" = [y]\n' if comments else "\n"
-    lines = ["[tools]", *(f"{quoted(k)} = {quoted(v)}" for k, v in tools.items()), "[env]", *(f"{quoted(k)}={quoted(v)}" for k, v in env.items())]
+    lines = [
+        "[tools]",
+        *(f"{quoted(k)} = {quoted(v)}" for k, v in tools.items()),
+        "[env]",
+        *(f"{quoted(k)}={quoted(v)}" for k, v in env.items()),
+    ]
     mise = parse_mise("".join(line + end for line in lines))
     assert (mise.tools, mise.env) == (tools, env)
 

@@ -51,7 +51,16 @@ def test_total(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("model", "provider"),
-    [("claude-x", "ANTHROPIC"), ("gpt-9", "OPENAI"), ("o1", "OPENAI"), ("o4-mini", "OPENAI"), ("gemini", "GOOGLE"), ("llama3", None), ("o2", None), ("", None)],
+    [
+        ("claude-x", "ANTHROPIC"),
+        ("gpt-9", "OPENAI"),
+        ("o1", "OPENAI"),
+        ("o4-mini", "OPENAI"),
+        ("gemini", "GOOGLE"),
+        ("llama3", None),
+        ("o2", None),
+        ("", None),
+    ],
 )
 def test_provider_of_a_model(model: str, provider: str | None) -> None:
     assert provider_of(model) == provider

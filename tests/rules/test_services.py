@@ -27,7 +27,13 @@ FULL = service(
     env_refs=["DB_PASSWORD"],
     ports=["5432/tcp"],
     volumes=[{"name": "data", "mount": "/var/lib/postgresql"}, {"name": "data", "mount": "/backup"}],
-    healthcheck={"test": ["CMD", "pg_isready"], "interval": "5s", "timeout": "1m30s", "retries": 5, "start_period": "1.5h"},
+    healthcheck={
+        "test": ["CMD", "pg_isready"],
+        "interval": "5s",
+        "timeout": "1m30s",
+        "retries": 5,
+        "start_period": "1.5h",
+    },
 )
 
 
@@ -40,8 +46,13 @@ def test_every_key() -> None:
             env={"POSTGRES_DB": "app"},
             env_refs=["DB_PASSWORD"],
             ports=["5432/tcp"],
-            volumes=[ServiceVolume(name="data", mount="/var/lib/postgresql"), ServiceVolume(name="data", mount="/backup")],
-            healthcheck=ServiceHealthcheck(test=["CMD", "pg_isready"], interval="5s", timeout="1m30s", retries=5, start_period="1.5h"),
+            volumes=[
+                ServiceVolume(name="data", mount="/var/lib/postgresql"),
+                ServiceVolume(name="data", mount="/backup"),
+            ],
+            healthcheck=ServiceHealthcheck(
+                test=["CMD", "pg_isready"], interval="5s", timeout="1m30s", retries=5, start_period="1.5h"
+            ),
         )
     ]
 
@@ -144,9 +155,13 @@ documents = st.lists(
             "command": json_values,
             "env": json_values,
             "ports": st.lists(st.text(max_size=4), max_size=2) | json_values,
-            "volumes": st.lists(st.fixed_dictionaries({"name": st.text(max_size=2), "mount": st.text(max_size=2)}), max_size=3) | json_values,
+            "volumes": st.lists(
+                st.fixed_dictionaries({"name": st.text(max_size=2), "mount": st.text(max_size=2)}), max_size=3
+            )
+            | json_values,
             "healthcheck": st.fixed_dictionaries(
-                {"test": st.lists(st.text(max_size=2), max_size=2)}, optional={"interval": st.text("0123456789smh.", max_size=6)}
+                {"test": st.lists(st.text(max_size=2), max_size=2)},
+                optional={"interval": st.text("0123456789smh.", max_size=6)},
             )
             | json_values,
         },
@@ -155,7 +170,9 @@ documents = st.lists(
 )
 
 
-@given(anything | documents.map(lambda d: orjson.dumps(d).decode()) | json_values.map(lambda v: orjson.dumps(v).decode()))
+@given(
+    anything | documents.map(lambda d: orjson.dumps(d).decode()) | json_values.map(lambda v: orjson.dumps(v).decode())
+)
 def test_total(text: str) -> None:
     services: list[Service] | None = value_or_refusal(parse_services, text)
     if services is not None:
@@ -179,6 +196,9 @@ def test_type_of_a_datastore(image: str, kind: str) -> None:
     assert datastores([Service(name="db", image=image)]) == [{"type": kind, "name": "db", "host": "db", "port": ""}]
 
 
-@pytest.mark.parametrize(("ports", "port"), [(None, ""), ([], ""), (["5432"], "5432"), (["5432/tcp", "9999"], "5432"), (["53/udp"], "53/udp")])
+@pytest.mark.parametrize(
+    ("ports", "port"),
+    [(None, ""), ([], ""), (["5432"], "5432"), (["5432/tcp", "9999"], "5432"), (["53/udp"], "53/udp")],
+)
 def test_port_of_a_datastore(ports: list[str] | None, port: str) -> None:
     assert datastores([Service(name="db", image="postgres", ports=ports)])[0]["port"] == port

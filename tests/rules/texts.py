@@ -45,7 +45,11 @@ anything = st.one_of(st.sampled_from(NASTY), st.text(st.characters(exclude_categ
 _sendable = st.characters(codec="utf-8")
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text(_sendable, max_size=12),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(_sendable, max_size=12),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(_sendable, max_size=8), inner, max_size=4),
     max_leaves=12,
 )
@@ -56,7 +60,9 @@ def _sent(refusal: Refusal) -> bool:
 
 
 def value_or_refusal(rule: Callable[[str], Any], text: str) -> Any:
-    """What the rule says; a Refusal becomes None. Whatever else it raises fails the test, and so does a refusal that cannot be sent."""
+    """What the rule says; a Refusal becomes None. Whatever else it raises fails the test, and so does a refusal that
+    cannot be sent.
+    """
     try:
         return rule(text)
     except Refusal as refused:

@@ -10,7 +10,12 @@ from tests.world import now
 
 
 def _run(plot: Plot, **changes: Any) -> Run:
-    given: dict[str, Any] = {"agent_id": plot["agent"].id, "triggered_by": plot.owner.user_id, "prompt": "Look out", "started_at": now()}
+    given: dict[str, Any] = {
+        "agent_id": plot["agent"].id,
+        "triggered_by": plot.owner.user_id,
+        "prompt": "Look out",
+        "started_at": now(),
+    }
     return Run(**(given | changes), **plot.here)
 
 
@@ -18,7 +23,9 @@ def _run(plot: Plot, **changes: Any) -> Run:
 def run(plot: Plot) -> Run:
     """It has ended."""
     ended = {"status": RunStatus.TIMEOUT, "finished_at": now(), "exit_code": 1, "error_message": "It took too long"}
-    return _run(plot, chat_id=plot["chat"].id, max_turns=5, model="model", data={"tags": ["chat"], "model": "model"}, **ended)
+    return _run(
+        plot, chat_id=plot["chat"].id, max_turns=5, model="model", data={"tags": ["chat"], "model": "model"}, **ended
+    )
 
 
 @entity
@@ -30,7 +37,15 @@ def live_run(plot: Plot) -> Run:
 @entity
 def run_frame(plot: Plot) -> RunFrame:
     payload = {"type": "tool_call", "content": "forecast", "metadata": {"tool_name": "forecast", "tool_id": "t1"}}
-    return RunFrame(chat_id=plot["chat"].id, seq=2, run_id=plot["run"].id, agent_id=plot["agent"].id, type="chat_event", payload=payload, **plot.here)
+    return RunFrame(
+        chat_id=plot["chat"].id,
+        seq=2,
+        run_id=plot["run"].id,
+        agent_id=plot["agent"].id,
+        type="chat_event",
+        payload=payload,
+        **plot.here,
+    )
 
 
 RECIPES = {

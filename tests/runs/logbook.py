@@ -52,7 +52,9 @@ def master(world: World) -> str:
     return token.get_secret_value()
 
 
-async def internal(world: World, method: str, path: str, body: Any, token: str | None = "", **headers: str) -> httpx2.Response:
+async def internal(
+    world: World, method: str, path: str, body: Any, token: str | None = "", **headers: str
+) -> httpx2.Response:
     """A call of a program; '' is the master token."""
     given = {} if token is None else {"x-internal-token": token or master(world)}
     async with world.client(None, **given, **headers) as client:

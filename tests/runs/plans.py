@@ -1,4 +1,6 @@
-"""What PostgreSQL does for the statements of a call: as the application's role, with its settings and row-level security."""
+"""What PostgreSQL does for the statements of a call: as the application's role, with its settings and row-level
+security.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -52,7 +54,12 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def scans(plans: list[dict[str, Any]], table: str) -> set[str]:
     """Each way the table is read, with its index."""
-    return {f"{node['Node Type']} {node.get('Index Name', '')}".strip() for plan in plans for node in nodes(plan) if node.get("Relation Name") == table}
+    return {
+        f"{node['Node Type']} {node.get('Index Name', '')}".strip()
+        for plan in plans
+        for node in nodes(plan)
+        if node.get("Relation Name") == table
+    }
 
 
 def buffers(plans: list[dict[str, Any]]) -> int:

@@ -11,7 +11,8 @@ from tests.world import World, now, stored
 
 pytestmark = pytest.mark.anyio
 NOTHING: dict[str, Any] = {
-    "window": "24h", "totals": {"total": 0, "succeeded": 0, "failed": 0, "running": 0}, "duration": {"p50_ms": 0, "p95_ms": 0},
+    "window": "24h", "totals": {"total": 0, "succeeded": 0, "failed": 0, "running": 0},
+    "duration": {"p50_ms": 0, "p95_ms": 0},
     "by_trigger": [], "by_model": [], "by_crew": [], "top_agents": [], "truncated": False,
 }  # fmt: skip
 
@@ -43,7 +44,16 @@ async def test_how_runs_ended_and_who_did_them(world: World) -> None:
         (stoker, RunStatus.RUNNING, 0, "CRON", "m-2"),
     ]:
         ended = {} if status is RunStatus.RUNNING else {"finished_at": start + timedelta(milliseconds=milliseconds)}
-        await run_of(world, agent, status, created_at=start - timedelta(hours=1), started_at=start, trigger_type=trigger, model=model, **ended)
+        await run_of(
+            world,
+            agent,
+            status,
+            created_at=start - timedelta(hours=1),
+            started_at=start,
+            trigger_type=trigger,
+            model=model,
+            **ended,
+        )
     shown = await get(world, "/runs/insights")
     assert shown["totals"] == {"total": 6, "succeeded": 2, "failed": 2, "running": 1}
     assert shown["duration"] == {"p50_ms": 300, "p95_ms": 500}
@@ -52,7 +62,11 @@ async def test_how_runs_ended_and_who_did_them(world: World) -> None:
         {"key": "USER", "total": 2, "failed": 1},
         {"key": "unknown", "total": 1, "failed": 0},
     ]
-    assert shown["by_model"] == [{"key": "m-1", "total": 2, "failed": 0}, {"key": "m-2", "total": 2, "failed": 1}, {"key": "unknown", "total": 2, "failed": 1}]
+    assert shown["by_model"] == [
+        {"key": "m-1", "total": 2, "failed": 0},
+        {"key": "m-2", "total": 2, "failed": 1},
+        {"key": "unknown", "total": 2, "failed": 1},
+    ]
     assert shown["by_crew"] == [
         {"id": deck.id, "name": "Deck", "total": 3, "failed": 1},
         {"id": "", "name": "—", "total": 2, "failed": 1},
@@ -65,7 +79,9 @@ async def test_how_runs_ended_and_who_did_them(world: World) -> None:
     ]
 
 
-@pytest.mark.parametrize(("number", "p50", "p95"), [(1, 1, 1), (2, 1, 2), (19, 10, 19), (20, 10, 19), (21, 11, 20), (100, 50, 95)])
+@pytest.mark.parametrize(
+    ("number", "p50", "p95"), [(1, 1, 1), (2, 1, 2), (19, 10, 19), (20, 10, 19), (21, 11, 20), (100, 50, 95)]
+)
 async def test_ranks(world: World, number: int, p50: int, p95: int) -> None:
     """Of 1…n milliseconds: the value at rank ⌈n·p⌉."""
     agent, start = await agent_of(world), now()
@@ -86,7 +102,9 @@ async def test_windows(world: World, window: str, hours: int) -> None:
 @pytest.mark.parametrize("window", ["1h", "24H", "365d", "24h "])
 async def test_another_window(world: World, window: str) -> None:
     async with world.client(world.viewer) as client:
-        answer = await client.get("/api/v1/runs/insights", params={"workspace_id": world.workspace.id, "window": window})
+        answer = await client.get(
+            "/api/v1/runs/insights", params={"workspace_id": world.workspace.id, "window": window}
+        )
     assert (answer.status_code, answer.json()["detail"]) == (400, "window: must be one of 24h, 7d and 30d")
 
 
@@ -111,9 +129,10 @@ async def test_of_more_than_twenty_thousand_runs_the_newest_count(world: World) 
     agent = await agent_of(world)
     run = await run_of(world, agent, created_at=now() - timedelta(minutes=1), trigger_type="NEW")
     await world.database.execute(
-        f"INSERT INTO runs ({stored(Run)}) SELECT {stored(Run)} FROM (SELECT (jsonb_populate_record("
-        "r, jsonb_build_object('id', r.id || n, 'created_at', r.created_at - n * interval '1 ms', "
-        "'trigger_type', CASE WHEN n < 20000 THEN 'NEW' ELSE 'OLD' END))).* FROM runs r, generate_series(1, 20000) n WHERE r.id = $1) AS made",
+        f"INSERT INTO runs ({stored(Run)}) SELECT {stored(Run)} FROM (SELECT (jsonb_populate_record(r,"
+        " jsonb_build_object('id', r.id || n, 'created_at', r.created_at - n * interval '1 ms', 'trigger_type', CASE"
+        " WHEN n < 20000 THEN 'NEW' ELSE 'OLD' END))).* FROM runs r, generate_series(1, 20000) n WHERE r.id = $1) AS"
+        " made",
         run.id,
     )
     shown = await get(world, "/runs/insights")
@@ -127,12 +146,17 @@ async def test_by_graphql(world: World) -> None:
     agent = await agent_of(world)
     await run_of(world, agent, RunStatus.FAILED)
     document = """query($ws: ID!) { runInsights(workspaceId: $ws, window: "7d") {
-        window totals { total failed } duration { p50Ms p95Ms } byTrigger { key total } topAgents { id name crewName } byCrew { id name } truncated
+        window totals { total failed } duration { p50Ms p95Ms } byTrigger { key total } topAgents { id name crewName }
+            byCrew { id name } truncated
     } }"""
     shown = (await world.graphql(world.viewer, document))["data"]["runInsights"]
     assert shown | {"duration": None} == {
-        "window": "7d", "totals": {"total": 1, "failed": 1}, "duration": None, "byTrigger": [{"key": "USER", "total": 1}],
-        "topAgents": [{"id": agent.id, "name": "Hand", "crewName": ""}], "byCrew": [{"id": "", "name": "—"}], "truncated": False,
+        "window": "7d", "totals": {"total": 1, "failed": 1}, "duration": None,
+        "byTrigger": [{"key": "USER", "total": 1}],
+        "topAgents": [{"id": agent.id, "name": "Hand", "crewName": ""}], "byCrew": [{"id": "", "name": "—"}],
+        "truncated": False,
     }  # fmt: skip
-    refused = await world.graphql(world.viewer, 'query($ws: ID!) { runInsights(workspaceId: $ws, window: "1y") { truncated } }')
+    refused = await world.graphql(
+        world.viewer, 'query($ws: ID!) { runInsights(workspaceId: $ws, window: "1y") { truncated } }'
+    )
     assert refused["errors"][0]["extensions"]["code"] == "BAD_REQUEST"

@@ -21,11 +21,19 @@ async def test_a_run_is_shown_whole(world: World) -> None:
     chat = await chat_of(world, agent)
     data = {"tags": ["chat", "CLAUDE_CODE"], "usage": {"input_tokens": 1, "cost": 0.10}, "big": 2**62}
     times = {"created_at": START, "started_at": START + HOUR, "finished_at": START + 2 * HOUR}
-    more = {"chat_id": chat.id, "triggered_by": world.owner.user_id, "error_message": "No coal", "exit_code": 3, "model": "m-1"}
+    more = {
+        "chat_id": chat.id,
+        "triggered_by": world.owner.user_id,
+        "error_message": "No coal",
+        "exit_code": 3,
+        "model": "m-1",
+    }
     run = await run_of(world, agent, RunStatus.FAILED, data=data, **times, **more)
     shown = {
-        "id": run.id, "agent_id": agent.id, "chat_id": chat.id, "workspace_id": world.workspace.id, "triggered_by": world.owner.user_id,
-        "trigger_type": "USER", "status": "FAILED", "started_at": "2024-05-01T11:00:00Z", "finished_at": "2024-05-01T12:00:00Z", "error_message": "No coal",
+        "id": run.id, "agent_id": agent.id, "chat_id": chat.id, "workspace_id": world.workspace.id,
+        "triggered_by": world.owner.user_id,
+        "trigger_type": "USER", "status": "FAILED", "started_at": "2024-05-01T11:00:00Z",
+        "finished_at": "2024-05-01T12:00:00Z", "error_message": "No coal",
         "exit_code": 3, "metadata": data, "created_at": "2024-05-01T11:00:00Z", "model": "m-1",
     }  # fmt: skip
     names = {"agent_name": "Stoker", "agent_slug": "stoker", "crew_name": "Engine"}
@@ -38,7 +46,9 @@ async def test_a_run_that_waits_has_begun_when_it_was_made(world: World) -> None
     agent = await agent_of(world)
     run = await run_of(world, agent, RunStatus.RUNNING, created_at=START)
     shown = await get(world, f"/runs/{run.id}")
-    assert (shown["started_at"], shown["created_at"], shown["finished_at"], shown["metadata"]) == ("2024-05-01T10:00:00Z",) * 2 + (None, None)
+    assert (shown["started_at"], shown["created_at"], shown["finished_at"], shown["metadata"]) == (
+        "2024-05-01T10:00:00Z",
+    ) * 2 + (None, None)
     assert "model" not in shown
     assert "crew_name" not in shown
 
@@ -85,7 +95,9 @@ async def ids(world: World, many: Agent, **query: Any) -> list[str]:
 async def test_pages(world: World, many: Agent) -> None:
     async def page(**query: Any) -> dict[str, int]:
         body = await get(world, "/runs", agent_id=many.id, **query)
-        assert len(body["data"]) == max(min(body["pagination"]["limit"], 120 - (body["pagination"]["page"] - 1) * body["pagination"]["limit"]), 0)
+        assert len(body["data"]) == max(
+            min(body["pagination"]["limit"], 120 - (body["pagination"]["page"] - 1) * body["pagination"]["limit"]), 0
+        )
         return body["pagination"]  # type: ignore[no-any-return]
 
     assert await page() == {"page": 1, "limit": 50, "total": 120, "total_pages": 3}
@@ -120,7 +132,9 @@ async def test_a_hundred_runs_of_an_agent_at_most(world: World, many: Agent) -> 
 async def test_filters(world: World) -> None:
     agent = await agent_of(world)
     tagged = await run_of(world, agent, data={"tags": ["night", "chat"]}, created_at=START)
-    failed = await run_of(world, agent, RunStatus.FAILED, data={"tags": ["day"]}, trigger_type="CRON", created_at=START - HOUR)
+    failed = await run_of(
+        world, agent, RunStatus.FAILED, data={"tags": ["day"]}, trigger_type="CRON", created_at=START - HOUR
+    )
     plain = await run_of(world, agent, RunStatus.TIMEOUT, data={"tag": "night"}, created_at=START - 2 * HOUR)
 
     async def found(**query: str) -> list[str]:

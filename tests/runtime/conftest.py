@@ -8,7 +8,9 @@ from tests.runtime.shop import Shop
 
 
 @pytest.fixture(scope="module")
-async def estate(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Estate]:
+async def estate(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[Estate]:
     async with estate_on(module_database, tmp_path_factory.mktemp("data")) as made:
         yield made
 

@@ -1,4 +1,6 @@
-"""What tests put at the runtime's ports: an engine without a record of its own, a guard that can be told what a secret is, adapters."""
+"""What tests put at the runtime's ports: an engine without a record of its own, a guard that can be told what a secret
+is, adapters.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,6 @@
-"""A workspace whose agents can be asked, on a database of its own, in this process: what tests of the runtime stand on."""
+"""A workspace whose agents can be asked, on a database of its own, in this process: what tests
+of the runtime stand on.
+"""
 
 import asyncio
 import contextlib
@@ -47,7 +49,9 @@ class Estate:
         """Another member of the workspace."""
         token = new_cli_token("STANDARD")  # type: ignore[arg-type]
         user = User(email=f"{secrets.token_hex(6)}@example.com", full_name="Colleague")
-        await self.add(user, CliToken(user_id=user.id, name="test", token_hash=hashlib.sha256(token.encode()).hexdigest()))
+        await self.add(
+            user, CliToken(user_id=user.id, name="test", token_hash=hashlib.sha256(token.encode()).hexdigest())
+        )
         await self.add(Membership(workspace_id=self.workspace.id, user_id=user.id, role=Role.OWNER))
         return bearer(token)
 
@@ -56,7 +60,10 @@ class Estate:
             table = table_of(type(row))
             names = [name for name in table.c.keys() if name in row.__dict__]  # noqa: SIM118
             values = ", ".join(f"${n + 1}" for n in range(len(names)))
-            await self.owner.execute(f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES ({values})', *[row.__dict__[name] for name in names])
+            await self.owner.execute(
+                f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES ({values})',
+                *[row.__dict__[name] for name in names],
+            )
 
     async def agent(self, **fields: Any) -> Agent:
         name = f"agent-{secrets.token_hex(6)}"
@@ -66,7 +73,12 @@ class Estate:
 
     async def chat(self, agent: Agent | None = None, **fields: Any) -> Chat:
         agent = agent or await self.agent()
-        made = Chat(agent_id=agent.id, workspace_id=self.workspace.id, visibility=fields.pop("visibility", ChatVisibility.private), **fields)
+        made = Chat(
+            agent_id=agent.id,
+            workspace_id=self.workspace.id,
+            visibility=fields.pop("visibility", ChatVisibility.private),
+            **fields,
+        )
         await self.add(made)
         return made
 
@@ -76,7 +88,9 @@ class Estate:
     async def ask(self, content: str = "hello", chat: Chat | None = None, **fields: Any) -> Run:
         """As a user does: a message that becomes a run."""
         chat = chat or await self.chat()
-        answer = await send_message(self.caller, {"chat_id": chat.id, "content": content} | fields, place=self.workspace.id)
+        answer = await send_message(
+            self.caller, {"chat_id": chat.id, "content": content} | fields, place=self.workspace.id
+        )
         return await self.run(orjson.loads(answer.body or b"")["run_id"])
 
     async def cancel(self, chat_id: str) -> None:
@@ -101,20 +115,29 @@ class Estate:
 
     async def frames(self, chat_id: str) -> list[dict[str, Any]]:
         """{type, seq} | payload of every frame, in order; a chat_event's type is that of its payload."""
-        rows = await self.owner.fetch("SELECT type, seq, payload FROM run_frames WHERE chat_id = $1 ORDER BY seq", chat_id)
+        rows = await self.owner.fetch(
+            "SELECT type, seq, payload FROM run_frames WHERE chat_id = $1 ORDER BY seq", chat_id
+        )
         return [{"type": row["type"], "seq": row["seq"]} | row["payload"] for row in rows]
 
     async def answer(self, chat_id: str) -> list[dict[str, Any]]:
         """The payloads that came from the worker: without run_begin and the user's message."""
         frames = await self.frames(chat_id)
         assert [f["seq"] for f in frames] == list(range(1, len(frames) + 1)), "a gap or a double in the numbers"
-        return [{k: v for k, v in f.items() if k != "seq"} for f in frames if f["type"] not in ("run_begin", "user_message")]
+        return [
+            {k: v for k, v in f.items() if k != "seq"} for f in frames if f["type"] not in ("run_begin", "user_message")
+        ]
 
     async def messages(self, chat_id: str) -> list[dict[str, Any]]:
-        return [dict(row) for row in await self.owner.fetch("SELECT * FROM messages WHERE chat_id = $1 ORDER BY seq", chat_id)]
+        return [
+            dict(row)
+            for row in await self.owner.fetch("SELECT * FROM messages WHERE chat_id = $1 ORDER BY seq", chat_id)
+        ]
 
     async def events(self, channel: str | None = None) -> list[tuple[str, dict[str, Any]]]:
-        rows = await self.owner.fetch("SELECT type, payload FROM events WHERE channel = coalesce($1, channel) ORDER BY xid, seq", channel)
+        rows = await self.owner.fetch(
+            "SELECT type, payload FROM events WHERE channel = coalesce($1, channel) ORDER BY xid, seq", channel
+        )
         return [(row["type"], row["payload"]) for row in rows]
 
     async def agent_status(self, run: Run) -> str:
@@ -130,10 +153,19 @@ async def estate_on(copy: Any, directory: Path, **settings: Any) -> AsyncIterato
     instance.strict = True
     await database.open(copy.url, size=10, row_security=chosen.row_level_security)
     owner = await connect_for_all(copy.owner_url)
-    workspace, user, token = Workspace(name="Workspace", slug="workspace"), User(email="owner@example.com", full_name="Owner"), new_cli_token("STANDARD")  # type: ignore[arg-type]
+    workspace, user, token = (
+        Workspace(name="Workspace", slug="workspace"),
+        User(email="owner@example.com", full_name="Owner"),
+        new_cli_token("STANDARD"),
+    )  # type: ignore[arg-type]
     made = Estate(chosen, owner, workspace, token, user.id)
     member = Membership(workspace_id=workspace.id, user_id=user.id, role=Role.OWNER)
-    await made.add(workspace, user, CliToken(user_id=user.id, name="test", token_hash=hashlib.sha256(token.encode()).hexdigest()), member)
+    await made.add(
+        workspace,
+        user,
+        CliToken(user_id=user.id, name="test", token_hash=hashlib.sha256(token.encode()).hexdigest()),
+        member,
+    )
     try:
         yield made
     finally:

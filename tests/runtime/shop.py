@@ -19,7 +19,15 @@ class Shop:
     def __init__(self) -> None:
         self.open: list[Supervisor] = []
 
-    async def worker(self, does: Does = speaks, *, slots: int = 8, timing: Timing = QUICK, engine: LocalEngine | None = None, word: str = "") -> Supervisor:
+    async def worker(
+        self,
+        does: Does = speaks,
+        *,
+        slots: int = 8,
+        timing: Timing = QUICK,
+        engine: LocalEngine | None = None,
+        word: str = "",
+    ) -> Supervisor:
         made = Supervisor(engine or LocalEngine(), Wardrobe(does, word), slots=slots, timing=timing)
         await made.start()
         self.open.append(made)

@@ -1,4 +1,6 @@
-"""Durable execution on the real engine and database: once begun, once finished, resumed where it was, and nothing but ids on record."""
+"""Durable execution on the real engine and database: once begun, once finished, resumed where it was, and nothing but
+ids on record.
+"""
 
 import asyncio
 import json
@@ -84,11 +86,16 @@ async def written_down(engine: DbosEngine, run_id: str) -> None:
 async def settled(database: asyncpg.Connection, run_id: str, status: str) -> None:
     """DBOS writes a workflow's end after the body has returned."""
     async with asyncio.timeout(30):
-        while await database.fetchval("SELECT status FROM dbos.workflow_status WHERE workflow_uuid = $1", run_id) != status:
+        while (
+            await database.fetchval("SELECT status FROM dbos.workflow_status WHERE workflow_uuid = $1", run_id)
+            != status
+        ):
             await asyncio.sleep(0.01)
 
 
-async def test_a_run_is_begun_once_in_the_callers_loop(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
+async def test_a_run_is_begun_once_in_the_callers_loop(
+    engine: DbosEngine, body: Body, database: asyncpg.Connection
+) -> None:
     loops = []
 
     async def does(run_id: str) -> None:
@@ -102,7 +109,9 @@ async def test_a_run_is_begun_once_in_the_callers_loop(engine: DbosEngine, body:
     assert loops == [asyncio.get_running_loop()]
 
 
-async def test_starting_a_run_that_was_begun_resumes_it_here(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
+async def test_starting_a_run_that_was_begun_resumes_it_here(
+    engine: DbosEngine, body: Body, database: asyncpg.Connection
+) -> None:
     begun = asyncio.Event()
 
     async def waits(run_id: str) -> None:
@@ -127,7 +136,9 @@ async def test_a_run_that_was_never_begun_can_be_resumed(engine: DbosEngine, bod
     assert body.calls == ["run_unknown"]
 
 
-async def test_a_run_whose_record_says_done_can_be_begun_again(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
+async def test_a_run_whose_record_says_done_can_be_begun_again(
+    engine: DbosEngine, body: Body, database: asyncpg.Connection
+) -> None:
     """The rows of the run decide whether it is done, not the engine."""
     await engine.start("run_done")
     await body.end("run_done")
@@ -138,7 +149,9 @@ async def test_a_run_whose_record_says_done_can_be_begun_again(engine: DbosEngin
     assert body.calls == ["run_done", "run_done"]
 
 
-async def test_a_body_that_fails_leaves_its_run_resumable(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
+async def test_a_body_that_fails_leaves_its_run_resumable(
+    engine: DbosEngine, body: Body, database: asyncpg.Connection
+) -> None:
     async def fails(run_id: str) -> None:
         raise ValueError("sk-secret")
 
@@ -153,7 +166,9 @@ async def test_a_body_that_fails_leaves_its_run_resumable(engine: DbosEngine, bo
     await settled(database, "run_fails", "SUCCESS")
 
 
-async def test_steps_come_on_record_in_their_order(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
+async def test_steps_come_on_record_in_their_order(
+    engine: DbosEngine, body: Body, database: asyncpg.Connection
+) -> None:
     async def does(run_id: str) -> None:
         for step in ("a", "b", "c"):
             engine.record(run_id, step)
@@ -165,7 +180,9 @@ async def test_steps_come_on_record_in_their_order(engine: DbosEngine, body: Bod
     assert await engine.recorded("run_steps") == ["a", "b", "c"]
 
 
-async def test_steps_side_by_side_may_come_in_another_order(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
+async def test_steps_side_by_side_may_come_in_another_order(
+    engine: DbosEngine, body: Body, database: asyncpg.Connection
+) -> None:
     order = ["a", "b"]
 
     async def does(run_id: str) -> None:
@@ -186,7 +203,9 @@ async def test_steps_side_by_side_may_come_in_another_order(engine: DbosEngine, 
     assert await engine.recorded("run_order") == ["a", "b", "c"]
 
 
-async def test_a_run_does_not_wait_to_be_on_record(engine: DbosEngine, body: Body, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_does_not_wait_to_be_on_record(
+    engine: DbosEngine, body: Body, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The engine's database may be slow: what is to be on record comes later, and in order."""
     gate, start = asyncio.Event(), engine._dbos.start_workflow_async
 
@@ -221,20 +240,28 @@ async def test_cancelling_puts_it_on_record(engine: DbosEngine, body: Body, data
     await settled(database, "run_cancelled", "CANCELLED")
 
 
-async def test_old_records_are_forgotten_and_queues_of_the_dead_with_them(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
+async def test_old_records_are_forgotten_and_queues_of_the_dead_with_them(
+    engine: DbosEngine, body: Body, database: asyncpg.Connection
+) -> None:
     await engine.start("run_old")
     await body.end("run_old")
     await settled(database, "run_old", "SUCCESS")
     await engine._dbos.register_queue_async("worker:1000:1-dead")
     await engine.forget(3600.0)
     assert await database.fetchval("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'run_old'") == 1
-    assert [r[0] for r in await database.fetch("SELECT name FROM dbos.queues WHERE name LIKE 'worker:%'")] == [engine.queue]
+    assert [r[0] for r in await database.fetch("SELECT name FROM dbos.queues WHERE name LIKE 'worker:%'")] == [
+        engine.queue
+    ]
     await engine.forget(-5.0)
     assert await database.fetchval("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'run_old'") == 0
-    assert [r[0] for r in await database.fetch("SELECT name FROM dbos.queues WHERE name LIKE 'worker:%'")] == [engine.queue]
+    assert [r[0] for r in await database.fetch("SELECT name FROM dbos.queues WHERE name LIKE 'worker:%'")] == [
+        engine.queue
+    ]
 
 
-async def test_only_what_has_ended_and_is_a_run_is_forgotten(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
+async def test_only_what_has_ended_and_is_a_run_is_forgotten(
+    engine: DbosEngine, body: Body, database: asyncpg.Connection
+) -> None:
     async def stops(run_id: str) -> None:
         raise asyncio.CancelledError
 
@@ -242,9 +269,14 @@ async def test_only_what_has_ended_and_is_a_run_is_forgotten(engine: DbosEngine,
     await engine.start("run_open")
     await body.end("run_open")
     await written_down(engine, "run_open")
-    await database.execute("SELECT dbos.enqueue_workflow('tests.timer', 'job:tests.timer', workflow_id => 'timer', delay_until_epoch_ms => 9999999999999)")
+    await database.execute(
+        "SELECT dbos.enqueue_workflow('tests.timer', 'job:tests.timer', workflow_id => 'timer', delay_until_epoch_ms =>"
+        " 9999999999999)"
+    )
     await database.execute("SELECT dbos.enqueue_workflow('tests.ended', 'job:tests.ended', workflow_id => 'ended')")
-    await database.execute("UPDATE dbos.workflow_status SET status = 'SUCCESS', completed_at = 1 WHERE workflow_uuid = 'ended'")
+    await database.execute(
+        "UPDATE dbos.workflow_status SET status = 'SUCCESS', completed_at = 1 WHERE workflow_uuid = 'ended'"
+    )
     await engine.forget(-5.0)
     left = {row[0] for row in await database.fetch("SELECT workflow_uuid FROM dbos.workflow_status")}
     assert {"run_open", "timer", "ended"} <= left
@@ -269,7 +301,13 @@ async def test_only_ids_are_stored(engine: DbosEngine, body: Body, database: asy
 async def test_the_applications_role_owns_nothing_of_the_engine(prepared: Any) -> None:
     conn = await asyncpg.connect(prepared.url)
     try:
-        assert await conn.fetchval("SELECT count(*) FROM pg_class WHERE relnamespace = 'dbos'::regnamespace AND relowner = current_user::regrole") == 0
+        assert (
+            await conn.fetchval(
+                "SELECT count(*) FROM pg_class WHERE relnamespace = 'dbos'::regnamespace AND relowner ="
+                " current_user::regrole"
+            )
+            == 0
+        )
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await conn.execute("CREATE TABLE dbos.mine (id int)")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -295,7 +333,9 @@ async def alone(shared: tuple[DbosEngine, Body]) -> None:
 
 
 async def test_a_run_is_resumed_by_another_process(alone: None, prepared: Any, database: asyncpg.Connection) -> None:
-    """Cut off after its first step: the next executor calls its body, in its own loop, and the record goes on where it was."""
+    """Cut off after its first step: the next executor calls its body, in its own loop, and the record goes on where it
+    was.
+    """
     first, body, reached = DbosEngine(prepared.url), Body(), asyncio.Event()
 
     async def cut_off(run_id: str) -> None:
@@ -310,7 +350,9 @@ async def test_a_run_is_resumed_by_another_process(alone: None, prepared: Any, d
     await first.start("run_cut")
     await reached.wait()
     await first.close()
-    assert await database.fetchval("SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'run_cut'") == "PENDING"
+    assert (
+        await database.fetchval("SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'run_cut'") == "PENDING"
+    )
 
     heir, again, here = DbosEngine(prepared.url), Body(), asyncio.get_running_loop()
 
@@ -333,7 +375,9 @@ async def test_a_run_is_resumed_by_another_process(alone: None, prepared: Any, d
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-async def test_either_name_of_the_scheme_is_understood(alone: None, prepared: Any, database: asyncpg.Connection, scheme: str) -> None:
+async def test_either_name_of_the_scheme_is_understood(
+    alone: None, prepared: Any, database: asyncpg.Connection, scheme: str
+) -> None:
     body, made = Body(), DbosEngine(prepared.url.replace("postgresql:", f"{scheme}:", 1))
     await made.open(body)
     try:
@@ -378,7 +422,9 @@ async def test_it_is_loaded_when_it_is_needed(alone: None, empty_database: Any) 
         await made.wake()
 
 
-async def test_it_leaves_no_thread_and_no_word(alone: None, prepared: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_it_leaves_no_thread_and_no_word(
+    alone: None, prepared: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     body = Body()
     before = {thread.name for thread in threading.enumerate()}
     with caplog.at_level(logging.INFO):
@@ -394,21 +440,29 @@ async def test_it_leaves_no_thread_and_no_word(alone: None, prepared: Any, caplo
     assert capfd.readouterr() == ("", "")
 
 
-async def test_the_applications_role_works_on_rows_of_the_engine_only(prepared: Any, database: asyncpg.Connection) -> None:
+async def test_the_applications_role_works_on_rows_of_the_engine_only(
+    prepared: Any, database: asyncpg.Connection
+) -> None:
     """Also where the library's own grants were given before: all there is, on tables to come as well."""
     await database.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA dbos TO {APPLICATION}")
     await database.execute(f"ALTER DEFAULT PRIVILEGES IN SCHEMA dbos GRANT ALL ON TABLES TO {APPLICATION}")
     await prepare_engine(prepared.owner_url, APPLICATION)
     rows = {"SELECT", "INSERT", "UPDATE", "DELETE"}
     granted = (
-        "SELECT relname, array_agg(a.privilege_type) FROM pg_class, aclexplode(relacl) a WHERE relkind IN ('r', 'v') AND relnamespace = 'dbos'::regnamespace"
+        "SELECT relname, array_agg(a.privilege_type) FROM pg_class, aclexplode(relacl) a WHERE relkind IN ('r', 'v')"
+        " AND relnamespace = 'dbos'::regnamespace"
     )
-    found = {row[0]: set(row[1]) for row in await database.fetch(f"{granted} AND a.grantee = '{APPLICATION}'::regrole GROUP BY 1")}
+    found = {
+        row[0]: set(row[1])
+        for row in await database.fetch(f"{granted} AND a.grantee = '{APPLICATION}'::regrole GROUP BY 1")
+    }
     assert found.pop("dbos_migrations") == {"SELECT"}
     assert found.keys() >= {"workflow_status", "workflow_input", "queues"}
     assert set(map(frozenset, found.values())) == {frozenset(rows)}
     await database.execute("CREATE TABLE dbos.later (id int)")
-    assert not await database.fetchval("SELECT has_table_privilege($1, 'dbos.later', 'TRUNCATE, REFERENCES, TRIGGER')", APPLICATION)
+    assert not await database.fetchval(
+        "SELECT has_table_privilege($1, 'dbos.later', 'TRUNCATE, REFERENCES, TRIGGER')", APPLICATION
+    )
     await database.execute("DROP TABLE dbos.later")
 
 
@@ -434,7 +488,9 @@ async def test_an_interrupted_upgrade_is_finished(alone: None, empty_database: A
 
 
 async def test_processes_that_start_together_do_not_wait_for_each_other(alone: None, empty_database: Any) -> None:
-    """One makes the tables, with indexes that wait for whatever else is under way in the database; the others look when it has."""
+    """One makes the tables, with indexes that wait for whatever else is under way in the database; the others look when
+    it has.
+    """
     async with asyncio.timeout(60):
         await asyncio.gather(*[prepare(empty_database.owner_url, empty_database.url) for _ in range(3)])
     owner = await asyncpg.connect(empty_database.owner_url)

@@ -48,7 +48,13 @@ async def test_the_instances_own_secrets_are_shown_by_nobody(estate: Estate) -> 
     key = estate.settings.encryption_key.get_secret_value()  # type: ignore[union-attr]
     half = len(secret) // 2
     tool = {"name": "Bash", "input": {"env": [secret]}, "result": f"it is {secret}!"}
-    run = await estate.ask(script({"text": ["so: ", secret[:half], secret[half:], " there"], "delay": 0.05}, {"tool": tool}, {"fail": f"no: {key}"}))
+    run = await estate.ask(
+        script(
+            {"text": ["so: ", secret[:half], secret[half:], " there"], "delay": 0.05},
+            {"tool": tool},
+            {"fail": f"no: {key}"},
+        )
+    )
     ended = await estate.ended(run.id)
     answer = await estate.answer(str(run.chat_id))
     shown = str(answer) + str(ended.error_message)
@@ -81,7 +87,9 @@ async def test_instructions_in_the_result_of_a_tool_are_set_aside(estate: Estate
 
 
 async def test_an_agent_that_cannot_work_here_says_what_to_set(database: Any, tmp_path: Path) -> None:
-    nothing: dict[str, Any] = dict.fromkeys(("anthropic_api_key", "anthropic_base_url", "openai_api_key", "openai_base_url", "ollama_base_url"))
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("anthropic_api_key", "anthropic_base_url", "openai_api_key", "openai_base_url", "ollama_base_url")
+    )
     async with estate_on(database, tmp_path, run_adapter="auto", local_model=False, **nothing) as estate:
         worker = Supervisor(LocalEngine(), InstanceOutfit(estate.settings), slots=4)
         await worker.start()
@@ -93,6 +101,8 @@ async def test_an_agent_that_cannot_work_here_says_what_to_set(database: Any, tm
 
 
 def test_every_secret_of_the_settings_is_known() -> None:
-    given = load_settings(database_url="postgresql://u:p%40ss%2Fword@h/d", nextauth_secret="n" * 20, anthropic_api_key="sk-ant-1")
+    given = load_settings(
+        database_url="postgresql://u:p%40ss%2Fword@h/d", nextauth_secret="n" * 20, anthropic_api_key="sk-ant-1"
+    )
     known = set(_secrets(given))
     assert {"n" * 20, "sk-ant-1", "p%40ss%2Fword", "p@ss/word", "postgresql://u:p%40ss%2Fword@h/d"} <= known

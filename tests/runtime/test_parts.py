@@ -29,7 +29,14 @@ def test_pieces_of_text_join_and_a_tool_ends_the_joining() -> None:
             event("tool_result", "README.md", tool_use_id="t1"),
             event("text", " One file."),
             event(
-                "result", "One file.", subtype="success", duration_ms=7, total_cost_usd=0.01, num_turns=2, usage={"input_tokens": 10}, model_usage={"m-1": {}}
+                "result",
+                "One file.",
+                subtype="success",
+                duration_ms=7,
+                total_cost_usd=0.01,
+                num_turns=2,
+                usage={"input_tokens": 10},
+                model_usage={"m-1": {}},
             ),
             event("done"),
         ]
@@ -49,33 +56,68 @@ def test_pieces_of_text_join_and_a_tool_ends_the_joining() -> None:
         {"type": "text", "content": " One file."},
     ]
     assert reply.tool_summary == "[tool: Bash]\n[result: README.md]"
-    assert reply.usage == {"total_cost_usd": 0.01, "num_turns": 2, "usage": {"input_tokens": 10}, "model_usage": {"m-1": {}}}
+    assert reply.usage == {
+        "total_cost_usd": 0.01,
+        "num_turns": 2,
+        "usage": {"input_tokens": 10},
+        "model_usage": {"m-1": {}},
+    }
     assert reply.model == "m-1"
 
 
 def test_what_is_not_stored_does_not_end_the_joining() -> None:
-    reply = fold([event("text", "a"), event("status", "s"), event("system", "retry"), event("error", "e"), event("text", "b")])
+    reply = fold(
+        [event("text", "a"), event("status", "s"), event("system", "retry"), event("error", "e"), event("text", "b")]
+    )
     assert reply.parts == [{"type": "text", "content": "ab"}]
 
 
 def test_a_sub_agents_text_is_a_part_of_its_own() -> None:
     mark = {"parent_tool_use_id": "t1", "subagent": True}
-    reply = fold([event("text", "mine "), event("text", "its ", **mark), event("text", "own ", **mark), event("text", "mine again")])
-    assert [(p["content"], p.get("metadata")) for p in reply.parts] == [("mine ", None), ("its own ", mark), ("mine again", None)]
+    reply = fold(
+        [
+            event("text", "mine "),
+            event("text", "its ", **mark),
+            event("text", "own ", **mark),
+            event("text", "mine again"),
+        ]
+    )
+    assert [(p["content"], p.get("metadata")) for p in reply.parts] == [
+        ("mine ", None),
+        ("its own ", mark),
+        ("mine again", None),
+    ]
     assert reply.content == "mine its own mine again"
 
 
 def test_images_keep_their_media_type() -> None:
-    assert fold([event("image", "aGk=", media_type="image/png")]).parts == [{"type": "image", "content": "aGk=", "metadata": {"media_type": "image/png"}}]
+    assert fold([event("image", "aGk=", media_type="image/png")]).parts == [
+        {"type": "image", "content": "aGk=", "metadata": {"media_type": "image/png"}}
+    ]
 
 
 def test_only_the_first_init_names_the_model() -> None:
-    assert fold([event("system", "init", subtype="init", model="a"), event("system", "init", subtype="init", model="b")]).model == "a"
+    assert (
+        fold(
+            [event("system", "init", subtype="init", model="a"), event("system", "init", subtype="init", model="b")]
+        ).model
+        == "a"
+    )
     assert fold([event("system", "api_retry", subtype="api_retry", model="a")]).model is None
 
 
 @pytest.mark.parametrize(
-    "events", [[], [event("text", "")], [event("status", "s"), event("system", "init", subtype="init"), event("result", "r", num_turns=1), event("error", "e")]]
+    "events",
+    [
+        [],
+        [event("text", "")],
+        [
+            event("status", "s"),
+            event("system", "init", subtype="init"),
+            event("result", "r", num_turns=1),
+            event("error", "e"),
+        ],
+    ],
 )
 def test_nothing_said_is_no_part(events: list[dict[str, Any]]) -> None:
     reply = fold(events)
@@ -96,7 +138,9 @@ def test_a_result_is_cut_to_two_hundred_characters_on_one_line() -> None:
     assert len(made) == len("[result: ]") + 200
 
 
-PIECES = st.lists(st.tuples(st.sampled_from(["text", "thinking", "status", "tool_call"]), st.text(max_size=5)), max_size=30)
+PIECES = st.lists(
+    st.tuples(st.sampled_from(["text", "thinking", "status", "tool_call"]), st.text(max_size=5)), max_size=30
+)
 
 
 @given(PIECES, st.data())

@@ -1,4 +1,6 @@
-"""Secrets are taken out however the text is cut, text without any comes through whole and at once, and hostile text costs no time."""
+"""Secrets are taken out however the text is cut, text without any comes through whole and at once, and hostile text
+costs no time.
+"""
 
 import base64
 import json
@@ -28,7 +30,11 @@ def _body(alphabet: str, least: int, most: int | None = None) -> st.SearchStrate
 
 def _random(least: int) -> st.SearchStrategy[str]:
     """As keys are: no two characters alike in a row of twelve, with letters and digits."""
-    return st.permutations(ALNUM).map(lambda letters: "".join(letters)[:least]).filter(lambda t: any(map(str.isdigit, t)) and any(map(str.isalpha, t)))
+    return (
+        st.permutations(ALNUM)
+        .map(lambda letters: "".join(letters)[:least])
+        .filter(lambda t: any(map(str.isdigit, t)) and any(map(str.isalpha, t)))
+    )
 
 
 def _pem(key: Any, form: serialization.PrivateFormat) -> str:
@@ -52,7 +58,9 @@ JWTS = st.builds(
 
 # Each is a text and the part of it that must not be shown.
 BARE: dict[str, st.SearchStrategy[str]] = {
-    "openai": st.builds("sk-{}{}".format, st.sampled_from(["", "proj-", "svcacct-", "ant-api03-", "or-v1-"]), _body(WORD, 40)),
+    "openai": st.builds(
+        "sk-{}{}".format, st.sampled_from(["", "proj-", "svcacct-", "ant-api03-", "or-v1-"]), _body(WORD, 40)
+    ),
     "google": st.builds("AIza{}".format, _body(WORD, 35, 35)),
     "github": st.builds("{}{}".format, st.sampled_from(["ghp_", "gho_", "ghs_", "github_pat_"]), _body(ALNUM, 36)),
     "gitlab": st.builds("glpat-{}".format, _body(WORD, 20)),
@@ -60,13 +68,19 @@ BARE: dict[str, st.SearchStrategy[str]] = {
     "stripe": st.builds("{}_live_{}".format, st.sampled_from(["sk", "rk"]), _body(ALNUM, 24)),
     "aws": st.builds("AKIA{}".format, _body(string.ascii_uppercase + "234567", 16, 16)),
     "npm": st.builds("npm_{}".format, _body(ALNUM, 36)),
-    "telegram": st.builds("{}:AA{}".format, _body(string.digits, 9, 10).filter(lambda d: d[0] != "0"), _body(WORD, 33, 33)),
+    "telegram": st.builds(
+        "{}:AA{}".format, _body(string.digits, 9, 10).filter(lambda d: d[0] != "0"), _body(WORD, 33, 33)
+    ),
     "own": st.builds("{}{}".format, st.sampled_from(sorted(CLI_PREFIXES.values())), _body(WORD, 32)),
     "jwt": JWTS,
     "pem": st.sampled_from([RSA_KEY.strip(), EC_KEY.strip(), SSH_KEY.strip()]),
 }
-NAMES = st.sampled_from(["API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "client_secret", "x-api-key", "AccountKey", "sessionToken"])
-PASSWORDS = st.text(string.ascii_letters + string.digits + "!#$%*+-./?@^_~", min_size=6, max_size=40).map(lambda t: "s3" + t)
+NAMES = st.sampled_from(
+    ["API_KEY", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "client_secret", "x-api-key", "AccountKey", "sessionToken"]
+)
+PASSWORDS = st.text(string.ascii_letters + string.digits + "!#$%*+-./?@^_~", min_size=6, max_size=40).map(
+    lambda t: "s3" + t
+)
 GIVEN: dict[str, st.SearchStrategy[tuple[str, str]]] = {
     "secret": st.builds(
         lambda name, form, value: (form.format(name, value), value),
@@ -80,12 +94,23 @@ GIVEN: dict[str, st.SearchStrategy[tuple[str, str]]] = {
         st.sampled_from(["{}={}", '{} = "{}"', '"{}": "{}"', "{}: {}", "--{}={}"]),
         PASSWORDS,
     ),
-    "sentence": st.builds(lambda words: (f'password="{words}"', words), st.lists(_body(ALNUM, 3, 9), min_size=2, max_size=6).map(" ".join)),
+    "sentence": st.builds(
+        lambda words: (f'password="{words}"', words), st.lists(_body(ALNUM, 3, 9), min_size=2, max_size=6).map(" ".join)
+    ),
     "bearer": st.builds(lambda v: (f"Bearer {v}", v), _random(30)),
-    "header": st.builds(lambda s, v: (f"Authorization: {s} {v}", v), st.sampled_from(["Basic", "Bearer", "token"]), _random(20)),
-    "url": st.builds(lambda s, v: (f"{s}://user:{v}@db.example.com:5432/x", v), st.sampled_from(["postgresql", "https", "amqp"]), _random(16)),
+    "header": st.builds(
+        lambda s, v: (f"Authorization: {s} {v}", v), st.sampled_from(["Basic", "Bearer", "token"]), _random(20)
+    ),
+    "url": st.builds(
+        lambda s, v: (f"{s}://user:{v}@db.example.com:5432/x", v),
+        st.sampled_from(["postgresql", "https", "amqp"]),
+        _random(16),
+    ),
 }
-SECRETS: list[tuple[str, st.SearchStrategy[tuple[str, str]]]] = [*((k, v.map(lambda s: (s, s))) for k, v in BARE.items()), *GIVEN.items()]
+SECRETS: list[tuple[str, st.SearchStrategy[tuple[str, str]]]] = [
+    *((k, v.map(lambda s: (s, s))) for k, v in BARE.items()),
+    *GIVEN.items(),
+]
 PROSE = st.sampled_from(
     [
         "",
@@ -119,7 +144,9 @@ def _streamed(stream: StreamRedactor, text: str, sizes: list[int]) -> str:
 @pytest.mark.parametrize(("kind", "strategy"), SECRETS, ids=[kind for kind, _ in SECRETS])
 def test_no_secret_is_shown_wherever_the_text_is_cut(kind: str, strategy: st.SearchStrategy[tuple[str, str]]) -> None:
     @settings(max_examples=60, deadline=None)
-    @given(before=PROSE, secret=strategy, after=st.sampled_from(["", " and more.", "\n", '", "b": 2}', "; rm"]), sizes=CUTS)
+    @given(
+        before=PROSE, secret=strategy, after=st.sampled_from(["", " and more.", "\n", '", "b": 2}', "; rm"]), sizes=CUTS
+    )
     def check(before: str, secret: tuple[str, str], after: str, sizes: list[int]) -> None:
         shown, hidden = secret
         text = before + shown + after
@@ -143,7 +170,9 @@ def test_no_secret_is_shown_wherever_the_text_is_cut(kind: str, strategy: st.Sea
 )
 @example(known=["abcabd", "bcab"], parts=["abcab", 0], sizes=[1])
 @example(known=["aaaa"], parts=["aaa", 0, "a"], sizes=[2])
-def test_no_known_value_is_shown_wherever_the_text_is_cut(known: list[str], parts: list[int | str], sizes: list[int]) -> None:
+def test_no_known_value_is_shown_wherever_the_text_is_cut(
+    known: list[str], parts: list[int | str], sizes: list[int]
+) -> None:
     text = "".join(known[part % len(known)] if isinstance(part, int) else part for part in parts)
     whole = Redactor(known).redact(text)
     streamed = _streamed(Redactor(known).stream(), text, sizes)
@@ -152,7 +181,15 @@ def test_no_known_value_is_shown_wherever_the_text_is_cut(known: list[str], part
     assert not [value for value in known if any(value in piece for piece in pieces)]
 
 
-@pytest.mark.parametrize("form", [str, lambda v: json.dumps(v)[1:-1], lambda v: quote(v, safe=""), lambda v: base64.b64encode(v.encode()).decode().rstrip("=")])
+@pytest.mark.parametrize(
+    "form",
+    [
+        str,
+        lambda v: json.dumps(v)[1:-1],
+        lambda v: quote(v, safe=""),
+        lambda v: base64.b64encode(v.encode()).decode().rstrip("="),
+    ],
+)
 @pytest.mark.parametrize("value", ["correct horse battery", 'with "quotes" and \\', "ключ-от-всего"])
 def test_a_known_value_is_found_in_its_other_forms(form: Any, value: str) -> None:
     text = f"before {form(value)} after"
@@ -181,7 +218,22 @@ def test_text_without_secrets_comes_through_whole(text: str, sizes: list[int]) -
         st.one_of(
             st.sampled_from(
                 [
-                    *("password", "Authorization", "bearer ", "Bearer", "token", "key", "://", "user:", "@", "sk-", "eyJ", ".", "-----BEGIN ", "PRIVATE KEY"),
+                    *(
+                        "password",
+                        "Authorization",
+                        "bearer ",
+                        "Bearer",
+                        "token",
+                        "key",
+                        "://",
+                        "user:",
+                        "@",
+                        "sk-",
+                        "eyJ",
+                        ".",
+                        "-----BEGIN ",
+                        "PRIVATE KEY",
+                    ),
                     *(
                         "-----",
                         "-----END ",
@@ -222,7 +274,9 @@ def test_what_is_shown_does_not_depend_on_the_cuts(parts: list[str], sizes: list
 
 def test_prose_is_shown_at_the_end_of_each_word() -> None:
     stream, shown, behind = Redactor(["swordfish"]).stream(), "", 0
-    text = "Here is a plain sentence, with a password in it and a token too: nothing to hide, as everybody can see. " * 3
+    text = (
+        "Here is a plain sentence, with a password in it and a token too: nothing to hide, as everybody can see. " * 3
+    )
     for number, letter in enumerate(text, 1):
         shown += stream.feed(letter)
         behind = max(behind, number - len(shown))
@@ -235,7 +289,9 @@ def test_text_of_a_script_without_spaces_is_shown_at_once() -> None:
     assert [stream.feed(letter) for letter in "日本語の文章"] == list("日本語の文章")
 
 
-@pytest.mark.parametrize("start", ["", "password: ", "-----BEGIN RSA ", "eyJ", "https://user:", "Authorization: Basic "])
+@pytest.mark.parametrize(
+    "start", ["", "password: ", "-----BEGIN RSA ", "eyJ", "https://user:", "Authorization: Basic "]
+)
 @pytest.mark.parametrize("unit", ["Ab0Xy9", "ab.-_~", "éé"])
 def test_what_is_held_back_is_bounded(start: str, unit: str) -> None:
     stream, shown = Redactor().stream(), 0
@@ -247,7 +303,12 @@ def test_what_is_held_back_is_bounded(start: str, unit: str) -> None:
 
 
 def test_a_secret_longer_than_what_is_held_back_is_swallowed_to_its_end() -> None:
-    for text in (f"a {RSA_KEY.strip()} b", f"a sk-{'Ab0_' * 1000} b", f'a password="{"x y1 " * 500}" b', f"a eyJ{'a' * 40}.eyJ{'b' * 3000}.{'c' * 90} b"):
+    for text in (
+        f"a {RSA_KEY.strip()} b",
+        f"a sk-{'Ab0_' * 1000} b",
+        f'a password="{"x y1 " * 500}" b',
+        f"a eyJ{'a' * 40}.eyJ{'b' * 3000}.{'c' * 90} b",
+    ):
         streamed = _streamed(Redactor().stream(), text, [7])
         assert streamed == Redactor().redact(text)
         assert len(streamed) < 60
@@ -327,8 +388,33 @@ def test_a_secret_inside_a_value_that_is_none_is_found(name: str) -> None:
 @pytest.mark.parametrize(
     "unit",
     [
-        *("key=", "-eyJ", "sk-", 'password="', "a_", "ab://x:", "-", "-----BEGIN PRIVATE KEY-----", "-----BEGIN AAAA ", "\\", "key ", "SG.aaaaaaaaaaaaaaaaaa-"),
-        *("authorization: bearer ", "0123456789abcdef", "1234567890:", 'key: \\"', "-----EN", "\x1b[0m", "%3D", "eyJaaaaaaaaaaaaaaaa.", "https://", "🙂", "\n"),
+        *(
+            "key=",
+            "-eyJ",
+            "sk-",
+            'password="',
+            "a_",
+            "ab://x:",
+            "-",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----BEGIN AAAA ",
+            "\\",
+            "key ",
+            "SG.aaaaaaaaaaaaaaaaaa-",
+        ),
+        *(
+            "authorization: bearer ",
+            "0123456789abcdef",
+            "1234567890:",
+            'key: \\"',
+            "-----EN",
+            "\x1b[0m",
+            "%3D",
+            "eyJaaaaaaaaaaaaaaaa.",
+            "https://",
+            "🙂",
+            "\n",
+        ),
     ],
 )
 def test_hostile_text_takes_no_time(unit: str) -> None:

@@ -52,11 +52,30 @@ async def test_a_message_is_answered(estate: Estate, shop: Shop) -> None:
     assert ended.data is not None
     duration = ended.data.pop("duration_ms")
     assert 0 <= duration < 10_000
-    assert ended.data == run.data | {"usage": usage, "num_turns": 2, "total_cost_usd": 0.01, "model_usage": {"m-1": {}}, "model": "m-1"}  # type: ignore[operator]
+    assert ended.data == run.data | {
+        "usage": usage,
+        "num_turns": 2,
+        "total_cost_usd": 0.01,
+        "model_usage": {"m-1": {}},
+        "model": "m-1",
+    }  # type: ignore[operator]
     answer = await estate.answer(str(run.chat_id))
-    assert [event["type"] for event in answer] == ["system", "thinking", "text", "tool_call", "tool_result", "text", "result", "done"]
+    assert [event["type"] for event in answer] == [
+        "system",
+        "thinking",
+        "text",
+        "tool_call",
+        "tool_result",
+        "text",
+        "result",
+        "done",
+    ]
     message = (await estate.messages(str(run.chat_id)))[1]
-    assert (message["role"], message["content"], message["tool_summary"]) == ("assistant", "hello there", "[tool: Bash]\n[result: README.md]")
+    assert (message["role"], message["content"], message["tool_summary"]) == (
+        "assistant",
+        "hello there",
+        "[tool: Bash]\n[result: README.md]",
+    )
     assert [part["type"] for part in message["parts"]] == ["thinking", "text", "tool_call", "tool_result", "text"]
     assert (await estate.stored_chat(str(run.chat_id))).message_count == 2
     assert await estate.agent_status(run) == "IDLE"
@@ -101,7 +120,9 @@ async def fails_among_others(job: Job, sink: Sink) -> Outcome:
     ],
     ids=["outcome", "failed", "unexpected", "in a group", "stuck"],
 )
-async def test_a_failure_says_what_it_was(estate: Estate, shop: Shop, does: Does, error: str, exit_code: int | None) -> None:
+async def test_a_failure_says_what_it_was(
+    estate: Estate, shop: Shop, does: Does, error: str, exit_code: int | None
+) -> None:
     await shop.worker(does)
     run = await estate.ask()
     ended = await estate.ended(run.id)
@@ -137,7 +158,10 @@ async def test_no_output_is_a_failure_of_its_own(estate: Estate, shop: Shop) -> 
     assert (ended.status, ended.error_message) == ("FAILED", NO_OUTPUT)
     assert ended.data is not None
     assert ended.data["reason"] == "no_output"
-    assert (await estate.answer(str(run.chat_id)))[-2:] == [{"type": "error", "content": NO_OUTPUT, "metadata": {"reason": "no_output"}}, DONE]
+    assert (await estate.answer(str(run.chat_id)))[-2:] == [
+        {"type": "error", "content": NO_OUTPUT, "metadata": {"reason": "no_output"}},
+        DONE,
+    ]
     assert [m["role"] for m in await estate.messages(str(run.chat_id))] == ["user", "system"]
 
 
@@ -149,7 +173,10 @@ async def test_a_run_without_a_chat_ends_with_what_it_said(estate: Estate, shop:
 
     await shop.worker(does)
     agent = await estate.agent()
-    runs = [Run(agent_id=agent.id, workspace_id=estate.workspace.id, prompt=prompt, trigger_type="CRON") for prompt in ("say", "nothing")]
+    runs = [
+        Run(agent_id=agent.id, workspace_id=estate.workspace.id, prompt=prompt, trigger_type="CRON")
+        for prompt in ("say", "nothing")
+    ]
     await estate.add(*runs)
     assert [(await estate.ended(run.id)).status for run in runs] == ["COMPLETED", "FAILED"]
 
@@ -185,7 +212,9 @@ async def test_a_run_whose_workspace_is_gone_is_given_up(estate: Estate, shop: S
     assert (ended.status, ended.error_message) == ("FAILED", GIVEN_UP)
 
 
-async def test_a_reply_that_cannot_be_stored_does_not_keep_the_run_from_ending(estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reply_that_cannot_be_stored_does_not_keep_the_run_from_ending(
+    estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def refuses(caller: Any, raw: Any) -> Any:
         if "reply" in raw:
             raise Refusal(Code.BAD_REQUEST, "unstorable")
@@ -199,7 +228,9 @@ async def test_a_reply_that_cannot_be_stored_does_not_keep_the_run_from_ending(e
     assert (await estate.answer(str(run.chat_id)))[-1] == DONE
 
 
-async def test_an_end_is_tried_until_the_database_is_back(estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_end_is_tried_until_the_database_is_back(
+    estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tries = 0
 
     async def away(caller: Any, raw: Any) -> Any:
@@ -246,13 +277,17 @@ async def test_a_conflict_of_locks_is_tried_again(estate: Estate, shop: Shop, mo
     assert (tries, looks) == (3, 2)
 
 
-async def test_a_run_that_was_taken_over_is_not_ended(estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_that_was_taken_over_is_not_ended(
+    estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tries = 0
 
     async def too_late(caller: Any, raw: Any) -> Any:
         nonlocal tries
         tries += 1
-        await estate.owner.execute("UPDATE runs SET lease = 2, leased_until = now() + interval '1 hour' WHERE id = $1", raw["id"])
+        await estate.owner.execute(
+            "UPDATE runs SET lease = 2, leased_until = now() + interval '1 hour' WHERE id = $1", raw["id"]
+        )
         return await finish_run(caller, raw)
 
     monkeypatch.setattr(execution, "finish_run", too_late)
@@ -264,7 +299,9 @@ async def test_a_run_that_was_taken_over_is_not_ended(estate: Estate, shop: Shop
     assert DONE not in await estate.answer(str(run.chat_id))
 
 
-async def test_a_fault_in_looking_for_a_take_over_is_logged_and_ends_the_run(estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_in_looking_for_a_take_over_is_logged_and_ends_the_run(
+    estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def conflicts(caller: Any, raw: Any) -> Any:
         raise Refusal(Code.CONFLICT, "deadlock")
 
@@ -294,7 +331,12 @@ async def test_a_run_that_takes_too_long_times_out(estate: Estate, shop: Shop) -
     ended = await estate.ended(run.id)
     error = "The agent did not finish within 1 seconds"
     assert (ended.status, ended.error_message) == ("TIMEOUT", error)
-    assert await estate.answer(str(run.chat_id)) == [{"type": "text", "content": "partly"}, {"type": "error", "content": error}, FINAL, DONE]
+    assert await estate.answer(str(run.chat_id)) == [
+        {"type": "text", "content": "partly"},
+        {"type": "error", "content": error},
+        FINAL,
+        DONE,
+    ]
     assert hanging.cancelled.is_set()
     assert await estate.agent_status(run) == "ERROR"
     assert (await estate.stored_chat(str(run.chat_id))).message_count == 0
@@ -303,7 +345,10 @@ async def test_a_run_that_takes_too_long_times_out(estate: Estate, shop: Shop) -
 async def test_time_runs_on_when_a_run_is_taken_over(estate: Estate, shop: Shop) -> None:
     agent = await estate.agent(timeout_seconds=60)
     run = await estate.ask(chat=await estate.chat(agent))
-    await estate.owner.execute("UPDATE runs SET started_at = now() - interval '2 minutes', lease = 1, leased_until = now() WHERE id = $1", run.id)
+    await estate.owner.execute(
+        "UPDATE runs SET started_at = now() - interval '2 minutes', lease = 1, leased_until = now() WHERE id = $1",
+        run.id,
+    )
     worker = await shop.worker()
     assert (await estate.ended(run.id)).status == "TIMEOUT"
     assert worker._outfit.jobs == []  # type: ignore[attr-defined]
@@ -374,7 +419,10 @@ async def test_what_is_cancelled_leaves_the_queue_without_a_slot(estate: Estate,
     busy = await estate.ask()
     await hanging.reached.wait()
     waiting, left = await estate.ask(), await estate.ask()
-    await estate.owner.execute("UPDATE runs SET lease = 1, leased_until = now(), started_at = now() WHERE id = $1", left.id)  # a worker had it, and is gone
+    # a worker had it, and is gone
+    await estate.owner.execute(
+        "UPDATE runs SET lease = 1, leased_until = now(), started_at = now() WHERE id = $1", left.id
+    )
     for run in (waiting, left):
         await estate.cancel(str(run.chat_id))
         ended = await estate.ended(run.id, 5.0)

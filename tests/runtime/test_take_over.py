@@ -122,14 +122,18 @@ async def test_a_worker_whose_leases_are_gone_stops_at_once(estate: Estate, shop
     worker = await shop.worker(hanging)
     run = await estate.ask()
     await hanging.reached.wait()
-    await estate.owner.execute("UPDATE runs SET lease = lease + 1, leased_until = now() + interval '1 hour' WHERE id = $1", run.id)
+    await estate.owner.execute(
+        "UPDATE runs SET lease = lease + 1, leased_until = now() + interval '1 hour' WHERE id = $1", run.id
+    )
     await until(lambda: not worker.held, 3.0)
     assert hanging.cancelled.is_set()
     assert (await estate.run(run.id)).status == "RUNNING"
     assert DONE not in await estate.answer(str(run.chat_id))
 
 
-async def test_a_worker_that_cannot_extend_its_leases_gives_up_when_they_end(estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_that_cannot_extend_its_leases_gives_up_when_they_end(
+    estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def away(*_: Any, **__: Any) -> Any:
         raise Refusal(Code.UNAVAILABLE, "away")
 
@@ -193,7 +197,9 @@ async def test_stopping_at_the_moment_of_a_ring_stops(estate: Estate, shop: Shop
 
 async def test_a_run_that_ended_so_many_workers_is_not_begun_again(estate: Estate, shop: Shop) -> None:
     run = await estate.ask()
-    await estate.owner.execute("UPDATE runs SET lease = $2, leased_until = now(), started_at = now() WHERE id = $1", run.id, MOST_LEASES)
+    await estate.owner.execute(
+        "UPDATE runs SET lease = $2, leased_until = now(), started_at = now() WHERE id = $1", run.id, MOST_LEASES
+    )
     engine = LocalEngine()
     await shop.worker(engine=engine)
     assert (await estate.ended(run.id)).error_message == "server_restart"
@@ -232,12 +238,22 @@ async def test_the_engine_may_not_begin_what_is_not_held_or_twice(estate: Estate
 
 
 async def test_no_run_stays_behind_while_a_worker_lives(estate: Estate, shop: Shop) -> None:
-    """Whatever becomes of workers and adapters: each run has a live lease or an end, and the count of those left behind falls to nothing."""
+    """Whatever becomes of workers and adapters: each run has a live lease or an end, and the count of those left behind
+    falls to nothing.
+    """
     stopped = timedelta(hours=1)
     runs = [await estate.ask() for _ in range(6)]
-    states = ["lease = 3, leased_until = now() - interval '2 minutes'", "lease = 1, leased_until = now() - interval '1 hour'", "lease = 0"]
+    states = [
+        "lease = 3, leased_until = now() - interval '2 minutes'",
+        "lease = 1, leased_until = now() - interval '1 hour'",
+        "lease = 0",
+    ]
     for n, run in enumerate(runs):
-        await estate.owner.execute(f"UPDATE runs SET {states[n % 3]}, started_at = now() - $2::interval WHERE id = $1", run.id, stopped if n % 3 else None)
+        await estate.owner.execute(
+            f"UPDATE runs SET {states[n % 3]}, started_at = now() - $2::interval WHERE id = $1",
+            run.id,
+            stopped if n % 3 else None,
+        )
     assert await work.stranded() == 4
     await shop.worker(failing(ValueError("x")))
     await shop.worker(speaks)

@@ -53,7 +53,8 @@ async def test_thirty_at_once_take_each_run_once(estate: Estate) -> None:
     runs = [await estate.ask() for _ in range(30)]
     taken = await asyncio.gather(*[work.claim(f"w{n}", 3, seconds=30.0) for n in range(30)])
     ids = [claim.run_id for claims in taken for claim in claims]
-    ids += [claim.run_id for claim in await work.claim("last", 100, seconds=30.0)]  # who was locked for a moment is skipped, and comes next
+    # who was locked for a moment is skipped, and comes next
+    ids += [claim.run_id for claim in await work.claim("last", 100, seconds=30.0)]
     assert sorted(ids) == sorted(run.id for run in runs)
 
 
@@ -75,7 +76,9 @@ async def test_an_extension_tells_what_is_lost_and_what_is_to_be_cancelled(estat
     await take(lost)
     await estate.owner.execute("UPDATE runs SET status = 'CANCELLED' WHERE id = $1", ended.id)
     assert await work.extend(claims, seconds=100.0) == {kept.id: False, asked.id: True}
-    assert await estate.owner.fetchval("SELECT leased_until > now() + interval '90 seconds' FROM runs WHERE id = $1", kept.id)
+    assert await estate.owner.fetchval(
+        "SELECT leased_until > now() + interval '90 seconds' FROM runs WHERE id = $1", kept.id
+    )
 
 
 async def test_a_released_run_can_be_taken_at_once(estate: Estate) -> None:
@@ -174,7 +177,12 @@ async def test_a_worker_believed_dead_writes_nothing(estate: Estate) -> None:
     await lose(estate, run)
     new = await take(run)
     before = await estate.owner.fetchrow("SELECT * FROM chats WHERE id = $1", run.chat_id)
-    batches = [Batch(frames=[text("x")]), Batch(announced=["s"]), Batch(finished={"s": 1}), Batch(frames=[text("x")], finished={"s": 1})]
+    batches = [
+        Batch(frames=[text("x")]),
+        Batch(announced=["s"]),
+        Batch(finished={"s": 1}),
+        Batch(frames=[text("x")], finished={"s": 1}),
+    ]
     assert [await work.append(old, batch, 0) for batch in batches] == [False] * 4
     assert await work.written(old) is None
     assert await work.extend([old], seconds=30.0) == {}
@@ -194,7 +202,9 @@ async def test_the_fence_holds_against_a_write_that_was_under_way(estate: Estate
         run = await estate.ask()
         old = await take(run)
         await lose(estate, run)
-        stored, claims = await asyncio.gather(work.append(old, Batch(frames=[text("late")]), 0), work.claim("w2", 100, seconds=30.0))
+        stored, claims = await asyncio.gather(
+            work.append(old, Batch(frames=[text("late")]), 0), work.claim("w2", 100, seconds=30.0)
+        )
         if claims:  # else the row was locked by the batch, and is claimed at the next look
             counted = await estate.owner.fetchval("SELECT frames FROM runs WHERE id = $1", run.id)
             assert counted == (1 if stored else 0)
@@ -203,7 +213,9 @@ async def test_the_fence_holds_against_a_write_that_was_under_way(estate: Estate
 
 
 async def test_users_can_write_while_batches_are_stored(estate: Estate) -> None:
-    """Chat before run, everywhere: whoever sends into a busy chat and whoever stores a batch of it never wait for each other."""
+    """Chat before run, everywhere: whoever sends into a busy chat and whoever stores a batch of it never wait for each
+    other.
+    """
     run = await estate.ask()
     claim, chat_id = await take(run), str(run.chat_id)
 
@@ -233,7 +245,8 @@ async def test_steps_are_announced_then_finished(estate: Estate) -> None:
         "tool 1": (False, None),
         "quiet": (True, None),
     }
-    assert await work.append(claim, Batch(announced=["model 1"], finished={"model 1": "other"}), 2)  # what is finished stays as it is
+    # what is finished stays as it is
+    assert await work.append(claim, Batch(announced=["model 1"], finished={"model 1": "other"}), 2)
     assert (await work.steps(claim))["model 1"].outcome == {"text": ["ä", None, 1.5]}
 
 
@@ -278,8 +291,10 @@ async def test_a_briefing_has_the_turns_before_this_one(estate: Estate) -> None:
     assert made["history"] == [{"role": "user", "content": "one"}, {"role": "assistant", "content": "answer"}]
     assert (made["prompt"], made["max_turns"], made["trigger_type"]) == ("two", 7, "USER")
     assert made["agent"] == {
-        "id": agent.id, "slug": agent.slug, "name": agent.name, "crew_id": None, "crew_slug": None, "system_prompt": "Be brief.",
-        "cli_adapter": "CLAUDE_CODE", "llm_provider": None, "llm_model": "m-1", "tool_profile": "CODING", "timeout_seconds": 60, "deleted": False,
+        "id": agent.id, "slug": agent.slug, "name": agent.name, "crew_id": None, "crew_slug": None,
+        "system_prompt": "Be brief.",
+        "cli_adapter": "CLAUDE_CODE", "llm_provider": None, "llm_model": "m-1", "tool_profile": "CODING",
+        "timeout_seconds": 60, "deleted": False,
     }  # fmt: skip
 
 
@@ -297,7 +312,9 @@ async def test_what_is_said_during_the_run_is_for_the_next_one(estate: Estate) -
 
 
 async def finish(claim: Claim, **fields: Any) -> dict[str, Any]:
-    answer = await finish_run(Caller.service("runtime", claim.workspace_id), {"id": claim.run_id, "lease": claim.lease} | fields)
+    answer = await finish_run(
+        Caller.service("runtime", claim.workspace_id), {"id": claim.run_id, "lease": claim.lease} | fields
+    )
     made: dict[str, Any] = orjson.loads(answer.body or b"")
     return made
 
@@ -312,7 +329,14 @@ NOTHING_SAID = {"content": "", "parts": []}
 @pytest.mark.parametrize(
     ("fields", "status", "agent_status", "frames", "counted", "stored"),
     [
-        ({"status": "COMPLETED", "exit_code": 0, "reply": SAID}, "COMPLETED", "IDLE", [DONE], 2, ("assistant", "hello", SAID["parts"])),
+        (
+            {"status": "COMPLETED", "exit_code": 0, "reply": SAID},
+            "COMPLETED",
+            "IDLE",
+            [DONE],
+            2,
+            ("assistant", "hello", SAID["parts"]),
+        ),
         (
             {"status": "FAILED", "reason": "no_output", "error_message": NO_OUTPUT},
             "FAILED",
@@ -321,10 +345,38 @@ NOTHING_SAID = {"content": "", "parts": []}
             2,
             ("system", NO_OUTPUT, [{"type": "error", "content": NO_OUTPUT}]),
         ),
-        ({"status": "FAILED", "error_message": "it broke", "reply": SAID}, "FAILED", "ERROR", [ERROR, FINAL, DONE], 0, None),
-        ({"status": "TIMEOUT", "error_message": "it broke", "reply": SAID}, "TIMEOUT", "ERROR", [ERROR, FINAL, DONE], 0, None),
-        ({"status": "CANCELLED", "error_message": "cancelled", "reply": SAID}, "CANCELLED", "IDLE", [DONE], 2, ("assistant", "hello", SAID["parts"])),
-        ({"status": "CANCELLED", "error_message": "cancelled", "reply": NOTHING_SAID}, "CANCELLED", "IDLE", [DONE], 1, None),
+        (
+            {"status": "FAILED", "error_message": "it broke", "reply": SAID},
+            "FAILED",
+            "ERROR",
+            [ERROR, FINAL, DONE],
+            0,
+            None,
+        ),
+        (
+            {"status": "TIMEOUT", "error_message": "it broke", "reply": SAID},
+            "TIMEOUT",
+            "ERROR",
+            [ERROR, FINAL, DONE],
+            0,
+            None,
+        ),
+        (
+            {"status": "CANCELLED", "error_message": "cancelled", "reply": SAID},
+            "CANCELLED",
+            "IDLE",
+            [DONE],
+            2,
+            ("assistant", "hello", SAID["parts"]),
+        ),
+        (
+            {"status": "CANCELLED", "error_message": "cancelled", "reply": NOTHING_SAID},
+            "CANCELLED",
+            "IDLE",
+            [DONE],
+            1,
+            None,
+        ),
         (
             {"status": "CANCELLED", "reason": "server_restart", "error_message": "server_restart", "reply": SAID},
             "CANCELLED",
@@ -337,7 +389,13 @@ NOTHING_SAID = {"content": "", "parts": []}
     ids=["said", "no output", "failure", "timeout", "cancelled halfway", "cancelled", "server restart"],
 )
 async def test_every_end(
-    estate: Estate, fields: dict[str, Any], status: str, agent_status: str, frames: list[Any], counted: int, stored: tuple[str, str, Any] | None
+    estate: Estate,
+    fields: dict[str, Any],
+    status: str,
+    agent_status: str,
+    frames: list[Any],
+    counted: int,
+    stored: tuple[str, str, Any] | None,
 ) -> None:
     run = await estate.ask()
     chat_id = str(run.chat_id)
@@ -347,8 +405,17 @@ async def test_every_end(
     off = bus.on(Topic.frames, rung.append)
     assert await finish(claim, data={"duration_ms": 5}, model="m-1", **fields) == {"id": run.id, "status": status}
     off()
-    ended, chat, messages = await estate.run(run.id), await estate.stored_chat(chat_id), (await estate.messages(chat_id))[1:]
-    assert (ended.status, ended.error_message, ended.exit_code, ended.model) == (status, fields.get("error_message"), fields.get("exit_code"), "m-1")
+    ended, chat, messages = (
+        await estate.run(run.id),
+        await estate.stored_chat(chat_id),
+        (await estate.messages(chat_id))[1:],
+    )
+    assert (ended.status, ended.error_message, ended.exit_code, ended.model) == (
+        status,
+        fields.get("error_message"),
+        fields.get("exit_code"),
+        "m-1",
+    )
     assert ended.data == (run.data or {}) | {"duration_ms": 5}
     assert ended.finished_at is not None
     assert await estate.agent_status(run) == agent_status
@@ -359,11 +426,20 @@ async def test_every_end(
     assert [(m["role"], m["content"], m["parts"]) for m in messages] == ([stored] if stored else [])
     assert all(m["agent_id"] == run.agent_id for m in messages)
     name = "run.completed" if status == "COMPLETED" else "run.failed"
-    told = [(type, payload) for type, payload in await estate.events(f"workspace:{estate.workspace.id}") if payload["agent_id"] == run.agent_id]
-    assert [(type, payload["status"]) for type, payload in told][-2:] == [(name, status), ("agent.status", agent_status)]
+    told = [
+        (type, payload)
+        for type, payload in await estate.events(f"workspace:{estate.workspace.id}")
+        if payload["agent_id"] == run.agent_id
+    ]
+    assert [(type, payload["status"]) for type, payload in told][-2:] == [
+        (name, status),
+        ("agent.status", agent_status),
+    ]
     restart = fields.get("reason") == "server_restart"
     notice = {"type": "error", "content": SERVER_RESTART, "metadata": {"reason": "server_restart", "run_id": run.id}}
-    assert await estate.events(f"session:{estate.workspace.id}/{chat_id}") == ([("chat_event", notice)] if restart else [])
+    assert await estate.events(f"session:{estate.workspace.id}/{chat_id}") == (
+        [("chat_event", notice)] if restart else []
+    )
     assert not restart or messages[0]["id"] == f"msg_recovery_{run.id}"
     assert not (stored and stored[0] == "assistant") or messages[0]["tool_summary"] == "[tool: Bash]"
 

@@ -13,7 +13,8 @@ from tests.scale.sweeping import Swept, sweep_old
 from tests.world import world_on
 
 SLOPE = 1.1  # of buffers, from one size to the next
-DEPTH = 6  # buffers that an index of a larger table may be deeper by, for each row of the page and what is read beside it
+# buffers that an index of a larger table may be deeper by, for each row of the page and what is read beside it
+DEPTH = 6
 FULL = 1_000  # rows of which every page is full
 COUNTED = 20  # rows an index has on a buffer at least, for whoever counts them
 
@@ -44,7 +45,9 @@ async def measure(database: Any, directory: Path, sizes: Sequence[int], *, swept
 
 
 def check(read: Read, measured: Measured) -> None:
-    """A page costs the same at every size. What is skipped or counted costs its place in an index; what is listed as a whole, nobody else's time."""
+    """A page costs the same at every size. What is skipped or counted costs its place in an index; what is listed as a
+    whole, nobody else's time.
+    """
     costs = [(size, measured.costs[size][read.name]) for size in measured.sizes if size >= FULL]
     for size, cost in costs:
         assert not cost.stalls, f"at {size} rows: {cost.stalls}"
@@ -55,7 +58,9 @@ def check(read: Read, measured: Measured) -> None:
     (small, before), *later = costs
     for size, cost in later:
         more = {Kind.page: 0, Kind.skipped: size - small, Kind.counted: (size - small) / COUNTED}[read.kind]
-        assert cost.buffers <= SLOPE * (before.buffers + more) + DEPTH * read.rows, f"{small} rows: {before}; {size} rows: {cost}"
+        assert cost.buffers <= SLOPE * (before.buffers + more) + DEPTH * read.rows, (
+            f"{small} rows: {before}; {size} rows: {cost}"
+        )
         small, before = size, cost
 
 

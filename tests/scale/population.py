@@ -9,8 +9,22 @@ from models.base import Row
 
 CHAT, AGENT = "scale-chat", "cagent00000000000000000001"
 RARE = "i <= 1000 AND i % 50 = 0"
-"""What filters look for: a page of the oldest rows, whatever the size, so that whoever looks for them from the newest on passes all others."""
-BIG = ("crews", "agents", "chats", "messages", "runs", "run_tags", "run_frames", "missions", "issue_labels", "events", "audit_logs")
+"""What filters look for: a page of the oldest rows, whatever the size, so that whoever looks for them from the newest
+on passes all others.
+"""
+BIG = (
+    "crews",
+    "agents",
+    "chats",
+    "messages",
+    "runs",
+    "run_tags",
+    "run_frames",
+    "missions",
+    "issue_labels",
+    "events",
+    "audit_logs",
+)
 """The tables that hold the rows."""
 WHOLE, OWN = 100_000, 1_000
 """Rows at most of what is listed as a whole, and workspaces of one user."""
@@ -33,7 +47,8 @@ TIMES = dict.fromkeys(("created_at", "updated_at", "started_at", "last_activity_
 AGENTS = "'cagent' || lpad((1 + i % 10)::text, 20, '0')"
 """The agents that chats and runs are of: each has a tenth of all."""
 COLUMNS = """
-    SELECT column_name, data_type, is_nullable = 'YES' OR column_default IS NOT NULL OR is_identity = 'YES' OR is_generated = 'ALWAYS' AS free
+    SELECT column_name, data_type, is_nullable = 'YES' OR column_default IS NOT NULL OR is_identity = 'YES' OR
+        is_generated = 'ALWAYS' AS free
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1
 """
 
@@ -59,15 +74,27 @@ class Population:
     rows: int = 0
 
     async def fill(self, table: str, first: int, last: int, **values: str) -> None:
-        """`values`: column -> SQL over the row's number `i`. What is not named and must be there gets something of its type."""
+        """`values`: column -> SQL over the row's number `i`. What is not named and must be there gets something of its
+        type.
+        """
         columns = await self.superuser.fetch(COLUMNS, table)
         if not columns:
             return
-        chosen = {c["column_name"]: _default(table, c["column_name"]) or GENERIC[c["data_type"]] for c in columns if not c["free"]}
+        chosen = {
+            c["column_name"]: _default(table, c["column_name"]) or GENERIC[c["data_type"]]
+            for c in columns
+            if not c["free"]
+        }
         known = {c["column_name"] for c in columns}
-        chosen |= {name: value for name, value in ({"workspace_id": f"'{self.workspace_id}'"} | values).items() if name in known}
+        chosen |= {
+            name: value
+            for name, value in ({"workspace_id": f"'{self.workspace_id}'"} | values).items()
+            if name in known
+        }
         names, made = ", ".join(chosen), ", ".join(chosen.values())
-        await self.superuser.execute(f"INSERT INTO {table} ({names}) SELECT {made} FROM generate_series({first}, {last}) AS i")
+        await self.superuser.execute(
+            f"INSERT INTO {table} ({names}) SELECT {made} FROM generate_series({first}, {last}) AS i"
+        )
 
     async def grow(self, rows: int) -> None:
         first, last = self.rows + 1, rows
@@ -85,15 +112,50 @@ class Population:
         self.rows = rows
 
     async def _agents(self, first: int, last: int) -> None:
-        await self.fill("crews", first, last, id=f"'ccrew0' || {NUMBER}", name="'Crew ' || i", slug="'crew-' || i", version="1", **TIMES)
-        kinds = {"version": "1", "agent_role": "'AGENT'", "status": "'IDLE'", "cli_adapter": "'CLAUDE_CODE'", "tool_profile": "'FULL'"}
+        await self.fill(
+            "crews",
+            first,
+            last,
+            id=f"'ccrew0' || {NUMBER}",
+            name="'Crew ' || i",
+            slug="'crew-' || i",
+            version="1",
+            **TIMES,
+        )
+        kinds = {
+            "version": "1",
+            "agent_role": "'AGENT'",
+            "status": "'IDLE'",
+            "cli_adapter": "'CLAUDE_CODE'",
+            "tool_profile": "'FULL'",
+        }
         crew = "'ccrew0' || lpad((1 + i % 10)::text, 20, '0')"
-        await self.fill("agents", first, last, id=f"'cagent' || {NUMBER}", crew_id=crew, name="'Agent ' || i", slug="'agent-' || i", **kinds, **TIMES)
+        await self.fill(
+            "agents",
+            first,
+            last,
+            id=f"'cagent' || {NUMBER}",
+            crew_id=crew,
+            name="'Agent ' || i",
+            slug="'agent-' || i",
+            **kinds,
+            **TIMES,
+        )
 
     async def _chats(self, first: int, last: int) -> None:
         kinds = {"visibility": "'private'", "mode": "'CHAT'", "status": "'ACTIVE'"}
         origin = f"CASE WHEN {RARE} THEN 'CRON' ELSE 'UI' END"
-        await self.fill("chats", first, last, id=f"'cchat0' || {NUMBER}", agent_id=AGENTS, title="'Chat ' || i", origin=origin, **kinds, **TIMES)
+        await self.fill(
+            "chats",
+            first,
+            last,
+            id=f"'cchat0' || {NUMBER}",
+            agent_id=AGENTS,
+            title="'Chat ' || i",
+            origin=origin,
+            **kinds,
+            **TIMES,
+        )
         if first == 1:
             await self.fill("chats", 0, 0, id=f"'{CHAT}'", agent_id=f"'{AGENT}'", origin="'UI'", **kinds)
         said = {"chat_id": f"'{CHAT}'", "content": "'message ' || i", "role": "'assistant'", "seq": "i"}
@@ -108,17 +170,35 @@ class Population:
             "data": f"""CASE WHEN {RARE} THEN '{{"tags": ["rare"]}}'::jsonb ELSE '{{"tags": ["common"]}}'::jsonb END""",
         }
         chat = f"'cchat0' || {NUMBER}"
-        await self.fill("runs", first, last, id=f"'run-' || {NUMBER}", agent_id=AGENTS, chat_id=chat, lease="1", **ended, **TIMES)
+        await self.fill(
+            "runs", first, last, id=f"'run-' || {NUMBER}", agent_id=AGENTS, chat_id=chat, lease="1", **ended, **TIMES
+        )
         tag = f"CASE WHEN {RARE} THEN 'rare' ELSE 'common' END"
-        await self.fill("run_tags", first, last, run_id=f"'run-' || {NUMBER}", tag=tag, began_at=WHEN)  # by its trigger otherwise
-        shown = {"type": "'chat_event'", "payload": """'{"type": "text", "content": "words"}'::jsonb""", "run_id": f"'run-' || {NUMBER}"}
-        await self.fill("run_frames", first, last, chat_id=f"'{CHAT}'", seq="i", agent_id=f"'{AGENT}'", **shown, **TIMES)
+        # by its trigger otherwise
+        await self.fill("run_tags", first, last, run_id=f"'run-' || {NUMBER}", tag=tag, began_at=WHEN)
+        shown = {
+            "type": "'chat_event'",
+            "payload": """'{"type": "text", "content": "words"}'::jsonb""",
+            "run_id": f"'run-' || {NUMBER}",
+        }
+        await self.fill(
+            "run_frames", first, last, chat_id=f"'{CHAT}'", seq="i", agent_id=f"'{AGENT}'", **shown, **TIMES
+        )
 
     async def _issues(self, first: int, last: int) -> None:
         """Each is of one of ten crews, projects and assignees; few are urgent, under way, or have a label."""
         tenth = "lpad((1 + i % 10)::text, 20, '0')"
-        kinds = {"mission_type": "'issue'", "number": "i", "identifier": "'ISS-' || i", "trace_id": f"'issue-' || {NUMBER}", "version": "1"}
-        status, urgency = (f"CASE WHEN {RARE} THEN '{rare}' ELSE '{common}' END" for rare, common in (("IN_PROGRESS", "BACKLOG"), ("urgent", "none")))
+        kinds = {
+            "mission_type": "'issue'",
+            "number": "i",
+            "identifier": "'ISS-' || i",
+            "trace_id": f"'issue-' || {NUMBER}",
+            "version": "1",
+        }
+        status, urgency = (
+            f"CASE WHEN {RARE} THEN '{rare}' ELSE '{common}' END"
+            for rare, common in (("IN_PROGRESS", "BACKLOG"), ("urgent", "none"))
+        )
         of = {
             "crew_id": f"'ccrew0' || {tenth}",
             "lead_agent_id": AGENTS,
@@ -127,7 +207,19 @@ class Population:
             "project_id": f"'cprojc' || {tenth}",
         }
         issue = f"'cissue' || {NUMBER}"
-        await self.fill("missions", first, last, id=issue, title="'Issue ' || i", sort_order="i", status=status, priority=urgency, **kinds, **of, **TIMES)
+        await self.fill(
+            "missions",
+            first,
+            last,
+            id=issue,
+            title="'Issue ' || i",
+            sort_order="i",
+            status=status,
+            priority=urgency,
+            **kinds,
+            **of,
+            **TIMES,
+        )
         label = f"CASE WHEN {RARE} THEN '{LABEL}' ELSE 'clabel' || lpad('2', 20, '0') END"
         await self.fill("issue_labels", first, last, mission_id=issue, label_id=label)
 
@@ -138,14 +230,36 @@ class Population:
         await self.fill("users", first, last, id=user, email="'user' || i || '@example.com'", full_name=name, **TIMES)
         await self.fill("memberships", first, last, id=f"'cmembr' || {NUMBER}", user_id=user, role=role, **TIMES)
         await self.fill("labels", first, last, id=f"'clabel' || {NUMBER}", name=name, color="'red'", **TIMES)
-        invited = {"email": "'guest' || i || '@example.com'", "role": role, "invited_by": mine, "token": f"'token' || {NUMBER}", "expires_at": then}
+        invited = {
+            "email": "'guest' || i || '@example.com'",
+            "role": role,
+            "invited_by": mine,
+            "token": f"'token' || {NUMBER}",
+            "expires_at": then,
+        }
         await self.fill("invitations", first, last, id=f"'cinvit' || {NUMBER}", **invited)
         await self.fill("crew_members", first, last, id=f"'ccrewm' || {NUMBER}", crew_id=crew, user_id=user)
-        ends = {"from_crew_id": crew, "to_crew_id": "'ccrew0' || lpad((1 + i)::text, 20, '0')", "direction": "'bidirectional'", "status": "'active'"}
+        ends = {
+            "from_crew_id": crew,
+            "to_crew_id": "'ccrew0' || lpad((1 + i)::text, 20, '0')",
+            "direction": "'bidirectional'",
+            "status": "'active'",
+        }
         await self.fill("crew_connections", first, last - 1, id=f"'clinks' || {NUMBER}", **ends, **TIMES)
-        await self.fill("cli_tokens", first, last, id=f"'ctoken' || {NUMBER}", user_id=mine, name=name, token_hash=f"'hash' || {NUMBER}", scopes="'[]'")
+        await self.fill(
+            "cli_tokens",
+            first,
+            last,
+            id=f"'ctoken' || {NUMBER}",
+            user_id=mine,
+            name=name,
+            token_hash=f"'hash' || {NUMBER}",
+            scopes="'[]'",
+        )
         await self.fill("sessions", first, last, id=f"'s_' || {NUMBER}", user_id=mine, expires_at=then)
         last = min(last, OWN)
-        await self.fill("workspaces", first, last, id=f"'cwrksp' || {NUMBER}", name=name, slug="'workspace-' || i", version="1")
+        await self.fill(
+            "workspaces", first, last, id=f"'cwrksp' || {NUMBER}", name=name, slug="'workspace-' || i", version="1"
+        )
         theirs = {"workspace_id": f"'cwrksp' || {NUMBER}", "user_id": f"'{self.traveller}'", "role": role}
         await self.fill("memberships", first, last, id=f"'cmemow' || {NUMBER}", **theirs)

@@ -26,7 +26,9 @@ DEEPEST = 300_000
 
 
 class Kind(StrEnum):
-    """What a read costs: its page; the rows an offset skips; the rows it counts (contract); all that it lists, or a refusal."""
+    """What a read costs: its page; the rows an offset skips; the rows it counts (contract); all that it lists, or a
+    refusal.
+    """
 
     page = "page"
     skipped = "skipped"
@@ -36,7 +38,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Read:
-    """`path`, in which `{last}` is the offset of the last page, or a GraphQL `field` with arguments of its own, not closed.
+    """`path`, in which `{last}` is the offset of the last page, or a GraphQL `field` with arguments of its own, not
+    closed.
 
     `behind`: it begins at a cursor before the last page.
     """
@@ -54,16 +57,32 @@ class Read:
 def _list(name: str, path: str, field: str, *, counts: bool = False, **filters: str) -> Iterator[Read]:
     """`counts`: the answer of REST has a total."""
     mark = "&" if "?" in path else "?"
-    yield Read(f"{name}: first page{' and total' * counts}", f"{path}{mark}limit=20", kind=Kind.counted if counts else Kind.page)
+    yield Read(
+        f"{name}: first page{' and total' * counts}",
+        f"{path}{mark}limit=20",
+        kind=Kind.counted if counts else Kind.page,
+    )
     yield Read(f"{name}: last page by offset", f"{path}{mark}limit=20&offset={{last}}", kind=Kind.skipped)
     yield Read(f"{name}: behind a cursor at the end", field=field, behind=True)
     yield Read(f"{name}: totalCount", field=field, kind=Kind.counted, shown="totalCount")
     for filter, value in filters.items():
-        yield Read(f"{name}: {filter}={value}{' and total' * counts}", f"{path}{mark}limit=20&{filter}={value}", kind=Kind.counted if counts else Kind.page)
+        yield Read(
+            f"{name}: {filter}={value}{' and total' * counts}",
+            f"{path}{mark}limit=20&{filter}={value}",
+            kind=Kind.counted if counts else Kind.page,
+        )
 
 
 CREW = "ccrew000000000000000000001"
-RUNS = ("status: FAILED", "status: COMPLETED", f'agentId: "{AGENT}"', 'trigger: "CRON"', 'trigger: "USER"', 'tag: "rare"', 'tag: "common"')
+RUNS = (
+    "status: FAILED",
+    "status: COMPLETED",
+    f'agentId: "{AGENT}"',
+    'trigger: "CRON"',
+    'trigger: "USER"',
+    'tag: "rare"',
+    'tag: "common"',
+)
 SHOWN_OF_RUNS = "nodes { id status agentName crewName fromSeq }"
 READS = (
     *_list("crews", "/api/v1/crews", "crews"),
@@ -73,7 +92,10 @@ READS = (
     *_list("runs", "/api/v1/runs", "runs", counts=True, status="FAILED", agent_id=AGENT, trigger="CRON", tag="rare"),
     Read("runs: first page", field="runs", shown=SHOWN_OF_RUNS),
     *(Read(f"runs: {chosen}", field=f"runs({chosen}", shown=SHOWN_OF_RUNS) for chosen in RUNS),
-    *(Read(f"runs: {chosen}, behind a cursor", field=f"runs({chosen}", behind=True) for chosen in (RUNS[1], RUNS[2], RUNS[6])),
+    *(
+        Read(f"runs: {chosen}, behind a cursor", field=f"runs({chosen}", behind=True)
+        for chosen in (RUNS[1], RUNS[2], RUNS[6])
+    ),
     *_list(
         "issues",
         "/api/v1/issues",
@@ -185,7 +207,9 @@ def _literal(value: Any) -> str:
 
 
 async def explain(sql: str, args: list[Any]) -> dict[str, Any] | None:
-    """The plan that the application gets: its role, its settings, its policies, for no values in particular. None: the statement ends itself."""
+    """The plan that the application gets: its role, its settings, its policies, for no values in particular. None: the
+    statement ends itself.
+    """
     async with database.lease() as conn:
         await conn.execute(f"PREPARE scale AS {sql}")
         try:
@@ -257,7 +281,11 @@ class Reader:
             if plan is None:
                 continue
             made.buffers += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
-            made.scanned |= {node["Relation Name"] for node in nodes(plan) if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in BIG}
+            made.scanned |= {
+                node["Relation Name"]
+                for node in nodes(plan)
+                if node["Node Type"].endswith("Seq Scan") and node["Relation Name"] in BIG
+            }
         return made
 
     async def writes(self) -> dict[str, Cost]:
@@ -269,7 +297,9 @@ class Reader:
         for number in range(WARM + REPEATS):
             if number == WARM:
                 before = await _buffers_of_the_pool()
-            variables = {"i": values(f"{self.rows}-{number}")} | ({"ws": self.world.workspace.id} if "$ws" in document else {})
+            variables = {"i": values(f"{self.rows}-{number}")} | (
+                {"ws": self.world.workspace.id} if "$ws" in document else {}
+            )
             begun = time.perf_counter()
             answer = await self.client.post("/graphql", json={"query": document, "variables": variables})
             took.append((time.perf_counter() - begun) * 1000)
@@ -284,7 +314,10 @@ async def _buffers_of_the_pool() -> int:
         await conn.fetchval("SELECT pg_stat_force_next_flush()")
         await conn.fetchval("SELECT 1")
     pids = [conn.get_server_pid() for conn in connections]
-    counted = "SELECT coalesce(sum(hits + reads), 0)::bigint FROM unnest($1::int[]) AS p, pg_stat_get_backend_io(p) WHERE object = 'relation'"
+    counted = (
+        "SELECT coalesce(sum(hits + reads), 0)::bigint FROM unnest($1::int[]) AS p, pg_stat_get_backend_io(p) WHERE"
+        " object = 'relation'"
+    )
     async with database.lease() as conn:
         found: int = await conn.fetchval(counted, pids)
     return found

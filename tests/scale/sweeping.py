@@ -13,16 +13,23 @@ from tests.live.sockets import client_of
 from tests.world import World
 
 OLD = (
-    "INSERT INTO events (workspace_id, channel, type, payload, created_at) "
-    "SELECT $1::text, 'workspace:' || $1, 'crew.updated', '{{}}', now() - interval '8 days' FROM generate_series(1, {rows})",
-    "INSERT INTO idempotency_keys (principal, operation, key, request_hash, created_at) "
-    "SELECT $1, 'labels.create', i, '', now() - interval '25 hours' FROM generate_series(1, {rows}) AS i",
-    "INSERT INTO run_frames (workspace_id, chat_id, seq, type, payload, created_at) "
-    "SELECT $1, 'swept', i, 'chat_event', '{{}}', now() - interval '31 days' FROM generate_series(1, {rows}) AS i",
+    (
+        "INSERT INTO events (workspace_id, channel, type, payload, created_at) SELECT $1::text, 'workspace:' || $1,"
+        " 'crew.updated', '{{}}', now() - interval '8 days' FROM generate_series(1, {rows})"
+    ),
+    (
+        "INSERT INTO idempotency_keys (principal, operation, key, request_hash, created_at) "
+        "SELECT $1, 'labels.create', i, '', now() - interval '25 hours' FROM generate_series(1, {rows}) AS i"
+    ),
+    (
+        "INSERT INTO run_frames (workspace_id, chat_id, seq, type, payload, created_at) "
+        "SELECT $1, 'swept', i, 'chat_event', '{{}}', now() - interval '31 days' FROM generate_series(1, {rows}) AS i"
+    ),
 )
 LEFT = (
-    "SELECT (SELECT count(*) FROM events WHERE created_at < now() - interval '7 days') "
-    "+ (SELECT count(*) FROM idempotency_keys WHERE created_at < now() - interval '24 hours') + (SELECT count(*) FROM run_frames WHERE chat_id = 'swept')"
+    "SELECT (SELECT count(*) FROM events WHERE created_at < now() - interval '7 days') + (SELECT count(*) FROM"
+    " idempotency_keys WHERE created_at < now() - interval '24 hours') + (SELECT count(*) FROM run_frames WHERE chat_id"
+    " = 'swept')"
 )
 EVERY = 0.02  # seconds between events that are heard
 
@@ -85,7 +92,12 @@ async def sweep_old(superuser: "asyncpg.Connection[Any]", world: World, rows: in
 
 async def _heard(listener: Any, world: World, channel: str, number: int) -> float:
     type, begun = f"test.tick{number}", time.perf_counter()
-    await world.database.execute("INSERT INTO events (workspace_id, channel, type, payload) VALUES ($1, $2, $3, '{}')", world.workspace.id, channel, type)
+    await world.database.execute(
+        "INSERT INTO events (workspace_id, channel, type, payload) VALUES ($1, $2, $3, '{}')",
+        world.workspace.id,
+        channel,
+        type,
+    )
     bus.ring(Topic.events)
     await listener.hears(type)
     return time.perf_counter() - begun

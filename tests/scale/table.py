@@ -10,31 +10,45 @@ from tests.scale.reading import DEEPEST, READS, WRITES, Kind
 
 HEAD = """# Scale
 
-What a call costs when every list of a workspace has so many rows. Written by `make scale` (about ten minutes, 5 GB of disk; `SCALE_ROWS` names other sizes).
+What a call costs when every list of a workspace has so many rows. Written by `make scale` (about ten minutes, 5 GB of
+    disk; `SCALE_ROWS` names other sizes).
 {machine}. Others may have used the machine meanwhile: buffers are what counts, milliseconds are as measured.
 
 | column | |
 | --- | --- |
 | kind | what it costs; see below |
 | p50 ms | of an answer, over a socket of this machine; `413` where the answer is refused as too large |
-| buffers | pages of 8 KiB that all statements of the call read, as the application's role under row-level security, with generic plans |
-| slope | of buffers, from the last size but one to the last: from smaller ones on a page is not full yet, and an index has a level less |
+| buffers | pages of 8 KiB that all statements of the call read, as the
+    application's role under row-level security, with generic plans |
+| slope | of buffers, from the last size but one to the last: from smaller ones on a page is not full yet, and an index
+    has a level less |
 
-Kinds: `page` costs its page, whatever the size. `skipped` costs an index entry for each row that the offset skips, {deepest:,} at most here.
-`counted` counts rows by contract, and grows with them. `whole` has no pages; {whole:,} rows at most here ({own:,} workspaces). `write` is a command.
+Kinds: `page` costs its page, whatever the size. `skipped` costs an index entry for each row that the offset skips,
+    {deepest:,} at most here.
+`counted` counts rows by contract, and grows with them. `whole` has no pages; {whole:,} rows at most here ({own:,}
+    workspaces). `write` is a command.
 
-Filters find a page of the oldest rows: whoever looks for them from the newest on would pass all the others. One agent has a tenth of all chats and runs,
+Filters find a page of the oldest rows: whoever looks for them from the newest on would pass all the others. One agent
+    has a tenth of all chats and runs,
 one chat has all messages, and one agent all entries of the log.
 
-Counted by contract: `totalCount` of every connection; the total and statistics of `GET /api/v1/runs`; `_count` of agents, crews and workspaces; `crews-status`.
+Counted by contract: `totalCount` of every connection; the total and statistics of `GET /api/v1/runs`; `_count` of
+    agents, crews and workspaces; `crews-status`.
 """
 
 
 def written(measured: Measured) -> str:
     sizes = list(measured.sizes)
-    columns = ["call", "kind", *(f"p50 ms at {size:,}" for size in sizes), *(f"buffers at {size:,}" for size in sizes), "slope"]
+    columns = [
+        "call",
+        "kind",
+        *(f"p50 ms at {size:,}" for size in sizes),
+        *(f"buffers at {size:,}" for size in sizes),
+        "slope",
+    ]
     machine = (
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {os.cpu_count()} cores, {platform.system()}"
+        f" {platform.machine()}, Python {platform.python_version()}"
     )
     lines = [HEAD.format(machine=machine, deepest=DEEPEST, whole=WHOLE, own=OWN)]
     lines += ["| " + " | ".join(columns) + " |", "| --- | --- |" + " --: |" * (len(columns) - 2)]
@@ -51,9 +65,14 @@ def written(measured: Measured) -> str:
             "",
             f"## The sweep of {swept.rows:,} events, {swept.rows:,} frames and {swept.rows:,} idempotency keys",
             "",
-            "| whole | portions | longest portion, a transaction each | median wait of a listener for an event of that time | longest |",
+            (
+                "| whole | portions | longest portion, a transaction each | median wait of a listener for an event of"
+                " that time | longest |"
+            ),
             "| --: | --: | --: | --: | --: |",
-            f"| {swept.whole:.1f} s | {len(swept.portions)} | {max(swept.portions):.2f} s | {sorted(swept.waited)[len(swept.waited) // 2] * 1000:.0f} ms "
-            f"| {max(swept.waited) * 1000:.0f} ms |",
+            (
+                f"| {swept.whole:.1f} s | {len(swept.portions)} | {max(swept.portions):.2f} s |"
+                f" {sorted(swept.waited)[len(swept.waited) // 2] * 1000:.0f} ms | {max(swept.waited) * 1000:.0f} ms |"
+            ),
         ]
     return "\n".join(lines) + "\n"

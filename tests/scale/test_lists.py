@@ -1,4 +1,6 @@
-"""No list reads a large table from end to end, and none gets dearer as the table grows, but by the rows that an offset skips."""
+"""No list reads a large table from end to end, and none gets dearer as the table grows, but by the rows that an offset
+skips.
+"""
 
 import os
 import re
@@ -45,10 +47,15 @@ def test_every_page_is_measured() -> None:
     """A list that is read in pages stands in READS, with each of its filters."""
     asked = [urlsplit(read.path) for read in READS if read.path]
     for op in operations():
-        if op.kind != "query" or op.form is not Page or op.auth is not Auth.USER:  # what agents read is read by users too
+        # what agents read is read by users too
+        if op.kind != "query" or op.form is not Page or op.auth is not Auth.USER:
             continue
         route = re.compile(PARAMETER.sub("[^/]+", routes_of(op)[0].path) + r"\Z")
         own = [parse_qs(place.query) for place in asked if route.match(place.path)]
         assert own, f"{op.name} is not measured"
-        filters = {name for name in op.input.model_fields if name not in Paging.model_fields and name not in routes_of(op)[0].parameters} - {"page"}
+        filters = {
+            name
+            for name in op.input.model_fields
+            if name not in Paging.model_fields and name not in routes_of(op)[0].parameters
+        } - {"page"}
         assert filters <= {name for query in own for name in query}, f"{op.name}: a filter is not measured"

@@ -27,7 +27,8 @@ async def test_a_sweep_of_many_rows_holds_nobody_up(world: World, module_databas
         await superuser.close()
     assert swept.left == 0
     assert len(swept.portions) >= 3 * ROWS / sweeper.PORTION
-    assert max(swept.portions) < 1.5, sorted(swept.portions)[-5:]  # a second, and some of a machine that has much else to do
+    # a second, and some of a machine that has much else to do
+    assert max(swept.portions) < 1.5, sorted(swept.portions)[-5:]
     assert swept.waited, "nobody listened"
     assert max(swept.waited) < 2.0, sorted(swept.waited)[-5:]
 
@@ -35,12 +36,17 @@ async def test_a_sweep_of_many_rows_holds_nobody_up(world: World, module_databas
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.name) for rule in sweeper.RULES])
 async def test_what_expires_is_found_by_an_index(world: World, rule: sweeper.Rule) -> None:
     async with database.lease() as conn, conn.transaction():
-        await conn.execute("SET LOCAL enable_seqscan = off")  # few rows: all plans are cheap, but one without an index stays one
+        # few rows: all plans are cheap, but one without an index stays one
+        await conn.execute("SET LOCAL enable_seqscan = off")
         await conn.fetchrow(SCOPE_SQL, "*")
         await conn.execute(f"PREPARE swept AS {rule.sql}")
         plan = json.loads(await conn.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE swept({sweeper.PORTION})"))[0]["Plan"]
         await conn.execute("DEALLOCATE swept")
-    read = [(node["Node Type"], node["Relation Name"]) for node in nodes(plan) if "Relation Name" in node and node["Node Type"] != "ModifyTable"]
+    read = [
+        (node["Node Type"], node["Relation Name"])
+        for node in nodes(plan)
+        if "Relation Name" in node and node["Node Type"] != "ModifyTable"
+    ]
     assert read
     unindexed = {table for way, table in read if way == "Seq Scan"}
     assert not unindexed & (OLD | {"runs"}), read

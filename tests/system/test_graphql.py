@@ -18,14 +18,22 @@ async def test_a_user_sees_release_and_license(world: World) -> None:
     answer = await world.graphql(world.nobody, document)
     assert answer["data"] == {
         "version": {"current": released(), "latest": None, "newer": False, "url": None},
-        "l": {"edition": "community", "maxCrews": 15, "features": [], "licenseId": "community", "__typename": "License"},
+        "l": {
+            "edition": "community",
+            "maxCrews": 15,
+            "features": [],
+            "licenseId": "community",
+            "__typename": "License",
+        },
     }
 
 
 async def test_release_and_license_are_for_users(world: World) -> None:
     answer = await world.graphql(None, "{ setupStatus { allowSignup } version { current } license { edition } }")
     assert answer["data"] == {"setupStatus": {"allowSignup": False}, "version": None, "license": None}
-    assert [error["extensions"] for error in answer["errors"]] == [{"code": "UNAUTHENTICATED", "reason": "no_credentials"}] * 2
+    assert [error["extensions"] for error in answer["errors"]] == [
+        {"code": "UNAUTHENTICATED", "reason": "no_credentials"}
+    ] * 2
 
 
 async def test_what_operates_the_server_is_no_part_of_the_graph(world: World) -> None:

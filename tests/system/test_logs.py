@@ -73,7 +73,11 @@ def test_a_line_names_its_request_and_no_other(capsys: pytest.CaptureFixture[str
 
     asyncio.run(both())
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert {line["event"]: line.get("request_id") for line in lines} == {"said by a": "a", "said by b": "b", "said by nobody": None}
+    assert {line["event"]: line.get("request_id") for line in lines} == {
+        "said by a": "a",
+        "said by b": "b",
+        "said by nobody": None,
+    }
 
 
 @pytest.mark.parametrize(("level", "shown"), [("debug", 4), ("info", 3), ("warn", 2), ("error", 1)])

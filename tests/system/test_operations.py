@@ -20,7 +20,9 @@ URL = "https://releases.example/v9"
 class Announced:
     """Releases as the outside may tell of them."""
 
-    def __init__(self, found: tuple[str, str] | None = None, *, after: asyncio.Event | None = None, fail: Exception | None = None) -> None:
+    def __init__(
+        self, found: tuple[str, str] | None = None, *, after: asyncio.Event | None = None, fail: Exception | None = None
+    ) -> None:
         self.found, self.after, self.fail, self.asked = found, after, fail, 0
 
     async def latest(self) -> tuple[str, str] | None:
@@ -56,21 +58,39 @@ async def answer(operation: Any, caller: Caller) -> Any:
         ("1.0", "tomorrow", False),
     ],
 )
-async def test_a_release_is_newer_by_its_numbers(world: World, monkeypatch: pytest.MonkeyPatch, current: str, latest: str, newer: bool) -> None:
+async def test_a_release_is_newer_by_its_numbers(
+    world: World, monkeypatch: pytest.MonkeyPatch, current: str, latest: str, newer: bool
+) -> None:
     monkeypatch.setattr(system, "released", lambda: current)
     instance.releases = Announced((latest, URL))
-    assert await answer(system.version, world.viewer.caller) == {"current": current, "latest": latest, "newer": newer, "url": URL}
+    assert await answer(system.version, world.viewer.caller) == {
+        "current": current,
+        "latest": latest,
+        "newer": newer,
+        "url": URL,
+    }
 
 
-SILENT = {"unknown": {"found": None}, "slow": {"found": ("9.0.0", URL), "after": 60}, "failing": {"fail": OSError("no network")}}
+SILENT = {
+    "unknown": {"found": None},
+    "slow": {"found": ("9.0.0", URL), "after": 60},
+    "failing": {"fail": OSError("no network")},
+}
 
 
 @pytest.mark.parametrize("answer_of", SILENT.values(), ids=SILENT)
-async def test_without_an_answer_nothing_is_known(world: World, monkeypatch: pytest.MonkeyPatch, answer_of: dict[str, Any]) -> None:
+async def test_without_an_answer_nothing_is_known(
+    world: World, monkeypatch: pytest.MonkeyPatch, answer_of: dict[str, Any]
+) -> None:
     releases = Announced(**answer_of)
     monkeypatch.setattr(system, "RELEASES_PATIENCE", 0.05)
     instance.releases = releases
-    assert await answer(system.version, world.viewer.caller) == {"current": system.released(), "latest": None, "newer": False, "url": None}
+    assert await answer(system.version, world.viewer.caller) == {
+        "current": system.released(),
+        "latest": None,
+        "newer": False,
+        "url": None,
+    }
     assert releases.asked == 1
 
 
@@ -85,7 +105,9 @@ async def test_no_connection_waits_for_the_outside(world: World) -> None:
     """More calls than the pool has connections wait for the outside, and the database is still there for others."""
     answered = asyncio.Event()
     instance.releases = Announced(("9.0.0", URL), after=answered)
-    waiting = [asyncio.create_task(answer(system.version, world.viewer.caller)) for _ in range(world.settings.pool_size + 5)]
+    waiting = [
+        asyncio.create_task(answer(system.version, world.viewer.caller)) for _ in range(world.settings.pool_size + 5)
+    ]
     await asyncio.sleep(0.3)
     assert (await answer(system.setup_status, Caller.nobody()))["needs_bootstrap"] is False
     assert not any(task.done() for task in waiting)
@@ -98,10 +120,26 @@ async def test_the_license_that_holds_is_shown(world: World) -> None:
     community = {"edition": "community", "license_id": "community", "licensee_org": "", "features": [], **limits}
     assert await answer(system.license, world.viewer.caller) == community
     claims = Claims(
-        license_id="l-1", licensee_org="Org", edition="team", max_crews=0, max_agents_per_crew=50, max_members=20, features=("sso",), issued_at=1, expires_at=0
+        license_id="l-1",
+        licensee_org="Org",
+        edition="team",
+        max_crews=0,
+        max_agents_per_crew=50,
+        max_members=20,
+        features=("sso",),
+        issued_at=1,
+        expires_at=0,
     )  # type: ignore[arg-type]
     instance._licensing = Licensing(claims, {Limit.members: 7})
-    shown = {"edition": "team", "license_id": "l-1", "licensee_org": "Org", "max_crews": 0, "max_agents_per_crew": 50, "max_members": 7, "features": ["sso"]}
+    shown = {
+        "edition": "team",
+        "license_id": "l-1",
+        "licensee_org": "Org",
+        "max_crews": 0,
+        "max_agents_per_crew": 50,
+        "max_members": 7,
+        "features": ["sso"],
+    }
     assert await answer(system.license, world.viewer.caller) == shown
     instance._licensing = Licensing(claims.model_copy(update={"expires_at": 2}), {})
     assert await answer(system.license, world.viewer.caller) == community
@@ -114,7 +152,11 @@ async def test_only_users_learn_of_release_and_license(world: World, operation: 
     assert (await world.rest(None, "GET", f"/api/v1/{operation.name.replace('.', '/')}")).status_code == 401
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.0, "0s"), (0.34, "300ms"), (3723.46, "1h2m3.5s"), (86400.0, "24h0m0s")])
-async def test_the_uptime_reads_as_go_prints_it(world: World, monkeypatch: pytest.MonkeyPatch, seconds: float, text: str) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0, "0s"), (0.34, "300ms"), (3723.46, "1h2m3.5s"), (86400.0, "24h0m0s")]
+)
+async def test_the_uptime_reads_as_go_prints_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, seconds: float, text: str
+) -> None:
     monkeypatch.setattr(instance, "uptime", lambda: seconds)
     assert (await answer(system.healthz, Caller.nobody()))["uptime"] == text

@@ -14,7 +14,11 @@ pytestmark = pytest.mark.anyio
 
 async def test_health(world: World) -> None:
     answer = await world.rest(None, "GET", "/api/health")
-    assert (answer.status_code, answer.headers["content-type"], answer.json()) == (200, "application/json", {"status": "ok"})
+    assert (answer.status_code, answer.headers["content-type"], answer.json()) == (
+        200,
+        "application/json",
+        {"status": "ok"},
+    )
 
 
 async def test_a_process_that_lives_says_so(world: World) -> None:
@@ -31,7 +35,15 @@ async def test_a_process_that_can_work_says_so(world: World) -> None:
     assert answer.json() == {"status": True, "checks": {"db": "ok", "state": "ok"}}
 
 
-PATHS = ["/api/health", "/healthz", "/readyz", "/metrics", "/api/v1/system/setup-status", "/api/v1/system/version", "/api/v1/system/license"]
+PATHS = [
+    "/api/health",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/v1/system/setup-status",
+    "/api/v1/system/version",
+    "/api/v1/system/license",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -47,7 +59,8 @@ async def test_release_and_license(world: World) -> None:
     assert answer.json() == {"current": released(), "latest": None, "newer": False, "url": None}
     answer = await world.rest(world.nobody, "GET", "/api/v1/system/license", workspace=None)
     assert answer.json() == {
-        "edition": "community", "license_id": "community", "licensee_org": "", "max_crews": 15, "max_agents_per_crew": 10, "max_members": 5, "features": []
+        "edition": "community", "license_id": "community", "licensee_org": "", "max_crews": 15,
+        "max_agents_per_crew": 10, "max_members": 5, "features": []
     }  # fmt: skip
     for path in ("version", "license"):
         answer = await world.rest(None, "GET", f"/api/v1/system/{path}")

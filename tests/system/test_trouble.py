@@ -1,4 +1,6 @@
-"""The endpoints of operators on instances of their own: with a token for scrapers, without users, without a database."""
+"""The endpoints of operators on instances of their own: with a token for scrapers, without
+users, without a database.
+"""
 
 import asyncio
 import shutil
@@ -30,7 +32,15 @@ async def test_from_elsewhere_measurements_need_the_token(scraped: World, name: 
     far = {name: "203.0.113.9"}
     assert (await scrape(scraped)).status_code == 200
     assert (await scrape(scraped, **far, authorization=f"Bearer {TOKEN}")).status_code == 200
-    for wrong in ("Bearer wrong", "Bearer", f"bearer {TOKEN}", TOKEN, f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", f"Bearer {scraped.owner.token}"):
+    for wrong in (
+        "Bearer wrong",
+        "Bearer",
+        f"bearer {TOKEN}",
+        TOKEN,
+        f"Bearer {TOKEN[:-1]}",
+        f"Basic {TOKEN}",
+        f"Bearer {scraped.owner.token}",
+    ):
         answer = await scrape(scraped, **far, authorization=wrong)
         assert (answer.status_code, answer.json()["error"]) == (404, "There is no such path")
     assert (await scrape(scraped, **far)).status_code == 404
@@ -101,7 +111,10 @@ async def test_without_its_database_it_still_answers(tmp_path: Path) -> None:
             await asyncio.to_thread(server.stop)
             assert await ready(world) == (503, False, "the database does not answer", "ok")
             assert await setup_status(world) == {"needs_bootstrap": False, "allow_signup": False}
-            assert [(await world.rest(None, "GET", path)).status_code for path in ("/healthz", "/api/health")] == [200, 200]
+            assert [(await world.rest(None, "GET", path)).status_code for path in ("/healthz", "/api/health")] == [
+                200,
+                200,
+            ]
             found = samples((await scrape(world)).text)
             assert "crewshipd_db_migration_version" not in found
             assert found["crewshipd_uptime_seconds"] > 0

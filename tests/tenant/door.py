@@ -1,4 +1,5 @@
-"""The two locks on the rows of a tenant, each to be opened while the other is tried: the kernel's door, and row-level security.
+"""The two locks on the rows of a tenant, each to be opened while the other is tried: the kernel's door, and row-level
+security.
 
 And what the door keeps from some callers of the tenant itself.
 """
@@ -96,7 +97,11 @@ def taken_out() -> Iterator[None]:
 def visible(model: type[SQLModel], condition: Visible) -> Iterator[None]:
     """Of the rows of a model, a caller sees those that the condition holds for, too."""
     before = access_of(model)
-    both = condition if before.visible is EVERYONE else lambda row, scope: and_(before.visible(row, scope), condition(row, scope))
+    both = (
+        condition
+        if before.visible is EVERYONE
+        else lambda row, scope: and_(before.visible(row, scope), condition(row, scope))
+    )
     ACCESS[model] = replace(before, visible=both)
     forget_statements()
     try:
@@ -109,7 +114,10 @@ def visible(model: type[SQLModel], condition: Visible) -> Iterator[None]:
 @contextlib.asynccontextmanager
 async def row_security_off(superuser: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[None]:
     """The policies are there, and no table looks at them."""
-    tables = [row[0] for row in await superuser.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND rowsecurity")]
+    tables = [
+        row[0]
+        for row in await superuser.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND rowsecurity")
+    ]
     assert tables
     for table in tables:
         await superuser.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY")

@@ -1,4 +1,6 @@
-"""Ids that clients choose belong to their workspace: another one may have the same, and neither sees, meets or takes the other's."""
+"""Ids that clients choose belong to their workspace: another one may have the same, and neither sees, meets or takes
+the other's.
+"""
 
 from typing import Any
 
@@ -44,7 +46,9 @@ async def test_equal_ids_of_two_workspaces_are_two_chats(world: World) -> None:
     async with world.client(world.outsider) as client:
         path = f"/api/v1/agents/{there.agent_id}/chats/{there.id}/read"
         assert (await client.put(path, params={"workspace_id": world.other.id})).status_code == 200
-    marks = await world.database.fetch("SELECT workspace_id, last_read_seq FROM chat_read_cursors WHERE chat_id = $1", here.id)
+    marks = await world.database.fetch(
+        "SELECT workspace_id, last_read_seq FROM chat_read_cursors WHERE chat_id = $1", here.id
+    )
     assert [tuple(mark) for mark in marks] == [(world.other.id, 1)]
 
 
@@ -75,13 +79,16 @@ async def test_of_two_own_chats_the_named_workspace_s_is_meant_else_that_of_the_
     here, there = await twins(world)
     await send(world, world.owner, here.id, "ours")
     await send(world, world.outsider, there.id, "theirs")
-    await world.add(Membership(workspace_id=world.other.id, user_id=world.owner.user_id, role=Role.VIEWER))  # nobody asked
+    # nobody asked
+    await world.add(Membership(workspace_id=world.other.id, user_id=world.owner.user_id, role=Role.VIEWER))
     try:
         assert await messages(world, world.owner, here) == ["ours"]
         assert await messages(world, world.owner, here, workspace_id=world.other.id) == ["theirs"]
         assert await messages(world, world.owner, here, workspace_id=world.workspace.id) == ["ours"]
     finally:
-        await world.database.execute("DELETE FROM memberships WHERE user_id = $1 AND workspace_id = $2", world.owner.user_id, world.other.id)
+        await world.database.execute(
+            "DELETE FROM memberships WHERE user_id = $1 AND workspace_id = $2", world.owner.user_id, world.other.id
+        )
 
 
 async def test_a_socket_does_not_go_over_to_another_workspace_s_chat(world: World) -> None:
@@ -94,7 +101,9 @@ async def test_a_socket_does_not_go_over_to_another_workspace_s_chat(world: Worl
     await world.add(Membership(workspace_id=world.other.id, user_id=person.user_id, role=Role.VIEWER))
     known = await open_channel(person.caller, f"session:{here.id}")
     assert known.workspace_id == here.workspace_id
-    await world.database.execute("DELETE FROM memberships WHERE user_id = $1 AND workspace_id = $2", person.user_id, here.workspace_id)
+    await world.database.execute(
+        "DELETE FROM memberships WHERE user_id = $1 AND workspace_id = $2", person.user_id, here.workspace_id
+    )
     with pytest.raises(Refusal) as refused:
         await open_channel(person.caller, known.name, known.workspace_id)
     assert refused.value.code is Code.NOT_FOUND

@@ -1,4 +1,6 @@
-"""Every edge of the graph x every role, on data that a foreign tenant has tied to ours: it shows our rows only, and only to whom it may."""
+"""Every edge of the graph x every role, on data that a foreign tenant has tied to ours: it shows our rows only, and
+only to whom it may.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,7 +97,11 @@ WHO = [*(role.value.lower() for role in Role), "outsider", "nobody"]
 @pytest.fixture(scope="module")
 async def tied(estate: Estate, lock: str) -> Estate:
     """The other tenant's rows name ours, wherever they name a row: what foreign keys forbid, done past them."""
-    ours = {str(row.id): str(estate.home[key].id) for key, row in estate.away.rows.items() if key != "workspace" and hasattr(row, "id")}
+    ours = {
+        str(row.id): str(estate.home[key].id)
+        for key, row in estate.away.rows.items()
+        if key != "workspace" and hasattr(row, "id")
+    }
     for row in estate.away.rows.values():
         if not isinstance(row, TenantRow):
             continue
@@ -118,7 +124,9 @@ async def test_an_edge_leads_to_own_rows_only(path: Path, tied: Estate) -> None:
         outcome = await tied.call("graphql", path.operation, raw, tied.person(who), selection=path.selection)
         if who in ("outsider", "nobody"):
             if isinstance(path.operation.tenancy, Entity) and path.operation.tenancy.lenient:
-                assert not mentioned(outcome.body, {str(row.id) for row in tied.home.rows.values() if hasattr(row, "id")}), f"{who}: {outcome}"
+                assert not mentioned(
+                    outcome.body, {str(row.id) for row in tied.home.rows.values() if hasattr(row, "id")}
+                ), f"{who}: {outcome}"
             elif path.operation.action not in (Action.NONE, Action.SELF):
                 assert outcome.code in ("FORBIDDEN", "NOT_FOUND"), f"{who}: {outcome}"
             continue
@@ -138,9 +146,18 @@ def test_every_edge_that_graphql_shows_has_a_case() -> None:
     models = {path.model for path in PATHS} | {op.model for op in operations() if op.name in graphql_fields()}
     hidden = []
     for model in models:
-        types = [t for t in SCHEMA.type_map.values() if isinstance(t, GraphQLObjectType) and t.name == getattr(model, "__name__", None)]
+        types = [
+            t
+            for t in SCHEMA.type_map.values()
+            if isinstance(t, GraphQLObjectType) and t.name == getattr(model, "__name__", None)
+        ]
         for name, entry in GRAPHS.get(model, {}).items():
-            shown = any(f.extensions[BACKREF].python_name == name for t in types for f in t.fields.values() if BACKREF in f.extensions)
+            shown = any(
+                f.extensions[BACKREF].python_name == name
+                for t in types
+                for f in t.fields.values()
+                if BACKREF in f.extensions
+            )
             if isinstance(entry, Edge) and shown and id(entry) not in walked:
                 hidden.append(f"{model.__name__}.{name}")
     assert hidden == []

@@ -1,4 +1,5 @@
-"""Rows of the own workspace that a caller may not see, whatever their model: each one in turn is hidden from everybody but owners.
+"""Rows of the own workspace that a caller may not see, whatever their model: each one in turn is hidden from everybody
+but owners.
 
 No edge leads to such a row, no number counts it, and its id is one that nobody has.
 """
@@ -61,7 +62,10 @@ WALKED = [
 @pytest.mark.parametrize(("model", "path"), WALKED, indirect=["model"])
 async def test_no_edge_leads_to_a_hidden_row(model: Any, path: Path, estate: Estate) -> None:
     raw = valid(path.operation, estate)
-    owner, admin = [await estate.call("graphql", path.operation, raw, estate.person(who), selection=path.selection) for who in ("owner", "admin")]
+    owner, admin = [
+        await estate.call("graphql", path.operation, raw, estate.person(who), selection=path.selection)
+        for who in ("owner", "admin")
+    ]
     assert owner.code is None
     assert any(ends(owner.body, path.names)), f"there is nothing to hide: {owner}"
     if admin.code is None:
@@ -72,7 +76,9 @@ async def test_no_edge_leads_to_a_hidden_row(model: Any, path: Path, estate: Est
 
 
 def begun_at(op: Operation[Any]) -> set[Any]:
-    """The models of the rows that an operation begins at: those its fields name by an id, and those its route names in another way."""
+    """The models of the rows that an operation begins at: those its fields name by an id, and those its route names in
+    another way.
+    """
     named = () if op.subject is None else (op.subject.model, *op.subject.parents)
     return {op.model, *named, *[MODELS.get(key) for key in references(op).values()]}
 
@@ -98,10 +104,15 @@ def named() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("model", "op", "surface", "field"), list(named()), indirect=["model"])
-async def test_the_id_of_a_hidden_row_is_an_unknown_id(model: Any, op: Operation[Any], surface: str, field: str, estate: Estate) -> None:
+async def test_the_id_of_a_hidden_row_is_an_unknown_id(
+    model: Any, op: Operation[Any], surface: str, field: str, estate: Estate
+) -> None:
     raw, known = valid(op, estate, None, field), row_id(estate.home, references(op)[field])
     unknown = unknown_id(known)
-    hidden, owner = [await estate.call(surface, op, with_ids(op, raw, field, known), estate.person(who)) for who in ("admin", "owner")]
+    hidden, owner = [
+        await estate.call(surface, op, with_ids(op, raw, field, known), estate.person(who))
+        for who in ("admin", "owner")
+    ]
     never = await estate.call(surface, op, with_ids(op, raw, field, unknown), estate.person("admin"))
     if (op.name, field) in LEFT_OUT:
         assert writes(owner, known), f"there is nothing to hide: {owner}"
@@ -135,7 +146,9 @@ LISTED = [
 
 
 @pytest.mark.parametrize(("model", "op", "surface"), LISTED, indirect=["model"])
-async def test_no_list_shows_or_counts_a_hidden_row(model: Any, op: Operation[Any], surface: str, estate: Estate) -> None:
+async def test_no_list_shows_or_counts_a_hidden_row(
+    model: Any, op: Operation[Any], surface: str, estate: Estate
+) -> None:
     owner, admin = [await estate.call(surface, op, valid(op, estate), estate.person(who)) for who in ("owner", "admin")]
     assert owner.code is None
     assert owner.body != admin.body, f"there is nothing to hide: {owner}"

@@ -1,4 +1,6 @@
-"""Every id that an operation accepts, swapped for another tenant's: the answer for an id that nobody has, and nothing changes."""
+"""Every id that an operation accepts, swapped for another tenant's: the answer for an id that nobody has, and nothing
+changes.
+"""
 
 import re
 from typing import Any
@@ -35,7 +37,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("op", "surface", "field"), CASES)
-async def test_a_foreign_id_is_an_unknown_id(op: Operation[Any], surface: str, field: str, estate: Estate, lock: str) -> None:
+async def test_a_foreign_id_is_an_unknown_id(
+    op: Operation[Any], surface: str, field: str, estate: Estate, lock: str
+) -> None:
     key = references(op)[field]
     if not kept_apart(key):
         return
@@ -74,7 +78,11 @@ def touches(outcome: Outcome, estate: Estate, id: str) -> bool:
 
 
 def away_ids(estate: Estate) -> set[str]:
-    return {str(row.id) for key, row in estate.away.rows.items() if hasattr(row, "id") and (key == "workspace" or kept_apart(key))}
+    return {
+        str(row.id)
+        for key, row in estate.away.rows.items()
+        if hasattr(row, "id") and (key == "workspace" or kept_apart(key))
+    }
 
 
 def mentioned(body: Any, ids: set[str]) -> list[str]:
@@ -84,8 +92,15 @@ def mentioned(body: Any, ids: set[str]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("op", "surface"),
-    [pytest.param(op, s, id=f"{op.name}-{s}") for op in operations() if op.kind != "command" and op.auth is Auth.USER for s in surfaces_of(op)],
+    [
+        pytest.param(op, s, id=f"{op.name}-{s}")
+        for op in operations()
+        if op.kind != "command" and op.auth is Auth.USER
+        for s in surfaces_of(op)
+    ],
 )
-async def test_a_read_shows_no_row_of_another_tenant(op: Operation[Any], surface: str, estate: Estate, lock: str) -> None:
+async def test_a_read_shows_no_row_of_another_tenant(
+    op: Operation[Any], surface: str, estate: Estate, lock: str
+) -> None:
     outcome = await estate.call(surface, op, valid(op, estate), estate.caller(op))
     assert not mentioned(outcome.body, away_ids(estate)), str(outcome)

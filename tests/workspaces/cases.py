@@ -20,12 +20,26 @@ def membership(plot: Plot) -> Membership:
 def invitation(plot: Plot) -> Invitation:
     token = hashlib.sha256(f"invitation to {plot.workspace.id}".encode()).hexdigest()
     expires = now() + timedelta(days=7)
-    return Invitation(email="invited@example.com", role=Role.MEMBER, invited_by=plot.owner.user_id, token=token, expires_at=expires, **plot.here)
+    return Invitation(
+        email="invited@example.com",
+        role=Role.MEMBER,
+        invited_by=plot.owner.user_id,
+        token=token,
+        expires_at=expires,
+        **plot.here,
+    )
 
 
 @entity
 def audit_log(plot: Plot) -> AuditLog:
-    return AuditLog(user_id=plot.owner.user_id, action="crew.created", entity_type="CREW", entity_id=plot["crew"].id, data={"name": "Engine"}, **plot.here)
+    return AuditLog(
+        user_id=plot.owner.user_id,
+        action="crew.created",
+        entity_type="CREW",
+        entity_id=plot["crew"].id,
+        data={"name": "Engine"},
+        **plot.here,
+    )
 
 
 RECIPES = {

@@ -12,7 +12,15 @@ from tests.workspaces.calls import at, call, outcome
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
-ADMIN = ["chat", "credential.create", "credential.rotate", "issue.create", "memory.write", "routine.create", "skill.create"]
+ADMIN = [
+    "chat",
+    "credential.create",
+    "credential.rotate",
+    "issue.create",
+    "memory.write",
+    "routine.create",
+    "skill.create",
+]
 POWER = ["chat", "issue.create", "memory.write", "routine.create"]
 DEFAULTS = {"OWNER": ADMIN, "ADMIN": ADMIN, "MANAGER": POWER, "MEMBER": ["chat"], "VIEWER": ["chat"]}
 
@@ -22,12 +30,17 @@ async def change(world: World, by: Person, of: str, body: Any) -> Any:
 
 
 async def stored(world: World, person: Person) -> list[str] | None:
-    kept: list[str] | None = await world.database.fetchval("SELECT capabilities FROM memberships WHERE id = $1", person.membership_id)
+    kept: list[str] | None = await world.database.fetchval(
+        "SELECT capabilities FROM memberships WHERE id = $1", person.membership_id
+    )
     return kept
 
 
 async def test_the_default_of_the_role_holds_at_first(world: World) -> None:
-    expected = [{"user_id": getattr(world, role.lower()).user_id, "role": role, "capabilities": held} for role, held in DEFAULTS.items()]
+    expected = [
+        {"user_id": getattr(world, role.lower()).user_id, "role": role, "capabilities": held}
+        for role, held in DEFAULTS.items()
+    ]
     for person in (world.owner, world.admin):
         assert (await at(world, person, "GET", "/members/capabilities")).json() == {"members": expected}
     for entry in expected:
@@ -56,19 +69,31 @@ async def test_the_first_change_stores_the_whole_set(world: World) -> None:
     ]
     for body, expected in steps:
         answer = await change(world, world.admin, person.user_id, body)
-        assert (answer.status_code, answer.json()) == (200, {"user_id": person.user_id, "role": "MANAGER", "capabilities": expected})
+        assert (answer.status_code, answer.json()) == (
+            200,
+            {"user_id": person.user_id, "role": "MANAGER", "capabilities": expected},
+        )
         assert await stored(world, person) == expected
-    assert await world.database.fetchval("SELECT updated_at FROM memberships WHERE id = $1", person.membership_id) > before
+    assert (
+        await world.database.fetchval("SELECT updated_at FROM memberships WHERE id = $1", person.membership_id) > before
+    )
     bulk = (await at(world, world.owner, "GET", "/members/capabilities")).json()["members"]
     assert bulk[-1] == {"user_id": person.user_id, "role": "MANAGER", "capabilities": ["chat"]}
-    assert bulk[:-1] == [{"user_id": getattr(world, role.lower()).user_id, "role": role, "capabilities": held} for role, held in DEFAULTS.items()]
+    assert bulk[:-1] == [
+        {"user_id": getattr(world, role.lower()).user_id, "role": role, "capabilities": held}
+        for role, held in DEFAULTS.items()
+    ]
 
 
 async def test_a_stored_set_that_says_nothing_is_chat_only(world: World) -> None:
     person = await world.person("odd", Role.MANAGER)
     for kept, expected in (([], ["chat"]), ({"a": 1}, ["chat"]), (["fly", "issue.create"], ["chat", "issue.create"])):
-        await world.database.execute("UPDATE memberships SET capabilities = $1 WHERE id = $2", kept, person.membership_id)
-        assert (await at(world, world.admin, "GET", f"/members/{person.user_id}/capabilities")).json()["capabilities"] == expected
+        await world.database.execute(
+            "UPDATE memberships SET capabilities = $1 WHERE id = $2", kept, person.membership_id
+        )
+        assert (await at(world, world.admin, "GET", f"/members/{person.user_id}/capabilities")).json()[
+            "capabilities"
+        ] == expected
 
 
 @pytest.mark.parametrize(
@@ -99,7 +124,11 @@ async def test_a_bad_change_is_refused_and_writes_nothing(world: World, body: An
 
 async def test_refusals_come_in_the_order_of_the_contract(world: World) -> None:
     bad, large = {"grant": ["fly"]}, {"grant": ["issue.create"] * 2000}
-    own, unknown, owner = (403, "You cannot change your own capabilities"), (404, "Member not found"), (403, "An owner's capabilities cannot be changed")
+    own, unknown, owner = (
+        (403, "You cannot change your own capabilities"),
+        (404, "Member not found"),
+        (403, "An owner's capabilities cannot be changed"),
+    )
     before = await world.snapshot()
     for body in (bad, large):
         for person in (world.manager, world.member, world.viewer):
@@ -134,5 +163,7 @@ async def test_a_set_goes_with_its_membership(world: World) -> None:
     await change(world, world.owner, person.user_id, {"preset": "admin"})
     await at(world, world.owner, "DELETE", f"/members/{person.membership_id}")
     await at(world, world.owner, "POST", "/members", {"user_id": person.user_id})
-    assert (await at(world, world.owner, "GET", f"/members/{person.user_id}/capabilities")).json()["capabilities"] == ["chat"]
+    assert (await at(world, world.owner, "GET", f"/members/{person.user_id}/capabilities")).json()["capabilities"] == [
+        "chat"
+    ]
     assert (await call(world, person, "GET")).json()[0]["currentUserRole"] == "MEMBER"

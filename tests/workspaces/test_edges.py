@@ -55,6 +55,8 @@ async def test_no_role_is_guessed_where_a_call_spans_workspaces(world: World) ->
 
 async def test_the_answer_of_a_write_needs_the_role_of_its_edges(world: World) -> None:
     assert await refused(world, world.admin, workspaces.update_workspace, {"name": "Renamed"}, ROW) is Code.FORBIDDEN
-    assert len((await run(world, world.owner, workspaces.update_workspace, {"name": "Renamed"}, ROW))["guarded"]) == len(Role)
+    assert len(
+        (await run(world, world.owner, workspaces.update_workspace, {"name": "Renamed"}, ROW))["guarded"]
+    ) == len(Role)
     made = await run(world, world.viewer, workspaces.create_workspace, {"name": "Own", "slug": "own"}, ROW)
     assert made == {"slug": "own", "guarded": [{"role": "OWNER"}]}

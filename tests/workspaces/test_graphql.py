@@ -17,7 +17,9 @@ pytestmark = pytest.mark.anyio
 GONE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def code(world: World, person: Person | None, document: str, variables: dict[str, Any] | None = None) -> tuple[str, str]:
+async def code(
+    world: World, person: Person | None, document: str, variables: dict[str, Any] | None = None
+) -> tuple[str, str]:
     """Code and text of the only refusal."""
     answer = await world.graphql(person, document, variables)
     (error,) = answer["errors"]
@@ -32,14 +34,27 @@ async def test_the_page_for_people_lists_the_callers_workspaces(world: World) ->
     own = [{"id": world.workspace.id, "name": "Workspace", "slug": "workspace"}]
     for person, listed in ((world.viewer, own), (world.nobody, [])):
         shown = (await world.graphql(person, document.group(1)))["data"]["viewer"]
-        assert shown == {"id": person.user_id, "email": person.email, "fullName": f"{person.name.title()} Example", "workspaces": listed}
+        assert shown == {
+            "id": person.user_id,
+            "email": person.email,
+            "fullName": f"{person.name.title()} Example",
+            "workspaces": listed,
+        }
     assert await code(world, None, document.group(1)) == ("UNAUTHENTICATED", "no_credentials")
 
 
 async def test_the_viewer_sees_own_workspaces_and_nothing_beyond(world: World) -> None:
     person = await world.person("traveller", Role.ADMIN)
-    second, deleted = Workspace(name="Second", slug="second", created_at=GONE), Workspace(name="Deleted", slug="deleted", deleted_at=GONE)
-    await world.add(second, deleted, Label(workspace_id=second.id, name="b", color="x"), Label(workspace_id=second.id, name="a", color="x"))
+    second, deleted = (
+        Workspace(name="Second", slug="second", created_at=GONE),
+        Workspace(name="Deleted", slug="deleted", deleted_at=GONE),
+    )
+    await world.add(
+        second,
+        deleted,
+        Label(workspace_id=second.id, name="b", color="x"),
+        Label(workspace_id=second.id, name="a", color="x"),
+    )
     await world.add(Label(workspace_id=world.other.id, name="foreign", color="x"))
     for workspace, role in ((second, Role.VIEWER), (deleted, Role.OWNER)):
         await world.add(Membership(workspace_id=workspace.id, user_id=person.user_id, role=role, created_at=GONE))
@@ -47,7 +62,8 @@ async def test_the_viewer_sees_own_workspaces_and_nothing_beyond(world: World) -
         by = world.owner if slug != "second" else person
         await call(world, by, "POST", f"/{slug}/invitations", {"email": "guest@example.com"})
     document = """{ viewer { id email fullName avatarUrl
-        workspaces { slug currentUserRole crewCount agentCount memberCount members { user { email } } invitations { email token } labels { name } }
+        workspaces { slug currentUserRole crewCount agentCount memberCount members { user { email } } invitations {
+            email token } labels { name } }
         memberships { role user { id } workspace { slug } } } }"""
     viewer = (await world.graphql(person, document))["data"]["viewer"]
     first, last = viewer.pop("workspaces")
@@ -55,8 +71,18 @@ async def test_the_viewer_sees_own_workspaces_and_nothing_beyond(world: World) -
         {"role": "ADMIN", "user": {"id": person.user_id}, "workspace": {"slug": "workspace"}},
         {"role": "VIEWER", "user": {"id": person.user_id}, "workspace": {"slug": "second"}},
     ]
-    assert viewer == {"id": person.user_id, "email": "traveller@example.com", "fullName": "Traveller Example", "avatarUrl": None}
-    assert (first["slug"], first["currentUserRole"], first["memberCount"], len(first["members"])) == ("workspace", "ADMIN", 6, 6)
+    assert viewer == {
+        "id": person.user_id,
+        "email": "traveller@example.com",
+        "fullName": "Traveller Example",
+        "avatarUrl": None,
+    }
+    assert (first["slug"], first["currentUserRole"], first["memberCount"], len(first["members"])) == (
+        "workspace",
+        "ADMIN",
+        6,
+        6,
+    )
     assert [i["email"] for i in first["invitations"]] == ["guest@example.com"]
     assert len(first["invitations"][0]["token"]) == 64  # each workspace by the role held in it
     assert last == {
@@ -78,7 +104,9 @@ async def test_a_workspace_is_named_by_id_or_slug(world: World) -> None:
     for field in (f'id: "{world.workspace.id}"', 'slug: "workspace"', 'id: "workspace"'):
         answer = await world.graphql(world.viewer, f"{{ workspace({field}) {{ id currentUserRole }} }}")
         assert {"data": answer["data"]} == expected
-    answer = await world.graphql(world.viewer, "{ workspace { id currentUserRole } }", **{"x-workspace-id": "workspace"})
+    answer = await world.graphql(
+        world.viewer, "{ workspace { id currentUserRole } }", **{"x-workspace-id": "workspace"}
+    )
     assert {"data": answer["data"]} == expected
     assert await code(world, world.viewer, "{ workspace { id } }") == ("BAD_REQUEST", "workspace_id is required")
     assert (await code(world, world.viewer, '{ workspace(id: "a", slug: "b") { id } }'))[0] == "BAD_REQUEST"
@@ -89,7 +117,10 @@ async def test_a_workspace_is_named_by_id_or_slug(world: World) -> None:
 
 async def test_tokens_are_for_those_who_may_invite(world: World) -> None:
     await at(world, world.owner, "POST", "/invitations", {"email": "secret@example.com"})
-    document = 'query($ws: ID) { invitations(workspaceId: $ws) { token } workspace(slug: "workspace") { invitations { token } } }'
+    document = (
+        'query($ws: ID) { invitations(workspaceId: $ws) { token } workspace(slug: "workspace") { invitations { token'
+        " } } }"
+    )
     for person in (world.owner, world.admin, world.manager, world.member, world.viewer):
         data = (await world.graphql(person, document))["data"]
         lengths = {len(i["token"]) for i in [*data["invitations"], *data["workspace"]["invitations"]]}
@@ -98,39 +129,75 @@ async def test_tokens_are_for_those_who_may_invite(world: World) -> None:
 
 async def test_a_workspace_lives(world: World) -> None:
     person = await world.person("founder", None)
-    create = "mutation($in: CreateWorkspaceInput!) { createWorkspace(input: $in) { id slug preferredLanguage currentUserRole members { role user { id } } } }"
-    made = (await world.graphql(person, create, {"in": {"name": "Mine", "slug": "mine", "preferredLanguage": "cs"}}))["data"]["createWorkspace"]
+    create = (
+        "mutation($in: CreateWorkspaceInput!) { createWorkspace(input: $in) { id slug preferredLanguage currentUserRole"
+        " members { role user { id } } } }"
+    )
+    made = (await world.graphql(person, create, {"in": {"name": "Mine", "slug": "mine", "preferredLanguage": "cs"}}))[
+        "data"
+    ]["createWorkspace"]
     members = [{"role": "OWNER", "user": {"id": person.user_id}}]
-    assert made == {"id": made["id"], "slug": "mine", "preferredLanguage": "Czech", "currentUserRole": "OWNER", "members": members}
-    update = 'mutation($in: UpdateWorkspaceInput!, $v: Int) { updateWorkspace(workspaceId: "mine", input: $in, ifVersion: $v) { name version } }'
-    for given, version, name, after in (({}, None, "Mine", 1), ({"name": None}, 1, "Mine", 1), ({"name": "Ours"}, 1, "Ours", 2)):
+    assert made == {
+        "id": made["id"],
+        "slug": "mine",
+        "preferredLanguage": "Czech",
+        "currentUserRole": "OWNER",
+        "members": members,
+    }
+    update = (
+        'mutation($in: UpdateWorkspaceInput!, $v: Int) { updateWorkspace(workspaceId: "mine", input: $in, ifVersion:'
+        " $v) { name version } }"
+    )
+    for given, version, name, after in (
+        ({}, None, "Mine", 1),
+        ({"name": None}, 1, "Mine", 1),
+        ({"name": "Ours"}, 1, "Ours", 2),
+    ):
         answer = await world.graphql(person, update, {"in": given, "v": version})
         assert answer["data"]["updateWorkspace"] == {"name": name, "version": after}
     assert (await code(world, person, update, {"in": {"name": "Theirs"}, "v": 1}))[0] == "PRECONDITION_FAILED"
     assert (await code(world, person, update, {"in": {}, "v": 1}))[0] == "PRECONDITION_FAILED"
-    assert await code(world, person, create, {"in": {"name": "Mine", "slug": "mine"}}) == ("CONFLICT", "A workspace with this slug already exists")
+    assert await code(world, person, create, {"in": {"name": "Mine", "slug": "mine"}}) == (
+        "CONFLICT",
+        "A workspace with this slug already exists",
+    )
 
 
 async def test_members_come_and_go(world: World) -> None:
-    add = "mutation($ws: ID, $in: AddMemberInput!) { addMember(workspaceId: $ws, input: $in) { id role user { email } workspace { memberCount } } }"
+    add = (
+        "mutation($ws: ID, $in: AddMemberInput!) { addMember(workspaceId: $ws, input: $in) { id role user { email }"
+        " workspace { memberCount } } }"
+    )
     before = len((await at(world, world.owner, "GET", "/members")).json())
     made = (await world.graphql(world.owner, add, {"in": {"userId": world.nobody.user_id}}))["data"]["addMember"]
-    assert made == {"id": made["id"], "role": "MEMBER", "user": {"email": "nobody@example.com"}, "workspace": {"memberCount": before + 1}}
+    assert made == {
+        "id": made["id"],
+        "role": "MEMBER",
+        "user": {"email": "nobody@example.com"},
+        "workspace": {"memberCount": before + 1},
+    }
     change = """mutation($ws: ID, $in: UpdateMemberCapabilitiesInput!) {
         updateMemberCapabilities(workspaceId: $ws, input: $in) { userId role capabilities } }"""
-    changed = await world.graphql(world.admin, change, {"in": {"memberId": world.nobody.user_id, "grant": ["issue.create"]}})
+    changed = await world.graphql(
+        world.admin, change, {"in": {"memberId": world.nobody.user_id, "grant": ["issue.create"]}}
+    )
     held = {"userId": world.nobody.user_id, "role": "MEMBER", "capabilities": ["chat", "issue.create"]}
     assert changed["data"]["updateMemberCapabilities"] == held
     preset = await world.graphql(world.admin, change, {"in": {"memberId": world.nobody.user_id, "preset": "power"}})
     assert len(preset["data"]["updateMemberCapabilities"]["capabilities"]) == 4
     assert (await code(world, world.admin, change, {"in": {"memberId": world.nobody.user_id}}))[0] == "BAD_REQUEST"
     assert (await code(world, world.admin, change, {"in": {"memberId": world.admin.user_id}}))[0] == "FORBIDDEN"
-    read = "query($ws: ID, $id: ID!) { memberCapabilities(workspaceId: $ws, memberId: $id) { capabilities } membersCapabilities(workspaceId: $ws) { userId } }"
+    read = (
+        "query($ws: ID, $id: ID!) { memberCapabilities(workspaceId: $ws, memberId: $id) { capabilities }"
+        " membersCapabilities(workspaceId: $ws) { userId } }"
+    )
     data = (await world.graphql(world.admin, read, {"id": world.nobody.user_id}))["data"]
     assert data["memberCapabilities"]["capabilities"] == preset["data"]["updateMemberCapabilities"]["capabilities"]
     assert len(data["membersCapabilities"]) == before + 1
     remove = "mutation($ws: ID, $in: ByIdInput!) { removeMember(workspaceId: $ws, input: $in) { success } }"
-    assert (await world.graphql(world.admin, remove, {"in": {"id": made["id"]}}))["data"]["removeMember"] == {"success": True}
+    assert (await world.graphql(world.admin, remove, {"in": {"id": made["id"]}}))["data"]["removeMember"] == {
+        "success": True
+    }
     assert await code(world, world.admin, remove, {"in": {"id": made["id"]}}) == ("NOT_FOUND", "Member not found")
     listed = await world.graphql(world.viewer, "query($ws: ID) { members(workspaceId: $ws) { userId createdAt } }")
     assert len(listed["data"]["members"]) == before
@@ -139,9 +206,17 @@ async def test_members_come_and_go(world: World) -> None:
 async def test_an_invitation_is_made(world: World) -> None:
     create = """mutation($ws: ID, $in: CreateInvitationInput!) {
         createInvitation(workspaceId: $ws, input: $in) { email role token acceptedAt inviter { id } invitedBy } }"""
-    made = (await world.graphql(world.owner, create, {"in": {"email": "graph@example.com", "role": "ADMIN"}}))["data"]["createInvitation"]
+    made = (await world.graphql(world.owner, create, {"in": {"email": "graph@example.com", "role": "ADMIN"}}))["data"][
+        "createInvitation"
+    ]
     assert len(made.pop("token")) == 64
-    expected = {"email": "graph@example.com", "role": "ADMIN", "acceptedAt": None, "inviter": {"id": world.owner.user_id}, "invitedBy": world.owner.user_id}
+    expected = {
+        "email": "graph@example.com",
+        "role": "ADMIN",
+        "acceptedAt": None,
+        "inviter": {"id": world.owner.user_id},
+        "invitedBy": world.owner.user_id,
+    }
     assert made == expected
     assert (await code(world, world.admin, create, {"in": {"email": "graph@example.com"}}))[0] == "CONFLICT"
     assert (await code(world, world.viewer, create, {"in": {"email": "other@example.com"}}))[0] == "FORBIDDEN"

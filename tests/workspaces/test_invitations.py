@@ -16,7 +16,12 @@ OPEN = (409, "An invitation for this email is open")
 
 
 def invitation(world: World, email: str, **given: Any) -> Invitation:
-    values = {"role": Role.MEMBER, "invited_by": world.owner.user_id, "token": email, "expires_at": now() + timedelta(days=1)} | given
+    values = {
+        "role": Role.MEMBER,
+        "invited_by": world.owner.user_id,
+        "token": email,
+        "expires_at": now() + timedelta(days=1),
+    } | given
     return Invitation(workspace_id=world.workspace.id, email=email, **values)
 
 
@@ -45,7 +50,9 @@ async def test_an_invitation_is_good_for_seven_days(world: World) -> None:
 async def test_the_list_is_what_nobody_accepted_newest_first(world: World) -> None:
     await world.database.execute("DELETE FROM invitations")
     await world.add(
-        invitation(world, "old@example.com", created_at=now() - timedelta(days=9), expires_at=now() - timedelta(days=2)),
+        invitation(
+            world, "old@example.com", created_at=now() - timedelta(days=9), expires_at=now() - timedelta(days=2)
+        ),
         invitation(world, "new@example.com", created_at=now() - timedelta(days=1)),
         invitation(world, "accepted@example.com", accepted_at=now()),
     )
@@ -71,7 +78,9 @@ async def test_the_list_is_what_nobody_accepted_newest_first(world: World) -> No
 )
 async def test_who_may_offer_which_role(world: World, by: str, given: str | None, status: int) -> None:
     before = await world.snapshot()
-    answer = await at(world, getattr(world, by), "POST", "/invitations", {"email": f"{by}-{given}@example.net", "role": given})
+    answer = await at(
+        world, getattr(world, by), "POST", "/invitations", {"email": f"{by}-{given}@example.net", "role": given}
+    )
     assert answer.status_code == status
     if status == 201:
         assert answer.json()["role"] == (given or "MEMBER")
@@ -81,7 +90,11 @@ async def test_who_may_offer_which_role(world: World, by: str, given: str | None
 
 @pytest.mark.parametrize(
     "change",
-    [{"email": bad} for bad in (None, "", "x", "x@y", "@example.com", "a b@example.com", "a@example.com\n", "a@exämple.com", 1)] + [{"role": "BOSS"}],
+    [
+        {"email": bad}
+        for bad in (None, "", "x", "x@y", "@example.com", "a b@example.com", "a@example.com\n", "a@exämple.com", 1)
+    ]
+    + [{"role": "BOSS"}],
 )
 async def test_a_bad_body_is_refused_and_writes_nothing(world: World, change: dict[str, Any]) -> None:
     before = await world.snapshot()
@@ -99,21 +112,36 @@ async def test_nobody_is_invited_twice(world: World) -> None:
         invitation(world, "waiting@example.com"),
     )
     before = await world.snapshot()
-    assert outcome(await at(world, world.owner, "POST", "/invitations", {"email": "waiting@example.com", "role": "VIEWER"})) == OPEN
-    assert outcome(await at(world, world.owner, "POST", "/invitations", {"email": world.viewer.email})) == (409, "This email belongs to a member")
+    assert (
+        outcome(
+            await at(world, world.owner, "POST", "/invitations", {"email": "waiting@example.com", "role": "VIEWER"})
+        )
+        == OPEN
+    )
+    assert outcome(await at(world, world.owner, "POST", "/invitations", {"email": world.viewer.email})) == (
+        409,
+        "This email belongs to a member",
+    )
     no_admin = (403, "Only an owner can assign the role ADMIN")
     for email in ("waiting@example.com", world.viewer.email):  # ADMIN before the email is looked for
-        assert outcome(await at(world, world.admin, "POST", "/invitations", {"email": email, "role": "ADMIN"})) == no_admin
+        assert (
+            outcome(await at(world, world.admin, "POST", "/invitations", {"email": email, "role": "ADMIN"})) == no_admin
+        )
     assert await world.snapshot() == before
-    for email in ("expired@example.com", "used@example.com", world.outsider.email):  # members of other workspaces may be invited
+    # members of other workspaces may be invited
+    for email in ("expired@example.com", "used@example.com", world.outsider.email):
         assert (await at(world, world.owner, "POST", "/invitations", {"email": email})).status_code == 201
     # what waits in one workspace does not matter in another
-    assert (await call(world, world.outsider, "POST", f"/{world.other.id}/invitations", {"email": "waiting@example.com"})).status_code == 201
+    assert (
+        await call(world, world.outsider, "POST", f"/{world.other.id}/invitations", {"email": "waiting@example.com"})
+    ).status_code == 201
 
 
 async def test_of_invitations_sent_at_once_one_is_made(world: World) -> None:
     people = (world.owner, world.admin) * 3
-    answers = await asyncio.gather(*[at(world, p, "POST", "/invitations", {"email": "contended@example.com"}) for p in people])
+    answers = await asyncio.gather(
+        *[at(world, p, "POST", "/invitations", {"email": "contended@example.com"}) for p in people]
+    )
     assert sorted(a.status_code for a in answers) == [201, 409, 409, 409, 409, 409]
 
 

@@ -14,7 +14,9 @@ FULL = (402, "license limit reached: 6/6 members (community edition).")
 
 
 @pytest.fixture(scope="module")
-async def limited(module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+async def limited(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
     """A world whose workspaces may have six members; there are five."""
     async with world_on(module_database, tmp_path_factory.mktemp("data"), max_members=6) as made:
         yield made
@@ -22,16 +24,26 @@ async def limited(module_database: Any, tmp_path_factory: pytest.TempPathFactory
 
 async def test_the_last_place_is_taken_once_and_then_nobody_is_added(limited: World) -> None:
     people = [await limited.person(f"candidate-{n}", None) for n in range(4)]
-    answers = await asyncio.gather(*[at(limited, limited.owner, "POST", "/members", {"user_id": p.user_id}) for p in people])
+    answers = await asyncio.gather(
+        *[at(limited, limited.owner, "POST", "/members", {"user_id": p.user_id}) for p in people]
+    )
     assert sorted(a.status_code for a in answers) == [201, 402, 402, 402]
     before = await limited.snapshot()
-    for path, body in (("/members", {"user_id": limited.nobody.user_id}), ("/invitations", {"email": "new@example.com"})):
-        for sent in (body, {}, [], {"role": "BOSS"}, body | {"role": "ADMIN"}):  # before the body is read, but after the role
+    for path, body in (
+        ("/members", {"user_id": limited.nobody.user_id}),
+        ("/invitations", {"email": "new@example.com"}),
+    ):
+        # before the body is read, but after the role
+        for sent in (body, {}, [], {"role": "BOSS"}, body | {"role": "ADMIN"}):
             assert outcome(await at(limited, limited.admin, "POST", path, sent)) == FULL
             assert outcome(await at(limited, limited.manager, "POST", path, sent)) == (403, "Forbidden")
     assert await limited.snapshot() == before
     gone = next(a.json()["id"] for a in answers if a.status_code == 201)
     assert (await at(limited, limited.admin, "DELETE", f"/members/{gone}")).status_code == 200
     for number in range(2):  # invitations are not counted
-        assert (await at(limited, limited.admin, "POST", "/invitations", {"email": f"guest-{number}@example.com"})).status_code == 201
-    assert (await at(limited, limited.admin, "POST", "/members", {"user_id": limited.nobody.user_id})).status_code == 201
+        assert (
+            await at(limited, limited.admin, "POST", "/invitations", {"email": f"guest-{number}@example.com"})
+        ).status_code == 201
+    assert (
+        await at(limited, limited.admin, "POST", "/members", {"user_id": limited.nobody.user_id})
+    ).status_code == 201

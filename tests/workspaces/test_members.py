@@ -26,7 +26,12 @@ async def test_every_member_sees_every_member_in_the_order_of_joining(world: Wor
         "role": "ADMIN",
         "created_at": listed[1]["created_at"],
         "updated_at": listed[1]["updated_at"],
-        "user": {"id": world.admin.user_id, "email": "admin@example.com", "full_name": "Admin Example", "avatar_url": None},
+        "user": {
+            "id": world.admin.user_id,
+            "email": "admin@example.com",
+            "full_name": "Admin Example",
+            "avatar_url": None,
+        },
         "email": "admin@example.com",
         "full_name": "Admin Example",
     }
@@ -57,12 +62,27 @@ async def test_who_may_give_which_role(world: World, by: str, given: str | None,
         return
     made = answer.json()
     assert made.keys() == MEMBER
-    assert (made["workspace_id"], made["user_id"], made["role"]) == (world.workspace.id, person.user_id, given or "MEMBER")
+    assert (made["workspace_id"], made["user_id"], made["role"]) == (
+        world.workspace.id,
+        person.user_id,
+        given or "MEMBER",
+    )
     assert [w["currentUserRole"] for w in (await call(world, person, "GET")).json()] == [given or "MEMBER"]
     await at(world, world.owner, "DELETE", f"/members/{made['id']}")
 
 
-@pytest.mark.parametrize("change", [{"user_id": None}, {"user_id": ""}, {"user_id": 1}, {"role": ""}, {"role": "admin"}, {"role": "BOSS"}, {"role": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"user_id": None},
+        {"user_id": ""},
+        {"user_id": 1},
+        {"role": ""},
+        {"role": "admin"},
+        {"role": "BOSS"},
+        {"role": 1},
+    ],
+)
 async def test_a_bad_body_is_refused_and_writes_nothing(world: World, change: dict[str, Any]) -> None:
     before = await world.snapshot()
     answer = await at(world, world.admin, "POST", "/members", {"user_id": world.nobody.user_id} | change)
@@ -86,7 +106,9 @@ async def test_refusals_come_in_the_order_of_the_contract(world: World) -> None:
 
 async def test_of_two_who_add_the_same_user_one_succeeds(world: World) -> None:
     person = await world.person("contended", None)
-    answers = await asyncio.gather(*[at(world, p, "POST", "/members", {"user_id": person.user_id}) for p in (world.owner, world.admin) * 3])
+    answers = await asyncio.gather(
+        *[at(world, p, "POST", "/members", {"user_id": person.user_id}) for p in (world.owner, world.admin) * 3]
+    )
     assert sorted(a.status_code for a in answers) == [201, 409, 409, 409, 409, 409]
 
 
@@ -97,7 +119,10 @@ async def test_access_ends_with_the_membership_and_nothing_else(world: World) ->
     assert (answer.status_code, answer.json()) == (200, {"success": True})
     assert outcome(await at(world, person, "GET", "/members")) == (403, "Not a member of this workspace")
     assert (await call(world, person, "GET")).json() == []  # the token still works
-    assert outcome(await at(world, world.admin, "DELETE", f"/members/{person.membership_id}")) == (404, "Member not found")
+    assert outcome(await at(world, world.admin, "DELETE", f"/members/{person.membership_id}")) == (
+        404,
+        "Member not found",
+    )
     again = await at(world, world.admin, "POST", "/members", {"user_id": person.user_id, "role": "VIEWER"})
     assert again.status_code == 201
     assert again.json()["id"] != person.membership_id
@@ -116,9 +141,14 @@ async def test_who_cannot_be_removed(world: World) -> None:
     await world.add(foreign)
     before = await world.snapshot()
     for person in (world.owner, owner, world.admin):
-        assert outcome(await at(world, person, "DELETE", f"/members/{owner.membership_id}")) == (403, "An owner cannot be removed")
+        assert outcome(await at(world, person, "DELETE", f"/members/{owner.membership_id}")) == (
+            403,
+            "An owner cannot be removed",
+        )
     for id in (foreign.id, world.outsider.user_id, new_id(), "%00"):  # of another workspace; of a user who is no member
-        assert (await at(world, world.admin, "DELETE", f"/members/{id}")).status_code in ((404,) if id != "%00" else (400, 404))
+        assert (await at(world, world.admin, "DELETE", f"/members/{id}")).status_code in (
+            (404,) if id != "%00" else (400, 404)
+        )
     for person in (world.manager, world.member, world.viewer):
         assert outcome(await at(world, person, "DELETE", f"/members/{person.membership_id}")) == (403, "Forbidden")
     assert await world.snapshot() == before

@@ -19,14 +19,19 @@ GONE = datetime(2026, 1, 1, tzinfo=UTC)
 
 async def test_the_list_is_the_callers_own_newest_first(world: World) -> None:
     person = await world.person("collector", None)
-    old, new = Workspace(name="Old", slug="old", created_at=GONE), Workspace(name="New", slug="brand-new", created_at=GONE + timedelta(days=1))
+    old, new = (
+        Workspace(name="Old", slug="old", created_at=GONE),
+        Workspace(name="New", slug="brand-new", created_at=GONE + timedelta(days=1)),
+    )
     deleted = Workspace(name="Deleted", slug="deleted-one", deleted_at=GONE)
     await world.add(old, new, deleted)
     for workspace, role in ((old, Role.VIEWER), (new, Role.MANAGER), (deleted, Role.OWNER)):
         await world.add(Membership(workspace_id=workspace.id, user_id=person.user_id, role=role))
     crew = Crew(workspace_id=new.id, name="Crew", slug="crew")
     await world.add(crew, Crew(workspace_id=new.id, name="Gone", slug="gone", deleted_at=GONE))
-    await world.add(Agent(workspace_id=new.id, crew_id=crew.id, name="A", slug="a"), Agent(workspace_id=new.id, name="B", slug="b"))
+    await world.add(
+        Agent(workspace_id=new.id, crew_id=crew.id, name="A", slug="a"), Agent(workspace_id=new.id, name="B", slug="b")
+    )
     await world.add(Agent(workspace_id=new.id, name="C", slug="c", deleted_at=GONE))
     first, second = (await call(world, person, "GET")).json()
     assert first == {
@@ -55,7 +60,13 @@ async def test_a_person_without_workspaces_has_an_empty_list(world: World) -> No
 
 async def test_whoever_founds_a_workspace_owns_it(world: World) -> None:
     person = await world.person("founder", None)
-    answer = await call(world, person, "POST", "", {"name": "Fün", "slug": "fun_1", "preferred_language": "pt-BR", "logo_url": "x", "id": "x"})
+    answer = await call(
+        world,
+        person,
+        "POST",
+        "",
+        {"name": "Fün", "slug": "fun_1", "preferred_language": "pt-BR", "logo_url": "x", "id": "x"},
+    )
     made = answer.json()
     assert answer.status_code == 201
     assert made == {
@@ -67,14 +78,19 @@ async def test_whoever_founds_a_workspace_owns_it(world: World) -> None:
         "created_at": made["created_at"],
         "updated_at": made["created_at"],
     }
-    assert (await call(world, person, "GET", "/fun_1")).json() == made | {"currentUserRole": "OWNER", "_count_members": 1}
+    assert (await call(world, person, "GET", "/fun_1")).json() == made | {
+        "currentUserRole": "OWNER",
+        "_count_members": 1,
+    }
     members = (await call(world, person, "GET", "/fun_1/members")).json()
     assert [(m["user_id"], m["role"]) for m in members] == [(person.user_id, "OWNER")]
     assert await world.events() == []
     assert await world.audit() == []
 
 
-@pytest.mark.parametrize(("sent", "stored"), [("", None), (None, None), ("de", "German"), ("German", "German"), ("GERMAN", "German")])
+@pytest.mark.parametrize(
+    ("sent", "stored"), [("", None), (None, None), ("de", "German"), ("German", "German"), ("GERMAN", "German")]
+)
 async def test_a_language_is_stored_by_its_name(world: World, sent: str | None, stored: str | None) -> None:
     body = {"name": "Tongue", "slug": new_id()[:20], "preferred_language": sent}
     made = (await call(world, world.owner, "POST", "", body)).json()
@@ -103,7 +119,9 @@ async def test_a_language_is_stored_by_its_name(world: World, sent: str | None, 
 )
 async def test_a_bad_workspace_is_refused_and_writes_nothing(world: World, change: dict[str, Any]) -> None:
     before = await world.snapshot()
-    answer = await call(world, world.owner, "POST", "", {"name": "Name", "slug": "some-slug", "preferred_language": "de"} | change)
+    answer = await call(
+        world, world.owner, "POST", "", {"name": "Name", "slug": "some-slug", "preferred_language": "de"} | change
+    )
     assert (answer.status_code, next(iter(answer.json()["fields"]))) == (400, next(iter(change)))
     changed = await at(world, world.owner, "PATCH", "", change)
     assert changed.status_code == (200 if None in change.values() else 400)  # null is kept as it was
@@ -155,17 +173,26 @@ async def test_a_workspace_is_named_by_id_slug_or_query(world: World) -> None:
     by_slug = await at(world, world.viewer, "GET")
     assert by_slug.json()["id"] == world.workspace.id
     assert (await call(world, world.viewer, "GET", f"/{world.workspace.id}")).json() == by_slug.json()
-    same = await world.rest(world.viewer, "GET", f"/api/v1/workspaces/{world.workspace.slug}", workspace=world.workspace.slug)
+    same = await world.rest(
+        world.viewer, "GET", f"/api/v1/workspaces/{world.workspace.slug}", workspace=world.workspace.slug
+    )
     assert same.json() == by_slug.json()
 
 
 async def test_a_path_and_a_query_or_header_that_name_two_workspaces_are_refused(world: World) -> None:
     path = f"/api/v1/workspaces/{world.workspace.id}"
     before = await world.snapshot()
-    for method, more, body in (("GET", "", None), ("PATCH", "", {"name": "Changed"}), ("POST", "/members", {"user_id": world.nobody.user_id})):
+    for method, more, body in (
+        ("GET", "", None),
+        ("PATCH", "", {"name": "Changed"}),
+        ("POST", "/members", {"user_id": world.nobody.user_id}),
+    ):
         for named in ({"workspace": world.other.id}, {"workspace": None, "x-workspace-id": world.other.id}):
             answer = await world.rest(world.owner, method, path + more, body, **named)
-            assert (answer.status_code, answer.json()["error"]) == (400, "workspace_id differs from the workspace of the path")
+            assert (answer.status_code, answer.json()["error"]) == (
+                400,
+                "workspace_id differs from the workspace of the path",
+            )
             stranger = await world.rest(world.outsider, method, path + more, body, **named)
             assert stranger.status_code == 403, "told to nobody who may not see the workspace of the path"
     assert await world.snapshot() == before
@@ -174,11 +201,19 @@ async def test_a_path_and_a_query_or_header_that_name_two_workspaces_are_refused
 async def test_an_update_changes_what_is_sent(world: World) -> None:
     await call(world, world.owner, "POST", "", {"name": "Before", "slug": "before", "preferred_language": "de"})
     before = (await call(world, world.owner, "GET", "/before")).json()
-    after = await call(world, world.owner, "PATCH", "/before", {"name": "After", "slug": "after", "preferred_language": None, "logo_url": "x"})
+    after = await call(
+        world,
+        world.owner,
+        "PATCH",
+        "/before",
+        {"name": "After", "slug": "after", "preferred_language": None, "logo_url": "x"},
+    )
     kept = {key: value for key, value in before.items() if key not in ("currentUserRole", "updated_at")}
     assert after.status_code == 200
     assert after.json() == kept | {"name": "After", "slug": "after", "updated_at": after.json()["updated_at"]}
-    assert (await call(world, world.owner, "PATCH", "/after", {"preferred_language": ""})).json()["preferred_language"] is None
+    assert (await call(world, world.owner, "PATCH", "/after", {"preferred_language": ""})).json()[
+        "preferred_language"
+    ] is None
     assert (await call(world, world.owner, "GET", "/before")).status_code == 403
 
 

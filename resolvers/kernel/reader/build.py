@@ -5,7 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Integer, Text, and_, case, cast, false, func, literal_column, null, select, true
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Integer,
+    Text,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+)
 from sqlalchemy import Table as SQLTable
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.elements import ColumnClause
@@ -18,7 +32,19 @@ from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge
-from resolvers.kernel.reader.json import Value, array, as_bytes, constant, largest, listed, number, quoted, record, truth, value_of
+from resolvers.kernel.reader.json import (
+    Value,
+    array,
+    as_bytes,
+    constant,
+    largest,
+    listed,
+    number,
+    quoted,
+    record,
+    truth,
+    value_of,
+)
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of
 from resolvers.kernel.reader.rows import Read, Rows, View, only_readable
 from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape
@@ -29,7 +55,8 @@ ZERO: Any = literal_column("0")
 ONE: Any = literal_column("1")
 LIST_LIMIT = 1000  # rows of an edge read as a plain list
 LARGEST_ANSWER = 32 * 2**20  # bytes of JSON
-LATE = 10  # an answer that can be this many times too large is looked at when it is made; one that can be larger, while it is made
+# an answer that can be this many times too large is looked at when it is made; one that can be larger, while it is made
+LATE = 10
 LARGE_ROW = 2 * 2**20  # bytes that the columns of a row may make before they are weighed
 ALL_ROWS = 10**6  # how many rows a list without an end is taken to have
 Window = tuple[Any, Any, Any, int | None]  # limit, offset, after, rows at most
@@ -101,12 +128,22 @@ class Builder:
 
     def __init__(self, trace: Trace, scope: Any, slots: tuple[Input, ...] = ()) -> None:
         self.trace, self.scope, self.slots = trace, scope, slots
-        self.room = LARGEST_ANSWER  # bytes for the list that is being built: its share, where it stands in a row with others
+        # bytes for the list that is being built: its share, where it stands in a row with others
+        self.room = LARGEST_ANSWER
 
-    def answer(self, read: Read[Any], shape: Shape, outer: Sequence[Any], allowed: Any = None, source: Any = None, held: bool = False) -> Any:
+    def answer(
+        self,
+        read: Read[Any],
+        shape: Shape,
+        outer: Sequence[Any],
+        allowed: Any = None,
+        source: Any = None,
+        held: bool = False,
+    ) -> Any:
         """The select of the whole answer. `source`: read from this (a row being inserted) instead of from the table.
 
-        `held`: the row is one that the caller has just written or found, so that whether it may be seen is not asked again.
+        `held`: the row is one that the caller has just written or found, so that whether it may be seen is not asked
+        again.
         """
         if shape.form == "object" and not read.many:
             entry = self._source(read, outer, source, held)
@@ -120,7 +157,9 @@ class Builder:
             parent = self._source(read.parent, outer)
             stands = select(ONE).select_from(parent.alias).where(*parent.where).correlate(*outer).exists()
             allowed = stands if allowed is None else and_(allowed, stands)
-        made = select((payload if allowed is None else case((allowed, payload))).label("payload"), null().label("version"))
+        made = select(
+            (payload if allowed is None else case((allowed, payload))).label("payload"), null().label("version")
+        )
         return made.correlate(*outer)
 
     # ---- one source ----------------------------------------------------------------------------------------------
@@ -147,7 +186,9 @@ class Builder:
         each = None if read.each is None else (adapt(read.each[0]), read.each[1])
         return Source(read.model, alias, where, order, partner=read.partner, each=each)
 
-    def _select(self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()) -> Any:
+    def _select(
+        self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()
+    ) -> Any:
         """The rows of a source, in its order and window."""
         limit, offset, after, _ = window
         order = entry.entered
@@ -158,8 +199,14 @@ class Builder:
         return made.correlate(*outer)
 
     def _window(self, entry: Source, outer: Sequence[Any], window: Window) -> Source:
-        """The rows of a window as a source: what is made of a row is made outside, so that a row that is skipped costs no more than its place."""
-        made = self._select(entry, outer, window, *entry.alias.c) if entry.each is None else self._of_each(entry, outer, window)
+        """The rows of a window as a source: what is made of a row is made outside, so that a row that is skipped costs
+        no more than its place.
+        """
+        made = (
+            self._select(entry, outer, window, *entry.alias.c)
+            if entry.each is None
+            else self._of_each(entry, outer, window)
+        )
         rows = made.subquery(self.trace.name("q"))
         return Source(entry.model, rows, [], [ClauseAdapter(rows).traverse(k) for k in entry.order])
 
@@ -170,7 +217,9 @@ class Builder:
         limit, offset, after, _ = window
         enough = limit if offset is None or limit is None else clause(limit) + clause(offset)
         value = select(func.unnest(values, type_=column.type).label("value")).distinct().subquery(self.trace.name("v"))
-        own = self._select(entry, [*outer, value], (enough, None, after, None), *entry.alias.c, where=[column == value.c.value])
+        own = self._select(
+            entry, [*outer, value], (enough, None, after, None), *entry.alias.c, where=[column == value.c.value]
+        )
         first = own.lateral(self.trace.name("q"))
         order = [ClauseAdapter(first).traverse(k) for k in entry.order]
         made = select(*first.c).select_from(value.join(first, true())).order_by(*order)
@@ -192,7 +241,13 @@ class Builder:
             return array(self._made(rows, outer, listed(row.text)).scalar_subquery(), most)
         if most <= LATE * self.room:
             whole = self._made(rows, outer, listed(row.text).label("rows")).offset(ZERO).subquery(self.trace.name("b"))
-            return array(select(self._within(func.octet_length(whole.c.rows), whole.c.rows)).select_from(whole).correlate(*outer).scalar_subquery(), self.room)
+            return array(
+                select(self._within(func.octet_length(whole.c.rows), whole.c.rows))
+                .select_from(whole)
+                .correlate(*outer)
+                .scalar_subquery(),
+                self.room,
+            )
         bounded = self._bounded(self._made(rows, outer, row.text.label("row")), outer)
         return array(select(listed(bounded.c.row)).select_from(bounded).correlate(*outer).scalar_subquery(), self.room)
 
@@ -201,13 +256,23 @@ class Builder:
         return case((size > literal_column(str(self.room)), func.answer_too_large(type_=Text())), else_=text)
 
     def _bounded(self, rows: Any, outer: Sequence[Any]) -> Any:
-        """Rows of text that could be too much together: they are summed up while they are made, and the first beyond the limit ends the statement."""
+        """Rows of text that could be too much together: they are summed up while they are made, and the first beyond
+        the limit ends the statement.
+        """
         made = rows.offset(ZERO).subquery(self.trace.name("b"))
         bytes_ = [func.coalesce(func.octet_length(c), ZERO, type_=Integer()) for c in made.c]
-        summed = select(*made.c, func.sum(sum(bytes_[1:], bytes_[0])).over(rows=(None, 0)).label("so_far")).select_from(made)
+        summed = select(*made.c, func.sum(sum(bytes_[1:], bytes_[0])).over(rows=(None, 0)).label("so_far")).select_from(
+            made
+        )
         counted = summed.correlate(*outer).subquery(self.trace.name("b"))
         fits = self._within(counted.c.so_far, literal_column("''", Text())).is_not(None)
-        return select(*[counted.c[c.key] for c in made.c]).select_from(counted).where(fits).correlate(*outer).subquery(self.trace.name("b"))
+        return (
+            select(*[counted.c[c.key] for c in made.c])
+            .select_from(counted)
+            .where(fits)
+            .correlate(*outer)
+            .subquery(self.trace.name("b"))
+        )
 
     def _read(self, read: Read[Any], shape: Shape, outer: Sequence[Any], link: Any = None, source: Any = None) -> Value:
         """The rows of `read` in `shape`. `link(alias)` gives the conditions of an edge."""
@@ -221,7 +286,9 @@ class Builder:
         if shape.form == "list":
             return self._list(entry, shape.fields, outer, read.window)
         row = self._object(entry, shape.fields, [*outer, entry.alias])
-        return Value((self._select(entry, outer, read.window, row.text).scalar_subquery(),), nullable=True, most=row.most)
+        return Value(
+            (self._select(entry, outer, read.window, row.text).scalar_subquery(),), nullable=True, most=row.most
+        )
 
     # ---- one field -----------------------------------------------------------------------------------------------
 
@@ -239,17 +306,28 @@ class Builder:
     def _weighed(self, entry: Source, fields: Sequence[Item], made: Value) -> Value:
         """An object whose columns could be too much together: their bytes are counted before it is put together.
 
-        The size of a text is known without reading it. JSON has to be printed, so that it counts where it is asked for more than once.
+        The size of a text is known without reading it. JSON has to be printed, so that it counts where it is asked for
+        more than once.
         """
         if entry.table is None:
             return made
         times = Counter([item.name for item in fields if isinstance(item, Column) and item.name in entry.table.c])
         columns = {name: entry.table.c[name] for name in times}
-        heavy = [n for n, c in columns.items() if most_characters(c) is not None or (times[n] > 1 and isinstance(c.type, JSON))]
+        heavy = [
+            n
+            for n, c in columns.items()
+            if most_characters(c) is not None or (times[n] > 1 and isinstance(c.type, JSON))
+        ]
         if sum([largest(columns[n], columns[n]) * times[n] for n in heavy]) <= LARGE_ROW:
             return made
-        texts = {n: entry.column(n) if most_characters(columns[n]) is not None else cast(entry.column(n), Text) for n in heavy}
-        bytes_ = [func.coalesce(func.octet_length(text), ZERO, type_=BigInteger()) * literal_column(str(times[n])) for n, text in texts.items()]
+        texts = {
+            n: entry.column(n) if most_characters(columns[n]) is not None else cast(entry.column(n), Text)
+            for n in heavy
+        }
+        bytes_ = [
+            func.coalesce(func.octet_length(text), ZERO, type_=BigInteger()) * literal_column(str(times[n]))
+            for n, text in texts.items()
+        ]
         return Value((self._within(sum(bytes_[1:], bytes_[0]), made.text),), most=made.most)
 
     def _field(self, entry: Source, item: Item, outer: Sequence[Any]) -> Value:
@@ -268,15 +346,25 @@ class Builder:
             return value_of(func.nullif(column, ZERO, type_=column.type)) if item.zero else value_of(column, stored)
         if item.name is None:
             own = self._object(entry, item.shape.fields, outer)
-            first = next((field.name for field in item.shape.fields if isinstance(field, Column)), None) if item.absent else None
+            first = (
+                next((field.name for field in item.shape.fields if isinstance(field, Column)), None)
+                if item.absent
+                else None
+            )
             if first is None:
                 return own
-            return Value((case((entry.column(first).is_not(None), own.text), else_=null()),), nullable=True, most=own.most)
+            return Value(
+                (case((entry.column(first).is_not(None), own.text), else_=null()),), nullable=True, most=own.most
+            )
         edge = known[item.name]
         if isinstance(edge, Derived):
             raise TypeError(f"{entry.model.__name__}.{item.name} is a value, not an edge")
         made_of = self._edge(entry, edge, item, outer)
-        return Value((func.nullif(made_of.text, literal_column("'0'"), type_=Text()),), nullable=True) if item.zero else made_of
+        return (
+            Value((func.nullif(made_of.text, literal_column("'0'"), type_=Text()),), nullable=True)
+            if item.zero
+            else made_of
+        )
 
     def _confided(self, entry: Source, column: Any, action: Action, outer: Sequence[Any]) -> Any:
         """The column for the roles that may see it. PostgreSQL does not fetch a long text that it does not show."""
@@ -285,7 +373,9 @@ class Builder:
     def _edge(self, entry: Source, edge: Edge, item: Nested, outer: Sequence[Any]) -> Value:
         report = None
         if edge.source is not None:
-            report = edge.source(entry.columns, self.scope.within(outer)).correlate(*outer).subquery(self.trace.name("v"))
+            report = (
+                edge.source(entry.columns, self.scope.within(outer)).correlate(*outer).subquery(self.trace.name("v"))
+            )
         rows: Any = Rows(edge.target, source=report, where=edge.where, order=edge.order_by)
         if item.slot is not None:
             values = self.slots[item.slot]
@@ -333,13 +423,18 @@ class Builder:
             elif item.shape.form == "page_info":
                 part = self._page_info(item, rows.c[f"n{place}"], limit, offset, after)
             else:
-                part = array(func.array_to_string(_first(rows.c[f"n{place}"], limit), literal_column("','"), type_=Text()), most)
+                part = array(
+                    func.array_to_string(_first(rows.c[f"n{place}"], limit), literal_column("','"), type_=Text()), most
+                )
             parts.append((item.key, part))
-        page = select(record(parts).text).select_from(rows).having(true())  # HAVING: one row, also where no aggregate is left
+        # HAVING: one row, also where no aggregate is left
+        page = select(record(parts).text).select_from(rows).having(true())
         return Value((page.correlate(*outer).scalar_subquery(),), most=most + 1000)
 
     def _without_pages(self, entry: Source, shape: Shape, outer: Sequence[Any], window: Window) -> Value:
-        """A connection of which nothing but the rows and their number is asked: a list, without a row to spare or cursors."""
+        """A connection of which nothing but the rows and their number is asked: a list, without a row to spare or
+        cursors.
+        """
         parts: list[tuple[str, Value]] = []
         for item in shape.fields:
             if isinstance(item, Constant):
@@ -351,7 +446,13 @@ class Builder:
         return record(parts)
 
     def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
-        return select(func.count()).select_from(entry.alias).where(*entry.where, *entry.among).correlate(*outer).scalar_subquery()
+        return (
+            select(func.count())
+            .select_from(entry.alias)
+            .where(*entry.where, *entry.among)
+            .correlate(*outer)
+            .scalar_subquery()
+        )
 
     def _cell(self, entry: Source, item: Nested, outer: Sequence[Any]) -> Value:
         """What a part of a connection shows of one row, as text."""
@@ -373,17 +474,26 @@ class Builder:
         kept = func.array_agg(cursors, type_=ARRAY(Text))
         made = {
             "has_next_page": truth(func.count() > limit),
-            "has_previous_page": truth(true() if after is not None else (false() if offset is None else clause(offset) > ZERO)),
+            "has_previous_page": truth(
+                true() if after is not None else (false() if offset is None else clause(offset) > ZERO)
+            ),
             "start_cursor": quoted(kept[1]),
             "end_cursor": quoted(kept[func.least(func.count(), limit)]),
         }
-        return record([(item.key, constant(item.value) if isinstance(item, Constant) else made[getattr(item, "name", "")]) for item in part.shape.fields])
+        return record(
+            [
+                (item.key, constant(item.value) if isinstance(item, Constant) else made[getattr(item, "name", "")])
+                for item in part.shape.fields
+            ]
+        )
 
     def _cursor(self, entry: Source) -> Any:
         keys = [key_of(k) for k in entry.order]
         entry.used |= {c.key for k in keys for c in iterate(k) if isinstance(c, ColumnClause)}
         text = func.convert_to(cast(func.json_build_array(*keys), Text), literal_column("'UTF8'"))
-        return func.translate(func.encode(text, literal_column("'base64'")), literal_column("chr(10)"), literal_column("''"))
+        return func.translate(
+            func.encode(text, literal_column("'base64'")), literal_column("chr(10)"), literal_column("''")
+        )
 
 
 def _first(column: Any, limit: Any) -> Any:

@@ -17,7 +17,9 @@ from resolvers.kernel.scopes import SCOPES, Scopes
 On = Callable[[Any, Any], Any]
 ONE: Any = literal_column("1")
 Visible = Callable[[Any, Any], Any]
-"""`(row, scope) -> condition`: whether the caller may see a row. What it does not hold for is, to that caller, not there."""
+"""`(row, scope) -> condition`: whether the caller may see a row. What it does not hold for is, to that caller, not
+there.
+"""
 EVERYONE: Visible = lambda row, scope: true()  # noqa: E731
 """Whoever may read the model at all sees every row of the workspace."""
 
@@ -40,9 +42,11 @@ class Edge:
 
 @dataclass(frozen=True, eq=False)
 class Derived:
-    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets; `parent`, whose column it is.
+    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets; `parent`, whose
+    column it is.
 
-    Without a parent nobody knows which rows it reads: an answer with it is made when the rows that the command writes are there.
+    Without a parent nobody knows which rows it reads: an answer with it is made when the rows that the command writes
+    are there.
     """
 
     type: Any
@@ -52,7 +56,9 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who reads the rows of a model, on whatever way: the action its edges are gated as, the scopes a token needs for them, and which rows there are."""
+    """Who reads the rows of a model, on whatever way: the action its edges are gated as, the scopes a token needs for
+    them, and which rows there are.
+    """
 
     gate: Action
     scopes: Scopes
@@ -78,24 +84,37 @@ def many(
     through: type[TenantRow] | None = None,
     other_key: str | None = None,
 ) -> Edge:
-    """The rows whose `key` column names this row; `through` another table, those that its `other_key` names beside this row in its `key`."""
+    """The rows whose `key` column names this row; `through` another table, those that its `other_key` names beside this
+    row in its `key`.
+    """
     order = order_by if isinstance(order_by, tuple) else (order_by,)
     on = on or (_by_target(target, key) if through is None else _by_link(through, key, other_key))
     return Edge("many", target, on, order, narrow, input, requires, where)
 
 
 def reads(target: type[View], source: Callable[[Any, Any], Any], *, order_by: Any = ()) -> Edge:
-    """The rows of a report of this row: `source(row, scope)` is its statement, whose columns are the fields of the View."""
+    """The rows of a report of this row: `source(row, scope)` is its statement, whose columns are the fields of the
+    View.
+    """
     order = order_by if isinstance(order_by, tuple) else (order_by,)
     return Edge("many", target, lambda row, other: true(), order, source=source)
 
 
-def one(target: type[SQLModel], key: str | None = None, *, on: On | None = None, requires: Action | None = None) -> Edge:
+def one(
+    target: type[SQLModel], key: str | None = None, *, on: On | None = None, requires: Action | None = None
+) -> Edge:
     """The row that this row's `key` column names."""
     return Edge("one", target, on or _by_source(key), requires=requires)
 
 
-def count(target: type[SQLModel], key: str | None = None, *, on: On | None = None, where: tuple[Any, ...] = (), requires: Action | None = None) -> Edge:
+def count(
+    target: type[SQLModel],
+    key: str | None = None,
+    *,
+    on: On | None = None,
+    where: tuple[Any, ...] = (),
+    requires: Action | None = None,
+) -> Edge:
     """How many rows name this row in their `key` column."""
     return Edge("count", target, on or _by_target(target, key), requires=requires, where=where)
 
@@ -111,11 +130,15 @@ def of_parent(target: type[TenantRow], key: str, column: str) -> Derived:
     return Derived(str, lambda row, scope: scope.parent(target, row, key, column), target)
 
 
-def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Edge | Derived) -> None:
-    """Declares who reads the rows of `model`, and what can be read from them: once, and for every edge that leads to them.
+def graph(
+    model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Edge | Derived
+) -> None:
+    """Declares who reads the rows of `model`, and what can be read from them: once, and for every edge that leads to
+    them.
 
-    `gate`: what reading them is in the workspace; an edge may ask for more. `scope`: what a token with scopes needs for them, OPEN where
-    it needs none; None where no token with scopes reads them. `visible`: which rows a caller may see; every door asks for it.
+    `gate`: what reading them is in the workspace; an edge may ask for more. `scope`: what a token with scopes needs for
+    them, OPEN where it needs none; None where no token with scopes reads them. `visible`: which rows a caller may see;
+    every door asks for it.
     """
     if isinstance(scope, str) and scope not in SCOPES:
         raise TypeError(f"{model.__name__}: there is no scope {scope}")
@@ -139,7 +162,9 @@ def extend(model: type[SQLModel], **entries: Edge | Derived) -> None:
 
 
 def confidential(model: type[SQLModel], action: Action, *columns: str) -> None:
-    """Declares columns that may hold secrets: read as null, on every path to the row, by those who may not do `action` in its workspace."""
+    """Declares columns that may hold secrets: read as null, on every path to the row, by those who may not do `action`
+    in its workspace.
+    """
     for name in columns:
         if name not in columns_of(model) or not table_of(model).c[name].nullable:
             raise TypeError(f"{model.__name__}.{name} cannot be null")
@@ -166,14 +191,19 @@ def roles_of_edge(edge: Edge) -> frozenset[Role]:
 
 
 def check_graphs(answered: Iterable[type[SQLModel]]) -> None:
-    """For the start, when all domains are loaded: whatever is answered, or an edge leads to, has a graph of its own. A View is its operation's."""
+    """For the start, when all domains are loaded: whatever is answered, or an edge leads to, has a graph of its own. A
+    View is its operation's.
+    """
     for model in (*answered, *GRAPHS):
         if not issubclass(model, View):
             access_of(model)
     for model, entries in GRAPHS.items():
         for name, entry in entries.items():
             if isinstance(entry, Edge) and entry.target not in ACCESS:
-                raise TypeError(f"{model.__name__}.{name} leads to {entry.target.__name__}, which has no graph: nothing says who reads its rows")
+                raise TypeError(
+                    f"{model.__name__}.{name} leads to {entry.target.__name__}, which has no graph: nothing says who"
+                    " reads its rows"
+                )
 
 
 def _has_workspace(model: type[SQLModel]) -> bool:

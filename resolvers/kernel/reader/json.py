@@ -1,8 +1,9 @@
 """JSON put together as text: what an answer is made of, in SQL.
 
-PostgreSQL's row_to_json and json_agg look up the type of each value for each row. Here the types are known when the statement is
-built: an answer is one chain of `||`, and a value is escaped only where the database does not itself hold it to harmless letters.
-That is a quarter less of PostgreSQL's work for a list.
+PostgreSQL's row_to_json and json_agg look up the type of each value for each row. Here the types are known when the
+statement is
+built: an answer is one chain of `||`, and a value is escaped only where the database does not itself hold it to
+harmless letters. That is a quarter less of PostgreSQL's work for a list.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +29,9 @@ Part = Any
 
 @dataclass(frozen=True)
 class Value:
-    """Parts of JSON text, to be joined. `nullable`: one of them may be NULL in SQL, and the value is JSON's null then."""
+    """Parts of JSON text, to be joined. `nullable`: one of them may be NULL in SQL, and the
+    value is JSON's null then.
+    """
 
     parts: tuple[Part, ...]
     nullable: bool = False
@@ -45,7 +48,9 @@ class Value:
 
 
 def checked(text: str) -> str:
-    """For a string literal. Only names of fields, types and aliases come here; the check stands where the text is made."""
+    """For a string literal. Only names of fields, types and aliases come here; the check
+    stands where the text is made.
+    """
     if len(text.encode()) > ALIAS_BYTES or "'" in text or "\\" in text or '"' in text:
         raise Refusal(Code.BAD_REQUEST, f"The name '{text[:80]}' is too long, or holds a quote")
     return text
@@ -107,7 +112,8 @@ def value_of(column: Any, stored: "SQLColumn[Any] | None" = None) -> Value:
         return Value(('"', column, '"'), nullable, largest(column, stored))
     if isinstance(kind, (Integer, Boolean, JSON)):
         return Value((cast(column, Text),), nullable, largest(column, stored))
-    known = cast(column, Text) if stored is None and isinstance(kind, String) else column  # a bare literal has no type of its own
+    # a bare literal has no type of its own
+    known = cast(column, Text) if stored is None and isinstance(kind, String) else column
     return Value((cast(func.to_json(known, type_=JSON()), Text),), nullable, largest(column, stored))
 
 
@@ -139,7 +145,9 @@ def record(fields: Sequence[tuple[str, Value]], absent: Sequence[tuple[str, Valu
     parts: list[Part] = ["{"]
     for place, (key, value) in enumerate(fields):
         parts += [f'{"," * (place > 0)}"{checked(key)}":', *value.filled]
-    left: list[Part] = [func.coalesce(joined((f',"{checked(key)}":', *value.parts)), NOTHING, type_=Text()) for key, value in absent]
+    left: list[Part] = [
+        func.coalesce(joined((f',"{checked(key)}":', *value.parts)), NOTHING, type_=Text()) for key, value in absent
+    ]
     if left and not fields:
         left = [func.ltrim(joined(left), literal_column("','"), type_=Text())]
     return Value((*parts, *left, "}"), most=sum([len(key) + 4 + value.most for key, value in (*fields, *absent)]) + 2)

@@ -34,13 +34,20 @@ def is_nullable(key: Any) -> bool:
         return all(is_nullable(c) for c in key.clauses)
     if isinstance(key, Case):
         results = [then for _, then in key.whens]
-        return any(map(is_nullable, results)) or key.else_ is None or (is_nullable(key.else_) and not _tested(key, key.else_))
+        return (
+            any(map(is_nullable, results))
+            or key.else_ is None
+            or (is_nullable(key.else_) and not _tested(key, key.else_))
+        )
     return not (isinstance(key, BinaryExpression) and key.operator in (is_, is_not))
 
 
 def _tested(key: Case[Any], result: Any) -> bool:
     """CASE WHEN a IS NULL THEN b ELSE a: the ELSE is not NULL."""
-    return any(isinstance(w, BinaryExpression) and w.operator is is_ and isinstance(w.right, Null) and w.left.compare(result) for w, _ in key.whens)
+    return any(
+        isinstance(w, BinaryExpression) and w.operator is is_ and isinstance(w.right, Null) and w.left.compare(result)
+        for w, _ in key.whens
+    )
 
 
 class Cursors:
@@ -53,8 +60,9 @@ class Cursors:
     def beyond(self, order: list[Any]) -> list[Any]:
         """Conditions for the rows behind the cursor.
 
-        One comparison of rows where all keys go one way and none can be NULL: the index begins there. Else the general form, beside a
-        bound for the first key, without which an index would begin at its start; there is none for a first key that can be NULL.
+        One comparison of rows where all keys go one way and none can be NULL: the index begins there. Else the general
+        form, beside a bound for the first key, without which an index would begin at its start; there is none for a
+        first key that can be NULL.
         """
         keys = [key_of(k) for k in order]
         bounds = [self._bound(place, key, len(order)) for place, key in enumerate(keys)]

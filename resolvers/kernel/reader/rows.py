@@ -42,11 +42,25 @@ class Read(Generic[T]):
         partner: Mapping[str, Any] = MappingProxyType({}),
         each: tuple[Any, Any] | None = None,
     ) -> None:
-        self.model, self.source, self.conditions, self.order, self.window, self.missing = model, source, where, order, window, missing
+        self.model, self.source, self.conditions, self.order, self.window, self.missing = (
+            model,
+            source,
+            where,
+            order,
+            window,
+            missing,
+        )
         self.parent, self.partner, self.each = parent, partner, each
 
     def _as(self, kind: type[Any], **changes: Any) -> Any:
-        now = {"source": self.source, "where": self.conditions, "order": self.order, "window": self.window, "missing": self.missing, "parent": self.parent}
+        now = {
+            "source": self.source,
+            "where": self.conditions,
+            "order": self.order,
+            "window": self.window,
+            "missing": self.missing,
+            "parent": self.parent,
+        }
         now |= {"partner": self.partner, "each": self.each}
         return kind(self.model, **(now | changes))
 
@@ -76,8 +90,8 @@ class Rows(Read[T]):
     def along(self, *conditions: Any, **same: Any) -> Self:
         """The rows that have a partner in another table, which `conditions` find: one at most.
 
-        `same`: columns of the model -> columns of the partner that hold the same values. The list is ordered, and entered at a cursor, by these,
-        so that an index of the partner's table gives its order.
+        `same`: columns of the model -> columns of the partner that hold the same values. The list is ordered, and
+        entered at a cursor, by these, so that an index of the partner's table gives its order.
         """
         made: Self = self._as(type(self), where=(*self.conditions, *conditions), partner=same)
         return made
@@ -88,7 +102,9 @@ class Rows(Read[T]):
 
     def matching(self, data: Input) -> Self:
         """The rows that the filters of an input let through, in the order that it chooses."""
-        made: Self = self._as(type(self), where=(*self.conditions, *filters.conditions(data)), each=filters.of_each(data))
+        made: Self = self._as(
+            type(self), where=(*self.conditions, *filters.conditions(data)), each=filters.of_each(data)
+        )
         keys = filters.order(data)
         return made.order_by(*keys) if keys else made
 
@@ -113,12 +129,14 @@ def columns_of(model: type[SQLModel]) -> Collection[str]:
 
 def only_readable(*expressions: Any) -> None:
     """No condition, order or derived value may hold a column of secrets, in whatever function or subquery it stands."""
-    parts = [clause(expression) for expression in expressions if not isinstance(expression, str)]  # views are ordered by names
+    # views are ordered by names
+    parts = [clause(expression) for expression in expressions if not isinstance(expression, str)]
     while parts:
         part = parts.pop()
         if isinstance(getattr(part, "type", None), SealedBytes):
             raise TypeError(f"{part} holds secrets: nothing is filtered, sorted or computed by it")
         inner = part.element if isinstance(part, AliasedReturnsRows) else part
         if not isinstance(inner, TableClause):  # all of whose columns would be its parts
-            handed_on = SealedBytes if inner is not part else ()  # of a subquery: taken from there, a column has this type still
+            # of a subquery: taken from there, a column has this type still
+            handed_on = SealedBytes if inner is not part else ()
             parts += [p for p in inner.get_children() if not isinstance(getattr(p, "type", None), handed_on)]

@@ -29,7 +29,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A fixed value: a `__typename`, or a key a route documents as always the same; `plain` where that is no text but JSON."""
+    """A fixed value: a `__typename`, or a key a route documents as always the same; `plain` where that is no text but
+    JSON.
+    """
 
     key: str
     value: str | None
@@ -38,7 +40,9 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """An edge of the row (`name`), or an object made of the row's own fields (`name` is None), which is `absent` where the first of them is null."""
+    """An edge of the row (`name`), or an object made of the row's own fields (`name` is None), which is `absent` where
+    the first of them is null.
+    """
 
     key: str
     name: str | None

@@ -26,7 +26,10 @@ class Anthropic(StreamingProvider):
         return _Reading()
 
     def _body(self, request: Request) -> dict[str, Any]:
-        tools = [{"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)} for tool in request.tools]
+        tools = [
+            {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+            for tool in request.tools
+        ]
         system = [{"type": "text", "text": request.prompt.system, **CACHED}] if request.prompt.system else []
         return {
             "model": self.model,
@@ -45,7 +48,10 @@ def _messages(request: Request) -> list[dict[str, Any]]:
     messages.append({"role": "user", "content": [{"type": "text", "text": prompt.user}]})
     for reply, answers in request.rounds:
         messages.append({"role": "assistant", "content": reply["wire"]})
-        results = [{"type": "tool_result", "tool_use_id": a["id"], "content": a["content"], "is_error": a["is_error"]} for a in answers]
+        results = [
+            {"type": "tool_result", "tool_use_id": a["id"], "content": a["content"], "is_error": a["is_error"]}
+            for a in answers
+        ]
         messages.append({"role": "user", "content": results})
     messages[-1]["content"][-1].update(CACHED)
     return messages
@@ -96,13 +102,20 @@ class _Reading:
         """Numbers come at the start and, as they then stand, at the end."""
         if usage is None:
             return
-        before = self.usage or {"input_tokens": 0, "output_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+        before = self.usage or {
+            "input_tokens": 0,
+            "output_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "cache_creation_input_tokens": 0,
+        }
         now = {name: getattr(usage, name, None) for name in before}
         self.usage = {
             "input_tokens": _newer(now["input_tokens"], before["input_tokens"]),
             "output_tokens": _newer(now["output_tokens"], before["output_tokens"]),
             "cache_read_input_tokens": _newer(now["cache_read_input_tokens"], before["cache_read_input_tokens"]),
-            "cache_creation_input_tokens": _newer(now["cache_creation_input_tokens"], before["cache_creation_input_tokens"]),
+            "cache_creation_input_tokens": _newer(
+                now["cache_creation_input_tokens"], before["cache_creation_input_tokens"]
+            ),
         }
 
     def reply(self) -> Reply:
@@ -129,4 +142,8 @@ def _newer(now: Any, before: int) -> int:
 
 def _is_taken_back(block: dict[str, Any]) -> bool:
     """Empty text, and thinking that nobody signed, are refused in the next call."""
-    return bool(block.get("text")) if block["type"] == "text" else block["type"] != "thinking" or bool(block.get("signature"))
+    return (
+        bool(block.get("text"))
+        if block["type"] == "text"
+        else block["type"] != "thinking" or bool(block.get("signature"))
+    )

@@ -1,6 +1,7 @@
 """What the providers have in common: one SDK of the vendor's, one streamed answer, one way to fail.
 
-The SDKs are imported when the first model is called: they take seconds. Retries are ours (`loop.py`), so theirs are off.
+The SDKs are imported when the first model is called: they take seconds. Retries are ours (`loop.py`), so theirs are
+off.
 """
 
 import asyncio
@@ -64,7 +65,14 @@ class StreamingProvider:
             # A redirect would carry the key, and the conversation, to somebody else.
             client = sdk.DefaultAsyncHttpxClient(verify=tls, follow_redirects=False)
             timeout = sdk.Timeout(SILENCE, connect=CONNECT)
-            self._client = self.connect(sdk, api_key=self._key or NO_KEY, base_url=self._base_url, max_retries=0, timeout=timeout, http_client=client)
+            self._client = self.connect(
+                sdk,
+                api_key=self._key or NO_KEY,
+                base_url=self._base_url,
+                max_retries=0,
+                timeout=timeout,
+                http_client=client,
+            )
         reading = self.reading()
         try:
             async with await self.begin(self._client, request) as stream:
@@ -121,7 +129,12 @@ def _load(sdk: str) -> tuple[Any, Any, ssl.SSLContext]:
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, url))
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not any(map(str.isspace, url))
+        )
     except ValueError:
         return False
 
@@ -132,4 +145,9 @@ def tool_use(id: str, name: str, arguments: str) -> ToolUse:
         given = json.loads(arguments or "{}")
     except (ValueError, RecursionError):
         given = None
-    return {"id": id, "name": name, "input": given if isinstance(given, dict) else {}, "unreadable": not isinstance(given, dict)}
+    return {
+        "id": id,
+        "name": name,
+        "input": given if isinstance(given, dict) else {},
+        "unreadable": not isinstance(given, dict),
+    }

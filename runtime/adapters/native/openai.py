@@ -1,4 +1,6 @@
-"""Models behind an API like OpenAI's chat completions: its own, and whatever speaks the same (Ollama, vLLM, llama.cpp, gateways)."""
+"""Models behind an API like OpenAI's chat completions: its own, and whatever speaks the same (Ollama, vLLM, llama.cpp,
+gateways).
+"""
 
 import secrets
 from collections.abc import Iterator
@@ -24,7 +26,10 @@ class OpenAI(StreamingProvider):
 
     def _body(self, request: Request) -> dict[str, Any]:
         tools = [
-            {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}}
+            {
+                "type": "function",
+                "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
+            }
             for tool in request.tools
         ]
         return {
@@ -104,9 +109,20 @@ class _Reading:
             call.id = call.id or f"call_{secrets.token_hex(8)}"
         wire: dict[str, Any] = {"role": "assistant", "content": text or None}
         if self.calls:
-            wire["tool_calls"] = [{"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments or "{}"}} for c in self.calls]
-        stop: Literal["end", "length", "refused"] = "length" if self.finish == "length" else "refused" if self.finish == "content_filter" else "end"
-        return {"text": text, "tool_uses": [tool_use(c.id, c.name, c.arguments) for c in self.calls], "usage": self.usage, "stop": stop, "wire": wire}
+            wire["tool_calls"] = [
+                {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments or "{}"}}
+                for c in self.calls
+            ]
+        stop: Literal["end", "length", "refused"] = (
+            "length" if self.finish == "length" else "refused" if self.finish == "content_filter" else "end"
+        )
+        return {
+            "text": text,
+            "tool_uses": [tool_use(c.id, c.name, c.arguments) for c in self.calls],
+            "usage": self.usage,
+            "stop": stop,
+            "wire": wire,
+        }
 
 
 def _usage(usage: Any) -> Usage:

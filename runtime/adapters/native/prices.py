@@ -1,4 +1,6 @@
-"""What a call of a model costs by the prices its provider has published: as known to the installed genai-prices, which asks nobody."""
+"""What a call of a model costs by the prices its provider has published: as known to the installed genai-prices, which
+asks nobody.
+"""
 
 import importlib
 from typing import Any
@@ -7,7 +9,9 @@ from runtime.adapters.conversation import Usage
 
 
 def price(address: str, model: str, usage: Usage) -> float | None:
-    """US dollars; None where the address or the model has no known price. To be called in a thread: the table takes a while to load."""
+    """US dollars; None where the address or the model has no known price. To be called in a thread: the table takes a
+    while to load.
+    """
     prices: Any = importlib.import_module("genai_prices")
     cached, written = usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]
     counted = prices.Usage(

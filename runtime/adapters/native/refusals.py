@@ -1,4 +1,6 @@
-"""What went wrong with a provider, in words for users: no key, no address, nothing of what only the operator may know."""
+"""What went wrong with a provider, in words for users: no key, no address, nothing of what
+only the operator may know.
+"""
 
 import email.utils
 import time
@@ -11,10 +13,24 @@ from runtime.redaction import Redactor
 
 LONGEST_MESSAGE = 300
 AGAIN = frozenset({408, 409, 425, 429})
-AGAIN_TYPES = frozenset({"overloaded_error", "rate_limit_error", "api_error", "server_error", "timeout_error", "internal_server_error"})
+AGAIN_TYPES = frozenset(
+    {"overloaded_error", "rate_limit_error", "api_error", "server_error", "timeout_error", "internal_server_error"}
+)
 NO_CREDIT = frozenset({"insufficient_quota", "billing_error", "billing_hard_limit_reached", "billing_not_active"})
-TOO_LONG = ("context_length_exceeded", "string_above_max_length", "model_context_window_exceeded", "request_too_large", "exceed_context_size_error")
-TOO_LONG_TEXTS = ("prompt is too long", "maximum context length", "context window", "context length", "exceeds the available context size")
+TOO_LONG = (
+    "context_length_exceeded",
+    "string_above_max_length",
+    "model_context_window_exceeded",
+    "request_too_large",
+    "exceed_context_size_error",
+)
+TOO_LONG_TEXTS = (
+    "prompt is too long",
+    "maximum context length",
+    "context window",
+    "context length",
+    "exceeds the available context size",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +58,11 @@ class Refusals:
         return ProviderError(f"The address of {self.name} is no URL.", error="invalid_url")
 
     def of_key(self, status: int | None) -> ProviderError:
-        return ProviderError(f"{self.name} refused the key{f' (HTTP {status})' if status else ''}. Check {self.variable}.", status=status, error="invalid_key")
+        return ProviderError(
+            f"{self.name} refused the key{f' (HTTP {status})' if status else ''}. Check {self.variable}.",
+            status=status,
+            error="invalid_key",
+        )
 
     def of_status(self, status: int | None, body: Any, headers: Mapping[str, str]) -> ProviderError:
         """`status` is None, or that of a success, for an error that came in the stream."""
@@ -56,16 +76,30 @@ class Refusals:
         if message := self._explained(code, words, said):
             return ProviderError(message, status=code, error=name)
         again = (code is not None and (code >= 500 or code in AGAIN)) or bool(words & AGAIN_TYPES)
-        return ProviderError(self._plain(code, said), status=code, error=name, again=again, retry_after=retry_after(headers) if again else None)
+        return ProviderError(
+            self._plain(code, said),
+            status=code,
+            error=name,
+            again=again,
+            retry_after=retry_after(headers) if again else None,
+        )
 
     def _explained(self, status: int | None, words: set[str], said: str) -> str | None:
         """What no further call can change, and why."""
         if words & NO_CREDIT or status == 402:
             return f"The account at {self.name} has no credit left."
-        if words & set(TOO_LONG) or status == 413 or (status == 400 and any(text in said.lower() for text in TOO_LONG_TEXTS)):
-            return f"The conversation is longer than {self.model} can read. Start a new chat, or send a shorter message."
+        if (
+            words & set(TOO_LONG)
+            or status == 413
+            or (status == 400 and any(text in said.lower() for text in TOO_LONG_TEXTS))
+        ):
+            return (
+                f"The conversation is longer than {self.model} can read. Start a new chat, or send a shorter message."
+            )
         if status == 404 or "model_not_found" in words:
-            return f'{self.name} has no model "{self.model}" (HTTP {status or 404}). Choose another model for the agent.'
+            return (
+                f'{self.name} has no model "{self.model}" (HTTP {status or 404}). Choose another model for the agent.'
+            )
         return None
 
     def _plain(self, status: int | None, said: str) -> str:
@@ -91,7 +125,9 @@ def _error(body: Any) -> Mapping[str, Any]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait as the provider asks for them (RFC 9110, 10.2.3, and the milliseconds of OpenAI); None when it does not."""
+    """Seconds to wait as the provider asks for them (RFC 9110, 10.2.3, and the milliseconds of OpenAI); None when it
+    does not.
+    """
     for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers[header]) / unit

@@ -37,7 +37,9 @@ class Lookup:
     is_error: bool = False
     used: list[dict[str, Any]] = field(default_factory=list)
     description: str = "Looks something up"
-    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]})
+    parameters: Mapping[str, Any] = field(
+        default_factory=lambda: {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
+    )
     fails: Exception | None = None
 
     async def run(self, arguments: dict[str, Any]) -> Result:
@@ -59,14 +61,32 @@ def provider(server: Vendor) -> LlmProvider:
     return LlmProvider.OPENAI if server.wire == "openai" else LlmProvider.ANTHROPIC
 
 
-async def adapter(server: Vendor, work: Job, *tools: Lookup, key: str | None = KEY, backoff: Backoff = QUICK) -> Adapter:
+async def adapter(
+    server: Vendor, work: Job, *tools: Lookup, key: str | None = KEY, backoff: Backoff = QUICK
+) -> Adapter:
     settings = load_settings(run_adapter="native")
     known = Redactor([KEY, SECRET])
     chosen = {tool.name: tool for tool in tools}
-    return await adapter_for(work, settings, keys=OneKey(server, key), tools=chosen, scan=scan, redactor=known, cwd="/output/viktor", backoff=backoff)
+    return await adapter_for(
+        work,
+        settings,
+        keys=OneKey(server, key),
+        tools=chosen,
+        scan=scan,
+        redactor=known,
+        cwd="/output/viktor",
+        backoff=backoff,
+    )
 
 
-async def run(server: Vendor, journal: Journal, *tools: Lookup, key: str | None = KEY, crash: Mapping[str, str] | None = None, **changes: Any) -> Outcome:
+async def run(
+    server: Vendor,
+    journal: Journal,
+    *tools: Lookup,
+    key: str | None = KEY,
+    crash: Mapping[str, str] | None = None,
+    **changes: Any,
+) -> Outcome:
     work = job(changes.pop("prompt", "What is it?"), provider=provider(server), model="m-1", **changes)
     return await (await adapter(server, work, *tools, key=key)).run(work, journal.attempt(**(crash or {})))
 

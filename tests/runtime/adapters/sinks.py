@@ -1,7 +1,7 @@
 """A sink that keeps what a run has shown and done, and can be taken over: what adapters are tested against.
 
-A Journal is a run; every `attempt` is a process that works on it. It holds adapters to the rules of `runtime.job.Sink`: events come
-inside steps only, names of steps are unique in an attempt, outcomes are JSON.
+A Journal is a run; every `attempt` is a process that works on it. It holds adapters to the rules of `runtime.job.Sink`:
+events come inside steps only, names of steps are unique in an attempt, outcomes are JSON.
 """
 
 import json
@@ -126,5 +126,9 @@ def job(
     cli_adapter: CliAdapter = CliAdapter.CLAUDE_CODE,
     **changes: Any,
 ) -> Job:
-    agent = Worker("a1", "viktor", "Viktor", "c1", "backend", system_prompt, cli_adapter, provider, model, ToolProfile.CODING)
-    return Job(run_id="r1", workspace_id="w1", chat_id="c1", agent=agent, prompt=prompt, history=tuple(history), **changes)
+    agent = Worker(
+        "a1", "viktor", "Viktor", "c1", "backend", system_prompt, cli_adapter, provider, model, ToolProfile.CODING
+    )
+    return Job(
+        run_id="r1", workspace_id="w1", chat_id="c1", agent=agent, prompt=prompt, history=tuple(history), **changes
+    )

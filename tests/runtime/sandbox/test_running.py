@@ -42,7 +42,11 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_files_are_there_afterwards(sandbox: Bubblewrap, workdir: Workdir) -> None:
-    ended = await sandbox.run(shell("pwd; mkdir -p sub; echo mine >sub/made; echo ours >../shared; echo kept >~/state"), workdir=workdir, timeout=10)
+    ended = await sandbox.run(
+        shell("pwd; mkdir -p sub; echo mine >sub/made; echo ours >../shared; echo kept >~/state"),
+        workdir=workdir,
+        timeout=10,
+    )
     assert (ended.exit_code, ended.stdout, ended.stderr) == (0, "/output/bob\n", "")
     assert (workdir.path / "sub" / "made").read_text() == "mine\n"
     assert (workdir.path.parent / "shared").read_text() == "ours\n"
@@ -65,7 +69,9 @@ async def test_an_agent_without_a_crew_has_files_too(sandbox: Bubblewrap, data_d
     assert (data_dir / "files/workspaces/ws1/agents/id-bob/output/bob/made").read_text() == "here\n"
 
 
-@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)])
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
+)
 async def test_exit_codes(sandbox: Bubblewrap, workdir: Workdir, script: str, code: int) -> None:
     ended = await sandbox.run(shell(script), workdir=workdir, timeout=10)
     assert (ended.exit_code, ended.timed_out, ended.truncated) == (code, False, False)
@@ -84,7 +90,9 @@ async def test_arguments_arrive_as_they_are(sandbox: Bubblewrap, workdir: Workdi
 
 
 async def test_text_of_any_language_and_bytes_of_none(sandbox: Bubblewrap, workdir: Workdir) -> None:
-    ended = await sandbox.run(shell("printf 'žluťoučký 🐴'; printf 'ok\\377' >&2; echo x >日本.txt"), workdir=workdir, timeout=10)
+    ended = await sandbox.run(
+        shell("printf 'žluťoučký 🐴'; printf 'ok\\377' >&2; echo x >日本.txt"), workdir=workdir, timeout=10
+    )
     assert (ended.stdout, ended.stderr) == ("žluťoučký 🐴", "ok\ufffd")
     assert (workdir.path / "日本.txt").exists()
 
@@ -101,7 +109,9 @@ async def test_without_stdin_there_is_nothing_to_read(sandbox: Bubblewrap, workd
 
 
 async def test_long_output_is_cut_with_a_note(programs: Programs, workdir: Workdir) -> None:
-    ended = await limited(programs, output=1000).run(shell("head -c 200000 /dev/zero | tr '\\0' a; echo short >&2; exit 3"), workdir=workdir, timeout=10)
+    ended = await limited(programs, output=1000).run(
+        shell("head -c 200000 /dev/zero | tr '\\0' a; echo short >&2; exit 3"), workdir=workdir, timeout=10
+    )
     assert ended.truncated
     assert ended.stdout == "a" * 1000 + "\n[199000 more bytes of output were left out]\n"
     assert (ended.stderr, ended.exit_code) == ("short\n", 3)
@@ -117,7 +127,9 @@ async def test_the_time_is_limited(sandbox: Bubblewrap, workdir: Workdir) -> Non
 
 async def test_cancelling_kills_before_it_returns(sandbox: Bubblewrap, workdir: Workdir) -> None:
     counter = workdir.path / "counter"
-    task = asyncio.ensure_future(sandbox.run(shell(f"trap '' TERM INT HUP; ({COUNTING}) & ({COUNTING}) & wait"), workdir=workdir, timeout=60))
+    task = asyncio.ensure_future(
+        sandbox.run(shell(f"trap '' TERM INT HUP; ({COUNTING}) & ({COUNTING}) & wait"), workdir=workdir, timeout=60)
+    )
     await until(lambda: counter.exists() and counter.read_text().strip() not in ("", "1"))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -187,11 +199,19 @@ def test_another_event_loop(sandbox: Bubblewrap, workdir: Workdir) -> None:
 @pytest.mark.parametrize("program", ["python3", "git", "node", "perl", "gcc"])
 async def test_programs_of_the_host_work(sandbox: Bubblewrap, workdir: Workdir, program: str) -> None:
     scripts = {
-        "python3": "python3 -c 'import ssl, threading; t = threading.Thread(target=print, args=(\"works\",)); t.start(); t.join()'",
-        "git": "git init -q . && echo x >f && git add f && git -c user.email=a@b.c -c user.name=a commit -qm works && git log --format=%s",
+        "python3": (
+            'python3 -c \'import ssl, threading; t = threading.Thread(target=print, args=("works",)); t.start();'
+            " t.join()'"
+        ),
+        "git": (
+            "git init -q . && echo x >f && git add f && git -c user.email=a@b.c -c user.name=a commit -qm works && git"
+            " log --format=%s"
+        ),
         "node": 'node -e \'fetch("http://127.0.0.1:9").catch(() => console.log("works"))\'',
         "perl": "perl -e 'print \"works\\n\"'",
-        "gcc": "echo 'int puts(const char *); int main(void) { puts(\"works\"); return 0; }' >a.c && gcc a.c -o a && ./a",
+        "gcc": (
+            "echo 'int puts(const char *); int main(void) { puts(\"works\"); return 0; }' >a.c && gcc a.c -o a && ./a"
+        ),
     }
     if shutil.which(program, path="/usr/local/bin:/usr/bin:/bin") is None:
         pytest.skip(f"this machine has no {program}")
@@ -200,12 +220,19 @@ async def test_programs_of_the_host_work(sandbox: Bubblewrap, workdir: Workdir, 
 
 
 async def test_temporary_files_are_gone_with_the_command(sandbox: Bubblewrap, workdir: Workdir) -> None:
-    ended = await sandbox.run(shell("echo x >/tmp/made; cat /tmp/made; mkdir /dev/shm/a; touch /dev/shm/a/b"), workdir=workdir, timeout=10)
+    ended = await sandbox.run(
+        shell("echo x >/tmp/made; cat /tmp/made; mkdir /dev/shm/a; touch /dev/shm/a/b"), workdir=workdir, timeout=10
+    )
     assert (ended.stdout, ended.stderr) == ("x\n", "")
-    assert (await sandbox.run(shell("ls /tmp /dev/shm/"), workdir=workdir, timeout=10)).stdout.split() == ["/dev/shm/:", "/tmp:"]
+    assert (await sandbox.run(shell("ls /tmp /dev/shm/"), workdir=workdir, timeout=10)).stdout.split() == [
+        "/dev/shm/:",
+        "/tmp:",
+    ]
 
 
-async def test_a_sandbox_that_cannot_be_made_is_said_to_be_so(programs: Programs, workdir: Workdir, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_sandbox_that_cannot_be_made_is_said_to_be_so(
+    programs: Programs, workdir: Workdir, caplog: pytest.LogCaptureFixture
+) -> None:
     broken = Bubblewrap(programs)
     broken._masks = ["--ro-bind", "/does/not/exist", "/x"]
     with pytest.raises(NotStarted) as refused:
@@ -252,7 +279,8 @@ async def test_nothing_outlives_a_service_that_is_killed(sandbox: Bubblewrap, wo
     assert sandbox.isolation is Isolation.namespace
     counter = workdir.path / "counter"
     service = subprocess.Popen(
-        [sys.executable, "-c", SERVICE, str(workdir.storage), f"({COUNTING}) & setsid sh -c '{COUNTING}' & wait"], env={"PYTHONPATH": os.pathsep.join(sys.path)}
+        [sys.executable, "-c", SERVICE, str(workdir.storage), f"({COUNTING}) & setsid sh -c '{COUNTING}' & wait"],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     try:
         await until(lambda: counter.exists() and counter.read_text().strip() not in ("", "1"))

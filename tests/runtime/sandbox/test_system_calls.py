@@ -73,7 +73,12 @@ def test_calls_that_depend_on_an_argument(machine: str) -> None:
         assert judge(program, known.audit, seccomp.UNSHARE[at], flag) == errno.EPERM
     assert judge(program, known.audit, seccomp.UNSHARE[at], 0x400) == ALLOWED  # CLONE_FILES
     assert judge(program, known.audit, seccomp.CLONE3[at]) == errno.ENOSYS
-    for request, fate in ((0x5412, errno.EPERM), (0x541C, errno.EPERM), (0x5413, ALLOWED), (0x1_0000_5412, errno.EPERM)):
+    for request, fate in (
+        (0x5412, errno.EPERM),
+        (0x541C, errno.EPERM),
+        (0x5413, ALLOWED),
+        (0x1_0000_5412, errno.EPERM),
+    ):
         assert judge(program, known.audit, seccomp.IOCTL[at], 0, request) == fate
     for family in range(64):
         expected = ALLOWED if family in (1, 2, 10, 16) else errno.EAFNOSUPPORT
@@ -111,12 +116,24 @@ def test_an_unknown_machine_has_no_filter() -> None:
     assert seccomp.no_processes("riscv64") is None
 
 
-@pytest.mark.parametrize(("header", "machine"), [("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "x86_64"), ("/usr/include/asm-generic/unistd.h", "aarch64")])
+@pytest.mark.parametrize(
+    ("header", "machine"),
+    [("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "x86_64"), ("/usr/include/asm-generic/unistd.h", "aarch64")],
+)
 def test_the_numbers_are_those_of_the_kernel(header: str, machine: str) -> None:
     if not Path(header).exists():
         pytest.skip(f"NO KERNEL HEADERS ({header}): the numbers are not compared")
-    listed = {name: int(number) for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", Path(header).read_text())}
-    ours = {**seccomp.REFUSED, **seccomp.STARTING, "clone": seccomp.CLONE, "clone3": seccomp.CLONE3, "unshare": seccomp.UNSHARE}
+    listed = {
+        name: int(number)
+        for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", Path(header).read_text())
+    }
+    ours = {
+        **seccomp.REFUSED,
+        **seccomp.STARTING,
+        "clone": seccomp.CLONE,
+        "clone3": seccomp.CLONE3,
+        "unshare": seccomp.UNSHARE,
+    }
     ours |= {"ioctl": seccomp.IOCTL, "socket": seccomp.SOCKET}
     column = seccomp.MACHINES[machine].column
     compared = {name: numbers[column] for name, numbers in ours.items() if name in listed}
@@ -137,20 +154,47 @@ print(json.dumps({name: call(*arguments) for name, arguments in tried.items()}))
 
 @pytest.mark.anyio
 async def test_the_kernel_refuses_them(sandbox: Bubblewrap, workdir: Workdir, python: str) -> None:
-    """With arguments that are harmless, and wrong enough to get another error from whoever is not stopped by the filter."""
+    """With arguments that are harmless, and wrong enough to get another error from whoever is not stopped by the
+    filter.
+    """
     at = seccomp.MACHINES[platform.machine()].column
     tried: dict[str, list[int]] = {}
-    for name in ("keyctl", "bpf", "userfaultfd", "perf_event_open", "io_uring_setup", "kcmp", "pidfd_getfd", "setns", "mount", "process_vm_readv", "ptrace"):
+    for name in (
+        "keyctl",
+        "bpf",
+        "userfaultfd",
+        "perf_event_open",
+        "io_uring_setup",
+        "kcmp",
+        "pidfd_getfd",
+        "setns",
+        "mount",
+        "process_vm_readv",
+        "ptrace",
+    ):
         number = seccomp.REFUSED[name][at]
         assert number is not None
-        tried[name] = [number, *([0, -3, 0] if name == "keyctl" else [0x7FFF] if name == "ptrace" else [-1, -1, -1, -1, -1])]
+        tried[name] = [
+            number,
+            *([0, -3, 0] if name == "keyctl" else [0x7FFF] if name == "ptrace" else [-1, -1, -1, -1, -1]),
+        ]
     tried["clone3"] = [seccomp.CLONE3[at], 0, 0]
     tried["unshare"] = [seccomp.UNSHARE[at], 0x10000000]
     tried["vsock"] = [seccomp.SOCKET[at], 40, 1, 0]
     tried["packet"] = [seccomp.SOCKET[at], 17, 3, 0]
     ended = await sandbox.run([python, "-c", CALLS, json.dumps(tried)], workdir=workdir, timeout=20)
-    expected = {**dict.fromkeys(tried, errno.EPERM), "clone3": errno.ENOSYS, "vsock": errno.EAFNOSUPPORT, "packet": errno.EAFNOSUPPORT}
+    expected = {
+        **dict.fromkeys(tried, errno.EPERM),
+        "clone3": errno.ENOSYS,
+        "vsock": errno.EAFNOSUPPORT,
+        "packet": errno.EAFNOSUPPORT,
+    }
     assert json.loads(ended.stdout) == expected, ended.stderr
-    outside = subprocess.run([python, "-c", CALLS, json.dumps({k: v for k, v in tried.items() if k != "unshare"})], capture_output=True, text=True, check=True)
+    outside = subprocess.run(
+        [python, "-c", CALLS, json.dumps({k: v for k, v in tried.items() if k != "unshare"})],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     different = {name for name, error in json.loads(outside.stdout).items() if error != expected[name]}
     assert {"keyctl", "ptrace", "clone3", "process_vm_readv", "mount"} <= different, outside.stdout

@@ -28,7 +28,10 @@ def test_where_files_are(tmp_path: Path) -> None:
 
 def test_the_directories_of_a_job(tmp_path: Path) -> None:
     worker = Worker("a1", "bob", "Bob", "c1", "crew", "", CliAdapter.CLAUDE_CODE, None, None, ToolProfile.CODING)
-    assert Workdir.of_job(tmp_path, Job("r1", "w1", None, worker, "")).path == tmp_path / "workspaces/w1/crews/c1/output/bob"
+    assert (
+        Workdir.of_job(tmp_path, Job("r1", "w1", None, worker, "")).path
+        == tmp_path / "workspaces/w1/crews/c1/output/bob"
+    )
 
 
 def test_nobody_else_may_look(tmp_path: Path) -> None:
@@ -46,7 +49,9 @@ def test_ids_that_are_no_names(tmp_path: Path, which: str, bad: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("level", ["workspaces", "workspaces/ws1", "workspaces/ws1/crews", "workspaces/ws1/crews/crew1", "output", "agent"])
+@pytest.mark.parametrize(
+    "level", ["workspaces", "workspaces/ws1", "workspaces/ws1/crews", "workspaces/ws1/crews/crew1", "output", "agent"]
+)
 @pytest.mark.parametrize("kind", ["link", "dangling", "file"])
 def test_a_link_on_the_way_is_refused(tmp_path: Path, level: str, kind: str) -> None:
     storage, elsewhere = tmp_path / "files", tmp_path / "elsewhere"

@@ -1,4 +1,6 @@
-"""A crew's commands against the file tools, which run with the rights of the service: links, pipes, and exchanges in between."""
+"""A crew's commands against the file tools, which run with the rights of the service: links, pipes, and exchanges in
+between.
+"""
 
 import asyncio
 import os
@@ -43,14 +45,26 @@ OUTSIDE: list[str] = [
 
 @pytest.mark.parametrize("path", OUTSIDE)
 async def test_paths_that_lead_out(tools: dict[str, Tool], path: str) -> None:
-    calls: list[tuple[str, dict[str, Any]]] = [("read_file", {}), ("write_file", {"content": "x"}), ("list_files", {}), ("search_files", {"pattern": "a"})]
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("read_file", {}),
+        ("write_file", {"content": "x"}),
+        ("list_files", {}),
+        ("search_files", {"pattern": "a"}),
+    ]
     for name, more in calls:
         assert "is outside /output" in await refused(tools, name, path=path, **more)
 
 
 @pytest.mark.parametrize(
     ("path", "names"),
-    [(".", ("bob",)), ("..", ()), ("../eve/f", ("eve", "f")), ("/output//bob/./f", ("bob", "f")), ("a/../b", ("bob", "b")), ("...", ("bob", "..."))],
+    [
+        (".", ("bob",)),
+        ("..", ()),
+        ("../eve/f", ("eve", "f")),
+        ("/output//bob/./f", ("bob", "f")),
+        ("a/../b", ("bob", "b")),
+        ("...", ("bob", "...")),
+    ],
 )
 def test_paths_that_stay(workdir: Workdir, path: str, names: tuple[str, ...]) -> None:
     assert Place.of(path, workdir) == Place(names)
@@ -65,7 +79,10 @@ async def test_links_that_a_command_has_made(sandbox: Bubblewrap, workdir: Workd
     """In the sandbox they lead nowhere. The tools see the host, where they would lead to the keys."""
     tools = tools_for(job(), sandbox, workdir)
     targets = [f"{data_dir}/secrets.env", "/etc/passwd", "../../../../../../../secrets.env", "/output/bob/real"]
-    making = "; ".join(f"ln -s {target} link{number}; ln -s {os.path.dirname(target)} dir{number}" for number, target in enumerate(targets))
+    making = "; ".join(
+        f"ln -s {target} link{number}; ln -s {os.path.dirname(target)} dir{number}"
+        for number, target in enumerate(targets)
+    )
     await use(tools, "run_command", command=f"echo real >real; {making}; ln -s link0 chain; ln -s . self")
     assert (workdir.path / "link0").read_text().count(SECRET) == 1, "the link leads to the key, for who follows it"
     assert (workdir.path / "dir2/secrets.env").read_text().count(SECRET) == 1
@@ -109,7 +126,14 @@ async def test_a_file_that_a_tool_may_not_give_away(sandbox: Bubblewrap, workdir
     """What the tools make belongs to the user of commands, so that those can go on with it; folders on the way too."""
     tools = tools_for(job(), sandbox, workdir)
     await use(tools, "write_file", path="new/folder/f", content="x")
-    assert await use(tools, "run_command", command="echo y >>new/folder/f && mv new/folder/f new/g && rmdir new/folder && cat new/g") == "Exit code 0\nxy"
+    assert (
+        await use(
+            tools,
+            "run_command",
+            command="echo y >>new/folder/f && mv new/folder/f new/g && rmdir new/folder && cat new/g",
+        )
+        == "Exit code 0\nxy"
+    )
 
 
 RACE = """
@@ -124,8 +148,12 @@ while True:
 """
 
 
-async def test_a_race_against_exchanged_names(tools: dict[str, Tool], workdir: Workdir, data_dir: Path, tmp_path: Path) -> None:
-    """A folder and a file are exchanged for links to the keys, thousands of times a second, while the tools use them."""
+async def test_a_race_against_exchanged_names(
+    tools: dict[str, Tool], workdir: Workdir, data_dir: Path, tmp_path: Path
+) -> None:
+    """A folder and a file are exchanged for links to the keys, thousands of times a second,
+    while the tools use them.
+    """
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "f").write_text(SECRET)
@@ -210,7 +238,9 @@ async def test_a_file_that_grows_while_it_is_read(tools: dict[str, Tool], workdi
         (workdir.path / "grows").unlink()
 
 
-async def test_what_is_left_of_a_write_that_fails(tools: dict[str, Tool], workdir: Workdir, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_left_of_a_write_that_fails(
+    tools: dict[str, Tool], workdir: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (workdir.path / "f").write_text("old")
 
     def full(*_: object, **__: object) -> None:

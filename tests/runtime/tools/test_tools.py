@@ -1,4 +1,6 @@
-"""The tools as a model uses them: what they are called with, what comes back, and that nothing is ever thrown at the loop."""
+"""The tools as a model uses them: what they are called with, what comes back, and that nothing is ever thrown at the
+loop.
+"""
 
 import asyncio
 import os
@@ -73,7 +75,10 @@ async def test_what_models_are_told(confined: dict[str, Tool]) -> None:
     for tool in confined.values():
         assert tool.description
         assert (tool.parameters["type"], tool.parameters["additionalProperties"]) == ("object", False)
-        assert all(part["description"] and part["type"] and "title" not in part for part in tool.parameters["properties"].values())
+        assert all(
+            part["description"] and part["type"] and "title" not in part
+            for part in tool.parameters["properties"].values()
+        )
         assert "title" not in tool.parameters
     assert confined["write_file"].parameters["required"] == ["path", "content"]
     assert "/output/bob" in confined["run_command"].description
@@ -92,7 +97,11 @@ async def test_what_models_are_told(confined: dict[str, Tool]) -> None:
         ("write_file", {"path": "a", "content": None}, "content: Input should be a valid string"),
         ("write_file", {"path": "a", "content": "\ud800"}, "content: Input should be a valid string"),
         ("write_file", {"path": "\ud800", "content": ""}, "path: Input should be a valid string"),
-        ("write_file", {"path": "a", "content": "x" * 2_000_001}, "content: String should have at most 2000000 characters"),
+        (
+            "write_file",
+            {"path": "a", "content": "x" * 2_000_001},
+            "content: String should have at most 2000000 characters",
+        ),
         ("list_files", {"depth": 17}, "depth: Input should be less than or equal to 16"),
         ("search_files", {"pattern": ""}, "pattern: String should have at least 1 character"),
         ("search_files", {"pattern": "a\nb"}, "A pattern is a part of one line"),
@@ -100,7 +109,11 @@ async def test_what_models_are_told(confined: dict[str, Tool]) -> None:
         ("run_command", {}, "command: Field required"),
         ("run_command", {"command": "a\0"}, "A command holds no NUL"),
         ("run_command", {"command": "x" * 100_001}, "command: String should have at most 100000 characters"),
-        ("run_command", {"command": "true", "timeout_seconds": 0}, "timeout_seconds: Input should be greater than or equal to 1"),
+        (
+            "run_command",
+            {"command": "true", "timeout_seconds": 0},
+            "timeout_seconds: Input should be greater than or equal to 1",
+        ),
     ],
 )
 async def test_wrong_arguments_are_an_answer(workdir: Workdir, name: str, arguments: dict[str, Any], said: str) -> None:
@@ -116,7 +129,10 @@ async def test_arguments_that_are_no_object(tools: dict[str, Tool]) -> None:
 
 class TestFiles:
     async def test_what_is_written_can_be_read(self, tools: dict[str, Tool], workdir: Workdir) -> None:
-        assert await use(tools, "write_file", path="a/b/c.txt", content="žluť\n🐴\n") == "Made /output/bob/a/b/c.txt: 12 bytes"
+        assert (
+            await use(tools, "write_file", path="a/b/c.txt", content="žluť\n🐴\n")
+            == "Made /output/bob/a/b/c.txt: 12 bytes"
+        )
         assert await use(tools, "read_file", path="/output/bob/a/b/c.txt") == "žluť\n🐴\n"
         assert (workdir.path / "a/b/c.txt").read_text() == "žluť\n🐴\n"
         assert await use(tools, "write_file", path="a/b/c.txt", content="") == "Replaced /output/bob/a/b/c.txt: 0 bytes"
@@ -139,7 +155,9 @@ class TestFiles:
 
     async def test_parts_of_a_file(self, tools: dict[str, Tool]) -> None:
         await use(tools, "write_file", path="n", content="".join(f"{n}\n" for n in range(1, 101)))
-        assert await use(tools, "read_file", path="n", offset=3, limit=2) == "3\n4\n\n[96 more lines; go on with offset 5]"
+        assert (
+            await use(tools, "read_file", path="n", offset=3, limit=2) == "3\n4\n\n[96 more lines; go on with offset 5]"
+        )
         assert await use(tools, "read_file", path="n", offset=100) == "100\n"
         assert await refused(tools, "read_file", path="n", offset=101) == "/output/bob/n has 100 lines"
         await use(tools, "write_file", path="n", content="a\x0cb\u2028c\r\nd")
@@ -194,7 +212,10 @@ class TestFiles:
         os.mkfifo(workdir.path / "pipe")
         (workdir.path / "two\nlines").write_text("")
         os.close(os.open(os.fsencode(workdir.path) + b"/bad\xff", os.O_CREAT))
-        assert await use(tools, "list_files") == "bad\ufffd 0\nlink (symbolic link)\npipe (not a file)\nsub/\ntwo\\nlines 0"
+        assert (
+            await use(tools, "list_files")
+            == "bad\ufffd 0\nlink (symbolic link)\npipe (not a file)\nsub/\ntwo\\nlines 0"
+        )
         assert await use(tools, "list_files", path="sub", depth=1) == "f 5\nsubsub/"
         assert "sub/subsub/" in await use(tools, "list_files", depth=2)
         assert await use(tools, "list_files", path="/output") == "bob/"
@@ -221,7 +242,10 @@ class TestSearching:
         ("arguments", "found"),
         [
             ({"pattern": "print"}, ["/output/bob/src/a.py:2: print(1.5)", "/output/bob/src/b:c.txt:1: say print"]),
-            ({"pattern": "PRINT", "ignore_case": True, "path": "src/a.py"}, ["/output/bob/src/a.py:2: print(1.5)", "/output/bob/src/a.py:3: PRINT(1x5)"]),
+            (
+                {"pattern": "PRINT", "ignore_case": True, "path": "src/a.py"},
+                ["/output/bob/src/a.py:2: print(1.5)", "/output/bob/src/a.py:3: PRINT(1x5)"],
+            ),
             ({"pattern": "1.5"}, ["/output/bob/src/a.py:2: print(1.5)"]),
             ({"pattern": "nowhere"}, ["No line matches"]),
         ],
@@ -233,7 +257,10 @@ class TestSearching:
         ("arguments", "found"),
         [
             ({"pattern": "1.5"}, ["/output/bob/src/a.py:2: print(1.5)", "/output/bob/src/a.py:3: PRINT(1x5)"]),
-            ({"pattern": "^(say|import) ", "path": "/output"}, ["/output/bob/src/a.py:1: import os", "/output/bob/src/b:c.txt:1: say print"]),
+            (
+                {"pattern": "^(say|import) ", "path": "/output"},
+                ["/output/bob/src/a.py:1: import os", "/output/bob/src/b:c.txt:1: say print"],
+            ),
             ({"pattern": "SAY", "ignore_case": True, "path": "src/b:c.txt"}, ["/output/bob/src/b:c.txt:1: say print"]),
             ({"pattern": "--help"}, ["No line matches"]),
         ],
@@ -248,7 +275,9 @@ class TestSearching:
     async def test_expressions_that_cannot_be_used(self, confined: dict[str, Tool], tools: dict[str, Tool]) -> None:
         assert "The expression cannot be used: " in await refused(confined, "search_files", pattern="(", regex=True)
         assert "does not exist" in await refused(confined, "search_files", pattern="a", path="gone", regex=True)
-        assert "Regular expressions cannot be used on this server" in await refused(tools, "search_files", pattern="a", regex=True)
+        assert "Regular expressions cannot be used on this server" in await refused(
+            tools, "search_files", pattern="a", regex=True
+        )
 
     async def test_too_many_matches(self, confined: dict[str, Tool], workdir: Workdir) -> None:
         (workdir.path / "many").write_text("same\n" * 5000)
@@ -257,7 +286,9 @@ class TestSearching:
             assert len(found) == 201
             assert found[-1] == "[more than 200 matching lines; narrow the search]"
 
-    async def test_a_hostile_expression_holds_nobody_up(self, confined: dict[str, Tool], workdir: Workdir, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_hostile_expression_holds_nobody_up(
+        self, confined: dict[str, Tool], workdir: Workdir, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Backreferences make grep backtrack: the same would stop an interpreter for as long as it takes."""
         monkeypatch.setattr("runtime.tools.search.SECONDS", 1.0)
         (workdir.path / "hostile").write_text(("a" * 400 + "b" + "a" * 400 + "\n") * 40)
@@ -276,29 +307,46 @@ class TestSearching:
         assert time.monotonic() - began < 5
         assert ticks > 30
 
-    async def test_the_time_of_a_search_is_limited(self, tools: dict[str, Tool], workdir: Workdir, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_the_time_of_a_search_is_limited(
+        self, tools: dict[str, Tool], workdir: Workdir, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("runtime.tools.search.SECONDS", 0.0)
         assert "the search ended after 0 seconds" in await use(tools, "search_files", pattern="nowhere")
 
-    async def test_the_bytes_of_a_search_are_limited(self, tools: dict[str, Tool], workdir: Workdir, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_the_bytes_of_a_search_are_limited(
+        self, tools: dict[str, Tool], workdir: Workdir, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("runtime.tools.search.TOTAL_LIMIT", 10)
         assert "the search ended after 0 MiB" in await use(tools, "search_files", pattern="nowhere")
 
 
 class TestCommands:
     async def test_what_comes_back(self, confined: dict[str, Tool]) -> None:
-        assert await use(confined, "run_command", command="echo out; echo problem >&2") == "Exit code 0\nout\n[stderr]\nproblem"
-        assert await confined["run_command"].run({"command": "echo out; exit 4"}) == ToolResult("Exit code 4\nout", is_error=True)
+        assert (
+            await use(confined, "run_command", command="echo out; echo problem >&2")
+            == "Exit code 0\nout\n[stderr]\nproblem"
+        )
+        assert await confined["run_command"].run({"command": "echo out; exit 4"}) == ToolResult(
+            "Exit code 4\nout", is_error=True
+        )
         assert await use(confined, "run_command", command="true") == "Exit code 0"
         assert await use(confined, "run_command", command="printf 'a\\0b'") == "Exit code 0\na\ufffdb"
 
     async def test_it_is_bash_where_there_is_one(self, confined: dict[str, Tool]) -> None:
         if not os.access("/bin/bash", os.X_OK):
             pytest.skip("this machine has no bash")
-        assert await use(confined, "run_command", command="a=(1 2); [[ ${#a[@]} == 2 ]] && diff <(echo a) <(echo a) && echo bash") == "Exit code 0\nbash"
+        assert (
+            await use(
+                confined, "run_command", command="a=(1 2); [[ ${#a[@]} == 2 ]] && diff <(echo a) <(echo a) && echo bash"
+            )
+            == "Exit code 0\nbash"
+        )
 
     async def test_the_time_is_limited(self, confined: dict[str, Tool]) -> None:
-        assert await refused(confined, "run_command", command="echo begun; sleep 60", timeout_seconds=1) == "Ended after 1 seconds: it took too long\nbegun"
+        assert (
+            await refused(confined, "run_command", command="echo begun; sleep 60", timeout_seconds=1)
+            == "Ended after 1 seconds: it took too long\nbegun"
+        )
 
     async def test_long_output_keeps_both_ends(self, confined: dict[str, Tool]) -> None:
         content = await use(confined, "run_command", command="echo first; seq 100000; echo last")
@@ -308,7 +356,9 @@ class TestCommands:
         assert content.endswith("more bytes of output were left out]")
 
     async def test_cancelling(self, confined: dict[str, Tool], workdir: Workdir) -> None:
-        task = asyncio.ensure_future(confined["run_command"].run({"command": "while :; do date +%N >counter; sleep 0.01; done"}))
+        task = asyncio.ensure_future(
+            confined["run_command"].run({"command": "while :; do date +%N >counter; sleep 0.01; done"})
+        )
         counter = workdir.path / "counter"
         async with asyncio.timeout(30):
             while not counter.exists() or not counter.read_text():
@@ -327,7 +377,25 @@ class TestCommands:
 
 async def test_random_arguments_raise_nothing(tools: dict[str, Tool]) -> None:
     chance = random.Random(20)
-    values: list[Any] = ["a", "../x", "/etc/passwd", "\0", "", "x" * 5000, 3, -1, None, True, [], {}, 1.5, 10**40, "a/../../..", "\u200b", "\r\n"]
+    values: list[Any] = [
+        "a",
+        "../x",
+        "/etc/passwd",
+        "\0",
+        "",
+        "x" * 5000,
+        3,
+        -1,
+        None,
+        True,
+        [],
+        {},
+        1.5,
+        10**40,
+        "a/../../..",
+        "\u200b",
+        "\r\n",
+    ]
     for tool in tools.values():
         names = [*tool.parameters["properties"], "other"]
         for _ in range(150):
