@@ -22,11 +22,12 @@ from resolvers.kernel import (
     Code,
     Context,
     Edition,
+    Input,
     NoInput,
     Output,
-    Raw,
     Refusal,
     Tenancy,
+    Text,
     database,
     instance,
     is_at_the_machine,
@@ -144,12 +145,16 @@ async def readyz(ctx: Context, data: NoInput) -> Readiness:
     return Readiness(status=db is None and state is None, checks=Checks(db=db or "ok", state=state or "ok"))
 
 
-async def only_scrapers(ctx: Context, raw: Raw) -> None:
+class MetricsToken(Input):
+    token: Text | None = None
+
+
+async def only_scrapers(ctx: Context, shown: MetricsToken | None) -> None:
     """Programs at this machine, and whoever shows CREWSHIP_METRICS_TOKEN. To others there is nothing here."""
     if is_at_the_machine(ctx.caller, instance.settings):
         return
-    expected, shown = instance.settings.metrics_token, raw.get("token")
-    if expected is None or not shown or not secret_equals(shown, expected.get_secret_value()):
+    token, expected = None if shown is None else shown.token, instance.settings.metrics_token
+    if expected is None or not token or not secret_equals(token, expected.get_secret_value()):
         raise Refusal(Code.NOT_FOUND, "There is no such path")
 
 

@@ -57,7 +57,7 @@ def _login_fields(request: Request) -> tuple[dict[str, Any], bool] | None:
 def _reads_login(request: Request) -> dict[str, Any]:
     found = _login_fields(request)
     if found is None:
-        request.caller.malformed = BODY
+        request.fault = Refusal(Code.BAD_REQUEST, BODY)
         return {}
     fields, is_json = found
     query = {"callbackUrl": request.query["callbackUrl"]} if "callbackUrl" in request.query else {}
@@ -82,7 +82,7 @@ def _reads_refresh(request: Request) -> dict[str, Any]:
 
 def _reads_bootstrap(request: Request) -> dict[str, Any]:
     """The command line sends the secret of the one-time link as a header."""
-    raw, header = body_of(request.body, False, request.caller), request.headers.get(b"x-setup-token")
+    raw, header = body_of(request), request.headers.get(b"x-setup-token")
     return raw if header is None else {"setup_token": header.decode("latin-1")} | raw
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 
 from resolvers.kernel import identity
-from resolvers.kernel.caller import Caller
+from resolvers.kernel.caller import Caller, SessionChange
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer, Auth, Deprecation
@@ -141,51 +141,54 @@ class Dispatcher:
     ) -> Reply:
         headers = transport.headers
         caller = caller_for(route.operation.auth, transport, path, body)
-        caller.upload = upload
+        session: SessionChange | None = None
         try:
             request = Request(method or route.method, path, parse_query(query), headers, body, caller)
             raw = self._raw(route, request, values)
-            given = headers.get(b"if-match")
-            if given is not None and given != b"*" and route.gives is None:
-                caller.if_version = version_of(given.decode("latin-1"))
-            answer: Answer = await route.operation(caller, raw, route.shape)
-            made = await _made(route, request, answer)
+            given, key = headers.get(b"if-match"), headers.get(b"idempotency-key")
+            answer: Answer = await route.operation(
+                caller, raw, route.shape, place=request.place, fault=request.fault, upload=upload,
+                if_version=None if given in (None, b"*") or route.gives is not None else version_of(given),
+                key=None if key is None else key.decode("latin-1"),
+            )  # fmt: skip
+            made, session = await _made(route, request, answer), answer.session
         except Refusal as refusal:
             status, text, more = refused(refusal, path)
-            made = Reply(status, text, [JSON, *more])
-        made.headers += [(b"set-cookie", text.encode()) for text in identity.session_cookies(caller)]
+            made, session = Reply(status, text, [JSON, *more]), "ended" if refusal.ends_session else None
+        if session is not None:
+            cookies = identity.session_cookies(session, https=caller.https)
+            made.headers += [(b"set-cookie", text.encode()) for text in cookies]
         if route.operation.deprecated is not None:
             made.headers += deprecation_headers(route.operation.deprecated)
         return made
 
     def _raw(self, route: Route, request: Request, values: list[str]) -> dict[str, Any]:
-        """The operation's input, before validation; the workspace goes to the caller (contract: workspace_context).
+        """The operation's input, before validation, without the workspace (contract: workspace_context).
 
         Where the path names the workspace, whatever else names one must say the same.
         """
-        caller, query = request.caller, request.query
-        place = query.pop("workspace_id", None)
+        query = request.query
+        request.place = query.pop("workspace_id", None)
         raw: dict[str, Any]
         if route.body_limit is not None and len(request.body) > route.body_limit:
-            caller.malformed, caller.oversized, raw = "Request body too large", True, {}
+            request.fault, raw = Refusal(Code.TOO_LARGE, "Request body too large"), {}
         elif route.reads is not None:
             raw = route.reads(request)
         elif route.takes_body:
-            raw = body_of(request.body, route.optional_body, caller)
+            raw = body_of(request, optional=route.optional_body)
         else:
             raw = (
                 (route.completes or dict)(query) if route.method in ("GET", "DELETE") or route.body is not None else {}
             )
-        if route.body is not None and caller.idempotency_key is not None:
-            caller.malformed = NO_KEY
+        if route.body is not None and b"idempotency-key" in request.headers:
+            request.fault = Refusal(Code.BAD_REQUEST, NO_KEY)
         for name, value in zip(route.parameters, values, strict=True):
             if name == "workspace_id":
-                if (place or value) != value or (caller.workspace or value) != value:
-                    caller.malformed = DIFFERS
-                place = value
+                if (request.place or value) != value or (request.caller.workspace or value) != value:
+                    request.fault = Refusal(Code.BAD_REQUEST, DIFFERS)
+                request.place = value
             else:
                 raw[name] = value
-        caller.workspace = place or caller.workspace
         return raw
 
 
@@ -210,7 +213,7 @@ async def _made(route: Route, request: Request, answer: Answer) -> Reply:
         return await made if inspect.isawaitable(made) else made
     if isinstance(answer.body, Opened):
         return _of_file(request, answer.body)
-    body, replayed = answer.body, [(b"idempotent-replayed", b"true")] if request.caller.replayed else []
+    body, replayed = answer.body, [(b"idempotent-replayed", b"true")] if answer.replayed else []
     if route.wire is None or body is None:
         return Reply(route.status, headers=replayed)
     if route.envelope is not None:
@@ -243,33 +246,33 @@ def matches(given: bytes | None, tag: bytes) -> bool:
     return given is not None and (given == b"*" or any(t.strip().removeprefix(b"W/") == tag for t in given.split(b",")))
 
 
-def version_of(tag: str) -> int:
-    found = IF_MATCH.match(tag.strip())
+def version_of(tag: bytes) -> int:
+    found = IF_MATCH.match(tag.strip().decode("latin-1"))
     if found is None:
         raise Refusal(Code.PRECONDITION_FAILED, "If-Match takes one ETag of this resource")
     return int(found.group(1))
 
 
-def body_of(body: bytes, optional: bool, caller: Caller) -> dict[str, Any]:
-    """A JSON object; anything else is told only to a caller who passes the gate."""
-    if optional and not body.strip():
+def body_of(request: Request, *, optional: bool = False) -> dict[str, Any]:
+    """A JSON object; anything else is a fault."""
+    if optional and not request.body.strip():
         return {}
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(request.body)
     except orjson.JSONDecodeError:
         value = None
     if isinstance(value, dict):
         return value
     if not optional:
-        caller.malformed = BODY
+        request.fault = Refusal(Code.BAD_REQUEST, BODY)
     return {}
 
 
 def workspace_in_body(request: Request) -> dict[str, Any]:
     """For routes whose body names the workspace (contract: auth.methods.internal_token)."""
-    raw = body_of(request.body, False, request.caller)
+    raw = body_of(request)
     if isinstance(raw.get("workspace_id"), str):
-        request.caller.workspace = raw["workspace_id"]
+        request.place = raw["workspace_id"]
     return raw
 
 

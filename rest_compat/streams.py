@@ -26,7 +26,7 @@ _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 class Upload:
     """The body of a route is a file of at most `most` bytes; what the operation takes beside it is in path and query.
 
-    It is read by the operation, behind the gate: a `late` command that receives `ctx.caller.upload`.
+    It is read by the operation, behind the gate: a `late` command that receives `ctx.request.upload`.
     """
 
     most: int

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlmodel import SQLModel
 
 from resolvers.kernel.caller import Caller
+from resolvers.kernel.errors import Refusal
 from resolvers.kernel.inputs import bare
 from resolvers.kernel.operation import Answer, Auth, Operation, Surface
 from resolvers.kernel.outputs import Absent, Output
@@ -108,7 +109,11 @@ def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item
 
 @dataclass(slots=True)
 class Request:
-    """What a route with its own way of reading or answering sees of the HTTP request."""
+    """What a route with its own way of reading or answering sees of the HTTP request.
+
+    What reads it may say which workspace it names, and why it cannot be read: this is told only to somebody who may
+    send it.
+    """
 
     method: str
     path: str
@@ -116,6 +121,8 @@ class Request:
     headers: Mapping[bytes, bytes]
     body: bytes
     caller: Caller
+    place: str | None = None
+    fault: Refusal | None = None
 
 
 @dataclass(slots=True)

@@ -5,9 +5,9 @@ executor.
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -17,14 +17,15 @@ from graphql import GraphQLError, OperationType, execute
 from resolvers.channels import identify
 from resolvers.kernel import identity
 from resolvers.kernel.addresses import normal_origin, origin_allowed, own_origin
-from resolvers.kernel.caller import Caller
+from resolvers.kernel.caller import Caller, SessionChange
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.instance import instance
+from resolvers.kernel.operation import Answer
 from schema.documents import Document, Documents, Plan
 from schema.errors import refused, reported
 from schema.executor import ExecutionContext, attach
 from schema.introspection import Answers, Introspection
-from schema.selection import Call, Root, Throttle
+from schema.selection import Asking, Call, Root, Throttle
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -32,6 +33,21 @@ Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 Whole = tuple[int, list[Header], bytes]
 """Status, headers and body of an answer."""
+
+
+class Executed(NamedTuple):
+    """A document that was run: the JSON, and what the transport has to tell of its operations."""
+
+    status: int
+    body: bytes
+    session: SessionChange | None = None
+    replayed: bool = False
+
+    @classmethod
+    def of(cls, body: bytes, answers: list[Answer]) -> "Executed":
+        session = next((answer.session for answer in reversed(answers) if answer.session is not None), None)
+        return cls(200, body, session, any(answer.replayed for answer in answers))
+
 
 RESPONSE = "application/graphql-response+json"
 LEGACY = "application/json"
@@ -124,7 +140,7 @@ class Endpoint:
             ):
                 await self.streaming(self, scope, receive, send, body)
                 return
-            status, headers, answer = await self._answer(caller, body, accept, read_only=method != "POST")
+            status, headers, answer = await self._answer(transport, caller, body, accept, read_only=method != "POST")
         except Malformed as fault:
             status, headers, answer = _malformed(fault, accept)
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -138,62 +154,68 @@ class Endpoint:
         accept = transport.headers.get(b"accept", b"*/*")
         try:
             _negotiate(accept)
-            return await self._answer(caller_of(transport, target.path), posted(transport.headers, body), accept)
+            caller = caller_of(transport, target.path)
+            return await self._answer(transport, caller, posted(transport.headers, body), accept)
         except Malformed as fault:
             return _malformed(fault, accept)
 
-    async def _answer(self, caller: Caller, body: dict[str, Any], accept: bytes, *, read_only: bool = False) -> Whole:
+    async def _answer(
+        self, transport: Any, caller: Caller, body: dict[str, Any], accept: bytes, *, read_only: bool = False
+    ) -> Whole:
         """Raises Malformed."""
-        kind = _negotiate(accept)
-        status, answer = await self.execute(caller, body, read_only=read_only, strict=kind == RESPONSE)
-        headers = _headers(kind, answer)
-        if caller.signed_in is not None or caller.signed_out:
-            headers += [(b"set-cookie", text.encode()) for text in identity.session_cookies(caller)]
-        if caller.replayed:
+        kind, key = _negotiate(accept), idempotency_key(transport.headers)
+        done = await self.execute(caller, body, key=key, read_only=read_only, strict=kind == RESPONSE)
+        headers = _headers(kind, done.body)
+        if done.session is not None:
+            cookies = identity.session_cookies(done.session, https=caller.https)
+            headers += [(b"set-cookie", text.encode()) for text in cookies]
+        if done.replayed:
             headers.append((b"idempotent-replayed", b"true"))
-        return status, headers, answer
+        return done.status, headers, done.body
 
     async def execute(
-        self, caller: Caller, body: dict[str, Any], *, read_only: bool = False, strict: bool = False
-    ) -> tuple[int, bytes]:
-        """(status, JSON). `strict`: a document that cannot be run is a 400, as application/graphql-response+json
+        self,
+        caller: Caller,
+        body: dict[str, Any],
+        *,
+        key: str | None = None,
+        read_only: bool = False,
+        strict: bool = False,
+    ) -> Executed:
+        """`key`: of idempotency. `strict`: a document that cannot be run is a 400, as application/graphql-response+json
         demands.
         """
         bad = 400 if strict else 200
         try:
             document = self.known(body) or await self.document(caller, body)
             if document.errors:
-                return bad, _errors(reported(document.errors))
+                return Executed(bad, _errors(reported(document.errors)))
             kind = document.kind
             if kind is OperationType.SUBSCRIPTION:
-                return bad, _errors([{"message": STREAMED, "extensions": {"code": Code.BAD_REQUEST.value}}])
+                return Executed(bad, _wrong(STREAMED))
             if read_only and kind is not OperationType.QUERY:
                 raise Malformed(405, "GET may only run queries", ((b"allow", b"POST"),))
             variables: Any = document.values(body["variables"])
             if isinstance(variables, list):
-                return bad, _errors(reported(variables))
+                return Executed(bad, _errors(reported(variables)))
             plan: Plan = self.documents.known_plan(document, variables) or await self.documents.plan(
                 document, variables
             )
             if plan.introspects and not self.open_schema:
-                await identify(replace(caller))
+                await identify(caller)
             calls = [_call(root, variables) if isinstance(root, Root) else root for root in plan.roots]
             cost = sum([call.cost for call in calls if isinstance(call, Call)])
             if cost > MAX_COST:
                 text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
-                return bad, _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, "cost": cost}}])
-            alone = kind is OperationType.QUERY or len(calls) == 1
+                return Executed(bad, _wrong(text, cost=cost))
+            asking = Asking(caller, self.throttle, key, alone=kind is OperationType.QUERY or len(calls) == 1)
             if plan.complete and self.compiled:
-                return 200, await self._run(caller, calls, cost, body["variables"], alone=alone, kind=kind)
-            return 200, await self._fallback(
-                ExecutionContext(caller, variables, self.throttle, alone), document, body["variables"], cost
-            )
+                return await self._run(asking, calls, cost, body["variables"], kind)
+            return await self._fallback(ExecutionContext(asking, variables), document, body["variables"], cost)
         except Refusal as refusal:
-            return bad, _errors(refused(refusal))
+            return Executed(bad, _errors(refused(refusal)))
         except RecursionError:
-            return bad, _errors(
-                [{"message": "The document is nested too deeply", "extensions": {"code": Code.BAD_REQUEST.value}}]
-            )
+            return Executed(bad, _wrong("The document is nested too deeply"))
 
     def known(self, body: dict[str, Any]) -> Document | None:
         """What a request asks to run, if it was read before. Raises Malformed for a document that this server does not
@@ -207,7 +229,7 @@ class Endpoint:
         """
         text = self._text(body)
         if len(text) > OF_ANYBODY and body["documentId"] is None:
-            await identify(replace(caller))
+            await identify(caller)
         return await self.documents.read(text, body["operationName"])
 
     async def _subscribes(self, caller: Caller, body: dict[str, Any], accept: bytes) -> bool:
@@ -231,18 +253,11 @@ class Endpoint:
         return str(text)
 
     async def _run(
-        self,
-        caller: Caller,
-        calls: list[Called],
-        cost: int,
-        inputs: dict[str, Any],
-        *,
-        alone: bool,
-        kind: OperationType | None,
-    ) -> bytes:
+        self, asking: Asking, calls: list[Called], cost: int, inputs: dict[str, Any], kind: OperationType | None
+    ) -> Executed:
         """The compiled path: each root's bytes go into the answer untouched."""
-        parts, errors = [], list[GraphQLError]()
-        together = await self._together(caller, calls) if len(calls) > 1 and kind is OperationType.QUERY else {}
+        parts, errors, answers = [], list[GraphQLError](), list[Answer]()
+        together = await self._together(asking, calls) if len(calls) > 1 and kind is OperationType.QUERY else {}
         for place, call in enumerate(calls):
             if isinstance(call, tuple):
                 parts.append(b'"%b":%b' % (call[0].encode(), call[1]))
@@ -254,8 +269,12 @@ class Endpoint:
                 continue
             body, fault = None, call if isinstance(call, Faulty) else None
             if isinstance(call, Call):
-                answer = together[place] if together else await self._asked(caller, call, alone=alone)
-                body, fault = (None, answer) if isinstance(answer, Faulty) else (answer, None)
+                answer = together[place] if together else await self._asked(asking, call)
+                if isinstance(answer, Faulty):
+                    fault = answer
+                else:
+                    body = answer.body
+                    answers.append(answer)
             if fault is not None:
                 root = fault.root
                 errors.append(
@@ -271,30 +290,30 @@ class Endpoint:
         head = b'{"data":{' + b",".join(parts) + b"}"
         if errors:
             head += b',"errors":' + orjson.dumps(reported(errors))
-        return head + b',"extensions":{"cost":%d}}' % cost
+        return Executed.of(head + b',"extensions":{"cost":%d}}' % cost, answers)
 
-    async def _asked(self, caller: Caller, call: Call, *, alone: bool) -> bytes | Faulty | None:
+    async def _asked(self, asking: Asking, call: Call) -> Answer | Faulty:
         try:
-            return (await call.run(caller, self.throttle, alone=alone)).body
+            return await call.run(asking)
         except Refusal as refusal:
             return Faulty(call.root, refusal)
 
-    async def _together(self, caller: Caller, calls: list[Called]) -> dict[int, bytes | Faulty | None]:
+    async def _together(self, asking: Asking, calls: list[Called]) -> dict[int, Answer | Faulty]:
         """The roots of a query do not wait for each other (GraphQL spec, 6.2.1): a few are asked for at once, by their
         places.
         """
         room = asyncio.Semaphore(ROOTS_AT_ONCE)
 
-        async def ask(call: Call) -> bytes | Faulty | None:
+        async def ask(call: Call) -> Answer | Faulty:
             async with room:
-                return await self._asked(replace(caller), call, alone=True)
+                return await self._asked(asking, call)
 
         asked = {place: call for place, call in enumerate(calls) if isinstance(call, Call)}
         return dict(zip(asked, await asyncio.gather(*[ask(call) for call in asked.values()]), strict=True))
 
     async def _fallback(
         self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int
-    ) -> bytes:
+    ) -> Executed:
         """The executor, for what is no operation's."""
         tree = await self.documents.tree(document)
         result: Any = execute(
@@ -305,7 +324,7 @@ class Endpoint:
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
             answer["errors"] = reported(result.errors)
-        return orjson.dumps(answer | {"extensions": {"cost": cost}})
+        return Executed.of(orjson.dumps(answer | {"extensions": {"cost": cost}}), context.answers)
 
 
 def _call(root: Root, variables: Any) -> "Call | Faulty":
@@ -318,6 +337,15 @@ def _call(root: Root, variables: Any) -> "Call | Faulty":
 def _errors(errors: list[Any]) -> bytes:
     """A request that was not run has no `data` (GraphQL spec, 7.1)."""
     return orjson.dumps({"errors": errors})
+
+
+def _wrong(text: str, **more: Any) -> bytes:
+    return _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, **more}}])
+
+
+def idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
+    key = headers.get(b"idempotency-key")
+    return None if key is None else key.decode("latin-1")
 
 
 def caller_of(transport: Any, path: str) -> Caller:

@@ -1,21 +1,20 @@
 """The executor's resolvers: the same operations, the same reader, walked by graphql-core instead of passed through."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from graphql import GraphQLObjectType, GraphQLSchema
 
-from resolvers.kernel.caller import Caller
-from schema.selection import BACKREF, Selection, Throttle
+from resolvers.kernel.operation import Answer
+from schema.selection import BACKREF, Asking, Selection
 
 
 @dataclass(slots=True)
 class ExecutionContext:
-    caller: Caller
+    asking: Asking
     variables: Any = None
-    throttle: Throttle | None = None
-    alone: bool = True  # there is one root
+    answers: list[Answer] = field(default_factory=list)  # of the roots, as they come
 
 
 def attach(schema: GraphQLSchema) -> None:
@@ -40,9 +39,8 @@ def attach(schema: GraphQLSchema) -> None:
 async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:
     selection = Selection(info.schema, info.fragments, info.context.variables.coerced)
     root = selection.root(info.parent_type, info.path.key, info.field_nodes)
-    answer = await root.call(info.context.variables).run(
-        info.context.caller, info.context.throttle, alone=info.context.alone
-    )
+    answer = await root.call(info.context.variables).run(info.context.asking)
+    info.context.answers.append(answer)
     return None if answer.body is None else orjson.loads(answer.body)
 
 

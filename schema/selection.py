@@ -20,6 +20,7 @@ from graphql import (
 )
 from sqlmodel import SQLModel
 
+from resolvers.kernel import idempotency
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import Input, Paging, bare, validate
@@ -49,6 +50,19 @@ class Slot:
         return validate(self.input, plain(self.arguments.read(variables), self.input))
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What the roots of one document share. `key`: the idempotency key of its mutations; `alone`: there is one."""
+
+    caller: Caller
+    throttle: Throttle | None = None
+    key: str | None = None
+    alone: bool = True
+
+    def key_of(self, root: "Root") -> str | None:
+        return self.key if self.key is None or self.alone else idempotency.at(self.key, root.key)
+
+
 @dataclass(slots=True)
 class Call:
     """A root with the values of one request. `cost`: how many objects the answer may hold at most. `fault`: what is
@@ -63,15 +77,15 @@ class Call:
     cost: int
     fault: Refusal | None = None
 
-    async def run(self, caller: Caller, throttle: Throttle | None = None, *, alone: bool = True) -> Answer:
-        """`alone`: no other mutation of the document has the same idempotency key."""
-        caller.root = "" if alone else self.root.key
-        if throttle is not None:
-            throttle(self.root.operation.name, caller.client)
-        caller.if_version = self.version
-        if self.fault is not None:
-            await self.root.operation.refuse(caller, self.raw, self.place, self.fault)
-        return await self.root.operation(caller, self.raw, self.root.shape, self.slots, self.place)
+    async def run(self, asking: "Asking") -> Answer:
+        """Raises Refusal."""
+        root = self.root
+        if asking.throttle is not None:
+            asking.throttle(root.operation.name, asking.caller.client)
+        return await root.operation(
+            asking.caller, self.raw, root.shape, self.slots, self.place, if_version=self.version, fault=self.fault,
+            key=asking.key_of(root),
+        )  # fmt: skip
 
 
 @dataclass(slots=True)

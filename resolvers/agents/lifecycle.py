@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.crews import Crew
-from resolvers.agents.permission import MISSING, may_create, may_edit
+from resolvers.agents.permission import EDITED, may_create, may_edit
 from resolvers.kernel import (
     Action,
     Bool,
@@ -24,14 +24,12 @@ from resolvers.kernel import (
     Limit,
     Name,
     Prompt,
-    Raw,
     Refusal,
     Slug,
     Success,
     Text,
     command,
     instance,
-    validate,
 )
 from resolvers.rules.config_text import invalid
 
@@ -99,13 +97,8 @@ class AgentDeleted(Event, type="agent.deleted", channel="workspace:{workspace_id
     id: str
 
 
-async def _fits_the_crew(ctx: Context, raw: Raw) -> None:
-    """Crew, license and lead are judged before the rest of the body; of two leads at once the
-    unique key refuses one.
-    """
-    if ctx.caller.malformed:
-        return
-    data = validate(NewAgent, dict(raw))
+async def _fits_the_crew(ctx: Context, data: NewAgent) -> None:
+    """Crew, license and lead are judged before the rest of the body; of two leads at once the key refuses one."""
     if data.crew_id is None:
         return
     await require_crew(ctx, data.crew_id)
@@ -143,20 +136,21 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
 @command(
     "agents.delete",
     Action.UPDATE,
+    subject=EDITED,
     allow=may_edit,
     audit="delete",
     emits=AgentDeleted,
     errors=(Code.NOT_FOUND,),
     versioned=Agent,
 )
-async def delete_agent(ctx: Context, data: ById) -> Success:
+async def delete_agent(ctx: Context, agent: Agent, data: ById) -> Success:
     """Delete an agent.
 
     Its chats, runs and assignments are kept; its slug can be reused.
 
     A MANAGER can delete agents they created and agents of crews they administer.
     """
-    agent = await ctx.delete(Agent, data.id, missing=MISSING)
+    await ctx.delete(Agent, agent.id)
     ctx.audit("AGENT", agent.id)
     ctx.emit(AgentDeleted(id=agent.id))
     return Success()

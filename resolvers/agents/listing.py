@@ -8,7 +8,6 @@ from models.credentials import AgentCredential
 from models.crews import Crew
 from models.skills import AgentSkill
 from models.workspaces import Workspace
-from resolvers.agents.permission import MISSING
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -77,4 +76,4 @@ def list_agents(scope: QueryScope, data: ListAgents) -> Page[Agent]:
 @query("agents.get", Action.READ, errors=(Code.NOT_FOUND,))
 def get_agent(scope: QueryScope, data: ById) -> Row[Agent]:
     """Get an agent."""
-    return scope.select(Agent).where(col(Agent.id) == data.id).one(MISSING)
+    return scope.select(Agent).where(col(Agent.id) == data.id).one("Agent not found")

@@ -8,7 +8,6 @@ from sqlmodel import col
 
 from models.agents import Agent
 from models.runs import RunFrame
-from resolvers.agents.permission import MISSING
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -63,4 +62,4 @@ def list_logs(scope: QueryScope, data: ListLogs) -> Page[RunFrame]:
         .where(col(RunFrame.agent_id) == data.agent_id)
         .order_by(col(RunFrame.created_at), col(RunFrame.chat_id), col(RunFrame.seq))
     )
-    return entries.under(scope.select(Agent).where(col(Agent.id) == data.agent_id).one(MISSING)).page(data)
+    return entries.under(scope.select(Agent).where(col(Agent.id) == data.agent_id).one("Agent not found")).page(data)

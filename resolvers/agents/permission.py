@@ -7,9 +7,10 @@ from sqlmodel import col
 from models.agents import Agent
 from models.crews import CrewMember
 from models.workspaces import Role
-from resolvers.kernel import ADMINS, GATES, Action, Code, Context, Raw, Refusal, forbidden, higher
+from resolvers.kernel import ADMINS, GATES, Action, Context, Id, Input, Subject, forbidden, higher
 
-MISSING = "Agent not found"
+EDITED = Subject(Agent, judged_first=True)
+"""The agent that is changed: see `may_edit`."""
 
 
 async def crew_role(ctx: Context, crew_id: str) -> Role | None:
@@ -20,29 +21,29 @@ async def crew_role(ctx: Context, crew_id: str) -> Role | None:
     return None if member is None else member.role
 
 
-async def may_create(ctx: Context, raw: Raw) -> None:
+class OfCrew(Input):
+    crew_id: Id | None = None
+
+
+async def may_create(ctx: Context, data: OfCrew | None) -> None:
     """Create, judged on the higher of the workspace role and the role in the crew that the body names.
 
     Without a readable body there is no crew to judge on: an unreadable one is told to every member.
     """
-    if ctx.may(Action.CREATE) or ctx.caller.malformed or ctx.role is None:
+    if ctx.may(Action.CREATE) or ctx.request.fault is not None or ctx.role is None:
         return
-    crew_id = raw.get("crew_id")
-    role = await crew_role(ctx, crew_id) if isinstance(crew_id, str) else None
+    role = await crew_role(ctx, data.crew_id) if data is not None and data.crew_id is not None else None
     if higher(ctx.role, role) not in GATES[Action.CREATE]:
         raise forbidden()
 
 
-async def may_edit(ctx: Context, raw: Raw) -> None:
+async def may_edit(ctx: Context, agent: Agent | None) -> None:
     """Any agent for OWNER and ADMIN; for a MANAGER those they created, and those of crews they administer.
 
     A MANAGER is not told whether an agent that is not theirs exists.
     """
-    agent = await ctx.select(Agent, col(Agent.id) == str(raw.get("id"))).first()
     if ctx.role not in ADMINS and not (agent is not None and await _is_theirs(ctx, agent)):
         raise forbidden("Not allowed to edit this agent")
-    if agent is None:
-        raise Refusal(Code.NOT_FOUND, MISSING)
 
 
 async def _is_theirs(ctx: Context, agent: Agent) -> bool:

@@ -5,7 +5,6 @@ from sqlmodel import col
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.chats import Chat
 from models.runs import Run, RunStatus
-from resolvers.agents.permission import MISSING
 from resolvers.kernel import Action, ById, Code, Context, Id, Input, QueryScope, Rows, command, query
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import AgentStatusChanged, RunFailed
@@ -36,10 +35,10 @@ async def stop_agent(ctx: Context, data: ById) -> Agent:
 
     Cancels its runs; output produced so far is kept. The next message in one of its chats starts it again.
     """
-    agent = await ctx.get(Agent, data.id, missing=MISSING)
+    agent = await ctx.get(Agent, data.id)
     await hold_starts(ctx, agent.id, shared=False)
     ended = await _cancel_all(ctx, agent)
-    agent = await ctx.get(Agent, agent.id, lock=True, missing=MISSING)
+    agent = await ctx.get(Agent, agent.id, lock=True)
     if agent.status != AgentStatus.STOPPED:
         agent = await ctx.move(AGENT_STATES, agent.id, AgentStatus.STOPPED)
     for run in ended:

@@ -9,7 +9,7 @@ from sqlmodel import col
 from models import bounds
 from models.agents import Agent, AgentRole, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from resolvers.agents.lifecycle import TAKEN, require_crew
-from resolvers.agents.permission import MISSING, may_edit
+from resolvers.agents.permission import EDITED, may_edit
 from resolvers.kernel import (
     Action,
     Bool,
@@ -82,13 +82,14 @@ class AgentUpdated(Event, type="agent.updated", channel="workspace:{workspace_id
 @command(
     "agents.update",
     Action.UPDATE,
+    subject=EDITED,
     allow=may_edit,
     audit="update",
     emits=AgentUpdated,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
     versioned=Agent,
 )
-async def update_agent(ctx: Context, data: UpdateAgent) -> Agent:
+async def update_agent(ctx: Context, agent: Agent, data: UpdateAgent) -> Agent:
     """Update an agent.
 
     Promoting an agent to LEAD turns the current LEAD of its crew into an AGENT.
@@ -102,12 +103,12 @@ async def update_agent(ctx: Context, data: UpdateAgent) -> Agent:
         parse_mcp_config(data.mcp_config_json)
     if sent.get("agent_role") is AgentRole.LEAD:
         await ctx.lock(f"leads of {ctx.workspace_id}")  # two switches in one crew would each wait for the other's row
-    agent = await ctx.get(Agent, data.id, lock=True, missing=MISSING)
+    agent = await ctx.get(Agent, agent.id, lock=True)
     _check_model(agent, sent)
     changes = sent | await _crew_changes(ctx, agent, sent) | _schedule_changes(agent, sent)
     if sent.get("agent_role") is AgentRole.LEAD:
         await _step_down(ctx, agent)
-    changed = await ctx.update(Agent, agent.id, conflict=TAKEN, missing=MISSING, **changes)
+    changed = await ctx.update(Agent, agent.id, conflict=TAKEN, **changes)
     ctx.audit("AGENT", agent.id, **_told(sent))
     ctx.emit(AgentUpdated(id=agent.id))
     return changed

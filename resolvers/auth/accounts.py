@@ -25,7 +25,6 @@ from resolvers.kernel import (
     Input,
     Name,
     Output,
-    Raw,
     Refusal,
     Tenancy,
     Text,
@@ -59,14 +58,16 @@ class SignUp(Input):
     password: Annotated[str, Field(strict=True, max_length=bounds.URL)]
 
 
-class Bootstrap(SignUp):
+class SetupToken(Input):
+    setup_token: Text | None = None
+
+
+class Bootstrap(SignUp, SetupToken):
     """`setup_token` is the secret of the one-time link that the server prints.
 
     It is not required over the unix socket, nor from 127.0.0.1 within the first hour of a server that listens on
     loopback only and has neither CREWSHIP_PUBLIC_URL nor CREWSHIP_TRUSTED_PROXY_CIDRS set.
     """
-
-    setup_token: Text | None = None
 
 
 class Bootstrapped(Output):
@@ -98,18 +99,18 @@ async def is_bootstrapped(ctx: Context) -> bool:
     )
 
 
-async def _while_open(ctx: Context, raw: Raw) -> None:
+async def _while_open(ctx: Context) -> None:
     closes = instance.bootstrap_closes
     if (closes is not None and time.monotonic() >= closes) or await is_bootstrapped(ctx):
         raise Refusal(Code.GONE, CLOSED)
 
 
-async def _by_the_operator(ctx: Context, raw: Raw) -> None:
+async def _by_the_operator(ctx: Context, shown: SetupToken | None) -> None:
     """A configured window opens the bootstrap to everybody; otherwise whoever has read the server's output, or sits at
     the machine.
     """
-    token, expected = raw.get("setup_token"), instance.bootstrap_token
-    if expected is not None and isinstance(token, str) and secret_equals(token, expected):
+    token, expected = None if shown is None else shown.setup_token, instance.bootstrap_token
+    if expected is not None and token is not None and secret_equals(token, expected):
         return
     if instance.bootstrap_closes is None and not _needs_no_link(ctx.caller):
         raise forbidden(NEEDS_LINK)
@@ -154,7 +155,7 @@ async def bootstrap(ctx: Context, data: Bootstrap) -> Bootstrapped:
     return Bootstrapped(user_id=user.id, email=user.email, workspace_id=workspace.id, cli_token=token)
 
 
-async def _where_signup_is_on(ctx: Context, raw: Raw) -> None:
+async def _where_signup_is_on(ctx: Context) -> None:
     if not instance.settings.allow_signup:
         raise forbidden(SIGNUP_OFF)
 

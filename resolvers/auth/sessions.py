@@ -106,7 +106,7 @@ async def open_session(ctx: Context, user: User, device: SignInDevice | None = N
             current_refresh_jti=jti,
         )
     )
-    caller.signed_in = replace(issued, device=cookie)
+    ctx.session = replace(issued, device=cookie)
     return issued
 
 
@@ -145,7 +145,7 @@ async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
         return CurrentSession()
     claims = identity.read_token(TokenKind.access, token)
     if isinstance(claims, Reason) or not await _is_active(ctx, claims):
-        ctx.caller.signed_out = True
+        ctx.session = "ended"
         return CurrentSession()
     return CurrentSession(
         user=SessionUser(id=claims.user_id, name=claims.name, email=claims.email), expires=_time(claims.expires_at)
@@ -190,20 +190,20 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
         raise unauthenticated(Reason.session_expired)
     claims = identity.read_token(TokenKind.refresh, token)
     if isinstance(claims, Reason):
-        raise _ended(ctx, Reason.session_expired)
+        raise _ended(Reason.session_expired)
     session = (
         await ctx.select(Session, col(Session.id) == claims.session_id, col(Session.user_id) == claims.user_id)
         .locked()
         .first()
     )
     if session is None or session.revoked_at is not None:
-        raise _ended(ctx, Reason.session_revoked)
+        raise _ended(Reason.session_revoked)
     if session.expires_at <= await ctx.now():
-        raise _ended(ctx, Reason.session_expired)
+        raise _ended(Reason.session_expired)
     if session.current_refresh_jti not in (None, claims.jti):
         await ctx.update(Session, session.id, revoked_at=NOW, revoked_reason=RevokedReason.rotation)
         ctx.ring(Topic.access, session.user_id)
-        refusal = _ended(ctx, Reason.session_revoked)
+        refusal = _ended(Reason.session_revoked)
         refusal.commit = True
         raise refusal
     generation = session.generation + 1
@@ -211,14 +211,13 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
     await ctx.update(
         Session, session.id, current_refresh_jti=jti, last_used_at=NOW, generation=generation, refreshed_at=NOW
     )
-    caller.signed_in = issued
+    ctx.session = issued
     return RefreshedSession(expires=issued.expires)
 
 
-def _ended(ctx: Context, reason: Reason) -> Refusal:
+def _ended(reason: Reason) -> Refusal:
     """The refusal of a cookie that will never be good again: it is cleared."""
-    ctx.caller.signed_out = True
-    return unauthenticated(reason)
+    return unauthenticated(reason, ends_session=True)
 
 
 @command("auth.signout", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
@@ -229,7 +228,7 @@ async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
     nobody is signed in.
     """
     jar, https = ctx.caller.cookies, ctx.caller.https
-    ctx.caller.signed_out = True
+    ctx.session = "ended"
     for kind, token in (
         (TokenKind.access, cookies.access_token(jar, https=https)),
         (TokenKind.refresh, cookies.refresh_token(jar, https=https)),

@@ -12,9 +12,8 @@ from models.base import new_id
 from models.chats import Chat, ChatOrigin
 from models.missions import Assignment
 from models.runs import Run, RunStatus
-from resolvers.agents.permission import MISSING as NO_AGENT
-from resolvers.chats.listing import MISSING, ChatOfAgent
-from resolvers.chats.permission import may_change
+from resolvers.chats.listing import ChatOfAgent
+from resolvers.chats.permission import CHANGED, may_change
 from resolvers.kernel import Action, Code, Context, Deleted, Description, Id, Input, Refusal, command
 
 TAKEN = "session_id belongs to another chat"
@@ -67,7 +66,7 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
 
     Idempotent for a given id: an existing chat with the agent is returned unchanged.
     """
-    agent = await ctx.get(Agent, data.agent_id, missing=NO_AGENT)
+    agent = await ctx.get(Agent, data.agent_id)
     if data.session_id is not None:
         # of two callers who begin it at once the second finds it
         await ctx.lock(f"chat {ctx.workspace_id}/{data.session_id}")
@@ -80,25 +79,31 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
     return await ctx.insert(chat, conflict=TAKEN)
 
 
-@command("chats.rename", Action.PARTICIPATE, allow=may_change, errors=(Code.NOT_FOUND,))
-async def rename_chat(ctx: Context, data: RenameChat) -> Chat:
+@command("chats.rename", Action.PARTICIPATE, subject=CHANGED, allow=may_change, errors=(Code.NOT_FOUND,))
+async def rename_chat(ctx: Context, chat: Chat, data: RenameChat) -> Chat:
     """Rename a chat.
 
     Allowed for its creator and for users who can edit its agent.
     """
-    return await ctx.update(Chat, data.chat_id, missing=MISSING, title=data.title)
+    return await ctx.edit(chat, title=data.title)
 
 
-@command("chats.delete", Action.PARTICIPATE, allow=may_change, errors=(Code.NOT_FOUND, Code.CONFLICT))
-async def delete_chat(ctx: Context, data: ChatOfAgent) -> Deleted:
+@command(
+    "chats.delete",
+    Action.PARTICIPATE,
+    subject=CHANGED,
+    locked=True,
+    allow=may_change,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
+async def delete_chat(ctx: Context, chat: Chat, data: ChatOfAgent) -> Deleted:
     """Delete a chat.
 
     Deletes its messages; its runs are kept. Allowed for its creator and for users who can edit its agent.
     """
-    await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
-    if await ctx.select(Assignment, col(Assignment.chat_id) == data.chat_id).exists():
+    if await ctx.select(Assignment, col(Assignment.chat_id) == chat.id).exists():
         raise Refusal(Code.CONFLICT, "Assignments refer to this chat")
-    if await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).exists():
+    if await ctx.select(Run, col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING).exists():
         raise Refusal(Code.CONFLICT, "A run is live in this chat")
-    await ctx.delete(Chat, data.chat_id, missing=MISSING)
-    return Deleted(id=data.chat_id)
+    await ctx.delete(Chat, chat.id)
+    return Deleted(id=chat.id)

@@ -2,18 +2,18 @@
 
 from sqlmodel import col
 
+from models.agents import Agent
 from models.chats import Chat
 from resolvers.agents.permission import may_edit
-from resolvers.chats.listing import MISSING
-from resolvers.kernel import Action, Context, Raw, forbidden
+from resolvers.kernel import Action, Context, Subject, forbidden
+
+CHANGED = Subject(Chat, "chat_id", also=("agent_id",))
+"""The chat of an agent, whether that is live or not."""
 
 
-async def may_change(ctx: Context, raw: Raw) -> None:
-    chat = await ctx.select(
-        Chat, col(Chat.id) == str(raw.get("chat_id")), col(Chat.agent_id) == str(raw.get("agent_id"))
-    ).one(MISSING)
+async def may_change(ctx: Context, chat: Chat) -> None:
     if chat.created_by is not None and chat.created_by == ctx.user_id:
         return
     if not ctx.may(Action.UPDATE):
         raise forbidden("Not allowed to change this chat")
-    await may_edit(ctx, {"id": chat.agent_id})
+    await may_edit(ctx, await ctx.select(Agent, col(Agent.id) == chat.agent_id).first())

@@ -10,7 +10,6 @@ from models.agents import Agent, AgentStatus
 from models.chats import Chat, ChatVisibility, Message, MessageRole
 from models.crews import Crew
 from models.runs import ChatEventType, Run, RunStatus
-from resolvers.chats.listing import MISSING
 from resolvers.chats.mentions import mentions
 from resolvers.kernel import (
     GRAPHQL_ONLY,
@@ -96,7 +95,7 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     agent = await _agent_of(ctx, data.chat_id)
     if agent is not None:
         await hold_starts(ctx, agent.id)
-    chat = await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
+    chat = await ctx.get(Chat, data.chat_id, lock=True)
     if agent is None:
         raise Refusal(Code.CONFLICT, "The agent of this chat has been deleted", reason="agent_deleted")
     if agent.status == AgentStatus.PENDING_REVIEW:
@@ -176,7 +175,7 @@ async def cancel_message(ctx: Context, data: CancelMessage) -> Cancelled:
 
     Does nothing if there is none.
     """
-    chat = await ctx.get(Chat, data.chat_id, lock=True, missing=MISSING)
+    chat = await ctx.get(Chat, data.chat_id, lock=True)
     own = (col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING, col(Run.triggered_by) == ctx.user_id)
     run = await ctx.select(Run, *own).locked().first()
     if run is None:

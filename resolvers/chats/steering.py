@@ -9,7 +9,6 @@ from sqlmodel import col
 from models import bounds
 from models.chats import Chat, Message, MessageRole
 from models.runs import Run, RunStatus
-from resolvers.chats.listing import MISSING
 from resolvers.kernel import Action, Change, Code, Context, Entity, Event, Id, Input, Output, Refusal, command, plus
 from resolvers.rules.content_scan import scan
 
@@ -67,6 +66,6 @@ async def steer_chat(ctx: Context, data: SteerChat) -> Steered:
         content=data.message,
         data=note,
     )
-    await ctx.insert(message, change=Change(Chat, data.chat_id, missing=MISSING, last_message_seq=plus(1)))
+    await ctx.insert(message, change=Change(Chat, data.chat_id, last_message_seq=plus(1)))
     ctx.emit(SteeringQueued(chat_id=data.chat_id, in_flight=in_flight, content=data.message))
     return Steered(in_flight=in_flight)

@@ -31,7 +31,6 @@ from resolvers.kernel import (
     Page,
     Paging,
     QueryScope,
-    Raw,
     Refusal,
     Row,
     Rows,
@@ -185,7 +184,7 @@ def get_crew(scope: QueryScope, data: ById) -> Row[Crew]:
     return scope.select(Crew).where(col(Crew.id) == data.id).one(NOT_FOUND)
 
 
-async def _within_license(ctx: Context, _: Raw) -> None:
+async def _within_license(ctx: Context) -> None:
     """A configured limit is told before the body. The lock keeps two callers from taking the last place both."""
     license = instance.license
     if Limit.crews in license.enforced:

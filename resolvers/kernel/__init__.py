@@ -58,7 +58,7 @@ from resolvers.kernel.instance import BOOTSTRAPPED, instance
 from resolvers.kernel.jobs import job
 from resolvers.kernel.license import Edition, Limit
 from resolvers.kernel.locality import is_alone_on_loopback, is_at_the_machine
-from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, Raw, translate
+from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, translate
 from resolvers.kernel.outbound import Answered, Outbound, Policy
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
 from resolvers.kernel.passwords import Verification
@@ -106,7 +106,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "query", "command", "procedure", "job", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject",
     "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
-    "Context", "QueryScope", "Caller", "CredentialKind", "Raw", "instance", "log",
+    "Context", "QueryScope", "Caller", "CredentialKind", "instance", "log",
     # What goes in.
     "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes",
     "Prompt", "ConfigText",

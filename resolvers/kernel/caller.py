@@ -1,12 +1,12 @@
-"""Who is on the line: one credential, and what the request says beside its arguments."""
+"""Who is on the line: one credential, and how it came here."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from resolvers.kernel.errors import Reason, Refusal
 from resolvers.kernel.machine_tokens import WebhookCredentials
-from resolvers.kernel.store import Arriving
 
 
 class CredentialKind(StrEnum):
@@ -40,9 +40,15 @@ class IssuedSession:
     device: str | None = field(default=None, repr=False)
 
 
+SessionChange = IssuedSession | Literal["ended"]
+"""What a request did to the browser's session: the transport hands its cookies out, or clears them."""
+
+
 @dataclass(slots=True)
 class Caller:
-    """One a request. The credential is looked up in the statement or transaction of each operation, never before."""
+    """Made by a transport, and changed by nobody: operations that run side by side share it. The credential is looked
+    up in the statement or transaction of each operation, never before.
+    """
 
     kind: CredentialKind
     credential: str = ""
@@ -51,8 +57,6 @@ class Caller:
     bound: str | None = None  # id of the one workspace an internal token is good for
     webhook: WebhookCredentials | None = None
     body: bytes = field(default=b"", repr=False)  # as it came, of a webhook: it is what the secret has signed
-    # the body, where the route leaves it to the operation to receive
-    upload: Arriving | None = field(default=None, repr=False)
     workspace: str | None = None  # id or slug the transport names: query, path or header, in this order
     user_id: str = ""
     generation: int = 0  # of a session: how often it had been refreshed when its access token was made
@@ -65,16 +69,6 @@ class Caller:
     origin: str = ""  # scheme and host the client used, for links
     https: bool = False
     cookies: dict[str, str] = field(default_factory=dict)
-    idempotency_key: str | None = None
-    # of a document with several mutations: the response key of the one that runs, which has an idempotency key of its
-    # own by it
-    root: str = ""
-    if_version: int | None = None
-    malformed: str | None = None  # the body could not be read: told only to somebody who may send one
-    oversized: bool = False  # and it was not read because the route takes less
-    replayed: bool = False  # the answer is a stored one
-    signed_in: IssuedSession | None = None  # by this request, for the transport to hand out
-    signed_out: bool = False
 
     @classmethod
     def service(cls, name: str, workspace_id: str) -> "Caller":

@@ -16,26 +16,24 @@ from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CAPABILITIES, CREDENTIAL_ID, NAMED, ROLE, USER_ID, WORKSPACE_ID, Tenancy, Where
-from resolvers.kernel.inputs import Input, validate
+from resolvers.kernel.guards import Rule
+from resolvers.kernel.inputs import validate
 from resolvers.kernel.operation import (
     BOTH,
     Answer,
     Auth,
     D,
     Deprecation,
-    Guard,
     Operation,
-    Raw,
     Surface,
     check_declared,
 )
 from resolvers.kernel.outputs import encode
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import signature
-from resolvers.kernel.reader import Shape
+from resolvers.kernel.request import Request
 from resolvers.kernel.statements import load
 from resolvers.kernel.subject import Subject
-from resolvers.kernel.trace import variant
 
 T = TypeVar("T")
 
@@ -71,7 +69,7 @@ class Called(Operation[D], Generic[D, T]):
             if database.row_security:
                 await ctx.conn.fetchrow(SCOPE_SQL, ctx.scope)
             return
-        row = await self.pass_gate(ctx.conn, ctx.caller, ctx.raw, ctx.place, ctx.shape)
+        row = await self.pass_gate(ctx.conn, ctx.caller, ctx.request)
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]
         ctx.role, ctx.capabilities = None if row[ROLE] is None else Role(row[ROLE]), row[CAPABILITIES]
         if self.or_capability is not None and not self._may(ctx):
@@ -89,36 +87,34 @@ class Called(Operation[D], Generic[D, T]):
         values = dict(zip(table_of(model).c.keys(), list(row)[NAMED:], strict=True))
         return load(model, values) if any(value is not None for value in values.values()) else None
 
-    async def _named(self, ctx: Context) -> Any:
-        """The row that the route names."""
-        assert self.subject is not None
-        if self.gated is None:
-            return await ctx.find(self.subject, lock=self.locked)
-        if ctx.named is None:
-            raise Refusal(Code.NOT_FOUND, self.subject.missing)
-        return ctx.named
-
     async def checked(self, ctx: Context) -> tuple[Any, ...]:
         """What the function takes: the row that the route names, and the input. Guards come between them: nobody learns
         of a bad body who may not send one.
         """
-        named = () if self.subject is None else (await self._named(ctx),)
+        subject, request = self.subject, ctx.request
+        row = None
+        if subject is not None:
+            row = ctx.named if self.gated is not None else await ctx.seek(subject, lock=self.locked)
+            if row is None and not subject.judged_first:
+                raise Refusal(Code.NOT_FOUND, subject.missing)
         for guard in self.guards:
-            await guard(ctx, named[0] if named else ctx.raw)
-        if ctx.caller.malformed:
-            raise Refusal(Code.TOO_LARGE if ctx.caller.oversized else Code.BAD_REQUEST, ctx.caller.malformed)
-        data = validate(self.input, ctx.raw)  # type: ignore[arg-type]
+            await guard(ctx, row, request)
+        if subject is not None and row is None:
+            raise Refusal(Code.NOT_FOUND, subject.missing)
+        if request.fault is not None:
+            raise request.fault
+        data = validate(self.input, request.raw)
         await ctx.check_refs(data)
-        return *named, data
+        return (data,) if subject is None else (row, data)
 
-    def open(self, caller: Caller, raw: Raw, place: str | None) -> Context:
-        self.require(caller, place)
-        ctx = Context(caller, self)
-        ctx.raw, ctx.place, ctx.if_version = raw, place, caller.if_version
+    def open(self, caller: Caller, request: Request) -> Context:
+        self.require(caller, request.place)
+        ctx = Context(caller, self, request)
         ctx.anonymous, ctx.limited = self.auth is Auth.NONE, caller.kind not in MACHINES
         return ctx
 
 
+NO_VERSION = "If-Match is not supported here"
 MOST_ATTEMPTS = 3
 """At a command that is carried out `again`."""
 
@@ -137,53 +133,46 @@ class Command(Called[D, T], Generic[D, T]):
 
     kind = "command"
 
-    async def _call(
-        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None
-    ) -> Answer:
+    async def _call(self, caller: Caller, request: Request) -> Answer:
         attempt = 1
         while True:
             try:
-                return await self._attempt(caller, raw, shape, slots, place, attempt)
+                return await self._attempt(caller, request, attempt)
             except Refusal as refusal:
                 if attempt == MOST_ATTEMPTS or refusal.constraint is None or refusal.constraint != self.again:
                     raise
             attempt += 1
 
-    async def _attempt(
-        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None, attempt: int
-    ) -> Answer:
-        ctx = self.open(caller, raw, place)
+    async def _attempt(self, caller: Caller, request: Request, attempt: int) -> Answer:
+        ctx = self.open(caller, request)
         ctx.attempt = attempt
-        if ctx.if_version is not None and self.versioned is None:
-            raise Refusal(Code.BAD_REQUEST, "If-Match is not supported here")
-        ctx.shape, ctx.slots = shape, slots
+        if request.if_version is not None and self.versioned is None:
+            raise Refusal(Code.BAD_REQUEST, NO_VERSION)
         try:
-            return await self._late(ctx, shape, slots) if self.late else await self._early(ctx, shape, slots)
+            return await self._late(ctx) if self.late else await self._early(ctx)
         except Replayed as known:
-            caller.replayed = True
-            return Answer(known.body, known.version)
+            return Answer(known.body, known.version, replayed=True)
 
     async def admit(self, ctx: Context) -> None:
         await super().admit(ctx)
-        principal, key = self._principal(ctx), ctx.caller.idempotency_key
+        principal, key = self._principal(ctx), ctx.request.key
         if principal is None or key is None:
             return
         idempotency.check_key(key)
-        key = idempotency.at(key, ctx.caller.root)
         ctx.key_place = ctx.workspace_id
         await ctx.lock(idempotency.lock_name(principal, ctx.workspace_id, self.name, key))
         row = await idempotency.stored(ctx.conn, principal, ctx.workspace_id, self.name, key)
         if row is not None:
-            hash = idempotency.request_hash(self.name, ctx.raw, ctx.shape, ctx.slots)
+            hash = idempotency.request_hash(self.name, ctx.request)
             raise Replayed(*idempotency.replay(row, hash, self.secret))
 
-    async def _early(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
+    async def _early(self, ctx: Context) -> Answer:
         """The gate, guards, input, the operation, its tail, COMMIT: on one connection."""
         async with database.lease() as ctx.conn:
             ctx.in_transaction = True
             try:
                 await self.admit(ctx)
-                answer = await self._finish(ctx, await self.run(ctx, *await self.checked(ctx)), shape, slots)
+                answer = await self._finish(ctx, await self.run(ctx, *await self.checked(ctx)))
             except Exception as error:
                 await self._end(ctx, error)
                 raise
@@ -191,7 +180,7 @@ class Command(Called[D, T], Generic[D, T]):
             finish.ring(ctx)
             return answer
 
-    async def _late(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
+    async def _late(self, ctx: Context) -> Answer:
         """The gate first; the transaction when the operation calls begin(), which passes the gate again."""
         try:
             if self.auth is not Auth.NONE:
@@ -200,8 +189,8 @@ class Command(Called[D, T], Generic[D, T]):
                 ctx.conn = None
             result = await self.run(ctx, *await self.checked(ctx))
             if not ctx.in_transaction:
-                return Answer(self._encoded(result, shape))
-            answer = await self._finish(ctx, result, shape, slots)
+                return Answer(self._encoded(result, ctx), session=ctx.session)
+            answer = await self._finish(ctx, result)
             await ctx.commit()
             finish.ring(ctx)
             return answer
@@ -222,25 +211,27 @@ class Command(Called[D, T], Generic[D, T]):
                 raise RuntimeError(f"{self.name} does not declare writes_on_refusal")
             await ctx.flush()
             if ctx.audits or ctx.events or ctx.queued or ctx.records:
-                await finish.finish(ctx, self, None, None, (), (), [])
+                await finish.finish(ctx)
             await ctx.commit()
             finish.ring(ctx)
         else:
             await ctx.roll_back()
 
-    async def _finish(self, ctx: Context, result: T, shape: Shape | None, slots: tuple[Input, ...]) -> Answer:
+    async def _finish(self, ctx: Context, result: T) -> Answer:
         check_declared(self, len(ctx.audits))
         stored = isinstance(result, SQLModel)
-        asked = shape if stored else None
-        body = None if stored else self._encoded(result, shape)
-        kept = self._key_values(ctx, shape, slots, body)
+        asked = ctx.request.shape if stored else None
+        body = None if stored else self._encoded(result, ctx)
+        kept = self._key_values(ctx, body)
         if ctx.if_version is not None:
-            raise Refusal(Code.BAD_REQUEST, "If-Match is not supported here")
-        row = await finish.finish(ctx, self, result, asked, slots, tuple([variant(s) for s in slots]), kept)
-        return Answer(row[0], row[1]) if asked is not None else Answer(body)
+            raise Refusal(Code.BAD_REQUEST, NO_VERSION)
+        row = await finish.finish(ctx, result, asked, kept)
+        payload, version = (row[0], row[1]) if asked is not None else (body, None)
+        return Answer(payload, version, session=ctx.session)
 
-    def _encoded(self, result: Any, shape: Shape | None) -> bytes | None:
-        return None if result is None else encode(result, shape)
+    @staticmethod
+    def _encoded(result: Any, ctx: Context) -> bytes | None:
+        return None if result is None else encode(result, ctx.request.shape)
 
     # ---- idempotency ---------------------------------------------------------------------------------------------
 
@@ -250,23 +241,16 @@ class Command(Called[D, T], Generic[D, T]):
         """
         return (
             None
-            if self.auth in (Auth.NONE, Auth.WEBHOOK) or ctx.caller.idempotency_key is None
+            if self.auth in (Auth.NONE, Auth.WEBHOOK) or ctx.request.key is None
             else (ctx.user_id or ctx.credential_id)
         )
 
-    def _key_values(self, ctx: Context, shape: Shape | None, slots: tuple[Input, ...], body: bytes | None) -> list[Any]:
-        principal, key = self._principal(ctx), ctx.caller.idempotency_key
+    def _key_values(self, ctx: Context, body: bytes | None) -> list[Any]:
+        principal, key = self._principal(ctx), ctx.request.key
         if principal is None or key is None:
             return []
-        hash = idempotency.request_hash(self.name, ctx.raw, shape, slots)
-        return [
-            principal,
-            ctx.key_place,
-            self.name,
-            idempotency.at(key, ctx.caller.root),
-            hash,
-            None if self.secret else body,
-        ]
+        hash = idempotency.request_hash(self.name, ctx.request)
+        return [principal, ctx.key_place, self.name, key, hash, None if self.secret else body]
 
 
 @dataclass(eq=False)
@@ -275,20 +259,22 @@ class Procedure(Called[D, T], Generic[D, T]):
 
     kind = "procedure"
 
-    async def _call(
-        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None
-    ) -> Answer:
-        ctx = self.open(caller, raw, place)
-        ctx.read_only, ctx.shape = True, shape
+    async def _call(self, caller: Caller, request: Request) -> Answer:
+        ctx = self.open(caller, request)
+        ctx.read_only = True
         if self.late or self.auth is Auth.NONE:
             if self.auth is not Auth.NONE:
                 async with database.lease() as ctx.conn:
                     await self.admit(ctx)
                 ctx.conn = None
-            return Answer(encode(await self.run(ctx, *await self.checked(ctx)), shape))
+            return await self._answer(ctx)
         async with database.lease() as ctx.conn:
             await self.admit(ctx)
-            return Answer(encode(await self.run(ctx, *await self.checked(ctx)), shape))
+            return await self._answer(ctx)
+
+    async def _answer(self, ctx: Context) -> Answer:
+        result = await self.run(ctx, *await self.checked(ctx))
+        return Answer(encode(result, ctx.request.shape), session=ctx.session)
 
 
 def command(
@@ -300,7 +286,7 @@ def command(
     audit: str | None = None,
     emits: type[Event] | tuple[type[Event], ...] = (),
     errors: tuple[Code, ...] = (),
-    allow: Guard | tuple[Guard, ...] = (),
+    allow: Rule | tuple[Rule, ...] = (),
     surfaces: frozenset[Surface] = BOTH,
     versioned: type[SQLModel] | None = None,
     secret: bool = False,
@@ -317,9 +303,9 @@ def command(
 
     `subject`: the row that the route names; `locked`: until the end of the transaction. `or_capability`: what lets a
     member without the role pass. `again`: a unique constraint; where that was violated the command is carried out anew,
-    and finds what it can at `ctx.attempt` 2. `allow`: guards that run behind the gate and before the input is
-    validated. `versioned`: the table whose row `If-Match` names. `secret`: the answer is never stored. `late`: the
-    transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
+    and finds what it can at `ctx.attempt` 2. `allow`: rules that are asked behind the gate and before the input is
+    validated, see `guards.Rule`. `versioned`: the table whose row `If-Match` names. `secret`: the answer is never
+    stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
@@ -329,7 +315,7 @@ def command(
         return Command(
             name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, audit=audit,
             emits=emits if isinstance(emits, tuple) else (emits,), errors=errors,
-            guards=allow if isinstance(allow, tuple) else (allow,),
+            allow=allow if isinstance(allow, tuple) else (allow,),
             surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late,
             tickets=tickets,
             deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again,
@@ -346,7 +332,7 @@ def procedure(
     auth: Auth = Auth.USER,
     tenancy: Where = Tenancy.WORKSPACE,
     errors: tuple[Code, ...] = (),
-    allow: Guard | tuple[Guard, ...] = (),
+    allow: Rule | tuple[Rule, ...] = (),
     surfaces: frozenset[Surface] = BOTH,
     late: bool = False,
     tickets: bool = False,
@@ -362,7 +348,7 @@ def procedure(
         model, returns = signature(function)
         return Procedure(
             name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, errors=errors,
-            guards=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, tickets=tickets,
+            allow=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, tickets=tickets,
             deprecated=deprecated,
             subject=subject, run=function,
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """One call of a command or procedure: the only door to rows, and what is to be recorded with the change."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -9,31 +9,26 @@ from sqlalchemy import Text, delete, func, literal, select, update
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, only_sealed, readable, table_of
-from models.bounds import cut
 from models.machines import Machine, S
 from models.workspaces import Capability, Role
 from resolvers.kernel import statements
-from resolvers.kernel.bus import ANYTHING, Topic
-from resolvers.kernel.caller import Caller
+from resolvers.kernel.caller import SessionChange
 from resolvers.kernel.changes import NOW, Change, Conflict, Edit, Held, Waiting, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.instance import Instance, instance
-from resolvers.kernel.jobs import Job, Queued
 from resolvers.kernel.policy import GATES, Action, effective
 from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.recorder import Recorder
 from resolvers.kernel.refs import counting, named_by, refs_of, refuse_unknown
 from resolvers.kernel.selection import Selection
 from resolvers.kernel.sending import TAKEN, run
 from resolvers.kernel.statements import ONE
 from resolvers.kernel.subject import Subject, finding
-from resolvers.kernel.vault import unprinted
 from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
-LONGEST_AUDITED = 1_000  # characters of one text
 SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
 OWN_ROLES = (
     "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at"
@@ -42,44 +37,23 @@ OWN_ROLES = (
 
 
 @dataclass(slots=True)
-class Audit:
-    action: str
-    entity_type: str
-    entity_id: str | None
-    data: dict[str, Any]
-
-
-@dataclass(slots=True)
-class Context:
-    caller: Caller
-    operation: Any
+class Context(Recorder):
     conn: Any = None
     user_id: str = ""
     credential_id: str = ""
-    workspace_id: str | None = None
     role: Role | None = None
     capabilities: list[str] | None = None
-    read_only: bool = False
     attempt: int = 1  # of a command that is carried out `again`
     anonymous: bool = False  # the operation asks for no credential: nobody is known whose sight could be limited
     limited: bool = True  # as for visibility.hides
-    in_transaction: bool = False
     begun: bool = False  # PostgreSQL was told to begin: with the first statement that writes or locks
-    audits: list[Audit] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    rings: list[tuple[Topic, str]] = field(default_factory=list)
-    queued: list[Queued] = field(default_factory=list)
-    records: list[SQLModel] = field(default_factory=list)
     held: Waiting | None = None
     named: Any = None  # the row that the route names, where the gate's statement has found it
     lease: Lease | None = None
-    if_version: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
-    place: str | None = None
+    compared: bool = False  # the version that the request expects
     # the workspace an idempotency key counts in: a command that creates one enters it afterwards
     key_place: str | None = None
-    shape: Any = None
-    slots: tuple[Any, ...] = ()
+    session: SessionChange | None = None
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
@@ -91,16 +65,21 @@ class Context:
             raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
         return statements.load(model, row)
 
-    async def find(self, subject: Subject, *, lock: bool = False) -> Any:
-        """The row that the route names, or NOT_FOUND."""
-        named = {f"named_{field}": value for field, value in subject.named(self.raw).items()}
+    async def find(self, subject: Subject) -> Any:
+        """The row that the route names, or NOT_FOUND: for what the body's faults are told before."""
+        row = await self.seek(subject)
+        if row is None:
+            raise Refusal(Code.NOT_FOUND, subject.missing)
+        return row
+
+    async def seek(self, subject: Subject, *, lock: bool = False) -> Any:
+        """The row that the route names, if there is one."""
+        named = {f"named_{field}": value for field, value in subject.named(self.request.raw).items()}
         statement = finding(
             subject, lock, self._limits(subject.model) or any(self._limits(model) for model in subject.parents)
         )
         row = await self._one(statement.sql, statement.values(named | self._known), begins=lock)
-        if row is None:
-            raise Refusal(Code.NOT_FOUND, subject.missing)
-        return statements.load(subject.model, row)
+        return None if row is None else statements.load(subject.model, row)
 
     async def check_refs(self, data: Input) -> None:
         """BAD_REQUEST for ids in the input that name no row of the workspace; see Ref."""
@@ -352,42 +331,6 @@ class Context:
 
     # ---- beside the rows -----------------------------------------------------------------------------------------
 
-    def audit(self, entity_type: str, entity_id: str | None, **data: Any) -> None:
-        """The audit row of this operation. Long texts are cut: it says what was done, and is no copy."""
-        unprinted(data)
-        brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
-        self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
-
-    def record(self, *rows: SQLModel) -> None:
-        """New rows that nothing in this call reads or refers to, such as those of a timeline: they are written with the
-        answer.
-        """
-        self._writes()
-        for row in rows:
-            if isinstance(row, TenantRow):
-                row.__dict__["workspace_id"] = self.workspace_id
-        self.records += rows
-
-    def emit(self, event: Event) -> None:
-        if type(event) not in self.operation.emits:
-            raise TypeError(f"{self.operation.name} does not declare {type(event).__name__}")
-        self.events.append(event)
-
-    def enqueue(self, job: Job[Any], /, *, at: datetime | None = None, **ids: str) -> None:
-        """A background job of this workspace, which begins after the commit, at `at` where that is given; no job, if
-        this is rolled back.
-        """
-        self._writes()
-        if not self.workspace_id:
-            raise RuntimeError(f"{self.operation.name}: a job belongs to a workspace")
-        self.queued.append(job.queued(self.workspace_id, ids, at))
-        if at is None:
-            self.ring(Topic.jobs, job.name)
-
-    def ring(self, topic: Topic, key: str = ANYTHING) -> None:
-        """Wakes whoever waits for this, once the transaction is committed. Events ring by themselves."""
-        self.rings.append((topic, key))
-
     @property
     def scope(self) -> str:
         """What row-level security lets this call see: its workspace; outside any, the caller's own memberships; for
@@ -443,7 +386,8 @@ class Context:
         """
         await self.roll_back()
         lease, self.lease, self.conn, self.in_transaction = self.lease, None, None, False
-        self.held, self.audits, self.events, self.rings, self.queued, self.records = None, [], [], [], [], []
+        self.held = None
+        self.forget()
         if lease is not None:
             await lease.__aexit__(None, None, None)
 
@@ -522,14 +466,12 @@ class Context:
         return self.if_version is not None and model is self.operation.versioned
 
     def _version_taken(self, guarded: bool) -> None:
-        if guarded:
-            self.if_version = None
+        self.compared = self.compared or guarded
 
-    def _writes(self) -> None:
-        if self.read_only:
-            raise RuntimeError(f"{self.operation.name} only reads: make it a @command")
-        if not self.in_transaction:
-            raise RuntimeError(f"{self.operation.name}: begin() comes before the first write of a late command")
+    @property
+    def if_version(self) -> int | None:
+        """The version that a row has to have, until one was compared."""
+        return None if self.compared else self.request.if_version
 
 
 def _outdated(model: type[SQLModel]) -> Refusal:

@@ -40,7 +40,7 @@ TOO_LONG = "A value is longer than can be stored"
 class Refusal(Exception):
     """An expected "no". Rolls the operation back, unless `commit` (an operation that declares `writes_on_refusal`).
 
-    `constraint`: the unique key that was taken.
+    `constraint`: the unique key that was taken. `ends_session`: the browser's session will never be good again.
     """
 
     def __init__(
@@ -53,9 +53,10 @@ class Refusal(Exception):
         extra: dict[str, Any] | None = None,
         commit: bool = False,
         constraint: str | None = None,
+        ends_session: bool = False,
     ) -> None:
         super().__init__(detail)
-        self.constraint = constraint
+        self.constraint, self.ends_session = constraint, ends_session
         self.code, self.detail, self.reason, self.fields, self.extra, self.commit = (
             code,
             detail,
@@ -76,8 +77,8 @@ class Refusal(Exception):
         return more
 
 
-def unauthenticated(reason: Reason) -> Refusal:
-    return Refusal(Code.UNAUTHENTICATED, reason.value, reason=reason.value)
+def unauthenticated(reason: Reason, *, ends_session: bool = False) -> Refusal:
+    return Refusal(Code.UNAUTHENTICATED, reason.value, reason=reason.value, ends_session=ends_session)
 
 
 def forbidden(detail: str = "Forbidden") -> Refusal:

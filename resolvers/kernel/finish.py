@@ -2,6 +2,7 @@
 row and the answer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -25,7 +26,7 @@ from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.graph import visible_of
 from resolvers.kernel.reader.shape import derives
 from resolvers.kernel.statements import adding, columns_of, written
-from resolvers.kernel.trace import Call, Getter, Param, Trace
+from resolvers.kernel.trace import Call, Getter, Param, Trace, variant
 from resolvers.kernel.visibility import KNOWN, Scope
 
 AUDIT = "(id,workspace_id,user_id,action,entity_type,entity_id,data,ip_address,user_agent,created_at)"
@@ -83,7 +84,7 @@ class Records:
     values: list[Any]
 
     @classmethod
-    def of(cls, ctx: Context, held: Waiting | None, key_values: list[Any]) -> "Records":
+    def of(cls, ctx: Context, held: Waiting | None, key_values: Sequence[Any]) -> "Records":
         values, actor = list[Any](), ctx.user_id or None
         drawn = {id(taken.value): taken.name for taken in held.drawn} if held is not None else {}
         audits, events = [NOTHING] * len(ctx.audits), [NOTHING] * len(ctx.events)
@@ -138,7 +139,7 @@ def plan(
     limited: bool,
 ) -> Plan:
     """Compiled once a kind of tail. The parameters of audit, outbox, key and jobs follow those of the read."""
-    trace, ctes = Trace(), list[str]()
+    trace = Trace()
     source: Any = None
     body: Any = select(literal_column("NULL::bytea").label("payload"), literal_column("NULL::int").label("version"))
     if held is not None:
@@ -158,7 +159,13 @@ def plan(
         )
     made = finished(body, trace, shape=shape)
     made.roles = roles
-    first, only = len(made.getters) + 1, "made" if held is not None and held.missing is not None else ""
+    made.sql = _recording(made, records, "made" if held is not None and held.missing is not None else "", secret)
+    return made
+
+
+def _recording(made: Plan, records: Records, only: str, secret: bool) -> str:
+    """The statement with what is recorded beside the answer. `only`: where this has a row."""
+    ctes, first = list[str](), len(made.getters) + 1
     if records.audits:
         rows, first = _inserted(records.audits, AUDIT_TYPES, first, more=",now()", source=only)
         ctes.append(f"audited AS (INSERT INTO audit_logs {AUDIT} {rows})")
@@ -190,8 +197,7 @@ def plan(
         )
         first += len(columns)
     parts = ([head] if head else []) + ctes
-    made.sql = ("WITH " + ", ".join(parts) + " " if parts else "") + text
-    return made
+    return ("WITH " + ", ".join(parts) + " " if parts else "") + text
 
 
 def _of_result(model: Any, trace: Trace, workspace: Param) -> tuple[Any, ...]:
@@ -207,15 +213,7 @@ def _changing(name: str) -> Getter:
     return lambda call: call.data.parameters[name]
 
 
-async def finish(
-    ctx: Context,
-    plans: Any,
-    result: Any,
-    shape: Shape | None,
-    slots: tuple[Input, ...],
-    variants: tuple[Any, ...],
-    key_values: list[Any],
-) -> Any:
+async def finish(ctx: Context, result: Any = None, shape: Shape | None = None, key_values: Sequence[Any] = ()) -> Any:
     """Sends the tail. Returns (payload, version) of the result in the caller's shape."""
     if shape is not None and ctx.records and _reads(type(result), shape, {type(row) for row in ctx.records}):
         await ctx.send_records()
@@ -223,42 +221,11 @@ async def finish(
     if ctx.held is not None and held is None:
         await ctx.flush()
     ctx.held = None
-    if (
-        held is None
-        and shape is None
-        and not ctx.audits
-        and not ctx.events
-        and not key_values
-        and not ctx.queued
-        and not ctx.records
-    ):
+    if held is None and shape is None and not (ctx.recorded or key_values):
         return None
     records = Records.of(ctx, held, key_values)
-    key = (
-        "finish",
-        id(shape),
-        held and held.kind,
-        records.audits,
-        records.events,
-        records.key,
-        records.queued,
-        records.rows,
-        ctx.limited,
-        variants,
-    )
-    known = plans.plans.get(key)
-    roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(type(result), shape)
-    if ctx.role not in roles and roles != MEMBERS:
-        raise forbidden()
-    if known is None:
-        principal = ctx.user_id or ctx.credential_id
-        known = await plans.compiled(
-            tails,
-            key,
-            principal,
-            lambda: plan(type(result), shape, held, slots, records, plans.secret, roles, ctx.limited),
-        )
-    known.used = True
+    known = await _planned(ctx, type(result), shape, held, records)
+    slots = ctx.request.slots if shape is not None else ()
     args = known.args(Call("", ctx.workspace_id, held or result, slots, None, ctx.user_id, ctx.role))
     # a row that may be gone by now: then what is recorded of it has to go, too
     reads = held is None and shape is not None
@@ -268,6 +235,26 @@ async def finish(
     if row is None:
         raise Refusal(Code.NOT_FOUND, f"{type(result).__name__} not found")
     return row
+
+
+async def _planned(ctx: Context, model: Any, shape: Shape | None, held: Waiting | None, records: Records) -> Plan:
+    """The plan of this kind of tail; one that is not known is compiled for somebody who may read what it answers."""
+    plans, slots = ctx.operation, ctx.request.slots if shape is not None else ()
+    key = (
+        "finish", id(shape), held and held.kind, records.audits, records.events, records.key, records.queued,
+        records.rows, ctx.limited, tuple([variant(s) for s in slots]),
+    )  # fmt: skip
+    known: Plan | None = plans.plans.get(key)
+    roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(model, shape)
+    if ctx.role not in roles and roles != MEMBERS:
+        raise forbidden()
+    if known is None:
+        principal = ctx.user_id or ctx.credential_id
+        known = await plans.compiled(
+            tails, key, principal, lambda: plan(model, shape, held, slots, records, plans.secret, roles, ctx.limited)
+        )
+    known.used = True
+    return known
 
 
 def ring(ctx: Context) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import orjson
 
 from resolvers.kernel.errors import Code, Refusal
+from resolvers.kernel.request import Request
 
 LONGEST_KEY = 255
+BREAK = "\n"  # no header that a client sends has one
 HOURS = 24
 PRINCIPAL_SQL = "SELECT set_config('crewship.principal', $1, false)"
 """Whose keys row-level security lets the connection see and write."""
@@ -23,26 +25,25 @@ STORED = (
 )
 
 
-def request_hash(operation: str, raw: Any, shape: Any, slots: Any) -> bytes:
+def request_hash(operation: str, request: Request) -> bytes:
     """What makes two requests the same: path, query and body (all of them are in `raw`), and the selection."""
     try:
-        named = orjson.dumps([operation, raw], option=orjson.OPT_SORT_KEYS, default=str)
+        named = orjson.dumps([operation, request.raw], option=orjson.OPT_SORT_KEYS, default=str)
     except orjson.JSONEncodeError:  # what no field takes may be nested deeper than fields are
         raise Refusal(Code.BAD_REQUEST, "The request is nested too deeply to be sent with an Idempotency-Key") from None
-    described = named + repr(shape).encode() + repr(slots).encode()
+    described = named + repr(request.shape).encode() + repr(request.slots).encode()
     return hashlib.blake2b(described, digest_size=32).digest()
 
 
 def check_key(key: str) -> None:
+    key = key.rpartition(BREAK)[2]
     if not key or len(key) > LONGEST_KEY or not key.isprintable():
         raise Refusal(Code.BAD_REQUEST, f"Idempotency-Key takes 1 to {LONGEST_KEY} printable characters")
 
 
 def at(key: str, root: str) -> str:
-    """The key of one mutation of a document with several; `root` is its response key, empty
-    where it is the only one.
-    """
-    return f"{root}\n{key}" if root else key  # no key that a client sends has a line break
+    """The key of one mutation of a document with several; `root` is its response key."""
+    return f"{root}{BREAK}{key}"
 
 
 def lock_name(principal: str, workspace_id: str | None, operation: str, key: str) -> str:

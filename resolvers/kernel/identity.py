@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from models.auth import TokenTier
 from resolvers.kernel import cookies, machine_tokens
-from resolvers.kernel.caller import Caller, CredentialKind
+from resolvers.kernel.caller import Caller, CredentialKind, SessionChange
 from resolvers.kernel.crypto import Claims, TokenExpired, TokenInvalid, TokenKind, hash_cli_token
 from resolvers.kernel.errors import Reason, Refusal
 from resolvers.kernel.instance import instance
@@ -92,8 +92,6 @@ def _arrived(made: Caller, headers: Mapping[bytes, bytes], client: str, forwarde
     workspace = headers.get(b"x-workspace-id")
     if workspace:
         made.workspace = workspace.decode("latin-1")
-    key = headers.get(b"idempotency-key")
-    made.idempotency_key = None if key is None else key.decode("latin-1")
     return made
 
 
@@ -149,12 +147,11 @@ def invalid(reason: Reason) -> Caller:
     return Caller(CredentialKind.INVALID, reason=reason)
 
 
-def session_cookies(caller: Caller) -> list[str]:
-    """Set-Cookie values of the session this request opened or ended."""
-    if caller.signed_in is not None:
-        made, device = (
-            cookies.set_session(caller.signed_in.access, caller.signed_in.refresh, https=caller.https),
-            caller.signed_in.device,
-        )
-        return made if device is None else [*made, cookies.set_device(device, https=caller.https)]
-    return cookies.clear_all() if caller.signed_out else []
+def session_cookies(session: SessionChange | None, *, https: bool) -> list[str]:
+    """Set-Cookie values of what a request did to the session."""
+    if session is None:
+        return []
+    if session == "ended":
+        return cookies.clear_all()
+    made = cookies.set_session(session.access, session.refresh, https=https)
+    return made if session.device is None else [*made, cookies.set_device(session.device, https=https)]

@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 import types
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
@@ -187,7 +188,7 @@ class Paging(Input):
         return f"At most {cls.page_maximum}; a value that is not a whole number above 0 means {cls.page_default}."
 
 
-def validate(model: type[M], raw: dict[str, Any]) -> M:
+def validate(model: type[M], raw: Mapping[str, Any]) -> M:
     """The validated input, or BAD_REQUEST with a text for each field."""
     try:
         return model.model_validate(raw)

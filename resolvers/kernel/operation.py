@@ -1,10 +1,10 @@
 """Operations: one declaration, one pipeline, for every surface."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from time import perf_counter
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
 import asyncpg
 import orjson
@@ -14,7 +14,7 @@ from models.base import new_id
 from models.bounds import ID
 from models.workspaces import Capability, Role
 from resolvers.kernel import scopes
-from resolvers.kernel.caller import TICKETS, Caller, CredentialKind
+from resolvers.kernel.caller import TICKETS, Caller, CredentialKind, SessionChange
 from resolvers.kernel.database import database, unavailable
 from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
@@ -32,21 +32,21 @@ from resolvers.kernel.gate import (
     judge,
     refuse_credential,
 )
+from resolvers.kernel.guards import Guard, Rule
 from resolvers.kernel.inputs import Input, is_id
 from resolvers.kernel.instance import instance
 from resolvers.kernel.plans import Compilation, budget
 from resolvers.kernel.policy import GATES, MEMBERS, Action
 from resolvers.kernel.reader import Shape, scopes_of
 from resolvers.kernel.reader.build import LARGEST_ANSWER
+from resolvers.kernel.request import Raw, Request
+from resolvers.kernel.store import Arriving
 from resolvers.kernel.subject import Subject
 from resolvers.kernel.telemetry import Meter, log
 from resolvers.kernel.trace import Call
 from resolvers.kernel.uses import uses
 
 D = TypeVar("D", bound=Input)
-Raw = Mapping[str, Any]
-Guard = Callable[[Any, Any], Awaitable[None]]
-"""Of the context and the row that the route names; where the operation declares none, the raw input."""
 
 OPERATIONS: dict[str, "Operation[Any]"] = {}
 _gates: dict[Any, Plan] = {}  # the gate alone, of every tenancy and kind of credential
@@ -96,12 +96,14 @@ class Deprecation(NamedTuple):
 class Answer(NamedTuple):
     """JSON as PostgreSQL or orjson wrote it; None where there is nothing to say. `version` of the row, if it has one.
 
-    `found` is False where the row of a lenient Entity was not.
+    `found` is False where the row of a lenient Entity was not. `replayed`: it is a stored one, of the same request.
     """
 
     body: bytes | None
     version: int | None = None
     found: bool = True
+    replayed: bool = False
+    session: SessionChange | None = None
 
 
 @dataclass(eq=False)
@@ -118,7 +120,7 @@ class Operation(Generic[D]):
     audit: str | None = None
     emits: tuple[type[Event], ...] = ()
     errors: tuple[Code, ...] = ()
-    guards: tuple[Guard, ...] = ()
+    allow: tuple[Rule, ...] = ()
     surfaces: frozenset[Surface] = BOTH
     versioned: type[SQLModel] | None = None
     secret: bool = False
@@ -141,10 +143,11 @@ class Operation(Generic[D]):
             raise TypeError(f"{self.name}: only a query can find nothing")
         if self.auth in (Auth.INTERNAL, Auth.WEBHOOK) and Surface.GRAPHQL in self.surfaces:
             raise TypeError(f"{self.name}: what only machines call is no part of the graph")
-        if self.auth is Auth.WEBHOOK and not self.guards:
+        if self.auth is Auth.WEBHOOK and not self.allow:
             raise TypeError(f"{self.name}: nobody verifies the webhook; a guard has to")
         if self.subject is not None:
             self.subject.check(self.name, self.input)
+        self.guards = [Guard.of(self.name, rule, self.subject) for rule in self.allow]
         OPERATIONS[self.name] = self
         self.credentials = CREDENTIALS[self.auth] | (TICKETS if self.tickets else frozenset())
         self.needs = scopes.needed(self.name, self.kind)
@@ -169,15 +172,20 @@ class Operation(Generic[D]):
         shape: Shape | None = None,
         slots: tuple[Input, ...] = (),
         place: str | None = None,
+        *,
+        if_version: int | None = None,
+        key: str | None = None,
+        fault: Refusal | None = None,
+        upload: Arriving | None = None,
     ) -> Answer:
         """The whole pipeline. Whatever goes wrong leaves as a Refusal; what was not expected, as INTERNAL without a
-        word of it.
+        word of it. The arguments are those of a Request.
         """
-        started, code, signed_in = perf_counter(), None, caller.signed_in
+        started, code = perf_counter(), None
         try:
-            return await self._call(caller, raw, shape, slots, place or caller.workspace)
+            place = place or caller.workspace
+            return await self._call(caller, Request(raw, shape, slots, place, if_version, key, fault, upload))
         except Exception as error:
-            caller.signed_in = signed_in  # the session did not outlive the transaction
             refusal = error if isinstance(error, Refusal) else translate(error)
             code = refusal.code.value
             self._tell(caller, refusal, error)
@@ -187,9 +195,7 @@ class Operation(Generic[D]):
         finally:
             self.meter.observe(perf_counter() - started, code)
 
-    async def _call(
-        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None
-    ) -> Answer:
+    async def _call(self, caller: Caller, request: Request) -> Answer:
         raise NotImplementedError
 
     def _tell(self, caller: Caller, refusal: Refusal, error: Exception) -> None:
@@ -233,26 +239,15 @@ class Operation(Generic[D]):
     def needs_place(self, place: str | None) -> bool:
         return self.tenancy is Tenancy.WORKSPACE and not place
 
-    async def pass_gate(
-        self, conn: Any, caller: Caller, raw: Raw, place: str | None, shape: Shape | None = None
-    ) -> Any:
-        """The gate alone: the row of who and where, or the first refusal that applies. `shape`: what is asked of the
-        answer.
-        """
+    async def pass_gate(self, conn: Any, caller: Caller, request: Request) -> Any:
+        """The gate alone: the row of who and where, or the first refusal that applies."""
         if caller.kind is CredentialKind.ADMIN:
             await record_admin_use(conn, caller)
-        return await self.ask_gate(conn, caller, raw, place, shape)
+        return await self.ask_gate(conn, caller, request)
 
-    async def ask_gate(
-        self,
-        conn: Any,
-        caller: Caller,
-        raw: Raw,
-        place: str | None,
-        shape: Shape | None = None,
-        tenancy: Where | None = None,
-    ) -> Any:
+    async def ask_gate(self, conn: Any, caller: Caller, request: Request, tenancy: Where | None = None) -> Any:
         """The same where the use of the credential is recorded already. `tenancy`: another than the operation's own."""
+        place = request.place
         tenancy = tenancy or (Tenancy.NONE if self.needs_place(place) else self.tenancy)
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
         subject = self.gated if tenancy is self.tenancy else None
@@ -260,16 +255,16 @@ class Operation(Generic[D]):
         plan = _gates.get(key)
         if plan is None:
             plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan(subject=subject)
-        row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, raw, place)))
+        row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, request)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)
-        self.check_scopes(row, shape)
+        self.check_scopes(row, request.shape)
         if self.needs_place(place):
             raise Refusal(Code.BAD_REQUEST, NEEDED)
         judge(row, tenancy, self.roles)
         self.used(caller, row)
         if self.lacks_place(row, tenancy, place):
-            await self.ask_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
+            await self.ask_gate(conn, caller, request, Tenancy.WORKSPACE)
         return row
 
     def lacks_place(self, row: Any, tenancy: Where, place: str | None) -> bool:
@@ -287,23 +282,15 @@ class Operation(Generic[D]):
             needs = scopes.together(needs, scopes_of(self.model, shape))
         scopes.check(orjson.loads(row[SCOPES]), needs)
 
-    async def refuse(self, caller: Caller, raw: Raw, place: str | None, refusal: Refusal) -> NoReturn:
-        """Refuses what was sent along, such as the arguments of an edge: told only to somebody who passes the gate."""
-        place = place or caller.workspace
-        self.require(caller, place)
-        if self.auth is not Auth.NONE:
-            async with database.lease() as conn:
-                await self.pass_gate(conn, caller, raw, place)
-        raise refusal
-
-    def call_of(
-        self, caller: Caller, raw: Raw, place: str | None, data: Any = None, slots: tuple[Input, ...] = ()
-    ) -> Call:
+    def call_of(self, caller: Caller, request: Request, data: Any = None) -> Call:
+        raw, place = request.raw, request.place
         entity = raw.get(self.tenancy.field) if isinstance(self.tenancy, Entity) else None
         entity = entity if isinstance(entity, str) and _is_key(entity) else None
         workspace = place if place is None or _is_key(place) else ""
         named = None if self.gated is None else self.gated.named(raw)
-        return Call(caller.credential, workspace, data, slots, entity, generation=caller.generation, named=named)
+        return Call(
+            caller.credential, workspace, data, request.slots, entity, generation=caller.generation, named=named
+        )
 
     @property
     def gated(self) -> Subject | None:

@@ -17,6 +17,7 @@ from resolvers.kernel.database import database
 from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import (
     CREDENTIAL_ID,
+    NEEDED,
     PAYLOAD,
     ROLE,
     USER_ID,
@@ -29,13 +30,14 @@ from resolvers.kernel.gate import (
     judge,
     refuse_credential,
 )
-from resolvers.kernel.inputs import BODY, Input, NoInput, is_id, validate
-from resolvers.kernel.operation import BOTH, Answer, Auth, D, Deprecation, Operation, Raw, Surface, record_admin_use
+from resolvers.kernel.inputs import Input, NoInput, is_id, validate
+from resolvers.kernel.operation import BOTH, Answer, Auth, D, Deprecation, Operation, Surface, record_admin_use
 from resolvers.kernel.plans import reads
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import Read, Row, Rows, Shape, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.request import Request
 from resolvers.kernel.subject import Subject
 from resolvers.kernel.trace import variant
 from resolvers.kernel.visibility import Scope
@@ -106,30 +108,29 @@ class Query(Operation[D], Generic[D, R]):
         read = self.describe(scope, row, data)
         return read if read is row else read.under(row)
 
-    async def _call(
-        self, caller: Caller, raw: Raw, shape: Shape | None, slots: tuple[Input, ...], place: str | None
-    ) -> Answer:
+    async def _call(self, caller: Caller, request: Request) -> Answer:
+        shape, place = request.shape, request.place
         if shape is None:
             raise TypeError(f"{self.name} needs a shape")
         self.require(caller, place)
         passed = False
         try:
-            if self.needs_place(place) or caller.malformed:
-                raise Refusal(Code.BAD_REQUEST, caller.malformed or BODY)
-            data = validate(self.input, raw)  # type: ignore[arg-type]
+            if self.needs_place(place) or request.fault is not None:
+                raise request.fault or Refusal(Code.BAD_REQUEST, NEEDED)
+            data = validate(self.input, request.raw)
             by_slug = self.tenancy is Tenancy.WORKSPACE and not is_id(place or "")
-            key = (id(shape), caller.kind, by_slug, variant(data), *[variant(s) for s in slots])
+            key = (id(shape), caller.kind, by_slug, variant(data), *[variant(s) for s in request.slots])
             plan = self.plans.get(key)
             if plan is None:
                 passed = True
-                plan = await self._new_plan(caller, raw, place, key, shape, data, slots)
+                plan = await self._new_plan(caller, request, shape, key, data)
             else:
                 plan.used = True
-            args = plan.args(self.call_of(caller, raw, place, data, slots))
+            args = plan.args(self.call_of(caller, request, data))
         except Refusal:
             if not passed:
                 async with database.lease() as conn:  # a bad input is told only to somebody who passes the gate
-                    await self.pass_gate(conn, caller, raw, place)
+                    await self.pass_gate(conn, caller, request)
             raise
         if caller.kind is CredentialKind.ADMIN and not passed:
             async with database.lease() as conn:
@@ -138,7 +139,7 @@ class Query(Operation[D], Generic[D, R]):
             row = await database.pool.fetchrow(plan.sql, args)
         except asyncpg.DataError:
             async with database.lease() as conn:
-                await self.ask_gate(conn, caller, raw, place)
+                await self.ask_gate(conn, caller, request)
             raise
         if row is None:
             async with database.lease() as conn:
@@ -148,21 +149,19 @@ class Query(Operation[D], Generic[D, R]):
         self.used(caller, row)
         if self.lacks_place(row, self.tenancy, place):
             async with database.lease() as conn:
-                await self.ask_gate(conn, caller, raw, place, shape, Tenancy.WORKSPACE)
+                await self.ask_gate(conn, caller, request, Tenancy.WORKSPACE)
         if row[PAYLOAD] is None:
             if row[ROLE] is not None and row[ROLE] not in plan.roles:
                 raise forbidden()
             raise Refusal(Code.NOT_FOUND, plan.missing)
         return Answer(row[PAYLOAD], row[VERSION], self.tenancy is Tenancy.NONE or row[ROLE] is not None)
 
-    async def _new_plan(
-        self, caller: Caller, raw: Raw, place: str | None, key: Any, shape: Shape, data: D, slots: tuple[Input, ...]
-    ) -> Plan:
+    async def _new_plan(self, caller: Caller, request: Request, shape: Shape, key: Any, data: D) -> Plan:
         """The gate first, by a small statement of its own: nothing is compiled for somebody who may not ask, or whose
         credential nobody knows.
         """
         async with database.lease() as conn:
-            row = await self.pass_gate(conn, caller, raw, place)
+            row = await self.pass_gate(conn, caller, request)
         roles = self._readers(shape)
         if row[ROLE] is not None and row[ROLE] not in roles:
             raise forbidden()
@@ -171,7 +170,7 @@ class Query(Operation[D], Generic[D, R]):
             reads,
             key,
             row[USER_ID] or row[CREDENTIAL_ID],
-            lambda: self._compile(kind, by_slug, shape, data, slots, roles),
+            lambda: self._compile(kind, by_slug, shape, data, request.slots, roles),
         )
 
     def _readers(self, shape: Shape) -> frozenset[Role]:

@@ -11,6 +11,7 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.jobs import Job
+from resolvers.kernel.request import Request
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ class Mark(NamedTuple):
 
 
 def _context(job: Job[Any], workspace_id: str) -> Context:
-    ctx = Context(Caller.service(job.name, workspace_id), job)
+    ctx = Context(Caller.service(job.name, workspace_id), job, Request({}))
     ctx.workspace_id, ctx.credential_id, ctx.role, ctx.limited = workspace_id, job.name, Role.OWNER, False
     return ctx
 
@@ -49,7 +50,7 @@ async def write(job: Job[Any], workspace_id: str, mark: Mark, change: Callable[[
                 raise Gone
             if marked["fresh"]:
                 result = await change(ctx)
-                await finish.finish(ctx, job, None, None, (), (), [])
+                await finish.finish(ctx)
             await ctx.commit()
         except Exception:
             if not ctx.conn.is_closed():

@@ -23,8 +23,9 @@ class Subject:
     NOT_FOUND.
 
     `field`: of the input, which names the row; `by`: the column that holds that name. `of`: the row that it belongs to,
-    which the route names as well; `key`: the column that says so. `where`: which rows of the table count. `called`:
-    what the refusal calls it.
+    which the route names as well; `key`: the column that says so. `also`: further fields, which columns of the same
+    names have to equal. `where`: which rows of the table count. `called`: what the refusal calls it. `judged_first`:
+    guards say who may go on before it is said that there is no such row; they get None then.
     """
 
     model: type[SQLModel]
@@ -34,11 +35,14 @@ class Subject:
     key: str | None = None
     where: tuple[Any, ...] = ()
     called: str | None = None
+    also: tuple[str, ...] = ()
+    judged_first: bool = False
 
     def __post_init__(self) -> None:
         columns = table_of(self.model).c
-        if self.by not in columns:
-            raise TypeError(f"{self.model.__name__} has no column {self.by}")
+        for name in (self.by, *self.also):
+            if name not in columns:
+                raise TypeError(f"{self.model.__name__} has no column {name}")
         if self.of is not None and self.parent_key not in columns:
             raise TypeError(f"{self.model.__name__} has no column {self.parent_key}")
 
@@ -54,7 +58,7 @@ class Subject:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of the input that name rows, from the outermost."""
-        return (*(self.of.fields if self.of else ()), self.field)
+        return (*(self.of.fields if self.of else ()), *self.also, self.field)
 
     @property
     def parents(self) -> tuple[type[SQLModel], ...]:
@@ -73,7 +77,8 @@ class Subject:
     def conditions(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
         """For the row among those of its table that are live and seen; by the table's own columns."""
         table = table_of(self.model)
-        found = [table.c[self.by] == value(self.field), *[clause(condition) for condition in self.where]]
+        found = [table.c[self.by] == value(self.field), *[table.c[name] == value(name) for name in self.also]]
+        found += [clause(condition) for condition in self.where]
         if self.of is None:
             return found
         other = table_of(self.of.model)

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import replace
 
 from resolvers.channels import Channel, identify, open_channel
 from resolvers.kernel.bus import ANYTHING, Topic, bus
@@ -48,7 +47,7 @@ class LiveConnection:
         `same`: whoever gives an equal one gets the same frames of events in the outbox, so they are made once.
         """
         doubts = self._doubts
-        channel = await open_channel(replace(self.caller), name)
+        channel = await open_channel(self.caller, name)
         made = Subscription(channel, self.caller, self._outlet, encode, self, same)
         self.subscriptions[made] = None
         try:
@@ -118,7 +117,7 @@ class Answers:
     async def ask(self, caller: Caller, channel: Channel | None) -> Refusal | None:
         key = (caller.kind.value, caller.credential, None if channel is None else channel.address)
         if key not in self._known:
-            self._known[key] = await self._asked(replace(caller), channel)
+            self._known[key] = await self._asked(caller, channel)
         return self._known[key]
 
     async def _asked(self, caller: Caller, channel: Channel | None) -> Refusal | None:

@@ -4,7 +4,6 @@ not.
 
 import asyncio
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import Protocol
 
 from resolvers.channels import Channel, ChannelKind, open_channel
@@ -228,7 +227,7 @@ class Subscription:
                 missed = await hub.missed(self.channel, start, BATCH)
             except Lost as lost:
                 reason = str(lost)
-            self.channel = await open_channel(replace(self.caller), self.channel.name, self.channel.workspace_id)
+            self.channel = await open_channel(self.caller, self.channel.name, self.channel.workspace_id)
         return missed, reason
 
     def _end(self, refusal: Refusal) -> None:

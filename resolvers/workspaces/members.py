@@ -21,7 +21,6 @@ from resolvers.kernel import (
     Limit,
     NoInput,
     QueryScope,
-    Raw,
     Refusal,
     Rows,
     Success,
@@ -66,7 +65,7 @@ class AddMember(Input):
     role: AssignableRole = AssignableRole.MEMBER
 
 
-async def room_for_a_member(ctx: Context, raw: Raw) -> None:
+async def room_for_a_member(ctx: Context) -> None:
     """Holds the workspace to the member limit of the license, where one is enforced; invitations are not counted."""
     license = instance.license
     if Limit.members in license.enforced:

@@ -4,7 +4,6 @@ websocket.connection).
 
 import asyncio
 from collections.abc import Callable, MutableMapping
-from dataclasses import replace
 from typing import Any
 
 from resolvers.channels import identify
@@ -69,7 +68,7 @@ async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send, admit
     """The ticket came with the request: a bad one is refused before there is a socket."""
     socket = Socket(caller, wire, send, admit)  # from here on it hears of an end of the session
     try:
-        await identify(replace(caller))
+        await identify(caller)
         socket.admit()
         await send({"type": "websocket.accept"})
         await socket.serve(receive)
@@ -102,7 +101,7 @@ async def _introduced(
     caller = _caller(message.token, transport, path)
     socket = Socket(caller, wire, send, admit)
     try:
-        await identify(replace(caller))
+        await identify(caller)
         socket.admit()
         leave()
         await socket.serve(receive)

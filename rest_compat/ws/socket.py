@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -138,7 +137,7 @@ class Socket:
         raw = payload | {"chat_id": chat_id}
         try:
             self._subscriptions.check_room(channel)
-            answer = await send_message(replace(self._caller), raw)
+            answer = await send_message(self._caller, raw)
             sent = orjson.loads(answer.body or b"{}")
             await self._subscriptions.follow(channel, sent["from_seq"], sent["seq"], sent["run_id"])
         except Refusal as refusal:
@@ -153,7 +152,7 @@ class Socket:
 
     async def _cancel(self, chat_id: str) -> None:
         try:
-            await cancel_message(replace(self._caller), {"chat_id": chat_id})
+            await cancel_message(self._caller, {"chat_id": chat_id})
         except Refusal as refusal:
             if refusal.code not in UNSEEN:
                 self._refuse(refusal, channel_of(chat_id))
@@ -162,7 +161,7 @@ class Socket:
         channel = channel_of(chat_id)
         raw = payload | {"chat_id": chat_id}
         try:
-            answer = await resume_chat(replace(self._caller), raw)
+            answer = await resume_chat(self._caller, raw)
             missed = orjson.loads(answer.body or b"{}")
             if missed["overrun"]:
                 self._say(frames.spoken("resume_reset", {}, channel))

@@ -44,11 +44,8 @@ def by_introduction(scope: Scope, payload: Mapping[str, Any]) -> Caller:
     if "authorization" in said:
         headers.pop(b"cookie", None)
         headers[b"authorization"] = said["authorization"].encode("latin-1", "replace")
-        made = _by_headers(scope, headers)
-    else:
-        made = _by_headers(scope, headers) if token is None else _by_ticket(scope, token, headers)
-    made.idempotency_key = None  # it would be that of every operation
-    return made
+        return _by_headers(scope, headers)
+    return _by_headers(scope, headers) if token is None else _by_ticket(scope, token, headers)
 
 
 def _by_ticket(scope: Scope, token: str, headers: Mapping[bytes, bytes] | None = None) -> Caller:

@@ -5,7 +5,6 @@ own.
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from resolvers.channels import identify
@@ -13,7 +12,7 @@ from resolvers.kernel import identity
 from resolvers.kernel.caller import Caller, CredentialKind
 from resolvers.kernel.errors import Code, Reason, Refusal, unauthenticated
 from resolvers.live import Delivered, LiveConnection, Subscription
-from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send, caller_of, read_request
+from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send, caller_of, idempotency_key, read_request
 from schema.errors import refused
 from schema.live.callers import Scope, by_address
 from schema.live.framing import EVENT_STREAM, MULTIPART, Framing, errors
@@ -39,6 +38,7 @@ class Stream:
         self._live: LiveConnection | None = None
         self._projection: Projection | None = None
         self._opening = framing.opening(None)
+        self.cookies: list[str] = []
         self._aborting: asyncio.Task[None] | None = None
 
     # ---- what it shows -------------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ class Stream:
         """From here on the stream hears when the caller's session ends. Raises Refusal UNAUTHENTICATED."""
         self._live = LiveConnection(self._caller, self._outlet, self)
         try:
-            self._caller.user_id = await identify(replace(self._caller))
+            self._caller.user_id = await identify(self._caller)
             self._live.admit()
         except BaseException:
             self._live.close()
@@ -101,7 +101,7 @@ class Stream:
 
     # ---- the response --------------------------------------------------------------------------------------------
 
-    async def respond(self, receive: Receive, cookies: Iterable[str] = ()) -> None:
+    async def respond(self, receive: Receive) -> None:
         """Until everything is said, or nobody listens any more."""
         send, outlet = self._send, self._outlet
         headers = [
@@ -109,7 +109,7 @@ class Stream:
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),
         ]
-        headers += [(b"set-cookie", text.encode()) for text in cookies]
+        headers += [(b"set-cookie", text.encode()) for text in self.cookies]
         watch = asyncio.create_task(self._watch(receive))
         heart.add(outlet, self._framing.sign, self._cut_off)
         try:
@@ -185,7 +185,7 @@ class EventStreams:
                 else ((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode()),)
             )
             return await _refuse(send, STATUS.get(refusal.code, 503), refused(refusal), challenge)
-        await stream.respond(receive, identity.session_cookies(caller))
+        await stream.respond(receive)
 
     async def _start(self, stream: Stream, caller: Caller, scope: Scope, body: dict[str, Any]) -> None:
         """Raises Malformed and Refusal for what cannot even begin. Faults of the document are told in the stream, where
@@ -196,8 +196,10 @@ class EventStreams:
         except Invalid as invalid:
             return stream.fail(invalid.errors)
         if request is None:
-            _, answer = await self._endpoint.execute(caller, body, read_only=scope["method"] != "POST")
-            return stream.show(answer)
+            key = idempotency_key(scope["crewship"].headers)
+            done = await self._endpoint.execute(caller, body, key=key, read_only=scope["method"] != "POST")
+            stream.cookies = identity.session_cookies(done.session, https=caller.https)
+            return stream.show(done.body)
         await stream.identify()
         seen = scope["crewship"].headers.get(b"last-event-id", b"").decode("latin-1")
         try:

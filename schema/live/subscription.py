@@ -1,7 +1,7 @@
 """What a subscription's document asks for: which channel, from where on, and how its events are shown."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -87,7 +87,7 @@ async def _workspace_id(caller: Caller, named: str | None) -> str:
     place = named or caller.workspace
     if place and is_id(place):
         return place
-    answer = await get_workspace(replace(caller), {}, _ID, (), place)
+    answer = await get_workspace(caller, {}, _ID, (), place)
     return str(orjson.loads(answer.body or b"{}")["id"])
 
 

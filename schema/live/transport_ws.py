@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
@@ -183,7 +182,7 @@ class Socket:
         try:
             self._caller = by_introduction(self._scope, payload)
             self._live = LiveConnection(self._caller, self._wire, self)
-            self._caller.user_id = await identify(replace(self._caller))
+            self._caller.user_id = await identify(self._caller)
             self._live.admit()
         except Refusal as refusal:
             code = messages.TRY_AGAIN if refusal.code in (Code.UNAVAILABLE, Code.RATE_LIMITED) else messages.FORBIDDEN
@@ -224,8 +223,8 @@ class Socket:
         return None
 
     async def _answered(self, operation: Operation, body: dict[str, Any]) -> bytes:
-        status, answer = await self._service.endpoint.execute(replace(self._caller), body, strict=True)
-        return operation.ended(answer) if status == 200 else operation.failed(orjson.loads(answer)["errors"])
+        done = await self._service.endpoint.execute(self._caller, body, strict=True)
+        return operation.ended(done.body) if done.status == 200 else operation.failed(orjson.loads(done.body)["errors"])
 
     async def _opened(self, operation: Operation, request: Request) -> None:
         live = self._live

@@ -429,17 +429,16 @@ async def test_the_executor_gives_each_mutation_a_key_of_its_own(world: World) -
     slow = Endpoint(schema, compiled=False)
     answers = []
     for _ in range(2):
-        caller = world.owner.caller
-        caller.idempotency_key = "slow"
         body = {
             "query": TWO % ("slow", "slow"),
             "operationName": None,
             "documentId": None,
             "variables": {"ws": world.workspace.id},
         }
-        answers.append(await slow.execute(caller, body))
-    assert answers[0] == answers[1]
-    assert b'"errors"' not in answers[0][1]
+        answers.append(await slow.execute(world.owner.caller, body, key="slow"))
+    assert answers[0].body == answers[1].body
+    assert [answer.replayed for answer in answers] == [False, True]
+    assert b'"errors"' not in answers[0].body
 
 
 async def test_one_mutation_keeps_the_key_as_it_is_sent(world: World) -> None:

@@ -42,9 +42,9 @@ async def with_scopes(world: World, *scopes: str) -> Person:
 async def refused(op: Operation[Any], caller: Caller, place: str) -> str | None:
     """Why the token's scopes do not reach; None where they do, whatever comes next."""
     shape = None if op.kind != "query" else intern(Shape(NAMED.fields, "object" if not op.form.many else "list"))  # type: ignore[attr-defined]
-    caller.malformed = "stop here"  # behind the gate, before anything is done
+    fault = Refusal(Code.BAD_REQUEST, "stop here")  # behind the gate, before anything is done
     try:
-        await op(caller, {}, shape, place=place)
+        await op(caller, {}, shape, place=place, fault=fault)
     except Refusal as refusal:
         return refusal.detail if refusal.code is Code.FORBIDDEN and ("scope" in refusal.detail) else None
     return None

@@ -70,13 +70,13 @@ def routes_of(Paper: Any) -> tuple[Any, ...]:
     async def save(ctx: Context, data: OfPath) -> Saved:
         """Store a file."""
         names_of(data.path)
-        assert ctx.caller.upload is not None
+        assert ctx.request.upload is not None
         folder = folder_of(ctx)
-        async with ctx.outside.store.receive(ctx.caller.upload) as received:
+        async with ctx.outside.store.receive(ctx.request.upload) as received:
             await ctx.begin()
             new = await folder.keep(received, data.path)
             await ctx.insert(Paper(path=data.path, size=received.size))
-        return Saved(path=data.path, size=received.size, new=new, media_type=ctx.caller.upload.media_type)
+        return Saved(path=data.path, size=received.size, new=new, media_type=ctx.request.upload.media_type)
 
     @procedure("test.download", surfaces=REST_ONLY, errors=errors)
     async def download(ctx: Context, data: OfPath) -> Opened:

@@ -311,16 +311,14 @@ async def test_where_there_is_no_such_row_nothing_is_written(world: World, ops: 
     for id in ("cnosuchcrew0000000000000", deleted.id, foreign.id):
         for key in (None, "a key"):
             with pytest.raises(Refusal, match="Crew not found") as caught:
-                await ops[name](
-                    by(world, idempotency_key=key), {"crew_id": id}, SHAPE if name != "number_silently" else None
-                )
+                await ops[name](by(world), {"crew_id": id}, SHAPE if name != "number_silently" else None, key=key)
             assert caught.value.code is Code.NOT_FOUND
     assert await world.snapshot() == before
 
 
 async def test_the_same_key_takes_one_number(world: World, ops: dict[str, Any]) -> None:
     crew = await crew_of(world, "keyed")
-    answers = [await ops["number"](by(world, idempotency_key="keyed"), {"crew_id": crew.id}, SHAPE) for _ in range(3)]
+    answers = [await ops["number"](by(world), {"crew_id": crew.id}, SHAPE, key="keyed") for _ in range(3)]
     assert {a.body for a in answers} == {answers[0].body}
     assert await world.database.fetchval("SELECT issue_counter FROM crews WHERE id = $1", crew.id) == 1
 
@@ -343,7 +341,7 @@ async def test_what_is_recorded_of_a_row_that_is_gone_goes_too(
     await world.add(label)
     REMOVE[:] = [lambda id: world.database.execute("DELETE FROM labels WHERE id = $1", id)]
     with pytest.raises(Refusal, match="Label not found") as caught:
-        await ops["loses_its_row"](by(world, idempotency_key=key), {"crew_id": "", "color": label.id}, SHAPE)
+        await ops["loses_its_row"](by(world), {"crew_id": "", "color": label.id}, SHAPE, key=key)
     assert caught.value.code is Code.NOT_FOUND
     assert await world.snapshot() == before
 

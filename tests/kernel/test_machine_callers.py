@@ -3,7 +3,7 @@ counts.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -38,7 +38,7 @@ class Where(Output):
     labels: list[str]
 
 
-async def verified(ctx: Context, raw: Mapping[str, Any]) -> None:
+async def verified(ctx: Context) -> None:
     assert ctx.caller.webhook is not None
     ctx.caller.webhook.verify(ctx.caller.body, secret=SECRET, require_timestamp=False, now=instance.clock.seconds())
 

@@ -58,8 +58,8 @@ class Names(Output):
     names: list[str]
 
 
-async def _guard(ctx: Context, raw: Any) -> None:
-    if raw.get("name") == "guarded":
+async def _guard(ctx: Context, data: Named | None) -> None:
+    if data is not None and data.name == "guarded":
         raise forbidden("The guard says no")
 
 
@@ -195,7 +195,7 @@ async def test_refusals_come_in_the_order_of_the_contract(world: World, ops: dic
     assert (await refused(make(at(world.viewer, world), {"name": "guarded"}))).detail == "Forbidden"
     assert (await refused(make(at(world.owner, world), {"name": "guarded", "x": ""}))).detail == "The guard says no"
     assert (
-        await refused(make(at(world.owner, world, malformed="Invalid JSON body"), bad))
+        await refused(make(at(world.owner, world), bad, fault=Refusal(Code.BAD_REQUEST, "Invalid JSON body")))
     ).detail == "Invalid JSON body"
     assert "name" in (await refused(make(at(world.owner, world), bad))).fields
     assert await world.snapshot() == before
@@ -240,15 +240,15 @@ async def test_if_match_is_compared_in_the_update(world: World, ops: dict[str, A
     await world.add(label)
     raw = {"id": label.id, "name": "renamed"}
     assert (
-        await refused(ops["rename"](at(world.owner, world, if_version=7), raw, SHAPE))
+        await refused(ops["rename"](at(world.owner, world), raw, SHAPE, if_version=7))
     ).code is Code.PRECONDITION_FAILED
-    answer = await ops["rename"](at(world.owner, world, if_version=1), raw, SHAPE)
+    answer = await ops["rename"](at(world.owner, world), raw, SHAPE, if_version=1)
     assert answer.version == 2
     assert (
-        await refused(ops["rename"](at(world.owner, world, if_version=2), {"id": "nope"}, SHAPE))
+        await refused(ops["rename"](at(world.owner, world), {"id": "nope"}, SHAPE, if_version=2))
     ).code is Code.NOT_FOUND
     assert (
-        await refused(ops["make"](at(world.owner, world, if_version=1), {"name": "x"}, SHAPE))
+        await refused(ops["make"](at(world.owner, world), {"name": "x"}, SHAPE, if_version=1))
     ).code is Code.BAD_REQUEST
     assert sorted(await asyncio.gather(*[_version(ops, world, label.id) for _ in range(5)])) == [0, 0, 0, 0, 3]
 
@@ -256,7 +256,7 @@ async def test_if_match_is_compared_in_the_update(world: World, ops: dict[str, A
 async def _version(ops: dict[str, Any], world: World, id: str) -> int:
     try:
         return int(
-            (await ops["rename"](at(world.owner, world, if_version=2), {"id": id, "name": "raced"}, SHAPE)).version
+            (await ops["rename"](at(world.owner, world), {"id": id, "name": "raced"}, SHAPE, if_version=2)).version
         )
     except Refusal as refusal:
         return 0 if refusal.code is Code.PRECONDITION_FAILED else -1
@@ -264,7 +264,7 @@ async def _version(ops: dict[str, Any], world: World, id: str) -> int:
 
 async def test_the_same_key_and_request_give_the_stored_answer(world: World, ops: dict[str, Any]) -> None:
     def call(name: str, person: Person = world.owner, key: str = "k1") -> Any:
-        return ops["make"](at(person, world, idempotency_key=key), {"name": name}, SHAPE)
+        return ops["make"](at(person, world), {"name": name}, SHAPE, key=key)
 
     first = await call("idempotent")
     before = await world.snapshot()
@@ -276,28 +276,26 @@ async def test_the_same_key_and_request_give_the_stored_answer(world: World, ops
 
 
 async def test_refusals_are_not_stored(world: World, ops: dict[str, Any]) -> None:
-    caller = {"idempotency_key": "refused"}
     assert (
-        await refused(ops["make"](at(world.owner, world, **caller), {"name": "guarded"}, SHAPE))
+        await refused(ops["make"](at(world.owner, world), {"name": "guarded"}, SHAPE, key="refused"))
     ).code is Code.FORBIDDEN
-    assert (await ops["make"](at(world.owner, world, **caller), {"name": "allowed now"}, SHAPE)).body
+    assert (await ops["make"](at(world.owner, world), {"name": "allowed now"}, SHAPE, key="refused")).body
 
 
 async def test_concurrent_calls_with_one_key_are_one_change(world: World, ops: dict[str, Any]) -> None:
     answers = await asyncio.gather(
-        *[ops["make"](at(world.owner, world, idempotency_key="raced"), {"name": "once"}, SHAPE) for _ in range(8)]
+        *[ops["make"](at(world.owner, world), {"name": "once"}, SHAPE, key="raced") for _ in range(8)]
     )
     assert len({a.body for a in answers}) == 1
     assert await world.database.fetchval("SELECT count(*) FROM labels WHERE name = 'once'") == 1
 
 
 async def test_an_answer_with_a_secret_is_not_stored(world: World, ops: dict[str, Any]) -> None:
-    caller = {"idempotency_key": "secret"}
     assert (
-        await ops["secret"](at(world.owner, world, **caller), {"name": "with secret"})
+        await ops["secret"](at(world.owner, world), {"name": "with secret"}, key="secret")
     ).body == b'{"token":"s3cret"}'
     assert (
-        await refused(ops["secret"](at(world.owner, world, **caller), {"name": "with secret"}))
+        await refused(ops["secret"](at(world.owner, world), {"name": "with secret"}, key="secret"))
     ).code is Code.CONFLICT
     assert (
         await world.database.fetchval("SELECT count(*) FROM idempotency_keys WHERE key = 'secret' AND body IS NOT NULL")

@@ -319,9 +319,10 @@ def ops(yard: Yard) -> Iterator[dict[str, Any]]:
         del OPERATIONS[name]
 
 
-async def outcome(op: Any, caller: Caller, id: str, **raw: Any) -> tuple[Code, str]:
+async def outcome(op: Any, caller: Caller, id: str, version: int | None = None, **raw: Any) -> tuple[Code, str]:
+    shape = SHAPE if issubclass(op.model, (Agent, Label)) else None
     with pytest.raises(Refusal) as caught:
-        await op(caller, {"id": id} | raw, SHAPE if issubclass(op.model, (Agent, Label)) else None)
+        await op(caller, {"id": id} | raw, shape, if_version=version)
     return caught.value.code, str(caught.value)
 
 
@@ -333,10 +334,10 @@ async def test_a_command_does_not_find_it(yard: Yard, ops: dict[str, Any], stric
     before = await yard.world.snapshot()
     for version in (None, 1) if ops[name].versioned else (None,):
         for person in (yard.world.owner, yard.world.member):
-            hidden = await outcome(ops[name], yard.by(person, if_version=version), yard.hidden.id)
+            hidden = await outcome(ops[name], yard.by(person), yard.hidden.id, version)
             assert (
                 hidden
-                == await outcome(ops[name], yard.by(person, if_version=version), UNKNOWN)
+                == await outcome(ops[name], yard.by(person), UNKNOWN, version)
                 == (Code.NOT_FOUND, "Agent not found")
             )
     assert await yard.world.snapshot() == before

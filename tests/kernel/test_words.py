@@ -416,8 +416,6 @@ async def test_what_is_done_again_answers_once_for_a_key(board: Board, ops: dict
     await board.label(f"{name} 0")
     bodies = []
     for _ in range(2):
-        caller = by(board)
-        caller.idempotency_key = key
-        bodies.append((await ops["again"](caller, {"name": name, "free_from": 2})).body)
+        bodies.append((await ops["again"](by(board), {"name": name, "free_from": 2}, key=key)).body)
     assert bodies == [b'{"attempts":2}'] * 2
     assert await board.world.database.fetchval("SELECT count(*) FROM labels WHERE name LIKE $1 || '%'", name) == 2

@@ -1,0 +1,32 @@
+"""What is asked of an operation, by whatever surface."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from resolvers.kernel.errors import Refusal
+from resolvers.kernel.inputs import Input
+from resolvers.kernel.reader import Shape
+from resolvers.kernel.store import Arriving
+
+Raw = Mapping[str, Any]
+"""An input before it is validated: by the names of its fields, whatever the surface calls them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call. Nothing that comes of it is written here: see Answer.
+
+    `place`: id or slug of the workspace. `if_version`: the version that the row has to have. `key`: an idempotency key.
+    `fault`: why what was sent could not be read, which is told only to somebody who may send it. `upload`: the body,
+    where the operation receives it itself.
+    """
+
+    raw: Raw
+    shape: Shape | None = None
+    slots: tuple[Input, ...] = ()
+    place: str | None = None
+    if_version: int | None = None
+    key: str | None = None
+    fault: Refusal | None = None
+    upload: Arriving | None = None
