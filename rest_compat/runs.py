@@ -44,7 +44,7 @@ STATS = shape_of(RunStatsJSON)
 async def _listed(request: Request, answer: Answer) -> Reply:
     total, rows = counted(answer.body or b"")
     data = validate(runs.ListRuns, dict[str, Any](request.query))
-    stats = await runs.run_stats(request.caller, {}, STATS)
+    stats = await runs.run_stats(request.caller, {}, STATS, place=request.place)
     place = pagination(data.page, data.limit, total).model_dump_json().encode()
     return Reply(200, b'{"data":%b,"stats":%b,"pagination":%b}' % (rows, stats.body or b"", place), [JSON])
 

@@ -46,6 +46,7 @@ class Plan:
     roots: list[RootPlan] = field(default_factory=list)
     complete: bool = True
     introspects: bool = False
+    runs: int = 0
 
     @property
     def size(self) -> int:

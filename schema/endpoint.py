@@ -2,10 +2,8 @@
 executor.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -25,6 +23,7 @@ from schema.documents import Document, Documents, Plan
 from schema.errors import refused, reported
 from schema.executor import ExecutionContext, attach
 from schema.introspection import Answers, Introspection
+from schema.roots import Faulty, ask, ask_all
 from schema.selection import Asking, Call, Root, Throttle
 
 Message = MutableMapping[str, Any]
@@ -52,7 +51,6 @@ class Executed(NamedTuple):
 RESPONSE = "application/graphql-response+json"
 LEGACY = "application/json"
 SUBSCRIPTIONS = b"subscriptionspec"  # in Accept: the client takes multipart/mixed;subscriptionSpec=1.0
-ROOTS_AT_ONCE = 4  # of one query: as many connections as it may have
 OF_ANYBODY = 4000  # letters of a new document that is read before it is known who sends it
 KINDS = 32  # values of a header whose meaning is remembered
 MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is bounded by time
@@ -73,14 +71,6 @@ class Malformed(Exception):
     @property
     def formatted(self) -> dict[str, Any]:
         return {"message": self.text, "extensions": {"code": MALFORMED.get(self.status, Code.BAD_REQUEST).value}}
-
-
-@dataclass(frozen=True, slots=True)
-class Faulty:
-    """A root whose arguments cannot be: it answers nothing but what is wrong with them."""
-
-    root: Root
-    cause: Refusal | GraphQLError
 
 
 Called = Call | Faulty | Introspection | tuple[str, bytes]
@@ -209,8 +199,10 @@ class Endpoint:
                 text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
                 return Executed(bad, _wrong(text, cost=cost))
             asking = Asking(caller, self.throttle, key, alone=kind is OperationType.QUERY or len(calls) == 1)
+            if kind is OperationType.QUERY:
+                plan.runs += 1
             if plan.complete and self.compiled:
-                return await self._run(asking, calls, cost, body["variables"], kind)
+                return await self._run(asking, calls, cost, body["variables"], plan.runs)
             return await self._fallback(ExecutionContext(asking, variables), document, body["variables"], cost)
         except Refusal as refusal:
             return Executed(bad, _errors(refused(refusal)))
@@ -253,11 +245,21 @@ class Endpoint:
         return str(text)
 
     async def _run(
-        self, asking: Asking, calls: list[Called], cost: int, inputs: dict[str, Any], kind: OperationType | None
+        self,
+        asking: Asking,
+        calls: list[Called],
+        cost: int,
+        inputs: dict[str, Any],
+        runs: int,
     ) -> Executed:
-        """The compiled path: each root's bytes go into the answer untouched."""
+        """The compiled path: each root's bytes go into the answer untouched. `runs`: how often the query was run; 0 of
+        a mutation, whose roots wait for each other.
+        """
         parts, errors, answers = [], list[GraphQLError](), list[Answer]()
-        together = await self._together(asking, calls) if len(calls) > 1 and kind is OperationType.QUERY else {}
+        known = dict[int, Answer | Faulty]()
+        if runs and len(calls) > 1:
+            several = {place: call for place, call in enumerate(calls) if isinstance(call, Call)}
+            known = await ask_all(asking, several, runs=runs)
         for place, call in enumerate(calls):
             if isinstance(call, tuple):
                 parts.append(b'"%b":%b' % (call[0].encode(), call[1]))
@@ -269,7 +271,7 @@ class Endpoint:
                 continue
             body, fault = None, call if isinstance(call, Faulty) else None
             if isinstance(call, Call):
-                answer = together[place] if together else await self._asked(asking, call)
+                answer = known[place] if place in known else await ask(asking, call)
                 if isinstance(answer, Faulty):
                     fault = answer
                 else:
@@ -291,25 +293,6 @@ class Endpoint:
         if errors:
             head += b',"errors":' + orjson.dumps(reported(errors))
         return Executed.of(head + b',"extensions":{"cost":%d}}' % cost, answers)
-
-    async def _asked(self, asking: Asking, call: Call) -> Answer | Faulty:
-        try:
-            return await call.run(asking)
-        except Refusal as refusal:
-            return Faulty(call.root, refusal)
-
-    async def _together(self, asking: Asking, calls: list[Called]) -> dict[int, Answer | Faulty]:
-        """The roots of a query do not wait for each other (GraphQL spec, 6.2.1): a few are asked for at once, by their
-        places.
-        """
-        room = asyncio.Semaphore(ROOTS_AT_ONCE)
-
-        async def ask(call: Call) -> Answer | Faulty:
-            async with room:
-                return await self._asked(asking, call)
-
-        asked = {place: call for place, call in enumerate(calls) if isinstance(call, Call)}
-        return dict(zip(asked, await asyncio.gather(*[ask(call) for call in asked.values()]), strict=True))
 
     async def _fallback(
         self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int

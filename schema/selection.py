@@ -27,6 +27,8 @@ from resolvers.kernel.inputs import Input, Paging, bare, validate
 from resolvers.kernel.operation import Answer, Operation
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Item, Nested, Shape, columns_of, intern
+from resolvers.kernel.request import Request
+from resolvers.kernel.together import Asked
 from schema.arguments import Arguments, plain
 
 BACKREF = "strawberry-definition"
@@ -59,6 +61,11 @@ class Asking:
     key: str | None = None
     alone: bool = True
 
+    def pay(self, root: "Root") -> None:
+        """Raises Refusal where the operation's own bucket is empty."""
+        if self.throttle is not None:
+            self.throttle(root.operation.name, self.caller.client)
+
     def key_of(self, root: "Root") -> str | None:
         return self.key if self.key is None or self.alone else idempotency.at(self.key, root.key)
 
@@ -77,11 +84,15 @@ class Call:
     cost: int
     fault: Refusal | None = None
 
+    def asked(self, caller: Caller) -> Asked:
+        """As one of several that are asked for together."""
+        query: Any = self.root.operation
+        return Asked(query, Request(self.raw, self.root.shape, self.slots, self.place or caller.workspace))
+
     async def run(self, asking: "Asking") -> Answer:
         """Raises Refusal."""
         root = self.root
-        if asking.throttle is not None:
-            asking.throttle(root.operation.name, asking.caller.client)
+        asking.pay(root)
         return await root.operation(
             asking.caller, self.raw, root.shape, self.slots, self.place, if_version=self.version, fault=self.fault,
             key=asking.key_of(root),

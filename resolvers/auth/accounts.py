@@ -62,7 +62,7 @@ class SetupToken(Input):
     setup_token: Text | None = None
 
 
-class Bootstrap(SignUp, SetupToken):
+class Bootstrap(SetupToken, SignUp):
     """`setup_token` is the secret of the one-time link that the server prints.
 
     It is not required over the unix socket, nor from 127.0.0.1 within the first hour of a server that listens on

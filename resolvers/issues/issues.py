@@ -21,9 +21,9 @@ from resolvers.issues.naming import (
     IDENTIFIER_TAKEN,
     ISSUE,
     ISSUE_OF_CREW,
+    LEAD,
     ByIdentifier,
     OfCrew,
-    lead_of,
     next_number,
 )
 from resolvers.kernel import (
@@ -157,10 +157,9 @@ def no_routine(id: Any) -> None:
 
 async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: AuthoredVia, **values: Any) -> Mission:
     """An issue in the crew's backlog, with the crew's next number."""
-    lead = await lead_of(ctx, crew)
     issue = Mission(
         crew_id=crew.id,
-        lead_agent_id=lead.id,
+        lead_agent_id=LEAD,
         mission_type=MissionType.issue,
         trace_id=f"issue-{new_id()}",
         status=MissionStatus.BACKLOG,

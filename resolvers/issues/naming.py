@@ -10,7 +10,7 @@ from models.agents import Agent, AgentRole
 from models.crews import Crew
 from models.missions import Mission
 from resolvers.issues.graph import IS_ISSUE
-from resolvers.kernel import Change, Code, Context, Id, Input, Refusal, Subject, Text, plus
+from resolvers.kernel import Change, Context, Id, Input, Need, Subject, Text, plus
 
 ISSUE = Subject(Mission, "identifier", by="identifier", where=IS_ISSUE, called="Issue")
 ISSUE_OF_CREW = Subject(
@@ -20,6 +20,14 @@ IDENTIFIER_TAKEN = "missions_workspace_id_identifier_key"
 PREFIX: Any = func.coalesce(
     func.nullif(col(Crew.issue_prefix), ""), func.upper(func.left(col(Crew.slug), 3)), type_=SQLText()
 )
+LEAD: Any = (
+    select(col(Agent.id))
+    .where(col(Agent.crew_id) == col(Crew.id), col(Agent.workspace_id) == col(Crew.workspace_id))
+    .where(col(Agent.agent_role) == AgentRole.LEAD, col(Agent.deleted_at).is_(None))
+    .scalar_subquery()
+)
+"""Who leads the work on the crew's issues."""
+HAS_LEAD = Need(LEAD.is_not(None), "Crew has no LEAD agent")
 IDENTIFIER: Any = PREFIX.concat("-").concat(cast(col(Crew.issue_counter), SQLText()))
 
 
@@ -35,14 +43,6 @@ class OfCrew(ByIdentifier):
     crew_id: Id
 
 
-async def lead_of(ctx: Context, crew: Crew) -> Agent:
-    """Who leads the work on the crew's issues."""
-    lead = await ctx.select(Agent, col(Agent.crew_id) == crew.id, col(Agent.agent_role) == AgentRole.LEAD).first()
-    if lead is None:
-        raise Refusal(Code.BAD_REQUEST, "Crew has no LEAD agent")
-    return lead
-
-
 async def next_number(ctx: Context, crew: Crew) -> Change:
     """Takes the crew's next number with the insert of the issue.
 
@@ -51,14 +51,14 @@ async def next_number(ctx: Context, crew: Crew) -> Change:
     takes that one in between.
     """
     if ctx.attempt == 1:
-        return Change(Crew, crew.id, issue_counter=plus(1))
+        return Change(Crew, crew.id, needs=HAS_LEAD, issue_counter=plus(1))
     same = or_(col(Crew.id) == crew.id, _prefix_of(crew) == PREFIX)
     crews = await ctx.select(Crew, same, including_hidden=True).order_by(col(Crew.id)).locked().all()
     crew = next((each for each in crews if each.id == crew.id), crew)
     missions = ctx.table(Mission)
     named = missions.c.identifier == func.concat(_prefix_of(crew), "-", missions.c.number, type_=SQLText())
     highest = await ctx.report(select(func.coalesce(func.max(missions.c.number), 0)).where(named))
-    return Change(Crew, crew.id, issue_counter=max(crew.issue_counter, highest[0][0]) + 1)
+    return Change(Crew, crew.id, needs=HAS_LEAD, issue_counter=max(crew.issue_counter, highest[0][0]) + 1)
 
 
 def _prefix_of(crew: Crew) -> str:

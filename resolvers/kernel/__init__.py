@@ -9,7 +9,7 @@ from resolvers.kernel.actors import Actor, actor_name, actor_of, check_actor
 from resolvers.kernel.bounds import ENDS, within
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.caller import Caller, CredentialKind, IssuedSession
-from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, plus
+from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, Need, plus
 from resolvers.kernel.command import Procedure, command, procedure
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.cookies import DEVICE_LIFETIME
@@ -119,7 +119,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Who may read the rows of a model, and what leads on from them.
     "graph", "extend", "one", "many", "count", "derived", "of_parent", "reads", "Derived", "confidential", "EVERYONE",
     # What a command writes and sends.
-    "Change", "Conflict", "Drawn", "NOW", "plus", "Event", "Routing", "Time", "Long", "address_of", "Topic",
+    "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "Routing", "Time", "Long", "address_of", "Topic",
     # Roles, scopes of tokens, and the license.
     "GATES", "ADMINS", "higher", "outranks", "Capabilities", "CapabilityPreset", "CHAT_ONLY", "PRESETS", "effective",
     "known_capabilities",

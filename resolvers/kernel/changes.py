@@ -39,18 +39,29 @@ class Now:
 NOW: Any = Now()
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Need:
+    """What has to hold of the row that changes with an insert, and the refusal where it does not: a constant of its
+    module, in columns of that row.
+    """
+
+    condition: Any
+    refusal: str
+
+
 class Change:
     """A live row of the workspace that changes with an insert, in the same statement: `Change(Crew, id,
     issue_counter=plus(1))`.
 
     Columns of that table, and expressions over them, may stand for values of the new row: those after the change. Where
-    no such row is live nothing is written, and the refusal is NOT_FOUND.
+    no such row is live nothing is written, and the refusal is NOT_FOUND; where the row has not what it `needs`,
+    BAD_REQUEST.
     """
 
-    __slots__ = ("kinds", "missing", "model", "values")
+    __slots__ = ("kinds", "model", "needs", "values")
 
-    def __init__(self, model: type[SQLModel], id: str, /, *, missing: str | None = None, **changes: Any) -> None:
-        self.model, self.missing = model, missing or f"{model.__name__} not found"
+    def __init__(self, model: type[SQLModel], id: str, /, *, needs: Need | None = None, **changes: Any) -> None:
+        self.model, self.needs = model, needs
         self.kinds = kinds_of(changes)
         self.values = bound(changes) | {"id_": id}
 
@@ -206,6 +217,7 @@ class Held:
             *kind,
             self.change.model,
             self.change.kinds,
+            self.change.needs,
             self.limited,
             tuple([(taken.name, taken.kind) for taken in self.drawn]),
         )
@@ -213,7 +225,7 @@ class Held:
     @property
     def missing(self) -> str | None:
         """What is said where there is no row to change; None where nothing has to be there."""
-        return None if self.change is None else self.change.missing
+        return None if self.change is None else f"{self.change.model.__name__} not found"
 
     def values(self, scope: dict[str, Any]) -> dict[str, Any]:
         known: dict[str, Any] = self.row.__dict__

@@ -217,6 +217,9 @@ class Context(Recorder):
         """There was no row to change: why."""
         if isinstance(held, Edit):
             await self._explain(type(held.row), held.row.id, held.missing, held.guarded)
+        elif held.change is not None and held.change.needs is not None:
+            await self.get(held.change.model, held.change.values["id_"])
+            raise Refusal(Code.BAD_REQUEST, held.change.needs.refusal)
         raise Refusal(Code.NOT_FOUND, held.missing or "")
 
     async def move(

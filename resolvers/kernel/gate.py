@@ -286,17 +286,17 @@ class Gate:
             Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), role, limited=self.limited
         )
 
-    def plan(self, answer: Any = None, missing: str = "", shape: Any = None, subject: Subject | None = None) -> Plan:
-        """`answer`: what is to be read behind the gate; without one the plan is the gate alone, with the row of
-        `subject` in the columns from NAMED on.
+    def plan(self, *answers: Any, missing: str = "", shape: Any = None, subject: Subject | None = None) -> Plan:
+        """`answers`: what is to be read behind the gate: one with its version, or several in the columns from FIRST on.
+        Without any the plan is the gate alone, with the row of `subject` in the columns from NAMED on.
         """
         place, source = self.place.c, self.who.join(self.place, true(), isouter=True)
         columns = [self.who.c.credential_id, self.who.c.stale, place.role, self.who.c.scopes]
-        if answer is not None:
-            lateral = answer.offset(FENCE).lateral("answer")
+        for number, answer in enumerate(answers):
+            lateral = answer.offset(FENCE).lateral("answer" if len(answers) == 1 else f"answer{number}")
             source = source.join(lateral, true(), isouter=True)
-            columns += [lateral.c.payload, lateral.c.version]
-        else:
+            columns += [lateral.c.payload, lateral.c.version] if len(answers) == 1 else [lateral.c.payload]
+        if not answers:
             columns += [self.who.c.user_id, place.workspace_id, place.capabilities]
         if subject is not None:
             named = self._named(subject)
@@ -324,6 +324,7 @@ def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None)
 
 CREDENTIAL_ID, STALE, ROLE, SCOPES, PAYLOAD, VERSION = range(6)
 USER_ID, WORKSPACE_ID, CAPABILITIES, NAMED = 4, 5, 6, 7  # of the gate alone
+FIRST = 4  # of several answers
 
 
 def judge(row: Any, tenancy: Where, roles: frozenset[Role]) -> None:

@@ -188,7 +188,7 @@ class Operation(Generic[D]):
         except Exception as error:
             refusal = error if isinstance(error, Refusal) else translate(error)
             code = refusal.code.value
-            self._tell(caller, refusal, error)
+            self.tell(caller, refusal, error)
             if refusal is error:
                 raise
             raise refusal from error
@@ -198,7 +198,7 @@ class Operation(Generic[D]):
     async def _call(self, caller: Caller, request: Request) -> Answer:
         raise NotImplementedError
 
-    def _tell(self, caller: Caller, refusal: Refusal, error: Exception) -> None:
+    def tell(self, caller: Caller, refusal: Refusal, error: Exception) -> None:
         """One line for what an operator looks for: writes that were denied, and what is broken. Never what was sent."""
         if refusal.code is Code.INTERNAL:
             log.error("operation failed", operation=self.name, exc_info=error)

@@ -54,7 +54,8 @@ class Shelf:
 
 def _size(plan: Plan) -> int:
     """Bytes, about."""
-    return len(plan.sql) + BESIDE + (0 if plan.shape is None else FIELD * weight(plan.shape))
+    shapes = plan.shape if isinstance(plan.shape, tuple) else () if plan.shape is None else (plan.shape,)
+    return len(plan.sql) + BESIDE + FIELD * sum(map(weight, shapes))
 
 
 class Budget:

@@ -39,7 +39,7 @@ from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.request import Request
 from resolvers.kernel.subject import Subject
-from resolvers.kernel.trace import variant
+from resolvers.kernel.trace import Trace, variant
 from resolvers.kernel.visibility import Scope
 
 R = TypeVar("R", bound=Read[Any], covariant=True)
@@ -162,7 +162,7 @@ class Query(Operation[D], Generic[D, R]):
         """
         async with database.lease() as conn:
             row = await self.pass_gate(conn, caller, request)
-        roles = self._readers(shape)
+        roles = self.readers(shape)
         if row[ROLE] is not None and row[ROLE] not in roles:
             raise forbidden()
         _, kind, by_slug, *_ = key
@@ -170,10 +170,10 @@ class Query(Operation[D], Generic[D, R]):
             reads,
             key,
             row[USER_ID] or row[CREDENTIAL_ID],
-            lambda: self._compile(kind, by_slug, shape, data, request.slots, roles),
+            lambda: self._compile(kind, by_slug, request, data, roles),
         )
 
-    def _readers(self, shape: Shape) -> frozenset[Role]:
+    def readers(self, shape: Shape) -> frozenset[Role]:
         """Who may walk every edge of the shape."""
         roles = self.roles & roles_of(self.model, shape)
         # over several workspaces there is no one role to judge
@@ -182,22 +182,25 @@ class Query(Operation[D], Generic[D, R]):
         return roles
 
     def _compile(
-        self,
-        kind: CredentialKind,
-        by_slug: bool,
-        shape: Shape,
-        data: Any,
-        slots: tuple[Input, ...],
-        roles: frozenset[Role],
+        self, kind: CredentialKind, by_slug: bool, request: Request, data: Any, roles: frozenset[Role]
     ) -> Plan:
         gate = Gate.build(self.tenancy, kind, by_slug)
-        outer = (gate.who, gate.place)
-        scope = gate.scope(QueryScope).within(outer)
-        read = self.within(scope, gate.trace.symbolic(self.input, data))  # type: ignore[arg-type]
-        answer = Builder(gate.trace, scope, slots).answer(read, shape, outer, gate.allowed(self.tenancy, roles))
-        plan = gate.plan(answer, read.missing, shape)
+        read, answer = self.compiled_answer(gate, gate.trace, request, data, roles)
+        plan = gate.plan(answer, missing=read.missing, shape=request.shape)
         plan.roles = roles
         return plan
+
+    def compiled_answer(
+        self, gate: Gate, trace: Trace, request: Request, data: Any, roles: frozenset[Role], beside: int = 1
+    ) -> tuple[Read[Any], Any]:
+        """What is read, and the select of the answer, to stand behind the gate. `beside`: how many stand there."""
+        outer, shape = (gate.who, gate.place), request.shape
+        assert shape is not None
+        scope = gate.scope(QueryScope).within(outer)
+        read = self.within(scope, trace.symbolic(self.input, data))  # type: ignore[arg-type]
+        builder = Builder(trace, scope, request.slots)
+        builder.room //= beside
+        return read, builder.answer(read, shape, outer, gate.allowed(self.tenancy, roles))
 
 
 def signature(function: Any) -> tuple[type[Input], Any]:

@@ -14,6 +14,7 @@ from models.base import TenantRow, bookkeeping_of, enums_of, secrets_of, table_o
 from models.sealed import Sealed
 from resolvers.kernel.changes import Edit, Held, Kinds, Now, Waiting, plus
 from resolvers.kernel.database import DIALECT
+from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.visibility import Scope
 
 M = TypeVar("M", bound=SQLModel)
@@ -94,11 +95,10 @@ def insertion(held: Held) -> Any:
     other = table_of(held.change.model)
     drawn = {taken.name: taken.expression for taken in held.drawn}
     used = {part for value in drawn.values() for part in iterate(value)}
-    changed = (
-        _update(held.change.model, held.change.kinds, held.limited)
-        .returning(*[c for c in other.c if c in used] or [ONE])
-        .cte("changed")
-    )
+    changed = _update(held.change.model, held.change.kinds, held.limited)
+    if held.change.needs is not None:
+        changed = changed.where(clause(held.change.needs.condition))
+    changed = changed.returning(*[c for c in other.c if c in used] or [ONE]).cte("changed")
     adapt = ClauseAdapter(changed).traverse
     values |= {name: adapt(value) for name, value in drawn.items()}
     return insert(table).from_select(

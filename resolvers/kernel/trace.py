@@ -42,6 +42,7 @@ class Call:
     role: str | None = None
     generation: int = 0
     named: Mapping[str, Any] | None = None
+    parts: tuple["Call", ...] = ()  # of a statement with several answers: the input of each
 
 
 class Param:
@@ -131,6 +132,10 @@ class Trace:
         self.aliases += 1
         return f"{prefix}{self.aliases}"
 
+    def part(self, number: int) -> "Trace":
+        """For one of several answers of a statement."""
+        return Part(whole=self, number=number)
+
     def symbolic(self, model: type[Input], values: Input, slot: int | None = None) -> Input:
         """An instance of the input model with Params in place of values."""
         known, built, leads = kinds(model), dict[str, Any](), leader(values)
@@ -145,6 +150,22 @@ class Trace:
                     parameter, name, name in known.filters and name != leads and accepts_none(info.annotation)
                 )
         return model.model_construct(values.model_fields_set, **built)
+
+
+@dataclass
+class Part(Trace):
+    """Its parameters are named apart from those of the others, and find their values in `call.parts`."""
+
+    whole: Trace = field(kw_only=True)
+    number: int = field(kw_only=True)
+
+    def bind(self, name: str, getter: Getter, type_: TypeEngine[Any] | None = None) -> BindParameter[Any]:
+        number, own = self.number, f"{name}_of_{self.number}"
+        self.getters[own] = getter
+        return self.whole.bind(own, lambda call: getter(call.parts[number]), type_)
+
+    def name(self, prefix: str) -> str:
+        return self.whole.name(prefix)
 
 
 def _getter(name: str, slot: int | None) -> Getter:

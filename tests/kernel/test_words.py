@@ -210,13 +210,8 @@ def test_a_subject_that_no_column_bears_is_no_subject() -> None:
 
 async def test_references_are_checked_wherever_they_stand(board: Board, ops: dict[str, Any]) -> None:
     there = await Board.of(board.world, board.world.other)
-    red, blue, theirs, plan, their_plan = (
-        await board.label(),
-        Label(name=word(), color="blue", **board.here),
-    )
-    await there.label(), *[
-        await each.project() for each in (board, there)
-    ]  # fmt: skip
+    red, blue, theirs = await board.label(), Label(name=word(), color="blue", **board.here), await there.label()
+    plan, their_plan = [await each.project() for each in (board, there)]
     await board.world.add(blue)
     good: list[dict[str, Any]] = [
         {}, {"project": plan.slug}, {"project": None}, {"label_ids": [red.id, blue.id, red.id]}, {"label_ids": []},

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from graphql import GraphQLSchema
 
 from resolvers.kernel.caller import Caller
+from schema import roots
 from schema.endpoint import Endpoint
 from schema.root import schema
 from tests.reader.issue_rows import PRIORITIES
@@ -57,8 +58,8 @@ class Library:
         caller.workspace = caller.workspace or self.world.workspace.id
         body = {"query": text, "variables": dict(variables or {}), "operationName": operation, "documentId": None}
         # in turns of its own: what the test computes is not its time
-        status, answer = await asyncio.create_task(endpoint.execute(caller, body))
-        return status, json.loads(answer)
+        done = await asyncio.create_task(endpoint.execute(caller, body))
+        return done.status, json.loads(done.body)
 
     async def both(
         self, person: Person, text: str, variables: Mapping[str, Any] | None = None, operation: str | None = None
@@ -144,7 +145,9 @@ def cursors_of(value: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-async def library(world: World) -> Library:
+async def library(world: World) -> AsyncIterator[Library]:
+    """Roots are joined from the first run of a document on."""
+    after, roots.JOINED_AFTER = roots.JOINED_AFTER, 0
     await sow(world, 1)
     ids: dict[str, list[str]] = {}
     for (table,) in await world.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
@@ -152,7 +155,8 @@ async def library(world: World) -> Library:
             ids[table] = [
                 row[0] for row in await world.database.fetch(f"SELECT id FROM {table} ORDER BY random() LIMIT 60")
             ]
-    return Library(world, {table: sorted(found) for table, found in ids.items()}, await names(world))
+    yield Library(world, {table: sorted(found) for table, found in ids.items()}, await names(world))
+    roots.JOINED_AFTER = after
 
 
 async def names(world: World) -> dict[str, list[str]]:
