@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "expires_at": None, "expired_at": None,
     "parent_lead_id": None, "hire_reason": None, "crew": None, "_count": {"skills": 0, "credentials": 0, "chats": 0},
 }  # fmt: skip
+START, DAY = datetime(2024, 5, 1, tzinfo=UTC), timedelta(days=1)
 
 
 async def crew_of(world: World, **values: Any) -> Crew:
@@ -357,55 +358,31 @@ async def test_versions(world: World) -> None:
     ).status_code == 200
 
 
-async def test_lists(world: World) -> None:
+async def listed(world: World, query: str) -> list[Any]:
+    async with world.client(world.manager) as client:
+        answer = await client.get(f"/api/v1/agents?workspace_id={world.workspace.id}&{query}")
+    assert answer.status_code == 200
+    return list(answer.json())
+
+
+async def test_the_order_of_a_list(world: World) -> None:
     crew = await crew_of(world)
-    start = datetime(2024, 5, 1, tzinfo=UTC)
-    day = timedelta(days=1)
-    old = await agent_of(
-        world,
-        crew_id=crew.id,
-        created_at=start,
-        mcp_config_json="{}",
-        created_by_user_id=world.owner.user_id,
-        webhook_require_timestamp=True,
-    )
-    new = await agent_of(world, crew_id=crew.id, created_at=start + day)
-    twins = sorted(
-        [await agent_of(world, crew_id=crew.id, created_at=start + day * 2) for _ in range(2)],
-        key=lambda a: a.id,
-        reverse=True,
-    )
-    ghost = await agent_of(
-        world,
-        crew_id=crew.id,
-        ephemeral=True,
-        created_at=start + day * 3,
-        expires_at=start + day * 4,
-        expired_at=start + day * 4,
-    )
-    late = await agent_of(
-        world, crew_id=crew.id, ephemeral=True, created_at=start, expires_at=start + day * 5, expired_at=start + day * 5
-    )
-    await agent_of(world, crew_id=crew.id, deleted_at=start)
-    foreign = Agent(workspace_id=world.other.id, name="Agent", slug=new_id())
-    await world.add(foreign)
-    await world.add(
-        AgentSkill(workspace_id=world.workspace.id, agent_id=old.id, skill_id="s"),
-        Chat(workspace_id=world.workspace.id, agent_id=old.id),
-    )
-    await world.add(
-        *[
-            AgentCredential(workspace_id=world.workspace.id, agent_id=old.id, credential_id=new_id(), env_var_name="X")
-            for _ in range(2)
-        ]
-    )
+
+    async def hired(day: int, **values: Any) -> Agent:
+        return await agent_of(world, crew_id=crew.id, created_at=START + day * DAY, **values)
+
+    async def ended(day: int, expired: int) -> Agent:
+        end = START + expired * DAY
+        return await hired(day, ephemeral=True, expires_at=end, expired_at=end)
 
     async def ids(query: str) -> list[str]:
-        async with world.client(world.manager) as client:
-            answer = await client.get(f"/api/v1/agents?workspace_id={world.workspace.id}&{query}")
-        assert answer.status_code == 200
-        return [agent["id"] for agent in answer.json()]
+        return [agent["id"] for agent in await listed(world, query)]
 
+    old, new, ghost, late = await hired(0), await hired(1), await ended(3, 4), await ended(0, 5)
+    twins = sorted([await hired(2) for _ in range(2)], key=lambda a: a.id, reverse=True)
+    await agent_of(world, crew_id=crew.id, deleted_at=START)
+    foreign = Agent(workspace_id=world.other.id, name="Agent", slug=new_id())
+    await world.add(foreign)
     order = [a.id for a in (*twins, new, old, late, ghost)]
     assert await ids(f"crew_id={crew.id}") == order
     assert await ids(f"crew_id={crew.id}&limit=2&offset=1") == order[1:3]
@@ -415,29 +392,27 @@ async def test_lists(world: World) -> None:
     everyone = await ids("limit=1000")
     assert [id for id in everyone if id in order] == order
     assert foreign.id not in everyone
-    async with world.client(world.manager) as client:
-        rows = (
-            await client.get(f"/api/v1/agents?workspace_id={world.workspace.id}&crew_id={crew.id}&limit=1&offset=3")
-        ).json()
-    row = {
-        "id": old.id,
+
+
+async def test_an_agent_in_a_list(world: World) -> None:
+    crew = await crew_of(world)
+    stated = {"mcp_config_json": "{}", "created_by_user_id": world.owner.user_id, "webhook_require_timestamp": True}
+    agent = await agent_of(world, crew_id=crew.id, created_at=START, **stated)
+    of_agent = {"workspace_id": world.workspace.id, "agent_id": agent.id}
+    await world.add(AgentSkill(skill_id="s", **of_agent), Chat(**of_agent))
+    await world.add(*[AgentCredential(credential_id=new_id(), env_var_name="X", **of_agent) for _ in range(2)])
+    [row] = await listed(world, f"crew_id={crew.id}")
+    assert row == DEFAULTS | stated | {
+        "id": agent.id,
         "name": "Agent",
-        "slug": old.slug,
+        "slug": agent.slug,
         "workspace_id": world.workspace.id,
         "crew_id": crew.id,
         "created_at": "2024-05-01T00:00:00Z",
-    }
-    row |= {
-        "updated_at": rows[0]["updated_at"],
-        "mcp_config_json": "{}",
-        "created_by_user_id": world.owner.user_id,
-        "webhook_require_timestamp": True,
-    }
-    row |= {
+        "updated_at": row["updated_at"],
         "crew": {"name": "Engine", "slug": crew.slug, "color": None, "avatar_style": None},
         "_count": {"skills": 1, "credentials": 2, "chats": 1},
     }
-    assert rows == [DEFAULTS | row]
 
 
 async def test_a_list_is_a_hundred_agents_unless_told_otherwise_and_five_hundred_at_most(world: World) -> None:

@@ -33,67 +33,48 @@ pytestmark = pytest.mark.anyio
 async def test_a_message_is_stored_and_becomes_a_run(world: World) -> None:
     crew = await crew_of(world)
     agent = await agent_of(world, crew_id=crew.id, slug="stoker", cli_adapter=CliAdapter.CODEX_CLI)
-    chat, before = await chat_of(world, agent), await position(world)
+    chat, author = await chat_of(world, agent), world.viewer.user_id
     sent = await send(world, world.viewer, chat.id, "Shovel\n coal", max_turns=7)
     [message] = await rows(world, "SELECT * FROM messages WHERE chat_id = $1", chat.id)
     [run] = await rows(world, "SELECT * FROM runs WHERE chat_id = $1", chat.id)
     assert sent == {"runId": run["id"], "messageId": message["id"], "fromSeq": 0, "seq": 2}
-    assert (message["role"], message["content"], message["author_user_id"], message["agent_id"]) == (
-        "user",
-        "Shovel\n coal",
-        world.viewer.user_id,
-        agent.id,
-    )
-    assert (message["parts"], message["data"]) == (None, None)
     assert re.fullmatch(r"msg_\d{19}_[0-9a-f]{16}", run["id"])
     assert re.fullmatch(r"msg_\d{19}_[0-9a-f]{16}", message["id"])
-    expected = {
-        "status": "RUNNING",
-        "agent_id": agent.id,
-        "prompt": "Shovel\n coal",
-        "max_turns": 7,
-        "triggered_by": world.viewer.user_id,
-    }
-    expected |= {
-        "trigger_type": "USER",
-        "started_at": None,
-        "finished_at": None,
-        "leased_until": None,
-        "cancel_requested_at": None,
-        "model": None,
-    }
-    expected |= {"workspace_id": world.workspace.id}
-    assert {name: run[name] for name in expected} == expected
-    metadata = {
+    stored = {"role": "user", "content": "Shovel\n coal", "author_user_id": author, "agent_id": agent.id}
+    stored |= {"parts": None, "data": None}
+    assert {name: message[name] for name in stored} == stored
+    begun = {"agent_id": agent.id, "prompt": "Shovel\n coal", "max_turns": 7, "triggered_by": author}
+    begun |= {"status": "RUNNING", "trigger_type": "USER", "workspace_id": world.workspace.id}
+    begun |= dict.fromkeys(("started_at", "finished_at", "leased_until", "cancel_requested_at", "model"))
+    assert {name: run[name] for name in begun} == begun
+    assert run["data"] == {
         "cli_adapter": "CODEX_CLI",
         "crew_id": crew.id,
         "crew_slug": crew.slug,
         "agent_slug": "stoker",
         "tags": ["chat", "CODEX_CLI"],
     }
-    assert run["data"] == metadata
+
+
+async def test_a_message_is_shown_and_its_run_announced(world: World) -> None:
+    agent = await agent_of(world)
+    chat, before = await chat_of(world, agent), await position(world)
+    sent = await send(world, world.viewer, chat.id, "Shovel\n coal")
+    shown = {"content": "Shovel\n coal", "metadata": {"author_user_id": world.viewer.user_id}}
     assert await frames(world, chat.id) == [
         (1, "run_begin", {"from_seq": 0}),
-        (
-            2,
-            "chat_event",
-            {"type": "user_message", "content": "Shovel\n coal", "metadata": {"author_user_id": world.viewer.user_id}},
-        ),
+        (2, "chat_event", {"type": "user_message", **shown}),
     ]
-    assert {
-        frame["run_id"] for frame in await rows(world, "SELECT run_id FROM run_frames WHERE chat_id = $1", chat.id)
-    } == {run["id"]}
+    of_runs = await rows(world, "SELECT run_id FROM run_frames WHERE chat_id = $1", chat.id)
+    assert {frame["run_id"] for frame in of_runs} == {sent["runId"]}
     after = await row(world, "chats", chat.id)
     assert (after["title"], after["last_seq"], after["message_count"]) == ("Shovel\n coal", 2, 0)
     assert (await row(world, "agents", agent.id))["status"] == "RUNNING"
     channel = f"workspace:{world.workspace.id}"
+    running = {"agent_id": agent.id, "agent_name": "Hand", "status": "RUNNING"}
     assert await events(world, before) == [
-        (
-            channel,
-            "run.started",
-            {"run_id": run["id"], "agent_id": agent.id, "agent_name": "Hand", "status": "RUNNING"},
-        ),
-        (channel, "agent.status", {"agent_id": agent.id, "agent_name": "Hand", "status": "RUNNING"}),
+        (channel, "run.started", {"run_id": sent["runId"], **running}),
+        (channel, "agent.status", running),
     ]
 
 

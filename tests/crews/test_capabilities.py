@@ -13,7 +13,8 @@ from tests.world import World, now
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_crew_tells_all_it_offers(world: World) -> None:
+async def offering_crew(world: World) -> tuple[Crew, CrewIntegration, CrewIntegration]:
+    """A crew that offers much, beside what is off, gone or another crew's; its GitHub, and its charts without tools."""
     here = {"workspace_id": world.workspace.id}
     crew = Crew(
         name="Engine", slug="engine",
@@ -23,10 +24,8 @@ async def test_a_crew_tells_all_it_offers(world: World) -> None:
     )  # fmt: skip
     other = Crew(name="Deck", slug="deck", **here)
     of_crew = {"crew_id": crew.id, **here}
-    github, charts = (
-        CrewIntegration(name="github", display_name="GitHub", **of_crew),
-        CrewIntegration(name="charts", display_name="", **of_crew),
-    )
+    github = CrewIntegration(name="github", display_name="GitHub", **of_crew)
+    charts = CrewIntegration(name="charts", display_name="", **of_crew)
     hidden = [
         CrewIntegration(name="off", display_name="Off", enabled=False, **of_crew),
         CrewIntegration(name="gone", display_name="Gone", deleted_at=now(), **of_crew),
@@ -40,6 +39,17 @@ async def test_a_crew_tells_all_it_offers(world: World) -> None:
         Agent(name="Gone", slug="gone", deleted_at=now(), **of_crew),
         Agent(name="Far", slug="far", crew_id=other.id, **here),
     )  # fmt: skip
+    return crew, github, charts
+
+
+CAPABILITIES = """query($ws: ID, $crew: ID!) { crewCapabilities(workspaceId: $ws, crewId: $crew) {
+    crewId crewSlug container { datastores { port } tools { name } } integrations { name displayName tools }
+    agents { slug } runtimes { code { wired reservedUnwired } scriptInterpreters } schema
+} }"""
+
+
+async def test_a_crew_tells_all_it_offers(world: World) -> None:
+    crew, github, charts = await offering_crew(world)
     answer = await world.rest(world.viewer, "GET", f"/api/v1/crews/{crew.id}/capabilities")
     assert answer.json() == {
         "crew_id": crew.id,
@@ -56,15 +66,7 @@ async def test_a_crew_tells_all_it_offers(world: World) -> None:
         "runtimes": inventory.runtimes(),
         "schema": ROUTINE_SCHEMA,
     }
-    document = (
-        "query($ws: ID, $crew: ID!) { crewCapabilities(workspaceId: $ws, crewId: $crew) { crewId crewSlug container {"
-        " datastores { port } tools { name } } "
-    )
-    document += (
-        "integrations { name displayName tools } agents { slug } runtimes { code { wired reservedUnwired }"
-        " scriptInterpreters } schema } }"
-    )
-    shown = (await world.graphql(world.viewer, document, {"crew": crew.id}))["data"]["crewCapabilities"]
+    shown = (await world.graphql(world.viewer, CAPABILITIES, {"crew": crew.id}))["data"]["crewCapabilities"]
     assert shown == {
         "crewId": crew.id,
         "crewSlug": "engine",

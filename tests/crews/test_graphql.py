@@ -28,29 +28,21 @@ async def code(world: World, person: Person, document: str, variables: dict[str,
     return str(answer["errors"][0]["extensions"]["code"])
 
 
-async def test_a_crew_lives(world: World) -> None:
-    fields = (
-        "id workspaceId name slug networkMode allowedDomains containerCpus containerTtlHours agentCount memberCount"
-        " version createdBy"
-    )
+async def created(world: World, fields: str, **sent: Any) -> dict[str, Any]:
+    crew: dict[str, Any] = (await world.graphql(world.manager, CREATE % fields, {"in": sent}))["data"]["createCrew"]
+    return crew
+
+
+async def test_a_crew_is_created(world: World) -> None:
+    sent = {"name": "Engine", "slug": "engine", "networkMode": "restricted", "containerTtlHours": 4}
+    fields = f"id workspaceId {' '.join(sent)} allowedDomains containerCpus agentCount memberCount version createdBy"
     fields += " agents { totalCount } members { id }"
-    sent = {
-        "name": "Engine",
-        "slug": "engine",
-        "networkMode": "restricted",
-        "allowedDomains": ["https://Example.com/"],
-        "containerTtlHours": 4,
-    }
-    crew = (await world.graphql(world.manager, CREATE % fields, {"in": sent}))["data"]["createCrew"]
-    assert crew == {
+    crew = await created(world, fields, **sent, allowedDomains=["https://Example.com/"])
+    assert crew == sent | {
         "id": crew["id"],
         "workspaceId": world.workspace.id,
-        "name": "Engine",
-        "slug": "engine",
-        "networkMode": "restricted",
         "allowedDomains": ["example.com"],
         "containerCpus": 2,
-        "containerTtlHours": 4,
         "agentCount": 0,
         "memberCount": 0,
         "agents": {"totalCount": 0},
@@ -58,42 +50,31 @@ async def test_a_crew_lives(world: World) -> None:
         "version": 1,
         "createdBy": world.manager.user_id,
     }
+
+
+async def test_a_crew_is_changed_and_deleted(world: World) -> None:
+    restricted = {"networkMode": "restricted", "allowedDomains": ["example.com"], "containerTtlHours": 4}
+    id = (await created(world, "id", name="Changing", slug="changing", **restricted))["id"]
     changed = await world.graphql(
         world.admin,
         UPDATE % ("updateCrew", "containerTtlHours networkMode allowedDomains name"),
-        {"in": {"id": crew["id"], "containerTtlHours": 0, "networkMode": "free", "name": None}},
+        {"in": {"id": id, "containerTtlHours": 0, "networkMode": "free", "name": None}},
     )
-    assert changed["data"]["updateCrew"] == {
-        "containerTtlHours": None,
-        "networkMode": "free",
-        "allowedDomains": [],
-        "name": "Engine",
-    }
+    left = {"containerTtlHours": None, "networkMode": "free", "allowedDomains": [], "name": "Changing"}
+    assert changed["data"]["updateCrew"] == left
     replaced = await world.graphql(
         world.admin,
         UPDATE % ("replaceCrew", "issuePrefix servicesJson version"),
-        {"in": {"id": crew["id"], "issuePrefix": "ENG", "servicesJson": "[]"}, "v": 2},
+        {"in": {"id": id, "issuePrefix": "ENG", "servicesJson": "[]"}, "v": 2},
     )
     assert replaced["data"]["replaceCrew"] == {"issuePrefix": "ENG", "servicesJson": "[]", "version": 3}
-    assert (
-        await code(
-            world, world.admin, UPDATE % ("updateCrew", "id"), {"in": {"id": crew["id"], "name": "Late"}, "v": 2}
-        )
-        == "PRECONDITION_FAILED"
-    )
-    assert await code(world, world.admin, DELETE, {"in": {"id": crew["id"]}, "v": 2}) == "PRECONDITION_FAILED"
-    assert (await world.graphql(world.admin, DELETE, {"in": {"id": crew["id"]}, "v": 3}))["data"]["deleteCrew"] == {
-        "success": True
-    }
-    assert (
-        await code(
-            world,
-            world.viewer,
-            "query($ws: ID, $id: ID!) { crew(workspaceId: $ws, id: $id) { id } }",
-            {"id": crew["id"]},
-        )
-        == "NOT_FOUND"
-    )
+    late = {"in": {"id": id, "name": "Late"}, "v": 2}
+    assert await code(world, world.admin, UPDATE % ("updateCrew", "id"), late) == "PRECONDITION_FAILED"
+    assert await code(world, world.admin, DELETE, {"in": {"id": id}, "v": 2}) == "PRECONDITION_FAILED"
+    deleted = await world.graphql(world.admin, DELETE, {"in": {"id": id}, "v": 3})
+    assert deleted["data"]["deleteCrew"] == {"success": True}
+    read = "query($ws: ID, $id: ID!) { crew(workspaceId: $ws, id: $id) { id } }"
+    assert await code(world, world.viewer, read, {"id": id}) == "NOT_FOUND"
 
 
 async def test_refusals_have_the_codes_of_the_operations(world: World) -> None:
@@ -152,74 +133,55 @@ async def test_crews_and_their_agents_are_pages(world: World) -> None:
     assert second["pageInfo"]["hasNextPage"] is False
 
 
-async def test_members_and_connections(world: World) -> None:
-    here = {"workspace_id": world.workspace.id}
-    engine, deck = Crew(name="Engine", slug="e-1", **here), Crew(name="Deck", slug="d-1", **here)
-    await world.add(engine, deck)
-    add = (
-        "mutation($ws: ID, $in: AddCrewMemberInput!) { addCrewMember(workspaceId: $ws, input: $in) { id role user {"
-        " email } crew { slug } } }"
-    )
-    member = (
-        await world.graphql(
-            world.manager, add, {"in": {"crewId": engine.id, "userId": world.viewer.user_id, "role": "MEMBER"}}
-        )
-    )["data"]["addCrewMember"]
-    assert member == {
-        "id": member["id"],
-        "role": "MEMBER",
-        "user": {"email": world.viewer.email},
-        "crew": {"slug": "e-1"},
-    }
-    change = (
-        "mutation($ws: ID, $in: UpdateCrewMemberInput!) { updateCrewMember(workspaceId: $ws, input: $in) { status"
-        " role } }"
-    )
-    named = {"crewId": engine.id, "memberId": member["id"]}
-    assert (await world.graphql(world.admin, change, {"in": {**named, "role": "ADMIN"}}))["data"][
-        "updateCrewMember"
-    ] == {"status": "updated", "role": "ADMIN"}
-    listed = await world.graphql(
-        world.viewer,
-        "query($ws: ID, $id: ID!) { crewMembers(workspaceId: $ws, crewId: $id) { id role } }",
-        {"id": engine.id},
-    )
-    assert listed["data"]["crewMembers"] == [{"id": member["id"], "role": "ADMIN"}]
-    remove = (
-        "mutation($ws: ID, $in: RemoveCrewMemberInput!) { removeCrewMember(workspaceId: $ws, input: $in) { success } }"
-    )
-    assert (await world.graphql(world.admin, remove, {"in": named}))["data"]["removeCrewMember"] == {"success": True}
-    assert await code(world, world.admin, remove, {"in": named}) == "NOT_FOUND"
+ADD = """mutation($ws: ID, $in: AddCrewMemberInput!) {
+    addCrewMember(workspaceId: $ws, input: $in) { id role user { email } crew { slug } }
+}"""
+CHANGE = """mutation($ws: ID, $in: UpdateCrewMemberInput!) {
+    updateCrewMember(workspaceId: $ws, input: $in) { status role }
+}"""
+REMOVE = "mutation($ws: ID, $in: RemoveCrewMemberInput!) { removeCrewMember(workspaceId: $ws, input: $in) { success } }"
 
-    connect = (
-        "mutation($ws: ID, $in: CreateCrewConnectionInput!) { createCrewConnection(workspaceId: $ws, input: $in) {"
-        " %s } }"
-    )
-    made = (
-        await world.graphql(
-            world.manager,
-            connect % "id direction fromCrewName toCrew { name }",
-            {"in": {"fromCrewId": engine.id, "toCrewId": deck.id, "direction": "unidirectional"}},
-        )
-    )["data"]["createCrewConnection"]
-    assert made == {
-        "id": made["id"],
-        "direction": "unidirectional",
-        "fromCrewName": "Engine",
-        "toCrew": {"name": "Deck"},
-    }
+
+async def test_members(world: World) -> None:
+    crew = Crew(name="Engine", slug="e-1", workspace_id=world.workspace.id)
+    await world.add(crew)
+    sent = {"crewId": crew.id, "userId": world.viewer.user_id, "role": "MEMBER"}
+    member = (await world.graphql(world.manager, ADD, {"in": sent}))["data"]["addCrewMember"]
+    shown = {"user": {"email": world.viewer.email}, "crew": {"slug": "e-1"}}
+    assert member == {"id": member["id"], "role": "MEMBER", **shown}
+    named = {"crewId": crew.id, "memberId": member["id"]}
+    changed = await world.graphql(world.admin, CHANGE, {"in": {**named, "role": "ADMIN"}})
+    assert changed["data"]["updateCrewMember"] == {"status": "updated", "role": "ADMIN"}
+    members = "query($ws: ID, $id: ID!) { crewMembers(workspaceId: $ws, crewId: $id) { id role } }"
+    listed = await world.graphql(world.viewer, members, {"id": crew.id})
+    assert listed["data"]["crewMembers"] == [{"id": member["id"], "role": "ADMIN"}]
+    removed = await world.graphql(world.admin, REMOVE, {"in": named})
+    assert removed["data"]["removeCrewMember"] == {"success": True}
+    assert await code(world, world.admin, REMOVE, {"in": named}) == "NOT_FOUND"
+
+
+CONNECT = """mutation($ws: ID, $in: CreateCrewConnectionInput!) {
+    createCrewConnection(workspaceId: $ws, input: $in) { id direction fromCrewName toCrew { name } }
+}"""
+CONNECTIONS = """query($ws: ID) {
+    crewConnections(workspaceId: $ws) { id fromCrewSlug fromCrew { id } toCrew { slug } }
+}"""
+CUT = "mutation($ws: ID, $in: ByIdInput!) { deleteCrewConnection(workspaceId: $ws, input: $in) { id } }"
+
+
+async def test_connections(world: World) -> None:
+    here = {"workspace_id": world.workspace.id}
+    engine, deck = Crew(name="Engine", slug="e-2", **here), Crew(name="Deck", slug="d-2", **here)
+    await world.add(engine, deck)
+    sent = {"fromCrewId": engine.id, "toCrewId": deck.id, "direction": "unidirectional"}
+    made = (await world.graphql(world.manager, CONNECT, {"in": sent}))["data"]["createCrewConnection"]
+    shown = {"direction": "unidirectional", "fromCrewName": "Engine", "toCrew": {"name": "Deck"}}
+    assert made == {"id": made["id"], **shown}
     await world.graphql(world.admin, DELETE, {"in": {"id": engine.id}})
-    listed = await world.graphql(
-        world.viewer,
-        "query($ws: ID) { crewConnections(workspaceId: $ws) { id fromCrewSlug fromCrew { id } toCrew { slug } } }",
-    )
-    assert listed["data"]["crewConnections"] == [
-        {"id": made["id"], "fromCrewSlug": "e-1", "fromCrew": None, "toCrew": {"slug": "d-1"}}
-    ]
-    cut = "mutation($ws: ID, $in: ByIdInput!) { deleteCrewConnection(workspaceId: $ws, input: $in) { id } }"
-    assert (await world.graphql(world.manager, cut, {"in": {"id": made["id"]}}))["data"]["deleteCrewConnection"] == {
-        "id": made["id"]
-    }
+    listed = (await world.graphql(world.viewer, CONNECTIONS))["data"]["crewConnections"]
+    assert listed == [{"id": made["id"], "fromCrewSlug": "e-2", "fromCrew": None, "toCrew": {"slug": "d-2"}}]
+    cut = await world.graphql(world.manager, CUT, {"in": {"id": made["id"]}})
+    assert cut["data"]["deleteCrewConnection"] == {"id": made["id"]}
 
 
 async def test_a_workspace_leads_to_its_crews(world: World) -> None:

@@ -1,11 +1,15 @@
-"""A domain of files that only exists while a test looks at it: a table of what was stored, and routes that take and
-give the bytes.
-"""
+"""A domain of files that exists only in tests: a table of what was stored, and routes that take and give the bytes."""
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
+import httpx2
 from sqlmodel import SQLModel
 
 from models import bounds
@@ -19,6 +23,7 @@ from resolvers.kernel.outputs import Output, Success
 from resolvers.kernel.policy import Action
 from resolvers.kernel.store import Folder, Opened, names_of
 from rest_compat.table import DELETE, GET, PUT, Download, Upload
+from tests.world import Person, World
 
 MOST = 4 << 20
 
@@ -99,3 +104,82 @@ def routes_of(Paper: Any) -> tuple[Any, ...]:
         DELETE("/api/v1/shelf/file", remove, Success),
         GET("/api/v1/shelf", listed, Listed),
     )
+
+
+@dataclass
+class Shelf:
+    world: World
+    routes: tuple[Any, ...]
+
+    @property
+    def root(self) -> Path:
+        return self.world.settings.storage_path
+
+    def folder(self, workspace: str = "") -> Path:
+        return self.root / "workspaces" / (workspace or self.world.workspace.id) / "shelf"
+
+    @property
+    def incoming(self) -> list[str]:
+        return os.listdir(self.root / "incoming") if (self.root / "incoming").exists() else []
+
+    async def papers(self) -> list[tuple[str, int]]:
+        return [
+            tuple(row)
+            for row in await self.world.database.fetch("SELECT path, size FROM papers ORDER BY created_at, id")
+        ]
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        content: Any = None,
+        *,
+        who: Person | None = None,
+        workspace: str = "",
+        **headers: str,
+    ) -> httpx2.Response:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        query = {"workspace_id": workspace or self.world.workspace.id, "path": path}
+        return await self.world.client(who or self.world.owner).request(
+            method, "/api/v1/shelf/file", params=query, content=content, headers=given
+        )
+
+    @contextlib.asynccontextmanager
+    async def line(
+        self, method: str, path: str, *headers: str, who: Person | None = None
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A socket on which a request's head was sent."""
+        at = urlsplit(self.world.url)
+        reader, writer = await asyncio.open_connection(at.hostname, at.port)
+        target = f"/api/v1/shelf/file?workspace_id={self.world.workspace.id}&path={quote(path)}"
+        lines = [
+            f"{method} {target} HTTP/1.1",
+            "host: crew",
+            f"authorization: Bearer {(who or self.world.owner).token}",
+            *headers,
+            "",
+            "",
+        ]
+        writer.write("\r\n".join(lines).encode())
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def begun(self) -> None:
+        """Until one upload is on its way."""
+        async with asyncio.timeout(5):
+            while len(self.incoming) != 1:
+                await asyncio.sleep(0.01)
+
+    async def gone(self) -> None:
+        """Until nothing is on its way."""
+        async with asyncio.timeout(5):
+            while self.incoming:
+                await asyncio.sleep(0.02)
+
+
+async def status(reader: asyncio.StreamReader) -> int:
+    return int((await asyncio.wait_for(reader.readline(), 10)).split()[1])

@@ -8,6 +8,8 @@ from models.chats import Chat
 from models.runs import Run, RunFrame
 from models.workspaces import Workspace
 from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.telemetry import METERS
+from tests.live.sockets import Client
 from tests.world import World
 
 
@@ -65,3 +67,25 @@ def text(content: str) -> dict[str, object]:
 
 
 DONE: dict[str, object] = {"type": "done", "content": ""}
+
+
+async def send(client: Client, chat_id: str, content: str = "hello", **more: Any) -> None:
+    await client.say("send_message", payload={"session_id": chat_id, "content": content, **more})
+
+
+async def resume(client: Client, chat_id: str, last_seq: int = 0) -> None:
+    await client.say("resume", payload={"session_id": chat_id, "last_seq": last_seq})
+
+
+def calls(operation: str) -> int:
+    """How often it was called so far, however that ended."""
+    return sum(METERS[operation].codes.values())
+
+
+def shown(client: Client, channel: str) -> list[tuple[Any, ...]]:
+    """(type, seq, content) of the frames of a chat."""
+    heard = client.on(channel)
+    return [
+        (f["payload"].get("type", f["type"]), f.get("seq"), f["payload"].get("content", f["payload"].get("from_seq")))
+        for f in heard
+    ]

@@ -12,10 +12,9 @@ from models.chats import Chat, ChatVisibility
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.events import address_of
 from resolvers.live import hub
-from tests.live.conversations import end_run, live_run, new_chat, text, write_frames
+from tests.live.conversations import end_run, live_run, new_chat, resume, send, shown, text, write_frames
 from tests.live.graphql import announce
 from tests.live.sockets import Client, client_of
-from tests.live.test_ws_chats import resume, send, shown
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

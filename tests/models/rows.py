@@ -35,103 +35,81 @@ def workspace_rows(name: str) -> list[SQLModel]:
     workspace = Workspace(name=name, slug=name)
     here: dict[str, Any] = {"workspace_id": workspace.id}
     crew, other = Crew(name="Engine", slug="engine", created_by=user.id, **here), Crew(name="Deck", slug="deck", **here)
-    lead = Agent(
-        name="Lead", slug="lead", crew_id=crew.id, agent_role=AgentRole.LEAD, created_by_user_id=user.id, **here
-    )
+    led: dict[str, Any] = {"agent_role": AgentRole.LEAD, "created_by_user_id": user.id, **here}
+    lead = Agent(name="Lead", slug="lead", crew_id=crew.id, **led)
     agent = Agent(name="Hand", slug="hand", crew_id=crew.id, parent_lead_id=lead.id, **here)
     chat = Chat(agent_id=lead.id, created_by=user.id, **here)
-    run = Run(agent_id=lead.id, chat_id=chat.id, prompt="Hoist", **here)
-    mission = Mission(crew_id=crew.id, lead_agent_id=lead.id, trace_id=f"mission-{new_id()}", title="Sail", **here)
-    assignment = Assignment(chat_id=chat.id, assigned_by_id=lead.id, assigned_to_id=agent.id, task="Hoist", **here)
-    project = Project(name="Voyage", slug="voyage", **here)
-    milestone = Milestone(project_id=project.id, name="Half way", **here)
-    label = Label(name="storm", color="red", **here)
-    led = {"crew_id": crew.id, "lead_agent_id": lead.id, "mission_type": MissionType.issue, **here}
-    issues = [
-        Mission(trace_id=f"issue-{new_id()}", title="Leak", number=number, identifier=f"ENG-{number}", **led)
-        for number in (1, 2)
-    ]
-    hull, leak = issues
+    guest: dict[str, Any] = {"email": "guest@example.org", "role": Role.MEMBER, "expires_at": now(), **here}
+    change: dict[str, Any] = {"action": "crew.created", "entity_type": "CREW", "entity_id": crew.id, **here}
     server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
     return [
         user,
         workspace,
         Membership(user_id=user.id, role=Role.OWNER, **here),
-        Invitation(
-            email="guest@example.org",
-            role=Role.MEMBER,
-            invited_by=user.id,
-            token=f"token-{name}",
-            expires_at=now(),
-            **here,
-        ),
-        AuditLog(
-            user_id=user.id,
-            action="crew.created",
-            entity_type="CREW",
-            entity_id=crew.id,
-            data={"name": crew.name},
-            **here,
-        ),
+        Invitation(invited_by=user.id, token=f"token-{name}", **guest),
+        AuditLog(user_id=user.id, data={"name": crew.name}, **change),
         crew,
         other,
         CrewMember(crew_id=crew.id, user_id=user.id, **here),
         CrewConnection(from_crew_id=crew.id, to_crew_id=other.id, **here),
-        label,
         lead,
         agent,
         AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
         AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="GH_TOKEN", **here),
+        server,
+        ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),
         chat,
-        Message(
-            chat_id=chat.id,
-            seq=1,
-            agent_id=lead.id,
-            role=MessageRole.user,
-            content="Hoist",
-            author_user_id=user.id,
-            **here,
-        ),
+        *_talk(name, chat, user),
+        *_mission(crew, lead, agent, chat),
+        *_issues(crew, lead, user),
+    ]
+
+
+def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
+    here: dict[str, Any] = {"workspace_id": chat.workspace_id}
+    run = Run(agent_id=chat.agent_id, chat_id=chat.id, prompt="Hoist", **here)
+    asked: dict[str, Any] = {"role": MessageRole.user, "content": "Hoist", "author_user_id": user.id, **here}
+    notice: dict[str, Any] = {"id": inbox_item_id(InboxKind.message, name), "kind": InboxKind.message, **here}
+    return [
+        Message(chat_id=chat.id, seq=1, agent_id=chat.agent_id, **asked),
         ChatReadCursor(chat_id=chat.id, user_id=user.id, last_read_seq=1, **here),
-        InboxItem(
-            id=inbox_item_id(InboxKind.message, name),
-            kind=InboxKind.message,
-            source_id=name,
-            target_user_id=user.id,
-            title="Hand answered",
-            **here,
-        ),
+        InboxItem(source_id=name, target_user_id=user.id, title="Hand answered", **notice),
         run,
         RunFrame(chat_id=chat.id, seq=len(name), run_id=run.id, type="run_begin", payload={"from_seq": 0}, **here),
         RunTag(tag="chat", began_at=now(), run_id=run.id, **here),
         RunStep(run_id=run.id, name=f"answer {name}", lease=1, **here),
         JobStep(root=f"tests.hoist:{name}", step="1/hoist", **here),
+    ]
+
+
+def _mission(crew: Crew, lead: Agent, agent: Agent, chat: Chat) -> list[SQLModel]:
+    here: dict[str, Any] = {"workspace_id": crew.workspace_id}
+    mission = Mission(crew_id=crew.id, lead_agent_id=lead.id, trace_id=f"mission-{new_id()}", title="Sail", **here)
+    assignment = Assignment(chat_id=chat.id, assigned_by_id=lead.id, assigned_to_id=agent.id, task="Hoist", **here)
+    task: dict[str, Any] = {"assigned_agent_id": agent.id, "title": "Hoist", "depends_on": [], **here}
+    return [mission, assignment, MissionTask(mission_id=mission.id, assignment_id=assignment.id, **task)]
+
+
+def _issues(crew: Crew, lead: Agent, user: User) -> list[SQLModel]:
+    here: dict[str, Any] = {"workspace_id": crew.workspace_id}
+    project = Project(name="Voyage", slug="voyage", **here)
+    label = Label(name="storm", color="red", **here)
+    led = {"crew_id": crew.id, "lead_agent_id": lead.id, "mission_type": MissionType.issue, **here}
+    hull, leak = (
+        Mission(trace_id=f"issue-{new_id()}", title="Leak", number=number, identifier=f"ENG-{number}", **led)
+        for number in (1, 2)
+    )
+    raised: dict[str, Any] = {"action": ActivityAction.priority_changed, "details": "high", **here}
+    return [
         project,
-        milestone,
-        mission,
-        *issues,
+        Milestone(project_id=project.id, name="Half way", **here),
+        label,
+        hull,
+        leak,
         IssueLabel(mission_id=hull.id, label_id=label.id, **here),
         IssueComment(mission_id=hull.id, author_type=ActorType.user, author_id=user.id, body="Wet", **here),
         IssueRelation(source_id=hull.id, target_id=leak.id, relation_type=RelationType.blocks, **here),
-        IssueActivity(
-            mission_id=hull.id,
-            actor_type=ActorType.user,
-            actor_id=user.id,
-            action=ActivityAction.priority_changed,
-            details="high",
-            **here,
-        ),
-        assignment,
-        MissionTask(
-            mission_id=mission.id,
-            assigned_agent_id=agent.id,
-            assignment_id=assignment.id,
-            title="Hoist",
-            depends_on=[],
-            **here,
-        ),
-        server,
-        ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),
+        IssueActivity(mission_id=hull.id, actor_type=ActorType.user, actor_id=user.id, **raised),
     ]
 
 

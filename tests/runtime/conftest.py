@@ -5,6 +5,7 @@ import pytest
 
 from tests.runtime.estate import Estate, estate_on
 from tests.runtime.shop import Shop
+from tests.runtime.turns import Turn
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +29,8 @@ async def shop() -> AsyncIterator[Shop]:
     yield made
     for worker in made.open:
         await worker.stop()
+
+
+@pytest.fixture
+async def turn(estate: Estate) -> Turn:
+    return await Turn.begin(estate)

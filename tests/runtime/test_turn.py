@@ -1,4 +1,4 @@
-"""The sink of a run: guarded, merged, numbered, stored in batches; steps done once."""
+"""The sink of a run: guarded, merged, numbered, stored in batches."""
 
 import asyncio
 from typing import Any
@@ -6,65 +6,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from models.runs import Run
 from resolvers.runs import work
 from resolvers.runs.work import Batch, Claim
-from runtime.job import Failed, Interrupted, StuckLoop
-from runtime.turn import MOST_BYTES, MOST_FRAMES, REDACTED, Closed, Lost, TurnSink
-from tests.runtime.doubles import E, LocalEngine, WordGuard, says
+from runtime.job import Failed, StuckLoop
+from runtime.turn import MOST_BYTES, MOST_FRAMES, REDACTED, Closed, Lost
+from tests.runtime.doubles import E, says
 from tests.runtime.estate import Estate
+from tests.runtime.turns import Batches, Turn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
-
-
-class Turn:
-    """A run, held, with its sink."""
-
-    def __init__(self, estate: Estate, run: Run, claim: Claim) -> None:
-        self.estate, self.run, self.claim = estate, run, claim
-
-    @classmethod
-    async def begin(cls, estate: Estate) -> "Turn":
-        run = await estate.ask()
-        [claim] = await work.claim("w", 1, seconds=30.0)
-        return cls(estate, run, claim)
-
-    async def sink(self, word: str = "") -> TurnSink:
-        made = TurnSink(self.claim, LocalEngine(), WordGuard(word))
-        await made.open()
-        return made
-
-    async def taken_over(self) -> "Turn":
-        await self.estate.owner.execute(
-            "UPDATE runs SET leased_until = now() - interval '1 s' WHERE id = $1", self.run.id
-        )
-        [claim] = await work.claim("w2", 1, seconds=30.0)
-        return Turn(self.estate, self.run, claim)
-
-    async def answer(self) -> list[dict[str, Any]]:
-        return await self.estate.answer(str(self.run.chat_id))
-
-    async def said(self) -> list[tuple[str, str]]:
-        return [(event["type"], event["content"]) for event in await self.answer()]
-
-
-@pytest.fixture
-async def turn(estate: Estate) -> Turn:
-    return await Turn.begin(estate)
-
-
-class Batches:
-    """What was stored at once of this turn: the sink of another test may still have something to store."""
-
-    def __init__(self, turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.run_id, self.all = turn.claim.run_id, list[Batch]()
-        self.append = work.append
-        monkeypatch.setattr(work, "append", self)
-
-    async def __call__(self, claim: Claim, batch: Batch, written: int) -> bool:
-        if claim.run_id == self.run_id:
-            self.all.append(batch)
-        return await self.append(claim, batch, written)
 
 
 async def test_deltas_of_one_batch_are_one_frame(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,158 +210,6 @@ async def test_calls_before_a_take_over_count(turn: Turn) -> None:
     await sink.step("s3", call)
     with pytest.raises(StuckLoop):
         await sink.step("s4", call)
-
-
-# ---- steps -----------------------------------------------------------------------------------------------------------
-
-
-async def test_a_step_is_done_once(turn: Turn) -> None:
-    sink, calls = await turn.sink(), 0
-
-    async def body() -> dict[str, Any]:
-        nonlocal calls
-        calls += 1
-        await sink.emit(E.text, "once")
-        return {"n": (1, 2), "text": "ä\0"}
-
-    first = await sink.step("s", body)
-    again = await sink.step("s", body)
-    sink = await (await turn.taken_over()).sink()
-    later = await sink.step("s", body)
-    assert first == again == later == {"n": [1, 2], "text": "ä\ufffd"}
-    assert calls == 1
-    assert await turn.said() == [("text", "once")]
-
-
-async def test_a_finished_step_has_all_its_frames(turn: Turn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The outcome goes with the last frames: there is no moment in which the one is stored without the others."""
-    batches = Batches(turn, monkeypatch)
-    sink = await turn.sink("hunter2")
-    await says(sink, "a", "b", " hunt")
-    [last] = [batch for batch in batches.all if batch.finished]
-    assert "".join(f["content"] for b in batches.all for f in b.frames) == "ab hunt"
-    assert batches.all[-1] is last
-    assert (await work.steps(turn.claim))["model 1"].finished
-
-
-async def test_a_step_that_has_shown_something_is_not_repeated(turn: Turn) -> None:
-    sink = await turn.sink()
-    shown = asyncio.Event()
-
-    async def body() -> None:
-        await sink.emit(E.text, "half")
-        await asyncio.sleep(0.1)
-        shown.set()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(sink.step("s", body))
-    await shown.wait()
-    heir = await (await turn.taken_over()).sink()
-    with pytest.raises(Interrupted):
-        await heir.step("s", body)
-    assert isinstance(heir.fatal, Interrupted)
-    task.cancel()
-    await asyncio.wait([task])
-    assert await turn.said() == [("text", "half")]
-
-
-async def test_a_step_that_acts_is_announced_before_it_begins(turn: Turn) -> None:
-    sink, seen = await turn.sink(), dict[str, Any]()
-
-    async def body() -> None:
-        seen.update(await work.steps(turn.claim))
-
-    await sink.step("s", body, acts=True)
-    assert not seen["s"].finished
-    assert (await work.steps(turn.claim))["s"].finished
-
-
-async def test_a_step_that_acts_and_was_cut_off_is_not_repeated(turn: Turn) -> None:
-    sink, began, calls = await turn.sink(), asyncio.Event(), 0
-
-    async def body() -> None:
-        nonlocal calls
-        calls += 1
-        began.set()
-        await asyncio.Event().wait()
-
-    task = asyncio.create_task(sink.step("s", body, acts=True))
-    await began.wait()
-    task.cancel()
-    heir = await (await turn.taken_over()).sink()
-    with pytest.raises(Interrupted):
-        await heir.step("s", body, acts=True)
-    assert calls == 1
-
-
-async def test_a_step_that_showed_nothing_and_does_not_act_runs_again(turn: Turn) -> None:
-    sink, began, calls = await turn.sink(), asyncio.Event(), 0
-
-    async def body() -> str:
-        nonlocal calls
-        calls += 1
-        if calls == 1:
-            began.set()
-            await asyncio.Event().wait()
-        return "done"
-
-    task = asyncio.create_task(sink.step("s", body))
-    await began.wait()
-    task.cancel()
-    heir = await (await turn.taken_over()).sink()
-    assert await heir.step("s", body) == "done"
-    assert calls == 2
-
-
-async def test_what_a_step_raises_is_the_adapters(turn: Turn) -> None:
-    sink = await turn.sink()
-
-    async def quiet() -> None:
-        raise ValueError("no")
-
-    async def loud() -> None:
-        await sink.emit(E.text, "said")
-        raise ValueError("no")
-
-    for _ in range(2):
-        with pytest.raises(ValueError, match="no"):
-            await sink.step("quiet", quiet)
-    with pytest.raises(ValueError, match="no"):
-        await sink.step("loud", loud)
-    with pytest.raises(Interrupted):
-        await sink.step("loud", loud)
-    await sink.close()
-    assert await turn.said() == [("text", "said")]
-
-
-async def test_steps_side_by_side_keep_apart(turn: Turn) -> None:
-    sink = await turn.sink()
-
-    async def tool(n: int) -> int:
-        await sink.emit(E.tool_call, f"T{n}", {"input": n})
-        await asyncio.sleep(0.01 * (3 - n))
-        await sink.emit(E.tool_result, str(n), {"tool_use_id": str(n)})
-        return n
-
-    async def call(n: int) -> int:
-        return await sink.step(f"tool {n}", lambda: tool(n), acts=True)
-
-    assert await asyncio.gather(*(call(n) for n in range(3))) == [0, 1, 2]
-    assert {name: step.outcome for name, step in (await work.steps(turn.claim)).items()} == {
-        "tool 0": 0,
-        "tool 1": 1,
-        "tool 2": 2,
-    }
-    assert sorted(await turn.said()) == sorted(
-        [("tool_call", f"T{n}") for n in range(3)] + [("tool_result", str(n)) for n in range(3)]
-    )
-
-
-async def test_nothing_is_emitted_outside_a_step(turn: Turn) -> None:
-    sink = await turn.sink()
-    with pytest.raises(RuntimeError, match="inside a step"):
-        await sink.emit(E.text, "x")
-    assert await turn.answer() == []
 
 
 # ---- storing ---------------------------------------------------------------------------------------------------------

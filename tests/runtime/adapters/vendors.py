@@ -108,148 +108,102 @@ def _data(value: Any, event: str | None = None) -> str:
     return (f"event: {event}\n" if event else "") + f"data: {json.dumps(value)}\n\n"
 
 
-def _openai(answer: Says | Breaks) -> list[str]:
-    def chunk(delta: dict[str, Any], finish: str | None = None) -> str:
-        return _data(
-            {
-                "id": "c",
-                "object": "chat.completion.chunk",
-                "created": 1,
-                "model": "m-1",
-                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-            }
-        )
+def _openai_chunk(**more: Any) -> str:
+    return _data({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m-1", **more})
 
-    lines = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in answer.text)]
+
+def _openai_delta(delta: dict[str, Any], finish: str | None = None) -> str:
+    return _openai_chunk(choices=[{"index": 0, "delta": delta, "finish_reason": finish}])
+
+
+OPENAI_BREAKS = {
+    "overloaded": _data({"error": {"type": "server_error", "message": "too busy"}}),
+    "nonsense": "data: {this is no JSON\n\n",
+    "wrong types": _data({"choices": [{"index": 0, "delta": {"content": None, "tool_calls": 5}}]}),
+}
+
+
+def _openai_call(index: int, call: Call) -> list[str]:
+    begun = {"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
+    pieces = [{"index": index, "function": {"arguments": piece}} for piece in call.arguments]
+    return [_openai_delta({"tool_calls": [part]}) for part in (begun, *pieces)]
+
+
+def _openai_usage(read: int, written: int, cached: int) -> str:
+    usage = {"prompt_tokens": read + cached, "completion_tokens": written, "total_tokens": 0}
+    return _openai_chunk(choices=[], usage={**usage, "prompt_tokens_details": {"cached_tokens": cached}})
+
+
+def _openai(answer: Says | Breaks) -> list[str]:
+    lines = [_openai_delta({"role": "assistant", "content": ""})]
+    if isinstance(answer, Says):
+        lines += (_openai_delta({"reasoning_content": piece}) for piece in answer.thinking)
+    lines += (_openai_delta({"content": piece}) for piece in answer.text)
     if isinstance(answer, Breaks):
-        broken = {
-            "overloaded": [_data({"error": {"type": "server_error", "message": "too busy"}})],
-            "nonsense": ["data: {this is no JSON\n\n"],
-            "wrong types": [_data({"choices": [{"index": 0, "delta": {"content": None, "tool_calls": 5}}]})],
-        }
-        return lines + broken.get(answer.how, [])
-    lines[1:1] = [chunk({"reasoning_content": piece}) for piece in answer.thinking]
+        return lines + [line for how, line in OPENAI_BREAKS.items() if how == answer.how]
     for number, call in enumerate(answer.calls):
-        index = 0 if answer.one_index else number
-        lines.append(
-            chunk(
-                {
-                    "tool_calls": [
-                        {
-                            "index": index,
-                            "id": call.id,
-                            "type": "function",
-                            "function": {"name": call.name, "arguments": ""},
-                        }
-                    ]
-                }
-            )
-        )
-        lines += (
-            chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}) for piece in call.arguments
-        )
-    lines.append(
-        chunk(
-            {},
-            {"end": "tool_calls" if answer.calls else "stop", "length": "length", "refused": "content_filter"}[
-                answer.stop
-            ],
-        )
-    )
+        lines += _openai_call(0 if answer.one_index else number, call)
+    ends = {"end": "tool_calls" if answer.calls else "stop", "length": "length", "refused": "content_filter"}
+    lines.append(_openai_delta({}, ends[answer.stop]))
     if answer.usage is not None:
-        read, written, cached = answer.usage
-        counted = {
-            "prompt_tokens": read + cached,
-            "completion_tokens": written,
-            "total_tokens": 0,
-            "prompt_tokens_details": {"cached_tokens": cached},
-        }
-        lines.append(
-            _data(
-                {
-                    "id": "c",
-                    "object": "chat.completion.chunk",
-                    "created": 1,
-                    "model": "m-1",
-                    "choices": [],
-                    "usage": counted,
-                }
-            )
-        )
+        lines.append(_openai_usage(*answer.usage))
     return [*lines, "data: [DONE]\n\n"]
 
 
-def _anthropic(answer: Says | Breaks) -> list[str]:
-    lines: list[str] = []
+def _typed(type: str, **more: Any) -> str:
+    return _data({"type": type, **more}, type)
 
-    def say(value: dict[str, Any]) -> None:
-        lines.append(_data(value, value["type"]))
 
-    def block(start: dict[str, Any], *deltas: dict[str, Any]) -> None:
-        index = sum('"content_block_start"' in line for line in lines)
-        say({"type": "content_block_start", "index": index, "content_block": start})
-        for delta in deltas:
-            say({"type": "content_block_delta", "index": index, "delta": delta})
-        say({"type": "content_block_stop", "index": index})
+ANTHROPIC_BREAKS = {
+    "overloaded": _typed("error", error={"type": "overloaded_error", "message": "too busy"}),
+    "nonsense": "event: message_delta\ndata: {this is no JSON\n\n",
+    "wrong types": _typed("content_block_delta", index=7, delta={"type": "text_delta", "text": 5}),
+}
 
-    read, written, cached = (answer.usage if isinstance(answer, Says) else None) or (0, 0, 0)
-    usage = {
-        "input_tokens": read,
-        "output_tokens": 1,
-        "cache_read_input_tokens": cached,
-        "cache_creation_input_tokens": 0,
+
+def _anthropic_start(answer: Says | Breaks) -> str:
+    read, _, cached = (answer.usage if isinstance(answer, Says) else None) or (0, 0, 0)
+    usage = {"input_tokens": read, "cache_read_input_tokens": cached, "cache_creation_input_tokens": 0}
+    # fmt: off
+    message = {
+        "id": "msg", "type": "message", "role": "assistant", "model": "m-1", "content": [],
+        "stop_reason": None, "stop_sequence": None, "usage": {**usage, "output_tokens": 1},
     }
-    message: dict[str, Any] = {
-        "id": "msg",
-        "type": "message",
-        "role": "assistant",
-        "model": "m-1",
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": usage,
-    }
-    say({"type": "message_start", "message": message})
-    say({"type": "ping"})
-    if isinstance(answer, Breaks):
-        block({"type": "text", "text": ""}, *({"type": "text_delta", "text": piece} for piece in answer.text))
-        broken = {
-            "overloaded": [
-                _data({"type": "error", "error": {"type": "overloaded_error", "message": "too busy"}}, "error")
-            ],
-            "nonsense": ["event: message_delta\ndata: {this is no JSON\n\n"],
-            "wrong types": [
-                _data(
-                    {"type": "content_block_delta", "index": 7, "delta": {"type": "text_delta", "text": 5}},
-                    "content_block_delta",
-                )
-            ],
-        }
-        return lines + broken.get(answer.how, [])
-    if answer.thinking:
-        thoughts = ({"type": "thinking_delta", "thinking": piece} for piece in answer.thinking)
-        block(
-            {"type": "thinking", "thinking": "", "signature": ""},
-            *thoughts,
-            {"type": "signature_delta", "signature": "signed"},
-        )
-    if answer.text:
-        block({"type": "text", "text": ""}, *({"type": "text_delta", "text": piece} for piece in answer.text))
-    for call in answer.calls:
-        pieces = ({"type": "input_json_delta", "partial_json": piece} for piece in call.arguments)
-        block({"type": "tool_use", "id": call.id, "name": call.name, "input": {}}, *pieces)
-    stop = {"end": "tool_use" if answer.calls else "end_turn", "length": "max_tokens", "refused": "refusal"}[
-        answer.stop
+    # fmt: on
+    return _typed("message_start", message=message)
+
+
+def _anthropic_block(index: int, start: dict[str, Any], deltas: list[dict[str, Any]]) -> list[str]:
+    return [
+        _typed("content_block_start", index=index, content_block=start),
+        *(_typed("content_block_delta", index=index, delta=delta) for delta in deltas),
+        _typed("content_block_stop", index=index),
     ]
-    say(
-        {
-            "type": "message_delta",
-            "delta": {"stop_reason": stop, "stop_sequence": None},
-            "usage": {"output_tokens": written},
-        }
-    )
-    say({"type": "message_stop"})
-    return lines
+
+
+def _anthropic_blocks(answer: Says | Breaks) -> list[str]:
+    blocks = list[tuple[dict[str, Any], list[dict[str, Any]]]]()
+    if isinstance(answer, Says) and answer.thinking:
+        thoughts = [{"type": "thinking_delta", "thinking": piece} for piece in answer.thinking]
+        signed = {"type": "signature_delta", "signature": "signed"}
+        blocks.append(({"type": "thinking", "thinking": "", "signature": ""}, [*thoughts, signed]))
+    if isinstance(answer, Breaks) or answer.text:
+        texts = [{"type": "text_delta", "text": piece} for piece in answer.text]
+        blocks.append(({"type": "text", "text": ""}, texts))
+    for call in answer.calls if isinstance(answer, Says) else ():
+        pieces = [{"type": "input_json_delta", "partial_json": piece} for piece in call.arguments]
+        blocks.append(({"type": "tool_use", "id": call.id, "name": call.name, "input": {}}, pieces))
+    return [line for index, block in enumerate(blocks) for line in _anthropic_block(index, *block)]
+
+
+def _anthropic(answer: Says | Breaks) -> list[str]:
+    lines = [_anthropic_start(answer), _typed("ping"), *_anthropic_blocks(answer)]
+    if isinstance(answer, Breaks):
+        return lines + [line for how, line in ANTHROPIC_BREAKS.items() if how == answer.how]
+    stop = {"end": "tool_use" if answer.calls else "end_turn", "length": "max_tokens", "refused": "refusal"}
+    _, written, _ = answer.usage or (0, 0, 0)
+    delta = {"stop_reason": stop[answer.stop], "stop_sequence": None}
+    return [*lines, _typed("message_delta", delta=delta, usage={"output_tokens": written}), _typed("message_stop")]
 
 
 @contextlib.asynccontextmanager

@@ -4,9 +4,10 @@ in it.
 
 import asyncio
 import importlib.util
+import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,32 @@ def decoy() -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.kill()
     process.wait()
+
+
+COUNTING = "n=0; while :; do n=$((n + 1)); echo $n >counter; sleep 0.01; done"
+
+
+def shell(script: str) -> list[str]:
+    return ["/bin/sh", "-c", script]
+
+
+async def stands_still(path: Path) -> bool:
+    before = path.read_text()
+    await asyncio.sleep(0.3)
+    return path.read_text() == before
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def output(sandbox: Bubblewrap | Unconfined, workdir: Workdir, script: str, timeout: float = 20) -> str:
+    ended = await sandbox.run(shell(script), workdir=workdir, timeout=timeout)
+    return ended.stdout + ended.stderr
+
+
+def workdir_at(workdir: Workdir) -> Path:
+    os.close(workdir.open_output())
+    return workdir.path

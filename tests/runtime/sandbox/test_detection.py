@@ -16,8 +16,7 @@ from runtime.job import Failed
 from runtime.sandbox import Isolation, Limits, Unconfined, Workdir, describe, detect
 from runtime.sandbox.detection import CONTAINER_OPTIONS, advice
 from runtime.sandbox.namespace import NotStarted, Programs
-from tests.runtime.sandbox.machine import settings_in
-from tests.runtime.sandbox.test_running import shell, stands_still, until
+from tests.runtime.sandbox.machine import settings_in, shell, stands_still, until
 
 pytestmark = pytest.mark.anyio
 

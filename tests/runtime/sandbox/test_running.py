@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,27 +17,9 @@ from runtime.job import Failed
 from runtime.sandbox import Isolation, Workdir
 from runtime.sandbox.namespace import Bubblewrap, NotStarted, Programs
 from runtime.sandbox.process import Outputs, ready, to_the_end
-from tests.runtime.sandbox.machine import limited, workdir_in
+from tests.runtime.sandbox.machine import COUNTING, limited, shell, stands_still, until, workdir_in
 
 pytestmark = pytest.mark.anyio
-
-COUNTING = "n=0; while :; do n=$((n + 1)); echo $n >counter; sleep 0.01; done"
-
-
-def shell(script: str) -> list[str]:
-    return ["/bin/sh", "-c", script]
-
-
-async def stands_still(path: Path) -> bool:
-    before = path.read_text()
-    await asyncio.sleep(0.3)
-    return path.read_text() == before
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_files_are_there_afterwards(sandbox: Bubblewrap, workdir: Workdir) -> None:
