@@ -1,6 +1,4 @@
-"""`python -m bench`: the comparison, the starts and the cost of row-level security; prints the tables and writes
-bench/results.md.
-"""
+"""`python -m bench`: comparison, starts and cost of row-level security; prints tables and writes bench/results.md."""
 
 import datetime
 import os

@@ -182,9 +182,7 @@ def list_of_scopes(at: Instance) -> Outcome:
 
 
 def logins(at: Instance) -> Outcome:
-    """Of sixty addresses at once, all with a wrong password, for the owner's account and others; another address reads
-    meanwhile.
-    """
+    """Of 60 addresses at once, with wrong passwords, to the owner's account and others; another one reads meanwhile."""
     csrf = at.ask("GET", "/api/auth/csrf")
     cookie = {"cookie": "; ".join(f"{name}={value}" for name, value in csrf.cookies.items())}
 

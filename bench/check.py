@@ -1,5 +1,4 @@
-"""Do all servers give the same answers? `python -m bench.check [NAME,…]` asks each for every case and compares with
-floor-rows.
+"""Do all servers answer the same? `python -m bench.check [NAME,…]` asks each every case and compares with floor-rows.
 
 What an answer has beyond the reference (the service's crews have more columns) is not looked at; what it lacks of
 `NEEDED` is an error. Times are compared to the millisecond, which is all that JavaScript keeps.

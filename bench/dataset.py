@@ -1,8 +1,7 @@
 """The rows that every implementation starts with, as plain values: 4 workspaces x 50 crews x 6 agents x 8 members,
 10,000 issues each.
 
-They are the same on every machine, and the same ids live in the reference schema and in the service's own, so answers
-can be compared.
+The same on every machine, with the same ids in the reference schema and the service's own: answers compare.
 """
 
 import hashlib

@@ -1,8 +1,6 @@
-"""Case F: one event to a thousand sockets, by the floor, by /ws and by a GraphQL subscription: `python -m
-bench.fanout`.
+"""Case F: one event to a thousand sockets, by the floor, /ws and a GraphQL subscription: `python -m bench.fanout`.
 
-The service's event is a real one: a crew is renamed over REST, and the event goes through the outbox and its reader to
-every socket.
+The service's event is a real one: a crew renamed over REST, through the outbox and its reader to every socket.
 """
 
 import asyncio

@@ -50,9 +50,7 @@ class People:
 
 
 class Instance:
-    """`patience`: seconds that one answer is waited for. `hurry` ends after `limit` seconds: what is repeated stops
-    then.
-    """
+    """`patience`: seconds to wait for one answer. `hurry` ends after `limit` seconds: what is repeated stops then."""
 
     def __init__(self, name: str, checkout: Path, python: Path, *, patience: float, limit: float) -> None:
         self.name, self.patience, self.limit = name, patience, limit

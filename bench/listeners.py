@@ -26,9 +26,7 @@ def masked(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one listens: the path, the subprotocol, what is said after the handshake, and what the last answer to it
-    holds.
-    """
+    """How one listens: path, subprotocol, what is said after the handshake, and what the last answer to it holds."""
 
     path: str
     subprotocol: str = ""

@@ -20,8 +20,7 @@ from bench.postgres import Cluster
 
 START_SECONDS = 60
 STOP_SECONDS = 15
-# Compiled once and kept, as an installation has it, whatever this shell says (empty is unset); in a place of the
-# bench's.
+# Compiled once and kept, as an installation has it, whatever this shell says (empty is unset); in the bench's folder.
 BYTECODE = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(DIRECTORY / "pycache")}
 
 

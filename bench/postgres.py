@@ -1,6 +1,4 @@
-"""A private PostgreSQL 18 for one run: a fresh cluster in the throw-away folder, reachable
-through a unix socket only.
-"""
+"""A private PostgreSQL 18 for one run: a fresh cluster in the throw-away folder, on a unix socket only."""
 
 import asyncio
 import contextlib

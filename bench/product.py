@@ -1,6 +1,4 @@
-"""Fills the service's own schema with the same rows, through its tables, and says how its process is told where they
-are.
-"""
+"""Fills the service's schema with the same rows, by its tables, and says how its process is told where they are."""
 
 import asyncio
 import os

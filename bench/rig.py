@@ -1,6 +1,4 @@
-"""Everything a run needs, in order: the installed parts, PostgreSQL, the seeded templates, and a server of each
-implementation.
-"""
+"""Everything a run needs, in order: installed parts, PostgreSQL, seeded templates, a server of each implementation."""
 
 import contextlib
 import fcntl

@@ -14,9 +14,7 @@ WITH, WITHOUT = "service", "service-without-rls"
 
 
 def table(results: Results) -> str:
-    """`cost`: how much more time a request takes by the rate of answers, median over the rounds; the CPU columns are in
-    µs a request.
-    """
+    """`cost`: how much longer a request takes by the rate of answers, median of rounds; CPU columns in µs a request."""
     rows = []
     for case in (case for case in CASES if WITH in results[case.name]):
         on, off = results[case.name][WITH], results[case.name][WITHOUT]

@@ -27,9 +27,7 @@ QUESTION = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r
 
 @dataclass
 class Seen:
-    """`stall` in seconds; `service` is the process that serves, `backends` are all of PostgreSQL's, shared memory left
-    out.
-    """
+    """`stall` in seconds; `service`: the process that serves, `backends` all of PostgreSQL's, without shared memory."""
 
     stall: float = 0.0
     service: int = 0

@@ -37,9 +37,7 @@ Admit = Callable[[str], bool]
 
 
 class Application:
-    """Which surface a path belongs to. Both sit behind the same perimeter. `sockets`: path -> what speaks WebSocket
-    there.
-    """
+    """Which surface a path belongs to. Both sit behind one perimeter. `sockets`: path -> what speaks WebSocket."""
 
     def __init__(self, rest: Dispatcher, graphql: GraphQL, pages: Starlette, sockets: Mapping[str, Any]) -> None:
         self.rest, self.graphql, self.pages, self.sockets = rest, graphql, pages, sockets
@@ -127,9 +125,7 @@ def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits 
 
 
 def _throttle(limits: RateLimits) -> "Throttle":
-    """An operation whose route has a bucket of its own counts there through GraphQL too: one surface is no way around
-    the other.
-    """
+    """An operation whose route has its own bucket counts there by GraphQL too: one is no way around the other."""
     paths = {route.operation.name: route.path for route in ROUTES if limits.narrower(route.path)}
 
     def throttle(operation: str, client: str) -> None:

@@ -107,9 +107,7 @@ class Conversation:
         return next(own, None)
 
     async def say(self, text: str) -> bool:
-        """One turn; False unless the agent did what it was asked. Ctrl-C cancels it, a second one does not wait. Raises
-        ClientError.
-        """
+        """One turn; False unless the agent did as asked. Ctrl-C cancels, twice without waiting. Raises ClientError."""
         if len(text.encode()) > LONGEST_MESSAGE:
             raise ClientError(f"a message may have {LONGEST_MESSAGE:,} bytes")
         self._show(await self._new())  # from a browser, or by somebody else

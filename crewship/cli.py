@@ -1,6 +1,4 @@
-"""The command `crewship`. Nothing of the application is imported before a command needs it, so that `--help` answers at
-once.
-"""
+"""The command `crewship`. The application is imported when a command needs it, so that `--help` answers at once."""
 
 import asyncio
 import json

@@ -134,9 +134,7 @@ class Client:
     async def _asked(
         self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str | int]
     ) -> httpx2.Response:
-        """What only reads is asked once more when a connection that was kept turns out to be dead: all GraphQL of this
-        client does.
-        """
+        """What only reads is asked again when a kept connection turns out dead: all GraphQL of this client does."""
         try:
             return await self._http.request(method, path, json=body, params=query)
         except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError):

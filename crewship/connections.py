@@ -18,8 +18,7 @@ from resolvers.kernel.addresses import subscriber
 # What a connection waits for.
 HEAD, BODY, ANSWER, FULL, DEAF = range(5)
 """The head of a request (also a new connection that says nothing); its body; the answer, or the next request when that
-is complete; the same on a connection that reads nothing any more; the client, which is told that it is refused, to hang
-up.
+is complete; the same on a connection that reads nothing any more; the client, told that it is refused, to hang up.
 """
 
 EVERY = 1.0  # seconds between two looks

@@ -1,5 +1,4 @@
-"""`crewship demo`: a service of its own with a small local model, an owner, a crew and an agent, and how to talk with
-it.
+"""`crewship demo`: a service of its own with a small local model, owner, crew and agent, and how to talk with it.
 
 Everything is in one directory: the second start finds what the first one has made. The service runs in this process, so
 that the model is loaded where it will be used.

@@ -45,9 +45,7 @@ class Check:
 
 
 def examine(settings: Settings) -> list[Check]:
-    """All checks, in the order in which a failure explains the next one. An embedded database that is at rest runs
-    meanwhile.
-    """
+    """All checks, in the order a failure explains the next. An embedded database at rest runs meanwhile."""
     directory = check_data_directory(settings)
     if not _reachable(settings.data_dir):
         return [directory, check_port(settings)]

@@ -24,9 +24,7 @@ NEVER = frozenset(
 
 
 class Peer(NamedTuple):
-    """The other end of a connection: what a request's head says is weighed by it. `address` is
-    None on the unix socket.
-    """
+    """The other end of a connection: what a head says is weighed by it. `address` is None on the unix socket."""
 
     address: str | None
     tls: bool
@@ -83,8 +81,7 @@ class Heads:
         """What the parser made of `data`: one request, and nothing else. Kept where the bytes can mean nothing else in
         any other company.
 
-        A line that the parser ends differently from us, or a field over several lines, would move bytes from one half
-        into the other.
+        A line the parser ends elsewhere, or a field over several lines, would move bytes from one half into the other.
         """
         end, line = data.find(b"\r\n\r\n"), data.find(b"\r\n")
         first, rest = data[:line], data[line:end]

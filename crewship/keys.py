@@ -198,9 +198,7 @@ def weak(settings: Settings) -> str | None:
 
 
 def still_good(settings: Settings) -> str | None:
-    """The predecessor of the signing secret whose tokens count. One that is too short only proves that it may be
-    replaced.
-    """
+    """The predecessor of the signing secret whose tokens count. One too short only proves that it may be replaced."""
     previous = settings.nextauth_secret_previous
     value = "" if previous is None else previous.get_secret_value()
     return value if value and is_strong(value) else None

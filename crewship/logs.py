@@ -12,9 +12,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING,
 
 
 def configure(level: str, form: str) -> None:
-    """Set up structlog and the standard library's root logger; `level` and `form` as CREWSHIP_LOG_LEVEL and
-    CREWSHIP_LOG_FORMAT.
-    """
+    """Set up structlog and the root logger; `level` and `form` as CREWSHIP_LOG_LEVEL and CREWSHIP_LOG_FORMAT."""
     shared: list[Any] = [
         _with_request_id,
         structlog.stdlib.add_log_level,

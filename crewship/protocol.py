@@ -1,13 +1,10 @@
-"""uvicorn's HTTP protocol with two changes. An answer's head travels with its first body, in one write; and a request
-has limits.
+"""uvicorn's HTTP protocol with two changes: an answer's head travels with its first body, and requests have limits.
 
 uvicorn writes the head at once and the body after it: two system calls an answer, and for each header two regular
 expressions. ASGI has the server wait for the first body anyway, and one look over the joined head finds a line break
-that does not belong there. On a small answer of ours, which has some fifteen headers, this is a fifth of the server's
-work.
+that does not belong there. On a small answer with some fifteen headers, this is a fifth of the server's work.
 
-Header lines that are the same for every answer come as bytes (`LINES`), and are neither put together nor looked at
-again.
+Header lines that all answers share come as bytes (`LINES`), and are neither put together nor looked at again.
 
 For answers that go on: they hear that the server ends, and can cut off a client that takes nothing.
 
@@ -116,9 +113,7 @@ class Whole(NamedTuple):
 
 
 class Exchange:
-    """A request that came whole, and its answer, which is sent whole: what the protocol asks
-    of a cycle, without ASGI.
-    """
+    """A request that came whole, and its answer, sent whole: what the protocol asks of a cycle, without ASGI."""
 
     __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete", "response_started")
 
@@ -286,9 +281,7 @@ class Protocol(HttpToolsProtocol):
         return HEAD_TOO_LARGE if len(self.headers) > HEADERS or size > HEAD_LIMIT else None
 
     def _refuse(self, why: Why) -> None:
-        """Says why where the client can tell what it is about. An answer under way comes first, and then the connection
-        ends.
-        """
+        """Says why where the client can tell. An answer under way comes first, then the connection ends."""
         cycle = self.cycle
         if self.transport.is_closing():
             return
@@ -360,9 +353,7 @@ class Protocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
-        """An application that waits for its client to leave is given an empty message instead:
-        it is to end its answer.
-        """
+        """An application that waits for its client to leave is given an empty message: it is to end its answer."""
         super().shutdown()
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.message_event.set()

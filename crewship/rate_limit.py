@@ -1,7 +1,6 @@
 """Token buckets by client and kind of route (contract: rate_limits).
 
-The libraries for this count requests in windows, where the contract asks for a bucket of N tokens that N a minute flow
-back into.
+Libraries count requests in windows, where the contract asks for a bucket of N tokens that N a minute flow back into.
 """
 
 import time
@@ -19,8 +18,7 @@ class TokenBuckets:
     """One bucket of `size` tokens for each client.
 
     A bucket is one number, the time at which it will be full again: a token costs a `size`-th of a minute, and there is
-    one as long as that leaves less than a minute to go. A bucket that is full again is no different from one never
-    used.
+    one as long as that leaves less than a minute to go. A bucket that is full again is like one never used.
     """
 
     def __init__(self, size: int, clock: Callable[[], int], max_clients: int = MAX_CLIENTS) -> None:
@@ -47,17 +45,13 @@ class TokenBuckets:
         return len(self._full_at)
 
     def _forget(self, now: int) -> None:
-        """Drops the full buckets, and beyond half of the room also the fullest: whoever is
-        being refused stays refused.
-        """
+        """Drops the full buckets, and beyond half of the room also the fullest: who is refused stays refused."""
         used = sorted(((full_at, client) for client, full_at in self._full_at.items() if full_at > now), reverse=True)
         self._full_at = {client: full_at for full_at, client in used[: self._max_clients // 2]}
 
 
 class RateLimit:
-    """Buckets by subscriber, and for IPv6 by site too: who has a /48 has 65,536 addresses that look like subscribers of
-    their own.
-    """
+    """Buckets by subscriber, and for IPv6 by site too: a /48 has 65,536 addresses that look like subscribers."""
 
     __slots__ = ("_sites", "_subscribers", "size")
 
@@ -86,9 +80,7 @@ class RateLimits:
         self._probes, self._pages = RateLimit(pages, clock), RateLimit(pages, clock)
 
     def exceeded(self, path: str, client: str) -> int | None:
-        """The size of the bucket in which the client, an address, has no token left; None when
-        the request may go on.
-        """
+        """The size of the bucket in which the client, an address, has no token left; None if the request may go on."""
         buckets = self._buckets(path)
         return None if buckets is None or buckets.take(client) else buckets.size
 

@@ -1,6 +1,4 @@
-"""From an environment to a serving process: sockets, database, migrations, keys, then uvicorn; and back again in the
-reverse order.
-"""
+"""From an environment to a serving process: sockets, database, migrations, keys, uvicorn; and back in reverse order."""
 
 import asyncio
 import contextlib
@@ -52,9 +50,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """How this process reaches its database: as the application, and as the owner of the
-    tables (maybe the same role).
-    """
+    """How this process reaches its database: as the application, and as the tables' owner (maybe the same role)."""
 
     application: str = field(repr=False)
     owner: str = field(repr=False)
@@ -64,9 +60,7 @@ class Access:
 
 @contextlib.contextmanager
 def database(settings: Settings) -> Iterator[Access]:
-    """The database of DATABASE_URL, or the embedded one for as long as the block runs (joined, when another process
-    serves it).
-    """
+    """The database of DATABASE_URL, or the embedded one while the block runs (joined, if another process serves it)."""
     if settings.database_url is not None:
         yield external(settings)
         return
@@ -131,9 +125,7 @@ async def migrate(settings: Settings, access: Access) -> str:
 
 
 async def prepare(settings: Settings, access: Access) -> Settings:
-    """Migrate, settle the keys, and return the settings that the application starts with: the owner's address is not
-    among them.
-    """
+    """Migrate, settle the keys, and return the settings the application starts with, without the owner's address."""
     await migrate(settings, access)
     await wait_for_database(access.application)
     await _refuse_powers(settings, access.application)
@@ -239,9 +231,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
 
 
 def listen_unix(path: Path) -> socket.socket:
-    """A socket that only this user reaches. The rest of a process that was killed is cleared away, a living one is left
-    alone.
-    """
+    """A socket that only this user reaches. What a killed process left is cleared away, a living one is left alone."""
     make_private(path.parent)
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -273,9 +263,7 @@ def listen_unix(path: Path) -> socket.socket:
 
 @contextlib.contextmanager
 def _listeners(settings: Settings) -> Iterator[tuple[str, list[socket.socket]]]:
-    """What to tell about the address, and the sockets. A worker serves its probes on a socket of its own and nothing on
-    the network.
-    """
+    """What to tell of the address, and sockets. A worker serves probes on its own socket, nothing on the network."""
     sockets: list[socket.socket] = []
     path = settings.socket_path
     if settings.role == "worker":
@@ -337,9 +325,7 @@ def _configuration(app: Any, workers: int) -> uvicorn.Config:
 
 
 def worker_application() -> Any:
-    """The application of one of several processes; the parent has migrated and settled the
-    keys, and runs the database.
-    """
+    """The application of one of several processes; the parent migrated, settled the keys, and runs the database."""
     interrupt_when_parent_dies(signal.SIGTERM)
     settings = load_settings()
     logs.configure(settings.log_level, settings.log_format)
@@ -363,9 +349,7 @@ def _application(settings: Settings) -> Any:
 
 
 def promise_no_processes(settings: Settings) -> None:
-    """A process that only answers requests starts no others from here on: whatever gets into
-    it cannot run a command.
-    """
+    """A process that only answers requests starts no others from here on: what gets into it cannot run a command."""
     if settings.role == "api":
         from runtime.sandbox import refuse_processes
 
@@ -382,8 +366,7 @@ def _leave(*_: object) -> NoReturn:
 def serve(settings: Settings, application: Application = _application) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartError, PostgresError or KeysError when it cannot."""
     logs.configure(settings.log_level, settings.log_format)
-    # uvicorn raises again what it caught, after its own shutdown; what runs the blocks below to their end is
-    # SystemExit.
+    # uvicorn raises again what it caught, after shutdown; what runs the blocks below to their end is SystemExit.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     make_private(settings.data_dir)

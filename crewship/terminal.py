@@ -1,5 +1,4 @@
-"""What a conversation looks like in a terminal. The agent's words go to stdout; everything said about them goes to
-stderr.
+"""What a conversation looks like in a terminal. The agent's words go to stdout, all else to stderr.
 
 Words are written as they come and never again, so that the terminal wraps and scrolls them as its own; the one line
 that is redrawn (what is being waited for) is gone before anything else is written.

@@ -60,9 +60,7 @@ class Turn:
         self._ponged = False
 
     async def run(self) -> bool:
-        """Until the agent is done; False when it failed, was cancelled, or did not take the message. Raises
-        ClientError.
-        """
+        """Until the agent is done; False when it failed, was cancelled, or refused the message. Raises ClientError."""
         self.screen.wait(f"{self.chat.agent_slug} …")
         try:
             await self._until_ended()

@@ -81,9 +81,7 @@ class Wire:
         self.write = _drop
 
     async def drained(self) -> None:
-        """Until there is room. A reader that takes nothing for ten seconds is cut off. Raises ConnectionError when it
-        is gone.
-        """
+        """Until there is room. Who takes nothing for ten seconds is cut off. Raises ConnectionError when gone."""
         protocol, waiting = self._protocol, 0
         while not protocol.writable.is_set():
             before, waiting = waiting, protocol.transport.get_write_buffer_size()

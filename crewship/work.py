@@ -16,9 +16,7 @@ LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the en
 
 
 async def prepare(owner: str, application: str) -> None:
-    """Makes or upgrades the engine's tables as the owner of ours. Both are addresses of the database; the roles may be
-    the same.
-    """
+    """Makes or upgrades the engine's tables as the owner of ours. Both are database addresses, maybe of one role."""
     role, owns = (unquote(urlsplit(dsn).username or "") for dsn in (application, owner))
     connection = await asyncpg.connect(owner)
     try:

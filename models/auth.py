@@ -52,8 +52,7 @@ class Session(Row, table=True):
     user_agent: str = text_field(LINE * 2, default="")
     ip: str = text_field(LINE, default="")
     current_refresh_jti: str | None = text_field(LINE, default=None)
-    # How often it was refreshed: access tokens name the one they were made in. A process of an earlier release inserts
-    # without it.
+    # How often it was refreshed: access tokens name theirs. A process of an earlier release inserts without it.
     generation: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     refreshed_at: datetime | None = time_field(default=None)
 
@@ -62,8 +61,7 @@ class SignInDevice(Table, table=True):
     """A browser that has signed in to an account. Its cookie gets it past the lock of the account; wrong passwords
     count here instead.
 
-    Only the hash of the cookie's value is kept. `password_mark` is of the password it signed in with: another one ends
-    it.
+    Only the hash of the cookie's value is kept. `password_mark`: of the password it signed in with: another ends it.
     """
 
     __tablename__ = "sign_in_devices"

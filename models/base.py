@@ -103,8 +103,7 @@ def enum_field(choices: type[StrEnum] | StrEnum, **options: Any) -> Any:
 
 
 def stored_at(clock: str = "now()") -> Any:
-    """When the row was stored. PostgreSQL says it, whose clock all processes share: a row that was not stored yet has
-    no such value.
+    """When the row was stored, by PostgreSQL's clock, which all processes share: a row that is not stored has none.
 
     `now()` is the begin of the transaction; `clock_timestamp()` goes on within it, so that what is written one after
     the other under a lock has times in the same order.
@@ -165,9 +164,7 @@ class Row(SQLModel):
 
 
 def untrack(model: type[Row] = Row) -> None:
-    """Takes SQLAlchemy's wrapper off the constructors of all table classes: it makes the state of a session for each
-    object.
-    """
+    """Takes SQLAlchemy's wrapper off the constructors of all table classes: it makes session state for each object."""
     for child in model.__subclasses__():
         if "__init__" in vars(child):
             del child.__init__
@@ -198,9 +195,7 @@ class TenantRow(Row):
 
 
 def tenant_id() -> Any:
-    """The workspace as a part of the key: what clients name by ids of their own choice is theirs, and no other
-    workspace's.
-    """
+    """The workspace as a part of the key: what clients name by ids of their choice is theirs, no other workspace's."""
     return Field(default="", foreign_key="workspaces.id", ondelete="CASCADE", primary_key=True)
 
 
@@ -256,9 +251,7 @@ def secrets_of(model: type[SQLModel]) -> tuple[str, ...]:
 
 
 def only_sealed(model: type[SQLModel], values: Mapping[str, Any]) -> None:
-    """What is written into a column of secrets was sealed: a plain text there is a TypeError, whose words do not show
-    it.
-    """
+    """What is written into a column of secrets is sealed: plain text there is a TypeError that does not show it."""
     for name in secrets_of(model):
         if not isinstance(values.get(name), Sealed | None):
             raise TypeError(f"{model.__name__}.{name} holds secrets: it takes what a vault has sealed")
@@ -385,9 +378,7 @@ def most_bytes(column: Column[Any]) -> int | None:
 
 @cache
 def is_plain(column: Column[Any]) -> bool:
-    """Whether the database holds a column to letters that JSON need not escape: ids, closed sets, and what refers to
-    them.
-    """
+    """Whether the database holds a column to letters JSON need not escape: ids, closed sets, what refers to them."""
     table = column.table
     if any(constraint.info.get(PLAIN) == column.name for constraint in table.constraints):
         return True

@@ -95,9 +95,7 @@ class MessageRole(StrEnum):
 
 
 def new_message_id() -> str:
-    """`msg_<unix ns>_<16 hex>` (contract: chats.Message). By the process' clock: the order of
-    a chat is that of `seq`.
-    """
+    """`msg_<unix ns>_<16 hex>` (contract: chats.Message). By the process' clock: a chat's order is that of `seq`."""
     return f"msg_{time.time_ns()}_{secrets.token_hex(8)}"
 
 

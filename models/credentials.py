@@ -9,9 +9,7 @@ from models.bounds import ID, LINE
 
 
 class AgentCredential(TenantTable, table=True):
-    """A credential in an agent's environment. Several under one `env_var_name` are a pool; the lowest `priority` is
-    taken first.
-    """
+    """A credential in an agent's environment. Those of one `env_var_name` are a pool, the lowest `priority` first."""
 
     __tablename__ = "agent_credentials"
     __table_args__ = (

@@ -1,6 +1,4 @@
-"""What the kernel itself stores: the outbox of events, idempotency keys, the audit log, steps of jobs, facts about the
-instance.
-"""
+"""What the kernel stores: the outbox of events, idempotency keys, audit log, steps of jobs, facts of the instance."""
 
 from datetime import datetime
 from typing import Any
@@ -79,8 +77,7 @@ class AuditLog(TenantTable, table=True):
 
 
 class JobStep(TenantRow, table=True):
-    """A step that a background job has done, written in the transaction of what it did: whoever goes on with the job
-    leaves it out.
+    """A step a background job has done, written in its transaction: whoever goes on with the job leaves it out.
 
     `root` is the id of the first job of those that follow each other for one cause.
     """

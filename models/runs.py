@@ -56,9 +56,7 @@ OUTPUT = (
     ChatEventType.tool_result, ChatEventType.image,
     ChatEventType.system, ChatEventType.result, ChatEventType.error,
 )  # fmt: skip
-"""What adapters put out (contract: chats.behaviour 14): neither the user's words nor the marks of a turn's begin and
-end.
-"""
+"""What adapters put out (contract: chats.behaviour 14): neither the user's words nor a turn's begin and end."""
 
 
 class Run(TenantTable, table=True):
@@ -145,8 +143,7 @@ RUN_STATES = Machine(
 
 
 class RunFrame(TenantRow, table=True):
-    """One frame of a chat as clients get it; those of a run are written in batches by the holder of its lease. Also the
-    agent's log.
+    """One frame of a chat as clients get it; a run's come in batches by its lease's holder. Also the agent's log.
 
     Frames of a chat are numbered on from one run to the next. What was said in a group without asking the agent is in
     no run. `agent_id` is set on what an adapter has put out (see OUTPUT), and says whose log it is an entry of.
@@ -195,8 +192,7 @@ class RunTag(TenantRow, table=True):
 
 
 class RunStep(TenantRow, table=True):
-    """A step of a run: announced before it shows or does what cannot be taken back, and its outcome once `finished_at`
-    is set.
+    """A run's step: announced before it shows or does what cannot be taken back; its outcome once `finished_at` is set.
 
     Whoever takes the run over is given the outcome of a finished step, and does not repeat one that was only announced.
     """

@@ -9,9 +9,7 @@ from models.bounds import CONFIG, ID
 
 
 class AgentSkill(TenantTable, table=True):
-    """A skill on an agent; `config` is the JSON text the client sent. The catalog of skills is the instance's, not the
-    workspace's.
-    """
+    """A skill on an agent; `config` is the client's JSON text. The catalog is the instance's, not the workspace's."""
 
     __tablename__ = "agent_skills"
     __table_args__ = (

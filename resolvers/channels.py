@@ -1,6 +1,4 @@
-"""Who may listen to what. A Channel is proof that somebody may: only `open_channel` makes one (contract:
-websocket.channels).
-"""
+"""Who may listen to what. A Channel proves it: only `open_channel` makes one (contract: websocket.channels)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,6 +1,4 @@
-"""The domains, by the name that each has in every package: what belongs to a domain is found by it, and listed nowhere
-else.
-"""
+"""The domains, by the name that each has in every package: what belongs to one is found by it, and listed nowhere."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,9 +18,7 @@ DOMAINS = (
     "issues",
     "system",
 )
-"""In the order of the printed documents. Which domain may import which is a contract of import-linter, in
-pyproject.toml.
-"""
+"""In the order of the printed documents. Which domain may import which stands in pyproject.toml (import-linter)."""
 
 
 def load() -> None:
@@ -35,9 +31,7 @@ def load() -> None:
 
 
 def modules_in(surface: str) -> list[ModuleType]:
-    """The domains' modules in a surface's package. A domain need not have one. They are imported when all domains are
-    loaded.
-    """
+    """The domains' modules in a surface's package, where there is one; imported when all domains are loaded."""
     load()
     names = [f"{surface}.{name}" for name in DOMAINS]
     return [import_module(name) for name in names if find_spec(name) is not None]

@@ -1,6 +1,4 @@
-"""The inbox tells of an agent's reply whoever was not there to see it, until the chat is read (contract:
-chats.reply_notices).
-"""
+"""The inbox tells of an agent's reply whoever missed it, until the chat is read (contract: chats.reply_notices)."""
 
 from typing import Any
 from urllib.parse import quote
@@ -44,11 +42,9 @@ async def clear_notice(ctx: Context, chat_id: str) -> None:
 
 
 async def hold_notices(ctx: Context, chat_id: str, *, shared: bool = True) -> None:
-    """Puts the reading of a chat and a reply in it in an order: who reads is `shared`, and holds this before the read
-    mark is set.
+    """Orders the reading of a chat and a reply in it: who reads is `shared`, and holds this before the mark is set.
 
-    The later of the two sees what the earlier one has done. The chat's row could do it too, and readers would wait for
-    its frames.
+    The later one sees what the earlier has done. The chat's row could do it too, and readers would wait for frames.
     """
     await ctx.lock(f"reply notices of {ctx.workspace_id}/{chat_id}", shared=shared)
 

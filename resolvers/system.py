@@ -1,6 +1,4 @@
-"""The server about itself: whether it lives and can work, its release and license, what it measures, and whether
-anybody uses it yet.
-"""
+"""The server about itself: health, readiness, release, license, metrics, and whether anybody uses it yet."""
 
 import asyncio
 import os

@@ -35,9 +35,7 @@ class CliTokenJSON(Wire, of=CliToken):
 
 
 def _login_fields(request: Request) -> tuple[dict[str, Any], bool] | None:
-    """The fields of the body, and whether it is JSON; None when it is neither JSON nor a form, or too long (which is a
-    400 here).
-    """
+    """The body's fields, and whether it is JSON; None when it is neither JSON nor a form, or too long (a 400 here)."""
     if len(request.body) > LOGIN_BODY_LIMIT:
         return None
     media = request.headers.get(b"content-type", b"").lower()
@@ -71,9 +69,7 @@ def _wants_json(request: Request) -> bool:
 
 
 def _reads_refresh(request: Request) -> dict[str, Any]:
-    """Nothing, and only from pages of this host: an allowed origin elsewhere may call the API, but not exchange its
-    tokens.
-    """
+    """Nothing, and only from pages of this host: an allowed origin elsewhere may call the API, not exchange tokens."""
     headers = request.headers
     if not same_host(headers.get(b"origin"), headers.get(b"referer"), headers.get(b"host", b"").decode("latin-1")):
         raise Refusal(Code.FORBIDDEN, Reason.session_invalid.value, reason=Reason.session_invalid.value)

@@ -65,9 +65,7 @@ class Dispatcher:
             node.routes[route.method] = route
 
     def find(self, path: str) -> tuple[Node | None, list[str]]:
-        """A literal segment wins over a parameter at each step; parameters are decoded once (contract:
-        base.path_rules).
-        """
+        """A literal segment wins over a parameter at each step; these are decoded once (contract: base.path_rules)."""
         node, values = self.root, list[str]()
         for segment in path.split("/")[1:]:
             child = node.children.get(segment)

@@ -1,6 +1,4 @@
-"""OpenAPI 3.1 of the route table: parameters and bodies from the inputs, responses from the wire models, errors from
-the operations.
-"""
+"""OpenAPI 3.1 of the routes: parameters and bodies from inputs, responses from wire models, errors from operations."""
 
 from functools import cache
 from typing import Any, get_args, get_origin

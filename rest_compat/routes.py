@@ -66,9 +66,7 @@ def _socket() -> dict[str, Any]:
 
 
 def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, Any]]:
-    """The registry, one object an operation, and the socket. `graphql`: operation -> its fields, which this surface
-    does not know.
-    """
+    """The registry, one object an operation, and the socket. `graphql`: operation -> its fields, unknown here."""
     made = [_socket()]
     for name, op in OPERATIONS.items():
         routes = [route for route in ROUTES if route.operation is op]

@@ -43,9 +43,7 @@ ENDINGS = Counter(
 
 
 class GivenUp(Exception):
-    """The last attempt has failed. It ends on record, where no tenant's text belongs: so this
-    says no more than a name.
-    """
+    """The last attempt has failed. It ends on record, where no tenant's text belongs: this says no more than a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +115,7 @@ class Work:
         self._seen.add(step)
 
     async def write(self, step: str, change: Callable[[Context], Awaitable[T]]) -> T | None:
-        """One transaction, as the system in the job's workspace: exactly once in a round. None where an earlier attempt
-        has done it.
+        """One transaction, as the system in the job's workspace: once a round. None where an earlier attempt did it.
 
         What the next steps need of it they read: its outcome is nowhere but in the rows.
         """
@@ -147,9 +144,7 @@ class Work:
         await asyncio.sleep(seconds)
 
     def again(self, at: datetime) -> None:
-        """Once this has ended well, the next round begins at `at`; with the job's key, unless
-        one of it waits already.
-        """
+        """Once this ended well, the next round begins at `at`; with the job's key, unless one of it waits already."""
         self.next = at
 
 
@@ -178,9 +173,7 @@ def carries(job: Job[D]) -> Callable[[Body[D]], Body[D]]:
 
 
 def carried() -> tuple[Carried, ...]:
-    """Every job that is declared, with its body, which stands in the module of this folder that is called like the
-    domain.
-    """
+    """Every declared job with its body, which stands in the module of this folder that is called like the domain."""
     modules_in("runtime")
     if strays := JOBS.keys() ^ CARRIED.keys():
         raise RuntimeError(f"jobs without a body, or bodies without a job: {', '.join(sorted(strays))}")

@@ -74,8 +74,7 @@ class _Run:
 
 
 class DbosEngine:
-    """One a process: DBOS keeps its state in globals. It is loaded when the first run is there, and that run does not
-    wait for it.
+    """One a process: DBOS keeps state in globals. It is loaded when the first run comes, which does not wait for it.
 
     `jobs` are the background jobs that are carried out here, by `carry`.
     """

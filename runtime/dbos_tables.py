@@ -1,8 +1,7 @@
 """DBOS's tables: how they are made, who may do what with them, and every statement of ours on them. What of the library
 is private stands here, too.
 
-Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the columns, the function and the calls that are
-used here.
+Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the columns, function and calls used here.
 """
 
 import asyncio
@@ -39,11 +38,9 @@ GRANTS = """
 
 
 async def prepare_engine(owner_dsn: str, application_role: str | None) -> None:
-    """Makes or upgrades DBOS's tables as the owner of ours, and lets the application's role (None: it is the owner) use
-    their rows.
+    """Makes or upgrades DBOS's tables as the owner of ours, and lets the application's role (None: the owner) use rows.
 
-    The library is loaded only where there is something to upgrade: that takes a second and a half, and a look a few
-    milliseconds.
+    The library is loaded only to upgrade: that takes a second and a half, a look a few milliseconds.
     """
     connection = await asyncpg.connect(owner_dsn)
     try:
@@ -172,9 +169,7 @@ def busy() -> list[str]:
 
 
 def claim_at_once(queue: str) -> None:
-    """What the library's poller does with a queue, between two of its looks and beside it. In a thread: it waits for
-    the database.
-    """
+    """What the poller does with a queue, between two looks and beside it. In a thread: it waits for the database."""
     from dbos._core import execute_dequeued_workflow
     from dbos._dbos import _get_dbos_instance
     from dbos._utils import GlobalParams, generate_uuid

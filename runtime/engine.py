@@ -1,5 +1,4 @@
-"""The port to durable execution: that a run was begun, which of its steps are done, and where it goes on after its
-process is gone.
+"""The port to durable execution: that a run was begun, which steps are done, and where it goes on after a crash.
 
 A workflow is a run, under the run's id. What an engine stores are ids and names of steps; what a step has made is kept
 by the caller, beside its rows and under row-level security, and decides whether it is done again. So nothing waits for
@@ -10,9 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 Body = Callable[[str], Awaitable[None]]
-"""Carries out the run with this id, in this process. It stops where it is by raising CancelledError: it may be begun
-again.
-"""
+"""Carries out the run with this id, in this process. CancelledError stops it where it is: it may be begun again."""
 
 
 class Engine(Protocol):

@@ -61,9 +61,7 @@ class Held:
     _claimed: float = field(default_factory=time.monotonic)
 
     def elapsed(self) -> float:
-        """Seconds since the run was first claimed, by whomever: PostgreSQL's count up to this claim, and this process'
-        from then on.
-        """
+        """Seconds since the first claim of the run: by PostgreSQL up to this claim, by this process from then on."""
         return self.claim.age + time.monotonic() - self._claimed
 
     def stop(self, reason: Stop) -> None:
@@ -204,9 +202,7 @@ class Execution:
             log.warning("adapter does not stop", run_id=self.claim.run_id)
 
     def _ended(self, task: asyncio.Task[Outcome], sink: TurnSink) -> Ending:
-        """`fatal` is what the sink has told the adapter to end with: an adapter that caught it ends with it all the
-        same.
-        """
+        """`fatal` is what the sink told the adapter to end with: one that caught it ends with it all the same."""
         if sink.fatal is not None:
             return self._broken(sink.fatal)
         if task.cancelled():
@@ -238,9 +234,7 @@ class Execution:
     # ---- the end -------------------------------------------------------------------------------------------------
 
     async def end(self, ending: Ending) -> None:
-        """Until it is stored. What a turn has said is read from its frames: they are what its readers have seen,
-        whoever wrote them.
-        """
+        """Until it is stored. What a turn said is read from its frames: what readers have seen, whoever wrote them."""
         wait, refused = 0.05, 0
         while self.held.reason is not Stop.lost:
             try:

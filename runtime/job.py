@@ -36,9 +36,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run. `history` has no turn of this run; `max_turns` counts calls of the model; `timeout_seconds` is for the
-    whole run.
-    """
+    """One run. `history` has none of its turns; `max_turns`: calls of a model; `timeout_seconds`: of the whole run."""
 
     run_id: str
     workspace_id: str
@@ -54,11 +52,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an adapter ended. Without `error` it did what it was asked, maybe without a word (contract: chats.behaviour
-    19-21).
+    """How an adapter ended. Without `error` it did as asked, maybe without a word (contract: chats.behaviour 19-21).
 
-    `data` goes into the run's metadata: `total_cost_usd`, `num_turns`, `usage`, `model_usage`, `model` of what is
-    known.
+    `data` goes into the run's metadata: `total_cost_usd`, `num_turns`, `usage`, `model_usage`, `model` if known.
     """
 
     error: str | None = None
@@ -70,11 +66,9 @@ class Sink(Protocol):
     """Where an adapter's output goes, and what makes its steps durable."""
 
     async def emit(self, type: ChatEventType, content: str = "", metadata: dict[str, Any] | None = None) -> None:
-        """One event of the turn (contract: events.chat_event_types). Only inside a step: a finished step is never shown
-        twice.
+        """One event of the turn (contract: events.chat_event_types). Only in a step: finished, it is never shown twice.
 
-        May wait while the reader of the run's frames is behind. Raises StuckLoop when the same tool call came five
-        times in a row.
+        May wait while the reader of the frames is behind. Raises StuckLoop at the fifth same tool call in a row.
         """
 
     async def step(self, name: str, body: Callable[[], Awaitable[T]], *, acts: bool = False) -> T:

@@ -1,6 +1,4 @@
-"""The bodies of the jobs that move missions on. Each is one transaction: done again it finds that nothing is left to
-do.
-"""
+"""The bodies of the jobs that move missions on. Each is one transaction: done again it finds nothing left to do."""
 
 from sqlmodel import col
 

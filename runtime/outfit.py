@@ -33,9 +33,7 @@ class Outfit(Protocol):
 
 
 class InstanceOutfit:
-    """What the settings of this instance give to every agent. The sandbox is looked for once,
-    when it is first needed.
-    """
+    """What the settings of this instance give every agent. The sandbox is looked for once, when it is first needed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._keys = settings, EnvironmentKeys(settings)

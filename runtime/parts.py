@@ -1,5 +1,4 @@
-"""From the frames of a run to what is stored of it: the parts of the reply, its text, and what the adapter said of
-itself.
+"""From a run's frames to what is stored of it: parts of the reply, its text, and what the adapter said of itself.
 
 The rules are chats.behaviour 18 and 19, and chats.Message.
 """

@@ -30,8 +30,7 @@ class Prompt:
 
 
 def assemble(job: Job, budget: int, system: str | None = None) -> Prompt:
-    """`budget`: tokens by `estimate` for all of it. The system part and the message are never cut; history takes what
-    is left.
+    """`budget`: tokens by `estimate` for all of it. System part and message are never cut; history takes the rest.
 
     `system` stands for the one of an agent that works with tools.
     """
@@ -52,9 +51,7 @@ def _system(agent: Worker) -> str:
 
 
 def _newest(history: tuple[Turn, ...], budget: int) -> tuple[Turn, ...]:
-    """As many of the newest turns as fit, from one of the user's on: models refuse a conversation that the assistant
-    begins.
-    """
+    """As many of the newest turns as fit, from one of the user's on: models refuse one the assistant begins."""
     kept: list[Turn] = []
     for turn in reversed(history):
         budget -= estimate(turn.content) + TURN_TOKENS

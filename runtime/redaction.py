@@ -87,9 +87,7 @@ class _Pass(Protocol):
 
 
 class StreamRedactor:
-    """One stream of text, in order. What `feed` gives back may be shown; `flush` gives the
-    rest, and ends the stream.
-    """
+    """One stream of text, in order. What `feed` gives back may be shown; `flush` gives the rest and ends the stream."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._passes: list[_Pass] = [_Shapes(redactor)]

@@ -16,8 +16,7 @@ REACH: Final = 512
 CONTEXT: Final = 8  # characters before a text that decide whether a secret may begin in it
 _VALUE: Final = 256
 
-# Where a token may begin: after no letter and no digit, or after what only looks like one: \n in JSON, a colour of a
-# terminal, %3D.
+# Where a token may begin: after no letter or digit, or what only looks like one: \n in JSON, a terminal's colour, %3D.
 _BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=\[\dm)|(?<=\[\d\dm)|(?<=;\dm)|(?<=;\d\dm)|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
 
 _TOKENS: Final[dict[str, tuple[str, ...]]] = {
@@ -125,9 +124,7 @@ _OPEN = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A secret from `start` to `end` of a text, if nothing follows. `again`: from where on `rest` has to be asked when
-    more does.
-    """
+    """A secret from `start` to `end` of a text, if nothing follows. `again`: from where to ask `rest` if more does."""
 
     start: int
     end: int
@@ -159,9 +156,7 @@ def _end_of(kind: str, rest: re.Pattern[str], text: str, at: int) -> tuple[int, 
 
 
 def goes_on(rest: re.Pattern[str], text: str, at: int) -> tuple[int, int | None]:
-    """Where a secret that was recognised up to `at` ends if nothing follows, and from where to look again if something
-    does.
-    """
+    """Where a secret recognised up to `at` ends if nothing follows, and from where to look again if something does."""
     match = rest.match(text, at)
     end = match.end() if match else at
     if rest is _RESTS["private_key"]:
@@ -174,9 +169,7 @@ def goes_on(rest: re.Pattern[str], text: str, at: int) -> tuple[int, int | None]
 
 
 def undecided(text: str, start: int) -> int:
-    """From where on, at or after `start`, what follows this text decides whether there is a secret; len(text) when
-    nowhere.
-    """
+    """From where on, at or after `start`, what follows this text decides on a secret; len(text) when nowhere."""
     start = max(start, len(text) - REACH)
     tail = text[start:]
     first = start + len(tail.rstrip(TOKEN))
@@ -225,8 +218,7 @@ def kind_by_name(name: str, value: str) -> str | None:
 
 
 def kind_of_value(password: bool, value: str, *, bare: bool, colon: bool) -> str | None:
-    """A password may be anything that is no placeholder and no code; a key or token is told from a name by its
-    randomness.
+    """A password may be anything but a placeholder or code; a key or token is told from a name by randomness.
 
     `bare`: without quotes. A bare word of letters after a `colon` is a type, or prose.
     """

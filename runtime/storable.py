@@ -1,6 +1,4 @@
-"""JSON values as PostgreSQL takes them: no NUL, no lone surrogates, no number that JSON does not have, and not
-endlessly deep.
-"""
+"""JSON values as PostgreSQL takes them: no NUL, no lone surrogates, only JSON's numbers, and not endlessly deep."""
 
 import math
 from typing import Any

@@ -1,8 +1,6 @@
-"""Which runs this process carries out: it claims what waits or was left behind, keeps the leases, and passes on what
-somebody wants.
+"""Which runs this process carries out: it claims what waits or was left, keeps the leases, passes on what is wanted.
 
-A run is taken over when its lease has ended, one by one and at any time: never "at boot", as another process may be at
-it.
+A run is taken over when its lease ends, one by one and at any time: never "at boot", as another process may be at it.
 """
 
 import asyncio
@@ -247,9 +245,7 @@ class Supervisor:
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Until the event or the time. Not by wait_for: before Python 3.12 it swallows a cancellation that comes with the
-    event.
-    """
+    """Until the event or the time. Not by wait_for: before Python 3.12 it swallows a cancellation with the event."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -1,8 +1,7 @@
 """Arguments and variables of a document: read for every request, so decided once and looked up after that.
 
-graphql-core resolves the types of variables and the nodes of arguments anew for each request. What is decided here is
-only what needs no coercion at all: strings, booleans and whole numbers in variables, and literals. Everything else is
-graphql-core's.
+graphql-core resolves the types of variables and the nodes of arguments for each request. What is decided here is only
+what needs no coercion: strings, booleans and whole numbers in variables, and literals. The rest is graphql-core's.
 """
 
 from collections.abc import Iterable

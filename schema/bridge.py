@@ -74,11 +74,9 @@ NODES: dict[type[SQLModel], list[type]] = {}
 
 
 def node(model: type[SQLModel], *, name: str | None = None) -> Callable[[C], C]:
-    """A GraphQL type of a table or View. Every field is a column or an entry of the model's graph; edges take their
-    arguments.
+    """A GraphQL type of a table or View. A field is a column or an entry of the model's graph; edges take arguments.
 
-    The class becomes a type in `bind_nodes`: until all domains are loaded, nobody knows which edges a model has, and
-    where they lead.
+    The class becomes a type in `bind_nodes`: before all domains are loaded, a model's edges are unknown.
     """
 
     def record(cls: C) -> C:

@@ -208,9 +208,7 @@ class Documents:
     async def plan(
         self, document: Document, variables: Any, compile: Callable[[Document, Tree, Truth], Any] = Document.compile
     ) -> Any:
-        """A plan that is not known: `compile` makes it of the values of the document's
-        conditions, and it has a `size`.
-        """
+        """A plan not known yet: `compile` makes it of the values of the document's conditions; it has a `size`."""
         tree, truth = await self.tree(document), document.truth(variables)
         make = partial(compile, document, tree, dict(zip(document.conditions, truth, strict=True)))
         made = make() if document.letters <= QUICK else await worker.run(make)

@@ -1,6 +1,4 @@
-"""/graphql over HTTP (GraphQL-over-HTTP): documents compiled to shapes and run as operations; anything else through the
-executor.
-"""
+"""/graphql over HTTP (GraphQL-over-HTTP): documents compiled to shapes, run as operations; the rest by the executor."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -172,9 +170,7 @@ class Endpoint:
         read_only: bool = False,
         strict: bool = False,
     ) -> Executed:
-        """`key`: of idempotency. `strict`: a document that cannot be run is a 400, as application/graphql-response+json
-        demands.
-        """
+        """`key`: of idempotency. `strict`: what cannot be run is a 400, as application/graphql-response+json demands."""
         bad = 400 if strict else 200
         try:
             document = self.known(body) or await self.document(caller, body)
@@ -210,15 +206,11 @@ class Endpoint:
             return Executed(bad, _wrong("The document is nested too deeply"))
 
     def known(self, body: dict[str, Any]) -> Document | None:
-        """What a request asks to run, if it was read before. Raises Malformed for a document that this server does not
-        run.
-        """
+        """What a request asks to run, if it was read before. Raises Malformed for what this server does not run."""
         return self.documents.known(self._text(body), body["operationName"])
 
     async def document(self, caller: Caller, body: dict[str, Any]) -> Document:
-        """A document that is not known. A large one is read for callers only whose credential is good. Raises Malformed
-        and Refusal.
-        """
+        """A new document. A large one is read only for callers with a good credential. Raises Malformed and Refusal."""
         text = self._text(body)
         if len(text) > OF_ANYBODY and body["documentId"] is None:
             await identify(caller)

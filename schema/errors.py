@@ -1,6 +1,4 @@
-"""What clients are told of errors: our refusals whole, the document's own faults, nothing of anything else, and never
-without end.
-"""
+"""What clients are told of errors: our refusals whole, the document's faults, nothing else, and never without end."""
 
 from collections.abc import Iterable
 from typing import Any

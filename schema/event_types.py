@@ -1,8 +1,6 @@
-"""GraphQL: what subscriptions send. One union a kind of channel, built from the registry of events: a new event needs
-no change here.
+"""GraphQL: what subscriptions send. One union a kind of channel, from the registry: a new event needs no change here.
 
-Only payloads are shown, under camelCase names: what is sent depends on the event and the selection, and on nobody who
-listens.
+Only payloads are shown, under camelCase names: what is sent depends on event and selection, not on who listens.
 """
 
 from collections.abc import Iterator, Mapping
@@ -214,9 +212,7 @@ _FRAMES: dict[str, tuple[Any, tuple[str, ...], Form]] = {
 
 
 def declared() -> Iterator[type[Event]]:
-    """The events of all domains, but for the frames of chats, whose types are written by hand. This process may send
-    none of them.
-    """
+    """The events of all domains but frames of chats, whose types are handwritten. This process may send none."""
     load()
     for type_, events in EVENTS.items():
         if type_ not in _FRAMES:
@@ -276,9 +272,7 @@ def types_of(kind: str) -> dict[str, Any]:
 
 
 def payload_fields(name: str) -> Mapping[str, str]:
-    """GraphQL field -> payload key. `cursor`, and `seq` and `chatId` of a frame, are no payload: whoever sends the
-    event knows them.
-    """
+    """GraphQL field -> payload key. `cursor`, and a frame's `seq` and `chatId`, are none: the sender knows them."""
     return _PAYLOADS[name]
 
 

@@ -18,9 +18,7 @@ class ExecutionContext:
 
 
 def attach(schema: GraphQLSchema) -> None:
-    """Gives bound root fields the resolver that runs their operation, and all other fields the one that reads its
-    answer.
-    """
+    """Gives bound root fields the resolver that runs their operation, and all others the one that reads its answer."""
     for type_ in schema.type_map.values():
         if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
             continue

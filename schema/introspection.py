@@ -1,6 +1,4 @@
-"""Introspection: what the schema says of itself depends on the document alone, so it is put together once and kept as
-bytes.
-"""
+"""Introspection: what the schema says of itself depends on the document alone, so it is made once and kept as bytes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,9 +27,7 @@ Answered = tuple[bytes, list[GraphQLError]]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Introspection:
-    """One root field of a document. `names`: of the variables that it may use. `document` parses one that asks for
-    nothing else.
-    """
+    """One root field of a document. `names`: of the variables it may use. `document` parses one of it alone."""
 
     key: str
     names: tuple[str, ...]

@@ -144,8 +144,7 @@ def _fragment(name: str, fragments: dict[str, FragmentDefinitionNode], known: di
 
 
 def _pairs(parts: list[tuple[Any, str]], fragments: dict[str, FragmentDefinitionNode], *, root: bool = False) -> int:
-    """How many pairs of fields meet under one name, where selections are merged. Asked of operations within the other
-    limits only.
+    """Pairs of fields that meet under one name, where selections are merged. Asked only within the other limits.
 
     A part is a selection and the type it is on, where it says so: of one type, MAX_REPEATS fields of a name are
     allowed. Raises _Repeated for a value that an object would show under more than MAX_SAME names; `root`: these are

@@ -31,8 +31,7 @@ class Tree:
 
 
 def detach(node: Node) -> int:
-    """Cuts off a node that is kept from the tokens of its text. Its places keep their numbers, which is all that errors
-    tell of them.
+    """Cuts a kept node off the tokens of its text. Its places keep their numbers, all that errors tell.
 
     Returns how many bytes it takes, about.
     """

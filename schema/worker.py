@@ -1,5 +1,4 @@
-"""Work whose cost a document decides: done beside the event loop, one piece after the other, and refused where too much
-of it waits.
+"""Work whose cost a document decides: done beside the event loop, piece by piece, and refused where too much waits.
 
 Python runs one thread at a time, so that this makes nothing faster: it lets everybody else be served meanwhile.
 """

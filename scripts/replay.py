@@ -1,5 +1,4 @@
-"""Plays recorded exchanges against fresh servers and compares the answers: `python scripts/replay.py DIRECTORY [GROUP
-...]`.
+"""Plays recorded exchanges on fresh servers and compares the answers: `python scripts/replay.py DIRECTORY [GROUP ...]`.
 
 DIRECTORY holds `scenarios/GROUP/FILE.yaml`, `recordings/GROUP/FILE.jsonl`, the differences that are meant
 (`expect/*.yaml`) and the players (`replay.py`, `ws_replay.py`). A step counts where its route is served;
@@ -28,9 +27,7 @@ NEEDS_A_WORLD = "-world-"  # in the name of files that talk with vendors the pla
 
 @contextmanager
 def server(directory: Path, token: str) -> Iterator[str]:
-    """A service of its own, on loopback, as the recordings presuppose it: no rate limits, open sign-up, a known
-    internal token.
-    """
+    """A service on loopback, as the recordings presuppose it: no rate limits, open sign-up, a known internal token."""
     environment = {
         **{
             name: value

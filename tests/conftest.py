@@ -1,8 +1,7 @@
 """A real PostgreSQL for each process that runs tests, and fresh copies of a migrated database.
 
-Under xdist each worker has a server of its own: live events wait for every older transaction of their server, so that a
-database one worker copies would hold up what another one times. The servers belong to the controlling process, and end
-with it.
+Under xdist each worker has its own server: live events wait for every older transaction of their server, so that a
+database one worker copies would hold up what another times. They belong to the controlling process, and end with it.
 """
 
 import asyncio
@@ -87,9 +86,7 @@ class Database:
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Connection:
-    """The server, with the template, migrated and with the engine's tables, that the databases of tests are copied
-    from.
-    """
+    """The server, with the template, migrated and with the engine's tables, that tests' databases are copied from."""
     given = getattr(request.config, "workerinput", {}).get("postgres")
     connection = (
         Connection(given["port"], Path(given["sockets"]), given["passwords"]) if given else _new_server(request.config)

@@ -1,6 +1,4 @@
-"""The server of the tests finds the heads of every other connection known: what the whole suite asks is answered on
-both ways.
-"""
+"""The tests' server finds the heads of every other connection known: what the suite asks is answered in both ways."""
 
 import itertools
 from typing import Any

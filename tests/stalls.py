@@ -30,9 +30,7 @@ _read: dict[Path, int] = {}  # how much of each file
 
 
 def recording(*, fresh: bool = False) -> Path:
-    """The file of this process and those it starts; `fresh`, so that processes which run tests side by side have one
-    each.
-    """
+    """The file of this process and those it starts; `fresh`: processes that run tests side by side have one each."""
     if fresh or VARIABLE not in os.environ:
         made, name = tempfile.mkstemp(prefix="stalls-")
         os.close(made)
@@ -47,9 +45,7 @@ def counts(stall: dict[str, Any]) -> bool:
 
 
 def unread() -> list[dict[str, Any]]:
-    """What was recorded since the last call. A server tells of a stall a moment later: then
-    the next test fails for it.
-    """
+    """What was recorded since the last call. A server tells of a stall a moment later: then the next test fails."""
     file = recording()
     with file.open("rb") as written:
         written.seek(_read.get(file, 0))

@@ -1,8 +1,6 @@
-"""The running service with two workspaces and a person of every role: what tests of operations, and of both surfaces,
-stand on.
+"""The running service with two workspaces and a person of every role: what tests of operations and surfaces stand on.
 
-`world` serves a module over a real socket on a database of its own. `Recorder` says what a call changed, table by
-table.
+`world` serves a module over a real socket on its own database. `Recorder` says what a call changed, by table.
 """
 
 import asyncio
@@ -76,9 +74,7 @@ class World:
     clients: list[httpx2.AsyncClient] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Person:
-        """`world.owner`, `world.admin`, `world.manager`, `world.member`, `world.viewer`; `world.outsider` owns the
-        other workspace.
-        """
+        """`world.owner`, `.admin`, `.manager`, `.member`, `.viewer`; `.outsider` owns the other workspace."""
         try:
             return self.__dict__["people"][name]  # type: ignore[no-any-return]
         except KeyError:
@@ -221,9 +217,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
 
 
 def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
-    """Settings of a test instance: keys given, limits off, nothing read from outside but
-    CREWSHIP_ROW_LEVEL_SECURITY.
-    """
+    """Settings of a test instance: keys given, limits off, nothing from outside but CREWSHIP_ROW_LEVEL_SECURITY."""
     given = {
         "database_url": SecretStr(dsn),
         "nextauth_secret": SecretStr("a secret of tests, long enough to be one"),

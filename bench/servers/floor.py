@@ -1,7 +1,6 @@
 """What both floors share: a bare ASGI callable that reads the request by hand, and a pool of 8 asyncpg connections.
 
-The connection comes from libpq's environment variables. Nothing here is fit for use beyond the cases: no validation, no
-errors.
+The connection comes from libpq's environment. Nothing is fit for use beyond the cases: no validation, no errors.
 """
 
 import hashlib

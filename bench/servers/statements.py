@@ -1,6 +1,4 @@
-"""The SQL of the reference schema that the hand-written floors and the FastAPI server share in meaning; texts for
-asyncpg.
-"""
+"""The reference schema's SQL that the hand-written floors and the FastAPI server share in meaning, for asyncpg."""
 
 COLUMNS = (
     "id", "workspace_id", "name", "slug", "description", "color", "icon", "avatar_style", "container_memory_mb",

@@ -29,9 +29,7 @@ async def check(dsn: str) -> None:
 
 
 async def draft(dsn: str, message: str) -> Path:
-    """Writes a migration from the newest revision, which an empty database is brought to, to the tables as they are
-    now.
-    """
+    """Writes a migration from the newest revision, to which an empty database is brought, to the tables as they are."""
     number = f"{int(head()) + 1:04}"
     await upgrade(dsn)
     async with connect(dsn) as connection:

@@ -1,8 +1,7 @@
 """Row-level security: the second lock on the rows of a tenant, derived from the tables and not from migrations.
 
 A connection says for whom it works in one setting, `crewship.workspaces`: a workspace's id, several joined by commas,
-`*` for the system itself, or `@` and a user's id, whose own memberships are then seen. Without it no row is seen and
-none is written.
+`*` for the system, or `@` and a user's id, whose memberships are then seen. Without it no row is seen or written.
 
 Two tables of the kernel have rows of no workspace, too. Events for one user, or for all, are read as that user (`@`),
 and written by everybody. Idempotency keys are the principal's who sent them, which a second setting names:
@@ -21,8 +20,7 @@ POLICY = "tenant"
 _NOW = "current_setting('crewship.workspaces', true)"
 # reached only by rows that are not of the one workspace
 _RARE = f"workspace_id = ANY (string_to_array({_NOW}, ',')) OR {_NOW} = '*'"
-# The setting is read for each row. As an InitPlan it would be read once a scan, and that costs a read of one row a
-# fifth more.
+# The setting is read for each row. As an InitPlan, once a scan, it would cost a read of one row a fifth more.
 _OF_WORKSPACE = f"workspace_id = {_NOW} OR {_RARE}"
 _OF_MEMBERSHIP = f"workspace_id = {_NOW} OR '@' || user_id = {_NOW} OR {_RARE}"
 _OF_NO_WORKSPACE = "channel = 'providers' OR split_part(channel, ':', 1) IN ('user', 'access')"
@@ -54,9 +52,7 @@ def policy_of(table: SQLTable) -> str:
 
 
 async def apply_row_security(connection: "asyncpg.Connection[asyncpg.Record]", enabled: bool) -> None:
-    """Brings policies and switches of all secured tables to where they should be, and locks no table that is already
-    there.
-    """
+    """Brings policies and switches of all secured tables to where they should be; locks no table already there."""
     tables = {table.name: table for table in secured_tables()}
     state = {row["name"]: row for row in await connection.fetch(_STATE, POLICY, list(tables))}
     for name, table in tables.items():

@@ -29,9 +29,7 @@ from resolvers.kernel import (
 )
 
 newest_first = (col(Agent.expired_at).is_(None).desc(), col(Agent.listed_at).desc(), col(Agent.id).desc())
-"""Ghosts last, then by the end or the beginning of a life: the expressions of agents_list_idx, to the letter, all in
-one direction.
-"""
+"""Ghosts last, then by the end or beginning of a life: agents_list_idx to the letter, all in one direction."""
 
 
 class ListAgents(Paging):

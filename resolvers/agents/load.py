@@ -17,9 +17,7 @@ DAY_AGO = func.now() - literal_column("interval '24 hours'")
 
 
 class CrewsStatus(View):
-    """Agents by what they do. `idle` is every status but RUNNING and ERROR; `queued` counts assignments that wait for a
-    run.
-    """
+    """Agents by what they do. `idle`: every status but RUNNING and ERROR; `queued`: assignments that wait for a run."""
 
     total: int
     running: int

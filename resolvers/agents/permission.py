@@ -1,6 +1,4 @@
-"""Who may create and edit agents: where a role in the crew counts beside the role in the workspace (contract:
-rbac.notes).
-"""
+"""Who may create and edit agents: where a role in the crew counts beside the workspace's (contract: rbac.notes)."""
 
 from sqlmodel import col
 

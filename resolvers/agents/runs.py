@@ -48,9 +48,7 @@ async def stop_agent(ctx: Context, data: ById) -> Agent:
 
 
 async def _cancel_all(ctx: Context, agent: Agent) -> list[Run]:
-    """Returns the runs that have ended with it: those that waited for a worker. Chats are locked first, then runs, each
-    by id.
-    """
+    """Returns the runs that end with it: those that waited for a worker. Locks chats first, then runs, each by id."""
     live = (col(Run.agent_id) == agent.id, col(Run.status) == RunStatus.RUNNING)
     waiting = [run.chat_id for run in await ctx.select(Run, *live).all() if waits(run) and run.chat_id is not None]
     locked = await ctx.select(Chat, col(Chat.id).in_(waiting)).order_by(col(Chat.id)).locked().all() if waiting else []

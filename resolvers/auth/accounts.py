@@ -106,9 +106,7 @@ async def _while_open(ctx: Context) -> None:
 
 
 async def _by_the_operator(ctx: Context, shown: SetupToken | None) -> None:
-    """A configured window opens the bootstrap to everybody; otherwise whoever has read the server's output, or sits at
-    the machine.
-    """
+    """A configured window admits everybody; otherwise whoever has read the server's output, or sits at the machine."""
     token, expected = None if shown is None else shown.setup_token, instance.bootstrap_token
     if expected is not None and token is not None and secret_equals(token, expected):
         return
@@ -197,8 +195,6 @@ async def _found(ctx: Context, data: SignUp, password_hash: str) -> Founded:
 
 
 def workspace_slug(email: str, workspace_id: str) -> str:
-    """`ada.l@example.com` -> `ada-l-c0123456`: what a slug may start with, and no longer than one may be (contract:
-    formats.slug).
-    """
+    """`ada.l@example.com` -> `ada-l-c0123456`: as a slug may start, and no longer than one (contract: formats.slug)."""
     name = re.sub(r"[^a-z0-9-]", "-", email.partition("@")[0].lower())
     return f"{name[:_LONGEST_SLUG_NAME]}-{workspace_id[:8]}".lstrip("-")

@@ -1,5 +1,4 @@
-"""Browsers that signed in to an account before, known by a cookie: the lock that strangers' wrong passwords bring is
-not for them.
+"""Browsers that signed in to an account before, known by a cookie: strangers' wrong passwords do not lock them out.
 
 A device is bound to one account and one password, and its cookie changes with each sign-in (OWASP: device cookies).
 """

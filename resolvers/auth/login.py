@@ -165,8 +165,7 @@ async def _decide(
 ) -> LoginResult:
     """Counts, locks or lets in; the user's row is locked, so that no wrong password goes uncounted.
 
-    A browser that signed in before has a count and a lock of its own: strangers who lock the account do not lock it
-    out.
+    A browser that signed in before has its own count and lock: strangers who lock the account do not lock it out.
     """
     counter = device or user
     if counter.locked_until is not None and counter.locked_until > now:
@@ -186,9 +185,7 @@ async def _decide(
 
 
 async def _uncounted(ctx: Context) -> LoginResult:
-    """A failure with nothing to write: its commit waits for the disk all the same, or the time would tell which
-    accounts there are.
-    """
+    """A failure that writes nothing: its commit waits for the disk, too, or time would tell which accounts exist."""
     await ctx.report(select(func.pg_logical_emit_message(true(), "crewship.login", "")))
     return FAILED
 

@@ -1,6 +1,4 @@
-"""Sessions of browsers: opened by a login, rotated by a refresh, listed and ended by their user (contract: conventions,
-sessions).
-"""
+"""Browser sessions: login opens, refresh rotates, users list and end them (contract: conventions, sessions)."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

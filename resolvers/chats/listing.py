@@ -80,8 +80,7 @@ def of_origin(rows: Rows[Chat], data: ListChats) -> Rows[Chat]:
 
 
 def _unread(chat: Any, scope: Any) -> Any:
-    """Messages since the caller's mark, all without one; those of users only if another one has written them (contract:
-    chats.list).
+    """Messages since the caller's mark, all without one; of users' only those of others (contract: chats.list).
 
     Counted among the newest of the chat: what nobody has read for long costs no more than that.
     """

@@ -1,6 +1,4 @@
-"""What somebody has missed of the run that is live in a chat (contract: websocket.messages,
-resume; websocket.buffers).
-"""
+"""What somebody missed of the run that is live in a chat (contract: websocket.messages, resume; websocket.buffers)."""
 
 from typing import Annotated, Any
 

@@ -25,9 +25,7 @@ BUILT_INTO_IMAGE: Final = ("runtime_image", "devcontainer_config", "mise_config"
 
 
 def stored_on_create(given: dict[str, Any]) -> dict[str, Any]:
-    """Network and texts of a new crew. The contract fixes what is told first: the network, the sizes, then text by
-    text.
-    """
+    """Network and texts of a new crew. The contract fixes what is told first: the network, sizes, then text by text."""
     mode = parse_network_mode(given["network_mode"]) if given["network_mode"] else NetworkMode.restricted
     domains = domains_on_create(mode, given["allowed_domains"])
     devcontainer, mise, services, image = (
@@ -57,9 +55,7 @@ def stored_on_create(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def stored_on_update(crew: Crew, sent: dict[str, Any]) -> dict[str, Any]:
-    """The columns that change. Texts of the image forget the image that was built from them, even when they are the
-    same.
-    """
+    """The columns that change. Texts of the image forget the image built from them, even when they are the same."""
     changes = dict(sent)
     if "network_mode" in sent or "allowed_domains" in sent:
         mode = parse_network_mode(sent["network_mode"]) if "network_mode" in sent else None

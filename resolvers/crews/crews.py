@@ -58,9 +58,7 @@ CREW = Subject(Crew, "id")
 Image = Annotated[str, Field(strict=True, max_length=bounds.IMAGE)]
 Domains = Annotated[list[Text], at_most(bounds.ENTRIES)]
 Mode = NetworkMode | Text | None
-"""Any text gets in: what is no mode is told after a taken slug, and in any letter case it is one. GraphQL shows the
-enum.
-"""
+"""Any text gets in: what is no mode is told after a taken slug, and letter case is ignored. GraphQL shows the enum."""
 
 
 class ListCrews(Paging):
@@ -193,9 +191,7 @@ async def _within_license(ctx: Context) -> None:
 
 
 async def release_slug(ctx: Context, slug: str) -> None:
-    """Deleted crews that held the slug are renamed, and missions of all that ever did are removed: identifiers of
-    issues become free.
-    """
+    """Deleted crews of the slug are renamed, missions of all that ever had it removed: issue identifiers are free."""
     wanted, held = literal(slug, SQLText()), col(Crew.slug)
     renamed = wanted + "_deleted_" + col(Crew.id)
     # by bytes, as the index: "`" follows "_"

@@ -1,6 +1,4 @@
-"""What agents do with issues, over the internal API. The workspace is in the body or the query; the token may be bound
-to one.
-"""
+"""What agents do with issues, over the internal API. The workspace is in body or query; a token may be bound to one."""
 
 from typing import Annotated
 

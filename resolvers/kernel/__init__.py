@@ -1,7 +1,6 @@
 """The kernel's names for domains, which import them from here only, so that the modules behind can be rearranged.
 
-Where a name and a module are called alike (`command`, `query`, `bus`, `database`, `instance`), the name is what is
-found here.
+Where name and module are alike (`command`, `query`, `bus`, `database`, `instance`), the name is found here.
 """
 
 from resolvers.kernel import cookies, faults, identity

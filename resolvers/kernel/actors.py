@@ -28,9 +28,7 @@ def actor_of(ctx: Context) -> Actor:
 
 
 def actor_name(type_key: str, id_key: str) -> Derived:
-    """The name of the actor in two columns, of a deleted agent or a user who has left, too; null where there is no such
-    one.
-    """
+    """The name of the actor in two columns, also of a deleted agent or a user who left; null where there is none."""
 
     def named(row: Any, scope: Any) -> Any:
         user = table_of(User).alias()

@@ -1,6 +1,4 @@
-"""Where a call comes from, and under which origin (contract: rate_limits.client_address, csrf.origin_check,
-ws_token.origin).
-"""
+"""Address and origin of a call (contract: rate_limits.client_address, csrf.origin_check, ws_token.origin)."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -44,9 +42,7 @@ def _parse(text: str) -> Address | None:
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """One spelling an address: `::ffff:10.0.0.1` is `10.0.0.1`, IPv6 is short and lower-case. What is no address stays
-    as it is.
-    """
+    """One spelling an address: `::ffff:10.0.0.1` is `10.0.0.1`, IPv6 short and lower-case. What is no address stays."""
     address = parse_address(text)
     return text if address is None else str(address)
 
@@ -82,9 +78,7 @@ def reach(text: str) -> Reach:
 
 
 def is_public_address(address: Address | str) -> bool:
-    """Whether an outbound connection to it leaves this host and its networks, also when the
-    address wraps an IPv4 one.
-    """
+    """Whether an outbound connection to it leaves this host and its networks, even when it wraps an IPv4 one."""
     found = parse_address(address if isinstance(address, str) else str(address))
     if isinstance(found, IPv6Address) and (found.scope_id is not None or found.is_site_local or found in _NAT64_LOCAL):
         return False
@@ -119,8 +113,7 @@ class TrustedProxies:
         """The client's address in its canonical spelling.
 
         From a trusted peer: the right-most entry of X-Forwarded-For that is no trusted proxy, else X-Real-IP. Entries
-        are read from the right, and only as far as they are addresses: whoever wrote junk may have written all that is
-        left of it.
+        are read from the right, only as far as they are addresses: whoever wrote junk may have written all before it.
         """
         if (forwarded_for is None and real_ip is None) or not self.trusts(peer):
             return canonical(peer)
@@ -163,9 +156,7 @@ def own_origin(scheme: str, host: str) -> str:
 
 
 def origin_allowed(origin: bytes | None, referer: bytes | None, *, own: str, allowed: frozenset[str]) -> bool:
-    """The check of state-changing requests. `own` and `allowed` are normal origins; neither
-    header present is allowed.
-    """
+    """The check of state-changing requests. `own` and `allowed` are normal origins; absent headers are allowed."""
     if origin:
         named = normal_origin(origin.decode("latin-1"))
     elif referer:
@@ -176,9 +167,7 @@ def origin_allowed(origin: bytes | None, referer: bytes | None, *, own: str, all
 
 
 def same_host(origin: bytes | None, referer: bytes | None, host: str) -> bool:
-    """The check of the refresh route: the host (with its port) of Origin, else of Referer, is the request's; absent is
-    allowed.
-    """
+    """The refresh route's check: the host (with port) of Origin, else Referer, is the request's; absent is allowed."""
     source = origin or referer
     if not source:
         return True
@@ -189,9 +178,7 @@ def same_host(origin: bytes | None, referer: bytes | None, host: str) -> bool:
 def socket_origin_allowed(
     origin: bytes | None, host: str, *, production: bool, allowed: frozenset[str] = frozenset()
 ) -> bool:
-    """The check of WebSocket upgrades: the Origin's host name is the request's, ports ignored; this machine's outside
-    production.
-    """
+    """WebSocket upgrades: the Origin's host name is the request's, ports ignored; this machine's outside production."""
     if not origin:
         return True
     named = normal_origin(origin.decode("latin-1"))

@@ -138,9 +138,7 @@ def within(most: int) -> AfterValidator:
 
 
 def unstorable(value: Any, nesting: int, most: int) -> LiteralString | None:
-    """Why a value cannot be stored: PostgreSQL takes no NUL, in text and in JSON, and nothing goes down or on
-    endlessly.
-    """
+    """Why a value cannot be stored: PostgreSQL takes no NUL in text or JSON, and nothing goes down or on endlessly."""
     level, parts = [value], 1
     for _ in range(nesting):
         below: list[Any] = []

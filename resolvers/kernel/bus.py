@@ -1,8 +1,7 @@
 """Wake-ups between processes: a hint to look again, never content and never authority.
 
-Whoever commits something that others wait for rings; whoever waits looks at the tables. Anybody in the database can
-forge a ring and any ring can be lost: the first costs a look, the second a delay, since all who wait also look every
-half second.
+Whoever commits what others wait for rings; whoever waits looks at the tables. Anybody in the database can forge a ring
+and any can be lost: the first costs a look, the second a delay, as all who wait look every half second.
 """
 
 import asyncio

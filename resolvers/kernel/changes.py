@@ -29,9 +29,7 @@ class plus:
 
 
 class Now:
-    """`ctx.update(Run, id, finished_at=NOW)`, or a new row's value: PostgreSQL's time, the clock that all processes
-    share.
-    """
+    """`ctx.update(Run, id, finished_at=NOW)`, or in a new row: PostgreSQL's time, the clock all processes share."""
 
     __slots__ = ()
 
@@ -94,9 +92,7 @@ def _checked(value: Any, check: Callable[[Any], Any]) -> Any:
 
 DRAWING = WrapValidator(_checked)
 Drawn = Annotated[T, DRAWING]
-"""A field of an event that may be a value of the row that the command inserts last, known or not:
-`number=issue.number`.
-"""
+"""A field of an event that may be a value of the row the command inserts last, known or not: `number=issue.number`."""
 
 NamedColumns = tuple[tuple[str, str], ...]
 """Keys of an audit row's or an event's JSON, and the columns of the new row they show."""
@@ -117,8 +113,7 @@ def given(row: SQLModel) -> tuple[str, ...]:
 class Taken:
     """What a column of the new row takes from the changed one: `value`, as the operation gave it.
 
-    Equal expressions have one `kind`, whatever values they hold; these are parameters of their own, in the order that
-    the kind says.
+    Equal expressions have one `kind`, whatever values they hold; these are parameters, in the order the kind says.
     """
 
     name: str
@@ -171,8 +166,7 @@ class Held:
     """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`,
     those the change gives.
 
-    `parameters` are those of the change, and of what is drawn. `limited`: the caller may not see every row that could
-    be changed.
+    `parameters` are of the change and what is drawn. `limited`: the caller may not see every row that could change.
     """
 
     row: Any
@@ -261,8 +255,6 @@ Waiting = Held | Edit
 
 
 def split(data: Mapping[str, Any], drawn: Mapping[int, str]) -> tuple[dict[str, Any], NamedColumns]:
-    """What is known of some JSON, and which keys are columns of the new row; these by the identity of what stands for
-    them.
-    """
+    """What is known of some JSON, and which keys are the new row's columns; by the identity of what stands for them."""
     known = {key: value for key, value in data.items() if id(value) not in drawn}
     return known, tuple([(key, drawn[id(value)]) for key, value in data.items() if id(value) in drawn])

@@ -31,8 +31,7 @@ def owner_of_agents_files() -> int | None:
 def open_directory(parent: int, names: Sequence[str], *, make: bool = False, owner: int | None = None) -> int:
     """The directory that is reached from `parent` by `names`, as a new descriptor. No name may be `..`.
 
-    A symbolic link on the way is an error (ELOOP or ENOTDIR), whatever it points to. `make`: missing ones are made, for
-    `owner`.
+    A symlink on the way is an error (ELOOP, ENOTDIR), wherever it points. `make`: missing ones are made, for `owner`.
     """
     here = os.dup(parent)
     try:

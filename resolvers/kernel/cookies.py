@@ -1,6 +1,4 @@
-"""The browser's cookies: their names, their attributes, and what a Cookie header holds
-(contract: auth.session_cookie).
-"""
+"""The browser's cookies: their names, attributes, and what a Cookie header holds (contract: auth.session_cookie)."""
 
 import re
 from dataclasses import dataclass
@@ -78,9 +76,7 @@ def clear_all() -> list[str]:
 
 
 def parse(header: bytes | None) -> dict[str, str]:
-    """The cookies of a Cookie header. Of two with one name the first counts (the longer path: RFC 6265, 5.4); junk is
-    skipped.
-    """
+    """The cookies of a header. Of two with one name the first counts (longer path: RFC 6265, 5.4); junk is skipped."""
     cookies: dict[str, str] = {}
     if not header:
         return cookies

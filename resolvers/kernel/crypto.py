@@ -95,9 +95,7 @@ class Signer:
         email: str = "",
         now: float | None = None,
     ) -> tuple[str, Claims]:
-        """A new token and what it says. A very long name or email is cut: it is for display,
-        and the cookie has to fit.
-        """
+        """A new token and what it says. A long name or email is cut: it is for display, and the cookie has to fit."""
         issued_at = int(time.time() if now is None else now)
         claims = Claims(
             user_id=user_id,
@@ -201,9 +199,7 @@ def _claims(kind: TokenKind, payload: dict[str, Any]) -> Claims:
 
 
 def _is_bound(kind: TokenKind, session_id: Any, token_id: Any) -> bool:
-    """Whether a token names the one credential that it lives and dies with; a CLI token can be that of a ws ticket
-    alone.
-    """
+    """Whether a token names the one credential that it lives and dies with; a CLI token can be a ws ticket's alone."""
     named = [id for id in (session_id, token_id) if id is not None]
     return (
         len(named) == 1 and isinstance(named[0], str) and bool(named[0]) and (token_id is None or kind is TokenKind.ws)
@@ -219,9 +215,7 @@ def is_strong(secret: str) -> bool:
 
 
 def setup_token(secret: str) -> str:
-    """The token of the link that creates the first user: every process of an instance, and every start, knows the same
-    one (64 hex).
-    """
+    """The token of the link that creates the first user, the same in every process and start of an instance (hex)."""
     return (
         HKDF(algorithm=SHA256(), length=32, salt=b"crewship.setup", info=b"crewship setup token v1")
         .derive(secret.encode())
@@ -255,9 +249,7 @@ def hash_cli_token(token: str, admin_key: bytes | None) -> tuple[TokenTier, str]
 
 
 def admin_hmac_key(configured: str | None) -> bytes | None:
-    """CREWSHIP_ADMIN_TOKEN_HMAC_KEY as bytes; None when absent or blank, MalformedKey unless it is at least 32 bytes of
-    hex.
-    """
+    """CREWSHIP_ADMIN_TOKEN_HMAC_KEY as bytes; None if absent or blank, MalformedKey unless 32 bytes of hex or more."""
     if configured is None or not configured.strip():
         return None
     try:

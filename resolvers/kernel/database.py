@@ -138,9 +138,7 @@ class Connection(asyncpg.Connection):
         use_cache: bool = True,
         **options: Any,
     ) -> Any:
-        """A text that nobody has sent before is parsed for this once: what is prepared stays with PostgreSQL, and has
-        to be worth it.
-        """
+        """A text that is new is parsed for this once: what is prepared stays in PostgreSQL, and has to be worth it."""
         if (
             use_cache
             and not named
@@ -178,18 +176,14 @@ class Connection(asyncpg.Connection):
         return await (self.fetch(query, *args) if many else self.fetchrow(query, *args))
 
     async def _outdated(self) -> bool:
-        """Forgets the statements: the schema has changed under them. True in a transaction,
-        which the error has ended.
-        """
+        """Forgets the statements: the schema changed under them. True in a transaction, which the error has ended."""
         within = self.is_in_transaction()
         await self.reload_schema_state()
         return within
 
 
 async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) -> Any:
-    """A connection that passes JSON through as bytes and decodes JSONB with orjson. `settings` of the session go beyond
-    SESSION's.
-    """
+    """A connection that passes JSON as bytes and decodes JSONB with orjson. `settings` go beyond SESSION's."""
     conn = await asyncpg.connect(
         dsn,
         connection_class=Connection,

@@ -44,9 +44,7 @@ VALIDATORS_OWN: Final = frozenset(get_args(ErrorType)) - {"value_error", "assert
 
 
 def told(error: ValidationError, given: Any, forms: dict[str, str]) -> dict[str, str]:
-    """A text for each field, the first of each; keys are the names of the wire. `forms`:
-    pattern -> what it asks for.
-    """
+    """A text for each field, the first of each; keys are names of the wire. `forms`: pattern -> what it asks for."""
     fields: dict[str, str] = {}
     for fault in error.errors(include_url=False, include_input=False):
         context = fault.get("ctx", {})

@@ -3,8 +3,7 @@ edge that takes the input.
 
 A list has one plan for each order and each filter that leads: the first one sent of those that have an index of their
 own. The others are conditions of every plan, which hold where nothing was sent. Where the one that leads has several
-values, the list is put together from the first rows with each: an index has those in their order, but not the rows with
-any of them.
+values, the list is put together from the first rows with each: an index has those in order, but not the rows with any.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,8 +28,7 @@ MOST_OF_ONE = 100  # characters of a value: all together fit into a URL
 
 @dataclass(frozen=True, eq=False)
 class Filter:
-    """`status: Annotated[Statuses | None, Filter(Mission.status)]`: rows whose column has the value, or one of a list
-    of values.
+    """`status: Annotated[Statuses | None, Filter(Mission.status)]`: rows with the value, or one of a list.
 
     Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
     """
@@ -47,9 +45,7 @@ class Filter:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """`sort: Annotated[IssueSort, Order({IssueSort.created_at: (col(Mission.created_at).desc(), …)})]`: the keys of
-    each order.
-    """
+    """`sort: Annotated[IssueSort, Order({IssueSort.created_at: (col(Mission.created_at), …)})]`: each order's keys."""
 
     keys: Mapping[Any, tuple[Any, ...]]
 

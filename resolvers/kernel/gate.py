@@ -73,9 +73,7 @@ class Plan:
 
 
 def _set(value: Any) -> Any:
-    """Sets what row-level security reads, and is that value: a workspace's id, several with commas, `*`, or `@` and a
-    user's id.
-    """
+    """Sets, and is, what row-level security reads: a workspace's id, several with commas, `*`, or `@` and a user's."""
     return (
         func.set_config(literal_column("'crewship.workspaces'"), value, false(), type_=Text())
         if database.row_security
@@ -189,9 +187,7 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
 
 
 def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any) -> Any:
-    """Lateral FROM entry of the live workspace that is named, or that an entity belongs to: its id, set as the scope of
-    what follows.
-    """
+    """Lateral FROM entry of the live workspace named, or of an entity: its id, set as the scope of what follows."""
     workspace = table_of(Workspace).alias("gate_workspace")
     found: list[Any] = [workspace.c.deleted_at.is_(None)]
     tables: Any = workspace

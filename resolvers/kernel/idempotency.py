@@ -1,7 +1,6 @@
 """Commands that a client may send twice: the same key and the same request give the stored answer.
 
-Unique over (principal, workspace, operation, key). Refusals are not stored; operations that return a secret store no
-body.
+Unique over (principal, workspace, operation, key). Refusals are not stored; what returns a secret stores no body.
 """
 
 import hashlib

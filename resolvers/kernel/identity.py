@@ -1,6 +1,4 @@
-"""Credentials of a request -> Caller. Nothing is looked up here: a Caller is a claim, proven
-by each operation's gate.
-"""
+"""Credentials of a request -> Caller. Nothing is looked up: a Caller is a claim, proven by each operation's gate."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -28,8 +26,7 @@ def caller_of(
     origin: str = "",
     path: str = "",
 ) -> Caller:
-    """Authorization with exactly `Bearer ` wins, even when its value is bad; else the session cookie (contract:
-    auth.selection).
+    """Exactly `Bearer ` in Authorization wins, even a bad one; else the session cookie (contract: auth.selection).
 
     A `Bearer` with nothing behind it is none.
     """
@@ -71,9 +68,7 @@ def internal(
 
 
 def webhook(headers: Mapping[bytes, bytes], body: bytes, *, client: str, forwarded: bool, path: str = "") -> Caller:
-    """What a webhook claims; a guard of its operation verifies it, once the agent's secret is known (contract:
-    webhooks.trigger).
-    """
+    """What a webhook claims; a guard verifies it once the agent's secret is known (contract: webhooks.trigger)."""
     signature, timestamp, secret = (
         headers.get(name, b"").decode("latin-1") for name in (b"x-signature", b"x-timestamp", b"x-webhook-secret")
     )
@@ -114,9 +109,7 @@ def of_session_token(token: str) -> Caller:
 
 
 def ticket(token: str, *, client: str = "", forwarded: bool = False, user_agent: str = "", path: str = "") -> Caller:
-    """The caller behind a ticket of a live channel: good for as long as the session or CLI token that it names
-    (contract: ws.token).
-    """
+    """The caller of a live channel's ticket: good as long as the session or CLI token it names (contract: ws.token)."""
     claims = read_token(TokenKind.ws, token)
     if isinstance(claims, Reason):
         return invalid(claims)

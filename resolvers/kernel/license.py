@@ -36,9 +36,7 @@ class Edition(StrEnum):
 
 
 class Limit(StrEnum):
-    """What is counted; the value is the word in the refusal. Crews and members count in a
-    workspace, agents in a crew.
-    """
+    """What is counted; the value is the word in refusals. Crews and members count in a workspace, agents in a crew."""
 
     crews = "crews"
     agents = "agents"
@@ -117,18 +115,14 @@ class License:
 
 @dataclass(frozen=True, slots=True)
 class Licensing:
-    """What was configured at start. `problem` tells why a named license file does not count; time is judged anew by
-    each `at`.
-    """
+    """What was configured at start. `problem` says why a named license file does not count; each `at` judges time."""
 
     claims: Claims | None = None
     settings: Mapping[Limit, int] = field(default_factory=dict)
     problem: str | None = None
 
     def at(self, now: datetime) -> License:
-        """The license that holds at `now`: an expired one falls back to community, and only
-        the settings stay enforced.
-        """
+        """The license that holds at `now`: an expired one falls back to community; only the settings stay enforced."""
         claims = self.claims
         try:
             if claims:
@@ -186,8 +180,7 @@ def verify(document: bytes, key: Ed25519PublicKey) -> Claims:
 def read_licensing(
     file: Path | None, public_key: str | None, *, settings: Mapping[Limit, int], now: datetime
 ) -> Licensing:
-    """Read once at start. A file that does not count leaves the community edition and a `problem` to log; it never
-    stops the start.
+    """Read once at start. A file that does not count leaves the community edition, a `problem` to log, and a start.
 
     `settings` holds the limits that were configured one by one, each at least 1.
     """

@@ -26,9 +26,7 @@ class InternalPrincipal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """From where an internal call came: the address of the client; whether a proxy passed it on; whether by the unix
-    socket.
-    """
+    """Where an internal call came from: the client's address; whether a proxy passed it on; whether by unix socket."""
 
     address: str
     forwarded: bool
@@ -36,27 +34,22 @@ class Caller:
 
     @property
     def reach(self) -> Reach:
-        """Who can open the socket is on this machine. A call that a proxy passed on may come from anywhere, whatever it
-        says.
-        """
+        """Who can open the socket is on this machine. A proxied call may come from anywhere, whatever it says."""
         if self.local_socket:
             return Reach.LOOPBACK
         return Reach.PUBLIC if self.forwarded else reach(self.address)
 
 
 def issue_workspace_token(master: str, workspace_id: str) -> str:
-    """`wsv1.<workspace id>.<hex HMAC>`: good for the internal routes of one workspace for as long as the master token
-    is.
-    """
+    """`wsv1.<workspace id>.<hex HMAC>`: good on the internal routes of one workspace as long as the master token is."""
     return f"{_WORKSPACE_PREFIX}{workspace_id}.{_workspace_mac(master, workspace_id)}"
 
 
 def verify_internal(token: str | None, *, master: str, caller: Caller, allow_any: bool = False) -> InternalPrincipal:
     """The caller behind an X-Internal-Token.
 
-    Refuses NOT_FOUND to callers beyond the private networks, and FORBIDDEN a wrong token or the master token from
-    beyond loopback. `allow_any` (CREWSHIP_INTERNAL_ALLOW_ANY) drops the rules about addresses. An empty master admits
-    nobody.
+    Refuses NOT_FOUND to callers beyond the private networks, FORBIDDEN a wrong token, or the master's from beyond
+    loopback. `allow_any` (CREWSHIP_INTERNAL_ALLOW_ANY) drops the rules about addresses. An empty master admits nobody.
     """
     distance = Reach.LOOPBACK if allow_any else caller.reach
     if distance is Reach.PUBLIC:
@@ -84,18 +77,14 @@ class SignatureScheme(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookCredentials:
-    """What a webhook request shows. In order: `read_webhook` (401), the look-up of the secret, the body, `verify` (400,
-    then 401).
-    """
+    """What a webhook request shows. In order: `read_webhook` (401), the secret, the body, `verify` (400, then 401)."""
 
     scheme: SignatureScheme
     proof: str
     timestamp: str = ""
 
     def verify(self, body: bytes, *, secret: str, require_timestamp: bool, now: float) -> None:
-        """Refuses BAD_REQUEST what is stale or not of a scheme that the agent takes, UNAUTHENTICATED what the secret
-        did not make.
-        """
+        """BAD_REQUEST: stale, or a scheme that the agent does not take. UNAUTHENTICATED: not made by the secret."""
         if require_timestamp and self.scheme is not SignatureScheme.timestamped:
             raise Refusal(Code.BAD_REQUEST, "X-Timestamp and X-Signature are required for this agent")
         if self.scheme is SignatureScheme.timestamped and not _fresh(self.timestamp, now):

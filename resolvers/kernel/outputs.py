@@ -51,9 +51,7 @@ def to_plain(value: Any) -> Any:
 
 
 def encode(value: Any, shape: Shape | None) -> Any:
-    """JSON of the whole object, or of the fields a shape asks for. An opened file is handed on to the transport as it
-    is.
-    """
+    """JSON of the whole object, or of the fields a shape asks for. An opened file goes to the transport as it is."""
     if isinstance(value, Opened):
         return value
     return orjson.dumps(to_plain(value) if shape is None else pick(value, shape), option=JSON_OPTIONS)

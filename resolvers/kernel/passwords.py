@@ -1,6 +1,4 @@
-"""Hashing and checking passwords, off the event loop and never too many at once (contract:
-password, lockout.timing).
-"""
+"""Hashing and checking passwords, off the event loop, never too many at once (contract: password, lockout.timing)."""
 
 import asyncio
 import os
@@ -78,9 +76,7 @@ class Passwords:
         return await self._run(lambda: self._hashes.hash(password), client)
 
     async def verify(self, password: str, stored: str | None, client: str | None = None) -> Verification:
-        """Whether a password is the stored one. Without a stored hash the answer is no, at the same cost (contract:
-        lockout.timing).
-        """
+        """Whether a password is the stored one; without a hash no, at the same cost (contract: lockout.timing)."""
         encoded = _encoded(password)
         if encoded is None:
             encoded, stored = b"", None

@@ -24,8 +24,7 @@ UNSENT: Any = _Unsent()
 
 
 class Patch(Input):
-    """Fields that a class of this kind declares itself may be left out, and are UNSENT then. Those of its other bases
-    name the row.
+    """Fields that such a class declares itself may be left out, and are UNSENT then. Those of other bases name the row.
 
     Null clears a field that can be null, and counts as not sent for any other (contract: requests.null_values).
     """

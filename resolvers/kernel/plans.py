@@ -26,9 +26,7 @@ COMPILED = Counter(
 
 
 class Shelf:
-    """Every plan of the process, in the order they came. The oldest that was not used since it was last looked at goes
-    first.
-    """
+    """Every plan of the process, as they came. The oldest not used since it was last looked at goes first."""
 
     def __init__(self, limit: int = KEPT) -> None:
         self.limit, self.size = limit, 0

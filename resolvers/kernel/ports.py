@@ -1,6 +1,4 @@
-"""What operations need of the outside world. `crewship/app.py` plugs the implementations in;
-tests may plug fakes here.
-"""
+"""What operations need of the outside world. `crewship/app.py` plugs implementations in; tests may plug fakes here."""
 
 from typing import Protocol
 

@@ -1,6 +1,4 @@
-"""The body of every refusal: the keys of RFC 7807, and `error` for the clients that read only that (contract:
-errors.superset).
-"""
+"""The body of refusals: RFC 7807's keys, and `error` for clients that read only that (contract: errors.superset)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -16,9 +14,7 @@ REASON_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
 
 
 def problem(status: int, detail: str, path: str, extra: Mapping[str, Any] | None = None) -> bytes:
-    """JSON of a refusal; `path` is the request's, without its query. `extra` adds members, or replaces `error` where
-    that is a code.
-    """
+    """JSON of a refusal; `path` has no query. `extra` adds members, or replaces `error` where that is a code."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": REASON_PHRASES[status],

@@ -1,9 +1,8 @@
 """Scopes of CLI tokens: what they are called, who may hand them out, and which ones an operation needs (contract:
 auth.TokenScope).
 
-A scope takes away from what the user behind a token may; it never adds. A token without scopes is as good as its user.
-The scope of an operation follows from its name and kind: `crews.list` needs `crews:read`, `crews.update` needs
-`crews:write`.
+A scope takes away from what a token's user may, and never adds. A token without scopes is as good as its user. The
+scope of an operation follows from its name and kind: `crews.list` needs `crews:read`, `crews.update` `crews:write`.
 """
 
 from collections.abc import Collection
@@ -60,9 +59,7 @@ _OF_OPERATION: dict[str, Scopes] = {
     "channels.agent": frozenset({"agents:read", "chats:read"}),
     "channels.crew": frozenset({"crews:read"}),
 }
-"""Operation or domain -> the scopes it needs where they do not follow from its name; None: no token with scopes may
-call it.
-"""
+"""Operation or domain -> the scopes it needs where its name does not tell; None: no token with scopes may call it."""
 
 
 def needed(operation: str, kind: str) -> Scopes:

@@ -57,9 +57,7 @@ class Selection(Generic[M]):
         return self._but(size=size)
 
     def locked(self) -> Self:
-        """FOR NO KEY UPDATE: keys never change, and FOR UPDATE would wait for whoever inserts a row that refers to this
-        one.
-        """
+        """FOR NO KEY UPDATE: keys never change, and FOR UPDATE would wait for inserts of rows that refer to it."""
         return self._but(locked=True)
 
     async def all(self) -> list[M]:

@@ -122,9 +122,7 @@ DatabaseUrl = Annotated[SecretStr, BeforeValidator(_database_url)]
 
 
 def default_data_dir() -> Path:
-    """`crewship` in the user's data directory; `.data` in the current one for a user without a home (containers, system
-    users).
-    """
+    """`crewship` in the user's data directory; `.data` in the current one without a home (containers, system users)."""
     if shared := os.environ.get("XDG_DATA_HOME"):
         return _within(Path(shared))
     home = os.environ.get("HOME", "")
@@ -151,9 +149,7 @@ BOOLEAN = "a boolean: true or false"
 
 
 class Settings(BaseSettings):
-    """Immutable; every secret is a SecretStr, so neither repr nor a log line can show one. An empty variable counts as
-    unset.
-    """
+    """Immutable; secrets are SecretStr, so that no repr or log line shows one. An empty variable counts as unset."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -342,9 +338,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """The settings of this process; `overrides` (by field name, None = not given) win over the environment. Raises
-    SettingsError.
-    """
+    """This process's settings; `overrides` (by field, None: not given) beat the environment. Raises SettingsError."""
     given = {_variables(name)[0]: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)

@@ -141,9 +141,7 @@ def columns_of(rows: Sequence[SQLModel], names: tuple[str, ...]) -> list[list[An
 
 
 def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...], limited: bool) -> Statement:
-    """Insert, or replace the other columns of the row that has the same `keys`; where the caller may not see that one,
-    nothing.
-    """
+    """Insert, or replace other columns of the row with the same `keys`; nothing, where the caller may not see it."""
 
     def build() -> Any:
         table = table_of(model)
@@ -161,9 +159,7 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
 
 
 def edited(model: type[SQLModel], sets: dict[str, Any]) -> dict[str, Any]:
-    """What an update sets, with the version and time of the edit that it is, unless it changes what the service notes
-    alone.
-    """
+    """What an update sets, with the version and time of an edit, unless it changes what the service notes alone."""
     table = table_of(model)
     if sets and sets.keys() <= bookkeeping_of(model):
         return sets

@@ -1,6 +1,4 @@
-"""What a background job does to the rows of its workspace: as the system, which is no member,
-and audited as the job.
-"""
+"""What a background job does to the rows of its workspace: as the system, no member, and audited as the job."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -21,9 +19,7 @@ class Gone(Exception):
 
 
 class Mark(NamedTuple):
-    """The first statement of a step. Its row says whether the job is `live`, and whether the step is `fresh`: not done
-    before.
-    """
+    """The first statement of a step. Its row says whether the job is `live`, and the step `fresh`: not done before."""
 
     sql: str
     values: Sequence[Any]
@@ -36,9 +32,7 @@ def _context(job: Job[Any], workspace_id: str) -> Context:
 
 
 async def write(job: Job[Any], workspace_id: str, mark: Mark, change: Callable[[Context], Awaitable[T]]) -> T | None:
-    """The mark, the change and what it records, in one transaction: once, however often this is called. None: it was
-    done before.
-    """
+    """The mark, the change and its records, in one transaction: once, however often called. None: it was done."""
     ctx = _context(job, workspace_id)
     async with database.lease() as ctx.conn:
         ctx.in_transaction, result = True, None

@@ -1,8 +1,7 @@
 """Files that operations keep: bytes under confined paths, below CREWSHIP_STORAGE_BASE_PATH.
 
-A folder is named by ids, a path in it by a client. What is written comes whole or not at all: it is received beside all
-folders, brought to the disk, and then takes its name. Nothing of it is in any transaction: an operation receives before
-`begin()`.
+A folder is named by ids, a path in it by a client. What is written comes whole or not at all: received beside all
+folders, brought to disk, then named. None of it is in a transaction: an operation receives before `begin()`.
 """
 
 import asyncio

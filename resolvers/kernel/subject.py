@@ -19,8 +19,7 @@ NO_LIMIT = Scope.of(lambda name: bindparam(f"scope_{name}", type_=Text()), limit
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """`subject=Subject(IssueComment, "comment_id", of=Subject(Crew, "crew_id"))`: without such a row the operation is
-    NOT_FOUND.
+    """`subject=Subject(IssueComment, "comment_id", of=Subject(Crew, "crew_id"))`: without such a row, NOT_FOUND.
 
     `field`: of the input, which names the row; `by`: the column that holds that name. `of`: the row that it belongs to,
     which the route names as well; `key`: the column that says so. `also`: further fields, which columns of the same

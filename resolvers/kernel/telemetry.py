@@ -11,8 +11,7 @@ from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-# structlog imports rich, and that pygments, for tracebacks that are never printed: 7 MB in every process. It can do
-# without.
+# structlog imports rich, and that pygments, for tracebacks never printed: 7 MB in every process. It can do without.
 if "rich" in sys.modules:
     import structlog
 else:
@@ -39,8 +38,7 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  #
 
 
 class Meter:
-    """Calls of one operation by outcome, and how long they took: plain numbers, made into metrics when somebody asks
-    for them.
+    """Calls of one operation by outcome, and how long they took: plain numbers, made into metrics when asked for.
 
     The library's own counters take locks that one event loop does not need: they were 3 % of a small read.
     """

@@ -102,9 +102,7 @@ def kinds(model: type[Input]) -> Kinds:
 
 
 def variant(data: Input) -> tuple[Any, ...]:
-    """The kind of call: which optional fields are there, the value of every closed choice, and
-    the filter that leads.
-    """
+    """The kind of call: which optional fields are there, the value of every closed choice, the filter that leads."""
     known = _KINDS.get(type(data)) or kinds(type(data))
     if known.filters:
         return (

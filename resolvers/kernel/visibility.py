@@ -58,9 +58,7 @@ class Scope:
         return type(self)(self.workspace_id, self.user_id, self._role, tuple(outer), limited=self.limited)
 
     def role_in(self, workspace_id: Any) -> Any:
-        """The caller's role in the workspace of a row: the one the gate has judged, or where it judged none, that of
-        the membership.
-        """
+        """The caller's role in a row's workspace: as the gate judged it, or where it judged none, by membership."""
         if self._role is not None:
             return self._role.clause
         member = table_of(Membership).alias("own")
@@ -100,9 +98,7 @@ class Scope:
         return self.scalar(select(other.c[column]).where(other.c.id == row[key], *own))
 
     def has(self, model: type[TenantRow], row: Any, **same: Any) -> Any:
-        """Whether the workspace of `row` has a live row of `model` with these values, to be
-        seen or not: for `visible`.
-        """
+        """Whether the workspace of `row` has a live row of `model` with these values, seen or not: for `visible`."""
         other = table_of(model).alias()
         found = [other.c.workspace_id == row.workspace_id, *[other.c[name] == value for name, value in same.items()]]
         if "deleted_at" in other.c:

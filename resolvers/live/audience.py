@@ -1,6 +1,4 @@
-"""Who listens to one channel. Those who keep up and are shown the same are served together, which costs each of them
-one write.
-"""
+"""Who listens to one channel. Those who keep up and see the same are served together, at one write each."""
 
 from collections.abc import Hashable, Iterator
 from typing import Protocol
@@ -19,9 +17,7 @@ class Outlet(Protocol):
         """Sends, in order. What is written to a closed connection is dropped."""
 
     async def drained(self) -> None:
-        """Until there is room again. Raises ConnectionError when the connection is gone, or nothing was read from it
-        for too long.
-        """
+        """Until there is room again. Raises ConnectionError when the connection is gone, or not read for too long."""
 
 
 class Listener(Protocol):
@@ -38,9 +34,7 @@ class Listener(Protocol):
         """The frame that shows an event to who stands behind it; None where it is not to be shown."""
 
     def deliver(self, event: Delivered) -> bool:
-        """Of who is served alone. Called in order, from the event loop; must neither wait nor fail. True: it has kept
-        up.
-        """
+        """Of who is served alone. Called in order from the event loop; must neither wait nor fail. True: it kept up."""
 
     def part(self, position: Position) -> None:
         """From now on it is served alone, and stands here."""

@@ -22,9 +22,7 @@ WITHDRAWN = frozenset({Code.FORBIDDEN, Code.NOT_FOUND})
 
 
 class LiveConnection:
-    """The subscriptions of one socket or stream. Closed by whoever opened it; `caller.user_id` is known (see
-    `channels.identify`).
-    """
+    """Subscriptions of a socket or stream. Its opener closes it; `caller.user_id` is known (`channels.identify`)."""
 
     def __init__(self, caller: Caller, outlet: Outlet, line: Owner) -> None:
         self.caller, self._outlet, self._line = caller, outlet, line

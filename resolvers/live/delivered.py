@@ -31,12 +31,10 @@ class Position(NamedTuple):
 
 @dataclass(slots=True)
 class Delivered:
-    """One event or frame. `payload` is JSON as PostgreSQL wrote it; `frame` is its number in a chat, 0 outside of
-    chats.
+    """One event or frame. `payload` is JSON as PostgreSQL wrote it; `frame` is its number in a chat, else 0.
 
     A frame on the channel of its agent has no place in any order, since an agent may be at work in several chats: it is
-    seen live or never. Made once in a process and shown to all who listen: what one of them encodes of it is kept for
-    the others.
+    seen live or never. Made once in a process and shown to all who listen: what one encodes of it is kept for all.
     """
 
     channel: str  # the address (see channels.Channel)

@@ -69,9 +69,7 @@ class Hub:
         return self.tail.position if watch is None else self.tail.position._replace(frame=watch.frame)
 
     async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
-        """What followed a position, `limit` of each kind at most; nothing from before the caller was a member. Raises
-        Lost.
-        """
+        """What followed a position, at most `limit` of a kind; nothing before the caller was a member. Raises Lost."""
         async with database.lease() as conn:
             await conn.fetchrow(SCOPE_SQL, channel.workspace_id or f"@{channel.id}")
             since = channel.since or BEGINNING

@@ -1,7 +1,6 @@
 """Who listens to which chat right now, told to all processes: noted in memory, written in batches.
 
-A row counts for `LASTS` seconds and is moved on while somebody listens, so that what a process leaves behind in a crash
-runs out.
+A row counts for `LASTS` seconds and is moved on while somebody listens, so that what a crash leaves behind runs out.
 """
 
 import asyncio

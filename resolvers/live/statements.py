@@ -22,8 +22,7 @@ EPOCH = """
 """
 SWEPT = "SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = $1), 0)"
 
-# What has changed of somebody's access comes with the frames, from the same snapshot: an event may still wait, while
-# frames do not.
+# Changes of access come with the frames, from the same snapshot: an event may still wait, frames do not.
 FRAMES = """
     SELECT NULL AS workspace_id, NULL AS chat_id, seq, channel AS type, NULL AS payload
     FROM events WHERE type = 'access.changed' AND (xid, seq) > ($5::text::xid8, $6::bigint)

@@ -1,6 +1,4 @@
-"""One listener of one channel on one connection: live while the connection keeps up, and reading behind while it does
-not.
-"""
+"""One listener of one channel on one connection: live while that keeps up, reading behind while it does not."""
 
 import asyncio
 from collections.abc import Callable, Hashable
@@ -42,8 +40,7 @@ class Subscription:
     """Gets every event of a channel once and in order, from where it starts.
 
     Nothing is queued for a slow connection: past a bound it stops being live, reads what it missed from the tables once
-    there is room, and is live again when it has caught up. A cursor to start from is the same thing: to be behind from
-    the beginning.
+    there is room, and is live again once caught up. A cursor to start from is the same: to be behind at the start.
     """
 
     def __init__(
@@ -63,9 +60,7 @@ class Subscription:
         self.closed = False
 
     async def open(self, after: str | None = None) -> None:
-        """Joins the channel. `after`: a cursor; one that leads nowhere is told to the owner, and the live events follow
-        all the same.
-        """
+        """Joins the channel. `after`: a cursor; one that leads nowhere is told to the owner, and live events follow."""
         self.position = self._newest = await hub.join(self.channel, self)
         self._joined = True
         if self.closed:

@@ -1,5 +1,4 @@
-"""The work on a mission: ready tasks go to agents, ended ones are noted, and in the end the mission is up for review or
-has failed.
+"""The work on a mission: ready tasks go to agents, ended ones are noted; in the end it is up for review or has failed.
 
 Nothing waits in between. A mission is looked at when it is started, when an assignment of it has ended, and at its
 deadline (contract: missions.behaviour).

@@ -1,3 +1,1 @@
-"""Rules of single values: what a configuration, a schedule or a text may be. Nothing here knows a row, a caller or a
-connection.
-"""
+"""Rules of single values: what a configuration, schedule or text may be, without rows, callers and connections."""

@@ -1,6 +1,4 @@
-"""What a crew's container may reach: the network mode, the domains of restricted mode, and how a host is matched
-against them.
-"""
+"""What a crew's container may reach: network mode, the domains of restricted mode, and how a host matches them."""
 
 import re
 from collections.abc import Sequence
@@ -40,8 +38,7 @@ def parse_network_mode(text: str) -> NetworkMode:
 def normalise_domain(entry: str) -> str:
     """The host that an entry names (contract: crews.create, domain rule).
 
-    Deliberately lenient: wildcards, addresses, and paths without a scheme stay as they are, although the proxy never
-    matches them.
+    Lenient on purpose: wildcards, addresses and paths without a scheme stay, although the proxy never matches them.
     """
     text = entry.strip()
     if "://" in text or text.startswith("//"):
@@ -66,9 +63,7 @@ def domains_on_create(mode: NetworkMode, given: Sequence[str] | None) -> list[st
 def domains_on_update(
     given_mode: NetworkMode | None, stored_mode: NetworkMode, given: Sequence[str] | None, stored: Sequence[str]
 ) -> list[str]:
-    """What `allowed_domains` holds after an update (contract: crews.update, network rule); None means the field was not
-    sent.
-    """
+    """What `allowed_domains` holds after an update (contract: crews.update, network rule); None: not sent."""
     if given_mode == NetworkMode.free:
         return []
     if given is None or (given_mode is None and stored_mode == NetworkMode.free):

@@ -52,9 +52,7 @@ def _too_deep(value: Any) -> bool:
 
 
 def parse_json(text: str, field: str) -> Any:
-    """The value of a JSON text (RFC 8259). Of duplicate keys the last wins; NaN, infinities and numbers beyond a double
-    are refused.
-    """
+    """The value of a JSON text (RFC 8259). Of equal keys the last wins; no NaN, infinity or number beyond a double."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -72,9 +70,7 @@ def parse_object(text: str, field: str) -> dict[str, Any]:
 
 
 def shaped(adapter: TypeAdapter[T], value: Any, field: str) -> T:
-    """The value in its declared shape. Of several violations the first is told; values are never quoted, since they may
-    be secret.
-    """
+    """The value in its declared shape. The first violation is told; values never are, since they may be secret."""
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

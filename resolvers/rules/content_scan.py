@@ -37,8 +37,7 @@ RULES = r"(?:instructions?|prompts?|rules?|directives?|guidelines?|constraints?|
 SECRETS = r"(?:api keys?|access keys?|private keys?|credentials?|secrets?|passwords?|tokens?|environment variables?)"
 UNBOUND = r"(?:dan|jailbroken|unrestricted|unfiltered|uncensored)"
 
-# Of words: case folded, punctuation and runs of spaces one space. Narrow on purpose: users do say "ignore my last
-# message".
+# Of words: case folded, punctuation and spaces one space. Narrow on purpose: users say "ignore my last message".
 PHRASES: dict[str, re.Pattern[str]] = {
     name: re.compile(rf"\b(?:{text})\b")
     for name, text in {
@@ -81,8 +80,7 @@ MARKERS = re.compile(
     re.IGNORECASE,
 )
 
-# Zero-width and filler characters, embeddings and overrides of direction, tags and the variation selectors beyond
-# emoji.
+# Zero-width and filler characters, embeddings and overrides of direction, tags, variation selectors beyond emoji.
 INVISIBLE = re.compile(
     "[\u115f\u1160\u180e\u200b-\u200d\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
 )

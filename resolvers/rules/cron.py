@@ -11,9 +11,7 @@ LONGEST: Final = 1000
 
 
 def next_run(expression: str, after: datetime) -> datetime | None:
-    """The first time after `after`, to the minute; None when the text is no cron expression, or its day never comes (30
-    February).
-    """
+    """The first minute after `after`; None if the text is no cron expression, or its day never comes (30 February)."""
     if len(expression) > LONGEST or len(expression.split()) != FIELDS:  # a sixth field would be seconds
         return None
     try:

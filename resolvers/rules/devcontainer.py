@@ -93,9 +93,7 @@ class Devcontainer(BaseModel):
 
     @property
     def needs_image(self) -> bool:
-        """Whether an image has to be built before a container can start; a post-start command runs in the container
-        instead.
-        """
+        """Whether an image has to be built before a container starts; a post-start command runs in the container."""
         return bool(self.features or self.post_create_command)
 
     def to_json(self) -> str:
@@ -110,9 +108,7 @@ def check_devcontainer_size(text: str) -> None:
 
 
 def parse_devcontainer(text: str) -> Devcontainer:
-    """The stored form, or a refusal (contract: crews.create, devcontainer rule). Null equals absent; unknown keys are
-    dropped.
-    """
+    """The stored form or a refusal (contract: crews.create, devcontainer rule). Nulls and unknown keys do not count."""
     check_devcontainer_size(text)
     return shaped(_ADAPTER, parse_object(text, FIELD), FIELD)
 

@@ -25,9 +25,7 @@ _ADAPTER = TypeAdapter(EscalationConfig)
 
 
 def parse_escalation_config(text: str) -> EscalationConfig:
-    """The thresholds, or a refusal (contract: crews.update, escalation_config). Null equals absent; unknown keys are
-    dropped.
-    """
+    """The thresholds or a refusal (contract: crews.update, escalation_config). Nulls and unknown keys do not count."""
     config = shaped(_ADAPTER, parse_object(text, FIELD), FIELD)
     approve, below = config.auto_approve_threshold or 0, config.require_approval_below or 0
     if approve > 0 and below > 0 and approve <= below:

@@ -1,5 +1,4 @@
-"""Names of container images, by the reference grammar of docker/distribution (also the OCI distribution spec's name,
-tag and digest).
+"""Names of container images by the reference grammar of docker/distribution (the OCI spec's name, tag and digest).
 
 Syntax only: whether a registry knows the image is not asked.
 """
@@ -44,8 +43,7 @@ def parse_image_reference(text: str, field: str = "runtime_image") -> ImageRefer
     if _HEX64.fullmatch(parts["name"]):
         raise invalid(field, "64 hex digits are an image's id, not its name")
     domain, path = parts["domain"], parts["path"]
-    # A first part without dot, colon or capital, other than localhost, is no host (docker's rule): library/image, not a
-    # registry.
+    # A first part without dot, colon or capital, but localhost, is no host (docker's rule): library/image, no registry.
     if domain and domain == domain.lower() and not set(".:") & set(domain) and domain != "localhost":
         domain, path = None, parts["name"]
     digest = None

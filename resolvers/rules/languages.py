@@ -62,9 +62,7 @@ _NAMES = {key.lower(): name for code, name in LANGUAGES.items() for key in (code
 
 
 def canonical_language(text: str, field: str = "preferred_language") -> str | None:
-    """The name of a language given by name or code, in any case (BCP 47 tags ignore it); None for an empty text, which
-    clears.
-    """
+    """A language's name by name or code, in any case (BCP 47 tags ignore it); None for an empty text, which clears."""
     if text == "":
         return None
     name = _NAMES.get(text.lower())

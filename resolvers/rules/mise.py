@@ -69,8 +69,6 @@ def _toml(text: str) -> dict[str, Any]:
 
 
 def parse_mise(text: str) -> Mise:
-    """The meaning of the text, or a refusal (contract: crews.create, mise rule). JSON: null equals absent, unknown keys
-    are dropped.
-    """
+    """The meaning or a refusal (contract: crews.create, mise rule). In JSON nulls and unknown keys do not count."""
     check_mise_size(text)
     return shaped(_ADAPTER, parse_object(text, FIELD) if is_json(text) else _toml(text), FIELD)

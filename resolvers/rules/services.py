@@ -106,9 +106,7 @@ class Service(_Part):
 
 
 class Datastore(TypedDict):
-    """What a routine's author sees of a service: `host` is the service's name, `port` is empty
-    when none is declared.
-    """
+    """What a routine's author sees of a service: `host` is the service's name, `port` is empty if none is declared."""
 
     type: str
     name: str
@@ -124,9 +122,7 @@ def check_services_size(text: str) -> None:
 
 
 def parse_services(text: str) -> list[Service]:
-    """The declared services, or a refusal (contract: crews.create, services rule). Null equals absent; unknown keys are
-    dropped.
-    """
+    """Declared services or a refusal (contract: crews.create, services rule). Nulls and unknown keys do not count."""
     check_services_size(text)
     value = parse_json(text, FIELD)
     if not isinstance(value, list):

@@ -1,6 +1,4 @@
-"""How a run is called off: at once while it waits for a worker, else by asking the worker that has it (contract:
-chats.behaviour 22).
-"""
+"""Calling a run off: at once while no worker has it, else by asking that worker (contract: chats.behaviour 22)."""
 
 from models.chats import Chat
 from models.runs import ChatEventType, Run, RunStatus
@@ -18,9 +16,7 @@ def waits(run: Run) -> bool:
 
 
 async def show_cancelled(ctx: Context, chat: Chat, run: Run) -> None:
-    """What is left of a turn that was called off before it began: the user's message, counted, and the end for whoever
-    listens.
-    """
+    """What is left of a turn called off before it began: the user's message, counted, and the end for listeners."""
     await append_frames(ctx, chat, run, chat_event(ChatEventType.done), message_count=plus(1))
 
 

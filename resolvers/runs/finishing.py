@@ -122,9 +122,7 @@ async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> No
 
 
 def _message(chat: Chat, run: Run, data: FinishRun) -> tuple[Message | None, int]:
-    """What is stored of the turn, and by how much the chat's count of messages rises: the user's message is counted
-    here too.
-    """
+    """What is stored of the turn, and how much the chat's message count rises: the user's message is counted here."""
     of: dict[str, Any] = {"chat_id": chat.id, "seq": chat.last_message_seq + 1, "agent_id": run.agent_id}
     if data.reason == "server_restart":
         return Message(id=f"msg_recovery_{run.id}", **_error(SERVER_RESTART), **of), 1
@@ -145,9 +143,7 @@ def _error(text: str) -> dict[str, Any]:
 
 
 def _last_frames(data: FinishRun) -> list[Frame]:
-    """A failure says what it was and then that it is one (contract: websocket.chat_stream.rules); a turn always ends in
-    done.
-    """
+    """A failure says what it was then that it is one (contract: websocket.chat_stream.rules); a turn ends in done."""
     done = chat_event(ChatEventType.done)
     if data.reason == "no_output":
         return [chat_event(ChatEventType.error, NO_OUTPUT, reason=data.reason), done]

@@ -93,9 +93,7 @@ class RunInsights(Output):
 
 
 class Sample:
-    """The runs of a window as a FROM entry that is read once, with the names of their agents and crews; of deleted ones
-    too.
-    """
+    """The runs of a window as a FROM entry that is read once, with the names of agents and crews, deleted or not."""
 
     def __init__(self, ctx: Context, window: str) -> None:
         run = ctx.table(Run).c

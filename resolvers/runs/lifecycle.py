@@ -18,8 +18,7 @@ GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ends. `data` goes over the run's own, key by key; `model`, or the one that `data` names, over the
-    run's.
+    """How a run ends. `data` goes over the run's own, key by key; `model`, or `data`'s, over the run's.
 
     `reply`: what was said in the end.
     """
@@ -33,8 +32,7 @@ class End:
 
 
 async def hold_starts(ctx: Context, agent_id: str, *, shared: bool = True) -> None:
-    """Puts the start of a run and the stopping of its agent in an order: who stops is not `shared`, and finds all runs
-    there are.
+    """Orders the start of a run and the stopping of its agent: who stops is not `shared`, and finds all runs there are.
 
     Comes before the locks of chats, runs and the agent, whose row alone could not do it: it is locked when the runs
     have been looked at.
@@ -46,8 +44,7 @@ async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
     """Stores a new run and sets its agent RUNNING, behind `hold_starts`. `conflict`: the texts when its id is taken, or
     its chat has a live run.
 
-    The agent's row is locked last, behind the chat's and the run's: everybody who needs all three takes them in this
-    order.
+    The agent's row is locked last, behind the chat's and the run's: whoever needs all takes them in this order.
     """
     await ctx.insert(run, conflict=conflict)
     agent = await ctx.get(Agent, run.agent_id, lock=True)
@@ -59,9 +56,7 @@ async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
 
 
 async def end_run(ctx: Context, run_id: str, end: End) -> Run:
-    """Ends a run and settles its agent. The first end wins: a run that has ended is returned as it is, and nothing is
-    told.
-    """
+    """Ends a run and settles its agent. The first end wins: a run that ended is returned as it is, nothing is told."""
     run = await ctx.get(Run, run_id, lock=True, missing=MISSING)
     if run.status != RunStatus.RUNNING:
         return run

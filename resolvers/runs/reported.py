@@ -1,6 +1,4 @@
-"""Runs of programs elsewhere, which report their start and their end (contract: runs.create_internal,
-runs.finish_internal).
-"""
+"""Runs of programs elsewhere, which report start and end (contract: runs.create_internal, runs.finish_internal)."""
 
 from datetime import UTC, datetime
 from typing import Annotated

@@ -1,5 +1,4 @@
-"""What a worker does to the rows of runs: claims them by a lease, extends it, writes frames and steps under it, gives
-it back.
+"""What a worker does to runs: claims them by a lease, extends it, writes frames and steps under it, gives it back.
 
 Whatever is written names the run's `lease` number and is refused once another worker has claimed the run. Locks are
 taken in one
@@ -157,9 +156,7 @@ async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = Fa
 
 
 async def extend(claims: Sequence[Claim], *, seconds: float) -> dict[str, bool]:
-    """The ids of the runs that are still held, for another `seconds`, and whether somebody wants them cancelled. The
-    others are lost.
-    """
+    """Ids of the runs still held, for another `seconds`, and whether somebody wants them cancelled. Others are lost."""
     async with _scoped(SYSTEM) as conn:
         return dict(await conn.fetch(EXTEND, [c.run_id for c in claims], [c.lease for c in claims], seconds))
 
@@ -178,8 +175,7 @@ async def release(claims: Sequence[Claim]) -> None:
 
 
 async def append(claim: Claim, batch: Batch, written: int) -> bool:
-    """Stores a batch in one statement, after `written` frames of this run; False when the run is lost, or the batch is
-    stored already.
+    """Stores a batch in one statement, after `written` frames ; False when the run is lost or the batch stored already.
 
     Frames of a run without a chat are not stored: nobody could read them.
     """
@@ -198,9 +194,7 @@ async def append(claim: Claim, batch: Batch, written: int) -> bool:
 
 
 async def written(claim: Claim) -> int | None:
-    """How many frames the run has; None when it is lost. Waits for a statement of the same run
-    that is still under way.
-    """
+    """How many frames the run has; None when it is lost. Waits for a statement of the same run that is under way."""
     sql = f"SELECT frames FROM runs WHERE {FENCED} FOR NO KEY UPDATE"
     async with _scoped(claim.workspace_id) as conn:
         frames: int | None = await conn.fetchval(sql, claim.run_id, claim.workspace_id, claim.lease)
@@ -225,9 +219,7 @@ async def frames(claim: Claim) -> list[Mapping[str, Any]]:
 
 
 async def give_up(claim: Claim, message: str) -> None:
-    """Ends a run that cannot be ended in its workspace, because that is gone or refuses: nobody is told, and nobody
-    claims it again.
-    """
+    """Ends a run whose workspace is gone or refuses to end it: nobody is told, and nobody claims it again."""
     sql = f"UPDATE runs SET status = '{RunStatus.FAILED}', error_message = $4, finished_at = now() WHERE {FENCED}"
     async with _scoped(claim.workspace_id) as conn:
         await conn.execute(sql, claim.run_id, claim.workspace_id, claim.lease, message)

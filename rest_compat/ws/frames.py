@@ -1,6 +1,4 @@
-"""What the server says on a socket. An event's frame is made once for all who get the same bytes (contract:
-websocket.ServerMessage).
-"""
+"""What a socket is told. A frame is made once for all who get the same bytes (contract: websocket.ServerMessage)."""
 
 from typing import Any, Protocol, cast
 
@@ -49,9 +47,7 @@ def event_frame(event: Delivered, subscription: Subscription) -> bytes:
 
 
 def agent_frame(event: Delivered, subscription: Subscription) -> bytes | None:
-    """What an agent says, in whichever chat: numbers and beginnings of runs belong to the chats, and it cannot be read
-    again.
-    """
+    """What an agent says, in any chat: numbers and beginnings of runs belong to chats; it cannot be read again."""
     if event.placed:
         return event_frame(event, subscription)
     return event.encoded(agent_frame, _framed, subscription) if event.type == "chat_event" else None

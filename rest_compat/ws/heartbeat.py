@@ -1,6 +1,4 @@
-"""The sockets that are open in this process, and their heartbeat: one timer for all (contract:
-websocket.connection.heartbeat).
-"""
+"""The open sockets of this process, and their heartbeat: one timer (contract: websocket.connection.heartbeat)."""
 
 import asyncio
 from typing import Protocol

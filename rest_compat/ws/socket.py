@@ -37,9 +37,7 @@ NEVER_BEGUN = frozenset({"pending_review", "agent_deleted"})
 
 
 class Socket:
-    """Made when the ticket has been read; it counts once `serve` runs. Messages that ask for something count as
-    requests.
-    """
+    """Made when the ticket is read; it counts once `serve` runs. Messages that ask for something count as requests."""
 
     def __init__(self, caller: Caller, wire: Wire, send: Send, admit: Admit) -> None:
         self._caller, self._wire, self._send, self._admit = caller, wire, send, admit

@@ -124,8 +124,7 @@ class Subscriptions:
     async def follow(self, name: str, after: int, last: int, run_id: str | None) -> None:
         """Shows what became of the client's own message, unless it has subscribed anyway. Raises Refusal.
 
-        Its frames come behind `after`: with a run all up to `done`, without one those up to `last`, which are there
-        already.
+        Its frames come behind `after`: with a run all up to `done`, without one up to `last`, which are there.
         """
         async with self._changing:
             attention = self._by_name.get(name) or await self._open(name)
@@ -161,9 +160,7 @@ class Subscriptions:
     # ---- what the live connection has to say ---------------------------------------------------------------------
 
     def lost(self, subscription: Subscription, reason: str) -> None:
-        """The client gets a cursor from which nothing is missing; of a chat it is also told to
-        read the history again.
-        """
+        """The client gets a cursor from which nothing is missing; in a chat it is also to read the history again."""
         name = subscription.channel.name
         attention = self._by_name.get(name)
         if attention is None or attention.asked:

@@ -31,9 +31,7 @@ NATIVE = {
     LlmProvider.OLLAMA: (OpenAI, "Ollama"),
 }
 PROMPT_BUDGET = {LlmProvider.ANTHROPIC: 60_000, LlmProvider.OPENAI: 60_000, LlmProvider.OLLAMA: 3_000}
-"""Tokens before the first call, by `estimate`. Ollama reads 4,096 unless told otherwise, and silently forgets the
-beginning.
-"""
+"""Tokens before the first call, by `estimate`. Ollama reads 4,096 by default, and silently forgets the beginning."""
 
 
 async def adapter_for(

@@ -19,9 +19,7 @@ class ToolResult(Protocol):
 
 
 class Tool(Protocol):
-    """What a model may call. `parameters` is a JSON schema of an object; `run` answers every failure the model can know
-    of.
-    """
+    """What a model may call. `parameters`: an object's JSON schema; `run` answers every failure the model may know."""
 
     @property
     def name(self) -> str: ...
@@ -102,9 +100,7 @@ class Provider(Protocol):
 
 
 class ProviderError(Exception):
-    """A call that came to nothing, in a text for users. `again`: another one may do better, not before `retry_after`
-    seconds.
-    """
+    """A failed call, in a text for users. `again`: another one may do better, not before `retry_after` seconds."""
 
     def __init__(
         self,

@@ -97,8 +97,7 @@ def _start() -> Any:
     threads = min(4, max(1, (os.cpu_count() or 1) // 2))
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.cache_ram_mib, parameters.verbosity, parameters.n_threads_http, parameters.ui = 0, -1, 1, False
-    # It also listens for HTTP. A socket in a folder of our own, gone as soon as it is bound, is out of everybody's
-    # reach.
+    # It also listens for HTTP. A socket in our own folder, gone as soon as it is bound, is out of everybody's reach.
     folder = tempfile.mkdtemp(prefix="crewship-")
     try:
         parameters.hostnames = [f"{folder}/model.sock"]
@@ -111,9 +110,7 @@ def _start() -> Any:
 
 
 def local_prompt(job: Job) -> Prompt:
-    """Short: what guides a large model makes this one ramble, and of its own long replies it takes up every oddity
-    again.
-    """
+    """Short: what guides a large model makes this one ramble, and it takes up every oddity of its own long replies."""
     agent = job.agent
     system = (
         f"You are a friendly and helpful assistant. Your name is {agent.name}. Answer in one or two short, simple"

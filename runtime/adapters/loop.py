@@ -28,8 +28,7 @@ NOTHING = "(no output)"
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Waits before another call, in seconds: `first`, doubled each time up to `longest`, less up to a quarter by
-    chance.
+    """Seconds before another call: `first`, doubled each time up to `longest`, less up to a quarter by chance.
 
     A provider's own Retry-After is kept to; one beyond `patience` ends the run.
     """

@@ -1,8 +1,6 @@
-"""An agent that does what the message says, word for word, without a model or a network: every event and every ending
-at will.
+"""An agent that does what the message says, word for word, without model or network: every event and ending at will.
 
-A message that is JSON `{"script": [step, ...]}` is carried out; any other is echoed. A step is an object with one of
-these keys:
+A message of JSON `{"script": [step, ...]}` is carried out; any other is echoed. A step has one of these keys:
 
 - `text`, `thinking`: a text, or a list of pieces, `delay` seconds apart
 - `tool`: {name, input, result, is_error}: a call and its result; `times` repeats it

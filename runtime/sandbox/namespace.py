@@ -81,11 +81,9 @@ _CONFIGURATION = (
 
 
 def _limited(prlimit: Path, limits: Limits) -> list[str]:
-    """What a command is called with to have its limits: for good, since all of them are hard and nobody in the sandbox
-    may raise one.
+    """What a command is called with to have its limits: for good, as all are hard: nobody in the sandbox may raise one.
 
-    They are set inside, because RLIMIT_NPROC counts a user's processes in a user namespace: set outside, all sandboxes
-    would share it.
+    Set inside, as RLIMIT_NPROC counts a user's processes in a user namespace: outside, all sandboxes would share it.
     """
     wanted = {
         "nproc": (resource.RLIMIT_NPROC, limits.processes),
@@ -151,9 +149,7 @@ def _masks(private: Sequence[Path]) -> list[str]:
 
 
 class Bubblewrap:
-    """`private`: directories of the service. Where they are under /usr they are covered;
-    elsewhere nothing shows them.
-    """
+    """`private`: directories of the service. Under /usr they are covered; elsewhere nothing shows them."""
 
     isolation = Isolation.namespace
     runs_commands = True

@@ -27,9 +27,7 @@ COLLECT_AFTER: Final = 1.0  # seconds for the last output of a process that has 
 
 
 async def ready(descriptor: int) -> None:
-    """Until the descriptor can be read without waiting: a pipe has bytes or its end, the
-    process of a pidfd has ended.
-    """
+    """Until the descriptor can be read without waiting: a pipe has bytes or its end, a pidfd's process has ended."""
     loop = asyncio.get_running_loop()
     seen: asyncio.Future[None] = loop.create_future()
 
@@ -62,9 +60,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Collector:
-    """The first bytes of a pipe; what comes after `limit` is read and counted, so that the writer is not stopped by a
-    full pipe.
-    """
+    """The first bytes of a pipe; what follows `limit` is read and counted, so that no full pipe stops the writer."""
 
     def __init__(self, descriptor: int, limit: int) -> None:
         self._descriptor, self._limit = descriptor, limit
@@ -181,9 +177,7 @@ def keep(stack: contextlib.ExitStack, descriptor: int) -> int:
 
 
 async def end(*pidfds: int) -> None:
-    """Kill the processes and wait until they are gone. With the first process of a pid namespace all others of it are
-    gone too.
-    """
+    """Kill the processes and wait until they are gone. With the first one of a pid namespace all others go."""
     for pidfd in pidfds:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

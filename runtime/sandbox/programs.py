@@ -42,9 +42,7 @@ class Programs:
 
     @classmethod
     def find(cls) -> "Programs":
-        """The bubblewrap of this project's dependency, or the system's where that is newer and root's alone. Raises
-        NotStarted.
-        """
+        """The bubblewrap of our dependency, or the system's where that is newer and root's alone. Raises NotStarted."""
         packaged = _packaged()
         chosen = newest_of_system(
             SYSTEM, newer_than=OLDEST if packaged is None else packaged[1], least=packaged is not None
@@ -82,9 +80,7 @@ def _packaged() -> tuple[Path, Version] | None:
 def newest_of_system(
     candidates: tuple[Path, ...], *, newer_than: Version, least: bool = True
 ) -> tuple[Path, Version] | None:
-    """The newest bubblewrap among the candidates that only root can change; `least`: `newer_than` itself is not new
-    enough.
-    """
+    """The newest bubblewrap of candidates that only root can change; `least`: `newer_than` itself is not new enough."""
     found = [(path, release) for path in candidates if is_of_root(path) and (release := release_of(path)) is not None]
     good = [pair for pair in found if pair[1] > newer_than or (pair[1] == newer_than and not least)]
     return max(good, key=lambda pair: pair[1], default=None)

@@ -1,5 +1,4 @@
-"""Which system calls a sandboxed process may make: a seccomp filter in classic BPF, put together for the machine it
-runs on.
+"""Which system calls a sandboxed process may make: a seccomp filter in classic BPF, made for this machine.
 
 Ordinary programs never make the calls that are refused here; most of them need rights that nobody has in the sandbox
 anyway. What the filter adds is that a fault in the kernel's code behind them is out of reach: a second lock, not the
@@ -16,8 +15,7 @@ from dataclasses import dataclass
 LOAD, JUMP_EQUAL, JUMP_NOT_LOWER, JUMP_ANY, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
-# Offsets in struct seccomp_data; an argument is 64 bits, of which the kernel looks at the lower half for each one
-# judged here.
+# Offsets in struct seccomp_data; of an argument's 64 bits the kernel looks at the lower half, for each judged here.
 NUMBER, ARCHITECTURE, ARGUMENT_0, ARGUMENT_1 = 0, 4, 16, 24
 
 X32 = 0x40000000  # the bit that marks a call of the x32 ABI, which would pass under other numbers

@@ -1,9 +1,7 @@
-"""What one command may take together with all the processes it starts, and a crew with all its commands: memory, bytes
-and files.
+"""What a command may take with all processes it starts, and a crew with all its commands: memory, bytes and files.
 
-The kernel's limits hold for a process or a file. The sums are looked at from outside while a command runs: its memory
-ten times a second, the directories it can write to as often as that costs a twentieth of the time. What is over is
-ended.
+The kernel's limits hold for a process or a file. The sums are watched from outside while a command runs: its memory ten
+times a second, the directories it can write to as often as that costs a twentieth of the time. What is over ends.
 """
 
 import asyncio
@@ -31,9 +29,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(slots=True)
 class Usage:
-    """What directories hold: bytes on disk, and entries of any kind. A file with several names counts once for its
-    bytes.
-    """
+    """What directories hold: bytes on disk, and entries of any kind. Bytes of a file with several names count once."""
 
     disk: int = 0
     files: int = 0
@@ -43,9 +39,7 @@ class Usage:
 
 
 def measure(workdir: Workdir, limits: Limits, stop: threading.Event) -> Usage:
-    """The usage of the crew's directory and the agent's home; incomplete when it is hopeless, after WALK_SECONDS, or at
-    `stop`.
-    """
+    """Usage of the crew's directory and agent's home; incomplete when hopeless, after WALK_SECONDS, or at `stop`."""
     walk = _Walk(limits, stop)
     for opening in (workdir.open_output, workdir.open_home):
         descriptor = opening()
@@ -64,9 +58,7 @@ class _Walk:
         self._seen: set[tuple[int, int]] = set()
 
     def into(self, descriptor: int, deeper: int) -> bool:
-        """False when there is no more to see. Links are counted, not followed; what vanishes
-        meanwhile is passed over.
-        """
+        """False when there is no more to see. Links are counted, not followed; what vanishes is passed over."""
         if deeper == 0:
             self.usage.files = self._limits.files * HOPELESS + 1
             return False
@@ -108,8 +100,7 @@ class _Walk:
 async def admit(workdir: Workdir, limits: Limits) -> Limits:
     """The limits of a command that begins now. Raises Failed when the crew's files are hopelessly many.
 
-    Where they are only too many, files can be deleted but none can grow, and there may not be more of them than there
-    are.
+    Where they are only too many, files can be deleted but none can grow, and there may not be more than there are.
     """
     usage = await _now(workdir, limits)
     if usage.exceeds(limits, HOPELESS):
@@ -150,9 +141,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def memory_of(pids: Sequence[int], enough: int) -> int:
-    """Bytes of memory that processes hold; what they share is counted once, if counting it for each would make more
-    than `enough`.
-    """
+    """Bytes of memory that processes hold; shared ones counted once, if counting each would make more than `enough`."""
     held = sum(_resident(pid) for pid in pids)
     return held if held <= enough else sum(_proportional(pid) for pid in pids)
 
@@ -184,9 +173,7 @@ class Watch:
         self._stop = threading.Event()
 
     async def until(self, pidfd: int) -> str:
-        """Until the process has ended by itself (""), or until there is too much of something, which is what is
-        returned.
-        """
+        """Until the process has ended by itself (""), or until there is too much of something, which is returned."""
         ended = asyncio.ensure_future(ready(pidfd))
         looking = [
             asyncio.ensure_future(self._again(look, every))

@@ -1,6 +1,4 @@
-"""No isolation: commands are refused, or, where the owner of the instance says so, run as plain processes of the
-service's user.
-"""
+"""No isolation: commands are refused, or, where the instance's owner says so, plain processes of the service's user."""
 
 import asyncio
 import contextlib
@@ -40,8 +38,7 @@ except OSError as error:
 
 
 class Unconfined:
-    """`unsafe` lets commands run. They can do what the service can; only their environment, limits and folder are
-    theirs.
+    """`unsafe` lets commands run. They can do what the service can; environment, limits and folder are theirs.
 
     A process that leaves its session outlives the command: nothing but a pid namespace can hold it.
     """

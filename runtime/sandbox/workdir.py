@@ -29,8 +29,7 @@ def _name(value: str) -> str:
 class Workdir:
     """The directories of one agent. Nothing is opened or made before it is asked for; descriptors belong to the caller.
 
-    `owner` is whom new files are given to: the sandbox's user when the service is root, else nobody (None), they are
-    ours.
+    `owner` of new files: the sandbox's user when the service is root, else nobody (None): they are ours.
     """
 
     storage: Path

@@ -35,9 +35,7 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`parameters` is a JSON schema. `run` answers wrong arguments with an error the model can read; it raises nothing
-    of its own.
-    """
+    """`parameters`: a JSON schema. `run` answers wrong arguments by an error the model can read, and raises none."""
 
     name: str
     description: str

@@ -1,7 +1,6 @@
 """Files of a crew, reached from this process although commands of the crew may change them at any moment.
 
-A path is taken apart as text first (`..` ends at /output), and what it names is reached as `resolvers.kernel.confined`
-says.
+A path is taken apart as text (`..` ends at /output), and what it names is reached as `resolvers.kernel.confined` says.
 """
 
 import contextlib
@@ -48,9 +47,7 @@ class Place:
 
     @classmethod
     def of(cls, path: str, workdir: Workdir) -> "Place":
-        """`path` starts in the agent's own folder unless it is absolute. Raises FileError for
-        one that leaves /output.
-        """
+        """`path` starts in the agent's own folder unless it is absolute. Raises FileError if it leaves /output."""
         if "\0" in path:
             raise FileError("A path holds no NUL")
         absolute = path.startswith("/")
@@ -136,9 +133,7 @@ def read_file(workdir: Workdir, place: Place) -> bytes:
 
 
 def write_file(workdir: Workdir, place: Place, content: bytes) -> bool:
-    """Replaces the file as a whole: a reader sees the old content or the new. True when there was none. A file keeps
-    its mode.
-    """
+    """Replaces the whole file: a reader sees the old content or the new. True if there was none. It keeps its mode."""
     if not place.names:
         raise FileError(f"{place} is a directory")
     name = place.names[-1]
@@ -171,11 +166,9 @@ class Found:
 
 
 def walk(start: int, *, depth: int, skip: frozenset[str] = frozenset()) -> Iterator[tuple[int, list[Found]]]:
-    """Directories from `start` downwards, sorted, `depth` levels: an open descriptor, good until the next step, and
-    what is in it.
+    """Directories from `start` down, sorted, `depth` levels: an open descriptor, good for this step, and what is in it.
 
-    Each directory is opened from `start` anew, so one that was moved or exchanged meanwhile is left out or seen where
-    it is now.
+    Each directory is opened from `start` anew, so one moved or exchanged meanwhile is left out or seen where it is.
     """
     waiting: list[tuple[str, ...]] = [()]
     while waiting:

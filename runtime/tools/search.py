@@ -105,9 +105,7 @@ def _text(parent: int, name: str, place: Place) -> Iterator[tuple[str, bytes]]:
 async def search_expression(
     sandbox: Sandbox, workdir: Workdir, place: Place, expression: str, *, ignore_case: bool
 ) -> Matches:
-    """The same for an extended regular expression (POSIX), by grep in the sandbox. Raises FileError for one that is
-    wrong.
-    """
+    """The same for an extended regular expression (POSIX), by grep in the sandbox. Raises FileError if it is wrong."""
     if not sandbox.runs_commands:
         raise FileError("Regular expressions cannot be used on this server; search for literal text")
     await asyncio.to_thread(is_file, workdir, place)  # grep would wait for the writer of a pipe

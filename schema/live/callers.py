@@ -1,6 +1,4 @@
-"""Who opens a stream or socket. Browsers send their cookie along from any page, so with a cookie it matters which page
-it is.
-"""
+"""Who opens a stream or socket. Browsers send their cookie from any page, so with a cookie it matters which."""
 
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -17,9 +15,7 @@ Scope = MutableMapping[str, Any]
 
 
 def by_address(scope: Scope) -> Caller:
-    """By the ticket in `?token=`, since an EventSource can send no header; else by the headers. An address opens no
-    mutation.
-    """
+    """By the ticket in `?token=`, as an EventSource sends no header; else by headers. An address opens no mutation."""
     token = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
     if token is None:
         return _by_headers(scope, scope["crewship"].headers)
@@ -29,11 +25,9 @@ def by_address(scope: Scope) -> Caller:
 
 
 def by_introduction(scope: Scope, payload: Mapping[str, Any]) -> Caller:
-    """By the payload of connection_init: `authorization` as the header has it, or a ticket; else by the headers of the
-    upgrade.
+    """By connection_init's payload: `authorization` like the header, or a ticket; else by the upgrade's headers.
 
-    Names of headers come in any case. `X-Workspace-ID`, or `workspaceId`, is the workspace of operations that name
-    none.
+    Header names come in any case. `X-Workspace-ID`, or `workspaceId`, is the workspace of operations without one.
     """
     said = {name.lower(): value for name, value in payload.items() if isinstance(value, str)}
     headers: dict[bytes, bytes] = dict(scope["crewship"].headers)
@@ -72,9 +66,7 @@ def _by_headers(scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
 
 
 def _origin_allowed(transport: Any) -> bool:
-    """The rule of state-changing requests (contract: csrf.origin_check), as a socket runs mutations. What sends no
-    Origin is no page.
-    """
+    """The rule of state-changing requests (contract: csrf.origin_check): sockets run mutations. No Origin, no page."""
     allowed = frozenset(map(normal_origin, instance.settings.allowed_origins))
     return origin_allowed(
         transport.headers.get(b"origin"), None, own=own_origin(transport.scheme, transport.host), allowed=allowed

@@ -25,9 +25,7 @@ def _said(kind: Any, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which channel a field listens to. `argument` names whose it is, in the document; None: the caller's own, or the
-    only one.
-    """
+    """Which channel a field listens to. `argument` says whose, in the document; None: the caller's, or the only one."""
 
     kind: ChannelKind
     argument: str | None = None

@@ -35,9 +35,7 @@ class Framing(Protocol):
 
 
 class EventStream:
-    """graphql-sse, in its mode of distinct connections. The id of an event is its cursor, so that Last-Event-ID goes on
-    behind it.
-    """
+    """graphql-sse, in distinct connections mode. An event's id is its cursor: Last-Event-ID goes on behind it."""
 
     media = b"text/event-stream"
     placed = True

@@ -1,6 +1,4 @@
-"""Subscriptions over HTTP: multipart on /graphql for clients that accept it, and server-sent events at a path of their
-own.
-"""
+"""Subscriptions over HTTP: multipart on /graphql for clients that accept it, server-sent events at their own path."""
 
 import asyncio
 import contextlib
@@ -28,9 +26,7 @@ Header = tuple[bytes, bytes]
 
 
 class Stream:
-    """One answer that goes on. It is the outlet's other end, and the line of the connection whose subscription it
-    shows.
-    """
+    """One answer that goes on. The outlet's other end, and the line of the connection whose subscription it shows."""
 
     def __init__(self, framing: Framing, caller: Caller, send: Send) -> None:
         self._framing, self._caller, self._send = framing, caller, send
@@ -70,9 +66,7 @@ class Stream:
             self.lost(made, reason)
 
     def show(self, answer: bytes) -> None:
-        """The one answer of a query or mutation. PostgreSQL may have broken its lines, which it does only between what
-        JSON says.
-        """
+        """The one answer of a query or mutation. PostgreSQL may have broken lines, but only between JSON's tokens."""
         self._outlet.write(self._framing.frame(answer.replace(b"\n", b" "), "") + self._framing.completed())
         self._outlet.close()
 
@@ -128,9 +122,7 @@ class Stream:
             await asyncio.gather(watch, return_exceptions=True)
 
     async def _watch(self, receive: Receive) -> None:
-        """The request was read to its end: what comes now is the client leaving, or, from a server that ends, nothing
-        at all.
-        """
+        """The request was read to its end: what comes now is the client leaving, or nothing, when the server ends."""
         message = await receive()
         if self._live is not None:
             self._live.close()
@@ -163,9 +155,7 @@ async def multipart(endpoint: Endpoint, scope: Scope, receive: Receive, send: Se
 
 
 class EventStreams:
-    """/graphql/stream as an ASGI application: one operation, in the address or as the body of a POST, answered by
-    server-sent events.
-    """
+    """/graphql/stream as an ASGI application: one operation, in the address or a POST's body, by server-sent events."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

@@ -1,6 +1,4 @@
-"""What is said on a socket of graphql-transport-ws (the protocol's PROTOCOL.md), and what is
-wrong with what was heard.
-"""
+"""What a graphql-transport-ws socket says (the protocol's PROTOCOL.md), and what is wrong with what it heard."""
 
 from dataclasses import dataclass
 from typing import Any

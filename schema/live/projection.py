@@ -1,7 +1,6 @@
 """From the selection of a subscription to what makes an answer of an event.
 
-Compiled once a document and shared by all who select the same: an event is encoded once for each selection, however
-many listen.
+Compiled once a document, shared by all who select the same: an event is encoded once a selection, however many listen.
 """
 
 from collections.abc import Mapping
@@ -46,9 +45,7 @@ class Projection:
     __slots__ = ("__weakref__", "_members", "_numbers", "items", "key", "placed")
 
     def __init__(self, key: str, numbers: Mapping[bytes, int], members: tuple[Items, ...]) -> None:
-        """`numbers`: GraphQL type -> where its items stand among `members`; one object for all
-        projections of a union.
-        """
+        """`numbers`: GraphQL type -> where its items stand among `members`; one for all projections of a union."""
         self.key, self._numbers, self._members = key, numbers, members
         different = set(members)
         self.items = len(members) + sum(map(len, different))

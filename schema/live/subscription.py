@@ -61,9 +61,7 @@ class Request:
         return self.values.get("after")
 
     def opened(self, subscription: Subscription, after: str | None) -> str | None:
-        """Goes back in a chat, where no cursor says from where on. Returns why the client is to be told a cursor, if it
-        is.
-        """
+        """Goes back in a chat, where no cursor says from where. Returns why the client is told a cursor, if it is."""
         seq = self.values.get("afterSeq")
         if seq is not None and after in (None, FROM_NOW):
             subscription.rewind(seq)

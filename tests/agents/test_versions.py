@@ -1,6 +1,4 @@
-"""What counts as an edit: the version and the time of change rise with what people change, and not with what the
-service notes.
-"""
+"""What counts as an edit: version and time of change rise with what people change, not with what the service notes."""
 
 from typing import Any
 

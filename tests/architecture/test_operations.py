@@ -1,6 +1,4 @@
-"""What every declaration owes: a binding on each surface it names, a docstring, bounded numbers, a gate that fits its
-kind.
-"""
+"""What declarations owe: a binding on each surface named, a docstring, bounded numbers, a gate that fits its kind."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -51,9 +49,7 @@ def test_an_operation_is_bound_where_it_says(op: Operation[Any]) -> None:
 
 @every_operation
 def test_an_operation_is_documented_for_its_users(op: Operation[Any]) -> None:
-    """The first sentence of the docstring is the summary in OpenAPI, on a line of its own; the
-    rest is the description.
-    """
+    """The docstring's first sentence is the summary in OpenAPI, on a line of its own; the rest is the description."""
     summary, *rest = op.doc.split("\n")
     assert len(summary) <= LONGEST_SUMMARY
     assert summary.removesuffix(".").split()[0] in VERBS[op.kind]

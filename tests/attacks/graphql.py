@@ -1,6 +1,4 @@
-"""Hostile requests to /graphql, and what they cost: bytes of the answer, and time of the
-thread that serves everybody.
-"""
+"""Hostile requests to /graphql, and what they cost: bytes of the answer, and time of the thread that serves all."""
 
 import json
 import time
@@ -15,9 +13,7 @@ from tests.world import World
 
 @dataclass(frozen=True)
 class Cost:
-    """What one request came to. `busy`: seconds that the event loop's thread computed, the
-    client's own share included.
-    """
+    """What one request came to. `busy`: seconds the event loop's thread computed, the client's own share included."""
 
     status: int
     body: bytes
@@ -33,9 +29,7 @@ class Cost:
 
 
 async def post(world: World, query: str, variables: Mapping[str, Any] | None = None, **headers: str) -> Cost:
-    """Of somebody without a credential, unless a header brings one. What Python collects of
-    other tests is not counted.
-    """
+    """Without a credential, unless a header brings one. What Python collects of other tests is not counted."""
     body = json.dumps({"query": query, "variables": variables or {}}, separators=(",", ":")).encode()
     async with httpx2.AsyncClient(base_url=world.url, timeout=120, verify=False) as client:
         await client.get("/healthz")

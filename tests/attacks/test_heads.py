@@ -1,6 +1,4 @@
-"""The head of a request is bounded, in bytes, lines and the length of its URL; nothing that is sent beyond stays in
-memory.
-"""
+"""The head of a request is bounded, in bytes, lines and length of its URL; nothing sent beyond stays in memory."""
 
 import asyncio
 import itertools
@@ -99,9 +97,7 @@ async def test_trailers_are_no_headers() -> None:
 
 
 async def test_requests_far_ahead_of_their_answers_are_few() -> None:
-    """A quarter of a megabyte holds 14,000 of the smallest requests; each costs a hundred times its bytes while it
-    waits.
-    """
+    """A quarter megabyte holds 14,000 of the smallest requests; each costs a hundred times its bytes while it waits."""
     async with served() as port:
         reader, writer = await connect(port)
         writer.write(b"GET / HTTP/1.1\r\n\r\n" * 20_000)

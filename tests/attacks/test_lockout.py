@@ -100,9 +100,7 @@ async def test_sessions_and_tokens_go_on_while_their_account_is_locked(world: Wo
 async def test_every_failure_has_one_answer_and_one_amount_of_work(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong password, an unknown email, an account that is locked: as many statements, hashes and commits that wait
-    for the disk.
-    """
+    """A wrong password, an unknown email, a locked account: as many statements, hashes and commits on disk."""
 
     user, locked = (
         await new_user(world),

@@ -1,6 +1,4 @@
-"""What a page costs in PostgreSQL, wherever in a list it begins: counted in rows and pages that are touched, not in
-time.
-"""
+"""What a page costs in PostgreSQL, wherever in a list it begins: counted in rows and pages touched, not in time."""
 
 import asyncio
 import base64

@@ -1,6 +1,4 @@
-"""Nobody keeps the server waiting for long, or holds more connections than there is room for; whoever is only slow is
-left alone.
-"""
+"""Nobody keeps the server waiting for long, or holds more connections than fit; who is only slow is left alone."""
 
 import asyncio
 import contextlib
@@ -310,9 +308,7 @@ def test_the_descriptor_limit_is_raised_and_the_room_follows() -> None:
 
 @pytest.mark.slow
 def test_a_service_of_1024_descriptors_answers_beside_three_thousand_halves(tmp_path: Path) -> None:
-    """With the real patience. The memory that the process needs for them is bounded, and the
-    log says nothing of each.
-    """
+    """With the real patience. The memory the process needs for them is bounded, and the log says nothing of each."""
     raise_descriptor_limit()  # of the attacker
     command = ["sh", "-c", 'ulimit -n 1024 && exec "$0" -m crewship serve', sys.executable]
     with subprocess.Popen(

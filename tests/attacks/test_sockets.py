@@ -62,9 +62,7 @@ async def test_a_channel_has_a_name_of_bounded_length(world: World) -> None:
 async def test_nobody_has_to_answer_pings_of_the_protocol(
     world: World, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """A client that reads only now and then answers none: the server asks for no answer, whatever its own server is set
-    to.
-    """
+    """A client that reads only now and then answers none: the server asks for none, whatever its server is set to."""
     import uvicorn
 
     made = uvicorn.Config.__init__

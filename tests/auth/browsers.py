@@ -1,6 +1,4 @@
-"""A browser as far as cookies go, by hand: every attribute that is set can be looked at, and every value that is sent
-chosen.
-"""
+"""A browser as far as cookies go, by hand: each attribute set can be looked at, and each value sent chosen."""
 
 import re
 import secrets

@@ -1,6 +1,4 @@
-"""The printed link in a real browser, under a name that anybody could have: with it the first user is made, without it
-nobody is.
-"""
+"""The printed link in a real browser, under a name that anybody could have: only with it is the first user made."""
 
 import asyncio
 import contextlib

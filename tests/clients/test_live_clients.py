@@ -1,6 +1,4 @@
-"""GraphQL clients that others use, with queries, mutations and subscriptions: over WebSocket, parts and server-sent
-events.
-"""
+"""GraphQL clients of others: queries, mutations and subscriptions, over WebSocket, parts and server-sent events."""
 
 import asyncio
 import json

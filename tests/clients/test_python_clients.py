@@ -1,6 +1,4 @@
-"""HTTP clients of Python: httpx2 with a cookie jar on both surfaces, and gql on /graphql, as a command line and a
-script use them.
-"""
+"""Python's HTTP clients: httpx2 with a cookie jar on both surfaces, gql on /graphql, as commands and scripts do."""
 
 import asyncio
 from typing import Any

@@ -1,6 +1,4 @@
-"""Every route of the contract that is served: its scope, its answer, its events and its audit row, from one call with a
-valid input.
-"""
+"""Every served route of the contract: its scope, answer, events and audit row, from one call with a valid input."""
 
 import re
 from typing import Any
@@ -80,9 +78,7 @@ def faults_of(outcome: Outcome, notation: Any, group: str, name: str) -> list[st
 def event_faults(
     route: dict[str, Any], op: Operation[Any], rows: list[dict[str, Any]], estate: Estate, group: str
 ) -> list[str]:
-    """The outbox rows of one call against the events of its line: none is missing, none is another, keys and channel
-    agree.
-    """
+    """The outbox rows of one call against the events of its line: none missing, none other, keys and channel agree."""
     declared, faults = events_of(route), []
     for row in rows:
         alike = [e for e in declared if e["type"] == row["type"]]
@@ -148,9 +144,7 @@ def test_declared_events_have_the_keys_and_channels_of_the_contract(
 
 
 def _keys_agree(event: type[Event], payload: dict[str, Any]) -> bool:
-    """What an event may have beside, another operation sends (tests/events); what it has to have, the payload has
-    always.
-    """
+    """What an event may have beside, another operation sends (tests/events); what it has to have, each payload has."""
     always = {key for key in payload if not key.endswith("~")}
     needed = {name for name, field in event.model_fields.items() if field.is_required()} - set(
         ADDED_EVENT_KEYS.get(event.type_, ())

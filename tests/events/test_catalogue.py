@@ -1,6 +1,4 @@
-"""The contract's catalogue of events and the declared ones: nothing is missing, nothing is another, and what is planned
-says so.
-"""
+"""The contract's catalogue of events and the declared ones: nothing missing, nothing other, what is planned says so."""
 
 import ast
 import re

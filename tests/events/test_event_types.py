@@ -61,9 +61,7 @@ def subscription(kind: str) -> Any:
 
 @pytest.fixture(scope="module")
 def schema() -> strawberry.Schema:
-    """The service's own schema with a subscription for each kind of channel: names and enums are shared with all other
-    types.
-    """
+    """The service's schema with a subscription per kind of channel: names and enums are shared with other types."""
     fields = {f"{kind}_events": subscription(kind) for kind in UNIONS}
     return strawberry.Schema(Query, Mutation, strawberry.type(type("Subscription", (), fields)))
 

@@ -1,6 +1,4 @@
-"""Rights that end in one process are asked for in every other before anything is shown that began later; no wake-up is
-needed for it.
-"""
+"""Rights that end in one process are asked for in all others before anything later is shown, without a wake-up."""
 
 import asyncio
 import contextlib
@@ -175,9 +173,7 @@ async def test_what_began_later_is_shown_by_no_process(
 async def _end(
     endings: list[tuple[End, Listener]], sides: list[World], numbers: "itertools.count[int]", chance: random.Random
 ) -> tuple[dict[str, list[int]], float]:
-    """What each was shown that began after the answer to the end of their right, and the longest time until they were
-    told.
-    """
+    """What each was shown that began after the answer to the end of their right, and the longest time until told."""
     late, slowest = dict[str, list[int]](), 0.0
     for end, there in endings:
         await asyncio.sleep(chance.uniform(0, 0.3))

@@ -1,6 +1,4 @@
-"""Processes whose clocks are wrong: the order of a chat, times, durations and timeouts are
-PostgreSQL's all the same.
-"""
+"""Processes whose clocks are wrong: a chat's order, times, durations and timeouts are PostgreSQL's all the same."""
 
 import json
 import time

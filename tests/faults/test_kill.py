@@ -1,6 +1,4 @@
-"""kill -9 of workers and of the database, while runs of several steps are carried out: nothing is lost, doubled, or
-stuck.
-"""
+"""kill -9 of workers and database, while runs of several steps are carried out: nothing is lost, doubled, or stuck."""
 
 import asyncio
 import json
@@ -77,9 +75,7 @@ class Ground:
         return Counter((line.split()[0], int(line.split()[1])) for line in lines)
 
     async def judge(self) -> Counter[str]:
-        """Every run has an end, and its frames, steps, effects and messages tell the same story. Returns how many ended
-        how.
-        """
+        """Every run ends, and its frames, steps, effects and messages tell one story. Returns how many ended how."""
         effects, ends = self.counted(), Counter[str]()
         assert max(effects.values(), default=1) == 1, "an effect was doubled"
         for asked in self.runs:

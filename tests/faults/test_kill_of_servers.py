@@ -62,9 +62,7 @@ class Request:
 
 @dataclass
 class Clients:
-    """They write without a pause until `stop`, each request to a server of its own choice, and have an answer to all
-    they asked for.
-    """
+    """They write without pause until `stop`, each request to a server of its choice, and get an answer to each."""
 
     world: World
     sides: list[Server]
@@ -126,9 +124,7 @@ class Clients:
                 self.created.append(name)
 
     async def _update(self, crew_id: str) -> None:
-        """Each change is one of what the answer before it has shown: one that was made twice, or by nobody, would be
-        refused.
-        """
+        """Each change is of what the answer before it showed: one made twice, or by nobody, would be refused."""
         async with self.world.client(self.world.owner) as http:
             path, done = f"/api/v1/crews/{crew_id}", self.updated.setdefault(crew_id, [])
             tag = (await http.get(path, params={"workspace_id": self.world.workspace.id})).headers["etag"]

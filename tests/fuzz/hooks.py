@@ -18,9 +18,7 @@ INSIDES = re.compile(
 
 @schemathesis.hook
 def filter_query(_: Any, query: Any) -> bool:
-    """A parameter without a value counts as one that was not sent, whatever its schema says; an empty object is written
-    as one.
-    """
+    """A parameter without a value counts as not sent, whatever its schema says; an empty object is written as one."""
     return not isinstance(query, dict) or (
         all(value not in ("", {}, [], [""], None) for value in query.values()) and fits(query)
     )

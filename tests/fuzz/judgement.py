@@ -6,8 +6,7 @@ from typing import Any
 from resolvers.kernel.problem import REASON_PHRASES
 from tests.fuzz.hooks import BROKEN, INSIDES
 
-# Lists of an unknown row, which are empty and no refusal, with the answer (contract: agents.runs, chats.list,
-# chats.messages).
+# Lists of an unknown row: empty, no refusal; with the answer (contract: agents.runs, chats.list, chats.messages).
 EMPTY: dict[str, Any] = {"agents.runs": [], "chats.list": [], "chats.messages": {"messages": []}}
 PROBLEM = {"type", "title", "status", "detail", "instance", "error"}
 

@@ -25,9 +25,7 @@ class Answer:
 
 
 async def speak(url: str, sent: bytes) -> Answer:
-    """The answer to these bytes. It is read to the end of the connection, which they ask for, or to the end of the
-    body.
-    """
+    """The answer to these bytes, read to the end of the connection, which they ask for, or of the body."""
     place = urlsplit(url)
     async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection(place.hostname, place.port)

@@ -1,6 +1,4 @@
-"""The world of the generated cases: the running service, a row of every entity in two workspaces, and calls that leave
-no trace.
-"""
+"""The world of generated cases: the running service, a row of every entity in two workspaces, calls without a trace."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping

@@ -166,9 +166,7 @@ def references(op: Operation[Any]) -> dict[str, str]:
 
 
 def valid(op: Operation[Any], world: Any, plot: Plot | None = None, *also: str) -> dict[str, Any]:
-    """The required fields, the recipe's, and those in `also`; a command that requires nothing but ids gets one field to
-    work on.
-    """
+    """The required fields, the recipe's, and `also`; a command that requires only ids gets one field to work on."""
     plot, schema, fields, recipe = plot or world.home, schema_of(op), fields_of(op), recipe_of(op.name)
     wanted = [name for name in fields if name in schema.get("required", ()) or name in recipe.values or name in also]
     if op.kind == "command" and not any(not is_reference(op, name) for name in wanted):

@@ -24,9 +24,7 @@ DEPTH = 3
 
 
 def leaves(type_: Any, seen: tuple[str, ...] = ()) -> str:
-    """All scalar leaves of a type, through the objects in it that need no argument and are no list of rows; '' for a
-    scalar.
-    """
+    """All scalar leaves of a type, through its objects that need no argument and are no rows' list; '' for a scalar."""
     named: Any = get_named_type(type_)
     if is_leaf_type(named):
         return ""
@@ -75,9 +73,7 @@ def document(
 def arguments(
     op: Operation[Any], field: GraphQLField, raw: Mapping[str, Any], workspace: str | None, version: int | None = None
 ) -> dict[str, Any]:
-    """The raw input of an operation as the arguments of its field: camelCase, enums by name, the workspace where the
-    field takes it.
-    """
+    """An operation's raw input as its field's arguments: camelCase, enums by name, the workspace where it is taken."""
     camel = as_graphql(raw, op.input)
     made: dict[str, Any] = (
         {"input": camel} if "input" in field.args else {key: value for key, value in camel.items() if key in field.args}

@@ -45,9 +45,7 @@ class Call:
 
 @dataclass
 class Outcome:
-    """`code` is None when the operation was carried out. `by_schema`: GraphQL's own types refused the arguments, no
-    operation did.
-    """
+    """`code`: None when carried out. `by_schema`: GraphQL's own types refused the arguments, no operation did."""
 
     surface: str
     code: str | None

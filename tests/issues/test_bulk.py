@@ -136,9 +136,7 @@ async def test_another_project_takes_the_milestone_away(board: Board) -> None:
 
 
 async def test_two_at_once_leave_one_story(board: Board) -> None:
-    """Rows are locked in one order: neither waits for the other for ever, and each move is from the state that was
-    there.
-    """
+    """Rows are locked in one order: neither waits for ever, and each move is from the state that was there."""
     issues = [await board.in_state(MissionStatus.TODO) for _ in range(10)]
     ids = [issue["id"] for issue in issues]
     moved = await asyncio.gather(bulk(board, ids, status="IN_PROGRESS"), bulk(board, ids[::-1], status="CANCELLED"))

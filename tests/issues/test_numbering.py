@@ -1,6 +1,4 @@
-"""Numbers of issues: without a gap, never twice, and one identifier is one issue (contract:
-issues.behaviour.identifiers).
-"""
+"""Issue numbers: no gap, never twice, and one identifier is one issue (contract: issues.behaviour.identifiers)."""
 
 import asyncio
 from typing import Any

@@ -1,6 +1,4 @@
-"""Ids in bodies: whatever is not a live row of the workspace, and of the right kind, is refused, and nothing is
-written.
-"""
+"""Ids in bodies: what is not a live row of the workspace and of the right kind, is refused, and nothing is written."""
 
 import re
 from dataclasses import dataclass

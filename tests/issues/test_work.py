@@ -1,6 +1,4 @@
-"""Starting, stopping, reviewing and deleting an issue: what is written at once. What the worker makes of it:
-tests/missions.
-"""
+"""Starting, stopping, reviewing and deleting an issue: what is written at once. What comes of it: tests/missions."""
 
 import asyncio
 from datetime import timedelta

@@ -90,9 +90,7 @@ async def test_enqueued_twice_while_it_runs(yard: Yard, working: Working) -> Non
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.unique], ids=lambda kind: kind.name)
 async def test_a_duplicate_is_seen_by_the_one_that_waits(yard: Yard, working: Working, kind: Job[Any]) -> None:
-    """It was dropped in a transaction that is still open: the other one does not do its work
-    before that is committed.
-    """
+    """It was dropped in a transaction that is still open: the other does not do its work before that is committed."""
     await yard.enqueue(kind, "shared")
     other = await asyncpg.connect(yard.estate.settings.database_url.get_secret_value())  # type: ignore[union-attr]
     try:

@@ -172,9 +172,7 @@ async def lives_again(url: str) -> asyncpg.Connection:
 
 @pytest.mark.slow
 async def test_restart_of_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str) -> None:
-    """In the middle of jobs of two processes, three times: all end, nothing is written twice, and nobody alive is taken
-    for dead.
-    """
+    """Amid jobs of two processes, three times: all end, nothing is written twice, nobody alive is taken for dead."""
     monkeypatch.setenv(domain.DIRECTORY, str(tmp_path))
     server = EmbeddedPostgres(tmp_path / "postgres", durable=True)
     connection = server.start()

@@ -200,9 +200,7 @@ class Yard:
             (self.directory / "reached").unlink()
 
     async def written(self, thing_id: str, kind: Job[Any] | None = None) -> Counter[tuple[str, int]]:
-        """(step, round) -> how often it was committed. Labels and audit rows agree: what a step writes, it writes
-        whole.
-        """
+        """(step, round) -> how often committed. Labels and audit rows agree: what a step writes, it writes whole."""
         sql = "SELECT data FROM audit_logs WHERE entity_id = $1 AND ($2::text IS NULL OR action = $2)"
         rows = await self.estate.owner.fetch(sql, thing_id, kind.name if kind else None)
         audited = Counter([(row[0]["step"], row[0]["round"]) for row in rows])

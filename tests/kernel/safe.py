@@ -1,6 +1,4 @@
-"""A table with secrets that only exists while a test looks at it: declared, served, and gone from every list of tables
-afterwards.
-"""
+"""A table with secrets that exists only in tests: declared, served, and gone from every list of tables afterwards."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator

@@ -1,6 +1,4 @@
-"""Columns of closed sets: what is loaded has their members, by whatever door it comes, and the
-database holds them too.
-"""
+"""Columns of closed sets: what is loaded has their members, by whatever door it comes, and the database holds them."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -38,9 +38,7 @@ def issue(kind: TokenKind = TokenKind.access, **changes: Any) -> tuple[str, Clai
 
 
 def forge(changes: dict[str, Any], kind: TokenKind = TokenKind.access) -> str:
-    """A token under the right key whose claims are not what `sign` would write; a change of
-    `...` leaves the claim out.
-    """
+    """A token under the right key whose claims are not what `sign` would write; a change of `...` leaves it out."""
     payload = {
         "id": "cuser",
         "kind": kind.value,

@@ -1,6 +1,4 @@
-"""Operations for machines: who may call them and from where, in which workspace they act, and that no user's credential
-counts.
-"""
+"""Operations for machines: who may call from where, in which workspace they act; no user's credential counts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,6 +1,4 @@
-"""A table with a column of secrets, served: it is written and loaded sealed, and no surface
-and no statement names it.
-"""
+"""A table with a column of secrets, served: it is written and loaded sealed, and no surface or statement names it."""
 
 import json
 from collections.abc import AsyncIterator, Iterator

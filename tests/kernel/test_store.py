@@ -1,6 +1,4 @@
-"""The store on a local file system, without anybody in front of it: what holds when disks are full, tasks end and
-processes die.
-"""
+"""The store on a local file system, by itself: what holds when disks are full, tasks end and processes die."""
 
 import asyncio
 import errno

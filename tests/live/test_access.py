@@ -1,5 +1,4 @@
-"""Rights that end are asked for before anything that happened later is shown: without a ring, whatever else is under
-way.
+"""Rights that end are asked for before anything later is shown: without a ring, whatever else is under way.
 
 The changes are made as another process makes them whose wake-ups are lost: by statements alone.
 """

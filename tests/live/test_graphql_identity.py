@@ -1,6 +1,4 @@
-"""Who a socket of GraphQL belongs to: tokens, tickets, cookies and the pages they come from, and the workspace it
-names.
-"""
+"""Whose a socket of GraphQL is: tokens, tickets, cookies and the pages they come from, and the workspace it names."""
 
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""What a subscription shows is what GraphQL would: the executor of graphql-core is asked for the same selection of the
-same event.
-"""
+"""A subscription shows what GraphQL would: graphql-core's executor is asked for the same selection of the event."""
 
 import asyncio
 import re
@@ -321,9 +319,7 @@ def test_whoever_sees_cursors_sees_his_own() -> None:
 
 
 def test_what_cannot_be_shown_is_told() -> None:
-    """Another version of the program may send other events, and PostgreSQL's numbers go further than those of JSON
-    readers.
-    """
+    """Another version may send other events, and PostgreSQL's numbers go further than those of JSON readers."""
     projection = projection_of("subscription { workspaceEvents { ... on StreamReset { reason } } }")
     whole = b'"id":"c","name":"n","slug":"s"'
     for type_, payload in (

@@ -1,6 +1,4 @@
-"""Subscriptions go on: behind a cursor after any cut, through the loss of the database, in a chat, and for readers slow
-and quick.
-"""
+"""Subscriptions go on: behind a cursor after any cut, through a lost database, in chats, for slow and quick readers."""
 
 import asyncio
 import contextlib

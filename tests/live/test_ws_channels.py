@@ -1,6 +1,4 @@
-"""Channels on /ws: who may listen, what is heard, and what was missed (contract: websocket.channels, messages,
-ui_depends).
-"""
+"""Channels on /ws: who may listen, what is heard and missed (contract: websocket.channels, messages, ui_depends)."""
 
 import asyncio
 from typing import Any
@@ -347,9 +345,7 @@ async def test_an_event_is_encoded_once_for_all_its_listeners(world: World, monk
 
 
 async def test_the_web_interface_can_read_every_frame(world: World) -> None:
-    """Type and channel are strings, and a payload is an object or a string, but for ping and pong (contract:
-    ui_depends).
-    """
+    """Type and channel are strings, a payload an object or string, but for ping and pong (contract: ui_depends)."""
     chat = await new_chat(world)
     async with client_of(world, world.viewer) as client:
         await subscribed(client, own(world), f"session:{chat.id}", "kitchen:1")

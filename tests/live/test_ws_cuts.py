@@ -24,9 +24,7 @@ CUTS = 200
 
 @asynccontextmanager
 async def writing(write: Callable[[int], Awaitable[object]]) -> AsyncIterator[list[int]]:
-    """Calls `write(n)` for n from 1 on, in bursts, as long as a resume could bring it all; yields what was written,
-    which grows.
-    """
+    """Calls `write(n)` from 1 on, in bursts, as long as a resume could bring all; yields what is written, growing."""
     written, stop = list[int](), asyncio.Event()
 
     async def go() -> None:
@@ -74,9 +72,7 @@ async def read_over_cuts(
 async def all_is_seen_by_cursor(
     world: World, channel: str, write: Callable[[int], Awaitable[object]], number: Callable[[dict[str, Any]], int]
 ) -> None:
-    """Whoever goes on from the newest cursor sees what is written from their first frame on: `number` tells which it
-    is.
-    """
+    """Whoever goes on from the newest cursor sees what is written from their first frame on: `number` tells which."""
     seen, cursor, url = list[int](), None, address(world, await ticket(world, world.viewer))
 
     async def ask(client: Raw) -> None:

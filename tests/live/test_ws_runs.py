@@ -1,6 +1,4 @@
-"""Conversations over /ws with an agent that really runs: the whole way from the message to `done` (contract:
-websocket.chat_stream).
-"""
+"""Conversations over /ws with a running agent: all the way from message to `done` (contract: websocket.chat_stream)."""
 
 import asyncio
 import json

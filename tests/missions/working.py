@@ -1,6 +1,4 @@
-"""What a worker that may be killed does: agents that wait until they are let go, and then have one effect that somebody
-can count.
-"""
+"""What a worker that may be killed does: agents wait until let go, then have one effect that can be counted."""
 
 import asyncio
 import os

@@ -59,9 +59,7 @@ async def stored(owner: Connection) -> list[list[tuple[object, ...]]]:
 
 @pytest.fixture
 async def owner(empty_database: Database) -> AsyncIterator[Connection]:
-    """Of a database of the version before, with its row-level security and rows that are
-    longer than new ones may be.
-    """
+    """Of a database of the version before, with its row-level security and rows longer than new ones may be."""
     await upgrade_to(empty_database, BEFORE)
     then = [table for table in secured_tables() if table.name not in LATER]
     connected = await asyncpg.connect(empty_database.owner_url)

@@ -1,6 +1,4 @@
-"""State machines: those of the contract, each state of the set with its ways out, and what a
-declaration may not say.
-"""
+"""State machines: those of the contract, each state of the set with its ways out, and what declarations may not say."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,4 @@
-"""Every operation that both surfaces offer, through both: the same refusal in the same words, or the same change of the
-same rows.
-"""
+"""Every operation of both surfaces, through both: the same refusal in the same words, or the same change of rows."""
 
 import re
 from collections.abc import Iterator

@@ -37,9 +37,7 @@ KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, "")}
 
 
 class Page:
-    """One tab. `complaints`: what its console says of errors and of the content policy; `requests`: the addresses it
-    asked for.
-    """
+    """One tab. `complaints`: of its console, on errors and content policy; `requests`: the addresses it asked for."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket, self._numbers = socket, itertools.count(1)

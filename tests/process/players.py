@@ -1,6 +1,4 @@
-"""A worker that plays parts: it claims runs as a worker does, and shows for each prompt the frames that a test has
-written for it.
-"""
+"""A worker that plays parts: it claims runs as workers do, and shows for each prompt the frames a test has written."""
 
 import asyncio
 import contextlib
@@ -46,9 +44,7 @@ RESULT: Event = {"type": "result", "content": "", "metadata": USED}
 
 @dataclass
 class Player:
-    """`parts`: prompt -> what is played; any other prompt is said again. `hold` set stops all plays before their next
-    event.
-    """
+    """`parts`: prompt -> what is played; any other is said again. `hold` set stops all plays before the next event."""
 
     parts: dict[str, Part] = field(default_factory=dict)
     prompts: list[str] = field(default_factory=list)

@@ -49,9 +49,7 @@ class Terminal:
             await asyncio.sleep(0.02)
 
     async def end(self, *, again: str = "") -> int:
-        """`again`: keys that are typed once a second until then, as a person does whose key came before the program
-        listened.
-        """
+        """`again`: keys typed once a second until then, as by a person whose key came before the program listened."""
         waiting = asyncio.ensure_future(self.process.wait())
         for _ in range(int(PATIENCE)):
             if (await asyncio.wait({waiting}, timeout=1))[0]:
@@ -61,9 +59,7 @@ class Terminal:
 
 
 def _take_terminal() -> None:
-    """So that Ctrl-C is a signal, and one that is heard: shells start what runs in the
-    background with SIGINT ignored.
-    """
+    """So that Ctrl-C is a signal that is heard: shells start what runs in the background with SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

@@ -1,6 +1,4 @@
-"""The pages as files and responses: they load nothing from elsewhere, and everything they name is there, typed and
-cacheable.
-"""
+"""The pages as files and responses: they load nothing from elsewhere, and all they name is there, typed, cacheable."""
 
 import gzip
 import hashlib

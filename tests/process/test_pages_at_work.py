@@ -1,6 +1,4 @@
-"""The page at `/` in a real browser against the running service: from the first user to a conversation, and whatever
-comes between.
-"""
+"""The page at `/` in a real browser on the running service: from the first user to a conversation, and all between."""
 
 import asyncio
 import json

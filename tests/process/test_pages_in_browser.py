@@ -65,9 +65,7 @@ violations: list[str] = []
 
 
 async def report(request: Request) -> Response:
-    """Takes what the browser refused; unlike the console this includes an attempt to compile text that a script got
-    over.
-    """
+    """Takes what the browser refused; unlike the console this includes compiling text, which a script got over."""
     violations.append((await request.body()).decode())
     return Response(status_code=204)
 
@@ -112,9 +110,7 @@ def origin() -> Iterator[str]:
 
 
 class Visit:
-    """One page load: the document after its scripts ran, what the console complains of, and the requests that the page
-    itself made.
-    """
+    """One page load: the document after its scripts ran, the console's complaints, and the page's own requests."""
 
     def __init__(self, url: str, directory: Path) -> None:
         assert CHROMIUM is not None

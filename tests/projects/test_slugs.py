@@ -36,9 +36,7 @@ def test_what_a_name_makes(name: str, slug: str) -> None:
 
 @given(st.text())
 def test_a_slug_is_one(name: str) -> None:
-    """Two characters at least, of a small alphabet, never a hyphen at an end or beside another; and a slug makes
-    itself.
-    """
+    """Two characters at least, of a small alphabet, no hyphen at an end or beside another; and a slug makes itself."""
     slug = slug_of(name, ID)
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug)
     assert len(slug) >= 2

@@ -1,6 +1,4 @@
-"""Every operation x everybody x both surfaces: the result that the gate of its action says, and that a refusal wrote
-nothing.
-"""
+"""Every operation x everybody x both surfaces: the result its action's gate says, and refusals write nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -43,8 +41,7 @@ def expected(op: Operation[Any], who: str, surface: str) -> set[Code | None]:
         own = who == recipe.person or not references(op)
         return {recipe.refused} if own else {Code.NOT_FOUND, Code.FORBIDDEN}
     if who not in ROLES and isinstance(op.tenancy, Entity) and op.tenancy.lenient:
-        # With nothing in it, as for an id that nobody has: tests/tenant. A workspace that was named beside it has to be
-        # theirs.
+        # With nothing in it, as for an id nobody has: tests/tenant. A workspace named beside it has to be theirs.
         return {Code.FORBIDDEN if surface == "rest" else None}
     if who not in ROLES:
         return {Code.NOT_FOUND if isinstance(op.tenancy, Entity) else Code.FORBIDDEN}

@@ -160,9 +160,7 @@ async def library(world: World) -> AsyncIterator[Library]:
 
 
 async def names(world: World) -> dict[str, list[str]]:
-    """Of the crew with most issues, and of one of the other workspace: the more hangs on an issue, the more often its
-    identifier.
-    """
+    """Of the crew with most issues and one elsewhere: the more hangs on an issue, the more often its identifier."""
     here, away = world.workspace.id, world.other.id
     busiest = "SELECT crew_id FROM missions WHERE workspace_id = $1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
     crews = [await world.database.fetchval(busiest, id) for id in (here, away)]

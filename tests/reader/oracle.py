@@ -30,9 +30,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Key:
-    """A key a list is sorted by. Null is the greatest value, as in PostgreSQL. `kind`: time, text, flag, whole or
-    float.
-    """
+    """A key a list is sorted by. Null is greatest, as in PostgreSQL. `kind`: time, text, flag, whole or float."""
 
     read: Callable[[Row], Any]
     down: bool

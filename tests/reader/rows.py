@@ -1,6 +1,4 @@
-"""Seeded rows that reads get wrong: ties, nulls, strange texts and numbers, deleted rows, and another workspace full of
-the same.
-"""
+"""Seeded rows that reads get wrong: ties, nulls, strange texts and numbers, deleted rows, another workspace of them."""
 
 import random
 from collections.abc import Iterator

@@ -1,6 +1,4 @@
-"""Answers that are easy to get wrong: empty selections, names, nulls, the same edge twice, and one root's error beside
-the others.
-"""
+"""Answers easy to get wrong: empty selections, names, nulls, the same edge twice, one root's error beside others."""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,4 @@
-"""Lists that are filtered and sorted: each filter and some together, in each order, page by page, as the oracle has
-them.
-"""
+"""Lists filtered and sorted: each filter and some together, in each order, page by page, as the oracle has them."""
 
 import random
 from itertools import product

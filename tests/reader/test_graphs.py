@@ -1,6 +1,4 @@
-"""Who reads the rows of a model is said once, where its graph is; nothing is read from names or the order of
-declarations.
-"""
+"""Who reads a model's rows is said once, where its graph is; nothing is read from names or order of declarations."""
 
 from collections.abc import Iterator
 from dataclasses import replace

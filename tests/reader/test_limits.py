@@ -1,6 +1,4 @@
-"""What a document may ask, and how fast too much is refused: every answer is JSON with a code, and none is a fault of
-the server.
-"""
+"""What a document may ask, and how fast more is refused: every answer is JSON with a code, none the server's fault."""
 
 import json
 import time
@@ -117,9 +115,7 @@ async def test_too_much_is_refused_fast_and_clearly(library: Library, kind: str)
 
 
 def test_the_largest_documents_allowed_are_read_in_reasonable_time() -> None:
-    """Validation compares fields of one name and fragments with each other: what is within the limits must not take
-    seconds.
-    """
+    """Validation compares fields of one name and fragments with each other: within the limits this takes no seconds."""
     fields = ["id", "name", "slug", "description", "color", "icon", "avatarStyle"]
     fragments = " ".join(f"fragment F{n} on Crew {{ {fields[n % 7]} }}" for n in range(90))
     texts = (

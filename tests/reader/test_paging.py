@@ -1,6 +1,4 @@
-"""Pages: every row once, in the list's order, whatever is sorted by and whatever happens meanwhile; and cursors that
-are none.
-"""
+"""Pages: every row once, in the list's order, whatever sorts it and happens meanwhile; and cursors that are none."""
 
 import base64
 import json

@@ -1,6 +1,4 @@
-"""The answers of mutations: several in order, a refused one in the middle, and what they show of the rows they have
-just written.
-"""
+"""Answers of mutations: several in order, a refused one in the middle, and what they show of rows just written."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,6 +1,4 @@
-"""Random valid GraphQL documents over whatever the schema offers: what two implementations of
-a read are compared on.
-"""
+"""Random valid GraphQL documents over whatever the schema offers: to compare two implementations of reads."""
 
 import json
 import random

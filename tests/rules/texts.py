@@ -60,9 +60,7 @@ def _sent(refusal: Refusal) -> bool:
 
 
 def value_or_refusal(rule: Callable[[str], Any], text: str) -> Any:
-    """What the rule says; a Refusal becomes None. Whatever else it raises fails the test, and so does a refusal that
-    cannot be sent.
-    """
+    """What the rule says; None for a Refusal. Anything else raised fails the test, as does one that cannot be sent."""
     try:
         return rule(text)
     except Refusal as refused:

@@ -1,6 +1,4 @@
-"""What PostgreSQL does for the statements of a call: as the application's role, with its settings and row-level
-security.
-"""
+"""What PostgreSQL does for a call's statements: as the application's role, with its settings and row-level security."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,6 +1,4 @@
-"""What tests put at the runtime's ports: an engine without a record of its own, a guard that can be told what a secret
-is, adapters.
-"""
+"""What tests put at the runtime's ports: an engine without a record, a guard told what a secret is, adapters."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,6 +1,4 @@
-"""A workspace whose agents can be asked, on a database of its own, in this process: what tests
-of the runtime stand on.
-"""
+"""A workspace whose agents can be asked, on its own database, in this process: what tests of the runtime stand on."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,4 @@
-"""Durable execution on the real engine and database: once begun, once finished, resumed where it was, and nothing but
-ids on record.
-"""
+"""Durable execution on real engine and database: begun once, finished once, resumed where it was, only ids recorded."""
 
 import asyncio
 import json
@@ -333,9 +331,7 @@ async def alone(shared: tuple[DbosEngine, Body]) -> None:
 
 
 async def test_a_run_is_resumed_by_another_process(alone: None, prepared: Any, database: asyncpg.Connection) -> None:
-    """Cut off after its first step: the next executor calls its body, in its own loop, and the record goes on where it
-    was.
-    """
+    """Cut after its first step: the next executor calls its body in its own loop; the record goes on where it was."""
     first, body, reached = DbosEngine(prepared.url), Body(), asyncio.Event()
 
     async def cut_off(run_id: str) -> None:
@@ -488,9 +484,7 @@ async def test_an_interrupted_upgrade_is_finished(alone: None, empty_database: A
 
 
 async def test_processes_that_start_together_do_not_wait_for_each_other(alone: None, empty_database: Any) -> None:
-    """One makes the tables, with indexes that wait for whatever else is under way in the database; the others look when
-    it has.
-    """
+    """One makes the tables, with indexes that wait for all that is under way; the others look when it has."""
     async with asyncio.timeout(60):
         await asyncio.gather(*[prepare(empty_database.owner_url, empty_database.url) for _ in range(3)])
     owner = await asyncpg.connect(empty_database.owner_url)

@@ -1,6 +1,4 @@
-"""Secrets are taken out however the text is cut, text without any comes through whole and at once, and hostile text
-costs no time.
-"""
+"""Secrets are taken out however the text is cut, other text comes whole and at once, hostile text costs no time."""
 
 import base64
 import json

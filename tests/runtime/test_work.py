@@ -213,9 +213,7 @@ async def test_the_fence_holds_against_a_write_that_was_under_way(estate: Estate
 
 
 async def test_users_can_write_while_batches_are_stored(estate: Estate) -> None:
-    """Chat before run, everywhere: whoever sends into a busy chat and whoever stores a batch of it never wait for each
-    other.
-    """
+    """Chat before run, everywhere: who sends into a busy chat and who stores a batch never wait for each other."""
     run = await estate.ask()
     claim, chat_id = await take(run), str(run.chat_id)
 

@@ -74,9 +74,7 @@ class Population:
     rows: int = 0
 
     async def fill(self, table: str, first: int, last: int, **values: str) -> None:
-        """`values`: column -> SQL over the row's number `i`. What is not named and must be there gets something of its
-        type.
-        """
+        """`values`: column -> SQL over the row's number `i`. Whatever else must be there gets something of its type."""
         columns = await self.superuser.fetch(COLUMNS, table)
         if not columns:
             return

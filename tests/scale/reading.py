@@ -26,9 +26,7 @@ DEEPEST = 300_000
 
 
 class Kind(StrEnum):
-    """What a read costs: its page; the rows an offset skips; the rows it counts (contract); all that it lists, or a
-    refusal.
-    """
+    """What a read costs: its page; rows an offset skips; rows it counts (contract); all it lists, or a refusal."""
 
     page = "page"
     skipped = "skipped"
@@ -38,8 +36,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Read:
-    """`path`, in which `{last}` is the offset of the last page, or a GraphQL `field` with arguments of its own, not
-    closed.
+    """`path`, in which `{last}` is the last page's offset, or a GraphQL `field` with its own arguments, not closed.
 
     `behind`: it begins at a cursor before the last page.
     """

@@ -1,6 +1,4 @@
-"""No list reads a large table from end to end, and none gets dearer as the table grows, but by the rows that an offset
-skips.
-"""
+"""No list reads a large table whole, and none gets dearer as the table grows, but by the rows an offset skips."""
 
 import os
 import re

@@ -1,6 +1,4 @@
-"""The endpoints of operators on instances of their own: with a token for scrapers, without
-users, without a database.
-"""
+"""Operators' endpoints on instances of their own: with a token for scrapers, without users, without a database."""
 
 import asyncio
 import shutil

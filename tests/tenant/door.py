@@ -1,5 +1,4 @@
-"""The two locks on the rows of a tenant, each to be opened while the other is tried: the kernel's door, and row-level
-security.
+"""The two locks on a tenant's rows, each opened while the other is tried: the kernel's door and row-level security.
 
 And what the door keeps from some callers of the tenant itself.
 """

@@ -1,6 +1,4 @@
-"""Ids that clients choose belong to their workspace: another one may have the same, and neither sees, meets or takes
-the other's.
-"""
+"""Ids clients choose are their workspace's: another may have the same; neither sees, meets or takes the other's."""
 
 from typing import Any
 

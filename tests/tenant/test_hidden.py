@@ -1,5 +1,4 @@
-"""Rows of the own workspace that a caller may not see, whatever their model: each one in turn is hidden from everybody
-but owners.
+"""Rows of the own workspace that a caller may not see, of any model: each in turn is hidden from all but owners.
 
 No edge leads to such a row, no number counts it, and its id is one that nobody has.
 """
@@ -76,9 +75,7 @@ async def test_no_edge_leads_to_a_hidden_row(model: Any, path: Path, estate: Est
 
 
 def begun_at(op: Operation[Any]) -> set[Any]:
-    """The models of the rows that an operation begins at: those its fields name by an id, and those its route names in
-    another way.
-    """
+    """Models of the rows an operation begins at: those its fields name by id, and those its route names otherwise."""
     named = () if op.subject is None else (op.subject.model, *op.subject.parents)
     return {op.model, *named, *[MODELS.get(key) for key in references(op).values()]}
 

@@ -1,6 +1,4 @@
-"""Every id that an operation accepts, swapped for another tenant's: the answer for an id that nobody has, and nothing
-changes.
-"""
+"""Every id an operation accepts, swapped for another tenant's: answered as one nobody has, and nothing changes."""
 
 import re
 from typing import Any

@@ -1,7 +1,6 @@
 """What the providers have in common: one SDK of the vendor's, one streamed answer, one way to fail.
 
-The SDKs are imported when the first model is called: they take seconds. Retries are ours (`loop.py`), so theirs are
-off.
+The SDKs are imported at the first call: they take seconds. Retries are ours (`loop.py`), so theirs are off.
 """
 
 import asyncio

@@ -1,6 +1,4 @@
-"""Models behind an API like OpenAI's chat completions: its own, and whatever speaks the same (Ollama, vLLM, llama.cpp,
-gateways).
-"""
+"""Models behind OpenAI's chat completions: its own, and what speaks the same (Ollama, vLLM, llama.cpp, gateways)."""
 
 import secrets
 from collections.abc import Iterator

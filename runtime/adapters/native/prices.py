@@ -1,6 +1,4 @@
-"""What a call of a model costs by the prices its provider has published: as known to the installed genai-prices, which
-asks nobody.
-"""
+"""What a model call costs by its provider's published prices, as the installed genai-prices knows them: offline."""
 
 import importlib
 from typing import Any
@@ -9,9 +7,7 @@ from runtime.adapters.conversation import Usage
 
 
 def price(address: str, model: str, usage: Usage) -> float | None:
-    """US dollars; None where the address or the model has no known price. To be called in a thread: the table takes a
-    while to load.
-    """
+    """US dollars; None where address or model has no known price. Call it in a thread: the table loads slowly."""
     prices: Any = importlib.import_module("genai_prices")
     cached, written = usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]
     counted = prices.Usage(

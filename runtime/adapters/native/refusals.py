@@ -1,6 +1,4 @@
-"""What went wrong with a provider, in words for users: no key, no address, nothing of what
-only the operator may know.
-"""
+"""What went wrong with a provider, in words for users: no key, no address, nothing that only the operator may know."""
 
 import email.utils
 import time
@@ -125,9 +123,7 @@ def _error(body: Any) -> Mapping[str, Any]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait as the provider asks for them (RFC 9110, 10.2.3, and the milliseconds of OpenAI); None when it
-    does not.
-    """
+    """Seconds to wait as the provider asks (RFC 9110, 10.2.3, and OpenAI's milliseconds); None when it does not."""
     for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers[header]) / unit

@@ -70,9 +70,7 @@ FIXTURES: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="session")
 def mock(request: pytest.FixtureRequest) -> Path:
-    """The program, installed once per version into pytest's cache; workers of one run wait for
-    the one that installs.
-    """
+    """The program, installed once a version into pytest's cache; workers of one run wait for the one that installs."""
     if NODE is None or NPM is None:
         pytest.skip("THE MOCK OF PROVIDERS WAS NOT RUN: it needs node and npm (Node.js 20 or newer) on the PATH")
     wanted = hashlib.sha256((HERE / "package.json").read_bytes() + (HERE / ".npmrc").read_bytes()).hexdigest()

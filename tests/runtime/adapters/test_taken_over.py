@@ -1,6 +1,4 @@
-"""A run of our own agent that another process takes over goes on where it was, and repeats nothing that was shown or
-done.
-"""
+"""A run of our agent that another process takes over goes on where it was, and repeats nothing shown or done."""
 
 import pytest
 

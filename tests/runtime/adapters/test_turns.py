@@ -1,6 +1,4 @@
-"""Whole turns: a message, a worker, a provider on the wire, real tools in the crew's files, and what the chat keeps of
-it.
-"""
+"""Whole turns: a message, a worker, a provider on the wire, real tools in the crew's files, and what the chat keeps."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

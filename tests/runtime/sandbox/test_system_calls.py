@@ -154,9 +154,7 @@ print(json.dumps({name: call(*arguments) for name, arguments in tried.items()}))
 
 @pytest.mark.anyio
 async def test_the_kernel_refuses_them(sandbox: Bubblewrap, workdir: Workdir, python: str) -> None:
-    """With arguments that are harmless, and wrong enough to get another error from whoever is not stopped by the
-    filter.
-    """
+    """With harmless arguments, wrong enough to get another error from whoever the filter does not stop."""
     at = seccomp.MACHINES[platform.machine()].column
     tried: dict[str, list[int]] = {}
     for name in (

@@ -1,6 +1,4 @@
-"""A crew's commands against the file tools, which run with the rights of the service: links, pipes, and exchanges in
-between.
-"""
+"""A crew's commands against the file tools, which have the service's rights: links, pipes and exchanges in between."""
 
 import asyncio
 import os
@@ -151,9 +149,7 @@ while True:
 async def test_a_race_against_exchanged_names(
     tools: dict[str, Tool], workdir: Workdir, data_dir: Path, tmp_path: Path
 ) -> None:
-    """A folder and a file are exchanged for links to the keys, thousands of times a second,
-    while the tools use them.
-    """
+    """A folder and file are exchanged for links to the keys, thousands of times a second, while the tools use them."""
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "f").write_text(SECRET)

@@ -1,6 +1,4 @@
-"""The tools as a model uses them: what they are called with, what comes back, and that nothing is ever thrown at the
-loop.
-"""
+"""The tools as a model uses them: what they are called with, what comes back; nothing is thrown at the loop."""
 
 import asyncio
 import os
