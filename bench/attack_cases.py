@@ -87,8 +87,7 @@ def repeated(at: Instance, ask: Callable[[int], Answer], number: int, at_once: i
         return [answer for answer in pool.map(one, range(number)) if answer is not None]
 
 
-# ---- documents
-# ---------------------------------------------------------------------------------------------------------
+# ---- documents -------------------------------------------------------------------------------------------------------
 
 
 def introspection(aliases: int, at: Instance) -> Outcome:
@@ -168,8 +167,7 @@ def long_texts(aliases: int, at: Instance, *, nested: bool = False) -> Outcome:
     return outcome([at.graphql(query, {"w": at.people.workspace}, at.people.owner)], len(query))
 
 
-# ---- bodies
-# ------------------------------------------------------------------------------------------------------------
+# ---- bodies ----------------------------------------------------------------------------------------------------------
 
 
 def letters_that_grow(at: Instance) -> Outcome:
@@ -206,8 +204,7 @@ def static_file(at: Instance) -> Outcome:
     return outcome(answers, 100 * 60)
 
 
-# ---- connections
-# -------------------------------------------------------------------------------------------------------
+# ---- connections -----------------------------------------------------------------------------------------------------
 
 
 def poured(at: Instance, parts: Iterable[bytes]) -> Outcome:

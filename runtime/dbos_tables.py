@@ -64,8 +64,7 @@ def url_of(dsn: str) -> str:
     return dsn.replace("postgres:", "postgresql:", 1)
 
 
-# ---- one job that runs here: $1 its id, $2 this process
-# ------------------------------------------------------------------
+# ---- one job that runs here: $1 its id, $2 this process --------------------------------------------------------------
 
 # From here on another one with its key may wait. Whoever found the key taken holds the row until its own change is
 # committed: so the job, which waits for that here, sees the change.
@@ -90,8 +89,7 @@ MARK = f"""
     SELECT EXISTS (SELECT FROM live) AS live, EXISTS (SELECT FROM marked) AS fresh
 """
 
-# ---- jobs of processes that are gone
-# ------------------------------------------------------------------------------------
+# ---- jobs of processes that are gone ---------------------------------------------------------------------------------
 
 HOLD = "SELECT pg_advisory_lock(hashtextextended($1, 7))"
 # shared: those who look do not stand in each other's way
@@ -118,8 +116,7 @@ LOST = f"""
 """
 HAND_BACK_LOST = f"{HAND_BACK} AND workflow_uuid = ANY ($2::text[])"
 
-# ---- all jobs
-# -----------------------------------------------------------------------------------------------------------
+# ---- all jobs --------------------------------------------------------------------------------------------------------
 
 # A portion of what ended before $2; nothing but the status has a foreign key.
 FORGET = f"""

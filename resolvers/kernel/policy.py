@@ -50,8 +50,7 @@ def outranks(one: Role, other: Role) -> bool:
     return RANK[one] > RANK[other]
 
 
-# ---- capabilities (contract: workspaces.capability_rules)
-# ---------------------------------------------------------------
+# ---- capabilities (contract: workspaces.capability_rules) ------------------------------------------------------------
 
 Capabilities = frozenset[Capability]
 

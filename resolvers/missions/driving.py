@@ -108,8 +108,7 @@ async def _under_way(ctx: Context, mission_id: str) -> Mission | None:
     return mission if mission is not None and mission.status is MissionStatus.IN_PROGRESS else None
 
 
-# ---- tasks
-# -------------------------------------------------------------------------------------------------------------
+# ---- tasks -----------------------------------------------------------------------------------------------------------
 
 
 async def _noted(ctx: Context, mission: Mission, task: MissionTask) -> MissionTask:
@@ -203,8 +202,7 @@ async def _moved(ctx: Context, mission: Mission, task: MissionTask, to: TaskStat
     return await ctx.move(TASK_BY_ENGINE, task, to, **changes)
 
 
-# ---- without tasks
-# -----------------------------------------------------------------------------------------------------
+# ---- without tasks ---------------------------------------------------------------------------------------------------
 
 
 async def _plan(ctx: Context, mission: Mission) -> None:
@@ -226,8 +224,7 @@ async def _plan(ctx: Context, mission: Mission) -> None:
         await _end(ctx, mission, MissionStatus.REVIEW if well else MissionStatus.FAILED)
 
 
-# ---- the end
-# -----------------------------------------------------------------------------------------------------------
+# ---- the end ---------------------------------------------------------------------------------------------------------
 
 
 async def _settled(ctx: Context, mission: Mission, tasks: list[MissionTask]) -> None:

@@ -43,8 +43,7 @@ SHORTENED = {
 """Fields that take more than their column holds, and what becomes of it."""
 
 
-# ---- inputs
-# ------------------------------------------------------------------------------------------------------------
+# ---- inputs ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("op", operations(), ids=lambda op: op.name)
@@ -101,8 +100,7 @@ def test_an_endless_field_cannot_be_declared(kind: Any, fault: str) -> None:
     assert fault in str(refused.value)
 
 
-# ---- tables
-# ------------------------------------------------------------------------------------------------------------
+# ---- tables ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("table", metadata().sorted_tables, ids=str)
@@ -188,8 +186,7 @@ def max_of_a_set(column: Column[Any]) -> int | None:
     return None if column.type.length is not None or column.foreign_keys else most_characters(column)  # type: ignore[attr-defined]
 
 
-# ---- the words of a refusal
-# --------------------------------------------------------------------------------------------
+# ---- the words of a refusal ------------------------------------------------------------------------------------------
 
 RAISED: dict[str, set[str]] = {
     "str": {"string_type", "string_too_short", "string_too_long", "string_pattern_mismatch", "string_unicode"},

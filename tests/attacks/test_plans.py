@@ -106,8 +106,7 @@ async def test_a_cursor_deep_in_a_list_is_where_its_index_is_entered(world: Worl
     assert touched(plan) < early + 20
 
 
-# ---- who may have a plan made
-# ------------------------------------------------------------------------------------------
+# ---- who may have a plan made ----------------------------------------------------------------------------------------
 
 FRESH = iter(range(10**6))
 
@@ -212,8 +211,7 @@ async def test_many_documents_leave_nothing_with_postgresql(world: World) -> Non
         assert sum(len(query) for query, *_ in conn._stmt_cache._entries) <= PREPARED
 
 
-# ---- how large an answer can be
-# ----------------------------------------------------------------------------------------
+# ---- how large an answer can be --------------------------------------------------------------------------------------
 
 
 def peak(pid: int) -> int:

@@ -99,8 +99,7 @@ async def test_a_plain_request_to_the_sockets_path(world: World) -> None:
         assert (known.status_code, known.headers["upgrade"], known.json()["instance"]) == (426, "websocket", "/ws")
 
 
-# ---- from the first moment on
-# -----------------------------------------------------------------------------------------
+# ---- from the first moment on ----------------------------------------------------------------------------------------
 
 
 async def test_a_socket_that_is_cut_before_its_first_event_goes_on(world: World) -> None:
@@ -132,8 +131,7 @@ async def test_a_subscription_that_is_cut_before_its_first_event_goes_on(world: 
         assert [(await stream.next())["workspaceEvents"]["name"] for _ in range(2)] == ["1", "2"]
 
 
-# ---- the second lock
-# --------------------------------------------------------------------------------------------------
+# ---- the second lock -------------------------------------------------------------------------------------------------
 
 
 async def test_every_table_of_tenants_is_under_row_level_security(world: World) -> None:

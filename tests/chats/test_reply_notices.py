@@ -55,8 +55,7 @@ async def mark_read(world: World, person: Person, chat: Chat) -> int:
     return (await world.rest(person, "PUT", f"/api/v1/agents/{chat.agent_id}/chats/{chat.id}/read")).status_code
 
 
-# ---- notices
-# -----------------------------------------------------------------------------------------------------------
+# ---- notices ---------------------------------------------------------------------------------------------------------
 
 
 async def test_a_chat_of_the_longest_id_has_its_notice(world: World) -> None:
@@ -151,8 +150,7 @@ async def test_the_agent_may_be_deleted_meanwhile(world: World) -> None:
     assert len(await notices(world, chat)) == 1
 
 
-# ---- who is there
-# ------------------------------------------------------------------------------------------------------
+# ---- who is there ----------------------------------------------------------------------------------------------------
 
 
 async def presence_of(world: World, chat: Chat, count: int) -> None:
@@ -262,8 +260,7 @@ async def test_who_reads_waits_for_a_reply(world: World, module_database: Any) -
     assert mark["last_read_seq"] == 7
 
 
-# ---- reading
-# -----------------------------------------------------------------------------------------------------------
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 async def test_reading_the_chat_clears_the_notice_once(world: World) -> None:
@@ -313,8 +310,7 @@ async def test_one_of_several_who_read_at_once_clears_the_notice(world: World) -
     assert await told(world, before, chat) == ["chat_read"]
 
 
-# ---- tenants
-# -----------------------------------------------------------------------------------------------------------
+# ---- tenants ---------------------------------------------------------------------------------------------------------
 
 
 async def test_a_notice_belongs_to_one_workspace(world: World) -> None:

@@ -33,8 +33,7 @@ def chats_of(agent: Agent) -> str:
     return f"/api/v1/agents/{agent.id}/chats"
 
 
-# ---- lists
-# -------------------------------------------------------------------------------------------------------------
+# ---- lists -----------------------------------------------------------------------------------------------------------
 
 
 async def test_the_chats_of_an_agent(world: World) -> None:
@@ -165,8 +164,7 @@ async def test_one_chat(world: World) -> None:
         assert (await world.rest(person, "GET", f"/api/v1/chats/{id}")).status_code == 404
 
 
-# ---- create
-# ------------------------------------------------------------------------------------------------------------
+# ---- create ----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_chat_is_begun(world: World) -> None:
@@ -254,8 +252,7 @@ async def test_a_body_there_must_be(world: World) -> None:
     ).status_code == 404
 
 
-# ---- messages
-# ----------------------------------------------------------------------------------------------------------
+# ---- messages --------------------------------------------------------------------------------------------------------
 
 
 async def test_messages_are_shown_whole(world: World) -> None:
@@ -335,8 +332,7 @@ async def test_a_chat_that_one_cannot_read_is_one_that_is_not_there(world: World
     assert (await world.rest(None, "GET", f"/api/v1/chats/{chat.id}/messages")).status_code == 401
 
 
-# ---- read marks
-# --------------------------------------------------------------------------------------------------------
+# ---- read marks ------------------------------------------------------------------------------------------------------
 
 
 async def test_a_mark_moves_to_now(world: World) -> None:
@@ -364,8 +360,7 @@ async def test_a_mark_is_in_a_chat_of_that_agent(world: World) -> None:
     assert await rows(world, "SELECT 1 FROM chat_read_cursors WHERE chat_id = ANY($1)", [chat.id, theirs.id]) == []
 
 
-# ---- rename and delete
-# -------------------------------------------------------------------------------------------------
+# ---- rename and delete -----------------------------------------------------------------------------------------------
 
 
 async def test_a_new_title(world: World) -> None:

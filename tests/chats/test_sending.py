@@ -142,8 +142,7 @@ async def test_whoever_waits_is_woken(world: World) -> None:
             end()
 
 
-# ---- who is refused
-# ----------------------------------------------------------------------------------------------------
+# ---- who is refused --------------------------------------------------------------------------------------------------
 
 
 async def refused(world: World, person: Any, chat_id: str, content: str = "Hello") -> dict[str, Any]:
@@ -204,8 +203,7 @@ async def test_nothing_is_no_message(world: World) -> None:
     assert (await refused(world, world.owner, chat.id, ""))["code"] == "BAD_REQUEST"
 
 
-# ---- groups
-# ------------------------------------------------------------------------------------------------------------
+# ---- groups ----------------------------------------------------------------------------------------------------------
 
 
 async def test_in_a_group_an_agent_that_is_not_mentioned_is_not_asked(world: World) -> None:
@@ -257,8 +255,7 @@ async def test_in_a_group_users_talk_on_while_the_agent_works(world: World) -> N
     assert (await send(world, world.member, chat.id, "me too"))["reason"] == "already_running"
 
 
-# ---- one run at a time
-# -------------------------------------------------------------------------------------------------
+# ---- one run at a time -----------------------------------------------------------------------------------------------
 
 
 async def test_of_thirty_messages_at_once_one_becomes_a_run(world: World) -> None:

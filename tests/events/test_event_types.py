@@ -306,8 +306,7 @@ def test_forms_overlap_where_one_payload_fits_both(one: Form, other: Form) -> No
     assert other.overlaps(one) is both
 
 
-# ---- what is refused when the service starts
-# -----------------------------------------------------------------------------
+# ---- what is refused when the service starts -------------------------------------------------------------------------
 
 
 @pytest.fixture

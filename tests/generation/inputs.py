@@ -91,8 +91,7 @@ def _text(name: str, part: dict[str, Any]) -> str:
     return text[: part.get("maxLength", len(text))]
 
 
-# ---- references
-# --------------------------------------------------------------------------------------------------------
+# ---- references ------------------------------------------------------------------------------------------------------
 
 
 def _singular(word: str) -> str:
@@ -161,8 +160,7 @@ def references(op: Operation[Any]) -> dict[str, str]:
     return {name: entity_of(op, name) for name in fields_of(op) if is_reference(op, name)}
 
 
-# ---- the input
-# ---------------------------------------------------------------------------------------------------------
+# ---- the input -------------------------------------------------------------------------------------------------------
 
 
 def valid(op: Operation[Any], world: Any, plot: Plot | None = None, *also: str) -> dict[str, Any]:

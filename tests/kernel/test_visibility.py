@@ -101,8 +101,7 @@ def strict() -> Iterator[None]:
         yield
 
 
-# ---- reading
-# -----------------------------------------------------------------------------------------------------------
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 async def test_lists_and_their_numbers(yard: Yard) -> None:
@@ -201,8 +200,7 @@ async def test_pages_and_cursors(yard: Yard) -> None:
         assert page["nodes"] == ([{"name": "Open"}] if names.index("Open") > names.index(name) else [])
 
 
-# ---- commands
-# ----------------------------------------------------------------------------------------------------------
+# ---- commands --------------------------------------------------------------------------------------------------------
 
 
 class Named(Input):
@@ -423,8 +421,7 @@ async def test_a_machine_has_the_role_of_an_owner(yard: Yard) -> None:
     assert orjson.loads((await get_workspace(service, {}, shape)).body) == {"role": "OWNER"}
 
 
-# ---- live
-# --------------------------------------------------------------------------------------------------------------
+# ---- live ------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_channel_of_a_hidden_row_is_none(yard: Yard, strict: None) -> None:

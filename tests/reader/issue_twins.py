@@ -21,8 +21,7 @@ LATEST_BEGUN: Order = (
 )
 
 
-# ---- lists of issues
-# ---------------------------------------------------------------------------------------------------
+# ---- lists of issues -------------------------------------------------------------------------------------------------
 
 
 def is_issue(row: Row) -> bool:
@@ -71,8 +70,7 @@ def pages(store: Store, rows: list[Row], arguments: Arguments) -> Listing:
     return Listing("Mission", ordered(filtered(store, rows, arguments), order), order, (50, 100), clamped=False)
 
 
-# ---- one issue, and lists of what is below it
-# ----------------------------------------------------------------------------
+# ---- one issue, and lists of what is below it ------------------------------------------------------------------------
 
 
 def issue(store: Store, asker: Asker, arguments: Arguments) -> Single:
@@ -135,8 +133,7 @@ def issue_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     )
 
 
-# ---- projects
-# ----------------------------------------------------------------------------------------------------------
+# ---- projects --------------------------------------------------------------------------------------------------------
 
 
 def projects(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -166,8 +163,7 @@ HERE: dict[str, Root] = {
     "milestones": milestones,
 }  # fmt: skip
 
-# ---- derived values
-# ----------------------------------------------------------------------------------------------------
+# ---- derived values --------------------------------------------------------------------------------------------------
 
 
 def actor(type_key: str, id_key: str) -> Value:
@@ -235,8 +231,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **{("Milestone", name): OF_MILESTONE[name] for name in ("issue_count", "done_count")},
 }
 
-# ---- edges
-# -------------------------------------------------------------------------------------------------------------
+# ---- edges -----------------------------------------------------------------------------------------------------------
 
 JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ("Mission", "labels"): lambda store, row, other: other in labels_of(store, row),

@@ -261,8 +261,7 @@ async def test_introspection_is_answered_beside_rows(library: Library) -> None:
 SHOWN_IN_LIVE_WORKSPACES_ONLY = {("Member", "workspace")}
 
 
-# ---- what the schema promises
-# ----------------------------------------------------------------------------------------------
+# ---- what the schema promises ----------------------------------------------------------------------------------------
 
 
 def test_enums_are_shown_as_they_are_stored() -> None:

@@ -25,8 +25,7 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 
-# ---- every page of the schema
-# ------------------------------------------------------------------------------------------
+# ---- every page of the schema ----------------------------------------------------------------------------------------
 
 
 def pages() -> list[tuple[str, str]]:
@@ -154,8 +153,7 @@ async def test_pages_give_every_row_once(library: Library, place: tuple[str, str
     assert beyond["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": True, "startCursor": None, "endCursor": None}
 
 
-# ---- keys that are null, equal, mixed
-# ------------------------------------------------------------------------------------
+# ---- keys that are null, equal, mixed --------------------------------------------------------------------------------
 
 
 class Window(Paging):
@@ -297,8 +295,7 @@ async def test_the_row_of_a_cursor_may_be_gone(library: Library) -> None:
     assert ahead
 
 
-# ---- cursors that are none
-# -----------------------------------------------------------------------------------------------
+# ---- cursors that are none -------------------------------------------------------------------------------------------
 
 
 def cursor(*keys: Any) -> str:

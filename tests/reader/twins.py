@@ -212,8 +212,7 @@ HERE |= issue_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
-# ---- derived values: one twin each
-# -------------------------------------------------------------------------------------
+# ---- derived values: one twin each -----------------------------------------------------------------------------------
 
 
 def of_user(key: str, column: str) -> Value:
@@ -301,8 +300,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **issue_twins.DERIVED,
 }
 
-# ---- edges: what their declarations say in SQL, said again
-# -----------------------------------------------------------------
+# ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
 
 JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ("Viewer", "workspaces"): lambda store, row, other: other in own_workspaces(store, row["id"]),

@@ -176,8 +176,7 @@ async def test_a_deleted_agent_is_left_alone_and_named(world: World) -> None:
     assert {payload["agent_name"] for _, _, payload in await events(world, before)} == {"Retired"}
 
 
-# ---- what is refused
-# ---------------------------------------------------------------------------------------------------
+# ---- what is refused -------------------------------------------------------------------------------------------------
 
 
 async def test_an_agent_and_a_chat_there_must_be(world: World) -> None:
