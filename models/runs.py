@@ -64,10 +64,9 @@ class Run(TenantTable, table=True):
 
     A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its
     number, so that a worker that was believed dead can change nothing once another has taken over. `frames` counts what
-    the holders have
-    written: a batch names how many came before it, so that one sent twice is stored once. `message_seq` is the number
-    of the message that asked for it. `began_at` is a column, since row-level security lets no condition on an
-    expression such as COALESCE into an index.
+    the holders have written: a batch names how many came before it, so that one sent twice is stored once.
+    `message_seq` is the number of the message that asked for it. `began_at` is a column, since row-level security lets
+    no condition on an expression such as COALESCE into an index.
     """
 
     __tablename__ = "runs"

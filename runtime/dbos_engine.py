@@ -1,21 +1,16 @@
-"""Durable execution on DBOS, in the schema `dbos` of the same database: runs of agents, and background jobs. The only
-module that calls it.
+"""Durable execution on DBOS, in the schema `dbos` of the same database: runs of agents, and background jobs.
 
-Rules that its behaviour asks for:
+No other module calls it. Rules that its behaviour asks for:
 
-- A process is an executor of its own, and has a queue of its own: DBOS resumes by enqueueing, and a run must go on
-  where its lease is.
+- A process is its own executor with its own queue: DBOS resumes by enqueueing, and a run goes on where its lease is.
 - DBOS recovers nothing by itself: at launch it looks for runs of its own executor id, which is new each time.
-- The application version is pinned. Left alone it is a hash of the code, and a deployment would strand the runs of the
-  one before.
-- A workflow never ends in an exception, which would be stored and final. One that is cancelled leaves its run
-  resumable.
+- The application version is pinned. Left alone it is a hash of the code, and a deployment would strand older runs.
+- A workflow never ends in an exception, which would be stored and final. A cancelled one leaves its run resumable.
 - A step costs it two statements and three threads: names of steps are written behind the body's back, and a run does
   not wait to be on record.
 - What is stored is JSON, never a pickle: ids, and names of steps.
 - A worker claims what it finds in a queue, whether it knows the name or not: so every job has a queue of its own, and a
-  process listens to those
-  of the jobs it knows.
+  process listens to those of the jobs it knows.
 """
 
 import asyncio

@@ -76,8 +76,7 @@ BEGIN = f"""
     SELECT EXISTS (SELECT FROM mine) AND EXISTS (SELECT FROM workspaces WHERE id = $3 AND deleted_at IS NULL) AS live,
         ARRAY(SELECT step FROM job_steps WHERE root = $4 AND workspace_id = $3) AS steps
 """
-# The first statement of a step's transaction. Nothing live: the job was cancelled, is another process's, or its
-# workspace is gone.
+# The first statement of a step's transaction. Nothing live: cancelled, another process's job, or without a workspace.
 MARK = f"""
     WITH live AS (
         SELECT FROM {SCHEMA}.workflow_status AS job JOIN workspaces AS place ON place.id = $3

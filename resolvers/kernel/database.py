@@ -75,8 +75,7 @@ def _message(kind: bytes, body: bytes) -> bytes:
     return kind + (len(body) + 4).to_bytes(4, "big") + body
 
 
-# Bind without parameters, and Execute; no Sync, which the statement that follows brings along (PostgreSQL, "Message
-# Flow", Pipelining).
+# Bind without parameters, and Execute; Sync comes with the next statement (PostgreSQL, "Message Flow", Pipelining).
 _BEGINS = _message(b"B", b"\0%b\0" % _BEGIN.encode() + bytes(6)) + _message(b"E", bytes(5))
 
 

@@ -39,9 +39,8 @@ class Event(BaseModel):
     """`class CrewCreated(Event, type="crew.created", channel="workspace:{workspace_id}")`.
 
     The fields are the payload, under their `serialization_alias` if they have one. A field that was not given is left
-    out of
-    it: the keys the contract marks `~`. The channel may name `workspace_id` and any field. The docstring says when the
-    event is sent. `planned=True`: no operation sends it yet.
+    out of it: the keys the contract marks `~`. The channel may name `workspace_id` and any field. The docstring says
+    when the event is sent. `planned=True`: no operation sends it yet.
     """
 
     model_config = ConfigDict(extra="forbid", defer_build=True, frozen=True)

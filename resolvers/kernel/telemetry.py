@@ -21,8 +21,7 @@ else:
     finally:
         del sys.modules["rich"]
 
-# Until the process sets up its log lines: what structlog does by itself shows the local variables of a traceback,
-# secrets among them.
+# Until the process sets up its log lines: structlog's own show a traceback's local variables, secrets among them.
 structlog.configure(
     processors=[
         structlog.stdlib.add_log_level,

@@ -25,9 +25,7 @@ def chat_event(type: ChatEventType, content: str = "", **metadata: Any) -> Frame
 
 
 async def append_frames(ctx: Context, chat: Chat, run: Run | None, *frames: Frame, **changes: Any) -> int:
-    """Numbers the frames on from the newest of a chat that this call has locked; returns the last number. `changes` are
-    the chat's own.
-    """
+    """Numbers the frames from the newest of the locked chat on; returns the last number. `changes`: the chat's."""
     for number, frame in enumerate(frames, chat.last_seq + 1):
         logged = run.agent_id if run is not None and frame.payload.get("type") in OUTPUT else None
         run_id = None if run is None else run.id

@@ -1,9 +1,8 @@
 """What a worker does to runs: claims them by a lease, extends it, writes frames and steps under it, gives it back.
 
 Whatever is written names the run's `lease` number and is refused once another worker has claimed the run. Locks are
-taken in one
-order: chat, run, agent; who starts or stops holds `lifecycle.hold_starts` before them. Nothing here is an operation: no
-caller is behind it but the worker itself.
+taken in one order: chat, run, agent; who starts or stops holds `lifecycle.hold_starts` before them. Nothing here is an
+operation: no caller is behind it but the worker itself.
 """
 
 import contextlib

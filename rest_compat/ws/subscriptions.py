@@ -1,6 +1,4 @@
-"""What a socket listens to, and why: the client has subscribed, its own message is being answered, or it is shown again
-what it missed.
-"""
+"""What a socket listens to, and why: it subscribed, its message is being answered, or it is shown what it missed."""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -127,9 +127,7 @@ def _too_much(limits: Limits) -> str:
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all that it and its children have started. In a pid namespace nobody gets lost: orphans fall to its
-    first process.
-    """
+    """A process and all that it and its children started. Nobody leaves a pid namespace: its first process adopts."""
     found, left = [], [pid]
     while left:
         one = left.pop()

@@ -1,8 +1,8 @@
 """Where a crew's files are, and how they are reached without following a link that somebody put there.
 
-    <storage>/workspaces/<workspace>/crews/<crew>/output/<agent>/    what the agents of a crew make: /output in the
-    sandbox <storage>/workspaces/<workspace>/agents/<agent id>/output/<agent>/   the same for an agent without a crew
-    <storage>/workspaces/<workspace>/agents/<agent id>/home/         HOME of an agent's commands
+    <storage>/workspaces/<workspace>/crews/<crew>/output/<agent>/        what a crew's agents make: their /output
+    <storage>/workspaces/<workspace>/agents/<agent id>/output/<agent>/   the same for an agent without a crew
+    <storage>/workspaces/<workspace>/agents/<agent id>/home/             HOME of an agent's commands
 
 Everything below the storage path is opened from directory to directory, each step relative to the one before and none
 through a symbolic link. So it does not matter what a name meant a moment ago, or what a command makes of it meanwhile.

@@ -1,11 +1,11 @@
 """What the generated tests know of each domain: the modules `tests/<domain>/cases.py`, found by their names.
 
 They may hold entities (`@entity`), and these tables:
+
 IDS         a field that is called like no entity -> the entity whose id it takes
 RECIPES     an operation -> what its input model does not tell
 ANONYMOUS   operations that take no credential. A new entry is a decision: nobody is known there, on either surface
-PROSE       operations whose role is a sentence in the contract: inside the gate a guard decides, and the folder has a
-table of who may
+PROSE       operations whose role is a sentence in the contract: a guard decides, and the folder has a table of who may
 """
 
 from importlib import import_module
