@@ -44,8 +44,8 @@ def main() -> None:
     facts = [
         f"{datetime.date.today()}. {environment.machine()}; shared by the server, PostgreSQL and the load.",
         (
-            f"{options.rounds} rounds of {options.seconds} s. Load average {load[0]:.1f} before the run, {load[1]:.1f}"
-            " after."
+            f"{options.rounds} rounds of {options.seconds} s."
+            f" Load average {load[0]:.1f} before the run, {load[1]:.1f} after."
         ),
         f"PostgreSQL through a unix socket, pools of {POOL_SIZE} connections; {settings}.",
         f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}.",

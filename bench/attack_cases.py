@@ -105,8 +105,8 @@ def list_of_numbers(items: int, at: Instance) -> Outcome:
 def forged_token(at: Instance) -> Outcome:
     agent = "id name slug status description roleTitle agentRole cliAdapter llmModel createdAt updatedAt"
     runs = (
-        f"runs(first: 5) {{ nodes {{ id status triggerType model createdAt chat {{ id title }} agent {{ {agent} }}"
-        " } }"
+        "runs(first: 5) { nodes { id status triggerType model"
+        f" createdAt chat {{ id title }} agent {{ {agent} }} }} }}"
     )
     below = f"{runs} chats(first: 5) {{ nodes {{ id title agent {{ {agent} }} }} }}"
     nested = f"{agent} crew {{ id name slug }} {below} parentLead {{ {agent} {below} }}"
@@ -247,8 +247,8 @@ def many_headers(at: Instance) -> Outcome:
 def half_open(number: int, at: Instance) -> Outcome:
     """Requests that never end: how many of them stand after some seconds in which a newcomer has to be served."""
     beginning = (
-        b"POST /api/v1/bootstrap HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nContent-Type:"
-        b" application/json\r\n\r\n{"
+        b"POST /api/v1/bootstrap HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Length: 100\r\nContent-Type: application/json\r\n\r\n{"
     )
     opened: list[socket.socket] = []
     with ExitStack() as held:

@@ -103,8 +103,8 @@ def report(results: Results, load: list[float]) -> str:
     facts = ["# Attacks", NOTE.strip(), f"{machine} Load average {load[0]:.1f} at first, {load[1]:.1f} at last."]
     if any(len(measured) == 2 for _, measured in results):
         facts.append(
-            f"Before: given up after {BEFORE_SECONDS:.0f} s (`none`: there was no answer until then), and with two long"
-            " texts instead of five."
+            f"Before: given up after {BEFORE_SECONDS:.0f} s"
+            " (`none`: there was no answer until then), and with two long texts instead of five."
         )
     return "\n\n".join([*facts, table(results)]) + "\n"
 

@@ -39,8 +39,8 @@ def compare(prepared: Rig, rounds: int, seconds: int) -> Results:
                 results[case.name][server.implementation.name].append(server.measure(case, prepared.targets, seconds))
                 if compiled(server) != before:
                     raise RuntimeError(
-                        f"{server.implementation.name}, case {case.name}: statements were put together in the steady"
-                        " state"
+                        f"{server.implementation.name}, case {case.name}:"
+                        " statements were put together in the steady state"
                     )
         print(f"round {number + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
     return results

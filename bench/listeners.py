@@ -44,8 +44,8 @@ def rest_dialect(ticket: str, workspace: str) -> Dialect:
 
 def graphql_dialect(ticket: str, workspace: str) -> Dialect:
     document = (
-        "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewUpdatedEvent { id name slug"
-        " cursor } } }"
+        "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) {"
+        " __typename ... on CrewUpdatedEvent { id name slug cursor } } }"
     )
     subscribe = json.dumps(
         {"id": "1", "type": "subscribe", "payload": {"query": document, "variables": {"ws": workspace}}}

@@ -122,8 +122,8 @@ async def _turns(server: Server, target: Target) -> tuple[list[float], list[floa
 async def _claims(url: str) -> list[float]:
     conn = await asyncpg.connect(url, server_settings={"crewship.workspaces": "*"})
     rows = await conn.fetch(
-        "SELECT extract(epoch FROM started_at - created_at) * 1000 FROM runs WHERE started_at IS NOT NULL ORDER BY"
-        " created_at"
+        "SELECT extract(epoch FROM started_at - created_at) * 1000"
+        " FROM runs WHERE started_at IS NOT NULL ORDER BY created_at"
     )
     await conn.close()
     return [float(row[0]) for row in rows[1:]]
@@ -254,8 +254,8 @@ def table(work: Work) -> str:
         ("age of an event at its dispatch, 32 writers", work.lag),
     )]  # fmt: skip
     steps = (
-        f"Durable steps a second, {RUNS} runs of {STEPS + 1} steps: {work.steps_one:.0f} with one worker,"
-        f" {work.steps_two:.0f} with two."
+        f"Durable steps a second, {RUNS} runs of {STEPS + 1} steps:"
+        f" {work.steps_one:.0f} with one worker, {work.steps_two:.0f} with two."
     )
     return markdown(("", "p50 ms", "p95 ms", "longest ms"), rows) + "\n\n" + steps
 

@@ -16,12 +16,12 @@ LONGEST_MESSAGE = 60_000  # bytes (contract: websocket.connection.inbound_cap)
 
 VIEWER = "{ viewer { id workspaces { id name slug } } }"
 AGENTS = (
-    "query ($ws: ID!, $after: String) { agents(workspaceId: $ws, first: 100, after: $after) { nodes { id slug name }"
-    " pageInfo { hasNextPage endCursor } } }"
+    "query ($ws: ID!, $after: String) { agents(workspaceId: $ws, first: 100, after: $after) {"
+    " nodes { id slug name } pageInfo { hasNextPage endCursor } } }"
 )
 CHATS = (
-    "query ($ws: ID!, $agent: ID!) { agent(workspaceId: $ws, id: $agent) { chats(first: 20) { nodes { id title creator"
-    " { id } } } } }"
+    "query ($ws: ID!, $agent: ID!) { agent(workspaceId: $ws, id: $agent) {"
+    " chats(first: 20) { nodes { id title creator { id } } } } }"
 )
 COUNT = "query ($chat: ID!) { messages(chatId: $chat, limit: 1) { totalCount } }"
 SINCE = """query ($chat: ID!, $offset: Int) {

@@ -113,8 +113,8 @@ class Client:
             answer = await self._asked(method, path, body, query)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             raise Unreachable(
-                f"{self.server} does not answer; start it with `crewship serve`, or name another with --server or"
-                " CREWSHIP_SERVER"
+                f"{self.server} does not answer; start it with `crewship serve`,"
+                " or name another with --server or CREWSHIP_SERVER"
             ) from None
         except httpx2.HTTPError as error:
             raise Unreachable(f"{self.server} does not answer ({error or type(error).__name__})") from None
@@ -124,8 +124,8 @@ class Client:
             value = answer.json() if answer.content else None
         except ValueError:
             raise ClientError(
-                f"{self.server} answers {answer.status_code} to {path}, and not as Crewship does; correct --server or"
-                " CREWSHIP_SERVER"
+                f"{self.server} answers {answer.status_code} to {path}, and not as Crewship does;"
+                " correct --server or CREWSHIP_SERVER"
             ) from None
         if answer.is_error:
             raise ClientError(_reason(value) or f"{self.server} answers {answer.status_code} to {path}")
@@ -159,8 +159,8 @@ class Client:
     def _unauthenticated(self) -> str:
         if self.profile.token is None:
             return (
-                f"{self.server} asks who you are: give a token with --token or CREWSHIP_TOKEN (the web page or POST"
-                " /api/v1/auth/cli-token makes one)"
+                f"{self.server} asks who you are: give a token with --token"
+                " or CREWSHIP_TOKEN (the web page or POST /api/v1/auth/cli-token makes one)"
             )
         return f"{self.server} does not know this token; give a valid one with --token or CREWSHIP_TOKEN"
 

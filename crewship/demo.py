@@ -47,8 +47,8 @@ KEPT = {"CREWSHIP_RUN_ADAPTER", "CREWSHIP_LOG_FORMAT", "CREWSHIP_LOG_LEVEL"}
 REQUESTS = 1200  # a minute: a page and several terminals share one address
 PATIENCE = 120.0  # seconds until the service must answer
 FOUND = (
-    "query ($ws: ID!) { crews(workspaceId: $ws, first: 100) { nodes { id slug } } agents(workspaceId: $ws, first: 100)"
-    " { nodes { slug } } }"
+    "query ($ws: ID!) { crews(workspaceId: $ws, first: 100) { nodes { id slug } }"
+    " agents(workspaceId: $ws, first: 100) { nodes { slug } } }"
 )
 
 

@@ -202,14 +202,14 @@ def connections_of(settings: Settings) -> int:
 async def _check_connections(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
     reserved = "COALESCE(current_setting('reserved_connections', true), '0')::int"
     sql = (
-        "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int -"
-        f" {reserved}"
+        "SELECT current_setting('max_connections')::int -"
+        f" current_setting('superuser_reserved_connections')::int - {reserved}"
     )
     allowed: int = await connection.fetchval(sql)
     each, asked = connections_of(settings), connections_of(settings) * settings.workers
     found = (
-        f"up to {each} a process, {asked} for {settings.workers} of them (CREWSHIP_WORKERS); PostgreSQL allows"
-        f" {allowed} to all clients together"
+        f"up to {each} a process, {asked} for {settings.workers} of them (CREWSHIP_WORKERS);"
+        f" PostgreSQL allows {allowed} to all clients together"
     )
     fix = "lower CREWSHIP_POOL_SIZE or CREWSHIP_WORKERS, or raise max_connections" if asked > allowed else ""
     return Check("connections", not fix, found, fix)

@@ -59,8 +59,8 @@ def _hex_32() -> str:
 
 SIGNING, PREVIOUS = "NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS"
 TOO_SHORT = (
-    f"{SIGNING} has fewer than {LEAST_SECRET} bytes, and whoever guesses it is every user: set a new one (openssl rand"
-    f" -base64 {LEAST_SECRET})"
+    f"{SIGNING} has fewer than {LEAST_SECRET} bytes, and whoever guesses it is every user:"
+    f" set a new one (openssl rand -base64 {LEAST_SECRET})"
 )
 KEYS = (
     Key(SIGNING, "nextauth_secret", TypeAdapter(SecretStr), lambda: secrets.token_urlsafe(48)),
@@ -160,8 +160,8 @@ def judge(facts: Mapping[str, str], present: Mapping[str, str], data_dir: Path) 
         if value is None:
             if recorded is not None or key.make is not None:
                 problems.append(
-                    f"{key.name} is missing, and the database is in use with one: set {key.name}, or restore"
-                    f" {secrets_path(data_dir)} from a backup. (A new instance needs an empty database.)"
+                    f"{key.name} is missing, and the database is in use with one: set {key.name},"
+                    f" or restore {secrets_path(data_dir)} from a backup. (A new instance needs an empty database.)"
                 )
         elif recorded is None or _is(recorded, key.name, value):
             continue
@@ -179,13 +179,13 @@ def _is(recorded: str, name: str, value: str) -> bool:
 
 def _another(key: Key, data_dir: Path) -> str:
     lost = (
-        f"To replace it on purpose, and lose what it protects, delete the row '{key.fact}' of the table instance_facts"
-        " first."
+        "To replace it on purpose, and lose what it protects,"
+        f" delete the row '{key.fact}' of the table instance_facts first."
     )
     replaced = f"To replace it on purpose, set {PREVIOUS} to the one before."
     return (
-        f"{key.name} is not the key that this database is in use with: set the right one, or restore"
-        f" {secrets_path(data_dir)} from a backup. {replaced if key.name == SIGNING else lost}"
+        f"{key.name} is not the key that this database is in use with: set the right one,"
+        f" or restore {secrets_path(data_dir)} from a backup. {replaced if key.name == SIGNING else lost}"
     )
 
 
@@ -217,8 +217,8 @@ def _make_missing(settings: Settings) -> Settings:
         return settings
     kept = stored(settings.data_dir) | made
     text = (
-        "# The keys of this instance. Without this file its stored credentials cannot be read: back it up with the"
-        " database.\n"
+        "# The keys of this instance."
+        " Without this file its stored credentials cannot be read: back it up with the database.\n"
     )
     make_private(settings.data_dir)
     write_secret(secrets_path(settings.data_dir), text + "".join(f"{name}={value}\n" for name, value in kept.items()))
@@ -233,8 +233,8 @@ def _applied(settings: Settings, values: Mapping[str, str]) -> Settings:
                 added[key.field] = key.form.validate_python(SecretStr(values[key.name]))
             except ValidationError:
                 raise KeysError(
-                    f"{key.name} in {secrets_path(settings.data_dir)} takes"
-                    f" {Settings.model_fields[key.field].description}"
+                    f"{key.name} in {secrets_path(settings.data_dir)}"
+                    f" takes {Settings.model_fields[key.field].description}"
                 ) from None
     return settings.model_copy(update=added)
 

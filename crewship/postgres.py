@@ -159,8 +159,8 @@ class EmbeddedPostgres:
             holder = lock.read().strip() or "unknown"
             lock.close()
             raise DataDirectoryHeld(
-                f"process {holder} uses the data directory {self.data_dir}; stop it, set CREWSHIP_DATA_DIR to another"
-                " directory, or DATABASE_URL"
+                f"process {holder} uses the data directory {self.data_dir};"
+                " stop it, set CREWSHIP_DATA_DIR to another directory, or DATABASE_URL"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -215,13 +215,13 @@ class EmbeddedPostgres:
             found = (self.cluster / "PG_VERSION").read_text().strip()
         except OSError as error:
             raise PostgresError(
-                f"{self.cluster} cannot be read ({error.strerror}); start as the user who created it, or set"
-                " CREWSHIP_DATA_DIR"
+                f"{self.cluster} cannot be read ({error.strerror});"
+                " start as the user who created it, or set CREWSHIP_DATA_DIR"
             ) from error
         if found != MAJOR:
             raise PostgresError(
-                f"{self.cluster} is of PostgreSQL {found}, this release runs {MAJOR}: dump it with the old one and"
-                " restore it with this one"
+                f"{self.cluster} is of PostgreSQL {found}, this release runs {MAJOR}:"
+                " dump it with the old one and restore it with this one"
             )
 
     def _initialise(self, user: User, binaries: Path) -> None:
@@ -235,8 +235,8 @@ class EmbeddedPostgres:
             user.give(made)
         except PermissionError as error:
             raise PostgresError(
-                f"root may not give {made} to another user on this file system; start as an unprivileged user or set"
-                " DATABASE_URL"
+                f"root may not give {made} to another user on this file system;"
+                " start as an unprivileged user or set DATABASE_URL"
             ) from error
         passwords = {role: secrets.token_urlsafe(32) for role in (ADMIN, OWNER, APPLICATION)}
         locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
@@ -345,8 +345,8 @@ class EmbeddedPostgres:
                     os.kill(postmaster, signal.SIGINT)
             if time.monotonic() > deadline:
                 raise PostgresError(
-                    f"PostgreSQL processes {orphans} still run on {self.cluster} without an owner; end them and start"
-                    " again"
+                    f"PostgreSQL processes {orphans} still run on {self.cluster} without an owner;"
+                    " end them and start again"
                 )
             time.sleep(0.05)
         if Path("/proc/self/cwd").exists():

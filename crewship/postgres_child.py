@@ -50,8 +50,8 @@ class User:
             if entry.pw_uid != 0:
                 return cls(entry.pw_uid, entry.pw_gid)
         raise PostgresError(
-            f"PostgreSQL refuses to run as root, and no user {' or '.join(UNPRIVILEGED)} exists; start as another user"
-            " or set DATABASE_URL"
+            f"PostgreSQL refuses to run as root, and no user {' or '.join(UNPRIVILEGED)} exists;"
+            " start as another user or set DATABASE_URL"
         )
 
     @property
@@ -184,8 +184,8 @@ def _copy_binaries(package: Path, copied: Path) -> None:
         if copied.exists():  # another start was faster
             return
         raise PostgresError(
-            f"the PostgreSQL programs cannot be copied to {copied} ({error}); start as an unprivileged user or set"
-            " DATABASE_URL"
+            f"the PostgreSQL programs cannot be copied to {copied} ({error});"
+            " start as an unprivileged user or set DATABASE_URL"
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -96,8 +96,8 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
         except (ConnectionError, TimeoutError, asyncpg.CannotConnectNowError) as error:
             if time.monotonic() > deadline:
                 raise StartError(
-                    f"the database {place_of(dsn)} does not answer ({error or type(error).__name__}); start it, or"
-                    " correct DATABASE_URL"
+                    f"the database {place_of(dsn)} does not answer ({error or type(error).__name__});"
+                    " start it, or correct DATABASE_URL"
                 ) from None
             await asyncio.sleep(0.5)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
@@ -190,8 +190,8 @@ async def bootstrap_notice(settings: Settings, dsn: str, url: str) -> str | None
     token = setup_token(settings.nextauth_secret.get_secret_value())
     if settings.bootstrap_window is None and is_alone_on_loopback(settings):
         log.warning(
-            "no user exists yet: for an hour, whatever reaches %s from this machine can create the owner, visitors of a"
-            " tunnel or TCP forwarder too; where there is one, set CREWSHIP_PUBLIC_URL",
+            "no user exists yet: for an hour, whatever reaches %s from this machine can create the owner,"
+            " visitors of a tunnel or TCP forwarder too; where there is one, set CREWSHIP_PUBLIC_URL",
             url,
         )
     return f"No user exists yet: create the owner at {settings.public_url or url}/#setup_token={token}"
@@ -219,12 +219,12 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise StartError(
-                f"port {port} on {host} is in use; set CREWSHIP_PORT or --port to another one (0 takes any that is"
-                " free)"
+                f"port {port} on {host} is in use;"
+                " set CREWSHIP_PORT or --port to another one (0 takes any that is free)"
             ) from None
         raise StartError(
-            f"cannot listen on {host} port {port} ({error.strerror}); set CREWSHIP_HOST or CREWSHIP_PORT, or --host or"
-            " --port"
+            f"cannot listen on {host} port {port} ({error.strerror});"
+            " set CREWSHIP_HOST or CREWSHIP_PORT, or --host or --port"
         ) from None
     listener.setblocking(False)
     return listener

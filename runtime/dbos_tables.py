@@ -105,8 +105,8 @@ DEAD = f"""
     SELECT id FROM held WHERE {_GONE}
 """
 HAND_OVER = (
-    f"WITH dead AS MATERIALIZED (SELECT id FROM unnest($1::text[]) AS id WHERE {_GONE}) {_WAITS_AGAIN} AND executor_id"
-    " IN (SELECT id FROM dead)"
+    "WITH dead AS MATERIALIZED (SELECT id FROM unnest($1::text[]) AS id"
+    f" WHERE {_GONE}) {_WAITS_AGAIN} AND executor_id IN (SELECT id FROM dead)"
 )
 HAND_BACK = f"{_WAITS_AGAIN} AND executor_id = $1"
 LOST = f"""
@@ -140,8 +140,8 @@ FORGET_STEPS = f"""
 """
 _NOW = "extract(epoch FROM clock_timestamp()) * 1000"
 ANY = (
-    f"SELECT EXISTS (SELECT FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'DELAYED') AND queue_name LIKE"
-    f" '{QUEUE}%')"
+    f"SELECT EXISTS (SELECT FROM {SCHEMA}.workflow_status"
+    f" WHERE status IN ('ENQUEUED', 'DELAYED') AND queue_name LIKE '{QUEUE}%')"
 )
 """Whether there is a job to carry out, now or later."""
 STATE = f"""

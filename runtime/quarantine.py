@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 NOTICE = (
-    "[Blocked: the result of this tool looked like an attempt to give the agent instructions ({category}). It is not"
-    " shown.]"
+    "[Blocked: the result of this tool looked like an attempt to give the agent instructions"
+    " ({category}). It is not shown.]"
 )
 
 

@@ -198,8 +198,8 @@ _OBJECTS = (
     "data.",
 )
 _PLACEHOLDER = re.compile(
-    r"\[REDACTED.*|<.*>?|\$\{.*|\$\(.*|\$\w+|\{.*\}|%\(.*|\*+|\.{3}.*|x{4,}|your[-_"
-    r" ].*|none|null|true|false|undefined|string|secretstr|optional|required",
+    r"\[REDACTED.*|<.*>?|\$\{.*|\$\(.*|\$\w+|\{.*\}|%\(.*|\*+|\.{3}.*|x{4,}|your[-_ ].*"
+    r"|none|null|true|false|undefined|string|secretstr|optional|required",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 _AUTHORIZATION = re.compile(rf"{_SCHEME}[ \t]+\S{{6,}}")

@@ -85,8 +85,8 @@ class Document:
         try:
             if len(text) > MAX_LETTERS:
                 raise GraphQLError(
-                    f"The document is too large: at most {MAX_LETTERS} letters are allowed; send long texts as"
-                    " variables"
+                    f"The document is too large: at most {MAX_LETTERS} letters are allowed;"
+                    " send long texts as variables"
                 )
             tree = Tree(self.source, name)
             too_large = exceeded(tree.document)

@@ -60,8 +60,8 @@ def no_stalls(request: pytest.FixtureRequest) -> Iterator[None]:
     stalls = [stall for stall in unread() if stall["seconds"] - stall["collector"] > LIMIT and counts(stall)]
     if stalls:
         lines = [
-            f"{s['seconds'] * 1000:.0f} ms in {s['operation'] or 'no operation'} (from {s['root']}):"
-            f" {'; '.join(s['stack'])}"
+            f"{s['seconds'] * 1000:.0f} ms in {s['operation'] or 'no operation'}"
+            f" (from {s['root']}): {'; '.join(s['stack'])}"
             for s in stalls
         ]
         pytest.fail("a server under test held its event loop:\n" + "\n".join(lines), pytrace=False)

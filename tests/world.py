@@ -129,8 +129,8 @@ class World:
     async def _number(self, message: Message) -> None:
         given = message.__dict__.get("seq")
         raised = (
-            "UPDATE chats SET last_message_seq = greatest($3, last_message_seq + 1) WHERE workspace_id = $1 AND id = $2"
-            " RETURNING last_message_seq"
+            "UPDATE chats SET last_message_seq = greatest($3, last_message_seq + 1)"
+            " WHERE workspace_id = $1 AND id = $2 RETURNING last_message_seq"
         )
         last = await self.database.fetchval(raised, message.workspace_id, message.chat_id, given or 0)
         message.__dict__["seq"] = given or last
@@ -168,8 +168,8 @@ class World:
                 continue
             hidden = "".join(f" - '{column}'" for column in VOLATILE.get(table, ()))
             sql = (
-                f"SELECT coalesce(md5(string_agg((to_jsonb(t){hidden})::text, '|' ORDER BY"
-                f" (to_jsonb(t){hidden})::text)), '') FROM \"{table}\" t"
+                f"SELECT coalesce(md5(string_agg((to_jsonb(t){hidden})::text, '|'"
+                f" ORDER BY (to_jsonb(t){hidden})::text)), '') FROM \"{table}\" t"
             )
             made[table] = await self.database.fetchval(sql)
         return made

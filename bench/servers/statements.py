@@ -23,20 +23,20 @@ CREW = f"{_CREW} AND c.id = $2"
 NAMED_CREWS = f"SELECT id, name, slug FROM crews WHERE workspace_id = $1 AND deleted_at IS NULL {_NEWEST}"
 NAMED_CREW = "SELECT id, name, slug FROM crews WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL"
 AGENTS_OF = (
-    "SELECT crew_id, id, name, status FROM agents WHERE crew_id = ANY ($1) AND deleted_at IS NULL ORDER BY"
-    " created_at, id"
+    "SELECT crew_id, id, name, status FROM agents"
+    " WHERE crew_id = ANY ($1) AND deleted_at IS NULL ORDER BY created_at, id"
 )
 
 NEXT_NUMBER = (
-    "UPDATE crews SET issue_counter = issue_counter + 1 WHERE id = $1 AND workspace_id = $2 RETURNING issue_prefix,"
-    " issue_counter"
+    "UPDATE crews SET issue_counter = issue_counter + 1"
+    " WHERE id = $1 AND workspace_id = $2 RETURNING issue_prefix, issue_counter"
 )
 INSERT_ISSUE = """
     INSERT INTO issues (id, workspace_id, crew_id, number, identifier, title, description, status, priority, created_by)
     VALUES ($1, $2, $3, $4, $5, $6, $7, 'BACKLOG', $8, $9) RETURNING *"""
 INSERT_AUDIT = (
-    "INSERT INTO audit_logs (workspace_id, user_id, action, entity, entity_id, data) VALUES ($1, $2, 'issue.created',"
-    " 'issue', $3, $4)"
+    "INSERT INTO audit_logs (workspace_id, user_id, action, entity, entity_id, data)"
+    " VALUES ($1, $2, 'issue.created', 'issue', $3, $4)"
 )
 INSERT_EVENT = "INSERT INTO events (workspace_id, type, payload) VALUES ($1, 'issue.created', $2)"
 
@@ -45,8 +45,8 @@ UPDATE_CREW = (
     "UPDATE crews SET description = $3, version = version + 1, updated_at = now() WHERE id = $1 AND workspace_id = $2"
 )
 AUDIT_UPDATE = (
-    "INSERT INTO audit_logs (workspace_id, user_id, action, entity, entity_id, data) VALUES ($1, $2, 'crew.updated',"
-    " 'crew', $3, $4)"
+    "INSERT INTO audit_logs (workspace_id, user_id, action, entity, entity_id, data)"
+    " VALUES ($1, $2, 'crew.updated', 'crew', $3, $4)"
 )
 TELL_UPDATE = "INSERT INTO events (workspace_id, type, payload) VALUES ($1, 'crew.updated', $2)"
 

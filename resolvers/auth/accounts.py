@@ -41,8 +41,8 @@ from resolvers.kernel import (
 CLOSED = "Bootstrap closed: this instance is already initialized"
 REGISTERED = "An account with this email already exists"
 NEEDS_LINK = (
-    "The first user is created with the one-time link that the server printed when it started; a restart prints it"
-    " again"
+    "The first user is created with the one-time link that the server printed when it started;"
+    " a restart prints it again"
 )
 WITHOUT_LINK = 3600  # seconds after the start for which whoever sits at the machine needs no link
 SIGNUP_OFF = "Sign-up is off; the operator of this server opens it with CREWSHIP_ALLOW_SIGNUP=true"

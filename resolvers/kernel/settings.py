@@ -316,23 +316,23 @@ class Settings(BaseSettings):
     def _no_contradiction(self) -> "Settings":
         if self.production and self.ratelimit_disabled:
             raise ValueError(
-                "CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production; unset one of"
-                " the two"
+                "CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production;"
+                " unset one of the two"
             )
         if self.trusted_documents_only and self.trusted_documents_file is None:
             raise ValueError(
-                "CREWSHIP_TRUSTED_DOCUMENTS_ONLY: needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to"
-                " accept"
+                "CREWSHIP_TRUSTED_DOCUMENTS_ONLY:"
+                " needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to accept"
             )
         if self.unsafe_process and self.allow_signup:
             raise ValueError(
-                "CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on, strangers could run commands;"
-                " unset one of the two"
+                "CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on,"
+                " strangers could run commands; unset one of the two"
             )
         if len(os.fsencode(self.socket_path)) > MAX_SOCKET_PATH:
             raise ValueError(
-                f"CREWSHIP_SOCKET_PATH: {self.socket_path} is longer than a socket path may be ({MAX_SOCKET_PATH}"
-                " bytes); set a shorter one"
+                f"CREWSHIP_SOCKET_PATH: {self.socket_path} is longer than a socket path may be"
+                f" ({MAX_SOCKET_PATH} bytes); set a shorter one"
             )
         return self
 

@@ -62,8 +62,8 @@ class Param:
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise TypeError(
-            f"'{self.name}' is a parameter here: a query describes rows and is built once, so it cannot branch on a"
-            " value. Use an enum, bool or Literal field for a choice, or make the operation a @procedure."
+            f"'{self.name}' is a parameter here: a query describes rows and is built once, so it cannot branch"
+            " on a value. Use an enum, bool or Literal field for a choice, or make the operation a @procedure."
         )
 
     __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __iter__ = __len__ = __str__ = __format__ = (

@@ -42,8 +42,8 @@ MISSED_FRAMES = """
 CHAT = "SELECT agent_id, last_seq FROM chats WHERE workspace_id = $1 AND id = $2"
 """Where a chat stands."""
 STANDING = (
-    "SELECT workspace_id, id, last_seq FROM chats WHERE (workspace_id, id) IN (SELECT * FROM unnest($1::text[],"
-    " $2::text[]))"
+    "SELECT workspace_id, id, last_seq FROM chats"
+    " WHERE (workspace_id, id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 )
 AT_WORK = """
     SELECT c.workspace_id, c.id, c.agent_id,

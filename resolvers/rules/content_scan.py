@@ -51,31 +51,32 @@ PHRASES: dict[str, re.Pattern[str]] = {
             r"(?:your (?:\w+ ){0,3}|the (?:\w+ ){0,2}(?:system|hidden|secret|developer) )(?:prompts?|instructions?)"
         ),
         "unbound_role": (
-            rf"you are (?:now (?:\w+ ){{0,2}}{UNBOUND}|no longer (?:\w+"
-            r" ){0,2}(?:bound|restricted|limited|filtered|constrained))"
+            rf"you are (?:now (?:\w+ ){{0,2}}{UNBOUND}"
+            r"|no longer (?:\w+ ){0,2}(?:bound|restricted|limited|filtered|constrained))"
         ),
         "forbidden_mode": (
-            rf"(?:you are (?:now )?in (?:developer|debug|god|admin|jailbreak|{UNBOUND})|(?:enter|enable|activate)"
-            rf" (?:god|jailbreak|{UNBOUND})) mode"
+            rf"(?:you are (?:now )?in (?:developer|debug|god|admin|jailbreak|{UNBOUND})"
+            rf"|(?:enter|enable|activate) (?:god|jailbreak|{UNBOUND})) mode"
         ),
         "no_rules": (
-            r"(?:act|behave|respond|answer|pretend|imagine) (?:as if |as though |that |like )?you (?:have|had|are"
-            rf" under|follow) no (?:\w+ )?{RULES}"
+            r"(?:act|behave|respond|answer|pretend|imagine) (?:as if |as though |that |like )?"
+            rf"you (?:have|had|are under|follow) no (?:\w+ )?{RULES}"
         ),
         "hide_from_user": (
-            r"(?:do not|don t|dont|never) (?:(?:tell|inform|alert|notify|let) the user (?:know )?(?:about |of"
-            r" )?(?:this|that|it|anything|what you)"
+            r"(?:do not|don t|dont|never) (?:"
+            r"(?:tell|inform|alert|notify|let) the user (?:know )?(?:about |of )?(?:this|that|it|anything|what you)"
             r"|(?:mention|reveal|disclose) (?:this|that|it) to the user)"
         ),
         "send_secrets": (
-            r"(?:send|post|upload|forward|exfiltrate|transmit|leak|email) (?:all|any|every|each) (?:\w+"
-            rf" ){{0,4}}{SECRETS} (?:\w+ ){{0,5}}"
+            r"(?:send|post|upload|forward|exfiltrate|transmit|leak|email) (?:all|any|every|each) "
+            rf"(?:\w+ ){{0,4}}{SECRETS} (?:\w+ ){{0,5}}"
             r"to (?:https?|www|this url|the following|an? (?:external|remote))"
         ),
     }.items()
 }
 MARKERS = re.compile(
-    r"<\|\s*(?:im_start|im_end|system|user|assistant|endoftext|begin_of_text|end_of_text|start_header_id|end_header_id|eot_id)\s*\|>"
+    r"<\|\s*(?:im_start|im_end|system|user|assistant"
+    r"|endoftext|begin_of_text|end_of_text|start_header_id|end_header_id|eot_id)\s*\|>"
     r"|\[/?INST\]|<</?SYS>>",
     re.IGNORECASE,
 )
@@ -84,7 +85,7 @@ MARKERS = re.compile(
 INVISIBLE = re.compile(
     "[\u115f\u1160\u180e\u200b-\u200d\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
 )
-# of England, Scotland, Wales
+# Of England, Scotland, Wales.
 FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f")
 JOINERS = "\u200c\u200d"
 JOINED_SCRIPTS = (

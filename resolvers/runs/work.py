@@ -71,12 +71,12 @@ RETURNING runs.id, runs.workspace_id, runs.chat_id, runs.lease,
 """
 
 HELD = (
-    "FROM unnest($1::text[], $2::int[]) AS held (id, lease) WHERE runs.id = held.id AND runs.lease = held.lease AND"
-    " runs.status = 'RUNNING'"
+    "FROM unnest($1::text[], $2::int[]) AS held (id, lease)"
+    " WHERE runs.id = held.id AND runs.lease = held.lease AND runs.status = 'RUNNING'"
 )
 EXTEND = (
-    f"UPDATE runs SET leased_until = now() + make_interval(secs => $3) {HELD} RETURNING runs.id,"
-    " runs.cancel_requested_at IS NOT NULL"
+    f"UPDATE runs SET leased_until = now() + make_interval(secs => $3) {HELD}"
+    " RETURNING runs.id, runs.cancel_requested_at IS NOT NULL"
 )
 RELEASE = f"UPDATE runs SET leased_until = now(), worker = NULL {HELD}"
 

@@ -113,8 +113,8 @@ def local_prompt(job: Job) -> Prompt:
     """Short: what guides a large model makes this one ramble, and it takes up every oddity of its own long replies."""
     agent = job.agent
     system = (
-        f"You are a friendly and helpful assistant. Your name is {agent.name}. Answer in one or two short, simple"
-        " sentences."
+        f"You are a friendly and helpful assistant. Your name is {agent.name}."
+        " Answer in one or two short, simple sentences."
     )
     system = "\n\n".join(part for part in (system, _sentences(agent.system_prompt, PERSONA)) if part)
     history = tuple(

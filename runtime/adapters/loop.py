@@ -196,8 +196,8 @@ class _Run:
         if use["unreadable"]:
             return (
                 (
-                    "The arguments of this call are not a JSON object, so nothing was done. They may have been cut off:"
-                    " try again with less."
+                    "The arguments of this call are not a JSON object, so nothing was done."
+                    " They may have been cut off: try again with less."
                 ),
                 True,
             )

@@ -105,12 +105,12 @@ def advice(*, bwrap: Path | None, root: Path = Path("/")) -> str:
         return f"{first}start the container with {' '.join(f'--security-opt {option}' for option in CONTAINER_OPTIONS)}"
     if restricted:
         return (
-            f"allow {bwrap} the right `userns` in an AppArmor profile, or sysctl -w"
-            " kernel.apparmor_restrict_unprivileged_userns=0"
+            f"allow {bwrap} the right `userns` in an AppArmor profile,"
+            " or sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
         )
     return (
-        f"run `{bwrap} --unshare-all --ro-bind / / true` as the service's user (uid {os.geteuid()}) and see what it"
-        " says"
+        f"run `{bwrap} --unshare-all --ro-bind / / true` as the service's user"
+        f" (uid {os.geteuid()}) and see what it says"
     )
 
 

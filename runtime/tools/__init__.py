@@ -97,8 +97,8 @@ class _Toolbox:
         where = "in your own folder"
         if self._sandbox.isolation is not Isolation.none:
             where = (
-                f"in /output/{self._workdir.agent}, without a network; only /output, your home and /tmp can be written,"
-                " and /tmp is empty each time"
+                f"in /output/{self._workdir.agent}, without a network;"
+                " only /output, your home and /tmp can be written, and /tmp is empty each time"
             )
         return f"Run a shell command {where}. When it ends, so does everything it has started."
 

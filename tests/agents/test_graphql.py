@@ -16,8 +16,8 @@ pytestmark = pytest.mark.anyio
 
 CREATE = "mutation($ws: ID, $in: CreateAgentInput!) { createAgent(workspaceId: $ws, input: $in) { %s } }"
 UPDATE = (
-    "mutation($ws: ID, $in: UpdateAgentInput!, $v: Int) { updateAgent(workspaceId: $ws, input: $in, ifVersion: $v) {"
-    " %s } }"
+    "mutation($ws: ID, $in: UpdateAgentInput!, $v: Int) {"
+    " updateAgent(workspaceId: $ws, input: $in, ifVersion: $v) { %s } }"
 )
 DELETE = "mutation($ws: ID, $in: ByIdInput!) { deleteAgent(workspaceId: $ws, input: $in) { success } }"
 
@@ -47,8 +47,8 @@ async def code(world: World, person: Person, document: str, **variables: Any) ->
 async def test_an_agent_lives(world: World) -> None:
     crew = await crew_of(world)
     shown = (
-        "id name slug agentRole leadMode status cliAdapter toolProfile timeoutSeconds skillCount createdByUserId"
-        " version crew { id slug }"
+        "id name slug agentRole leadMode status cliAdapter toolProfile"
+        " timeoutSeconds skillCount createdByUserId version crew { id slug }"
     )
     body = {"name": "Agent", "slug": "lives", "crewId": crew.id, "agentRole": "LEAD"}
     made = await data(world, world.manager, CREATE % shown, **{"in": body})
@@ -135,8 +135,8 @@ async def test_pages_of_agents_go_on_across_ghosts(world: World) -> None:
         )
     page = "nodes { id expiredAt } pageInfo { hasNextPage endCursor } totalCount"
     document = (
-        "query($ws: ID, $crew: ID, $after: String) { agents(workspaceId: $ws, crewId: $crew, first: 2, after: $after)"
-        f" {{ {page} }} }}"
+        "query($ws: ID, $crew: ID, $after: String) {"
+        f" agents(workspaceId: $ws, crewId: $crew, first: 2, after: $after) {{ {page} }} }}"
     )
     met: list[str] = []
     after = None
@@ -178,8 +178,8 @@ async def test_what_hangs_on_an_agent(world: World) -> None:
     )
     assert await data(world, world.viewer, nested, crew=crew.id) == {"agents": {"nodes": [{"id": lead.id}]}}
     nested = (
-        "query($ws: ID, $crew: ID) { workspace(id: $ws) { agents(crewId: $crew, first: 1) { totalCount nodes { id }"
-        " } } }"
+        "query($ws: ID, $crew: ID) { workspace(id: $ws) {"
+        " agents(crewId: $crew, first: 1) { totalCount nodes { id } } } }"
     )
     newest = await world.database.fetchval(
         "SELECT id FROM agents WHERE crew_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1", crew.id
@@ -191,8 +191,8 @@ async def test_what_hangs_on_an_agent(world: World) -> None:
 
 async def test_counters_and_load(world: World) -> None:
     document = (
-        "query($ws: ID) { crewsStatus(workspaceId: $ws) { total idle } agentLoad(workspaceId: $ws) { agentId"
-        " agentStatus tokenBudget } }"
+        "query($ws: ID) { crewsStatus(workspaceId: $ws) { total idle }"
+        " agentLoad(workspaceId: $ws) { agentId agentStatus tokenBudget } }"
     )
     answer = await world.graphql(world.viewer, document)
     async with world.client(world.viewer) as client:

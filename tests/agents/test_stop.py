@@ -167,8 +167,8 @@ async def test_stops_and_messages_at_once_leave_the_agent_as_its_runs_are(world:
 async def waiting(world: World, number: int) -> None:
     """Until so many transactions wait for a lock."""
     sql = (
-        "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND datname ="
-        " current_database()"
+        "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE NOT granted AND datname = current_database()"
     )
     async with asyncio.timeout(30):
         while await world.database.fetchval(sql) < number:
@@ -244,8 +244,8 @@ async def test_no_pair_of_a_message_and_a_stop_leaves_a_run_under_a_stopped_agen
 async def test_by_graphql(world: World) -> None:
     agent = await agent_of(world)
     document = (
-        "mutation($ws: ID!, $i: ByIdInput!) { stopAgent(workspaceId: $ws, input: $i) { id status runs { totalCount"
-        " } } }"
+        "mutation($ws: ID!, $i: ByIdInput!) {"
+        " stopAgent(workspaceId: $ws, input: $i) { id status runs { totalCount } } }"
     )
     answer = await world.graphql(world.manager, document, {"i": {"id": agent.id}})
     assert answer["data"]["stopAgent"] == {"id": agent.id, "status": "STOPPED", "runs": {"totalCount": 0}}

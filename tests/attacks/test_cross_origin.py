@@ -128,8 +128,8 @@ async def neighbour(host: str) -> AsyncIterator[str]:
         with contextlib.suppress(asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 14\r\nconnection: close\r\n\r\n<p>A"
-                b" page.</p>\n"
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 14\r\n"
+                b"connection: close\r\n\r\n<p>A page.</p>\n"
             )
             await writer.drain()
         writer.close()

@@ -174,8 +174,8 @@ def test_values_are_kept_up_to_a_number_and_up_to_a_size() -> None:
 
 def _different(n: int) -> str:
     return (
-        f"query($a: Boolean!) {{ crews(first: 2) {{ nodes {{ id @skip(if: $a) a{n}: agents {{ nodes {{ i{n}: id n{n}:"
-        " name status } } } } }"
+        "query($a: Boolean!) { crews(first: 2) {"
+        f" nodes {{ id @skip(if: $a) a{n}: agents {{ nodes {{ i{n}: id n{n}: name status }} }} }} }} }}"
     )
 
 
@@ -187,21 +187,21 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "mutation": {
         "query": (
-            'mutation($n: String!, $m: CreateLabelInput!) { a: createLabel(input: {name: $n, color: "#fff"}) { id } b:'
-            " createLabel(input: $m) { id } }"
+            "mutation($n: String!, $m: CreateLabelInput!) {"
+            ' a: createLabel(input: {name: $n, color: "#fff"}) { id } b: createLabel(input: $m) { id } }'
         ),
         "variables": {"n": "x", "m": {"name": "y", "color": "#fff"}},
     },
     "subscription": {
         "query": (
-            "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) { __typename ... on CrewCreatedEvent { name"
-            " } } }"
+            "subscription($ws: ID!) { workspaceEvents(workspaceId: $ws) {"
+            " __typename ... on CrewCreatedEvent { name } } }"
         )
     },
     "introspection": {
         "query": (
-            "query($n: String!) { t: __type(name: $n) { ...F } __schema { queryType { name } } } fragment F on __Type {"
-            " fields { name } }"
+            "query($n: String!) { t: __type(name: $n) { ...F } __schema { queryType { name } } }"
+            " fragment F on __Type { fields { name } }"
         ),
         "variables": {"n": "Crew"},
     },
@@ -380,8 +380,8 @@ async def test_a_text_is_not_multiplied_by_aliases(world: World) -> None:
         " ".join(f"a{n}: description" for n in range(59)),
         "description " + " ".join(f"a{n}: description" for n in range(MAX_SAME)),
         (
-            "... { a: description b: description } ... @include(if: true) { c: description d: description e:"
-            " description f: description }"
+            "... { a: description b: description }"
+            " ... @include(if: true) { c: description d: description e: description f: description }"
         ),
         " ".join(f"a{n}: agentCount" for n in range(MAX_SAME + 1)),
     ):

@@ -18,8 +18,8 @@ SCOPES = "mutation($s: [String!]) { createCliToken(input: {scopes: $s}) { id } }
 
 async def test_a_trusted_document_has_the_same_limits(database: Any, tmp_path: Any) -> None:
     dear = (
-        "{ crews(first: 100) { nodes { agents(first: 100) { nodes { crew { agents(first: 100) { nodes { id } } } } }"
-        " } } }"
+        "{ crews(first: 100) { nodes { agents(first: 100) {"
+        " nodes { crew { agents(first: 100) { nodes { id } } } } } } } }"
     )
     wide = "{ labels { " + " ".join(f"a{n}: name" for n in range(50)) + " } }"
     texts = {hashlib.sha256(text.encode()).hexdigest(): text for text in (SCOPES, dear, wide)}

@@ -23,8 +23,8 @@ EVERYTHING: dict[str, Any] = {
 }  # fmt: skip
 NAMES = "kind name description"
 CROSS = (
-    "fragment F on __Type { interfaces { possibleTypes { name kind description specifiedByURL isOneOf enumValues { name"
-    " } __typename ofType { name } } } }"
+    "fragment F on __Type { interfaces { possibleTypes { name kind description"
+    " specifiedByURL isOneOf enumValues { name } __typename ofType { name } } } }"
 )
 MULTIPLIED = {
     **{
@@ -44,8 +44,8 @@ MULTIPLIED = {
     "of one type": '{ __type(name: "Event") { possibleTypes { fields { name } } } }',
     "schemas": "{ a: __schema { types { name } } b: __schema { types { name } } }",
     "schemas of fragments": (
-        "{ ...A ...B } fragment A on Query { __schema { types { name } } } fragment B on Query { b: __schema { types {"
-        " name } } }"
+        "{ ...A ...B } fragment A on Query { __schema { types { name } } }"
+        " fragment B on Query { b: __schema { types { name } } }"
     ),
     "types": "{ " + " ".join(f't{n}: __type(name: "Crew") {{ name }}' for n in range(MAX_TYPES + 1)) + " }",
     "an alias of a value": "{ __schema { types { a: description b: description } } }",
@@ -70,12 +70,12 @@ async def test_what_tools_ask_is_answered_and_small() -> None:
         get_introspection_query(descriptions=False),
         get_introspection_query(**EVERYTHING),
         (
-            '{ __type(name: "Crew") { name fields { name args { name } type { name kind ofType { name kind ofType {'
-            " name } } } } } }"
+            '{ __type(name: "Crew") { name fields { name args { name }'
+            " type { name kind ofType { name kind ofType { name } } } } } }"
         ),
         (
-            "{ __schema { types { name enumValues { name } inputFields { name type { enumValues { name } } } } }"
-            " __typename }"
+            "{ __schema { types { name enumValues { name }"
+            " inputFields { name type { enumValues { name } } } } } __typename }"
         ),
         "{ " + " ".join(f't{n}: __type(name: "Crew") {{ name }}' for n in range(MAX_TYPES)) + " }",
     ):

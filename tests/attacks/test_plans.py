@@ -46,9 +46,9 @@ async def full(world: World) -> None:
     crew = Crew(workspace_id=world.workspace.id, name="crew", slug="crew", created_at=START)
     await world.add(crew)
     copied = (
-        "INSERT INTO crews SELECT (jsonb_populate_record(c, jsonb_build_object('id', 'c' || md5(n::text), 'slug',"
-        " 'crew-' || n, 'created_at', c.created_at + n * interval '1 second'))).* FROM crews c, generate_series(1,"
-        " $1::int) n"
+        "INSERT INTO crews SELECT (jsonb_populate_record(c, jsonb_build_object('id', 'c' || md5(n::text),"
+        " 'slug', 'crew-' || n, 'created_at', c.created_at + n * interval '1 second'))).*"
+        " FROM crews c, generate_series(1, $1::int) n"
     )
     await world.database.execute(copied, MANY - 1)
     await world.database.execute("ANALYZE crews")

@@ -195,8 +195,8 @@ async def test_an_edge_needs_the_scope_of_what_it_leads_to(
 async def test_the_answer_of_a_write_is_no_way_to_another_domain(world: World) -> None:
     person, before = await with_scopes(world, "crews:write"), await world.snapshot()
     document = (
-        'mutation($ws: ID!) { createCrew(workspaceId: $ws, input: {name: "New", slug: "new-one"}) { id agents { nodes {'
-        " name } } } }"
+        "mutation($ws: ID!) {"
+        ' createCrew(workspaceId: $ws, input: {name: "New", slug: "new-one"}) { id agents { nodes { name } } } }'
     )
     answer = await world.graphql(person, document)
     assert [e["message"] for e in answer["errors"]] == ["The token lacks the scope agents:read"]

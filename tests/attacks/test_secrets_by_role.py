@@ -33,12 +33,12 @@ READS = [
     f"{{ workspace(id: $ws) {{ crews {{ nodes {{ {KEYS} agents {{ nodes {{ mcpConfigJson }} }} }} }} }} }}",
     f"{{ viewer {{ workspaces {{ crews {{ nodes {{ {KEYS} agents {{ nodes {{ mcpConfigJson }} }} }} }} }} }} }}",
     (
-        f"{{ viewer {{ memberships {{ workspace {{ crews {{ nodes {{ {KEYS} agents {{ nodes {{ mcpConfigJson }} }} }}"
-        " } } } } }"
+        "{ viewer { memberships { workspace {"
+        f" crews {{ nodes {{ {KEYS} agents {{ nodes {{ mcpConfigJson }} }} }} }} }} }} }} }}"
     ),
     (
-        f"{{ a: crews(workspaceId: $ws) {{ edges {{ node {{ b: servicesJson {KEYS} agents(first: 5) {{ edges {{ node {{"
-        " mcpConfigJson } } } } } } }"
+        "{ a: crews(workspaceId: $ws) { edges {"
+        f" node {{ b: servicesJson {KEYS} agents(first: 5) {{ edges {{ node {{ mcpConfigJson }} }} }} }} }} }} }}"
     ),
 ]
 

@@ -295,10 +295,10 @@ async def test_a_trusted_proxy_holds_the_connections_of_many() -> None:
 
 def test_the_descriptor_limit_is_raised_and_the_room_follows() -> None:
     code = (
-        "import resource; from crewship.connections import raise_descriptor_limit, room;_, hard ="
-        " resource.getrlimit(resource.RLIMIT_NOFILE); resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard,"
-        " 4000)));before = room(); raise_descriptor_limit(); print(before, room(),"
-        " resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+        "import resource; from crewship.connections import raise_descriptor_limit,"
+        " room;_, hard = resource.getrlimit(resource.RLIMIT_NOFILE);"
+        " resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard, 4000)));before = room();"
+        " raise_descriptor_limit(); print(before, room(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -146,12 +146,12 @@ async def test_every_table_of_tenants_is_under_row_level_security(world: World) 
 
 async def test_events_and_keys_are_seen_in_their_own_scope(world: World) -> None:
     await world.database.execute(
-        "INSERT INTO events (workspace_id, channel, type, payload) SELECT id, 'workspace:' || id, 't', '{}' FROM"
-        " workspaces"
+        "INSERT INTO events (workspace_id, channel, type, payload)"
+        " SELECT id, 'workspace:' || id, 't', '{}' FROM workspaces"
     )
     await world.database.execute(
-        "INSERT INTO events (channel, type, payload) VALUES ('user:a', 't', '{}'), ('user:b', 't', '{}'), ('providers',"
-        " 't', '{}'), ('access:a', 't', '{}')"
+        "INSERT INTO events (channel, type, payload)"
+        " VALUES ('user:a', 't', '{}'), ('user:b', 't', '{}'), ('providers', 't', '{}'), ('access:a', 't', '{}')"
     )
     await world.database.execute("SELECT set_config('crewship.principal', 'a', false)")
     await world.database.execute(

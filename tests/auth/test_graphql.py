@@ -44,8 +44,8 @@ async def test_the_sessions_of_a_browser(world: World) -> None:
 
 async def test_a_cli_token_lives(world: World) -> None:
     create = (
-        "mutation($in: CreateCliTokenInput!) { createCliToken(input: $in) { token id name tier createdAt expiresAt"
-        " scopes } }"
+        "mutation($in: CreateCliTokenInput!) {"
+        " createCliToken(input: $in) { token id name tier createdAt expiresAt scopes } }"
     )
     made = (
         await world.graphql(

@@ -90,8 +90,8 @@ async def test_messages_come_in_pages(world: World) -> None:
     chat = await chat_of(world)
     messages = [await said(world, chat, str(n), created_at=START + timedelta(seconds=n)) for n in range(60)]
     document = (
-        "query($id: ID!, $after: String) { messages(chatId: $id, first: 25, after: $after) { totalCount nodes { id }"
-        " pageInfo { endCursor hasNextPage } } }"
+        "query($id: ID!, $after: String) { messages(chatId: $id, first: 25, after: $after) {"
+        " totalCount nodes { id } pageInfo { endCursor hasNextPage } } }"
     )
     seen: list[str] = []
     after = None
@@ -138,8 +138,8 @@ async def test_unread_is_the_caller_s_own_in_every_chat_of_an_answer(world: Worl
 async def test_writes_answer_what_was_written(world: World) -> None:
     agent = await agent_of(world)
     create = (
-        "mutation($ws: ID!, $i: CreateChatInput!) { createChat(workspaceId: $ws, input: $i) { id origin agent { id }"
-        " unreadCount messages { totalCount } } }"
+        "mutation($ws: ID!, $i: CreateChatInput!) {"
+        " createChat(workspaceId: $ws, input: $i) { id origin agent { id } unreadCount messages { totalCount } } }"
     )
     made = (await world.graphql(world.member, create, {"i": {"agentId": agent.id, "origin": "CLI"}}))["data"][
         "createChat"

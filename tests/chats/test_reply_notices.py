@@ -105,8 +105,8 @@ async def test_another_reply_opens_the_same_notice_again(world: World) -> None:
     chat = await chat_of(world)
     await reply(world, chat, "Rain")
     put_away = (
-        "state = 'resolved', read_at = now(), read_by_user_id = $1, resolved_at = now(), resolved_by_user_id = $1,"
-        " resolved_action = 'archived'"
+        "state = 'resolved', read_at = now(), read_by_user_id = $1,"
+        " resolved_at = now(), resolved_by_user_id = $1, resolved_action = 'archived'"
     )
     [first] = await rows(world,
         f"UPDATE inbox_items SET {put_away} WHERE target_user_id = $1 AND payload ->> 'chat_id' = $2 RETURNING *",

@@ -283,8 +283,8 @@ async def test_without_a_window_every_message_is_shown(world: World) -> None:
     chat = await chat_of(world)
     first = await said(world, chat, created_at=START)
     await world.database.execute(
-        "INSERT INTO messages SELECT (jsonb_populate_record(m, jsonb_build_object('id', m.id || (1000 - n), 'seq',"
-        " m.seq + n))).* FROM messages m, generate_series(1, 699) n WHERE m.id = $1",
+        "INSERT INTO messages SELECT (jsonb_populate_record(m, jsonb_build_object('id',"
+        " m.id || (1000 - n), 'seq', m.seq + n))).* FROM messages m, generate_series(1, 699) n WHERE m.id = $1",
         first.id,
     )
     ids = [first.id] + [f"{first.id}{1000 - n}" for n in range(1, 700)]

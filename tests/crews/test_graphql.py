@@ -14,8 +14,8 @@ pytestmark = pytest.mark.anyio
 CREATE = "mutation($ws: ID, $in: CreateCrewInput!) { createCrew(workspaceId: $ws, input: $in) { %s } }"
 UPDATE = "mutation($ws: ID, $in: UpdateCrewInput!, $v: Int) { %s(workspaceId: $ws, input: $in, ifVersion: $v) { %s } }"
 DELETE = (
-    "mutation($ws: ID, $in: ByIdInput!, $v: Int) { deleteCrew(workspaceId: $ws, input: $in, ifVersion: $v) {"
-    " success } }"
+    "mutation($ws: ID, $in: ByIdInput!, $v: Int) {"
+    " deleteCrew(workspaceId: $ws, input: $in, ifVersion: $v) { success } }"
 )
 
 
@@ -187,8 +187,8 @@ async def test_connections(world: World) -> None:
 async def test_a_workspace_leads_to_its_crews(world: World) -> None:
     await world.add(*[Crew(name=f"Led {n}", slug=f"led-{n}", workspace_id=world.workspace.id) for n in range(2)])
     document = (
-        "query($ws: ID!) { workspace(id: $ws) { crewCount crews(first: 2) { totalCount nodes { slug members { id }"
-        " agents { nodes { id } } } } } }"
+        "query($ws: ID!) { workspace(id: $ws) { crewCount"
+        " crews(first: 2) { totalCount nodes { slug members { id } agents { nodes { id } } } } } }"
     )
     led = (await world.graphql(world.viewer, document))["data"]["workspace"]
     assert led["crews"]["totalCount"] == led["crewCount"]

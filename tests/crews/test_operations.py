@@ -189,8 +189,8 @@ async def test_a_slug_is_released_by_an_index(world: World, monkeypatch: pytest.
     """However many deleted crews there are: what a new one costs does not grow with them."""
     columns = stored(Crew)
     copies = (
-        "SELECT (jsonb_populate_record(c, jsonb_build_object('id', 'd' || n, 'slug', 'old-' || n || '_deleted_d' || n,"
-        " 'deleted_at', now()))).* FROM crews c, generate_series(1, 3000) n WHERE id = $1"
+        "SELECT (jsonb_populate_record(c, jsonb_build_object('id', 'd' || n, 'slug', 'old-' || n ||"
+        " '_deleted_d' || n, 'deleted_at', now()))).* FROM crews c, generate_series(1, 3000) n WHERE id = $1"
     )
     id = await create(world, "released")
     await world.database.execute(f"INSERT INTO crews ({columns}) SELECT {columns} FROM ({copies}) AS made", id)

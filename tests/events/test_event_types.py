@@ -116,8 +116,8 @@ def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, gr
         (
             "AgentLoggedEvent",
             (
-                "cursor: String! ts: DateTime! level: String! agent: String! agentId: ID! event: ChatEventType!"
-                " content: String! metadata: JSON"
+                "cursor: String! ts: DateTime! level: String! agent: String! agentId: ID!"
+                " event: ChatEventType! content: String! metadata: JSON"
             ),
         ),
         ("IssueUpdatedEvent", "cursor: String! id: ID! identifier: String status: MissionStatus assignee: String"),
@@ -131,16 +131,16 @@ def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, gr
         (
             "ProvisionStepReportedEvent",
             (
-                "cursor: String! crewId: ID! phase: String! step: String! feature: String status: String detail: String"
-                " error: String tag: String durationMs: Float"
+                "cursor: String! crewId: ID! phase: String! step: String! feature: String"
+                " status: String detail: String error: String tag: String durationMs: Float"
             ),
         ),
         (
             "PipelineRunResumedEvent",
             (
-                "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String! authorCrewId: ID!"
-                " invokingCrewId: ID! invokingAgentId: ID! stepCount: Int! resumed: Boolean! resumeReason: String!"
-                " restoredSteps: Int!"
+                "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String!"
+                " authorCrewId: ID! invokingCrewId: ID! invokingAgentId: ID! stepCount: Int!"
+                " resumed: Boolean! resumeReason: String! restoredSteps: Int!"
             ),
         ),
         ("RunBegin", "cursor: String! fromSeq: Int! seq: Int chatId: ID!"),
@@ -155,8 +155,8 @@ def test_a_type_shows_the_payload_and_the_cursor(name: str, fields: str, schema:
 def test_a_selection_names_members_or_what_all_of_them_have(graph: GraphQLSchema) -> None:
     """A key that has another type in another member takes an alias (GraphQL: field selection merging)."""
     fits = (
-        "{ __typename ... on Event { cursor } ... on AgentCreatedEvent { id status } ... on TaskUpdatedEvent { task:"
-        " status } }"
+        "{ __typename ... on Event { cursor } ... on AgentCreatedEvent { id status }"
+        " ... on TaskUpdatedEvent { task: status } }"
     )
     clashes = "{ ... on AgentCreatedEvent { status } ... on TaskUpdatedEvent { status } }"
     foreign = "{ ... on MissionStartedEvent { id } }"

@@ -164,8 +164,8 @@ async def test_what_began_later_is_shown_by_no_process(
                 for task in listening:
                     task.cancel()
             print(
-                f"{len(endings)} rights ended, {sum(len(there.shown) for there in listeners)} events shown, late"
-                f" {late}, told after at most {slowest:.2f} s"
+                f"{len(endings)} rights ended, {sum(len(there.shown) for there in listeners)} events shown,"
+                f" late {late}, told after at most {slowest:.2f} s"
             )
             assert late == {}
 

@@ -25,8 +25,8 @@ FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
 ROUNDS = 1
 PLAN = json.dumps({"rounds": ROUNDS, "seconds": 0.02})
 TIMES = (
-    "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' AND data_type ="
-    " 'timestamp with time zone'"
+    "SELECT table_name, column_name FROM information_schema.columns"
+    " WHERE table_schema = 'public' AND data_type = 'timestamp with time zone'"
 )
 AHEAD = {"expires_at", "leased_until", "until"}  # they say when something is to end
 
@@ -80,8 +80,8 @@ async def all_is_now(estate: Estate) -> None:
     for table, column in await estate.owner.fetch(TIMES):
         if column not in AHEAD:
             off = (
-                f"SELECT count(*) FROM {table} WHERE {column} NOT BETWEEN now() - interval '5 minutes' AND"
-                " clock_timestamp()"
+                f"SELECT count(*) FROM {table}"
+                f" WHERE {column} NOT BETWEEN now() - interval '5 minutes' AND clock_timestamp()"
             )
             assert await estate.owner.fetchval(off) == 0, f"{table}.{column}"
 

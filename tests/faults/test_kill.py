@@ -59,8 +59,8 @@ class Ground:
     async def busy(self, pid: int) -> bool:
         """Whether this worker holds a run now."""
         sql = (
-            "SELECT EXISTS (SELECT FROM runs WHERE status = 'RUNNING' AND leased_until > now() AND worker LIKE '%-' ||"
-            " $1 || '-%')"
+            "SELECT EXISTS (SELECT FROM runs WHERE status = 'RUNNING'"
+            " AND leased_until > now() AND worker LIKE '%-' || $1 || '-%')"
         )
         found: bool = await self.estate.owner.fetchval(sql, str(pid))
         return found

@@ -32,8 +32,8 @@ MANY = 40  # kills, after which everything that can go wrong will have had its c
 REPEATS = 100  # for each kill, of all that was asked for
 EFFECTS = "effects"
 SEND = (
-    "mutation($chat: ID!, $content: String!) { sendMessage(input: {chatId: $chat, content: $content}) { runId messageId"
-    " fromSeq seq } }"
+    "mutation($chat: ID!, $content: String!) {"
+    " sendMessage(input: {chatId: $chat, content: $content}) { runId messageId fromSeq seq } }"
 )
 
 
@@ -356,9 +356,9 @@ async def test_kill_of_servers(database: Database, tmp_path: Path, anyio_backend
         await judge.of_followers(sockets, graphs)
         await judge.of_repeats(REPEATS * kills)
     print(
-        f"{kills} kills, {len(clients.answered)} requests, {clients.lost} without an answer ({clients.replayed} of them"
-        f" had been carried out), {clients.refused} refused; runs {dict(ends)};"
-        f" {sum(there.cuts for there in followers)} cuts of {len(followers)} listeners"
+        f"{kills} kills, {len(clients.answered)} requests, {clients.lost} without an answer"
+        f" ({clients.replayed} of them had been carried out), {clients.refused} refused;"
+        f" runs {dict(ends)}; {sum(there.cuts for there in followers)} cuts of {len(followers)} listeners"
     )
     assert clients.lost > 0
     assert kills < MANY or min(clients.replayed, ends["COMPLETED"], ends["server_restart"]) > 0, (

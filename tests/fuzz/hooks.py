@@ -11,8 +11,8 @@ import schemathesis
 BROKEN = {"INTERNAL", "UNAVAILABLE", "BAD_GATEWAY"}
 LONGEST_QUERY = 4000
 INSIDES = re.compile(
-    r"Traceback|asyncpg|sqlalchemy|site-packages|pydantic|object at 0x|NoneType|syntax error at or near|violates \w+"
-    r" constraint"
+    r"Traceback|asyncpg|sqlalchemy|site-packages|pydantic|object at 0x|NoneType"
+    r"|syntax error at or near|violates \w+ constraint"
 )
 
 

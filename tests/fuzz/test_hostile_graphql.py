@@ -58,8 +58,8 @@ REFUSED = {
     "an alias": "{ " + "a" * 5000 + ": __typename }",
     "tokens": "{ " + "a " * 20_000 + "}",
     "introspection": (
-        "{ __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } } } } }"
-        " } } }"
+        "{ __schema { types {"
+        " fields { type { fields { type { fields { type { fields { type { name } } } } } } } } } } }"
     ),
     "conflicting fields": "{ viewer { id id: email } }",
     "high surrogate": '{ labels(workspaceId: "\\ud800") { id } }',
@@ -69,8 +69,8 @@ REFUSED = {
     "beyond 32 bits": CREWS % f"limit: {10**30}",
     "a float for an Int": CREWS % "first: 1.5",
     "infinity": (
-        'mutation { createCrew(workspaceId: "workspace", input: {name: "aa", slug: "aa", containerCpus: 1e400}) {'
-        " id } }"
+        "mutation {"
+        ' createCrew(workspaceId: "workspace", input: {name: "aa", slug: "aa", containerCpus: 1e400}) { id } }'
     ),
     "a list for an input": LABEL % '[{name: "a"}]',
     "an enum that is none": (
@@ -160,8 +160,8 @@ async def test_a_cursor_that_is_none_is_refused(field: str, estate: Estate) -> N
             else base64.b64encode(json.dumps(cursor).encode()).decode()
         )
         document = (
-            f"query($ws: ID, $after: String) {{ {field}(workspaceId: $ws, first: 2, after: $after) {{ nodes {{ id }}"
-            " } }"
+            f"query($ws: ID, $after: String) {{ {field}(workspaceId: $ws, first: 2, after: $after) {{"
+            " nodes { id } } }"
         )
         _, errors, data = await post(
             estate.world, json.dumps({"query": document, "variables": {"ws": "workspace", "after": text}}).encode()

@@ -60,8 +60,8 @@ class Outcome:
 
     def __str__(self) -> str:
         return (
-            f"{self.surface}: {self.status} {self.code} {self.text!r} {self.body!r}"
-            f" {[(c.table, c.old, c.new) for c in self.changes]}"
+            f"{self.surface}: {self.status} {self.code} {self.text!r}"
+            f" {self.body!r} {[(c.table, c.old, c.new) for c in self.changes]}"
         )
 
 

@@ -26,8 +26,8 @@ WORKSPACE = """
     } }
 """
 MISSION = (
-    "subscription($id: ID!) { missionEvents(missionId: $id) { __typename ... on MissionStatusChangedEvent { status"
-    " title } } }"
+    "subscription($id: ID!) { missionEvents(missionId: $id) {"
+    " __typename ... on MissionStatusChangedEvent { status title } } }"
 )
 
 
@@ -126,8 +126,8 @@ async def test_a_new_issue_answers_with_what_hangs_on_it(board: Board) -> None:
     label, project = await board.label(), await board.project()
     above = await board.create("Hull")
     shown = (
-        "number labels { id } project { id issueCount } parentIssue { subIssuesCount } crew { issueCounter }"
-        " commentCount comments { nodes { id } }"
+        "number labels { id } project { id issueCount } parentIssue { subIssuesCount }"
+        " crew { issueCounter } commentCount comments { nodes { id } }"
     )
     made = await created(board, shown, labels=[label.id], projectId=project.id, parentIssueId=above["id"])
     assert made == {
@@ -274,8 +274,8 @@ async def test_the_capability_counts_in_its_own_workspace(board: Board) -> None:
 async def test_the_answer_of_a_change_shows_what_it_has_left_in_the_timeline(board: Board) -> None:
     issue = await board.create("Anchor")
     document = (
-        "mutation($ws: ID, $in: UpdateIssueInput!) { updateIssue(workspaceId: $ws, input: $in) { priority activity {"
-        " action details } } }"
+        "mutation($ws: ID, $in: UpdateIssueInput!) {"
+        " updateIssue(workspaceId: $ws, input: $in) { priority activity { action details } } }"
     )
     changed = await board.data(
         document, **{"in": {"crewId": board.crew.id, "identifier": issue["identifier"], "priority": "high"}}

@@ -16,8 +16,8 @@ RELATE = (
     "mutation($ws: ID, $in: CreateRelationInput!) { createIssueRelation(workspaceId: $ws, input: $in) { id status } }"
 )
 COMMENT = (
-    "mutation($ws: ID, $in: CreateCommentInput!) { createIssueComment(workspaceId: $ws, input: $in) { body authorName"
-    " issue { commentCount } } }"
+    "mutation($ws: ID, $in: CreateCommentInput!) {"
+    " createIssueComment(workspaceId: $ws, input: $in) { body authorName issue { commentCount } } }"
 )
 
 

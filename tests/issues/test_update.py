@@ -11,8 +11,8 @@ from tests.world import World
 
 pytestmark = pytest.mark.anyio
 UPDATE = (
-    "mutation($ws: ID, $in: UpdateIssueInput!, $v: Int) { updateIssue(workspaceId: $ws, input: $in, ifVersion: $v) {"
-    " %s } }"
+    "mutation($ws: ID, $in: UpdateIssueInput!, $v: Int) {"
+    " updateIssue(workspaceId: $ws, input: $in, ifVersion: $v) { %s } }"
 )
 OPTIONAL = (
     "assignee_type",

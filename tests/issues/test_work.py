@@ -42,9 +42,9 @@ async def tasks(board: Board, issue: dict[str, Any]) -> list[dict[str, Any]]:
 async def jobs(board: Board, issue: dict[str, Any]) -> list[tuple[str, timedelta]]:
     """(name, how long after the start)."""
     sql = (
-        "SELECT w.name, to_timestamp(w.delay_until_epoch_ms / 1000.0) - m.started_at AS after FROM dbos.workflow_status"
-        " w, missions m WHERE m.id = $1 AND concat(w.workflow_uuid, w.deduplication_id) LIKE '%' || $1 || '%' ORDER"
-        " BY 2"
+        "SELECT w.name, to_timestamp(w.delay_until_epoch_ms / 1000.0) - m.started_at AS after"
+        " FROM dbos.workflow_status w, missions m"
+        " WHERE m.id = $1 AND concat(w.workflow_uuid, w.deduplication_id) LIKE '%' || $1 || '%' ORDER BY 2"
     )
     return [(row["name"], row["after"]) for row in await board.world.database.fetch(sql, issue["id"])]
 
@@ -166,8 +166,8 @@ async def test_a_second_start_begins_anew(board: Board) -> None:
     issue = await assigned(board)
     await done(board, issue, "start")
     await board.world.database.execute(
-        "UPDATE mission_tasks SET status = 'FAILED', error_message = 'x', result_summary = 'y', started_at = now(),"
-        " completed_at = now(), duration_ms = 5, confidence = 0.4 WHERE mission_id = $1",
+        "UPDATE mission_tasks SET status = 'FAILED', error_message = 'x', result_summary = 'y',"
+        " started_at = now(), completed_at = now(), duration_ms = 5, confidence = 0.4 WHERE mission_id = $1",
         issue["id"],
     )
     more = MissionTask(

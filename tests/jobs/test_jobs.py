@@ -323,8 +323,8 @@ async def test_what_ended_long_ago_is_forgotten(yard: Yard, working: Working) ->
     await owner.execute("UPDATE job_steps SET created_at = now() - interval '40 days'")
     root = await owner.fetchval("SELECT workflow_uuid FROM dbos.workflow_status WHERE name = $1", unique.name)
     kept = (
-        "INSERT INTO job_steps (root, step, workspace_id, created_at) VALUES ($1, '1/first', $2, now() - interval '40"
-        " days')"
+        "INSERT INTO job_steps (root, step, workspace_id, created_at)"
+        " VALUES ($1, '1/first', $2, now() - interval '40 days')"
     )
     await owner.execute(kept, root, yard.estate.workspace.id)
     async with working():

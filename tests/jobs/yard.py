@@ -160,8 +160,8 @@ class Yard:
     async def waiting(self, kind: Job[Any] | None = None) -> int:
         """Jobs that have not ended."""
         sql = (
-            "SELECT count(*) FROM dbos.workflow_status WHERE queue_name LIKE 'job:%' AND status IN ('ENQUEUED',"
-            " 'PENDING', 'DELAYED') AND name LIKE $1"
+            "SELECT count(*) FROM dbos.workflow_status"
+            " WHERE queue_name LIKE 'job:%' AND status IN ('ENQUEUED', 'PENDING', 'DELAYED') AND name LIKE $1"
         )
         count: int = await self.estate.owner.fetchval(sql, kind.name if kind else "%")
         return count

@@ -158,8 +158,8 @@ async def test_dead_connections_are_replaced(database_url: str) -> None:
     await one(pool)
     admin = await asyncpg.connect(database_url)
     await admin.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname ="
-        " current_database()"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND datname = current_database()"
     )
     await asyncio.sleep(0.1)
     assert await one(pool) == 1

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.anyio
 
 ROWS = (
     (
-        "INSERT INTO idempotency_keys (principal, operation, key, request_hash, created_at) VALUES ('p', 'o', $1, '',"
-        " now() - interval '{age} hours')"
+        "INSERT INTO idempotency_keys (principal, operation, key, request_hash, created_at)"
+        " VALUES ('p', 'o', $1, '', now() - interval '{age} hours')"
     ),
     "INSERT INTO events (channel, type, payload, created_at) VALUES ($1, 't', '{{}}', now() - interval '{age} hours')",
 )
@@ -46,8 +46,8 @@ async def test_old_keys_and_events_go(world: World) -> None:
 
 async def test_sessions_go_a_day_after_their_end(world: World) -> None:
     sql = (
-        "INSERT INTO sessions (id, user_id, created_at, expires_at, last_used_at, user_agent, ip) VALUES ($1, $2,"
-        " now(), now() - $3::interval, now(), '', '')"
+        "INSERT INTO sessions (id, user_id, created_at, expires_at, last_used_at, user_agent, ip)"
+        " VALUES ($1, $2, now(), now() - $3::interval, now(), '', '')"
     )
     for id, over in (("s_old", "25 hours"), ("s_young", "23 hours")):
         await world.database.execute(sql.replace("$3::interval", f"interval '{over}'"), id, world.owner.user_id)
@@ -60,8 +60,8 @@ async def test_many_rows_go_in_portions(world: World, monkeypatch: pytest.Monkey
     conn = world.database
     await conn.execute("DELETE FROM events")
     await conn.execute(
-        "INSERT INTO events (channel, type, payload, created_at) SELECT 'old', 't', '{}', now() - interval '8 days'"
-        " FROM generate_series(1, 40)"
+        "INSERT INTO events (channel, type, payload, created_at)"
+        " SELECT 'old', 't', '{}', now() - interval '8 days' FROM generate_series(1, 40)"
     )
     await conn.execute(
         "INSERT INTO events (channel, type, payload) SELECT 'young', 't', '{}' FROM generate_series(1, 3)"

@@ -380,8 +380,8 @@ async def test_what_was_changed_is_answered_and_its_edges_ask(yard: Yard, ops: d
 async def test_a_new_row_does_not_travel_past_what_it_may_decide(yard: Yard, strict: None) -> None:
     """Who adds themselves to a crew sees its agents in the answer: the membership is there before the edge asks."""
     text = (
-        "mutation($i: AddCrewMemberInput!, $ws: ID!) { addCrewMember(workspaceId: $ws, input: $i) { crew { agents {"
-        " nodes { name } } } } }"
+        "mutation($i: AddCrewMemberInput!, $ws: ID!) {"
+        " addCrewMember(workspaceId: $ws, input: $i) { crew { agents { nodes { name } } } } }"
     )
     given = {"crewId": yard.crew.id, "userId": yard.world.manager.user_id}
     answer = await yard.world.graphql(yard.world.manager, text, {"i": given})

@@ -9,8 +9,8 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_label_lives(world: World) -> None:
     document = (
-        "mutation($ws: ID, $in: CreateLabelInput!) { createLabel(workspaceId: $ws, input: $in) { id name color"
-        " labelGroup } }"
+        "mutation($ws: ID, $in: CreateLabelInput!) {"
+        " createLabel(workspaceId: $ws, input: $in) { id name color labelGroup } }"
     )
     made = (await world.graphql(world.manager, document, {"in": {"name": "bug", "color": "red", "labelGroup": "g"}}))[
         "data"

@@ -7,8 +7,8 @@ from resolvers.kernel.errors import Refusal
 from resolvers.live import Delivered, Subscription
 
 OF = (
-    "CASE WHEN $1::text LIKE 'user:%' OR $1::text = 'providers' THEN NULL ELSE (SELECT id FROM workspaces WHERE slug ="
-    " 'workspace') END"
+    "CASE WHEN $1::text LIKE 'user:%' OR $1::text = 'providers' THEN NULL"
+    " ELSE (SELECT id FROM workspaces WHERE slug = 'workspace') END"
 )
 """SQL: the workspace_id of an event of the world's on channel $1."""
 

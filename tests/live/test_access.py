@@ -273,8 +273,8 @@ async def test_a_session_that_is_revoked_by_another_process_ends_the_socket(worl
 async def test_every_change_of_access_is_told_in_its_transaction(world: World) -> None:
     """Whoever makes it, and by whatever statement; what changes no access tells nothing."""
     told = (
-        "SELECT count(*) FROM events WHERE channel = 'access:' || $1 AND type = 'access.changed' AND workspace_id IS"
-        " NULL"
+        "SELECT count(*) FROM events WHERE channel = 'access:' || $1"
+        " AND type = 'access.changed' AND workspace_id IS NULL"
     )
     person = await member(world, "changing")
     session = Session(
@@ -292,15 +292,15 @@ async def test_every_change_of_access_is_told_in_its_transaction(world: World) -
         ("UPDATE cli_tokens SET revoked_at = now() WHERE user_id = $1", 1),
         (
             (
-                "UPDATE workspaces SET deleted_at = now() WHERE id IN (SELECT workspace_id FROM memberships WHERE"
-                " user_id = $1)"
+                "UPDATE workspaces SET deleted_at = now()"
+                " WHERE id IN (SELECT workspace_id FROM memberships WHERE user_id = $1)"
             ),
             1,
         ),
         (
             (
-                "UPDATE workspaces SET deleted_at = NULL WHERE id IN (SELECT workspace_id FROM memberships WHERE"
-                " user_id = $1)"
+                "UPDATE workspaces SET deleted_at = NULL"
+                " WHERE id IN (SELECT workspace_id FROM memberships WHERE user_id = $1)"
             ),
             1,
         ),

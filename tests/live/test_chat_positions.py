@@ -198,8 +198,8 @@ async def test_a_listener_that_is_behind_survives_the_loss_of_any_connection(wor
             await asyncio.sleep(0.002)
             async with database.lease() as conn:
                 sql = (
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND"
-                    " usename = current_user AND pid <> $1"
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND usename = current_user AND pid <> $1"
                 )
                 await conn.fetch(sql, conn.get_server_pid())
     await until(lambda: memory.written[-1] == b"1500" and subscription._behind is None)

@@ -78,8 +78,8 @@ async def test_the_bytes_of_parts(world: World) -> None:
         assert await anext(texts) == "--graphql"
         await crews_made(world, "a")
         part = (
-            "\r\ncontent-type:"
-            ' application/json\r\n\r\n{"payload":{"data":{"workspaceEvents":{"name":"a"}}}}\r\n--graphql'
+            "\r\ncontent-type: application/json\r\n\r\n"
+            '{"payload":{"data":{"workspaceEvents":{"name":"a"}}}}\r\n--graphql'
         )
         assert await anext(texts) == part
 

@@ -422,8 +422,8 @@ async def test_nothing_is_shown_once_the_session_has_ended(world: World) -> None
 
 async def test_an_idempotency_key_of_the_upgrade_is_no_operations(world: World) -> None:
     made = (
-        'mutation($name: String!) { createLabel(workspaceId: "workspace", input: {name: $name, color: "#000000"}) {'
-        " name } }"
+        "mutation($name: String!) {"
+        ' createLabel(workspaceId: "workspace", input: {name: $name, color: "#000000"}) { name } }'
     )
     async with socket(world, **{"idempotency-key": "one"}) as talk:
         await talk.begin(authorization=f"Bearer {world.owner.token}")

@@ -24,8 +24,8 @@ from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
 INSERT = (
-    f"INSERT INTO events (workspace_id, channel, type, payload) VALUES ({OF}, $1, 'test.happened',"
-    " jsonb_build_object('n', $2::int))"
+    "INSERT INTO events (workspace_id, channel, type, payload)"
+    f" VALUES ({OF}, $1, 'test.happened', jsonb_build_object('n', $2::int))"
 )
 
 

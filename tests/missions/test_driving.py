@@ -304,8 +304,8 @@ async def test_a_task_of_a_deleted_agent_fails(berth: Berth) -> None:
 async def due(berth: Berth, issue: Mission) -> None:
     """The deadlines that wait are there now."""
     sql = (
-        "UPDATE dbos.workflow_status SET delay_until_epoch_ms = 0 WHERE name = 'missions.expire' AND status = 'DELAYED'"
-        " AND workflow_uuid LIKE '%' || $1 || '%'"
+        "UPDATE dbos.workflow_status SET delay_until_epoch_ms = 0"
+        " WHERE name = 'missions.expire' AND status = 'DELAYED' AND workflow_uuid LIKE '%' || $1 || '%'"
     )
     assert await berth.estate.owner.execute(sql, issue.id) != "UPDATE 0"
     async with asyncio.timeout(30):

@@ -48,8 +48,8 @@ TEXTS = """
 """
 CHECK = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1"
 POLICIES = (
-    "SELECT polrelid::regclass::text, polname, polcmd, polpermissive, polroles, obj_description(oid, 'pg_policy') FROM"
-    " pg_policy ORDER BY 1"
+    "SELECT polrelid::regclass::text, polname, polcmd, polpermissive, polroles, obj_description(oid, 'pg_policy')"
+    " FROM pg_policy ORDER BY 1"
 )
 
 

@@ -27,8 +27,8 @@ CATALOG = {
     """
     ),
     "constraints": (
-        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace ="
-        " 'public'::regnamespace"
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
+        " FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
     ),
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
 }
@@ -157,8 +157,8 @@ async def test_an_owner_that_is_the_application_too_may_go_on_migrating(database
 async def test_a_migration_of_data_sees_the_rows_of_all_tenants(database: Database) -> None:
     async with revisions.connect(database.owner_url) as connection:
         await connection.exec_driver_sql(
-            "INSERT INTO workspaces (id, name, slug, version, created_at, updated_at) VALUES ('w', 'w', 'w', 1, now(),"
-            " now())"
+            "INSERT INTO workspaces (id, name, slug, version, created_at, updated_at)"
+            " VALUES ('w', 'w', 'w', 1, now(), now())"
         )
         await connection.exec_driver_sql("INSERT INTO labels SELECT 'l', 'w', 'storm', 'red', NULL, 1, now(), now()")
         assert (await connection.exec_driver_sql("SELECT count(*) FROM labels")).scalar() == 1

@@ -112,8 +112,8 @@ async def test_a_policy_compares_with_one_workspace_first_and_leaves_the_indexes
     await act_for(application, seeded.our_id)
     await application.execute("SET LOCAL enable_seqscan = off")
     query = (
-        f"SELECT name FROM crews WHERE workspace_id = '{seeded.our_id}' AND deleted_at IS NULL ORDER BY created_at"
-        " DESC, id DESC"
+        f"SELECT name FROM crews WHERE workspace_id = '{seeded.our_id}'"
+        " AND deleted_at IS NULL ORDER BY created_at DESC, id DESC"
     )
     plan = [row[0] for row in await application.fetch(f"EXPLAIN (ANALYZE, VERBOSE, COSTS OFF, TIMING OFF) {query}")]
     text = "\n".join(plan)
@@ -150,8 +150,8 @@ async def test_a_lost_or_outdated_policy_is_made_anew(database: Database) -> Non
         before = await policies(admin)
         await admin.execute(f"DROP POLICY {POLICY} ON crews")
         await admin.execute(
-            f"DROP POLICY {POLICY} ON agents; CREATE POLICY {POLICY} ON agents USING (true); ALTER TABLE labels NO"
-            " FORCE ROW LEVEL SECURITY"
+            f"DROP POLICY {POLICY} ON agents; CREATE POLICY {POLICY} ON agents USING (true);"
+            " ALTER TABLE labels NO FORCE ROW LEVEL SECURITY"
         )
         await upgrade(database.owner_url)
         assert await policies(admin) == before

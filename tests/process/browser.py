@@ -107,8 +107,8 @@ class Page:
 
     async def click(self, selector: str) -> None:
         await self.until(
-            "(found => found && !found.disabled && found.offsetParent !=="
-            f" null)(document.querySelector({json.dumps(selector)}))"
+            "(found => found && !found.disabled"
+            f" && found.offsetParent !== null)(document.querySelector({json.dumps(selector)}))"
         )
         await self.value(f"document.querySelector({json.dumps(selector)}).click()")
 

@@ -190,9 +190,8 @@ async def test_a_server_that_is_not_there(place: World) -> None:
     said = await chat(place, "scout", "hello", CREWSHIP_SERVER="http://127.0.0.1:9")
     assert (said.code, said.out) == (1, "")
     assert (
-        said.err
-        == "crewship: http://127.0.0.1:9 does not answer; start it with `crewship serve`, or name another with --server"
-        " or CREWSHIP_SERVER\n"
+        said.err == "crewship: http://127.0.0.1:9 does not answer;"
+        " start it with `crewship serve`, or name another with --server or CREWSHIP_SERVER\n"
     )
 
 

@@ -26,12 +26,12 @@ def data_dir() -> Iterator[Path]:
 
 def test_help_imports_nothing_of_the_application() -> None:
     asked = (
-        "import sys; from typer.testing import CliRunner; from crewship.cli import app; assert CliRunner().invoke(app,"
-        " ['--help']).exit_code == 0;"
+        "import sys; from typer.testing import CliRunner; from crewship.cli import app;"
+        " assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
     )
     heavy = (
-        "print(sorted({name.split('.')[0] for name in sys.modules} & {'strawberry', 'sqlalchemy', 'asyncpg',"
-        " 'pydantic', 'starlette', 'uvicorn'}))"
+        "print(sorted({name.split('.')[0] for name in sys.modules}"
+        " & {'strawberry', 'sqlalchemy', 'asyncpg', 'pydantic', 'starlette', 'uvicorn'}))"
     )
     answer = subprocess.run(
         [sys.executable, "-c", asked + heavy], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}, check=True
@@ -106,9 +106,8 @@ def test_a_taken_port_is_named_with_the_way_out(data_dir: Path) -> None:
         refused = run("serve", "--port", str(port), env=environment(data_dir))
     assert refused.returncode == 1
     assert (
-        refused.stderr
-        == f"crewship: port {port} on 127.0.0.1 is in use; set CREWSHIP_PORT or --port to another one (0 takes any that"
-        " is free)\n"
+        refused.stderr == f"crewship: port {port} on 127.0.0.1 is in use;"
+        " set CREWSHIP_PORT or --port to another one (0 takes any that is free)\n"
     )
     assert refused.stdout == ""
 

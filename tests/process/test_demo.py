@@ -96,8 +96,8 @@ async def test_from_nothing_to_a_conversation_and_again(directory: Path) -> None
         origin = again["In the browser"].partition("/#")[0]
         ask = {
             "query": (
-                "{ viewer { email workspaces { name crews { nodes { name } } agents { nodes { slug } } chats { nodes {"
-                " title } } } } }"
+                "{ viewer { email workspaces { name crews { nodes { name } }"
+                " agents { nodes { slug } } chats { nodes { title } } } } }"
             )
         }
         async with httpx2.AsyncClient(

@@ -71,8 +71,8 @@ async def answered(page: Page, message: str) -> str:
     """The whole turn of the agent behind a message, once it is done."""
     turns = "[...document.querySelectorAll('#turns > li')]"
     at = (
-        f"{turns}.findLastIndex(turn => turn.matches('.by-user') && turn.querySelector('.parts').textContent ==="
-        f" {json.dumps(message)})"
+        f"{turns}.findLastIndex(turn => turn.matches('.by-user')"
+        f" && turn.querySelector('.parts').textContent === {json.dumps(message)})"
     )
     await page.until(f"{at} >= 0 && {turns}[{at} + 1]?.dataset.state === 'done'")
     return str(await page.value(f"{turns}[{at} + 1].querySelector('.parts').textContent"))
@@ -114,9 +114,8 @@ async def test_a_conversation_with_everything_in_it(place: World, player: Player
         [False, ["Read", "x", "failed"]],
     ]
     assert (
-        await answered(page, "look")
-        == 'ThinkingLet me see.I look.Bashls -ladone{\n  "command": "ls -la"\n}README.mdReadxfailed{\n  "path":'
-        ' "x"\n}no such fileOne file.'
+        await answered(page, "look") == 'ThinkingLet me see.I look.Bashls -ladone{\n  "command":'
+        ' "ls -la"\n}README.mdReadxfailed{\n  "path": "x"\n}no such fileOne file.'
     )
     assert await page.value("document.activeElement.id") == "message"
     await page.see("Scout has answered.", "#composer")
@@ -302,8 +301,8 @@ async def test_the_chosen_workspace_is_kept(place: World, player: Player, page: 
         await page.command("Page.reload")
         await page.see("Other", "#choose-workspace")
         await page.value(
-            f"(found => {{ found.value = '{place.other.id}'; found.dispatchEvent(new Event('change'));"
-            " })(document.querySelector('#workspace'))"
+            f"(found => {{ found.value = '{place.other.id}';"
+            " found.dispatchEvent(new Event('change')); })(document.querySelector('#workspace'))"
         )
         await page.see("Nobody works here yet")
         await page.command("Page.reload")
@@ -343,12 +342,12 @@ async def test_every_control_has_a_name_and_nothing_is_wider_than_the_screen(
     assert await page.value("document.querySelector('#chat').offsetParent === null")
     await page.click("#crews .agent")
     await page.until(
-        "document.querySelector('#chat').offsetParent !== null && document.querySelector('#crews').offsetParent ==="
-        " null"
+        "document.querySelector('#chat').offsetParent !== null"
+        " && document.querySelector('#crews').offsetParent === null"
     )
     assert await page.value("document.documentElement.scrollWidth <= innerWidth")
     await page.click("#back")
     assert await page.value(
-        "document.querySelector('#chat').offsetParent === null && document.querySelector('#crews').offsetParent !=="
-        " null"
+        "document.querySelector('#chat').offsetParent === null"
+        " && document.querySelector('#crews').offsetParent !== null"
     )

@@ -120,8 +120,8 @@ async def test_a_milestone_counts_its_own(board: Board) -> None:
         (other.id, 0, 0),
     ]
     document = (
-        "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) { milestones { issueCount doneCount issues {"
-        " nodes { status } } } } }"
+        "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) {"
+        " milestones { issueCount doneCount issues { nodes { status } } } } }"
     )
     [first, second] = (await board.data(document, id=project.id))["milestones"]
     assert (first["issueCount"], first["doneCount"], len(first["issues"]["nodes"]), second["issueCount"]) == (

@@ -16,8 +16,8 @@ PROJECTS = "/api/v1/projects"
 TAKEN = "A project with this slug already exists"
 CREATE = "mutation($ws: ID, $in: CreateProjectInput!) { createProject(workspaceId: $ws, input: $in) { %s } }"
 UPDATE = (
-    "mutation($ws: ID, $in: UpdateProjectInput!, $v: Int) { updateProject(workspaceId: $ws, input: $in, ifVersion: $v)"
-    " { %s } }"
+    "mutation($ws: ID, $in: UpdateProjectInput!, $v: Int) {"
+    " updateProject(workspaceId: $ws, input: $in, ifVersion: $v) { %s } }"
 )
 OPTIONAL = ("description", "icon", "lead_type", "lead_id", "start_date", "target_date")
 
@@ -219,8 +219,8 @@ async def test_progress_counts_issues_alone(board: Board) -> None:
     shown = await board.read(f"{PROJECTS}/{empty.id}")
     assert (shown["issue_count"], shown["done_count"], shown["progress"]) == (0, 0, 0)
     document = (
-        "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) { issueCount doneCount progress issues { nodes {"
-        " status } } } }"
+        "query($ws: ID, $id: ID!) { project(workspaceId: $ws, id: $id) {"
+        " issueCount doneCount progress issues { nodes { status } } } }"
     )
     found = await board.data(document, id=project.id)
     assert (found["issueCount"], found["doneCount"], found["progress"], len(found["issues"]["nodes"])) == (7, 3, 42, 7)
@@ -270,8 +270,8 @@ async def test_the_numbers_of_a_project(world: World) -> None:
     }
     assert await board.read(f"{PROJECTS}/{bare.id}/stats") == nothing
     document = (
-        "query($ws: ID, $id: ID!) { projectStats(workspaceId: $ws, id: $id) { totalIssues byStatus byLabel { count }"
-        " crews } }"
+        "query($ws: ID, $id: ID!) { projectStats(workspaceId: $ws, id: $id) {"
+        " totalIssues byStatus byLabel { count } crews } }"
     )
     found = await board.data(document, id=project.id)
     assert (found["totalIssues"], found["byStatus"]["BACKLOG"], [each["count"] for each in found["byLabel"]]) == (

@@ -42,8 +42,8 @@ pytestmark = pytest.mark.anyio
         "{ crews { edges { cursor @skip(if: true) } nodes { id } } }",
         "{ crews { pageInfo { endCursor @include(if: false) } } }",
         (
-            "{ crews { pageInfo { endCursor @include(if: false) } nodes { id @include(if: false) } edges { cursor"
-            " @include(if: false) } } }"
+            "{ crews { pageInfo { endCursor @include(if: false) }"
+            " nodes { id @include(if: false) } edges { cursor @include(if: false) } } }"
         ),
         "{ crews { totalCount @skip(if: true) } }",
         "{ crews { ... @skip(if: true) { totalCount } } labels @skip(if: true) { id } }",
@@ -51,8 +51,8 @@ pytestmark = pytest.mark.anyio
         "{ workspace { crews { nodes @skip(if: true) { id } } labels { id @skip(if: true) } } }",
         "{ crews(first: 3) { nodes { agents { nodes { id @skip(if: true) } } members { id @skip(if: true) } } } }",
         (
-            "{ crews(first: 3) { nodes { agents { pageInfo { endCursor @skip(if: true) } } agentCount @skip(if: true)"
-            " } } }"
+            "{ crews(first: 3) { nodes { agents {"
+            " pageInfo { endCursor @skip(if: true) } } agentCount @skip(if: true) } } }"
         ),
         "{ agents(first: 3) { nodes { crew { id @skip(if: true) } parentLead { id @skip(if: true) } } } }",
         "{ viewer { id @skip(if: true) } }",
@@ -125,8 +125,8 @@ async def test_an_alias_can_be_any_name(library: Library, name: str) -> None:
     assert "errors" not in one
     assert json.dumps(one["data"]) == json.dumps(other["data"]).replace("plain_name", name)
     of_one = (
-        f'{{ agent(id: "{library.ids["agents"][0]}") {{ {name}: version id }} workspace {{ {name}: name }} viewer {{'
-        f" {name}: id }} }}"
+        f'{{ agent(id: "{library.ids["agents"][0]}") {{ {name}: version id }}'
+        f" workspace {{ {name}: name }} viewer {{ {name}: id }} }}"
     )
     assert json.dumps(await library.same(library.world.outsider, of_one))
 
@@ -210,8 +210,8 @@ async def test_a_report_that_hangs_on_a_row_is_of_that_row(library: Library) -> 
         await world.database.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
     try:
         text = (
-            '{ one: issue(identifier: "ENG-1") { id relations { id } } page: issues(first: 100) { nodes { id relations'
-            " { id } } } }"
+            '{ one: issue(identifier: "ENG-1") { id relations { id } }'
+            " page: issues(first: 100) { nodes { id relations { id } } } }"
         )
         answer = await library.same(world.viewer, text)
     finally:
@@ -235,8 +235,8 @@ async def test_free_json_passes_unchanged(library: Library) -> None:
     crew = library.ids["crews"][0]
     await library.world.database.execute("UPDATE crews SET deleted_at = NULL WHERE id = $1", crew)
     text = (
-        f'{{ x: crewCapabilities(crewId: "{crew}") {{ schema runtimes {{ scriptInterpreters }} again: schema __typename'
-        " } }"
+        f'{{ x: crewCapabilities(crewId: "{crew}") {{ schema'
+        " runtimes { scriptInterpreters } again: schema __typename } }"
     )
     for person in (library.world.owner, library.world.outsider):
         answer = await library.same(person, text)
@@ -247,8 +247,8 @@ async def test_free_json_passes_unchanged(library: Library) -> None:
 
 async def test_introspection_is_answered_beside_rows(library: Library) -> None:
     text = (
-        'query($w: ID) { __type(name: "Crew") { name } crews(first: 2, workspaceId: $w) { nodes { id name } }'
-        " __typename labels { id } }"
+        'query($w: ID) { __type(name: "Crew") { name }'
+        " crews(first: 2, workspaceId: $w) { nodes { id name } } __typename labels { id } }"
     )
     one, other = await library.both(library.world.owner, text, {"w": library.world.workspace.id})
     assert one["data"] == other["data"]

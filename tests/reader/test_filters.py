@@ -42,8 +42,8 @@ async def offered(library: Library, seed: int) -> list[dict[str, Any]]:
     ids = {}
     for column in ("project_id", "crew_id", "assignee_id"):
         counted = (
-            f"SELECT {column} FROM missions WHERE workspace_id = $1 AND {column} IS NOT NULL GROUP BY 1 ORDER BY"
-            " count(*) DESC, 1"
+            f"SELECT {column} FROM missions WHERE workspace_id = $1 AND {column} IS NOT NULL"
+            " GROUP BY 1 ORDER BY count(*) DESC, 1"
         )
         ids[column] = [row[0] for row in await world.database.fetch(counted, world.workspace.id)]
     statuses = ["BACKLOG", "TODO", "IN_PROGRESS", "REVIEW", "DONE", "FAILED"]
@@ -97,8 +97,8 @@ async def test_filters_of_edges_that_lead_to_issues(library: Library, oracle: Or
     named: dict[str, Any] = {}
     if "$owner" in OWNERS[owner]:
         counted = (
-            f"SELECT {column} FROM missions WHERE workspace_id = $1 AND {column} IS NOT NULL GROUP BY 1 ORDER BY"
-            " count(*) DESC, 1 LIMIT 1"
+            f"SELECT {column} FROM missions WHERE workspace_id = $1 AND {column} IS NOT NULL"
+            " GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
         )
         named["owner"] = await library.world.database.fetchval(counted, library.world.workspace.id)
     for filters, sort in zip(await offered(library, 2), [None, *IssueSort] * 20, strict=False):

@@ -38,8 +38,8 @@ async def judge(
     codes = {e["path"][0]: e["extensions"]["code"] for e in given.get("errors", ())}
     assert codes == refused, f"\n{text}\n{json.dumps(variables)}\n{given.get('errors')}"
     assert oracle.agrees(plain(data), plain(given["data"])), (
-        f"\n{text}\n{json.dumps(variables)}\nexpected {str(plain(data))[:3000]}\ngiven   "
-        f" {str(plain(given['data']))[:3000]}"
+        f"\n{text}\n{json.dumps(variables)}\nexpected"
+        f" {str(plain(data))[:3000]}\ngiven    {str(plain(given['data']))[:3000]}"
     )
     return given
 

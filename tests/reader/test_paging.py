@@ -77,8 +77,8 @@ async def ask(library: Library, place: tuple[str, str], arguments: str) -> dict[
         arguments = f'({argument}: "{library.ids[f"richest {key}"][0]}", {arguments[1:]}'
     id = "id: seq" if place[1] == "agentLogs" else "id"
     selection = (
-        f"{{ nodes {{ {id} }} edges {{ cursor node {{ {id} }} }} totalCount pageInfo {{ hasNextPage hasPreviousPage"
-        " startCursor endCursor } }"
+        f"{{ nodes {{ {id} }} edges {{ cursor node {{ {id} }} }} totalCount"
+        " pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
     )
     answer = await library.same(library.world.owner, f"{opened} {place[1]}{arguments} {selection} {closed}")
     assert "errors" not in answer, answer["errors"]
@@ -358,8 +358,8 @@ async def test_a_bad_cursor_in_the_answer_of_a_write_takes_it_back(library: Libr
     world = library.world
     before = await world.snapshot()
     text = (
-        'mutation { createCrew(input: {name: "Crew of no cursor", slug: "no-cursor"}) { id agents(after: "W10=") {'
-        " nodes { id } } } }"
+        'mutation { createCrew(input: {name: "Crew of no cursor", slug: "no-cursor"}) {'
+        ' id agents(after: "W10=") { nodes { id } } } }'
     )
     for endpoint in (library.compiled, library.executor):
         _, answer = await library.ask(endpoint, world.owner, text)

@@ -148,8 +148,8 @@ async def test_a_new_member_is_counted_in_the_crew_of_the_answer(
     world = library.world
     crew = await new_crew(world, f"joined-{request.node.callspec.id}")
     text = (
-        "mutation($in: AddCrewMemberInput!) { m: addCrewMember(input: $in) { user { id email } crew { memberCount"
-        " members { user { id } } } } }"
+        "mutation($in: AddCrewMemberInput!) {"
+        " m: addCrewMember(input: $in) { user { id email } crew { memberCount members { user { id } } } } }"
     )
     answer = await send(world.owner, text, {"in": {"crewId": crew, "userId": world.viewer.user_id}})
     user = {"id": world.viewer.user_id}
@@ -164,8 +164,8 @@ async def test_a_connection_of_crews_shows_names_that_are_computed(
     world, name = library.world, request.node.callspec.id
     one, two = await new_crew(world, f"from-{name}"), await new_crew(world, f"to-{name}")
     text = (
-        "mutation($in: CreateCrewConnectionInput!) { c: createCrewConnection(input: $in) { fromCrewSlug toCrewName"
-        " toCrew { slug } direction } }"
+        "mutation($in: CreateCrewConnectionInput!) {"
+        " c: createCrewConnection(input: $in) { fromCrewSlug toCrewName toCrew { slug } direction } }"
     )
     answer = await send(world.owner, text, {"in": {"fromCrewId": one, "toCrewId": two}})
     assert answer["data"]["c"] == {
@@ -228,8 +228,8 @@ async def test_the_labels_of_an_issue_are_those_that_were_just_put_on_it(
     assert answer["data"]["m"]["labels"] == labels[:1]
     identifier = answer["data"]["m"]["identifier"]
     update = (
-        f"mutation($in: UpdateIssueInput!) {{ m: updateIssue(input: $in) {{ {shown} labels {{ issues {{ nodes {{"
-        " identifier } } } } }"
+        "mutation($in: UpdateIssueInput!) {"
+        f" m: updateIssue(input: $in) {{ {shown} labels {{ issues {{ nodes {{ identifier }} }} }} }} }}"
     )
     for chosen in (labels, labels[1:], []):
         changed = {"crewId": crew, "identifier": identifier, "labelIds": [label["id"] for label in chosen]}
@@ -256,8 +256,8 @@ async def test_a_dear_answer_of_a_write_is_refused_before_it_is_written(library:
     world = library.world
     before = await world.snapshot()
     deep = (
-        "agents(first: 100) { nodes { crew { agents(first: 100) { nodes { crew { agents(first: 100) { nodes { id } } }"
-        " } } } } }"
+        "agents(first: 100) {"
+        " nodes { crew { agents(first: 100) { nodes { crew { agents(first: 100) { nodes { id } } } } } } } }"
     )
     text = f'mutation {{ createCrew(input: {{name: "Dear", slug: "dear"}}) {{ id {deep} }} }}'
     for endpoint in (library.compiled, library.executor):

@@ -129,10 +129,10 @@ async def test_of_more_than_twenty_thousand_runs_the_newest_count(world: World) 
     agent = await agent_of(world)
     run = await run_of(world, agent, created_at=now() - timedelta(minutes=1), trigger_type="NEW")
     await world.database.execute(
-        f"INSERT INTO runs ({stored(Run)}) SELECT {stored(Run)} FROM (SELECT (jsonb_populate_record(r,"
-        " jsonb_build_object('id', r.id || n, 'created_at', r.created_at - n * interval '1 ms', 'trigger_type', CASE"
-        " WHEN n < 20000 THEN 'NEW' ELSE 'OLD' END))).* FROM runs r, generate_series(1, 20000) n WHERE r.id = $1) AS"
-        " made",
+        f"INSERT INTO runs ({stored(Run)}) SELECT {stored(Run)}"
+        " FROM (SELECT (jsonb_populate_record(r, jsonb_build_object('id', r.id || n, 'created_at',"
+        " r.created_at - n * interval '1 ms', 'trigger_type', CASE WHEN n < 20000 THEN 'NEW' ELSE 'OLD' END))).*"
+        " FROM runs r, generate_series(1, 20000) n WHERE r.id = $1) AS made",
         run.id,
     )
     shown = await get(world, "/runs/insights")

@@ -49,8 +49,8 @@ async def busy(world: World) -> tuple[Agent, Agent]:
     await world.database.execute(FRAMES, world.workspace.id, "long", "r1", many.id, ROWS)
     columns = stored(Agent)
     copies = (
-        "SELECT (jsonb_populate_record(a, jsonb_build_object('id', 'a' || n, 'slug', 'a' || n))).* FROM agents a,"
-        " generate_series(1, 3000) n WHERE id = $1"
+        "SELECT (jsonb_populate_record(a, jsonb_build_object('id', 'a' || n, 'slug', 'a' || n))).*"
+        " FROM agents a, generate_series(1, 3000) n WHERE id = $1"
     )
     await world.database.execute(f"INSERT INTO agents ({columns}) SELECT {columns} FROM ({copies}) AS made", few.id)
     for table in ("runs", "run_tags", "run_frames", "agents"):
@@ -107,8 +107,8 @@ async def test_insights_read_the_window_once(world: World, busy: Any, monkeypatc
 async def test_a_list_of_runs_goes_by_its_index(world: World, busy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page itself; how many there are in all is counted."""
     document = (
-        "query($ws: ID!, $after: String) { runs(workspaceId: $ws, first: 20, after: $after) { nodes { id } pageInfo {"
-        " endCursor } } }"
+        "query($ws: ID!, $after: String) { runs(workspaceId: $ws, first: 20, after: $after) {"
+        " nodes { id } pageInfo { endCursor } } }"
     )
     with listening(monkeypatch) as sent:
         page = (await world.graphql(world.viewer, document, {"after": None}))["data"]["runs"]
@@ -128,8 +128,8 @@ async def test_a_page_of_a_log(world: World, busy: Any, monkeypatch: pytest.Monk
 
 async def test_a_list_of_agents_goes_by_its_index(world: World, busy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     document = (
-        "query($ws: ID!, $after: String) { agents(workspaceId: $ws, first: 20, after: $after) { nodes { id } pageInfo {"
-        " endCursor } } }"
+        "query($ws: ID!, $after: String) { agents(workspaceId: $ws, first: 20, after: $after) {"
+        " nodes { id } pageInfo { endCursor } } }"
     )
     with listening(monkeypatch) as sent:
         await world.graphql(world.viewer, document, {"after": None})

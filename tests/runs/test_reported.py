@@ -58,8 +58,8 @@ async def test_no_worker_of_this_server_takes_it(world: World) -> None:
     agent = await agent_of(world)
     id = (await start(world, agent.id)).json()["id"]
     due = (
-        "SELECT 1 FROM runs WHERE id = $1 AND status = 'RUNNING' AND (leased_until IS NULL OR leased_until < now() +"
-        " interval '100 years')"
+        "SELECT 1 FROM runs WHERE id = $1 AND status = 'RUNNING'"
+        " AND (leased_until IS NULL OR leased_until < now() + interval '100 years')"
     )
     assert await world.database.fetchval(due, id) is None
 

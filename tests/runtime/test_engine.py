@@ -268,8 +268,8 @@ async def test_only_what_has_ended_and_is_a_run_is_forgotten(
     await body.end("run_open")
     await written_down(engine, "run_open")
     await database.execute(
-        "SELECT dbos.enqueue_workflow('tests.timer', 'job:tests.timer', workflow_id => 'timer', delay_until_epoch_ms =>"
-        " 9999999999999)"
+        "SELECT dbos.enqueue_workflow('tests.timer', 'job:tests.timer',"
+        " workflow_id => 'timer', delay_until_epoch_ms => 9999999999999)"
     )
     await database.execute("SELECT dbos.enqueue_workflow('tests.ended', 'job:tests.ended', workflow_id => 'ended')")
     await database.execute(
@@ -301,8 +301,8 @@ async def test_the_applications_role_owns_nothing_of_the_engine(prepared: Any) -
     try:
         assert (
             await conn.fetchval(
-                "SELECT count(*) FROM pg_class WHERE relnamespace = 'dbos'::regnamespace AND relowner ="
-                " current_user::regrole"
+                "SELECT count(*) FROM pg_class"
+                " WHERE relnamespace = 'dbos'::regnamespace AND relowner = current_user::regrole"
             )
             == 0
         )
@@ -445,8 +445,8 @@ async def test_the_applications_role_works_on_rows_of_the_engine_only(
     await prepare_engine(prepared.owner_url, APPLICATION)
     rows = {"SELECT", "INSERT", "UPDATE", "DELETE"}
     granted = (
-        "SELECT relname, array_agg(a.privilege_type) FROM pg_class, aclexplode(relacl) a WHERE relkind IN ('r', 'v')"
-        " AND relnamespace = 'dbos'::regnamespace"
+        "SELECT relname, array_agg(a.privilege_type) FROM pg_class, aclexplode(relacl) a"
+        " WHERE relkind IN ('r', 'v') AND relnamespace = 'dbos'::regnamespace"
     )
     found = {
         row[0]: set(row[1])

@@ -312,8 +312,8 @@ async def _buffers_of_the_pool() -> int:
         await conn.fetchval("SELECT 1")
     pids = [conn.get_server_pid() for conn in connections]
     counted = (
-        "SELECT coalesce(sum(hits + reads), 0)::bigint FROM unnest($1::int[]) AS p, pg_stat_get_backend_io(p) WHERE"
-        " object = 'relation'"
+        "SELECT coalesce(sum(hits + reads), 0)::bigint"
+        " FROM unnest($1::int[]) AS p, pg_stat_get_backend_io(p) WHERE object = 'relation'"
     )
     async with database.lease() as conn:
         found: int = await conn.fetchval(counted, pids)

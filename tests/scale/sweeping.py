@@ -14,22 +14,22 @@ from tests.world import World
 
 OLD = (
     (
-        "INSERT INTO events (workspace_id, channel, type, payload, created_at) SELECT $1::text, 'workspace:' || $1,"
-        " 'crew.updated', '{{}}', now() - interval '8 days' FROM generate_series(1, {rows})"
+        "INSERT INTO events (workspace_id, channel, type, payload, created_at) SELECT $1::text, 'workspace:'"
+        " || $1, 'crew.updated', '{{}}', now() - interval '8 days' FROM generate_series(1, {rows})"
     ),
     (
-        "INSERT INTO idempotency_keys (principal, operation, key, request_hash, created_at) "
-        "SELECT $1, 'labels.create', i, '', now() - interval '25 hours' FROM generate_series(1, {rows}) AS i"
+        "INSERT INTO idempotency_keys (principal, operation, key, request_hash, created_at)"
+        " SELECT $1, 'labels.create', i, '', now() - interval '25 hours' FROM generate_series(1, {rows}) AS i"
     ),
     (
-        "INSERT INTO run_frames (workspace_id, chat_id, seq, type, payload, created_at) "
-        "SELECT $1, 'swept', i, 'chat_event', '{{}}', now() - interval '31 days' FROM generate_series(1, {rows}) AS i"
+        "INSERT INTO run_frames (workspace_id, chat_id, seq, type, payload, created_at)"
+        " SELECT $1, 'swept', i, 'chat_event', '{{}}', now() - interval '31 days' FROM generate_series(1, {rows}) AS i"
     ),
 )
 LEFT = (
-    "SELECT (SELECT count(*) FROM events WHERE created_at < now() - interval '7 days') + (SELECT count(*) FROM"
-    " idempotency_keys WHERE created_at < now() - interval '24 hours') + (SELECT count(*) FROM run_frames WHERE chat_id"
-    " = 'swept')"
+    "SELECT (SELECT count(*) FROM events WHERE created_at < now() - interval '7 days') + (SELECT count(*)"
+    " FROM idempotency_keys WHERE created_at < now() - interval '24 hours') + (SELECT count(*)"
+    " FROM run_frames WHERE chat_id = 'swept')"
 )
 EVERY = 0.02  # seconds between events that are heard
 

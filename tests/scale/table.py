@@ -47,8 +47,8 @@ def written(measured: Measured) -> str:
         "slope",
     ]
     machine = (
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {os.cpu_count()} cores, {platform.system()}"
-        f" {platform.machine()}, Python {platform.python_version()}"
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d};"
+        f" {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     )
     lines = [HEAD.format(machine=machine, deepest=DEEPEST, whole=WHOLE, own=OWN)]
     lines += ["| " + " | ".join(columns) + " |", "| --- | --- |" + " --: |" * (len(columns) - 2)]
@@ -66,8 +66,8 @@ def written(measured: Measured) -> str:
             f"## The sweep of {swept.rows:,} events, {swept.rows:,} frames and {swept.rows:,} idempotency keys",
             "",
             (
-                "| whole | portions | longest portion, a transaction each | median wait of a listener for an event of"
-                " that time | longest |"
+                "| whole | portions | longest portion,"
+                " a transaction each | median wait of a listener for an event of that time | longest |"
             ),
             "| --: | --: | --: | --: | --: |",
             (

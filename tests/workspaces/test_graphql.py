@@ -118,8 +118,8 @@ async def test_a_workspace_is_named_by_id_or_slug(world: World) -> None:
 async def test_tokens_are_for_those_who_may_invite(world: World) -> None:
     await at(world, world.owner, "POST", "/invitations", {"email": "secret@example.com"})
     document = (
-        'query($ws: ID) { invitations(workspaceId: $ws) { token } workspace(slug: "workspace") { invitations { token'
-        " } } }"
+        "query($ws: ID) { invitations(workspaceId: $ws) { token }"
+        ' workspace(slug: "workspace") { invitations { token } } }'
     )
     for person in (world.owner, world.admin, world.manager, world.member, world.viewer):
         data = (await world.graphql(person, document))["data"]
@@ -130,8 +130,8 @@ async def test_tokens_are_for_those_who_may_invite(world: World) -> None:
 async def test_a_workspace_lives(world: World) -> None:
     person = await world.person("founder", None)
     create = (
-        "mutation($in: CreateWorkspaceInput!) { createWorkspace(input: $in) { id slug preferredLanguage currentUserRole"
-        " members { role user { id } } } }"
+        "mutation($in: CreateWorkspaceInput!) {"
+        " createWorkspace(input: $in) { id slug preferredLanguage currentUserRole members { role user { id } } } }"
     )
     made = (await world.graphql(person, create, {"in": {"name": "Mine", "slug": "mine", "preferredLanguage": "cs"}}))[
         "data"
@@ -145,8 +145,8 @@ async def test_a_workspace_lives(world: World) -> None:
         "members": members,
     }
     update = (
-        'mutation($in: UpdateWorkspaceInput!, $v: Int) { updateWorkspace(workspaceId: "mine", input: $in, ifVersion:'
-        " $v) { name version } }"
+        "mutation($in: UpdateWorkspaceInput!, $v: Int) {"
+        ' updateWorkspace(workspaceId: "mine", input: $in, ifVersion: $v) { name version } }'
     )
     for given, version, name, after in (
         ({}, None, "Mine", 1),
@@ -165,8 +165,8 @@ async def test_a_workspace_lives(world: World) -> None:
 
 async def test_members_come_and_go(world: World) -> None:
     add = (
-        "mutation($ws: ID, $in: AddMemberInput!) { addMember(workspaceId: $ws, input: $in) { id role user { email }"
-        " workspace { memberCount } } }"
+        "mutation($ws: ID, $in: AddMemberInput!) {"
+        " addMember(workspaceId: $ws, input: $in) { id role user { email } workspace { memberCount } } }"
     )
     before = len((await at(world, world.owner, "GET", "/members")).json())
     made = (await world.graphql(world.owner, add, {"in": {"userId": world.nobody.user_id}}))["data"]["addMember"]

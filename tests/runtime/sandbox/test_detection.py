@@ -116,8 +116,8 @@ OPTIONS = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined 
         (
             {".dockerenv": "", "proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"},
             (
-                "on the host, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; and start the container with"
-                f" {OPTIONS}"
+                "on the host, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0;"
+                f" and start the container with {OPTIONS}"
             ),
         ),
         (

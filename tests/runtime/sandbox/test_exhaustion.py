@@ -92,8 +92,8 @@ async def test_using_up_the_processor(programs: Programs, workdir: Workdir) -> N
 
 async def test_raising_a_limit_again(programs: Programs, workdir: Workdir) -> None:
     raising = (
-        "for limit in 'n 100000' 'v unlimited' 'd unlimited' 'f unlimited'; do ulimit -$limit && echo raised $limit;"
-        " done"
+        "for limit in 'n 100000' 'v unlimited' 'd unlimited' 'f unlimited';"
+        " do ulimit -$limit && echo raised $limit; done"
     )
     assert "raised" not in await output(limited(programs), workdir, raising)
 

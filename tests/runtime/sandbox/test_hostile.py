@@ -35,8 +35,8 @@ async def test_the_keys_of_the_service(
     assert found.count("No such file") == 2
     # And nowhere else: only what is mounted has a name. /proc/<pid>/root and cwd lead into the sandbox again.
     looking = (
-        f"find / -xdev -name secrets.env; for root in /proc/[0-9]*/root; do cat $root{data_dir}/secrets.env; done; ls"
-        " /proc/*/cwd/"
+        "find / -xdev -name secrets.env; for root in /proc/[0-9]*/root;"
+        f" do cat $root{data_dir}/secrets.env; done; ls /proc/*/cwd/"
     )
     assert "ENCRYPTION_KEY" not in await output(sandbox, workdir, looking)
 
@@ -106,8 +106,8 @@ def listening(family: socket.AddressFamily, address: str | tuple[str, int]) -> I
 
 
 CONNECT = (
-    "import socket; s = socket.socket(socket.{family}); s.settimeout(3); s.connect({address!r});"
-    " print(s.recv(100).decode())"
+    "import socket; s = socket.socket(socket.{family}); s.settimeout(3);"
+    " s.connect({address!r}); print(s.recv(100).decode())"
 )
 
 
@@ -260,8 +260,8 @@ async def test_signals_to_the_service(
     sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir, decoy: subprocess.Popen[bytes]
 ) -> None:
     killing = (
-        f"kill -KILL {decoy.pid} || echo refused; kill -KILL {os.getpid()} 2>/dev/null; kill -KILL 1 2>/dev/null; kill"
-        " -KILL -1"
+        f"kill -KILL {decoy.pid} || echo refused; kill -KILL {os.getpid()} 2>/dev/null;"
+        " kill -KILL 1 2>/dev/null; kill -KILL -1"
     )
     assert "refused" in await output(sandbox, workdir, killing)
     assert decoy.poll() is None
@@ -271,8 +271,8 @@ async def test_signals_to_the_service(
 
 async def test_outliving_the_command(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir) -> None:
     leaving = (
-        f"setsid sh -c 'trap \"\" TERM HUP; (echo $$ >pid; {COUNTING}) & exit' </dev/null >/dev/null 2>&1 & until test"
-        " -s counter; do sleep 0.01; done"
+        'setsid sh -c \'trap "" TERM HUP; (echo $$ >pid;'
+        f" {COUNTING}) & exit' </dev/null >/dev/null 2>&1 & until test -s counter; do sleep 0.01; done"
     )
     counter = workdir.path / "counter"
     assert await output(unconfined, workdir, leaving) == ""

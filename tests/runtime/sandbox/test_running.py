@@ -181,12 +181,12 @@ def test_another_event_loop(sandbox: Bubblewrap, workdir: Workdir) -> None:
 async def test_programs_of_the_host_work(sandbox: Bubblewrap, workdir: Workdir, program: str) -> None:
     scripts = {
         "python3": (
-            'python3 -c \'import ssl, threading; t = threading.Thread(target=print, args=("works",)); t.start();'
-            " t.join()'"
+            "python3 -c 'import ssl, threading; t = threading.Thread(target=print,"
+            ' args=("works",)); t.start(); t.join()\''
         ),
         "git": (
-            "git init -q . && echo x >f && git add f && git -c user.email=a@b.c -c user.name=a commit -qm works && git"
-            " log --format=%s"
+            "git init -q . && echo x >f && git add f"
+            " && git -c user.email=a@b.c -c user.name=a commit -qm works && git log --format=%s"
         ),
         "node": 'node -e \'fetch("http://127.0.0.1:9").catch(() => console.log("works"))\'',
         "perl": "perl -e 'print \"works\\n\"'",
