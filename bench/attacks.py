@@ -25,11 +25,10 @@ from bench.instance import Instance
 from bench.watch import Seen, Watch
 
 BEFORE_SECONDS, SECONDS = 30.0, 120.0
-NOTE = """
-Written by `make attacks`. A stall is the longest time in which a newcomer's GET /healthz had no answer, asked every
-10 ms by another process; memory is the growth at its peak, of the process that serves and of all of PostgreSQL's.
-Default settings, limits included, but for those the attack names; kB are of all answers together. The first line is
-a service that is left alone: what the machine itself does."""
+NOTE = """Written by `make attacks`. A stall is the longest time in which a newcomer's GET /healthz had no answer,
+asked every 10 ms by another process; memory is the growth at its peak, of the process that serves and of all of
+PostgreSQL's. Default settings, limits included, but for those the attack names; kB are of all answers together. The
+first line is a service that is left alone: what the machine itself does."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def table(results: Results) -> str:
 
 def report(results: Results, load: list[float]) -> str:
     machine = f"{datetime.date.today()}. {environment.machine()}; shared by the service, PostgreSQL and the attackers."
-    facts = ["# Attacks", NOTE.strip(), f"{machine} Load average {load[0]:.1f} at first, {load[1]:.1f} at last."]
+    facts = ["# Attacks", NOTE, f"{machine} Load average {load[0]:.1f} at first, {load[1]:.1f} at last."]
     if any(len(measured) == 2 for _, measured in results):
         facts.append(
             f"Before: given up after {BEFORE_SECONDS:.0f} s"

@@ -79,12 +79,13 @@ BEGIN = f"""
 # The first statement of a step's transaction. Nothing live: cancelled, another process's job, or without a workspace.
 MARK = f"""
     WITH live AS (
-        SELECT FROM {SCHEMA}.workflow_status AS job JOIN workspaces AS place ON place.id = $3
-            AND place.deleted_at IS NULL
+        SELECT FROM {SCHEMA}.workflow_status AS job
+        JOIN workspaces AS place ON place.id = $3 AND place.deleted_at IS NULL
         WHERE job.workflow_uuid = $1 AND job.status = 'PENDING' AND job.executor_id = $2 FOR KEY SHARE OF job
     ),
-    marked AS (INSERT INTO job_steps (root, step, workspace_id) SELECT $4, $5, $3 FROM live ON CONFLICT DO NOTHING
-        RETURNING 1)
+    marked AS (
+        INSERT INTO job_steps (root, step, workspace_id) SELECT $4, $5, $3 FROM live ON CONFLICT DO NOTHING RETURNING 1
+    )
     SELECT EXISTS (SELECT FROM live) AS live, EXISTS (SELECT FROM marked) AS fresh
 """
 
@@ -99,8 +100,8 @@ _WAITS_AGAIN = f"""
 """
 DEAD = f"""
     WITH held AS MATERIALIZED (
-        SELECT DISTINCT executor_id AS id FROM {SCHEMA}.workflow_status WHERE status = 'PENDING'
-            AND queue_name LIKE '{QUEUE}%' AND executor_id <> $1
+        SELECT DISTINCT executor_id AS id FROM {SCHEMA}.workflow_status
+        WHERE status = 'PENDING' AND queue_name LIKE '{QUEUE}%' AND executor_id <> $1
     )
     SELECT id FROM held WHERE {_GONE}
 """
@@ -120,8 +121,8 @@ HAND_BACK_LOST = f"{HAND_BACK} AND workflow_uuid = ANY ($2::text[])"
 # A portion of what ended before $2; nothing but the status has a foreign key.
 FORGET = f"""
     WITH old AS MATERIALIZED (
-        SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status WHERE name = $1 AND status IN {ENDED}
-            AND completed_at < $2 LIMIT $3
+        SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status
+        WHERE name = $1 AND status IN {ENDED} AND completed_at < $2 LIMIT $3
     ),
     inputs AS (DELETE FROM {SCHEMA}.workflow_input USING old WHERE workflow_uuid = old.id),
     outputs AS (DELETE FROM {SCHEMA}.workflow_output USING old WHERE workflow_uuid = old.id),
@@ -135,8 +136,8 @@ FORGET_STEPS = f"""
         SELECT DISTINCT regexp_replace(workflow_uuid, '~[0-9]+[.][0-9]+$', '') AS root FROM {SCHEMA}.workflow_status
         WHERE queue_name LIKE '{QUEUE}%' AND status IN ('ENQUEUED', 'PENDING', 'DELAYED')
     )
-    DELETE FROM job_steps WHERE created_at < now() - make_interval(secs => $1) AND NOT EXISTS (
-        SELECT FROM live WHERE live.root = job_steps.root)
+    DELETE FROM job_steps WHERE created_at < now() - make_interval(secs => $1)
+        AND NOT EXISTS (SELECT FROM live WHERE live.root = job_steps.root)
 """
 _NOW = "extract(epoch FROM clock_timestamp()) * 1000"
 ANY = (
@@ -149,11 +150,11 @@ STATE = f"""
         (max({_NOW} - greatest(created_at, coalesce(delay_until_epoch_ms, 0))) / 1000)::float8 AS age
     FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
     UNION ALL
-    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status = 'DELAYED'
-        AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
+    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status
+    WHERE status = 'DELAYED' AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
     UNION ALL
-    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status WHERE status IN {FAILED}
-        AND name = ANY ($1::text[]) GROUP BY 1, 2
+    SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status
+    WHERE status IN {FAILED} AND name = ANY ($1::text[]) GROUP BY 1, 2
 """
 
 

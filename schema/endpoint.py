@@ -170,7 +170,7 @@ class Endpoint:
         read_only: bool = False,
         strict: bool = False,
     ) -> Executed:
-        """`key`: of idempotency. `strict`: what cannot be run is a 400, as application/graphql-response+json demands."""
+        """`key` of idempotency. `strict`: what cannot be run is a 400, as application/graphql-response+json demands."""
         bad = 400 if strict else 200
         try:
             document = self.known(body) or await self.document(caller, body)

@@ -54,8 +54,8 @@ TELL_UPDATE = "INSERT INTO events (workspace_id, type, payload) VALUES ($1, 'cre
 CREWS_JSON = f"SELECT coalesce(json_agg(row_to_json(x)), '[]') FROM ({CREWS}) x"
 CREW_JSON = f"SELECT row_to_json(x) FROM ({CREW}) x"
 GRAPHQL_CREWS_JSON = f"""
-    SELECT json_build_object('data', json_build_object('crews', coalesce(json_agg(json_build_object('id', c.id, 'name',
-        c.name, 'slug', c.slug, 'agents',
+    SELECT json_build_object('data', json_build_object('crews', coalesce(json_agg(json_build_object(
+        'id', c.id, 'name', c.name, 'slug', c.slug, 'agents',
         (SELECT coalesce(json_agg(json_build_object('id', a.id, 'name', a.name, 'status', a.status)
             ORDER BY a.created_at, a.id), '[]')
          FROM agents a WHERE a.crew_id = c.id AND a.deleted_at IS NULL))), '[]')))
@@ -67,10 +67,10 @@ GRAPHQL_ROOTS_JSON = f"""
 CREATE_ISSUE_JSON = """
     WITH numbered AS (
         UPDATE crews SET issue_counter = issue_counter + 1 WHERE id = $3 AND workspace_id = $2
-            RETURNING issue_prefix prefix, issue_counter number),
+        RETURNING issue_prefix prefix, issue_counter number),
     created AS (
-        INSERT INTO issues (id, workspace_id, crew_id, number, identifier, title, description, status, priority,
-            created_by)
+        INSERT INTO issues
+            (id, workspace_id, crew_id, number, identifier, title, description, status, priority, created_by)
         SELECT $1, $2, $3, number, prefix || '-' || number, $4, $5, 'BACKLOG', $6, $7 FROM numbered RETURNING *),
     audited AS (
         INSERT INTO audit_logs (workspace_id, user_id, action, entity, entity_id, data)
@@ -82,8 +82,8 @@ CREATE_ISSUE_JSON = """
     SELECT row_to_json(created) FROM created"""
 UPDATE_CREW_JSON = f"""
     WITH changed AS (
-        UPDATE crews SET description = $3, version = version + 1, updated_at = now() WHERE id = $1 AND workspace_id = $2
-            AND deleted_at IS NULL RETURNING *),
+        UPDATE crews SET description = $3, version = version + 1, updated_at = now()
+        WHERE id = $1 AND workspace_id = $2 AND deleted_at IS NULL RETURNING *),
     audited AS (
         INSERT INTO audit_logs (workspace_id, user_id, action, entity, entity_id, data)
         SELECT $2, $4, 'crew.updated', 'crew', id, '{{"fields": ["description"]}}' FROM changed),

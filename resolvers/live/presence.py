@@ -23,8 +23,8 @@ SELECT here.*, $4, now() + make_interval(secs => $5) FROM unnest($1::text[], $2:
 ON CONFLICT (workspace_id, chat_id, user_id, process) DO UPDATE SET until = excluded.until
 """
 GONE = """
-DELETE FROM chat_presence AS there USING unnest($1::text[], $2::text[], $3::text[]) AS gone (workspace_id, chat_id,
-    user_id)
+DELETE FROM chat_presence AS there
+USING unnest($1::text[], $2::text[], $3::text[]) AS gone (workspace_id, chat_id, user_id)
 WHERE there.workspace_id = gone.workspace_id AND there.chat_id = gone.chat_id AND there.user_id = gone.user_id
     AND process = $4
 """

@@ -10,7 +10,7 @@ EVENTS = """
 MISSED_EVENTS = """
     SELECT xid::text::bigint, seq, channel, type, payload::json
     FROM events WHERE channel = $1 AND (xid, seq) > ($2::text::xid8, $3::bigint)
-        AND xid < pg_snapshot_xmin(pg_current_snapshot())
+      AND xid < pg_snapshot_xmin(pg_current_snapshot())
       AND created_at >= $4::timestamptz
     ORDER BY xid, seq LIMIT $5
 """
@@ -32,7 +32,7 @@ FRAMES = """
     CROSS JOIN LATERAL (
         SELECT seq, type, payload FROM run_frames
         WHERE workspace_id = watched.workspace_id AND chat_id = watched.chat_id AND seq > watched.seq
-            ORDER BY seq LIMIT $4
+        ORDER BY seq LIMIT $4
     ) f
 """
 MISSED_FRAMES = """
@@ -48,7 +48,7 @@ STANDING = (
 AT_WORK = """
     SELECT c.workspace_id, c.id, c.agent_id,
         (SELECT coalesce(min(f.seq), c.last_seq + 1) - 1 FROM run_frames f WHERE f.run_id = r.id)
-    FROM runs r JOIN chats c ON c.workspace_id = r.workspace_id AND c.id = r.chat_id WHERE r.status = 'RUNNING'
-        AND r.agent_id = ANY ($1::text[])
+    FROM runs r JOIN chats c ON c.workspace_id = r.workspace_id AND c.id = r.chat_id
+    WHERE r.status = 'RUNNING' AND r.agent_id = ANY ($1::text[])
 """
 """The chats in which agents are at work, and the frame before their run."""

@@ -98,13 +98,13 @@ PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
 WRITE_FRAMES = f"""
 WITH chat AS (SELECT id FROM chats WHERE id = $7 AND workspace_id = $2 FOR NO KEY UPDATE),
 held AS (
-    UPDATE runs SET frames = runs.frames + cardinality($8::jsonb[]) FROM chat WHERE {FENCED} AND runs.chat_id = chat.id
-        AND runs.frames = $9
+    UPDATE runs SET frames = runs.frames + cardinality($8::jsonb[]) FROM chat
+    WHERE {FENCED} AND runs.chat_id = chat.id AND runs.frames = $9
     RETURNING runs.id, runs.agent_id
 ),
 raised AS (
-    UPDATE chats SET last_seq = chats.last_seq + cardinality($8::jsonb[]) FROM held WHERE chats.id = $7
-        AND chats.workspace_id = $2
+    UPDATE chats SET last_seq = chats.last_seq + cardinality($8::jsonb[]) FROM held
+    WHERE chats.id = $7 AND chats.workspace_id = $2
     RETURNING chats.last_seq, held.agent_id
 ),
 written AS (

@@ -112,15 +112,15 @@ def test_every_stored_value_has_a_bound(table: SQLTable) -> None:
 
 COLUMNS = """
     SELECT relname AS table, attname AS column, atttypid::regtype::text AS type, nullif(atttypmod, -1) - 4 AS length,
-        EXISTS (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'f'
-            AND attnum = ANY (conkey)) AS refers,
+        EXISTS (SELECT FROM pg_constraint
+            WHERE conrelid = attrelid AND contype = 'f' AND attnum = ANY (conkey)) AS refers,
         ARRAY(
-            SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = attrelid AND contype = 'c'
-                AND attnum = ANY (conkey) AND convalidated
+            SELECT pg_get_constraintdef(oid) FROM pg_constraint
+            WHERE conrelid = attrelid AND contype = 'c' AND attnum = ANY (conkey) AND convalidated
         ) AS checks
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_type ON pg_type.oid = atttypid
-    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version' AND attnum > 0
-        AND NOT attisdropped AND typlen < 0
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+        AND attnum > 0 AND NOT attisdropped AND typlen < 0
 """
 
 

@@ -96,14 +96,14 @@ ATTACK = """
     socket.onopen = () => socket.send(JSON.stringify({type: "connection_init"}));
     socket.onmessage = ({data}) => {
       said.push(data);
-      if (JSON.parse(data).type === "connection_ack") socket.send(JSON.stringify({id: "1", type: "subscribe", payload:
-          JSON.parse(body)}));
+      const acknowledged = JSON.parse(data).type === "connection_ack";
+      if (acknowledged) socket.send(JSON.stringify({id: "1", type: "subscribe", payload: JSON.parse(body)}));
       else resolve("heard");
     };
     socket.onclose = ({code}) => resolve(code);
   });
-  const attempt = (path, options) => fetch(url + path, {credentials: "include", ...options}).then((answer) =>
-      answer.status, () => "failed");
+  const attempt = (path, options) => fetch(url + path, {credentials: "include", ...options})
+      .then((answer) => answer.status, () => "failed");
   const seen = {ws, said};
   seen.json = await attempt("/graphql", {method: "POST", body, headers: {"content-type": "application/json"}});
   seen.plain = await attempt("/graphql", {method: "POST", body, mode: "no-cors"});

@@ -257,8 +257,8 @@ async def test_a_document_and_its_plan_are_few_objects() -> None:
     names = "id name slug description color icon agentCount memberCount createdAt updatedAt"
     text = f"""query Page($ws: ID!, $first: Int!, $after: String) {{
         page: crews(workspaceId: $ws, first: $first, after: $after) {{
-            nodes {{ {names} a%d: agents(first: 20) {{ nodes {{ id name slug status }} pageInfo {{ hasNextPage endCursor
-                }} }} }}
+            nodes {{ {names}
+                a%d: agents(first: 20) {{ nodes {{ id name slug status }} pageInfo {{ hasNextPage endCursor }} }} }}
             pageInfo {{ hasNextPage endCursor }}
         }}
     }}"""

@@ -94,8 +94,8 @@ async def test_what_tools_ask_is_answered_and_small() -> None:
 async def test_the_answer_is_that_of_the_executor(world: World) -> None:
     """By both paths; and with variables, of which the answer depends too."""
     text = """query Q($name: String!, $old: Boolean = false, $not: Boolean!) {
-      t: __type(name: $name) { name fields(includeDeprecated: $old) { ...F } description @skip(if: $not) } __typename
-          __schema { queryType { name } }
+      t: __type(name: $name) { name fields(includeDeprecated: $old) { ...F } description @skip(if: $not) }
+      __typename __schema { queryType { name } }
     } fragment F on __Field { name isDeprecated }"""
     slow = Endpoint(schema, compiled=False)
     for variables in (

@@ -130,8 +130,8 @@ async def test_who_leads_here_and_looks_on_there_reads_each_place_by_its_role(
 async def test_the_answers_of_writes_are_held_to_it_too(world: World, rows: tuple[Crew, Agent]) -> None:
     """A member with a role in the crew makes agents there; the answer may walk to the crew."""
     document = f"""mutation($ws: ID!, $crew: ID!) {{
-      createAgent(workspaceId: $ws, input: {{name: "Made", slug: "SLUG", crewId: $crew}}) {{ id mcpConfigJson crew {{
-          {KEYS} }} }}
+      createAgent(workspaceId: $ws, input: {{name: "Made", slug: "SLUG", crewId: $crew}}) {{
+          id mcpConfigJson crew {{ {KEYS} }} }}
     }}"""
     for name, sees in (("member", False), ("manager", True)):
         answer = await world.graphql(

@@ -454,8 +454,8 @@ async def test_a_session_that_was_not_committed_is_not_handed_out(start: Start) 
         await fresh.owner.execute(
             """
             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
-            CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON sessions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE
-                FUNCTION refuse();
+            CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON sessions DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION refuse();
             """
         )
         for path in (BOOTSTRAP, SIGNUP):

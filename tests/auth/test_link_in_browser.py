@@ -32,9 +32,8 @@ FILL_IN = """
   const until = async (happens) => { while (!happens()) await new Promise((next) => setTimeout(next, 20)); };
   const account = document.querySelector("#account"), token = document.querySelector("#token-value");
   await until(() => !account.hidden);
-  for (const [name, value] of [["full_name", "Ada Lovelace"], ["email", "ada@example.com"], ["password",
-      "correct horse"]])
-    account.querySelector(`[name=${name}]`).value = value;
+  const given = {full_name: "Ada Lovelace", email: "ada@example.com", password: "correct horse"};
+  for (const [name, value] of Object.entries(given)) account.querySelector(`[name=${name}]`).value = value;
   account.querySelector("form").requestSubmit();
   const refusal = account.querySelector(".refusal");
   await until(() => refusal.textContent || token.textContent);

@@ -25,10 +25,10 @@ async def test_a_chat_and_all_that_hangs_on_it(world: World) -> None:
     )
     run = await run_of(world, chat, status=RunStatus.COMPLETED, finished_at=now())
     document = """query($id: ID!) { chat(id: $id) {
-        id title lastSeq messageCount unreadCount lastActivityAt visibility origin createdBy creator { email } agentSlug
-            agent { name chatCount }
-        messages(first: 10) { totalCount nodes { id role content parts metadata authorUserId author { id } agent { slug
-            } chat { id } createdAt } }
+        id title lastSeq messageCount unreadCount lastActivityAt visibility origin createdBy creator { email }
+        agentSlug agent { name chatCount }
+        messages(first: 10) { totalCount nodes {
+            id role content parts metadata authorUserId author { id } agent { slug } chat { id } createdAt } }
         runs { nodes { id status agent { id } chat { id } } }
     } }"""
     answer = await world.graphql(world.viewer, document, {"id": chat.id})
@@ -72,8 +72,8 @@ async def test_lists(world: World) -> None:
     document = """query($ws: ID!, $agent: ID!) {
         chats(workspaceId: $ws, origin: WEBHOOK) { totalCount nodes { id } }
         agentChats(workspaceId: $ws, agentId: $agent) { id }
-        agent(workspaceId: $ws, id: $agent) { chats(first: 1) { nodes { id } pageInfo { hasNextPage } } all:
-            chats(origin: UI) { totalCount } }
+        agent(workspaceId: $ws, id: $agent) {
+            chats(first: 1) { nodes { id } pageInfo { hasNextPage } } all: chats(origin: UI) { totalCount } }
         workspace(id: $ws) { chats(origin: WEBHOOK, offset: 1) { nodes { id } } }
     }"""
     data = (await world.graphql(world.viewer, document, {"agent": agent.id}))["data"]

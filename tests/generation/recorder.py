@@ -14,8 +14,8 @@ from tests.world import UNWATCHED, VOLATILE
 
 INSTALL = """
 CREATE SCHEMA recorder;
-CREATE UNLOGGED TABLE recorder.changes (n bigint GENERATED ALWAYS AS IDENTITY, "table" text NOT NULL, old jsonb, new
-    jsonb);
+CREATE UNLOGGED TABLE recorder.changes
+    (n bigint GENERATED ALWAYS AS IDENTITY, "table" text NOT NULL, old jsonb, new jsonb);
 CREATE FUNCTION recorder.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO recorder.changes ("table", old, new) VALUES (TG_TABLE_NAME, to_jsonb(OLD), to_jsonb(NEW));

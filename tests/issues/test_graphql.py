@@ -21,7 +21,7 @@ WORKSPACE = """
       ... on IssueUpdatedEvent { id reference: identifier now: status }
       ... on IssueStartedEvent { id identifier status }
       ... on IssueDeletedEvent { identifier } ... on IssuesBulkUpdatedEvent { count }
-          ... on MissionUpdatedEvent { id crewId name: title state: status }
+      ... on MissionUpdatedEvent { id crewId name: title state: status }
       ... on ProjectCreatedEvent { id }
     } }
 """
@@ -56,7 +56,7 @@ async def test_all_around_an_issue_in_one_question(board: Board) -> None:
     shown = """
         status priority assigneeName createdByType createdByName authoredVia version commentCount subIssuesCount
         crew { slug } leadAgent { id } project { name issueCount } milestone { name issueCount project { id } }
-            parentIssue { title subIssues { id } }
+        parentIssue { title subIssues { id } }
         labels { name } subIssues { title parentIssue { id } } activity { action details actorName }
         relations { relationType targetIdentifier targetTitle targetStatus }
         comments(first: 2) { nodes { body authorName issue { id } } pageInfo { hasNextPage endCursor } }

@@ -13,11 +13,10 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 MOST_PLANS = 40
 LIST = """
-    query($ws: ID, $limit: Int, $first: Int, $after: String, $status: [MissionStatus!], $priority: [String!], $search:
-        String, $crewId: ID, $sort: IssueSort) {
+    query($ws: ID, $limit: Int, $first: Int, $after: String, $status: [MissionStatus!], $priority: [String!],
+          $search: String, $crewId: ID, $sort: IssueSort) {
       issues(workspaceId: $ws, limit: $limit, first: $first, after: $after, status: $status, priority: $priority,
-          search: $search, crewId: $crewId,
-             sort: $sort) { nodes { title } pageInfo { hasNextPage endCursor } }
+             search: $search, crewId: $crewId, sort: $sort) { nodes { title } pageInfo { hasNextPage endCursor } }
     }
 """
 TITLES = {

@@ -443,7 +443,7 @@ async def test_who_does_not_see_the_row_any_more_hears_nothing_more_of_it(yard: 
         await client.subscribe(name)
         await client.settle()
         await world.database.execute("DELETE FROM crew_members WHERE user_id = $1", leaver.user_id)
-        # an access.changed
+        # makes an access.changed
         await world.database.execute("UPDATE memberships SET role = 'VIEWER' WHERE user_id = $1", leaver.user_id)
         refused = await client.hears("error", channel=name)
         assert refused["payload"]["error"] == "Agent not found"

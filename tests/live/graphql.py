@@ -21,8 +21,8 @@ PATIENCE = 30.0  # seconds, of a machine that has much else to do
 INSERT = f"INSERT INTO events (workspace_id, channel, type, payload) SELECT {OF}, $1, $2, unnest($3::text[])::jsonb"
 CREWS = """
     subscription Crews($ws: ID, $after: String) {
-      workspaceEvents(workspaceId: $ws, after: $after) { __typename ... on Event { cursor }
-          ... on CrewCreatedEvent { name } ... on StreamReset { reason } }
+      workspaceEvents(workspaceId: $ws, after: $after) {
+        __typename ... on Event { cursor } ... on CrewCreatedEvent { name } ... on StreamReset { reason } }
     }
 """
 

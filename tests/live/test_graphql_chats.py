@@ -12,8 +12,8 @@ pytestmark = pytest.mark.anyio
 HISTORY = "query($chat: ID!) { chat(id: $chat) { lastSeq runs(limit: 1, status: RUNNING) { nodes { fromSeq } } } }"
 FRAMES = """
     subscription($chat: ID!, $after: String, $afterSeq: Int) {
-      chatEvents(chatId: $chat, after: $after, afterSeq: $afterSeq) { ... on Event { cursor }
-          ... on RunBegin { begin: seq } ... on ChatFrame { seq content } }
+      chatEvents(chatId: $chat, after: $after, afterSeq: $afterSeq) {
+        ... on Event { cursor } ... on RunBegin { begin: seq } ... on ChatFrame { seq content } }
     }
 """
 

@@ -119,8 +119,8 @@ async def test_two_selections_of_one_event_are_each_their_own(world: World) -> N
     async with talking(world, world.owner) as talk, talking(world, world.viewer) as other:
         one = "subscription($ws: ID) { workspaceEvents(workspaceId: $ws) { ... on CrewCreatedEvent { name } } }"
         two = """
-            subscription($ws: ID, $no: Boolean!) { made: workspaceEvents(workspaceId: $ws) { ...F @skip(if: $no) kind:
-                __typename } }
+            subscription($ws: ID, $no: Boolean!) {
+                made: workspaceEvents(workspaceId: $ws) { ...F @skip(if: $no) kind: __typename } }
             fragment F on CrewCreatedEvent { slug }
         """
         await talk.listen("1", one, ws=world.workspace.id)
@@ -252,7 +252,7 @@ async def test_an_agents_log_begins_with_the_run_and_has_no_places(world: World)
         subscription($agent: ID!, $after: String) {
           agentEvents(agentId: $agent, after: $after) {
             __typename ... on RunBegin { fromSeq seq chatId } ... on ChatFrame { content seq chatId }
-                ... on StreamReset { reason }
+            ... on StreamReset { reason }
           }
         }
     """

@@ -26,14 +26,14 @@ INSERT INTO workspaces (id, name, slug, version) VALUES ('w', 'w', 'w', 1), ('v'
 INSERT INTO users (id, email, onboarding_completed, failed_login_count) VALUES ('u', 'u@example.org', false, 0);
 INSERT INTO memberships (id, workspace_id, user_id, role) VALUES ('m', 'w', 'u', 'OWNER');
 INSERT INTO labels (id, workspace_id, name, color, label_group, version) VALUES
-    ('l1', 'w', 'calm', 'red', NULL, 1), ('l2', 'w', repeat('é', 100), repeat('r', 300), 'g' || repeat(' ', 100), 1),
-        ('l3', 'v', 'calm', 'red', NULL, 1);
+    ('l1', 'w', 'calm', 'red', NULL, 1), ('l3', 'v', 'calm', 'red', NULL, 1),
+    ('l2', 'w', repeat('é', 100), repeat('r', 300), 'g' || repeat(' ', 100), 1);
 INSERT INTO events (workspace_id, channel, type, payload)
     VALUES ('w', 'workspace:w', 'x', '{}'), (NULL, 'user:u', 'x', '{}');
 ALTER TABLE instance_facts DROP CONSTRAINT instance_facts_size_check;
 INSERT INTO instance_facts (name, value) VALUES ('short', 'x'), ('long', repeat('é', 50000));
-ALTER TABLE instance_facts ADD CONSTRAINT instance_facts_size_check CHECK (octet_length(name) <= 800
-    AND octet_length(value) <= 40000) NOT VALID;
+ALTER TABLE instance_facts ADD CONSTRAINT instance_facts_size_check
+    CHECK (octet_length(name) <= 800 AND octet_length(value) <= 40000) NOT VALID;
 ANALYZE labels;
 """
 STORED = (

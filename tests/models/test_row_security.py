@@ -121,7 +121,7 @@ async def test_a_policy_compares_with_one_workspace_first_and_leaves_the_indexes
     assert "Sort" not in text
     (per_row,) = [line for line in plan if "Filter:" in line]
     assert "workspace_id = current_setting(" in per_row
-    # which only rows of other workspaces come to
+    # only rows of other workspaces come to ANY
     assert per_row.index("workspace_id = current_setting(") < per_row.index("ANY")
     assert all("loops=1)" in line for line in plan if "rows=" in line)
 

@@ -133,12 +133,12 @@ async def test_an_alias_can_be_any_name(library: Library, name: str) -> None:
 
 async def test_the_same_edge_twice_with_other_arguments(library: Library) -> None:
     text = """query($n: Int, $status: AgentStatus, $none: AgentStatus, $after: String) { crews(first: 100) { nodes {
-        one: agents(first: 1) { nodes { id } } two: agents(first: 2) { nodes { id } totalCount } skipped: agents(first:
-            2, offset: 1) { nodes { id } }
-        given: agents(first: $n, status: $status) { nodes { id status } totalCount } idle: agents(status: IDLE) { nodes
-            { status } }
-        null: agents(status: null, after: null, offset: null) { nodes { id } } absent: agents(status: $none, after:
-            $after) { nodes { id } } } } }"""
+        one: agents(first: 1) { nodes { id } } two: agents(first: 2) { nodes { id } totalCount }
+        skipped: agents(first: 2, offset: 1) { nodes { id } }
+        given: agents(first: $n, status: $status) { nodes { id status } totalCount }
+        idle: agents(status: IDLE) { nodes { status } }
+        null: agents(status: null, after: null, offset: null) { nodes { id } }
+        absent: agents(status: $none, after: $after) { nodes { id } } } } }"""
     answer = await library.same(library.world.owner, text, {"n": 2, "status": "RUNNING", "none": None})
     assert "errors" not in answer
     for crew in answer["data"]["crews"]["nodes"]:
@@ -154,8 +154,8 @@ async def test_the_same_edge_twice_with_other_arguments(library: Library) -> Non
 
 
 async def test_an_error_of_one_root_leaves_the_others(library: Library) -> None:
-    text = """{ a: labels { id } b: crew(id: "none") { id } c: crews(after: "bad") { totalCount } d: labels(workspaceId:
-        "nowhere") { id }
+    text = """{ a: labels { id } b: crew(id: "none") { id } c: crews(after: "bad") { totalCount }
+        d: labels(workspaceId: "nowhere") { id }
         e: workspace(id: "x", slug: "y") { id } f: __typename g: crews { totalCount } }"""
     answer = await library.same(library.world.owner, text)
     assert list(answer["data"]) == list("abcdefg")
@@ -182,7 +182,7 @@ async def test_no_edge_leaves_the_workspace_or_shows_what_is_deleted(
             "list",
         )
     )
-    # which would hide what the statement lets through
+    # it would hide what the statement lets through
     await world.database.execute("ALTER TABLE agents DISABLE ROW LEVEL SECURITY")
     try:
         answer = json.loads(

@@ -57,8 +57,8 @@ async def test_a_later_write_sees_the_earlier_one(library: Library, send: Any) -
         "again": {"id": made["data"]["createLabel"]["id"], "name": "w-4"},
     }
     text = """mutation($in: UpdateLabelInput!, $again: UpdateLabelInput!) {
-        one: updateLabel(input: $in, ifVersion: 1) { name color } two: updateLabel(input: $again, ifVersion: 2) { name
-            color }
+        one: updateLabel(input: $in, ifVersion: 1) { name color }
+        two: updateLabel(input: $again, ifVersion: 2) { name color }
         late: updateLabel(input: $in, ifVersion: 1) { name } }"""
     answer = await send(library.world.owner, text, values)
     assert answer["data"] == {
@@ -88,10 +88,9 @@ async def test_what_hangs_on_a_row_made_in_the_same_statement(
         "SELECT count(*) FROM agents WHERE workspace_id = $1 AND deleted_at IS NULL", world.workspace.id
     )
     text = """mutation($in: CreateAgentInput!) { made: createAgent(input: $in) {
-        id slug description llmProvider crewId createdAt updatedAt version chatCount skillCount parentLead { id }
-            expiresAt
-        crew { id agentCount memberCount agents(first: 5) { totalCount nodes { id slug } pageInfo { hasNextPage } }
-            members { id } } } }"""
+        id slug description llmProvider crewId createdAt updatedAt version chatCount skillCount
+        parentLead { id } expiresAt crew { id agentCount memberCount members { id }
+            agents(first: 5) { totalCount nodes { id slug } pageInfo { hasNextPage } } } } }"""
     for number in (1, 2):
         answer = await send(
             world.owner, text, {"in": {"name": "Agent", "slug": f"made-{name}-{number}", "crewId": crew}}
@@ -123,10 +122,9 @@ async def test_what_hangs_on_a_row_made_in_the_same_statement(
 async def test_an_edge_of_a_new_crew_is_empty_and_itself_is_not_lost(
     library: Library, send: Any, request: pytest.FixtureRequest
 ) -> None:
-    text = """mutation($in: CreateCrewInput!, $n: Int) { createCrew(input: $in) { slug agentCount memberCount
-        containerCpus allowedDomains policySetAt
-        a: agents(first: $n) { nodes { id } totalCount pageInfo { endCursor hasNextPage hasPreviousPage } } members { id
-            } } }"""
+    text = """mutation($in: CreateCrewInput!, $n: Int) { createCrew(input: $in) {
+        slug agentCount memberCount containerCpus allowedDomains policySetAt members { id }
+        a: agents(first: $n) { nodes { id } totalCount pageInfo { endCursor hasNextPage hasPreviousPage } } } }"""
     answer = await send(
         library.world.owner, text, {"in": {"name": "Crew", "slug": f"new-{request.node.callspec.id}"}, "n": 2}
     )
@@ -178,8 +176,8 @@ async def test_a_connection_of_crews_shows_names_that_are_computed(
 
 async def test_a_new_workspace_shows_its_founder(library: Library, send: Any, request: pytest.FixtureRequest) -> None:
     text = """mutation($in: CreateWorkspaceInput!) { w: createWorkspace(input: $in) {
-        slug memberCount currentUserRole members { role user { id } } crewCount crews { totalCount nodes { id } } labels
-            { id } } }"""
+        slug memberCount currentUserRole members { role user { id } } crewCount crews { totalCount nodes { id } }
+        labels { id } } }"""
     answer = await send(
         library.world.nobody, text, {"in": {"name": "Founded", "slug": f"founded-{request.node.callspec.id}"}}
     )
@@ -195,8 +193,8 @@ async def test_a_changed_row_is_read_back_as_it_is_now(
 ) -> None:
     world = library.world
     crew = await new_crew(world, f"changed-{request.node.callspec.id}")
-    text = """mutation($in: UpdateCrewInput!) { c: updateCrew(input: $in) { q1: name version_: version name description
-        agentCount
+    text = """mutation($in: UpdateCrewInput!) { c: updateCrew(input: $in) {
+        q1: name version_: version name description agentCount
         agents(status: IDLE, first: 1) { nodes { id } } other: agents(status: ERROR) { totalCount } } }"""
     name = 'Renamed "☃"'
     answer = await send(world.owner, text, {"in": {"id": crew, "name": name, "description": None}})
@@ -240,10 +238,10 @@ async def test_the_labels_of_an_issue_are_those_that_were_just_put_on_it(
 
 async def test_both_paths_refuse_writes_alike(library: Library) -> None:
     world = library.world
-    text = """mutation($in: CreateLabelInput!) { a: createLabel(input: $in) { id } b: deleteLabel(input: {id: "none"}) {
-        id }
-        c: createAgent(input: {name: "x", slug: "UPPER"}) { id } d: deleteLabel(input: {id: "none"}, workspaceId:
-            "nowhere") { id } }"""
+    text = """mutation($in: CreateLabelInput!) {
+        a: createLabel(input: $in) { id } b: deleteLabel(input: {id: "none"}) { id }
+        c: createAgent(input: {name: "x", slug: "UPPER"}) { id }
+        d: deleteLabel(input: {id: "none"}, workspaceId: "nowhere") { id } }"""
     before = await world.snapshot()
     for person in (world.viewer, world.nobody, world.outsider):
         one, other = await library.both(person, text, {"in": {"name": "x", "color": "y"}})

@@ -27,8 +27,8 @@ async def test_a_run_and_what_it_belongs_to(world: World) -> None:
         **times,
     )
     document = """query($ws: ID!, $id: ID!) { run(workspaceId: $ws, id: $id) {
-        id status agentName agentSlug crewName agent { id } chat { id } startedAt createdAt finishedAt metadata maxTurns
-            model errorMessage triggerType
+        id status agentName agentSlug crewName agent { id } chat { id } startedAt createdAt finishedAt metadata
+        maxTurns model errorMessage triggerType
     } }"""
     answer = await world.graphql(world.viewer, document, {"id": run.id})
     assert answer["data"]["run"] == {
@@ -59,8 +59,8 @@ async def test_lists_and_statistics(world: World) -> None:
         runs(workspaceId: $ws, agentId: $agent, first: 1) { totalCount nodes { id } pageInfo { hasNextPage endCursor } }
         second: runs(workspaceId: $ws, agentId: $agent, limit: 1, page: 2) { nodes { id } }
         agentRuns(workspaceId: $ws, agentId: $agent) { id }
-        agent(workspaceId: $ws, id: $agent) { runs(status: FAILED) { nodes { id } } tagged: runs(tag: "x") { nodes { id
-            } } }
+        agent(workspaceId: $ws, id: $agent) {
+            runs(status: FAILED) { nodes { id } } tagged: runs(tag: "x") { nodes { id } } }
         chat(id: $chat) { runs { nodes { id } } }
         workspace(id: $ws) { runs(trigger: "CRON", agentId: $agent) { totalCount } }
         runStats(workspaceId: $ws) { running today failed }

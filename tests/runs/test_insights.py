@@ -146,8 +146,8 @@ async def test_by_graphql(world: World) -> None:
     agent = await agent_of(world)
     await run_of(world, agent, RunStatus.FAILED)
     document = """query($ws: ID!) { runInsights(workspaceId: $ws, window: "7d") {
-        window totals { total failed } duration { p50Ms p95Ms } byTrigger { key total } topAgents { id name crewName }
-            byCrew { id name } truncated
+        window totals { total failed } duration { p50Ms p95Ms } byTrigger { key total }
+        topAgents { id name crewName } byCrew { id name } truncated
     } }"""
     shown = (await world.graphql(world.viewer, document))["data"]["runInsights"]
     assert shown | {"duration": None} == {

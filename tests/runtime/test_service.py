@@ -22,7 +22,7 @@ async def recorded(estate: Estate, run_id: str, steps: list[str]) -> None:
     """The record comes behind the run."""
     sql = """
         SELECT array_agg(o.function_name ORDER BY o.function_id) FROM dbos.operation_outputs o
-            JOIN dbos.workflow_status s USING (workflow_uuid)
+        JOIN dbos.workflow_status s USING (workflow_uuid)
         WHERE workflow_uuid = $1 AND s.status = 'SUCCESS'
     """
     async with asyncio.timeout(30):

@@ -47,8 +47,8 @@ TIMES = dict.fromkeys(("created_at", "updated_at", "started_at", "last_activity_
 AGENTS = "'cagent' || lpad((1 + i % 10)::text, 20, '0')"
 """The agents that chats and runs are of: each has a tenth of all."""
 COLUMNS = """
-    SELECT column_name, data_type, is_nullable = 'YES' OR column_default IS NOT NULL OR is_identity = 'YES' OR
-        is_generated = 'ALWAYS' AS free
+    SELECT column_name, data_type, is_nullable = 'YES' OR column_default IS NOT NULL OR is_identity = 'YES'
+        OR is_generated = 'ALWAYS' AS free
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name = $1
 """
 

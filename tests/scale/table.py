@@ -11,29 +11,26 @@ from tests.scale.reading import DEEPEST, READS, WRITES, Kind
 HEAD = """# Scale
 
 What a call costs when every list of a workspace has so many rows. Written by `make scale` (about ten minutes, 5 GB of
-    disk; `SCALE_ROWS` names other sizes).
+disk; `SCALE_ROWS` names other sizes).
+
 {machine}. Others may have used the machine meanwhile: buffers are what counts, milliseconds are as measured.
 
 | column | |
 | --- | --- |
 | kind | what it costs; see below |
 | p50 ms | of an answer, over a socket of this machine; `413` where the answer is refused as too large |
-| buffers | pages of 8 KiB that all statements of the call read, as the
-    application's role under row-level security, with generic plans |
-| slope | of buffers, from the last size but one to the last: from smaller ones on a page is not full yet, and an index
-    has a level less |
+| buffers | pages of 8 KiB that the call's statements read, under row-level security, with generic plans |
+| slope | of buffers, from the last size but one: before that, pages are not full yet, and indexes have a level less |
 
 Kinds: `page` costs its page, whatever the size. `skipped` costs an index entry for each row that the offset skips,
-    {deepest:,} at most here.
-`counted` counts rows by contract, and grows with them. `whole` has no pages; {whole:,} rows at most here ({own:,}
-    workspaces). `write` is a command.
+{deepest:,} at most here. `counted` counts rows by contract, and grows with them. `whole` has no pages; {whole:,} rows
+at most here ({own:,} workspaces). `write` is a command.
 
 Filters find a page of the oldest rows: whoever looks for them from the newest on would pass all the others. One agent
-    has a tenth of all chats and runs,
-one chat has all messages, and one agent all entries of the log.
+has a tenth of all chats and runs, one chat has all messages, and one agent all entries of the log.
 
 Counted by contract: `totalCount` of every connection; the total and statistics of `GET /api/v1/runs`; `_count` of
-    agents, crews and workspaces; `crews-status`.
+agents, crews and workspaces; `crews-status`.
 """
 
 

@@ -62,8 +62,8 @@ async def test_the_viewer_sees_own_workspaces_and_nothing_beyond(world: World) -
         by = world.owner if slug != "second" else person
         await call(world, by, "POST", f"/{slug}/invitations", {"email": "guest@example.com"})
     document = """{ viewer { id email fullName avatarUrl
-        workspaces { slug currentUserRole crewCount agentCount memberCount members { user { email } } invitations {
-            email token } labels { name } }
+        workspaces { slug currentUserRole crewCount agentCount memberCount members { user { email } }
+            invitations { email token } labels { name } }
         memberships { role user { id } workspace { slug } } } }"""
     viewer = (await world.graphql(person, document))["data"]["viewer"]
     first, last = viewer.pop("workspaces")

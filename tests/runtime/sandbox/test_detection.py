@@ -152,8 +152,8 @@ report = asyncio.run(describe(settings))
 print(report.isolation, report.why)
 sandbox = asyncio.run(detect(settings))
 workdir = Workdir.of(Path(sys.argv[1]), workspace_id="w", agent_id="a", agent_slug="bob")
-print(asyncio.run(sandbox.run(["sh", "-c", "id -u; grep ^CapEff /proc/self/status"], workdir=workdir,
-    timeout=20)).stdout)
+argv = ["sh", "-c", "id -u; grep ^CapEff /proc/self/status"]
+print(asyncio.run(sandbox.run(argv, workdir=workdir, timeout=20)).stdout)
 """
 
 

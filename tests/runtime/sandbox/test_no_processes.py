@@ -46,8 +46,8 @@ ways = {
 }
 if sys.argv[1] == "refuse":
     early = threading.Event()
-    thread = threading.Thread(target=lambda: (early.wait(), on(uvloop.new_event_loop)))  # the promise is kept by those
-        that run already
+    # the promise is kept by those that run already
+    thread = threading.Thread(target=lambda: (early.wait(), on(uvloop.new_event_loop)))
     threading.excepthook = lambda failed: print("thread refused", failed.exc_type.__name__, flush=True)
     thread.start()
     refuse_processes()
