@@ -9,7 +9,7 @@ from sqlmodel import col
 from models.agents import Agent
 from models.chats import Chat, ChatPresence, ChatReadCursor, Message
 from models.inbox import InboxItem, InboxKind, InboxPriority, InboxState, SenderType, inbox_item_id
-from resolvers.announcements.notices import InboxChatRead, InboxChatReplied
+from resolvers.inbox.events import InboxChatRead, InboxChatReplied
 from resolvers.kernel import NOW, Context
 
 PREVIEW = 120  # characters

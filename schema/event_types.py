@@ -1,9 +1,11 @@
-"""GraphQL: what subscriptions send. One union a kind of channel, from the registry: a new event needs no change here.
+"""GraphQL: what subscriptions send. One union a kind of channel, built from the registry of events: whatever an
+operation or a job sends is a member, without a change here.
 
-Only payloads are shown, under camelCase names: what is sent depends on event and selection, not on who listens.
+Only payloads are shown, under camelCase names: what is sent depends on the event and the selection, and on nobody who
+listens.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -154,9 +156,10 @@ def _type_of(event: type[Event]) -> Any:
             raise TypeError(f"{event.__name__}: cursor is the position of an event, and no payload")
         fields["__annotations__"][field] = face = _field_type(key, info)
         fields[field] = strawberry.field(name=to_camel_case(key), description=_description(info, face))
-    said = cleandoc(event.__doc__ or "") + ("\n\nPlanned: not sent yet." if event.planned_ else "")
     return strawberry.type(
-        type(event.__name__, (EventInterface,), fields), name=type_name(event), description=said.strip()
+        type(event.__name__, (EventInterface,), fields),
+        name=type_name(event),
+        description=cleandoc(event.__doc__ or ""),
     )
 
 
@@ -196,11 +199,6 @@ class Form:
         return not apart and self.required | other.required <= self.allowed & other.allowed
 
 
-TYPES: dict[str, Any] = {}
-FORMS: dict[tuple[str, str], list[Form]] = {}
-"""(event type, kind of channel) -> the forms of its payload."""
-_MEMBERS: dict[str, dict[str, Any]] = {kind: {"StreamReset": StreamReset} for kind in UNION_NAMES}
-_PAYLOADS: dict[str, Mapping[str, str]] = {"StreamReset": {"reason": "reason"}}
 _FRAMES: dict[str, tuple[Any, tuple[str, ...], Form]] = {
     "run_begin": (RunBegin, ("from_seq",), Form("RunBegin", frozenset({"from_seq"}), frozenset({"from_seq"}), {})),
     "chat_event": (
@@ -212,7 +210,9 @@ _FRAMES: dict[str, tuple[Any, tuple[str, ...], Form]] = {
 
 
 def declared() -> Iterator[type[Event]]:
-    """The events of all domains but frames of chats, whose types are handwritten. This process may send none."""
+    """The events of all domains, but for the frames of chats, whose types are written by hand. This process may send
+    none of them.
+    """
     load()
     for type_, events in EVENTS.items():
         if type_ not in _FRAMES:
@@ -223,71 +223,70 @@ def kind_of(channel: str) -> str:
     return channel.partition(":")[0]
 
 
-def _add(event_type: str, kind: str, shown: Any, form: Form, payload: Mapping[str, str]) -> None:
-    if kind not in UNION_NAMES:
-        raise TypeError(f"{event_type}: no subscription listens to {kind}")
-    known = FORMS.setdefault((event_type, kind), [])
-    for other in known:
-        if form.overlaps(other):
-            raise TypeError(f"{event_type}: a payload may be {form.name} or {other.name}")
-    known.append(form)
-    if TYPES.setdefault(form.name, shown) is not shown or form.name in UNION_NAMES.values():
-        raise TypeError(f"two things of the graph are called {form.name}")
-    _MEMBERS[kind][form.name] = shown
-    _PAYLOADS[form.name] = payload
+class EventTypes:
+    """The types and unions of subscriptions that send these events. `unions`: kind of channel -> what its field
+    returns.
+    """
+
+    def __init__(self, events: Iterable[type[Event]]) -> None:
+        self._types: dict[str, Any] = {"StreamReset": StreamReset}
+        self._forms: dict[tuple[str, str], list[Form]] = {}  # (event type, kind of channel) -> forms of its payload
+        self._members: dict[str, dict[str, Any]] = {kind: {"StreamReset": StreamReset} for kind in UNION_NAMES}
+        self._payloads: dict[str, Mapping[str, str]] = {"StreamReset": {"reason": "reason"}}
+        for event in sorted(events, key=type_name):  # whatever was imported first, the schema reads the same
+            payload = {to_camel_case(key): key for key in event.payload_keys()}
+            self._add(event.type_, kind_of(event.channel_), _type_of(event), Form.of(event), payload)
+        for type_, (shown, keys, form) in _FRAMES.items():
+            for kind in ("session", "agent"):  # an agent's channel mirrors the frames of its runs
+                self._add(type_, kind, shown, form, {to_camel_case(key): key for key in keys})
+        self.unions: dict[str, Any] = {kind: self._union(kind) for kind in UNION_NAMES}
+        self._telling = {
+            place: tuple({key for form in forms for key in form.fixed}) if len(forms) > 1 else ()
+            for place, forms in self._forms.items()
+        }
+        self._resolved = lru_cache(maxsize=4096)(self._resolve)
+
+    def _add(self, event_type: str, kind: str, shown: Any, form: Form, payload: Mapping[str, str]) -> None:
+        if kind not in UNION_NAMES:
+            raise TypeError(f"{event_type}: no subscription listens to {kind}")
+        known = self._forms.setdefault((event_type, kind), [])
+        for other in known:
+            if form.overlaps(other):
+                raise TypeError(f"{event_type}: a payload may be {form.name} or {other.name}")
+        known.append(form)
+        if self._types.setdefault(form.name, shown) is not shown or form.name in UNION_NAMES.values():
+            raise TypeError(f"two things of the graph are called {form.name}")
+        self._members[kind][form.name] = shown
+        self._payloads[form.name] = payload
+
+    def _union(self, kind: str) -> Any:
+        said = f"Events of the channel `{kind}{'' if kind == 'providers' else ':{id}'}`."
+        members = tuple(self._members[kind].values())
+        return Annotated[Union[members], strawberry.union(UNION_NAMES[kind], description=said)]  # noqa: UP007 (a value here)
+
+    def types_of(self, kind: str) -> dict[str, Any]:
+        """The members of a kind's union: name -> Strawberry type."""
+        return dict(self._members[kind])
+
+    def payload_fields(self, name: str) -> Mapping[str, str]:
+        """GraphQL field -> payload key. `cursor`, and `seq` and `chatId` of a frame, are no payload: whoever sends the
+        event knows them.
+        """
+        return self._payloads[name]
+
+    def name_of(self, event_type: str, payload: Mapping[str, Any], channel_kind: str) -> str:
+        """The name of the type that a stored payload has. Raises UnknownEvent when it has none."""
+        telling = self._telling.get((event_type, channel_kind), ())
+        said = tuple([value if isinstance(value := payload.get(key), (str, bool)) else None for key in telling])
+        return self._resolved(event_type, channel_kind, tuple(payload), said)
+
+    def _resolve(self, event_type: str, kind: str, keys: tuple[str, ...], said: tuple[Any, ...]) -> str:
+        place, present = (event_type, kind), frozenset(keys)
+        values = {key: value for key, value in zip(self._telling.get(place, ()), said, strict=True) if key in present}
+        for form in self._forms.get(place, ()):
+            if form.fits(present, values):
+                return form.name
+        raise UnknownEvent(f"{event_type} on {kind} with {', '.join(sorted(keys)) or 'no keys'}")
 
 
-def _build() -> None:
-    TYPES["StreamReset"] = StreamReset
-    for event in sorted(declared(), key=type_name):  # whatever was imported first, the schema reads the same
-        _add(
-            event.type_,
-            kind_of(event.channel_),
-            _type_of(event),
-            Form.of(event),
-            {to_camel_case(key): key for key in event.payload_keys()},
-        )
-    for type_, (shown, keys, form) in _FRAMES.items():
-        for kind in ("session", "agent"):  # an agent's channel mirrors the frames of its runs
-            _add(type_, kind, shown, form, {to_camel_case(key): key for key in keys})
-
-
-def _union(kind: str) -> Any:
-    said = f"Events of the channel `{kind}{'' if kind == 'providers' else ':{id}'}`."
-    return Annotated[Union[tuple(_MEMBERS[kind].values())], strawberry.union(UNION_NAMES[kind], description=said)]  # noqa: UP007 (a value here)
-
-
-_build()
-UNIONS: dict[str, Any] = {kind: _union(kind) for kind in UNION_NAMES}
-"""Kind of channel -> what its subscription field returns."""
-_TELLING = {
-    place: tuple({key for form in forms for key in form.fixed}) if len(forms) > 1 else ()
-    for place, forms in FORMS.items()
-}
-
-
-def types_of(kind: str) -> dict[str, Any]:
-    """The members of a kind's union: name -> Strawberry type."""
-    return dict(_MEMBERS[kind])
-
-
-def payload_fields(name: str) -> Mapping[str, str]:
-    """GraphQL field -> payload key. `cursor`, and a frame's `seq` and `chatId`, are none: the sender knows them."""
-    return _PAYLOADS[name]
-
-
-def graphql_type(event_type: str, payload: Mapping[str, Any], channel_kind: str) -> str:
-    """The name of the type that a stored payload has. Raises UnknownEvent when it has none."""
-    telling = _TELLING.get((event_type, channel_kind), ())
-    said = tuple([value if isinstance(value := payload.get(key), (str, bool)) else None for key in telling])
-    return _resolve(event_type, channel_kind, tuple(payload), said)
-
-
-@lru_cache(maxsize=4096)
-def _resolve(event_type: str, kind: str, keys: tuple[str, ...], said: tuple[Any, ...]) -> str:
-    place, present = (event_type, kind), frozenset(keys)
-    values = {key: value for key, value in zip(_TELLING.get(place, ()), said, strict=True) if key in present}
-    for form in FORMS.get(place, ()):
-        if form.fits(present, values):
-            return form.name
-    raise UnknownEvent(f"{event_type} on {kind} with {', '.join(sorted(keys)) or 'no keys'}")
+EVENT_TYPES = EventTypes(event for event in declared() if not event.planned_)

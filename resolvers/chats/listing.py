@@ -10,7 +10,7 @@ from models.agents import Agent
 from models.auth import User
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.workspaces import Workspace
-from resolvers.announcements.notices import InboxChatRead
+from resolvers.inbox.events import InboxChatRead
 from resolvers.kernel import (
     EVERYONE,
     Action,

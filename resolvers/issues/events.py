@@ -1,9 +1,9 @@
-"""What channels are told of issues, and of the missions that they are."""
+"""What a workspace is told of issues, recurring issues and triage rules."""
 
 from typing import Literal
 
 from models.missions import MissionStatus
-from resolvers.announcements.agents import AgentSlug
+from resolvers.agents.events import AgentSlug
 from resolvers.kernel import Drawn, Event
 
 
@@ -51,3 +51,46 @@ class IssuesBulkUpdated(Event, type="issues.bulk_updated", channel="workspace:{w
     """Several issues were updated at once; `count` is their number, as text. Not sent if no issue was updated."""
 
     count: str
+
+
+class TriageRuleCreated(Event, type="triage_rule.created", channel="workspace:{workspace_id}", planned=True):
+    """A triage rule was created."""
+
+    id: str
+
+
+class TriageRuleUpdated(Event, type="triage_rule.updated", channel="workspace:{workspace_id}", planned=True):
+    """A triage rule was updated."""
+
+    id: str
+
+
+class TriageRuleDeleted(Event, type="triage_rule.deleted", channel="workspace:{workspace_id}", planned=True):
+    """A triage rule was deleted."""
+
+    id: str
+
+
+class TriageProcessed(Event, type="triage.processed", channel="workspace:{workspace_id}", planned=True):
+    """The triage rules were run and matched at least one issue; both fields are numbers of issues, as text."""
+
+    processed: str
+    matched: str
+
+
+class RecurringIssueCreated(Event, type="recurring_issue.created", channel="workspace:{workspace_id}", planned=True):
+    """A recurring issue was created."""
+
+    id: str
+
+
+class RecurringIssueUpdated(Event, type="recurring_issue.updated", channel="workspace:{workspace_id}", planned=True):
+    """A recurring issue was updated."""
+
+    id: str
+
+
+class RecurringIssueDeleted(Event, type="recurring_issue.deleted", channel="workspace:{workspace_id}", planned=True):
+    """A recurring issue was deleted."""
+
+    id: str

@@ -10,7 +10,7 @@ from sqlmodel import col
 from models import bounds
 from models.chats import Chat, Message, MessageRole
 from models.runs import ChatEventType, Run, RunStatus
-from resolvers.announcements.notices import InboxChatReplied
+from resolvers.inbox.events import InboxChatReplied
 from resolvers.kernel import (
     ENDS,
     NOW,

@@ -9,7 +9,7 @@ import strawberry
 from resolvers.channels import ChannelKind
 from resolvers.kernel.policy import Action
 from schema.bridge import nullable
-from schema.event_types import UNIONS
+from schema.event_types import EVENT_TYPES
 
 CHANNEL = "channel"  # of a field's metadata
 _AFTER = "Cursor to resume after. Default: new events only; with `-`, a StreamReset with the cursor comes first."
@@ -50,7 +50,7 @@ def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspa
         parameters.insert(
             0, inspect.Parameter(argument, inspect.Parameter.KEYWORD_ONLY, annotation=face, default=default)
         )
-    streamed.__signature__ = inspect.Signature(parameters, return_annotation=UNIONS[kind])  # type: ignore[attr-defined]
+    streamed.__signature__ = inspect.Signature(parameters, return_annotation=EVENT_TYPES.unions[kind])  # type: ignore[attr-defined]
     shown = None if argument is None else argument.removesuffix("_id") + "Id"
     needs = "" if argument is None else f"\n\nRequires: {Action.READ.value}."
     return strawberry.field(resolver=streamed, description=said + needs, metadata={CHANNEL: Source(kind, shown)})

@@ -15,7 +15,7 @@ from graphql import FieldNode, GraphQLUnionType
 from resolvers.channels import ChannelKind
 from resolvers.kernel.telemetry import log
 from resolvers.live import Delivered, Subscription
-from schema.event_types import UnknownEvent, graphql_type, kind_of, payload_fields
+from schema.event_types import EVENT_TYPES, UnknownEvent, kind_of
 from schema.selection import Selection
 
 BEGIN, RESET = b"RunBegin", b"StreamReset"
@@ -89,7 +89,7 @@ def _type_name(event: Delivered) -> bytes:
     Whoever delivers cannot be told of it; whoever listens can.
     """
     try:
-        return graphql_type(event.type, event.values, kind_of(event.channel)).encode()
+        return EVENT_TYPES.name_of(event.type, event.values, kind_of(event.channel)).encode()
     except (UnknownEvent, ValueError) as unreadable:
         log.warning("an event cannot be shown", channel=event.channel, type=event.type, reason=str(unreadable))
         return RESET
@@ -121,7 +121,7 @@ def _numbers(union: GraphQLUnionType) -> Mapping[bytes, int]:
 
 
 def _items(name: str, fields: Mapping[str, list[FieldNode]]) -> Items:
-    payload = payload_fields(name)
+    payload = EVENT_TYPES.payload_fields(name)
     return tuple((key, _source(name, group[0].name.value, payload)) for key, group in fields.items())
 
 

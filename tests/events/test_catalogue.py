@@ -21,13 +21,6 @@ from tests.events.samples import every_event
 SOCKET_FRAMES = {"resume_reset", "session_revoked", "error", "ping", "pong"}
 # Only ever a numbered frame of a chat: a row of run_frames, never of the outbox.
 CHAT_FRAMES = {"run_begin"}
-# (type, kind of channel): why it is declared although the catalogue has no such entry.
-ADDITIONS = {
-    (
-        "file.event",
-        "files",
-    ): "the catalogue sends file events on crew:{id} alone, but files:{crewId} is a channel one may listen to"
-}
 # the catalogue says it once, above its entries
 OF_A_PIPELINE = {"pipeline_id": "str", "pipeline_slug": "str", "run_id": "str"}
 # Keys that our payloads have beside the entry's: the web UI shows whose run has ended.
@@ -121,14 +114,7 @@ def test_an_entry_is_declared_once(entry: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
 def test_a_declared_event_is_in_the_catalogue(event: type[Event]) -> None:
-    place = (event.type_, channel_kind(event.channel_))
-    if place in ADDITIONS:
-        twins = [e for e in ENTRIES if e["type"] == event.type_]
-        assert twins, "an addition sends a known event on one more channel"
-        assert all(not faults(twin | {"channel": event.channel_}, event) for twin in twins)
-        assert all(channel_kind(twin["channel"]) != place[1] for twin in twins), "the catalogue has it now"
-    else:
-        assert len([entry for entry in ENTRIES if not faults(entry, event)]) == 1
+    assert len([entry for entry in ENTRIES if not faults(entry, event)]) == 1
 
 
 @pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)

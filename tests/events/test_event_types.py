@@ -1,7 +1,11 @@
-"""The types of subscriptions: every event of a channel is a member of its union, and every payload is recognised."""
+"""The types of subscriptions: every event of a channel is a member of its union, and every payload is recognised.
+
+Most is asked of all declared events, as if each were sent: whoever begins to send one has no more to do.
+"""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from inspect import cleandoc
 from itertools import combinations
 from typing import Annotated, Any, Literal
 
@@ -22,24 +26,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resolvers.kernel.events import EVENTS, Event, Long, Routing
-from schema import event_types
-from schema.event_types import (
-    FORMS,
-    UNION_NAMES,
-    UNIONS,
-    Form,
-    UnknownEvent,
-    graphql_type,
-    payload_fields,
-    type_name,
-    types_of,
-)
+from schema import event_types, root
+from schema.event_types import EVENT_TYPES, UNION_NAMES, EventTypes, Form, UnknownEvent, type_name
 from schema.root import Mutation, Query
 from tests.contract.notation import documents
 from tests.events.samples import every_event
 
 BY_HAND = {"RunBegin", "ChatFrame", "StreamReset"}
-EVENTS_OF_DOMAINS = sorted(event_types.declared(), key=type_name)
+DECLARED = sorted(event_types.declared(), key=type_name)
+TYPES = EventTypes(DECLARED)
 FRAMES = [
     ("run_begin", {"from_seq": 3}, "RunBegin"),
     ("chat_event", {"type": "text", "content": "Hi"}, "ChatFrame"),
@@ -55,14 +50,16 @@ def subscription(kind: str) -> Any:
     async def listen() -> AsyncIterator[Any]:
         yield None
 
-    listen.__annotations__["return"] = AsyncIterator[UNIONS[kind]]  # type: ignore[misc]
+    listen.__annotations__["return"] = AsyncIterator[TYPES.unions[kind]]
     return strawberry.subscription(resolver=listen)
 
 
 @pytest.fixture(scope="module")
 def schema() -> strawberry.Schema:
-    """The service's schema with a subscription per kind of channel: names and enums are shared with other types."""
-    fields = {f"{kind}_events": subscription(kind) for kind in UNIONS}
+    """The service's own schema with a subscription for each kind of channel: names and enums are shared with all other
+    types.
+    """
+    fields = {f"{kind}_events": subscription(kind) for kind in UNION_NAMES}
     return strawberry.Schema(Query, Mutation, strawberry.type(type("Subscription", (), fields)))
 
 
@@ -84,29 +81,37 @@ def definition(sdl: str, name: str) -> str:
 
 def test_every_kind_of_channel_has_a_union() -> None:
     assert list(UNION_NAMES) == documents()["websocket"]["enums"]["ChannelType"]
-    assert UNIONS.keys() == UNION_NAMES.keys()
+    assert EVENT_TYPES.unions.keys() == UNION_NAMES.keys()
+
+
+def members(graph: GraphQLSchema, kind: str) -> list[str]:
+    union = graph.type_map[UNION_NAMES[kind]]
+    assert isinstance(union, GraphQLUnionType)
+    return sorted(member.name for member in union.types)
+
+
+def of_channel(kind: str, events: Iterable[type[Event]]) -> list[str]:
+    frames = ["RunBegin", "ChatFrame"] if kind in ("session", "agent") else []
+    return sorted(["StreamReset", *frames, *[type_name(event) for event in events if kind_of(event) == kind]])
 
 
 @pytest.mark.parametrize("kind", UNION_NAMES)
 def test_every_event_of_a_channel_is_a_member_of_its_union(kind: str, graph: GraphQLSchema) -> None:
-    union = graph.type_map[UNION_NAMES[kind]]
-    assert isinstance(union, GraphQLUnionType)
-    names = [member.name for member in union.types]
-    frames = ["RunBegin", "ChatFrame"] if kind in ("session", "agent") else []
-    assert sorted(names) == sorted(
-        ["StreamReset", *frames, *[type_name(event) for event in EVENTS_OF_DOMAINS if kind_of(event) == kind]]
-    )
-    assert sorted(types_of(kind)) == sorted(names)
+    assert members(graph, kind) == of_channel(kind, DECLARED)
+    assert sorted(TYPES.types_of(kind)) == members(graph, kind)
 
 
-def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, graph: GraphQLSchema) -> None:
-    planned = [event for event in EVENTS_OF_DOMAINS if event.planned_]
-    assert planned
-    for event in EVENTS_OF_DOMAINS:
-        said = graph.type_map[type_name(event)].description or ""
-        assert said.startswith((event.__doc__ or "").strip().split("\n")[0])
-        assert said.endswith("Planned: not sent yet.") is event.planned_
-        assert "\n    " not in said
+@pytest.mark.parametrize("kind", UNION_NAMES)
+def test_the_service_shows_what_something_sends_and_nothing_else(kind: str) -> None:
+    assert members(root.schema._schema, kind) == of_channel(kind, [event for event in DECLARED if not event.planned_])
+    unsent = {type_name(event) for event in DECLARED if event.planned_}
+    assert unsent
+    assert root.schema._schema.type_map.keys() & unsent == set()
+
+
+def test_a_type_says_when_its_event_is_sent(graph: GraphQLSchema) -> None:
+    for event in DECLARED:
+        assert graph.type_map[type_name(event)].description == cleandoc(event.__doc__ or "")
 
 
 @pytest.mark.parametrize(
@@ -116,8 +121,8 @@ def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, gr
         (
             "AgentLoggedEvent",
             (
-                "cursor: String! ts: DateTime! level: String! agent: String! agentId: ID!"
-                " event: ChatEventType! content: String! metadata: JSON"
+                "cursor: String! ts: DateTime! level: String! agent: String! agentId: ID! event: ChatEventType!"
+                " content: String! metadata: JSON"
             ),
         ),
         ("IssueUpdatedEvent", "cursor: String! id: ID! identifier: String status: MissionStatus assignee: String"),
@@ -131,16 +136,16 @@ def test_planned_events_are_members_too_and_say_so(schema: strawberry.Schema, gr
         (
             "ProvisionStepReportedEvent",
             (
-                "cursor: String! crewId: ID! phase: String! step: String! feature: String"
-                " status: String detail: String error: String tag: String durationMs: Float"
+                "cursor: String! crewId: ID! phase: String! step: String! feature: String status: String detail: String"
+                " error: String tag: String durationMs: Float"
             ),
         ),
         (
             "PipelineRunResumedEvent",
             (
-                "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String!"
-                " authorCrewId: ID! invokingCrewId: ID! invokingAgentId: ID! stepCount: Int!"
-                " resumed: Boolean! resumeReason: String! restoredSteps: Int!"
+                "cursor: String! pipelineId: ID! pipelineSlug: String! runId: ID! mode: String! authorCrewId: ID!"
+                " invokingCrewId: ID! invokingAgentId: ID! stepCount: Int! resumed: Boolean! resumeReason: String!"
+                " restoredSteps: Int!"
             ),
         ),
         ("RunBegin", "cursor: String! fromSeq: Int! seq: Int chatId: ID!"),
@@ -155,8 +160,8 @@ def test_a_type_shows_the_payload_and_the_cursor(name: str, fields: str, schema:
 def test_a_selection_names_members_or_what_all_of_them_have(graph: GraphQLSchema) -> None:
     """A key that has another type in another member takes an alias (GraphQL: field selection merging)."""
     fits = (
-        "{ __typename ... on Event { cursor } ... on AgentCreatedEvent { id status }"
-        " ... on TaskUpdatedEvent { task: status } }"
+        "{ __typename ... on Event { cursor } ... on AgentCreatedEvent { id status } ... on TaskUpdatedEvent { task:"
+        " status } }"
     )
     clashes = "{ ... on AgentCreatedEvent { status } ... on TaskUpdatedEvent { status } }"
     foreign = "{ ... on MissionStartedEvent { id } }"
@@ -180,11 +185,11 @@ def test_a_domains_enum_keeps_its_description(graph: GraphQLSchema) -> None:
             assert kind.description == alone.type_map[name].description
 
 
-@pytest.mark.parametrize("event", EVENTS_OF_DOMAINS, ids=lambda e: e.__name__)
+@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
 def test_what_is_stored_is_what_graphql_would_write(event: type[Event], graph: GraphQLSchema) -> None:
     """Field by field: nothing is null where it must not be, and no leaf changes its value on the way out."""
     shown = graph.type_map[type_name(event)]
-    mapping = payload_fields(type_name(event))
+    mapping = TYPES.payload_fields(type_name(event))
     assert {*mapping, "cursor"} == set(shown.fields)  # type: ignore[attr-defined]
     for made in every_event(event):
         payload = orjson.loads(orjson.dumps(made.payload()))
@@ -202,19 +207,19 @@ def test_what_is_stored_is_what_graphql_would_write(event: type[Event], graph: G
                     assert isinstance(written, bool) is isinstance(item, bool)
 
 
-@pytest.mark.parametrize("event", EVENTS_OF_DOMAINS, ids=lambda e: e.__name__)
+@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
 def test_a_payload_is_recognised(event: type[Event]) -> None:
     for made in every_event(event):
         payload = orjson.loads(orjson.dumps(made.payload()))
-        assert graphql_type(event.type_, payload, kind_of(event)) == type_name(event)
-        assert graphql_type(event.type_, dict(reversed(payload.items())), kind_of(event)) == type_name(event)
+        assert TYPES.name_of(event.type_, payload, kind_of(event)) == type_name(event)
+        assert TYPES.name_of(event.type_, dict(reversed(payload.items())), kind_of(event)) == type_name(event)
     with pytest.raises(UnknownEvent):
-        graphql_type(event.type_, payload | {"one_more": 1}, kind_of(event))
+        TYPES.name_of(event.type_, payload | {"one_more": 1}, kind_of(event))
     for key, field in event.payload_keys().items():
         if event.model_fields[field].is_required():
             less = {k: v for k, v in payload.items() if k != key}
             try:
-                found = graphql_type(event.type_, less, kind_of(event))
+                found = TYPES.name_of(event.type_, less, kind_of(event))
             except UnknownEvent:
                 continue
             assert found != type_name(event)
@@ -225,21 +230,21 @@ def test_a_payload_is_recognised(event: type[Event]) -> None:
 def test_a_frame_of_a_chat_is_recognised_in_the_chat_and_on_the_channel_of_its_agent(
     type_: str, payload: dict[str, Any], name: str, kind: str
 ) -> None:
-    assert graphql_type(type_, payload, kind) == name
-    assert set(payload) <= set(payload_fields(name).values())
+    assert TYPES.name_of(type_, payload, kind) == name
+    assert set(payload) <= set(TYPES.payload_fields(name).values())
     with pytest.raises(UnknownEvent):
-        graphql_type(type_, payload, "workspace")
+        TYPES.name_of(type_, payload, "workspace")
 
 
 def test_frames_show_all_of_their_payload(graph: GraphQLSchema) -> None:
     for name in ("RunBegin", "ChatFrame"):
-        assert {*payload_fields(name), "cursor", "seq", "chatId"} == set(graph.type_map[name].fields)  # type: ignore[attr-defined]
-    assert {*payload_fields("StreamReset"), "cursor"} == set(graph.type_map["StreamReset"].fields)  # type: ignore[attr-defined]
+        assert {*TYPES.payload_fields(name), "cursor", "seq", "chatId"} == set(graph.type_map[name].fields)  # type: ignore[attr-defined]
+    assert {*TYPES.payload_fields("StreamReset"), "cursor"} == set(graph.type_map["StreamReset"].fields)  # type: ignore[attr-defined]
 
 
 def test_events_of_one_type_differ_by_what_they_say() -> None:
     def shown(**payload: Any) -> str:
-        return graphql_type("inbox.updated", payload, "workspace")
+        return TYPES.name_of("inbox.updated", payload, "workspace")
 
     assert shown(source="chat_read", chat="c") == "InboxChatReadEvent"
     assert shown(source="chat_reply", chat="c") == "InboxChatRepliedEvent"
@@ -261,15 +266,12 @@ def test_events_of_one_type_differ_by_what_they_say() -> None:
 )
 def test_an_event_that_nobody_declared_is_not_recognised(type_: str, kind: str) -> None:
     with pytest.raises(UnknownEvent):
-        graphql_type(type_, {"id": "c", "name": "n", "slug": "s"}, kind)
+        TYPES.name_of(type_, {"id": "c", "name": "n", "slug": "s"}, kind)
 
 
-def test_every_recognised_type_is_a_member_where_it_is_sent() -> None:
-    assert {(kind, form.name) for (_, kind), forms in FORMS.items() for form in forms} == {
-        (kind, name) for kind in UNION_NAMES for name in types_of(kind) if name != "StreamReset"
-    }
-    assert {name for kind in UNION_NAMES for name in types_of(kind)} == BY_HAND | {
-        type_name(event) for event in EVENTS_OF_DOMAINS
+def test_every_type_is_a_member_of_a_union() -> None:
+    assert {name for kind in UNION_NAMES for name in TYPES.types_of(kind)} == BY_HAND | {
+        type_name(event) for event in DECLARED
     }
 
 
@@ -306,7 +308,8 @@ def test_forms_overlap_where_one_payload_fits_both(one: Form, other: Form) -> No
     assert other.overlaps(one) is both
 
 
-# ---- what is refused when the service starts -------------------------------------------------------------------------
+# ---- what is refused when the service starts
+# -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -318,17 +321,13 @@ def undeclared() -> Iterator[None]:
         del EVENTS[type_]
 
 
-def _added(monkeypatch: pytest.MonkeyPatch, *events: type[Event]) -> None:
-    """Builds anew as if a domain had declared these too."""
-    fresh = {"TYPES": {}, "FORMS": {}, "_MEMBERS": {kind: {} for kind in UNION_NAMES}, "_PAYLOADS": {}}
-    for name, value in fresh.items():
-        monkeypatch.setattr(event_types, name, value)
-    monkeypatch.setattr(event_types, "declared", lambda: iter([*EVENTS_OF_DOMAINS, *events]))
-    event_types._build()
+def added(*events: type[Event]) -> EventTypes:
+    """As if a domain sent these too."""
+    return EventTypes([*DECLARED, *events])
 
 
 @pytest.mark.usefixtures("undeclared")
-def test_a_new_event_needs_no_more_than_its_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_event_needs_no_more_than_its_declaration() -> None:
     class TestMade(Event, type="test.made", channel="crew:{crew_id}"):
         """Made in a test."""
 
@@ -336,13 +335,18 @@ def test_a_new_event_needs_no_more_than_its_declaration(monkeypatch: pytest.Monk
         id: str
         count: Long | None = None
 
-    _added(monkeypatch, TestMade)
-    assert list(event_types.types_of("crew")) == ["CrewFileChangedEvent", "CrewMissionCreatedEvent", "TestMadeEvent"]
-    assert event_types.payload_fields("TestMadeEvent") == {"id": "id", "count": "count"}
+    types = added(TestMade)
+    assert list(types.types_of("crew")) == [
+        "StreamReset",
+        "CrewMissionCreatedEvent",
+        "FileChangedEvent",
+        "TestMadeEvent",
+    ]
+    assert types.payload_fields("TestMadeEvent") == {"id": "id", "count": "count"}
 
 
 @pytest.mark.usefixtures("undeclared")
-def test_two_events_that_cannot_be_told_apart_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_events_that_cannot_be_told_apart_are_refused() -> None:
     class TestTwin(Event, type="crew.created", channel="workspace:{workspace_id}"):
         id: str
         name: str
@@ -351,11 +355,11 @@ def test_two_events_that_cannot_be_told_apart_are_refused(monkeypatch: pytest.Mo
 
     EVENTS["crew.created"].remove(TestTwin)
     with pytest.raises(TypeError, match=r"crew\.created: a payload may be TestTwinEvent or CrewCreatedEvent"):
-        _added(monkeypatch, TestTwin)
+        added(TestTwin)
 
 
 @pytest.mark.usefixtures("undeclared")
-def test_two_events_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_events_of_one_name_are_refused() -> None:
     made: Any = type(Event)(
         "CrewCreated",
         (Event,),
@@ -364,11 +368,11 @@ def test_two_events_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
         channel="crew:{id}",
     )
     with pytest.raises(TypeError, match="two things of the graph are called CrewCreatedEvent"):
-        _added(monkeypatch, made)
+        added(made)
 
 
 @pytest.mark.usefixtures("undeclared")
-def test_an_event_without_a_face_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_without_a_face_is_refused() -> None:
     class TestShapeless(Event, type="test.shapeless", channel="crew:{id}"):
         id: str
         raw: bytes
@@ -381,21 +385,19 @@ def test_an_event_without_a_face_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         cursor: str
 
     with pytest.raises(TypeError, match="raw: GraphQL has no type for"):
-        _added(monkeypatch, TestShapeless)
+        added(TestShapeless)
     with pytest.raises(TypeError, match=r"test\.nowhere: no subscription listens to cellar"):
-        _added(monkeypatch, TestNowhere)
+        added(TestNowhere)
     with pytest.raises(TypeError, match="cursor is the position of an event"):
-        _added(monkeypatch, TestPlaced)
+        added(TestPlaced)
 
 
 @pytest.mark.usefixtures("undeclared")
-def test_a_closed_set_that_may_be_null_is_described_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_set_that_may_be_null_is_described_too() -> None:
     class TestLevelled(Event, type="test.levelled", channel="crew:{id}"):
         id: str
         level: Literal["low", "high"] | None
 
-    _added(monkeypatch, TestLevelled)
-    field = next(
-        f for f in event_types.TYPES["TestLevelledEvent"].__strawberry_definition__.fields if f.python_name == "level"
-    )
+    shown = added(TestLevelled).types_of("crew")["TestLevelledEvent"]
+    field = next(f for f in shown.__strawberry_definition__.fields if f.python_name == "level")
     assert field.description == "One of: low, high."

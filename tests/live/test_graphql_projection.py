@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from resolvers.kernel.caller import Caller
 from resolvers.live import Delivered, Position
 from schema.endpoint import Endpoint
-from schema.event_types import UNION_NAMES, declared, kind_of, type_name, types_of
+from schema.event_types import EVENT_TYPES, UNION_NAMES, declared, kind_of, type_name
 from schema.limits import exceeded
 from schema.live.projection import Projection
 from schema.live.subscription import Invalid, subscription_of
@@ -72,7 +72,7 @@ def camel(key: str) -> str:
 
 def _samples() -> list[Sample]:
     made = []
-    for event in sorted(declared(), key=type_name):
+    for event in sorted((event for event in declared() if not event.planned_), key=type_name):
         for value in every_event(event):
             payload = orjson.loads(orjson.dumps(value.payload()))
             shown = {"__typename": type_name(event), "cursor": CURSOR} | {
@@ -277,7 +277,7 @@ def test_a_loss_is_a_member_of_every_union(kind: str) -> None:
     assert ordered(seen) == ordered(
         {"data": {"events": {"__typename": "StreamReset", "why": "too_old", "cursor": "here"}}}
     )
-    assert "StreamReset" in types_of(kind)
+    assert "StreamReset" in EVENT_TYPES.types_of(kind)
 
 
 # ---- encoded once ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Agents that are hired for a while, their skills, and the log of runs that no chat shows."""
+"""What a workspace is told of agents that are hired for a while, and of runs that no chat shows."""
 
 from typing import Annotated, Any, Literal
 
@@ -61,17 +61,3 @@ class AgentExpired(Event, type="agent.expired", channel="workspace:{workspace_id
     crew_id: str
     name: str
     expired_at: Time
-
-
-class AgentSkillAssigned(Event, type="agent.skill_assigned", channel="workspace:{workspace_id}", planned=True):
-    """A skill was assigned to an agent."""
-
-    agent_id: str
-    skill_id: str
-
-
-class AgentSkillUnassigned(Event, type="agent.skill_unassigned", channel="workspace:{workspace_id}", planned=True):
-    """A skill was removed from an agent."""
-
-    agent_id: str
-    skill_id: str

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from resolvers.announcements.agents import AgentSlug
 from resolvers.kernel import Event, Long, Routing, Time
 
 ProvisionStep = Literal[
@@ -77,8 +76,11 @@ class ProvisionFailed(Event, type="provision.failed", channel="workspace:{worksp
     error: str
 
 
-class FileChange(Event):
-    """A change of a file in a crew's output folder. `agent` is the first part of the path, `size` is in bytes."""
+class FileChanged(Event, type="file.event", channel="crew:{crew_id}", planned=True):
+    """A file in the crew's output folder was created, changed or deleted by an agent or the service.
+
+    `size` is in bytes.
+    """
 
     crew_id: Annotated[str, Routing()]
     event: Literal["file_created", "file_modified", "file_deleted"]
@@ -88,26 +90,12 @@ class FileChange(Event):
     timestamp: Time
 
 
-class CrewFileChanged(FileChange, type="file.event", channel="crew:{crew_id}", planned=True):
-    """A file in the crew's output folder was created, changed or deleted by an agent or the service.
-
-    `size` is in bytes.
-    """
-
-
-class FileChanged(FileChange, type="file.event", channel="files:{crew_id}", planned=True):
-    """A file in the crew's output folder was created, changed or deleted by an agent or the service.
-
-    `size` is in bytes.
-    """
-
-
 class PortExposure(Event):
     """A port of a crew's container that can be reached from outside until it expires."""
 
     id: str
     agent_id: str
-    agent_slug: AgentSlug
+    agent_slug: str
     crew_id: str
     description: str
     url: str

@@ -1,4 +1,4 @@
-"""MCP servers of workspaces and crews, and credentials that have run out."""
+"""What a workspace is told of the MCP servers of the workspace and of its crews."""
 
 from typing import Literal
 
@@ -36,10 +36,3 @@ class IntegrationDeleted(Event, type="integration.deleted", channel="workspace:{
     id: str
     scope: Literal["workspace", "crew"]
     crew_id: str | None = None
-
-
-class CredentialExpired(Event, type="credential.expired", channel="workspace:{workspace_id}", planned=True):
-    """The provider refused to renew an OAuth credential: a user has to connect it again."""
-
-    credential_id: str
-    reason: str

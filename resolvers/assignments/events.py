@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from models.missions import AssignmentStatus
-from resolvers.announcements.agents import AgentSlug
+from resolvers.agents.events import AgentSlug
 from resolvers.kernel import Event, Routing
 
 ChatId = Annotated[str, Routing()]

@@ -1,4 +1,4 @@
-"""What the keeper decides about credentials, and how providers are."""
+"""What the keeper decides about credentials."""
 
 from typing import Literal
 
@@ -30,11 +30,3 @@ class KeeperExecutionDecided(KeeperDecision, type="keeper_event", channel="keepe
     request_type: Literal["execute"]
     command: str
     exit_code: int | None = None
-
-
-class ProviderStatusChanged(Event, type="provider_status", channel="providers", planned=True):
-    """The health of a provider connection has changed."""
-
-    connection_id: str
-    old_status: str
-    new_status: str

@@ -1,18 +1,6 @@
-"""Settings of the instance and feature flags: told to the workspace of whoever changed them, without the value."""
+"""Feature flags: told to the workspace of whoever changed them."""
 
 from resolvers.kernel import Event
-
-
-class InstanceSettingUpdated(Event, type="instance_setting.updated", channel="workspace:{workspace_id}", planned=True):
-    """A setting of the instance was changed from this workspace."""
-
-    key: str
-
-
-class InstanceSettingDeleted(Event, type="instance_setting.deleted", channel="workspace:{workspace_id}", planned=True):
-    """A setting of the instance was reset to its default from this workspace."""
-
-    key: str
 
 
 class FeatureFlagCreated(Event, type="feature_flag.created", channel="workspace:{workspace_id}", planned=True):

@@ -1,0 +1,1 @@
+"""Credentials of a workspace. No operation is offered yet."""

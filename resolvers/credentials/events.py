@@ -1,0 +1,18 @@
+"""Credentials that have expired, and the health of the providers they connect to."""
+
+from resolvers.kernel import Event
+
+
+class CredentialExpired(Event, type="credential.expired", channel="workspace:{workspace_id}", planned=True):
+    """The provider refused to renew an OAuth credential: a user has to connect it again."""
+
+    credential_id: str
+    reason: str
+
+
+class ProviderStatusChanged(Event, type="provider_status", channel="providers", planned=True):
+    """The health of a provider connection has changed."""
+
+    connection_id: str
+    old_status: str
+    new_status: str

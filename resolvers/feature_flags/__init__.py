@@ -1,0 +1,1 @@
+"""Feature flags of the instance. No operation is offered yet."""

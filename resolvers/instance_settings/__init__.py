@@ -1,0 +1,1 @@
+"""Settings of the instance. No operation is offered yet."""

@@ -1,0 +1,1 @@
+"""MCP servers that agents can use. No operation is offered yet."""

@@ -1,0 +1,1 @@
+"""Pipelines, their runs and steps. No operation is offered yet."""

@@ -1,0 +1,1 @@
+"""Skills of agents, and templates. No operation is offered yet."""
