@@ -40,6 +40,7 @@ from resolvers.kernel import (
     reads,
     through,
 )
+from resolvers.projects.graph import assigned_name
 
 IS_ISSUE = (col(Mission.mission_type) == MissionType.issue,)
 OLDEST_FIRST = (col(IssueComment.created_at), col(IssueComment.id))
@@ -155,7 +156,7 @@ graph(
     crew_name=of_parent(Crew, "crew_id", "name"),
     crew_slug=of_parent(Crew, "crew_id", "slug"),
     lead_agent=one(Agent, "lead_agent_id"),
-    assignee_name=actor_name("assignee_type", "assignee_id"),
+    assignee_name=assigned_name("assignee_type", "assignee_id"),
     created_by_name=actor_name("created_by_type", "created_by_id"),
     project=one(Project, "project_id"),
     milestone=one(Milestone, "milestone_id"),

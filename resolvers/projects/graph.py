@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Integer, cast, func, literal_column, select
+from sqlalchemy import Integer, case, cast, func, literal_column, null, select
 from sqlmodel import col
 
+from models.actors import ActorType
 from models.missions import Mission, MissionStatus, MissionType
 from models.projects import Milestone, Project
 from models.workspaces import Workspace
@@ -15,6 +16,19 @@ HUNDRED: Any = literal_column("100")
 IS_ISSUE = (col(Mission.mission_type) == MissionType.issue,)
 DONE = (MissionStatus.DONE, MissionStatus.COMPLETED)
 IN_ORDER = (col(Milestone.position), col(Milestone.created_at))
+
+
+def assigned_name(type_key: str, id_key: str) -> Derived:
+    """The name of the user or agent that was chosen. Under any other type the id is a mere text: the system, which does
+    things and has a name for that, cannot be chosen.
+    """
+    actor = actor_name(type_key, id_key)
+
+    def named(row: Any, scope: Any) -> Any:
+        chosen = row[type_key] != literal_column(f"'{ActorType.system}'")
+        return case((chosen, actor.expression(row, scope)), else_=null())
+
+    return Derived(actor.type, named, actor.parent)
 
 
 class IssueCounts:
@@ -58,7 +72,7 @@ graph(
     gate=Action.READ,
     scope="projects:read",
     visible=EVERYONE,
-    lead_name=actor_name("lead_type", "lead_id"),
+    lead_name=assigned_name("lead_type", "lead_id"),
     issue_count=of_project.all(),
     done_count=of_project.done(),
     progress=of_project.progress(),

@@ -159,6 +159,7 @@ async def test_a_lead_is_an_agent_or_a_member(board: Board) -> None:
         ({"lead_type": "user", "lead_id": world.viewer.user_id}, "Viewer Example"),
         ({"lead_type": "team", "lead_id": board.worker.id}, None),
         ({"lead_type": "team", "lead_id": "nobody"}, None),
+        ({"lead_type": "system", "lead_id": "nobody"}, None),
         ({"lead_type": None, "lead_id": board.worker.id}, None),
         ({"lead_type": "agent", "lead_id": ""}, None),
     ):
