@@ -239,9 +239,10 @@ async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[st
     if "routine_id" in changes:
         no_routine(changes.pop("routine_id"))
         changes.setdefault("routine_inputs", {})
-    if changes.keys() & {"assignee_type", "assignee_id"}:  # the type alone, too: under it the id may name somebody else
-        assignee = changes.get("assignee_type", issue.assignee_type), changes.get("assignee_id", issue.assignee_id)
-        await check_actor(ctx, "assignee_id", *assignee)
+    if changes.keys() & {"assignee_type", "assignee_id"}:
+        # both are written: what was checked is what stands, whoever else changes one of them at this moment
+        changes = {"assignee_type": issue.assignee_type, "assignee_id": issue.assignee_id} | changes
+        await check_actor(ctx, "assignee_id", changes["assignee_type"], changes["assignee_id"])
     project_id = changes.get("project_id", issue.project_id)
     if changes.get("milestone_id"):
         await fits_project(ctx, changes["milestone_id"], project_id)

@@ -140,10 +140,10 @@ async def create_project(ctx: Context, data: CreateProject) -> Project:
 async def update_project(ctx: Context, project: Project, data: UpdateProject) -> Project:
     """Update a project."""
     changes = data.something()
-    if changes.keys() & {"lead_type", "lead_id"}:  # the type alone, too: under it the id may name somebody else
-        await check_actor(
-            ctx, "lead_id", changes.get("lead_type", project.lead_type), changes.get("lead_id", project.lead_id)
-        )
+    if changes.keys() & {"lead_type", "lead_id"}:
+        # both are written: what was checked is what stands, whoever else changes one of them at this moment
+        changes = {"lead_type": project.lead_type, "lead_id": project.lead_id} | changes
+        await check_actor(ctx, "lead_id", changes["lead_type"], changes["lead_id"])
     if "name" in changes:
         changes["slug"] = slug_of(changes["name"], project.id)
     ctx.emit(ProjectUpdated(id=project.id))

@@ -1,5 +1,6 @@
 """Ids in bodies: what is not a live row of the workspace and of the right kind, is refused, and nothing is written."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -157,7 +158,9 @@ async def test_under_another_type_an_assignee_is_a_mere_text(ids: Ids) -> None:
         -3,
     )
     agent = await ids.board.create("Free", assignee_type="team", assignee_id=ids.board.worker.id)
-    assert "assignee_name" not in await ids.board.get(agent)
+    system = await ids.board.create("Free", assignee_type="system", assignee_id=ids.board.worker.id)
+    for issue in (made, agent, system):
+        assert "assignee_name" not in await ids.board.get(issue)
     assert (await ids.board.ask("POST", ids.board.of_issue(agent, "/start"))).status_code == 400
 
 
@@ -200,3 +203,23 @@ async def test_a_type_alone_names_nobody_of_another_workspace(board: Board) -> N
     assert (await board.row(issue))["assignee_type"] == "squad"
     project = await board.project(lead_type="squad", lead_id=stranger)
     assert (await board.ask("PATCH", f"/api/v1/projects/{project.id}", {"lead_type": "user"})).status_code == 400
+
+
+@pytest.mark.parametrize(("table", "column"), [("missions", "assignee"), ("projects", "lead")])
+async def test_who_was_checked_is_who_stands(board: Board, table: str, column: str) -> None:
+    """Somebody else writes a stranger's id, as a mere text, between the check of a type and the write."""
+    viewer, stranger = board.world.viewer.user_id, board.world.outsider.user_id
+    chosen = {f"{column}_type": "squad", f"{column}_id": viewer}
+    if table == "missions":
+        issue = await board.create(**chosen)
+        id, path = issue["id"], board.of_issue(issue)
+    else:
+        id = (await board.project(**chosen)).id
+        path = f"/api/v1/projects/{id}"
+    async with board.world.database.transaction():
+        await board.world.database.execute(f"UPDATE {table} SET {column}_id = $1 WHERE id = $2", stranger, id)
+        patch = asyncio.create_task(board.ask("PATCH", path, {f"{column}_type": "user"}))
+        await asyncio.sleep(0.2)
+    assert (await patch).status_code == 200
+    found = await board.read(path)
+    assert (found[f"{column}_id"], found[f"{column}_name"]) == (viewer, "Viewer Example")
