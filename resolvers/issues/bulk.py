@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from sqlalchemy import case
 from sqlmodel import col
 
@@ -33,10 +33,15 @@ MOST_ISSUES = 100
 ARROW = " -> "
 
 
+def _nowhere(status: Any) -> Any:
+    """A text that is no status skips every issue, as one that no issue can move to does (contract: issues.bulk)."""
+    return IssueStatus.DUPLICATE if isinstance(status, str) and status not in {*IssueStatus} else status
+
+
 class IssueUpdates(Patch):
     """Fields to change in every issue; null counts as absent, and an empty `project_id` removes the project."""
 
-    status: IssueStatus
+    status: Annotated[IssueStatus, BeforeValidator(_nowhere)]
     priority: Text
     assignee_type: Text
     assignee_id: Id

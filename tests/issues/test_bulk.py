@@ -62,6 +62,9 @@ async def test_a_hundred_are_taken_and_one_more_is_not(board: Board) -> None:
     for ids in ([issue["id"]] * 101, [], "x", None, [1]):
         await refused(board, {"ids": ids, "updates": {"priority": "low"}})
     await refused(board, {"updates": {"priority": "low"}})
+    await refused(board, {"ids": [issue["id"]] * 10_000, "updates": {"priority": "low"}})
+    for status in (1, ["TODO"], {}):
+        await refused(board, {"ids": [issue["id"]], "updates": {"status": status}})
     assert (await board.code(BULK, **{"in": {"ids": ["x"] * 101, "updates": {"priority": "low"}}}))[0] == "BAD_REQUEST"
 
 
@@ -101,7 +104,14 @@ async def test_a_state_that_leads_nowhere_skips_the_whole_row(board: Board) -> N
 async def test_where_nothing_changes_nothing_is_told(board: Board) -> None:
     issue = await board.create()
     before = await board.world.snapshot()
-    for updates in ({}, {"priority": None, "project_id": None, "labels": None}, {"title": "x"}, {"status": "DONE"}):
+    for updates in (
+        {},
+        {"priority": None, "project_id": None, "labels": None},
+        {"title": "x"},
+        {"status": "DONE"},
+        {"status": "NOPE", "priority": "low"},
+        {"status": ""},
+    ):
         assert await bulk(board, [issue["id"]], **updates) == 0
     assert await bulk(board, [UNKNOWN], priority="low") == 0
     answer = await board.ask("PATCH", f"{ISSUES}/bulk", {"ids": [issue["id"]]})
