@@ -1,5 +1,6 @@
 """How issues stand to each other."""
 
+from sqlalchemy import func, or_, select
 from sqlmodel import col
 
 from models.issues import IssueRelation, RelationType
@@ -24,6 +25,7 @@ from resolvers.kernel import (
 )
 
 EXISTS = "Relation already exists"
+MOST_RELATIONS = 1000  # of one issue; as many as an edge shows
 
 
 class CreateRelation(OfCrew):
@@ -59,7 +61,7 @@ def list_relations(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows
 async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated:
     """Create a relation between issues.
 
-    The status of both issues stays unchanged.
+    The status of both issues stays unchanged. An issue has at most 1,000 relations, in both directions.
     """
     issue: Mission = await ctx.find(ISSUE_OF_CREW)
     target = await ctx.select(Mission, col(Mission.identifier) == data.target_identifier, *IS_ISSUE).one(
@@ -67,6 +69,7 @@ async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated
     )
     if target.id == issue.id:
         raise Refusal(Code.BAD_REQUEST, "An issue cannot be related to itself")
+    await _room_for_one_more(ctx, issue.id, target.id)
     kind, ends = data.relation_type, (issue.id, target.id)
     if kind is RelationType.blocked_by:
         kind, ends = RelationType.blocks, (target.id, issue.id)
@@ -75,6 +78,15 @@ async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated
     )
     ctx.emit(IssueUpdated(id=issue.id))
     return RelationCreated(id=relation.id)
+
+
+async def _room_for_one_more(ctx: Context, *issue_ids: str) -> None:
+    await ctx.lock(f"relations of {ctx.workspace_id}")  # two callers may not both take the last place
+    relations = ctx.table(IssueRelation)
+    of_each = [or_(relations.c.source_id == id, relations.c.target_id == id) for id in issue_ids]
+    counted = select(*[func.count().filter(of_one) for of_one in of_each]).where(or_(*of_each))
+    if max((await ctx.report(counted))[0]) >= MOST_RELATIONS:
+        raise Refusal(Code.BAD_REQUEST, f"An issue can have at most {MOST_RELATIONS} relations")
 
 
 @command(

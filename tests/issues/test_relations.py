@@ -8,6 +8,8 @@ import pytest
 
 from models.actors import ActorType
 from models.issues import IssueComment
+from resolvers.issues import relations
+from resolvers.kernel.reader.build import LIST_LIMIT
 from tests.issues.board import UNKNOWN, Board
 from tests.world import World
 
@@ -125,6 +127,27 @@ async def test_a_relation_is_deleted_without_a_word(board: Board) -> None:
     assert (await board.ask("DELETE", f"/api/v1/relations/{id}")).status_code == 404
     assert await shown(board, a) == await shown(board, b) == []
     assert await board.events(since) == []
+
+
+async def test_an_issue_has_so_many_relations_and_no_more(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever end it is; and of several callers one takes the last place."""
+    assert relations.MOST_RELATIONS <= LIST_LIMIT  # an edge shows all of them
+    monkeypatch.setattr(relations, "MOST_RELATIONS", 3)
+    a, b, c = [await board.create() for _ in range(3)]
+    first = (await relate(board, a, "blocks", b)).json()["id"]
+    assert (await relate(board, a, "blocked_by", b)).status_code == 201
+    kinds = ("blocks", "relates_to", "duplicate_of")
+    ends = [(a, kind, c) for kind in kinds] + [(c, kind, a) for kind in kinds]
+    answers = await asyncio.gather(*[relate(board, *each) for each in ends])
+    assert sorted(answer.status_code for answer in answers) == [201] + [400] * 5
+    before = await board.world.snapshot()
+    for source, target in ((a, b), (b, a)):
+        answer = await relate(board, source, "relates_to", target)
+        assert (answer.status_code, answer.json()["detail"]) == (400, "An issue can have at most 3 relations")
+    assert await board.world.snapshot() == before
+    assert (await relate(board, b, "relates_to", c)).status_code == 201
+    assert (await board.ask("DELETE", f"/api/v1/relations/{first}")).status_code == 200
+    assert (await relate(board, b, "relates_to", a)).status_code == 201
 
 
 async def test_comments_come_in_their_order_with_their_authors(board: Board) -> None:
