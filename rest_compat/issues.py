@@ -49,25 +49,33 @@ class CreatedIssueJSON(Wire, of=Mission):
     authored_via: Annotated[str | None, Absent()]
 
 
-class IssueJSON(CreatedIssueJSON, of=Mission):
+class AgentsIssueJSON(CreatedIssueJSON, of=Mission):
+    """What agents read of an issue (contract: internal.issues.get)."""
+
     crew_name: Annotated[str | None, Absent()]
     crew_slug: Annotated[str | None, Absent()]
-    assignee_name: Annotated[str | None, Absent()]
     labels: list[LabelJSON]
     project_id: str | None
     sub_issues_count: int
     comment_count: int
 
 
-class CommentJSON(Wire, of=IssueComment):
+class IssueJSON(AgentsIssueJSON, of=Mission):
+    assignee_name: Annotated[str | None, Absent()]
+
+
+class AgentsCommentJSON(Wire, of=IssueComment):
     id: str
     mission_id: str
     author_type: str
     author_id: str
-    author_name: Annotated[str | None, Absent()]
     body: str
     created_at: str
     updated_at: str
+
+
+class CommentJSON(AgentsCommentJSON, of=IssueComment):
+    author_name: Annotated[str | None, Absent()]
 
 
 class ActivityJSON(Wire, of=IssueActivity):
@@ -126,14 +134,14 @@ ROUTES = (
     GET(f"{ISSUE}/relations", issues.list_relations, list[RelationJSON]),
     POST(f"{ISSUE}/relations", issues.create_relation, issues.RelationCreated, status=201),
     DELETE("/api/v1/relations/{relationId}", issues.delete_relation, issues.RelationDeleted),
-    GET(INTERNAL, issues.list_agent_issues, list[IssueJSON]),
+    GET(INTERNAL, issues.list_agent_issues, list[AgentsIssueJSON]),
     POST(INTERNAL, issues.create_agent_issue, AgentIssueCreated, status=201, reads=workspace_in_body),
-    GET(f"{INTERNAL}/{{identifier}}", issues.get_agent_issue, IssueJSON),
+    GET(f"{INTERNAL}/{{identifier}}", issues.get_agent_issue, AgentsIssueJSON),
     PATCH(f"{INTERNAL}/{{identifier}}", issues.update_agent_issue, AgentIssueUpdated, reads=workspace_in_body),
     POST(
         f"{INTERNAL}/{{identifier}}/comments",
         issues.create_agent_comment,
-        CommentJSON,
+        AgentsCommentJSON,
         status=201,
         reads=workspace_in_body,
     ),

@@ -137,13 +137,19 @@ async def test_no_workspace_is_a_bad_request(board: Board) -> None:
 
 
 async def test_agents_list_and_read_as_users_do(board: Board) -> None:
-    label = await board.label()
-    issues = [await board.create(f"Leak {n}", labels=[label.id]) for n in range(3)]
+    """But for the names of assignees."""
+    label, assigned = await board.label(), {"assignee_type": "agent", "assignee_id": board.worker.id}
+    issues = [await board.create(f"Leak {n}", labels=[label.id], **assigned) for n in range(3)]
+
+    def unnamed(issue: dict[str, Any]) -> dict[str, Any]:
+        assert issue["assignee_name"] == board.worker.name
+        return {key: value for key, value in issue.items() if key != "assignee_name"}
+
     await board.ask("POST", board.of_issue(issues[0], "/comments"), {"body": "x"})
     listed = (await ask(board, "GET", crew_id=board.crew.id, limit=2)).json()
     assert [each["title"] for each in listed] == ["Leak 2", "Leak 1"]
-    assert listed == await board.read("/api/v1/issues", crew_id=board.crew.id, limit=2)
-    assert (await ask(board, "GET", f"/{issues[0]['identifier']}")).json() == await board.get(issues[0])
+    assert listed == [unnamed(each) for each in await board.read("/api/v1/issues", crew_id=board.crew.id, limit=2)]
+    assert (await ask(board, "GET", f"/{issues[0]['identifier']}")).json() == unnamed(await board.get(issues[0]))
     assert (await ask(board, "GET", crew_id=board.crew.id, search="LEAK 1")).json()[0]["id"] == issues[1]["id"]
 
 
@@ -212,6 +218,7 @@ async def test_an_agent_comments(board: Board) -> None:
         other.worker.id,
         "From another crew",
     )
+    assert "author_name" not in made
     assert await board.events(since) == [("issue.updated", {"id": issue["id"], "identifier": issue["identifier"]})]
     before = await board.world.snapshot()
     for body in (
