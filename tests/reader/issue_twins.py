@@ -166,17 +166,21 @@ HERE: dict[str, Root] = {
 # ---- derived values --------------------------------------------------------------------------------------------------
 
 
-def actor(type_key: str, id_key: str) -> Value:
-    """The name of a user or agent, even if deleted, or of the system."""
+def assigned(type_key: str, id_key: str) -> Value:
+    """The name of a user or agent, even if deleted."""
 
     def name(store: Store, _: Asker, row: Row) -> Any:
-        if row[type_key] == "system":
-            return "System"
         users = {u["id"]: u["full_name"] for u in store.tables["users"]}
         agents = {a["id"]: a["name"] for a in store.tables["agents"] if a["workspace_id"] == row["workspace_id"]}
         return {"user": users, "agent": agents}.get(row[type_key], {}).get(row[id_key])
 
     return name
+
+
+def actor(type_key: str, id_key: str) -> Value:
+    """Of the system, too."""
+    name = assigned(type_key, id_key)
+    return lambda store, asker, row: "System" if row[type_key] == "system" else name(store, asker, row)
 
 
 def of_row(table: str, key: str, column: str) -> Value:
@@ -218,7 +222,7 @@ OF_PROJECT, OF_MILESTONE = counted("project_id", *DONE, "REVIEW"), counted("mile
 DERIVED: dict[tuple[str, str], Value] = {
     ("Mission", "crew_name"): of_row("crews", "crew_id", "name"),
     ("Mission", "crew_slug"): of_row("crews", "crew_id", "slug"),
-    ("Mission", "assignee_name"): actor("assignee_type", "assignee_id"),
+    ("Mission", "assignee_name"): assigned("assignee_type", "assignee_id"),
     ("Mission", "created_by_name"): actor("created_by_type", "created_by_id"),
     ("IssueComment", "author_name"): actor("author_type", "author_id"),
     ("IssueActivity", "actor_name"): actor("actor_type", "actor_id"),
@@ -226,7 +230,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("Assignment", "result_line"): first_line("result_summary"),
     ("Assignment", "error_line"): first_line("error_message"),
     ("Assignment", "duration_ms"): duration,
-    ("Project", "lead_name"): actor("lead_type", "lead_id"),
+    ("Project", "lead_name"): assigned("lead_type", "lead_id"),
     **{("Project", name): value for name, value in OF_PROJECT.items()},
     **{("Milestone", name): OF_MILESTONE[name] for name in ("issue_count", "done_count")},
 }
