@@ -107,7 +107,8 @@ async def test_what_is_large_is_asked_beside_it(
 ) -> None:
     text = """
     query Large($ws: ID!) {
-      crews(workspaceId: $ws, first: 100) { nodes { id agents(first: 1) { nodes { id } } } } a: labels(workspaceId: $ws) { id }
+      crews(workspaceId: $ws, first: 100) { nodes { id agents(first: 1) { nodes { id } } } }
+      a: labels(workspaceId: $ws) { id }
       b: labels(workspaceId: $ws) { name }
     }"""
     monkeypatch.setattr(roots, "SMALL", 150)
