@@ -1,0 +1,180 @@
+"""Where an answer is read from: FROM entries with their conditions, order and window."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Table as SQLTable
+from sqlalchemy import Text, cast, func, literal_column, select, true
+from sqlalchemy.sql.elements import ColumnClause
+from sqlalchemy.sql.util import ClauseAdapter
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
+from sqlmodel import SQLModel
+
+from models.base import table_of
+from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.reader.keyset import Cursors, descends, key_of
+from resolvers.kernel.reader.rows import Read, View, only_readable
+from resolvers.kernel.trace import Trace
+
+ONE: Any = literal_column("1")
+Window = tuple[Any, Any, Any, int | None]  # limit, offset, after, rows at most
+
+
+@dataclass
+class Source:
+    """One FROM entry being read: the model, its alias, its conditions and order, already moved onto the alias."""
+
+    model: type[SQLModel]
+    alias: Any
+    where: list[Any]
+    order: list[Any]
+    used: set[str] = field(default_factory=set)
+    partner: Mapping[str, Any] = field(default_factory=dict)  # see Rows.along
+    each: tuple[Any, Any] | None = None  # see filters.of_each
+
+    def column(self, name: str) -> Any:
+        self.used.add(name)
+        column = self.alias.c[name]
+        only_readable(column)
+        return column
+
+    @property
+    def entered(self) -> list[Any]:
+        """The order by the columns of a partner, where there is one."""
+        if not self.partner:
+            return self.order
+        same: dict[Any, Any] = {self.alias.c[name]: column for name, column in self.partner.items()}
+
+        def replaced(element: Any, **_: Any) -> Any:
+            return same.get(element)
+
+        return [replacement_traverse(k, {}, replaced) for k in self.order]
+
+    @property
+    def among(self) -> list[Any]:
+        return [] if self.each is None else [self.each[0] == func.any(self.each[1])]
+
+    @property
+    def columns(self) -> "Columns":
+        return Columns(self)
+
+    @property
+    def table(self) -> SQLTable | None:
+        return None if issubclass(self.model, View) else table_of(self.model)
+
+
+class Columns:
+    """The columns of a source for expressions of the graph; what they take is noted."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getitem__(self, name: str) -> Any:
+        return self._source.column(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return self._source.column(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._source.alias.c
+
+
+class Sources:
+    """The FROM entries of one statement. `scope` is what conditions may use of the caller."""
+
+    def __init__(self, trace: Trace, scope: Any) -> None:
+        self.trace, self.scope = trace, scope
+
+    def _source(self, read: Read[Any], outer: Sequence[Any], source: Any = None, held: bool = False) -> Source:
+        given = read.source if source is None else source
+        table = table_of(read.model) if given is None else given
+        alias = table.alias(self.trace.name("t"))
+        if issubclass(read.model, View):
+            return Source(read.model, alias, [], [_of_view(k, alias) for k in read.order])
+        only_readable(*read.conditions, *read.order)
+        adapt = ClauseAdapter(alias).traverse
+        where = [adapt(clause(c)) for c in read.conditions]
+        if "deleted_at" in table.c:
+            where.append(alias.c.deleted_at.is_(None))
+        if not held:
+            where += self.scope.sees(read.model, alias, outer)
+        order = [adapt(clause(k)) for k in read.order]
+        keys = [key_of(k) for k in order]
+        for column in table_of(read.model).primary_key:
+            own = alias.c[column.name]
+            if order and not any(k is own for k in keys):  # a page needs an order without ties
+                order.append(own.desc() if descends(order[-1]) else own)
+        each = None if read.each is None else (adapt(read.each[0]), read.each[1])
+        return Source(read.model, alias, where, order, partner=read.partner, each=each)
+
+    def _select(
+        self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()
+    ) -> Any:
+        """The rows of a source, in its order and window."""
+        limit, offset, after, _ = window
+        order = entry.entered
+        beyond = [] if after is None else Cursors(self.trace, after).beyond(order)
+        made = select(*columns).select_from(entry.alias).where(*entry.where, *where, *beyond).order_by(*order)
+        made = made if limit is None else made.limit(clause(limit))
+        made = made if offset is None else made.offset(clause(offset))
+        return made.correlate(*outer)
+
+    def _window(self, entry: Source, outer: Sequence[Any], window: Window) -> Source:
+        """The rows of a window as a source: what is made of a row is made outside, so that a row that is skipped costs
+        no more than its place.
+        """
+        made = (
+            self._select(entry, outer, window, *entry.alias.c)
+            if entry.each is None
+            else self._of_each(entry, outer, window)
+        )
+        rows = made.subquery(self.trace.name("q"))
+        return Source(entry.model, rows, [], [ClauseAdapter(rows).traverse(k) for k in entry.order])
+
+    def _of_each(self, entry: Source, outer: Sequence[Any], window: Window) -> Any:
+        """The window of the rows that have one of several values, out of the first rows with each value."""
+        assert entry.each is not None
+        column, values = entry.each
+        limit, offset, after, _ = window
+        enough = limit if offset is None or limit is None else clause(limit) + clause(offset)
+        value = select(func.unnest(values, type_=column.type).label("value")).distinct().subquery(self.trace.name("v"))
+        own = self._select(
+            entry, [*outer, value], (enough, None, after, None), *entry.alias.c, where=[column == value.c.value]
+        )
+        first = own.lateral(self.trace.name("q"))
+        order = [ClauseAdapter(first).traverse(k) for k in entry.order]
+        made = select(*first.c).select_from(value.join(first, true())).order_by(*order)
+        made = made if limit is None else made.limit(clause(limit))
+        made = made if offset is None else made.offset(clause(offset))
+        return made.correlate(*outer)
+
+    def _made(self, window: Source, outer: Sequence[Any], *columns: Any) -> Any:
+        """What is made of the rows of a window, which takes no more columns than that needs."""
+        kept = [c for c in window.alias.element.selected_columns if c.key in window.used]
+        window.alias.element = window.alias.element.with_only_columns(*(kept or [ONE]))
+        return select(*columns).select_from(window.alias).correlate(*outer)
+
+    def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
+        return (
+            select(func.count())
+            .select_from(entry.alias)
+            .where(*entry.where, *entry.among)
+            .correlate(*outer)
+            .scalar_subquery()
+        )
+
+    def _cursor(self, entry: Source) -> Any:
+        keys = [key_of(k) for k in entry.order]
+        entry.used |= {c.key for k in keys for c in iterate(k) if isinstance(c, ColumnClause)}
+        text = func.convert_to(cast(func.json_build_array(*keys), Text), literal_column("'UTF8'"))
+        return func.translate(
+            func.encode(text, literal_column("'base64'")), literal_column("chr(10)"), literal_column("''")
+        )
+
+
+def _of_view(key: Any, alias: Any) -> Any:
+    """Views are ordered by the names of their fields; a leading `-` descends."""
+    return alias.c[key[1:]].desc() if key.startswith("-") else alias.c[key]
