@@ -7,7 +7,7 @@ from dataclasses import field as dataclass_field
 from dataclasses import make_dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, Generic, Optional, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Generic, Optional, TypeVar, Union, get_args, get_origin
 
 import strawberry
 from pydantic import BaseModel
@@ -22,7 +22,7 @@ from resolvers.kernel.operation import Operation, Surface
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import Query
-from resolvers.kernel.reader import GRAPHS, Derived, Page, Row, columns_of
+from resolvers.kernel.reader import GRAPHS, Derived, Either, Page, Row, columns_of
 from resolvers.kernel.reader import Edge as GraphEdge
 
 N = TypeVar("N")
@@ -69,6 +69,14 @@ class Edges:
     """A field of a node: the rows that an edge leads to. Pages of them where the edge takes a window, else a list."""
 
 
+UNIONS: dict[frozenset[type[SQLModel]], Any] = {}
+
+
+def union(name: str, *models: type[SQLModel], description: str) -> None:
+    """A GraphQL union of the types of several models: what a field shows whose row is of one of these."""
+    UNIONS[frozenset(models)] = strawberry.union(name, description=description)
+
+
 _UNBOUND: list[tuple[type[SQLModel], type, str]] = []
 NODES: dict[type[SQLModel], list[type]] = {}
 
@@ -109,22 +117,40 @@ def bind_nodes() -> None:
         strawberry.type(cls, name=name, description=inspect.getdoc(cls))
 
 
-def _typed(field: str, annotation: Any, entry: GraphEdge | Derived | None) -> Any:
+def _typed(field: str, annotation: Any, entry: GraphEdge | Either | Derived | None) -> Any:
     """What a field of a node shows: its own annotation, or the type of the rows that its edge leads to."""
     forms = {Edge: "one", Edge | None: "one", Edges: "many"}
     if annotation not in forms:
         return annotation
+    if isinstance(entry, Either):
+        if annotation != Edge | None:
+            raise TypeError(f"{field}: there may be no row of any of the kinds, so it is `Edge | None`")
+        return nullable(_one_of(field, entry))
     if not isinstance(entry, GraphEdge) or entry.kind != forms[annotation]:
         raise TypeError(f"{field}: the graph has no edge of this name that leads to {forms[annotation]}")
-    nodes = NODES.get(entry.target, [])
-    if len(nodes) != 1:
-        raise TypeError(
-            f"{field}: {entry.target.__name__} has {len(nodes)} types in the schema, so the field has to name its own"
-        )
-    kind: Any = nodes[0]
+    kind: Any = node_of(field, entry.target)
     if annotation is Edges:
         return Connection[kind] if entry.input is not None and issubclass(entry.input, Paging) else list[kind]
     return kind if annotation is Edge else nullable(kind)
+
+
+def _one_of(field: str, entry: Either) -> Any:
+    """The union of the types of an edge's members."""
+    models = list(dict.fromkeys(edge.target for edge in entry.members.values()))
+    known = UNIONS.get(frozenset(models))
+    if known is None:
+        raise TypeError(f"{field}: the schema has no union of {' and '.join(model.__name__ for model in models)}")
+    return Annotated[Union[tuple(node_of(field, model) for model in models)], known]  # noqa: UP007 (a value here)
+
+
+def node_of(field: str, model: type[SQLModel]) -> Any:
+    """The type of the rows of a model that a field leads to."""
+    nodes = NODES.get(model, [])
+    if len(nodes) != 1:
+        raise TypeError(
+            f"{field}: {model.__name__} has {len(nodes)} types in the schema, so the field has to name its own"
+        )
+    return nodes[0]
 
 
 def output(model: type[Output], *, name: str | None = None) -> Callable[[C], C]:

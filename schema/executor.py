@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from graphql import GraphQLObjectType, GraphQLSchema
+from graphql import GraphQLObjectType, GraphQLSchema, GraphQLUnionType
 
 from resolvers.kernel.operation import Answer
-from schema.selection import BACKREF, Asking, Selection
+from schema.selection import BACKREF, KIND, Asking, Selection
 
 
 @dataclass(slots=True)
@@ -18,8 +18,12 @@ class ExecutionContext:
 
 
 def attach(schema: GraphQLSchema) -> None:
-    """Gives bound root fields the resolver that runs their operation, and all others the one that reads its answer."""
+    """Gives bound root fields the resolver that runs their operation, and all other fields and unions the one that
+    reads its answer.
+    """
     for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLUnionType):  # those of events are never executed here
+            type_.resolve_type = _resolve_kind
         if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
             continue
         is_root = type_ in (schema.query_type, schema.mutation_type)
@@ -35,11 +39,15 @@ def attach(schema: GraphQLSchema) -> None:
 
 
 async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:
-    selection = Selection(info.schema, info.fragments, info.context.variables.coerced)
+    selection = Selection(info.schema, info.fragments, info.context.variables.coerced, kinds=True)
     root = selection.root(info.parent_type, info.path.key, info.field_nodes)
     answer = await root.call(info.context.variables).run(info.context.asking)
     info.context.answers.append(answer)
     return None if answer.body is None else orjson.loads(answer.body)
+
+
+def _resolve_kind(source: Any, *_: Any) -> str:
+    return str(source[KIND])
 
 
 def _resolve_child(otherwise: Any) -> Any:

@@ -45,6 +45,7 @@ class IssueType:
     priority: str = strawberry.field(description="none, low, medium, high, urgent, or an arbitrary text.")
     assignee_type: str | None = strawberry.field(description="user, agent, or an arbitrary text.")
     assignee_id: str | None
+    assignee: Edge | None = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
     assignee_name: str | None = strawberry.field(description="Null unless the assignee is a user or an agent.")
     due_date: str | None = strawberry.field(description="A text as sent; by convention YYYY-MM-DD.")
     estimate: int | None
@@ -66,6 +67,7 @@ class IssueType:
     activity: Edges
     created_by_type: ActorType | None
     created_by_id: str | None
+    creator: Edge | None = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
     created_by_name: str | None
     authored_via: AuthoredVia | None
     created_at: datetime
@@ -85,6 +87,7 @@ class IssueCommentType:
     issue: Edge
     author_type: ActorType
     author_id: str
+    author: Edge | None
     author_name: str | None
     body: str
     created_at: datetime
@@ -99,6 +102,7 @@ class IssueActivityType:
     mission_id: strawberry.ID
     actor_type: ActorType
     actor_id: str
+    actor: Edge | None
     actor_name: str | None
     action: ActivityAction
     details: str | None

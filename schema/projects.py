@@ -30,6 +30,7 @@ class ProjectType:
     health: ProjectHealth
     lead_type: str | None = strawberry.field(description="user, agent, or an arbitrary text.")
     lead_id: str | None
+    lead: Edge | None = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
     lead_name: str | None = strawberry.field(description="Null unless the lead is a user or an agent.")
     start_date: str | None = strawberry.field(description="A text as sent; by convention YYYY-MM-DD.")
     target_date: str | None

@@ -2,8 +2,12 @@
 
 import strawberry
 
+from models.agents import Agent
+from models.auth import User
 from resolvers.kernel.outputs import Deleted, Success
-from schema.bridge import output
+from schema.bridge import output, union
+
+union("Actor", User, Agent, description="Who does something, or is to do it.")
 
 
 @output(Deleted)

@@ -26,15 +26,18 @@ from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import Input, Paging, bare, validate
 from resolvers.kernel.operation import Answer, Operation
 from resolvers.kernel.outputs import Output
-from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Item, Nested, Shape, columns_of, intern
+from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Either, Item, Nested, Shape, columns_of, intern
 from resolvers.kernel.request import Request
 from resolvers.kernel.together import Asked
 from schema.arguments import Arguments, plain
+from schema.bridge import node_of
 
 BACKREF = "strawberry-definition"
 Throttle = Callable[[str, str], None]
 """(operation, client): raises RATE_LIMITED where the operation's own bucket is empty."""
 UNPAGED = 100  # what a list without pages counts
+KIND = "@type"
+"""The key of an object that could be of several types, and says which: no document can have it as an alias."""
 
 
 class Unbound(Exception):
@@ -163,8 +166,10 @@ def _repeats(shape: Shape, found: dict[int, int]) -> dict[int, int]:
 
 def _objects(shape: Shape, limit: int, slots: Sequence[int], repeats: Mapping[int, int]) -> int:
     """An object counts one, one for each value that it shows once more, and what hangs on it; a list or page as often
-    as it may hold rows.
+    as it may hold rows. Of a union, it is one of the members.
     """
+    if shape.form == "union":
+        return max([_objects(item.shape, UNPAGED, slots, repeats) for item in shape.fields if isinstance(item, Nested)])
     inside = 1 + repeats.get(id(shape), 0) if repeats else 1
     for item in shape.fields:
         if isinstance(item, Nested) and item.shape.form != "count":
@@ -177,11 +182,15 @@ def _objects(shape: Shape, limit: int, slots: Sequence[int], repeats: Mapping[in
 
 @dataclass
 class Selection:
-    """Walks one document: fragments merged, directives decided by `truth`, arguments of edges collected."""
+    """Walks one document: fragments merged, directives decided by `truth`, arguments of edges collected.
+
+    `kinds`: objects that could be of several types say which, for whoever walks the answer.
+    """
 
     schema: GraphQLSchema
     fragments: Mapping[str, Any]
     truth: Mapping[str, Any]
+    kinds: bool = False
     slots: list[Slot] = field(default_factory=list)
 
     def fields(self, parent: GraphQLObjectType, nodes: list[Any]) -> dict[str, list[FieldNode]]:
@@ -289,6 +298,8 @@ class Selection:
             entry = graph.get(name)
             if isinstance(entry, Edge):
                 return self._edge(key, name, entry, definition, group)
+            if isinstance(entry, Either):
+                return Nested(key, name, self._union(definition.type, entry, group))
             if entry is not None or name in columns:
                 return Column(key, name)
             raise Unbound
@@ -302,6 +313,20 @@ class Selection:
             self.slots.append(Slot(edge.input, Arguments(definition, group[0])))
         leaf = is_leaf_type(get_named_type(definition.type))
         return Nested(key, name, Shape((), "count") if leaf else self.shape(definition.type, edge.target, group), slot)
+
+    def _union(self, type_: Any, either: Either, nodes: list[FieldNode]) -> Shape:
+        """Each member with the fields that fragments on its type ask for; of one that none is on, whether it is
+        there.
+        """
+        types = {kind.extensions[BACKREF].origin: kind for kind in get_named_type(type_).types}
+        members = list[Item]()
+        for name, edge in either.members.items():
+            kind = types[node_of(name, edge.target)]
+            fields = self._object(kind, edge.target, nodes)
+            if self.kinds:
+                fields = (Constant(KIND, f'"{kind.name}"', plain=True), *fields)
+            members.append(Nested(name, name, Shape(fields)))
+        return Shape(tuple(members), "union")
 
     def _connection(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
         def item(key: str, name: str, definition: GraphQLField, group: list[FieldNode]) -> Item:

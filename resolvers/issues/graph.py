@@ -27,6 +27,7 @@ from resolvers.kernel import (
     Paging,
     Text,
     View,
+    actor,
     actor_name,
     at_most,
     contains,
@@ -156,7 +157,9 @@ graph(
     crew_name=of_parent(Crew, "crew_id", "name"),
     crew_slug=of_parent(Crew, "crew_id", "slug"),
     lead_agent=one(Agent, "lead_agent_id"),
+    assignee=actor("assignee_type", "assignee_id"),
     assignee_name=assigned_name("assignee_type", "assignee_id"),
+    creator=actor("created_by_type", "created_by_id"),
     created_by_name=actor_name("created_by_type", "created_by_id"),
     project=one(Project, "project_id"),
     milestone=one(Milestone, "milestone_id"),
@@ -175,13 +178,15 @@ graph(
 )
 graph(
     IssueComment, gate=Action.READ, scope="issues:read", visible=EVERYONE,
-    author_name=actor_name("author_type", "author_id"), issue=one(Mission, "mission_id"),
+    author=actor("author_type", "author_id"), author_name=actor_name("author_type", "author_id"),
+    issue=one(Mission, "mission_id"),
 )  # fmt: skip
 graph(
     IssueActivity,
     gate=Action.READ,
     scope="issues:read",
     visible=EVERYONE,
+    actor=actor("actor_type", "actor_id"),
     actor_name=actor_name("actor_type", "actor_id"),
 )
 graph(IssueRelationView, gate=Action.READ, scope="issues:read", visible=EVERYONE)

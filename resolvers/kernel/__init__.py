@@ -4,7 +4,7 @@ Where name and module are alike (`command`, `query`, `bus`, `database`, `instanc
 """
 
 from resolvers.kernel import cookies, faults, identity
-from resolvers.kernel.actors import Actor, actor_name, actor_of, check_actor
+from resolvers.kernel.actors import Actor, actor, actor_name, actor_of, check_actor
 from resolvers.kernel.bounds import ENDS, within
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.caller import Caller, CredentialKind, IssuedSession
@@ -86,6 +86,7 @@ from resolvers.kernel.reader import (
     confidential,
     count,
     derived,
+    either,
     extend,
     graph,
     many,
@@ -116,7 +117,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Row", "Rows", "Page", "View", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal", "forbidden",
     "unauthenticated", "translate",
     # Who may read the rows of a model, and what leads on from them.
-    "graph", "extend", "one", "many", "count", "derived", "of_parent", "reads", "Derived", "confidential", "EVERYONE",
+    "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "reads", "Derived", "confidential",
+    "EVERYONE",
     # What a command writes and sends.
     "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "Routing", "Time", "Long", "address_of", "Topic",
     # Roles, scopes of tokens, and the license.
@@ -138,5 +140,5 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL",
     # Who did it.
-    "Actor", "actor_name", "actor_of", "check_actor",
+    "Actor", "actor", "actor_name", "actor_of", "check_actor",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, literal_column, null, select
+from sqlalchemy import and_, case, literal_column, null, select
 from sqlmodel import col
 
 from models.actors import ActorType
@@ -12,9 +12,10 @@ from models.base import table_of
 from models.workspaces import Membership
 from resolvers.kernel.context import Context
 from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.reader import Derived
+from resolvers.kernel.reader import Derived, Either, either, one
 
 SYSTEM_NAME = "System"
+ONE: Any = literal_column("1")
 
 
 class Actor(NamedTuple):
@@ -41,6 +42,23 @@ def actor_name(type_key: str, id_key: str) -> Derived:
         )
 
     return Derived(str, named, Agent)
+
+
+def actor(type_key: str, id_key: str) -> Either:
+    """The actor in two columns as a row: an agent, or a user who is a member of the row's workspace. None for the
+    system, and where only the name is left.
+    """
+
+    def is_member(row: Any, user: Any) -> Any:
+        member = table_of(Membership).alias()
+        found = [member.c.workspace_id == row["workspace_id"], member.c.user_id == user["id"]]
+        tables = row[id_key].table, user["id"].table
+        return and_(
+            user["id"] == row[id_key],
+            select(ONE).select_from(member).where(*found).correlate(*tables).exists(),
+        )
+
+    return either(type_key, {ActorType.user: one(User, on=is_member), ActorType.agent: one(Agent, id_key)})
 
 
 async def check_actor(ctx: Context, field: str, type: str | None, id: str | None) -> None:

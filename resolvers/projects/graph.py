@@ -10,7 +10,7 @@ from models.actors import ActorType
 from models.missions import Mission, MissionStatus, MissionType
 from models.projects import Milestone, Project
 from models.workspaces import Workspace
-from resolvers.kernel import EVERYONE, Action, Derived, actor_name, derived, extend, graph, many, one
+from resolvers.kernel import EVERYONE, Action, Derived, actor, actor_name, derived, extend, graph, many, one
 
 HUNDRED: Any = literal_column("100")
 IS_ISSUE = (col(Mission.mission_type) == MissionType.issue,)
@@ -72,6 +72,7 @@ graph(
     gate=Action.READ,
     scope="projects:read",
     visible=EVERYONE,
+    lead=actor("lead_type", "lead_id"),
     lead_name=assigned_name("lead_type", "lead_id"),
     issue_count=of_project.all(),
     done_count=of_project.done(),

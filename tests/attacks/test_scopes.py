@@ -14,7 +14,7 @@ from resolvers.kernel.caller import Caller
 from resolvers.kernel.crypto import CLI_PREFIXES
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
-from resolvers.kernel.reader import GRAPHS, Constant, Edge, Shape, intern
+from resolvers.kernel.reader import GRAPHS, Constant, Shape, edges_in, intern
 from resolvers.kernel.reader.graph import access_of
 from resolvers.kernel.scopes import EVERYTHING, SCOPES, granted
 from tests.world import Person, World
@@ -107,9 +107,9 @@ def test_the_operations_of_every_token_are_these() -> None:
 
 @pytest.mark.parametrize("model", GRAPHS, ids=lambda model: model.__name__)
 def test_whatever_an_edge_leads_to_has_a_scope(model: Any) -> None:
-    for name, edge in GRAPHS[model].items():
-        if isinstance(edge, Edge) and issubclass(edge.target, TenantRow):
-            assert access_of(edge.target).scopes, name
+    for name, entry in GRAPHS[model].items():
+        for edge in edges_in(entry):
+            assert not issubclass(edge.target, TenantRow) or access_of(edge.target).scopes, name
 
 
 async def test_scopes_never_widen(world: World) -> None:
@@ -177,6 +177,10 @@ async def test_rest_answers_whole_what_a_scope_opens(world: World) -> None:
         (["crews:read"], "viewer { workspaces { crews { nodes { name } } } }", "workspace:read"),
         (["workspace:read"], "workspace(id: $ws) { labels { name } }", "labels:read"),
         (["workspace:*"], "workspace(id: $ws) { members { user { email } } }", None),
+        (["issues:read"], "issues(workspaceId: $ws) { nodes { assignee { ... on User { email } } } }", None),
+        (["issues:read"], "issues(workspaceId: $ws) { nodes { assignee { ... on Agent { name } } } }", "agents:read"),
+        (["issues:read"], "issues(workspaceId: $ws) { nodes { assignee { __typename } } }", "agents:read"),
+        (["issues:read", "agents:read"], "issues(workspaceId: $ws) { nodes { assignee { __typename } } }", None),
     ],
 )
 async def test_an_edge_needs_the_scope_of_what_it_leads_to(

@@ -28,8 +28,14 @@ def leaves(type_: Any, seen: tuple[str, ...] = ()) -> str:
     named: Any = get_named_type(type_)
     if is_leaf_type(named):
         return ""
-    if isinstance(named, (GraphQLInterfaceType, GraphQLUnionType)):
+    if isinstance(named, GraphQLInterfaceType):
         return "{ __typename }"
+    if isinstance(named, GraphQLUnionType):
+        return (
+            "{ __typename "
+            + " ".join(f"... on {each.name} {leaves(each, ('',) * DEPTH)}" for each in named.types)
+            + " }"
+        )
     if named.name.endswith("Connection"):
         return "{ totalCount nodes " + leaves(named.fields["nodes"].type, seen) + " }"
     parts = [
@@ -41,7 +47,7 @@ def leaves(type_: Any, seen: tuple[str, ...] = ()) -> str:
         for name, field in named.fields.items():
             inner: Any = get_named_type(field.type)
             if (
-                isinstance(inner, GraphQLObjectType)
+                isinstance(inner, (GraphQLObjectType, GraphQLUnionType))
                 and inner.name not in seen
                 and not required_arguments(field)
                 and (not is_list(field.type) or not parts)

@@ -46,7 +46,8 @@ def _issue(plot: Plot, number: int, **changes: Any) -> Mission:
 
 @entity
 def issue_above(plot: Plot) -> Mission:
-    return _issue(plot, 1, title="Hull")
+    by_agent = {"created_by_type": ActorType.agent, "created_by_id": plot["agent"].id}
+    return _issue(plot, 1, title="Hull", assignee_type=ActorType.user, assignee_id=plot.owner.user_id, **by_agent)
 
 
 @entity
@@ -77,6 +78,20 @@ def issue_comment(plot: Plot) -> IssueComment:
         author_id=plot.owner.user_id,
         body="It is getting worse",
         **plot.here,
+    )
+
+
+@entity
+def issue_comment_of_agent(plot: Plot) -> IssueComment:
+    said: dict[str, Any] = {"author_type": ActorType.agent, "author_id": plot["agent"].id, "body": "It is mended"}
+    return IssueComment(mission_id=plot["issue"].id, **said, **plot.here)
+
+
+@entity
+def issue_activity_of_user(plot: Plot) -> IssueActivity:
+    done: dict[str, Any] = {"action": ActivityAction.status_changed, "details": "BACKLOG \u2192 TODO"}
+    return IssueActivity(
+        mission_id=plot["issue"].id, actor_type=ActorType.user, actor_id=plot.owner.user_id, **done, **plot.here
     )
 
 

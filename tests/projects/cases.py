@@ -4,19 +4,27 @@ from models.projects import Milestone, Project
 from tests.generation.entities import Plot, entity
 
 
-@entity
-def project(plot: Plot) -> Project:
+def _project(plot: Plot, name: str, **lead: str) -> Project:
     return Project(
-        name="Voyage",
-        slug="voyage",
+        name=name,
+        slug=name.lower(),
         description="Around the cape",
         icon="anchor",
-        lead_type="agent",
-        lead_id=plot["agent"].id,
         start_date="2030-01-01",
         target_date="2030-06-01",
+        **lead,
         **plot.here,
     )
+
+
+@entity
+def project(plot: Plot) -> Project:
+    return _project(plot, "Voyage", lead_type="agent", lead_id=plot["agent"].id)
+
+
+@entity
+def project_of_user(plot: Plot) -> Project:
+    return _project(plot, "Return", lead_type="user", lead_id=plot.owner.user_id)
 
 
 @entity

@@ -251,3 +251,27 @@ LISTS = {
 }
 """Edges that take what the list of issues takes, but for the type of the mission."""
 REPORTS: dict[tuple[str, str], Callable[[Store, Row], Listing]] = {("Mission", "relations"): relations}
+
+
+def actor_row(type_key: str, id_key: str) -> Callable[[Store, Row], Single]:
+    """A live agent, or a user who is a member, of the row's workspace; else nobody."""
+
+    def found(store: Store, row: Row) -> Single:
+        here = row["workspace_id"]
+        members = [m["user_id"] for m in store.tables["memberships"] if m["workspace_id"] == here]
+        rows = {
+            "user": [u for u in store.tables["users"] if u["id"] == row[id_key] and u["id"] in members],
+            "agent": [a for a in store.live("agents") if a["id"] == row[id_key] and a["workspace_id"] == here],
+        }.get(row[type_key], [])
+        return Single((row[type_key] or "").title(), rows[0] if rows else None)
+
+    return found
+
+
+UNIONS: dict[tuple[str, str], Callable[[Store, Row], Single]] = {
+    ("Mission", "assignee"): actor_row("assignee_type", "assignee_id"),
+    ("Mission", "creator"): actor_row("created_by_type", "created_by_id"),
+    ("IssueComment", "author"): actor_row("author_type", "author_id"),
+    ("IssueActivity", "actor"): actor_row("actor_type", "actor_id"),
+    ("Project", "lead"): actor_row("lead_type", "lead_id"),
+}

@@ -17,6 +17,7 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLList,
     GraphQLSchema,
+    GraphQLUnionType,
     OperationDefinitionNode,
     VariableNode,
     get_named_type,
@@ -206,7 +207,8 @@ class Evaluation:
 
     # ---- the document ------------------------------------------------------------------------------------------------
 
-    def collect(self, nodes: Iterable[Any]) -> dict[str, list[FieldNode]]:
+    def collect(self, nodes: Iterable[Any], type_: Any = None) -> dict[str, list[FieldNode]]:
+        """The fields of an object, by their keys. `type_`: of an object that could be of another type."""
         found: dict[str, list[FieldNode]] = {}
         for node in nodes:
             for item in node.selection_set.selections:
@@ -216,9 +218,14 @@ class Evaluation:
                     found.setdefault((item.alias or item.name).value, []).append(item)
                     continue
                 part = self.fragments[item.name.value] if isinstance(item, FragmentSpreadNode) else item
-                for key, group in self.collect([part]).items():
-                    found.setdefault(key, []).extend(group)
+                if type_ is None or self.meets(type_, part.type_condition):
+                    for key, group in self.collect([part], type_).items():
+                        found.setdefault(key, []).extend(group)
         return found
+
+    def meets(self, type_: Any, condition: Any) -> bool:
+        on = type_ if condition is None else self.oracle.schema.type_map[condition.name.value]
+        return on is type_ or (isinstance(on, GraphQLUnionType) and type_ in on.types)
 
     def included(self, node: Any) -> bool:
         for directive in node.directives or ():
@@ -265,11 +272,17 @@ class Evaluation:
                 # a mere total asks nothing of the cursor
                 if known is None or (known.keys(kinds) is None and not counted):
                     raise Refused("BAD_REQUEST")
-            if not is_leaf_type(get_named_type(definition.type)):
-                self.check(get_named_type(definition.type), self.collect(group))
+            inner: Any = get_named_type(definition.type)
+            if isinstance(inner, GraphQLUnionType):
+                for member in inner.types:
+                    self.check(member, self.collect(group, member))
+            elif not is_leaf_type(inner):
+                self.check(inner, self.collect(group))
 
     def shown(self, found: Listing | Single, type_: Any, nodes: list[FieldNode], arguments: Mapping[str, Any]) -> Any:
         named: Any = get_named_type(type_)
+        if isinstance(named, GraphQLUnionType) and isinstance(found, Single) and found.row is not None:
+            [named] = [member for member in named.types if member.name == found.model]
         if isinstance(found, Single):
             return None if found.row is None else self.record(found.model, found.row, named, nodes)
         if named.name.endswith("Connection"):
@@ -279,7 +292,7 @@ class Evaluation:
 
     def record(self, model: str, row: Row, type_: Any, nodes: list[FieldNode]) -> dict[str, Any]:
         made: dict[str, Any] = {}
-        for key, group in self.collect(nodes).items():
+        for key, group in self.collect(nodes, type_).items():
             if group[0].name.value in IN_BRIEF:
                 made[key] = type_.name
                 continue

@@ -22,7 +22,7 @@ from models.base import SoftDelete, table_of
 from models.labels import Label
 from resolvers import labels
 from resolvers.kernel.operation import Operation
-from resolvers.kernel.reader import GRAPHS, Column, Derived, Edge, Nested, Shape, View, count, intern, many
+from resolvers.kernel.reader import GRAPHS, Column, Derived, Edge, Nested, Shape, View, count, edges_in, intern, many
 from resolvers.kernel.reader.graph import visible_of
 from schema.event_types import UNION_NAMES
 from schema.selection import BACKREF
@@ -274,14 +274,14 @@ def test_enums_are_shown_as_they_are_stored() -> None:
                 )
 
 
-def test_only_subscriptions_have_abstract_types() -> None:
-    """What is read is of one type each, so its shape is known when a document is compiled."""
+def test_these_types_are_abstract() -> None:
+    """What is read is of one type each, or of a union whose members a graph names: a shape is known before its rows."""
     abstract = {
         t.name
         for t in SCHEMA.type_map.values()
         if isinstance(t, (GraphQLInterfaceType, GraphQLUnionType)) and not t.name.startswith("__")
     }
-    assert abstract == {"Event", *UNION_NAMES.values()}
+    assert abstract == {"Actor", "Event", *UNION_NAMES.values()}
 
 
 def models() -> dict[str, Any]:
@@ -297,9 +297,11 @@ def models() -> dict[str, Any]:
             return
         found[type_.name] = model
         for definition in type_.fields.values():
-            entry = GRAPHS.get(model, {}).get(definition.extensions[BACKREF].python_name)
-            if isinstance(entry, Edge):
-                visit(get_named_type(definition.type), entry.target)
+            named: Any = get_named_type(definition.type)
+            members = named.types if isinstance(named, GraphQLUnionType) else (named,)
+            edges = edges_in(GRAPHS.get(model, {}).get(definition.extensions[BACKREF].python_name))
+            for edge, member in zip(edges, members, strict=False):
+                visit(member, edge.target)
 
     for root in (SCHEMA.query_type, SCHEMA.mutation_type):
         for definition in root.fields.values() if root else ():

@@ -11,9 +11,9 @@ from models.agents import Agent
 from models.crews import Crew
 from models.labels import Label
 from resolvers.kernel.inputs import Input, Name, Paging
-from resolvers.kernel.reader import GRAPHS, count, many, one
+from resolvers.kernel.reader import GRAPHS, count, either, many, one
 from schema import bridge
-from schema.bridge import Edge, Edges, bind_nodes, node
+from schema.bridge import Edge, Edges, bind_nodes, node, union
 
 Declare = Callable[..., None]
 
@@ -31,6 +31,7 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Declare:
     """Declares edges of crews, as the last domain to be loaded; there are no nodes but those of the test."""
     monkeypatch.setattr(bridge, "_UNBOUND", [])
     monkeypatch.setattr(bridge, "NODES", {})
+    monkeypatch.setattr(bridge, "UNIONS", {})
     return lambda **edges: monkeypatch.setitem(GRAPHS, Crew, edges)
 
 
@@ -109,6 +110,35 @@ def test_a_field_that_no_edge_fits_ends_the_start(declare: Declare, field: str, 
         node(Agent, name=name)(type(name, (), {"__annotations__": {"name": str}}))
     node(Crew)(type("CrewType", (), {"__annotations__": {field: annotation}}))
     with pytest.raises(TypeError, match=f"CrewType.{field}: .*{fault}"):
+        bind_nodes()
+
+
+def test_a_field_shows_the_union_of_what_it_leads_to(declare: Declare) -> None:
+    members = {"agent": one(Agent, "created_by"), "label": one(Label, "created_by"), "again": one(Agent, "slug")}
+    declare(maker=either("name", members), owner=either("name", members))
+    union("Maker", Label, Agent, description="Who made it.")
+    crew = node(Crew)(type("CrewType", (), {"__annotations__": {"maker": Edge | None, "owner": Edge | None}}))
+    node(Agent)(type("AgentType", (), {"__annotations__": {"name": str}}))
+    node(Label)(type("LabelType", (), {"__annotations__": {"color": str}}))
+    bind_nodes()
+    text = printed(crew)
+    assert '"""Who made it."""\nunion Maker = Agent | Label\n' in text
+    assert "\n  maker: Maker\n  owner: Maker\n" in text
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fault"),
+    [
+        (Edge, "there may be no row of any of the kinds, so it is `Edge | None`"),
+        (Edges, "there may be no row of any of the kinds, so it is `Edge | None`"),
+        (Edge | None, "the schema has no union of Agent and Label"),
+    ],
+)
+def test_a_union_that_no_field_fits_ends_the_start(declare: Declare, annotation: Any, fault: str) -> None:
+    declare(maker=either("name", {"agent": one(Agent, "created_by"), "label": one(Label, "created_by")}))
+    union("Worker", Agent, Crew, description="Who works on it.")
+    node(Crew)(type("CrewType", (), {"__annotations__": {"maker": annotation}}))
+    with pytest.raises(TypeError, match=f"CrewType.maker: {fault}"):
         bind_nodes()
 
 

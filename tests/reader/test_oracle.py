@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from resolvers.kernel.query import Query
-from resolvers.kernel.reader import GRAPHS, Derived
+from resolvers.kernel.reader import GRAPHS, Derived, Either
 from schema.selection import BACKREF
+from tests.reader.issue_twins import UNIONS
 from tests.reader.library import SCHEMA, Library, plain
 from tests.reader.oracle import Asker, Cursor, Oracle, Store
 from tests.reader.twins import CONDITIONS, DERIVED, JOINED, MODELS, NARROWED, ROOTS, Twins, known
@@ -70,6 +71,11 @@ async def test_both_paths_agree_with_the_oracle_on_thousands_of_documents(librar
 def test_every_derived_value_has_a_twin() -> None:
     derived = {(m.__name__, n) for m, entries in GRAPHS.items() for n, e in entries.items() if isinstance(e, Derived)}
     assert derived == set(DERIVED), "tests/reader/twins.py says each derived value again, in Python"
+
+
+def test_every_union_has_a_twin() -> None:
+    unions = {(m.__name__, n) for m, entries in GRAPHS.items() for n, e in entries.items() if isinstance(e, Either)}
+    assert unions == set(UNIONS), "tests/reader/issue_twins.py says whose row it is again, in Python"
 
 
 def test_every_list_and_row_of_the_schema_is_known_to_the_oracle() -> None:

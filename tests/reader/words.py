@@ -5,12 +5,12 @@ from typing import Any
 
 import schema.root  # noqa: F401  (declares the graphs)
 from models.base import table_of
-from resolvers.kernel.reader import GRAPHS, Edge
+from resolvers.kernel.reader import GRAPHS, edges_in
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store
 
 Arguments = Mapping[str, Any]
 MODELS = {model.__name__: model for model in GRAPHS} | {
-    e.target.__name__: e.target for g in GRAPHS.values() for e in g.values() if isinstance(e, Edge)
+    edge.target.__name__: edge.target for g in GRAPHS.values() for entry in g.values() for edge in edges_in(entry)
 }
 Root = Callable[[Store, Asker, Arguments], Listing | Single]
 Value = Callable[[Store, Asker, Row], Any]

@@ -15,6 +15,7 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
+    GraphQLUnionType,
     get_named_type,
     is_leaf_type,
 )
@@ -132,6 +133,17 @@ class Writer:
             parts.append(f"...{spread.name}{self.directives()}")
         return "{ " + " ".join(parts) + " }"
 
+    def union(self, type_: GraphQLUnionType, depth: int) -> str:
+        """Fragments on some of its members; now and then none of them, or one on the union itself."""
+        parts = [
+            f"... on {member.name}{self.directives()} {self.selection(member, depth)}"
+            for member in self.random.sample(type_.types, self.random.randrange(len(type_.types) + 1))
+        ]
+        if self.chance(0.4) or not parts:
+            parts.insert(self.random.randrange(len(parts) + 1), self.typename())
+        text = " ".join(parts)
+        return f"{{ ... on {type_.name}{self.directives()} {{ {text} }} }}" if self.chance(0.1) else f"{{ {text} }}"
+
     def fits(self, type_: GraphQLObjectType, name: str, definition: GraphQLField, depth: int) -> bool:
         if not self.offered(type_.name, name):
             return False
@@ -159,7 +171,10 @@ class Writer:
         call = f"{name}({', '.join(arguments)})" if arguments else name
         inner: Any = get_named_type(definition.type)
         text = self.alias(f"{type_.name}.{call}", bool(arguments)) + call + self.directives()
-        return text if is_leaf_type(inner) else f"{text} {self.selection(inner, depth - 1)}"
+        if is_leaf_type(inner):
+            return text
+        write = self.union if isinstance(inner, GraphQLUnionType) else self.selection
+        return f"{text} {write(inner, depth - 1)}"
 
     def alias(self, meaning: str, needed: bool) -> str:
         """One name has one meaning in a whole document, so that whatever meets can be merged."""

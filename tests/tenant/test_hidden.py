@@ -19,7 +19,7 @@ from tests.generation.inputs import fields_of, is_reference, references, row_id,
 from tests.generation.registry import operations, surfaces_of
 from tests.generation.surfaces import Outcome
 from tests.tenant.door import visible
-from tests.tenant.test_edges import PATHS, Path
+from tests.tenant.test_edges import FRAGMENT, PATHS, Path
 from tests.tenant.test_ids import mentioned, told
 
 pytestmark = pytest.mark.anyio
@@ -86,7 +86,7 @@ def ends(value: Any, names: tuple[str, ...]) -> list[Any]:
         return [end for element in value for end in ends(element, names)]
     if not names or value is None:
         return [value]
-    return ends(value[names[0]], names[1:])
+    return ends(value if names[0].startswith(FRAGMENT) else value[names[0]], names[1:])
 
 
 def named() -> Iterator[Any]:

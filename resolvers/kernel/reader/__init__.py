@@ -1,7 +1,8 @@
 """The read engine: rows (which) x shape (what) -> one SQL text whose answer is JSON.
 
-`rows.py` says which rows, `graph.py` what can be read from a row beyond its columns, `shape.py` what is asked,
-`build.py` joins them into one SQLAlchemy statement. Afterwards there is only text and the order of its parameters.
+`rows.py` says which rows, `graph.py` what can be read from a row beyond its columns, `shape.py` what is asked;
+`sources.py` finds the rows, and `build.py` joins all into one SQLAlchemy statement. Afterwards there is only text and
+the order of its parameters.
 """
 
 from resolvers.kernel.reader.graph import (
@@ -9,10 +10,13 @@ from resolvers.kernel.reader.graph import (
     GRAPHS,
     Derived,
     Edge,
+    Either,
     check_graphs,
     confidential,
     count,
     derived,
+    edges_in,
+    either,
     extend,
     graph,
     many,
@@ -21,11 +25,21 @@ from resolvers.kernel.reader.graph import (
     reads,
 )
 from resolvers.kernel.reader.rows import Page, Read, Row, Rows, View, columns_of
-from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape, edges_of, intern, roles_of, scopes_of
+from resolvers.kernel.reader.shape import (
+    Column,
+    Constant,
+    Item,
+    Nested,
+    Shape,
+    edges_of,
+    intern,
+    roles_of,
+    scopes_of,
+)
 
 __all__ = [
-    "EVERYONE", "GRAPHS", "Column", "Constant", "Derived", "Edge", "Item", "Nested", "Page", "Read", "Row", "Rows",
-    "Shape", "View", "check_graphs",
-    "columns_of", "confidential", "count", "derived", "edges_of", "extend", "graph", "intern", "many", "of_parent",
-    "one", "reads", "roles_of", "scopes_of",
+    "EVERYONE", "GRAPHS", "Column", "Constant", "Derived", "Edge", "Either", "Item",
+    "Nested", "Page", "Read", "Row", "Rows", "Shape", "View", "check_graphs", "columns_of", "confidential",
+    "count", "derived", "edges_in", "edges_of", "either", "extend", "graph", "intern", "many", "of_parent", "one",
+    "reads", "roles_of", "scopes_of",
 ]  # fmt: skip

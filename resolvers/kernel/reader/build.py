@@ -25,7 +25,7 @@ from models.base import TenantRow, most_characters
 from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader.clauses import clause
-from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge
+from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge, Either
 from resolvers.kernel.reader.json import (
     Value,
     array,
@@ -219,6 +219,8 @@ class Builder(Sources):
         edge = known[item.name]
         if isinstance(edge, Derived):
             raise TypeError(f"{entry.model.__name__}.{item.name} is a value, not an edge")
+        if isinstance(edge, Either):
+            return self._either(entry, edge, item, outer)
         made_of = self._edge(entry, edge, item, outer)
         return (
             Value((func.nullif(made_of.text, literal_column("'0'"), type_=Text()),), nullable=True)
@@ -252,6 +254,17 @@ class Builder(Sources):
             return conditions
 
         return self._read(rows, item.shape, outer, link)
+
+    def _either(self, entry: Source, either: Either, item: Nested, outer: Sequence[Any]) -> Value:
+        """The row of the member that the column names: each is read as an edge of its own is, and none but that one."""
+        kind = entry.column(either.by)
+        members = [
+            (part.key, self._edge(entry, either.members[part.key], part, outer))
+            for part in item.shape.fields
+            if isinstance(part, Nested)
+        ]
+        rows = [(kind == literal_column(f"'{name}'"), row.text) for name, row in members]
+        return Value((case(*rows, else_=null()),), nullable=True, most=max([row.most for _, row in members]))
 
     # ---- connections ---------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """What can be read from a row beyond its columns: declared once a model, beside its operations."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,14 @@ class Edge:
 
 
 @dataclass(frozen=True, eq=False)
+class Either:
+    """The row of one of several kinds: the column `by` names the member, each of which is an edge of its own."""
+
+    by: str
+    members: Mapping[str, Edge]
+
+
+@dataclass(frozen=True, eq=False)
 class Derived:
     """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets; `parent`, whose
     column it is.
@@ -65,7 +73,8 @@ class Access:
     visible: Visible
 
 
-GRAPHS: dict[type[SQLModel], dict[str, Edge | Derived]] = {}
+Entry = Edge | Either | Derived
+GRAPHS: dict[type[SQLModel], dict[str, Entry]] = {}
 ACCESS: dict[type[SQLModel], Access] = {}
 CONFIDENTIAL: dict[type[SQLModel], dict[str, Action]] = {}
 """Columns that are null to whoever may not do this in the row's workspace."""
@@ -107,6 +116,15 @@ def one(
     return Edge("one", target, on or _by_source(key), requires=requires)
 
 
+def either(by: str, members: Mapping[str, Edge]) -> Either:
+    """The row that one of the members leads to: which, the column `by` says. None where it names no member, and where
+    the member has no row that the caller may see.
+    """
+    if not members or any(edge.kind != "one" or not name.isidentifier() for name, edge in members.items()):
+        raise TypeError(f"{by}: it chooses from edges to one row each, by plain names")
+    return Either(by, {str(name): edge for name, edge in members.items()})
+
+
 def count(
     target: type[SQLModel],
     key: str | None = None,
@@ -130,9 +148,7 @@ def of_parent(target: type[TenantRow], key: str, column: str) -> Derived:
     return Derived(str, lambda row, scope: scope.parent(target, row, key, column), target)
 
 
-def graph(
-    model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Edge | Derived
-) -> None:
+def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Entry) -> None:
     """Declares who reads the rows of `model`, and what can be read from them: once, and for every edge that leads to
     them.
 
@@ -148,17 +164,27 @@ def graph(
     extend(model, **entries)
 
 
-def extend(model: type[SQLModel], **entries: Edge | Derived) -> None:
+def extend(model: type[SQLModel], **entries: Entry) -> None:
     """Adds to what can be read from `model`: a later domain hangs its rows here."""
     known = GRAPHS.setdefault(model, {})
     for name, entry in entries.items():
         if name in known or name in columns_of(model):
             raise TypeError(f"{model.__name__}.{name} is declared already")
-        if isinstance(entry, Edge) and issubclass(entry.target, TenantRow) and not _has_workspace(model):
-            raise TypeError(f"{model.__name__}.{name}: no edge leads from a row of no workspace to rows of one")
-        if isinstance(entry, Edge):
-            only_readable(*entry.where, *entry.order_by)
+        if isinstance(entry, Either) and entry.by not in columns_of(model):
+            raise TypeError(f"{model.__name__}.{name}: there is no column {entry.by}")
+        for edge in edges_in(entry):
+            if issubclass(edge.target, TenantRow) and not _has_workspace(model):
+                raise TypeError(f"{model.__name__}.{name}: no edge leads from a row of no workspace to rows of one")
+            only_readable(*edge.where, *edge.order_by)
         known[name] = entry
+
+
+def edges_in(entry: Entry | None) -> Iterator[Edge]:
+    """The edges that an entry of a graph stands for: one, several to choose from, or none."""
+    if isinstance(entry, Either):
+        yield from entry.members.values()
+    elif isinstance(entry, Edge):
+        yield entry
 
 
 def confidential(model: type[SQLModel], action: Action, *columns: str) -> None:
@@ -199,11 +225,12 @@ def check_graphs(answered: Iterable[type[SQLModel]]) -> None:
             access_of(model)
     for model, entries in GRAPHS.items():
         for name, entry in entries.items():
-            if isinstance(entry, Edge) and entry.target not in ACCESS:
-                raise TypeError(
-                    f"{model.__name__}.{name} leads to {entry.target.__name__}, which has no graph: nothing says who"
-                    " reads its rows"
-                )
+            for edge in edges_in(entry):
+                if edge.target not in ACCESS:
+                    raise TypeError(
+                        f"{model.__name__}.{name} leads to {edge.target.__name__}, which has no graph: nothing says who"
+                        " reads its rows"
+                    )
 
 
 def _has_workspace(model: type[SQLModel]) -> bool:

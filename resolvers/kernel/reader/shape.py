@@ -10,10 +10,9 @@ from sqlmodel import SQLModel
 
 from models.workspaces import Role
 from resolvers.kernel.policy import MEMBERS
-from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge, access_of, roles_of_edge
+from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge, Either, access_of, roles_of_edge
 from resolvers.kernel.scopes import OPEN, Scopes, together
 
-FORMS = ("object", "list", "connection", "edges", "page_info", "count")
 ALIAS_BYTES = 63  # a longer identifier is cut by PostgreSQL
 
 
@@ -29,8 +28,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A fixed value: a `__typename`, or a key a route documents as always the same; `plain` where that is no text but
-    JSON.
+    """A fixed value: a `__typename`, or what a declaration says is always the same, of which nobody asks; that is
+    `plain`: JSON, and no text.
     """
 
     key: str
@@ -41,7 +40,7 @@ class Constant:
 @dataclass(frozen=True, slots=True)
 class Nested:
     """An edge of the row (`name`), or an object made of the row's own fields (`name` is None), which is `absent` where
-    the first of them is null.
+    the first of them is null. In a union, a member: `key` is its name, and its shape may ask for nothing.
     """
 
     key: str
@@ -57,7 +56,9 @@ Item: TypeAlias = Column | Constant | Nested
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Shape:
-    """An object, a list of objects, a connection or one of its parts, or a count."""
+    """`form`: an object, a list, a connection or one of its parts (edges, page_info), a count, or a union, whose
+    fields are its members.
+    """
 
     fields: tuple[Item, ...]
     form: str = "object"
@@ -78,17 +79,33 @@ def intern(shape: Shape) -> Shape:
         return _KNOWN.setdefault((shape.fields, shape.form), shape)
 
 
-def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:
-    """Every edge a shape walks, nested ones too: for gates, and for what a statement may read."""
+def _walked(model: type[SQLModel], shape: Shape) -> Iterator[tuple[Edge, Shape]]:
+    """Every edge a shape walks, nested ones too, and what is asked of it."""
     for item in shape.fields:
-        if not isinstance(item, Nested):
-            continue
-        entry: Any = GRAPHS.get(model, {}).get(item.name) if item.name else None
-        if isinstance(entry, Edge):
-            yield entry
-            yield from edges_of(entry.target, item.shape)
-        else:
-            yield from edges_of(model, item.shape)
+        if isinstance(item, Nested):
+            for target, edge, inner in _below(model, item):
+                if edge is not None:
+                    yield edge, inner
+                yield from _walked(target, inner)
+
+
+def _below(model: type[SQLModel], item: Nested) -> Iterator[tuple[type[SQLModel], Edge | None, Shape]]:
+    """What an item leads to, and by which edge: several where it is a union, none where it is an object of the row."""
+    entry: Any = GRAPHS.get(model, {}).get(item.name) if item.name else None
+    if isinstance(entry, Either):
+        for part in item.shape.fields:
+            if isinstance(part, Nested):
+                edge = entry.members[part.key]
+                yield edge.target, edge, part.shape
+    elif isinstance(entry, Edge):
+        yield entry.target, entry, item.shape
+    else:
+        yield model, None, item.shape
+
+
+def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:
+    """Every edge a shape walks: for gates, and for what a statement may read."""
+    return (edge for edge, _ in _walked(model, shape))
 
 
 def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
@@ -100,10 +117,12 @@ def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
 
 
 def scopes_of(model: type[SQLModel], shape: Shape) -> Scopes:
-    """What a token with scopes needs to walk every edge of a shape. A number of rows is none of the rows."""
+    """What a token with scopes needs to walk every edge of a shape. A number of rows is none of the rows, and nor is
+    that there is one of which nothing is asked: the member of a union that no fragment is on.
+    """
     scopes = OPEN
-    for edge in edges_of(model, shape):
-        if edge.kind != "count":
+    for edge, inner in _walked(model, shape):
+        if any(not (isinstance(item, Constant) and item.plain) for item in inner.fields):
             scopes = together(scopes, access_of(edge.target).scopes)
     return scopes
 
@@ -116,8 +135,6 @@ def derives(model: type[SQLModel], shape: Shape, new: type[SQLModel]) -> bool:
             entry = known.get(item.name)
             if isinstance(entry, Derived) and (entry.parent is None or entry.parent is new):
                 return True
-        if isinstance(item, Nested):
-            edge = known.get(item.name) if item.name else None
-            if derives(edge.target if isinstance(edge, Edge) else model, item.shape, new):
-                return True
+        if isinstance(item, Nested) and any(derives(target, inner, new) for target, _, inner in _below(model, item)):
+            return True
     return False
