@@ -207,7 +207,7 @@ class Sower:
                     agent_id=run.agent_id if type_ in OUTPUT else None,
                     type=pick(["chat_event"] * 3 + ["run_begin"]),
                     payload=payload,
-                    created_at=self.time(),
+                    created_at=now - (self.time() - START),  # older ones would be swept while the documents are asked
                     **self.here,
                 )
 
