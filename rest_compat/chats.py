@@ -3,13 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-import orjson
-
 from models.chats import Chat, ChatMode, ChatOrigin, ChatStatus, Message, MessageRole
 from resolvers import chats
-from resolvers.kernel.operation import Answer
-from rest_compat.dispatch import JSON
-from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Around, From, Reply, Request, Wire
+from rest_compat.envelopes import Envelope, FromInput
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Wire
 
 
 class ChatJSON(Wire, of=Chat):
@@ -54,22 +51,16 @@ class MessageJSON(Wire, of=Message):
     author_user_id: Annotated[str | None, Absent()]
 
 
-class MessageListJSON(Around):
+class MessageListJSON(Envelope):
     """`chat_id` is absent for an unknown chat, and for one the caller cannot read."""
 
-    rows = "messages"
-    chat_id: Annotated[str | None, Absent()]
+    chat_id: Annotated[str | None, FromInput(), Absent()]
     messages: list[MessageJSON]
 
 
 def _whole_history(query: dict[str, str]) -> dict[str, str]:
     """Who names no window wants everything (contract: chats.messages)."""
     return dict(query) if query.keys() & {"limit", "offset"} else query | {"limit": chats.ALL}
-
-
-def _with_chat_id(request: Request, answer: Answer) -> Reply:
-    head = b'"chat_id":%b,' % orjson.dumps(request.path.split("/")[4]) if answer.found else b""
-    return Reply(200, b'{%b"messages":%b}' % (head, answer.body or b"[]"), [JSON])
 
 
 ROUTES = (
@@ -80,12 +71,6 @@ ROUTES = (
     PUT("/api/v1/agents/{agentId}/chats/{chatId}/read", chats.mark_read, chats.ReadMark),
     GET("/api/v1/chats", chats.list_chats, list[ChatSummaryJSON], envelope="data"),
     GET("/api/v1/chats/{chatId}", chats.get_chat, ChatSummaryJSON),
-    GET(
-        "/api/v1/chats/{chatId}/messages",
-        chats.list_messages,
-        MessageListJSON,
-        completes=_whole_history,
-        answers=_with_chat_id,
-    ),
+    GET("/api/v1/chats/{chatId}/messages", chats.list_messages, MessageListJSON, completes=_whole_history),
     POST("/api/v1/chats/{chatId}/steer", chats.steer_chat, chats.Steered, status=202),
 )

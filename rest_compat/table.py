@@ -3,17 +3,32 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import SQLModel
 
 from resolvers.kernel.caller import Caller
 from resolvers.kernel.errors import Refusal
-from resolvers.kernel.inputs import bare
+from resolvers.kernel.inputs import NoInput, bare
 from resolvers.kernel.operation import Answer, Auth, Operation, Surface
 from resolvers.kernel.outputs import Absent, Output
-from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Item, Nested, Shape, columns_of, intern
+from resolvers.kernel.query import Query
+from resolvers.kernel.reader import (
+    GRAPHS,
+    Asked,
+    Beside,
+    Column,
+    Constant,
+    Derived,
+    Edge,
+    EnvelopeShape,
+    Item,
+    Nested,
+    Shape,
+    columns_of,
+    intern,
+)
 from resolvers.kernel.store import Opened
 from rest_compat.streams import Download, Part, Upload
 
@@ -51,15 +66,12 @@ class Wire(BaseModel):
         if of is not None:
             cls.__of__ = of
 
-
-class Around(Wire):
-    """An object around a list: the database writes the list in the field `rows`, the route's `answers` the rest.
-
-    `counted`: with the number of all rows before it, as `{"total":…,"rows":[…]}`.
-    """
-
-    rows: ClassVar[str]
-    counted: ClassVar[bool] = False
+    @classmethod
+    def shaped(cls) -> Shape:
+        if cls.__of__ is None:
+            raise TypeError(f"{cls.__name__} needs of=")
+        model = cls.__of__
+        return intern(Shape(tuple(_item(cls, model, name, info) for name, info in cls.model_fields.items())))
 
 
 def shape_of(wire: Any) -> Shape | None:
@@ -67,19 +79,7 @@ def shape_of(wire: Any) -> Shape | None:
     if get_origin(wire) is list:
         inner = shape_of(get_args(wire)[0])
         return None if inner is None else intern(Shape(inner.fields, "list"))
-    if not issubclass(wire, Wire):
-        return None
-    if issubclass(wire, Around):
-        shape = shape_of(wire.model_fields[wire.rows].annotation)
-        return (
-            shape
-            if shape is None or not wire.counted
-            else intern(Shape((Column("total", "total_count"), Nested("rows", None, shape)), "connection"))
-        )
-    model = wire.__of__
-    if model is None:
-        raise TypeError(f"{wire.__name__} needs of=")
-    return intern(Shape(tuple(_item(wire, model, name, info) for name, info in wire.model_fields.items())))
+    return wire.shaped() if issubclass(wire, Wire) else None
 
 
 def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item:
@@ -100,7 +100,7 @@ def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item
         return Nested(
             key, source, inner or Shape(()), absent=absent is not None, zero=absent is not None and absent.zero
         )
-    if entry is not None or source in columns_of(model):
+    if isinstance(entry, Derived) or source in columns_of(model):
         return Column(key, source, absent=absent is not None, zero=absent is not None and absent.zero)
     if is_wire and nested.__of__ is model:
         return Nested(key, None, shape_of(kind) or Shape(()), absent=absent is not None)
@@ -177,6 +177,8 @@ class Route:
 
     def __post_init__(self) -> None:
         self.shape = None if self.wire is None else shape_of(self.wire)
+        if isinstance(self.shape, EnvelopeShape):
+            _check_envelope(self.operation, self.shape)
         if self.shape is not None:
             self.operation.published.add(self.shape)
         fields = self.operation.input.model_fields
@@ -193,6 +195,21 @@ class Route:
             )
         if self.body is not None and not op.late:
             raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
+
+
+def _check_envelope(op: Operation[Any], shape: EnvelopeShape) -> None:
+    """What stands beside a list is written by its statement: it has to be open to the same callers, in one place."""
+    lists = [part for part in shape.flat if isinstance(part, Nested)]
+    if not isinstance(op, Query) or not op.form.many or len(lists) != 1:
+        raise TypeError(f"{op.name}: an envelope is around the rows of one list")
+    for part in shape.flat:
+        if isinstance(part, Asked) and part.name not in op.input.model_fields:
+            raise TypeError(f"{op.name} has no input {part.name}")
+        if isinstance(part, Beside):
+            beside: Any = part.query
+            same = (beside.auth, beside.tenancy, beside.needs) == (op.auth, op.tenancy, op.needs)
+            if not same or beside.or_capability is not None or beside.input is not NoInput:
+                raise TypeError(f"{op.name}: {beside.name} has an input, or other callers")
 
 
 def _field_of(written: str, fields: Mapping[str, Any]) -> str:
@@ -222,7 +239,7 @@ def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: An
 
 
 __all__ = [
-    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Around", "Download", "Fixed", "From", "Null", "Output", "Reply",
+    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Download", "Fixed", "From", "Null", "Output", "Reply",
     "Request", "Route", "Upload", "Wire",
     "shape_of",
 ]  # fmt: skip

@@ -26,10 +26,14 @@ from resolvers.kernel.reader.graph import (
 )
 from resolvers.kernel.reader.rows import Page, Read, Row, Rows, View, columns_of
 from resolvers.kernel.reader.shape import (
+    Asked,
+    Beside,
     Column,
     Constant,
+    EnvelopeShape,
     Item,
     Nested,
+    Part,
     Shape,
     edges_of,
     intern,
@@ -38,8 +42,8 @@ from resolvers.kernel.reader.shape import (
 )
 
 __all__ = [
-    "EVERYONE", "GRAPHS", "Column", "Constant", "Derived", "Edge", "Either", "Item",
-    "Nested", "Page", "Read", "Row", "Rows", "Shape", "View", "check_graphs", "columns_of", "confidential",
+    "EVERYONE", "GRAPHS", "Asked", "Beside", "Column", "Constant", "Derived", "Edge", "Either", "EnvelopeShape", "Item",
+    "Nested", "Page", "Part", "Read", "Row", "Rows", "Shape", "View", "check_graphs", "columns_of", "confidential",
     "count", "derived", "edges_in", "edges_of", "either", "extend", "graph", "intern", "many", "of_parent", "one",
     "reads", "roles_of", "scopes_of",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from models.base import TenantRow, most_characters
-from resolvers.kernel.inputs import Input, Paging
+from resolvers.kernel.inputs import Input, NoInput, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge, Either
@@ -40,7 +41,7 @@ from resolvers.kernel.reader.json import (
     value_of,
 )
 from resolvers.kernel.reader.rows import Read, Rows, only_readable
-from resolvers.kernel.reader.shape import Column, Constant, Item, Nested, Shape
+from resolvers.kernel.reader.shape import Asked, Beside, Column, Constant, EnvelopeShape, Item, Nested, Part, Shape
 from resolvers.kernel.reader.sources import ONE, Source, Sources, Window
 from resolvers.kernel.trace import Trace
 
@@ -145,7 +146,11 @@ class Builder(Sources):
             return number(self._total(entry, outer))
         if shape.form == "list":
             return self._list(entry, shape.fields, outer, read.window)
-        row = self._object(entry, shape.fields, [*outer, entry.alias])
+        if isinstance(shape, EnvelopeShape):
+            return self._envelope(entry, shape, outer, read.window)
+        inside = [*outer, entry.alias]
+        value = shape.form == "value"
+        row = self._field(entry, shape.fields[0], inside) if value else self._object(entry, shape.fields, inside)
         return Value(
             (self._select(entry, outer, read.window, row.text).scalar_subquery(),), nullable=True, most=row.most
         )
@@ -317,6 +322,52 @@ class Builder(Sources):
             else:
                 parts.append((item.key, self._list(entry, item.shape.fields, outer, window)))
         return record(parts)
+
+    def _envelope(self, entry: Source, shape: EnvelopeShape, outer: Sequence[Any], window: Window) -> Value:
+        """A list and what stands beside it. The rows that match are counted once, however often that is shown."""
+        counted = None
+        if shape.shows("total", "pages"):
+            # OFFSET 0: else the number would be counted wherever it is named
+            counted = (
+                select(self._total(entry, outer).label("total"))
+                .correlate(*outer)
+                .offset(ZERO)
+                .subquery(self.trace.name("n"))
+            )
+        made = self._enclosed(entry, shape, outer, window, None if counted is None else counted.c.total)
+        if counted is None:
+            return made
+        return Value((select(made.text).select_from(counted).correlate(*outer).scalar_subquery(),), most=made.most)
+
+    def _enclosed(self, entry: Source, shape: EnvelopeShape, outer: Sequence[Any], window: Window, total: Any) -> Value:
+        ahead, shown, absent = list[tuple[str, Value]](), list[tuple[str, Value]](), list[tuple[str, Value]]()
+        for part in shape.parts:
+            place = (absent if shown else ahead) if getattr(part, "absent", False) else shown
+            place.append((part.key, self._part(entry, part, outer, window, total)))
+        return record(shown, absent, ahead)
+
+    def _part(self, entry: Source, part: Part, outer: Sequence[Any], window: Window, total: Any) -> Value:
+        if isinstance(part, Asked):
+            return self._asked(part)
+        if isinstance(part, Beside):
+            return self._read(part.query.within(self.scope.within(outer), NoInput()), part.shape, outer)
+        if isinstance(part, Nested):
+            if isinstance(part.shape, EnvelopeShape):
+                return self._enclosed(entry, part.shape, outer, window, total)
+            return self._list(entry, part.shape.fields, outer, window)
+        if part.name == "shown":
+            return number(self._made(self._window(entry, outer, window), outer, func.count()).scalar_subquery())
+        if part.name == "total":
+            return number(total)
+        size = clause(window[0])
+        return number(func.div(total + size - ONE, size, type_=Integer()))
+
+    def _asked(self, part: Asked) -> Value:
+        """A value of the input. One that may be absent is, where what the call is about was not found."""
+        value: Any = self.trace.bind(f"asked_{part.name}", attrgetter(f"data.{part.name}"), part.type)
+        if part.absent:
+            value = case((self.scope.workspace_id.clause.is_not(None), value), else_=null())
+        return value_of(value)
 
     def _cell(self, entry: Source, item: Nested, outer: Sequence[Any]) -> Value:
         """What a part of a connection shows of one row, as text."""

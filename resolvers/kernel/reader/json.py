@@ -140,14 +140,24 @@ def listed(record: Any) -> Any:
     return func.string_agg(record, literal_column("','"), type_=Text())
 
 
-def record(fields: Sequence[tuple[str, Value]], absent: Sequence[tuple[str, Value]] = ()) -> Value:
-    """An object. Keys of `absent` come last, and are left out where their value is null."""
-    parts: list[Part] = ["{"]
+def record(
+    fields: Sequence[tuple[str, Value]],
+    absent: Sequence[tuple[str, Value]] = (),
+    ahead: Sequence[tuple[str, Value]] = (),
+) -> Value:
+    """An object. Keys of `absent` come last, and are left out where their value is null; so are those of `ahead`, which
+    come before at least one field.
+    """
+    parts: list[Part] = ["{", *[_optional(f'"{checked(key)}":', *value.parts, ",") for key, value in ahead]]
     for place, (key, value) in enumerate(fields):
         parts += [f'{"," * (place > 0)}"{checked(key)}":', *value.filled]
-    left: list[Part] = [
-        func.coalesce(joined((f',"{checked(key)}":', *value.parts)), NOTHING, type_=Text()) for key, value in absent
-    ]
+    left: list[Part] = [_optional(f',"{checked(key)}":', *value.parts) for key, value in absent]
     if left and not fields:
         left = [func.ltrim(joined(left), literal_column("','"), type_=Text())]
-    return Value((*parts, *left, "}"), most=sum([len(key) + 4 + value.most for key, value in (*fields, *absent)]) + 2)
+    most = sum([len(key) + 4 + value.most for key, value in (*ahead, *fields, *absent)]) + 2
+    return Value((*parts, *left, "}"), most=most)
+
+
+def _optional(*parts: Part) -> Part:
+    """Nothing where one of them is NULL."""
+    return func.coalesce(joined(parts), NOTHING, type_=Text())

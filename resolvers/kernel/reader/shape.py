@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
+from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
 
 from models.workspaces import Role
 from resolvers.kernel.policy import MEMBERS
 from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge, Either, access_of, roles_of_edge
+from resolvers.kernel.reader.rows import Read
 from resolvers.kernel.scopes import OPEN, Scopes, together
 
 ALIAS_BYTES = 63  # a longer identifier is cut by PostgreSQL
@@ -56,12 +58,72 @@ Item: TypeAlias = Column | Constant | Nested
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Shape:
-    """`form`: an object, a list, a connection or one of its parts (edges, page_info), a count, or a union, whose
-    fields are its members.
+    """`form`: an object, a list, a connection or one of its parts (edges, page_info), a count, a union, whose fields
+    are its members, or the value of a single column.
     """
 
     fields: tuple[Item, ...]
     form: str = "object"
+
+
+class Describes(Protocol):
+    """A query, as far as an envelope has to know it."""
+
+    @property
+    def model(self) -> Any: ...
+
+    @property
+    def roles(self) -> frozenset[Role]: ...
+
+    def within(self, scope: Any, data: Any) -> Read[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A value of the input. `absent`: the key is left out where what the call is about was not found, or for null."""
+
+    key: str
+    name: str
+    type: TypeEngine[Any]
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The answer of another query, to the same caller, from the same statement."""
+
+    key: str
+    query: Describes
+    shape: Shape
+
+
+Part: TypeAlias = Column | Nested | Asked | Beside
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeShape(Shape):
+    """A list and what stands beside it, in the order of `parts`: the rows; the numbers `total` (of the rows that
+    match), `shown` (of those in the list) and `pages`; values of the input; answers of other queries; objects of these.
+    """
+
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def of(cls, *parts: Part) -> "EnvelopeShape":
+        return cls(tuple(part for part in parts if isinstance(part, Nested)), "envelope", parts)
+
+    @property
+    def flat(self) -> Iterator[Part]:
+        """The parts, those of the objects among them too."""
+        for part in self.parts:
+            inner = part.shape if isinstance(part, Nested) else None
+            if isinstance(inner, EnvelopeShape):
+                yield from inner.flat
+            else:
+                yield part
+
+    def shows(self, *numbers: str) -> bool:
+        return any(isinstance(part, Column) and part.name in numbers for part in self.flat)
 
 
 def weight(shape: Shape) -> int:
@@ -109,10 +171,14 @@ def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:
 
 
 def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
-    """Who may walk every edge of a shape."""
+    """Who may walk every edge of a shape, and ask what stands beside it."""
     roles = MEMBERS
     for edge in edges_of(model, shape):
         roles &= roles_of_edge(edge)
+    if isinstance(shape, EnvelopeShape):
+        for part in shape.flat:
+            if isinstance(part, Beside):
+                roles &= part.query.roles & roles_of(part.query.model, part.shape)
     return roles
 
 
