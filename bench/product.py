@@ -39,7 +39,7 @@ METRICS_TOKEN, METRICS_KEY = "CREWSHIP_METRICS_TOKEN", secrets.token_hex(16)
 
 
 def variables(cluster: Cluster, database: str, port: int, pool_size: int) -> dict[str, str]:
-    """The environment of a `crewship serve`: all as shipped, with a limit that one address cannot reach."""
+    """The environment of a `crewship serve`: all as shipped, with limits that one address and one user cannot reach."""
     return {
         **KEYS,
         "DATABASE_URL": cluster.url(database),
@@ -49,6 +49,7 @@ def variables(cluster: Cluster, database: str, port: int, pool_size: int) -> dic
         "CREWSHIP_PORT": str(port),
         "CREWSHIP_DATA_DIR": str(DIRECTORY / "data" / database),
         "CREWSHIP_RATELIMIT_API": UNLIMITED,
+        "CREWSHIP_MAX_SOCKETS_PER_USER": UNLIMITED,
         METRICS_TOKEN: METRICS_KEY,
     }
 
