@@ -111,8 +111,7 @@ def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item
 class Request:
     """What a route with its own way of reading or answering sees of the HTTP request.
 
-    What reads it may say which workspace it names, and why it cannot be read: this is told only to somebody who may
-    send it.
+    What reads it may say which workspace it names, and why it cannot be read: this is told only to who may send it.
     """
 
     method: str

@@ -224,9 +224,7 @@ def kind_of(channel: str) -> str:
 
 
 class EventTypes:
-    """The types and unions of subscriptions that send these events. `unions`: kind of channel -> what its field
-    returns.
-    """
+    """Types and unions of subscriptions that send these events. `unions`: kind of channel -> what its field returns."""
 
     def __init__(self, events: Iterable[type[Event]]) -> None:
         self._types: dict[str, Any] = {"StreamReset": StreamReset}

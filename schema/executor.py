@@ -18,9 +18,7 @@ class ExecutionContext:
 
 
 def attach(schema: GraphQLSchema) -> None:
-    """Gives bound root fields the resolver that runs their operation, and all other fields and unions the one that
-    reads its answer.
-    """
+    """Gives bound root fields the resolver that runs their operation, and all else the one that reads its answer."""
     for type_ in schema.type_map.values():
         if isinstance(type_, GraphQLUnionType):  # those of events are never executed here
             type_.resolve_type = _resolve_kind

@@ -51,9 +51,8 @@ class Change:
     """A live row of the workspace that changes with an insert, in the same statement: `Change(Crew, id,
     issue_counter=plus(1))`.
 
-    Columns of that table, and expressions over them, may stand for values of the new row: those after the change. Where
-    no such row is live nothing is written, and the refusal is NOT_FOUND; where the row has not what it `needs`,
-    BAD_REQUEST.
+    Columns of that table, and expressions over them, stand for values of the new row: those after the change. Where no
+    such row is live nothing is written, and the refusal is NOT_FOUND; where it lacks what it `needs`, BAD_REQUEST.
     """
 
     __slots__ = ("kinds", "model", "needs", "values")

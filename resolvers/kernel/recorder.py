@@ -56,9 +56,7 @@ class Recorder:
         self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
 
     def record(self, *rows: SQLModel) -> None:
-        """New rows that nothing in this call reads or refers to, such as those of a timeline: they are written with the
-        answer.
-        """
+        """New rows that nothing in this call reads or refers to, such as a timeline's, written with the answer."""
         self._writes()
         for row in rows:
             if isinstance(row, TenantRow):

@@ -56,9 +56,7 @@ def subscription(kind: str) -> Any:
 
 @pytest.fixture(scope="module")
 def schema() -> strawberry.Schema:
-    """The service's own schema with a subscription for each kind of channel: names and enums are shared with all other
-    types.
-    """
+    """The service's schema with a subscription per kind of channel: names and enums are shared with other types."""
     fields = {f"{kind}_events": subscription(kind) for kind in UNION_NAMES}
     return strawberry.Schema(Query, Mutation, strawberry.type(type("Subscription", (), fields)))
 
@@ -308,8 +306,7 @@ def test_forms_overlap_where_one_payload_fits_both(one: Form, other: Form) -> No
     assert other.overlaps(one) is both
 
 
-# ---- what is refused when the service starts
-# -----------------------------------------------------------------------------
+# ---- what is refused when the service starts -------------------------------------------------------------------------
 
 
 @pytest.fixture
