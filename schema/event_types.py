@@ -1,8 +1,7 @@
 """GraphQL: what subscriptions send. One union a kind of channel, built from the registry of events: whatever an
 operation or a job sends is a member, without a change here.
 
-Only payloads are shown, under camelCase names: what is sent depends on the event and the selection, and on nobody who
-listens.
+Only payloads are shown, under camelCase names: what is sent depends on event and selection, not on who listens.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -210,9 +209,7 @@ _FRAMES: dict[str, tuple[Any, tuple[str, ...], Form]] = {
 
 
 def declared() -> Iterator[type[Event]]:
-    """The events of all domains, but for the frames of chats, whose types are written by hand. This process may send
-    none of them.
-    """
+    """The events of all domains but frames of chats, whose types are handwritten. This process may send none."""
     load()
     for type_, events in EVENTS.items():
         if type_ not in _FRAMES:
