@@ -50,7 +50,6 @@ from resolvers.kernel.inputs import (
     Url,
     at_most,
     is_id,
-    validate,
     whole,
 )
 from resolvers.kernel.instance import BOOTSTRAPPED, instance
@@ -110,7 +109,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # What goes in.
     "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes",
     "Prompt", "ConfigText",
-    "Bool", "Int", "Float", "INT32", "at_most", "is_id", "validate", "whole", "Ref",
+    "Bool", "Int", "Float", "INT32", "at_most", "is_id", "whole", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults",
     # What comes out, and why it does not.

@@ -14,6 +14,7 @@ from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.operation import Operation
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import Column, EnvelopeShape, Nested, Shape, intern
+from resolvers.kernel.request import Request
 from rest_compat.envelopes import PAGES, SHOWN, TOTAL, AnswerOf, Envelope, FromInput, PaginationJSON
 from rest_compat.runs import RunJSON, RunStatsJSON
 from rest_compat.table import GET, POST, Absent, Wire, shape_of
@@ -127,7 +128,7 @@ async def test_rows_are_counted_once(world: World, agent: Agent) -> None:
 
 def _call(world: World) -> Any:
     data = runs.ListRuns.model_validate({})
-    return runs.list_runs.call_of(world.viewer.caller, {}, world.workspace.id, data)
+    return runs.list_runs.call_of(world.viewer.caller, Request({}, place=world.workspace.id), data)
 
 
 async def test_what_is_hidden_is_not_counted(world: World, agent: Agent) -> None:

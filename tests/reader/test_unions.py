@@ -115,7 +115,7 @@ async def test_a_kind_that_no_fragment_is_on_is_there_all_the_same(library: Libr
         ("user", "agent", False),
         ("agent", None, False),
         ("user", "", False),
-        ("system", "agent", True),
+        ("system", "agent", False),
         ("team", "agent", False),
         ("", "agent", False),
         (None, "agent", False),
