@@ -114,6 +114,11 @@ def test_a_commit_is_seen(text: str) -> None:
     assert own_transactions(ast.parse(text, mode="exec")) == [1]
 
 
+@pytest.mark.parametrize("path", domain_files("resolvers"), ids=name_of)
+def test_no_domain_reads_a_body_that_was_not_validated(path: Path) -> None:
+    assert [n.lineno for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute) and n.attr == "raw"] == []
+
+
 CONNECTED = {
     "resolvers/system.py": "whether the database answers is what /readyz is about",
     "resolvers/live/tail.py": "one reader serves the listeners of all workspaces; a Channel decides what each may hear",
