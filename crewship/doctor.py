@@ -25,7 +25,6 @@ from crewship.serve import (
     wait_for_database,
 )
 from models import migrations
-from resolvers.kernel.jobs import JOBS
 from resolvers.kernel.settings import Settings
 from runtime.dbos_engine import POOL
 from runtime.sandbox import Isolation, describe
@@ -190,13 +189,13 @@ def _previous(settings: Settings) -> str:
 
 def connections_of(settings: Settings) -> int:
     """How many database connections a process may hold: the pool, the tail of events, the wake-ups, the engine that
-    carries out runs, and the lock of jobs.
+    carries out runs, and the lock of jobs and clocks.
     """
+    events, lock = 1, 1
     wakeups = 2 if settings.redis_url is None else 0
     # what it keeps, its listener, and two more for the moment in which it starts
     engine = POOL + 1 + 2 if settings.role != "api" else 0
-    lock = 1 if JOBS and settings.role != "api" else 0
-    return settings.pool_size + 1 + wakeups + engine + lock
+    return settings.pool_size + events + wakeups + engine + lock
 
 
 async def _check_connections(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:

@@ -1,4 +1,6 @@
-"""Agents' work and background jobs as a part of this process, and the tables of the engine that makes them durable."""
+"""Agents' work, background jobs and clocks as a part of this process, and the tables of the engine that makes them
+durable.
+"""
 
 import asyncio
 import contextlib
@@ -9,8 +11,9 @@ import asyncpg
 
 from resolvers.kernel.settings import Settings
 from runtime.background import carried
+from runtime.clocks import ticking
 from runtime.dbos_tables import prepare_engine
-from runtime.service import Runtime
+from runtime.service import Clockwork, Runtime
 
 LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the engine's tables
 
@@ -31,13 +34,14 @@ async def prepare(owner: str, application: str) -> None:
 
 @contextlib.asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[None]:
-    """Carries out runs and background jobs while the block runs, in every role but `api`."""
-    if settings.role == "api":
-        yield
-        return
-    runtime = Runtime(settings, jobs=carried())
-    await runtime.start()
+    """Carries out clocks while the block runs, and, in every role but `api`, runs and background jobs."""
+    work = (
+        Clockwork(settings, ticking())
+        if settings.role == "api"
+        else Runtime(settings, jobs=carried(), clocks=ticking())
+    )
+    await work.start()
     try:
         yield
     finally:
-        await runtime.stop()
+        await work.stop()

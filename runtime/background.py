@@ -37,7 +37,7 @@ AGAIN = 0.5  # seconds between two tries of what the database did not take
 
 ENDINGS = Counter(
     "crewship_job_attempts",
-    "Attempts at background jobs that this process has made, by how they ended",
+    "Attempts at background jobs and ticks of clocks that this process has made, by how they ended",
     ["job", "ending"],
 )
 
@@ -148,6 +148,19 @@ class Work:
         self.next = at
 
 
+async def taken(ask: Callable[[], Awaitable[T]]) -> T:
+    """What a wrapper itself asks of the database waits for it: no attempt is lost because it was away."""
+    while True:
+        try:
+            return await ask()
+        except Gone:
+            raise
+        except Exception as error:
+            if not passes(error):
+                raise
+        await asyncio.sleep(AGAIN)
+
+
 Body = Callable[[Work, D], Awaitable[None]]
 
 
@@ -241,11 +254,11 @@ class Carrier:
 
     async def _carry(self, this: Carried, attempt: Attempt) -> None:
         try:
-            work = Work(attempt, await self._taken(attempt.begin))
+            work = Work(attempt, await taken(attempt.begin))
             await this.body(work, this.job.input.model_validate(attempt.ids))
             if work.next is not None:
                 at, turn = work.next, Turn(attempt.turn.root, attempt.turn.round + 1)
-                await self._taken(lambda: attempt.followed_by(turn, at))
+                await taken(lambda: attempt.followed_by(turn, at))
             ENDINGS.labels(this.job.name, "done").inc()
         except Gone:
             ENDINGS.labels(this.job.name, "gone").inc()
@@ -267,19 +280,7 @@ class Carrier:
             pause = timedelta(seconds=min(FIRST_PAUSE * 2 ** (turn.attempt - 1), LONGEST_PAUSE))
             at, following = instance.clock.now() + pause, replace(turn, attempt=turn.attempt + 1)
             with contextlib.suppress(Exception):  # no other attempt can be made, then
-                return await self._taken(lambda: attempt.followed_by(following, at))
+                return await taken(lambda: attempt.followed_by(following, at))
         ENDINGS.labels(attempt.job.name, "given up").inc()
         log.error("job given up", **told)
         raise GivenUp(type(error).__name__) from None
-
-    async def _taken(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What the wrapper itself asks of the database waits for it: no attempt is lost because it was away."""
-        while True:
-            try:
-                return await ask()
-            except Gone:
-                raise
-            except Exception as error:
-                if not passes(error):
-                    raise
-            await asyncio.sleep(AGAIN)

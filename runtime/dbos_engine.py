@@ -50,6 +50,11 @@ library.addHandler(logging.NullHandler())  # it writes to the console unless a h
 library.setLevel(logging.ERROR)
 
 
+def new_executor() -> str:
+    """The name under which this process holds jobs and ticks."""
+    return f"{os.getpid()}-{secrets.token_hex(8)}"
+
+
 class _Run:
     """A run that is carried out here: its body, and the names of its steps on their way to the record."""
 
@@ -77,7 +82,7 @@ class DbosEngine:
     def __init__(self, dsn: str, jobs: Sequence[Job[Any]] = ()) -> None:
         self._dsn, self._jobs = dsn, jobs
         self.carry: Carry | None = None
-        self.executor = f"{os.getpid()}-{secrets.token_hex(8)}"
+        self.executor = new_executor()
         self.queue = f"{QUEUE}{int(time.time())}:{self.executor}"
         self._runs: dict[str, _Run] = {}
         self._tasks: set[asyncio.Task[Any]] = set()

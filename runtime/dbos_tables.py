@@ -12,6 +12,10 @@ import asyncpg
 SCHEMA = "dbos"
 TABLES_VERSION = 125  # of this minor version of the library
 QUEUE = "job:"
+CLOCK = "clock:"  # a clock is one row, of a queue of its own
+# The library leaves other applications' rows alone: it would move ticks that are due, and begin anew those of a process
+# in which it is launched.
+CLOCKS_APPLICATION = "crewship-clocks"
 ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 FAILED = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
@@ -89,19 +93,70 @@ MARK = f"""
     SELECT EXISTS (SELECT FROM live) AS live, EXISTS (SELECT FROM marked) AS fresh
 """
 
-# ---- jobs of processes that are gone ---------------------------------------------------------------------------------
+# ---- clocks ----------------------------------------------------------------------------------------------------------
+
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+# $1: the clocks that there are, by name.
+WIND = f"""
+    SELECT {SCHEMA}.enqueue_workflow(
+        name, '{CLOCK}' || name, workflow_id => '{CLOCK}' || name, application_name => '{CLOCKS_APPLICATION}'
+    )
+    FROM unnest($1::text[]) AS name
+    WHERE NOT EXISTS (SELECT FROM {SCHEMA}.workflow_status WHERE workflow_uuid = '{CLOCK}' || name)
+"""
+# $1, $2: ids of clocks, and milliseconds from one tick to the next.
+SOONER = f"""
+    UPDATE {SCHEMA}.workflow_status SET delay_until_epoch_ms = {_NOW} + ms
+    FROM unnest($1::text[], $2::bigint[]) AS clock (id, ms)
+    WHERE workflow_uuid = clock.id AND status = 'DELAYED' AND delay_until_epoch_ms > {_NOW} + ms
+"""
+# What no process of any release has carried out for a week. $1: the ids of the clocks that there are.
+UNWIND = f"""
+    WITH gone AS (
+        DELETE FROM {SCHEMA}.workflow_status WHERE queue_name LIKE '{CLOCK}%' AND workflow_uuid <> ALL ($1::text[])
+            AND status IN ('ENQUEUED', 'DELAYED') AND delay_until_epoch_ms < {_NOW} - 7 * 86400000
+        RETURNING workflow_uuid AS id
+    )
+    DELETE FROM {SCHEMA}.workflow_input USING gone WHERE workflow_uuid = gone.id
+"""
+# $1: this process; $2, $3: as for SOONER. ENQUEUED is a tick that was cut off, or the first one. After three beginnings
+# without an end it waits for its next time: whatever ends processes is not to end one after the other.
+CLAIM = f"""
+    WITH due AS MATERIALIZED (
+        SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status
+        WHERE workflow_uuid = ANY ($2::text[]) AND status IN ('ENQUEUED', 'DELAYED')
+            AND (delay_until_epoch_ms <= {_NOW} OR status = 'ENQUEUED' AND recovery_attempts < 3)
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE {SCHEMA}.workflow_status SET status = 'PENDING', executor_id = $1, started_at_epoch_ms = {_NOW},
+        delay_until_epoch_ms = {_NOW} + ms, recovery_attempts = recovery_attempts + 1
+    FROM due JOIN unnest($2::text[], $3::bigint[]) AS clock (id, ms) USING (id) WHERE workflow_uuid = id
+    RETURNING workflow_uuid
+"""
+# $1: the id of a clock, $2: this process. A row, as long as the tick is this process's.
+TICKS = f"""
+    SELECT 1 FROM {SCHEMA}.workflow_status WHERE workflow_uuid = $1 AND status = 'PENDING' AND executor_id = $2
+    FOR KEY SHARE
+"""
+END = f"""
+    UPDATE {SCHEMA}.workflow_status SET status = 'DELAYED', executor_id = NULL, started_at_epoch_ms = NULL,
+        recovery_attempts = 0
+    WHERE workflow_uuid = $1 AND status = 'PENDING' AND executor_id = $2
+"""
+
+# ---- jobs and ticks of processes that are gone -----------------------------------------------------------------------
 
 HOLD = "SELECT pg_advisory_lock(hashtextextended($1, 7))"
 # shared: those who look do not stand in each other's way
 _GONE = "pg_try_advisory_xact_lock_shared(hashtextextended(id, 7))"
+_HELD = f"status = 'PENDING' AND (queue_name LIKE '{QUEUE}%' OR queue_name LIKE '{CLOCK}%')"
 _WAITS_AGAIN = f"""
     UPDATE {SCHEMA}.workflow_status SET status = 'ENQUEUED', owner_xid = NULL, started_at_epoch_ms = NULL
-    WHERE status = 'PENDING' AND queue_name LIKE '{QUEUE}%'
+    WHERE {_HELD}
 """
 DEAD = f"""
     WITH held AS MATERIALIZED (
-        SELECT DISTINCT executor_id AS id FROM {SCHEMA}.workflow_status
-        WHERE status = 'PENDING' AND queue_name LIKE '{QUEUE}%' AND executor_id <> $1
+        SELECT DISTINCT executor_id AS id FROM {SCHEMA}.workflow_status WHERE {_HELD} AND executor_id <> $1
     )
     SELECT id FROM held WHERE {_GONE}
 """
@@ -112,7 +167,7 @@ HAND_OVER = (
 HAND_BACK = f"{_WAITS_AGAIN} AND executor_id = $1"
 LOST = f"""
     SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status
-    WHERE status = 'PENDING' AND queue_name LIKE '{QUEUE}%' AND executor_id = $1 AND workflow_uuid <> ALL ($2::text[])
+    WHERE {_HELD} AND executor_id = $1 AND workflow_uuid <> ALL ($2::text[])
 """
 HAND_BACK_LOST = f"{HAND_BACK} AND workflow_uuid = ANY ($2::text[])"
 
@@ -139,19 +194,23 @@ FORGET_STEPS = f"""
     DELETE FROM job_steps WHERE created_at < now() - make_interval(secs => $1)
         AND NOT EXISTS (SELECT FROM live WHERE live.root = job_steps.root)
 """
-_NOW = "extract(epoch FROM clock_timestamp()) * 1000"
 ANY = (
     f"SELECT EXISTS (SELECT FROM {SCHEMA}.workflow_status"
     f" WHERE status IN ('ENQUEUED', 'DELAYED') AND queue_name LIKE '{QUEUE}%')"
 )
 """Whether there is a job to carry out, now or later."""
+_AGE = f"(max({_NOW} - greatest(created_at, coalesce(delay_until_epoch_ms, 0))) / 1000.0)::float8 AS age"
+# A tick that is due stays DELAYED until somebody claims it.
 STATE = f"""
-    SELECT name, status, count(*)::int,
-        (max({_NOW} - greatest(created_at, coalesce(delay_until_epoch_ms, 0))) / 1000)::float8 AS age
+    SELECT name, status, count(*)::int, {_AGE}
     FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
     UNION ALL
     SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status
     WHERE status = 'DELAYED' AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
+    UNION ALL
+    SELECT name, CASE WHEN status = 'DELAYED' AND delay_until_epoch_ms <= {_NOW} THEN 'ENQUEUED' ELSE status END,
+        count(*)::int, {_AGE}
+    FROM {SCHEMA}.workflow_status WHERE queue_name LIKE '{CLOCK}%' GROUP BY 1, 2
     UNION ALL
     SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status
     WHERE status IN {FAILED} AND name = ANY ($1::text[]) GROUP BY 1, 2

@@ -1,4 +1,4 @@
-"""Who is alive, by a lock that ends with its session, and what becomes of the jobs of those who are not.
+"""Who is alive, by a lock that ends with its session, and what becomes of the jobs and ticks of those who are not.
 
 Nobody recovers another process's jobs by itself. So each process holds the advisory lock of its name on a connection of
 its own, and looks for names that hold jobs and no lock. It looks twice: after a restart of the database nobody holds a
@@ -23,17 +23,18 @@ from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.jobs import Job
 from resolvers.kernel.telemetry import log
 from runtime import dbos_tables
+from runtime.clocks import Ticker
 
 STEPS_KEPT = 30 * 86400.0  # seconds, and for as long as their job has not ended
 PORTION = 1000  # records that one statement removes
 
 COUNT = Gauge(
     "crewship_jobs",
-    "Background jobs of all processes that wait (ENQUEUED, DELAYED), run (PENDING) or were given up",
+    "Background jobs and clocks of all processes that wait (ENQUEUED, DELAYED), run (PENDING) or were given up",
     ["job", "status"],
 )
 OLDEST = Gauge(
-    "crewship_jobs_oldest_seconds", "How long the oldest background job that could begin has waited", ["job"]
+    "crewship_jobs_oldest_seconds", "How long the oldest background job or tick that could begin has waited", ["job"]
 )
 
 
@@ -50,9 +51,11 @@ class Rhythm:
 
 
 class Liveness:
-    """Of this process, under the name that the engine gives it. `begin` is called when its lock is held and a job is
-    there: the engine takes memory and connections, which an instance without jobs can do without. `busy`: the ids of
-    what the engine is at.
+    """Of this process, under the name that it has as an executor. Each look finds ticks that are due, for `ticker`.
+
+    `begin` is called when its lock is held and a job is there: the engine takes memory and connections, which an
+    instance without jobs can do without; None in a process that carries out none. `busy`: the ids of what the engine is
+    at.
     """
 
     def __init__(
@@ -60,24 +63,19 @@ class Liveness:
         dsn: str,
         executor: str,
         jobs: list[Job[Any]],
-        begin: Callable[[], Awaitable[None]],
-        busy: Callable[[], list[str]],
+        ticker: Ticker,
+        begin: Callable[[], Awaitable[None]] | None = None,
+        busy: Callable[[], list[str]] = list,
         rhythm: Rhythm | None = None,
     ) -> None:
-        self._dsn, self._executor, self._jobs, self._begin, self._busy, self._rhythm = (
-            dsn,
-            executor,
-            jobs,
-            begin,
-            busy,
-            rhythm or Rhythm(),
-        )
+        self._dsn, self._executor, self._jobs, self._ticker = dsn, executor, jobs, ticker
+        self._begin, self._busy, self._rhythm = begin, busy, rhythm or Rhythm()
         self._conn: asyncpg.Connection[asyncpg.Record] | None = None
         self._dead: dict[str, float] = {}  # since when each was seen without its lock
-        self._lost: dict[str, float] = {}  # since when each job was seen held here, and not carried out
+        self._lost: dict[str, float] = {}  # since when each was seen held here, and not carried out
         self._due: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
-        self._begun = self._failing = False
+        self._failing = False
         self._rung = asyncio.Event()
 
     def start(self) -> None:
@@ -127,17 +125,17 @@ class Liveness:
         """Until the next look. A job that comes meanwhile waits for that no longer than it takes to begin."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._rhythm.sweep):
-                await (asyncio.Event() if self._begun else self._rung).wait()
+                await (asyncio.Event() if self._begin is None else self._rung).wait()
 
     async def _look(self) -> None:
         conn = self._conn
         assert conn is not None
         await self._hand_over(conn)
-        if self._begun:
-            await self._hand_back_lost(conn)
-        if not self._begun and await conn.fetchval(dbos_tables.ANY):
+        await self._hand_back_lost(conn)
+        await self._ticker.look(conn)
+        if self._begin is not None and await conn.fetchval(dbos_tables.ANY):
             await self._begin()
-            self._begun = True
+            self._begin = None
         if self._is_due("measure", self._rhythm.measure):
             await self._measure(conn)
         if self._is_due("forget", self._rhythm.forget):
@@ -164,7 +162,8 @@ class Liveness:
     async def _hand_back_lost(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
         now = time.monotonic()
         self._lost = {
-            id: self._lost.get(id, now) for (id,) in await conn.fetch(dbos_tables.LOST, self._executor, self._busy())
+            id: self._lost.get(id, now)
+            for (id,) in await conn.fetch(dbos_tables.LOST, self._executor, [*self._busy(), *self._ticker.busy()])
         }
         lost = [id for id, since in self._lost.items() if now - since >= self._rhythm.patience]
         if lost:
@@ -174,9 +173,10 @@ class Liveness:
     async def _measure(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
         COUNT.clear()
         OLDEST.clear()
-        for job in self._jobs:
-            OLDEST.labels(job.name).set(0)
-        for name, status, count, age in await conn.fetch(dbos_tables.STATE, [job.name for job in self._jobs]):
+        jobs = [job.name for job in self._jobs]
+        for name in [*jobs, *self._ticker.names]:
+            OLDEST.labels(name).set(0)
+        for name, status, count, age in await conn.fetch(dbos_tables.STATE, jobs):
             COUNT.labels(name, status).set(count)
             if status == "ENQUEUED":
                 OLDEST.labels(name).set(max(age, 0))

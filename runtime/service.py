@@ -3,10 +3,12 @@
 import asyncio
 
 from resolvers.kernel.bus import ANYTHING
+from resolvers.kernel.jobs import JOBS
 from resolvers.kernel.settings import Settings
 from resolvers.kernel.telemetry import log
 from runtime.background import Carried, Carrier
-from runtime.dbos_engine import DbosEngine
+from runtime.clocks import Ticker, Ticking
+from runtime.dbos_engine import DbosEngine, new_executor
 from runtime.liveness import Liveness, Rhythm
 from runtime.outfit import InstanceOutfit, Outfit
 from runtime.supervisor import Supervisor, Timing
@@ -15,7 +17,9 @@ RETRY = 5.0  # seconds
 
 
 class Runtime:
-    """Carries out runs and `jobs` in this process, on the database that is open and the instance that is started."""
+    """Carries out runs, `jobs` and `clocks` in this process, on the database that is open and the instance that is
+    started.
+    """
 
     def __init__(
         self,
@@ -24,15 +28,19 @@ class Runtime:
         *,
         timing: Timing | None = None,
         jobs: tuple[Carried, ...] = (),
+        clocks: tuple[Ticking, ...] = (),
         rhythm: Rhythm | None = None,
     ) -> None:
-        if settings.database_url is None:
-            raise RuntimeError("the runtime needs the address of the database")
-        dsn, declared = settings.database_url.get_secret_value(), [each.job for each in jobs]
+        dsn, declared = _database_of(settings), [each.job for each in jobs]
         self._engine = engine = DbosEngine(dsn, declared)
         self._carrier = Carrier(jobs, engine.executor, engine.claim)
         engine.carry = self._carrier.carry
-        self._liveness = Liveness(dsn, engine.executor, declared, self._begin, engine.busy, rhythm) if jobs else None
+        self._ticker = Ticker(clocks, engine.executor)
+        self._liveness = (
+            Liveness(dsn, engine.executor, declared, self._ticker, self._begin, engine.busy, rhythm)
+            if jobs or clocks
+            else None
+        )
         limits = {"slots": settings.max_concurrent_runs, "max_tokens": settings.run_max_tokens}
         self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), timing=timing, **limits)
         self._starting: asyncio.Task[None] | None = None
@@ -70,7 +78,32 @@ class Runtime:
             await asyncio.wait([self._starting])
         if self._liveness is not None:
             await self._liveness.stop()
-            await self._carrier.stop()
+            await asyncio.gather(self._ticker.stop(), self._carrier.stop())
         await self.supervisor.stop()
         if self._liveness is not None:
             await self._liveness.leave()
+
+
+class Clockwork:
+    """Carries out `clocks` in a process that does no other work."""
+
+    def __init__(self, settings: Settings, clocks: tuple[Ticking, ...], *, rhythm: Rhythm | None = None) -> None:
+        executor = new_executor()
+        self._ticker = Ticker(clocks, executor)
+        self._liveness = Liveness(_database_of(settings), executor, list(JOBS.values()), self._ticker, rhythm=rhythm)
+
+    async def start(self) -> None:
+        """Returns at once."""
+        self._liveness.start()
+
+    async def stop(self) -> None:
+        """A tick that is cut off is begun anew by another process."""
+        await self._liveness.stop()
+        await self._ticker.stop()
+        await self._liveness.leave()
+
+
+def _database_of(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise RuntimeError("the runtime needs the address of the database")
+    return settings.database_url.get_secret_value()

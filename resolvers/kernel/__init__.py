@@ -9,6 +9,7 @@ from resolvers.kernel.bounds import ENDS, within
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.caller import Caller, CredentialKind, IssuedSession
 from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, Need, plus
+from resolvers.kernel.clocks import AcrossWorkspaces, clock
 from resolvers.kernel.command import Procedure, command, procedure
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.cookies import DEVICE_LIFETIME
@@ -102,10 +103,10 @@ from resolvers.kernel.vault import Revealed, Unopenable, told_of_secrets
 
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
-    "query", "command", "procedure", "job", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject",
+    "query", "command", "procedure", "job", "clock", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject",
     "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
-    "Context", "QueryScope", "Caller", "CredentialKind", "instance", "log",
+    "Context", "AcrossWorkspaces", "QueryScope", "Caller", "CredentialKind", "instance", "log",
     # What goes in.
     "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes",
     "Prompt", "ConfigText",

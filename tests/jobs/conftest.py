@@ -6,6 +6,7 @@ import pytest
 
 from crewship.postgres import Connection
 from runtime.background import Carried
+from runtime.clocks import Ticking
 from runtime.liveness import Rhythm
 from runtime.service import Runtime
 from tests.conftest import TEMPLATE, Database
@@ -34,11 +35,13 @@ async def yard(
 
 @pytest.fixture
 def working(yard: Yard) -> Callable[..., contextlib.AbstractAsyncContextManager[Runtime]]:
-    """This process carries out jobs, while the block runs."""
+    """This process carries out jobs and clocks, while the block runs."""
 
     @contextlib.asynccontextmanager
-    async def work(jobs: tuple[Carried, ...] = YARD, rhythm: Rhythm = QUICK) -> AsyncIterator[Runtime]:
-        runtime = Runtime(yard.estate.settings, Wardrobe(speaks), jobs=jobs, rhythm=rhythm)
+    async def work(
+        jobs: tuple[Carried, ...] = YARD, clocks: tuple[Ticking, ...] = (), rhythm: Rhythm = QUICK
+    ) -> AsyncIterator[Runtime]:
+        runtime = Runtime(yard.estate.settings, Wardrobe(speaks), jobs=jobs, clocks=clocks, rhythm=rhythm)
         await runtime.start()
         try:
             yield runtime

@@ -110,7 +110,7 @@ USED = {
         "workflow_uuid", "status", "name", "queue_name", "deduplication_id", "executor_id", "owner_xid",
         "started_at_epoch_ms", "completed_at",
         "created_at", "delay_until_epoch_ms", "authenticated_user", "queue_partition_key", "application_version",
-        "recovery_attempts",
+        "recovery_attempts", "application_name",
     },
     "workflow_input": {"workflow_uuid"},
     "workflow_output": {"workflow_uuid"},
@@ -120,6 +120,12 @@ USED = {
 GIVEN = ["workflow_name", "queue_name", "positional_args", "workflow_id", "app_version", "deduplication_id",
     "queue_partition_key", "authenticated_user",
          "delay_until_epoch_ms", "application_name"]  # fmt: skip
+
+
+STATEMENTS = (
+    "BEGIN", "MARK", "WIND", "SOONER", "UNWIND", "CLAIM", "TICKS", "END", "HOLD", "DEAD", "HAND_OVER", "HAND_BACK",
+    "LOST", "HAND_BACK_LOST", "FORGET", "FORGET_STEPS", "ANY", "STATE",
+)  # fmt: skip
 
 
 async def test_the_tables_and_the_function_are_as_they_are_used(yard: Yard) -> None:
@@ -144,7 +150,7 @@ async def test_every_statement_is_one_of_these_tables(yard: Yard) -> None:
     """As the application's role."""
     conn = await asyncpg.connect(yard.estate.settings.database_url.get_secret_value())  # type: ignore[union-attr]
     try:
-        for name in ("BEGIN", "MARK", "HOLD", "DEAD", "HAND_OVER", "HAND_BACK", "FORGET", "FORGET_STEPS", "STATE"):
+        for name in STATEMENTS:
             await conn.prepare(getattr(dbos_tables, name))
     finally:
         await conn.close()

@@ -20,6 +20,7 @@ from runtime.dbos_tables import prepare_engine
 from runtime.liveness import Rhythm
 from tests.faults.workers import Workers
 from tests.jobs import yard as domain
+from tests.jobs.tower import Tower, steady
 from tests.jobs.yard import KINDS, STEPS, Yard, deadly, once, serial
 from tests.runtime.estate import estate_on
 from tests.world import connect_for_all
@@ -28,11 +29,9 @@ pytestmark = pytest.mark.anyio
 QUICK = {"sweep": 0.2, "patience": 0.6, "measure": 1.0, "retry": 0.1}
 
 
-def workers_of(yard: Yard, url: str) -> Workers:
-    environment = {domain.DIRECTORY: str(yard.directory)}
-    return Workers(
-        environment, module="tests.jobs.working", url=url, directory=str(yard.directory / "data"), rhythm=QUICK
-    )
+def workers_of(yard: Yard, url: str, *clocks: str) -> Workers:
+    environment, data = {domain.DIRECTORY: str(yard.directory)}, str(yard.directory / "data")
+    return Workers(environment, module="tests.jobs.working", url=url, directory=data, clocks=clocks, rhythm=QUICK)
 
 
 @pytest.fixture
@@ -172,7 +171,9 @@ async def lives_again(url: str) -> asyncpg.Connection:
 
 @pytest.mark.slow
 async def test_restart_of_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str) -> None:
-    """Amid jobs of two processes, three times: all end, nothing is written twice, nobody alive is taken for dead."""
+    """Amid jobs of two processes, three times: all end, nothing is written twice, nobody alive is taken for dead, and a
+    clock goes on.
+    """
     monkeypatch.setenv(domain.DIRECTORY, str(tmp_path))
     server = EmbeddedPostgres(tmp_path / "postgres", durable=True)
     connection = server.start()
@@ -185,7 +186,7 @@ async def test_restart_of_the_database(tmp_path: Path, monkeypatch: pytest.Monke
         await prepare_engine(connection.owner, APPLICATION)
         async with estate_on(Place, tmp_path / "data") as estate:
             yard = Yard(estate, tmp_path)
-            workers, things = workers_of(yard, connection.application), dict[str, Any]()
+            workers, things = workers_of(yard, connection.application, steady.name), dict[str, Any]()
             try:
                 for _ in range(2):
                     workers.start()
@@ -202,6 +203,9 @@ async def test_restart_of_the_database(tmp_path: Path, monkeypatch: pytest.Monke
                 await yard.finished(120)
                 for thing, kind in things.items():
                     assert await yard.written(thing) == once(), (kind.name, thing)
+                tower = Tower(yard)
+                before = len(tower.seen(steady))
+                assert await tower.labels(steady) <= len(await tower.ticked(steady, before + 2))
             finally:
                 workers.close()
     finally:

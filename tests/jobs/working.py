@@ -1,4 +1,4 @@
-"""What a worker that may be killed does with the jobs of the yard."""
+"""What a worker that may be killed does with the jobs of the yard and the clocks of the tower."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ from typing import Any
 from resolvers.kernel.database import database
 from runtime.liveness import Rhythm
 from runtime.service import Runtime
+from tests.jobs.tower import named
 from tests.jobs.yard import YARD
 from tests.runtime.doubles import Wardrobe, speaks
 from tests.world import settings_for
@@ -26,7 +27,8 @@ async def work_on(given: dict[str, Any]) -> None:
             await database.open(given["url"], size=30)  # many of them stand in a transaction
             break
         await asyncio.sleep(0.1)
-    runtime = Runtime(settings, Wardrobe(speaks), jobs=YARD, rhythm=Rhythm(**given["rhythm"]))
+    clocks, rhythm = named(*given["clocks"]), Rhythm(**given["rhythm"])
+    runtime = Runtime(settings, Wardrobe(speaks), jobs=YARD, clocks=clocks, rhythm=rhythm)
     await runtime.start()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)

@@ -116,7 +116,7 @@ def test_a_superuser_is_no_role_for_the_application(settings: Settings, empty_da
 def test_connections_that_no_server_has_are_found(settings: Settings) -> None:
     """A process holds more than its pool: 19 with a pool of 10, and two more while it starts."""
     assert connections_of(settings) == 21
-    assert connections_of(settings.model_copy(update={"role": "api"})) == 13
+    assert connections_of(settings.model_copy(update={"role": "api"})) == 14
     sound = found(settings)["connections"]
     assert sound.ok
     assert "up to 21 a process" in sound.found
