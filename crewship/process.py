@@ -14,7 +14,7 @@ from crewship.wakeups import PostgresWakeups, RedisWakeups
 from crewship.watchdog import Watchdog, recorder, warn
 from crewship.work import working
 from resolvers.domains import load
-from resolvers.kernel import crypto, sweeper
+from resolvers.kernel import crypto
 from resolvers.kernel.addresses import TrustedProxies
 from resolvers.kernel.bus import bus
 from resolvers.kernel.database import database
@@ -78,7 +78,7 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
     await bus.open(_wakeups(settings))
     hub.start(_secret(settings.database_url))
     attendance.start()
-    background = [asyncio.create_task(task) for task in (uses.run(), sweeper.run(), presence.run())]
+    background = [asyncio.create_task(task) for task in (uses.run(), presence.run())]
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     gc.set_threshold(*COLLECT)

@@ -1,24 +1,23 @@
 """What expires is removed: idempotency keys, events, frames, steps of runs, sessions, browsers that
-signed in, presence. One process does it at a time.
+signed in, presence.
 
 In portions, each a transaction of its own: a transaction holds the outbox's readers up for as long as it runs, and one
 that takes too long would never succeed. Audit rows, messages and runs are kept for good.
 """
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from resolvers.kernel.context import SCOPE_SQL
+from resolvers.kernel.clocks import AcrossWorkspaces, clock
 from resolvers.kernel.cookies import DEVICE_LIFETIME
-from resolvers.kernel.database import database
 from resolvers.kernel.idempotency import HOURS
-from resolvers.kernel.telemetry import log
+from resolvers.kernel.steps import Gone
 
-EVERY = 300.0  # seconds
+SWEEP = clock("system.sweep", every=timedelta(minutes=5))
 PORTION = 5_000  # rows that one transaction removes
-PORTIONS = 2_000  # of a rule in one round: what is left waits for the next
-LEADER = 7_381_902_455  # the advisory lock whoever sweeps holds
+PORTIONS = 2_000  # of a rule in one tick: what is left waits for the next
 EVENT_DAYS, FRAME_DAYS = 7, 30
 SWEPT = "events_swept"
 """The fact that holds the transaction of the last event removed."""
@@ -80,38 +79,31 @@ RULES = (
 )
 
 
-async def sweep() -> bool:
-    """One round; False when another process is at it."""
-    async with database.lease() as conn:
-        if not await conn.fetchval("SELECT pg_try_advisory_lock($1)", LEADER):
-            return False
+Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
+"""Makes one transaction of what it is given."""
+
+
+async def sweep(write: Write) -> None:
+    """One tick. What keeps one rule from its rows is no matter to the next."""
+    failures = []
+    for rule in RULES:
         try:
-            await conn.fetchrow(SCOPE_SQL, "*")
-            for rule in RULES:
-                await _carry_out(conn, rule)
-        finally:
-            await conn.fetchrow(SCOPE_SQL, "")
-            await conn.execute("SELECT pg_advisory_unlock($1)", LEADER)
-    return True
-
-
-async def _carry_out(conn: Any, rule: Rule) -> None:
-    """Portions until nothing is left. What keeps one rule from its rows is no matter to the next."""
-    try:
-        for _ in range(PORTIONS):
-            if not await conn.fetchval(rule.sql, PORTION):
-                return
-    except Exception as error:
-        if conn.is_closed():
+            await _carry_out(write, rule)
+        except Gone:
             raise
-        log.warning("sweep failed", rows=rule.name, error=type(error).__name__)
-
-
-async def run() -> None:
-    """Until cancelled."""
-    while True:
-        try:
-            await sweep()
         except Exception as error:
-            log.warning("sweep failed", error=type(error).__name__)
-        await asyncio.sleep(EVERY)
+            error.add_note(f"rows: {rule.name}")
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("not all that has expired was removed", failures)
+
+
+async def _carry_out(write: Write, rule: Rule) -> None:
+    """Portions until nothing is left."""
+
+    async def portion(rows: AcrossWorkspaces) -> Any:
+        return await rows.fetchval(rule.sql, PORTION)
+
+    for _ in range(PORTIONS):
+        if not await write(portion):
+            return

@@ -3,12 +3,12 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 
 from models.agents import Agent
 from models.runs import Run, RunStatus, RunStep
 from resolvers.kernel import sweeper
+from resolvers.kernel.clocks import across_workspaces
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -23,10 +23,7 @@ ROWS = (
 
 
 async def swept() -> None:
-    """One round, after the one that the application begins with."""
-    async with asyncio.timeout(30):
-        while not await sweeper.sweep():
-            await asyncio.sleep(0.02)
+    await sweeper.sweep(across_workspaces)
 
 
 async def kept(world: World) -> list[str]:
@@ -78,7 +75,9 @@ async def test_many_rows_go_in_portions(world: World, monkeypatch: pytest.Monkey
 async def test_one_rule_that_fails_keeps_no_other_from_its_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeper, "RULES", (sweeper.Rule("broken", "SELECT 1 / 0 + $1::int"), *sweeper.RULES))
     await world.database.execute(ROWS[0].format(age=25), "behind")
-    await swept()
+    with pytest.raises(ExceptionGroup) as failed:
+        await swept()
+    assert [error.__notes__ for error in failed.value.exceptions] == [["rows: broken"]]
     assert "behind" not in await kept(world)
 
 
@@ -103,11 +102,13 @@ async def test_steps_go_a_day_after_their_run_has_ended(world: World) -> None:
     assert await world.database.fetchval("SELECT count(*) FROM runs") == 3
 
 
-async def test_one_process_sweeps_at_a_time(world: World, module_database: object) -> None:
-    other = await asyncpg.connect(module_database.owner_url)  # type: ignore[attr-defined]
-    try:
-        await other.fetchval("SELECT pg_advisory_lock($1)", sweeper.LEADER)
-        assert not await sweeper.sweep()
-    finally:
-        await other.close()
-    await swept()
+async def test_a_process_that_only_serves_sweeps(world: World) -> None:
+    """By the clock that is declared for it."""
+    await world.database.execute(ROWS[0].format(age=25), "late")
+    async with asyncio.timeout(30):
+        while "late" in await kept(world):
+            await world.database.execute(
+                "UPDATE dbos.workflow_status SET delay_until_epoch_ms = 0 WHERE workflow_uuid = $1",
+                f"clock:{sweeper.SWEEP.name}",
+            )
+            await asyncio.sleep(0.2)

@@ -9,6 +9,7 @@ import pytest
 
 from models.base import new_id
 from resolvers.kernel import sweeper
+from resolvers.kernel.clocks import across_workspaces
 from resolvers.kernel.database import database, unavailable
 from resolvers.live.presence import LASTS, Presence
 from tests.live.conversations import new_chat
@@ -147,7 +148,7 @@ async def test_what_has_run_out_is_swept_and_nothing_else(world: World) -> None:
     await expire(world)
     presence.enter(("w", new, "u"), 1)
     await presence.write()
-    assert await sweeper.sweep()
+    await sweeper.sweep(across_workspaces)
     assert (await seats(world, old), await seats(world, new)) == ([], [("u", True)])
 
 

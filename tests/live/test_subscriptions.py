@@ -15,6 +15,7 @@ from models.runs import RunFrame
 from models.workspaces import Membership, Role
 from resolvers.kernel import sweeper
 from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.clocks import across_workspaces
 from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.events import address_of
 from resolvers.live import LiveConnection, hub
@@ -208,7 +209,7 @@ async def test_a_cursor_of_events_that_were_removed_is_told(world: World) -> Non
     await world.database.execute(
         "UPDATE events SET created_at = now() - interval '8 days' WHERE channel = $1", own(world)
     )
-    assert await sweeper.sweep()
+    await sweeper.sweep(across_workspaces)
     await line.subscribe(own(world), plain, after=cursor)
     await until(lambda: memory.losses)
     await world.database.execute("DELETE FROM instance_facts WHERE name = 'events_swept'")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import asyncpg
 
 from resolvers.kernel import sweeper
 from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.clocks import AcrossWorkspaces, across_workspaces
 from tests.live.sockets import client_of
 from tests.world import World
 
@@ -45,23 +47,6 @@ class Swept:
     left: int = 0
 
 
-class _Timed:
-    """A connection that notes how long each portion takes: a statement is a transaction of its own."""
-
-    def __init__(self, conn: Any, taken: list[float]) -> None:
-        self._conn, self._taken = conn, taken
-
-    def is_closed(self) -> bool:
-        return bool(self._conn.is_closed())
-
-    async def fetchval(self, *args: Any) -> Any:
-        begun = time.perf_counter()
-        try:
-            return await self._conn.fetchval(*args)
-        finally:
-            self._taken.append(time.perf_counter() - begun)
-
-
 async def sweep_old(superuser: "asyncpg.Connection[Any]", world: World, rows: int) -> Swept:
     """Fills each of three tables with `rows` expired rows, and has them removed."""
     made = Swept(rows)
@@ -70,22 +55,25 @@ async def sweep_old(superuser: "asyncpg.Connection[Any]", world: World, rows: in
         await superuser.execute(sql.format(rows=rows), world.workspace.id)
     await superuser.execute("SET session_replication_role = origin")
     await superuser.execute("VACUUM (ANALYZE) events, idempotency_keys, run_frames")
-    carry_out = sweeper._carry_out
-    sweeper._carry_out = lambda conn, rule: carry_out(_Timed(conn, made.portions), rule)
-    try:
-        async with client_of(world, world.owner) as listener:
-            channel = f"workspace:{world.workspace.id}"
-            await listener.subscribe(channel)
-            await listener.settle()
-            begun = time.perf_counter()
-            sweeping = asyncio.create_task(sweeper.sweep())
-            while not sweeping.done():
-                made.waited.append(await _heard(listener, world, channel, len(made.waited)))
-                await asyncio.sleep(EVERY)
-            assert await sweeping
-            made.whole = time.perf_counter() - begun
-    finally:
-        sweeper._carry_out = carry_out
+
+    async def timed(portion: Callable[[AcrossWorkspaces], Awaitable[Any]]) -> Any:
+        begun = time.perf_counter()
+        try:
+            return await across_workspaces(portion)
+        finally:
+            made.portions.append(time.perf_counter() - begun)
+
+    async with client_of(world, world.owner) as listener:
+        channel = f"workspace:{world.workspace.id}"
+        await listener.subscribe(channel)
+        await listener.settle()
+        begun = time.perf_counter()
+        sweeping = asyncio.create_task(sweeper.sweep(timed))
+        while not sweeping.done():
+            made.waited.append(await _heard(listener, world, channel, len(made.waited)))
+            await asyncio.sleep(EVERY)
+        await sweeping
+        made.whole = time.perf_counter() - begun
     made.left = await superuser.fetchval(LEFT)
     return made
 
