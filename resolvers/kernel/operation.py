@@ -96,12 +96,11 @@ class Deprecation(NamedTuple):
 class Answer(NamedTuple):
     """JSON as PostgreSQL or orjson wrote it; None where there is nothing to say. `version` of the row, if it has one.
 
-    `found` is False where the row of a lenient Entity was not. `replayed`: it is a stored one, of the same request.
+    `replayed`: it is a stored one, of the same request. `session`: what became of the browser's.
     """
 
     body: bytes | None
     version: int | None = None
-    found: bool = True
     replayed: bool = False
     session: SessionChange | None = None
 

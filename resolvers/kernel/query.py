@@ -154,7 +154,7 @@ class Query(Operation[D], Generic[D, R]):
             if row[ROLE] is not None and row[ROLE] not in plan.roles:
                 raise forbidden()
             raise Refusal(Code.NOT_FOUND, plan.missing)
-        return Answer(row[PAYLOAD], row[VERSION], self.tenancy is Tenancy.NONE or row[ROLE] is not None)
+        return Answer(row[PAYLOAD], row[VERSION])
 
     async def _new_plan(self, caller: Caller, request: Request, shape: Shape, key: Any, data: D) -> Plan:
         """The gate first, by a small statement of its own: nothing is compiled for somebody who may not ask, or whose
