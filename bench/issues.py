@@ -17,6 +17,7 @@ from crewship.serve import serve
 from models.base import TenantTable, Timestamps, belongs_to, table_of, text_field
 from models.bounds import DESCRIPTION, LINE, NAME
 from models.crews import Crew
+from resolvers.instance.settings import load_settings
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -34,7 +35,6 @@ from resolvers.kernel import (
 )
 from resolvers.kernel.changes import Drawn
 from resolvers.kernel.scopes import EVERYTHING
-from resolvers.kernel.settings import load_settings
 from rest_compat.table import POST, Wire
 
 

@@ -20,13 +20,13 @@ from crewship.heads import Target
 from crewship.perimeter import BODY_LIMIT, Perimeter, Surface, Transport
 from crewship.process import declare, opened
 from crewship.rate_limit import RateLimits
-from resolvers.kernel.addresses import TrustedProxies
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.passwords import Passwords
-from resolvers.kernel.problem import problem
-from resolvers.kernel.settings import Settings
+from resolvers.errors import Code, Refusal
+from resolvers.instance.addresses import TrustedProxies
+from resolvers.instance.passwords import Passwords
+from resolvers.instance.settings import Settings
 from rest_compat import openapi, ws
 from rest_compat.dispatch import Dispatcher
+from rest_compat.problem import problem
 from rest_compat.routes import ROUTES
 
 if TYPE_CHECKING:

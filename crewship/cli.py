@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from resolvers.kernel.settings import Settings
+    from resolvers.instance.settings import Settings
 
 app = typer.Typer(
     add_completion=False,
@@ -40,7 +40,7 @@ def _refusals() -> Iterator[None]:
     from crewship.keys import KeysError
     from crewship.postgres_child import PostgresError
     from crewship.serve import StartError
-    from resolvers.kernel.settings import SettingsError
+    from resolvers.instance.settings import SettingsError
 
     with _explained(SettingsError, StartError, PostgresError, KeysError):
         yield
@@ -62,7 +62,7 @@ def serve(
     """
     with _refusals():
         from crewship.serve import serve as run
-        from resolvers.kernel.settings import load_settings
+        from resolvers.instance.settings import load_settings
 
         run(load_settings(host=host, port=port, workers=workers, role=role))
 
@@ -194,7 +194,7 @@ def version() -> None:
 
 
 def _settings() -> "Settings":
-    from resolvers.kernel.settings import load_settings
+    from resolvers.instance.settings import load_settings
 
     return load_settings()
 

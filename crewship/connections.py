@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from prometheus_client import Gauge
 
-from resolvers.kernel.addresses import subscriber
+from resolvers.instance.addresses import subscriber
 
 # What a connection waits for.
 HEAD, BODY, ANSWER, FULL, DEAF = range(5)

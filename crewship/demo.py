@@ -30,7 +30,7 @@ from rich.text import Text
 from crewship.client import Client, ClientError, Profile, Unreachable, write_profile
 from crewship.postgres import write_secret
 from crewship.serve import serve
-from resolvers.kernel.settings import Settings, load_settings
+from resolvers.instance.settings import Settings, load_settings
 from runtime.adapters import local_model
 from runtime.job import Failed
 

@@ -25,7 +25,7 @@ from crewship.serve import (
     wait_for_database,
 )
 from models import migrations
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 from runtime.dbos_engine import POOL
 from runtime.sandbox import Isolation, describe
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resolvers.kernel.telemetry import log
+from resolvers.instance.telemetry import log
 
 if TYPE_CHECKING:
     from schema.endpoint import Endpoint

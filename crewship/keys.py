@@ -23,9 +23,9 @@ import asyncpg
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from crewship.postgres import make_private, write_secret
-from resolvers.kernel.crypto import LEAST_SECRET, is_strong
-from resolvers.kernel.settings import AesKey, HexKey, Settings
-from resolvers.kernel.vault import Vault
+from resolvers.instance.crypto import LEAST_SECRET, is_strong
+from resolvers.instance.settings import AesKey, HexKey, Settings
+from resolvers.instance.vault import Vault
 
 log = logging.getLogger("crewship.keys")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from resolvers.kernel.telemetry import request_id
+from resolvers.instance.telemetry import request_id
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 

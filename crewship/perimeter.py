@@ -11,10 +11,10 @@ from crewship.heads import Known, Peer, Target
 from crewship.pages import UI_CONTENT_SECURITY_POLICY
 from crewship.protocol import LINES, Whole
 from crewship.rate_limit import RateLimits
-from resolvers.kernel.addresses import LOOPBACK, TrustedProxies, normal_origin, origin_allowed, own_origin
-from resolvers.kernel.cookies import https_when
-from resolvers.kernel.problem import problem
-from resolvers.kernel.telemetry import log, request_id
+from resolvers.identity.cookies import https_when
+from resolvers.instance.addresses import LOOPBACK, TrustedProxies, normal_origin, origin_allowed, own_origin
+from resolvers.instance.telemetry import log, request_id
+from rest_compat.problem import problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -30,7 +30,7 @@ from typing import IO, Final, Literal
 from urllib.parse import quote, urlencode
 
 from crewship.postgres_child import STOP_TIMEOUT, PostgresError, User, binaries_for, end, popen, run
-from resolvers.kernel.settings import MAX_SOCKET_PATH
+from resolvers.instance.settings import MAX_SOCKET_PATH
 
 log = logging.getLogger("crewship.postgres")
 

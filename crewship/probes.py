@@ -14,12 +14,12 @@ from starlette.routing import Route
 from crewship.perimeter import KEY, Perimeter
 from crewship.process import declare, opened
 from resolvers import system
-from resolvers.kernel import identity
-from resolvers.kernel.addresses import TrustedProxies
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
+from resolvers.identity import credentials
+from resolvers.instance.addresses import TrustedProxies
+from resolvers.instance.passwords import Passwords
+from resolvers.instance.settings import Settings
 from resolvers.kernel.operation import Operation
-from resolvers.kernel.passwords import Passwords
-from resolvers.kernel.settings import Settings
 
 
 def create_worker(settings: Settings) -> Perimeter:
@@ -32,7 +32,7 @@ def create_worker(settings: Settings) -> Perimeter:
 
 async def _asked(request: Request, operation: Operation[Any], raw: Mapping[str, Any] | None = None) -> bytes:
     arrived = request.scope[KEY]
-    caller = identity.caller_of(
+    caller = credentials.caller_of(
         {},
         client=arrived.client,
         forwarded=arrived.forwarded,

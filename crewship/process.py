@@ -14,16 +14,16 @@ from crewship.wakeups import PostgresWakeups, RedisWakeups
 from crewship.watchdog import Watchdog, recorder, warn
 from crewship.work import working
 from resolvers.domains import load
-from resolvers.kernel import crypto
-from resolvers.kernel.addresses import TrustedProxies
+from resolvers.instance import crypto
+from resolvers.instance.addresses import TrustedProxies
+from resolvers.instance.license import Limit, read_licensing
+from resolvers.instance.passwords import Passwords
+from resolvers.instance.running import Instance, instance
+from resolvers.instance.settings import Settings
 from resolvers.kernel.bus import bus
 from resolvers.kernel.database import database
-from resolvers.kernel.instance import Instance, instance
-from resolvers.kernel.license import Limit, read_licensing
 from resolvers.kernel.operation import answered
-from resolvers.kernel.passwords import Passwords
 from resolvers.kernel.reader import check_graphs
-from resolvers.kernel.settings import Settings
 from resolvers.kernel.uses import uses
 from resolvers.live import attendance, hub, presence
 

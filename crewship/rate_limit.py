@@ -6,7 +6,7 @@ Libraries count requests in windows, where the contract asks for a bucket of N t
 import time
 from collections.abc import Callable
 
-from resolvers.kernel.addresses import site, subscriber
+from resolvers.instance.addresses import site, subscriber
 
 # in nanoseconds: whole numbers, so that the N-th token of N is neither lost nor gained to rounding
 MINUTE = 60_000_000_000

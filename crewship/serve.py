@@ -28,10 +28,10 @@ from crewship.postgres import APPLICATION, EmbeddedPostgres, make_private, write
 from crewship.postgres_child import interrupt_when_parent_dies
 from crewship.protocol import Protocol
 from models import migrations
-from resolvers.kernel.crypto import setup_token
-from resolvers.kernel.instance import BOOTSTRAPPED
-from resolvers.kernel.locality import is_alone_on_loopback
-from resolvers.kernel.settings import Settings, load_settings
+from resolvers.identity.locality import is_alone_on_loopback
+from resolvers.instance.crypto import setup_token
+from resolvers.instance.running import BOOTSTRAPPED
+from resolvers.instance.settings import Settings, load_settings
 
 log = logging.getLogger("crewship.serve")
 

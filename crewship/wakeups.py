@@ -14,8 +14,8 @@ import asyncpg
 from broadcaster import Event
 from broadcaster._backends.base import BroadcastBackend
 
+from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import CHANNEL
-from resolvers.kernel.telemetry import log
 
 MISSED = "-"  # a sender without rings
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0  # seconds between attempts to connect

@@ -28,8 +28,8 @@ from typing import Any
 import orjson
 from prometheus_client import Histogram
 
+from resolvers.instance.telemetry import log
 from resolvers.kernel.operation import Operation
-from resolvers.kernel.telemetry import log
 
 LIMIT = 0.05  # seconds of the processor
 BEAT, TICK = 0.025, 0.02  # seconds between two beats, and between two samples

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 from runtime.background import carried
 from runtime.clocks import ticking
 from runtime.dbos_tables import prepare_engine

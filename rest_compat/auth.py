@@ -8,9 +8,9 @@ import orjson
 
 from models.auth import CliToken, TokenTier
 from resolvers.auth import accounts, cli_tokens, login, sessions, ws_tickets
-from resolvers.kernel import cookies
-from resolvers.kernel.addresses import same_host
-from resolvers.kernel.errors import Code, Reason, Refusal
+from resolvers.errors import Code, Reason, Refusal
+from resolvers.identity import cookies
+from resolvers.instance.addresses import same_host
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer
 from rest_compat.dispatch import JSON, body_of

@@ -12,15 +12,15 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
-from resolvers.kernel import identity
-from resolvers.kernel.caller import Caller, SessionChange
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
+from resolvers.identity import credentials
+from resolvers.identity.caller import Caller, SessionChange
+from resolvers.instance.store import Arriving, Opened
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer, Auth, Deprecation
-from resolvers.kernel.problem import problem
-from resolvers.kernel.store import Arriving, Opened
 from rest_compat import streams
 from rest_compat.errors import Headers, refused
+from rest_compat.problem import problem
 from rest_compat.table import Reply, Request, Route
 
 Message = MutableMapping[str, Any]
@@ -154,7 +154,7 @@ class Dispatcher:
             status, text, more = refused(refusal, path)
             made, session = Reply(status, text, [JSON, *more]), "ended" if refusal.ends_session else None
         if session is not None:
-            cookies = identity.session_cookies(session, https=caller.https)
+            cookies = credentials.session_cookies(session, https=caller.https)
             made.headers += [(b"set-cookie", text.encode()) for text in cookies]
         if route.operation.deprecated is not None:
             made.headers += deprecation_headers(route.operation.deprecated)
@@ -194,13 +194,13 @@ def caller_for(auth: Auth, transport: Any, path: str, body: bytes) -> Caller:
     """Who is on the line, by the credentials that count here; no other is looked at."""
     headers, client, forwarded = transport.headers, transport.client, transport.forwarded
     if auth is Auth.INTERNAL:
-        return identity.internal(
+        return credentials.internal(
             headers, client=client, forwarded=forwarded, local_socket=transport.local_socket, path=path
         )
     if auth is Auth.WEBHOOK:
-        return identity.webhook(headers, body, client=client, forwarded=forwarded, path=path)
+        return credentials.webhook(headers, body, client=client, forwarded=forwarded, path=path)
     local_socket, https, origin = transport.local_socket, transport.https, transport.origin
-    return identity.caller_of(
+    return credentials.caller_of(
         headers, client=client, forwarded=forwarded, local_socket=local_socket, https=https, origin=origin, path=path
     )
 

@@ -9,16 +9,16 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import core_schema
 
 from models.base import table_of
-from resolvers.kernel.errors import Code
+from resolvers.errors import Code
 from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.idempotency import LONGEST_KEY
 from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.outputs import Absent
 from resolvers.kernel.policy import Action
-from resolvers.kernel.problem import REASON_PHRASES
 from resolvers.kernel.reader import View
 from rest_compat.errors import STATUS
+from rest_compat.problem import REASON_PHRASES
 from rest_compat.routes import ROUTES
 from rest_compat.table import PARAMETER, Route
 

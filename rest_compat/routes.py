@@ -5,7 +5,7 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from resolvers.domains import modules_in
-from resolvers.kernel.errors import Code
+from resolvers.errors import Code
 from resolvers.kernel.gate import Entity, Tenancy
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
 from resolvers.kernel.policy import GATES, Action

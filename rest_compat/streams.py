@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.store import Arriving, Opened
+from resolvers.errors import Code, Refusal
+from resolvers.instance.store import Arriving, Opened
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

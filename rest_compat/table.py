@@ -8,8 +8,9 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import SQLModel
 
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
+from resolvers.identity.caller import Caller
+from resolvers.instance.store import Opened
 from resolvers.kernel.inputs import NoInput, bare
 from resolvers.kernel.operation import Answer, Auth, Operation, Surface
 from resolvers.kernel.outputs import Absent, Output
@@ -29,7 +30,6 @@ from resolvers.kernel.reader import (
     columns_of,
     intern,
 )
-from resolvers.kernel.store import Opened
 from rest_compat.streams import Download, Part, Upload
 
 CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")

@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 from prometheus_client import Counter
 
 from resolvers.domains import modules_in
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
 from resolvers.kernel import steps
 from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.inputs import Input
-from resolvers.kernel.instance import instance
 from resolvers.kernel.jobs import ENQUEUE, JOBS, Job, Turn
 from resolvers.kernel.steps import Gone, Mark
-from resolvers.kernel.telemetry import log
 from resolvers.runs.work import passes
 from runtime import dbos_tables
 

@@ -13,11 +13,11 @@ from typing import TypeVar
 import asyncpg
 
 from resolvers.domains import modules_in
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
 from resolvers.kernel.clocks import CLOCKS, AcrossWorkspaces, Fence, Recurring, across_workspaces
 from resolvers.kernel.database import database
-from resolvers.kernel.instance import instance
 from resolvers.kernel.steps import Gone
-from resolvers.kernel.telemetry import log
 from runtime import dbos_tables
 from runtime.background import ENDINGS, GRACE, taken
 

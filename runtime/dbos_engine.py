@@ -24,8 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+from resolvers.instance.telemetry import log
 from resolvers.kernel.jobs import Job
-from resolvers.kernel.telemetry import log
 from runtime.dbos_tables import ENDED, SCHEMA, busy, claim_at_once, url_of
 from runtime.dbos_tables import QUEUE as JOBS_QUEUE
 from runtime.engine import Body

@@ -12,9 +12,9 @@ import orjson
 from models.agents import CliAdapter, LlmProvider, ToolProfile
 from models.bounds import CUT, ERROR, LINE, NOTES, cut
 from models.runs import RunStatus
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.telemetry import log
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
+from resolvers.instance.telemetry import log
 from resolvers.runs import work
 from resolvers.runs.briefing import brief
 from resolvers.runs.cancelling import CANCELLED

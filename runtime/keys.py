@@ -6,7 +6,7 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from models.agents import LlmProvider
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 
 VARIABLES: dict[LlmProvider, str] = {
     LlmProvider.ANTHROPIC: "ANTHROPIC_API_KEY",

@@ -18,10 +18,10 @@ from typing import Any
 import asyncpg
 from prometheus_client import Gauge
 
+from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.jobs import Job
-from resolvers.kernel.telemetry import log
 from runtime import dbos_tables
 from runtime.clocks import Ticker
 

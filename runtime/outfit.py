@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
 from runtime.adapters import adapter_for
 from runtime.guard import ProtectingGuard

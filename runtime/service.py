@@ -2,10 +2,10 @@
 
 import asyncio
 
+from resolvers.instance.settings import Settings
+from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import ANYTHING
 from resolvers.kernel.jobs import JOBS
-from resolvers.kernel.settings import Settings
-from resolvers.kernel.telemetry import log
 from runtime.background import Carried, Carrier
 from runtime.clocks import Ticker, Ticking
 from runtime.dbos_engine import DbosEngine, new_executor

@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import ANYTHING, Topic, bus
-from resolvers.kernel.telemetry import log
 from resolvers.runs import work
 from runtime.engine import Engine
 from runtime.execution import CALLED_OFF, INTERRUPTED, MOST_LEASES, PATIENCE, Ending, Execution, Held, Stop

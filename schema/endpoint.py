@@ -11,11 +11,11 @@ import strawberry
 from graphql import GraphQLError, OperationType, execute
 
 from resolvers.channels import identify
-from resolvers.kernel import identity
-from resolvers.kernel.addresses import normal_origin, origin_allowed, own_origin
-from resolvers.kernel.caller import Caller, SessionChange
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.instance import instance
+from resolvers.errors import Code, Refusal
+from resolvers.identity import credentials
+from resolvers.identity.caller import Caller, SessionChange
+from resolvers.instance.addresses import normal_origin, origin_allowed, own_origin
+from resolvers.instance.running import instance
 from resolvers.kernel.operation import Answer
 from schema.documents import Document, Documents, Plan
 from schema.errors import refused, reported
@@ -155,7 +155,7 @@ class Endpoint:
         done = await self.execute(caller, body, key=key, read_only=read_only, strict=kind == RESPONSE)
         headers = _headers(kind, done.body)
         if done.session is not None:
-            cookies = identity.session_cookies(done.session, https=caller.https)
+            cookies = credentials.session_cookies(done.session, https=caller.https)
             headers += [(b"set-cookie", text.encode()) for text in cookies]
         if done.replayed:
             headers.append((b"idempotent-replayed", b"true"))
@@ -324,7 +324,7 @@ def idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def caller_of(transport: Any, path: str) -> Caller:
-    return identity.caller_of(
+    return credentials.caller_of(
         transport.headers,
         client=transport.client,
         forwarded=transport.forwarded,

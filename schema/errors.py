@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 from graphql import GraphQLError
 
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.telemetry import log
+from resolvers.errors import Code, Refusal
+from resolvers.instance.telemetry import log
 
 MOST_ERRORS = 50  # of one answer
 MOST_FOUND = 10  # of a document: validation, and the reading of variables, stop looking there

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from graphql import GraphQLError
 
+from resolvers.errors import Refusal
+from resolvers.identity.caller import Caller
 from resolvers.kernel import together
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Refusal
 from resolvers.kernel.operation import Answer
 from schema.selection import Asking, Call, Root
 

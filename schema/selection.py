@@ -20,9 +20,9 @@ from graphql import (
 )
 from sqlmodel import SQLModel
 
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
 from resolvers.kernel import idempotency
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import Input, Paging, bare, validate
 from resolvers.kernel.operation import Answer, Operation
 from resolvers.kernel.outputs import Output

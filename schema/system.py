@@ -3,7 +3,7 @@
 import strawberry
 
 from resolvers import system as system_ops
-from resolvers.kernel.license import Edition
+from resolvers.instance.license import Edition
 from schema.bridge import output, query
 
 strawberry.enum(Edition, description="Edition of the license.")

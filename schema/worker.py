@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 
 T = TypeVar("T")
 MOST = 64  # pieces that wait or are under way

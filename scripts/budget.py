@@ -34,7 +34,7 @@ PATIENCE = 60.0  # seconds for an answer
 
 COMPOSED = """
 import json, sys, time
-from resolvers.kernel.settings import load_settings
+from resolvers.instance.settings import load_settings
 {statements}
 seconds, modules = time.process_time(), sorted(sys.modules)
 import psutil

@@ -27,12 +27,12 @@ from models.auth import CliToken, User
 from models.base import table_of
 from models.chats import Message
 from models.workspaces import Membership, Role, Workspace
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.crypto import new_cli_token
-from resolvers.kernel.identity import bearer
-from resolvers.kernel.instance import instance
-from resolvers.kernel.passwords import Cost, Passwords
-from resolvers.kernel.settings import Settings, load_settings
+from resolvers.identity.caller import Caller
+from resolvers.identity.credentials import bearer
+from resolvers.instance.crypto import new_cli_token
+from resolvers.instance.passwords import Cost, Passwords
+from resolvers.instance.running import instance
+from resolvers.instance.settings import Settings, load_settings
 from tests.foreseen import Foreseen
 
 # What moves without anybody changing anything.

@@ -32,8 +32,8 @@ from resolvers.kernel import (
     Topic,
     command,
     cookies,
+    credentials,
     graph,
-    identity,
     instance,
     new_session_id,
     procedure,
@@ -141,7 +141,7 @@ async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
     token = cookies.scheme_access_token(ctx.caller.cookies, https=ctx.caller.https)
     if token is None:
         return CurrentSession()
-    claims = identity.read_token(TokenKind.access, token)
+    claims = credentials.read_token(TokenKind.access, token)
     if isinstance(claims, Reason) or not await _is_active(ctx, claims):
         ctx.session = "ended"
         return CurrentSession()
@@ -186,7 +186,7 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
     token = cookies.refresh_token(caller.cookies, https=caller.https)
     if token is None:
         raise unauthenticated(Reason.session_expired)
-    claims = identity.read_token(TokenKind.refresh, token)
+    claims = credentials.read_token(TokenKind.refresh, token)
     if isinstance(claims, Reason):
         raise _ended(Reason.session_expired)
     session = (
@@ -231,7 +231,7 @@ async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
         (TokenKind.access, cookies.access_token(jar, https=https)),
         (TokenKind.refresh, cookies.refresh_token(jar, https=https)),
     ):
-        claims = None if token is None else identity.read_token(kind, token)
+        claims = None if token is None else credentials.read_token(kind, token)
         if isinstance(claims, Claims):
             await _revoke(ctx, claims.session_id or "", claims.user_id, RevokedReason.logout)
             break

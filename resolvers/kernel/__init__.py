@@ -3,17 +3,13 @@
 Where name and module are alike (`command`, `query`, `bus`, `database`, `instance`), the name is found here.
 """
 
-from resolvers.kernel import cookies, faults, identity
-from resolvers.kernel.actors import Actor, actor, actor_name, actor_of, check_actor
-from resolvers.kernel.bounds import ENDS, within
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.caller import Caller, CredentialKind, IssuedSession
-from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, Need, plus
-from resolvers.kernel.clocks import AcrossWorkspaces, clock
-from resolvers.kernel.command import Procedure, command, procedure
-from resolvers.kernel.context import SCOPE_SQL, Context
-from resolvers.kernel.cookies import DEVICE_LIFETIME
-from resolvers.kernel.crypto import (
+from resolvers.errors import Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.identity import cookies, credentials
+from resolvers.identity.caller import Caller, CredentialKind, IssuedSession
+from resolvers.identity.cookies import DEVICE_LIFETIME
+from resolvers.identity.credentials import SESSION_LIFETIME, TICKET_LIFETIME
+from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
+from resolvers.instance.crypto import (
     Claims,
     TokenKind,
     digest,
@@ -24,12 +20,25 @@ from resolvers.kernel.crypto import (
     new_session_id,
     secret_equals,
 )
+from resolvers.instance.license import Edition, Limit
+from resolvers.instance.outbound import Answered, Outbound, Policy
+from resolvers.instance.passwords import Verification
+from resolvers.instance.running import BOOTSTRAPPED, instance
+from resolvers.instance.store import Arriving, Entry, Opened, names_of
+from resolvers.instance.telemetry import log
+from resolvers.instance.vault import Revealed, Unopenable, told_of_secrets
+from resolvers.kernel import faults
+from resolvers.kernel.actors import Actor, actor, actor_name, actor_of, check_actor
+from resolvers.kernel.bounds import ENDS, within
+from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, Need, plus
+from resolvers.kernel.clocks import AcrossWorkspaces, clock
+from resolvers.kernel.command import Procedure, command, procedure
+from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
-from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event, Long, Routing, Time, address_of
 from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
 from resolvers.kernel.gate import OVERLAP, Entity, Tenancy
-from resolvers.kernel.identity import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.kernel.inputs import (
     INT32,
     Bool,
@@ -53,14 +62,9 @@ from resolvers.kernel.inputs import (
     is_id,
     whole,
 )
-from resolvers.kernel.instance import BOOTSTRAPPED, instance
 from resolvers.kernel.jobs import job
-from resolvers.kernel.license import Edition, Limit
-from resolvers.kernel.locality import is_alone_on_loopback, is_at_the_machine
 from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, translate
-from resolvers.kernel.outbound import Answered, Outbound, Policy
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
-from resolvers.kernel.passwords import Verification
 from resolvers.kernel.patch import Emptied, Patch
 from resolvers.kernel.policy import (
     ADMINS,
@@ -96,10 +100,7 @@ from resolvers.kernel.reader import (
 )
 from resolvers.kernel.refs import Ref
 from resolvers.kernel.scopes import OPEN, SCOPES
-from resolvers.kernel.store import Arriving, Entry, Opened, names_of
 from resolvers.kernel.subject import Subject
-from resolvers.kernel.telemetry import log
-from resolvers.kernel.vault import Revealed, Unopenable, told_of_secrets
 
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
@@ -126,7 +127,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "known_capabilities",
     "SCOPES", "OPEN", "Edition", "Limit",
     # Signing in: for the domain of accounts and sessions.
-    "cookies", "identity", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token",
+    "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token",
     "secret_equals",
     "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME",
     "OVERLAP",

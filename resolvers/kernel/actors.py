@@ -10,8 +10,8 @@ from models.agents import Agent
 from models.auth import User
 from models.base import table_of
 from models.workspaces import Membership
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.reader import Derived, Either, either, one
 
 SYSTEM_NAME = "System"

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from models.sealed import Sealed
-from resolvers.kernel.vault import Revealed
+from resolvers.instance.vault import Revealed
 
 NUMBERS = (int, float, bool, type(None))
 

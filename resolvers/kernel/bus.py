@@ -13,7 +13,7 @@ from typing import Any
 
 from broadcaster import Broadcast
 
-from resolvers.kernel.telemetry import log
+from resolvers.instance.telemetry import log
 
 CHANNEL = "crewship"
 GATHER = 0.001  # seconds in which the rings for other processes are gathered into one message

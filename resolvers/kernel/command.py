@@ -9,11 +9,11 @@ from sqlmodel import SQLModel
 
 from models.base import table_of
 from models.workspaces import Capability, Role
+from resolvers.errors import Code, Refusal, forbidden
+from resolvers.identity.caller import MACHINES, Caller
 from resolvers.kernel import finish, idempotency
-from resolvers.kernel.caller import MACHINES, Caller
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
-from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CAPABILITIES, CREDENTIAL_ID, NAMED, ROLE, USER_ID, WORKSPACE_ID, Tenancy, Where
 from resolvers.kernel.guards import Rule

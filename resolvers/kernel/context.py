@@ -11,13 +11,13 @@ from sqlmodel import SQLModel
 from models.base import TenantRow, only_sealed, readable, table_of
 from models.machines import Machine, S
 from models.workspaces import Capability, Role
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import SessionChange
+from resolvers.instance.running import Instance, instance
 from resolvers.kernel import statements
-from resolvers.kernel.caller import SessionChange
 from resolvers.kernel.changes import NOW, Change, Conflict, Edit, Held, Waiting, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import Input
-from resolvers.kernel.instance import Instance, instance
 from resolvers.kernel.policy import GATES, Action, effective
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.recorder import Recorder

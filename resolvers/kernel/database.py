@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import base as pg_base
 from sqlalchemy.orm import configure_mappers
 
 from models.base import untrack
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 
 STATEMENTS = 600  # prepared statements a connection keeps; more plans than this in use cost a parse each
 # bytes of text of the statements a connection keeps: PostgreSQL holds about eighty times as much for them

@@ -12,11 +12,11 @@ from sqlmodel import SQLModel
 
 from models.base import new_id, table_of
 from models.workspaces import Role
+from resolvers.errors import Code, Refusal, forbidden
 from resolvers.kernel import jobs
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.changes import NamedColumns, Waiting, given, split
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import Plan, finished
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.plans import tails

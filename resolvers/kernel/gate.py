@@ -15,9 +15,9 @@ from sqlmodel import SQLModel
 from models.auth import CliToken, Session, TokenTier
 from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
-from resolvers.kernel.caller import MACHINES, CredentialKind
+from resolvers.errors import Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.identity.caller import MACHINES, CredentialKind
 from resolvers.kernel.database import DIALECT, database
-from resolvers.kernel.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.policy import MEMBERS
 from resolvers.kernel.subject import Subject
 from resolvers.kernel.trace import Call, Getter, Param, Trace, constant

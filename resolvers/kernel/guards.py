@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
 from resolvers.kernel.inputs import Input, validate
 from resolvers.kernel.request import Request
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.request import Request
 
 LONGEST_KEY = 255

@@ -13,9 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from models import bounds
+from resolvers.errors import Code, Refusal
 from resolvers.kernel import faults
 from resolvers.kernel.bounds import ENDS, unbounded, unstorable, within, without_secrets
-from resolvers.kernel.errors import Code, Refusal
 
 M = TypeVar("M", bound=BaseModel)
 BODY = "Invalid JSON body"

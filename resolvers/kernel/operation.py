@@ -13,10 +13,13 @@ from sqlmodel import SQLModel
 from models.base import new_id
 from models.bounds import ID
 from models.workspaces import Capability, Role
+from resolvers.errors import TOO_LONG, UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.identity.caller import TICKETS, Caller, CredentialKind, SessionChange
+from resolvers.instance.running import instance
+from resolvers.instance.store import Arriving
+from resolvers.instance.telemetry import Meter, log
 from resolvers.kernel import scopes
-from resolvers.kernel.caller import TICKETS, Caller, CredentialKind, SessionChange
 from resolvers.kernel.database import database, unavailable
-from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import (
     CREDENTIAL_ID,
@@ -34,15 +37,12 @@ from resolvers.kernel.gate import (
 )
 from resolvers.kernel.guards import Guard, Rule
 from resolvers.kernel.inputs import Input, is_id
-from resolvers.kernel.instance import instance
 from resolvers.kernel.plans import Compilation, budget
 from resolvers.kernel.policy import GATES, MEMBERS, Action
 from resolvers.kernel.reader import Shape, scopes_of
 from resolvers.kernel.reader.build import LARGEST_ANSWER
 from resolvers.kernel.request import Raw, Request
-from resolvers.kernel.store import Arriving
 from resolvers.kernel.subject import Subject
-from resolvers.kernel.telemetry import Meter, log
 from resolvers.kernel.trace import Call
 from resolvers.kernel.uses import uses
 

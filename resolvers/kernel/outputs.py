@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict
 
+from resolvers.instance.store import Opened
 from resolvers.kernel.bounds import without_secrets
 from resolvers.kernel.reader.shape import Column, Constant, Shape
-from resolvers.kernel.store import Opened
 
 JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.gate import Plan
 from resolvers.kernel.reader.shape import weight
 

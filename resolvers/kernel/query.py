@@ -12,9 +12,9 @@ from sqlmodel import SQLModel
 
 from models.base import TenantRow, readable, table_of
 from models.workspaces import Role
-from resolvers.kernel.caller import Caller, CredentialKind
+from resolvers.errors import Code, Refusal, forbidden
+from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.kernel.database import database
-from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import (
     CREDENTIAL_ID,
     NEEDED,

@@ -8,12 +8,12 @@ from sqlmodel import SQLModel
 
 from models.base import TenantRow
 from models.bounds import cut
+from resolvers.identity.caller import Caller
+from resolvers.instance.vault import unprinted
 from resolvers.kernel.bus import ANYTHING, Topic
-from resolvers.kernel.caller import Caller
 from resolvers.kernel.events import Event
 from resolvers.kernel.jobs import Job, Queued
 from resolvers.kernel.request import Request
-from resolvers.kernel.vault import unprinted
 
 LONGEST_AUDITED = 1_000  # characters of one text
 

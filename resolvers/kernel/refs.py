@@ -10,8 +10,8 @@ from sqlalchemy import ARRAY, Text, bindparam, func, select
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.bounds import inputs_in, notes_of
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.statements import SCOPE, Statement, compiled
 

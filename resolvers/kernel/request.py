@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
+from resolvers.instance.store import Arriving
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.reader import Shape
-from resolvers.kernel.store import Arriving
 
 Raw = Mapping[str, Any]
 """An input before it is validated: by the names of its fields, whatever the surface calls them."""

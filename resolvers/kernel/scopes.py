@@ -8,7 +8,7 @@ scope of an operation follows from its name and kind: `crews.list` needs `crews:
 from collections.abc import Collection
 
 from models.workspaces import Role
-from resolvers.kernel.errors import forbidden
+from resolvers.errors import forbidden
 from resolvers.kernel.policy import ADMINS, MANAGERS, MEMBERS
 
 EVERYTHING = "*"

@@ -6,8 +6,8 @@ from sqlalchemy import func, select
 from sqlmodel import SQLModel
 
 from models.base import table_of
+from resolvers.errors import Code, Refusal
 from resolvers.kernel import statements
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.statements import ONE
 

@@ -6,8 +6,8 @@ from typing import Any
 import asyncpg
 
 from models.base import SIZE
+from resolvers.errors import TOO_LONG, UNSTORABLE, Code, Refusal
 from resolvers.kernel.changes import Conflict
-from resolvers.kernel.errors import TOO_LONG, UNSTORABLE, Code, Refusal
 
 TAKEN = "already exists"
 BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from models.workspaces import Role
+from resolvers.identity.caller import Caller
 from resolvers.kernel import finish
-from resolvers.kernel.caller import Caller
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.jobs import Job

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from resolvers.identity.cookies import DEVICE_LIFETIME
 from resolvers.kernel.clocks import AcrossWorkspaces, clock
-from resolvers.kernel.cookies import DEVICE_LIFETIME
 from resolvers.kernel.idempotency import HOURS
 from resolvers.kernel.steps import Gone
 

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from models.workspaces import Role
-from resolvers.kernel.caller import Caller, CredentialKind
+from resolvers.errors import Code, Refusal, forbidden
+from resolvers.identity.caller import Caller, CredentialKind
+from resolvers.instance.running import instance
 from resolvers.kernel.database import database
-from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.gate import CREDENTIAL_ID, FIRST, ROLE, USER_ID, Gate, Plan, Tenancy, judge
 from resolvers.kernel.inputs import Input, is_id, validate
-from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import TOO_LARGE, Answer, Auth, translate
 from resolvers.kernel.plans import budget, reads
 from resolvers.kernel.query import Query

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from resolvers.kernel.caller import CredentialKind
+from resolvers.identity.caller import CredentialKind
+from resolvers.instance.telemetry import log
 from resolvers.kernel.database import database
-from resolvers.kernel.telemetry import log
 
 EVERY = 1.0  # seconds
 SESSIONS = frozenset({CredentialKind.SESSION, CredentialKind.SESSION_TICKET})

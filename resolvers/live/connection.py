@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 
 from resolvers.channels import Channel, identify, open_channel
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import ANYTHING, Topic, bus
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import translate
-from resolvers.kernel.telemetry import log
 from resolvers.live.audience import Outlet
 from resolvers.live.hub import hub
 from resolvers.live.subscription import Encode, Owner, Subscription

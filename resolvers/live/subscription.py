@@ -5,10 +5,10 @@ from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from resolvers.channels import Channel, ChannelKind, open_channel
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
+from resolvers.instance.telemetry import log
 from resolvers.kernel.operation import translate
-from resolvers.kernel.telemetry import log
 from resolvers.live.audience import Outlet, Unison
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.hub import Lost, hub

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from prometheus_client import Gauge
 
-from resolvers.kernel.addresses import subscriber
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
+from resolvers.instance.addresses import subscriber
 
 MOST = 500
 MOST_OF_CLIENT = 50

@@ -7,17 +7,17 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from resolvers.channels import identify
-from resolvers.kernel import identity
-from resolvers.kernel.addresses import normal_origin, socket_origin_allowed
-from resolvers.kernel.caller import Caller, CredentialKind
-from resolvers.kernel.errors import Code, Reason, Refusal
-from resolvers.kernel.errors import unauthenticated as no_caller
-from resolvers.kernel.instance import instance
-from resolvers.kernel.problem import problem
-from resolvers.kernel.telemetry import log
+from resolvers.errors import Code, Reason, Refusal
+from resolvers.errors import unauthenticated as no_caller
+from resolvers.identity import credentials
+from resolvers.identity.caller import Caller, CredentialKind
+from resolvers.instance.addresses import normal_origin, socket_origin_allowed
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
 from rest_compat.dispatch import parse_query
 from rest_compat.errors import STATUS, Headers
+from rest_compat.problem import problem
 from rest_compat.ws import frames
 from rest_compat.ws.frames import Wire
 from rest_compat.ws.messages import Unreadable, is_too_large, read
@@ -61,7 +61,9 @@ def _origin_allowed(transport: Any) -> bool:
 
 def _caller(token: str, transport: Any, path: str) -> Caller:
     agent = transport.headers.get(b"user-agent", b"").decode("latin-1")
-    return identity.ticket(token, client=transport.client, forwarded=transport.forwarded, user_agent=agent, path=path)
+    return credentials.ticket(
+        token, client=transport.client, forwarded=transport.forwarded, user_agent=agent, path=path
+    )
 
 
 async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send, admit: Admit) -> None:

@@ -9,9 +9,9 @@ import orjson
 from models.runs import ChatEventType
 from resolvers.chats import cancel_message, send_message
 from resolvers.chats.resuming import resume_chat
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.telemetry import log
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
+from resolvers.instance.telemetry import log
 from resolvers.live import LiveConnection, Subscription
 from resolvers.runs.finishing import GENERAL
 from resolvers.runs.frames import chat_event

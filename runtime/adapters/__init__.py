@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from models.agents import CliAdapter, LlmProvider
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 from resolvers.rules.model_catalog import CURATED, ModelProvider
 from runtime.adapters import local_model
 from runtime.adapters.conversation import Tool

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from resolvers.kernel.telemetry import log
+from resolvers.instance.telemetry import log
 from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, Usage
 from runtime.job import Failed, Job
 from runtime.prompt import Prompt, assemble

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from models.bounds import NAME
 from models.runs import ChatEventType
-from resolvers.kernel.telemetry import log
+from resolvers.instance.telemetry import log
 from runtime.adapters.budget import Budget
 from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse
 from runtime.job import Failed, Interrupted, Job, Outcome, Sink, StuckLoop

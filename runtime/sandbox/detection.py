@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 from runtime.job import Failed
 from runtime.sandbox.boundary import MIB, Isolation, Limits, Report, Sandbox
 from runtime.sandbox.namespace import Bubblewrap

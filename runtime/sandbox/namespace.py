@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from resolvers.kernel.confined import SANDBOX_UID
+from resolvers.instance.confined import SANDBOX_UID
 from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, Finished, Isolation, Limits
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from resolvers.kernel.confined import open_directory, owner_of_agents_files
+from resolvers.instance.confined import open_directory, owner_of_agents_files
 from runtime.job import Failed, Job
 
 _NAME = re.compile(r"[a-z0-9_-]{1,200}")

@@ -1,6 +1,6 @@
 """Files of a crew, reached from this process although commands of the crew may change them at any moment.
 
-A path is taken apart as text (`..` ends at /output), and what it names is reached as `resolvers.kernel.confined` says.
+A path is taken apart as text (`..` ends at /output), and what it names is reached as `instance/confined.py` says.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from resolvers.kernel.confined import NEW, kind_of, mode_of_replaced, open_directory, open_file
+from resolvers.instance.confined import NEW, kind_of, mode_of_replaced, open_directory, open_file
 from runtime.sandbox.workdir import Workdir
 
 ROOT: Final = "/output"

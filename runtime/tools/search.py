@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from resolvers.kernel.confined import open_file
+from resolvers.instance.confined import open_file
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, Workdir
 from runtime.tools.files import DEEPEST, ROOT, FileError, Found, Place, directory, is_file, read, shown, walk

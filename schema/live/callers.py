@@ -4,12 +4,12 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from resolvers.kernel import identity
-from resolvers.kernel.addresses import normal_origin, origin_allowed, own_origin
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import forbidden
-from resolvers.kernel.instance import instance
-from resolvers.kernel.telemetry import log
+from resolvers.errors import forbidden
+from resolvers.identity import credentials
+from resolvers.identity.caller import Caller
+from resolvers.instance.addresses import normal_origin, origin_allowed, own_origin
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
 
 Scope = MutableMapping[str, Any]
 
@@ -46,7 +46,7 @@ def _by_ticket(scope: Scope, token: str, headers: Mapping[bytes, bytes] | None =
     transport = scope["crewship"]
     headers = transport.headers if headers is None else headers
     agent = headers.get(b"user-agent", b"").decode("latin-1")
-    made = identity.ticket(
+    made = credentials.ticket(
         token, client=transport.client, forwarded=transport.forwarded, user_agent=agent, path=scope["path"]
     )
     made.workspace = headers.get(b"x-workspace-id", b"").decode("latin-1") or None
@@ -59,7 +59,7 @@ def _by_headers(scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
         log.info("origin refused", method=scope.get("method", "GET"), path=scope["path"], client=transport.client)
         raise forbidden("request origin not allowed")
     origin = f"{transport.scheme}://{transport.host}"
-    return identity.caller_of(
+    return credentials.caller_of(
         headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin,
         path=scope["path"]
     )  # fmt: skip

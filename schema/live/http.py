@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from resolvers.channels import identify
-from resolvers.kernel import identity
-from resolvers.kernel.caller import Caller, CredentialKind
-from resolvers.kernel.errors import Code, Reason, Refusal, unauthenticated
+from resolvers.errors import Code, Reason, Refusal, unauthenticated
+from resolvers.identity import credentials
+from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.live import Delivered, LiveConnection, Subscription
 from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send, caller_of, idempotency_key, read_request
 from schema.errors import refused
@@ -188,7 +188,7 @@ class EventStreams:
         if request is None:
             key = idempotency_key(scope["crewship"].headers)
             done = await self._endpoint.execute(caller, body, key=key, read_only=scope["method"] != "POST")
-            stream.cookies = identity.session_cookies(done.session, https=caller.https)
+            stream.cookies = credentials.session_cookies(done.session, https=caller.https)
             return stream.show(done.body)
         await stream.identify()
         seen = scope["crewship"].headers.get(b"last-event-id", b"").decode("latin-1")

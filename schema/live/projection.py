@@ -13,7 +13,7 @@ import orjson
 from graphql import FieldNode, GraphQLUnionType
 
 from resolvers.channels import ChannelKind
-from resolvers.kernel.telemetry import log
+from resolvers.instance.telemetry import log
 from resolvers.live import Delivered, Subscription
 from schema.event_types import EVENT_TYPES, UnknownEvent, kind_of
 from schema.selection import Selection

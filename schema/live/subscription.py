@@ -8,7 +8,7 @@ import orjson
 from graphql import GraphQLError, GraphQLField, OperationType, get_named_type
 
 from resolvers.channels import ChannelKind
-from resolvers.kernel.caller import Caller
+from resolvers.identity.caller import Caller
 from resolvers.kernel.inputs import is_id
 from resolvers.kernel.reader import Column, Shape, intern
 from resolvers.live import FROM_NOW, Subscription

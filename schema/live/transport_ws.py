@@ -9,9 +9,9 @@ import orjson
 from prometheus_client import Gauge
 
 from resolvers.channels import identify
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.telemetry import log
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
+from resolvers.instance.telemetry import log
 from resolvers.live import Delivered, LiveConnection, Outlet, Subscription
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
 from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send

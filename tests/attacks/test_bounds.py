@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
+from resolvers.identity.caller import Caller
 from resolvers.kernel.inputs import Input, Paging, validate
 from resolvers.kernel.operation import Operation
 from resolvers.rules.content_scan import LONGEST, Category, scan

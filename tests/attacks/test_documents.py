@@ -23,7 +23,7 @@ from graphql import (
     Token,
 )
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.kept import Kept
 from resolvers.kernel.operation import Operation
 from schema import documents, trees

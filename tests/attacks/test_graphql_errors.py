@@ -4,7 +4,7 @@ import orjson
 import pytest
 from graphql import GraphQLError
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from schema.arguments import MOST_VALUES
 from schema.errors import MOST_BYTES, MOST_ERRORS, MOST_FOUND, MOST_LETTERS, reported
 from tests.attacks.graphql import post

@@ -12,8 +12,8 @@ from websockets.exceptions import InvalidStatus
 
 from crewship import pages
 from crewship.rate_limit import NEIGHBOURS, RateLimits
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.passwords import Cost, Passwords, Verification
+from resolvers.errors import Code, Refusal
+from resolvers.instance.passwords import Cost, Passwords, Verification
 from tests.live.graphql import socket, talking
 from tests.live.sockets import address, client_of, opened, ticket
 from tests.world import world_on

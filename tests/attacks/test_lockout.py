@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from resolvers.auth.login import MOST_FAILURES
+from resolvers.instance.crypto import digest
+from resolvers.instance.passwords import Passwords
+from resolvers.instance.running import instance
 from resolvers.kernel.context import Context
-from resolvers.kernel.crypto import digest
-from resolvers.kernel.instance import instance
-from resolvers.kernel.passwords import Passwords
 from tests.auth.browsers import DEVICE, PASSWORD, Browser, new_user, signed_in
 from tests.world import World
 

@@ -18,11 +18,11 @@ from models.crews import Crew
 from models.workspaces import Invitation
 from resolvers import crews, labels
 from resolvers.agents import list_agents
+from resolvers.errors import Code, Refusal
+from resolvers.identity.credentials import bearer
+from resolvers.instance.running import instance
 from resolvers.kernel import operation
 from resolvers.kernel.database import PREPARED, SESSION, database
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.identity import bearer
-from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import Operation
 from resolvers.kernel.plans import Budget
 from resolvers.kernel.policy import Action

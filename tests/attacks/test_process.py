@@ -13,7 +13,7 @@ import uvicorn
 from crewship.app import create_app
 from crewship.protocol import Protocol
 from crewship.serve import listen_unix
-from resolvers.kernel.passwords import Cost, Passwords
+from resolvers.instance.passwords import Cost, Passwords
 from tests.conftest import Database
 from tests.process.commands import CREWSHIP, PATIENCE, environment
 from tests.world import serving, settings_for

@@ -10,9 +10,9 @@ from models.agents import Agent
 from models.auth import CliToken
 from models.base import TenantRow
 from models.crews import Crew
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.crypto import CLI_PREFIXES
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
+from resolvers.instance.crypto import CLI_PREFIXES
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
 from resolvers.kernel.reader import GRAPHS, Constant, Shape, edges_in, intern
 from resolvers.kernel.reader.graph import access_of

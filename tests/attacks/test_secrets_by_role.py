@@ -11,7 +11,7 @@ from models.base import table_of
 from models.crews import Crew, CrewMember
 from models.workspaces import Membership, Role
 from resolvers.crews.crews import get_crew
-from resolvers.kernel.caller import Caller
+from resolvers.identity.caller import Caller
 from resolvers.kernel.reader import Column, Shape, intern
 from resolvers.kernel.reader.graph import CONFIDENTIAL
 from tests.world import Person, World

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from models.auth import TokenTier
-from resolvers.kernel import identity
-from resolvers.kernel.caller import TICKETS, Caller, CredentialKind
-from resolvers.kernel.crypto import TokenKind
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.identity import TICKET_LIFETIME
-from resolvers.kernel.instance import instance
+from resolvers.errors import Code, Refusal
+from resolvers.identity import credentials
+from resolvers.identity.caller import TICKETS, Caller, CredentialKind
+from resolvers.identity.credentials import TICKET_LIFETIME
+from resolvers.instance.crypto import TokenKind
+from resolvers.instance.running import instance
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
 from tests.auth.browsers import Browser, signed_in
 from tests.live.graphql import CREWS, VIEWER, socket
@@ -192,7 +192,7 @@ async def test_a_ticket_says_no_more_than_its_token(world: World) -> None:
     assert made["tier"] == TokenTier.ADMIN
     scoped = Person("scoped", owner.user_id, owner.email, made["token"])
     token = await ticket(world, scoped)
-    assert identity.ticket(token).kind is CredentialKind.TOKEN_TICKET
+    assert credentials.ticket(token).kind is CredentialKind.TOKEN_TICKET
     assert "errors" not in await in_address(
         world, token, f'{{ agents(workspaceId: "{world.workspace.id}") {{ nodes {{ id }} }} }}'
     )

@@ -16,7 +16,7 @@ import uvloop
 
 from crewship import watchdog
 from crewship.watchdog import LIMIT, Stall, Watchdog, warn
-from resolvers.kernel.caller import Caller
+from resolvers.identity.caller import Caller
 from resolvers.kernel.command import procedure
 from resolvers.kernel.context import Context
 from resolvers.kernel.gate import Tenancy

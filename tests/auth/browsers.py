@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from models.auth import User
-from resolvers.kernel.instance import instance
+from resolvers.instance.running import instance
 from tests.world import World
 
 PASSWORD = "correct horse battery"

@@ -19,12 +19,12 @@ from pydantic import TypeAdapter
 from crewship.app import create_app
 from crewship.serve import bootstrap_notice
 from resolvers.auth.accounts import WITHOUT_LINK, workspace_slug
-from resolvers.kernel.caller import Caller, CredentialKind
-from resolvers.kernel.crypto import setup_token
+from resolvers.identity.caller import Caller, CredentialKind
+from resolvers.identity.locality import is_at_the_machine
+from resolvers.instance.crypto import setup_token
+from resolvers.instance.passwords import Cost, Passwords
+from resolvers.instance.running import instance
 from resolvers.kernel.inputs import Slug
-from resolvers.kernel.instance import instance
-from resolvers.kernel.locality import is_at_the_machine
-from resolvers.kernel.passwords import Cost, Passwords
 from tests.auth.browsers import ACCESS, DEVICE, REFRESH, Browser, set_cookies
 from tests.conftest import Database
 from tests.world import serving, settings_for

@@ -12,8 +12,8 @@ import pytest
 from models.auth import CliToken
 from models.workspaces import Membership, Role, Workspace
 from resolvers.auth.cli_tokens import SCOPES
-from resolvers.kernel.crypto import TokenKind
-from resolvers.kernel.instance import instance
+from resolvers.instance.crypto import TokenKind
+from resolvers.instance.running import instance
 from tests.auth.browsers import Browser, signed_in
 from tests.world import Person, World
 

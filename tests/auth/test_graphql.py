@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.crypto import TokenKind
-from resolvers.kernel.instance import instance
+from resolvers.instance.crypto import TokenKind
+from resolvers.instance.running import instance
 from tests.auth.browsers import Browser, signed_in
 from tests.world import World
 

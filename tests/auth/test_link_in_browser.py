@@ -17,7 +17,7 @@ import websockets
 
 from crewship.app import create_app
 from crewship.serve import bootstrap_notice
-from resolvers.kernel.passwords import Cost, Passwords
+from resolvers.instance.passwords import Cost, Passwords
 from tests.conftest import Database
 from tests.world import serving, settings_for
 

@@ -9,8 +9,8 @@ import pytest
 from pwdlib.hashers.bcrypt import BcryptHasher
 
 from resolvers.auth.login import local_path
-from resolvers.kernel.instance import instance
-from resolvers.kernel.passwords import Verification
+from resolvers.instance.passwords import Verification
+from resolvers.instance.running import instance
 from tests.auth.browsers import ACCESS, CSRF, PASSWORD, SECURE_ACCESS, Browser, new_user, set_cookies
 from tests.world import World
 

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from models.auth import Session
-from resolvers.kernel.crypto import TokenKind, new_session_id
-from resolvers.kernel.instance import instance
+from resolvers.instance.crypto import TokenKind, new_session_id
+from resolvers.instance.running import instance
 from tests.auth.browsers import (
     ACCESS,
     CLEARED,

@@ -7,7 +7,7 @@ from models.base import new_id
 from models.chats import Chat, Message, MessageRole
 from models.crews import Crew
 from models.runs import Run
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
 from resolvers.kernel.operation import OPERATIONS
 from tests.world import Person, World
 

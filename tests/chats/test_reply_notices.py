@@ -13,7 +13,7 @@ from models.agents import Agent
 from models.base import new_id
 from models.bounds import ID, LINE
 from models.chats import Chat, ChatPresence, ChatReadCursor
-from resolvers.kernel.caller import Caller
+from resolvers.identity.caller import Caller
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.database import database
 from resolvers.runs.finishing import finish_run

@@ -11,7 +11,7 @@ from gql.transport.requests import RequestsHTTPTransport
 from graphql import build_schema, lexicographic_sort_schema, print_schema
 
 from models.auth import User
-from resolvers.kernel.instance import instance
+from resolvers.instance.running import instance
 from schema.root import sdl
 from tests.clients.conftest import HERE
 from tests.world import World

@@ -10,7 +10,7 @@ from models.base import new_id
 from models.crews import Crew, CrewConnection, CrewMember
 from models.missions import Mission, MissionTask
 from resolvers import crews
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.reader import Column, Shape, intern
 from tests.runs.plans import buffers, explain, listening, nodes
 from tests.world import World, now, stored

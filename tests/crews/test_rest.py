@@ -8,7 +8,7 @@ import pytest
 from models.agents import Agent
 from models.base import new_id
 from models.crews import Crew
-from resolvers.kernel.license import COMMUNITY, Limit
+from resolvers.instance.license import COMMUNITY, Limit
 from resolvers.rules.devcontainer import COMMON_UTILS_DEFAULT
 from tests.world import World, now
 

@@ -10,8 +10,8 @@ import pytest
 
 from crewship.postgres import APPLICATION
 from models import chats
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.instance import instance
+from resolvers.identity.caller import Caller
+from resolvers.instance.running import instance
 from resolvers.runs.briefing import brief
 from runtime.dbos_tables import prepare_engine
 from tests.faults.test_kill import KILLED

@@ -76,7 +76,7 @@ class Outfit:
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed."""
     from crewship.process import start
-    from resolvers.kernel.passwords import Cost, Passwords
+    from resolvers.instance.passwords import Cost, Passwords
 
     settings = settings_for(given["url"], Path(given["directory"]), max_concurrent_runs=given["slots"])
     start(settings, Passwords(Cost(1, 64, 1)))

@@ -9,7 +9,7 @@ import asyncpg
 import httpx2
 import pytest
 
-from resolvers.kernel.instance import instance
+from resolvers.instance.running import instance
 from resolvers.kernel.operation import Auth, Operation
 from tests.generation import surfaces
 from tests.generation.domains import Plot, recipe_of

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from resolvers.kernel.errors import Code
+from resolvers.errors import Code
 
 
 @dataclass(frozen=True)

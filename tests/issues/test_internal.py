@@ -7,7 +7,7 @@ import pytest
 
 from models.agents import Agent
 from models.base import new_id
-from resolvers.kernel.machine_tokens import issue_workspace_token
+from resolvers.identity.machine_tokens import issue_workspace_token
 from tests.issues.board import UNKNOWN, Board
 from tests.world import World, now
 

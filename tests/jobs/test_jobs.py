@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
 from resolvers.kernel.jobs import ENQUEUE, Job
 from runtime.dbos_engine import POLL_OF_JOBS
 from runtime.liveness import Rhythm

@@ -18,7 +18,7 @@ from tests.world import settings_for
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed, or told to end."""
     from crewship.process import start
-    from resolvers.kernel.passwords import Cost, Passwords
+    from resolvers.instance.passwords import Cost, Passwords
 
     settings = settings_for(given["url"], Path(given["directory"]))
     start(settings, Passwords(Cost(1, 64, 1)))

@@ -17,10 +17,10 @@ from typing import Any
 
 from models.labels import Label
 from models.workspaces import Workspace
-from resolvers.kernel.caller import Caller
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import Bool, Id, Input, Int
 from resolvers.kernel.jobs import JOBS, Job, Rate, job
 from resolvers.kernel.policy import Action

@@ -14,14 +14,14 @@ from sqlmodel import SQLModel
 
 from models import bounds
 from models.base import TenantTable, Timestamps, table_of, tenant_key, text_field
+from resolvers.errors import Code
+from resolvers.instance.store import Folder, Opened, names_of
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code
 from resolvers.kernel.inputs import Input, Url
 from resolvers.kernel.operation import OPERATIONS, REST_ONLY
 from resolvers.kernel.outputs import Output, Success
 from resolvers.kernel.policy import Action
-from resolvers.kernel.store import Folder, Opened, names_of
 from rest_compat.table import DELETE, GET, PUT, Download, Upload
 from tests.world import Person, World
 

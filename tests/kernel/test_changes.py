@@ -14,13 +14,13 @@ from sqlmodel import col
 
 from models.crews import Crew
 from models.labels import Label
+from resolvers.errors import TOO_LONG, Code, Refusal
+from resolvers.identity.caller import Caller
 from resolvers.kernel import statements
-from resolvers.kernel.caller import Caller
 from resolvers.kernel.changes import Change, Drawn, plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.database import Connection
-from resolvers.kernel.errors import TOO_LONG, Code, Refusal
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.inputs import Input, Text
 from resolvers.kernel.operation import OPERATIONS, translate

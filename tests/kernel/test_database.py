@@ -11,8 +11,8 @@ from sqlalchemy import String, bindparam, cast, insert, literal, select
 
 from crewship.postgres import EmbeddedPostgres
 from models.migrations.tables import metadata
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.database import DIALECT, LARGEST, PREPARED, Pool, connect
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.statements import generic
 
 pytestmark = pytest.mark.anyio

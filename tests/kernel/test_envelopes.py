@@ -10,7 +10,7 @@ from models.labels import Label
 from models.runs import Run, RunStatus
 from models.workspaces import Role
 from resolvers import agents, labels, runs
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.operation import Operation
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import Column, EnvelopeShape, Nested, Shape, intern

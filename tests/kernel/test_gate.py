@@ -3,7 +3,7 @@
 import pytest
 
 from models.agents import Agent
-from resolvers.kernel.caller import CredentialKind
+from resolvers.identity.caller import CredentialKind
 from resolvers.kernel.gate import Entity, Gate, Tenancy, Where
 
 TABLES = {

@@ -13,10 +13,10 @@ from sqlmodel import col
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.base import table_of
 from models.labels import Label
-from resolvers.kernel.caller import Caller
+from resolvers.errors import Code, Refusal, forbidden
+from resolvers.identity.caller import Caller
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal, forbidden
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.inputs import Input, NoInput, Text

@@ -12,11 +12,11 @@ from sqlmodel import col
 
 from models.labels import Label
 from models.sealed import Sealed
+from resolvers.errors import Code, Refusal
+from resolvers.instance.running import instance
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.inputs import ById, Input, NoInput, Text
-from resolvers.kernel.instance import instance
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import GRAPHS, Row, Rows, Shape, columns_of, confidential, derived, extend, many, of_parent

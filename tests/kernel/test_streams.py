@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resolvers.kernel import store
+from resolvers.instance import store
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.database import database

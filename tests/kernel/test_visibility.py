@@ -23,11 +23,11 @@ from models.workspaces import Role
 from resolvers.agents import get_agent
 from resolvers.auth.cli_tokens import list_cli_tokens
 from resolvers.channels import open_channel
-from resolvers.kernel.caller import Caller
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
 from resolvers.kernel.changes import Change, plus
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.gate import Entity
 from resolvers.kernel.inputs import ById, Input, NoInput, Text
 from resolvers.kernel.operation import OPERATIONS

@@ -15,10 +15,10 @@ from models.crews import Crew
 from models.labels import Label
 from models.projects import Milestone, Project
 from resolvers import issues
-from resolvers.kernel.caller import Caller
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
 from resolvers.kernel.command import MOST_ATTEMPTS, command
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.filters import CommaList, CommaTexts, Filter, Order, Otherwise, filters_of, leader, leading
 from resolvers.kernel.inputs import Id, Input, Int, NoInput, Text, at_most, validate
 from resolvers.kernel.operation import OPERATIONS

@@ -7,8 +7,8 @@ from models.base import new_id
 from models.chats import Chat
 from models.runs import Run, RunFrame
 from models.workspaces import Workspace
+from resolvers.instance.telemetry import METERS
 from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.telemetry import METERS
 from tests.live.sockets import Client
 from tests.world import World
 

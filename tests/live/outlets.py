@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
 from resolvers.live import Delivered, Subscription
 
 OF = (

@@ -18,8 +18,8 @@ from models.base import new_id
 from models.chats import Chat
 from models.workspaces import Membership, Role
 from resolvers.channels import open_channel
+from resolvers.identity.caller import Caller
 from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.caller import Caller
 from resolvers.live import Delivered, LiveConnection, Subscription, attendance, connection, hub
 from tests.auth.browsers import signed_in
 from tests.live.conversations import new_chat, text, write_frames

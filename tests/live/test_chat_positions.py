@@ -8,9 +8,9 @@ import pytest
 from models.agents import Agent
 from models.chats import Chat
 from models.runs import RunFrame
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.database import database
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.live import LiveConnection, hub
 from resolvers.live.hub import READERS
 from resolvers.live.subscription import HELD, HELD_BYTES

@@ -12,7 +12,7 @@ from graphql import GraphQLObjectType, GraphQLUnionType, build_schema, execute, 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from resolvers.kernel.caller import Caller
+from resolvers.identity.caller import Caller
 from resolvers.live import Delivered, Position
 from schema.endpoint import Endpoint
 from schema.event_types import EVENT_TYPES, UNION_NAMES, declared, kind_of, type_name

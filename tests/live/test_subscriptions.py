@@ -13,10 +13,10 @@ from models.agents import Agent
 from models.chats import Chat
 from models.runs import RunFrame
 from models.workspaces import Membership, Role
+from resolvers.errors import Code, Refusal
 from resolvers.kernel import sweeper
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.clocks import across_workspaces
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.events import address_of
 from resolvers.live import LiveConnection, hub
 from resolvers.live.delivered import Position, read_cursor, write_cursor

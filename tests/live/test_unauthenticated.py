@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.live import unauthenticated as bounds
 from resolvers.live.unauthenticated import TOO_MANY, Unauthenticated, unauthenticated
 from rest_compat.ws import endpoint

@@ -11,12 +11,12 @@ from websockets.exceptions import InvalidStatus
 
 from models.auth import CliToken
 from models.workspaces import Membership, Role
+from resolvers.identity.credentials import TICKET_LIFETIME
+from resolvers.instance.crypto import TokenKind
+from resolvers.instance.running import instance
 from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.crypto import TokenKind
 from resolvers.kernel.database import database as pool
 from resolvers.kernel.database import unavailable
-from resolvers.kernel.identity import TICKET_LIFETIME
-from resolvers.kernel.instance import instance
 from resolvers.live import attendance
 from rest_compat.ws import endpoint, heartbeat
 from tests.auth.browsers import new_user, signed_in

@@ -55,7 +55,7 @@ class Waiting:
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed."""
     from crewship.process import start
-    from resolvers.kernel.passwords import Cost, Passwords
+    from resolvers.instance.passwords import Cost, Passwords
 
     dbos_engine.POLL_OF_JOBS = 0.1
     settings = settings_for(given["url"], Path(given["directory"]), max_concurrent_runs=8)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.errors import Code
+from resolvers.errors import Code
 from resolvers.kernel.operation import Auth, Operation, Surface
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate

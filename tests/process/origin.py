@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from crewship.perimeter import KEY, Message, Perimeter, Receive, Scope, Send, Transport
-from resolvers.kernel.addresses import TrustedProxies
+from resolvers.instance.addresses import TrustedProxies
 
 
 @dataclass

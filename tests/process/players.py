@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from resolvers.kernel.caller import Caller
+from resolvers.identity.caller import Caller
 from resolvers.runs import work
 from resolvers.runs.finishing import finish_run
 from runtime.parts import fold

@@ -20,7 +20,7 @@ from crewship import keys
 from crewship.doctor import Check, check_data_directory, check_port, connections_of, examine
 from crewship.postgres import APPLICATION
 from models.migrations import upgrade
-from resolvers.kernel.settings import Settings, load_settings
+from resolvers.instance.settings import Settings, load_settings
 from tests.conftest import Database
 from tests.process.commands import PATIENCE, environment
 

@@ -11,7 +11,7 @@ import pytest
 from crewship import app as composed
 from crewship.app import create_app
 from crewship.graphql import GraphQL, Made
-from resolvers.kernel.passwords import Cost, Passwords
+from resolvers.instance.passwords import Cost, Passwords
 from tests.conftest import Database
 from tests.world import serving, settings_for
 

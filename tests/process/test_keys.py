@@ -11,8 +11,8 @@ import pytest
 from crewship import keys
 from crewship.postgres import APPLICATION
 from models.migrations import upgrade
-from resolvers.kernel.crypto import Signer, TokenInvalid, TokenKind
-from resolvers.kernel.settings import Settings, load_settings
+from resolvers.instance.crypto import Signer, TokenInvalid, TokenKind
+from resolvers.instance.settings import Settings, load_settings
 from tests.conftest import Database
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ import pytest
 SCRIPT = """
 import subprocess, sys
 from crewship.serve import promise_no_processes
-from resolvers.kernel.settings import load_settings
+from resolvers.instance.settings import load_settings
 promise_no_processes(load_settings(role=sys.argv[1]))
 try:
     subprocess.run(["true"], check=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.instance import instance
+from resolvers.instance.running import instance
 from tests.process.browser import CHROMIUM, browsing
 from tests.process.players import playing
 from tests.world import world_on

@@ -8,7 +8,7 @@ import pytest
 
 from crewship.perimeter import BODY_LIMIT, Message, Perimeter, Receive, Scope, Send
 from crewship.rate_limit import MINUTE, RateLimits
-from resolvers.kernel.addresses import TrustedProxies
+from resolvers.instance.addresses import TrustedProxies
 from tests.process.origin import Origin, ask, perimeter, refusal, security
 
 pytestmark = pytest.mark.anyio

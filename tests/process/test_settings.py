@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resolvers.kernel.settings import Settings, SettingsError, default_data_dir, load_settings
+from resolvers.instance.settings import Settings, SettingsError, default_data_dir, load_settings
 
 
 @pytest.fixture(autouse=True)

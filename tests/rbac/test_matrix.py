@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.workspaces import Role
-from resolvers.kernel.errors import Code
+from resolvers.errors import Code
 from resolvers.kernel.gate import Entity, Tenancy
 from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.policy import GATES, Action

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLSchema
 
-from resolvers.kernel.caller import Caller
+from resolvers.identity.caller import Caller
 from schema import roots
 from schema.endpoint import Endpoint
 from schema.root import schema

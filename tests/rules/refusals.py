@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.workspaces import Capability, Role
+from resolvers.errors import Refusal
 from resolvers.kernel import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, effective
-from resolvers.kernel.errors import Refusal
 from resolvers.rules.capabilities import changed, listed
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from pydantic import BaseModel, TypeAdapter
 
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
 from resolvers.rules.config_text import MAX_DEPTH, check_size, parse_json, parse_object, shaped, shown, size
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal

@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.license import (
+from resolvers.errors import Code, Refusal
+from resolvers.instance.license import (
     COMMUNITY,
     MAX_FILE_BYTES,
     Edition,

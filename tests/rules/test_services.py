@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.kernel.errors import Refusal
+from resolvers.errors import Refusal
 from resolvers.rules.services import MAX_BYTES, Service, ServiceHealthcheck, ServiceVolume, datastores, parse_services
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 
 NASTY = (
     "",

@@ -9,7 +9,7 @@ from models.base import new_id
 from models.chats import Chat
 from models.crews import Crew
 from models.runs import Run, RunStatus
-from resolvers.kernel.machine_tokens import issue_workspace_token
+from resolvers.identity.machine_tokens import issue_workspace_token
 from tests.world import Person, World, now
 
 

@@ -21,13 +21,13 @@ from models.chats import Chat, ChatVisibility
 from models.runs import Run
 from models.workspaces import Membership, Role, Workspace
 from resolvers.chats.sending import cancel_message, send_message
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.crypto import new_cli_token
+from resolvers.identity.caller import Caller
+from resolvers.identity.credentials import bearer
+from resolvers.instance.crypto import new_cli_token
+from resolvers.instance.passwords import Cost, Passwords
+from resolvers.instance.running import instance
+from resolvers.instance.settings import Settings
 from resolvers.kernel.database import database
-from resolvers.kernel.identity import bearer
-from resolvers.kernel.instance import instance
-from resolvers.kernel.passwords import Cost, Passwords
-from resolvers.kernel.settings import Settings
 from tests.world import connect_for_all, settings_for
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.settings import load_settings
+from resolvers.instance.settings import load_settings
 from runtime.outfit import InstanceOutfit, _secrets
 from runtime.supervisor import Supervisor
 from runtime.turn import REDACTED

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resolvers.kernel.crypto import CLI_PREFIXES
+from resolvers.instance.crypto import CLI_PREFIXES
 from runtime.redaction import DEEPEST, Redactor, StreamRedactor
 from runtime.secret_shapes import REACH
 

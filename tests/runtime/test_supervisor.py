@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from models.runs import Run
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.runs import work
 from resolvers.runs.finishing import GENERAL, NO_OUTPUT, finish_run
 from resolvers.runs.work import Claim

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.runs import work
 from resolvers.runs.finishing import SERVER_RESTART
 from runtime.execution import MOST_LEASES

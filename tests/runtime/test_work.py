@@ -10,10 +10,10 @@ import pytest
 from models.chats import ChatVisibility
 from models.runs import Run
 from resolvers.chats.steering import steer_chat
+from resolvers.errors import Refusal
+from resolvers.identity.caller import Caller
 from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.caller import Caller
 from resolvers.kernel.database import database
-from resolvers.kernel.errors import Refusal
 from resolvers.runs import work
 from resolvers.runs.briefing import brief
 from resolvers.runs.finishing import GENERAL, NO_OUTPUT, SERVER_RESTART, finish_run

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from crewship import logs
-from resolvers.kernel.telemetry import request_id
+from resolvers.instance.telemetry import request_id
 
 SECRET = "hunter2-of-a-local-variable"
 

@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from resolvers import system
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.instance import instance
-from resolvers.kernel.license import Claims, Licensing, Limit
+from resolvers.identity.caller import Caller
+from resolvers.instance.license import Claims, Licensing, Limit
+from resolvers.instance.running import instance
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

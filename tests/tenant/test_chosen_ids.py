@@ -92,7 +92,7 @@ async def test_of_two_own_chats_the_named_workspace_s_is_meant_else_that_of_the_
 async def test_a_socket_does_not_go_over_to_another_workspace_s_chat(world: World) -> None:
     """A member of both who leaves the first one is refused there, and hears nothing of the second in its place."""
     from resolvers.channels import open_channel
-    from resolvers.kernel.errors import Code, Refusal
+    from resolvers.errors import Code, Refusal
 
     here, there = await twins(world)
     person = await world.person(f"p{new_id()}", Role.VIEWER)

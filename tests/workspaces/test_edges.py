@@ -8,7 +8,7 @@ import pytest
 
 from models.workspaces import Membership, Role, Workspace
 from resolvers import workspaces
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import GRAPHS, Column, Nested, Shape, extend, intern, many
 from tests.world import Person, World

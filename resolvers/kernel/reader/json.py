@@ -15,7 +15,7 @@ from sqlalchemy import Column as SQLColumn
 from sqlalchemy.dialects.postgresql import BYTEA
 
 from models.base import is_plain, most_bytes
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.reader.shape import ALIAS_BYTES
 
 ISO: Any = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS"Z"'""")

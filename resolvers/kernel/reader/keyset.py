@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import BinaryExpression, Null, UnaryExpression
 from sqlalchemy.sql.functions import coalesce
 from sqlalchemy.sql.operators import desc_op, is_, is_not
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 from resolvers.kernel.trace import Trace
 
 NO_CURSOR = "not a cursor of this list"

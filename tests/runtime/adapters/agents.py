@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from models.agents import LlmProvider
-from resolvers.kernel.settings import load_settings
+from resolvers.instance.settings import load_settings
 from resolvers.rules.content_scan import scan
 from runtime.adapters import adapter_for
 from runtime.adapters.loop import Backoff

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from models.agents import LlmProvider
 from models.runs import ChatEventType
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
 from runtime.adapters import adapter_for
 from runtime.adapters.loop import Backoff

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from models.agents import CliAdapter, LlmProvider
-from resolvers.kernel.settings import Settings, load_settings
+from resolvers.instance.settings import Settings, load_settings
 from resolvers.rules.content_scan import scan
 from resolvers.rules.model_catalog import CURATED, ModelProvider
 from runtime.adapters import IMPLIED, adapter_for, local_model, provider_of

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from models.runs import ChatEventType
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
 from runtime.adapters import adapter_for, local_model
 from runtime.adapters.local_model import CONTEXT, LONGEST_REPLY, MODEL, local_prompt

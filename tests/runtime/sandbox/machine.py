@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 from runtime.sandbox import Isolation, Limits, Unconfined, Workdir, describe
 from runtime.sandbox.namespace import Bubblewrap, Programs
 

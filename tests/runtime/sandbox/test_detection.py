@@ -145,7 +145,7 @@ def test_the_readme_lets_containers_have_what_doctor_asks_for() -> None:
 PROBE = """
 import asyncio, os, sys
 from pathlib import Path
-from resolvers.kernel.settings import Settings
+from resolvers.instance.settings import Settings
 from runtime.sandbox import Workdir, describe, detect
 settings = Settings.model_validate({"CREWSHIP_DATA_DIR": sys.argv[1]})
 report = asyncio.run(describe(settings))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from resolvers.kernel.confined import SANDBOX_UID
+from resolvers.instance.confined import SANDBOX_UID
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap, Programs
 from tests.runtime.sandbox.machine import COUNTING, SECRET, output, shell, stands_still, until, workdir_at, workdir_in

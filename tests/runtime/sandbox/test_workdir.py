@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.agents import CliAdapter, ToolProfile
-from resolvers.kernel.confined import open_directory
+from resolvers.instance.confined import open_directory
 from runtime.job import Failed, Job, Worker
 from runtime.sandbox import Workdir
 from tests.runtime.sandbox.machine import workdir_in

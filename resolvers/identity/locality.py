@@ -4,9 +4,9 @@ before, loopback.
 
 from urllib.parse import urlsplit
 
-from resolvers.kernel.addresses import Reach, parse_address, reach
-from resolvers.kernel.caller import Caller
-from resolvers.kernel.settings import Settings
+from resolvers.identity.caller import Caller
+from resolvers.instance.addresses import Reach, parse_address, reach
+from resolvers.instance.settings import Settings
 
 
 def is_at_the_machine(caller: Caller, settings: Settings) -> bool:

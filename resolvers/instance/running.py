@@ -3,15 +3,15 @@
 import time
 from dataclasses import dataclass, field
 
-from resolvers.kernel.clock import Clock
-from resolvers.kernel.crypto import Signer
-from resolvers.kernel.license import License, Licensing
-from resolvers.kernel.outbound import Outbound
-from resolvers.kernel.passwords import Passwords
-from resolvers.kernel.ports import NoReleases, Releases
-from resolvers.kernel.settings import Settings
-from resolvers.kernel.store import LocalStore, Store
-from resolvers.kernel.vault import Vault
+from resolvers.instance.clock import Clock
+from resolvers.instance.crypto import Signer
+from resolvers.instance.license import License, Licensing
+from resolvers.instance.outbound import Outbound
+from resolvers.instance.passwords import Passwords
+from resolvers.instance.ports import NoReleases, Releases
+from resolvers.instance.settings import Settings
+from resolvers.instance.store import LocalStore, Store
+from resolvers.instance.vault import Vault
 
 BOOTSTRAPPED = "bootstrapped"
 """The fact about an instance whose first user was made."""

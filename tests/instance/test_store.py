@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel import store
-from resolvers.kernel.confined import SANDBOX_UID
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.store import Arriving, LocalStore, names_of
+from resolvers.errors import Code, Refusal
+from resolvers.instance import store
+from resolvers.instance.confined import SANDBOX_UID
+from resolvers.instance.store import Arriving, LocalStore, names_of
 
 pytestmark = pytest.mark.anyio
 
@@ -101,7 +101,7 @@ async def test_a_disk_that_does_not_write_is_unavailable(
 
     for name in ("write", "fsync"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"resolvers.kernel.store.os.{name}", full)
+            patch.setattr(f"resolvers.instance.store.os.{name}", full)
             refusal = await refused(put(kept, "a", b"after"))
         assert (refusal.code, refusal.detail) == (Code.UNAVAILABLE, "The files cannot be reached")
     assert incoming(tmp_path) == []
@@ -120,7 +120,7 @@ async def test_a_write_comes_to_its_end_when_its_task_does_not(
         numbers.append(os.fstat(descriptor).st_ino)
         return write(descriptor, content)
 
-    monkeypatch.setattr("resolvers.kernel.store.os.write", slow)
+    monkeypatch.setattr("resolvers.instance.store.os.write", slow)
     task = asyncio.create_task(put(kept, "a", b"x"))
     await asyncio.to_thread(begun.wait, 5)
     inode = (tmp_path / "files/incoming" / incoming(tmp_path)[0]).stat().st_ino

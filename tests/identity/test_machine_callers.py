@@ -9,14 +9,14 @@ import pytest
 from crewship.postgres import APPLICATION
 from models import migrations
 from models.labels import Label
-from resolvers.kernel import identity, machine_tokens
-from resolvers.kernel.caller import Caller, CredentialKind
+from resolvers.errors import Code, Refusal
+from resolvers.identity import credentials, machine_tokens
+from resolvers.identity.caller import Caller, CredentialKind
+from resolvers.instance.running import instance
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
-from resolvers.kernel.errors import Code, Refusal
 from resolvers.kernel.gate import Entity
 from resolvers.kernel.inputs import ById, Input, NoInput, Text
-from resolvers.kernel.instance import instance
 from resolvers.kernel.operation import OPERATIONS, REST_ONLY, Auth
 from resolvers.kernel.outputs import Output, Success
 from resolvers.kernel.policy import Action
@@ -203,7 +203,7 @@ async def test_an_internal_token_is_no_user(world: World) -> None:
         None, "GET", "/api/v1/labels", **{"x-internal-token": master(world), "authorization": f"Bearer {master(world)}"}
     )
     assert (answer.status_code, answer.json()["error"]) == (401, "session_invalid")
-    caller = identity.internal(
+    caller = credentials.internal(
         {b"x-internal-token": master(world).encode()}, client="127.0.0.1", forwarded=False, local_socket=False
     )
     caller.workspace = world.workspace.id
@@ -227,7 +227,7 @@ async def test_the_distance_decides(
     world: World, client: str, local_socket: bool, of_master: Code | None, of_bound: Code | None
 ) -> None:
     async def outcome(token: str) -> Code | None:
-        caller = identity.internal(
+        caller = credentials.internal(
             {b"x-internal-token": token.encode()}, client=client, forwarded=False, local_socket=local_socket
         )
         caller.workspace = world.workspace.id

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel import outbound
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.instance import instance
-from resolvers.kernel.outbound import Outbound, Policy
+from resolvers.errors import Code, Refusal
+from resolvers.instance import outbound
+from resolvers.instance.outbound import Outbound, Policy
+from resolvers.instance.running import instance
 from tests.kernel.servers import answering, certificate, response
 
 pytestmark = pytest.mark.anyio

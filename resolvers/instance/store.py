@@ -23,7 +23,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from resolvers.kernel.confined import (
+from resolvers.errors import Code, Refusal
+from resolvers.instance.confined import (
     NEW,
     kind_of,
     mode_of_replaced,
@@ -31,7 +32,6 @@ from resolvers.kernel.confined import (
     open_file,
     owner_of_agents_files,
 )
-from resolvers.kernel.errors import Code, Refusal
 
 T = TypeVar("T")
 DEEPEST = 32  # names in a path

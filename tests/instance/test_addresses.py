@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resolvers.kernel import addresses
-from resolvers.kernel.addresses import Reach, TrustedProxies
+from resolvers.instance import addresses
+from resolvers.instance.addresses import Reach, TrustedProxies
 
 PROXIES = TrustedProxies([ip_network("10.1.0.0/16"), ip_network("2001:db8:1::/48"), ip_network("192.0.2.7")])
 

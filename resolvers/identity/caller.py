@@ -5,8 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from resolvers.kernel.errors import Reason, Refusal
-from resolvers.kernel.machine_tokens import WebhookCredentials
+from resolvers.errors import Reason, Refusal
+from resolvers.identity.machine_tokens import WebhookCredentials
 
 
 class CredentialKind(StrEnum):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resolvers.kernel import machine_tokens
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.machine_tokens import Caller, InternalPrincipal, SignatureScheme
+from resolvers.errors import Code, Refusal
+from resolvers.identity import machine_tokens
+from resolvers.identity.machine_tokens import Caller, InternalPrincipal, SignatureScheme
 
 MASTER = "5ec7e7" * 10
 BOUND = machine_tokens.issue_workspace_token(MASTER, "cworkspace")

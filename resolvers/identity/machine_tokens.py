@@ -6,9 +6,9 @@ import hmac
 from dataclasses import dataclass
 from enum import StrEnum
 
-from resolvers.kernel.addresses import Reach, reach
-from resolvers.kernel.crypto import secret_equals
-from resolvers.kernel.errors import Code, Refusal, forbidden
+from resolvers.errors import Code, Refusal, forbidden
+from resolvers.instance.addresses import Reach, reach
+from resolvers.instance.crypto import secret_equals
 
 TIMESTAMP_TOLERANCE = 300  # seconds either side, both ends included
 

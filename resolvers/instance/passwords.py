@@ -16,8 +16,8 @@ from pwdlib.exceptions import PwdlibError
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
-from resolvers.kernel.addresses import site
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
+from resolvers.instance.addresses import site
 
 MIN_CHARACTERS = 8
 MAX_BYTES = 72

@@ -19,8 +19,8 @@ from typing import Any, Self
 import orjson
 
 from models.bounds import URL
-from resolvers.kernel.addresses import is_public_address, parse_address
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
+from resolvers.instance.addresses import is_public_address, parse_address
 
 ADDRESSES = 4  # of one name that are tried
 SCHEMES = {"http": 80, "https": 443}

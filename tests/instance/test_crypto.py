@@ -16,8 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.auth import TokenTier
-from resolvers.kernel import crypto
-from resolvers.kernel.crypto import Claims, MalformedKey, Signer, TokenExpired, TokenInvalid, TokenKind
+from resolvers.instance import crypto
+from resolvers.instance.crypto import Claims, MalformedKey, Signer, TokenExpired, TokenInvalid, TokenKind
 
 NOW = 1_750_000_000
 SIGNER = Signer("a secret of the tests")

@@ -15,10 +15,10 @@ from pydantic_core import PydanticSerializationError
 
 from models.labels import Label
 from models.sealed import SEAL, Sealed
+from resolvers.instance.vault import Revealed, Unopenable, Vault, told_of_secrets
 from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.outputs import Output
-from resolvers.kernel.vault import Revealed, Unopenable, Vault, told_of_secrets
 from runtime.redaction import Redactor
 from tests.kernel.safe import table_of_secrets
 

@@ -8,8 +8,8 @@ import bcrypt
 import pytest
 from argon2 import extract_parameters
 
-from resolvers.kernel.errors import Code, Refusal
-from resolvers.kernel.passwords import Cost, Passwords, Verification, check_password
+from resolvers.errors import Code, Refusal
+from resolvers.instance.passwords import Cost, Passwords, Verification, check_password
 
 pytestmark = pytest.mark.anyio
 CHEAP = Cost(passes=1, memory=64, lanes=1)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from models.auth import TokenTier
-from resolvers.kernel import cookies, machine_tokens
-from resolvers.kernel.caller import Caller, CredentialKind, SessionChange
-from resolvers.kernel.crypto import Claims, TokenExpired, TokenInvalid, TokenKind, hash_cli_token
-from resolvers.kernel.errors import Reason, Refusal
-from resolvers.kernel.instance import instance
+from resolvers.errors import Reason, Refusal
+from resolvers.identity import cookies, machine_tokens
+from resolvers.identity.caller import Caller, CredentialKind, SessionChange
+from resolvers.instance.crypto import Claims, TokenExpired, TokenInvalid, TokenKind, hash_cli_token
+from resolvers.instance.running import instance
 
 SESSION_LIFETIME = timedelta(days=30)
 TICKET_LIFETIME = timedelta(minutes=15)

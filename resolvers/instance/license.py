@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from resolvers.kernel.errors import Code, Refusal
+from resolvers.errors import Code, Refusal
 
 MAX_FILE_BYTES: Final = 64 * 1024
 CLOCK_SKEW: Final = timedelta(hours=1)
