@@ -210,7 +210,8 @@ STATE = f"""
     UNION ALL
     SELECT name, CASE WHEN status = 'DELAYED' AND delay_until_epoch_ms <= {_NOW} THEN 'ENQUEUED' ELSE status END,
         count(*)::int, {_AGE}
-    FROM {SCHEMA}.workflow_status WHERE queue_name LIKE '{CLOCK}%' GROUP BY 1, 2
+    FROM {SCHEMA}.workflow_status
+    WHERE status IN ('ENQUEUED', 'PENDING', 'DELAYED') AND queue_name LIKE '{CLOCK}%' GROUP BY 1, 2
     UNION ALL
     SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status
     WHERE status IN {FAILED} AND name = ANY ($1::text[]) GROUP BY 1, 2
