@@ -122,7 +122,11 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         CheckConstraint("mission_type <> 'issue' OR (number IS NOT NULL AND identifier IS NOT NULL)", name="issue"),
         *[
             Index(f"missions_by_{key}_idx", "workspace_id", "mission_type", key, "id")
-            for key in ("created_at", "updated_at", "priority", "sort_order")
+            for key in ("created_at", "updated_at")
+        ],
+        *[
+            Index(f"missions_by_{key}_idx", "workspace_id", "mission_type", key, "created_at", "id")
+            for key in ("priority", "sort_order")
         ],
         Index("missions_by_status_idx", "workspace_id", "mission_type", "status", "created_at", "id"),
         *[

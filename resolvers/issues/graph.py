@@ -51,7 +51,7 @@ LINE_SHOWN = 200  # letters of the first line of an outcome
 
 
 class IssueSort(StrEnum):
-    """Order of a list of issues; descending, ties by id."""
+    """Order of a list of issues; descending, of equal ones the newest first."""
 
     created_at = "created_at"
     updated_at = "updated_at"
@@ -59,8 +59,13 @@ class IssueSort(StrEnum):
     sort_order = "sort_order"
 
 
-ORDERS = {sort: (col(getattr(Mission, sort)).desc(), col(Mission.id).desc()) for sort in IssueSort}
-
+NEWEST_FIRST = (col(Mission.created_at).desc(), col(Mission.id).desc())
+ORDERS = {
+    IssueSort.created_at: NEWEST_FIRST,
+    IssueSort.updated_at: (col(Mission.updated_at).desc(), col(Mission.id).desc()),
+    IssueSort.priority: (col(Mission.priority).desc(), *NEWEST_FIRST),
+    IssueSort.sort_order: (col(Mission.sort_order).desc(), *NEWEST_FIRST),
+}
 
 Statuses = Annotated[list[MissionStatus], at_most(MOST_LISTED), CommaList(MissionStatus)]
 
@@ -201,7 +206,6 @@ graph(
     error_line=_first_line("error_message"),
     duration_ms=derived(int, _duration),
 )
-NEWEST_FIRST = ORDERS[IssueSort.created_at]
 for owner, key in (
     (Workspace, "workspace_id"),
     (Crew, "crew_id"),

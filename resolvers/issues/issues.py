@@ -117,7 +117,7 @@ class UpdateIssue(Patch, OfCrew):
 def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
     """List issues.
 
-    Newest first by default; always descending, ties by id.
+    Newest first by default; always descending, ties by time of creation.
     """
     return scope.select(Mission).matching(data).page(data)
 

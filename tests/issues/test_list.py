@@ -124,6 +124,13 @@ async def test_priority_sorts_as_text(listed: Listed) -> None:
     assert shown == ["urgent", "none", "none", "none", "medium", "low", "high"]
 
 
+async def test_of_equal_ones_the_newest_comes_first(listed: Listed) -> None:
+    by_priority = ["Gamma 100%", "Other crew bug", "ÄRGER", "deltaax", "delta_x", "Alpha bug", "beta BUG"]
+    by_hand = ["Alpha bug", "delta_x", "Other crew bug", "ÄRGER", "deltaax", "Gamma 100%", "beta BUG"]
+    for sort, titles in (("priority", by_priority), ("sort_order", by_hand)):
+        assert await listed.titles(sort=sort) == await listed.nodes(sort=sort) == titles
+
+
 async def test_graphql_lists_the_same(listed: Listed) -> None:
     for query, titles in CASES:
         if (

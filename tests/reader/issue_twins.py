@@ -10,7 +10,10 @@ from tests.reader.words import NEWEST, Arguments, Root, Rule, Value, by, fits, o
 
 DONE = ("DONE", "COMPLETED")
 SORTED: dict[str, Order] = {
-    name: by(f"-{name}", "-id") for name in ("created_at", "updated_at", "priority", "sort_order")
+    "created_at": by("-created_at", "-id"),
+    "updated_at": by("-updated_at", "-id"),
+    "priority": by("-priority", "-created_at", "-id"),
+    "sort_order": by("-sort_order", "-created_at", "-id"),
 }
 OLDEST: Order = by("created_at", "id")
 BY_HAND: Order = by("sort_order", "created_at", "id")

@@ -71,13 +71,13 @@ class Cursor:
 
 def converted(wanted: str, kind: str, value: Any) -> Any:
     """A cursor is JSON: its times are texts, any number of it is a float, and one that is not too large is whole
-    without its fraction.
+    without its fraction. A flag counts as 0 or 1.
     """
     if (wanted, kind) == ("text", "time"):
         return value.astimezone(UTC).isoformat()
     if (wanted, kind) == ("whole", "float") and abs(value) < 2**63:
         return int(value)
-    if wanted == kind or (wanted, kind) == ("float", "whole"):
+    if wanted == kind or (wanted, kind) in (("float", "whole"), ("float", "flag")):
         return value
     raise ValueError
 
