@@ -66,13 +66,15 @@ async def create_label(ctx: Context, data: CreateLabel) -> Label:
     return await ctx.insert(Label(**data.model_dump()), conflict=TAKEN)
 
 
-@command("labels.update", Action.MANAGE, subject=LABEL, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Label)
-async def update_label(ctx: Context, label: Label, data: UpdateLabel) -> Label:
+@command("labels.update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Label)
+async def update_label(ctx: Context, data: UpdateLabel) -> Label:
     """Update a label.
 
     Fields that are not sent stay unchanged.
     """
-    return await ctx.edit(label, conflict=TAKEN, **data.something())
+    changes = data.something()  # said of an unknown label, too (contract: labels.update)
+    label: Label = await ctx.find(LABEL)
+    return await ctx.edit(label, conflict=TAKEN, **changes)
 
 
 @command("labels.delete", Action.MANAGE, subject=LABEL, errors=(Code.NOT_FOUND,), versioned=Label)

@@ -54,3 +54,11 @@ async def test_an_update_of_nothing_is_refused(world: World) -> None:
     label = (await world.rest(world.owner, "POST", "/api/v1/labels", {"name": "still", "color": "x"})).json()
     for body in ({}, {"unknown": 1}, {"name": None}):
         assert (await world.rest(world.owner, "PATCH", f"/api/v1/labels/{label['id']}", body)).status_code == 400
+
+
+async def test_a_bad_update_is_refused_before_its_label_is_looked_for(world: World) -> None:
+    """The contract has this order for labels alone; the role comes first all the same."""
+    for body, status in (({}, 400), ({"name": ""}, 400), ({"name": 1}, 400), ({"name": "x"}, 404)):
+        answer = await world.rest(world.owner, "PATCH", "/api/v1/labels/cunknown0000000000000", body)
+        assert answer.status_code == status, (body, answer.text)
+    assert (await world.rest(world.manager, "PATCH", "/api/v1/labels/cunknown0000000000000", {})).status_code == 403
