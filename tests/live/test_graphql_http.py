@@ -11,7 +11,7 @@ import pytest
 from models.workspaces import Membership, Role
 from resolvers.kernel.bus import Topic, bus
 from resolvers.live import attendance, hub
-from schema.endpoint import Endpoint
+from schema.endpoint import Endpoint, Executed
 from schema.live import outlet
 from tests.auth.browsers import signed_in
 from tests.fuzz.sockets import request
@@ -153,8 +153,8 @@ async def test_queries_and_mutations_are_streams_of_one_answer(world: World) -> 
 
 
 async def test_an_answer_of_several_lines_is_one_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def execute(*_: Any, **__: Any) -> tuple[int, bytes]:
-        return 200, b'{"data":\n[1,\n\n2]}'
+    async def execute(*_: Any, **__: Any) -> Executed:
+        return Executed(200, b'{"data":\n[1,\n\n2]}')
 
     monkeypatch.setattr(Endpoint, "execute", execute)
     async with streaming(world, world.owner, "{ __typename }") as stream:
