@@ -1,5 +1,6 @@
 """Every operation of both surfaces, through both: the same refusal in the same words, or the same change of rows."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -127,7 +128,14 @@ def difference(rest: Outcome, graphql: Outcome, known: set[str]) -> str | None:
 
 
 def normalised(changes: list[Change], known: set[str]) -> list[tuple[str, Any, Any]]:
-    """Without what differs between any two calls: new ids by the order of their appearance, times, random texts."""
+    """Without what differs between any two calls: new ids by the order of their appearance, times, random texts, and in
+    which order one statement meets rows that were there.
+    """
+    changes = [
+        change
+        for (_, there), together in itertools.groupby(changes, lambda change: (change.table, change.old is not None))
+        for change in (sorted(together, key=lambda change: str(change.old)) if there else together)
+    ]
     text = orjson.dumps([[change.old, change.new] for change in changes]).decode()
     names = {
         id: f"<id {number}>"
