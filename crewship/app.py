@@ -24,9 +24,9 @@ from resolvers.errors import Code, Refusal
 from resolvers.instance.addresses import TrustedProxies
 from resolvers.instance.passwords import Passwords
 from resolvers.instance.settings import Settings
+from resolvers.problem import problem
 from rest_compat import openapi, ws
 from rest_compat.dispatch import Dispatcher
-from rest_compat.problem import problem
 from rest_compat.routes import ROUTES
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from crewship.rate_limit import RateLimits
 from resolvers.identity.cookies import https_when
 from resolvers.instance.addresses import LOOPBACK, TrustedProxies, normal_origin, origin_allowed, own_origin
 from resolvers.instance.telemetry import log, request_id
-from rest_compat.problem import problem
+from resolvers.problem import problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

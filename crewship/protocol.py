@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from crewship.connections import ANSWER, BODY, DEAF, FULL, HEAD, connections
 from crewship.heads import Fields, Header, Known, Peer, Target, heads
-from rest_compat.problem import problem
+from resolvers.problem import problem
 
 Message = Any
 HEAD_LIMIT = 64 * 1024  # bytes of a request line with its headers, or of what stands between two parts of a body

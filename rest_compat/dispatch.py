@@ -18,9 +18,9 @@ from resolvers.identity.caller import Caller, SessionChange
 from resolvers.instance.store import Arriving, Opened
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer, Auth, Deprecation
+from resolvers.problem import problem
 from rest_compat import streams
 from rest_compat.errors import Headers, refused
-from rest_compat.problem import problem
 from rest_compat.table import Reply, Request, Route
 
 Message = MutableMapping[str, Any]

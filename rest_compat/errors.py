@@ -1,7 +1,7 @@
 """Refusals as HTTP: the one place that knows which code is which status."""
 
 from resolvers.errors import Code, Refusal
-from rest_compat.problem import problem
+from resolvers.problem import problem
 
 STATUS: dict[Code, int] = {
     Code.BAD_REQUEST: 400,

@@ -17,8 +17,8 @@ from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.outputs import Absent
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import View
+from resolvers.problem import REASON_PHRASES
 from rest_compat.errors import STATUS
-from rest_compat.problem import REASON_PHRASES
 from rest_compat.routes import ROUTES
 from rest_compat.table import PARAMETER, Route
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import asyncpg
 import httpx2
@@ -248,7 +249,10 @@ async def world_on(
     chosen = settings_for(database.url, directory, **settings)
     instance.strict = True
     owner = await connect_for_all(database.owner_url)
-    async with serving(create_app(chosen, routes=routes, passwords=Passwords(Cost(1, 64, 1)))) as url:
+    application = create_app(chosen, routes=routes, passwords=Passwords(Cost(1, 64, 1)))
+    async with contextlib.AsyncExitStack() as stack:
+        with mock.patch("crewship.work.ticking", tuple):  # what tests write may be of any time: nothing of it expires
+            url = await stack.enter_async_context(serving(application))
         workspace, other = Workspace(name="Workspace", slug="workspace"), Workspace(name="Other", slug="other")
         made = World(url, chosen, owner, workspace, other)
         await made.add(workspace, other)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from sqlalchemy import case
 from sqlmodel import col
 
@@ -33,6 +33,9 @@ MOST_ISSUES = 100
 ARROW = " -> "
 
 
+STATUS = f"One of {', '.join(IssueStatus)}; any other skips every issue."
+
+
 def _nowhere(status: Any) -> Any:
     """A text that is no status skips every issue, as one that no issue can move to does (contract: issues.bulk)."""
     return IssueStatus.DUPLICATE if isinstance(status, str) and status not in {*IssueStatus} else status
@@ -41,7 +44,7 @@ def _nowhere(status: Any) -> Any:
 class IssueUpdates(Patch):
     """Fields to change in every issue; null counts as absent, and an empty `project_id` removes the project."""
 
-    status: Annotated[IssueStatus, BeforeValidator(_nowhere)]
+    status: Annotated[IssueStatus, BeforeValidator(_nowhere), WithJsonSchema({"type": "string", "description": STATUS})]
     priority: Text
     assignee_type: Text
     assignee_id: Id

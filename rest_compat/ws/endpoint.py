@@ -15,9 +15,9 @@ from resolvers.instance.addresses import normal_origin, socket_origin_allowed
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
+from resolvers.problem import problem
 from rest_compat.dispatch import parse_query
 from rest_compat.errors import STATUS, Headers
-from rest_compat.problem import problem
 from rest_compat.ws import frames
 from rest_compat.ws.frames import Wire
 from rest_compat.ws.messages import Unreadable, is_too_large, read

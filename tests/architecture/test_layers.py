@@ -35,7 +35,7 @@ EVENTS_ALONE = {
     if {path.name for path in python_files("resolvers") if domain_of(path) == domain} == {"__init__.py", "events.py"}
 }
 """Domains whose operations are still to come."""
-BELOW = ("resolvers.kernel", "resolvers.identity", "resolvers.instance", "resolvers.errors")
+BELOW = ("resolvers.kernel", "resolvers.identity", "resolvers.instance", "resolvers.errors", "resolvers.problem")
 NO_DOMAINS = tuple(name.replace(".", "/") for name in (*BELOW, "resolvers.live"))
 DOMAIN_CODE = [path for path in python_files("resolvers") if not name_of(path).startswith(NO_DOMAINS)]
 

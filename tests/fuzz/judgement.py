@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from rest_compat.problem import REASON_PHRASES
+from resolvers.problem import REASON_PHRASES
 from tests.fuzz.hooks import BROKEN, INSIDES
 
 # Lists of an unknown row: empty, no refusal; with the answer (contract: agents.runs, chats.list, chats.messages).

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from crewship.work import working
 from models.agents import Agent
 from models.runs import Run, RunStatus, RunStep
 from resolvers.kernel import sweeper
@@ -105,7 +106,7 @@ async def test_steps_go_a_day_after_their_run_has_ended(world: World) -> None:
 async def test_a_process_that_only_serves_sweeps(world: World) -> None:
     """By the clock that is declared for it."""
     await world.database.execute(ROWS[0].format(age=25), "late")
-    async with asyncio.timeout(30):
+    async with working(world.settings), asyncio.timeout(30):
         while "late" in await kept(world):
             await world.database.execute(
                 "UPDATE dbos.workflow_status SET delay_until_epoch_ms = 0 WHERE workflow_uuid = $1",
