@@ -91,9 +91,9 @@ async def test_every_kind_of_channel_can_be_listened_to(world: World) -> None:
         for name in names:
             await emit(world, name, {"at": name})
         await client.until(lambda: len(client.of("test.happened")) == len(names))
-        assert [(frame["channel"], frame["payload"]["at"]) for frame in client.of("test.happened")] == [
-            (name, name) for name in names
-        ]
+        # in which order is a channel's matter: one whose right is asked for again is behind for so long
+        heard = [(frame["channel"], frame["payload"]["at"]) for frame in client.of("test.happened")]
+        assert sorted(heard) == sorted((name, name) for name in names)
         assert client.of("error") == []
         cursor = client.of("test.happened")[0]["cursor"]
     async with client_of(world, world.viewer) as client:  # and replayed
