@@ -60,6 +60,7 @@ def one_after_the_other(seen: list[Seen], every: timedelta, killed: Sequence[int
 
 @pytest.fixture
 def registries() -> Iterator[None]:
+    ticking()  # loads all bodies: a module registers its own once
     clocks, bodies = dict(CLOCKS), dict(TICKING)
     yield
     CLOCKS.clear()
