@@ -120,13 +120,14 @@ async def _plan(caller: Caller, asked: Sequence[Asked], inputs: Sequence[Input])
         return known  # type: ignore[no-any-return]
     roles = list[frozenset[Role]]()
     async with database.lease() as conn:
-        for query, request in asked:
-            row = await query.pass_gate(conn, caller, request)
-            assert request.shape is not None
-            readers = query.readers(request.shape)
-            if row[ROLE] not in readers:
-                return None
-            roles.append(readers)
+        row = await asked[0].query.pass_gate(conn, caller, asked[0].request)
+    for query, request in asked:
+        assert request.shape is not None
+        query.check_scopes(row, request.shape)
+        readers = query.readers(request.shape)
+        if row[ROLE] not in readers:
+            return None
+        roles.append(readers)
     principal = row[USER_ID] or row[CREDENTIAL_ID]
 
     def pay() -> None:
