@@ -9,6 +9,7 @@ import pytest
 from models.crews import Crew
 from resolvers.kernel import together
 from schema import roots
+from tests.attacks.test_scopes import with_scopes
 from tests.world import Person, World
 
 DASHBOARD = """
@@ -128,6 +129,18 @@ async def test_an_answer_that_is_too_large_together_is_given_one_by_one(
     assert "errors" not in first
     assert others == [first] * 3
     assert statements == [0, 0]
+
+
+async def test_a_token_reads_what_its_scopes_reach(world: World, crew: Crew, statements: list[int]) -> None:
+    text = (
+        "query Scoped($ws: ID!) { labels(workspaceId: $ws) { name } crews(workspaceId: $ws, first: 1) { totalCount } }"
+    )
+    await ask(world, world.viewer, text)
+    for answer in await ask(world, await with_scopes(world, "labels:read"), text):
+        assert answer["data"]["labels"] is not None
+        assert [error["path"] for error in answer["errors"]] == [["crews"]]
+        assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert statements == [2] * 6
 
 
 @pytest.fixture
