@@ -37,9 +37,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What no attack may exceed. A stall in seconds, on a machine that does other things as well; all else in bytes."""
+    """What no attack may exceed: a stall in seconds, on a machine that does other things as well (on a quiet one it is at
+    most 0.1); all else in bytes.
+    """
 
-    stall: float = 2.0
+    stall: float = 0.5
     answered: int = 64 << 10
     service: int = 100 << 20
     backends: int = 150 << 20

@@ -28,7 +28,8 @@ BEFORE_SECONDS, SECONDS = 30.0, 120.0
 NOTE = """Written by `make attacks`. A stall is the longest time in which a newcomer's GET /healthz had no answer,
 asked every 10 ms by another process; memory is the growth at its peak, of the process that serves and of all of
 PostgreSQL's. Default settings, limits included, but for those the attack names; kB are of all answers together. The
-first line is a service that is left alone: what the machine itself does."""
+first line is a service that is left alone: what the machine itself does. An attack begins when GraphQL answers, a
+second after the start; within that second the stalls of the connections' attacks are up to twice as long."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def started(at: Instance, attack: Attack) -> Iterator[Watch]:
     at.start(attack.settings, attack.descriptors)
     try:
         at.ask("GET", "/readyz")
+        at.graphql("{ __typename }")  # which is made when the service listens already
         yield Watch(at.port, at.pid)
     finally:
         at.stop()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -32,6 +33,11 @@ COLLECT = (5_000, 4)
 700. Its middle generation is small on purpose: at 20 rounds it held 100,000 objects of documents being read, and
 walking them held the loop for 0.2 s. When a full round comes is Python's own rule: what is kept is little, and what
 waits for such a round is more, the longer it waits.
+"""
+
+SWITCH = 0.0001
+"""Seconds after which a thread that computes lets the loop go on. Python's own 5 ms were waited for after every call to
+the system while GraphQL was made or a long document read, many times a request.
 """
 
 
@@ -82,6 +88,7 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     gc.set_threshold(*COLLECT)
+    sys.setswitchinterval(SWITCH)
     watchdog = Watchdog(warn, *(() if settings.stalls_file is None else (recorder(settings.stalls_file),)))
     try:
         async with working(settings):

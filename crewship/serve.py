@@ -309,7 +309,7 @@ def _configuration(app: Any, workers: int) -> uvicorn.Config:
         app,
         factory=isinstance(app, str),
         workers=workers,
-        loop="uvloop",
+        loop="crewship.door:Loop",
         http=Protocol,
         ws="crewship.websocket:WebSocketProtocol",
         ws_max_size=LARGEST_MESSAGE,

@@ -1,10 +1,11 @@
 """Documents: validated once, their roots compiled once per truth of their conditions."""
 
+import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from graphql import (
     DocumentNode,
@@ -37,6 +38,7 @@ DOCUMENT, FIELD = 1700, 150  # bytes: what a document takes beside its text and 
 
 RootPlan = Root | Introspection | tuple[str, bytes]
 Truth = dict[str, bool]
+Made = TypeVar("Made")
 
 
 @dataclass(slots=True)
@@ -182,6 +184,7 @@ class Documents:
         self.core, self.suggest = core, suggest
         self.kept: Kept[tuple[str, str | None], Document] = Kept(KEPT, KEPT_BYTES)
         self.plans: Kept[tuple[Document, tuple[bool, ...]], Any] = Kept(KEPT_PLANS, KEPT_PLAN_BYTES)
+        self._turn = asyncio.Lock()
         self._last: tuple[Document, Tree] | None = None  # who reads a document has it compiled at once
 
     def known(self, text: str, name: str | None) -> Document | None:
@@ -190,7 +193,7 @@ class Documents:
     async def read(self, text: str, name: str | None) -> Document:
         """A document that is not known. Raises Refusal UNAVAILABLE where too many others are being read."""
         make = partial(Document, self.core, text, name, suggest=self.suggest)
-        made = make() if len(text) <= QUICK else await worker.run(make)
+        made = await self._made(make, len(text))
         if not made.errors:
             self._last = made, made.tree()
             self.kept.put((text, name), made, made.size)
@@ -199,8 +202,16 @@ class Documents:
     async def tree(self, document: Document) -> Tree:
         """Its tree, which is at hand if nobody needed that of another document since."""
         if self._last is None or self._last[0] is not document:
-            self._last = document, document.tree() if document.letters <= QUICK else await worker.run(document.tree)
+            self._last = document, await self._made(document.tree, document.letters)
         return self._last[1]
+
+    async def _made(self, make: Callable[[], Made], letters: int) -> Made:
+        """In the loop, but once a round of it: those who come together do not make others wait for all of them."""
+        if letters > QUICK:
+            return await worker.run(make)
+        await self._turn.acquire()
+        asyncio.get_running_loop().call_soon(self._turn.release)
+        return make()
 
     def known_plan(self, document: Document, variables: Any) -> Any:
         return self.plans.get((document, document.truth(variables)))

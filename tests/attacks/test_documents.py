@@ -131,6 +131,23 @@ async def test_who_is_read_and_compiled_at_once_is_parsed_once(monkeypatch: pyte
         assert parsed == [text, other, text]
 
 
+async def test_between_two_documents_that_come_together_others_have_their_turn() -> None:
+    kept, seen, rounds = documents.Documents(schema._schema), list[int](), [0]
+
+    async def read(n: int) -> None:
+        await kept.read(f"{{ d{n}: __typename }}", None)
+        seen.append(rounds[0])
+
+    def count() -> None:
+        rounds[0] += 1
+        if len(seen) < 10:
+            asyncio.get_running_loop().call_soon(count)
+
+    count()
+    await asyncio.gather(*map(read, range(10)))
+    assert len(set(seen)) == 10
+
+
 async def test_who_waits_for_a_long_document_holds_up_nobody(world: World) -> None:
     known = {"authorization": f"Bearer {world.viewer.token}"}
     objects = "mutation { createLabel(input: { " + " ".join(f"x{n}: 1" for n in range(1200)) + " }) { id } } #"
