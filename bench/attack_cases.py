@@ -37,8 +37,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What no attack may exceed: a stall in seconds, on a machine that does other things as well (on a quiet one it is at
-    most 0.1); all else in bytes.
+    """What no attack may exceed. A stall in seconds, on a machine that does other things; a quiet one allows 0.1.
+    All else in bytes.
     """
 
     stall: float = 0.5
