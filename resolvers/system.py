@@ -37,6 +37,7 @@ from resolvers.rules.durations import format_duration
 
 DATABASE_PATIENCE = 3.0  # seconds, for answers about a database that may not give any
 RELEASES_PATIENCE = 4.0  # seconds (contract: system.version)
+SOCKETS = ("crewshipd_ws_connections", "crewship_graphql_sockets")  # metrics of the surfaces that have them
 TROUBLE = (Refusal, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 Gauge("crewshipd_uptime_seconds", "Seconds since this process started to serve").set_function(instance.uptime)
@@ -116,6 +117,14 @@ class License(Output):
     features: list[str]
 
 
+class Engine(Output):
+    """`uptime` is a duration in the format of Go: `1h2m3.5s`; `connections` are open WebSockets."""
+
+    status: str = "ok"
+    uptime: str
+    connections: int
+
+
 @procedure("system.health", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def health(ctx: Context, data: NoInput) -> Health:
     """Check that the API responds."""
@@ -128,7 +137,7 @@ async def healthz(ctx: Context, data: NoInput) -> Liveness:
 
     Checks nothing else. For liveness probes.
     """
-    return Liveness(uptime=format_duration(round(instance.uptime() * 10) * 100_000_000))
+    return Liveness(uptime=_uptime())
 
 
 @procedure("ops.readyz", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
@@ -240,6 +249,20 @@ async def license(ctx: Context, data: NoInput) -> License:
         features=list(now.features),
         **limits,
     )
+
+
+@procedure("system.engine", Action.READ)
+async def engine(ctx: Context, data: NoInput) -> Engine:
+    """Get the status of the engine.
+
+    Of the process that answers: how long it has been serving, and how many clients are connected to it.
+    """
+    opened = sum(REGISTRY.get_sample_value(name) or 0 for name in SOCKETS)
+    return Engine(uptime=_uptime(), connections=int(opened))
+
+
+def _uptime() -> str:
+    return format_duration(round(instance.uptime() * 10) * 100_000_000)
 
 
 @cache

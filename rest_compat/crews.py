@@ -11,8 +11,9 @@ from models.workspaces import Role
 from resolvers import crews
 from resolvers.crews.capabilities import CrewCapabilities
 from resolvers.crews.members import MemberRoleUpdated
+from resolvers.crews.provisioning import ProvisionStatus
 from resolvers.kernel.outputs import Success
-from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Null, Wire
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Fixed, From, Null, Wire
 
 Optional = Annotated[str | None, Absent()]
 
@@ -103,6 +104,16 @@ class ConnectionCreatedJSON(Wire, of=CrewConnection):
     id: str
 
 
+class ProvisionStatusJSON(Wire, of=Crew):
+    """Without a builder of images there is no job, and no agent waits for a restart."""
+
+    status: Annotated[ProvisionStatus, From("provision_status")]
+    devcontainer_config: str | None
+    cached_image: str | None
+    config_hash: str | None
+    agents_pending_restart: Annotated[int, Fixed("0")]
+
+
 ROUTES = (
     GET("/api/v1/crews", crews.list_crews, list[ListedCrewJSON]),
     POST("/api/v1/crews", crews.create_crew, ListedCrewJSON, status=201),
@@ -111,6 +122,7 @@ ROUTES = (
     PUT("/api/v1/crews/{crewId}", crews.replace_crew, UpdatedCrewJSON),
     DELETE("/api/v1/crews/{crewId}", crews.delete_crew, Success),
     GET("/api/v1/crews/{crewId}/capabilities", crews.get_capabilities, CrewCapabilities),
+    GET("/api/v1/crews/{crewId}/provision", crews.get_provision_status, ProvisionStatusJSON),
     GET("/api/v1/crews/{crewId}/members", crews.list_members, list[CrewMemberJSON]),
     POST("/api/v1/crews/{crewId}/members", crews.add_member, AddedMemberJSON, status=201),
     PATCH("/api/v1/crews/{crewId}/members/{memberId}", crews.update_member, MemberRoleUpdated),

@@ -30,6 +30,7 @@ ROUTES = (
     GET("/api/v1/system/setup-status", system.setup_status, system.SetupStatus),
     GET("/api/v1/system/version", system.version, system.Version),
     GET("/api/v1/system/license", system.license, system.License),
+    GET("/api/v1/crewshipd", system.engine, system.Engine),
     GET("/healthz", system.healthz, system.Liveness),
     GET("/readyz", system.readyz, system.Readiness, answers=_readiness, probe=True),
     GET("/metrics", system.metrics, reads=_bearer, answers=_exposition),

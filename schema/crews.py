@@ -18,10 +18,11 @@ from models.crews import (
 from models.workspaces import Role
 from resolvers import crews as crew_ops
 from resolvers.crews import capabilities, members
+from resolvers.crews.provisioning import ProvisionStatus
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, SuccessType
 
-for choices in (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, NetworkMode, Role):
+for choices in (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, NetworkMode, ProvisionStatus, Role):
     strawberry.enum(choices)
 
 
@@ -69,6 +70,7 @@ class CrewType:
     services_json: str | None
     cached_image: str | None
     config_hash: str | None
+    provision_status: ProvisionStatus = strawberry.field(description="Status of the last build of the image.")
     issue_prefix: str | None
     issue_counter: int
     max_ephemeral_agents: int

@@ -40,8 +40,18 @@ class LicenseType:
     features: list[str]
 
 
+@output(system_ops.Engine)
+class EngineType:
+    """The process that answers. `uptime` is a duration such as `1h2m3.5s`; `connections` are its open WebSockets."""
+
+    status: str
+    uptime: str
+    connections: int
+
+
 @strawberry.type
 class SystemQuery:
     setup_status = query(system_ops.setup_status, SetupStatusType)
     version = query(system_ops.version, VersionType)
     license = query(system_ops.license, LicenseType)
+    engine = query(system_ops.engine, EngineType)

@@ -4,9 +4,10 @@ from resolvers.crews.capabilities import get_capabilities
 from resolvers.crews.connections import create_connection, delete_connection, list_connections
 from resolvers.crews.crews import create_crew, delete_crew, get_crew, list_crews, replace_crew, update_crew
 from resolvers.crews.members import add_member, list_members, remove_member, update_member
+from resolvers.crews.provisioning import get_provision_status
 
 __all__ = [
     "add_member", "create_connection", "create_crew", "delete_connection", "delete_crew", "get_capabilities",
-    "get_crew", "list_connections", "list_crews",
+    "get_crew", "get_provision_status", "list_connections", "list_crews",
     "list_members", "remove_member", "replace_crew", "update_crew", "update_member",
 ]  # fmt: skip

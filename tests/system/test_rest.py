@@ -1,11 +1,13 @@
 """REST: the server about itself, and what its operators ask, as the contract states them."""
 
+import asyncio
 import re
 
 import pytest
 
 from models import migrations
 from resolvers.system import released
+from tests.live.sockets import client_of
 from tests.system.scrapes import samples, scrape
 from tests.world import World
 
@@ -43,6 +45,7 @@ PATHS = [
     "/api/v1/system/setup-status",
     "/api/v1/system/version",
     "/api/v1/system/license",
+    "/api/v1/crewshipd",
 ]
 
 
@@ -100,3 +103,27 @@ async def test_measurements_hold_no_secret_and_no_name(world: World) -> None:
 async def test_without_a_token_nobody_measures_from_elsewhere(world: World) -> None:
     for authorization in ("Bearer", "Bearer None", "Bearer a token of scrapers"):
         assert (await scrape(world, **{"x-forwarded-for": "10.0.0.1"}, authorization=authorization)).status_code == 404
+
+
+async def test_the_engine_tells_how_many_are_connected(world: World) -> None:
+    async def connections() -> int:
+        answer = await world.rest(world.viewer, "GET", "/api/v1/crewshipd")
+        found = answer.json()
+        assert (answer.status_code, found.keys(), found["status"]) == (200, {"status", "uptime", "connections"}, "ok")
+        assert re.fullmatch(r"(\d+h)?(\d+m)?\d+(\.\d)?m?s", found["uptime"])
+        number: int = found["connections"]
+        return number
+
+    before = await connections()
+    async with client_of(world, world.viewer) as client:
+        await client.settle()
+        assert await connections() == before + 1
+    async with asyncio.timeout(10):
+        while await connections() != before:
+            await asyncio.sleep(0.02)
+
+
+async def test_who_may_ask_the_engine(world: World) -> None:
+    for person, workspace, status in ((None, "", 401), (world.viewer, None, 400), (world.nobody, "", 403)):
+        answer = await world.rest(person, "GET", "/api/v1/crewshipd", workspace=workspace)
+        assert answer.status_code == status
