@@ -12,6 +12,7 @@ SLUG: Final = 50
 NAME: Final = 100
 LABEL: Final = 600
 """What people call something that no rule restricts (contract: labels.create)."""
+PREFERENCE_KEY: Final = 64
 LINE: Final = 200
 """One line: a title, a colour, a role, a filter."""
 EMAIL: Final = 320
@@ -32,6 +33,7 @@ ENTRIES: Final = 1_000
 """Elements of a list, entries of an object."""
 
 # Bytes of JSON.
+PREFERENCE: Final = 16 << 10
 NOTES: Final = 256 << 10
 PAYLOAD: Final = 1 << 20
 TURN: Final = 8 << 20

@@ -4,7 +4,7 @@ import hashlib
 from datetime import timedelta
 from typing import Any
 
-from models.auth import CliToken, Session
+from models.auth import CliToken, Session, UserPreference
 from resolvers.kernel import Code, TokenKind, instance
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import PASSWORD, Recipe
@@ -30,6 +30,11 @@ def cli_token(plot: Plot) -> CliToken:
         expires_at=now() + timedelta(days=1),
         last_used_at=now(),
     )
+
+
+@entity
+def preference(plot: Plot) -> UserPreference:
+    return UserPreference(user_id=plot.owner.user_id, key="theme", value={"dark": True})
 
 
 def _login(world: Any) -> dict[str, str]:

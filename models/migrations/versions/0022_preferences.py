@@ -1,0 +1,23 @@
+"""What clients keep for their users."""
+
+from alembic import op
+
+revision = "0022"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(
+        """
+        CREATE TABLE user_preferences (
+            id varchar(200) PRIMARY KEY CHECK (id ~ '^[A-Za-z0-9_-]+$'),
+            user_id text NOT NULL REFERENCES users ON DELETE CASCADE,
+            key varchar(64) NOT NULL,
+            value jsonb,
+            CONSTRAINT user_preferences_user_id_key_key UNIQUE (user_id, key),
+            CONSTRAINT user_preferences_size_check CHECK (pg_column_size(value) <= 262144)
+        )
+        """
+    )
