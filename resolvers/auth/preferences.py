@@ -41,10 +41,10 @@ class DeletePreference(Input):
 
 
 class SetPreference(Input):
-    """`value` is any JSON of at most 16 KiB, null included."""
+    """`value` is any JSON of at most 16 KiB; absent, it is null."""
 
     key: Key
-    value: Annotated[Any | None, within(bounds.PREFERENCE), ENDS]
+    value: Annotated[Any, within(bounds.PREFERENCE), ENDS] = None
 
 
 class PreferenceKept(Output):
