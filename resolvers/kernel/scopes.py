@@ -33,10 +33,13 @@ IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "ch
 
 _WORKSPACE = ("workspace:read", "workspace:admin")
 _OF_DOMAIN = {
+    "audit": _WORKSPACE,
     "crew_connections": ("crews:read", "crews:write"),
+    "feature_flags": _WORKSPACE,
     "invitations": _WORKSPACE,
     "members": _WORKSPACE,
     "milestones": ("projects:read", "projects:write"),
+    "slash_commands": _WORKSPACE,
     "workspaces": _WORKSPACE,
 }
 Scopes = frozenset[str] | None
@@ -46,6 +49,9 @@ _OF_OPERATION: dict[str, Scopes] = {
     # accounts, their sessions and tokens: of no scope, `*` included, or a token could make one that may more
     "auth": None,
     "auth.cli_token_validate": OPEN,
+    "me": None,
+    "onboarding": None,  # about the account, and it makes what several scopes are for
+    "instance_settings": frozenset({EVERYTHING}),
     # who one is, what this server is, and a ticket, which has the scopes of its token
     "viewer": OPEN,
     "system": OPEN,

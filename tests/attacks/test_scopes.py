@@ -102,6 +102,9 @@ def test_the_operations_of_every_token_are_these() -> None:
         "auth.cli_tokens_list",
         "auth.sessions_list",
         "auth.sessions_revoke",
+        "me.preferences_delete",
+        "me.preferences_list",
+        "me.preferences_set",
     }
 
 

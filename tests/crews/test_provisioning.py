@@ -2,6 +2,7 @@
 
 import pytest
 
+from models.base import new_id
 from models.crews import Crew
 from tests.world import World
 
@@ -12,7 +13,7 @@ OF_CREW = "query ($ws: ID!, $id: ID!) { crew(workspaceId: $ws, id: $id) { provis
 
 
 async def crew(world: World, **given: str) -> Crew:
-    row = Crew(workspace_id=world.workspace.id, name="Engine", slug="engine", devcontainer_config=CONFIG, **given)
+    row = Crew(workspace_id=world.workspace.id, name="Engine", slug=new_id(), devcontainer_config=CONFIG, **given)
     await world.add(row)
     return row
 
@@ -51,4 +52,4 @@ async def test_neither_an_unknown_crew_nor_a_deleted_one(world: World) -> None:
     await world.rest(world.owner, "DELETE", f"/api/v1/crews/{row.id}")
     for id in ("cnone0000000000000000000", row.id):
         answer = await world.rest(world.owner, "GET", f"/api/v1/crews/{id}/provision")
-        assert (answer.status_code, answer.json()) == (404, {"error": "crew not found"})
+        assert (answer.status_code, answer.json()["error"]) == (404, "crew not found")
