@@ -25,6 +25,8 @@ CONFIG: Final = 128_000
 """A configuration that is a text in itself. Most kinds have a narrower limit in bytes, which is told with what else is
 wrong with them.
 """
+SETTING: Final = 1_000_000
+"""A value that hardly anything but the size of a request bounds (contract: instance_settings.put)."""
 REPLY: Final = 1_000_000
 """What an agent says in one turn."""
 ERROR: Final = 10_000

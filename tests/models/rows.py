@@ -14,6 +14,7 @@ from models.base import new_id, table_of
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import Crew, CrewConnection, CrewMember
+from models.feature_flags import FeatureFlag, FeatureFlagOverride
 from models.inbox import InboxItem, InboxKind, inbox_item_id
 from models.integrations import CrewIntegration, ToolBinding
 from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
@@ -41,6 +42,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
     chat = Chat(agent_id=lead.id, created_by=user.id, **here)
     guest: dict[str, Any] = {"email": "guest@example.org", "role": Role.MEMBER, "expires_at": now(), **here}
     change: dict[str, Any] = {"action": "crew.created", "entity_type": "CREW", "entity_id": crew.id, **here}
+    flag = FeatureFlag(key=f"sails-{name}")
     server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
     return [
         user,
@@ -48,6 +50,8 @@ def workspace_rows(name: str) -> list[SQLModel]:
         Membership(user_id=user.id, role=Role.OWNER, **here),
         Invitation(invited_by=user.id, token=f"token-{name}", **guest),
         AuditLog(user_id=user.id, data={"name": crew.name}, **change),
+        flag,
+        FeatureFlagOverride(flag_id=flag.id, enabled=True, **here),
         crew,
         other,
         CrewMember(crew_id=crew.id, user_id=user.id, **here),

@@ -1,0 +1,46 @@
+"""Settings of the instance: what operators set, and what the service notes for them to see."""
+
+from typing import Final
+
+from sqlalchemy import CheckConstraint, UniqueConstraint
+
+from models.base import Table, Timestamps, secret_field, text_field
+from models.bounds import LABEL, SETTING
+from models.sealed import Sealed
+
+SENSITIVE: Final = (("smtp.password", ""), ("oauth.", ".client_secret"), ("webhook.", ".secret"))
+"""How keys of secrets begin and end (contract: instance_settings.list)."""
+
+
+def is_sensitive(key: str) -> bool:
+    """The two ends may share a dot: `oauth.client_secret` is one."""
+    return any(key.startswith(start) and key.endswith(end) for start, end in SENSITIVE)
+
+
+# The same for PostgreSQL: LIKE would take an underscore for any letter.
+_SENSITIVE_KEY = (
+    "starts_with(key, 'smtp.password')"
+    " OR starts_with(key, 'oauth.') AND right(key, 14) = '.client_secret'"
+    " OR starts_with(key, 'webhook.') AND right(key, 7) = '.secret'"
+)
+
+
+class InstanceSetting(Table, Timestamps, table=True):
+    """The value is `plain`, or where the key says that it is a secret, sealed in `secret`: the database holds it to
+    that, so that no secret is ever stored as a text that something could show.
+
+    What the service must not lose (the epoch of its events, fingerprints of its keys) is no setting: `InstanceFact`.
+    """
+
+    __tablename__ = "instance_settings"
+    __table_args__ = (
+        UniqueConstraint("key"),
+        CheckConstraint(
+            f"CASE WHEN {_SENSITIVE_KEY} THEN plain IS NULL AND secret IS NOT NULL"
+            " ELSE plain IS NOT NULL AND secret IS NULL END",
+            name="kept",
+        ),
+    )
+    key: str = text_field(LABEL)
+    plain: str | None = text_field(SETTING, default=None)
+    secret: Sealed | None = secret_field(SETTING, default=None)
