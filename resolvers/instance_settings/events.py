@@ -3,13 +3,13 @@
 from resolvers.kernel import Event
 
 
-class InstanceSettingUpdated(Event, type="instance_setting.updated", channel="workspace:{workspace_id}", planned=True):
+class InstanceSettingUpdated(Event, type="instance_setting.updated", channel="workspace:{workspace_id}"):
     """A setting of the instance was changed from this workspace."""
 
     key: str
 
 
-class InstanceSettingDeleted(Event, type="instance_setting.deleted", channel="workspace:{workspace_id}", planned=True):
-    """A setting of the instance was reset to its default from this workspace."""
+class InstanceSettingDeleted(Event, type="instance_setting.deleted", channel="workspace:{workspace_id}"):
+    """A setting of the instance was deleted from this workspace."""
 
     key: str
