@@ -34,7 +34,8 @@ from resolvers.kernel import (
 from resolvers.rules.config_text import invalid
 
 HAS_LEAD = "The crew already has a LEAD"
-TAKEN = {"agents_workspace_id_slug_key": "An agent with this slug already exists", "agents_crew_id_lead_key": HAS_LEAD}
+SLUG_TAKEN = "An agent with this slug already exists"
+TAKEN = {"agents_workspace_id_slug_key": SLUG_TAKEN, "agents_crew_id_lead_key": HAS_LEAD}
 DEFAULT_TIMEOUT = 1800
 
 
@@ -102,10 +103,19 @@ async def _fits_the_crew(ctx: Context, data: NewAgent) -> None:
     if data.crew_id is None:
         return
     await require_crew(ctx, data.crew_id)
-    await _check_license(ctx, data.crew_id)
+    await room_for_an_agent(ctx, data.crew_id)
     lead = (col(Agent.crew_id) == data.crew_id, col(Agent.agent_role) == AgentRole.LEAD)
     if data.agent_role is AgentRole.LEAD and await ctx.select(Agent, *lead, including_hidden=True).exists():
         raise Refusal(Code.CONFLICT, HAS_LEAD)
+
+
+async def add_agent(ctx: Context, data: CreateAgent) -> Agent:
+    """The row of a new agent, by the rules of all new agents."""
+    values = data.model_dump()
+    if data.agent_role is AgentRole.LEAD and data.lead_mode is None:
+        values["lead_mode"] = LeadMode.active
+    agent = Agent(**values, webhook_secret=secrets.token_hex(32), created_by_user_id=ctx.user_id or None)
+    return await ctx.insert(agent, conflict=TAKEN)
 
 
 @command(
@@ -123,11 +133,7 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
 
     Requires the create role in the workspace or, for an agent of a crew, in that crew.
     """
-    values = data.model_dump()
-    if data.agent_role is AgentRole.LEAD and data.lead_mode is None:
-        values["lead_mode"] = LeadMode.active
-    agent = Agent(**values, webhook_secret=secrets.token_hex(32), created_by_user_id=ctx.user_id or None)
-    await ctx.insert(agent, conflict=TAKEN)
+    agent = await add_agent(ctx, data)
     ctx.audit("AGENT", agent.id, name=agent.name, slug=agent.slug, cli_adapter=agent.cli_adapter)
     ctx.emit(AgentCreated(id=agent.id, name=agent.name, slug=agent.slug, status=agent.status))
     return agent
@@ -162,7 +168,8 @@ async def require_crew(ctx: Context, crew_id: str) -> None:
         raise invalid("crew_id", "there is no such crew in this workspace")
 
 
-async def _check_license(ctx: Context, crew_id: str) -> None:
+async def room_for_an_agent(ctx: Context, crew_id: str) -> None:
+    """Holds a crew to the agent limit of the license, where one is enforced."""
     license = instance.license
     if Limit.agents not in license.enforced:
         return

@@ -182,12 +182,18 @@ def get_crew(scope: QueryScope, data: ById) -> Row[Crew]:
     return scope.select(Crew).where(col(Crew.id) == data.id).one(NOT_FOUND)
 
 
-async def _within_license(ctx: Context) -> None:
+async def room_for_a_crew(ctx: Context) -> None:
     """A configured limit is told before the body. The lock keeps two callers from taking the last place both."""
     license = instance.license
     if Limit.crews in license.enforced:
         await ctx.lock(f"license:crews:{ctx.workspace_id}")
         license.check(Limit.crews, await ctx.select(Crew, including_hidden=True).count())
+
+
+async def require_free_slug(ctx: Context, slug: str) -> None:
+    """The index decides; this only makes it the first of several refusals."""
+    if await ctx.select(Crew, col(Crew.slug) == slug).exists():
+        raise Refusal(Code.CONFLICT, SLUG_TAKEN)
 
 
 async def release_slug(ctx: Context, slug: str) -> None:
@@ -203,13 +209,25 @@ async def release_slug(ctx: Context, slug: str) -> None:
         await ctx.delete_where(Mission, col(Mission.crew_id).in_(line), including_hidden=True)
 
 
+async def add_crew(ctx: Context, data: CreateCrew) -> Crew:
+    """The row of a new crew, by the rules of all new crews."""
+    await require_free_slug(ctx, data.slug)
+    given = data.model_dump()
+    given |= stored_on_create(given)
+    for name in ("container_memory_mb", "container_cpus", "container_ttl_hours"):
+        if given[name] <= 0:
+            del given[name]
+    await release_slug(ctx, data.slug)
+    return await ctx.insert(Crew(**given, created_by=ctx.user_id or None), conflict=SLUG_TAKEN)
+
+
 @command(
     "crews.create",
     Action.CREATE,
     audit="crew.created",
     emits=CrewCreated,
     errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT),
-    allow=_within_license,
+    allow=room_for_a_crew,
 )
 async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
     """Create a crew.
@@ -218,16 +236,7 @@ async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
 
     A devcontainer_config without the common-utils feature gets it; the feature creates the user that agents run as.
     """
-    given = data.model_dump()
-    # the index decides; this only makes it the first of several refusals
-    if await ctx.select(Crew, col(Crew.slug) == data.slug).exists():
-        raise Refusal(Code.CONFLICT, SLUG_TAKEN)
-    given |= stored_on_create(given)
-    for name in ("container_memory_mb", "container_cpus", "container_ttl_hours"):
-        if given[name] <= 0:
-            del given[name]
-    await release_slug(ctx, data.slug)
-    crew = await ctx.insert(Crew(**given, created_by=ctx.user_id or None), conflict=SLUG_TAKEN)
+    crew = await add_crew(ctx, data)
     ctx.audit(ENTITY, crew.id, name=crew.name, slug=crew.slug)
     ctx.emit(CrewCreated(id=crew.id, name=crew.name, slug=crew.slug))
     return crew

@@ -42,6 +42,27 @@ def workspaces_of(user_id: Any) -> Any:
     return select(member.c.workspace_id).where(member.c.user_id == user_id)
 
 
+async def enter_oldest(ctx: Context) -> Workspace | None:
+    """The live workspace that the caller has belonged to for the longest time becomes the one this call works in, with
+    the role that the caller has there. None where there is none.
+    """
+    member, workspaces = table_of(Membership).alias("own"), table_of(Workspace).alias("live")
+    oldest = (
+        select(member.c.workspace_id)
+        .join(workspaces, workspaces.c.id == member.c.workspace_id)
+        .where(member.c.user_id == ctx.user_id, workspaces.c.deleted_at.is_(None))
+        .order_by(member.c.created_at, member.c.id)
+        .limit(1)
+    )
+    workspace = await ctx.select(Workspace, col(Workspace.id).in_(oldest)).first()
+    if workspace is None:
+        return None
+    await ctx.enter(workspace.id)
+    own = await ctx.select(Membership, col(Membership.user_id) == ctx.user_id).first()
+    ctx.role = None if own is None else own.role  # gone in between: nothing is allowed
+    return workspace
+
+
 graph(
     Workspace,
     gate=Action.READ,
