@@ -13,6 +13,8 @@ NAME: Final = 100
 LABEL: Final = 600
 """What people call something that no rule restricts (contract: labels.create)."""
 PREFERENCE_KEY: Final = 64
+CREDENTIAL: Final = 255
+"""What a credential is called (contract: credentials.create)."""
 LINE: Final = 200
 """One line: a title, a colour, a role, a filter."""
 EMAIL: Final = 320

@@ -89,8 +89,16 @@ class JobStep(TenantRow, table=True):
     created_at: datetime = stored_at()
 
 
+TELEMETRY, INSTALL_ID = "telemetry", "install_id"
+"""Facts: `on` or `off`, whether somebody has consented to telemetry, and what the instance is called in it since the
+first consent.
+"""
+
+
 class InstanceFact(Row, table=True):
-    """A fact about this instance: fingerprints of its keys, that it was bootstrapped, the epoch of its events."""
+    """A fact about this instance: fingerprints of its keys, that it was bootstrapped, the epoch of its events,
+    telemetry.
+    """
 
     __tablename__ = "instance_facts"
     name: str = text_field(LINE, primary_key=True)

@@ -12,7 +12,7 @@ from models.agents import Agent, AgentRole
 from models.auth import User
 from models.base import new_id, table_of
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
-from models.credentials import AgentCredential
+from models.credentials import AgentCredential, Credential, CredentialType
 from models.crews import Crew, CrewConnection, CrewMember
 from models.feature_flags import FeatureFlag, FeatureFlagOverride
 from models.inbox import InboxItem, InboxKind, inbox_item_id
@@ -23,6 +23,7 @@ from models.labels import Label
 from models.missions import Assignment, Mission, MissionTask, MissionType
 from models.projects import Milestone, Project
 from models.runs import Run, RunFrame, RunStep, RunTag
+from models.sealed import MARK, Sealed
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.world import now
@@ -59,6 +60,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         lead,
         agent,
         AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
+        Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
         AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="GH_TOKEN", **here),
         server,
         ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),
