@@ -19,6 +19,8 @@ DOMAINS = (
     "system",
     "feature_flags",
     "instance_settings",
+    "slash_commands",
+    "onboarding",
     # their events are declared, their operations are still to come
     "assignments",
     "credentials",

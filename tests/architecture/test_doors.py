@@ -27,6 +27,10 @@ PAST_THE_DOOR = {
         "resolvers/workspaces/workspaces.py",
         "Membership",
     ): "the caller's own memberships: they lead to workspaces, and not out of one",
+    (
+        "resolvers/onboarding.py",
+        "Agent",
+    ): "whether there is an agent in a workspace, tied to it: what is looked for are the caller's own workspaces",
     ("resolvers/runs/listing.py", "Run"): "the run of a tag, tied to its workspace: what is listed is behind the door",
     ("resolvers/runs/listing.py", "RunTag"): "the tags of a run, tied to its workspace",
     ("resolvers/issues/naming.py", "Agent"): "the LEAD of the crew that an issue is numbered by, tied to its workspace",

@@ -38,6 +38,8 @@ def expected(op: Operation[Any], who: str, surface: str) -> set[Code | None]:
     if who == "anonymous":
         return {Code.UNAUTHENTICATED}
     if op.tenancy is Tenancy.NONE:
+        if op.name in PROSE and who != recipe.person:  # of a role in a workspace that is not named, and may not be
+            return {recipe.refused, Code.FORBIDDEN, Code.BAD_REQUEST}
         own = who == recipe.person or not references(op)
         return {recipe.refused} if own else {Code.NOT_FOUND, Code.FORBIDDEN}
     if who not in ROLES and isinstance(op.tenancy, Entity) and op.tenancy.lenient:

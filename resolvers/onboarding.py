@@ -1,0 +1,286 @@
+"""The first run of a user: whether it was done, and what it sets up."""
+
+import re
+import secrets
+from typing import Annotated, Final, NamedTuple, TypeVar
+
+from pydantic import BeforeValidator, Field
+from sqlalchemy import select
+from sqlmodel import col
+
+from models import bounds
+from models.actors import ActorType
+from models.agents import Agent, CliAdapter, LlmProvider
+from models.auth import User
+from models.base import table_of
+from models.credentials import AgentCredential, Credential, CredentialType
+from models.crews import CrewMember
+from models.kernel import INSTALL_ID, TELEMETRY, InstanceFact
+from models.workspaces import Workspace
+from resolvers.agents.lifecycle import (
+    SLUG_TAKEN,
+    CreateAgent,
+    add_agent,
+    default_if_empty,
+    none_if_empty,
+    room_for_an_agent,
+)
+from resolvers.crews.crews import CreateCrew, add_crew, require_free_slug, room_for_a_crew
+from resolvers.kernel import (
+    Action,
+    Bool,
+    Code,
+    Context,
+    Input,
+    Name,
+    NoInput,
+    Output,
+    Refusal,
+    Tenancy,
+    Text,
+    command,
+    forbidden,
+    instance,
+)
+from resolvers.rules.config_text import invalid
+from resolvers.workspaces.workspaces import enter_oldest, workspaces_of
+
+C = TypeVar("C", CliAdapter, LlmProvider)
+NO_USER = "User not found"
+NO_WORKSPACE = "You are not a member of a workspace"
+DONE = "Onboarding is already completed"
+CREDENTIAL_TAKEN = "A credential with this name already exists"
+# The web UI shows these two texts as they are.
+API_KEY_GIVEN = (
+    "This is an API key of Anthropic (sk-ant-api…), and a token of Claude Code is needed:"
+    " run `claude setup-token` on your machine, and paste the value that starts with sk-ant-oat"
+)
+NO_TOKEN = (
+    "This is not a token of Claude Code, which starts with sk-ant-oat:"
+    " run `claude setup-token` on your machine, and paste the value that it prints"
+)
+TOKEN, API_KEY = "sk-ant-oat", "sk-ant-api"
+SHORTEST_SLUG: Final = 2
+ENV_VARS: Final = {
+    LlmProvider.ANTHROPIC: "ANTHROPIC_API_KEY",
+    LlmProvider.OPENAI: "OPENAI_API_KEY",
+    LlmProvider.GOOGLE: "GOOGLE_API_KEY",
+    LlmProvider.CURSOR: "CURSOR_API_KEY",
+    LlmProvider.FACTORY: "FACTORY_API_KEY",
+    LlmProvider.OLLAMA: "",  # it takes no key
+}
+"""Where an agent's program looks for the key of a provider."""
+
+OptionalName = Annotated[Name | None, BeforeValidator(none_if_empty)]
+CredentialName = Annotated[str, Field(strict=True, max_length=bounds.CREDENTIAL), default_if_empty("API Key")]
+SecretText = Annotated[str, Field(strict=True, max_length=bounds.PROMPT, repr=False)]
+
+
+class OnboardingStatus(Output):
+    """`completed`: the user has set up a crew, has skipped that, or has a workspace with agents."""
+
+    completed: bool
+
+
+class OnboardingCompleted(Output):
+    status: str = "completed"
+
+
+class SetUpOnboarding(Input):
+    """The first crew, agent and credential.
+
+    `crew_name` and `agent_name` are required. `llm_provider` is one of ANTHROPIC, OPENAI, GOOGLE, CURSOR, FACTORY and
+    OLLAMA in any letter case. Without `credential_value` no credential is stored; one for ANTHROPIC is a token of
+    `claude setup-token`. `preferred_language` is the name of a language. Without `telemetry_opt_in` telemetry stays as
+    it is. No crew template exists; `pairing_mode` has no effect.
+    """
+
+    workspace_name: OptionalName = None
+    crew_name: OptionalName = None
+    agent_name: OptionalName = None
+    cli_adapter: Annotated[Text, default_if_empty(CliAdapter.CLAUDE_CODE.value)] = CliAdapter.CLAUDE_CODE.value
+    llm_provider: Annotated[Text, default_if_empty(LlmProvider.ANTHROPIC.value)] = LlmProvider.ANTHROPIC.value
+    llm_model: Annotated[Text | None, BeforeValidator(none_if_empty)] = None
+    credential_name: CredentialName = "API Key"
+    credential_value: SecretText = ""
+    crew_template_slug: Text = ""
+    pairing_mode: Bool = False
+    preferred_language: Text = ""
+    telemetry_opt_in: Bool | None = None
+
+
+class SetUp(Output):
+    """What was set up. `credential_id` is empty if no credential was sent."""
+
+    workspace_id: str
+    crew_id: str
+    agent_id: str
+    credential_id: str
+
+
+class Plan(NamedTuple):
+    """What is to be made: nothing of it is refused any more, unless somebody else is faster."""
+
+    crew: CreateCrew
+    agent: CreateAgent
+    provider: LlmProvider
+    secret: str
+
+
+@command("onboarding.status", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
+async def refresh_status(ctx: Context, data: NoInput) -> OnboardingStatus:
+    """Refresh the onboarding status.
+
+    Whether the caller's onboarding is completed. It becomes so, for good, once there is an agent in a workspace of the
+    caller.
+    """
+    user = await ctx.get(User, ctx.user_id, missing=NO_USER)
+    if not user.onboarding_completed:
+        if not await _has_agents(ctx):
+            return OnboardingStatus(completed=False)
+        await ctx.update(User, user.id, onboarding_completed=True)
+    return OnboardingStatus(completed=True)
+
+
+async def _has_agents(ctx: Context) -> bool:
+    agents, workspaces = table_of(Agent), table_of(Workspace)
+    found = select(agents.c.id).where(agents.c.workspace_id == workspaces.c.id, agents.c.deleted_at.is_(None))
+    own = col(Workspace.id).in_(workspaces_of(ctx.user_id))
+    return await ctx.select(Workspace, own, found.correlate(workspaces).exists()).exists()
+
+
+@command("onboarding.complete", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
+async def complete(ctx: Context, data: NoInput) -> OnboardingCompleted:
+    """Mark the onboarding as completed.
+
+    Skips it: nothing is set up, and it cannot be set up later. Idempotent.
+    """
+    user = await ctx.get(User, ctx.user_id, missing=NO_USER)
+    if not user.onboarding_completed:
+        await ctx.update(User, user.id, onboarding_completed=True)
+    return OnboardingCompleted()
+
+
+@command(
+    "onboarding.setup",
+    Action.SELF,
+    tenancy=Tenancy.NONE,
+    errors=(Code.PAYMENT_REQUIRED, Code.FORBIDDEN, Code.CONFLICT),
+    writes_on_refusal=True,
+    again="crews_workspace_id_slug_key",
+)
+async def set_up(ctx: Context, data: SetUpOnboarding) -> SetUp:
+    """Set up the first crew and agent.
+
+    Creates a crew with the caller as a member, an agent in it, and the agent's credential, all or nothing, in the
+    workspace that the caller has belonged to for the longest time; and completes the onboarding, which is possible
+    once. Requires the create role there.
+
+    The preferred language and the choice about telemetry are stored even if the rest is refused.
+    """
+    workspace = await enter_oldest(ctx)
+    if workspace is None:
+        raise Refusal(Code.BAD_REQUEST, NO_WORKSPACE)
+    if not ctx.may(Action.CREATE):
+        done = (await ctx.get(User, ctx.user_id, missing=NO_USER)).onboarding_completed
+        raise Refusal(Code.CONFLICT, DONE) if done else forbidden()
+    await _store_preferences(ctx, workspace, data)
+    try:
+        plan = await _planned(ctx, data)
+    except Refusal as refusal:
+        refusal.commit = True  # nothing but the preferences was written
+        raise
+    return await _carry_out(ctx, workspace, data, plan)
+
+
+async def _store_preferences(ctx: Context, workspace: Workspace, data: SetUpOnboarding) -> None:
+    language = data.preferred_language.strip()
+    if language:
+        await ctx.update(Workspace, workspace.id, preferred_language=language)
+    if data.telemetry_opt_in is None:
+        return
+    await ctx.lock(TELEMETRY)
+    await ctx.upsert(InstanceFact(name=TELEMETRY, value="on" if data.telemetry_opt_in else "off"), "name")
+    if data.telemetry_opt_in and not await ctx.select(InstanceFact, col(InstanceFact.name) == INSTALL_ID).exists():
+        await ctx.insert(InstanceFact(name=INSTALL_ID, value=secrets.token_hex(16)))
+
+
+async def _planned(ctx: Context, data: SetUpOnboarding) -> Plan:
+    """All that may be refused, in the order of the contract. The user is locked: of two calls at once, one finds the
+    onboarding completed.
+    """
+    secret = data.credential_value.strip()
+    _check_token(data.llm_provider, secret)
+    if data.crew_template_slug.strip():
+        raise invalid("crew_template_slug", "there is no such crew template")
+    for field, name in (("crew_name", data.crew_name), ("agent_name", data.agent_name)):
+        if name is None:
+            raise invalid(field, "is required")
+    adapter = _choice(CliAdapter, "cli_adapter", data.cli_adapter)
+    provider = _choice(LlmProvider, "llm_provider", data.llm_provider.upper())
+    if (await ctx.get(User, ctx.user_id, lock=True, missing=NO_USER)).onboarding_completed:
+        raise Refusal(Code.CONFLICT, DONE)
+    crew_name, agent_name = data.crew_name or "", data.agent_name or ""
+    crew = CreateCrew(name=crew_name, slug=slug_of(crew_name))
+    agent = CreateAgent(
+        name=agent_name,
+        slug=slug_of(agent_name),
+        cli_adapter=adapter,
+        llm_provider=provider,
+        llm_model=data.llm_model,
+    )
+    await room_for_a_crew(ctx)
+    await require_free_slug(ctx, crew.slug)
+    if await ctx.select(Agent, col(Agent.slug) == agent.slug, including_hidden=True).exists():
+        raise Refusal(Code.CONFLICT, SLUG_TAKEN)
+    named = col(Credential.name) == data.credential_name
+    if secret and await ctx.select(Credential, named, including_hidden=True).exists():
+        raise Refusal(Code.CONFLICT, CREDENTIAL_TAKEN)
+    return Plan(crew, agent, provider, secret)
+
+
+def _check_token(provider: str, secret: str) -> None:
+    if secret and provider.upper() == LlmProvider.ANTHROPIC and not secret.startswith(TOKEN):
+        raise Refusal(Code.BAD_REQUEST, API_KEY_GIVEN if secret.startswith(API_KEY) else NO_TOKEN)
+
+
+def _choice(choices: type[C], field: str, given: str) -> C:
+    try:
+        return choices(given)
+    except ValueError:
+        raise invalid(field, f"must be one of {', '.join(choices)}") from None
+
+
+async def _carry_out(ctx: Context, workspace: Workspace, data: SetUpOnboarding, plan: Plan) -> SetUp:
+    if data.workspace_name is not None:
+        await ctx.update(Workspace, workspace.id, name=data.workspace_name)
+    await ctx.update(User, ctx.user_id, onboarding_completed=True)
+    crew = await add_crew(ctx, plan.crew)
+    await ctx.insert(CrewMember(crew_id=crew.id, user_id=ctx.user_id))
+    await room_for_an_agent(ctx, crew.id)
+    agent = await add_agent(ctx, plan.agent.model_copy(update={"crew_id": crew.id}))
+    credential_id = await _give_credential(ctx, data.credential_name, plan, agent) if plan.secret else ""
+    return SetUp(workspace_id=workspace.id, crew_id=crew.id, agent_id=agent.id, credential_id=credential_id)
+
+
+async def _give_credential(ctx: Context, name: str, plan: Plan, agent: Agent) -> str:
+    credential = Credential(
+        name=name,
+        type=CredentialType.AI_CLI_TOKEN,
+        provider=plan.provider.value,
+        created_by_actor_type=ActorType.user,
+        created_by_actor_id=ctx.user_id,
+    )
+    credential.value = instance.vault.seal(plan.secret, table=Credential, column="value", row_id=credential.id)
+    await ctx.insert(credential, conflict=CREDENTIAL_TAKEN)
+    env_var_name = ENV_VARS[plan.provider]
+    await ctx.insert(AgentCredential(agent_id=agent.id, credential_id=credential.id, env_var_name=env_var_name))
+    return credential.id
+
+
+def slug_of(name: str) -> str:
+    """Lower case, runs of anything but ASCII letters and digits as one hyphen; `default` where too little is left
+    (contract: onboarding.setup).
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[: bounds.SLUG].rstrip("-")
+    return slug if len(slug) >= SHORTEST_SLUG else "default"
