@@ -198,6 +198,7 @@ class CrewCapabilitiesType:
 class CrewQuery:
     crews = query(crew_ops.list_crews, CrewType)
     crew = query(crew_ops.get_crew, CrewType)
+    crew_provision = query(crew_ops.get_provision_status, CrewType)
     crew_capabilities = query(crew_ops.get_capabilities, CrewCapabilitiesType)
     crew_members = query(crew_ops.list_members, CrewMemberType)
     crew_connections = query(crew_ops.list_connections, CrewLinkType)

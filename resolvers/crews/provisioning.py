@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from models.crews import Crew
 from resolvers.crews.members import ByCrew
-from resolvers.kernel import REST_ONLY, Action, Code, QueryScope, Row, derived, extend, query
+from resolvers.kernel import Action, Code, QueryScope, Row, derived, extend, query
 
 
 class ProvisionStatus(StrEnum):
@@ -30,7 +30,7 @@ def _status(crew: Any, _: QueryScope) -> Any:
 extend(Crew, provision_status=derived(ProvisionStatus, _status))
 
 
-@query("crews.provision.status", Action.READ, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY)
+@query("crews.provision.status", Action.READ, errors=(Code.NOT_FOUND,))
 def get_provision_status(scope: QueryScope, data: ByCrew) -> Row[Crew]:
     """Get the build status of a crew's image.
 

@@ -33,7 +33,6 @@ IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "ch
 
 _WORKSPACE = ("workspace:read", "workspace:admin")
 _OF_DOMAIN = {
-    "audit": _WORKSPACE,
     "crew_connections": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
     "invitations": _WORKSPACE,

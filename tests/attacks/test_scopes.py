@@ -90,6 +90,7 @@ def test_the_operations_of_every_token_are_these() -> None:
         "auth.cli_token_validate",
         "channels.identify",
         "channels.providers",
+        "system.engine",
         "system.license",
         "system.version",
         "viewer.get",
@@ -105,6 +106,9 @@ def test_the_operations_of_every_token_are_these() -> None:
         "me.preferences_delete",
         "me.preferences_list",
         "me.preferences_set",
+        "onboarding.complete",
+        "onboarding.setup",
+        "onboarding.status",
     }
 
 
