@@ -56,6 +56,7 @@ RECIPES = {
     "auth.login": Recipe(
         {"email": lambda world: world.home.owner.email, "password": PASSWORD, "csrfToken": CSRF}, cookies=_login
     ),
+    "me.preferences_set": Recipe({"value": {"dark": True}}, body="value"),
     "auth.refresh": Recipe(cookies=_refresh),
 }
 ANONYMOUS = frozenset(
