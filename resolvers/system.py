@@ -10,9 +10,11 @@ import asyncpg
 from packaging.version import InvalidVersion
 from packaging.version import Version as Release
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
+from sqlmodel import col
 
 from models import migrations
 from models.auth import User
+from models.kernel import INSTALL_ID, TELEMETRY, InstanceFact
 from resolvers.kernel import (
     REST_ONLY,
     Action,
@@ -94,6 +96,13 @@ class SetupStatus(Output):
 
     needs_bootstrap: bool
     allow_signup: bool
+
+
+class Telemetry(Output):
+    """`install_id`: 32 hex digits, empty until somebody has consented for the first time."""
+
+    enabled: bool = False
+    install_id: str = ""
 
 
 class Version(Output):
@@ -211,6 +220,22 @@ async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
         log.warning("setup status unknown", error=type(error).__name__)
         used = True
     return SetupStatus(needs_bootstrap=not used, allow_signup=instance.settings.allow_signup)
+
+
+@procedure("system.telemetry", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+async def telemetry(ctx: Context, data: NoInput) -> Telemetry:
+    """Get the telemetry setting.
+
+    Whether somebody has consented to telemetry, which onboarding asks for. Disabled while nobody has.
+    """
+    try:
+        async with asyncio.timeout(DATABASE_PATIENCE):
+            stored = await ctx.select(InstanceFact, col(InstanceFact.name).in_((TELEMETRY, INSTALL_ID))).all()
+    except TROUBLE as error:
+        log.warning("telemetry unknown", error=type(error).__name__)
+        return Telemetry()
+    facts = {fact.name: fact.value for fact in stored}
+    return Telemetry(enabled=facts.get(TELEMETRY) == "on", install_id=facts.get(INSTALL_ID, ""))
 
 
 @procedure("system.version", Action.NONE, tenancy=Tenancy.NONE, late=True)

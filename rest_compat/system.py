@@ -28,6 +28,7 @@ def _readiness(_: Request, answer: Answer) -> Reply:
 ROUTES = (
     GET("/api/health", system.health, system.Health),
     GET("/api/v1/system/setup-status", system.setup_status, system.SetupStatus),
+    GET("/api/v1/system/telemetry", system.telemetry, system.Telemetry),
     GET("/api/v1/system/version", system.version, system.Version),
     GET("/api/v1/system/license", system.license, system.License),
     GET("/api/v1/crewshipd", system.engine, system.Engine),

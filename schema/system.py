@@ -17,6 +17,14 @@ class SetupStatusType:
     allow_signup: bool
 
 
+@output(system_ops.Telemetry)
+class TelemetryType:
+    """`installId`: 32 hex digits, empty until somebody has consented for the first time."""
+
+    enabled: bool
+    install_id: str
+
+
 @output(system_ops.Version)
 class VersionType:
     """The release of this server; `latest` and `url` are null if the newest release is not known."""
@@ -52,6 +60,7 @@ class EngineType:
 @strawberry.type
 class SystemQuery:
     setup_status = query(system_ops.setup_status, SetupStatusType)
+    telemetry = query(system_ops.telemetry, TelemetryType)
     version = query(system_ops.version, VersionType)
     license = query(system_ops.license, LicenseType)
     engine = query(system_ops.engine, EngineType)

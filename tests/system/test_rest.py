@@ -43,6 +43,7 @@ PATHS = [
     "/readyz",
     "/metrics",
     "/api/v1/system/setup-status",
+    "/api/v1/system/telemetry",
     "/api/v1/system/version",
     "/api/v1/system/license",
     "/api/v1/crewshipd",

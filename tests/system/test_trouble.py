@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from crewship.postgres import APPLICATION, DATABASE, EmbeddedPostgres
 from models import migrations
+from models.kernel import INSTALL_ID, TELEMETRY, InstanceFact
 from tests.conftest import Database
 from tests.system.scrapes import samples, scrape
 from tests.world import World, world_on
@@ -69,6 +70,21 @@ async def test_an_instance_without_users_is_to_be_set_up(own: World) -> None:
     assert await setup_status(own) == {"needs_bootstrap": False, "allow_signup": True}
     await own.database.execute("DELETE FROM users")
     assert await setup_status(own) == {"needs_bootstrap": True, "allow_signup": True}
+
+
+async def test_telemetry_is_off_until_somebody_has_consented(own: World) -> None:
+    async def told() -> Any:
+        answer = await own.rest(None, "GET", "/api/v1/system/telemetry", workspace=None)
+        assert answer.status_code == 200
+        return answer.json()
+
+    assert await told() == {"enabled": False, "install_id": ""}
+    await own.add(InstanceFact(name=TELEMETRY, value="on"), InstanceFact(name=INSTALL_ID, value="5" * 32))
+    assert await told() == {"enabled": True, "install_id": "5" * 32}
+    found = await own.graphql(own.viewer, "{ telemetry { enabled installId } }")
+    assert found["data"] == {"telemetry": {"enabled": True, "installId": "5" * 32}}
+    await own.database.execute("UPDATE instance_facts SET value = 'off' WHERE name = $1", TELEMETRY)
+    assert await told() == {"enabled": False, "install_id": "5" * 32}
 
 
 async def test_without_its_directory_it_is_not_ready(own: World) -> None:
