@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import Index, text
 from sqlmodel import Field
 
 from models.base import Row, Table, Timestamps, enum_field, json_field, stored_at, text_field, time_field
-from models.bounds import EMAIL, ID, LINE, NAME, NOTES, PREFERENCE_KEY, URL
+from models.bounds import EMAIL, ID, LINE, NAME, NOTES, URL
 
 
 class TokenTier(StrEnum):
@@ -89,16 +89,6 @@ class CliToken(Table, table=True):
     expires_at: datetime | None = time_field(default=None)
     last_used_at: datetime | None = time_field(default=None)
     revoked_at: datetime | None = time_field(default=None)
-
-
-class UserPreference(Table, table=True):
-    """What a client keeps for its user, under a key of its own: any JSON. NULL is JSON's null."""
-
-    __tablename__ = "user_preferences"
-    __table_args__ = (UniqueConstraint("user_id", "key"),)
-    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    key: str = text_field(PREFERENCE_KEY)
-    value: Any = json_field(NOTES, default=None, nullable=True)
 
 
 class AdminTokenUse(Table, table=True):

@@ -12,7 +12,6 @@ SLUG: Final = 50
 NAME: Final = 100
 LABEL: Final = 600
 """What people call something that no rule restricts (contract: labels.create)."""
-PREFERENCE_KEY: Final = 64
 CREDENTIAL: Final = 255
 """What a credential is called (contract: credentials.create)."""
 LINE: Final = 200
@@ -27,7 +26,7 @@ CONFIG: Final = 128_000
 """A configuration that is a text in itself. Most kinds have a narrower limit in bytes, which is told with what else is
 wrong with them.
 """
-SETTING: Final = 1_000_000
+SETTING: Final = 64_000
 """A value that hardly anything but the size of a request bounds (contract: instance_settings.put)."""
 REPLY: Final = 1_000_000
 """What an agent says in one turn."""
@@ -37,7 +36,6 @@ ENTRIES: Final = 1_000
 """Elements of a list, entries of an object."""
 
 # Bytes of JSON.
-PREFERENCE: Final = 16 << 10
 NOTES: Final = 256 << 10
 PAYLOAD: Final = 1 << 20
 TURN: Final = 8 << 20

@@ -6,16 +6,15 @@ from urllib.parse import parse_qsl, quote
 
 import orjson
 
-from models import bounds
-from models.auth import CliToken, TokenTier, UserPreference
-from resolvers.auth import accounts, cli_tokens, login, preferences, sessions, ws_tickets
+from models.auth import CliToken, TokenTier
+from resolvers.auth import accounts, cli_tokens, login, sessions, ws_tickets
 from resolvers.errors import Code, Reason, Refusal
 from resolvers.identity import cookies
 from resolvers.instance.addresses import same_host
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer
 from rest_compat.dispatch import JSON, body_of
-from rest_compat.table import DELETE, GET, POST, PUT, Absent, From, Reply, Request, Wire
+from rest_compat.table import DELETE, GET, POST, Absent, From, Reply, Request, Wire
 
 LOGIN_BODY_LIMIT = 16 * 1024  # bytes (contract: auth.login)
 _FORM_FIELDS = 100
@@ -30,11 +29,6 @@ class CliTokenJSON(Wire, of=CliToken):
     last_used_at: Annotated[datetime | None, Absent()]
     revoked_at: Annotated[datetime | None, Absent()]
     scopes: Annotated[list[str] | None, From("limited_to"), Absent()]
-
-
-class PreferenceJSON(Wire, of=UserPreference):
-    key: str
-    value: Any
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -88,18 +82,6 @@ def _reads_bootstrap(request: Request) -> dict[str, Any]:
     return raw if header is None else {"setup_token": header.decode("latin-1")} | raw
 
 
-def _reads_preference(request: Request) -> dict[str, Any]:
-    """The body is the value itself."""
-    if not request.body.strip():
-        request.fault = Refusal(Code.BAD_REQUEST, "The body is empty: send the value as JSON")
-        return {}
-    try:
-        return {"value": orjson.loads(request.body)}
-    except ValueError:
-        request.fault = Refusal(Code.BAD_REQUEST, "The body has to be the value as JSON")
-        return {}
-
-
 # ---- answering -------------------------------------------------------------------------------------------------------
 
 
@@ -131,11 +113,6 @@ def _answers_error_page(request: Request, answer: Answer) -> Reply:
     made = _redirect(f"/login?error={quote(orjson.loads(answer.body or b'{}')['error'], safe='')}")
     made.headers.append(vary)
     return made
-
-
-def _answers_preferences(request: Request, answer: Answer) -> Reply:
-    found = {each["key"]: each["value"] for each in orjson.loads(answer.body or b"[]")}
-    return Reply(200, orjson.dumps(found), [JSON])
 
 
 def _redirect(location: str) -> Reply:
@@ -173,14 +150,5 @@ ROUTES = (
     GET("/api/v1/auth/cli-token/validate", cli_tokens.validate_cli_token, cli_tokens.ValidCliToken),
     GET("/api/v1/auth/cli-tokens", cli_tokens.list_cli_tokens, list[CliTokenJSON], envelope="data"),
     DELETE("/api/v1/auth/cli-tokens/{tokenId}", cli_tokens.revoke_cli_token, cli_tokens.RevokedCliToken),
-    GET("/api/v1/me/preferences", preferences.list_preferences, list[PreferenceJSON], answers=_answers_preferences),
-    PUT(
-        "/api/v1/me/preferences/{key}",
-        preferences.set_preference,
-        status=204,
-        reads=_reads_preference,
-        body_limit=bounds.PREFERENCE,
-    ),
-    DELETE("/api/v1/me/preferences/{key}", preferences.delete_preference, status=204),
     GET("/api/v1/ws-token", ws_tickets.create_ws_token, ws_tickets.WsToken),
 )

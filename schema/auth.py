@@ -3,12 +3,10 @@
 from datetime import datetime
 
 import strawberry
-from strawberry.scalars import JSON
 
-from models.auth import CliToken, TokenTier, UserPreference
+from models.auth import CliToken, TokenTier
 from resolvers.auth import accounts, ws_tickets
 from resolvers.auth import cli_tokens as cli_token_ops
-from resolvers.auth import preferences as preference_ops
 from resolvers.auth import sessions as session_ops
 from schema.bridge import mutation, node, output, query
 
@@ -97,27 +95,11 @@ class WsTokenType:
     token: str
 
 
-@node(UserPreference)
-class UserPreferenceType:
-    """What a client keeps for the caller."""
-
-    key: str
-    value: JSON | None
-
-
-@output(preference_ops.PreferenceKept)
-class PreferenceKeptType:
-    """The key that was set or deleted."""
-
-    key: str
-
-
 @strawberry.type
 class AuthQuery:
     sessions = query(session_ops.list_sessions, ActiveSessionType)
     cli_tokens = query(cli_token_ops.list_cli_tokens, CliTokenType)
     validate_cli_token = query(cli_token_ops.validate_cli_token, ValidCliTokenType)
-    preferences = query(preference_ops.list_preferences, UserPreferenceType)
     ws_token = query(ws_tickets.create_ws_token, WsTokenType)
 
 
@@ -128,5 +110,3 @@ class AuthMutation:
     revoke_session = mutation(session_ops.revoke_session, RevokedSessionType)
     create_cli_token = mutation(cli_token_ops.create_cli_token, CreatedCliTokenType)
     revoke_cli_token = mutation(cli_token_ops.revoke_cli_token, RevokedCliTokenType)
-    set_preference = mutation(preference_ops.set_preference, PreferenceKeptType)
-    delete_preference = mutation(preference_ops.delete_preference, PreferenceKeptType)

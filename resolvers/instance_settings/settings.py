@@ -68,7 +68,7 @@ def _kept(setting: InstanceSetting, value: str) -> dict[str, Any]:
     }
 
 
-@query("instance_settings.list", Action.CREATE)
+@query("instance_settings.list", Action.CREATE, tickets=False)
 def list_instance_settings(scope: QueryScope, data: NoInput) -> Rows[InstanceSetting]:
     """List settings of the instance.
 
@@ -77,7 +77,7 @@ def list_instance_settings(scope: QueryScope, data: NoInput) -> Rows[InstanceSet
     return scope.select(InstanceSetting).order_by(col(InstanceSetting.key))
 
 
-@query("instance_settings.get", Action.CREATE, subject=SETTING, errors=(Code.NOT_FOUND,))
+@query("instance_settings.get", Action.CREATE, subject=SETTING, errors=(Code.NOT_FOUND,), tickets=False)
 def get_instance_setting(scope: QueryScope, setting: Row[InstanceSetting], data: BySetting) -> Row[InstanceSetting]:
     """Get a setting of the instance.
 

@@ -48,7 +48,6 @@ _OF_OPERATION: dict[str, Scopes] = {
     # accounts, their sessions and tokens: of no scope, `*` included, or a token could make one that may more
     "auth": None,
     "auth.cli_token_validate": OPEN,
-    "me": None,
     "onboarding": None,  # about the account, and it makes what several scopes are for
     "instance_settings": frozenset({EVERYTHING}),
     # who one is, what this server is, and a ticket, which has the scopes of its token

@@ -38,6 +38,7 @@ OPEN = {
     "chats.cancel", "chats.get", "chats.list", "chats.list_all", "chats.messages", "chats.resume", "chats.send",
     "chats.steer",
     "crew_connections.list", "crews.capabilities", "crews.get", "crews.list", "crews.members.list",
+    "crews.provision.status", "feature_flags.list",
     "invitations.list", "labels.list", "members.list", "runs.get", "runs.insights", "runs.list", "runs.stats",
     "viewer.get", "workspaces.get", "workspaces.list",
     "issues.activity", "issues.comments_list", "issues.get", "issues.get_in_crew", "issues.list",

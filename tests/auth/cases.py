@@ -4,7 +4,7 @@ import hashlib
 from datetime import timedelta
 from typing import Any
 
-from models.auth import CliToken, Session, UserPreference
+from models.auth import CliToken, Session
 from resolvers.kernel import Code, TokenKind, instance
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import PASSWORD, Recipe
@@ -32,11 +32,6 @@ def cli_token(plot: Plot) -> CliToken:
     )
 
 
-@entity
-def preference(plot: Plot) -> UserPreference:
-    return UserPreference(user_id=plot.owner.user_id, key="theme", value={"dark": True})
-
-
 def _login(world: Any) -> dict[str, str]:
     return {"authjs.csrf-token": CSRF}
 
@@ -56,7 +51,6 @@ RECIPES = {
     "auth.login": Recipe(
         {"email": lambda world: world.home.owner.email, "password": PASSWORD, "csrfToken": CSRF}, cookies=_login
     ),
-    "me.preferences_set": Recipe({"value": {"dark": True}}, body="value"),
     "auth.refresh": Recipe(cookies=_refresh),
 }
 ANONYMOUS = frozenset(

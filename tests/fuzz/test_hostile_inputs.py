@@ -119,6 +119,9 @@ async def test_no_body_of_a_rest_call_breaks_anything(route: Route, estate: Esta
             )
 
 
+NAMED_BY_CALLERS = {"instance_settings.put"}  # what the path names is made
+
+
 @pytest.mark.parametrize("route", [r for r in BY_REST if r.parameters], ids=lambda r: f"{r.method} {r.path}")
 async def test_no_segment_of_a_path_breaks_anything(route: Route, estate: Estate) -> None:
     raw = valid(route.operation, estate)
@@ -126,6 +129,8 @@ async def test_no_segment_of_a_path_breaks_anything(route: Route, estate: Estate
     for segment in SEGMENTS:
         path = PARAMETER.sub(segment.decode(), route.path)
         answer = await send(estate, route, raw, path, body)
+        if route.operation.name in NAMED_BY_CALLERS and answer.status_code == 200:
+            continue
         if route.operation.name in EMPTY and answer.status_code == 200:
             assert answer.json() == EMPTY[route.operation.name]
         else:

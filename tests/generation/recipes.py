@@ -14,7 +14,7 @@ class Recipe:
 
     `chosen`: fields that are called like a reference and name nothing that is there: the caller chooses the id of what
     is made. `refused`: how a valid input is refused in a world that is in use; `person` makes the call when the owner
-    cannot. `cookies`: what a browser sends along, over REST. `body`: the field whose value is REST's whole body.
+    cannot. `cookies`: what a browser sends along, over REST.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -23,7 +23,6 @@ class Recipe:
     person: str = "owner"
     refused: Code | None = None
     cookies: Callable[[Any], dict[str, str]] | None = None
-    body: str | None = None
 
 
 PASSWORD = "correct horse battery"  # of the owner, too

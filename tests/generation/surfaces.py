@@ -1,6 +1,5 @@
 """One call of an operation on a surface, and what came of it in words that both surfaces share."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,6 @@ from resolvers.kernel.operation import Operation
 from rest_compat.errors import STATUS
 from rest_compat.table import PARAMETER, Route
 from tests.generation import selection
-from tests.generation.domains import recipe_of
 from tests.generation.recorder import Change
 from tests.generation.registry import graphql_fields, routes_of
 from tests.world import Person
@@ -77,8 +75,7 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
         query["workspace_id"] = call.workspace
     body: dict[str, Any] = {}
     if route.takes_body:
-        whole = recipe_of(call.operation.name).body
-        body = {"json": raw} if whole is None else {"content": json.dumps(raw.get(whole))}
+        body = {"json": raw}
     elif route.method in ("GET", "DELETE"):
         query |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in raw.items()}
     headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})

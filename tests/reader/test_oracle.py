@@ -16,7 +16,8 @@ from tests.reader.twins import CONDITIONS, DERIVED, JOINED, MODELS, NARROWED, RO
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
-NOT_ROWS_OF_A_WORKSPACE = {"cliTokens"}  # of one person; tested with the tokens
+# of one person, or of the instance: tested with them
+NOT_ROWS_OF_A_WORKSPACE = {"cliTokens", "featureFlags", "instanceSettings", "instanceSetting"}
 
 
 async def rows_of(world: World) -> Store:

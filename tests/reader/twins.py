@@ -1,5 +1,6 @@
 """What the oracle is told: the roots and the derived values by hand, the edges by the graphs' declarations."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from typing import Any
@@ -38,6 +39,10 @@ def crews(store: Store, asker: Asker, _: Arguments) -> Listing:
 
 def crew(store: Store, asker: Asker, arguments: Arguments) -> Single:
     return only([r for r in tenants(store, asker, "Crew") if r["id"] == arguments["id"]], "Crew")
+
+
+def crew_provision(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return crew(store, asker, {"id": arguments["crewId"]})
 
 
 def crew_members(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -195,7 +200,8 @@ def viewer(store: Store, asker: Asker, _: Arguments) -> Single:
 
 
 HERE: dict[str, Root] = {
-    "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewConnections": crew_connections,
+    "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewProvision": crew_provision,
+    "crewConnections": crew_connections,
     "agents": agents, "agent": agent,
     "crewsStatus": crews_status, "agentLoad": agent_load, "members": members, "invitations": invitations,
     "workspace": workspace,
@@ -268,11 +274,26 @@ def from_seq(store: Store, asker: Asker, row: Row) -> int | None:
     return min(numbers) - 1 if numbers else None
 
 
+def override(store: Store, asker: Asker, row: Row) -> Any:
+    own = (o for o in store.tables["feature_flag_overrides"] if o["workspace_id"] == asker.workspace_id)
+    return next((o["enabled"] for o in own if o["flag_id"] == row["id"]), None)
+
+
+def active(store: Store, asker: Asker, row: Row) -> bool:
+    decided = override(store, asker, row)
+    bucket = int(hashlib.sha256(f"{asker.workspace_id}/{row['key']}".encode()).hexdigest()[:8], 16) % 100
+    return row["enabled"] and bucket < row["percentage"] if decided is None else bool(decided)
+
+
 CONFIGURATION = ("mcp_config_json", "devcontainer_config", "mise_config", "services_json")
 CONFIDENTIAL = {("Agent", "mcp_config_json"), *(("Crew", name) for name in CONFIGURATION)}
 """Null below MANAGER."""
 
 DERIVED: dict[tuple[str, str], Value] = {
+    ("Crew", "provision_status"): lambda store, _, row: "idle" if row["cached_image"] is None else "completed",
+    ("FeatureFlag", "override_enabled"): override,
+    ("FeatureFlag", "active"): active,
+    ("InstanceSetting", "value"): lambda store, _, row: "***" if row["plain"] is None else row["plain"],
     ("CliToken", "limited_to"): lambda store, _, row: row["scopes"] or None,
     ("Membership", "email"): of_user("user_id", "email"),
     ("Membership", "full_name"): of_user("user_id", "full_name"),

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0020"
-down_revision = "0019"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
@@ -49,10 +49,10 @@ def settings() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("id", sa.String(length=200), nullable=False),
         sa.Column("key", sa.String(length=600), nullable=False),
-        sa.Column("plain", sa.String(length=1000000), nullable=True),
+        sa.Column("plain", sa.String(length=64000), nullable=True),
         sa.Column("secret", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint("substring(secret FROM 1 FOR 1) = '\\xff'::bytea", name=op.f("instance_settings_secret_check")),
-        sa.CheckConstraint("octet_length(secret) <= 4000128", name=op.f("instance_settings_size_check")),
+        sa.CheckConstraint("octet_length(secret) <= 256128", name=op.f("instance_settings_size_check")),
         sa.CheckConstraint(
             f"CASE WHEN {SENSITIVE} THEN plain IS NULL AND secret IS NOT NULL ELSE plain IS NOT NULL AND secret IS NULL END", name=op.f("instance_settings_kept_check")
         ),
