@@ -38,7 +38,7 @@ class Door:
         self._loop, self._protocol, self._listener = loop, protocol, listener
         self._most = min(WAITING, room() // SHARE) if most is None else most
         self._turns: dict[str, deque[socket.socket]] = {}  # the address whose turn it is comes first
-        self._waiting = 0
+        self._waiting, self._crowd = 0, ""  # and the address of which most wait, or did
         self._burst = 1  # others that listen on the same socket get their part, unless there is a crowd
         self._serving: asyncio.Handle | None = None
         self._opening: set[asyncio.Task[None]] = set()
@@ -47,9 +47,6 @@ class Door:
         if listener.family != socket.AF_UNIX:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those it takes have it, too
         self._listen()
-
-    def is_serving(self) -> bool:
-        return self._open
 
     def close(self) -> None:
         """Those who wait are sent away."""
@@ -87,10 +84,13 @@ class Door:
             self._serve()
 
     def _enqueue(self, connection: socket.socket, address: str) -> None:
-        self._turns.setdefault(address, deque()).append(connection)
+        own = self._turns.setdefault(address, deque())
+        own.append(connection)
         self._waiting += 1
+        crowd = self._turns.get(self._crowd, own)
+        if len(own) >= len(crowd):
+            self._crowd, crowd = address, own
         if self._waiting > self._most:
-            crowd = max(self._turns.values(), key=len)
             crowd.pop().close()
             self._waiting -= 1
 

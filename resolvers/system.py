@@ -282,8 +282,8 @@ async def engine(ctx: Context, data: NoInput) -> Engine:
 
     Of the process that answers: how long it has been serving, and how many clients are connected to it.
     """
-    opened = sum(REGISTRY.get_sample_value(name) or 0 for name in SOCKETS)
-    return Engine(uptime=_uptime(), connections=int(opened))
+    opened = [sample.value for metric in REGISTRY.restricted_registry(SOCKETS).collect() for sample in metric.samples]
+    return Engine(uptime=_uptime(), connections=int(sum(opened)))
 
 
 def _uptime() -> str:
