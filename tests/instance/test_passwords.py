@@ -1,6 +1,9 @@
 """Passwords are checked off the event loop, at one cost, and only so many at once."""
 
 import asyncio
+import os
+import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -9,7 +12,7 @@ import pytest
 from argon2 import extract_parameters
 
 from resolvers.errors import Code, Refusal
-from resolvers.instance.passwords import Cost, Passwords, Verification, check_password
+from resolvers.instance.passwords import NICE, Cost, Passwords, Verification, check_password
 
 pytestmark = pytest.mark.anyio
 CHEAP = Cost(passes=1, memory=64, lanes=1)
@@ -31,6 +34,20 @@ async def test_a_password_is_hashed_with_argon2id_at_the_given_cost(passwords: P
     assert stored != await passwords.hash("correct horse")
     assert await passwords.verify("correct horse", stored) == Verification(ok=True)
     assert await passwords.verify("correct horsE", stored) == Verification(ok=False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
+async def test_hashes_give_way_to_the_event_loop(passwords: Passwords) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    await passwords.hash("correct horse")
+    nice = [
+        os.getpriority(os.PRIO_PROCESS, thread.native_id or 0)
+        for thread in threading.enumerate()
+        if thread.name.startswith("password")
+    ]
+    assert nice
+    assert set(nice) == {NICE}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 async def test_bcrypt_is_accepted_and_upgraded(passwords: Passwords) -> None:
