@@ -18,6 +18,7 @@ from resolvers.identity.caller import Caller, SessionChange
 from resolvers.instance.store import Arriving, Opened
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer, Auth, Deprecation
+from resolvers.kernel.streamed import Streamed
 from resolvers.problem import problem
 from rest_compat import streams
 from rest_compat.errors import Headers, refused
@@ -211,12 +212,15 @@ async def _made(route: Route, request: Request, answer: Answer) -> Reply:
         return await made if inspect.isawaitable(made) else made
     if isinstance(answer.body, Opened):
         return _of_file(request, answer.body)
+    if isinstance(answer.body, Streamed):
+        headers, part = streams.going_on(answer.body)
+        return Reply(route.status, b"", headers, part)
     body, replayed = answer.body, [(b"idempotent-replayed", b"true")] if answer.replayed else []
     if route.wire is None or body is None:
         return Reply(route.status, headers=replayed)
     if route.envelope is not None:
         body = b'{"%b":%b}' % (route.envelope.encode(), body)
-    headers: Headers = [JSON]
+    headers = [JSON]
     if answer.version is not None:
         tag = b'"v%d-%b"' % (answer.version, hashlib.blake2b(body, digest_size=8).hexdigest().encode())
         headers.append((b"etag", tag))
@@ -311,10 +315,10 @@ async def read_body(receive: Receive) -> bytes:
 async def reply(send: Send, made: Reply, head: bool, receive: Receive | None = None) -> None:
     try:
         await send({"type": "http.response.start", "status": made.status, "headers": made.all_headers()})
-        if made.part is None or receive is None or head or not made.part.size:
+        if made.part is None or receive is None or head:
             await send({"type": "http.response.body", "body": b"" if head else made.body})
         else:
             await made.part.send(receive, send)
     finally:
         if made.part is not None:
-            made.part.source.close()
+            await made.part.close()

@@ -1,15 +1,19 @@
-"""Bodies of any size: uploads that are read behind the gate, and downloads with ranges (RFC 9110, 13 and 14)."""
+"""Bodies of any size: uploads that are read behind the gate, downloads with ranges (RFC 9110, 13 and 14), and answers
+that go on.
+"""
 
 import asyncio
 import re
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from resolvers.errors import Code, Refusal
 from resolvers.instance.store import Arriving, Opened
+from resolvers.instance.telemetry import log
+from resolvers.kernel.streamed import Streamed
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -52,8 +56,27 @@ class Download:
         }
 
 
+class Streaming:
+    """The answer of a route goes on: its operation gives the pieces, as one of these media types."""
+
+    def __init__(self, *media: str) -> None:
+        self.media = media
+
+    def documented(self, good: dict[str, Any]) -> dict[str, Any]:
+        """The responses, for OpenAPI."""
+        return {"200": good | {"content": {media: {"schema": {"type": "string"}} for media in self.media}}}
+
+
+class Part(Protocol):
+    """What is sent instead of a body, and let go of in any case."""
+
+    async def send(self, receive: Receive, send: Send) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartOfFile:
     """What is sent of a file."""
 
     source: Opened
@@ -68,6 +91,8 @@ class Part:
         gone = asyncio.create_task(_gone(receive))
         at, end = self.start, self.start + self.size
         try:
+            if at == end:
+                await send({"type": "http.response.body"})
             while at < end and not gone.done():
                 content = await self.source.read(at, min(CHUNK, end - at))
                 if not content:
@@ -79,6 +104,49 @@ class Part:
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
+
+    async def close(self) -> None:
+        self.source.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """What is sent of an answer that goes on."""
+
+    source: Streamed
+
+    async def send(self, receive: Receive, send: Send) -> None:
+        """Until it ends, nobody listens any more, or the server ends: then the connection does, too, as what cannot be
+        made ends it. But an answer without an end is complete wherever it ends.
+        """
+        while (await receive()).get("more_body"):
+            pass
+        gone, feeding = asyncio.ensure_future(receive()), asyncio.create_task(self._feed(send))
+        try:
+            await asyncio.wait((gone, feeding), return_when=asyncio.FIRST_COMPLETED)
+            ended = feeding.done() and self._made(feeding)
+            if not ended and (gone.done() and gone.result()["type"] == "http.disconnect"):
+                return
+            await send({"type": "http.response.body"} if ended or self.source.endless else {"type": ABORT})
+        finally:
+            for task in (gone, feeding):
+                task.cancel()
+            await asyncio.gather(gone, feeding, return_exceptions=True)
+
+    async def _feed(self, send: Send) -> None:
+        async for piece in self.source.pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    @staticmethod
+    def _made(feeding: "asyncio.Task[None]") -> bool:
+        """Whether all pieces were. A right that has ended is nothing to tell of, and nor is a client that left."""
+        error = feeding.exception()
+        if error is not None and not isinstance(error, (Refusal, OSError)):
+            log.error("an answer that went on has broken off", exc_info=error)
+        return error is None
+
+    async def close(self) -> None:
+        await self.source.close()
 
 
 async def _gone(receive: Receive) -> None:
@@ -101,7 +169,7 @@ async def _content(receive: Receive) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-def answer(method: str, headers: Mapping[bytes, bytes], opened: Opened) -> tuple[int, Headers, Part | None]:
+def answer(method: str, headers: Mapping[bytes, bytes], opened: Opened) -> tuple[int, Headers, PartOfFile | None]:
     """Status, headers and what is sent of a file. Preconditions come first, and a range counts for GET alone."""
     tag = f'"{opened.tag}"'.encode()
     given = headers.get(b"if-match")
@@ -124,7 +192,19 @@ def answer(method: str, headers: Mapping[bytes, bytes], opened: Opened) -> tuple
         (b"content-disposition", disposition(opened.name)),
         (b"content-length", b"%d" % size),
     ]
-    return status, about, Part(opened, start, size)
+    return status, about, PartOfFile(opened, start, size)
+
+
+def going_on(streamed: Streamed) -> tuple[Headers, Pieces]:
+    """Headers of an answer that goes on, and what is sent. One without an end is for its reader alone, at once."""
+    about: Headers = [(b"content-type", streamed.media_type.encode("latin-1"))]
+    if streamed.endless:
+        about += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+    else:
+        about.append((b"cache-control", b"private, no-store"))
+    if streamed.name is not None:
+        about.append((b"content-disposition", disposition(streamed.name)))
+    return about, Pieces(streamed)
 
 
 def _names(given: bytes, tag: bytes, *, weakly: bool) -> bool:

@@ -30,7 +30,8 @@ from resolvers.kernel.reader import (
     columns_of,
     intern,
 )
-from rest_compat.streams import Download, Part, Upload
+from resolvers.kernel.streamed import Streamed
+from rest_compat.streams import Download, Part, Streaming, Upload
 
 CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 PARAMETER = re.compile(r"\{([A-Za-z]+)\}")
@@ -129,7 +130,7 @@ class Reply:
     status: int
     body: bytes = b""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    part: Part | None = None  # of a file, which is sent instead of a body
+    part: Part | None = None  # sent instead of a body
 
     def all_headers(self) -> list[tuple[bytes, bytes]]:
         """With the length of the body, where the status has one."""
@@ -149,9 +150,10 @@ class Route:
     """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
 
     `completes` adds to a query what its absences mean. `envelope` wraps the answer in an object with that key.
-    `optional_body`: an empty or unreadable body counts as none. `body`: Upload, and `gives`: Download, are bodies of
-    any size; what a command of an Upload takes beside it comes by the query. What only `answers` knows is documented by
-    `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
+    `optional_body`: an empty or unreadable body counts as none. `body`: Upload, and `gives`: Download or Streaming,
+    are bodies of any size; what a command of an Upload takes beside it comes by the query, and the rows of a Streaming
+    have the shape of `wire`. What only `answers` knows is documented by `redirects`, which says who is sent elsewhere,
+    and by `probe`: unavailable, it has the same body.
     """
 
     method: str
@@ -168,7 +170,7 @@ class Route:
     redirects: str | None = None
     probe: bool = False
     body: Upload | None = None
-    gives: Download | None = None
+    gives: Download | Streaming | None = None
     shape: Shape | None = field(init=False)
     parameters: tuple[str, ...] = field(init=False)
     takes_body: bool = field(init=False)
@@ -188,10 +190,14 @@ class Route:
         op, self.streams = self.operation, self.body is not None or self.gives is not None
         if self.streams and (Surface.GRAPHQL in op.surfaces or op.auth is Auth.WEBHOOK):
             raise TypeError(f"{op.name}: a body of any size is REST's alone, and nobody signs it")
-        if (op.returns is Opened) is not (self.gives is not None):
+        given = {Opened: Download, Streamed: Streaming}.get(op.returns, type(None))
+        if type(self.gives) is not given:
             raise TypeError(
-                f"{op.name}: a route gives a Download where its operation returns an opened file, and only there"
+                f"{op.name}: a route gives a Download where its operation returns an opened file, and only there; and"
+                " a Streaming where it returns what is Streamed"
             )
+        if given is Streaming and not getattr(op, "late", False):
+            raise TypeError(f"{op.name} would hold a connection while its answer goes on: declare it `late`")
         if self.body is not None and not op.late:
             raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
 
@@ -239,6 +245,6 @@ def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: An
 
 __all__ = [
     "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Download", "Fixed", "From", "Null", "Output", "Reply",
-    "Request", "Route", "Upload", "Wire",
+    "Request", "Route", "Streaming", "Upload", "Wire",
     "shape_of",
 ]  # fmt: skip

@@ -100,7 +100,9 @@ from resolvers.kernel.reader import (
 )
 from resolvers.kernel.refs import Ref
 from resolvers.kernel.scopes import OPEN, SCOPES
+from resolvers.kernel.streamed import Streamed
 from resolvers.kernel.subject import Subject
+from resolvers.kernel.walking import pages
 
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
@@ -138,6 +140,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Answered", "Outbound", "Policy",
     # Files, by `ctx.outside.store`.
     "Arriving", "Entry", "Opened", "names_of",
+    # Answers that go on.
+    "Streamed", "pages",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL",
     # Who did it.

@@ -33,6 +33,7 @@ from resolvers.kernel.policy import Action
 from resolvers.kernel.query import signature
 from resolvers.kernel.request import Request
 from resolvers.kernel.statements import load
+from resolvers.kernel.streamed import Streamed
 from resolvers.kernel.subject import Subject
 
 T = TypeVar("T")
@@ -274,6 +275,8 @@ class Procedure(Called[D, T], Generic[D, T]):
 
     async def _answer(self, ctx: Context) -> Answer:
         result = await self.run(ctx, *await self.checked(ctx))
+        if isinstance(result, Streamed):
+            result.admit(ctx.user_id or ctx.credential_id)
         return Answer(encode(result, ctx.request.shape), session=ctx.session)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from resolvers.instance.store import Opened
 from resolvers.kernel.bounds import without_secrets
 from resolvers.kernel.reader.shape import Column, Constant, Shape
+from resolvers.kernel.streamed import Streamed
 
 JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
@@ -51,8 +52,8 @@ def to_plain(value: Any) -> Any:
 
 
 def encode(value: Any, shape: Shape | None) -> Any:
-    """JSON of the whole object, or of the fields a shape asks for. An opened file goes to the transport as it is."""
-    if isinstance(value, Opened):
+    """JSON of the whole object, or of the fields a shape asks for; a file, and what goes on, as they are."""
+    if isinstance(value, (Opened, Streamed)):
         return value
     return orjson.dumps(to_plain(value) if shape is None else pick(value, shape), option=JSON_OPTIONS)
 

@@ -26,6 +26,8 @@ UNUSED = {
     "told_of_secrets",
     "either",
     "AcrossWorkspaces",
+    "Streamed",
+    "pages",
     "clock",
 }
 """Words of the kernel whose first domain is still to come."""

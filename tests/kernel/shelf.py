@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx2
+import orjson
 from sqlmodel import SQLModel
 
 from models import bounds
@@ -18,14 +19,20 @@ from resolvers.errors import Code
 from resolvers.instance.store import Folder, Opened, names_of
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
-from resolvers.kernel.inputs import Input, Url
+from resolvers.kernel.inputs import Input, NoInput, Paging, Url
 from resolvers.kernel.operation import OPERATIONS, REST_ONLY
 from resolvers.kernel.outputs import Output, Success
 from resolvers.kernel.policy import Action
-from rest_compat.table import DELETE, GET, PUT, Download, Upload
+from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.reader import EVERYONE, GRAPHS, Page, graph
+from resolvers.kernel.streamed import Streamed
+from resolvers.kernel.walking import pages
+from rest_compat.table import DELETE, GET, PUT, Download, Streaming, Upload, Wire
 from tests.world import Person, World
 
 MOST = 4 << 20
+watched: list[str] = []
+"""What became of those who watch."""
 
 
 class OfPath(Input):
@@ -37,6 +44,12 @@ class Saved(Output):
     size: int
     new: bool
     media_type: str
+
+
+class ListPapers(Paging):
+    """A page of what was stored."""
+
+    page_maximum = 50
 
 
 class Listed(Output):
@@ -59,6 +72,7 @@ def shelf() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     finally:
         for name in OPERATIONS.keys() - before:
             del OPERATIONS[name]
+        GRAPHS.pop(Paper, None)
         SQLModel.metadata.remove(table_of(Paper))
         SQLModel._sa_registry._dispose_cls(Paper)
         type.__delattr__(Paper, "__table__")
@@ -66,6 +80,55 @@ def shelf() -> Iterator[tuple[Any, tuple[Any, ...]]]:
 
 def folder_of(ctx: Context) -> Folder:
     return ctx.outside.store.folder("workspaces", str(ctx.workspace_id), "shelf")
+
+
+def lists_of(Paper: Any) -> tuple[Any, ...]:
+    """Routes whose answers go on."""
+    graph(Paper, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
+
+    @query("test.papers", surfaces=REST_ONLY)
+    def papers(scope: QueryScope, data: ListPapers) -> Page[Any]:
+        """List what was stored."""
+        return scope.select(Paper).order_by(table_of(Paper).c.path).page(data)
+
+    papers.returns = Page[Paper]
+
+    @procedure("test.export", surfaces=REST_ONLY, late=True)
+    async def export(ctx: Context, data: NoInput) -> Streamed:
+        """Export what was stored."""
+
+        async def lines() -> AsyncGenerator[bytes, None]:
+            async for rows, _ in pages(ctx, papers, {}):
+                yield b"".join(orjson.dumps(row) + b"\n" for row in rows)
+
+        return Streamed(lines(), "application/x-ndjson", name="papers.ndjson")
+
+    @procedure("test.watch", surfaces=REST_ONLY, late=True)
+    async def watch(ctx: Context, data: NoInput) -> Streamed:
+        """Watch what is stored."""
+
+        async def events() -> AsyncGenerator[bytes, None]:
+            place = None
+            try:
+                while True:
+                    async for rows, behind in pages(ctx, papers, {}, place):
+                        place = behind
+                        yield b"".join(b"data: %b\n\n" % orjson.dumps(row) for row in rows)
+                    yield b":\n\n"
+                    await asyncio.sleep(0.05)
+            finally:
+                watched.append("ended")
+
+        return Streamed(events(), "text/event-stream", endless=True)
+
+    class PaperJSON(Wire, of=Paper):
+        path: str
+        size: int
+
+    return (
+        GET("/api/v1/shelf/export", export, list[PaperJSON], gives=Streaming("application/x-ndjson")),
+        GET("/api/v1/shelf/watch", watch, list[PaperJSON], gives=Streaming("text/event-stream")),
+    )
 
 
 def routes_of(Paper: Any) -> tuple[Any, ...]:
@@ -103,6 +166,7 @@ def routes_of(Paper: Any) -> tuple[Any, ...]:
         GET("/api/v1/shelf/file", download, gives=Download()),
         DELETE("/api/v1/shelf/file", remove, Success),
         GET("/api/v1/shelf", listed, Listed),
+        *lists_of(Paper),
     )
 
 

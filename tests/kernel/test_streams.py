@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from resolvers.instance import store
-from resolvers.kernel.command import command
+from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
 from resolvers.kernel.database import database
 from resolvers.kernel.operation import OPERATIONS, REST_ONLY
 from resolvers.kernel.policy import Action
+from resolvers.kernel.streamed import Streamed
 from rest_compat import openapi
-from rest_compat.table import GET, PUT, Download, Upload
+from rest_compat.table import GET, PUT, Download, Streaming, Upload
 from tests.kernel.shelf import MOST, OfPath, Shelf, status
 
 pytestmark = pytest.mark.anyio
@@ -237,6 +238,10 @@ async def test_two_workspaces_share_no_path(kept: Shelf) -> None:
 # ---- declarations ----------------------------------------------------------------------------------------------------
 
 
+async def endless(ctx: Context, data: OfPath) -> Streamed:
+    raise AssertionError
+
+
 async def test_what_takes_a_file_is_late_and_rests_alone(kept: Shelf) -> None:
     async def save(ctx: Context, data: OfPath) -> None: ...
 
@@ -251,6 +256,14 @@ async def test_what_takes_a_file_is_late_and_rests_alone(kept: Shelf) -> None:
     for route in kept.routes[:2]:
         with pytest.raises(TypeError, match="Download"):
             GET("/api/v1/other", route.operation, gives=None if route.gives else Download())
+    for name, options, gives, fault in (
+        ("test.waits", {}, Streaming("text/plain"), "would hold a connection"),
+        ("test.plain", {"late": True}, None, "a Streaming where"),
+    ):
+        going_on = procedure(name, surfaces=REST_ONLY, **options)(endless)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=fault):
+            GET("/api/v1/other", going_on, gives=gives)
+        del OPERATIONS[name]
 
 
 async def test_the_document_says_what_is_taken_and_given(kept: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
