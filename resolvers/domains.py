@@ -21,6 +21,7 @@ DOMAINS = (
     "instance_settings",
     "slash_commands",
     "onboarding",
+    "pairing",
     # their events are declared, their operations are still to come
     "assignments",
     "credentials",

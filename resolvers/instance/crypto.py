@@ -77,6 +77,9 @@ class Signer:
         if not secret:
             raise MalformedKey("the token secret is empty")
         self._keys = {kind: _derive(secret, kind) for kind in TokenKind}
+        self._codes = HKDF(algorithm=SHA256(), length=32, salt=b"crewship.code", info=b"crewship short code v1").derive(
+            secret.encode()
+        )
         self._verifying = [self._keys, *([{kind: _derive(previous, kind) for kind in TokenKind}] if previous else [])]
         # A token's bytes never change their meaning, except by time, which `read` looks at on every call. Refused ones
         # raise, and are therefore not kept: junk cannot push good tokens out.
@@ -112,6 +115,10 @@ class Signer:
         if not user_id or not _is_bound(kind, session_id, token_id):
             raise ValueError(f"{kind} tokens need a user and a session")
         return jwt.encode(_payload(claims), self._keys[kind], algorithm=_ALGORITHM), claims
+
+    def code_hash(self, code: str) -> str:
+        """The keyed hash (hex) under which a short code is stored: from a plain one it could be guessed."""
+        return hmac.new(self._codes, code.encode(), "sha256").hexdigest()
 
     def read(self, kind: TokenKind, token: str, *, now: float) -> Claims:
         """The claims of a genuine, unexpired token; raises TokenExpired, or TokenInvalid for everything else."""
