@@ -41,6 +41,7 @@ from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter,
 from resolvers.kernel.gate import OVERLAP, Entity, Tenancy
 from resolvers.kernel.inputs import (
     INT32,
+    TRIMMED,
     Bool,
     ById,
     ConfigText,
@@ -113,7 +114,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # What goes in.
     "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes",
     "Prompt", "ConfigText",
-    "Bool", "Int", "Float", "INT32", "at_most", "is_id", "whole", "Ref",
+    "Bool", "Int", "Float", "INT32", "TRIMMED", "at_most", "is_id", "whole", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults",
     # What comes out, and why it does not.

@@ -94,6 +94,9 @@ def is_choice(annotation: Any) -> bool:
     return get_origin(kind) is Literal or (isinstance(kind, type) and (kind is bool or issubclass(kind, Enum)))
 
 
+TRIMMED = BeforeValidator(lambda raw: raw.strip() if isinstance(raw, str) else raw)
+"""For a text, or a choice, that is taken without the blanks around it; its bounds hold for what is left."""
+
 # Numbers and booleans of a JSON body are taken as they are written: "5" is not 5.
 Int = Annotated[int, Field(strict=True, ge=-INT32 - 1, le=INT32)]
 Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
