@@ -1,4 +1,4 @@
-"""REST: crews, their members and connections."""
+"""REST: crews, their members, connections and policies."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,9 +6,19 @@ from typing import Annotated
 from pydantic import Field
 
 from models.auth import User
-from models.crews import ConnectionDirection, ConnectionStatus, Crew, CrewConnection, CrewMember, NetworkMode
+from models.crews import (
+    AutonomyLevel,
+    BehaviorMode,
+    ConnectionDirection,
+    ConnectionStatus,
+    Crew,
+    CrewConnection,
+    CrewMember,
+    NetworkMode,
+)
 from models.workspaces import Role
 from resolvers import crews
+from resolvers.crews import policies
 from resolvers.crews.capabilities import CrewCapabilities
 from resolvers.crews.members import MemberRoleUpdated
 from resolvers.crews.provisioning import ProvisionStatus
@@ -114,6 +124,17 @@ class ProvisionStatusJSON(Wire, of=Crew):
     agents_pending_restart: Annotated[int, Fixed("0")]
 
 
+class PolicyJSON(Wire, of=Crew):
+    """Who set the policy, when and why is absent until somebody has."""
+
+    crew_id: Annotated[str, From("id")]
+    autonomy_level: AutonomyLevel
+    behavior_mode: BehaviorMode
+    set_by_user_id: Annotated[str | None, From("policy_set_by_user_id"), Absent()]
+    set_at: Annotated[datetime | None, From("policy_set_at"), Absent()]
+    reason: Annotated[str | None, From("policy_reason"), Absent()]
+
+
 ROUTES = (
     GET("/api/v1/crews", crews.list_crews, list[ListedCrewJSON]),
     POST("/api/v1/crews", crews.create_crew, ListedCrewJSON, status=201),
@@ -127,6 +148,9 @@ ROUTES = (
     POST("/api/v1/crews/{crewId}/members", crews.add_member, AddedMemberJSON, status=201),
     PATCH("/api/v1/crews/{crewId}/members/{memberId}", crews.update_member, MemberRoleUpdated),
     DELETE("/api/v1/crews/{crewId}/members/{memberId}", crews.remove_member, Success),
+    GET("/api/v1/policies", policies.list_policies, list[PolicyJSON]),
+    GET("/api/v1/crews/{crewId}/policy", policies.get_policy, PolicyJSON),
+    PUT("/api/v1/crews/{crewId}/policy", policies.set_policy, PolicyJSON),
     GET("/api/v1/crew-connections", crews.list_connections, list[CrewConnectionJSON]),
     POST("/api/v1/crew-connections", crews.create_connection, ConnectionCreatedJSON, status=201),
     DELETE("/api/v1/crew-connections/{connectionId}", crews.delete_connection, status=204),

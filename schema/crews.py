@@ -1,4 +1,4 @@
-"""GraphQL: crews, their members, connections and capabilities."""
+"""GraphQL: crews, their members, connections, capabilities and policies."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews as crew_ops
-from resolvers.crews import capabilities, members
+from resolvers.crews import capabilities, members, policies
 from resolvers.crews.provisioning import ProvisionStatus
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, SuccessType
@@ -202,6 +202,8 @@ class CrewQuery:
     crew_capabilities = query(crew_ops.get_capabilities, CrewCapabilitiesType)
     crew_members = query(crew_ops.list_members, CrewMemberType)
     crew_connections = query(crew_ops.list_connections, CrewLinkType)
+    crew_policies = query(policies.list_policies, CrewType)
+    crew_policy = query(policies.get_policy, CrewType)
 
 
 @strawberry.type
@@ -215,3 +217,4 @@ class CrewMutation:
     remove_crew_member = mutation(crew_ops.remove_member, SuccessType)
     create_crew_connection = mutation(crew_ops.create_connection, CrewLinkType)
     delete_crew_connection = mutation(crew_ops.delete_connection, DeletedType)
+    set_crew_policy = mutation(policies.set_policy, CrewType)

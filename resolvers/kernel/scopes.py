@@ -38,6 +38,7 @@ _OF_DOMAIN = {
     "invitations": _WORKSPACE,
     "members": _WORKSPACE,
     "milestones": ("projects:read", "projects:write"),
+    "policies": ("crews:read", "crews:write"),
     "slash_commands": _WORKSPACE,
     "workspaces": _WORKSPACE,
 }

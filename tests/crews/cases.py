@@ -4,6 +4,7 @@ from models.crews import Crew, CrewConnection, CrewMember
 from models.integrations import CrewIntegration, ToolBinding
 from models.workspaces import Role
 from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
 
 
 def _crew(plot: Plot, slug: str) -> Crew:
@@ -61,3 +62,4 @@ def tool_binding(plot: Plot) -> ToolBinding:
 
 
 IDS = {"from_crew_id": "crew", "to_crew_id": "third_crew"}
+RECIPES = {"policies.put": Recipe(values={"autonomy_level": "full", "behavior_mode": "warn", "reason": "Trusted crew"})}

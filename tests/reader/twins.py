@@ -29,6 +29,9 @@ AGENTS: Order = (
 )
 
 
+BY_NAME: Order = (Key(lambda row: row["name"].lower(), False, "text"), *by("id"))
+
+
 def labels(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("Label", ordered(tenants(store, asker, "Label"), by("name", "id")))
 
@@ -43,6 +46,14 @@ def crew(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 def crew_provision(store: Store, asker: Asker, arguments: Arguments) -> Single:
     return crew(store, asker, {"id": arguments["crewId"]})
+
+
+def crew_policy(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return crew(store, asker, {"id": arguments["crewId"]})
+
+
+def crew_policies(store: Store, asker: Asker, _: Arguments) -> Listing:
+    return Listing("Crew", ordered(tenants(store, asker, "Crew"), BY_NAME))
 
 
 def crew_members(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -201,7 +212,7 @@ def viewer(store: Store, asker: Asker, _: Arguments) -> Single:
 
 HERE: dict[str, Root] = {
     "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewProvision": crew_provision,
-    "crewConnections": crew_connections,
+    "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
     "agents": agents, "agent": agent,
     "crewsStatus": crews_status, "agentLoad": agent_load, "members": members, "invitations": invitations,
     "workspace": workspace,

@@ -1,0 +1,74 @@
+"""Policies of crews: what their agents may do without an operator's approval."""
+
+from typing import Annotated
+
+from pydantic import Field
+from sqlalchemy import func
+from sqlmodel import col
+
+from models import bounds
+from models.crews import AutonomyLevel, BehaviorMode, Crew
+from resolvers.crews.members import CREW, ByCrew
+from resolvers.kernel import (
+    NOW,
+    TRIMMED,
+    Action,
+    Code,
+    Context,
+    NoInput,
+    QueryScope,
+    Row,
+    Rows,
+    command,
+    query,
+)
+from resolvers.rules.config_text import invalid
+
+
+class SetPolicy(ByCrew):
+    """`full` needs a reason, and cannot be combined with `block`."""
+
+    autonomy_level: Annotated[AutonomyLevel, TRIMMED]
+    behavior_mode: Annotated[BehaviorMode, TRIMMED]
+    reason: Annotated[str, TRIMMED, Field(strict=True, max_length=bounds.DESCRIPTION)] = ""
+
+
+@query("policies.list", Action.READ)
+def list_policies(scope: QueryScope, data: NoInput) -> Rows[Crew]:
+    """List policies of crews.
+
+    One for each crew, by the crew's name, ignoring case. A crew whose policy nobody has set is guided, and warns.
+    """
+    return scope.select(Crew).order_by(func.lower(col(Crew.name)))
+
+
+@query("policies.get", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,))
+def get_policy(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Row[Crew]:
+    """Get the policy of a crew.
+
+    Guided, with warnings, if nobody has set one.
+    """
+    return crew
+
+
+@command("policies.put", Action.CREATE, errors=(Code.NOT_FOUND,))
+async def set_policy(ctx: Context, data: SetPolicy) -> Crew:
+    """Set the policy of a crew.
+
+    Replaces level, mode and reason; without a reason there is none. It applies to the next decision. The crew itself
+    is not edited: its version and `updated_at` stay.
+    """
+    if data.autonomy_level is AutonomyLevel.full:
+        if data.behavior_mode is BehaviorMode.block:
+            raise invalid("behavior_mode", "cannot be block while autonomy_level is full")
+        if not data.reason:
+            raise invalid("reason", "is required while autonomy_level is full")
+    crew: Crew = await ctx.find(CREW)  # behind the body: a bad one is told of an unknown crew, too (policies.put)
+    return await ctx.edit(
+        crew,
+        autonomy_level=data.autonomy_level,
+        behavior_mode=data.behavior_mode,
+        policy_reason=data.reason or None,
+        policy_set_at=NOW,
+        policy_set_by_user_id=ctx.user_id,
+    )
