@@ -89,6 +89,8 @@ class CliToken(Table, table=True):
     expires_at: datetime | None = time_field(default=None)
     last_used_at: datetime | None = time_field(default=None)
     revoked_at: datetime | None = time_field(default=None)
+    # Another token has taken its place; until it ends, both are good.
+    rotated_at: datetime | None = time_field(default=None)
 
 
 class AdminTokenUse(Table, table=True):

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote
 import orjson
 
 from models.auth import CliToken, TokenTier
-from resolvers.auth import accounts, cli_tokens, login, sessions, ws_tickets
+from resolvers.auth import accounts, cli_tokens, login, sessions, token_rotation, ws_tickets
 from resolvers.errors import Code, Reason, Refusal
 from resolvers.identity import cookies
 from resolvers.instance.addresses import same_host
@@ -21,6 +21,8 @@ _FORM_FIELDS = 100
 
 
 class CliTokenJSON(Wire, of=CliToken):
+    """`expires_soon`: within a week, or in the last quarter of a lifetime of less than four weeks."""
+
     id: str
     name: str
     tier: TokenTier
@@ -29,6 +31,8 @@ class CliTokenJSON(Wire, of=CliToken):
     last_used_at: Annotated[datetime | None, Absent()]
     revoked_at: Annotated[datetime | None, Absent()]
     scopes: Annotated[list[str] | None, From("limited_to"), Absent()]
+    rotated_at: Annotated[datetime | None, Absent()]
+    expires_soon: bool
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -150,5 +154,6 @@ ROUTES = (
     GET("/api/v1/auth/cli-token/validate", cli_tokens.validate_cli_token, cli_tokens.ValidCliToken),
     GET("/api/v1/auth/cli-tokens", cli_tokens.list_cli_tokens, list[CliTokenJSON], envelope="data"),
     DELETE("/api/v1/auth/cli-tokens/{tokenId}", cli_tokens.revoke_cli_token, cli_tokens.RevokedCliToken),
+    POST("/api/v1/auth/cli-tokens/{tokenId}/rotate", token_rotation.rotate_cli_token, cli_tokens.CreatedCliToken),
     GET("/api/v1/ws-token", ws_tickets.create_ws_token, ws_tickets.WsToken),
 )

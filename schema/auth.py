@@ -5,7 +5,7 @@ from datetime import datetime
 import strawberry
 
 from models.auth import CliToken, TokenTier
-from resolvers.auth import accounts, ws_tickets
+from resolvers.auth import accounts, token_rotation, ws_tickets
 from resolvers.auth import cli_tokens as cli_token_ops
 from resolvers.auth import sessions as session_ops
 from schema.bridge import mutation, node, output, query
@@ -29,6 +29,10 @@ class CliTokenType:
     revoked_at: datetime | None
     scopes: list[str] = strawberry.field(
         description="Scopes of the token; if empty, the token has all permissions of its user.",
+    )
+    rotated_at: datetime | None = strawberry.field(description="When another token took the place of this one.")
+    expires_soon: bool = strawberry.field(
+        description="Within a week, or in the last quarter of a lifetime of less than four weeks.",
     )
 
 
@@ -109,4 +113,5 @@ class AuthMutation:
     signup = mutation(accounts.sign_up, AccountType)
     revoke_session = mutation(session_ops.revoke_session, RevokedSessionType)
     create_cli_token = mutation(cli_token_ops.create_cli_token, CreatedCliTokenType)
+    rotate_cli_token = mutation(token_rotation.rotate_cli_token, CreatedCliTokenType)
     revoke_cli_token = mutation(cli_token_ops.revoke_cli_token, RevokedCliTokenType)

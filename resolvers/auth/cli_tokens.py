@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
-from sqlalchemy import func, literal_column
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import and_, false, func, literal_column
+from sqlalchemy.dialects.postgresql import INTERVAL, JSONB
 from sqlmodel import col
 
 from models import bounds
@@ -44,6 +44,9 @@ from resolvers.kernel import (
 DEFAULT_NAME = "CLI token"
 ADMIN_SHORTEST, ADMIN_DEFAULT, ADMIN_LONGEST = 60, 24 * 3600, 7 * 24 * 3600  # seconds
 NO_KEY = "ADMIN tokens need CREWSHIP_ADMIN_TOKEN_HMAC_KEY, which this server does not have"
+WEEK: Any = literal_column("interval '7 days'", INTERVAL())
+NOTHING: Any = literal_column("interval '0'", INTERVAL())
+QUARTERS: Any = literal_column("4")
 
 graph(
     CliToken,
@@ -53,7 +56,17 @@ graph(
     limited_to=derived(
         list[str], lambda token, _: func.nullif(token.scopes, literal_column("'[]'::jsonb"), type_=JSONB())
     ),
+    expires_soon=derived(bool, lambda token, _: expires_soon(token)),
 )
+
+
+def expires_soon(token: Any) -> Any:
+    """Whether a token that is good and has no successor ends within a week, or is in the last quarter of a shorter
+    life.
+    """
+    left, life = token.expires_at - func.now(), token.expires_at - token.created_at
+    alone = and_(token.revoked_at.is_(None), token.rotated_at.is_(None))
+    return func.coalesce(and_(left > NOTHING, left < WEEK, left.op("*", precedence=8)(QUARTERS) < life, alone), false())
 
 
 def _tier(raw: Any) -> Any:
@@ -123,7 +136,7 @@ async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToke
     """
     scopes = _scopes(data.scopes)
     lifetime = _lifetime(data.tier, data.expires_in_seconds)
-    await _judge(ctx, data.tier, scopes)
+    await judge_rights(ctx, data.tier, scopes)
     token, token_hash = new_token(data.tier)
     now = await ctx.now()
     row = await ctx.insert(
@@ -165,7 +178,7 @@ def _lifetime(tier: TokenTier, seconds: int) -> timedelta | None:
     return timedelta(seconds=seconds)
 
 
-async def _judge(ctx: Context, tier: TokenTier, scopes: list[str]) -> None:
+async def judge_rights(ctx: Context, tier: TokenTier, scopes: list[str]) -> None:
     """What the caller may hand out, by the best role the caller has anywhere."""
     if tier is TokenTier.STANDARD and not scopes:
         return

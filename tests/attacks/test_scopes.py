@@ -100,6 +100,7 @@ def test_the_operations_of_every_token_are_these() -> None:
     assert closed == {
         "auth.cli_token_create",
         "auth.cli_token_revoke",
+        "auth.cli_token_rotate",
         "auth.cli_tokens_list",
         "auth.sessions_list",
         "auth.sessions_revoke",

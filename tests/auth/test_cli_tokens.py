@@ -278,6 +278,7 @@ async def test_the_own_tokens_are_listed_newest_first_without_their_values(world
         "tier": "STANDARD",
         "created_at": made[1]["created_at"],
         "scopes": ["agents:read"],
+        "expires_soon": False,
     }
     assert listed["data"][1] == second
     assert set(listed["data"][4]) == {*second, "expires_at", "last_used_at", "revoked_at"} - {"scopes"}

@@ -4,7 +4,8 @@
 _COPIES = dict.fromkeys(
     ("email", "full_name"), "a command-line client reads them beside the user object (workspaces: ui_depends)"
 )
-ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES}
+_TOKENS = dict.fromkeys(("expires_soon", "rotated_at"), "what a page warns of before a token ends")
+ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES, "auth.cli_tokens_list": _TOKENS}
 
 # operation -> events of its line that a call does not write itself
 LATER_EVENTS: dict[str, dict[str, str]] = {

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 from sqlalchemy.sql.elements import UnaryExpression
@@ -296,6 +296,13 @@ def active(store: Store, asker: Asker, row: Row) -> bool:
     return row["enabled"] and bucket < row["percentage"] if decided is None else bool(decided)
 
 
+def expires_soon(store: Store, asker: Asker, row: Row) -> bool:
+    if row["expires_at"] is None or row["revoked_at"] or row["rotated_at"]:
+        return False
+    left, life = row["expires_at"] - store.tables["now"][0]["now"], row["expires_at"] - row["created_at"]
+    return bool(timedelta(0) < left < min(timedelta(days=7), life / 4))
+
+
 CONFIGURATION = ("mcp_config_json", "devcontainer_config", "mise_config", "services_json")
 CONFIDENTIAL = {("Agent", "mcp_config_json"), *(("Crew", name) for name in CONFIGURATION)}
 """Null below MANAGER."""
@@ -306,6 +313,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("FeatureFlag", "active"): active,
     ("InstanceSetting", "value"): lambda store, _, row: "***" if row["plain"] is None else row["plain"],
     ("CliToken", "limited_to"): lambda store, _, row: row["scopes"] or None,
+    ("CliToken", "expires_soon"): expires_soon,
     ("Membership", "email"): of_user("user_id", "email"),
     ("Membership", "full_name"): of_user("user_id", "full_name"),
     ("CrewConnection", "from_crew_name"): of_crew("from_crew_id", "name"),
