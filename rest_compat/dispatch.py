@@ -22,13 +22,14 @@ from resolvers.kernel.streamed import Streamed
 from resolvers.problem import problem
 from rest_compat import streams
 from rest_compat.errors import Headers, refused
-from rest_compat.table import Reply, Request, Route
+from rest_compat.table import Reply, Request, Route, ValueOf
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 NO_KEY = "Idempotency-Key is not supported where the body is a file: nothing would know it from another one"
+VALUE = "The body must be a JSON value"
 DIFFERS = "workspace_id differs from the workspace of the path"
 QUERY_FIELDS = 200  # no route reads more than ten
 JSON = (b"content-type", b"application/json")
@@ -98,8 +99,8 @@ class Dispatcher:
             )
             return
         transport, body, upload = scope["crewship"], b"", None
-        if route.body is not None:
-            upload = streams.arriving(route.body, transport.headers, receive)
+        if route.upload is not None:
+            upload = streams.arriving(route.upload, transport.headers, receive)
         elif method not in ("GET", "HEAD"):
             body = await read_body(receive)
         made = await self.answer(
@@ -117,7 +118,7 @@ class Dispatcher:
         """Bytes that the body of an upload may have; None where the path takes none."""
         node, _ = self.find(path)
         route = None if node is None else node.routes.get(method)
-        return None if route is None or route.body is None else route.body.most
+        return None if route is None or route.upload is None else route.upload.most
 
     async def _whole(
         self, route: Route, values: list[str], transport: Any, target: Any, body: bytes
@@ -173,13 +174,17 @@ class Dispatcher:
             request.fault, raw = Refusal(Code.TOO_LARGE, "Request body too large"), {}
         elif route.reads is not None:
             raw = route.reads(request)
+        elif isinstance(route.body, ValueOf):
+            raw = value_of(request, route.body.field)
         elif route.takes_body:
             raw = body_of(request, optional=route.optional_body)
         else:
             raw = (
-                (route.completes or dict)(query) if route.method in ("GET", "DELETE") or route.body is not None else {}
+                (route.completes or dict)(query)
+                if route.method in ("GET", "DELETE") or route.upload is not None
+                else {}
             )
-        if route.body is not None and b"idempotency-key" in request.headers:
+        if route.upload is not None and b"idempotency-key" in request.headers:
             request.fault = Refusal(Code.BAD_REQUEST, NO_KEY)
         for name, value in zip(route.parameters, values, strict=True):
             if name == "workspace_id":
@@ -268,6 +273,15 @@ def body_of(request: Request, *, optional: bool = False) -> dict[str, Any]:
     if not optional:
         request.fault = Refusal(Code.BAD_REQUEST, BODY)
     return {}
+
+
+def value_of(request: Request, field: str) -> dict[str, Any]:
+    """Any JSON value; anything else is a fault."""
+    try:
+        return {field: orjson.loads(request.body)}
+    except orjson.JSONDecodeError:
+        request.fault = Refusal(Code.BAD_REQUEST, VALUE)
+        return {}
 
 
 def workspace_in_body(request: Request) -> dict[str, Any]:

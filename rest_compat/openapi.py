@@ -20,7 +20,7 @@ from resolvers.kernel.reader import View
 from resolvers.problem import REASON_PHRASES
 from rest_compat.errors import STATUS
 from rest_compat.routes import ROUTES
-from rest_compat.table import PARAMETER, Route
+from rest_compat.table import PARAMETER, Route, ValueOf
 
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {
@@ -177,10 +177,13 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
         made["parameters"] = parameters
     if route.takes_body:
         schema = models.get((op.input, "validation"), {"type": "object"})
-        content = {"application/json": {"schema": _body(route, schema, definitions)}}
+        schema = _body(route, schema, definitions)
+        if isinstance(route.body, ValueOf):
+            schema = schema["properties"][route.body.field]
+        content = {"application/json": {"schema": schema}}
         made["requestBody"] = {"required": not route.optional_body, "content": content}
-    if route.body is not None:
-        made["requestBody"] = {"required": True, "content": route.body.documented()}
+    if route.upload is not None:
+        made["requestBody"] = {"required": True, "content": route.upload.documented()}
     made["responses"] = _responses(route, models)
     return made
 
@@ -218,7 +221,7 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
                 "schema": {"type": "string"},
             }
         )
-    if (route.method in ("GET", "DELETE") or route.body is not None) and route.reads is None:
+    if (route.method in ("GET", "DELETE") or route.upload is not None) and route.reads is None:
         properties = definitions.get(op.input.__name__, {}).get("properties", {})
         for name, info in op.input.model_fields.items():
             if name not in route.parameters and name not in ("first", "after"):

@@ -45,6 +45,13 @@ class From:
 
 
 @dataclass(frozen=True, slots=True)
+class ValueOf:
+    """The body of a route is the JSON value of one field of the input, whatever that is."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
 class Null:
     """A key this route documents as always null."""
 
@@ -73,6 +80,25 @@ class Wire(BaseModel):
             raise TypeError(f"{cls.__name__} needs of=")
         model = cls.__of__
         return intern(Shape(tuple(_item(cls, model, name, info) for name, info in cls.model_fields.items())))
+
+
+class ByKey(Wire):
+    """A list as one object: the fields `key` and `value` of a subclass say which columns hold its keys and values."""
+
+    @classmethod
+    def shaped(cls) -> Shape:
+        made = super().shaped()
+        if [item.key for item in made.fields] != ["key", "value"]:
+            raise TypeError(f"{cls.__name__} has a key and a value, and nothing else")
+        return intern(Shape(made.fields, "map"))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        object_ = handler.resolve_ref_schema(handler(core))
+        value = object_.pop("properties")["value"]
+        del object_["required"]
+        value.pop("title", None)
+        return object_ | {"additionalProperties": value or True}  # type: ignore[no-any-return]
 
 
 def shape_of(wire: Any) -> Shape | None:
@@ -150,10 +176,10 @@ class Route:
     """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
 
     `completes` adds to a query what its absences mean. `envelope` wraps the answer in an object with that key.
-    `optional_body`: an empty or unreadable body counts as none. `body`: Upload, and `gives`: Download or Streaming,
-    are bodies of any size; what a command of an Upload takes beside it comes by the query, and the rows of a Streaming
-    have the shape of `wire`. What only `answers` knows is documented by `redirects`, which says who is sent elsewhere,
-    and by `probe`: unavailable, it has the same body.
+    `optional_body`: an empty or unreadable body counts as none. `body`: ValueOf, or Upload, and `gives`: Download or
+    Streaming, are bodies of any size; what a command of an Upload takes beside it comes by the query, and the rows of a
+    Streaming have the shape of `wire`. What only `answers` knows is documented by `redirects`, which says who is sent
+    elsewhere, and by `probe`: unavailable, it has the same body.
     """
 
     method: str
@@ -169,12 +195,13 @@ class Route:
     body_limit: int | None = None
     redirects: str | None = None
     probe: bool = False
-    body: Upload | None = None
+    body: Upload | ValueOf | None = None
     gives: Download | Streaming | None = None
     shape: Shape | None = field(init=False)
     parameters: tuple[str, ...] = field(init=False)
     takes_body: bool = field(init=False)
     streams: bool = field(init=False)
+    upload: Upload | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.shape = None if self.wire is None else shape_of(self.wire)
@@ -184,10 +211,15 @@ class Route:
             self.operation.published.add(self.shape)
         fields = self.operation.input.model_fields
         self.parameters = tuple(_field_of(name, fields) for name in PARAMETER.findall(self.path))
+        self.upload = self.body if isinstance(self.body, Upload) else None
         self.takes_body = (
-            self.body is None and self.method in ("POST", "PUT", "PATCH") and bool(fields.keys() - set(self.parameters))
+            self.upload is None
+            and self.method in ("POST", "PUT", "PATCH")
+            and bool(fields.keys() - set(self.parameters))
         )
-        op, self.streams = self.operation, self.body is not None or self.gives is not None
+        op, self.streams = self.operation, self.upload is not None or self.gives is not None
+        if isinstance(self.body, ValueOf) and fields.keys() - set(self.parameters) != {self.body.field}:
+            raise TypeError(f"{op.name}: the path says all but the value of {self.body.field}")
         if self.streams and (Surface.GRAPHQL in op.surfaces or op.auth is Auth.WEBHOOK):
             raise TypeError(f"{op.name}: a body of any size is REST's alone, and nobody signs it")
         given = {Opened: Download, Streamed: Streaming}.get(op.returns, type(None))
@@ -198,7 +230,7 @@ class Route:
             )
         if given is Streaming and not getattr(op, "late", False):
             raise TypeError(f"{op.name} would hold a connection while its answer goes on: declare it `late`")
-        if self.body is not None and not op.late:
+        if self.upload is not None and not op.late:
             raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
 
 
@@ -244,7 +276,7 @@ def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: An
 
 
 __all__ = [
-    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "Download", "Fixed", "From", "Null", "Output", "Reply",
-    "Request", "Route", "Streaming", "Upload", "Wire",
+    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "ByKey", "Download", "Fixed", "From", "Null", "Output", "Reply",
+    "Request", "Route", "Streaming", "Upload", "ValueOf", "Wire",
     "shape_of",
 ]  # fmt: skip

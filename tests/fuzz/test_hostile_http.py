@@ -14,6 +14,7 @@ from tests.fuzz.judgement import EMPTY, clear, clear_graphql
 from tests.fuzz.sockets import chunked, request, speak
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
+from tests.generation.surfaces import content_of
 
 pytestmark = pytest.mark.anyio
 
@@ -307,7 +308,7 @@ async def test_a_foreign_row_is_answered_like_none(route: Route, estate: Estate)
         for written, name in zip(PARAMETER.findall(route.path), route.parameters, strict=True):
             path = path.replace(f"{{{written}}}", own if name == "workspace_id" else raw[name])
             values.pop(name, None)
-        body = json.dumps(values).encode() if route.takes_body else b""
+        body = content_of(route, values) if route.takes_body else b""
         answer = await speak(
             estate.world.url,
             request(route.method, f"{path}?workspace_id={own}", body=body, token=caller.token if caller else None),

@@ -11,12 +11,13 @@ import pytest
 
 from resolvers.kernel.operation import Auth, Operation
 from rest_compat.routes import ROUTES
-from rest_compat.table import PARAMETER, Route
+from rest_compat.table import PARAMETER, Route, ValueOf
 from tests.fuzz.judgement import EMPTY, clear, clear_graphql
 from tests.generation import selection
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
 from tests.generation.registry import graphql_fields, operations
+from tests.generation.surfaces import content_of
 from tests.world import Person
 
 pytestmark = pytest.mark.anyio
@@ -87,7 +88,7 @@ async def send(
     for written, name in zip(PARAMETER.findall(route.path), route.parameters, strict=True):
         value = values.pop(name, estate.home.workspace.id if name == "workspace_id" else "x")
         path = path.replace(f"{{{written}}}", quote(str(value), safe=""))
-    content = body if body is not None else (json.dumps(values).encode() if route.takes_body else b"")
+    content = body if body is not None else (content_of(route, values) if route.takes_body else b"")
     given = credential(estate, route.operation) | {
         "x-workspace-id": estate.home.workspace.id,
         "content-type": "application/json",
@@ -111,12 +112,8 @@ async def test_no_body_of_a_rest_call_breaks_anything(route: Route, estate: Esta
     for name in sorted(route.operation.input.model_fields.keys() - set(route.parameters)):
         others = {key: value for key, value in raw.items() if key not in route.parameters and key != name}
         for value in VALUES.values():
-            await send(
-                estate,
-                route,
-                raw,
-                body=f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(name)}: {value}}}".encode(),
-            )
+            body = f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(name)}: {value}}}"
+            await send(estate, route, raw, body=(value if isinstance(route.body, ValueOf) else body).encode())
 
 
 NAMED_BY_CALLERS = {"instance_settings.put"}  # what the path names is made
@@ -125,7 +122,7 @@ NAMED_BY_CALLERS = {"instance_settings.put"}  # what the path names is made
 @pytest.mark.parametrize("route", [r for r in BY_REST if r.parameters], ids=lambda r: f"{r.method} {r.path}")
 async def test_no_segment_of_a_path_breaks_anything(route: Route, estate: Estate) -> None:
     raw = valid(route.operation, estate)
-    body = json.dumps({k: v for k, v in raw.items() if k not in route.parameters}).encode() if route.takes_body else b""
+    body = content_of(route, raw) if route.takes_body else b""
     for segment in SEGMENTS:
         path = PARAMETER.sub(segment.decode(), route.path)
         answer = await send(estate, route, raw, path, body)

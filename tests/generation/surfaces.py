@@ -1,5 +1,6 @@
 """One call of an operation on a surface, and what came of it in words that both surfaces share."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +9,7 @@ import httpx2
 
 from resolvers.kernel.operation import Operation
 from rest_compat.errors import STATUS
-from rest_compat.table import PARAMETER, Route
+from rest_compat.table import PARAMETER, Route, ValueOf
 from tests.generation import selection
 from tests.generation.recorder import Change
 from tests.generation.registry import graphql_fields, routes_of
@@ -75,11 +76,12 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
         query["workspace_id"] = call.workspace
     body: dict[str, Any] = {}
     if route.takes_body:
-        body = {"json": raw}
+        body = {"content": content_of(route, raw), "headers": {"content-type": "application/json"}}
     elif route.method in ("GET", "DELETE"):
         query |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in raw.items()}
     headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})
     headers |= {"idempotency-key": call.key} if call.key is not None else {}
+    headers |= body.pop("headers", {})
     answer = await client.request(route.method, path, params=query, headers=headers, follow_redirects=False, **body)
     content = _json(answer)
     client.cookies.clear()  # each call is a stranger to the one before
@@ -96,6 +98,16 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
         etag=etag,
         replayed=replayed,
     )
+
+
+def content_of(route: Route, raw: Mapping[str, Any]) -> bytes:
+    """The body of a route, of what is not in its path."""
+    values: Any = {name: value for name, value in raw.items() if name not in route.parameters}
+    if isinstance(route.body, ValueOf):
+        if route.body.field not in values:
+            return b""
+        values = values[route.body.field]
+    return json.dumps(values).encode()
 
 
 def _json(answer: httpx2.Response) -> Any:

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -19,15 +19,15 @@ from resolvers.errors import Code
 from resolvers.instance.store import Folder, Opened, names_of
 from resolvers.kernel.command import command, procedure
 from resolvers.kernel.context import Context
-from resolvers.kernel.inputs import Input, NoInput, Paging, Url
+from resolvers.kernel.inputs import Input, Int, NoInput, Paging, Url
 from resolvers.kernel.operation import OPERATIONS, REST_ONLY
 from resolvers.kernel.outputs import Output, Success
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import QueryScope, query
-from resolvers.kernel.reader import EVERYONE, GRAPHS, Page, graph
+from resolvers.kernel.reader import EVERYONE, GRAPHS, Page, Rows, graph
 from resolvers.kernel.streamed import Streamed
 from resolvers.kernel.walking import pages
-from rest_compat.table import DELETE, GET, PUT, Download, Streaming, Upload, Wire
+from rest_compat.table import DELETE, GET, PUT, ByKey, Download, From, Streaming, Upload, ValueOf, Wire
 from tests.world import Person, World
 
 MOST = 4 << 20
@@ -37,6 +37,10 @@ watched: list[str] = []
 
 class OfPath(Input):
     path: Url
+
+
+class OfSize(OfPath):
+    size: Int
 
 
 class Saved(Output):
@@ -80,6 +84,34 @@ def shelf() -> Iterator[tuple[Any, tuple[Any, ...]]]:
 
 def folder_of(ctx: Context) -> Folder:
     return ctx.outside.store.folder("workspaces", str(ctx.workspace_id), "shelf")
+
+
+def sizes_of(Paper: Any) -> tuple[Any, ...]:
+    """Routes of an object by key, and of one of its values."""
+
+    @query("test.sizes", surfaces=REST_ONLY)
+    def sizes(scope: QueryScope, data: NoInput) -> Rows[Any]:
+        """List the sizes of what was stored."""
+        return scope.select(Paper).order_by(table_of(Paper).c.path)
+
+    sizes.returns = Rows[Paper]
+
+    @command("test.resize", Action.CREATE, surfaces=REST_ONLY, errors=(Code.CONFLICT,))
+    async def resize(ctx: Context, data: OfSize) -> None:
+        """Note a size."""
+        await ctx.delete_where(Paper, table_of(Paper).c.path == data.path)
+        await ctx.insert(Paper(path=data.path, size=data.size))
+
+    class SizesJSON(ByKey, of=Paper):
+        """Sizes in bytes, by path."""
+
+        key: Annotated[str, From("path")]
+        value: Annotated[int, From("size")]
+
+    return (
+        GET("/api/v1/shelf/sizes", sizes, SizesJSON),
+        PUT("/api/v1/shelf/sizes/{path}", resize, status=204, body=ValueOf("size"), body_limit=100),
+    )
 
 
 def lists_of(Paper: Any) -> tuple[Any, ...]:
@@ -126,6 +158,7 @@ def lists_of(Paper: Any) -> tuple[Any, ...]:
         size: int
 
     return (
+        *sizes_of(Paper),
         GET("/api/v1/shelf/export", export, list[PaperJSON], gives=Streaming("application/x-ndjson")),
         GET("/api/v1/shelf/watch", watch, list[PaperJSON], gives=Streaming("text/event-stream")),
     )

@@ -32,9 +32,11 @@ from resolvers.kernel.reader.json import (
     array,
     as_bytes,
     constant,
+    dictionary,
     largest,
     listed,
     number,
+    pair,
     quoted,
     record,
     truth,
@@ -94,15 +96,22 @@ class Builder(Sources):
         )
         return made.correlate(*outer)
 
-    def _list(self, entry: Source, fields: Sequence[Item], outer: Sequence[Any], window: Window) -> Value:
+    def _list(
+        self, entry: Source, fields: Sequence[Item], outer: Sequence[Any], window: Window, by_key: bool = False
+    ) -> Value:
+        """`by_key`: one object, of which each row is a key and its value."""
         rows = self._window(entry, outer, window)
-        row = self._object(rows, fields, [*outer, rows.alias])
+        inside = [*outer, rows.alias]
+        around, row = array, self._object(rows, fields, inside)
+        if by_key:
+            key, value = [self._field(rows, item, inside) for item in fields]
+            around, row = dictionary, pair(key, value)
         most = row.most * (window[3] or ALL_ROWS)
         if most <= self.room:
-            return array(self._made(rows, outer, listed(row.text)).scalar_subquery(), most)
+            return around(self._made(rows, outer, listed(row.text)).scalar_subquery(), most)
         if most <= LATE * self.room:
             whole = self._made(rows, outer, listed(row.text).label("rows")).offset(ZERO).subquery(self.trace.name("b"))
-            return array(
+            return around(
                 select(self._within(func.octet_length(whole.c.rows), whole.c.rows))
                 .select_from(whole)
                 .correlate(*outer)
@@ -110,7 +119,7 @@ class Builder(Sources):
                 self.room,
             )
         bounded = self._bounded(self._made(rows, outer, row.text.label("row")), outer)
-        return array(select(listed(bounded.c.row)).select_from(bounded).correlate(*outer).scalar_subquery(), self.room)
+        return around(select(listed(bounded.c.row)).select_from(bounded).correlate(*outer).scalar_subquery(), self.room)
 
     def _within(self, size: Any, text: Any) -> Any:
         """`text`, or the end of the statement where `size` is beyond what is left for it."""
@@ -146,6 +155,8 @@ class Builder(Sources):
             return number(self._total(entry, outer))
         if shape.form == "list":
             return self._list(entry, shape.fields, outer, read.window)
+        if shape.form == "map":
+            return self._list(entry, shape.fields, outer, read.window, by_key=True)
         if isinstance(shape, EnvelopeShape):
             return self._envelope(entry, shape, outer, read.window)
         inside = [*outer, entry.alias]

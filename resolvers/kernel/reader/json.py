@@ -135,6 +135,16 @@ def array(elements: Any, most: int) -> Value:
     return Value(("[", func.coalesce(elements, NOTHING, type_=Text()), "]"), most=most)
 
 
+def dictionary(pairs: Any, most: int) -> Value:
+    """`pairs`: text with commas between them, or NULL where there are none."""
+    return Value(("{", func.coalesce(pairs, NOTHING, type_=Text()), "}"), most=most)
+
+
+def pair(key: Value, value: Value) -> Value:
+    """A key, which is text and never null, and its value."""
+    return Value((*key.parts, ":", *value.filled), most=key.most + value.most)
+
+
 def listed(record: Any) -> Any:
     """The aggregate of one text a row; NULL without rows."""
     return func.string_agg(record, literal_column("','"), type_=Text())
