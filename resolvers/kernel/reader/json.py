@@ -135,9 +135,9 @@ def array(elements: Any, most: int) -> Value:
     return Value(("[", func.coalesce(elements, NOTHING, type_=Text()), "]"), most=most)
 
 
-def dictionary(pairs: Any, most: int) -> Value:
-    """`pairs`: text with commas between them, or NULL where there are none."""
-    return Value(("{", func.coalesce(pairs, NOTHING, type_=Text()), "}"), most=most)
+def dictionary(elements: Any, most: int) -> Value:
+    """`elements`: pairs, as text with commas between them, or NULL where there are none."""
+    return Value(("{", func.coalesce(elements, NOTHING, type_=Text()), "}"), most=most)
 
 
 def pair(key: Value, value: Value) -> Value:
