@@ -203,6 +203,15 @@ class TenantTable(Table, TenantRow):
     """The rows of a workspace that have a cuid key."""
 
 
+class OwnedTable(Table):
+    """What a person keeps with a workspace: an operation outside any sees and writes the caller's own rows, wherever
+    they are. The `visible` of the model's graph says so, and row-level security holds it.
+    """
+
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    workspace_id: str = Field(foreign_key="workspaces.id", ondelete="CASCADE")
+
+
 class SoftDelete(SQLModel):
     """A deleted row stays, and disappears from every read (contract: formats.soft_delete)."""
 

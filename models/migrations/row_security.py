@@ -3,6 +3,8 @@
 A connection says for whom it works in one setting, `crewship.workspaces`: a workspace's id, several joined by commas,
 `*` for the system, or `@` and a user's id, whose memberships are then seen. Without it no row is seen or written.
 
+What a person keeps with a workspace is seen and written as that person (`@`), too.
+
 Two tables of the kernel have rows of no workspace, too. Events for one user, or for all, are read as that user (`@`),
 and written by everybody. Idempotency keys are the principal's who sent them, which a second setting names:
 `crewship.principal`.
@@ -13,7 +15,7 @@ from hashlib import sha256
 import asyncpg
 from sqlalchemy import Table as SQLTable
 
-from models.migrations.tables import secured_tables
+from models.migrations.tables import owned_tables, secured_tables
 
 POLICY = "tenant"
 
@@ -47,7 +49,8 @@ def policy_of(table: SQLTable) -> str:
     """The policy of a table, as the end of its CREATE POLICY. Nobody writes a membership, the own one included, outside
     the set workspaces.
     """
-    using, check = _SPECIAL.get(table.name, (_OF_WORKSPACE, _OF_WORKSPACE))
+    owned = (_OF_MEMBERSHIP, _OF_MEMBERSHIP) if table.name in owned_tables() else (_OF_WORKSPACE, _OF_WORKSPACE)
+    using, check = _SPECIAL.get(table.name, owned)
     return f"USING ({using}) WITH CHECK ({check})"
 
 

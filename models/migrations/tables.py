@@ -9,7 +9,7 @@ from sqlalchemy import Table as SQLTable
 from sqlmodel import SQLModel
 
 import models
-from models.base import TenantRow, table_of
+from models.base import OwnedTable, TenantRow, table_of
 
 
 def metadata() -> MetaData:
@@ -33,6 +33,10 @@ def secured_tables() -> list[SQLTable]:
     return sorted(
         (table for table in metadata().tables.values() if "workspace_id" in table.c), key=lambda table: table.name
     )
+
+
+def owned_tables() -> set[str]:
+    return {str(model.__tablename__) for model in OwnedTable.__subclasses__()}
 
 
 def _descendants(model: type[TenantRow]) -> Iterator[type[TenantRow]]:

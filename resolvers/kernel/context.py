@@ -1,7 +1,7 @@
 """One call of a command or procedure: the only door to rows, and what is to be recorded with the change."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -17,6 +17,7 @@ from resolvers.instance.running import Instance, instance
 from resolvers.kernel import statements
 from resolvers.kernel.changes import NOW, Change, Conflict, Edit, Held, Waiting, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
+from resolvers.kernel.gate import WORKSPACE_ID, Entity
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.policy import GATES, Action, effective
 from resolvers.kernel.reader.clauses import clause
@@ -351,6 +352,14 @@ class Context(Recorder):
     async def own_roles(self) -> list[Role]:
         """The caller's role in each live workspace the caller belongs to: for operations outside any."""
         return [Role(row[0]) for row in await self._send(OWN_ROLES, [self.user_id], many=True, begins=False)]
+
+    async def place_of(self, entity: Entity, id: str) -> str:
+        """The workspace of a row, among those that the caller belongs to, or NOT_FOUND: for operations outside any."""
+        asked = replace(self.request, raw={entity.field: id})
+        row = await self.operation.ask_gate(self.conn, self.caller, asked, entity)
+        if database.row_security:
+            await self._one(SCOPE_SQL, [self.scope], begins=False)
+        return row[WORKSPACE_ID]  # type: ignore[no-any-return]
 
     def may(self, action: Action) -> bool:
         return self.role in GATES[action]

@@ -254,7 +254,7 @@ class Operation(Generic[D]):
         plan = _gates.get(key)
         if plan is None:
             plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan(subject=subject)
-        row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, request)))
+        row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, request, tenancy=tenancy)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)
         self.check_scopes(row, request.shape)
@@ -281,9 +281,9 @@ class Operation(Generic[D]):
             needs = scopes.together(needs, scopes_of(self.model, shape))
         scopes.check(orjson.loads(row[SCOPES]), needs)
 
-    def call_of(self, caller: Caller, request: Request, data: Any = None) -> Call:
-        raw, place = request.raw, request.place
-        entity = raw.get(self.tenancy.field) if isinstance(self.tenancy, Entity) else None
+    def call_of(self, caller: Caller, request: Request, data: Any = None, tenancy: Where | None = None) -> Call:
+        raw, place, tenancy = request.raw, request.place, tenancy or self.tenancy
+        entity = raw.get(tenancy.field) if isinstance(tenancy, Entity) else None
         entity = entity if isinstance(entity, str) and _is_key(entity) else None
         workspace = place if place is None or _is_key(place) else ""
         named = None if self.gated is None else self.gated.named(raw)
