@@ -6,9 +6,8 @@ from typing import Any
 
 import structlog
 
+from resolvers.instance.log_level import LogLevel, log_from
 from resolvers.instance.telemetry import request_id
-
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 
 def configure(level: str, form: str) -> None:
@@ -27,9 +26,7 @@ def configure(level: str, form: str) -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(LEVELS[level])
-    for chatty in ("uvicorn.error", "alembic", "httpx2", "httpcore2"):
-        logging.getLogger(chatty).setLevel(max(LEVELS[level], logging.WARNING))
+    log_from(LogLevel(level))
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

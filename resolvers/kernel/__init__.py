@@ -21,6 +21,7 @@ from resolvers.instance.crypto import (
     secret_equals,
 )
 from resolvers.instance.license import Edition, Limit
+from resolvers.instance.log_level import LogLevel
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification
 from resolvers.instance.running import BOOTSTRAPPED, instance
@@ -144,7 +145,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Answers that go on.
     "Streamed", "pages",
     # Without a Context: for what works beside the requests.
-    "bus", "database", "SCOPE_SQL",
+    "bus", "database", "SCOPE_SQL", "LogLevel",
     # Who did it.
     "Actor", "actor", "actor_name", "actor_of", "check_actor",
 ]  # fmt: skip

@@ -35,6 +35,7 @@ class Topic(StrEnum):
     cancel = "c"  # a run is to be cancelled (its id)
     jobs = "j"  # a job waits for a worker (its name)
     access = "a"  # what a user may do (the user's id)
+    settings = "s"  # what holds for the whole instance (its name)
 
 
 class Bus:
