@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from crewship import keys
 from crewship.connections import connections
+from crewship.log_level import log_level
 from crewship.wakeups import PostgresWakeups, RedisWakeups
 from crewship.watchdog import Watchdog, recorder, warn
 from crewship.work import working
@@ -84,7 +85,7 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
     await bus.open(_wakeups(settings))
     hub.start(_secret(settings.database_url))
     attendance.start()
-    background = [asyncio.create_task(task) for task in (uses.run(), presence.run())]
+    background = [asyncio.create_task(task) for task in (uses.run(), presence.run(), log_level.run())]
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     gc.set_threshold(*COLLECT)

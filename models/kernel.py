@@ -93,11 +93,13 @@ TELEMETRY, INSTALL_ID = "telemetry", "install_id"
 """Facts: `on` or `off`, whether somebody has consented to telemetry, and what the instance is called in it since the
 first consent.
 """
+LOG_LEVEL = "log_level"
+"""Fact: the level that was set at run time, and where it ends by itself, a space and when (RFC 3339)."""
 
 
 class InstanceFact(Row, table=True):
     """A fact about this instance: fingerprints of its keys, that it was bootstrapped, the epoch of its events,
-    telemetry.
+    telemetry, its log level.
     """
 
     __tablename__ = "instance_facts"

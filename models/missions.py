@@ -115,6 +115,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         Index("missions_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
         Index("missions_workspace_id_crew_id_created_at_id_idx", "workspace_id", "crew_id", "created_at", "id"),
         Index("missions_workspace_id_lead_agent_id_idx", "workspace_id", "lead_agent_id"),
+        Index("missions_workspace_id_completed_at_idx", "workspace_id", "completed_at"),
         belongs_to("project_id", "projects", ondelete="SET NULL (project_id)"),
         belongs_to("milestone_id", "milestones", ondelete="SET NULL (milestone_id)"),
         belongs_to("parent_issue_id", "missions", ondelete="SET NULL (parent_issue_id)"),

@@ -22,6 +22,8 @@ DOMAINS = (
     "slash_commands",
     "onboarding",
     "pairing",
+    "metrics",
+    "admin",
     # their events are declared, their operations are still to come
     "assignments",
     "credentials",

@@ -37,6 +37,7 @@ _OF_DOMAIN = {
     "feature_flags": _WORKSPACE,
     "invitations": _WORKSPACE,
     "members": _WORKSPACE,
+    "metrics": _WORKSPACE,
     "milestones": ("projects:read", "projects:write"),
     "policies": ("crews:read", "crews:write"),
     "slash_commands": _WORKSPACE,
@@ -51,6 +52,7 @@ _OF_OPERATION: dict[str, Scopes] = {
     "auth.cli_token_validate": OPEN,
     "onboarding": None,  # about the account, and it makes what several scopes are for
     "instance_settings": frozenset({EVERYTHING}),
+    "admin": frozenset({"workspace:admin"}),
     # who one is, what this server is, and a ticket, which has the scopes of its token
     "viewer": OPEN,
     "system": OPEN,

@@ -193,6 +193,8 @@ def _list(inner: Kind) -> Kind:
 
 
 def _object(definition: dict[str, Any], group: str, where: str) -> Kind:
+    if definition == {"key": "label"}:  # both stand for any text (metrics.timeseries)
+        definition = {"*": "str"}
     if (len(definition) == 1 and next(iter(definition)).isupper()) or set(definition) == {"*"}:
         inner = kind_of(next(iter(definition.values())), group, where)
         return Kind(

@@ -11,7 +11,7 @@ from sqlalchemy.sql.operators import desc_op
 from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
 from resolvers.runs.listing import ListRuns
-from tests.reader import issue_twins
+from tests.reader import admin_twins, issue_twins
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
 from tests.reader.words import MODELS, NEWEST, Arguments, Root, Rule, Value, by, fits, member, only, table, tenants
 
@@ -225,7 +225,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 }
 """Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
-HERE |= issue_twins.HERE
+HERE |= issue_twins.HERE | admin_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
