@@ -71,5 +71,5 @@ async def test_what_is_elsewhere_and_what_is_nowhere_are_the_same(world: World, 
     for id in (await label(world, world.other.id), new_id()):
         with pytest.raises(Refusal) as refused:
             await ask(place, world.member, id)
-        told.add((refused.value.code, refused.value.message))
+        told.add((refused.value.code, refused.value.detail))
     assert told == {(Code.NOT_FOUND, "Label not found")}
