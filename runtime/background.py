@@ -116,16 +116,17 @@ class Work:
 
     async def write(self, step: str, change: Callable[[Context], Awaitable[T]]) -> T | None:
         """One transaction, as the system in the job's workspace: once a round. None where an earlier attempt did it.
+        Of a job of the instance each attempt does it: it finds in the rows what is left to do.
 
         What the next steps need of it they read: its outcome is nowhere but in the rows.
         """
         self._first(step)
         if self.done(step):
             return None
-        a, mark = self._attempt, self._mark(step)
-        return await steps.write(
-            a.job, a.workspace_id, Mark(dbos_tables.MARK, (a.id, a.executor, a.workspace_id, a.turn.root, mark)), change
-        )
+        a = self._attempt
+        values = (a.id, a.executor, a.workspace_id, a.turn.root, self._mark(step))
+        mark = Mark(dbos_tables.HOLDS, values[:2]) if a.job.of_instance else Mark(dbos_tables.MARK, values)
+        return await steps.write(a.job, a.workspace_id, mark, change)
 
     async def read(self, look: Callable[[Context], Awaitable[T]]) -> T:
         """Rows of the workspace."""

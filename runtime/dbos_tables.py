@@ -9,6 +9,8 @@ import sys
 
 import asyncpg
 
+from resolvers.kernel.jobs import INSTANCE
+
 SCHEMA = "dbos"
 TABLES_VERSION = 125  # of this minor version of the library
 QUEUE = "job:"
@@ -77,7 +79,8 @@ BEGIN = f"""
         UPDATE {SCHEMA}.workflow_status SET deduplication_id = NULL
         WHERE workflow_uuid = $1 AND status = 'PENDING' AND executor_id = $2 RETURNING 1
     )
-    SELECT EXISTS (SELECT FROM mine) AND EXISTS (SELECT FROM workspaces WHERE id = $3 AND deleted_at IS NULL) AS live,
+    SELECT EXISTS (SELECT FROM mine)
+        AND ($3 = '{INSTANCE}' OR EXISTS (SELECT FROM workspaces WHERE id = $3 AND deleted_at IS NULL)) AS live,
         ARRAY(SELECT step FROM job_steps WHERE root = $4 AND workspace_id = $3) AS steps
 """
 # The first statement of a step's transaction. Nothing live: cancelled, another process's job, or without a workspace.
@@ -91,6 +94,14 @@ MARK = f"""
         INSERT INTO job_steps (root, step, workspace_id) SELECT $4, $5, $3 FROM live ON CONFLICT DO NOTHING RETURNING 1
     )
     SELECT EXISTS (SELECT FROM live) AS live, EXISTS (SELECT FROM marked) AS fresh
+"""
+# The same for a job of the instance, whose steps have no marks.
+HOLDS = f"""
+    WITH live AS (
+        SELECT FROM {SCHEMA}.workflow_status WHERE workflow_uuid = $1 AND status = 'PENDING' AND executor_id = $2
+        FOR KEY SHARE
+    )
+    SELECT EXISTS (SELECT FROM live) AS live, true AS fresh
 """
 
 # ---- clocks ----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ D = TypeVar("D", bound=Input)
 NAME = re.compile(r"[a-z_]+\.[a-z_]+")
 # characters of a first job's id; with those of the jobs that follow it, it fits into job_steps.root
 LONGEST_ID = 2 * LINE
+INSTANCE = "@"
+"""Stands for the workspace of a job of the instance: row-level security shows it no tenant's row."""
 ROUND = "~{round}.{attempt}"  # the end of a following job's id
 COLUMNS = "name, args, id, uniq, part, place, due"
 TYPES = ("text", "text::json", "text", "text", "text", "text", "bigint")
@@ -72,6 +74,7 @@ class Job(Generic[D]):
     unique: str | None = None
     serial: bool = False
     fair: bool = False
+    of_instance: bool = False
     at_once: int | None = None
     everywhere: int | None = None
     rate: Rate | None = None
@@ -92,6 +95,8 @@ class Job(Generic[D]):
             raise TypeError(f"{self.name}: one at a time of what? `serial` needs `unique`")
         if self.serial and self.fair:
             raise TypeError(f"{self.name}: one at a time of a key, or of a workspace")
+        if self.of_instance and (self.fair or self.emits != ()):
+            raise TypeError(f"{self.name}: a job of the instance has no workspace, to be fair to or to emit events in")
         if self.partitioned and (self.everywhere is not None or self.rate is not None):
             raise TypeError(
                 f"{self.name}: `everywhere` and `rate` beside `serial` or `fair` make claims wait for each other"
@@ -154,6 +159,7 @@ def job(
     unique: str | None = None,
     serial: bool = False,
     fair: bool = False,
+    of_instance: bool = False,
     at_once: int | None = None,
     everywhere: int | None = None,
     rate: Rate | None = None,
@@ -165,6 +171,7 @@ def job(
 
     `unique`: at most one waits of what this names (`"{mission_id}"`); another one is dropped, and moves its time
     forward if it is earlier. `serial`: one at a time runs of it, too. `fair`: one at a time runs of a workspace.
+    `of_instance`: it belongs to no workspace, and its steps are not marked: each looks at the rows whether it was done.
     `at_once`: how many a process carries out side by side; `everywhere`: all processes together. `attempts`: how often
     it may fail, and how often its process may die of it. `keep`: how long it is on record after its end.
     """
@@ -176,6 +183,7 @@ def job(
         unique,
         serial,
         fair,
+        of_instance,
         at_once,
         everywhere,
         rate,

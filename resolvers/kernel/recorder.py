@@ -12,7 +12,7 @@ from resolvers.identity.caller import Caller
 from resolvers.instance.vault import unprinted
 from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.events import Event
-from resolvers.kernel.jobs import Job, Queued
+from resolvers.kernel.jobs import INSTANCE, Job, Queued
 from resolvers.kernel.request import Request
 
 LONGEST_AUDITED = 1_000  # characters of one text
@@ -69,13 +69,14 @@ class Recorder:
         self.events.append(event)
 
     def enqueue(self, job: Job[Any], /, *, at: datetime | None = None, **ids: str) -> None:
-        """A background job of this workspace, which begins after the commit, at `at` where that is given; no job, if
-        this is rolled back.
+        """A background job of this workspace, or of the instance, which begins after the commit, at `at` where that is
+        given; no job, if this is rolled back.
         """
         self._writes()
-        if not self.workspace_id:
-            raise RuntimeError(f"{self.operation.name}: a job belongs to a workspace")
-        self.queued.append(job.queued(self.workspace_id, ids, at))
+        place = INSTANCE if job.of_instance else self.workspace_id
+        if not place:
+            raise RuntimeError(f"{self.operation.name}: {job.name} belongs to a workspace")
+        self.queued.append(job.queued(place, ids, at))
         if at is None:
             self.ring(Topic.jobs, job.name)
 

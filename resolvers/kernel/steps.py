@@ -1,4 +1,6 @@
-"""What a background job does to the rows of its workspace: as the system, no member, and audited as the job."""
+"""What a background job does to the rows of its workspace, or of the instance: as the system, no member, and audited as
+the job.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -27,7 +29,9 @@ class Mark(NamedTuple):
 
 def _context(job: Job[Any], workspace_id: str) -> Context:
     ctx = Context(Caller.service(job.name, workspace_id), job, Request({}))
-    ctx.workspace_id, ctx.credential_id, ctx.role, ctx.limited = workspace_id, job.name, Role.OWNER, False
+    ctx.credential_id, ctx.limited = job.name, False
+    if not job.of_instance:
+        ctx.workspace_id, ctx.role = workspace_id, Role.OWNER
     return ctx
 
 

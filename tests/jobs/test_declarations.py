@@ -46,6 +46,7 @@ def registries() -> Iterator[None]:
         ({"serial": True, "unique": "{thing_id}", "fair": True}, "or of a workspace"),
         ({"fair": True, "everywhere": 3}, "wait for each other"),
         ({"fair": True, "rate": Rate(1, 1.0)}, "wait for each other"),
+        ({"fair": True, "of_instance": True}, "has no workspace"),
     ],
 )
 def test_what_cannot_be_declared(declared: dict[str, object], fault: str) -> None:
