@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from crewship import keys
+from crewship.mail import SmtpMailer, mailer_of
 from crewship.postgres import EmbeddedPostgres
 from crewship.postgres_child import PostgresError
 from crewship.serve import (
@@ -25,6 +26,7 @@ from crewship.serve import (
     wait_for_database,
 )
 from models import migrations
+from resolvers.instance.ports import MailFailed
 from resolvers.instance.settings import Settings
 from runtime.dbos_engine import POOL
 from runtime.sandbox import Isolation, describe
@@ -54,6 +56,7 @@ def examine(settings: Settings) -> list[Check]:
         *_check_stored(settings),
         check_port(settings),
         check_isolation(settings),
+        check_mail(settings),
     ]
 
 
@@ -220,6 +223,30 @@ def check_isolation(settings: Settings) -> Check:
     if report.isolation is Isolation.namespace:
         return Check("isolation", True, f"agents' commands run in namespaces of their own, made by {report.program}")
     return Check("isolation", True, report.why, report.fix)
+
+
+def check_mail(settings: Settings) -> Check:
+    """Whether links can be mailed. Without mail everything else works: that is told, and no fault."""
+    pairs = {
+        "CREWSHIP_SMTP_URL and CREWSHIP_MAIL_FROM": (settings.smtp_url, settings.mail_from),
+        "RESEND_API_KEY and RESEND_FROM": (settings.resend_api_key, settings.resend_from),
+    }
+    for names, pair in pairs.items():
+        if any(pair) and not all(pair):
+            return Check("mail", False, f"one of {names} is set, and the other one is not", "set both of them, or none")
+    mailer = mailer_of(settings)
+    if mailer is None:
+        fix = f"to have them, set {' or '.join(pairs)}, and CREWSHIP_PUBLIC_URL"
+        return Check("mail", True, "not configured: no links to reset passwords, and no invitations, by mail", fix)
+    if settings.public_url is None:
+        return Check("mail", False, "links have no address to lead to", "set CREWSHIP_PUBLIC_URL")
+    if not isinstance(mailer, SmtpMailer):
+        return Check("mail", True, "goes out by the HTTP service of RESEND_API_KEY")
+    try:
+        asyncio.run(mailer.check())
+    except MailFailed as error:
+        return Check("mail", False, f"{mailer.place}: {error}", "start the mail server, or mend CREWSHIP_SMTP_URL")
+    return Check("mail", True, f"goes out by {mailer.place}")
 
 
 def check_port(settings: Settings) -> Check:

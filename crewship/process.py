@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from crewship import keys
 from crewship.connections import connections
 from crewship.log_level import log_level
+from crewship.mail import mailer_of
 from crewship.wakeups import PostgresWakeups, RedisWakeups
 from crewship.watchdog import Watchdog, recorder, warn
 from crewship.work import working
@@ -63,6 +64,7 @@ def start(settings: Settings, passwords: Passwords) -> Instance:
     secret = _secret(settings.nextauth_secret)
     instance.bootstrap_token = crypto.setup_token(secret)
     signer = crypto.Signer(secret, keys.still_good(settings))
+    instance.mailer = mailer_of(settings)
     instance.start(
         settings,
         signer,

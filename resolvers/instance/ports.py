@@ -1,5 +1,6 @@
 """What operations need of the outside world. `crewship/app.py` plugs implementations in; tests may plug fakes here."""
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -15,3 +16,30 @@ class NoReleases:
 
     async def latest(self) -> tuple[str, str] | None:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message to one address, of plain text. It may hold a link that is as good as a password."""
+
+    to: str
+    subject: str
+    text: str = field(repr=False)
+
+
+class Mailer(Protocol):
+    """What hands mail on to whoever delivers it."""
+
+    async def send(self, mail: Mail, key: str) -> None:
+        """Returns when the mail was taken. `key` is the same whenever the same mail is sent again.
+
+        Raises Undeliverable where another try is in vain, MailFailed where it is not.
+        """
+
+
+class MailFailed(Exception):
+    """The mail was not taken. The text names neither its receiver nor what it says."""
+
+
+class Undeliverable(MailFailed):
+    """Whoever delivers mail refuses this one for good."""

@@ -8,7 +8,7 @@ from resolvers.instance.crypto import Signer
 from resolvers.instance.license import License, Licensing
 from resolvers.instance.outbound import Outbound
 from resolvers.instance.passwords import Passwords
-from resolvers.instance.ports import NoReleases, Releases
+from resolvers.instance.ports import Mailer, NoReleases, Releases
 from resolvers.instance.settings import Settings
 from resolvers.instance.store import LocalStore, Store
 from resolvers.instance.vault import Vault
@@ -25,6 +25,7 @@ class Instance:
     bootstrap_token: str | None = None  # the secret of the link that creates the first user
     bootstrap_closes: float | None = None  # monotonic seconds; None: open until the first user
     releases: Releases = field(default_factory=NoReleases)
+    mailer: Mailer | None = None  # None: the operator has configured none
     http: type[Outbound] = Outbound
     admin_key: bytes | None = None
     _settings: Settings | None = None
@@ -95,6 +96,11 @@ class Instance:
         if self._licensing is None:
             raise RuntimeError("the instance is not started")
         return self._licensing.at(self.clock.now())
+
+    @property
+    def mails_links(self) -> bool:
+        """Whether a link to this server can be mailed."""
+        return self.mailer is not None and self.settings.public_url is not None
 
     def uptime(self) -> float:
         """Seconds since the start."""

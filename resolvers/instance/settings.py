@@ -4,6 +4,7 @@ import os
 import pwd
 import re
 from collections.abc import Mapping
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -104,6 +105,32 @@ def _redis_url(value: Any) -> Any:
     return value
 
 
+def _smtp_url(value: Any) -> Any:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str):
+        raise ValueError("not an SMTP URL")
+    parts = urlsplit(text)
+    if (
+        parts.scheme not in ("smtp", "smtps")
+        or not parts.hostname
+        or parts.path not in ("", "/")
+        or parts.query not in ("", "tls=off")
+        or (parts.scheme == "smtps" and parts.query)
+        or parts.port == 0
+    ):
+        raise ValueError("not an SMTP URL")
+    return value
+
+
+def _sender(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    _, address = parseaddr(value)
+    if not re.fullmatch(r"[^@\s]+@[A-Za-z0-9.\-]+", address) or not value.isprintable():
+        raise ValueError("not a sender")
+    return value
+
+
 def _exactly_true(value: Any) -> bool:
     return value is True or value == "true"
 
@@ -118,6 +145,8 @@ Directory = Annotated[Path, BeforeValidator(_absolute)]
 AesKey = Annotated[SecretStr, BeforeValidator(_aes_key)]
 HexKey = Annotated[SecretStr, BeforeValidator(_hex_key)]
 RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
+SmtpUrl = Annotated[SecretStr, BeforeValidator(_smtp_url)]
+Sender = Annotated[str, BeforeValidator(_sender)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(_database_url)]
 
 
@@ -146,6 +175,7 @@ def variable(alias: str, default: Any = None, *, takes: str, also: str | None = 
 
 
 BOOLEAN = "a boolean: true or false"
+SENDER = "a sender such as Crewship <no-reply@example.com>"
 
 
 class Settings(BaseSettings):
@@ -291,8 +321,13 @@ class Settings(BaseSettings):
 
     google_client_id: str | None = variable("GOOGLE_CLIENT_ID", takes="a text")
     google_client_secret: SecretStr | None = variable("GOOGLE_CLIENT_SECRET", takes="a secret text")
+    smtp_url: SmtpUrl | None = variable(
+        "CREWSHIP_SMTP_URL",
+        takes="a URL such as smtps://user:password@mail.example.com or smtp://user:password@mail.example.com:587",
+    )
+    mail_from: Sender | None = variable("CREWSHIP_MAIL_FROM", takes=SENDER)
     resend_api_key: SecretStr | None = variable("RESEND_API_KEY", takes="a secret text")
-    resend_from: str | None = variable("RESEND_FROM", takes="a sender such as Crewship <no-reply@example.com>")
+    resend_from: Sender | None = variable("RESEND_FROM", takes=SENDER)
 
     log_level: Literal["debug", "info", "warn", "error"] = variable(
         "CREWSHIP_LOG_LEVEL", "info", takes="debug, info, warn or error"
@@ -307,6 +342,10 @@ class Settings(BaseSettings):
     @property
     def google_enabled(self) -> bool:
         return bool(self.google_client_id and self.google_client_secret)
+
+    @property
+    def smtp_enabled(self) -> bool:
+        return bool(self.smtp_url and self.mail_from)
 
     @property
     def resend_enabled(self) -> bool:

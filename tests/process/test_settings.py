@@ -39,6 +39,8 @@ def test_the_defaults_are_safe() -> None:
         ("CREWSHIP_TRUSTED_PROXY_CIDRS", "10.0.0.0/40", "addresses or networks"),
         ("CREWSHIP_ALLOWED_ORIGINS", "example.com", "origins"),
         ("CREWSHIP_PUBLIC_URL", "https://example.com/path", "an origin"),
+        ("CREWSHIP_MAIL_FROM", "Crewship", "a sender"),
+        ("RESEND_FROM", "Crewship <no-reply@example.com>\nBcc: x@example.com", "a sender"),
         ("CREWSHIP_RATELIMIT_API", "0", "a number of requests"),
         ("CREWSHIP_POOL_SIZE", "none", "a number of database connections"),
         ("CREWSHIP_MAX_CONCURRENT_RUNS", "0", "a number of runs, at least 1"),
@@ -67,6 +69,11 @@ def test_a_bad_value_is_one_line_that_names_the_variable(
         ("DATABASE_URL", "mysql://root:hunter2@db/crewship"),
         ("CREWSHIP_MIGRATION_DATABASE_URL", "hunter2"),
         ("CREWSHIP_REDIS_URL", "http://:hunter2@redis"),
+        ("CREWSHIP_SMTP_URL", "http://u:hunter2@mail"),
+        ("CREWSHIP_SMTP_URL", "smtp://u:hunter2@mail?tls=maybe"),
+        ("CREWSHIP_SMTP_URL", "smtps://u:hunter2@mail?tls=off"),
+        ("CREWSHIP_SMTP_URL", "smtp://u:hunter2@mail:port"),
+        ("CREWSHIP_SMTP_URL", "smtp://:hunter2@"),
     ],
 )
 def test_a_bad_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -142,6 +149,7 @@ def test_no_secret_in_repr(monkeypatch: pytest.MonkeyPatch) -> None:
         "CREWSHIP_METRICS_TOKEN": "hunter2-metrics",
         "GOOGLE_CLIENT_SECRET": "hunter2-google",
         "RESEND_API_KEY": "hunter2-resend",
+        "CREWSHIP_SMTP_URL": "smtp://u:hunter2-mail@h",
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)

@@ -1,0 +1,129 @@
+"""Mail goes out by SMTP, or by the HTTP service that the contract names. The operator chooses both, by settings."""
+
+import asyncio
+import functools
+import hashlib
+import ssl
+from email.message import EmailMessage
+from email.utils import localtime, parseaddr
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import orjson
+
+from resolvers.errors import Refusal
+from resolvers.instance.outbound import Policy
+from resolvers.instance.ports import Mail, Mailer, MailFailed, Undeliverable
+from resolvers.instance.running import instance
+from resolvers.instance.settings import Settings
+
+TIMEOUT = 20.0  # seconds, for each step of a conversation
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+RESEND = "https://api.resend.com"
+LONGEST_ANSWER = 64 << 10
+
+
+def mailer_of(settings: Settings) -> Mailer | None:
+    """What the settings ask for; SMTP where both are."""
+    if settings.smtp_url is not None and settings.mail_from is not None:
+        return SmtpMailer(settings.smtp_url.get_secret_value(), settings.mail_from)
+    if settings.resend_api_key is not None and settings.resend_from is not None:
+        return ResendMailer(settings.resend_api_key.get_secret_value(), settings.resend_from)
+    return None
+
+
+class SmtpMailer:
+    """`smtps` speaks TLS from the start, `smtp` by STARTTLS: always, but on this machine, or with `?tls=off`."""
+
+    def __init__(self, url: str, sender: str) -> None:
+        parts = urlsplit(url)
+        self._sender, host, implicit = sender, parts.hostname or "", parts.scheme == "smtps"
+        port = parts.port or (465 if implicit else 587)
+        upgraded = None if host in LOOPBACK else True  # None: where the server offers it
+        self.place = f"{host} port {port}"
+        self._options: dict[str, Any] = {
+            "hostname": host,
+            "port": port,
+            "username": unquote(parts.username) if parts.username else None,
+            "password": unquote(parts.password) if parts.password else None,
+            "use_tls": implicit,
+            "start_tls": False if implicit or parts.query == "tls=off" else upgraded,
+            "local_hostname": _domain(sender),
+            "timeout": TIMEOUT,
+        }
+
+    async def send(self, mail: Mail, key: str) -> None:
+        message, (smtp, tls) = self._written(mail, key), await asyncio.to_thread(_load)
+        try:
+            await smtp.send(message, tls_context=tls, **self._options)
+        except smtp.SMTPRecipientsRefused as error:
+            raise _refused(error.recipients[0].code) from None
+        except smtp.SMTPDataError as error:
+            raise _refused(error.code) from None
+        except (smtp.SMTPException, OSError) as error:
+            raise _unusable(error) from None
+
+    async def check(self) -> None:
+        """Connects, signs in, and leaves again. Raises MailFailed."""
+        smtp, tls = await asyncio.to_thread(_load)
+        try:
+            async with smtp.SMTP(tls_context=tls, **self._options):
+                pass
+        except (smtp.SMTPException, OSError) as error:
+            raise _unusable(error) from None
+
+    def _written(self, mail: Mail, key: str) -> EmailMessage:
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = self._sender, mail.to, mail.subject
+        message["Date"], message["Auto-Submitted"] = localtime(), "auto-generated"
+        name = hashlib.sha256(key.encode()).hexdigest()[:32]
+        message["Message-ID"] = f"<{name}@{_domain(self._sender)}>"
+        message.set_content(mail.text)
+        return message
+
+
+class ResendMailer:
+    """The HTTP service. It takes a repetition with the same key for what it is."""
+
+    def __init__(self, api_key: str, sender: str, base: str = RESEND, policy: Policy = Policy.PUBLIC) -> None:
+        self._api_key, self._sender, self._base, self._policy = api_key, sender, base, policy
+
+    async def send(self, mail: Mail, key: str) -> None:
+        body = {"from": self._sender, "to": [mail.to], "subject": mail.subject, "text": mail.text}
+        headers = {
+            "authorization": f"Bearer {self._api_key}",
+            "content-type": "application/json",
+            "idempotency-key": key,
+        }
+        try:
+            async with instance.http(self._policy, timeout=TIMEOUT, most=LONGEST_ANSWER) as http:
+                answer = await http.post(f"{self._base}/emails", orjson.dumps(body), headers=headers)
+        except Refusal as refusal:
+            raise MailFailed(refusal.detail) from None
+        if answer.status >= 300:
+            retried = answer.status in (401, 403, 408, 409, 429) or answer.status >= 500
+            raise (MailFailed if retried else Undeliverable)(f"the mail service answers {answer.status}")
+
+
+def _refused(code: int) -> MailFailed:
+    """Of a receiver, or of what the mail says. RFC 5321, 4.2.1: 5yz stays so."""
+    return (Undeliverable if code >= 500 else MailFailed)(f"the mail server answers {code}")
+
+
+def _unusable(error: Exception) -> MailFailed:
+    """A login that is refused is the operator's to mend. The server's words may repeat what was sent."""
+    code = getattr(error, "code", None)
+    kind = type(error).__name__
+    return MailFailed(f"the mail server cannot be used: {kind}" if code is None else f"the mail server answers {code}")
+
+
+def _domain(sender: str) -> str:
+    return parseaddr(sender)[1].rpartition("@")[2]
+
+
+@functools.cache
+def _load() -> tuple[Any, ssl.SSLContext]:
+    """In a thread: the import, and reading all authorities' certificates, take a while."""
+    import aiosmtplib
+
+    return aiosmtplib, ssl.create_default_context()
