@@ -27,6 +27,7 @@ class User(Table, Timestamps, table=True):
     __bookkeeping__: ClassVar = frozenset({"failed_login_count", "locked_until"})
 
     __tablename__ = "users"
+    __table_args__ = (Index("users_email_in_lower_case_idx", text("lower(email)")),)
     email: str = text_field(EMAIL, unique=True)
     full_name: str | None = text_field(LINE, default=None)
     avatar_url: str | None = text_field(URL, default=None)

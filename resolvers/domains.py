@@ -24,6 +24,7 @@ DOMAINS = (
     "pairing",
     "metrics",
     "admin",
+    "recovery",
     # their events are declared, their operations are still to come
     "assignments",
     "credentials",

@@ -245,6 +245,13 @@ async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) ->
     ctx.ring(Topic.access, user_id)
 
 
+async def end_sessions(ctx: Context, user_id: str, reason: RevokedReason, *, but: str = "") -> None:
+    """All of a user, with their sockets. `but`: one that goes on."""
+    active = (col(Session.user_id) == user_id, col(Session.id) != but, col(Session.revoked_at).is_(None))
+    await ctx.update_where(Session, *active, revoked_at=NOW, revoked_reason=reason)
+    ctx.ring(Topic.access, user_id)
+
+
 @procedure("auth.sessions_list", Action.SELF, tenancy=Tenancy.NONE)
 async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
     """List active sessions.

@@ -77,6 +77,9 @@ class Signer:
         if not secret:
             raise MalformedKey("the token secret is empty")
         self._keys = {kind: _derive(secret, kind) for kind in TokenKind}
+        self._resets = HKDF(
+            algorithm=SHA256(), length=32, salt=b"crewship.reset", info=b"crewship reset token v1"
+        ).derive(secret.encode())
         self._codes = HKDF(algorithm=SHA256(), length=32, salt=b"crewship.code", info=b"crewship short code v1").derive(
             secret.encode()
         )
@@ -115,6 +118,10 @@ class Signer:
         if not user_id or not _is_bound(kind, session_id, token_id):
             raise ValueError(f"{kind} tokens need a user and a session")
         return jwt.encode(_payload(claims), self._keys[kind], algorithm=_ALGORITHM), claims
+
+    def reset_token(self, id: str) -> str:
+        """The token (hex) of a link to reset a password: the same whenever the same reset is mailed again."""
+        return hmac.new(self._resets, id.encode(), "sha256").hexdigest()
 
     def code_hash(self, code: str) -> str:
         """The keyed hash (hex) under which a short code is stored: from a plain one it could be guessed."""

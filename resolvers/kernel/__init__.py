@@ -23,7 +23,8 @@ from resolvers.instance.crypto import (
 from resolvers.instance.license import Edition, Limit
 from resolvers.instance.log_level import LogLevel
 from resolvers.instance.outbound import Answered, Outbound, Policy
-from resolvers.instance.passwords import Verification
+from resolvers.instance.passwords import Verification, check_password
+from resolvers.instance.ports import Mail
 from resolvers.instance.running import BOOTSTRAPPED, instance
 from resolvers.instance.store import Arriving, Entry, Opened, names_of
 from resolvers.instance.telemetry import log
@@ -132,12 +133,14 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "SCOPES", "OPEN", "Edition", "Limit",
     # Signing in: for the domain of accounts and sessions.
     "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token",
-    "secret_equals",
+    "secret_equals", "check_password",
     "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME",
     "OVERLAP",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
     # Secrets, beside `instance.vault`.
     "Revealed", "Unopenable", "told_of_secrets",
+    # Mail, by jobs.
+    "Mail",
     # HTTP to the outside, by `ctx.outside.http`.
     "Answered", "Outbound", "Policy",
     # Files, by `ctx.outside.store`.

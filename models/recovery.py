@@ -1,0 +1,28 @@
+"""Resets of forgotten passwords."""
+
+from datetime import datetime
+
+from sqlalchemy import Index
+from sqlmodel import Field
+
+from models.base import Table, stored_at, text_field, time_field
+from models.bounds import EMAIL, LINE
+
+
+class PasswordReset(Table, table=True):
+    """Somebody asked for a link. `user_id` and `token_hash` are set once the link is mailed, and only the hash is kept.
+
+    A row that was never mailed says of nobody whether there is an account.
+    """
+
+    __tablename__ = "password_resets"
+    __table_args__ = (
+        Index("password_resets_user_id_idx", "user_id"),
+        Index("password_resets_created_at_idx", "created_at"),
+    )
+    email: str = text_field(EMAIL)
+    user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
+    token_hash: str | None = text_field(LINE, default=None, unique=True)
+    created_at: datetime = stored_at()
+    expires_at: datetime = time_field()
+    used_at: datetime | None = time_field(default=None)

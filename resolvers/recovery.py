@@ -1,0 +1,191 @@
+"""Recovery of an account whose password was forgotten: a link by mail, good once."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from sqlalchemy import func
+from sqlmodel import col
+
+from models import bounds
+from models.auth import RevokedReason, User
+from models.recovery import PasswordReset
+from resolvers.auth.sessions import end_sessions
+from resolvers.kernel import (
+    NOW,
+    Action,
+    Auth,
+    Code,
+    Context,
+    Id,
+    Input,
+    Mail,
+    Output,
+    Refusal,
+    Tenancy,
+    Text,
+    check_password,
+    command,
+    digest,
+    instance,
+    job,
+    log,
+)
+from resolvers.pairing import end_pairings
+
+LIFETIME = timedelta(minutes=30)
+PAUSE = timedelta(minutes=1)
+"""Between two links to one account: the one before is on its way."""
+MOST_A_DAY = 10
+INVALID = "Invalid or expired token"
+NO_TOKEN = "Token is required"
+SENT = (
+    "If there is an account with this email, and this server can send mail, a link to set a new password is on its way."
+)
+SUBJECT = "Set a new password"
+TEXT = """\
+Somebody, presumably you, asked for a new password for the account {email} on {place}.
+
+Open this link within 30 minutes to choose one. It works once.
+
+{link}
+
+If it was not you, there is nothing to do: your password stays as it is.
+"""
+
+
+def _address(raw: Any) -> str:
+    """Whatever is sent is answered alike: what is no address belongs to nobody."""
+    text = raw.strip() if isinstance(raw, str) else ""
+    return text if len(text) <= bounds.EMAIL and text.isascii() and text.isprintable() else ""
+
+
+Address = Annotated[str, Field(max_length=bounds.EMAIL), BeforeValidator(_address)]
+Password = Annotated[str, Field(strict=True, max_length=bounds.URL, repr=False)]
+
+
+class RequestPasswordReset(Input):
+    """Case does not matter where one account has the email."""
+
+    email: Address = ""
+
+
+class ResetPassword(Input):
+    """A password has at least 8 characters and at most 72 bytes."""
+
+    token: Text = ""
+    new_password: Password = ""
+
+
+class PasswordResetRequested(Output):
+    """The answer to any request, whether there is an account or not."""
+
+    ok: bool = True
+    message: str = SENT
+
+
+class PasswordSet(Output):
+    ok: bool = True
+
+
+class OfReset(Input):
+    reset_id: Id
+
+
+MAIL_RESET = job("recovery.mail_reset", OfReset, of_instance=True, attempts=10)
+"""Finds out whether there is an account: so that how long the answer takes tells nobody."""
+
+
+@command("auth.forgot", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+async def request_password_reset(ctx: Context, data: RequestPasswordReset) -> PasswordResetRequested:
+    """Send a link that sets a new password.
+
+    To the email of an account, if this server can send mail. The link works once and for 30 minutes; a later one ends
+    it. Whatever was sent, the answer is the same.
+    """
+    if not data.email:
+        return PasswordResetRequested()
+    if not instance.mails_links:
+        log.warning("a link to reset a password was asked for, and none can be mailed; see crewship doctor")
+        return PasswordResetRequested()
+    until = await ctx.now() + LIFETIME
+    reset = await ctx.insert(PasswordReset(email=data.email, expires_at=until))
+    ctx.enqueue(MAIL_RESET, reset_id=reset.id)
+    return PasswordResetRequested()
+
+
+async def find_account(ctx: Context, email: str) -> User | None:
+    """The account of exactly this email, or else the oldest with it in another case."""
+    same = ctx.select(User, func.lower(col(User.email)) == email.lower())
+    return await same.order_by((col(User.email) == email).desc(), col(User.created_at), col(User.id)).first()
+
+
+async def make_link(ctx: Context, reset_id: str) -> Mail | None:
+    """The mail of a reset, whose links of before end; None, and no reset, where there is nobody to send one to."""
+    reset = await ctx.select(PasswordReset, col(PasswordReset.id) == reset_id).locked().first()
+    if reset is None or reset.used_at is not None or reset.expires_at <= await ctx.now():
+        return None
+    account = await find_account(ctx, reset.email)
+    if account is None or (reset.token_hash is None and not await _may_be_mailed(ctx, account)):
+        await ctx.delete(PasswordReset, reset.id)
+        return None
+    token = instance.signer.reset_token(reset.id)
+    await end_links(ctx, account.id)
+    await ctx.update(PasswordReset, reset.id, user_id=account.id, token_hash=digest(token), expires_at=reset.expires_at)
+    place = instance.settings.public_url
+    link = f"{place}/reset-password?token={token}"
+    return Mail(account.email, SUBJECT, TEXT.format(email=account.email, place=place, link=link))
+
+
+async def _may_be_mailed(ctx: Context, account: User) -> bool:
+    """Nobody's mailbox is flooded by strangers. The account is locked: of two requests at once, one sees the other."""
+    await ctx.get(User, account.id, lock=True)
+    mailed = ctx.select(PasswordReset, col(PasswordReset.user_id) == account.id)
+    if await mailed.where(col(PasswordReset.created_at) > func.now() - PAUSE).exists():
+        return False
+    today = mailed.where(col(PasswordReset.created_at) > func.now() - timedelta(days=1))
+    return len(await today.limit(MOST_A_DAY).all()) < MOST_A_DAY
+
+
+async def end_links(ctx: Context, user_id: str) -> None:
+    """No link that was mailed to the user works any more."""
+    waiting = (col(PasswordReset.user_id) == user_id, col(PasswordReset.used_at).is_(None))
+    await ctx.update_where(PasswordReset, *waiting, expires_at=NOW)
+
+
+@command("auth.reset", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, late=True)
+async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
+    """Set a new password by the token of a mailed link.
+
+    The token works once. Ends all sessions of the user, with their WebSockets, and lifts a lock of the account. CLI
+    tokens stay valid.
+    """
+    check_password(data.new_password)
+    if not data.token:
+        raise Refusal(Code.BAD_REQUEST, NO_TOKEN)
+    good = (
+        col(PasswordReset.token_hash) == digest(data.token),
+        col(PasswordReset.used_at).is_(None),
+        col(PasswordReset.expires_at) > func.now(),
+    )
+    if not await ctx.select(PasswordReset, *good).exists():
+        raise Refusal(Code.BAD_REQUEST, INVALID)
+    password_hash = await ctx.outside.passwords.hash(data.new_password, ctx.caller.client)
+    await ctx.begin()
+    used = await ctx.update_where(PasswordReset, *good, used_at=NOW)
+    if not used:
+        raise Refusal(Code.BAD_REQUEST, INVALID)
+    reset = await ctx.get(PasswordReset, used[0])
+    await set_password(ctx, reset.user_id or "", password_hash, email_verified=NOW)
+    await end_links(ctx, reset.user_id or "")
+    return PasswordSet()
+
+
+async def set_password(ctx: Context, user_id: str, password_hash: str, *, but: str = "", **changes: Any) -> None:
+    """Whoever knew the old password is out: all sessions end `but` one, and codes that wait for a command line.
+
+    Browsers that signed in before are known by the old password, and have to wait for a lock as others do.
+    """
+    await ctx.update(User, user_id, password_hash=password_hash, failed_login_count=0, locked_until=None, **changes)
+    await end_sessions(ctx, user_id, RevokedReason.password_change, but=but)
+    await end_pairings(ctx, user_id)
