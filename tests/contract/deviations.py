@@ -7,6 +7,9 @@ _COPIES = dict.fromkeys(
 _TOKENS = dict.fromkeys(("expires_soon", "rotated_at"), "what a page warns of before a token ends")
 ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES, "auth.cli_tokens_list": _TOKENS}
 
+# operation, or domain -> why it is served although the contract does not have it
+ADDED_ROUTES: dict[str, str] = {"auth.cli_token_rotate": "a new secret without a new token"}
+
 # operation -> events of its line that a call does not write itself
 LATER_EVENTS: dict[str, dict[str, str]] = {
     "runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"}
