@@ -85,6 +85,7 @@ from resolvers.kernel.policy import (
 from resolvers.kernel.query import QueryScope, query
 from resolvers.kernel.reader import (
     EVERYONE,
+    Branch,
     Derived,
     Page,
     Row,
@@ -120,8 +121,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults",
     # What comes out, and why it does not.
-    "Row", "Rows", "Page", "View", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal", "forbidden",
-    "unauthenticated", "translate",
+    "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",
+    "forbidden", "unauthenticated", "translate",
     # Who may read the rows of a model, and what leads on from them.
     "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "reads", "Derived", "confidential",
     "EVERYONE",

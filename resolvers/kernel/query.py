@@ -34,7 +34,7 @@ from resolvers.kernel.inputs import Input, NoInput, is_id, validate
 from resolvers.kernel.operation import BOTH, Answer, Auth, D, Deprecation, Operation, Surface, record_admin_use
 from resolvers.kernel.plans import reads
 from resolvers.kernel.policy import Action
-from resolvers.kernel.reader import Read, Row, Rows, Shape, roles_of
+from resolvers.kernel.reader import Branch, Read, Row, Rows, Shape, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.request import Request
@@ -85,6 +85,10 @@ class QueryScope(Scope):
     def children(self, row: Row[Any], model: type[M], key: str) -> Rows[M]:
         """The rows of another table whose `key` is the id of such a row."""
         return self.select(model).where(table_of(model).c[key] == self.id_of(row))
+
+    def merge(self, model: type[M], *branches: Branch) -> Rows[M]:
+        """The rows of several selects as one list, to be ordered by names and paged: a View's, of several kinds."""
+        return Rows(model, branches=branches)
 
     def view(self, model: type[M], statement: Any) -> Rows[M]:
         """The rows of a report; its columns are the fields of a View."""

@@ -33,6 +33,7 @@ IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "ch
 
 _WORKSPACE = ("workspace:read", "workspace:admin")
 _OF_DOMAIN = {
+    "activity": ("crews:read", "crews:write"),
     "crew_connections": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
     "invitations": _WORKSPACE,

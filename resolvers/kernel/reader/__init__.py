@@ -24,7 +24,7 @@ from resolvers.kernel.reader.graph import (
     one,
     reads,
 )
-from resolvers.kernel.reader.rows import Page, Read, Row, Rows, View, columns_of
+from resolvers.kernel.reader.rows import Branch, Page, Read, Row, Rows, View, columns_of
 from resolvers.kernel.reader.shape import (
     Asked,
     Beside,
@@ -42,8 +42,8 @@ from resolvers.kernel.reader.shape import (
 )
 
 __all__ = [
-    "EVERYONE", "GRAPHS", "Asked", "Beside", "Column", "Constant", "Derived", "Edge", "Either", "EnvelopeShape", "Item",
-    "Nested", "Page", "Part", "Read", "Row", "Rows", "Shape", "View", "check_graphs", "columns_of", "confidential",
-    "count", "derived", "edges_in", "edges_of", "either", "extend", "graph", "intern", "many", "of_parent", "one",
-    "reads", "roles_of", "scopes_of",
+    "EVERYONE", "GRAPHS", "Asked", "Beside", "Branch", "Column", "Constant", "Derived", "Edge", "Either",
+    "EnvelopeShape", "Item", "Nested", "Page", "Part", "Read", "Row", "Rows", "Shape", "View", "check_graphs",
+    "columns_of", "confidential", "count", "derived", "edges_in", "edges_of", "either", "extend", "graph", "intern",
+    "many", "of_parent", "one", "reads", "roles_of", "scopes_of",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Which rows: what a query operation returns, before anybody asked for a shape."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, Self, TypeVar
 
@@ -25,6 +26,19 @@ class View(SQLModel):
     """Rows that are not one table's: a report. Its fields name the columns of the statement it is read from."""
 
 
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """Rows of one kind among several that make a list together: a select with the columns of the View.
+
+    `each`: a select of the values that the expression `by` may have, where these are several. The branch is cut to what
+    the page can take before it is merged with the others, so that an index in the order of the list serves each.
+    """
+
+    rows: Any
+    each: Any = None
+    by: Any = None
+
+
 class Read(Generic[T]):
     """Rows, one Row or a Page of a model. `source` is the statement of a View; tables are read from themselves."""
 
@@ -41,6 +55,7 @@ class Read(Generic[T]):
         parent: "Read[Any] | None" = None,
         partner: Mapping[str, Any] = MappingProxyType({}),
         each: tuple[Any, Any] | None = None,
+        branches: tuple[Branch, ...] = (),
     ) -> None:
         self.model, self.source, self.conditions, self.order, self.window, self.missing = (
             model,
@@ -50,7 +65,7 @@ class Read(Generic[T]):
             window,
             missing,
         )
-        self.parent, self.partner, self.each = parent, partner, each
+        self.parent, self.partner, self.each, self.branches = parent, partner, each, branches
 
     def _as(self, kind: type[Any], **changes: Any) -> Any:
         now = {
@@ -61,7 +76,7 @@ class Read(Generic[T]):
             "missing": self.missing,
             "parent": self.parent,
         }
-        now |= {"partner": self.partner, "each": self.each}
+        now |= {"partner": self.partner, "each": self.each, "branches": self.branches}
         return kind(self.model, **(now | changes))
 
     def under(self, parent: "Row[Any]") -> Self:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Table as SQLTable
-from sqlalchemy import Text, cast, func, literal_column, select, true
+from sqlalchemy import Text, cast, func, literal_column, select, true, union_all
 from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
@@ -18,6 +18,7 @@ from resolvers.kernel.reader.rows import Read, View, only_readable
 from resolvers.kernel.trace import Trace
 
 ONE: Any = literal_column("1")
+ZERO: Any = literal_column("0")
 Window = tuple[Any, Any, Any, int | None]  # limit, offset, after, rows at most
 
 
@@ -32,6 +33,7 @@ class Source:
     used: set[str] = field(default_factory=set)
     partner: Mapping[str, Any] = field(default_factory=dict)  # see Rows.along
     each: tuple[Any, Any] | None = None  # see filters.of_each
+    whole: Any = None  # of branches that are cut to a window: all of their rows, to be counted
 
     def column(self, name: str) -> Any:
         self.used.add(name)
@@ -89,11 +91,13 @@ class Sources:
         self.trace, self.scope = trace, scope
 
     def _source(self, read: Read[Any], outer: Sequence[Any], source: Any = None, held: bool = False) -> Source:
+        if read.branches:
+            return self._merged(read, outer)
         given = read.source if source is None else source
         table = table_of(read.model) if given is None else given
         alias = table.alias(self.trace.name("t"))
         if issubclass(read.model, View):
-            return Source(read.model, alias, [], [_of_view(k, alias) for k in read.order])
+            return Source(read.model, alias, [], [_of_view(k, alias.c) for k in read.order])
         only_readable(*read.conditions, *read.order)
         adapt = ClauseAdapter(alias).traverse
         where = [adapt(clause(c)) for c in read.conditions]
@@ -109,6 +113,30 @@ class Sources:
                 order.append(own.desc() if descends(order[-1]) else own)
         each = None if read.each is None else (adapt(read.each[0]), read.each[1])
         return Source(read.model, alias, where, order, partner=read.partner, each=each)
+
+    def _merged(self, read: Read[Any], outer: Sequence[Any]) -> Source:
+        """The branches of a list as one FROM entry: of each no more rows than the window and one to spare can take."""
+        if read.conditions or read.parent is not None:
+            raise TypeError(f"{read.model.__name__}: conditions belong into the branches of a merged list")
+        limit, offset, after, _ = read.window
+        enough = None if limit is None else clause(limit) + ONE + (ZERO if offset is None else clause(offset))
+        cut, whole = list[Any](), list[Any]()
+        for branch in read.branches:
+            value = None if branch.each is None else branch.each.correlate(*outer).subquery(self.trace.name("v"))
+            around = [*outer] if value is None else [*outer, value]
+            rows = branch.rows if value is None else branch.rows.where(branch.by == value.exported_columns[0])
+            order = [_of_view(key, rows.selected_columns) for key in read.order]
+            beyond = [] if after is None else Cursors(self.trace, after).beyond(order)
+            first = rows.where(*beyond).order_by(*order)
+            for made, kept in ((first if enough is None else first.limit(enough), cut), (rows, whole)):
+                made = made.correlate(*around)
+                if value is not None:
+                    own = made.lateral(self.trace.name("q"))
+                    made = select(*own.c).select_from(value.join(own, true())).correlate(*outer)
+                kept.append(made)
+        alias = union_all(*cut).subquery(self.trace.name("t"))
+        order = [_of_view(key, alias.c) for key in read.order]
+        return Source(read.model, alias, [], order, whole=union_all(*whole).subquery(self.trace.name("t")))
 
     def _select(
         self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()
@@ -160,7 +188,7 @@ class Sources:
     def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
         return (
             select(func.count())
-            .select_from(entry.alias)
+            .select_from(entry.alias if entry.whole is None else entry.whole)
             .where(*entry.where, *entry.among)
             .correlate(*outer)
             .scalar_subquery()
@@ -175,6 +203,6 @@ class Sources:
         )
 
 
-def _of_view(key: Any, alias: Any) -> Any:
+def _of_view(key: Any, columns: Any) -> Any:
     """Views are ordered by the names of their fields; a leading `-` descends."""
-    return alias.c[key[1:]].desc() if key.startswith("-") else alias.c[key]
+    return columns[key[1:]].desc() if key.startswith("-") else columns[key]
