@@ -98,14 +98,8 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             "id",
             postgresql_where=text("deleted_at IS NULL"),
         ),
-        Index(
-            "agents_workspace_id_crew_id_created_at_id_idx",
-            "workspace_id",
-            "crew_id",
-            "created_at",
-            "id",
-            postgresql_where=text("deleted_at IS NULL"),
-        ),
+        # of deleted ones too: what they have done stays their crew's
+        Index("agents_workspace_id_crew_id_created_at_id_idx", "workspace_id", "crew_id", "created_at", "id"),
         Index(
             "agents_list_idx",
             "workspace_id",

@@ -182,8 +182,11 @@ class Assignment(TenantTable, Timestamps, table=True):
         belongs_to("assigned_by_id", "agents"),
         belongs_to("assigned_to_id", "agents"),
         Index("assignments_workspace_id_chat_id_idx", "workspace_id", "chat_id"),
-        Index("assignments_workspace_id_assigned_by_id_created_at_idx", "workspace_id", "assigned_by_id", "created_at"),
-        Index("assignments_workspace_id_assigned_to_id_created_at_idx", "workspace_id", "assigned_to_id", "created_at"),
+        Index("assignments_list_idx", "workspace_id", "created_at", "id"),
+        *[
+            Index(f"assignments_{end}_idx", "workspace_id", end, "created_at", "id")
+            for end in ("assigned_by_id", "assigned_to_id")
+        ],
         Index("assignments_queued_idx", "workspace_id", "created_at", postgresql_where=text("status = 'QUEUED'")),
     )
     chat_id: str | None = None

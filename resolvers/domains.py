@@ -16,6 +16,7 @@ DOMAINS = (
     "projects",
     "missions",
     "issues",
+    "activity",
     "system",
     "feature_flags",
     "instance_settings",

@@ -31,6 +31,7 @@ ACCOUNTS = (
 )
 
 OPEN = {
+    "activity.list",
     "agents.crews_status", "agents.get", "agents.list", "agents.load", "agents.logs", "agents.runs",
     "channels.agent", "channels.crew", "channels.identify", "channels.mission", "channels.providers",
     "channels.session", "channels.user",

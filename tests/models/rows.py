@@ -9,6 +9,7 @@ from sqlmodel import SQLModel
 
 from models.actors import ActorType
 from models.agents import Agent, AgentRole
+from models.assignments import Escalation, PeerConversation
 from models.auth import User
 from models.base import new_id, table_of
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
@@ -93,7 +94,11 @@ def _mission(crew: Crew, lead: Agent, agent: Agent, chat: Chat) -> list[SQLModel
     mission = Mission(crew_id=crew.id, lead_agent_id=lead.id, trace_id=f"mission-{new_id()}", title="Sail", **here)
     assignment = Assignment(chat_id=chat.id, assigned_by_id=lead.id, assigned_to_id=agent.id, task="Hoist", **here)
     task: dict[str, Any] = {"assigned_agent_id": agent.id, "title": "Hoist", "depends_on": [], **here}
-    return [mission, assignment, MissionTask(mission_id=mission.id, assignment_id=assignment.id, **task)]
+    asked = PeerConversation(from_agent_id=lead.id, to_agent_id=agent.id, chat_id=chat.id, question="Ready?", **here)
+    told = Escalation(
+        crew_id=crew.id, from_agent_id=agent.id, chat_id=chat.id, peer_conversation_id=asked.id, reason="Wind", **here
+    )
+    return [mission, assignment, asked, told, MissionTask(mission_id=mission.id, assignment_id=assignment.id, **task)]
 
 
 def _issues(crew: Crew, lead: Agent, user: User) -> list[SQLModel]:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from models.agents import AGENT_STATES, Agent, AgentStatus
+from models.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
 from models.machines import MACHINES, Machine
 from models.missions import ISSUE_STATES, TASK_BY_ENGINE
 from models.runs import RUN_STATES, RunStatus
@@ -15,6 +16,8 @@ CONTRACT = Path(__file__).parents[1] / "contract" / "files"
 DOCUMENTED: dict[str, Machine[Any, Any]] = {
     "agents.Agent": AGENT_STATES,
     "chats.Run": RUN_STATES,
+    "crews.Escalation": ESCALATION_STATES,
+    "crews.PeerConversation": PEER_CONVERSATION_STATES,
     "issues.Issue": ISSUE_STATES,
     "missions.TaskByEngine": TASK_BY_ENGINE,
 }

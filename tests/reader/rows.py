@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
+from models.assignments import Escalation, PeerConversation
 from models.base import most_characters, new_id, table_of
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
@@ -211,6 +212,36 @@ class Sower:
                     **self.here,
                 )
 
+    def activity(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
+        pick = self.random.choice
+        for _ in range(8):
+            status = pick(list(AssignmentStatus))
+            yield Assignment(
+                chat_id=pick(chats).id,
+                assigned_by_id=pick(agents).id,
+                assigned_to_id=pick(agents).id,
+                task="t",
+                status=status,
+                result_summary=self.maybe(self.text()),
+                created_at=self.time(),
+                **self.here,
+            )
+            one, other = self.random.sample(agents, 2)
+            yield PeerConversation(
+                from_agent_id=one.id,
+                to_agent_id=other.id,
+                question=self.text(),
+                response=self.maybe(self.text()),
+                created_at=self.time(),
+                **self.here,
+            )
+            told: dict[str, Any] = {
+                "reason": self.text(),
+                "context": self.maybe(self.text()),
+                "created_at": self.time(),
+            }
+            yield Escalation(crew_id=pick(crews).id, from_agent_id=one.id, **told, **self.here)
+
     def work(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice
         yield from chats
@@ -228,16 +259,7 @@ class Sower:
             for _ in range(4)
         ]
         yield from missions
-        for _ in range(8):
-            status = pick(list(AssignmentStatus))
-            yield Assignment(
-                chat_id=pick(chats).id,
-                assigned_by_id=pick(agents).id,
-                assigned_to_id=pick(agents).id,
-                task="t",
-                status=status,
-                **self.here,
-            )
+        yield from self.activity(crews, agents, chats)
         now = datetime.now(UTC)
         for number in range(40):
             status, ago = pick(list(TaskStatus)), pick([timedelta(hours=1), timedelta(days=3)])

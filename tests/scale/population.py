@@ -8,6 +8,8 @@ import asyncpg
 from models.base import Row
 
 CHAT, AGENT = "scale-chat", "cagent00000000000000000001"
+TEN = "ccrewt00000000000000000001"
+"""The crew of the agents that chats, runs and activity are of."""
 RARE = "i <= 1000 AND i % 50 = 0"
 """What filters look for: a page of the oldest rows, whatever the size, so that whoever looks for them from the newest
 on passes all others.
@@ -22,6 +24,9 @@ BIG = (
     "run_frames",
     "missions",
     "issue_labels",
+    "assignments",
+    "peer_conversations",
+    "escalations",
     "events",
     "audit_logs",
 )
@@ -101,6 +106,7 @@ class Population:
         await self._chats(first, last)
         await self._runs(first, last)
         await self._issues(first, last)
+        await self._activity(first, last)
         await self.fill("events", first, last, channel=f"'workspace:{self.workspace_id}'", type="'crew.updated'")
         about = {"action": "'create'", "entity_type": "'crew'", "entity_id": f"'ccrew0' || {NUMBER}"}
         await self.fill("audit_logs", first, last, id=f"'caudit' || {NUMBER}", **about, **TIMES)
@@ -127,7 +133,9 @@ class Population:
             "cli_adapter": "'CLAUDE_CODE'",
             "tool_profile": "'FULL'",
         }
-        crew = "'ccrew0' || lpad((1 + i % 10)::text, 20, '0')"
+        crew = f"CASE WHEN i <= 10 THEN '{TEN}' ELSE 'ccrew0' || lpad((1 + i % 10)::text, 20, '0') END"
+        if first == 1:
+            await self.fill("crews", 0, 0, id=f"'{TEN}'", name="'Ten'", slug="'ten'", version="1")
         await self.fill(
             "agents",
             first,
@@ -182,6 +190,18 @@ class Population:
         await self.fill(
             "run_frames", first, last, chat_id=f"'{CHAT}'", seq="i", agent_id=f"'{AGENT}'", **shown, **TIMES
         )
+
+    async def _activity(self, first: int, last: int) -> None:
+        """A third of each kind. Each of the ten agents acts a tenth of all, and the next one is on the other side."""
+        first, last = (first - 1) // 3 + 1, last // 3
+        other = "'cagent' || lpad((1 + (i + 1) % 10)::text, 20, '0')"
+        given = {"assigned_by_id": AGENTS, "assigned_to_id": other, "task": "'Task ' || i", "status": "'COMPLETED'"}
+        await self.fill("assignments", first, last, id=f"'cassig' || {NUMBER}", **given, **TIMES)
+        asked = {"from_agent_id": AGENTS, "to_agent_id": other, "question": "'Why ' || i", "status": "'COMPLETED'"}
+        await self.fill("peer_conversations", first, last, id=f"'cpeerc' || {NUMBER}", **asked, **TIMES)
+        told = {"from_agent_id": AGENTS, "crew_id": f"'{TEN}'", "reason": "'Since ' || i", "action": "'approve'"}
+        kinds = {"type": "'TEXT'", "status": "'PENDING'"}
+        await self.fill("escalations", first, last, id=f"'cescal' || {NUMBER}", **told, **kinds, **TIMES)
 
     async def _issues(self, first: int, last: int) -> None:
         """Each is of one of ten crews, projects and assignees; few are urgent, under way, or have a label."""

@@ -15,7 +15,7 @@ import asyncpg
 import httpx2
 
 from resolvers.kernel.database import Connection, database
-from tests.scale.population import AGENT, BIG, CHAT
+from tests.scale.population import AGENT, BIG, CHAT, TEN
 from tests.stalls import LIMIT, counts, recording
 from tests.world import World
 
@@ -109,6 +109,7 @@ READS = (
     ),
     *(Read(f"issues: by {sort}", f"/api/v1/issues?limit=20&sort={sort}") for sort in ("updated_at", "sort_order")),
     *_list("agent logs", f"/api/v1/agents/{AGENT}/logs", f'agentLogs(agentId: "{AGENT}"'),
+    *_list("activity", "/api/v1/activity", "activity", crew_id=TEN, agent_id=AGENT),
     Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs", rows=100),
     Read("chats of an agent, unread messages counted", f"/api/v1/agents/{AGENT}/chats", rows=100),
     Read("an agent and its counts", f"/api/v1/agents/{AGENT}", kind=Kind.counted),

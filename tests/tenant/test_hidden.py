@@ -34,6 +34,8 @@ def model(request: Any, estate: Estate) -> Iterator[Any]:
 
 NAMED = "rows that name it and are seen themselves: whether they should be is their own model's to say"
 SEEN_ROWS: dict[tuple[str, str], str] = {
+    ("activity.list", "crew_id"): NAMED,
+    ("activity.list", "agent_id"): NAMED,
     ("agents.list", "crew_id"): NAMED,
     ("agents.runs", "agent_id"): NAMED,
     ("chats.list", "agent_id"): NAMED,

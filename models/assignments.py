@@ -1,0 +1,146 @@
+"""What agents ask each other, and what they bring before people."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, text
+from sqlmodel import Field
+
+from models.base import (
+    TenantTable,
+    belongs_to,
+    enum_field,
+    secret_field,
+    stored_at,
+    tenant_key,
+    text_field,
+    time_field,
+)
+from models.bounds import CONFIG, ERROR, ID, LINE
+from models.machines import Machine
+from models.sealed import Sealed
+
+
+class PeerConversationStatus(StrEnum):
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+
+class EscalationType(StrEnum):
+    """What an agent asks for: words, a credential, or that somebody visits a link."""
+
+    TEXT = "TEXT"
+    CREDENTIAL = "CREDENTIAL"
+    LINK = "LINK"
+
+
+class EscalationStatus(StrEnum):
+    PENDING = "PENDING"
+    RESOLVED = "RESOLVED"
+
+
+class EscalationAction(StrEnum):
+    approve = "approve"
+    reject = "reject"
+    redirect = "redirect"
+
+
+class PeerConversation(TenantTable, table=True):
+    """A question of one agent to another, and its answer. `escalated`: it went on to a person."""
+
+    __tablename__ = "peer_conversations"
+    __table_args__ = (
+        tenant_key(),
+        belongs_to("chat_id", "chats", ondelete="SET NULL (chat_id)"),
+        belongs_to("from_agent_id", "agents"),
+        belongs_to("to_agent_id", "agents"),
+        CheckConstraint("from_agent_id <> to_agent_id", name="ends"),
+        Index("peer_conversations_list_idx", "workspace_id", "created_at", "id"),
+        *[
+            Index(f"peer_conversations_{end}_idx", "workspace_id", end, "created_at", "id")
+            for end in ("from_agent_id", "to_agent_id")
+        ],
+        Index(
+            "peer_conversations_chat_id_idx", "workspace_id", "chat_id", postgresql_where=text("chat_id IS NOT NULL")
+        ),
+    )
+    chat_id: str | None = None
+    from_agent_id: str
+    to_agent_id: str
+    question: str = text_field(CONFIG)
+    response: str | None = text_field(CONFIG, default=None)
+    error_message: str | None = text_field(ERROR, default=None)
+    status: PeerConversationStatus = enum_field(PeerConversationStatus.RUNNING)
+    duration_ms: int | None = Field(default=None, sa_type=BigInteger)
+    escalated: bool = False
+    created_at: datetime = stored_at()
+    finished_at: datetime | None = time_field(default=None)
+
+
+class Escalation(TenantTable, table=True):
+    """A decision that an agent asks people for. A credential that was handed over is sealed; `resolution` holds it in
+    no case.
+    """
+
+    __tablename__ = "escalations"
+    __table_args__ = (
+        tenant_key(),
+        belongs_to("crew_id", "crews"),
+        belongs_to("chat_id", "chats", ondelete="SET NULL (chat_id)"),
+        belongs_to("from_agent_id", "agents"),
+        belongs_to("peer_conversation_id", "peer_conversations", ondelete="SET NULL (peer_conversation_id)"),
+        belongs_to("credential_id", "credentials", ondelete="SET NULL (credential_id)"),
+        CheckConstraint("type <> 'CREDENTIAL' OR resolution IS NULL", name="kept"),
+        CheckConstraint("(status = 'RESOLVED') = (resolved_at IS NOT NULL)", name="resolved"),
+        Index("escalations_list_idx", "workspace_id", "created_at", "id"),
+        *[
+            Index(f"escalations_{key}_idx", "workspace_id", key, "created_at", "id")
+            for key in ("crew_id", "from_agent_id")
+        ],
+        Index(
+            "escalations_pending_idx",
+            "workspace_id",
+            "crew_id",
+            "from_agent_id",
+            postgresql_where=text("status = 'PENDING'"),
+        ),
+        *[
+            Index(f"escalations_{key}_idx", "workspace_id", key, postgresql_where=text(f"{key} IS NOT NULL"))
+            for key in ("chat_id", "peer_conversation_id", "credential_id")
+        ],
+    )
+    crew_id: str
+    chat_id: str | None = None
+    from_agent_id: str
+    peer_conversation_id: str | None = None
+    credential_id: str | None = None
+    type: EscalationType = enum_field(EscalationType.TEXT)
+    reason: str = text_field(CONFIG)
+    context: str | None = text_field(CONFIG, default=None)
+    data: str | None = text_field(CONFIG, default=None)  # "metadata" on the wire
+    status: EscalationStatus = enum_field(EscalationStatus.PENDING)
+    resolution: str | None = text_field(CONFIG, default=None)
+    handed_over: Sealed | None = secret_field(CONFIG, default=None)
+    action: EscalationAction = enum_field(EscalationAction.approve)
+    redirect_to: str | None = text_field(LINE, default=None)
+    resolved_by: str | None = text_field(ID, default=None)
+    resolved_at: datetime | None = time_field(default=None)
+    created_at: datetime = stored_at()
+
+
+_P = PeerConversationStatus
+PEER_CONVERSATION_STATES = Machine(
+    PeerConversation,
+    "status",
+    {_P.RUNNING: frozenset({_P.COMPLETED, _P.FAILED}), _P.COMPLETED: frozenset(), _P.FAILED: frozenset()},
+    stamps={"finished_at": frozenset({_P.COMPLETED, _P.FAILED})},
+)
+"""contract: crews.states.PeerConversation"""
+ESCALATION_STATES = Machine(
+    Escalation,
+    "status",
+    {EscalationStatus.PENDING: frozenset({EscalationStatus.RESOLVED}), EscalationStatus.RESOLVED: frozenset()},
+    stamps={"resolved_at": frozenset({EscalationStatus.RESOLVED})},
+)
+"""contract: crews.states.Escalation"""

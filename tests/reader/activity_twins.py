@@ -1,0 +1,54 @@
+"""Activity, for the oracle: the items of three tables, and the names beside them."""
+
+from tests.reader.oracle import Asker, Listing, Row, Store, ordered
+from tests.reader.words import NEWEST, Arguments, Root, Value
+
+TABLES = {
+    "assignment": ("assignments", "task", "result_summary", "assigned_by_id", "assigned_to_id"),
+    "peer_conversation": ("peer_conversations", "question", "response", "from_agent_id", "to_agent_id"),
+    "escalation": ("escalations", "reason", "context", "from_agent_id", ""),
+}
+
+
+def items(store: Store, asker: Asker) -> list[Row]:
+    return [
+        {name: row[name] for name in ("id", "workspace_id", "status", "created_at")}
+        | {"type": type_, "summary": row[summary], "detail": row[detail], "from_id": row[acts], "to_id": row.get(other)}
+        for type_, (table, summary, detail, acts, other) in TABLES.items()
+        for row in store.live(table)
+        if row["workspace_id"] == asker.workspace_id
+    ]
+
+
+def activity(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    crew, agent = arguments.get("crewId"), arguments.get("agentId")
+    crews = {agent["id"]: agent["crew_id"] for agent in store.tables["agents"]}
+    rows = [
+        item
+        for item in items(store, asker)
+        if crews[item["from_id"]] is not None
+        and crew in (None, crews[item["from_id"]])
+        and (agent is None or agent in (item["from_id"], item["to_id"]))
+    ]
+    return Listing("ActivityItem", ordered(rows, NEWEST), NEWEST, (30, 100))
+
+
+def named(table: str, key: str, column: str) -> Value:
+    """Of a deleted row, too."""
+    return lambda store, _, row: next((r[column] for r in store.tables[table] if r["id"] == row[key]), None)
+
+
+def of_crew(column: str) -> Value:
+    def value(store: Store, asker: Asker, row: Row) -> object:
+        agent = next(r for r in store.tables["agents"] if r["id"] == row["from_id"])
+        return next(r[column] for r in store.tables["crews"] if r["id"] == agent["crew_id"])
+
+    return value
+
+
+ROOTS: dict[str, Root] = {"activity": activity}
+DERIVED: dict[tuple[str, str], Value] = {
+    ("ActivityItem", f"{end}_{column}"): named("agents", f"{end}_id", column)
+    for end in ("from", "to")
+    for column in ("name", "slug")
+} | {("ActivityItem", f"crew_{column}"): of_crew(column) for column in ("id", "name", "slug", "color")}
