@@ -19,10 +19,11 @@ from crewship.graphql import GraphQL, Made
 from crewship.heads import Target
 from crewship.perimeter import BODY_LIMIT, Perimeter, Surface, Transport
 from crewship.process import declare, opened
-from crewship.rate_limit import RateLimits
+from crewship.rate_limit import RateLimits, Sizes
 from resolvers.errors import Code, Refusal
 from resolvers.instance.addresses import TrustedProxies
 from resolvers.instance.passwords import Passwords
+from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
 from resolvers.problem import problem
 from rest_compat import openapi, ws
@@ -68,14 +69,7 @@ class Application:
 def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: Passwords | None = None) -> Perimeter:
     """The whole service on the database of `settings.database_url`. `routes` are served beside the product's own."""
     declare()
-    limits = None
-    if not settings.ratelimit_disabled:
-        limits = RateLimits(
-            auth=settings.ratelimit_auth,
-            credential_test=settings.ratelimit_credential_test,
-            api=settings.ratelimit_api,
-            pages=settings.ratelimit_pages,
-        )
+    limits = None if settings.ratelimit_disabled else RateLimits(**_sizes(settings))
 
     def admit(client: str) -> bool:
         """What is said on a socket counts as requests do."""
@@ -86,9 +80,13 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with opened(settings, passwords or Passwords()):
-            graphql.begin()
-            yield
+        off = instance.on_settings(lambda now: None if limits is None else limits.resize(_sizes(now)))
+        try:
+            async with opened(settings, passwords or Passwords()):
+                graphql.begin()
+                yield
+        finally:
+            off()
 
     shown = Starlette(routes=[*pages.routes, Route("/api/openapi.json", _openapi)], lifespan=lifespan)
     sockets = {ws.PATH: functools.partial(ws.websocket, admit=admit), "/graphql": graphql.socket}
@@ -103,6 +101,15 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         limit_of=lambda method, path: rest.limit_of(method, path) or BODY_LIMIT,
         surface=app.surface,
     )
+
+
+def _sizes(settings: Settings) -> Sizes:
+    return {
+        "auth": settings.ratelimit_auth,
+        "credential_test": settings.ratelimit_credential_test,
+        "api": settings.ratelimit_api,
+        "pages": settings.ratelimit_pages,
+    }
 
 
 def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits | None, admit: Admit) -> Made:

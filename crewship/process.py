@@ -23,6 +23,7 @@ from resolvers.instance.license import Limit, read_licensing
 from resolvers.instance.passwords import Passwords
 from resolvers.instance.running import Instance, instance
 from resolvers.instance.settings import Settings
+from resolvers.instance_settings.following import Following
 from resolvers.kernel.bus import bus
 from resolvers.kernel.database import database
 from resolvers.kernel.operation import answered
@@ -85,9 +86,12 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
         _secret(settings.database_url), size=settings.pool_size, row_security=settings.row_level_security
     )
     await bus.open(_wakeups(settings))
+    following = Following()
+    await following.look()
     hub.start(_secret(settings.database_url))
     attendance.start()
-    background = [asyncio.create_task(task) for task in (uses.run(), presence.run(), log_level.run())]
+    followers = (log_level.run(), following.run())
+    background = [asyncio.create_task(task) for task in (uses.run(), presence.run(), *followers)]
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     gc.set_threshold(*COLLECT)

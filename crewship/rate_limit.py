@@ -5,6 +5,7 @@ Libraries count requests in windows, where the contract asks for a bucket of N t
 
 import time
 from collections.abc import Callable
+from typing import TypedDict
 
 from resolvers.instance.addresses import site, subscriber
 
@@ -24,11 +25,15 @@ class TokenBuckets:
     def __init__(self, size: int, clock: Callable[[], int], max_clients: int = MAX_CLIENTS) -> None:
         if size < 1:
             raise ValueError("a bucket holds at least one token")
-        self.size = size
-        self._token = MINUTE // size
+        self.resize(size)
         self._clock = clock
         self._full_at: dict[str, int] = {}
         self._max_clients = max_clients
+
+    def resize(self, size: int) -> None:
+        """A bucket stays as full as it is, in parts of its size."""
+        self.size = size
+        self._token = MINUTE // size
 
     def take(self, client: str) -> bool:
         """Takes a token of the client's, if there is one."""
@@ -59,9 +64,23 @@ class RateLimit:
         self.size = size
         self._subscribers, self._sites = TokenBuckets(size, clock), TokenBuckets(size * NEIGHBOURS, clock)
 
+    def resize(self, size: int) -> None:
+        self.size = size
+        self._subscribers.resize(size)
+        self._sites.resize(size * NEIGHBOURS)
+
     def take(self, client: str) -> bool:
         """Whether the client, an address, may make one more request."""
         return self._subscribers.take(subscriber(client)) and (":" not in client or self._sites.take(site(client)))
+
+
+class Sizes(TypedDict):
+    """Requests a minute, by bucket."""
+
+    auth: int
+    credential_test: int
+    api: int
+    pages: int
 
 
 class RateLimits:
@@ -78,6 +97,13 @@ class RateLimits:
     ) -> None:
         self._auth, self._credential_test, self._api = (RateLimit(size, clock) for size in (auth, credential_test, api))
         self._probes, self._pages = RateLimit(pages, clock), RateLimit(pages, clock)
+
+    def resize(self, sizes: Sizes) -> None:
+        self._auth.resize(sizes["auth"])
+        self._credential_test.resize(sizes["credential_test"])
+        self._api.resize(sizes["api"])
+        self._probes.resize(sizes["pages"])
+        self._pages.resize(sizes["pages"])
 
     def exceeded(self, path: str, client: str) -> int | None:
         """The size of the bucket in which the client, an address, has no token left; None if the request may go on."""

@@ -1,11 +1,13 @@
-"""This server: its settings, keys and license, and the ports to the outside. Set once, at start."""
+"""This server: its settings, keys and license, and the ports to the outside. Set at start; live settings change."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from resolvers.instance.clock import Clock
 from resolvers.instance.crypto import Signer
 from resolvers.instance.license import License, Licensing
+from resolvers.instance.live_settings import overridden
 from resolvers.instance.outbound import Outbound
 from resolvers.instance.passwords import Passwords
 from resolvers.instance.ports import Mailer, NoReleases, Releases
@@ -29,6 +31,9 @@ class Instance:
     http: type[Outbound] = Outbound
     admin_key: bytes | None = None
     _settings: Settings | None = None
+    _configured: Settings | None = None  # without what is stored
+    _stored: Mapping[str, str] = field(default_factory=dict)
+    _watchers: dict[Callable[[Settings], None], None] = field(default_factory=dict)
     _signer: Signer | None = None
     _passwords: Passwords | None = None
     _licensing: Licensing | None = None
@@ -51,6 +56,7 @@ class Instance:
             licensing,
             admin_key,
         )
+        self._configured, self._stored = settings, {}
         self._vault, self._store = vault, LocalStore(settings.storage_path)
         self.started = time.monotonic()
         self.bootstrap_closes = None if settings.bootstrap_window is None else self.started + settings.bootstrap_window
@@ -60,6 +66,26 @@ class Instance:
         if self._settings is None:
             raise RuntimeError("the instance is not started")
         return self._settings
+
+    @property
+    def configured(self) -> Settings:
+        """What the process was started with: what holds where nothing is stored."""
+        if self._configured is None:
+            raise RuntimeError("the instance is not started")
+        return self._configured
+
+    def override(self, stored: Mapping[str, str]) -> None:
+        """From now on the stored values of live settings hold, by name, and what was started with for all others."""
+        if stored == self._stored:
+            return
+        self._stored, self._settings = stored, overridden(self.configured, stored)
+        for watcher in self._watchers:
+            watcher(self._settings)
+
+    def on_settings(self, watcher: Callable[[Settings], None]) -> Callable[[], object]:
+        """Calls `watcher` when live settings have changed. Returns what ends it."""
+        self._watchers[watcher] = None
+        return lambda: self._watchers.pop(watcher, None)
 
     @property
     def limited(self) -> bool:

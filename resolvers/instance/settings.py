@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # What bind() takes on Linux, the closing zero left off.
@@ -167,15 +168,29 @@ def _within(shared: Path) -> Path:
     return Path(os.path.abspath(shared)) / "crewship"
 
 
-def variable(alias: str, default: Any = None, *, takes: str, also: str | None = None, **options: Any) -> Any:
-    """A setting read from `alias`; `takes` completes the sentence "<alias> takes …" when the value is refused."""
+LIVE: Final[JsonDict] = {"live": True}
+
+
+def variable(
+    alias: str, default: Any = None, *, takes: str, also: str | None = None, live: bool = False, **options: Any
+) -> Any:
+    """A setting read from `alias`; `takes` completes the sentence "<alias> takes …" when the value is refused.
+
+    `live`: a setting of the instance by the field's name goes before the environment, in every process and at any time
+    (resolvers/instance/live_settings.py).
+    """
     names = AliasChoices(alias, also) if also else alias
     source = {} if "default_factory" in options else {"default": default}
-    return Field(validation_alias=names, description=takes, **source, **options)
+    return Field(
+        validation_alias=names, description=takes, json_schema_extra=LIVE if live else None, **source, **options
+    )
 
 
 BOOLEAN = "a boolean: true or false"
 SENDER = "a sender such as Crewship <no-reply@example.com>"
+A_MINUTE = "a number of requests a minute, at least 1"
+Limit = Annotated[PositiveInt, Field(lt=2**31)]
+Days = Annotated[PositiveInt, Field(le=36_500)]
 
 
 class Settings(BaseSettings):
@@ -232,7 +247,7 @@ class Settings(BaseSettings):
     internal_token: SecretStr | None = variable("CREWSHIP_INTERNAL_TOKEN", takes="a secret text")
     metrics_token: SecretStr | None = variable("CREWSHIP_METRICS_TOKEN", takes="a secret text")
 
-    allow_signup: bool = variable("CREWSHIP_ALLOW_SIGNUP", False, takes=BOOLEAN)
+    allow_signup: bool = variable("CREWSHIP_ALLOW_SIGNUP", False, takes=BOOLEAN, live=True)
     bootstrap_window: Annotated[NonNegativeInt | None, BeforeValidator(_duration)] = variable(
         "CREWSHIP_BOOTSTRAP_WINDOW", takes="a duration such as 90s, 5m or 1h30m"
     )
@@ -265,26 +280,22 @@ class Settings(BaseSettings):
     ratelimit_disabled: bool = variable(
         "CREWSHIP_RATELIMIT_DISABLED", False, also="CREWSHIP_DISABLE_RATELIMIT", takes=BOOLEAN
     )
-    ratelimit_auth: PositiveInt = variable(
-        "CREWSHIP_RATELIMIT_AUTH", 10, takes="a number of requests a minute, at least 1"
-    )
-    ratelimit_credential_test: PositiveInt = variable(
-        "CREWSHIP_RATELIMIT_CREDENTIAL_TEST", 60, takes="a number of requests a minute, at least 1"
-    )
-    ratelimit_api: PositiveInt = variable(
-        "CREWSHIP_RATELIMIT_API", 120, takes="a number of requests a minute, at least 1"
-    )
-    ratelimit_pages: PositiveInt = variable(
-        "CREWSHIP_RATELIMIT_PAGES", 600, takes="a number of requests a minute, at least 1"
-    )
+    ratelimit_auth: Limit = variable("CREWSHIP_RATELIMIT_AUTH", 10, takes=A_MINUTE, live=True)
+    ratelimit_credential_test: Limit = variable("CREWSHIP_RATELIMIT_CREDENTIAL_TEST", 60, takes=A_MINUTE, live=True)
+    ratelimit_api: Limit = variable("CREWSHIP_RATELIMIT_API", 120, takes=A_MINUTE, live=True)
+    ratelimit_pages: Limit = variable("CREWSHIP_RATELIMIT_PAGES", 600, takes=A_MINUTE, live=True)
 
     # Connections at once, of one client address and of one user.
     max_connections: PositiveInt = variable(
         "CREWSHIP_MAX_CONNECTIONS_PER_ADDRESS", 1000, takes="a number of connections, at least 1"
     )
-    max_sockets: PositiveInt = variable(
-        "CREWSHIP_MAX_SOCKETS_PER_USER", 100, takes="a number of WebSockets, at least 1"
+    max_sockets: Limit = variable(
+        "CREWSHIP_MAX_SOCKETS_PER_USER", 100, takes="a number of WebSockets, at least 1", live=True
     )
+
+    # How long what is kept for those who come back is kept.
+    event_days: Days = variable("CREWSHIP_EVENT_DAYS", 7, takes="a number of days from 1 to 36500", live=True)
+    frame_days: Days = variable("CREWSHIP_FRAME_DAYS", 30, takes="a number of days from 1 to 36500", live=True)
 
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
     skip_update_check: bool = variable("CREWSHIP_SKIP_UPDATE_CHECK", False, takes=BOOLEAN)
@@ -353,27 +364,28 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> "Settings":
-        if self.production and self.ratelimit_disabled:
-            raise ValueError(
-                "CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production;"
-                " unset one of the two"
-            )
-        if self.trusted_documents_only and self.trusted_documents_file is None:
-            raise ValueError(
-                "CREWSHIP_TRUSTED_DOCUMENTS_ONLY:"
-                " needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to accept"
-            )
-        if self.unsafe_process and self.allow_signup:
-            raise ValueError(
-                "CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on,"
-                " strangers could run commands; unset one of the two"
-            )
-        if len(os.fsencode(self.socket_path)) > MAX_SOCKET_PATH:
-            raise ValueError(
-                f"CREWSHIP_SOCKET_PATH: {self.socket_path} is longer than a socket path may be"
-                f" ({MAX_SOCKET_PATH} bytes); set a shorter one"
-            )
+        if (fault := contradiction(self)) is not None:
+            raise ValueError(fault)
         return self
+
+
+def contradiction(settings: Settings) -> str | None:
+    """What excludes what, and what to do."""
+    if settings.production and settings.ratelimit_disabled:
+        return "CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production; unset one of the two"
+    if settings.trusted_documents_only and settings.trusted_documents_file is None:
+        return "CREWSHIP_TRUSTED_DOCUMENTS_ONLY: needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to accept"
+    if settings.unsafe_process and settings.allow_signup:
+        return (
+            "CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on,"
+            " strangers could run commands; unset one of the two"
+        )
+    if len(os.fsencode(settings.socket_path)) > MAX_SOCKET_PATH:
+        return (
+            f"CREWSHIP_SOCKET_PATH: {settings.socket_path} is longer than a socket path may be"
+            f" ({MAX_SOCKET_PATH} bytes); set a shorter one"
+        )
+    return None
 
 
 def load_settings(**overrides: Any) -> Settings:

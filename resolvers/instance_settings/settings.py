@@ -9,8 +9,12 @@ from sqlmodel import col
 
 from models import bounds
 from models.instance_settings import InstanceSetting, is_sensitive
+from models.kernel import InstanceFact
+from models.workspaces import Membership, Role
+from resolvers.instance import live_settings
 from resolvers.instance_settings.events import InstanceSettingDeleted, InstanceSettingUpdated
 from resolvers.kernel import (
+    BOOTSTRAPPED,
     EVERYONE,
     Action,
     Code,
@@ -23,12 +27,15 @@ from resolvers.kernel import (
     Row,
     Rows,
     Subject,
+    Topic,
     command,
     derived,
+    forbidden,
     graph,
     instance,
     query,
 )
+from resolvers.rules.config_text import invalid
 
 TAKEN = "instance_settings_key_key"
 SETTING = Subject(InstanceSetting, "key", by="key", called="Setting")
@@ -48,6 +55,27 @@ graph(
 
 class BySetting(Input):
     key: SettingKey
+
+
+async def by_the_operator(ctx: Context, named: BySetting | None) -> None:
+    """Whoever has a workspace of their own is an OWNER: what changes the whole server is left to the workspaces of its
+    first user.
+    """
+    if named is None or named.key not in live_settings.NAMES:
+        return
+    first = [fact.value for fact in await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).all()]
+    owner = (col(Membership.user_id).in_(first), col(Membership.role) == Role.OWNER)
+    if not await ctx.select(Membership, *owner).exists():
+        raise forbidden("This setting is changed in a workspace of the first user only, or by the environment")
+
+
+def _check(key: str, value: str) -> None:
+    """What a live setting takes; with what this process was started with, it may contradict."""
+    if key in live_settings.NAMES:
+        try:
+            live_settings.changed(instance.settings, key, value)
+        except live_settings.Unfit as unfit:
+            raise invalid("value", str(unfit)) from None
 
 
 class SetInstanceSetting(BySetting):
@@ -86,12 +114,25 @@ def get_instance_setting(scope: QueryScope, setting: Row[InstanceSetting], data:
     return setting
 
 
-@command("instance_settings.put", Action.MANAGE, emits=InstanceSettingUpdated, again=TAKEN)
+@command(
+    "instance_settings.put",
+    Action.MANAGE,
+    emits=InstanceSettingUpdated,
+    errors=(Code.FORBIDDEN,),
+    allow=by_the_operator,
+    again=TAKEN,
+)
 async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> InstanceSetting:
     """Set a setting of the instance.
 
     Creates or replaces it, for all workspaces. The value of a secret is stored encrypted and never shown.
+
+    These keys have an effect, within a second in every process and before the environment: allow_signup,
+    ratelimit_auth, ratelimit_credential_test, ratelimit_api, ratelimit_pages, max_sockets, event_days and frame_days.
+    They are set and deleted in a workspace of the instance's first user only.
     """
+    _check(data.key, data.value)
+    ctx.ring(Topic.settings)
     ctx.emit(InstanceSettingUpdated(key=data.key))
     known: InstanceSetting | None = await ctx.seek(SETTING, lock=True)
     if known is not None:
@@ -102,16 +143,23 @@ async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> Instan
     return await ctx.insert(made)
 
 
-@command("instance_settings.delete", Action.MANAGE, emits=InstanceSettingDeleted, errors=(Code.NOT_FOUND,))
+@command(
+    "instance_settings.delete",
+    Action.MANAGE,
+    emits=InstanceSettingDeleted,
+    errors=(Code.NOT_FOUND, Code.FORBIDDEN),
+    allow=by_the_operator,
+)
 async def delete_instance_setting(ctx: Context, data: BySetting) -> Deleted:
     """Delete a setting of the instance.
 
-    For all workspaces. The settings `instance.bootstrap_at`, `instance.first_user_id` and `schema.version` cannot be
-    deleted.
+    For all workspaces; where the key has an effect, the environment's value applies again. The settings
+    `instance.bootstrap_at`, `instance.first_user_id` and `schema.version` cannot be deleted.
     """
     if data.key in PROTECTED:
         raise Refusal(Code.FORBIDDEN, "This setting is protected and cannot be deleted")
     setting: InstanceSetting = await ctx.find(SETTING)
     await ctx.delete(InstanceSetting, setting.id, missing=SETTING.missing)
+    ctx.ring(Topic.settings)
     ctx.emit(InstanceSettingDeleted(key=setting.key))
     return Deleted(id=setting.id)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from resolvers.identity.cookies import DEVICE_LIFETIME
+from resolvers.instance.running import instance
 from resolvers.kernel.clocks import AcrossWorkspaces, clock
 from resolvers.kernel.idempotency import HOURS
 from resolvers.kernel.steps import Gone
@@ -18,25 +19,32 @@ from resolvers.kernel.steps import Gone
 SWEEP = clock("system.sweep", every=timedelta(minutes=5))
 PORTION = 5_000  # rows that one transaction removes
 PORTIONS = 2_000  # of a rule in one tick: what is left waits for the next
-EVENT_DAYS, FRAME_DAYS = 7, 30
 SWEPT = "events_swept"
 """The fact that holds the transaction of the last event removed."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`sql` removes one portion ($1: its size) and returns how many rows that were; of a table whose rows expire."""
+    """`sql` removes one portion ($1: its size) and returns how many rows that were; of a table whose rows expire.
+
+    `days`: the setting that says after how many of them ($2).
+    """
 
     name: str
     sql: str
+    days: str | None = None
+
+    def values(self) -> tuple[int, ...]:
+        return (PORTION,) if self.days is None else (PORTION, getattr(instance.settings, self.days))
 
 
-def _where(table: str, condition: str) -> Rule:
+def _where(table: str, condition: str, days: str | None = None) -> Rule:
     """The rows of `condition`, found by an index."""
     found = f"SELECT ctid FROM {table} WHERE {condition} LIMIT $1"
     return Rule(
         table,
         f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY({found})) RETURNING 1) SELECT count(*) FROM gone",
+        days,
     )
 
 
@@ -50,7 +58,7 @@ RULES = (
         WITH oldest AS MATERIALIZED (SELECT xid, seq, created_at FROM events ORDER BY xid, seq LIMIT $1),
         gone AS (
             DELETE FROM events USING oldest WHERE events.xid = oldest.xid AND events.seq = oldest.seq
-            AND oldest.created_at < now() - interval '{EVENT_DAYS} days' RETURNING events.xid::text::bigint
+            AND oldest.created_at < now() - make_interval(days => $2) RETURNING events.xid::text::bigint
         ),
         noted AS (
             INSERT INTO instance_facts (name, value, created_at) SELECT '{SWEPT}', max(xid)::text, now()
@@ -59,8 +67,9 @@ RULES = (
         )
         SELECT count(*) FROM gone
         """,
+        "event_days",
     ),
-    _where("run_frames", f"created_at < now() - interval '{FRAME_DAYS} days'"),
+    _where("run_frames", "created_at < now() - make_interval(days => $2)", "frame_days"),
     # Steps are for whoever takes a run over; a run that ended is taken over by nobody.
     Rule(
         "run_steps",
@@ -104,7 +113,7 @@ async def _carry_out(write: Write, rule: Rule) -> None:
     """Portions until nothing is left."""
 
     async def portion(rows: AcrossWorkspaces) -> Any:
-        return await rows.fetchval(rule.sql, PORTION)
+        return await rows.fetchval(rule.sql, *rule.values())
 
     for _ in range(PORTIONS):
         if not await write(portion):

@@ -8,6 +8,7 @@ import pytest
 from crewship.work import working
 from models.agents import Agent
 from models.runs import Run, RunStatus, RunStep
+from resolvers.instance.running import instance
 from resolvers.kernel import sweeper
 from resolvers.kernel.clocks import across_workspaces
 from tests.world import World
@@ -40,6 +41,16 @@ async def test_old_keys_and_events_go(world: World) -> None:
             await world.database.execute(sql.format(age=age), name)
     await swept()
     assert await kept(world) == ["young", "young"]
+
+
+async def test_a_setting_says_after_how_many_days(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"event_days": 2, "frame_days": 3}))
+    assert [rule.values()[1] for rule in sweeper.RULES if rule.days is not None] == [2, 3]
+    await world.database.execute("DELETE FROM events")
+    for name, age in (("old", 2 * 24 + 1), ("young", 2 * 24 - 1)):
+        await world.database.execute(ROWS[1].format(age=age), name)
+    await swept()
+    assert [row["channel"] for row in await world.database.fetch("SELECT channel FROM events")] == ["young"]
 
 
 async def test_sessions_go_a_day_after_their_end(world: World) -> None:

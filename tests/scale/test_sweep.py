@@ -39,8 +39,9 @@ async def test_what_expires_is_found_by_an_index(world: World, rule: sweeper.Rul
         # few rows: all plans are cheap, but one without an index stays one
         await conn.execute("SET LOCAL enable_seqscan = off")
         await conn.fetchrow(SCOPE_SQL, "*")
+        values = ", ".join(map(str, rule.values()))
         await conn.execute(f"PREPARE swept AS {rule.sql}")
-        plan = json.loads(await conn.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE swept({sweeper.PORTION})"))[0]["Plan"]
+        plan = json.loads(await conn.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE swept({values})"))[0]["Plan"]
         await conn.execute("DEALLOCATE swept")
     read = [
         (node["Node Type"], node["Relation Name"])

@@ -1,0 +1,45 @@
+"""Live settings in this process: read when a ring says that they have changed, and without one every half second."""
+
+import asyncio
+import contextlib
+
+import asyncpg
+
+from resolvers.instance import live_settings
+from resolvers.kernel import Refusal, Topic, bus, database, instance, log
+
+EVERY = 0.5  # seconds between looks when nobody rings
+STORED = "SELECT key, plain FROM instance_settings WHERE key = ANY ($1)"
+TROUBLE = (Refusal, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class Following:
+    """What is stored holds in this process. While the database cannot be asked, the last that was read does."""
+
+    def __init__(self) -> None:
+        self._failing = False
+
+    async def look(self) -> None:
+        try:
+            async with database.lease() as conn:
+                stored = await conn.fetch(STORED, sorted(live_settings.NAMES))
+        except TROUBLE as error:
+            if not self._failing:
+                log.warning("settings of the instance unknown", error=type(error).__name__)
+            self._failing = True
+            return
+        self._failing = False
+        instance.override({key: plain for key, plain in stored if plain is not None})
+
+    async def run(self) -> None:
+        rung = asyncio.Event()
+        off = bus.on(Topic.settings, lambda _: rung.set())
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY):
+                        await rung.wait()
+                rung.clear()
+                await self.look()
+        finally:
+            off()
