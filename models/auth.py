@@ -2,9 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sqlalchemy import Index, text
+from sqlalchemy import CheckConstraint, Index, func, literal_column, not_, text
 from sqlmodel import Field
 
 from models.base import Row, Table, Timestamps, enum_field, json_field, stored_at, text_field, time_field
@@ -23,11 +23,38 @@ class RevokedReason(StrEnum):
     password_change = "password_change"
 
 
+SERVICE_ACCOUNT = "sa_"
+"""What the ids of service accounts begin with, and no person's: whoever has an id knows what it is of."""
+
+
+def is_service_account(user_id: str) -> bool:
+    return user_id.startswith(SERVICE_ACCOUNT)
+
+
+def of_person(user_id: str) -> str:
+    """The condition on a column."""
+    return f"NOT starts_with({user_id}, '{SERVICE_ACCOUNT}')"
+
+
+def is_person(user_id: Any) -> Any:
+    """The same, in a statement."""
+    return not_(func.starts_with(user_id, literal_column(f"'{SERVICE_ACCOUNT}'")))
+
+
+def _people_only() -> CheckConstraint:
+    return CheckConstraint(of_person("user_id"), name="people")
+
+
 class User(Table, Timestamps, table=True):
+    """A person, or a service account, which signs in by its tokens alone."""
+
     __bookkeeping__: ClassVar = frozenset({"failed_login_count", "locked_until"})
 
     __tablename__ = "users"
-    __table_args__ = (Index("users_email_in_lower_case_idx", text("lower(email)")),)
+    __table_args__ = (
+        Index("users_email_in_lower_case_idx", text("lower(email)")),
+        CheckConstraint(f"password_hash IS NULL OR {of_person('id')}", name="password"),
+    )
     email: str = text_field(EMAIL, unique=True)
     full_name: str | None = text_field(LINE, default=None)
     avatar_url: str | None = text_field(URL, default=None)
@@ -42,7 +69,11 @@ class Session(Row, table=True):
     """A browser login. The id is `s_` and 64 hex digits; it never leaves the server but inside a signed token."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index("sessions_user_id_idx", "user_id"), Index("sessions_expires_at_idx", "expires_at"))
+    __table_args__ = (
+        Index("sessions_user_id_idx", "user_id"),
+        Index("sessions_expires_at_idx", "expires_at"),
+        _people_only(),
+    )
     id: str = text_field(ID, primary_key=True)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     created_at: datetime = stored_at()
@@ -77,10 +108,16 @@ class SignInDevice(Table, table=True):
 
 
 class CliToken(Table, table=True):
-    """A bearer token of a script. Only its hash is kept: SHA-256 for STANDARD, a keyed HMAC for ADMIN."""
+    """A bearer token of a script. Only its hash is kept: SHA-256 for STANDARD, a keyed HMAC for ADMIN.
+
+    One of a service account always has scopes: no scope opens what is a person's.
+    """
 
     __tablename__ = "cli_tokens"
-    __table_args__ = (Index("cli_tokens_user_id_idx", "user_id"),)
+    __table_args__ = (
+        Index("cli_tokens_user_id_idx", "user_id"),
+        CheckConstraint(f"{of_person('user_id')} OR tier = 'STANDARD' AND scopes <> '[]'", name="scopes"),
+    )
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     name: str = text_field(NAME)
     tier: TokenTier = enum_field(TokenTier.STANDARD)

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, Computed, Identity, Index, String, UniqueConstraint, text
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field
 
+from models.auth import of_person
 from models.base import Row, TenantRow, TenantTable, bytes_field, free_id, json_field, stored_at, text_field
 from models.bounds import ANSWER, DESCRIPTION, ID, LINE, NOTES, PAYLOAD
 
@@ -74,6 +75,17 @@ class AuditLog(TenantTable, table=True):
     ip_address: str | None = text_field(LINE, default=None)
     user_agent: str | None = text_field(LINE * 2, default=None)
     created_at: datetime = stored_at()
+    actor_type: str = Field(
+        default=None,
+        sa_column=Column(
+            String(LINE),
+            Computed(
+                f"CASE WHEN user_id IS NULL THEN 'system' WHEN {of_person('user_id')} THEN 'user' ELSE 'service' END",
+                persisted=True,
+            ),
+            nullable=False,
+        ),
+    )
 
 
 class JobStep(TenantRow, table=True):

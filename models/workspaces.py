@@ -3,9 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint
 from sqlmodel import Field
 
+from models.auth import of_person
 from models.base import (
     SoftDelete,
     Table,
@@ -59,6 +60,7 @@ class Membership(TenantTable, Timestamps, table=True):
     __tablename__ = "memberships"
     __table_args__ = (
         UniqueConstraint("user_id", "workspace_id"),
+        CheckConstraint(f"role <> 'OWNER' OR {of_person('user_id')}", name="owner"),
         Index("memberships_workspace_id_created_at_idx", "workspace_id", "created_at"),
     )
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")

@@ -77,7 +77,7 @@ class Identity(Output):
 
 
 async def _admission(ctx: Context) -> Admission:
-    member = await ctx.select(Membership, col(Membership.user_id) == ctx.user_id).first()
+    member = await ctx.select(Membership, col(Membership.user_id) == ctx.user_id, including_hidden=True).first()
     return Admission(workspace_id=ctx.workspace_id, since=None if member is None else member.created_at.isoformat())
 
 

@@ -8,6 +8,7 @@ from types import ModuleType
 DOMAINS = (
     "auth",
     "workspaces",
+    "service_accounts",
     "crews",
     "agents",
     "chats",

@@ -9,11 +9,7 @@ from resolvers.auth import accounts, token_rotation, ws_tickets
 from resolvers.auth import cli_tokens as cli_token_ops
 from resolvers.auth import sessions as session_ops
 from schema.bridge import mutation, node, output, query
-
-strawberry.enum(
-    TokenTier,
-    description="Tier of a CLI token: an ADMIN token lives at most 7 days, and each use of it is recorded.",
-)
+from schema.results import CreatedCliTokenType, RevokedCliTokenType
 
 
 @node(CliToken)
@@ -36,29 +32,11 @@ class CliTokenType:
     )
 
 
-@output(cli_token_ops.CreatedCliToken)
-class CreatedCliTokenType:
-    token: str
-    id: strawberry.ID
-    name: str
-    tier: TokenTier
-    created_at: datetime
-    expires_at: datetime | None
-    scopes: list[str] | None
-
-
 @output(cli_token_ops.ValidCliToken)
 class ValidCliTokenType:
     valid: bool
     user_id: strawberry.ID
     user_email: str
-
-
-@output(cli_token_ops.RevokedCliToken)
-class RevokedCliTokenType:
-    """The token is no longer accepted."""
-
-    status: str
 
 
 @output(session_ops.ActiveSession)

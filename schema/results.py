@@ -1,12 +1,19 @@
 """GraphQL: answers that several domains share."""
 
+from datetime import datetime
+
 import strawberry
 
 from models.agents import Agent
-from models.auth import User
+from models.auth import TokenTier, User
+from resolvers.auth.cli_tokens import CreatedCliToken, RevokedCliToken
 from resolvers.kernel.outputs import Deleted, Success
 from schema.bridge import output, union
 
+strawberry.enum(
+    TokenTier,
+    description="Tier of a CLI token: an ADMIN token lives at most 7 days, and each use of it is recorded.",
+)
 union("Actor", User, Agent, description="Who does something, or is to do it.")
 
 
@@ -22,3 +29,21 @@ class SuccessType:
     """The operation succeeded."""
 
     success: bool
+
+
+@output(CreatedCliToken)
+class CreatedCliTokenType:
+    token: str
+    id: strawberry.ID
+    name: str
+    tier: TokenTier
+    created_at: datetime
+    expires_at: datetime | None
+    scopes: list[str] | None
+
+
+@output(RevokedCliToken)
+class RevokedCliTokenType:
+    """The token is no longer accepted."""
+
+    status: str

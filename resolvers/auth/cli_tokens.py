@@ -78,13 +78,16 @@ def _seconds(raw: Any) -> Any:
     return min(max(raw, 0), INT32) if type(raw) is int else raw
 
 
+TokenName = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
+
+
 class CreateCliToken(Input):
     """An `expires_in_seconds` of 0 means the default of the tier: never for STANDARD, 24 hours for ADMIN.
 
     An ADMIN token lives at most 7 days. Without `scopes` the token has all permissions of its user.
     """
 
-    name: Annotated[str, Field(strict=True, max_length=bounds.NAME)] = ""
+    name: TokenName = ""
     tier: Annotated[TokenTier, BeforeValidator(_tier)] = TokenTier.STANDARD
     expires_in_seconds: Annotated[int, BeforeValidator(_seconds), Field(strict=True)] = 0
     scopes: Annotated[list[Text], at_most(100)] = []
@@ -100,6 +103,18 @@ class CreatedCliToken(Output):
     created_at: datetime
     expires_at: Annotated[datetime | None, Absent()] = None
     scopes: Annotated[list[str] | None, Absent()] = None
+
+    @classmethod
+    def of(cls, row: CliToken, value: str, now: datetime) -> "CreatedCliToken":
+        return cls(
+            token=value,
+            id=row.id,
+            name=row.name,
+            tier=row.tier,
+            created_at=now,
+            expires_at=row.expires_at,
+            scopes=row.scopes or None,
+        )
 
 
 class ValidCliToken(Output):
@@ -134,7 +149,7 @@ async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToke
     A token with scopes is limited to them, and has no access to accounts, sessions and tokens. A token without scopes
     has all permissions of the caller.
     """
-    scopes = _scopes(data.scopes)
+    scopes = known_scopes(data.scopes)
     lifetime = _lifetime(data.tier, data.expires_in_seconds)
     await judge_rights(ctx, data.tier, scopes)
     token, token_hash = new_token(data.tier)
@@ -149,18 +164,10 @@ async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToke
             expires_at=None if lifetime is None else now + lifetime,
         )
     )
-    return CreatedCliToken(
-        token=token,
-        id=row.id,
-        name=row.name,
-        tier=row.tier,
-        created_at=now,
-        expires_at=row.expires_at,
-        scopes=scopes or None,
-    )
+    return CreatedCliToken.of(row, token, now)
 
 
-def _scopes(given: list[str]) -> list[str]:
+def known_scopes(given: list[str]) -> list[str]:
     named = list(dict.fromkeys(stripped for scope in given if (stripped := scope.strip())))
     unknown = next((scope for scope in named if scope not in SCOPES), None)
     if unknown is not None:

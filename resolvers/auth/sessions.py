@@ -8,7 +8,7 @@ from typing import Annotated
 from sqlalchemy import and_, func, or_
 from sqlmodel import col
 
-from models.auth import RevokedReason, Session, SignInDevice, User
+from models.auth import RevokedReason, Session, SignInDevice, User, is_service_account
 from resolvers.auth.devices import remember_device
 from resolvers.kernel import (
     NOW,
@@ -33,6 +33,7 @@ from resolvers.kernel import (
     command,
     cookies,
     credentials,
+    forbidden,
     graph,
     instance,
     new_session_id,
@@ -90,6 +91,8 @@ async def open_session(ctx: Context, user: User, device: SignInDevice | None = N
 
     `device`: the browser, if it is known to have signed in before.
     """
+    if is_service_account(user.id):
+        raise forbidden("A service account has no sessions")
     cookie = await remember_device(ctx, user, device)
     until, id = await ctx.now() + SESSION_LIFETIME, new_session_id()
     issued, jti = _issue(user, id, 0, until)

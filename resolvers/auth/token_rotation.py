@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import Field
+from sqlmodel import col
 
 from models.auth import CliToken
 from resolvers.auth.cli_tokens import CreatedCliToken, judge_rights, new_token
@@ -44,15 +45,7 @@ async def rotated(ctx: Context, token: CliToken, overlap_seconds: int) -> Create
             expires_at=None if life is None else now + timedelta(seconds=life),
         )
     )
-    return CreatedCliToken(
-        token=value,
-        id=row.id,
-        name=row.name,
-        tier=row.tier,
-        created_at=now,
-        expires_at=row.expires_at,
-        scopes=row.scopes or None,
-    )
+    return CreatedCliToken.of(row, value, now)
 
 
 async def _end(ctx: Context, token: CliToken, now: datetime, overlap: timedelta) -> None:
@@ -60,7 +53,7 @@ async def _end(ctx: Context, token: CliToken, now: datetime, overlap: timedelta)
     if overlap:
         until = now + overlap
         ends = {"expires_at": until if token.expires_at is None else min(until, token.expires_at)}
-    await ctx.update(CliToken, token.id, rotated_at=NOW, **ends)
+    await ctx.update_where(CliToken, col(CliToken.id) == token.id, including_hidden=True, rotated_at=NOW, **ends)
     ctx.ring(Topic.access, token.user_id)
 
 

@@ -30,7 +30,7 @@ from resolvers.instance.store import Arriving, Entry, Opened, names_of
 from resolvers.instance.telemetry import log
 from resolvers.instance.vault import Revealed, Unopenable, told_of_secrets
 from resolvers.kernel import faults
-from resolvers.kernel.actors import Actor, actor, actor_name, actor_of, check_actor
+from resolvers.kernel.actors import Actor, actor, actor_name, actor_of, check_actor, people_only
 from resolvers.kernel.bounds import ENDS, within
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, Need, plus
@@ -103,7 +103,7 @@ from resolvers.kernel.reader import (
     reads,
 )
 from resolvers.kernel.refs import Ref
-from resolvers.kernel.scopes import OPEN, SCOPES
+from resolvers.kernel.scopes import EVERYTHING, OPEN, SCOPES
 from resolvers.kernel.streamed import Streamed
 from resolvers.kernel.subject import Subject
 from resolvers.kernel.walking import pages
@@ -131,7 +131,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Roles, scopes of tokens, and the license.
     "GATES", "ADMINS", "higher", "outranks", "Capabilities", "CapabilityPreset", "CHAT_ONLY", "PRESETS", "effective",
     "known_capabilities",
-    "SCOPES", "OPEN", "Edition", "Limit",
+    "EVERYTHING", "SCOPES", "OPEN", "Edition", "Limit",
     # Signing in: for the domain of accounts and sessions.
     "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token",
     "secret_equals", "check_password",
@@ -151,5 +151,5 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL", "LogLevel",
     # Who did it.
-    "Actor", "actor", "actor_name", "actor_of", "check_actor",
+    "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only",
 ]  # fmt: skip

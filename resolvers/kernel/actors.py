@@ -7,10 +7,10 @@ from sqlmodel import col
 
 from models.actors import ActorType
 from models.agents import Agent
-from models.auth import User
+from models.auth import User, is_service_account
 from models.base import table_of
 from models.workspaces import Membership
-from resolvers.errors import Code, Refusal
+from resolvers.errors import Code, Refusal, forbidden
 from resolvers.kernel.context import Context
 from resolvers.kernel.reader import Derived, Either, either, one
 
@@ -26,6 +26,12 @@ class Actor(NamedTuple):
 def actor_of(ctx: Context) -> Actor:
     """Who makes this call. A machine is the system, by the name of its credential."""
     return Actor(ActorType.user, ctx.user_id) if ctx.user_id else Actor(ActorType.system, ctx.credential_id)
+
+
+async def people_only(ctx: Context) -> None:
+    """A guard: for what makes somebody an owner."""
+    if is_service_account(ctx.user_id):
+        raise forbidden("A service account cannot do this")
 
 
 def actor_name(type_key: str, id_key: str) -> Derived:

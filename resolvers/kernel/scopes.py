@@ -51,6 +51,7 @@ _OF_OPERATION: dict[str, Scopes] = {
     # accounts, their sessions and tokens: of no scope, `*` included, or a token could make one that may more
     "auth": None,
     "auth.cli_token_validate": OPEN,
+    "service_accounts": None,  # the same
     "onboarding": None,  # about the account, and it makes what several scopes are for
     "instance_settings": frozenset({EVERYTHING}),
     "admin": frozenset({"workspace:admin"}),

@@ -8,7 +8,7 @@ from resolvers.workspaces.member_capabilities import (
     list_member_capabilities,
     update_member_capabilities,
 )
-from resolvers.workspaces.members import AddMember, AssignableRole, add_member, list_members, remove_member
+from resolvers.workspaces.members import AddMember, AssignableRole, add_member, assigned, list_members, remove_member
 from resolvers.workspaces.viewer import Viewer, get_viewer
 from resolvers.workspaces.workspaces import (
     CreateWorkspace,
@@ -29,6 +29,7 @@ __all__ = [
     "UpdateWorkspace",
     "Viewer",
     "add_member",
+    "assigned",
     "create_invitation",
     "create_workspace",
     "get_member_capabilities",

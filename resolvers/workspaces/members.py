@@ -6,7 +6,7 @@ from pydantic import Field
 from sqlalchemy import or_, select
 from sqlmodel import col
 
-from models.auth import User
+from models.auth import User, is_person, is_service_account
 from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
 from resolvers.kernel import (
@@ -41,7 +41,7 @@ graph(
     Membership,
     gate=Action.READ,
     scope="workspace:read",
-    visible=EVERYONE,
+    visible=lambda member, _: is_person(member.user_id),  # a service account has no seat
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
     email=derived(str, lambda member, scope: scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))),
@@ -69,8 +69,9 @@ async def room_for_a_member(ctx: Context) -> None:
     """Holds the workspace to the member limit of the license, where one is enforced; invitations are not counted."""
     license = instance.license
     if Limit.members in license.enforced:
+        people = is_person(col(Membership.user_id))
         await ctx.lock(f"members of {ctx.workspace_id}")  # two callers must not take the last place
-        license.check(Limit.members, await ctx.select(Membership, including_hidden=True).count())
+        license.check(Limit.members, await ctx.select(Membership, people, including_hidden=True).count())
 
 
 def assigned(ctx: Context, role: AssignableRole) -> Role:
@@ -98,7 +99,7 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
     Only an owner can add an ADMIN.
     """
     role = assigned(ctx, data.role)
-    if not await ctx.select(User, col(User.id) == data.user_id).exists():
+    if is_service_account(data.user_id) or not await ctx.select(User, col(User.id) == data.user_id).exists():
         raise Refusal(Code.NOT_FOUND, "User not found")
     return await ctx.insert(Membership(user_id=data.user_id, role=role), conflict="This user is already a member")
 

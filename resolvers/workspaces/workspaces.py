@@ -29,6 +29,7 @@ from resolvers.kernel import (
     derived,
     graph,
     many,
+    people_only,
     query,
 )
 from resolvers.rules.languages import canonical_language
@@ -118,7 +119,7 @@ def get_workspace(scope: QueryScope, data: NoInput) -> Row[Workspace]:
     return scope.select(Workspace).where(col(Workspace.id) == scope.workspace_id).one("Workspace not found")
 
 
-@command("workspaces.create", Action.NONE, tenancy=Tenancy.NONE, errors=(Code.CONFLICT,))
+@command("workspaces.create", Action.NONE, tenancy=Tenancy.NONE, errors=(Code.CONFLICT,), allow=people_only)
 async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
     """Create a workspace.
 

@@ -140,7 +140,7 @@ async def test_the_database_holds_every_stored_value_to_its_bound(module_databas
             )
             chosen = any(check.startswith(f"CHECK (({column.name} = ") for check in row["checks"])
             assert row["length"] == most_characters(column) or sized or row["refers"] or chosen, column
-            if row["length"] is not None:
+            if row["length"] is not None and column.computed is None:
                 with pytest.raises(asyncpg.StringDataRightTruncationError):
                     await owner.execute(
                         f"INSERT INTO {column.table.name} ({column.name}) VALUES (repeat('a', $1))", row["length"] + 1

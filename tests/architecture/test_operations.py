@@ -20,8 +20,8 @@ from tests.generation.selection import document, required_arguments
 
 LONGEST_SUMMARY = 60
 LOOKING = {"Check", "Get", "Identify", "List", "Open", "Redirect", "Validate"}
-DOING = {"Add", "Cancel", "Create", "Delete", "Finish", "Mark", "Queue", "Record", "Refresh", "Remove", "Rename"}
-DOING |= {"Review", "Revoke", "Rotate", "Send", "Set", "Sign", "Start", "Stop", "Update"}
+DOING = {"Activate", "Add", "Cancel", "Create", "Deactivate", "Delete", "Finish", "Mark", "Queue", "Record", "Refresh"}
+DOING |= {"Remove", "Rename", "Review", "Revoke", "Rotate", "Send", "Set", "Sign", "Start", "Stop", "Update"}
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}
 """What a summary begins with. A new verb is one of the trade, and none of these means the same."""
 

@@ -108,6 +108,17 @@ def test_the_operations_of_every_token_are_these() -> None:
         "onboarding.complete",
         "onboarding.setup",
         "onboarding.status",
+        "service_accounts.activate",
+        "service_accounts.create",
+        "service_accounts.deactivate",
+        "service_accounts.delete",
+        "service_accounts.get",
+        "service_accounts.list",
+        "service_accounts.tokens.create",
+        "service_accounts.tokens.list",
+        "service_accounts.tokens.revoke",
+        "service_accounts.tokens.rotate",
+        "service_accounts.update",
     }
 
 

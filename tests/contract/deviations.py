@@ -8,7 +8,10 @@ _TOKENS = dict.fromkeys(("expires_soon", "rotated_at"), "what a page warns of be
 ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES, "auth.cli_tokens_list": _TOKENS}
 
 # operation, or domain -> why it is served although the contract does not have it
-ADDED_ROUTES: dict[str, str] = {"auth.cli_token_rotate": "a new secret without a new token"}
+ADDED_ROUTES: dict[str, str] = {
+    "auth.cli_token_rotate": "a new secret without a new token",
+    "service_accounts": "what acts in a workspace and is no person",
+}
 
 # operation -> events of its line that a call does not write itself
 LATER_EVENTS: dict[str, dict[str, str]] = {

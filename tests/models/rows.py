@@ -25,6 +25,7 @@ from models.missions import Assignment, Mission, MissionTask, MissionType
 from models.projects import Milestone, Project
 from models.runs import Run, RunFrame, RunStep, RunTag
 from models.sealed import MARK, Sealed
+from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.world import now
@@ -44,6 +45,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
     chat = Chat(agent_id=lead.id, created_by=user.id, **here)
     guest: dict[str, Any] = {"email": "guest@example.org", "role": Role.MEMBER, "expires_at": now(), **here}
     change: dict[str, Any] = {"action": "crew.created", "entity_type": "CREW", "entity_id": crew.id, **here}
+    service = User(id=service_account_id(), email=f"service-of-{name}@example.org")
     flag = FeatureFlag(key=f"sails-{name}")
     server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
     return [
@@ -52,6 +54,8 @@ def workspace_rows(name: str) -> list[SQLModel]:
         Membership(user_id=user.id, role=Role.OWNER, **here),
         Invitation(invited_by=user.id, token=f"token-{name}", **guest),
         AuditLog(user_id=user.id, data={"name": crew.name}, **change),
+        service,
+        ServiceAccount(id=service.id, name="Ships", role=Role.MEMBER, created_by=user.id, **here),
         flag,
         FeatureFlagOverride(flag_id=flag.id, enabled=True, **here),
         crew,

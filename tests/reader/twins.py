@@ -11,7 +11,7 @@ from sqlalchemy.sql.operators import desc_op
 from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
 from resolvers.runs.listing import ListRuns
-from tests.reader import activity_twins, admin_twins, issue_twins
+from tests.reader import account_twins, activity_twins, admin_twins, issue_twins
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
 from tests.reader.words import MODELS, NEWEST, Arguments, Root, Rule, Value, by, fits, member, only, table, tenants
 
@@ -225,7 +225,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 }
 """Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
-HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE
+HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -339,6 +339,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("RunFrame", "event_metadata"): lambda store, _, row: row["payload"].get("metadata"),
     **issue_twins.DERIVED,
     **activity_twins.DERIVED,
+    **account_twins.DERIVED,
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
