@@ -8,7 +8,7 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models import bounds
-from models.auth import RevokedReason, User
+from models.auth import RevokedReason, User, is_person
 from models.recovery import PasswordReset
 from resolvers.auth.sessions import end_sessions
 from resolvers.kernel import (
@@ -116,7 +116,7 @@ async def request_password_reset(ctx: Context, data: RequestPasswordReset) -> Pa
 
 async def find_account(ctx: Context, email: str) -> User | None:
     """The account of exactly this email, or else the oldest with it in another case."""
-    same = ctx.select(User, func.lower(col(User.email)) == email.lower())
+    same = ctx.select(User, func.lower(col(User.email)) == email.lower(), is_person(col(User.id)))
     return await same.order_by((col(User.email) == email).desc(), col(User.created_at), col(User.id)).first()
 
 

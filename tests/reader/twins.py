@@ -437,6 +437,7 @@ class Twins(Rules):
         if type_ == "Query":
             return {
                 "crews": NEWEST,
+                "serviceAccounts": NEWEST,
                 "activity": NEWEST,
                 "agents": AGENTS,
                 "chats": LATELY_CHANGED,
