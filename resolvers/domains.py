@@ -24,6 +24,7 @@ DOMAINS = (
     "slash_commands",
     "onboarding",
     "pairing",
+    "preferences",
     "metrics",
     "admin",
     "recovery",

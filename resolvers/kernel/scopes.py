@@ -52,6 +52,7 @@ _OF_OPERATION: dict[str, Scopes] = {
     "auth": None,
     "auth.cli_token_validate": OPEN,
     "service_accounts": None,  # the same
+    "me": None,
     "onboarding": None,  # about the account, and it makes what several scopes are for
     "instance_settings": frozenset({EVERYTHING}),
     "admin": frozenset({"workspace:admin"}),

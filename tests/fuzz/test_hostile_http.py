@@ -283,11 +283,12 @@ async def test_json_is_read_as_json_by_rest_and_asked_for_by_graphql(media: byte
     clear_graphql(graphql.status, graphql.body)
 
 
-OF_THE_INSTANCE = ("feature_flags", "instance_settings")  # their rows are the same in every workspace: none is foreign
+# The rows of these are the same in every workspace, or the caller names them: none is foreign.
+WITHOUT_FOREIGN_ROWS = ("feature_flags", "instance_settings", "me.preferences")
 
 
 def ids_of(route: Route) -> bool:
-    if route.operation.auth is Auth.NONE or route.operation.name.startswith(OF_THE_INSTANCE):
+    if route.operation.auth is Auth.NONE or route.operation.name.startswith(WITHOUT_FOREIGN_ROWS):
         return False
     return any(name != "workspace_id" for name in route.parameters)
 
