@@ -61,11 +61,23 @@ class IdempotencyKey(Row, table=True):
     created_at: datetime = stored_at()
 
 
+def _newest_first(table: str, *columns: str) -> Index:
+    """Of a list: of those that are equal in these columns, the newest first."""
+    named = "_".join([table, *columns, "list_idx"])
+    return Index(named, "workspace_id", *columns, text("created_at DESC"), text("id DESC"))
+
+
 class AuditLog(TenantTable, table=True):
     """Who did what to which row; written in the transaction of the change."""
 
     __tablename__ = "audit_logs"
-    __table_args__ = (Index("audit_logs_workspace_id_created_at_idx", "workspace_id", "created_at"),)
+    __table_args__ = (
+        _newest_first("audit_logs"),
+        _newest_first("audit_logs", "action"),
+        _newest_first("audit_logs", "entity_kind"),
+        _newest_first("audit_logs", "entity_id"),
+        _newest_first("audit_logs", "user_id"),
+    )
     id: str = free_id()
     user_id: str | None = text_field(ID, default=None)
     action: str = text_field(LINE)
@@ -85,6 +97,11 @@ class AuditLog(TenantTable, table=True):
             ),
             nullable=False,
         ),
+    )
+    # the type as it is filtered by: a column, since row-level security lets no condition on an expression into an index
+    entity_kind: str = Field(
+        default=None,
+        sa_column=Column(String(LINE), Computed('lower(entity_type COLLATE "C")', persisted=True), nullable=False),
     )
 
 

@@ -19,6 +19,7 @@ DOMAINS = (
     "issues",
     "activity",
     "system",
+    "audit",
     "feature_flags",
     "instance_settings",
     "slash_commands",

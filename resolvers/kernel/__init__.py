@@ -56,6 +56,7 @@ from resolvers.kernel.inputs import (
     Name,
     NoInput,
     Notes,
+    Numbered,
     Paging,
     Prompt,
     Slug,
@@ -63,7 +64,6 @@ from resolvers.kernel.inputs import (
     Url,
     at_most,
     is_id,
-    whole,
 )
 from resolvers.kernel.jobs import job
 from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, translate
@@ -115,9 +115,9 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # What it works with.
     "Context", "AcrossWorkspaces", "QueryScope", "Caller", "CredentialKind", "instance", "log",
     # What goes in.
-    "Input", "NoInput", "ById", "Paging", "Id", "Slug", "Name", "Email", "Url", "Text", "Description", "Notes",
-    "Prompt", "ConfigText",
-    "Bool", "Int", "Float", "INT32", "TRIMMED", "at_most", "is_id", "whole", "Ref",
+    "Input", "NoInput", "ById", "Paging", "Numbered", "Id", "Slug", "Name", "Email", "Url", "Text", "Description",
+    "Notes", "Prompt", "ConfigText",
+    "Bool", "Int", "Float", "INT32", "TRIMMED", "at_most", "is_id", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults",
     # What comes out, and why it does not.

@@ -31,10 +31,12 @@ class Filter:
     """`status: Annotated[Statuses | None, Filter(Mission.status)]`: rows with the value, or one of a list.
 
     Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
+    `bounds`: an index begins or ends there, so that there are plans with it and plans without.
     """
 
     on: Any
     leads: bool = False
+    bounds: bool = False
 
     def condition(self, value: Any) -> Any:
         if callable(self.on) and not hasattr(self.on, "__clause_element__"):

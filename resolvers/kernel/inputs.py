@@ -191,6 +191,23 @@ class Paging(Input):
         return f"At most {cls.page_maximum}; a value that is not a whole number above 0 means {cls.page_default}."
 
 
+class Numbered(Paging):
+    """A page by its number, too: `page` and `limit` (contract: pagination). A bad number is never an error."""
+
+    page_highest: ClassVar[int] = INT32
+
+    page: Annotated[int, Field(ge=1, le=INT32)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_page(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        page = min(max(whole(raw.get("page")) or 1, 1), cls.page_highest)
+        skipped = {} if page == 1 else {"offset": min((page - 1) * cls.size(raw), INT32)}
+        return raw | {"page": page} | skipped
+
+
 def validate(model: type[M], raw: Mapping[str, Any]) -> M:
     """The validated input, or BAD_REQUEST with a text for each field."""
     try:

@@ -34,9 +34,11 @@ IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "ch
 _WORKSPACE = ("workspace:read", "workspace:admin")
 _OF_DOMAIN = {
     "activity": ("crews:read", "crews:write"),
+    "audit": _WORKSPACE,
     "crew_connections": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
     "invitations": _WORKSPACE,
+    "mcp_calls": ("agents:read", "agents:write"),
     "members": _WORKSPACE,
     "metrics": _WORKSPACE,
     "milestones": ("projects:read", "projects:write"),

@@ -94,7 +94,7 @@ def kinds(model: type[Input]) -> Kinds:
     known = _KINDS.get(model)
     if known is None:
         fields = model.model_fields.items()
-        filters = frozenset(filters_of(model))
+        filters = frozenset([name for name, filter in filters_of(model).items() if not filter.bounds])
         choices = tuple(n for n, f in fields if is_choice(f.annotation) and n not in filters)
         optional = tuple(n for n, f in fields if accepts_none(f.annotation) and n not in choices and n not in filters)
         known = _KINDS[model] = Kinds(optional, choices, filters)

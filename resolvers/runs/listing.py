@@ -1,9 +1,8 @@
 """What can be read of runs."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
 from sqlalchemy import and_, func, literal_column, select
 from sqlmodel import col
 
@@ -16,14 +15,13 @@ from models.workspaces import Workspace
 from resolvers.kernel import (
     EVERYONE,
     GRAPHQL_ONLY,
-    INT32,
     Action,
     ById,
     Code,
     Id,
     NoInput,
+    Numbered,
     Page,
-    Paging,
     QueryScope,
     Row,
     Rows,
@@ -36,7 +34,6 @@ from resolvers.kernel import (
     of_parent,
     one,
     query,
-    whole,
 )
 from resolvers.runs.lifecycle import MISSING
 
@@ -47,7 +44,7 @@ RUNNING: Any = literal_column(f"'{RunStatus.RUNNING}'")
 GONE_WRONG: Any = literal_column("('FAILED', 'TIMEOUT')")
 
 
-class ListRuns(Paging):
+class ListRuns(Numbered):
     """A page of runs, by `page` or by offset. `status`, `agent_id` and `trigger` match exactly.
 
     `tag` matches one of the tags in the metadata.
@@ -55,20 +52,10 @@ class ListRuns(Paging):
 
     cut_to_default: ClassVar[bool] = True  # contract: runs.list
 
-    page: Annotated[int, Field(ge=1, le=INT32)] = 1
     status: RunStatus | None = None
     agent_id: Id | None = None
     trigger: Text | None = None
     tag: Text | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_page(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict):
-            return raw
-        page = max(whole(raw.get("page")) or 1, 1)
-        skipped = {} if page == 1 else {"offset": min((page - 1) * cls.size(raw), INT32)}
-        return raw | {"page": page} | skipped
 
 
 class RunStats(View):

@@ -10,6 +10,7 @@ from sqlmodel import SQLModel
 from models.actors import ActorType
 from models.agents import Agent, AgentRole
 from models.assignments import Escalation, PeerConversation
+from models.audit import McpCallStatus, McpToolCall
 from models.auth import User
 from models.base import new_id, table_of
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
@@ -56,6 +57,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         AuditLog(user_id=user.id, data={"name": crew.name}, **change),
         service,
         ServiceAccount(id=service.id, name="Ships", role=Role.MEMBER, created_by=user.id, **here),
+        McpToolCall(agent_id=agent.id, mcp_server_id="charts", tool_name="plot", status=McpCallStatus.success, **here),
         flag,
         FeatureFlagOverride(flag_id=flag.id, enabled=True, **here),
         crew,

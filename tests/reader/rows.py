@@ -9,6 +9,7 @@ from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.assignments import Escalation, PeerConversation
+from models.audit import McpCallStatus, McpServerScope, McpToolCall
 from models.base import most_characters, new_id, table_of
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
@@ -269,14 +270,32 @@ class Sower:
                 completed_at=now - ago if status is TaskStatus.COMPLETED else None, token_count=pick([0, 5, 2**20]),
                 token_budget=pick([None, 0, 2**20]), **self.here,
             )  # fmt: skip
+        yield from self.logs(crews, agents)
+
+    def logs(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
+        pick = self.random.choice
         for number in range(12):
             created = self.time()
             yield AuditLog(
                 user_id=self.maybe(pick(self.people).user_id, 0.8),
-                action="crew.created",
-                entity_type="CREW",
-                entity_id=new_id(),
-                data={"n": number, "t": self.text()},
+                action=pick(["crew.created", "create", "update"]),
+                entity_type=pick(["CREW", "AGENT", "agent", self.text()]),
+                entity_id=self.maybe(pick(agents).id),
+                data={"n": number, "t": self.text(), "nested": {"longer": [1, None, {}], "l": self.text()}},
+                ip_address=self.maybe("192.0.2.1"),
+                user_agent=self.maybe(self.text()),
+                created_at=created,
+                **self.here,
+            )
+            yield McpToolCall(
+                agent_id=pick(agents).id,
+                crew_id=self.maybe(pick(crews).id),
+                mcp_server_id=pick(["charts", "tides"]),
+                mcp_server_scope=pick(list(McpServerScope)),
+                tool_name=self.text(),
+                status=pick(list(McpCallStatus)),
+                duration_ms=self.maybe(pick(WHOLE)),
+                error_message=self.maybe(self.text()),
                 created_at=created,
                 **self.here,
             )

@@ -11,7 +11,7 @@ from sqlalchemy.sql.operators import desc_op
 from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
 from resolvers.runs.listing import ListRuns
-from tests.reader import account_twins, activity_twins, admin_twins, issue_twins
+from tests.reader import account_twins, activity_twins, admin_twins, audit_twins, issue_twins
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
 from tests.reader.words import MODELS, NEWEST, Arguments, Root, Rule, Value, by, fits, member, only, table, tenants
 
@@ -225,7 +225,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 }
 """Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
-HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE
+HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -322,6 +322,9 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("CrewConnection", "to_crew_slug"): of_crew("to_crew_id", "slug"),
     ("Workspace", "current_user_role"): lambda store, asker, row: role_in(store, asker, row["id"]),
     ("Invitation", "shown_token"): shown_token,
+    ("AuditLog", "user_email"): of_user("user_id", "email"),
+    ("AuditLog", "user_name"): of_user("user_id", "full_name"),
+    ("AuditLog", "metadata_text"): audit_twins.metadata_text,
     ("Chat", "agent_slug"): of_agent("slug"),
     ("Chat", "unread_count"): unread,
     ("Chat", "last_activity_at_ms"): lambda store, _, row: (
@@ -432,6 +435,8 @@ class Twins(Rules):
 
     def order(self, type_: str, name: str, arguments: Arguments) -> Order:
         model = MODEL_OF.get(type_, type_)
+        if name in audit_twins.LISTS:
+            return audit_twins.chosen(name, arguments)
         if name == "issues" or (model, name) in issue_twins.LISTS:
             return issue_twins.chosen(arguments)
         if type_ == "Query":

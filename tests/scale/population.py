@@ -29,6 +29,7 @@ BIG = (
     "escalations",
     "events",
     "audit_logs",
+    "mcp_tool_calls",
 )
 """The tables that hold the rows."""
 WHOLE, OWN = 100_000, 1_000
@@ -108,12 +109,29 @@ class Population:
         await self._issues(first, last)
         await self._activity(first, last)
         await self.fill("events", first, last, channel=f"'workspace:{self.workspace_id}'", type="'crew.updated'")
-        about = {"action": "'create'", "entity_type": "'crew'", "entity_id": f"'ccrew0' || {NUMBER}"}
-        await self.fill("audit_logs", first, last, id=f"'caudit' || {NUMBER}", **about, **TIMES)
+        await self._logs(first, last)
         await self._whole(first, min(last, WHOLE))
         await self.superuser.execute("SET session_replication_role = origin")
         await self.superuser.execute("VACUUM (ANALYZE)")
         self.rows = rows
+
+    async def _logs(self, first: int, last: int) -> None:
+        """What filters look for are the oldest rows; whoever else did something has left."""
+        about = {
+            "action": f"CASE WHEN {RARE} THEN 'rotate' ELSE 'create' END",
+            "entity_type": f"CASE WHEN {RARE} THEN 'backup' ELSE 'AGENT' END",
+            "entity_id": f"CASE WHEN {RARE} THEN 'rare' ELSE {AGENTS} END",
+            "user_id": f"CASE WHEN {RARE} THEN '{self.traveller}' ELSE '{self.user_id}' END",
+        }
+        await self.fill("audit_logs", first, last, id=f"'caudit' || {NUMBER}", **about, **TIMES)
+        call = {
+            "agent_id": AGENTS,
+            "mcp_server_id": "'charts'",
+            "mcp_server_scope": "'crew'",
+            "tool_name": "'plot'",
+            "status": f"CASE WHEN {RARE} THEN 'denied' ELSE 'success' END",
+        }
+        await self.fill("mcp_tool_calls", first, last, id=f"'cmcall' || {NUMBER}", **call, **TIMES)
 
     async def _agents(self, first: int, last: int) -> None:
         await self.fill(

@@ -1,0 +1,51 @@
+"""Times that a log is filtered by: RFC 3339, or a date. What is none is no error, and matches nothing."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import PlainValidator, WithJsonSchema
+from sqlmodel import col
+
+from models.bounds import LINE
+from resolvers.kernel import ENDS, Filter
+
+FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+SHOWN = timedelta(seconds=1)  # times are shown to the second: one that was read there has to find its row
+DOCUMENTED = WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]})
+
+
+def _read(raw: Any, otherwise: datetime) -> datetime:
+    if isinstance(raw, datetime):
+        raw = raw.isoformat()
+    try:
+        if not isinstance(raw, str) or len(raw) > LINE:
+            return otherwise
+        time = datetime.fromisoformat(raw.strip())
+        return min(max((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC), FIRST), LAST)
+    except (ValueError, OverflowError):
+        return otherwise
+
+
+def _from(raw: Any) -> datetime | None:
+    return None if raw in (None, "") else _read(raw, LAST)
+
+
+def _until(raw: Any) -> datetime | None:
+    if raw in (None, ""):
+        return None
+    time = _read(raw, FIRST)
+    return time if time.microsecond else time + SHOWN - timedelta(microseconds=1)
+
+
+Since = Annotated[datetime | None, PlainValidator(_from), DOCUMENTED, ENDS]
+Until = Annotated[datetime | None, PlainValidator(_until), DOCUMENTED, ENDS]
+
+
+def from_time(column: Any) -> Filter:
+    """Rows from this time on."""
+    return Filter(lambda value: col(column) >= value.clause, bounds=True)
+
+
+def up_to(column: Any) -> Filter:
+    """Rows up to this time; a time without fractions is the whole second."""
+    return Filter(lambda value: col(column) <= value.clause, bounds=True)
