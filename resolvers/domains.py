@@ -29,6 +29,7 @@ DOMAINS = (
     "metrics",
     "admin",
     "recovery",
+    "account",
     # their events are declared, their operations are still to come
     "assignments",
     "credentials",

@@ -170,10 +170,8 @@ async def _decide(
     counter = device or user
     if counter.locked_until is not None and counter.locked_until > now:
         return await _uncounted(ctx)
-    failures = counter.failed_login_count if counter.locked_until is None else 0
     if not checked.ok:
-        locked_until = now + LOCK if failures + 1 >= MOST_FAILURES else None
-        await ctx.update(type(counter), counter.id, failed_login_count=failures + 1, locked_until=locked_until)
+        await count_failure(ctx, counter, now)
         return FAILED
     changes: dict[str, Any] = {} if checked.upgraded_hash is None else {"password_hash": checked.upgraded_hash}
     if device is None and user.failed_login_count:
@@ -182,6 +180,13 @@ async def _decide(
         user = await ctx.update(User, user.id, **changes)
     await open_session(ctx, user, device)
     return LoginResult(ok=True, url=local_path(callback), status=200)
+
+
+async def count_failure(ctx: Context, counter: User | SignInDevice, now: datetime) -> None:
+    """A wrong password, while the row is locked in the database; ten of them lock the account, or the browser."""
+    failures = counter.failed_login_count if counter.locked_until is None else 0
+    locked_until = now + LOCK if failures + 1 >= MOST_FAILURES else None
+    await ctx.update(type(counter), counter.id, failed_login_count=failures + 1, locked_until=locked_until)
 
 
 async def _uncounted(ctx: Context) -> LoginResult:

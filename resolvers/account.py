@@ -1,0 +1,138 @@
+"""The caller's own account: its password, and its end. Both ask for the password again."""
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from models.auth import User, is_person
+from models.base import table_of
+from models.workspaces import Membership, Role, Workspace
+from resolvers.auth.login import count_failure
+from resolvers.kernel import (
+    NOW,
+    Action,
+    Code,
+    Context,
+    CredentialKind,
+    Input,
+    Refusal,
+    Success,
+    Tenancy,
+    Topic,
+    check_password,
+    command,
+    forbidden,
+    people_only,
+)
+from resolvers.recovery import Password, end_links, set_password
+
+WRONG = "The password is wrong"
+WITHOUT = "This account has no password; a link to set one is mailed to whoever forgot theirs"
+CHANGED = "The password was changed meanwhile; try again"
+LAST_PERSON = "The last person of this server stays, or nobody could sign in to it any more"
+OWNS = "Remove the other members first, who would be left without an owner, of"
+MOST_NAMED = 10
+
+
+class ChangePassword(Input):
+    """A password has at least 8 characters and at most 72 bytes."""
+
+    current_password: Password
+    new_password: Password
+
+
+class DeleteAccount(Input):
+    password: Password
+
+
+@command(
+    "auth.password_change",
+    Action.SELF,
+    tenancy=Tenancy.NONE,
+    errors=(Code.FORBIDDEN, Code.CONFLICT),
+    allow=people_only,
+    late=True,
+    secret=True,
+    writes_on_refusal=True,
+)
+async def change_password(ctx: Context, data: ChangePassword) -> Success:
+    """Update the password.
+
+    Ends all other sessions of the caller, with their WebSockets, pairing codes, and links to reset the password. CLI
+    tokens stay valid. A wrong current password counts as it does at sign-in.
+    """
+    check_password(data.new_password)
+    password_hash = await ctx.outside.passwords.hash(data.new_password, ctx.caller.client)
+    await _confirm(ctx, data.current_password)
+    current = ctx.credential_id if ctx.caller.kind is CredentialKind.SESSION else ""
+    await set_password(ctx, ctx.user_id, password_hash, but=current)
+    await end_links(ctx, ctx.user_id)
+    return Success()
+
+
+@command(
+    "auth.account_delete",
+    Action.SELF,
+    tenancy=Tenancy.NONE,
+    errors=(Code.FORBIDDEN, Code.CONFLICT),
+    allow=people_only,
+    late=True,
+    secret=True,
+    writes_on_refusal=True,
+)
+async def delete_account(ctx: Context, data: DeleteAccount) -> Success:
+    """Delete the account.
+
+    Ends the caller's sessions, WebSockets and tokens, and all memberships. A workspace that nobody else belongs to is
+    deleted as well; one with other members has to lose them first, if the caller is its last owner. What the caller has
+    written for others stays, without a name.
+    """
+    await _confirm(ctx, data.password)
+    await ctx.lock("people of the instance")  # two callers must not both be the last but one
+    if not await ctx.select(User, is_person(col(User.id)), col(User.id) != ctx.user_id).exists():
+        raise Refusal(Code.CONFLICT, LAST_PERSON)
+    await _leave_workspaces(ctx)
+    ctx.workspace_id, ctx.role = None, None
+    await ctx.delete(User, ctx.user_id)
+    ctx.ring(Topic.access, ctx.user_id)
+    ctx.session = "ended"
+    return Success()
+
+
+async def _confirm(ctx: Context, password: str) -> User:
+    """It is the caller who asks, and not somebody at the caller's desk. Begins the transaction, and locks the user."""
+    seen = await ctx.get(User, ctx.user_id)
+    if seen.password_hash is None:
+        raise Refusal(Code.BAD_REQUEST, WITHOUT)
+    checked = await ctx.outside.passwords.verify(password, seen.password_hash, ctx.caller.client)
+    await ctx.begin()
+    user = await ctx.get(User, ctx.user_id, lock=True)
+    if user.password_hash != seen.password_hash:
+        raise Refusal(Code.CONFLICT, CHANGED)
+    now = await ctx.now()
+    if user.locked_until is not None and user.locked_until > now:
+        raise forbidden(WRONG)
+    if not checked.ok:
+        await count_failure(ctx, user, now)
+        refusal = forbidden(WRONG)
+        refusal.commit = True
+        raise refusal
+    return user
+
+
+async def _leave_workspaces(ctx: Context) -> None:
+    """Those of the caller alone end. CONFLICT where others would be left without an owner."""
+    member = table_of(Membership).alias("own")
+    own = select(member.c.workspace_id).where(member.c.user_id == ctx.user_id)
+    kept = list[str]()
+    for workspace in await ctx.select(Workspace, col(Workspace.id).in_(own)).order_by(col(Workspace.name)).all():
+        await ctx.enter(workspace.id)
+        others = ctx.select(Membership, col(Membership.user_id) != ctx.user_id)
+        if not await others.exists():
+            await ctx.update(Workspace, workspace.id, deleted_at=NOW)
+            continue
+        owners = await ctx.select(Membership, col(Membership.role) == Role.OWNER).limit(2).all()
+        if [owner.user_id for owner in owners] == [ctx.user_id]:
+            kept.append(workspace.name)
+    if kept:
+        more = f" and {len(kept) - MOST_NAMED} more" if len(kept) > MOST_NAMED else ""
+        raise Refusal(Code.CONFLICT, f"{OWNS} {', '.join(kept[:MOST_NAMED])}{more}")
