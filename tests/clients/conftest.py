@@ -1,9 +1,6 @@
 """Node.js tools of others, installed once per version of `package.json` into pytest's cache."""
 
 import asyncio
-import fcntl
-import hashlib
-import json
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -11,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.npm import NODE, NPM, node_modules
+
 HERE = Path(__file__).parent
-NODE, NPM = shutil.which("node"), shutil.which("npm")
-INSTALLATION, RUN = 600.0, 180.0  # seconds
+RUN = 180.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -60,29 +58,7 @@ def installed(request: pytest.FixtureRequest) -> Path:
     """`node_modules` for these versions; workers of one run wait for the one that installs."""
     if NODE is None or NPM is None:
         pytest.skip("GraphQL TOOLS OF OTHERS WERE NOT RUN: they need node and npm (Node.js 20 or newer) on the PATH")
-    wanted = (HERE / "package.json").read_bytes() + (HERE / ".npmrc").read_bytes()
-    version = json.dumps([subprocess.check_output([NODE, "--version"], text=True), hashlib.sha256(wanted).hexdigest()])
-    folder = request.config.cache.mkdir("node")
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder / "installed"
-        if not done.exists() or done.read_text() != version:
-            done.unlink(missing_ok=True)
-            shutil.rmtree(folder / "node_modules", ignore_errors=True)
-            for name in ("package.json", ".npmrc"):
-                shutil.copy(HERE / name, folder / name)
-            made = subprocess.run(
-                [NPM, "install", "--no-package-lock"],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=INSTALLATION,
-                check=False,
-            )
-            if made.returncode:
-                pytest.fail(f"npm could not install the tools:\n{made.stdout}{made.stderr}", pytrace=False)
-            done.write_text(version)
-    return folder / "node_modules"
+    return node_modules(request.config, HERE / "package.json", "node")
 
 
 @pytest.fixture
