@@ -1,4 +1,4 @@
-"""The pages a person sees in a browser: landing page and login, GraphiQL, API reference, and the files they need.
+"""The pages a person sees in a browser: chat, login, account, GraphiQL, API reference, and the files they need.
 
 Every file is part of this package, so the pages work without any network. Assets are found at import; a page that names
 one which does not exist fails there. Only names found then are served, so no request path ever reaches the file system.
@@ -40,6 +40,8 @@ UI_CONTENT_SECURITY_POLICY = "; ".join(
 """The contract's `security_headers.ui`: this origin only, inline script and style allowed, no eval. The pages set it
 themselves as two of them live at paths (`/graphql`, `/api/docs`) whose other answers carry the API's stricter policy.
 """
+
+OWN_CONTENT_SECURITY_POLICY = UI_CONTENT_SECURITY_POLICY.replace(" 'unsafe-inline'", "")
 
 # Fixed here: the `mimetypes` module also reads the machine's own tables, and with nosniff a wrong type stops a script.
 MEDIA_TYPES = {
@@ -110,13 +112,11 @@ def _read_page(name: str) -> str:
     return re.sub(r'"/static/([^"]+)"', lambda match: f'"/static/{match[1]}?v={ASSETS[match[1]].digest}"', text)
 
 
+def _page(text: str, policy: str = UI_CONTENT_SECURITY_POLICY, **headers: str) -> HTMLResponse:
+    return HTMLResponse(text, headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache", **headers})
+
+
 _HOME, _GRAPHIQL, _REFERENCE = (_read_page(name) for name in ("home.html", "graphiql.html", "reference.html"))
-
-
-def _page(text: str, **headers: str) -> HTMLResponse:
-    return HTMLResponse(
-        text, headers={"Content-Security-Policy": UI_CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache", **headers}
-    )
 
 
 def graphiql(request: Request) -> Response:
@@ -171,9 +171,23 @@ async def _send(request: Request, name: str) -> Response:
     return InParts(body, media_type=found.media_type, headers=headers)
 
 
+def _own(path: str, name: str) -> Route:
+    """A page that brings neither script nor style in its text."""
+    text = _read_page(name)
+
+    async def endpoint(request: Request) -> Response:
+        return _page(text, OWN_CONTENT_SECURITY_POLICY)
+
+    return Route(path, endpoint, name=path)
+
+
 routes: list[BaseRoute] = [
     Route("/", home),
     Route("/login", home),
+    _own("/forgot", "forgot.html"),
+    _own("/reset-password", "reset.html"),  # where mailed links lead
+    _own("/welcome", "welcome.html"),
+    _own("/account", "account.html"),
     Route("/api/docs", reference),
     Route("/favicon.ico", favicon),
     Route("/robots.txt", robots),

@@ -30,9 +30,9 @@ NAME = "crewship.example.com"
 FILL_IN = """
 (async () => {
   const until = async (happens) => { while (!happens()) await new Promise((next) => setTimeout(next, 20)); };
-  const account = document.querySelector("#account"), token = document.querySelector("#token-value");
+  const account = document.querySelector("#user"), token = document.querySelector("#token-value");
   await until(() => !account.hidden);
-  const given = {full_name: "Ada Lovelace", email: "ada@example.com", password: "correct horse"};
+  const given = {fullName: "Ada Lovelace", email: "ada@example.com", password: "correct horse"};
   for (const [name, value] of Object.entries(given)) account.querySelector(`[name=${name}]`).value = value;
   account.querySelector("form").requestSubmit();
   const refusal = account.querySelector(".refusal");
@@ -104,8 +104,9 @@ async def test_the_printed_link_makes_the_first_user(database: Database, tmp_pat
     ):
         named = url.replace("127.0.0.1", NAME)
         link = (await bootstrap_notice(settings, database.url, named) or "").rsplit(" ", 1)[1]
-        assert "one-time link" in await evaluate(control, f"{named}/", FILL_IN)
-        assert re.fullmatch("crewship_cli_[0-9a-f]{64}", await evaluate(control, link, FILL_IN))
+        assert "one-time link" in await evaluate(control, f"{named}/welcome", FILL_IN)
+        wizard = link.replace("/#", "/welcome#")
+        assert re.fullmatch("crewship_cli_[0-9a-f]{64}", await evaluate(control, wizard, FILL_IN))
     connection = await asyncpg.connect(database.owner_url)
     try:
         assert await connection.fetchval("SELECT array_agg(email) FROM users") == ["ada@example.com"]

@@ -126,7 +126,8 @@ class Page:
         )
         await self.command("Input.dispatchKeyEvent", type="keyUp", **of)
 
-    async def screenshot(self, file: Path, width: int = 1280, height: int = 800, *, dark: bool = False) -> None:
+    async def look(self, width: int = 1280, height: int = 800, *, dark: bool = False) -> None:
+        """From here on through a window of this size, and with these colours."""
         await self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
@@ -134,6 +135,9 @@ class Page:
             "Emulation.setEmulatedMedia",
             features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
         )
+
+    async def screenshot(self, file: Path, width: int = 1280, height: int = 800, *, dark: bool = False) -> None:
+        await self.look(width, height, dark=dark)
         await asyncio.sleep(0.3)
         picture = await self.command("Page.captureScreenshot", format="png")
         file.write_bytes(base64.b64decode(picture["data"]))

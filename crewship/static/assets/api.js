@@ -23,11 +23,11 @@ export async function call(method, path, body) {
   return answer;
 }
 
-/** The data of a GraphQL answer without errors. When the login has ended the document hears `signed-out`. */
-export async function graphql(query, variables = {}) {
+/** The data of a GraphQL answer without errors. When the login has ended the document hears `signed-out`, unless `quiet`. */
+export async function graphql(query, variables = {}, { quiet = false } = {}) {
   const { data, errors } = await call("POST", "/graphql", { query, variables });
   if (!errors?.length) return data;
   const [{ message, extensions }] = errors;
-  if (extensions?.code === "UNAUTHENTICATED") document.dispatchEvent(new Event("signed-out"));
+  if (extensions?.code === "UNAUTHENTICATED" && !quiet) document.dispatchEvent(new Event("signed-out"));
   throw new Refusal(200, message, extensions);
 }

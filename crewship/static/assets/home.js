@@ -1,11 +1,12 @@
-import { Refusal, call } from "./api.js";
+import { call, graphql } from "./api.js";
 import { find } from "./dom.js";
+import { onSubmit } from "./form.js";
 import { returnPath } from "./return_path.js";
+import { readSetup, signIn, signInRefusal, signOut, whoAmI } from "./session.js";
 import { Workbench } from "./workbench.js";
 
+const SIGN_UP = "mutation SignUp($input: SignUpInput!) { signup(input: $input) { id } }";
 const parameters = new URLSearchParams(location.search);
-// of the link that the server prints on its first start; a fragment is sent to nobody
-const setupToken = new URLSearchParams(location.hash.slice(1)).get("setup_token");
 const destination = returnPath(parameters.get("callbackUrl"), location.origin);
 const panels = document.querySelectorAll(".panel[id], #workbench");
 const workbench = new Workbench();
@@ -18,26 +19,17 @@ function show(id, focus = false) {
 
 async function refresh(focus = false) {
   try {
-    const session = await call("GET", "/api/auth/session");
-    if (session.user) return await showSignedIn(focus);
+    if (await whoAmI()) return await showSignedIn(focus);
     workbench.close();
-    const setup = await call("GET", "/api/v1/system/setup-status");
-    if (setup.needs_bootstrap) return showAccountForm("/api/v1/bootstrap", focus);
-    find("#offer-account").hidden = !setup.allow_signup;
+    const { needsBootstrap, allowSignup } = await readSetup();
+    // the printed link brings its secret in the fragment, which is sent to nobody
+    if (needsBootstrap) return location.replace(`/welcome${location.hash}`);
+    find("#offer-account").hidden = !allowSignup;
     show("login", focus);
   } catch (error) {
     find("#unavailable [role=alert]").textContent = error.message;
     show("unavailable", focus);
   }
-}
-
-function showAccountForm(action, focus) {
-  const first = action === "/api/v1/bootstrap";
-  find("#account form").dataset.action = action;
-  find("#account-title").textContent = first ? "Create the first user" : "Create an account";
-  find("#first-user").hidden = !first;
-  find("#offer-login").hidden = first;
-  show("account", focus);
 }
 
 async function showSignedIn(focus) {
@@ -53,68 +45,21 @@ async function showSignedIn(focus) {
   }
 }
 
-/** Runs `send` with the form's fields; a refusal appears in the form and the fields stay as typed. */
-function onSubmit(selector, send) {
-  const form = find(`${selector} form`);
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const button = form.querySelector("button");
-    const refusal = form.querySelector(".refusal");
-    refusal.textContent = "";
-    button.disabled = true;
-    try {
-      await send(Object.fromEntries(new FormData(form)), form);
-      form.reset();
-    } catch (error) {
-      refusal.textContent = error.message;
-    } finally {
-      button.disabled = false;
-    }
-  });
-}
-
-function loginRefusal(code) {
-  if (code === "CredentialsSignin") return "Email or password is wrong.";
-  // the code may come from the address, where anybody can put a sentence
-  return /^[A-Za-z_]{1,40}$/.test(code) ? `Signing in failed (${code}).` : "Signing in failed.";
-}
-
-onSubmit("#login", async ({ email, password }) => {
-  const { csrfToken } = await call("GET", "/api/auth/csrf");
-  const answer = await call("POST", "/api/auth/callback/credentials", { email, password, csrfToken, redirect: "false" });
-  if (answer.error || !answer.ok) throw new Refusal(200, loginRefusal(answer.error));
+onSubmit(find("#login form"), async ({ email, password }, form) => {
+  await signIn(email, password);
+  form.reset();
   if (destination !== "/") location.assign(destination);
   else await refresh(true);
 });
 
-onSubmit("#account", async (fields, form) => {
-  const body = setupToken && form.dataset.action === "/api/v1/bootstrap" ? { ...fields, setup_token: setupToken } : fields;
-  const answer = await call("POST", form.dataset.action, body);
-  if (setupToken) history.replaceState(null, "", location.pathname + location.search);
-  if (!answer.cli_token) return refresh(true);
-  find("#token-value").textContent = answer.cli_token;
-  show("token", true);
-});
-
-find("#copy-token").addEventListener("click", async () => {
-  try {
-    await navigator.clipboard.writeText(find("#token-value").textContent);
-    find("#copied").textContent = "Copied.";
-  } catch {
-    // browsers give the clipboard to secure origins only
-    getSelection().selectAllChildren(find("#token-value"));
-    find("#copied").textContent = "Selected: copy it with the keyboard.";
-  }
-});
-
-find("#token-kept").addEventListener("click", () => {
-  find("#token-value").textContent = "";
-  refresh(true);
+onSubmit(find("#account form"), async (input) => {
+  await graphql(SIGN_UP, { input });
+  location.assign(destination === "/" ? "/welcome" : destination);
 });
 
 find("#sign-out").addEventListener("click", async () => {
   try {
-    await call("POST", "/api/auth/signout");
+    await signOut();
     await refresh(true);
   } catch (error) {
     find("#crew-refusal").textContent = error.message;
@@ -123,8 +68,8 @@ find("#sign-out").addEventListener("click", async () => {
 
 document.addEventListener("signed-out", () => refresh(true));
 find("#retry").addEventListener("click", () => refresh(true));
-find("#offer-account button").addEventListener("click", () => showAccountForm("/api/v1/auth/signup", true));
-find("#offer-login button").addEventListener("click", () => show("login", true));
+find("#offer-account button").addEventListener("click", () => show("account", true));
+find("#offer-login").addEventListener("click", () => show("login", true));
 
 async function showHealth() {
   try {
@@ -136,6 +81,6 @@ async function showHealth() {
 }
 
 if (location.pathname === "/login") document.title = "Sign in · Crewship";
-if (parameters.has("error")) find("#login .refusal").textContent = loginRefusal(parameters.get("error"));
+if (parameters.has("error")) find("#login .refusal").textContent = signInRefusal(parameters.get("error"));
 showHealth();
 refresh();

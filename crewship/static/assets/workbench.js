@@ -1,8 +1,9 @@
-import { call, graphql } from "./api.js";
+import { graphql } from "./api.js";
 import { Chat } from "./chat.js";
 import { Crew } from "./crew.js";
 import { find, make } from "./dom.js";
 import { Live } from "./live.js";
+import { whoAmI } from "./session.js";
 
 const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug } } }";
 const CHOSEN = "crewship.workspace";
@@ -55,8 +56,7 @@ export class Workbench {
   async #tell(state) {
     find("#connection").textContent = state === "waiting" ? "Connecting again …" : "";
     if (state !== "denied") return;
-    const session = await call("GET", "/api/auth/session").catch(() => ({}));
-    if (session.user) find("#connection").textContent = "Live updates are refused here.";
+    if (await whoAmI().catch(() => null)) find("#connection").textContent = "Live updates are refused here.";
     else document.dispatchEvent(new Event("signed-out"));
   }
 

@@ -1,0 +1,30 @@
+import { graphql } from "./api.js";
+import { showPairing } from "./account_pairing.js";
+import { showSessions } from "./account_sessions.js";
+import { showTokens } from "./account_tokens.js";
+import { badge, find, make } from "./dom.js";
+import { signInFirst, signOut } from "./session.js";
+
+const PROFILE = "query Profile { viewer { email fullName memberships { role workspace { id name } } } }";
+
+async function showProfile() {
+  const { email, fullName, memberships } = (await graphql(PROFILE)).viewer;
+  find("#account-name").textContent = fullName ?? email;
+  find("#person").replaceChildren(badge(fullName ?? email), make("p", {}, make("strong", { text: fullName ?? email }), make("span", { text: email })));
+  const rows = memberships.map(({ role, workspace }) => make("li", {}, make("strong", { text: workspace.name }), make("span", { class: "tag", text: role.toLowerCase() })));
+  find("#memberships").replaceChildren(...(rows.length ? rows : [make("li", { class: "note", text: "None yet: an owner of one can add you." })]));
+}
+
+document.addEventListener("signed-out", () => signInFirst());
+find("#sign-out").onclick = async () => {
+  try {
+    await signOut();
+    location.assign("/login");
+  } catch (error) {
+    find("#trouble").textContent = error.message;
+  }
+};
+
+const shown = await Promise.allSettled([showProfile(), showSessions(), showTokens(), showPairing()]);
+find("#trouble").textContent = [...new Set(shown.filter(({ reason }) => reason).map(({ reason }) => reason.message))].join(" ");
+document.body.dataset.ready = "true";

@@ -1,0 +1,37 @@
+import { Refusal, call, graphql } from "./api.js";
+
+const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug } } }";
+const SETUP = "query Setup { setupStatus { needsBootstrap allowSignup } }";
+
+/** Who is signed in, with the workspaces; null where nobody is. */
+export async function whoAmI() {
+  try {
+    return (await graphql(VIEWER, {}, { quiet: true })).viewer;
+  } catch (error) {
+    if (error.extensions?.code === "UNAUTHENTICATED") return null;
+    throw error;
+  }
+}
+
+export const readSetup = async () => (await graphql(SETUP)).setupStatus;
+
+/** Cookies of a browser are set and cleared by these routes alone. */
+export async function signIn(email, password) {
+  const { csrfToken } = await call("GET", "/api/auth/csrf");
+  const answer = await call("POST", "/api/auth/callback/credentials", { email, password, csrfToken, redirect: "false" });
+  if (answer.error || !answer.ok) throw new Refusal(200, signInRefusal(answer.error));
+}
+
+export const signOut = () => call("POST", "/api/auth/signout");
+
+const REFUSALS = { CredentialsSignin: "Email or password is wrong." };
+
+export function signInRefusal(code) {
+  // the code may come from the address, where anybody can put a sentence
+  return REFUSALS[code] ?? (/^[A-Za-z_]{1,40}$/.test(code) ? `Signing in failed (${code}).` : "Signing in failed.");
+}
+
+/** The way to the sign-in, and back here. */
+export function signInFirst(path = location.pathname + location.search) {
+  location.replace(`/login?callbackUrl=${encodeURIComponent(path)}`);
+}

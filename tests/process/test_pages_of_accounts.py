@@ -1,0 +1,206 @@
+"""The pages around an account in a real browser: each one's way through, its refusals, and what axe says of it."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from models.recovery import PasswordReset
+from models.workspaces import Membership, Role
+from resolvers.instance.running import instance
+from resolvers.kernel import digest
+from tests.auth.browsers import PASSWORD, Browser, new_user
+from tests.process.browser import CHROMIUM, Page, browsing
+from tests.process.looks import axe, judge
+from tests.world import World, now, world_on
+
+__all__ = ["axe"]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+EMAIL = "ada@example.com"
+FOCUSED = "document.activeElement.name || document.activeElement.id"
+
+
+@pytest.fixture(scope="module")
+async def place(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
+    async with world_on(module_database, tmp_path_factory.mktemp("data"), allow_signup=True) as made:
+        ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
+        await made.add(Membership(workspace_id=made.workspace.id, user_id=ada.id, role=Role.OWNER))
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def tab(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[Page]:
+    async with browsing(tmp_path_factory.mktemp("profile")) as made:
+        yield made
+
+
+@pytest.fixture
+async def page(tab: Page, place: World) -> AsyncIterator[Page]:
+    """The tab, signed out."""
+    await place.database.execute("DELETE FROM sessions")
+    await tab.command("Network.clearBrowserCookies")
+    await tab.command("Storage.clearDataForOrigin", origin=place.url, storageTypes="local_storage")
+    tab.complaints.clear()
+    tab.requests.clear()
+    yield tab
+    assert tab.complaints == []
+    assert {url for url in tab.requests if not url.startswith((place.url, place.url.replace("http", "ws", 1)))} == set()
+
+
+async def sign_in(page: Page, place: World, path: str, email: str = EMAIL, password: str = PASSWORD) -> None:
+    await page.open(f"{place.url}{path}")
+    await page.fill("#login [name=email]", email)
+    await page.fill("#login [name=password]", password)
+    await page.press("Enter")
+    await page.until(f"location.pathname === '{path}'")
+
+
+async def account(page: Page, place: World) -> None:
+    await sign_in(page, place, "/account")
+    await page.until("document.body.dataset.ready")
+
+
+async def choose(page: Page, selector: str, value: str) -> None:
+    await page.value(
+        f"(field => {{ field.value = '{value}'; field.dispatchEvent(new Event('change', {{bubbles: true}})); }})"
+        f"(document.querySelector('{selector}'))"
+    )
+
+
+# ---- sign-in ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_page_for_users_leads_by_the_sign_in_and_back(page: Page, place: World, axe: str) -> None:
+    await page.open(f"{place.url}/account")
+    await page.see("Forgot your password?", "#login")
+    assert await page.value("location.pathname + location.search") == "/login?callbackUrl=%2Faccount"
+    await judge(page, axe, "login")
+    await page.fill("#login [name=email]", EMAIL)
+    await page.fill("#login [name=password]", "wrong")
+    await page.press("Enter")
+    await page.see("Email or password is wrong.", "#login [role=alert]")
+    await judge(page, axe, "login refused")
+    await page.value("document.querySelector('#login [name=password]').value = ''")
+    await page.fill("#login [name=password]", PASSWORD)
+    await page.press("Enter")
+    await page.see("Ada Lovelace", "#account-page")
+    await page.click("#sign-out")
+    await page.see("Sign in", "#login")
+    assert await place.database.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
+
+
+# ---- a forgotten password --------------------------------------------------------------------------------------------
+
+
+async def test_a_link_is_asked_for(page: Page, place: World, axe: str) -> None:
+    await page.open(f"{place.url}/forgot")
+    await page.fill("[name=email]", EMAIL)
+    await judge(page, axe, "forgot")
+    await page.press("Enter")
+    await page.see("a link to set a new password is on its way", "#sent")
+    assert await page.value("document.querySelector('#forgot-form').hidden") is True
+    await judge(page, axe, "forgot sent")
+
+
+async def test_a_mailed_link_sets_a_new_password(page: Page, place: World, axe: str) -> None:
+    grace = await new_user(place, email="grace@example.com")
+    reset = PasswordReset(email=grace.email, user_id=grace.id, expires_at=now() + timedelta(minutes=5))
+    token = instance.signer.reset_token(reset.id)
+    reset.token_hash = digest(token)
+    await place.add(reset)
+    await page.open(f"{place.url}/reset-password?token={token}")
+    await page.fill("[name=newPassword]", "short")
+    await page.press("Enter")
+    await page.see("Password must be at least 8 characters", ".fault")
+    assert await page.value(FOCUSED) == "newPassword"
+    assert await page.value("location.search") == ""
+    await judge(page, axe, "reset refused")
+    await page.fill("[name=newPassword]", " but longer now")
+    await page.press("Enter")
+    await page.see("The new password is set.", "#done")
+    await judge(page, axe, "reset done")
+    await sign_in(page, place, "/account", grace.email, "short but longer now")
+    await page.open(f"{place.url}/reset-password?token={token}")
+    await page.fill("[name=newPassword]", "another password")
+    await page.press("Enter")
+    await page.see("Invalid or expired token", "#reset-form [role=alert]")
+    await page.click("#again a")
+    await page.see("Forgot your password?", "#forgot")
+
+
+# ---- the account -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_account_shows_who_and_where(page: Page, place: World, axe: str) -> None:
+    await account(page, place)
+    assert (await page.text("#person")).split("\n")[-2:] == ["Ada Lovelace", EMAIL]
+    assert (await page.text("#memberships")).split() == ["Workspace", "owner"]
+    await judge(page, axe, "account")
+
+
+async def test_sessions_are_revoked(page: Page, place: World) -> None:
+    other = Browser(place.url)
+    await other.log_in(EMAIL)
+    await account(page, place)
+    rows = "[...document.querySelectorAll('#sessions .rows li')]"
+    await page.until(f"{rows}.length === 2")
+    assert "Chrome on Linux this one" in (await page.text("#sessions .rows")).replace("\xa0", " ")
+    await page.value(f"{rows}.find(row => !row.innerText.includes('this one')).querySelector('button').click()")
+    await page.until(f"{rows}.length === 1")
+    assert await page.value(FOCUSED) == "sessions-title"
+    assert (await other.send("GET", "/api/v1/auth/sessions")).status_code == 401
+    await page.click("#sessions .rows button")
+    await page.see("Sign in", "#login")
+
+
+async def test_tokens_are_created_rotated_and_revoked(page: Page, place: World, axe: str) -> None:
+    await account(page, place)
+    await page.see("None yet", "#tokens")
+    await page.fill("#token-form [name=name]", "Nightly")
+    await page.fill("#token-form [name=scopes]", "crews:read, nothing:read")
+    await page.press("Enter")
+    await page.until("document.querySelector('#token-form .fault')")
+    assert await page.value(FOCUSED) == "scopes"
+    assert await page.text("#token-form .fault") == "unknown scope"
+    await judge(page, axe, "account refused")
+    await page.value("document.querySelector('#token-form [name=scopes]').value = 'crews:read runs:read'")
+    await page.press("Enter")
+    await page.see("The token of Nightly", "#secret")
+    first = await page.text("#secret-value")
+    assert await page.value(FOCUSED) == "secret-title"
+    await judge(page, axe, "account secret")
+    await page.click("#secret-kept")
+    assert first not in await page.value("document.documentElement.outerHTML")
+    await page.click("#tokens [aria-label='Rotate Nightly']")
+    await page.until("document.querySelector('#ask').open")
+    await judge(page, axe, "account rotate")
+    await choose(page, "#ask select", "3600")
+    await page.click("#ask-yes")
+    await page.see("The new token of Nightly", "#secret")
+    assert await page.text("#secret-value") != first
+    await page.until("document.querySelectorAll('#tokens > .rows li').length === 2")
+    await page.click("#tokens [aria-label='Revoke Nightly']")
+    await page.press("Escape")
+    await page.until("!document.querySelector('#ask').open")
+    for left in (1, 0):
+        await page.click("#tokens > .rows [aria-label='Revoke Nightly']")
+        await page.click("#ask-yes")
+        await page.until(f"document.querySelectorAll('#tokens > .rows li').length === {left}")
+    ended = "SELECT count(*) FROM cli_tokens WHERE name = 'Nightly' AND revoked_at IS NOT NULL"
+    assert await place.database.fetchval(ended) == 2
+
+
+async def test_a_command_line_is_paired(page: Page, place: World, axe: str) -> None:
+    await account(page, place)
+    await page.click("#pairing-form button")
+    await page.see("Waiting for the command line", "#code")
+    await judge(page, axe, "account pairing")
+    code = await page.text("#code-value")
+    redeem = "mutation ($code: String!) { redeemPairing(input: { code: $code }) { email } }"
+    answer = await place.graphql(None, redeem, {"code": code})
+    assert answer["data"] == {"redeemPairing": {"email": EMAIL}}
+    await page.see("Paired", "#code-state")
+    await page.see("pair", "#tokens > .rows")
