@@ -44,14 +44,14 @@ class InstanceOutfit:
     async def fit(self, job: Job) -> Fitted:
         redactor = Redactor(self._known)
         workdir = Workdir.of_job(self._settings.storage_path, job)
-        tools = tools_for(job, await self._boundary(), workdir)
+        tools = tools_for(job, await self.sandbox(), workdir)
         cwd = f"/output/{job.agent.slug}"
         adapter = await adapter_for(
             job, self._settings, keys=self._keys, tools=tools, scan=scan, redactor=redactor, cwd=cwd
         )
         return Fitted(adapter, ProtectingGuard(redactor, _set_aside))
 
-    async def _boundary(self) -> Sandbox:
+    async def sandbox(self) -> Sandbox:
         async with self._looking:
             if self._sandbox is None:
                 self._sandbox = await detect(self._settings)

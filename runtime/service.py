@@ -6,6 +6,7 @@ from resolvers.instance.settings import Settings
 from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import ANYTHING
 from resolvers.kernel.jobs import JOBS
+from runtime.attendance import Attendance
 from runtime.background import Carried, Carrier
 from runtime.clocks import Ticker, Ticking
 from runtime.dbos_engine import DbosEngine, new_executor
@@ -42,7 +43,9 @@ class Runtime:
             else None
         )
         limits = {"slots": settings.max_concurrent_runs, "max_tokens": settings.run_max_tokens}
-        self.supervisor = Supervisor(engine, outfit or InstanceOutfit(settings), timing=timing, **limits)
+        outfit = outfit or InstanceOutfit(settings)
+        self.supervisor = Supervisor(engine, outfit, timing=timing, **limits)
+        self._attendance = Attendance(outfit.sandbox) if isinstance(outfit, InstanceOutfit) else None
         self._starting: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -58,6 +61,8 @@ class Runtime:
             except Exception as error:
                 log.error("runtime not started; trying again", error=type(error).__name__)
                 await asyncio.sleep(RETRY)
+        if self._attendance is not None and not self._stopped:
+            self._attendance.start()
         if self._liveness is not None and not self._stopped:
             self._carrier.start()
             self._liveness.start()  # without a job there is no engine before the first run
@@ -76,6 +81,8 @@ class Runtime:
         self._stopped = True
         if self._starting is not None:
             await asyncio.wait([self._starting])
+        if self._attendance is not None:
+            await self._attendance.stop()
         if self._liveness is not None:
             await self._liveness.stop()
             await asyncio.gather(self._ticker.stop(), self._carrier.stop())

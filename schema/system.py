@@ -4,8 +4,11 @@ import strawberry
 
 from resolvers import system as system_ops
 from resolvers.instance.license import Edition
+from resolvers.system import aux_models, runtimes
 from schema.bridge import output, query
 
+strawberry.enum(aux_models.AuxSlot, description="A kind of auxiliary tasks.")
+strawberry.enum(aux_models.AuxSource)
 strawberry.enum(Edition, description="Edition of the license.")
 
 
@@ -57,6 +60,62 @@ class EngineType:
     connections: int
 
 
+@output(runtimes.FoundRuntime)
+class FoundRuntimeType:
+    """What workers run agents' commands with. `socket` is empty: nothing is run by a daemon."""
+
+    runtime: str
+    version: str
+    socket: str
+
+
+@output(runtimes.InstallLinks)
+class InstallLinksType:
+    """Where runtimes come from. This release uses bubblewrap."""
+
+    bubblewrap: str
+    docker: str
+    podman: str
+    colima: str
+    orbstack: str
+    apple: str
+
+
+@output(system_ops.Runtime)
+class RuntimeType:
+    """`available`: there is a worker that runs agents' commands. `installLinks` is null then.
+
+    `languageVersion` and `uptimeSeconds` are of the process that answers.
+    """
+
+    available: bool
+    runtime: str | None
+    version: str | None
+    socket: str | None
+    runtimes: list[FoundRuntimeType]
+    install_links: InstallLinksType | None
+    language_version: str
+    uptime_seconds: int
+
+
+@output(aux_models.AuxModel)
+class AuxModelType:
+    """What does the tasks of a slot. Provider and model are empty, and the timeout is 0, if it is unconfigured."""
+
+    slot: aux_models.AuxSlot
+    provider: str
+    model: str
+    timeout_ms: int
+    source: aux_models.AuxSource
+
+
+@output(system_ops.AuxSlots)
+class AuxSlotsType:
+    """The models of auxiliary tasks."""
+
+    slots: list[AuxModelType]
+
+
 @strawberry.type
 class SystemQuery:
     setup_status = query(system_ops.setup_status, SetupStatusType)
@@ -64,3 +123,5 @@ class SystemQuery:
     version = query(system_ops.version, VersionType)
     license = query(system_ops.license, LicenseType)
     engine = query(system_ops.engine, EngineType)
+    runtime = query(system_ops.runtime, RuntimeType)
+    aux_status = query(system_ops.aux_status, AuxSlotsType)

@@ -28,6 +28,8 @@ MAX_SOCKET_PATH = 107
 
 _DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
+_SHORT_DURATION = re.compile(r"(?=.)(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?")
+
 
 class SettingsError(Exception):
     """The environment is wrong; the text names each variable and what it takes, and shows no secret."""
@@ -46,6 +48,17 @@ def _duration(value: Any) -> Any:
         raise ValueError("not a duration")
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
+
+
+def _milliseconds(value: Any) -> Any:
+    """Of `5s`, `1m30s`, `1500ms`; a number alone is milliseconds already."""
+    if not isinstance(value, str) or value.strip().isdecimal():
+        return value
+    match = _SHORT_DURATION.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("not a duration")
+    minutes, seconds, rest = (int(part or 0) for part in match.groups())
+    return minutes * 60_000 + seconds * 1000 + rest
 
 
 def _networks(value: Any) -> Any:
@@ -188,8 +201,13 @@ def variable(
 
 BOOLEAN = "a boolean: true or false"
 SENDER = "a sender such as Crewship <no-reply@example.com>"
+PROVIDER = "the name of a provider, or none"
+MODEL = "the name of a model"
+TIMEOUT = "a duration such as 5s or 1m30s, or milliseconds"
 A_MINUTE = "a number of requests a minute, at least 1"
 Limit = Annotated[PositiveInt, Field(lt=2**31)]
+Milliseconds = Annotated[Limit, BeforeValidator(_milliseconds)]
+ModelName = Annotated[str, Field(max_length=200)]
 Days = Annotated[PositiveInt, Field(le=36_500)]
 
 
@@ -329,6 +347,26 @@ class Settings(BaseSettings):
     ollama_base_url: str | None = variable(
         "OLLAMA_BASE_URL", takes="the URL of an Ollama server, such as http://127.0.0.1:11434"
     )
+
+    # What does auxiliary tasks: a slot whose provider is `none` is left to the fallback.
+    aux_curator_provider: ModelName = variable("CREWSHIP_AUX_CURATOR_PROVIDER", "anthropic", takes=PROVIDER)
+    aux_curator_model: ModelName = variable("CREWSHIP_AUX_CURATOR_MODEL", "claude-haiku-4-5", takes=MODEL)
+    aux_curator_timeout: Milliseconds = variable("CREWSHIP_AUX_CURATOR_TIMEOUT", 30_000, takes=TIMEOUT)
+    aux_keeper_provider: ModelName = variable("CREWSHIP_AUX_KEEPER_PROVIDER", "anthropic", takes=PROVIDER)
+    aux_keeper_model: ModelName = variable("CREWSHIP_AUX_KEEPER_MODEL", "claude-haiku-4-5", takes=MODEL)
+    aux_keeper_timeout: Milliseconds = variable("CREWSHIP_AUX_KEEPER_TIMEOUT", 5_000, takes=TIMEOUT)
+    aux_behavior_provider: ModelName = variable("CREWSHIP_AUX_BEHAVIOR_PROVIDER", "anthropic", takes=PROVIDER)
+    aux_behavior_model: ModelName = variable("CREWSHIP_AUX_BEHAVIOR_MODEL", "claude-haiku-4-5", takes=MODEL)
+    aux_behavior_timeout: Milliseconds = variable("CREWSHIP_AUX_BEHAVIOR_TIMEOUT", 8_000, takes=TIMEOUT)
+    aux_memory_health_provider: ModelName = variable("CREWSHIP_AUX_MEMORY_HEALTH_PROVIDER", "anthropic", takes=PROVIDER)
+    aux_memory_health_model: ModelName = variable("CREWSHIP_AUX_MEMORY_HEALTH_MODEL", "claude-haiku-4-5", takes=MODEL)
+    aux_memory_health_timeout: Milliseconds = variable("CREWSHIP_AUX_MEMORY_HEALTH_TIMEOUT", 15_000, takes=TIMEOUT)
+    aux_negative_provider: ModelName = variable("CREWSHIP_AUX_NEGATIVE_PROVIDER", "anthropic", takes=PROVIDER)
+    aux_negative_model: ModelName = variable("CREWSHIP_AUX_NEGATIVE_MODEL", "claude-haiku-4-5", takes=MODEL)
+    aux_negative_timeout: Milliseconds = variable("CREWSHIP_AUX_NEGATIVE_TIMEOUT", 5_000, takes=TIMEOUT)
+    aux_fallback_provider: ModelName = variable("CREWSHIP_AUX_FALLBACK_PROVIDER", "none", takes=PROVIDER)
+    aux_fallback_model: ModelName = variable("CREWSHIP_AUX_FALLBACK_MODEL", "", takes=MODEL)
+    aux_fallback_timeout: Milliseconds | None = variable("CREWSHIP_AUX_FALLBACK_TIMEOUT", None, takes=TIMEOUT)
 
     google_client_id: str | None = variable("GOOGLE_CLIENT_ID", takes="a text")
     google_client_secret: SecretStr | None = variable("GOOGLE_CLIENT_SECRET", takes="a secret text")

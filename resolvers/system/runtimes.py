@@ -1,0 +1,73 @@
+"""What agents' commands are run with, by what the workers say: a process that only serves may start no program, and so
+cannot find out itself.
+"""
+
+import platform
+from typing import Annotated, Final
+
+from sqlmodel import col
+
+from models.workers import Worker
+from resolvers.kernel import Absent, Action, Context, NoInput, Output, Tenancy, instance, procedure
+from resolvers.system.workers import alive
+
+MOST_WORKERS: Final = 1_000
+UNCONFINED: Final = "process"
+"""The runtime of a worker that runs commands without any boundary (CREWSHIP_UNSAFE_PROCESS)."""
+
+
+class FoundRuntime(Output):
+    """`socket` is empty: nothing is run by a daemon."""
+
+    runtime: str
+    version: str
+    socket: str = ""
+
+
+class InstallLinks(Output):
+    """Where runtimes come from. This release uses bubblewrap; clients know the others."""
+
+    bubblewrap: str = "https://github.com/containers/bubblewrap"
+    docker: str = "https://docs.docker.com/get-docker/"
+    podman: str = "https://podman.io/docs/installation"
+    colima: str = "https://github.com/abiosoft/colima"
+    orbstack: str = "https://orbstack.dev/"
+    apple: str = "https://github.com/apple/container"
+
+
+class Runtime(Output):
+    """`available`: there is a worker that runs agents' commands. `runtime`, `version` and `socket` are null otherwise.
+
+    `language_version` and `uptime_seconds` are of the process that answers.
+    """
+
+    available: bool
+    runtime: str | None
+    version: str | None
+    socket: str | None
+    runtimes: list[FoundRuntime]
+    install_links: Annotated[InstallLinks | None, Absent()] = None
+    language_version: str
+    uptime_seconds: int
+
+
+@procedure("system.runtime", Action.NONE, tenancy=Tenancy.NONE)
+async def runtime(ctx: Context, data: NoInput) -> Runtime:
+    """Get the runtime of agents' commands.
+
+    As the workers have found it: `bubblewrap`, or `process` where a worker runs commands without isolation. Not
+    available without a worker, or if none can run commands; `crewship doctor` on the worker says why.
+    """
+    found = await ctx.select(Worker, alive(), col(Worker.runtime).is_not(None)).limit(MOST_WORKERS).all()
+    kinds = sorted({(w.runtime or "", w.version or "") for w in found}, key=lambda kind: (kind[0] == UNCONFINED, kind))
+    first = kinds[0] if kinds else None
+    return Runtime(
+        available=first is not None,
+        runtime=first and first[0],
+        version=(first and first[1]) or None,
+        socket=None,
+        runtimes=[FoundRuntime(runtime=name, version=version) for name, version in kinds],
+        install_links=None if kinds else InstallLinks(),
+        language_version=platform.python_version(),
+        uptime_seconds=int(instance.uptime()),
+    )

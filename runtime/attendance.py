@@ -1,0 +1,51 @@
+"""Says that this process carries out runs, and what it has found to run commands with."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from models.base import new_id
+from resolvers.instance.telemetry import log
+from resolvers.system import workers
+from resolvers.system.runtimes import UNCONFINED
+from runtime.sandbox import Isolation, Sandbox
+from runtime.sandbox.namespace import Bubblewrap
+
+
+class Attendance:
+    """`sandbox` looks for it where nobody has yet: a trial command, for which nothing that starts waits."""
+
+    def __init__(self, sandbox: Callable[[], Awaitable[Sandbox]], every: float = workers.EVERY) -> None:
+        self._worker, self._sandbox, self._every = new_id(), sandbox, every
+        self._task: asyncio.Task[None] | None = None
+        self._failing = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._attend())
+
+    async def stop(self) -> None:
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(Exception):  # else it is not heard of any more, and that does as well
+            await workers.gone(self._worker)
+
+    async def _attend(self) -> None:
+        runtime, version = runtime_of(await self._sandbox())
+        while True:
+            try:
+                await workers.there(self._worker, runtime, version)
+                self._failing = False
+            except Exception as error:
+                if not self._failing:
+                    log.warning("nobody is told of this worker", error=type(error).__name__)
+                self._failing = True
+            await asyncio.sleep(self._every)
+
+
+def runtime_of(sandbox: Sandbox) -> tuple[str | None, str | None]:
+    """What runs commands, and its version; nothing where none are run."""
+    if isinstance(sandbox, Bubblewrap):
+        return "bubblewrap", sandbox.programs.version
+    return (UNCONFINED if sandbox.runs_commands and sandbox.isolation is Isolation.none else None), None
