@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import ConfigDict
 from sqlalchemy import (
@@ -102,13 +102,23 @@ def enum_field(choices: type[StrEnum] | StrEnum, **options: Any) -> Any:
     return Field(sa_type=cast(Any, Text), sa_column_kwargs={"info": {CHOICES: choices}}, **options)
 
 
-def stored_at(clock: str = "now()") -> Any:
+def stored_at(clock: str = "now()", **options: Any) -> Any:
     """When the row was stored, by PostgreSQL's clock, which all processes share: a row that is not stored has none.
 
     `now()` is the begin of the transaction; `clock_timestamp()` goes on within it, so that what is written one after
     the other under a lock has times in the same order.
     """
-    return time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text(clock)})
+    return time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text(clock)}, **options)
+
+
+PARTITION = "partition"  # in a table's info: the span of each of its partitions
+
+
+def partitioned(span: Literal["day", "week", "month"]) -> dict[str, Any]:
+    """The end of the arguments of a table that grows without end: rows that expire go with the partition of their time,
+    by `created_at`, which has to be a part of the key.
+    """
+    return {"postgresql_partition_by": "RANGE (created_at)", "info": {PARTITION: span}}
 
 
 def _bounded(kind: Any, most: int, options: dict[str, Any]) -> Any:

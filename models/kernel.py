@@ -8,7 +8,17 @@ from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field
 
 from models.auth import of_person
-from models.base import Row, TenantRow, TenantTable, bytes_field, free_id, json_field, stored_at, text_field
+from models.base import (
+    Row,
+    TenantRow,
+    TenantTable,
+    bytes_field,
+    free_id,
+    json_field,
+    partitioned,
+    stored_at,
+    text_field,
+)
 from models.bounds import ANSWER, DESCRIPTION, ID, LINE, NOTES, PAYLOAD
 
 
@@ -30,6 +40,7 @@ class OutboxEvent(Row, table=True):
         Index("events_channel_xid_seq_idx", "channel", "xid", "seq"),
         Index("events_created_at_idx", "created_at", postgresql_using="brin"),
         Index("events_access_idx", "xid", "seq", postgresql_where=text("type = 'access.changed'")),
+        partitioned("day"),
     )
     xid: int = Field(
         default=None, sa_column=Column(Xid8, primary_key=True, server_default=text("pg_current_xact_id()"))
@@ -39,7 +50,7 @@ class OutboxEvent(Row, table=True):
     channel: str = text_field(LINE * 3)
     type: str = text_field(LINE)
     payload: dict[str, Any] = json_field(PAYLOAD)
-    created_at: datetime = stored_at()
+    created_at: datetime = stored_at(primary_key=True)
 
 
 class IdempotencyKey(Row, table=True):

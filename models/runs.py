@@ -14,6 +14,7 @@ from models.base import (
     enum_field,
     free_id,
     json_field,
+    partitioned,
     stored_at,
     tenant_id,
     tenant_key,
@@ -163,6 +164,7 @@ class RunFrame(TenantRow, table=True):
             postgresql_where=text("agent_id IS NOT NULL"),
         ),
         Index("run_frames_created_at_idx", "created_at", postgresql_using="brin"),
+        partitioned("week"),
     )
     workspace_id: str = tenant_id()
     chat_id: str = Field(primary_key=True)
@@ -172,7 +174,7 @@ class RunFrame(TenantRow, table=True):
     agent_id: str | None = text_field(ID, default=None)
     type: str = text_field(LINE)  # run_begin or chat_event
     payload: dict[str, Any] = json_field(TURN)
-    created_at: datetime = stored_at("clock_timestamp()")
+    created_at: datetime = stored_at("clock_timestamp()", primary_key=True)
 
 
 class RunTag(TenantRow, table=True):

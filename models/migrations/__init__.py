@@ -16,6 +16,7 @@ SETTINGS = {
     "lock_timeout": "5min",  # for the advisory lock: another process may be migrating
     "statement_timeout": "15min",
 }
+PARTITIONING = "partitions_of(text), keep_partitions(text, text, integer), drop_partitions(text, timestamptz)"
 TABLE_LOCK_TIMEOUT = "10s"  # rather give up than queue every reader behind us
 
 
@@ -73,6 +74,7 @@ async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", application_r
         f"GRANT USAGE ON SCHEMA {schema} TO {role}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE {tables} TO {role}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+        f"GRANT EXECUTE ON FUNCTION {PARTITIONING} TO {role}",
         # Default privileges of the owner may have given more.
         f"REVOKE ALL ON TABLE alembic_version FROM {role}",
         f"GRANT SELECT ON TABLE alembic_version TO {role}",

@@ -1,5 +1,6 @@
 """What Alembic runs: the connection comes from `models.migrations`, which opened it."""
 
+import re
 from typing import Any, Literal
 
 from alembic import context
@@ -11,6 +12,7 @@ from models.kernel import Xid8
 from models.migrations.tables import metadata
 
 ischema_names["xid8"] = Xid8
+PARTITION_NAME = re.compile(r"_(\d{8}|before|default)$")
 
 
 def unbounded(kind: Any) -> bool:
@@ -24,6 +26,11 @@ def types_differ(
     return False if unbounded(inspected_type) and unbounded(declared_type) else None
 
 
+def is_ours(_item: Any, name: str | None, kind: str, reflected: bool, _declared: Any) -> bool:
+    """A partition is a part of its table, and no table of its own."""
+    return not (kind == "table" and reflected and name is not None and PARTITION_NAME.search(name))
+
+
 def render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     return "sa.Text()" if kind == "type" and unbounded(item) else False
 
@@ -34,6 +41,7 @@ context.configure(
     target_metadata=metadata(),
     compare_type=types_differ,
     render_item=render,
+    include_object=is_ours,
     transaction_per_migration=True,
 )
 with context.begin_transaction():

@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from sqlmodel import SQLModel
+
+from models.base import PARTITION, table_of
+from models.kernel import OutboxEvent
+from models.runs import RunFrame
 from resolvers.identity.cookies import DEVICE_LIFETIME
 from resolvers.instance.running import instance
 from resolvers.kernel.clocks import AcrossWorkspaces, clock
@@ -25,51 +30,61 @@ SWEPT = "events_swept"
 
 @dataclass(frozen=True)
 class Rule:
-    """`sql` removes one portion ($1: its size) and returns how many rows that were; of a table whose rows expire.
-
-    `days`: the setting that says after how many of them ($2).
-    """
+    """`sql` removes one portion ($1: its size) and returns how many rows that were; of a table whose rows expire."""
 
     name: str
     sql: str
-    days: str | None = None
-
-    def values(self) -> tuple[int, ...]:
-        return (PORTION,) if self.days is None else (PORTION, getattr(instance.settings, self.days))
 
 
-def _where(table: str, condition: str, days: str | None = None) -> Rule:
+AHEAD = 3  # partitions of a time that has not begun: what is stored when none was made waits for its own
+EXPIRED = "SELECT max(until) FROM partitions_of($1) WHERE until <= now() - make_interval(days => $2)"
+# A cursor from before the last event removed leads nowhere: its number is kept.
+SWEPT_EVENTS = f"""
+    INSERT INTO instance_facts (name, value, created_at)
+    SELECT '{SWEPT}', (SELECT xid::text FROM events WHERE created_at < $1 ORDER BY xid DESC, seq DESC LIMIT 1), now()
+    WHERE EXISTS (SELECT FROM events WHERE created_at < $1)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()
+"""
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """Of a table that is `partitioned`: those of the time to come are made, and those are dropped whose rows are all
+    older than the setting `days` says. `note`: what is kept of these ($1: where the last of them ends).
+    """
+
+    model: type[SQLModel]
+    days: str
+    note: str | None = None
+
+    @property
+    def name(self) -> str:
+        return table_of(self.model).name
+
+    async def remove(self, rows: AcrossWorkspaces) -> None:
+        span = table_of(self.model).info[PARTITION]
+        await rows.fetchval("SELECT keep_partitions($1, $2, $3)", self.name, span, AHEAD)
+        before = await rows.fetchval(EXPIRED, self.name, getattr(instance.settings, self.days))
+        if before is not None:
+            if self.note is not None:
+                await rows.fetchval(self.note, before)
+            await rows.fetchval("SELECT drop_partitions($1, $2)", self.name, before)
+
+
+PARTITIONED = (Partitions(OutboxEvent, "event_days", SWEPT_EVENTS), Partitions(RunFrame, "frame_days"))
+
+
+def _where(table: str, condition: str) -> Rule:
     """The rows of `condition`, found by an index."""
     found = f"SELECT ctid FROM {table} WHERE {condition} LIMIT $1"
     return Rule(
         table,
         f"WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY({found})) RETURNING 1) SELECT count(*) FROM gone",
-        days,
     )
 
 
 RULES = (
     _where("idempotency_keys", f"created_at < now() - interval '{HOURS} hours'"),
-    # The oldest stand first in the order of delivery. A cursor from before the last event removed leads nowhere: its
-    # number is kept.
-    Rule(
-        "events",
-        f"""
-        WITH oldest AS MATERIALIZED (SELECT xid, seq, created_at FROM events ORDER BY xid, seq LIMIT $1),
-        gone AS (
-            DELETE FROM events USING oldest WHERE events.xid = oldest.xid AND events.seq = oldest.seq
-            AND oldest.created_at < now() - make_interval(days => $2) RETURNING events.xid::text::bigint
-        ),
-        noted AS (
-            INSERT INTO instance_facts (name, value, created_at) SELECT '{SWEPT}', max(xid)::text, now()
-                FROM gone HAVING count(*) > 0
-            ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()
-        )
-        SELECT count(*) FROM gone
-        """,
-        "event_days",
-    ),
-    _where("run_frames", "created_at < now() - make_interval(days => $2)", "frame_days"),
     # Steps are for whoever takes a run over; a run that ended is taken over by nobody.
     Rule(
         "run_steps",
@@ -98,9 +113,12 @@ Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 async def sweep(write: Write) -> None:
     """One tick. What keeps one rule from its rows is no matter to the next."""
     failures = []
-    for rule in RULES:
+    for rule in (*PARTITIONED, *RULES):
         try:
-            await _carry_out(write, rule)
+            if isinstance(rule, Partitions):
+                await write(rule.remove)
+            else:
+                await _carry_out(write, rule)
         except Gone:
             raise
         except Exception as error:
@@ -114,7 +132,7 @@ async def _carry_out(write: Write, rule: Rule) -> None:
     """Portions until nothing is left."""
 
     async def portion(rows: AcrossWorkspaces) -> Any:
-        return await rows.fetchval(rule.sql, *rule.values())
+        return await rows.fetchval(rule.sql, PORTION)
 
     for _ in range(PORTIONS):
         if not await write(portion):

@@ -22,6 +22,7 @@ EPOCH = """
 """
 SWEPT = "SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = $1), 0)"
 
+# What is watched is seconds behind at most: partitions of frames from before are not looked into.
 # Changes of access come with the frames, from the same snapshot: an event may still wait, frames do not.
 FRAMES = """
     SELECT NULL AS workspace_id, NULL AS chat_id, seq, channel AS type, NULL AS payload
@@ -32,6 +33,7 @@ FRAMES = """
     CROSS JOIN LATERAL (
         SELECT seq, type, payload FROM run_frames
         WHERE workspace_id = watched.workspace_id AND chat_id = watched.chat_id AND seq > watched.seq
+            AND created_at > now() - interval '1 day'
         ORDER BY seq LIMIT $4
     ) f
 """

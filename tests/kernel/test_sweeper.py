@@ -3,14 +3,17 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from crewship.work import working
 from models.agents import Agent
-from models.runs import Run, RunStatus, RunStep
+from models.chats import Chat
+from models.runs import Run, RunFrame, RunStatus, RunStep
 from resolvers.instance.running import instance
 from resolvers.kernel import sweeper
 from resolvers.kernel.clocks import across_workspaces
+from resolvers.kernel.database import database
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -35,22 +38,97 @@ async def kept(world: World) -> list[str]:
     return [row["name"] for row in rows]
 
 
-async def test_old_keys_and_events_go(world: World) -> None:
-    for name, key_age, event_age in (("old", 25, 7 * 24 + 1), ("young", 23, 7 * 24 - 1)):
-        for sql, age in zip(ROWS, (key_age, event_age), strict=True):
-            await world.database.execute(sql.format(age=age), name)
+async def partition(world: World, table: str, name: str, begin: int, end: int) -> None:
+    """A partition of the past: between so many hours ago."""
+    times = [
+        await world.database.fetchval("SELECT (now() - make_interval(hours => $1))::text", hours)
+        for hours in (begin, end)
+    ]
+    await world.database.execute(
+        f"CREATE TABLE {table}_{name} PARTITION OF {table} FOR VALUES FROM ('{times[0]}') TO ('{times[1]}')"
+    )
+
+
+async def partitions(world: World, table: str) -> list[str]:
+    rows = await world.database.fetch("SELECT name FROM partitions_of($1) ORDER BY until", table)
+    return [row["name"].removeprefix(f"{table}_") for row in rows]
+
+
+async def test_old_keys_go(world: World) -> None:
+    for name, age in (("old", 25), ("young", 23)):
+        await world.database.execute(ROWS[0].format(age=age), name)
     await swept()
-    assert await kept(world) == ["young", "young"]
+    assert await kept(world) == ["young"]
+
+
+async def test_events_go_with_the_partition_of_their_time(world: World) -> None:
+    conn, week = world.database, 7 * 24
+    await partition(world, "events", "19990101", week + 30, week + 2)
+    await partition(world, "events", "19990108", week + 2, week - 2)
+    for name, age in (("e: old", week + 20), ("e: last", week + 3), ("e: in time", week + 1), ("e: young", 1)):
+        await conn.execute(ROWS[1].format(age=age), name)
+    last = await conn.fetchval("SELECT xid::text FROM events WHERE channel = 'e: last'")
+    await swept()
+    found = [name for name in await kept(world) if name.startswith("e: ")]
+    assert found == ["e: in time", "e: young"]  # a partition goes as a whole, when its last row has expired
+    assert "19990101" not in await partitions(world, "events")
+    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", sweeper.SWEPT) == last
+    await swept()
+    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", sweeper.SWEPT) == last
+
+
+async def test_frames_go_with_the_partition_of_their_time(world: World) -> None:
+    agent = Agent(workspace_id=world.workspace.id, name="Runner", slug="runner-of-frames")
+    chat = Chat(id="frames", workspace_id=world.workspace.id, agent_id=agent.id, created_by=world.owner.user_id)
+    await world.add(agent, chat)
+    month = 30 * 24
+    await partition(world, "run_frames", "19990101", month + 90, month + 1)
+    await partition(world, "run_frames", "19990201", month + 1, month - 1)
+    for seq, hours in enumerate((month + 50, month, 1), 1):
+        at = datetime.now(UTC) - timedelta(hours=hours)
+        await world.add(
+            RunFrame(
+                workspace_id=world.workspace.id, chat_id=chat.id, seq=seq, type="chat_event", payload={}, created_at=at
+            )
+        )
+    await swept()
+    assert [row["seq"] for row in await world.database.fetch("SELECT seq FROM run_frames ORDER BY 1")] == [2, 3]
+    assert "19990101" not in await partitions(world, "run_frames")
 
 
 async def test_a_setting_says_after_how_many_days(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"event_days": 2, "frame_days": 3}))
-    assert [rule.values()[1] for rule in sweeper.RULES if rule.days is not None] == [2, 3]
-    await world.database.execute("DELETE FROM events")
-    for name, age in (("old", 2 * 24 + 1), ("young", 2 * 24 - 1)):
-        await world.database.execute(ROWS[1].format(age=age), name)
+    assert [each.days for each in sweeper.PARTITIONED] == ["event_days", "frame_days"]
+    await partition(world, "events", "19990101", 5 * 24, 49)
+    await world.database.execute(ROWS[1].format(age=50), "s: old")
     await swept()
-    assert [row["channel"] for row in await world.database.fetch("SELECT channel FROM events")] == ["young"]
+    assert "s: old" in await kept(world)
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"event_days": 2}))
+    await swept()
+    assert "s: old" not in await kept(world)
+
+
+async def test_there_are_always_partitions_of_the_time_to_come(world: World) -> None:
+    """Also where nobody made them for a while: what was stored meanwhile finds its place, and is counted once."""
+    conn, made = world.database, await partitions(world, "events")
+    await conn.execute(f"DROP TABLE {', '.join(f'events_{name}' for name in made)}")
+    await partition(world, "events", "19990101", 60 * 24, 20 * 24)
+    await conn.execute(ROWS[1].format(age=2), "meanwhile")
+    assert await conn.fetchval("SELECT count(*) FROM events_default") == 1
+    await swept()
+    assert await conn.fetchval("SELECT count(*) FROM events_default") == 0
+    assert "meanwhile" in await kept(world)
+    until = await conn.fetchval("SELECT max(until) - now() FROM partitions_of('events')")
+    assert timedelta(days=3) < until <= timedelta(days=5)
+    assert await conn.fetchval("SELECT keep_partitions('events', 'day', 3)") == 0
+
+
+async def test_the_service_may_make_and_drop_partitions_but_not_tables(world: World) -> None:
+    async with database.lease() as conn:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await conn.execute("DROP TABLE events_default")
+        with pytest.raises(asyncpg.PostgresError):
+            await conn.fetchval("SELECT keep_partitions('labels', 'day', 2)")
+        assert await conn.fetchval("SELECT drop_partitions('labels', now() + interval '1 year')") == 0
 
 
 async def test_sessions_go_a_day_after_their_end(world: World) -> None:
@@ -67,19 +145,13 @@ async def test_sessions_go_a_day_after_their_end(world: World) -> None:
 async def test_many_rows_go_in_portions(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeper, "PORTION", 7)
     conn = world.database
-    await conn.execute("DELETE FROM events")
-    await conn.execute(
-        "INSERT INTO events (channel, type, payload, created_at)"
-        " SELECT 'old', 't', '{}', now() - interval '8 days' FROM generate_series(1, 40)"
-    )
-    await conn.execute(
-        "INSERT INTO events (channel, type, payload) SELECT 'young', 't', '{}' FROM generate_series(1, 3)"
-    )
-    last = await conn.fetchval("SELECT max(xid)::text FROM events WHERE channel = 'old'")
+    await conn.execute("DELETE FROM idempotency_keys")
+    for number in range(40):
+        await conn.execute(ROWS[0].format(age=25), f"old {number}")
+    await conn.execute(ROWS[0].format(age=1), "young")
     before = await conn.fetchval("SELECT pg_current_xact_id()::text::bigint")
     await swept()
-    assert [row["channel"] for row in await conn.fetch("SELECT channel FROM events")] == ["young"] * 3
-    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", sweeper.SWEPT) == last
+    assert [name for name in await kept(world) if name.startswith(("old", "young"))] == ["young"]
     # transactions: no reader of the outbox waits for all of it
     assert await conn.fetchval("SELECT pg_current_xact_id()::text::bigint") - before >= 6
 

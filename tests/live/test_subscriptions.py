@@ -207,8 +207,9 @@ async def test_a_cursor_of_events_that_were_removed_is_told(world: World) -> Non
     await emit(world, 1)
     await until(lambda: memory.written)
     await world.database.execute(
-        "UPDATE events SET created_at = now() - interval '8 days' WHERE channel = $1", own(world)
+        "CREATE TABLE events_19990101 PARTITION OF events FOR VALUES FROM ('1999-01-01') TO ('1999-01-08')"
     )
+    await world.database.execute("UPDATE events SET created_at = '1999-01-02' WHERE channel = $1", own(world))
     await sweeper.sweep(across_workspaces)
     await line.subscribe(own(world), plain, after=cursor)
     await until(lambda: memory.losses)

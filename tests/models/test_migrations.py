@@ -23,15 +23,19 @@ CATALOG = {
         """
         SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default, is_identity,
             identity_generation
-        FROM information_schema.columns WHERE table_schema = 'public'
+        FROM information_schema.columns WHERE table_schema = 'public' AND NOT (table_name = ANY (PARTITIONS))
     """
     ),
     "constraints": (
         "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
         " FROM pg_constraint WHERE connamespace = 'public'::regnamespace"
+        " AND NOT (conrelid::regclass::text = ANY (PARTITIONS))"
     ),
-    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    " AND NOT (tablename = ANY (PARTITIONS))",
 }
+PARTITIONS = "ARRAY(SELECT relname::text FROM pg_class WHERE relispartition)"
+"""A part of its table each, and like it by what PostgreSQL allows."""
 
 
 def plain(value: object) -> str:
@@ -43,7 +47,9 @@ async def catalog(url: str) -> dict[str, set[tuple[str, ...]]]:
     """The whole schema as PostgreSQL prints it, but for casts and brackets."""
     connection = await asyncpg.connect(url)
     try:
-        found = {kind: await connection.fetch(query) for kind, query in CATALOG.items()}
+        found = {
+            kind: await connection.fetch(query.replace("PARTITIONS", PARTITIONS)) for kind, query in CATALOG.items()
+        }
     finally:
         await connection.close()
     return {

@@ -33,6 +33,8 @@ LEFT = (
     " FROM idempotency_keys WHERE created_at < now() - interval '24 hours') + (SELECT count(*)"
     " FROM run_frames WHERE chat_id = 'swept')"
 )
+PAST = (("events", 9, 7), ("run_frames", 33, 30))
+"""The partitions that these rows are in: between so many days ago, and an hour more."""
 EVERY = 0.02  # seconds between events that are heard
 
 
@@ -51,6 +53,14 @@ async def sweep_old(superuser: "asyncpg.Connection[Any]", world: World, rows: in
     """Fills each of three tables with `rows` expired rows, and has them removed."""
     made = Swept(rows)
     await superuser.execute("SET session_replication_role = replica; SET statement_timeout = 0")
+    for table, begin, end in PAST:
+        times = [
+            await superuser.fetchval("SELECT (now() - make_interval(days => $1, hours => 1))::text", days)
+            for days in (begin, end)
+        ]
+        await superuser.execute(
+            f"CREATE TABLE {table}_19990101 PARTITION OF {table} FOR VALUES FROM ('{times[0]}') TO ('{times[1]}')"
+        )
     for sql in OLD:
         await superuser.execute(sql.format(rows=rows), world.workspace.id)
     await superuser.execute("SET session_replication_role = origin")

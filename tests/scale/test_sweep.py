@@ -26,7 +26,7 @@ async def test_a_sweep_of_many_rows_holds_nobody_up(world: World, module_databas
     finally:
         await superuser.close()
     assert swept.left == 0
-    assert len(swept.portions) >= 3 * ROWS / sweeper.PORTION
+    assert len(swept.portions) >= ROWS / sweeper.PORTION + len(sweeper.PARTITIONED)
     # a second, and some of a machine that has much else to do
     assert max(swept.portions) < 1.5, sorted(swept.portions)[-5:]
     assert swept.waited, "nobody listened"
@@ -39,9 +39,8 @@ async def test_what_expires_is_found_by_an_index(world: World, rule: sweeper.Rul
         # few rows: all plans are cheap, but one without an index stays one
         await conn.execute("SET LOCAL enable_seqscan = off")
         await conn.fetchrow(SCOPE_SQL, "*")
-        values = ", ".join(map(str, rule.values()))
         await conn.execute(f"PREPARE swept AS {rule.sql}")
-        plan = json.loads(await conn.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE swept({values})"))[0]["Plan"]
+        plan = json.loads(await conn.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE swept({sweeper.PORTION})"))[0]["Plan"]
         await conn.execute("DEALLOCATE swept")
     read = [
         (node["Node Type"], node["Relation Name"])
