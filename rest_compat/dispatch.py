@@ -153,8 +153,7 @@ class Dispatcher:
             )  # fmt: skip
             made, session = await _made(route, request, answer), answer.session
         except Refusal as refusal:
-            status, text, more = refused(refusal, path)
-            made, session = Reply(status, text, [JSON, *more]), "ended" if refusal.ends_session else None
+            made, session = _refused(route, headers, path, refusal), "ended" if refusal.ends_session else None
         if session is not None:
             cookies = credentials.session_cookies(session, https=caller.https)
             made.headers += [(b"set-cookie", text.encode()) for text in cookies]
@@ -232,6 +231,14 @@ async def _made(route: Route, request: Request, answer: Answer) -> Reply:
         if route.method == "GET" and matches(request.headers.get(b"if-none-match"), tag):
             return Reply(304, b"", headers[1:])
     return Reply(route.status, body, headers + replayed)
+
+
+def _refused(route: Route, headers: Any, path: str, refusal: Refusal) -> Reply:
+    shown = None if route.refuses is None else route.refuses(headers, refusal)
+    if shown is not None:
+        return shown
+    status, text, more = refused(refusal, path)
+    return Reply(status, text, [JSON, *more])
 
 
 def _of_file(request: Request, opened: Opened) -> Reply:

@@ -169,6 +169,7 @@ class Reply:
 
 Reading = Callable[[Request], dict[str, Any]]
 Writing = Callable[[Request, Answer], Reply | Awaitable[Reply]]
+Refusing = Callable[[Mapping[bytes, bytes], Refusal], Reply | None]
 
 
 @dataclass(eq=False)
@@ -179,7 +180,8 @@ class Route:
     `optional_body`: an empty or unreadable body counts as none. `body`: ValueOf, or Upload, and `gives`: Download or
     Streaming, are bodies of any size; what a command of an Upload takes beside it comes by the query, and the rows of a
     Streaming have the shape of `wire`. What only `answers` knows is documented by `redirects`, which says who is sent
-    elsewhere, and by `probe`: unavailable, it has the same body.
+    elsewhere, and by `probe`: unavailable, it has the same body. `refuses`: another answer to a refusal, by the headers
+    of the request, for a route that browsers are sent to.
     """
 
     method: str
@@ -192,6 +194,7 @@ class Route:
     completes: Callable[[dict[str, str]], dict[str, str]] | None = None
     reads: Reading | None = None
     answers: Writing | None = None
+    refuses: Refusing | None = None
     body_limit: int | None = None
     redirects: str | None = None
     probe: bool = False
