@@ -126,6 +126,7 @@ async def _leave_workspaces(ctx: Context) -> None:
     kept = list[str]()
     for workspace in await ctx.select(Workspace, col(Workspace.id).in_(own)).order_by(col(Workspace.name)).all():
         await ctx.enter(workspace.id)
+        await ctx.lock(f"roles of {workspace.id}")  # nor may another owner go at the same time
         others = ctx.select(Membership, col(Membership.user_id) != ctx.user_id)
         if not await others.exists():
             await ctx.update(Workspace, workspace.id, deleted_at=NOW)
