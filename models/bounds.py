@@ -17,6 +17,8 @@ CREDENTIAL: Final = 255
 LINE: Final = 200
 """One line: a title, a colour, a role, a filter."""
 EMAIL: Final = 320
+SUBJECT: Final = 255
+"""Who somebody is at a sign-in provider (OpenID Connect Core, 2)."""
 IMAGE: Final = 1024
 URL: Final = 2048
 DESCRIPTION: Final = 10_000

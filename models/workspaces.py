@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from models.auth import of_person
@@ -72,7 +72,12 @@ class Invitation(TenantTable, table=True):
     """An offer of membership that waits for a person; `token` is handed over by hand."""
 
     __tablename__ = "invitations"
-    __table_args__ = (Index("invitations_workspace_id_created_at_idx", "workspace_id", "created_at"),)
+    __table_args__ = (
+        Index("invitations_workspace_id_created_at_idx", "workspace_id", "created_at"),
+        Index(
+            "invitations_email_in_lower_case_idx", text("lower(email)"), postgresql_where=text("accepted_at IS NULL")
+        ),
+    )
     email: str = text_field(EMAIL)
     role: Role = enum_field(Role)
     invited_by: str = Field(foreign_key="users.id", ondelete="CASCADE")
