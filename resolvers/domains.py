@@ -7,6 +7,7 @@ from types import ModuleType
 
 DOMAINS = (
     "auth",
+    "sign_in_providers",
     "workspaces",
     "service_accounts",
     "crews",

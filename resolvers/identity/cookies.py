@@ -6,6 +6,7 @@ from datetime import timedelta
 
 SESSION_LIFETIME = timedelta(days=30)
 DEVICE_LIFETIME = timedelta(days=180)
+ATTEMPT_LIFETIME = timedelta(minutes=15)  # of a sign-in at another provider (contract: auth.google_redirect)
 REFRESH_PATH = "/api/auth/"
 
 # What RFC 6265 lets a value be made of (cookie-octet); our own values are hex or base64url.
@@ -20,15 +21,24 @@ class CookieNames:
     refresh: str
     csrf: str
     device: str
+    browser: str
     secure: bool
 
 
-HTTP = CookieNames("authjs.session-token", "authjs.refresh-token", "authjs.csrf-token", "crewship.device", secure=False)
+HTTP = CookieNames(
+    "authjs.session-token",
+    "authjs.refresh-token",
+    "authjs.csrf-token",
+    "crewship.device",
+    "crewship.browser",
+    secure=False,
+)
 HTTPS = CookieNames(
     "__Secure-authjs.session-token",
     "__Secure-authjs.refresh-token",
     "__Host-authjs.csrf-token",
     "__Secure-crewship.device",
+    "__Host-crewship.browser",
     secure=True,
 )
 
@@ -64,6 +74,12 @@ def set_csrf(token: str, *, https: bool) -> list[str]:
     """The Set-Cookie value of the double-submit token, which lasts until the browser is closed."""
     names = names_for(https=https)
     return [_set(names.csrf, token, "/", names.secure, None)]
+
+
+def set_browser(value: str, *, https: bool) -> str:
+    """The Set-Cookie value of a browser that is sent to sign in elsewhere: what comes back has to come from it."""
+    names = names_for(https=https)
+    return _set(names.browser, value, "/", names.secure, int(ATTEMPT_LIFETIME.total_seconds()))
 
 
 def clear_all() -> list[str]:
@@ -109,6 +125,11 @@ def refresh_token(cookies: dict[str, str], *, https: bool) -> str | None:
 
 def device_token(cookies: dict[str, str], *, https: bool) -> str | None:
     return cookies.get(names_for(https=https).device) or None
+
+
+def browser_token(cookies: dict[str, str], *, https: bool) -> str | None:
+    """Of the request's scheme only: over https nobody but this host has set it."""
+    return cookies.get(names_for(https=https).browser) or None
 
 
 def csrf_token(cookies: dict[str, str]) -> str | None:

@@ -23,6 +23,8 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from resolvers.instance.sign_in_providers import SignInProvider, configured
+
 # What bind() takes on Linux, the closing zero left off.
 MAX_SOCKET_PATH = 107
 
@@ -368,6 +370,9 @@ class Settings(BaseSettings):
     aux_fallback_model: ModelName = variable("CREWSHIP_AUX_FALLBACK_MODEL", "", takes=MODEL)
     aux_fallback_timeout: Milliseconds | None = variable("CREWSHIP_AUX_FALLBACK_TIMEOUT", None, takes=TIMEOUT)
 
+    sign_in_providers: SecretStr | None = variable(
+        "CREWSHIP_SIGN_IN_PROVIDERS", takes="a JSON list of OpenID Connect providers, or the path of a file with one"
+    )
     google_client_id: str | None = variable("GOOGLE_CLIENT_ID", takes="a text")
     google_client_secret: SecretStr | None = variable("GOOGLE_CLIENT_SECRET", takes="a secret text")
     smtp_url: SmtpUrl | None = variable(
@@ -389,8 +394,12 @@ class Settings(BaseSettings):
         return self.env.lower() in ("prod", "production")
 
     @property
-    def google_enabled(self) -> bool:
-        return bool(self.google_client_id and self.google_client_secret)
+    def providers(self) -> tuple[SignInProvider, ...]:
+        """The OpenID Connect providers that people may sign in with."""
+        found: tuple[SignInProvider, ...] = configured(
+            self.sign_in_providers, self.google_client_id, self.google_client_secret
+        )
+        return found
 
     @property
     def smtp_enabled(self) -> bool:
@@ -416,6 +425,12 @@ def contradiction(settings: Settings) -> str | None:
     if settings.unsafe_process and settings.allow_signup:
         return (
             "CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on,"
+            " strangers could run commands; unset one of the two"
+        )
+    signs_up = [provider.id for provider in settings.providers if provider.signup]  # judges all of them
+    if settings.unsafe_process and signs_up:
+        return (
+            "CREWSHIP_UNSAFE_PROCESS: not allowed while a provider of CREWSHIP_SIGN_IN_PROVIDERS signs people up,"
             " strangers could run commands; unset one of the two"
         )
     if len(os.fsencode(settings.socket_path)) > MAX_SOCKET_PATH:

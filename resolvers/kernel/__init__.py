@@ -6,7 +6,7 @@ Where name and module are alike (`command`, `query`, `bus`, `database`, `instanc
 from resolvers.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.identity import cookies, credentials
 from resolvers.identity.caller import Caller, CredentialKind, IssuedSession
-from resolvers.identity.cookies import DEVICE_LIFETIME
+from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
 from resolvers.identity.credentials import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
 from resolvers.instance.crypto import (
@@ -26,6 +26,7 @@ from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification, check_password
 from resolvers.instance.ports import Mail
 from resolvers.instance.running import BOOTSTRAPPED, instance
+from resolvers.instance.sign_in_providers import SignInProvider, is_safe_url
 from resolvers.instance.store import Arriving, Entry, Opened, names_of
 from resolvers.instance.telemetry import log
 from resolvers.instance.vault import Revealed, Unopenable, told_of_secrets
@@ -34,7 +35,7 @@ from resolvers.kernel.actors import Actor, actor, actor_name, actor_of, check_ac
 from resolvers.kernel.bounds import ENDS, within
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, Need, plus
-from resolvers.kernel.clocks import AcrossWorkspaces, clock
+from resolvers.kernel.clocks import AcrossWorkspaces, across_workspaces, clock
 from resolvers.kernel.command import Procedure, command, procedure
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
@@ -136,7 +137,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token",
     "secret_equals", "check_password",
     "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME",
-    "OVERLAP",
+    "OVERLAP", "ATTEMPT_LIFETIME", "SignInProvider", "is_safe_url",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
     # Secrets, beside `instance.vault`.
     "Revealed", "Unopenable", "told_of_secrets",
@@ -149,7 +150,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Answers that go on.
     "Streamed", "pages",
     # Without a Context: for what works beside the requests.
-    "bus", "database", "SCOPE_SQL", "LogLevel",
+    "bus", "database", "SCOPE_SQL", "LogLevel", "across_workspaces",
     # Who did it.
     "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only",
 ]  # fmt: skip

@@ -1,5 +1,5 @@
-"""What expires is removed: idempotency keys, events, frames, steps of runs, sessions, browsers that
-signed in, pairings, resets of passwords, presence, workers.
+"""What expires is removed: idempotency keys, events, frames, steps of runs, sessions, browsers that signed in, sign-ins
+under way, pairings, resets of passwords, presence, workers.
 
 In portions, each a transaction of its own: a transaction holds the outbox's readers up for as long as it runs, and one
 that takes too long would never succeed. Audit rows, messages and runs are kept for good.
@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 from models.base import PARTITION, table_of
 from models.kernel import OutboxEvent
 from models.runs import RunFrame
-from resolvers.identity.cookies import DEVICE_LIFETIME
+from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
 from resolvers.instance.running import instance
 from resolvers.kernel.clocks import AcrossWorkspaces, clock
 from resolvers.kernel.idempotency import HOURS
@@ -101,6 +101,7 @@ RULES = (
     _where("sign_in_devices", f"used_at < now() - interval '{DEVICE_LIFETIME.days} days'"),
     _where("password_resets", "created_at < now() - interval '1 day'"),
     _where("pairings", "expires_at < now() - interval '1 day'"),
+    _where("sign_in_attempts", f"created_at < now() - interval '{int(ATTEMPT_LIFETIME.total_seconds())} seconds'"),
     _where("chat_presence", "until < now()"),
     _where("workers", "seen_at < now() - interval '1 day'"),
 )

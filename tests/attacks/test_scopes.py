@@ -103,6 +103,8 @@ def test_the_operations_of_every_token_are_these() -> None:
         "auth.cli_token_revoke",
         "auth.cli_token_rotate",
         "auth.cli_tokens_list",
+        "auth.identities_delete",
+        "auth.identities_list",
         "auth.sessions_list",
         "auth.sessions_revoke",
         "onboarding.complete",

@@ -1,0 +1,1 @@
+"""Signing in with OpenID Connect providers: which there are, the way to them and back, and accounts linked there."""

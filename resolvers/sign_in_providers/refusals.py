@@ -1,0 +1,10 @@
+"""Why somebody is not signed in: what the login page is told, in the words that Auth.js has for it."""
+
+from resolvers.kernel import Code, Refusal
+
+DENIED, NOT_LINKED, NO_ACCOUNT = "AccessDenied", "OAuthAccountNotLinked", "OAuthCreateAccount"
+
+
+def turned_away(detail: str, reason: str) -> Refusal:
+    """The provider has spoken, and it does not let this person in."""
+    return Refusal(Code.FORBIDDEN, detail, reason=reason)
