@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.preferences import Preference
 from models.recovery import PasswordReset
 from models.workspaces import Membership, Role
 from resolvers.instance.running import instance
@@ -13,6 +14,7 @@ from resolvers.kernel import digest
 from tests.auth.browsers import PASSWORD, Browser, new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
+from tests.process.players import hire
 from tests.world import World, now, world_on
 
 __all__ = ["axe"]
@@ -58,8 +60,8 @@ async def sign_in(page: Page, place: World, path: str, email: str = EMAIL, passw
     await page.until(f"location.pathname === '{path}'")
 
 
-async def account(page: Page, place: World) -> None:
-    await sign_in(page, place, "/account")
+async def account(page: Page, place: World, email: str = EMAIL) -> None:
+    await sign_in(page, place, "/account", email)
     await page.until("document.body.dataset.ready")
 
 
@@ -139,6 +141,77 @@ async def test_the_account_shows_who_and_where(page: Page, place: World, axe: st
     assert (await page.text("#person")).split("\n")[-2:] == ["Ada Lovelace", EMAIL]
     assert (await page.text("#memberships")).split() == ["Workspace", "owner"]
     await judge(page, axe, "account")
+
+
+async def test_preferences_are_kept_and_heeded(page: Page, place: World, axe: str) -> None:
+    both = await new_user(place, email="hedy@example.com")
+    for workspace in (place.workspace, place.other):
+        await place.add(Membership(workspace_id=workspace.id, user_id=both.id, role=Role.OWNER))
+    await place.add(Preference(user_id=both.id, key="web.sidebar", value={"open": True}))
+    await hire(place, place.owner)
+    await account(page, place, both.email)
+    await choose(page, "#preferences-form [name=workspace]", place.workspace.id)
+    await choose(page, "#preferences-form [name=enter]", "line")
+    await page.click("#preferences-form button")
+    await page.see("Saved.", "#preferences-saved")
+    await page.click("#kept summary")
+    await judge(page, axe, "account preferences")
+    await page.click("[aria-label='Remove web.sidebar']")
+    await page.until("document.querySelector('#kept').hidden")
+    kept = "SELECT key, value FROM preferences WHERE user_id = $1 ORDER BY key"
+    assert [tuple(row) for row in await place.database.fetch(kept, both.id)] == [
+        ("pages.enter", "line"),
+        ("pages.workspace", place.workspace.id),
+    ]
+    await page.open(f"{place.url}/")
+    await page.until("document.querySelector('#chat-title')?.innerText === 'Scout'")
+    assert await page.value("document.querySelector('#workspace').value") == place.workspace.id
+    assert (await page.text("#keys")).startswith("Ctrl+Enter sends,")
+    await page.fill("#message", "one")
+    await page.press("Enter")
+    await page.fill("#message", "two")
+    assert await page.value("document.querySelector('#message').value") == "one\ntwo"
+    await page.open(f"{place.url}/account")
+    await page.until("document.body.dataset.ready")
+    assert await page.value("document.querySelector('#preferences-form [name=enter]').value") == "line"
+
+
+async def test_the_password_is_changed(page: Page, place: World, axe: str) -> None:
+    ada, other = await new_user(place, email="joan@example.com"), Browser(place.url)
+    await other.log_in(ada.email)
+    await account(page, place, ada.email)
+    await page.fill("[name=currentPassword]", "not this one")
+    await page.fill("[name=newPassword]", "a new password")
+    await page.press("Enter")
+    await page.see("The password is wrong", "#password .fault")
+    assert await page.value(FOCUSED) == "currentPassword"
+    await judge(page, axe, "account password")
+    await page.value("document.querySelector('[name=currentPassword]').value = ''")
+    await page.fill("[name=currentPassword]", PASSWORD)
+    await page.press("Enter")
+    await page.see("Changed.", "#password-changed")
+    assert await page.value("document.querySelector('#password .fault') === null")
+    await page.until("document.querySelectorAll('#sessions .rows li').length === 1")
+    assert (await other.send("GET", "/api/v1/auth/sessions")).status_code == 401
+    assert (await other.log_in(ada.email, "a new password")).json()["ok"] is True
+
+
+async def test_an_account_is_deleted(page: Page, place: World, axe: str) -> None:
+    gone = await new_user(place, email="gone@example.com")
+    await account(page, place, gone.email)
+    await page.see("None yet", "#memberships")
+    await page.fill("#delete [name=password]", PASSWORD)
+    await page.press("Enter")
+    await page.until("document.querySelector('#ask').open")
+    await judge(page, axe, "account delete")
+    await page.press("Escape")
+    await page.until("document.querySelector('#delete-form').ariaBusy === 'false'")
+    assert await place.database.fetchval("SELECT count(*) FROM users WHERE id = $1", gone.id) == 1
+    await page.fill("#delete [name=password]", "")
+    await page.press("Enter")
+    await page.click("#ask-yes")
+    await page.see("Sign in", "#login")
+    assert await place.database.fetchval("SELECT count(*) FROM users WHERE id = $1", gone.id) == 0
 
 
 async def test_sessions_are_revoked(page: Page, place: World) -> None:

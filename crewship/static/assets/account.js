@@ -1,5 +1,7 @@
 import { graphql } from "./api.js";
+import { showDeletion, showPassword } from "./account_password.js";
 import { showPairing } from "./account_pairing.js";
+import { showPreferences } from "./account_preferences.js";
 import { showSessions } from "./account_sessions.js";
 import { showTokens } from "./account_tokens.js";
 import { badge, find, make } from "./dom.js";
@@ -12,6 +14,7 @@ async function showProfile() {
   find("#account-name").textContent = fullName ?? email;
   find("#person").replaceChildren(badge(fullName ?? email), make("p", {}, make("strong", { text: fullName ?? email }), make("span", { text: email })));
   const rows = memberships.map(({ role, workspace }) => make("li", {}, make("strong", { text: workspace.name }), make("span", { class: "tag", text: role.toLowerCase() })));
+  find("#password-form [name=username]").value = email;
   find("#memberships").replaceChildren(...(rows.length ? rows : [make("li", { class: "note", text: "None yet: an owner of one can add you." })]));
 }
 
@@ -25,6 +28,6 @@ find("#sign-out").onclick = async () => {
   }
 };
 
-const shown = await Promise.allSettled([showProfile(), showSessions(), showTokens(), showPairing()]);
+const shown = await Promise.allSettled([showProfile(), showPreferences(), showPassword(), showSessions(), showTokens(), showPairing(), showDeletion()]);
 find("#trouble").textContent = [...new Set(shown.filter(({ reason }) => reason).map(({ reason }) => reason.message))].join(" ");
 document.body.dataset.ready = "true";

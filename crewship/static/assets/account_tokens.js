@@ -66,7 +66,7 @@ async function rotate({ id, name }) {
 
 async function revoke({ id, name }) {
   const text = "Whatever uses it is refused from the next request on. This cannot be undone.";
-  if (!(await ask({ title: `Revoke ${name}?`, text, yes: "Revoke" }))) return;
+  if (!(await ask({ title: `Revoke ${name}?`, text, yes: "Revoke", final: true }))) return;
   await graphql(REVOKE, { input: { id } });
   await showTokens();
   find("#news").textContent = "The token is revoked.";

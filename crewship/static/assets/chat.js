@@ -52,6 +52,7 @@ export class Chat {
     });
     on(this.message, "keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (this.enterStartsALine && !event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
       this.#send();
     });

@@ -38,7 +38,7 @@ export function showFaults(form, error) {
   const about = [...form.elements].filter((field) => field.name);
   const faulty = about.filter((field) => faults.has(plain(field.name)));
   if (!faulty.length) {
-    const named = about.find(({ dataset }) => dataset.about && new RegExp(`^${dataset.about}\\b`, "i").test(error.message));
+    const named = about.find(({ dataset }) => dataset.about && new RegExp(`^(${dataset.about})\\b`, "i").test(error.message));
     if (named) {
       faults.set(plain(named.name), error.message);
       faulty.push(named);

@@ -3,9 +3,10 @@ import { Chat } from "./chat.js";
 import { Crew } from "./crew.js";
 import { find, make } from "./dom.js";
 import { Live } from "./live.js";
+import { ENTER, WORKSPACE } from "./preferences.js";
 import { whoAmI } from "./session.js";
 
-const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug } } }";
+const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug } } preferences { key value } }";
 const CHOSEN = "crewship.workspace";
 
 /** What is shown to who is signed in: the crew on one side, a conversation on the other. */
@@ -27,15 +28,17 @@ export class Workbench {
   }
 
   async open() {
-    this.viewer = (await graphql(VIEWER)).viewer;
+    const { viewer, preferences } = await graphql(VIEWER);
+    this.viewer = viewer;
+    this.preferences = new Map(preferences.map(({ key, value }) => [key, value]));
     const { workspaces, fullName, email } = this.viewer;
     find("#account-name").textContent = fullName ?? email;
     find("#account-name").title = email;
     find("#workspace").replaceChildren(...workspaces.map(({ id, name, slug }) => make("option", { value: id, text: name, title: slug })));
     find("#choose-workspace").hidden = workspaces.length < 2;
     find("#no-workspace").hidden = workspaces.length > 0;
-    const kept = localStorage.getItem(CHOSEN);
-    const first = workspaces.find(({ id }) => id === kept) ?? workspaces[0];
+    const named = (wanted) => workspaces.find(({ id }) => id === wanted);
+    const first = named(this.preferences.get(WORKSPACE)) ?? named(localStorage.getItem(CHOSEN)) ?? workspaces[0];
     if (first) {
       find("#workspace").value = first.id;
       await this.#enter(first.id);
@@ -66,6 +69,9 @@ export class Workbench {
     const crew = (this.#crew = new Crew(this.live, workspace, (agent, chatId) => this.#open(agent, chatId)));
     const nameOf = ({ author, name }) => (author === this.viewer.id ? "You" : (name ?? crew.members.get(author) ?? "Somebody"));
     this.#chat = new Chat(this.live, workspace, this.viewer, nameOf, (agent, chatId) => this.#remember(agent, chatId));
+    this.#chat.enterStartsALine = this.preferences.get(ENTER) === "line";
+    find("#enter-sends").hidden = this.#chat.enterStartsALine;
+    find("#enter-starts-a-line").hidden = !this.#chat.enterStartsALine;
     find("#chat").hidden = true;
     await crew.start();
     if (this.#crew !== crew) return;

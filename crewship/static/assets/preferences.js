@@ -1,0 +1,3 @@
+/** The preferences of a user that these pages know. */
+export const ENTER = "pages.enter"; // "line" where Enter starts a line in the chat
+export const WORKSPACE = "pages.workspace"; // the id of the one that the chat opens in
