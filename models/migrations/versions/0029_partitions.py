@@ -54,7 +54,8 @@ FUNCTIONS = (
         child text;
         dropped integer := 0;
     BEGIN
-        FOR child IN SELECT p.name FROM partitions_of(parent) p WHERE p.until <= before ORDER BY p.until LOOP
+        -- each takes some locks until the end of the transaction
+        FOR child IN SELECT p.name FROM partitions_of(parent) p WHERE p.until <= before ORDER BY p.until LIMIT 31 LOOP
             EXECUTE format('DROP TABLE %I', child);
             dropped := dropped + 1;
         END LOOP;
