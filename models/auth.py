@@ -63,6 +63,8 @@ class User(Table, Timestamps, table=True):
     onboarding_completed: bool = False
     failed_login_count: int = 0
     locked_until: datetime | None = time_field(default=None)
+    # By choice: the right password is not enough.
+    passkey_required: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
 class Session(Row, table=True):

@@ -26,6 +26,7 @@ DOMAINS = (
     "slash_commands",
     "onboarding",
     "pairing",
+    "passkeys",
     "preferences",
     "metrics",
     "admin",

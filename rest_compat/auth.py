@@ -102,7 +102,8 @@ def _answers_login(request: Request, answer: Answer) -> Reply:
     if _wants_json(request):
         return Reply(200, answer.body or b"", [JSON])
     result = orjson.loads(answer.body or b"{}")
-    return _redirect(result["url"] if result["ok"] else f"/login?error={login.FAILURE}")
+    error = login.PASSKEY_REQUIRED if result.get("passkey_required") else login.FAILURE
+    return _redirect(result["url"] if result["ok"] else f"/login?error={error}")
 
 
 def _answers_signin_page(request: Request, answer: Answer) -> Reply:

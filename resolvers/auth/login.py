@@ -12,6 +12,7 @@ from sqlmodel import col
 from models import bounds
 from models.auth import SignInDevice, User
 from resolvers.auth.devices import find_device
+from resolvers.auth.second_factor import remember_password
 from resolvers.auth.sessions import open_session
 from resolvers.kernel import (
     REST_ONLY,
@@ -76,12 +77,16 @@ class LogIn(Input):
 
 
 class LoginResult(Output):
-    """`url` is the address to continue at. `status` is present after a successful login, `error` after a failed one."""
+    """`url` is the address to continue at. `status` is present after a successful login, `error` after a failed one.
+
+    `passkey_required`: the password was right, and the user has to sign in with a passkey in this browser as well.
+    """
 
     ok: bool
     url: str
     status: Annotated[int | None, Absent()] = None
     error: Annotated[str | None, Absent()] = None
+    passkey_required: Annotated[bool | None, Absent()] = None
 
 
 class SigninPage(Input):
@@ -102,6 +107,8 @@ class LoginError(Output):
 
 
 FAILED = LoginResult(ok=False, url=f"/api/auth/error?error={FAILURE}", error=FAILURE)
+UNFINISHED = LoginResult(ok=False, url=FAILED.url, error=FAILURE, passkey_required=True)
+PASSKEY_REQUIRED = "PasskeyRequired"  # of the login page that a form is sent back to
 
 
 def local_path(value: str) -> str:
@@ -139,7 +146,8 @@ async def list_providers(ctx: Context, data: NoInput) -> Providers:
 async def log_in(ctx: Context, data: LogIn) -> LoginResult:
     """Sign in with email and password.
 
-    A wrong password, an unknown email and a locked account get the same answer, at the same cost.
+    A wrong password, an unknown email and a locked account get the same answer, at the same cost. The right password of
+    a user who requires a passkey signs nobody in: the answer is that of a failure, with `passkey_required`.
     """
     caller = ctx.caller
     expected = cookies.csrf_token(caller.cookies)
@@ -178,6 +186,9 @@ async def _decide(
         changes |= {"failed_login_count": 0, "locked_until": None}
     if changes:
         user = await ctx.update(User, user.id, **changes)
+    if user.passkey_required:
+        await remember_password(ctx, user)
+        return UNFINISHED
     await open_session(ctx, user, device)
     return LoginResult(ok=True, url=local_path(callback), status=200)
 

@@ -1,5 +1,5 @@
 """What expires is removed: idempotency keys, events, frames, steps of runs, sessions, browsers that signed in, sign-ins
-under way, pairings, resets of passwords, presence, workers.
+under way, pairings, resets of passwords, challenges, presence, workers.
 
 In portions, each a transaction of its own: a transaction holds the outbox's readers up for as long as it runs, and one
 that takes too long would never succeed. Audit rows, messages and runs are kept for good.
@@ -102,6 +102,7 @@ RULES = (
     _where("password_resets", "created_at < now() - interval '1 day'"),
     _where("pairings", "expires_at < now() - interval '1 day'"),
     _where("sign_in_attempts", f"created_at < now() - interval '{int(ATTEMPT_LIFETIME.total_seconds())} seconds'"),
+    _where("passkey_challenges", "expires_at < now()"),
     _where("chat_presence", "until < now()"),
     _where("workers", "seen_at < now() - interval '1 day'"),
 )

@@ -10,6 +10,20 @@ ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES, "auth.cli_toke
 # operation, or domain -> why it is served although the contract does not have it
 ADDED_ROUTES: dict[str, str] = {
     "auth.cli_token_rotate": "a new secret without a new token",
+    **dict.fromkeys(
+        (
+            "auth.passkey_delete",
+            "auth.passkey_options",
+            "auth.passkey_register",
+            "auth.passkey_rename",
+            "auth.passkey_require",
+            "auth.passkey_sign_in",
+            "auth.passkey_sign_in_options",
+            "auth.passkey_status",
+            "auth.passkeys_list",
+        ),
+        "the same as in GraphQL, for which the pages ask",
+    ),
     "service_accounts": "what acts in a workspace and is no person",
 }
 
