@@ -10,6 +10,8 @@ ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES, "auth.cli_toke
 # operation, or domain -> why it is served although the contract does not have it
 ADDED_ROUTES: dict[str, str] = {
     "auth.cli_token_rotate": "a new secret without a new token",
+    "auth.account_delete": "whoever has an account can end it",
+    "auth.password_change": "whoever knows a password can have another",
     **dict.fromkeys(
         (
             "auth.passkey_delete",

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.anyio
 
 BEFORE, LENGTHS = "0012", "0013"
 LATER = {"job_steps", "projects", "milestones", "issue_labels", "issue_comments", "issue_relations", "issue_activity"}
-LATER |= {"credentials", "feature_flag_overrides", "service_accounts", "mcp_tool_calls"}
+LATER |= {"credentials", "feature_flag_overrides", "service_accounts", "mcp_tool_calls", "escalations"}
+LATER |= {"peer_conversations"}
 """Tables that came after it."""
 ROWS = """
 SET crewship.workspaces = '*';
