@@ -28,14 +28,19 @@ FUNCTIONS = (
         since timestamptz;
         child text;
         made integer := 0;
+        stored text := (
+            SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute
+            WHERE attrelid = to_regclass(quote_ident(parent)) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+        );
     BEGIN
         SELECT coalesce(max(p.until), date_trunc(span, now())) INTO since FROM partitions_of(parent) p;
         WHILE since <= now() + ahead * step LOOP
             child := parent || '_' || to_char(since, 'YYYYMMDD');
-            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)',
-                child, parent);
-            EXECUTE format('WITH moved AS (DELETE FROM %I WHERE created_at >= $1 AND created_at < $2 RETURNING *)'
-                ' INSERT INTO %I SELECT * FROM moved', parent || '_default', child) USING since, since + step;
+            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS'
+                ' INCLUDING STORAGE)', child, parent);
+            EXECUTE format('WITH moved AS (DELETE FROM %I WHERE created_at >= $1 AND created_at < $2 RETURNING %s)'
+                ' INSERT INTO %I (%s) SELECT * FROM moved', parent || '_default', stored, child, stored)
+                USING since, since + step;
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                 parent, child, since, since + step);
             since := since + step;
