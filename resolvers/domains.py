@@ -29,6 +29,7 @@ DOMAINS = (
     "passkeys",
     "preferences",
     "metrics",
+    "privacy",
     "admin",
     "recovery",
     "account",

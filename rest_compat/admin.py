@@ -1,12 +1,16 @@
 """REST: administration."""
 
+import base64
 from datetime import datetime
+from urllib.parse import quote
 
+import orjson
 from pydantic import Field
 
 from models.workspaces import Role, Workspace
 from resolvers import admin
-from rest_compat.table import GET, POST, PUT, Wire
+from resolvers.kernel.operation import Answer
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Reply, Request, ValueOf, Wire
 
 
 class AdminStatsJSON(Wire, of=admin.AdminStats):
@@ -45,11 +49,50 @@ class AdminWorkspaceJSON(Wire, of=admin.AdminWorkspace):
     crew_count: int = Field(alias="_count_crews")
 
 
+def _text_of_version(_: Request, answer: Answer) -> Reply:
+    """The bytes as they were written, and the rest in headers."""
+    found = orjson.loads(answer.body or b"")
+    content = base64.b64decode(found["content"])
+    markdown = found["path"].endswith(".md")
+    told = {name: str(found[name]) for name in ("sha256", "bytes", "tier", "path", "written_at", "written_by")}
+    headers = [(b"content-type", b"text/markdown; charset=utf-8" if markdown else b"application/octet-stream")]
+    headers += [
+        (f"x-memory-{name.replace('_', '-')}".encode(), quote(value, safe=READABLE).encode())
+        for name, value in told.items()
+    ]
+    return Reply(200, content, [*headers, (b"cache-control", b"private, max-age=31536000, immutable")])
+
+
+READABLE = "/:@ !#$&'()*+,;=?[]~"  # in a header; other letters are percent-encoded
 ADMIN = "/api/v1/admin"
 ROUTES = (
     GET(f"{ADMIN}/stats", admin.admin_stats, AdminStatsJSON),
     GET(f"{ADMIN}/users", admin.admin_users, list[AdminUserJSON]),
     GET(f"{ADMIN}/workspaces", admin.admin_workspaces, list[AdminWorkspaceJSON]),
+    GET(f"{ADMIN}/users/{{userId}}/data", admin.export_personal_data, admin.PersonalDataExport),
+    DELETE(
+        f"{ADMIN}/users/{{userId}}/data",
+        admin.delete_personal_data,
+        admin.PersonalDataDeleted,
+        status=202,
+        with_body=True,
+    ),
+    GET(f"{ADMIN}/memory/stats", admin.memory_stats, admin.MemoryStats),
+    GET(f"{ADMIN}/memory/versions", admin.list_memory_versions, admin.MemoryVersionList),
+    GET(
+        f"{ADMIN}/memory/versions/{{id}}/content",
+        admin.memory_version_content,
+        admin.MemoryVersionContent,
+        answers=_text_of_version,
+    ),
+    GET(f"{ADMIN}/memory/config", admin.get_memory_config, admin.MemoryConfiguration),
+    PATCH(
+        f"{ADMIN}/memory/config",
+        admin.update_memory_config,
+        admin.MemoryConfiguration,
+        body=ValueOf("config"),
+        body_limit=16 << 10,
+    ),
     GET(f"{ADMIN}/log-level", admin.get_log_level, admin.LogLevelState),
     PUT(f"{ADMIN}/log-level", admin.set_log_level, admin.LogLevelState),
     GET(f"{ADMIN}/health", admin.admin_health, admin.AdminHealth),

@@ -179,7 +179,8 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
         schema = models.get((op.input, "validation"), {"type": "object"})
         schema = _body(route, schema, definitions)
         if isinstance(route.body, ValueOf):
-            schema = schema["properties"][route.body.field]
+            whole = definitions.get(schema.get("$ref", "").rsplit("/", 1)[-1], schema)
+            schema = whole["properties"][route.body.field]
         content = {"application/json": {"schema": schema}}
         made["requestBody"] = {"required": not route.optional_body, "content": content}
     if route.upload is not None:

@@ -177,11 +177,11 @@ class Route:
     """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
 
     `completes` adds to a query what its absences mean. `envelope` wraps the answer in an object with that key.
-    `optional_body`: an empty or unreadable body counts as none. `body`: ValueOf, or Upload, and `gives`: Download or
-    Streaming, are bodies of any size; what a command of an Upload takes beside it comes by the query, and the rows of a
-    Streaming have the shape of `wire`. What only `answers` knows is documented by `redirects`, which says who is sent
-    elsewhere, and by `probe`: unavailable, it has the same body. `refuses`: another answer to a refusal, by the headers
-    of the request, for a route that browsers are sent to.
+    `with_body`: a DELETE whose input is a JSON body. `optional_body`: an empty or unreadable body counts as none.
+    `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; what a command of an Upload
+    takes beside it comes by the query, and the rows of a Streaming have the shape of `wire`. What only `answers` knows
+    is documented by `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
+    `refuses`: another answer to a refusal, by the headers of the request, for a route that browsers are sent to.
     """
 
     method: str
@@ -198,6 +198,7 @@ class Route:
     body_limit: int | None = None
     redirects: str | None = None
     probe: bool = False
+    with_body: bool = False
     body: Upload | ValueOf | None = None
     gives: Download | Streaming | None = None
     shape: Shape | None = field(init=False)
@@ -217,7 +218,7 @@ class Route:
         self.upload = self.body if isinstance(self.body, Upload) else None
         self.takes_body = (
             self.upload is None
-            and self.method in ("POST", "PUT", "PATCH")
+            and (self.method in ("POST", "PUT", "PATCH") or self.with_body)
             and bool(fields.keys() - set(self.parameters))
         )
         op, self.streams = self.operation, self.upload is not None or self.gives is not None

@@ -4,12 +4,14 @@ from datetime import datetime
 
 import strawberry
 
+from models.memory import MemoryTier
 from models.workspaces import Role
 from resolvers import admin as admin_ops
 from resolvers.instance.log_level import LogLevel
 from schema.bridge import Edge, mutation, node, output, query
 
 strawberry.enum(LogLevel)
+strawberry.enum(MemoryTier)
 
 
 @node(admin_ops.AdminStats)
@@ -94,11 +96,189 @@ class PrunedType:
     count: int
 
 
+@output(admin_ops.ExportedPeerCard)
+class ExportedPeerCardType:
+    """A peer card about the person."""
+
+    id: strawberry.ID
+    agent_id: strawberry.ID
+    user_slug: str
+    path: str
+    bytes: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@output(admin_ops.ExportedMemoryVersion)
+class ExportedMemoryVersionType:
+    """A version of a memory that the person wrote."""
+
+    id: strawberry.ID
+    path: str
+    tier: MemoryTier
+    sha256: str
+    bytes: float
+    written_at: datetime
+    written_by: str | None
+    payload_ref: str
+
+
+@output(admin_ops.ExportedInboxItem)
+class ExportedInboxItemType:
+    """An inbox item for the person. `payloadJson` is JSON text."""
+
+    id: strawberry.ID
+    kind: str
+    source_id: str
+    title: str
+    body_md: str | None
+    state: str
+    payload_json: str | None
+    created_at: datetime
+
+
+@output(admin_ops.PersonalDataExport)
+class PersonalDataExportType:
+    """What agents hold on a person in the workspace, newest first; at most the newest thousand of each kind."""
+
+    data_subject_id: strawberry.ID
+    workspace_id: strawberry.ID
+    exported_at: str
+    action_id: strawberry.ID
+    peer_cards: list[ExportedPeerCardType]
+    memory_versions: list[ExportedMemoryVersionType]
+    inbox_items: list[ExportedInboxItemType]
+
+
+@output(admin_ops.DeletedRows)
+class DeletedRowsType:
+    """Rows that were deleted, by kind."""
+
+    peer_cards: int
+    memory_versions: int
+    inbox_items: int
+
+
+@output(admin_ops.PersonalDataDeleted)
+class PersonalDataDeletedType:
+    """The receipt of a deletion."""
+
+    action_id: strawberry.ID
+    data_subject: strawberry.ID
+    workspace_id: strawberry.ID
+    rows_deleted: int
+    scope: DeletedRowsType
+
+
+@output(admin_ops.MemoryTotals)
+class MemoryTotalsType:
+    """Versions in all; `blobs` counts distinct texts. Times are empty if there is no version."""
+
+    versions: int
+    bytes: float
+    blobs: int
+    oldest_at: str
+    newest_at: str
+
+
+@output(admin_ops.TierCount)
+class TierCountType:
+    """Versions of a tier."""
+
+    tier: MemoryTier
+    versions: int
+    bytes: float
+
+
+@output(admin_ops.AgentMemory)
+class AgentMemoryType:
+    """Versions of an agent's memories. `agentSlug` is empty for memories of no agent."""
+
+    agent_slug: str
+    versions: int
+    bytes: float
+    newest_at: datetime
+
+
+@output(admin_ops.MemoryStats)
+class MemoryStatsType:
+    """Versions of the workspace's memories, by tier and by agent."""
+
+    workspace_id: strawberry.ID
+    totals: MemoryTotalsType
+    by_tier: list[TierCountType]
+    by_agent: list[AgentMemoryType]
+
+
+@output(admin_ops.MemoryVersionItem, name="MemoryVersion")
+class MemoryVersionType:
+    """A version of a memory. `path` is logical; `writtenBy` is empty if that is not known."""
+
+    id: strawberry.ID
+    path: str
+    tier: MemoryTier
+    sha256: str
+    bytes: float
+    written_at: datetime
+    written_by: str
+    parent_sha: str | None
+
+
+@output(admin_ops.FiltersApplied, name="MemoryFiltersApplied")
+class FiltersAppliedType:
+    """The filters that were sent."""
+
+    tier: str | None
+    agent_slug: str | None
+    path_prefix: str | None
+    since: datetime | None
+    until: datetime | None
+
+
+@output(admin_ops.MemoryVersionList)
+class MemoryVersionListType:
+    """A page of versions. `nextCursor` is null on the last page only."""
+
+    workspace_id: strawberry.ID
+    rows: list[MemoryVersionType]
+    next_cursor: str | None
+    limit: int
+    filters_applied: FiltersAppliedType
+
+
+@output(admin_ops.MemoryVersionContent)
+class MemoryVersionContentType:
+    """A version with its text: `content` is base64 of the bytes that were stored."""
+
+    id: strawberry.ID
+    path: str
+    tier: MemoryTier
+    sha256: str
+    bytes: float
+    written_at: datetime
+    written_by: str
+    content: str
+
+
+@output(admin_ops.MemoryConfiguration)
+class MemoryConfigurationType:
+    """How long versions are kept, and the stored configuration as JSON text."""
+
+    workspace_id: strawberry.ID
+    versions_retention_days: int
+    is_default: bool
+    raw_config: str | None
+
+
 @strawberry.type
 class AdminQuery:
     admin_stats = query(admin_ops.admin_stats, AdminStatsType)
     admin_users = query(admin_ops.admin_users, AdminUserType)
     admin_workspaces = query(admin_ops.admin_workspaces, AdminWorkspaceType)
+    memory_stats = query(admin_ops.memory_stats, MemoryStatsType)
+    memory_versions = query(admin_ops.list_memory_versions, MemoryVersionListType)
+    memory_version_content = query(admin_ops.memory_version_content, MemoryVersionContentType)
+    memory_config = query(admin_ops.get_memory_config, MemoryConfigurationType)
     log_level = query(admin_ops.get_log_level, LogLevelStateType)
     admin_health = query(admin_ops.admin_health, AdminHealthType)
     legacy_resources = query(admin_ops.detect_legacy_resources, LegacyResourcesType)
@@ -106,6 +286,9 @@ class AdminQuery:
 
 @strawberry.type
 class AdminMutation:
+    export_personal_data = mutation(admin_ops.export_personal_data, PersonalDataExportType)
+    delete_personal_data = mutation(admin_ops.delete_personal_data, PersonalDataDeletedType)
+    update_memory_config = mutation(admin_ops.update_memory_config, MemoryConfigurationType)
     set_log_level = mutation(admin_ops.set_log_level, LogLevelStateType)
     prune_legacy_resources = mutation(admin_ops.prune_legacy_resources, PrunedType)
     prune_crew_runtimes = mutation(admin_ops.prune_crew_runtimes, PrunedType)

@@ -1,8 +1,32 @@
 """Administration: what those who run a workspace, and the server it is on, ask for."""
 
 from resolvers.admin.counts import AdminStats, AdminUser, AdminWorkspace, admin_stats, admin_users, admin_workspaces
+from resolvers.admin.gdpr import (
+    DeletedRows,
+    ExportedInboxItem,
+    ExportedMemoryVersion,
+    ExportedPeerCard,
+    PersonalDataDeleted,
+    PersonalDataExport,
+    delete_personal_data,
+    export_personal_data,
+)
 from resolvers.admin.health import AdminHealth, Disk, admin_health
 from resolvers.admin.log_level import LogLevelState, get_log_level, set_log_level
+from resolvers.admin.memory_config import MemoryConfiguration, get_memory_config, update_memory_config
+from resolvers.admin.memory_versions import (
+    AgentMemory,
+    FiltersApplied,
+    MemoryStats,
+    MemoryTotals,
+    MemoryVersionContent,
+    MemoryVersionItem,
+    MemoryVersionList,
+    TierCount,
+    list_memory_versions,
+    memory_stats,
+    memory_version_content,
+)
 from resolvers.admin.runtimes import (
     LegacyResources,
     Pruned,
@@ -12,7 +36,12 @@ from resolvers.admin.runtimes import (
 )
 
 __all__ = [
-    "AdminHealth", "AdminStats", "AdminUser", "AdminWorkspace", "Disk", "LegacyResources", "LogLevelState", "Pruned",
-    "admin_health", "admin_stats", "admin_users", "admin_workspaces", "detect_legacy_resources", "get_log_level",
-    "prune_crew_runtimes", "prune_legacy_resources", "set_log_level",
+    "AdminHealth", "AdminStats", "AdminUser", "AdminWorkspace", "AgentMemory", "DeletedRows", "Disk",
+    "ExportedInboxItem", "ExportedMemoryVersion", "ExportedPeerCard", "FiltersApplied", "LegacyResources",
+    "LogLevelState", "MemoryConfiguration", "MemoryStats", "MemoryTotals", "MemoryVersionContent",
+    "MemoryVersionItem", "MemoryVersionList", "PersonalDataDeleted", "PersonalDataExport", "Pruned", "TierCount",
+    "admin_health", "admin_stats", "admin_users", "admin_workspaces", "delete_personal_data",
+    "detect_legacy_resources", "export_personal_data", "get_log_level", "get_memory_config", "list_memory_versions",
+    "memory_stats", "memory_version_content", "prune_crew_runtimes", "prune_legacy_resources", "set_log_level",
+    "update_memory_config",
 ]  # fmt: skip

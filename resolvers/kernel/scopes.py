@@ -55,6 +55,7 @@ _OF_OPERATION: dict[str, Scopes] = {
     "auth.cli_token_validate": OPEN,
     "service_accounts": None,  # the same
     "me": None,
+    "privacy": None,  # about the caller alone
     "onboarding": None,  # about the account, and it makes what several scopes are for
     "instance_settings": frozenset({EVERYTHING}),
     "admin": frozenset({"workspace:admin"}),

@@ -14,7 +14,6 @@ from tests.generation.registry import operations
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 UNUSED = {
-    "Arriving",
     "Entry",
     "Opened",
     "names_of",

@@ -29,6 +29,9 @@ ADDED_ROUTES: dict[str, str] = {
     "service_accounts": "what acts in a workspace and is no person",
 }
 
+# operation -> a time that its line has with fractions of a second, unlike all others
+FRACTIONS: dict[str, str] = {"admin.gdpr_export": "answer.exported_at"}
+
 # operation -> events of its line that a call does not write itself
 LATER_EVENTS: dict[str, dict[str, str]] = {
     "runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"}

@@ -17,12 +17,15 @@ from models.chats import Chat, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential, Credential, CredentialType
 from models.crews import Crew, CrewConnection, CrewMember
 from models.feature_flags import FeatureFlag, FeatureFlagOverride
+from models.gdpr import GdprAction, GdprActionType
 from models.inbox import InboxItem, InboxKind, inbox_item_id
 from models.integrations import CrewIntegration, ToolBinding
 from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
 from models.kernel import AuditLog, JobStep
 from models.labels import Label
+from models.memory import MemoryConfig, MemoryTier, MemoryVersion
 from models.missions import Assignment, Mission, MissionTask, MissionType
+from models.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
 from models.projects import Milestone, Project
 from models.runs import Run, RunFrame, RunStep, RunTag
 from models.sealed import MARK, Sealed
@@ -73,8 +76,29 @@ def workspace_rows(name: str) -> list[SQLModel]:
         ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),
         chat,
         *_talk(name, chat, user),
+        *_remembered(agent, user),
         *_mission(crew, lead, agent, chat),
         *_issues(crew, lead, user),
+    ]
+
+
+def _remembered(agent: Agent, user: User) -> list[SQLModel]:
+    here: dict[str, Any] = {"workspace_id": agent.workspace_id}
+    about: dict[str, Any] = {
+        "user_slug": "user",
+        "path": "agent:hand/peers/user.md",
+        "content": "Tea",
+        "bytes": 3,
+        **here,
+    }
+    read: dict[str, Any] = {"action": PeerAuditAction.read, "actor_kind": "user", **here}
+    return [
+        PeerCard(agent_id=agent.id, user_id=user.id, **about),
+        PeerConsent(user_id=user.id, opted_out=False, **here),
+        PeerCardAudit(actor_user_id=user.id, target_user_id=user.id, **read),
+        MemoryVersion(path="agent:hand/AGENT.md", tier=MemoryTier.agent, sha256="0" * 64, bytes=3, **here),
+        MemoryConfig(document={}, **here),
+        GdprAction(action=GdprActionType.export, actor_user_id=user.id, subject_id=user.id, **here),
     ]
 
 

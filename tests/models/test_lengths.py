@@ -21,6 +21,7 @@ BEFORE, LENGTHS = "0012", "0013"
 LATER = {"job_steps", "projects", "milestones", "issue_labels", "issue_comments", "issue_relations", "issue_activity"}
 LATER |= {"credentials", "feature_flag_overrides", "service_accounts", "mcp_tool_calls", "escalations"}
 LATER |= {"peer_conversations"}
+LATER |= {"peer_cards", "peer_consents", "peer_card_audit", "memory_versions", "memory_configs", "gdpr_actions"}
 """Tables that came after it."""
 ROWS = """
 SET crewship.workspaces = '*';

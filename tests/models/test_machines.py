@@ -8,12 +8,14 @@ import yaml
 
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
+from models.gdpr import GDPR_STATES
 from models.machines import MACHINES, Machine
 from models.missions import ISSUE_STATES, TASK_BY_ENGINE
 from models.runs import RUN_STATES, RunStatus
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "files"
 DOCUMENTED: dict[str, Machine[Any, Any]] = {
+    "admin.GdprAction": GDPR_STATES,
     "agents.Agent": AGENT_STATES,
     "chats.Run": RUN_STATES,
     "crews.Escalation": ESCALATION_STATES,

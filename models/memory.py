@@ -1,0 +1,62 @@
+"""Versions of what agents remember, and how long a workspace keeps them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Computed, Index, text
+from sqlmodel import Field
+
+from models.base import TenantRow, TenantTable, enum_field, json_field, stored_at, tenant_id, text_field
+from models.bounds import ID, LINE
+
+CONFIG_BYTES: Final = 64 << 10
+"""Of a workspace's configuration; a request holds less (contract: admin.memory_config_patch)."""
+OF_AGENT: Final = "CASE WHEN starts_with(path, 'agent:') THEN split_part(substr(path, 7), '/', 1) ELSE '' END"
+
+
+class MemoryTier(StrEnum):
+    """Whose memory it is, or what kind."""
+
+    agent = "agent"
+    crew = "crew"
+    workspace = "workspace"
+    pins = "pins"
+    learned = "learned"
+    persona = "persona"
+
+
+class MemoryVersion(TenantTable, table=True):
+    """A version of one memory. `path` is logical (`agent:martin/AGENT.md`); `written_by` the id of a user or an agent,
+    or empty. Where the text was stored, `payload_ref` says so: it is a file named by the digest.
+    """
+
+    __tablename__ = "memory_versions"
+    __table_args__ = (
+        Index("memory_versions_list_idx", "workspace_id", text("written_at DESC"), text("id DESC")),
+        Index("memory_versions_tier_idx", "workspace_id", "tier", text("written_at DESC"), text("id DESC")),
+        Index("memory_versions_agent_idx", "workspace_id", "agent_slug", text("written_at DESC"), text("id DESC")),
+        Index("memory_versions_path_idx", "workspace_id", "path", "written_at"),
+        Index("memory_versions_sha256_idx", "workspace_id", "sha256"),
+        Index("memory_versions_written_by_idx", "workspace_id", "written_by"),
+        Index("memory_versions_written_at_idx", "written_at"),
+    )
+    path: str = text_field(LINE * 3)
+    tier: MemoryTier = enum_field(MemoryTier)
+    sha256: str = text_field(LINE)
+    bytes: int = Field(sa_type=BigInteger)
+    written_at: datetime = stored_at()
+    written_by: str = text_field(ID, default="")
+    parent_sha: str | None = text_field(LINE, default=None)
+    payload_ref: str = text_field(LINE, default="")
+    agent_slug: str = text_field(
+        LINE * 3, default=None, nullable=False, sa_column_args=(Computed(OF_AGENT, persisted=True),)
+    )
+
+
+class MemoryConfig(TenantRow, table=True):
+    """What a workspace has configured of its memories: an object of any keys."""
+
+    __tablename__ = "memory_configs"
+    workspace_id: str = tenant_id()
+    document: dict[str, Any] = json_field(CONFIG_BYTES)

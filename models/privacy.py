@@ -1,0 +1,79 @@
+"""Peer cards: what agents note about people, whether those want it, and who has looked."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field
+
+from models.base import (
+    TenantRow,
+    TenantTable,
+    Timestamps,
+    belongs_to,
+    enum_field,
+    json_field,
+    stored_at,
+    tenant_id,
+    text_field,
+    time_field,
+)
+from models.bounds import DESCRIPTION, LINE, NAME, NOTES
+
+
+class PeerAuditAction(StrEnum):
+    """What was done with a peer card, or about them."""
+
+    read = "read"
+    write = "write"
+    delete = "delete"
+    opt_in = "opt_in"
+    opt_out = "opt_out"
+
+
+class PeerCard(TenantTable, Timestamps, table=True):
+    """What one agent has noted about one user. `user_slug` is its name for the user, `path` the logical place."""
+
+    __tablename__ = "peer_cards"
+    __table_args__ = (
+        belongs_to("agent_id", "agents", ondelete="CASCADE"),
+        UniqueConstraint("workspace_id", "user_id", "agent_id"),
+        Index("peer_cards_agent_id_idx", "workspace_id", "agent_id"),
+        Index("peer_cards_user_id_idx", "user_id"),
+    )
+    agent_id: str
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    user_slug: str = text_field(NAME)
+    path: str = text_field(LINE * 3)
+    bytes: int
+    content: str = text_field(DESCRIPTION)
+
+
+class PeerConsent(TenantRow, table=True):
+    """Whether agents of a workspace may keep peer cards about a user; they may where there is no row."""
+
+    __tablename__ = "peer_consents"
+    __table_args__ = (Index("peer_consents_user_id_idx", "user_id"),)
+    workspace_id: str = tenant_id()
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", primary_key=True)
+    opted_out: bool
+    opted_out_at: datetime | None = time_field(default=None)
+
+
+class PeerCardAudit(TenantTable, table=True):
+    """Kept apart from the audit log: it is about the user, and goes with them."""
+
+    __tablename__ = "peer_card_audit"
+    __table_args__ = (
+        Index("peer_card_audit_target_user_id_idx", "target_user_id", "created_at"),
+        Index("peer_card_audit_workspace_id_created_at_idx", "workspace_id", "created_at"),
+        Index("peer_card_audit_actor_user_id_idx", "actor_user_id"),
+    )
+    actor_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    actor_kind: str = text_field(LINE)
+    action: PeerAuditAction = enum_field(PeerAuditAction)
+    target_user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    agent_id: str | None = text_field(LINE, default=None)
+    details: dict[str, Any] | None = json_field(NOTES, default=None)
+    created_at: datetime = stored_at()

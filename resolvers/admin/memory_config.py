@@ -1,0 +1,76 @@
+"""What a workspace has configured of its memories: an object of any keys, one of which is known here."""
+
+from typing import Annotated, Any, Final
+
+import orjson
+
+from models.memory import MemoryConfig
+from resolvers.kernel import ENDS, Action, Code, Context, Input, NoInput, Output, Refusal, command, procedure, within
+
+MOST_BYTES: Final = 16 << 10  # contract: admin.memory_config_patch
+RETENTION: Final = "versions_retention_days"
+DEFAULT_DAYS, LONGEST_DAYS = 30, 3650
+
+
+class MemoryConfiguration(Output):
+    """`versions_retention_days` is what holds; `raw_config` the stored JSON, null if there is none."""
+
+    workspace_id: str
+    versions_retention_days: int
+    is_default: bool
+    raw_config: str | None
+
+
+class UpdateMemoryConfig(Input):
+    """The keys to set; `versions_retention_days` is from 1 to 3650."""
+
+    config: Annotated[dict[str, Any], within(MOST_BYTES), ENDS]
+
+
+def days_of(document: dict[str, Any]) -> int | None:
+    """The retention, or None where none is configured that could be kept to."""
+    days = document.get(RETENTION)
+    known = isinstance(days, int) and not isinstance(days, bool) and 1 <= days <= LONGEST_DAYS
+    return days if known else None
+
+
+def _shown(ctx: Context, document: dict[str, Any] | None) -> MemoryConfiguration:
+    days = days_of(document or {})
+    return MemoryConfiguration(
+        workspace_id=ctx.workspace_id or "",
+        versions_retention_days=days or DEFAULT_DAYS,
+        is_default=days is None,
+        raw_config=None if document is None else orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode(),
+    )
+
+
+@procedure("admin.memory_config_get", Action.MANAGE)
+async def get_memory_config(ctx: Context, data: NoInput) -> MemoryConfiguration:
+    """Get the configuration of memories.
+
+    Of the workspace.
+    """
+    stored = await ctx.select(MemoryConfig).first()
+    return _shown(ctx, None if stored is None else stored.document)
+
+
+@command("admin.memory_config_patch", Action.MANAGE, errors=(Code.TOO_LARGE,))
+async def update_memory_config(ctx: Context, data: UpdateMemoryConfig) -> MemoryConfiguration:
+    """Update the configuration of memories.
+
+    Keys that are not sent stay unchanged; null is stored as null. Versions are deleted when they are older than
+    `versions_retention_days`, except the newest one of each memory.
+    """
+    await ctx.lock(f"memory configuration of {ctx.workspace_id}")
+    stored = await ctx.select(MemoryConfig).first()
+    before = {} if stored is None else stored.document
+    after = before | data.config
+    if RETENTION in after and days_of(after) is None:
+        raise Refusal(Code.BAD_REQUEST, f"{RETENTION} must be a whole number from 1 to {LONGEST_DAYS}")
+    if len(orjson.dumps(after)) > MOST_BYTES:
+        raise Refusal(Code.TOO_LARGE, f"The configuration is larger than {MOST_BYTES >> 10} KiB")
+    changes = [key for key in data.config if key not in before or before[key] != after[key]]
+    if not changes:
+        return _shown(ctx, None if stored is None else before)
+    await ctx.upsert(MemoryConfig(document=after), "workspace_id")
+    return _shown(ctx, after)
