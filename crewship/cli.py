@@ -129,6 +129,18 @@ def migrate() -> None:
 
 
 @app.command()
+def forget_passkeys(email: Annotated[str, typer.Argument(help="Of the user, as it is stored.")]) -> None:
+    """Delete the passkeys of a user who has lost them: the password is enough to sign in again."""
+    from crewship.passkeys import NoSuchUser, forget
+
+    with _refusals(), _explained(NoSuchUser):
+        from crewship.serve import database
+
+        with database(_settings()) as access:
+            print(f"{asyncio.run(forget(access.owner, email))} passkeys of {email} are deleted.")
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check data directory, database, keys and port, and say what to do about what is wrong. Exit code 1 when something
     is.

@@ -13,6 +13,11 @@ ADDED_ROUTES: dict[str, str] = {
     "auth.account_delete": "whoever has an account can end it",
     "auth.password_change": "whoever knows a password can have another",
     **dict.fromkeys(
+        ("auth.identities_delete", "auth.identities_list", "auth.oidc_callback", "auth.oidc_redirect"),
+        "sign-in by other providers than Google",
+    ),
+    "auth.sign_in_providers": "what a login page offers",
+    **dict.fromkeys(
         (
             "auth.passkey_delete",
             "auth.passkey_options",

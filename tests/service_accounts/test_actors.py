@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
+from resolvers.kernel.database import Connection
 from resolvers.kernel.operation import OPERATIONS, Auth
 from tests.live.graphql import talking
 from tests.live.sockets import client_of
@@ -192,3 +193,32 @@ async def test_a_lowered_role_holds_at_once(world: World) -> None:
     await world.rest(world.owner, "PATCH", f"{ACCOUNTS}/{actor.user_id}", {"role": "VIEWER"})
     assert await world.database.fetchval(told, actor.user_id) == before + 1
     assert (await world.rest(actor, "POST", "/api/v1/crews", CREW)).status_code == 403
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts of the statements of calls, in their order."""
+    texts = list[str]()
+    for name in ("fetchrow", "fetch", "begin_with"):
+
+        def watched(self: Any, query: str, *args: Any, _was: Any = getattr(Connection, name), **named: Any) -> Any:
+            texts.append(query)
+            return _was(self, query, *args, **named)
+
+        monkeypatch.setattr(Connection, name, watched)
+    return texts
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/api/v1/crews"), ("POST", "/api/v1/labels")])
+async def test_its_calls_are_the_statements_of_a_members_calls(
+    world: World, sent: list[str], method: str, path: str
+) -> None:
+    actor = await robot(world, f"counted {method}")
+    told = list[list[str]]()
+    for person in (world.manager, actor, world.manager, actor):
+        body = {"name": f"{path} {len(told)}", "color": "red"} if method == "POST" else None
+        sent.clear()
+        assert (await world.rest(person, method, path, body)).status_code < 300
+        told.append([text for text in sent if "gate_" in text or "labels" in text])  # and none of the background
+    assert told[3] == told[2]
+    assert len(told[2]) == (1 if method == "GET" else 2)

@@ -1,0 +1,25 @@
+"""What the operator does for somebody who has lost every passkey, and needs one to sign in."""
+
+import asyncpg
+
+FORGET = """
+    WITH person AS (UPDATE users SET passkey_required = false, updated_at = now() WHERE email = $1 RETURNING id),
+    gone AS (DELETE FROM passkeys USING person WHERE passkeys.user_id = person.id RETURNING 1)
+    SELECT (SELECT count(*) FROM person) AS people, (SELECT count(*) FROM gone) AS passkeys
+"""
+
+
+class NoSuchUser(Exception):
+    """The email is nobody's, letter case included."""
+
+
+async def forget(owner: str, email: str) -> int:
+    """Deletes the passkeys of a user, who needs none from here on; returns how many there were."""
+    connection = await asyncpg.connect(owner)
+    try:
+        found = await connection.fetchrow(FORGET, email)
+    finally:
+        await connection.close()
+    if found is None or not found["people"]:
+        raise NoSuchUser(f"there is no user {email}")
+    return int(found["passkeys"])
