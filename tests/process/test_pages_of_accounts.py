@@ -1,20 +1,25 @@
 """The pages around an account in a real browser: each one's way through, its refusals, and what axe says of it."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pydantic import SecretStr
 
+from models.kernel import InstanceFact
 from models.preferences import Preference
 from models.recovery import PasswordReset
 from models.workspaces import Membership, Role
 from resolvers.instance.running import instance
-from resolvers.kernel import digest
+from resolvers.kernel import BOOTSTRAPPED, digest
 from tests.auth.browsers import PASSWORD, Browser, new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
 from tests.process.players import hire
+from tests.sign_in_providers.provider import CLIENT, Provider, providing
 from tests.world import World, now, world_on
 
 __all__ = ["axe"]
@@ -24,10 +29,20 @@ FOCUSED = "document.activeElement.name || document.activeElement.id"
 
 
 @pytest.fixture(scope="module")
+async def provider(anyio_backend: str) -> AsyncIterator[Provider]:
+    async with providing() as made:
+        made.issuer("open").secret = None
+        yield made
+
+
+@pytest.fixture(scope="module")
 async def place(
-    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+    module_database: Any, provider: Provider, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
 ) -> AsyncIterator[World]:
-    async with world_on(module_database, tmp_path_factory.mktemp("data"), allow_signup=True) as made:
+    listed = [{"id": "open", "name": "Open House", "issuer": provider.issuer("open").url, "client_id": CLIENT}]
+    chosen = {"allow_signup": True, "sign_in_providers": SecretStr(json.dumps(listed))}
+    async with world_on(module_database, tmp_path_factory.mktemp("data"), **chosen) as made:
+        await made.add(InstanceFact(name=BOOTSTRAPPED, value=made.owner.user_id))
         ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
         await made.add(Membership(workspace_id=made.workspace.id, user_id=ada.id, role=Role.OWNER))
         yield made
@@ -40,7 +55,7 @@ async def tab(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> A
 
 
 @pytest.fixture
-async def page(tab: Page, place: World) -> AsyncIterator[Page]:
+async def page(tab: Page, place: World, provider: Provider) -> AsyncIterator[Page]:
     """The tab, signed out."""
     await place.database.execute("DELETE FROM sessions")
     await tab.command("Network.clearBrowserCookies")
@@ -48,8 +63,9 @@ async def page(tab: Page, place: World) -> AsyncIterator[Page]:
     tab.complaints.clear()
     tab.requests.clear()
     yield tab
-    assert tab.complaints == []
-    assert {url for url in tab.requests if not url.startswith((place.url, place.url.replace("http", "ws", 1)))} == set()
+    assert [said for said in tab.complaints if provider.url not in said] == []  # which has nothing to show
+    known = (place.url, place.url.replace("http", "ws", 1), provider.url)
+    assert {url for url in tab.requests if not url.startswith(known)} == set()
 
 
 async def sign_in(page: Page, place: World, path: str, email: str = EMAIL, password: str = PASSWORD) -> None:
@@ -92,6 +108,40 @@ async def test_a_page_for_users_leads_by_the_sign_in_and_back(page: Page, place:
     await page.click("#sign-out")
     await page.see("Sign in", "#login")
     assert await place.database.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
+
+
+async def test_somebody_signs_in_with_a_provider_and_unlinks_it(
+    page: Page, place: World, provider: Provider, axe: str
+) -> None:
+    await page.open(f"{place.url}/account")
+    await page.click("#login .providers a")
+    await page.until(f"location.href.startsWith('{provider.url}/open/authorize')")
+    asked = await page.value("location.href")
+    await page.open(f"{place.url}/api/v1/auth/oidc/open/callback?state={_state(asked)}&error=access_denied")
+    await page.see("does not let you in", "#login [role=alert]")
+    await judge(page, axe, "login provider refused")
+    await page.click("#login .providers a")
+    await page.until(f"location.href.startsWith('{provider.url}/open/authorize')")
+    asked = await page.value("location.href")
+    code = provider.issuer("open").grant(asked, "ida", email="ida@example.com", email_verified=True, name="Ida Rhodes")
+    await page.open(f"{place.url}/api/v1/auth/oidc/open/callback?state={_state(asked)}&code={code}")
+    await page.see("Ida Rhodes", "#account-name")
+    await page.open(f"{place.url}/account")
+    await page.see("Open House", "#identities")
+    await judge(page, axe, "account identities")
+    await page.click("[aria-label='Unlink Open House']")
+    await page.click("#ask-yes")
+    await page.until("document.querySelector('#trouble').innerText")
+    assert await place.database.fetchval("SELECT count(*) FROM linked_identities") == 1
+    await place.database.execute("UPDATE users SET password_hash = 'x' WHERE email = 'ida@example.com'")
+    await page.click("[aria-label='Unlink Open House']")
+    await page.click("#ask-yes")
+    await page.until("document.querySelector('#identities').hidden")
+    assert await place.database.fetchval("SELECT count(*) FROM linked_identities") == 0
+
+
+def _state(address: str) -> str:
+    return parse_qs(urlsplit(address).query)["state"][0]
 
 
 # ---- a forgotten password --------------------------------------------------------------------------------------------

@@ -142,7 +142,9 @@ class Provider:
 
     def answer(self, method: str, path: str, headers: Any, body: bytes) -> tuple[int, Any]:
         name, _, rest = path.lstrip("/").partition("/")
-        issuer = self.issuers[name]
+        issuer = self.issuers.get(name)
+        if issuer is None:
+            return 404, {}
         issuer.asked.append(rest)
         if issuer.down:
             return 503, {}

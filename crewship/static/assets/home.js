@@ -1,6 +1,7 @@
 import { call, graphql } from "./api.js";
 import { find } from "./dom.js";
 import { onSubmit } from "./form.js";
+import { showProviders } from "./providers.js";
 import { returnPath } from "./return_path.js";
 import { readSetup, signIn, signInRefusal, signOut, whoAmI } from "./session.js";
 import { Workbench } from "./workbench.js";
@@ -21,10 +22,11 @@ async function refresh(focus = false) {
   try {
     if (await whoAmI()) return await showSignedIn(focus);
     workbench.close();
-    const { needsBootstrap, allowSignup } = await readSetup();
+    const { needsBootstrap, allowSignup, providers } = await readSetup();
     // the printed link brings its secret in the fragment, which is sent to nobody
     if (needsBootstrap) return location.replace(`/welcome${location.hash}`);
     find("#offer-account").hidden = !allowSignup;
+    showProviders(find("#login .providers"), providers, destination);
     show("login", focus);
   } catch (error) {
     find("#unavailable [role=alert]").textContent = error.message;

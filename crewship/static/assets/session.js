@@ -1,7 +1,7 @@
 import { Refusal, call, graphql } from "./api.js";
 
 const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug } } }";
-const SETUP = "query Setup { setupStatus { needsBootstrap allowSignup } }";
+const SETUP = "query Setup { setupStatus { needsBootstrap allowSignup } signInProviders { name startUrl } }";
 
 /** Who is signed in, with the workspaces; null where nobody is. */
 export async function whoAmI() {
@@ -13,7 +13,11 @@ export async function whoAmI() {
   }
 }
 
-export const readSetup = async () => (await graphql(SETUP)).setupStatus;
+/** What a newcomer finds: `needsBootstrap`, `allowSignup`, and the `providers` to sign in with. */
+export async function readSetup() {
+  const { setupStatus, signInProviders } = await graphql(SETUP);
+  return { ...setupStatus, providers: signInProviders };
+}
 
 /** Cookies of a browser are set and cleared by these routes alone. */
 export async function signIn(email, password) {
@@ -24,7 +28,14 @@ export async function signIn(email, password) {
 
 export const signOut = () => call("POST", "/api/auth/signout");
 
-const REFUSALS = { CredentialsSignin: "Email or password is wrong." };
+const REFUSALS = {
+  CredentialsSignin: "Email or password is wrong.",
+  OAuthSignin: "The provider cannot be reached. Try again later.",
+  OAuthCallback: "The provider did not finish the sign-in. Try again.",
+  AccessDenied: "The provider, or this server, does not let you in with this account.",
+  OAuthAccountNotLinked: "Your account here cannot be linked to the one of the provider. Sign in with your password.",
+  OAuthCreateAccount: "There is no account here for you, and this server does not open one.",
+};
 
 export function signInRefusal(code) {
   // the code may come from the address, where anybody can put a sentence
