@@ -26,8 +26,12 @@ from crewship.serve import (
     wait_for_database,
 )
 from models import migrations
+from resolvers.errors import Refusal
+from resolvers.instance.outbound import Outbound, Policy
 from resolvers.instance.ports import MailFailed
 from resolvers.instance.settings import Settings
+from resolvers.instance.sign_in_providers import SignInProvider
+from resolvers.sign_in_providers import openid
 from runtime.dbos_engine import POOL
 from runtime.sandbox import Isolation, describe
 
@@ -57,6 +61,7 @@ def examine(settings: Settings) -> list[Check]:
         check_port(settings),
         check_isolation(settings),
         check_mail(settings),
+        *check_sign_in_providers(settings),
     ]
 
 
@@ -247,6 +252,27 @@ def check_mail(settings: Settings) -> Check:
     except MailFailed as error:
         return Check("mail", False, f"{mailer.place}: {error}", "start the mail server, or mend CREWSHIP_SMTP_URL")
     return Check("mail", True, f"goes out by {mailer.place}")
+
+
+def check_sign_in_providers(settings: Settings) -> list[Check]:
+    """What a sign-in asks of each provider before anybody is sent there, and what has to be registered with it."""
+    return [asyncio.run(_check_provider(settings, provider)) for provider in settings.providers]
+
+
+async def _check_provider(settings: Settings, provider: SignInProvider) -> Check:
+    name = f"sign-in with {provider.label}"
+    try:
+        async with Outbound(Policy.PRIVATE_TOO, timeout=5.0, most=openid.LARGEST_ANSWER) as http:
+            metadata = await openid.read_metadata(http, provider)
+            keys = await openid.read_keys(http, metadata)
+    except Refusal as refusal:
+        return Check(name, False, f"{provider.issuer}: {refusal.detail}", "start the provider, or mend its issuer")
+    if not any(openid.is_usable(key, metadata) for key in keys):
+        return Check(name, False, f"{provider.issuer} signs with no key that is accepted", "see docs/sign-in.md")
+    if settings.public_url is None:
+        fix = "set CREWSHIP_PUBLIC_URL: the provider sends browsers back there alone"
+        return Check(name, True, f"{provider.issuer} answers", fix)
+    return Check(name, True, f"{provider.issuer} answers; registered there is {settings.public_url}{provider.callback}")
 
 
 def check_port(settings: Settings) -> Check:

@@ -94,6 +94,16 @@ class SignInProvider(BaseModel):
         return self.name or self.id.replace("-", " ").title()
 
     @property
+    def path(self) -> str:
+        """Of both of its routes, without their last segment. Google has those of the contract."""
+        return "/api/v1/auth/google" if self.id == GOOGLE else f"/api/v1/auth/oidc/{self.id}"
+
+    @property
+    def callback(self) -> str:
+        """What is registered with the provider, behind the origin of this server."""
+        return f"{self.path}/callback"
+
+    @property
     def plain(self) -> bool:
         """Whether it is spoken to without TLS: a provider on this machine."""
         return self.issuer.startswith("http:")

@@ -26,7 +26,7 @@ from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification, check_password
 from resolvers.instance.ports import Mail
 from resolvers.instance.running import BOOTSTRAPPED, instance
-from resolvers.instance.sign_in_providers import SignInProvider, is_safe_url
+from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider, is_safe_url
 from resolvers.instance.store import Arriving, Entry, Opened, names_of
 from resolvers.instance.telemetry import log
 from resolvers.instance.vault import Revealed, Unopenable, told_of_secrets
@@ -137,7 +137,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token",
     "secret_equals", "check_password",
     "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME",
-    "OVERLAP", "ATTEMPT_LIFETIME", "SignInProvider", "is_safe_url",
+    "OVERLAP", "ATTEMPT_LIFETIME", "SignInProvider", "GOOGLE", "is_safe_url",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
     # Secrets, beside `instance.vault`.
     "Revealed", "Unopenable", "told_of_secrets",

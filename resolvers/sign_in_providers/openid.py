@@ -250,12 +250,20 @@ async def _verified(
 async def _keys(http: Outbound, metadata: Metadata, *, anew: bool = False) -> list[dict[str, Any]]:
     kept = known.setdefault(metadata.issuer, Known(metadata, monotonic()))
     if anew or monotonic() - kept.keys_at >= LIFETIME:
-        listed = (await _read(http, metadata.jwks_uri)).get("keys")
-        if not isinstance(listed, list):
-            raise gateway("The sign-in provider has no keys")
-        kept.keys = [key for key in listed[:MOST_KEYS] if isinstance(key, dict)]
-        kept.keys_at = monotonic()
+        kept.keys, kept.keys_at = await read_keys(http, metadata), monotonic()
     return kept.keys
+
+
+async def read_keys(http: Outbound, metadata: Metadata) -> list[dict[str, Any]]:
+    listed = (await _read(http, metadata.jwks_uri)).get("keys")
+    if not isinstance(listed, list):
+        raise gateway("The sign-in provider has no keys")
+    return [key for key in listed[:MOST_KEYS] if isinstance(key, dict)]
+
+
+def is_usable(key: Mapping[str, Any], metadata: Metadata) -> bool:
+    """Whether ID tokens may be signed with it."""
+    return any(_may_sign(key, algorithm) for algorithm in metadata.algorithms)
 
 
 def verify(
@@ -294,19 +302,18 @@ def verify(
 
 def _key_of(keys: list[dict[str, Any]], algorithm: str, kid: Any) -> dict[str, Any]:
     """The one key that may have signed: of the kind of the algorithm, for signatures, and of this name."""
-    usable = [
-        key
-        for key in keys
-        if key.get("kty") == KINDS[algorithm]
-        and key.get("use", "sig") == "sig"
-        and key.get("alg", algorithm) == algorithm
-        and (kid is None or key.get("kid") == kid)
-    ]
+    usable = [key for key in keys if _may_sign(key, algorithm) and (kid is None or key.get("kid") == kid)]
     if not usable:
         raise UnknownKey("its key is not known")
     if len(usable) > 1:
         raise UntrustedToken("several keys may have signed it")
     return usable[0]
+
+
+def _may_sign(key: Mapping[str, Any], algorithm: str) -> bool:
+    return (
+        key.get("kty") == KINDS[algorithm] and key.get("use", "sig") == "sig" and key.get("alg", algorithm) == algorithm
+    )
 
 
 def _half_hash(text: str, algorithm: str) -> str:

@@ -8,6 +8,7 @@ from models import bounds
 from resolvers.auth.login import local_path
 from resolvers.auth.sessions import open_session
 from resolvers.kernel import (
+    GOOGLE,
     REST_ONLY,
     Action,
     Auth,
@@ -32,7 +33,6 @@ from resolvers.sign_in_providers.attempts import claim, new_secrets, note
 from resolvers.sign_in_providers.memberships import accept, apply_groups, invitations_of
 from resolvers.sign_in_providers.refusals import DENIED, turned_away
 
-GOOGLE = "google"
 OFF = "Sign-in with this provider is not configured"
 ERRORS = (Code.NOT_FOUND, Code.FORBIDDEN, Code.CONFLICT, Code.BAD_GATEWAY)
 
@@ -93,14 +93,9 @@ def offered(id: str) -> SignInProvider:
     return found
 
 
-def path_of(provider: SignInProvider) -> str:
-    """Of both of its routes, without their last segment."""
-    return "/api/v1/auth/google" if provider.id == GOOGLE else f"/api/v1/auth/oidc/{provider.id}"
-
-
 def redirect_uri(ctx: Context, provider: SignInProvider) -> str:
-    """What is registered at the provider."""
-    return f"{instance.settings.public_url or ctx.caller.origin}{path_of(provider)}/callback"
+    """What is registered with the provider."""
+    return f"{instance.settings.public_url or ctx.caller.origin}{provider.callback}"
 
 
 @procedure("auth.sign_in_providers", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
@@ -110,7 +105,7 @@ async def list_sign_in_providers(ctx: Context, data: NoInput) -> list[SignInProv
     The OpenID Connect providers that the operator has configured, in their order. Email and password is none of them.
     """
     return [
-        SignInProviderInfo(id=provider.id, name=provider.label, start_url=f"{path_of(provider)}/redirect")
+        SignInProviderInfo(id=provider.id, name=provider.label, start_url=f"{provider.path}/redirect")
         for provider in instance.settings.providers
     ]
 
