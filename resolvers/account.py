@@ -1,10 +1,8 @@
 """The caller's own account: its password, and its end. Both ask for the password again."""
 
-from sqlalchemy import select
 from sqlmodel import col
 
 from models.auth import User, is_person
-from models.base import table_of
 from models.workspaces import Membership, Role, Workspace
 from resolvers.auth.login import count_failure
 from resolvers.kernel import (
@@ -24,6 +22,7 @@ from resolvers.kernel import (
     people_only,
 )
 from resolvers.recovery import Password, end_links, set_password
+from resolvers.workspaces.workspaces import workspaces_of
 
 WRONG = "The password is wrong"
 WITHOUT = "This account has no password; a link to set one is mailed to whoever forgot theirs"
@@ -121,8 +120,7 @@ async def _confirm(ctx: Context, password: str) -> User:
 
 async def _leave_workspaces(ctx: Context) -> None:
     """Those of the caller alone end. CONFLICT where others would be left without an owner."""
-    member = table_of(Membership).alias("own")
-    own = select(member.c.workspace_id).where(member.c.user_id == ctx.user_id)
+    own = workspaces_of(ctx.user_id)
     kept = list[str]()
     for workspace in await ctx.select(Workspace, col(Workspace.id).in_(own)).order_by(col(Workspace.name)).all():
         await ctx.enter(workspace.id)

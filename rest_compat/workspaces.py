@@ -104,4 +104,7 @@ ROUTES = (
     ),
     GET(WORKSPACE + "/invitations", workspaces.list_invitations, list[InvitationJSON]),
     POST(WORKSPACE + "/invitations", workspaces.create_invitation, InvitationJSON, status=201),
+    DELETE(WORKSPACE + "/invitations/{invitationId}", workspaces.delete_invitation, status=204),
+    POST("/api/v1/auth/invitations/accept", workspaces.accept_invitation, workspaces.JoinedWorkspace),
+    POST("/api/v1/auth/invitations/signup", workspaces.sign_up_invited, workspaces.InvitedAccount, status=201),
 )

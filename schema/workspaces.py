@@ -101,6 +101,24 @@ class MemberCapabilitiesType:
     capabilities: list[str]
 
 
+@output(workspace_ops.JoinedWorkspace)
+class JoinedWorkspaceType:
+    workspace_id: strawberry.ID
+    workspace_slug: str
+    workspace_name: str
+    role: Role
+
+
+@output(workspace_ops.InvitedAccount)
+class InvitedAccountType:
+    id: strawberry.ID
+    email: str
+    workspace_id: strawberry.ID
+    workspace_slug: str
+    workspace_name: str
+    role: Role
+
+
 @strawberry.type
 class WorkspaceQuery:
     viewer = query(workspace_ops.get_viewer, ViewerType)
@@ -120,3 +138,6 @@ class WorkspaceMutation:
     remove_member = mutation(workspace_ops.remove_member, SuccessType)
     update_member_capabilities = mutation(workspace_ops.update_member_capabilities, MemberCapabilitiesType)
     create_invitation = mutation(workspace_ops.create_invitation, InvitationType)
+    delete_invitation = mutation(workspace_ops.delete_invitation, SuccessType)
+    accept_invitation = mutation(workspace_ops.accept_invitation, JoinedWorkspaceType)
+    signup_by_invitation = mutation(workspace_ops.sign_up_invited, InvitedAccountType)

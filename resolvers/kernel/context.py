@@ -14,7 +14,7 @@ from models.workspaces import Capability, Role
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import SessionChange
 from resolvers.instance.running import Instance, instance
-from resolvers.kernel import statements
+from resolvers.kernel import places, statements
 from resolvers.kernel.changes import NOW, Change, Conflict, Edit, Held, Waiting, bound, given, kinds_of
 from resolvers.kernel.database import Lease, database
 from resolvers.kernel.gate import WORKSPACE_ID, Entity
@@ -30,7 +30,7 @@ from resolvers.kernel.subject import Subject, finding
 from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
-SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
+SCOPE_SQL = places.SCOPE_SQL
 OWN_ROLES = (
     "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at"
     " IS NULL"
@@ -360,6 +360,14 @@ class Context(Recorder):
         if database.row_security:
             await self._one(SCOPE_SQL, [self.scope], begins=False)
         return row[WORKSPACE_ID]  # type: ignore[no-any-return]
+
+    async def place_by_secret(self, column: Any, secret: str) -> str | None:
+        """The workspace of the row whose secret this is, for whoever knows it, member or not: nothing else is told."""
+        await self.flush()
+        if self.conn is not None:
+            return await places.place_by_secret(self.conn, column, secret, self.scope)
+        async with database.lease() as conn:
+            return await places.place_by_secret(conn, column, secret, self.scope)
 
     def may(self, action: Action) -> bool:
         return self.role in GATES[action]

@@ -56,6 +56,8 @@ _OF_OPERATION: dict[str, Scopes] = {
     "service_accounts": None,  # the same
     "me": None,
     "privacy": None,  # about the caller alone
+    "invitations.accept": None,
+    "invitations.signup": None,
     "onboarding": None,  # about the account, and it makes what several scopes are for
     "instance_settings": frozenset({EVERYTHING}),
     "admin": frozenset({"workspace:admin"}),

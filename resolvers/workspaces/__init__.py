@@ -1,6 +1,12 @@
 """Workspaces, their members and what these may do, invitations, and the caller's own view."""
 
-from resolvers.workspaces.invitations import CreateInvitation, create_invitation, list_invitations
+from resolvers.workspaces.acceptance import InvitedAccount, JoinedWorkspace, accept_invitation, sign_up_invited
+from resolvers.workspaces.invitations import (
+    CreateInvitation,
+    create_invitation,
+    delete_invitation,
+    list_invitations,
+)
 from resolvers.workspaces.member_capabilities import (
     MemberCapabilities,
     UpdateMemberCapabilities,
@@ -24,14 +30,18 @@ __all__ = [
     "AssignableRole",
     "CreateInvitation",
     "CreateWorkspace",
+    "InvitedAccount",
+    "JoinedWorkspace",
     "MemberCapabilities",
     "UpdateMemberCapabilities",
     "UpdateWorkspace",
     "Viewer",
+    "accept_invitation",
     "add_member",
     "assigned",
     "create_invitation",
     "create_workspace",
+    "delete_invitation",
     "get_member_capabilities",
     "get_viewer",
     "get_workspace",
@@ -40,6 +50,7 @@ __all__ = [
     "list_members",
     "list_workspaces",
     "remove_member",
+    "sign_up_invited",
     "update_member_capabilities",
     "update_workspace",
 ]

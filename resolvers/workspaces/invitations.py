@@ -1,4 +1,4 @@
-"""Invitations to a workspace. No mail is sent: the token is handed over by hand."""
+"""Invitations to a workspace: the token is mailed where mail is configured, and may be handed over by hand."""
 
 import secrets
 from datetime import timedelta
@@ -7,7 +7,8 @@ from sqlalchemy import case, func, select
 from sqlmodel import col
 
 from models.auth import User
-from models.workspaces import Invitation, Membership
+from models.bounds import cut
+from models.workspaces import Invitation, Membership, Workspace
 from resolvers.kernel import (
     EVERYONE,
     GATES,
@@ -15,20 +16,40 @@ from resolvers.kernel import (
     Code,
     Context,
     Email,
+    Id,
     Input,
+    Mail,
     NoInput,
     QueryScope,
     Refusal,
     Rows,
+    Success,
     command,
     derived,
     graph,
+    instance,
+    job,
+    log,
     one,
     query,
 )
 from resolvers.workspaces.members import AssignableRole, assigned, room_for_a_member
 
+MISSING = "Invitation not found"
 LIFETIME = timedelta(days=7)
+MOST_A_DAY = 100
+"""Mails of one workspace: it is strangers who get them, in the name of this server."""
+LONGEST_NAME = 60  # characters of a workspace's name in a mail
+SUBJECT = "Invitation to {name}"
+TEXT = """\
+{inviter} invites you to the workspace {name} on {place}.
+
+Open this link within seven days to accept.
+
+{link}
+
+If you do not know them, there is nothing to do.
+"""
 
 graph(
     Invitation,
@@ -43,6 +64,13 @@ graph(
         ),
     ),
 )
+
+
+class OfInvitation(Input):
+    invitation_id: Id
+
+
+MAIL_INVITATION = job("invitations.mail", OfInvitation, attempts=10)
 
 
 class CreateInvitation(Input):
@@ -73,22 +101,61 @@ def list_invitations(scope: QueryScope, data: NoInput) -> Rows[Invitation]:
 async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
     """Create an invitation.
 
-    Offers a membership to the owner of an email address, for seven days. Only an owner can invite an ADMIN.
+    Offers a membership to the owner of an email address, for seven days. Only an owner can invite an ADMIN. The link is
+    mailed if this server can send mail; the token is good either way.
     """
     role = assigned(ctx, data.role)
-    await ctx.lock(f"invitation of {data.email} to {ctx.workspace_id}")  # "unexpired" is nothing a unique key can say
-    users = select(col(User.id)).where(col(User.email) == data.email)
+    email = data.email.lower()
+    await ctx.lock(f"invitation of {email} to {ctx.workspace_id}")  # "unexpired" is nothing a unique key can say
+    users = select(col(User.id)).where(func.lower(col(User.email)) == email)
     if await ctx.select(Membership, col(Membership.user_id).in_(users)).exists():
         raise Refusal(Code.CONFLICT, "This email belongs to a member")
     waiting = ctx.select(
         Invitation,
-        col(Invitation.email) == data.email,
+        func.lower(col(Invitation.email)) == email,
         col(Invitation.accepted_at).is_(None),
         col(Invitation.expires_at) > func.now(),
     )
     if await waiting.exists():
         raise Refusal(Code.CONFLICT, "An invitation for this email is open")
     until = await ctx.now() + LIFETIME
-    return await ctx.insert(
-        Invitation(email=data.email, role=role, invited_by=ctx.user_id, token=secrets.token_hex(32), expires_at=until)
+    invitation = Invitation(
+        email=data.email, role=role, invited_by=ctx.user_id, token=secrets.token_hex(32), expires_at=until
     )
+    if instance.mails_links:
+        ctx.enqueue(MAIL_INVITATION, invitation_id=invitation.id)
+    return await ctx.insert(invitation)
+
+
+@command("invitations.delete", Action.MANAGE, errors=(Code.NOT_FOUND,))
+async def delete_invitation(ctx: Context, data: OfInvitation) -> Success:
+    """Delete an open invitation.
+
+    Its link no longer works.
+    """
+    open_ = (col(Invitation.id) == data.invitation_id, col(Invitation.accepted_at).is_(None))
+    if not await ctx.delete_where(Invitation, *open_):
+        raise Refusal(Code.NOT_FOUND, MISSING)
+    return Success()
+
+
+async def write_invitation(ctx: Context, invitation_id: str) -> Mail | None:
+    """The mail of an invitation that is still open; None where there is none to be sent."""
+    invitation = await ctx.select(Invitation, col(Invitation.id) == invitation_id).first()
+    if invitation is None or invitation.accepted_at is not None or invitation.expires_at <= await ctx.now():
+        return None
+    today = ctx.select(Invitation, col(Invitation.created_at) > func.now() - timedelta(days=1))
+    if len(await today.limit(MOST_A_DAY + 1).all()) > MOST_A_DAY:
+        log.warning("an invitation is not mailed: the workspace has sent too many today")
+        return None
+    inviter = await ctx.get(User, invitation.invited_by)
+    workspace = await ctx.get(Workspace, invitation.workspace_id)
+    place, name = instance.settings.public_url, _in_a_line(workspace.name)
+    link = f"{place}/invitation?token={invitation.token}"
+    text = TEXT.format(inviter=inviter.email, name=name, place=place, link=link)
+    return Mail(invitation.email, SUBJECT.format(name=name), text)
+
+
+def _in_a_line(name: str) -> str:
+    """A mail is no place for what somebody wants to tell strangers."""
+    return cut("".join(each if each.isprintable() else " " for each in name), LONGEST_NAME)

@@ -2,9 +2,11 @@
 
 import hashlib
 from datetime import timedelta
+from typing import Any
 
 from models.kernel import AuditLog
 from models.workspaces import Invitation, Membership, Role
+from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -42,7 +44,15 @@ def audit_log(plot: Plot) -> AuditLog:
     )
 
 
+def _token(world: Any) -> str:
+    token: str = world.home["invitation"].token
+    return token
+
+
+ANONYMOUS = frozenset({"invitations.signup"})
 RECIPES = {
+    "invitations.accept": Recipe({"token": _token}, refused=Code.FORBIDDEN),  # it is somebody else's
+    "invitations.signup": Recipe({"token": _token}),
     "members.add": Recipe({"user_id": lambda world: world.person("nobody").user_id}),
     "members.remove": Recipe(ids={"id": "membership"}),
     "members.capabilities_get": Recipe(ids={"member_id": "user"}),

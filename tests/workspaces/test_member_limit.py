@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.auth.browsers import Browser, new_user, signed_in
 from tests.workspaces.calls import at, outcome
+from tests.workspaces.test_acceptance import accept, invited, sign_up
 from tests.world import World, world_on
 
 pytestmark = pytest.mark.anyio
@@ -47,3 +49,14 @@ async def test_the_last_place_is_taken_once_and_then_nobody_is_added(limited: Wo
     assert (
         await at(limited, limited.admin, "POST", "/members", {"user_id": limited.nobody.user_id})
     ).status_code == 201
+
+
+async def test_an_invitation_does_not_make_room(limited: World) -> None:
+    browser, user = await signed_in(limited)
+    tokens = [(await invited(limited, email)).token for email in (user.email, "newcomer@example.com")]
+    while (await at(limited, limited.owner, "POST", "/members", {"user_id": (await new_user(limited)).id})).is_success:
+        pass
+    before = await limited.snapshot()
+    assert (await accept(browser, tokens[0])).status_code == 402
+    assert (await sign_up(Browser(limited.url), tokens[1])).status_code == 402
+    assert await limited.snapshot() == before

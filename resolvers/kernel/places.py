@@ -1,0 +1,26 @@
+"""For whom a connection works: what row-level security is told, and the one look past it."""
+
+from typing import Any
+
+from sqlalchemy import select
+
+from models.base import table_of
+from resolvers.kernel import statements
+from resolvers.kernel.database import database
+from resolvers.kernel.sending import run
+
+SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
+
+
+async def place_by_secret(conn: Any, column: Any, secret: str, scope: str) -> str | None:
+    """The workspace of the row with this secret in a column; `conn` works for `scope` again then."""
+    table = table_of(column.class_)
+    sql, values = statements.generic(select(table.c.workspace_id).where(table.c[column.key] == secret))
+    if database.row_security:
+        await conn.fetchrow(SCOPE_SQL, "*")
+    try:
+        row = await run(conn, sql, values)
+    finally:
+        if database.row_security:
+            await conn.fetchrow(SCOPE_SQL, scope)
+    return None if row is None else row[0]

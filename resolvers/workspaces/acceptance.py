@@ -1,0 +1,147 @@
+"""Accepting an invitation: by whoever is signed in, or by a newcomer, who gets an account with it."""
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.auth import User
+from models.workspaces import Invitation, Membership, Role, Workspace
+from resolvers.auth.sessions import open_session
+from resolvers.kernel import (
+    NOW,
+    Action,
+    Auth,
+    Code,
+    Context,
+    Input,
+    Name,
+    Output,
+    Refusal,
+    Tenancy,
+    Text,
+    command,
+    forbidden,
+    people_only,
+)
+from resolvers.recovery import Password, find_account
+from resolvers.workspaces.invitations import MISSING
+from resolvers.workspaces.members import room_for_a_member
+
+OTHER_EMAIL = "This invitation is for another email address than that of your account"
+MEMBER = "You are already a member of this workspace"
+ACCEPTED = "This invitation was accepted before"
+EXPIRED = "This invitation has expired; ask for another one"
+REGISTERED = "There is an account with the email of this invitation: sign in to accept it"
+
+
+class AcceptInvitation(Input):
+    token: Text = Field(min_length=1, repr=False)
+
+
+class SignUpInvited(AcceptInvitation):
+    """The email is that of the invitation. A password has at least 8 characters and at most 72 bytes."""
+
+    full_name: Name
+    password: Password
+
+
+class JoinedWorkspace(Output):
+    """The workspace that the caller now belongs to."""
+
+    workspace_id: str
+    workspace_slug: str
+    workspace_name: str
+    role: Role
+
+
+class InvitedAccount(Output):
+    """A new user, and the workspace that the user now belongs to."""
+
+    id: str
+    email: str
+    workspace_id: str
+    workspace_slug: str
+    workspace_name: str
+    role: Role
+
+
+@command(
+    "invitations.accept",
+    Action.SELF,
+    tenancy=Tenancy.NONE,
+    errors=(Code.PAYMENT_REQUIRED, Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
+    allow=people_only,
+)
+async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorkspace:
+    """Accept an invitation.
+
+    By its token. The account of the caller has the email that was invited, in any case.
+    """
+    user, place = await ctx.get(User, ctx.user_id), await ctx.place_by_secret(Invitation.token, data.token)
+    workspace, invitation = await _shown(ctx, place, data.token)
+    if invitation.email.lower() != user.email.lower():
+        raise forbidden(OTHER_EMAIL)
+    if await ctx.select(Membership, col(Membership.user_id) == user.id).exists():
+        raise Refusal(Code.CONFLICT, MEMBER)
+    await _use(ctx, invitation)
+    await ctx.insert(Membership(user_id=user.id, role=invitation.role), conflict=MEMBER)
+    return JoinedWorkspace(**_joined(workspace, invitation))
+
+
+@command(
+    "invitations.signup",
+    Action.NONE,
+    auth=Auth.NONE,
+    tenancy=Tenancy.NONE,
+    errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
+    late=True,
+)
+async def sign_up_invited(ctx: Context, data: SignUpInvited) -> InvitedAccount:
+    """Create an account by an invitation.
+
+    Accepts it, and signs the user in. Works regardless of CREWSHIP_ALLOW_SIGNUP. Whoever has an account signs in, and
+    accepts the invitation as its user.
+    """
+    place = await ctx.place_by_secret(Invitation.token, data.token)
+    if place is None:
+        raise Refusal(Code.NOT_FOUND, MISSING)
+    password_hash = await ctx.outside.passwords.hash(data.password, ctx.caller.client)
+    await ctx.begin()
+    workspace, invitation = await _shown(ctx, place, data.token)
+    await _use(ctx, invitation)
+    if await find_account(ctx, invitation.email) is not None:
+        raise Refusal(Code.CONFLICT, REGISTERED)
+    user = await ctx.insert(
+        User(email=invitation.email, full_name=data.full_name, password_hash=password_hash), conflict=REGISTERED
+    )
+    ctx.user_id = user.id
+    await ctx.insert(Membership(user_id=user.id, role=invitation.role))
+    await open_session(ctx, user)
+    return InvitedAccount(id=user.id, email=user.email, **_joined(workspace, invitation))
+
+
+async def _shown(ctx: Context, place: str | None, token: str) -> tuple[Workspace, Invitation]:
+    """The invitation, locked: of two who use it at once, one sees the other. From here on the call works there."""
+    if place is None:
+        raise Refusal(Code.NOT_FOUND, MISSING)
+    await ctx.enter(place)
+    workspace = await ctx.get(Workspace, place, missing=MISSING)
+    return workspace, await ctx.select(Invitation, col(Invitation.token) == token).locked().one(MISSING)
+
+
+async def _use(ctx: Context, invitation: Invitation) -> None:
+    """Once, while it is open, and while there is room."""
+    if invitation.accepted_at is not None:
+        raise Refusal(Code.GONE, ACCEPTED)
+    if invitation.expires_at <= await ctx.now():
+        raise Refusal(Code.GONE, EXPIRED)
+    await room_for_a_member(ctx)
+    await ctx.update(Invitation, invitation.id, accepted_at=NOW)
+
+
+def _joined(workspace: Workspace, invitation: Invitation) -> dict[str, str]:
+    return {
+        "workspace_id": workspace.id,
+        "workspace_slug": workspace.slug,
+        "workspace_name": workspace.name,
+        "role": invitation.role,
+    }
