@@ -163,7 +163,8 @@ class World:
         """A digest of the rows of each table. Equal snapshots: nothing was written."""
         made = {}
         for (table,) in await self.database.fetch(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY 1"
         ):
             if table in UNWATCHED:
                 continue

@@ -18,7 +18,9 @@ CREATE UNLOGGED TABLE recorder.changes
     (n bigint GENERATED ALWAYS AS IDENTITY, "table" text NOT NULL, old jsonb, new jsonb);
 CREATE FUNCTION recorder.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    INSERT INTO recorder.changes ("table", old, new) VALUES (TG_TABLE_NAME, to_jsonb(OLD), to_jsonb(NEW));
+    INSERT INTO recorder.changes ("table", old, new)
+        SELECT relname, to_jsonb(OLD), to_jsonb(NEW) FROM pg_class
+        WHERE oid = coalesce(pg_partition_root(TG_RELID), TG_RELID);
     RETURN NULL;
 END $$;
 CREATE FUNCTION recorder.undo() RETURNS void LANGUAGE plpgsql SET session_replication_role = replica AS $$
@@ -43,7 +45,10 @@ END $$;
 DO $$
 DECLARE name text;
 BEGIN
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+    -- a trigger of a partitioned table is one of its partitions, too
+    FOR name IN SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    LOOP
         EXECUTE format(
             'CREATE TRIGGER recorder AFTER INSERT OR UPDATE OR DELETE ON public.%I '
             'FOR EACH ROW EXECUTE FUNCTION recorder.note()', name);

@@ -8,6 +8,7 @@ import pytest
 
 from models.auth import CliToken, Session
 from models.base import TenantRow
+from models.passkeys import Passkey
 from resolvers.kernel.operation import Auth, Operation
 from tests.generation.domains import MODELS
 from tests.generation.estate import Estate
@@ -17,7 +18,7 @@ from tests.generation.surfaces import Outcome
 
 pytestmark = pytest.mark.anyio
 
-PERSONAL = (Session, CliToken)  # of no workspace, and of one person all the same
+PERSONAL = (Session, CliToken, Passkey)  # of no workspace, and of one person all the same
 
 
 def kept_apart(key: str) -> bool:
