@@ -10,7 +10,6 @@ import pytest
 from resolvers.instance.running import instance
 from tests.auth.browsers import PASSWORD, new_user
 from tests.passkeys.pages import NOT_ACCEPTED, REGISTER, REQUIRE, SIGN_IN, START, START_SIGN_IN
-from tests.process import browser
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.world import World
 
@@ -54,7 +53,6 @@ AUTHENTICATOR = {
     "isUserVerified": True,
     "automaticPresenceSimulation": True,
 }
-RESOLVER = "--host-resolver-rules=MAP localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 SIGN_OUT = 'await fetch("/api/auth/signout", {method: "POST"});'
 
 
@@ -70,8 +68,6 @@ async def test_a_browser_registers_a_passkey_and_signs_in_with_it(
 ) -> None:
     url = f"http://localhost:{urlsplit(world.url).port}"
     monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"public_url": url}))
-    flags = [flag for flag in browser.FLAGS if not flag.startswith("--host-resolver-rules")]
-    monkeypatch.setattr(browser, "FLAGS", [*flags, RESOLVER])
     user = await new_user(world)
     log_in = f"await logIn({json.dumps(user.email)}, {json.dumps(PASSWORD)})"
     async with browsing(tmp_path / "profile") as page:

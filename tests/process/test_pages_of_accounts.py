@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +26,15 @@ from tests.world import World, now, world_on
 __all__ = ["axe"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 EMAIL = "ada@example.com"
+HOSTS = ("127.0.0.1", "localhost")
+AUTHENTICATOR = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
 FOCUSED = "document.activeElement.name || document.activeElement.id"
 
 
@@ -64,7 +74,8 @@ async def page(tab: Page, place: World, provider: Provider) -> AsyncIterator[Pag
     tab.requests.clear()
     yield tab
     assert [said for said in tab.complaints if provider.url not in said] == []  # which has nothing to show
-    known = (place.url, place.url.replace("http", "ws", 1), provider.url)
+    port = place.url.rsplit(":", 1)[1]
+    known = (*(f"{kind}://{host}:{port}" for kind in ("http", "ws") for host in HOSTS), provider.url)
     assert {url for url in tab.requests if not url.startswith(known)} == set()
 
 
@@ -262,6 +273,52 @@ async def test_an_account_is_deleted(page: Page, place: World, axe: str) -> None
     await page.click("#ask-yes")
     await page.see("Sign in", "#login")
     assert await place.database.fetchval("SELECT count(*) FROM users WHERE id = $1", gone.id) == 0
+
+
+async def test_passkeys_are_added_used_required_and_deleted(
+    page: Page, place: World, axe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = replace(place, url=place.url.replace("127.0.0.1", "localhost"))
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"public_url": named.url}))
+    await page.command("WebAuthn.enable")
+    added = await page.command("WebAuthn.addVirtualAuthenticator", options=AUTHENTICATOR)
+    try:
+        mary = await new_user(place, email="mary@example.com")
+        await account(page, named, mary.email)
+        await page.fill("#passkey-form [name=name]", "Key ring")
+        await page.press("Enter")
+        await page.see("Key ring", "#passkeys .rows")
+        await page.click("[aria-label='Rename Key ring']")
+        await page.fill("#ask-fields input", " of Mary")
+        await page.press("Enter")
+        await page.see("Key ring of Mary", "#passkeys .rows")
+        await page.click("#require-form [name=required]")
+        await page.click("#require-form button")
+        await page.see("Saved.", "#passkey-required")
+        await judge(page, axe, "account passkeys")
+        await page.click("[aria-label='Delete Key ring of Mary']")
+        await page.click("#ask-yes")
+        await page.see("A passkey is required to sign in", "#passkey-trouble")
+        await page.click("#sign-out")
+        await page.until("location.pathname === '/login'")
+        await account(page, named, mary.email)  # by password and passkey
+        await page.click("#sign-out")
+        await page.until("location.pathname === '/login'")
+        await judge(page, axe, "login passkey")
+        await page.click("#use-passkey")
+        await page.until("document.querySelector('#workbench').offsetParent !== null")
+        await page.open(f"{named.url}/account")
+        await page.until("document.body.dataset.ready")
+        assert await page.value("document.querySelector('#require-form [name=required]').checked") is True
+        await page.click("#require-form [name=required]")
+        await page.click("#require-form button")
+        await page.see("Saved.", "#passkey-required")
+        await page.click("[aria-label='Delete Key ring of Mary']")
+        await page.click("#ask-yes")
+        await page.see("None yet", "#passkeys")
+        assert await place.database.fetchval("SELECT count(*) FROM passkeys") == 0
+    finally:
+        await page.command("WebAuthn.removeVirtualAuthenticator", authenticatorId=added["authenticatorId"])
 
 
 async def test_sessions_are_revoked(page: Page, place: World) -> None:

@@ -1,6 +1,7 @@
 import { call, graphql } from "./api.js";
 import { find } from "./dom.js";
-import { onSubmit } from "./form.js";
+import { clearFaults, onSubmit, showFaults } from "./form.js";
+import { browserHasPasskeys, signInWithPasskey } from "./passkeys.js";
 import { showProviders } from "./providers.js";
 import { returnPath } from "./return_path.js";
 import { readSetup, signIn, signInRefusal, signOut, whoAmI } from "./session.js";
@@ -26,7 +27,9 @@ async function refresh(focus = false) {
     // the printed link brings its secret in the fragment, which is sent to nobody
     if (needsBootstrap) return location.replace(`/welcome${location.hash}`);
     find("#offer-account").hidden = !allowSignup;
-    showProviders(find("#login .providers"), providers, destination);
+    showProviders(find("#login .providers ul"), providers, destination);
+    find("#use-passkey").hidden = !browserHasPasskeys();
+    find("#login .providers").hidden = providers.length === 0 && !browserHasPasskeys();
     show("login", focus);
   } catch (error) {
     find("#unavailable [role=alert]").textContent = error.message;
@@ -50,9 +53,23 @@ async function showSignedIn(focus) {
 onSubmit(find("#login form"), async ({ email, password }, form) => {
   await signIn(email, password);
   form.reset();
+  await goOn();
+});
+
+find("#use-passkey").onclick = async () => {
+  clearFaults(find("#login form"));
+  try {
+    await signInWithPasskey();
+    await goOn();
+  } catch (error) {
+    showFaults(find("#login form"), error);
+  }
+};
+
+async function goOn() {
   if (destination !== "/") location.assign(destination);
   else await refresh(true);
-});
+}
 
 onSubmit(find("#account form"), async (input) => {
   await graphql(SIGN_UP, { input });

@@ -1,4 +1,5 @@
 import { Refusal, call, graphql } from "./api.js";
+import { newCsrfToken, signInWithPasskey } from "./passkeys.js";
 
 const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug } } }";
 const SETUP = "query Setup { setupStatus { needsBootstrap allowSignup } signInProviders { name startUrl } }";
@@ -21,15 +22,17 @@ export async function readSetup() {
 
 /** Cookies of a browser are set and cleared by these routes alone. */
 export async function signIn(email, password) {
-  const { csrfToken } = await call("GET", "/api/auth/csrf");
+  const csrfToken = await newCsrfToken();
   const answer = await call("POST", "/api/auth/callback/credentials", { email, password, csrfToken, redirect: "false" });
-  if (answer.error || !answer.ok) throw new Refusal(200, signInRefusal(answer.error));
+  if (answer.passkey_required) await signInWithPasskey(csrfToken);
+  else if (answer.error || !answer.ok) throw new Refusal(200, signInRefusal(answer.error));
 }
 
 export const signOut = () => call("POST", "/api/auth/signout");
 
 const REFUSALS = {
   CredentialsSignin: "Email or password is wrong.",
+  PasskeyRequired: "The password alone is not enough: sign in with your passkey.",
   OAuthSignin: "The provider cannot be reached. Try again later.",
   OAuthCallback: "The provider did not finish the sign-in. Try again.",
   AccessDenied: "The provider, or this server, does not let you in with this account.",
