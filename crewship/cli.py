@@ -20,6 +20,9 @@ app = typer.Typer(
     help="The Crewship server: REST and GraphQL on PostgreSQL.",
 )
 
+audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
+app.add_typer(audit_app, name="audit")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -161,6 +164,28 @@ def doctor(as_json: AsJson = False) -> None:
             if check.fix:
                 print(f"       {check.fix}")
     if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@audit_app.command("verify")
+def verify_audit(
+    workspace: Annotated[str | None, typer.Option(help="Slug or id of one workspace; without it, all.")] = None,
+) -> None:
+    """Check that no row of the audit log was changed, removed, moved or added since it was sealed. Exit code 1 when one
+    was.
+    """
+    with _refusals():
+        from crewship.audit import verified
+        from crewship.serve import database
+
+        settings = _settings()
+        with database(settings) as access:
+            found = asyncio.run(
+                verified(settings, access, workspace, lambda fault: print(f"{fault.workspace_id}: {fault.text}"))
+            )
+    expired = f", and {found.dropped} that have expired" if found.dropped else ""
+    print(f"{found.rows} rows in {found.seals} seals of {found.workspaces} workspaces{expired}: {found.faults} faults.")
+    if found.faults:
         raise typer.Exit(1)
 
 

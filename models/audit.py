@@ -1,12 +1,28 @@
-"""The log of MCP tool calls. The audit log itself is the kernel's, which writes it."""
+"""The seals of the audit log, which is itself the kernel's, and the log of MCP tool calls."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, cast
 
-from sqlalchemy import Index, text
+from sqlalchemy import BigInteger, Index, text
+from sqlmodel import Field
 
-from models.base import TenantTable, enum_field, free_id, stored_at, text_field
+from models.base import (
+    TenantRow,
+    TenantTable,
+    bytes_field,
+    enum_field,
+    free_id,
+    stored_at,
+    tenant_id,
+    text_field,
+    time_field,
+)
 from models.bounds import DESCRIPTION, ID, LINE
+
+DIGEST = 16
+"""Bytes of SHA-256 that are kept of each row."""
+DIGESTS = 64 << 10
 
 
 class McpCallStatus(StrEnum):
@@ -24,6 +40,31 @@ class McpServerScope(StrEnum):
     workspace = "workspace"
     crew = "crew"
     agent = "agent"
+
+
+class AuditSeal(TenantRow, table=True):
+    """A range of a workspace's audit rows, in the order of their numbers, that cannot be changed any more without a
+    trace.
+
+    `digests` has DIGEST bytes for each row; `hash` is of the seal before, and of this one. The signature is made with a
+    key that the database does not have. Rows that have expired are removed with their digests, and their seal stays.
+    """
+
+    __tablename__ = "audit_seals"
+    __table_args__ = (Index("audit_seals_last_at_idx", "last_at", postgresql_where=text("dropped_at IS NULL")),)
+    workspace_id: str = tenant_id()
+    number: int = Field(sa_type=cast(Any, BigInteger), primary_key=True)
+    first_seq: int = Field(sa_type=cast(Any, BigInteger))
+    last_seq: int = Field(sa_type=cast(Any, BigInteger))
+    rows: int
+    first_at: datetime = time_field()
+    last_at: datetime = time_field()
+    digests: bytes | None = bytes_field(DIGESTS, default=None)
+    hash: bytes = bytes_field(LINE)
+    signature: bytes = bytes_field(LINE)
+    sealed_at: datetime = stored_at()
+    dropped_at: datetime | None = time_field(default=None)
+    dropped_signature: bytes | None = bytes_field(LINE, default=None)
 
 
 def _newest_first(*columns: str) -> Index:

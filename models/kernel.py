@@ -1,18 +1,19 @@
 """What the kernel stores: the outbox of events, idempotency keys, audit log, steps of jobs, facts of the instance."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Computed, Identity, Index, String, UniqueConstraint, text
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import Field
 
-from models.auth import of_person
 from models.base import (
     Row,
     TenantRow,
     TenantTable,
     bytes_field,
+    enum_field,
     free_id,
     json_field,
     partitioned,
@@ -78,6 +79,16 @@ def _newest_first(table: str, *columns: str) -> Index:
     return Index(named, "workspace_id", *columns, text("created_at DESC"), text("id DESC"))
 
 
+class AuditActor(StrEnum):
+    """By whose right something was done. A token is a person's; one of a service account is `service`."""
+
+    user = "user"
+    token = "token"
+    service = "service"
+    agent = "agent"
+    system = "system"
+
+
 class AuditLog(TenantTable, table=True):
     """Who did what to which row; written in the transaction of the change."""
 
@@ -88,6 +99,7 @@ class AuditLog(TenantTable, table=True):
         _newest_first("audit_logs", "entity_kind"),
         _newest_first("audit_logs", "entity_id"),
         _newest_first("audit_logs", "user_id"),
+        Index("audit_logs_seq_idx", "seq"),
     )
     id: str = free_id()
     user_id: str | None = text_field(ID, default=None)
@@ -98,22 +110,19 @@ class AuditLog(TenantTable, table=True):
     ip_address: str | None = text_field(LINE, default=None)
     user_agent: str | None = text_field(LINE * 2, default=None)
     created_at: datetime = stored_at()
-    actor_type: str = Field(
-        default=None,
-        sa_column=Column(
-            String(LINE),
-            Computed(
-                f"CASE WHEN user_id IS NULL THEN 'system' WHEN {of_person('user_id')} THEN 'user' ELSE 'service' END",
-                persisted=True,
-            ),
-            nullable=False,
-        ),
-    )
+    # whose right it was: the user's, the CLI token's, the account's, the agent's, or none but this server's
+    actor_type: AuditActor = enum_field(AuditActor.system)
+    actor_id: str | None = text_field(ID, default=None)
+    changes: dict[str, Any] | None = json_field(NOTES, default=None)
+    """Field -> `before` and `after`, of the row that was changed."""
     # the type as it is filtered by: a column, since row-level security lets no condition on an expression into an index
     entity_kind: str = Field(
         default=None,
         sa_column=Column(String(LINE), Computed('lower(entity_type COLLATE "C")', persisted=True), nullable=False),
     )
+    # a row has its number only when its transaction has one: whoever waits for these waits for all lower numbers
+    xid: int = Field(default=None, sa_column=Column(Xid8, nullable=False, server_default=text("pg_current_xact_id()")))
+    seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
 
 
 class JobStep(TenantRow, table=True):

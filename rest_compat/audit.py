@@ -1,18 +1,22 @@
 """REST: the audit log, and the log of MCP tool calls."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
-from models.kernel import AuditLog
+from models.kernel import AuditActor, AuditLog
 from resolvers import audit
 from rest_compat.dispatch import workspace_in_body
 from rest_compat.envelopes import Envelope, PaginationJSON
-from rest_compat.table import GET, POST, Absent, From, Null, Wire
+from rest_compat.table import GET, POST, Absent, From, Null, Streaming, Wire
 
 
 class AuditEntryJSON(Wire, of=AuditLog):
-    """`metadata` is JSON as text. `user_id` is null if the system made the change."""
+    """`metadata` is JSON as text. `user_id` is null if the system made the change.
+
+    `actor_id` is the id of the user, CLI token, service account or agent, or the name of the part of the system.
+    `changes` maps the fields of an update to their values `before` and `after`.
+    """
 
     id: str
     workspace_id: str
@@ -26,6 +30,9 @@ class AuditEntryJSON(Wire, of=AuditLog):
     created_at: datetime
     user_email: Annotated[str | None, Absent()]
     user_name: Annotated[str | None, Absent()]
+    actor_type: AuditActor
+    actor_id: str | None
+    changes: Annotated[dict[str, Any] | None, Absent()]
 
 
 class AuditListJSON(Envelope):
@@ -54,6 +61,12 @@ class McpCallRecordedJSON(Wire, of=McpToolCall):
 
 ROUTES = (
     GET("/api/v1/audit", audit.list_audit, AuditListJSON),
+    GET(
+        "/api/v1/audit/export",
+        audit.export_audit,
+        list[AuditEntryJSON],
+        gives=Streaming("application/x-ndjson", "text/csv"),
+    ),
     GET("/api/v1/mcp-tool-calls", audit.list_mcp_calls, list[McpToolCallJSON]),
     POST(
         "/api/v1/internal/mcp-tool-calls",

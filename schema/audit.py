@@ -6,10 +6,11 @@ import strawberry
 from strawberry.scalars import JSON
 
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
-from models.kernel import AuditLog
+from models.kernel import AuditActor, AuditLog
 from resolvers import audit as audit_ops
 from schema.bridge import Edge, node, query
 
+strawberry.enum(AuditActor)
 strawberry.enum(McpCallStatus)
 strawberry.enum(McpServerScope)
 
@@ -23,10 +24,17 @@ class AuditEntryType:
     user_id: strawberry.ID | None = strawberry.field(description="Null if the system made the change.")
     user_email: str | None
     user_name: str | None
+    actor_type: AuditActor
+    actor_id: strawberry.ID | None = strawberry.field(
+        description="Id of the user, CLI token, service account or agent, or name of the part of the system."
+    )
     action: str
     entity_type: str
     entity_id: strawberry.ID | None
     data: JSON = strawberry.field(name="metadata")
+    change_list: JSON | None = strawberry.field(
+        name="changes", description="A list of `field`, `before` and `after`; null if no field of the entity changed."
+    )
     ip_address: str | None
     user_agent: str | None
     created_at: datetime

@@ -1,6 +1,7 @@
 """The audit log of a workspace, and the log of MCP tool calls."""
 
+from resolvers.audit.export import export_audit
 from resolvers.audit.log import list_audit
 from resolvers.audit.mcp_calls import list_mcp_calls, record_mcp_call
 
-__all__ = ["list_audit", "list_mcp_calls", "record_mcp_call"]
+__all__ = ["export_audit", "list_audit", "list_mcp_calls", "record_mcp_call"]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
 from sqlalchemy import func, literal_column, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
 from models.auth import User
@@ -14,13 +15,16 @@ from models.kernel import AuditLog
 from resolvers.audit.times import Since, Until, from_time, up_to
 from resolvers.kernel import (
     EVERYONE,
+    NO_SURFACE,
     Action,
     Filter,
     Id,
+    Input,
     Numbered,
     Order,
     Otherwise,
     Page,
+    Paging,
     QueryScope,
     Text,
     contains,
@@ -65,7 +69,24 @@ def _found(value: Any) -> Any:
     return or_(contains(AuditLog.action)(value), contains(AuditLog.entity_type)(value), named.exists())
 
 
-class ListAudit(Numbered):
+class FilterAudit(Input):
+    """Filters are combined with AND; values match exactly, `entity_type` whatever the case of its letters.
+
+    `search` matches a part of the action, the entity type, or the user's email or name, ignoring the case of ASCII
+    letters. `date_from` and `date_to` are inclusive; one that is no date matches nothing.
+    """
+
+    entity_id: Annotated[Id | None, Filter(AuditLog.entity_id, leads=True)] = None
+    user_id: Annotated[Id | None, Filter(AuditLog.user_id, leads=True)] = None
+    action: Annotated[Text | None, Filter(AuditLog.action, leads=True)] = None
+    entity_type: Annotated[Kind | None, Filter(AuditLog.entity_kind, leads=True)] = None
+    date_from: Annotated[Since, from_time(AuditLog.created_at)] = None
+    date_to: Annotated[Until, up_to(AuditLog.created_at)] = None
+    search: Annotated[Text | None, Filter(_found)] = None
+    sort: Annotated[AuditSort, Otherwise(AuditSort.newest_first), Order(ORDERS)] = AuditSort.newest_first
+
+
+class ListAudit(FilterAudit, Numbered):
     """Filters are combined with AND; values match exactly, `entity_type` whatever the case of its letters.
 
     `search` matches a part of the action, the entity type, or the user's email or name, ignoring the case of ASCII
@@ -76,14 +97,12 @@ class ListAudit(Numbered):
     cut_to_default: ClassVar[bool] = True  # contract: audit.list
     page_highest: ClassVar[int] = 1_000_000
 
-    entity_id: Annotated[Id | None, Filter(AuditLog.entity_id, leads=True)] = None
-    user_id: Annotated[Id | None, Filter(AuditLog.user_id, leads=True)] = None
-    action: Annotated[Text | None, Filter(AuditLog.action, leads=True)] = None
-    entity_type: Annotated[Kind | None, Filter(AuditLog.entity_kind, leads=True)] = None
-    date_from: Annotated[Since, from_time(AuditLog.created_at)] = None
-    date_to: Annotated[Until, up_to(AuditLog.created_at)] = None
-    search: Annotated[Text | None, Filter(_found)] = None
-    sort: Annotated[AuditSort, Otherwise(AuditSort.newest_first), Order(ORDERS)] = AuditSort.newest_first
+
+class WalkAudit(FilterAudit, Paging):
+    """For the export, which takes larger pages."""
+
+    page_default: ClassVar[int] = 1000
+    page_maximum: ClassVar[int] = 1000
 
 
 def _of_user(column: str) -> Any:
@@ -101,6 +120,7 @@ graph(
     visible=EVERYONE,
     user_email=_of_user("email"),
     user_name=_of_user("full_name"),
+    change_list=derived(dict, lambda log, scope: func.change_list(log.changes, type_=JSONB())),
     metadata_text=derived(str, lambda log, scope: func.json_text(log.data)),
 )
 
@@ -110,5 +130,14 @@ def list_audit(scope: QueryScope, data: ListAudit) -> Page[AuditLog]:
     """List entries of the audit log.
 
     Newest first by default, ties by id in the same direction.
+    """
+    return scope.select(AuditLog).matching(data).page(data)
+
+
+@query("audit.walk", Action.MANAGE, surfaces=NO_SURFACE, tickets=False)
+def walk_audit(scope: QueryScope, data: WalkAudit) -> Page[AuditLog]:
+    """Read the whole audit log.
+
+    For the export.
     """
     return scope.select(AuditLog).matching(data).page(data)

@@ -211,6 +211,7 @@ Limit = Annotated[PositiveInt, Field(lt=2**31)]
 Milliseconds = Annotated[Limit, BeforeValidator(_milliseconds)]
 ModelName = Annotated[str, Field(max_length=200)]
 Days = Annotated[PositiveInt, Field(le=36_500)]
+KeptDays = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class Settings(BaseSettings):
@@ -316,6 +317,8 @@ class Settings(BaseSettings):
     # How long what is kept for those who come back is kept.
     event_days: Days = variable("CREWSHIP_EVENT_DAYS", 7, takes="a number of days from 1 to 36500", live=True)
     frame_days: Days = variable("CREWSHIP_FRAME_DAYS", 30, takes="a number of days from 1 to 36500", live=True)
+
+    audit_days: KeptDays = variable("CREWSHIP_AUDIT_DAYS", 0, takes="a number of days up to 36500; 0 keeps all")
 
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
     skip_update_check: bool = variable("CREWSHIP_SKIP_UPDATE_CHECK", False, takes=BOOLEAN)

@@ -8,6 +8,7 @@ the first three bytes, the table, the column and the id of the row.
 """
 
 import contextlib
+import hmac
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -15,6 +16,8 @@ from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlmodel import SQLModel
 
 from models.base import secrets_of, table_of
@@ -80,6 +83,7 @@ class Vault:
         if not keys:
             raise RuntimeError("the keys of the instance are not settled")
         self._ciphers = {number: AESGCM(key) for number, key in keys.items()}
+        self._signing = {number: _signing_key(key) for number, key in keys.items()}
         self._first = bytes((FORM, next(iter(keys))))
 
     def seal(self, text: str, *, table: type[SQLModel], column: str, row_id: str) -> Sealed:
@@ -101,6 +105,20 @@ class Vault:
         for listener in _listeners.get():
             listener(text)
         return Revealed(text)
+
+    def sign(self, content: bytes) -> bytes:
+        """Which only this instance can make: the number of the key, and HMAC-SHA256."""
+        number = self._first[1]
+        return bytes((number,)) + hmac.digest(self._signing[number], content, "sha256")
+
+    def signed(self, content: bytes, signature: bytes) -> bool:
+        """Whether this instance has signed the content."""
+        key = self._signing.get(signature[0]) if signature else None
+        return key is not None and hmac.compare_digest(hmac.digest(key, content, "sha256"), signature[1:])
+
+
+def _signing_key(key: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=b"crewship.vault", info=b"crewship signature v1").derive(key)
 
 
 def _place(head: bytes, table: type[SQLModel], column: str, row_id: str) -> bytes:

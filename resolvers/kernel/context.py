@@ -208,6 +208,8 @@ class Context(Recorder):
         guarded = self._takes_version(model)
         edited: M = object.__new__(model)
         edited.__dict__.update(row.__dict__ | changes)
+        valued = [name for name, kind in kinds_of(changes) if kind is None]
+        self.changed(model, id, valued, row.__dict__, changes)
         parameters = bound(changes) | {"id_": id} | ({"if_version": self.if_version} if guarded else {})
         missing = f"{model.__name__} not found"
         self.held = Edit(edited, kinds_of(changes), conflict, missing, parameters, guarded, self._limits(model))
@@ -272,7 +274,11 @@ class Context(Recorder):
         if row is None:
             await self._explain(model, id, missing, guarded)
         self._version_taken(guarded)
-        return statements.load(model, row)
+        before, after = statements.old_and_new(row)
+        changed = statements.load(model, after)
+        if before:
+            self.changed(model, id, before, before, changed.__dict__)
+        return changed
 
     async def unchanged(self, model: type[M], id: str, *, missing: str | None = None) -> M:
         """The row as it is: the outcome of an update that names nothing. An expected version

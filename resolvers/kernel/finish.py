@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+import orjson
 from sqlalchemy import Text, literal_column, select
 from sqlmodel import SQLModel
 
+from models.auth import SERVICE_ACCOUNT
 from models.base import new_id, table_of
+from models.kernel import AuditActor
 from models.workspaces import Role
 from resolvers.errors import Code, Refusal, forbidden
+from resolvers.identity.caller import CredentialKind
 from resolvers.kernel import jobs
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.changes import NamedColumns, Waiting, given, split
@@ -29,12 +33,16 @@ from resolvers.kernel.statements import adding, columns_of, written
 from resolvers.kernel.trace import Call, Getter, Param, Trace, variant
 from resolvers.kernel.visibility import KNOWN, Scope
 
-AUDIT = "(id,workspace_id,user_id,action,entity_type,entity_id,data,ip_address,user_agent,created_at)"
-AUDIT_TYPES = ("text", "text", "text", "text", "text", "text", "jsonb", "text", "text")
+AUDIT = (
+    "(id,workspace_id,user_id,actor_type,actor_id,action,entity_type,entity_id,changes,ip_address,user_agent,data,"
+    "created_at)"
+)
+AUDIT_TYPES = ("text", "text", "text", "text", "text", "text", "text", "text", "text::jsonb", "text", "text", "jsonb")
 EVENT = "(workspace_id,channel,type,payload)"
 EVENT_TYPES = ("text", "text", "text", "jsonb")
 KEY = "(principal,workspace_id,operation,key,request_hash,body,version)"
 NOTHING: NamedColumns = ()
+TOKENS = frozenset({CredentialKind.TOKEN, CredentialKind.ADMIN, CredentialKind.TOKEN_TICKET})
 KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
 
 
@@ -70,6 +78,17 @@ def _reads(model: Any, shape: Shape, recorded: set[type[SQLModel]]) -> bool:
     return any(edge.target in recorded for edge in edges_of(model, shape))
 
 
+def _by_whose_right(ctx: Context) -> tuple[str, str | None]:
+    """The actor of an audit row, and its id: a token has one of its own."""
+    if not ctx.user_id:
+        return AuditActor.system, ctx.credential_id or None
+    if ctx.user_id.startswith(SERVICE_ACCOUNT):
+        return AuditActor.service, ctx.user_id
+    if ctx.caller.kind in TOKENS:
+        return AuditActor.token, ctx.credential_id
+    return AuditActor.user, ctx.user_id
+
+
 @dataclass(slots=True)
 class Records:
     """What the audit, outbox and idempotency rows and the jobs say, in the order of the plan's parameters, and what of
@@ -85,15 +104,18 @@ class Records:
 
     @classmethod
     def of(cls, ctx: Context, held: Waiting | None, key_values: Sequence[Any]) -> "Records":
-        values, actor = list[Any](), ctx.user_id or None
+        values, actor = list[Any](), _by_whose_right(ctx)
         drawn = {id(taken.value): taken.name for taken in held.drawn} if held is not None else {}
         audits, events = [NOTHING] * len(ctx.audits), [NOTHING] * len(ctx.events)
         for n, audit in enumerate(ctx.audits):
             data = audit.data
             if drawn:
                 data, audits[n] = split(data, drawn)
-            values += [new_id(), ctx.workspace_id, actor, audit.action, audit.entity_type, audit.entity_id, data]
-            values += [ctx.caller.client or None, ctx.caller.user_agent[:250] or None]
+            changes = ctx.changes.get(audit.entity_id or "")
+            values += [new_id(), ctx.workspace_id, ctx.user_id or None, *actor]
+            values += [audit.action, audit.entity_type, audit.entity_id]
+            values += [orjson.dumps(changes).decode() if changes else None]
+            values += [ctx.caller.client or None, ctx.caller.user_agent[:250] or None, data]
         for n, event in enumerate(ctx.events):
             payload = event.payload()
             if drawn:

@@ -1,5 +1,6 @@
 """What a command records beside the rows it changes: it is written with the answer, in one statement."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from models.bounds import cut
 from resolvers.identity.caller import Caller
 from resolvers.instance.vault import unprinted
 from resolvers.kernel.bus import ANYTHING, Topic
+from resolvers.kernel.differences import Changes, differences
 from resolvers.kernel.events import Event
 from resolvers.kernel.jobs import INSTANCE, Job, Queued
 from resolvers.kernel.request import Request
@@ -35,6 +37,7 @@ class Recorder:
     read_only: bool = False
     in_transaction: bool = False
     audits: list[Audit] = field(default_factory=list)
+    changes: dict[str, Changes] = field(default_factory=dict)  # by the id of the row
     events: list[Event] = field(default_factory=list)
     rings: list[tuple[Topic, str]] = field(default_factory=list)
     queued: list[Queued] = field(default_factory=list)
@@ -48,12 +51,21 @@ class Recorder:
     def forget(self) -> None:
         """Nothing of it happened."""
         self.audits, self.events, self.rings, self.queued, self.records = [], [], [], [], []
+        self.changes = {}
 
     def audit(self, entity_type: str, entity_id: str | None, **data: Any) -> None:
         """The audit row of this operation. Long texts are cut: it says what was done, and is no copy."""
         unprinted(data)
         brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
         self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
+
+    def changed(
+        self, model: type[SQLModel], id: str, names: Iterable[str], before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> None:
+        """What has become of a row, for the audit row that is of it. Of several changes of one field, the whole."""
+        known = self.changes.setdefault(id, {})
+        for name, change in differences(model, names, before, after).items():
+            known[name] = known[name] | {"after": change["after"]} if name in known else change
 
     def record(self, *rows: SQLModel) -> None:
         """New rows that nothing in this call reads or refers to, such as a timeline's, written with the answer."""

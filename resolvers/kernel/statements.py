@@ -14,11 +14,13 @@ from models.base import TenantRow, bookkeeping_of, enums_of, secrets_of, table_o
 from models.sealed import Sealed
 from resolvers.kernel.changes import Edit, Held, Kinds, Now, Waiting, plus
 from resolvers.kernel.database import DIALECT
+from resolvers.kernel.differences import told_of
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.visibility import Scope
 
 M = TypeVar("M", bound=SQLModel)
 _KEPT = 2000
+OLD = "old of "
 ONE: Any = literal_column("1")
 
 
@@ -188,7 +190,8 @@ def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, state: str | 
             made = made.where(table.c.version == bindparam("if_version"))
         if state is not None:
             made = made.where(table.c[state].in_(bindparam("states_", expanding=True)))
-        return made.returning(*table.c)
+        told = [name for name, _ in kinds if name in told_of(model)]
+        return made.returning(*table.c, *[literal_column(f"old.{name}").label(OLD + name) for name in told])
 
     return compiled((model, "update", kinds, versioned, state, limited), build)
 
@@ -209,6 +212,18 @@ def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement
         return update(table).where(*where).values(sets).returning(*table.c)
 
     return compiled((model, "delete", versioned, limited), build)
+
+
+def old_and_new(row: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What an update returns: the values before of what is told of it, and the row after."""
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.startswith(OLD):
+            old[name.removeprefix(OLD)] = value
+        else:
+            new[name] = value
+    return old, new
 
 
 def load(model: type[M], row: Any) -> M:

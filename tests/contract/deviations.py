@@ -5,10 +5,12 @@ _COPIES = dict.fromkeys(
     ("email", "full_name"), "a command-line client reads them beside the user object (workspaces: ui_depends)"
 )
 _TOKENS = dict.fromkeys(("expires_soon", "rotated_at"), "what a page warns of before a token ends")
-ADDED_KEYS: dict[str, dict[str, str]] = {"members.list": _COPIES, "auth.cli_tokens_list": _TOKENS}
+_ACTOR = dict.fromkeys(("actor_type", "actor_id", "changes"), "by whose right, and what changed")
+ADDED_KEYS: dict[str, dict[str, str]] = {"audit.list": _ACTOR, "members.list": _COPIES, "auth.cli_tokens_list": _TOKENS}
 
 # operation, or domain -> why it is served although the contract does not have it
 ADDED_ROUTES: dict[str, str] = {
+    "audit.export": "the log as a file",
     "auth.cli_token_rotate": "a new secret without a new token",
     "auth.account_delete": "whoever has an account can end it",
     "auth.password_change": "whoever knows a password can have another",

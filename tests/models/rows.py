@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 from models.actors import ActorType
 from models.agents import Agent, AgentRole
 from models.assignments import Escalation, PeerConversation
-from models.audit import McpCallStatus, McpToolCall
+from models.audit import AuditSeal, McpCallStatus, McpToolCall
 from models.auth import User
 from models.base import new_id, table_of
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
@@ -60,6 +60,9 @@ def workspace_rows(name: str) -> list[SQLModel]:
         AuditLog(user_id=user.id, data={"name": crew.name}, **change),
         service,
         ServiceAccount(id=service.id, name="Ships", role=Role.MEMBER, created_by=user.id, **here),
+        AuditSeal(
+            number=1, first_seq=1, last_seq=2, rows=2, first_at=now(), last_at=now(), hash=b"h", signature=b"s", **here
+        ),
         McpToolCall(agent_id=agent.id, mcp_server_id="charts", tool_name="plot", status=McpCallStatus.success, **here),
         flag,
         FeatureFlagOverride(flag_id=flag.id, enabled=True, **here),

@@ -58,4 +58,9 @@ def metadata_text(store: Store, asker: Asker, row: Row) -> str:
     return json.dumps(row["data"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def change_list(store: Store, asker: Asker, row: Row) -> Any:
+    changes = row["changes"]
+    return None if changes is None else [{"field": name, **changes[name]} for name in sorted(changes)]
+
+
 HERE: dict[str, Root] = {"auditLog": audit_log, "mcpToolCalls": mcp_tool_calls}

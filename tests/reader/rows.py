@@ -14,7 +14,7 @@ from models.base import most_characters, new_id, table_of
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
-from models.kernel import AuditLog
+from models.kernel import AuditActor, AuditLog
 from models.labels import Label
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
@@ -282,6 +282,9 @@ class Sower:
                 entity_type=pick(["CREW", "AGENT", "agent", self.text()]),
                 entity_id=self.maybe(pick(agents).id),
                 data={"n": number, "t": self.text(), "nested": {"longer": [1, None, {}], "l": self.text()}},
+                actor_type=pick(list(AuditActor)),
+                actor_id=self.maybe(pick(self.people).user_id),
+                changes=self.maybe({"name": {"before": self.text(), "after": None}, "b": {"before": 1, "after": [2]}}),
                 ip_address=self.maybe("192.0.2.1"),
                 user_agent=self.maybe(self.text()),
                 created_at=created,

@@ -33,7 +33,7 @@ async def test_audit_rows_say_that_it_was_a_service(world: World) -> None:
     rows = [row for row in await world.audit() if row["entity_id"] == made.json()["id"]]
     assert [(row["actor_type"], row["user_id"]) for row in rows] == [("service", actor.user_id)]
     await world.rest(world.owner, "POST", "/api/v1/crews", {"name": "By hand", "slug": "by-hand"})
-    assert (await world.audit())[-1]["actor_type"] == "user"
+    assert (await world.audit())[-1]["actor_type"] == "token"  # a person's
 
 
 async def test_scopes_take_away_from_the_role(world: World) -> None:

@@ -1,0 +1,155 @@
+"""Sealing of the audit log: what was committed is put into a chain of hashes for each workspace, afterwards.
+
+Writers wait for nobody: a row gets a number when it is written, and is sealed by the clock when no transaction can
+commit a lower number any more. A seal is of a range of numbers, from behind the seal before to its own last one. It
+keeps a digest of each row, and a hash of the seal before, of itself and of these; it is signed with a key that the
+database does not have.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from models.audit import DIGEST
+from resolvers.kernel import AcrossWorkspaces, clock, instance
+
+SEAL = clock("audit.seal", every=timedelta(seconds=15))
+PORTION = 2_000  # rows that one transaction seals
+PORTIONS = 1_000  # in one tick
+SEGMENTS = 20  # expired seals whose rows one transaction removes
+LOOKS, PAUSE = 20, 0.1  # how often, and after how many seconds, it is asked whether older transactions have ended
+SEALED = "audit_sealed"
+"""The fact that holds the number up to which all rows are sealed."""
+EMPTY = bytes(32)
+"""What stands for the hash before the first seal."""
+
+# Of a row: everything but its place, so that a row that was moved is known again.
+DIGESTED = f"""
+    substr(sha256(convert_to(jsonb_build_array(
+        id, workspace_id, user_id, actor_type, actor_id, action, entity_type, entity_id, data, changes, ip_address,
+        user_agent, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US')
+    )::text, 'UTF8')), 1, {DIGEST})
+"""
+HORIZON = """
+    SELECT coalesce((SELECT max(seq) FROM audit_logs), 0), pg_snapshot_xmax(pg_current_snapshot())::text
+"""
+PASSED = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8"
+PLACE = f"SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = '{SEALED}'), 0)"
+ROWS = f"""
+    WITH portion AS MATERIALIZED (SELECT * FROM audit_logs WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3)
+    SELECT workspace_id, count(*)::int AS rows, min(seq) AS first_seq, max(seq) AS last_seq,
+        min(created_at) AS first_at, max(created_at) AS last_at,
+        string_agg({DIGESTED}, ''::bytea ORDER BY seq) AS digests
+    FROM portion GROUP BY workspace_id
+"""
+LAST = """
+    SELECT own.id AS workspace_id, last.number, last.hash FROM unnest($1::text[]) AS own (id)
+    CROSS JOIN LATERAL (
+        SELECT number, hash FROM audit_seals WHERE workspace_id = own.id ORDER BY number DESC LIMIT 1
+    ) AS last
+"""
+ADD = """
+    INSERT INTO audit_seals
+        (workspace_id, number, first_seq, last_seq, rows, first_at, last_at, digests, hash, signature)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING 1
+"""
+NOTE = f"""
+    INSERT INTO instance_facts (name, value, created_at) VALUES ('{SEALED}', $1::text, now())
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now() RETURNING 1
+"""
+EXPIRED = """
+    SELECT workspace_id, number, first_seq, last_seq, hash, now() AS now FROM audit_seals
+    WHERE dropped_at IS NULL AND last_at < now() - make_interval(days => $1) ORDER BY last_at LIMIT $2
+"""
+DROP = """
+    WITH gone AS (DELETE FROM audit_logs WHERE workspace_id = $1 AND seq BETWEEN $2 AND $3 RETURNING 1),
+    kept AS (
+        UPDATE audit_seals SET digests = NULL, dropped_at = $5, dropped_signature = $6
+        WHERE workspace_id = $1 AND number = $4 RETURNING 1
+    )
+    SELECT count(*) FROM gone
+"""
+Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
+
+
+def chained(before: bytes, seal: Any) -> bytes:
+    """The hash of a seal: of the one before, of what it says of its range, and of its rows."""
+    rows = hashlib.sha256(seal["digests"]).digest()
+    said = [seal["workspace_id"], *(str(seal[name]) for name in ("number", "first_seq", "last_seq", "rows"))]
+    said += [_text(seal[name]) for name in ("first_at", "last_at")]
+    return hashlib.sha256(before + rows + "\0".join(said).encode()).digest()
+
+
+def rows_dropped(seal_hash: bytes, at: datetime) -> bytes:
+    """What is signed where the rows of a seal have expired."""
+    return b"dropped" + seal_hash + _text(at).encode()
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds")
+
+
+async def seal(write: Write) -> None:
+    """One tick: whatever is committed up to now, in portions."""
+
+    async def horizon(rows: AcrossWorkspaces) -> Any:
+        return (await rows.fetch(HORIZON))[0]
+
+    last, following = await write(horizon)
+
+    async def passed(rows: AcrossWorkspaces) -> Any:
+        return await rows.fetchval(PASSED, following)
+
+    for _ in range(LOOKS):
+        if await write(passed):
+            break
+        await asyncio.sleep(PAUSE)
+    else:
+        return  # somebody is still at it: the next tick asks again
+
+    async def portion(rows: AcrossWorkspaces) -> bool:
+        return await _seal_portion(rows, last)
+
+    for _ in range(PORTIONS):
+        if not await write(portion):
+            break
+    await _expire(write)
+
+
+async def _seal_portion(rows: AcrossWorkspaces, last: int) -> bool:
+    """Whether there may be more."""
+    place = await rows.fetchval(PLACE)
+    found = await rows.fetch(ROWS, place, last, PORTION)
+    if not found:
+        return False
+    ends = {row["workspace_id"]: row for row in await rows.fetch(LAST, [row["workspace_id"] for row in found])}
+    for row in found:
+        end = ends.get(row["workspace_id"])
+        made = dict(row) | {"number": 1 if end is None else end["number"] + 1}
+        hash = chained(EMPTY if end is None else end["hash"], made)
+        names = ("workspace_id", "number", "first_seq", "last_seq", "rows", "first_at", "last_at", "digests")
+        await rows.fetchval(ADD, *[made[name] for name in names], hash, instance.vault.sign(hash))
+    await rows.fetchval(NOTE, str(max(row["last_seq"] for row in found)))
+    sealed: int = sum(row["rows"] for row in found)
+    return sealed == PORTION
+
+
+async def _expire(write: Write) -> None:
+    """Removes the rows of whole seals that have expired; the seals stay."""
+    days = instance.settings.audit_days
+    if days == 0:
+        return
+
+    async def portion(rows: AcrossWorkspaces) -> int:
+        expired = await rows.fetch(EXPIRED, days, SEGMENTS)
+        for row in expired:
+            signature = instance.vault.sign(rows_dropped(row["hash"], row["now"]))
+            place = (row["workspace_id"], row["first_seq"], row["last_seq"], row["number"])
+            await rows.fetchval(DROP, *place, row["now"], signature)
+        return len(expired)
+
+    for _ in range(PORTIONS):
+        if await write(portion) < SEGMENTS:
+            return
