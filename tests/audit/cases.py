@@ -22,6 +22,8 @@ def mcp_tool_call(plot: Plot) -> McpToolCall:
 
 RECIPES = {
     "audit.list": Recipe(chosen=frozenset({"entity_id"})),
+    "audit.export": Recipe(chosen=frozenset({"entity_id"})),
+    "audit.walk": Recipe(chosen=frozenset({"entity_id"})),
     "mcp_calls.list": Recipe(chosen=frozenset({"server_id"})),
     "mcp_calls.record": Recipe({"mcp_server_id": "charts", "duration_ms": 12}, chosen=frozenset({"mcp_server_id"})),
 }
