@@ -22,7 +22,7 @@ async def verified(
             if workspace is not None:
                 named = "SELECT id FROM workspaces WHERE id = $1 OR slug = $1 ORDER BY id = $1 DESC LIMIT 1"
                 workspace = await conn.fetchval(named, workspace) or workspace
-            async for fault in verify(conn, vault, workspace, found):
+            async for fault in verify(conn, vault.signed, workspace, found):
                 tell(fault)
     finally:
         await conn.close()

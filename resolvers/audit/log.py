@@ -136,7 +136,7 @@ def list_audit(scope: QueryScope, data: ListAudit) -> Page[AuditLog]:
 
 @query("audit.walk", Action.MANAGE, surfaces=NO_SURFACE, tickets=False)
 def walk_audit(scope: QueryScope, data: WalkAudit) -> Page[AuditLog]:
-    """Read the whole audit log.
+    """List the audit log in large pages.
 
     For the export.
     """

@@ -1,15 +1,16 @@
 """Whether the audit log is as it was sealed: what was changed, removed, moved or added since, by name."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
 from models.audit import DIGEST
 from resolvers.audit.seals import DIGESTED, EMPTY, PLACE, chained, rows_dropped
-from resolvers.instance.vault import Vault
 
 AT_ONCE = 200  # seals
+Signed = Callable[[bytes, bytes], bool]
+"""Whether this instance has signed some content."""
 SEALS = """
     SELECT * FROM audit_seals WHERE (workspace_id, number) > ($1, $2) AND ($3::text IS NULL OR workspace_id = $3)
     ORDER BY workspace_id, number LIMIT $4
@@ -45,7 +46,7 @@ class Verified:
     faults: int = 0
 
 
-async def verify(conn: Any, vault: Vault, workspace_id: str | None, found: Verified) -> AsyncIterator[Fault]:
+async def verify(conn: Any, signed: Signed, workspace_id: str | None, found: Verified) -> AsyncIterator[Fault]:
     """Walks the chains of all workspaces, or of one, seal by seal: memory does not grow with the log.
 
     `conn` sees the rows of all workspaces.
@@ -56,7 +57,7 @@ async def verify(conn: Any, vault: Vault, workspace_id: str | None, found: Verif
             if seal["workspace_id"] != place[0]:
                 place, before, last_seq = (seal["workspace_id"], 0), EMPTY, 0
                 found.workspaces += 1
-            for text in await _faults_of(conn, vault, seal, place[1], before, last_seq, found):
+            for text in await _faults_of(conn, signed, seal, place[1], before, last_seq, found):
                 found.faults += 1
                 yield Fault(seal["workspace_id"], text)
             place, before, last_seq = (seal["workspace_id"], seal["number"]), seal["hash"], seal["last_seq"]
@@ -67,16 +68,16 @@ async def verify(conn: Any, vault: Vault, workspace_id: str | None, found: Verif
 
 
 async def _faults_of(
-    conn: Any, vault: Vault, seal: Any, number: int, before: bytes, last_seq: int, found: Verified
+    conn: Any, signed: Signed, seal: Any, number: int, before: bytes, last_seq: int, found: Verified
 ) -> list[str]:
     named = f"seal {seal['number']}"
     if seal["number"] != number + 1:
         return [f"{named} follows seal {number}: {seal['number'] - number - 1} seals between them are missing"]
-    if not vault.signed(seal["hash"], seal["signature"]):
+    if not signed(seal["hash"], seal["signature"]):
         return [f"{named} is not signed by this instance"]
     if seal["dropped_at"] is not None:
         said = rows_dropped(seal["hash"], seal["dropped_at"])
-        if not vault.signed(said, seal["dropped_signature"] or b""):
+        if not signed(said, seal["dropped_signature"] or b""):
             return [f"{named} says that its {seal['rows']} rows have expired, and this instance has not removed them"]
         found.dropped += seal["rows"]
         rows = await conn.fetch(ROWS, seal["workspace_id"], last_seq, seal["last_seq"], 1)

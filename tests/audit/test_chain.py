@@ -38,7 +38,7 @@ async def write(world: World, number: int, **changes: Any) -> None:
 
 async def faults(world: World, own: Vault | None = None, workspace: str | None = None) -> tuple[list[str], Verified]:
     found = Verified()
-    texts = [fault.text async for fault in verify(world.database, own or instance.vault, workspace, found)]
+    texts = [fault.text async for fault in verify(world.database, (own or instance.vault).signed, workspace, found)]
     return texts, found
 
 
