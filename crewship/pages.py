@@ -185,7 +185,9 @@ routes: list[BaseRoute] = [
     Route("/", home),
     Route("/login", home),
     _own("/forgot", "forgot.html"),
-    _own("/reset-password", "reset.html"),  # where mailed links lead
+    # where mailed links lead
+    _own("/reset-password", "reset.html"),
+    _own("/invitation", "invitation.html"),
     _own("/welcome", "welcome.html"),
     _own("/account", "account.html"),
     Route("/api/docs", reference),

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from models.kernel import InstanceFact
 from models.preferences import Preference
 from models.recovery import PasswordReset
-from models.workspaces import Membership, Role
+from models.workspaces import Invitation, Membership, Role
 from resolvers.instance.running import instance
 from resolvers.kernel import BOOTSTRAPPED, digest
 from tests.auth.browsers import PASSWORD, Browser, new_user
@@ -192,6 +192,41 @@ async def test_a_mailed_link_sets_a_new_password(page: Page, place: World, axe: 
     await page.see("Invalid or expired token", "#reset-form [role=alert]")
     await page.click("#again a")
     await page.see("Forgot your password?", "#forgot")
+
+
+# ---- an invitation ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_mailed_invitation_is_accepted(page: Page, place: World, axe: str) -> None:
+    grace = await new_user(place, email="hopper@example.com")
+    given = {"role": Role.MEMBER, "invited_by": place.owner.user_id, "workspace_id": place.workspace.id}
+    for email in ("newcomer@example.com", grace.email):
+        await place.add(Invitation(email=email, token=digest(email), expires_at=now() + timedelta(days=1), **given))
+    link = f"{place.url}/invitation?token={digest('newcomer@example.com')}"
+    await page.open(link)
+    await page.until("!document.querySelector('#signup-form').hidden")
+    assert await page.value("location.search") == ""
+    await page.fill("[name=fullName]", "Newcomer")
+    await page.fill("[name=password]", "short")
+    await page.press("Enter")
+    await page.see("Password must be at least 8 characters", ".fault")
+    await judge(page, axe, "invitation refused")
+    await page.fill("[name=password]", " but longer now")
+    await page.press("Enter")
+    await page.until("location.pathname === '/'")
+    joined = "SELECT count(*) FROM memberships m JOIN users u ON u.id = m.user_id WHERE u.email = $1"
+    assert await place.database.fetchval(joined, "newcomer@example.com") == 1
+    await page.open(link)
+    await page.until("!document.querySelector('#join-form').hidden")
+    await judge(page, axe, "invitation of somebody who is signed in")
+    await page.click("#join-form button")
+    await page.see("already a member", "#join-form [role=alert]")
+    await place.database.execute("DELETE FROM sessions")
+    await page.command("Network.clearBrowserCookies")
+    await page.open(f"{place.url}/invitation?token={digest(grace.email)}")
+    await page.until("!document.querySelector('#signup-form').hidden")
+    way = await page.value("document.querySelector('#sign-in').getAttribute('href')")
+    assert parse_qs(urlsplit(way).query)["callbackUrl"] == [f"/invitation?token={digest(grace.email)}"]
 
 
 # ---- the account -----------------------------------------------------------------------------------------------------
