@@ -10,6 +10,7 @@ from sqlmodel import col
 from models import bounds
 from models.auth import Session, User
 from models.passkeys import Passkey, PasskeyPurpose
+from resolvers.auth.ways_to_sign_in import keep_a_way_to_sign_in
 from resolvers.kernel import (
     ENDS,
     Action,
@@ -198,12 +199,13 @@ async def rename_passkey(ctx: Context, data: RenamePasskey) -> Passkey:
 async def delete_passkey(ctx: Context, data: ById) -> Deleted:
     """Delete a passkey.
 
-    Only the caller's own; the last one stays while a passkey is required.
+    Only the caller's own; the last one stays while a passkey is required, or is the only way to sign in.
     """
     user = await ctx.get(User, ctx.user_id, lock=True)
     await ctx.delete(Passkey, data.id, missing=UNKNOWN)
     if user.passkey_required and not await own(ctx).exists():
         raise Refusal(Code.CONFLICT, "A passkey is required to sign in: stop requiring one first")
+    await keep_a_way_to_sign_in(ctx, user)
     return Deleted(id=data.id)
 
 

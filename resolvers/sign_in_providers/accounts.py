@@ -1,6 +1,6 @@
 """Whose account it is that a provider vouches for."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import func
@@ -9,6 +9,7 @@ from sqlmodel import col
 from models.auth import CliToken, RevokedReason, SignInDevice, User, is_person
 from models.bounds import LINE, URL, cut
 from models.kernel import InstanceFact
+from models.passkeys import Passkey, PasskeyChallenge
 from models.sign_in_providers import LinkedIdentity
 from resolvers.auth.accounts import is_bootstrapped
 from resolvers.auth.sessions import end_sessions
@@ -108,13 +109,16 @@ async def _take_over(ctx: Context, provider: SignInProvider, user: User) -> None
     if first is not None and first.value == user.id:
         await ctx.update(User, user.id, email_verified=NOW)
         return
-    await ctx.update(User, user.id, email_verified=NOW, password_hash=None, failed_login_count=0, locked_until=None)
+    emptied: dict[str, Any] = {"password_hash": None, "passkey_required": False}
+    await ctx.update(User, user.id, email_verified=NOW, failed_login_count=0, locked_until=None, **emptied)
     await end_sessions(ctx, user.id, RevokedReason.password_change)
     await end_pairings(ctx, user.id)
     await end_links(ctx, user.id)
     await ctx.update_where(
         CliToken, col(CliToken.user_id) == user.id, col(CliToken.revoked_at).is_(None), revoked_at=NOW
     )
+    await ctx.delete_where(Passkey, col(Passkey.user_id) == user.id)
+    await ctx.delete_where(PasskeyChallenge, col(PasskeyChallenge.user_id) == user.id)
     await ctx.delete_where(SignInDevice, col(SignInDevice.user_id) == user.id)
     await ctx.delete_where(LinkedIdentity, own)
 

@@ -4,6 +4,7 @@ from sqlmodel import col
 
 from models.auth import User
 from models.sign_in_providers import LinkedIdentity
+from resolvers.auth.ways_to_sign_in import keep_a_way_to_sign_in
 from resolvers.kernel import (
     Action,
     ById,
@@ -12,17 +13,14 @@ from resolvers.kernel import (
     Deleted,
     NoInput,
     QueryScope,
-    Refusal,
     Rows,
     Tenancy,
     command,
     graph,
-    instance,
     query,
 )
 
 MISSING = "Linked identity not found"
-ONLY_WAY = "You could not sign in any more: set a password first, or link another provider"
 
 graph(
     LinkedIdentity,
@@ -45,16 +43,10 @@ def list_linked_identities(scope: QueryScope, data: NoInput) -> Rows[LinkedIdent
 async def unlink_identity(ctx: Context, data: ById) -> Deleted:
     """Remove a linked identity.
 
-    Only the caller's own. CONFLICT if it is the only way to sign in: the caller has no password, and no other identity
-    at a configured provider.
+    Only the caller's own. CONFLICT if it is the only way to sign in: the caller has no password, no passkey, and no
+    other identity at a configured provider.
     """
-    user = await ctx.get(User, ctx.user_id, lock=True)  # of two at once, the second sees what the first has left
-    identities = await ctx.select(LinkedIdentity, col(LinkedIdentity.user_id) == user.id).all()
-    if not any(identity.id == data.id for identity in identities):
-        raise Refusal(Code.NOT_FOUND, MISSING)
-    issuers = {provider.issuer for provider in instance.settings.providers}
-    others = [identity for identity in identities if identity.id != data.id and identity.issuer in issuers]
-    if user.password_hash is None and not others:
-        raise Refusal(Code.CONFLICT, ONLY_WAY)
+    user = await ctx.get(User, ctx.user_id, lock=True)
     await ctx.delete(LinkedIdentity, data.id, missing=MISSING)
+    await keep_a_way_to_sign_in(ctx, user)
     return Deleted(id=data.id)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.passkeys import Passkey
 from tests.auth.browsers import Browser, new_user
 from tests.sign_in_providers.conftest import Visits, email, verified_user
 from tests.world import World
@@ -56,11 +57,15 @@ async def test_whoever_signed_up_with_an_address_that_is_not_theirs_is_out(world
     browser = Browser(world.url)
     await browser.log_in(squatter.email)
     token = (await browser.send("POST", "/api/v1/auth/cli-token", json={})).json()["token"]
+    await world.add(Passkey(user_id=squatter.id, name="p", credential_id=squatter.id.encode(), public_key=b"key"))
+    await world.database.execute("UPDATE users SET passkey_required = true WHERE id = $1", squatter.id)
     visit = visitor("google")
     await visit.sign_in("owner of the address", email=squatter.email, email_verified=True)
     assert await visit.user_id() == squatter.id
     assert (await browser.send("GET", "/api/auth/session")).json() == {}
     assert (await Browser(world.url).log_in(squatter.email)).json()["ok"] is False
+    assert await world.database.fetchval("SELECT count(*) FROM passkeys WHERE user_id = $1", squatter.id) == 0
+    assert not await world.database.fetchval("SELECT passkey_required FROM users WHERE id = $1", squatter.id)
     async with world.client(authorization=f"Bearer {token}") as client:
         assert (await client.get("/api/v1/auth/cli-tokens")).status_code == 401
 

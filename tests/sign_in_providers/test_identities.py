@@ -6,6 +6,7 @@ import secrets
 import pytest
 
 from models.auth import User
+from models.passkeys import Passkey
 from tests.auth.browsers import new_user
 from tests.sign_in_providers.conftest import Visitor, Visits
 from tests.world import World, now
@@ -80,3 +81,18 @@ async def test_an_identity_of_somebody_else_is_not_there(world: World, visitor: 
     (foreign,) = await ids_of(other)
     assert (await visit.browser.send("DELETE", f"{IDENTITIES}/{foreign}")).status_code == 404
     assert await ids_of(other) == [foreign]
+
+
+async def test_a_passkey_is_a_way_to_sign_in_and_the_last_one_stays(world: World, visitor: Visits) -> None:
+    user = await new_user(world, email_verified=now(), password_hash=None)
+    visit = await linked(visitor, user, "google")
+    key = Passkey(user_id=user.id, name="laptop", credential_id=user.id.encode(), public_key=b"key")
+    await world.add(key)
+    (id,) = await ids_of(visit)
+    assert (await visit.browser.send("DELETE", f"{IDENTITIES}/{id}")).status_code == 204
+    document = "mutation($id: ID!) { deletePasskey(input: {id: $id}) { id } }"
+    send = {"query": document, "variables": {"id": key.id}}
+    refused = (await visit.browser.send("POST", "/graphql", json=send)).json()
+    assert refused["errors"][0]["extensions"]["code"] == "CONFLICT"
+    await linked(visitor, user, "google")
+    assert (await visit.browser.send("POST", "/graphql", json=send)).json()["data"] == {"deletePasskey": {"id": key.id}}
