@@ -28,6 +28,7 @@ DOMAINS = (
     "pairing",
     "passkeys",
     "preferences",
+    "feedback",
     "metrics",
     "privacy",
     "admin",

@@ -37,6 +37,7 @@ _OF_DOMAIN = {
     "audit": _WORKSPACE,
     "crew_connections": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
+    "feedback": ("chats:read", "chats:write"),
     "invitations": _WORKSPACE,
     "mcp_calls": ("agents:read", "agents:write"),
     "members": _WORKSPACE,

@@ -43,19 +43,29 @@ def workspaces_of(user_id: Any) -> Any:
     return select(member.c.workspace_id).where(member.c.user_id == user_id)
 
 
+async def joined_last(ctx: Context) -> Workspace | None:
+    """The live workspace that the caller has belonged to for the shortest time."""
+    return await _joined(ctx, first=False)
+
+
+async def _joined(ctx: Context, *, first: bool) -> Workspace | None:
+    member, workspaces = table_of(Membership).alias("own"), table_of(Workspace).alias("live")
+    order = (member.c.created_at, member.c.id)
+    found = (
+        select(member.c.workspace_id)
+        .join(workspaces, workspaces.c.id == member.c.workspace_id)
+        .where(member.c.user_id == ctx.user_id, workspaces.c.deleted_at.is_(None))
+        .order_by(*order if first else [key.desc() for key in order])
+        .limit(1)
+    )
+    return await ctx.select(Workspace, col(Workspace.id).in_(found)).first()
+
+
 async def enter_oldest(ctx: Context) -> Workspace | None:
     """The live workspace that the caller has belonged to for the longest time becomes the one this call works in, with
     the role that the caller has there. None where there is none.
     """
-    member, workspaces = table_of(Membership).alias("own"), table_of(Workspace).alias("live")
-    oldest = (
-        select(member.c.workspace_id)
-        .join(workspaces, workspaces.c.id == member.c.workspace_id)
-        .where(member.c.user_id == ctx.user_id, workspaces.c.deleted_at.is_(None))
-        .order_by(member.c.created_at, member.c.id)
-        .limit(1)
-    )
-    workspace = await ctx.select(Workspace, col(Workspace.id).in_(oldest)).first()
+    workspace = await _joined(ctx, first=True)
     if workspace is None:
         return None
     await ctx.enter(workspace.id)

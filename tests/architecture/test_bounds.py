@@ -39,6 +39,7 @@ EDGES = [
 SHORTENED = {
     ("Chat", "title"): "white space is collapsed before it is measured",
     ("Run", "error_message"): "cut where it is written",
+    ("MessageFeedback", "chat_id"): "a longer id is no chat's",
 }
 """Fields that take more than their column holds, and what becomes of it."""
 

@@ -4,11 +4,12 @@ import asyncpg
 import pytest
 
 from models.auth import User
-from models.base import table_of
+from models.base import new_id, table_of
+from models.feedback import FeedbackSignal, MessageFeedback
 from models.labels import Label
 from models.migrations import upgrade
 from models.migrations.row_security import POLICY
-from models.migrations.tables import tenant_tables
+from models.migrations.tables import owned_tables, tenant_tables
 from models.workspaces import Membership, Role
 from tests.conftest import Database
 from tests.models.conftest import Seeded
@@ -43,7 +44,13 @@ async def policies(connection: Connection) -> dict[str, tuple[str, str]]:
 
 async def test_every_tenant_table_is_locked_for_its_owner_too(seeded: Seeded) -> None:
     assert await switches(seeded.admin) == dict.fromkeys(TABLES, (True, True))
-    assert set(await policies(seeded.admin)) == {*TABLES, "events", "idempotency_keys", "chat_presence"}
+    assert set(await policies(seeded.admin)) == {
+        *TABLES,
+        *owned_tables(),
+        "events",
+        "idempotency_keys",
+        "chat_presence",
+    }
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -51,6 +58,32 @@ async def test_nobody_sees_or_changes_a_row(application: Connection, table: str)
     assert await seen(application, table) == set()
     assert await application.execute(f"DELETE FROM {table}") == "DELETE 0"
     assert await application.execute(f"UPDATE {table} SET workspace_id = workspace_id") == "UPDATE 0"
+
+
+async def test_a_person_sees_and_writes_their_own_rows_wherever_they_are(
+    seeded: Seeded, application: Connection
+) -> None:
+    mine, theirs = User(email="one@example.org"), User(email="other@example.org")
+    for user in (mine, theirs):
+        await insert(seeded.admin, user)
+        for workspace_id in (seeded.our_id, seeded.their_id):
+            await insert(seeded.admin, _feedback(user, workspace_id))
+    assert await seen(application, "message_feedback") == set()
+    await act_for(application, user=mine.id)
+    rows = await application.fetch("SELECT user_id, workspace_id FROM message_feedback")
+    assert {tuple(row) for row in rows} == {(mine.id, seeded.our_id), (mine.id, seeded.their_id)}
+    await insert(application, _feedback(mine, seeded.their_id))
+    assert await application.execute("DELETE FROM message_feedback") == "DELETE 3"
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        await insert(application, _feedback(theirs, seeded.our_id))
+    await seeded.admin.execute("DELETE FROM message_feedback")
+    await seeded.admin.execute("DELETE FROM users WHERE id = ANY ($1)", [mine.id, theirs.id])
+
+
+def _feedback(user: User, workspace_id: str) -> MessageFeedback:
+    return MessageFeedback(
+        user_id=user.id, workspace_id=workspace_id, message_id=new_id(), signal=FeedbackSignal.helpful
+    )
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -1,0 +1,53 @@
+"""What people think of answers."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlmodel import Field
+
+from models.base import OwnedTable, belongs_to, enum_field, stored_at, text_field
+
+LONGEST_ID: Final = 256
+"""Of what a client names as it likes: a message or a turn, and a trace."""
+LONGEST_REASON: Final = 4096
+
+
+class FeedbackSignal(StrEnum):
+    """What somebody says about an answer, or does with it."""
+
+    helpful = "helpful"
+    not_helpful = "not_helpful"
+    inaccurate = "inaccurate"
+    unsafe = "unsafe"
+    edit = "edit"
+    regenerate = "regenerate"
+
+
+class MessageFeedback(OwnedTable, table=True):
+    """One of a signal for each message and person. Nothing says that there is a message of the id.
+
+    The feedback of an account that is deleted stays, and is nobody's.
+    """
+
+    __tablename__ = "message_feedback"
+    __table_args__ = (
+        UniqueConstraint("user_id", "message_id", "signal"),
+        belongs_to("chat_id", "chats", ondelete="CASCADE"),
+        Index("message_feedback_chat_id_idx", "workspace_id", "chat_id"),
+        Index(
+            "message_feedback_trace_id_idx",
+            "user_id",
+            "trace_id",
+            "created_at",
+            postgresql_where=text("trace_id IS NOT NULL"),
+        ),
+    )
+    user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")  # type: ignore[assignment]
+    message_id: str = text_field(LONGEST_ID)
+    signal: FeedbackSignal = enum_field(FeedbackSignal)
+    chat_id: str | None = None
+    trace_id: str | None = text_field(LONGEST_ID, default=None)
+    reason: str | None = text_field(LONGEST_REASON, default=None)
+    created_at: datetime = stored_at()
