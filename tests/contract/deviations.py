@@ -33,6 +33,9 @@ ADDED_ROUTES: dict[str, str] = {
         ),
         "the same as in GraphQL, for which the pages ask",
     ),
+    **dict.fromkeys(
+        ("invitations.accept", "invitations.delete", "invitations.signup"), "what an invitation is for, and its end"
+    ),
     "service_accounts": "what acts in a workspace and is no person",
 }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Table as SQLTable
-from sqlalchemy import Text, cast, func, literal_column, select, true, union_all
+from sqlalchemy import BigInteger, Text, cast, func, literal_column, select, true, union_all
 from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
@@ -66,6 +66,11 @@ class Source:
         return None if issubclass(self.model, View) else table_of(self.model)
 
 
+def _wide(offset: Any) -> Any:
+    """An offset to add to: the largest has no room for that in its own type."""
+    return cast(clause(offset), BigInteger)
+
+
 class Columns:
     """The columns of a source for expressions of the graph; what they take is noted."""
 
@@ -119,7 +124,7 @@ class Sources:
         if read.conditions or read.parent is not None:
             raise TypeError(f"{read.model.__name__}: conditions belong into the branches of a merged list")
         limit, offset, after, _ = read.window
-        enough = None if limit is None else clause(limit) + ONE + (ZERO if offset is None else clause(offset))
+        enough = None if limit is None else clause(limit) + ONE + (ZERO if offset is None else _wide(offset))
         cut, whole = list[Any](), list[Any]()
         for branch in read.branches:
             value = None if branch.each is None else branch.each.correlate(*outer).subquery(self.trace.name("v"))
@@ -167,7 +172,7 @@ class Sources:
         assert entry.each is not None
         column, values = entry.each
         limit, offset, after, _ = window
-        enough = limit if offset is None or limit is None else clause(limit) + clause(offset)
+        enough = limit if offset is None or limit is None else clause(limit) + _wide(offset)
         value = select(func.unnest(values, type_=column.type).label("value")).distinct().subquery(self.trace.name("v"))
         own = self._select(
             entry, [*outer, value], (enough, None, after, None), *entry.alias.c, where=[column == value.c.value]
