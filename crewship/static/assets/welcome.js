@@ -1,6 +1,7 @@
 import { graphql } from "./api.js";
 import { find } from "./dom.js";
 import { clearFaults, copy, onSubmit, showFaults } from "./form.js";
+import { CHOSEN } from "./preferences.js";
 import { readSetup, signInFirst, whoAmI } from "./session.js";
 
 const BOOTSTRAP = "mutation Bootstrap($input: BootstrapInput!) { bootstrap(input: $input) { cliToken } }";
@@ -9,7 +10,6 @@ const SET_UP = "mutation SetUp($input: SetUpOnboardingInput!) { setUpOnboarding(
 const AGENT = "query Agent($ws: ID!, $id: ID!) { agent(workspaceId: $ws, id: $id) { slug } }";
 const SKIP = "mutation Skip { completeOnboarding { status } }";
 const KEYS = { ANTHROPIC: "Token of Claude Code", OPENAI: "API key" };
-const CHOSEN = "crewship.workspace"; // which the chat opens with
 
 // of the link that the server prints on its first start; a fragment is sent to nobody
 const setupToken = new URLSearchParams(location.hash.slice(1)).get("setup_token");

@@ -3,11 +3,10 @@ import { Chat } from "./chat.js";
 import { Crew } from "./crew.js";
 import { find, make } from "./dom.js";
 import { Live } from "./live.js";
-import { ENTER, WORKSPACE } from "./preferences.js";
+import { CHOSEN, ENTER, WORKSPACE } from "./preferences.js";
 import { whoAmI } from "./session.js";
 
 const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug } } preferences { key value } }";
-const CHOSEN = "crewship.workspace";
 
 /** What is shown to who is signed in: the crew on one side, a conversation on the other. */
 export class Workbench {
