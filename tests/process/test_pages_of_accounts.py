@@ -203,7 +203,8 @@ async def test_a_mailed_link_sets_a_new_password(page: Page, place: World, axe: 
 
 async def invited(place: World, email: str) -> str:
     """The page that the mailed link leads to."""
-    invite = "mutation ($ws: ID, $in: CreateInvitationInput!) { createInvitation(workspaceId: $ws, input: $in) { token } }"
+    arguments = "workspaceId: $ws, input: $in"
+    invite = f"mutation ($ws: ID, $in: CreateInvitationInput!) {{ createInvitation({arguments}) {{ token }} }}"
     answer = await place.graphql(place.owner, invite, {"in": {"email": email}})
     return f"/invitation?token={answer['data']['createInvitation']['token']}"
 
