@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Table as SQLTable
 from sqlalchemy import BigInteger, Text, cast, func, literal_column, select, true, union_all
+from sqlalchemy import Table as SQLTable
 from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
