@@ -18,6 +18,10 @@ ADDED_ROUTES: dict[str, str] = {
         ("auth.identities_delete", "auth.identities_list", "auth.oidc_callback", "auth.oidc_redirect"),
         "sign-in by other providers than Google",
     ),
+    **dict.fromkeys(
+        ("invitations.accept", "invitations.delete", "invitations.signup"),
+        "invitations that are mailed: the contract has nobody accept one",
+    ),
     "auth.sign_in_providers": "what a login page offers",
     **dict.fromkeys(
         (
