@@ -3,7 +3,7 @@
 from sqlmodel import col
 
 from models.auth import User, is_person
-from models.workspaces import Membership, Role, Workspace
+from models.workspaces import Membership, Workspace
 from resolvers.auth.login import count_failure
 from resolvers.kernel import (
     NOW,
@@ -22,6 +22,7 @@ from resolvers.kernel import (
     people_only,
 )
 from resolvers.recovery import Password, end_links, set_password
+from resolvers.workspaces.members import is_last_owner
 from resolvers.workspaces.workspaces import workspaces_of
 
 WRONG = "The password is wrong"
@@ -129,8 +130,7 @@ async def _leave_workspaces(ctx: Context) -> None:
         if not await others.exists():
             await ctx.update(Workspace, workspace.id, deleted_at=NOW)
             continue
-        owners = await ctx.select(Membership, col(Membership.role) == Role.OWNER).limit(2).all()
-        if [owner.user_id for owner in owners] == [ctx.user_id]:
+        if await is_last_owner(ctx, ctx.user_id):
             kept.append(workspace.name)
     if kept:
         more = f" and {len(kept) - MOST_NAMED} more" if len(kept) > MOST_NAMED else ""

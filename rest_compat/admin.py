@@ -77,6 +77,7 @@ ROUTES = (
         status=202,
         with_body=True,
     ),
+    POST(f"{ADMIN}/users/{{userId}}/erase", admin.erase_person, admin.PersonErased),
     GET(f"{ADMIN}/memory/stats", admin.memory_stats, admin.MemoryStats),
     GET(f"{ADMIN}/memory/versions", admin.list_memory_versions, admin.MemoryVersionList),
     GET(

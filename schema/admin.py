@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import strawberry
+from strawberry.scalars import JSON
 
 from models.memory import MemoryTier
 from models.workspaces import Role
@@ -170,6 +171,18 @@ class PersonalDataDeletedType:
     scope: DeletedRowsType
 
 
+@output(admin_ops.PersonErased)
+class PersonErasedType:
+    """The receipt of an erasure."""
+
+    action_id: strawberry.ID
+    data_subject: strawberry.ID
+    workspace_id: strawberry.ID
+    rows_erased: int
+    account_deleted: bool = strawberry.field(description="Whether the person belonged to no other workspace.")
+    scope: JSON = strawberry.field(description="Number of rows by table.")
+
+
 @output(admin_ops.MemoryTotals)
 class MemoryTotalsType:
     """Versions in all; `blobs` counts distinct texts. Times are empty if there is no version."""
@@ -288,6 +301,7 @@ class AdminQuery:
 class AdminMutation:
     export_personal_data = mutation(admin_ops.export_personal_data, PersonalDataExportType)
     delete_personal_data = mutation(admin_ops.delete_personal_data, PersonalDataDeletedType)
+    erase_person = mutation(admin_ops.erase_person, PersonErasedType)
     update_memory_config = mutation(admin_ops.update_memory_config, MemoryConfigurationType)
     set_log_level = mutation(admin_ops.set_log_level, LogLevelStateType)
     prune_legacy_resources = mutation(admin_ops.prune_legacy_resources, PrunedType)

@@ -1,6 +1,7 @@
 """Administration: what those who run a workspace, and the server it is on, ask for."""
 
 from resolvers.admin.counts import AdminStats, AdminUser, AdminWorkspace, admin_stats, admin_users, admin_workspaces
+from resolvers.admin.erasure import PersonErased, erase_person
 from resolvers.admin.gdpr import (
     DeletedRows,
     ExportedInboxItem,
@@ -39,9 +40,9 @@ __all__ = [
     "AdminHealth", "AdminStats", "AdminUser", "AdminWorkspace", "AgentMemory", "DeletedRows", "Disk",
     "ExportedInboxItem", "ExportedMemoryVersion", "ExportedPeerCard", "FiltersApplied", "LegacyResources",
     "LogLevelState", "MemoryConfiguration", "MemoryStats", "MemoryTotals", "MemoryVersionContent",
-    "MemoryVersionItem", "MemoryVersionList", "PersonalDataDeleted", "PersonalDataExport", "Pruned", "TierCount",
-    "admin_health", "admin_stats", "admin_users", "admin_workspaces", "delete_personal_data",
-    "detect_legacy_resources", "export_personal_data", "get_log_level", "get_memory_config", "list_memory_versions",
-    "memory_stats", "memory_version_content", "prune_crew_runtimes", "prune_legacy_resources", "set_log_level",
-    "update_memory_config",
+    "MemoryVersionItem", "MemoryVersionList", "PersonErased", "PersonalDataDeleted", "PersonalDataExport", "Pruned",
+    "TierCount", "admin_health", "admin_stats", "admin_users", "admin_workspaces", "delete_personal_data",
+    "detect_legacy_resources", "erase_person", "export_personal_data", "get_log_level", "get_memory_config",
+    "list_memory_versions", "memory_stats", "memory_version_content", "prune_crew_runtimes", "prune_legacy_resources",
+    "set_log_level", "update_memory_config",
 ]  # fmt: skip

@@ -96,7 +96,7 @@ class DeletePersonalData(OfPerson):
 
 
 def receipt(
-    ctx: Context, action: GdprActionType, subject_id: str, *, reason: str | None = None, scope: DeletedRows
+    ctx: Context, action: GdprActionType, subject_id: str, *, reason: str | None = None, scope: dict[str, int]
 ) -> GdprAction:
     """Of what is done by the end of the transaction."""
     return GdprAction(
@@ -106,7 +106,7 @@ def receipt(
         actor_user_id=ctx.user_id or None,
         subject_id=subject_id,
         reason=reason,
-        scope=scope.plain(),
+        scope=scope,
     )
 
 
@@ -127,7 +127,7 @@ async def export_personal_data(ctx: Context, data: OfPerson) -> PersonalDataExpo
         await items.order_by(col(InboxItem.created_at).desc()).limit(MOST_ROWS).all(),
     )
     scope = DeletedRows(peer_cards=len(found[0]), memory_versions=len(found[1]), inbox_items=len(found[2]))
-    made = receipt(ctx, GdprActionType.export, person, scope=scope)
+    made = receipt(ctx, GdprActionType.export, person, scope=scope.plain())
     made.completed_at = now = await ctx.now()
     await ctx.insert(made)
     return PersonalDataExport(
@@ -163,13 +163,13 @@ async def delete_personal_data(ctx: Context, data: DeletePersonalData) -> Person
     messages and audit log stay. Repeatable; each call writes a receipt.
     """
     person = data.user_id
-    await _remove_texts(ctx, person)
+    await remove_texts(ctx, person)
     await ctx.begin()
     cards = await purge(ctx, person)
     versions = await ctx.delete_where(MemoryVersion, col(MemoryVersion.written_by) == person, including_hidden=True)
     items = await ctx.delete_where(InboxItem, col(InboxItem.target_user_id) == person, including_hidden=True)
     scope = DeletedRows(peer_cards=cards, memory_versions=versions, inbox_items=items)
-    made = receipt(ctx, GdprActionType.delete, person, reason=data.reason, scope=scope)
+    made = receipt(ctx, GdprActionType.delete, person, reason=data.reason, scope=scope.plain())
     made.completed_at = await ctx.now()
     await ctx.insert(made)
     return PersonalDataDeleted(
@@ -181,7 +181,7 @@ async def delete_personal_data(ctx: Context, data: DeletePersonalData) -> Person
     )
 
 
-async def _remove_texts(ctx: Context, person: str) -> None:
+async def remove_texts(ctx: Context, person: str) -> None:
     """Files of versions that the person alone wrote. They go before their rows: what is cut off is done again."""
     versions = ctx.table(MemoryVersion).c
     others = ctx.table(MemoryVersion).c

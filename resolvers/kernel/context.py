@@ -326,7 +326,7 @@ class Context(Recorder):
             .where(*self._door(model, including_deleted, including_hidden), *[clause(c) for c in conditions])
             .values(statements.edited(model, values))
         )
-        return [r[0] for r in await self._many(changed.returning(table.c.id))]
+        return [r[0] for r in await self._many(changed.returning(table.c.id if "id" in table.c else ONE))]
 
     async def delete_where(self, model: type[SQLModel], *conditions: Any, including_hidden: bool = False) -> int:
         """Removes for good all rows of this workspace that match, soft-deleted ones too; returns how many."""

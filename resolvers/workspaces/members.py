@@ -81,6 +81,13 @@ def assigned(ctx: Context, role: AssignableRole) -> Role:
     return Role(role.value)
 
 
+async def is_last_owner(ctx: Context, user_id: str) -> bool:
+    """Whether without this user the other members of the workspace would have no owner."""
+    owners = await ctx.select(Membership, col(Membership.role) == Role.OWNER, including_hidden=True).limit(2).all()
+    others = ctx.select(Membership, col(Membership.user_id) != user_id, including_hidden=True)
+    return [owner.user_id for owner in owners] == [user_id] and await others.exists()
+
+
 @query("members.list", Action.READ)
 def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
     """List members of a workspace.

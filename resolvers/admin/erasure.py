@@ -1,0 +1,227 @@
+"""All data of a person in a workspace, erased as models/personal_data.py declares: the person's rows go, and what stays
+is nobody's any more. The account goes too, unless the person belongs to another workspace.
+"""
+
+import re
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import JSON, cast, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import Text as SQLText
+from sqlmodel import SQLModel, col
+
+from models.auth import User
+from models.base import Row, TenantRow, table_of
+from models.chats import Chat, Message
+from models.gdpr import GdprAction, GdprActionType
+from models.kernel import OutboxEvent
+from models.personal_data import held_in
+from models.runs import Run, RunFrame, RunStep
+from models.workspaces import Membership, Role
+from resolvers.admin.gdpr import DeletePersonalData, receipt, remove_texts
+from resolvers.kernel import (
+    Action,
+    Code,
+    Context,
+    Output,
+    Refusal,
+    Topic,
+    belongs_elsewhere,
+    command,
+    forbidden,
+    forget_answers,
+)
+from resolvers.workspaces.members import is_last_owner
+
+ERASED: Final = "erased"  # no longer than what it stands for
+SHORTEST_NAME: Final = len(ERASED)
+LAST_OWNER = "The other members would be left without an owner"
+ALONE = "Nobody else belongs to this workspace: the account is deleted by its owner"
+
+
+class PersonErased(Output):
+    """The receipt. `scope` counts rows by table; `account_deleted`: the person belonged to no other workspace."""
+
+    action_id: str
+    data_subject: str
+    workspace_id: str
+    rows_erased: int
+    account_deleted: bool
+    scope: dict[str, int]
+
+
+@cache
+def tenants() -> tuple[type[TenantRow], ...]:
+    """The models of a workspace's rows, by the names of their tables; receipts are kept as they are."""
+
+    def below(model: type[SQLModel]) -> list[type[SQLModel]]:
+        return [kind for child in model.__subclasses__() for kind in (child, *below(child))]
+
+    found = {
+        table_of(model).name: model
+        for model in below(Row)
+        if issubclass(model, TenantRow) and hasattr(model, "__table__")
+    }
+    return tuple(model for name, model in sorted(found.items()) if model is not GdprAction)
+
+
+@command("admin.gdpr_erase", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT), audit="user.erased", late=True)
+async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
+    """Delete all data of a person.
+
+    Of a member of the workspace: membership, sessions, messages, comments, runs and whatever else is theirs is deleted
+    or loses its text and their name; what was made for the team stays. The account is deleted as well, unless they
+    belong to another workspace. Writes a receipt. There is no way back.
+
+    Only an owner can erase an owner; the last owner of other members cannot be erased.
+    """
+    person = data.user_id
+    await _judge(ctx, person)
+    await remove_texts(ctx, person)
+    await ctx.begin()
+    await ctx.lock(f"roles of {ctx.workspace_id}")  # no other owner goes at the same time
+    await _judge(ctx, person)
+    user = await ctx.get(User, person, missing="Member not found")
+    whole = not await belongs_elsewhere(ctx, person)
+    scope = await _erase(ctx, user)
+    if whole:
+        await forget_answers(ctx, person)
+        await ctx.delete(User, person)
+        scope["users"] = 1
+    made = receipt(ctx, GdprActionType.erase, person, reason=data.reason, scope=scope)
+    made.completed_at = await ctx.now()
+    if ctx.user_id == person and whole:
+        made.actor_user_id = None
+    ctx.audit("USER", person, account_deleted=whole)
+    ctx.ring(Topic.access, person)
+    await ctx.insert(made)
+    return PersonErased(
+        action_id=made.id,
+        data_subject=person,
+        workspace_id=ctx.workspace_id or "",
+        rows_erased=sum(scope.values()),
+        account_deleted=whole,
+        scope=scope,
+    )
+
+
+async def _judge(ctx: Context, person: str) -> None:
+    """Whether the person may be erased, by the caller: said before anything goes, and again in the transaction."""
+    mine = ctx.select(Membership, col(Membership.user_id) == person)
+    member = await (mine.locked() if ctx.in_transaction else mine).one("Member not found")
+    if member.role == Role.OWNER and ctx.role != Role.OWNER:
+        raise forbidden("Only an owner can erase an owner")
+    if await is_last_owner(ctx, person):
+        raise Refusal(Code.CONFLICT, LAST_OWNER)
+    if not await ctx.select(Membership, col(Membership.user_id) != person).exists():
+        raise Refusal(Code.CONFLICT, ALONE)
+
+
+async def _erase(ctx: Context, user: User) -> dict[str, int]:
+    """What was written comes first: it is found by whose it is."""
+    done = dict[str, int]()
+
+    def count(model: type[SQLModel], rows: int) -> None:
+        name = f"{table_of(model).name}"  # of its own kind in SQLAlchemy
+        if rows:
+            done[name] = done.get(name, 0) + rows
+
+    for model, condition in _conversations(ctx, user.id):
+        if model is Message:
+            count(model, len(await _blank(ctx, model, condition, {})))
+        else:
+            count(model, await ctx.delete_where(model, condition, including_hidden=True))
+    for model in tenants():
+        for columns, condition in _done_by(model, user.id):
+            count(model, len(await _blank(ctx, model, condition, columns)))
+    for model in tenants():
+        own = held_in(table_of(model)).whose
+        if own:
+            named = or_(*[table_of(model).c[name] == user.id for name in own])
+            count(model, await ctx.delete_where(model, named, including_hidden=True))
+    pattern = names_of(user)
+    for model in tenants():
+        count(model, await _take_out(ctx, model, pattern))
+    count(OutboxEvent, await _forget_events(ctx, user.id, pattern))
+    return done
+
+
+def _conversations(ctx: Context, person: str) -> list[tuple[type[SQLModel], Any]]:
+    """What was said with the person alone, in chats that nobody else has written in, and what runs have shown of it."""
+    chat, message, other, run = (table_of(model) for model in (Chat, Message, Message, Run))
+    here = chat.c.workspace_id == ctx.workspace_id
+    spoken = message.alias("spoken")
+    others = select(spoken.c.id).where(
+        spoken.c.workspace_id == chat.c.workspace_id,
+        spoken.c.chat_id == chat.c.id,
+        spoken.c.author_user_id.is_not(None),
+        spoken.c.author_user_id != person,
+    )
+    own = select(chat.c.id).where(here, chat.c.created_by == person, ~others.exists())
+    runs = select(run.c.id).where(run.c.workspace_id == ctx.workspace_id, run.c.triggered_by == person)
+    return [
+        (RunFrame, or_(col(RunFrame.run_id).in_(runs), col(RunFrame.chat_id).in_(own))),
+        (RunStep, col(RunStep.run_id).in_(runs)),
+        (Message, or_(other.c.author_user_id == person, other.c.chat_id.in_(own))),
+    ]
+
+
+def _done_by(model: type[SQLModel], person: str) -> list[tuple[dict[str, Any], Any]]:
+    """The references to the person in a table, each with what is to be set in its rows."""
+    table = table_of(model)
+    kept = held_in(table)
+    keyed = {
+        column.name for column in table.columns if any(k.target_fullname == "users.id" for k in column.foreign_keys)
+    }
+    speakers = [name for name in kept.by if name not in keyed] or list(kept.by)
+    made = []
+    for name in kept.by:
+        changes = {name: None if table.c[name].nullable else ""}
+        if name in speakers:
+            changes |= {word: blank(table.c[word]) for word in kept.words}
+        made.append((changes, table.c[name] == person))
+    return made
+
+
+def blank(column: Any) -> Any:
+    if column.nullable:
+        return None
+    return {} if isinstance(column.type, JSON) else ERASED
+
+
+async def _blank(ctx: Context, model: type[SQLModel], condition: Any, changes: dict[str, Any]) -> list[Any]:
+    table = table_of(model)
+    values = changes or {word: blank(table.c[word]) for word in held_in(table).words}
+    return await ctx.update_where(model, condition, including_deleted=True, including_hidden=True, **values)
+
+
+def names_of(user: User) -> str:
+    """A pattern of the address, and of the name where it is one that hardly means anything else."""
+    found = [rf"(?<![[:alnum:]_.+-]){re.escape(user.email)}(?![[:alnum:]_-])"]
+    name = (user.full_name or "").strip()
+    if len(name) >= SHORTEST_NAME and " " in name:
+        found.append(rf"(?<![[:alnum:]_]){re.escape(name)}(?![[:alnum:]_])")
+    return "|".join(found)
+
+
+async def _take_out(ctx: Context, model: type[SQLModel], pattern: str) -> int:
+    table = table_of(model)
+    named, changes = [], {}
+    for name in held_in(table).mentions:
+        column = table.c[name]
+        text = cast(column, SQLText)
+        named.append(text.regexp_match(pattern, flags="i"))
+        replaced = func.regexp_replace(text, pattern, ERASED, "gi", type_=SQLText())
+        changes[name] = cast(replaced, JSONB) if isinstance(column.type, JSON) else replaced
+    if not changes:
+        return 0
+    rows = await ctx.update_where(model, or_(*named), including_deleted=True, including_hidden=True, **changes)
+    return len(rows)
+
+
+async def _forget_events(ctx: Context, person: str, pattern: str) -> int:
+    """Events that name the person are not sent again to whoever comes back."""
+    text = cast(col(OutboxEvent.payload), SQLText)
+    named = or_(text.contains(person, autoescape=True), text.regexp_match(pattern, flags="i"))
+    return await ctx.delete_where(OutboxEvent, col(OutboxEvent.workspace_id) == ctx.workspace_id, named)
