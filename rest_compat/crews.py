@@ -18,7 +18,7 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews
-from resolvers.crews import policies
+from resolvers.crews import policies, provisioning
 from resolvers.crews.capabilities import CrewCapabilities
 from resolvers.crews.members import MemberRoleUpdated
 from resolvers.crews.provisioning import ProvisionStatus
@@ -144,6 +144,11 @@ ROUTES = (
     DELETE("/api/v1/crews/{crewId}", crews.delete_crew, Success),
     GET("/api/v1/crews/{crewId}/capabilities", crews.get_capabilities, CrewCapabilities),
     GET("/api/v1/crews/{crewId}/provision", crews.get_provision_status, ProvisionStatusJSON),
+    POST("/api/v1/crews/{crewId}/provision", provisioning.provision_crew, provisioning.ProvisionStarted, status=202),
+    POST("/api/v1/crews/{crewId}/rebuild", provisioning.rebuild_crew, provisioning.ProvisionStarted, status=202),
+    POST("/api/v1/crews/{crewId}/restart-agents", provisioning.restart_agents, provisioning.Restarted),
+    GET("/api/v1/cache/images", provisioning.list_cache_images, provisioning.CacheImages),
+    DELETE("/api/v1/cache/images/{tag}", provisioning.delete_cache_image, provisioning.CacheDeleted),
     GET("/api/v1/crews/{crewId}/members", crews.list_members, list[CrewMemberJSON]),
     POST("/api/v1/crews/{crewId}/members", crews.add_member, AddedMemberJSON, status=201),
     PATCH("/api/v1/crews/{crewId}/members/{memberId}", crews.update_member, MemberRoleUpdated),

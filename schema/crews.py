@@ -17,7 +17,7 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews as crew_ops
-from resolvers.crews import capabilities, members, policies
+from resolvers.crews import capabilities, members, policies, provisioning
 from resolvers.crews.provisioning import ProvisionStatus
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, SuccessType
@@ -194,6 +194,46 @@ class CrewCapabilitiesType:
     routine_schema: JSON = strawberry.field(name="schema")
 
 
+@output(provisioning.ProvisionStarted)
+class ProvisionStartedType:
+    """A build of an image has begun."""
+
+    status: str
+    message: str
+
+
+@output(provisioning.Restarted)
+class RestartedType:
+    """How many agents of the crew begin their next run in a new container."""
+
+    restarted: int
+
+
+@output(provisioning.CacheImage)
+class CacheImageType:
+    """`createdAt` is in Unix seconds; `referencedBy` are slugs of crews of the workspace."""
+
+    tag: str
+    size: int
+    created_at: int
+    referenced_by: list[str]
+
+
+@output(provisioning.CacheImages)
+class CacheImagesType:
+    """Images that were built for crews."""
+
+    images: list[CacheImageType]
+
+
+@output(provisioning.CacheDeleted)
+class CacheDeletedType:
+    """An image that was deleted."""
+
+    tag: str
+    status: str
+
+
 @strawberry.type
 class CrewQuery:
     crews = query(crew_ops.list_crews, CrewType)
@@ -202,6 +242,7 @@ class CrewQuery:
     crew_capabilities = query(crew_ops.get_capabilities, CrewCapabilitiesType)
     crew_members = query(crew_ops.list_members, CrewMemberType)
     crew_connections = query(crew_ops.list_connections, CrewLinkType)
+    cache_images = query(provisioning.list_cache_images, CacheImagesType)
     crew_policies = query(policies.list_policies, CrewType)
     crew_policy = query(policies.get_policy, CrewType)
 
@@ -217,4 +258,8 @@ class CrewMutation:
     remove_crew_member = mutation(crew_ops.remove_member, SuccessType)
     create_crew_connection = mutation(crew_ops.create_connection, CrewLinkType)
     delete_crew_connection = mutation(crew_ops.delete_connection, DeletedType)
+    provision_crew = mutation(provisioning.provision_crew, ProvisionStartedType)
+    rebuild_crew = mutation(provisioning.rebuild_crew, ProvisionStartedType)
+    restart_crew_agents = mutation(provisioning.restart_agents, RestartedType)
+    delete_cache_image = mutation(provisioning.delete_cache_image, CacheDeletedType)
     set_crew_policy = mutation(policies.set_policy, CrewType)

@@ -2,9 +2,8 @@
 the answer is the documented one of a server without a container runtime.
 """
 
-from resolvers.kernel import Action, Code, Context, NoInput, Output, Refusal, command, procedure
-
-NO_CONTAINERS = "No container runtime is configured"
+from resolvers.kernel import Action, Code, Context, NoInput, Output, command, procedure
+from resolvers.rules.containers import no_containers
 
 
 class LegacyResources(Output):
@@ -18,10 +17,6 @@ class Pruned(Output):
 
     removed: list[str]
     count: int
-
-
-def no_containers() -> Refusal:
-    return Refusal(Code.UNAVAILABLE, NO_CONTAINERS)
 
 
 @procedure("admin.legacy_detect", Action.MANAGE, errors=(Code.UNAVAILABLE,))

@@ -9,7 +9,23 @@ from sqlmodel import col
 
 from models.crews import Crew
 from resolvers.crews.members import ByCrew
-from resolvers.kernel import Action, Code, QueryScope, Row, derived, extend, query
+from resolvers.kernel import (
+    Action,
+    Code,
+    Context,
+    Input,
+    NoInput,
+    Output,
+    QueryScope,
+    Row,
+    Text,
+    command,
+    derived,
+    extend,
+    procedure,
+    query,
+)
+from resolvers.rules.containers import no_containers
 
 
 class ProvisionStatus(StrEnum):
@@ -37,3 +53,86 @@ def get_provision_status(scope: QueryScope, data: ByCrew) -> Row[Crew]:
     Completed if the crew has an image, otherwise idle: this server builds no images.
     """
     return scope.select(Crew).where(col(Crew.id) == data.crew_id).one("crew not found")
+
+
+class ProvisionStarted(Output):
+    """A build of an image has begun."""
+
+    status: str = "started"
+    message: str
+
+
+class Restarted(Output):
+    """How many agents of the crew begin their next run in a new container."""
+
+    restarted: int
+
+
+class CacheImage(Output):
+    """`created_at` is in Unix seconds; `referenced_by` are slugs of crews of the workspace."""
+
+    tag: str
+    size: int
+    created_at: int
+    referenced_by: list[str]
+
+
+class CacheImages(Output):
+    images: list[CacheImage]
+
+
+class CacheDeleted(Output):
+    tag: str
+    status: str = "deleted"
+
+
+class ByImage(Input):
+    """`force` also deletes an image that crews of the workspace use."""
+
+    tag: Text
+    force: Text = ""
+
+
+@command("crews.provision", Action.CREATE, errors=(Code.UNAVAILABLE,))
+async def provision_crew(ctx: Context, data: ByCrew) -> ProvisionStarted:
+    """Build the image of a crew.
+
+    Requires a container runtime, which this server does not have: always UNAVAILABLE.
+    """
+    raise no_containers()
+
+
+@command("crews.provision.rebuild", Action.CREATE, errors=(Code.UNAVAILABLE,))
+async def rebuild_crew(ctx: Context, data: ByCrew) -> ProvisionStarted:
+    """Rebuild the image of a crew.
+
+    Requires a container runtime, which this server does not have: always UNAVAILABLE. The image that is known stays.
+    """
+    raise no_containers()
+
+
+@command("crews.restart_agents", Action.UPDATE, errors=(Code.UNAVAILABLE,))
+async def restart_agents(ctx: Context, data: ByCrew) -> Restarted:
+    """Restart the container of a crew.
+
+    Requires a container runtime, which this server does not have: always UNAVAILABLE.
+    """
+    raise no_containers()
+
+
+@procedure("cache.images.list", Action.READ, errors=(Code.UNAVAILABLE,))
+async def list_cache_images(ctx: Context, data: NoInput) -> CacheImages:
+    """List cached images.
+
+    Requires a container runtime, which this server does not have: always UNAVAILABLE.
+    """
+    raise no_containers()
+
+
+@command("cache.images.delete", Action.DELETE, errors=(Code.UNAVAILABLE,))
+async def delete_cache_image(ctx: Context, data: ByImage) -> CacheDeleted:
+    """Delete a cached image.
+
+    Requires a container runtime, which this server does not have: always UNAVAILABLE.
+    """
+    raise no_containers()

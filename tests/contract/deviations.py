@@ -53,7 +53,12 @@ LATER_EVENTS: dict[str, dict[str, str]] = {
 }
 
 # operation -> events of its line that it does not send yet
-PLANNED_EVENTS: dict[str, dict[str, str]] = {}
+PLANNED_EVENTS: dict[str, dict[str, str]] = {
+    "crews.provision": dict.fromkeys(
+        [f"provision.{told}" for told in ("started", "progress", "event", "completed", "failed")],
+        "without a container runtime nothing is built",
+    )
+}
 
 # operation -> events that its line does not have
 ADDED_EVENTS: dict[str, dict[str, str]] = {

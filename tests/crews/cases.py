@@ -3,6 +3,7 @@
 from models.crews import Crew, CrewConnection, CrewMember
 from models.integrations import CrewIntegration, ToolBinding
 from models.workspaces import Role
+from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 
@@ -62,4 +63,8 @@ def tool_binding(plot: Plot) -> ToolBinding:
 
 
 IDS = {"from_crew_id": "crew", "to_crew_id": "third_crew"}
-RECIPES = {"policies.put": Recipe(values={"autonomy_level": "full", "behavior_mode": "warn", "reason": "Trusted crew"})}
+WITHOUT_CONTAINERS = ("crews.provision", "crews.provision.rebuild", "crews.restart_agents", "cache.images.list")
+RECIPES = dict.fromkeys(WITHOUT_CONTAINERS, Recipe(refused=Code.UNAVAILABLE)) | {
+    "cache.images.delete": Recipe({"tag": "crewship-cache:1"}, refused=Code.UNAVAILABLE),
+    "policies.put": Recipe(values={"autonomy_level": "full", "behavior_mode": "warn", "reason": "Trusted crew"}),
+}

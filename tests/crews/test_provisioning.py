@@ -53,3 +53,25 @@ async def test_neither_an_unknown_crew_nor_a_deleted_one(world: World) -> None:
     for id in ("cnone0000000000000000000", row.id):
         answer = await world.rest(world.owner, "GET", f"/api/v1/crews/{id}/provision")
         assert (answer.status_code, answer.json()["error"]) == (404, "crew not found")
+
+
+WITHOUT_CONTAINERS = [
+    ("POST", "/api/v1/crews/{id}/provision"),
+    ("POST", "/api/v1/crews/{id}/rebuild"),
+    ("POST", "/api/v1/crews/{id}/restart-agents"),
+    ("GET", "/api/v1/cache/images"),
+    ("DELETE", "/api/v1/cache/images/crewship-cache%3A1"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), WITHOUT_CONTAINERS)
+async def test_without_a_container_runtime_nothing_is_built(world: World, method: str, path: str) -> None:
+    """Told before the crew is looked for, and behind the role; the image that is known stays."""
+    row = await crew(world, cached_image="crewship-cache:1", config_hash="1")
+    before = await world.snapshot()
+    for id in (row.id, "cnone0000000000000000000"):
+        answer = await world.rest(world.admin, method, path.format(id=id))
+        assert (answer.status_code, answer.json()["error"]) == (503, "No container runtime is configured")
+    refused = await world.rest(world.viewer, method, path.format(id=row.id))
+    assert refused.status_code == (503 if method == "GET" else 403)
+    assert await world.snapshot() == before

@@ -25,3 +25,5 @@ RECIPES = {
     "feedback.create": Recipe(OF_SIGNAL | {"trace_id": "trace-1", "reason": "Still"}, chosen=FREE),
     "feedback.delete": Recipe(OF_SIGNAL, chosen=FREE),
 }
+PROSE = ("feedback.create",)
+"""Everybody in some workspace may, wherever the chat of the example is: test_feedback says who."""
