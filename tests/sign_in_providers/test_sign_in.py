@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from resolvers.kernel import digest
+from resolvers.kernel import digest, sweeper
+from resolvers.kernel.clocks import across_workspaces
 from resolvers.sign_in_providers import openid
 from tests.auth.browsers import Browser, set_cookies
 from tests.sign_in_providers.conftest import HTML, Visits, email, verified_user
@@ -318,3 +319,15 @@ async def test_answers_that_sign_nobody_in(
         assert answer.status_code == (302 if html else status)
         assert not html or answer.headers["location"] == f"/login?error={error}"
         assert await visit.user_id() is None
+
+
+async def test_sign_ins_that_nobody_comes_back_from_are_removed(world: World, visitor: Visits) -> None:
+    old, young = await visitor("open").start(), await visitor("open").start()
+    states = [digest(dict(parse_qsl(urlsplit(location).query))["state"]) for location in (old, young)]
+    await world.database.execute(
+        "UPDATE sign_in_attempts SET created_at = now() - interval '16 minutes' WHERE state_hash = $1", states[0]
+    )
+    await sweeper.sweep(across_workspaces)
+    left = [row["state_hash"] for row in await world.database.fetch("SELECT state_hash FROM sign_in_attempts")]
+    assert states[0] not in left
+    assert states[1] in left
