@@ -70,7 +70,14 @@ _SLUG = {"agent_slug": "the web UI names the agent by it"}
 ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.failed": _SLUG}
 
 # operation -> statuses of its line that it never answers
-NEVER: dict[str, dict[int, str]] = {"chats.list_all": {404: "what a server answers that does not serve this route"}}
+_NOT_ASKED = "without a container runtime nothing else is asked"
+NEVER: dict[str, dict[int, str]] = {
+    "chats.list_all": {404: "what a server answers that does not serve this route"},
+    "crews.provision": dict.fromkeys((404, 409), _NOT_ASKED),
+    "crews.provision.rebuild": dict.fromkeys((404, 409), _NOT_ASKED),
+    "crews.restart_agents": {404: _NOT_ASKED},
+    "cache.images.delete": {409: _NOT_ASKED},
+}
 
 # operation -> why its declaration differs from the line
 DECLARED: dict[str, str] = {}
