@@ -100,6 +100,7 @@ class AuditLog(TenantTable, table=True):
         _newest_first("audit_logs", "entity_id"),
         _newest_first("audit_logs", "user_id"),
         Index("audit_logs_seq_idx", "seq"),
+        Index("audit_logs_workspace_id_seq_idx", "workspace_id", "seq"),
     )
     id: str = free_id()
     user_id: str | None = text_field(ID, default=None)

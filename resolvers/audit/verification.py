@@ -20,9 +20,9 @@ ROWS = f"""
     WHERE workspace_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4
 """
 STRAYS = """
-    SELECT l.workspace_id, l.id FROM audit_logs l
-    WHERE l.seq <= $1 AND ($2::text IS NULL OR l.workspace_id = $2)
-        AND l.seq > coalesce((SELECT max(last_seq) FROM audit_seals s WHERE s.workspace_id = l.workspace_id), 0)
+    WITH ends AS MATERIALIZED (SELECT workspace_id, max(last_seq) AS last_seq FROM audit_seals GROUP BY workspace_id)
+    SELECT l.workspace_id, l.id FROM audit_logs l LEFT JOIN ends USING (workspace_id)
+    WHERE l.seq <= $1 AND ($2::text IS NULL OR l.workspace_id = $2) AND l.seq > coalesce(ends.last_seq, 0)
     ORDER BY l.seq LIMIT 100
 """
 
@@ -110,7 +110,7 @@ def _differences(named: str, sealed: list[bytes], rows: list[tuple[str, bytes]])
         texts += [f"row {id} was added since {named}" for id in new[len(gone) :]]
         if len(gone) > len(new):
             missing = len(gone) - len(new)
-            before = f"row {ids[c - 1]}" if c else f"the beginning of {named}"
+            before = f"row {ids[d - 1]}" if d else f"the beginning of {named}"
             after = f"row {ids[d]}" if d < len(ids) else f"the end of {named}"
             texts.append(f"{missing} {'row is' if missing == 1 else 'rows are'} missing between {before} and {after}")
     return texts
