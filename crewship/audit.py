@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from crewship import keys
-from crewship.serve import Access
+from crewship.serve import Access, StartError
 from resolvers.audit.verification import Fault, Verified, verify
 from resolvers.instance.settings import Settings
 from resolvers.kernel.database import connect
@@ -15,13 +15,19 @@ async def verified(
     settings: Settings, access: Access, workspace: str | None, tell: Callable[[Fault], None]
 ) -> Verified:
     """Walks the chains on one snapshot of the database, and tells of each fault when it is found."""
-    vault, found = keys.vault(keys.with_stored(settings)), Verified()
+    settings, found = keys.with_stored(settings), Verified()
+    if settings.encryption_key is None and settings.encryption_key_v2 is None:
+        raise keys.KeysError("the seals are signed with ENCRYPTION_KEY, which is not known here")
+    vault = keys.vault(settings)
     conn = await connect(access.application, EVERYTHING)
     try:
         async with conn.transaction(isolation="repeatable_read", readonly=True):
             if workspace is not None:
                 named = "SELECT id FROM workspaces WHERE id = $1 OR slug = $1 ORDER BY id = $1 DESC LIMIT 1"
-                workspace = await conn.fetchval(named, workspace) or workspace
+                found_id = await conn.fetchval(named, workspace)
+                if found_id is None:
+                    raise StartError(f"there is no workspace {workspace}")
+                workspace = found_id
             async for fault in verify(conn, vault.signed, workspace, found):
                 tell(fault)
     finally:
