@@ -10,7 +10,7 @@ from pydantic import Field
 from models.workspaces import Role, Workspace
 from resolvers import admin
 from resolvers.kernel.operation import Answer
-from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Reply, Request, ValueOf, Wire
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Download, Reply, Request, ValueOf, Wire
 
 
 class AdminStatsJSON(Wire, of=admin.AdminStats):
@@ -78,6 +78,9 @@ ROUTES = (
         with_body=True,
     ),
     POST(f"{ADMIN}/users/{{userId}}/erase", admin.erase_person, admin.PersonErased),
+    POST(f"{ADMIN}/users/{{userId}}/archive", admin.archive_person, admin.GdprReceipt, status=202),
+    GET(f"{ADMIN}/gdpr-actions/{{id}}", admin.get_receipt, admin.GdprReceipt),
+    GET(f"{ADMIN}/gdpr-actions/{{id}}/archive", admin.download_archive, gives=Download()),
     GET(f"{ADMIN}/memory/stats", admin.memory_stats, admin.MemoryStats),
     GET(f"{ADMIN}/memory/versions", admin.list_memory_versions, admin.MemoryVersionList),
     GET(

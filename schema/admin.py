@@ -5,6 +5,7 @@ from datetime import datetime
 import strawberry
 from strawberry.scalars import JSON
 
+from models.gdpr import GdprActionType, GdprStatus
 from models.memory import MemoryTier
 from models.workspaces import Role
 from resolvers import admin as admin_ops
@@ -13,6 +14,8 @@ from schema.bridge import Edge, mutation, node, output, query
 
 strawberry.enum(LogLevel)
 strawberry.enum(MemoryTier)
+strawberry.enum(GdprActionType)
+strawberry.enum(GdprStatus)
 
 
 @node(admin_ops.AdminStats)
@@ -183,6 +186,21 @@ class PersonErasedType:
     scope: JSON = strawberry.field(description="Number of rows by table.")
 
 
+@output(admin_ops.GdprReceipt)
+class GdprReceiptType:
+    """What was done with a person's data on request, or is being done."""
+
+    id: strawberry.ID
+    action: GdprActionType
+    status: GdprStatus
+    subject_id: strawberry.ID
+    created_at: datetime
+    completed_at: datetime | None
+    archive_bytes: float | None = strawberry.field(description="Size of an archive that can be downloaded over REST.")
+    expires_at: datetime | None
+    scope: JSON = strawberry.field(description="Number of rows by table.")
+
+
 @output(admin_ops.MemoryTotals)
 class MemoryTotalsType:
     """Versions in all; `blobs` counts distinct texts. Times are empty if there is no version."""
@@ -288,6 +306,7 @@ class AdminQuery:
     admin_stats = query(admin_ops.admin_stats, AdminStatsType)
     admin_users = query(admin_ops.admin_users, AdminUserType)
     admin_workspaces = query(admin_ops.admin_workspaces, AdminWorkspaceType)
+    gdpr_receipt = query(admin_ops.get_receipt, GdprReceiptType)
     memory_stats = query(admin_ops.memory_stats, MemoryStatsType)
     memory_versions = query(admin_ops.list_memory_versions, MemoryVersionListType)
     memory_version_content = query(admin_ops.memory_version_content, MemoryVersionContentType)
@@ -301,6 +320,7 @@ class AdminQuery:
 class AdminMutation:
     export_personal_data = mutation(admin_ops.export_personal_data, PersonalDataExportType)
     delete_personal_data = mutation(admin_ops.delete_personal_data, PersonalDataDeletedType)
+    archive_person = mutation(admin_ops.archive_person, GdprReceiptType)
     erase_person = mutation(admin_ops.erase_person, PersonErasedType)
     update_memory_config = mutation(admin_ops.update_memory_config, MemoryConfigurationType)
     set_log_level = mutation(admin_ops.set_log_level, LogLevelStateType)

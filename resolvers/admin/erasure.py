@@ -15,7 +15,7 @@ from models.auth import User
 from models.base import Row, TenantRow, table_of
 from models.chats import Chat, Message
 from models.gdpr import GdprAction, GdprActionType
-from models.kernel import OutboxEvent
+from models.kernel import IdempotencyKey, OutboxEvent
 from models.personal_data import held_in
 from models.runs import Run, RunFrame, RunStep
 from models.workspaces import Membership, Role
@@ -51,12 +51,20 @@ class PersonErased(Output):
     scope: dict[str, int]
 
 
+def below(model: type[SQLModel]) -> list[type[SQLModel]]:
+    return [kind for child in model.__subclasses__() for kind in (child, *below(child))]
+
+
+def of_accounts() -> list[type[SQLModel]]:
+    """The models of rows that are a person's in no workspace, or in all; answers that are kept for a day are none."""
+    models = {model for model in below(Row) if hasattr(model, "__table__") and not issubclass(model, TenantRow)}
+    own = [model for model in models - {User, IdempotencyKey} if held_in(table_of(model)).whose]
+    return sorted(own, key=lambda model: f"{table_of(model).name}")
+
+
 @cache
 def tenants() -> tuple[type[TenantRow], ...]:
     """The models of a workspace's rows, by the names of their tables; receipts are kept as they are."""
-
-    def below(model: type[SQLModel]) -> list[type[SQLModel]]:
-        return [kind for child in model.__subclasses__() for kind in (child, *below(child))]
 
     found = {
         table_of(model).name: model

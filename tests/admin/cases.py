@@ -38,6 +38,9 @@ RECIPES = dict.fromkeys(
     "admin.log_level_set": Recipe({"level": "warn", "ttl_seconds": 60}),
     "admin.gdpr_export": OF_PERSON,
     "admin.gdpr_delete": OF_PERSON,
+    "admin.gdpr_archive": Recipe({"user_id": lambda world: world.home.second.user_id}),
+    "admin.gdpr_receipt": Recipe(ids={"id": "gdpr_action"}),
+    "admin.gdpr_download": Recipe(ids={"id": "gdpr_action"}, refused=Code.GONE),
     "admin.gdpr_erase": Recipe({"user_id": lambda world: world.home.second.user_id}),
     "admin.memory_versions": Recipe(
         {

@@ -15,7 +15,6 @@ from tests.generation.registry import operations
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 UNUSED = {
     "Entry",
-    "Opened",
     "names_of",
     "Answered",
     "Revealed",

@@ -11,6 +11,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {"audit.list": _ACTOR, "members.list": _
 # operation, or domain -> why it is served although the contract does not have it
 ADDED_ROUTES: dict[str, str] = {
     "audit.export": "the log as a file",
+    **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_receipt", "admin.gdpr_download"), "all data of a person"),
     "admin.gdpr_erase": "all data of a person, beyond what agents hold on them",
     "auth.cli_token_rotate": "a new secret without a new token",
     "auth.account_delete": "whoever has an account can end it",

@@ -1,0 +1,94 @@
+"""All data of a person in a workspace as a file: put together by a job, downloaded, and gone after a week."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+
+from sqlmodel import col
+
+from models.gdpr import GdprAction, GdprActionType, GdprStatus
+from models.workspaces import Membership
+from resolvers.admin.gdpr import OfPerson
+from resolvers.kernel import (
+    REST_ONLY,
+    Absent,
+    Action,
+    ById,
+    Code,
+    Context,
+    Id,
+    Input,
+    Opened,
+    Output,
+    Refusal,
+    command,
+    job,
+    procedure,
+)
+
+KEPT: Final = timedelta(days=7)
+FOLDER: Final = "gdpr"
+GONE = "The archive is not there any more"
+
+
+class OfAction(Input):
+    action_id: Id
+
+
+ARCHIVE = job("admin.archive", OfAction, unique="{action_id}", fair=True, attempts=5)
+
+
+class GdprReceipt(Output):
+    """What was done on request, or is being done. `archive_bytes` is the size of an archive that can be downloaded."""
+
+    id: str
+    action: GdprActionType
+    status: GdprStatus
+    subject_id: str
+    created_at: datetime
+    completed_at: Annotated[datetime | None, Absent()] = None
+    archive_bytes: Annotated[int | None, Absent()] = None
+    expires_at: Annotated[datetime | None, Absent()] = None
+    scope: dict[str, Any]
+
+
+def shown(action: GdprAction) -> GdprReceipt:
+    return GdprReceipt(**{name: getattr(action, name) for name in GdprReceipt.model_fields})
+
+
+@command("admin.gdpr_archive", Action.MANAGE, errors=(Code.NOT_FOUND,), audit="user.archived")
+async def archive_person(ctx: Context, data: OfPerson) -> GdprReceipt:
+    """Start an archive of a person's data.
+
+    Of a member of the workspace: a job puts all their data there into a ZIP file of NDJSON, one file for each table.
+    It can be downloaded for a week once the receipt is completed.
+    """
+    member = ctx.select(Membership, col(Membership.user_id) == data.user_id)
+    await member.one("Member not found")
+    made = GdprAction(action=GdprActionType.archive, actor_user_id=ctx.user_id or None, subject_id=data.user_id)
+    made.created_at = await ctx.now()
+    await ctx.insert(made)
+    ctx.enqueue(ARCHIVE, action_id=made.id)
+    ctx.audit("USER", data.user_id)
+    return shown(made)
+
+
+@procedure("admin.gdpr_receipt", Action.MANAGE, errors=(Code.NOT_FOUND,))
+async def get_receipt(ctx: Context, data: ById) -> GdprReceipt:
+    """Get a receipt of what was done with a person's data.
+
+    How far it is, and whether an archive can be downloaded.
+    """
+    return shown(await ctx.get(GdprAction, data.id, missing="Receipt not found"))
+
+
+@procedure("admin.gdpr_download", Action.MANAGE, errors=(Code.NOT_FOUND, Code.GONE), surfaces=REST_ONLY, late=True)
+async def download_archive(ctx: Context, data: ById) -> Opened:
+    """Get an archive of a person's data.
+
+    A ZIP file; GONE after it has expired.
+    """
+    action = await ctx.get(GdprAction, data.id, missing="Receipt not found")
+    if action.archive_bytes is None or action.expires_at is None or action.expires_at <= await ctx.now():
+        raise Refusal(Code.GONE, GONE)
+    opened: Opened = await ctx.outside.store.folder("workspaces", action.workspace_id, FOLDER).open(f"{action.id}.zip")
+    return opened
