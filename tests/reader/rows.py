@@ -10,6 +10,7 @@ from sqlmodel import SQLModel
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.assignments import Escalation, PeerConversation
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
+from models.auth import User
 from models.base import most_characters, new_id, table_of
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
@@ -18,6 +19,7 @@ from models.kernel import AuditActor, AuditLog
 from models.labels import Label
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
+from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.issue_rows import IssueSower
@@ -100,9 +102,21 @@ class Sower:
                 invited_by=pick(self.people).user_id, token=new_id(),
                 expires_at=self.time(), accepted_at=accepted, created_at=self.time(), **self.here,
             )  # fmt: skip
+        yield from self.robots()
         chats = [self.chat(number, agents) for number in range(15)]
         yield from self.work(live, agents, chats)
         yield from IssueSower(self, crews[:-1], agents, chats, labels).rows()
+
+    def robots(self) -> Iterator[SQLModel]:
+        """Service accounts, each with its user. That members are others, their own tests show."""
+        for number in range(6):
+            id, role = service_account_id(), self.random.choice([Role.ADMIN, Role.MEMBER, Role.VIEWER])
+            yield User(id=id, email=f"{id}@service-accounts.invalid", full_name=f"Robot {number}", **self.stamps())
+            yield ServiceAccount(
+                id=id, name=f"Robot {number}", description=self.maybe(self.text()), role=role,
+                deactivated_at=self.maybe(self.time()), created_by=self.maybe(self.random.choice(self.people).user_id),
+                **self.here, **self.stamps(),
+            )  # fmt: skip
 
     def label(self, number: int) -> Label:
         return Label(
