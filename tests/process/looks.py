@@ -31,5 +31,6 @@ async def judge(page: Page, axe: str, name: str) -> None:
             await page.look(width, dark=dark)
             found[f"{name} {'dark' if dark else 'light'} {width}"] = await page.value(RUN.replace("SAID", SAID))
             assert await page.value("document.documentElement.scrollWidth <= innerWidth"), f"{name} at {width}"
-    assert {where: said for where, said in found.items() if said} == {}
+    complaints = {where: said for where, said in found.items() if said}
+    assert not complaints, complaints
     await page.look()

@@ -294,6 +294,8 @@ async def test_preferences_are_kept_and_heeded(page: Page, place: World, axe: st
     await page.press("Enter")
     await page.fill("#message", "two")
     assert await page.value("document.querySelector('#message').value") == "one\ntwo"
+    await page.click("#crews .agent")  # a small screen shows the chat then
+    await judge(page, axe, "chat")
     await page.open(f"{place.url}/account")
     await page.until("document.body.dataset.ready")
     assert await page.value("document.querySelector('#preferences-form [name=enter]').value") == "line"

@@ -240,7 +240,7 @@ export class Chat {
     const { running } = this.turns;
     find("#send").hidden = running;
     find("#cancel").hidden = !running;
-    find("#turns").setAttribute("aria-busy", String(running));
+    find("#log").setAttribute("aria-busy", String(running));
     find("#empty").hidden = this.turns.list.length > 0;
     if (running) find("#answered").textContent = `${this.agent.name} is answering.`;
   }
