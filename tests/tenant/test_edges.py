@@ -123,7 +123,8 @@ async def tied(estate: Estate, lock: str) -> Estate:
         if not isinstance(row, TenantRow):
             continue
         table = table_of(type(row))
-        itself = " AND ".join(f"{key.name} = '{row.__dict__[key.name]}'" for key in table.primary_key)
+        known = [key.name for key in table.primary_key if key.name in row.__dict__]  # the database draws the rest
+        itself = " AND ".join(f"{name} = '{row.__dict__[name]}'" for name in known)
         for column in table.c.keys():  # noqa: SIM118
             target = ours.get(str(row.__dict__.get(column)))
             if column not in table.primary_key and target is not None:
