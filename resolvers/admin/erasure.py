@@ -58,7 +58,8 @@ def below(model: type[SQLModel]) -> list[type[SQLModel]]:
 def of_accounts() -> list[type[SQLModel]]:
     """The models of rows that are a person's in no workspace, or in all; answers that are kept for a day are none."""
     models = {model for model in below(Row) if hasattr(model, "__table__") and not issubclass(model, TenantRow)}
-    own = [model for model in models - {User, IdempotencyKey} if held_in(table_of(model)).whose]
+    kept = {model: held_in(table_of(model)) for model in models - {User, IdempotencyKey}}
+    own = [model for model, columns in kept.items() if columns.whose or columns.by]
     return sorted(own, key=lambda model: f"{table_of(model).name}")
 
 
@@ -95,6 +96,9 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
     scope = await _erase(ctx, user)
     if whole:
         await forget_answers(ctx, person)
+        for model in of_accounts():
+            for columns, condition in _done_by(model, person):
+                await _blank(ctx, model, condition, columns)
         await ctx.delete(User, person)
         scope["users"] = 1
     made = receipt(ctx, GdprActionType.erase, person, reason=data.reason, scope=scope)
