@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from resolvers.admin.runtimes import NO_CONTAINERS
 from resolvers.problem import REASON_PHRASES
+from resolvers.rules.containers import NO_CONTAINERS
 from tests.fuzz.hooks import BROKEN, INSIDES
 
 # Lists of an unknown row: empty, no refusal; with the answer (contract: agents.runs, chats.list, chats.messages).
