@@ -19,6 +19,7 @@ DOMAINS = (
     "missions",
     "issues",
     "activity",
+    "journal",
     "system",
     "audit",
     "feature_flags",

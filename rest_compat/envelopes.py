@@ -13,7 +13,7 @@ from rest_compat.table import Wire, shape_of
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """How many rows there are: see TOTAL, SHOWN and PAGES."""
+    """What is known of the rows: see TOTAL, SHOWN, PAGES and NEXT."""
 
     name: str
 
@@ -24,6 +24,10 @@ SHOWN = Number("shown")
 """Rows in this answer."""
 PAGES = Number("pages")
 """Pages of the limit that was asked for that hold all rows; 0 when there is none."""
+NEXT = Number("next")
+"""The cursor behind the last row, or an empty text where there is no more: `next_cursor: Annotated[str, NEXT]`. Beside
+it there is the list and, at most, how many rows are SHOWN.
+"""
 
 
 @dataclass(frozen=True, slots=True)

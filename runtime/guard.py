@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from models.runs import ChatEventType
-from runtime.redaction import Redactor, StreamRedactor
+from resolvers.rules.redaction import Redactor, StreamRedactor
 
 Quarantine = Callable[[str, dict[str, Any]], tuple[str, dict[str, Any]]]
 

@@ -10,12 +10,12 @@ from pydantic import SecretStr
 
 from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
+from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
 from runtime.keys import EnvironmentKeys
 from runtime.quarantine import quarantine
-from runtime.redaction import Redactor
 from runtime.sandbox import Sandbox, Workdir, detect
 from runtime.tools import tools_for
 from runtime.turn import Guard

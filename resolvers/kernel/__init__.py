@@ -108,7 +108,7 @@ from resolvers.kernel.refs import Ref
 from resolvers.kernel.scopes import EVERYTHING, OPEN, SCOPES
 from resolvers.kernel.streamed import Streamed
 from resolvers.kernel.subject import Subject
-from resolvers.kernel.walking import pages
+from resolvers.kernel.walking import answer_of, pages
 
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
@@ -149,7 +149,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Files, by `ctx.outside.store`.
     "Arriving", "Entry", "Opened", "names_of",
     # Answers that go on.
-    "Streamed", "pages",
+    "Streamed", "answer_of", "pages",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers", "LogLevel", "across_workspaces",
     # Who did it.

@@ -41,6 +41,7 @@ _OF_DOMAIN = {
     "feedback": ("chats:read", "chats:write"),
     "invitations": _WORKSPACE,
     "mcp_calls": ("agents:read", "agents:write"),
+    "journal": _WORKSPACE,
     "members": _WORKSPACE,
     "metrics": _WORKSPACE,
     "milestones": ("projects:read", "projects:write"),

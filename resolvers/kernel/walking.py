@@ -41,3 +41,13 @@ async def pages(
             yield found["rows"], after
         if not found["page"]["more"]:
             return
+
+
+async def answer_of(ctx: Context, operation: Query[Any, Any], raw: Raw) -> Any:
+    """What another read answers the same caller: its rows, or its row, in the shape of the route's rows."""
+    shape = ctx.request.shape
+    if shape is None or shape.form != "list":
+        raise TypeError(f"{operation.name} is read in the shape of a route of rows")
+    wanted = shape if operation.form.many else intern(Shape(shape.fields))
+    answer = await operation(ctx.caller, raw, wanted, place=ctx.workspace_id)
+    return orjson.loads(answer.body or b"null")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from models.agents import CliAdapter, LlmProvider
 from resolvers.instance.settings import Settings
 from resolvers.rules.model_catalog import CURATED, ModelProvider
+from resolvers.rules.redaction import Redactor
 from runtime.adapters import local_model
 from runtime.adapters.conversation import Tool
 from runtime.adapters.loop import AgentLoop, Backoff
@@ -15,7 +16,6 @@ from runtime.job import Adapter, Failed, Job, Worker
 from runtime.keys import VARIABLES, Keys
 from runtime.prompt import Prompt, assemble
 from runtime.quarantine import Scan
-from runtime.redaction import Redactor
 
 IMPLIED: dict[CliAdapter, LlmProvider] = {
     CliAdapter.CLAUDE_CODE: LlmProvider.ANTHROPIC,

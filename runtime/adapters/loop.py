@@ -15,12 +15,12 @@ from typing import Any, Literal
 from models.bounds import NAME
 from models.runs import ChatEventType
 from resolvers.instance.telemetry import log
+from resolvers.rules.redaction import Redactor
 from runtime.adapters.budget import Budget
 from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse
 from runtime.job import Failed, Interrupted, Job, Outcome, Sink, StuckLoop
 from runtime.prompt import Prompt
 from runtime.quarantine import Scan, quarantine
-from runtime.redaction import Redactor
 
 MAX_TURNS = 50  # of a job that names none
 NOTHING = "(no output)"

@@ -19,7 +19,7 @@ from tests.generation.registry import SCHEMA, graphql_fields, operations, routes
 from tests.generation.selection import document, required_arguments
 
 LONGEST_SUMMARY = 60
-LOOKING = {"Check", "Get", "Identify", "List", "Open", "Redirect", "Validate"}
+LOOKING = {"Check", "Count", "Get", "Identify", "List", "Open", "Redirect", "Validate"}
 DOING = {
     "Accept",
     "Activate",
@@ -35,7 +35,7 @@ DOING = {
     "Record",
     "Refresh",
 }
-DOING |= {"Remove", "Rename", "Review", "Revoke", "Rotate", "Send", "Set", "Sign", "Start", "Stop", "Update"}
+DOING |= {"Remove", "Rename", "Review", "Revoke", "Rotate", "Send", "Set", "Sign", "Start", "Stop", "Stream", "Update"}
 NOTED = {"privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}

@@ -19,7 +19,7 @@ from resolvers.instance.vault import Revealed, Unopenable, Vault, told_of_secret
 from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.outputs import Output
-from runtime.redaction import Redactor
+from resolvers.rules.redaction import Redactor
 from tests.kernel.safe import table_of_secrets
 
 TEXT = "ghp_pässwörd 🔑"

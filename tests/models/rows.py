@@ -21,6 +21,7 @@ from models.gdpr import GdprAction, GdprActionType
 from models.inbox import InboxItem, InboxKind, inbox_item_id
 from models.integrations import CrewIntegration, ToolBinding
 from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
+from models.journal import JournalEntry
 from models.kernel import AuditLog, JobStep
 from models.labels import Label
 from models.memory import MemoryConfig, MemoryTier, MemoryVersion
@@ -113,6 +114,7 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
     return [
         Message(chat_id=chat.id, seq=1, agent_id=chat.agent_id, **asked),
         ChatReadCursor(chat_id=chat.id, user_id=user.id, last_read_seq=1, **here),
+        JournalEntry(entry_type="file.written", summary="The log", **here),
         InboxItem(source_id=name, target_user_id=user.id, title="Hand answered", **notice),
         run,
         RunFrame(

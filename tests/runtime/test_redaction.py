@@ -15,8 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from resolvers.instance.crypto import CLI_PREFIXES
-from runtime.redaction import DEEPEST, Redactor, StreamRedactor
-from runtime.secret_shapes import REACH
+from resolvers.rules.redaction import DEEPEST, Redactor, StreamRedactor
+from resolvers.rules.secret_shapes import REACH
 
 ALNUM = string.ascii_letters + string.digits
 WORD = ALNUM + "_-"

@@ -336,6 +336,8 @@ class Builder(Sources):
 
     def _envelope(self, entry: Source, shape: EnvelopeShape, outer: Sequence[Any], window: Window) -> Value:
         """A list and what stands beside it. The rows that match are counted once, however often that is shown."""
+        if shape.shows("next"):
+            return self._page_by_cursor(entry, shape, outer, window)
         counted = None
         if shape.shows("total", "pages"):
             # OFFSET 0: else the number would be counted wherever it is named
@@ -349,6 +351,28 @@ class Builder(Sources):
         if counted is None:
             return made
         return Value((select(made.text).select_from(counted).correlate(*outer).scalar_subquery(),), most=made.most)
+
+    def _page_by_cursor(self, entry: Source, shape: EnvelopeShape, outer: Sequence[Any], window: Window) -> Value:
+        """A list, and the cursor behind it, which is empty where there is no more: the window is read once, with one
+        row to spare.
+        """
+        limit, offset, after, size = window
+        rows = self._window(entry, outer, (clause(limit) + ONE, offset, after, size))
+        (listed_as,) = [part for part in shape.parts if isinstance(part, Nested)]
+        row = self._object(rows, listed_as.shape.fields, [*outer, rows.alias])
+        most = row.most * (1 + (size or ALL_ROWS))
+        cells = self._made(rows, outer, row.text.label("n0"), self._cursor(rows).label("n1"))
+        made = cells.subquery(self.trace.name("q")) if most <= self.room else self._bounded(cells, outer)
+        kept, cursors = func.array_to_string(_first(made.c.n0, limit), literal_column("','"), type_=Text()), made.c.n1
+        last = func.array_agg(cursors, type_=ARRAY(Text))[clause(limit)]
+        values = {
+            "next": quoted(case((func.count() > clause(limit), last), else_=literal_column("''"))),
+            "shown": number(func.least(func.count(), clause(limit))),
+        }
+        rows_shown = array(kept, min(most, self.room))
+        parts = [(part.key, values[part.name] if isinstance(part, Column) else rows_shown) for part in shape.parts]
+        page = select(record(parts).text).select_from(made).having(true())
+        return Value((page.correlate(*outer).scalar_subquery(),), most=min(most, self.room) + 1000)
 
     def _enclosed(self, entry: Source, shape: EnvelopeShape, outer: Sequence[Any], window: Window, total: Any) -> Value:
         ahead, shown, absent = list[tuple[str, Value]](), list[tuple[str, Value]](), list[tuple[str, Value]]()

@@ -65,7 +65,7 @@ class Cursors:
         first key that can be NULL.
         """
         keys = [key_of(k) for k in order]
-        bounds = [self._bound(place, key, len(order)) for place, key in enumerate(keys)]
+        bounds = self.place([key.type for key in keys])
         nullable, downs = [is_nullable(k) for k in keys], [descends(k) for k in order]
         if not any(nullable) and len(set(downs)) == 1:
             row, place = tuple_(*keys), tuple_(*bounds)
@@ -77,10 +77,14 @@ class Cursors:
             return [general]
         return [keys[0] <= bounds[0] if downs[0] else keys[0] >= bounds[0], general]
 
-    def _bound(self, place: int, key: Any, size: int) -> Any:
-        whole, is_time = self.whole, isinstance(key.type, DateTime)
+    def place(self, types: list[Any]) -> list[Any]:
+        """The cursor's values for the keys of an order, which are of these types."""
+        return [self._bound(place, type_, len(types)) for place, type_ in enumerate(types)]
+
+    def _bound(self, place: int, type_: Any, size: int) -> Any:
+        whole, is_time = self.whole, isinstance(type_, DateTime)
         read: Callable[[Any], Any] = lambda call: _value(whole(call), place, is_time, size)  # noqa: E731
-        return self.trace.bind(f"{self.name}_{place}", read, key.type)
+        return self.trace.bind(f"{self.name}_{place}", read, type_)
 
 
 def _further(key: Any, bound: Any, down: bool, may_be_null: bool) -> Any:

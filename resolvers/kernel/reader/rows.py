@@ -32,11 +32,15 @@ class Branch:
 
     `each`: a select of the values that the expression `by` may have, where these are several. The branch is cut to what
     the page can take before it is merged with the others, so that an index in the order of the list serves each.
+
+    Where a function of the database finds them, `rows` is given how many are wanted and the place that they begin
+    behind, one value for each key of the order, and `total` is how many there are.
     """
 
     rows: Any
     each: Any = None
     by: Any = None
+    total: Any = None
 
 
 class Read(Generic[T]):

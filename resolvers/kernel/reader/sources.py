@@ -14,8 +14,8 @@ from sqlmodel import SQLModel
 from models.base import table_of
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of
-from resolvers.kernel.reader.rows import Read, View, only_readable
-from resolvers.kernel.trace import Trace
+from resolvers.kernel.reader.rows import Branch, Read, View, only_readable
+from resolvers.kernel.trace import Trace, sql_type
 
 ONE: Any = literal_column("1")
 ZERO: Any = literal_column("0")
@@ -34,6 +34,7 @@ class Source:
     partner: Mapping[str, Any] = field(default_factory=dict)  # see Rows.along
     each: tuple[Any, Any] | None = None  # see filters.of_each
     whole: Any = None  # of branches that are cut to a window: all of their rows, to be counted
+    total: Any = None  # of a branch that a function finds: the number of its rows
 
     def column(self, name: str) -> Any:
         self.used.add(name)
@@ -125,6 +126,8 @@ class Sources:
             raise TypeError(f"{read.model.__name__}: conditions belong into the branches of a merged list")
         limit, offset, after, _ = read.window
         enough = None if limit is None else clause(limit) + ONE + (ZERO if offset is None else _wide(offset))
+        if callable(read.branches[0].rows):
+            return self._found(read, read.branches[0], enough, outer)
         cut, whole = list[Any](), list[Any]()
         for branch in read.branches:
             value = None if branch.each is None else branch.each.correlate(*outer).subquery(self.trace.name("v"))
@@ -143,13 +146,22 @@ class Sources:
         order = [_of_view(key, alias.c) for key in read.order]
         return Source(read.model, alias, [], order, whole=union_all(*whole).subquery(self.trace.name("t")))
 
+    def _found(self, read: Read[Any], branch: Branch, enough: Any, outer: Sequence[Any]) -> Source:
+        """What a function of the database finds: it begins behind the cursor, and ends, by itself."""
+        place = None
+        if read.window[2] is not None:
+            fields = [read.model.model_fields[key.lstrip("-")].annotation for key in read.order]
+            place = Cursors(self.trace, read.window[2]).place([sql_type(field) for field in fields])
+        alias = branch.rows(enough, place).correlate(*outer).subquery(self.trace.name("t"))
+        return Source(read.model, alias, [], [_of_view(key, alias.c) for key in read.order], total=branch.total)
+
     def _select(
         self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()
     ) -> Any:
         """The rows of a source, in its order and window."""
         limit, offset, after, _ = window
         order = entry.entered
-        beyond = [] if after is None else Cursors(self.trace, after).beyond(order)
+        beyond = [] if after is None or entry.total is not None else Cursors(self.trace, after).beyond(order)
         made = select(*columns).select_from(entry.alias).where(*entry.where, *where, *beyond).order_by(*order)
         made = made if limit is None else made.limit(clause(limit))
         made = made if offset is None else made.offset(clause(offset))
@@ -191,6 +203,8 @@ class Sources:
         return select(*columns).select_from(window.alias).correlate(*outer)
 
     def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
+        if entry.total is not None:
+            return entry.total
         return (
             select(func.count())
             .select_from(entry.alias if entry.whole is None else entry.whole)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from resolvers.rules.redaction import Redactor
 from runtime.adapters.conversation import ProviderError
-from runtime.redaction import Redactor
 
 LONGEST_MESSAGE = 300
 AGAIN = frozenset({408, 409, 425, 429})

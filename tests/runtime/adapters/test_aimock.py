@@ -19,11 +19,11 @@ from models.agents import LlmProvider
 from models.runs import ChatEventType
 from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
+from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
 from runtime.adapters.loop import Backoff
 from runtime.job import Failed, Outcome
 from runtime.keys import EnvironmentKeys
-from runtime.redaction import Redactor
 from tests.runtime.adapters.agents import Lookup
 from tests.runtime.adapters.sinks import Journal, job
 

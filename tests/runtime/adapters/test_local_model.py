@@ -13,12 +13,12 @@ import pytest
 from models.runs import ChatEventType
 from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
+from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for, local_model
 from runtime.adapters.local_model import CONTEXT, LONGEST_REPLY, MODEL, local_prompt
 from runtime.job import Adapter, Failed, Job, Outcome, Turn
 from runtime.keys import EnvironmentKeys
 from runtime.prompt import estimate
-from runtime.redaction import Redactor
 from tests.runtime.adapters.sinks import Journal, job
 
 pytestmark = pytest.mark.anyio

@@ -2,8 +2,8 @@
 to telling names.
 
 A shape is recognised within REACH characters of its start, and goes on from there by a rule of its own (`Found.rest`);
-so text can be judged while it is still coming in (runtime/redaction.py). Whatever may fail is bounded: the time taken
-is linear in the text.
+so text can be judged while it is still coming in (redaction.py beside this). Whatever may fail is bounded: the time
+taken is linear in the text.
 """
 
 import math

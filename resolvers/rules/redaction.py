@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
-from runtime.secret_shapes import CONTEXT, REACH, SHAPES, TOKEN, goes_on, judge, kind_by_name, undecided
+from resolvers.rules.secret_shapes import CONTEXT, REACH, SHAPES, TOKEN, goes_on, judge, kind_by_name, undecided
 
 KNOWN: Final = "credential"
 SHORTEST_KNOWN = 4  # shorter ones would be found in every other word

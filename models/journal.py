@@ -1,0 +1,99 @@
+"""The journal: entries of what no other row tells, and the line that every entry has, whatever row tells of it.
+
+A line says when, by whom and about what, and where to read the rest; it holds no content but the words to be found by.
+Triggers write it in the transaction of the row. That a page costs the same at any depth, and that a rare word is found
+among millions, is what lines are for: `docs/adr` says what else was measured.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, text
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlmodel import Field
+
+from models.base import Row, TenantTable, enum_field, json_field, stored_at, text_field, time_field
+from models.bounds import CONFIG, ID, NAME, NOTES
+
+
+class Severity(StrEnum):
+    info = "info"
+    notice = "notice"
+    warn = "warn"
+    error = "error"
+
+
+class Priority(StrEnum):
+    normal = "normal"
+    high = "high"
+    pin = "pin"
+    permanent = "permanent"
+
+
+class JournalActor(StrEnum):
+    agent = "agent"
+    user = "user"
+    system = "system"
+    keeper = "keeper"
+    sidecar = "sidecar"
+    orchestrator = "orchestrator"
+
+
+class JournalEntry(TenantTable, table=True):
+    """What no other row tells. Ids are not tied to their rows: entries outlive them."""
+
+    __tablename__ = "journal_entries"
+    __table_args__ = (Index("journal_entries_workspace_id_idx", "workspace_id"),)
+    entry_type: str = text_field(NAME)
+    severity: Severity = enum_field(Severity.info)
+    actor_type: JournalActor = enum_field(JournalActor.system)
+    actor_id: str | None = text_field(ID, default=None)
+    crew_id: str | None = text_field(ID, default=None)
+    agent_id: str | None = text_field(ID, default=None)
+    mission_id: str | None = text_field(ID, default=None)
+    trace_id: str | None = text_field(ID, default=None)
+    summary: str = text_field(CONFIG)
+    payload: dict[str, Any] | None = json_field(NOTES, default=None)
+    refs: dict[str, Any] | None = json_field(NOTES, default=None)
+    created_at: datetime = stored_at("clock_timestamp()")
+
+
+class JournalLine(Row, table=True):
+    """That there is an entry: `kind` and `row_id` say which row tells it. The id begins with the time, so that lines
+    stand in one order, and one is found by its id.
+
+    `place` is the workspace. There is no row-level security: it would let no word into an index. Nothing reads lines
+    but the functions of the journal, which compare the place with the workspace of the session.
+    """
+
+    __tablename__ = "journal"
+    __table_args__ = (
+        *[
+            Index(f"journal_{key}_idx", "place", key, "at", "id", postgresql_where=text(f"{key} IS NOT NULL"))
+            for key in ("agent_id", "crew_id", "mission_id", "trace_id")
+        ],
+        Index("journal_entry_type_idx", "place", "entry_type", "at", "id"),
+        Index("journal_priority_idx", "place", "at", "id", postgresql_where=text("priority <> 'normal'")),
+        Index("journal_words_idx", "words", postgresql_using="gin"),
+        Index("journal_xid_idx", "xid"),
+    )
+    place: str = text_field(ID, primary_key=True)
+    at: datetime = time_field(primary_key=True)
+    id: str = text_field(NAME, primary_key=True)
+    kind: str = text_field(NAME)
+    row_id: str = text_field(ID)
+    entry_type: str = text_field(NAME)
+    severity: Severity = enum_field(Severity.info)
+    priority: Priority = enum_field(Priority.normal)
+    actor_type: JournalActor = enum_field(JournalActor)
+    actor_id: str | None = text_field(ID, default=None)
+    crew_id: str | None = text_field(ID, default=None)
+    agent_id: str | None = text_field(ID, default=None)
+    mission_id: str | None = text_field(ID, default=None)
+    trace_id: str | None = text_field(ID, default=None)
+    words: str = Field(default="", sa_column=Column(TSVECTOR, nullable=False))
+    xid: int = Field(
+        default=None,
+        sa_column=Column(BigInteger, nullable=False, server_default=text("pg_current_xact_id()::text::bigint")),
+    )

@@ -1,0 +1,169 @@
+"""Which entries of the journal are asked for: the filters of its list, its count and its stream."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+from sqlalchemy import case, cast, func, literal_column, null
+from sqlalchemy.dialects.postgresql import JSONB
+
+from models.journal import Priority
+from resolvers.kernel import MOST_LISTED, Filter, Id, Input, Paging, Text, at_most
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")
+LONGEST_CURSOR = 400
+
+
+def _listed(raw: Any) -> Any:
+    """What stands between commas, without blanks and empty parts."""
+    given = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(given, list):
+        return given
+    return [part.strip() for part in given if not isinstance(part, str) or part.strip()] or None
+
+
+def _time(raw: str) -> datetime:
+    try:
+        if RFC_3339.match(raw) is None:
+            raise ValueError
+        return datetime.fromisoformat(raw.upper())
+    except (ValueError, OverflowError):
+        raise PydanticCustomError("time", "must be an RFC 3339 time with a zone") from None
+
+
+def _since(raw: str) -> str:
+    """The first millisecond that is not before it."""
+    given = _time(raw)
+    beyond = given.microsecond % 1000
+    return (given + timedelta(microseconds=1000 - beyond if beyond else 0)).isoformat()
+
+
+def _until(raw: str) -> str:
+    """The last millisecond that is not after it."""
+    given = _time(raw)
+    return (given - timedelta(microseconds=given.microsecond % 1000)).isoformat()
+
+
+ANY: Any = Filter(None)
+"""Part of no plan's key: it may be there or not, and a function of the database makes its condition."""
+Listed = Annotated[
+    list[Annotated[str, Field(strict=True, max_length=200)]], at_most(MOST_LISTED), BeforeValidator(_listed)
+]
+Priorities = Annotated[list[Priority], at_most(MOST_LISTED), BeforeValidator(_listed)]
+
+
+class FilterJournal(Input):
+    """Filters are combined with AND. Lists are separated by commas; values that are not known match nothing.
+
+    `q` are words that follow each other in the summary or the payload, in either case. `since` and `until` are RFC 3339
+    times with a zone; both include entries of that millisecond.
+    """
+
+    crew_id: Annotated[Id | None, ANY] = None
+    agent_id: Annotated[Id | None, ANY] = None
+    crew_ids: Annotated[Listed | None, ANY] = None
+    agent_ids: Annotated[Listed | None, ANY] = None
+    mission_id: Annotated[Id | None, ANY] = None
+    trace_id: Annotated[Id | None, ANY] = None
+    entry_type: Annotated[Listed | None, ANY] = None
+    exclude_entry_type: Annotated[Listed | None, ANY] = None
+    severity: Annotated[Listed | None, ANY] = None
+    actor_type: Annotated[Listed | None, ANY] = None
+    priority: Annotated[Priorities | None, ANY] = None
+    since: Annotated[Annotated[Text, AfterValidator(_since)] | None, ANY] = None
+    until: Annotated[Annotated[Text, AfterValidator(_until)] | None, ANY] = None
+    q: Annotated[Text | None, ANY] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        given = {name: v.strip() if name == "q" and isinstance(v, str) else v for name, v in raw.items()}
+        return {name: value for name, value in given.items() if value != "" and _listed_or(name, value) is not None}
+
+
+def _listed_or(name: str, value: Any) -> Any:
+    lists = ("crew_ids", "agent_ids", "entry_type", "exclude_entry_type", "severity", "actor_type", "priority")
+    return _listed(value) if name in lists else "" if value is None else value
+
+
+class ListJournal(FilterJournal, Paging):
+    """A page of entries: `cursor`, or `after`, is the place behind which it begins."""
+
+    page_default: ClassVar[int] = 100
+    page_maximum: ClassVar[int] = 500
+
+    cursor: Annotated[str, Field(strict=True, max_length=LONGEST_CURSOR)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strictly(cls, raw: Any) -> Any:
+        """A bad limit is refused here, and not put right (contract: journal.list)."""
+        if not isinstance(raw, dict):
+            return raw
+        for name in ("limit", "first"):
+            value = raw.get(name)
+            if value in (None, ""):
+                continue
+            whole = not isinstance(value, bool) and re.match(r"[0-9]{1,4}\Z", str(value))
+            if not whole or not 1 <= int(value) <= cls.page_maximum:
+                raise PydanticCustomError("limit", "limit must be a whole number from 1 to 500")
+        place = raw.get("cursor") or raw.get("after")
+        return {k: v for k, v in raw.items() if k not in ("cursor", "after", "offset")} | (
+            {"after": place} if place else {}
+        )
+
+
+class StreamJournal(ListJournal):
+    """Entries for a stream; limit and cursor change nothing. `last_event_id`: the last entry that was seen."""
+
+    last_event_id: Id | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_header(cls, raw: Any) -> Any:
+        return raw if not isinstance(raw, dict) else {k: v for k, v in raw.items() if v != ""}
+
+
+class FollowJournal(ListJournal):
+    """What a stream asks for: entries behind `entry`, or those of transactions from `xid` on."""
+
+    entry: Annotated[Id | None, ANY] = None
+    xid: Annotated[Id | None, ANY] = None
+
+
+def asked(data: Any, **more: Any) -> Any:
+    """The filters as the functions of the journal take them. `more`: what is asked beside them, as JSON."""
+
+    def one(value: Any) -> Any:
+        return case((_sql(value).is_(None), null()), else_=func.jsonb_build_array(_sql(value), type_=JSONB()))
+
+    def several(value: Any) -> Any:
+        return func.to_jsonb(_sql(value), type_=JSONB())
+
+    given = {
+        "agents": func.coalesce(several(data.agent_ids), one(data.agent_id), type_=JSONB()),
+        "crews": func.coalesce(several(data.crew_ids), one(data.crew_id), type_=JSONB()),
+        "missions": one(data.mission_id),
+        "traces": one(data.trace_id),
+        "types": several(data.entry_type),
+        "without": several(data.exclude_entry_type),
+        "severities": several(data.severity),
+        "actors": several(data.actor_type),
+        "priorities": several(data.priority),
+        "since": _sql(data.since),
+        "until": _sql(data.until),
+        "q": _sql(data.q),
+        **more,
+    }
+    parts: list[Any] = []
+    for name, value in given.items():
+        parts += [literal_column(f"'{name}'"), value]
+    return func.jsonb_build_object(*parts, type_=JSONB())
+
+
+def _sql(value: Any) -> Any:
+    return cast(null(), JSONB) if value is None else value.__clause_element__()

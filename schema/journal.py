@@ -1,0 +1,97 @@
+"""GraphQL: the journal."""
+
+import strawberry
+from strawberry.scalars import JSON
+
+from models.journal import JournalActor, Priority, Severity
+from resolvers import journal as journal_ops
+from schema.bridge import Edge, mutation, node, output, query
+
+strawberry.enum(Severity, name="JournalSeverity")
+strawberry.enum(Priority, name="JournalPriority")
+strawberry.enum(JournalActor, name="JournalActorType")
+
+
+@node(journal_ops.JournalEntryView, name="JournalEntry")
+class JournalEntryType:
+    """What an agent, a user or the service did."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    ts: str = strawberry.field(description="RFC 3339 with milliseconds, in UTC.")
+    entry_type: str = strawberry.field(description="What happened, such as run.completed; the set is open.")
+    severity: Severity
+    priority: Priority
+    actor_type: JournalActor
+    actor_id: str | None
+    summary: str
+    crew_id: strawberry.ID | None
+    crew: Edge | None
+    agent_id: strawberry.ID | None
+    agent: Edge | None
+    mission_id: strawberry.ID | None
+    trace_id: strawberry.ID | None = strawberry.field(description="The run that the entry belongs to.")
+    run: Edge | None
+    payload: JSON | None
+    refs: JSON | None = strawberry.field(description="Ids of the rows that the entry tells of.")
+
+
+@node(journal_ops.JournalCount)
+class JournalCountType:
+    """How many entries match."""
+
+    total: int
+
+
+@output(journal_ops.CrewName)
+class CrewNameType:
+    id: strawberry.ID
+    name: str
+    slug: str
+    icon: str | None
+    color: str | None
+
+
+@output(journal_ops.AgentName)
+class AgentNameType:
+    id: strawberry.ID
+    name: str
+    slug: str
+    crew_id: strawberry.ID | None
+    avatar_seed: str | None
+    avatar_style: str | None
+
+
+@output(journal_ops.MissionName)
+class MissionNameType:
+    id: strawberry.ID
+    title: str
+    status: str
+
+
+@output(journal_ops.JournalNames)
+class JournalNamesType:
+    crews: list[CrewNameType]
+    agents: list[AgentNameType]
+    missions: list[MissionNameType]
+
+
+@output(journal_ops.JournalPriorityChanged)
+class JournalPriorityChangedType:
+    id: strawberry.ID
+    priority: Priority
+    reason: str
+    previous: Priority
+
+
+@strawberry.type
+class JournalQuery:
+    journal = query(journal_ops.list_journal, JournalEntryType)
+    journal_entry = query(journal_ops.get_journal_entry, JournalEntryType)
+    journal_count = query(journal_ops.count_journal, JournalCountType)
+    journal_names = query(journal_ops.look_up_names, JournalNamesType)
+
+
+@strawberry.type
+class JournalMutation:
+    set_journal_priority = mutation(journal_ops.set_journal_priority, JournalPriorityChangedType)
