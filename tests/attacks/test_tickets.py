@@ -31,7 +31,7 @@ ACCOUNTS = (
 )
 
 OPEN = {
-    "activity.list",
+    "activity.list", "journal.count", "journal.get", "journal.list", "journal.follow", "journal.lookup",
     "agents.crews_status", "agents.get", "agents.list", "agents.load", "agents.logs", "agents.runs",
     "channels.agent", "channels.crew", "channels.identify", "channels.mission", "channels.providers",
     "channels.session", "channels.user",

@@ -363,26 +363,39 @@ DECLARE
     newest text := ' ORDER BY at DESC, id DESC LIMIT ';
     parts record;
     held text;
+    estimate numeric;
+    number numeric;
+    bound timestamptz;
     lines journal[];
 BEGIN
     SELECT * INTO parts FROM journal_where(place, asked);
-    held := 'SELECT * FROM journal WHERE ' || parts.held;
+    held := ' FROM journal WHERE ' || parts.held;
     IF before_at IS NOT NULL THEN
         held := held || format(' AND (at, id) < (%L::timestamptz, %L::text)', before_at, before_id);
     END IF;
     IF parts.sought IS NULL THEN
-        RETURN QUERY EXECUTE held || parts.filtered || newest || most;
+        RETURN QUERY EXECUTE 'SELECT *' || held || parts.filtered || newest || most;
         RETURN;
     END IF;
-    IF journal_estimate(held || parts.sought) > 20000 THEN
-        EXECUTE format('SELECT array_agg(line) FROM (SELECT * FROM (%s) walked WHERE true%s%s) line',
-            held || newest || 20000, parts.sought, newest || most) INTO lines;
+    estimate := journal_estimate('SELECT *' || held || parts.sought);
+    IF estimate > 2000 THEN
+        number := ceil(2 * most * greatest(journal_estimate('SELECT *' || held) / estimate, 1));
+        IF number <= 10000 THEN
+            EXECUTE format('SELECT array_agg(line) FROM (SELECT * FROM (SELECT *%s) walked WHERE true%s%s) line',
+                held || newest || 20000, parts.sought, newest || most) INTO lines;
+        ELSE
+            EXECUTE format('SELECT at%s ORDER BY at DESC, id DESC LIMIT 1 OFFSET %s', held, least(number, 1000000)) INTO bound;
+            IF bound IS NOT NULL THEN
+                EXECUTE format('SELECT array_agg(line) FROM (WITH lines AS MATERIALIZED (SELECT *%s) SELECT * FROM lines%s) line',
+                    held || format(' AND at >= %L', bound) || parts.sought, newest || most) INTO lines;
+            END IF;
+        END IF;
         IF cardinality(lines) = most THEN
             RETURN QUERY SELECT * FROM unnest(lines);
             RETURN;
         END IF;
     END IF;
-    RETURN QUERY EXECUTE format('WITH lines AS MATERIALIZED (%s) SELECT * FROM lines%s', held || parts.sought, newest || most);
+    RETURN QUERY EXECUTE format('WITH lines AS MATERIALIZED (SELECT *%s) SELECT * FROM lines%s', held || parts.sought, newest || most);
 END
 $$
 """
