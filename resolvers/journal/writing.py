@@ -112,7 +112,7 @@ class JournalEntryEmitted(Output):
     id: str
 
 
-@command("journal.emit_internal", Action.NONE, auth=Auth.INTERNAL, surfaces=REST_ONLY)
+@command("journal.emit_internal", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY)
 async def emit_journal_entry(ctx: Context, data: EmitJournalEntry) -> JournalEntryEmitted:
     """Add a journal entry on behalf of an agent.
 
