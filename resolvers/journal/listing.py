@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from sqlalchemy import Integer, cast, func, literal_column, select
 from sqlalchemy import Text as SQLText
-from sqlalchemy import cast, func, literal_column, select
 from sqlmodel import SQLModel
 
 from models.agents import Agent
@@ -70,7 +70,7 @@ def _found(scope: QueryScope, which: Any, data: ListJournal) -> Page[JournalEntr
 
     def lines(most: Any, behind: Any) -> Any:
         at, id = behind or (literal_column("NULL::timestamptz"), literal_column("NULL::text"))
-        return entries_of(scope, func.journal_page(place, which, at, id, most))
+        return entries_of(scope, func.journal_page(place, which, at, id, cast(most, Integer)))
 
     branch = Branch(lines, total=func.journal_count(place, which))
     return scope.merge(JournalEntryView, branch).order_by(*NEWEST_FIRST).page(data)
