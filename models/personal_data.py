@@ -97,6 +97,11 @@ DECLARED: Final[Mapping[str, Held]] = {
     "issue_labels": held(),
     "issue_relations": held(),
     "job_steps": held(nothing="root step"),
+    # words and actors follow the rows that lines are of, by triggers
+    "journal": held(nothing="place kind row_id entry_type actor_id crew_id agent_id mission_id trace_id words"),
+    "journal_entries": held(
+        by="actor_id", mentions="summary payload refs", nothing="entry_type crew_id agent_id mission_id trace_id"
+    ),
     "labels": held(mentions="name", nothing="color label_group"),
     "linked_identities": held(nothing="provider issuer subject email"),
     "mcp_tool_calls": held(mentions="error_message", nothing="crew_id agent_id mcp_server_id tool_name"),

@@ -236,6 +236,27 @@ BEGIN
 END
 $$
 """
+CORRECT = """
+CREATE FUNCTION journal_correct() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE journal SET words = l.words, actor_id = l.actor_id FROM journal_lines(NEW) l
+    WHERE journal.place = l.place AND journal.at = l.at AND journal.id = l.id;
+    RETURN NULL;
+END
+$$
+"""
+TEXTS = {
+    "runs": "error_message",
+    "messages": "content, author_user_id",
+    "audit_logs": "data, user_id, actor_id",
+    "issue_activity": "details, actor_id",
+    "issue_comments": "body, author_id",
+    "assignments": "task, result_summary, error_message",
+    "peer_conversations": "question, response, error_message",
+    "escalations": "reason, context, resolution, resolved_by",
+    "journal_entries": "summary, payload, actor_id",
+}
+"""What lines have words and actors of: where a person is erased, these change."""
 ENDS = {
     "runs": "status, started_at",
     "assignments": "status, started_at",
@@ -247,7 +268,7 @@ TOLD = ("runs", "messages", "audit_logs", "issue_activity", "issue_comments", "a
 
 
 def triggers() -> None:
-    for statement in (WORDS, OF_JSON, LINE, RUNS, MESSAGES, AUDIT, *ISSUES, ASSIGNMENTS, PEERS, ESCALATIONS, ENTRIES, TELL, FORGET, COMMANDS):
+    for statement in (WORDS, OF_JSON, LINE, RUNS, MESSAGES, AUDIT, *ISSUES, ASSIGNMENTS, PEERS, ESCALATIONS, ENTRIES, TELL, FORGET, CORRECT, COMMANDS):
         op.execute(statement)
     for table in TOLD:
         when = {
@@ -257,6 +278,11 @@ def triggers() -> None:
         op.execute(f"INSERT INTO journal SELECT l.* FROM {table} t, journal_lines(t) l ON CONFLICT DO NOTHING")
         op.execute(f"CREATE TRIGGER journal_of_new AFTER INSERT ON {table} FOR EACH ROW {when}EXECUTE FUNCTION journal_tell()")
         op.execute(f"CREATE TRIGGER journal_of_gone AFTER DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION journal_forget()")
+        corrected = " OR ".join(f"OLD.{c} IS DISTINCT FROM NEW.{c}" for c in TEXTS[table].split(", "))
+        op.execute(
+            f"CREATE TRIGGER journal_of_corrected AFTER UPDATE OF {TEXTS[table]} ON {table} FOR EACH ROW"
+            f" WHEN ({corrected}) EXECUTE FUNCTION journal_correct()"
+        )
         if table in ENDS:
             columns = ENDS[table]
             changed = " OR ".join(f"OLD.{c} IS DISTINCT FROM NEW.{c}" for c in columns.split(", "))
