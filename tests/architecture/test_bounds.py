@@ -120,8 +120,8 @@ COLUMNS = """
             WHERE conrelid = attrelid AND contype = 'c' AND attnum = ANY (conkey) AND convalidated
         ) AS checks
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_type ON pg_type.oid = atttypid
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'alembic_version'
-        AND attnum > 0 AND NOT attisdropped AND typlen < 0
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+        AND relname <> 'alembic_version' AND attnum > 0 AND NOT attisdropped AND typlen < 0
 """
 
 
