@@ -79,6 +79,9 @@ def _newest_first(table: str, *columns: str) -> Index:
     return Index(named, "workspace_id", *columns, text("created_at DESC"), text("id DESC"))
 
 
+RANDOM = text("gen_random_uuid()::text")
+
+
 class AuditActor(StrEnum):
     """By whose right something was done. A token is a person's; one of a service account is `service`."""
 
@@ -124,6 +127,11 @@ class AuditLog(TenantTable, table=True):
     # a row has its number only when its transaction has one: whoever waits for these waits for all lower numbers
     xid: int = Field(default=None, sa_column=Column(Xid8, nullable=False, server_default=text("pg_current_xact_id()")))
     seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    # What a seal keeps of the data of persons in a row is a salted digest. Where these were erased, it stands in their
+    # place, without the salt, so that it tells nothing; the signature says that it was this service.
+    salt: str | None = text_field(LINE, default=None, sa_column_kwargs={"server_default": RANDOM})
+    erased: bytes | None = bytes_field(LINE, default=None)
+    erased_signature: bytes | None = bytes_field(LINE, default=None)
 
 
 class JobStep(TenantRow, table=True):

@@ -53,7 +53,7 @@ DECLARED: Final[Mapping[str, Held]] = {
         by="user_id actor_id",
         words="ip_address user_agent",
         mentions="data changes",
-        nothing="xid action entity_type entity_id actor_type entity_kind",
+        nothing="xid action entity_type entity_id actor_type entity_kind salt erased erased_signature",
    
     ),
     "audit_seals": held(nothing="digests hash signature dropped_signature"),

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import JSON, cast, func, or_, select
+from sqlalchemy import JSON, UniqueConstraint, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Text as SQLText
 from sqlmodel import SQLModel, col
@@ -31,6 +31,7 @@ from resolvers.kernel import (
     command,
     forbidden,
     forget_answers,
+    keep_digests,
 )
 from resolvers.workspaces.members import is_last_owner
 
@@ -139,6 +140,8 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
         if rows:
             done[name] = done.get(name, 0) + rows
 
+    pattern = names_of(user)
+    await keep_digests(ctx, user.id, pattern)
     for model, condition in _conversations(ctx, user.id):
         if model is Message:
             count(model, len(await _blank(ctx, model, condition, {})))
@@ -152,7 +155,6 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
         if own:
             named = or_(*[table_of(model).c[name] == user.id for name in own])
             count(model, await ctx.delete_where(model, named, including_hidden=True))
-    pattern = names_of(user)
     for model in tenants():
         count(model, await _take_out(ctx, model, pattern))
     count(OutboxEvent, await _forget_events(ctx, user.id, pattern))
@@ -224,12 +226,21 @@ async def _take_out(ctx: Context, model: type[SQLModel], pattern: str) -> int:
         column = table.c[name]
         text = cast(column, SQLText)
         named.append(text.regexp_match(pattern, flags="i"))
-        replaced = func.regexp_replace(text, pattern, ERASED, "gi", type_=SQLText())
+        replaced = func.regexp_replace(text, pattern, _stand_in(table, name), "gi", type_=SQLText())
         changes[name] = cast(replaced, JSONB) if isinstance(column.type, JSON) else replaced
     if not changes:
         return 0
     rows = await ctx.update_where(model, or_(*named), including_deleted=True, including_hidden=True, **changes)
     return len(rows)
+
+
+def _stand_in(table: Any, name: str) -> Any:
+    """Where each row has a name of its own, so has what stands in it for a person: two may be erased."""
+    keys = [key for key in table.constraints if isinstance(key, UniqueConstraint)]
+    keys += [index for index in table.indexes if index.unique]
+    if not any(name in key.columns for key in keys):
+        return ERASED
+    return literal(f"{ERASED}-").concat(func.right(table.c.id, 8, type_=SQLText()))
 
 
 async def _forget_events(ctx: Context, person: str, pattern: str) -> int:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from models.audit import DIGEST
-from resolvers.kernel import AcrossWorkspaces, clock, instance
+from resolvers.kernel import PERSONAL_DIGEST, AcrossWorkspaces, clock, instance
 
 SEAL = clock("audit.seal", every=timedelta(seconds=15))
 PORTION = 2_000  # rows that one transaction seals
@@ -28,9 +28,9 @@ EMPTY = bytes(32)
 # Of a row: everything but its place, so that a row that was moved is known again.
 DIGESTED = f"""
     substr(sha256(convert_to(jsonb_build_array(
-        id, workspace_id, user_id, actor_type, actor_id, action, entity_type, entity_id, data, changes, ip_address,
-        user_agent, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US')
-    )::text, 'UTF8')), 1, {DIGEST})
+        id, workspace_id, actor_type, action, entity_type, entity_id,
+        to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US')
+    )::text, 'UTF8') || coalesce(erased, {PERSONAL_DIGEST})), 1, {DIGEST})
 """
 HORIZON = """
     SELECT coalesce((SELECT max(seq) FROM audit_logs), 0), pg_snapshot_xmax(pg_current_snapshot())::text

@@ -7,6 +7,7 @@ from typing import Any
 
 from models.audit import DIGEST
 from resolvers.audit.seals import DIGESTED, EMPTY, PLACE, chained, rows_dropped
+from resolvers.kernel import data_erased
 
 AT_ONCE = 200  # seals
 Signed = Callable[[bytes, bytes], bool]
@@ -16,7 +17,7 @@ SEALS = """
     ORDER BY workspace_id, number LIMIT $4
 """
 ROWS = f"""
-    SELECT id, {DIGESTED} AS digest FROM audit_logs
+    SELECT id, {DIGESTED} AS digest, erased, erased_signature FROM audit_logs
     WHERE workspace_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4
 """
 STRAYS = """
@@ -87,11 +88,17 @@ async def _faults_of(
     # one row more than there were: an added one shows, and no number of them is too many
     rows = await conn.fetch(ROWS, seal["workspace_id"], last_seq, seal["last_seq"], seal["rows"] + 1)
     found.rows += len(rows)
+    faults = [
+        f"row {row['id']} says that a person's data were erased in it, and this instance has not done so"
+        for row in rows
+        if row["erased"] is not None
+        and not signed(data_erased(row["id"], row["erased"]), row["erased_signature"] or b"")
+    ]
     digests = seal["digests"]
     if b"".join([row["digest"] for row in rows]) == digests:
-        return []
+        return faults
     sealed = [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
-    return _differences(named, sealed, [(row["id"], row["digest"]) for row in rows])
+    return faults + _differences(named, sealed, [(row["id"], row["digest"]) for row in rows])
 
 
 def _differences(named: str, sealed: list[bytes], rows: list[tuple[str, bytes]]) -> list[str]:

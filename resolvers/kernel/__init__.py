@@ -70,7 +70,7 @@ from resolvers.kernel.jobs import job
 from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, translate
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
 from resolvers.kernel.patch import Emptied, Patch
-from resolvers.kernel.persons import belongs_elsewhere, forget_answers
+from resolvers.kernel.persons import PERSONAL_DIGEST, belongs_elsewhere, data_erased, forget_answers, keep_digests
 from resolvers.kernel.policy import (
     ADMINS,
     CHAT_ONLY,
@@ -151,7 +151,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Answers that go on.
     "Streamed", "answer_of", "pages",
     # Without a Context: for what works beside the requests.
-    "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers", "LogLevel", "across_workspaces",
+    "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers",
+    "keep_digests", "data_erased", "PERSONAL_DIGEST", "LogLevel", "across_workspaces",
     # Who did it.
     "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only",
 ]  # fmt: skip

@@ -19,6 +19,10 @@ from models.missions import Mission, MissionType
 from models.privacy import PeerCard, PeerConsent
 from models.runs import Run, RunFrame, RunStatus
 from models.workspaces import Membership, Role
+from resolvers.audit.seals import seal
+from resolvers.audit.verification import Verified, verify
+from resolvers.instance.running import instance
+from resolvers.kernel import PERSONAL_DIGEST, across_workspaces
 from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
@@ -141,8 +145,36 @@ async def test_no_canary_is_left_anywhere(world: World) -> None:
         "Wet", "erased",
     ]  # fmt: skip
     assert await world.database.fetchval("SELECT description FROM missions") == "Told by erased (erased)"
-    assert await world.database.fetchval("SELECT name FROM labels") == "of erased"
+    label = await world.database.fetchrow("SELECT id, name FROM labels")
+    assert label["name"] == f"of erased-{label['id'][-8:]}"
     assert (await world.rest(person, "GET", "/api/v1/labels")).status_code == 401
+
+
+async def test_the_audit_log_is_verified_all_the_same(world: World) -> None:
+    """Its seals were made before: what was erased is no tampering, but to say so of a row is."""
+
+    async def faults() -> list[str]:
+        return [fault.text async for fault in verify(world.database, instance.vault.signed, None, Verified())]
+
+    person = await somebody(world)
+    await plant(world, person)
+    await seal(across_workspaces)
+    assert await faults() == []
+    answer = await erase(world, person)
+    assert answer.status_code == 200, answer.text
+    await seal(across_workspaces)
+    rows = await world.database.fetch("SELECT id, salt FROM audit_logs WHERE erased IS NOT NULL")
+    assert [row["salt"] for row in rows] == [None] * len(rows)
+    assert rows
+    assert await faults() == []
+    other = await world.database.fetchval("SELECT id FROM audit_logs WHERE erased IS NULL ORDER BY seq LIMIT 1")
+    forged = f"UPDATE audit_logs SET erased = {PERSONAL_DIGEST}, erased_signature = 'x', data = '{{}}' WHERE id = $1"
+    await world.database.execute(forged, other)
+    assert await faults() == [
+        f"row {other} says that a person's data were erased in it, and this instance has not done so"
+    ]
+    await world.database.execute("UPDATE audit_logs SET action = 'other' WHERE id = $1", rows[0]["id"])
+    assert f"row {rows[0]['id']} was changed since seal 1" in await faults()
 
 
 async def test_rows_of_others_are_as_before(world: World) -> None:
