@@ -1,5 +1,6 @@
 """One call of a command or procedure: the only door to rows, and what is to be recorded with the change."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,10 +32,6 @@ from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
 SCOPE_SQL = places.SCOPE_SQL
-OWN_ROLES = (
-    "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at"
-    " IS NULL"
-)
 
 
 @dataclass(slots=True)
@@ -357,7 +354,7 @@ class Context(Recorder):
 
     async def own_roles(self) -> list[Role]:
         """The caller's role in each live workspace the caller belongs to: for operations outside any."""
-        return [Role(row[0]) for row in await self._send(OWN_ROLES, [self.user_id], many=True, begins=False)]
+        return [Role(row[0]) for row in await self._send(places.OWN_ROLES, [self.user_id], many=True, begins=False)]
 
     async def place_of(self, entity: Entity, id: str) -> str:
         """The workspace of a row, among those that the caller belongs to, or NOT_FOUND: for operations outside any."""
@@ -370,9 +367,7 @@ class Context(Recorder):
     async def place_by_secret(self, column: Any, secret: str) -> str | None:
         """The workspace of the row whose secret this is, for whoever knows it, member or not: nothing else is told."""
         await self.flush()
-        if self.conn is not None:
-            return await places.place_by_secret(self.conn, column, secret, self.scope)
-        async with database.lease() as conn:
+        async with contextlib.nullcontext(self.conn) if self.conn is not None else database.lease() as conn:
             return await places.place_by_secret(conn, column, secret, self.scope)
 
     def may(self, action: Action) -> bool:

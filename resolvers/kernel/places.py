@@ -10,6 +10,10 @@ from resolvers.kernel.database import database
 from resolvers.kernel.sending import run
 
 SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
+OWN_ROLES = (
+    "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at"
+    " IS NULL"
+)
 
 
 async def place_by_secret(conn: Any, column: Any, secret: str, scope: str) -> str | None:
