@@ -107,7 +107,8 @@ class Details:
             *self.runs(), self.messages(), self.audit(), *self.issues(), *self.assignments(), *self.peers(),
             *self.escalations(), self.entries(),
         ]  # fmt: skip
-        return union_all(*kinds).lateral("d")
+        # OFFSET keeps it apart: of the kinds that a line is not of nothing is looked up
+        return union_all(*kinds).offset(literal_column("0")).lateral("d")
 
     def _of(self, kinds: str | tuple[str, ...], model: Any, made: Any) -> Any:
         """`made(row)`: summary, payload, refs."""

@@ -27,6 +27,8 @@ BIG = (
     "assignments",
     "peer_conversations",
     "escalations",
+    "journal",
+    "journal_entries",
     "events",
     "audit_logs",
     "mcp_tool_calls",
@@ -108,6 +110,7 @@ class Population:
         await self._runs(first, last)
         await self._issues(first, last)
         await self._activity(first, last)
+        await self._journal(first, last)
         await self.fill("events", first, last, channel=f"'workspace:{self.workspace_id}'", type="'crew.updated'")
         await self._logs(first, last)
         await self._whole(first, min(last, WHOLE))
@@ -208,6 +211,30 @@ class Population:
         await self.fill(
             "run_frames", first, last, chat_id=f"'{CHAT}'", seq="i", agent_id=f"'{AGENT}'", **shown, **TIMES
         )
+
+    async def _journal(self, first: int, last: int) -> None:
+        """Lines as the triggers write them, all newer than what the commands of the test tell. What is rare is a page
+        of the oldest.
+        """
+        told = {
+            "entry_type": "'file.written'",
+            "severity": "'info'",
+            "actor_type": "'agent'",
+            "summary": "'words ' || i",
+        }
+        await self.fill("journal_entries", first, last, id=f"'centry' || {NUMBER}", **told, **TIMES)
+        kind = f"CASE WHEN {RARE} THEN 'policy.changed' ELSE 'file.written' END"
+        level = f"CASE WHEN {RARE} THEN 'error' ELSE 'info' END"
+        agent, text = AGENTS, f"CASE WHEN {RARE} THEN 'rare' ELSE 'common' END || ' words ' || i"
+        at, row = f"{WHEN} + interval '40 years'", f"'centry' || {NUMBER}"
+        made = (
+            f"journal_line('{self.workspace_id}', {at}, 'je', {row}, {kind}, {level}, 'agent',"
+            f" {agent}, {agent}, '{TEN}', CASE WHEN {RARE} THEN 'rare' ELSE 'm' || i / 20 END, 'run-' || i / 8, {text})"
+        )
+        numbers = f"SELECT {made} AS line FROM generate_series({first}, {last}) AS i"
+        await self.superuser.execute(f"INSERT INTO journal SELECT (line).* FROM ({numbers}) l")
+        pinned = "UPDATE journal SET priority = 'pin' WHERE entry_type = 'policy.changed' AND priority = 'normal'"
+        await self.superuser.execute(pinned)
 
     async def _activity(self, first: int, last: int) -> None:
         """A third of each kind. Each of the ten agents acts a tenth of all, and the next one is on the other side."""
