@@ -1,5 +1,7 @@
 """One call of an operation on a surface, and what came of it in words that both surfaces share."""
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,6 +68,25 @@ class Outcome:
         )
 
 
+EVENTS, BEGUN = "text/event-stream", 1.0
+
+
+async def _whole(answer: httpx2.Response) -> httpx2.Response:
+    await answer.aread()
+    return answer
+
+
+async def _begun(answer: httpx2.Response) -> list[Any]:
+    """The events that a stream without an end begins with."""
+    found = list[Any]()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BEGUN):
+            async for line in answer.aiter_lines():
+                if line.startswith("data: "):
+                    found.append(json.loads(line.removeprefix("data: ")))
+    return found
+
+
 async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = None) -> Outcome:
     route = route or routes_of(call.operation)[0]
     raw, path, query = dict(call.raw), route.path, dict[str, Any]()
@@ -82,8 +103,12 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
     headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})
     headers |= {"idempotency-key": call.key} if call.key is not None else {}
     headers |= body.pop("headers", {})
-    answer = await client.request(route.method, path, params=query, headers=headers, follow_redirects=False, **body)
-    content = _json(answer)
+    asked = client.build_request(route.method, path, params=query, headers=headers, **body)
+    answer = await client.send(asked, follow_redirects=False, stream=True)
+    try:
+        content = await _begun(answer) if answer.headers.get("content-type") == EVENTS else _json(await _whole(answer))
+    finally:
+        await answer.aclose()
     client.cookies.clear()  # each call is a stranger to the one before
     code = None if answer.status_code < 400 else CODES[answer.status_code]
     text = content.get("detail", "") if code and isinstance(content, dict) else ""
