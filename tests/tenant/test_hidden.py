@@ -48,6 +48,11 @@ SEEN_ROWS: dict[tuple[str, str], str] = {
     ("issues.list", "crew_id"): NAMED,
     ("issues.list", "assignee_id"): NAMED,
 }
+SEEN_ROWS |= {
+    (f"journal.{operation}", field): NAMED
+    for operation in ("list", "count", "stream")
+    for field in ("crew_id", "agent_id", "crew_ids", "agent_ids", "mission_id", "trace_id")
+}
 """Fields by which an operation finds what is not hidden, and not the row they name."""
 LEFT_OUT = {("issues.update", "label_ids")}
 """Fields of which unknown ids are left out without a word: what is written says whether a row was found."""
