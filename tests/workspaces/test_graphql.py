@@ -40,7 +40,10 @@ async def test_the_page_for_people_lists_the_callers_workspaces(world: World) ->
             "fullName": f"{person.name.title()} Example",
             "workspaces": listed,
         }
-    assert await code(world, None, document.group(1)) == ("UNAUTHENTICATED", "no_credentials")
+    refused = (await world.graphql(None, document.group(1)))["errors"]
+    assert {(each["extensions"]["code"], each["extensions"]["reason"]) for each in refused} == {
+        ("UNAUTHENTICATED", "no_credentials")
+    }
 
 
 async def test_the_viewer_sees_own_workspaces_and_nothing_beyond(world: World) -> None:
