@@ -18,10 +18,10 @@ LONGEST_CURSOR = 400
 
 def _listed(raw: Any) -> Any:
     """What stands between commas, without blanks and empty parts."""
-    given = raw.split(",") if isinstance(raw, str) else raw
-    if not isinstance(given, list):
+    given = raw.split(",", MOST_LISTED + 1) if isinstance(raw, str) else raw
+    if not isinstance(given, list) or len(given) > MOST_LISTED or any(not isinstance(part, str) for part in given):
         return given
-    return [part.strip() for part in given if not isinstance(part, str) or part.strip()] or None
+    return [part.strip() for part in given if part.strip()] or None
 
 
 def _time(raw: str) -> datetime:
@@ -81,7 +81,8 @@ class FilterJournal(Input):
     def _without_empty(cls, raw: Any) -> Any:
         if not isinstance(raw, dict):
             return raw
-        given = {name: v.strip() if name == "q" and isinstance(v, str) else v for name, v in raw.items()}
+        known = {name: raw[name] for name in cls.model_fields if name in raw}
+        given = {name: v.strip() if name == "q" and isinstance(v, str) else v for name, v in known.items()}
         return {name: value for name, value in given.items() if value != "" and _listed_or(name, value) is not None}
 
 
@@ -112,20 +113,14 @@ class ListJournal(FilterJournal, Paging):
             if not whole or not 1 <= int(value) <= cls.page_maximum:
                 raise PydanticCustomError("limit", "limit must be a whole number from 1 to 500")
         place = raw.get("cursor") or raw.get("after")
-        return {k: v for k, v in raw.items() if k not in ("cursor", "after", "offset")} | (
-            {"after": place} if place else {}
-        )
+        kept = set(cls.model_fields) - {"cursor", "after", "offset"}
+        return {name: raw[name] for name in kept if name in raw} | ({"after": place} if place else {})
 
 
 class StreamJournal(ListJournal):
     """Entries for a stream; limit and cursor change nothing. `last_event_id`: the last entry that was seen."""
 
     last_event_id: Id | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_header(cls, raw: Any) -> Any:
-        return raw if not isinstance(raw, dict) else {k: v for k, v in raw.items() if v != ""}
 
 
 class FollowJournal(ListJournal):

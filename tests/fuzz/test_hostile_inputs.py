@@ -17,7 +17,7 @@ from tests.generation import selection
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
 from tests.generation.registry import graphql_fields, operations
-from tests.generation.surfaces import content_of
+from tests.generation.surfaces import ask, content_of
 from tests.world import Person
 
 pytestmark = pytest.mark.anyio
@@ -93,7 +93,7 @@ async def send(
         "x-workspace-id": estate.home.workspace.id,
         "content-type": "application/json",
     }
-    answer = await estate.client.request(route.method, target or path, content=content, headers=given | headers)
+    answer = await ask(estate.client, route.method, target or path, content=content, headers=given | headers)
     estate.client.cookies.clear()
     clear(answer.status_code, answer.content)
     changes = await estate.recorder.changes()

@@ -68,23 +68,26 @@ class Outcome:
         )
 
 
-EVENTS, BEGUN = "text/event-stream", 1.0
+EVENTS, BEGUN = "text/event-stream", 0.3
 
 
-async def _whole(answer: httpx2.Response) -> httpx2.Response:
-    await answer.aread()
-    return answer
-
-
-async def _begun(answer: httpx2.Response) -> list[Any]:
-    """The events that a stream without an end begins with."""
-    found = list[Any]()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(BEGUN):
-            async for line in answer.aiter_lines():
-                if line.startswith("data: "):
-                    found.append(json.loads(line.removeprefix("data: ")))
-    return found
+async def ask(client: httpx2.AsyncClient, method: str, path: str, **options: Any) -> httpx2.Response:
+    """The answer to a request; of one without an end, what it begins with."""
+    answer = await client.send(client.build_request(method, path, **options), follow_redirects=False, stream=True)
+    try:
+        if answer.headers.get("content-type") != EVENTS:
+            await answer.aread()
+            return answer
+        begun = bytearray()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BEGUN):
+                async for piece in answer.aiter_bytes():
+                    begun += piece
+                    if b"\ndata: " in begun or begun.count(b"\n\n") > 1:
+                        break
+        return httpx2.Response(answer.status_code, headers=answer.headers, content=bytes(begun))
+    finally:
+        await answer.aclose()
 
 
 async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = None) -> Outcome:
@@ -103,12 +106,8 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
     headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})
     headers |= {"idempotency-key": call.key} if call.key is not None else {}
     headers |= body.pop("headers", {})
-    asked = client.build_request(route.method, path, params=query, headers=headers, **body)
-    answer = await client.send(asked, follow_redirects=False, stream=True)
-    try:
-        content = await _begun(answer) if answer.headers.get("content-type") == EVENTS else _json(await _whole(answer))
-    finally:
-        await answer.aclose()
+    answer = await ask(client, route.method, path, params=query, headers=headers, **body)
+    content = _events(answer) if answer.headers.get("content-type") == EVENTS else _json(answer)
     client.cookies.clear()  # each call is a stranger to the one before
     code = None if answer.status_code < 400 else CODES[answer.status_code]
     text = content.get("detail", "") if code and isinstance(content, dict) else ""
@@ -123,6 +122,11 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
         etag=etag,
         replayed=replayed,
     )
+
+
+def _events(answer: httpx2.Response) -> list[Any]:
+    lines = answer.text.split("\n")
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
 
 
 def content_of(route: Route, raw: Mapping[str, Any]) -> bytes:
