@@ -8,6 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from resolvers.kernel.context import SCOPE_SQL
+from resolvers.kernel.database import database
 from resolvers.live import hub
 from tests.live.graphql import CREWS, announce, crews_made, own, socket, streaming, talking
 from tests.live.outlets import until
@@ -138,10 +140,26 @@ async def test_every_table_of_tenants_is_under_row_level_security(world: World) 
     found = await world.database.fetch("""
         SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity FROM pg_class c
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'workspace_id' AND NOT a.attisdropped
-        WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+        WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
     """)
     assert {"events", "idempotency_keys", "crews"} <= {row[0] for row in found}
     assert [row[0] for row in found if not row[1]] == []
+
+
+async def test_by_the_name_of_a_partition_nobody_reads_a_row(world: World) -> None:
+    await world.database.execute("INSERT INTO events (channel, type, payload) VALUES ('user:u', 't', '{}')")
+    partitions = await world.database.fetch(
+        "SELECT relname, relrowsecurity FROM pg_class WHERE relispartition AND relkind = 'r'"
+    )
+    assert [row["relname"] for row in partitions if not row["relrowsecurity"]] == []
+    async with database.lease() as conn:
+        await conn.fetchrow(SCOPE_SQL, "*")
+        assert await conn.fetchval("SELECT count(*) FROM events") > 0
+        for row in partitions:
+            try:
+                assert await conn.fetchval(f'SELECT count(*) FROM "{row["relname"]}"') == 0
+            except asyncpg.InsufficientPrivilegeError:
+                continue
 
 
 async def test_events_and_keys_are_seen_in_their_own_scope(world: World) -> None:

@@ -121,7 +121,8 @@ async def test_a_list_of_runs_goes_by_its_index(world: World, busy: Any, monkeyp
 @pytest.mark.parametrize("offset", [0, ROWS - 100])
 async def test_a_page_of_a_log(world: World, busy: Any, monkeypatch: pytest.MonkeyPatch, offset: int) -> None:
     found = await plans(world, monkeypatch, f"/agents/{busy[0].id}/logs", "run_frames", offset=offset)
-    assert scans(found, "run_frames") == {"Index Scan run_frames_log_idx"}
+    ways = {way.partition("_chat_i")[0] for way in scans(found, "run_frames")}  # cut off at some length
+    assert ways == {"Index Scan run_frames_workspace_id_agent_id_created_at"}
     assert not [node for plan in found for node in nodes(plan) if "Sort" in node["Node Type"]]
     assert buffers(found) < (1000 if offset == 0 else 200_000)
 

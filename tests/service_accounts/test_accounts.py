@@ -40,7 +40,7 @@ async def test_an_account_is_made_listed_changed_and_deleted(world: World) -> No
     assert (await world.rest(world.admin, "GET", path)).status_code == 404
     assert (await make(world, name="shipper")).status_code == 201, "the name is free again"
     audit = [(row["action"], row["actor_type"]) for row in await world.audit() if row["entity_id"] == made["id"]]
-    assert audit == [(f"service_account.{what}", "user") for what in ("created", "updated", "deleted")]
+    assert audit == [(f"service_account.{what}", "token") for what in ("created", "updated", "deleted")]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from resolvers import system
 from resolvers.identity.caller import Caller
 from resolvers.instance.license import Claims, Licensing, Limit
 from resolvers.instance.running import instance
+from resolvers.system import status
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +62,7 @@ async def answer(operation: Any, caller: Caller) -> Any:
 async def test_a_release_is_newer_by_its_numbers(
     world: World, monkeypatch: pytest.MonkeyPatch, current: str, latest: str, newer: bool
 ) -> None:
-    monkeypatch.setattr(system, "released", lambda: current)
+    monkeypatch.setattr(status, "released", lambda: current)
     instance.releases = Announced((latest, URL))
     assert await answer(system.version, world.viewer.caller) == {
         "current": current,
@@ -83,7 +84,7 @@ async def test_without_an_answer_nothing_is_known(
     world: World, monkeypatch: pytest.MonkeyPatch, answer_of: dict[str, Any]
 ) -> None:
     releases = Announced(**answer_of)
-    monkeypatch.setattr(system, "RELEASES_PATIENCE", 0.05)
+    monkeypatch.setattr(status, "RELEASES_PATIENCE", 0.05)
     instance.releases = releases
     assert await answer(system.version, world.viewer.caller) == {
         "current": system.released(),
