@@ -22,6 +22,9 @@ LONGEST_SUMMARY = 60
 LOOKING = {"Check", "Count", "Get", "Identify", "List", "Open", "Redirect", "Validate"}
 DOING = {
     "Accept",
+    "Build",
+    "Rebuild",
+    "Restart",
     "Activate",
     "Add",
     "Cancel",

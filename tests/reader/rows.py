@@ -102,10 +102,10 @@ class Sower:
                 invited_by=pick(self.people).user_id, token=new_id(),
                 expires_at=self.time(), accepted_at=accepted, created_at=self.time(), **self.here,
             )  # fmt: skip
-        yield from self.robots()
         chats = [self.chat(number, agents) for number in range(15)]
         yield from self.work(live, agents, chats)
         yield from IssueSower(self, crews[:-1], agents, chats, labels).rows()
+        yield from self.robots()
 
     def robots(self) -> Iterator[SQLModel]:
         """Service accounts, each with its user. That members are others, their own tests show."""

@@ -32,6 +32,7 @@ BIG = (
     "events",
     "audit_logs",
     "mcp_tool_calls",
+    "service_accounts",
 )
 """The tables that hold the rows."""
 WHOLE, OWN = 100_000, 1_000
@@ -155,6 +156,8 @@ class Population:
             "tool_profile": "'FULL'",
         }
         crew = f"CASE WHEN i <= 10 THEN '{TEN}' ELSE 'ccrew0' || lpad((1 + i % 10)::text, 20, '0') END"
+        robot = {"name": "'Robot ' || i", "role": "'MEMBER'", "version": "1"}
+        await self.fill("service_accounts", first, last, id=f"'sa_' || {NUMBER}", **robot, **TIMES)
         if first == 1:
             await self.fill("crews", 0, 0, id=f"'{TEN}'", name="'Ten'", slug="'ten'", version="1")
         await self.fill(

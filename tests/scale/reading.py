@@ -172,6 +172,7 @@ READS = (
         until="2999-01-01T00:00:00Z",
         q="rare",
     ),
+    *_list("service accounts", "/api/v1/service-accounts", "serviceAccounts"),
     *_list("activity", "/api/v1/activity", "activity", crew_id=TEN, agent_id=AGENT),
     Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs", rows=100),
     Read("chats of an agent, unread messages counted", f"/api/v1/agents/{AGENT}/chats", rows=100),

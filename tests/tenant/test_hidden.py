@@ -23,6 +23,8 @@ from tests.tenant.test_edges import FRAGMENT, PATHS, Path
 from tests.tenant.test_ids import mentioned, told
 
 pytestmark = pytest.mark.anyio
+NEVER_CARRIED_OUT = {"crews.provision", "crews.provision.rebuild", "crews.restart_agents"}
+"""By a server without containers, whatever is named."""
 HIDDEN = [model for model in ACCESS if issubclass(model, TenantRow)]
 
 
@@ -119,6 +121,9 @@ async def test_the_id_of_a_hidden_row_is_an_unknown_id(
         for who in ("admin", "owner")
     ]
     never = await estate.call(surface, op, with_ids(op, raw, field, unknown), estate.person("admin"))
+    if op.name in NEVER_CARRIED_OUT:
+        assert {owner.code, hidden.code, never.code} == {"UNAVAILABLE"}
+        return
     if (op.name, field) in LEFT_OUT:
         assert writes(owner, known), f"there is nothing to hide: {owner}"
         assert said(hidden, known) == said(never, unknown), f"{hidden}\n{never}"
