@@ -222,7 +222,9 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
                 "schema": {"type": "string"},
             }
         )
-    if (route.method in ("GET", "DELETE") or route.upload is not None) and route.reads is None:
+    if (
+        (route.method in ("GET", "DELETE") and not route.with_body) or route.upload is not None
+    ) and route.reads is None:
         properties = definitions.get(op.input.__name__, {}).get("properties", {})
         for name, info in op.input.model_fields.items():
             if name not in route.parameters and name not in ("first", "after"):

@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import schemathesis
+from graphql import parse_value
+from hypothesis import strategies
 
 BROKEN = {"INTERNAL", "UNAVAILABLE", "BAD_GATEWAY"}
 LONGEST_QUERY = 4000
@@ -14,6 +16,10 @@ INSIDES = re.compile(
     r"Traceback|asyncpg|sqlalchemy|site-packages|pydantic|object at 0x|NoneType"
     r"|syntax error at or near|violates \w+ constraint"
 )
+
+
+LITERALS = ("null", "true", "0", "-1.5e9", '""', '"a\\u0000b"', '[1, "a", null]', "{a: {b: [1]}}", "[[[[[]]]]]")
+schemathesis.graphql.scalar("JSON", strategies.sampled_from(LITERALS).map(parse_value))
 
 
 @schemathesis.hook
@@ -31,7 +37,8 @@ def filter_path_parameters(_: Any, parameters: Any) -> bool:
 
 def fits(values: dict[str, Any]) -> bool:
     """A longer URL comes to no operation: the server refuses it while it reads it (414)."""
-    return len(urlencode({name: str(value) for name, value in values.items()}, errors="replace")) <= LONGEST_QUERY
+    named = {name: value if isinstance(value, list) else str(value) for name, value in values.items()}
+    return len(urlencode(named, doseq=True, errors="replace")) <= LONGEST_QUERY
 
 
 @schemathesis.check

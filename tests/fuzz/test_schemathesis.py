@@ -21,9 +21,20 @@ LONG = int(os.environ.get("CREWSHIP_FUZZ_SECONDS", "1200")) // 6
 LATE = 120  # seconds a loaded machine may take to start and to report
 SEED = 20261125
 RUNS = [(surface, who) for surface in ("rest", "graphql") for who in ("owner", "viewer", None)]
+LEFT_OUT = (
+    "journal.stream",  # an answer without an end would hold up the run
+    "auth.forgot",  # answers the same, whatever comes
+    # 503 by a server without containers, whatever is asked
+    "admin.legacy_detect", "admin.legacy_prune", "admin.runtime_prune", "cache.images.delete", "cache.images.list",
+    "crews.provision", "crews.provision.rebuild", "crews.restart_agents",
+)  # fmt: skip
 # schemathesis takes every refusal of a field for a server error; `speaks_clearly` reads the code.
 CHECKS = {
-    "rest": ["--exclude-checks", "positive_data_acceptance,object_level_authorization"],
+    "rest": [
+        "--exclude-checks",
+        "positive_data_acceptance,object_level_authorization",
+        *[part for name in LEFT_OUT for part in ("--exclude-operation-id", name)],
+    ],
     "graphql": ["--checks", "speaks_clearly"],
 }
 PATHS = {"rest": "/api/openapi.json", "graphql": "/graphql"}

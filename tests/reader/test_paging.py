@@ -128,7 +128,8 @@ async def richest(library: Library) -> None:
 @pytest.mark.parametrize("place", pages(), ids=".".join)
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 async def test_pages_give_every_row_once(library: Library, place: tuple[str, str], size: int) -> None:
-    whole = [n["id"] for n in (await ask(library, place, "(first: 100)"))["nodes"]]
+    most = 500 if place == ("Query", "journal") else 100
+    whole = [n["id"] for n in (await ask(library, place, f"(first: {most})"))["nodes"]]
     assert len(whole) > 3, "too few rows to say anything"
     seen: list[str] = []
     after = ""
@@ -142,6 +143,8 @@ async def test_pages_give_every_row_once(library: Library, place: tuple[str, str
             break
         after = f', after: "{page["pageInfo"]["endCursor"]}"'
     assert seen == whole
+    if place == ("Query", "journal"):  # it is entered by cursors alone: an offset is not looked at
+        return
     by_offset = [
         n["id"]
         for start in range(0, len(whole) + size, size)
@@ -370,7 +373,13 @@ async def test_a_bad_cursor_in_the_answer_of_a_write_takes_it_back(library: Libr
 
 # ---- REST ------------------------------------------------------------------------------------------------------------
 
-WINDOWS = [r for r in ROUTES if r.method == "GET" and issubclass(r.operation.input, Paging) and not r.parameters]
+STRICT = {"/api/v1/journal"}  # where a bad limit is refused (contract: journal.list)
+WINDOWS = [
+    r
+    for r in ROUTES
+    if r.method == "GET" and issubclass(r.operation.input, Paging) and not r.parameters
+    if r.gives is None and r.path not in STRICT
+]
 
 
 @pytest.mark.parametrize("route", WINDOWS, ids=lambda r: r.path)
