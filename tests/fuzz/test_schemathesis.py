@@ -24,6 +24,7 @@ RUNS = [(surface, who) for surface in ("rest", "graphql") for who in ("owner", "
 LEFT_OUT = (
     "journal.stream",  # an answer without an end would hold up the run
     "auth.forgot",  # answers the same, whatever comes
+    "auth.pair_start",  # any body is fine
     "audit.export",  # what is no date finds nothing, as in the list
     # 503 by a server without containers, whatever is asked
     "admin.legacy_detect", "admin.legacy_prune", "admin.runtime_prune", "cache.images.delete", "cache.images.list",
