@@ -5,6 +5,7 @@ database one worker copies would hold up what another times. They belong to the 
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import shutil
@@ -154,3 +155,11 @@ def empty_database(postgres: Connection) -> Iterator[Database]:
 
 from tests.stalls import VARIABLE, no_stalls, recording  # noqa: E402, F401
 from tests.world import world  # noqa: E402, F401
+
+
+@pytest.fixture(autouse=True, scope="module")
+def level_of_the_log() -> Iterator[None]:
+    """What one module's tests change of how much is logged, the next one's do not see."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)

@@ -1,7 +1,7 @@
 """Versions of memories and their configuration, as administrators see them."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -30,7 +30,9 @@ class Remembered(Output):
     id: str
 
 
-if "test.remember" not in OPERATIONS:  # nothing of the product writes memories yet
+@pytest.fixture(autouse=True, scope="module")
+def remembering() -> Iterator[None]:
+    """Nothing of the product writes memories yet."""
 
     @command("test.remember", Action.CREATE, surfaces=NO_SURFACE, late=True)
     async def remember(ctx: Context, data: Remember) -> Remembered:
@@ -38,6 +40,9 @@ if "test.remember" not in OPERATIONS:  # nothing of the product writes memories 
         tier = MemoryTier.agent if data.path.startswith("agent:") else MemoryTier.workspace
         made = await keep_version(ctx, data.path, tier, data.content.encode(), written_by=data.author)
         return Remembered(id=made.id)
+
+    yield
+    del OPERATIONS["test.remember"]
 
 
 async def keep(world: World, path: str, content: str) -> str:

@@ -99,7 +99,8 @@ async def send(
     changes = await estate.recorder.changes()
     if estate.recorder.dirty:
         await estate.recorder.undo()
-    assert answer.status_code < 400 or not changes, (answer.text, changes)
+    counted = route.operation.writes_on_refusal  # wrong passwords
+    assert answer.status_code < 400 or counted or not changes, (answer.text, changes)
     return answer
 
 
@@ -118,6 +119,9 @@ async def test_no_body_of_a_rest_call_breaks_anything(route: Route, estate: Esta
 
 # what the path names is made, or gone either way
 NAMED_BY_CALLERS = {"instance_settings.put", "me.preferences_set", "me.preferences_delete"}
+NAMED_BY_CALLERS |= {"admin.gdpr_export", "admin.gdpr_delete"}  # of nobody there is nothing
+NOT_LOOKED_FOR = {"crews.provision", "crews.provision.rebuild", "crews.restart_agents", "cache.images.delete"}
+"""Without containers."""
 
 
 @pytest.mark.parametrize("route", [r for r in BY_REST if r.parameters], ids=lambda r: f"{r.method} {r.path}")
@@ -127,7 +131,9 @@ async def test_no_segment_of_a_path_breaks_anything(route: Route, estate: Estate
     for segment in SEGMENTS:
         path = PARAMETER.sub(segment.decode(), route.path)
         answer = await send(estate, route, raw, path, body)
-        if route.operation.name in NAMED_BY_CALLERS and answer.status_code in (200, 204):
+        if route.operation.name in NAMED_BY_CALLERS and answer.status_code in (200, 202, 204):
+            continue
+        if route.operation.name in NOT_LOOKED_FOR and answer.status_code == 503:
             continue
         if route.operation.name in EMPTY and answer.status_code == 200:
             assert answer.json() == EMPTY[route.operation.name]
