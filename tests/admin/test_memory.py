@@ -1,7 +1,7 @@
 """Versions of memories and their configuration, as administrators see them."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,40 +9,12 @@ import httpx2
 import pytest
 
 from models.memory import MemoryTier, MemoryVersion
-from resolvers.admin.memory_versions import keep_version
-from resolvers.kernel import NO_SURFACE, Action, Context, Input, Output, command
-from resolvers.kernel.inputs import Id, Prompt, Text
 from resolvers.kernel.operation import OPERATIONS
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 MEMORY = "/api/v1/admin/memory"
 CONFIG = f"{MEMORY}/config"
-
-
-class Remember(Input):
-    path: Text
-    content: Prompt
-    author: Id = ""
-
-
-class Remembered(Output):
-    id: str
-
-
-@pytest.fixture(autouse=True, scope="module")
-def remembering() -> Iterator[None]:
-    """Nothing of the product writes memories yet."""
-
-    @command("test.remember", Action.CREATE, surfaces=NO_SURFACE, late=True)
-    async def remember(ctx: Context, data: Remember) -> Remembered:
-        """Keep a version."""
-        tier = MemoryTier.agent if data.path.startswith("agent:") else MemoryTier.workspace
-        made = await keep_version(ctx, data.path, tier, data.content.encode(), written_by=data.author)
-        return Remembered(id=made.id)
-
-    yield
-    del OPERATIONS["test.remember"]
 
 
 async def keep(world: World, path: str, content: str) -> str:
