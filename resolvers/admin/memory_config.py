@@ -58,8 +58,8 @@ async def get_memory_config(ctx: Context, data: NoInput) -> MemoryConfiguration:
 async def update_memory_config(ctx: Context, data: UpdateMemoryConfig) -> MemoryConfiguration:
     """Update the configuration of memories.
 
-    Keys that are not sent stay unchanged; null is stored as null. Versions are deleted when they are older than
-    `versions_retention_days`, except the newest one of each memory.
+    Keys that are not sent stay unchanged; null is stored as null. `versions_retention_days` is kept for whoever
+    stores versions: this server deletes none by itself.
     """
     await ctx.lock(f"memory configuration of {ctx.workspace_id}")
     stored = await ctx.select(MemoryConfig).first()
