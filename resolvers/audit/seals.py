@@ -32,9 +32,9 @@ DIGESTED = f"""
         to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US')
     )::text, 'UTF8') || coalesce(erased, {PERSONAL_DIGEST})), 1, {DIGEST})
 """
-HORIZON = """
-    SELECT coalesce((SELECT max(seq) FROM audit_logs), 0), pg_snapshot_xmax(pg_current_snapshot())::text
-"""
+HIGHEST = "SELECT coalesce((SELECT max(seq) FROM audit_logs), 0)"
+# The end of a snapshot would not do: transactions behind the last one that has ended may have begun before it.
+FOLLOWING = "SELECT pg_current_xact_id()::text"
 PASSED = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8"
 PLACE = f"SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = '{SEALED}'), 0)"
 ROWS = f"""
@@ -94,10 +94,14 @@ def _text(time: datetime) -> str:
 async def seal(write: Write) -> None:
     """One tick: whatever is committed up to now, in portions."""
 
-    async def horizon(rows: AcrossWorkspaces) -> Any:
-        return (await rows.fetch(HORIZON))[0]
+    async def highest(rows: AcrossWorkspaces) -> int:
+        return await rows.fetchval(HIGHEST)  # type: ignore[no-any-return]
 
-    last, following = await write(horizon)
+    async def next_transaction(rows: AcrossWorkspaces) -> str:
+        return await rows.fetchval(FOLLOWING)  # type: ignore[no-any-return]
+
+    last = await write(highest)
+    following = await write(next_transaction)  # whoever has drawn a lower number has a lower id, too
 
     async def passed(rows: AcrossWorkspaces) -> Any:
         return await rows.fetchval(PASSED, following)

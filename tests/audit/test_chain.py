@@ -159,6 +159,34 @@ async def test_a_row_that_commits_late_is_waited_for(world: World, monkeypatch: 
     assert (texts, found.rows) == ([], ROWS + 2)
 
 
+async def test_a_row_of_a_transaction_with_a_later_id_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction of the lower number began after that of the higher one, which is the last that has ended."""
+    monkeypatch.setattr(seals, "LOOKS", 2)
+    sql = (
+        "INSERT INTO audit_logs (id, workspace_id, actor_type, action, entity_type, data)"
+        " VALUES ($1, $2, 'system', 'create', 'AGENT', '{}') RETURNING 1"
+    )
+    first, second = [await connect(world_dsn(world), EVERYTHING) for _ in range(2)]
+    try:
+        for conn in (first, second):
+            await conn.execute("BEGIN")
+            await conn.fetchval("SELECT pg_current_xact_id()::text")
+        await second.fetchrow(sql, "lower", world.workspace.id)
+        await first.fetchrow(sql, "higher", world.workspace.id)
+        await first.execute("COMMIT")
+        await seals.seal(across_workspaces)
+        assert (await faults(world))[1].rows == ROWS
+        await second.execute("COMMIT")
+    finally:
+        await first.close()
+        await second.close()
+    await seals.seal(across_workspaces)
+    texts, found = await faults(world)
+    assert (texts, found.rows) == ([], ROWS + 2)
+
+
 async def test_writers_of_several_workspaces_meet_and_nothing_is_left_out(world: World) -> None:
     async def writer(place: str, number: int) -> None:
         conn = await connect(world_dsn(world), EVERYTHING)
