@@ -144,6 +144,30 @@ def forget_passkeys(email: Annotated[str, typer.Argument(help="Of the user, as i
 
 
 @app.command()
+def reset_password(email: Annotated[str, typer.Argument(help="Of the user, as it is stored.")]) -> None:
+    """Set a new password for a user who cannot be mailed a link, and end all sessions of the user.
+
+    It is asked for twice in a terminal, and else read from the first line of stdin. CLI tokens and passkeys stay.
+    """
+    from crewship.passwords import NoSuchUser, reset
+    from resolvers.errors import Refusal
+
+    password = _new_password()
+    with _refusals(), _explained(NoSuchUser, Refusal):
+        from crewship.serve import database
+
+        with database(_settings()) as access:
+            ended = asyncio.run(reset(access.owner, email, password))
+            print(f"The password of {email} is set; {ended} sessions have ended.")
+
+
+def _new_password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("New password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check data directory, database, keys and port, and say what to do about what is wrong. Exit code 1 when something
     is.

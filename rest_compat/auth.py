@@ -13,7 +13,8 @@ from resolvers.identity import cookies
 from resolvers.instance.addresses import same_host
 from resolvers.kernel.inputs import BODY
 from resolvers.kernel.operation import Answer
-from rest_compat.dispatch import JSON, body_of
+from rest_compat.dispatch import body_of
+from rest_compat.errors import JSON
 from rest_compat.table import DELETE, GET, POST, Absent, From, Reply, Request, Wire
 
 LOGIN_BODY_LIMIT = 16 * 1024  # bytes (contract: auth.login)

@@ -21,7 +21,7 @@ from resolvers.kernel.operation import Answer, Auth, Deprecation
 from resolvers.kernel.streamed import Streamed
 from resolvers.problem import problem
 from rest_compat import streams
-from rest_compat.errors import Headers, refused
+from rest_compat.errors import JSON, Headers, refused
 from rest_compat.table import Reply, Request, Route, ValueOf
 
 Message = MutableMapping[str, Any]
@@ -32,7 +32,6 @@ NO_KEY = "Idempotency-Key is not supported where the body is a file: nothing wou
 VALUE = "The body must be a JSON value"
 DIFFERS = "workspace_id differs from the workspace of the path"
 QUERY_FIELDS = 200  # no route reads more than ten
-JSON = (b"content-type", b"application/json")
 IF_MATCH = re.compile(r'^(?:W/)?"v(\d{1,9})(?:-[0-9a-f]*)?"\Z')
 
 
@@ -237,8 +236,7 @@ def _refused(route: Route, headers: Any, path: str, refusal: Refusal) -> Reply:
     shown = None if route.refuses is None else route.refuses(headers, refusal)
     if shown is not None:
         return shown
-    status, text, more = refused(refusal, path)
-    return Reply(status, text, [JSON, *more])
+    return Reply(*refused(refusal, path))
 
 
 def _of_file(request: Request, opened: Opened) -> Reply:

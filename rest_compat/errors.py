@@ -23,12 +23,19 @@ STATUS: dict[Code, int] = {
 
 Headers = list[tuple[bytes, bytes]]
 
+JSON = (b"content-type", b"application/json")
+PROBLEM = (b"content-type", b"application/problem+json")
+PROTECTED = "protected"
+"""The reason whose refusals clients tell from those of a role by the type of the body (contract:
+instance_settings.delete); all others are application/json.
+"""
+
 
 def refused(refusal: Refusal, path: str) -> tuple[int, bytes, Headers]:
     """Status, body and headers (contract: errors.superset, auth.failure)."""
     status = STATUS[refusal.code]
     extra = refusal.extra | ({"fields": refusal.fields} if refusal.fields else {})
-    headers: Headers = []
+    headers: Headers = [PROBLEM if refusal.reason == PROTECTED else JSON]
     if refusal.code is Code.UNAUTHENTICATED:
         headers.append(
             (b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode() if refusal.reason else b"Bearer")

@@ -8,7 +8,7 @@ import orjson
 from models.pairing import PairStatus
 from resolvers import pairing
 from resolvers.kernel.operation import Answer
-from rest_compat.dispatch import JSON
+from rest_compat.errors import JSON
 from rest_compat.table import GET, POST, Absent, Output, Reply, Request
 
 

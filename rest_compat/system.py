@@ -5,9 +5,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from resolvers import system
 from resolvers.kernel.operation import Answer
+from rest_compat.errors import JSON
 from rest_compat.table import GET, Reply, Request
-
-JSON = (b"content-type", b"application/json")
 
 
 def _bearer(request: Request) -> dict[str, str]:

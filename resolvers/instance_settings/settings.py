@@ -157,7 +157,7 @@ async def delete_instance_setting(ctx: Context, data: BySetting) -> Deleted:
     `instance.bootstrap_at`, `instance.first_user_id` and `schema.version` cannot be deleted.
     """
     if data.key in PROTECTED:
-        raise Refusal(Code.FORBIDDEN, "This setting is protected and cannot be deleted")
+        raise Refusal(Code.FORBIDDEN, "This setting is protected and cannot be deleted", reason="protected")
     setting: InstanceSetting = await ctx.find(SETTING)
     await ctx.delete(InstanceSetting, setting.id, missing=SETTING.missing)
     ctx.ring(Topic.settings)

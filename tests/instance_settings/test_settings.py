@@ -132,7 +132,10 @@ async def test_a_protected_setting_is_written_and_never_deleted(world: World, ke
     refused = await world.rest(world.owner, "DELETE", path)
     assert refused.status_code == 403, "whether it is there or not"
     assert "protected" in refused.json()["detail"]
-    assert "protected" not in (await world.rest(world.manager, "DELETE", path)).json()["detail"], "the role comes first"
+    assert refused.headers["content-type"] == "application/problem+json"
+    by_role = await world.rest(world.manager, "DELETE", path)
+    assert "protected" not in by_role.json()["detail"], "the role comes first"
+    assert by_role.headers["content-type"] == "application/json", "by which clients tell the two"
     assert await world.snapshot() == before
     await put(world, key, "1")
     assert (await world.rest(world.owner, "DELETE", path)).status_code == 403
