@@ -61,6 +61,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "chat_read_cursors": held(),
     "chats": held(words="title"),
     "cli_tokens": held(mentions="name", hidden="token_hash", nothing="scopes"),
+    "cost_days": held(nothing="day agent_id crew_id model"),
     "credentials": held(by="created_by_actor_id", mentions="name", hidden="value", nothing="provider scope"),
     "crew_connections": held(),
     "crew_integrations": held(
@@ -121,6 +122,7 @@ DECLARED: Final[Mapping[str, Held]] = {
         mentions="title description plan routine_inputs workflow_template",
         nothing="identifier priority assignee_type due_date trace_id",
     ),
+    "model_calls": held(nothing="run_id step agent_id crew_id chat_id mission_id provider model"),
     "pairings": held(hidden="code_hash", nothing="adapter_hint"),
     "passkey_challenges": held(hidden="browser challenge"),
     "passkeys": held(nothing="name credential_id public_key transports"),

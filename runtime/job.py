@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from models.agents import CliAdapter, LlmProvider, ToolProfile
 from models.runs import ChatEventType
+from resolvers.runs.booking import Charge as Charge
 
 T = TypeVar("T")
 
@@ -78,6 +79,9 @@ class Sink(Protocol):
         effect outside (a tool): begun and not known to have ended, it is not repeated; then, as for a step that had
         shown something, Interrupted is raised and the run ends with the recovery message.
         """
+
+    def charge(self, charge: Charge) -> None:
+        """What the one call of a model has used that the step makes: booked with its outcome, once. Only in a step."""
 
 
 class Adapter(Protocol):

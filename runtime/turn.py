@@ -16,7 +16,7 @@ from models.runs import ChatEventType
 from resolvers.runs import work
 from resolvers.runs.work import Batch, Claim, Step
 from runtime.engine import Engine
-from runtime.job import Failed, Interrupted, StuckLoop
+from runtime.job import Charge, Failed, Interrupted, StuckLoop
 from runtime.storable import kept, size_of, storable, within
 
 T = TypeVar("T")
@@ -72,6 +72,7 @@ class TurnSink:
         self._batch, self._bytes = Batch(), 0
         self._written = 0  # frames of the run that are stored
         self._known: dict[str, Step] = {}
+        self._charges: dict[str, Charge] = {}  # of steps that have not ended
         self._added = self._stored = 0  # changes
         self._progress, self._hurry = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -122,6 +123,12 @@ class TurnSink:
             )
         await self._room()
 
+    def charge(self, charge: Charge) -> None:
+        step = _step.get()
+        if step is None or step in self._charges:
+            raise RuntimeError("a call of a model is charged inside a step, which makes no other")
+        self._charges[step] = charge
+
     async def step(self, name: str, body: Callable[[], Awaitable[T]], *, acts: bool = False) -> T:
         self._may_go_on()
         outcome: T = await self._perform(name, body, acts)
@@ -151,6 +158,8 @@ class TurnSink:
                 self._release()
         self._known[name] = Step(True, outcome)
         self._batch.finished[name] = outcome
+        if name in self._charges:
+            self._batch.charges[name] = self._charges.pop(name)
         await self._until(self._changed())
         return outcome
 

@@ -14,6 +14,7 @@ from prometheus_client import Gauge
 
 from models.runs import OUTPUT, RunStatus
 from resolvers.kernel import SCOPE_SQL, Code, Refusal, Topic, bus, database, translate
+from resolvers.runs.booking import Charge, booked
 
 SYSTEM = "*"  # row-level security: all workspaces
 STRANDED_AFTER = 60.0  # seconds without a live lease
@@ -36,12 +37,13 @@ class Claim:
 @dataclass(slots=True)
 class Batch:
     """What is written at once: payloads of chat_event frames, names of steps that begin to show or act, outcomes of
-    steps that are done.
+    steps that are done, and what these have called of models.
     """
 
     frames: list[dict[str, Any]] = field(default_factory=list)
     announced: list[str] = field(default_factory=list)
     finished: dict[str, Any] = field(default_factory=dict)
+    charges: dict[str, Charge] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.frames or self.announced or self.finished)
@@ -87,15 +89,18 @@ STEPPED = """
     ON CONFLICT (run_id, name) DO UPDATE SET lease = excluded.lease, finished_at = excluded.finished_at,
         outcome = excluded.outcome
     WHERE run_steps.finished_at IS NULL
+    RETURNING run_steps.name
 """
 FENCED = "runs.id = $1 AND runs.workspace_id = $2 AND runs.lease = $3 AND runs.status = 'RUNNING'"
 
-WRITE_STEPS = f"WITH held AS (SELECT id FROM runs WHERE {FENCED} FOR SHARE), stepped AS ({STEPPED}) SELECT 0 FROM held"
+_STEPS = f"WITH held AS (SELECT id FROM runs WHERE {FENCED} FOR SHARE), stepped AS ({STEPPED})"
+WRITE_STEPS = f"{_STEPS} SELECT 0 FROM held"
+BOOK_STEPS = f"{_STEPS}, {booked('$7')} SELECT 0 FROM held"
 
 PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
 
 # The chat is locked before the run. Its number is raised after the fence: a worker that lost the run leaves no gap.
-WRITE_FRAMES = f"""
+_FRAMES = f"""
 WITH chat AS (SELECT id FROM chats WHERE id = $7 AND workspace_id = $2 FOR NO KEY UPDATE),
 held AS (
     UPDATE runs SET frames = runs.frames + cardinality($8::jsonb[]) FROM chat
@@ -113,9 +118,9 @@ written AS (
         CASE WHEN frame.payload ->> 'type' IN ({PUT_OUT}) THEN raised.agent_id END, 'chat_event', frame.payload
     FROM raised, unnest($8::jsonb[]) WITH ORDINALITY AS frame (payload, number)
 ),
-stepped AS ({STEPPED})
-SELECT last_seq FROM raised
-"""
+stepped AS ({STEPPED})"""
+WRITE_FRAMES = f"{_FRAMES} SELECT last_seq FROM raised"
+BOOK_FRAMES = f"{_FRAMES}, {booked('$10')} SELECT last_seq FROM raised"
 
 
 ASKED = "SELECT EXISTS (SELECT FROM runs WHERE id = ANY ($1::text[]) AND cancel_requested_at IS NOT NULL)"
@@ -183,10 +188,13 @@ async def append(claim: Claim, batch: Batch, written: int) -> bool:
         *((n, True, o) for n, o in batch.finished.items()),
     ]
     values = [claim.run_id, claim.workspace_id, claim.lease, *([step[part] for step in steps] for part in range(3))]
+    charges = [[charge.row(step) for step, charge in batch.charges.items()]] if batch.charges else []
     async with _scoped(claim.workspace_id) as conn:
         if claim.chat_id is None or not batch.frames:
-            return await conn.fetchval(WRITE_STEPS, *values) is not None
-        stored = await conn.fetchval(WRITE_FRAMES, *values, claim.chat_id, batch.frames, written) is not None
+            sql = BOOK_STEPS if charges else WRITE_STEPS
+            return await conn.fetchval(sql, *values, *charges) is not None
+        sql = BOOK_FRAMES if charges else WRITE_FRAMES
+        stored = await conn.fetchval(sql, *values, claim.chat_id, batch.frames, written, *charges) is not None
     if stored:
         bus.ring(Topic.frames, f"{claim.workspace_id}/{claim.chat_id}")
     return stored

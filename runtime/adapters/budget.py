@@ -48,7 +48,7 @@ class Budget:
         usage = reply["usage"]
         if usage is None:
             self.known = False
-            self._estimated += _estimated(request, reply)
+            self._estimated += sum(estimated(request, reply))
             return
         self.usage = {
             "input_tokens": self.usage["input_tokens"] + usage["input_tokens"],
@@ -76,16 +76,17 @@ class Budget:
         }
 
 
-def _estimated(request: Request, reply: Reply) -> int:
+def estimated(request: Request, reply: Reply) -> tuple[int, int]:
+    """Tokens read and written, by our own count."""
     prompt = request.prompt
     texts = [
         prompt.system,
         *(turn.content for turn in prompt.turns),
         prompt.user,
-        *map(_shown, (*(r for r, _ in request.rounds), reply)),
+        *map(_shown, (reply for reply, _ in request.rounds)),
     ]
     answers: list[Answer] = [answer for _, given in request.rounds for answer in given]
-    return sum(map(estimate, (*texts, *(answer["content"] for answer in answers))))
+    return sum(map(estimate, (*texts, *(answer["content"] for answer in answers)))), estimate(_shown(reply))
 
 
 def _shown(reply: Reply) -> str:

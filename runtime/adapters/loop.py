@@ -16,9 +16,10 @@ from models.bounds import NAME
 from models.runs import ChatEventType
 from resolvers.instance.telemetry import log
 from resolvers.rules.redaction import Redactor
-from runtime.adapters.budget import Budget
-from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse
-from runtime.job import Failed, Interrupted, Job, Outcome, Sink, StuckLoop
+from resolvers.runs.booking import micros
+from runtime.adapters.budget import Budget, estimated
+from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse, Usage
+from runtime.job import Charge, Failed, Interrupted, Job, Outcome, Sink, StuckLoop
 from runtime.prompt import Prompt
 from runtime.quarantine import Scan, quarantine
 
@@ -148,11 +149,29 @@ class _Run:
         except ProviderError as error:
             return await self._failed(error, attempt, shown)
         ms = round((time.monotonic() - began) * 1000)
-        return {
-            "reply": reply,
-            "ms": ms,
-            "cost": None if reply["usage"] is None else await self.provider.cost(reply["usage"]),
-        }
+        cost = await self._charged(request, reply)
+        return {"reply": reply, "ms": ms, "cost": None if reply["usage"] is None else cost}
+
+    async def _charged(self, request: Request, reply: Reply) -> float | None:
+        usage = reply["usage"]
+        if usage is None:
+            read, wrote = estimated(request, reply)
+            usage = Usage(
+                input_tokens=read, output_tokens=wrote, cache_read_input_tokens=0, cache_creation_input_tokens=0
+            )
+        cost = await self.provider.cost(usage)
+        charge = Charge(
+            self.provider.name,
+            self.provider.model,
+            usage["input_tokens"],
+            usage["output_tokens"],
+            usage["cache_read_input_tokens"],
+            usage["cache_creation_input_tokens"],
+            micros(cost),
+            estimated=reply["usage"] is None,
+        )
+        self.sink.charge(charge)
+        return cost
 
     async def _failed(self, error: ProviderError, attempt: int, shown: bool) -> dict[str, Any]:
         again_in = self.backoff.delay(attempt, error.retry_after)

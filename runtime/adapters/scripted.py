@@ -7,6 +7,8 @@ A message of JSON `{"script": [step, ...]}` is carried out; any other is echoed.
 - `append`: {file, line}: a line at the end of a file in the directory CREWSHIP_SCRIPT_DIR; `hold` keeps the step open
   for seconds after it
 - `image`: base64, with `media_type`; `big`: that many characters of text; `sleep`: seconds
+- `call`: {model, provider, input_tokens, output_tokens, cached_input_tokens, cache_creation_tokens, cost_usd}: a call
+  of a model that used and cost as much; `delay` seconds long; `times` repeats it
 - `emit`: {type, content, metadata}: any event an adapter may show; `usage`: what the result event says was used
 - `fail`: ends the run with that text; `raise`: an unexpected exception; `exit`: ends the run with that code
 """
@@ -32,8 +34,10 @@ from pydantic import (
     model_validator,
 )
 
+from models.bounds import LINE
 from models.runs import ChatEventType
-from runtime.job import Failed, Job, Outcome, Sink
+from resolvers.runs.booking import micros
+from runtime.job import Charge, Failed, Job, Outcome, Sink
 from runtime.prompt import estimate
 
 MODEL = "scripted"
@@ -55,6 +59,7 @@ SHOWN = (
 )
 
 Wait = Annotated[float, Field(ge=0, le=LONGEST_WAIT)]
+Tokens = Annotated[int, Field(ge=0, le=1 << 40)]
 Pieces = str | list[str]
 
 
@@ -67,6 +72,16 @@ class Use(_Given):
     input: dict[str, Any] = {}
     result: str = "done"
     is_error: bool = False
+
+
+class Call(_Given):
+    model: Annotated[str, Field(max_length=LINE)] = MODEL
+    provider: Annotated[str, Field(max_length=LINE)] = MODEL
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cached_input_tokens: Tokens = 0
+    cache_creation_tokens: Tokens = 0
+    cost_usd: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
 
 
 class Append(_Given):
@@ -93,6 +108,7 @@ class Step(_Given):
     thinking: Pieces | None = None
     tool: Use | None = None
     append: Append | None = None
+    call: Call | None = None
     image: str | None = None
     big: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
     sleep: Wait | None = None
@@ -146,13 +162,14 @@ class ScriptedAdapter:
     async def run(self, job: Job, sink: Sink) -> Outcome:
         steps = script_of(job.prompt, job.agent.name)
         began = await sink.step("0 init", lambda: _init(sink))
-        said = ""
+        said, spent = "", 0.0
         usage = {
             "input_tokens": estimate(job.prompt),
             "output_tokens": 0,
             "cache_read_input_tokens": 0,
             "cache_creation_input_tokens": 0,
         }
+        used = 0
         for number, step in enumerate(steps, 1):
             if step.fail is not None:
                 raise Failed(step.fail)
@@ -165,10 +182,18 @@ class ScriptedAdapter:
             if step.usage is not None:
                 usage |= step.usage
                 continue
+            if step.call is not None:
+                for turn in range(1, step.times + 1):
+                    if job.max_tokens is not None and used >= job.max_tokens:
+                        return Outcome(error=f"The run has used its {job.max_tokens:,} tokens")
+                    used += await _call_model(sink, f"{number}.{turn}", step)
+                    spent += step.call.cost_usd or 0.0
+                usage |= _used(usage, step.call, step.times)
+                continue
             said += await _carry_out(sink, number, step)
         if usage["output_tokens"] == 0:
             usage["output_tokens"] = estimate(said)
-        return await _end(sink, began, said, usage)
+        return await _end(sink, began, said, usage, spent)
 
 
 async def _init(sink: Sink) -> float:
@@ -180,10 +205,33 @@ async def _init(sink: Sink) -> float:
     return time.time()
 
 
-async def _end(sink: Sink, began: float, said: str, usage: dict[str, int]) -> Outcome:
+async def _call_model(sink: Sink, id: str, step: Step) -> int:
+    """Gives the tokens that it used."""
+    call = step.call or Call()
+
+    async def body() -> int:
+        await asyncio.sleep(step.delay)
+        tokens = (call.input_tokens, call.output_tokens, call.cached_input_tokens, call.cache_creation_tokens)
+        sink.charge(Charge(call.provider, call.model, *tokens, micros(call.cost_usd)))
+        await asyncio.sleep(step.hold)
+        return sum(tokens)
+
+    return await sink.step(f"{id} model", body)
+
+
+def _used(usage: dict[str, int], call: Call, times: int) -> dict[str, int]:
+    return {
+        "input_tokens": usage["input_tokens"] + times * call.input_tokens,
+        "output_tokens": usage["output_tokens"] + times * call.output_tokens,
+        "cache_read_input_tokens": usage["cache_read_input_tokens"] + times * call.cached_input_tokens,
+        "cache_creation_input_tokens": usage["cache_creation_input_tokens"] + times * call.cache_creation_tokens,
+    }
+
+
+async def _end(sink: Sink, began: float, said: str, usage: dict[str, int], spent: float) -> Outcome:
     known: dict[str, Any] = {
         "num_turns": 1,
-        "total_cost_usd": 0.0,
+        "total_cost_usd": spent,
         "usage": usage,
         "model_usage": {MODEL: {"inputTokens": usage["input_tokens"]}},
     }

@@ -1,6 +1,7 @@
 """A workspace with a row in every table that belongs to one, and the plain SQL to store it."""
 
 import json
+from datetime import date
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -14,6 +15,7 @@ from models.audit import AuditSeal, McpCallStatus, McpToolCall
 from models.auth import User
 from models.base import new_id, table_of
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
+from models.costs import CostDay, ModelCall
 from models.credentials import AgentCredential, Credential, CredentialType
 from models.crews import Crew, CrewConnection, CrewMember
 from models.feature_flags import FeatureFlag, FeatureFlagOverride
@@ -82,6 +84,8 @@ def workspace_rows(name: str) -> list[SQLModel]:
         *_talk(name, chat, user),
         *_remembered(agent, user),
         *_mission(crew, lead, agent, chat),
+        ModelCall(run_id=f"run-{name}", step="1 model", agent_id=agent.id, provider="p", model="m", **here),
+        CostDay(day=date(2026, 1, 1), agent_id=agent.id, crew_id=crew.id, model="m", slot=0, **here),
         *_issues(crew, lead, user),
     ]
 

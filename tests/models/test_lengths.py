@@ -22,6 +22,7 @@ LATER = {"job_steps", "projects", "milestones", "issue_labels", "issue_comments"
 LATER |= {"credentials", "feature_flag_overrides", "service_accounts", "mcp_tool_calls", "escalations"}
 LATER |= {"peer_conversations"}
 LATER |= {"peer_cards", "peer_consents", "peer_card_audit", "memory_versions", "memory_configs", "gdpr_actions"}
+LATER |= {"model_calls", "cost_days"}
 LATER |= {"audit_seals", "journal_entries", "message_feedback"}
 """Tables that came after it."""
 ROWS = """

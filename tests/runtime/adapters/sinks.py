@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from models.agents import CliAdapter, LlmProvider, ToolProfile
 from models.runs import ChatEventType
-from runtime.job import Interrupted, Job, StuckLoop, Turn, Worker
+from runtime.job import Charge, Interrupted, Job, StuckLoop, Turn, Worker
 
 T = TypeVar("T")
 SAME_CALLS = 5
@@ -39,6 +39,7 @@ class Journal:
     events: list[Event] = field(default_factory=list)
     outcomes: dict[str, str] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
+    charges: dict[str, Charge] = field(default_factory=dict)
 
     def attempt(self, *, crash_before: str = "", crash_in: str = "", crash_after: str = "") -> "RecordingSink":
         """`crash_in`: as soon as the step has done all it does, before its outcome is known."""
@@ -88,6 +89,12 @@ class RecordingSink:
             self._last_call = call
             if self._same_calls >= SAME_CALLS:
                 raise StuckLoop("the same call again and again")
+
+    def charge(self, charge: Charge) -> None:
+        step = _step.get()
+        assert step is not None, "a charge outside of a step"
+        assert step not in self.journal.charges, "two calls of a model in one step"
+        self.journal.charges[step] = charge
 
     async def step(self, name: str, body: Callable[[], Awaitable[T]], *, acts: bool = False) -> T:
         assert name not in self.steps, f"two steps called {name!r}"

@@ -1,0 +1,66 @@
+"""What calls of models have cost: a row for each call, and their sums by day."""
+
+from datetime import date, datetime
+
+from sqlalchemy import BigInteger, Index, SmallInteger, UniqueConstraint
+from sqlmodel import Field
+
+from models.base import TenantRow, TenantTable, stored_at, tenant_id, text_field
+from models.bounds import ID, LINE
+
+SLOTS = 8
+"""Into how many rows a sum is split by the run: runs that book at the same time rarely meet at one."""
+
+
+class ModelCall(TenantTable, table=True):
+    """One call of a model, booked with the step of the run that made it: once, however often the step is begun.
+
+    The ledger outlives what it tells of, and has no foreign keys. `crew_id` is the agent's crew at the time; an issue
+    is a mission, too. `cost_micros` are millionths of a US dollar, null where the price is not known. `estimated`: the
+    provider told no numbers, and the tokens were counted here.
+    """
+
+    __tablename__ = "model_calls"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "run_id", "step"),
+        Index("model_calls_list_idx", "workspace_id", "created_at", "id"),
+        *[
+            Index(f"model_calls_{key}_idx", "workspace_id", key, "created_at", "id")
+            for key in ("agent_id", "crew_id", "mission_id")
+        ],
+    )
+    run_id: str = text_field(ID)
+    step: str = text_field(LINE * 2)
+    agent_id: str = text_field(ID)
+    crew_id: str | None = text_field(ID, default=None)
+    chat_id: str | None = text_field(ID, default=None)
+    mission_id: str | None = text_field(ID, default=None)
+    provider: str = text_field(LINE)
+    model: str = text_field(LINE)
+    input_tokens: int = Field(default=0, sa_type=BigInteger)
+    output_tokens: int = Field(default=0, sa_type=BigInteger)
+    cached_input_tokens: int = Field(default=0, sa_type=BigInteger)
+    cache_creation_tokens: int = Field(default=0, sa_type=BigInteger)
+    cost_micros: int | None = Field(default=None, sa_type=BigInteger)
+    estimated: bool = False
+    created_at: datetime = stored_at("clock_timestamp()")
+
+
+class CostDay(TenantRow, table=True):
+    """The sums of a day, by UTC, for an agent in a crew and a model: over the rows of all slots. `crew_id` is empty for
+    an agent without a crew.
+    """
+
+    __tablename__ = "cost_days"
+    workspace_id: str = tenant_id()
+    day: date = Field(primary_key=True)
+    agent_id: str = text_field(ID, primary_key=True)
+    crew_id: str = text_field(ID, primary_key=True)
+    model: str = text_field(LINE, primary_key=True)
+    slot: int = Field(primary_key=True, sa_type=SmallInteger)
+    calls: int = Field(default=0, sa_type=BigInteger)
+    input_tokens: int = Field(default=0, sa_type=BigInteger)
+    output_tokens: int = Field(default=0, sa_type=BigInteger)
+    cached_input_tokens: int = Field(default=0, sa_type=BigInteger)
+    cache_creation_tokens: int = Field(default=0, sa_type=BigInteger)
+    cost_micros: int = Field(default=0, sa_type=BigInteger)
