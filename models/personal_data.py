@@ -139,6 +139,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "run_steps": held(mentions="outcome", nothing="name"),
     "run_tags": held(nothing="tag run_id"),
     "runs": held(by="triggered_by", words="prompt error_message data", nothing="chat_id trigger_type model worker"),
+    "saved_views": held(nothing="name filters_json sort_json"),
     "service_accounts": held(by="created_by", mentions="name description"),
     "sessions": held(hidden="current_refresh_jti", nothing="user_agent ip"),
     "sign_in_attempts": held(hidden="state_hash browser_hash", nothing="provider path"),

@@ -15,6 +15,7 @@ DOMAINS = (
     "chats",
     "runs",
     "labels",
+    "saved_views",
     "projects",
     "missions",
     "issues",

@@ -78,6 +78,7 @@ class WorkspaceType:
     runs: Edges
     issues: Edges
     projects: Edges
+    saved_views: Edges
 
 
 @node(workspace_ops.Viewer)

@@ -46,6 +46,7 @@ _OF_DOMAIN = {
     "metrics": _WORKSPACE,
     "milestones": ("projects:read", "projects:write"),
     "policies": ("crews:read", "crews:write"),
+    "saved_views": ("issues:read", "issues:write"),
     "slash_commands": _WORKSPACE,
     "workspaces": _WORKSPACE,
 }

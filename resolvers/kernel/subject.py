@@ -24,7 +24,8 @@ class Subject:
     `field`: of the input, which names the row; `by`: the column that holds that name. `of`: the row that it belongs to,
     which the route names as well; `key`: the column that says so. `also`: further fields, which columns of the same
     names have to equal. `where`: which rows of the table count. `called`: what the refusal calls it. `judged_first`:
-    guards say who may go on before it is said that there is no such row; they get None then.
+    guards say who may go on before it is said that there is no such row; they get None then. `hidden`: a row that the
+    caller may not see is found, too, for a guard that refuses it.
     """
 
     model: type[SQLModel]
@@ -36,6 +37,7 @@ class Subject:
     called: str | None = None
     also: tuple[str, ...] = ()
     judged_first: bool = False
+    hidden: bool = False
 
     def __post_init__(self) -> None:
         columns = table_of(self.model).c
@@ -91,11 +93,8 @@ class Subject:
     def found(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
         """The conditions of the one row."""
         table = table_of(self.model)
-        return [
-            *self.conditions(scope, value, outer),
-            *_live(self.model, table, scope),
-            *scope.sees(self.model, table, outer),
-        ]
+        seen = [] if self.hidden else scope.sees(self.model, table, outer)
+        return [*self.conditions(scope, value, outer), *_live(self.model, table, scope), *seen]
 
 
 def _live(model: type[SQLModel], table: Any, scope: Scope) -> list[Any]:

@@ -31,6 +31,7 @@ from models.missions import Assignment, Mission, MissionTask, MissionType
 from models.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
 from models.projects import Milestone, Project
 from models.runs import Run, RunFrame, RunStep, RunTag
+from models.saved_views import SavedView
 from models.sealed import MARK, Sealed
 from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
@@ -87,6 +88,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         ModelCall(run_id=f"run-{name}", step="1 model", agent_id=agent.id, provider="p", model="m", **here),
         CostDay(day=date(2026, 1, 1), agent_id=agent.id, crew_id=crew.id, model="m", slot=0, **here),
         *_issues(crew, lead, user),
+        SavedView(user_id=user.id, name="Storms", filters_json="{}", **here),
     ]
 
 

@@ -24,6 +24,7 @@ LATER |= {"peer_conversations"}
 LATER |= {"peer_cards", "peer_consents", "peer_card_audit", "memory_versions", "memory_configs", "gdpr_actions"}
 LATER |= {"model_calls", "cost_days"}
 LATER |= {"audit_seals", "journal_entries", "message_feedback"}
+LATER |= {"saved_views"}
 """Tables that came after it."""
 ROWS = """
 SET crewship.workspaces = '*';

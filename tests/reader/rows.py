@@ -23,6 +23,7 @@ from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.issue_rows import IssueSower
+from tests.reader.tracker_rows import views
 from tests.world import Person, World
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -105,6 +106,7 @@ class Sower:
         chats = [self.chat(number, agents) for number in range(15)]
         yield from self.work(live, agents, chats)
         yield from IssueSower(self, crews[:-1], agents, chats, labels).rows()
+        yield from views(self)
         yield from self.robots()
 
     def robots(self) -> Iterator[SQLModel]:

@@ -11,13 +11,23 @@ from sqlalchemy.sql.operators import desc_op
 from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
 from resolvers.runs.listing import ListRuns
-from tests.reader import account_twins, activity_twins, admin_twins, audit_twins, issue_twins
+from tests.reader import account_twins, activity_twins, admin_twins, audit_twins, issue_twins, load_twins, tracker_twins
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
-from tests.reader.words import MODELS, NEWEST, Arguments, Root, Rule, Value, by, fits, member, only, table, tenants
-
-WAITING = ("PENDING", "BLOCKED")
-UNFINISHED = (*WAITING, "IN_PROGRESS", "AWAITING_APPROVAL")
-
+from tests.reader.words import (
+    MODELS,
+    NEWEST,
+    Arguments,
+    Root,
+    Rule,
+    Value,
+    by,
+    fits,
+    member,
+    only,
+    seen,
+    table,
+    tenants,
+)
 
 # ---- roots -----------------------------------------------------------------------------------------------------------
 
@@ -74,44 +84,6 @@ def agents(store: Store, asker: Asker, arguments: Arguments) -> Listing:
 
 def agent(store: Store, asker: Asker, arguments: Arguments) -> Single:
     return only([r for r in tenants(store, asker, "Agent") if r["id"] == arguments["id"]], "Agent")
-
-
-def crews_status(store: Store, asker: Asker, _: Arguments) -> Single:
-    states = [r["status"] for r in tenants(store, asker, "Agent")]
-    queued = [
-        r for r in store.live("assignments") if r["workspace_id"] == asker.workspace_id and r["status"] == "QUEUED"
-    ]
-    counted = {
-        "total": len(states),
-        "running": states.count("RUNNING"),
-        "error": states.count("ERROR"),
-        "queued": len(queued),
-    }
-    return Single("CrewsStatus", counted | {"idle": len(states) - states.count("RUNNING") - states.count("ERROR")})
-
-
-def agent_load(store: Store, asker: Asker, _: Arguments) -> Listing:
-    rows = []
-    for one in tenants(store, asker, "Agent"):
-        tasks = [
-            t
-            for t in store.live("mission_tasks")
-            if t["assigned_agent_id"] == one["id"] and t["workspace_id"] == asker.workspace_id
-        ]
-        done = [
-            t
-            for t in tasks
-            if t["status"] == "COMPLETED"
-            and (store.tables["now"][0]["now"] - t["completed_at"]).total_seconds() <= 86400
-        ]
-        load = {f"agent_{name}": one[name] for name in ("id", "name", "slug", "status")}
-        load |= {
-            "active_tasks": sum(t["status"] == "IN_PROGRESS" for t in tasks),
-            "pending_tasks": sum(t["status"] in WAITING for t in tasks),
-        }
-        load |= {"completed_today": len(done), "tokens_used_today": sum(t["token_count"] or 0 for t in done)}
-        rows.append(load | {"token_budget": sum(t["token_budget"] or 0 for t in tasks if t["status"] in UNFINISHED)})
-    return Listing("AgentLoad", ordered(rows, by("-active_tasks", "-pending_tasks", "agent_slug")))
 
 
 LATELY_ACTIVE: Order = by("-last_activity_at", "-id", "-workspace_id")
@@ -214,7 +186,7 @@ HERE: dict[str, Root] = {
     "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewProvision": crew_provision,
     "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
     "agents": agents, "agent": agent,
-    "crewsStatus": crews_status, "agentLoad": agent_load, "members": members, "invitations": invitations,
+    "members": members, "invitations": invitations,
     "workspace": workspace,
     "chats": chats, "agentChats": agent_chats, "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,
     "agentLogs": agent_logs,
@@ -226,6 +198,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 """Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
+HERE |= tracker_twins.HERE | load_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -466,7 +439,7 @@ class Twins(Rules):
             return issue_twins.UNIONS[model, name](store, row)
         edge = GRAPHS[MODELS[model]][name] if model in MODELS and MODELS[model] in GRAPHS else {}[name]
         assert isinstance(edge, Edge), f"{model}.{name} is derived and has no twin"
-        rows = self.reached(model, name, edge, store, row)
+        rows = seen(asker, edge.target.__name__, self.reached(model, name, edge, store, row))
         if edge.kind == "count":
             return len(rows)
         target = edge.target.__name__

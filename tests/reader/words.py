@@ -27,7 +27,9 @@ def by(*keys: str) -> Order:
 
 
 def kind_of(column: str) -> str:
-    return {"seq": "whole", "sort_order": "float"}.get(column, "time" if column.endswith("_at") else "text")
+    return {"seq": "whole", "sort_order": "float", "is_default": "flag"}.get(
+        column, "time" if column.endswith("_at") else "text"
+    )
 
 
 def table(model: str) -> str:
@@ -52,7 +54,17 @@ def member(store: Store, asker: Asker, place: Any) -> Asker:
 
 
 def tenants(store: Store, asker: Asker, model: str) -> list[Row]:
-    return [row for row in store.live(table(model)) if row["workspace_id"] == asker.workspace_id]
+    return seen(asker, model, [row for row in store.live(table(model)) if row["workspace_id"] == asker.workspace_id])
+
+
+SEEN: dict[str, Callable[[Asker, Row], bool]] = {
+    "SavedView": lambda asker, row: row["shared"] or row["user_id"] == asker.user_id
+}
+"""Models of which somebody sees not all rows."""
+
+
+def seen(asker: Asker, model: str, rows: list[Row]) -> list[Row]:
+    return [row for row in rows if model not in SEEN or SEEN[model](asker, row)]
 
 
 def only(rows: list[Row], model: str) -> Single:

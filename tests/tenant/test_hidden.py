@@ -56,6 +56,10 @@ SEEN_ROWS |= {
     for field in ("crew_id", "agent_id", "crew_ids", "agent_ids", "mission_id", "trace_id")
 }
 """Fields by which an operation finds what is not hidden, and not the row they name."""
+SEEN_ROWS |= dict.fromkeys(
+    (("saved_views.update", "id"), ("saved_views.delete", "id")),
+    "whoever is not its owner is told that, of a private view too (contract)",
+)
 LEFT_OUT = {("issues.update", "label_ids")}
 """Fields of which unknown ids are left out without a word: what is written says whether a row was found."""
 

@@ -1,0 +1,31 @@
+"""Saved views: how somebody wants to see issues."""
+
+from enum import StrEnum
+
+from sqlalchemy import Index, text
+from sqlmodel import Field
+
+from models.base import TenantTable, Timestamps, Versioned, enum_field, text_field
+from models.bounds import LABEL, PROMPT
+
+
+class ViewType(StrEnum):
+    board = "board"
+    list = "list"
+
+
+class SavedView(TenantTable, Versioned, Timestamps, table=True):
+    """Filters and order are texts of the client's, kept as sent. A view is its owner's, and goes with the account."""
+
+    __tablename__ = "saved_views"
+    __table_args__ = (
+        Index("saved_views_workspace_id_is_default_idx", "workspace_id", text("is_default DESC"), "name", "id"),
+        Index("saved_views_user_id_idx", "user_id"),
+    )
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    name: str = text_field(LABEL)
+    filters_json: str = text_field(PROMPT)
+    sort_json: str | None = text_field(PROMPT, default=None)
+    view_type: ViewType = enum_field(ViewType.list)
+    is_default: bool = False
+    shared: bool = False
