@@ -76,7 +76,7 @@ class JournalLine(Row, table=True):
         Index("journal_entry_type_idx", "place", "entry_type", "at", "id"),
         Index("journal_priority_idx", "place", "at", "id", postgresql_where=text("priority <> 'normal'")),
         Index("journal_words_idx", "words", postgresql_using="gin"),
-        Index("journal_xid_idx", "xid"),
+        Index("journal_seen_idx", "place", "xid", "id"),
     )
     place: str = text_field(ID, primary_key=True)
     at: datetime = time_field(primary_key=True)

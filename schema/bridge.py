@@ -110,7 +110,7 @@ def bind_nodes() -> None:
                     cls,
                     field,
                     _field(
-                        shown, _arguments(entry.input), inspect.getdoc(entry.input) or "", cls.__module__, edge=entry
+                        shown, arguments(entry.input), inspect.getdoc(entry.input) or "", cls.__module__, edge=entry
                     ),
                 )
                 del cls.__annotations__[field]
@@ -212,7 +212,8 @@ def input_type(model: type[BaseModel]) -> Any:
     return _INPUTS[model]
 
 
-def _arguments(model: type[Input]) -> list[inspect.Parameter]:
+def arguments(model: type[Input]) -> list[inspect.Parameter]:
+    """The fields of an input as arguments of a field."""
     made = []
     for name, (kind, required) in _face(model).items():
         annotation, default = (kind, EMPTY) if required else (nullable(kind), strawberry.UNSET)
@@ -278,7 +279,7 @@ def query(op: Operation[Any], kind: Any, *, places: tuple[str, ...] = ("workspac
         if places == ("workspaceId",)
         else [_optional(p, strawberry.ID if p == "id" else str) for p in places]
     )
-    return _bound(op, shown, [*_arguments(op.input), *named], places)
+    return _bound(op, shown, [*arguments(op.input), *named], places)
 
 
 def mutation(op: Operation[Any], kind: Any) -> Any:

@@ -6,6 +6,7 @@ from strawberry.scalars import JSON
 from models.journal import JournalActor, Priority, Severity
 from resolvers import journal as journal_ops
 from schema.bridge import Edge, mutation, node, output, query
+from schema.live import followed
 
 strawberry.enum(Severity, name="JournalSeverity")
 strawberry.enum(Priority, name="JournalPriority")
@@ -95,3 +96,13 @@ class JournalQuery:
 @strawberry.type
 class JournalMutation:
     set_journal_priority = mutation(journal_ops.set_journal_priority, JournalPriorityChangedType)
+
+
+@strawberry.type
+class JournalSubscription:
+    journal_events = followed(
+        journal_ops.JOURNAL,
+        JournalEntryType,
+        "JournalEvent",
+        "Entries of the journal, in the order in which they appear. Takes the filters of the list.",
+    )

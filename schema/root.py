@@ -1,4 +1,4 @@
-"""The schema: Query and Mutation merged from the domains, and Subscription."""
+"""The schema: Query, Mutation and Subscription, merged from the domains."""
 
 from typing import Any
 
@@ -6,22 +6,22 @@ import strawberry
 
 from resolvers.domains import modules_in
 from schema.bridge import bind_nodes
-from schema.live import Subscription
+from schema.live import Channels
 from schema.selection import BACKREF
 
 DOMAINS = modules_in("schema")
 bind_nodes()
 
 
-def _merged(name: str, description: str) -> Any:
-    """A root type with the fields of each domain's class `<Domain><name>`."""
+def _merged(name: str, description: str, *own: type) -> Any:
+    """A root type with the fields of each domain's class `<Domain><name>`, behind those that are no domain's."""
     parts = [
         part
         for domain in DOMAINS
         for part in vars(domain).values()
         if isinstance(part, type) and part.__module__ == domain.__name__ and part.__name__.endswith(name)
     ]
-    return strawberry.type(type(name, tuple(parts), {}), description=description)
+    return strawberry.type(type(name, (*parts, *own), {}), description=description)
 
 
 Query = _merged(
@@ -29,6 +29,11 @@ Query = _merged(
     "Reads. Every field is one operation. The header X-Workspace-ID can replace `workspaceId`, an id or slug.",
 )
 Mutation = _merged("Mutation", "Writes. Every field is one operation, in its own transaction.")
+Subscription = _merged(
+    "Subscription",
+    "Live events over WebSocket, multipart HTTP or server-sent events. Every field is one channel, or one list.",
+    Channels,
+)
 schema = strawberry.Schema(Query, Mutation, Subscription)
 
 

@@ -335,13 +335,15 @@ class Selection:
                 case "nodes":
                     return Nested(key, None, Shape(self._object(part, model, group), "list"))
                 case "edges":
-                    return Nested(key, None, Shape(self._edges(part, model, group), "edges"))
+                    return Nested(key, None, Shape(self.edges(part, model, group), "edges"))
                 case _:
                     return Nested(key, None, Shape(self._page_info(part, group), "page_info"))
 
         return self._items(type_, nodes, item)
 
-    def _edges(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
+    def edges(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
+        """Of a type of rows with a cursor beside them."""
+
         def item(key: str, name: str, definition: GraphQLField, group: list[FieldNode]) -> Item:
             return (
                 Column(key, name)

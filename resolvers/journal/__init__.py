@@ -1,7 +1,7 @@
 """The journal: the history of a workspace, as a view over the rows that tell of it and a table of what none tells."""
 
 from resolvers.journal.entries import JournalEntryView
-from resolvers.journal.following import stream_journal
+from resolvers.journal.following import JOURNAL, stream_journal
 from resolvers.journal.listing import (
     AgentName,
     CrewName,
@@ -21,7 +21,7 @@ from resolvers.journal.writing import (
 )
 
 __all__ = [
-    "AgentName", "CrewName", "JournalCount", "JournalEntryEmitted", "JournalEntryView", "JournalNames",
+    "JOURNAL", "AgentName", "CrewName", "JournalCount", "JournalEntryEmitted", "JournalEntryView", "JournalNames",
     "JournalPriorityChanged", "MissionName", "count_journal", "emit_journal_entry", "get_journal_entry", "list_journal",
     "look_up_names", "set_journal_priority", "stream_journal",
 ]  # fmt: skip

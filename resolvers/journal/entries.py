@@ -54,6 +54,8 @@ class JournalEntryView(View):
     trace_id: str | None
     payload: dict[str, Any] | None
     refs: dict[str, Any] | None
+    seen: str
+    """Where it stands in the order in which entries appear."""
 
 
 graph(
@@ -70,7 +72,11 @@ TEXTS = (
     "id", "kind", "row_id", "place", "entry_type", "severity", "priority", "actor_type", "actor_id", "crew_id",
     "agent_id", "mission_id", "trace_id",
 )  # fmt: skip
-LINE: tuple[tuple[str, Any], ...] = (("at", DateTime(timezone=True)), *[(name, SQLText()) for name in TEXTS])
+LINE: tuple[tuple[str, Any], ...] = (
+    ("at", DateTime(timezone=True)),
+    ("xid", BigInteger()),
+    *[(name, SQLText()) for name in TEXTS],
+)
 
 
 def text(value: str) -> Any:
@@ -290,12 +296,13 @@ def entries_of(scope: QueryScope, lines: Any) -> Any:
     details = Details(scope, line).statement()
     own = line.c
     shown = func.to_char(func.timezone(text("UTC"), own.at), text('YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), type_=SQLText())
+    seen = func.journal_place(own.xid, own.id, type_=SQLText())
     plain = [
         own[name] for name in ("entry_type", "severity", "priority", "actor_type", "crew_id", "agent_id", "mission_id")
     ]
     columns = [
         own.id, own.place.label("workspace_id"), own.at, shown.label("ts"), *plain, own.actor_id, own.trace_id,
         func.coalesce(details.c[0], own.entry_type, type_=SQLText()).label("summary"),
-        details.c[1].label("payload"), details.c[2].label("refs"),
+        details.c[1].label("payload"), details.c[2].label("refs"), seen.label("seen"),
     ]  # fmt: skip
     return select(*columns).select_from(line.outerjoin(details, true()))

@@ -117,6 +117,12 @@ class ListJournal(FilterJournal, Paging):
         return {name: raw[name] for name in kept if name in raw} | ({"after": place} if place else {})
 
 
+class JournalAsSeen(FilterJournal, Paging):
+    """Entries behind the place in which `after` stands."""
+
+    page_default: ClassVar[int] = 100
+
+
 class StreamJournal(ListJournal):
     """Entries for a stream; limit and cursor change nothing. `last_event_id`: the last entry that was seen."""
 

@@ -1,83 +1,27 @@
 """The stream of the journal: what is there, and then each new entry, in the order in which entries become visible.
 
-One task of the process asks twice a second which workspaces have new lines. A stream that may have some asks for them
-by the list's own statement, and so for its right; it does so every ten seconds in any case.
+A stream that may have news asks for them by the list's own statement, and so for its right; it does so every ten
+seconds in any case.
 """
 
 import asyncio
 from base64 import b64encode
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import orjson
 
 from resolvers.journal.filters import FilterJournal, StreamJournal
-from resolvers.journal.listing import follow_journal, get_journal_entry
-from resolvers.kernel import REST_ONLY, Action, Code, Context, Refusal, Streamed, answer_of, database, log, procedure
+from resolvers.journal.listing import follow_journal, get_journal_entry, list_journal_as_seen
+from resolvers.kernel import REST_ONLY, Action, Code, Context, Followed, Refusal, Streamed, answer_of, procedure
 
 SEED, CAUGHT_UP, PAGE, MOST_AT_ONCE = 50, 500, 500, 10_000
-EVERY, QUIET, PAUSE = 0.5, 10.0, 5.0
+QUIET = 10.0
 HEARTBEAT = b": heartbeat\n\n"
-NOW = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-NEWS = "SELECT horizon, places FROM journal_news($1)"
+JOURNAL = Followed(list_journal_as_seen, news="SELECT horizon, places FROM journal_news($1, $2)")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class News:
-    """Tells the streams of a process that their workspace has new lines. At rest where nobody listens."""
-
-    def __init__(self) -> None:
-        self.horizon = 0
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        self._task: asyncio.Task[None] | None = None
-
-    @contextmanager
-    def of(self, place: str) -> Any:
-        """An event that is set whenever there may be something new."""
-        told = asyncio.Event()
-        self._waiting[place].add(told)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._look())
-        try:
-            yield told
-        finally:
-            self._waiting[place].discard(told)
-            if not self._waiting[place]:
-                del self._waiting[place]
-
-    async def _look(self) -> None:
-        self.horizon = 0
-        while self._waiting:
-            try:
-                async with database.lease() as conn:
-                    if not self.horizon:
-                        self.horizon = await conn.fetchval(NOW)
-                        self._tell(list(self._waiting))
-                    horizon, places = await conn.fetchrow(NEWS, self.horizon)
-                self.horizon = horizon
-                self._tell(places or ())
-                await asyncio.sleep(EVERY)
-            except Exception as error:
-                log.warning("journal reader interrupted", error=type(error).__name__)
-                self.horizon = 0
-                await asyncio.sleep(PAUSE)
-
-    def _tell(self, places: Any) -> None:
-        for place in places:
-            for told in self._waiting.get(place, ()):
-                told.set()
-
-
-_NEWS: WeakKeyDictionary[Any, News] = WeakKeyDictionary()
-
-
-def news() -> News:
-    """Of this event loop."""
-    return _NEWS.setdefault(asyncio.get_running_loop(), News())
 
 
 def cursor_behind(id: str) -> str:
@@ -96,9 +40,9 @@ class Stream:
 
     async def entries(self, last: str | None) -> AsyncIterator[list[Any]]:
         """Batches of entries, oldest first; an empty one where nothing is new for some time."""
-        with news().of(self.ctx.workspace_id or "") as told:
-            async with database.lease() as conn:
-                self.xid = await conn.fetchval(NOW)
+        news = JOURNAL.told()
+        with news.of(self.ctx.workspace_id or "") as told:
+            self.xid = await news.now()
             known = last is not None and await self._is_known(last)
             first = await self._page(CAUGHT_UP if known else SEED, entry=last if known else None)
             yield self._new(first)
@@ -111,7 +55,7 @@ class Stream:
                     yield []
                     continue
                 told.clear()
-                horizon = news().horizon
+                horizon = news.horizon
                 yield self._new(await self._since())
                 self.xid = max(self.xid, horizon)
 

@@ -10,7 +10,7 @@ from models.agents import Agent
 from models.crews import Crew
 from models.missions import Mission
 from resolvers.journal.entries import JournalEntryView, entries_of
-from resolvers.journal.filters import FilterJournal, FollowJournal, ListJournal, asked
+from resolvers.journal.filters import FilterJournal, FollowJournal, JournalAsSeen, ListJournal, asked
 from resolvers.kernel import (
     EVERYONE,
     NO_SURFACE,
@@ -63,6 +63,22 @@ def follow_journal(scope: QueryScope, data: FollowJournal) -> Page[JournalEntryV
     line = func.journal_named(scope.workspace_id.__clause_element__(), entry).table_valued("at", "id", name="seen")
     at = select(cast(line.c.at, SQLText())).scalar_subquery()
     return _found(scope, asked(data, xid=xid, after_at=at, after_id=entry), data)
+
+
+@query("journal.list_as_seen", Action.READ, surfaces=NO_SURFACE)
+def list_journal_as_seen(scope: QueryScope, data: JournalAsSeen) -> Page[JournalEntryView]:
+    """List journal entries in the order in which they appeared.
+
+    Below the oldest transaction that runs, so that nothing appears before what was listed.
+    """
+    place = scope.workspace_id.__clause_element__()
+
+    def lines(most: Any, behind: Any) -> Any:
+        (seen,) = behind or (literal_column("NULL::text"),)
+        return entries_of(scope, func.journal_as_seen(place, asked(data), seen, cast(most, Integer)))
+
+    branch = Branch(lines, total=func.journal_count(place, asked(data)))
+    return scope.merge(JournalEntryView, branch).order_by("seen").page(data)
 
 
 def _found(scope: QueryScope, which: Any, data: ListJournal) -> Page[JournalEntryView]:

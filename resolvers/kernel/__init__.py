@@ -41,6 +41,7 @@ from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.events import Event, Long, Routing, Time, address_of
 from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
+from resolvers.kernel.following import Followed
 from resolvers.kernel.gate import OVERLAP, Entity, Tenancy
 from resolvers.kernel.inputs import (
     INT32,
@@ -149,7 +150,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Files, by `ctx.outside.store`.
     "Arriving", "Entry", "Opened", "names_of",
     # Answers that go on.
-    "Streamed", "answer_of", "pages",
+    "Streamed", "answer_of", "pages", "Followed",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers",
     "keep_digests", "data_erased", "PERSONAL_DIGEST", "LogLevel", "across_workspaces",

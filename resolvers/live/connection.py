@@ -11,10 +11,12 @@ from resolvers.identity.caller import Caller
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import ANYTHING, Topic, bus
+from resolvers.kernel.following import Question
 from resolvers.kernel.operation import translate
 from resolvers.live.audience import Outlet
+from resolvers.live.following import EncodeRow, Following
 from resolvers.live.hub import hub
-from resolvers.live.subscription import Encode, Owner, Subscription
+from resolvers.live.subscription import Encode, Listening, Owner, Subscription
 
 EVERY = 30.0  # seconds (contract: websocket.connection.revocation)
 TOO_MANY = "You have too many live connections open"
@@ -26,7 +28,7 @@ class LiveConnection:
 
     def __init__(self, caller: Caller, outlet: Outlet, line: Owner) -> None:
         self.caller, self._outlet, self._line = caller, outlet, line
-        self.subscriptions: dict[Subscription, None] = {}
+        self.subscriptions: dict[Listening, None] = {}
         self._doubts = 0
         attendance.connections[self] = None
 
@@ -47,9 +49,21 @@ class LiveConnection:
         doubts = self._doubts
         channel = await open_channel(self.caller, name)
         made = Subscription(channel, self.caller, self._outlet, encode, self, same)
+        await self._opened(made, made.open(after))
+        if doubts != self._doubts:  # since the right was asked for, and maybe before this was there to hear of it
+            made.doubt()
+        return made
+
+    async def follow(self, question: Question, encode: EncodeRow, after: str | None = None) -> Following:
+        """Listens to a list. Raises Refusal when the caller may not read it, or the database cannot be asked."""
+        made = Following(question, self.caller, self._outlet, encode, self)
+        await self._opened(made, made.open(after))
+        return made
+
+    async def _opened(self, made: Listening, opening: Awaitable[None]) -> None:
         self.subscriptions[made] = None
         try:
-            await made.open(after)
+            await opening
         except BaseException as error:
             self.unsubscribe(made)
             if isinstance(error, Refusal) or not isinstance(error, Exception):
@@ -58,11 +72,8 @@ class LiveConnection:
             if refusal.code is not Code.UNAVAILABLE:
                 log.error("subscription failed", exc_info=error)
             raise refusal from error
-        if doubts != self._doubts:  # since the right was asked for, and maybe before this was there to hear of it
-            made.doubt()
-        return made
 
-    def unsubscribe(self, subscription: Subscription) -> None:
+    def unsubscribe(self, subscription: Listening) -> None:
         subscription.close()
         self.subscriptions.pop(subscription, None)
 
@@ -89,16 +100,19 @@ class LiveConnection:
         """Asks again what this caller may."""
         if await self.check_caller(known):
             for subscription in list(self.subscriptions):
+                if not isinstance(subscription, Subscription):
+                    subscription.doubt()  # it asks by itself
+                    continue
                 refusal = await known.ask(self.caller, subscription.channel)
                 if refusal is not None and not subscription.closed:
                     self.refused(subscription, refusal)
 
     # ---- what a subscription has to say --------------------------------------------------------------------------
 
-    def lost(self, subscription: Subscription, reason: str) -> None:
+    def lost(self, subscription: Listening, reason: str) -> None:
         self._line.lost(subscription, reason)
 
-    def refused(self, subscription: Subscription, refusal: Refusal) -> None:
+    def refused(self, subscription: Listening, refusal: Refusal) -> None:
         self.unsubscribe(subscription)
         self._line.refused(subscription, refusal)
 

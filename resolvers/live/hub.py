@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 
 from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -25,12 +26,23 @@ class Lost(Exception):
     """What was asked for is not kept any more, or was never here: the listener has to read the state anew."""
 
 
+class Follower(Protocol):
+    """Who reads for itself, and only has to hear of access that changes, and of another database."""
+
+    closed: bool
+
+    def reset(self, reason: str) -> None: ...
+
+
 class Hub:
-    """Delivers what the tail reads. Its table of channels is what the tail looks at to know whether it is needed."""
+    """Delivers what the tail reads. Its table of channels, and that of followers, is what the tail looks at to know
+    whether it is needed.
+    """
 
     def __init__(self) -> None:
         self.channels: dict[str, Audience] = {}
-        self.tail = Tail(self.channels, self._dispatch, self._new_epoch, self._access_changed)
+        self.followers: dict[Follower, None] = {}
+        self.tail = Tail(self.channels, self.followers, self._dispatch, self._new_epoch, self._access_changed)
         self.on_access: Callable[[str], None] = lambda user_id: None
         """Takes the id of a user whose rights have changed, before anything that happened later is delivered; ANYTHING:
         whose is not known.
@@ -57,6 +69,17 @@ class Hub:
         if not audience:
             del self.channels[channel.address]
         self.tail.leave(*_followed(channel))
+
+    async def attend(self, follower: Follower) -> None:
+        """From now on it hears of access that changes; the epoch is known."""
+        await self.tail.attend()
+        if not follower.closed:
+            self.followers[follower] = None
+
+    def desert(self, follower: Follower) -> None:
+        if follower in self.followers:
+            del self.followers[follower]
+            self.tail.leave()
 
     def part(self, channel: Channel, listener: Listener) -> None:
         """From now on it is served alone."""
@@ -103,7 +126,7 @@ class Hub:
         return found
 
     def listeners(self) -> int:
-        return sum(map(len, self.channels.values()))
+        return sum(map(len, self.channels.values())) + len(self.followers)
 
     def _dispatch(self, event: Delivered) -> None:
         audience = self.channels.get(event.channel)
@@ -116,6 +139,8 @@ class Hub:
     def _new_epoch(self) -> None:
         for audience in list(self.channels.values()):
             audience.reset("restored")
+        for follower in list(self.followers):
+            follower.reset("restored")
 
 
 def _followed(channel: Channel) -> tuple[ChatKey | None, str | None]:
@@ -135,9 +160,7 @@ class _Collector(Collector):
         lag = GaugeMetricFamily(
             "crewship_outbox_lag_seconds", "Age of the last event when it was dispatched", value=hub.tail.lag
         )
-        listeners = GaugeMetricFamily(
-            "crewship_live_listeners", "Subscriptions to channels in this process", value=hub.listeners()
-        )
+        listeners = GaugeMetricFamily("crewship_live_listeners", "Subscriptions in this process", value=hub.listeners())
         return [lag, listeners]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Hashable
-from typing import Protocol
+from typing import Any, Protocol
 
 from resolvers.channels import Channel, ChannelKind, open_channel
 from resolvers.errors import Code, Refusal
@@ -23,13 +23,28 @@ ENDED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND})
 Encode = Callable[[Delivered, "Subscription"], bytes | None]
 
 
+class Listening(Protocol):
+    """What a connection holds of whatever it listens to: events of a channel, or rows of a list."""
+
+    closed: bool
+
+    @property
+    def cursor(self) -> str:
+        """Where to go on after what was written last."""
+
+    def close(self) -> None: ...
+
+    def doubt(self) -> None:
+        """What the caller may has changed: nothing more is shown before it was asked for."""
+
+
 class Owner(Protocol):
     """The connection a subscription belongs to; called from the event loop, and must not fail."""
 
-    def lost(self, subscription: "Subscription", reason: str) -> None:
-        """Events may be missing up to here; live events follow."""
+    def lost(self, subscription: Any, reason: str) -> None:
+        """Events may be missing up to here; live events follow. Like `refused`, of a Listening."""
 
-    def refused(self, subscription: "Subscription", refusal: Refusal) -> None:
+    def refused(self, subscription: Any, refusal: Refusal) -> None:
         """The caller may not listen here any more; the subscription is closed."""
 
     def revoked(self) -> None:

@@ -49,16 +49,13 @@ class Tail:
     def __init__(
         self,
         channels: Collection[str],
+        followers: Collection[object],
         dispatch: Dispatch,
         on_new_epoch: Callable[[], None],
         on_access: Callable[[str], None],
     ) -> None:
-        self._channels, self._dispatch, self._on_new_epoch, self._on_access = (
-            channels,
-            dispatch,
-            on_new_epoch,
-            on_access,
-        )
+        self._channels, self._followers, self._dispatch = channels, followers, dispatch
+        self._on_new_epoch, self._on_access = on_new_epoch, on_access
         self._dsn = ""
         self._conn: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -117,7 +114,7 @@ class Tail:
 
     @property
     def needed(self) -> bool:
-        return bool(self._channels) or self._coming > 0
+        return bool(self._channels) or bool(self._followers) or self._coming > 0
 
     async def attend(self, chat: ChatKey | None = None, agent_id: str | None = None) -> Position:
         """Starts to follow, and says from where: whatever comes later is dispatched after this returns, without a gap.
@@ -151,7 +148,7 @@ class Tail:
             self.agents[agent_id] -= 1
             if not self.agents[agent_id]:
                 del self.agents[agent_id]
-        if not self._channels:
+        if not self.needed:
             self._wake.set()  # to find that nobody listens
         left = [] if chat is None else [chat]
         for key in left if agent_id is None else list(self.watched):

@@ -5,8 +5,8 @@ delivers the channel's events, and a transport (transport_ws.py, http.py) writes
 for all who select the same.
 """
 
-from schema.live.fields import Subscription
+from schema.live.fields import Channels, followed
 from schema.live.http import EventStreams, multipart
 from schema.live.transport_ws import Sockets
 
-__all__ = ["EventStreams", "Sockets", "Subscription", "multipart"]
+__all__ = ["Channels", "EventStreams", "Sockets", "followed", "multipart"]

@@ -1,17 +1,19 @@
-"""GraphQL: the root of subscriptions, one field a kind of channel. What a field sends is in `schema.event_types`."""
+"""GraphQL: fields of subscriptions, one a kind of channel, or a list. What channels send is in `schema.event_types`."""
 
 import inspect
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import strawberry
 
 from resolvers.channels import ChannelKind
+from resolvers.kernel.following import Followed
+from resolvers.kernel.inputs import Paging
 from resolvers.kernel.policy import Action
-from schema.bridge import nullable
-from schema.event_types import EVENT_TYPES
+from schema.bridge import arguments, nullable
+from schema.event_types import EVENT_TYPES, EventInterface, StreamReset
 
-CHANNEL = "channel"  # of a field's metadata
+CHANNEL, LIST = "channel", "list"  # of a field's metadata
 _AFTER = "Cursor to resume after. Default: new events only; with `-`, a StreamReset with the cursor comes first."
 _AFTER_SEQ = """Number of the frame to resume after, if `after` is absent.
 
@@ -56,10 +58,41 @@ def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspa
     return strawberry.field(resolver=streamed, description=said + needs, metadata={CHANNEL: Source(kind, shown)})
 
 
-@strawberry.type(
-    description="Live events over WebSocket, multipart HTTP or server-sent events. Every field is one channel.",
-)
-class Subscription:
+def followed(rows: Followed, kind: Any, union: str, said: str) -> Any:
+    """A field that sends the rows of a list as they become visible: each as the `entry` of an event `<union>`'s only
+    other member beside StreamReset.
+    """
+    name = union.removesuffix("Event")
+    event: Any = strawberry.type(
+        type(
+            f"{name}EntryEvent",
+            (EventInterface,),
+            {"__module__": __name__, "__annotations__": {"entry": kind}},
+        ),
+        description=f"An entry of the {name.lower()} that has become visible.",
+    )
+
+    async def streamed(**_: Any) -> Any:
+        raise NotImplementedError  # as above
+
+    parameters = [
+        *[part for part in arguments(rows.rows.input) if part.name not in Paging.model_fields],
+        _parameter("after", str, _AFTER),
+        _parameter("workspace_id", strawberry.ID, _WORKSPACE),
+    ]
+    members = Annotated[
+        Union[event, StreamReset],  # noqa: UP007 (values here)
+        strawberry.union(union, description=f"Events of the {name.lower()}."),
+    ]
+    streamed.__signature__ = inspect.Signature(parameters, return_annotation=members)  # type: ignore[attr-defined]
+    needs = f"\n\nRequires: {rows.rows.action.value}."
+    return strawberry.field(resolver=streamed, description=said + needs, metadata={LIST: rows})
+
+
+@strawberry.type
+class Channels:
+    """Those of channels."""
+
     workspace_events = _field(
         ChannelKind.workspace,
         "Events for all members of a workspace.",

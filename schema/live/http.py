@@ -9,14 +9,13 @@ from resolvers.channels import identify
 from resolvers.errors import Code, Reason, Refusal, unauthenticated
 from resolvers.identity import credentials
 from resolvers.identity.caller import Caller, CredentialKind
-from resolvers.live import Delivered, LiveConnection, Subscription
+from resolvers.live import Listening, LiveConnection
 from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send, caller_of, idempotency_key, read_request
 from schema.errors import refused
 from schema.live.callers import Scope, by_address
 from schema.live.framing import EVENT_STREAM, MULTIPART, Framing, errors
 from schema.live.outlet import StreamOutlet, heart
-from schema.live.projection import Projection
-from schema.live.subscription import Invalid, Request, subscription_of
+from schema.live.subscription import Invalid, Request, Shown, subscription_of
 
 ABORT = "crewship.abort"  # an ASGI message that crewship.protocol knows: the connection ends at once
 ENDING = Refusal(Code.UNAVAILABLE, "The server ends; subscribe again")
@@ -32,7 +31,7 @@ class Stream:
         self._framing, self._caller, self._send = framing, caller, send
         self._outlet = StreamOutlet()
         self._live: LiveConnection | None = None
-        self._projection: Projection | None = None
+        self._projection: Shown | None = None
         self._opening = framing.opening(None)
         self.cookies: list[str] = []
         self._aborting: asyncio.Task[None] | None = None
@@ -54,9 +53,7 @@ class Stream:
         assert self._live is not None
         try:
             self._projection = projection = request.plan.projection
-            made = await self._live.subscribe(
-                await request.channel(self._caller), self._encode, after, same=(self._framing, projection)
-            )
+            made = await request.listen(self._live, self._encode, after, same=(self._framing, projection))
         except BaseException:
             self._live.close()
             raise
@@ -74,18 +71,18 @@ class Stream:
         """Says why, and ends."""
         self.show(errors(found))
 
-    def _encode(self, event: Delivered, subscription: Subscription) -> bytes:
+    def _encode(self, event: Any, subscription: Listening) -> bytes:
         answer = self._projection.answer(event, subscription)  # type: ignore[union-attr]
         return self._framing.frame(answer, subscription.cursor if self._framing.placed else "")
 
     # ---- the line ------------------------------------------------------------------------------------------------
 
-    def lost(self, subscription: Subscription, reason: str) -> None:
+    def lost(self, subscription: Listening, reason: str) -> None:
         assert self._projection is not None
         cursor = subscription.cursor
         self._outlet.write(self._framing.frame(self._projection.reset(reason, cursor), cursor))
 
-    def refused(self, subscription: Subscription, refusal: Refusal) -> None:
+    def refused(self, subscription: Listening, refusal: Refusal) -> None:
         self.fail(refused(refusal))
 
     def revoked(self) -> None:
@@ -196,6 +193,8 @@ class EventStreams:
             await stream.subscribe(request, seen or request.after)
         except Refusal as refusal:
             stream.fail(refused(refusal))
+        except Invalid as invalid:
+            stream.fail(invalid.errors)
 
 
 async def _request(scope: Scope, receive: Receive) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What a subscription's document asks for: which channel, from where on, and how its events are shown."""
+"""What a subscription's document asks for: which channel or list, from where on, and how its events are shown."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
 import orjson
 from graphql import GraphQLError, GraphQLField, OperationType, get_named_type
@@ -11,20 +11,29 @@ from resolvers.channels import ChannelKind
 from resolvers.identity.caller import Caller
 from resolvers.kernel.inputs import is_id
 from resolvers.kernel.reader import Column, Shape, intern
-from resolvers.live import FROM_NOW, Subscription
+from resolvers.live import FROM_NOW, Listening, LiveConnection, Subscription
 from resolvers.workspaces import get_workspace
 from schema.arguments import Arguments
 from schema.documents import FIELD, Document, Truth
 from schema.endpoint import Endpoint
 from schema.errors import reported
-from schema.live.fields import CHANNEL, Source
+from schema.live.fields import CHANNEL, LIST, Source
 from schema.live.projection import Projection, project
+from schema.live.rows import RowPlan, row_plan
 from schema.selection import BACKREF, Selection
 from schema.trees import Tree
 
 BEGUN = "subscribed"
 """Reason of a StreamReset that only says where a subscription begins."""
 _ID = intern(Shape((Column("id", "id"),)))
+
+
+class Shown(Protocol):
+    """Makes the answers of a subscription, of whatever it listens to."""
+
+    def answer(self, event: Any, subscription: Any, /) -> bytes: ...
+
+    def reset(self, reason: str, cursor: str, /) -> bytes: ...
 
 
 class Invalid(Exception):
@@ -53,23 +62,36 @@ class Plan:
 class Request:
     """A plan with the values of one request."""
 
-    plan: Plan
+    plan: Plan | RowPlan
     values: Mapping[str, Any]
+    variables: Any
 
     @property
     def after(self) -> str | None:
         return self.values.get("after")
 
-    def opened(self, subscription: Subscription, after: str | None) -> str | None:
+    async def listen(self, live: LiveConnection, encode: Any, after: str | None, same: Hashable) -> Listening:
+        """Raises Refusal when the caller may not listen."""
+        plan = self.plan
+        if isinstance(plan, RowPlan):
+            place = await _workspace_id(live.caller, self.values.get("workspaceId"))
+            try:
+                question = plan.question(self.variables, place)
+            except GraphQLError as error:
+                raise Invalid(reported([error])) from None
+            return await live.follow(question, encode, after)
+        return await live.subscribe(await self._channel(live.caller, plan.source), encode, after, same=same)
+
+    def opened(self, made: Listening, after: str | None) -> str | None:
         """Goes back in a chat, where no cursor says from where. Returns why the client is told a cursor, if it is."""
         seq = self.values.get("afterSeq")
-        if seq is not None and after in (None, FROM_NOW):
-            subscription.rewind(seq)
+        if seq is not None and after in (None, FROM_NOW) and isinstance(made, Subscription):
+            made.rewind(seq)
         return BEGUN if after == FROM_NOW else None
 
-    async def channel(self, caller: Caller) -> str:
+    async def _channel(self, caller: Caller, source: Source) -> str:
         """The name of the channel. Raises Refusal when a workspace is named that the caller may not see."""
-        kind, argument = self.plan.source.kind, self.plan.source.argument
+        kind, argument = source.kind, source.argument
         if kind is ChannelKind.providers:
             return kind
         if argument is None:
@@ -103,21 +125,23 @@ async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, An
         variables: Any = document.values(body["variables"])
         if isinstance(variables, list):
             raise Invalid(reported(variables))
-        plan: Plan = endpoint.documents.known_plan(document, variables) or await endpoint.documents.plan(
+        plan: Plan | RowPlan = endpoint.documents.known_plan(document, variables) or await endpoint.documents.plan(
             document, variables, _compiled
         )
-        return Request(plan, plan.arguments.read(variables))
+        return Request(plan, plan.arguments.read(variables), variables)
     except GraphQLError as error:
         raise Invalid(reported([error])) from None
     except RecursionError:
         raise Invalid(reported([GraphQLError("The document is nested too deeply")])) from None
 
 
-def _compiled(document: Document, tree: Tree, truth: Truth) -> Plan:
+def _compiled(document: Document, tree: Tree, truth: Truth) -> Plan | RowPlan:
     selection, root = Selection(document.core, tree.fragments, truth), document.core.subscription_type
     assert root is not None
     [(key, nodes)] = selection.fields(root, [tree.operation]).items()  # validation lets no other pass
     definition: GraphQLField = root.fields[nodes[0].name.value]
-    source: Source = definition.extensions[BACKREF].metadata[CHANNEL]
-    union: Any = get_named_type(definition.type)
+    metadata, union = definition.extensions[BACKREF].metadata, cast(Any, get_named_type(definition.type))
+    if LIST in metadata:
+        return row_plan(selection, metadata[LIST], key, definition, union, nodes)
+    source: Source = metadata[CHANNEL]
     return Plan(source, project(selection, source.kind, key, union, nodes), Arguments(definition, nodes[0]))

@@ -12,7 +12,7 @@ from resolvers.channels import identify
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
-from resolvers.live import Delivered, LiveConnection, Outlet, Subscription
+from resolvers.live import Listening, LiveConnection, Outlet
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
 from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send
 from schema.errors import refused
@@ -20,8 +20,7 @@ from schema.live import messages
 from schema.live.callers import Scope, by_introduction
 from schema.live.framing import errors
 from schema.live.messages import Closing, Said
-from schema.live.projection import Projection
-from schema.live.subscription import Invalid, Request, subscription_of
+from schema.live.subscription import Invalid, Request, Shown, subscription_of
 
 INTRODUCTION = 10.0  # seconds from the handshake to connection_init
 MOST = 100  # operations of one socket at a time
@@ -86,13 +85,13 @@ class Operation:
 
     def __init__(self, id: str, wire: Wire) -> None:
         self.id, self._wire, self._head = id, wire, messages.head(id)
-        self.subscription: Subscription | None = None
-        self._projection: Projection | None = None
+        self.subscription: Listening | None = None
+        self._projection: Shown | None = None
 
-    def shows(self, projection: Projection) -> None:
+    def shows(self, projection: Shown) -> None:
         self._projection = projection
 
-    def encode(self, event: Delivered, subscription: Subscription) -> bytes:
+    def encode(self, event: Any, subscription: Listening) -> bytes:
         return self.next(self._projection.answer(event, subscription))  # type: ignore[union-attr]
 
     def reset(self, reason: str, cursor: str) -> bytes:
@@ -137,7 +136,7 @@ class Socket:
         self._caller = Caller.nobody()
         self._live: LiveConnection | None = None
         self._operations: dict[str, Operation] = {}
-        self._lost: dict[Subscription, str] = {}  # of subscriptions that are being opened
+        self._lost: dict[Listening, str] = {}  # of subscriptions that are being opened
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -232,7 +231,7 @@ class Socket:
         operation.shows(request.plan.projection)
         # what clients count, many of them do
         same = (request.plan.projection, operation.id) if operation.id.isdigit() else None
-        made = await live.subscribe(await request.channel(self._caller), operation.encode, request.after, same=same)
+        made = await request.listen(live, operation.encode, request.after, same)
         reason = self._lost.pop(made, None)
         if self._operations.get(operation.id) is not operation:  # the socket has ended
             return live.unsubscribe(made)
@@ -263,19 +262,19 @@ class Socket:
                     await self._wire.drained()
                 self._wire.write(frame)
 
-    def _of(self, subscription: Subscription) -> Operation | None:
+    def _of(self, subscription: Listening) -> Operation | None:
         return next((o for o in self._operations.values() if o.subscription is subscription), None)
 
     # ---- the line ------------------------------------------------------------------------------------------------
 
-    def lost(self, subscription: Subscription, reason: str) -> None:
+    def lost(self, subscription: Listening, reason: str) -> None:
         operation = self._of(subscription)
         if operation is not None:
             self._wire.write(operation.reset(reason, subscription.cursor))
         elif not subscription.closed:
             self._lost[subscription] = reason
 
-    def refused(self, subscription: Subscription, refusal: Refusal) -> None:
+    def refused(self, subscription: Listening, refusal: Refusal) -> None:
         operation = self._of(subscription)
         if operation is not None:
             del self._operations[operation.id]

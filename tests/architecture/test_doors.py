@@ -130,9 +130,6 @@ CONNECTED = {
     "resolvers/live/hub.py": (
         "what a listener missed is read in the workspace of its Channel, which is proof of the right"
     ),
-    "resolvers/journal/following.py": (
-        "which workspaces have new entries is asked for all streams of a process at once; an entry is read by the list"
-    ),
     "resolvers/live/presence.py": "who listens to which chat is written for all callers of a process at once",
     "resolvers/instance_settings/following.py": "what holds in a process is no caller's, and of no workspace",
     "resolvers/runs/work.py": "a worker takes runs of all workspaces, and writes batches that no caller is behind",

@@ -31,7 +31,8 @@ ACCOUNTS = (
 )
 
 OPEN = {
-    "activity.list", "journal.count", "journal.get", "journal.list", "journal.follow", "journal.lookup",
+    "activity.list", "journal.count", "journal.get", "journal.list", "journal.follow", "journal.list_as_seen",
+    "journal.lookup",
     "agents.crews_status", "agents.get", "agents.list", "agents.load", "agents.logs", "agents.runs",
     "channels.agent", "channels.crew", "channels.identify", "channels.mission", "channels.providers",
     "channels.session", "channels.user",

@@ -68,7 +68,7 @@ class Outcome:
         )
 
 
-EVENTS, BEGUN = "text/event-stream", 0.3
+EVENTS, BEGUN = "text/event-stream", 10.0  # seconds; streams say at once that there is nothing
 
 
 async def ask(client: httpx2.AsyncClient, method: str, path: str, **options: Any) -> httpx2.Response:

@@ -40,6 +40,7 @@ RECIPES = {
     "journal.list": FILTERS,
     "journal.stream": Recipe(ids=IDS, values=WHEN, chosen=frozenset({"last_event_id"})),
     "journal.follow": FILTERS,
+    "journal.list_as_seen": FILTERS,
     "journal.count": COUNTED,
     "journal.get": Recipe(values={"id": named}, chosen=frozenset({"id"})),
     "journal.set_priority": Recipe(values={"id": named, "priority": "pin"}, chosen=frozenset({"id"})),

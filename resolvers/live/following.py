@@ -1,0 +1,142 @@
+"""One listener of a followed list on one connection: it reads the list behind its place whenever there is news."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
+from resolvers.instance.telemetry import log
+from resolvers.kernel.following import Question, is_place, place_at
+from resolvers.kernel.operation import translate
+from resolvers.live.audience import Outlet
+from resolvers.live.hub import Lost, hub
+from resolvers.live.subscription import ENDED, FROM_NOW, Owner
+
+BATCH = 100
+LONGEST_CURSOR = 400
+Row = dict[str, Any]
+EncodeRow = Callable[[Row, "Following"], bytes]
+
+
+class Following:
+    """Gets every row once, in the order in which transactions end, from where it starts.
+
+    Nothing waits for a slow connection: what it has not read is read from the list when there is room. Each batch is a
+    call of the list by the same caller, so that a right which has ended shows nothing more.
+    """
+
+    def __init__(self, question: Question, caller: Caller, outlet: Outlet, encode: EncodeRow, owner: Owner) -> None:
+        self.question, self.caller, self.outlet = question, caller, outlet
+        self._encode, self._owner = encode, owner
+        self._news = question.followed.told()
+        self._place = ""
+        self._most = BATCH
+        self._told = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.closed = False
+
+    async def open(self, after: str | None = None) -> None:
+        """`after`: a cursor; one that leads nowhere is told to the owner, and new rows follow. Raises Refusal."""
+        await hub.attend(self)
+        self._place = now = place_at(await self._news.now())
+        if after is not None and after != FROM_NOW:
+            try:
+                self._place = min(_read_cursor(hub.tail.epoch, after), now)
+            except Lost as lost:
+                self._owner.lost(self, str(lost))
+        await self.question.rows(self.caller, self._place, 1)  # whether it may
+        if not self.closed:
+            self._task = asyncio.create_task(self._follow())
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            hub.desert(self)
+            if self._task is not None:
+                self._task.cancel()
+
+    @property
+    def cursor(self) -> str:
+        """Where to go on after what was written last."""
+        return base64.urlsafe_b64encode(f"{hub.tail.epoch}.{self._place}".encode()).decode().rstrip("=")
+
+    def doubt(self) -> None:
+        """What the caller may has changed: to ask for the list is to ask for the right."""
+        self._told.set()
+
+    def reset(self, reason: str) -> None:
+        """The database is another one, with other transactions: new rows follow."""
+        self._place = ""
+        self._owner.lost(self, reason)
+        self._told.set()
+
+    async def _follow(self) -> None:
+        with self._news.of(self.question.place) as self._told:
+            wait = 0.1
+            while not self.closed:
+                try:
+                    await self.outlet.drained()
+                    if await self._advance():
+                        await self._told.wait()
+                        self._told.clear()
+                    wait = 0.1
+                except ConnectionError:
+                    return self.close()
+                except Exception as error:
+                    if not self._goes_on(error):
+                        return
+                    await asyncio.sleep(wait)
+                    wait = min(wait * 2, 5.0)
+
+    async def _advance(self) -> bool:
+        """Shows what is behind the place, as far as there is room. Whether that was all."""
+        horizon, start = self._news.horizon, self._place
+        if not start:
+            start = self._place = place_at(await self._news.now())
+        async with hub.reading:
+            rows = await self.question.rows(self.caller, start, self._most)
+        if self._place != start:
+            return False  # it was reset meanwhile
+        for place, row in rows:
+            if self.closed or self.outlet.congested:
+                return False
+            self._place = place
+            self.outlet.write(self._encode(row, self))
+        if len(rows) == self._most:
+            return False
+        self._place, self._most = max(self._place, place_at(horizon)), BATCH
+        return True
+
+    def _goes_on(self, error: Exception) -> bool:
+        refusal = error if isinstance(error, Refusal) else translate(error)
+        if refusal.code is Code.TOO_LARGE and self._most > 1:
+            self._most = self._most // 4 or 1
+        elif refusal.code in ENDED or refusal.code is Code.TOO_LARGE:
+            self._end(refusal)
+            return False
+        elif refusal.code is Code.UNAVAILABLE:
+            log.info("following interrupted", error=type(error).__name__)
+        else:
+            log.error("following failed", exc_info=error)
+        return True
+
+    def _end(self, refusal: Refusal) -> None:
+        if refusal.code is Code.UNAUTHENTICATED:
+            self.close()
+            self._owner.revoked()
+        else:
+            self._owner.refused(self, refusal)
+
+
+def _read_cursor(epoch: str, text: str) -> str:
+    """The place that a cursor names. Raises Lost for one of another database, or of none."""
+    try:
+        known, _, place = base64.urlsafe_b64decode(text[:LONGEST_CURSOR] + "==").decode("ascii").partition(".")
+    except (ValueError, binascii.Error):
+        known, place = "", ""
+    if known != epoch or not is_place(place):
+        raise Lost("unknown_cursor")
+    return place
