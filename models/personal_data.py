@@ -135,6 +135,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "projects": held(
         by="lead_id", mentions="name description", nothing="slug icon color lead_type start_date target_date"
     ),
+    "retention_rules": held(nothing="kind"),
     "run_frames": held(mentions="payload", nothing="agent_id type"),
     "run_steps": held(mentions="outcome", nothing="name"),
     "run_tags": held(nothing="tag run_id"),

@@ -97,6 +97,8 @@ ROUTES = (
         body=ValueOf("config"),
         body_limit=16 << 10,
     ),
+    GET(f"{ADMIN}/retention", admin.list_retention, list[admin.Retention]),
+    PUT(f"{ADMIN}/retention/{{kind}}", admin.set_retention, admin.Retention),
     GET(f"{ADMIN}/log-level", admin.get_log_level, admin.LogLevelState),
     PUT(f"{ADMIN}/log-level", admin.set_log_level, admin.LogLevelState),
     GET(f"{ADMIN}/health", admin.admin_health, admin.AdminHealth),

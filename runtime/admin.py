@@ -2,8 +2,10 @@
 
 import tempfile
 import zipfile
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from typing import IO, Any, Final
 
 import orjson
@@ -16,12 +18,17 @@ from models.gdpr import GdprAction, GdprStatus
 from models.personal_data import held_in
 from resolvers.admin.archive import ARCHIVE, FOLDER, KEPT, OfAction
 from resolvers.admin.erasure import of_accounts, tenants
+from resolvers.admin.memory_config import DEFAULT_DAYS, LONGEST_DAYS, RETENTION
+from resolvers.admin.memory_versions import FOLDER as TEXTS
+from resolvers.admin.memory_versions import STORED, texts_of
 from resolvers.errors import Code, Refusal
 from resolvers.instance.running import instance
 from resolvers.instance.store import Arriving
+from resolvers.instance.telemetry import log
 from resolvers.kernel.clocks import AcrossWorkspaces, clock
 from resolvers.kernel.context import Context
 from resolvers.kernel.persons import belongs_elsewhere
+from resolvers.kernel.removed import REMOVED
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 
@@ -31,6 +38,33 @@ EXPIRE = clock("admin.expire_archives", every=timedelta(hours=1))
 EXPIRED: Final = (
     "SELECT id, workspace_id FROM gdpr_actions WHERE expires_at < now() AND archive_bytes IS NOT NULL LIMIT $1"
 )
+FORGET = clock("admin.forget_versions", every=timedelta(hours=1))
+# The newest version of a memory is what it is now: it does not expire.
+OLD_VERSIONS: Final = """
+    WITH kept AS MATERIALIZED (
+        SELECT workspace_id, (document ->> $2)::numeric AS days FROM memory_configs
+        WHERE jsonb_typeof(document -> $2) = 'number'
+    )
+    SELECT v.workspace_id, v.id FROM memory_versions v
+    LEFT JOIN kept ON kept.workspace_id = v.workspace_id AND days = floor(days) AND days BETWEEN 1 AND $4
+    WHERE v.written_at < date_trunc('day', now(), 'UTC') - interval '1 day'
+        AND v.written_at < date_trunc('day', now(), 'UTC') - make_interval(days => coalesce(days::int, $3))
+        AND EXISTS (
+            SELECT FROM memory_versions n WHERE n.workspace_id = v.workspace_id AND n.path = v.path
+                AND n.written_at >= v.written_at AND (n.written_at, n.id) > (v.written_at, v.id)
+        )
+    ORDER BY v.written_at LIMIT $1
+"""
+ALONE: Final = """
+    SELECT DISTINCT sha256 FROM memory_versions v
+    WHERE workspace_id = $1 AND id = ANY ($2::text[]) AND starts_with(payload_ref, $3) AND NOT EXISTS (
+        SELECT FROM memory_versions o WHERE o.workspace_id = $1 AND o.sha256 = v.sha256 AND o.id <> ALL ($2::text[])
+    )
+"""
+FORGOTTEN: Final = """
+    WITH gone AS (DELETE FROM memory_versions WHERE workspace_id = $1 AND id = ANY ($2::text[]) RETURNING 1)
+    SELECT count(*) FROM gone
+"""
 ENDED: Final = "UPDATE gdpr_actions SET archive_bytes = NULL WHERE id = ANY ($1)"
 
 
@@ -115,3 +149,34 @@ async def expire(tick: Tick) -> None:
         await across.fetch(ENDED, [row["id"] for row in rows])
 
     await tick.write(forget)
+
+
+@ticks(FORGET)
+async def forget(tick: Tick) -> None:
+    """Versions of memories that their workspaces do not keep any more, with their texts."""
+    removed = 0
+    while found := await tick.write(
+        lambda rows: rows.fetch(OLD_VERSIONS, PORTION, RETENTION, DEFAULT_DAYS, LONGEST_DAYS)
+    ):
+        here = defaultdict[str, list[str]](list)
+        for row in found:
+            here[row["workspace_id"]].append(row["id"])
+        for workspace_id, ids in here.items():
+            await tick.write(partial(_forget, workspace_id, ids))
+        removed += len(found)
+    if removed:
+        REMOVED.labels("memory_versions", "workspace").inc(removed)
+        log.info("versions of memories that had expired were removed", rows=removed)
+
+
+async def _forget(workspace_id: str, ids: list[str], rows: AcrossWorkspaces) -> None:
+    """Nobody keeps a version of the same text meanwhile. Files go first: what is cut off is done again."""
+    await rows.fetchval("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", texts_of(workspace_id))
+    folder = instance.store.folder("workspaces", workspace_id, TEXTS)
+    for row in await rows.fetch(ALONE, workspace_id, ids, STORED):
+        try:
+            await folder.remove(row["sha256"])
+        except Refusal as refusal:
+            if refusal.code is not Code.NOT_FOUND:
+                raise
+    await rows.fetchval(FORGOTTEN, workspace_id, ids)

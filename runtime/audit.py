@@ -1,5 +1,6 @@
 """The audit log is sealed, and what has expired of it removed."""
 
+from resolvers.audit.retention import RETAIN, retain
 from resolvers.audit.seals import SEAL, seal
 from runtime.clocks import Tick, ticks
 
@@ -7,3 +8,8 @@ from runtime.clocks import Tick, ticks
 @ticks(SEAL)
 async def seal_what_is_committed(tick: Tick) -> None:
     await seal(tick.write)
+
+
+@ticks(RETAIN)
+async def remove_what_workspaces_do_not_keep(tick: Tick) -> None:
+    await retain(tick.write)

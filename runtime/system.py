@@ -1,5 +1,6 @@
 """What the instance does for itself, from time to time."""
 
+from resolvers.kernel.retention import RETAIN, retain
 from resolvers.kernel.sweeper import SWEEP, sweep
 from runtime.clocks import Tick, ticks
 
@@ -7,3 +8,8 @@ from runtime.clocks import Tick, ticks
 @ticks(SWEEP)
 async def remove(tick: Tick) -> None:
     await sweep(tick.write)
+
+
+@ticks(RETAIN)
+async def remove_what_workspaces_do_not_keep(tick: Tick) -> None:
+    await retain(tick.write)

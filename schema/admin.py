@@ -7,6 +7,7 @@ from strawberry.scalars import JSON
 
 from models.gdpr import GdprActionType, GdprStatus
 from models.memory import MemoryTier
+from models.retention import RetentionKind
 from models.workspaces import Role
 from resolvers import admin as admin_ops
 from resolvers.instance.log_level import LogLevel
@@ -16,6 +17,7 @@ strawberry.enum(LogLevel)
 strawberry.enum(MemoryTier)
 strawberry.enum(GdprActionType)
 strawberry.enum(GdprStatus)
+strawberry.enum(RetentionKind)
 
 
 @node(admin_ops.AdminStats)
@@ -301,6 +303,18 @@ class MemoryConfigurationType:
     raw_config: str | None
 
 
+@output(admin_ops.Retention)
+class RetentionType:
+    """How long the workspace keeps rows of a kind, in days; 0 is for good."""
+
+    kind: RetentionKind
+    days: int = strawberry.field(description="What holds.")
+    own_days: int | None = strawberry.field(description="The workspace's choice, if it has made one.")
+    default_days: int
+    least_days: int = strawberry.field(description="The fewest that may be chosen.")
+    most_days: int = strawberry.field(description="The most that may be chosen; where it is 0, any more, and 0.")
+
+
 @strawberry.type
 class AdminQuery:
     admin_stats = query(admin_ops.admin_stats, AdminStatsType)
@@ -311,6 +325,7 @@ class AdminQuery:
     memory_versions = query(admin_ops.list_memory_versions, MemoryVersionListType)
     memory_version_content = query(admin_ops.memory_version_content, MemoryVersionContentType)
     memory_config = query(admin_ops.get_memory_config, MemoryConfigurationType)
+    retention = query(admin_ops.list_retention, RetentionType)
     log_level = query(admin_ops.get_log_level, LogLevelStateType)
     admin_health = query(admin_ops.admin_health, AdminHealthType)
     legacy_resources = query(admin_ops.detect_legacy_resources, LegacyResourcesType)
@@ -323,6 +338,7 @@ class AdminMutation:
     archive_person = mutation(admin_ops.archive_person, GdprReceiptType)
     erase_person = mutation(admin_ops.erase_person, PersonErasedType)
     update_memory_config = mutation(admin_ops.update_memory_config, MemoryConfigurationType)
+    set_retention = mutation(admin_ops.set_retention, RetentionType)
     set_log_level = mutation(admin_ops.set_log_level, LogLevelStateType)
     prune_legacy_resources = mutation(admin_ops.prune_legacy_resources, PrunedType)
     prune_crew_runtimes = mutation(admin_ops.prune_crew_runtimes, PrunedType)

@@ -29,6 +29,7 @@ from resolvers.admin.memory_versions import (
     memory_stats,
     memory_version_content,
 )
+from resolvers.admin.retention import Retention, list_retention, set_retention
 from resolvers.admin.runtimes import (
     LegacyResources,
     Pruned,
@@ -62,6 +63,7 @@ __all__ = [
     "PersonalDataDeleted",
     "PersonalDataExport",
     "Pruned",
+    "Retention",
     "TierCount",
     "admin_health",
     "admin_stats",
@@ -77,10 +79,12 @@ __all__ = [
     "get_memory_config",
     "get_receipt",
     "list_memory_versions",
+    "list_retention",
     "memory_stats",
     "memory_version_content",
     "prune_crew_runtimes",
     "prune_legacy_resources",
     "set_log_level",
+    "set_retention",
     "update_memory_config",
 ]  # fmt: skip

@@ -4,12 +4,14 @@ from typing import Annotated, Any, Final
 
 import orjson
 
+from models.journal import JournalActor, JournalEntry, Severity
 from models.memory import MemoryConfig
 from resolvers.kernel import ENDS, Action, Code, Context, Input, NoInput, Output, Refusal, command, procedure, within
 
 MOST_BYTES: Final = 16 << 10  # contract: admin.memory_config_patch
 RETENTION: Final = "versions_retention_days"
 DEFAULT_DAYS, LONGEST_DAYS = 30, 3650
+MOST_SUMMARY: Final = 240
 
 
 class MemoryConfiguration(Output):
@@ -58,8 +60,8 @@ async def get_memory_config(ctx: Context, data: NoInput) -> MemoryConfiguration:
 async def update_memory_config(ctx: Context, data: UpdateMemoryConfig) -> MemoryConfiguration:
     """Update the configuration of memories.
 
-    Keys that are not sent stay unchanged; null is stored as null. `versions_retention_days` is kept for whoever
-    stores versions: this server deletes none by itself.
+    Keys that are not sent stay unchanged; null is stored as null. Versions that are older than
+    `versions_retention_days` are removed, with their texts; the newest of each memory stays.
     """
     await ctx.lock(f"memory configuration of {ctx.workspace_id}")
     stored = await ctx.select(MemoryConfig).first()
@@ -69,8 +71,35 @@ async def update_memory_config(ctx: Context, data: UpdateMemoryConfig) -> Memory
         raise Refusal(Code.BAD_REQUEST, f"{RETENTION} must be a whole number from 1 to {LONGEST_DAYS}")
     if len(orjson.dumps(after)) > MOST_BYTES:
         raise Refusal(Code.TOO_LARGE, f"The configuration is larger than {MOST_BYTES >> 10} KiB")
-    changes = [key for key in data.config if key not in before or before[key] != after[key]]
-    if not changes:
+    if not await _store(ctx, before, after):
         return _shown(ctx, None if stored is None else before)
-    await ctx.upsert(MemoryConfig(document=after), "workspace_id")
     return _shown(ctx, after)
+
+
+async def set_days(ctx: Context, days: int | None) -> None:
+    """The retention alone, and none of the workspace's own without `days`."""
+    await ctx.lock(f"memory configuration of {ctx.workspace_id}")
+    stored = await ctx.select(MemoryConfig).first()
+    before = {} if stored is None else stored.document
+    rest = {key: value for key, value in before.items() if key != RETENTION}
+    await _store(ctx, before, rest if days is None else rest | {RETENTION: days})
+
+
+async def _store(ctx: Context, before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether anything has changed; the journal says what."""
+    keys = [key for key in before | after if (key in before, before.get(key)) != (key in after, after.get(key))]
+    if not keys:
+        return False
+    changes = {key: {"from": before.get(key), "to": after.get(key)} for key in keys}
+    await ctx.upsert(MemoryConfig(document=after), "workspace_id")
+    ctx.record(
+        JournalEntry(
+            entry_type="memory.config_updated",
+            severity=Severity.notice,
+            actor_type=JournalActor.user,
+            actor_id=ctx.user_id or None,
+            summary=f"memory configuration: {', '.join(keys)}"[:MOST_SUMMARY],
+            payload={"workspace_id": ctx.workspace_id, "changes": changes},
+        )
+    )
+    return True

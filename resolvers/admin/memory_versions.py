@@ -292,6 +292,11 @@ def folder_of(ctx: Context, workspace_id: str | None) -> Any:
     return ctx.outside.store.folder("workspaces", workspace_id or "", FOLDER)
 
 
+def texts_of(workspace_id: str | None) -> str:
+    """The lock of whoever keeps a text, or removes the last version that has it."""
+    return f"texts of memories of {workspace_id}"
+
+
 async def keep_version(
     ctx: Context, path: str, tier: MemoryTier, content: bytes, *, written_by: str = "", parent_sha: str | None = None
 ) -> MemoryVersion:
@@ -303,6 +308,7 @@ async def keep_version(
     folder = folder_of(ctx, ctx.workspace_id)
     async with ctx.outside.store.receive(Arriving(_at_once(content), MOST_BYTES)) as received:
         await ctx.begin()
+        await ctx.lock(texts_of(ctx.workspace_id))
         await folder.keep(received, digest)
         return await ctx.insert(
             MemoryVersion(

@@ -106,6 +106,11 @@ from resolvers.kernel.reader import (
     reads,
 )
 from resolvers.kernel.refs import Ref
+from resolvers.kernel.retention import KINDS as RETENTION_KINDS
+from resolvers.kernel.retention import LONGEST as LONGEST_RETENTION
+from resolvers.kernel.retention import done as rules_done
+from resolvers.kernel.retention import due as rules_due
+from resolvers.kernel.retention import told as rules_told
 from resolvers.kernel.scopes import EVERYTHING, OPEN, SCOPES
 from resolvers.kernel.streamed import Streamed
 from resolvers.kernel.subject import Subject
@@ -142,7 +147,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "OVERLAP", "ATTEMPT_LIFETIME", "SignInProvider", "GOOGLE", "is_safe_url",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
     # Secrets, beside `instance.vault`.
-    "Revealed", "Unopenable", "told_of_secrets",
+    "Revealed", "Unopenable", "told_of_secrets", "RETENTION_KINDS", "LONGEST_RETENTION",
+    "rules_due", "rules_done", "rules_told",
     # Mail, by jobs.
     "Mail",
     # HTTP to the outside, by `ctx.outside.http`.

@@ -17,7 +17,10 @@ HOURS = 24
 PRINCIPAL_SQL = "SELECT set_config('crewship.principal', $1, false)"
 """Whose keys row-level security lets the connection see and write."""
 SAME = "WHERE principal = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND operation = $3 AND key = $4"
-AGE = f"now() - interval '{HOURS} hours'"
+# a day, or the days of the workspace's rule
+AGE = """now() - make_interval(days => coalesce(
+    (SELECT days FROM retention_rules WHERE workspace_id = $2 AND kind = 'idempotency_keys'), 1
+))"""
 STORED = (
     f"WITH gone AS (DELETE FROM idempotency_keys {SAME} AND created_at <= {AGE}) "
     f"SELECT request_hash, body, version FROM idempotency_keys {SAME} AND created_at > {AGE}"

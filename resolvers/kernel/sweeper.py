@@ -14,18 +14,19 @@ from sqlmodel import SQLModel
 
 from models.base import PARTITION, table_of
 from models.kernel import OutboxEvent
+from models.retention import RetentionKind
 from models.runs import RunFrame
 from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
 from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
 from resolvers.kernel.clocks import AcrossWorkspaces, clock
 from resolvers.kernel.idempotency import HOURS
+from resolvers.kernel.removed import DROPPED, REMOVED, SWEPT_EVENTS
 from resolvers.kernel.steps import Gone
 
 SWEEP = clock("system.sweep", every=timedelta(minutes=5))
 PORTION = 5_000  # rows that one transaction removes
 PORTIONS = 2_000  # of a rule in one tick: what is left waits for the next
-SWEPT = "events_swept"
-"""The fact that holds the transaction of the last event removed."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,6 @@ class Rule:
 
 AHEAD = 3  # partitions of a time that has not begun: what is stored when none was made waits for its own
 EXPIRED = "SELECT max(until) FROM partitions_of($1) WHERE until <= now() - make_interval(days => $2)"
-# A cursor from before the last event removed leads nowhere: its number is kept.
-SWEPT_EVENTS = f"""
-    INSERT INTO instance_facts (name, value, created_at)
-    SELECT '{SWEPT}', (SELECT xid::text FROM events WHERE created_at < $1 ORDER BY xid DESC, seq DESC LIMIT 1), now()
-    WHERE EXISTS (SELECT FROM events WHERE created_at < $1)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()
-"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,9 @@ class Partitions:
         if before is not None:
             if self.note is not None:
                 await rows.fetchval(self.note, before)
-            await rows.fetchval("SELECT drop_partitions($1, $2)", self.name, before)
+            dropped = await rows.fetchval("SELECT drop_partitions($1, $2)", self.name, before)
+            DROPPED.labels(self.name).inc(dropped)
+            log.info("partitions that had expired were dropped", table=self.name, partitions=dropped)
 
 
 PARTITIONED = (Partitions(OutboxEvent, "event_days", SWEPT_EVENTS), Partitions(RunFrame, "frame_days"))
@@ -84,7 +80,19 @@ def _where(table: str, condition: str) -> Rule:
 
 
 RULES = (
-    _where("idempotency_keys", f"created_at < now() - interval '{HOURS} hours'"),
+    # Those of workspaces that keep them longer are read each time: it is a week of them at most.
+    Rule(
+        "idempotency_keys",
+        f"""
+        WITH gone AS (DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+            SELECT k.ctid FROM idempotency_keys k LEFT JOIN retention_rules r
+                ON r.workspace_id = k.workspace_id AND r.kind = '{RetentionKind.idempotency_keys}'
+            WHERE k.created_at < now() - interval '{HOURS} hours'
+                AND k.created_at < now() - make_interval(days => coalesce(r.days, 1)) LIMIT $1
+        )) RETURNING 1)
+        SELECT count(*) FROM gone
+        """,
+    ),
     # Steps are for whoever takes a run over; a run that ended is taken over by nobody.
     Rule(
         "run_steps",
@@ -136,6 +144,11 @@ async def _carry_out(write: Write, rule: Rule) -> None:
     async def portion(rows: AcrossWorkspaces) -> Any:
         return await rows.fetchval(rule.sql, PORTION)
 
+    removed = 0
     for _ in range(PORTIONS):
-        if not await write(portion):
-            return
+        if not (rows := await write(portion)):
+            break
+        removed += rows
+    if removed:
+        REMOVED.labels(rule.name, "instance").inc(removed)
+        log.info("rows that had expired were removed", table=rule.name, rows=removed)

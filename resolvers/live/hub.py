@@ -10,9 +10,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from resolvers.channels import Channel, ChannelKind
-from resolvers.kernel import sweeper
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.database import database
+from resolvers.kernel.removed import swept_names
 from resolvers.live import statements
 from resolvers.live.audience import Audience, Listener
 from resolvers.live.delivered import Delivered, Position, read_cursor, write_cursor
@@ -100,7 +100,7 @@ class Hub:
                 statements.MISSED_EVENTS, channel.address, str(position.xid), position.seq, since, limit
             )
             # asked behind the reading: a sweep may come in between
-            if position.xid < await conn.fetchval(statements.SWEPT, sweeper.SWEPT):
+            if position.xid < await conn.fetchval(statements.SWEPT, swept_names(channel.workspace_id)):
                 raise Lost("too_old")
             found = [Delivered(channel.address, type_, payload, xid, seq) for xid, seq, _, type_, payload in rows]
             if channel.kind is not ChannelKind.session:

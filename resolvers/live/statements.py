@@ -20,7 +20,7 @@ EPOCH = """
         (SELECT oid FROM pg_database WHERE datname = current_database())), 0))
     FROM pg_control_system()
 """
-SWEPT = "SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = $1), 0)"
+SWEPT = "SELECT coalesce(max(value::bigint), 0) FROM instance_facts WHERE name = ANY ($1::text[])"
 
 # What is watched is seconds behind at most: partitions of frames from before are not looked into.
 # Changes of access come with the frames, from the same snapshot: an event may still wait, frames do not.

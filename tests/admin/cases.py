@@ -54,5 +54,6 @@ RECIPES = dict.fromkeys(
         }
     ),
     "admin.memory_version_content": Recipe(ids={"id": "memory_version"}, refused=Code.GONE),
+    "admin.retention_set": Recipe({"kind": "events", "days": 3}, chosen=frozenset({"kind"})),
     "admin.memory_config_patch": Recipe({"config": {"versions_retention_days": 60}}),
 }

@@ -11,7 +11,7 @@ from models.agents import Agent
 from models.chats import Chat
 from models.runs import Run, RunFrame, RunStatus, RunStep
 from resolvers.instance.running import instance
-from resolvers.kernel import sweeper
+from resolvers.kernel import removed, sweeper
 from resolvers.kernel.clocks import across_workspaces
 from resolvers.kernel.database import database
 from tests.world import World
@@ -72,9 +72,9 @@ async def test_events_go_with_the_partition_of_their_time(world: World) -> None:
     found = [name for name in await kept(world) if name.startswith("e: ")]
     assert found == ["e: in time", "e: young"]  # a partition goes as a whole, when its last row has expired
     assert "19990101" not in await partitions(world, "events")
-    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", sweeper.SWEPT) == last
+    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", removed.SWEPT) == last
     await swept()
-    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", sweeper.SWEPT) == last
+    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", removed.SWEPT) == last
 
 
 async def test_frames_go_with_the_partition_of_their_time(world: World) -> None:

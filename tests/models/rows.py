@@ -30,6 +30,7 @@ from models.memory import MemoryConfig, MemoryTier, MemoryVersion
 from models.missions import Assignment, Mission, MissionTask, MissionType
 from models.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
 from models.projects import Milestone, Project
+from models.retention import RetentionKind, RetentionRule
 from models.runs import Run, RunFrame, RunStep, RunTag
 from models.saved_views import SavedView
 from models.sealed import MARK, Sealed
@@ -108,6 +109,7 @@ def _remembered(agent: Agent, user: User) -> list[SQLModel]:
         PeerCardAudit(actor_user_id=user.id, target_user_id=user.id, **read),
         MemoryVersion(path="agent:hand/AGENT.md", tier=MemoryTier.agent, sha256="0" * 64, bytes=3, **here),
         MemoryConfig(document={}, **here),
+        RetentionRule(kind=RetentionKind.events, days=3, **here),
         GdprAction(action=GdprActionType.export, actor_user_id=user.id, subject_id=user.id, **here),
     ]
 

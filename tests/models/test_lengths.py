@@ -25,6 +25,7 @@ LATER |= {"peer_cards", "peer_consents", "peer_card_audit", "memory_versions", "
 LATER |= {"model_calls", "cost_days"}
 LATER |= {"audit_seals", "journal_entries", "message_feedback"}
 LATER |= {"saved_views"}
+LATER |= {"retention_rules"}
 """Tables that came after it."""
 ROWS = """
 SET crewship.workspaces = '*';
