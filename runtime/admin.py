@@ -16,19 +16,21 @@ from models.auth import User
 from models.base import TenantRow, readable, table_of
 from models.gdpr import GdprAction, GdprStatus
 from models.personal_data import held_in
-from resolvers.admin.archive import ARCHIVE, FOLDER, KEPT, OfAction
+from resolvers.admin.archive import ARCHIVE, FAILED, FOLDER, KEPT, OfAction
 from resolvers.admin.erasure import of_accounts, tenants
 from resolvers.admin.memory_config import DEFAULT_DAYS, LONGEST_DAYS, RETENTION
 from resolvers.admin.memory_versions import FOLDER as TEXTS
 from resolvers.admin.memory_versions import STORED, texts_of
 from resolvers.errors import Code, Refusal
 from resolvers.instance.running import instance
-from resolvers.instance.store import Arriving
+from resolvers.instance.store import Arriving, Folder
 from resolvers.instance.telemetry import log
+from resolvers.kernel.changes import NOW
 from resolvers.kernel.clocks import AcrossWorkspaces, clock
 from resolvers.kernel.context import Context
 from resolvers.kernel.persons import belongs_elsewhere
 from resolvers.kernel.removed import REMOVED
+from resolvers.kernel.steps import Gone
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 
@@ -66,34 +68,72 @@ FORGOTTEN: Final = """
     SELECT count(*) FROM gone
 """
 ENDED: Final = "UPDATE gdpr_actions SET archive_bytes = NULL WHERE id = ANY ($1)"
+# Nobody is at these any more: whoever was could not say so.
+LOST: Final = """
+    UPDATE gdpr_actions SET status = 'failed', completed_at = now(), error = $1
+    WHERE action = 'archive' AND status = 'in_progress' AND created_at < now() - interval '1 day'
+"""
 
 
 @carries(ARCHIVE)
 async def archive(work: Work, data: OfAction) -> None:
-    action = await work.read(lambda ctx: ctx.get(GdprAction, data.action_id))
-    if action.status is not GdprStatus.in_progress:
-        return
-    with tempfile.TemporaryFile() as file:
-        counted = dict[str, int]()
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
-            models: list[type[SQLModel]] = [User, *tenants()]
-            if not await work.read(lambda ctx: belongs_elsewhere(ctx, action.subject_id)):
-                models += of_accounts()  # else they are not this workspace's to give away
-            for model in models:
-                await _add(work, made, model, action.subject_id, counted)
-        size = file.tell()
-        file.seek(0)
-        folder = instance.store.folder("workspaces", work.workspace_id, FOLDER)
-        async with instance.store.receive(Arriving(_content(file), MOST_BYTES)) as received:
-            await folder.keep(received, f"{action.id}.zip")
+    try:
+        await _put_together(work, data.action_id)
+    except Gone:
+        raise
+    except Exception:
+        if work.attempt >= ARCHIVE.attempts:
+            await work.write("fail", partial(_fail, data.action_id))
+        raise
 
-    async def complete(ctx: Context) -> None:
-        now = await ctx.now()
-        ended: dict[str, Any] = {"status": GdprStatus.completed, "completed_at": now, "expires_at": now + KEPT}
-        named = col(GdprAction.id) == data.action_id
-        await ctx.update_where(GdprAction, named, scope=counted, archive_bytes=size, **ended)
 
-    await work.write("complete", complete)
+async def _fail(action_id: str, ctx: Context) -> None:
+    """Whoever waits for it is told."""
+    begun = (col(GdprAction.id) == action_id, col(GdprAction.status) == GdprStatus.in_progress)
+    await ctx.update_where(GdprAction, *begun, status=GdprStatus.failed, completed_at=NOW, error=FAILED)
+
+
+async def _put_together(work: Work, action_id: str) -> None:
+    action = await work.read(lambda ctx: ctx.get(GdprAction, action_id))
+    folder = instance.store.folder("workspaces", work.workspace_id, FOLDER)
+    if action.status is GdprStatus.in_progress:
+        with tempfile.TemporaryFile() as file:
+            counted = await _written_down(work, file, action.subject_id)
+            size = file.tell()
+            file.seek(0)
+            async with instance.store.receive(Arriving(_content(file), MOST_BYTES)) as received:
+                await folder.keep(received, f"{action.id}.zip")
+
+        async def complete(ctx: Context) -> None:
+            now = await ctx.now()
+            ended: dict[str, Any] = {"status": GdprStatus.completed, "completed_at": now, "expires_at": now + KEPT}
+            begun = (col(GdprAction.id) == action_id, col(GdprAction.status) == GdprStatus.in_progress)
+            await ctx.update_where(GdprAction, *begun, scope=counted, archive_bytes=size, **ended)
+
+        await work.write("complete", complete)
+        action = await work.read(lambda ctx: ctx.get(GdprAction, action_id))
+    if action.status is GdprStatus.failed:  # the person was erased meanwhile
+        await _removed(folder, f"{action.id}.zip")
+
+
+async def _written_down(work: Work, file: IO[bytes], person: str) -> dict[str, int]:
+    """Rows by table."""
+    counted = dict[str, int]()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        models: list[type[SQLModel]] = [User, *tenants()]
+        if not await work.read(lambda ctx: belongs_elsewhere(ctx, person)):
+            models += of_accounts()  # else they are not this workspace's to give away
+        for model in models:
+            await _add(work, made, model, person, counted)
+    return counted
+
+
+async def _removed(folder: Folder, name: str) -> None:
+    try:
+        await folder.remove(name)
+    except Refusal as refusal:
+        if refusal.code is not Code.NOT_FOUND:
+            raise
 
 
 async def _content(file: IO[bytes]) -> AsyncIterator[bytes]:
@@ -139,14 +179,11 @@ async def expire(tick: Tick) -> None:
     """Files go before their rows forget them: what is cut off is done again."""
     rows = await tick.write(lambda rows: rows.fetch(EXPIRED, PORTION))
     for row in rows:
-        try:
-            await instance.store.folder("workspaces", row["workspace_id"], FOLDER).remove(f"{row['id']}.zip")
-        except Refusal as refusal:
-            if refusal.code is not Code.NOT_FOUND:
-                raise
+        await _removed(instance.store.folder("workspaces", row["workspace_id"], FOLDER), f"{row['id']}.zip")
 
     async def forget(across: AcrossWorkspaces) -> None:
         await across.fetch(ENDED, [row["id"] for row in rows])
+        await across.fetch(LOST, FAILED)
 
     await tick.write(forget)
 
@@ -174,9 +211,5 @@ async def _forget(workspace_id: str, ids: list[str], rows: AcrossWorkspaces) -> 
     await rows.fetchval("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", texts_of(workspace_id))
     folder = instance.store.folder("workspaces", workspace_id, TEXTS)
     for row in await rows.fetch(ALONE, workspace_id, ids, STORED):
-        try:
-            await folder.remove(row["sha256"])
-        except Refusal as refusal:
-            if refusal.code is not Code.NOT_FOUND:
-                raise
+        await _removed(folder, row["sha256"])
     await rows.fetchval(FORGOTTEN, workspace_id, ids)

@@ -198,6 +198,7 @@ class GdprReceiptType:
     subject_id: strawberry.ID
     created_at: datetime
     completed_at: datetime | None
+    error: str | None = strawberry.field(description="Why it has failed.")
     archive_bytes: float | None = strawberry.field(description="Size of an archive that can be downloaded over REST.")
     expires_at: datetime | None
     scope: JSON = strawberry.field(description="Number of rows by table.")

@@ -9,6 +9,7 @@ from models.gdpr import GdprAction, GdprActionType, GdprStatus
 from models.workspaces import Membership
 from resolvers.admin.gdpr import OfPerson
 from resolvers.kernel import (
+    NOW,
     REST_ONLY,
     Absent,
     Action,
@@ -28,6 +29,8 @@ from resolvers.kernel import (
 KEPT: Final = timedelta(days=7)
 FOLDER: Final = "gdpr"
 GONE = "The archive is not there any more"
+FAILED: Final = "The archive could not be put together; the log of the server says why"
+ERASED: Final = "The person was erased"
 
 
 class OfAction(Input):
@@ -38,7 +41,7 @@ ARCHIVE = job("admin.archive", OfAction, unique="{action_id}", fair=True, attemp
 
 
 class GdprReceipt(Output):
-    """What was done on request, or is being done. `archive_bytes` is the size of an archive that can be downloaded."""
+    """What was done on request, is being done, or has failed, and then why. `archive_bytes` is the size of an archive that can be downloaded."""
 
     id: str
     action: GdprActionType
@@ -46,6 +49,7 @@ class GdprReceipt(Output):
     subject_id: str
     created_at: datetime
     completed_at: Annotated[datetime | None, Absent()] = None
+    error: Annotated[str | None, Absent()] = None
     archive_bytes: Annotated[int | None, Absent()] = None
     expires_at: Annotated[datetime | None, Absent()] = None
     scope: dict[str, Any]
@@ -92,3 +96,20 @@ async def download_archive(ctx: Context, data: ById) -> Opened:
         raise Refusal(Code.GONE, GONE)
     opened: Opened = await ctx.outside.store.folder("workspaces", action.workspace_id, FOLDER).open(f"{action.id}.zip")
     return opened
+
+
+async def end_archives(ctx: Context, person: str) -> None:
+    """No archive of the person is left in the workspace, and none is put together any more. Files go before their
+    receipts forget them: what is cut off is done again.
+    """
+    theirs = (col(GdprAction.subject_id) == person, col(GdprAction.action) == GdprActionType.archive)
+    folder = ctx.outside.store.folder("workspaces", ctx.workspace_id or "", FOLDER)
+    for action in await ctx.select(GdprAction, *theirs, col(GdprAction.archive_bytes).is_not(None)).all():
+        try:
+            await folder.remove(f"{action.id}.zip")
+        except Refusal as refusal:
+            if refusal.code is not Code.NOT_FOUND:
+                raise
+    await ctx.update_where(GdprAction, *theirs, archive_bytes=None, expires_at=None)
+    begun = (*theirs, col(GdprAction.status) == GdprStatus.in_progress)
+    await ctx.update_where(GdprAction, *begun, status=GdprStatus.failed, completed_at=NOW, error=ERASED)

@@ -19,6 +19,7 @@ from models.kernel import IdempotencyKey, OutboxEvent
 from models.personal_data import held_in
 from models.runs import Run, RunFrame, RunStep
 from models.workspaces import Membership, Role
+from resolvers.admin.archive import end_archives
 from resolvers.admin.gdpr import DeletePersonalData, receipt, remove_texts
 from resolvers.kernel import (
     Action,
@@ -81,8 +82,8 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
     """Delete all data of a person.
 
     Of a member of the workspace: membership, sessions, messages, comments, runs and whatever else is theirs is deleted
-    or loses its text and their name; what was made for the team stays. The account is deleted as well, unless they
-    belong to another workspace. Writes a receipt. There is no way back.
+    or loses its text and their name, and archives of it go; what was made for the team stays. The account is deleted as
+    well, unless they belong to another workspace. Writes a receipt. There is no way back.
 
     Only an owner can erase an owner; the last owner of other members cannot be erased.
     """
@@ -94,6 +95,7 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
     await _judge(ctx, person)
     user = await ctx.get(User, person, missing="Member not found")
     whole = not await belongs_elsewhere(ctx, person)
+    await end_archives(ctx, person)
     scope = await _erase(ctx, user)
     if whole:
         await forget_answers(ctx, person)
