@@ -41,7 +41,9 @@ ARCHIVE = job("admin.archive", OfAction, unique="{action_id}", fair=True, attemp
 
 
 class GdprReceipt(Output):
-    """What was done on request, is being done, or has failed, and then why. `archive_bytes` is the size of an archive that can be downloaded."""
+    """What was done on request, is being done, or has failed, and then why. `archive_bytes` is the size of an archive
+    that can be downloaded.
+    """
 
     id: str
     action: GdprActionType
@@ -98,18 +100,26 @@ async def download_archive(ctx: Context, data: ById) -> Opened:
     return opened
 
 
-async def end_archives(ctx: Context, person: str) -> None:
-    """No archive of the person is left in the workspace, and none is put together any more. Files go before their
-    receipts forget them: what is cut off is done again.
-    """
-    theirs = (col(GdprAction.subject_id) == person, col(GdprAction.action) == GdprActionType.archive)
+def _of(person: str) -> tuple[Any, ...]:
+    return (col(GdprAction.subject_id) == person, col(GdprAction.action) == GdprActionType.archive)
+
+
+async def remove_archives(ctx: Context, person: str) -> None:
+    """Files go before their receipts forget them: what is cut off is done again."""
     folder = ctx.outside.store.folder("workspaces", ctx.workspace_id or "", FOLDER)
-    for action in await ctx.select(GdprAction, *theirs, col(GdprAction.archive_bytes).is_not(None)).all():
+    for action in await ctx.select(GdprAction, *_of(person), col(GdprAction.archive_bytes).is_not(None)).all():
         try:
             await folder.remove(f"{action.id}.zip")
         except Refusal as refusal:
             if refusal.code is not Code.NOT_FOUND:
                 raise
-    await ctx.update_where(GdprAction, *theirs, archive_bytes=None, expires_at=None)
-    begun = (*theirs, col(GdprAction.status) == GdprStatus.in_progress)
+
+
+async def end_archives(ctx: Context, person: str) -> None:
+    """None of the person can be downloaded any more, and none is put together; one that was completed since its file
+    was looked for goes with the next tick.
+    """
+    there = (*_of(person), col(GdprAction.archive_bytes).is_not(None))
+    await ctx.update_where(GdprAction, *there, expires_at=NOW)
+    begun = (*_of(person), col(GdprAction.status) == GdprStatus.in_progress)
     await ctx.update_where(GdprAction, *begun, status=GdprStatus.failed, completed_at=NOW, error=ERASED)

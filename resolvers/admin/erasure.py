@@ -19,7 +19,7 @@ from models.kernel import IdempotencyKey, OutboxEvent
 from models.personal_data import held_in
 from models.runs import Run, RunFrame, RunStep
 from models.workspaces import Membership, Role
-from resolvers.admin.archive import end_archives
+from resolvers.admin.archive import end_archives, remove_archives
 from resolvers.admin.gdpr import DeletePersonalData, receipt, remove_texts
 from resolvers.kernel import (
     Action,
@@ -90,6 +90,7 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
     person = data.user_id
     await _judge(ctx, person)
     await remove_texts(ctx, person)
+    await remove_archives(ctx, person)
     await ctx.begin()
     await ctx.lock(f"roles of {ctx.workspace_id}")  # no other owner goes at the same time
     await _judge(ctx, person)

@@ -298,6 +298,7 @@ async def test_answers_are_kept_longer_where_that_was_asked_for(world: World) ->
 
 
 async def test_audit_rows_go_by_whole_seals_and_the_chain_holds(world: World) -> None:
+    await seal(across_workspaces)  # what other tests have written
     for place in (world.workspace.id, world.other.id):
         for days in (200, 150, 10):
             at = now() - timedelta(days=days)

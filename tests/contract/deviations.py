@@ -14,6 +14,7 @@ ADDED_ROUTES: dict[str, str] = {
     **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_receipt", "admin.gdpr_download"), "all data of a person"),
     "admin.gdpr_erase": "all data of a person, beyond what agents hold on them",
     "auth.cli_token_rotate": "a new secret without a new token",
+    **dict.fromkeys(("admin.retention_list", "admin.retention_set"), "a workspace says how long its rows are kept"),
     "auth.account_delete": "whoever has an account can end it",
     "auth.password_change": "whoever knows a password can have another",
     **dict.fromkeys(
