@@ -4,11 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from models.base import TenantTable, Timestamps, enum_field, free_id, json_field, tenant_id, text_field, time_field
 from models.bounds import DESCRIPTION, ID, LINE, NOTES
+from models.machines import Machine
 from models.workspaces import Role
 
 
@@ -38,6 +39,11 @@ class SenderType(StrEnum):
     crew = "crew"
     system = "system"
     pipeline = "pipeline"
+    user = "user"
+
+
+LONGEST_ITEM_ID = LINE * 4
+"""The longest `source_id`, and what stands before it."""
 
 
 class InboxItem(TenantTable, Timestamps, table=True):
@@ -51,9 +57,26 @@ class InboxItem(TenantTable, Timestamps, table=True):
     __table_args__ = (
         UniqueConstraint("workspace_id", "kind", "source_id"),
         Index("inbox_items_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
+        Index(
+            "inbox_items_active_idx",
+            "workspace_id",
+            "created_at",
+            "id",
+            postgresql_where=text("state <> 'resolved'"),
+        ),
+        Index("inbox_items_state_idx", "workspace_id", "state", "created_at", "id"),
+        Index("inbox_items_kind_idx", "workspace_id", "kind", "created_at", "id"),
+        Index(
+            "inbox_items_sender_id_idx",
+            "workspace_id",
+            "sender_id",
+            "created_at",
+            "id",
+            postgresql_where=text("sender_id IS NOT NULL"),
+        ),
         Index("inbox_items_target_user_id_idx", "target_user_id"),
     )
-    id: str = free_id(most=LINE * 4)  # the longest source_id, and what stands before it
+    id: str = free_id(most=LONGEST_ITEM_ID)
     workspace_id: str = tenant_id()
     kind: InboxKind = enum_field(InboxKind)
     source_id: str = text_field(LINE * 3)
@@ -79,3 +102,7 @@ class InboxItem(TenantTable, Timestamps, table=True):
 
 def inbox_item_id(kind: InboxKind, source_id: str) -> str:
     return f"ibx_{kind}_{source_id}"
+
+
+INBOX_STATES = Machine(InboxItem, "state", {state: frozenset(InboxState) - {state} for state in InboxState})
+"""contract: extras.states.Inbox"""

@@ -36,10 +36,10 @@ DOMAINS = (
     "admin",
     "recovery",
     "account",
+    "inbox",
     # their events are declared, their operations are still to come
     "assignments",
     "credentials",
-    "inbox",
     "integrations",
     "keeper",
     "pipelines",

@@ -68,6 +68,7 @@ class AgentType:
     chat_count: int
     chats: Edges
     runs: Edges
+    inbox_items: Edges = strawberry.field(description="What the agent has put before people.")
 
 
 @node(agent_ops.CrewsStatus)

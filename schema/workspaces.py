@@ -76,6 +76,7 @@ class WorkspaceType:
     agents: Edges
     chats: Edges
     runs: Edges
+    inbox_items: Edges
     issues: Edges
     projects: Edges
     saved_views: Edges

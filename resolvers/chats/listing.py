@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from sqlalchemy import Text as SQLText
 from sqlalchemy import and_, func, literal_column, or_, select
 from sqlmodel import col
 
@@ -33,6 +32,7 @@ from resolvers.kernel import (
     many,
     of_parent,
     one,
+    precise,
     query,
 )
 from resolvers.reply_notices import clear_notice, hold_notices
@@ -40,8 +40,6 @@ from resolvers.reply_notices import clear_notice, hold_notices
 MISSING = "Chat not found"
 MOST_CHATS = 100
 MOST_UNREAD = 1000  # of the newest messages of a chat, among which those unread are counted
-MILLISECONDS: Any = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'""")
-UTC: Any = literal_column("'UTC'")
 
 lately_active = (col(Chat.last_activity_at).desc(), col(Chat.id).desc())
 lately_changed = (col(Chat.updated_at).desc(), col(Chat.id).desc())
@@ -100,10 +98,6 @@ def _unread(chat: Any, scope: Any) -> Any:
     return scope.scalar(select(func.count()).select_from(message).where(*unread))
 
 
-def _to_the_millisecond(chat: Any, _: Any) -> Any:
-    return func.to_char(func.timezone(UTC, chat.last_activity_at), MILLISECONDS, type_=SQLText())
-
-
 graph(
     Chat,
     gate=Action.READ,
@@ -113,7 +107,7 @@ graph(
     creator=one(User, "created_by"),
     agent_slug=of_parent(Agent, "agent_id", "slug"),
     unread_count=derived(int, _unread),
-    last_activity_at_ms=derived(str, _to_the_millisecond),
+    last_activity_at_ms=precise("last_activity_at"),
 )
 extend(Agent, chats=many(Chat, "agent_id", order_by=lately_active, narrow=of_origin, input=ListChats))
 extend(Workspace, chats=many(Chat, "workspace_id", order_by=lately_changed, narrow=of_origin, input=ListChats))

@@ -10,21 +10,21 @@ RoutineChange = Literal[
 ]  # fmt: skip
 
 
-class InboxItemUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
-    """An inbox item was read, resolved or reopened."""
+class InboxItemUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
+    """An inbox item was added, read, resolved or reopened."""
 
     id: str
     state: str
 
 
-class InboxBulkUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
+class InboxBulkUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
     """Several inbox items were updated at once. Not sent if none was."""
 
     bulk: Literal["true"]
     state: str
 
 
-class InboxPurged(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
+class InboxPurged(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
     """Inbox items were deleted. Not sent if none was."""
 
     purge: Literal["true"]

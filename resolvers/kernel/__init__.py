@@ -103,6 +103,7 @@ from resolvers.kernel.reader import (
     many,
     of_parent,
     one,
+    precise,
     reads,
 )
 from resolvers.kernel.refs import Ref
@@ -132,8 +133,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",
     "forbidden", "unauthenticated", "translate",
     # Who may read the rows of a model, and what leads on from them.
-    "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "reads", "Derived", "confidential",
-    "EVERYONE",
+    "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "precise", "reads", "Derived",
+    "confidential", "EVERYONE",
     # What a command writes and sends.
     "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "Routing", "Time", "Long", "address_of", "Topic",
     # Roles, scopes of tokens, and the license.

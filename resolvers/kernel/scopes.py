@@ -39,6 +39,7 @@ _OF_DOMAIN = {
     "crew_connections": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
     "feedback": ("chats:read", "chats:write"),
+    "inbox": _WORKSPACE,
     "invitations": _WORKSPACE,
     "mcp_calls": ("agents:read", "agents:write"),
     "journal": _WORKSPACE,

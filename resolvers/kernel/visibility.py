@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from sqlalchemy import literal_column, select
+from sqlalchemy import func, literal_column, select
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
 from models.workspaces import Membership
-from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.policy import GATES, RANK, Action
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.graph import access_of, visible_of
 from resolvers.kernel.trace import Param
@@ -16,6 +16,8 @@ from resolvers.kernel.trace import Param
 KNOWN = ("workspace", "user_id", "role")
 """What is known of the caller of a command, by the names that a Call has for it."""
 ONE: Any = literal_column("1")
+RANKS: Any = literal_column(f"ARRAY{[role.value for role in sorted(RANK, key=RANK.__getitem__)]}::text[]")
+"""From the lowest role."""
 
 
 def hides(model: type[SQLModel], limited: bool) -> bool:
@@ -69,6 +71,10 @@ class Scope:
     def may(self, row: Any, action: Action) -> Any:
         """Whether the caller may do this in the workspace of a row."""
         return self.role_in(row.workspace_id).in_([literal_column(f"'{role.value}'") for role in sorted(GATES[action])])
+
+    def ranks(self, row: Any, role: Any) -> Any:
+        """Whether the caller's role in the workspace of a row is this one, or above it."""
+        return func.array_position(RANKS, role) <= func.array_position(RANKS, self.role_in(row.workspace_id))
 
     def scalar(self, statement: Any) -> Any:
         """A one-value subquery of a derived value, tied to the row it belongs to."""

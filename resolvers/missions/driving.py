@@ -14,7 +14,7 @@ from models.actors import ActorType
 from models.agents import Agent, AgentRole, LeadMode
 from models.bounds import LINE, cut
 from models.crews import ConnectionDirection, ConnectionStatus, CrewConnection
-from models.inbox import InboxItem, InboxKind, SenderType, inbox_item_id
+from models.inbox import InboxKind, SenderType
 from models.issues import ActivityAction, IssueActivity, IssueComment
 from models.missions import (
     ISSUE_STATES,
@@ -29,6 +29,8 @@ from models.missions import (
 )
 from models.runs import Run
 from models.workspaces import Role
+from resolvers.inbox.events import InboxItemUpdated
+from resolvers.inbox.putting import put
 from resolvers.kernel import NOW, Context, Id, Input, Topic, job
 from resolvers.missions.briefs import brief_of, planning_of
 from resolvers.missions.events import MissionStatusChanged, MissionUpdated, TaskStatusChanged, TaskUpdated
@@ -51,7 +53,7 @@ class OfMission(Input):
 
 
 WORK_BEGINS = (MissionStatusChanged, MissionUpdated)
-_EVENTS = (*WORK_BEGINS, TaskStatusChanged, TaskUpdated, *RUN_STARTS)
+_EVENTS = (*WORK_BEGINS, TaskStatusChanged, TaskUpdated, InboxItemUpdated, *RUN_STARTS)
 DRIVE = job("missions.drive", OfMission, unique="{mission_id}", serial=True, emits=_EVENTS)
 """A mission is looked at: what can be done next, and whether it has come to its end."""
 EXPIRE = job("missions.expire", OfMission, emits=_EVENTS)
@@ -245,25 +247,18 @@ async def _end(ctx: Context, mission: Mission, status: MissionStatus) -> None:
 
 async def _put_up_for_review(ctx: Context, mission: Mission) -> None:
     """A message in the inbox of managers, once an issue (contract: extras.inbox_sources)."""
-    source_id = f"issue_review_{mission.id}"
-    if await ctx.select(
-        InboxItem, col(InboxItem.kind) == InboxKind.message, col(InboxItem.source_id) == source_id
-    ).exists():
-        return
-    ctx.record(
-        InboxItem(
-            id=inbox_item_id(InboxKind.message, source_id),
-            kind=InboxKind.message,
-            source_id=source_id,
-            target_role=Role.MANAGER,
-            title=cut(f"{mission.identifier} ready for review", LINE * 3),
-            body_md=mission.title,
-            sender_type=SenderType.system,
-            sender_name="Mission engine",
-            payload={
-                "mission_id": mission.id,
-                "issue_identifier": mission.identifier,
-                "new_status": MissionStatus.REVIEW,
-            },
-        )
+    await put(
+        ctx,
+        InboxKind.message,
+        f"issue_review_{mission.id}",
+        target_role=Role.MANAGER,
+        title=cut(f"{mission.identifier} ready for review", LINE * 3),
+        body_md=mission.title,
+        sender_type=SenderType.system,
+        sender_name="Mission engine",
+        payload={
+            "mission_id": mission.id,
+            "issue_identifier": mission.identifier,
+            "new_status": MissionStatus.REVIEW,
+        },
     )

@@ -41,6 +41,7 @@ OPEN = {
     "chats.steer",
     "crew_connections.list", "crews.capabilities", "crews.get", "crews.list", "crews.members.list",
     "crews.provision.status", "feature_flags.list",
+    "inbox.count", "inbox.get", "inbox.list",
     "invitations.list", "labels.list", "members.list", "policies.get", "policies.list",
     "runs.get", "runs.insights", "runs.list", "runs.stats",
     "viewer.get", "workspaces.get", "workspaces.list",

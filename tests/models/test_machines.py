@@ -9,6 +9,7 @@ import yaml
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
 from models.gdpr import GDPR_STATES
+from models.inbox import INBOX_STATES
 from models.machines import MACHINES, Machine
 from models.missions import ISSUE_STATES, TASK_BY_ENGINE
 from models.runs import RUN_STATES, RunStatus
@@ -20,6 +21,7 @@ DOCUMENTED: dict[str, Machine[Any, Any]] = {
     "chats.Run": RUN_STATES,
     "crews.Escalation": ESCALATION_STATES,
     "crews.PeerConversation": PEER_CONVERSATION_STATES,
+    "extras.Inbox": INBOX_STATES,
     "issues.Issue": ISSUE_STATES,
     "missions.TaskByEngine": TASK_BY_ENGINE,
 }

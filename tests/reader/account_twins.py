@@ -1,4 +1,6 @@
-"""The roots of service accounts, for the oracle."""
+"""The roots of service accounts, for the oracle; and what is told of tokens."""
+
+from datetime import timedelta
 
 from tests.reader.oracle import Asker, Listing, Refused, Row, Single, Store, ordered
 from tests.reader.words import NEWEST, Arguments, Root, Value, only, tenants
@@ -18,7 +20,15 @@ def service_account(store: Store, asker: Asker, arguments: Arguments) -> Single:
     return only([row for row in managed(store, asker) if row["id"] == arguments["id"]], "ServiceAccount")
 
 
+def expires_soon(store: Store, asker: Asker, row: Row) -> bool:
+    if row["expires_at"] is None or row["revoked_at"] or row["rotated_at"]:
+        return False
+    left, life = row["expires_at"] - store.tables["now"][0]["now"], row["expires_at"] - row["created_at"]
+    return bool(timedelta(0) < left < min(timedelta(days=7), life / 4))
+
+
 HERE: dict[str, Root] = {"serviceAccounts": service_accounts, "serviceAccount": service_account}
 DERIVED: dict[tuple[str, str], Value] = {
-    ("ServiceAccount", "active"): lambda store, _, row: row["deactivated_at"] is None
+    ("CliToken", "expires_soon"): expires_soon,
+    ("ServiceAccount", "active"): lambda store, _, row: row["deactivated_at"] is None,
 }

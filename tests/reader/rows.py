@@ -15,6 +15,7 @@ from models.base import most_characters, new_id, table_of
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.credentials import AgentCredential
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
+from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
 from models.kernel import AuditActor, AuditLog
 from models.labels import Label
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
@@ -287,6 +288,28 @@ class Sower:
                 token_budget=pick([None, 0, 2**20]), **self.here,
             )  # fmt: skip
         yield from self.logs(crews, agents)
+        yield from self.inbox(agents)
+
+    def inbox(self, agents: list[Agent]) -> Iterator[SQLModel]:
+        pick = self.random.choice
+        for number in range(48):
+            kind, source = pick(list(InboxKind)), f"source {number}"
+            yield InboxItem(
+                id=inbox_item_id(kind, source),
+                kind=kind,
+                source_id=source,
+                target_user_id=self.maybe(pick(self.people).user_id),
+                target_role=self.maybe(pick(list(Role))),
+                title=self.text(),
+                body_md=self.maybe(self.text()),
+                sender_type=SenderType.agent,
+                sender_id=self.maybe(pick(agents[:4]).id),
+                state=pick(list(InboxState)),
+                payload=self.maybe({"t": self.text()}),
+                read_at=self.maybe(self.time()),
+                **self.stamps(),
+                **self.here,
+            )
 
     def logs(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
         pick = self.random.choice

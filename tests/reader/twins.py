@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy.sql.elements import UnaryExpression
@@ -10,8 +10,16 @@ from sqlalchemy.sql.operators import desc_op
 
 from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
-from resolvers.runs.listing import ListRuns
-from tests.reader import account_twins, activity_twins, admin_twins, audit_twins, issue_twins, load_twins, tracker_twins
+from tests.reader import (
+    account_twins,
+    activity_twins,
+    admin_twins,
+    audit_twins,
+    inbox_twins,
+    issue_twins,
+    load_twins,
+    tracker_twins,
+)
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
 from tests.reader.words import (
     MODELS,
@@ -198,7 +206,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 """Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
-HERE |= tracker_twins.HERE | load_twins.HERE
+HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -269,13 +277,6 @@ def active(store: Store, asker: Asker, row: Row) -> bool:
     return row["enabled"] and bucket < row["percentage"] if decided is None else bool(decided)
 
 
-def expires_soon(store: Store, asker: Asker, row: Row) -> bool:
-    if row["expires_at"] is None or row["revoked_at"] or row["rotated_at"]:
-        return False
-    left, life = row["expires_at"] - store.tables["now"][0]["now"], row["expires_at"] - row["created_at"]
-    return bool(timedelta(0) < left < min(timedelta(days=7), life / 4))
-
-
 CONFIGURATION = ("mcp_config_json", "devcontainer_config", "mise_config", "services_json")
 CONFIDENTIAL = {("Agent", "mcp_config_json"), *(("Crew", name) for name in CONFIGURATION)}
 """Null below MANAGER."""
@@ -286,7 +287,6 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("FeatureFlag", "active"): active,
     ("InstanceSetting", "value"): lambda store, _, row: "***" if row["plain"] is None else row["plain"],
     ("CliToken", "limited_to"): lambda store, _, row: row["scopes"] or None,
-    ("CliToken", "expires_soon"): expires_soon,
     ("Membership", "email"): of_user("user_id", "email"),
     ("Membership", "full_name"): of_user("user_id", "full_name"),
     ("CrewConnection", "from_crew_name"): of_crew("from_crew_id", "name"),
@@ -317,6 +317,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **issue_twins.DERIVED,
     **activity_twins.DERIVED,
     **account_twins.DERIVED,
+    **inbox_twins.DERIVED,
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
@@ -416,6 +417,7 @@ class Twins(Rules):
         if type_ == "Query":
             return {
                 "crews": NEWEST,
+                "inbox": inbox_twins.NEWEST,
                 "serviceAccounts": NEWEST,
                 "activity": NEWEST,
                 "agents": AGENTS,
@@ -440,6 +442,8 @@ class Twins(Rules):
         edge = GRAPHS[MODELS[model]][name] if model in MODELS and MODELS[model] in GRAPHS else {}[name]
         assert isinstance(edge, Edge), f"{model}.{name} is derived and has no twin"
         rows = seen(asker, edge.target.__name__, self.reached(model, name, edge, store, row))
+        if edge.target.__name__ == "InboxItem":
+            rows = [r for r in rows if inbox_twins.is_for(store, asker, r) and inbox_twins.matches(r, arguments)]
         if edge.kind == "count":
             return len(rows)
         target = edge.target.__name__
@@ -451,7 +455,8 @@ class Twins(Rules):
             rows = [r for r in rows if fits(r, rule, arguments.get(argument))]
         order = declared_order(edge)
         page = (edge.input.page_default, edge.input.page_maximum) if edge.input is not None else None  # type: ignore[attr-defined]
-        return Listing(target, ordered(rows, order), order, page, clamped=edge.input is not ListRuns)
+        clamped = not getattr(edge.input, "cut_to_default", False)
+        return Listing(target, ordered(rows, order), order, page, clamped)
 
     def reached(self, model: str, name: str, edge: Edge, store: Store, row: Row) -> list[Row]:
         joined = JOINED.get((model, name)) or (lambda _, row, other: edge.on(row, other))

@@ -27,6 +27,7 @@ BIG = (
     "assignments",
     "peer_conversations",
     "escalations",
+    "inbox_items",
     "journal",
     "journal_entries",
     "events",
@@ -111,6 +112,7 @@ class Population:
         await self._runs(first, last)
         await self._issues(first, last)
         await self._activity(first, last)
+        await self._inbox(first, last)
         await self._journal(first, last)
         await self.fill("events", first, last, channel=f"'workspace:{self.workspace_id}'", type="'crew.updated'")
         await self._logs(first, last)
@@ -250,6 +252,19 @@ class Population:
         told = {"from_agent_id": AGENTS, "crew_id": f"'{TEN}'", "reason": "'Since ' || i", "action": "'approve'"}
         kinds = {"type": "'TEXT'", "status": "'PENDING'"}
         await self.fill("escalations", first, last, id=f"'cescal' || {NUMBER}", **told, **kinds, **TIMES)
+
+    async def _inbox(self, first: int, last: int) -> None:
+        """What filters look for are the oldest rows."""
+        item = {
+            "id": f"'ibx_message_' || {NUMBER}",
+            "source_id": NUMBER,
+            "title": "'Item ' || i",
+            "sender_id": AGENTS,
+            "kind": f"CASE WHEN {RARE} THEN 'failed_run' ELSE 'message' END",
+            "state": f"CASE WHEN {RARE} THEN 'unread' ELSE 'resolved' END",
+            "priority": "'medium'",
+        }
+        await self.fill("inbox_items", first, last, **item, **TIMES)
 
     async def _issues(self, first: int, last: int) -> None:
         """Each is of one of ten crews, projects and assignees; few are urgent, under way, or have a label."""

@@ -94,9 +94,16 @@ LOGGED = (
     'action: "create", dateTo: "2024-01-01T00:05:00Z"',
     'search: "reat"',
 )
+INBOX = ("state: active", "state: unread", "state: resolved", "kind: [failed_run]", "kind: [message, failed_run]")
 SHOWN_OF_RUNS = "nodes { id status agentName crewName fromSeq }"
 READS = (
     *_list("crews", "/api/v1/crews", "crews"),
+    Read("inbox: first page", "/api/v1/inbox?limit=20"),
+    Read("inbox: failed runs that are active", "/api/v1/inbox?limit=20&state=active&kind=failed_run"),
+    *(Read(f"inbox: {chosen}", field=f"inbox({chosen}") for chosen in INBOX),
+    Read("inbox: behind a cursor at the end", field="inbox", behind=True),
+    Read("inbox: totalCount", field="inbox", kind=Kind.counted, shown="totalCount"),
+    Read("inbox: unread items", "/api/v1/inbox/count"),
     *_list("agents", "/api/v1/agents", "agents", crew_id=CREW),
     *_list("chats", "/api/v1/chats", "chats", origin="CRON"),
     *_list("messages", f"/api/v1/chats/{CHAT}/messages", f'messages(chatId: "{CHAT}"'),

@@ -22,6 +22,7 @@ from resolvers.kernel.reader.graph import (
     many,
     of_parent,
     one,
+    precise,
     reads,
 )
 from resolvers.kernel.reader.rows import Branch, Page, Read, Row, Rows, View, columns_of
@@ -45,5 +46,5 @@ __all__ = [
     "EVERYONE", "GRAPHS", "Asked", "Beside", "Branch", "Column", "Constant", "Derived", "Edge", "Either",
     "EnvelopeShape", "Item", "Nested", "Page", "Part", "Read", "Row", "Rows", "Shape", "View", "check_graphs",
     "columns_of", "confidential", "count", "derived", "edges_in", "edges_of", "either", "extend", "graph", "intern",
-    "many", "of_parent", "one", "reads", "roles_of", "scopes_of",
+    "many", "of_parent", "one", "precise", "reads", "roles_of", "scopes_of",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import literal_column, select, true
+from sqlalchemy import Text, func, literal_column, select, true
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
@@ -16,6 +16,8 @@ from resolvers.kernel.scopes import SCOPES, Scopes
 
 On = Callable[[Any, Any], Any]
 ONE: Any = literal_column("1")
+MILLISECONDS: Any = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'""")
+UTC: Any = literal_column("'UTC'")
 Visible = Callable[[Any, Any], Any]
 """`(row, scope) -> condition`: whether the caller may see a row. What it does not hold for is, to that caller, not
 there.
@@ -139,6 +141,11 @@ def count(
 
 def derived(type: Any, expression: Callable[[Any, Any], Any]) -> Derived:
     return Derived(type, expression)
+
+
+def precise(column: str) -> Derived:
+    """A time of the row to the millisecond: as a column it is shown to the second."""
+    return Derived(str, lambda row, _: func.to_char(func.timezone(UTC, row[column]), MILLISECONDS, type_=Text()))
 
 
 def of_parent(target: type[TenantRow], key: str, column: str) -> Derived:

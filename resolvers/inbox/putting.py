@@ -1,0 +1,34 @@
+"""How other domains put something before people, and take it back when it was decided where it came from."""
+
+from typing import Any
+
+from sqlmodel import col
+
+from models.inbox import InboxItem, InboxKind, InboxState, inbox_item_id
+from resolvers.inbox.events import InboxItemUpdated
+from resolvers.kernel import NOW, Context
+
+
+async def put(ctx: Context, kind: InboxKind, source_id: str, **item: Any) -> None:
+    """An item, once for its kind and source: a repeat does nothing. The operation declares InboxItemUpdated."""
+    await ctx.lock(f"inbox item {ctx.workspace_id}/{kind}/{source_id}")
+    if await ctx.select(InboxItem, *_same(kind, source_id), including_hidden=True).exists():
+        return
+    made = InboxItem(id=inbox_item_id(kind, source_id), kind=kind, source_id=source_id, **item)
+    ctx.record(made)
+    ctx.emit(InboxItemUpdated(id=made.id, state=InboxState.unread))
+
+
+async def settle(ctx: Context, kind: InboxKind, source_id: str, action: str | None) -> None:
+    """The item was decided at its source, by the caller or, without one, by the service. The operation declares
+    InboxItemUpdated.
+    """
+    decided = {"resolved_at": NOW, "resolved_by_user_id": ctx.user_id or None, "resolved_action": action}
+    for id in await ctx.update_where(
+        InboxItem, *_same(kind, source_id), including_hidden=True, state=InboxState.resolved, **decided
+    ):
+        ctx.emit(InboxItemUpdated(id=id, state=InboxState.resolved))
+
+
+def _same(kind: InboxKind, source_id: str) -> tuple[Any, ...]:
+    return col(InboxItem.kind) == kind, col(InboxItem.source_id) == source_id
