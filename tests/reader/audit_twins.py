@@ -60,7 +60,12 @@ def metadata_text(store: Store, asker: Asker, row: Row) -> str:
 
 def change_list(store: Store, asker: Asker, row: Row) -> Any:
     changes = row["changes"]
-    return None if changes is None else [{"field": name, **changes[name]} for name in sorted(changes)]
+    if changes is None:
+        return None
+    # in the order in which PostgreSQL keeps keys
+    return [
+        {"after": changes[name]["after"], "field": name, "before": changes[name]["before"]} for name in sorted(changes)
+    ]
 
 
 HERE: dict[str, Root] = {"auditLog": audit_log, "mcpToolCalls": mcp_tool_calls}
