@@ -10,6 +10,7 @@ from sqlmodel import Field
 
 from models.base import (
     Row,
+    Table,
     TenantRow,
     TenantTable,
     bytes_field,
@@ -132,6 +133,29 @@ class AuditLog(TenantTable, table=True):
     salt: str | None = text_field(LINE, default=None, sa_column_kwargs={"server_default": RANDOM})
     erased: bytes | None = bytes_field(LINE, default=None)
     erased_signature: bytes | None = bytes_field(LINE, default=None)
+
+
+class SecurityLog(Table, table=True):
+    """What was done with an account: signing in, and whatever lets somebody sign in. The person's own, and of no
+    workspace; of an account that is gone, nobody's.
+    """
+
+    __tablename__ = "security_logs"
+    __table_args__ = (
+        Index("security_logs_list_idx", "user_id", text("created_at DESC"), text("id DESC")),
+        Index("security_logs_created_at_idx", "created_at", postgresql_using="brin"),
+    )
+    user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
+    action: str = text_field(LINE)
+    entity_type: str = text_field(LINE)
+    entity_id: str | None = text_field(ID, default=None)
+    data: dict[str, Any] = json_field(NOTES, default_factory=dict)
+    changes: dict[str, Any] | None = json_field(NOTES, default=None)
+    ip_address: str | None = text_field(LINE, default=None)
+    user_agent: str | None = text_field(LINE * 2, default=None)
+    actor_type: AuditActor = enum_field(AuditActor.system)
+    actor_id: str | None = text_field(ID, default=None)
+    created_at: datetime = stored_at()
 
 
 class JobStep(TenantRow, table=True):

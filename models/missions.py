@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
@@ -106,6 +106,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
     user, or any text.
     """
 
+    __kinds__: ClassVar = frozenset({"issue"})
     __tablename__ = "missions"
     __table_args__ = (
         tenant_key(),

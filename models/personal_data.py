@@ -124,6 +124,12 @@ DECLARED: Final[Mapping[str, Held]] = {
     ),
     "model_calls": held(nothing="run_id step agent_id crew_id chat_id mission_id provider model"),
     "pairings": held(hidden="code_hash", nothing="adapter_hint"),
+    "security_logs": held(
+        by="actor_id",
+        words="ip_address user_agent",
+        mentions="data changes",
+        nothing="action entity_type entity_id actor_type",
+    ),
     "passkey_challenges": held(hidden="browser challenge"),
     "passkeys": held(nothing="name credential_id public_key transports"),
     "password_resets": held(hidden="token_hash", nothing="email"),

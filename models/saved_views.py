@@ -1,6 +1,7 @@
 """Saved views: how somebody wants to see issues."""
 
 from enum import StrEnum
+from typing import ClassVar
 
 from sqlalchemy import Index, text
 from sqlmodel import Field
@@ -17,6 +18,7 @@ class ViewType(StrEnum):
 class SavedView(TenantTable, Versioned, Timestamps, table=True):
     """Filters and order are texts of the client's, kept as sent. A view is its owner's, and goes with the account."""
 
+    __private__: ClassVar = True
     __tablename__ = "saved_views"
     __table_args__ = (
         Index("saved_views_workspace_id_is_default_idx", "workspace_id", text("is_default DESC"), "name", "id"),

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
@@ -57,6 +58,7 @@ class Workspace(Table, Timestamps, SoftDelete, Versioned, table=True):
 class Membership(TenantTable, Timestamps, table=True):
     """A user in a workspace. `capabilities` is null while the default of the role holds."""
 
+    __kinds__: ClassVar = frozenset({"workspace_member"})
     __tablename__ = "memberships"
     __table_args__ = (
         UniqueConstraint("user_id", "workspace_id"),

@@ -47,6 +47,7 @@ class DeleteAccount(Input):
 @command(
     "auth.password_change",
     Action.SELF,
+    audit="user.password_changed",
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.CONFLICT),
     allow=people_only,
@@ -72,6 +73,7 @@ async def change_password(ctx: Context, data: ChangePassword) -> Success:
 @command(
     "auth.account_delete",
     Action.SELF,
+    audit="user.deleted",
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.CONFLICT),
     allow=people_only,
@@ -93,6 +95,7 @@ async def delete_account(ctx: Context, data: DeleteAccount) -> Success:
     await _leave_workspaces(ctx)
     ctx.workspace_id, ctx.role = None, None
     await ctx.delete(User, ctx.user_id)
+    ctx.nobody = True
     ctx.ring(Topic.access, ctx.user_id)
     ctx.session = "ended"
     return Success()
@@ -112,7 +115,7 @@ async def _confirm(ctx: Context, password: str) -> User:
     if user.locked_until is not None and user.locked_until > now:
         raise forbidden(WRONG)
     if not checked.ok:
-        await count_failure(ctx, user, now)
+        await count_failure(ctx, user, user, now)
         refusal = forbidden(WRONG)
         refusal.commit = True
         raise refusal
@@ -126,6 +129,7 @@ async def _leave_workspaces(ctx: Context) -> None:
     for workspace in await ctx.select(Workspace, col(Workspace.id).in_(own)).order_by(col(Workspace.name)).all():
         await ctx.enter(workspace.id)
         await ctx.lock(f"roles of {workspace.id}")  # nor may another owner go at the same time
+        await ctx.audit_here("USER", ctx.user_id, action=ctx.operation.audit)
         others = ctx.select(Membership, col(Membership.user_id) != ctx.user_id)
         if not await others.exists():
             await ctx.update(Workspace, workspace.id, deleted_at=NOW)

@@ -57,7 +57,7 @@ def list_labels(scope: QueryScope, data: NoInput) -> Rows[Label]:
     return scope.select(Label).order_by(col(Label.name))
 
 
-@command("labels.create", Action.CREATE, errors=(Code.CONFLICT,))
+@command("labels.create", Action.CREATE, audit="label.created", errors=(Code.CONFLICT,))
 async def create_label(ctx: Context, data: CreateLabel) -> Label:
     """Create a label.
 
@@ -66,7 +66,7 @@ async def create_label(ctx: Context, data: CreateLabel) -> Label:
     return await ctx.insert(Label(**data.model_dump()), conflict=TAKEN)
 
 
-@command("labels.update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Label)
+@command("labels.update", Action.MANAGE, audit="label.updated", errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Label)
 async def update_label(ctx: Context, data: UpdateLabel) -> Label:
     """Update a label.
 
@@ -77,7 +77,9 @@ async def update_label(ctx: Context, data: UpdateLabel) -> Label:
     return await ctx.edit(label, conflict=TAKEN, **changes)
 
 
-@command("labels.delete", Action.MANAGE, subject=LABEL, errors=(Code.NOT_FOUND,), versioned=Label)
+@command(
+    "labels.delete", Action.MANAGE, audit="label.deleted", subject=LABEL, errors=(Code.NOT_FOUND,), versioned=Label
+)
 async def delete_label(ctx: Context, label: Label, data: ById) -> Deleted:
     """Delete a label.
 

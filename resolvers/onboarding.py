@@ -149,7 +149,13 @@ async def _has_agents(ctx: Context) -> bool:
     return await ctx.select(Workspace, own, found.correlate(workspaces).exists()).exists()
 
 
-@command("onboarding.complete", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
+@command(
+    "onboarding.complete",
+    Action.SELF,
+    audit="user.onboarding_completed",
+    tenancy=Tenancy.NONE,
+    errors=(Code.NOT_FOUND,),
+)
 async def complete(ctx: Context, data: NoInput) -> OnboardingCompleted:
     """Mark the onboarding as completed.
 
@@ -164,6 +170,7 @@ async def complete(ctx: Context, data: NoInput) -> OnboardingCompleted:
 @command(
     "onboarding.setup",
     Action.SELF,
+    audit="workspace.set_up",
     tenancy=Tenancy.NONE,
     errors=(Code.PAYMENT_REQUIRED, Code.FORBIDDEN, Code.CONFLICT),
     writes_on_refusal=True,
@@ -260,6 +267,7 @@ async def _carry_out(ctx: Context, workspace: Workspace, data: SetUpOnboarding, 
     await room_for_an_agent(ctx, crew.id)
     agent = await add_agent(ctx, plan.agent.model_copy(update={"crew_id": crew.id}))
     credential_id = await _give_credential(ctx, data.credential_name, plan, agent) if plan.secret else ""
+    ctx.audit("WORKSPACE", workspace.id, crew_id=crew.id, agent_id=agent.id, credential_id=credential_id or None)
     return SetUp(workspace_id=workspace.id, crew_id=crew.id, agent_id=agent.id, credential_id=credential_id)
 
 

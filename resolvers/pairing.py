@@ -99,7 +99,14 @@ class RedeemedPairing(Output):
     email: str
 
 
-@command("auth.pair_start", Action.SELF, tenancy=Tenancy.NONE, secret=True, again="pairings_code_hash_key")
+@command(
+    "auth.pair_start",
+    Action.SELF,
+    audit="pairing.started",
+    tenancy=Tenancy.NONE,
+    secret=True,
+    again="pairings_code_hash_key",
+)
 async def start_pairing(ctx: Context, data: StartPairing) -> StartedPairing:
     """Start a pairing.
 
@@ -135,7 +142,15 @@ async def get_pairing(ctx: Context, data: PollPairing) -> PairingState:
     return PairingState(status=status, adapter_hint=found.adapter_hint, expires_at=found.expires_at)
 
 
-@command("auth.pair_redeem", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, errors=(Code.BAD_REQUEST,), secret=True)
+@command(
+    "auth.pair_redeem",
+    Action.NONE,
+    audit="cli_token.created",
+    auth=Auth.NONE,
+    tenancy=Tenancy.NONE,
+    errors=(Code.BAD_REQUEST,),
+    secret=True,
+)
 async def redeem_pairing(ctx: Context, data: RedeemPairing) -> RedeemedPairing:
     """Create a CLI token with a pairing code.
 
@@ -148,6 +163,7 @@ async def redeem_pairing(ctx: Context, data: RedeemPairing) -> RedeemedPairing:
         raise Refusal(Code.BAD_REQUEST, INVALID)
     pairing = await ctx.select(Pairing, known).one()
     user = await ctx.get(User, pairing.user_id)
+    ctx.user_id = user.id
     token, token_hash = new_token(TokenTier.STANDARD)
     await ctx.insert(CliToken(user_id=user.id, name=_token_name(pairing), token_hash=token_hash))
     return RedeemedPairing(cli_token=token, user_id=user.id, email=user.email)

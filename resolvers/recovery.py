@@ -153,7 +153,7 @@ async def end_links(ctx: Context, user_id: str) -> None:
     await ctx.update_where(PasswordReset, *waiting, expires_at=NOW)
 
 
-@command("auth.reset", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, late=True)
+@command("auth.reset", Action.NONE, audit="user.password_reset", auth=Auth.NONE, tenancy=Tenancy.NONE, late=True)
 async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
     """Set a new password by the token of a mailed link.
 
@@ -176,6 +176,7 @@ async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
     if not used:
         raise Refusal(Code.BAD_REQUEST, INVALID)
     reset = await ctx.get(PasswordReset, used[0])
+    ctx.user_id = reset.user_id or ""
     await set_password(ctx, reset.user_id or "", password_hash, email_verified=NOW)
     await end_links(ctx, reset.user_id or "")
     return PasswordSet()

@@ -86,7 +86,7 @@ def list_saved_views(scope: QueryScope, data: NoInput) -> Rows[SavedView]:
     return scope.select(SavedView).order_by(*DEFAULT_FIRST)
 
 
-@command("saved_views.create", Action.CREATE)
+@command("saved_views.create", Action.CREATE, audit="saved_view.created")
 async def create_saved_view(ctx: Context, data: CreateSavedView) -> SavedView:
     """Create a saved view.
 
@@ -98,6 +98,7 @@ async def create_saved_view(ctx: Context, data: CreateSavedView) -> SavedView:
 @command(
     "saved_views.update",
     Action.CREATE,
+    audit="saved_view.updated",
     subject=VIEW,
     allow=owner_only,
     errors=(Code.NOT_FOUND,),
@@ -114,6 +115,7 @@ async def update_saved_view(ctx: Context, view: SavedView, data: UpdateSavedView
 @command(
     "saved_views.delete",
     Action.PARTICIPATE,
+    audit="saved_view.deleted",
     subject=VIEW,
     allow=owner_only,
     errors=(Code.NOT_FOUND,),

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
-from models.kernel import AuditActor, AuditLog
+from models.kernel import AuditActor, AuditLog, SecurityLog
 from resolvers import audit
 from rest_compat.dispatch import workspace_in_body
 from rest_compat.envelopes import Envelope, PaginationJSON
@@ -40,6 +40,22 @@ class AuditListJSON(Envelope):
     pagination: PaginationJSON
 
 
+class SecurityEntryJSON(Wire, of=SecurityLog):
+    """`changes` maps the fields of an update to their values `before` and `after`."""
+
+    id: str
+    action: str
+    entity_type: str
+    entity_id: str | None
+    metadata: Annotated[dict[str, Any], From("data")]
+    changes: Annotated[dict[str, Any] | None, Absent()]
+    ip_address: str | None
+    user_agent: str | None
+    actor_type: AuditActor
+    actor_id: str | None
+    created_at: datetime
+
+
 class McpToolCallJSON(Wire, of=McpToolCall):
     id: str
     workspace_id: str
@@ -67,6 +83,7 @@ ROUTES = (
         list[AuditEntryJSON],
         gives=Streaming("application/x-ndjson", "text/csv"),
     ),
+    GET("/api/v1/me/security-log", audit.list_security_log, list[SecurityEntryJSON]),
     GET("/api/v1/mcp-tool-calls", audit.list_mcp_calls, list[McpToolCallJSON]),
     POST(
         "/api/v1/internal/mcp-tool-calls",

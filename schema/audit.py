@@ -6,7 +6,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
-from models.kernel import AuditActor, AuditLog
+from models.kernel import AuditActor, AuditLog, SecurityLog
 from resolvers import audit as audit_ops
 from schema.bridge import Edge, node, query
 
@@ -40,6 +40,25 @@ class AuditEntryType:
     created_at: datetime
 
 
+@node(SecurityLog, name="SecurityLogEntry")
+class SecurityLogEntryType:
+    """What was done with the caller's account."""
+
+    id: strawberry.ID
+    action: str
+    entity_type: str
+    entity_id: strawberry.ID | None
+    data: JSON = strawberry.field(name="metadata")
+    change_list: JSON | None = strawberry.field(
+        name="changes", description="A list of `field`, `before` and `after`; null if no field of the entity changed."
+    )
+    ip_address: str | None
+    user_agent: str | None
+    actor_type: AuditActor
+    actor_id: strawberry.ID | None
+    created_at: datetime
+
+
 @node(McpToolCall)
 class McpToolCallType:
     """A call of a tool on an MCP server."""
@@ -62,4 +81,5 @@ class McpToolCallType:
 @strawberry.type
 class AuditQuery:
     audit_log = query(audit_ops.list_audit, AuditEntryType)
+    security_log = query(audit_ops.list_security_log, SecurityLogEntryType)
     mcp_tool_calls = query(audit_ops.list_mcp_calls, McpToolCallType)

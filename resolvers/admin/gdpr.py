@@ -110,7 +110,7 @@ def receipt(
     )
 
 
-@command("admin.gdpr_export", Action.MANAGE)
+@command("admin.gdpr_export", Action.MANAGE, audit="user.data_exported")
 async def export_personal_data(ctx: Context, data: OfPerson) -> PersonalDataExport:
     """Export what agents hold on a person.
 
@@ -129,6 +129,7 @@ async def export_personal_data(ctx: Context, data: OfPerson) -> PersonalDataExpo
     scope = DeletedRows(peer_cards=len(found[0]), memory_versions=len(found[1]), inbox_items=len(found[2]))
     made = receipt(ctx, GdprActionType.export, person, scope=scope.plain())
     made.completed_at = now = await ctx.now()
+    ctx.audit("USER", person, receipt=made.id, **scope.plain())
     await ctx.insert(made)
     return PersonalDataExport(
         data_subject_id=person,
@@ -155,7 +156,7 @@ def _item(item: InboxItem) -> ExportedInboxItem:
     )
 
 
-@command("admin.gdpr_delete", Action.MANAGE, late=True)
+@command("admin.gdpr_delete", Action.MANAGE, audit="user.data_deleted", late=True)
 async def delete_personal_data(ctx: Context, data: DeletePersonalData) -> PersonalDataDeleted:
     """Delete what agents hold on a person.
 
@@ -171,6 +172,7 @@ async def delete_personal_data(ctx: Context, data: DeletePersonalData) -> Person
     scope = DeletedRows(peer_cards=cards, memory_versions=versions, inbox_items=items)
     made = receipt(ctx, GdprActionType.delete, person, reason=data.reason, scope=scope.plain())
     made.completed_at = await ctx.now()
+    ctx.audit("USER", person, receipt=made.id, **scope.plain())
     await ctx.insert(made)
     return PersonalDataDeleted(
         action_id=made.id,

@@ -56,7 +56,7 @@ async def get_memory_config(ctx: Context, data: NoInput) -> MemoryConfiguration:
     return _shown(ctx, None if stored is None else stored.document)
 
 
-@command("admin.memory_config_patch", Action.MANAGE, errors=(Code.TOO_LARGE,))
+@command("admin.memory_config_patch", Action.MANAGE, audit="memory_config.updated", errors=(Code.TOO_LARGE,))
 async def update_memory_config(ctx: Context, data: UpdateMemoryConfig) -> MemoryConfiguration:
     """Update the configuration of memories.
 
@@ -73,6 +73,7 @@ async def update_memory_config(ctx: Context, data: UpdateMemoryConfig) -> Memory
         raise Refusal(Code.TOO_LARGE, f"The configuration is larger than {MOST_BYTES >> 10} KiB")
     if not await _store(ctx, before, after):
         return _shown(ctx, None if stored is None else before)
+    ctx.audit("MEMORY_CONFIG", None, keys=sorted(data.config))
     return _shown(ctx, after)
 
 

@@ -29,7 +29,13 @@ def list_runs_of_agent(scope: QueryScope, data: RunsOfAgent) -> Rows[Run]:
     return scope.select(Run).where(col(Run.agent_id) == data.agent_id).order_by(*newest_first).limit(MOST_RUNS)
 
 
-@command("agents.stop", Action.CREATE, emits=(RunFailed, AgentStatusChanged), errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command(
+    "agents.stop",
+    Action.CREATE,
+    audit="agent.stopped",
+    emits=(RunFailed, AgentStatusChanged),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
 async def stop_agent(ctx: Context, data: ById) -> Agent:
     """Stop an agent.
 

@@ -128,6 +128,7 @@ def _needs_no_link(caller: Caller) -> bool:
 @command(
     "auth.bootstrap",
     Action.NONE,
+    audit="user.created",
     auth=Auth.NONE,
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.GONE),
@@ -161,6 +162,7 @@ async def _where_signup_is_on(ctx: Context) -> None:
 @command(
     "auth.signup",
     Action.NONE,
+    audit="user.created",
     auth=Auth.NONE,
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.CONFLICT),
@@ -191,6 +193,8 @@ async def _found(ctx: Context, data: SignUp, password_hash: str) -> Founded:
     )
     ctx.user_id = user.id
     await ctx.enter(workspace.id)
+    ctx.audit("USER", user.id, personal=True)
+    ctx.audit("WORKSPACE", workspace.id, action="workspace.created", name=workspace.name, slug=workspace.slug)
     await ctx.insert(Membership(user_id=user.id, role=Role.OWNER))
     return Founded(user, workspace)
 

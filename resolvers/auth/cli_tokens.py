@@ -139,7 +139,12 @@ def new_token(tier: TokenTier) -> tuple[str, str]:
 
 
 @command(
-    "auth.cli_token_create", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.FORBIDDEN, Code.UNAVAILABLE), secret=True
+    "auth.cli_token_create",
+    Action.SELF,
+    audit="cli_token.created",
+    tenancy=Tenancy.NONE,
+    errors=(Code.FORBIDDEN, Code.UNAVAILABLE),
+    secret=True,
 )
 async def create_cli_token(ctx: Context, data: CreateCliToken) -> CreatedCliToken:
     """Create a CLI token.
@@ -216,7 +221,9 @@ def list_cli_tokens(scope: QueryScope, data: NoInput) -> Rows[CliToken]:
     return scope.select(CliToken).order_by(col(CliToken.created_at).desc())
 
 
-@command("auth.cli_token_revoke", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
+@command(
+    "auth.cli_token_revoke", Action.SELF, audit="cli_token.revoked", tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,)
+)
 async def revoke_cli_token(ctx: Context, data: ById) -> RevokedCliToken:
     """Revoke a CLI token.
 

@@ -40,6 +40,7 @@ LOCK = timedelta(minutes=5)
 ATTEMPTS = 3  # at a password hash that somebody replaces meanwhile
 CALLBACK = "/api/auth/callback/credentials"
 FAILURE = "CredentialsSignin"
+REFUSED = "user.sign_in_refused"
 
 # One slash and no second one in any spelling. Browsers read a backslash as a slash, and skip tabs and line ends.
 _LOCAL_PATH = re.compile(r"/(?!/)[^\\\x00-\x1f\x7f]*")
@@ -137,6 +138,7 @@ async def list_providers(ctx: Context, data: NoInput) -> Providers:
 @command(
     "auth.login",
     Action.NONE,
+    audit="session.opened",
     auth=Auth.NONE,
     tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,
@@ -179,7 +181,7 @@ async def _decide(
     if counter.locked_until is not None and counter.locked_until > now:
         return await _uncounted(ctx)
     if not checked.ok:
-        await count_failure(ctx, counter, now)
+        await count_failure(ctx, user, counter, now)
         return FAILED
     changes: dict[str, Any] = {} if checked.upgraded_hash is None else {"password_hash": checked.upgraded_hash}
     if device is None and user.failed_login_count:
@@ -188,16 +190,20 @@ async def _decide(
         user = await ctx.update(User, user.id, **changes)
     if user.passkey_required:
         await remember_password(ctx, user)
+        ctx.account = user.id
+        ctx.audit("USER", user.id, action="user.password_accepted", personal=True)
         return UNFINISHED
     await open_session(ctx, user, device)
     return LoginResult(ok=True, url=local_path(callback), status=200)
 
 
-async def count_failure(ctx: Context, counter: User | SignInDevice, now: datetime) -> None:
+async def count_failure(ctx: Context, user: User, counter: User | SignInDevice, now: datetime) -> None:
     """A wrong password, while the row is locked in the database; ten of them lock the account, or the browser."""
     failures = counter.failed_login_count if counter.locked_until is None else 0
     locked_until = now + LOCK if failures + 1 >= MOST_FAILURES else None
-    await ctx.update(type(counter), counter.id, failed_login_count=failures + 1, locked_until=locked_until)
+    await ctx.edit(counter, failed_login_count=failures + 1, locked_until=locked_until)
+    ctx.account = user.id
+    ctx.audit("USER", user.id, action=REFUSED, personal=True, locked=locked_until is not None)
 
 
 async def _uncounted(ctx: Context) -> LoginResult:

@@ -108,6 +108,7 @@ async def open_session(ctx: Context, user: User, device: SignInDevice | None = N
         )
     )
     ctx.session = replace(issued, device=cookie)
+    ctx.user_id = ctx.user_id or user.id
     return issued
 
 
@@ -204,6 +205,8 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
     if session.current_refresh_jti not in (None, claims.jti):
         await ctx.update(Session, session.id, revoked_at=NOW, revoked_reason=RevokedReason.rotation)
         ctx.ring(Topic.access, session.user_id)
+        ctx.account = session.user_id
+        ctx.audit("SESSION", session.id, action="session.revoked", personal=True, reason=RevokedReason.rotation)
         refusal = _ended(Reason.session_revoked)
         refusal.commit = True
         raise refusal
@@ -221,7 +224,7 @@ def _ended(reason: Reason) -> Refusal:
     return unauthenticated(reason, ends_session=True)
 
 
-@command("auth.signout", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@command("auth.signout", Action.NONE, audit="session.closed", auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
 async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
     """Sign out.
 
@@ -243,6 +246,7 @@ async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
 
 async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) -> None:
     """The first end of a session is the one that is remembered."""
+    ctx.account = user_id
     own = (col(Session.id) == id, col(Session.user_id) == user_id, col(Session.revoked_at).is_(None))
     await ctx.update_where(Session, *own, revoked_at=NOW, revoked_reason=reason)
     ctx.ring(Topic.access, user_id)
@@ -275,7 +279,7 @@ async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
     ]
 
 
-@command("auth.sessions_revoke", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
+@command("auth.sessions_revoke", Action.SELF, audit="session.revoked", tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
 async def revoke_session(ctx: Context, data: ById) -> RevokedSession:
     """Revoke a session.
 

@@ -60,6 +60,7 @@ async def _end(ctx: Context, token: CliToken, now: datetime, overlap: timedelta)
 @command(
     "auth.cli_token_rotate",
     Action.SELF,
+    audit="cli_token.rotated",
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT, Code.UNAVAILABLE),
     secret=True,

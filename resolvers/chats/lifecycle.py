@@ -60,7 +60,7 @@ class RenameChat(Input):
     title: Annotated[Description, AfterValidator(collapsed)]
 
 
-@command("chats.create", Action.PARTICIPATE, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command("chats.create", Action.PARTICIPATE, audit="chat.created", errors=(Code.NOT_FOUND, Code.CONFLICT))
 async def create_chat(ctx: Context, data: CreateChat) -> Chat:
     """Create a chat.
 
@@ -79,7 +79,14 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
     return await ctx.insert(chat, conflict=TAKEN)
 
 
-@command("chats.rename", Action.PARTICIPATE, subject=CHANGED, allow=may_change, errors=(Code.NOT_FOUND,))
+@command(
+    "chats.rename",
+    Action.PARTICIPATE,
+    audit="chat.renamed",
+    subject=CHANGED,
+    allow=may_change,
+    errors=(Code.NOT_FOUND,),
+)
 async def rename_chat(ctx: Context, chat: Chat, data: RenameChat) -> Chat:
     """Rename a chat.
 
@@ -91,6 +98,7 @@ async def rename_chat(ctx: Context, chat: Chat, data: RenameChat) -> Chat:
 @command(
     "chats.delete",
     Action.PARTICIPATE,
+    audit="chat.deleted",
     subject=CHANGED,
     locked=True,
     allow=may_change,

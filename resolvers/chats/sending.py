@@ -78,6 +78,7 @@ def title_of(content: str) -> str:
 @command(
     "chats.send",
     Action.PARTICIPATE,
+    audit="message.sent",
     tenancy=Entity(Chat, "chat_id"),
     emits=RUN_STARTS,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
@@ -164,6 +165,7 @@ def _counted(chat: Chat, message: Message) -> dict[str, Any]:
 @command(
     "chats.cancel",
     Action.PARTICIPATE,
+    audit="run.cancelled",
     tenancy=Entity(Chat, "chat_id"),
     emits=RUN_ENDS,
     errors=(Code.NOT_FOUND,),

@@ -45,6 +45,7 @@ class SteeringQueued(Event, type="steering_queued", channel="session:{chat_id}")
 @command(
     "chats.steer",
     Action.PARTICIPATE,
+    audit="message.sent",
     tenancy=Entity(Chat, "chat_id"),
     emits=SteeringQueued,
     errors=(Code.NOT_FOUND, Code.UNPROCESSABLE),

@@ -66,7 +66,9 @@ def list_connections(scope: QueryScope, data: NoInput) -> Rows[CrewConnection]:
     return scope.select(CrewConnection).order_by(col(CrewConnection.created_at).desc())
 
 
-@command("crew_connections.create", Action.CREATE, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command(
+    "crew_connections.create", Action.CREATE, audit="crew_connection.created", errors=(Code.NOT_FOUND, Code.CONFLICT)
+)
 async def create_connection(ctx: Context, data: CreateCrewConnection) -> CrewConnection:
     """Create a crew connection.
 
@@ -79,7 +81,7 @@ async def create_connection(ctx: Context, data: CreateCrewConnection) -> CrewCon
     return await ctx.insert(CrewConnection(**data.model_dump()), conflict=CONNECTED)
 
 
-@command("crew_connections.delete", Action.CREATE, errors=(Code.NOT_FOUND,))
+@command("crew_connections.delete", Action.CREATE, audit="crew_connection.deleted", errors=(Code.NOT_FOUND,))
 async def delete_connection(ctx: Context, data: ById) -> Deleted:
     """Delete a crew connection (hard delete)."""
     connection = await ctx.delete(CrewConnection, data.id, missing="Connection not found")

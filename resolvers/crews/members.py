@@ -108,7 +108,14 @@ def _granted(ctx: Context, role: str | None) -> Role | None:
     return granted
 
 
-@command("crews.members.add", Action.CREATE, subject=CREW, locked=True, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command(
+    "crews.members.add",
+    Action.CREATE,
+    audit="crew_member.added",
+    subject=CREW,
+    locked=True,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
 async def add_member(ctx: Context, crew: Crew, data: AddCrewMember) -> CrewMember:
     """Add a member to a crew.
 
@@ -122,7 +129,14 @@ async def add_member(ctx: Context, crew: Crew, data: AddCrewMember) -> CrewMembe
     return await ctx.insert(CrewMember(crew_id=crew.id, user_id=data.user_id, role=role), conflict=ALREADY_MEMBER)
 
 
-@command("crews.members.update", Action.MANAGE, subject=MEMBER, locked=True, errors=(Code.NOT_FOUND,))
+@command(
+    "crews.members.update",
+    Action.MANAGE,
+    audit="crew_member.updated",
+    subject=MEMBER,
+    locked=True,
+    errors=(Code.NOT_FOUND,),
+)
 async def update_member(ctx: Context, member: CrewMember, data: UpdateCrewMember) -> MemberRoleUpdated:
     """Set the crew role of a member.
 
@@ -133,7 +147,14 @@ async def update_member(ctx: Context, member: CrewMember, data: UpdateCrewMember
     return MemberRoleUpdated(role=role or "")
 
 
-@command("crews.members.remove", Action.MANAGE, subject=MEMBER, locked=True, errors=(Code.NOT_FOUND,))
+@command(
+    "crews.members.remove",
+    Action.MANAGE,
+    audit="crew_member.removed",
+    subject=MEMBER,
+    locked=True,
+    errors=(Code.NOT_FOUND,),
+)
 async def remove_member(ctx: Context, member: CrewMember, data: RemoveCrewMember) -> Success:
     """Remove a member from a crew."""
     await ctx.delete(CrewMember, member.id)

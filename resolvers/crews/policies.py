@@ -51,7 +51,7 @@ def get_policy(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Row[Crew]:
     return crew
 
 
-@command("policies.put", Action.CREATE, errors=(Code.NOT_FOUND,))
+@command("policies.put", Action.CREATE, audit="crew.policy_set", errors=(Code.NOT_FOUND,))
 async def set_policy(ctx: Context, data: SetPolicy) -> Crew:
     """Set the policy of a crew.
 

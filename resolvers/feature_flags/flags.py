@@ -92,7 +92,13 @@ def list_feature_flags(scope: QueryScope, data: NoInput) -> Rows[FeatureFlag]:
     return scope.select(FeatureFlag).order_by(col(FeatureFlag.key))
 
 
-@command("feature_flags.create", Action.MANAGE, emits=FeatureFlagCreated, errors=(Code.CONFLICT,))
+@command(
+    "feature_flags.create",
+    Action.MANAGE,
+    audit="feature_flag.created",
+    emits=FeatureFlagCreated,
+    errors=(Code.CONFLICT,),
+)
 async def create_feature_flag(ctx: Context, data: CreateFeatureFlag) -> FeatureFlag:
     """Create a feature flag.
 
@@ -105,6 +111,7 @@ async def create_feature_flag(ctx: Context, data: CreateFeatureFlag) -> FeatureF
 @command(
     "feature_flags.update",
     Action.MANAGE,
+    audit="feature_flag.updated",
     subject=FLAG,
     emits=FeatureFlagUpdated,
     errors=(Code.NOT_FOUND,),
@@ -125,6 +132,7 @@ async def update_feature_flag(ctx: Context, flag: FeatureFlag, data: UpdateFeatu
 @command(
     "feature_flags.delete",
     Action.MANAGE,
+    audit="feature_flag.deleted",
     subject=FLAG,
     emits=FeatureFlagDeleted,
     errors=(Code.NOT_FOUND,),
@@ -140,7 +148,13 @@ async def delete_feature_flag(ctx: Context, flag: FeatureFlag, data: ByFlag) -> 
     return Deleted(id=flag.id)
 
 
-@command("feature_flags.override.set", Action.MANAGE, emits=FeatureFlagOverrideSet, errors=(Code.NOT_FOUND,))
+@command(
+    "feature_flags.override.set",
+    Action.MANAGE,
+    audit="feature_flag.override_set",
+    emits=FeatureFlagOverrideSet,
+    errors=(Code.NOT_FOUND,),
+)
 async def set_feature_flag_override(ctx: Context, data: SetFeatureFlagOverride) -> FeatureFlag:
     """Set the override of a feature flag.
 
@@ -157,6 +171,7 @@ async def set_feature_flag_override(ctx: Context, data: SetFeatureFlagOverride) 
 @command(
     "feature_flags.override.clear",
     Action.MANAGE,
+    audit="feature_flag.override_cleared",
     subject=FLAG,
     emits=FeatureFlagOverrideCleared,
     errors=(Code.NOT_FOUND,),

@@ -122,7 +122,7 @@ async def update_items(ctx: Context, data: UpdateItems) -> UpdatedInboxItems:
     )
 
 
-@command("inbox.purge", Action.MANAGE, emits=InboxPurged)
+@command("inbox.purge", Action.MANAGE, audit="inbox.purged", emits=InboxPurged)
 async def purge(ctx: Context, data: PurgeInbox) -> PurgedInbox:
     """Delete inbox items.
 
@@ -131,6 +131,7 @@ async def purge(ctx: Context, data: PurgeInbox) -> PurgedInbox:
     kind = () if data.kind is None else (col(InboxItem.kind) == InboxKind(data.kind),)
     deleted = await ctx.delete_where(InboxItem, *kind, including_hidden=True)
     if deleted:
+        ctx.audit("INBOX", None, kind=data.kind, deleted=deleted)
         ctx.emit(InboxPurged(purge="true"))
     return PurgedInbox(deleted=deleted)
 

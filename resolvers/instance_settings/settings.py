@@ -117,6 +117,7 @@ def get_instance_setting(scope: QueryScope, setting: Row[InstanceSetting], data:
 @command(
     "instance_settings.put",
     Action.MANAGE,
+    audit="instance_setting.set",
     emits=InstanceSettingUpdated,
     errors=(Code.FORBIDDEN,),
     allow=by_the_operator,
@@ -146,6 +147,7 @@ async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> Instan
 @command(
     "instance_settings.delete",
     Action.MANAGE,
+    audit="instance_setting.deleted",
     emits=InstanceSettingDeleted,
     errors=(Code.NOT_FOUND, Code.FORBIDDEN),
     allow=by_the_operator,

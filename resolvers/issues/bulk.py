@@ -65,7 +65,7 @@ class BulkUpdated(Output):
     updated: int
 
 
-@command("issues.bulk", Action.CREATE, emits=IssuesBulkUpdated)
+@command("issues.bulk", Action.CREATE, audit="issue.updated", emits=IssuesBulkUpdated)
 async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
     """Update issues in bulk.
 
@@ -98,6 +98,9 @@ async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
         record(
             ctx, issue.id, actor_of(ctx), ActivityAction.status_changed, f"{issue.status}{ARROW}{sent['status']} (bulk)"
         )
+    for issue in issues:
+        ctx.changed(Mission, issue.id, sent, issue.__dict__, sent)
+        ctx.audit("ISSUE", issue.id, identifier=issue.identifier, title=issue.title)
     updated = sum(data.ids.count(id) for id in ids)
     ctx.emit(IssuesBulkUpdated(count=str(updated)))
     return BulkUpdated(updated=updated)

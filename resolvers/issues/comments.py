@@ -32,7 +32,14 @@ def list_comments(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[
     return scope.children(issue, IssueComment, "mission_id").order_by(*OLDEST_FIRST)
 
 
-@command("issues.comments_create", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND,))
+@command(
+    "issues.comments_create",
+    Action.CREATE,
+    audit="issue_comment.created",
+    subject=ISSUE_OF_CREW,
+    emits=IssueUpdated,
+    errors=(Code.NOT_FOUND,),
+)
 async def create_comment(ctx: Context, issue: Mission, data: CreateComment) -> IssueComment:
     """Add a comment to an issue."""
     ctx.emit(IssueUpdated(id=issue.id))

@@ -106,6 +106,7 @@ def get_agent_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) 
 @command(
     "internal.issues.create",
     Action.NONE,
+    audit="issue.created",
     auth=Auth.INTERNAL,
     again=IDENTIFIER_TAKEN,
     emits=IssueCreatedByService,
@@ -140,6 +141,7 @@ async def _author(ctx: Context, crew: Crew, agent_id: str | None) -> Actor | Non
 @command(
     "internal.issues.update",
     Action.NONE,
+    audit="issue.updated",
     auth=Auth.INTERNAL,
     subject=ISSUE,
     emits=IssueUpdated,
@@ -174,6 +176,7 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
 @command(
     "internal.issues.comments_create",
     Action.NONE,
+    audit="issue_comment.created",
     auth=Auth.INTERNAL,
     subject=ISSUE,
     emits=IssueUpdated,

@@ -176,6 +176,7 @@ async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: Author
 @command(
     "issues.create",
     Action.CREATE,
+    audit="issue.created",
     or_capability=Capability.issue_create,
     subject=CREW,
     again=IDENTIFIER_TAKEN,
@@ -202,6 +203,7 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
 @command(
     "issues.update",
     Action.CREATE,
+    audit="issue.updated",
     subject=ISSUE_OF_CREW,
     emits=IssueUpdated,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
@@ -276,6 +278,7 @@ async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str
 @command(
     "issues.delete",
     Action.CREATE,
+    audit="issue.deleted",
     subject=ISSUE_OF_CREW,
     locked=True,
     emits=IssueDeleted,

@@ -57,7 +57,13 @@ def list_relations(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows
     return scope.view(IssueRelationView, relations_of(scope.id_of(issue), scope, scope)).order_by("created_at", "id")
 
 
-@command("issues.relations_create", Action.CREATE, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command(
+    "issues.relations_create",
+    Action.CREATE,
+    audit="issue_relation.created",
+    emits=IssueUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
 async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated:
     """Create a relation between issues.
 
@@ -92,6 +98,7 @@ async def _room_for_one_more(ctx: Context, *issue_ids: str) -> None:
 @command(
     "issues.relations_delete",
     Action.CREATE,
+    audit="issue_relation.deleted",
     subject=Subject(IssueRelation, "id", called="Relation"),
     errors=(Code.NOT_FOUND,),
 )

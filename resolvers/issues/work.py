@@ -82,6 +82,7 @@ def _refuse(issue: Mission, allowed: tuple[MissionStatus, ...], what: str) -> No
 @command(
     "issues.start",
     Action.CREATE,
+    audit="issue.started",
     subject=ISSUE_OF_CREW,
     emits=(IssueStarted, *WORK_BEGINS),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
@@ -133,7 +134,12 @@ async def _assignee(ctx: Context, issue: Mission) -> Agent:
 
 
 @command(
-    "issues.stop", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT)
+    "issues.stop",
+    Action.CREATE,
+    audit="issue.stopped",
+    subject=ISSUE_OF_CREW,
+    emits=IssueUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """Stop work on an issue.
@@ -153,7 +159,12 @@ async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
 
 
 @command(
-    "issues.review", Action.CREATE, subject=ISSUE_OF_CREW, emits=IssueUpdated, errors=(Code.NOT_FOUND, Code.CONFLICT)
+    "issues.review",
+    Action.CREATE,
+    audit="issue.reviewed",
+    subject=ISSUE_OF_CREW,
+    emits=IssueUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def review_issue(ctx: Context, issue: Mission, data: ReviewIssue) -> Reviewed:
     """Review an issue.

@@ -52,7 +52,7 @@ class JournalPriorityChanged(Output):
     previous: Priority
 
 
-@command("journal.set_priority", Action.MANAGE, errors=(Code.NOT_FOUND,))
+@command("journal.set_priority", Action.MANAGE, audit="journal_entry.priority_set", errors=(Code.NOT_FOUND,))
 async def set_journal_priority(ctx: Context, data: SetJournalPriority) -> JournalPriorityChanged:
     """Set the priority of a journal entry.
 
@@ -68,6 +68,7 @@ async def set_journal_priority(ctx: Context, data: SetJournalPriority) -> Journa
     key = {"place": ctx.workspace_id, "at": line["at"], "id": data.id}
     same = [table_of(JournalLine).c[name] == value for name, value in key.items()]
     await ctx.update_where(JournalLine, *same, priority=data.priority)
+    ctx.audit("JOURNAL_ENTRY", data.id, previous=line["priority"], priority=data.priority.value)
     reason = Redactor().redact(data.reason)
     ctx.record(
         JournalEntry(

@@ -106,6 +106,7 @@ from resolvers.kernel.reader import (
     precise,
     reads,
 )
+from resolvers.kernel.recorder import ENTITY_TYPES
 from resolvers.kernel.refs import Ref
 from resolvers.kernel.retention import KINDS as RETENTION_KINDS
 from resolvers.kernel.retention import LONGEST as LONGEST_RETENTION
@@ -162,5 +163,5 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers",
     "keep_digests", "data_erased", "PERSONAL_DIGEST", "LogLevel", "across_workspaces",
     # Who did it.
-    "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only",
+    "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only", "ENTITY_TYPES",
 ]  # fmt: skip

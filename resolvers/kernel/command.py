@@ -26,7 +26,6 @@ from resolvers.kernel.operation import (
     Deprecation,
     Operation,
     Surface,
-    check_declared,
 )
 from resolvers.kernel.outputs import encode
 from resolvers.kernel.policy import Action
@@ -52,9 +51,11 @@ class Called(Operation[D], Generic[D, T]):
         """
         if self.tenancy is not Tenancy.NONE and not self._may(ctx):
             raise forbidden()
-        outer, ctx.operation = ctx.operation, self
+        outer, ctx.operation, since = ctx.operation, self, ctx.progress
         try:
-            return await self.run(ctx, *given)
+            result = await self.run(ctx, *given)
+            ctx.audit_outcome(result, since)
+            return result
         finally:
             ctx.operation = outer
 
@@ -106,6 +107,7 @@ class Called(Operation[D], Generic[D, T]):
             raise request.fault
         data = validate(self.input, request.raw)
         await ctx.check_refs(data)
+        ctx.subject = row
         return (data,) if subject is None else (row, data)
 
     def open(self, caller: Caller, request: Request) -> Context:
@@ -219,7 +221,7 @@ class Command(Called[D, T], Generic[D, T]):
             await ctx.roll_back()
 
     async def _finish(self, ctx: Context, result: T) -> Answer:
-        check_declared(self, len(ctx.audits))
+        ctx.audit_outcome(result)
         stored = isinstance(result, SQLModel)
         asked = ctx.request.shape if stored else None
         body = None if stored else self._encoded(result, ctx)

@@ -22,7 +22,7 @@ from resolvers.kernel.gate import WORKSPACE_ID, Entity
 from resolvers.kernel.inputs import Input
 from resolvers.kernel.policy import GATES, Action, effective
 from resolvers.kernel.reader.clauses import clause
-from resolvers.kernel.recorder import Recorder
+from resolvers.kernel.recorder import Recorder, Touched
 from resolvers.kernel.refs import counting, named_by, refs_of, refuse_unknown
 from resolvers.kernel.selection import Selection
 from resolvers.kernel.sending import TAKEN, run
@@ -37,8 +37,6 @@ SCOPE_SQL = places.SCOPE_SQL
 @dataclass(slots=True)
 class Context(Recorder):
     conn: Any = None
-    user_id: str = ""
-    credential_id: str = ""
     role: Role | None = None
     capabilities: list[str] | None = None
     attempt: int = 1  # of a command that is carried out `again`
@@ -65,10 +63,10 @@ class Context(Recorder):
 
     async def find(self, subject: Subject) -> Any:
         """The row that the route names, or NOT_FOUND: for what the body's faults are told before."""
-        row = await self.seek(subject)
-        if row is None:
+        self.subject = await self.seek(subject)
+        if self.subject is None:
             raise Refusal(Code.NOT_FOUND, subject.missing)
-        return row
+        return self.subject
 
     async def seek(self, subject: Subject, *, lock: bool = False) -> Any:
         """The row that the route names, if there is one."""
@@ -81,8 +79,7 @@ class Context(Recorder):
 
     async def check_refs(self, data: Input) -> None:
         """BAD_REQUEST for ids in the input that name no row of the workspace; see Ref."""
-        sent = named_by(data)
-        if not sent:
+        if not (sent := named_by(data)):
             return
         refs = dict(refs_of(type(data)))
         limited = frozenset(refs[path].model for path in sent if self._limits(refs[path].model))
@@ -107,9 +104,7 @@ class Context(Recorder):
         )
 
     def table(self, model: type[SQLModel], *, including_deleted: bool = False) -> Any:
-        """Rows of this workspace that the caller may see, live ones unless told otherwise, as
-        a FROM entry of a report.
-        """
+        """Rows that the caller may see, live ones unless told otherwise, as a FROM entry of a report."""
         return select(*readable(model).values()).where(*self._door(model, including_deleted)).subquery()
 
     async def report(self, statement: Any) -> list[Any]:
@@ -151,8 +146,14 @@ class Context(Recorder):
         await self.flush()
         if isinstance(row, TenantRow):
             row.__dict__["workspace_id"] = self.workspace_id
+        self.touched.append(Touched.of(row))
         self.held = Held.of(row, conflict, change, change is not None and self._limits(change.model))
         return row
+
+    async def audit_here(self, entity_type: str, entity_id: str, /, action: str, **data: Any) -> None:
+        """An audit row that is written at once: where one call goes through several workspaces."""
+        self.audit(entity_type, entity_id, action=action, **data)
+        await self.insert_all([self.audit_row(self.audits.pop())])
 
     async def insert_all(self, rows: Sequence[SQLModel], *, conflict: Conflict = TAKEN) -> None:
         """New rows of one table, in one statement."""
@@ -182,7 +183,8 @@ class Context(Recorder):
         stored = await self._one(statement.sql, statement.values(self._known | values))
         if stored is None:
             raise Refusal(Code.CONFLICT, TAKEN)
-        return statements.load(type(row), stored)
+        before, after = statements.old_and_new(stored)
+        return self.altered(statements.load(type(row), after), before)
 
     async def update(
         self, model: type[M], id: str, /, *, conflict: Conflict = TAKEN, missing: str | None = None, **changes: Any
@@ -209,6 +211,7 @@ class Context(Recorder):
         self.changed(model, id, valued, row.__dict__, changes)
         parameters = bound(changes) | {"id_": id} | ({"if_version": self.if_version} if guarded else {})
         missing = f"{model.__name__} not found"
+        self.touched.append(Touched.of(edited))
         self.held = Edit(edited, kinds_of(changes), conflict, missing, parameters, guarded, self._limits(model))
         self._version_taken(guarded)
         return edited
@@ -272,10 +275,7 @@ class Context(Recorder):
             await self._explain(model, id, missing, guarded)
         self._version_taken(guarded)
         before, after = statements.old_and_new(row)
-        changed = statements.load(model, after)
-        if before:
-            self.changed(model, id, before, before, changed.__dict__)
-        return changed
+        return self.altered(statements.load(model, after), before)
 
     async def unchanged(self, model: type[M], id: str, *, missing: str | None = None) -> M:
         """The row as it is: the outcome of an update that names nothing. An expected version
@@ -297,7 +297,7 @@ class Context(Recorder):
         if row is None:
             await self._explain(model, id, missing, guarded)
         self._version_taken(guarded)
-        return statements.load(model, row)
+        return self.removed(statements.load(model, row))
 
     async def update_where(
         self,
@@ -323,7 +323,7 @@ class Context(Recorder):
             .where(*self._door(model, including_deleted, including_hidden), *[clause(c) for c in conditions])
             .values(statements.edited(model, values))
         )
-        return [r[0] for r in await self._many(changed.returning(table.c.id if "id" in table.c else ONE))]
+        return self.ids_of(model, await self._many(changed.returning(table.c.id if "id" in table.c else ONE)))
 
     async def delete_where(self, model: type[SQLModel], *conditions: Any, including_hidden: bool = False) -> int:
         """Removes for good all rows of this workspace that match, soft-deleted ones too; returns how many."""
@@ -332,9 +332,9 @@ class Context(Recorder):
         removed = (
             delete(table)
             .where(*self._door(model, True, including_hidden), *[clause(c) for c in conditions])
-            .returning(ONE)
+            .returning(table.c.id if "id" in table.c else ONE)
         )
-        return len(await self._many(removed))
+        return len(self.ids_of(model, await self._many(removed)))
 
     # ---- beside the rows -----------------------------------------------------------------------------------------
 

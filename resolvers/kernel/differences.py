@@ -23,6 +23,8 @@ SECRET = ("hash", "password", "secret", "token")
 """Ends of the names of columns that hold secrets in another form."""
 CONFIGURATION = ("args_json", "config_json", "env_json", "headers_json")
 UNTOLD = "(not recorded)"
+NAMES = ("name", "slug", "title", "identifier", "key", "email", "role")
+"""Columns by which a person knows a row again."""
 Changes = dict[str, dict[str, Any]]
 
 
@@ -39,9 +41,38 @@ def told_of(model: type[SQLModel]) -> frozenset[str]:
 
 @cache
 def _untold(model: type[SQLModel]) -> frozenset[str]:
-    """Columns that may hold secrets."""
+    """Columns that may hold secrets; of rows that others do not see, all."""
+    if getattr(model, "__private__", False):
+        return told_of(model)
     named = {name for name in table_of(model).c.keys() if name.endswith(CONFIGURATION)}  # noqa: SIM118
     return frozenset(named | CONFIDENTIAL.get(model, {}).keys())
+
+
+@cache
+def kinds_of_row(model: type[SQLModel]) -> frozenset[str]:
+    """What audit actions call a row of the model, `cli_token` of a CliToken: by the name of its class, and by
+    `__kinds__`.
+    """
+    plain = "".join([f"_{letter.lower()}" if letter.isupper() else letter for letter in model.__name__]).lstrip("_")
+    return frozenset({plain}) | getattr(model, "__kinds__", frozenset())
+
+
+@cache
+def _names_of(model: type[SQLModel]) -> tuple[str, ...]:
+    told = told_of(model) - _untold(model)
+    return tuple([name for name in NAMES if name in told])
+
+
+def named(row: SQLModel) -> dict[str, Any]:
+    """What a person knows the row by."""
+    values = row.__dict__
+    return {name: value for name in _names_of(type(row)) if (value := values.get(name)) is not None}
+
+
+def lost(model: type[SQLModel], row: Mapping[str, Any]) -> Changes:
+    """What was known of a row that is gone."""
+    known = {name: row[name] for name in told_of(model) if row[name] is not None}
+    return differences(model, known, known, dict.fromkeys(known))
 
 
 def differences(

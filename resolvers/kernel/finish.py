@@ -11,13 +11,11 @@ import orjson
 from sqlalchemy import Text, literal_column, select
 from sqlmodel import SQLModel
 
-from models.auth import SERVICE_ACCOUNT
 from models.base import new_id, table_of
-from models.kernel import AuditActor
 from models.workspaces import Role
 from resolvers.errors import Code, Refusal, forbidden
-from resolvers.identity.caller import CredentialKind
 from resolvers.kernel import jobs
+from resolvers.kernel.auditing import by_whose_right, client_of
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.changes import NamedColumns, Waiting, given, split
 from resolvers.kernel.context import Context
@@ -29,6 +27,7 @@ from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.graph import visible_of
 from resolvers.kernel.reader.shape import derives
+from resolvers.kernel.recorder import Audit
 from resolvers.kernel.statements import adding, columns_of, written
 from resolvers.kernel.trace import Call, Getter, Param, Trace, variant
 from resolvers.kernel.visibility import KNOWN, Scope
@@ -37,12 +36,15 @@ AUDIT = (
     "(id,workspace_id,user_id,actor_type,actor_id,action,entity_type,entity_id,changes,ip_address,user_agent,data,"
     "created_at)"
 )
+PERSONAL = AUDIT.replace("workspace_id,user_id,", "user_id,")
 AUDIT_TYPES = ("text", "text", "text", "text", "text", "text", "text", "text", "text::jsonb", "text", "text", "jsonb")
+PERSONAL_TYPES = AUDIT_TYPES[1:]
+MOST_ALONE = 4
+"""Audit rows that are parameters of their own; more of them go in as arrays, by one plan whatever their number is."""
 EVENT = "(workspace_id,channel,type,payload)"
 EVENT_TYPES = ("text", "text", "text", "jsonb")
 KEY = "(principal,workspace_id,operation,key,request_hash,body,version)"
 NOTHING: NamedColumns = ()
-TOKENS = frozenset({CredentialKind.TOKEN, CredentialKind.ADMIN, CredentialKind.TOKEN_TICKET})
 KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
 
 
@@ -78,15 +80,20 @@ def _reads(model: Any, shape: Shape, recorded: set[type[SQLModel]]) -> bool:
     return any(edge.target in recorded for edge in edges_of(model, shape))
 
 
-def _by_whose_right(ctx: Context) -> tuple[str, str | None]:
-    """The actor of an audit row, and its id: a token has one of its own."""
-    if not ctx.user_id:
-        return AuditActor.system, ctx.credential_id or None
-    if ctx.user_id.startswith(SERVICE_ACCOUNT):
-        return AuditActor.service, ctx.user_id
-    if ctx.caller.kind in TOKENS:
-        return AuditActor.token, ctx.credential_id
-    return AuditActor.user, ctx.user_id
+def _audited(
+    ctx: Context, audits: list[Audit], drawn: dict[int, str], values: list[Any], *place: str | None
+) -> tuple[NamedColumns, ...]:
+    """What audit rows say, added to the values; and what of it is read from the new row."""
+    named, client = list[NamedColumns](), client_of(ctx.caller)
+    by = by_whose_right(ctx.caller, ctx.user_id, ctx.credential_id)
+    for audit in audits:
+        data, columns = split(audit.data, drawn) if drawn else (audit.data, NOTHING)
+        named.append(columns)
+        changes = ctx.changes.get(audit.entity_id or "")
+        whose = ctx.user_id or None if place else ctx.whose
+        values += [new_id(), *place, whose, *by, audit.action, audit.entity_type, audit.entity_id]
+        values += [orjson.dumps(changes).decode() if changes else None, *client, data]
+    return tuple(named)
 
 
 @dataclass(slots=True)
@@ -96,6 +103,7 @@ class Records:
     """
 
     audits: tuple[NamedColumns, ...]
+    personal: tuple[NamedColumns, ...]
     events: tuple[NamedColumns, ...]
     key: bool
     queued: int
@@ -104,18 +112,16 @@ class Records:
 
     @classmethod
     def of(cls, ctx: Context, held: Waiting | None, key_values: Sequence[Any]) -> "Records":
-        values, actor = list[Any](), _by_whose_right(ctx)
+        values = list[Any]()
         drawn = {id(taken.value): taken.name for taken in held.drawn} if held is not None else {}
-        audits, events = [NOTHING] * len(ctx.audits), [NOTHING] * len(ctx.events)
-        for n, audit in enumerate(ctx.audits):
-            data = audit.data
-            if drawn:
-                data, audits[n] = split(data, drawn)
-            changes = ctx.changes.get(audit.entity_id or "")
-            values += [new_id(), ctx.workspace_id, ctx.user_id or None, *actor]
-            values += [audit.action, audit.entity_type, audit.entity_id]
-            values += [orjson.dumps(changes).decode() if changes else None]
-            values += [ctx.caller.client or None, ctx.caller.user_agent[:250] or None, data]
+        audits = ctx.workspace_audits()
+        if len(audits) > MOST_ALONE:
+            ctx.record(*[ctx.audit_row(audit) for audit in audits])
+            audits = []
+        personal = ctx.personal_audits()
+        named = _audited(ctx, audits, drawn, values, ctx.workspace_id)
+        of_account = _audited(ctx, personal, drawn, values)
+        events = [NOTHING] * len(ctx.events)
         for n, event in enumerate(ctx.events):
             payload = event.payload()
             if drawn:
@@ -129,7 +135,7 @@ class Records:
             tables.setdefault((type(row), given(row)), []).append(row)
         for (_, columns), rows in tables.items():
             values += columns_of(rows, columns)
-        return cls(tuple(audits), tuple(events), bool(key_values), len(ctx.queued), tuple(tables), values)
+        return cls(named, of_account, tuple(events), bool(key_values), len(ctx.queued), tuple(tables), values)
 
 
 def _inserted(
@@ -191,6 +197,9 @@ def _recording(made: Plan, records: Records, only: str, secret: bool) -> str:
     if records.audits:
         rows, first = _inserted(records.audits, AUDIT_TYPES, first, more=",now()", source=only)
         ctes.append(f"audited AS (INSERT INTO audit_logs {AUDIT} {rows})")
+    if records.personal:
+        rows, first = _inserted(records.personal, PERSONAL_TYPES, first, more=",now()", source=only)
+        ctes.append(f"noted AS (INSERT INTO security_logs {PERSONAL} {rows})")
     if records.events:
         rows, first = _inserted(records.events, EVENT_TYPES, first, source=only)
         ctes.append(f"emitted AS (INSERT INTO events {EVENT} {rows})")
@@ -263,8 +272,8 @@ async def _planned(ctx: Context, model: Any, shape: Shape | None, held: Waiting 
     """The plan of this kind of tail; one that is not known is compiled for somebody who may read what it answers."""
     plans, slots = ctx.operation, ctx.request.slots if shape is not None else ()
     key = (
-        "finish", id(shape), held and held.kind, records.audits, records.events, records.key, records.queued,
-        records.rows, ctx.limited, tuple([variant(s) for s in slots]),
+        "finish", id(shape), held and held.kind, records.audits, records.personal, records.events, records.key,
+        records.queued, records.rows, ctx.limited, tuple([variant(s) for s in slots]),
     )  # fmt: skip
     known: Plan | None = plans.plans.get(key)
     roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(model, shape)

@@ -355,11 +355,3 @@ def translate(error: Exception) -> Refusal:
     if isinstance(error, lost):
         return unavailable()
     return Refusal(Code.INTERNAL, "Internal error")
-
-
-def check_declared(operation: Operation[Any], audits: int) -> None:
-    """An audit that was declared and not recorded is a fault of ours: an error in tests, a log line elsewhere."""
-    if operation.audit and not audits:
-        if instance.strict:
-            raise RuntimeError(f"{operation.name} declares the audit action {operation.audit} and recorded none")
-        log.error("audit row missing", operation=operation.name)

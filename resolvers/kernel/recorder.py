@@ -3,29 +3,52 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from sqlmodel import SQLModel
 
-from models.base import TenantRow
+from models.base import TenantRow, table_of
 from models.bounds import cut
+from models.kernel import AuditLog
+from models.workspaces import Workspace
 from resolvers.identity.caller import Caller
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
 from resolvers.instance.vault import unprinted
+from resolvers.kernel.auditing import audit_row
 from resolvers.kernel.bus import ANYTHING, Topic
-from resolvers.kernel.differences import Changes, differences
+from resolvers.kernel.differences import Changes, differences, kinds_of_row, lost, named
 from resolvers.kernel.events import Event
+from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.jobs import INSTANCE, Job, Queued
 from resolvers.kernel.request import Request
 
+R = TypeVar("R", bound=SQLModel)
 LONGEST_AUDITED = 1_000  # characters of one text
+ENTITY_TYPES = {"workspace_member": "WorkspaceMember"}  # as clients filter by it (contract: audit.list)
 
 
 @dataclass(slots=True)
 class Audit:
+    """`personal`: of an account, and of no workspace."""
+
     action: str
     entity_type: str
     entity_id: str | None
     data: dict[str, Any]
+    personal: bool = False
+
+
+class Touched(NamedTuple):
+    """A row that was written; `row` where it is in hand, `id` where it has one."""
+
+    model: type[SQLModel]
+    id: str | None
+    row: SQLModel | None
+
+    @classmethod
+    def of(cls, row: SQLModel) -> "Touched":
+        return cls(type(row), row.__dict__.get("id"), row)
 
 
 @dataclass(slots=True)
@@ -34,10 +57,16 @@ class Recorder:
     operation: Any
     request: Request
     workspace_id: str | None = None
+    user_id: str = ""
+    credential_id: str = ""
     read_only: bool = False
     in_transaction: bool = False
     audits: list[Audit] = field(default_factory=list)
     changes: dict[str, Changes] = field(default_factory=dict)  # by the id of the row
+    touched: list[Touched] = field(default_factory=list)  # what was written up to now, in order
+    subject: SQLModel | None = None  # the row that the route names
+    account: str = ""  # whose log it is that is written, where the credential does not say who calls
+    nobody: bool = False  # the account is gone by now
     events: list[Event] = field(default_factory=list)
     rings: list[tuple[Topic, str]] = field(default_factory=list)
     queued: list[Queued] = field(default_factory=list)
@@ -51,13 +80,67 @@ class Recorder:
     def forget(self) -> None:
         """Nothing of it happened."""
         self.audits, self.events, self.rings, self.queued, self.records = [], [], [], [], []
-        self.changes = {}
+        self.changes, self.touched = {}, []
 
-    def audit(self, entity_type: str, entity_id: str | None, **data: Any) -> None:
-        """The audit row of this operation. Long texts are cut: it says what was done, and is no copy."""
+    def audit(
+        self,
+        entity_type: str,
+        entity_id: str | None,
+        /,
+        *,
+        action: str | None = None,
+        personal: bool = False,
+        **data: Any,
+    ) -> None:
+        """An audit row of this operation, which then gets no other one. Long texts are cut: it says what was done, and
+        is no copy.
+
+        `action`: another than the operation declares. `personal`: in the log of the account, not of the workspace.
+        """
         unprinted(data)
         brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
-        self.audits.append(Audit(self.operation.audit, entity_type, entity_id, brief))
+        self.audits.append(Audit(action or self.operation.audit, entity_type, entity_id, brief, personal))
+
+    @property
+    def whose(self) -> str | None:
+        """The account whose log is written."""
+        return None if self.nobody else self.user_id or self.account
+
+    def workspace_audits(self) -> list[Audit]:
+        return [audit for audit in self.audits if self.workspace_id and not audit.personal]
+
+    def personal_audits(self) -> list[Audit]:
+        """None, where it is not known whose: somebody signs out who was not signed in."""
+        if self.whose == "":
+            return []
+        return [audit for audit in self.audits if audit.personal or not self.workspace_id]
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """What an operation finds recorded and written when it begins within another one."""
+        return len(self.audits), len(self.touched)
+
+    def audit_outcome(self, result: Any, since: tuple[int, int] = (0, 0)) -> None:
+        """The audit row of an operation that has recorded none and has written something: of the row that its action
+        names by its kind, among what it answers with, what its route names, and what it has written, the last first.
+        """
+        action, (audits, touched) = self.operation.audit, since
+        written = self.touched[touched:]
+        if action is None or not written or len(self.audits) > audits:
+            return
+        noun = action.partition(".")[0]
+        candidates = [Touched.of(row) for row in (result, self.subject) if isinstance(row, SQLModel)]
+        candidates += reversed(written)
+        found = next((each for each in candidates if each.id is not None and noun in kinds_of_row(each.model)), None)
+        if found is None:
+            if instance.strict:
+                raise RuntimeError(f"{self.operation.name} declares the audit action {action}, and wrote no {noun}")
+            log.error("an audit row is of no entity", operation=self.operation.name)
+            self.audit(ENTITY_TYPES.get(noun, noun.upper()), None)
+            return
+        of_workspace = issubclass(found.model, TenantRow | Workspace) or self.operation.tenancy is not Tenancy.NONE
+        data = {} if found.row is None else named(found.row)
+        self.audit(ENTITY_TYPES.get(noun, noun.upper()), found.id, personal=not of_workspace, **data)
 
     def changed(
         self, model: type[SQLModel], id: str, names: Iterable[str], before: Mapping[str, Any], after: Mapping[str, Any]
@@ -67,6 +150,34 @@ class Recorder:
         for name, change in differences(model, names, before, after).items():
             known[name] = known[name] | {"after": change["after"]} if name in known else change
 
+    def altered(self, row: R, before: Mapping[str, Any]) -> R:
+        """A row as it is by now, and what is told of how it was."""
+        self.touched.append(Touched.of(row))
+        if before and (id := self.touched[-1].id) is not None:
+            self.changed(type(row), id, before, before, row.__dict__)
+        return row
+
+    def removed(self, row: R) -> R:
+        """A row that is gone. What one of a workspace was is told; what one of a person was, is not."""
+        touched = Touched.of(row)
+        self.touched.append(touched)
+        if touched.id is not None and issubclass(touched.model, TenantRow) and "deleted_at" not in row.__dict__:
+            self.changes[touched.id] = lost(touched.model, row.__dict__)
+        return row
+
+    def ids_of(self, model: type[SQLModel], rows: list[Any]) -> list[Any]:
+        """Of rows that one statement wrote, as far as they have one. An audit row can be of one that was alone."""
+        ids = [row[0] for row in rows]
+        if ids:
+            alone = len(ids) == 1 and "id" in table_of(model).c
+            self.touched.append(Touched(model, ids[0] if alone else None, None))
+        return ids
+
+    def audit_row(self, audit: Audit) -> AuditLog:
+        """One that is written like any other row."""
+        changes = self.changes.get(audit.entity_id or "")
+        return audit_row(audit, self.caller, self.user_id, self.credential_id, changes)
+
     def record(self, *rows: SQLModel) -> None:
         """New rows that nothing in this call reads or refers to, such as a timeline's, written with the answer."""
         self._writes()
@@ -74,6 +185,7 @@ class Recorder:
             if isinstance(row, TenantRow):
                 row.__dict__["workspace_id"] = self.workspace_id
         self.records += rows
+        self.touched += [Touched.of(row) for row in rows]
 
     def emit(self, event: Event) -> None:
         if type(event) not in self.operation.emits:

@@ -60,6 +60,7 @@ _OF_OPERATION: dict[str, Scopes] = {
     "auth.cli_token_validate": OPEN,
     "service_accounts": None,  # the same
     "me": None,
+    "security_log": None,
     "privacy": None,  # about the caller alone
     "invitations.accept": None,
     "invitations.signup": None,

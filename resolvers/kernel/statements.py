@@ -1,6 +1,6 @@
 """SQL of single-table statements, compiled once a kind: the text and the order of its parameters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -155,7 +155,9 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
         if "version" in table.c:
             sets["version"] = table.c.version + ONE
         seen = and_(*SCOPE.sees(model, table)) if limited else None
-        return made.on_conflict_do_update(index_elements=keys, set_=sets, where=seen).returning(*table.c)
+        return made.on_conflict_do_update(index_elements=keys, set_=sets, where=seen).returning(
+            *table.c, *_old(model, sets)
+        )
 
     return compiled((model, "upsert", columns, keys, limited), build)
 
@@ -181,6 +183,11 @@ def _update(model: type[SQLModel], kinds: Kinds, limited: bool) -> Any:
     return update(table).where(*own(table, model, limited)).values(edited(model, sets))
 
 
+def _old(model: type[SQLModel], names: Iterable[str]) -> list[Any]:
+    """The values before the statement, of what is told of a change."""
+    return [literal_column(f"old.{name}").label(OLD + name) for name in names if name in told_of(model)]
+
+
 def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, state: str | None, limited: bool) -> Statement:
     """`state`: a column that has to have one of the values in `states_`."""
 
@@ -190,8 +197,7 @@ def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, state: str | 
             made = made.where(table.c.version == bindparam("if_version"))
         if state is not None:
             made = made.where(table.c[state].in_(bindparam("states_", expanding=True)))
-        told = [name for name, _ in kinds if name in told_of(model)]
-        return made.returning(*table.c, *[literal_column(f"old.{name}").label(OLD + name) for name in told])
+        return made.returning(*table.c, *_old(model, [name for name, _ in kinds]))
 
     return compiled((model, "update", kinds, versioned, state, limited), build)
 

@@ -143,6 +143,7 @@ async def start_registration(ctx: Context, data: NoInput) -> PasskeyOptions:
 @command(
     "auth.passkey_register",
     Action.SELF,
+    audit="passkey.registered",
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.CONFLICT, Code.UNAVAILABLE),
     allow=freshly_signed_in,
@@ -180,7 +181,7 @@ async def register_passkey(ctx: Context, data: RegisterPasskey) -> Passkey:
     return await ctx.insert(passkey, conflict=TAKEN)
 
 
-@command("auth.passkey_rename", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
+@command("auth.passkey_rename", Action.SELF, audit="passkey.renamed", tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,))
 async def rename_passkey(ctx: Context, data: RenamePasskey) -> Passkey:
     """Rename a passkey.
 
@@ -192,6 +193,7 @@ async def rename_passkey(ctx: Context, data: RenamePasskey) -> Passkey:
 @command(
     "auth.passkey_delete",
     Action.SELF,
+    audit="passkey.deleted",
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT),
     allow=freshly_signed_in,
@@ -212,6 +214,7 @@ async def delete_passkey(ctx: Context, data: ById) -> Deleted:
 @command(
     "auth.passkey_require",
     Action.SELF,
+    audit="user.updated",
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.CONFLICT),
     allow=freshly_signed_in,

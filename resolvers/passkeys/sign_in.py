@@ -94,6 +94,7 @@ async def start_passkey_sign_in(ctx: Context, data: StartPasskeySignIn) -> Passk
 @command(
     "auth.passkey_sign_in",
     Action.NONE,
+    audit="session.opened",
     auth=Auth.NONE,
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.UNAVAILABLE),

@@ -66,7 +66,13 @@ def list_milestones(scope: QueryScope, project: Row[Project], data: OfProject) -
 
 
 @command(
-    "milestones.create", Action.CREATE, subject=PROJECT, locked=True, emits=MilestoneCreated, errors=(Code.NOT_FOUND,)
+    "milestones.create",
+    Action.CREATE,
+    audit="milestone.created",
+    subject=PROJECT,
+    locked=True,
+    emits=MilestoneCreated,
+    errors=(Code.NOT_FOUND,),
 )
 async def create_milestone(ctx: Context, project: Project, data: CreateMilestone) -> Milestone:
     """Create a milestone.
@@ -83,6 +89,7 @@ async def create_milestone(ctx: Context, project: Project, data: CreateMilestone
 @command(
     "milestones.update",
     Action.CREATE,
+    audit="milestone.updated",
     subject=MILESTONE,
     emits=MilestoneUpdated,
     errors=(Code.NOT_FOUND,),
@@ -100,6 +107,7 @@ async def update_milestone(ctx: Context, milestone: Milestone, data: UpdateMiles
 @command(
     "milestones.delete",
     Action.MANAGE,
+    audit="milestone.deleted",
     subject=MILESTONE,
     emits=MilestoneDeleted,
     errors=(Code.NOT_FOUND,),

@@ -116,7 +116,7 @@ def get_project(scope: QueryScope, project: Row[Project], data: ById) -> Row[Pro
     return project
 
 
-@command("projects.create", Action.CREATE, emits=ProjectCreated, errors=(Code.CONFLICT,))
+@command("projects.create", Action.CREATE, audit="project.created", emits=ProjectCreated, errors=(Code.CONFLICT,))
 async def create_project(ctx: Context, data: CreateProject) -> Project:
     """Create a project.
 
@@ -132,6 +132,7 @@ async def create_project(ctx: Context, data: CreateProject) -> Project:
 @command(
     "projects.update",
     Action.CREATE,
+    audit="project.updated",
     subject=PROJECT,
     emits=ProjectUpdated,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
@@ -151,7 +152,13 @@ async def update_project(ctx: Context, project: Project, data: UpdateProject) ->
 
 
 @command(
-    "projects.delete", Action.MANAGE, subject=PROJECT, emits=ProjectDeleted, errors=(Code.NOT_FOUND,), versioned=Project
+    "projects.delete",
+    Action.MANAGE,
+    audit="project.deleted",
+    subject=PROJECT,
+    emits=ProjectDeleted,
+    errors=(Code.NOT_FOUND,),
+    versioned=Project,
 )
 async def delete_project(ctx: Context, project: Project, data: ById) -> Deleted:
     """Delete a project.

@@ -39,7 +39,13 @@ def list_linked_identities(scope: QueryScope, data: NoInput) -> Rows[LinkedIdent
     return scope.select(LinkedIdentity).order_by(col(LinkedIdentity.created_at))
 
 
-@command("auth.identities_delete", Action.SELF, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command(
+    "auth.identities_delete",
+    Action.SELF,
+    audit="linked_identity.deleted",
+    tenancy=Tenancy.NONE,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
 async def unlink_identity(ctx: Context, data: ById) -> Deleted:
     """Remove a linked identity.
 

@@ -8,6 +8,7 @@ from sqlmodel import col
 from models.auth import User
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel import (
+    ENTITY_TYPES,
     NOW,
     AcrossWorkspaces,
     Context,
@@ -21,6 +22,7 @@ from resolvers.kernel import (
 from resolvers.workspaces.members import room_for_a_member
 
 MOST_INVITATIONS = 100
+MEMBER = ENTITY_TYPES["workspace_member"]
 
 _OPEN = """
     SELECT i.id, i.workspace_id FROM invitations i JOIN workspaces w ON w.id = i.workspace_id
@@ -57,7 +59,7 @@ async def accept(ctx: Context, user: User, invitations: list[Invited]) -> None:
         if found is None or await _is_member(ctx, user) or not await _has_room(ctx):
             continue
         await ctx.update(Invitation, found.id, accepted_at=NOW)
-        await ctx.insert(Membership(user_id=user.id, role=found.role))
+        await _joined(ctx, user, found.role)
 
 
 async def apply_groups(ctx: Context, provider: SignInProvider, user: User, groups: frozenset[str]) -> None:
@@ -78,15 +80,22 @@ async def apply_groups(ctx: Context, provider: SignInProvider, user: User, group
     member = await ctx.select(Membership, col(Membership.user_id) == user.id).locked().first()
     if member is None:
         if role is not None and await _has_room(ctx):
-            await ctx.insert(Membership(user_id=user.id, role=role))
+            await _joined(ctx, user, role)
         return
     if member.role == role or (member.role == Role.OWNER and await _stays_owner(ctx, provider)):
         return
     if role is None:
         await ctx.delete(Membership, member.id)
+        await ctx.audit_here(MEMBER, member.id, action="workspace_member.removed")
     else:
         await ctx.update(Membership, member.id, role=role)
+        await ctx.audit_here(MEMBER, member.id, action="workspace_member.updated")
     ctx.ring(Topic.access, user.id)
+
+
+async def _joined(ctx: Context, user: User, role: Role) -> None:
+    member = await ctx.insert(Membership(user_id=user.id, role=role))
+    await ctx.audit_here(MEMBER, member.id, action="workspace_member.joined", role=role)
 
 
 def role_of(provider: SignInProvider, groups: frozenset[str]) -> Role | None:

@@ -153,6 +153,7 @@ async def start_sign_in(ctx: Context, data: StartSignIn) -> SignInStarted:
 @command(
     "auth.google_callback",
     Action.NONE,
+    audit="session.opened",
     auth=Auth.NONE,
     tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,
@@ -170,6 +171,7 @@ async def finish_google(ctx: Context, data: FinishGoogle) -> SignedIn:
 @command(
     "auth.oidc_callback",
     Action.NONE,
+    audit="session.opened",
     auth=Auth.NONE,
     tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,

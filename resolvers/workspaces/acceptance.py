@@ -7,6 +7,7 @@ from models.auth import User
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.auth.sessions import open_session
 from resolvers.kernel import (
+    ENTITY_TYPES,
     NOW,
     Action,
     Auth,
@@ -27,6 +28,7 @@ from resolvers.workspaces.invitations import MISSING
 from resolvers.workspaces.members import room_for_a_member
 
 OTHER_EMAIL = "This invitation is for another email address than that of your account"
+MEMBER_TYPE = ENTITY_TYPES["workspace_member"]
 MEMBER = "You are already a member of this workspace"
 ACCEPTED = "This invitation was accepted before"
 EXPIRED = "This invitation has expired; ask for another one"
@@ -67,6 +69,7 @@ class InvitedAccount(Output):
 @command(
     "invitations.accept",
     Action.SELF,
+    audit="workspace_member.joined",
     tenancy=Tenancy.NONE,
     errors=(Code.PAYMENT_REQUIRED, Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
     allow=people_only,
@@ -90,6 +93,7 @@ async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorks
 @command(
     "invitations.signup",
     Action.NONE,
+    audit="workspace_member.joined",
     auth=Auth.NONE,
     tenancy=Tenancy.NONE,
     errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
@@ -114,7 +118,9 @@ async def sign_up_invited(ctx: Context, data: SignUpInvited) -> InvitedAccount:
         User(email=invitation.email, full_name=data.full_name, password_hash=password_hash), conflict=REGISTERED
     )
     ctx.user_id = user.id
-    await ctx.insert(Membership(user_id=user.id, role=invitation.role))
+    ctx.audit("USER", user.id, action="user.created", personal=True)
+    member = await ctx.insert(Membership(user_id=user.id, role=invitation.role))
+    ctx.audit(MEMBER_TYPE, member.id, role=invitation.role)
     await open_session(ctx, user)
     return InvitedAccount(id=user.id, email=user.email, **_joined(workspace, invitation))
 

@@ -94,6 +94,7 @@ def list_invitations(scope: QueryScope, data: NoInput) -> Rows[Invitation]:
 @command(
     "invitations.create",
     Action.MANAGE,
+    audit="invitation.created",
     errors=(Code.PAYMENT_REQUIRED, Code.CONFLICT),
     allow=room_for_a_member,
     secret=True,
@@ -127,7 +128,7 @@ async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
     return await ctx.insert(invitation)
 
 
-@command("invitations.delete", Action.MANAGE, errors=(Code.NOT_FOUND,))
+@command("invitations.delete", Action.MANAGE, audit="invitation.deleted", errors=(Code.NOT_FOUND,))
 async def delete_invitation(ctx: Context, data: OfInvitation) -> Success:
     """Delete an open invitation.
 

@@ -101,6 +101,7 @@ async def get_member_capabilities(ctx: Context, member: Membership, data: GetMem
 @command(
     "members.capabilities_update",
     Action.MANAGE,
+    audit="workspace_member.updated",
     subject=MEMBER,
     locked=True,
     errors=(Code.NOT_FOUND, Code.TOO_LARGE),

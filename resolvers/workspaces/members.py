@@ -98,7 +98,11 @@ def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
 
 
 @command(
-    "members.add", Action.MANAGE, errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT), allow=room_for_a_member
+    "members.add",
+    Action.MANAGE,
+    audit="workspace_member.added",
+    errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT),
+    allow=room_for_a_member,
 )
 async def add_member(ctx: Context, data: AddMember) -> Membership:
     """Add a member to a workspace.
@@ -111,7 +115,7 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
     return await ctx.insert(Membership(user_id=data.user_id, role=role), conflict="This user is already a member")
 
 
-@command("members.remove", Action.MANAGE, errors=(Code.NOT_FOUND,))
+@command("members.remove", Action.MANAGE, audit="workspace_member.removed", errors=(Code.NOT_FOUND,))
 async def remove_member(ctx: Context, data: ById) -> Success:
     """Remove a member from a workspace.
 

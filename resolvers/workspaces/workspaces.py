@@ -129,7 +129,14 @@ def get_workspace(scope: QueryScope, data: NoInput) -> Row[Workspace]:
     return scope.select(Workspace).where(col(Workspace.id) == scope.workspace_id).one("Workspace not found")
 
 
-@command("workspaces.create", Action.NONE, tenancy=Tenancy.NONE, errors=(Code.CONFLICT,), allow=people_only)
+@command(
+    "workspaces.create",
+    Action.NONE,
+    audit="workspace.created",
+    tenancy=Tenancy.NONE,
+    errors=(Code.CONFLICT,),
+    allow=people_only,
+)
 async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
     """Create a workspace.
 
@@ -142,7 +149,13 @@ async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
     return workspace
 
 
-@command("workspaces.update", Action.MANAGE, errors=(Code.NOT_FOUND, Code.CONFLICT), versioned=Workspace)
+@command(
+    "workspaces.update",
+    Action.MANAGE,
+    audit="workspace.updated",
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    versioned=Workspace,
+)
 async def update_workspace(ctx: Context, data: UpdateWorkspace) -> Workspace:
     """Update a workspace.
 

@@ -129,6 +129,7 @@ def test_the_operations_of_every_token_are_these() -> None:
         "privacy.consent.get",
         "privacy.consent.put",
         "onboarding.complete",
+        "security_log.list",
         "onboarding.setup",
         "onboarding.status",
         "service_accounts.activate",

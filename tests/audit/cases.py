@@ -1,6 +1,7 @@
 """Cases of the audit log, for the tests that are made for every operation. Its row is among those of workspaces."""
 
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
+from models.kernel import AuditActor, SecurityLog
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 
@@ -17,6 +18,22 @@ def mcp_tool_call(plot: Plot) -> McpToolCall:
         duration_ms=12,
         error_message="No such chart",
         **plot.here,
+    )
+
+
+@entity
+def security_log(plot: Plot) -> SecurityLog:
+    return SecurityLog(
+        user_id=plot.owner.user_id,
+        action="session.opened",
+        entity_type="SESSION",
+        entity_id="s_1",
+        data={"email": "a@example.com"},
+        changes={"name": {"before": "a", "after": "b"}},
+        ip_address="192.0.2.1",
+        user_agent="browser",
+        actor_type=AuditActor.user,
+        actor_id=plot.owner.user_id,
     )
 
 

@@ -43,6 +43,7 @@ ADDED_ROUTES: dict[str, str] = {
     **dict.fromkeys(
         ("invitations.accept", "invitations.delete", "invitations.signup"), "what an invitation is for, and its end"
     ),
+    "security_log": "what was done with an account, for its person",
     "service_accounts": "what acts in a workspace and is no person",
 }
 

@@ -91,7 +91,8 @@ async def test_a_setting_is_made_replaced_read_and_deleted(world: World) -> None
     assert await told(world, since) == [(channel, type, payload) for type in (updated, updated, deleted)]
     for method in ("GET", "DELETE"):
         assert (await world.rest(world.admin, method, f"{SETTINGS}/mail.host")).status_code == 404
-    assert await world.audit() == []
+    told_of = [row["action"] for row in await world.audit() if row["entity_type"] == "INSTANCE_SETTING"][-3:]
+    assert told_of == ["instance_setting.set", "instance_setting.set", "instance_setting.deleted"]
 
 
 async def test_settings_are_listed_by_key_to_those_who_manage(world: World) -> None:

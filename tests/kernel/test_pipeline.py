@@ -131,9 +131,9 @@ def _declare_oddities() -> None:
         await ctx.outside.passwords.hash("long enough")
         return Secret(token="never")
 
-    @command("test.forgets_audit", Action.CREATE, audit="label.forgotten")
+    @command("test.forgets_audit", Action.CREATE, audit="memory.forgotten")
     async def forgets_audit(ctx: Context, data: Named) -> Label:
-        """Declares an audit action and records none."""
+        """Declares an audit action of something that it does not write."""
         return await ctx.insert(Label(name=data.name, color="c"))
 
     @command("test.undeclared_event", Action.CREATE)

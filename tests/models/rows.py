@@ -24,7 +24,7 @@ from models.inbox import InboxItem, InboxKind, inbox_item_id
 from models.integrations import CrewIntegration, ToolBinding
 from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
 from models.journal import JournalEntry
-from models.kernel import AuditLog, JobStep
+from models.kernel import AuditLog, JobStep, SecurityLog
 from models.labels import Label
 from models.memory import MemoryConfig, MemoryTier, MemoryVersion
 from models.missions import Assignment, Mission, MissionTask, MissionType
@@ -63,6 +63,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         Membership(user_id=user.id, role=Role.OWNER, **here),
         Invitation(invited_by=user.id, token=f"token-{name}", **guest),
         AuditLog(user_id=user.id, data={"name": crew.name}, **change),
+        SecurityLog(user_id=user.id, action="session.opened", entity_type="SESSION", data={"name": crew.name}),
         service,
         ServiceAccount(id=service.id, name="Ships", role=Role.MEMBER, created_by=user.id, **here),
         AuditSeal(

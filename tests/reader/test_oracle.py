@@ -18,7 +18,7 @@ from tests.world import Person, World
 pytestmark = pytest.mark.anyio
 # of one person, or of the instance: tested with them
 NOT_ROWS_OF_A_WORKSPACE = {"cliTokens", "featureFlags", "instanceSettings", "instanceSetting", "linkedIdentities"}
-NOT_ROWS_OF_A_WORKSPACE |= {"feedback", "passkeys", "preferences"}
+NOT_ROWS_OF_A_WORKSPACE |= {"feedback", "passkeys", "preferences", "securityLog"}
 NOT_ROWS_OF_A_WORKSPACE |= {"journal", "journalEntry", "journalCount"}  # tests/journal says what they show
 
 

@@ -298,6 +298,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("AuditLog", "user_email"): of_user("user_id", "email"),
     ("AuditLog", "user_name"): of_user("user_id", "full_name"),
     ("AuditLog", "change_list"): audit_twins.change_list,
+    ("SecurityLog", "change_list"): audit_twins.change_list,
     ("AuditLog", "metadata_text"): audit_twins.metadata_text,
     ("Chat", "agent_slug"): of_agent("slug"),
     ("Chat", "unread_count"): unread,

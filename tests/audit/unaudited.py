@@ -1,0 +1,26 @@
+"""Commands that leave no audit row, each with its reason. Whatever else a command does is in a log."""
+
+_NOTHING = "without a container runtime it changes nothing, and is always refused"
+_OWN = "a person's own, which nobody else sees: neither the workspace nor the account is changed"
+_RUNTIME = "how the runtime keeps its books: the run and its frames say all of it"
+_LOG = "the row that it writes is itself an entry of a log"
+_FIRST_HALF = "the first half of signing in, or of adding a passkey: nothing is changed until the second, which is told"
+_PRIVATE = "has a log of its own, apart from the audit log, so that nobody learns who has opted out (contract: privacy)"
+
+UNAUDITED: dict[str, str] = {
+    **dict.fromkeys(("admin.legacy_prune", "admin.runtime_prune", "cache.images.delete"), _NOTHING),
+    **dict.fromkeys(("crews.provision", "crews.provision.rebuild", "crews.restart_agents"), _NOTHING),
+    **dict.fromkeys(("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set"), _OWN),
+    **dict.fromkeys(("runs.create_internal", "runs.finish", "runs.finish_internal"), _RUNTIME),
+    **dict.fromkeys(("journal.emit_internal", "mcp_calls.record"), _LOG),
+    **dict.fromkeys(("auth.google_redirect", "auth.oidc_redirect"), _FIRST_HALF),
+    **dict.fromkeys(("auth.passkey_options", "auth.passkey_sign_in_options"), _FIRST_HALF),
+    **dict.fromkeys(("privacy.cards.list", "privacy.cards.purge", "privacy.consent.put"), _PRIVATE),
+    "auth.forgot": "anybody may ask for anybody: the mail tells the account's owner, and the use of its link is told",
+    "auth.refresh": "a heartbeat of the session; that a token is used twice, which ends it, is told",
+    **dict.fromkeys(
+        ("inbox.patch", "inbox.bulk"), "marks of whoever reads; what is decided is told where it is decided"
+    ),
+    "chats.mark_read": "a reading mark",
+    "onboarding.status": "notes what the rows say already, when a client asks",
+}
