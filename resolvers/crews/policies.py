@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from models import bounds
 from models.crews import AutonomyLevel, BehaviorMode, Crew
+from models.journal import JournalActor, JournalEntry, Severity
 from resolvers.crews.members import CREW, ByCrew
 from resolvers.kernel import (
     NOW,
@@ -23,6 +24,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.rules.config_text import invalid
+from resolvers.rules.redaction import Redactor
 
 
 class SetPolicy(ByCrew):
@@ -64,6 +66,21 @@ async def set_policy(ctx: Context, data: SetPolicy) -> Crew:
         if not data.reason:
             raise invalid("reason", "is required while autonomy_level is full")
     crew: Crew = await ctx.find(CREW)  # behind the body: a bad one is told of an unknown crew, too (policies.put)
+    ctx.record(
+        JournalEntry(
+            entry_type="policy.changed",
+            severity=Severity.notice,
+            actor_type=JournalActor.user,
+            actor_id=ctx.user_id,
+            crew_id=crew.id,
+            summary=f"crew policy updated: {data.autonomy_level.value}/{data.behavior_mode.value}",
+            payload={
+                "crew_id": crew.id, "autonomy_level": data.autonomy_level, "behavior_mode": data.behavior_mode,
+                "reason": Redactor().redact(data.reason),
+            },
+            refs={"crew_id": crew.id},
+        )
+    )  # fmt: skip
     return await ctx.edit(
         crew,
         autonomy_level=data.autonomy_level,

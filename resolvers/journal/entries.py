@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     DateTime,
+    Numeric,
     case,
     cast,
     column,
@@ -23,6 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from models.agents import Agent
 from models.assignments import Escalation, PeerConversation
 from models.chats import Message
+from models.costs import ModelCall
 from models.crews import Crew
 from models.issues import IssueActivity, IssueComment
 from models.journal import JournalActor, JournalEntry, Priority, Severity
@@ -33,6 +35,7 @@ from resolvers.kernel import EVERYONE, Action, QueryScope, View, graph, one
 
 SHOWN = 240  # letters of a text in a summary
 HANDED_OVER = "[credential submitted]"
+TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens")
 
 
 class JournalEntryView(View):
@@ -102,6 +105,17 @@ def milliseconds(later: Any, earlier: Any) -> Any:
     return cast(func.extract("epoch", later - earlier) * literal_column("1000"), BigInteger)
 
 
+def call_of(provider: Any, model: Any, usage: dict[str, Any], cost: Any, counts: list[Any]) -> Any:
+    """A call of a model. `counts`: tokens in and out."""
+    said = joined(provider, "/", model, ": ", counts[0], " in, ", counts[1], " out")
+    return said, json(provider=provider, model=model, **usage, cost_usd=cost), None
+
+
+def cost_of(provider: Any, model: Any, cost: Any) -> Any:
+    """`cost` in US dollars."""
+    return joined(provider, "/", model, ": $", cost), json(provider=provider, model=model, cost_usd=cost), None
+
+
 class Details:
     """The rows behind the lines, by their kinds: a summary, a payload and refs of each."""
 
@@ -110,8 +124,8 @@ class Details:
 
     def statement(self) -> Any:
         kinds = [
-            *self.runs(), self.messages(), self.audit(), *self.issues(), *self.assignments(), *self.peers(),
-            *self.escalations(), self.entries(),
+            *self.runs(), *self.calls(), self.messages(), self.audit(), *self.issues(), *self.assignments(),
+            *self.peers(), *self.escalations(), self.entries(),
         ]  # fmt: skip
         # OFFSET keeps it apart: of the kinds that a line is not of nothing is looked up
         return union_all(*kinds).offset(literal_column("0")).lateral("d")
@@ -163,18 +177,29 @@ class Details:
                 )
             }  # fmt: skip
             cost = func.coalesce(run.data["total_cost_usd"], text("0").op("::")(literal_column("jsonb")))
-            payload = json(provider=provider(run), model=model(run), **usage, cost_usd=cost)
             counts = [run.data[("usage", key)].astext for key in ("input_tokens", "output_tokens")]
-            return joined(provider(run), "/", model(run), ": ", counts[0], " in, ", counts[1], " out"), payload, None
+            return call_of(provider(run), model(run), usage, cost, counts)
 
         def paid(run: Any) -> Any:
-            cost = run.data["total_cost_usd"]
-            payload = json(provider=provider(run), model=model(run), cost_usd=cost)
-            return joined(provider(run), "/", model(run), ": $", cost), payload, None
+            return cost_of(provider(run), model(run), run.data["total_cost_usd"])
 
         return [
             self._of(kind, Run, made) for kind, made in (("rs", started), ("re", ended), ("lc", called), ("ci", paid))
         ]
+
+    def calls(self) -> list[Any]:
+        def dollars(call: Any) -> Any:
+            return cast(call.cost_micros, Numeric) / literal_column("1000000")
+
+        def called(call: Any) -> Any:
+            usage = {name: getattr(call, name) for name in TOKENS}
+            cost = func.coalesce(dollars(call), literal_column("0"))
+            return call_of(call.provider, call.model, usage, cost, [call.input_tokens, call.output_tokens])
+
+        def paid(call: Any) -> Any:
+            return cost_of(call.provider, call.model, dollars(call))
+
+        return [self._of("mc", ModelCall, called), self._of("mp", ModelCall, paid)]
 
     def messages(self) -> Any:
         def said(message: Any) -> Any:
