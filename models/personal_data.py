@@ -57,6 +57,8 @@ DECLARED: Final[Mapping[str, Held]] = {
    
     ),
     "audit_seals": held(nothing="digests hash signature dropped_signature"),
+    "budget_spends": held(nothing="budget_id span"),
+    "budgets": held(nothing="warned_in exceeded_in"),
     "chat_presence": held(whose="user_id", nothing="chat_id process"),
     "chat_read_cursors": held(),
     "chats": held(words="title"),
@@ -143,6 +145,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     ),
     "retention_rules": held(nothing="kind"),
     "run_frames": held(mentions="payload", nothing="agent_id type"),
+    "run_reservations": held(),
     "run_steps": held(mentions="outcome", nothing="name"),
     "run_tags": held(nothing="tag run_id"),
     "runs": held(by="triggered_by", words="prompt error_message data", nothing="chat_id trigger_type model worker"),

@@ -14,6 +14,7 @@ DOMAINS = (
     "agents",
     "chats",
     "runs",
+    "costs",
     "labels",
     "saved_views",
     "projects",

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,7 @@ import orjson
 from models.agents import CliAdapter, LlmProvider, ToolProfile
 from models.bounds import CUT, ERROR, LINE, NOTES, cut
 from models.runs import RunStatus
+from resolvers.costs.reserving import reserve
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
@@ -21,7 +22,7 @@ from resolvers.runs.cancelling import CANCELLED
 from resolvers.runs.finishing import NO_OUTPUT, finish_run
 from resolvers.runs.work import Claim
 from runtime.engine import Engine
-from runtime.job import Failed, Interrupted, Job, Outcome, StuckLoop, Turn, Worker
+from runtime.job import BUDGET_EXCEEDED, Failed, Interrupted, Job, Outcome, Priced, StuckLoop, Turn, Worker
 from runtime.outfit import Fitted, Outfit
 from runtime.parts import Reply, fold
 from runtime.storable import size_of, storable
@@ -133,6 +134,7 @@ class Execution:
         self._engine, self._outfit, self._patience = engine, outfit, patience
         self._max_tokens = max_tokens
         self._guard: Guard | None = None
+        self._budgeted = False
 
     async def run(self) -> None:
         try:
@@ -156,6 +158,12 @@ class Execution:
         if briefing["agent"]["deleted"]:
             return failed(AGENT_GONE)
         job = job_of(self.claim, briefing, self._max_tokens)
+        self._budgeted = briefing["budgeted"]
+        if self._budgeted:
+            reserved = await self._reserve()
+            if reserved["refused"] is not None:
+                return replace(failed(reserved["refused"]), data={"reason": BUDGET_EXCEEDED})
+            job = replace(job, max_cost=reserved["micros"])
         left = job.timeout_seconds - self.held.elapsed()
         if left <= 0:
             return self._too_late(job)
@@ -164,7 +172,18 @@ class Execution:
         except Failed as reason:
             return failed(str(reason))
         self._guard = fitted.guard
-        return await self._work(job, fitted, left)
+        return await self._work(await _within(job, fitted), fitted, left)
+
+    async def _reserve(self) -> Any:
+        """Raises Lost where the run is somebody else's by now."""
+        asked = {"id": self.claim.run_id, "lease": self.claim.lease}
+        try:
+            answer = await reserve(Caller.service(SERVICE, self.claim.workspace_id), asked)
+        except Refusal as refusal:
+            if refusal.code is Code.CONFLICT:
+                raise Lost from refusal
+            raise
+        return orjson.loads(answer.body or b"")
 
     async def _work(self, job: Job, fitted: Fitted, left: float) -> Ending:
         sink = self.held.sink = TurnSink(self.claim, self._engine, fitted.guard)
@@ -288,7 +307,7 @@ class Execution:
         made: dict[str, Any] = storable(report)
         if size_of(made["data"]) > NOTES // 2:  # usage as the adapter tells it, of any size
             made["data"] = {key: data[key] for key in ("duration_ms", "reason") if key in data} | {"left_out": CUT}
-        return made | {"id": self.claim.run_id, "lease": self.claim.lease}
+        return made | {"id": self.claim.run_id, "lease": self.claim.lease, "budgeted": self._budgeted}
 
     def _spoke(self, reply: Reply) -> bool:
         """What a run without a chat has said is known to the worker that heard it alone."""
@@ -301,7 +320,19 @@ class Execution:
             "lease": self.claim.lease,
             "status": RunStatus.FAILED,
             "error_message": INTERNAL,
+            "budgeted": self._budgeted,
         }
+
+
+async def _within(job: Job, fitted: Fitted) -> Job:
+    """What the money that was set aside buys limits the tokens, too."""
+    if job.max_cost is None or not isinstance(fitted.adapter, Priced):
+        return job
+    bought = await fitted.adapter.tokens_for(job.max_cost)
+    if bought is None:
+        return job
+    most = max(bought, 1)
+    return replace(job, max_tokens=most if job.max_tokens is None else min(most, job.max_tokens))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from models.agents import CliAdapter, LlmProvider, ToolProfile
 from models.runs import ChatEventType
+from resolvers.costs.money import shown
 from resolvers.runs.booking import Charge as Charge
 
 T = TypeVar("T")
+BUDGET_EXCEEDED = "budget_exceeded"
+"""The reason in the metadata of a run that a budget did not let start, or go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Job:
     timeout_seconds: float = 1800.0
     max_tokens: int | None = None
     """Input and output of all calls of the model together; None: no cap."""
+    max_cost: int | None = None
+    """Millionths of a US dollar that its calls may cost; None: no limit. The last call may go beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +89,26 @@ class Sink(Protocol):
         """What the one call of a model has used that the step makes: booked with its outcome, once. Only in a step."""
 
 
+@runtime_checkable
+class Priced(Protocol):
+    """An adapter that knows what its model costs."""
+
+    async def tokens_for(self, micros: int) -> int | None:
+        """How many tokens of input that many millionths of a US dollar buy; None where no price is known."""
+
+
 class Adapter(Protocol):
     """Does the work of a run. Cancellable at every await; must not swallow CancelledError."""
 
     name: str
 
     async def run(self, job: Job, sink: Sink) -> Outcome: ...
+
+
+def over_budget(micros: int) -> Outcome:
+    """How a run ends that has used the money which was set aside for it."""
+    error = f"The run has used the {shown(micros)} that its budget left to it, and was ended before the work was done."
+    return Outcome(error=error, data={"reason": BUDGET_EXCEEDED})
 
 
 class Interrupted(Exception):

@@ -69,6 +69,8 @@ class AgentType:
     chats: Edges
     runs: Edges
     inbox_items: Edges = strawberry.field(description="What the agent has put before people.")
+    costs: Edges = strawberry.field(description="Of the last 30 days, newest first.")
+    budgets: Edges
 
 
 @node(agent_ops.CrewsStatus)

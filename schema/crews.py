@@ -88,6 +88,8 @@ class CrewType:
     agents: Edges
     members: Edges
     issues: Edges
+    costs: Edges = strawberry.field(description="Of the last 30 days, newest first.")
+    budgets: Edges
 
 
 @node(CrewConnection, name="CrewLink")

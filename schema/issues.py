@@ -65,6 +65,8 @@ class IssueType:
     comment_count: int
     relations: Edges
     activity: Edges
+    model_calls: Edges = strawberry.field(description="Calls of models by runs of its tasks, newest first.")
+    budgets: Edges
     created_by_type: ActorType | None
     created_by_id: str | None
     creator: Edge | None = strawberry.field(description="Null unless it is a member of the workspace or an agent.")

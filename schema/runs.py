@@ -8,7 +8,7 @@ from strawberry.scalars import JSON
 from models.runs import Run, RunStatus
 from resolvers import agents as agent_ops
 from resolvers import runs as run_ops
-from schema.bridge import Edge, node, output, query
+from schema.bridge import Edge, Edges, node, output, query
 
 strawberry.enum(RunStatus)
 
@@ -39,6 +39,8 @@ class RunType:
     created_at: datetime
     started_at: datetime | None = strawberry.field(description="Null while the run is waiting for a worker.")
     finished_at: datetime | None
+    model_calls: Edges = strawberry.field(description="Newest first.")
+    budgets: Edges = strawberry.field(description="Those of which something is set aside for the run.")
     from_seq: int | None = strawberry.field(
         description="Number of the last frame of the chat before the run; null if the frames are not stored.",
     )

@@ -77,6 +77,8 @@ class WorkspaceType:
     chats: Edges
     runs: Edges
     inbox_items: Edges
+    costs: Edges = strawberry.field(description="Of the last 30 days, newest first.")
+    budgets: Edges = strawberry.field(description="All of the workspace.")
     issues: Edges
     projects: Edges
     saved_views: Edges

@@ -40,6 +40,8 @@ def micros(dollars: float | None) -> int | None:
 def booked(charges: str) -> str:
     """CTEs behind `stepped`, which returns the names of the steps that are finished by this statement and no other: $1
     is the run, $2 the workspace, `charges` the parameter with a list of rows.
+
+    What a call costs is spent of the budgets that concern it, and no longer set aside for the run.
     """
     sums = ", ".join(f"{name} = cost_days.{name} + excluded.{name}" for name in ("calls", *SUMMED))
     return f"""
@@ -63,4 +65,20 @@ summed AS (
         count(*), {", ".join(f"coalesce(sum({name}), 0)" for name in SUMMED)}
     FROM booked GROUP BY agent_id, crew_id, model ORDER BY model
     ON CONFLICT (workspace_id, day, agent_id, crew_id, model, slot) DO UPDATE SET {sums}
+),
+spent AS (
+    INSERT INTO budget_spends (workspace_id, budget_id, span, slot, micros)
+    SELECT $2, budgets.id,
+        CASE budgets.period WHEN 'day' THEN to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD') ELSE 'total' END,
+        hashtext($1) & {SLOTS - 1}, sum(booked.cost_micros)
+    FROM booked JOIN budgets ON budgets.workspace_id = $2 AND (budgets.scope = 'workspace'
+        OR budgets.agent_id = booked.agent_id OR budgets.crew_id = booked.crew_id
+        OR budgets.mission_id = booked.mission_id)
+    WHERE booked.cost_micros > 0 GROUP BY budgets.id, budgets.period ORDER BY budgets.id
+    ON CONFLICT (workspace_id, budget_id, span, slot) DO UPDATE SET micros = budget_spends.micros + excluded.micros
+),
+settled AS (
+    UPDATE run_reservations SET micros = GREATEST(run_reservations.micros - paid.micros, 0)
+    FROM (SELECT sum(cost_micros) AS micros FROM booked) AS paid
+    WHERE run_reservations.workspace_id = $2 AND run_reservations.run_id = $1 AND paid.micros > 0
 )"""

@@ -3,6 +3,7 @@
 from sqlmodel import col
 
 from models.agents import Agent, CliAdapter, LlmProvider, ToolProfile
+from models.budgets import Budget
 from models.chats import Message, MessageRole
 from models.crews import Crew
 from models.runs import Run
@@ -36,7 +37,7 @@ class BriefedTurn(Output):
 class Briefing(Output):
     """`history` is what users and agents wrote in the chat before this run, oldest first.
 
-    It does not include the turn that started the run.
+    It does not include the turn that started the run. `budgeted`: money may have to be set aside for it.
     """
 
     agent: BriefedAgent
@@ -44,6 +45,7 @@ class Briefing(Output):
     max_turns: int | None
     trigger_type: str
     history: list[BriefedTurn]
+    budgeted: bool
 
 
 @procedure("runs.brief", Action.READ, surfaces=frozenset())
@@ -75,6 +77,7 @@ async def brief(ctx: Context, data: ById) -> Briefing:
         max_turns=run.max_turns,
         trigger_type=run.trigger_type,
         history=await _history(ctx, run),
+        budgeted=await ctx.select(Budget).exists(),
     )
 
 

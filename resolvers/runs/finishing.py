@@ -10,11 +10,14 @@ from sqlmodel import col
 from models import bounds
 from models.chats import Chat, Message, MessageRole
 from models.runs import ChatEventType, Run, RunStatus
+from resolvers.costs.events import ALARMS
+from resolvers.costs.reserving import raise_alarms
 from resolvers.inbox.events import InboxChatReplied
 from resolvers.kernel import (
     ENDS,
     NOW,
     Action,
+    Bool,
     Code,
     ConfigText,
     Context,
@@ -57,7 +60,10 @@ class Said(Input):
 
 
 class FinishRun(Input):
-    """`lease` is the number under which the worker holds the run. `reason` distinguishes ends of the same status."""
+    """`lease` is the number under which the worker holds the run. `reason` distinguishes ends of the same status.
+
+    `budgeted`: the workspace has budgets, whose limits the run may have reached.
+    """
 
     most_values = 1_000_000
 
@@ -70,6 +76,7 @@ class FinishRun(Input):
     model: Text | None = None
     data: Notes = Field(default_factory=dict)
     reply: Said | None = None
+    budgeted: Bool = False
 
 
 class RunEnd(Output):
@@ -82,7 +89,7 @@ class RunEnd(Output):
 @command(
     "runs.finish",
     Action.UPDATE,
-    emits=(*RUN_ENDS, ChatEvent, InboxChatReplied),
+    emits=(*RUN_ENDS, ChatEvent, InboxChatReplied, *ALARMS),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
     surfaces=frozenset(),
 )
@@ -104,6 +111,8 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     ended = await end_run(
         ctx, run.id, End(data.status, data.error_message, data.exit_code, data.data, data.model, reply)
     )
+    if data.budgeted:
+        await raise_alarms(ctx, ended)
     return RunEnd(id=ended.id, status=ended.status)
 
 

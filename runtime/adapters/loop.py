@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from models.bounds import NAME
@@ -19,7 +19,7 @@ from resolvers.rules.redaction import Redactor
 from resolvers.runs.booking import micros
 from runtime.adapters.budget import Budget, estimated
 from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse, Usage
-from runtime.job import Charge, Failed, Interrupted, Job, Outcome, Sink, StuckLoop
+from runtime.job import Charge, Failed, Interrupted, Job, Outcome, Sink, StuckLoop, over_budget
 from runtime.prompt import Prompt
 from runtime.quarantine import Scan, quarantine
 
@@ -66,6 +66,13 @@ class AgentLoop:
         self._scan, self._redactor, self._cwd = scan, redactor, cwd
         self._backoff = backoff or Backoff()
 
+    async def tokens_for(self, micros: int) -> int | None:
+        million = Usage(
+            input_tokens=1_000_000, output_tokens=0, cache_read_input_tokens=0, cache_creation_input_tokens=0
+        )
+        price = await self._provider.cost(million)
+        return int(micros / price) if price else None
+
     async def run(self, job: Job, sink: Sink) -> Outcome:
         try:
             return await _Run(self, job, sink).work()
@@ -108,6 +115,10 @@ class _Run:
             if self.budget.left == 0:
                 error = f"The run has used its {self.job.max_tokens:,} tokens, and was ended before the work was done."
                 return await self._result(began, "error_max_tokens", error=error)
+            if self._has_spent():
+                over = over_budget(self.job.max_cost or 0)
+                outcome = await self._result(began, "error_max_budget_usd", error=over.error)
+                return replace(outcome, data=outcome.data | over.data)
             reply = await self._reply()
             if reply["stop"] == "refused":
                 raise Failed(f"{self.provider.name} declined to answer.")
@@ -119,6 +130,10 @@ class _Run:
         return await self._result(
             began, "error_max_turns", error=f"The agent has used {turns}, and was ended before the work was done."
         )
+
+    def _has_spent(self) -> bool:
+        most, spent = self.job.max_cost, micros(self.budget.cost)
+        return most is not None and spent is not None and spent >= max(most, 1)
 
     async def _reply(self) -> Reply:
         request = Request(self.prompt, self.rounds, tuple(self.loop._tools.values()), self.budget.left)

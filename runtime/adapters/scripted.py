@@ -37,7 +37,7 @@ from pydantic import (
 from models.bounds import LINE
 from models.runs import ChatEventType
 from resolvers.runs.booking import micros
-from runtime.job import Charge, Failed, Job, Outcome, Sink
+from runtime.job import Charge, Failed, Job, Outcome, Sink, over_budget
 from runtime.prompt import estimate
 
 MODEL = "scripted"
@@ -186,6 +186,8 @@ class ScriptedAdapter:
                 for turn in range(1, step.times + 1):
                     if job.max_tokens is not None and used >= job.max_tokens:
                         return Outcome(error=f"The run has used its {job.max_tokens:,} tokens")
+                    if job.max_cost is not None and spent * 1_000_000 >= max(job.max_cost, 1):
+                        return over_budget(job.max_cost)
                     used += await _call_model(sink, f"{number}.{turn}", step)
                     spent += step.call.cost_usd or 0.0
                 usage |= _used(usage, step.call, step.times)

@@ -14,6 +14,7 @@ from models.assignments import Escalation, PeerConversation
 from models.audit import AuditSeal, McpCallStatus, McpToolCall
 from models.auth import User
 from models.base import new_id, table_of
+from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
 from models.costs import CostDay, ModelCall
 from models.credentials import AgentCredential, Credential, CredentialType
@@ -87,6 +88,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         *_talk(name, chat, user),
         *_remembered(agent, user),
         *_mission(crew, lead, agent, chat),
+        *_budget(agent),
         ModelCall(run_id=f"run-{name}", step="1 model", agent_id=agent.id, provider="p", model="m", **here),
         CostDay(day=date(2026, 1, 1), agent_id=agent.id, crew_id=crew.id, model="m", slot=0, **here),
         *_issues(crew, lead, user),
@@ -112,6 +114,19 @@ def _remembered(agent: Agent, user: User) -> list[SQLModel]:
         MemoryConfig(document={}, **here),
         RetentionRule(kind=RetentionKind.events, days=3, **here),
         GdprAction(action=GdprActionType.export, actor_user_id=user.id, subject_id=user.id, **here),
+    ]
+
+
+def _budget(agent: Agent) -> list[SQLModel]:
+    here: dict[str, Any] = {"workspace_id": agent.workspace_id}
+    run = Run(agent_id=agent.id, prompt="Hoist", **here)
+    amounts = {"amount_micros": 10, "reservation_micros": 1}
+    budget = Budget(scope=BudgetScope.agent, agent_id=agent.id, period=BudgetPeriod.day, **amounts, **here)
+    return [
+        run,
+        budget,
+        BudgetSpend(budget_id=budget.id, span="total", slot=0, micros=1, **here),
+        RunReservation(run_id=run.id, budget_id=budget.id, granted_micros=1, micros=1, **here),
     ]
 
 

@@ -12,7 +12,9 @@ from models.assignments import Escalation, PeerConversation
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
 from models.auth import User
 from models.base import most_characters, new_id, table_of
+from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
+from models.costs import ModelCall
 from models.credentials import AgentCredential
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
 from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
@@ -109,6 +111,36 @@ class Sower:
         yield from IssueSower(self, crews[:-1], agents, chats, labels).rows()
         yield from views(self)
         yield from self.robots()
+        yield from self.money(agents, crews, chats)
+
+    def money(self, agents: list[Agent], crews: list[Crew], chats: list[Chat]) -> Iterator[SQLModel]:
+        """Calls of models, of which some name what is not there; budgets, what is spent of them and set aside."""
+        pick, some = self.random.choice, self.random.randrange
+        for number in range(30):
+            yield ModelCall(
+                run_id=f"run-{some(3)}", step=str(number), agent_id=pick(agents).id, crew_id=self.maybe(pick(crews).id),
+                chat_id=self.maybe(pick(chats).id), mission_id=self.maybe(new_id()), provider=pick(["a", "b"]),
+                model=self.text(), input_tokens=pick([0, 1, 1 << 40]), output_tokens=some(9),
+                cost_micros=self.maybe(pick([0, 1, 1 << 40])), estimated=pick([True, False]), created_at=self.time(),
+                **self.here,
+            )  # fmt: skip
+        run = Run(agent_id=agents[0].id, **self.here)
+        yield run
+        subjects: list[dict[str, Any]] = [{"scope": BudgetScope.workspace}]
+        subjects += [{"scope": BudgetScope.agent, "agent_id": agent.id} for agent in agents[:4]]
+        subjects += [{"scope": BudgetScope.crew, "crew_id": crew.id} for crew in crews]
+        for subject in subjects:
+            budget = Budget(
+                period=pick(list(BudgetPeriod)), amount_micros=pick([1, 5_000, 1 << 50]), reservation_micros=1,
+                soft_limit_percent=self.maybe(80), hard_stop=pick([True, False]), **subject, **self.here,
+                **self.stamps(),
+            )  # fmt: skip
+            yield budget
+            for slot in range(some(4)):
+                for span in ("total", "2026-01-01", datetime.now(UTC).date().isoformat()):
+                    yield BudgetSpend(budget_id=budget.id, span=span, slot=slot, micros=some(4_000), **self.here)
+            if pick([True, False]):
+                yield RunReservation(run_id=run.id, budget_id=budget.id, granted_micros=9, micros=some(9), **self.here)
 
     def robots(self) -> Iterator[SQLModel]:
         """Service accounts, each with its user. That members are others, their own tests show."""

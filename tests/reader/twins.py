@@ -15,6 +15,7 @@ from tests.reader import (
     activity_twins,
     admin_twins,
     audit_twins,
+    cost_twins,
     inbox_twins,
     issue_twins,
     load_twins,
@@ -206,7 +207,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 """Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
-HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE
+HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -319,6 +320,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **activity_twins.DERIVED,
     **account_twins.DERIVED,
     **inbox_twins.DERIVED,
+    **cost_twins.DERIVED,
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
@@ -413,6 +415,8 @@ class Twins(Rules):
         model = MODEL_OF.get(type_, type_)
         if name in audit_twins.LISTS:
             return audit_twins.chosen(name, arguments)
+        if type_ == "Query" and name in cost_twins.LISTS:
+            return NEWEST
         if name == "issues" or (model, name) in issue_twins.LISTS:
             return issue_twins.chosen(arguments)
         if type_ == "Query":
@@ -474,4 +478,4 @@ def known(type_: str, name: str) -> bool:
     """Whether the oracle can say anything of a field of the schema."""
     if type_ == "Query":
         return name in ROOTS
-    return name != "lastUsedAt"
+    return name != "lastUsedAt" and cost_twins.is_known(type_, name)

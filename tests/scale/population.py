@@ -34,6 +34,9 @@ BIG = (
     "audit_logs",
     "mcp_tool_calls",
     "service_accounts",
+    "model_calls",
+    "cost_days",
+    "budgets",
 )
 """The tables that hold the rows."""
 WHOLE, OWN = 100_000, 1_000
@@ -50,6 +53,8 @@ GENERIC = {
     "jsonb": "'{}'::jsonb",
     "ARRAY": "'{}'",
     "bytea": "''",
+    "smallint": "0",
+    "date": "'2024-01-01'",
 }
 NUMBER = "lpad(i::text, 20, '0')"
 WHEN = "timestamptz '2024-01-01' + i * interval '7 seconds'"
@@ -116,6 +121,7 @@ class Population:
         await self._journal(first, last)
         await self.fill("events", first, last, channel=f"'workspace:{self.workspace_id}'", type="'crew.updated'")
         await self._logs(first, last)
+        await self._money(first, last)
         await self._whole(first, min(last, WHOLE))
         await self.superuser.execute("SET session_replication_role = origin")
         await self.superuser.execute("VACUUM (ANALYZE)")
@@ -216,6 +222,29 @@ class Population:
         await self.fill(
             "run_frames", first, last, chat_id=f"'{CHAT}'", seq="i", agent_id=f"'{AGENT}'", **shown, **TIMES
         )
+
+    async def _money(self, first: int, last: int) -> None:
+        """Each call is of a run of its own; few are of a mission or of the rare model. Budgets are of missions."""
+        call = {
+            "run_id": f"'run-' || {NUMBER}",
+            "step": "'1 model'",
+            "agent_id": AGENTS,
+            "crew_id": f"'{TEN}'",
+            "mission_id": f"CASE WHEN {RARE} THEN 'rare' END",
+            "model": f"CASE WHEN {RARE} THEN 'rare' ELSE 'common' END",
+        }
+        await self.fill("model_calls", first, last, id=f"'cmodel' || {NUMBER}", **call, **TIMES)
+        day = {"day": "date '2024-01-01' + (i / 50)::int", "agent_id": AGENTS, "crew_id": f"'{TEN}'"}
+        # a day of an agent has few rows: as many as models and slots
+        await self.fill("cost_days", first, last, model="'m' || i % 50", slot="0", **day)
+        amounts = {"amount_micros": "10", "reservation_micros": "1", "version": "1", "period": "'total'"}
+        mission = {"scope": "'mission'", "mission_id": f"'cissue' || {NUMBER}"}
+        await self.fill("budgets", first, last, id=f"'cbudge' || {NUMBER}", **amounts, **mission, **TIMES)
+        if first == 1:
+            whose = {"agent": AGENT, "crew": TEN}
+            for scope, id in whose.items():
+                subject = {"scope": f"'{scope}'", f"{scope}_id": f"'{id}'"}
+                await self.fill("budgets", 0, 0, id=f"'cbudge{scope}'", **amounts, **subject)
 
     async def _journal(self, first: int, last: int) -> None:
         """Lines as the triggers write them, all newer than what the commands of the test tell. What is rare is a page

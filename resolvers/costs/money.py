@@ -1,0 +1,32 @@
+"""Amounts of money: stored in millionths of a US dollar, told and taken in dollars."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy import Float as SQLFloat
+from sqlalchemy import cast, func, literal_column
+
+from resolvers.kernel import Float
+
+MILLION = 1_000_000
+LARGEST = 1_000_000_000.0
+Usd = Annotated[Float, Field(ge=1 / MILLION, le=LARGEST)]
+
+
+def micros_of(dollars: float) -> int:
+    return round(dollars * MILLION)
+
+
+def dollars(micros: Any) -> Any:
+    """Of a column or a sum."""
+    return cast(micros, SQLFloat) / literal_column(str(MILLION))
+
+
+def sum_of(column: Any) -> Any:
+    return func.coalesce(func.sum(column), literal_column("0"))
+
+
+def shown(micros: int) -> str:
+    """For people: cents, and more digits where cents say nothing."""
+    whole = micros / MILLION
+    return f"${whole:,.2f}" if micros % 10_000 == 0 or whole >= 1 else f"${whole:.6f}".rstrip("0")
