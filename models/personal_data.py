@@ -48,6 +48,11 @@ DECLARED: Final[Mapping[str, Held]] = {
         hidden="webhook_secret",
         nothing="slug llm_model avatar_seed avatar_style cli_tools schedule_cron",
     ),
+    "approval_outcomes": held(nothing="tool"),
+    "approvals": held(
+        by="decided_by requested_by", words="comment", mentions="reason payload",
+        nothing="crew_id agent_id mission_id tool",
+    ),
     "assignments": held(mentions="task result_summary error_message"),
     "audit_logs": held(
         by="user_id actor_id",
@@ -125,6 +130,10 @@ DECLARED: Final[Mapping[str, Held]] = {
         nothing="identifier priority assignee_type due_date trace_id",
     ),
     "model_calls": held(nothing="run_id step agent_id crew_id chat_id mission_id provider model"),
+    "notification_channels": held(mentions="url address", hidden="secret", nothing="events"),
+    "notifications": held(
+        by="actor_id", words="actor_name", mentions="entity_title", nothing="action entity_type entity_id"
+    ),
     "pairings": held(hidden="code_hash", nothing="adapter_hint"),
     "security_logs": held(
         by="actor_id",
@@ -156,6 +165,8 @@ DECLARED: Final[Mapping[str, Held]] = {
     "sign_in_devices": held(hidden="cookie_hash password_mark"),
     "tool_bindings": held(mentions="description", nothing="tool_name"),
     "users": held(whose="id", hidden="password_hash", nothing="email full_name avatar_url"),
+    "webhook_deliveries": held(mentions="payload answer", nothing="event_type subject error"),
+    "webhook_endpoints": held(mentions="name url", hidden="secret old_secret", nothing="event_types"),
     "workers": held(nothing="runtime version"),
     "workspaces": held(mentions="name", nothing="slug logo_url preferred_language"),
 }  # fmt: skip

@@ -38,6 +38,10 @@ DOMAINS = (
     "recovery",
     "account",
     "inbox",
+    "notifications",
+    "notification_channels",
+    "webhook_endpoints",
+    "approvals",
     # their events are declared, their operations are still to come
     "assignments",
     "credentials",

@@ -58,7 +58,7 @@ class InboxRoutineChanged(Event, type="inbox.updated", channel="workspace:{works
     reason: RoutineChange
 
 
-class NotificationCreated(Event, type="notification.created", channel="user:{user_id}", planned=True):
+class NotificationCreated(Event, type="notification.created", channel="user:{user_id}"):
     """This user has a new notification."""
 
     user_id: Annotated[str, Routing()]

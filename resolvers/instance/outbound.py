@@ -71,12 +71,12 @@ class Outbound:
     """Calls within one block, whose connections end with it.
 
     `timeout`: seconds from the begin of each call to the end of its answer, the look-up of the name included. `most`:
-    bytes of an answer's body. What cannot be asked for is BAD_REQUEST, what is not answered BAD_GATEWAY; the texts name
-    neither URL nor header.
+    bytes of an answer's body; of a longer one the beginning, if it is to be `cut`. What cannot be asked for is
+    BAD_REQUEST, what is not answered BAD_GATEWAY; the texts name neither URL nor header.
     """
 
-    def __init__(self, policy: Policy, *, timeout: float, most: int) -> None:
-        self._policy, self._timeout, self._most = policy, timeout, most
+    def __init__(self, policy: Policy, *, timeout: float, most: int, cut: bool = False) -> None:
+        self._policy, self._timeout, self._most, self._cut = policy, timeout, most, cut
         self._pool: Any = None
         self._network: _Network | None = None
 
@@ -132,6 +132,9 @@ class Outbound:
         parts, size = list[bytes](), 0
         async for part in answer.aiter_stream():
             size += len(part)
+            if size > self._most and self._cut:
+                parts.append(part)
+                return b"".join(parts)[: self._most]
             if size > self._most:
                 raise _gateway(f"The server's answer has more than {self._most} bytes")
             parts.append(part)

@@ -5,12 +5,15 @@ from typing import Annotated
 from pydantic import Field
 
 from models import bounds
+from models.actors import ActorType
 from models.issues import IssueComment
 from models.missions import Mission
+from resolvers.inbox.events import NotificationCreated
 from resolvers.issues.events import IssueUpdated
 from resolvers.issues.graph import OLDEST_FIRST
 from resolvers.issues.naming import ISSUE_OF_CREW, OfCrew
 from resolvers.kernel import Action, Actor, Code, Context, QueryScope, Row, Rows, actor_of, command, query
+from resolvers.notifications import notify
 
 CommentText = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.PROMPT)]
 
@@ -37,10 +40,12 @@ def list_comments(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[
     Action.CREATE,
     audit="issue_comment.created",
     subject=ISSUE_OF_CREW,
-    emits=IssueUpdated,
+    emits=(IssueUpdated, NotificationCreated),
     errors=(Code.NOT_FOUND,),
 )
 async def create_comment(ctx: Context, issue: Mission, data: CreateComment) -> IssueComment:
     """Add a comment to an issue."""
     ctx.emit(IssueUpdated(id=issue.id))
+    if issue.assignee_type == ActorType.user:
+        await notify(ctx, issue.assignee_id, "commented", ("issue", issue.id), issue.title)
     return await ctx.insert(comment_of(issue.id, actor_of(ctx), data.body))

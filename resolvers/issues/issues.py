@@ -6,6 +6,7 @@ from pydantic import Field
 from sqlmodel import col
 
 from models import bounds
+from models.actors import ActorType
 from models.base import new_id
 from models.crews import Crew
 from models.issues import IssueLabel
@@ -13,6 +14,7 @@ from models.labels import Label
 from models.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus, MissionType
 from models.projects import Milestone, Project
 from models.workspaces import Capability
+from resolvers.inbox.events import NotificationCreated
 from resolvers.issues.activity import record_changes
 from resolvers.issues.events import IssueCreated, IssueDeleted, IssueUpdated
 from resolvers.issues.graph import BY_HAND, IS_ISSUE, ListIssues
@@ -54,6 +56,7 @@ from resolvers.kernel import (
     command,
     query,
 )
+from resolvers.notifications import notify
 from resolvers.rules.config_text import invalid
 
 MOST_LABELS = 100
@@ -180,7 +183,7 @@ async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: Author
     or_capability=Capability.issue_create,
     subject=CREW,
     again=IDENTIFIER_TAKEN,
-    emits=IssueCreated,
+    emits=(IssueCreated, NotificationCreated),
     errors=(Code.NOT_FOUND,),
 )
 async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
@@ -197,6 +200,7 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     issue = await new_issue(ctx, crew, actor_of(ctx), AuthoredVia.user_api, **values)
     await ctx.insert_all([IssueLabel(mission_id=issue.id, label_id=label) for label in dict.fromkeys(data.labels)])
     ctx.emit(IssueCreated(id=issue.id))
+    await notify_assignee(ctx, issue)
     return issue
 
 
@@ -205,7 +209,7 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     Action.CREATE,
     audit="issue.updated",
     subject=ISSUE_OF_CREW,
-    emits=IssueUpdated,
+    emits=(IssueUpdated, NotificationCreated),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
     versioned=Mission,
 )
@@ -230,7 +234,15 @@ async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Missi
         updated = await ctx.edit(issue, **changes)
     record_changes(ctx, issue, actor_of(ctx), sent)
     ctx.emit(IssueUpdated(id=issue.id))
+    if updated.assignee_id != issue.assignee_id:
+        await notify_assignee(ctx, updated)
     return updated
+
+
+async def notify_assignee(ctx: Context, issue: Mission) -> None:
+    """A person who has been given an issue is told. The operation declares NotificationCreated."""
+    if issue.assignee_type == ActorType.user:
+        await notify(ctx, issue.assignee_id, "assigned", ("issue", issue.id), issue.title)
 
 
 async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[str, Any]:

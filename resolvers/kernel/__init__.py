@@ -24,7 +24,7 @@ from resolvers.instance.license import Edition, Limit
 from resolvers.instance.log_level import LogLevel
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification, check_password
-from resolvers.instance.ports import Mail
+from resolvers.instance.ports import Mail, MailFailed, Undeliverable
 from resolvers.instance.running import BOOTSTRAPPED, instance
 from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider, is_safe_url
 from resolvers.instance.store import Arriving, Entry, Opened, names_of
@@ -41,6 +41,7 @@ from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.events import Event, Long, Routing, Time, address_of
 from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
+from resolvers.kernel.followers import follow
 from resolvers.kernel.following import Followed
 from resolvers.kernel.gate import OVERLAP, Entity, Tenancy
 from resolvers.kernel.inputs import (
@@ -152,7 +153,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Revealed", "Unopenable", "told_of_secrets", "RETENTION_KINDS", "LONGEST_RETENTION",
     "rules_due", "rules_done", "rules_told",
     # Mail, by jobs.
-    "Mail",
+    "Mail", "MailFailed", "Undeliverable",
     # HTTP to the outside, by `ctx.outside.http`.
     "Answered", "Outbound", "Policy",
     # Files, by `ctx.outside.store`.
@@ -161,7 +162,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Streamed", "answer_of", "pages", "Followed",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers",
-    "keep_digests", "data_erased", "PERSONAL_DIGEST", "LogLevel", "across_workspaces",
+    "keep_digests", "data_erased", "PERSONAL_DIGEST", "LogLevel", "across_workspaces", "follow",
     # Who did it.
     "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only", "ENTITY_TYPES",
 ]  # fmt: skip

@@ -42,7 +42,10 @@ _OF_DOMAIN = {
     "crew_connections": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
     "feedback": ("chats:read", "chats:write"),
+    "approvals": _WORKSPACE,
     "inbox": _WORKSPACE,
+    "notification_channels": _WORKSPACE,
+    "webhook_endpoints": ("webhooks:read", "webhooks:write"),
     "invitations": _WORKSPACE,
     "mcp_calls": ("agents:read", "agents:write"),
     "journal": _WORKSPACE,
@@ -65,6 +68,7 @@ _OF_OPERATION: dict[str, Scopes] = {
     "me": None,
     "security_log": None,
     "privacy": None,  # about the caller alone
+    "notifications": None,  # the same, over all workspaces
     "invitations.accept": None,
     "invitations.signup": None,
     "onboarding": None,  # about the account, and it makes what several scopes are for

@@ -113,6 +113,7 @@ RULES = (
     _where("sign_in_attempts", f"created_at < now() - interval '{int(ATTEMPT_LIFETIME.total_seconds())} seconds'"),
     _where("passkey_challenges", "expires_at < now()"),
     _where("chat_presence", "until < now()"),
+    _where("webhook_deliveries", "created_at < now() - interval '30 days'"),
     _where("workers", "seen_at < now() - interval '1 day'"),
 )
 

@@ -6,7 +6,20 @@ _COPIES = dict.fromkeys(
 )
 _TOKENS = dict.fromkeys(("expires_soon", "rotated_at"), "what a page warns of before a token ends")
 _ACTOR = dict.fromkeys(("actor_type", "actor_id", "changes"), "by whose right, and what changed")
-ADDED_KEYS: dict[str, dict[str, str]] = {"audit.list": _ACTOR, "members.list": _COPIES, "auth.cli_tokens_list": _TOKENS}
+_SPELLING = dict.fromkeys(
+    (
+        "id", "kind", "reason", "requested_by", "status", "created_at", "timeout_at", "decided_at", "decided_by",
+        "comment", "crew_id", "agent_id", "mission_id", "payload",
+    ),
+    "the web UI and the command line client read this spelling (extras: ui_depends)",
+)  # fmt: skip
+ADDED_KEYS: dict[str, dict[str, str]] = {
+    "approvals.list": _SPELLING,
+    "approvals.get": _SPELLING,
+    "audit.list": _ACTOR,
+    "members.list": _COPIES,
+    "auth.cli_tokens_list": _TOKENS,
+}
 
 # operation, or domain -> why it is served although the contract does not have it
 ADDED_ROUTES: dict[str, str] = {
@@ -45,6 +58,7 @@ ADDED_ROUTES: dict[str, str] = {
     ),
     "security_log": "what was done with an account, for its person",
     "service_accounts": "what acts in a workspace and is no person",
+    "webhook_endpoints": "the events of a workspace, delivered to servers of others",
 }
 
 # operation -> a time that its line has with fractions of a second, unlike all others

@@ -10,6 +10,7 @@ from sqlmodel import SQLModel
 
 from models.actors import ActorType
 from models.agents import Agent, AgentRole
+from models.approvals import Approval, ApprovalKind, ApprovalOutcome
 from models.assignments import Escalation, PeerConversation
 from models.audit import AuditSeal, McpCallStatus, McpToolCall
 from models.auth import User
@@ -29,6 +30,7 @@ from models.kernel import AuditLog, JobStep, SecurityLog
 from models.labels import Label
 from models.memory import MemoryConfig, MemoryTier, MemoryVersion
 from models.missions import Assignment, Mission, MissionTask, MissionType
+from models.notification_channels import ChannelType, NotificationChannel
 from models.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
 from models.projects import Milestone, Project
 from models.retention import RetentionKind, RetentionRule
@@ -37,6 +39,7 @@ from models.saved_views import SavedView
 from models.sealed import MARK, Sealed
 from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
+from models.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.world import now
 
@@ -139,6 +142,13 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
         Message(chat_id=chat.id, seq=1, agent_id=chat.agent_id, **asked),
         ChatReadCursor(chat_id=chat.id, user_id=user.id, last_read_seq=1, **here),
         JournalEntry(entry_type="file.written", summary="The log", **here),
+        Approval(kind=ApprovalKind.custom, reason="Why", **here),
+        ApprovalOutcome(tool="deploy", approved=True, **here),
+        NotificationChannel(type=ChannelType.webhook, url="https://example.org", events=["run.failed"], **here),
+        (hook := WebhookEndpoint(name=name, url="https://example.org", event_types=["*"], **here)),
+        WebhookDelivery(
+            endpoint_id=hook.id, event_type="x", subject="x", payload={}, xid=1, seq=1, happened_at=now(), **here
+        ),
         InboxItem(source_id=name, target_user_id=user.id, title="Hand answered", **notice),
         run,
         RunFrame(

@@ -26,6 +26,7 @@ LATER |= {"model_calls", "cost_days", "budgets", "budget_spends", "run_reservati
 LATER |= {"audit_seals", "journal_entries", "message_feedback"}
 LATER |= {"saved_views"}
 LATER |= {"retention_rules"}
+LATER |= {"approvals", "approval_outcomes", "notification_channels", "webhook_endpoints", "webhook_deliveries"}
 """Tables that came after it."""
 ROWS = """
 SET crewship.workspaces = '*';

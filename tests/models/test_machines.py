@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from models.agents import AGENT_STATES, Agent, AgentStatus
+from models.approvals import APPROVAL_STATES
 from models.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
 from models.gdpr import GDPR_STATES
 from models.inbox import INBOX_STATES
@@ -21,6 +22,7 @@ DOCUMENTED: dict[str, Machine[Any, Any]] = {
     "chats.Run": RUN_STATES,
     "crews.Escalation": ESCALATION_STATES,
     "crews.PeerConversation": PEER_CONVERSATION_STATES,
+    "extras.Approval": APPROVAL_STATES,
     "extras.Inbox": INBOX_STATES,
     "issues.Issue": ISSUE_STATES,
     "missions.TaskByEngine": TASK_BY_ENGINE,

@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
+from models.approvals import Approval, ApprovalKind, ApprovalStatus
 from models.assignments import Escalation, PeerConversation
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
 from models.auth import User
@@ -21,9 +22,11 @@ from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_ite
 from models.kernel import AuditActor, AuditLog
 from models.labels import Label
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
+from models.notifications import Notification
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
+from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.issue_rows import IssueSower
 from tests.reader.tracker_rows import views
@@ -321,6 +324,32 @@ class Sower:
             )  # fmt: skip
         yield from self.logs(crews, agents)
         yield from self.inbox(agents)
+        yield from self.told()
+
+    def told(self) -> Iterator[SQLModel]:
+        pick = self.random.choice
+        by = {"actor_type": "system", "actor_id": "x", "from_workspace_id": self.workspace.id, "entity_type": "issue"}
+        for person in self.people[:3]:
+            for _ in range(9):
+                read = self.maybe(self.time())
+                yield Notification(
+                    user_id=person.user_id, action=pick(["assigned", "commented"]), entity_title=self.text(),
+                    read_at=read, created_at=self.time(), **by,
+                )  # fmt: skip
+        for _ in range(15):
+            kind, status = pick(list(ApprovalKind)), pick(list(ApprovalStatus)[:2])
+            yield Approval(kind=kind, status=status, reason=self.text(), created_at=self.time(), **self.here)
+        endpoints = [
+            WebhookEndpoint(name=f"n{number}", url="u", event_types=["*"], **self.stamps(), **self.here)
+            for number in range(6)
+        ]
+        yield from endpoints
+        for number in range(30):
+            yield WebhookDelivery(
+                endpoint_id=pick(endpoints[:2]).id, event_type="x", subject=self.text(), payload={}, xid=number,
+                seq=number, state=pick(list(DeliveryState)), happened_at=self.time(), created_at=self.time(),
+                **self.here,
+            )  # fmt: skip
 
     def inbox(self, agents: list[Agent]) -> Iterator[SQLModel]:
         pick = self.random.choice

@@ -67,7 +67,11 @@ def below(library: Library, place: tuple[str, str], data: Any) -> Any:
     return found[place[1]]
 
 
-OF_ONE = {("Query", "messages"): ("chatId", "Chat.messages"), ("Query", "agentLogs"): ("agentId", "Agent.chats")}
+OF_ONE = {
+    ("Query", "webhookDeliveries"): ("id", "WebhookEndpoint.deliveries"),
+    ("Query", "messages"): ("chatId", "Chat.messages"),
+    ("Query", "agentLogs"): ("agentId", "Agent.chats"),
+}
 
 
 async def ask(library: Library, place: tuple[str, str], arguments: str) -> dict[str, Any]:
@@ -101,6 +105,11 @@ CHILDREN = {
         "agents",
         "p.slug",
         "SELECT sender_id AS key FROM inbox_items WHERE target_user_id IS NULL",
+    ),
+    ("WebhookEndpoint", "deliveries"): (
+        "webhook_endpoints",
+        "p.name",
+        "SELECT endpoint_id AS key FROM webhook_deliveries",
     ),
     ("Chat", "messages"): ("chats", "''", "SELECT chat_id AS key FROM messages"),
     ("Chat", "runs"): ("chats", "''", "SELECT chat_id AS key FROM runs"),

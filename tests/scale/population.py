@@ -28,6 +28,10 @@ BIG = (
     "peer_conversations",
     "escalations",
     "inbox_items",
+    "notifications",
+    "approvals",
+    "webhook_endpoints",
+    "webhook_deliveries",
     "journal",
     "journal_entries",
     "events",
@@ -75,6 +79,7 @@ def _default(table: str, column: str) -> str | None:
     return f"'{value}'" if isinstance(value, (str, bool, int, float)) else None
 
 
+HOOK = "cwebho" + "1".rjust(20, "0")
 LABEL = "clabel" + "1".rjust(20, "0")
 
 
@@ -294,6 +299,16 @@ class Population:
             "priority": "'medium'",
         }
         await self.fill("inbox_items", first, last, **item, **TIMES)
+        told = {"user_id": f"'{self.user_id}'", "from_workspace_id": f"'{self.workspace_id}'", "actor_type": "'system'"}
+        seen = f"CASE WHEN {RARE} THEN NULL ELSE now() END"
+        await self.fill("notifications", first, last, id=f"'cnotif' || {NUMBER}", read_at=seen, **told, **TIMES)
+        state = f"CASE WHEN {RARE} THEN 'pending' ELSE 'approved' END"
+        kind = {"kind": "'custom'", "status": state}
+        await self.fill("approvals", first, last, id=f"'ap_' || {NUMBER}", **kind, **TIMES)
+        named = {"id": f"'cwebho' || {NUMBER}", "name": "'Name ' || i", "version": "1", "event_types": "'[]'"}
+        await self.fill("webhook_endpoints", first, last, **named, **TIMES)
+        sent = {"endpoint_id": f"'{HOOK}'", "state": f"CASE WHEN {RARE} THEN 'failed' ELSE 'delivered' END"}
+        await self.fill("webhook_deliveries", first, last, id=f"'msg_' || {NUMBER}", **sent, **TIMES)
 
     async def _issues(self, first: int, last: int) -> None:
         """Each is of one of ten crews, projects and assignees; few are urgent, under way, or have a label."""

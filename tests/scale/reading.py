@@ -15,7 +15,7 @@ import asyncpg
 import httpx2
 
 from resolvers.kernel.database import Connection, database
-from tests.scale.population import AGENT, BIG, CHAT, TEN
+from tests.scale.population import AGENT, BIG, CHAT, HOOK, TEN
 from tests.stalls import counts, recording
 from tests.world import World
 
@@ -98,6 +98,16 @@ INBOX = ("state: active", "state: unread", "state: resolved", "kind: [failed_run
 SHOWN_OF_RUNS = "nodes { id status agentName crewName fromSeq }"
 READS = (
     *_list("crews", "/api/v1/crews", "crews"),
+    *_list("notifications", "/api/v1/notifications", "notifications", read="false"),
+    *_list("approvals", "/api/v1/approvals?status=all", "approvals(status: all"),
+    Read("approvals: pending", "/api/v1/approvals?limit=20&status=pending"),
+    *_list("webhook endpoints", "/api/v1/webhook-endpoints", "webhookEndpoints"),
+    *_list(
+        "webhook deliveries",
+        f"/api/v1/webhook-endpoints/{HOOK}/deliveries",
+        f'webhookDeliveries(id: "{HOOK}"',
+        state="failed",
+    ),
     Read("inbox: first page", "/api/v1/inbox?limit=20"),
     Read("inbox: failed runs that are active", "/api/v1/inbox?limit=20&state=active&kind=failed_run"),
     *(Read(f"inbox: {chosen}", field=f"inbox({chosen}") for chosen in INBOX),

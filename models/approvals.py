@@ -1,0 +1,82 @@
+"""Calls of tools that wait for somebody's consent, and what came of earlier ones."""
+
+import secrets
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Index, text
+
+from models.base import TenantTable, enum_field, json_field, stored_at, text_field, time_field
+from models.bounds import DESCRIPTION, ID, LINE, NOTES
+from models.machines import Machine
+
+DIGEST: Final = 64
+
+
+class ApprovalKind(StrEnum):
+    """Why somebody is asked."""
+
+    tool_call = "tool_call"
+    cost_threshold = "cost_threshold"
+    destructive_op = "destructive_op"
+    target_environment = "target_environment"
+    custom = "custom"
+
+
+class ApprovalStatus(StrEnum):
+    pending = "pending"
+    approved = "approved"
+    denied = "denied"
+    timeout = "timeout"
+    cancelled = "cancelled"
+
+
+def approval_id() -> str:
+    return f"ap_{secrets.token_hex(8)}"
+
+
+class Approval(TenantTable, table=True):
+    """A question that is answered once. Whom it is about may be gone: ids are kept as texts."""
+
+    __tablename__ = "approvals"
+    __table_args__ = (
+        Index("approvals_list_idx", "workspace_id", "created_at", "id"),
+        Index("approvals_status_idx", "workspace_id", "status", "created_at", "id"),
+        Index("approvals_due_idx", "timeout_at", postgresql_where=text("status = 'pending'")),
+    )
+    id: str = text_field(ID, default_factory=approval_id, primary_key=True)
+    crew_id: str = text_field(ID, default="")
+    agent_id: str = text_field(ID, default="")
+    mission_id: str = text_field(ID, default="")
+    requested_by: str = text_field(ID, default="")
+    kind: ApprovalKind = enum_field(ApprovalKind)
+    reason: str = text_field(DESCRIPTION)
+    tool: str | None = text_field(LINE, default=None)
+    payload: dict[str, Any] | None = json_field(NOTES, default=None)
+    status: ApprovalStatus = enum_field(ApprovalStatus.pending)
+    decided_by: str = text_field(ID, default="")
+    decided_at: datetime | None = time_field(default=None)
+    comment: str = text_field(DESCRIPTION, default="")
+    timeout_at: datetime | None = time_field(default=None)
+    created_at: datetime = stored_at()
+
+
+class ApprovalOutcome(TenantTable, table=True):
+    """What somebody decided of a tool: what later calls of it are judged by."""
+
+    __tablename__ = "approval_outcomes"
+    __table_args__ = (Index("approval_outcomes_tool_idx", "workspace_id", "tool", "created_at", "id"),)
+    tool: str = text_field(LINE)
+    approved: bool
+    created_at: datetime = stored_at()
+
+
+_S = ApprovalStatus
+APPROVAL_STATES = Machine(
+    Approval,
+    "status",
+    {_S.pending: frozenset(_S) - {_S.pending}, **{state: frozenset() for state in _S if state is not _S.pending}},
+    stamps={"decided_at": frozenset({_S.approved, _S.denied, _S.cancelled, _S.timeout})},
+)
+"""contract: extras.states.Approval"""

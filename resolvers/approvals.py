@@ -1,0 +1,277 @@
+"""Approvals: calls of tools that wait for somebody's consent."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+from sqlalchemy import func, literal_column
+from sqlmodel import col
+
+from models.approvals import APPROVAL_STATES, Approval, ApprovalKind, ApprovalOutcome, ApprovalStatus
+from models.bounds import DESCRIPTION, LINE, cut
+from models.inbox import InboxKind, InboxPriority, SenderType
+from models.journal import JournalActor, JournalEntry, Severity
+from models.workspaces import Role
+from resolvers.inbox.events import InboxItemUpdated
+from resolvers.inbox.putting import put, settle
+from resolvers.kernel import (
+    EVERYONE,
+    TRIMMED,
+    AcrossWorkspaces,
+    Action,
+    ById,
+    Code,
+    Context,
+    Id,
+    Input,
+    Output,
+    Page,
+    Paging,
+    QueryScope,
+    Refusal,
+    Row,
+    Subject,
+    actor_of,
+    clock,
+    command,
+    graph,
+    job,
+    precise,
+    query,
+)
+
+APPROVAL = Subject(Approval, "id")
+NEWEST_FIRST = (col(Approval.created_at).desc(), col(Approval.id).desc())
+DECIDED = "The approval is no longer pending"
+LIFE = timedelta(hours=1)
+MOST_DUE = 1_000
+Comment = Annotated[str, Field(strict=True, max_length=DESCRIPTION)]
+ToolName = Annotated[str, TRIMMED, Field(strict=True, min_length=1, max_length=LINE)]
+
+
+class ApprovalFilter(StrEnum):
+    """Approvals in one state; all of them; or none, which is what any other word means."""
+
+    pending = "pending"
+    approved = "approved"
+    denied = "denied"
+    timeout = "timeout"
+    cancelled = "cancelled"
+    all = ""
+    none = "none"
+
+
+def _filter(raw: Any) -> Any:
+    if not isinstance(raw, str):
+        return raw
+    return ApprovalFilter.all if raw in ("all", "") else raw if raw in {*ApprovalFilter} else ApprovalFilter.none
+
+
+class ListApprovals(Paging):
+    page_default: ClassVar[int] = 50
+    page_maximum: ClassVar[int] = 200
+    cut_to_default: ClassVar[bool] = True  # contract: approvals.list
+
+    status: Annotated[ApprovalFilter, BeforeValidator(_filter)] = ApprovalFilter.pending
+
+
+class DecideApproval(ById):
+    status: Literal["approved", "denied"]
+    comment: Comment = ""
+
+
+class CancelApproval(ById):
+    reason: Comment = ""
+
+
+class ResetAutoTuning(Input):
+    tool: ToolName
+
+
+class ApprovalDecided(Output):
+    status: ApprovalStatus
+    decided_by: str
+
+
+class ApprovalCancelled(Output):
+    status: Literal["cancelled"] = "cancelled"
+    cancelled_by: str
+
+
+class AutoTuningReset(Output):
+    """How many outcomes of the tool were forgotten."""
+
+    tool: str
+    rows_deleted: int
+    workspace_id: str
+
+
+class OfApproval(Input):
+    approval_id: Id
+
+
+EXPIRE = clock("approvals.expire", every=timedelta(seconds=30))
+TIME_OUT = job("approvals.time_out", OfApproval, unique="{approval_id}", emits=InboxItemUpdated)
+"""Nobody has decided in time."""
+OVERDUE = """
+    SELECT id, workspace_id FROM approvals WHERE status = 'pending' AND timeout_at <= now() ORDER BY timeout_at LIMIT $1
+"""
+
+graph(
+    Approval,
+    gate=Action.READ,
+    scope="workspace:read",
+    visible=EVERYONE,
+    decided_at_ms=precise("decided_at"),
+)
+
+
+def narrowed(rows: Any, data: ListApprovals) -> Any:
+    if data.status is ApprovalFilter.all:
+        return rows
+    return rows.where(col(Approval.status) == literal_column(f"'{data.status.value}'"))
+
+
+@query("approvals.list", Action.READ, tickets=False)
+def list_approvals(scope: QueryScope, data: ListApprovals) -> Page[Approval]:
+    """List approvals.
+
+    Pending ones by default; newest first, ties by id, descending.
+    """
+    made: Page[Approval] = narrowed(scope.select(Approval), data).order_by(*NEWEST_FIRST).page(data)
+    return made
+
+
+@query("approvals.get", Action.READ, subject=APPROVAL, errors=(Code.NOT_FOUND,), tickets=False)
+def get_approval(scope: QueryScope, approval: Row[Approval], data: ById) -> Row[Approval]:
+    """Get an approval."""
+    return approval
+
+
+@command(
+    "approvals.decide",
+    Action.MANAGE,
+    audit="approval.decided",
+    emits=InboxItemUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
+async def decide_approval(ctx: Context, data: DecideApproval) -> ApprovalDecided:
+    """Approve or deny what waits for an approval.
+
+    Once: whoever comes later is refused.
+    """
+    status = ApprovalStatus(data.status)
+    approval = await _ended(ctx, data.id, status, decided_by=ctx.user_id, comment=data.comment)
+    if approval.tool is not None:
+        ctx.record(ApprovalOutcome(tool=approval.tool, approved=status is ApprovalStatus.approved))
+    ctx.audit("APPROVAL", approval.id, status=status, comment=data.comment)
+    told = "approval.granted" if status is ApprovalStatus.approved else "approval.denied"
+    _tell(ctx, approval, told, f"{approval.reason}: {status}")
+    await settle(ctx, InboxKind.waitpoint, approval.id, "approved" if status is ApprovalStatus.approved else "rejected")
+    return ApprovalDecided(status=status, decided_by=ctx.user_id)
+
+
+@command(
+    "approvals.cancel",
+    Action.MANAGE,
+    audit="approval.cancelled",
+    emits=InboxItemUpdated,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
+async def cancel_approval(ctx: Context, data: CancelApproval) -> ApprovalCancelled:
+    """Cancel an approval that is pending.
+
+    What waits for it is refused.
+    """
+    approval = await _ended(ctx, data.id, ApprovalStatus.cancelled, comment=data.reason)
+    ctx.audit("APPROVAL", approval.id, reason=data.reason)
+    _tell(ctx, approval, "approval.cancelled", f"{approval.reason}: cancelled")
+    await settle(ctx, InboxKind.waitpoint, approval.id, "cancelled")
+    return ApprovalCancelled(cancelled_by=ctx.user_id)
+
+
+@command("approvals.reset_auto_tuning", Action.MANAGE, audit="approval_tuning.reset")
+async def reset_auto_tuning(ctx: Context, data: ResetAutoTuning) -> AutoTuningReset:
+    """Forget what was decided of a tool.
+
+    Later calls of it are judged as if nothing had been decided before.
+    """
+    deleted = await ctx.delete_where(ApprovalOutcome, col(ApprovalOutcome.tool) == data.tool)
+    ctx.audit("APPROVAL_TUNING", None, tool=data.tool, deleted=deleted)
+    actor = actor_of(ctx)
+    ctx.record(
+        JournalEntry(
+            entry_type="approval.auto_tuning_reset",
+            severity=Severity.notice,
+            actor_type=JournalActor(actor.type.value),
+            actor_id=actor.id,
+            summary=f"{data.tool}: {deleted} outcomes forgotten",
+            payload={"tool": data.tool, "rows_deleted": deleted},
+        )
+    )
+    return AutoTuningReset(tool=data.tool, rows_deleted=deleted, workspace_id=ctx.workspace_id or "")
+
+
+async def request_approval(ctx: Context, kind: ApprovalKind, reason: str, **values: Any) -> Approval:
+    """Asks those who manage the workspace, for an hour. The operation declares InboxItemUpdated."""
+    approval = Approval(kind=kind, reason=cut(reason, DESCRIPTION), **({"timeout_at": await ctx.now() + LIFE} | values))
+    approval = await ctx.insert(approval)
+    _tell(ctx, approval, "approval.requested", approval.reason)
+    await put(
+        ctx,
+        InboxKind.waitpoint,
+        approval.id,
+        target_role=Role.ADMIN,
+        title=cut(approval.reason, LINE * 3),
+        sender_type=SenderType.agent,
+        sender_id=approval.agent_id or None,
+        priority=InboxPriority.high,
+        blocking=True,
+        payload={"approval_id": approval.id, "kind": approval.kind, "tool": approval.tool},
+    )
+    return approval
+
+
+async def enqueue_overdue(rows: AcrossWorkspaces) -> None:
+    """A job for each approval whose time is over."""
+    for row in await rows.fetch(OVERDUE, MOST_DUE):
+        rows.enqueue(TIME_OUT, row["workspace_id"], approval_id=row["id"])
+
+
+async def time_out(ctx: Context, approval_id: str) -> None:
+    """Unless somebody has decided meanwhile."""
+    overdue = (col(Approval.id) == approval_id, col(Approval.timeout_at) <= func.now())
+    if not await ctx.move_all(APPROVAL_STATES, ApprovalStatus.timeout, *overdue):
+        return
+    approval = await ctx.get(Approval, approval_id)
+    _tell(ctx, approval, "approval.timeout", f"{approval.reason}: nobody decided", Severity.warn)
+    await settle(ctx, InboxKind.waitpoint, approval.id, "dismissed")
+
+
+async def _ended(ctx: Context, id: str, status: ApprovalStatus, **values: Any) -> Approval:
+    """Moved from pending by one statement: of two at once, one is refused."""
+    if await ctx.move_all(APPROVAL_STATES, status, col(Approval.id) == id, **values):
+        return await ctx.get(Approval, id)
+    await ctx.find(APPROVAL)
+    raise Refusal(Code.CONFLICT, DECIDED)
+
+
+def _tell(
+    ctx: Context, approval: Approval, entry_type: str, summary: str, severity: Severity = Severity.notice
+) -> None:
+    actor = actor_of(ctx)
+    ctx.record(
+        JournalEntry(
+            entry_type=entry_type,
+            severity=severity,
+            actor_type=JournalActor(actor.type.value),
+            actor_id=actor.id,
+            crew_id=approval.crew_id or None,
+            agent_id=approval.agent_id or None,
+            mission_id=approval.mission_id or None,
+            summary=summary,
+            payload={"approval_id": approval.id, "kind": approval.kind, "comment": approval.comment},
+            refs={"approval_id": approval.id},
+        )
+    )

@@ -1,0 +1,39 @@
+"""Followers of the outbox: what happens in a workspace makes something else happen later.
+
+A follower has a place in the order of delivery, kept as a fact. It moves in the transaction that does what follows, so
+that each event is followed once, in order, by whichever process is there; what a transaction enqueues or writes is
+there with the new place, or not at all.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from resolvers.kernel.clocks import AcrossWorkspaces
+
+MOST = 500  # events of one transaction
+PLACE = "SELECT split_part(value, ':', 1), split_part(value, ':', 2)::bigint FROM instance_facts WHERE name = $1"
+HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+NEXT = """
+    SELECT xid::text AS xid, seq, workspace_id, channel, type, payload, created_at FROM events
+    WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8
+        AND ($4::text[] IS NULL OR type = ANY ($4)) AND workspace_id IS NOT NULL
+    ORDER BY xid, seq LIMIT $5
+"""
+MOVE = """
+    INSERT INTO instance_facts (name, value, created_at) VALUES ($1, $2, now())
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()
+"""
+
+
+async def follow(rows: AcrossWorkspaces, follower: str, types: Sequence[str] | None = None) -> tuple[list[Any], bool]:
+    """Events that this follower has not been given, of these types if any are named, and whether there may be more. The
+    first look gives none: it begins with what comes.
+    """
+    fact = f"{follower}_follows"
+    horizon = await rows.fetchval(HORIZON)
+    place = await rows.fetch(PLACE, fact)
+    found = await rows.fetch(NEXT, *place[0], horizon, None if types is None else list(types), MOST) if place else []
+    more = len(found) == MOST
+    # what is not older than every running transaction waits
+    await rows.fetchval(MOVE, fact, f"{found[-1]['xid']}:{found[-1]['seq'] + 1}" if more else f"{horizon}:0")
+    return found, more

@@ -1,0 +1,21 @@
+"""Notification channels: mail and webhooks that tell of the ends of runs."""
+
+from resolvers.notification_channels.channels import (
+    ChannelCreated,
+    ChannelDeleted,
+    ChannelTested,
+    create_channel,
+    delete_channel,
+    list_channels,
+    test_channel,
+)
+
+__all__ = [
+    "ChannelCreated",
+    "ChannelDeleted",
+    "ChannelTested",
+    "create_channel",
+    "delete_channel",
+    "list_channels",
+    "test_channel",
+]

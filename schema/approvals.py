@@ -1,0 +1,68 @@
+"""GraphQL: approvals."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry.scalars import JSON
+
+from models.approvals import Approval, ApprovalKind, ApprovalStatus
+from resolvers import approvals as approval_ops
+from schema.bridge import mutation, node, output, query
+
+strawberry.enum(ApprovalKind)
+strawberry.enum(ApprovalStatus)
+strawberry.enum(approval_ops.ApprovalFilter)
+
+
+@node(Approval)
+class ApprovalType:
+    """A call of a tool that waits for consent. Ids and texts are empty where there is none."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    crew_id: str
+    agent_id: str
+    mission_id: str
+    requested_by: str
+    kind: ApprovalKind
+    reason: str
+    tool: str | None
+    payload: JSON | None
+    status: ApprovalStatus
+    decided_by: str
+    decided_at: datetime | None
+    comment: str
+    timeout_at: datetime | None
+    created_at: datetime
+
+
+@output(approval_ops.ApprovalDecided)
+class ApprovalDecidedType:
+    status: ApprovalStatus
+    decided_by: strawberry.ID
+
+
+@output(approval_ops.ApprovalCancelled)
+class ApprovalCancelledType:
+    status: str
+    cancelled_by: strawberry.ID
+
+
+@output(approval_ops.AutoTuningReset)
+class AutoTuningResetType:
+    tool: str
+    rows_deleted: int
+    workspace_id: strawberry.ID
+
+
+@strawberry.type
+class ApprovalQuery:
+    approvals = query(approval_ops.list_approvals, ApprovalType)
+    approval = query(approval_ops.get_approval, ApprovalType)
+
+
+@strawberry.type
+class ApprovalMutation:
+    decide_approval = mutation(approval_ops.decide_approval, ApprovalDecidedType)
+    cancel_approval = mutation(approval_ops.cancel_approval, ApprovalCancelledType)
+    reset_auto_tuning = mutation(approval_ops.reset_auto_tuning, AutoTuningResetType)

@@ -1,0 +1,28 @@
+"""Cases of notification channels, for the tests that are made for every operation."""
+
+from models.notification_channels import ChannelType, NotificationChannel
+from resolvers.instance.running import instance
+from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
+
+
+@entity
+def notification_channel(plot: Plot) -> NotificationChannel:
+    made = NotificationChannel(
+        type=ChannelType.webhook,
+        url="http://127.0.0.1:9/hook",
+        address="crew@example.com",
+        events=["run.failed"],
+        created_by=plot.owner.user_id,
+        **plot.here,
+    )
+    made.secret = instance.vault.seal("secret", table=NotificationChannel, column="secret", row_id=made.id)
+    return made
+
+
+WEBHOOK = {"type": "webhook", "url": "https://example.com/hook", "events": ["all"]}
+RECIPES = {
+    "notification_channels.create": Recipe(WEBHOOK),
+    "notification_channels.delete": Recipe(ids={"id": "notification_channel"}),
+    "notification_channels.test": Recipe(ids={"id": "notification_channel"}),
+}
