@@ -167,6 +167,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "users": held(whose="id", hidden="password_hash", nothing="email full_name avatar_url"),
     "webhook_deliveries": held(mentions="payload answer", nothing="event_type subject error"),
     "webhook_endpoints": held(mentions="name url", hidden="secret old_secret", nothing="event_types"),
+    "work_pauses": held(mentions="last_error"),
     "workers": held(nothing="runtime version"),
     "workspaces": held(mentions="name", nothing="slug logo_url preferred_language"),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from models.runs import Run, RunStatus
+from models.work_pauses import WorkPause
 from resolvers import runs
 from rest_compat.agents import AgentRunJSON
 from rest_compat.dispatch import workspace_in_body
@@ -35,10 +36,27 @@ class ReportedRunJSON(Wire, of=Run):
     status: RunStatus
 
 
+class WorkPauseJSON(Wire, of=WorkPause):
+    id: str
+    workspace_id: str
+    agent_id: str
+    agent_name: str
+    mission_id: str
+    mission_title: str
+    runs: int
+    last_error: str | None
+    active: bool
+    created_at: str
+    resumed_at: str | None
+    resumed_by_user_id: str | None
+
+
 ROUTES = (
     GET("/api/v1/runs", runs.list_runs, RunListJSON),
     GET("/api/v1/runs/insights", runs.run_insights, runs.RunInsights),
     GET("/api/v1/runs/{runId}", runs.get_run, RunJSON),
+    GET("/api/v1/work-pauses", runs.list_work_pauses, list[WorkPauseJSON]),
+    POST("/api/v1/work-pauses/{workPauseId}/resume", runs.resume_work, WorkPauseJSON),
     POST("/api/v1/internal/runs", runs.report_start, ReportedRunJSON, status=201, reads=workspace_in_body),
     PATCH("/api/v1/internal/runs/{runId}", runs.report_end, ReportedRunJSON),
 )

@@ -6,9 +6,10 @@ import strawberry
 from strawberry.scalars import JSON
 
 from models.runs import Run, RunStatus
+from models.work_pauses import WorkPause
 from resolvers import agents as agent_ops
 from resolvers import runs as run_ops
-from schema.bridge import Edge, Edges, node, output, query
+from schema.bridge import Edge, Edges, mutation, node, output, query
 
 strawberry.enum(RunStatus)
 
@@ -53,6 +54,26 @@ class RunStatsType:
     running: int = strawberry.field(description="Runs that have not ended, including those waiting for a worker.")
     today: int = strawberry.field(description="Runs started since midnight UTC.")
     failed: int = strawberry.field(description="Runs that ended with FAILED or TIMEOUT since midnight UTC.")
+
+
+@node(WorkPause)
+class WorkPauseType:
+    """Work of an agent on a mission, or issue, that was paused after several runs without progress."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    agent_id: strawberry.ID
+    agent: Edge | None
+    agent_name: str
+    mission_id: strawberry.ID
+    mission: Edge
+    mission_title: str
+    runs: int = strawberry.field(description="Runs in a row that failed or changed nothing.")
+    last_error: str | None
+    active: bool = strawberry.field(description="Whether nobody has resumed it.")
+    created_at: datetime
+    resumed_at: datetime | None
+    resumed_by_user_id: strawberry.ID | None
 
 
 @output(run_ops.RunTotals)
@@ -127,5 +148,11 @@ class RunQuery:
     runs = query(run_ops.list_runs, RunType)
     run = query(run_ops.get_run, RunType)
     agent_runs = query(agent_ops.list_runs_of_agent, RunType)
+    work_pauses = query(run_ops.list_work_pauses, WorkPauseType)
     run_stats = query(run_ops.run_stats, RunStatsType)
     run_insights = query(run_ops.run_insights, RunInsightsType)
+
+
+@strawberry.type
+class RunMutation:
+    resume_work = mutation(run_ops.resume_work, WorkPauseType)

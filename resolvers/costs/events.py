@@ -39,4 +39,4 @@ class BudgetExceeded(Event, type="budget.exceeded", channel="workspace:{workspac
 
 
 ALARMS = (BudgetWarning, BudgetExceeded)
-"""What an operation declares in which a budget may be found to be at its limit."""
+"""What an operation declares, beside InboxItemUpdated, in which a budget may be found to be at its limit."""

@@ -15,13 +15,15 @@ from models.agents import Agent
 from models.base import table_of
 from models.bounds import LINE, cut
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
-from models.inbox import InboxItem, InboxKind, InboxPriority, SenderType, inbox_item_id
+from models.inbox import InboxKind, InboxPriority, SenderType
 from models.missions import Assignment
 from models.runs import Run, RunStatus
 from models.workspaces import Role
 from resolvers.costs.budgets import span_of
 from resolvers.costs.events import ALARMS, BudgetExceeded, BudgetWarning
 from resolvers.costs.money import shown, sum_of
+from resolvers.inbox.events import InboxItemUpdated
+from resolvers.inbox.putting import put
 from resolvers.kernel import Action, ById, Code, Context, Int, Output, Refusal, command
 
 SPENT = "The budget of the {of} is spent: {spent} of {amount}{today}. The run was not started."
@@ -68,7 +70,13 @@ class State:
         return text.format(of=budget.scope.value, today=today, **amounts)
 
 
-@command("budgets.reserve", Action.UPDATE, emits=ALARMS, errors=(Code.NOT_FOUND, Code.CONFLICT), surfaces=frozenset())
+@command(
+    "budgets.reserve",
+    Action.UPDATE,
+    emits=(*ALARMS, InboxItemUpdated),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    surfaces=frozenset(),
+)
 async def reserve(ctx: Context, data: ReserveRun) -> Reserved:
     """Set money aside for a run.
 
@@ -139,11 +147,11 @@ async def _alarm(ctx: Context, states: Sequence[State]) -> None:
             if budget.exceeded_in != state.span:
                 await ctx.update(Budget, budget.id, exceeded_in=state.span, warned_in=state.span)
                 ctx.emit(BudgetExceeded(**told))
-                ctx.record(_item(state, "exceeded", "is spent", InboxPriority.high))
+                await _tell(ctx, state, "exceeded", "is spent", InboxPriority.high)
         elif _is_near(state) and budget.warned_in != state.span:
             await ctx.update(Budget, budget.id, warned_in=state.span)
             ctx.emit(BudgetWarning(**told))
-            ctx.record(_item(state, "warning", "is nearly spent", InboxPriority.medium))
+            await _tell(ctx, state, "warning", "is nearly spent", InboxPriority.medium)
 
 
 def _is_near(state: State) -> bool:
@@ -151,13 +159,12 @@ def _is_near(state: State) -> bool:
     return limit is not None and state.spent * 100 >= limit * state.budget.amount_micros
 
 
-def _item(state: State, kind: str, how: str, priority: InboxPriority) -> InboxItem:
+async def _tell(ctx: Context, state: State, kind: str, how: str, priority: InboxPriority) -> None:
     budget = state.budget
-    source_id = f"budget_{kind}_{budget.id}_{state.span}_{budget.version}"
-    return InboxItem(
-        id=inbox_item_id(InboxKind.message, source_id),
-        kind=InboxKind.message,
-        source_id=source_id,
+    await put(
+        ctx,
+        InboxKind.message,
+        f"budget_{kind}_{budget.id}_{state.span}_{budget.version}",
         target_role=Role.MANAGER,
         title=cut(f"The budget of the {budget.scope} {how}", LINE * 3),
         body_md=state.told("{spent} of {amount} are spent{today}."),

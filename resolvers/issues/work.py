@@ -33,6 +33,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.missions.driving import WORK_BEGINS, begin_work
+from resolvers.runs.pauses import PAUSED, is_paused
 
 MOST_RUNS = 100
 CLEARED = (
@@ -90,10 +91,13 @@ def _refuse(issue: Mission, allowed: tuple[MissionStatus, ...], what: str) -> No
 async def start_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """Start work on an issue.
 
-    The assignee must be an agent. Tasks of an earlier start are reset; a LEAD plans the work itself.
+    The assignee must be an agent. Tasks of an earlier start are reset; a LEAD plans the work itself. CONFLICT while the
+    work of the agent on the issue is paused.
     """
     _refuse(issue, STARTABLE, "started")
     agent = await _assignee(ctx, issue)
+    if await is_paused(ctx, agent.id, issue.id):
+        raise Refusal(Code.CONFLICT, PAUSED)
     await ctx.move(ISSUE_STATES, issue, MissionStatus.IN_PROGRESS, started_at=NOW)
     anew: dict[str, Any] = dict.fromkeys(CLEARED) | {"status": TaskStatus.PENDING, "iteration": NEXT_ITERATION}
     again = await ctx.update_where(MissionTask, col(MissionTask.mission_id) == issue.id, **anew)

@@ -55,6 +55,7 @@ _OF_DOMAIN = {
     "policies": ("crews:read", "crews:write"),
     "saved_views": ("issues:read", "issues:write"),
     "slash_commands": _WORKSPACE,
+    "work_pauses": ("runs:read", "runs:write"),
     "workspaces": _WORKSPACE,
 }
 Scopes = frozenset[str] | None

@@ -36,6 +36,7 @@ from resolvers.missions.briefs import brief_of, planning_of
 from resolvers.missions.events import MissionStatusChanged, MissionUpdated, TaskStatusChanged, TaskUpdated
 from resolvers.runs.events import RUN_STARTS
 from resolvers.runs.lifecycle import hold_starts, start_run
+from resolvers.runs.pauses import PAUSED, is_paused
 
 TRIGGER = "ASSIGNMENT"
 FIRST_LOOK = timedelta(seconds=3)
@@ -146,6 +147,8 @@ async def _dispatched(ctx: Context, mission: Mission, task: MissionTask, tasks: 
     """A task that nothing holds back goes to its agent, or fails for want of one."""
     agent = await ctx.select(Agent, col(Agent.id) == (task.assigned_agent_id or mission.lead_agent_id)).first()
     fault = NO_AGENT if agent is None else None if await _is_connected(ctx, mission, agent) else NOT_CONNECTED
+    if fault is None and agent is not None and await is_paused(ctx, agent.id, mission.id):
+        fault = PAUSED
     if agent is None or fault is not None:
         return await _moved(ctx, mission, task, TaskStatus.FAILED, error_message=fault)
     assignment = await _assign(ctx, mission, agent, await brief_of(ctx, mission, task, tasks))

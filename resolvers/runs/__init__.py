@@ -10,10 +10,11 @@ from resolvers.runs.insights import (
     run_insights,
 )
 from resolvers.runs.listing import ListRuns, RunStats, get_run, list_runs, run_stats
+from resolvers.runs.pauses import list_work_pauses, resume_work
 from resolvers.runs.reported import report_end, report_start
 
 __all__ = [
     "AgentCount", "CategoryCount", "CrewCount", "ListRuns", "RunDuration", "RunInsights", "RunStats", "RunTotals",
-    "get_run", "list_runs", "report_end",
-    "report_start", "run_insights", "run_stats",
+    "get_run", "list_runs", "list_work_pauses", "report_end",
+    "report_start", "resume_work", "run_insights", "run_stats",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from models.bounds import CUT, ERROR, cut
 from models.missions import Assignment, AssignmentStatus
 from models.runs import Run, RunStatus
 from resolvers.kernel import NOW, Context, Id, Input, job
+from resolvers.runs.pauses import break_loop
 
 LONGEST_RESULT = 8000
 ENDS = {
@@ -41,3 +42,4 @@ async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
     open_ = (col(Assignment.id) == run.assignment_id, col(Assignment.finished_at).is_(None))
     if await ctx.update_where(Assignment, *open_, **changes):
         ctx.enqueue(ASSIGNMENT_ENDED, assignment_id=run.assignment_id)
+        await break_loop(ctx, run, await ctx.get(Assignment, run.assignment_id))

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from models.agents import AgentStatus
 from models.runs import ChatEventType, RunStatus
+from resolvers.inbox.events import InboxItemUpdated
 from resolvers.kernel import Event, Routing
 
 
@@ -44,6 +45,22 @@ class AgentStatusChanged(Event, type="agent.status", channel="workspace:{workspa
     status: AgentStatus
 
 
+class WorkPaused(Event, type="agent.work_paused", channel="workspace:{workspace_id}"):
+    """Several runs of an agent on a mission, or issue, made no progress in a row, and its work there was paused."""
+
+    id: str
+    agent_id: str
+    mission_id: str
+
+
+class WorkResumed(Event, type="agent.work_resumed", channel="workspace:{workspace_id}"):
+    """Paused work of an agent was resumed."""
+
+    id: str
+    agent_id: str
+    mission_id: str
+
+
 class ChatEvent(Event, type="chat_event", channel="session:{chat_id}"):
     """Something happened in this chat outside any run; it has no number (contract: websocket.chat_stream.rules)."""
 
@@ -54,5 +71,5 @@ class ChatEvent(Event, type="chat_event", channel="session:{chat_id}"):
 
 
 RUN_STARTS = (RunStarted, AgentStatusChanged)
-RUN_ENDS = (RunCompleted, RunFailed, AgentStatusChanged)
+RUN_ENDS = (RunCompleted, RunFailed, AgentStatusChanged, WorkPaused, InboxItemUpdated)
 """What an operation declares that starts, or ends, a run."""

@@ -40,6 +40,7 @@ from models.sealed import MARK, Sealed
 from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
 from models.webhook_endpoints import WebhookDelivery, WebhookEndpoint
+from models.work_pauses import WorkPause
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.world import now
 
@@ -175,7 +176,15 @@ def _mission(crew: Crew, lead: Agent, agent: Agent, chat: Chat) -> list[SQLModel
     told = Escalation(
         crew_id=crew.id, from_agent_id=agent.id, chat_id=chat.id, peer_conversation_id=asked.id, reason="Wind", **here
     )
-    return [mission, assignment, asked, told, MissionTask(mission_id=mission.id, assignment_id=assignment.id, **task)]
+    pause = WorkPause(agent_id=agent.id, mission_id=mission.id, runs=5, **here)
+    return [
+        mission,
+        pause,
+        assignment,
+        asked,
+        told,
+        MissionTask(mission_id=mission.id, assignment_id=assignment.id, **task),
+    ]
 
 
 def _issues(crew: Crew, lead: Agent, user: User) -> list[SQLModel]:

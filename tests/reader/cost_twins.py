@@ -1,11 +1,11 @@
-"""What the oracle is told of calls of models and of budgets; see tests/reader/twins.py."""
+"""What the oracle is told of calls of models, of budgets and of paused work; see tests/reader/twins.py."""
 
 from collections.abc import Iterable, Mapping
 
 from tests.reader.oracle import Asker, Listing, Refused, Row, Single, Store, ordered
 from tests.reader.words import NEWEST, Arguments, Root, Rule, Value, fits, only, tenants
 
-LISTS = ("modelCalls", "budgets")
+LISTS = ("modelCalls", "budgets", "workPauses")
 MONEY = {
     *((owner, name) for owner in ("Workspace", "Crew", "Agent") for name in ("costs", "budgets")),
     *((owner, name) for owner in ("Issue", "Run") for name in ("modelCalls", "budgets")),
@@ -42,7 +42,15 @@ def budget(store: Store, asker: Asker, arguments: Arguments) -> Single:
     return only([row for row in _managed(store, asker, "Budget") if row["id"] == arguments["id"]], "Budget")
 
 
+def work_pauses(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = tenants(store, asker, "WorkPause")
+    rules: Mapping[str, Rule] = {"missionId": "mission_id", "agentId": "agent_id"}
+    rows = [r for r in rows if all(fits(r, rule, arguments.get(name)) for name, rule in rules.items())]
+    return Listing("WorkPause", ordered(rows, NEWEST), NEWEST, (50, 100))
+
+
 HERE: dict[str, Root] = {
+    "workPauses": work_pauses,
     "modelCalls": _listed("ModelCall", OF_CALLS),
     "budgets": _listed("Budget", OF_BUDGETS),
     "budget": budget,
@@ -79,6 +87,9 @@ def _named(table: str, key: str, column: str) -> Value:
 
 
 DERIVED: dict[tuple[str, str], Value] = {
+    ("WorkPause", "active"): lambda store, _, row: row["resumed_at"] is None,
+    ("WorkPause", "agent_name"): _named("agents", "agent_id", "name"),
+    ("WorkPause", "mission_title"): _named("missions", "mission_id", "title"),
     ("ModelCall", "cost_usd"): lambda store, _, row: _dollars(row["cost_micros"]),
     ("ModelCall", "agent_name"): _named("agents", "agent_id", "name"),
     ("ModelCall", "crew_name"): _named("crews", "crew_id", "name"),

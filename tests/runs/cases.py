@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from models.runs import Run, RunFrame, RunStatus
+from models.work_pauses import WorkPause
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -48,7 +49,13 @@ def run_frame(plot: Plot) -> RunFrame:
     )
 
 
+@entity
+def work_pause(plot: Plot) -> WorkPause:
+    return WorkPause(agent_id=plot["agent"].id, mission_id=plot["issue"].id, runs=5, last_error="No wind", **plot.here)
+
+
 RECIPES = {
+    "work_pauses.list": Recipe(ids={"mission_id": "issue"}),
     "runs.create_internal": Recipe({"id": "run-of-a-program"}, chosen=frozenset({"id"})),
     "runs.finish_internal": Recipe({"status": "COMPLETED"}, ids={"id": "live_run"}),
 }

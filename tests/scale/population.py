@@ -41,6 +41,7 @@ BIG = (
     "model_calls",
     "cost_days",
     "budgets",
+    "work_pauses",
 )
 """The tables that hold the rows."""
 WHOLE, OWN = 100_000, 1_000
@@ -245,6 +246,8 @@ class Population:
         amounts = {"amount_micros": "10", "reservation_micros": "1", "version": "1", "period": "'total'"}
         mission = {"scope": "'mission'", "mission_id": f"'cissue' || {NUMBER}"}
         await self.fill("budgets", first, last, id=f"'cbudge' || {NUMBER}", **amounts, **mission, **TIMES)
+        pause = {"agent_id": AGENTS, "mission_id": f"'cissue' || {NUMBER}", "runs": "5", "resumed_at": "now()"}
+        await self.fill("work_pauses", first, last, id=f"'cpause' || {NUMBER}", **pause, **TIMES)
         if first == 1:
             whose = {"agent": AGENT, "crew": TEN}
             for scope, id in whose.items():

@@ -209,6 +209,13 @@ READS = (
         agent_id=AGENT,
         crew_id=TEN,
     ),
+    *_list(
+        "paused work",
+        "/api/v1/work-pauses",
+        "workPauses",
+        mission_id="cissue" + "7".rjust(20, "0"),
+        agent_id=AGENT,
+    ),
     *_list("service accounts", "/api/v1/service-accounts", "serviceAccounts"),
     *_list("activity", "/api/v1/activity", "activity", crew_id=TEN, agent_id=AGENT),
     Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs", rows=100),

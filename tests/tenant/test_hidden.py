@@ -50,6 +50,7 @@ SEEN_ROWS: dict[tuple[str, str], str] = {
     ("issues.list", "crew_id"): NAMED,
     ("issues.list", "assignee_id"): NAMED,
 }
+SEEN_ROWS |= {("work_pauses.list", f"{key}_id"): NAMED for key in ("mission", "agent")}
 SEEN_ROWS |= {("model_calls.list", f"{key}_id"): NAMED for key in ("run", "mission", "agent", "crew")}
 SEEN_ROWS |= {("budgets.list", f"{key}_id"): NAMED for key in ("mission", "agent", "crew")}
 SEEN_ROWS |= {("costs.report", f"{key}_id"): NAMED for key in ("agent", "crew")}
