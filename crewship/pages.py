@@ -187,6 +187,7 @@ routes: list[BaseRoute] = [
     _own("/forgot", "forgot.html"),
     # where mailed links lead
     _own("/reset-password", "reset.html"),
+    _own("/confirm-email", "confirm-email.html"),
     _own("/invitation", "invitation.html"),
     _own("/welcome", "welcome.html"),
     _own("/account", "account.html"),

@@ -109,6 +109,7 @@ RULES = (
     _where("sign_in_devices", f"used_at < now() - interval '{DEVICE_LIFETIME.days} days'"),
     _where("password_resets", "created_at < now() - interval '1 day'"),
     _where("security_logs", "created_at < now() - interval '400 days'"),
+    _where("email_changes", "expires_at < now() - interval '1 day'"),
     _where("pairings", "expires_at < now() - interval '1 day'"),
     _where("sign_in_attempts", f"created_at < now() - interval '{int(ATTEMPT_LIFETIME.total_seconds())} seconds'"),
     _where("passkey_challenges", "expires_at < now()"),

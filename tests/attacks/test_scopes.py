@@ -115,6 +115,7 @@ def test_the_operations_of_every_token_are_these() -> None:
         "auth.passkey_status",
         "auth.passkeys_list",
         "auth.account_delete",
+        "auth.email_change",
         "auth.password_change",
         "me.preferences_delete",
         "me.preferences_list",

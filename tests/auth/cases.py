@@ -57,6 +57,7 @@ ANONYMOUS = frozenset(
     {
         "auth.bootstrap",
         "auth.csrf",
+        "auth.email_confirm",
         "auth.error_page",
         "auth.forgot",
         "auth.google_callback",

@@ -28,6 +28,7 @@ ADDED_ROUTES: dict[str, str] = {
     "admin.gdpr_erase": "all data of a person, beyond what agents hold on them",
     "auth.cli_token_rotate": "a new secret without a new token",
     **dict.fromkeys(("admin.retention_list", "admin.retention_set"), "a workspace says how long its rows are kept"),
+    **dict.fromkeys(("auth.email_change", "auth.email_confirm"), "whoever gets another address keeps the account"),
     "auth.account_delete": "whoever has an account can end it",
     "auth.password_change": "whoever knows a password can have another",
     **dict.fromkeys(

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import SecretStr
 
+from models.account import EmailChange
 from models.kernel import InstanceFact
 from models.preferences import Preference
 from models.recovery import PasswordReset
@@ -170,6 +171,30 @@ async def test_a_link_is_asked_for(page: Page, place: World, axe: str) -> None:
     await page.see("a link to set a new password is on its way", "#sent")
     assert await page.value("document.querySelector('#forgot-form').hidden") is True
     await judge(page, axe, "forgot sent")
+
+
+async def test_a_mailed_link_confirms_a_new_email(page: Page, place: World, axe: str) -> None:
+    hedy = await new_user(place, email="hedy@example.com")
+    until = now() + timedelta(minutes=5)
+    change = EmailChange(user_id=hedy.id, email="hedy@example.org", old_email=hedy.email, expires_at=until)
+    token = instance.signer.email_token(change.id)
+    change.token_hash = digest(token)
+    await place.add(change)
+    await page.open(f"{place.url}/confirm-email?token={token}")
+    await page.see("Confirm", "#confirm-form")
+    await judge(page, axe, "confirm email")
+    await page.click("#confirm-form button")
+    await page.see("The new email is confirmed.", "#done")
+    assert await page.value("location.search") == ""
+    await judge(page, axe, "email confirmed")
+    await sign_in(page, place, "/account", "hedy@example.org")
+    await page.fill("#email-form [name=email]", "hedy@example.net")
+    await page.fill("#email-form [name=password]", PASSWORD)
+    await page.press("Enter")
+    await page.see("This server sends no mail", "#email-form [role=alert]")
+    await page.open(f"{place.url}/confirm-email?token={token}")
+    await page.click("#confirm-form button")
+    await page.see("Invalid or expired token", "#confirm-form [role=alert]")
 
 
 async def test_a_mailed_link_sets_a_new_password(page: Page, place: World, axe: str) -> None:

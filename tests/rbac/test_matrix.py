@@ -89,6 +89,7 @@ def test_nobody_calls_without_a_credential_but_on_purpose() -> None:
 def test_the_list_of_anonymous_operations_is_the_contract_s() -> None:
     without = {route["id"] for _, route in routes() if route.get("auth") == "none"}
     of_our_own = {
+        "auth.email_confirm",
         "auth.oidc_callback",
         "auth.oidc_redirect",
         "auth.passkey_sign_in",

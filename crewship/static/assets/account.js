@@ -1,4 +1,5 @@
 import { graphql } from "./api.js";
+import { showEmail } from "./account_email.js";
 import { showIdentities } from "./account_identities.js";
 import { showDeletion, showPassword } from "./account_password.js";
 import { showPairing } from "./account_pairing.js";
@@ -30,7 +31,7 @@ find("#sign-out").onclick = async () => {
   }
 };
 
-const sections = [showProfile, showPreferences, showPassword, showPasskeys, showIdentities, showSessions, showTokens, showPairing, showDeletion];
+const sections = [showProfile, showPreferences, showEmail, showPassword, showPasskeys, showIdentities, showSessions, showTokens, showPairing, showDeletion];
 const shown = await Promise.allSettled(sections.map((show) => show()));
 find("#trouble").textContent = [...new Set(shown.filter(({ reason }) => reason).map(({ reason }) => reason.message))].join(" ");
 document.body.dataset.ready = "true";

@@ -1,4 +1,4 @@
-"""The caller's own account: its password, and its end. Both ask for the password again."""
+"""The password of the own account, and its end. Both ask for the password again."""
 
 from sqlmodel import col
 
@@ -63,7 +63,7 @@ async def change_password(ctx: Context, data: ChangePassword) -> Success:
     """
     check_password(data.new_password)
     password_hash = await ctx.outside.passwords.hash(data.new_password, ctx.caller.client)
-    await _confirm(ctx, data.current_password)
+    await confirm(ctx, data.current_password)
     current = ctx.credential_id if ctx.caller.kind is CredentialKind.SESSION else ""
     await set_password(ctx, ctx.user_id, password_hash, but=current)
     await end_links(ctx, ctx.user_id)
@@ -88,7 +88,7 @@ async def delete_account(ctx: Context, data: DeleteAccount) -> Success:
     deleted as well; one with other members has to lose them first, if the caller is its last owner. What the caller has
     written for others stays, without a name.
     """
-    await _confirm(ctx, data.password)
+    await confirm(ctx, data.password)
     await ctx.lock("people of the instance")  # two callers must not both be the last but one
     if not await ctx.select(User, is_person(col(User.id)), col(User.id) != ctx.user_id).exists():
         raise Refusal(Code.CONFLICT, LAST_PERSON)
@@ -101,7 +101,7 @@ async def delete_account(ctx: Context, data: DeleteAccount) -> Success:
     return Success()
 
 
-async def _confirm(ctx: Context, password: str) -> User:
+async def confirm(ctx: Context, password: str) -> User:
     """It is the caller who asks, and not somebody at the caller's desk. Begins the transaction, and locks the user."""
     seen = await ctx.get(User, ctx.user_id)
     if seen.password_hash is None:

@@ -1,0 +1,15 @@
+"""The caller's own account: its password, its email, and its end."""
+
+from resolvers.account.email import EmailChanged, EmailChangeRequested, change_email, confirm_email
+from resolvers.account.password import WITHOUT, WRONG, change_password, delete_account
+
+__all__ = [
+    "WITHOUT",
+    "WRONG",
+    "EmailChangeRequested",
+    "EmailChanged",
+    "change_email",
+    "change_password",
+    "confirm_email",
+    "delete_account",
+]
