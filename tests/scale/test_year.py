@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 
 from models.base import PARTITION, table_of
-from resolvers.kernel import sweeper
+from resolvers.kernel import retention, sweeper
+from resolvers.kernel.clocks import across_workspaces
 from tests.scale.population import AGENT, AGENTS, CHAT, NUMBER, Population
 from tests.scale.reading import Kind, Read, Reader
 from tests.world import world_on
@@ -28,10 +29,28 @@ EACH = {"run_frames": 4, "events": 3}
 READS = (
     Read("runs", field="runs", shown="nodes { id status agentName }"),
     Read("log of an agent", f"/api/v1/agents/{AGENT}/logs?limit=20"),
+    Read("audit log", field="auditLog"),  # over REST it counts them all, too
+    Read("journal", "/api/v1/journal?limit=20"),
     Read("messages of a chat", f"/api/v1/chats/{CHAT}/messages?limit=20"),
 )
+KEPT = ("runs", "messages", "audit_logs")
+"""For good, unless the operator says otherwise."""
+DAYS = {"events": 7, "run_frames": 30}
+JOURNAL_DAYS = 90
+"""By a rule of the workspace: its lines are removed row by row."""
+LINES = """
+    INSERT INTO journal SELECT line.* FROM runs r, journal_lines(r) line WHERE r.id BETWEEN $1 AND $2
+    ON CONFLICT DO NOTHING
+"""
+RULE = """
+    INSERT INTO retention_rules (workspace_id, kind, days) VALUES ($1, 'journal', $2)
+    ON CONFLICT (workspace_id, kind) DO UPDATE SET days = excluded.days, removed_until = NULL
+"""
+# A table that is not partitioned has no tree, and one that is has no size of its own.
 SIZE = """
-    SELECT coalesce(sum(pg_total_relation_size(relid)), 0)::bigint FROM pg_partition_tree($1::text::regclass)
+    SELECT pg_total_relation_size($1::text::regclass) + coalesce((
+        SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree($1::text::regclass) WHERE level > 0
+    ), 0)::bigint
 """
 
 
@@ -62,7 +81,7 @@ class Year:
         """What happens in a month."""
         begin, share = self.begin_of(month), RUNS // MONTHS
         for each in sweeper.PARTITIONED:
-            step = datetime.timedelta(days={"day": 1, "week": 7}[table_of(each.model).info[PARTITION]])
+            step = datetime.timedelta(days={"day": 1, "week": 7, "month": 30}[table_of(each.model).info[PARTITION]])
             await self._partitions(each.name, begin + datetime.timedelta(days=30), step)
         first, last = month * share + 1, (month + 1) * share
         when = f"timestamptz '{begin.isoformat()}' + (i - {first}) * interval '{30 * 86400 / share:.6f} seconds'"
@@ -73,6 +92,13 @@ class Year:
         )  # fmt: skip
         said = {"chat_id": f"'{CHAT}'", "content": "'message ' || i", "role": "'assistant'", "seq": "i"}
         await fill("messages", first, last, id=f"'msg_' || {NUMBER}", created_at=when, **said)
+        ids = [
+            await self.superuser.fetchval(f"SELECT 'run-' || {NUMBER} FROM (SELECT $1::int AS i) n", i)
+            for i in (first, last)
+        ]
+        await self.superuser.execute(LINES, *ids)
+        done = {"action": "'run.cancelled'", "entity_type": "'RUN'", "entity_id": f"'run-' || {NUMBER}"}
+        await fill("audit_logs", first, last, id=f"'caudit' || {NUMBER}", created_at=when, **done)
         for number in range(EACH["run_frames"]):
             await fill(
                 "run_frames", first, last, chat_id=f"'{CHAT}'", seq=f"i * {EACH['run_frames']} + {number}",
@@ -103,16 +129,19 @@ class Year:
 
     async def sweep(self, month: int) -> float:
         begun = time.perf_counter()
-        for each, days in zip(sweeper.PARTITIONED, (7, 30), strict=True):
+        for table, days in DAYS.items():
             before = self.begin_of(month + 1) - datetime.timedelta(days=days)
-            while await self.superuser.fetchval("SELECT drop_partitions($1, $2)", each.name, before):
+            while await self.superuser.fetchval("SELECT drop_partitions($1, $2)", table, before):
                 pass
+        days = JOURNAL_DAYS + 30 * (MONTHS - 1 - month)  # as if the month's end were now
+        await self.superuser.execute(RULE, self.population.workspace_id, days)
+        await retention.JOURNAL.carry_out(across_workspaces)
         return time.perf_counter() - begun
 
     async def look(self) -> Month:
         found = Month()
         await self.superuser.execute("VACUUM (ANALYZE)")
-        for table in ("runs", "messages", *EACH):
+        for table in (*KEPT, "journal", *EACH):
             found.sizes[table] = await self.superuser.fetchval(SIZE, table)
             found.rows[table] = await self.superuser.fetchval(f"SELECT count(*) FROM {table}")
         for read in READS:
@@ -153,8 +182,9 @@ HEAD = """# A year
 What a workspace takes that has {runs:,} runs in a year, with {frames} frames and {events} events each, and what its
 lists cost, at the end of each month. Written by `make year`.
 
-Events are kept for 7 days and frames for 30; runs and messages for good. `sweep` is the time in which the expired
-partitions were dropped. Milliseconds are of an answer over a socket; buffers are pages of 8 KiB.
+Events are kept for 7 days and frames for 30, in partitions that are dropped; the journal for 90, by a rule of the
+workspace, row by row; runs, messages and audit rows for good. `sweep` is the time of all of that. Milliseconds are of
+an answer over a socket; buffers are pages of 8 KiB.
 
 | month | sweep ms | {tables} | {lists} |
 | --- | --: |{rule}
@@ -186,6 +216,9 @@ async def test_a_year_is_as_large_and_as_fast_as_its_last_month(
     for table in EACH:  # the first months are not full yet
         assert months[-1].rows[table] <= 1.1 * months[2].rows[table]
         assert months[-1].sizes[table] <= 1.2 * months[2].sizes[table]
+    assert months[-1].rows["journal"] <= 1.1 * months[3].rows["journal"]
+    assert months[-1].sizes["journal"] <= 1.5 * months[3].sizes["journal"]
+    assert all(month.sizes[table] > 0 for month in months for table in month.sizes)
     for read in READS:
         assert read.kind is Kind.page
         assert months[-1].costs[read.name][1] <= 1.1 * months[2].costs[read.name][1] + 6 * read.rows
