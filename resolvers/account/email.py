@@ -89,6 +89,7 @@ MAIL_NOTICE = job("account.mail_notice", OfEmailChange, of_instance=True, attemp
 @command(
     "auth.email_change",
     Action.SELF,
+    audit="user.email_change_requested",
     tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.CONFLICT, Code.RATE_LIMITED, Code.UNAVAILABLE),
     allow=people_only,
@@ -113,6 +114,7 @@ async def change_email(ctx: Context, data: ChangeEmail) -> EmailChangeRequested:
     await ctx.update_where(EmailChange, *waiting, expires_at=NOW)
     until = await ctx.now() + LIFETIME
     change = EmailChange(user_id=ctx.user_id, email=data.email, old_email=user.email, expires_at=until)
+    ctx.audit("USER", ctx.user_id)
     await ctx.insert(change)
     ctx.enqueue(MAIL_LINK, change_id=change.id)
     return EmailChangeRequested()
@@ -146,7 +148,7 @@ async def _taken(ctx: Context, change: EmailChange) -> bool:
     return await ctx.select(User, *same).exists()
 
 
-@command("auth.email_confirm", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+@command("auth.email_confirm", Action.NONE, audit="user.email_changed", auth=Auth.NONE, tenancy=Tenancy.NONE)
 async def confirm_email(ctx: Context, data: ConfirmEmail) -> EmailChanged:
     """Set the email by the token of a mailed link.
 
@@ -161,6 +163,8 @@ async def confirm_email(ctx: Context, data: ConfirmEmail) -> EmailChanged:
     change = await ctx.select(EmailChange, *good).locked().first() if data.token else None
     if change is None or await _taken(ctx, change):
         raise Refusal(Code.BAD_REQUEST, INVALID)
+    ctx.user_id = change.user_id
+    ctx.audit("USER", change.user_id)
     try:
         await ctx.update(User, change.user_id, email=change.email, email_verified=NOW)
     except Refusal as refusal:
