@@ -12,7 +12,7 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(("crews.provision", "crews.provision.rebuild", "crews.restart_agents"), _NOTHING),
     **dict.fromkeys(("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set"), _OWN),
     **dict.fromkeys(("notifications.delete", "notifications.read", "notifications.read_all"), _OWN),
-    **dict.fromkeys(("runs.create_internal", "runs.finish", "runs.finish_internal"), _RUNTIME),
+    **dict.fromkeys(("budgets.reserve", "runs.create_internal", "runs.finish", "runs.finish_internal"), _RUNTIME),
     **dict.fromkeys(("journal.emit_internal", "mcp_calls.record"), _LOG),
     **dict.fromkeys(("auth.google_redirect", "auth.oidc_redirect"), _FIRST_HALF),
     **dict.fromkeys(("auth.passkey_options", "auth.passkey_sign_in_options"), _FIRST_HALF),
