@@ -19,6 +19,7 @@ from tests.reader import (
     inbox_twins,
     issue_twins,
     load_twins,
+    told_twins,
     tracker_twins,
 )
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
@@ -207,7 +208,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 """Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
-HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE
+HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -423,6 +424,7 @@ class Twins(Rules):
             return {
                 "crews": NEWEST,
                 "inbox": inbox_twins.NEWEST,
+                **dict.fromkeys(told_twins.LISTS, NEWEST),
                 "serviceAccounts": NEWEST,
                 "activity": NEWEST,
                 "agents": AGENTS,

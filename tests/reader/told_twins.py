@@ -1,0 +1,69 @@
+"""What people and servers of others are told, and approvals, for the oracle."""
+
+from tests.reader.oracle import Asker, Listing, Refused, Row, Single, Store, ordered
+from tests.reader.words import NEWEST, Arguments, Root, only, tenants
+
+LISTS = ("notifications", "approvals", "webhookEndpoints", "webhookDeliveries")
+
+
+def own(store: Store, asker: Asker) -> list[Row]:
+    return [row for row in store.tables["notifications"] if row["user_id"] == asker.user_id]
+
+
+def notifications(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    read = arguments.get("read")
+    kept = {"true": lambda row: row["read_at"] is not None, "false": lambda row: row["read_at"] is None}
+    rows = [row for row in own(store, asker) if kept.get(read or "all", lambda _: True)(row)]
+    return Listing("Notification", ordered(rows, NEWEST), NEWEST, (50, 100))
+
+
+def notification_count(store: Store, asker: Asker, _: Arguments) -> Single:
+    return Single("NotificationCount", {"unread": sum(row["read_at"] is None for row in own(store, asker))})
+
+
+def notification_channels(store: Store, asker: Asker, _: Arguments) -> Listing:
+    return Listing("NotificationChannel", ordered(tenants(store, asker, "NotificationChannel"), NEWEST))
+
+
+def approvals(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    status = arguments.get("status")
+    status = "pending" if status is None else status
+    rows = [row for row in tenants(store, asker, "Approval") if status in ("", row["status"])]
+    return Listing("Approval", ordered(rows, NEWEST), NEWEST, (50, 200), clamped=False)
+
+
+def approval(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return only([row for row in tenants(store, asker, "Approval") if row["id"] == arguments["id"]], "Approval")
+
+
+def managed(store: Store, asker: Asker, model: str) -> list[Row]:
+    if asker.role not in ("OWNER", "ADMIN"):
+        raise Refused("FORBIDDEN")
+    return tenants(store, asker, model)
+
+
+def webhook_endpoints(store: Store, asker: Asker, _: Arguments) -> Listing:
+    return Listing("WebhookEndpoint", ordered(managed(store, asker, "WebhookEndpoint"), NEWEST), NEWEST, (50, 100))
+
+
+def webhook_endpoint(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    rows = managed(store, asker, "WebhookEndpoint")
+    return only([row for row in rows if row["id"] == arguments["id"]], "WebhookEndpoint")
+
+
+def webhook_deliveries(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    webhook_endpoint(store, asker, arguments)
+    rows = [
+        row
+        for row in managed(store, asker, "WebhookDelivery")
+        if row["endpoint_id"] == arguments["id"] and arguments.get("state") in (None, row["state"])
+    ]
+    return Listing("WebhookDelivery", ordered(rows, NEWEST), NEWEST, (50, 100))
+
+
+HERE: dict[str, Root] = {
+    "notifications": notifications, "notificationCount": notification_count,
+    "notificationChannels": notification_channels, "approvals": approvals, "approval": approval,
+    "webhookEndpoints": webhook_endpoints, "webhookEndpoint": webhook_endpoint,
+    "webhookDeliveries": webhook_deliveries,
+}  # fmt: skip
