@@ -153,6 +153,10 @@ DECLARED: Final[Mapping[str, Held]] = {
     "projects": held(
         by="lead_id", mentions="name description", nothing="slug icon color lead_type start_date target_date"
     ),
+    "recurring_issues": held(
+        by="assignee_id", mentions="title description",
+        nothing="priority assignee_type labels_json cron_expression time_zone",
+    ),
     "retention_rules": held(nothing="kind"),
     "run_frames": held(mentions="payload", nothing="agent_id type"),
     "run_reservations": held(),

@@ -20,6 +20,7 @@ DOMAINS = (
     "projects",
     "missions",
     "issues",
+    "recurring_issues",
     "activity",
     "journal",
     "system",

@@ -42,6 +42,7 @@ class ProjectType:
     progress: int = strawberry.field(description="Percentage of issues that are done, rounded down.")
     milestones: Edges
     issues: Edges
+    recurring_issues: Edges
 
 
 @node(Milestone)

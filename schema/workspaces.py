@@ -82,6 +82,7 @@ class WorkspaceType:
     issues: Edges
     projects: Edges
     saved_views: Edges
+    recurring_issues: Edges
 
 
 @node(workspace_ops.Viewer)

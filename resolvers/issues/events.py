@@ -1,4 +1,4 @@
-"""What a workspace is told of issues, recurring issues and triage rules."""
+"""What a workspace is told of issues and triage rules."""
 
 from typing import Literal
 
@@ -76,21 +76,3 @@ class TriageProcessed(Event, type="triage.processed", channel="workspace:{worksp
 
     processed: str
     matched: str
-
-
-class RecurringIssueCreated(Event, type="recurring_issue.created", channel="workspace:{workspace_id}", planned=True):
-    """A recurring issue was created."""
-
-    id: str
-
-
-class RecurringIssueUpdated(Event, type="recurring_issue.updated", channel="workspace:{workspace_id}", planned=True):
-    """A recurring issue was updated."""
-
-    id: str
-
-
-class RecurringIssueDeleted(Event, type="recurring_issue.deleted", channel="workspace:{workspace_id}", planned=True):
-    """A recurring issue was deleted."""
-
-    id: str

@@ -53,6 +53,7 @@ _OF_DOMAIN = {
     "metrics": _WORKSPACE,
     "milestones": ("projects:read", "projects:write"),
     "policies": ("crews:read", "crews:write"),
+    "recurring_issues": ("issues:read", "issues:write"),
     "saved_views": ("issues:read", "issues:write"),
     "slash_commands": _WORKSPACE,
     "work_pauses": ("runs:read", "runs:write"),

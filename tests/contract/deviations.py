@@ -13,12 +13,14 @@ _SPELLING = dict.fromkeys(
     ),
     "the web UI and the command line client read this spelling (extras: ui_depends)",
 )  # fmt: skip
+_ZONE = {"time_zone": "in which a schedule is read"}
 ADDED_KEYS: dict[str, dict[str, str]] = {
     "approvals.list": _SPELLING,
     "approvals.get": _SPELLING,
     "audit.list": _ACTOR,
     "members.list": _COPIES,
     "auth.cli_tokens_list": _TOKENS,
+    **dict.fromkeys(("recurring_issues.list", "recurring_issues.create", "recurring_issues.update"), _ZONE),
 }
 
 # operation, or domain -> why it is served although the contract does not have it

@@ -33,6 +33,7 @@ from models.missions import Assignment, Mission, MissionTask, MissionType
 from models.notification_channels import ChannelType, NotificationChannel
 from models.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
 from models.projects import Milestone, Project
+from models.recurring_issues import RecurringIssue
 from models.retention import RetentionKind, RetentionRule
 from models.runs import Run, RunFrame, RunStep, RunTag
 from models.saved_views import SavedView
@@ -207,6 +208,7 @@ def _issues(crew: Crew, lead: Agent, user: User) -> list[SQLModel]:
         IssueComment(mission_id=hull.id, author_type=ActorType.user, author_id=user.id, body="Wet", **here),
         IssueRelation(source_id=hull.id, target_id=leak.id, relation_type=RelationType.blocks, **here),
         IssueActivity(mission_id=hull.id, actor_type=ActorType.user, actor_id=user.id, **raised),
+        RecurringIssue(crew_id=crew.id, title="Caulk", cron_expression="0 9 * * 1", created_by=user.id, **here),
     ]
 
 

@@ -27,6 +27,7 @@ LATER |= {"audit_seals", "journal_entries", "message_feedback"}
 LATER |= {"saved_views"}
 LATER |= {"retention_rules"}
 LATER |= {"approvals", "approval_outcomes", "notification_channels", "webhook_endpoints", "webhook_deliveries"}
+LATER |= {"recurring_issues"}
 """Tables that came after it."""
 ROWS = """
 SET crewship.workspaces = '*';

@@ -277,4 +277,5 @@ UNIONS: dict[tuple[str, str], Callable[[Store, Row], Single]] = {
     ("IssueComment", "author"): actor_row("author_type", "author_id"),
     ("IssueActivity", "actor"): actor_row("actor_type", "actor_id"),
     ("Project", "lead"): actor_row("lead_type", "lead_id"),
+    ("RecurringIssue", "assignee"): actor_row("assignee_type", "assignee_id"),
 }

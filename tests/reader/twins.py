@@ -318,6 +318,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("RunFrame", "tool"): lambda store, _, row: row["payload"].get("metadata", {}).get("tool_name"),
     ("RunFrame", "event_metadata"): lambda store, _, row: row["payload"].get("metadata"),
     **issue_twins.DERIVED,
+    **tracker_twins.DERIVED,
     **activity_twins.DERIVED,
     **account_twins.DERIVED,
     **inbox_twins.DERIVED,

@@ -46,6 +46,7 @@ SEEN_ROWS: dict[tuple[str, str], str] = {
     ("chats.rename", "agent_id"): NAMED,
     ("runs.list", "agent_id"): NAMED,
     ("issues.list", "project_id"): NAMED,
+    ("recurring_issues.list", "crew_id"): NAMED,
     ("mcp_calls.list", "agent_id"): NAMED,
     ("issues.list", "crew_id"): NAMED,
     ("issues.list", "assignee_id"): NAMED,

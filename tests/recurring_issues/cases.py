@@ -1,0 +1,31 @@
+"""Cases of recurring issues, for the tests that are made for every operation."""
+
+from datetime import UTC, datetime
+
+from models.recurring_issues import RecurringIssue
+from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
+
+
+@entity
+def recurring_issue(plot: Plot) -> RecurringIssue:
+    return RecurringIssue(
+        crew_id=plot["crew"].id,
+        title="Caulk the seams",
+        description="All of them",
+        project_id=plot["project"].id,
+        milestone_id=plot["milestone"].id,
+        assignee_type="agent",
+        assignee_id=plot["agent"].id,
+        labels_json="[]",
+        cron_expression="0 9 * * MON",
+        time_zone="Europe/Berlin",
+        next_run=datetime(2999, 1, 1, tzinfo=UTC),
+        last_run=datetime(2026, 1, 1, tzinfo=UTC),
+        created_by=plot.owner.user_id,
+        **plot.here,
+    )
+
+
+IDS = {"recurring_id": "recurring_issue"}
+RECIPES = {"recurring_issues.create": Recipe({"cron_expression": "0 9 * * 1"})}
