@@ -169,6 +169,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "sign_in_attempts": held(hidden="state_hash browser_hash", nothing="provider path"),
     "sign_in_devices": held(hidden="cookie_hash password_mark"),
     "tool_bindings": held(mentions="description", nothing="tool_name"),
+    "triage_rules": held(mentions="name pattern", nothing="priority labels_json"),
     "users": held(whose="id", hidden="password_hash", nothing="email full_name avatar_url"),
     "webhook_deliveries": held(mentions="payload answer", nothing="event_type subject error"),
     "webhook_endpoints": held(mentions="name url", hidden="secret old_secret", nothing="event_types"),

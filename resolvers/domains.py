@@ -19,6 +19,7 @@ DOMAINS = (
     "saved_views",
     "projects",
     "missions",
+    "triage_rules",
     "issues",
     "recurring_issues",
     "activity",

@@ -83,6 +83,7 @@ class WorkspaceType:
     projects: Edges
     saved_views: Edges
     recurring_issues: Edges
+    triage_rules: Edges
 
 
 @node(workspace_ops.Viewer)

@@ -1,4 +1,4 @@
-"""What a workspace is told of issues and triage rules."""
+"""What a workspace is told of issues."""
 
 from typing import Literal
 
@@ -51,28 +51,3 @@ class IssuesBulkUpdated(Event, type="issues.bulk_updated", channel="workspace:{w
     """Several issues were updated at once; `count` is their number, as text. Not sent if no issue was updated."""
 
     count: str
-
-
-class TriageRuleCreated(Event, type="triage_rule.created", channel="workspace:{workspace_id}", planned=True):
-    """A triage rule was created."""
-
-    id: str
-
-
-class TriageRuleUpdated(Event, type="triage_rule.updated", channel="workspace:{workspace_id}", planned=True):
-    """A triage rule was updated."""
-
-    id: str
-
-
-class TriageRuleDeleted(Event, type="triage_rule.deleted", channel="workspace:{workspace_id}", planned=True):
-    """A triage rule was deleted."""
-
-    id: str
-
-
-class TriageProcessed(Event, type="triage.processed", channel="workspace:{workspace_id}", planned=True):
-    """The triage rules were run and matched at least one issue; both fields are numbers of issues, as text."""
-
-    processed: str
-    matched: str

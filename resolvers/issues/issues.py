@@ -58,6 +58,7 @@ from resolvers.kernel import (
 )
 from resolvers.notifications import notify
 from resolvers.rules.config_text import invalid
+from resolvers.triage_rules import applied_on_creation
 
 MOST_LABELS = 100
 Title = Annotated[str, Field(strict=True, max_length=bounds.LABEL)]
@@ -159,9 +160,9 @@ def no_routine(id: Any) -> None:
 
 
 async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: AuthoredVia, **values: Any) -> Mission:
-    """An issue in the crew's backlog, with the crew's next number."""
+    """An issue in the crew's backlog, with the crew's next number, and with what a triage rule for new issues says."""
+    values = await applied_on_creation(ctx, {"crew_id": crew.id, **values})
     issue = Mission(
-        crew_id=crew.id,
         lead_agent_id=LEAD,
         mission_type=MissionType.issue,
         trace_id=f"issue-{new_id()}",

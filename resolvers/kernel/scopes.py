@@ -57,6 +57,8 @@ _OF_DOMAIN = {
     "saved_views": ("issues:read", "issues:write"),
     "slash_commands": _WORKSPACE,
     "work_pauses": ("runs:read", "runs:write"),
+    "triage": ("issues:read", "issues:write"),
+    "triage_rules": ("issues:read", "issues:write"),
     "workspaces": _WORKSPACE,
 }
 Scopes = frozenset[str] | None

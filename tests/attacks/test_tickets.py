@@ -48,7 +48,7 @@ OPEN = {
     "issues.activity", "issues.comments_list", "issues.get", "issues.get_in_crew", "issues.list",
     "issues.relations_list", "issues.runs",
     "issues.subtasks", "milestones.list", "projects.get", "projects.list",
-    "recurring_issues.list", "saved_views.list",
+    "recurring_issues.list", "saved_views.list", "triage_rules.list",
 }  # fmt: skip
 """What a ticket opens. Before a name is added: would one put it in an address?"""
 

@@ -13,6 +13,7 @@ _SPELLING = dict.fromkeys(
     ),
     "the web UI and the command line client read this spelling (extras: ui_depends)",
 )  # fmt: skip
+_ON_CREATE = {"on_create": "whether a rule is applied to new issues"}
 _ZONE = {"time_zone": "in which a schedule is read"}
 ADDED_KEYS: dict[str, dict[str, str]] = {
     "approvals.list": _SPELLING,
@@ -20,6 +21,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     "audit.list": _ACTOR,
     "members.list": _COPIES,
     "auth.cli_tokens_list": _TOKENS,
+    **dict.fromkeys(("triage_rules.list", "triage_rules.create", "triage_rules.update"), _ON_CREATE),
     **dict.fromkeys(("recurring_issues.list", "recurring_issues.create", "recurring_issues.update"), _ZONE),
 }
 

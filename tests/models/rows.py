@@ -40,6 +40,7 @@ from models.saved_views import SavedView
 from models.sealed import MARK, Sealed
 from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
+from models.triage_rules import MatchType, TriageRule
 from models.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 from models.work_pauses import WorkPause
 from models.workspaces import Invitation, Membership, Role, Workspace
@@ -208,6 +209,7 @@ def _issues(crew: Crew, lead: Agent, user: User) -> list[SQLModel]:
         IssueComment(mission_id=hull.id, author_type=ActorType.user, author_id=user.id, body="Wet", **here),
         IssueRelation(source_id=hull.id, target_id=leak.id, relation_type=RelationType.blocks, **here),
         IssueActivity(mission_id=hull.id, actor_type=ActorType.user, actor_id=user.id, **raised),
+        TriageRule(name="Leaks", pattern="leak", match_type=MatchType.contains, position=1, **here),
         RecurringIssue(crew_id=crew.id, title="Caulk", cron_expression="0 9 * * 1", created_by=user.id, **here),
     ]
 

@@ -28,6 +28,7 @@ LATER |= {"saved_views"}
 LATER |= {"retention_rules"}
 LATER |= {"approvals", "approval_outcomes", "notification_channels", "webhook_endpoints", "webhook_deliveries"}
 LATER |= {"recurring_issues"}
+LATER |= {"triage_rules"}
 """Tables that came after it."""
 ROWS = """
 SET crewship.workspaces = '*';

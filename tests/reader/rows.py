@@ -29,7 +29,7 @@ from models.skills import AgentSkill
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.issue_rows import IssueSower
-from tests.reader.tracker_rows import recurring, views
+from tests.reader.tracker_rows import recurring, rules, views
 from tests.world import Person, World
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -114,6 +114,7 @@ class Sower:
         yield from IssueSower(self, crews[:-1], agents, chats, labels).rows()
         yield from views(self)
         yield from recurring(self, crews[:-1], agents)
+        yield from rules(self, crews[:-1], agents)
         yield from self.robots()
         yield from self.money(agents, crews, chats)
 

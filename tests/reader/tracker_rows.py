@@ -10,6 +10,7 @@ from models.agents import Agent
 from models.crews import Crew
 from models.recurring_issues import RecurringIssue
 from models.saved_views import SavedView, ViewType
+from models.triage_rules import MatchType, TriageRule
 
 if TYPE_CHECKING:
     from tests.reader.rows import Sower
@@ -23,6 +24,18 @@ def views(sower: "Sower") -> Iterator[SQLModel]:
             user_id=pick(sower.people).user_id, name=sower.text(), filters_json=sower.text(),
             sort_json=sower.maybe(sower.text()), view_type=pick(list(ViewType)),
             is_default=pick([True, False]), shared=pick([True, False]), **sower.here, **sower.stamps(),
+        )  # fmt: skip
+
+
+def rules(sower: "Sower", crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
+    """Of live and deleted crews and agents; positions are not unique."""
+    pick = sower.random.choice
+    for _ in range(14):
+        yield TriageRule(
+            name=sower.text(), pattern=sower.text(), match_type=pick(list(MatchType)), position=pick([1, 1, 2, -3]),
+            crew_id=sower.maybe(pick(crews).id), assignee_id=sower.maybe(pick(agents).id),
+            priority=sower.maybe(sower.text()), labels_json=sower.maybe(sower.text()), enabled=pick([True, False]),
+            on_create=pick([True, False]), match_count=pick([0, 1, 2**31 - 1]), **sower.here, **sower.stamps(),
         )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.reader.oracle import Asker, Listing, Row, Store, ordered
+from tests.reader.oracle import Asker, Key, Listing, Row, Store, ordered
 from tests.reader.words import NEWEST, Arguments, Root, Value, by, fits, tenants
 
 
@@ -15,7 +15,14 @@ def recurring_issues(store: Store, asker: Asker, arguments: Arguments) -> Listin
     return Listing("RecurringIssue", ordered(rows, NEWEST))
 
 
-HERE: dict[str, Root] = {"savedViews": saved_views, "recurringIssues": recurring_issues}
+def triage_rules(store: Store, asker: Asker, _: Arguments) -> Listing:
+    order = (Key(lambda row: row["position"], False, "whole"), *by("created_at", "id"))
+    return Listing("TriageRule", ordered(tenants(store, asker, "TriageRule"), order))
+
+
+HERE: dict[str, Root] = {
+    "savedViews": saved_views, "recurringIssues": recurring_issues, "triageRules": triage_rules
+}  # fmt: skip
 
 
 def live_crew(store: Store, _: Asker, row: Row) -> Any:

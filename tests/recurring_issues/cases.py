@@ -7,16 +7,15 @@ from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 
 
-@entity
-def recurring_issue(plot: Plot) -> RecurringIssue:
+def _recurring(plot: Plot, kind: str, id: str) -> RecurringIssue:
     return RecurringIssue(
         crew_id=plot["crew"].id,
         title="Caulk the seams",
         description="All of them",
         project_id=plot["project"].id,
         milestone_id=plot["milestone"].id,
-        assignee_type="agent",
-        assignee_id=plot["agent"].id,
+        assignee_type=kind,
+        assignee_id=id,
         labels_json="[]",
         cron_expression="0 9 * * MON",
         time_zone="Europe/Berlin",
@@ -25,6 +24,16 @@ def recurring_issue(plot: Plot) -> RecurringIssue:
         created_by=plot.owner.user_id,
         **plot.here,
     )
+
+
+@entity
+def recurring_issue(plot: Plot) -> RecurringIssue:
+    return _recurring(plot, "agent", plot["agent"].id)
+
+
+@entity
+def recurring_issue_of_user(plot: Plot) -> RecurringIssue:
+    return _recurring(plot, "user", plot.owner.user_id)
 
 
 IDS = {"recurring_id": "recurring_issue"}

@@ -359,6 +359,7 @@ class Population:
         await self.fill("memberships", first, last, id=f"'cmembr' || {NUMBER}", user_id=user, role=role, **TIMES)
         await self.fill("labels", first, last, id=f"'clabel' || {NUMBER}", name=name, color="'red'", **TIMES)
         await self.fill("recurring_issues", first, last, id=f"'crecur' || {NUMBER}", crew_id=crew, title=name, **TIMES)
+        await self.fill("triage_rules", first, last, id=f"'ctriag' || {NUMBER}", name=name, position="i", **TIMES)
         await self.fill("saved_views", first, last, id=f"'csaved' || {NUMBER}", user_id=mine, name=name, **TIMES)
         invited = {
             "email": "'guest' || i || '@example.com'",

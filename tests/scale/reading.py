@@ -225,6 +225,7 @@ READS = (
     Read("counters of agents", "/api/v1/agents/crews-status", kind=Kind.counted),
     Read("labels", "/api/v1/labels", kind=Kind.whole),
     Read("recurring issues", f"/api/v1/recurring-issues?crew_id={CREW}", kind=Kind.whole),
+    Read("triage rules", "/api/v1/triage-rules", kind=Kind.whole),
     Read("saved views", "/api/v1/saved-views", kind=Kind.whole),
     Read("members", "/api/v1/workspaces/{workspace}/members", kind=Kind.whole),
     Read("members and their capabilities", "/api/v1/workspaces/{workspace}/members/capabilities", kind=Kind.whole),

@@ -1,0 +1,18 @@
+"""Regular expressions that users write: RE2's, whose time grows with the text alone, and whose memory is bounded."""
+
+from typing import Any, Final
+
+MEMORY: Final = 128 << 10
+"""Bytes of one compiled expression, and of what it remembers while it reads. What needs more does not compile."""
+
+
+def compiled(pattern: str) -> Any | None:
+    """An object with `search(text)`; None where the pattern is none of RE2's syntax, or too large."""
+    import re2  # a process without such patterns does not load it
+
+    options = re2.Options()
+    options.max_mem, options.never_capture, options.log_errors = MEMORY, True, False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error:
+        return None
