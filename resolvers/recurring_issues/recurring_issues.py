@@ -105,7 +105,7 @@ def list_recurring_issues(scope: QueryScope, data: ListRecurringIssues) -> Rows[
     return scope.select(RecurringIssue).matching(data).order_by(*NEWEST_FIRST)
 
 
-@command("recurring_issues.create", Action.CREATE, emits=RecurringIssueCreated)
+@command("recurring_issues.create", Action.CREATE, audit="recurring_issue.created", emits=RecurringIssueCreated)
 async def create_recurring_issue(ctx: Context, data: CreateRecurringIssue) -> RecurringIssue:
     """Create a recurring issue.
 
@@ -124,6 +124,7 @@ async def create_recurring_issue(ctx: Context, data: CreateRecurringIssue) -> Re
 @command(
     "recurring_issues.update",
     Action.CREATE,
+    audit="recurring_issue.updated",
     subject=RECURRING,
     locked=True,
     emits=RecurringIssueUpdated,
@@ -160,6 +161,7 @@ async def _changed(ctx: Context, recurring: RecurringIssue, sent: dict[str, Any]
 @command(
     "recurring_issues.delete",
     Action.MANAGE,
+    audit="recurring_issue.deleted",
     subject=RECURRING,
     emits=RecurringIssueDeleted,
     errors=(Code.NOT_FOUND,),

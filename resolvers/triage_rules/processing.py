@@ -32,7 +32,7 @@ class Processed(Output):
     matched: int
 
 
-@command("triage.process", Action.CREATE, emits=TriageProcessed, late=True)
+@command("triage.process", Action.CREATE, audit="triage.processed", emits=TriageProcessed, late=True)
 async def process_backlog(ctx: Context, data: NoInput) -> Processed:
     """Apply the triage rules to the backlog.
 
@@ -53,6 +53,7 @@ async def process_backlog(ctx: Context, data: NoInput) -> Processed:
         number = await _write(ctx, written[rule.id], found.get(rule.id, []))
         if number:
             await ctx.update(TriageRule, rule.id, match_count=plus(number))
+            ctx.audit("TRIAGE_RULE", rule.id, name=rule.name, matched=number)
         matched += number
     if matched:
         ctx.emit(TriageProcessed(processed=str(processed), matched=str(matched)))

@@ -111,7 +111,7 @@ def list_triage_rules(scope: QueryScope, data: NoInput) -> Rows[TriageRule]:
     return scope.select(TriageRule).order_by(*IN_ORDER)
 
 
-@command("triage_rules.create", Action.CREATE, emits=TriageRuleCreated)
+@command("triage_rules.create", Action.CREATE, audit="triage_rule.created", emits=TriageRuleCreated)
 async def create_triage_rule(ctx: Context, data: CreateTriageRule) -> TriageRule:
     """Create a triage rule.
 
@@ -131,6 +131,7 @@ async def create_triage_rule(ctx: Context, data: CreateTriageRule) -> TriageRule
 @command(
     "triage_rules.update",
     Action.CREATE,
+    audit="triage_rule.updated",
     subject=RULE,
     locked=True,
     emits=TriageRuleUpdated,
@@ -151,6 +152,7 @@ async def update_triage_rule(ctx: Context, rule: TriageRule, data: UpdateTriageR
 @command(
     "triage_rules.delete",
     Action.MANAGE,
+    audit="triage_rule.deleted",
     subject=RULE,
     emits=TriageRuleDeleted,
     errors=(Code.NOT_FOUND,),

@@ -26,7 +26,7 @@ ACTION = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 OF_THE_CONTRACT = {"agents.create": "create", "agents.update": "update", "agents.delete": "delete"}
 OF_NO_ROW = {"admin.log_level_set", "admin.memory_config_patch", "inbox.purge", "approvals.reset_auto_tuning"}
 """What they change has no id."""
-SAME = {"auth.signout", "chats.cancel", "service_accounts.deactivate"}
+SAME = {"auth.signout", "chats.cancel", "service_accounts.deactivate", "triage.process"}
 """What the valid input of the generator leaves as it is."""
 SEALED = {m.class_.__tablename__: secrets_of(m.class_) for m in Row._sa_registry.mappers}
 CANARY = "canary-4f1d9c2b7e"
