@@ -37,4 +37,8 @@ def recurring_issue_of_user(plot: Plot) -> RecurringIssue:
 
 
 IDS = {"recurring_id": "recurring_issue"}
-RECIPES = {"recurring_issues.create": Recipe({"cron_expression": "0 9 * * 1"})}
+LABELS = {"labels_json": '["clabel"]'}  # ids of labels, and no secret
+RECIPES = {
+    "recurring_issues.create": Recipe(LABELS | {"cron_expression": "0 9 * * 1"}),
+    "recurring_issues.update": Recipe(LABELS | {"title": "Pay the seams"}),
+}

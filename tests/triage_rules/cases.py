@@ -2,6 +2,7 @@
 
 from models.triage_rules import MatchType, TriageRule
 from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
 
 
 @entity
@@ -21,3 +22,5 @@ def triage_rule(plot: Plot) -> TriageRule:
 
 
 IDS = {"rule_id": "triage_rule"}
+LABELS = {"labels_json": '["clabel"]'}  # ids of labels, and no secret
+RECIPES = {"triage_rules.create": Recipe(LABELS), "triage_rules.update": Recipe(LABELS | {"name": "Drops"})}
