@@ -47,11 +47,12 @@ class AuditSeal(TenantRow, table=True):
     trace.
 
     `digests` has DIGEST bytes for each row; `hash` is of the seal before, and of this one. The signature is made with a
-    key that the database does not have. Rows that have expired are removed with their digests, and their seal stays.
+    key that the database does not have. Rows that have expired are dropped, and their digests with them; their seal
+    stays. `dropped_until`: rows from before have expired, and of those that are left `digests` are kept.
     """
 
     __tablename__ = "audit_seals"
-    __table_args__ = (Index("audit_seals_last_at_idx", "last_at", postgresql_where=text("dropped_at IS NULL")),)
+    __table_args__ = (Index("audit_seals_first_at_idx", "first_at", postgresql_where=text("digests IS NOT NULL")),)
     workspace_id: str = tenant_id()
     number: int = Field(sa_type=cast(Any, BigInteger), primary_key=True)
     first_seq: int = Field(sa_type=cast(Any, BigInteger))
@@ -64,6 +65,7 @@ class AuditSeal(TenantRow, table=True):
     signature: bytes = bytes_field(LINE)
     sealed_at: datetime = stored_at()
     dropped_at: datetime | None = time_field(default=None)
+    dropped_until: datetime | None = time_field(default=None)
     dropped_signature: bytes | None = bytes_field(LINE, default=None)
 
 

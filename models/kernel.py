@@ -105,6 +105,7 @@ class AuditLog(TenantTable, table=True):
         _newest_first("audit_logs", "user_id"),
         Index("audit_logs_seq_idx", "seq"),
         Index("audit_logs_workspace_id_seq_idx", "workspace_id", "seq"),
+        partitioned("month"),
     )
     id: str = free_id()
     user_id: str | None = text_field(ID, default=None)
@@ -114,7 +115,7 @@ class AuditLog(TenantTable, table=True):
     data: dict[str, Any] = json_field(NOTES, default_factory=dict)
     ip_address: str | None = text_field(LINE, default=None)
     user_agent: str | None = text_field(LINE * 2, default=None)
-    created_at: datetime = stored_at()
+    created_at: datetime = stored_at(primary_key=True)
     # whose right it was: the user's, the CLI token's, the account's, the agent's, or none but this server's
     actor_type: AuditActor = enum_field(AuditActor.system)
     actor_id: str | None = text_field(ID, default=None)

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 from models.retention import RetentionKind
-from resolvers.audit.seals import DROP, SEGMENTS, rows_dropped
+from resolvers.audit.seals import REMOVE, SEGMENTS, rows_dropped
 from resolvers.kernel import AcrossWorkspaces, clock, instance, rules_done, rules_due, rules_told
 
 RETAIN = clock("audit.retain", every=timedelta(hours=1))
 OLD = """
     SELECT number, first_seq, last_seq, hash, now() AS now FROM audit_seals
-    WHERE workspace_id = $1 AND number > $2 AND dropped_at IS NULL AND last_at < $3 ORDER BY number LIMIT $4
+    WHERE workspace_id = $1 AND number > $2 AND digests IS NOT NULL AND last_at < $3 ORDER BY number LIMIT $4
 """
 Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
@@ -33,7 +33,7 @@ async def _portion(rule: Any, last: int, rows: AcrossWorkspaces) -> tuple[int, i
     seals = await rows.fetch(OLD, rule["workspace_id"], last, rule["cut"], SEGMENTS)
     removed = 0
     for seal in seals:
-        signature = instance.vault.sign(rows_dropped(seal["hash"], seal["now"]))
+        signature = instance.vault.sign(rows_dropped(seal["hash"], seal["now"], None, None))
         place = (rule["workspace_id"], seal["first_seq"], seal["last_seq"], seal["number"])
-        removed += await rows.fetchval(DROP, *place, seal["now"], signature)
+        removed += await rows.fetchval(REMOVE, *place, seal["now"], signature)
     return removed, seals[-1]["number"] if len(seals) == SEGMENTS else None

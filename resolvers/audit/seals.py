@@ -18,7 +18,8 @@ from resolvers.kernel import PERSONAL_DIGEST, AcrossWorkspaces, clock, instance
 SEAL = clock("audit.seal", every=timedelta(seconds=15))
 PORTION = 2_000  # rows that one transaction seals
 PORTIONS = 1_000  # in one tick
-SEGMENTS = 20  # expired seals whose rows one transaction removes
+SEGMENTS = 20  # seals whose rows one transaction removes
+LET_GO_AT_ONCE = 500  # seals that say in one transaction that their rows go
 LOOKS, PAUSE = 20, 0.1  # how often, and after how many seconds, it is asked whether older transactions have ended
 SEALED = "audit_sealed"
 """The fact that holds the number up to which all rows are sealed."""
@@ -59,18 +60,47 @@ NOTE = f"""
     INSERT INTO instance_facts (name, value, created_at) VALUES ('{SEALED}', $1::text, now())
     ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now() RETURNING 1
 """
-EXPIRED = """
-    SELECT workspace_id, number, first_seq, last_seq, hash, now() AS now FROM audit_seals
-    WHERE dropped_at IS NULL AND last_at < now() - make_interval(days => $1) ORDER BY last_at LIMIT $2
+# A month goes when all of it has expired, and every row of it is sealed.
+EXPIRED = f"""
+    SELECT until FROM partitions_of('audit_logs') WHERE until <= now() - make_interval(days => $1)
+        AND NOT EXISTS (SELECT FROM audit_logs WHERE created_at < until AND seq > ({PLACE}))
+    ORDER BY until DESC LIMIT 1
 """
-DROP = """
+KEPT = """
+    SELECT *, now() AS now FROM audit_seals
+    WHERE digests IS NOT NULL AND first_at < $1 AND (dropped_until IS NULL OR dropped_until < $1)
+    ORDER BY first_at LIMIT $2
+"""
+GOING = f"""
+    SELECT {DIGESTED} AS digest FROM audit_logs
+    WHERE workspace_id = $1 AND seq BETWEEN $2 AND $3 AND created_at < $4
+"""
+LET_GO = """
+    WITH told AS (
+        SELECT * FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::bytea[], $6::bytea[])
+            AS told (workspace_id, number, at, digests, signature)
+    ), kept AS (
+        UPDATE audit_seals AS seal SET digests = told.digests, dropped_at = told.at, dropped_until = $1,
+            dropped_signature = told.signature
+        FROM told WHERE seal.workspace_id = told.workspace_id AND seal.number = told.number
+        RETURNING seal.workspace_id, seal.first_at, seal.last_at
+    ), forgotten AS (
+        DELETE FROM journal USING kept
+        WHERE journal.place = kept.workspace_id AND journal.at BETWEEN kept.first_at AND kept.last_at
+            AND journal.at < $1 AND journal.kind = 'ad' RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM kept) + 0 * (SELECT count(*) FROM forgotten)
+"""
+REMOVE = """
     WITH gone AS (DELETE FROM audit_logs WHERE workspace_id = $1 AND seq BETWEEN $2 AND $3 RETURNING 1),
     kept AS (
-        UPDATE audit_seals SET digests = NULL, dropped_at = $5, dropped_signature = $6
+        UPDATE audit_seals SET digests = NULL, dropped_at = $5, dropped_until = NULL, dropped_signature = $6
         WHERE workspace_id = $1 AND number = $4 RETURNING 1
     )
     SELECT count(*) FROM gone
 """
+"""The rows of one seal, where a workspace keeps them for fewer days than the instance."""
+DROP = "SELECT drop_partitions('audit_logs', $1)"
 Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 
@@ -82,9 +112,10 @@ def chained(before: bytes, seal: Any) -> bytes:
     return hashlib.sha256(before + rows + "\0".join(said).encode()).digest()
 
 
-def rows_dropped(seal_hash: bytes, at: datetime) -> bytes:
-    """What is signed where the rows of a seal have expired."""
-    return b"dropped" + seal_hash + _text(at).encode()
+def rows_dropped(seal_hash: bytes, at: datetime, until: datetime | None, digests: bytes | None) -> bytes:
+    """What is signed where rows of a seal have expired: those from before `until`, with what is kept of the others."""
+    said = b"dropped" + seal_hash + _text(at).encode()
+    return said if until is None else said + _text(until).encode() + hashlib.sha256(digests or b"").digest()
 
 
 def _text(time: datetime) -> str:
@@ -141,19 +172,53 @@ async def _seal_portion(rows: AcrossWorkspaces, last: int) -> bool:
 
 
 async def _expire(write: Write) -> None:
-    """Removes the rows of whole seals that have expired; the seals stay."""
+    """Lets the rows of whole months go, first in their seals, then in the table; the seals stay."""
     days = instance.settings.audit_days
     if days == 0:
         return
 
+    async def expired(rows: AcrossWorkspaces) -> datetime | None:
+        return await rows.fetchval(EXPIRED, days)  # type: ignore[no-any-return]
+
+    until = await write(expired)
+    if until is None:
+        return
+
     async def portion(rows: AcrossWorkspaces) -> int:
-        expired = await rows.fetch(EXPIRED, days, SEGMENTS)
-        for row in expired:
-            signature = instance.vault.sign(rows_dropped(row["hash"], row["now"]))
-            place = (row["workspace_id"], row["first_seq"], row["last_seq"], row["number"])
-            await rows.fetchval(DROP, *place, row["now"], signature)
-        return len(expired)
+        return await _let_go(rows, until)
 
     for _ in range(PORTIONS):
-        if await write(portion) < SEGMENTS:
-            return
+        if await write(portion) < LET_GO_AT_ONCE:
+            break
+    else:
+        return
+
+    async def drop(rows: AcrossWorkspaces) -> None:
+        await rows.fetchval(DROP, until)
+
+    await write(drop)
+
+
+async def _let_go(rows: AcrossWorkspaces, until: datetime) -> int:
+    """Seals of rows from before `until` say so. Returns how many."""
+    seals = await rows.fetch(KEPT, until, LET_GO_AT_ONCE)
+    left = [await _left(rows, seal, until) for seal in seals]
+    signatures = [
+        instance.vault.sign(rows_dropped(seal["hash"], seal["now"], until, digests))
+        for seal, digests in zip(seals, left, strict=True)
+    ]
+    if seals:
+        named = [[seal[name] for seal in seals] for name in ("workspace_id", "number", "now")]
+        await rows.fetchval(LET_GO, until, *named, left, signatures)
+    return len(seals)
+
+
+async def _left(rows: AcrossWorkspaces, seal: Any, until: datetime) -> bytes | None:
+    """The digests of a seal whose rows stay: as they were sealed, whatever the rows are by now."""
+    if seal["last_at"] < until:
+        return None
+    place = seal["workspace_id"], seal["first_seq"], seal["last_seq"], until
+    going = {row["digest"] for row in await rows.fetch(GOING, *place)}
+    digests: bytes = seal["digests"]
+    parts = [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
+    return b"".join([part for part in parts if part not in going]) or None

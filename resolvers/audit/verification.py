@@ -18,8 +18,11 @@ SEALS = """
 """
 ROWS = f"""
     SELECT id, {DIGESTED} AS digest, erased, erased_signature FROM audit_logs
-    WHERE workspace_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4
+    WHERE workspace_id = $1 AND seq > $2 AND seq <= $3
+        AND NOT coalesce(created_at < $5 AND tableoid <> to_regclass('audit_logs_default'), false)
+    ORDER BY seq LIMIT $4
 """
+"""Without those that have expired, and whose month is still to be dropped."""
 STRAYS = """
     WITH ends AS MATERIALIZED (SELECT workspace_id, max(last_seq) AS last_seq FROM audit_seals GROUP BY workspace_id)
     SELECT l.workspace_id, l.id FROM audit_logs l LEFT JOIN ends USING (workspace_id)
@@ -76,17 +79,20 @@ async def _faults_of(
         return [f"{named} follows seal {number}: {seal['number'] - number - 1} seals between them are missing"]
     if not signed(seal["hash"], seal["signature"]):
         return [f"{named} is not signed by this instance"]
+    digests, until = seal["digests"] or b"", seal["dropped_until"]
+    left = len(digests) // DIGEST
     if seal["dropped_at"] is not None:
-        said = rows_dropped(seal["hash"], seal["dropped_at"])
+        gone = seal["rows"] - left
+        said = rows_dropped(seal["hash"], seal["dropped_at"], until, digests)
         if not signed(said, seal["dropped_signature"] or b""):
-            return [f"{named} says that its {seal['rows']} rows have expired, and this instance has not removed them"]
-        found.dropped += seal["rows"]
-        rows = await conn.fetch(ROWS, seal["workspace_id"], last_seq, seal["last_seq"], 1)
-        return [f"row {rows[0]['id']} is in the range of {named}, whose rows have expired"] if rows else []
-    if seal["digests"] is None or chained(before, seal) != seal["hash"]:
+            return [f"{named} says that {gone} of its rows have expired, and this instance has not removed them"]
+        found.dropped += gone
+    elif seal["digests"] is None or chained(before, seal) != seal["hash"]:
         return [f"{named} was changed, or the one before it"]
     # one row more than there were: an added one shows, and no number of them is too many
-    rows = await conn.fetch(ROWS, seal["workspace_id"], last_seq, seal["last_seq"], seal["rows"] + 1)
+    rows = await conn.fetch(ROWS, seal["workspace_id"], last_seq, seal["last_seq"], left + 1, until)
+    if not left:
+        return [f"row {row['id']} is in the range of {named}, whose rows have expired" for row in rows]
     found.rows += len(rows)
     faults = [
         f"row {row['id']} says that a person's data were erased in it, and this instance has not done so"
@@ -94,7 +100,6 @@ async def _faults_of(
         if row["erased"] is not None
         and not signed(data_erased(row["id"], row["erased"]), row["erased_signature"] or b"")
     ]
-    digests = seal["digests"]
     if b"".join([row["digest"] for row in rows]) == digests:
         return faults
     sealed = [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]

@@ -13,7 +13,7 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from models.base import PARTITION, table_of
-from models.kernel import OutboxEvent
+from models.kernel import AuditLog, OutboxEvent
 from models.retention import RetentionKind
 from models.runs import RunFrame
 from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
@@ -44,11 +44,12 @@ EXPIRED = "SELECT max(until) FROM partitions_of($1) WHERE until <= now() - make_
 @dataclass(frozen=True)
 class Partitions:
     """Of a table that is `partitioned`: those of the time to come are made, and those are dropped whose rows are all
-    older than the setting `days` says. `note`: what is kept of these ($1: where the last of them ends).
+    older than the setting `days` says; none, where that is somebody else's. `note`: what is kept of these ($1: where
+    the last of them ends).
     """
 
     model: type[SQLModel]
-    days: str
+    days: str | None = None
     note: str | None = None
 
     @property
@@ -58,6 +59,8 @@ class Partitions:
     async def remove(self, rows: AcrossWorkspaces) -> None:
         span = table_of(self.model).info[PARTITION]
         await rows.fetchval("SELECT keep_partitions($1, $2, $3)", self.name, span, AHEAD)
+        if self.days is None:
+            return
         before = await rows.fetchval(EXPIRED, self.name, getattr(instance.settings, self.days))
         if before is not None:
             if self.note is not None:
@@ -67,7 +70,11 @@ class Partitions:
             log.info("partitions that had expired were dropped", table=self.name, partitions=dropped)
 
 
-PARTITIONED = (Partitions(OutboxEvent, "event_days", SWEPT_EVENTS), Partitions(RunFrame, "frame_days"))
+PARTITIONED = (
+    Partitions(OutboxEvent, "event_days", SWEPT_EVENTS),
+    Partitions(RunFrame, "frame_days"),
+    Partitions(AuditLog),  # dropped with their seals
+)
 
 
 def _where(table: str, condition: str) -> Rule:

@@ -1,9 +1,10 @@
 """Seals of the audit log: whatever is planted in it afterwards is found by name, and writers do not wait."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from models.kernel import AuditLog
@@ -13,7 +14,7 @@ from resolvers.instance.running import instance
 from resolvers.instance.vault import Vault
 from resolvers.kernel.clocks import across_workspaces
 from resolvers.kernel.database import connect, database
-from tests.world import World, now
+from tests.world import World
 
 pytestmark = pytest.mark.anyio
 ROWS = 30
@@ -127,16 +128,74 @@ async def test_rows_that_have_expired_leave_their_seals(world: World, chain: lis
     await seals.seal(across_workspaces)
     assert (await faults(world))[1].rows == ROWS, "nothing has expired"
     await world.database.execute("DELETE FROM audit_logs; DELETE FROM audit_seals")
-    await write(world, 10, created_at=now() - timedelta(days=31))
+    month = await with_a_month_long_ago(world)
+    await write(world, 15, created_at=month + timedelta(days=3))  # the second of its seals has rows of two months
     await write(world, 10)
     await seals.seal(across_workspaces)
     texts, found = await faults(world)
-    assert (texts, found.rows, found.dropped, found.seals) == ([], 10, 10, 2)
-    await world.database.execute("UPDATE audit_seals SET dropped_at = now(), digests = NULL WHERE number = 2")
-    await world.database.execute("DELETE FROM audit_logs")
-    assert (await faults(world))[0] == [
-        "seal 2 says that its 10 rows have expired, and this instance has not removed them"
+    assert (texts, found.rows, found.dropped, found.seals) == ([], 10, 15, 3)
+    assert (
+        await world.database.fetchval(
+            "SELECT count(*) FROM journal WHERE kind = 'ad' AND at < now() - '30 days'::interval"
+        )
+        == 0
+    )
+    assert await world.database.fetchval("SELECT to_regclass('audit_logs_long_ago')") is None
+    ids = [row["id"] for row in await world.database.fetch("SELECT id FROM audit_logs ORDER BY seq")]
+    await world.database.execute("DELETE FROM audit_logs WHERE id = $1", ids[2])
+    assert (await faults(world))[0] == [f"1 row is missing between row {ids[1]} and row {ids[3]}"]
+    await world.database.execute("UPDATE audit_seals SET dropped_at = now(), digests = NULL WHERE number = 3")
+    assert (await faults(world))[0][1:] == [
+        "seal 3 says that 5 of its rows have expired, and this instance has not removed them"
     ]
+
+
+async def test_a_forged_row_in_a_month_that_was_dropped_is_named(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"audit_days": 30}))
+    await world.database.execute("DELETE FROM audit_logs; DELETE FROM audit_seals")
+    month = await with_a_month_long_ago(world)
+    await write(world, 10, created_at=month + timedelta(days=3))
+    first = await world.database.fetchval("SELECT min(seq) FROM audit_logs")
+    await seals.seal(across_workspaces)
+    await world.database.execute(
+        "INSERT INTO audit_logs (id, workspace_id, actor_type, action, entity_type, data, created_at, seq)"
+        " OVERRIDING SYSTEM VALUE VALUES ('forged', $1, 'system', 'create', 'AGENT', '{}', $2, $3)",
+        world.workspace.id,
+        month + timedelta(days=3),
+        first,
+    )
+    assert (await faults(world))[0] == ["row forged is in the range of seal 1, whose rows have expired"]
+
+
+async def test_what_is_let_go_and_not_dropped_yet_is_no_fault_and_is_dropped_later(
+    world: World, monkeypatch: Any
+) -> None:
+    """Somebody holds the table when its month is to be dropped."""
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"audit_days": 30}))
+    await world.database.execute("DELETE FROM audit_logs; DELETE FROM audit_seals")
+    month = await with_a_month_long_ago(world)
+    await write(world, 15, created_at=month + timedelta(days=3))
+    await write(world, 5)
+    async with database.lease() as conn, conn.transaction():
+        await conn.execute("LOCK TABLE audit_logs IN ROW EXCLUSIVE MODE")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await seals.seal(across_workspaces)
+    texts, found = await faults(world)
+    assert (texts, found.rows, found.dropped) == ([], 5, 15)
+    assert await world.database.fetchval("SELECT count(*) FROM audit_logs") == 20
+    await seals.seal(across_workspaces)
+    assert await world.database.fetchval("SELECT count(*) FROM audit_logs") == 5
+    assert (await faults(world))[0] == []
+
+
+async def with_a_month_long_ago(world: World) -> datetime:
+    """The begin of a month whose partition the owner has made."""
+    begin: datetime = await world.database.fetchval("SELECT date_trunc('month', now(), 'UTC') - interval '4 months'")
+    await world.database.execute(
+        "CREATE TABLE audit_logs_long_ago PARTITION OF audit_logs"
+        f" FOR VALUES FROM ('{begin}') TO ('{begin + timedelta(days=31)}')"
+    )
+    return begin
 
 
 async def test_a_row_that_commits_late_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

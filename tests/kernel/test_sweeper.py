@@ -97,7 +97,7 @@ async def test_frames_go_with_the_partition_of_their_time(world: World) -> None:
 
 
 async def test_a_setting_says_after_how_many_days(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [each.days for each in sweeper.PARTITIONED] == ["event_days", "frame_days"]
+    assert [each.days for each in sweeper.PARTITIONED] == ["event_days", "frame_days", None]
     await partition(world, "events", "19990101", 5 * 24, 49)
     await world.database.execute(ROWS[1].format(age=50), "s: old")
     await swept()

@@ -1,5 +1,8 @@
 """The migration to partitions, on rows that the version before it has stored."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import asyncpg
 import pytest
 
@@ -34,5 +37,44 @@ async def test_rows_of_the_version_before_are_the_first_partition(empty_database
         assert await owner.fetchval("SELECT count(*) FROM events") == 0
         frames = await owner.fetch("SELECT name FROM partitions_of('run_frames')")
         assert "run_frames_before" not in [row["name"] for row in frames]  # there were none
+    finally:
+        await owner.close()
+
+
+def version_before(name: str) -> str:
+    """Of the migration with this name."""
+    (file,) = Path(migrations.__file__).parent.glob(f"versions/*_{name}.py")
+    return f"{int(file.name[:4]) - 1:04}"
+
+
+async def test_the_audit_log_of_the_version_before_is_its_first_partition(empty_database: Database) -> None:
+    await upgrade_to(empty_database, version_before("audit_partitions"))
+    owner = await asyncpg.connect(empty_database.owner_url)
+    write = (
+        "INSERT INTO audit_logs (id, workspace_id, action, entity_type, actor_type, data, created_at)"
+        " VALUES ($1, 'w', 'label.created', 'LABEL', 'system', '{}', now() - $2::interval)"
+    )
+    try:
+        await owner.execute("SET crewship.workspaces = '*'")
+        await owner.execute("INSERT INTO workspaces (id, name, slug, version) VALUES ('w', 'W', 'w', 1)")
+        for id, age in (("old", timedelta(days=90)), ("young", timedelta(minutes=1))):
+            await owner.execute(write, id, age)
+        before = await owner.fetch(
+            "SELECT id, seq, xid::text, salt, entity_kind, created_at FROM audit_logs ORDER BY seq"
+        )
+        await migrations.upgrade(empty_database.owner_url)
+        assert (
+            await owner.fetch("SELECT id, seq, xid::text, salt, entity_kind, created_at FROM audit_logs ORDER BY seq")
+            == before
+        )
+        await owner.execute(write, "new", timedelta())
+        assert await owner.fetchval("SELECT seq FROM audit_logs WHERE id = 'new'") > before[-1]["seq"]
+        # lines of the journal come, are corrected and go with rows of every partition
+        assert await owner.fetchval("SELECT count(*) FROM journal WHERE kind = 'ad'") == 3
+        await owner.execute("UPDATE audit_logs SET actor_id = 'someone' WHERE id = 'new'")
+        assert await owner.fetchval("SELECT actor_id FROM journal WHERE row_id = 'new'") == "someone"
+        await owner.execute("DELETE FROM audit_logs WHERE id = 'old'")
+        assert await owner.fetchval("SELECT count(*) FROM journal WHERE kind = 'ad'") == 2
+        assert await owner.fetchval("SELECT count(*) FROM partitions_of('audit_logs')") >= 4
     finally:
         await owner.close()
