@@ -46,9 +46,9 @@ RULE = """
     INSERT INTO retention_rules (workspace_id, kind, days) VALUES ($1, 'journal', $2)
     ON CONFLICT (workspace_id, kind) DO UPDATE SET days = excluded.days, removed_until = NULL
 """
-# A table that is not partitioned has no tree, and one that is has no size of its own.
 WHOLE = {"audit log"}
 """Of as few rows as these PostgreSQL reads all, rather than by the list's index; tests of lists measure a million."""
+# A table that is not partitioned has no tree, and one that is has no size of its own.
 SIZE = """
     SELECT pg_total_relation_size($1::text::regclass) + coalesce((
         SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree($1::text::regclass) WHERE level > 0
