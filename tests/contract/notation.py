@@ -25,6 +25,7 @@ SCALARS: dict[str, Check] = {
     "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
     "float": lambda v: isinstance(v, (int, float)) and not isinstance(v, bool),
     "bool": lambda v: isinstance(v, bool),
+    "id": lambda v: isinstance(v, str),  # of what was deleted (notification_channels.delete)
     "time": lambda v: isinstance(v, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", v) is not None,
     "json": lambda v: True,
     "object": lambda v: isinstance(v, dict),

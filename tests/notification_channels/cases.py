@@ -1,6 +1,7 @@
 """Cases of notification channels, for the tests that are made for every operation."""
 
 from models.notification_channels import ChannelType, NotificationChannel
+from resolvers.errors import Code
 from resolvers.instance.running import instance
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
@@ -24,5 +25,5 @@ WEBHOOK = {"type": "webhook", "url": "https://example.com/hook", "events": ["all
 RECIPES = {
     "notification_channels.create": Recipe(WEBHOOK),
     "notification_channels.delete": Recipe(ids={"id": "notification_channel"}),
-    "notification_channels.test": Recipe(ids={"id": "notification_channel"}),
+    "notification_channels.test": Recipe(ids={"id": "notification_channel"}, refused=Code.BAD_GATEWAY),
 }
