@@ -116,7 +116,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     )
     crew_id: str | None = None
     name: str = text_field(NAME)
-    slug: str = text_field(NAME)
+    slug: str = text_field(LINE * 2)
     description: str | None = text_field(DESCRIPTION, default=None)
     role_title: str | None = text_field(LINE, default=None)
     agent_role: AgentRole = enum_field(AgentRole.AGENT)

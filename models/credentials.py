@@ -83,6 +83,6 @@ class AgentCredential(TenantTable, table=True):
     )
     agent_id: str
     credential_id: str = text_field(ID)
-    env_var_name: str = text_field(LINE)
+    env_var_name: str = text_field(CREDENTIAL)
     priority: int = 0
     created_at: datetime = stored_at()

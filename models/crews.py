@@ -22,7 +22,7 @@ from models.base import (
     time_field,
     unique_live,
 )
-from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, NAME, PAYLOAD
+from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, PAYLOAD
 from models.workspaces import Role
 
 
@@ -96,7 +96,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),
     )
-    name: str = text_field(NAME)
+    name: str = text_field(LINE)
     slug: str = text_field(LINE * 2)
     description: str | None = text_field(DESCRIPTION, default=None)
     color: str | None = text_field(LINE, default=None)

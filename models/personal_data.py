@@ -175,6 +175,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "webhook_endpoints": held(mentions="name url", hidden="secret old_secret", nothing="event_types"),
     "work_pauses": held(mentions="last_error"),
     "workers": held(nothing="runtime version"),
+    "workflow_templates": held(mentions="name description template_json", nothing="icon color"),
     "workspaces": held(mentions="name", nothing="slug logo_url preferred_language"),
 }  # fmt: skip
 """By table, in the order of the alphabet. `nothing` in a row that is the person's goes with the row."""

@@ -29,6 +29,8 @@ DOMAINS = (
     "feature_flags",
     "instance_settings",
     "slash_commands",
+    "crew_templates",
+    "templates",
     "onboarding",
     "pairing",
     "passkeys",

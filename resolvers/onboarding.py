@@ -25,8 +25,11 @@ from resolvers.agents.lifecycle import (
     none_if_empty,
     room_for_an_agent,
 )
+from resolvers.crew_templates.catalog import CrewTemplate, catalog
+from resolvers.crew_templates.deployment import give_keys, make_crew, room_for_agents, slugs_of
 from resolvers.crews.crews import CreateCrew, add_crew, require_free_slug, room_for_a_crew
 from resolvers.kernel import (
+    Absent,
     Action,
     Bool,
     Code,
@@ -87,12 +90,13 @@ class OnboardingCompleted(Output):
 
 
 class SetUpOnboarding(Input):
-    """The first crew, agent and credential.
+    """The first crew, agents and credential.
 
-    `crew_name` and `agent_name` are required. `llm_provider` is one of ANTHROPIC, OPENAI, GOOGLE, CURSOR, FACTORY and
-    OLLAMA in any letter case. Without `credential_value` no credential is stored; one for ANTHROPIC is a token of
-    `claude setup-token`. `preferred_language` is the name of a language. Without `telemetry_opt_in` telemetry stays as
-    it is. No crew template exists; `pairing_mode` has no effect.
+    With `crew_template_slug` the crew and its agents are those of the template, and the crew has its name where none is
+    sent. Without, `crew_name` and `agent_name` are required. `llm_provider` is one of ANTHROPIC, OPENAI, GOOGLE,
+    CURSOR, FACTORY and OLLAMA in any letter case. Without `credential_value` no credential is stored; one for ANTHROPIC
+    is a token of `claude setup-token`. `preferred_language` is the name of a language. Without `telemetry_opt_in`
+    telemetry stays as it is. `pairing_mode` has no effect.
     """
 
     workspace_name: OptionalName = None
@@ -110,19 +114,35 @@ class SetUpOnboarding(Input):
 
 
 class SetUp(Output):
-    """What was set up. `credential_id` is empty if no credential was sent."""
+    """What was set up. `credential_id` is empty if no credential was sent. With a template it is absent; `agent_id` is
+    the LEAD of the crew then, and `agent_ids` are all agents.
+    """
 
     workspace_id: str
     crew_id: str
     agent_id: str
-    credential_id: str
+    credential_id: Annotated[str | None, Absent()] = None
+    agent_ids: Annotated[list[str] | None, Absent()] = None
+    agent_count: Annotated[int | None, Absent()] = None
+
+
+class Blank(NamedTuple):
+    """A crew of one agent."""
+
+    crew: CreateCrew
+    agent: CreateAgent
+
+
+class OfTemplate(NamedTuple):
+    template: CrewTemplate
+    name: str
+    slug: str
 
 
 class Plan(NamedTuple):
     """What is to be made: nothing of it is refused any more, unless somebody else is faster."""
 
-    crew: CreateCrew
-    agent: CreateAgent
+    crew: Blank | OfTemplate
     provider: LlmProvider
     secret: str
 
@@ -179,9 +199,10 @@ async def complete(ctx: Context, data: NoInput) -> OnboardingCompleted:
 async def set_up(ctx: Context, data: SetUpOnboarding) -> SetUp:
     """Set up the first crew and agent.
 
-    Creates a crew with the caller as a member, an agent in it, and the agent's credential, all or nothing, in the
-    workspace that the caller has belonged to for the longest time; and completes the onboarding, which is possible
-    once. Requires the create role there.
+    Creates a crew with the caller as a member, an agent in it, and the agent's credential; or the crew of a template,
+    with its agents, which are given the Anthropic credentials of the workspace. All or nothing, in the workspace that
+    the caller has belonged to for the longest time; and completes the onboarding, which is possible once. Requires the
+    create role there.
 
     The preferred language and the choice about telemetry are stored even if the rest is refused.
     """
@@ -218,32 +239,54 @@ async def _planned(ctx: Context, data: SetUpOnboarding) -> Plan:
     """
     secret = data.credential_value.strip()
     _check_token(data.llm_provider, secret)
-    if data.crew_template_slug.strip():
+    crew = _of_template(data) if data.crew_template_slug.strip() else _blank(data)
+    provider = LlmProvider.ANTHROPIC
+    if secret or isinstance(crew, Blank):
+        provider = _choice(LlmProvider, "llm_provider", data.llm_provider.upper())
+    if (await ctx.get(User, ctx.user_id, lock=True, missing=NO_USER)).onboarding_completed:
+        raise Refusal(Code.CONFLICT, DONE)
+    await _check_room(ctx, crew)
+    named = col(Credential.name) == data.credential_name
+    if secret and await ctx.select(Credential, named, including_hidden=True).exists():
+        raise Refusal(Code.CONFLICT, CREDENTIAL_TAKEN)
+    return Plan(crew, provider, secret)
+
+
+def _of_template(data: SetUpOnboarding) -> OfTemplate:
+    template = catalog().get(data.crew_template_slug.strip())
+    if template is None:
         raise invalid("crew_template_slug", "there is no such crew template")
+    name = data.crew_name or template.name
+    return OfTemplate(template, name, slug_of(name))
+
+
+def _blank(data: SetUpOnboarding) -> Blank:
     for field, name in (("crew_name", data.crew_name), ("agent_name", data.agent_name)):
         if name is None:
             raise invalid(field, "is required")
     adapter = _choice(CliAdapter, "cli_adapter", data.cli_adapter)
-    provider = _choice(LlmProvider, "llm_provider", data.llm_provider.upper())
-    if (await ctx.get(User, ctx.user_id, lock=True, missing=NO_USER)).onboarding_completed:
-        raise Refusal(Code.CONFLICT, DONE)
     crew_name, agent_name = data.crew_name or "", data.agent_name or ""
-    crew = CreateCrew(name=crew_name, slug=slug_of(crew_name))
     agent = CreateAgent(
         name=agent_name,
         slug=slug_of(agent_name),
         cli_adapter=adapter,
-        llm_provider=provider,
+        llm_provider=_choice(LlmProvider, "llm_provider", data.llm_provider.upper()),
         llm_model=data.llm_model,
     )
+    return Blank(CreateCrew(name=crew_name, slug=slug_of(crew_name)), agent)
+
+
+async def _check_room(ctx: Context, made: Blank | OfTemplate) -> None:
+    """Limits of the license, and names that are taken."""
     await room_for_a_crew(ctx)
-    await require_free_slug(ctx, crew.slug)
-    if await ctx.select(Agent, col(Agent.slug) == agent.slug, including_hidden=True).exists():
+    if isinstance(made, Blank):
+        slug, agents = made.crew.slug, [made.agent.slug]
+    else:
+        room_for_agents(made.template)
+        slug, agents = made.slug, slugs_of(made.template, made.slug)
+    await require_free_slug(ctx, slug)
+    if await ctx.select(Agent, col(Agent.slug).in_(agents), including_hidden=True).exists():
         raise Refusal(Code.CONFLICT, SLUG_TAKEN)
-    named = col(Credential.name) == data.credential_name
-    if secret and await ctx.select(Credential, named, including_hidden=True).exists():
-        raise Refusal(Code.CONFLICT, CREDENTIAL_TAKEN)
-    return Plan(crew, agent, provider, secret)
 
 
 def _check_token(provider: str, secret: str) -> None:
@@ -262,16 +305,25 @@ async def _carry_out(ctx: Context, workspace: Workspace, data: SetUpOnboarding, 
     if data.workspace_name is not None:
         await ctx.update(Workspace, workspace.id, name=data.workspace_name)
     await ctx.update(User, ctx.user_id, onboarding_completed=True)
-    crew = await add_crew(ctx, plan.crew)
+    credential_id = await _store_credential(ctx, data.credential_name, plan) if plan.secret else ""
+    if isinstance(plan.crew, OfTemplate):
+        crew, agents = await make_crew(ctx, *plan.crew)
+        await give_keys(ctx, agents, ENV_VARS[LlmProvider.ANTHROPIC])
+        ids = [agent.id for agent in agents]
+        ctx.audit("WORKSPACE", workspace.id, crew_id=crew.id, agent_ids=ids, credential_id=credential_id or None)
+        return SetUp(workspace_id=workspace.id, crew_id=crew.id, agent_id=ids[0], agent_ids=ids, agent_count=len(ids))
+    crew = await add_crew(ctx, plan.crew.crew)
     await ctx.insert(CrewMember(crew_id=crew.id, user_id=ctx.user_id))
     await room_for_an_agent(ctx, crew.id)
-    agent = await add_agent(ctx, plan.agent.model_copy(update={"crew_id": crew.id}))
-    credential_id = await _give_credential(ctx, data.credential_name, plan, agent) if plan.secret else ""
+    agent = await add_agent(ctx, plan.crew.agent.model_copy(update={"crew_id": crew.id}))
+    if credential_id:
+        variable = ENV_VARS[plan.provider]
+        await ctx.insert(AgentCredential(agent_id=agent.id, credential_id=credential_id, env_var_name=variable))
     ctx.audit("WORKSPACE", workspace.id, crew_id=crew.id, agent_id=agent.id, credential_id=credential_id or None)
     return SetUp(workspace_id=workspace.id, crew_id=crew.id, agent_id=agent.id, credential_id=credential_id)
 
 
-async def _give_credential(ctx: Context, name: str, plan: Plan, agent: Agent) -> str:
+async def _store_credential(ctx: Context, name: str, plan: Plan) -> str:
     credential = Credential(
         name=name,
         type=CredentialType.AI_CLI_TOKEN,
@@ -281,8 +333,6 @@ async def _give_credential(ctx: Context, name: str, plan: Plan, agent: Agent) ->
     )
     credential.value = instance.vault.seal(plan.secret, table=Credential, column="value", row_id=credential.id)
     await ctx.insert(credential, conflict=CREDENTIAL_TAKEN)
-    env_var_name = ENV_VARS[plan.provider]
-    await ctx.insert(AgentCredential(agent_id=agent.id, credential_id=credential.id, env_var_name=env_var_name))
     return credential.id
 
 

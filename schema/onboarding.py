@@ -22,12 +22,16 @@ class OnboardingCompletedType:
 
 @output(onboarding_ops.SetUp, name="OnboardingSetUp")
 class OnboardingSetUpType:
-    """What was set up. `credentialId` is empty if no credential was sent."""
+    """What was set up. `credentialId` is empty if no credential was sent, and null with a template; `agentIds` and
+    `agentCount` are null without one.
+    """
 
     workspace_id: strawberry.ID
     crew_id: strawberry.ID
     agent_id: strawberry.ID
-    credential_id: str
+    credential_id: str | None
+    agent_ids: list[strawberry.ID] | None
+    agent_count: int | None
 
 
 @strawberry.type

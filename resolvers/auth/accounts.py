@@ -36,6 +36,7 @@ from resolvers.kernel import (
     log,
     secret_equals,
 )
+from resolvers.templates.built_in import add_built_in_templates
 
 # clients look for these words and go on with the login they have
 CLOSED = "Bootstrap closed: this instance is already initialized"
@@ -196,6 +197,7 @@ async def _found(ctx: Context, data: SignUp, password_hash: str) -> Founded:
     ctx.audit("USER", user.id, personal=True)
     ctx.audit("WORKSPACE", workspace.id, action="workspace.created", name=workspace.name, slug=workspace.slug)
     await ctx.insert(Membership(user_id=user.id, role=Role.OWNER))
+    add_built_in_templates(ctx)
     return Founded(user, workspace)
 
 

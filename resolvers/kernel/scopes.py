@@ -40,6 +40,7 @@ _OF_DOMAIN = {
     "costs": _WORKSPACE,
     "model_calls": _WORKSPACE,
     "crew_connections": ("crews:read", "crews:write"),
+    "crew_templates": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
     "feedback": ("chats:read", "chats:write"),
     "approvals": _WORKSPACE,
@@ -59,6 +60,8 @@ _OF_DOMAIN = {
     "work_pauses": ("runs:read", "runs:write"),
     "triage": ("issues:read", "issues:write"),
     "triage_rules": ("issues:read", "issues:write"),
+    "templates": ("issues:read", "issues:write"),
+    "workflow_templates": ("issues:read", "issues:write"),
     "workspaces": _WORKSPACE,
 }
 Scopes = frozenset[str] | None
@@ -76,6 +79,7 @@ _OF_OPERATION: dict[str, Scopes] = {
     "invitations.accept": None,
     "invitations.signup": None,
     "onboarding": None,  # about the account, and it makes what several scopes are for
+    "crew_templates.deploy": frozenset({"crews:write", "agents:write"}),
     "instance_settings": frozenset({EVERYTHING}),
     "admin": frozenset({"workspace:admin"}),
     # who one is, what this server is, and a ticket, which has the scopes of its token

@@ -33,6 +33,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.rules.languages import canonical_language
+from resolvers.templates.built_in import add_built_in_templates
 
 TAKEN = "A workspace with this slug already exists"
 
@@ -146,6 +147,7 @@ async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
     workspace = await ctx.insert(Workspace(name=data.name, slug=data.slug, preferred_language=language), conflict=TAKEN)
     await ctx.enter(workspace.id)
     await ctx.insert(Membership(user_id=ctx.user_id, role=Role.OWNER))
+    add_built_in_templates(ctx)
     return workspace
 
 

@@ -161,7 +161,7 @@ def test_what_a_reference_holds_is_bounded_by_what_it_refers_to() -> None:
     tables = metadata().tables
     assert most_characters(tables["agents"].c.crew_id) == most_characters(tables["crews"].c.id) == 200
     assert most_characters(tables["agents"].c.status) == len("PENDING_REVIEW")
-    assert most_bytes(tables["crews"].c.name) == 400
+    assert most_bytes(tables["crews"].c.name) == 800
     assert most_bytes(tables["run_frames"].c.payload) == 8 << 20
 
 

@@ -40,6 +40,7 @@ from models.saved_views import SavedView
 from models.sealed import MARK, Sealed
 from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
+from models.templates import WorkflowTemplate
 from models.triage_rules import MatchType, TriageRule
 from models.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 from models.work_pauses import WorkPause
@@ -85,6 +86,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         CrewConnection(from_crew_id=crew.id, to_crew_id=other.id, **here),
         lead,
         agent,
+        WorkflowTemplate(name=f"watches of {name}", template_json="[]", **here),
         AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
         Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
         AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="GH_TOKEN", **here),

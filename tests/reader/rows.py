@@ -26,6 +26,7 @@ from models.notifications import Notification
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.service_accounts import ServiceAccount, service_account_id
 from models.skills import AgentSkill
+from models.templates import WorkflowTemplate
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.issue_rows import IssueSower
@@ -146,6 +147,7 @@ class Sower:
                     yield BudgetSpend(budget_id=budget.id, span=span, slot=slot, micros=some(4_000), **self.here)
             if pick([True, False]):
                 yield RunReservation(run_id=run.id, budget_id=budget.id, granted_micros=9, micros=some(9), **self.here)
+        yield from self.templates()
 
     def robots(self) -> Iterator[SQLModel]:
         """Service accounts, each with its user. That members are others, their own tests show."""
@@ -156,6 +158,16 @@ class Sower:
                 id=id, name=f"Robot {number}", description=self.maybe(self.text()), role=role,
                 deactivated_at=self.maybe(self.time()), created_by=self.maybe(self.random.choice(self.people).user_id),
                 **self.here, **self.stamps(),
+            )  # fmt: skip
+
+    def templates(self) -> Iterator[SQLModel]:
+        """Of both kinds: any JSON, and stages."""
+        for number in range(8):
+            definition = self.random.choice(['{"b": 1, "a": [null, "\\u00e9"]}', "[1, 2]", "null", '"text"'])
+            yield WorkflowTemplate(
+                name=f"{TEXTS[number % len(TEXTS)]}{number}", description=self.maybe(self.text()),
+                template_json=definition, icon=self.maybe(self.text()), color=self.maybe(self.text()),
+                is_builtin=self.random.random() < 0.4, **self.here, **self.stamps(),
             )  # fmt: skip
 
     def label(self, number: int) -> Label:

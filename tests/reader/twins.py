@@ -19,6 +19,7 @@ from tests.reader import (
     inbox_twins,
     issue_twins,
     load_twins,
+    template_twins,
     told_twins,
     tracker_twins,
 )
@@ -209,6 +210,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
+HERE |= template_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -299,6 +301,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("Invitation", "shown_token"): shown_token,
     ("AuditLog", "user_email"): of_user("user_id", "email"),
     ("AuditLog", "user_name"): of_user("user_id", "full_name"),
+    ("WorkflowTemplate", "definition"): template_twins.definition,
     ("AuditLog", "change_list"): audit_twins.change_list,
     ("SecurityLog", "change_list"): audit_twins.change_list,
     ("AuditLog", "metadata_text"): audit_twins.metadata_text,

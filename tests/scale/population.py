@@ -361,6 +361,8 @@ class Population:
         await self.fill("recurring_issues", first, last, id=f"'crecur' || {NUMBER}", crew_id=crew, title=name, **TIMES)
         await self.fill("triage_rules", first, last, id=f"'ctriag' || {NUMBER}", name=name, position="i", **TIMES)
         await self.fill("saved_views", first, last, id=f"'csaved' || {NUMBER}", user_id=mine, name=name, **TIMES)
+        of_work = {"name": name, "template_json": "'[]'", "is_builtin": "false", **TIMES}
+        await self.fill("workflow_templates", first, last, id=f"'cwtmpl' || {NUMBER}", **of_work)
         invited = {
             "email": "'guest' || i || '@example.com'",
             "role": role,

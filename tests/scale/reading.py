@@ -227,6 +227,8 @@ READS = (
     Read("recurring issues", f"/api/v1/recurring-issues?crew_id={CREW}", kind=Kind.whole),
     Read("triage rules", "/api/v1/triage-rules", kind=Kind.whole),
     Read("saved views", "/api/v1/saved-views", kind=Kind.whole),
+    Read("mission templates", "/api/v1/templates", kind=Kind.whole),
+    Read("workflow templates", "/api/v1/workflow-templates", kind=Kind.whole),
     Read("members", "/api/v1/workspaces/{workspace}/members", kind=Kind.whole),
     Read("members and their capabilities", "/api/v1/workspaces/{workspace}/members/capabilities", kind=Kind.whole),
     Read("invitations", "/api/v1/workspaces/{workspace}/invitations", kind=Kind.whole),

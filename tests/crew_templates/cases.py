@@ -1,0 +1,9 @@
+"""Cases of crew templates, for the tests that are made for every operation."""
+
+from tests.generation.recipes import Recipe
+
+NAMED = {"slug": "security-audit"}
+RECIPES = {
+    "crew_templates.get": Recipe(NAMED),
+    "crew_templates.deploy": Recipe(NAMED | {"crew_name": "Watch"}),
+}
