@@ -239,7 +239,7 @@ async def test_every_transport_ends_with_the_right(world: World, how: str, what:
     async with writing(world) as writers:
         listening = asyncio.create_task(listen({"ws": world.workspace.id}))
         await until(lambda: any(c.caller.user_id == leaver.user_id and c.subscriptions for c in attendance.connections))
-        await asyncio.sleep(0.1)
+        await (asyncio.sleep(0.1) if how == "ws" else until(lambda: heard))
         if (how, what) == ("ws", "token"):
             # A ticket is a credential of its own, of the user's: it does not end with the token that asked for it.
             change = "DELETE FROM users WHERE id = $1"
