@@ -90,11 +90,15 @@ class ResetAutoTuning(Input):
 
 
 class ApprovalDecided(Output):
+    """What was decided, and by which user."""
+
     status: ApprovalStatus
     decided_by: str
 
 
 class ApprovalCancelled(Output):
+    """That nobody is asked any more, and which user said so."""
+
     status: Literal["cancelled"] = "cancelled"
     cancelled_by: str
 
@@ -157,9 +161,9 @@ def get_approval(scope: QueryScope, approval: Row[Approval], data: ById) -> Row[
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def decide_approval(ctx: Context, data: DecideApproval) -> ApprovalDecided:
-    """Approve or deny what waits for an approval.
+    """Decide an approval.
 
-    Once: whoever comes later is refused.
+    What waits for it goes on, or is refused. Once: whoever comes later is refused.
     """
     status = ApprovalStatus(data.status)
     approval = await _ended(ctx, data.id, status, decided_by=ctx.user_id, comment=data.comment)
@@ -193,7 +197,7 @@ async def cancel_approval(ctx: Context, data: CancelApproval) -> ApprovalCancell
 
 @command("approvals.reset_auto_tuning", Action.MANAGE, audit="approval_tuning.reset")
 async def reset_auto_tuning(ctx: Context, data: ResetAutoTuning) -> AutoTuningReset:
-    """Forget what was decided of a tool.
+    """Delete what was decided of a tool.
 
     Later calls of it are judged as if nothing had been decided before.
     """

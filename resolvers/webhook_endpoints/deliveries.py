@@ -71,7 +71,7 @@ def list_deliveries(scope: QueryScope, endpoint: Row[WebhookEndpoint], data: Lis
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def redeliver(ctx: Context, delivery: WebhookDelivery, data: OfEndpoint) -> WebhookDelivery:
-    """Deliver again.
+    """Send a delivery again.
 
     Under the same id, by which a receiver knows it.
     """

@@ -177,7 +177,7 @@ async def delete_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: ById) -
     secret=True,
 )
 async def rotate_secret(ctx: Context, endpoint: WebhookEndpoint, data: ById) -> EndpointSecret:
-    """Replace the secret of a webhook endpoint.
+    """Rotate the secret of a webhook endpoint.
 
     For a day deliveries are signed with both, so that no receiver has to change at that moment.
     """

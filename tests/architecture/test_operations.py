@@ -38,7 +38,22 @@ DOING = {
     "Record",
     "Refresh",
 }
-DOING |= {"Remove", "Rename", "Review", "Revoke", "Rotate", "Send", "Set", "Sign", "Start", "Stop", "Stream", "Update"}
+DOING |= {
+    "Decide",
+    "Remove",
+    "Rename",
+    "Resume",
+    "Review",
+    "Revoke",
+    "Rotate",
+    "Send",
+    "Set",
+    "Sign",
+    "Start",
+    "Stop",
+    "Stream",
+    "Update",
+}
 NOTED = {"privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}

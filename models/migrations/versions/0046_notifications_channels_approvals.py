@@ -11,6 +11,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    approvals()
+    channels()
+    notifications()
+
+
+def approvals() -> None:
     op.create_table('approval_outcomes',
     sa.Column('workspace_id', sa.Text(), nullable=False),
     sa.Column('id', sa.String(length=200), nullable=False),
@@ -47,6 +53,9 @@ def upgrade() -> None:
     op.create_index('approvals_due_idx', 'approvals', ['timeout_at'], unique=False, postgresql_where=sa.text("status = 'pending'"))
     op.create_index('approvals_list_idx', 'approvals', ['workspace_id', 'created_at', 'id'], unique=False)
     op.create_index('approvals_status_idx', 'approvals', ['workspace_id', 'status', 'created_at', 'id'], unique=False)
+
+
+def channels() -> None:
     op.create_table('notification_channels',
     sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('workspace_id', sa.Text(), nullable=False),
@@ -68,6 +77,9 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('notification_channels_pkey'))
     )
     op.create_index('notification_channels_list_idx', 'notification_channels', ['workspace_id', 'created_at', 'id'], unique=False, postgresql_where=sa.text('deleted_at IS NULL'))
+
+
+def notifications() -> None:
     op.create_table('notifications',
     sa.Column('id', sa.String(length=200), nullable=False),
     sa.Column('user_id', sa.Text(), nullable=False),
