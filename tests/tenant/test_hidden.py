@@ -69,11 +69,15 @@ LEFT_OUT = {("issues.update", "label_ids")}
 """Fields of which unknown ids are left out without a word: what is written says whether a row was found."""
 
 
+NOT_OF_THE_EXAMPLE = {("budgets.get", "crew"), ("budgets.get", "mission")}
+"""A budget names one of three, that of the example an agent; the list has one of each."""
+
 WALKED = [
     pytest.param(model, path, id=f"{model.__name__}-{path.operation.name}:{'.'.join(path.names)}")
     for model in HIDDEN
     for path in PATHS
     if path.operation.model is model or any(edge.target is model for edge in path.edges)
+    if (path.operation.name, path.names[0] if path.names else "") not in NOT_OF_THE_EXAMPLE
 ]
 
 
