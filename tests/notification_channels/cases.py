@@ -21,7 +21,7 @@ def notification_channel(plot: Plot) -> NotificationChannel:
     return made
 
 
-WEBHOOK = {"type": "webhook", "url": "https://example.com/hook", "events": ["all"]}
+WEBHOOK = {"type": "webhook", "url": "https://example.com/hook", "events": ["run.failed"]}
 RECIPES = {
     "notification_channels.create": Recipe(WEBHOOK),
     "notification_channels.delete": Recipe(ids={"id": "notification_channel"}),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from models.base import TenantRow
 from models.workspaces import Role
 from resolvers.errors import Code
 from resolvers.kernel.gate import Entity, Tenancy
@@ -49,9 +50,17 @@ def expected(op: Operation[Any], who: str, surface: str) -> set[Code | None]:
         return {Code.NOT_FOUND if isinstance(op.tenancy, Entity) else Code.FORBIDDEN}
     if ROLES[who] not in GATES[op.action]:
         return {Code.FORBIDDEN}
+    if is_of_one_person(op) and who != recipe.person:
+        return {Code.NOT_FOUND}
     if op.name in PROSE and who != recipe.person:
         return {recipe.refused, Code.FORBIDDEN}
     return {recipe.refused}
+
+
+def is_of_one_person(op: Operation[Any]) -> bool:
+    """Whether it names a row that is a person's and no workspace's: nobody else finds it."""
+    subject = getattr(op, "subject", None)
+    return op.action is Action.SELF and subject is not None and not issubclass(subject.model, TenantRow)
 
 
 @pytest.mark.parametrize(("op", "surface", "who"), CASES)
