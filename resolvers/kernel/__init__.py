@@ -39,7 +39,7 @@ from resolvers.kernel.clocks import AcrossWorkspaces, across_workspaces, clock
 from resolvers.kernel.command import Procedure, command, procedure
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
-from resolvers.kernel.events import Event, Long, Routing, Time, address_of
+from resolvers.kernel.events import EVENTS, Event, Long, Routing, Time, address_of
 from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
 from resolvers.kernel.followers import follow
 from resolvers.kernel.following import Followed
@@ -138,7 +138,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "precise", "reads", "Derived",
     "confidential", "EVERYONE",
     # What a command writes and sends.
-    "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "Routing", "Time", "Long", "address_of", "Topic",
+    "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "EVENTS", "Routing", "Time", "Long", "address_of",
+    "Topic",
     # Roles, scopes of tokens, and the license.
     "GATES", "ADMINS", "higher", "outranks", "Capabilities", "CapabilityPreset", "CHAT_ONLY", "PRESETS", "effective",
     "known_capabilities",

@@ -12,6 +12,7 @@ from resolvers.kernel import (
     Context,
     Filter,
     Id,
+    Input,
     Page,
     Paging,
     QueryScope,
@@ -23,7 +24,6 @@ from resolvers.kernel import (
     one,
     query,
 )
-from resolvers.kernel.inputs import Input
 from resolvers.webhook_endpoints.endpoints import ENDPOINT
 from resolvers.webhook_endpoints.sending import DELIVER
 

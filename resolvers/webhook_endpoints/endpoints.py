@@ -13,6 +13,7 @@ from sqlmodel import col
 from models import bounds
 from models.webhook_endpoints import LANES, WebhookEndpoint
 from resolvers.kernel import (
+    EVENTS,
     EVERYONE,
     TRIMMED,
     Action,
@@ -37,7 +38,6 @@ from resolvers.kernel import (
     instance,
     query,
 )
-from resolvers.kernel.events import EVENTS
 from resolvers.webhook_endpoints.sending import DELIVER
 
 ENDPOINT = Subject(WebhookEndpoint, "id", called="Webhook endpoint")

@@ -24,6 +24,7 @@ from resolvers import labels
 from resolvers.kernel.operation import Operation
 from resolvers.kernel.reader import GRAPHS, Column, Derived, Edge, Nested, Shape, View, count, edges_in, intern, many
 from resolvers.kernel.reader.graph import visible_of
+from schema.bridge import NODES
 from schema.event_types import UNION_NAMES
 from schema.selection import BACKREF
 from tests.reader.library import SCHEMA, Library
@@ -265,9 +266,17 @@ SHOWN_IN_LIVE_WORKSPACES_ONLY = {("Member", "workspace")}
 
 
 def test_enums_are_shown_as_they_are_stored() -> None:
-    """The compiled path passes on what the table holds."""
-    for type_ in SCHEMA.type_map.values():
-        if isinstance(type_, GraphQLEnumType) and not type_.name.startswith("__"):
+    """The compiled path passes on what the table holds. Of an input, or of what a command says, nothing is compiled."""
+    nodes = {cls for classes in NODES.values() for cls in classes}
+    shown = {
+        get_named_type(field.type)
+        for type_ in SCHEMA.type_map.values()
+        if isinstance(type_, GraphQLObjectType) and getattr(type_.extensions.get(BACKREF), "origin", None) in nodes
+        for field in type_.fields.values()
+    }
+    assert sum(isinstance(type_, GraphQLEnumType) for type_ in shown) > 20
+    for type_ in shown:
+        if isinstance(type_, GraphQLEnumType):
             for name, value in type_.values.items():
                 assert name == (value.value.value if isinstance(value.value, Enum) else value.value), (
                     f"{type_.name}.{name}"
