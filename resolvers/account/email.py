@@ -91,7 +91,7 @@ MAIL_NOTICE = job("account.mail_notice", OfEmailChange, of_instance=True, attemp
     Action.SELF,
     audit="user.email_change_requested",
     tenancy=Tenancy.NONE,
-    errors=(Code.FORBIDDEN, Code.CONFLICT, Code.RATE_LIMITED, Code.UNAVAILABLE),
+    errors=(Code.FORBIDDEN, Code.CONFLICT, Code.RATE_LIMITED),
     allow=people_only,
     late=True,
     secret=True,
@@ -105,7 +105,7 @@ async def change_email(ctx: Context, data: ChangeEmail) -> EmailChangeRequested:
     an account without one sets it by a mailed link first.
     """
     if not instance.mails_links:
-        raise Refusal(Code.UNAVAILABLE, NO_MAIL)
+        raise Refusal(Code.CONFLICT, NO_MAIL)
     user = await confirm(ctx, data.password)
     if data.email == user.email:
         raise Refusal(Code.BAD_REQUEST, SAME)

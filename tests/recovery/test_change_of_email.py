@@ -153,7 +153,7 @@ async def test_it_takes_the_password_of_a_person(world: World) -> None:
 async def test_without_mail_nothing_is_promised(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     browser, user = await signed_in(world)
     monkeypatch.setattr(instance, "mailer", None)
-    assert (await ask(browser, f"n.{user.email}")).status_code == 503
+    assert (await ask(browser, f"n.{user.email}")).status_code == 409
 
 
 async def test_by_graphql_and_no_log_has_the_token(world: World, mailbox: Mailbox) -> None:
