@@ -19,6 +19,9 @@ NEXT = """
         AND ($4::text[] IS NULL OR type = ANY ($4)) AND workspace_id IS NOT NULL
     ORDER BY xid, seq LIMIT $5
 """
+NEWS = """
+    SELECT EXISTS (SELECT FROM events WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8)
+"""
 MOVE = """
     INSERT INTO instance_facts (name, value, created_at) VALUES ($1, $2, now())
     ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()
@@ -32,6 +35,8 @@ async def follow(rows: AcrossWorkspaces, follower: str, types: Sequence[str] | N
     fact = f"{follower}_follows"
     horizon = await rows.fetchval(HORIZON)
     place = await rows.fetch(PLACE, fact)
+    if place and not await rows.fetchval(NEWS, *place[0], horizon):
+        return [], False  # a place that moved by itself would be a write a second, for ever
     found = await rows.fetch(NEXT, *place[0], horizon, None if types is None else list(types), MOST) if place else []
     more = len(found) == MOST
     # what is not older than every running transaction waits

@@ -48,7 +48,8 @@ OPEN = {
     "issues.activity", "issues.comments_list", "issues.get", "issues.get_in_crew", "issues.list",
     "issues.relations_list", "issues.runs",
     "issues.subtasks", "milestones.list", "projects.get", "projects.list",
-    "recurring_issues.list", "saved_views.list", "triage_rules.list",
+    "recurring_issues.list", "saved_views.list", "templates.get", "templates.list", "triage_rules.list",
+    "work_pauses.list", "workflow_templates.get", "workflow_templates.list",
 }  # fmt: skip
 """What a ticket opens. Before a name is added: would one put it in an address?"""
 

@@ -52,7 +52,9 @@ class Fresh:
 
     async def counts(self) -> dict[str, int]:
         return {
-            table: await self.owner.fetchval(f"SELECT count(*) FROM {table} t WHERE t::text NOT LIKE '(audit_sealed,%'")
+            table: await self.owner.fetchval(
+                f"SELECT count(*) FROM {table} t WHERE t::text !~ '^.(audit_sealed|[a-z_]+_follows),'"
+            )
             for table in TABLES
         }
 

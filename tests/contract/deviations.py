@@ -62,6 +62,7 @@ ADDED_ROUTES: dict[str, str] = {
         ("invitations.accept", "invitations.delete", "invitations.signup"), "what an invitation is for, and its end"
     ),
     "security_log": "what was done with an account, for its person",
+    **dict.fromkeys(("budgets", "costs", "model_calls", "work_pauses"), "what models cost, and its limits"),
     "service_accounts": "what acts in a workspace and is no person",
     "webhook_endpoints": "the events of a workspace, delivered to servers of others",
 }

@@ -25,6 +25,11 @@ CHAT_FRAMES = {"run_begin"}
 OF_A_PIPELINE = {"pipeline_id": "str", "pipeline_slug": "str", "run_id": "str"}
 # Keys that our payloads have beside the entry's: the web UI shows whose run has ended.
 MORE_KEYS = {"run.completed": {"agent_slug": "str"}, "run.failed": {"agent_slug": "str"}}
+# What the contract's server does not have, and so no entry either.
+OURS = {
+    "budget.created", "budget.deleted", "budget.exceeded", "budget.updated", "budget.warning", "agent.work_paused",
+    "agent.work_resumed",
+}  # fmt: skip
 DESCRIBED = {"slug": "str"}  # a word that says what a text is, and not which
 
 CATALOGUE: list[dict[str, Any]] = documents()["events"]["events"]
@@ -114,7 +119,7 @@ def test_an_entry_is_declared_once(entry: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
 def test_a_declared_event_is_in_the_catalogue(event: type[Event]) -> None:
-    assert len([entry for entry in ENTRIES if not faults(entry, event)]) == 1
+    assert len([entry for entry in ENTRIES if not faults(entry, event)]) == (event.type_ not in OURS)
 
 
 @pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)

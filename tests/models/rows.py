@@ -132,6 +132,7 @@ def _budget(agent: Agent) -> list[SQLModel]:
     budget = Budget(scope=BudgetScope.agent, agent_id=agent.id, period=BudgetPeriod.day, **amounts, **here)
     return [
         run,
+        Budget(scope=BudgetScope.crew, crew_id=agent.crew_id, period=BudgetPeriod.day, **amounts, **here),
         budget,
         BudgetSpend(budget_id=budget.id, span="total", slot=0, micros=1, **here),
         RunReservation(run_id=run.id, budget_id=budget.id, granted_micros=1, micros=1, **here),
@@ -181,9 +182,11 @@ def _mission(crew: Crew, lead: Agent, agent: Agent, chat: Chat) -> list[SQLModel
         crew_id=crew.id, from_agent_id=agent.id, chat_id=chat.id, peer_conversation_id=asked.id, reason="Wind", **here
     )
     pause = WorkPause(agent_id=agent.id, mission_id=mission.id, runs=5, **here)
+    amounts = {"amount_micros": 10, "reservation_micros": 1}
     return [
         mission,
         pause,
+        Budget(scope=BudgetScope.mission, mission_id=mission.id, period=BudgetPeriod.total, **amounts, **here),
         assignment,
         asked,
         told,

@@ -29,6 +29,7 @@ from models.missions import (
     TaskStatus,
 )
 from models.projects import Milestone, MilestoneStatus, Project, ProjectHealth, ProjectPriority, ProjectStatus
+from models.work_pauses import WorkPause
 
 if TYPE_CHECKING:
     from tests.reader.rows import Sower
@@ -74,6 +75,7 @@ class IssueSower:
                     **self.sower.here,
                 )
         yield from self.work(issues)
+        yield from self.pauses(missions)
 
     def actor(self) -> tuple[ActorType, str]:
         """Somebody; now and then one that there is not."""
@@ -171,6 +173,14 @@ class IssueSower:
                 title=self.text(),
                 status=self.pick([TaskStatus.PENDING, TaskStatus.FAILED, TaskStatus.IN_PROGRESS]), **self.sower.here,
             )  # fmt: skip
+
+    def pauses(self, missions: list[Mission]) -> Iterator[SQLModel]:
+        for mission in missions[:9]:
+            for agent in self.sower.random.sample(self.agents, 3):
+                yield WorkPause(
+                    agent_id=agent.id, mission_id=mission.id, runs=self.pick([5, 9]), last_error=self.maybe(self.text()),
+                    resumed_at=self.maybe(self.sower.time()), created_at=self.sower.time(), **self.sower.here,
+                )  # fmt: skip
 
     def assignment(self) -> Assignment:
         """Some end before they begin."""

@@ -51,11 +51,13 @@ def run_frame(plot: Plot) -> RunFrame:
 
 @entity
 def work_pause(plot: Plot) -> WorkPause:
-    return WorkPause(agent_id=plot["agent"].id, mission_id=plot["issue"].id, runs=5, last_error="No wind", **plot.here)
+    return WorkPause(
+        agent_id=plot["agent"].id, mission_id=plot["mission"].id, runs=5, last_error="No wind", **plot.here
+    )
 
 
 RECIPES = {
-    "work_pauses.list": Recipe(ids={"mission_id": "issue"}),
+    "work_pauses.list": Recipe(ids={"mission_id": "mission"}),
     "runs.create_internal": Recipe({"id": "run-of-a-program"}, chosen=frozenset({"id"})),
     "runs.finish_internal": Recipe({"status": "COMPLETED"}, ids={"id": "live_run"}),
 }
