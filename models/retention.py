@@ -27,7 +27,7 @@ class RetentionRule(TenantRow, table=True):
     """
 
     __tablename__ = "retention_rules"
-    __table_args__ = (CheckConstraint("days >= 0", name="days"),)
+    __table_args__ = (CheckConstraint("days >= 0", name="kept"),)
     workspace_id: str = tenant_id()
     kind: RetentionKind = enum_field(RetentionKind, primary_key=True)
     days: int

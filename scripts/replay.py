@@ -38,7 +38,7 @@ def server(directory: Path, token: str) -> Iterator[str]:
         "CREWSHIP_RATELIMIT_DISABLED": "true",
         "CREWSHIP_ALLOW_SIGNUP": "true",
         "CREWSHIP_INTERNAL_TOKEN": token,
-        "CREWSHIP_LOG_LEVEL": "warn",
+        "CREWSHIP_LOG_LEVEL": "info",
     }
     with (directory.parent / "server.log").open("w+") as log:
         command = [sys.executable, "-m", "crewship", "serve", "--port", "0"]

@@ -16,7 +16,7 @@ def upgrade() -> None:
     sa.Column('days', sa.Integer(), nullable=False),
     sa.Column('removed_until', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("kind IN ('events', 'frames', 'journal', 'mcp_calls', 'memory_versions', 'idempotency_keys', 'audit')", name=op.f('retention_rules_kind_check')),
-    sa.CheckConstraint('days >= 0', name=op.f('retention_rules_days_check')),
+    sa.CheckConstraint('days >= 0', name=op.f('retention_rules_kept_check')),
     sa.ForeignKeyConstraint(['workspace_id'], ['workspaces.id'], name=op.f('retention_rules_workspace_id_fkey'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('workspace_id', 'kind', name=op.f('retention_rules_pkey'))
     )
