@@ -178,7 +178,8 @@ class IssueSower:
         for mission in missions[:9]:
             for agent in self.sower.random.sample(self.agents, 3):
                 yield WorkPause(
-                    agent_id=agent.id, mission_id=mission.id, runs=self.pick([5, 9]), last_error=self.maybe(self.text()),
+                    agent_id=agent.id, mission_id=mission.id, runs=self.pick([5, 9]),
+                    last_error=self.maybe(self.text()),
                     resumed_at=self.maybe(self.sower.time()), created_at=self.sower.time(), **self.sower.here,
                 )  # fmt: skip
 

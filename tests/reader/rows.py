@@ -19,7 +19,7 @@ from models.costs import ModelCall
 from models.credentials import AgentCredential
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
 from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
-from models.kernel import AuditActor, AuditLog
+from models.kernel import AuditActor, AuditLog, SecurityLog
 from models.labels import Label
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
 from models.notifications import Notification
@@ -434,6 +434,12 @@ async def sow(world: World, seed: int) -> None:
     for number, workspace in enumerate((world.workspace, world.other)):
         sower = Sower(seed + number, workspace, people)
         await world.add(*map(fitted, sower.rows()))
+    await world.add(
+        *[
+            SecurityLog(user_id=world.owner.user_id, action="session.created", entity_type="SESSION", created_at=START)
+            for _ in range(5)
+        ]
+    )
     # one person in both workspaces, and a deleted workspace that still has its members
     gone = Workspace(name="Gone", slug="gone", deleted_at=START)
     both = Membership(
