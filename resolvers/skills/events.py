@@ -1,4 +1,4 @@
-"""What a workspace is told of the skills of agents, and of workflow templates."""
+"""What a workspace is told of the skills of agents."""
 
 from resolvers.kernel import Event
 
@@ -15,27 +15,3 @@ class AgentSkillUnassigned(Event, type="agent.skill_unassigned", channel="worksp
 
     agent_id: str
     skill_id: str
-
-
-class WorkflowTemplateCreated(
-    Event, type="workflow_template.created", channel="workspace:{workspace_id}", planned=True
-):
-    """A workflow template was created."""
-
-    id: str
-
-
-class WorkflowTemplateUpdated(
-    Event, type="workflow_template.updated", channel="workspace:{workspace_id}", planned=True
-):
-    """A workflow template was updated."""
-
-    id: str
-
-
-class WorkflowTemplateDeleted(
-    Event, type="workflow_template.deleted", channel="workspace:{workspace_id}", planned=True
-):
-    """A workflow template was deleted."""
-
-    id: str

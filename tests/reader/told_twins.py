@@ -1,7 +1,8 @@
 """What people and servers of others are told, and approvals, for the oracle."""
 
+from tests.reader.inbox_twins import precise
 from tests.reader.oracle import Asker, Listing, Refused, Row, Single, Store, ordered
-from tests.reader.words import NEWEST, Arguments, Root, only, tenants
+from tests.reader.words import NEWEST, Arguments, Root, Value, only, tenants
 
 LISTS = ("notifications", "approvals", "webhookEndpoints", "webhookDeliveries")
 
@@ -67,3 +68,4 @@ HERE: dict[str, Root] = {
     "webhookEndpoints": webhook_endpoints, "webhookEndpoint": webhook_endpoint,
     "webhookDeliveries": webhook_deliveries,
 }  # fmt: skip
+DERIVED: dict[tuple[str, str], Value] = {("Approval", "decided_at_ms"): precise("decided_at")}

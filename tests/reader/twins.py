@@ -326,6 +326,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **account_twins.DERIVED,
     **inbox_twins.DERIVED,
     **cost_twins.DERIVED,
+    **told_twins.DERIVED,
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
