@@ -36,6 +36,7 @@ BIG = (
     "journal_entries",
     "events",
     "audit_logs",
+    "security_logs",
     "mcp_tool_calls",
     "service_accounts",
     "model_calls",
@@ -142,6 +143,8 @@ class Population:
             "user_id": f"CASE WHEN {RARE} THEN '{self.traveller}' ELSE '{self.user_id}' END",
         }
         await self.fill("audit_logs", first, last, id=f"'caudit' || {NUMBER}", **about, **TIMES)
+        own = {"action": "'session.created'", "user_id": f"'{self.user_id}'"}
+        await self.fill("security_logs", first, last, id=f"'cseclg' || {NUMBER}", **own, **TIMES)
         call = {
             "agent_id": AGENTS,
             "mcp_server_id": "'charts'",
@@ -359,7 +362,8 @@ class Population:
         await self.fill("memberships", first, last, id=f"'cmembr' || {NUMBER}", user_id=user, role=role, **TIMES)
         await self.fill("labels", first, last, id=f"'clabel' || {NUMBER}", name=name, color="'red'", **TIMES)
         await self.fill("recurring_issues", first, last, id=f"'crecur' || {NUMBER}", crew_id=crew, title=name, **TIMES)
-        await self.fill("triage_rules", first, last, id=f"'ctriag' || {NUMBER}", name=name, position="i", **TIMES)
+        ruled = {"name": name, "position": "i", "match_type": "'contains'"}
+        await self.fill("triage_rules", first, last, id=f"'ctriag' || {NUMBER}", **ruled, **TIMES)
         await self.fill("saved_views", first, last, id=f"'csaved' || {NUMBER}", user_id=mine, name=name, **TIMES)
         of_work = {"name": name, "template_json": "'[]'", "is_builtin": "false", **TIMES}
         await self.fill("workflow_templates", first, last, id=f"'cwtmpl' || {NUMBER}", **of_work)

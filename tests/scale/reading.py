@@ -139,6 +139,7 @@ READS = (
         sort="priority",
     ),
     *(Read(f"issues: by {sort}", f"/api/v1/issues?limit=20&sort={sort}") for sort in ("updated_at", "sort_order")),
+    *_list("security log", "/api/v1/me/security-log", "securityLog"),
     *_list(
         "audit log",
         "/api/v1/audit",
@@ -362,7 +363,7 @@ class Reader:
     async def _connection(self, read: Read, shown: str = "", **arguments: Any) -> httpx2.Response:
         name, _, own = read.field.partition("(")
         given = {name: value for name, value in arguments.items() if value is not None} | {"first": 20}
-        if "chatId" not in own:
+        if "chatId" not in own and name != "securityLog":  # of a person, or of a chat, and so of no workspace
             given["workspaceId"] = self.world.workspace.id
         every = ", ".join(filter(None, [own, *(f"{name}: {json.dumps(value)}" for name, value in given.items())]))
         return await self.client.post("/graphql", json={"query": f"{{ {name}({every}) {{ {shown or read.shown} }} }}"})
