@@ -1,9 +1,11 @@
 """The caller's own account: its password, its email, and its end."""
 
 from resolvers.account.email import EmailChanged, EmailChangeRequested, change_email, confirm_email
-from resolvers.account.password import WITHOUT, WRONG, change_password, delete_account
+from resolvers.account.password import LAST_PERSON, OWNS, WITHOUT, WRONG, change_password, delete_account
 
 __all__ = [
+    "LAST_PERSON",
+    "OWNS",
     "WITHOUT",
     "WRONG",
     "EmailChangeRequested",

@@ -21,6 +21,7 @@ from tests.generation.selection import document, required_arguments
 LONGEST_SUMMARY = 60
 LOOKING = {"Check", "Count", "Get", "Identify", "List", "Open", "Redirect", "Validate"}
 DOING = {
+    "Apply",
     "Accept",
     "Build",
     "Rebuild",
