@@ -26,7 +26,7 @@ class ModelCall(TenantTable, table=True):
         Index("model_calls_list_idx", "workspace_id", "created_at", "id"),
         *[
             Index(f"model_calls_{key}_idx", "workspace_id", key, "created_at", "id")
-            for key in ("agent_id", "crew_id", "mission_id")
+            for key in ("agent_id", "crew_id", "mission_id", "model")
         ],
     )
     run_id: str = text_field(ID)

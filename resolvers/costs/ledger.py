@@ -43,7 +43,7 @@ class ListModelCalls(Paging):
     mission_id: Annotated[Id | None, Filter(ModelCall.mission_id, leads=True)] = None
     agent_id: Annotated[Id | None, Filter(ModelCall.agent_id, leads=True)] = None
     crew_id: Annotated[Id | None, Filter(ModelCall.crew_id, leads=True)] = None
-    model: Annotated[Text | None, Filter(ModelCall.model)] = None
+    model: Annotated[Text | None, Filter(ModelCall.model, leads=True)] = None
     date_from: Annotated[Since, from_time(ModelCall.created_at)] = None
     date_to: Annotated[Until, up_to(ModelCall.created_at)] = None
 

@@ -2,14 +2,16 @@
 edge that takes the input.
 
 A list has one plan for each order and each filter that leads: the first one sent of those that have an index of their
-own. The others are conditions of every plan, which hold where nothing was sent. Where the one that leads has several
-values, the list is put together from the first rows with each: an index has those in order, but not the rows with any.
+own. Those after it, and those that never lead, are conditions of its plan, which hold where nothing was sent. Where the
+one that leads has several values, the list is put together from the first rows with each: an index has those in order,
+but not the rows with any.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from itertools import takewhile
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -71,6 +73,13 @@ def leading(model: type[BaseModel]) -> tuple[str, ...]:
 def leader(data: BaseModel) -> str | None:
     """The filter that leads in this call."""
     return next((name for name in leading(type(data)) if getattr(data, name) is not None), None)
+
+
+def unsent(data: BaseModel) -> tuple[str, ...]:
+    """Those that would have led before the one that does: no call of this plan has them. A condition of each would have
+    PostgreSQL expect so few rows that it sorts a whole table rather than walk the index of the order.
+    """
+    return tuple(takewhile(lambda name: getattr(data, name) is None, leading(type(data))))
 
 
 def conditions(data: BaseModel) -> list[Any]:

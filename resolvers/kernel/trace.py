@@ -16,7 +16,7 @@ from sqlalchemy import ARRAY, Boolean, DateTime, Float, Integer, Text, bindparam
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import TypeEngine
 
-from resolvers.kernel.filters import filters_of, leader
+from resolvers.kernel.filters import filters_of, leader, unsent
 from resolvers.kernel.inputs import Input, accepts_none, bare, is_choice
 
 Getter = Callable[["Call"], Any]
@@ -137,8 +137,11 @@ class Trace:
     def symbolic(self, model: type[Input], values: Input, slot: int | None = None) -> Input:
         """An instance of the input model with Params in place of values."""
         known, built, leads = kinds(model), dict[str, Any](), leader(values)
+        absent = unsent(values)
         for name, info in model.model_fields.items():
-            if name in known.choices or (getattr(values, name) is None and name not in known.filters):
+            if name in known.choices or (
+                getattr(values, name) is None and (name in absent or name not in known.filters)
+            ):
                 built[name] = getattr(values, name)
             else:
                 parameter = self.bind(
