@@ -39,14 +39,13 @@ async def process_backlog(ctx: Context, data: NoInput) -> Processed:
     To issues without an assignee. The first enabled rule that matches the title, by position, gives the issue its crew,
     assignee, priority and project, where the rule has one; the identifier stays.
     """
+    found, processed = dict[str, list[str]](), 0
     rules = await rules_in_order(ctx)
-    if not rules:
-        return Processed(processed=0, matched=0)
-    matcher = await asyncio.to_thread(Matcher, rules)
-    found, processed = await _compared(ctx, matcher)
+    if rules:
+        found, processed = await _compared(ctx, await asyncio.to_thread(Matcher, rules))
+    await ctx.begin()
     if not found:
         return Processed(processed=processed, matched=0)
-    await ctx.begin()
     matched = 0
     written = await written_by(ctx, rules)
     for rule in rules:  # in one order, so that no two calls wait for each other
