@@ -78,7 +78,13 @@ def leader(data: BaseModel) -> str | None:
 def unsent(data: BaseModel) -> tuple[str, ...]:
     """Those that would have led before the one that does: no call of this plan has them. A condition of each would have
     PostgreSQL expect so few rows that it sorts a whole table rather than walk the index of the order.
+
+    Where none leads, and there are filters that no index answers, they are kept: with one of those it is right to
+    expect few rows.
     """
+    unanswered = any(not (each.leads or each.bounds) for each in filters_of(type(data)).values())
+    if unanswered and leader(data) is None:
+        return ()
     return tuple(takewhile(lambda name: getattr(data, name) is None, leading(type(data))))
 
 
