@@ -34,8 +34,10 @@ def rules(sower: "Sower", crews: list[Crew], agents: list[Agent]) -> Iterator[SQ
         yield TriageRule(
             name=sower.text(), pattern=sower.text(), match_type=pick(list(MatchType)), position=pick([1, 1, 2, -3]),
             crew_id=sower.maybe(pick(crews).id), assignee_id=sower.maybe(pick(agents).id),
-            priority=sower.maybe(sower.text()), labels_json=sower.maybe(sower.text()), enabled=pick([True, False]),
-            on_create=pick([True, False]), match_count=pick([0, 1, 2**31 - 1]), **sower.here, **sower.stamps(),
+            priority=sower.maybe(sower.text()), labels_json=sower.maybe(sower.text()),
+            enabled=(enabled := pick([True, False])),
+            # none of those that hold sends the issues that tests make elsewhere
+            on_create=not enabled, match_count=pick([0, 1, 2**31 - 1]), **sower.here, **sower.stamps(),
         )  # fmt: skip
 
 
