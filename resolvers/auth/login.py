@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from pydantic import Field
-from sqlalchemy import func, select, true
 from sqlmodel import col
 
 from models import bounds
@@ -207,8 +206,9 @@ async def count_failure(ctx: Context, user: User, counter: User | SignInDevice, 
 
 
 async def _uncounted(ctx: Context) -> LoginResult:
-    """A failure that writes nothing: its commit waits for the disk, too, or time would tell which accounts exist."""
-    await ctx.report(select(func.pg_logical_emit_message(true(), "crewship.login", "")))
+    """A failure that counts for nobody: it is written down, too, or time would tell which accounts exist."""
+    ctx.nobody = True
+    ctx.audit("USER", None, action=REFUSED, personal=True, locked=False)
     return FAILED
 
 

@@ -66,7 +66,7 @@ class Recorder:
     touched: list[Touched] = field(default_factory=list)  # what was written up to now, in order
     subject: SQLModel | None = None  # the row that the route names
     account: str = ""  # whose log it is that is written, where the credential does not say who calls
-    nobody: bool = False  # the account is gone by now
+    nobody: bool = False  # the account is gone by now, or there is none
     events: list[Event] = field(default_factory=list)
     rings: list[tuple[Topic, str]] = field(default_factory=list)
     queued: list[Queued] = field(default_factory=list)
