@@ -184,10 +184,13 @@ class Judge:
         clients, slugs = self.clients, {crew.id: crew.slug for crew in self.crews}
         created = Counter({("crew.created", name): 1 for name in clients.created})
         changed = Counter({("crew.updated", slugs[id]): len(done) for id, done in clients.updated.items()})
-        audited = [
-            (row["action"], row["data"].get("slug") or slugs[row["entity_id"]]) for row in await self.world.audit()
-        ]
+        rows = await self.world.audit()
+        crews = [row for row in rows if row["action"].startswith("crew.")]
+        audited = [(row["action"], row["data"].get("slug") or slugs[row["entity_id"]]) for row in crews]
         assert Counter(audited) == created + changed
+        others = Counter((row["action"], row["entity_id"]) for row in rows if row not in crews)
+        assert others
+        assert {entry: number for entry, number in others.items() if number > 1} == {}
         events = [(row["type"], row["payload"]) for row in await self.world.events()]
         assert (
             Counter((type, payload["slug"]) for type, payload in events if type.startswith("crew."))
