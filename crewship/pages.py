@@ -20,7 +20,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
 
 STATIC = Path(__file__).parent / "static"
 
@@ -51,9 +50,6 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain",
 }
-
-
-PART = 64 * 1024  # bytes that are written at once
 
 
 @dataclass(frozen=True)
@@ -145,16 +141,6 @@ async def robots(request: Request) -> Response:
     return await _send(request, "robots.txt")
 
 
-class InParts(Response):
-    """Written as the client takes it: a large body at once would hold everybody for as long as it takes to copy."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for start in range(0, max(len(self.body), 1), PART):
-            part, more = self.body[start : start + PART], start + PART < len(self.body)
-            await send({"type": "http.response.body", "body": part, "more_body": more})
-
-
 async def _send(request: Request, name: str) -> Response:
     found = ASSETS.get(name)
     if found is None:
@@ -168,7 +154,7 @@ async def _send(request: Request, name: str) -> Response:
         body, headers["Content-Encoding"] = found.body, "gzip"
     else:
         body = await found.plain()
-    return InParts(body, media_type=found.media_type, headers=headers)
+    return Response(body, media_type=found.media_type, headers=headers)
 
 
 def _own(path: str, name: str) -> Route:

@@ -247,19 +247,21 @@ class Endpoint:
         """The compiled path: each root's bytes go into the answer untouched. `runs`: how often the query was run; 0 of
         a mutation, whose roots wait for each other.
         """
-        parts, errors, answers = [], list[GraphQLError](), list[Answer]()
+        errors, answers = list[GraphQLError](), list[Answer]()
+        parts = [b'{"data":{']  # joined once: an answer of many megabytes is copied no more often than it must be
         known = dict[int, Answer | Faulty]()
         if runs and len(calls) > 1:
             several = {place: call for place, call in enumerate(calls) if isinstance(call, Call)}
             known = await ask_all(asking, several, runs=runs)
         for place, call in enumerate(calls):
+            comma = b"," if place else b""
             if isinstance(call, tuple):
-                parts.append(b'"%b":%b' % (call[0].encode(), call[1]))
+                parts += (b'%b"%b":' % (comma, call[0].encode()), call[1])
                 continue
             if isinstance(call, Introspection):
                 shown, wrong = await self.answers.get(call, inputs)
                 errors += wrong
-                parts.append(b'"%b":%b' % (call.key.encode(), shown))
+                parts += (b'%b"%b":' % (comma, call.key.encode()), shown)
                 continue
             body, fault = None, call if isinstance(call, Faulty) else None
             if isinstance(call, Call):
@@ -280,11 +282,12 @@ class Endpoint:
                         original_error=fault.cause,
                     )
                 )
-            parts.append(b'"%b":%b' % (call.root.key.encode(), body or b"null"))
-        head = b'{"data":{' + b",".join(parts) + b"}"
+            parts += (b'%b"%b":' % (comma, call.root.key.encode()), body or b"null")
+        parts.append(b"}")
         if errors:
-            head += b',"errors":' + orjson.dumps(reported(errors))
-        return Executed.of(head + b',"extensions":{"cost":%d}}' % cost, answers)
+            parts += (b',"errors":', orjson.dumps(reported(errors)))
+        parts.append(b',"extensions":{"cost":%d}}' % cost)
+        return Executed.of(b"".join(parts), answers)
 
     async def _fallback(
         self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int

@@ -273,8 +273,10 @@ async def test_one_text_many_times_in_each_of_many_rows(large: World) -> None:
 
 
 async def test_an_answer_of_allowed_size_is_given(large: World) -> None:
-    answer = await large.graphql(
-        large.viewer,
-        "query($ws: ID!) { agents(workspaceId: $ws, first: 100) { nodes { systemPrompt b: systemPrompt } } }",
-    )
-    assert [len(n["systemPrompt"] + n["b"]) for n in answer["data"]["agents"]["nodes"]] == [120_000] * 100
+    """Of 24 MB, for which nobody else waits (`tests/stalls.py`); the second by the way of known requests."""
+    for _ in range(2):
+        answer = await large.graphql(
+            large.viewer,
+            "query($ws: ID!) { agents(workspaceId: $ws, first: 100) { nodes { systemPrompt b: systemPrompt } } }",
+        )
+        assert [len(n["systemPrompt"] + n["b"]) for n in answer["data"]["agents"]["nodes"]] == [120_000] * 100

@@ -79,6 +79,56 @@ async def test_head_has_the_headers_and_no_body() -> None:
     assert got.endswith(b"\r\n\r\n")
 
 
+LARGE = bytes(range(256)) * 12_000  # some 3 MB
+
+
+@pytest.mark.parametrize(
+    "headers", [((b"content-length", b"%d" % len(LARGE)),), ()], ids=["of known length", "chunked"]
+)
+async def test_a_large_body_comes_whole_and_the_next_answer_after_it(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    app = answering(start(200, *headers), body(LARGE))
+    head = b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with serving(app) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+        async with asyncio.timeout(20):
+            for request in (GET, head, GET):
+                writer.write(request)
+            bodies = []
+            for with_body in (True, False, True):
+                lines = (await reader.readuntil(b"\r\n\r\n")).lower()
+                if with_body:
+                    bodies.append(await reader.readexactly(len(LARGE)) if headers else await dechunked(reader))
+                assert lines.startswith(b"http/1.1 200 ok")
+        writer.close()
+    assert bodies == [LARGE, LARGE]
+
+
+async def dechunked(reader: asyncio.StreamReader) -> bytes:
+    parts = []
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        parts.append(await reader.readexactly(size))
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return b"".join(parts)
+
+
+async def test_others_are_answered_while_a_client_takes_a_large_body_slowly() -> None:
+    app = answering(start(200, (b"content-length", b"%d" % len(LARGE * 5))), body(LARGE * 5))
+    async with serving(app) as url:
+        port = int(url.rsplit(":", 1)[1])
+        slow, to_slow = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        to_slow.write(GET)
+        await slow.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(LARGE * 5)) == LARGE * 5
+            assert await slow.readexactly(len(LARGE * 5)) == LARGE * 5
+        to_slow.close()
+        writer.close()
+
+
 @pytest.mark.parametrize("status", [204, 304])
 async def test_answers_without_a_body_have_no_framing(status: int) -> None:
     got = await raw(answering(start(status), body(b"")), GET)
