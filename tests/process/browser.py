@@ -33,7 +33,7 @@ FLAGS += [
     "--remote-debugging-port=0",
 ]
 PATIENCE = 30.0  # seconds until something must be on a page
-KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, "")}
+KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "Space": (32, " "), "ArrowDown": (40, "")}
 
 
 class Page:
@@ -120,7 +120,12 @@ class Page:
 
     async def press(self, key: str, *, shift: bool = False) -> None:
         code, text = KEYS[key]
-        of = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
+        of = {
+            "key": text if key == "Space" else key,
+            "code": key,
+            "windowsVirtualKeyCode": code,
+            "modifiers": 8 if shift else 0,
+        }
         await self.command(
             "Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **of, **({"text": text} if text else {})
         )

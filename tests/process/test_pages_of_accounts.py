@@ -14,7 +14,7 @@ from models.account import EmailChange
 from models.kernel import InstanceFact
 from models.preferences import Preference
 from models.recovery import PasswordReset
-from models.workspaces import Membership, Role
+from models.workspaces import Membership, Role, Workspace
 from resolvers.instance.running import instance
 from resolvers.kernel import BOOTSTRAPPED, digest
 from tests.auth.browsers import PASSWORD, Browser, new_user
@@ -278,7 +278,47 @@ async def test_somebody_with_an_account_signs_in_to_accept(page: Page, place: Wo
     await page.see("Welcome to Workspace", "#joined")
     await page.open(f"{place.url}{path}")
     await page.click("#accept-form button")
-    await page.see("You are already a member of this workspace", "#accept [role=alert]")
+    await page.see("Welcome to Workspace", "#joined")
+    annex = Workspace(name="Annex", slug="annex")
+    await place.add(annex, Membership(workspace_id=annex.id, user_id=karen.id, role=Role.MEMBER))
+    await page.open(f"{place.url}{path}")
+    await page.click("#accept-form button")
+    await page.see("You are a member already", "#joined")  # of one of several, which are not told apart
+
+
+async def test_somebody_is_invited_and_the_invitation_withdrawn(page: Page, place: World, axe: str) -> None:
+    await account(page, place)
+    await page.see(EMAIL, "#members")
+    await page.fill("#people [name=email]", EMAIL)
+    await page.press("Enter")
+    await page.see("This email belongs to a member", "#people .fault")
+    assert await page.value(FOCUSED) == "email"
+    await page.value("document.querySelector('#people [name=email]').value = ''")
+    await page.fill("#people [name=email]", "mary@example.com")
+    await choose(page, "#people [name=role]", "VIEWER")
+    await page.press("Enter")
+    await page.see("Invitation for mary@example.com", "#invitation")
+    assert await page.value(FOCUSED) == "invitation-title"
+    found = "SELECT token, role FROM invitations WHERE email = 'mary@example.com'"
+    token, role = await place.database.fetchrow(found)
+    assert (await page.text("#invitation-link"), role) == (f"{place.url}/invitation?token={token}", "VIEWER")
+    await judge(page, axe, "account people")
+    await page.click("#invitation-done")
+    await page.click("[aria-label='Withdraw: mary@example.com']")
+    await page.see("Its link stops working.", "#ask")
+    assert await page.value(FOCUSED) == "ask-no"
+    await page.click("#ask-yes")
+    await page.see("The invitation is withdrawn.", "#news")
+    assert await place.database.fetchrow(found) is None
+    assert "mary@example.com" not in await page.text("#people")
+
+
+async def test_who_may_not_invite_is_not_asked(page: Page, place: World) -> None:
+    rear = await new_user(place, email="joan.clarke@example.com")
+    await place.add(Membership(workspace_id=place.workspace.id, user_id=rear.id, role=Role.MANAGER))
+    await account(page, place, rear.email)
+    assert await page.value("document.querySelector('#people').hidden")
+    assert await page.value("document.querySelector('#sections [href=\\'#people\\']').hidden")
 
 
 # ---- the account -----------------------------------------------------------------------------------------------------

@@ -1,10 +1,6 @@
 """oidc-provider, a certified provider of others, as a browser with a person before it meets it."""
 
-import asyncio
-import contextlib
 import json
-import shutil
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +14,12 @@ from pydantic import SecretStr
 from models.kernel import InstanceFact
 from resolvers.kernel import BOOTSTRAPPED
 from tests.auth.browsers import Browser
-from tests.npm import NODE, NPM, node_modules
+from tests.sign_in_providers.node_provider import CLIENT, SECRET, installed, line_of, running
 from tests.world import World, world_on
 
+__all__ = ["installed"]
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-HERE = Path(__file__).parent / "npm"
-PATIENCE = 60.0  # seconds
-CLIENT, SECRET = "crewship", "a secret of the client: 0123456789/+%"
 CALLBACK = "/api/v1/auth/oidc/harbour/callback"
 KINDS = [
     ("client_secret_basic", "RS256", "true"),
@@ -36,49 +30,12 @@ KINDS = [
 """How the client shows itself, the algorithm of ID tokens, and whether these leave claims to the userinfo endpoint."""
 
 
-@pytest.fixture(scope="session")
-def installed(request: pytest.FixtureRequest) -> Path:
-    if NODE is None or NPM is None:
-        pytest.skip("A PROVIDER OF OTHERS WAS NOT MET: it needs node and npm (Node.js 20 or newer) on the PATH")
-    return node_modules(request.config, HERE / "package.json", "node-sign-in-provider")
-
-
 @dataclass
 class Harbour:
     """A running provider, and this server with it as the one to sign in with."""
 
     world: World
     issuer: str
-
-
-@contextlib.asynccontextmanager
-async def _running(
-    folder: Path, installed: Path, kind: tuple[str, str, str]
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    shutil.copy(HERE / "provider.mjs", folder)
-    (folder / "node_modules").symlink_to(installed)
-    method, algorithm, short = kind
-    chosen = {"METHOD": method, "ALGORITHM": algorithm, "SHORT": short, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET}
-    process = await asyncio.create_subprocess_exec(
-        str(NODE),
-        "provider.mjs",
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), **chosen},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def _line(process: Process) -> str:
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        return (await process.stdout.readline()).decode().strip()
 
 
 @pytest.fixture(scope="module", params=KINDS, ids="-".join)
@@ -90,8 +47,8 @@ async def harbour(
     anyio_backend: str,
 ) -> AsyncIterator[Harbour]:
     directory, node = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("node")
-    async with _running(node, installed, request.param) as process:
-        issuer = await _line(process)
+    async with running(node, installed, request.param) as process:
+        issuer = await line_of(process)
         configured = {
             "id": "harbour",
             "issuer": issuer,
@@ -102,13 +59,13 @@ async def harbour(
             "workspace": "workspace",
             "roles": {"captains": "MANAGER"},
         }
-        settings = {"sign_in_providers": SecretStr(json.dumps([configured]))}
+        settings: dict[str, Any] = {"sign_in_providers": SecretStr(json.dumps([configured]))}
         async with world_on(module_database, directory, **settings) as world:
             await world.add(InstanceFact(name=BOOTSTRAPPED, value=world.owner.user_id))
             assert process.stdin is not None
             process.stdin.write(f"{world.url}{CALLBACK}\n".encode())
             await process.stdin.drain()
-            assert await _line(process) == "ready"
+            assert await line_of(process) == "ready"
             yield Harbour(world, issuer)
             for table in ("instance_facts", "linked_identities", "memberships", "workspaces", "users"):
                 await world.database.execute(f"DELETE FROM {table}")

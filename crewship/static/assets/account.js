@@ -4,6 +4,7 @@ import { showIdentities } from "./account_identities.js";
 import { showDeletion, showPassword } from "./account_password.js";
 import { showPairing } from "./account_pairing.js";
 import { showPasskeys } from "./account_passkeys.js";
+import { showPeople } from "./account_people.js";
 import { showPreferences } from "./account_preferences.js";
 import { showSessions } from "./account_sessions.js";
 import { showTokens } from "./account_tokens.js";
@@ -31,7 +32,7 @@ find("#sign-out").onclick = async () => {
   }
 };
 
-const sections = [showProfile, showPreferences, showEmail, showPassword, showPasskeys, showIdentities, showSessions, showTokens, showPairing, showDeletion];
+const sections = [showProfile, showPreferences, showEmail, showPassword, showPasskeys, showIdentities, showPeople, showSessions, showTokens, showPairing, showDeletion];
 const shown = await Promise.allSettled(sections.map((show) => show()));
 find("#trouble").textContent = [...new Set(shown.filter(({ reason }) => reason).map(({ reason }) => reason.message))].join(" ");
 document.body.dataset.ready = "true";

@@ -25,13 +25,17 @@ export function onSubmit(form, send) {
 }
 
 export function clearFaults(form) {
-  for (const fault of form.querySelectorAll(".fault")) fault.remove();
-  for (const field of form.querySelectorAll("[aria-invalid]")) {
-    field.removeAttribute("aria-invalid");
-    describe(field, field.dataset.rule ?? "");
-  }
+  for (const field of form.querySelectorAll("[aria-invalid]")) clearFault(field);
   form.querySelector(".refusal").textContent = "";
 }
+
+function clearFault(field) {
+  document.getElementById(faultOf(field))?.remove();
+  field.removeAttribute("aria-invalid");
+  describe(field, field.dataset.rule ?? "");
+}
+
+const faultOf = (field) => `fault-of-${field.form.id || field.form.parentElement.id}-${field.name}`;
 
 export function showFaults(form, error) {
   const faults = new Map(Object.entries(error.extensions?.fields ?? {}).map(([name, text]) => [plain(name), text]));
@@ -50,11 +54,12 @@ export function showFaults(form, error) {
 }
 
 function showFault(field, text) {
-  const id = `fault-of-${field.form.id || field.form.parentElement.id}-${field.name}`;
+  const id = faultOf(field);
   field.dataset.rule ??= field.getAttribute("aria-describedby") ?? "";
   field.setAttribute("aria-invalid", "true");
   describe(field, `${field.dataset.rule} ${id}`.trim());
   (field.closest("label") ?? field).after(make("p", { class: "fault", id, role: "alert", text }));
+  field.addEventListener("input", () => clearFault(field), { once: true }); // what was wrong is being changed
 }
 
 function describe(field, ids) {

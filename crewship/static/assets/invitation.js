@@ -1,6 +1,6 @@
 import { graphql } from "./api.js";
 import { find } from "./dom.js";
-import { onSubmit } from "./form.js";
+import { onSubmit, showFaults } from "./form.js";
 import { CHOSEN } from "./preferences.js";
 import { showProviders } from "./providers.js";
 import { readSetup, signOut, whoAmI } from "./session.js";
@@ -8,6 +8,9 @@ import { readSetup, signOut, whoAmI } from "./session.js";
 const JOINED = "workspaceId workspaceName role";
 const ACCEPT = `mutation Accept($input: AcceptInvitationInput!) { acceptInvitation(input: $input) { ${JOINED} } }`;
 const SIGN_UP = `mutation SignUp($input: SignUpInvitedInput!) { signupByInvitation(input: $input) { ${JOINED} } }`;
+
+const PLACES = "query Places { viewer { memberships { role workspace { id name } } } }";
+const ACCEPTING = "crewship.invitation";
 
 const token = new URLSearchParams(location.search).get("token") ?? "";
 const here = location.pathname + location.search;
@@ -22,12 +25,17 @@ async function begin(focus = false) {
     const viewer = await whoAmI();
     if (viewer) {
       find("#email").textContent = viewer.email;
-      return show("accept", focus);
+      if (!comesBack()) return show("accept", focus);
+      return await accept().catch((error) => {
+        show("accept", true);
+        showFaults(find("#accept-form"), error);
+      });
     }
     const { providers } = await readSetup();
     find("#sign-in").href = `/login?callbackUrl=${encodeURIComponent(here)}`;
     showProviders(find(".providers ul"), providers, here);
     find(".providers").hidden = providers.length === 0;
+    find(".providers ul").onclick = () => sessionStorage.setItem(ACCEPTING, token);
     show("join", focus);
   } catch (error) {
     find("#unavailable [role=alert]").textContent = error.message;
@@ -43,7 +51,36 @@ function welcome({ workspaceId, workspaceName, role }) {
   show("joined", true);
 }
 
-onSubmit(find("#accept-form"), async () => welcome((await graphql(ACCEPT, { input: { token } })).acceptInvitation));
+/** Whether the viewer went from this invitation to a sign-in provider, to accept it: they are not asked once more. */
+function comesBack() {
+  const accepting = sessionStorage.getItem(ACCEPTING);
+  sessionStorage.removeItem(ACCEPTING);
+  return accepting !== null && accepting === token;
+}
+
+async function accept() {
+  try {
+    welcome((await graphql(ACCEPT, { input: { token } })).acceptInvitation);
+  } catch (error) {
+    if (error.extensions?.code !== "CONFLICT") throw error;
+    await welcomeMember();
+  }
+}
+
+/** A newcomer whom a provider signed in has become a member with that. Of several workspaces it is not known which. */
+async function welcomeMember() {
+  const { memberships } = (await graphql(PLACES)).viewer;
+  if (memberships.length === 1) {
+    const [{ role, workspace }] = memberships;
+    return welcome({ workspaceId: workspace.id, workspaceName: workspace.name, role });
+  }
+  history.replaceState(null, "", location.pathname);
+  find("#joined-title").textContent = "You are a member already";
+  find("#joined-as").hidden = true;
+  show("joined", true);
+}
+
+onSubmit(find("#accept-form"), accept);
 
 onSubmit(find("#join-form"), async ({ fullName, password }) => {
   welcome((await graphql(SIGN_UP, { input: { token, fullName, password } })).signupByInvitation);

@@ -1,5 +1,5 @@
 import { graphql } from "./api.js";
-import { find } from "./dom.js";
+import { find, make } from "./dom.js";
 import { clearFaults, copy, onSubmit, showFaults } from "./form.js";
 import { CHOSEN } from "./preferences.js";
 import { readSetup, signInFirst, whoAmI } from "./session.js";
@@ -8,12 +8,14 @@ const BOOTSTRAP = "mutation Bootstrap($input: BootstrapInput!) { bootstrap(input
 const STATUS = "mutation Status { refreshOnboardingStatus { completed } }";
 const SET_UP = "mutation SetUp($input: SetUpOnboardingInput!) { setUpOnboarding(input: $input) { workspaceId agentId } }";
 const AGENT = "query Agent($ws: ID!, $id: ID!) { agent(workspaceId: $ws, id: $id) { slug } }";
+const TEMPLATES = "query Templates($ws: ID!) { crewTemplates(workspaceId: $ws) { slug name description category agents { name } } }";
 const SKIP = "mutation Skip { completeOnboarding { status } }";
 const KEYS = { ANTHROPIC: "Token of Claude Code", OPENAI: "API key" };
 
 // of the link that the server prints on its first start; a fragment is sent to nobody
 const setupToken = new URLSearchParams(location.hash.slice(1)).get("setup_token");
 const chosen = {};
+const templates = new Map();
 
 function show(id, focus = true) {
   for (const panel of document.querySelectorAll(".panel[id]")) panel.hidden = panel.id !== id;
@@ -40,9 +42,36 @@ async function begin(focus = false) {
 async function welcome(viewer, focus) {
   const { completed } = (await graphql(STATUS)).refreshOnboardingStatus;
   if (completed || !viewer.workspaces.length) return location.replace("/");
-  find("[name=workspaceName]").value = viewer.workspaces.at(-1).name; // the one that the caller is in for the longest time
+  const workspace = viewer.workspaces.at(-1); // the one that the caller is in for the longest time
+  offer((await graphql(TEMPLATES, { ws: workspace.id })).crewTemplates);
+  find("[name=workspaceName]").value = workspace.name;
   show("workspace", focus);
 }
+
+function offer(found) {
+  const groups = new Map();
+  for (const template of found) {
+    templates.set(template.slug, template);
+    const label = template.category[0] + template.category.slice(1).toLowerCase();
+    if (!groups.has(label)) groups.set(label, make("optgroup", { label }));
+    groups.get(label).append(make("option", { value: template.slug, text: template.name }));
+  }
+  find("[name=crewTemplateSlug]").append(...groups.values());
+}
+
+find("[name=crewTemplateSlug]").onchange = ({ target }) => {
+  const template = templates.get(target.value);
+  const [about, crew] = [find("#template-about"), find("[name=crewName]")];
+  about.hidden = !template;
+  about.textContent = template ? `${template.description} Agents: ${template.agents.map(({ name }) => name).join(", ")}.` : "";
+  if (["", "First crew", ...[...templates.values()].map(({ name }) => name)].includes(crew.value)) crew.value = template?.name ?? "First crew";
+  find("#agent-name").hidden = Boolean(template);
+  for (const other of document.querySelectorAll("[name=llmProvider]")) {
+    other.closest("label").hidden = Boolean(template) && !["", "ANTHROPIC"].includes(other.value); // the agents of templates work with Anthropic
+  }
+  if (find("[name=llmProvider]:checked").closest("label").hidden) find("[name=llmProvider][value='']").click();
+  clearFaults(find("#agent-form"));
+};
 
 onSubmit(find("#user-form"), async ({ fullName, email, password }, form) => {
   const input = { fullName, email, password, ...(setupToken && { setupToken }) };
@@ -72,8 +101,9 @@ find("fieldset").onchange = ({ target }) => {
   clearFaults(find("#agent-form"));
 };
 
-onSubmit(find("#agent-form"), async ({ crewName, agentName, llmProvider, credentialValue }) => {
-  const input = { ...chosen, crewName, agentName, ...(llmProvider && { llmProvider }), ...(credentialValue && { credentialValue }) };
+onSubmit(find("#agent-form"), async ({ crewTemplateSlug, crewName, agentName, llmProvider, credentialValue }) => {
+  const madeOf = crewTemplateSlug ? { crewTemplateSlug } : { agentName };
+  const input = { ...chosen, crewName, ...madeOf, ...(llmProvider && { llmProvider }), ...(credentialValue && { credentialValue }) };
   const made = await setUp(input);
   if (made) await openChat(made);
 });
