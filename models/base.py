@@ -112,13 +112,14 @@ def stored_at(clock: str = "now()", **options: Any) -> Any:
 
 
 PARTITION = "partition"  # in a table's info: the span of each of its partitions
+PARTED_BY = "created_at"
 
 
 def partitioned(span: Literal["day", "week", "month"]) -> dict[str, Any]:
     """The end of the arguments of a table that grows without end: rows that expire go with the partition of their time,
-    by `created_at`, which has to be a part of the key.
+    by PARTED_BY, which has to be a part of the key.
     """
-    return {"postgresql_partition_by": "RANGE (created_at)", "info": {PARTITION: span}}
+    return {"postgresql_partition_by": f"RANGE ({PARTED_BY})", "info": {PARTITION: span}}
 
 
 def _bounded(kind: Any, most: int, options: dict[str, Any]) -> Any:

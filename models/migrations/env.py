@@ -12,7 +12,7 @@ from models.kernel import Xid8
 from models.migrations.tables import metadata
 
 ischema_names["xid8"] = Xid8
-PARTITION_NAME = re.compile(r"_(\d{8}|before|default)$")
+PARTITION_NAME = re.compile(r"_(\d{8}|before|earlier|later)$")
 
 
 def unbounded(kind: Any) -> bool:

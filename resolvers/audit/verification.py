@@ -19,7 +19,7 @@ SEALS = """
 ROWS = f"""
     SELECT id, {DIGESTED} AS digest, erased, erased_signature FROM audit_logs
     WHERE workspace_id = $1 AND seq > $2 AND seq <= $3
-        AND NOT coalesce(created_at < $5 AND tableoid <> to_regclass('audit_logs_default'), false)
+        AND NOT coalesce(created_at < $5 AND tableoid <> to_regclass('audit_logs_earlier'), false)
     ORDER BY seq LIMIT $4
 """
 """Without those that have expired, and whose month is still to be dropped."""

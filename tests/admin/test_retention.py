@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -29,6 +29,7 @@ from resolvers.live.delivered import Position
 from resolvers.live.hub import Lost, hub
 from runtime import admin
 from tests.admin.test_memory import keep, version
+from tests.partitions import part_off
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
@@ -78,11 +79,9 @@ async def event(world: World, days: float, workspace_id: str, channel: str | Non
 async def past(world: World, table: str) -> None:
     """A partition of the past, as there are on an instance that has run for a while."""
     if not await world.database.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{table}_20000101"):
-        ends = "SELECT (min(until) - interval '1 week')::text FROM partitions_of($1)"
-        until = await world.database.fetchval(ends, table)
-        await world.database.execute(
-            f"CREATE TABLE {table}_20000101 PARTITION OF {table} FOR VALUES FROM (MINVALUE) TO ('{until}')"
-        )
+        earlier = "SELECT until FROM partition_ends($1) WHERE name = $1 || '_earlier'"
+        until = await world.database.fetchval(earlier, table)
+        await part_off(world.database, table, "20000101", datetime(2000, 1, 1, tzinfo=UTC), until)
 
 
 async def seqs(world: World) -> list[int]:

@@ -14,6 +14,7 @@ from resolvers.instance.running import instance
 from resolvers.instance.vault import Vault
 from resolvers.kernel.clocks import across_workspaces
 from resolvers.kernel.database import connect, database
+from tests.partitions import part_off
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -191,10 +192,7 @@ async def test_what_is_let_go_and_not_dropped_yet_is_no_fault_and_is_dropped_lat
 async def with_a_month_long_ago(world: World) -> datetime:
     """The begin of a month whose partition the owner has made."""
     begin: datetime = await world.database.fetchval("SELECT date_trunc('month', now(), 'UTC') - interval '4 months'")
-    await world.database.execute(
-        "CREATE TABLE audit_logs_long_ago PARTITION OF audit_logs"
-        f" FOR VALUES FROM ('{begin}') TO ('{begin + timedelta(days=31)}')"
-    )
+    await part_off(world.database, "audit_logs", "long_ago", begin, begin + timedelta(days=31))
     return begin
 
 

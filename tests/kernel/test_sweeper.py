@@ -14,6 +14,7 @@ from resolvers.instance.running import instance
 from resolvers.kernel import removed, sweeper
 from resolvers.kernel.clocks import across_workspaces
 from resolvers.kernel.database import database
+from tests.partitions import part_off
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -41,12 +42,10 @@ async def kept(world: World) -> list[str]:
 async def partition(world: World, table: str, name: str, begin: int, end: int) -> None:
     """A partition of the past: between so many hours ago."""
     times = [
-        await world.database.fetchval("SELECT (now() - make_interval(hours => $1))::text", hours)
+        await world.database.fetchval("SELECT date_trunc('hour', now()) - make_interval(hours => $1)", hours)
         for hours in (begin, end)
     ]
-    await world.database.execute(
-        f"CREATE TABLE {table}_{name} PARTITION OF {table} FOR VALUES FROM ('{times[0]}') TO ('{times[1]}')"
-    )
+    await part_off(world.database, table, name, *times)
 
 
 async def partitions(world: World, table: str) -> list[str]:
@@ -75,6 +74,9 @@ async def test_events_go_with_the_partition_of_their_time(world: World) -> None:
     assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", removed.SWEPT) == last
     await swept()
     assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", removed.SWEPT) == last
+    for name, age in (("e: of a dropped partition", week + 3), ("e: of long ago", 100 * week)):
+        await conn.execute(ROWS[1].format(age=age), name)
+    assert await conn.fetchval("SELECT count(*) FROM events_earlier") == 2
 
 
 async def test_frames_go_with_the_partition_of_their_time(world: World) -> None:
@@ -111,11 +113,17 @@ async def test_there_are_always_partitions_of_the_time_to_come(world: World) -> 
     """Also where nobody made them for a while: what was stored meanwhile finds its place, and is counted once."""
     conn, made = world.database, await partitions(world, "events")
     await conn.execute(f"DROP TABLE {', '.join(f'events_{name}' for name in made)}")
-    await partition(world, "events", "19990101", 60 * 24, 20 * 24)
+    await conn.execute("ALTER TABLE events DETACH PARTITION events_later")
+    since = await conn.fetchval("SELECT (date_trunc('day', now(), 'UTC') - interval '3 days')::text")
+    await conn.execute(
+        f"ALTER TABLE events DETACH PARTITION events_earlier;"
+        f" ALTER TABLE events ATTACH PARTITION events_earlier FOR VALUES FROM (MINVALUE) TO ('{since}');"
+        f" ALTER TABLE events ATTACH PARTITION events_later FOR VALUES FROM ('{since}') TO (MAXVALUE)"
+    )
     await conn.execute(ROWS[1].format(age=2), "meanwhile")
-    assert await conn.fetchval("SELECT count(*) FROM events_default") == 1
+    assert await conn.fetchval("SELECT count(*) FROM events_later") == 1
     await swept()
-    assert await conn.fetchval("SELECT count(*) FROM events_default") == 0
+    assert await conn.fetchval("SELECT count(*) FROM events_later") == 0
     assert "meanwhile" in await kept(world)
     until = await conn.fetchval("SELECT max(until) - now() FROM partitions_of('events')")
     assert timedelta(days=3) < until <= timedelta(days=5)
@@ -125,7 +133,7 @@ async def test_there_are_always_partitions_of_the_time_to_come(world: World) -> 
 async def test_the_service_may_make_and_drop_partitions_but_not_tables(world: World) -> None:
     async with database.lease() as conn:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await conn.execute("DROP TABLE events_default")
+            await conn.execute("DROP TABLE events_later")
         with pytest.raises(asyncpg.PostgresError):
             await conn.fetchval("SELECT keep_partitions('labels', 'day', 2)")
         assert await conn.fetchval("SELECT drop_partitions('labels', now() + interval '1 year')") == 0

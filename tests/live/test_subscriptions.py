@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -21,6 +22,7 @@ from resolvers.kernel.events import address_of
 from resolvers.live import LiveConnection, hub
 from resolvers.live.delivered import Position, read_cursor, write_cursor
 from tests.live.outlets import OF, Memory, plain, until
+from tests.partitions import part_off
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
@@ -206,8 +208,8 @@ async def test_a_cursor_of_events_that_were_removed_is_told(world: World) -> Non
     cursor = hub.cursor((await line.subscribe(own(world), plain)).position)
     await emit(world, 1)
     await until(lambda: memory.written)
-    await world.database.execute(
-        "CREATE TABLE events_19990101 PARTITION OF events FOR VALUES FROM ('1999-01-01') TO ('1999-01-08')"
+    await part_off(
+        world.database, "events", "19990101", datetime(1999, 1, 1, tzinfo=UTC), datetime(1999, 1, 8, tzinfo=UTC)
     )
     await world.database.execute("UPDATE events SET created_at = '1999-01-02' WHERE channel = $1", own(world))
     await sweeper.sweep(across_workspaces)

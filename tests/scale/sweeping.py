@@ -12,6 +12,7 @@ from resolvers.kernel import sweeper
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.clocks import AcrossWorkspaces, across_workspaces
 from tests.live.sockets import client_of
+from tests.partitions import part_off
 from tests.world import World
 
 OLD = (
@@ -55,12 +56,10 @@ async def sweep_old(superuser: "asyncpg.Connection[Any]", world: World, rows: in
     await superuser.execute("SET session_replication_role = replica; SET statement_timeout = 0")
     for table, begin, end in PAST:
         times = [
-            await superuser.fetchval("SELECT (now() - make_interval(days => $1, hours => 1))::text", days)
+            await superuser.fetchval("SELECT now() - make_interval(days => $1, hours => 1)", days)
             for days in (begin, end)
         ]
-        await superuser.execute(
-            f"CREATE TABLE {table}_19990101 PARTITION OF {table} FOR VALUES FROM ('{times[0]}') TO ('{times[1]}')"
-        )
+        await part_off(superuser, table, "19990101", *times)
     for sql in OLD:
         await superuser.execute(sql.format(rows=rows), world.workspace.id)
     await superuser.execute("SET session_replication_role = origin")

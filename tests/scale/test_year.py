@@ -16,6 +16,7 @@ import pytest
 from models.base import PARTITION, table_of
 from resolvers.kernel import retention, sweeper
 from resolvers.kernel.clocks import across_workspaces
+from tests.partitions import part_off
 from tests.scale.population import AGENT, AGENTS, CHAT, NUMBER, Population
 from tests.scale.reading import Kind, Read, Reader
 from tests.world import world_on
@@ -122,10 +123,7 @@ class Year:
             self.made[table] = first - step * ((first - self.begin_of(0)) // step + 1), first
         at, first = self.made[table]
         while at < min(end, first):
-            await self.superuser.execute(
-                f"CREATE TABLE {table}_{at:%Y%m%d} PARTITION OF {table}"
-                f" FOR VALUES FROM ('{at.isoformat()}') TO ('{(at + step).isoformat()}')"
-            )
+            await part_off(self.superuser, table, f"{at:%Y%m%d}", at, at + step)
             at += step
         self.made[table] = at, first
 

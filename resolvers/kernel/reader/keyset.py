@@ -9,6 +9,7 @@ from sqlalchemy.sql.elements import BinaryExpression, Null, UnaryExpression
 from sqlalchemy.sql.functions import coalesce
 from sqlalchemy.sql.operators import desc_op, is_, is_not
 
+from models.base import PARTED_BY, PARTITION
 from resolvers.errors import Code, Refusal
 from resolvers.kernel.trace import Trace
 
@@ -69,13 +70,14 @@ class Cursors:
         nullable, downs = [is_nullable(k) for k in keys], [descends(k) for k in order]
         if not any(nullable) and len(set(downs)) == 1:
             row, place = tuple_(*keys), tuple_(*bounds)
-            return [row < place if downs[0] else row > place]
+            further = row < place if downs[0] else row > place
+            return [_up_to(keys[0], bounds[0], downs[0]), further] if _parts(keys[0]) else [further]
         general: Any = false()
         for key, bound, down, may_be_null in reversed(list(zip(keys, bounds, downs, nullable, strict=True))):
             general = or_(_further(key, bound, down, may_be_null), and_(_same(key, bound, may_be_null), general))
         if not keys or nullable[0]:
             return [general]
-        return [keys[0] <= bounds[0] if downs[0] else keys[0] >= bounds[0], general]
+        return [_up_to(keys[0], bounds[0], downs[0]), general]
 
     def place(self, types: list[Any]) -> list[Any]:
         """The cursor's values for the keys of an order, which are of these types."""
@@ -85,6 +87,17 @@ class Cursors:
         whole, is_time = self.whole, isinstance(type_, DateTime)
         read: Callable[[Any], Any] = lambda call: _value(whole(call), place, is_time, size)  # noqa: E731
         return self.trace.bind(f"{self.name}_{place}", read, type_)
+
+
+def _parts(key: Any) -> bool:
+    """Whether a table is partitioned by a key: no comparison of rows tells which partitions have none of them."""
+    if not isinstance(key, Column) or key.name != PARTED_BY:
+        return False
+    return PARTITION in getattr(getattr(key.table, "element", key.table), "info", ())
+
+
+def _up_to(key: Any, bound: Any, down: bool) -> Any:
+    return key <= bound if down else key >= bound
 
 
 def _further(key: Any, bound: Any, down: bool, may_be_null: bool) -> Any:
