@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
+from sqlalchemy import literal_column
 from sqlmodel import col
 
 from models import bounds
-from models.webhook_endpoints import LANES, WebhookEndpoint
+from models.webhook_endpoints import LANES, DeliveryState, WebhookDelivery, WebhookEndpoint
 from resolvers.kernel import (
     EVENTS,
     EVERYONE,
@@ -142,11 +143,17 @@ async def create_endpoint(ctx: Context, data: CreateWebhookEndpoint) -> Endpoint
 async def update_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: UpdateWebhookEndpoint) -> WebhookEndpoint:
     """Update a webhook endpoint.
 
-    One that was disabled because it failed for too long is enabled like any other.
+    One that was disabled because it failed for too long is enabled like any other, and what waits is sent at once.
     """
     changes = data.something()
     if changes.get("enabled"):
         changes["failing_since"] = None
+        tried = (
+            col(WebhookDelivery.endpoint_id) == endpoint.id,
+            col(WebhookDelivery.state) == literal_column(f"'{DeliveryState.pending}'"),  # the index is a partial one
+            col(WebhookDelivery.next_attempt_at).is_not(None),
+        )
+        await ctx.update_where(WebhookDelivery, *tried, next_attempt_at=None)
         for lane in range(LANES):
             ctx.enqueue(DELIVER, endpoint_id=endpoint.id, lane=str(lane))
     return await ctx.edit(endpoint, **changes)
