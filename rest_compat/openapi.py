@@ -22,6 +22,7 @@ from rest_compat.errors import STATUS
 from rest_compat.routes import ROUTES
 from rest_compat.table import PARAMETER, Route, ValueOf
 
+BY_CURSOR = ("first", "after", "last", "before")  # clients of REST have limit and offset
 REFERENCE = "#/components/schemas/{model}"
 PROBLEM = {
     "type": "object",
@@ -227,7 +228,7 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
     ) and route.reads is None:
         properties = definitions.get(op.input.__name__, {}).get("properties", {})
         for name, info in op.input.model_fields.items():
-            if name not in route.parameters and name not in ("first", "after"):
+            if name not in route.parameters and name not in BY_CURSOR:
                 made.append(
                     {
                         "name": name,

@@ -195,7 +195,12 @@ def _graphql(name: str, annotation: Any) -> Any:
 
 
 def _face(model: type[BaseModel]) -> dict[str, tuple[Any, bool]]:
-    return {n: (_graphql(n, f.annotation), f.is_required()) for n, f in model.model_fields.items()}
+    one_way = issubclass(model, Paging) and not model.backwards
+    return {
+        n: (_graphql(n, f.annotation), f.is_required())
+        for n, f in model.model_fields.items()
+        if not (one_way and n in ("last", "before"))
+    }
 
 
 def input_type(model: type[BaseModel]) -> Any:

@@ -96,6 +96,7 @@ class ListJournal(FilterJournal, Paging):
 
     page_default: ClassVar[int] = 100
     page_maximum: ClassVar[int] = 500
+    backwards: ClassVar[bool] = False
 
     cursor: Annotated[str, Field(strict=True, max_length=LONGEST_CURSOR)] | None = None
 
@@ -121,6 +122,7 @@ class JournalAsSeen(FilterJournal, Paging):
     """Entries behind the place in which `after` stands."""
 
     page_default: ClassVar[int] = 100
+    backwards: ClassVar[bool] = False
 
 
 class StreamJournal(ListJournal):

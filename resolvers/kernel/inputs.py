@@ -156,29 +156,44 @@ Cursor = Annotated[tuple[Any, ...], BeforeValidator(_cursor), ENDS]
 
 
 class Paging(Input):
-    """limit/offset and first/after of the same list. A bad limit or offset is never an error (contract: pagination)."""
+    """limit/offset, first/after and last/before of the same list. A bad limit or offset is never an error (contract:
+    pagination).
+
+    `last` and `before` walk it backwards, and are refused beside `first` and `after`. Of a valid page, `last` is its
+    size where it is walked backwards, else None.
+    """
 
     page_default: ClassVar[int] = 50
     page_maximum: ClassVar[int] = 100
     cut_to_default: ClassVar[bool] = False
     """Of a size beyond the maximum: whether the default holds, instead of the maximum."""
+    backwards: ClassVar[bool] = True
+    """Whether the list can be walked backwards; one that a function of the database finds cannot."""
 
     limit: int = 50
     offset: int = 0
     first: int | None = None
     after: Cursor | None = None
+    last: int | None = None
+    before: Cursor | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _window(cls, raw: Any) -> Any:
-        if isinstance(raw, dict):
-            return raw | {"first": None, "limit": cls.size(raw), "offset": max(whole(raw.get("offset")) or 0, 0)}
-        return raw
+        if not isinstance(raw, dict):
+            return raw
+        size, backward = cls.size(raw), raw.get("last") is not None or raw.get("before") is not None
+        if backward and not cls.backwards:
+            raise PydanticCustomError("one_way", "this list is read forwards alone, by first and after")
+        if backward and (raw.get("first") is not None or raw.get("after") is not None):
+            raise PydanticCustomError("two_ways", "give first and after, or last and before")
+        made = {"first": None, "last": size if backward else None, "limit": size}
+        return raw | made | {"offset": max(whole(raw.get("offset")) or 0, 0)}
 
     @classmethod
     def size(cls, raw: dict[str, Any]) -> int:
-        """How many rows a page holds: `first`, else `limit`, else the default; at most the maximum."""
-        size = whole(raw.get("first")) or whole(raw.get("limit")) or 0
+        """How many rows a page holds: `first` or `last`, else `limit`, else the default; at most the maximum."""
+        size = whole(raw.get("first")) or whole(raw.get("last")) or whole(raw.get("limit")) or 0
         if size <= 0 or (cls.cut_to_default and size > cls.page_maximum):
             return cls.page_default
         return min(size, cls.page_maximum)

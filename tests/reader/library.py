@@ -106,6 +106,8 @@ class Library:
             "limit": [1, 2, 4, 0, 1000, None],
             "offset": [0, 1, 3, 50, -2, None],
             "after": [None, "bad", "W10=", *self.cursors[-40::2]],
+            "last": [1, 2, 3, 5, 0, -1, 500, None],
+            "before": [None, "bad", "W10=", *self.cursors[-40::2]],
             "page": [1, 2, 3, 0, -1, None],
             "trigger": ["USER", "CRON", "", "none", None],
             "tag": ["chat", "plain", "none", None],

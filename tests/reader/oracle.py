@@ -262,10 +262,12 @@ class Evaluation:
                 continue
             definition = type_.fields[name]
             arguments = self.arguments(definition, group[0])
-            after = arguments.get("after")
-            if after is not None:
+            if walks_back(arguments) and not {"first", "after"}.isdisjoint(sent(arguments)):
+                raise Refused("BAD_REQUEST")
+            cursor = arguments.get("after", arguments.get("before"))
+            if cursor is not None:
                 known, kinds = (
-                    self.oracle.cursors.get(after),
+                    self.oracle.cursors.get(cursor),
                     kinds_of(self.oracle.rules.order(type_.name, name, arguments)),
                 )
                 counted = all(g[0].name.value in ("totalCount", *IN_BRIEF) for g in self.collect(group).values())
@@ -316,12 +318,14 @@ class Evaluation:
         self, found: Listing, type_: Any, nodes: list[FieldNode], arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
         default, greatest = found.page or (100, 100)
-        asked = arguments.get("first") or arguments.get("limit") or 0
+        asked = arguments.get("first") or arguments.get("last") or arguments.get("limit") or 0
         size = default if asked <= 0 or (asked > greatest and not found.clamped) else min(asked, greatest)
         page = max(arguments.get("page") or 1, 1)
         skipped = (page - 1) * size if page > 1 else max(arguments.get("offset") or 0, 0)
-        rest = self.after(found, arguments)[skipped:]
-        rows = rest[:size]
+        back = walks_back(arguments)
+        rest = self.beyond(found, arguments, "before" if back else "after")
+        rest = rest[: max(len(rest) - skipped, 0)] if back else rest[skipped:]
+        rows = rest[max(len(rest) - size, 0) :] if back else rest[:size]
         made: dict[str, Any] = {}
         for key, group in self.collect(nodes).items():
             name = group[0].name.value
@@ -337,10 +341,11 @@ class Evaluation:
                 made[key] = [self.edge(found, row, get_named_type(type_.fields["edges"].type), group) for row in rows]
             else:
                 ends = {"startCursor": self.cursor(found, rows, 0), "endCursor": self.cursor(found, rows, -1)}
-                values = {
-                    "hasNextPage": len(rest) > size,
-                    "hasPreviousPage": arguments.get("after") is not None or skipped > 0,
-                } | ends
+                more, entered = (
+                    len(rest) > size,
+                    arguments.get("before" if back else "after") is not None or skipped > 0,
+                )
+                values = {"hasNextPage": entered if back else more, "hasPreviousPage": more if back else entered} | ends
                 values["__typename"] = "PageInfo"
                 made[key] = {k: values[g[0].name.value] for k, g in self.collect(group).items()}
         return made
@@ -360,14 +365,24 @@ class Evaluation:
     def cursor(self, found: Listing, rows: list[Row], at: int) -> Cursor | None:
         return Cursor(kinds_of(found.order), values_of(found.order, rows[at]), rows[at].get("id", "")) if rows else None
 
-    def after(self, found: Listing, arguments: Mapping[str, Any]) -> list[Row]:
-        text = arguments.get("after")
+    def beyond(self, found: Listing, arguments: Mapping[str, Any], side: str) -> list[Row]:
+        """The rows on one side of a cursor."""
+        text = arguments.get(side)
         if text is None:
             return found.rows
         at = self.oracle.cursors[text].keys(kinds_of(found.order))
         if at is None:
             return []  # only the total is asked
-        return [row for row in found.rows if compared(found.order, values_of(found.order, row), at) > 0]
+        sign = 1 if side == "after" else -1
+        return [row for row in found.rows if compared(found.order, values_of(found.order, row), at) * sign > 0]
+
+
+def sent(arguments: Mapping[str, Any]) -> set[str]:
+    return {name for name, value in arguments.items() if value is not None}
+
+
+def walks_back(arguments: Mapping[str, Any]) -> bool:
+    return not {"last", "before"}.isdisjoint(sent(arguments))
 
 
 def scalar(value: Any) -> Any:

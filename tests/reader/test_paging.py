@@ -157,8 +157,9 @@ async def test_pages_give_every_row_once(library: Library, place: tuple[str, str
             break
         after = f', after: "{page["pageInfo"]["endCursor"]}"'
     assert seen == whole
-    if place == ("Query", "journal"):  # it is entered by cursors alone: an offset is not looked at
+    if place == ("Query", "journal"):  # it is entered by cursors alone, and forwards
         return
+    assert await backwards(library, place, size, len(whole)) == whole
     by_offset = [
         n["id"]
         for start in range(0, len(whole) + size, size)
@@ -168,6 +169,21 @@ async def test_pages_give_every_row_once(library: Library, place: tuple[str, str
     beyond = await ask(library, place, f"(limit: {size}, offset: {len(whole)})")
     assert beyond["nodes"] == []
     assert beyond["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": True, "startCursor": None, "endCursor": None}
+
+
+async def backwards(library: Library, place: tuple[str, str], size: int, total: int) -> list[str]:
+    """Page before page, from the end."""
+    seen: list[str] = []
+    before = ""
+    while True:
+        page = await ask(library, place, f"(last: {size}{before})")
+        seen = [n["id"] for n in page["nodes"]] + seen
+        assert page["totalCount"] == total
+        assert page["pageInfo"]["hasNextPage"] is (before != "")
+        assert page["pageInfo"]["hasPreviousPage"] is (len(seen) < total)
+        if not page["pageInfo"]["hasPreviousPage"]:
+            return seen
+        before = f', before: "{page["pageInfo"]["startCursor"]}"'
 
 
 # ---- keys that are null, equal, mixed --------------------------------------------------------------------------------
@@ -219,17 +235,70 @@ SORTED = {name: OPERATIONS.get(f"test.reader.{name}") or _sorted(name) for name 
 ASKED = Shape(
     (
         Nested("nodes", None, Shape((Column("id", "id"),), "list")),
-        Nested("info", None, Shape((Column("more", "has_next_page"), Column("end", "end_cursor")), "page_info")),
+        Nested("edges", None, Shape((Column("cursor", "cursor"),), "edges")),
+        Nested(
+            "info",
+            None,
+            Shape(
+                (
+                    Column("next", "has_next_page"), Column("previous", "has_previous_page"),
+                    Column("start", "start_cursor"), Column("end", "end_cursor"),
+                ),
+                "page_info",
+            ),
+        ),
     ),
     "connection",
-)
+)  # fmt: skip
+
+
+async def asked(world: World, name: str, **raw: Any) -> dict[str, Any]:
+    answer = await SORTED[name](world.viewer.caller, raw, intern(ASKED), (), world.workspace.id)
+    page: dict[str, Any] = json.loads(answer.body or b"")
+    return page
 
 
 async def page_of(world: World, name: str, **raw: Any) -> tuple[list[str], str | None]:
     """(ids, cursor to go on from while there is more)."""
-    answer = await SORTED[name](world.viewer.caller, raw, intern(ASKED), (), world.workspace.id)
-    page = json.loads(answer.body or b"")
-    return [n["id"] for n in page["nodes"]], page["info"]["end"] if page["info"]["more"] else None
+    page = await asked(world, name, **raw)
+    return [n["id"] for n in page["nodes"]], page["info"]["end"] if page["info"]["next"] else None
+
+
+@pytest.mark.parametrize("name", KEYS)
+async def test_any_window_is_the_slice_of_the_list_that_a_model_says(library: Library, name: str) -> None:
+    world, chance = library.world, random.Random(name)
+    rows, after = list[tuple[str, str]](), None
+    while True:
+        page = await asked(world, name, first=7, after=after)
+        rows += zip([n["id"] for n in page["nodes"]], [e["cursor"] for e in page["edges"]], strict=True)
+        after = page["info"]["end"]
+        if not page["info"]["next"]:
+            break
+    for _ in range(40):
+        size, offset, at = (
+            chance.randint(1, 7),
+            chance.choice([0, 0, 1, 3, 200]),
+            chance.choice([None, *range(len(rows))]),
+        )
+        back = chance.random() < 0.6
+        cursor = None if at is None else rows[at][1]
+        raw = {"last": size, "before": cursor} if back else {"first": size, "after": cursor}
+        page = await asked(world, name, offset=offset, **raw)
+        if back:
+            rest = rows[: max((len(rows) if at is None else at) - offset, 0)]
+            expected = rest[max(len(rest) - size, 0) :]
+        else:
+            rest = rows[(0 if at is None else at + 1) + offset :]
+            expected = rest[:size]
+        assert [n["id"] for n in page["nodes"]] == [id for id, _ in expected], raw
+        assert [e["cursor"] for e in page["edges"]] == [place for _, place in expected]
+        more, entered = len(rest) > size, at is not None or offset > 0
+        assert page["info"] == {
+            "next": entered if back else more,
+            "previous": more if back else entered,
+            "start": expected[0][1] if expected else None,
+            "end": expected[-1][1] if expected else None,
+        }
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -256,8 +325,9 @@ async def test_any_keys_can_be_walked(library: Library, name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("name", KEYS)
-async def test_rows_that_stay_are_seen_once_while_others_come_and_go(library: Library, name: str) -> None:
+async def test_rows_that_stay_are_seen_once_while_others_come_and_go(library: Library, name: str, back: bool) -> None:
     world, chance = library.world, random.Random(name)
     staying = {
         r[0]
@@ -267,11 +337,13 @@ async def test_rows_that_stay_are_seen_once_while_others_come_and_go(library: Li
     }
     made: list[str] = []
     seen: list[str] = []
-    after: str | None = None
+    place: str | None = None
     while True:
-        ids, after = await page_of(world, name, first=3, after=after)
+        page = await asked(world, name, **({"last": 3, "before": place} if back else {"first": 3, "after": place}))
+        ids = [n["id"] for n in page["nodes"]][:: -1 if back else 1]
         seen += ids
-        if after is None:
+        place = page["info"]["start" if back else "end"]
+        if not page["info"]["previous" if back else "next"]:
             break
         for number in range(2):  # some land before the cursor, some behind it
             agent = Agent(
@@ -358,6 +430,61 @@ async def test_what_is_no_cursor_is_a_bad_request(library: Library, kind: str) -
         [error] = answer["errors"]
         assert error["extensions"]["code"] == "BAD_REQUEST"
         assert len(error["message"]) < 500
+
+
+@pytest.mark.parametrize("kind", BAD)
+async def test_what_is_no_cursor_is_no_place_to_end_before_either(library: Library, kind: str) -> None:
+    text = "query($before: String) { page: crews(last: 2, before: $before) { nodes { id } } }"
+    answer = await library.same(library.world.owner, text, {"before": BAD[kind]})
+    assert answer["data"] == {"page": None}
+    [error] = answer["errors"]
+    assert error["extensions"]["code"] == "BAD_REQUEST"
+    assert "after" not in error["message"]
+
+
+TWO_WAYS = ("first: 1, last: 1", "first: 1, before: $c", "after: $c, last: 1", "after: $c, before: $c")
+
+
+@pytest.mark.parametrize("arguments", TWO_WAYS)
+async def test_nobody_walks_both_ways_at_once(library: Library, arguments: str) -> None:
+    world = library.world
+    whole = await library.same(world.owner, "{ crews(first: 2) { nodes { id } pageInfo { endCursor } } }")
+    place = {"c": whole["data"]["crews"]["pageInfo"]["endCursor"]}
+    crew = library.ids["richest Crew.agents"][0]
+    head = "query($c: String)" if "$c" in arguments else "query"
+    for root in (
+        f"page: crews({arguments}) {{ nodes {{ id }} }}",
+        f'page: crew(id: "{crew}") {{ agents({arguments}) {{ nodes {{ id }} }} }}',
+    ):
+        answer = await library.same(world.owner, f"{head} {{ {root} }}", place)
+        assert answer["data"] == {"page": None}
+        [error] = answer["errors"]
+        assert error["extensions"]["code"] == "BAD_REQUEST"
+        assert "first and after, or last and before" in error["message"]
+
+
+async def test_a_null_is_no_direction(library: Library) -> None:
+    """Clients that go both ways send all four, two of them null."""
+    world, shown = library.world, "{ nodes { id } pageInfo { startCursor endCursor hasPreviousPage hasNextPage } }"
+    ways = "query($f: Int, $a: String, $l: Int, $b: String)"
+    text = f"{ways} {{ crews(first: $f, after: $a, last: $l, before: $b) {shown} }}"
+    nothing = dict.fromkeys("falb")
+    one = (await library.same(world.owner, text, nothing | {"f": 1}))["data"]["crews"]
+    two = (await library.same(world.owner, text, nothing | {"f": 1, "a": one["pageInfo"]["endCursor"]}))["data"][
+        "crews"
+    ]
+    back = (await library.same(world.owner, text, nothing | {"l": 1, "b": two["pageInfo"]["startCursor"]}))["data"][
+        "crews"
+    ]
+    assert back["nodes"] == one["nodes"] != two["nodes"]
+    assert back["pageInfo"] == one["pageInfo"] | {"hasPreviousPage": False, "hasNextPage": True}
+
+
+async def test_the_journal_goes_one_way(library: Library) -> None:
+    assert "last" not in SCHEMA.query_type.fields["journal"].args  # type: ignore[union-attr]
+    async with library.world.client(library.world.owner) as client:
+        answer = await client.get("/api/v1/journal", params={"workspace_id": library.world.workspace.id, "last": 2})
+        assert answer.status_code == 400, answer.text
 
 
 async def test_a_long_text_in_a_cursor_is_only_a_place_in_the_order(library: Library) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.sql.operators import desc_op
 
 from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
+from rest_compat.table import CAMEL
 from tests.reader import (
     account_twins,
     activity_twins,
@@ -438,7 +439,7 @@ class Twins(Rules):
                 "runs": RUNS,
                 "agentLogs": LOGGED,
             }[name]
-        edge = GRAPHS[MODELS[model]][name]
+        edge = GRAPHS[MODELS[model]][CAMEL.sub(lambda m: f"_{m[1].lower()}", name)]
         assert isinstance(edge, Edge)
         return declared_order(edge)
 

@@ -167,7 +167,8 @@ class Writer:
 
     def field(self, type_: GraphQLObjectType, name: str, depth: int) -> str:
         definition = type_.fields[name]
-        arguments = [text for n, a in definition.args.items() if (text := self.argument(name, n, a)) is not None]
+        chosen = {n: a for n, a in definition.args.items() if n not in self.other_way()}
+        arguments = [text for n, a in chosen.items() if (text := self.argument(name, n, a)) is not None]
         call = f"{name}({', '.join(arguments)})" if arguments else name
         inner: Any = get_named_type(definition.type)
         text = self.alias(f"{type_.name}.{call}", bool(arguments)) + call + self.directives()
@@ -208,6 +209,12 @@ class Writer:
         return f"${name}"
 
     # ---- arguments ---------------------------------------------------------------------------------------------------
+
+    def other_way(self) -> tuple[str, ...]:
+        """Pages go one way; to ask for both is refused, which is tried seldom."""
+        if self.chance(0.03):
+            return ()
+        return ("first", "after") if self.chance(0.3) else ("last", "before")
 
     def argument(self, owner: str, name: str, argument: GraphQLArgument) -> str | None:
         required = isinstance(argument.type, GraphQLNonNull)

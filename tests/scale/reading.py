@@ -38,7 +38,7 @@ class Kind(StrEnum):
 class Read:
     """`path`, in which `{last}` is the last page's offset, or a GraphQL `field` with its own arguments, not closed.
 
-    `behind`: it begins at a cursor before the last page.
+    `behind`: it begins at a cursor before the last page. `before`: it ends there, walked backwards.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Read:
     kind: Kind = Kind.page
     shown: str = "edges { cursor node { __typename } }"
     behind: bool = False
+    before: bool = False
     rows: int = 20  # of a page
     traveller: bool = False  # asked by whoever is in many workspaces
 
@@ -64,6 +65,8 @@ def _list(
     if skips:
         yield Read(f"{name}: last page by offset", f"{path}{mark}limit=20&offset={{last}}", kind=Kind.skipped)
     yield Read(f"{name}: behind a cursor at the end", field=field, behind=True)
+    if field != "journal":  # which goes forwards
+        yield Read(f"{name}: before a cursor at the end", field=field, before=True)
     yield Read(f"{name}: totalCount", field=field, kind=Kind.counted, shown="totalCount")
     for filter, value in filters.items():
         yield Read(
@@ -121,8 +124,11 @@ READS = (
     Read("runs: first page", field="runs", shown=SHOWN_OF_RUNS),
     *(Read(f"runs: {chosen}", field=f"runs({chosen}", shown=SHOWN_OF_RUNS) for chosen in RUNS),
     *(
-        Read(f"runs: {chosen}, behind a cursor", field=f"runs({chosen}", behind=True)
+        Read(
+            f"runs: {chosen}, {side} a cursor", field=f"runs({chosen}", behind=side == "behind", before=side == "before"
+        )
         for chosen in (RUNS[1], RUNS[2], RUNS[6])
+        for side in ("behind", "before")
     ),
     *_list(
         "issues",
@@ -156,9 +162,14 @@ READS = (
         date_from="2024-01-01T00:05:00Z",
     ),
     *(
-        Read(f"audit log: {chosen}{', behind a cursor' * behind}", field=f"auditLog({chosen}", behind=behind)
+        Read(
+            f"audit log: {chosen}{f', {side} a cursor' if side else ''}",
+            field=f"auditLog({chosen}",
+            behind=side == "behind",
+            before=side == "before",
+        )
         for chosen in LOGGED
-        for behind in (False, True)
+        for side in ("", "behind", "before")
     ),
     *_list(
         "MCP tool calls",
@@ -352,7 +363,8 @@ class Reader:
 
     async def ask(self, read: Read, cursor: str | None) -> httpx2.Response:
         if read.field:
-            return await self._connection(read, after=cursor)
+            place = {"last": 20, "before": cursor} if read.before else {"after": cursor}
+            return await self._connection(read, **place)
         path = read.path.format(
             last=self.skipped, workspace=self.world.workspace.id, traveller=self.world.nobody.user_id
         )
@@ -362,7 +374,9 @@ class Reader:
 
     async def _connection(self, read: Read, shown: str = "", **arguments: Any) -> httpx2.Response:
         name, _, own = read.field.partition("(")
-        given = {name: value for name, value in arguments.items() if value is not None} | {"first": 20}
+        given = {name: value for name, value in arguments.items() if value is not None}
+        if "last" not in given:
+            given["first"] = 20
         if "chatId" not in own and name != "securityLog":  # of a person, or of a chat, and so of no workspace
             given["workspaceId"] = self.world.workspace.id
         every = ", ".join(filter(None, [own, *(f"{name}: {json.dumps(value)}" for name, value in given.items())]))
@@ -377,7 +391,7 @@ class Reader:
         return data["edges"][min(19, len(data["edges"]) - 1)]["cursor"] if data["edges"] else None
 
     async def cost(self, read: Read) -> Cost:
-        cursor = await self.cursor(read) if read.behind else None
+        cursor = await self.cursor(read) if read.behind or read.before else None
         with watched() as stalls:
             for _ in range(3):  # plans are made, prepared, and kept
                 answer = await self.ask(read, cursor)

@@ -42,9 +42,9 @@ from resolvers.kernel.reader.json import (
     truth,
     value_of,
 )
-from resolvers.kernel.reader.rows import Read, Rows, only_readable
+from resolvers.kernel.reader.rows import Read, Rows, Window, only_readable
 from resolvers.kernel.reader.shape import Asked, Beside, Column, Constant, EnvelopeShape, Item, Nested, Part, Shape
-from resolvers.kernel.reader.sources import ONE, Source, Sources, Window
+from resolvers.kernel.reader.sources import ONE, Source, Sources
 from resolvers.kernel.trace import Trace
 
 ZERO: Any = literal_column("0")
@@ -106,7 +106,7 @@ class Builder(Sources):
         if by_key:
             key, value = [self._field(rows, item, inside) for item in fields]
             around, row = dictionary, pair(key, value)
-        most = row.most * (window[3] or ALL_ROWS)
+        most = row.most * (window.most or ALL_ROWS)
         if most <= self.room:
             return around(self._made(rows, outer, listed(row.text)).scalar_subquery(), most)
         if most <= LATE * self.room:
@@ -286,13 +286,14 @@ class Builder(Sources):
 
     def _connection(self, read: Read[Any], entry: Source, shape: Shape, outer: Sequence[Any]) -> Value:
         """nodes, edges, pageInfo and totalCount of a window: the window is read once, with one row to spare."""
-        limit, offset, after, size = read.window
-        size = 100 if limit is None else size
-        limit = literal_column("100") if limit is None else clause(limit)
+        read_all = read.window.limit is None
+        size = 100 if read_all else read.window.most
+        limit = literal_column("100") if read_all else clause(read.window.limit)
+        page = read.window._replace(limit=limit, most=size)
         asked = [item.shape.form for item in shape.fields if isinstance(item, Nested)]
         if asked in ([], ["list"]):
-            return self._without_pages(entry, shape, outer, (limit, offset, after, size))
-        window = self._window(entry, outer, (limit + ONE, offset, after, size))
+            return self._without_pages(entry, shape, outer, page)
+        window = self._window(entry, outer, page._replace(limit=limit + ONE))
         inside = [*outer, window.alias]
         cells, most = list[Any](), 0
         for place, item in enumerate(shape.fields):
@@ -310,15 +311,15 @@ class Builder(Sources):
             elif isinstance(item, Column):
                 part = number(self._total(entry, outer))
             elif item.shape.form == "page_info":
-                part = self._page_info(item, rows.c[f"n{place}"], limit, offset, after)
+                part = self._page_info(item, rows.c[f"n{place}"], page)
             else:
                 part = array(
-                    func.array_to_string(_first(rows.c[f"n{place}"], limit), literal_column("','"), type_=Text()), most
+                    func.array_to_string(_kept(rows.c[f"n{place}"], page), literal_column("','"), type_=Text()), most
                 )
             parts.append((item.key, part))
         # HAVING: one row, also where no aggregate is left
-        page = select(record(parts).text).select_from(rows).having(true())
-        return Value((page.correlate(*outer).scalar_subquery(),), most=most + 1000)
+        answer = select(record(parts).text).select_from(rows).having(true())
+        return Value((answer.correlate(*outer).scalar_subquery(),), most=most + 1000)
 
     def _without_pages(self, entry: Source, shape: Shape, outer: Sequence[Any], window: Window) -> Value:
         """A connection of which nothing but the rows and their number is asked: a list, without a row to spare or
@@ -356,14 +357,14 @@ class Builder(Sources):
         """A list, and the cursor behind it, which is empty where there is no more: the window is read once, with one
         row to spare.
         """
-        limit, offset, after, size = window
-        rows = self._window(entry, outer, (clause(limit) + ONE, offset, after, size))
+        limit, size = window.limit, window.most
+        rows = self._window(entry, outer, window._replace(limit=clause(limit) + ONE))
         (listed_as,) = [part for part in shape.parts if isinstance(part, Nested)]
         row = self._object(rows, listed_as.shape.fields, [*outer, rows.alias])
         most = row.most * (1 + (size or ALL_ROWS))
         cells = self._made(rows, outer, row.text.label("n0"), self._cursor(rows).label("n1"))
         made = cells.subquery(self.trace.name("q")) if most <= self.room else self._bounded(cells, outer)
-        kept, cursors = func.array_to_string(_first(made.c.n0, limit), literal_column("','"), type_=Text()), made.c.n1
+        kept, cursors = func.array_to_string(_kept(made.c.n0, window), literal_column("','"), type_=Text()), made.c.n1
         last = func.array_agg(cursors, type_=ARRAY(Text))[clause(limit)]
         values = {
             "next": quoted(case((func.count() > clause(limit), last), else_=literal_column("''"))),
@@ -394,7 +395,7 @@ class Builder(Sources):
             return number(self._made(self._window(entry, outer, window), outer, func.count()).scalar_subquery())
         if part.name == "total":
             return number(total)
-        size = clause(window[0])
+        size = clause(window.limit)
         return number(func.div(total + size - ONE, size, type_=Integer()))
 
     def _asked(self, part: Asked) -> Value:
@@ -420,15 +421,19 @@ class Builder(Sources):
                 parts.append((part.key, self._object(entry, part.shape.fields, outer)))
         return record(parts)
 
-    def _page_info(self, part: Nested, cursors: Any, limit: Any, offset: Any, after: Any) -> Value:
-        kept = func.array_agg(cursors, type_=ARRAY(Text))
+    def _page_info(self, part: Nested, cursors: Any, window: Window) -> Value:
+        """There are more rows on the side that the window goes to if the spare one was found; on the other side, if it
+        does not begin at the end of the list.
+        """
+        found, (start, end) = func.array_agg(cursors, type_=ARRAY(Text)), _ends(window)
+        skips = false() if window.offset is None else clause(window.offset) > ZERO
+        sides = [truth(func.count() > window.limit), truth(skips if window.place is None else true())]
+        next_page, previous_page = reversed(sides) if window.backward else sides
         made = {
-            "has_next_page": truth(func.count() > limit),
-            "has_previous_page": truth(
-                true() if after is not None else (false() if offset is None else clause(offset) > ZERO)
-            ),
-            "start_cursor": quoted(kept[1]),
-            "end_cursor": quoted(kept[func.least(func.count(), limit)]),
+            "has_next_page": next_page,
+            "has_previous_page": previous_page,
+            "start_cursor": quoted(found[start]),
+            "end_cursor": quoted(found[end]),
         }
         return record(
             [
@@ -438,5 +443,13 @@ class Builder(Sources):
         )
 
 
-def _first(column: Any, limit: Any) -> Any:
-    return func.array_agg(column, type_=ARRAY(Text))[1:limit]
+def _ends(window: Window) -> tuple[Any, Any]:
+    """The first and the last row of a window among those that were read, one of which is to spare."""
+    if window.backward:
+        return func.greatest(func.count() - clause(window.limit), ZERO) + ONE, func.count()
+    return ONE, func.least(func.count(), clause(window.limit))
+
+
+def _kept(column: Any, window: Window) -> Any:
+    start, end = _ends(window)
+    return func.array_agg(column, type_=ARRAY(Text))[start:end]

@@ -51,11 +51,16 @@ def _tested(key: Case[Any], result: Any) -> bool:
     )
 
 
-class Cursors:
-    """The place that a parameter `after` names, in lists of any order."""
+def turned(order: list[Any]) -> list[Any]:
+    """The order of a list that is walked backwards: what was last comes first, nulls too."""
+    return [key_of(key) if descends(key) else key_of(key).desc() for key in order]
 
-    def __init__(self, trace: Trace, after: Any) -> None:
-        self.trace, self.name = trace, after.clause.key
+
+class Cursors:
+    """The place that a parameter `after` or `before` names, in lists of any order."""
+
+    def __init__(self, trace: Trace, cursor: Any) -> None:
+        self.trace, self.name, self.field = trace, cursor.clause.key, cursor.name
         self.whole = trace.getters[self.name]
 
     def beyond(self, order: list[Any]) -> list[Any]:
@@ -84,8 +89,8 @@ class Cursors:
         return [self._bound(place, type_, len(types)) for place, type_ in enumerate(types)]
 
     def _bound(self, place: int, type_: Any, size: int) -> Any:
-        whole, is_time = self.whole, isinstance(type_, DateTime)
-        read: Callable[[Any], Any] = lambda call: _value(whole(call), place, is_time, size)  # noqa: E731
+        whole, field, is_time = self.whole, self.field, isinstance(type_, DateTime)
+        read: Callable[[Any], Any] = lambda call: _value(field, whole(call), place, is_time, size)  # noqa: E731
         return self.trace.bind(f"{self.name}_{place}", read, type_)
 
 
@@ -113,10 +118,10 @@ def _same(key: Any, bound: Any, may_be_null: bool) -> Any:
     return key.is_not_distinct_from(bound) if may_be_null else key == bound
 
 
-def _value(keys: tuple[Any, ...], place: int, is_time: bool, size: int) -> Any:
+def _value(field: str, keys: tuple[Any, ...], place: int, is_time: bool, size: int) -> Any:
     try:
         if len(keys) != size:
             raise ValueError
         return datetime.fromisoformat(keys[place]) if is_time and keys[place] is not None else keys[place]
     except (ValueError, TypeError):
-        raise Refusal(Code.BAD_REQUEST, f"after: {NO_CURSOR}", fields={"after": NO_CURSOR}) from None
+        raise Refusal(Code.BAD_REQUEST, f"{field}: {NO_CURSOR}", fields={field: NO_CURSOR}) from None

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from sqlalchemy import literal_column
 from sqlalchemy.sql.selectable import AliasedReturnsRows, TableClause
@@ -18,8 +18,19 @@ from resolvers.kernel.reader.clauses import clause
 T = TypeVar("T", bound=SQLModel, covariant=True)
 
 
-EVERYTHING = (None, None, None, None)
-"""The window of all rows: limit, offset, after, and how many rows it can hold at most."""
+class Window(NamedTuple):
+    """Which of the rows. It begins behind the `place` of a cursor, or, `backward`, ends before it; its rows are in the
+    order of the list in both cases. `most`: how many it can hold at most.
+    """
+
+    limit: Any = None
+    offset: Any = None
+    place: Any = None
+    most: int | None = None
+    backward: bool = False
+
+
+EVERYTHING = Window()
 
 
 class View(SQLModel):
@@ -54,7 +65,7 @@ class Read(Generic[T]):
         source: Any = None,
         where: tuple[Any, ...] = (),
         order: tuple[Any, ...] = (),
-        window: tuple[Any, Any, Any, int | None] = EVERYTHING,
+        window: Window = EVERYTHING,
         missing: str = "",
         parent: "Read[Any] | None" = None,
         partner: Mapping[str, Any] = MappingProxyType({}),
@@ -129,7 +140,7 @@ class Rows(Read[T]):
 
     def limit(self, size: int) -> Self:
         """The first rows alone: for a list that is cut, and has no pages."""
-        made: Self = self._as(type(self), window=(literal_column(str(size)), None, None, size))
+        made: Self = self._as(type(self), window=Window(literal_column(str(size)), most=size))
         return made
 
     def one(self, missing: str) -> Row[T]:
@@ -137,7 +148,10 @@ class Rows(Read[T]):
         return made
 
     def page(self, data: Paging) -> Page[T]:
-        made: Page[T] = self._as(Page, window=(data.limit, data.offset, data.after, data.page_maximum))
+        backward = data.last is not None
+        place = data.before if backward else data.after
+        window = Window(data.limit, data.offset, place, data.page_maximum, backward)
+        made: Page[T] = self._as(Page, window=window)
         return made
 
 

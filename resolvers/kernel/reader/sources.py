@@ -13,13 +13,12 @@ from sqlmodel import SQLModel
 
 from models.base import table_of
 from resolvers.kernel.reader.clauses import clause
-from resolvers.kernel.reader.keyset import Cursors, descends, key_of
-from resolvers.kernel.reader.rows import Branch, Read, View, only_readable
+from resolvers.kernel.reader.keyset import Cursors, descends, key_of, turned
+from resolvers.kernel.reader.rows import Branch, Read, View, Window, only_readable
 from resolvers.kernel.trace import Trace, sql_type
 
 ONE: Any = literal_column("1")
 ZERO: Any = literal_column("0")
-Window = tuple[Any, Any, Any, int | None]  # limit, offset, after, rows at most
 
 
 @dataclass
@@ -124,7 +123,7 @@ class Sources:
         """The branches of a list as one FROM entry: of each no more rows than the window and one to spare can take."""
         if read.conditions or read.parent is not None:
             raise TypeError(f"{read.model.__name__}: conditions belong into the branches of a merged list")
-        limit, offset, after, _ = read.window
+        limit, offset, cursor, _, backward = read.window
         enough = None if limit is None else clause(limit) + ONE + (ZERO if offset is None else _wide(offset))
         if callable(read.branches[0].rows):
             return self._found(read, read.branches[0], enough, outer)
@@ -134,7 +133,8 @@ class Sources:
             around = [*outer] if value is None else [*outer, value]
             rows = branch.rows if value is None else branch.rows.where(branch.by == value.exported_columns[0])
             order = [_of_view(key, rows.selected_columns) for key in read.order]
-            beyond = [] if after is None else Cursors(self.trace, after).beyond(order)
+            order = turned(order) if backward else order
+            beyond = [] if cursor is None else Cursors(self.trace, cursor).beyond(order)
             first = rows.where(*beyond).order_by(*order)
             for made, kept in ((first if enough is None else first.limit(enough), cut), (rows, whole)):
                 made = made.correlate(*around)
@@ -149,19 +149,21 @@ class Sources:
     def _found(self, read: Read[Any], branch: Branch, enough: Any, outer: Sequence[Any]) -> Source:
         """What a function of the database finds: it begins behind the cursor, and ends, by itself."""
         place = None
-        if read.window[2] is not None:
+        if read.window.backward:
+            raise TypeError(f"{read.model.__name__}: what a function finds is read forwards (Paging.backwards)")
+        if read.window.place is not None:
             fields = [read.model.model_fields[key.lstrip("-")].annotation for key in read.order]
-            place = Cursors(self.trace, read.window[2]).place([sql_type(field) for field in fields])
+            place = Cursors(self.trace, read.window.place).place([sql_type(field) for field in fields])
         alias = branch.rows(enough, place).correlate(*outer).subquery(self.trace.name("t"))
         return Source(read.model, alias, [], [_of_view(key, alias.c) for key in read.order], total=branch.total)
 
     def _select(
         self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()
     ) -> Any:
-        """The rows of a source, in its order and window."""
-        limit, offset, after, _ = window
-        order = entry.entered
-        beyond = [] if after is None or entry.total is not None else Cursors(self.trace, after).beyond(order)
+        """The rows of a source, in its order and window. Backwards, the one next to the cursor is the first."""
+        limit, offset, cursor, _, backward = window
+        order = turned(entry.entered) if backward else entry.entered
+        beyond = [] if cursor is None or entry.total is not None else Cursors(self.trace, cursor).beyond(order)
         made = select(*columns).select_from(entry.alias).where(*entry.where, *where, *beyond).order_by(*order)
         made = made if limit is None else made.limit(clause(limit))
         made = made if offset is None else made.offset(clause(offset))
@@ -177,20 +179,23 @@ class Sources:
             else self._of_each(entry, outer, window)
         )
         rows = made.subquery(self.trace.name("q"))
-        return Source(entry.model, rows, [], [ClauseAdapter(rows).traverse(k) for k in entry.order])
+        order = [ClauseAdapter(rows).traverse(k) for k in entry.order]
+        if window.backward:
+            rows = select(*rows.c).order_by(*order).subquery(self.trace.name("q"))
+            order = [ClauseAdapter(rows).traverse(k) for k in order]
+        return Source(entry.model, rows, [], order)
 
     def _of_each(self, entry: Source, outer: Sequence[Any], window: Window) -> Any:
         """The window of the rows that have one of several values, out of the first rows with each value."""
         assert entry.each is not None
         column, values = entry.each
-        limit, offset, after, _ = window
+        limit, offset, cursor, _, backward = window
         enough = limit if offset is None or limit is None else clause(limit) + _wide(offset)
         value = select(func.unnest(values, type_=column.type).label("value")).distinct().subquery(self.trace.name("v"))
-        own = self._select(
-            entry, [*outer, value], (enough, None, after, None), *entry.alias.c, where=[column == value.c.value]
-        )
+        each = Window(enough, place=cursor, backward=backward)
+        own = self._select(entry, [*outer, value], each, *entry.alias.c, where=[column == value.c.value])
         first = own.lateral(self.trace.name("q"))
-        order = [ClauseAdapter(first).traverse(k) for k in entry.order]
+        order = [ClauseAdapter(first).traverse(k) for k in (turned(entry.order) if backward else entry.order)]
         made = select(*first.c).select_from(value.join(first, true())).order_by(*order)
         made = made if limit is None else made.limit(clause(limit))
         made = made if offset is None else made.offset(clause(offset))
