@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ROOT / "tests" / "contract" / "replay.yaml"
-START = 60.0  # seconds a server may take to its first answer
+START = 180.0  # seconds a server may take to its first answer
 NEEDS_A_WORLD = "-world-"  # in the name of files that talk with vendors the player pretends to be
 
 
@@ -47,7 +47,7 @@ def server(directory: Path, token: str) -> Iterator[str]:
             yield _address(process, Path(log.name))
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(START)
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
