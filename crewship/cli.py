@@ -13,17 +13,27 @@ import typer
 if TYPE_CHECKING:
     from resolvers.instance.settings import Settings
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="The Crewship server: REST and GraphQL on PostgreSQL.",
-)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
 app.add_typer(audit_app, name="audit")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def crewship(
+    shown: Annotated[
+        bool, typer.Option("--version", help="Show the release and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """The Crewship server: REST and GraphQL on PostgreSQL."""
 
 
 @contextmanager

@@ -11,10 +11,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -33,6 +33,7 @@ from resolvers.instance.crypto import setup_token
 from resolvers.instance.running import BOOTSTRAPPED
 from resolvers.instance.settings import Settings, load_settings
 
+T = TypeVar("T")
 log = logging.getLogger("crewship.serve")
 
 OLDEST_POSTGRES = 15
@@ -363,6 +364,28 @@ def _leave(*_: object) -> NoReturn:
     raise SystemExit(0)
 
 
+async def ended_by_signals(work: Coroutine[Any, Any, T]) -> T:
+    """For work that has threads help: it ends where it waits, in SystemExit.
+
+    An exception out of a handler can strike a step too soon: a lock that was just taken (of logging, of an import) is
+    given back by nobody then, and the thread that needs it, and the end that waits for the thread, take for ever.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def cancel(*_: object) -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    before = {signum: signal.signal(signum, cancel) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return await work
+    except asyncio.CancelledError:
+        raise SystemExit(0) from None
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
 def serve(settings: Settings, application: Application = _application) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartError, PostgresError or KeysError when it cannot."""
     logs.configure(settings.log_level, settings.log_format)
@@ -394,7 +417,7 @@ def serve(settings: Settings, application: Application = _application) -> None:
 def _run(
     settings: Settings, access: Access, where: str, sockets: list[socket.socket], application: Application
 ) -> None:
-    ready = asyncio.run(prepare(settings, access))
+    ready = asyncio.run(ended_by_signals(prepare(settings, access)))
     notice = (
         f"Crewship serves at {where}"
         if settings.role != "worker"

@@ -1,5 +1,6 @@
 """`crewship`, as an operator meets it: in a process of its own, from the first start to the last signal."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from crewship.serve import ended_by_signals
 from tests.process.commands import PATIENCE, ROOT, environment, run, serving, status_of, status_over, until
 
 
@@ -53,6 +55,29 @@ def test_serve_from_nothing_and_leave_on_sigterm(data_dir: Path) -> None:
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
     for secret in ("secrets.env", "postgres.json", "run/internal-token"):
         assert stat.S_IMODE((data_dir / secret).stat().st_mode) == 0o600
+
+
+def test_the_version_is_shown_where_people_look_for_it() -> None:
+    answers = [run(*asked, env=environment(Path("/nonexistent"))) for asked in (["--version"], ["version"])]
+    assert [answer.returncode for answer in answers] == [0, 0]
+    assert answers[0].stdout == answers[1].stdout != ""
+
+
+def test_a_signal_strikes_the_start_only_where_it_waits() -> None:
+    seen: list[str] = []
+
+    async def work() -> None:
+        for step in ("a lock is taken", "and given back"):
+            signal.raise_signal(signal.SIGTERM)
+            seen.append(step)
+        await asyncio.sleep(PATIENCE)
+        seen.append("it went on")
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        asyncio.run(ended_by_signals(work()))
+    assert (ended.value.code, seen) == (0, ["a lock is taken", "and given back"])
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_killed_server_starts_again_with_the_same_keys(data_dir: Path) -> None:
