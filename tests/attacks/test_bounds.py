@@ -62,7 +62,7 @@ def floods(model: type[Input]) -> Iterator[tuple[str, dict[str, Any]]]:
     fields = [
         name
         for name in model.model_fields
-        if not issubclass(model, Paging) or name not in Paging.model_fields or name == "after"
+        if not issubclass(model, Paging) or name not in Paging.model_fields or name in ("after", "before")
     ]
     for name in fields:
         for kind, value in FLOODS.items():
