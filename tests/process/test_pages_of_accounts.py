@@ -254,6 +254,13 @@ async def test_a_newcomer_accepts_with_a_new_account(page: Page, place: World, a
     assert await place.database.fetchval(joined) == "MEMBER"
 
 
+async def test_a_link_that_was_cut_is_no_invitation(page: Page, place: World, axe: str) -> None:
+    await page.open(f"{place.url}/invitation")
+    await page.see("This link holds no invitation", "#unavailable [role=alert]")
+    assert await page.value("document.querySelector('#join').hidden")
+    await judge(page, axe, "invitation without a token")
+
+
 async def test_somebody_with_an_account_signs_in_to_accept(page: Page, place: World, axe: str) -> None:
     karen = await new_user(place, email="karen@example.com")
     path = await invited(place, karen.email)

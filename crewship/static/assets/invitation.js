@@ -21,6 +21,10 @@ function show(id, focus = false) {
 }
 
 async function begin(focus = false) {
+  if (!token) {
+    find("#unavailable [role=alert]").textContent = "This link holds no invitation. Open the whole link of the mail, or ask for another one.";
+    return show("unavailable", true);
+  }
   try {
     const viewer = await whoAmI();
     if (viewer) {
