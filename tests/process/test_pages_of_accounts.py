@@ -14,7 +14,7 @@ from models.account import EmailChange
 from models.kernel import InstanceFact
 from models.preferences import Preference
 from models.recovery import PasswordReset
-from models.workspaces import Membership, Role, Workspace
+from models.workspaces import Membership, Role
 from resolvers.instance.running import instance
 from resolvers.kernel import BOOTSTRAPPED, digest
 from tests.auth.browsers import PASSWORD, Browser, new_user
@@ -221,111 +221,6 @@ async def test_a_mailed_link_sets_a_new_password(page: Page, place: World, axe: 
     await page.see("Invalid or expired token", "#reset-form [role=alert]")
     await page.click("#again a")
     await page.see("Forgot your password?", "#forgot")
-
-
-# ---- an invitation ---------------------------------------------------------------------------------------------------
-
-
-async def invited(place: World, email: str) -> str:
-    """The page that the mailed link leads to."""
-    arguments = "workspaceId: $ws, input: $in"
-    invite = f"mutation ($ws: ID, $in: CreateInvitationInput!) {{ createInvitation({arguments}) {{ token }} }}"
-    answer = await place.graphql(place.owner, invite, {"in": {"email": email}})
-    return f"/invitation?token={answer['data']['createInvitation']['token']}"
-
-
-async def test_a_newcomer_accepts_with_a_new_account(page: Page, place: World, axe: str) -> None:
-    await page.open(f"{place.url}{await invited(place, 'radia@example.com')}")
-    await page.fill("#join-form [name=fullName]", "Radia Perlman")
-    await page.fill("#join-form [name=password]", "short")
-    await page.press("Enter")
-    await page.see("Password must be at least 8 characters", "#join .fault")
-    assert await page.value(FOCUSED) == "password"
-    await judge(page, axe, "invitation join")
-    await page.fill("#join-form [name=password]", " but longer")
-    await page.press("Enter")
-    await page.see("Welcome to Workspace", "#joined")
-    assert await page.value(FOCUSED) == "joined-title"
-    assert await page.value("location.search") == ""
-    await judge(page, axe, "invitation joined")
-    await page.click("#joined a")
-    await page.see("Radia Perlman", "#account-name")
-    joined = "SELECT role FROM memberships m JOIN users u ON u.id = m.user_id WHERE u.email = 'radia@example.com'"
-    assert await place.database.fetchval(joined) == "MEMBER"
-
-
-async def test_a_link_that_was_cut_is_no_invitation(page: Page, place: World, axe: str) -> None:
-    await page.open(f"{place.url}/invitation")
-    await page.see("This link holds no invitation", "#unavailable [role=alert]")
-    assert await page.value("document.querySelector('#join').hidden")
-    await judge(page, axe, "invitation without a token")
-
-
-async def test_somebody_with_an_account_signs_in_to_accept(page: Page, place: World, axe: str) -> None:
-    karen = await new_user(place, email="karen@example.com")
-    path = await invited(place, karen.email)
-    await page.open(f"{place.url}{path}")
-    await page.fill("#join-form [name=fullName]", "Karen Spärck Jones")
-    await page.fill("#join-form [name=password]", "another password")
-    await page.press("Enter")
-    await page.see("There is an account with the email of this invitation", "#join-form [role=alert]")
-    await page.click("#sign-in")
-    await page.fill("#login [name=email]", EMAIL)  # of somebody else, at first
-    await page.fill("#login [name=password]", PASSWORD)
-    await page.press("Enter")
-    await page.click("#accept-form button")
-    await page.see("This invitation is for another email address", "#accept [role=alert]")
-    await judge(page, axe, "invitation accept")
-    await page.click("#switch")
-    await page.fill("#login [name=email]", karen.email)
-    await page.fill("#login [name=password]", PASSWORD)
-    await page.press("Enter")
-    await page.see(karen.email, "#accept")
-    await page.click("#accept-form button")
-    await page.see("Welcome to Workspace", "#joined")
-    await page.open(f"{place.url}{path}")
-    await page.click("#accept-form button")
-    await page.see("Welcome to Workspace", "#joined")
-    annex = Workspace(name="Annex", slug="annex")
-    await place.add(annex, Membership(workspace_id=annex.id, user_id=karen.id, role=Role.MEMBER))
-    await page.open(f"{place.url}{path}")
-    await page.click("#accept-form button")
-    await page.see("You are a member already", "#joined")  # of one of several, which are not told apart
-
-
-async def test_somebody_is_invited_and_the_invitation_withdrawn(page: Page, place: World, axe: str) -> None:
-    await account(page, place)
-    await page.see(EMAIL, "#members")
-    await page.fill("#people [name=email]", EMAIL)
-    await page.press("Enter")
-    await page.see("This email belongs to a member", "#people .fault")
-    assert await page.value(FOCUSED) == "email"
-    await page.value("document.querySelector('#people [name=email]').value = ''")
-    await page.fill("#people [name=email]", "mary@example.com")
-    await choose(page, "#people [name=role]", "VIEWER")
-    await page.press("Enter")
-    await page.see("Invitation for mary@example.com", "#invitation")
-    assert await page.value(FOCUSED) == "invitation-title"
-    found = "SELECT token, role FROM invitations WHERE email = 'mary@example.com'"
-    token, role = await place.database.fetchrow(found)
-    assert (await page.text("#invitation-link"), role) == (f"{place.url}/invitation?token={token}", "VIEWER")
-    await judge(page, axe, "account people")
-    await page.click("#invitation-done")
-    await page.click("[aria-label='Withdraw: mary@example.com']")
-    await page.see("Its link stops working.", "#ask")
-    assert await page.value(FOCUSED) == "ask-no"
-    await page.click("#ask-yes")
-    await page.see("The invitation is withdrawn.", "#news")
-    assert await place.database.fetchrow(found) is None
-    assert "mary@example.com" not in await page.text("#people")
-
-
-async def test_who_may_not_invite_is_not_asked(page: Page, place: World) -> None:
-    rear = await new_user(place, email="joan.clarke@example.com")
-    await place.add(Membership(workspace_id=place.workspace.id, user_id=rear.id, role=Role.MANAGER))
-    await account(page, place, rear.email)
-    assert await page.value("document.querySelector('#people').hidden")
-    assert await page.value("document.querySelector('#sections [href=\\'#people\\']').hidden")
 
 
 # ---- the account -----------------------------------------------------------------------------------------------------
