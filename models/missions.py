@@ -1,5 +1,6 @@
 """Missions, their tasks, and the assignments that carry work to agents."""
 
+import secrets
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from models.base import (
     belongs_to,
     enum_field,
     json_field,
+    stored_at,
     tenant_key,
     text_field,
     time_field,
@@ -115,7 +117,9 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         belongs_to("lead_agent_id", "agents"),
         Index("missions_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
         Index("missions_workspace_id_crew_id_created_at_id_idx", "workspace_id", "crew_id", "created_at", "id"),
-        Index("missions_workspace_id_lead_agent_id_idx", "workspace_id", "lead_agent_id"),
+        Index("missions_lead_agent_id_list_idx", "workspace_id", "lead_agent_id", "created_at", "id"),
+        Index("missions_status_list_idx", "workspace_id", "status", "created_at", "id"),
+        Index("missions_crew_id_status_list_idx", "workspace_id", "crew_id", "status", "created_at", "id"),
         Index("missions_workspace_id_completed_at_idx", "workspace_id", "completed_at"),
         belongs_to("project_id", "projects", ondelete="SET NULL (project_id)"),
         belongs_to("milestone_id", "milestones", ondelete="SET NULL (milestone_id)"),
@@ -174,7 +178,9 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
 
 
 class Assignment(TenantTable, Timestamps, table=True):
-    """One piece of work from one agent to another, in a chat."""
+    """One piece of work from one agent to another, in a chat. `handoff` is what the agent has said of its result, for
+    whoever goes on with it: `summary`, `confidence` and `artifacts`.
+    """
 
     __tablename__ = "assignments"
     __table_args__ = (
@@ -188,6 +194,7 @@ class Assignment(TenantTable, Timestamps, table=True):
             Index(f"assignments_{end}_idx", "workspace_id", end, "created_at", "id")
             for end in ("assigned_by_id", "assigned_to_id")
         ],
+        Index("assignments_running_idx", "workspace_id", "assigned_to_id", postgresql_where=text("status = 'RUNNING'")),
         Index("assignments_queued_idx", "workspace_id", "created_at", postgresql_where=text("status = 'QUEUED'")),
     )
     chat_id: str | None = None
@@ -197,6 +204,7 @@ class Assignment(TenantTable, Timestamps, table=True):
     status: AssignmentStatus = enum_field(AssignmentStatus.PENDING)
     result_summary: str | None = text_field(CONFIG, default=None)
     error_message: str | None = text_field(ERROR, default=None)
+    handoff: dict[str, Any] | None = json_field(NOTES, default=None)
     started_at: datetime | None = time_field(default=None)
     finished_at: datetime | None = time_field(default=None)
 
@@ -216,17 +224,22 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
             "mission_tasks_workspace_id_mission_id_task_order_id_idx", "workspace_id", "mission_id", "task_order", "id"
         ),
         Index(
-            "mission_tasks_workspace_id_assigned_agent_id_idx",
+            "mission_tasks_assigned_agent_id_list_idx",
             "workspace_id",
             "assigned_agent_id",
+            "created_at",
+            "id",
             postgresql_where=text("assigned_agent_id IS NOT NULL"),
         ),
         Index(
-            "mission_tasks_workspace_id_assignment_id_idx",
+            "mission_tasks_workspace_id_assignment_id_key",
             "workspace_id",
             "assignment_id",
+            unique=True,
             postgresql_where=text("assignment_id IS NOT NULL"),
         ),
+        Index("mission_tasks_workspace_id_completed_at_idx", "workspace_id", "completed_at"),
+        Index("mission_tasks_failed_idx", "workspace_id", "updated_at", postgresql_where=text("status = 'FAILED'")),
     )
     mission_id: str
     assigned_agent_id: str | None = None
@@ -258,6 +271,37 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
     approved_at: datetime | None = time_field(default=None)
 
 
+def new_checkpoint_id() -> str:
+    """`cp_<16 hex>` (contract: missions.Checkpoint)."""
+    return f"cp_{secrets.token_hex(8)}"
+
+
+class Checkpoint(TenantTable, table=True):
+    """Where a mission was: the newest entry of its journal, and what of it was open.
+
+    `state` has `agent_memory`, `pending_tasks` and `open_assignments`.
+    """
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (
+        tenant_key(),
+        belongs_to("crew_id", "crews"),
+        belongs_to("mission_id", "missions", ondelete="CASCADE"),
+        belongs_to("fork_of", "checkpoints", ondelete="SET NULL (fork_of)"),
+        Index("checkpoints_list_idx", "workspace_id", "mission_id", "created_at", "id"),
+        Index("checkpoints_fork_of_idx", "workspace_id", "fork_of", postgresql_where=text("fork_of IS NOT NULL")),
+    )
+    id: str = text_field(ID, default_factory=new_checkpoint_id, primary_key=True)
+    crew_id: str
+    mission_id: str
+    label: str | None = text_field(LINE, default=None)
+    journal_cursor: str = text_field(NAME)
+    state: dict[str, Any] = json_field(NOTES)
+    fork_of: str | None = None
+    created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    created_at: datetime = stored_at("clock_timestamp()")
+
+
 _S = MissionStatus
 _ENDS = frozenset({_S.DONE, _S.CANCELLED})
 ISSUE_STATES = Machine(
@@ -276,6 +320,59 @@ ISSUE_STATES = Machine(
     stamps={"completed_at": _ENDS},
 )
 """Of missions that are issues (contract: issues.states)."""
+MISSION_STATES = Machine(
+    Mission,
+    "status",
+    {
+        _S.PLANNING: frozenset({_S.IN_PROGRESS, _S.CANCELLED}),
+        _S.IN_PROGRESS: frozenset({_S.REVIEW, _S.FAILED, _S.CANCELLED}),
+        _S.REVIEW: frozenset({_S.COMPLETED, _S.IN_PROGRESS, _S.FAILED, _S.CANCELLED}),
+        _S.BACKLOG: frozenset({_S.TODO, _S.IN_PROGRESS, _S.CANCELLED}),
+        _S.TODO: frozenset({_S.BACKLOG, _S.IN_PROGRESS, _S.CANCELLED}),
+        _S.DONE: frozenset({_S.BACKLOG}),
+        _S.FAILED: frozenset({_S.BACKLOG, _S.TODO, _S.IN_PROGRESS}),
+        _S.COMPLETED: frozenset(),
+        _S.CANCELLED: frozenset(),
+    },
+    stamps={"completed_at": frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED})},
+)
+"""What a user may make of a mission by hand (contract: missions.states.Mission)."""
+MISSION_ACTIONS = Machine(
+    Mission,
+    "status",
+    {
+        _S.PLANNING: frozenset({_S.IN_PROGRESS}),
+        _S.IN_PROGRESS: frozenset({_S.REVIEW, _S.FAILED}),
+        _S.REVIEW: frozenset(),
+        _S.COMPLETED: frozenset({_S.PLANNING}),
+        _S.CANCELLED: frozenset({_S.PLANNING}),
+        _S.FAILED: frozenset({_S.PLANNING, _S.RESUMING}),
+        _S.RESUMING: frozenset({_S.IN_PROGRESS}),
+    },
+    stamps={"completed_at": frozenset({_S.REVIEW, _S.FAILED})},
+)
+"""How a mission is started, restarted and resumed, and how the work on it, or on an issue, ends (contract:
+missions.states.MissionActions).
+"""
+TASK_STATES = Machine(
+    MissionTask,
+    "status",
+    {
+        TaskStatus.PENDING: frozenset({TaskStatus.IN_PROGRESS, TaskStatus.SKIPPED}),
+        TaskStatus.BLOCKED: frozenset({TaskStatus.PENDING, TaskStatus.SKIPPED}),
+        TaskStatus.IN_PROGRESS: frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SKIPPED}),
+        TaskStatus.COMPLETED: frozenset(),
+        TaskStatus.FAILED: frozenset(),
+        TaskStatus.SKIPPED: frozenset(),
+        TaskStatus.AWAITING_APPROVAL: frozenset(),
+        TaskStatus.CANCELLED: frozenset(),
+    },
+    stamps={
+        "started_at": frozenset({TaskStatus.IN_PROGRESS}),
+        "completed_at": frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SKIPPED}),
+    },
+)
+"""What a user may make of a task by hand (contract: missions.states.Task)."""
 TASK_BY_ENGINE = Machine(
     MissionTask,
     "status",

@@ -53,7 +53,7 @@ DECLARED: Final[Mapping[str, Held]] = {
         by="decided_by requested_by", words="comment", mentions="reason payload",
         nothing="crew_id agent_id mission_id tool",
     ),
-    "assignments": held(mentions="task result_summary error_message"),
+    "assignments": held(mentions="task result_summary error_message handoff"),
     "audit_logs": held(
         by="user_id actor_id",
         words="ip_address user_agent",
@@ -69,6 +69,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "chats": held(words="title"),
     "cli_tokens": held(mentions="name", hidden="token_hash", nothing="scopes"),
     "cost_days": held(nothing="day agent_id crew_id model"),
+    "checkpoints": held(words="label", nothing="journal_cursor state"),
     "credentials": held(by="created_by_actor_id", mentions="name", hidden="value", nothing="provider scope"),
     "crew_connections": held(),
     "crew_integrations": held(

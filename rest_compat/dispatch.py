@@ -289,6 +289,11 @@ def value_of(request: Request, field: str) -> dict[str, Any]:
         return {}
 
 
+def body_if_any(request: Request) -> dict[str, Any]:
+    """For routes whose body may be left out, but has to be JSON where there is one."""
+    return body_of(request) if request.body.strip() else {}
+
+
 def workspace_in_body(request: Request) -> dict[str, Any]:
     """For routes whose body names the workspace (contract: auth.methods.internal_token)."""
     raw = body_of(request)

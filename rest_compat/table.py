@@ -63,6 +63,13 @@ class Fixed:
     json: str
 
 
+@dataclass(frozen=True, slots=True)
+class IfAsked:
+    """A key of rows that an edge leads to, which is left out unless this flag of the input is set."""
+
+    flag: str
+
+
 class Wire(BaseModel):
     """What REST answers with: documentation for OpenAPI, and a Shape for the reader. Never instantiated."""
 
@@ -124,9 +131,9 @@ def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item
     entry = GRAPHS.get(model, {}).get(source)
     if isinstance(entry, Edge):
         inner = shape_of(kind) if is_wire else Shape((), "count")
-        return Nested(
-            key, source, inner or Shape(()), absent=absent is not None, zero=absent is not None and absent.zero
-        )
+        asked = next((m.flag for m in info.metadata if isinstance(m, IfAsked)), None)
+        zero = absent is not None and absent.zero
+        return Nested(key, source, inner or Shape(()), absent=absent is not None, zero=zero, asked=asked)
     if isinstance(entry, Derived) or source in columns_of(model):
         return Column(key, source, absent=absent is not None, zero=absent is not None and absent.zero)
     if is_wire and nested.__of__ is model:
@@ -280,7 +287,8 @@ def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: An
 
 
 __all__ = [
-    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "ByKey", "Download", "Fixed", "From", "Null", "Output", "Reply",
+    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "ByKey", "Download", "Fixed", "From", "IfAsked", "Null",
+    "Output", "Reply",
     "Request", "Route", "Streaming", "Upload", "ValueOf", "Wire",
     "shape_of",
 ]  # fmt: skip

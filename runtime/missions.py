@@ -1,31 +1,50 @@
-"""The bodies of the jobs that move missions on. Each is one transaction: done again it finds nothing left to do."""
+"""The bodies of the jobs that move missions on. Each step is one transaction: done again, nothing is left to do."""
+
+from functools import partial
 
 from sqlmodel import col
 
 from models.missions import Assignment
 from resolvers.kernel import Context
-from resolvers.missions.driving import DRIVE, EXPIRE, OfMission, drive, expire
+from resolvers.missions import driving
+from resolvers.missions.dispatching import TURNS, OfAgent, give_turns, make_room
+from resolvers.missions.driving import DRIVE, EXPIRE, OfMission
 from resolvers.runs.assignments import ASSIGNMENT_ENDED, OfAssignment
 from runtime.background import Work, carries
 
 
 @carries(DRIVE)
 async def look(work: Work, data: OfMission) -> None:
-    await work.write("look", lambda ctx: drive(ctx, data.mission_id))
+    """A task goes to its agent in a step of its own: two missions that give work to the same agents hold one agent each
+    at a time, and never wait for each other.
+    """
+    id = data.mission_id
+    await work.write("note", lambda ctx: driving.note(ctx, id))
+    for task_id in await work.read(lambda ctx: driving.ready(ctx, id)):
+        await work.write(f"dispatch {task_id}", partial(driving.dispatch, mission_id=id, task_id=task_id))
+    await work.write("settle", lambda ctx: driving.settle(ctx, id))
 
 
 @carries(EXPIRE)
 async def deadline(work: Work, data: OfMission) -> None:
-    await work.write("deadline", lambda ctx: expire(ctx, data.mission_id))
+    await work.write("deadline", lambda ctx: driving.expire(ctx, data.mission_id))
 
 
 @carries(ASSIGNMENT_ENDED)
 async def go_on(work: Work, data: OfAssignment) -> None:
-    """The mission that the assignment belongs to is looked at."""
+    """The mission that the assignment belongs to is looked at, and its crew has room for another one."""
 
     async def enqueue(ctx: Context) -> None:
         assignment = await ctx.select(Assignment, col(Assignment.id) == data.assignment_id).first()
-        if assignment is not None and assignment.chat_id is not None:
+        if assignment is None:
+            return
+        if assignment.chat_id is not None:
             ctx.enqueue(DRIVE, mission_id=assignment.chat_id)
+        await make_room(ctx, assignment.assigned_to_id)
 
     await work.write("go on", enqueue)
+
+
+@carries(TURNS)
+async def turns(work: Work, data: OfAgent) -> None:
+    await work.write("turns", lambda ctx: give_turns(ctx, data.agent_id))

@@ -58,6 +58,8 @@ class AgentType:
     )
     parent_lead_id: strawberry.ID | None
     parent_lead: Edge | None
+    led_missions: Edges
+    mission_tasks: Edges
     hire_reason: str | None = strawberry.field(description="One line for each hire and rehire.")
     created_by_user_id: strawberry.ID | None
     created_at: datetime

@@ -22,7 +22,7 @@ from resolvers.kernel.operation import Operation, Surface
 from resolvers.kernel.outputs import Output
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import Query
-from resolvers.kernel.reader import GRAPHS, Derived, Either, Page, Row, columns_of
+from resolvers.kernel.reader import GRAPHS, Derived, Either, Page, Row, Subtype, Target, columns_of
 from resolvers.kernel.reader import Edge as GraphEdge
 
 N = TypeVar("N")
@@ -78,18 +78,21 @@ def union(name: str, *models: type[SQLModel], description: str) -> None:
 
 
 _UNBOUND: list[tuple[type[SQLModel], type, str]] = []
-NODES: dict[type[SQLModel], list[type]] = {}
+NODES: dict[Target, list[type]] = {}
 
 
-def node(model: type[SQLModel], *, name: str | None = None) -> Callable[[C], C]:
-    """A GraphQL type of a table or View. A field is a column or an entry of the model's graph; edges take arguments.
+def node(shown: Target, *, name: str | None = None) -> Callable[[C], C]:
+    """A GraphQL type of a table, a View or a Subtype, which says its name itself. A field is a column or an entry of
+    the model's graph; edges take arguments.
 
     The class becomes a type in `bind_nodes`: before all domains are loaded, a model's edges are unknown.
     """
 
+    model, called = (shown.model, shown.name) if isinstance(shown, Subtype) else (shown, shown.__name__)
+
     def record(cls: C) -> C:
-        _UNBOUND.append((model, cls, name or model.__name__))
-        NODES.setdefault(model, []).append(cls)
+        _UNBOUND.append((model, cls, name or called))
+        NODES.setdefault(shown, []).append(cls)
         return cls
 
     return record
@@ -128,7 +131,7 @@ def _typed(field: str, annotation: Any, entry: GraphEdge | Either | Derived | No
         return nullable(_one_of(field, entry))
     if not isinstance(entry, GraphEdge) or entry.kind != forms[annotation]:
         raise TypeError(f"{field}: the graph has no edge of this name that leads to {forms[annotation]}")
-    kind: Any = node_of(field, entry.target)
+    kind: Any = node_of(field, entry.shown)
     if annotation is Edges:
         return Connection[kind] if entry.input is not None and issubclass(entry.input, Paging) else list[kind]
     return kind if annotation is Edge else nullable(kind)
@@ -140,16 +143,16 @@ def _one_of(field: str, entry: Either) -> Any:
     known = UNIONS.get(frozenset(models))
     if known is None:
         raise TypeError(f"{field}: the schema has no union of {' and '.join(model.__name__ for model in models)}")
-    return Annotated[Union[tuple(node_of(field, model) for model in models)], known]  # noqa: UP007 (a value here)
+    kinds = dict.fromkeys(node_of(field, edge.shown) for edge in entry.members.values())
+    return Annotated[Union[tuple(kinds)], known]  # noqa: UP007 (a value here)
 
 
-def node_of(field: str, model: type[SQLModel]) -> Any:
-    """The type of the rows of a model that a field leads to."""
-    nodes = NODES.get(model, [])
+def node_of(field: str, shown: Target) -> Any:
+    """The type of the rows of a model or Subtype that a field leads to."""
+    nodes = NODES.get(shown, [])
     if len(nodes) != 1:
-        raise TypeError(
-            f"{field}: {model.__name__} has {len(nodes)} types in the schema, so the field has to name its own"
-        )
+        named = shown.name if isinstance(shown, Subtype) else shown.__name__
+        raise TypeError(f"{field}: {named} has {len(nodes)} types in the schema, so the field has to name its own")
     return nodes[0]
 
 

@@ -91,6 +91,7 @@ class CrewType:
     costs: Edges = strawberry.field(description="Of the last 30 days, newest first.")
     budgets: Edges
     recurring_issues: Edges
+    missions: Edges
 
 
 @node(CrewConnection, name="CrewLink")

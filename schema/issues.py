@@ -6,9 +6,9 @@ import strawberry
 
 from models.actors import ActorType
 from models.issues import ActivityAction, IssueActivity, IssueComment, RelationType
-from models.missions import Assignment, AssignmentStatus, AuthoredVia, IssueStatus, Mission, MissionStatus
+from models.missions import Assignment, AssignmentStatus, AuthoredVia, IssueStatus, MissionStatus
 from resolvers import issues as issue_ops
-from resolvers.issues.graph import IssueSort
+from resolvers.issues.graph import ISSUE_ROWS, IssueSort
 from resolvers.issues.work import ReviewAction
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType
@@ -27,7 +27,7 @@ for kind in (
     strawberry.enum(kind)
 
 
-@node(Mission, name="Issue")
+@node(ISSUE_ROWS)
 class IssueType:
     """A piece of work for a crew. An issue is a mission, and is worked on like one."""
 
@@ -133,6 +133,9 @@ class AssignmentType:
 
     id: strawberry.ID
     status: AssignmentStatus
+    mission: Edge | None = strawberry.field(description="Null for an assignment of a chat.")
+    mission_task: Edge | None = strawberry.field(description="Null for planning, and for work that was handed on.")
+    runs: Edges
     agent: Edge | None
     agent_name: str | None
     task: str

@@ -31,6 +31,7 @@ class JournalEntryType:
     agent_id: strawberry.ID | None
     agent: Edge | None
     mission_id: strawberry.ID | None
+    mission: Edge | None
     trace_id: strawberry.ID | None = strawberry.field(description="The run that the entry belongs to.")
     run: Edge | None
     payload: JSON | None

@@ -27,6 +27,7 @@ class RunType:
     crew_name: str | None
     chat_id: strawberry.ID | None = strawberry.field(description="Id of the chat; kept if the chat is deleted.")
     chat: Edge | None
+    assignment: Edge | None = strawberry.field(description="The assignment that the run carries out, if any.")
     triggered_by: str | None = strawberry.field(
         description="Id of the user, or name of the source, that started the run.",
     )

@@ -319,7 +319,7 @@ class Selection:
         types = {kind.extensions[BACKREF].origin: kind for kind in get_named_type(type_).types}
         members = list[Item]()
         for name, edge in either.members.items():
-            kind = types[node_of(name, edge.target)]
+            kind = types[node_of(name, edge.shown)]
             fields = self._object(kind, edge.target, nodes)
             if self.kinds:
                 fields = (Constant(KIND, f'"{kind.name}"', plain=True), *fields)

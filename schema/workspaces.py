@@ -80,6 +80,7 @@ class WorkspaceType:
     costs: Edges = strawberry.field(description="Of the last 30 days, newest first.")
     budgets: Edges = strawberry.field(description="All of the workspace.")
     issues: Edges
+    missions: Edges
     projects: Edges
     saved_views: Edges
     recurring_issues: Edges

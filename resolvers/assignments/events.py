@@ -37,7 +37,7 @@ class ChatAssignmentQueued(WaitingAssignment, type="assignment_queued", channel=
     chat_id: ChatId
 
 
-class AssignmentQueued(WaitingAssignment, type="assignment_queued", channel="workspace:{workspace_id}", planned=True):
+class AssignmentQueued(WaitingAssignment, type="assignment_queued", channel="workspace:{workspace_id}"):
     """An assignment is waiting: all run slots of the crew are in use."""
 
 
@@ -49,7 +49,7 @@ class ChatAssignmentUnqueued(Event, type="assignment_unqueued", channel="session
     crew_id: str
 
 
-class AssignmentUnqueued(Event, type="assignment_unqueued", channel="workspace:{workspace_id}", planned=True):
+class AssignmentUnqueued(Event, type="assignment_unqueued", channel="workspace:{workspace_id}"):
     """A waiting assignment got a run slot."""
 
     id: str

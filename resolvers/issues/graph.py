@@ -7,7 +7,6 @@ from sqlalchemy import BigInteger, case, cast, func, literal_column, or_, select
 from sqlalchemy import Text as SQLText
 from sqlmodel import col
 
-from models.agents import Agent
 from models.crews import Crew
 from models.issues import IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
 from models.labels import Label
@@ -25,6 +24,7 @@ from resolvers.kernel import (
     Order,
     Otherwise,
     Paging,
+    Subtype,
     Text,
     View,
     actor,
@@ -36,7 +36,6 @@ from resolvers.kernel import (
     extend,
     graph,
     many,
-    of_parent,
     one,
     reads,
     through,
@@ -44,6 +43,7 @@ from resolvers.kernel import (
 from resolvers.projects.graph import assigned_name
 
 IS_ISSUE = (col(Mission.mission_type) == MissionType.issue,)
+ISSUE_ROWS = Subtype(Mission, "Issue", IS_ISSUE)
 OLDEST_FIRST = (col(IssueComment.created_at), col(IssueComment.id))
 BY_HAND = (col(Mission.sort_order), col(Mission.created_at), col(Mission.id))
 LAST_CHANGES = 50  # rows of activity that are shown
@@ -153,24 +153,17 @@ def _duration(row: Any, scope: Any) -> Any:
     )
 
 
-graph(
+extend(
     Mission,
-    gate=Action.READ,
-    scope="issues:read",
-    visible=EVERYONE,
-    crew=one(Crew, "crew_id"),
-    crew_name=of_parent(Crew, "crew_id", "name"),
-    crew_slug=of_parent(Crew, "crew_id", "slug"),
-    lead_agent=one(Agent, "lead_agent_id"),
     assignee=actor("assignee_type", "assignee_id"),
     assignee_name=assigned_name("assignee_type", "assignee_id"),
     creator=actor("created_by_type", "created_by_id"),
     created_by_name=actor_name("created_by_type", "created_by_id"),
     project=one(Project, "project_id"),
     milestone=one(Milestone, "milestone_id"),
-    parent_issue=one(Mission, "parent_issue_id"),
-    sub_issues=many(Mission, "parent_issue_id", where=IS_ISSUE, order_by=BY_HAND),
-    sub_issues_count=count(Mission, "parent_issue_id", where=IS_ISSUE),
+    parent_issue=one(ISSUE_ROWS, "parent_issue_id"),
+    sub_issues=many(ISSUE_ROWS, "parent_issue_id", order_by=BY_HAND),
+    sub_issues_count=count(ISSUE_ROWS, "parent_issue_id"),
     labels=many(Label, "mission_id", through=IssueLabel, other_key="label_id", order_by=col(Label.name)),
     comments=many(IssueComment, "mission_id", order_by=OLDEST_FIRST, input=IssueComments),
     comment_count=count(IssueComment, "mission_id"),
@@ -184,7 +177,7 @@ graph(
 graph(
     IssueComment, gate=Action.READ, scope="issues:read", visible=EVERYONE,
     author=actor("author_type", "author_id"), author_name=actor_name("author_type", "author_id"),
-    issue=one(Mission, "mission_id"),
+    issue=one(ISSUE_ROWS, "mission_id"),
 )  # fmt: skip
 graph(
     IssueActivity,
@@ -195,13 +188,8 @@ graph(
     actor_name=actor_name("actor_type", "actor_id"),
 )
 graph(IssueRelationView, gate=Action.READ, scope="issues:read", visible=EVERYONE)
-graph(
+extend(
     Assignment,
-    gate=Action.READ,
-    scope="issues:read",
-    visible=EVERYONE,
-    agent=one(Agent, "assigned_to_id"),
-    agent_name=of_parent(Agent, "assigned_to_id", "name"),
     result_line=_first_line("result_summary"),
     error_line=_first_line("error_message"),
     duration_ms=derived(int, _duration),
@@ -212,13 +200,12 @@ for owner, key in (
     (Project, "project_id"),
     (Milestone, "milestone_id"),
 ):
-    extend(owner, issues=many(Mission, key, where=IS_ISSUE, order_by=NEWEST_FIRST, input=FilterIssues))
+    extend(owner, issues=many(ISSUE_ROWS, key, order_by=NEWEST_FIRST, input=FilterIssues))
 labelled = many(
-    Mission,
+    ISSUE_ROWS,
     "label_id",
     through=IssueLabel,
     other_key="mission_id",
-    where=IS_ISSUE,
     order_by=NEWEST_FIRST,
     input=FilterIssues,
 )

@@ -94,6 +94,7 @@ from resolvers.kernel.reader import (
     Page,
     Row,
     Rows,
+    Subtype,
     View,
     confidential,
     count,
@@ -106,6 +107,7 @@ from resolvers.kernel.reader import (
     one,
     precise,
     reads,
+    sums_up,
 )
 from resolvers.kernel.recorder import ENTITY_TYPES
 from resolvers.kernel.refs import Ref
@@ -135,8 +137,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",
     "forbidden", "unauthenticated", "translate",
     # Who may read the rows of a model, and what leads on from them.
-    "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "precise", "reads", "Derived",
-    "confidential", "EVERYONE",
+    "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "precise", "reads", "sums_up",
+    "Derived", "Subtype", "confidential", "EVERYONE",
     # What a command writes and sends.
     "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "EVENTS", "Routing", "Time", "Long", "address_of",
     "Topic",

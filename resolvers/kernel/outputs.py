@@ -16,7 +16,9 @@ JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """The key is left out while the value is null (the keys the contract marks `~`). `zero`: and while it is 0."""
+    """The key is left out while the value is null (the keys the contract marks `~`). `zero`: and while it is 0, or an
+    empty list.
+    """
 
     zero: bool = False
 

@@ -48,6 +48,8 @@ _OF_DOMAIN = {
     "notification_channels": _WORKSPACE,
     "webhook_endpoints": ("webhooks:read", "webhooks:write"),
     "invitations": _WORKSPACE,
+    "checkpoints": ("issues:read", "issues:write"),
+    "missions": ("issues:read", "issues:write"),
     "mcp_calls": ("agents:read", "agents:write"),
     "journal": _WORKSPACE,
     "members": _WORKSPACE,

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import orjson
 from sqlalchemy import Text, and_, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
@@ -132,14 +134,26 @@ def adding(model: type[SQLModel], columns: tuple[str, ...], first: int = 1) -> S
     """INSERT of any number of rows: one array a column, the first of them in the parameter `first`."""
     table = table_of(model)
     kinds = [table.c[name].type.compile(dialect=DIALECT) for name in columns]
-    arrays = ",".join([f"${n}::{kind.split('(')[0]}[]" for n, kind in enumerate(kinds, first)])
+    arrays = ",".join([f"${n}::{_array(kind.split('(')[0])}" for n, kind in enumerate(kinds, first)])
     return Statement(f"INSERT INTO {table.name} ({','.join(columns)}) SELECT * FROM unnest({arrays})", columns)
+
+
+def _array(kind: str) -> str:
+    """JSON goes as text: a list of lists would be an array of two dimensions."""
+    return "text[]::jsonb[]" if kind == "JSONB" else f"{kind}[]"
 
 
 def columns_of(rows: Sequence[SQLModel], names: tuple[str, ...]) -> list[list[Any]]:
     """The values of rows, column by column."""
-    values = [row.__dict__ for row in rows]
-    return [[row[name] for row in values] for name in names]
+    values, table = [row.__dict__ for row in rows], table_of(type(rows[0]))
+    return [
+        [_as_json(row[name]) if isinstance(table.c[name].type, JSONB) else row[name] for row in values]
+        for name in names
+    ]
+
+
+def _as_json(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
 
 
 def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, ...], limited: bool) -> Statement:

@@ -145,7 +145,7 @@ class Trace:
                 built[name] = getattr(values, name)
             else:
                 parameter = self.bind(
-                    f"{name}_{'' if slot is None else slot}", _getter(name, slot), sql_type(info.annotation)
+                    f"{name}_{'' if slot is None else f'in_{slot}'}", _getter(name, slot), sql_type(info.annotation)
                 )
                 built[name] = Param(
                     parameter, name, name in known.filters and name != leads and accepts_none(info.annotation)

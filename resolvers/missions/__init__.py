@@ -1,1 +1,67 @@
-"""Missions: how their tasks come to agents, and what comes of them. Their routes are not offered yet."""
+"""Missions: what a crew pursues, the tasks it is cut into, how these come to agents, and what comes of them."""
+
+from resolvers.missions.actions import (
+    MissionResumed,
+    MissionState,
+    clone_mission,
+    restart_mission,
+    resume_mission,
+    start_mission,
+)
+from resolvers.missions.approvals import TaskDecision, decide_task
+from resolvers.missions.checkpoints import (
+    CheckpointFork,
+    CheckpointRestored,
+    RestoredCheckpoint,
+    create_checkpoint,
+    delete_checkpoint,
+    fork_checkpoint,
+    get_checkpoint,
+    list_checkpoints,
+    restore_checkpoint,
+)
+from resolvers.missions.internal import MissionPlanned, get_planned_mission, plan_mission, start_planned_mission
+from resolvers.missions.metrics import MissionMetrics, mission_metrics
+from resolvers.missions.missions import (
+    create_mission,
+    delete_mission,
+    get_mission,
+    list_all_missions,
+    list_missions,
+    update_mission,
+)
+from resolvers.missions.tasks import create_task, update_task
+
+__all__ = [
+    "CheckpointFork",
+    "CheckpointRestored",
+    "MissionMetrics",
+    "MissionPlanned",
+    "MissionResumed",
+    "MissionState",
+    "RestoredCheckpoint",
+    "TaskDecision",
+    "clone_mission",
+    "create_checkpoint",
+    "create_mission",
+    "create_task",
+    "decide_task",
+    "delete_checkpoint",
+    "delete_mission",
+    "fork_checkpoint",
+    "get_checkpoint",
+    "get_mission",
+    "get_planned_mission",
+    "list_all_missions",
+    "list_checkpoints",
+    "list_missions",
+    "mission_metrics",
+    "plan_mission",
+    "restart_mission",
+    "restore_checkpoint",
+    "resume_mission",
+    "start_mission",
+    "start_planned_mission",
+    "update_mission",
+    "update_task",
+]  # fmt: skip

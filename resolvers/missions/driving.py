@@ -1,23 +1,22 @@
 """The work on a mission: ready tasks go to agents, ended ones are noted; in the end it is up for review or has failed.
 
-Nothing waits in between. A mission is looked at when it is started, when an assignment of it has ended, and at its
-deadline (contract: missions.behaviour).
+Nothing waits in between. A mission is looked at when it is started, when an assignment of it has ended, when somebody
+has changed it, and at its deadline (contract: missions.behaviour). Each look is a few steps, and each is a transaction
+that holds the mission's row: what was written is written once, and what is left is found in the rows.
 """
 
-import secrets
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import BigInteger, Double, cast, func, select
 from sqlmodel import col
 
-from models.actors import ActorType
 from models.agents import Agent, AgentRole, LeadMode
 from models.bounds import LINE, cut
-from models.crews import ConnectionDirection, ConnectionStatus, CrewConnection
+from models.chats import Chat, ChatMode
 from models.inbox import InboxKind, SenderType
-from models.issues import ActivityAction, IssueActivity, IssueComment
 from models.missions import (
-    ISSUE_STATES,
+    MISSION_ACTIONS,
     TASK_BY_ENGINE,
     Assignment,
     AssignmentStatus,
@@ -27,25 +26,22 @@ from models.missions import (
     MissionType,
     TaskStatus,
 )
-from models.runs import Run
 from models.workspaces import Role
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.inbox.putting import put
-from resolvers.kernel import NOW, Context, Id, Input, Topic, job
+from resolvers.kernel import Context, Event, Id, Input, job
 from resolvers.missions.briefs import brief_of, planning_of
-from resolvers.missions.events import MissionStatusChanged, MissionUpdated, TaskStatusChanged, TaskUpdated
-from resolvers.runs.events import RUN_STARTS
-from resolvers.runs.lifecycle import hold_starts, start_run
-from resolvers.runs.pauses import PAUSED, is_paused
+from resolvers.missions.calling_off import WORK_IS_CALLED_OFF, call_off
+from resolvers.missions.completing import ENDED, TASK_ENDS, Tasks
+from resolvers.missions.dispatching import WORK_IS_GIVEN, agent_for, assign
+from resolvers.missions.events import MissionStatusChanged, MissionUpdated
+from resolvers.missions.graph import IN_ORDER
+from resolvers.runs.pauses import is_paused
 
-TRIGGER = "ASSIGNMENT"
 FIRST_LOOK = timedelta(seconds=3)
 """After the start: who has started the work may think again (contract: missions.behaviour.start_of_a_loop)."""
 LIFE = timedelta(hours=2)
-ENDED = (AssignmentStatus.COMPLETED, AssignmentStatus.FAILED, AssignmentStatus.CANCELLED, AssignmentStatus.TIMEOUT)
 TASK_ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED)
-NO_AGENT = "The task has no agent that could do it"
-NOT_CONNECTED = "The crew of the agent is not connected with the crew of the mission"
 TIMED_OUT = "The mission did not end within two hours"
 
 
@@ -54,7 +50,13 @@ class OfMission(Input):
 
 
 WORK_BEGINS = (MissionStatusChanged, MissionUpdated)
-_EVENTS = (*WORK_BEGINS, TaskStatusChanged, TaskUpdated, InboxItemUpdated, *RUN_STARTS)
+_EVENTS: tuple[type[Event], ...] = (
+    *WORK_BEGINS,
+    *TASK_ENDS,
+    *WORK_IS_GIVEN,
+    *WORK_IS_CALLED_OFF,
+    InboxItemUpdated,
+)
 DRIVE = job("missions.drive", OfMission, unique="{mission_id}", serial=True, emits=_EVENTS)
 """A mission is looked at: what can be done next, and whether it has come to its end."""
 EXPIRE = job("missions.expire", OfMission, emits=_EVENTS)
@@ -65,6 +67,7 @@ async def begin_work(ctx: Context, mission: Mission) -> None:
     """Of a mission that the call has set IN_PROGRESS. What the user interface hears is no state: STARTED. Operations
     declare WORK_BEGINS.
     """
+    await ensure_chat(ctx, mission)
     ctx.emit(MissionStatusChanged(id=mission.id, status="STARTED", title=mission.title))
     ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status="STARTED", title=mission.title))
     now = await ctx.now()
@@ -72,139 +75,103 @@ async def begin_work(ctx: Context, mission: Mission) -> None:
     ctx.enqueue(EXPIRE, at=now + LIFE, mission_id=mission.id)
 
 
-async def drive(ctx: Context, mission_id: str) -> None:
-    """One look at a mission."""
-    mission = await _under_way(ctx, mission_id)
-    if mission is None:
+async def ensure_chat(ctx: Context, mission: Mission) -> None:
+    """Assignments hang on the chat with the mission's id, which not every way to make one makes as well."""
+    if await ctx.select(Chat, col(Chat.id) == mission.id).exists():
         return
-    tasks = (
-        await ctx.select(MissionTask, col(MissionTask.mission_id) == mission.id)
-        .order_by(col(MissionTask.task_order), col(MissionTask.id))
-        .all()
+    kind = "Issue" if mission.mission_type is MissionType.issue else "Mission"
+    title, owner = cut(f"{kind}: {mission.title}", LINE), ctx.user_id or None
+    await ctx.insert(
+        Chat(id=mission.id, agent_id=mission.lead_agent_id, title=title, mode=ChatMode.MISSION, created_by=owner)
     )
-    if not tasks:
-        await _plan(ctx, mission)
+
+
+def is_worked_on(mission: Mission) -> bool:
+    """IN_PROGRESS, and by a start: who only says so by hand has set nobody to work."""
+    return mission.status is MissionStatus.IN_PROGRESS and mission.started_at is not None
+
+
+def look_again(ctx: Context, mission: Mission) -> None:
+    """Something has changed that the work on the mission may go on from."""
+    if is_worked_on(mission):
+        ctx.enqueue(DRIVE, mission_id=mission.id)
+
+
+async def tasks_of(ctx: Context, mission_id: str) -> list[MissionTask]:
+    return await ctx.select(MissionTask, col(MissionTask.mission_id) == mission_id).order_by(*IN_ORDER).all()
+
+
+async def _under_way(ctx: Context, mission_id: str) -> Tasks | None:
+    """The tasks of a mission that is worked on, whose row is held from here on."""
+    mission = await ctx.select(Mission, col(Mission.id) == mission_id).locked().first()
+    if mission is None or not is_worked_on(mission):
+        return None
+    return Tasks(mission, {task.id: task for task in await tasks_of(ctx, mission_id)})
+
+
+# ---- one look --------------------------------------------------------------------------------------------------------
+
+
+async def note(ctx: Context, mission_id: str) -> None:
+    """First: what has ended since the last look, and what can begin by that."""
+    tasks = await _under_way(ctx, mission_id)
+    if tasks is None:
         return
-    for n, task in enumerate(tasks):
-        tasks[n] = await _noted(ctx, mission, task)
-    done = {task.id for task in tasks if task.status is TaskStatus.COMPLETED}
-    for n, task in enumerate(tasks):
-        if task.status is TaskStatus.BLOCKED and done.issuperset(task.depends_on):
-            task = tasks[n] = await _moved(ctx, mission, task, TaskStatus.PENDING)
-        if task.status is TaskStatus.PENDING and done.issuperset(task.depends_on):
-            tasks[n] = await _dispatched(ctx, mission, task, tasks)
-    await _settled(ctx, mission, tasks)
+    if not tasks.rows:
+        await _plan(ctx, tasks.mission)
+        return
+    await tasks.note(ctx)
+    await tasks.heal(ctx)
+
+
+async def ready(ctx: Context, mission_id: str) -> list[str]:
+    """Then: the tasks that nothing holds back."""
+    mission = await ctx.select(Mission, col(Mission.id) == mission_id).first()
+    if mission is None or not is_worked_on(mission):
+        return []
+    return [t.id for t in Tasks(mission, {t.id: t for t in await tasks_of(ctx, mission_id)}).ready()]
+
+
+async def dispatch(ctx: Context, mission_id: str, task_id: str) -> None:
+    """One of them goes to its agent, or fails for want of one."""
+    tasks = await _under_way(ctx, mission_id)
+    task = None if tasks is None else next((task for task in tasks.ready() if task.id == task_id), None)
+    if tasks is None or task is None:
+        return
+    mission, rows = tasks.mission, list(tasks.rows.values())
+    agent = await agent_for(ctx, mission, task, rows)
+    if isinstance(agent, str):
+        await tasks.move(ctx, task, TaskStatus.FAILED, error_message=agent)
+        return
+    assignment = await assign(ctx, mission, agent, await brief_of(ctx, mission, task, rows))
+    changes = {"assignment_id": assignment.id, "assigned_agent_id": agent.id}
+    await tasks.move(ctx, task, TaskStatus.IN_PROGRESS, **changes)
+
+
+async def settle(ctx: Context, mission_id: str) -> None:
+    """Last: whether the mission has come to its end, or can get no further."""
+    tasks = await _under_way(ctx, mission_id)
+    if tasks is None or not tasks.rows:
+        return
+    states = {task.status for task in tasks.rows.values()}
+    if states <= {*TASK_ENDED}:
+        well = TaskStatus.FAILED not in states
+        await _end(ctx, tasks.mission, MissionStatus.REVIEW if well else MissionStatus.FAILED)
+    elif not states & {TaskStatus.PENDING, TaskStatus.IN_PROGRESS, TaskStatus.AWAITING_APPROVAL}:
+        await _end(ctx, tasks.mission, MissionStatus.FAILED)  # what is left waits for a task that has failed
+    elif tasks.ready():
+        look_again(ctx, tasks.mission)
 
 
 async def expire(ctx: Context, mission_id: str) -> None:
-    """A mission that is still under way two hours after its start has failed."""
-    mission = await _under_way(ctx, mission_id)
-    if mission is None or mission.started_at is None or mission.started_at + LIFE > await ctx.now():
+    """A mission that is still under way two hours after its start has failed, and its agents are called off."""
+    tasks = await _under_way(ctx, mission_id)
+    if tasks is None or tasks.mission.started_at is None or tasks.mission.started_at + LIFE > await ctx.now():
         return
-    waiting = (col(MissionTask.mission_id) == mission.id, col(MissionTask.status) == TaskStatus.AWAITING_APPROVAL)
+    waiting = (col(MissionTask.mission_id) == mission_id, col(MissionTask.status) == TaskStatus.AWAITING_APPROVAL)
     await ctx.move_all(TASK_BY_ENGINE, TaskStatus.FAILED, *waiting, error_message=TIMED_OUT)
-    await _end(ctx, mission, MissionStatus.FAILED)
-
-
-async def _under_way(ctx: Context, mission_id: str) -> Mission | None:
-    mission = await ctx.select(Mission, col(Mission.id) == mission_id).locked().first()
-    return mission if mission is not None and mission.status is MissionStatus.IN_PROGRESS else None
-
-
-# ---- tasks -----------------------------------------------------------------------------------------------------------
-
-
-async def _noted(ctx: Context, mission: Mission, task: MissionTask) -> MissionTask:
-    """A task whose assignment has ended ends with it."""
-    if task.status is not TaskStatus.IN_PROGRESS or task.assignment_id is None:
-        return task
-    assignment = await ctx.select(Assignment, col(Assignment.id) == task.assignment_id).first()
-    if assignment is None or assignment.status not in ENDED:
-        return task
-    status = TaskStatus.COMPLETED if assignment.status is AssignmentStatus.COMPLETED else TaskStatus.FAILED
-    duration = None
-    if assignment.started_at and assignment.finished_at:
-        duration = int((assignment.finished_at - assignment.started_at).total_seconds() * 1000)
-    changes = {
-        "result_summary": assignment.result_summary,
-        "error_message": assignment.error_message,
-        "duration_ms": duration,
-    }
-    agent_id = assignment.assigned_to_id
-    action = ActivityAction.task_completed if status is TaskStatus.COMPLETED else ActivityAction.task_failed
-    ctx.record(
-        IssueActivity(
-            mission_id=mission.id, actor_type=ActorType.agent, actor_id=agent_id, action=action, details=task.title
-        )
-    )
-    told = assignment.result_summary or assignment.error_message
-    if told:
-        ctx.record(IssueComment(mission_id=mission.id, author_type=ActorType.agent, author_id=agent_id, body=told))
-    return await _moved(ctx, mission, task, status, **changes)
-
-
-async def _dispatched(ctx: Context, mission: Mission, task: MissionTask, tasks: list[MissionTask]) -> MissionTask:
-    """A task that nothing holds back goes to its agent, or fails for want of one."""
-    agent = await ctx.select(Agent, col(Agent.id) == (task.assigned_agent_id or mission.lead_agent_id)).first()
-    fault = NO_AGENT if agent is None else None if await _is_connected(ctx, mission, agent) else NOT_CONNECTED
-    if fault is None and agent is not None and await is_paused(ctx, agent.id, mission.id):
-        fault = PAUSED
-    if agent is None or fault is not None:
-        return await _moved(ctx, mission, task, TaskStatus.FAILED, error_message=fault)
-    assignment = await _assign(ctx, mission, agent, await brief_of(ctx, mission, task, tasks))
-    return await _moved(
-        ctx, mission, task, TaskStatus.IN_PROGRESS, assignment_id=assignment.id, assigned_agent_id=agent.id
-    )
-
-
-async def _is_connected(ctx: Context, mission: Mission, agent: Agent) -> bool:
-    """Agents of another crew work for it over an active connection."""
-    if agent.crew_id is None or agent.crew_id == mission.crew_id:
-        return True
-    there, back = (mission.crew_id, agent.crew_id), (agent.crew_id, mission.crew_id)
-    ends = (col(CrewConnection.from_crew_id).in_(there), col(CrewConnection.to_crew_id).in_(there))
-    active = await ctx.select(CrewConnection, col(CrewConnection.status) == ConnectionStatus.active, *ends).all()
-    directions = {(each.from_crew_id, each.to_crew_id): each.direction for each in active}
-    return there in directions or directions.get(back) is ConnectionDirection.bidirectional
-
-
-async def _assign(ctx: Context, mission: Mission, agent: Agent, prompt: str) -> Assignment:
-    """An assignment from the lead, and the run that carries it out."""
-    await hold_starts(ctx, agent.id)
-    assignment = Assignment(
-        id=f"m_{secrets.token_hex(12)}",
-        chat_id=mission.id,
-        assigned_by_id=mission.lead_agent_id,
-        assigned_to_id=agent.id,
-        task=prompt,
-        status=AssignmentStatus.RUNNING,
-        started_at=NOW,
-    )
-    await ctx.insert(assignment)
-    data = {
-        "cli_adapter": agent.cli_adapter,
-        "crew_id": agent.crew_id,
-        "agent_slug": agent.slug,
-        "mission_id": mission.id,
-        "tags": ["mission"],
-    }
-    run = Run(
-        agent_id=agent.id,
-        assignment_id=assignment.id,
-        triggered_by=mission.lead_agent_id,
-        trigger_type=TRIGGER,
-        prompt=prompt,
-        data=data,
-    )
-    await start_run(ctx, run, conflict={})
-    ctx.ring(Topic.queue)
-    return assignment
-
-
-async def _moved(ctx: Context, mission: Mission, task: MissionTask, to: TaskStatus, **changes: Any) -> MissionTask:
-    ctx.emit(TaskStatusChanged(mission_id=mission.id, id=task.id, status=to))
-    ctx.emit(TaskUpdated(id=task.id, mission_id=mission.id, status=to))
-    return await ctx.move(TASK_BY_ENGINE, task, to, **changes)
+    await call_off(ctx, mission_id, TaskStatus.FAILED, TIMED_OUT)
+    await _end(ctx, tasks.mission, MissionStatus.FAILED)
 
 
 # ---- without tasks ---------------------------------------------------------------------------------------------------
@@ -212,7 +179,7 @@ async def _moved(ctx: Context, mission: Mission, task: MissionTask, to: TaskStat
 
 async def _plan(ctx: Context, mission: Mission) -> None:
     """The lead is asked once a start. What it does itself, or has others do, is one group of assignments; when all have
-    ended, so has the mission.
+    ended, so has the mission. One whose lead is paused here has failed.
     """
     group = (
         col(Assignment.chat_id) == mission.id,
@@ -221,8 +188,12 @@ async def _plan(ctx: Context, mission: Mission) -> None:
     assignments = await ctx.select(Assignment, *group).all()
     if not assignments:
         lead = await ctx.select(Agent, col(Agent.id) == mission.lead_agent_id).first()
-        if lead is not None and lead.agent_role is AgentRole.LEAD and lead.lead_mode is not LeadMode.passive:
-            await _assign(ctx, mission, lead, planning_of(mission))
+        if lead is None or lead.agent_role is not AgentRole.LEAD or lead.lead_mode is LeadMode.passive:
+            return
+        if await is_paused(ctx, lead.id, mission.id):
+            await _end(ctx, mission, MissionStatus.FAILED)
+        else:
+            await assign(ctx, mission, lead, planning_of(mission))
         return
     if all(each.status in ENDED for each in assignments):
         well = any(each.status is AssignmentStatus.COMPLETED for each in assignments)
@@ -232,20 +203,23 @@ async def _plan(ctx: Context, mission: Mission) -> None:
 # ---- the end ---------------------------------------------------------------------------------------------------------
 
 
-async def _settled(ctx: Context, mission: Mission, tasks: list[MissionTask]) -> None:
-    states = {task.status for task in tasks}
-    if states <= {*TASK_ENDED}:
-        await _end(ctx, mission, MissionStatus.FAILED if TaskStatus.FAILED in states else MissionStatus.REVIEW)
-    elif not states & {TaskStatus.PENDING, TaskStatus.IN_PROGRESS, TaskStatus.AWAITING_APPROVAL}:
-        await _end(ctx, mission, MissionStatus.FAILED)  # what is left waits for a task that has failed
-
-
 async def _end(ctx: Context, mission: Mission, status: MissionStatus) -> None:
-    await ctx.move(ISSUE_STATES, mission, status, completed_at=NOW)
+    await ctx.move(MISSION_ACTIONS, mission, status, **await _totals(ctx, mission))
     ctx.emit(MissionStatusChanged(id=mission.id, status=status, title=mission.title))
     ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=status, title=mission.title))
     if status is MissionStatus.REVIEW and mission.mission_type is MissionType.issue:
         await _put_up_for_review(ctx, mission)
+
+
+async def _totals(ctx: Context, mission: Mission) -> dict[str, Any]:
+    """What its tasks have used together, where that is known of any."""
+    tasks = ctx.table(MissionTask)
+    sums = {
+        "total_token_count": cast(func.sum(tasks.c.token_count), BigInteger),
+        "total_estimated_cost": cast(func.sum(tasks.c.estimated_cost), Double()),
+    }
+    ((tokens, cost),) = await ctx.report(select(*sums.values()).where(tasks.c.mission_id == mission.id))
+    return {name: total for name, total in zip(sums, (tokens, cost), strict=True) if total is not None}
 
 
 async def _put_up_for_review(ctx: Context, mission: Mission) -> None:

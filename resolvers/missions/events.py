@@ -6,7 +6,7 @@ from models.missions import MissionStatus, TaskStatus
 from resolvers.kernel import Event, Routing
 
 
-class CrewMissionCreated(Event, type="mission.created", channel="crew:{crew_id}", planned=True):
+class CrewMissionCreated(Event, type="mission.created", channel="crew:{crew_id}"):
     """A mission of this crew was created."""
 
     crew_id: Annotated[str, Routing()]
@@ -14,7 +14,7 @@ class CrewMissionCreated(Event, type="mission.created", channel="crew:{crew_id}"
     title: str
 
 
-class MissionCloned(Event, type="mission.created", channel="workspace:{workspace_id}", planned=True):
+class MissionCloned(Event, type="mission.created", channel="workspace:{workspace_id}"):
     """A mission was cloned. All other new missions are announced by mission.updated."""
 
     id: str
@@ -34,7 +34,7 @@ class MissionUpdated(Event, type="mission.updated", channel="workspace:{workspac
     title: str | None = None
 
 
-class MissionStarted(Event, type="mission.updated", channel="mission:{id}", planned=True):
+class MissionStarted(Event, type="mission.updated", channel="mission:{id}"):
     """This mission was started."""
 
     id: str
@@ -49,7 +49,7 @@ class MissionStatusChanged(Event, type="mission.status", channel="mission:{id}")
     title: str | None = None
 
 
-class TaskCreated(Event, type="task.created", channel="mission:{mission_id}", planned=True):
+class TaskCreated(Event, type="task.created", channel="mission:{mission_id}"):
     """A task was added to this mission."""
 
     mission_id: Annotated[str, Routing()]
@@ -74,7 +74,7 @@ class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}"
     status: TaskStatus
 
 
-class ConfidenceLow(Event, type="confidence.low", channel="workspace:{workspace_id}", planned=True):
+class ConfidenceLow(Event, type="confidence.low", channel="workspace:{workspace_id}"):
     """A task has ended with a confidence below the notification threshold."""
 
     task_id: str
@@ -91,14 +91,14 @@ class ConfidenceLowReported(Event, type="confidence.low", channel="workspace:{wo
     reason: str
 
 
-class ApprovalRequired(Event, type="approval.required", channel="workspace:{workspace_id}", planned=True):
+class ApprovalRequired(Event, type="approval.required", channel="workspace:{workspace_id}"):
     """A task is waiting for the approval of a user."""
 
     task_id: str
     mission_id: str
 
 
-class ApprovalResolved(Event, type="approval.resolved", channel="workspace:{workspace_id}", planned=True):
+class ApprovalResolved(Event, type="approval.resolved", channel="workspace:{workspace_id}"):
     """A user has reviewed an issue whose mission is active."""
 
     task_id: str

@@ -6,6 +6,7 @@ from models.bounds import CUT, ERROR, cut
 from models.missions import Assignment, AssignmentStatus
 from models.runs import Run, RunStatus
 from resolvers.kernel import NOW, Context, Id, Input, job
+from resolvers.rules.handoff import handoff_in
 from resolvers.runs.pauses import break_loop
 
 LONGEST_RESULT = 8000
@@ -29,9 +30,11 @@ async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
     """With the run's own end; an assignment that has ended already stays as it is."""
     if run.assignment_id is None:
         return
+    handed = None if reply is None else handoff_in(reply)
     changes = {
         "status": ENDS[run.status],
         "finished_at": NOW,
+        "handoff": None if handed is None else handed._asdict(),
         "result_summary": None
         if reply is None
         else reply

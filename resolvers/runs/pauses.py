@@ -106,6 +106,12 @@ async def is_paused(ctx: Context, agent_id: str, mission_id: str) -> bool:
     return await ctx.select(WorkPause, *there, col(WorkPause.resumed_at).is_(None)).exists()
 
 
+async def paused_on(ctx: Context, mission_id: str) -> set[str]:
+    """The agents whose work on the mission is paused."""
+    there = (col(WorkPause.mission_id) == mission_id, col(WorkPause.resumed_at).is_(None))
+    return {pause.agent_id for pause in await ctx.select(WorkPause, *there).all()}
+
+
 async def break_loop(ctx: Context, run: Run, assignment: Assignment) -> None:
     """With the end of a run of an assignment, if that is of a mission. Declare WorkPaused."""
     mission = await ctx.select(Mission, col(Mission.id) == assignment.chat_id).first()

@@ -90,8 +90,8 @@ def test_types_of_a_domain_name_no_other_domains_types(path: Path) -> None:
 
 def test_operations_belong_to_a_domain() -> None:
     owners = {getattr(op, "describe", getattr(op, "run", None)).__module__.split(".")[1] for op in operations()}
-    # Channels are what a live connection asks for, on no surface; what moves missions on is jobs.
-    assert owners == {*DOMAINS, "channels"} - {"missions"} - EVENTS_ALONE
+    # Channels are what a live connection asks for, on no surface.
+    assert owners == {*DOMAINS, "channels"} - EVENTS_ALONE
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

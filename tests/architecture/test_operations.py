@@ -55,6 +55,7 @@ DOING |= {
     "Stream",
     "Update",
 }
+DOING |= {"Clone", "Fork", "Restore"}
 NOTED = {"privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}

@@ -27,6 +27,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
 
 # operation, or domain -> why it is served although the contract does not have it
 ADDED_ROUTES: dict[str, str] = {
+    "missions.tasks_decide": "what holds a task is decided by somebody (missions.behaviour.approvals_of_tasks)",
     "audit.export": "the log as a file",
     **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_receipt", "admin.gdpr_download"), "all data of a person"),
     "admin.gdpr_erase": "all data of a person, beyond what agents hold on them",
@@ -67,8 +68,31 @@ ADDED_ROUTES: dict[str, str] = {
     "webhook_endpoints": "the events of a workspace, delivered to servers of others",
 }
 
+# operation -> another one, whose events its line means in words
+AS_WELL: dict[str, str] = {"missions.resume": "missions.start"}
+
+# operation -> a value that its line does not name, in its object's words
+WIDER: dict[str, dict[str, str]] = {
+    name: {"status": "issues are listed as well, with states of issues (missions.objects.Mission)"}
+    for name in ("missions.list", "missions.list_all")
+}
+
 # operation -> a time that its line has with fractions of a second, unlike all others
-FRACTIONS: dict[str, str] = {"admin.gdpr_export": "answer.exported_at"}
+FRACTIONS: dict[str, str] = {
+    "admin.gdpr_export": r"answer\.exported_at",
+    **dict.fromkeys(("checkpoints.get", "missions.checkpoints_create"), r"answer\.created_at"),
+    "checkpoints.restore": r"answer\.checkpoint\.created_at",
+    "missions.checkpoints_list": r"answer\.checkpoints\[\d+\]\.created_at",
+}
+
+# operation -> an object of its answer whose keys are ids, where its line names what they are of
+_MEMORY = r"answer(\.checkpoint|\.checkpoints\[\d+\])?\.state\.agent_memory"
+MAPS: dict[str, str] = {
+    "internal.missions.create": r"answer\.tasks",
+    **dict.fromkeys(
+        ("checkpoints.get", "checkpoints.restore", "missions.checkpoints_create", "missions.checkpoints_list"), _MEMORY
+    ),
+}
 
 # operation -> events of its line that a call does not write itself
 LATER_EVENTS: dict[str, dict[str, str]] = {
@@ -85,6 +109,7 @@ PLANNED_EVENTS: dict[str, dict[str, str]] = {
 
 # operation -> events that its line does not have
 ADDED_EVENTS: dict[str, dict[str, str]] = {
+    "checkpoints.fork": {"mission.updated": "boards show the new mission"},
     "agents.stop": {"agent.status": "dashboards show the status that this event tells them (agents.stop: notes)"},
 }
 

@@ -6,8 +6,10 @@ import pytest
 
 from resolvers.missions import driving
 from runtime import dbos_engine
+from tests.missions.desk import Desk
 from tests.missions.harbour import Agents, Harbour, working
 from tests.runtime.estate import estate_on
+from tests.world import World, world_on
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +26,18 @@ async def harbour(
             working(estate, agents),
         ):
             yield Harbour(estate, agents)
+
+
+@pytest.fixture(scope="module")
+async def world(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
+    """Without workers: what is started stays as it was started."""
+    async with world_on(module_database, tmp_path_factory.mktemp("data"), row_level_security=True) as made:
+        yield made
+
+
+@pytest.fixture
+async def desk(world: World) -> Desk:
+    """A crew of its own for each test, with a lead and a worker."""
+    return await Desk.of(world)

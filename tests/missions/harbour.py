@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole
 from models.crews import Crew
 from models.missions import Mission, MissionStatus, MissionTask, MissionType
 from resolvers.issues import start_issue, stop_issue
+from resolvers.kernel.reader import Column, Shape
+from resolvers.missions import start_mission
 from runtime.background import carried
 from runtime.job import Job, Outcome, Sink
 from runtime.liveness import Rhythm
@@ -55,6 +58,12 @@ class Harbour:
         return Berth(self, crew, leads, await self.estate.agent(crew_id=crew.id, name=f"Worker {slug}"))
 
 
+def shape_of(operation: Any) -> Shape | None:
+    """Of rows nothing but the id is shown."""
+    rows = isinstance(operation.returns, type) and issubclass(operation.returns, SQLModel)
+    return Shape((Column("id", "id"),)) if rows else None
+
+
 @dataclass
 class Berth:
     """A crew with a lead and a worker."""
@@ -88,6 +97,20 @@ class Berth:
             crew_id=self.crew.id, lead_agent_id=self.lead.id, workspace_id=self.estate.workspace.id, **given | fields
         )
         await self.estate.add(made)
+        return made
+
+    async def mission(self, **fields: Any) -> Mission:
+        """One that is no issue, in PLANNING."""
+        given: dict[str, Any] = {"crew_id": self.crew.id, "lead_agent_id": self.lead.id, "title": "Sail"}
+        made = Mission(trace_id=secrets.token_hex(8), workspace_id=self.estate.workspace.id, **given | fields)
+        await self.estate.add(made)
+        return made
+
+    async def go(self, mission: Mission, operation: Any = start_mission, **data: Any) -> dict[str, Any]:
+        """An operation on a mission of the crew: its start, where nothing is said."""
+        raw = {"crew_id": self.crew.id, "id": mission.id} | data
+        answer = await operation(self.estate.caller, raw, shape_of(operation), place=self.estate.workspace.id)
+        made: dict[str, Any] = orjson.loads(answer.body or b"{}")
         return made
 
     async def task(

@@ -10,7 +10,7 @@ from models.agents import LeadMode
 from models.base import new_id
 from models.crews import ConnectionDirection, ConnectionStatus, CrewConnection
 from models.missions import Mission, MissionStatus, MissionTask, TaskStatus
-from resolvers.missions import driving
+from resolvers.missions import dispatching, driving
 from runtime.job import Job, Outcome, Sink
 from tests.missions.harbour import Berth, Harbour
 from tests.runtime.doubles import says
@@ -183,11 +183,14 @@ async def test_dependencies_put_tasks_in_order(berth: Berth) -> None:
     }
     assert {status for _, _, status in started.values()} == {"COMPLETED"}
     assert started["Pump"][1] <= started["Hull"][0] <= started["Hull"][1] <= started["Paint"][0]
-    [job] = berth.harbour.agents.of(berth.lead)  # a task without an agent is the lead's
+    # a task without an agent is theirs who have the fewest, by name, and not the lead's
+    assert berth.harbour.agents.of(berth.lead) == []
+    first = min((berth.worker, second), key=lambda agent: agent.name)
+    [job] = [job for job in berth.harbour.agents.of(first) if ": Paint\n" in job.prompt.partition("## Your task")[2]]
     assert f"## What came of: Pump\nDone by {second.name}" in job.prompt
     assert "- Hull: COMPLETED" in job.prompt
     assert [task["assigned_agent_id"] for task in await berth.tasks(issue)] == [
-        berth.lead.id,
+        first.id,
         berth.worker.id,
         second.id,
     ]
@@ -288,7 +291,7 @@ async def test_an_agent_of_another_crew_works_over_a_connection(harbour: Harbour
     for berth, issue, wanted in started:
         assert (await berth.ended(issue)).status == wanted
         [task] = await berth.tasks(issue)
-        assert task["error_message"] == (driving.NOT_CONNECTED if wanted == "FAILED" else None)
+        assert task["error_message"] == (dispatching.NOT_CONNECTED if wanted == "FAILED" else None)
         assert len(await berth.of("assignments", issue)) == (wanted == "REVIEW")
 
 
@@ -298,7 +301,7 @@ async def test_a_task_of_a_deleted_agent_fails(berth: Berth) -> None:
     await berth.estate.owner.execute("UPDATE agents SET deleted_at = now() WHERE id = $1", gone.id)
     await berth.start(issue)
     assert (await berth.ended(issue)).status == "FAILED"
-    assert [task["error_message"] for task in await berth.tasks(issue)] == [driving.NO_AGENT]
+    assert [task["error_message"] for task in await berth.tasks(issue)] == [dispatching.NO_AGENT]
 
 
 async def due(berth: Berth, issue: Mission) -> None:

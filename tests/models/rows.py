@@ -29,7 +29,7 @@ from models.journal import JournalEntry
 from models.kernel import AuditLog, JobStep, SecurityLog
 from models.labels import Label
 from models.memory import MemoryConfig, MemoryTier, MemoryVersion
-from models.missions import Assignment, Mission, MissionTask, MissionType
+from models.missions import Assignment, Checkpoint, Mission, MissionTask, MissionType
 from models.notification_channels import ChannelType, NotificationChannel
 from models.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
 from models.projects import Milestone, Project
@@ -190,6 +190,7 @@ def _mission(crew: Crew, lead: Agent, agent: Agent, chat: Chat) -> list[SQLModel
         assignment,
         asked,
         told,
+        Checkpoint(crew_id=crew.id, mission_id=mission.id, journal_cursor="j1", state={}, **here),
         MissionTask(mission_id=mission.id, assignment_id=assignment.id, **task),
     ]
 

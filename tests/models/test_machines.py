@@ -1,5 +1,8 @@
 """State machines: those of the contract, each state of the set with its ways out, and what declarations may not say."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from models.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
 from models.gdpr import GDPR_STATES
 from models.inbox import INBOX_STATES
 from models.machines import MACHINES, Machine
-from models.missions import ISSUE_STATES, TASK_BY_ENGINE
+from models.missions import ISSUE_STATES, MISSION_ACTIONS, MISSION_STATES, TASK_BY_ENGINE, TASK_STATES
 from models.runs import RUN_STATES, RunStatus
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "files"
@@ -25,6 +28,9 @@ DOCUMENTED: dict[str, Machine[Any, Any]] = {
     "extras.Approval": APPROVAL_STATES,
     "extras.Inbox": INBOX_STATES,
     "issues.Issue": ISSUE_STATES,
+    "missions.Mission": MISSION_STATES,
+    "missions.MissionActions": MISSION_ACTIONS,
+    "missions.Task": TASK_STATES,
     "missions.TaskByEngine": TASK_BY_ENGINE,
 }
 """The contract's file and the name it has there."""
@@ -33,7 +39,19 @@ DOCUMENTED: dict[str, Machine[Any, Any]] = {
 def documented(name: str) -> dict[str, set[str]]:
     file, _, states = name.partition(".")
     found: dict[str, Any] = yaml.safe_load((CONTRACT / f"{file}.yaml").read_text())["states"][states]
+    if any(isinstance(following, str) for following in found.values()):
+        return paths(found.values())
     return {state: set(following) for state, following in found.items()}
+
+
+def paths(texts: Iterable[str]) -> dict[str, set[str]]:
+    """Of lines such as `COMPLETED|FAILED -> PLANNING`."""
+    made = defaultdict[str, set[str]](set)
+    for text in texts:
+        for before, after in pairwise(text.split(" -> ")):
+            for state in before.split("|"):
+                made[state] |= {*after.split("|")}
+    return made
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)

@@ -159,17 +159,18 @@ class IssueSower:
             )  # fmt: skip
 
     def work(self, issues: list[Mission]) -> Iterator[SQLModel]:
-        """Assignments; tasks of issues name them, some of them twice, and some name none."""
+        """Assignments; some tasks of issues name one."""
         assignments = [self.assignment() for _ in range(24)]
         yield from assignments
         for number in range(40):
             issue, agent, assignment = (
                 issues[0] if number % 3 == 0 else self.pick(issues),
                 self.pick(self.agents),
-                self.pick(assignments),
+                assignments[number] if number < len(assignments) else None,
             )
             yield MissionTask(
-                mission_id=issue.id, assigned_agent_id=agent.id, assignment_id=self.maybe(assignment.id, 0.8),
+                mission_id=issue.id, assigned_agent_id=agent.id,
+                assignment_id=assignment and self.maybe(assignment.id, 0.8),
                 title=self.text(),
                 status=self.pick([TaskStatus.PENDING, TaskStatus.FAILED, TaskStatus.IN_PROGRESS]), **self.sower.here,
             )  # fmt: skip

@@ -136,6 +136,14 @@ def issue_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     )
 
 
+STATES = ("pending", "blocked", "in_progress", "completed", "failed", "skipped", "awaiting_approval")
+
+
+def task_stats(store: Store, row: Row) -> Single:
+    states = [task["status"].lower() for task in store.tables["mission_tasks"] if task["mission_id"] == row["id"]]
+    return Single("TaskStats", {"total": len(states)} | {name: states.count(name) for name in STATES})
+
+
 # ---- projects --------------------------------------------------------------------------------------------------------
 
 
@@ -253,7 +261,10 @@ LISTS = {
     ("Label", "issues"),
 }
 """Edges that take what the list of issues takes, but for the type of the mission."""
-REPORTS: dict[tuple[str, str], Callable[[Store, Row], Listing]] = {("Mission", "relations"): relations}
+REPORTS: dict[tuple[str, str], Callable[[Store, Row], Listing | Single]] = {
+    ("Mission", "relations"): relations,
+    ("Mission", "task_stats"): task_stats,
+}
 
 
 def actor_row(type_key: str, id_key: str) -> Callable[[Store, Row], Single]:

@@ -20,6 +20,7 @@ from tests.reader import (
     inbox_twins,
     issue_twins,
     load_twins,
+    mission_twins,
     template_twins,
     told_twins,
     tracker_twins,
@@ -212,6 +213,7 @@ ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
 HERE |= template_twins.HERE
+HERE |= mission_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -322,6 +324,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("RunFrame", "tool"): lambda store, _, row: row["payload"].get("metadata", {}).get("tool_name"),
     ("RunFrame", "event_metadata"): lambda store, _, row: row["payload"].get("metadata"),
     **issue_twins.DERIVED,
+    **mission_twins.DERIVED,
     **tracker_twins.DERIVED,
     **activity_twins.DERIVED,
     **account_twins.DERIVED,
@@ -359,6 +362,7 @@ NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
     ("Workspace", "runs"): OF_RUNS,
     ("Agent", "runs"): OF_RUNS,
     ("Chat", "runs"): OF_RUNS,
+    **mission_twins.NARROWED,
 }
 KEYS: dict[str, Key] = {
     "runs.began_at DESC": RUNS[0],
@@ -427,18 +431,8 @@ class Twins(Rules):
         if name == "issues" or (model, name) in issue_twins.LISTS:
             return issue_twins.chosen(arguments)
         if type_ == "Query":
-            return {
-                "crews": NEWEST,
-                "inbox": inbox_twins.NEWEST,
-                **dict.fromkeys(told_twins.LISTS, NEWEST),
-                "serviceAccounts": NEWEST,
-                "activity": NEWEST,
-                "agents": AGENTS,
-                "chats": LATELY_CHANGED,
-                "messages": SAID,
-                "runs": RUNS,
-                "agentLogs": LOGGED,
-            }[name]
+            others = {"agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}
+            return (others | {"inbox": inbox_twins.NEWEST}).get(name, NEWEST)
         edge = GRAPHS[MODELS[model]][CAMEL.sub(lambda m: f"_{m[1].lower()}", name)]
         assert isinstance(edge, Edge)
         return declared_order(edge)
@@ -469,7 +463,7 @@ class Twins(Rules):
         order = declared_order(edge)
         page = (edge.input.page_default, edge.input.page_maximum) if edge.input is not None else None  # type: ignore[attr-defined]
         clamped = not getattr(edge.input, "cut_to_default", False)
-        return Listing(target, ordered(rows, order), order, page, clamped)
+        return Listing(target, ordered(rows, order), order, page, clamped=clamped)
 
     def reached(self, model: str, name: str, edge: Edge, store: Store, row: Row) -> list[Row]:
         joined = JOINED.get((model, name)) or (lambda _, row, other: edge.on(row, other))

@@ -27,9 +27,8 @@ def by(*keys: str) -> Order:
 
 
 def kind_of(column: str) -> str:
-    return {"seq": "whole", "sort_order": "float", "is_default": "flag"}.get(
-        column, "time" if column.endswith("_at") else "text"
-    )
+    kinds = {"seq": "whole", "task_order": "whole", "sort_order": "float", "is_default": "flag"}
+    return kinds.get(column, "time" if column.endswith("_at") else "text")
 
 
 def table(model: str) -> str:

@@ -25,7 +25,13 @@ def run(plot: Plot) -> Run:
     """It has ended."""
     ended = {"status": RunStatus.TIMEOUT, "finished_at": now(), "exit_code": 1, "error_message": "It took too long"}
     return _run(
-        plot, chat_id=plot["chat"].id, max_turns=5, model="model", data={"tags": ["chat"], "model": "model"}, **ended
+        plot,
+        assignment_id=plot["assignment"].id,
+        chat_id=plot["chat"].id,
+        max_turns=5,
+        model="model",
+        data={"tags": ["chat"], "model": "model"},
+        **ended,
     )
 
 

@@ -23,6 +23,7 @@ BIG = (
     "run_tags",
     "run_frames",
     "missions",
+    "checkpoints",
     "issue_labels",
     "assignments",
     "peer_conversations",
@@ -67,6 +68,8 @@ WHEN = "timestamptz '2024-01-01' + i * interval '7 seconds'"
 TIMES = dict.fromkeys(("created_at", "updated_at", "started_at", "last_activity_at"), WHEN)
 AGENTS = "'cagent' || lpad((1 + i % 10)::text, 20, '0')"
 """The agents that chats and runs are of: each has a tenth of all."""
+MISSION = "cissue" + "7".rjust(20, "0")
+"""The one that all checkpoints are of."""
 COLUMNS = """
     SELECT column_name, data_type, is_nullable = 'YES' OR column_default IS NOT NULL OR is_identity = 'YES'
         OR is_generated = 'ALWAYS' AS free
@@ -352,6 +355,8 @@ class Population:
             **TIMES,
         )
         label = f"CASE WHEN {RARE} THEN '{LABEL}' ELSE 'clabel' || lpad('2', 20, '0') END"
+        of_one = {"crew_id": f"'ccrew0' || {tenth}", "mission_id": f"'{MISSION}'", "journal_cursor": "''"}
+        await self.fill("checkpoints", first, last, id=f"'cp_' || {NUMBER}", **of_one, **TIMES)
         await self.fill("issue_labels", first, last, mission_id=issue, label_id=label)
 
     async def _whole(self, first: int, last: int) -> None:

@@ -15,7 +15,7 @@ import asyncpg
 import httpx2
 
 from resolvers.kernel.database import Connection, database
-from tests.scale.population import AGENT, BIG, CHAT, HOOK, TEN
+from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, TEN
 from tests.stalls import counts, recording
 from tests.world import World
 
@@ -146,6 +146,11 @@ READS = (
     ),
     *(Read(f"issues: by {sort}", f"/api/v1/issues?limit=20&sort={sort}") for sort in ("updated_at", "sort_order")),
     *_list("security log", "/api/v1/me/security-log", "securityLog"),
+    *_list("missions", "/api/v1/missions", "missions", status="IN_PROGRESS"),
+    *_list(
+        "missions of a crew", f"/api/v1/crews/{CREW}/missions", f'crewMissions(crewId: "{CREW}"', status="IN_PROGRESS"
+    ),
+    *_list("checkpoints", f"/api/v1/missions/{MISSION}/checkpoints", f'checkpoints(missionId: "{MISSION}"'),
     *_list(
         "audit log",
         "/api/v1/audit",
@@ -217,7 +222,7 @@ READS = (
         "budgets",
         "/api/v1/budgets",
         "budgets",
-        mission_id="cissue" + "7".rjust(20, "0"),
+        mission_id=MISSION,
         agent_id=AGENT,
         crew_id=TEN,
     ),
@@ -225,7 +230,7 @@ READS = (
         "paused work",
         "/api/v1/work-pauses",
         "workPauses",
-        mission_id="cissue" + "7".rjust(20, "0"),
+        mission_id=MISSION,
         agent_id=AGENT,
     ),
     *_list("service accounts", "/api/v1/service-accounts", "serviceAccounts"),

@@ -11,6 +11,8 @@ from resolvers.kernel.reader.graph import (
     Derived,
     Edge,
     Either,
+    Subtype,
+    Target,
     check_graphs,
     confidential,
     count,
@@ -24,6 +26,7 @@ from resolvers.kernel.reader.graph import (
     one,
     precise,
     reads,
+    sums_up,
 )
 from resolvers.kernel.reader.rows import Branch, Page, Read, Row, Rows, View, columns_of
 from resolvers.kernel.reader.shape import (
@@ -44,7 +47,8 @@ from resolvers.kernel.reader.shape import (
 
 __all__ = [
     "EVERYONE", "GRAPHS", "Asked", "Beside", "Branch", "Column", "Constant", "Derived", "Edge", "Either",
-    "EnvelopeShape", "Item", "Nested", "Page", "Part", "Read", "Row", "Rows", "Shape", "View", "check_graphs",
+    "EnvelopeShape", "Item", "Nested", "Page", "Part", "Read", "Row", "Rows", "Shape", "Subtype", "Target",
+    "View", "check_graphs",
     "columns_of", "confidential", "count", "derived", "edges_in", "edges_of", "either", "extend", "graph", "intern",
-    "many", "of_parent", "one", "precise", "reads", "roles_of", "scopes_of",
+    "many", "of_parent", "one", "precise", "reads", "roles_of", "scopes_of", "sums_up",
 ]  # fmt: skip

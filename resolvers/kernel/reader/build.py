@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Integer,
     Text,
     and_,
@@ -238,11 +239,15 @@ class Builder(Sources):
         if isinstance(edge, Either):
             return self._either(entry, edge, item, outer)
         made_of = self._edge(entry, edge, item, outer)
-        return (
-            Value((func.nullif(made_of.text, literal_column("'0'"), type_=Text()),), nullable=True)
-            if item.zero
-            else made_of
-        )
+        if item.zero:
+            none: Any = literal_column("'[]'" if item.shape.form == "list" else "'0'")
+            made_of = Value((func.nullif(made_of.text, none, type_=Text()),), nullable=True, most=made_of.most)
+        return made_of if item.asked is None else self._if_asked(item.asked, made_of)
+
+    def _if_asked(self, flag: str, value: Value) -> Value:
+        """What only a caller gets who has asked for it by a flag of the input; nothing is read for others."""
+        asked = self.trace.bind(f"asked_{flag}", attrgetter(f"data.{flag}"), Boolean())
+        return Value((case((asked, value.text), else_=null()),), nullable=True, most=value.most)
 
     def _confided(self, entry: Source, column: Any, action: Action, outer: Sequence[Any]) -> Any:
         """The column for the roles that may see it. PostgreSQL does not fetch a long text that it does not show."""

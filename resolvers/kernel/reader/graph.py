@@ -27,6 +27,20 @@ EVERYONE: Visible = lambda row, scope: true()  # noqa: E731
 
 
 @dataclass(frozen=True, eq=False)
+class Subtype:
+    """Some of the rows of a table, which have a type of their own in the schema: an edge that names it instead of the
+    model leads to those alone. Who reads them, and what hangs on them, is the model's graph.
+    """
+
+    model: type[SQLModel]
+    name: str
+    where: tuple[Any, ...]
+
+
+Target = type[SQLModel] | Subtype
+
+
+@dataclass(frozen=True, eq=False)
 class Edge:
     """Rows of another table. The builder adds the workspace and the live filter: an edge cannot loosen anything."""
 
@@ -40,6 +54,12 @@ class Edge:
     where: tuple[Any, ...] = ()
     source: Callable[[Any, Any], Any] | None = None
     """Of rows of a View: `(row, scope) -> select`."""
+    subtype: Subtype | None = None
+
+    @property
+    def shown(self) -> Target:
+        """What the schema has a type of."""
+        return self.subtype or self.target
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +102,12 @@ CONFIDENTIAL: dict[type[SQLModel], dict[str, Action]] = {}
 """Columns that are null to whoever may not do this in the row's workspace."""
 
 
+def _of(target: Target) -> tuple[type[SQLModel], tuple[Any, ...], Subtype | None]:
+    return (target.model, target.where, target) if isinstance(target, Subtype) else (target, (), None)
+
+
 def many(
-    target: type[SQLModel],
+    target: Target,
     key: str | None = None,
     *,
     on: On | None = None,
@@ -99,8 +123,9 @@ def many(
     row in its `key`.
     """
     order = order_by if isinstance(order_by, tuple) else (order_by,)
-    on = on or (_by_target(target, key) if through is None else _by_link(through, key, other_key))
-    return Edge("many", target, on, order, narrow, input, requires, where)
+    model, own, subtype = _of(target)
+    on = on or (_by_target(model, key) if through is None else _by_link(through, key, other_key))
+    return Edge("many", model, on, order, narrow, input, requires, (*own, *where), subtype=subtype)
 
 
 def reads(target: type[View], source: Callable[[Any, Any], Any], *, order_by: Any = ()) -> Edge:
@@ -111,11 +136,15 @@ def reads(target: type[View], source: Callable[[Any, Any], Any], *, order_by: An
     return Edge("many", target, lambda row, other: true(), order, source=source)
 
 
-def one(
-    target: type[SQLModel], key: str | None = None, *, on: On | None = None, requires: Action | None = None
-) -> Edge:
+def sums_up(target: type[View], source: Callable[[Any, Any], Any]) -> Edge:
+    """A report of this row that is one row: `source(row, scope)` is its statement, which may have none."""
+    return Edge("one", target, lambda row, other: true(), source=source)
+
+
+def one(target: Target, key: str | None = None, *, on: On | None = None, requires: Action | None = None) -> Edge:
     """The row that this row's `key` column names."""
-    return Edge("one", target, on or _by_source(key), requires=requires)
+    model, own, subtype = _of(target)
+    return Edge("one", model, on or _by_source(key), requires=requires, where=own, subtype=subtype)
 
 
 def either(by: str, members: Mapping[str, Edge]) -> Either:
@@ -128,7 +157,7 @@ def either(by: str, members: Mapping[str, Edge]) -> Either:
 
 
 def count(
-    target: type[SQLModel],
+    target: Target,
     key: str | None = None,
     *,
     on: On | None = None,
@@ -136,7 +165,8 @@ def count(
     requires: Action | None = None,
 ) -> Edge:
     """How many rows name this row in their `key` column."""
-    return Edge("count", target, on or _by_target(target, key), requires=requires, where=where)
+    model, own, subtype = _of(target)
+    return Edge("count", model, on or _by_target(model, key), requires=requires, where=(*own, *where), subtype=subtype)
 
 
 def derived(type: Any, expression: Callable[[Any, Any], Any]) -> Derived:

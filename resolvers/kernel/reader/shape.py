@@ -42,7 +42,8 @@ class Constant:
 @dataclass(frozen=True, slots=True)
 class Nested:
     """An edge of the row (`name`), or an object made of the row's own fields (`name` is None), which is `absent` where
-    the first of them is null. In a union, a member: `key` is its name, and its shape may ask for nothing.
+    the first of them is null. In a union, a member: `key` is its name, and its shape may ask for nothing. `zero`: null
+    where the number is 0, or the list has no rows. `asked`: null unless this flag of the input is set.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Nested:
     slot: int | None = None
     absent: bool = False
     zero: bool = False
+    asked: str | None = None
 
 
 Item: TypeAlias = Column | Constant | Nested

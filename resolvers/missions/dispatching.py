@@ -1,0 +1,188 @@
+"""How a task comes to an agent: which one, whether it may, and its turn among the work of its crew (contract:
+missions.behaviour.scheduling).
+"""
+
+import secrets
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from models.agents import Agent
+from models.crews import ConnectionDirection, ConnectionStatus, CrewConnection
+from models.missions import Assignment, AssignmentStatus, Mission, MissionTask
+from models.runs import Run
+from resolvers.assignments.events import AssignmentQueued, AssignmentUnqueued
+from resolvers.kernel import NOW, Context, Id, Input, Topic, job
+from resolvers.runs.events import RUN_STARTS
+from resolvers.runs.lifecycle import hold_starts, start_run
+from resolvers.runs.pauses import PAUSED, is_paused, paused_on
+
+TRIGGER = "ASSIGNMENT"
+MOST_OF_CREW = 8
+"""Assignments that the agents of a crew carry out at once; others wait for their turn."""
+MOST_FAILURES = 3
+PAUSE = timedelta(minutes=30)
+"""An agent that has failed so often in a row is given nothing; after this long, or when somebody has changed it, it is
+tried with one.
+"""
+NO_AGENT = "The task has no agent that could do it"
+NOT_CONNECTED = "The crew of the agent is not connected with the crew of the mission"
+BROKEN = "The agent has failed several times in a row, and is given no work for a while"
+FAILED = (AssignmentStatus.FAILED, AssignmentStatus.TIMEOUT)
+WORK_IS_GIVEN = (*RUN_STARTS, AssignmentQueued, AssignmentUnqueued)
+"""What an operation declares that gives work to agents."""
+
+
+class OfAgent(Input):
+    agent_id: Id
+
+
+TURNS = job("missions.turns", OfAgent, unique="{agent_id}", emits=WORK_IS_GIVEN)
+"""The crew of the agent has room for assignments that wait."""
+
+
+async def agent_for(ctx: Context, mission: Mission, task: MissionTask, tasks: list[MissionTask]) -> Agent | str:
+    """Who is to do the task, or why nobody is."""
+    if task.assigned_agent_id is None:
+        agent = await _least_busy(ctx, mission, tasks)
+    else:
+        agent = await ctx.select(Agent, col(Agent.id) == task.assigned_agent_id).first()
+    if agent is None:
+        return NO_AGENT
+    if not await _is_connected(ctx, mission, agent):
+        return NOT_CONNECTED
+    if await is_paused(ctx, agent.id, mission.id):
+        return PAUSED
+    return BROKEN if await _keeps_failing(ctx, agent) else agent
+
+
+async def _least_busy(ctx: Context, mission: Mission, tasks: list[MissionTask]) -> Agent | None:
+    """Of the mission's crew who has the fewest of its tasks, by name; its lead where there is nobody else, and one that
+    is paused where all are.
+    """
+    agents = await ctx.select(Agent, col(Agent.crew_id) == mission.crew_id).all()
+    paused, busy = await paused_on(ctx, mission.id), Counter(task.assigned_agent_id for task in tasks)
+
+    def turn(agent: Agent) -> tuple[Any, ...]:
+        return agent.id in paused, agent.id == mission.lead_agent_id, busy[agent.id], agent.name, agent.id
+
+    return min(agents, key=turn, default=None)
+
+
+async def _is_connected(ctx: Context, mission: Mission, agent: Agent) -> bool:
+    """Agents of another crew work for it over an active connection."""
+    if agent.crew_id is None or agent.crew_id == mission.crew_id:
+        return True
+    there, back = (mission.crew_id, agent.crew_id), (agent.crew_id, mission.crew_id)
+    ends = (col(CrewConnection.from_crew_id).in_(there), col(CrewConnection.to_crew_id).in_(there))
+    active = await ctx.select(CrewConnection, col(CrewConnection.status) == ConnectionStatus.active, *ends).all()
+    directions = {(each.from_crew_id, each.to_crew_id): each.direction for each in active}
+    return there in directions or directions.get(back) is ConnectionDirection.bidirectional
+
+
+async def _keeps_failing(ctx: Context, agent: Agent) -> bool:
+    """Whether its last assignments have all failed, over all missions, the last one lately. The rows are the count: it
+    outlives every process.
+    """
+    ended = (col(Assignment.assigned_to_id) == agent.id, col(Assignment.finished_at).is_not(None))
+    counted = col(Assignment.status) != AssignmentStatus.CANCELLED  # called off: it says nothing of the agent
+    newest = (col(Assignment.created_at).desc(), col(Assignment.id).desc())
+    last = await ctx.select(Assignment, *ended, counted).order_by(*newest).limit(MOST_FAILURES).all()
+    if len(last) < MOST_FAILURES or any(assignment.status not in FAILED for assignment in last):
+        return False
+    failed_at = max(assignment.finished_at for assignment in last if assignment.finished_at is not None)
+    return agent.updated_at <= failed_at and await ctx.now() < failed_at + PAUSE
+
+
+# ---- assignments -----------------------------------------------------------------------------------------------------
+
+
+async def assign(ctx: Context, mission: Mission, agent: Agent, prompt: str) -> Assignment:
+    """An assignment from the lead, and the run that carries it out, once the crew has room for it."""
+    await _hold_slots(ctx, agent)
+    at_work, waiting = await _in_crew(ctx, agent)
+    has_room = at_work < MOST_OF_CREW
+    assignment = Assignment(
+        id=f"m_{secrets.token_hex(12)}",
+        chat_id=mission.id,
+        assigned_by_id=mission.lead_agent_id,
+        assigned_to_id=agent.id,
+        task=prompt,
+        status=AssignmentStatus.RUNNING if has_room else AssignmentStatus.QUEUED,
+        started_at=NOW if has_room else None,
+    )
+    await ctx.insert(assignment)
+    if has_room:
+        await _run(ctx, agent, assignment)
+    else:
+        told = {"id": assignment.id, "crew_id": agent.crew_id or "", "target": agent.slug}
+        ctx.emit(AssignmentQueued(**told, ahead_of=waiting, queue_depth=waiting + 1))
+    return assignment
+
+
+async def make_room(ctx: Context, agent_id: str) -> None:
+    """An assignment to the agent has ended: what waits in its crew gets its turn, where anything does."""
+    agent = await ctx.select(Agent, col(Agent.id) == agent_id, including_deleted=True).one()
+    await _hold_slots(ctx, agent)
+    if (await _in_crew(ctx, agent))[1]:
+        ctx.enqueue(TURNS, agent_id=agent_id)
+
+
+async def give_turns(ctx: Context, agent_id: str) -> None:
+    """What waits in the crew of the agent begins, the oldest first, as far as there is room."""
+    agent = await ctx.select(Agent, col(Agent.id) == agent_id, including_deleted=True).one()
+    await _hold_slots(ctx, agent)
+    at_work, waiting = await _in_crew(ctx, agent)
+    if not waiting or at_work >= MOST_OF_CREW:
+        return
+    queued = (col(Assignment.status) == AssignmentStatus.QUEUED, _of_crew(ctx, agent))
+    oldest = (col(Assignment.created_at), col(Assignment.id))
+    for assignment in await ctx.select(Assignment, *queued).order_by(*oldest).limit(MOST_OF_CREW - at_work).all():
+        worker = await ctx.select(Agent, col(Agent.id) == assignment.assigned_to_id, including_deleted=True).one()
+        await ctx.update(Assignment, assignment.id, status=AssignmentStatus.RUNNING, started_at=NOW)
+        ctx.emit(AssignmentUnqueued(id=assignment.id, crew_id=worker.crew_id or ""))
+        await _run(ctx, worker, assignment)
+
+
+async def _hold_slots(ctx: Context, agent: Agent) -> None:
+    await ctx.lock(f"assignments of {ctx.workspace_id}/{agent.crew_id or agent.id}")
+
+
+def _of_crew(ctx: Context, agent: Agent) -> Any:
+    """Assignments to agents of the same crew; an agent without one has the room of a crew by itself."""
+    if agent.crew_id is None:
+        return col(Assignment.assigned_to_id) == agent.id
+    agents = ctx.table(Agent, including_deleted=True)
+    return col(Assignment.assigned_to_id).in_(select(agents.c.id).where(agents.c.crew_id == agent.crew_id))
+
+
+async def _in_crew(ctx: Context, agent: Agent) -> tuple[int, int]:
+    """How many are carried out in the crew, and how many wait."""
+    of_crew, status = _of_crew(ctx, agent), col(Assignment.status)
+    at_work = await ctx.select(Assignment, status == AssignmentStatus.RUNNING, of_crew).count()
+    waiting = await ctx.select(Assignment, status == AssignmentStatus.QUEUED, of_crew).count()
+    return at_work, waiting
+
+
+async def _run(ctx: Context, agent: Agent, assignment: Assignment) -> None:
+    await hold_starts(ctx, agent.id)
+    data = {
+        "cli_adapter": agent.cli_adapter,
+        "crew_id": agent.crew_id,
+        "agent_slug": agent.slug,
+        "mission_id": assignment.chat_id,
+        "tags": ["mission"],
+    }
+    run = Run(
+        agent_id=agent.id,
+        assignment_id=assignment.id,
+        triggered_by=assignment.assigned_by_id,
+        trigger_type=TRIGGER,
+        prompt=assignment.task,
+        data=data,
+    )
+    await start_run(ctx, run, conflict={})
+    ctx.ring(Topic.queue)

@@ -1,0 +1,59 @@
+"""What the oracle is told of missions and their tasks; see tests/reader/twins.py."""
+
+import orjson
+
+from tests.reader.issue_twins import of_row
+from tests.reader.oracle import Asker, Listing, Single, Store, ordered
+from tests.reader.words import NEWEST, Arguments, Root, Value, fits, only, tenants
+
+
+def missions(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "Mission") if fits(r, "status", arguments.get("status"))]
+    crews = [crew["id"] for crew in tenants(store, asker, "Crew")]
+    if "crewId" in arguments:
+        rows = [r for r in rows if r["crew_id"] == arguments["crewId"] and r["crew_id"] in crews]
+    return Listing("Mission", ordered(rows, NEWEST), NEWEST, (20, 100))
+
+
+def mission(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    crews = [crew["id"] for crew in tenants(store, asker, "Crew") if crew["id"] == arguments["crewId"]]
+    rows = [r for r in tenants(store, asker, "Mission") if r["id"] == arguments["id"] and r["crew_id"] in crews]
+    return only(rows, "Mission")
+
+
+def checkpoints(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    only([r for r in tenants(store, asker, "Mission") if r["id"] == arguments["missionId"]], "Mission")
+    rows = [r for r in tenants(store, asker, "Checkpoint") if r["mission_id"] == arguments["missionId"]]
+    return Listing("Checkpoint", ordered(rows, NEWEST), NEWEST, (50, 200), clamped=False)
+
+
+def checkpoint(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return only([r for r in tenants(store, asker, "Checkpoint") if r["id"] == arguments["id"]], "Checkpoint")
+
+
+HERE: dict[str, Root] = {
+    "checkpoints": checkpoints, "checkpoint": checkpoint, "missions": missions,
+    "crewMissions": missions, "mission": mission,
+}  # fmt: skip
+
+
+def of_agent(column: str) -> Value:
+    named = of_row("agents", "assigned_agent_id", column)
+    return lambda store, asker, row: None if row["assigned_agent_id"] is None else named(store, asker, row)
+
+
+DERIVED: dict[tuple[str, str], Value] = {
+    ("Mission", "lead_agent_name"): of_row("agents", "lead_agent_id", "name"),
+    ("Mission", "lead_agent_slug"): of_row("agents", "lead_agent_id", "slug"),
+    ("MissionTask", "agent_name"): of_agent("name"),
+    ("MissionTask", "agent_slug"): of_agent("slug"),
+    ("Checkpoint", "created_at_exactly"): lambda _, __, row: (
+        row["created_at"].isoformat(timespec="microseconds").replace("+00:00", "Z")
+    ),
+    ("MissionTask", "depends_on_text"): lambda _, __, row: orjson.dumps(row["depends_on"]).decode(),
+}
+NARROWED: dict[tuple[str, str], dict[str, str]] = {
+    ("Workspace", "missions"): {"status": "status"},
+    ("Crew", "missions"): {"status": "status"},
+    ("Agent", "led_missions"): {"status": "status"},
+}
