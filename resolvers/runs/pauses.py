@@ -1,18 +1,19 @@
 """Loops are broken: an agent whose runs on a mission get nowhere is paused there, until a person lets it go on.
 
 A run of an assignment makes no progress when it fails or takes too long, or when its result is word for word that of
-the one before it. One that was called off says nothing.
+the one before it. Two tasks may well be answered alike: where the one before is what a task of the mission stands on,
+the next one was of another task. One that was called off says nothing.
 """
 
 from typing import Annotated, Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlmodel import col
 
 from models.agents import Agent
 from models.bounds import ERROR, LINE, cut
 from models.inbox import InboxKind, InboxPriority, SenderType
-from models.missions import Assignment, Mission
+from models.missions import Assignment, Mission, MissionTask
 from models.runs import Run, RunStatus
 from models.work_pauses import WorkPause
 from models.workspaces import Role
@@ -132,12 +133,13 @@ async def break_loop(ctx: Context, run: Run, assignment: Assignment) -> None:
 
 
 async def _ended(ctx: Context, agent_id: str, mission_id: str) -> list[Any]:
-    """Status and result of its runs there, newest first: of those that ended since its work was resumed."""
+    """Its runs there, newest first: of those that ended since its work was resumed."""
     there = (col(WorkPause.agent_id) == agent_id, col(WorkPause.mission_id) == mission_id)
     last = await ctx.select(WorkPause, *there).order_by(*NEWEST_FIRST).first()
-    runs, tasks = ctx.table(Run), ctx.table(Assignment)
+    runs, tasks, stands_on = ctx.table(Run), ctx.table(Assignment), ctx.table(MissionTask).c.assignment_id
     since = () if last is None or last.resumed_at is None else (runs.c.finished_at > last.resumed_at,)
-    made = select(runs.c.status, tasks.c.result_summary).join(tasks, tasks.c.id == runs.c.assignment_id)
+    stands = exists().where(stands_on == tasks.c.id).label("stands")
+    made = select(runs.c.status, tasks.c.result_summary, stands).join(tasks, tasks.c.id == runs.c.assignment_id)
     own = (tasks.c.chat_id == mission_id, tasks.c.assigned_to_id == agent_id, runs.c.status.in_(COUNTED))
     newest = made.where(*own, *since).order_by(runs.c.finished_at.desc(), runs.c.id.desc()).limit(MOST + 1)
     return await ctx.report(newest)
@@ -146,7 +148,7 @@ async def _ended(ctx: Context, agent_id: str, mission_id: str) -> list[Any]:
 def _got_nowhere(run: Any, before: Any) -> bool:
     if run["status"] in GOES_WRONG:
         return True
-    return before is not None and run["result_summary"] == before["result_summary"]
+    return before is not None and not before["stands"] and run["result_summary"] == before["result_summary"]
 
 
 async def _tell(ctx: Context, pause: WorkPause, agent: Agent, mission: Mission) -> None:

@@ -177,10 +177,10 @@ class Berth:
         ]
 
     async def waiting(self, issue: Mission, name: str) -> int:
-        """Jobs about the issue that have not ended."""
+        """Jobs about the issue that have not ended; one that is carried out has nothing of it but its partition."""
         sql = (
             "SELECT count(*) FROM dbos.workflow_status WHERE name = $2 AND status IN ('ENQUEUED', 'PENDING', 'DELAYED')"
-            " AND concat(workflow_uuid, deduplication_id) LIKE '%' || $1 || '%'"
+            " AND concat(workflow_uuid, deduplication_id, queue_partition_key) LIKE '%' || $1 || '%'"
         )
         count: int = await self.estate.owner.fetchval(sql, issue.id, name)
         return count

@@ -30,6 +30,7 @@ from models.missions import (
 )
 from models.projects import Milestone, MilestoneStatus, Project, ProjectHealth, ProjectPriority, ProjectStatus
 from models.work_pauses import WorkPause
+from tests.reader.mission_rows import board
 
 if TYPE_CHECKING:
     from tests.reader.rows import Sower
@@ -76,6 +77,7 @@ class IssueSower:
                 )
         yield from self.work(issues)
         yield from self.pauses(missions)
+        yield from board(self.sower, missions, self.agents)
 
     def actor(self) -> tuple[ActorType, str]:
         """Somebody; now and then one that there is not."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,11 @@ IDS = {
     "memberId": ("memberships",),
     "projectId": ("projects",),
     "assigneeId": ("agents", "users"),
+    "missionId": ("missions",),
 }
+TABLES = ("crews", "agents", "chats", "runs", "labels", "memberships", "workspaces", "users", "projects")
+TABLES += ("missions", "checkpoints", "workflow_templates", "webhook_endpoints", "inbox_items", "service_accounts")
+"""Rows of these are named by their ids."""
 OF_AN_ISSUE = ("issueInCrew", "subIssues", "issueComments", "issueRelations", "issueActivity", "issueRuns")
 """Roots that name an issue by its crew and its identifier: at random, the two would hardly ever meet."""
 
@@ -98,8 +103,11 @@ class Library:
             ]
         if owner in OF_AN_ISSUE:
             return [*self.named[argument], "none"]
+        if owner == "mission":
+            return [*self.named["crewId" if argument == "crewId" else "mission"], "none"]
         if argument in IDS:
-            tables = [f"{owner}s"] if f"{owner}s" in self.ids else IDS[argument]
+            own = re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", f"{owner}s")
+            tables = [own] if own in self.ids else IDS[argument]
             return [id for table in tables for id in self.ids.get(table, ())] + ["none", ""]
         return {
             "first": [1, 2, 3, 5, 0, -1, 500, None],
@@ -155,7 +163,7 @@ async def library(world: World) -> AsyncIterator[Library]:
     await sow(world, 1)
     ids: dict[str, list[str]] = {}
     for (table,) in await world.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
-        if table in ("crews", "agents", "chats", "runs", "labels", "memberships", "workspaces", "users", "projects"):
+        if table in TABLES:
             ids[table] = [
                 row[0] for row in await world.database.fetch(f"SELECT id FROM {table} ORDER BY random() LIMIT 60")
             ]
@@ -169,12 +177,13 @@ async def names(world: World) -> dict[str, list[str]]:
     busiest = "SELECT crew_id FROM missions WHERE workspace_id = $1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
     crews = [await world.database.fetchval(busiest, id) for id in (here, away)]
     issues = await world.database.fetch(
-        "SELECT crew_id, identifier FROM missions WHERE identifier IS NOT NULL ORDER BY number"
+        "SELECT crew_id, id, identifier FROM missions WHERE identifier IS NOT NULL ORDER BY number"
     )
     own = [row["identifier"] for row in issues if row["crew_id"] == crews[0]]
     labels = [row[0] for row in await world.database.fetch("SELECT DISTINCT name FROM labels ORDER BY 1")]
     return {
         "crewId": [crews[0]] * 6 + crews, "identifier": own[:1] * len(own) + own,
+        "mission": [row["id"] for row in issues if row["crew_id"] == crews[0]],
         "any identifier": sorted({row["identifier"] for row in issues}),
         "label": labels,
     }  # fmt: skip

@@ -33,7 +33,13 @@ def pages() -> list[tuple[str, str]]:
     return sorted(made)
 
 
-NAMED = {"Issue": 'issue(identifier: "{name}")', "Label": "labels", "Milestone": 'milestones(projectId: "{name}")'}
+NAMED = {
+    "Issue": 'issue(identifier: "{name}")',
+    "Label": "labels",
+    "Milestone": 'milestones(projectId: "{name}")',
+    "Mission": 'mission(crewId: "{name}", id: "{id}")',
+    "Assignment": "issueRuns({name})",
+}
 """How a row is given that no query gives by its id: of a list, it is the one of that id."""
 
 
@@ -63,6 +69,8 @@ OF_ONE = {
     ("Query", "webhookDeliveries"): ("id", "WebhookEndpoint.deliveries"),
     ("Query", "messages"): ("chatId", "Chat.messages"),
     ("Query", "agentLogs"): ("agentId", "Agent.chats"),
+    ("Query", "crewMissions"): ("crewId", "Crew.missions"),
+    ("Query", "checkpoints"): ("missionId", "Mission.checkpoints"),
 }
 
 
@@ -88,6 +96,7 @@ async def ask(library: Library, place: tuple[str, str], arguments: str) -> dict[
 
 
 MISSIONS = "SELECT * FROM missions WHERE mission_type = 'issue'"
+LIVE_MISSIONS = "(SELECT * FROM missions WHERE crew_id IN (SELECT id FROM crews WHERE deleted_at IS NULL))"
 CHILDREN = {
     ("Crew", "agents"): ("crews", "p.slug", "SELECT crew_id AS key FROM agents WHERE deleted_at IS NULL"),
     ("Crew", "issues"): ("crews", "p.slug", f"SELECT crew_id AS key FROM ({MISSIONS})"),
@@ -113,6 +122,18 @@ CHILDREN = {
         f"SELECT label_id AS key FROM issue_labels JOIN ({MISSIONS}) AS issue ON issue.id = mission_id",
     ),
     ("Issue", "comments"): (f"({MISSIONS})", "p.identifier", "SELECT mission_id AS key FROM issue_comments"),
+    ("Crew", "missions"): ("crews", "p.slug", "SELECT crew_id AS key FROM missions"),
+    ("Agent", "ledMissions"): ("agents", "p.slug", "SELECT lead_agent_id AS key FROM missions"),
+    ("Agent", "missionTasks"): ("agents", "p.slug", "SELECT assigned_agent_id AS key FROM mission_tasks"),
+    ("Mission", "tasks"): (LIVE_MISSIONS, "p.crew_id", "SELECT mission_id AS key FROM mission_tasks"),
+    ("Mission", "assignments"): (LIVE_MISSIONS, "p.crew_id", "SELECT chat_id AS key FROM assignments"),
+    ("Assignment", "runs"): (
+        f"(SELECT a.*, crew_id, identifier FROM ({MISSIONS}) AS m JOIN mission_tasks AS t ON t.mission_id = m.id"
+        " JOIN assignments AS a ON a.id = assignment_id)",
+        """format('crewId: "%s", identifier: "%s"', p.crew_id, p.identifier)""",
+        "SELECT assignment_id AS key FROM runs",
+    ),
+    ("Mission", "checkpoints"): (LIVE_MISSIONS, "p.crew_id", "SELECT mission_id AS key FROM checkpoints"),
 }
 """Where there are pages below a row: its table, what else it is known by, and the rows below."""
 

@@ -9,7 +9,7 @@ from models.agents import Agent
 from models.base import new_id
 from models.chats import Chat
 from models.crews import Crew
-from models.missions import Assignment, Mission
+from models.missions import Assignment, Mission, MissionTask
 from models.runs import Run
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
@@ -37,16 +37,28 @@ class Work:
         await estate.add(mission, Chat(id=mission.id, agent_id=agent.id, **here))
         return cls(estate, agent, mission)
 
-    async def run(self, status: str = "FAILED", said: str | None = None, agent: Agent | None = None) -> None:
-        """One run of it, from the assignment to the end."""
+    async def run(
+        self, status: str = "FAILED", said: str | None = None, agent: Agent | None = None, task: int | None = None
+    ) -> None:
+        """One run of it, from the assignment to the end: for a task of the mission, or for none."""
         who, here = agent or self.agent, {"workspace_id": self.estate.workspace.id}
-        task = Assignment(chat_id=self.mission.id, assigned_by_id=who.id, assigned_to_id=who.id, task="Hoist", **here)
-        run = Run(agent_id=who.id, assignment_id=task.id, prompt="Hoist", **here)
-        await self.estate.add(task, run)
+        given = Assignment(chat_id=self.mission.id, assigned_by_id=who.id, assigned_to_id=who.id, task="Hoist", **here)
+        run = Run(agent_id=who.id, assignment_id=given.id, prompt="Hoist", **here)
+        await self.estate.add(given, run)
+        if task is not None:
+            await self._is_of(task, given)
         [claim] = [each for each in await work.claim("w", 100, seconds=30.0) if each.run_id == run.id]
         end: dict[str, Any] = {"id": run.id, "lease": claim.lease, "status": status, "error_message": "No wind"}
         reply = {} if said is None else {"reply": {"content": said, "parts": []}}
         await finish_run(Caller.service("runtime", self.estate.workspace.id), end | reply)
+
+    async def _is_of(self, order: int, given: Assignment) -> None:
+        """The task stands on this assignment from here on, whatever it stood on."""
+        here = {"workspace_id": self.estate.workspace.id, "mission_id": self.mission.id}
+        sql = "UPDATE mission_tasks SET assignment_id = $3 WHERE mission_id = $1 AND task_order = $2"
+        if await self.estate.owner.execute(sql, self.mission.id, order, given.id) == "UPDATE 0":
+            task = MissionTask(title=f"Task {order}", task_order=order, assignment_id=given.id, **here)
+            await self.estate.add(task)
 
     async def pauses(self) -> list[Any]:
         return await self.estate.owner.fetch(
@@ -95,6 +107,17 @@ async def test_to_say_the_same_again_is_no_progress(at_work: Work) -> None:
         await at_work.run("COMPLETED", "Nothing to do")
     assert await at_work.pauses() == []  # the first one said something new
     await at_work.run("COMPLETED", "Nothing to do")
+    assert len(await at_work.pauses()) == 1
+
+
+async def test_other_tasks_may_be_answered_alike(at_work: Work) -> None:
+    """As long as each stands; one that is done over and over is not."""
+    for n in range(MOST + 2):
+        await at_work.run("COMPLETED", "Done.", task=n)
+    for _ in range(MOST):
+        await at_work.run("COMPLETED", "Done.", task=MOST + 2)
+    assert await at_work.pauses() == []  # the first of these was of another task
+    await at_work.run("COMPLETED", "Done.", task=MOST + 2)
     assert len(await at_work.pauses()) == 1
 
 
