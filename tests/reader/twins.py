@@ -1,7 +1,6 @@
 """What the oracle is told: the roots and the derived values by hand, the edges by the graphs' declarations."""
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from typing import Any
