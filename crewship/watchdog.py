@@ -234,6 +234,8 @@ class Watchdog:
         """Between these two beats the loop was late."""
         worst, longest = None, LIMIT
         turns = [turn for turn in self._turns if begin <= turn.after < end]
+        if not turns:  # the system gave this thread no time to look
+            return
         for turn, until in zip(turns, [*(turn.seen for turn in turns[1:]), end], strict=True):
             # both ends are known to a tick, half of which is too much on average
             held = min(until, end) - turn.after - TICK

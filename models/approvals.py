@@ -43,6 +43,8 @@ class Approval(TenantTable, table=True):
     __table_args__ = (
         Index("approvals_list_idx", "workspace_id", "created_at", "id"),
         Index("approvals_status_idx", "workspace_id", "status", "created_at", "id"),
+        Index("approvals_crew_idx", "workspace_id", "crew_id", "created_at", "id"),
+        Index("approvals_agent_idx", "workspace_id", "agent_id", "created_at", "id"),
         Index("approvals_due_idx", "timeout_at", postgresql_where=text("status = 'pending'")),
     )
     id: str = text_field(ID, default_factory=approval_id, primary_key=True)

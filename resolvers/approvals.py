@@ -8,11 +8,13 @@ from pydantic import BeforeValidator, Field
 from sqlalchemy import func, literal_column
 from sqlmodel import col
 
+from models.agents import Agent
 from models.approvals import APPROVAL_STATES, Approval, ApprovalKind, ApprovalOutcome, ApprovalStatus
 from models.bounds import DESCRIPTION, LINE, cut
+from models.crews import Crew
 from models.inbox import InboxKind, InboxPriority, SenderType
 from models.journal import JournalActor, JournalEntry, Severity
-from models.workspaces import Role
+from models.workspaces import Role, Workspace
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.inbox.putting import put, settle
 from resolvers.kernel import (
@@ -31,12 +33,16 @@ from resolvers.kernel import (
     QueryScope,
     Refusal,
     Row,
+    Rows,
     Subject,
     actor_of,
     clock,
     command,
+    extend,
     graph,
     job,
+    many,
+    one,
     precise,
     query,
 )
@@ -127,14 +133,20 @@ graph(
     gate=Action.READ,
     scope="workspace:read",
     visible=EVERYONE,
+    agent=one(Agent, "agent_id"),
+    crew=one(Crew, "crew_id"),
     decided_at_ms=precise("decided_at"),
 )
 
 
-def narrowed(rows: Any, data: ListApprovals) -> Any:
+def narrowed(rows: Rows[Approval], data: ListApprovals) -> Rows[Approval]:
     if data.status is ApprovalFilter.all:
         return rows
     return rows.where(col(Approval.status) == literal_column(f"'{data.status.value}'"))
+
+
+for owner, key in ((Workspace, "workspace_id"), (Crew, "crew_id"), (Agent, "agent_id")):
+    extend(owner, approvals=many(Approval, key, order_by=NEWEST_FIRST, narrow=narrowed, input=ListApprovals))
 
 
 @query("approvals.list", Action.READ, tickets=False)
@@ -143,8 +155,7 @@ def list_approvals(scope: QueryScope, data: ListApprovals) -> Page[Approval]:
 
     Pending ones by default; newest first, ties by id, descending.
     """
-    made: Page[Approval] = narrowed(scope.select(Approval), data).order_by(*NEWEST_FIRST).page(data)
-    return made
+    return narrowed(scope.select(Approval), data).order_by(*NEWEST_FIRST).page(data)
 
 
 @query("approvals.get", Action.READ, subject=APPROVAL, errors=(Code.NOT_FOUND,), tickets=False)

@@ -7,7 +7,7 @@ from strawberry.scalars import JSON
 
 from models.approvals import Approval, ApprovalKind, ApprovalStatus
 from resolvers import approvals as approval_ops
-from schema.bridge import mutation, node, output, query
+from schema.bridge import Edge, mutation, node, output, query
 
 strawberry.enum(ApprovalKind)
 strawberry.enum(ApprovalStatus)
@@ -21,7 +21,9 @@ class ApprovalType:
     id: strawberry.ID
     workspace_id: strawberry.ID
     crew_id: str
+    crew: Edge | None
     agent_id: str
+    agent: Edge | None
     mission_id: str
     requested_by: str
     kind: ApprovalKind

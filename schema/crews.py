@@ -90,6 +90,7 @@ class CrewType:
     issues: Edges
     costs: Edges = strawberry.field(description="Of the last 30 days, newest first.")
     budgets: Edges
+    approvals: Edges
     recurring_issues: Edges
     missions: Edges
 

@@ -85,6 +85,8 @@ class WorkspaceType:
     saved_views: Edges
     recurring_issues: Edges
     triage_rules: Edges
+    workflow_templates: Edges
+    approvals: Edges
 
 
 @node(workspace_ops.Viewer)

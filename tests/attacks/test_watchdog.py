@@ -65,6 +65,20 @@ def compute(seconds: float) -> None:
         sum(range(200))
 
 
+def test_a_late_beat_that_nothing_was_seen_of_is_passed_over(watched: Watched) -> None:
+    """The machine had no time for the thread that looks, which goes on all the same."""
+
+    async def body() -> None:
+        (dog,) = [thread for thread in threading.enumerate() if thread.name == "watchdog"]
+        watchdog = dog._target.__self__  # type: ignore[attr-defined]
+        watchdog._late.append((0.0, 0.001))
+        await asyncio.sleep(0.1)
+        assert dog.is_alive()
+        assert not watchdog._late
+
+    assert watched(body) == []
+
+
 @pytest.mark.parametrize("seconds", [0.12, 0.5])
 def test_a_stall_is_measured(watched: Watched, seconds: float) -> None:
     async def body() -> None:

@@ -338,9 +338,9 @@ class Sower:
             )  # fmt: skip
         yield from self.logs(crews, agents)
         yield from self.inbox(agents)
-        yield from self.told()
+        yield from self.told(crews, agents)
 
-    def told(self) -> Iterator[SQLModel]:
+    def told(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
         pick = self.random.choice
         by = {"actor_type": "system", "actor_id": "x", "from_workspace_id": self.workspace.id, "entity_type": "issue"}
         for person in self.people[:3]:
@@ -350,9 +350,11 @@ class Sower:
                     user_id=person.user_id, action=pick(["assigned", "commented"]), entity_title=self.text(),
                     read_at=read, created_at=self.time(), **by,
                 )  # fmt: skip
-        for _ in range(15):
+        for number in range(24):
             kind, status = pick(list(ApprovalKind)), pick(list(ApprovalStatus)[:2])
-            yield Approval(kind=kind, status=status, reason=self.text(), created_at=self.time(), **self.here)
+            crew, agent = (crews[0], agents[0]) if number % 2 else (pick(crews), pick(agents))
+            whose = {"crew_id": self.maybe(crew.id) or "", "agent_id": self.maybe(agent.id) or ""}
+            yield Approval(kind=kind, status=status, reason=self.text(), created_at=self.time(), **whose, **self.here)
         endpoints = [
             WebhookEndpoint(name=f"n{number}", url="u", event_types=["*"], **self.stamps(), **self.here)
             for number in range(6)

@@ -107,6 +107,8 @@ CHILDREN = {
         "p.slug",
         "SELECT sender_id AS key FROM inbox_items WHERE target_user_id IS NULL",
     ),
+    ("Crew", "approvals"): ("crews", "p.slug", "SELECT crew_id AS key FROM approvals WHERE status = 'pending'"),
+    ("Agent", "approvals"): ("agents", "p.slug", "SELECT agent_id AS key FROM approvals WHERE status = 'pending'"),
     ("WebhookEndpoint", "deliveries"): (
         "webhook_endpoints",
         "p.name",

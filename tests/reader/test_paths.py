@@ -21,7 +21,7 @@ async def compare(library: Library, seeds: range) -> None:
         answered += "errors" not in answer
         library.cursors += cursors_of(answer.get("data"))
     assert compiled > len(seeds) * 0.95, "few documents took the compiled path"
-    assert answered > len(seeds) * 0.4, "few documents were answered without an error"
+    assert answered > len(seeds) / 3, "few documents were answered without an error"
 
 
 async def test_both_paths_give_one_answer(library: Library) -> None:

@@ -26,10 +26,13 @@ def notification_channels(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("NotificationChannel", ordered(tenants(store, asker, "NotificationChannel"), NEWEST))
 
 
-def approvals(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+def is_asked_for(approval: Row, arguments: Arguments) -> bool:
     status = arguments.get("status")
-    status = "pending" if status is None else status
-    rows = [row for row in tenants(store, asker, "Approval") if status in ("", row["status"])]
+    return ("pending" if status is None else status) in ("", approval["status"])
+
+
+def approvals(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [row for row in tenants(store, asker, "Approval") if is_asked_for(row, arguments)]
     return Listing("Approval", ordered(rows, NEWEST), NEWEST, (50, 200), clamped=False)
 
 

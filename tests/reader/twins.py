@@ -451,6 +451,8 @@ class Twins(Rules):
         rows = seen(asker, edge.target.__name__, self.reached(model, name, edge, store, row))
         if edge.target.__name__ == "InboxItem":
             rows = [r for r in rows if inbox_twins.is_for(store, asker, r) and inbox_twins.matches(r, arguments)]
+        if edge.target.__name__ == "Approval":
+            rows = [r for r in rows if told_twins.is_asked_for(r, arguments)]
         if edge.kind == "count":
             return len(rows)
         target = edge.target.__name__

@@ -179,6 +179,9 @@ class Writer:
 
     def alias(self, meaning: str, needed: bool) -> str:
         """One name has one meaning in a whole document, so that whatever meets can be merged."""
+        field = meaning.partition(".")[2]
+        if field in NAMES:  # without an alias it has this one
+            needed |= self.aliases.setdefault(field, meaning) != meaning
         if not needed and (self.aliased >= MOST_ALIASES or not self.chance(0.25)):
             return ""
         self.aliased += 1
