@@ -73,7 +73,12 @@ class JournalLine(Row, table=True):
             Index(f"journal_{key}_idx", "place", key, "at", "id", postgresql_where=text(f"{key} IS NOT NULL"))
             for key in ("agent_id", "crew_id", "mission_id", "trace_id")
         ],
-        Index("journal_entry_type_idx", "place", "entry_type", "at", "id"),
+        *[Index(f"journal_{key}_idx", "place", key, "at", "id") for key in ("entry_type", "severity", "actor_type")],
+        Index(
+            "journal_pairs_idx",
+            text("journal_pairs(place, agent_id, crew_id, entry_type, severity, actor_type)"),
+            postgresql_using="gin",
+        ),
         Index("journal_priority_idx", "place", "at", "id", postgresql_where=text("priority <> 'normal'")),
         Index("journal_words_idx", "words", postgresql_using="gin"),
         Index("journal_seen_idx", "place", "xid", "id"),

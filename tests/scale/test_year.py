@@ -1,6 +1,6 @@
 """A simulated year: what is kept of it, what that takes, and what lists cost meanwhile.
 
-`make year` runs it with a million runs, and writes bench/year.md.
+`make year` runs it with 200,000 runs, and writes bench/year.md.
 """
 
 import datetime
@@ -47,8 +47,6 @@ RULE = """
     INSERT INTO retention_rules (workspace_id, kind, days) VALUES ($1, 'journal', $2)
     ON CONFLICT (workspace_id, kind) DO UPDATE SET days = excluded.days, removed_until = NULL
 """
-WHOLE = {"audit log"}
-"""Of as few rows as these PostgreSQL reads all, rather than by the list's index; tests of lists measure a million."""
 # A table that is not partitioned has no tree, and one that is has no size of its own.
 SIZE = """
     SELECT pg_total_relation_size($1::text::regclass) + coalesce((
@@ -184,7 +182,7 @@ lists cost, at the end of each month. Written by `make year`.
 
 Events are kept for 7 days and frames for 30, in partitions that are dropped; the journal for 90, by a rule of the
 workspace, row by row; runs, messages and audit rows for good. `sweep` is the time of all of that. Milliseconds are of
-an answer over a socket; buffers are pages of 8 KiB.
+an answer over a socket, and vary with what else the machine does; buffers are pages of 8 KiB, and do not.
 
 | month | sweep ms | {tables} | {lists} |
 | --- | --: |{rule}
@@ -221,8 +219,6 @@ async def test_a_year_is_as_large_and_as_fast_as_its_last_month(
     assert all(month.sizes[table] > 0 for month in months for table in month.sizes)
     for read in READS:
         assert read.kind is Kind.page
-        if read.name in WHOLE:
-            continue
         assert months[-1].costs[read.name][1] <= 1.1 * months[2].costs[read.name][1] + 6 * read.rows
     if (path := os.environ.get("YEAR_TABLE")) is not None:
         kept = await lived(database, tmp_path / "kept", swept=False)
