@@ -43,6 +43,24 @@ async def check(world: World) -> tuple[list[str], Verified]:
     return texts, found
 
 
+async def exchange_two_rows(world: World) -> list[str]:
+    """Of the last seal of the workspace, its second row and its sixth; the ids of those from one to the other."""
+    seal = await world.database.fetchrow(
+        "SELECT first_seq, last_seq FROM audit_seals WHERE workspace_id = $1 ORDER BY number DESC LIMIT 1",
+        world.workspace.id,
+    )
+    rows = await world.database.fetch(
+        "SELECT id, seq FROM audit_logs WHERE workspace_id = $1 AND seq BETWEEN $2 AND $3"
+        " ORDER BY seq OFFSET 1 LIMIT 5",
+        world.workspace.id,
+        *seal,
+    )
+    await world.database.execute("ALTER TABLE audit_logs ALTER COLUMN seq DROP IDENTITY")
+    for row, seq in ((rows[0], -1), (rows[-1], rows[0]["seq"]), (rows[0], rows[-1]["seq"])):
+        await world.database.execute("UPDATE audit_logs SET seq = $2 WHERE id = $1", row["id"], seq)
+    return [row["id"] for row in rows]
+
+
 async def test_a_million_rows_of_eight_writers(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     url = world.settings.database_url
     assert url is not None
@@ -77,10 +95,12 @@ async def test_a_million_rows_of_eight_writers(world: World, capsys: pytest.Capt
     changed, gone, after = (row["id"] for row in ids)
     await world.database.execute("UPDATE audit_logs SET entity_id = 'planted' WHERE id = $1", changed)
     await world.database.execute("DELETE FROM audit_logs WHERE id = $1", gone)
+    moved = await exchange_two_rows(world)
     texts, _ = await check(world)
-    assert len(texts) == 2, texts
     assert texts[0].startswith(f"row {changed} was changed since seal")
     assert texts[1] == f"1 row is missing between row {changed} and row {after}"
+    assert texts[2:]
+    assert {text.partition(" was moved within seal")[0] for text in texts[2:]} <= {f"row {id}" for id in moved}
 
     before, begun, lines, size = memory(), time.perf_counter(), 0, 0
     query = {"workspace_id": world.workspace.id}

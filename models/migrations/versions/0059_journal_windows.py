@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0057"
-down_revision = "0056"
+revision = "0059"
+down_revision = "0058"
 branch_labels = None
 depends_on = None
 
@@ -21,6 +21,37 @@ CREATE OR REPLACE FUNCTION journal_line(
         array_to_tsvector(ARRAY['w:' || place]) || to_tsvector('simple', journal_words(said)),
         pg_current_xact_id()::text::bigint
     )::journal
+$$
+"""
+AUDIT = r"""
+CREATE OR REPLACE FUNCTION journal_of_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    said text := CASE
+        WHEN NEW.action ~* '(delete|remove|revoke)' THEN 'audit.entity_deleted'
+        WHEN NEW.action ~* '(restore|unlock)' THEN 'audit.entity_restored'
+        WHEN NEW.action ~* '(create|invite)' THEN 'audit.entity_created'
+        ELSE 'audit.entity_updated'
+    END;
+    actor text := CASE WHEN NEW.actor_type IN ('user', 'token') THEN 'user' WHEN NEW.actor_type = 'agent' THEN 'agent' ELSE 'system' END;
+    agent text := CASE WHEN NEW.entity_kind = 'agent' THEN NEW.entity_id END;
+    crew text := CASE WHEN NEW.entity_kind = 'crew' THEN NEW.entity_id END;
+BEGIN
+    IF agent IS NOT NULL THEN
+        crew := (SELECT crew_id FROM agents WHERE id = agent);
+    END IF;
+    INSERT INTO journal (place, at, id, kind, row_id, entry_type, severity, priority, actor_type, actor_id, crew_id, agent_id, words)
+    VALUES (
+        NEW.workspace_id, NEW.created_at,
+        'j' || lpad(to_hex((extract(epoch FROM NEW.created_at) * 1000000)::bigint), 14, '0') || 'ad'
+            || CASE WHEN NEW.id ~ '^[A-Za-z0-9_-]{1,44}$' THEN NEW.id ELSE md5(NEW.id) END,
+        'ad', NEW.id, said, 'notice', 'normal', actor,
+        CASE WHEN NEW.user_id IS NULL AND NEW.action = 'agent.expired' THEN 'ephemeral-expiry' ELSE coalesce(NEW.actor_id, NEW.user_id) END,
+        crew, agent,
+        array_to_tsvector(ARRAY['w:' || NEW.workspace_id])
+            || to_tsvector('simple', journal_words(concat_ws(' ', NEW.action, NEW.entity_type, NEW.entity_id, journal_words(NEW.data))))
+    ) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
 $$
 """
 NUMBER = "hashtextextended(place || '|{}|' || {} || '|' || {}, 0)"
@@ -276,7 +307,7 @@ def upgrade() -> None:
     op.execute(PAIRS)
     op.execute(f"CREATE INDEX journal_pairs_idx ON journal USING gin ({EXPRESSION})")
     op.execute("ANALYZE journal")
-    for statement in (LINE, ASKED, WHERE, PAGE, COUNT, AS_SEEN):
+    for statement in (LINE, AUDIT, ASKED, WHERE, PAGE, COUNT, AS_SEEN):
         op.execute(statement)
 
 
