@@ -157,10 +157,10 @@ async def settle(ctx: Context, mission_id: str) -> None:
     if states <= {*TASK_ENDED}:
         well = TaskStatus.FAILED not in states
         await _end(ctx, tasks.mission, MissionStatus.REVIEW if well else MissionStatus.FAILED)
-    elif not states & {TaskStatus.PENDING, TaskStatus.IN_PROGRESS, TaskStatus.AWAITING_APPROVAL}:
-        await _end(ctx, tasks.mission, MissionStatus.FAILED)  # what is left waits for a task that has failed
     elif tasks.ready():
         look_again(ctx, tasks.mission)
+    elif not states & {TaskStatus.IN_PROGRESS, TaskStatus.AWAITING_APPROVAL}:
+        await _end(ctx, tasks.mission, MissionStatus.FAILED)  # what is left waits for a task that has failed
 
 
 async def expire(ctx: Context, mission_id: str) -> None:

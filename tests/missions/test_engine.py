@@ -169,14 +169,15 @@ async def test_a_failure_sends_back_to_what_can_be_done_again(berth: Berth) -> N
     assert len(await berth.of("assignments", again)) == 4
 
 
-async def test_what_waits_for_a_failure_ends_the_mission_and_can_be_resumed(berth: Berth) -> None:
+@pytest.mark.parametrize("behind", [TaskStatus.BLOCKED, TaskStatus.PENDING])  # as it is after a change by hand
+async def test_what_waits_for_a_failure_ends_the_mission_and_can_be_resumed(berth: Berth, behind: TaskStatus) -> None:
     berth.harbour.agents.acts[berth.worker.id] = fails(1)
     mission = await berth.mission()
     hull = await berth.task(mission, "Hull", 1, berth.worker)
-    await berth.task(mission, "Paint", 2, None, hull, status=TaskStatus.BLOCKED)
+    await berth.task(mission, "Paint", 2, None, hull, status=behind)
     await berth.go(mission)
     assert (await berth.ended(mission)).status == "FAILED"
-    assert [task["status"] for task in await berth.tasks(mission)] == ["FAILED", "BLOCKED"]
+    assert [task["status"] for task in await berth.tasks(mission)] == ["FAILED", behind]
     assert (await berth.go(mission, resume_mission))["reset_tasks"] == 2
     assert (await berth.ended(mission)).status == "REVIEW"
     assert [(t["status"], t["iteration"]) for t in await berth.tasks(mission)] == [("COMPLETED", 2)] * 2
