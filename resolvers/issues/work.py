@@ -13,6 +13,7 @@ from models.bounds import LABEL, PROMPT, cut
 from models.chats import Chat, ChatMode
 from models.issues import ActivityAction
 from models.missions import ISSUE_STATES, Assignment, Mission, MissionStatus, MissionTask, TaskStatus
+from resolvers.inbox.events import InboxItemUpdated
 from resolvers.issues.activity import record
 from resolvers.issues.comments import comment_of
 from resolvers.issues.events import IssueStarted, IssueUpdated
@@ -33,6 +34,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.missions.driving import WORK_BEGINS, begin_work
+from resolvers.missions.holding import take_back
 from resolvers.runs.pauses import PAUSED, is_paused
 
 MOST_RUNS = 100
@@ -142,7 +144,7 @@ async def _assignee(ctx: Context, issue: Mission) -> Agent:
     Action.CREATE,
     audit="issue.stopped",
     subject=ISSUE_OF_CREW,
-    emits=IssueUpdated,
+    emits=(IssueUpdated, InboxItemUpdated),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
@@ -152,6 +154,7 @@ async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """
     _refuse(issue, UNDER_WAY, "stopped")
     await ctx.move(ISSUE_STATES, issue, MissionStatus.CANCELLED)
+    await take_back(ctx, issue.id)
     await ctx.update_where(
         MissionTask,
         col(MissionTask.mission_id) == issue.id,

@@ -1,5 +1,6 @@
 """What is done with a whole mission: start, restart, resume, clone."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlmodel import col
@@ -157,16 +158,18 @@ async def clone_mission(ctx: Context, mission: Mission, data: InCrew) -> Mission
     )
     await ctx.insert(chat_of(ctx, copy, f"{mission.title} (clone)"))
     await ctx.insert(copy)
-    await ctx.insert_all(copies(await tasks_of(ctx, mission.id), copy.id))
+    await ctx.insert_all(copies(await tasks_of(ctx, mission.id), copy.id, await ctx.now()))
     ctx.emit(MissionCloned(id=copy.id, crew_id=copy.crew_id, status=MissionStatus.PLANNING))
     return MissionState(id=copy.id, status=MissionStatus.PLANNING)
 
 
-def copies(tasks: list[MissionTask], mission_id: str) -> list[MissionTask]:
-    """The tasks for another mission, without what came of them; what they depend on that is no task is left out."""
+def copies(tasks: list[MissionTask], mission_id: str, at: datetime) -> list[MissionTask]:
+    """The tasks for another mission, in their order, without what came of them; what they depend on that is no task is
+    left out.
+    """
     ids = {task.id: new_id() for task in tasks}
     made = []
-    for task in tasks:
+    for number, task in enumerate(tasks):
         depends_on = [ids[id] for id in task.depends_on if id in ids]
         made.append(
             MissionTask(
@@ -178,6 +181,7 @@ def copies(tasks: list[MissionTask], mission_id: str) -> list[MissionTask]:
                 task_order=task.task_order,
                 max_iterations=task.max_iterations,
                 depends_on=depends_on,
+                created_at=at + number * timedelta(microseconds=1),
                 status=TaskStatus.BLOCKED if depends_on else TaskStatus.PENDING,
             )
         )

@@ -5,9 +5,11 @@ from enum import StrEnum
 from sqlmodel import col
 
 from models.missions import TASK_BY_ENGINE, ApprovalDecision, Mission, MissionStatus, MissionTask, TaskStatus
+from resolvers.inbox.events import InboxItemUpdated
 from resolvers.kernel import NOW, Action, Code, Context, Description, Id, Input, Refusal, Subject, command
 from resolvers.missions.driving import look_again, tasks_of
 from resolvers.missions.events import ApprovalResolved, TaskStatusChanged, TaskUpdated
+from resolvers.missions.holding import answered
 from resolvers.missions.plans import downstream
 from resolvers.missions.tasks import unblock
 
@@ -34,7 +36,7 @@ class DecideTask(Input):
     Action.CREATE,
     audit="mission_task.decided",
     subject=HELD,
-    emits=(TaskStatusChanged, TaskUpdated, ApprovalResolved),
+    emits=(TaskStatusChanged, TaskUpdated, ApprovalResolved, InboxItemUpdated),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def decide_task(ctx: Context, task: MissionTask, data: DecideTask) -> MissionTask:
@@ -64,6 +66,7 @@ async def decide_task(ctx: Context, task: MissionTask, data: DecideTask) -> Miss
         await unblock(ctx, mission.id, task.id)
     else:
         await _fail(ctx, mission, task)
+    await answered(ctx, task, "approved" if approved else "rejected")
     action = ApprovalDecision.APPROVED if approved else ApprovalDecision.REJECTED
     ctx.emit(ApprovalResolved(task_id=task.id, mission_id=mission.id, action=action))
     look_again(ctx, mission)

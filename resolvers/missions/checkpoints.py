@@ -250,7 +250,7 @@ async def fork_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ForkCheckp
         plan=parent.plan,
     )
     rows = await tasks_of(ctx, parent.id)
-    tasks = copies(rows, mission.id)
+    tasks = copies(rows, mission.id, await ctx.now())
     for task, copy in zip(rows, tasks, strict=True):
         copy.status, copy.max_iterations = task.status, None
     fork = Checkpoint(

@@ -14,8 +14,10 @@ from models.crews import Crew
 from models.issues import ActivityAction, IssueActivity, IssueComment
 from models.missions import TASK_BY_ENGINE, Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
 from models.runs import Run
+from resolvers.inbox.events import InboxItemUpdated
 from resolvers.kernel import Context
 from resolvers.missions.events import ApprovalRequired, ConfidenceLow, TaskStatusChanged, TaskUpdated
+from resolvers.missions.holding import ask
 from resolvers.missions.plans import CLEARED_BY_A_RESTART
 from resolvers.rules.escalation import EscalationConfig, parse_escalation_config
 from resolvers.rules.handoff import CONFIDENCE, Handoff
@@ -23,7 +25,7 @@ from resolvers.rules.handoff import CONFIDENCE, Handoff
 ENDED = (AssignmentStatus.COMPLETED, AssignmentStatus.FAILED, AssignmentStatus.CANCELLED, AssignmentStatus.TIMEOUT)
 GONE_WRONG = (AssignmentStatus.FAILED, AssignmentStatus.TIMEOUT, AssignmentStatus.CANCELLED)
 MICRO = 1_000_000
-TASK_ENDS = (TaskStatusChanged, TaskUpdated, ApprovalRequired, ConfidenceLow)
+TASK_ENDS = (TaskStatusChanged, TaskUpdated, ApprovalRequired, ConfidenceLow, InboxItemUpdated)
 """What an operation declares that ends tasks."""
 
 
@@ -88,7 +90,8 @@ class Tasks:
             }
         rules = await _rules(ctx, self.mission)
         if is_held(rules, task, handed):
-            await self.move(ctx, task, TaskStatus.AWAITING_APPROVAL, **changes)
+            held = await self.move(ctx, task, TaskStatus.AWAITING_APPROVAL, **changes)
+            await ask(ctx, self.mission, held)
             ctx.emit(ApprovalRequired(task_id=task.id, mission_id=self.mission.id))
             return
         await self.move(ctx, task, TaskStatus.COMPLETED, **changes)

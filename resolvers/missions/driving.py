@@ -27,7 +27,6 @@ from models.missions import (
     TaskStatus,
 )
 from models.workspaces import Role
-from resolvers.inbox.events import InboxItemUpdated
 from resolvers.inbox.putting import put
 from resolvers.kernel import Context, Event, Id, Input, job
 from resolvers.missions.briefs import brief_of, planning_of
@@ -36,6 +35,7 @@ from resolvers.missions.completing import ENDED, TASK_ENDS, Tasks
 from resolvers.missions.dispatching import WORK_IS_GIVEN, agent_for, assign
 from resolvers.missions.events import MissionStatusChanged, MissionUpdated
 from resolvers.missions.graph import IN_ORDER
+from resolvers.missions.holding import take_back
 from resolvers.runs.pauses import is_paused
 
 FIRST_LOOK = timedelta(seconds=3)
@@ -55,7 +55,6 @@ _EVENTS: tuple[type[Event], ...] = (
     *TASK_ENDS,
     *WORK_IS_GIVEN,
     *WORK_IS_CALLED_OFF,
-    InboxItemUpdated,
 )
 DRIVE = job("missions.drive", OfMission, unique="{mission_id}", serial=True, emits=_EVENTS)
 """A mission is looked at: what can be done next, and whether it has come to its end."""
@@ -168,6 +167,7 @@ async def expire(ctx: Context, mission_id: str) -> None:
     tasks = await _under_way(ctx, mission_id)
     if tasks is None or tasks.mission.started_at is None or tasks.mission.started_at + LIFE > await ctx.now():
         return
+    await take_back(ctx, mission_id)
     waiting = (col(MissionTask.mission_id) == mission_id, col(MissionTask.status) == TaskStatus.AWAITING_APPROVAL)
     await ctx.move_all(TASK_BY_ENGINE, TaskStatus.FAILED, *waiting, error_message=TIMED_OUT)
     await call_off(ctx, mission_id, TaskStatus.FAILED, TIMED_OUT)

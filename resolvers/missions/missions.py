@@ -12,6 +12,7 @@ from models.bounds import LINE, cut
 from models.chats import Chat, ChatMode
 from models.crews import Crew
 from models.missions import MISSION_STATES, Assignment, Mission, MissionStatus
+from resolvers.inbox.events import InboxItemUpdated
 from resolvers.kernel import (
     Action,
     Code,
@@ -32,6 +33,7 @@ from resolvers.kernel import (
 from resolvers.missions.calling_off import WORK_IS_CALLED_OFF, call_off
 from resolvers.missions.events import CrewMissionCreated, MissionStatusChanged, MissionUpdated
 from resolvers.missions.graph import NEWEST_FIRST, FilterMissions
+from resolvers.missions.holding import take_back
 from resolvers.rules.config_text import invalid
 
 NO_LEAD = "there is no such agent in this crew"
@@ -151,7 +153,7 @@ async def create_mission(ctx: Context, data: CreateMission) -> Mission:
     audit="mission.updated",
     subject=MISSION,
     locked=True,
-    emits=(MissionStatusChanged, MissionUpdated, *WORK_IS_CALLED_OFF),
+    emits=(MissionStatusChanged, MissionUpdated, InboxItemUpdated, *WORK_IS_CALLED_OFF),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
     versioned=Mission,
 )
@@ -169,6 +171,8 @@ async def update_mission(ctx: Context, mission: Mission, data: UpdateMission) ->
     if not MISSION_STATES.stamped(status):
         changes["completed_at"] = None
     updated = await ctx.move(MISSION_STATES, mission, status, refused=Code.BAD_REQUEST, started_at=None, **changes)
+    if MISSION_STATES.stamped(status):
+        await take_back(ctx, mission.id)
     if status is MissionStatus.CANCELLED:
         await call_off(ctx, mission.id)
     ctx.emit(MissionStatusChanged(id=mission.id, status=status))

@@ -49,6 +49,13 @@ def fails(times: int) -> Does:
     return does
 
 
+async def asked(berth: Berth, mission: Mission) -> list[Any]:
+    """What people were asked of the tasks of the mission."""
+    sql = "SELECT * FROM inbox_items WHERE kind = 'waitpoint' AND payload->>'mission_id' = $1 ORDER BY created_at"
+    found: list[Any] = await berth.estate.owner.fetch(sql, mission.id)
+    return found
+
+
 async def status(berth: Berth, mission: Mission, title: str, wanted: str, seconds: float = 30.0) -> dict[str, Any]:
     async with asyncio.timeout(seconds):
         while True:
@@ -110,13 +117,33 @@ async def test_who_decides(
         await berth.quiet(mission)
         assert [(t["status"]) for t in await berth.tasks(mission)] == ["AWAITING_APPROVAL", "BLOCKED"]
         assert (await berth.row(mission)).status == "IN_PROGRESS"
+        [item] = await asked(berth, mission)
+        assert (item["state"], item["target_role"], item["blocking"]) == ("unread", "MANAGER", True)
         await berth.go(mission, decide_task, mission_id=mission.id, id=task.id, decision="approve")
         assert (await berth.ended(mission)).status == "REVIEW"
     told = [type for type, payload in await berth.estate.events(f"workspace:{berth.estate.workspace.id}")
             if payload.get("task_id") == task.id]  # fmt: skip
     assert told.count("approval.required") == told.count("approval.resolved") == int(held)
+    assert [item["resolved_action"] for item in await asked(berth, mission)] == ["approved"] * held
     assert told.count("confidence.low") == int(config is not None and "notify" in config)
     assert len([t for t in await berth.tasks(mission) if t["id"] == behind.id and t["status"] == "COMPLETED"]) == 1
+
+
+async def test_nobody_is_asked_any_more_once_the_mission_has_ended(berth: Berth) -> None:
+    """A task that is held anew is asked for anew."""
+    mission = await berth.mission()
+    await berth.task(mission, "Hull", 1, berth.worker, approval_required=True)
+    await berth.go(mission)
+    await status(berth, mission, "Hull", "AWAITING_APPROVAL")
+    await berth.quiet(mission)
+    await berth.go(mission, update_mission, status="FAILED")
+    assert [item["resolved_action"] for item in await asked(berth, mission)] == ["cancelled"]
+    await berth.go(mission, resume_mission)
+    await status(berth, mission, "Hull", "AWAITING_APPROVAL")
+    assert [item["resolved_action"] for item in await asked(berth, mission)] == ["cancelled", None]
+    await berth.quiet(mission)
+    await berth.go(mission, update_mission, status="CANCELLED")
+    assert [item["resolved_action"] for item in await asked(berth, mission)] == ["cancelled"] * 2
 
 
 async def test_a_rejection_fails_what_is_behind(berth: Berth) -> None:
@@ -127,6 +154,7 @@ async def test_a_rejection_fails_what_is_behind(berth: Berth) -> None:
     await berth.go(mission)
     await status(berth, mission, "Hull", "AWAITING_APPROVAL")
     await berth.go(mission, decide_task, mission_id=mission.id, id=hull.id, decision="reject")
+    assert [item["resolved_action"] for item in await asked(berth, mission)] == ["rejected"]
     assert (await berth.ended(mission)).status == "FAILED"
     assert [task["status"] for task in await berth.tasks(mission)] == ["FAILED"] * 3
     assert len(await berth.of("assignments", mission)) == 1
