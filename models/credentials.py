@@ -2,8 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, ClassVar
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Computed, Index, UniqueConstraint, text
+from sqlmodel import Field
 
 from models.actors import ActorType
 from models.base import (
@@ -13,13 +15,15 @@ from models.base import (
     Versioned,
     belongs_to,
     enum_field,
+    json_field,
     secret_field,
     stored_at,
     tenant_key,
     text_field,
+    time_field,
     unique_live,
 )
-from models.bounds import CREDENTIAL, ID, LINE, PROMPT
+from models.bounds import CREDENTIAL, DESCRIPTION, EMAIL, ERROR, ID, LINE, NOTES, PROMPT, URL
 from models.sealed import Sealed
 
 
@@ -57,19 +61,104 @@ class CredentialScope(StrEnum):
     CREW = "CREW"
 
 
+class CredentialEventType(StrEnum):
+    """What the timeline of a credential tells."""
+
+    USE = "USE"
+    ROTATE = "ROTATE"
+    TEST = "TEST"
+    REVOKE = "REVOKE"
+    DETECTED = "DETECTED"
+    CREATED = "CREATED"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
+RECENCY = "(timestamp '2000-01-01' - (created_at AT TIME ZONE 'UTC' - timestamp '2000-01-01')) AT TIME ZONE 'UTC'"
+
+
 class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
-    """A secret that agents work with. Its value is sealed for this row; nothing shows it."""
+    """A secret that agents work with. Its values are sealed for this row; nothing shows them.
+
+    One without a value, such as a slot that is still to be filled, is given to nobody, whatever its status.
+    `token_expires_at` is a text as it was sent. `recency` falls as `created_at` rises: all keys of the list go one way,
+    so that a page deep in it costs what the first one does.
+    """
 
     __tablename__ = "credentials"
-    __table_args__ = (tenant_key(), unique_live("credentials", "workspace_id", "name"))
+    __table_args__ = (
+        tenant_key(),
+        unique_live("credentials", "workspace_id", "name"),
+        Index(
+            "credentials_list_idx",
+            "workspace_id",
+            "type",
+            "recency",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+    )
+    __bookkeeping__: ClassVar = frozenset({"last_checked_at", "last_used_at", "last_used_ips"})
     name: str = text_field(CREDENTIAL)
+    description: str | None = text_field(DESCRIPTION, default=None)
     type: CredentialType = enum_field(CredentialType)
     provider: str = text_field(LINE, default="NONE")
     status: CredentialStatus = enum_field(CredentialStatus.ACTIVE)
     scope: str = text_field(LINE, default=CredentialScope.WORKSPACE.value)
-    value: Sealed = secret_field(PROMPT)
+    value: Sealed | None = secret_field(PROMPT, default=None)
+    refresh_token: Sealed | None = secret_field(PROMPT, default=None)
+    account_label: str | None = text_field(LINE, default=None)
+    account_email: str | None = text_field(EMAIL, default=None)
+    username: str | None = text_field(EMAIL, default=None)
+    token_expires_at: str | None = text_field(LINE, default=None)
+    security_level: int = 1
+    tags: list[str] = json_field(NOTES, default_factory=list)
+    last_checked_at: datetime | None = time_field(default=None)
+    last_error: str | None = text_field(ERROR, default=None)
+    last_used_at: datetime | None = time_field(default=None)
+    last_used_ips: list[str] = json_field(NOTES, default_factory=list)
+    oauth_client_id: str | None = text_field(URL, default=None)
+    oauth_client_secret: Sealed | None = secret_field(PROMPT, default=None)
+    oauth_auth_url: str | None = text_field(URL, default=None)
+    oauth_token_url: str | None = text_field(URL, default=None)
+    oauth_scopes: str | None = text_field(URL, default=None)
+    provisioned_for_service: str | None = text_field(LINE, default=None)
     created_by_actor_type: ActorType | None = enum_field(ActorType, default=None)
     created_by_actor_id: str | None = text_field(ID, default=None)
+    recency: datetime = time_field(default=None, nullable=False, sa_column_args=(Computed(RECENCY, persisted=True),))
+
+
+class CredentialCrew(TenantTable, table=True):
+    """A crew whose members see a credential; `position` is the place among the crews of the credential."""
+
+    __tablename__ = "credential_crews"
+    __table_args__ = (
+        UniqueConstraint("credential_id", "crew_id"),
+        belongs_to("credential_id", "credentials", ondelete="CASCADE"),
+        belongs_to("crew_id", "crews", ondelete="CASCADE"),
+        Index("credential_crews_crew_id_idx", "crew_id"),
+    )
+    credential_id: str
+    crew_id: str
+    position: int = 0
+
+
+class CredentialEvent(TenantTable, table=True):
+    """One line of the timeline of a credential, which only grows."""
+
+    __tablename__ = "credential_events"
+    __table_args__ = (
+        belongs_to("credential_id", "credentials", ondelete="CASCADE"),
+        Index("credential_events_user_id_idx", "user_id"),
+        Index("credential_events_list_idx", "workspace_id", "credential_id", "occurred_at", "id"),
+    )
+    credential_id: str
+    event_type: CredentialEventType = enum_field(CredentialEventType)
+    user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    agent_id: str | None = text_field(ID, default=None)
+    ip_address: str | None = text_field(LINE, default=None)
+    details: dict[str, Any] | None = json_field(NOTES, default=None)
+    occurred_at: datetime = stored_at("clock_timestamp()")
 
 
 class AgentCredential(TenantTable, table=True):

@@ -70,7 +70,15 @@ DECLARED: Final[Mapping[str, Held]] = {
     "cli_tokens": held(mentions="name", hidden="token_hash", nothing="scopes"),
     "cost_days": held(nothing="day agent_id crew_id model"),
     "checkpoints": held(words="label", nothing="journal_cursor state"),
-    "credentials": held(by="created_by_actor_id", mentions="name", hidden="value", nothing="provider scope"),
+    "credential_crews": held(),
+    "credential_events": held(words="ip_address", mentions="details", nothing="credential_id agent_id"),
+    "credentials": held(
+        by="created_by_actor_id",
+        mentions="name description account_label account_email username tags last_error",
+        hidden="value refresh_token oauth_client_secret",
+        nothing="provider scope token_expires_at last_used_ips oauth_client_id oauth_auth_url oauth_token_url"
+        " oauth_scopes provisioned_for_service",
+    ),
     "crew_connections": held(),
     "crew_integrations": held(
         mentions="name display_name args_json env_json config_json",

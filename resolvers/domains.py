@@ -46,9 +46,9 @@ DOMAINS = (
     "notification_channels",
     "webhook_endpoints",
     "approvals",
+    "credentials",
     # their events are declared, their operations are still to come
     "assignments",
-    "credentials",
     "integrations",
     "keeper",
     "pipelines",

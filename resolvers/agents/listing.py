@@ -57,7 +57,6 @@ graph(
     chat_count=count(Chat, "agent_id"),
 )
 graph(AgentSkill, gate=Action.READ, scope="skills:read", visible=EVERYONE)
-graph(AgentCredential, gate=Action.READ, scope="credentials:read", visible=EVERYONE)
 confidential(Agent, Action.UPDATE, "mcp_config_json")
 extend(Workspace, agents=many(Agent, "workspace_id", order_by=newest_first, narrow=of_crew, input=ListAgents))
 

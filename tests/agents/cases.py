@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
-from models.base import new_id
 from models.credentials import AgentCredential
 from models.skills import AgentSkill
 from tests.generation.entities import Plot, entity
@@ -75,7 +74,8 @@ def agent_skill(plot: Plot) -> AgentSkill:
 
 @entity
 def agent_credential(plot: Plot) -> AgentCredential:
-    return AgentCredential(agent_id=plot["agent"].id, credential_id=new_id(), env_var_name="TOKEN", **plot.here)
+    agent, given = plot["agent"], plot["credential"]
+    return AgentCredential(agent_id=agent.id, credential_id=given.id, env_var_name="TOKEN", **plot.here)
 
 
 IDS = {"lead_agent_id": "lead", "parent_lead_id": "lead"}

@@ -30,7 +30,7 @@ SAME = {"auth.signout", "chats.cancel", "service_accounts.deactivate", "triage.p
 """What the valid input of the generator leaves as it is."""
 SEALED = {m.class_.__tablename__: secrets_of(m.class_) for m in Row._sa_registry.mappers}
 CANARY = "canary-4f1d9c2b7e"
-SECRET_FIELD = re.compile(r"password|secret|token|credential|_json|_config|config_|value$", re.IGNORECASE)
+SECRET_FIELD = re.compile(r"password|secret|token(?!_expires)|credential|_json|_config|config_|value$", re.IGNORECASE)
 CONFIGURATIONS = {
     "mcp_config_json": orjson.dumps({"mcpServers": {"a": {"command": "x", "env": {"KEY": CANARY}}}}).decode(),
     "services_json": orjson.dumps([{"name": "db", "image": "postgres:18", "env": {"KEY": CANARY}}]).decode(),

@@ -18,7 +18,14 @@ from models.base import new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
 from models.costs import CostDay, ModelCall
-from models.credentials import AgentCredential, Credential, CredentialType
+from models.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialCrew,
+    CredentialEvent,
+    CredentialEventType,
+    CredentialType,
+)
 from models.crews import Crew, CrewConnection, CrewMember
 from models.feature_flags import FeatureFlag, FeatureFlagOverride
 from models.gdpr import GdprAction, GdprActionType
@@ -88,7 +95,9 @@ def workspace_rows(name: str) -> list[SQLModel]:
         agent,
         WorkflowTemplate(name=f"watches of {name}", template_json="[]", **here),
         AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
-        Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
+        secret := Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
+        CredentialCrew(credential_id=secret.id, crew_id=crew.id, **here),
+        CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),
         AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="GH_TOKEN", **here),
         server,
         ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),

@@ -16,7 +16,7 @@ from models.base import most_characters, new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.costs import ModelCall
-from models.credentials import AgentCredential
+from models.credentials import AgentCredential, Credential, CredentialCrew, CredentialType
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
 from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
 from models.kernel import AuditActor, AuditLog, SecurityLog
@@ -309,14 +309,28 @@ class Sower:
             }
             yield Escalation(crew_id=pick(crews).id, from_agent_id=one.id, **told, **self.here)
 
+    def vault(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
+        """Credentials that every member sees, for agents of which each has a credential once."""
+        for number in range(15):
+            secret = Credential(
+                name=f"key {number}",
+                type=self.random.choice(list(CredentialType)),
+                description=self.maybe(self.text()),
+                created_at=self.time(),
+                **self.here,
+            )
+            yield secret
+            for place, crew in enumerate(self.random.sample(crews, min(2, len(crews)))):
+                yield CredentialCrew(credential_id=secret.id, crew_id=crew.id, position=place, **self.here)
+            for agent in self.random.sample(agents, 2):
+                yield AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="TOKEN", **self.here)
+
     def work(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice
         yield from chats
         yield from self.talk(chats)
         yield from self.runs(chats, agents)
-        for _ in range(15):
-            agent = pick(agents)
-            yield AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="TOKEN", **self.here)
+        yield from self.vault(crews, agents)
         for number in range(15):
             yield AgentSkill(agent_id=pick(agents).id, skill_id=f"sk_{number}", **self.here)
         missions = [

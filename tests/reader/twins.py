@@ -24,6 +24,7 @@ from tests.reader import (
     template_twins,
     told_twins,
     tracker_twins,
+    vault_twins,
 )
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Rules, Single, Store, ordered
 from tests.reader.words import (
@@ -212,7 +213,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
-HERE |= template_twins.HERE
+HERE |= template_twins.HERE | vault_twins.HERE
 HERE |= mission_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
@@ -331,6 +332,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **inbox_twins.DERIVED,
     **cost_twins.DERIVED,
     **told_twins.DERIVED,
+    **vault_twins.DERIVED,
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
@@ -432,7 +434,8 @@ class Twins(Rules):
             return issue_twins.chosen(arguments)
         if type_ == "Query":
             others = {"agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}
-            return (others | {"inbox": inbox_twins.NEWEST}).get(name, NEWEST)
+            others |= {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
+            return others.get(name, NEWEST)
         edge = GRAPHS[MODELS[model]][CAMEL.sub(lambda m: f"_{m[1].lower()}", name)]
         assert isinstance(edge, Edge)
         return declared_order(edge)

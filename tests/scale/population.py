@@ -31,6 +31,7 @@ BIG = (
     "inbox_items",
     "notifications",
     "approvals",
+    "credentials",
     "webhook_endpoints",
     "webhook_deliveries",
     "journal",
@@ -316,6 +317,8 @@ class Population:
         await self.fill("approvals", first, last, id=f"'ap_' || {NUMBER}", **kind, **TIMES)
         named = {"id": f"'cwebho' || {NUMBER}", "name": "'Name ' || i", "version": "1", "event_types": "'[]'"}
         await self.fill("webhook_endpoints", first, last, **named, **TIMES)
+        kept = {"name": "'Key ' || i", "type": "'SECRET'", "scope": "'WORKSPACE'", "version": "1", "tags": "'[]'"}
+        await self.fill("credentials", first, last, id=f"'csecre' || {NUMBER}", **kept, **TIMES)
         sent = {"endpoint_id": f"'{HOOK}'", "state": f"CASE WHEN {RARE} THEN 'failed' ELSE 'delivered' END"}
         await self.fill("webhook_deliveries", first, last, id=f"'msg_' || {NUMBER}", **sent, **TIMES)
 

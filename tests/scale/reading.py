@@ -104,6 +104,7 @@ READS = (
     *_list("notifications", "/api/v1/notifications", "notifications", read="false"),
     *_list("approvals", "/api/v1/approvals?status=all", "approvals(status: all"),
     Read("approvals: pending", "/api/v1/approvals?limit=20&status=pending"),
+    *_list("credentials", "/api/v1/credentials", "credentials"),
     *_list("webhook endpoints", "/api/v1/webhook-endpoints", "webhookEndpoints"),
     *_list(
         "webhook deliveries",

@@ -1,0 +1,25 @@
+"""Values of credentials and their timeline: how both are written."""
+
+from typing import Any
+
+from models.credentials import Credential, CredentialEvent, CredentialEventType
+from models.sealed import Sealed
+from resolvers.kernel import Context, instance
+
+
+def sealed(credential_id: str, column: str, text: str) -> Sealed:
+    """For a column of this credential alone."""
+    return instance.vault.seal(text, table=Credential, column=column, row_id=credential_id)
+
+
+def tell(ctx: Context, credential_id: str, event_type: CredentialEventType, /, **details: Any) -> None:
+    """A line of the timeline. Nothing of a value is in it."""
+    ctx.record(
+        CredentialEvent(
+            credential_id=credential_id,
+            event_type=event_type,
+            user_id=ctx.user_id or None,
+            ip_address=ctx.caller.client or None,
+            details=details,
+        )
+    )

@@ -1,0 +1,60 @@
+"""REST: credentials of a workspace. No answer holds a value."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from models.actors import ActorType
+from models.credentials import Credential, CredentialStatus, CredentialType
+from resolvers import credentials
+from resolvers.kernel.outputs import Success
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Fixed, Null, Wire
+
+
+class CredentialJSON(Wire, of=Credential):
+    """`mcp_used` is false as long as no MCP server of an agent can name a credential."""
+
+    id: str
+    name: str
+    description: str | None
+    type: CredentialType
+    provider: str
+    status: CredentialStatus
+    scope: str
+    crew_id: str | None
+    crew_ids: list[str]
+    account_label: str | None
+    account_email: str | None
+    username: str | None
+    token_expires_at: str | None
+    last_checked_at: datetime | None
+    last_error: str | None
+    last_used_at: datetime | None
+    last_used_ips: list[str]
+    tags: list[str]
+    created_at: datetime
+    updated_at: datetime
+    agent_count: int = Field(alias="_count_agent_credentials")
+    agent_names: list[str]
+    mcp_used: Annotated[bool, Fixed("false")]
+    created_by_actor_type: ActorType | None
+    created_by_actor_id: str | None
+    provisioned_for_service: str | None
+
+
+class NewCredentialJSON(CredentialJSON, of=Credential):
+    token_expires_at: Annotated[None, Null()]
+
+
+BASE = "/api/v1/credentials"
+ONE = f"{BASE}/{{id}}"
+ROUTES = (
+    GET(BASE, credentials.list_credentials, list[CredentialJSON]),
+    POST(BASE, credentials.create_credential, NewCredentialJSON, status=201),
+    GET(f"{BASE}/default-env-var", credentials.default_env_var, credentials.DefaultEnvVar),
+    GET(ONE, credentials.get_credential, CredentialJSON),
+    PATCH(ONE, credentials.update_credential, CredentialJSON),
+    PUT(ONE, credentials.update_credential, CredentialJSON),
+    DELETE(ONE, credentials.delete_credential, Success),
+)

@@ -1,0 +1,71 @@
+"""GraphQL: credentials of a workspace. No field holds a value."""
+
+from datetime import datetime
+
+import strawberry
+
+from models.actors import ActorType
+from models.credentials import Credential, CredentialStatus, CredentialType
+from resolvers import credentials as credential_ops
+from schema.bridge import mutation, node, output, query
+from schema.results import SuccessType
+
+for enum in (CredentialStatus, CredentialType):
+    strawberry.enum(enum)
+
+
+@node(Credential, name="Credential")
+class CredentialNode:
+    """A secret that agents work with. Its value can be written, and never read."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    name: str
+    description: str | None
+    type: CredentialType
+    provider: str
+    status: CredentialStatus
+    scope: str
+    crew_id: strawberry.ID | None = strawberry.field(description="The first of `crewIds`.")
+    crew_ids: list[str] = strawberry.field(description="Crews whose members see the credential.")
+    account_label: str | None
+    account_email: str | None
+    username: str | None
+    token_expires_at: str | None = strawberry.field(description="As it was sent.")
+    security_level: int
+    last_checked_at: datetime | None
+    last_error: str | None
+    last_used_at: datetime | None
+    last_used_ips: list[str] = strawberry.field(description="Newest first, at most five.")
+    tags: list[str]
+    oauth_client_id: str | None
+    oauth_auth_url: str | None
+    oauth_token_url: str | None
+    oauth_scopes: str | None
+    agent_count: int = strawberry.field(description="Assignments, those of deleted agents included.")
+    agent_names: list[str]
+    created_by_actor_type: ActorType | None
+    created_by_actor_id: strawberry.ID | None
+    provisioned_for_service: str | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+@output(credential_ops.DefaultEnvVar, name="DefaultEnvVar")
+class DefaultEnvVarType:
+    env_var: str
+
+
+@strawberry.type
+class CredentialQuery:
+    credentials = query(credential_ops.list_credentials, CredentialNode)
+    credential = query(credential_ops.get_credential, CredentialNode)
+    default_env_var = query(credential_ops.default_env_var, DefaultEnvVarType)
+
+
+@strawberry.type
+class CredentialMutation:
+    create_credential = mutation(credential_ops.create_credential, CredentialNode)
+    update_credential = mutation(credential_ops.update_credential, CredentialNode)
+    delete_credential = mutation(credential_ops.delete_credential, SuccessType)
