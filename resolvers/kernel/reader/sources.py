@@ -181,7 +181,7 @@ class Sources:
         rows = made.subquery(self.trace.name("q"))
         order = [ClauseAdapter(rows).traverse(k) for k in entry.order]
         if window.backward:
-            rows = select(*rows.c).order_by(*order).subquery(self.trace.name("q"))
+            rows = select(*rows.c).select_from(rows).order_by(*order).subquery(self.trace.name("q"))
             order = [ClauseAdapter(rows).traverse(k) for k in order]
         return Source(entry.model, rows, [], order)
 
