@@ -15,6 +15,7 @@ from tests.world import world_on
 SLOPE = 1.1  # of buffers, from one size to the next
 # buffers that an index of a larger table may be deeper by, for each row of the page and what is read beside it
 DEPTH = 6
+WRITTEN = 30  # entries of indexes that a command makes, its audit row and its line of the journal among them
 FULL = 1_000  # rows of which every page is full
 COUNTED = 20  # rows an index has on a buffer at least, for whoever counts them
 
@@ -35,6 +36,9 @@ async def measure(database: Any, directory: Path, sizes: Sequence[int], *, swept
             for size in sizes:
                 await population.grow(size)
                 reader = Reader(world, size)
+                if not found.costs:  # partitions of today are not empty at one size alone: plans would differ
+                    await Reader(world, 0).writes()
+                    await superuser.execute("VACUUM (ANALYZE)")
                 found.costs[size] = {read.name: await reader.cost(read) for read in READS}
                 found.costs[size] |= await reader.writes()
             if swept:
@@ -69,4 +73,4 @@ def check_writes(measured: Measured) -> None:
     small, *larger = [size for size in measured.sizes if size >= FULL]
     for name in WRITES:
         before, after = measured.costs[small][name], measured.costs[larger[-1]][name]
-        assert after.buffers <= SLOPE * before.buffers + DEPTH * 20, f"{name}: {before}; {after}"
+        assert after.buffers <= SLOPE * before.buffers + DEPTH * WRITTEN, f"{name}: {before}; {after}"

@@ -147,7 +147,7 @@ READS = (
     ),
     *(Read(f"issues: by {sort}", f"/api/v1/issues?limit=20&sort={sort}") for sort in ("updated_at", "sort_order")),
     *_list("security log", "/api/v1/me/security-log", "securityLog"),
-    *_list("missions", "/api/v1/missions", "missions", status="IN_PROGRESS"),
+    *_list("missions", "/api/v1/missions", "missions", status="IN_PROGRESS", include_tasks="true"),
     *_list(
         "missions of a crew", f"/api/v1/crews/{CREW}/missions", f'crewMissions(crewId: "{CREW}"', status="IN_PROGRESS"
     ),
