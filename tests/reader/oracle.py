@@ -264,7 +264,7 @@ class Evaluation:
             arguments = self.arguments(definition, group[0])
             if walks_back(arguments) and not {"first", "after"}.isdisjoint(sent(arguments)):
                 raise Refused("BAD_REQUEST")
-            cursor = arguments.get("after", arguments.get("before"))
+            cursor = arguments.get("before" if walks_back(arguments) else "after")
             if cursor is not None:
                 known, kinds = (
                     self.oracle.cursors.get(cursor),
