@@ -276,7 +276,7 @@ class Judge:
     async def of_repeats(self, most: int) -> None:
         """Whatever was answered is answered again, in the same bytes, and nothing is written."""
         known = list(self.clients.answered.values())
-        before = await self.world.snapshot()
+        before = await self._written()
         async with self.world.client(self.world.owner) as http:
             for request, first in self.clients.chance.sample(known, min(len(known), most)):
                 again = await self.clients.sent(http, self.clients.chance.choice(self.clients.sides), request)
@@ -287,7 +287,12 @@ class Judge:
                     first.headers.get("etag"),
                 ), request
                 assert again.headers["idempotent-replayed"] == "true"
-        assert await self.world.snapshot() == before
+        assert await self._written() == before
+
+    async def _written(self) -> dict[str, str]:
+        """What requests have written: the servers' clocks seal rows and note facts all the while."""
+        tables = await self.world.snapshot()
+        return {name: rows for name, rows in tables.items() if name not in ("audit_seals", "instance_facts")}
 
 
 async def kill(clients: Clients, kills: int) -> None:
