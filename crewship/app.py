@@ -88,7 +88,11 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         finally:
             off()
 
-    shown = Starlette(routes=[*pages.routes, Route("/api/openapi.json", _openapi)], lifespan=lifespan)
+    shown = Starlette(
+        routes=[*pages.routes, Route("/api/openapi.json", _openapi)],
+        lifespan=lifespan,
+        exception_handlers={404: pages.not_found},
+    )
     sockets = {ws.PATH: functools.partial(ws.websocket, admit=admit), "/graphql": graphql.socket}
     rest = Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown))
     app = Application(rest, graphql, shown, sockets)

@@ -18,7 +18,7 @@ from pathlib import Path
 from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 STATIC = Path(__file__).parent / "static"
@@ -112,7 +112,9 @@ def _page(text: str, policy: str = UI_CONTENT_SECURITY_POLICY, **headers: str) -
     return HTMLResponse(text, headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache", **headers})
 
 
-_HOME, _GRAPHIQL, _REFERENCE = (_read_page(name) for name in ("home.html", "graphiql.html", "reference.html"))
+_HOME, _GRAPHIQL, _REFERENCE, _NOT_FOUND = (
+    _read_page(name) for name in ("home.html", "graphiql.html", "reference.html", "not-found.html")
+)
 
 
 def graphiql(request: Request) -> Response:
@@ -139,6 +141,15 @@ async def favicon(request: Request) -> Response:
 
 async def robots(request: Request) -> Response:
     return await _send(request, "robots.txt")
+
+
+async def not_found(request: Request, _missing: Exception) -> Response:
+    """For a browser that goes to a page, one; for everything else (a script of a page, a client) a line of text."""
+    if "text/html" in request.headers.get("accept", ""):
+        answer = _page(_NOT_FOUND, OWN_CONTENT_SECURITY_POLICY, Vary="Accept")
+        answer.status_code = 404
+        return answer
+    return PlainTextResponse("Not Found", 404, headers={"Vary": "Accept"})
 
 
 async def _send(request: Request, name: str) -> Response:

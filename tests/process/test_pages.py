@@ -32,7 +32,10 @@ async def graphql_endpoint(request: Request) -> Response:
 
 @pytest.fixture(scope="module")
 def client() -> TestClient:
-    return TestClient(Starlette(routes=[*pages.routes, Route("/graphql", graphql_endpoint)]), follow_redirects=False)
+    served = Starlette(
+        routes=[*pages.routes, Route("/graphql", graphql_endpoint)], exception_handlers={404: pages.not_found}
+    )
+    return TestClient(served, follow_redirects=False)
 
 
 class References(HTMLParser):
@@ -168,6 +171,18 @@ def test_an_asset_is_revalidated_by_its_content(client: TestClient) -> None:
 )
 def test_nothing_but_assets_is_served(client: TestClient, name: str) -> None:
     assert client.get(f"/static/{name}").status_code == 404
+
+
+def test_an_address_without_a_page_is_one_for_browsers_and_a_line_for_others(client: TestClient) -> None:
+    shown = client.get("/nowhere", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert shown.status_code == 404
+    assert shown.headers["content-security-policy"] == pages.OWN_CONTENT_SECURITY_POLICY
+    assert "There is no page at this address" in shown.text
+    found = References(shown.text)
+    assert found.loaded
+    assert {client.get(url).status_code for url in (*found.loaded, *found.linked)} == {200}
+    plain = client.get("/nowhere", headers={"accept": "*/*"})
+    assert (plain.status_code, plain.text, plain.headers["vary"]) == (404, "Not Found", "Accept")
 
 
 def test_assets_are_only_read(client: TestClient) -> None:
