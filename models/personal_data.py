@@ -169,7 +169,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "retention_rules": held(nothing="kind"),
     "run_frames": held(mentions="payload", nothing="agent_id type"),
     "run_reservations": held(),
-    "run_steps": held(mentions="outcome", nothing="name"),
+    "run_steps": held(mentions="outcome said", nothing="name"),
     "run_tags": held(nothing="tag run_id"),
     "runs": held(by="triggered_by", words="prompt error_message data", nothing="chat_id trigger_type model worker"),
     "saved_views": held(nothing="name filters_json sort_json"),

@@ -196,6 +196,7 @@ class RunStep(TenantRow, table=True):
     """A run's step: announced before it shows or does what cannot be taken back; its outcome once `finished_at` is set.
 
     Whoever takes the run over is given the outcome of a finished step, and does not repeat one that was only announced.
+    `said`: the events of a finished step of a run without a chat, which has no frames.
     """
 
     __tablename__ = "run_steps"
@@ -206,3 +207,4 @@ class RunStep(TenantRow, table=True):
     created_at: datetime = stored_at()
     finished_at: datetime | None = time_field(default=None)
     outcome: Any = json_field(TURN, default=None, nullable=True)
+    said: list[dict[str, Any]] | None = json_field(TURN, default=None)

@@ -282,13 +282,13 @@ class Execution:
 
     async def _said(self) -> Reply:
         sink = self.held.sink
-        return fold(await work.frames(self.claim) if self.claim.chat_id else sink.unstored if sink else ())
+        return fold(await work.frames(self.claim) if self.claim.chat_id else sink.said if sink else ())
 
     def _report(self, ending: Ending, reply: Reply) -> dict[str, Any]:
         data = {"duration_ms": int(self.held.elapsed() * 1000), **reply.usage, **ending.data}
         if reply.model:
             data.setdefault("model", reply.model)
-        if ending.status is RunStatus.COMPLETED and not self._spoke(reply):
+        if ending.status is RunStatus.COMPLETED and not reply.parts:
             ending = Ending(RunStatus.FAILED, NO_OUTPUT, "no_output")
             data["reason"] = "no_output"
         elif ending.reason is not None:
@@ -308,10 +308,6 @@ class Execution:
         if size_of(made["data"]) > NOTES // 2:  # usage as the adapter tells it, of any size
             made["data"] = {key: data[key] for key in ("duration_ms", "reason") if key in data} | {"left_out": CUT}
         return made | {"id": self.claim.run_id, "lease": self.claim.lease, "budgeted": self._budgeted}
-
-    def _spoke(self, reply: Reply) -> bool:
-        """What a run without a chat has said is known to the worker that heard it alone."""
-        return bool(reply.parts) or (self.claim.chat_id is None and self.claim.lease > 1)
 
     def _bare(self) -> dict[str, Any]:
         """An end that nothing of what the agent has said can spoil."""

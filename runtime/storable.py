@@ -46,6 +46,16 @@ def kept(outcome: Any) -> Any:
     return outcome
 
 
+def some(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the events, from the first one, as one step keeps."""
+    left = 2 * MOST
+    for number, event in enumerate(events):
+        left -= size_of(event)
+        if left < 0:
+            return events[:number]
+    return events
+
+
 def _text(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 

@@ -6,7 +6,7 @@ run that another worker holds, and the outcome of a step is stored with its last
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
@@ -17,7 +17,7 @@ from resolvers.runs import work
 from resolvers.runs.work import Batch, Claim, Step
 from runtime.engine import Engine
 from runtime.job import Charge, Failed, Interrupted, StuckLoop
-from runtime.storable import kept, size_of, storable, within
+from runtime.storable import kept, size_of, some, storable, within
 
 T = TypeVar("T")
 
@@ -84,8 +84,11 @@ class TurnSink:
         """What the adapter was told to end with: it is told again whatever it does next."""
         self.failure: Exception | None = None
         self.broken = asyncio.Event()
-        self.unstored: list[dict[str, Any]] = []
-        """Events of a run without a chat, whose frames nobody could read."""
+        self.said: list[Mapping[str, Any]] = []
+        """Events of a run without a chat, those of earlier attempts first: it has no frames, and keeps what a step has
+        said with its outcome.
+        """
+        self._saying: dict[str, list[dict[str, Any]]] = {}  # of steps that have not ended
 
     async def open(self) -> None:
         """What the workers before this one have left. Raises Lost."""
@@ -95,7 +98,9 @@ class TurnSink:
         if written is None:
             raise Lost
         self._written, self._known = written, await work.steps(self._claim)
-        for event in await work.frames(self._claim):
+        if self._claim.chat_id is None:
+            self.said = [event for step in self._known.values() for event in step.said]
+        for event in self.said or await work.frames(self._claim):
             if event["type"] == ChatEventType.tool_call:
                 self._count_call(event["content"], event.get("metadata") or {})
 
@@ -158,6 +163,8 @@ class TurnSink:
                 self._release()
         self._known[name] = Step(True, outcome)
         self._batch.finished[name] = outcome
+        if name in self._saying:
+            self._batch.said[name] = some(self._saying.pop(name))
         if name in self._charges:
             self._batch.charges[name] = self._charges.pop(name)
         await self._until(self._changed())
@@ -186,18 +193,14 @@ class TurnSink:
         if type in STREAMED and not content:
             return
         event: dict[str, Any] = {"type": type.value, "content": content} | ({"metadata": metadata} if metadata else {})
-        if self._claim.chat_id is None:
-            self.unstored.append(event)
+        if self._claim.chat_id is None:  # nobody has seen it: the step may be repeated
+            of_step = self._saying.setdefault(step, [])
+            if not _joined(of_step, event):
+                of_step.append(event)
+                self.said.append(event)
+            return
         self._announce(step)
-        last = self._batch.frames[-1] if self._batch.frames else None
-        if (
-            last is not None
-            and type in STREAMED
-            and last["type"] == type
-            and last.get("metadata") == event.get("metadata")
-        ):
-            last["content"] += content
-        else:
+        if not _joined(self._batch.frames, event):
             self._batch.frames.append(event)
         self._bytes += len(content) + size_of(metadata)
         self._changed()
@@ -309,3 +312,17 @@ class TurnSink:
         self.fail(Closed("the run is over"))
         if self._task is not None:
             await asyncio.wait({self._task})
+
+
+def _joined(events: list[dict[str, Any]], event: dict[str, Any]) -> bool:
+    """Whether the event has become a part of the last one: pieces of one stream are one text."""
+    last = events[-1] if events else None
+    joins = (
+        last is not None
+        and event["type"] in STREAMED
+        and last["type"] == event["type"]
+        and last.get("metadata") == event.get("metadata")
+    )
+    if joins and last is not None:
+        last["content"] += event["content"]
+    return joins

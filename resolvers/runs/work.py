@@ -37,13 +37,14 @@ class Claim:
 @dataclass(slots=True)
 class Batch:
     """What is written at once: payloads of chat_event frames, names of steps that begin to show or act, outcomes of
-    steps that are done, and what these have called of models.
+    steps that are done, and what these have called of models and, in a run without a chat, said.
     """
 
     frames: list[dict[str, Any]] = field(default_factory=list)
     announced: list[str] = field(default_factory=list)
     finished: dict[str, Any] = field(default_factory=dict)
     charges: dict[str, Charge] = field(default_factory=dict)
+    said: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.frames or self.announced or self.finished)
@@ -55,6 +56,7 @@ class Step:
 
     finished: bool
     outcome: Any
+    said: Sequence[Mapping[str, Any]] = ()
 
 
 DUE = "status = 'RUNNING' AND (leased_until IS NULL OR leased_until < now())"
@@ -83,11 +85,12 @@ EXTEND = (
 RELEASE = f"UPDATE runs SET leased_until = now(), worker = NULL {HELD}"
 
 STEPPED = """
-    INSERT INTO run_steps (run_id, name, workspace_id, lease, created_at, finished_at, outcome)
-    SELECT $1, step.name, $2, $3, now(), CASE WHEN step.finished THEN now() END, step.outcome
-    FROM held, unnest($4::text[], $5::bool[], $6::jsonb[]) AS step (name, finished, outcome)
+    INSERT INTO run_steps (run_id, name, workspace_id, lease, created_at, finished_at, outcome, said)
+    SELECT $1, step.name, $2, $3, now(), CASE WHEN step.finished THEN now() END,
+        $6::jsonb -> step.name, $7::jsonb -> step.name
+    FROM held, unnest($4::text[], $5::bool[]) AS step (name, finished)
     ON CONFLICT (run_id, name) DO UPDATE SET lease = excluded.lease, finished_at = excluded.finished_at,
-        outcome = excluded.outcome
+        outcome = excluded.outcome, said = excluded.said
     WHERE run_steps.finished_at IS NULL
     RETURNING run_steps.name
 """
@@ -95,32 +98,32 @@ FENCED = "runs.id = $1 AND runs.workspace_id = $2 AND runs.lease = $3 AND runs.s
 
 _STEPS = f"WITH held AS (SELECT id FROM runs WHERE {FENCED} FOR SHARE), stepped AS ({STEPPED})"
 WRITE_STEPS = f"{_STEPS} SELECT 0 FROM held"
-BOOK_STEPS = f"{_STEPS}, {booked('$7')} SELECT 0 FROM held"
+BOOK_STEPS = f"{_STEPS}, {booked('$8')} SELECT 0 FROM held"
 
 PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
 
 # The chat is locked before the run. Its number is raised after the fence: a worker that lost the run leaves no gap.
 _FRAMES = f"""
-WITH chat AS (SELECT id FROM chats WHERE id = $7 AND workspace_id = $2 FOR NO KEY UPDATE),
+WITH chat AS (SELECT id FROM chats WHERE id = $8 AND workspace_id = $2 FOR NO KEY UPDATE),
 held AS (
-    UPDATE runs SET frames = runs.frames + cardinality($8::jsonb[]) FROM chat
-    WHERE {FENCED} AND runs.chat_id = chat.id AND runs.frames = $9
+    UPDATE runs SET frames = runs.frames + cardinality($9::jsonb[]) FROM chat
+    WHERE {FENCED} AND runs.chat_id = chat.id AND runs.frames = $10
     RETURNING runs.id, runs.agent_id
 ),
 raised AS (
-    UPDATE chats SET last_seq = chats.last_seq + cardinality($8::jsonb[]) FROM held
-    WHERE chats.id = $7 AND chats.workspace_id = $2
+    UPDATE chats SET last_seq = chats.last_seq + cardinality($9::jsonb[]) FROM held
+    WHERE chats.id = $8 AND chats.workspace_id = $2
     RETURNING chats.last_seq, held.agent_id
 ),
 written AS (
     INSERT INTO run_frames (chat_id, seq, workspace_id, run_id, agent_id, type, payload)
-    SELECT $7, raised.last_seq - cardinality($8::jsonb[]) + frame.number::int, $2, $1,
+    SELECT $8, raised.last_seq - cardinality($9::jsonb[]) + frame.number::int, $2, $1,
         CASE WHEN frame.payload ->> 'type' IN ({PUT_OUT}) THEN raised.agent_id END, 'chat_event', frame.payload
-    FROM raised, unnest($8::jsonb[]) WITH ORDINALITY AS frame (payload, number)
+    FROM raised, unnest($9::jsonb[]) WITH ORDINALITY AS frame (payload, number)
 ),
 stepped AS ({STEPPED})"""
 WRITE_FRAMES = f"{_FRAMES} SELECT last_seq FROM raised"
-BOOK_FRAMES = f"{_FRAMES}, {booked('$10')} SELECT last_seq FROM raised"
+BOOK_FRAMES = f"{_FRAMES}, {booked('$11')} SELECT last_seq FROM raised"
 
 
 ASKED = "SELECT EXISTS (SELECT FROM runs WHERE id = ANY ($1::text[]) AND cancel_requested_at IS NOT NULL)"
@@ -179,15 +182,13 @@ async def release(claims: Sequence[Claim]) -> None:
 
 
 async def append(claim: Claim, batch: Batch, written: int) -> bool:
-    """Stores a batch in one statement, after `written` frames ; False when the run is lost or the batch stored already.
+    """Stores a batch in one statement, after `written` frames; False when the run is lost or the batch stored already.
 
-    Frames of a run without a chat are not stored: nobody could read them.
+    A run without a chat has no frames.
     """
-    steps = [
-        *((name, False, None) for name in batch.announced if name not in batch.finished),
-        *((n, True, o) for n, o in batch.finished.items()),
-    ]
-    values = [claim.run_id, claim.workspace_id, claim.lease, *([step[part] for step in steps] for part in range(3))]
+    begun, done = [name for name in batch.announced if name not in batch.finished], list(batch.finished)
+    steps = [begun + done, [False] * len(begun) + [True] * len(done)]
+    values = [claim.run_id, claim.workspace_id, claim.lease, *steps, batch.finished, batch.said]
     charges = [[charge.row(step) for step, charge in batch.charges.items()]] if batch.charges else []
     async with _scoped(claim.workspace_id) as conn:
         if claim.chat_id is None or not batch.frames:
@@ -209,12 +210,15 @@ async def written(claim: Claim) -> int | None:
 
 
 async def steps(claim: Claim) -> dict[str, Step]:
-    """The steps that were announced or are finished, by name."""
-    sql = "SELECT name, finished_at IS NOT NULL, outcome FROM run_steps WHERE run_id = $1 AND workspace_id = $2"
+    """The steps that were announced or are finished, by name, in the order in which they ended."""
+    sql = (
+        "SELECT name, finished_at IS NOT NULL, outcome, said FROM run_steps WHERE run_id = $1 AND workspace_id = $2"
+        " ORDER BY finished_at, created_at"
+    )
     async with _scoped(claim.workspace_id) as conn:
         return {
-            name: Step(finished, outcome)
-            for name, finished, outcome in await conn.fetch(sql, claim.run_id, claim.workspace_id)
+            name: Step(finished, outcome, said or ())
+            for name, finished, outcome, said in await conn.fetch(sql, claim.run_id, claim.workspace_id)
         }
 
 

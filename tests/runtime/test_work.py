@@ -236,12 +236,14 @@ async def test_steps_are_announced_then_finished(estate: Estate) -> None:
     assert await work.append(claim, Batch(frames=[text("a")], announced=["model 1"]), 0)
     assert await work.append(claim, Batch(announced=["tool 1"]), 1)
     assert await work.append(claim, Batch(frames=[text("b")], finished={"model 1": {"text": ["ä", None, 1.5]}}), 1)
-    assert await work.append(claim, Batch(finished={"quiet": None}), 2)
+    assert await work.append(claim, Batch(finished={"quiet": None, "many": [1, [2]], "other": [{"a": 1}]}), 2)
     found = await work.steps(claim)
     assert {name: (step.finished, step.outcome) for name, step in found.items()} == {
         "model 1": (True, {"text": ["ä", None, 1.5]}),
         "tool 1": (False, None),
         "quiet": (True, None),
+        "many": (True, [1, [2]]),
+        "other": (True, [{"a": 1}]),
     }
     # what is finished stays as it is
     assert await work.append(claim, Batch(announced=["model 1"], finished={"model 1": "other"}), 2)
