@@ -1,11 +1,10 @@
 """Approvals: calls of tools that wait for somebody's consent."""
 
 from datetime import timedelta
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
-from sqlalchemy import func, literal_column
+from sqlalchemy import func
 from sqlmodel import col
 
 from models.agents import Agent
@@ -25,6 +24,7 @@ from resolvers.kernel import (
     ById,
     Code,
     Context,
+    Filter,
     Id,
     Input,
     Output,
@@ -33,8 +33,8 @@ from resolvers.kernel import (
     QueryScope,
     Refusal,
     Row,
-    Rows,
     Subject,
+    Text,
     actor_of,
     clock,
     command,
@@ -56,30 +56,20 @@ Comment = Annotated[str, Field(strict=True, max_length=DESCRIPTION)]
 ToolName = Annotated[str, TRIMMED, Field(strict=True, min_length=1, max_length=LINE)]
 
 
-class ApprovalFilter(StrEnum):
-    """Approvals in one state; all of them; or none, which is what any other word means."""
-
-    pending = "pending"
-    approved = "approved"
-    denied = "denied"
-    timeout = "timeout"
-    cancelled = "cancelled"
-    all = ""
-    none = "none"
-
-
-def _filter(raw: Any) -> Any:
-    if not isinstance(raw, str):
-        return raw
-    return ApprovalFilter.all if raw in ("all", "") else raw if raw in {*ApprovalFilter} else ApprovalFilter.none
+def _status(raw: Any) -> Any:
+    return ApprovalStatus.pending.value if raw is None else None if raw in ("all", "") else raw
 
 
 class ListApprovals(Paging):
+    """`status` is one status, and pending if none is sent; `all` means each, and what is none matches nothing."""
+
     page_default: ClassVar[int] = 50
     page_maximum: ClassVar[int] = 200
     cut_to_default: ClassVar[bool] = True  # contract: approvals.list
 
-    status: Annotated[ApprovalFilter, BeforeValidator(_filter)] = ApprovalFilter.pending
+    status: Annotated[Text | None, BeforeValidator(_status), Filter(Approval.status, leads=True)] = (
+        ApprovalStatus.pending.value
+    )
 
 
 class DecideApproval(ById):
@@ -139,14 +129,8 @@ graph(
 )
 
 
-def narrowed(rows: Rows[Approval], data: ListApprovals) -> Rows[Approval]:
-    if data.status is ApprovalFilter.all:
-        return rows
-    return rows.where(col(Approval.status) == literal_column(f"'{data.status.value}'"))
-
-
 for owner, key in ((Workspace, "workspace_id"), (Crew, "crew_id"), (Agent, "agent_id")):
-    extend(owner, approvals=many(Approval, key, order_by=NEWEST_FIRST, narrow=narrowed, input=ListApprovals))
+    extend(owner, approvals=many(Approval, key, order_by=NEWEST_FIRST, input=ListApprovals))
 
 
 @query("approvals.list", Action.READ, tickets=False)
@@ -155,7 +139,7 @@ def list_approvals(scope: QueryScope, data: ListApprovals) -> Page[Approval]:
 
     Pending ones by default; newest first, ties by id, descending.
     """
-    return narrowed(scope.select(Approval), data).order_by(*NEWEST_FIRST).page(data)
+    return scope.select(Approval).matching(data).order_by(*NEWEST_FIRST).page(data)
 
 
 @query("approvals.get", Action.READ, subject=APPROVAL, errors=(Code.NOT_FOUND,), tickets=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
-from resolvers.kernel.inputs import bare
+from resolvers.kernel.inputs import accepts_none, bare
 from resolvers.kernel.outputs import Absent
 from resolvers.kernel.query import Query
 from resolvers.kernel.reader import Asked, Beside, Column, EnvelopeShape, Nested, Part, Shape, columns_of
@@ -32,7 +32,9 @@ it there is the list and, at most, how many rows are SHOWN.
 
 @dataclass(frozen=True, slots=True)
 class FromInput:
-    """The input's field of this name: what the path or the query said, validated."""
+    """The input's field of this name: what the path or the query said, validated. For a text that cannot be null, null
+    is empty.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def _part(wire: type[Wire], name: str, info: Any) -> Part:
         if isinstance(mark, Number):
             return Column(key, mark.name)
         if isinstance(mark, FromInput):
-            return Asked(key, name, sql_type(kind), any(isinstance(m, Absent) for m in marks))
+            absent = any(isinstance(m, Absent) for m in marks)
+            return Asked(key, name, sql_type(kind), absent, empty=kind is str and not accepts_none(info.annotation))
         if isinstance(mark, AnswerOf):
             return Beside(key, mark.query, _answer(f"{wire.__name__}.{name}", kind, mark))
     shape = shape_of(kind) if get_origin(kind) is list or issubclass(kind, Envelope) else None

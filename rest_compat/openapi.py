@@ -51,6 +51,7 @@ SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
     Auth.WEBHOOK: [{"webhook": []}],
 }
 NULL = {"type": "null"}
+FLAG = "Whether it is so; any value but true means false."
 SKIPPED = "Number of items to skip; a value that is not a whole number means 0."
 BESIDE = ("title", "description", "default")  # what is said of a property, not of its values
 ETAG = {"description": "Version of the resource, for If-Match and If-None-Match.", "schema": {"type": "string"}}
@@ -234,6 +235,7 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
                         "name": name,
                         "in": "query",
                         "required": info.is_required(),
+                        **({} if info.is_required() else {"allowEmptyValue": True}),
                         **_in_query(op.input, name, properties.get(name, {"type": "string"})),
                     }
                 )
@@ -249,7 +251,9 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
 
 
 def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """A window never makes a query fail (contract: pagination), and a flag that is not `true` is off."""
+    """A window never makes a query fail (contract: pagination), and a flag that is not `true` is off. What is sent
+    without a value counts as not sent (contract: requests.empty_query_value).
+    """
     if issubclass(model, Paging) and name == "page":
         return {
             "description": "Number of the page, from 1; any other value means the first page.",
@@ -261,7 +265,9 @@ def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str
             "description": text,
             "schema": {"type": ["integer", "string"], "default": model.page_default if name == "limit" else 0},
         }
-    return {"schema": {"type": ["boolean", "string"], "default": False} if schema.get("type") == "boolean" else schema}
+    if {"type": "boolean"} in schema.get("anyOf", ()):
+        return {"description": FLAG, "schema": {"type": ["boolean", "string"], "default": False}}
+    return {"schema": schema}
 
 
 def _tagged(route: Route) -> bool:

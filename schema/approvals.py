@@ -11,7 +11,6 @@ from schema.bridge import Edge, mutation, node, output, query
 
 strawberry.enum(ApprovalKind)
 strawberry.enum(ApprovalStatus)
-strawberry.enum(approval_ops.ApprovalFilter)
 
 
 @node(Approval)

@@ -11,7 +11,12 @@ from resolvers.kernel import ENDS, Filter
 
 FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 SHOWN = timedelta(seconds=1)  # times are shown to the second: one that was read there has to find its row
-DOCUMENTED = WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]})
+DOCUMENTED = WithJsonSchema(
+    {
+        "anyOf": [{"type": "string"}, {"type": "null"}],
+        "description": "A time of RFC 3339, or a date; any other value matches nothing.",
+    }
+)
 
 
 def _read(raw: Any, otherwise: datetime) -> datetime:

@@ -76,7 +76,7 @@ async def test_lists_by_status(world: World) -> None:
         ({"status": "denied"}, "denied", ["denied"]),
         ({"status": "all"}, "", [*reversed(ApprovalStatus)]),
         ({"status": "all", "limit": 201}, "", [*reversed(ApprovalStatus)]),
-        ({"status": "nope"}, "none", []),
+        ({"status": "nope"}, "nope", []),
     ):
         async with world.client(world.viewer) as client:
             answer = (await client.get(PATH, params={"workspace_id": world.workspace.id, **query})).json()

@@ -28,7 +28,7 @@ def notification_channels(store: Store, asker: Asker, _: Arguments) -> Listing:
 
 def is_asked_for(approval: Row, arguments: Arguments) -> bool:
     status = arguments.get("status")
-    return ("pending" if status is None else status) in ("", approval["status"])
+    return ("pending" if status is None else status) in ("", "all", approval["status"])
 
 
 def approvals(store: Store, asker: Asker, arguments: Arguments) -> Listing:

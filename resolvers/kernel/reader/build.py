@@ -406,6 +406,8 @@ class Builder(Sources):
     def _asked(self, part: Asked) -> Value:
         """A value of the input. One that may be absent is, where what the call is about was not found."""
         value: Any = self.trace.bind(f"asked_{part.name}", attrgetter(f"data.{part.name}"), part.type)
+        if part.empty:
+            value = func.coalesce(value, literal_column("''"))
         if part.absent:
             value = case((self.scope.workspace_id.clause.is_not(None), value), else_=null())
         return value_of(value)

@@ -82,12 +82,15 @@ class Describes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A value of the input. `absent`: the key is left out where what the call is about was not found, or for null."""
+    """A value of the input. `absent`: the key is left out where what the call is about was not found, or for null.
+    `empty`: a text, which is empty for null.
+    """
 
     key: str
     name: str
     type: TypeEngine[Any]
     absent: bool = False
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
