@@ -168,10 +168,11 @@ class AgentCredential(TenantTable, table=True):
     __table_args__ = (
         UniqueConstraint("agent_id", "credential_id"),
         belongs_to("agent_id", "agents", ondelete="CASCADE"),
+        belongs_to("credential_id", "credentials", ondelete="CASCADE"),
         Index("agent_credentials_credential_id_idx", "credential_id"),
     )
     agent_id: str
-    credential_id: str = text_field(ID)
+    credential_id: str
     env_var_name: str = text_field(CREDENTIAL)
     priority: int = 0
     created_at: datetime = stored_at()

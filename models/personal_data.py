@@ -40,7 +40,7 @@ def held(
 
 DECLARED: Final[Mapping[str, Held]] = {
     "admin_token_uses": held(nothing="ip user_agent path"),  # goes with its token, which is the person's
-    "agent_credentials": held(nothing="credential_id env_var_name"),
+    "agent_credentials": held(nothing="env_var_name"),
     "agent_skills": held(mentions="config", nothing="skill_id"),
     "agents": held(
         mentions="name description role_title system_prompt schedule_prompt learning_reason hire_reason"

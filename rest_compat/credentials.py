@@ -1,15 +1,22 @@
 """REST: credentials of a workspace. No answer holds a value."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from models.actors import ActorType
-from models.credentials import Credential, CredentialStatus, CredentialType
+from models.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialEvent,
+    CredentialEventType,
+    CredentialStatus,
+    CredentialType,
+)
 from resolvers import credentials
 from resolvers.kernel.outputs import Success
-from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Fixed, Null, Wire
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Fixed, From, Null, Wire
 
 
 class CredentialJSON(Wire, of=Credential):
@@ -47,8 +54,37 @@ class NewCredentialJSON(CredentialJSON, of=Credential):
     token_expires_at: Annotated[None, Null()]
 
 
+class AssignmentJSON(Wire, of=AgentCredential):
+    """`priority`: the lowest number is preferred among those of one variable."""
+
+    id: str
+    agent_id: str
+    credential_id: str
+    credential_name: str
+    credential_type: str
+    credential_provider: str
+    credential_status: str
+    env_var_name: str
+    priority: int
+    created_at: datetime
+
+
+class AssignedJSON(Wire, of=AgentCredential):
+    id: str
+
+
+class CredentialEventJSON(Wire, of=CredentialEvent):
+    id: str
+    event_type: CredentialEventType
+    agent_id: str | None
+    ip_address: str | None
+    metadata: Annotated[dict[str, Any] | None, From("details")]
+    occurred_at: datetime
+
+
 BASE = "/api/v1/credentials"
 ONE = f"{BASE}/{{id}}"
+OF_AGENT = "/api/v1/agents/{agentId}/credentials"
 ROUTES = (
     GET(BASE, credentials.list_credentials, list[CredentialJSON]),
     POST(BASE, credentials.create_credential, NewCredentialJSON, status=201),
@@ -57,4 +93,8 @@ ROUTES = (
     PATCH(ONE, credentials.update_credential, CredentialJSON),
     PUT(ONE, credentials.update_credential, CredentialJSON),
     DELETE(ONE, credentials.delete_credential, Success),
+    GET(f"{ONE}/audit", credentials.list_events, list[CredentialEventJSON]),
+    GET(OF_AGENT, credentials.list_assignments, list[AssignmentJSON]),
+    POST(OF_AGENT, credentials.assign_credential, AssignedJSON, status=201),
+    DELETE(f"{OF_AGENT}/{{assignmentId}}", credentials.unassign_credential, Success),
 )

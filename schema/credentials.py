@@ -3,14 +3,22 @@
 from datetime import datetime
 
 import strawberry
+from strawberry.scalars import JSON
 
 from models.actors import ActorType
-from models.credentials import Credential, CredentialStatus, CredentialType
+from models.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialEvent,
+    CredentialEventType,
+    CredentialStatus,
+    CredentialType,
+)
 from resolvers import credentials as credential_ops
-from schema.bridge import mutation, node, output, query
+from schema.bridge import Edge, mutation, node, output, query
 from schema.results import SuccessType
 
-for enum in (CredentialStatus, CredentialType):
+for enum in (CredentialEventType, CredentialStatus, CredentialType):
     strawberry.enum(enum)
 
 
@@ -52,6 +60,40 @@ class CredentialNode:
     version: int
 
 
+@node(AgentCredential)
+class AgentCredentialType:
+    """A credential in the environment of an agent. What is told of it, everybody is told; `credential` is null to whom
+    does not see it.
+    """
+
+    id: strawberry.ID
+    agent_id: strawberry.ID
+    agent: Edge | None
+    credential_id: strawberry.ID
+    credential: Edge | None
+    credential_name: str
+    credential_type: str
+    credential_provider: str
+    credential_status: str
+    env_var_name: str
+    priority: int = strawberry.field(description="The lowest number is preferred among those of one variable.")
+    created_at: datetime
+
+
+@node(CredentialEvent)
+class CredentialEventNode:
+    """One line of the timeline of a credential."""
+
+    id: strawberry.ID
+    credential_id: strawberry.ID
+    event_type: CredentialEventType
+    user_id: strawberry.ID | None
+    agent_id: strawberry.ID | None
+    ip_address: str | None
+    details: JSON | None
+    occurred_at: datetime
+
+
 @output(credential_ops.DefaultEnvVar, name="DefaultEnvVar")
 class DefaultEnvVarType:
     env_var: str
@@ -61,6 +103,8 @@ class DefaultEnvVarType:
 class CredentialQuery:
     credentials = query(credential_ops.list_credentials, CredentialNode)
     credential = query(credential_ops.get_credential, CredentialNode)
+    agent_credentials = query(credential_ops.list_assignments, AgentCredentialType)
+    credential_events = query(credential_ops.list_events, CredentialEventNode)
     default_env_var = query(credential_ops.default_env_var, DefaultEnvVarType)
 
 
@@ -69,3 +113,5 @@ class CredentialMutation:
     create_credential = mutation(credential_ops.create_credential, CredentialNode)
     update_credential = mutation(credential_ops.update_credential, CredentialNode)
     delete_credential = mutation(credential_ops.delete_credential, SuccessType)
+    assign_credential = mutation(credential_ops.assign_credential, AgentCredentialType)
+    unassign_credential = mutation(credential_ops.unassign_credential, SuccessType)

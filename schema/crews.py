@@ -91,6 +91,7 @@ class CrewType:
     costs: Edges = strawberry.field(description="Of the last 30 days, newest first.")
     budgets: Edges
     approvals: Edges
+    credentials: Edges = strawberry.field(description="Those that the members of the crew see.")
     recurring_issues: Edges
     missions: Edges
 

@@ -4,7 +4,6 @@ from sqlmodel import col
 
 from models.agents import Agent
 from models.chats import Chat
-from models.credentials import AgentCredential
 from models.crews import Crew
 from models.skills import AgentSkill
 from models.workspaces import Workspace
@@ -53,7 +52,6 @@ graph(
     crew=one(Crew, "crew_id"),
     parent_lead=one(Agent, "parent_lead_id"),
     skill_count=count(AgentSkill, "agent_id"),
-    credential_count=count(AgentCredential, "agent_id"),
     chat_count=count(Chat, "agent_id"),
 )
 graph(AgentSkill, gate=Action.READ, scope="skills:read", visible=EVERYONE)

@@ -8,7 +8,6 @@ from sqlmodel import col
 from models import bounds
 from models.actors import ActorType
 from models.credentials import (
-    AgentCredential,
     Credential,
     CredentialEventType,
     CredentialScope,
@@ -179,10 +178,7 @@ def _attributed(ctx: Context, data: CreateCredential, administers: bool) -> str 
 
 
 async def _release_name(ctx: Context, name: str) -> None:
-    """A deleted credential of the name goes for good; what refuses the new one brings it back."""
+    """A deleted credential of the name goes for good, with its assignments; what refuses the new one brings it back."""
     deleted = (col(Credential.name) == name, col(Credential.deleted_at).is_not(None))
-    gone = await ctx.select(Credential, *deleted, including_deleted=True, including_hidden=True).all()
-    if gone:
-        ids = [credential.id for credential in gone]
-        await ctx.delete_where(AgentCredential, col(AgentCredential.credential_id).in_(ids), including_hidden=True)
-        await ctx.delete_where(Credential, col(Credential.id).in_(ids), including_hidden=True)
+    if await ctx.select(Credential, *deleted, including_deleted=True, including_hidden=True).exists():
+        await ctx.delete_where(Credential, *deleted, including_hidden=True)

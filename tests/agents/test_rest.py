@@ -8,7 +8,7 @@ import pytest
 from models.agents import Agent, AgentRole, AgentStatus
 from models.base import new_id
 from models.chats import Chat
-from models.credentials import AgentCredential
+from models.credentials import AgentCredential, Credential, CredentialType
 from models.crews import Crew
 from models.skills import AgentSkill
 from tests.world import World, stored
@@ -400,7 +400,8 @@ async def test_an_agent_in_a_list(world: World) -> None:
     agent = await agent_of(world, crew_id=crew.id, created_at=START, **stated)
     of_agent = {"workspace_id": world.workspace.id, "agent_id": agent.id}
     await world.add(AgentSkill(skill_id="s", **of_agent), Chat(**of_agent))
-    await world.add(*[AgentCredential(credential_id=new_id(), env_var_name="X", **of_agent) for _ in range(2)])
+    keys = [Credential(name=new_id(), type=CredentialType.SECRET, workspace_id=world.workspace.id) for _ in range(2)]
+    await world.add(*keys, *[AgentCredential(credential_id=key.id, env_var_name="X", **of_agent) for key in keys])
     [row] = await listed(world, f"crew_id={crew.id}")
     assert row == DEFAULTS | stated | {
         "id": agent.id,

@@ -74,5 +74,11 @@ RECIPES = {
     ),
     "credentials.update": Recipe(SENT | {"username": "quay"}, ids=OF_CREDENTIAL),
     "credentials.delete": Recipe(ids=OF_CREDENTIAL),
+    "credentials.audit": Recipe(ids=OF_CREDENTIAL),
+    "agent_credentials.list": Recipe(ids={"agent_id": "agent"}),
+    "agent_credentials.assign": Recipe(
+        {"env_var_name": "GH_TOKEN", "priority": 3}, ids={"agent_id": "lead", "credential_id": "credential"}
+    ),
+    "agent_credentials.unassign": Recipe(ids={"agent_id": "agent", "assignment_id": "agent_credential"}),
     "credentials.default_env_var": Recipe({"provider": "GITHUB"}),
 }

@@ -98,7 +98,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         secret := Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
         CredentialCrew(credential_id=secret.id, crew_id=crew.id, **here),
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),
-        AgentCredential(agent_id=agent.id, credential_id=new_id(), env_var_name="GH_TOKEN", **here),
+        AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="GH_TOKEN", **here),
         server,
         ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),
         chat,

@@ -16,7 +16,14 @@ from models.base import most_characters, new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.costs import ModelCall
-from models.credentials import AgentCredential, Credential, CredentialCrew, CredentialType
+from models.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialCrew,
+    CredentialEvent,
+    CredentialEventType,
+    CredentialType,
+)
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
 from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
 from models.kernel import AuditActor, AuditLog, SecurityLog
@@ -323,7 +330,11 @@ class Sower:
             for place, crew in enumerate(self.random.sample(crews, min(2, len(crews)))):
                 yield CredentialCrew(credential_id=secret.id, crew_id=crew.id, position=place, **self.here)
             for agent in self.random.sample(agents, 2):
-                yield AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="TOKEN", **self.here)
+                given = {"env_var_name": self.random.choice("ABC"), "priority": self.random.randrange(3)}
+                yield AgentCredential(agent_id=agent.id, credential_id=secret.id, **given, **self.here)
+            for _ in range(self.random.randrange(4) if number else 9):
+                told = {"event_type": CredentialEventType.TEST, "occurred_at": self.time()}
+                yield CredentialEvent(credential_id=secret.id, **told, **self.here)
 
     def work(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice

@@ -67,6 +67,7 @@ def below(library: Library, place: tuple[str, str], data: Any) -> Any:
 
 OF_ONE = {
     ("Query", "webhookDeliveries"): ("id", "WebhookEndpoint.deliveries"),
+    ("Query", "credentialEvents"): ("id", "Credential.events"),
     ("Query", "messages"): ("chatId", "Chat.messages"),
     ("Query", "agentLogs"): ("agentId", "Agent.chats"),
     ("Query", "crewMissions"): ("crewId", "Crew.missions"),
@@ -114,6 +115,9 @@ CHILDREN = {
         "p.name",
         "SELECT endpoint_id AS key FROM webhook_deliveries",
     ),
+    ("Credential", "events"): ("credentials", "p.name", "SELECT credential_id AS key FROM credential_events"),
+    ("Agent", "credentials"): ("agents", "p.slug", "SELECT agent_id AS key FROM agent_credentials"),
+    ("Crew", "credentials"): ("crews", "p.slug", "SELECT crew_id AS key FROM credential_crews"),
     ("Chat", "messages"): ("chats", "''", "SELECT chat_id AS key FROM messages"),
     ("Chat", "runs"): ("chats", "''", "SELECT chat_id AS key FROM runs"),
     ("Project", "issues"): ("projects", "p.slug", f"SELECT project_id AS key FROM ({MISSIONS})"),

@@ -343,6 +343,7 @@ JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
         other["user_id"] == row["id"] and store.by_id("workspaces", other["workspace_id"]) is not None
     ),
     **issue_twins.JOINED,
+    **vault_twins.JOINED,
 }
 CONDITIONS: dict[str, Callable[[Row], bool]] = {
     "invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None,
@@ -370,6 +371,7 @@ KEYS: dict[str, Key] = {
     "runs.began_at DESC": RUNS[0],
     "agents.expired_at IS NULL DESC": AGENTS[0],
     "agents.listed_at DESC": AGENTS[1],
+    "credentials.recency": vault_twins.IN_ORDER[1],
 }
 
 
@@ -435,6 +437,7 @@ class Twins(Rules):
         if type_ == "Query":
             others = {"agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}
             others |= {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
+            others |= {"credentialEvents": vault_twins.TOLD}
             return others.get(name, NEWEST)
         edge = GRAPHS[MODELS[model]][CAMEL.sub(lambda m: f"_{m[1].lower()}", name)]
         assert isinstance(edge, Edge)

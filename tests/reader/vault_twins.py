@@ -1,8 +1,12 @@
 """The roots of credentials, for the oracle, and what is derived of them."""
 
-from tests.reader.oracle import Asker, Key, Listing, Order, Row, Single, Store, ordered
+from collections.abc import Callable
+from typing import Any
+
+from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store, ordered
 from tests.reader.words import Arguments, Root, Value, by, only, tenants
 
+TOLD: Order = by("-occurred_at", "-id")
 IN_ORDER: Order = (*by("type"), Key(lambda row: row["recency"], False, "time"), *by("id"))
 
 
@@ -24,9 +28,51 @@ def agent_names(store: Store, _: Asker, row: Row) -> list[str]:
     return [name for name, _ in sorted((a["name"], a["id"]) for a in store.live("agents") if a["id"] in given)]
 
 
-HERE: dict[str, Root] = {"credentials": credentials, "credential": credential}
+def given_to(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    only([row for row in tenants(store, asker, "Agent") if row["id"] == arguments["agentId"]], "Agent")
+    rows = [row for row in tenants(store, asker, "AgentCredential") if row["agent_id"] == arguments["agentId"]]
+    return Listing("AgentCredential", ordered(rows, by("env_var_name", "-priority", "-id")))
+
+
+def timeline(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    if asker.role not in ("OWNER", "ADMIN", "MANAGER"):
+        raise Refused("FORBIDDEN")
+    credential(store, asker, arguments)
+    rows = [row for row in tenants(store, asker, "CredentialEvent") if row["credential_id"] == arguments["id"]]
+    return Listing("CredentialEvent", ordered(rows, TOLD), TOLD, (50, 500), clamped=False)
+
+
+def told(column: str) -> Value:
+    def of_credential(store: Store, _: Asker, row: Row) -> Any:
+        return next(r[column] for r in store.tables["credentials"] if r["id"] == row["credential_id"])
+
+    return of_credential
+
+
+def credential_count(store: Store, _: Asker, row: Row) -> int:
+    return sum(link["agent_id"] == row["id"] for link in store.tables["agent_credentials"])
+
+
+HERE: dict[str, Root] = {
+    "credentials": credentials, "credential": credential, "agentCredentials": given_to, "credentialEvents": timeline,
+}  # fmt: skip
 DERIVED: dict[tuple[str, str], Value] = {
     ("Credential", "crew_id"): lambda store, asker, row: next(iter(crew_ids(store, asker, row)), None),
     ("Credential", "crew_ids"): crew_ids,
     ("Credential", "agent_names"): agent_names,
+    ("Agent", "credential_count"): credential_count,
+    **{("AgentCredential", f"credential_{name}"): told(name) for name in ("name", "type", "provider", "status")},
+}
+
+
+def linked(table: str, key: str) -> Callable[[Store, Row, Row], bool]:
+    def joined(store: Store, row: Row, credential: Row) -> bool:
+        return any(link[key] == row["id"] and link["credential_id"] == credential["id"] for link in store.tables[table])
+
+    return joined
+
+
+JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
+    ("Agent", "credentials"): linked("agent_credentials", "agent_id"),
+    ("Crew", "credentials"): linked("credential_crews", "crew_id"),
 }

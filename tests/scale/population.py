@@ -32,6 +32,8 @@ BIG = (
     "notifications",
     "approvals",
     "credentials",
+    "agent_credentials",
+    "credential_events",
     "webhook_endpoints",
     "webhook_deliveries",
     "journal",
@@ -86,6 +88,7 @@ def _default(table: str, column: str) -> str | None:
 
 
 HOOK = "cwebho" + "1".rjust(20, "0")
+SECRET = "csecre" + "1".rjust(20, "0")
 LABEL = "clabel" + "1".rjust(20, "0")
 
 
@@ -319,6 +322,11 @@ class Population:
         await self.fill("webhook_endpoints", first, last, **named, **TIMES)
         kept = {"name": "'Key ' || i", "type": "'SECRET'", "scope": "'WORKSPACE'", "version": "1", "tags": "'[]'"}
         await self.fill("credentials", first, last, id=f"'csecre' || {NUMBER}", **kept, **TIMES)
+        held = f"CASE WHEN {RARE} THEN '{AGENT}' ELSE 'cagent' || {NUMBER} END"
+        given = {"agent_id": held, "credential_id": f"'csecre' || {NUMBER}", "env_var_name": "'KEY_' || i"}
+        await self.fill("agent_credentials", first, last, id=f"'cgiven' || {NUMBER}", **given, **TIMES)
+        told = {"credential_id": f"'{SECRET}'", "event_type": "'TEST'", "occurred_at": WHEN}
+        await self.fill("credential_events", first, last, id=f"'cevent' || {NUMBER}", **told)
         sent = {"endpoint_id": f"'{HOOK}'", "state": f"CASE WHEN {RARE} THEN 'failed' ELSE 'delivered' END"}
         await self.fill("webhook_deliveries", first, last, id=f"'msg_' || {NUMBER}", **sent, **TIMES)
 

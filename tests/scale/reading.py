@@ -15,7 +15,7 @@ import asyncpg
 import httpx2
 
 from resolvers.kernel.database import Connection, database
-from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, TEN
+from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, TEN
 from tests.stalls import counts, recording
 from tests.world import World
 
@@ -105,6 +105,8 @@ READS = (
     *_list("approvals", "/api/v1/approvals?status=all", "approvals(status: all"),
     Read("approvals: pending", "/api/v1/approvals?limit=20&status=pending"),
     *_list("credentials", "/api/v1/credentials", "credentials"),
+    *_list("timeline of a credential", f"/api/v1/credentials/{SECRET}/audit", f'credentialEvents(id: "{SECRET}"'),
+    Read("credentials of an agent", f"/api/v1/agents/{AGENT}/credentials"),
     *_list("webhook endpoints", "/api/v1/webhook-endpoints", "webhookEndpoints"),
     *_list(
         "webhook deliveries",
