@@ -1,0 +1,85 @@
+"""What a worker does that may be killed or told to stop: agents carry out the script of their task, and leave a mark.
+
+The script is the last line of the task that is JSON. The mark is a file under the name of the task and the run: whoever
+makes it twice for one run has made one, as receivers do that know a key, and a second run of a task leaves another one.
+"""
+
+import asyncio
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resolvers.kernel.bus import bus
+from resolvers.kernel.database import database
+from runtime import dbos_engine
+from runtime.adapters.scripted import ScriptedAdapter
+from runtime.background import carried
+from runtime.job import Job, Outcome, Sink
+from runtime.liveness import Rhythm
+from runtime.service import Runtime
+from runtime.supervisor import Timing
+from tests.runtime.doubles import Wardrobe
+from tests.world import settings_for
+
+REPEATED = "repeated"
+JOBS = ("missions.", "assignments.")
+
+
+def script(title: str, *steps: dict[str, Any], seconds: float = 0.0) -> str:
+    """For the description of a task. `seconds` pass before and after the mark is left."""
+    return json.dumps({"mark": title, "seconds": seconds, "script": steps})
+
+
+class Sailor:
+    """`directory`: where marks are left."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    async def __call__(self, job: Job, sink: Sink) -> Outcome:
+        given = json.loads([line for line in job.prompt.splitlines() if line.startswith('{"mark": ')][-1])
+
+        async def marks() -> None:
+            await asyncio.sleep(given["seconds"])
+            await asyncio.to_thread(self._mark, f"{given['mark']}.{job.run_id}")
+            await asyncio.sleep(given["seconds"])
+
+        await sink.step("mark", marks)
+        return await ScriptedAdapter().run(replace(job, prompt=json.dumps({"script": given["script"]})), sink)
+
+    def _mark(self, name: str) -> None:
+        try:
+            os.close(os.open(self._directory / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            with (self._directory / REPEATED).open("a") as repeated:
+                repeated.write(f"{name}\n")
+
+
+async def work_on(given: dict[str, Any]) -> None:
+    """Until killed, or told to stop by SIGTERM."""
+    from crewship.process import start
+    from crewship.wakeups import PostgresWakeups
+    from resolvers.instance.passwords import Cost, Passwords
+
+    dbos_engine.POLL_OF_JOBS = 0.5
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    settings = settings_for(given["url"], Path(given["directory"]), max_concurrent_runs=given["slots"])
+    passwords = Passwords(Cost(1, 64, 1))
+    start(settings, passwords)
+    await database.open(given["url"], size=10)
+    await bus.open(PostgresWakeups(given["url"]))
+    does = Sailor(Path(given["marks"]))
+    jobs = tuple(each for each in carried() if each.job.name.startswith(JOBS))
+    runtime = Runtime(
+        settings, Wardrobe(does), timing=Timing(**given["timing"]), jobs=jobs, rhythm=Rhythm(**given["rhythm"])
+    )
+    await runtime.start()
+    await stop.wait()
+    await runtime.stop()
+    await bus.close()
+    await database.close()
+    passwords.close()
