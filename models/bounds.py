@@ -28,6 +28,8 @@ CONFIG: Final = 128_000
 """A configuration that is a text in itself. Most kinds have a narrower limit in bytes, which is told with what else is
 wrong with them.
 """
+SKILL: Final = 512 << 10
+"""The text of a skill; its file is held to as many bytes (contract: skills, skill_md)."""
 SETTING: Final = 64_000
 """A value that hardly anything but the size of a request bounds (contract: instance_settings.put)."""
 REPLY: Final = 1_000_000

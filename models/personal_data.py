@@ -41,7 +41,7 @@ def held(
 DECLARED: Final[Mapping[str, Held]] = {
     "admin_token_uses": held(nothing="ip user_agent path"),  # goes with its token, which is the person's
     "agent_credentials": held(nothing="env_var_name"),
-    "agent_skills": held(mentions="config", nothing="skill_id"),
+    "agent_skills": held(mentions="config"),
     "agents": held(
         mentions="name description role_title system_prompt schedule_prompt learning_reason hire_reason"
         " mcp_config_json",
@@ -175,6 +175,11 @@ DECLARED: Final[Mapping[str, Held]] = {
     "saved_views": held(nothing="name filters_json sort_json"),
     "service_accounts": held(by="created_by", mentions="name description"),
     "sessions": held(hidden="current_refresh_jti", nothing="user_agent ip"),
+    "skills": held(
+        mentions="name name_key display_name description author tags vendor content changelog",
+        nothing="slug skill_version icon homepage license spdx_license description_quality credential_requirements"
+        " mcp_server_command mcp_server_image mcp_transport dependencies allowed_domains fingerprint",
+    ),
     "sign_in_attempts": held(hidden="state_hash browser_hash", nothing="provider path"),
     "sign_in_devices": held(hidden="cookie_hash password_mark"),
     "tool_bindings": held(mentions="description", nothing="tool_name"),

@@ -1,11 +1,154 @@
-"""Skills given to agents."""
+"""Skills: what agents can be taught, proposals of new ones, and which agent has which."""
 
+import secrets
 from datetime import datetime
+from enum import StrEnum
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Computed, Index, Integer, UniqueConstraint
+from sqlmodel import Field
 
-from models.base import TenantTable, belongs_to, stored_at, text_field
-from models.bounds import CONFIG, ID
+from models.base import (
+    Table,
+    TenantTable,
+    Timestamps,
+    Versioned,
+    belongs_to,
+    enum_field,
+    stored_at,
+    text_field,
+    time_field,
+)
+from models.bounds import CONFIG, DESCRIPTION, ID, LABEL, LINE, NAME, SKILL, URL
+
+
+class SkillCategory(StrEnum):
+    CODING = "CODING"
+    AUTOMATION = "AUTOMATION"
+    DATA = "DATA"
+    DEVOPS = "DEVOPS"
+    SUPPORT = "SUPPORT"
+    SALES = "SALES"
+    WRITING = "WRITING"
+    RESEARCH = "RESEARCH"
+    PM = "PM"
+    DESIGN = "DESIGN"
+    SECURITY = "SECURITY"
+    FINANCE = "FINANCE"
+    OPS = "OPS"
+    CUSTOM = "CUSTOM"
+
+
+class SkillSource(StrEnum):
+    BUNDLED = "BUNDLED"
+    CUSTOM = "CUSTOM"
+    GENERATED = "GENERATED"
+    MARKETPLACE = "MARKETPLACE"
+    MANAGED = "MANAGED"
+
+
+class SkillRuntime(StrEnum):
+    INSTRUCTIONS = "INSTRUCTIONS"
+    SCRIPT = "SCRIPT"
+    MCP = "MCP"
+    HYBRID = "HYBRID"
+
+
+class SkillMaturity(StrEnum):
+    OFFICIAL = "OFFICIAL"
+    CURATED = "CURATED"
+    COMMUNITY = "COMMUNITY"
+    EXPERIMENTAL = "EXPERIMENTAL"
+
+
+class SkillVerification(StrEnum):
+    UNVERIFIED = "UNVERIFIED"
+    VERIFIED = "VERIFIED"
+
+
+class ScanStatus(StrEnum):
+    UNSCANNED = "UNSCANNED"
+    CLEAN = "CLEAN"
+    FLAGGED = "FLAGGED"
+
+
+class PricingTier(StrEnum):
+    FREE = "FREE"
+
+
+class SkillLifecycle(StrEnum):
+    active = "active"
+    stale = "stale"
+    archived = "archived"
+    deprecated = "deprecated"
+
+
+def new_skill_id() -> str:
+    """`sk_` and 24 hex digits (contract: skills, Skill.id)."""
+    return "sk_" + secrets.token_hex(12)
+
+
+MATURITY_RANK = "CASE maturity WHEN 'OFFICIAL' THEN 0 WHEN 'CURATED' THEN 1 WHEN 'COMMUNITY' THEN 2 ELSE 3 END"
+
+
+class Skill(Table, Versioned, Timestamps, table=True):
+    """A skill of the catalog, which is the instance's: every workspace reads it. `made_in` is the workspace that may
+    change it; of a bundled one it is null, and nobody may.
+
+    `name_key` is the name without its letter case: names that differ in nothing else are one. `tags` and
+    `credential_requirements` are JSON texts. `fingerprint` tells whether a bundled one is as this release has it.
+    """
+
+    __tablename__ = "skills"
+    __table_args__ = (
+        UniqueConstraint("slug"),
+        UniqueConstraint("name_key"),
+        Index("skills_list_idx", "maturity_rank", "name", "id"),
+        Index("skills_made_in_idx", "made_in"),
+    )
+    id: str = text_field(ID, default_factory=new_skill_id, primary_key=True)
+    made_in: str | None = Field(default=None, foreign_key="workspaces.id", ondelete="CASCADE")
+    name: str = text_field(LINE)
+    name_key: str = text_field(LABEL)
+    slug: str = text_field(LINE)
+    display_name: str = text_field(LINE)
+    description: str | None = text_field(DESCRIPTION, default=None)
+    skill_version: str = text_field(NAME, default="1.0.0")
+    author: str | None = text_field(LINE, default=None)
+    category: SkillCategory = enum_field(SkillCategory.CUSTOM)
+    source: SkillSource = enum_field(SkillSource.CUSTOM)
+    icon: str | None = text_field(NAME, default=None)
+    verification: SkillVerification = enum_field(SkillVerification.UNVERIFIED)
+    downloads: int = 0
+    rating_avg: float | None = None
+    rating_count: int = 0
+    tags: str | None = text_field(DESCRIPTION, default=None)
+    featured: bool = False
+    pricing_tier: PricingTier = enum_field(PricingTier.FREE)
+    tool_count: int | None = None
+    vendor: str | None = text_field(LINE, default=None)
+    homepage: str | None = text_field(URL, default=None)
+    license: str | None = text_field(LINE, default=None)
+    spdx_license: str | None = text_field(NAME, default=None)
+    runtime: SkillRuntime = enum_field(SkillRuntime.INSTRUCTIONS)
+    maturity: SkillMaturity = enum_field(SkillMaturity.COMMUNITY)
+    maturity_rank: int = Field(
+        default=None, nullable=False, sa_type=Integer, sa_column_args=(Computed(MATURITY_RANK, persisted=True),)
+    )
+    scan_status: ScanStatus = enum_field(ScanStatus.UNSCANNED)
+    description_quality: str | None = text_field(DESCRIPTION, default=None)
+    content: str | None = text_field(SKILL, default=None)
+    credential_requirements: str | None = text_field(DESCRIPTION, default=None)
+    mcp_server_command: str | None = text_field(URL, default=None)
+    mcp_server_image: str | None = text_field(URL, default=None)
+    mcp_transport: str | None = text_field(LINE, default=None)
+    dependencies: str | None = text_field(DESCRIPTION, default=None)
+    allowed_domains: str | None = text_field(DESCRIPTION, default=None)
+    changelog: str | None = text_field(DESCRIPTION, default=None)
+    security_score: int | None = None
+    lifecycle_state: SkillLifecycle = enum_field(SkillLifecycle.active)
+    last_used_at: datetime | None = time_field(default=None)
+    usage_count: int = 0
+    fingerprint: str | None = text_field(NAME, default=None)
 
 
 class AgentSkill(TenantTable, table=True):
@@ -18,7 +161,7 @@ class AgentSkill(TenantTable, table=True):
         Index("agent_skills_skill_id_idx", "skill_id"),
     )
     agent_id: str
-    skill_id: str = text_field(ID)
+    skill_id: str = text_field(ID, foreign_key="skills.id", ondelete="CASCADE")
     enabled: bool = True
     config: str | None = text_field(CONFIG, default=None)
     created_at: datetime = stored_at()

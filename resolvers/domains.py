@@ -47,12 +47,12 @@ DOMAINS = (
     "webhook_endpoints",
     "approvals",
     "credentials",
+    "skills",
     # their events are declared, their operations are still to come
     "assignments",
     "integrations",
     "keeper",
     "pipelines",
-    "skills",
 )
 """In the order of the printed documents. Which domain may import which stands in pyproject.toml (import-linter)."""
 

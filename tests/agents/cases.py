@@ -69,7 +69,7 @@ def ghost(plot: Plot) -> Agent:
 
 @entity
 def agent_skill(plot: Plot) -> AgentSkill:
-    return AgentSkill(agent_id=plot["agent"].id, skill_id="sk_knots", config="{}", **plot.here)
+    return AgentSkill(agent_id=plot["agent"].id, skill_id=plot["skill"].id, config="{}", **plot.here)
 
 
 @entity

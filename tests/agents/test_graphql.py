@@ -8,7 +8,7 @@ import pytest
 from models.agents import Agent, AgentRole
 from models.base import new_id
 from models.crews import Crew, CrewMember
-from models.skills import AgentSkill
+from models.skills import AgentSkill, Skill
 from models.workspaces import Role
 from tests.world import Person, World
 
@@ -159,7 +159,8 @@ async def test_what_hangs_on_an_agent(world: World) -> None:
     crew, here = await crew_of(world), {"workspace_id": world.workspace.id}
     lead = Agent(name="Lead", slug=new_id(), crew_id=crew.id, agent_role=AgentRole.LEAD, **here)
     hand = Agent(name="Hand", slug=new_id(), crew_id=crew.id, parent_lead_id=lead.id, **here)
-    await world.add(lead, hand, AgentSkill(agent_id=hand.id, skill_id="s", **here))
+    skill = Skill(name="s", name_key="s", slug="s", display_name="s")
+    await world.add(lead, hand, skill, AgentSkill(agent_id=hand.id, skill_id=skill.id, **here))
     shown = "parentLead { id crew { slug } parentLead { id } } skillCount credentialCount chatCount"
     found = await data(
         world,

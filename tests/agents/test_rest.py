@@ -10,7 +10,7 @@ from models.base import new_id
 from models.chats import Chat
 from models.credentials import AgentCredential, Credential, CredentialType
 from models.crews import Crew
-from models.skills import AgentSkill
+from models.skills import AgentSkill, Skill
 from tests.world import World, stored
 
 pytestmark = pytest.mark.anyio
@@ -399,7 +399,8 @@ async def test_an_agent_in_a_list(world: World) -> None:
     stated = {"mcp_config_json": "{}", "created_by_user_id": world.owner.user_id, "webhook_require_timestamp": True}
     agent = await agent_of(world, crew_id=crew.id, created_at=START, **stated)
     of_agent = {"workspace_id": world.workspace.id, "agent_id": agent.id}
-    await world.add(AgentSkill(skill_id="s", **of_agent), Chat(**of_agent))
+    skill = Skill(name="s", name_key="s", slug="s", display_name="s")
+    await world.add(skill, AgentSkill(skill_id=skill.id, **of_agent), Chat(**of_agent))
     keys = [Credential(name=new_id(), type=CredentialType.SECRET, workspace_id=world.workspace.id) for _ in range(2)]
     await world.add(*keys, *[AgentCredential(credential_id=key.id, env_var_name="X", **of_agent) for key in keys])
     [row] = await listed(world, f"crew_id={crew.id}")

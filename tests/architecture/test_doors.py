@@ -38,6 +38,8 @@ PAST_THE_DOOR = {
     ("resolvers/credentials/graph.py", "CrewMember"): "the caller in those crews",
     ("resolvers/costs/edges.py", "CostDay"): "the sums of a row's days, tied to its workspace",
     ("resolvers/costs/reserving.py", "Assignment"): "the assignment of a run, tied to its workspace",
+    ("resolvers/skills/catalog.py", "Agent"): "the agents of a crew, tied to its workspace",
+    ("resolvers/skills/catalog.py", "AgentSkill"): "the skills of those agents, tied to their workspace",
     ("resolvers/costs/budgets.py", "BudgetSpend"): "the sums of a budget that is deleted: they have no rows but its",
 }
 

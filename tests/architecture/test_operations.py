@@ -34,6 +34,7 @@ DOING = {
     "Delete",
     "Export",
     "Finish",
+    "Import",
     "Mark",
     "Queue",
     "Record",

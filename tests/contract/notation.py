@@ -194,6 +194,8 @@ def _list(inner: Kind) -> Kind:
 
 
 def _object(definition: dict[str, Any], group: str, where: str) -> Kind:
+    if (base := definition.get("extends")) is not None and (found := _named(group, base)) is not None:
+        definition = found[2] | {key: kind for key, kind in definition.items() if key != "extends"}
     if definition == {"key": "label"}:  # both stand for any text (metrics.timeseries)
         definition = {"*": "str"}
     if (len(definition) == 1 and next(iter(definition)).isupper()) or set(definition) == {"*"}:

@@ -46,7 +46,7 @@ from models.runs import Run, RunFrame, RunStep, RunTag
 from models.saved_views import SavedView
 from models.sealed import MARK, Sealed
 from models.service_accounts import ServiceAccount, service_account_id
-from models.skills import AgentSkill
+from models.skills import AgentSkill, Skill
 from models.templates import WorkflowTemplate
 from models.triage_rules import MatchType, TriageRule
 from models.webhook_endpoints import WebhookDelivery, WebhookEndpoint
@@ -71,6 +71,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
     change: dict[str, Any] = {"action": "crew.created", "entity_type": "CREW", "entity_id": crew.id, **here}
     service = User(id=service_account_id(), email=f"service-of-{name}@example.org")
     flag = FeatureFlag(key=f"sails-{name}")
+    skill = Skill(made_in=workspace.id, name=name, name_key=name, slug=name, display_name=name)
     server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
     return [
         user,
@@ -94,7 +95,8 @@ def workspace_rows(name: str) -> list[SQLModel]:
         lead,
         agent,
         WorkflowTemplate(name=f"watches of {name}", template_json="[]", **here),
-        AgentSkill(agent_id=agent.id, skill_id="sk_knots", **here),
+        skill,
+        AgentSkill(agent_id=agent.id, skill_id=skill.id, **here),
         secret := Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
         CredentialCrew(credential_id=secret.id, crew_id=crew.id, **here),
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),

@@ -32,7 +32,7 @@ from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, 
 from models.notifications import Notification
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.service_accounts import ServiceAccount, service_account_id
-from models.skills import AgentSkill
+from models.skills import AgentSkill, Skill, SkillMaturity
 from models.templates import WorkflowTemplate
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.workspaces import Invitation, Membership, Role, Workspace
@@ -336,14 +336,25 @@ class Sower:
                 told = {"event_type": CredentialEventType.TEST, "occurred_at": self.time()}
                 yield CredentialEvent(credential_id=secret.id, **told, **self.here)
 
+    def taught(self, agents: list[Agent]) -> Iterator[SQLModel]:
+        """Skills of this workspace, and which agents have them."""
+        for number in range(15):
+            name = f"skill {number} {self.workspace.id}"
+            told = {"name": name, "name_key": name, "slug": name, "display_name": self.text()}
+            maturity = self.random.choice(list(SkillMaturity))
+            skill = Skill(description=self.maybe(self.text()), maturity=maturity, made_in=self.workspace.id, **told)
+            yield skill
+            for agent in self.random.sample(agents, 2):
+                enabled = self.random.random() < 0.7
+                yield AgentSkill(agent_id=agent.id, skill_id=skill.id, enabled=enabled, **self.here)
+
     def work(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice
         yield from chats
         yield from self.talk(chats)
         yield from self.runs(chats, agents)
         yield from self.vault(crews, agents)
-        for number in range(15):
-            yield AgentSkill(agent_id=pick(agents).id, skill_id=f"sk_{number}", **self.here)
+        yield from self.taught(agents)
         missions = [
             Mission(
                 crew_id=pick(crews).id, lead_agent_id=pick(agents).id, trace_id=new_id(), title=self.text(), **self.here

@@ -21,6 +21,7 @@ from tests.reader import (
     issue_twins,
     load_twins,
     mission_twins,
+    skill_twins,
     template_twins,
     told_twins,
     tracker_twins,
@@ -213,7 +214,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
-HERE |= template_twins.HERE | vault_twins.HERE
+HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE
 HERE |= mission_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
@@ -333,6 +334,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **cost_twins.DERIVED,
     **told_twins.DERIVED,
     **vault_twins.DERIVED,
+    **skill_twins.DERIVED,
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
@@ -438,6 +440,7 @@ class Twins(Rules):
             others = {"agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}
             others |= {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
             others |= {"credentialEvents": vault_twins.TOLD}
+            others |= {"skills": skill_twins.IN_ORDER}
             return others.get(name, NEWEST)
         edge = GRAPHS[MODELS[model]][CAMEL.sub(lambda m: f"_{m[1].lower()}", name)]
         assert isinstance(edge, Edge)

@@ -1,0 +1,94 @@
+"""REST: skills."""
+
+from datetime import datetime
+from typing import Annotated
+
+from models.skills import (
+    PricingTier,
+    ScanStatus,
+    Skill,
+    SkillCategory,
+    SkillMaturity,
+    SkillRuntime,
+    SkillSource,
+    SkillVerification,
+)
+from resolvers import skills
+from rest_compat.table import DELETE, GET, POST, Absent, From, Wire
+
+
+class InstalledAgentJSON(Wire, of=skills.InstalledAgent):
+    agent_id: str
+    agent_slug: str
+    agent_name: str
+    avatar_seed: str | None
+    avatar_style: str | None
+    crew_id: str | None
+    crew_slug: str | None
+    crew_name: str | None
+    crew_color: str | None
+    crew_icon: str | None
+    crew_avatar_style: str | None
+
+
+class SkillJSON(Wire, of=Skill):
+    """`tags` is a JSON array as a text."""
+
+    id: str
+    name: str
+    slug: str
+    display_name: str
+    description: str | None
+    version: Annotated[str, From("skill_version")]
+    author: str | None
+    category: SkillCategory
+    source: SkillSource
+    icon: str | None
+    verification: SkillVerification
+    downloads: int
+    rating_avg: float | None
+    rating_count: int
+    tags: str | None
+    featured: bool
+    pricing_tier: PricingTier
+    tool_count: int | None
+    vendor: str | None
+    homepage: str | None
+    spdx_license: str | None
+    runtime: SkillRuntime
+    maturity: SkillMaturity
+    scan_status: ScanStatus
+    description_quality: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class ListedSkillJSON(SkillJSON, of=Skill):
+    """`installed_on` is absent where no agent of the workspace has the skill."""
+
+    installed_on: Annotated[list[InstalledAgentJSON], Absent(zero=True)]
+
+
+class SkillDetailJSON(SkillJSON, of=Skill):
+    """`content` is the text without its front matter; `credential_requirements` is a JSON array as a text."""
+
+    content: str | None
+    credential_requirements: str | None
+    mcp_server_command: str | None
+    mcp_server_image: str | None
+    mcp_transport: str | None
+    dependencies: str | None
+    license: str | None
+    agent_count: int
+    security_score: int | None
+    allowed_domains: str | None
+    changelog: str | None
+
+
+OF_WORKSPACE = "/api/v1/workspaces/{workspaceId}/skills"
+ROUTES = (
+    GET("/api/v1/skills", skills.list_skills, list[ListedSkillJSON]),
+    GET("/api/v1/skills/{skillId}", skills.get_skill, SkillDetailJSON),
+    POST(f"{OF_WORKSPACE}/import", skills.import_skill, skills.SkillImported, status=201),
+    DELETE(f"{OF_WORKSPACE}/{{skillId}}", skills.delete_skill, skills.SkillDeleted),
+)

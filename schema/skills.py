@@ -1,0 +1,114 @@
+"""GraphQL: skills."""
+
+from datetime import datetime
+
+import strawberry
+
+from models.skills import (
+    AgentSkill,
+    PricingTier,
+    ScanStatus,
+    Skill,
+    SkillCategory,
+    SkillLifecycle,
+    SkillMaturity,
+    SkillRuntime,
+    SkillSource,
+    SkillVerification,
+)
+from resolvers import skills as skill_ops
+from schema.bridge import Edge, mutation, node, output, query
+
+for kind in (
+    PricingTier, ScanStatus, SkillCategory, SkillLifecycle, SkillMaturity, SkillRuntime, SkillSource, SkillVerification,
+):  # fmt: skip
+    strawberry.enum(kind)
+
+
+@node(Skill)
+class SkillType:
+    """What an agent can be taught. The catalog is the instance's: every workspace reads and assigns all of it."""
+
+    id: strawberry.ID
+    name: str
+    slug: str
+    display_name: str
+    description: str | None
+    skill_version: str = strawberry.field(description="As its author counts.")
+    author: str | None
+    category: SkillCategory
+    source: SkillSource
+    icon: str | None
+    verification: SkillVerification
+    downloads: int
+    rating_avg: float | None
+    rating_count: int
+    tags: str | None = strawberry.field(description="A JSON array.")
+    featured: bool
+    pricing_tier: PricingTier
+    tool_count: int | None
+    vendor: str | None
+    homepage: str | None
+    license: str | None = strawberry.field(description="As it was written.")
+    spdx_license: str | None
+    runtime: SkillRuntime
+    maturity: SkillMaturity
+    scan_status: ScanStatus
+    description_quality: str | None = strawberry.field(
+        description="What the scan has found, or a remark on the description; null where both are fine."
+    )
+    content: str | None = strawberry.field(description="The text without its front matter.")
+    credential_requirements: str | None = strawberry.field(description="Environment variables: a JSON array.")
+    dependencies: str | None
+    allowed_domains: str | None = strawberry.field(description="A JSON array.")
+    changelog: str | None
+    security_score: int | None
+    lifecycle_state: SkillLifecycle
+    agent_count: int = strawberry.field(description="Agents of the workspace that have it.")
+    created_at: datetime
+    updated_at: datetime
+    version: int = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
+
+
+@output(skill_ops.SkillImported)
+class SkillImportedType:
+    """`created` is false where a skill of that slug was there, and is changed now."""
+
+    skill_id: strawberry.ID
+    name: str
+    slug: str
+    created: bool
+
+
+@output(skill_ops.SkillDeleted)
+class SkillDeletedType:
+    """The skill was deleted, and taken from all agents."""
+
+    deleted: bool
+    skill_id: strawberry.ID
+
+
+@node(AgentSkill)
+class AgentSkillType:
+    """A skill on an agent."""
+
+    id: strawberry.ID
+    agent_id: strawberry.ID
+    skill_id: strawberry.ID
+    skill: Edge
+    agent: Edge
+    enabled: bool
+    config: str | None = strawberry.field(description="JSON, as it was sent.")
+    created_at: datetime
+
+
+@strawberry.type
+class SkillQuery:
+    skills = query(skill_ops.list_skills, SkillType)
+    skill = query(skill_ops.get_skill, SkillType)
+
+
+@strawberry.type
+class SkillMutation:
+    import_skill = mutation(skill_ops.import_skill, SkillImportedType)
+    delete_skill = mutation(skill_ops.delete_skill, SkillDeletedType)

@@ -1,0 +1,47 @@
+"""The roots of skills, for the oracle, and what is derived of them."""
+
+from tests.reader.oracle import Asker, Key, Listing, Order, Row, Single, Store, ordered
+from tests.reader.words import Arguments, Root, Value, by, only
+
+SEARCHED = ("name", "display_name", "description")
+RANKS = ("OFFICIAL", "CURATED", "COMMUNITY", "EXPERIMENTAL")
+IN_ORDER: Order = (Key(lambda row: RANKS.index(row["maturity"]), False, "whole"), *by("name", "id"))
+
+
+def assigned(store: Store, asker: Asker, row: Row) -> list[Row]:
+    """The assignments of a skill to live agents of the workspace."""
+    agents = {a["id"] for a in store.live("agents") if a["workspace_id"] == asker.workspace_id}
+    return [tie for tie in store.tables["agent_skills"] if tie["skill_id"] == row["id"] and tie["agent_id"] in agents]
+
+
+def skills(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = list(store.tables["skills"])
+    for name in ("category", "source", "vendor", "maturity", "runtime"):
+        if (value := arguments.get(name)) is not None:
+            rows = [row for row in rows if row[name] == value]
+    if (search := arguments.get("search")) is not None:
+        rows = [row for row in rows if any(found(row[name], search) for name in SEARCHED)]
+    if (agent := arguments.get("installedForAgentId")) is not None:
+        rows = [r for r in rows if any(t["enabled"] and t["agent_id"] == agent for t in assigned(store, asker, r))]
+    elif arguments.get("installed"):
+        rows = [r for r in rows if any(t["enabled"] for t in assigned(store, asker, r))]
+    return Listing("Skill", ordered(rows, IN_ORDER))
+
+
+def found(text: str | None, search: str) -> bool:
+    return text is not None and lowered(search) in lowered(text)
+
+
+def lowered(text: str) -> str:
+    """ASCII letters alone."""
+    return "".join([c.lower() if c.isascii() else c for c in text])
+
+
+def skill(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return only([row for row in store.tables["skills"] if row["id"] == arguments["id"]], "Skill")
+
+
+HERE: dict[str, Root] = {"skills": skills, "skill": skill}
+DERIVED: dict[tuple[str, str], Value] = {
+    ("Skill", "agent_count"): lambda store, asker, row: len(assigned(store, asker, row)),
+}

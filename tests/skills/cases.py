@@ -1,0 +1,61 @@
+"""Cases of skills, for the tests that are made for every operation."""
+
+from models.skills import ScanStatus, Skill
+from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
+from tests.world import now
+
+SKILL_MD = """---
+name: Reef knots
+description: Use when two ropes of the same size are to be tied together.
+license: MIT
+tags: [rope]
+---
+
+# Reef knots
+Left over right, right over left.
+"""
+
+
+@entity
+def skill(plot: Plot) -> Skill:
+    """The slug is another one in every workspace: it is unique on the instance."""
+    slug = f"knots-{plot.workspace.id[-6:]}"
+    return Skill(
+        made_in=plot.workspace.id,
+        name=slug,
+        name_key=slug,
+        slug=slug,
+        display_name="Knots",
+        description="Use when something has to hold.",
+        author="Ann",
+        icon="anchor",
+        rating_avg=4.5,
+        tags='["rope"]',
+        tool_count=1,
+        vendor="harbour",
+        homepage="https://example.com/knots",
+        license="MIT",
+        spdx_license="MIT",
+        scan_status=ScanStatus.FLAGGED,
+        description_quality="Flagged: it is long.",
+        content="# Knots",
+        credential_requirements='["ROPE"]',
+        mcp_server_command="rope",
+        mcp_server_image="rope:1",
+        mcp_transport="stdio",
+        dependencies="[]",
+        allowed_domains="[]",
+        changelog="Shorter",
+        security_score=7,
+        last_used_at=now(),
+        fingerprint="f",
+    )
+
+
+OF_SKILL: dict[str, str] = {"id": "skill"}
+RECIPES = {
+    "skills.get": Recipe(ids=OF_SKILL),
+    "skills.delete": Recipe(ids=OF_SKILL),
+    "skills.import": Recipe({"content": SKILL_MD}),
+}
