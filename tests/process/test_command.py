@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from crewship.serve import ended_by_signals
-from tests.process.commands import PATIENCE, ROOT, environment, run, serving, status_of, status_over, until
+from tests.process.commands import PATIENCE, ROOT, environment, migrated, run, serving, status_of, status_over, until
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_signal_strikes_the_start_only_where_it_waits() -> None:
 
 
 def test_a_killed_server_starts_again_with_the_same_keys(data_dir: Path) -> None:
-    with serving(env=environment(data_dir)) as served:
+    with serving(env=environment(migrated(data_dir))) as served:
         keys = (data_dir / "secrets.env").read_text()
         assert served.end(signal.SIGKILL) == -signal.SIGKILL
     with serving(env=environment(data_dir)) as again:
@@ -92,8 +92,7 @@ def test_a_killed_server_starts_again_with_the_same_keys(data_dir: Path) -> None
 
 
 def test_lost_keys_stop_the_start(data_dir: Path) -> None:
-    env = environment(data_dir)
-    assert run("migrate", env=env).returncode == 0
+    env = environment(migrated(data_dir))
     with serving(env=env) as served:
         assert served.end() == 0
     (data_dir / "secrets.env").unlink()
@@ -105,14 +104,14 @@ def test_lost_keys_stop_the_start(data_dir: Path) -> None:
 
 
 def test_several_processes_serve_one_port(data_dir: Path) -> None:
-    with serving("--workers", "2", env=environment(data_dir)) as served:
+    with serving("--workers", "2", env=environment(migrated(data_dir))) as served:
         until(lambda: status_of(served.port) == 200)
         assert status_over(data_dir / "run" / "crewship.sock") == 200
         assert served.end() == 0
 
 
 def test_the_commands_of_one_data_directory_share_its_database(data_dir: Path) -> None:
-    with serving(env=environment(data_dir)) as served:
+    with serving(env=environment(migrated(data_dir))) as served:
         assert "The database is at revision" in run("migrate", env=environment(data_dir)).stdout
         second = run("serve", env=environment(data_dir))
         assert second.returncode == 1

@@ -19,7 +19,7 @@ import pytest
 
 from runtime.adapters import local_model
 from tests.process.browser import CHROMIUM, browsing
-from tests.process.commands import PATIENCE, ROOT
+from tests.process.commands import PATIENCE, ROOT, migrated
 from tests.process.terminals import Terminal, terminal
 
 pytestmark = pytest.mark.anyio
@@ -63,6 +63,12 @@ async def out_of(command: list[str], **variables: str) -> tuple[int, str, str]:
     out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def begun(directory: Path) -> Path:
+    """A directory that has its database, and nobody in it."""
+    return migrated(directory)
 
 
 async def test_from_nothing_to_a_conversation_and_again(directory: Path) -> None:
@@ -114,8 +120,8 @@ async def test_from_nothing_to_a_conversation_and_again(directory: Path) -> None
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-async def test_the_browser_and_the_terminal_are_in_one_conversation(directory: Path) -> None:
-    async with running(directory) as shown, browsing(directory.parent / "profile") as page:
+async def test_the_browser_and_the_terminal_are_in_one_conversation(begun: Path) -> None:
+    async with running(begun) as shown, browsing(begun.parent / "profile") as page:
         found = await ready(shown)
         await page.open(found["In the browser"])
         await page.fill("#login [name=email]", found["Email"])
@@ -132,7 +138,7 @@ async def test_the_browser_and_the_terminal_are_in_one_conversation(directory: P
             "chat",
             "scout",
             "--profile",
-            str(directory / "profile"),
+            str(begun / "profile"),
             env=environment(),
         ) as chat:
             await chat.see("Going on with “from the browser”")
@@ -154,54 +160,54 @@ async def test_the_browser_and_the_terminal_are_in_one_conversation(directory: P
         assert page.complaints == []
 
 
-async def test_a_start_that_was_broken_off_is_gone_on_with(directory: Path) -> None:
-    async with running(directory) as shown:
+async def test_a_start_that_was_broken_off_is_gone_on_with(begun: Path) -> None:
+    async with running(begun) as shown:
         first = await ready(shown)
-    kept = json.loads((directory / "demo.json").read_text())
+    kept = json.loads((begun / "demo.json").read_text())
     # as if the owner had been made, and no more
-    (directory / "demo.json").write_text(json.dumps(kept | {"token": None}))
-    (directory / "profile").unlink()
-    async with running(directory) as shown:
+    (begun / "demo.json").write_text(json.dumps(kept | {"token": None}))
+    (begun / "profile").unlink()
+    async with running(begun) as shown:
         second = await ready(shown)
     assert second["Password"] == first["Password"]
     assert second["API token"] != first["API token"]
-    assert second["API token"] in (directory / "profile").read_text()
+    assert second["API token"] in (begun / "profile").read_text()
 
 
-async def test_a_taken_port_is_left_to_whoever_has_it(directory: Path) -> None:
+async def test_a_taken_port_is_left_to_whoever_has_it(begun: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        async with terminal(*DEMO, "--data-dir", str(directory), "--port", str(port), env=environment()) as shown:
+        async with terminal(*DEMO, "--data-dir", str(begun), "--port", str(port), env=environment()) as shown:
             found = await ready(shown)
             assert f"Port {port} is taken; another one is used." in shown.text
             assert f":{port}/" not in found["In the browser"]
 
 
-async def test_the_users_of_another_server_are_left_alone(directory: Path) -> None:
-    async with running(directory) as shown:
+async def test_the_users_of_another_server_are_left_alone(begun: Path) -> None:
+    async with running(begun) as shown:
         await ready(shown)
-    (directory / "demo.json").unlink()
-    code, out, err = await out_of([*DEMO, "--data-dir", str(directory), "--port", "0"])
+    (begun / "demo.json").unlink()
+    code, out, err = await out_of([*DEMO, "--data-dir", str(begun), "--port", "0"])
     assert code == 1
     assert (
-        f"crewship: {directory} has users that no demo has made; remove it, or name another directory with --data-dir"
+        f"crewship: {begun} has users that no demo has made; remove it, or name another directory with --data-dir"
         in err
     )
     assert "\x1b" not in out  # plain lines where nobody watches
     assert out.startswith("✓ The service answers at http://127.0.0.1:")
-    assert not (directory / "postgres" / "postmaster.pid").exists()
+    assert not (begun / "postgres" / "postmaster.pid").exists()
 
 
 @pytest.mark.skipif(not local_model.installed(), reason="needs the extra demo")
-async def test_the_model_answers(directory: Path) -> None:
+async def test_the_model_answers(begun: Path) -> None:
     async with terminal(
-        *DEMO, "--data-dir", str(directory), "--port", "0", env=environment(CREWSHIP_RUN_ADAPTER="")
+        *DEMO, "--data-dir", str(begun), "--port", "0", env=environment(CREWSHIP_RUN_ADAPTER="")
     ) as shown:
         await ready(shown)
         assert f"The model {local_model.MODEL} is loaded" in shown.text
-        profile = str(directory / "profile")
+        profile = str(begun / "profile")
         code, out, err = await out_of(
             [sys.executable, "-m", "crewship", "chat", "scout", "What is the capital of France?", "--profile", profile]
         )

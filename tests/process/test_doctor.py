@@ -19,7 +19,6 @@ import pytest
 from crewship import keys
 from crewship.doctor import Check, check_data_directory, check_port, connections_of, examine
 from crewship.postgres import APPLICATION
-from models.migrations import upgrade
 from resolvers.instance.settings import Settings, load_settings
 from tests.conftest import Database
 from tests.process.commands import PATIENCE, environment
@@ -45,12 +44,11 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def settings(empty_database: Database, tmp_path: Path) -> Settings:
+def settings(database: Database, tmp_path: Path) -> Settings:
     """A sound installation: migrated, with settled keys and a free port."""
     data = tmp_path / "data"
-    sound = load_settings(data_dir=str(data), database_url=empty_database.url, port=free_port())
-    asyncio.run(upgrade(empty_database.owner_url, application_role=APPLICATION))
-    asyncio.run(keys.settle(sound, empty_database.url))
+    sound = load_settings(data_dir=str(data), database_url=database.url, port=free_port())
+    asyncio.run(keys.settle(sound, database.url))
     return sound
 
 
@@ -81,11 +79,11 @@ def test_a_sound_installation_has_nothing_to_fix(settings: Settings) -> None:
     assert [name for name, check in checks.items() if check.fix and name not in ("isolation", "mail")] == []
 
 
-def test_no_secret_is_shown(settings: Settings, empty_database: Database) -> None:
+def test_no_secret_is_shown(settings: Settings, database: Database) -> None:
     (settings.data_dir / "secrets.env").write_text("ENCRYPTION_KEY=" + "ab" * 32 + "\n")
     shown = json.dumps([check.as_dict() for check in examine(settings)])
     assert "abab" not in shown
-    assert empty_database.server.passwords[APPLICATION] not in shown
+    assert database.server.passwords[APPLICATION] not in shown
 
 
 def test_open_files_are_found(settings: Settings) -> None:
@@ -107,8 +105,8 @@ def test_lost_keys_are_found(settings: Settings) -> None:
     assert failed(settings) == ["keys"]
 
 
-def test_a_superuser_is_no_role_for_the_application(settings: Settings, empty_database: Database) -> None:
-    powerful = empty_database.server.dsn("postgres", empty_database.name)
+def test_a_superuser_is_no_role_for_the_application(settings: Settings, database: Database) -> None:
+    powerful = database.server.dsn("postgres", database.name)
     strong = load_settings(data_dir=str(settings.data_dir), database_url=powerful, port=settings.port)
     assert failed(strong) == ["database role"]
     assert "superuser and BYPASSRLS" in found(strong)["database role"].found
@@ -129,24 +127,22 @@ def test_connections_that_no_server_has_are_found(settings: Settings) -> None:
 
 
 def test_a_short_secret_is_found_and_a_rotation_shown(
-    settings: Settings, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "PREVIOUS" not in found(settings)["keys"].found
     old = keys.stored(settings.data_dir)["NEXTAUTH_SECRET"]
     monkeypatch.setenv("NEXTAUTH_SECRET", "new " * 10)
     monkeypatch.setenv("NEXTAUTH_SECRET_PREVIOUS", old)
-    rotated = load_settings(data_dir=str(settings.data_dir), database_url=empty_database.url, port=settings.port)
-    asyncio.run(keys.settle(rotated, empty_database.url))
+    rotated = load_settings(data_dir=str(settings.data_dir), database_url=database.url, port=settings.port)
+    asyncio.run(keys.settle(rotated, database.url))
     check = found(rotated)["keys"]
     assert check.ok
     assert "NEXTAUTH_SECRET_PREVIOUS is still good" in check.found
     assert old not in check.found
-    asyncio.run(_pin(empty_database.url, "abc"))
+    asyncio.run(_pin(database.url, "abc"))
     monkeypatch.delenv("NEXTAUTH_SECRET_PREVIOUS")
     monkeypatch.setenv("NEXTAUTH_SECRET", "abc")
-    short = found(load_settings(data_dir=str(settings.data_dir), database_url=empty_database.url, port=settings.port))[
-        "keys"
-    ]
+    short = found(load_settings(data_dir=str(settings.data_dir), database_url=database.url, port=settings.port))["keys"]
     assert not short.ok
     assert "openssl rand" in short.fix
 
@@ -167,11 +163,11 @@ def test_an_empty_database_lacks_its_migrations(empty_database: Database, tmp_pa
     assert found(settings)["migrations"].fix == "run crewship migrate"
 
 
-def test_a_database_that_refuses_is_named_without_its_password(settings: Settings, empty_database: Database) -> None:
-    wrong = replace(empty_database.server, passwords={APPLICATION: "hunter2"}).dsn(APPLICATION, empty_database.name)
+def test_a_database_that_refuses_is_named_without_its_password(settings: Settings, database: Database) -> None:
+    wrong = replace(database.server, passwords={APPLICATION: "hunter2"}).dsn(APPLICATION, database.name)
     check = found(load_settings(data_dir=str(settings.data_dir), database_url=wrong, port=settings.port))["database"]
     assert not check.ok
-    assert f"localhost/{empty_database.name}" in check.found
+    assert f"localhost/{database.name}" in check.found
     assert "hunter2" not in check.found + check.fix
     assert check.fix == "correct DATABASE_URL"
 

@@ -9,8 +9,6 @@ import asyncpg
 import pytest
 
 from crewship import keys
-from crewship.postgres import APPLICATION
-from models.migrations import upgrade
 from resolvers.instance.crypto import Signer, TokenInvalid, TokenKind
 from resolvers.instance.settings import Settings, load_settings
 from tests.conftest import Database
@@ -27,10 +25,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def fresh(empty_database: Database) -> str:
+def fresh(database: Database) -> str:
     """A migrated database in which nobody ever signed up and no key was recorded."""
-    await upgrade(empty_database.owner_url, application_role=APPLICATION)
-    return empty_database.url
+    return database.url
 
 
 def _settings(data_dir: Path, **given: str) -> Settings:

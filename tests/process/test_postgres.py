@@ -43,7 +43,7 @@ def server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
 
 
 async def _fetch(dsn: str, statement: str) -> Any:
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, timeout=5)
     try:
         return await connection.fetchval(statement)
     finally:
@@ -55,6 +55,7 @@ def value(dsn: str, statement: str) -> Any:
 
 
 def answers(dsn: str) -> bool:
+    """Whoever has taken a port accepts a connection and says nothing on it."""
     try:
         return bool(value(dsn, "SELECT true"))
     except (OSError, asyncpg.PostgresError):

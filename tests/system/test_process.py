@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.process.commands import Served, environment, serving
+from tests.process.commands import Served, environment, migrated, serving
 
 FAR = {"x-forwarded-for": "203.0.113.9"}
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("process") / "data"
+    return migrated(tmp_path_factory.mktemp("process") / "data")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_operators_are_answered_on_both_sockets(served: Served, data_dir: Path) 
 
 
 def test_denied_writes_are_logged_and_reads_are_not(data_dir: Path) -> None:
-    with serving(env=environment(data_dir.with_name("logged"))) as served, over_port(served) as client:
+    with serving(env=environment(migrated(data_dir.with_name("logged")))) as served, over_port(served) as client:
         body = {"name": "a name of somebody", "color": "red"}
         assert client.get("/healthz", headers={"x-request-id": "alive"}).status_code == 200
         assert client.get("/api/v1/labels", headers={"x-request-id": "read"}).status_code == 401
@@ -95,7 +95,7 @@ def test_denied_writes_are_logged_and_reads_are_not(data_dir: Path) -> None:
 
 def test_one_of_several_processes_says_so(data_dir: Path) -> None:
     with (
-        serving("--workers", "2", env=environment(data_dir.with_name("several"))) as served,
+        serving("--workers", "2", env=environment(migrated(data_dir.with_name("several")))) as served,
         over_port(served) as client,
     ):
         assert "\ncrewshipd_workers 2.0\n" in client.get("/metrics").text
