@@ -98,6 +98,7 @@ class Escalation(TenantTable, table=True):
             Index(f"escalations_{key}_idx", "workspace_id", key, "created_at", "id")
             for key in ("crew_id", "from_agent_id")
         ],
+        Index("escalations_status_idx", "workspace_id", "crew_id", "status", "created_at", "id"),
         Index(
             "escalations_pending_idx",
             "workspace_id",

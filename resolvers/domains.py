@@ -48,6 +48,7 @@ DOMAINS = (
     "approvals",
     "credentials",
     "skills",
+    "escalations",
     # their events are declared, their operations are still to come
     "assignments",
     "integrations",

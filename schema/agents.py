@@ -75,6 +75,7 @@ class AgentType:
     budgets: Edges
     credentials: Edges = strawberry.field(description="Those that the agent is given, as far as the caller sees them.")
     approvals: Edges = strawberry.field(description="What the agent waits, or waited, for consent to.")
+    escalations: Edges = strawberry.field(description="What the agent has asked people to decide.")
 
 
 @node(agent_ops.CrewsStatus)

@@ -92,6 +92,7 @@ class CrewType:
     budgets: Edges
     approvals: Edges
     credentials: Edges = strawberry.field(description="Those that the members of the crew see.")
+    escalations: Edges
     recurring_issues: Edges
     missions: Edges
 

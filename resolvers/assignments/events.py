@@ -90,7 +90,7 @@ class AssignmentUpdated(Event, type="assignment.updated", channel="workspace:{wo
     target: AgentSlug
 
 
-class ChatEscalationCreated(Event, type="escalation_created", channel="session:{chat_id}", planned=True):
+class ChatEscalationCreated(Event, type="escalation_created", channel="session:{chat_id}"):
     """An agent of this chat requires the decision of a user."""
 
     chat_id: ChatId
@@ -99,7 +99,7 @@ class ChatEscalationCreated(Event, type="escalation_created", channel="session:{
     reason: str
 
 
-class EscalationCreated(Event, type="escalation.created", channel="workspace:{workspace_id}", planned=True):
+class EscalationCreated(Event, type="escalation.created", channel="workspace:{workspace_id}"):
     """An agent requires the decision of a user."""
 
     id: str
@@ -116,7 +116,7 @@ class TaskEscalated(Event, type="escalation.created", channel="workspace:{worksp
     reason: str
 
 
-class ChatEscalationResolved(Event, type="escalation_resolved", channel="session:{chat_id}", planned=True):
+class ChatEscalationResolved(Event, type="escalation_resolved", channel="session:{chat_id}"):
     """A user has resolved an escalation of this chat; a credential provided is not part of `resolution`."""
 
     chat_id: ChatId
@@ -125,7 +125,7 @@ class ChatEscalationResolved(Event, type="escalation_resolved", channel="session
     action: str
 
 
-class EscalationResolved(Event, type="escalation.resolved", channel="workspace:{workspace_id}", planned=True):
+class EscalationResolved(Event, type="escalation.resolved", channel="workspace:{workspace_id}"):
     """A user has resolved an escalation."""
 
     id: str

@@ -41,6 +41,7 @@ _OF_DOMAIN = {
     "model_calls": _WORKSPACE,
     "crew_connections": ("crews:read", "crews:write"),
     "crew_templates": ("crews:read", "crews:write"),
+    "escalations": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
     "feedback": ("chats:read", "chats:write"),
     "approvals": _WORKSPACE,

@@ -40,7 +40,7 @@ OPEN = {
     "chats.cancel", "chats.get", "chats.list", "chats.list_all", "chats.messages", "chats.resume", "chats.send",
     "chats.steer",
     "crew_connections.list", "crews.capabilities", "crews.get", "crews.list", "crews.members.list",
-    "crews.provision.status", "feature_flags.list",
+    "crews.provision.status", "escalations.list", "escalations.pending_count", "feature_flags.list",
     "inbox.count", "inbox.get", "inbox.list",
     "invitations.list", "labels.list", "members.list", "policies.get", "policies.list",
     "runs.get", "runs.insights", "runs.list", "runs.stats",

@@ -8,7 +8,10 @@ from resolvers.rules.containers import NO_CONTAINERS
 from tests.fuzz.hooks import BROKEN, INSIDES
 
 # Lists of an unknown row: empty, no refusal; with the answer (contract: agents.runs, chats.list, chats.messages).
-EMPTY: dict[str, Any] = {"agents.runs": [], "chats.list": [], "chats.messages": {"messages": []}, "missions.list": []}
+EMPTY: dict[str, Any] = {
+    "agents.runs": [], "chats.list": [], "chats.messages": {"messages": []}, "missions.list": [],
+    "escalations.list": [], "escalations.purge": {"deleted": 0},
+}  # fmt: skip
 PROBLEM = {"type", "title", "status", "detail", "instance", "error"}
 
 

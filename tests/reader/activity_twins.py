@@ -1,7 +1,7 @@
 """Activity, for the oracle: the items of three tables, and the names beside them."""
 
-from tests.reader.oracle import Asker, Listing, Row, Store, ordered
-from tests.reader.words import NEWEST, Arguments, Root, Value
+from tests.reader.oracle import Asker, Listing, Row, Single, Store, ordered
+from tests.reader.words import NEWEST, Arguments, Root, Value, tenants
 
 TABLES = {
     "assignment": ("assignments", "task", "result_summary", "assigned_by_id", "assigned_to_id"),
@@ -46,9 +46,45 @@ def of_crew(column: str) -> Value:
     return value
 
 
-ROOTS: dict[str, Root] = {"activity": activity}
-DERIVED: dict[tuple[str, str], Value] = {
-    ("ActivityItem", f"{end}_{column}"): named("agents", f"{end}_id", column)
-    for end in ("from", "to")
-    for column in ("name", "slug")
-} | {("ActivityItem", f"crew_{column}"): of_crew(column) for column in ("id", "name", "slug", "color")}
+def escalations(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    crews = [crew["id"] for crew in tenants(store, asker, "Crew")]
+    rows = [
+        row
+        for row in tenants(store, asker, "Escalation")
+        if row["crew_id"] in crews
+        and row["crew_id"] == arguments["crewId"]
+        and arguments.get("status") in (None, row["status"])
+    ]
+    return Listing("Escalation", ordered(rows, NEWEST), NEWEST, (50, 100))
+
+
+def pending_escalations(store: Store, asker: Asker, _: Arguments) -> Single:
+    crews = [crew["id"] for crew in tenants(store, asker, "Crew")]
+    rows = [
+        row for row in tenants(store, asker, "Escalation") if row["status"] == "PENDING" and row["crew_id"] in crews
+    ]
+    return Single("PendingEscalations", {"count": len(rows)})
+
+
+ROOTS: dict[str, Root] = {
+    "activity": activity,
+    "escalations": escalations,
+    "pendingEscalations": pending_escalations,
+}
+NARROWED: dict[tuple[str, str], dict[str, str]] = {
+    ("Crew", "escalations"): {"status": "status"},
+    ("Agent", "escalations"): {"status": "status"},
+}
+DERIVED: dict[tuple[str, str], Value] = (
+    {
+        ("ActivityItem", f"{end}_{column}"): named("agents", f"{end}_id", column)
+        for end in ("from", "to")
+        for column in ("name", "slug")
+    }
+    | {
+        ("Escalation", "from_name"): named("agents", "from_agent_id", "name"),
+        ("Escalation", "from_slug"): named("agents", "from_agent_id", "slug"),
+        ("Escalation", "metadata"): lambda _, __, row: row["data"],
+    }
+    | {("ActivityItem", f"crew_{column}"): of_crew(column) for column in ("id", "name", "slug", "color")}
+)

@@ -309,12 +309,9 @@ class Sower:
                 created_at=self.time(),
                 **self.here,
             )
-            told: dict[str, Any] = {
-                "reason": self.text(),
-                "context": self.maybe(self.text()),
-                "created_at": self.time(),
-            }
-            yield Escalation(crew_id=pick(crews).id, from_agent_id=one.id, **told, **self.here)
+            for crew, asks in ((pick(crews), one), (crews[0], agents[0])):
+                told = {"reason": self.text(), "context": self.maybe(self.text()), "created_at": self.time()}
+                yield Escalation(crew_id=crew.id, from_agent_id=asks.id, **told, **self.here)
 
     def vault(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
         """Credentials that every member sees, for agents of which each has a credential once."""

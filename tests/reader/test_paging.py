@@ -71,6 +71,7 @@ OF_ONE = {
     ("Query", "messages"): ("chatId", "Chat.messages"),
     ("Query", "agentLogs"): ("agentId", "Agent.chats"),
     ("Query", "crewMissions"): ("crewId", "Crew.missions"),
+    ("Query", "escalations"): ("crewId", "Crew.escalations"),
     ("Query", "checkpoints"): ("missionId", "Mission.checkpoints"),
 }
 
@@ -110,6 +111,8 @@ CHILDREN = {
     ),
     ("Crew", "approvals"): ("crews", "p.slug", "SELECT crew_id AS key FROM approvals WHERE status = 'pending'"),
     ("Agent", "approvals"): ("agents", "p.slug", "SELECT agent_id AS key FROM approvals WHERE status = 'pending'"),
+    ("Crew", "escalations"): ("crews", "p.slug", "SELECT crew_id AS key FROM escalations"),
+    ("Agent", "escalations"): ("agents", "p.slug", "SELECT from_agent_id AS key FROM escalations"),
     ("WebhookEndpoint", "deliveries"): (
         "webhook_endpoints",
         "p.name",

@@ -368,6 +368,7 @@ NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
     ("Agent", "runs"): OF_RUNS,
     ("Chat", "runs"): OF_RUNS,
     **mission_twins.NARROWED,
+    **activity_twins.NARROWED,
 }
 KEYS: dict[str, Key] = {
     "runs.began_at DESC": RUNS[0],

@@ -237,6 +237,8 @@ READS = (
         agent_id=AGENT,
     ),
     *_list("service accounts", "/api/v1/service-accounts", "serviceAccounts"),
+    *_list("escalations", f"/api/v1/crews/{TEN}/escalations", f'escalations(crewId: "{TEN}"', status="PENDING"),
+    Read("escalations: pending", "/api/v1/escalations/pending-count", kind=Kind.counted),
     *_list("activity", "/api/v1/activity", "activity", crew_id=TEN, agent_id=AGENT),
     Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs", rows=100),
     Read("chats of an agent, unread messages counted", f"/api/v1/agents/{AGENT}/chats", rows=100),
