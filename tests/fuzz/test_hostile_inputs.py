@@ -3,8 +3,11 @@ trace, or carried out.
 """
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, TypeVar
 from urllib.parse import quote, quote_from_bytes
+from zlib import crc32
 
 import httpx2
 import pytest
@@ -21,6 +24,7 @@ from tests.generation.surfaces import ask, content_of
 from tests.world import Person
 
 pytestmark = pytest.mark.anyio
+T = TypeVar("T")
 
 DEEP = "[" * 600 + "]" * 600  # what orjson still reads, and nothing else follows
 # As they stand in a JSON text.
@@ -52,6 +56,20 @@ SEGMENTS = [
     b"*",
     b"%7Bid%7D",
 ]
+QUERY_VALUES = [
+    *SEGMENTS,
+    b"-1",
+    b"0",
+    b"1e9",
+    b"99999999999999999999",
+    b"true",
+    b"null",
+    b"%EF%BC%91",
+    b"",
+    b"[]",
+    b"=",
+    b"%20",
+]
 BODIES = {
     "nothing": b"", "cut off": b'{"name":', "list": b"[]", "null": b"null", "number": b"1e400", "text": b'"a"',
     "NaN": b"NaN", "bytes": b"\xff\xfe\x00",
@@ -64,6 +82,14 @@ BODIES = {
 }  # fmt: skip
 BY_REST = [route for route in ROUTES if route.operation.auth is not Auth.NONE or route.takes_body]
 BY_GRAPHQL = [op for op in operations() if op.name in graphql_fields()]
+
+
+THIRDS = [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+
+
+def third(values: Iterable[T], number: int, name: str) -> Iterable[T]:
+    """Each field is sent another third of what can be sent to it, so that the quick tests send everything somewhere."""
+    return islice(values, (crc32(name.encode()) + number) % 3, None, 3)
 
 
 def who(estate: Estate, op: Operation[Any]) -> Person:
@@ -104,17 +130,18 @@ async def send(
     return answer
 
 
+@pytest.mark.parametrize("number", THIRDS)
 @pytest.mark.parametrize("route", [r for r in BY_REST if r.takes_body], ids=lambda r: f"{r.method} {r.path}")
-async def test_no_body_of_a_rest_call_breaks_anything(route: Route, estate: Estate) -> None:
+async def test_no_body_of_a_rest_call_breaks_anything(route: Route, number: int, estate: Estate) -> None:
     raw = valid(route.operation, estate)
-    for body in BODIES.values():
+    for body in third(BODIES.values(), number, route.operation.name):
         await send(estate, route, raw, body=body)
         await send(estate, route, raw, body=body, **{"idempotency-key": "the same key"})
     for name in sorted(route.operation.input.model_fields.keys() - set(route.parameters)):
         others = {key: value for key, value in raw.items() if key not in route.parameters and key != name}
-        for value in VALUES.values():
-            body = f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(name)}: {value}}}"
-            await send(estate, route, raw, body=(value if isinstance(route.body, ValueOf) else body).encode())
+        for value in third(VALUES.values(), number, f"{route.operation.name} {name}"):
+            text = f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(name)}: {value}}}"
+            await send(estate, route, raw, body=(value if isinstance(route.body, ValueOf) else text).encode())
 
 
 # what the path names is made, or gone either way
@@ -141,28 +168,16 @@ async def test_no_segment_of_a_path_breaks_anything(route: Route, estate: Estate
             assert answer.status_code in (400, 403, 404, 405), (segment, answer.status_code)  # never somebody's row
 
 
+@pytest.mark.parametrize("number", THIRDS)
 @pytest.mark.parametrize("route", [r for r in ROUTES if r.method == "GET"], ids=lambda r: r.path)
-async def test_no_query_of_a_rest_call_breaks_anything(route: Route, estate: Estate) -> None:
+async def test_no_query_of_a_rest_call_breaks_anything(route: Route, number: int, estate: Estate) -> None:
     raw = valid(route.operation, estate)
     path = PARAMETER.sub("x", route.path)
     names = [*route.operation.input.model_fields, "workspace_id"]
     for name in names:
-        for value in [
-            *SEGMENTS,
-            b"-1",
-            b"0",
-            b"1e9",
-            b"99999999999999999999",
-            b"true",
-            b"null",
-            b"%EF%BC%91",
-            b"",
-            b"[]",
-            b"=",
-            b"%20",
-        ]:
+        for value in third(QUERY_VALUES, number, f"{route.operation.name} {name}"):
             await send(estate, route, raw, f"{path}?{name}={value.decode()}")
-    for query in (
+    queries = (
         "&" * 5000,
         "&".join(f"a{n}=1" for n in range(5000)),
         "=&=&=",
@@ -170,18 +185,20 @@ async def test_no_query_of_a_rest_call_breaks_anything(route: Route, estate: Est
         "%",
         "&".join(f"{names[0]}={n}" for n in range(100)),
         quote_from_bytes(bytes(range(256))),
-    ):
+    )
+    for query in third(queries, number, route.operation.name):
         await send(estate, route, raw, f"{path}?{query}")
 
 
+@pytest.mark.parametrize("number", THIRDS)
 @pytest.mark.parametrize("op", BY_GRAPHQL, ids=lambda op: op.name)
-async def test_no_variable_of_a_graphql_call_breaks_anything(op: Operation[Any], estate: Estate) -> None:
+async def test_no_variable_of_a_graphql_call_breaks_anything(op: Operation[Any], number: int, estate: Estate) -> None:
     kind, name, definition = graphql_fields()[op.name][0]
     variables = selection.arguments(op, definition, valid(op, estate), estate.home.workspace.id, None)
     document = selection.document(kind, name, definition, variables, None)
     nested: dict[str, Any] = variables.get("input", {})
     for holder, key in [*[(variables, key) for key in variables], *[(nested, key) for key in nested]]:
-        for value in VALUES.values():
+        for value in third(VALUES.values(), number, f"{op.name} {key}"):
             mark = "\x01here\x01"
             changed = holder | {key: mark} if holder is variables else variables | {"input": holder | {key: mark}}
             body = json.dumps({"query": document, "variables": changed}).replace(json.dumps(mark), value).encode()
