@@ -146,6 +146,20 @@ async def test_nobody_is_asked_any_more_once_the_mission_has_ended(berth: Berth)
     assert [item["resolved_action"] for item in await asked(berth, mission)] == ["cancelled"] * 2
 
 
+async def test_an_issue_that_is_stopped_asks_nobody_any_more(berth: Berth) -> None:
+    issue = await berth.issue()
+    await berth.task(issue, "Hull", 1, berth.worker, approval_required=True)
+    await berth.start(issue)
+    await status(berth, issue, "Hull", "AWAITING_APPROVAL")
+    await berth.quiet(issue)
+    [item] = await asked(berth, issue)
+    assert (item["state"], item["blocking"]) == ("unread", True)
+    await berth.stop(issue)
+    [item] = await asked(berth, issue)
+    assert (item["state"], item["resolved_action"]) == ("resolved", "cancelled")
+    assert (await berth.row(issue)).status == "CANCELLED"
+
+
 async def test_a_rejection_fails_what_is_behind(berth: Berth) -> None:
     mission = await berth.mission()
     hull = await berth.task(mission, "Hull", 1, berth.worker, approval_required=True)
