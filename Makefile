@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all replay bench scale year budget attacks check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all replay bench scale year journal budget attacks check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ scale: $(VENV)/.dev ## Measure lists of up to a million rows; writes bench/scale
 
 year: $(VENV)/.dev ## Measure a simulated year of 200,000 runs (YEAR_RUNS), kept and swept; writes bench/year.md
 	YEAR_RUNS=$${YEAR_RUNS:-200000} YEAR_TABLE=$${YEAR_TABLE:-bench/year.md} $(PYTEST) -q tests/scale/test_year.py
+
+journal: $(VENV)/.dev ## Measure pages of the journal among ten million entries (JOURNAL_LINES); writes bench/journal.md
+	JOURNAL_LINES=$${JOURNAL_LINES:-10000000} JOURNAL_TABLE=$${JOURNAL_TABLE:-bench/journal.md} $(PYTEST) -q tests/scale/test_journal.py
 
 budget: $(VENV)/.dev ## Measure starts and memory against their bars, as it is and with all operations of the contract
 	$(BIN)/python scripts/budget.py
