@@ -24,6 +24,7 @@ from models.base import (
     unique_live,
 )
 from models.bounds import CREDENTIAL, DESCRIPTION, EMAIL, ERROR, ID, LINE, NOTES, PROMPT, URL
+from models.machines import Machine
 from models.sealed import Sealed
 
 
@@ -176,3 +177,41 @@ class AgentCredential(TenantTable, table=True):
     env_var_name: str = text_field(CREDENTIAL)
     priority: int = 0
     created_at: datetime = stored_at()
+
+
+class RotationStatus(StrEnum):
+    """Whether the value before is kept beside the new one: only while it is ACTIVE."""
+
+    ACTIVE = "ACTIVE"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+
+
+class CredentialRotation(TenantTable, table=True):
+    """A value that was replaced, and stays good until `expires_at`. Where it ends, so does the sealed value."""
+
+    __tablename__ = "credential_rotations"
+    __table_args__ = (
+        belongs_to("credential_id", "credentials", ondelete="CASCADE"),
+        Index("credential_rotations_list_idx", "workspace_id", "credential_id", "rotated_at", "id"),
+        Index("credential_rotations_rotated_by_idx", "rotated_by"),
+        Index("credential_rotations_due_idx", "expires_at", postgresql_where=text("status = 'ACTIVE'")),
+    )
+    credential_id: str
+    grace_seconds: int
+    rotated_at: datetime = stored_at("clock_timestamp()")
+    expires_at: datetime = time_field()
+    rotated_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    status: RotationStatus = enum_field(RotationStatus.ACTIVE)
+    old_value: Sealed | None = secret_field(PROMPT, default=None)
+
+
+ROTATION_STATES = Machine(
+    CredentialRotation,
+    "status",
+    {
+        RotationStatus.ACTIVE: frozenset({RotationStatus.EXPIRED, RotationStatus.CANCELLED}),
+        RotationStatus.EXPIRED: frozenset(),
+        RotationStatus.CANCELLED: frozenset(),
+    },
+)

@@ -72,6 +72,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "checkpoints": held(words="label", nothing="journal_cursor state"),
     "credential_crews": held(),
     "credential_events": held(words="ip_address", mentions="details", nothing="credential_id agent_id"),
+    "credential_rotations": held(hidden="old_value"),
     "credentials": held(
         by="created_by_actor_id",
         mentions="name description account_label account_email username tags last_error",

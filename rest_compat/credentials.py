@@ -11,8 +11,10 @@ from models.credentials import (
     Credential,
     CredentialEvent,
     CredentialEventType,
+    CredentialRotation,
     CredentialStatus,
     CredentialType,
+    RotationStatus,
 )
 from resolvers import credentials
 from resolvers.kernel.outputs import Success
@@ -82,8 +84,22 @@ class CredentialEventJSON(Wire, of=CredentialEvent):
     occurred_at: datetime
 
 
+class RotationJSON(Wire, of=CredentialRotation):
+    """`old_value_gone`: whether the value before was removed. `rotated_by` is the id of a user."""
+
+    id: str
+    credential_id: str
+    grace_seconds: int
+    rotated_at: datetime
+    expires_at: datetime
+    rotated_by: str | None
+    status: RotationStatus
+    old_value_gone: bool
+
+
 BASE = "/api/v1/credentials"
 ONE = f"{BASE}/{{id}}"
+INTERNAL = "/api/v1/internal/credentials"
 OF_AGENT = "/api/v1/agents/{agentId}/credentials"
 ROUTES = (
     GET(BASE, credentials.list_credentials, list[CredentialJSON]),
@@ -93,6 +109,15 @@ ROUTES = (
     PATCH(ONE, credentials.update_credential, CredentialJSON),
     PUT(ONE, credentials.update_credential, CredentialJSON),
     DELETE(ONE, credentials.delete_credential, Success),
+    POST(f"{BASE}/test", credentials.test_value, credentials.TestResult),
+    POST(f"{ONE}/test", credentials.test_stored, credentials.TestResult),
+    POST(f"{ONE}/rotate", credentials.rotate_credential, RotationJSON),
+    GET(f"{ONE}/rotations", credentials.list_rotations, list[RotationJSON]),
+    DELETE("/api/v1/credential-rotations/{rotationId}", credentials.cancel_rotation, credentials.RotationEnded),
+    GET(INTERNAL, credentials.list_internal, list[credentials.InternalCredential]),
+    POST(INTERNAL, credentials.create_internal, NewCredentialJSON, status=201),
+    PATCH(f"{INTERNAL}/{{id}}", credentials.set_status, credentials.StatusSet),
+    POST(f"{INTERNAL}/{{id}}/rotate", credentials.rotate_internal, RotationJSON),
     GET(f"{ONE}/audit", credentials.list_events, list[CredentialEventJSON]),
     GET(OF_AGENT, credentials.list_assignments, list[AssignmentJSON]),
     POST(OF_AGENT, credentials.assign_credential, AssignedJSON, status=201),

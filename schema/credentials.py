@@ -11,14 +11,16 @@ from models.credentials import (
     Credential,
     CredentialEvent,
     CredentialEventType,
+    CredentialRotation,
     CredentialStatus,
     CredentialType,
+    RotationStatus,
 )
 from resolvers import credentials as credential_ops
 from schema.bridge import Edge, mutation, node, output, query
 from schema.results import SuccessType
 
-for enum in (CredentialEventType, CredentialStatus, CredentialType):
+for enum in (CredentialEventType, CredentialStatus, CredentialType, RotationStatus):
     strawberry.enum(enum)
 
 
@@ -94,6 +96,33 @@ class CredentialEventNode:
     occurred_at: datetime
 
 
+@node(CredentialRotation)
+class CredentialRotationType:
+    """A value that was replaced: the one before stays good until `expiresAt`."""
+
+    id: strawberry.ID
+    credential_id: strawberry.ID
+    grace_seconds: int
+    rotated_at: datetime
+    expires_at: datetime
+    rotated_by: strawberry.ID | None
+    status: RotationStatus
+    old_value_gone: bool = strawberry.field(description="Whether the value before was removed.")
+
+
+@output(credential_ops.RotationEnded, name="CredentialRotationEnded")
+class RotationEndedType:
+    status: RotationStatus
+    message: str | None = strawberry.field(description="That it had ended before.")
+
+
+@output(credential_ops.TestResult, name="CredentialTest")
+class TestResultType:
+    valid: bool
+    status: int = strawberry.field(description="The provider's; 0 where none was asked, or none answered.")
+    error: str | None
+
+
 @output(credential_ops.DefaultEnvVar, name="DefaultEnvVar")
 class DefaultEnvVarType:
     env_var: str
@@ -105,6 +134,8 @@ class CredentialQuery:
     credential = query(credential_ops.get_credential, CredentialNode)
     agent_credentials = query(credential_ops.list_assignments, AgentCredentialType)
     credential_events = query(credential_ops.list_events, CredentialEventNode)
+    credential_rotations = query(credential_ops.list_rotations, CredentialRotationType)
+    credential_value_test = query(credential_ops.test_value, TestResultType)
     default_env_var = query(credential_ops.default_env_var, DefaultEnvVarType)
 
 
@@ -115,3 +146,6 @@ class CredentialMutation:
     delete_credential = mutation(credential_ops.delete_credential, SuccessType)
     assign_credential = mutation(credential_ops.assign_credential, AgentCredentialType)
     unassign_credential = mutation(credential_ops.unassign_credential, SuccessType)
+    rotate_credential = mutation(credential_ops.rotate_credential, CredentialRotationType)
+    cancel_credential_rotation = mutation(credential_ops.cancel_rotation, RotationEndedType)
+    test_credential = mutation(credential_ops.test_stored, TestResultType)

@@ -115,7 +115,7 @@ async def assign_credential(ctx: Context, agent: Agent, data: AssignCredential) 
     errors=(Code.NOT_FOUND,),
 )
 async def unassign_credential(ctx: Context, assignment: AgentCredential, data: OfAssignment) -> Success:
-    """Take a credential from an agent."""
+    """Unassign a credential from an agent."""
     await ctx.delete(AgentCredential, assignment.id)
     return Success()
 

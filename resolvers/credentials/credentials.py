@@ -7,12 +7,15 @@ from sqlmodel import col
 
 from models import bounds
 from models.credentials import (
+    ROTATION_STATES,
     Credential,
     CredentialCrew,
     CredentialEventType,
+    CredentialRotation,
     CredentialScope,
     CredentialStatus,
     CredentialType,
+    RotationStatus,
 )
 from models.crews import Crew
 from resolvers.credentials.graph import IN_ORDER
@@ -201,8 +204,11 @@ def links(id: str, crews: list[str]) -> list[CredentialCrew]:
 async def delete_credential(ctx: Context, credential: Credential, data: ById) -> Success:
     """Delete a credential.
 
-    Its value is given to no agent any more. Assignments stay listed until the name is used again.
+    Its value is removed, and given to no agent any more. Assignments stay listed until the name is used again.
     """
+    await ctx.update(Credential, credential.id, value=None, refresh_token=None, oauth_client_secret=None)
+    kept = col(CredentialRotation.credential_id) == credential.id
+    await ctx.move_all(ROTATION_STATES, RotationStatus.CANCELLED, kept, old_value=None)
     await ctx.delete(Credential, credential.id)
     tell(ctx, credential.id, CredentialEventType.REVOKE, deleted_by=ctx.user_id or None, soft_delete=True)
     return Success()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from models import bounds
 from models.credentials import CredentialType
@@ -25,6 +26,12 @@ Tags = Annotated[list[Tag], at_most(bounds.ENTRIES)]
 
 def fault(field: str, text: str) -> Refusal:
     return Refusal(Code.BAD_REQUEST, f"{field} {text}", fields={field: text})
+
+
+def not_blank(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError("blank", "it may not be blank")
+    return value
 
 
 def default_if_empty(default: Any) -> BeforeValidator:

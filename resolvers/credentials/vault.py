@@ -4,12 +4,17 @@ from typing import Any
 
 from models.credentials import Credential, CredentialEvent, CredentialEventType
 from models.sealed import Sealed
-from resolvers.kernel import Context, instance
+from resolvers.kernel import Context, Revealed, instance
 
 
 def sealed(credential_id: str, column: str, text: str) -> Sealed:
     """For a column of this credential alone."""
     return instance.vault.seal(text, table=Credential, column=column, row_id=credential_id)
+
+
+def opened(credential_id: str, column: str, stored: Sealed) -> Revealed:
+    """Raises Unopenable."""
+    return instance.vault.open(stored, table=Credential, column=column, row_id=credential_id)
 
 
 def tell(ctx: Context, credential_id: str, event_type: CredentialEventType, /, **details: Any) -> None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from resolvers.errors import Reason, Refusal
-from resolvers.identity.machine_tokens import WebhookCredentials
+from resolvers.identity.machine_tokens import OnBehalf, WebhookCredentials
 
 
 class CredentialKind(StrEnum):
@@ -55,6 +55,7 @@ class Caller:
     reason: Reason | None = Reason.no_credentials
     refused: Refusal | None = None  # why the credential of a machine does not count
     bound: str | None = None  # id of the one workspace an internal token is good for
+    on_behalf: OnBehalf | None = None  # whom an internal call names as its cause: a claim, until a guard asks
     webhook: WebhookCredentials | None = None
     body: bytes = field(default=b"", repr=False)  # as it came, of a webhook: it is what the secret has signed
     workspace: str | None = None  # id or slug the transport names: query, path or header, in this order
@@ -63,6 +64,7 @@ class Caller:
     reads_only: bool = False  # the credential came in the address of an HTTP request, which logs and histories keep
     client: str = ""  # address
     forwarded: bool = False  # a proxy passed the request on: `client` may be no neighbour, whatever the address
+    from_loopback: bool = False  # an internal call of this machine, that nobody passed on
     local_socket: bool = False  # by the unix socket, which only the service's own user opens
     user_agent: str = ""
     path: str = ""

@@ -7,6 +7,7 @@ from models.auth import TokenTier
 from resolvers.errors import Reason, Refusal
 from resolvers.identity import cookies, machine_tokens
 from resolvers.identity.caller import Caller, CredentialKind, SessionChange
+from resolvers.instance.addresses import Reach
 from resolvers.instance.crypto import Claims, TokenExpired, TokenInvalid, TokenKind, hash_cli_token
 from resolvers.instance.running import instance
 
@@ -62,9 +63,13 @@ def internal(
     except Refusal as refusal:
         return _arrived(Caller(CredentialKind.INVALID, refused=refusal), headers, client, forwarded, path)
     bound = principal.workspace_id
-    return _arrived(
-        Caller(CredentialKind.INTERNAL, "internal", bound=bound, workspace=bound), headers, client, forwarded, path
-    )
+    made = Caller(CredentialKind.INTERNAL, "internal", bound=bound, workspace=bound)
+    made.from_loopback = peer.reach is Reach.LOOPBACK
+    if user_id := headers.get(b"x-caller-user-id"):
+        signature = headers.get(b"x-caller-signature", b"").decode("latin-1")
+        shown = token.decode("latin-1") if token else ""
+        made.on_behalf = machine_tokens.OnBehalf(user_id.decode("latin-1"), signature, shown)
+    return _arrived(made, headers, client, forwarded, path)
 
 
 def webhook(headers: Mapping[bytes, bytes], body: bytes, *, client: str, forwarded: bool, path: str = "") -> Caller:

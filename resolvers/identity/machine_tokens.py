@@ -3,7 +3,7 @@ auth.internal_token, webhooks.trigger).
 """
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from resolvers.errors import Code, Refusal, forbidden
@@ -13,7 +13,8 @@ from resolvers.instance.crypto import secret_equals
 TIMESTAMP_TOLERANCE = 300  # seconds either side, both ends included
 
 _WORKSPACE_PREFIX = "wsv1."
-_WORKSPACE_CONTEXT = b"crewship internal token of workspace "
+_WORKSPACE_CONTEXT = b"crewship internal-token workspace binding v1\0"  # contract: auth.internal_token
+_CALLER_CONTEXT = b"crewship internal-token caller-identity v1"
 _LONGEST_TIMESTAMP = 20
 
 
@@ -67,6 +68,24 @@ def verify_internal(token: str | None, *, master: str, caller: Caller, allow_any
 
 def _workspace_mac(master: str, workspace_id: str) -> str:
     return hmac.digest(_utf8(master), _WORKSPACE_CONTEXT + _utf8(workspace_id), "sha256").hex()
+
+
+@dataclass(frozen=True, slots=True)
+class OnBehalf:
+    """The user an internal call names as its cause. `key`: the token that the call showed, which signs the name."""
+
+    user_id: str
+    signature: str = field(repr=False)
+    key: str = field(repr=False)
+
+    def signed_for(self, workspace_id: str) -> bool:
+        return secret_equals(self.signature, caller_signature(self.key, workspace_id, self.user_id))
+
+
+def caller_signature(token: str, workspace_id: str, user_id: str) -> str:
+    """X-Caller-Signature: lower-case hex HMAC-SHA256 by the internal token as it is sent (contract)."""
+    signed = b"\0".join((_CALLER_CONTEXT, _utf8(workspace_id), _utf8(user_id)))
+    return hmac.digest(_utf8(token), signed, "sha256").hex()
 
 
 class SignatureScheme(StrEnum):

@@ -162,7 +162,7 @@ class Command(Called[D, T], Generic[D, T]):
         if principal is None or key is None:
             return
         idempotency.check_key(key)
-        ctx.key_place = ctx.workspace_id
+        ctx.key_place, ctx.key_holder = ctx.workspace_id, principal
         await ctx.lock(idempotency.lock_name(principal, ctx.workspace_id, self.name, key))
         row = await idempotency.stored(ctx.conn, principal, ctx.workspace_id, self.name, key)
         if row is not None:
@@ -249,7 +249,7 @@ class Command(Called[D, T], Generic[D, T]):
         )
 
     def _key_values(self, ctx: Context, body: bytes | None) -> list[Any]:
-        principal, key = self._principal(ctx), ctx.request.key
+        principal, key = ctx.key_holder, ctx.request.key
         if principal is None or key is None:
             return []
         hash = idempotency.request_hash(self.name, ctx.request)

@@ -49,6 +49,7 @@ class Context(Recorder):
     compared: bool = False  # the version that the request expects
     # the workspace an idempotency key counts in: a command that creates one enters it afterwards
     key_place: str | None = None
+    key_holder: str | None = None  # whose key it is, whoever the call goes on as
     session: SessionChange | None = None
 
     # ---- reading -------------------------------------------------------------------------------------------------

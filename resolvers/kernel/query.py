@@ -68,11 +68,13 @@ class QueryScope(Scope):
 
     def find(self, subject: Subject, data: Any) -> Row[Any]:
         """The row that a route names. Its columns are read by `id_of` and `children`."""
-        return (
+        row = (
             self.select(subject.model)
             .where(*subject.conditions(self, lambda field: getattr(data, field), self._outer))
             .one(subject.missing)
         )
+        row.hidden = subject.hidden
+        return row
 
     def id_of(self, row: Row[Any]) -> Any:
         """The id of such a row, as a value for conditions."""

@@ -25,7 +25,7 @@ class Subject:
     which the route names as well; `key`: the column that says so. `also`: further fields, which columns of the same
     names have to equal. `where`: which rows of the table count. `called`: what the refusal calls it. `judged_first`:
     guards say who may go on before it is said that there is no such row; they get None then. `hidden`: a row that the
-    caller may not see is found, too, for a guard that refuses it.
+    caller may not see is found, too: for a guard that refuses it, and for a list below it that everybody reads.
     """
 
     model: type[SQLModel]

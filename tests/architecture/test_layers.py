@@ -17,8 +17,6 @@ UNUSED = {
     "Entry",
     "names_of",
     "Answered",
-    "Revealed",
-    "Unopenable",
     "told_of_secrets",
     "either",
 }

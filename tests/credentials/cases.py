@@ -1,5 +1,6 @@
 """Cases of credentials, for the tests that are made for every operation."""
 
+from datetime import timedelta
 from typing import Any
 
 from models.actors import ActorType
@@ -8,6 +9,7 @@ from models.credentials import (
     CredentialCrew,
     CredentialEvent,
     CredentialEventType,
+    CredentialRotation,
     CredentialType,
 )
 from resolvers.kernel import instance
@@ -64,6 +66,21 @@ def credential_event(plot: Plot) -> CredentialEvent:
     )
 
 
+@entity
+def credential_rotation(plot: Plot) -> CredentialRotation:
+    made = CredentialRotation(
+        credential_id=plot["credential"].id,
+        grace_seconds=60,
+        rotated_at=now(),
+        expires_at=now() + timedelta(days=1),
+        rotated_by=plot.owner.user_id,
+        **plot.here,
+    )
+    sealed = instance.vault.seal("open before", table=CredentialRotation, column="old_value", row_id=made.id)
+    made.__dict__["old_value"] = sealed
+    return made
+
+
 OF_CREDENTIAL: dict[str, str] = {"id": "credential"}
 SENT: dict[str, Any] = {"name": "Key of the quay", "value": "open barley", "type": "SECRET", "tags": ["Land"]}
 RECIPES = {
@@ -74,6 +91,15 @@ RECIPES = {
     ),
     "credentials.update": Recipe(SENT | {"username": "quay"}, ids=OF_CREDENTIAL),
     "credentials.delete": Recipe(ids=OF_CREDENTIAL),
+    "credentials.rotate": Recipe({"value": "open millet", "grace_seconds": 5}, ids=OF_CREDENTIAL),
+    "credentials.list_rotations": Recipe(ids=OF_CREDENTIAL),
+    "credentials.cancel_rotation": Recipe(ids={"id": "credential_rotation"}),
+    "credentials.test_stored": Recipe(ids=OF_CREDENTIAL),
+    "credentials.test_value": Recipe({"value": "open oats", "provider": "NONE", "type": "SECRET"}),
+    "internal.credentials.list": Recipe({"provider": "GITHUB"}),
+    "internal.credentials.set_status": Recipe({"status": "ERROR", "last_error": "Refused"}, ids=OF_CREDENTIAL),
+    "internal.credentials.create": Recipe(SENT),
+    "internal.credentials.rotate": Recipe({"value": "open millet", "grace_seconds": 5}, ids=OF_CREDENTIAL),
     "credentials.audit": Recipe(ids=OF_CREDENTIAL),
     "agent_credentials.list": Recipe(ids={"agent_id": "agent"}),
     "agent_credentials.assign": Recipe(

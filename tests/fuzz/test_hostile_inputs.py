@@ -12,6 +12,7 @@ from zlib import crc32
 import httpx2
 import pytest
 
+from resolvers.identity.machine_tokens import caller_signature
 from resolvers.kernel.operation import Auth, Operation
 from rest_compat.routes import ROUTES
 from rest_compat.table import PARAMETER, Route, ValueOf
@@ -97,8 +98,12 @@ def who(estate: Estate, op: Operation[Any]) -> Person:
 
 
 def credential(estate: Estate, op: Operation[Any]) -> dict[str, str]:
-    token = who(estate, op).token
-    return {"x-internal-token": token} if op.auth is Auth.INTERNAL else {"authorization": f"Bearer {token}"}
+    person = who(estate, op)
+    if op.auth is not Auth.INTERNAL:
+        return {"authorization": f"Bearer {person.token}"}
+    signature = caller_signature(person.token, estate.home.workspace.id, person.user_id)
+    named = {"x-caller-user-id": person.user_id, "x-caller-signature": signature}
+    return {"x-internal-token": person.token} | named
 
 
 async def send(

@@ -34,7 +34,7 @@ class Estate:
         """Who carries an operation out."""
         if op.auth is Auth.INTERNAL:
             token = self.world.settings.internal_token
-            return Person(surfaces.MACHINE, "", "", token.get_secret_value() if token else "")
+            return Person(surfaces.MACHINE, self.world.owner.user_id, "", token.get_secret_value() if token else "")
         return None if op.auth is Auth.NONE else self.person(recipe_of(op.name).person)
 
     async def call(

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+from resolvers.identity import machine_tokens
 from resolvers.kernel.operation import Operation
 from rest_compat.errors import STATUS
 from rest_compat.table import PARAMETER, Route, ValueOf
@@ -39,7 +40,9 @@ class Call:
     def headers(self) -> dict[str, str]:
         token = self.token or (self.person.token if self.person else None)
         if self.person is not None and self.person.name == MACHINE:
-            return {"x-internal-token": self.person.token}
+            signature = machine_tokens.caller_signature(self.person.token, self.workspace or "", self.person.user_id)
+            named = {"x-caller-user-id": self.person.user_id, "x-caller-signature": signature}
+            return {"x-internal-token": self.person.token} | named
         made = {"authorization": f"Bearer {token}"} if token else {}
         if self.cookies:
             made["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())

@@ -24,6 +24,7 @@ from models.credentials import (
     CredentialCrew,
     CredentialEvent,
     CredentialEventType,
+    CredentialRotation,
     CredentialType,
 )
 from models.crews import Crew, CrewConnection, CrewMember
@@ -100,6 +101,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         secret := Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
         CredentialCrew(credential_id=secret.id, crew_id=crew.id, **here),
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),
+        CredentialRotation(credential_id=secret.id, grace_seconds=60, expires_at=now(), **here),
         AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="GH_TOKEN", **here),
         server,
         ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),

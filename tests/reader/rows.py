@@ -22,6 +22,7 @@ from models.credentials import (
     CredentialCrew,
     CredentialEvent,
     CredentialEventType,
+    CredentialRotation,
     CredentialType,
 )
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
@@ -331,6 +332,9 @@ class Sower:
                 yield AgentCredential(agent_id=agent.id, credential_id=secret.id, **given, **self.here)
             for _ in range(self.random.randrange(4) if number else 9):
                 told = {"event_type": CredentialEventType.TEST, "occurred_at": self.time()}
+                turned: dict[str, Any] = {"rotated_at": self.time(), "expires_at": self.time(), "grace_seconds": 5}
+                turned["rotated_by"] = self.random.choice(self.people).user_id
+                yield CredentialRotation(credential_id=secret.id, **turned, **self.here)
                 yield CredentialEvent(credential_id=secret.id, **told, **self.here)
 
     def taught(self, agents: list[Agent]) -> Iterator[SQLModel]:

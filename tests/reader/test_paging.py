@@ -68,6 +68,7 @@ def below(library: Library, place: tuple[str, str], data: Any) -> Any:
 OF_ONE = {
     ("Query", "webhookDeliveries"): ("id", "WebhookEndpoint.deliveries"),
     ("Query", "credentialEvents"): ("id", "Credential.events"),
+    ("Query", "credentialRotations"): ("id", "Credential.rotations"),
     ("Query", "messages"): ("chatId", "Chat.messages"),
     ("Query", "agentLogs"): ("agentId", "Agent.chats"),
     ("Query", "crewMissions"): ("crewId", "Crew.missions"),
@@ -118,6 +119,7 @@ CHILDREN = {
         "p.name",
         "SELECT endpoint_id AS key FROM webhook_deliveries",
     ),
+    ("Credential", "rotations"): ("credentials", "p.name", "SELECT credential_id AS key FROM credential_rotations"),
     ("Credential", "events"): ("credentials", "p.name", "SELECT credential_id AS key FROM credential_events"),
     ("Agent", "credentials"): ("agents", "p.slug", "SELECT agent_id AS key FROM agent_credentials"),
     ("Crew", "credentials"): ("crews", "p.slug", "SELECT crew_id AS key FROM credential_crews"),

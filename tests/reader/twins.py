@@ -440,7 +440,7 @@ class Twins(Rules):
         if type_ == "Query":
             others = {"agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}
             others |= {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
-            others |= {"credentialEvents": vault_twins.TOLD}
+            others |= {"credentialEvents": vault_twins.TOLD, "credentialRotations": vault_twins.TURNED}
             others |= {"skills": skill_twins.IN_ORDER}
             return others.get(name, NEWEST)
         edge = GRAPHS[MODELS[model]][CAMEL.sub(lambda m: f"_{m[1].lower()}", name)]

@@ -6,6 +6,7 @@ from typing import Any
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store, ordered
 from tests.reader.words import Arguments, Root, Value, by, only, tenants
 
+TURNED: Order = by("-rotated_at", "-id")
 TOLD: Order = by("-occurred_at", "-id")
 IN_ORDER: Order = (*by("type"), Key(lambda row: row["recency"], False, "time"), *by("id"))
 
@@ -42,6 +43,13 @@ def timeline(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     return Listing("CredentialEvent", ordered(rows, TOLD), TOLD, (50, 500), clamped=False)
 
 
+def rotations(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    credential(store, asker, arguments)
+    rows = [row for row in tenants(store, asker, "CredentialRotation") if row["credential_id"] == arguments["id"]]
+    rows = ordered([row for row in rows if row["rotated_by"]], TURNED)
+    return Listing("CredentialRotation", rows, TURNED, (100, 500))
+
+
 def told(column: str) -> Value:
     def of_credential(store: Store, _: Asker, row: Row) -> Any:
         return next(r[column] for r in store.tables["credentials"] if r["id"] == row["credential_id"])
@@ -55,11 +63,13 @@ def credential_count(store: Store, _: Asker, row: Row) -> int:
 
 HERE: dict[str, Root] = {
     "credentials": credentials, "credential": credential, "agentCredentials": given_to, "credentialEvents": timeline,
+    "credentialRotations": rotations,
 }  # fmt: skip
 DERIVED: dict[tuple[str, str], Value] = {
     ("Credential", "crew_id"): lambda store, asker, row: next(iter(crew_ids(store, asker, row)), None),
     ("Credential", "crew_ids"): crew_ids,
     ("Credential", "agent_names"): agent_names,
+    ("CredentialRotation", "old_value_gone"): lambda store, asker, row: row["status"] != "ACTIVE",
     ("Agent", "credential_count"): credential_count,
     **{("AgentCredential", f"credential_{name}"): told(name) for name in ("name", "type", "provider", "status")},
 }

@@ -34,6 +34,7 @@ BIG = (
     "credentials",
     "agent_credentials",
     "credential_events",
+    "credential_rotations",
     "webhook_endpoints",
     "webhook_deliveries",
     "journal",
@@ -325,6 +326,9 @@ class Population:
         held = f"CASE WHEN {RARE} THEN '{AGENT}' ELSE 'cagent' || {NUMBER} END"
         given = {"agent_id": held, "credential_id": f"'csecre' || {NUMBER}", "env_var_name": "'KEY_' || i"}
         await self.fill("agent_credentials", first, last, id=f"'cgiven' || {NUMBER}", **given, **TIMES)
+        turned = {"credential_id": f"'{SECRET}'", "rotated_at": WHEN, "expires_at": WHEN, "status": "'EXPIRED'"}
+        turned |= {"grace_seconds": "0", "rotated_by": f"'{self.user_id}'"}
+        await self.fill("credential_rotations", first, last, id=f"'cturn' || {NUMBER}", **turned)
         told = {"credential_id": f"'{SECRET}'", "event_type": "'TEST'", "occurred_at": WHEN}
         await self.fill("credential_events", first, last, id=f"'cevent' || {NUMBER}", **told)
         sent = {"endpoint_id": f"'{HOOK}'", "state": f"CASE WHEN {RARE} THEN 'failed' ELSE 'delivered' END"}

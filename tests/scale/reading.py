@@ -106,6 +106,7 @@ READS = (
     Read("approvals: pending", "/api/v1/approvals?limit=20&status=pending"),
     *_list("credentials", "/api/v1/credentials", "credentials"),
     *_list("timeline of a credential", f"/api/v1/credentials/{SECRET}/audit", f'credentialEvents(id: "{SECRET}"'),
+    *_list("rotations", f"/api/v1/credentials/{SECRET}/rotations", f'credentialRotations(id: "{SECRET}"'),
     Read("credentials of an agent", f"/api/v1/agents/{AGENT}/credentials"),
     *_list("webhook endpoints", "/api/v1/webhook-endpoints", "webhookEndpoints"),
     *_list(

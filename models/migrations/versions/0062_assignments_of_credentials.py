@@ -27,12 +27,3 @@ def upgrade() -> None:
     for statement in STATEMENTS:
         op.get_bind().exec_driver_sql(statement)
 
-
-def downgrade() -> None:
-    op.execute(
-        """
-        ALTER TABLE agent_credentials
-            DROP CONSTRAINT agent_credentials_workspace_id_credential_id_fkey,
-            ALTER COLUMN credential_id TYPE varchar(200)
-        """
-    )

@@ -89,7 +89,7 @@ class Builder(Sources):
             return self._select(entry, outer, read.window, payload, version.label("version"), where=guard)
         payload = as_bytes(self._read(read, shape, outer, source=source))
         if read.parent is not None:
-            parent = self._source(read.parent, outer)
+            parent = self._source(read.parent, outer, held=read.parent.hidden)
             stands = select(ONE).select_from(parent.alias).where(*parent.where).correlate(*outer).exists()
             allowed = stands if allowed is None else and_(allowed, stands)
         made = select(

@@ -58,6 +58,8 @@ class Read(Generic[T]):
     """Rows, one Row or a Page of a model. `source` is the statement of a View; tables are read from themselves."""
 
     many = True
+    hidden = False
+    """Of the row that a list belongs to: whether it counts also where the caller may not see it (Subject.hidden)."""
 
     def __init__(
         self,

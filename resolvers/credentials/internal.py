@@ -1,0 +1,216 @@
+"""What programs around agents do with credentials, over the internal API, and on whose behalf."""
+
+from typing import Annotated, Any, Final
+
+from sqlmodel import col
+
+from models.base import new_id
+from models.credentials import Credential, CredentialRotation, CredentialStatus
+from models.sealed import Sealed
+from models.workspaces import Capability, Membership, Role
+from resolvers.credentials.creation import CreateCredential, add_credential
+from resolvers.credentials.rotation import RotateCredential, rotate
+from resolvers.credentials.shapes import SecretText, fault
+from resolvers.credentials.vault import opened, sealed
+from resolvers.kernel import (
+    ADMINS,
+    REST_ONLY,
+    Absent,
+    AcrossWorkspaces,
+    Action,
+    Auth,
+    ById,
+    Code,
+    ConfigText,
+    Context,
+    Entity,
+    Input,
+    Output,
+    Refusal,
+    Tenancy,
+    Text,
+    Time,
+    across_workspaces,
+    command,
+    effective,
+    forbidden,
+    procedure,
+)
+
+SETTABLE: Final = (
+    CredentialStatus.ACTIVE, CredentialStatus.EXPIRED, CredentialStatus.RATE_LIMITED, CredentialStatus.REVOKED,
+    CredentialStatus.ERROR,
+)  # fmt: skip
+LISTED = """
+    SELECT id, workspace_id, name, type, provider, token_expires_at, account_label, status, value, refresh_token
+    FROM credentials
+    WHERE deleted_at IS NULL AND type IN ('AI_CLI_TOKEN', 'API_KEY') AND provider <> 'NONE'
+        AND ($1::text IS NULL OR workspace_id = (SELECT id FROM workspaces WHERE id = $1 OR slug = $1))
+        AND ($2::text = '' OR provider = $2) AND status = ANY($3::text[])
+    ORDER BY type, created_at, id LIMIT $4
+"""
+USED = """
+    WITH seen AS (
+        UPDATE credentials SET last_used_at = now()
+        WHERE id = ANY($1::text[]) AND (last_used_at IS NULL OR last_used_at < now() - interval '60 seconds')
+        RETURNING id, workspace_id
+    )
+    INSERT INTO credential_events (id, workspace_id, credential_id, event_type, details)
+    SELECT made.id, seen.workspace_id, seen.id, 'USE', '{"source": "sidecar_fetch"}'
+    FROM seen JOIN unnest($1::text[], $2::text[]) AS made (credential_id, id) ON made.credential_id = seen.id
+"""
+SHOWN = ("ACTIVE", "EXPIRED", "ERROR", "RATE_LIMITED")
+MOST = 10_000
+
+
+class ListInternal(Input):
+    """`include_values` counts where the call comes from this machine."""
+
+    provider: Text = ""
+    include_values: Text = ""
+
+
+class InternalCredential(Output):
+    """Values are there where they were asked for from this machine; a slot has none."""
+
+    id: str
+    workspace_id: str
+    name: str
+    type: str
+    provider: str
+    access_token: Annotated[str | None, Absent()] = None
+    refresh_token: Annotated[str | None, Absent()] = None
+    token_expires_at: str | None
+    account_label: str | None
+    status: str
+
+
+class SetStatus(ById):
+    """Tokens are sealed; `last_error` is stored as it was sent."""
+
+    status: CredentialStatus
+    last_error: ConfigText | None = None
+    access_token: SecretText = ""
+    refresh_token: SecretText = ""
+    token_expires_at: Text | None = None
+
+
+class StatusSet(Output):
+    id: str
+    status: CredentialStatus
+    last_checked_at: Time
+
+
+async def _for(ctx: Context, capability: Capability) -> None:
+    """The user whom the program names, and signs for, may do it; the call goes on as that user's."""
+    named = ctx.caller.on_behalf
+    if named is None or not named.signed_for(ctx.workspace_id or ""):
+        raise Refusal(Code.UNAUTHENTICATED, "X-Caller-User-Id and its X-Caller-Signature are required")
+    member = await ctx.select(Membership, col(Membership.user_id) == named.user_id).first()
+    if member is None:
+        raise forbidden()
+    granted = member.capabilities is not None and capability in effective(Role(member.role), member.capabilities)
+    if member.role not in ADMINS and not granted:
+        raise forbidden()
+    ctx.user_id = named.user_id
+
+
+async def may_create(ctx: Context) -> None:
+    await _for(ctx, Capability.credential_create)
+
+
+async def may_rotate(ctx: Context) -> None:
+    await _for(ctx, Capability.credential_rotate)
+
+
+@procedure(
+    "internal.credentials.list", Action.NONE, auth=Auth.INTERNAL, tenancy=Tenancy.NONE, surfaces=REST_ONLY, late=True
+)
+async def list_internal(ctx: Context, data: ListInternal) -> list[InternalCredential]:
+    """List keys of providers (for runtimes of agents).
+
+    By type, oldest first; of one workspace, or, with the master token, of all. Values are given out to this machine
+    alone, those of ACTIVE credentials, and that is told on their timelines once a minute.
+    """
+    with_values = data.include_values == "true" and ctx.caller.from_loopback
+    place = ctx.request.place or ctx.caller.bound
+    statuses = [CredentialStatus.ACTIVE.value] if with_values else list(SHOWN)
+
+    async def find(rows: AcrossWorkspaces) -> list[Any]:
+        found = await rows.fetch(LISTED, place, data.provider, statuses, MOST)
+        used = [row["id"] for row in found if row["value"] is not None]
+        if with_values and used:
+            await rows.fetch(USED, used, [new_id() for _ in used])
+        return found
+
+    return [_shown(row, with_values) for row in await across_workspaces(find)]
+
+
+def _shown(row: Any, with_values: bool) -> InternalCredential:
+    values = {name: row[name] for name in InternalCredential.model_fields if name in row}
+    if with_values:
+        for name, column in (("access_token", "value"), ("refresh_token", "refresh_token")):
+            stored = row[column]
+            values[name] = None if stored is None else opened(row["id"], column, Sealed(stored)).reveal()
+    else:
+        values.pop("refresh_token")
+    return InternalCredential(**values)
+
+
+@command(
+    "internal.credentials.set_status",
+    Action.NONE,
+    audit="credential.status_set",
+    auth=Auth.INTERNAL,
+    tenancy=Entity(Credential, "id"),
+    surfaces=REST_ONLY,
+    errors=(Code.NOT_FOUND,),
+)
+async def set_status(ctx: Context, data: SetStatus) -> StatusSet:
+    """Set the status of a credential (for agents' runtimes)."""
+    if data.status not in SETTABLE:
+        raise fault("status", f"has to be one of {', '.join(SETTABLE)}")
+    changes: dict[str, Any] = {"status": data.status, "last_checked_at": await ctx.now()}
+    for column, text in (("value", data.access_token), ("refresh_token", data.refresh_token)):
+        if text:
+            changes[column] = sealed(data.id, column, text)
+    changes |= {
+        name: value for name in ("last_error", "token_expires_at") if (value := getattr(data, name)) is not None
+    }
+    credential = await ctx.update(Credential, data.id, **changes)
+    assert credential.last_checked_at is not None
+    return StatusSet(id=credential.id, status=credential.status, last_checked_at=credential.last_checked_at)
+
+
+@command(
+    "internal.credentials.create",
+    Action.NONE,
+    audit="credential.created",
+    auth=Auth.INTERNAL,
+    allow=may_create,
+    surfaces=REST_ONLY,
+    errors=(Code.UNAUTHENTICATED, Code.CONFLICT),
+)
+async def create_internal(ctx: Context, data: CreateCredential) -> Credential:
+    """Create a credential on behalf of a user.
+
+    Who is named and signed for has to be an administrator, or to hold the capability.
+    """
+    return await add_credential(ctx, data, administers=True)
+
+
+@command(
+    "internal.credentials.rotate",
+    Action.NONE,
+    audit="credential.rotated",
+    auth=Auth.INTERNAL,
+    allow=may_rotate,
+    surfaces=REST_ONLY,
+    errors=(Code.UNAUTHENTICATED, Code.NOT_FOUND),
+)
+async def rotate_internal(ctx: Context, data: RotateCredential) -> CredentialRotation:
+    """Rotate a credential on behalf of a user.
+
+    Who is named and signed for has to be an administrator, or to hold the capability.
+    """
+    return await rotate(ctx, data)
