@@ -12,6 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from crewship.process import start
+from crewship.wakeups import PostgresWakeups
+from resolvers.instance.passwords import Cost, Passwords
 from resolvers.kernel.bus import bus
 from resolvers.kernel.database import database
 from runtime import dbos_engine
@@ -25,7 +28,8 @@ from tests.runtime.doubles import Wardrobe
 from tests.world import settings_for
 
 REPEATED = "repeated"
-JOBS = ("missions.", "assignments.")
+CARRIED = tuple(each for each in carried() if each.job.name.startswith(("missions.", "assignments.")))
+"""Loaded once, for all workers that are forked."""
 
 
 def script(title: str, *steps: dict[str, Any], seconds: float = 0.0) -> str:
@@ -60,10 +64,6 @@ class Sailor:
 
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed, or told to stop by SIGTERM."""
-    from crewship.process import start
-    from crewship.wakeups import PostgresWakeups
-    from resolvers.instance.passwords import Cost, Passwords
-
     dbos_engine.POLL_OF_JOBS = 0.5
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -73,10 +73,8 @@ async def work_on(given: dict[str, Any]) -> None:
     await database.open(given["url"], size=10)
     await bus.open(PostgresWakeups(given["url"]))
     does = Sailor(Path(given["marks"]))
-    jobs = tuple(each for each in carried() if each.job.name.startswith(JOBS))
-    runtime = Runtime(
-        settings, Wardrobe(does), timing=Timing(**given["timing"]), jobs=jobs, rhythm=Rhythm(**given["rhythm"])
-    )
+    timing, rhythm = Timing(**given["timing"]), Rhythm(**given["rhythm"])
+    runtime = Runtime(settings, Wardrobe(does), timing=timing, jobs=CARRIED, rhythm=rhythm)
     await runtime.start()
     await stop.wait()
     await runtime.stop()
