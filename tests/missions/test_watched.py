@@ -1,5 +1,5 @@
-"""A mission from its plan to its end as people see it: the board over a subscription, the inbox, the approval, the costs;
-and the same end when a worker is killed each second.
+"""A mission as people see it, from its plan to its end: the board over a subscription, the inbox, the approval, the
+costs; and the same end when a worker is killed each second.
 """
 
 import asyncio
@@ -44,8 +44,8 @@ async def world(
 
 
 class Watched:
-    """A mission of twenty tasks, three side by side; of the tenth its agent is not sure, and nothing
-    behind it begins before a person has approved it.
+    """A mission of twenty tasks, three side by side. Of the tenth its agent is not sure: nothing behind it begins
+    before a person has approved it.
     """
 
     def __init__(self, desk: Desk, mission: dict[str, Any], tasks: list[dict[str, Any]], talk: Talk) -> None:
@@ -74,7 +74,8 @@ class Watched:
                 event = (await self._talk.next("board"))["missionEvents"]
             except TimeoutError:
                 raise AssertionError(f"nothing after {self.heard}: {await self.board()}") from None
-            self.heard.append((self._titles.get(event.get("id"), ""), event.get("begun") or event.get("state") or event["status"]))
+            status = event.get("begun") or event.get("state") or event["status"]
+            self.heard.append((self._titles.get(event.get("id"), ""), status))
 
     async def board(self) -> Any:
         given = {"ws": self.desk.world.workspace.id, "crew": self.desk.crew.id, "id": self.mission["id"]}
