@@ -24,7 +24,13 @@ CALLED = [op for op in COMMANDS if surfaces_of(op)]
 LOGS = ("audit_logs", "security_logs")
 ACTION = re.compile(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*")
 OF_THE_CONTRACT = {"agents.create": "create", "agents.update": "update", "agents.delete": "delete"}
-OF_NO_ROW = {"admin.log_level_set", "admin.memory_config_patch", "inbox.purge", "approvals.reset_auto_tuning"}
+OF_NO_ROW = {
+    "admin.log_level_set",
+    "admin.memory_config_patch",
+    "approvals.reset_auto_tuning",
+    "escalations.purge",
+    "inbox.purge",
+}
 """What they change has no id."""
 SAME = {"auth.signout", "chats.cancel", "service_accounts.deactivate", "triage.process"}
 """What the valid input of the generator leaves as it is."""
