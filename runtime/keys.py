@@ -1,11 +1,14 @@
 """The port to what providers of models ask for: keys and addresses. Adapters know nothing of where they come from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pydantic import SecretStr
 
 from models.agents import LlmProvider
+from models.credentials import CredentialType
+from resolvers.credentials.given import Given
 from resolvers.instance.settings import Settings
 
 VARIABLES: dict[LlmProvider, str] = {
@@ -14,6 +17,9 @@ VARIABLES: dict[LlmProvider, str] = {
     LlmProvider.OLLAMA: "OLLAMA_BASE_URL",
 }
 """The environment variable that opens a provider. One that is missing here cannot be opened."""
+
+OF_LOGIN = "sk-ant-oat"
+KEYS = frozenset({CredentialType.API_KEY.value, CredentialType.SECRET.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,26 @@ class EnvironmentKeys:
         found = self._keys.get(provider)
         return found if found and (found.key or found.base_url) else None
 
+    def address(self, provider: LlmProvider) -> str | None:
+        """Where the provider is reached, if not at the vendor's."""
+        found = self._keys.get(provider)
+        return found.base_url if found else None
+
     def secrets(self) -> tuple[str, ...]:
         """All keys, as known values for redaction."""
         return tuple(found.key.get_secret_value() for found in self._keys.values() if found.key)
+
+
+class CredentialKeys:
+    """Of one run: the key that its agent holds comes first, then what the environment of the process says."""
+
+    def __init__(self, given: Sequence[Given], otherwise: EnvironmentKeys) -> None:
+        self._given, self._otherwise = given, otherwise
+
+    async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
+        """A token of a login opens the vendor's own programs alone, and is passed over."""
+        for each in self._given:
+            of_login = each.type == CredentialType.AI_CLI_TOKEN.value or each.value.startswith(OF_LOGIN)
+            if each.provider == provider.value and each.type in KEYS and not of_login:
+                return ProviderKey(SecretStr(each.value), self._otherwise.address(provider))
+        return await self._otherwise.find(workspace_id, provider)

@@ -8,13 +8,14 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
+from resolvers.credentials.given import environment, given_to
 from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
-from runtime.keys import EnvironmentKeys
+from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.quarantine import quarantine
 from runtime.sandbox import Sandbox, Workdir, detect
 from runtime.tools import tools_for
@@ -42,13 +43,13 @@ class InstanceOutfit:
         self._looking = asyncio.Lock()
 
     async def fit(self, job: Job) -> Fitted:
-        redactor = Redactor(self._known)
+        given = await given_to(job.workspace_id, job.agent.id)
+        redactor = Redactor((*self._known, *(each.value for each in given)))
         workdir = Workdir.of_job(self._settings.storage_path, job)
-        tools = tools_for(job, await self.sandbox(), workdir)
+        tools = tools_for(job, await self.sandbox(), workdir, environment(given))
         cwd = f"/output/{job.agent.slug}"
-        adapter = await adapter_for(
-            job, self._settings, keys=self._keys, tools=tools, scan=scan, redactor=redactor, cwd=cwd
-        )
+        keys = CredentialKeys(given, self._keys)
+        adapter = await adapter_for(job, self._settings, keys=keys, tools=tools, scan=scan, redactor=redactor, cwd=cwd)
         return Fitted(adapter, ProtectingGuard(redactor, _set_aside))
 
     async def sandbox(self) -> Sandbox:

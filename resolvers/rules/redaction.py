@@ -28,7 +28,8 @@ def mark(kind: str) -> str:
 class Redactor:
     """Takes secrets out of the texts of one run. `hits` counts what was taken out, of streams too.
 
-    `known`: values of credentials. Their lines, and their JSON, percent and base64 forms, are taken for known as well.
+    `known`: values of credentials. Their lines, and their JSON, percent, base64, hex and reversed forms, are taken for
+    known as well.
     """
 
     def __init__(self, known: Iterable[str] = ()) -> None:
@@ -75,11 +76,11 @@ def _forms(value: str) -> set[str]:
         if len(line.strip()) >= SHORTEST_LINE and not line.startswith("-----")
     }
     forms |= {json.dumps(form)[1:-1] for form in forms} | {quote(form, safe="") for form in forms}
-    return forms | {
-        base64.b64encode(form.encode(errors="surrogatepass")).decode().rstrip("=")
-        for form in forms
-        if len(form) >= SHORTEST_KNOWN
-    }
+    long = [form for form in forms if len(form) >= SHORTEST_KNOWN]
+    coded = [form.encode(errors="surrogatepass") for form in long]
+    forms |= {form[::-1] for form in long} | {each.hex() for each in coded} | {each.hex().upper() for each in coded}
+    encoded = {base64.b64encode(each).decode().rstrip("=") for each in coded}
+    return forms | encoded | {text.replace("+", "-").replace("/", "_") for text in encoded}
 
 
 class _Pass(Protocol):

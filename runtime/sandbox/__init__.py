@@ -1,6 +1,6 @@
 """Where agents' commands run, and what keeps them there."""
 
-from runtime.sandbox.boundary import Finished, Isolation, Limits, NetworkAccess, Report, Sandbox
+from runtime.sandbox.boundary import NO_ENVIRONMENT, Finished, Isolation, Limits, NetworkAccess, Report, Sandbox
 from runtime.sandbox.detection import describe, detect
 from runtime.sandbox.no_processes import refuse_processes
 from runtime.sandbox.sums import require_room
@@ -8,6 +8,7 @@ from runtime.sandbox.unconfined import Unconfined
 from runtime.sandbox.workdir import Workdir
 
 __all__ = [
+    "NO_ENVIRONMENT",
     "Finished",
     "Isolation",
     "Limits",

@@ -1,8 +1,9 @@
 """What a sandbox is to those who use it: which boundary it is, what it takes, what it gives back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from runtime.sandbox.workdir import Workdir
@@ -64,6 +65,9 @@ class Finished:
     """What there was too much of, when that is why it was cut off."""
 
 
+NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
+
+
 class Sandbox(Protocol):
     @property
     def isolation(self) -> Isolation: ...
@@ -82,12 +86,13 @@ class Sandbox(Protocol):
         workdir: Workdir,
         timeout: float,  # noqa: ASYNC109
         stdin: bytes | None = None,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
     ) -> Finished:
         """Run a program until it ends or for `timeout` seconds; then, or when cancelled, nothing of it is left.
 
-        Starts in the agent's own folder. Without `stdin` there is nothing to read. Raises Failed when it could not be
-        started at all, or the files of its crew are far beyond the limits; a program that does not exist is exit code
-        127.
+        Starts in the agent's own folder. Without `stdin` there is nothing to read; `environment` is beside its own.
+        Raises Failed when it could not be started at all, or the files of its crew are far beyond the limits; a program
+        that does not exist is exit code 127.
         """
 
 

@@ -19,13 +19,13 @@ import os
 import resource
 import subprocess
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from resolvers.instance.confined import SANDBOX_UID
 from runtime.sandbox import seccomp
-from runtime.sandbox.boundary import CUT_OFF, Finished, Isolation, Limits
+from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
 from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.sums import Watch, admit
@@ -172,11 +172,12 @@ class Bubblewrap:
         workdir: Workdir,
         timeout: float,  # noqa: ASYNC109
         stdin: bytes | None = None,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
     ) -> Finished:
         limits = await admit(workdir, self.limits)
         outputs = Outputs(limits.output)
         try:
-            child = self._launch(argv, workdir, stdin, outputs, limits)
+            child = self._launch(argv, workdir, stdin, outputs, limits, environment)
             timed_out, excess = False, ""
             try:
                 begun = await child.begin()
@@ -194,7 +195,13 @@ class Bubblewrap:
             await to_the_end(outputs.close())
 
     def _launch(
-        self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs, limits: Limits
+        self,
+        argv: Sequence[str],
+        workdir: Workdir,
+        stdin: bytes | None,
+        outputs: Outputs,
+        limits: Limits,
+        environment: Mapping[str, str],
     ) -> "_Child":
         """Started on the thread of the event loop: the kernel ends a sandbox with the thread that started it."""
         gate_theirs, gate = os.pipe()
@@ -214,6 +221,7 @@ class Bubblewrap:
                 gate_theirs,
                 outputs.theirs,
                 (output, home, rules, arguments, *files.values()),
+                environment,
             )
             try:
                 child = _Child(process, gate, outputs)
@@ -294,7 +302,12 @@ class Bubblewrap:
         return ENVIRONMENT if libraries is None else {**ENVIRONMENT, "LD_LIBRARY_PATH": str(libraries)}
 
     def _spawn(
-        self, command: Sequence[str], stdin: int, outputs: Sequence[int], descriptors: Sequence[int]
+        self,
+        command: Sequence[str],
+        stdin: int,
+        outputs: Sequence[int],
+        descriptors: Sequence[int],
+        environment: Mapping[str, str],
     ) -> subprocess.Popen[bytes]:
         out, err = outputs
         try:
@@ -304,7 +317,7 @@ class Bubblewrap:
                 stdin=stdin,
                 stdout=out,
                 stderr=err,
-                env=self._environment(),
+                env={**environment, **self._environment()},
                 cwd="/",
                 pass_fds=descriptors,
                 start_new_session=True,

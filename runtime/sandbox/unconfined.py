@@ -8,10 +8,10 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from runtime.job import Failed
-from runtime.sandbox.boundary import CUT_OFF, Finished, Isolation, Limits
+from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits
 from runtime.sandbox.process import Outputs, end, keep, memory_file, to_the_end
 from runtime.sandbox.sums import Watch, admit
 from runtime.sandbox.workdir import Workdir
@@ -60,13 +60,14 @@ class Unconfined:
         workdir: Workdir,
         timeout: float,  # noqa: ASYNC109
         stdin: bytes | None = None,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
     ) -> Finished:
         if not self._unsafe:
             raise Failed(REFUSED)
         limits = await admit(workdir, self.limits)
         outputs = Outputs(limits.output)
         try:
-            process = self._launch(argv, workdir, stdin, outputs, limits)
+            process = self._launch(argv, workdir, stdin, outputs, limits, environment)
             pidfd = os.pidfd_open(process.pid)
             outputs.started()
             outputs.collect()
@@ -85,7 +86,13 @@ class Unconfined:
             await to_the_end(outputs.close())
 
     def _launch(
-        self, argv: Sequence[str], workdir: Workdir, stdin: bytes | None, outputs: Outputs, limits: Limits
+        self,
+        argv: Sequence[str],
+        workdir: Workdir,
+        stdin: bytes | None,
+        outputs: Outputs,
+        limits: Limits,
+        environment: Mapping[str, str],
     ) -> subprocess.Popen[bytes]:
         out, err = outputs.theirs
         with contextlib.ExitStack() as opened:
@@ -98,7 +105,7 @@ class Unconfined:
                     stdin=given,
                     stdout=out,
                     stderr=err,
-                    env=self._environment(workdir),
+                    env={**environment, **self._environment(workdir)},
                     cwd=workdir.path,
                     start_new_session=True,
                 )

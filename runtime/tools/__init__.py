@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from models.agents import ToolProfile
 from runtime.job import Failed, Job
-from runtime.sandbox import Finished, Isolation, Sandbox, Workdir, require_room
+from runtime.sandbox import NO_ENVIRONMENT, Finished, Isolation, Sandbox, Workdir, require_room
 from runtime.tools.arguments import Arguments, ListFiles, ReadFile, RunCommand, SearchFiles, WriteFile, schema_of
 from runtime.tools.files import FileError, Found, Place, directory, read_file, shown, walk, write_file
 from runtime.tools.search import Matches, search_expression, search_text
@@ -43,9 +43,13 @@ class Tool:
     run: Callable[[dict[str, Any]], Awaitable[ToolResult]]
 
 
-def tools_for(job: Job, sandbox: Sandbox, workdir: Workdir) -> dict[str, Tool]:
-    """The tools of the agent's profile, by name. Commands need more than MINIMAL, and a sandbox that runs any."""
-    agent = _Toolbox(sandbox, workdir)
+def tools_for(
+    job: Job, sandbox: Sandbox, workdir: Workdir, environment: Mapping[str, str] = NO_ENVIRONMENT
+) -> dict[str, Tool]:
+    """The tools of the agent's profile, by name. Commands need more than MINIMAL, and a sandbox that runs any; they
+    alone are given the `environment`.
+    """
+    agent = _Toolbox(sandbox, workdir, environment)
     tools = [
         _tool("read_file", "Show a text file, or a part of it by lines.", ReadFile, agent.read),
         _tool("write_file", "Write a text file: make it, or replace all of it.", WriteFile, agent.write),
@@ -89,8 +93,8 @@ def _fit(content: str) -> str:
 
 
 class _Toolbox:
-    def __init__(self, sandbox: Sandbox, workdir: Workdir) -> None:
-        self._sandbox, self._workdir = sandbox, workdir
+    def __init__(self, sandbox: Sandbox, workdir: Workdir, environment: Mapping[str, str]) -> None:
+        self._sandbox, self._workdir, self._given = sandbox, workdir, environment
 
     @property
     def command_description(self) -> str:
@@ -144,7 +148,10 @@ class _Toolbox:
         if "\0" in data.command:
             raise FileError("A command holds no NUL")
         ended = await self._sandbox.run(
-            [SHELL, "-c", data.command], workdir=self._workdir, timeout=data.timeout_seconds
+            [SHELL, "-c", data.command],
+            workdir=self._workdir,
+            timeout=data.timeout_seconds,
+            environment=self._given,
         )
         return ToolResult(_transcript(ended, data.timeout_seconds), is_error=ended.exit_code != 0)
 

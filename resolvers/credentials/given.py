@@ -1,0 +1,86 @@
+"""What a run of an agent is given: the values of its credentials, by name of variable."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.base import new_id
+from models.sealed import Sealed
+from resolvers.credentials.vault import opened
+from resolvers.kernel import AcrossWorkspaces, Unopenable, across_workspaces, log
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+STEERING = frozenset({"PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "TERM", "LANG", "PWD"})
+"""Names that say how programs run, and not what they are given."""
+STEERING_BEGINS = (
+    "LD_", "BASH_FUNC_", "PYTHON", "NODE_OPTIONS", "PERL", "GIT_SSH", "GIT_EXEC", "GLIBC_", "MALLOC_", "GCONV_",
+    "LOCPATH",
+)  # fmt: skip
+LARGEST = 100_000  # bytes: the kernel takes no longer variable than 128 KiB
+MOST = 500
+GIVEN = """
+    SELECT credentials.id, credentials.type, credentials.provider, credentials.value, given.env_var_name
+    FROM agent_credentials AS given
+    JOIN credentials ON credentials.workspace_id = given.workspace_id AND credentials.id = given.credential_id
+    WHERE given.workspace_id = $1 AND given.agent_id = $2 AND credentials.deleted_at IS NULL
+        AND credentials.status = 'ACTIVE' AND credentials.value IS NOT NULL
+    ORDER BY given.priority, credentials.last_used_at NULLS FIRST, given.id LIMIT $3
+"""
+TAKEN = """
+    WITH used AS (
+        UPDATE credentials SET last_used_at = now()
+        WHERE workspace_id = $1 AND id = ANY($3::text[])
+            AND (last_used_at IS NULL OR last_used_at < now() - interval '60 seconds')
+        RETURNING id
+    )
+    INSERT INTO credential_events (id, workspace_id, credential_id, event_type, agent_id, details)
+    SELECT made.id, $1, used.id, 'USE', $2, '{"source": "run"}'
+    FROM used JOIN unnest($3::text[], $4::text[]) AS made (credential_id, id) ON made.credential_id = used.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One credential of a run. `variable` is empty where its name is none that a program could be given."""
+
+    credential_id: str
+    type: str
+    provider: str
+    variable: str
+    value: str = field(repr=False)
+
+
+def is_variable(name: str) -> bool:
+    """Whether an environment may have it: a name of a shell's form, which steers neither shell nor loader."""
+    return VARIABLE.fullmatch(name) is not None and name not in STEERING and not name.startswith(STEERING_BEGINS)
+
+
+async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
+    """What the agent holds, by priority; among equals what was used longest ago comes first. It is told on the
+    timelines, once a minute each. What cannot be opened is left out.
+    """
+
+    async def find(rows: AcrossWorkspaces) -> list[Any]:
+        found = await rows.fetch(GIVEN, workspace_id, agent_id, MOST)
+        if ids := [row["id"] for row in found]:
+            await rows.fetch(TAKEN, workspace_id, agent_id, ids, [new_id() for _ in ids])
+        return found
+
+    held = [_opened(row) for row in await across_workspaces(find)]
+    return [each for each in held if each is not None]
+
+
+def _opened(row: Any) -> Given | None:
+    try:
+        value = opened(row["id"], "value", Sealed(row["value"])).reveal()
+    except Unopenable:
+        log.warning("credential cannot be opened", credential_id=row["id"])
+        return None
+    fits = is_variable(row["env_var_name"]) and "\0" not in value and len(value.encode()) <= LARGEST
+    return Given(row["id"], row["type"], row["provider"], row["env_var_name"] if fits else "", value)
+
+
+def environment(given: Sequence[Given]) -> dict[str, str]:
+    """The variables of a run: of those of one name the preferred one."""
+    return {each.variable: each.value for each in reversed(given) if each.variable}
