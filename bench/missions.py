@@ -7,6 +7,7 @@ job that looks at the mission, an assignment, a run of four durable steps, its e
 
 import asyncio
 import os
+import sys
 import time
 from typing import Any
 
@@ -19,7 +20,7 @@ from bench.load import Server
 from bench.rig import seeded
 from bench.runs import _json, _served
 
-CREWS, MISSIONS, TASKS = 4, 8, 20
+CREWS, MISSIONS, TASKS = 2, 4, 20
 ENDED = "SELECT count(*) FROM missions WHERE id = ANY ($1) AND status = 'REVIEW'"
 # the start waits three seconds, by contract
 SECONDS = """
@@ -93,7 +94,9 @@ def measure(cluster: Any, target: Target, workers: int) -> tuple[float, float]:
             for _ in range(MISSIONS // CREWS)
         ]
         took = asyncio.run(_seconds(server, target, url, many))
-    return len(many) * TASKS / took, alone / TASKS * 1000
+    made = len(many) * TASKS / took, alone / TASKS * 1000
+    print(f"{workers} at work: {made[0]:.1f} tasks a second, {made[1]:.0f} ms each", file=sys.stderr, flush=True)
+    return made
 
 
 def table(found: dict[int, tuple[float, float]]) -> str:
