@@ -7,7 +7,16 @@ from typing import Any, Final
 
 from sqlalchemy import Index, text
 
-from models.base import TenantTable, enum_field, json_field, stored_at, text_field, time_field
+from models.base import (
+    TenantTable,
+    belongs_to,
+    enum_field,
+    json_field,
+    stored_at,
+    tenant_key,
+    text_field,
+    time_field,
+)
 from models.bounds import DESCRIPTION, ID, LINE, NOTES
 from models.machines import Machine
 
@@ -24,6 +33,13 @@ class ApprovalKind(StrEnum):
     custom = "custom"
 
 
+class ApprovalMode(StrEnum):
+    """Whether the call waits for the decision, or is made meanwhile."""
+
+    sync = "sync"
+    asynchronous = "async"
+
+
 class ApprovalStatus(StrEnum):
     pending = "pending"
     approved = "approved"
@@ -37,7 +53,10 @@ def approval_id() -> str:
 
 
 class Approval(TenantTable, table=True):
-    """A question that is answered once. Whom it is about may be gone: ids are kept as texts."""
+    """A question that is answered once. Whom it is about may be gone: ids are kept as texts.
+
+    `arguments` is a digest of what the tool is called with: decisions are compared by it.
+    """
 
     __tablename__ = "approvals"
     __table_args__ = (
@@ -45,16 +64,20 @@ class Approval(TenantTable, table=True):
         Index("approvals_status_idx", "workspace_id", "status", "created_at", "id"),
         Index("approvals_crew_idx", "workspace_id", "crew_id", "created_at", "id"),
         Index("approvals_agent_idx", "workspace_id", "agent_id", "created_at", "id"),
+        Index("approvals_run_idx", "workspace_id", "run_id", postgresql_where=text("run_id <> ''")),
         Index("approvals_due_idx", "timeout_at", postgresql_where=text("status = 'pending'")),
     )
     id: str = text_field(ID, default_factory=approval_id, primary_key=True)
     crew_id: str = text_field(ID, default="")
     agent_id: str = text_field(ID, default="")
     mission_id: str = text_field(ID, default="")
+    run_id: str = text_field(ID, default="")
     requested_by: str = text_field(ID, default="")
     kind: ApprovalKind = enum_field(ApprovalKind)
     reason: str = text_field(DESCRIPTION)
     tool: str | None = text_field(LINE, default=None)
+    arguments: str | None = text_field(DIGEST, default=None)
+    mode: ApprovalMode = enum_field(ApprovalMode.sync)
     payload: dict[str, Any] | None = json_field(NOTES, default=None)
     status: ApprovalStatus = enum_field(ApprovalStatus.pending)
     decided_by: str = text_field(ID, default="")
@@ -64,12 +87,32 @@ class Approval(TenantTable, table=True):
     created_at: datetime = stored_at()
 
 
+class ApprovalGate(TenantTable, table=True):
+    """Calls of tools that somebody has to consent to: of all agents, of those of a crew, or of one."""
+
+    __tablename__ = "approval_gates"
+    __table_args__ = (
+        tenant_key(),
+        belongs_to("crew_id", "crews", ondelete="CASCADE"),
+        belongs_to("agent_id", "agents", ondelete="CASCADE"),
+        Index("approval_gates_list_idx", "workspace_id", "created_at", "id"),
+        Index("approval_gates_crew_id_idx", "crew_id"),
+        Index("approval_gates_agent_id_idx", "agent_id"),
+    )
+    pattern: str = text_field(LINE)
+    mode: ApprovalMode = enum_field(ApprovalMode.sync)
+    crew_id: str | None = None
+    agent_id: str | None = None
+    created_at: datetime = stored_at()
+
+
 class ApprovalOutcome(TenantTable, table=True):
     """What somebody decided of a tool: what later calls of it are judged by."""
 
     __tablename__ = "approval_outcomes"
-    __table_args__ = (Index("approval_outcomes_tool_idx", "workspace_id", "tool", "created_at", "id"),)
+    __table_args__ = (Index("approval_outcomes_tool_idx", "workspace_id", "tool", "arguments", "created_at", "id"),)
     tool: str = text_field(LINE)
+    arguments: str | None = text_field(DIGEST, default=None)
     approved: bool
     created_at: datetime = stored_at()
 

@@ -48,10 +48,11 @@ DECLARED: Final[Mapping[str, Held]] = {
         hidden="webhook_secret",
         nothing="slug llm_model avatar_seed avatar_style cli_tools schedule_cron",
     ),
-    "approval_outcomes": held(nothing="tool"),
+    "approval_gates": held(mentions="pattern"),
+    "approval_outcomes": held(nothing="tool arguments"),
     "approvals": held(
         by="decided_by requested_by", words="comment", mentions="reason payload",
-        nothing="crew_id agent_id mission_id tool",
+        nothing="crew_id agent_id mission_id run_id tool arguments",
     ),
     "assignments": held(mentions="task result_summary error_message handoff"),
     "audit_logs": held(

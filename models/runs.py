@@ -1,8 +1,8 @@
 """Runs of agents: what was asked of an agent once, how far it is, and every frame it has shown."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Computed, Index, text
 from sqlmodel import Field
@@ -52,6 +52,8 @@ class ChatEventType(StrEnum):
     crew_provisioning = "crew_provisioning"
 
 
+NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
+"""The end of a lease that no worker takes over: of a run that is reported, or waits for a decision."""
 OUTPUT = (
     ChatEventType.status, ChatEventType.text, ChatEventType.thinking, ChatEventType.tool_call,
     ChatEventType.tool_result, ChatEventType.image,
@@ -66,6 +68,8 @@ class Run(TenantTable, table=True):
     A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its
     number, so that a worker that was believed dead can change nothing once another has taken over. `frames` counts what
     the holders have written: a batch names how many came before it, so that one sent twice is stored once.
+    One that waits for an approval (`waits_for`) is held by nobody, and its lease has no end, until somebody decides:
+    `waited` are the seconds that it has spent so, which no time limit counts, and `parks` how often.
     `message_seq` is the number of the message that asked for it. `began_at` is a column, since row-level security lets
     no condition on an expression such as COALESCE into an index.
     """
@@ -99,6 +103,7 @@ class Run(TenantTable, table=True):
             postgresql_where=text("status IN ('FAILED', 'TIMEOUT')"),
         ),
         Index("runs_chat_id_list_idx", "workspace_id", "chat_id", text("began_at DESC"), text("id DESC")),
+        Index("runs_waits_for_idx", "workspace_id", "waits_for", postgresql_where=text("waits_for IS NOT NULL")),
         Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),
     )
     id: str = free_id(new_message_id)
@@ -125,6 +130,10 @@ class Run(TenantTable, table=True):
     lease: int = 0
     leased_until: datetime | None = time_field(default=None)
     cancel_requested_at: datetime | None = time_field(default=None)
+    waits_for: str | None = text_field(ID, default=None)
+    waits_since: datetime | None = time_field(default=None)
+    waited: float = 0.0
+    parks: int = 0
     frames: int = 0
 
 

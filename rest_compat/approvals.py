@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.approvals import Approval, ApprovalKind, ApprovalStatus
+from models.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalMode, ApprovalStatus
 from resolvers import approvals
 from rest_compat.dispatch import body_of
 from rest_compat.envelopes import SHOWN, Envelope, FromInput
-from rest_compat.table import GET, POST, Absent, Fixed, From, Request, Wire
+from rest_compat.table import DELETE, GET, POST, Absent, Fixed, From, Request, Wire
 
 
 class ApprovalJSON(Wire, of=Approval):
@@ -54,6 +54,15 @@ class ApprovalListJSON(Envelope):
     count: Annotated[int, SHOWN]
 
 
+class ApprovalGateJSON(Wire, of=ApprovalGate):
+    id: str
+    pattern: str
+    mode: ApprovalMode
+    crew_id: str | None
+    agent_id: str | None
+    created_at: str
+
+
 def reason_if_any(request: Request) -> dict[str, Any]:
     """A body may be left out, and is read where there is one."""
     return body_of(request) if request.body.strip() else {}
@@ -70,4 +79,7 @@ ROUTES = (
         reads=reason_if_any,
     ),
     POST("/api/v1/approvals/reset-auto-tuning", approvals.reset_auto_tuning, approvals.AutoTuningReset),
+    GET("/api/v1/approval-gates", approvals.list_gates, list[ApprovalGateJSON]),
+    POST("/api/v1/approval-gates", approvals.create_gate, ApprovalGateJSON, status=201),
+    DELETE("/api/v1/approval-gates/{id}", approvals.delete_gate, status=204),
 )

@@ -1,6 +1,7 @@
-"""Approvals that nobody has decided in time."""
+"""Approvals that nobody has decided in time, or whose run is over."""
 
-from resolvers.approvals import EXPIRE, TIME_OUT, OfApproval, enqueue_overdue, time_out
+from resolvers.approvals.asking import CALL_OFF, OfRun, call_off_of
+from resolvers.approvals.deciding import EXPIRE, TIME_OUT, OfApproval, enqueue_overdue, time_out
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 
@@ -13,3 +14,8 @@ async def expire(tick: Tick) -> None:
 @carries(TIME_OUT)
 async def expired(work: Work, data: OfApproval) -> None:
     await work.write("time out", lambda ctx: time_out(ctx, data.approval_id))
+
+
+@carries(CALL_OFF)
+async def called_off(work: Work, data: OfRun) -> None:
+    await work.write("call off", lambda ctx: call_off_of(ctx, data.run_id))

@@ -10,19 +10,21 @@ from typing import Any
 import orjson
 
 from models.agents import CliAdapter, LlmProvider, ToolProfile
+from models.approvals import ApprovalMode
 from models.bounds import CUT, ERROR, LINE, NOTES, cut
 from models.runs import RunStatus
 from resolvers.costs.reserving import reserve
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
+from resolvers.rules.consent import Gate
 from resolvers.runs import work
 from resolvers.runs.briefing import brief
 from resolvers.runs.cancelling import CANCELLED
 from resolvers.runs.finishing import NO_OUTPUT, finish_run
 from resolvers.runs.work import Claim
 from runtime.engine import Engine
-from runtime.job import BUDGET_EXCEEDED, Failed, Interrupted, Job, Outcome, Priced, StuckLoop, Turn, Worker
+from runtime.job import BUDGET_EXCEEDED, Failed, Interrupted, Job, Outcome, Priced, StuckLoop, Turn, Waiting, Worker
 from runtime.outfit import Fitted, Outfit
 from runtime.parts import Reply, fold
 from runtime.storable import size_of, storable
@@ -121,6 +123,7 @@ def job_of(claim: Claim, briefing: Mapping[str, Any], max_tokens: int | None = N
         max_turns=briefing["max_turns"] or (MOST_SCHEDULED_TURNS if scheduled else MOST_TURNS),
         timeout_seconds=float(agent["timeout_seconds"] or TIMEOUT),
         max_tokens=max_tokens,
+        gates=tuple(Gate(gate["pattern"], ApprovalMode(gate["mode"])) for gate in briefing["gates"]),
     )
 
 
@@ -141,12 +144,22 @@ class Execution:
             ending = await self._attempt()
         except Lost:
             raise
+        except Waiting as waiting:
+            return await self._park(waiting)
         except Exception as error:
             if work.passes(error):
                 raise Lost from error
             log.error("run not begun", run_id=self.claim.run_id, exc_info=error)
             ending = failed(INTERNAL)
         await self.end(ending)
+
+    async def _park(self, waiting: Waiting) -> None:
+        """Raises Lost: whoever goes on finds the decision, and what was done before it."""
+        try:
+            await work.park(self.claim, waiting.approval_id)
+        except Exception as error:  # else the lease ends by itself
+            log.warning("run not parked", run_id=self.claim.run_id, error=type(error).__name__)
+        raise Lost
 
     # ---- the attempt ---------------------------------------------------------------------------------------------
 
@@ -240,6 +253,8 @@ class Execution:
         for cause in _leaves(error):
             if isinstance(cause, Lost):
                 raise Lost from error
+            if isinstance(cause, Waiting):
+                raise cause
             if isinstance(cause, Interrupted):
                 return INTERRUPTED
             if isinstance(cause, (Failed, StuckLoop)):

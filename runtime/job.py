@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 from models.agents import CliAdapter, LlmProvider, ToolProfile
 from models.runs import ChatEventType
 from resolvers.costs.money import shown
+from resolvers.rules.consent import Gate, Question
 from resolvers.runs.booking import Charge as Charge
 
 T = TypeVar("T")
@@ -52,6 +53,8 @@ class Job:
     timeout_seconds: float = 1800.0
     max_tokens: int | None = None
     """Input and output of all calls of the model together; None: no cap."""
+    gates: tuple[Gate, ...] = ()
+    """Calls of tools that somebody has to consent to, beside those of which that always holds."""
     max_cost: int | None = None
     """Millionths of a US dollar that its calls may cost; None: no limit. The last call may go beyond it."""
 
@@ -97,6 +100,30 @@ class Priced(Protocol):
         """How many tokens of input that many millionths of a US dollar buy; None where no price is known."""
 
 
+class Asked(TypedDict):
+    """The outcome of a step: the approval, and whether the call waits for it."""
+
+    approval_id: str
+    waits: bool
+
+
+class Decision(TypedDict):
+    """The outcome of a step. Without consent, `why` is what the model is told."""
+
+    granted: bool
+    why: str
+
+
+class Consent(Protocol):
+    """Where people are asked before a tool is used."""
+
+    async def ask(self, job: Job, call: str, tool: str, arguments: dict[str, Any], question: Question) -> Asked:
+        """Once for each call of a run, however often."""
+
+    async def decision(self, approval_id: str, job: Job) -> Decision | None:
+        """What was decided; None while nobody has."""
+
+
 class Adapter(Protocol):
     """Does the work of a run. Cancellable at every await; must not swallow CancelledError."""
 
@@ -113,6 +140,14 @@ def over_budget(micros: int) -> Outcome:
 
 class Interrupted(Exception):
     """A step was cut off after it had shown or done something; it cannot be repeated."""
+
+
+class Waiting(Exception):
+    """The run goes on when somebody has decided: until then nobody holds it."""
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__(approval_id)
+        self.approval_id = approval_id
 
 
 class StuckLoop(Exception):

@@ -13,6 +13,7 @@ from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
+from runtime.consent import Approvals
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
 from runtime.keys import CredentialKeys, EnvironmentKeys
@@ -49,7 +50,16 @@ class InstanceOutfit:
         tools = tools_for(job, await self.sandbox(), workdir, environment(given))
         cwd = f"/output/{job.agent.slug}"
         keys = CredentialKeys(given, self._keys)
-        adapter = await adapter_for(job, self._settings, keys=keys, tools=tools, scan=scan, redactor=redactor, cwd=cwd)
+        adapter = await adapter_for(
+            job,
+            self._settings,
+            keys=keys,
+            tools=tools,
+            scan=scan,
+            redactor=redactor,
+            cwd=cwd,
+            consent=Approvals(),
+        )
         return Fitted(adapter, ProtectingGuard(redactor, _set_aside))
 
     async def sandbox(self) -> Sandbox:

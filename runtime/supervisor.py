@@ -113,7 +113,7 @@ class Supervisor:
     async def _begin(self, held: Held) -> None:
         if held.claim.cancelled:
             await self._end(held, CALLED_OFF)
-        elif held.claim.lease > MOST_LEASES:
+        elif held.claim.tries > MOST_LEASES:
             await self._end(held, INTERRUPTED)
         else:
             await self._start(held)

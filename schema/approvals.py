@@ -5,11 +5,13 @@ from datetime import datetime
 import strawberry
 from strawberry.scalars import JSON
 
-from models.approvals import Approval, ApprovalKind, ApprovalStatus
+from models.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalMode, ApprovalStatus
 from resolvers import approvals as approval_ops
 from schema.bridge import Edge, mutation, node, output, query
+from schema.results import DeletedType
 
 strawberry.enum(ApprovalKind)
+strawberry.enum(ApprovalMode)
 strawberry.enum(ApprovalStatus)
 
 
@@ -37,6 +39,21 @@ class ApprovalType:
     created_at: datetime
 
 
+@node(ApprovalGate)
+class ApprovalGateType:
+    """Calls of tools that somebody has to consent to. Without crew and agent it holds for all."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
+    pattern: str = strawberry.field(description="The name of a tool; * stands for anything.")
+    mode: ApprovalMode
+    crew_id: strawberry.ID | None
+    crew: Edge | None
+    agent_id: strawberry.ID | None
+    agent: Edge | None
+    created_at: datetime
+
+
 @output(approval_ops.ApprovalDecided)
 class ApprovalDecidedType:
     status: ApprovalStatus
@@ -60,6 +77,7 @@ class AutoTuningResetType:
 class ApprovalQuery:
     approvals = query(approval_ops.list_approvals, ApprovalType)
     approval = query(approval_ops.get_approval, ApprovalType)
+    approval_gates = query(approval_ops.list_gates, ApprovalGateType)
 
 
 @strawberry.type
@@ -67,3 +85,5 @@ class ApprovalMutation:
     decide_approval = mutation(approval_ops.decide_approval, ApprovalDecidedType)
     cancel_approval = mutation(approval_ops.cancel_approval, ApprovalCancelledType)
     reset_auto_tuning = mutation(approval_ops.reset_auto_tuning, AutoTuningResetType)
+    create_approval_gate = mutation(approval_ops.create_gate, ApprovalGateType)
+    delete_approval_gate = mutation(approval_ops.delete_gate, DeletedType)

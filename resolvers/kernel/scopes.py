@@ -45,6 +45,7 @@ _OF_DOMAIN = {
     "escalations": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
     "feedback": ("chats:read", "chats:write"),
+    "approval_gates": _WORKSPACE,
     "approvals": _WORKSPACE,
     "inbox": _WORKSPACE,
     "notification_channels": _WORKSPACE,

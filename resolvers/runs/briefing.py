@@ -3,10 +3,12 @@
 from sqlmodel import col
 
 from models.agents import Agent, CliAdapter, LlmProvider, ToolProfile
+from models.approvals import ApprovalMode
 from models.budgets import Budget
 from models.chats import Message, MessageRole
 from models.crews import Crew
 from models.runs import Run
+from resolvers.approvals import gates_of
 from resolvers.kernel import Action, ById, Context, Output, procedure
 from resolvers.runs.lifecycle import MISSING
 
@@ -34,6 +36,11 @@ class BriefedTurn(Output):
     content: str
 
 
+class BriefedGate(Output):
+    pattern: str
+    mode: ApprovalMode
+
+
 class Briefing(Output):
     """`history` is what users and agents wrote in the chat before this run, oldest first.
 
@@ -46,6 +53,7 @@ class Briefing(Output):
     trigger_type: str
     history: list[BriefedTurn]
     budgeted: bool
+    gates: list[BriefedGate]
 
 
 @procedure("runs.brief", Action.READ, surfaces=frozenset())
@@ -78,6 +86,7 @@ async def brief(ctx: Context, data: ById) -> Briefing:
         trigger_type=run.trigger_type,
         history=await _history(ctx, run),
         budgeted=await ctx.select(Budget).exists(),
+        gates=[BriefedGate(pattern=gate.pattern, mode=gate.mode) for gate in await gates_of(ctx, agent)],
     )
 
 

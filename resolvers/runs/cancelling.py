@@ -1,5 +1,8 @@
 """Calling a run off: at once while no worker has it, else by asking that worker (contract: chats.behaviour 22)."""
 
+from sqlalchemy import case, func
+from sqlmodel import col
+
 from models.chats import Chat
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.kernel import NOW, Context, Topic, plus
@@ -21,6 +24,8 @@ async def show_cancelled(ctx: Context, chat: Chat, run: Run) -> None:
 
 
 async def ask_to_cancel(ctx: Context, run_id: str) -> None:
-    """The worker looks at it when it is rung, and whenever it extends its lease."""
-    await ctx.update(Run, run_id, cancel_requested_at=NOW)
+    """The worker looks at it when it is rung, and whenever it extends its lease; any worker, where the run waits."""
+    free = case((col(Run.waits_for).is_not(None), func.now()), else_=col(Run.leased_until))
+    this = (Run, col(Run.id) == run_id)
+    await ctx.update_where(*this, including_hidden=True, cancel_requested_at=NOW, leased_until=free)
     ctx.ring(Topic.cancel, run_id)

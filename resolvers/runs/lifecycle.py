@@ -8,6 +8,7 @@ from sqlmodel import col
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.bounds import ERROR, LINE, cut
 from models.runs import RUN_STATES, Run, RunStatus
+from resolvers.approvals import CALL_OFF
 from resolvers.kernel import Conflict, Context
 from resolvers.runs.assignments import end_assignment
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
@@ -78,6 +79,8 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
         data={**(run.data or {}), **end.data} if end.data else run.data,
         model=end.model or model_in(end.data) or run.model,
     )
+    if run.waits_for is not None:
+        ctx.enqueue(CALL_OFF, run_id=run.id)
     await end_assignment(ctx, ended, end.reply)
     return ended
 

@@ -1,6 +1,5 @@
 """Runs of programs elsewhere, which report start and end (contract: runs.create_internal, runs.finish_internal)."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +8,7 @@ from sqlmodel import col
 from models import bounds
 from models.agents import Agent
 from models.chats import Chat
-from models.runs import Run, RunStatus
+from models.runs import NEVER, Run, RunStatus
 from resolvers.kernel import (
     NOW,
     REST_ONLY,
@@ -29,7 +28,6 @@ from resolvers.rules.config_text import invalid
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.lifecycle import MISSING, End, end_run, hold_starts, model_in, start_run
 
-NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 CONFLICT = {
     "runs_pkey": "A run with this id already exists",
     "runs_chat_id_running_key": "Another run is live in this chat",

@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from models.runs import OUTPUT, RunStatus
+from models.runs import NEVER, OUTPUT, RunStatus
 from resolvers.kernel import SCOPE_SQL, Code, Refusal, Topic, bus, database, translate
 from resolvers.runs.booking import Charge, booked
 
@@ -30,8 +30,9 @@ class Claim:
     workspace_id: str
     chat_id: str | None
     lease: int
-    age: float  # seconds since it was first claimed, by whomever, when this worker claimed it
+    age: float  # seconds since it was first claimed, by whomever, when this worker claimed it; without those it waited
     cancelled: bool  # somebody had asked to cancel it before it was claimed
+    tries: int = 1  # workers that have held it since it began, or went on after a decision
 
 
 @dataclass(slots=True)
@@ -67,11 +68,12 @@ WITH due AS MATERIALIZED (
     ORDER BY created_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE runs SET lease = runs.lease + 1, worker = $1, leased_until = now() + make_interval(secs => $3),
-    started_at = coalesce(runs.started_at, now())
+    started_at = coalesce(runs.started_at, now()),
+    waited = runs.waited + coalesce(extract(epoch FROM now() - runs.waits_since)::float8, 0), waits_since = NULL
 FROM due WHERE runs.id = due.id
 RETURNING runs.id, runs.workspace_id, runs.chat_id, runs.lease,
-    extract(epoch FROM now() - runs.started_at)::float8, runs.cancel_requested_at IS NOT NULL,
-    runs.created_at
+    extract(epoch FROM now() - runs.started_at)::float8 - runs.waited, runs.cancel_requested_at IS NOT NULL,
+    runs.lease - 2 * runs.parks, runs.created_at
 """
 
 HELD = (
@@ -125,6 +127,15 @@ stepped AS ({STEPPED})"""
 WRITE_FRAMES = f"{_FRAMES} SELECT last_seq FROM raised"
 BOOK_FRAMES = f"{_FRAMES}, {booked('$11')} SELECT last_seq FROM raised"
 
+# The approval is locked before the run, as by whoever decides: the decision finds the run that waits, or is found.
+PARK = f"""
+WITH asked AS MATERIALIZED (
+    SELECT id FROM approvals WHERE id = $4 AND workspace_id = $2 AND status = 'pending' FOR SHARE
+)
+UPDATE runs SET lease = runs.lease + 1, parks = runs.parks + 1, worker = NULL, leased_until = $5, waits_for = $4,
+    waits_since = now()
+FROM asked WHERE {FENCED} AND runs.cancel_requested_at IS NULL RETURNING runs.id
+"""
 
 ASKED = "SELECT EXISTS (SELECT FROM runs WHERE id = ANY ($1::text[]) AND cancel_requested_at IS NOT NULL)"
 
@@ -159,7 +170,7 @@ async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = Fa
     """
     async with _scoped(SYSTEM) as conn:
         rows = await conn.fetch(CLAIM, worker, limit, seconds, cancelled)
-    return [Claim(*row[:6]) for row in sorted(rows, key=lambda row: row[6])]
+    return [Claim(*row[:7]) for row in sorted(rows, key=lambda row: row[7])]
 
 
 async def extend(claims: Sequence[Claim], *, seconds: float) -> dict[str, bool]:
@@ -179,6 +190,16 @@ async def release(claims: Sequence[Claim]) -> None:
     async with _scoped(SYSTEM) as conn:
         await conn.execute(RELEASE, [c.run_id for c in claims], [c.lease for c in claims])
     bus.ring(Topic.queue)
+
+
+async def park(claim: Claim, approval_id: str) -> bool:
+    """Gives the run back until the approval is decided. False: it is decided, or the run is to be cancelled.
+
+    The lease ends with it, whatever its holder still writes.
+    """
+    async with _scoped(claim.workspace_id) as conn:
+        parked = await conn.fetchval(PARK, claim.run_id, claim.workspace_id, claim.lease, approval_id, NEVER)
+    return parked is not None
 
 
 async def append(claim: Claim, batch: Batch, written: int) -> bool:

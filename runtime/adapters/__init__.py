@@ -12,7 +12,7 @@ from runtime.adapters.loop import AgentLoop, Backoff
 from runtime.adapters.native.anthropic import Anthropic
 from runtime.adapters.native.openai import OpenAI
 from runtime.adapters.scripted import ScriptedAdapter
-from runtime.job import Adapter, Failed, Job, Worker
+from runtime.job import Adapter, Consent, Failed, Job, Worker
 from runtime.keys import VARIABLES, Keys
 from runtime.prompt import Prompt, assemble
 from runtime.quarantine import Scan
@@ -44,6 +44,7 @@ async def adapter_for(
     redactor: Redactor,
     cwd: str = "",
     backoff: Backoff | None = None,
+    consent: Consent | None = None,
 ) -> Adapter:
     """CREWSHIP_RUN_ADAPTER decides; left to `auto`, the agent's provider where there is a key for it, else the local
     model where it is allowed.
@@ -67,6 +68,7 @@ async def adapter_for(
             redactor=redactor,
             cwd=cwd,
             backoff=backoff,
+            consent=consent,
         )
     if forced == "local_model" or (forced == "auto" and settings.local_model and local_model.installed()):
         if not local_model.installed():

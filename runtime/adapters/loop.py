@@ -15,11 +15,25 @@ from typing import Any, Literal
 from models.bounds import NAME
 from models.runs import ChatEventType
 from resolvers.instance.telemetry import log
+from resolvers.rules.consent import question
 from resolvers.rules.redaction import Redactor
 from resolvers.runs.booking import micros
 from runtime.adapters.budget import Budget, estimated
 from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse, Usage
-from runtime.job import Charge, Failed, Interrupted, Job, Outcome, Sink, StuckLoop, over_budget
+from runtime.job import (
+    Asked,
+    Charge,
+    Consent,
+    Decision,
+    Failed,
+    Interrupted,
+    Job,
+    Outcome,
+    Sink,
+    StuckLoop,
+    Waiting,
+    over_budget,
+)
 from runtime.prompt import Prompt
 from runtime.quarantine import Scan, quarantine
 
@@ -60,11 +74,12 @@ class AgentLoop:
         redactor: Redactor,
         cwd: str = "",
         backoff: Backoff | None = None,
+        consent: Consent | None = None,
     ) -> None:
         self.name = name
         self._provider, self._prompt, self._tools = provider, prompt, dict(tools)
         self._scan, self._redactor, self._cwd = scan, redactor, cwd
-        self._backoff = backoff or Backoff()
+        self._backoff, self._consent = backoff or Backoff(), consent
 
     async def tokens_for(self, micros: int) -> int | None:
         million = Usage(
@@ -209,19 +224,53 @@ class _Run:
         return {"failed": error.message, "again_in": again_in}
 
     async def _answer(self, number: int, use: ToolUse) -> Answer:
+        name = f"{self.budget.turns} tool {number} {use['name'][:NAME]}"
+        refused = await self._refused(name, use)
+
         async def body() -> Answer:
             await self.sink.emit(
                 ChatEventType.tool_call,
                 use["name"],
                 {"tool_name": use["name"], "tool_id": use["id"], "input": use["input"]},
             )
-            content, is_error = await self._used(use)
+            content, is_error = await self._used(use) if refused is None else (refused, True)
             metadata = {"tool_use_id": use["id"], **({"is_error": True} if is_error else {})}
             content, metadata = quarantine(self.loop._redactor.redact(content), metadata, self.loop._scan)
             await self.sink.emit(ChatEventType.tool_result, content, metadata)
             return {"id": use["id"], "content": content or NOTHING, "is_error": is_error}
 
-        return await self.sink.step(f"{self.budget.turns} tool {number} {use['name'][:NAME]}", body, acts=True)
+        return await self.sink.step(name, body, acts=True)
+
+    async def _refused(self, call: str, use: ToolUse) -> str | None:
+        """Why the call is not made; None where it may be. Raises Waiting until somebody has decided.
+
+        The request and the decision are steps: whoever takes the run over neither asks nor waits again.
+        """
+        consent = self.loop._consent
+        if consent is None or use["unreadable"] or use["name"] not in self.loop._tools:
+            return None
+        asks = question(use["name"], use["input"], self.job.gates)
+        if asks is None:
+            return None
+
+        async def ask() -> Asked:
+            arguments = self.loop._redactor.redact_json(use["input"])
+            asked = await consent.ask(self.job, call, use["name"], arguments, asks)
+            told = {"subtype": "approval_requested", "tool_name": use["name"], **asked}
+            await self.sink.emit(ChatEventType.system, asks.reason, told)
+            return asked
+
+        async def decide() -> Decision:
+            decision = await consent.decision(asked["approval_id"], self.job)
+            if decision is None:
+                raise Waiting(asked["approval_id"])
+            return decision
+
+        asked = await self.sink.step(f"{call} asks", ask)
+        if not asked["waits"]:
+            return None
+        decision = await self.sink.step(f"{call} decided", decide)
+        return None if decision["granted"] else decision["why"]
 
     async def _used(self, use: ToolUse) -> tuple[str, bool]:
         tool = self.loop._tools.get(use["name"])

@@ -1,6 +1,6 @@
 """Cases of approvals, for the tests that are made for every operation."""
 
-from models.approvals import Approval, ApprovalKind
+from models.approvals import Approval, ApprovalGate, ApprovalKind
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -25,7 +25,14 @@ def approval(plot: Plot) -> Approval:
     )
 
 
+@entity
+def approval_gate(plot: Plot) -> ApprovalGate:
+    return ApprovalGate(pattern="delete_*", crew_id=plot["crew"].id, agent_id=plot["agent"].id, **plot.here)
+
+
 RECIPES = {
+    "approval_gates.create": Recipe({"pattern": "run_*"}),
+    "approval_gates.delete": Recipe(ids={"id": "approval_gate"}),
     "approvals.list": Recipe({"status": "pending"}),
     "approvals.decide": Recipe({"status": "approved", "comment": "Well"}),
     "approvals.cancel": Recipe({"reason": "Not now"}),

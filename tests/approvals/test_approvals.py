@@ -8,7 +8,7 @@ import pytest
 
 from models.approvals import Approval, ApprovalKind, ApprovalOutcome, ApprovalStatus
 from models.inbox import InboxItem, InboxKind, inbox_item_id
-from resolvers.approvals import enqueue_overdue
+from resolvers.approvals.deciding import enqueue_overdue
 from resolvers.kernel import across_workspaces
 from tests.recovery.mailbox import delivering, idle
 from tests.world import World, now

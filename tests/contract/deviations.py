@@ -64,6 +64,7 @@ ADDED_ROUTES: dict[str, str] = {
     ),
     "security_log": "what was done with an account, for its person",
     **dict.fromkeys(("budgets", "costs", "model_calls", "work_pauses"), "what models cost, and its limits"),
+    "approval_gates": "which calls of tools need consent, beside those of the contract",
     "service_accounts": "what acts in a workspace and is no person",
     "webhook_endpoints": "the events of a workspace, delivered to servers of others",
 }

@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 
 from models.actors import ActorType
 from models.agents import Agent, AgentRole
-from models.approvals import Approval, ApprovalKind, ApprovalOutcome
+from models.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalOutcome
 from models.assignments import Escalation, PeerConversation
 from models.audit import AuditSeal, McpCallStatus, McpToolCall
 from models.auth import User
@@ -163,6 +163,7 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
         JournalEntry(entry_type="file.written", summary="The log", **here),
         Approval(kind=ApprovalKind.custom, reason="Why", **here),
         ApprovalOutcome(tool="deploy", approved=True, **here),
+        ApprovalGate(pattern="deploy", **here),
         NotificationChannel(type=ChannelType.webhook, url="https://example.org", events=["run.failed"], **here),
         (hook := WebhookEndpoint(name=name, url="https://example.org", event_types=["*"], **here)),
         WebhookDelivery(

@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
-from models.approvals import Approval, ApprovalKind, ApprovalStatus
+from models.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalStatus
 from models.assignments import Escalation, PeerConversation
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
 from models.auth import User
@@ -392,6 +392,8 @@ class Sower:
             crew, agent = (crews[0], agents[0]) if number % 2 else (pick(crews), pick(agents))
             whose = {"crew_id": self.maybe(crew.id) or "", "agent_id": self.maybe(agent.id) or ""}
             yield Approval(kind=kind, status=status, reason=self.text(), created_at=self.time(), **whose, **self.here)
+            agent_id = self.maybe(agent.id)
+            yield ApprovalGate(pattern=self.text(), agent_id=agent_id, created_at=self.time(), **self.here)
         endpoints = [
             WebhookEndpoint(name=f"n{number}", url="u", event_types=["*"], **self.stamps(), **self.here)
             for number in range(6)

@@ -65,9 +65,14 @@ def webhook_deliveries(store: Store, asker: Asker, arguments: Arguments) -> List
     return Listing("WebhookDelivery", ordered(rows, NEWEST), NEWEST, (50, 100))
 
 
+def approval_gates(store: Store, asker: Asker, _: Arguments) -> Listing:
+    return Listing("ApprovalGate", ordered(tenants(store, asker, "ApprovalGate"), NEWEST), NEWEST, (50, 100))
+
+
 HERE: dict[str, Root] = {
     "notifications": notifications, "notificationCount": notification_count,
     "notificationChannels": notification_channels, "approvals": approvals, "approval": approval,
+    "approvalGates": approval_gates,
     "webhookEndpoints": webhook_endpoints, "webhookEndpoint": webhook_endpoint,
     "webhookDeliveries": webhook_deliveries,
 }  # fmt: skip

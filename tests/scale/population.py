@@ -31,6 +31,7 @@ BIG = (
     "inbox_items",
     "notifications",
     "approvals",
+    "approval_gates",
     "credentials",
     "agent_credentials",
     "credential_events",
@@ -319,6 +320,8 @@ class Population:
         state = f"CASE WHEN {RARE} THEN 'pending' ELSE 'approved' END"
         kind = {"kind": "'custom'", "status": state}
         await self.fill("approvals", first, last, id=f"'ap_' || {NUMBER}", **kind, **TIMES)
+        gate = {"pattern": "'tool_' || i", "mode": "'sync'"}
+        await self.fill("approval_gates", first, last, id=f"'cgate' || {NUMBER}", **gate, **TIMES)
         named = {"id": f"'cwebho' || {NUMBER}", "name": "'Name ' || i", "version": "1", "event_types": "'[]'"}
         await self.fill("webhook_endpoints", first, last, **named, **TIMES)
         kept = {"name": "'Key ' || i", "type": "'SECRET'", "scope": "'WORKSPACE'", "version": "1", "tags": "'[]'"}

@@ -102,7 +102,8 @@ SHOWN_OF_RUNS = "nodes { id status agentName crewName fromSeq }"
 READS = (
     *_list("crews", "/api/v1/crews", "crews"),
     *_list("notifications", "/api/v1/notifications", "notifications", read="false"),
-    *_list("approvals", "/api/v1/approvals?status=all", "approvals(status: all"),
+    *_list("approvals", "/api/v1/approvals?status=all", 'approvals(status: "all"'),
+    *_list("approval gates", "/api/v1/approval-gates", "approvalGates"),
     Read("approvals: pending", "/api/v1/approvals?limit=20&status=pending"),
     *_list("credentials", "/api/v1/credentials", "credentials"),
     *_list("timeline of a credential", f"/api/v1/credentials/{SECRET}/audit", f'credentialEvents(id: "{SECRET}"'),

@@ -1,4 +1,4 @@
-"""Approvals: calls of tools that wait for somebody's consent."""
+"""What people do with approvals: look, decide, cancel. Whoever waits for one goes on."""
 
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
@@ -8,16 +8,18 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models.agents import Agent
-from models.approvals import APPROVAL_STATES, Approval, ApprovalKind, ApprovalOutcome, ApprovalStatus
+from models.approvals import APPROVAL_STATES, Approval, ApprovalKind, ApprovalMode, ApprovalOutcome, ApprovalStatus
 from models.bounds import DESCRIPTION, LINE, cut
 from models.crews import Crew
 from models.inbox import InboxKind, InboxPriority, SenderType
 from models.journal import JournalActor, JournalEntry, Severity
+from models.runs import NEVER, Run
 from models.workspaces import Role, Workspace
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.inbox.putting import put, settle
 from resolvers.kernel import (
     EVERYONE,
+    NOW,
     TRIMMED,
     AcrossWorkspaces,
     Action,
@@ -35,6 +37,7 @@ from resolvers.kernel import (
     Row,
     Subject,
     Text,
+    Topic,
     actor_of,
     clock,
     command,
@@ -163,7 +166,11 @@ async def decide_approval(ctx: Context, data: DecideApproval) -> ApprovalDecided
     status = ApprovalStatus(data.status)
     approval = await _ended(ctx, data.id, status, decided_by=ctx.user_id, comment=data.comment)
     if approval.tool is not None:
-        ctx.record(ApprovalOutcome(tool=approval.tool, approved=status is ApprovalStatus.approved))
+        ctx.record(
+            ApprovalOutcome(
+                tool=approval.tool, arguments=approval.arguments, approved=status is ApprovalStatus.approved
+            )
+        )
     ctx.audit("APPROVAL", approval.id, status=status, comment=data.comment)
     told = "approval.granted" if status is ApprovalStatus.approved else "approval.denied"
     _tell(ctx, approval, told, f"{approval.reason}: {status}")
@@ -183,10 +190,8 @@ async def cancel_approval(ctx: Context, data: CancelApproval) -> ApprovalCancell
 
     What waits for it is refused.
     """
-    approval = await _ended(ctx, data.id, ApprovalStatus.cancelled, comment=data.reason)
-    ctx.audit("APPROVAL", approval.id, reason=data.reason)
-    _tell(ctx, approval, "approval.cancelled", f"{approval.reason}: cancelled")
-    await settle(ctx, InboxKind.waitpoint, approval.id, "cancelled")
+    await call_off(ctx, data.id, data.reason)
+    ctx.audit("APPROVAL", data.id, reason=data.reason)
     return ApprovalCancelled(cancelled_by=ctx.user_id)
 
 
@@ -226,10 +231,17 @@ async def request_approval(ctx: Context, kind: ApprovalKind, reason: str, **valu
         sender_type=SenderType.agent,
         sender_id=approval.agent_id or None,
         priority=InboxPriority.high,
-        blocking=True,
+        blocking=approval.mode is ApprovalMode.sync,
         payload={"approval_id": approval.id, "kind": approval.kind, "tool": approval.tool},
     )
     return approval
+
+
+async def call_off(ctx: Context, id: str, reason: str) -> None:
+    """Nobody is asked any more. The operation declares InboxItemUpdated."""
+    approval = await _ended(ctx, id, ApprovalStatus.cancelled, comment=reason)
+    _tell(ctx, approval, "approval.cancelled", f"{approval.reason}: cancelled")
+    await settle(ctx, InboxKind.waitpoint, approval.id, "cancelled")
 
 
 async def enqueue_overdue(rows: AcrossWorkspaces) -> None:
@@ -244,6 +256,7 @@ async def time_out(ctx: Context, approval_id: str) -> None:
     if not await ctx.move_all(APPROVAL_STATES, ApprovalStatus.timeout, *overdue):
         return
     approval = await ctx.get(Approval, approval_id)
+    await _go_on(ctx, approval_id)
     _tell(ctx, approval, "approval.timeout", f"{approval.reason}: nobody decided", Severity.warn)
     await settle(ctx, InboxKind.waitpoint, approval.id, "dismissed")
 
@@ -251,9 +264,17 @@ async def time_out(ctx: Context, approval_id: str) -> None:
 async def _ended(ctx: Context, id: str, status: ApprovalStatus, **values: Any) -> Approval:
     """Moved from pending by one statement: of two at once, one is refused."""
     if await ctx.move_all(APPROVAL_STATES, status, col(Approval.id) == id, **values):
+        await _go_on(ctx, id)
         return await ctx.get(Approval, id)
     await ctx.find(APPROVAL)
     raise Refusal(Code.CONFLICT, DECIDED)
+
+
+async def _go_on(ctx: Context, id: str) -> None:
+    """The run that waits is there for any worker again. It is locked behind the approval, as by whom it waits."""
+    waiting = (col(Run.waits_for) == id, col(Run.leased_until) == NEVER)
+    if await ctx.update_where(Run, *waiting, including_hidden=True, waits_for=None, leased_until=NOW):
+        ctx.ring(Topic.queue)
 
 
 def _tell(

@@ -1,0 +1,67 @@
+"""Which calls of tools somebody is asked about first (contract: extras.approvals_gate)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from models.approvals import ApprovalKind, ApprovalMode
+
+DANGEROUS = ("deploy", "production", "delete_*", "drop_*", "terminate_*")
+COSTLY = 10  # US dollars
+TARGETS = ("target", "host", "hostname", "environment", "env")
+LIVE = ("prod", "live")
+OUTCOMES, FEWEST = 20, 10
+"""How many decisions on the same call are looked at, and from how many on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Calls of tools whose name matches need consent. In a pattern, * stands for anything."""
+
+    pattern: str
+    mode: ApprovalMode
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Why somebody is asked, and whether the call waits for the answer."""
+
+    kind: ApprovalKind
+    reason: str
+    mode: ApprovalMode
+
+
+def question(tool: str, arguments: Mapping[str, Any], gates: Iterable[Gate]) -> Question | None:
+    """What is to be asked before the call: by the first gate that matches, else by the rules that always hold."""
+    name = tool.lower()
+    for gate in gates:
+        if fnmatchcase(name, gate.pattern.lower()):
+            return Question(ApprovalKind.tool_call, f"The agent wants to call {tool}", gate.mode)
+    if any(fnmatchcase(name, pattern) for pattern in DANGEROUS):
+        return Question(ApprovalKind.destructive_op, f"The agent wants to call {tool}", ApprovalMode.sync)
+    cost = arguments.get("cost_estimate_usd")
+    if isinstance(cost, (int, float)) and not isinstance(cost, bool) and cost >= COSTLY:
+        return Question(ApprovalKind.cost_threshold, f"A call of {tool} is to cost ${cost:,.2f}", ApprovalMode.sync)
+    for key in TARGETS:
+        value = arguments.get(key)
+        if isinstance(value, str) and any(part in value.lower() for part in LIVE):
+            return Question(
+                ApprovalKind.target_environment, f"The agent wants to call {tool} on {value[:100]}", ApprovalMode.sync
+            )
+    return None
+
+
+def tuned(mode: ApprovalMode, outcomes: Iterable[bool]) -> ApprovalMode:
+    """What earlier decisions on the same call make of a mode: mostly approved, it waits no longer; mostly denied, it
+    waits.
+    """
+    decided = list(outcomes)
+    approved = sum(decided)
+    if len(decided) < FEWEST:
+        return mode
+    if mode is ApprovalMode.sync and approved * 10 > len(decided) * 9:
+        return ApprovalMode.asynchronous
+    if mode is ApprovalMode.asynchronous and (len(decided) - approved) * 10 > len(decided) * 7:
+        return ApprovalMode.sync
+    return mode
