@@ -27,6 +27,10 @@ class PeerConversationStatus(StrEnum):
     FAILED = "FAILED"
 
 
+HANDED_OVER = "[credential submitted]"
+"""What readers are told instead of a credential that was handed over."""
+
+
 class EscalationType(StrEnum):
     """What an agent asks for: words, a credential, or that somebody visits a link."""
 

@@ -9,7 +9,14 @@ from sqlmodel import col
 
 from models.actors import ActorType
 from models.agents import Agent
-from models.assignments import ESCALATION_STATES, Escalation, EscalationAction, EscalationStatus, EscalationType
+from models.assignments import (
+    ESCALATION_STATES,
+    HANDED_OVER,
+    Escalation,
+    EscalationAction,
+    EscalationStatus,
+    EscalationType,
+)
 from models.bounds import CREDENTIAL, DESCRIPTION, LINE, PROMPT, cut
 from models.chats import Chat
 from models.credentials import Credential, CredentialEventType, CredentialStatus, CredentialType
@@ -60,7 +67,6 @@ from resolvers.kernel import (
     query,
 )
 
-HANDED_OVER = "[credential submitted]"
 RESOLVED = "The escalation is already resolved"
 NO_AGENT = "there is no such agent in this crew"
 RESOLVER = "user"

@@ -22,7 +22,7 @@ from sqlalchemy import Text as SQLText
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models.agents import Agent
-from models.assignments import Escalation, PeerConversation
+from models.assignments import HANDED_OVER, Escalation, PeerConversation
 from models.chats import Message
 from models.costs import ModelCall
 from models.crews import Crew
@@ -34,7 +34,6 @@ from models.runs import Run
 from resolvers.kernel import EVERYONE, Action, QueryScope, View, graph, one
 
 SHOWN = 240  # letters of a text in a summary
-HANDED_OVER = "[credential submitted]"
 TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens")
 
 

@@ -1,5 +1,6 @@
 """Activity, for the oracle: the items of three tables, and the names beside them."""
 
+from models.assignments import HANDED_OVER
 from tests.reader.oracle import Asker, Listing, Row, Single, Store, ordered
 from tests.reader.words import NEWEST, Arguments, Root, Value, tenants
 
@@ -84,6 +85,9 @@ DERIVED: dict[tuple[str, str], Value] = (
     | {
         ("Escalation", "from_name"): named("agents", "from_agent_id", "name"),
         ("Escalation", "from_slug"): named("agents", "from_agent_id", "slug"),
+        ("Escalation", "shown_resolution"): lambda _, __, row: (
+            row["resolution"] if row["type"] != "CREDENTIAL" else None if row["status"] == "PENDING" else HANDED_OVER
+        ),
         ("Escalation", "metadata"): lambda _, __, row: row["data"],
     }
     | {("ActivityItem", f"crew_{column}"): of_crew(column) for column in ("id", "name", "slug", "color")}

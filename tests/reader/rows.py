@@ -327,7 +327,7 @@ class Sower:
             yield secret
             for place, crew in enumerate(self.random.sample(crews, min(2, len(crews)))):
                 yield CredentialCrew(credential_id=secret.id, crew_id=crew.id, position=place, **self.here)
-            for agent in self.random.sample(agents, 2):
+            for agent in self.random.sample(agents[:3], 2):
                 given = {"env_var_name": self.random.choice("ABC"), "priority": self.random.randrange(3)}
                 yield AgentCredential(agent_id=agent.id, credential_id=secret.id, **given, **self.here)
             for _ in range(self.random.randrange(4) if number else 9):
@@ -387,10 +387,11 @@ class Sower:
                     user_id=person.user_id, action=pick(["assigned", "commented"]), entity_title=self.text(),
                     read_at=read, created_at=self.time(), **by,
                 )  # fmt: skip
-        for number in range(24):
+        for number in range(48):
             kind, status = pick(list(ApprovalKind)), pick(list(ApprovalStatus)[:2])
-            crew, agent = (crews[0], agents[0]) if number % 2 else (pick(crews), pick(agents))
-            whose = {"crew_id": self.maybe(crew.id) or "", "agent_id": self.maybe(agent.id) or ""}
+            crew, agent = (pick(crews[:3]), pick(agents[:3])) if number % 4 else (pick(crews), pick(agents))
+            ids = [crew.id, agent.id] if number % 2 else [self.maybe(crew.id) or "", self.maybe(agent.id) or ""]
+            whose: dict[str, Any] = {"crew_id": ids[0], "agent_id": ids[1]}
             yield Approval(kind=kind, status=status, reason=self.text(), created_at=self.time(), **whose, **self.here)
             agent_id = self.maybe(agent.id)
             yield ApprovalGate(pattern=self.text(), agent_id=agent_id, created_at=self.time(), **self.here)

@@ -361,10 +361,14 @@ def test_what_is_never_null_cannot_be_null() -> None:
     assert list(could_be_null()) == []
 
 
+OF_AGENTS = ["Chat.agentSlug", "Escalation.fromName", "Escalation.fromSlug", "LogEntry.agent"]
+OF_AGENTS += ["Run.agentName", "Run.agentSlug", "WorkPause.agentName"]
+
+
 @pytest.mark.parametrize(
     ("model", "fields"),
     [
-        (Agent, ["Chat.agentSlug", "LogEntry.agent", "Run.agentName", "Run.agentSlug", "WorkPause.agentName"]),
+        (Agent, OF_AGENTS),
         (User, ["CrewMember.user", "Invitation.inviter", "Member.user", "SavedView.owner"]),
     ],
 )

@@ -32,7 +32,7 @@ def agent_names(store: Store, _: Asker, row: Row) -> list[str]:
 def given_to(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     only([row for row in tenants(store, asker, "Agent") if row["id"] == arguments["agentId"]], "Agent")
     rows = [row for row in tenants(store, asker, "AgentCredential") if row["agent_id"] == arguments["agentId"]]
-    return Listing("AgentCredential", ordered(rows, by("env_var_name", "-priority", "-id")))
+    return Listing("AgentCredential", ordered(rows, by("env_var_name", "-priority", "id")))
 
 
 def timeline(store: Store, asker: Asker, arguments: Arguments) -> Listing:
