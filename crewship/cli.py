@@ -17,6 +17,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
 app.add_typer(audit_app, name="audit")
+keys_app = typer.Typer(no_args_is_help=True, help="The keys of the instance.")
+app.add_typer(keys_app, name="keys")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -220,6 +222,25 @@ def verify_audit(
     expired = f", and {found.dropped} that have expired" if found.dropped else ""
     print(f"{found.rows} rows in {found.seals} seals of {found.workspaces} workspaces{expired}: {found.faults} faults.")
     if found.faults:
+        raise typer.Exit(1)
+
+
+@keys_app.command("rotate")
+def rotate_keys() -> None:
+    """Seal every stored secret anew with ENCRYPTION_KEY_V2, while the service works. It may be cut off and begun again.
+    At the end it says what each key is still needed for. Exit code 1 when something could not be opened.
+    """
+    with _refusals():
+        from crewship.reseal import reseal
+        from crewship.serve import database
+
+        settings = _settings()
+        with database(settings) as access:
+            done = asyncio.run(reseal(settings, access, lambda column: print(f"sealed: {column}", flush=True)))
+    print(f"{done.values} values were sealed anew; {done.unopenable} could not be opened.")
+    for name, count in sorted(done.needed.items()):
+        print(f"{name} is needed for {count} values and signatures.")
+    if done.unopenable:
         raise typer.Exit(1)
 
 

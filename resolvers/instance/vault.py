@@ -86,6 +86,11 @@ class Vault:
         self._signing = {number: _signing_key(key) for number, key in keys.items()}
         self._first = bytes((FORM, next(iter(keys))))
 
+    @property
+    def number(self) -> int:
+        """Of the key that seals."""
+        return self._first[1]
+
     def seal(self, text: str, *, table: type[SQLModel], column: str, row_id: str) -> Sealed:
         """For `column` of the row with this id, which may be one that is still to be inserted."""
         head, nonce = MARK + self._first, os.urandom(NONCE)

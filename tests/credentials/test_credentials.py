@@ -286,6 +286,11 @@ async def test_no_value_is_anywhere_but_sealed_in_its_column(board: Board) -> No
         oauth_client_secret=f"{CANARY}-o",
     )  # fmt: skip
     await change(board, credential, value=f"{CANARY}-new", name=word(), description="changed")
+    path = f"{PATH}/{credential['id']}"
+    await board.ask("POST", f"{path}/rotate", {"value": f"{CANARY}-newer"}, board.world.owner)
+    await board.ask("POST", f"{path}/rotate", {"value": f"{CANARY}-x", "grace_seconds": -1}, board.world.owner)
+    await board.ask("POST", f"{PATH}/test", {"value": f"{CANARY}-test", "provider": "NONE"})
+    await board.ask("POST", f"{path}/test")
     fail = {"name": credential["name"], "value": CANARY, "crew_id": UNKNOWN}
     texts = [(await board.ask("POST", PATH, fail)).text, str(await board.read(PATH))]
     tables = await board.world.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
@@ -296,7 +301,9 @@ async def test_no_value_is_anywhere_but_sealed_in_its_column(board: Board) -> No
     forms = (CANARY, base64.b64encode(plain).decode().rstrip("=")[:-2], plain.hex(), CANARY[::-1])
     assert not [text[:200] for text in texts if any(form in text for form in forms)]
     actions = [row["action"] for row in await board.world.audit() if row["entity_id"] == credential["id"]]
-    assert sorted(actions) == ["credential.created", "credential.updated"]
+    assert sorted(actions) == [
+        "credential.created", "credential.rotated", "credential.tested", "credential.updated",
+    ]  # fmt: skip
 
 
 DOCUMENT = """
