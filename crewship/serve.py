@@ -118,10 +118,12 @@ async def migrate(settings: Settings, access: Access) -> str:
     processes share; returns the revision.
     """
     from crewship.work import prepare as prepare_engine
+    from resolvers.skills import bundling
 
     await wait_for_database(access.owner)
     await migrations.upgrade(access.owner, application_role=access.role, row_level_security=settings.row_level_security)
     await prepare_engine(access.owner, access.application)
+    await bundling.bring(access.owner)
     return migrations.head()
 
 

@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import Annotated
 
+import orjson
+
 from models.skills import (
+    AgentSkill,
     PricingTier,
     ScanStatus,
     Skill,
@@ -14,7 +17,9 @@ from models.skills import (
     SkillVerification,
 )
 from resolvers import skills
-from rest_compat.table import DELETE, GET, POST, Absent, From, Wire
+from resolvers.kernel.operation import Answer
+from rest_compat.errors import JSON
+from rest_compat.table import DELETE, GET, POST, Absent, From, Reply, Request, Wire
 
 
 class InstalledAgentJSON(Wire, of=skills.InstalledAgent):
@@ -85,10 +90,43 @@ class SkillDetailJSON(SkillJSON, of=Skill):
     changelog: str | None
 
 
+class SkillOfAgentJSON(Wire, of=Skill):
+    id: str
+    name: str
+    slug: str
+    display_name: str | None
+    description: str | None
+    category: SkillCategory
+    source: SkillSource
+    icon: str | None
+    version: Annotated[str, From("skill_version")]
+
+
+class AgentSkillJSON(Wire, of=AgentSkill):
+    id: str
+    agent_id: str
+    skill_id: str
+    enabled: bool
+    config: str | None
+    skill: SkillOfAgentJSON
+
+
+def _answers_assignment(request: Request, answer: Answer) -> Reply:
+    """200 where nothing changed (contract: agent_skills.assign)."""
+    body = answer.body or b"{}"
+    headers = [JSON, (b"idempotent-replayed", b"true")] if answer.replayed else [JSON]
+    return Reply(200 if orjson.loads(body).get("already_assigned") else 201, body, headers)
+
+
+OF_AGENT = "/api/v1/agents/{agentId}/skills"
 OF_WORKSPACE = "/api/v1/workspaces/{workspaceId}/skills"
 ROUTES = (
     GET("/api/v1/skills", skills.list_skills, list[ListedSkillJSON]),
     GET("/api/v1/skills/{skillId}", skills.get_skill, SkillDetailJSON),
     POST(f"{OF_WORKSPACE}/import", skills.import_skill, skills.SkillImported, status=201),
+    POST(f"{OF_WORKSPACE}/bulk-import", skills.bulk_import_skills, skills.BulkImport),
     DELETE(f"{OF_WORKSPACE}/{{skillId}}", skills.delete_skill, skills.SkillDeleted),
+    GET(OF_AGENT, skills.list_agent_skills, list[AgentSkillJSON]),
+    POST(OF_AGENT, skills.assign_skill, skills.SkillAssigned, status=201, answers=_answers_assignment),
+    DELETE(f"{OF_AGENT}/{{skillId}}", skills.remove_skill, status=204),
 )

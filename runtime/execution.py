@@ -24,7 +24,19 @@ from resolvers.runs.cancelling import CANCELLED
 from resolvers.runs.finishing import NO_OUTPUT, finish_run
 from resolvers.runs.work import Claim
 from runtime.engine import Engine
-from runtime.job import BUDGET_EXCEEDED, Failed, Interrupted, Job, Outcome, Priced, StuckLoop, Turn, Waiting, Worker
+from runtime.job import (
+    BUDGET_EXCEEDED,
+    Failed,
+    Interrupted,
+    Job,
+    Outcome,
+    Priced,
+    Skill,
+    StuckLoop,
+    Turn,
+    Waiting,
+    Worker,
+)
 from runtime.outfit import Fitted, Outfit
 from runtime.parts import Reply, fold
 from runtime.storable import size_of, storable
@@ -124,6 +136,9 @@ def job_of(claim: Claim, briefing: Mapping[str, Any], max_tokens: int | None = N
         timeout_seconds=float(agent["timeout_seconds"] or TIMEOUT),
         max_tokens=max_tokens,
         gates=tuple(Gate(gate["pattern"], ApprovalMode(gate["mode"])) for gate in briefing["gates"]),
+        skills=tuple(
+            Skill(one["slug"], one["description"], one["content"], tuple(one["missing"])) for one in briefing["skills"]
+        ),
     )
 
 

@@ -40,6 +40,16 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class Skill:
+    """What the agent was taught. `missing`: environment variables that it needs, and nobody has given."""
+
+    slug: str
+    description: str
+    content: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One run. `history` has none of its turns; `max_turns`: calls of a model; `timeout_seconds`: of the whole run."""
 
@@ -57,6 +67,7 @@ class Job:
     """Calls of tools that somebody has to consent to, beside those of which that always holds."""
     max_cost: int | None = None
     """Millionths of a US dollar that its calls may cost; None: no limit. The last call may go beyond it."""
+    skills: tuple[Skill, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

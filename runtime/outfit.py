@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +19,7 @@ from runtime.job import Adapter, Job
 from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.quarantine import quarantine
 from runtime.sandbox import Sandbox, Workdir, detect
+from runtime.skills import files_of
 from runtime.tools import tools_for
 from runtime.turn import Guard
 
@@ -46,7 +47,7 @@ class InstanceOutfit:
     async def fit(self, job: Job) -> Fitted:
         given = await given_to(job.workspace_id, job.agent.id)
         redactor = Redactor((*self._known, *(each.value for each in given)))
-        workdir = Workdir.of_job(self._settings.storage_path, job)
+        workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
         tools = tools_for(job, await self.sandbox(), workdir, environment(given))
         cwd = f"/output/{job.agent.slug}"
         keys = CredentialKeys(given, self._keys)

@@ -5,6 +5,7 @@ chats.behaviour 12).
 from dataclasses import dataclass
 
 from runtime.job import Job, Turn, Worker
+from runtime.skills import listing
 
 BYTES_A_TOKEN = 3
 TURN_TOKENS = 4  # what marks a turn's beginning, role and end
@@ -34,7 +35,7 @@ def assemble(job: Job, budget: int, system: str | None = None) -> Prompt:
 
     `system` stands for the one of an agent that works with tools.
     """
-    system = _system(job.agent) if system is None else system
+    system = "\n\n".join(filter(None, (_system(job.agent), listing(job.skills)))) if system is None else system
     history = tuple(turn for turn in job.history if turn.content.strip())  # providers refuse an empty turn
     turns = _newest(history, budget - estimate(system) - estimate(job.prompt) - 2 * TURN_TOKENS)
     dropped = len(history) - len(turns)

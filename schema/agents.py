@@ -73,6 +73,7 @@ class AgentType:
     inbox_items: Edges = strawberry.field(description="What the agent has put before people.")
     costs: Edges = strawberry.field(description="Of the last 30 days, newest first.")
     budgets: Edges
+    skills: Edges
     credentials: Edges = strawberry.field(description="Those that the agent is given, as far as the caller sees them.")
     approvals: Edges = strawberry.field(description="What the agent waits, or waited, for consent to.")
     escalations: Edges = strawberry.field(description="What the agent has asked people to decide.")

@@ -91,6 +91,7 @@ class CrewType:
     costs: Edges = strawberry.field(description="Of the last 30 days, newest first.")
     budgets: Edges
     approvals: Edges
+    skills: Edges = strawberry.field(description="Skills that agents of the crew have.")
     credentials: Edges = strawberry.field(description="Those that the members of the crew see.")
     escalations: Edges
     recurring_issues: Edges

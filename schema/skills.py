@@ -80,6 +80,34 @@ class SkillImportedType:
     created: bool
 
 
+@output(skill_ops.BulkImported, name="BulkImportedSkill")
+class BulkImportedType:
+    skill_id: strawberry.ID
+    slug: str
+    created: bool
+
+
+@output(skill_ops.BulkSkipped, name="BulkSkippedSkill")
+class BulkSkippedType:
+    """A file that was not imported, and why."""
+
+    path: str
+    slug: str | None
+    reason: str
+
+
+@output(skill_ops.BulkImport, name="BulkSkillImport")
+class BulkImportType:
+    """`truncated` where the repository had more files than are looked at."""
+
+    source: str
+    total_found: int
+    total_imported: int
+    imported: list[BulkImportedType]
+    skipped: list[BulkSkippedType]
+    truncated: bool | None
+
+
 @output(skill_ops.SkillDeleted)
 class SkillDeletedType:
     """The skill was deleted, and taken from all agents."""
@@ -102,13 +130,31 @@ class AgentSkillType:
     created_at: datetime
 
 
+@output(skill_ops.SkillAssigned)
+class SkillAssignedType:
+    """The assignment; `alreadyAssigned` where the agent had the skill before."""
+
+    id: strawberry.ID
+    already_assigned: bool | None
+
+
+@output(skill_ops.SkillUnassigned)
+class SkillUnassignedType:
+    agent_id: strawberry.ID
+    skill_id: strawberry.ID
+
+
 @strawberry.type
 class SkillQuery:
     skills = query(skill_ops.list_skills, SkillType)
     skill = query(skill_ops.get_skill, SkillType)
+    agent_skills = query(skill_ops.list_agent_skills, AgentSkillType)
 
 
 @strawberry.type
 class SkillMutation:
     import_skill = mutation(skill_ops.import_skill, SkillImportedType)
+    bulk_import_skills = mutation(skill_ops.bulk_import_skills, BulkImportType)
     delete_skill = mutation(skill_ops.delete_skill, SkillDeletedType)
+    assign_skill = mutation(skill_ops.assign_skill, SkillAssignedType)
+    remove_skill = mutation(skill_ops.remove_skill, SkillUnassignedType)

@@ -34,6 +34,7 @@ IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "ch
 _WORKSPACE = ("workspace:read", "workspace:admin")
 _OF_DOMAIN = {
     "agent_credentials": ("credentials:read", "credentials:write"),
+    "agent_skills": ("skills:read", "skills:write"),
     "cache": ("crews:read", "crews:write"),
     "activity": ("crews:read", "crews:write"),
     "audit": _WORKSPACE,

@@ -1,18 +1,23 @@
 """What a worker is told of a run it has claimed: the agent, what is asked of it, and what was said before."""
 
+import orjson
+from sqlalchemy import select
 from sqlmodel import col
 
 from models.agents import Agent, CliAdapter, LlmProvider, ToolProfile
 from models.approvals import ApprovalMode
 from models.budgets import Budget
 from models.chats import Message, MessageRole
+from models.credentials import AgentCredential
 from models.crews import Crew
 from models.runs import Run
+from models.skills import AgentSkill, Skill
 from resolvers.approvals import gates_of
 from resolvers.kernel import Action, ById, Context, Output, procedure
 from resolvers.runs.lifecycle import MISSING
 
 TOLD = 200  # messages; how many of them a model is shown is for the prompt to decide
+MOST_SKILLS = 50  # of one agent
 SPOKEN = (MessageRole.user, MessageRole.assistant)
 
 
@@ -41,6 +46,15 @@ class BriefedGate(Output):
     mode: ApprovalMode
 
 
+class BriefedSkill(Output):
+    """`missing`: environment variables that it needs, and no credential of the agent is called."""
+
+    slug: str
+    description: str
+    content: str
+    missing: list[str]
+
+
 class Briefing(Output):
     """`history` is what users and agents wrote in the chat before this run, oldest first.
 
@@ -54,6 +68,7 @@ class Briefing(Output):
     history: list[BriefedTurn]
     budgeted: bool
     gates: list[BriefedGate]
+    skills: list[BriefedSkill]
 
 
 @procedure("runs.brief", Action.READ, surfaces=frozenset())
@@ -87,7 +102,31 @@ async def brief(ctx: Context, data: ById) -> Briefing:
         history=await _history(ctx, run),
         budgeted=await ctx.select(Budget).exists(),
         gates=[BriefedGate(pattern=gate.pattern, mode=gate.mode) for gate in await gates_of(ctx, agent)],
+        skills=await _skills(ctx, agent),
     )
+
+
+async def _skills(ctx: Context, agent: Agent) -> list[BriefedSkill]:
+    """Those that are enabled and have a text, by name."""
+    ties, skills = ctx.table(AgentSkill), ctx.table(Skill)
+    chosen = [skills.c[name] for name in ("slug", "description", "content", "credential_requirements")]
+    enabled = (ties.c.agent_id == agent.id, ties.c.enabled, skills.c.content.is_not(None))
+    found = select(*chosen).select_from(ties.join(skills, skills.c.id == ties.c.skill_id)).where(*enabled)
+    rows = await ctx.report(found.order_by(skills.c.display_name, skills.c.id).limit(MOST_SKILLS))
+    if not rows:
+        return []
+    given = ctx.table(AgentCredential)
+    named = await ctx.report(select(given.c.env_var_name).where(given.c.agent_id == agent.id).distinct())
+    known = {row[0] for row in named}
+    return [
+        BriefedSkill(
+            slug=row["slug"],
+            description=row["description"] or "",
+            content=row["content"],
+            missing=[name for name in orjson.loads(row["credential_requirements"] or "[]") if name not in known],
+        )
+        for row in rows
+    ]
 
 
 async def _history(ctx: Context, run: Run) -> list[BriefedTurn]:

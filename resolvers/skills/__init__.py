@@ -1,14 +1,12 @@
 """Skills: the catalog, imports, and which agents have which."""
 
+from resolvers.skills.assignment import SkillAssigned, SkillUnassigned, assign_skill, list_agent_skills, remove_skill
+from resolvers.skills.bulk import BulkImport, BulkImported, BulkSkipped, bulk_import_skills
 from resolvers.skills.catalog import InstalledAgent, SkillDeleted, delete_skill, get_skill, list_skills
 from resolvers.skills.importing import SkillImported, import_skill
 
 __all__ = [
-    "InstalledAgent",
-    "SkillDeleted",
-    "SkillImported",
-    "delete_skill",
-    "get_skill",
-    "import_skill",
-    "list_skills",
-]
+    "BulkImport", "BulkImported", "BulkSkipped", "InstalledAgent", "SkillAssigned", "SkillDeleted", "SkillImported",
+    "SkillUnassigned", "assign_skill", "bulk_import_skills", "delete_skill", "get_skill", "import_skill",
+    "list_agent_skills", "list_skills", "remove_skill",
+]  # fmt: skip

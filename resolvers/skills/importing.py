@@ -1,4 +1,4 @@
-"""Import of one SKILL.md: of its text."""
+"""Import of one SKILL.md: of its text, or from an address."""
 
 import asyncio
 from typing import Annotated
@@ -7,22 +7,25 @@ from pydantic import Field
 
 from models import bounds
 from models.journal import Severity
-from resolvers.kernel import Action, Bool, Code, Context, Input, Output, Refusal, command
+from resolvers.kernel import Action, Bool, Code, Context, Input, Output, Policy, Refusal, Url, command
 from resolvers.skills.catalog import tell
+from resolvers.skills.fetching import SECONDS, address_of, fetched
 from resolvers.skills.skill_md import SkillFault, SkillFile, parse
 from resolvers.skills.storing import check_free, check_license, hold_catalog, known, store
 
 SkillText = Annotated[str, Field(strict=True, max_length=bounds.SKILL)]
-NOTHING = "content: give the text of a SKILL.md"
+ONE_OF = "Give either url or content"
 
 
 class ImportSkill(Input):
-    """`content` is a whole SKILL.md.
+    """Either `content`, a whole SKILL.md, or `url`, where one lies.
 
+    `url` is an https address, that of a file on github.com, or `owner/repository/path`, which means its branch main.
     A license that is not allowed is refused, unless `allow_unsafe_license` is set.
     """
 
-    content: SkillText | None = None
+    url: Url = ""
+    content: SkillText = ""
     allow_unsafe_license: Bool = False
 
 
@@ -50,16 +53,21 @@ async def import_skill(ctx: Context, data: ImportSkill) -> SkillImported:
     A skill of the same slug is replaced, if this workspace made it. A text that the scan flags is imported, and says so
     in `scan_status`.
     """
-    if not data.content:
-        raise Refusal(Code.BAD_REQUEST, NOTHING)
-    file = await understood(data.content)
+    if bool(data.url.strip()) == bool(data.content):
+        raise Refusal(Code.BAD_REQUEST, ONE_OF)
+    url = address_of(data.url) if data.url else None
+    text = data.content
+    if url is not None:
+        async with ctx.outside.http(Policy.PUBLIC, timeout=SECONDS, most=bounds.SKILL) as http:
+            text = await fetched(http, url)
+    file = await understood(text)
     if not data.allow_unsafe_license:
         check_license(file, needed=False)
     await ctx.begin()
     await hold_catalog(ctx)
     before = await known(ctx, file.slug)
     await check_free(ctx, file, before)
-    skill = await store(ctx, file, before)
+    skill = await store(ctx, file, before, homepage=url)
     tell(
         ctx,
         "skill.imported",
@@ -68,7 +76,7 @@ async def import_skill(ctx: Context, data: ImportSkill) -> SkillImported:
         skill_id=skill.id,
         slug=file.slug,
         created=before is None,
-        source="content",
+        source="url" if url else "content",
         unsafe_license=data.allow_unsafe_license,
     )
     return SkillImported(skill_id=skill.id, name=skill.name, slug=skill.slug, created=before is None)

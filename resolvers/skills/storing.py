@@ -58,7 +58,7 @@ async def store(
     **changes: Any,
 ) -> Skill:
     """The new row, or `skill` changed. `vendor` and `homepage` hold where the file says none."""
-    values = _values(file) | changes
+    values = values_of(file) | changes
     given = {
         "vendor": file.vendor or vendor,
         "homepage": homepage or file.homepage,
@@ -73,7 +73,7 @@ async def store(
     return await ctx.insert(Skill(slug=file.slug, made_in=ctx.workspace_id, source=source, **made), conflict=TAKEN)
 
 
-def _values(file: SkillFile) -> dict[str, Any]:
+def values_of(file: SkillFile) -> dict[str, Any]:
     return {
         "name": file.name,
         "name_key": name_key(file.name),

@@ -210,7 +210,8 @@ class Bubblewrap:
             keep(theirs, gate_theirs)
             output, home = keep(theirs, workdir.open_output()), keep(theirs, workdir.open_home())
             files = {
-                path: keep(theirs, memory_file(content)) for path, content in {**_ETC, _STDIN: stdin or b""}.items()
+                path: keep(theirs, memory_file(content))
+                for path, content in {**_ETC, **workdir.given, _STDIN: stdin or b""}.items()
             }
             rules = keep(theirs, memory_file(self._filter or b""))
             outside, shared = self._reach(output, home)

@@ -10,7 +10,8 @@ through a symbolic link. So it does not matter what a name meant a moment ago, o
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from resolvers.instance.confined import open_directory, owner_of_agents_files
@@ -37,6 +38,8 @@ class Workdir:
     home: tuple[str, ...]
     agent: str
     owner: int | None
+    given: Mapping[str, bytes] = field(default_factory=dict)
+    """Files that commands find, and cannot change, by their paths in the sandbox."""
 
     @classmethod
     def of(

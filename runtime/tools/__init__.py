@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -107,8 +108,11 @@ class _Toolbox:
         return f"Run a shell command {where}. When it ends, so does everything it has started."
 
     async def read(self, data: ReadFile) -> ToolResult:
-        place = Place.of(data.path, self._workdir)
-        content = await asyncio.to_thread(read_file, self._workdir, place)
+        place: Place | str = posixpath.normpath(data.path)
+        content = self._workdir.given.get(str(place))
+        if content is None:
+            place = Place.of(data.path, self._workdir)
+            content = await asyncio.to_thread(read_file, self._workdir, place)
         try:
             text = content.decode()
         except UnicodeDecodeError:

@@ -1,7 +1,7 @@
 """The roots of skills, for the oracle, and what is derived of them."""
 
-from tests.reader.oracle import Asker, Key, Listing, Order, Row, Single, Store, ordered
-from tests.reader.words import Arguments, Root, Value, by, only
+from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store, ordered
+from tests.reader.words import Arguments, Root, Value, by, only, tenants
 
 SEARCHED = ("name", "display_name", "description")
 RANKS = ("OFFICIAL", "CURATED", "COMMUNITY", "EXPERIMENTAL")
@@ -41,7 +41,15 @@ def skill(store: Store, asker: Asker, arguments: Arguments) -> Single:
     return only([row for row in store.tables["skills"] if row["id"] == arguments["id"]], "Skill")
 
 
-HERE: dict[str, Root] = {"skills": skills, "skill": skill}
+def agent_skills(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    agents = [a for a in tenants(store, asker, "Agent") if a["id"] == arguments["agentId"]]
+    if not agents:
+        raise Refused("NOT_FOUND")
+    rows = [tie for tie in store.tables["agent_skills"] if tie["agent_id"] == agents[0]["id"]]
+    return Listing("AgentSkill", ordered(rows, by("created_at", "id")))
+
+
+HERE: dict[str, Root] = {"skills": skills, "skill": skill, "agentSkills": agent_skills}
 DERIVED: dict[tuple[str, str], Value] = {
     ("Skill", "agent_count"): lambda store, asker, row: len(assigned(store, asker, row)),
 }

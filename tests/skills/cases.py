@@ -1,6 +1,7 @@
 """Cases of skills, for the tests that are made for every operation."""
 
 from models.skills import ScanStatus, Skill
+from resolvers.errors import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -54,8 +55,12 @@ def skill(plot: Plot) -> Skill:
 
 
 OF_SKILL: dict[str, str] = {"id": "skill"}
+OF_AGENT: dict[str, str] = {"agent_id": "agent", "skill_id": "skill"}
 RECIPES = {
+    "agent_skills.assign": Recipe(ids={"agent_id": "lead", "skill_id": "skill"}),
+    "agent_skills.remove": Recipe(ids=OF_AGENT),
     "skills.get": Recipe(ids=OF_SKILL),
     "skills.delete": Recipe(ids=OF_SKILL),
+    "skills.bulk_import": Recipe({"git_url": "https://localhost/skills.git"}, refused=Code.BAD_GATEWAY),
     "skills.import": Recipe({"content": SKILL_MD}),
 }

@@ -1,0 +1,59 @@
+"""Skills of an agent, as the Agent Skills format has them: the prompt names each with what it is for, and its SKILL.md
+lies in a folder of its own, which the agent reads when it comes to that.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+from xml.sax.saxutils import escape
+
+from runtime.job import Skill
+
+ROOT: Final = "/skills"
+MOST_LISTED: Final = 20_000  # characters of the prompt (contract: skills, runtime_use)
+MOST_GIVEN: Final = 8 << 20  # bytes of all files
+INTRODUCTION: Final = (
+    "You have skills: instructions for certain kinds of work. When what you are asked fits the description of one,"
+    " read its file first and do as it says. The files can be read, and not be changed."
+)
+
+
+def path_of(skill: Skill) -> str:
+    return f"{ROOT}/{skill.slug}/SKILL.md"
+
+
+def listing(skills: Sequence[Skill]) -> str:
+    """The part of the prompt that names them; empty where there are none, and without those that are too many."""
+    lines, room = list[str](), MOST_LISTED
+    for skill in skills:
+        line = _line(skill)
+        if len(line) > room:
+            break
+        lines.append(line)
+        room -= len(line)
+    return "\n".join([INTRODUCTION, "<available_skills>", *lines, "</available_skills>"]) if lines else ""
+
+
+def _line(skill: Skill) -> str:
+    told = {"name": skill.slug, "description": skill.description, "location": path_of(skill)}
+    if skill.missing:
+        told["missing"] = f"environment variables {', '.join(skill.missing)}"
+    return f"<skill>{''.join(f'<{key}>{escape(value)}</{key}>' for key, value in told.items())}</skill>"
+
+
+def files_of(skills: Sequence[Skill]) -> Mapping[str, bytes]:
+    """What lies in the sandbox, by its path."""
+    made, room = dict[str, bytes](), MOST_GIVEN
+    for skill in skills:
+        content = _skill_md(skill)
+        room -= len(content)
+        if room < 0:
+            break
+        made[path_of(skill)] = content
+    return made
+
+
+def _skill_md(skill: Skill) -> bytes:
+    """A text in quotes is the same in JSON and in YAML."""
+    head = f"name: {json.dumps(skill.slug)}\ndescription: {json.dumps(skill.description)}"
+    return f"---\n{head}\n---\n\n{skill.content}".encode(errors="replace")
