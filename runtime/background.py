@@ -7,6 +7,7 @@ leaves out what is marked.
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ T = TypeVar("T")
 D = TypeVar("D", bound=Input)
 LONGEST_SLEEP = 60.0  # seconds; a job that sleeps holds one of its queue's slots
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0  # seconds between two attempts; they double
+MOST_MISSED, FIRST_MOMENT = 5, 0.02  # looks for jobs that another process was at, and seconds
 REFILL = 0.05  # seconds
 GRACE = 1.0  # seconds that bodies have to end when their process does
 AGAIN = 0.5  # seconds between two tries of what the database did not take
@@ -200,7 +202,7 @@ class Carrier:
     def __init__(self, jobs: tuple[Carried, ...], executor: str, claim: Callable[[str], Awaitable[None]]) -> None:
         self._jobs, self._executor, self._claim = {each.job.name: each for each in jobs}, executor, claim
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._rung, self._wake = set[str](), asyncio.Event()
+        self._rung, self._wake, self._missed = set[str](), asyncio.Event(), dict[str, int]()
         self._listening: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -221,9 +223,19 @@ class Carrier:
             for name in rung:
                 try:
                     await self._claim(name)
-                # somebody else is at the same rows, or the database is away: there are other looks
+                    self._missed.pop(name, None)
                 except Exception as error:
                     log.debug("no claim at a ring", job=name, error=type(error).__name__)
+                    self._look_again(name)
+
+    def _look_again(self, name: str) -> None:
+        """Of two processes that claim at once one is refused. It looks again a moment later, and not for long: where
+        the database is away, there is the poller.
+        """
+        missed = self._missed[name] = self._missed.get(name, 0) + 1
+        if missed <= MOST_MISSED:
+            wait = random.uniform(0, FIRST_MOMENT * 2**missed)  # noqa: S311 - so that they do not meet again
+            asyncio.get_running_loop().call_later(wait, self.ring, name)
 
     async def stop(self) -> None:
         """Stops all bodies where they are, and begins no other."""
