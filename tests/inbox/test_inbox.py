@@ -266,3 +266,29 @@ async def test_graphql_lists_counts_and_changes(world: World) -> None:
     assert changed["data"]["updateInboxItem"] == {
         "state": "resolved", "resolvedByUserId": world.member.user_id, "resolvedAction": "archived",
     }  # fmt: skip
+
+
+async def test_counters_hold_while_many_change_items_at_once(world: World) -> None:
+    await world.database.execute("DELETE FROM inbox_items")
+    items = [InboxItem(
+        id=inbox_item_id(InboxKind.message, f"many-{number}"), kind=InboxKind.message, source_id=f"many-{number}",
+        title="One of many", workspace_id=world.workspace.id,
+    ) for number in range(30)]  # fmt: skip
+    await world.add(*items)
+
+    async def change(number: int) -> None:
+        ids = [item.id for item in items[number : number + 15]]
+        state = ("read", "unread", "resolved")[number % 3]
+        bulk = {"ids": ids if number % 2 else ids[::-1], "state": state}
+        answer = await world.rest(world.manager, "POST", "/api/v1/inbox/bulk", bulk)
+        assert answer.json()["updated"] == len(ids)
+        one = await world.rest(world.admin, "PATCH", f"/api/v1/inbox/{ids[0]}", {"state": state})
+        assert one.status_code == 200
+
+    await asyncio.gather(*(change(number) for number in range(16)))
+    unread = await world.database.fetchval("SELECT count(*) FROM inbox_items WHERE state = 'unread'")
+    for person in (world.owner, world.viewer):
+        assert (await world.rest(person, "GET", "/api/v1/inbox/count")).json() == {"unread_count": unread}
+        listed = (await world.rest(person, "GET", "/api/v1/inbox")).json()
+        assert (listed["count"], listed["unread_count"]) == (30, unread)
+        assert sum(row["state"] == "unread" for row in listed["rows"]) == unread
