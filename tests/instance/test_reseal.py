@@ -120,7 +120,7 @@ async def test_a_hundred_thousand_under_load_with_a_kill_in_the_middle(world: Wo
         await asyncio.sleep(0.05)
     assert first.poll() is None
     first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.communicate()
     left = await world.database.fetchval(count)
     assert 0 < left < number
     second = await run_rotation(dsn, tmp_path)
