@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from models.base import table_of
 from models.skills import Skill, SkillMaturity, SkillSource, SkillVerification
 from resolvers.kernel import digest
 from resolvers.skills.skill_md import parse
@@ -82,4 +83,4 @@ def row_of(text: str, fingerprint: str) -> dict[str, Any]:
         "fingerprint": fingerprint,
     }
     made = Skill(**(values_of(file) | own))
-    return {name: value for name, value in made.__dict__.items() if value is not None}
+    return {name: value for name in table_of(Skill).c.keys() if (value := made.__dict__.get(name)) is not None}  # noqa: SIM118
