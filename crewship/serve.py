@@ -117,13 +117,13 @@ async def migrate(settings: Settings, access: Access) -> str:
     """Bring the schema to this release's head, and the tables of the durable engine with it, under locks that all
     processes share; returns the revision.
     """
+    from crewship import bundled_skills
     from crewship.work import prepare as prepare_engine
-    from resolvers.skills import bundling
 
     await wait_for_database(access.owner)
     await migrations.upgrade(access.owner, application_role=access.role, row_level_security=settings.row_level_security)
     await prepare_engine(access.owner, access.application)
-    await bundling.bring(access.owner)
+    await bundled_skills.bring(access.owner)
     return migrations.head()
 
 

@@ -33,11 +33,8 @@ class ApprovalKind(StrEnum):
     custom = "custom"
 
 
-class ApprovalMode(StrEnum):
-    """Whether the call waits for the decision, or is made meanwhile."""
-
-    sync = "sync"
-    asynchronous = "async"
+ApprovalMode = StrEnum("ApprovalMode", {"sync": "sync", "async": "async"})  # no class: `async` is a keyword
+ApprovalMode.__doc__ = "Whether the call waits for the decision, or is made meanwhile."
 
 
 class ApprovalStatus(StrEnum):

@@ -173,7 +173,11 @@ DECLARED: Final[Mapping[str, Held]] = {
     "run_reservations": held(),
     "run_steps": held(mentions="outcome said", nothing="name"),
     "run_tags": held(nothing="tag run_id"),
-    "runs": held(by="triggered_by", words="prompt error_message data", nothing="chat_id trigger_type model worker"),
+    "runs": held(
+        by="triggered_by",
+        words="prompt error_message data",
+        nothing="chat_id trigger_type model worker waits_for",
+    ),
     "saved_views": held(nothing="name filters_json sort_json"),
     "service_accounts": held(by="created_by", mentions="name description"),
     "sessions": held(hidden="current_refresh_jti", nothing="user_agent ip"),

@@ -124,7 +124,7 @@ class AgentSkillType:
     agent_id: strawberry.ID
     skill_id: strawberry.ID
     skill: Edge
-    agent: Edge
+    agent: Edge | None
     enabled: bool
     config: str | None = strawberry.field(description="JSON, as it was sent.")
     created_at: datetime

@@ -56,7 +56,7 @@ def approval_of(run_id: str, call: str) -> str:
 
 @command("approvals.ask", Action.UPDATE, emits=InboxItemUpdated, errors=(Code.NOT_FOUND,), surfaces=frozenset())
 async def ask(ctx: Context, data: AskForApproval) -> Asked:
-    """Ask for consent to a call of a tool.
+    """Request consent to a call of a tool.
 
     For the worker that executes the run. Once for each call, however often it is asked.
     """

@@ -61,7 +61,7 @@ def tuned(mode: ApprovalMode, outcomes: Iterable[bool]) -> ApprovalMode:
     if len(decided) < FEWEST:
         return mode
     if mode is ApprovalMode.sync and approved * 10 > len(decided) * 9:
-        return ApprovalMode.asynchronous
-    if mode is ApprovalMode.asynchronous and (len(decided) - approved) * 10 > len(decided) * 7:
+        return ApprovalMode["async"]
+    if mode is ApprovalMode["async"] and (len(decided) - approved) * 10 > len(decided) * 7:
         return ApprovalMode.sync
     return mode

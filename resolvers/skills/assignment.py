@@ -56,6 +56,8 @@ class SkillAssigned(Output):
 
 
 class SkillUnassigned(Output):
+    """The assignment that is no longer."""
+
     agent_id: str
     skill_id: str
 

@@ -47,6 +47,8 @@ class BulkImportSkills(Input):
 
 
 class BulkImported(Output):
+    """A skill that was created, or updated."""
+
     skill_id: str
     slug: str
     created: bool

@@ -56,7 +56,7 @@ DOING |= {
     "Stream",
     "Update",
 }
-DOING |= {"Clone", "Fork", "Restore", "Assign", "Unassign", "Test", "Raise", "Resolve"}
+DOING |= {"Clone", "Fork", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
 NOTED = {"privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}

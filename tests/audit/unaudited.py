@@ -23,5 +23,6 @@ UNAUDITED: dict[str, str] = {
         ("inbox.patch", "inbox.bulk"), "marks of whoever reads; what is decided is told where it is decided"
     ),
     "chats.mark_read": "a reading mark",
+    "approvals.ask": "the runtime asks; the approval says all of it, and who decides is told",
     "onboarding.status": "notes what the rows say already, when a client asks",
 }

@@ -98,7 +98,7 @@ RECIPES = {
     "credentials.test_value": Recipe({"value": "open oats", "provider": "NONE", "type": "SECRET"}),
     "internal.credentials.list": Recipe({"provider": "GITHUB"}),
     "internal.credentials.set_status": Recipe({"status": "ERROR", "last_error": "Refused"}, ids=OF_CREDENTIAL),
-    "internal.credentials.create": Recipe(SENT),
+    "internal.credentials.create": Recipe(SENT, chosen=frozenset({"created_by_actor_id", "oauth_client_id"})),
     "internal.credentials.rotate": Recipe({"value": "open millet", "grace_seconds": 5}, ids=OF_CREDENTIAL),
     "credentials.audit": Recipe(ids=OF_CREDENTIAL),
     "agent_credentials.list": Recipe(ids={"agent_id": "agent"}),

@@ -7,7 +7,7 @@ import pytest
 from models.approvals import ApprovalKind, ApprovalMode
 from resolvers.rules.consent import Gate, question, tuned
 
-SYNC, ASYNC = ApprovalMode.sync, ApprovalMode.asynchronous
+SYNC, ASYNC = ApprovalMode.sync, ApprovalMode["async"]
 
 
 @pytest.mark.parametrize(

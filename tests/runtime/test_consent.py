@@ -239,7 +239,7 @@ async def test_a_gate_is_for_whom_it_names(estate: Estate, shop: Shop, scope: st
 
 
 async def test_a_call_that_does_not_wait_is_recorded(estate: Estate, shop: Shop) -> None:
-    gate = ApprovalGate(pattern="deploy", mode=ApprovalMode.asynchronous, workspace_id=estate.workspace.id)
+    gate = ApprovalGate(pattern="deploy", mode=ApprovalMode["async"], workspace_id=estate.workspace.id)
     await estate.add(gate)
     agent = Agent()
     await shop.worker(agent)

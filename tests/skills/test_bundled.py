@@ -6,16 +6,16 @@ from typing import Any
 import asyncpg
 import pytest
 
-from resolvers.skills import bundling
+from crewship import bundled_skills
 from resolvers.skills.skill_md import parse
 from tests.conftest import Database
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("slug", bundling.texts())
+@pytest.mark.parametrize("slug", bundled_skills.texts())
 def test_a_bundled_skill_is_one_that_an_import_would_take(slug: str) -> None:
-    file = parse(bundling.texts()[slug])
+    file = parse(bundled_skills.texts()[slug])
     assert (file.slug, file.spdx, file.description_quality) == (slug, "Apache-2.0", None)
     assert file.vendor
     assert file.icon
@@ -23,8 +23,8 @@ def test_a_bundled_skill_is_one_that_an_import_would_take(slug: str) -> None:
 
 
 def test_there_are_those_of_the_contract() -> None:
-    names = {parse(text).vendor: 0 for text in bundling.texts().values()}
-    for text in bundling.texts().values():
+    names = {parse(text).vendor: 0 for text in bundled_skills.texts().values()}
+    for text in bundled_skills.texts().values():
         names[parse(text).vendor] += 1
     assert names == {"anthropic": 12, "crewship": 1}
 
@@ -32,8 +32,8 @@ def test_there_are_those_of_the_contract() -> None:
 @pytest.fixture
 def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """What the package holds, to be changed."""
-    held = bundling.texts()
-    monkeypatch.setattr(bundling, "texts", lambda: held)
+    held = bundled_skills.texts()
+    monkeypatch.setattr(bundled_skills, "texts", lambda: held)
     return held
 
 
@@ -45,7 +45,7 @@ async def stored(owner: Any) -> dict[str, Any]:
 async def test_they_are_brought_once_and_kept_as_they_are_shipped(database: Database, changed: dict[str, str]) -> None:
     owner = await asyncpg.connect(database.owner_url)
     try:
-        await bundling.bring(database.owner_url)
+        await bundled_skills.bring(database.owner_url)
         first = await stored(owner)
         assert first.keys() == changed.keys()
         one = first["theme-factory"]
@@ -54,11 +54,11 @@ async def test_they_are_brought_once_and_kept_as_they_are_shipped(database: Data
             "runtime": "INSTRUCTIONS", "pricing_tier": "FREE", "made_in": None, "category": "DESIGN",
         }  # fmt: skip
         assert {key: one[key] for key in expected} == expected
-        await bundling.bring(database.owner_url)
+        await bundled_skills.bring(database.owner_url)
         assert await stored(owner) == first, "nothing is written where nothing has changed"
         changed["theme-factory"] += "\nMore.\n"
         text = changed.pop("canvas-design")
-        await bundling.bring(database.owner_url)
+        await bundled_skills.bring(database.owner_url)
         second = await stored(owner)
         assert second.keys() == first.keys() - {"canvas-design"}
         assert second["theme-factory"]["id"] == one["id"]
@@ -66,7 +66,7 @@ async def test_they_are_brought_once_and_kept_as_they_are_shipped(database: Data
         assert second["theme-factory"]["version"] == 2
         await owner.execute("UPDATE skills SET slug = 'canvas-design', source = 'CUSTOM' WHERE slug = 'claude-api'")
         changed["canvas-design"] = text
-        await bundling.bring(database.owner_url)
+        await bundled_skills.bring(database.owner_url)
         third = await stored(owner)
         assert third["canvas-design"]["source"] == "CUSTOM", "somebody's skill stays"
     finally:

@@ -24,7 +24,7 @@ GONE: Final = "DELETE FROM skills WHERE source = 'BUNDLED' AND slug <> ALL ($1)"
 
 def texts() -> dict[str, str]:
     """SKILL.md by slug."""
-    root = files(__package__).joinpath("bundled")
+    root = files("resolvers.skills").joinpath("bundled")
     return {
         PurePath(folder.name).name: folder.joinpath("SKILL.md").read_text(encoding="utf-8")
         for folder in sorted(root.iterdir(), key=lambda folder: folder.name)
