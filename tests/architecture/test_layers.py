@@ -16,7 +16,6 @@ VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "man
 UNUSED = {
     "Entry",
     "names_of",
-    "Answered",
     "told_of_secrets",
     "either",
 }
