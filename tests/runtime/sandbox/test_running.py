@@ -235,7 +235,7 @@ async def test_arguments_that_no_program_can_have(sandbox: Bubblewrap, workdir: 
 async def test_nothing_is_begun_for_a_service_that_is_gone(sandbox: Bubblewrap, workdir: Workdir) -> None:
     """As when it is killed during the start: the gate is closed and not passed."""
     outputs = Outputs(1000)
-    child = sandbox._launch(["touch", "made"], workdir, None, outputs, sandbox.limits)
+    child = sandbox._launch(["touch", "made"], workdir, None, outputs, sandbox.limits, {})
     await child._meet()
     os.close(child._gate)
     child._gate = os.open(os.devnull, os.O_WRONLY)
