@@ -45,8 +45,9 @@ SELECT 't' || n || m.id, m.workspace_id, m.id, m.lead_agent_id, 's' || n || m.id
 FROM missions m, generate_series(1, {TASKS}) n;
 INSERT INTO runs
     (id, workspace_id, agent_id, assignment_id, status, model, started_at, finished_at, trigger_type, prompt, lease,
-    frames)
-SELECT 'r' || s.id, s.workspace_id, s.assigned_to_id, s.id, 'COMPLETED', 'm', now(), now(), 'ASSIGNMENT', 'Do it', 1, 0
+    frames, waited, parks)
+SELECT 'r' || s.id, s.workspace_id, s.assigned_to_id, s.id, 'COMPLETED', 'm', now(), now(), 'ASSIGNMENT', 'Do it', 1, 0,
+    0, 0
 FROM assignments s;
 INSERT INTO model_calls
     (id, workspace_id, run_id, step, agent_id, mission_id, provider, model, input_tokens, output_tokens,

@@ -52,6 +52,8 @@ def places() -> Iterator[Place]:
     modules_in("resolvers")
     for mapper in sorted(Row._sa_registry.mappers, key=lambda mapper: mapper.class_.__name__):
         model: Any = mapper.class_
+        if "__table__" not in vars(model):  # let go of, and not collected yet
+            continue
         for column in secrets_of(model):
             yield model, column
 

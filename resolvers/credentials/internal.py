@@ -124,7 +124,13 @@ async def may_rotate(ctx: Context) -> None:
 
 
 @procedure(
-    "internal.credentials.list", Action.NONE, auth=Auth.INTERNAL, tenancy=Tenancy.NONE, surfaces=REST_ONLY, late=True
+    "internal.credentials.list",
+    Action.NONE,
+    auth=Auth.INTERNAL,
+    tenancy=Tenancy.NONE,
+    surfaces=REST_ONLY,
+    late=True,
+    errors=(Code.FORBIDDEN,),
 )
 async def list_internal(ctx: Context, data: ListInternal) -> list[InternalCredential]:
     """List keys of providers (for runtimes of agents).

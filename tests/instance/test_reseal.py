@@ -89,6 +89,7 @@ async def test_a_hundred_thousand_under_load_with_a_kill_in_the_middle(world: Wo
     """RESEAL_ROWS says how many."""
     number = int(os.environ.get("RESEAL_ROWS", "100000"))
     dsn = world.settings.database_url.get_secret_value()
+    await world.database.execute("DELETE FROM credentials WHERE id LIKE 'creseal%'")  # of the test before
     ids = await fill(world.database, world.workspace.id, number)
     vault, errors, writes, stop = both(), list[str](), dict[str, str](), asyncio.Event()
     count = "SELECT count(*) FROM credentials WHERE get_byte(value, 2) = 1"

@@ -12,6 +12,7 @@ import yaml
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.approvals import APPROVAL_STATES
 from models.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
+from models.credentials import ROTATION_STATES
 from models.gdpr import GDPR_STATES
 from models.inbox import INBOX_STATES
 from models.machines import MACHINES, Machine
@@ -23,6 +24,7 @@ DOCUMENTED: dict[str, Machine[Any, Any]] = {
     "admin.GdprAction": GDPR_STATES,
     "agents.Agent": AGENT_STATES,
     "chats.Run": RUN_STATES,
+    "credentials.Rotation": ROTATION_STATES,
     "crews.Escalation": ESCALATION_STATES,
     "crews.PeerConversation": PEER_CONVERSATION_STATES,
     "extras.Approval": APPROVAL_STATES,

@@ -12,10 +12,10 @@ pytestmark = pytest.mark.anyio
 
 ROWS = 30_000
 RUNS = """
-INSERT INTO runs (id, workspace_id, agent_id, trigger_type, status, prompt, lease, frames, data,
-    created_at, started_at, finished_at)
+INSERT INTO runs (id, workspace_id, agent_id, trigger_type, status, prompt, lease, frames, waited,
+    parks, data, created_at, started_at, finished_at)
 SELECT 'r' || n, $1, CASE WHEN n % 1000 = 0 THEN $3 ELSE $2 END, CASE WHEN n % 1000 = 1 THEN 'CRON' ELSE 'USER' END,
-    CASE WHEN n % 1000 = 2 THEN 'FAILED' ELSE 'COMPLETED' END, '', 1, 0,
+    CASE WHEN n % 1000 = 2 THEN 'FAILED' ELSE 'COMPLETED' END, '', 1, 0, 0, 0,
     jsonb_build_object('tags', CASE WHEN n % 1000 = 3 THEN '["rare", "chat"]' ELSE '["chat"]' END::jsonb),
     now() - n * interval '10 minutes', now() - n * interval '10 minutes',
     now() - n * interval '10 minutes' + interval '1 minute'

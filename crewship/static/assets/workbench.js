@@ -77,8 +77,9 @@ export class Workbench {
     const wanted = new URLSearchParams(location.hash.slice(1));
     const agents = [...crew.agents.values()];
     const agent = agents.find(({ slug }) => slug === wanted.get("agent")) ?? agents[0];
-    if (agent) await this.#open(agent, wanted.get("chat") ?? undefined);
-    find("#workbench").dataset.open = agent && !wanted.has("agent") ? "crew" : "chat";
+    const opened = agent && this.#open(agent, wanted.get("chat") ?? undefined);
+    find("#workbench").dataset.open = agent && !wanted.has("agent") ? "crew" : "chat"; // before somebody chooses
+    await opened;
   }
 
   async #open(agent, chatId) {
