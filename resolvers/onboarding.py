@@ -329,7 +329,6 @@ async def _store_credential(ctx: Context, name: str, plan: Plan) -> str:
         type=CredentialType.AI_CLI_TOKEN,
         provider=plan.provider.value,
         created_by_actor_type=ActorType.user,
-        created_by_actor_id=ctx.user_id,
     )
     credential.value = instance.vault.seal(plan.secret, table=Credential, column="value", row_id=credential.id)
     await ctx.insert(credential, conflict=CREDENTIAL_TAKEN)

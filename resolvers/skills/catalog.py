@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
-from sqlalchemy import func, literal_column, or_, select, true
+from sqlalchemy import and_, func, literal_column, or_, select, true
 from sqlmodel import col
 
 from models.agents import Agent
@@ -119,17 +119,10 @@ def _installed_on(skill: Any, scope: Any) -> Any:
         "avatar_style": agent.c.avatar_style,
         **{f"crew_{name}": crew.c[name] for name in ("id", "slug", "name", "color", "icon", "avatar_style")},
     }
-    joined = ties.join(agent, true()).outerjoin(crew, (crew.c.id == agent.c.crew_id) & _all(seen))
+    joined = ties.join(agent, true()).outerjoin(crew, (crew.c.id == agent.c.crew_id) & and_(true(), *seen))
     return (
         select(*[column.label(name) for name, column in told.items()]).select_from(joined).where(*found, ties.c.enabled)
     )
-
-
-def _all(conditions: list[Any]) -> Any:
-    made = true()
-    for condition in conditions:
-        made = made & condition
-    return made
 
 
 def _has_agent_of(crew: Any, skill: Any) -> Any:

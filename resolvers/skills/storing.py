@@ -20,6 +20,9 @@ LICENSE: Final = "license: is none of those that are allowed"
 UNLICENSED: Final = "license: there is none"
 VENDOR: Final = "community"
 WHERE_AGENTS_ARE: Final = "stdio"
+MOST_OF_A_WORKSPACE: Final = 500
+MOST_OF_THE_INSTANCE: Final = 10_000
+"""The catalog is listed as a whole (contract: skills.list): no workspace may make it too long for the others."""
 
 
 def check_license(file: SkillFile, *, needed: bool) -> None:
@@ -39,12 +42,21 @@ async def known(ctx: Context, slug: str) -> Skill | None:
 
 
 async def check_free(ctx: Context, file: SkillFile, skill: Skill | None, refused: Code = Code.BAD_REQUEST) -> None:
-    """Refused where the slug is somebody else's, or the name another skill's."""
+    """Refused where the slug is somebody else's, or the name another skill's, or where a new one has no room."""
     if skill is not None and (skill.source is SkillSource.BUNDLED or skill.made_in != ctx.workspace_id):
         raise Refusal(refused, BUNDLED if skill.source is SkillSource.BUNDLED else NOT_YOURS)
     same = await ctx.select(Skill, col(Skill.name_key) == name_key(file.name)).first()
     if same is not None and (skill is None or same.id != skill.id):
         raise Refusal(refused, TAKEN)
+    if skill is None:
+        await _check_room(ctx, refused)
+
+
+async def _check_room(ctx: Context, refused: Code) -> None:
+    if await ctx.select(Skill, col(Skill.made_in) == ctx.workspace_id).count() >= MOST_OF_A_WORKSPACE:
+        raise Refusal(refused, f"A workspace may have {MOST_OF_A_WORKSPACE} skills of its own at most")
+    if await ctx.select(Skill).count() >= MOST_OF_THE_INSTANCE:
+        raise Refusal(refused, f"The catalog may have {MOST_OF_THE_INSTANCE:,} skills at most")
 
 
 async def store(

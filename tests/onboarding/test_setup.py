@@ -72,7 +72,7 @@ async def test_everything_is_made_and_the_run_is_over(world: World) -> None:
         "status": "ACTIVE",
         "scope": "WORKSPACE",
     }
-    assert (credential["created_by_actor_type"], credential["created_by_actor_id"]) == ("user", person.user_id)
+    assert (credential["created_by_actor_type"], credential["created_by_actor_id"]) == ("user", None)
     assert (bound["agent_id"], bound["credential_id"]) == (agent["id"], credential["id"])
     assert (bound["env_var_name"], bound["priority"]) == ("OPENAI_API_KEY", 0)
     assert await completed(world, person)

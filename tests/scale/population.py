@@ -51,8 +51,8 @@ BIG = (
     "work_pauses",
 )
 """The tables that hold the rows."""
-WHOLE, OWN = 100_000, 1_000
-"""Rows at most of what is listed as a whole, and workspaces of one user."""
+WHOLE, OWN, CATALOG = 100_000, 1_000, 10_000
+"""Rows at most of what is listed as a whole, workspaces of one user, and skills."""
 
 GENERIC = {
     "text": "''",
@@ -388,6 +388,10 @@ class Population:
         ruled = {"name": name, "position": "i", "match_type": "'contains'"}
         await self.fill("triage_rules", first, last, id=f"'ctriag' || {NUMBER}", **ruled, **TIMES)
         await self.fill("saved_views", first, last, id=f"'csaved' || {NUMBER}", user_id=mine, name=name, **TIMES)
+        taught = {"slug": "'skill-' || i", "name": name, "name_key": "'name ' || i", "tags": "'[]'", **TIMES}
+        await self.fill("skills", first, min(last, CATALOG), id=f"'cskill' || {NUMBER}", **taught)
+        held = {"agent_id": f"'{AGENT}'", "skill_id": f"'cskill' || {NUMBER}", "enabled": "true", **TIMES}
+        await self.fill("agent_skills", first, min(last, CATALOG), id=f"'cagski' || {NUMBER}", **held)
         of_work = {"name": name, "template_json": "'[]'", "is_builtin": "false", **TIMES}
         await self.fill("workflow_templates", first, last, id=f"'cwtmpl' || {NUMBER}", **of_work)
         invited = {

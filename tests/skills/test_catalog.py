@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from models.base import new_id
+from resolvers.skills import storing
 from tests.onboarding.first_runs import newcomer
 from tests.world import Person, World
 
@@ -207,3 +208,24 @@ async def test_a_deletion(world: World) -> None:
     entry = await world.database.fetchrow("SELECT * FROM journal_entries WHERE entry_type = 'skill.deleted'")
     assert (entry["severity"], entry["payload"]) == ("notice", {"skill_id": id})
     assert await world.database.fetchval("SELECT count(*) FROM events WHERE type LIKE 'skill%'") == 0
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [
+        ("MOST_OF_A_WORKSPACE", "A workspace may have 2 skills of its own at most"),
+        ("MOST_OF_THE_INSTANCE", "The catalog may have 2 skills at most"),
+    ],
+)
+async def test_nobody_makes_the_catalog_too_long_for_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, most: str, said: str
+) -> None:
+    slugs = [new_id() for _ in range(2)]
+    for slug in slugs:
+        assert (await imported(world, skill_md(slug))).status_code == 201
+    monkeypatch.setattr(storing, most, 2)
+    before = await world.snapshot()
+    refused = await imported(world, skill_md(new_id()))
+    assert (refused.status_code, refused.json()["error"]) == (400, said)
+    assert await world.snapshot() == before
+    assert (await imported(world, skill_md(slugs[0], "Changed"))).status_code == 201
