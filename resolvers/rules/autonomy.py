@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
+from models.approvals import ApprovalMode
 from models.crews import AutonomyLevel, BehaviorMode
 
 
@@ -30,14 +31,6 @@ class PolicyDecision(StrEnum):
     rejected = "rejected"
 
 
-class ApprovalMode(StrEnum):
-    """Whether a run waits for an approval, goes on meanwhile, or needs none."""
-
-    none = "none"
-    asynchronous = "async"
-    sync = "sync"
-
-
 _P, _LEVELS = PolicyDecision, tuple(AutonomyLevel)
 # One column a level: strict, guided, trusted, full. A mode stands for an action that the behavior monitor denies.
 DECISIONS: Final[dict[PolicyAction | BehaviorMode, tuple[PolicyDecision, ...]]] = {
@@ -52,7 +45,7 @@ DECISIONS: Final[dict[PolicyAction | BehaviorMode, tuple[PolicyDecision, ...]]] 
     # full and block cannot be set together; should they meet, nothing is let through
     BehaviorMode.block: (_P.block_inbox, _P.block_inbox, _P.block_journal, _P.block_inbox),
 }
-APPROVALS: Final = (ApprovalMode.sync, ApprovalMode.sync, ApprovalMode.asynchronous, ApprovalMode.none)
+APPROVALS: Final = (ApprovalMode.sync, ApprovalMode.sync, ApprovalMode["async"], None)
 
 
 def decide(action: PolicyAction | BehaviorMode, level: AutonomyLevel) -> PolicyDecision:
@@ -60,6 +53,6 @@ def decide(action: PolicyAction | BehaviorMode, level: AutonomyLevel) -> PolicyD
     return DECISIONS[action][_LEVELS.index(level)]
 
 
-def approval_mode(level: AutonomyLevel) -> ApprovalMode:
-    """Whether a run waits for an approval that a rule asks for."""
+def approval_mode(level: AutonomyLevel) -> ApprovalMode | None:
+    """Whether a run waits for an approval that a rule asks for; None where nobody is asked."""
     return APPROVALS[_LEVELS.index(level)]

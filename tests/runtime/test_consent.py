@@ -1,27 +1,39 @@
 """A call of a tool that somebody has to consent to: the run waits with nobody holding it, and goes on once."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from models.approvals import ApprovalGate, ApprovalMode, ApprovalOutcome
+from models.base import new_id
+from models.crews import Crew
 from models.runs import NEVER, Run, RunStatus
 from resolvers.approvals import cancel_approval, decide_approval
 from resolvers.approvals.asking import approval_of
+from resolvers.approvals.deciding import enqueue_overdue
+from resolvers.errors import Code, Refusal
+from resolvers.kernel import across_workspaces
 from resolvers.rules.redaction import Redactor
 from runtime.adapters.conversation import Answer, Delta, Reply, Request, Usage
 from runtime.adapters.loop import AgentLoop
+from runtime.background import carried
 from runtime.consent import Approvals
 from runtime.job import Job, Outcome, Sink
+from runtime.liveness import Rhythm
 from runtime.prompt import Prompt
+from runtime.service import Runtime
+from tests.runtime.doubles import Wardrobe
 from tests.runtime.estate import Estate
-from tests.runtime.shop import Shop, until
+from tests.runtime.shop import QUICK, Shop, until
 
 pytestmark = pytest.mark.anyio
+RHYTHM = Rhythm(sweep=0.2, patience=0.5, measure=0.2, retry=0.1)
 SECRET = "the-value-of-a-credential"
 
 
@@ -95,6 +107,17 @@ async def shop(estate: Estate) -> AsyncIterator[Shop]:
     yield made
     for worker in made.open:
         await worker.stop()
+
+
+@contextlib.asynccontextmanager
+async def at_work(estate: Estate, agent: Agent) -> AsyncIterator[None]:
+    """A process that carries out runs and jobs."""
+    made = Runtime(estate.settings, Wardrobe(agent), timing=QUICK, jobs=carried(), rhythm=RHYTHM)
+    await made.start()
+    try:
+        yield
+    finally:
+        await made.stop()
 
 
 async def parked(estate: Estate, run: Run, seconds: float = 8.0) -> Run:
@@ -219,15 +242,23 @@ async def test_a_run_that_waits_is_called_off_at_once(estate: Estate, shop: Shop
     assert len(jobs) == 1
 
 
-@pytest.mark.parametrize("scope", ["agent", "crew", "workspace", "another"])
+@pytest.mark.parametrize("scope", ["agent", "crew", "workspace", "another", "another crew"])
 async def test_a_gate_is_for_whom_it_names(estate: Estate, shop: Shop, scope: str) -> None:
-    worker, other = await estate.agent(), await estate.agent()
-    chosen = {"agent": worker.id, "another": other.id}.get(scope)
-    await estate.add(ApprovalGate(pattern="read_*", agent_id=chosen, workspace_id=estate.workspace.id))
+    here = {"workspace_id": estate.workspace.id}
+    crews = [Crew(name="Engine", slug=new_id(), **here) for _ in range(2)]
+    await estate.add(*crews)
+    worker, other = [await estate.agent(crew_id=crew.id) for crew in crews]
+    chosen = {
+        "agent": {"agent_id": worker.id},
+        "another": {"agent_id": other.id},
+        "crew": {"crew_id": worker.crew_id},
+        "another crew": {"crew_id": other.crew_id},
+    }
+    await estate.add(ApprovalGate(pattern="read_*", **chosen.get(scope, {}), **here))
     agent = Agent("Read_File")
     await shop.worker(agent)
     run = await estate.ask(chat=await estate.chat(worker))
-    if scope == "another":
+    if scope.startswith("another"):
         assert (await estate.ended(run.id)).status == RunStatus.COMPLETED
         assert len(agent.tool.used) == 1
         return
@@ -236,6 +267,56 @@ async def test_a_gate_is_for_whom_it_names(estate: Estate, shop: Shop, scope: st
     assert (await approval(estate, waiting.waits_for))["kind"] == "tool_call"
     await decide(estate, waiting.waits_for)
     assert (await estate.ended(run.id)).status == RunStatus.COMPLETED
+    assert len(agent.tool.used) == 1
+
+
+@pytest.mark.parametrize("first", ["agent", "crew"])
+async def test_the_narrower_gate_comes_first(estate: Estate, shop: Shop, first: str) -> None:
+    """An agent's own before its crew's, its crew's before that of all: whichever is the newest."""
+    here = {"pattern": "read_*", "workspace_id": estate.workspace.id}
+    crew = Crew(name="Engine", slug=new_id(), workspace_id=estate.workspace.id)
+    await estate.add(crew)
+    worker = await estate.agent(crew_id=crew.id)
+    wider = {"agent": {"crew_id": crew.id}, "crew": {}}[first]
+    own = {"agent": {"agent_id": worker.id}, "crew": {"crew_id": crew.id}}[first]
+    await estate.add(ApprovalGate(mode=ApprovalMode["async"], **own, **here), ApprovalGate(**wider, **here))
+    agent = Agent("Read_File")
+    await shop.worker(agent)
+    run = await estate.ask(chat=await estate.chat(worker))
+    assert (await estate.ended(run.id)).status == RunStatus.COMPLETED
+    assert len(agent.tool.used) == 1
+    assert (await approval(estate, approval_of(run.id, "1 tool 1 Read_File")))["mode"] == "async"
+
+
+async def test_after_an_hour_without_a_decision_the_run_goes_on_without_the_call(estate: Estate, shop: Shop) -> None:
+    agent = Agent()
+    async with at_work(estate, agent):
+        run = await estate.ask()
+        waiting = await parked(estate, run)
+        assert waiting.waits_for is not None
+        await _nobody_decides(estate, run, waiting.waits_for)
+    assert agent.tool.used == []
+    (answer,) = agent.heard
+    assert answer["is_error"]
+
+
+async def _nobody_decides(estate: Estate, run: Run, id: str) -> None:
+    asked = await approval(estate, id)
+    assert abs(asked["timeout_at"] - asked["created_at"] - timedelta(hours=1)) < timedelta(seconds=5)
+    await estate.owner.execute("UPDATE approvals SET timeout_at = now() + interval '1 min' WHERE id = $1", id)
+    await across_workspaces(enqueue_overdue)
+    assert (await approval(estate, asked["id"]))["status"] == "pending", "a minute early is not late"
+    assert (await estate.run(run.id)).waits_for == asked["id"]
+    await estate.owner.execute("UPDATE approvals SET timeout_at = now() WHERE id = $1", asked["id"])
+    await across_workspaces(enqueue_overdue)
+    ended = await estate.ended(run.id)
+    assert (ended.status, ended.waits_for) == (RunStatus.COMPLETED, None)
+    assert (await approval(estate, asked["id"]))["status"] == "timeout"
+    item = await estate.owner.fetchrow("SELECT * FROM inbox_items WHERE source_id = $1", asked["id"])
+    assert (item["state"], item["resolved_action"]) == ("resolved", "dismissed")
+    with pytest.raises(Refusal) as refused:
+        await decide(estate, asked["id"])
+    assert refused.value.code is Code.CONFLICT
 
 
 async def test_a_call_that_does_not_wait_is_recorded(estate: Estate, shop: Shop) -> None:
