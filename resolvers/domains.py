@@ -48,6 +48,7 @@ DOMAINS = (
     "approvals",
     "credentials",
     "skills",
+    "connectors",
     "escalations",
     # their events are declared, their operations are still to come
     "assignments",
