@@ -1,8 +1,9 @@
-"""MCP servers of crews, and which of their tools are switched on."""
+"""MCP servers of workspaces and crews, which agents are bound to them, and which of their tools are switched on."""
 
+from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import Computed, Index, UniqueConstraint, text
 
 from models.base import (
     SoftDelete,
@@ -11,11 +12,12 @@ from models.base import (
     Versioned,
     belongs_to,
     enum_field,
+    stored_at,
     tenant_key,
     text_field,
     unique_live,
 )
-from models.bounds import CONFIG, DESCRIPTION, ID, LINE, NAME, URL
+from models.bounds import CONFIG, CREDENTIAL, DESCRIPTION, ID, LINE, NAME, URL
 
 
 class Transport(StrEnum):
@@ -23,14 +25,51 @@ class Transport(StrEnum):
     stdio = "stdio"
 
 
+class IntegrationScope(StrEnum):
+    """Whose an MCP server is: the workspace's, or one crew's."""
+
+    workspace = "workspace"
+    crew = "crew"
+
+
+class CredentialPlacement(StrEnum):
+    """How a credential is sent to an MCP server. A server behind stdio gets it in a variable instead."""
+
+    bearer = "bearer"
+    api_key = "api_key"
+    basic = "basic"
+
+
+class WorkspaceIntegration(TenantTable, Versioned, Timestamps, table=True):
+    """An MCP server that the agents of the workspace may call; the `*_json` columns hold the client's text."""
+
+    __tablename__ = "workspace_mcp_servers"
+    __table_args__ = (
+        tenant_key(),
+        UniqueConstraint("workspace_id", "name"),
+        Index("workspace_mcp_servers_list_idx", "workspace_id", "created_at", "id"),
+    )
+    name: str = text_field(NAME)
+    display_name: str = text_field(LINE)
+    transport: Transport = enum_field(Transport.streamable_http)
+    endpoint: str | None = text_field(URL, default=None)
+    command: str | None = text_field(URL, default=None)
+    args_json: str | None = text_field(CONFIG, default=None)
+    env_json: str | None = text_field(CONFIG, default=None)
+    config_json: str | None = text_field(CONFIG, default=None)
+    icon: str | None = text_field(LINE, default=None)
+    enabled: bool = True
+
+
 class CrewIntegration(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
-    """An MCP server that a crew's agents may call; the `*_json` columns hold the client's text."""
+    """An MCP server that a crew's agents may call, instead of one of the same name of the workspace."""
 
     __tablename__ = "crew_integrations"
     __table_args__ = (
         tenant_key(),
         unique_live("crew_integrations", "crew_id", "name"),
         belongs_to("crew_id", "crews", ondelete="CASCADE"),
+        belongs_to("workspace_mcp_server_id", "workspace_mcp_servers", ondelete="CASCADE"),
         Index(
             "crew_integrations_workspace_id_crew_id_created_at_idx",
             "workspace_id",
@@ -38,6 +77,7 @@ class CrewIntegration(TenantTable, SoftDelete, Versioned, Timestamps, table=True
             "created_at",
             postgresql_where=text("deleted_at IS NULL"),
         ),
+        Index("crew_integrations_workspace_mcp_server_id_idx", "workspace_mcp_server_id"),
     )
     crew_id: str
     workspace_mcp_server_id: str | None = text_field(ID, default=None)
@@ -53,8 +93,53 @@ class CrewIntegration(TenantTable, SoftDelete, Versioned, Timestamps, table=True
     enabled: bool = True
 
 
+class AgentIntegration(TenantTable, Versioned, table=True):
+    """An agent bound to an MCP server, and the credential that the server gets from it.
+
+    `mcp_server_id` is of the table that the scope says. The two columns that are computed from it are for the database:
+    a binding ends with its server, whatever removes that.
+    """
+
+    __tablename__ = "agent_mcp_bindings"
+    __table_args__ = (
+        UniqueConstraint("agent_id", "mcp_server_scope", "mcp_server_id"),
+        belongs_to("agent_id", "agents", ondelete="CASCADE"),
+        belongs_to("workspace_server_id", "workspace_mcp_servers", ondelete="CASCADE"),
+        belongs_to("crew_server_id", "crew_integrations", ondelete="CASCADE"),
+        belongs_to("credential_id", "credentials", ondelete="SET NULL (credential_id)"),
+        Index("agent_mcp_bindings_list_idx", "workspace_id", "agent_id", "created_at", "id"),
+        Index("agent_mcp_bindings_workspace_server_id_idx", "workspace_server_id"),
+        Index("agent_mcp_bindings_crew_server_id_idx", "crew_server_id"),
+        Index("agent_mcp_bindings_credential_id_idx", "credential_id"),
+    )
+    agent_id: str
+    mcp_server_id: str = text_field(ID)
+    mcp_server_scope: IntegrationScope = enum_field(IntegrationScope)
+    workspace_server_id: str | None = text_field(
+        ID,
+        default=None,
+        sa_column_args=(Computed("CASE mcp_server_scope WHEN 'workspace' THEN mcp_server_id END", persisted=True),),
+    )
+    crew_server_id: str | None = text_field(
+        ID,
+        default=None,
+        sa_column_args=(Computed("CASE mcp_server_scope WHEN 'crew' THEN mcp_server_id END", persisted=True),),
+    )
+    credential_id: str | None = text_field(ID, default=None)
+    cred_type: CredentialPlacement = enum_field(CredentialPlacement.bearer)
+    cred_header: str | None = text_field(LINE, default=None)
+    env_var_name: str | None = text_field(CREDENTIAL, default=None)
+    enabled: bool = True
+    config_override_json: str | None = text_field(CONFIG, default=None)
+    created_at: datetime = stored_at()
+
+
 class ToolBinding(TenantTable, Timestamps, table=True):
-    """A tool of a crew's MCP server; a tool without a row counts as switched on."""
+    """A tool of a crew's MCP server; a tool without a row counts as switched on.
+
+    `fingerprint` is of its definition as the server itself gave it, where it was asked: an agent is not shown a tool
+    whose definition has changed since.
+    """
 
     __tablename__ = "tool_bindings"
     __table_args__ = (
@@ -65,3 +150,4 @@ class ToolBinding(TenantTable, Timestamps, table=True):
     tool_name: str = text_field(LINE)
     description: str | None = text_field(DESCRIPTION, default=None)
     enabled: bool = True
+    fingerprint: str | None = text_field(NAME, default=None)

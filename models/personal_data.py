@@ -41,6 +41,10 @@ def held(
 DECLARED: Final[Mapping[str, Held]] = {
     "admin_token_uses": held(nothing="ip user_agent path"),  # goes with its token, which is the person's
     "agent_credentials": held(nothing="env_var_name"),
+    "agent_mcp_bindings": held(
+        mentions="config_override_json",
+        nothing="mcp_server_id workspace_server_id crew_server_id cred_header env_var_name",
+    ),
     "agent_skills": held(mentions="config"),
     "agents": held(
         mentions="name description role_title system_prompt schedule_prompt learning_reason hire_reason"
@@ -188,7 +192,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     ),
     "sign_in_attempts": held(hidden="state_hash browser_hash", nothing="provider path"),
     "sign_in_devices": held(hidden="cookie_hash password_mark"),
-    "tool_bindings": held(mentions="description", nothing="tool_name"),
+    "tool_bindings": held(mentions="description", nothing="tool_name fingerprint"),
     "triage_rules": held(mentions="name pattern", nothing="priority labels_json"),
     "users": held(whose="id", hidden="password_hash", nothing="email full_name avatar_url"),
     "webhook_deliveries": held(mentions="payload answer", nothing="event_type subject error"),
@@ -196,6 +200,9 @@ DECLARED: Final[Mapping[str, Held]] = {
     "work_pauses": held(mentions="last_error"),
     "workers": held(nothing="runtime version"),
     "workflow_templates": held(mentions="name description template_json", nothing="icon color"),
+    "workspace_mcp_servers": held(
+        mentions="name display_name args_json env_json config_json", nothing="endpoint command icon"
+    ),
     "workspaces": held(mentions="name", nothing="slug logo_url preferred_language"),
 }  # fmt: skip
 """By table, in the order of the alphabet. `nothing` in a row that is the person's goes with the row."""

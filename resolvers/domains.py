@@ -50,9 +50,9 @@ DOMAINS = (
     "skills",
     "connectors",
     "escalations",
+    "integrations",
     # their events are declared, their operations are still to come
     "assignments",
-    "integrations",
     "keeper",
     "pipelines",
 )

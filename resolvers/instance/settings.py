@@ -321,6 +321,8 @@ class Settings(BaseSettings):
     audit_days: KeptDays = variable("CREWSHIP_AUDIT_DAYS", 0, takes="a number of days up to 36500; 0 keeps all")
 
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
+    # MCP servers at addresses of the host's own networks.
+    mcp_allow_private: bool = variable("CREWSHIP_MCP_ALLOW_PRIVATE", False, takes=BOOLEAN)
     skip_update_check: bool = variable("CREWSHIP_SKIP_UPDATE_CHECK", False, takes=BOOLEAN)
 
     # Where agents' work is done, and by what.

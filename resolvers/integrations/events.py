@@ -5,7 +5,7 @@ from typing import Literal
 from resolvers.kernel import Event
 
 
-class WorkspaceIntegrationCreated(Event, type="integration.created", channel="workspace:{workspace_id}", planned=True):
+class WorkspaceIntegrationCreated(Event, type="integration.created", channel="workspace:{workspace_id}"):
     """An MCP server was added for the whole workspace."""
 
     id: str
@@ -13,7 +13,7 @@ class WorkspaceIntegrationCreated(Event, type="integration.created", channel="wo
     scope: Literal["workspace"]
 
 
-class CrewIntegrationCreated(Event, type="integration.created", channel="workspace:{workspace_id}", planned=True):
+class CrewIntegrationCreated(Event, type="integration.created", channel="workspace:{workspace_id}"):
     """An MCP server was added for one crew."""
 
     id: str
@@ -22,7 +22,7 @@ class CrewIntegrationCreated(Event, type="integration.created", channel="workspa
     crew_id: str
 
 
-class IntegrationUpdated(Event, type="integration.updated", channel="workspace:{workspace_id}", planned=True):
+class IntegrationUpdated(Event, type="integration.updated", channel="workspace:{workspace_id}"):
     """An MCP server of the workspace or of a crew was updated; `crew_id` is present if the scope is crew."""
 
     id: str
@@ -30,7 +30,7 @@ class IntegrationUpdated(Event, type="integration.updated", channel="workspace:{
     crew_id: str | None = None
 
 
-class IntegrationDeleted(Event, type="integration.deleted", channel="workspace:{workspace_id}", planned=True):
+class IntegrationDeleted(Event, type="integration.deleted", channel="workspace:{workspace_id}"):
     """An MCP server of the workspace or of a crew was removed; `crew_id` is present if the scope is crew."""
 
     id: str

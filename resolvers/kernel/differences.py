@@ -21,7 +21,7 @@ LONGEST = 300  # characters of one value
 STAMPS = frozenset({"id", "workspace_id", "version", "created_at", "updated_at"})
 SECRET = ("hash", "password", "secret", "token")
 """Ends of the names of columns that hold secrets in another form."""
-CONFIGURATION = ("args_json", "config_json", "env_json", "headers_json")
+CONFIGURATION = ("args_json", "config_json", "env_json", "headers_json", "override_json")
 UNTOLD = "(not recorded)"
 NAMES = ("name", "slug", "title", "identifier", "key", "email", "role")
 """Columns by which a person knows a row again."""

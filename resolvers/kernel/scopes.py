@@ -33,6 +33,10 @@ IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "ch
 
 _WORKSPACE = ("workspace:read", "workspace:admin")
 _OF_DOMAIN = {
+    "agent_integrations": ("agents:read", "agents:write"),
+    "crew_integrations": ("crews:read", "crews:write"),
+    "crew_tools": ("crews:read", "crews:write"),
+    "integrations": _WORKSPACE,
     "agent_credentials": ("credentials:read", "credentials:write"),
     "agent_skills": ("skills:read", "skills:write"),
     "cache": ("crews:read", "crews:write"),

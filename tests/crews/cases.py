@@ -1,7 +1,6 @@
 """Cases of crews, for the tests that are made for every operation."""
 
 from models.crews import Crew, CrewConnection, CrewMember
-from models.integrations import CrewIntegration, ToolBinding
 from models.workspaces import Role
 from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
@@ -48,18 +47,6 @@ def crew_member(plot: Plot) -> CrewMember:
 @entity
 def crew_connection(plot: Plot) -> CrewConnection:
     return CrewConnection(from_crew_id=plot["crew"].id, to_crew_id=plot["second_crew"].id, **plot.here)
-
-
-@entity
-def crew_integration(plot: Plot) -> CrewIntegration:
-    return CrewIntegration(crew_id=plot["crew"].id, name="charts", display_name="Charts", **plot.here)
-
-
-@entity
-def tool_binding(plot: Plot) -> ToolBinding:
-    return ToolBinding(
-        crew_integration_id=plot["crew_integration"].id, tool_name="plot", description="Draws", **plot.here
-    )
 
 
 IDS = {"from_crew_id": "crew", "to_crew_id": "third_crew"}

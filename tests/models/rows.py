@@ -31,7 +31,7 @@ from models.crews import Crew, CrewConnection, CrewMember
 from models.feature_flags import FeatureFlag, FeatureFlagOverride
 from models.gdpr import GdprAction, GdprActionType
 from models.inbox import InboxItem, InboxKind, inbox_item_id
-from models.integrations import CrewIntegration, ToolBinding
+from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, ToolBinding, WorkspaceIntegration
 from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
 from models.journal import JournalEntry
 from models.kernel import AuditLog, JobStep, SecurityLog
@@ -103,7 +103,15 @@ def workspace_rows(name: str) -> list[SQLModel]:
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),
         CredentialRotation(credential_id=secret.id, grace_seconds=60, expires_at=now(), **here),
         AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="GH_TOKEN", **here),
+        WorkspaceIntegration(name="charts", display_name="Charts", **here),
         server,
+        AgentIntegration(
+            agent_id=agent.id,
+            mcp_server_id=server.id,
+            mcp_server_scope=IntegrationScope.crew,
+            credential_id=secret.id,
+            **here,
+        ),
         ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),
         chat,
         *_talk(name, chat, user),

@@ -1,0 +1,49 @@
+"""Where an MCP server may be: what can be said of a URL without asking anybody (contract: integrations, server_fields).
+
+Names are looked up when the server is called; what is checked here is checked again there.
+"""
+
+import socket
+from typing import Final
+from urllib.parse import urlsplit
+
+from resolvers.instance.addresses import is_public_address, parse_address
+
+SCHEMES: Final = ("http", "https")
+OWN_NAMES: Final = ("localhost", "local", "internal")
+
+
+def endpoint_fault(url: str, *, private: bool = False) -> str | None:
+    """What is wrong with the address of a server, if anything is. `private`: addresses of the host's networks do."""
+    if any(letter.isspace() or not letter.isprintable() or letter == "\\" for letter in url):
+        return "has blanks or signs that no URL has"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "is no URL"
+    if parts.scheme not in SCHEMES:
+        return "has to begin with http:// or https://"
+    if not host or port == 0:
+        return "has no host, or a port that is none"
+    if "@" in parts.netloc:
+        return "may not have a user name or a password"
+    return None if private or _is_outside(host) else "may not lead to this host or its networks"
+
+
+def _is_outside(host: str) -> bool:
+    name = host.lower().rstrip(".")
+    address = _address(name)
+    if address is not None:
+        return is_public_address(address)
+    return bool(name) and name.rpartition(".")[2] not in OWN_NAMES
+
+
+def _address(name: str) -> str | None:
+    """An address in any spelling: IPv6, and IPv4 with decimal, octal and hexadecimal parts, or fewer than four."""
+    if parse_address(name.strip("[]")) is not None:
+        return name.strip("[]")
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name)) if name[:1].isdigit() else None
+    except OSError:
+        return None
