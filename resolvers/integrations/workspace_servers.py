@@ -26,7 +26,7 @@ class UpdateIntegration(ServerPatch, ById):
     """Null counts as not sent."""
 
 
-@query("integrations.list", Action.READ)
+@query("integrations.list", Action.READ, tickets=False)
 def list_integrations(scope: QueryScope, data: NoInput) -> Rows[WorkspaceIntegration]:
     """List MCP servers of the workspace.
 
@@ -35,7 +35,7 @@ def list_integrations(scope: QueryScope, data: NoInput) -> Rows[WorkspaceIntegra
     return scope.select(WorkspaceIntegration).order_by(*NEWEST_FIRST)
 
 
-@query("integrations.get", Action.READ, subject=SERVER, errors=(Code.NOT_FOUND,))
+@query("integrations.get", Action.READ, subject=SERVER, errors=(Code.NOT_FOUND,), tickets=False)
 def get_integration(scope: QueryScope, server: Row[WorkspaceIntegration], data: ById) -> Row[WorkspaceIntegration]:
     """Get an MCP server of the workspace."""
     return server

@@ -18,6 +18,7 @@ from tests.reader import (
     audit_twins,
     cost_twins,
     inbox_twins,
+    integration_twins,
     issue_twins,
     load_twins,
     mission_twins,
@@ -215,7 +216,7 @@ ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
 HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE
-HERE |= mission_twins.HERE
+HERE |= mission_twins.HERE | integration_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -335,6 +336,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **told_twins.DERIVED,
     **vault_twins.DERIVED,
     **skill_twins.DERIVED,
+    **integration_twins.DERIVED,
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
