@@ -185,6 +185,7 @@ routes: list[BaseRoute] = [
     # where mailed links lead
     _own("/reset-password", "reset.html"),
     _own("/confirm-email", "confirm-email.html"),
+    _own("/decision", "decision.html"),
     _own("/invitation", "invitation.html"),
     _own("/welcome", "welcome.html"),
     _own("/account", "account.html"),

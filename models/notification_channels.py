@@ -19,6 +19,7 @@ class ChannelType(StrEnum):
 class ChannelEvent(StrEnum):
     completed = "run.completed"
     failed = "run.failed"
+    asked = "decision.requested"
 
 
 def channel_id() -> str:
@@ -26,7 +27,7 @@ def channel_id() -> str:
 
 
 class NotificationChannel(TenantTable, SoftDelete, Timestamps, table=True):
-    """An address for mail, or a URL that is called, and of which ends it is told."""
+    """An address for mail, or a URL that is called, and what it is told of: ends of runs, and what is to be decided."""
 
     __tablename__ = "notification_channels"
     __table_args__ = (

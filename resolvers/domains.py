@@ -51,6 +51,7 @@ DOMAINS = (
     "connectors",
     "escalations",
     "integrations",
+    "decision_links",
     # their events are declared, their operations are still to come
     "assignments",
     "keeper",

@@ -14,14 +14,14 @@ strawberry.enum(ChannelEvent, name="NotificationChannelEvent")
 
 @node(NotificationChannel)
 class NotificationChannelNode:
-    """An email address or a URL that is told of the ends of runs."""
+    """An email address or a URL that is told of the ends of runs, or of what is to be decided."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
     type: ChannelType
     url: str | None = strawberry.field(description="Of a webhook.")
     address: str | None = strawberry.field(description="Of an email channel.")
-    events: list[str] = strawberry.field(description="run.completed, run.failed, or both.")
+    events: list[str] = strawberry.field(description="run.completed, run.failed, decision.requested: some of them.")
     enabled: bool
     created_by: strawberry.ID | None
     created_at: datetime

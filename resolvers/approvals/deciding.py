@@ -266,7 +266,7 @@ async def _ended(ctx: Context, id: str, status: ApprovalStatus, **values: Any) -
     if await ctx.move_all(APPROVAL_STATES, status, col(Approval.id) == id, **values):
         await _go_on(ctx, id)
         return await ctx.get(Approval, id)
-    await ctx.find(APPROVAL)
+    await ctx.get(Approval, id, missing=APPROVAL.missing)
     raise Refusal(Code.CONFLICT, DECIDED)
 
 

@@ -123,6 +123,10 @@ class Signer:
         """The token (hex) of a link to reset a password: the same whenever the same reset is mailed again."""
         return hmac.new(self._resets, id.encode(), "sha256").hexdigest()
 
+    def decision_token(self, id: str) -> str:
+        """The token (hex) of a link that decides: the same whenever the same question is sent again."""
+        return hmac.new(self._resets, f"decision {id}".encode(), "sha256").hexdigest()
+
     def email_token(self, id: str) -> str:
         """The token (hex) of a link to confirm an email: the same whenever the same change is mailed again."""
         return hmac.new(self._resets, f"email {id}".encode(), "sha256").hexdigest()

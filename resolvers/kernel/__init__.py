@@ -73,6 +73,7 @@ from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
 from resolvers.kernel.patch import Emptied, Patch
 from resolvers.kernel.persons import PERSONAL_DIGEST, belongs_elsewhere, data_erased, forget_answers, keep_digests
+from resolvers.kernel.places import go_on_as
 from resolvers.kernel.policy import (
     ADMINS,
     CHAT_ONLY,
@@ -126,7 +127,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "query", "command", "procedure", "job", "clock", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject",
     "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
-    "Context", "AcrossWorkspaces", "QueryScope", "Caller", "CredentialKind", "instance", "log",
+    "Context", "go_on_as", "AcrossWorkspaces", "QueryScope", "Caller", "CredentialKind", "instance", "log",
     # What goes in.
     "Input", "NoInput", "ById", "Paging", "Numbered", "Id", "Slug", "Name", "Email", "Url", "Text", "Description",
     "Notes", "Prompt", "ConfigText",

@@ -3,8 +3,10 @@
 from typing import Any
 
 from sqlalchemy import select
+from sqlmodel import col
 
 from models.base import table_of
+from models.workspaces import Membership
 from resolvers.kernel import statements
 from resolvers.kernel.database import database
 from resolvers.kernel.sending import run
@@ -28,3 +30,14 @@ async def place_by_secret(conn: Any, column: Any, secret: str, scope: str) -> st
         if database.row_security:
             await conn.fetchrow(SCOPE_SQL, scope)
     return None if row is None else row[0]
+
+
+async def go_on_as(ctx: Any, user_id: str) -> bool:
+    """Whoever has shown a secret that was made for a member goes on as this member, in the workspace that the call has
+    entered: with the role of now, and what the member sees. False: the user is no member any more.
+    """
+    ctx.user_id, ctx.role, ctx.anonymous = user_id, None, False
+    member = await ctx.select(Membership, col(Membership.user_id) == user_id, including_hidden=True).first()
+    if member is not None:
+        ctx.role, ctx.capabilities = member.role, member.capabilities
+    return member is not None

@@ -88,6 +88,7 @@ _OF_OPERATION: dict[str, Scopes] = {
     "security_log": None,
     "privacy": None,  # about the caller alone
     "notifications": None,  # the same, over all workspaces
+    "decision_links": None,  # whoever has the link is asked for no token
     "invitations.accept": None,
     "invitations.signup": None,
     "onboarding": None,  # about the account, and it makes what several scopes are for

@@ -115,6 +115,7 @@ RULES = (
     _where("sessions", "expires_at < now() - interval '1 day'"),
     _where("sign_in_devices", f"used_at < now() - interval '{DEVICE_LIFETIME.days} days'"),
     _where("password_resets", "created_at < now() - interval '1 day'"),
+    _where("decision_links", "expires_at < now() - interval '30 days'"),  # till then it says that it has expired
     _where("security_logs", "created_at < now() - interval '400 days'"),
     _where("email_changes", "expires_at < now() - interval '1 day'"),
     _where("pairings", "expires_at < now() - interval '1 day'"),

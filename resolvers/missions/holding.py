@@ -19,7 +19,7 @@ async def ask(ctx: Context, mission: Mission, task: MissionTask) -> None:
     await put(
         ctx,
         InboxKind.waitpoint,
-        _source_of(task),
+        source_of(task),
         target_role=Role.MANAGER,
         title=cut(f"{task.title} waits for approval", LINE * 3),
         body_md=cut(task.handoff_context or task.result_summary or mission.title, DESCRIPTION),
@@ -37,7 +37,7 @@ async def ask(ctx: Context, mission: Mission, task: MissionTask) -> None:
 
 
 async def answered(ctx: Context, task: MissionTask, action: str) -> None:
-    await settle(ctx, InboxKind.waitpoint, _source_of(task), action)
+    await settle(ctx, InboxKind.waitpoint, source_of(task), action)
 
 
 async def take_back(ctx: Context, mission_id: str) -> None:
@@ -47,5 +47,6 @@ async def take_back(ctx: Context, mission_id: str) -> None:
         await answered(ctx, task, "cancelled")
 
 
-def _source_of(task: MissionTask) -> str:
+def source_of(task: MissionTask) -> str:
+    """Names the one time that the task is held."""
     return f"mission_task_{task.id}_{task.assignment_id}"

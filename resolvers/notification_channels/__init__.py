@@ -1,4 +1,4 @@
-"""Notification channels: mail and webhooks that tell of the ends of runs."""
+"""Notification channels: mail and webhooks that tell of ends of runs, and of what is to be decided."""
 
 from resolvers.notification_channels.channels import (
     ChannelCreated,

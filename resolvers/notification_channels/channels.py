@@ -48,6 +48,7 @@ WORDS: dict[str, list[ChannelEvent]] = {
     **{word: [ChannelEvent.completed] for word in ("completed", "run.completed", "complete", "success")},
     **{word: [ChannelEvent.failed] for word in ("failed", "run.failed", "failure", "fail")},
     **dict.fromkeys(("all", "*"), BOTH),
+    ChannelEvent.asked.value: [ChannelEvent.asked],
 }
 HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
 
@@ -58,8 +59,8 @@ def _events(raw: Any) -> Any:
         return raw
     known = [WORDS.get(word.strip().lower(), [word]) for word in raw]
     chosen = [event for events in known for event in events]
-    strange = [event for event in chosen if event not in BOTH]
-    return strange or [event for event in BOTH if event in chosen] or [ChannelEvent.failed]
+    strange = [event for event in chosen if event not in [*ChannelEvent]]
+    return strange or [event for event in ChannelEvent if event in chosen] or [ChannelEvent.failed]
 
 
 def is_callable(url: str) -> bool:
@@ -74,7 +75,9 @@ def is_callable(url: str) -> bool:
 class CreateNotificationChannel(Input):
     """`url` and `secret` are for webhooks, `to` for email. Without a secret one is made.
 
-    `events` are run.completed and run.failed, or words for them: completed, success, failed, failure, all.
+    `events` are run.completed and run.failed, or words for them: completed, success, failed, failure, all; and
+    decision.requested. What asks for a decision is told with a link that decides once, in the name of the member whose
+    address it is, else in the name of whoever creates the channel. Webhooks are told links over https alone.
     """
 
     type: ChannelType

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import orjson
 from sqlmodel import col
@@ -37,7 +37,9 @@ TIMEOUT = 15.0  # seconds
 PREVIEW = 1024  # bytes
 ANSWER = 4096  # bytes that are read of an answer
 BUSY = 429
-SUBJECT = "{routine}: {event}"
+
+
+ENDS = [ChannelEvent.completed.value, ChannelEvent.failed.value]
 
 
 class OfEnd(Input):
@@ -63,6 +65,21 @@ class Refused(NotDelivered):
     """Another try is in vain."""
 
 
+class Notice(Protocol):
+    """What a channel is told: webhooks as an object of its fields, mail as a subject and a text."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def event(self) -> str: ...
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """What is told of the end of a run."""
@@ -74,10 +91,18 @@ class Letter:
     output_preview: str = ""
     triggered_by: str = ""
 
+    @property
+    def subject(self) -> str:
+        return f"{self.routine}: {self.event}"
+
+    @property
+    def text(self) -> str:
+        return "\n".join(f"{name}: {value}" for name, value in asdict(self).items() if value)
+
 
 async def enqueue_letters(rows: AcrossWorkspaces) -> bool:
     """A job for each channel that is to be told of what has ended. Returns whether there may be more."""
-    ended, more = await follow(rows, "notification_channels", [event.value for event in ChannelEvent])
+    ended, more = await follow(rows, "notification_channels", ENDS)
     channels = await rows.fetch(SUBSCRIBED, list({event["workspace_id"] for event in ended})) if ended else []
     for event in ended:
         for channel in channels:
@@ -124,32 +149,30 @@ def preview_of(text: str) -> str:
     return Redactor().redact(text).encode()[:PREVIEW].decode(errors="ignore")
 
 
-async def send(channel: NotificationChannel, letter: Letter, key: str) -> None:
+async def send(channel: NotificationChannel, notice: Notice, key: str) -> None:
     """Raises NotDelivered."""
-    await (_mail if channel.type is ChannelType.email else _post)(channel, letter, key)
+    await (_mail if channel.type is ChannelType.email else _post)(channel, notice, key)
 
 
-async def _mail(channel: NotificationChannel, letter: Letter, key: str) -> None:
+async def _mail(channel: NotificationChannel, notice: Notice, key: str) -> None:
     mailer = instance.mailer
     if mailer is None:
         raise Refused("this server sends no mail")
-    lines = [f"{name}: {value}" for name, value in asdict(letter).items() if value]
-    subject = SUBJECT.format(routine=letter.routine, event=letter.event)
     try:
-        await mailer.send(Mail(channel.address or "", subject, "\n".join(lines)), key)
+        await mailer.send(Mail(channel.address or "", notice.subject, notice.text), key)
     except Undeliverable as error:
         raise Refused(str(error)) from None
     except MailFailed as error:
         raise NotDelivered(str(error)) from None
 
 
-async def _post(channel: NotificationChannel, letter: Letter, key: str) -> None:
-    body = orjson.dumps(asdict(letter))
+async def _post(channel: NotificationChannel, notice: Notice, key: str) -> None:
+    body = orjson.dumps(asdict(notice))
     policy = Policy.PRIVATE_TOO if instance.settings.hooks_allow_private else Policy.PUBLIC
     headers = {
         "content-type": "application/json",
         "user-agent": AGENT,
-        "x-crewship-event": letter.event,
+        "x-crewship-event": notice.event,
         "x-crewship-signature": f"sha256={hmac.new(_secret(channel), body, hashlib.sha256).hexdigest()}",
     }
     try:

@@ -28,6 +28,7 @@ from models.credentials import (
     CredentialType,
 )
 from models.crews import Crew, CrewConnection, CrewMember
+from models.decision_links import DecisionKind, DecisionLink
 from models.feature_flags import FeatureFlag, FeatureFlagOverride
 from models.gdpr import GdprAction, GdprActionType
 from models.inbox import InboxItem, InboxKind, inbox_item_id
@@ -172,6 +173,16 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
         Approval(kind=ApprovalKind.custom, reason="Why", **here),
         ApprovalOutcome(tool="deploy", approved=True, **here),
         ApprovalGate(pattern="deploy", **here),
+        DecisionLink(
+            channel_id="c",
+            subject_id="s",
+            source_id=name,
+            user_id=user.id,
+            token_hash=new_id(),
+            expires_at=now(),
+            kind=DecisionKind.approval,
+            **here,
+        ),
         NotificationChannel(type=ChannelType.webhook, url="https://example.org", events=["run.failed"], **here),
         (hook := WebhookEndpoint(name=name, url="https://example.org", event_types=["*"], **here)),
         WebhookDelivery(

@@ -22,7 +22,7 @@ from crewship import pages
 ROOT = Path(__file__).parents[2]
 ASSETS = pages.STATIC / "assets"
 OWN = [path for path in ASSETS.iterdir() if path.suffix in {".js", ".css"}]
-OWN_PAGES = ["/forgot", "/reset-password", "/confirm-email", "/invitation", "/welcome", "/account"]
+OWN_PAGES = ["/forgot", "/reset-password", "/confirm-email", "/decision", "/invitation", "/welcome", "/account"]
 PAGES = ["/", "/login", "/api/docs", "/graphql", *OWN_PAGES]
 
 

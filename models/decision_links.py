@@ -1,0 +1,41 @@
+"""Links that decide: what somebody is asked is answered by whoever has the link, once."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field
+
+from models.base import TenantTable, enum_field, stored_at, text_field, time_field
+from models.bounds import ID, LINE
+
+
+class DecisionKind(StrEnum):
+    """What is decided: a call of a tool, a task of a mission that is held, or what an agent asks people."""
+
+    approval = "approval"
+    mission_task = "mission_task"
+    escalation = "escalation"
+
+
+class DecisionLink(TenantTable, table=True):
+    """`user_id` is in whose name it decides, and only the hash of the token is kept.
+
+    `subject_id` is the row that is decided on, `source_id` the time that it was asked about: a task may be held again.
+    """
+
+    __tablename__ = "decision_links"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "channel_id", "source_id"),
+        Index("decision_links_user_id_idx", "user_id"),
+        Index("decision_links_expires_at_idx", "expires_at"),
+    )
+    channel_id: str = text_field(ID)
+    kind: DecisionKind = enum_field(DecisionKind)
+    subject_id: str = text_field(ID)
+    source_id: str = text_field(LINE * 3)
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    token_hash: str = text_field(LINE, unique=True)
+    expires_at: datetime = time_field()
+    used_at: datetime | None = time_field(default=None)
+    created_at: datetime = stored_at()
