@@ -16,6 +16,7 @@ CREDENTIAL: Final = 255
 """What a credential is called (contract: credentials.create)."""
 LINE: Final = 200
 """One line: a title, a colour, a role, a filter."""
+FILE_NAME: Final = 255
 EMAIL: Final = 320
 SUBJECT: Final = 255
 """Who somebody is at a sign-in provider (OpenID Connect Core, 2)."""

@@ -46,6 +46,10 @@ LONGEST_ITEM_ID = LINE * 4
 """The longest `source_id`, and what stands before it."""
 
 
+PROPOSED_SKILL = "skillprop:"
+"""How the `source_id` of a proposed skill begins: crew and file name follow (contract: internal.skills.author)."""
+
+
 class InboxItem(TenantTable, Timestamps, table=True):
     """One thing to see to, for one user, for a role and those above it, or for everybody where neither is named.
 

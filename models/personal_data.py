@@ -186,6 +186,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "saved_views": held(nothing="name filters_json sort_json"),
     "service_accounts": held(by="created_by", mentions="name description"),
     "sessions": held(hidden="current_refresh_jti", nothing="user_agent ip"),
+    "skill_proposals": held(mentions="name description description_quality content", nothing="file_name"),
     "skills": held(
         mentions="name name_key display_name description author tags vendor content changelog",
         nothing="slug skill_version icon homepage license spdx_license description_quality credential_requirements"

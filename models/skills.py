@@ -18,7 +18,7 @@ from models.base import (
     text_field,
     time_field,
 )
-from models.bounds import CONFIG, DESCRIPTION, ID, LABEL, LINE, NAME, SKILL, URL
+from models.bounds import CONFIG, DESCRIPTION, FILE_NAME, ID, LABEL, LINE, NAME, SKILL, URL
 
 
 class SkillCategory(StrEnum):
@@ -149,6 +149,25 @@ class Skill(Table, Versioned, Timestamps, table=True):
     last_used_at: datetime | None = time_field(default=None)
     usage_count: int = 0
     fingerprint: str | None = text_field(NAME, default=None)
+
+
+class SkillProposal(TenantTable, table=True):
+    """A SKILL.md that an agent has written, until somebody decides on it. The other columns are what the text says."""
+
+    __tablename__ = "skill_proposals"
+    __table_args__ = (
+        UniqueConstraint("crew_id", "file_name"),
+        belongs_to("crew_id", "crews", ondelete="CASCADE"),
+    )
+    crew_id: str
+    file_name: str = text_field(FILE_NAME)
+    name: str = text_field(LINE)
+    description: str = text_field(DESCRIPTION)
+    description_quality: str = text_field(DESCRIPTION, default="")
+    category: SkillCategory = enum_field(SkillCategory.CUSTOM)
+    scan_status: ScanStatus = enum_field(ScanStatus.UNSCANNED)
+    content: str = text_field(SKILL)
+    created_at: datetime = stored_at()
 
 
 class AgentSkill(TenantTable, table=True):

@@ -182,6 +182,9 @@ class Dispatcher:
                 if route.method in ("GET", "DELETE") or route.upload is not None
                 else {}
             )
+        for name in route.in_query:
+            raw.pop(name, None)
+            raw |= {name: query[name]} if name in query else {}
         if route.upload is not None and b"idempotency-key" in request.headers:
             request.fault = Refusal(Code.BAD_REQUEST, NO_KEY)
         for name, value in zip(route.parameters, values, strict=True):

@@ -196,14 +196,15 @@ def _first(op: Operation[Any]) -> Route:
 
 
 def _body(route: Route, reference: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The input without what the path says; and where what is not sent stays as it is, without defaults."""
+    """The input without what the address says; and where what is not sent stays as it is, without defaults."""
     schema = definitions.get(reference.get("$ref", "").rsplit("/", 1)[-1], {})
-    if not route.parameters or not schema:
+    elsewhere = {*route.parameters, *route.in_query}
+    if not elsewhere or not schema:
         return reference
     hidden = {"default"} if route.method in ("PATCH", "PUT") else set[str]()
-    parts = {n: part for n, part in schema.get("properties", {}).items() if n not in route.parameters}
+    parts = {n: part for n, part in schema.get("properties", {}).items() if n not in elsewhere}
     kept = {n: {key: value for key, value in part.items() if key not in hidden} for n, part in parts.items()}
-    required = [n for n in schema.get("required", ()) if n not in route.parameters]
+    required = [n for n in schema.get("required", ()) if n not in elsewhere]
     return {"type": "object", "properties": kept, **({"required": required} if required else {})}
 
 
@@ -224,21 +225,21 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
                 "schema": {"type": "string"},
             }
         )
-    if (
-        (route.method in ("GET", "DELETE") and not route.with_body) or route.upload is not None
-    ) and route.reads is None:
-        properties = definitions.get(op.input.__name__, {}).get("properties", {})
-        for name, info in op.input.model_fields.items():
-            if name not in route.parameters and name not in BY_CURSOR:
-                made.append(
-                    {
-                        "name": name,
-                        "in": "query",
-                        "required": info.is_required(),
-                        **({} if info.is_required() else {"allowEmptyValue": True}),
-                        **_in_query(op.input, name, properties.get(name, {"type": "string"})),
-                    }
-                )
+    by_query = (route.method in ("GET", "DELETE") and not route.with_body) or route.upload is not None
+    properties = definitions.get(op.input.__name__, {}).get("properties", {})
+    for name, info in op.input.model_fields.items():
+        if name in route.in_query or (
+            by_query and route.reads is None and name not in route.parameters and name not in BY_CURSOR
+        ):
+            made.append(
+                {
+                    "name": name,
+                    "in": "query",
+                    "required": info.is_required(),
+                    **({} if info.is_required() else {"allowEmptyValue": True}),
+                    **_in_query(op.input, name, properties.get(name, {"type": "string"})),
+                }
+            )
     headers = [
         (op.versioned is not None, IF_MATCH),
         (_tagged(route) and route.method == "GET", IF_NONE_MATCH),

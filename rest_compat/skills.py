@@ -12,6 +12,7 @@ from models.skills import (
     Skill,
     SkillCategory,
     SkillMaturity,
+    SkillProposal,
     SkillRuntime,
     SkillSource,
     SkillVerification,
@@ -111,6 +112,14 @@ class AgentSkillJSON(Wire, of=AgentSkill):
     skill: SkillOfAgentJSON
 
 
+class SkillProposalJSON(Wire, of=SkillProposal):
+    file_name: str
+    name: str
+    description: str
+    description_quality: str
+    category: SkillCategory
+
+
 def _answers_assignment(request: Request, answer: Answer) -> Reply:
     """200 where nothing changed (contract: agent_skills.assign)."""
     body = answer.body or b"{}"
@@ -120,8 +129,14 @@ def _answers_assignment(request: Request, answer: Answer) -> Reply:
 
 OF_AGENT = "/api/v1/agents/{agentId}/skills"
 OF_WORKSPACE = "/api/v1/workspaces/{workspaceId}/skills"
+INTERNAL = "/api/v1/internal/skills"
+PROPOSED = "/api/v1/skills/proposed"
 ROUTES = (
     GET("/api/v1/skills", skills.list_skills, list[ListedSkillJSON]),
+    GET(PROPOSED, skills.list_proposals, list[SkillProposalJSON]),
+    POST(f"{PROPOSED}/approve", skills.approve_proposal, skills.ProposalApproved),
+    POST(f"{PROPOSED}/reject", skills.reject_proposal, skills.ProposalRejected),
+    POST(f"{INTERNAL}/author", skills.author_skill, skills.SkillAuthored, status=201, in_query=("crew_id",)),
     GET("/api/v1/skills/{skillId}", skills.get_skill, SkillDetailJSON),
     POST(f"{OF_WORKSPACE}/import", skills.import_skill, skills.SkillImported, status=201),
     POST(f"{OF_WORKSPACE}/bulk-import", skills.bulk_import_skills, skills.BulkImport),

@@ -183,7 +183,8 @@ Refusing = Callable[[Mapping[bytes, bytes], Refusal], Reply | None]
 class Route:
     """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
 
-    `completes` adds to a query what its absences mean. `envelope` wraps the answer in an object with that key.
+    `in_query`: what a route with a body takes from the query all the same. `completes` adds to a query what its
+    absences mean. `envelope` wraps the answer in an object with that key.
     `with_body`: a DELETE whose input is a JSON body. `optional_body`: an empty or unreadable body counts as none.
     `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; what a command of an Upload
     takes beside it comes by the query, and the rows of a Streaming have the shape of `wire`. What only `answers` knows
@@ -198,6 +199,7 @@ class Route:
     status: int = 200
     envelope: str | None = None
     optional_body: bool = False
+    in_query: tuple[str, ...] = ()
     completes: Callable[[dict[str, str]], dict[str, str]] | None = None
     reads: Reading | None = None
     answers: Writing | None = None
@@ -226,7 +228,7 @@ class Route:
         self.takes_body = (
             self.upload is None
             and (self.method in ("POST", "PUT", "PATCH") or self.with_body)
-            and bool(fields.keys() - set(self.parameters))
+            and bool(fields.keys() - {*self.parameters, *self.in_query})
         )
         op, self.streams = self.operation, self.upload is not None or self.gives is not None
         if isinstance(self.body, ValueOf) and fields.keys() - set(self.parameters) != {self.body.field}:

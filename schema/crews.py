@@ -92,6 +92,7 @@ class CrewType:
     budgets: Edges
     approvals: Edges
     skills: Edges = strawberry.field(description="Skills that agents of the crew have.")
+    skill_proposals: Edges = strawberry.field(description="Skills that its agents have written, undecided.")
     credentials: Edges = strawberry.field(description="Those that the members of the crew see.")
     escalations: Edges
     recurring_issues: Edges

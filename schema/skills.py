@@ -12,6 +12,7 @@ from models.skills import (
     SkillCategory,
     SkillLifecycle,
     SkillMaturity,
+    SkillProposal,
     SkillRuntime,
     SkillSource,
     SkillVerification,
@@ -130,6 +131,43 @@ class AgentSkillType:
     created_at: datetime
 
 
+@node(SkillProposal)
+class SkillProposalType:
+    """A skill that an agent has written, until somebody approves or rejects it."""
+
+    id: strawberry.ID
+    crew_id: strawberry.ID
+    crew: Edge
+    file_name: str
+    name: str
+    description: str
+    description_quality: str = strawberry.field(
+        description="What the scan has found, or a remark on the description; empty where both are fine."
+    )
+    category: SkillCategory
+    scan_status: ScanStatus
+    content: str = strawberry.field(description="The whole SKILL.md.")
+    created_at: datetime
+
+
+@output(skill_ops.ProposalApproved, name="SkillProposalApproved")
+class ProposalApprovedType:
+    """`created` is false where a skill of that slug was there, and is changed now."""
+
+    skill_id: strawberry.ID
+    slug: str
+    created: bool
+    file_name: str
+
+
+@output(skill_ops.ProposalRejected, name="SkillProposalRejected")
+class ProposalRejectedType:
+    """`removed` is false where there was no such proposal any more."""
+
+    file_name: str
+    removed: bool
+
+
 @output(skill_ops.SkillAssigned)
 class SkillAssignedType:
     """The assignment; `alreadyAssigned` where the agent had the skill before."""
@@ -148,6 +186,7 @@ class SkillUnassignedType:
 class SkillQuery:
     skills = query(skill_ops.list_skills, SkillType)
     skill = query(skill_ops.get_skill, SkillType)
+    proposed_skills = query(skill_ops.list_proposals, SkillProposalType)
     agent_skills = query(skill_ops.list_agent_skills, AgentSkillType)
 
 
@@ -156,5 +195,7 @@ class SkillMutation:
     import_skill = mutation(skill_ops.import_skill, SkillImportedType)
     bulk_import_skills = mutation(skill_ops.bulk_import_skills, BulkImportType)
     delete_skill = mutation(skill_ops.delete_skill, SkillDeletedType)
+    approve_proposed_skill = mutation(skill_ops.approve_proposal, ProposalApprovedType)
+    reject_proposed_skill = mutation(skill_ops.reject_proposal, ProposalRejectedType)
     assign_skill = mutation(skill_ops.assign_skill, SkillAssignedType)
     remove_skill = mutation(skill_ops.remove_skill, SkillUnassignedType)

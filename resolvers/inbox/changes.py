@@ -4,11 +4,13 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import case, func
+from sqlalchemy import case, func, literal, select
 from sqlmodel import col
 
 from models.assignments import Escalation
-from models.inbox import INBOX_STATES, InboxItem, InboxKind, InboxState
+from models.crews import Crew
+from models.inbox import INBOX_STATES, PROPOSED_SKILL, InboxItem, InboxKind, InboxState
+from models.skills import SkillProposal
 from resolvers.inbox.events import InboxBulkUpdated, InboxItemUpdated, InboxPurged
 from resolvers.inbox.listing import ITEM, ByItem, ItemId
 from resolvers.kernel import NOW, Action, Code, Context, Input, Output, Refusal, Text, at_most, command
@@ -141,7 +143,17 @@ async def _asked(ctx: Context, items: list[InboxItem]) -> frozenset[str]:
     escalations = [item.source_id for item in items if item.kind is InboxKind.escalation]
     rows = await ctx.select(Escalation, col(Escalation.id).in_(escalations)).all() if escalations else []
     waitpoints = [item.source_id for item in items if item.kind is InboxKind.waitpoint]
-    return frozenset([row.id for row in rows] + waitpoints)
+    return frozenset([row.id for row in rows] + waitpoints) | await _proposed(ctx, escalations)
+
+
+async def _proposed(ctx: Context, sources: list[str]) -> frozenset[str]:
+    """Those of skills that wait to be approved, of crews that there still are."""
+    if not any(source.startswith(PROPOSED_SKILL) for source in sources):
+        return frozenset()
+    proposals, crews = ctx.table(SkillProposal), ctx.table(Crew)
+    source = literal(PROPOSED_SKILL) + proposals.c.crew_id + ":" + proposals.c.file_name
+    found = select(source).join(crews, crews.c.id == proposals.c.crew_id).where(source.in_(sources))
+    return frozenset(row[0] for row in await ctx.report(found))
 
 
 def _is_decided_elsewhere(item: InboxItem, state: InboxState, asked: frozenset[str]) -> bool:

@@ -9,9 +9,14 @@ from resolvers.inbox.events import InboxItemUpdated
 from resolvers.kernel import NOW, Context
 
 
-async def put(ctx: Context, kind: InboxKind, source_id: str, **item: Any) -> None:
-    """An item, once for its kind and source: a repeat does nothing. The operation declares InboxItemUpdated."""
+async def put(ctx: Context, kind: InboxKind, source_id: str, *, anew: bool = False, **item: Any) -> None:
+    """An item, once for its kind and source: a repeat does nothing. The operation declares InboxItemUpdated.
+
+    `anew`: something else is called so now, and what was settled for the one before it is not about this one.
+    """
     await ctx.lock(f"inbox item {ctx.workspace_id}/{kind}/{source_id}")
+    if anew:
+        await ctx.delete_where(InboxItem, *_same(kind, source_id), including_hidden=True)
     if await ctx.select(InboxItem, *_same(kind, source_id), including_hidden=True).exists():
         return
     made = InboxItem(id=inbox_item_id(kind, source_id), kind=kind, source_id=source_id, **item)

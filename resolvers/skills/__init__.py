@@ -4,9 +4,19 @@ from resolvers.skills.assignment import SkillAssigned, SkillUnassigned, assign_s
 from resolvers.skills.bulk import BulkImport, BulkImported, BulkSkipped, bulk_import_skills
 from resolvers.skills.catalog import InstalledAgent, SkillDeleted, delete_skill, get_skill, list_skills
 from resolvers.skills.importing import SkillImported, import_skill
+from resolvers.skills.proposing import (
+    ProposalApproved,
+    ProposalRejected,
+    SkillAuthored,
+    approve_proposal,
+    author_skill,
+    list_proposals,
+    reject_proposal,
+)
 
 __all__ = [
-    "BulkImport", "BulkImported", "BulkSkipped", "InstalledAgent", "SkillAssigned", "SkillDeleted", "SkillImported",
-    "SkillUnassigned", "assign_skill", "bulk_import_skills", "delete_skill", "get_skill", "import_skill",
-    "list_agent_skills", "list_skills", "remove_skill",
+    "BulkImport", "BulkImported", "BulkSkipped", "InstalledAgent", "ProposalApproved", "ProposalRejected",
+    "SkillAssigned", "SkillAuthored", "SkillDeleted", "SkillImported", "SkillUnassigned", "approve_proposal",
+    "assign_skill", "author_skill", "bulk_import_skills", "delete_skill", "get_skill", "import_skill",
+    "list_agent_skills", "list_proposals", "list_skills", "reject_proposal", "remove_skill",
 ]  # fmt: skip

@@ -216,14 +216,15 @@ def tell(
     *,
     crew_id: str | None = None,
     of_agent: str | None = None,
+    by: JournalActor | None = None,
     **payload: Any,
 ) -> None:
-    """An entry of the journal."""
+    """An entry of the journal; `by` whom, where that is not the caller."""
     ctx.record(
         JournalEntry(
             entry_type=type,
             severity=severity,
-            actor_type=JournalActor.user if ctx.user_id else JournalActor.system,
+            actor_type=by or (JournalActor.user if ctx.user_id else JournalActor.system),
             actor_id=ctx.user_id or None,
             crew_id=crew_id,
             agent_id=of_agent,

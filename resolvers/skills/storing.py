@@ -25,12 +25,12 @@ MOST_OF_THE_INSTANCE: Final = 10_000
 """The catalog is listed as a whole (contract: skills.list): no workspace may make it too long for the others."""
 
 
-def check_license(file: SkillFile, *, needed: bool) -> None:
-    """BAD_REQUEST where the license is none of those that are allowed, or, if one is `needed`, missing."""
+def check_license(file: SkillFile, *, needed: bool, refused: Code = Code.BAD_REQUEST) -> None:
+    """Refused where the license is none of those that are allowed, or, if one is `needed`, missing."""
     if file.license is None and needed:
-        raise Refusal(Code.BAD_REQUEST, UNLICENSED)
+        raise Refusal(refused, UNLICENSED)
     if file.license is not None and file.spdx is None:
-        raise Refusal(Code.BAD_REQUEST, LICENSE)
+        raise Refusal(refused, LICENSE)
 
 
 async def hold_catalog(ctx: Context) -> None:

@@ -110,7 +110,9 @@ PLANNED_EVENTS: dict[str, dict[str, str]] = {
 }
 
 # operation -> events that its line does not have
+_PROPOSED = {"inbox.updated": "the inbox shows at once what is proposed and what was decided (extras: inbox_sources)"}
 ADDED_EVENTS: dict[str, dict[str, str]] = {
+    **dict.fromkeys(("internal.skills.author", "skills.proposed.approve", "skills.proposed.reject"), _PROPOSED),
     "checkpoints.fork": {"mission.updated": "boards show the new mission"},
     "agents.stop": {"agent.status": "dashboards show the status that this event tells them (agents.stop: notes)"},
 }

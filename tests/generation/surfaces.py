@@ -101,6 +101,7 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
         path = path.replace(f"{{{written}}}", httpx2.URL(f"http://x/{value}").raw_path.decode()[1:])
     if call.workspace is not None and "{workspaceId}" not in route.path:
         query["workspace_id"] = call.workspace
+    query |= {name: raw.pop(name) for name in route.in_query if name in raw}
     body: dict[str, Any] = {}
     if route.takes_body:
         body = {"content": content_of(route, raw), "headers": {"content-type": "application/json"}}

@@ -48,7 +48,7 @@ from models.runs import Run, RunFrame, RunStep, RunTag
 from models.saved_views import SavedView
 from models.sealed import MARK, Sealed
 from models.service_accounts import ServiceAccount, service_account_id
-from models.skills import AgentSkill, Skill
+from models.skills import AgentSkill, Skill, SkillProposal
 from models.templates import WorkflowTemplate
 from models.triage_rules import MatchType, TriageRule
 from models.webhook_endpoints import WebhookDelivery, WebhookEndpoint
@@ -99,6 +99,9 @@ def workspace_rows(name: str) -> list[SQLModel]:
         WorkflowTemplate(name=f"watches of {name}", template_json="[]", **here),
         skill,
         AgentSkill(agent_id=agent.id, skill_id=skill.id, **here),
+        SkillProposal(
+            crew_id=crew.id, file_name=f"skill-{name}.md", name="x", description="Use it", content="x", **here
+        ),
         secret := Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
         CredentialCrew(credential_id=secret.id, crew_id=crew.id, **here),
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),

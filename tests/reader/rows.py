@@ -41,7 +41,7 @@ from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, 
 from models.notifications import Notification
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.service_accounts import ServiceAccount, service_account_id
-from models.skills import AgentSkill, Skill, SkillMaturity
+from models.skills import AgentSkill, Skill, SkillMaturity, SkillProposal
 from models.templates import WorkflowTemplate
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.workspaces import Invitation, Membership, Role, Workspace
@@ -388,6 +388,12 @@ class Sower:
                             enabled=pick([True, False]), created_at=self.time(), **self.here,
                         )  # fmt: skip
 
+    def proposed(self, crews: list[Crew]) -> Iterator[SQLModel]:
+        for crew in crews:
+            for number in range(self.random.randrange(4)):
+                told = {"name": self.text(), "description": self.text(), "content": self.text()}
+                yield SkillProposal(crew_id=crew.id, file_name=f"skill-{9 - number}.md", **told, **self.here)
+
     def work(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice
         yield from chats
@@ -396,6 +402,7 @@ class Sower:
         yield from self.vault(crews, agents)
         yield from self.taught(agents)
         yield from self.servers(crews, agents)
+        yield from self.proposed(crews)
         missions = [
             Mission(
                 crew_id=pick(crews).id, lead_agent_id=pick(agents).id, trace_id=new_id(), title=self.text(), **self.here

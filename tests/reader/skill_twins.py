@@ -49,7 +49,17 @@ def agent_skills(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     return Listing("AgentSkill", ordered(rows, by("created_at", "id")))
 
 
-HERE: dict[str, Root] = {"skills": skills, "skill": skill, "agentSkills": agent_skills}
+def proposed_skills(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    crews = [crew for crew in tenants(store, asker, "Crew") if crew["id"] == arguments["crewId"]]
+    if not crews:
+        raise Refused("NOT_FOUND")
+    rows = [row for row in store.tables["skill_proposals"] if row["crew_id"] == crews[0]["id"]]
+    return Listing("SkillProposal", ordered(rows, by("file_name", "id")))
+
+
+HERE: dict[str, Root] = {
+    "skills": skills, "skill": skill, "agentSkills": agent_skills, "proposedSkills": proposed_skills,
+}  # fmt: skip
 DERIVED: dict[tuple[str, str], Value] = {
     ("Skill", "agent_count"): lambda store, asker, row: len(assigned(store, asker, row)),
 }

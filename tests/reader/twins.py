@@ -444,6 +444,7 @@ class Twins(Rules):
             others |= {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
             others |= {"credentialEvents": vault_twins.TOLD, "credentialRotations": vault_twins.TURNED}
             others |= {"skills": skill_twins.IN_ORDER, "agentSkills": by("created_at", "id")}
+            others |= {"proposedSkills": by("file_name", "id")}
             return others.get(name, NEWEST)
         edge = GRAPHS[MODELS[model]][CAMEL.sub(lambda m: f"_{m[1].lower()}", name)]
         assert isinstance(edge, Edge)

@@ -51,8 +51,8 @@ BIG = (
     "work_pauses",
 )
 """The tables that hold the rows."""
-WHOLE, OWN, CATALOG = 100_000, 1_000, 10_000
-"""Rows at most of what is listed as a whole, workspaces of one user, and skills."""
+WHOLE, OWN, CATALOG, PROPOSALS = 100_000, 1_000, 10_000, 50
+"""Rows at most of what is listed as a whole, workspaces of one user, skills, and those that a crew proposes."""
 
 GENERIC = {
     "text": "''",
@@ -392,6 +392,9 @@ class Population:
         await self.fill("skills", first, min(last, CATALOG), id=f"'cskill' || {NUMBER}", **taught)
         held = {"agent_id": f"'{AGENT}'", "skill_id": f"'cskill' || {NUMBER}", "enabled": "true", **TIMES}
         await self.fill("agent_skills", first, min(last, CATALOG), id=f"'cagski' || {NUMBER}", **held)
+        waiting = {"file_name": "'skill-' || i", "name": name, "description": name, "content": name, **TIMES}
+        ids = f"'cskprp' || {NUMBER}"
+        await self.fill("skill_proposals", first, min(last, PROPOSALS), id=ids, crew_id=crew, **waiting)
         of_work = {"name": name, "template_json": "'[]'", "is_builtin": "false", **TIMES}
         await self.fill("workflow_templates", first, last, id=f"'cwtmpl' || {NUMBER}", **of_work)
         invited = {

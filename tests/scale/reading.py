@@ -251,6 +251,7 @@ READS = (
     Read("skills", "/api/v1/skills", kind=Kind.whole),
     Read("skills of an agent", f"/api/v1/agents/{AGENT}/skills", kind=Kind.whole),
     Read("skills that agents have, searched", "/api/v1/skills?installed=1&search=name", kind=Kind.whole),
+    Read("proposed skills", f"/api/v1/skills/proposed?crew_id={CREW}", kind=Kind.whole),
     Read("recurring issues", f"/api/v1/recurring-issues?crew_id={CREW}", kind=Kind.whole),
     Read("triage rules", "/api/v1/triage-rules", kind=Kind.whole),
     Read("saved views", "/api/v1/saved-views", kind=Kind.whole),

@@ -1,6 +1,6 @@
 """Cases of skills, for the tests that are made for every operation."""
 
-from models.skills import ScanStatus, Skill
+from models.skills import ScanStatus, Skill, SkillProposal
 from resolvers.errors import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
@@ -54,6 +54,20 @@ def skill(plot: Plot) -> Skill:
     )
 
 
+@entity
+def skill_proposal(plot: Plot) -> SkillProposal:
+    return SkillProposal(
+        crew_id=plot["crew"].id,
+        file_name="skill-bowlines.md",
+        name="bowlines",
+        description="Use when a rope has to hold a mast.",
+        description_quality="Flagged: it is long.",
+        scan_status=ScanStatus.FLAGGED,
+        content=f"---\nname: bowlines-{plot.workspace.id}\n---\n# Bowlines\n",
+        **plot.here,
+    )
+
+
 OF_SKILL: dict[str, str] = {"id": "skill"}
 OF_AGENT: dict[str, str] = {"agent_id": "agent", "skill_id": "skill"}
 RECIPES = {
@@ -62,5 +76,8 @@ RECIPES = {
     "skills.get": Recipe(ids=OF_SKILL),
     "skills.delete": Recipe(ids=OF_SKILL),
     "skills.bulk_import": Recipe({"git_url": "https://localhost/skills.git"}, refused=Code.BAD_GATEWAY),
+    "skills.proposed.approve": Recipe({"file_name": "skill-bowlines.md"}),
+    "skills.proposed.reject": Recipe({"file_name": "skill-bowlines.md"}),
+    "internal.skills.author": Recipe({"content": SKILL_MD}),
     "skills.import": Recipe({"content": SKILL_MD}),
 }
