@@ -127,6 +127,9 @@ DECLARED: Final[Mapping[str, Held]] = {
     "journal_entries": held(
         by="actor_id", mentions="summary payload refs", nothing="entry_type crew_id agent_id mission_id trace_id"
     ),
+    "keeper_requests": held(
+        mentions="intent command reason prompt answer", nothing="agent_id crew_id credential_id task_id"
+    ),
     "labels": held(mentions="name", nothing="color label_group"),
     "linked_identities": held(nothing="provider issuer subject email"),
     "mcp_tool_calls": held(mentions="error_message", nothing="crew_id agent_id mcp_server_id tool_name"),

@@ -52,9 +52,9 @@ DOMAINS = (
     "escalations",
     "integrations",
     "decision_links",
+    "keeper",
     # their events are declared, their operations are still to come
     "assignments",
-    "keeper",
     "pipelines",
 )
 """In the order of the printed documents. Which domain may import which stands in pyproject.toml (import-linter)."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from resolvers.instance.clock import Clock
+from resolvers.instance.completions import Completions, HttpCompletions
 from resolvers.instance.crypto import Signer
 from resolvers.instance.license import License, Licensing
 from resolvers.instance.live_settings import overridden
@@ -29,6 +30,7 @@ class Instance:
     releases: Releases = field(default_factory=NoReleases)
     mailer: Mailer | None = None  # None: the operator has configured none
     http: type[Outbound] = Outbound
+    completions: Completions = field(default_factory=HttpCompletions)
     admin_key: bytes | None = None
     _settings: Settings | None = None
     _configured: Settings | None = None  # without what is stored

@@ -375,6 +375,13 @@ class Settings(BaseSettings):
     aux_fallback_model: ModelName = variable("CREWSHIP_AUX_FALLBACK_MODEL", "", takes=MODEL)
     aux_fallback_timeout: Milliseconds | None = variable("CREWSHIP_AUX_FALLBACK_TIMEOUT", None, takes=TIMEOUT)
 
+    # Who decides whether an agent gets a credential.
+    keeper_switch: bool | None = variable("KEEPER_ENABLED", takes=BOOLEAN)
+    keeper_address: str | None = variable(
+        "KEEPER_OLLAMA_URL", takes="the URL of an Ollama server, such as http://127.0.0.1:11434"
+    )
+    keeper_model: str | None = variable("KEEPER_MODEL", takes="the name of a model, such as llama3.2:3b")
+
     sign_in_providers: SecretStr | None = variable(
         "CREWSHIP_SIGN_IN_PROVIDERS", takes="a JSON list of OpenID Connect providers, or the path of a file with one"
     )
@@ -393,6 +400,11 @@ class Settings(BaseSettings):
     )
     stalls_file: Directory | None = variable("CREWSHIP_STALLS_FILE", takes="a file path")
     log_format: Literal["json", "text"] = variable("CREWSHIP_LOG_FORMAT", "json", takes="json or text")
+
+    @property
+    def keeper_enabled(self) -> bool:
+        """An address alone turns the keeper on (contract: keeper, gatekeeper.config)."""
+        return bool(self.keeper_address) if self.keeper_switch is None else self.keeper_switch
 
     @property
     def production(self) -> bool:
@@ -432,6 +444,8 @@ def contradiction(settings: Settings) -> str | None:
             "CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on,"
             " strangers could run commands; unset one of the two"
         )
+    if settings.keeper_enabled and not settings.keeper_model:
+        return "KEEPER_MODEL: required while the keeper is on; set it, or KEEPER_ENABLED=false"
     signs_up = [provider.id for provider in settings.providers if provider.signup]  # judges all of them
     if settings.unsafe_process and signs_up:
         return (

@@ -5,7 +5,7 @@ from typing import Literal
 from resolvers.kernel import Event, Time
 
 
-class KeeperDecision(Event):
+class KeeperDecided(Event):
     """What is said of every request to the keeper."""
 
     request_id: str
@@ -18,13 +18,13 @@ class KeeperDecision(Event):
     decided_at: Time
 
 
-class KeeperAccessDecided(KeeperDecision, type="keeper_event", channel="keeper:{workspace_id}", planned=True):
+class KeeperAccessDecided(KeeperDecided, type="keeper_event", channel="keeper:{workspace_id}"):
     """The keeper has decided whether an agent gets a credential."""
 
     request_type: Literal["access"]
 
 
-class KeeperExecutionDecided(KeeperDecision, type="keeper_event", channel="keeper:{workspace_id}", planned=True):
+class KeeperExecutionDecided(KeeperDecided, type="keeper_event", channel="keeper:{workspace_id}", planned=True):
     """The keeper has decided on a command that uses a credential; `exit_code` is present only if it was run."""
 
     request_type: Literal["execute"]

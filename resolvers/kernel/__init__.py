@@ -9,6 +9,7 @@ from resolvers.identity.caller import Caller, CredentialKind, IssuedSession
 from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
 from resolvers.identity.credentials import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
+from resolvers.instance.completions import Completed, CompletionFailed, Model, Question
 from resolvers.instance.crypto import (
     Claims,
     TokenKind,
@@ -160,6 +161,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Mail", "MailFailed", "Undeliverable",
     # HTTP to the outside, by `ctx.outside.http`.
     "Answered", "Outbound", "Policy",
+    # Models that judge, by `ctx.outside.completions`.
+    "Model", "Question", "Completed", "CompletionFailed",
     # Files, by `ctx.outside.store`.
     "Arriving", "Entry", "Opened", "names_of",
     # Answers that go on.

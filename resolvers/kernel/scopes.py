@@ -95,9 +95,11 @@ _OF_OPERATION: dict[str, Scopes] = {
     "crew_templates.deploy": frozenset({"crews:write", "agents:write"}),
     "instance_settings": frozenset({EVERYTHING}),
     "admin": frozenset({"workspace:admin"}),
+    "keeper": frozenset({"workspace:admin"}),
     # who one is, what this server is, and a ticket, which has the scopes of its token
     "viewer": OPEN,
     "system": OPEN,
+    "keeper.status": OPEN,
     "ops": OPEN,
     "ws": OPEN,
     "channels.identify": OPEN,

@@ -13,7 +13,7 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set"), _OWN),
     **dict.fromkeys(("notifications.delete", "notifications.read", "notifications.read_all"), _OWN),
     **dict.fromkeys(("budgets.reserve", "runs.create_internal", "runs.finish", "runs.finish_internal"), _RUNTIME),
-    **dict.fromkeys(("journal.emit_internal", "mcp_calls.record"), _LOG),
+    **dict.fromkeys(("internal.keeper.request", "journal.emit_internal", "keeper.open", "mcp_calls.record"), _LOG),
     **dict.fromkeys(("auth.google_redirect", "auth.oidc_redirect"), _FIRST_HALF),
     **dict.fromkeys(("auth.passkey_options", "auth.passkey_sign_in_options"), _FIRST_HALF),
     **dict.fromkeys(("privacy.cards.list", "privacy.cards.purge", "privacy.consent.put"), _PRIVATE),

@@ -35,6 +35,7 @@ from models.inbox import InboxItem, InboxKind, inbox_item_id
 from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, ToolBinding, WorkspaceIntegration
 from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
 from models.journal import JournalEntry
+from models.keeper import KeeperRequest, KeeperRequestType
 from models.kernel import AuditLog, JobStep, SecurityLog
 from models.labels import Label
 from models.memory import MemoryConfig, MemoryTier, MemoryVersion
@@ -125,6 +126,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         ModelCall(run_id=f"run-{name}", step="1 model", agent_id=agent.id, provider="p", model="m", **here),
         CostDay(day=date(2026, 1, 1), agent_id=agent.id, crew_id=crew.id, model="m", slot=0, **here),
         *_issues(crew, lead, user),
+        KeeperRequest(request_type=KeeperRequestType.access, intent="Read", **here),
         SavedView(user_id=user.id, name="Storms", filters_json="{}", **here),
     ]
 

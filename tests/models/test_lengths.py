@@ -28,7 +28,7 @@ LATER |= {"audit_seals", "journal_entries", "message_feedback"}
 LATER |= {"saved_views"}
 LATER |= {"retention_rules", "credential_crews", "credential_events", "credential_rotations"}
 LATER |= {"approvals", "approval_outcomes", "notification_channels", "webhook_endpoints", "webhook_deliveries"}
-LATER |= {"approval_gates"}
+LATER |= {"approval_gates", "keeper_requests"}
 LATER |= {"recurring_issues"}
 LATER |= {"triage_rules"}
 """Tables that came after it."""

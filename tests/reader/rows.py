@@ -46,6 +46,7 @@ from models.templates import WorkflowTemplate
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.issue_rows import IssueSower
+from tests.reader.keeper_rows import asked
 from tests.reader.tracker_rows import recurring, rules, views
 from tests.world import Person, World
 
@@ -134,6 +135,7 @@ class Sower:
         yield from rules(self, crews[:-1], agents)
         yield from self.robots()
         yield from self.money(agents, crews, chats)
+        yield from asked(self, agents)
 
     def money(self, agents: list[Agent], crews: list[Crew], chats: list[Chat]) -> Iterator[SQLModel]:
         """Calls of models, of which some name what is not there; budgets, what is spent of them and set aside."""

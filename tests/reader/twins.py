@@ -20,6 +20,7 @@ from tests.reader import (
     inbox_twins,
     integration_twins,
     issue_twins,
+    keeper_twins,
     load_twins,
     mission_twins,
     skill_twins,
@@ -215,7 +216,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
-HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE
+HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
 HERE |= mission_twins.HERE | integration_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
@@ -337,6 +338,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **vault_twins.DERIVED,
     **skill_twins.DERIVED,
     **integration_twins.DERIVED,
+    **keeper_twins.DERIVED,
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------

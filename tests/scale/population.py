@@ -46,6 +46,7 @@ BIG = (
     "mcp_tool_calls",
     "service_accounts",
     "model_calls",
+    "keeper_requests",
     "cost_days",
     "budgets",
     "work_pauses",
@@ -252,6 +253,8 @@ class Population:
             "model": f"CASE WHEN {RARE} THEN 'rare' ELSE 'common' END",
         }
         await self.fill("model_calls", first, last, id=f"'cmodel' || {NUMBER}", **call, **TIMES)
+        asked = {"request_type": "'access'", "agent_id": AGENTS, "crew_id": f"'{TEN}'", "decision": "'DENY'"}
+        await self.fill("keeper_requests", first, last, id=f"'ckeepr' || {NUMBER}", **asked, **TIMES)
         day = {"day": "date '2024-01-01' + (i / 50)::int", "agent_id": AGENTS, "crew_id": f"'{TEN}'"}
         # a day of an agent has few rows: as many as models and slots
         await self.fill("cost_days", first, last, model="'m' || i % 50", slot="0", **day)

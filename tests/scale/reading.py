@@ -238,6 +238,7 @@ READS = (
         mission_id=MISSION,
         agent_id=AGENT,
     ),
+    *_list("the keeper's log", "/api/v1/admin/keeper/requests", "keeperRequests"),
     *_list("service accounts", "/api/v1/service-accounts", "serviceAccounts"),
     *_list("escalations", f"/api/v1/crews/{TEN}/escalations", f'escalations(crewId: "{TEN}"', status="PENDING"),
     Read("escalations: pending", "/api/v1/escalations/pending-count", kind=Kind.counted),

@@ -1,0 +1,89 @@
+"""Requests to the keeper: what agents ask of it, what else it is to judge, and what was decided."""
+
+import secrets
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Index, text
+
+from models.base import TenantTable, enum_field, stored_at, text_field, time_field
+from models.bounds import DESCRIPTION, ID, LINE
+from models.machines import Machine
+
+COMMAND: Final = 4096
+"""Bytes of a command (contract: internal.keeper.execute)."""
+SHOWN: Final = 2000
+"""Characters of a prompt or an answer that are kept; then a mark that there was more."""
+TRUNCATED: Final = "...(truncated)"
+
+
+class KeeperDecision(StrEnum):
+    """What was decided: PENDING only while that is under way; WARN is for how an agent behaves alone."""
+
+    ALLOW = "ALLOW"
+    DENY = "DENY"
+    ESCALATE = "ESCALATE"
+    WARN = "WARN"
+    PENDING = "PENDING"
+
+
+class KeeperRequestType(StrEnum):
+    """What is judged: access to a credential, a command that uses one, or something else than a credential."""
+
+    access = "access"
+    execute = "execute"
+    skill_review = "skill_review"
+    behavior = "behavior"
+    memory_health = "memory_health"
+    negative_learning = "negative_learning"
+
+
+class KeeperRequest(TenantTable, table=True):
+    """One line of the keeper's log. It outlives what it tells of, and has no foreign keys: ids are empty where there is
+    nothing of the kind. `prompt` and `answer` are those of the model, cut. Nothing of a credential's value is in it.
+    """
+
+    __tablename__ = "keeper_requests"
+    __table_args__ = (
+        Index("keeper_requests_list_idx", "workspace_id", "created_at", "id"),
+        Index("keeper_requests_decision_idx", "decision"),
+        Index("keeper_requests_pending_idx", "created_at", postgresql_where=text("decision = 'PENDING'")),
+    )
+    request_type: KeeperRequestType = enum_field(KeeperRequestType)
+    agent_id: str = text_field(ID, default="")
+    crew_id: str = text_field(ID, default="")
+    credential_id: str = text_field(ID, default="")
+    task_id: str = text_field(ID, default="")
+    intent: str = text_field(DESCRIPTION)
+    command: str | None = text_field(COMMAND, default=None)
+    decision: KeeperDecision = enum_field(KeeperDecision.PENDING)
+    reason: str | None = text_field(DESCRIPTION, default=None)
+    risk_score: int | None = None
+    exit_code: int | None = None
+    prompt: str | None = text_field(SHOWN + LINE, default=None)
+    answer: str | None = text_field(SHOWN + LINE, default=None)
+    created_at: datetime = stored_at("clock_timestamp()")
+    decided_at: datetime | None = time_field(default=None)
+
+
+_D = KeeperDecision
+DECIDED: Final = frozenset(_D) - {_D.PENDING}
+KEEPER_STATES = Machine(
+    KeeperRequest,
+    "decision",
+    {_D.PENDING: DECIDED, **{decided: frozenset() for decided in DECIDED}},
+    stamps={"decided_at": DECIDED},
+)
+
+
+def evaluation_id(kind: str) -> str:
+    """Of what is no request of an agent: `kpr_skr_` and 12 hex digits."""
+    return f"kpr_{kind}_{secrets.token_hex(6)}"
+
+
+def shortened(shown: str | None) -> str | None:
+    """A prompt or an answer as it is kept."""
+    if shown is None or len(shown) <= SHOWN:
+        return shown
+    return shown[:SHOWN] + TRUNCATED

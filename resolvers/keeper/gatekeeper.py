@@ -1,0 +1,49 @@
+"""Who decides on a request: rules first, then a model. What fails, is late or says nothing that can be read is a DENY.
+
+Nothing here waits for longer than the model's timeout, and nothing but a rule or a model that says so allows.
+"""
+
+from typing import Final
+
+from models.keeper import KeeperDecision, KeeperRequestType
+from resolvers.keeper import verdicts
+from resolvers.keeper.plausibility import is_plausible
+from resolvers.keeper.prompts import Asking, prompt_of
+from resolvers.keeper.verdicts import LOWEST, Verdict, denied
+from resolvers.kernel import CompletionFailed, Model, Question, instance, log
+
+DEFAULT_ADDRESS: Final = "http://localhost:11434"
+TIMEOUT: Final = 5.0
+OFF: Final = "Keeper not configured"
+FAILED: Final = "The model has not answered"
+PLAIN: Final = "A plain intent for a credential of the lowest level"
+
+
+def address() -> str:
+    return instance.settings.keeper_address or DEFAULT_ADDRESS
+
+
+def model() -> Model | None:
+    """Who judges; None while the keeper is off."""
+    settings = instance.settings
+    if not settings.keeper_enabled or not settings.keeper_model:
+        return None
+    return Model("ollama", settings.keeper_model, address(), timeout=TIMEOUT)
+
+
+async def judge(request_type: KeeperRequestType, asking: Asking) -> Verdict:
+    judged_by = model()
+    if judged_by is None:
+        return denied(OFF)
+    is_access = request_type is KeeperRequestType.access and asking.command is None
+    if is_access and asking.level == 1 and is_plausible(asking.intent):
+        return Verdict(KeeperDecision.ALLOW, PLAIN, LOWEST)
+    prompt = prompt_of(asking)
+    question = Question(prompt, verdicts.schema_of(verdicts.DECISIONS))
+    try:
+        said = await instance.completions.complete(judged_by, question)
+    except CompletionFailed as failed:
+        log.warning("the keeper's model has not answered", error=str(failed))
+        return Verdict(KeeperDecision.DENY, FAILED, verdicts.HIGHEST, prompt)
+    found = verdicts.read(said.text) or denied(verdicts.UNREADABLE)
+    return Verdict(found.decision, found.reason, found.risk, prompt, said.text)

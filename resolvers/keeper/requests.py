@@ -1,0 +1,44 @@
+"""Agents ask for access to a credential. The answer says yes or no, and never what the credential is."""
+
+from models.keeper import KeeperDecision, KeeperRequestType
+from resolvers.inbox.events import InboxItemUpdated
+from resolvers.keeper.deciding import decide
+from resolvers.keeper.events import KeeperAccessDecided
+from resolvers.keeper.gatekeeper import judge
+from resolvers.keeper.opening import AskKeeper, asking_of, opened
+from resolvers.kernel import REST_ONLY, Action, Auth, Code, Context, Output, command
+
+
+class KeeperVerdict(Output):
+    """What was decided. Nothing turns it into another decision later: the agent asks again."""
+
+    request_id: str
+    decision: KeeperDecision
+    reason: str
+    risk_score: int
+
+
+@command(
+    "internal.keeper.request",
+    Action.NONE,
+    auth=Auth.INTERNAL,
+    emits=(KeeperAccessDecided, InboxItemUpdated),
+    errors=(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND),
+    surfaces=REST_ONLY,
+    late=True,
+)
+async def request_access(ctx: Context, data: AskKeeper) -> KeeperVerdict:
+    """Request access to a credential (for agents).
+
+    The answer is a verdict, and never the value. What is escalated is put before managers.
+    """
+    request = await opened(ctx, data, KeeperRequestType.access)
+    verdict = await judge(KeeperRequestType.access, asking_of(request, data.intent))
+    await ctx.begin()
+    decided = await decide(ctx, request, verdict)
+    return KeeperVerdict(
+        request_id=decided.id,
+        decision=decided.decision,
+        reason=decided.reason or "",
+        risk_score=decided.risk_score or 0,
+    )

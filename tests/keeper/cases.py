@@ -1,0 +1,36 @@
+"""Cases of the keeper, for the tests that are made for every operation."""
+
+from models.keeper import KeeperDecision, KeeperRequest, KeeperRequestType
+from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
+from tests.world import now
+
+
+@entity
+def keeper_request(plot: Plot) -> KeeperRequest:
+    return KeeperRequest(
+        request_type=KeeperRequestType.execute,
+        agent_id=plot["agent"].id,
+        crew_id=plot["crew"].id,
+        credential_id=plot["credential"].id,
+        intent="List the open pull requests",
+        command="gh pr list",
+        decision=KeeperDecision.ALLOW,
+        reason="It fits",
+        risk_score=2,
+        exit_code=0,
+        prompt="Judge",
+        answer="ALLOW",
+        decided_at=now(),
+        **plot.here,
+    )
+
+
+GIVEN = {"credential_id": lambda world: world.home["agent_credential"].credential_id}
+RECIPES = {
+    "internal.keeper.request": Recipe(
+        {"intent": "List the open pull requests of the project", **GIVEN},
+        ids={"requesting_agent_id": "agent", "requesting_crew_id": "crew"},
+        chosen=frozenset({"task_id"}),
+    ),
+}
