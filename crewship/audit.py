@@ -6,6 +6,7 @@ from crewship import keys
 from crewship.serve import Access, StartError
 from resolvers.audit.verification import Fault, Verified, verify
 from resolvers.instance.settings import Settings
+from resolvers.instance.vault import Signatures
 from resolvers.kernel.database import connect
 
 EVERYTHING = {"crewship.workspaces": "*"}
@@ -16,9 +17,10 @@ async def verified(
 ) -> Verified:
     """Walks the chains on one snapshot of the database, and tells of each fault when it is found."""
     settings, found = keys.with_stored(settings), Verified()
-    if settings.encryption_key is None and settings.encryption_key_v2 is None:
+    known = keys.wrapping_keys(settings)
+    if not known:
         raise keys.KeysError("the seals are signed with ENCRYPTION_KEY, which is not known here")
-    vault = keys.vault(settings)
+    signatures = Signatures(known)
     conn = await connect(access.application, EVERYTHING)
     try:
         async with conn.transaction(isolation="repeatable_read", readonly=True):
@@ -28,7 +30,7 @@ async def verified(
                 if found_id is None:
                     raise StartError(f"there is no workspace {workspace}")
                 workspace = found_id
-            async for fault in verify(conn, vault.signed, workspace, found):
+            async for fault in verify(conn, signatures.signed, workspace, found):
                 tell(fault)
     finally:
         await conn.close()

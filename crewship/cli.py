@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
+    from crewship.reseal import Needed
     from resolvers.instance.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -226,9 +227,14 @@ def verify_audit(
 
 
 @keys_app.command("rotate")
-def rotate_keys() -> None:
-    """Seal every stored secret anew with ENCRYPTION_KEY_V2, while the service works. It may be cut off and begun again.
-    At the end it says what each key is still needed for. Exit code 1 when something could not be opened.
+def rotate_keys(
+    data_keys: Annotated[
+        bool, typer.Option("--data-keys", help="Give every workspace, and the instance, a new data key first.")
+    ] = False,
+) -> None:
+    """Wrap every data key with the key that wraps now, and seal anew what is not sealed with the data key of its
+    workspace, while the service works. It may be cut off and begun again. Exit code 1 when something could not be
+    opened.
     """
     with _refusals():
         from crewship.reseal import reseal
@@ -236,12 +242,49 @@ def rotate_keys() -> None:
 
         settings = _settings()
         with database(settings) as access:
-            done = asyncio.run(reseal(settings, access, lambda column: print(f"sealed: {column}", flush=True)))
-    print(f"{done.values} values were sealed anew; {done.unopenable} could not be opened.")
-    for name, count in sorted(done.needed.items()):
-        print(f"{name} is needed for {count} values and signatures.")
+            told = reseal(settings, access, lambda column: print(f"sealed: {column}", flush=True), new_keys=data_keys)
+            done = asyncio.run(told)
+    print(f"{done.made} data keys were made, {done.wrapped} wrapped anew, {done.removed} removed.")
+    print(f"{done.values} values were sealed anew; {done.unopenable} values and data keys could not be opened.")
+    _print_needed(done.needed)
     if done.unopenable:
         raise typer.Exit(1)
+
+
+@keys_app.command("status")
+def keys_status() -> None:
+    """Say which key wraps, and what each is still needed for."""
+    with _refusals():
+        from crewship.reseal import needed
+        from crewship.serve import database
+
+        settings = _settings()
+        with database(settings) as access:
+            found = asyncio.run(needed(settings, access))
+    _print_needed(found)
+
+
+@keys_app.command("drop")
+def drop_key(name: Annotated[str, typer.Argument(help="Such as ENCRYPTION_KEY.")]) -> None:
+    """Let go of a key that nothing needs any more: the server starts without it from then on. Refused while something
+    does, the seals of the audit log included.
+    """
+    with _refusals():
+        from crewship.reseal import drop
+        from crewship.serve import database
+
+        settings = _settings()
+        with database(settings) as access:
+            asyncio.run(drop(settings, access, name))
+    print(f"{name} is not needed any more; take it out of the environment and of secrets.env.")
+
+
+def _print_needed(needed: "Needed") -> None:
+    print(f"{needed.wraps} wraps data keys.")
+    for name, count in sorted(needed.keys.items()):
+        print(f"{name} is needed for {count} data keys, values and signatures.")
+    if needed.retired:
+        print(f"{needed.retired} data keys are retired; an hour later a rotation removes those that nothing needs.")
 
 
 @app.command()

@@ -12,8 +12,9 @@ NEXTAUTH_SECRET_PREVIOUS in a first round, so that all know it before one signs 
 import hashlib
 import hmac
 import logging
+import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,13 +24,19 @@ import asyncpg
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from crewship.postgres import make_private, write_secret
+from resolvers.errors import Refusal
 from resolvers.instance.crypto import LEAST_SECRET, is_strong
+from resolvers.instance.data_keys import KeyStore
 from resolvers.instance.settings import AesKey, HexKey, Settings
+from resolvers.instance.transit import PREFIX, Login, Transit
 from resolvers.instance.vault import Vault
+from resolvers.instance.wrapping import Unwrappable, name_of
 
 log = logging.getLogger("crewship.keys")
 
 EPOCH = "events.epoch"
+WRAPPED = "SELECT wrapped_by, count(*) FROM data_keys GROUP BY wrapped_by ORDER BY wrapped_by"
+ALL_ROWS = "SELECT set_config('crewship.workspaces', '*', true)"
 # One process at a time decides about the keys of a database.
 _LOCK = 0x6372657773686B65
 
@@ -57,6 +64,9 @@ def _hex_32() -> str:
     return secrets.token_hex(32)
 
 
+DROPPED = "dropped"
+"""Recorded in the place of the fingerprint of a key that nothing needs any more."""
+FURTHER = re.compile(r"ENCRYPTION_KEY_V([3-9]|[1-9]\d{1,2})")
 SIGNING, PREVIOUS = "NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS"
 TOO_SHORT = (
     f"{SIGNING} has fewer than {LEAST_SECRET} bytes, and whoever guesses it is every user:"
@@ -69,6 +79,12 @@ KEYS = (
     Key("ENCRYPTION_KEY_V2", "encryption_key_v2", TypeAdapter(AesKey), None),
     Key(PREVIOUS, "nextauth_secret_previous", TypeAdapter(SecretStr), None, pinned=False),
 )
+
+
+def known(names: Iterable[str]) -> tuple[Key, ...]:
+    """KEYS, and the further ones among the names: keys of CREWSHIP_ENCRYPTION_KEYS."""
+    further = sorted({name for name in names if FURTHER.fullmatch(name)})
+    return (*KEYS, *[Key(name, "encryption_keys", TypeAdapter(AesKey), None) for name in further])
 
 
 @lru_cache(maxsize=16)
@@ -106,10 +122,12 @@ async def settle(settings: Settings, dsn: str) -> Settings:
     """The settings with all keys, made now when the database is empty. `dsn` needs rows of `instance_facts` and
     `users`. Raises KeysError.
     """
+    await _try_transit(settings)
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await connection.fetchval(ALL_ROWS)
             facts = {
                 row["name"]: row["value"]
                 for row in await connection.fetch("SELECT name, value FROM instance_facts WHERE name LIKE 'key.%'")
@@ -122,6 +140,11 @@ async def settle(settings: Settings, dsn: str) -> Settings:
             problems = judge(facts, present, settings.data_dir)
             if empty and not is_strong(present[SIGNING]):
                 problems.append(TOO_SHORT)
+            problems += [
+                f"{name} wraps {count} data keys of this database, and is not known here: set it"
+                for name, count in await connection.fetch(WRAPPED)
+                if name not in present and not (settings.transit_address and name.startswith(PREFIX))
+            ]
             if problems:
                 raise KeysError("\n".join(problems))
             await _record(connection, facts, present)
@@ -136,7 +159,11 @@ async def _record(
     connection: "asyncpg.Connection[asyncpg.Record]", facts: Mapping[str, str], present: Mapping[str, str]
 ) -> None:
     """The fingerprints of keys that are new to the database, and of one that has replaced its predecessor."""
-    shown = {key.fact: fingerprint(key.name, present[key.name]) for key in KEYS if key.pinned and key.name in present}
+    shown = {
+        key.fact: fingerprint(key.name, present[key.name])
+        for key in known(present)
+        if key.pinned and key.name in present and facts.get(key.fact) != DROPPED
+    }
     if KEYS[0].fact in facts and facts[KEYS[0].fact] != shown[KEYS[0].fact]:
         log.warning(
             "%s was replaced; tokens of its predecessor are %s",
@@ -155,8 +182,10 @@ async def _record(
 def judge(facts: Mapping[str, str], present: Mapping[str, str], data_dir: Path) -> list[str]:
     """What is wrong with the keys at hand, one text each, for a database that recorded `facts`."""
     problems = []
-    for key in KEYS:
+    for key in known([*(fact.removeprefix("key.") for fact in facts), *present]):
         recorded, value = facts.get(key.fact), present.get(key.name)
+        if recorded == DROPPED:
+            continue
         if value is None:
             if recorded is not None or key.make is not None:
                 problems.append(
@@ -204,10 +233,52 @@ def still_good(settings: Settings) -> str | None:
     return value if value and is_strong(value) else None
 
 
-def vault(settings: Settings) -> Vault:
-    """Stored secrets open with either key; ENCRYPTION_KEY_V2 seals from the start that brings it."""
-    given = {2: settings.encryption_key_v2, 1: settings.encryption_key}
-    return Vault({number: bytes.fromhex(key.get_secret_value()) for number, key in given.items() if key is not None})
+def wrapping_keys(settings: Settings) -> dict[int, bytes]:
+    """The keys by number. The first wraps and signs: the highest one, or CREWSHIP_WRAPPING_KEY."""
+    given = {1: settings.encryption_key, 2: settings.encryption_key_v2} | settings.encryption_keys
+    present = {number: bytes.fromhex(key.get_secret_value()) for number, key in given.items() if key is not None}
+    first = settings.wrapping_key or max(present, default=0)
+    if present and first not in present:
+        raise KeysError(f"CREWSHIP_WRAPPING_KEY is {first}, and {name_of(first)} is not known here")
+    return dict(sorted(present.items(), key=lambda each: (each[0] != first, -each[0])))
+
+
+def vault(settings: Settings, store: KeyStore) -> Vault:
+    """What is sealed and wrapped opens with any of the keys. A transit engine wraps, unless CREWSHIP_WRAPPING_KEY says
+    which key does.
+    """
+    transit = transit_of(settings)
+    others = [] if transit is None else [transit]
+    return Vault(wrapping_keys(settings), store, wrappings=others, own_first=settings.wrapping_key is not None)
+
+
+def transit_of(settings: Settings) -> Transit | None:
+    if settings.transit_address is None:
+        return None
+    token, secret = settings.transit_token, settings.transit_secret_id
+    login = Login(
+        token.get_secret_value() if token else None,
+        settings.transit_token_file,
+        settings.transit_role_id,
+        secret.get_secret_value() if secret else None,
+        settings.transit_secret_id_file,
+    )
+    mount, namespace = settings.transit_mount, settings.transit_namespace
+    return Transit(settings.transit_address, settings.transit_key, login, mount=mount, namespace=namespace)
+
+
+async def _try_transit(settings: Settings) -> None:
+    """A start that could read nothing ends here, and says why."""
+    transit = transit_of(settings)
+    if transit is None:
+        return
+    key, place = secrets.token_bytes(32), b"start"
+    try:
+        answered = await transit.unwrap(await transit.wrap(key, place), place)
+    except (Refusal, Unwrappable) as error:
+        raise KeysError(f"CREWSHIP_TRANSIT_ADDRESS, {settings.transit_address}: {error}") from None
+    if not hmac.compare_digest(answered, key):
+        raise KeysError(f"CREWSHIP_TRANSIT_ADDRESS, {settings.transit_address}: it does not unwrap what it wraps")
 
 
 def _make_missing(settings: Settings) -> Settings:
@@ -242,4 +313,5 @@ def _applied(settings: Settings, values: Mapping[str, str]) -> Settings:
 def held(settings: Settings) -> dict[str, str]:
     """The keys in the settings, in clear: for fingerprints only."""
     values = {key.name: getattr(settings, key.field) for key in KEYS}
+    values |= {name_of(number): key for number, key in settings.encryption_keys.items()}
     return {name: secret.get_secret_value() for name, secret in values.items() if secret is not None}

@@ -25,6 +25,7 @@ from resolvers.instance.running import Instance, instance
 from resolvers.instance.settings import Settings
 from resolvers.instance_settings.following import Following
 from resolvers.kernel.bus import bus
+from resolvers.kernel.data_keys import DataKeyStore
 from resolvers.kernel.database import database
 from resolvers.kernel.operation import answered
 from resolvers.kernel.reader import check_graphs
@@ -72,7 +73,7 @@ def start(settings: Settings, passwords: Passwords) -> Instance:
         passwords,
         licensing,
         crypto.admin_hmac_key(key.get_secret_value() if key else None),
-        keys.vault(settings),
+        keys.vault(settings, DataKeyStore()),
     )
     return instance
 

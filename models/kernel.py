@@ -20,6 +20,7 @@ from models.base import (
     partitioned,
     stored_at,
     text_field,
+    time_field,
 )
 from models.bounds import ANSWER, DESCRIPTION, ID, LINE, NOTES, PAYLOAD
 
@@ -170,6 +171,29 @@ class JobStep(TenantRow, table=True):
     root: str = text_field(LINE * 3, primary_key=True)
     step: str = text_field(LINE * 2, primary_key=True)
     created_at: datetime = stored_at()
+
+
+class DataKey(Table, table=True):
+    """A key that values are sealed with, wrapped by one that is not in the database: a workspace's, or the instance's.
+
+    The one that is not retired seals; `wrapped_by` names the key that wraps it.
+    """
+
+    __tablename__ = "data_keys"
+    __table_args__ = (
+        Index(
+            "data_keys_workspace_id_key",
+            "workspace_id",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=text("retired_at IS NULL"),
+        ),
+    )
+    workspace_id: str | None = Field(default=None, foreign_key="workspaces.id", ondelete="CASCADE")
+    wrapped_by: str = text_field(LINE)
+    wrapped: bytes = bytes_field(LINE * 3)
+    created_at: datetime = stored_at()
+    retired_at: datetime | None = time_field(default=None)
 
 
 TELEMETRY, INSTALL_ID = "telemetry", "install_id"

@@ -96,6 +96,7 @@ DECLARED: Final[Mapping[str, Held]] = {
         " services_json",
         nothing="slug color icon avatar_style allowed_domains runtime_image cached_image config_hash issue_prefix",
     ),
+    "data_keys": held(nothing="wrapped_by wrapped"),
     "decision_links": held(hidden="token_hash", nothing="channel_id subject_id source_id"),
     "email_changes": held(hidden="token_hash", nothing="email old_email"),
     "escalations": held(

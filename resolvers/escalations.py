@@ -273,8 +273,12 @@ async def resolve_escalation(ctx: Context, escalation: Escalation, data: Resolve
     said: dict[str, Any] = {"resolution": data.resolution}
     if handed_over:
         said = {
-            "handed_over": instance.vault.seal(
-                data.resolution, table=Escalation, column="handed_over", row_id=escalation.id
+            "handed_over": await instance.vault.seal(
+                data.resolution,
+                table=Escalation,
+                column="handed_over",
+                row_id=escalation.id,
+                workspace_id=ctx.workspace_id,
             )
         }
     row = await ctx.move(
@@ -351,7 +355,7 @@ async def _proposed(ctx: Context, agent: Agent, proposed: dict[str, Any], value:
         created_by_actor_type=ActorType.agent,
         created_by_actor_id=agent.id,
     )
-    credential.value = sealed(credential.id, "value", value)
+    credential.value = await sealed(ctx, credential.id, "value", value)
     await ctx.insert(credential)
     status = CredentialStatus.PENDING_APPROVAL
     tell(ctx, credential.id, CredentialEventType.CREATED, status=status, actor_type="agent", proposed=True)

@@ -25,6 +25,7 @@ from resolvers.agents.lifecycle import (
     none_if_empty,
     room_for_an_agent,
 )
+from resolvers.credentials.vault import sealed
 from resolvers.crew_templates.catalog import CrewTemplate, catalog
 from resolvers.crew_templates.deployment import give_keys, make_crew, room_for_agents, slugs_of
 from resolvers.crews.crews import CreateCrew, add_crew, require_free_slug, room_for_a_crew
@@ -43,7 +44,6 @@ from resolvers.kernel import (
     Text,
     command,
     forbidden,
-    instance,
 )
 from resolvers.rules.config_text import invalid
 from resolvers.workspaces.workspaces import enter_oldest, workspaces_of
@@ -330,7 +330,7 @@ async def _store_credential(ctx: Context, name: str, plan: Plan) -> str:
         provider=plan.provider.value,
         created_by_actor_type=ActorType.user,
     )
-    credential.value = instance.vault.seal(plan.secret, table=Credential, column="value", row_id=credential.id)
+    credential.value = await sealed(ctx, credential.id, "value", plan.secret)
     await ctx.insert(credential, conflict=CREDENTIAL_TAKEN)
     return credential.id
 

@@ -42,7 +42,7 @@ async def test_stored(ctx: Context, credential: Credential, data: ById) -> TestR
 
     Asks the provider about the stored value. It is a line of the timeline, and changes nothing of the credential.
     """
-    value = None if credential.value is None else opened(credential.id, "value", credential.value).reveal()
+    value = None if credential.value is None else (await opened(credential.id, "value", credential.value)).reveal()
     result = await probed(ctx, credential.provider, credential.type.value, value)
     await ctx.begin()
     kept = await ctx.get(Credential, credential.id)

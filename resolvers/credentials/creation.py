@@ -127,7 +127,7 @@ async def add_credential(ctx: Context, data: CreateCredential, *, administers: b
     for column in ("value", "refresh_token", "oauth_client_secret"):
         stored = column != "oauth_client_secret" or credential.oauth_client_id is not None
         if stored and (text := getattr(data, column)):
-            setattr(credential, column, sealed(credential.id, column, text))
+            setattr(credential, column, await sealed(ctx, credential.id, column, text))
     await _release_name(ctx, data.name)
     await ctx.insert(credential, conflict=TAKEN)
     await ctx.insert_all(links(credential.id, crews))

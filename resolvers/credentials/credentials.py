@@ -162,7 +162,7 @@ async def update_credential(ctx: Context, credential: Credential, data: UpdateCr
         changes["tags"] = kept_tags(changes["tags"])
     await _move(ctx, credential.id, changes)
     if value:
-        changes |= {"value": sealed(credential.id, "value", value), "last_error": None}
+        changes |= {"value": await sealed(ctx, credential.id, "value", value), "last_error": None}
         changes["status"] = CredentialStatus.ACTIVE
         tell(ctx, credential.id, CredentialEventType.ROTATE, mode="inline", rotated_by=ctx.user_id or None)
     return await ctx.edit(credential, conflict=TAKEN, **changes)

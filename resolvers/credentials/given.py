@@ -67,13 +67,13 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
             await rows.fetch(TAKEN, workspace_id, agent_id, ids, [new_id() for _ in ids])
         return found
 
-    held = [_opened(row) for row in await across_workspaces(find)]
+    held = [await _opened(row) for row in await across_workspaces(find)]
     return [each for each in held if each is not None]
 
 
-def _opened(row: Any) -> Given | None:
+async def _opened(row: Any) -> Given | None:
     try:
-        value = opened(row["id"], "value", Sealed(row["value"])).reveal()
+        value = (await opened(row["id"], "value", Sealed(row["value"]))).reveal()
     except Unopenable:
         log.warning("credential cannot be opened", credential_id=row["id"])
         return None

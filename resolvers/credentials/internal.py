@@ -30,10 +30,12 @@ from resolvers.kernel import (
     Tenancy,
     Text,
     Time,
+    Unopenable,
     across_workspaces,
     command,
     effective,
     forbidden,
+    log,
     procedure,
 )
 
@@ -136,7 +138,8 @@ async def list_internal(ctx: Context, data: ListInternal) -> list[InternalCreden
     """List keys of providers (for runtimes of agents).
 
     By type, oldest first; of one workspace, or, with the master token, of all. Values are given out to this machine
-    alone, those of ACTIVE credentials, and that is told on their timelines once a minute.
+    alone, those of ACTIVE credentials, and that is told on their timelines once a minute. One that cannot be opened is
+    left out.
     """
     with_values = data.include_values == "true" and ctx.caller.from_loopback
     place = ctx.request.place or ctx.caller.bound
@@ -149,18 +152,27 @@ async def list_internal(ctx: Context, data: ListInternal) -> list[InternalCreden
             await rows.fetch(USED, used, [new_id() for _ in used])
         return found
 
-    return [_shown(row, with_values) for row in await across_workspaces(find)]
+    return [await _shown(row, with_values) for row in await across_workspaces(find)]
 
 
-def _shown(row: Any, with_values: bool) -> InternalCredential:
+async def _shown(row: Any, with_values: bool) -> InternalCredential:
     values = {name: row[name] for name in InternalCredential.model_fields if name in row}
+    del values["refresh_token"]
     if with_values:
         for name, column in (("access_token", "value"), ("refresh_token", "refresh_token")):
-            stored = row[column]
-            values[name] = None if stored is None else opened(row["id"], column, Sealed(stored)).reveal()
-    else:
-        values.pop("refresh_token")
+            values[name] = await _opened(row["id"], column, row[column])
     return InternalCredential(**values)
+
+
+async def _opened(id: str, column: str, stored: bytes | None) -> str | None:
+    """None also of one that cannot be opened: the others are what the runtime goes on with."""
+    if stored is None:
+        return None
+    try:
+        return (await opened(id, column, Sealed(stored))).reveal()
+    except Unopenable:
+        log.warning("credential cannot be opened", credential_id=id, column=column)
+        return None
 
 
 @command(
@@ -179,7 +191,7 @@ async def set_status(ctx: Context, data: SetStatus) -> StatusSet:
     changes: dict[str, Any] = {"status": data.status, "last_checked_at": await ctx.now()}
     for column, text in (("value", data.access_token), ("refresh_token", data.refresh_token)):
         if text:
-            changes[column] = sealed(data.id, column, text)
+            changes[column] = await sealed(ctx, data.id, column, text)
     changes |= {
         name: value for name in ("last_error", "token_expires_at") if (value := getattr(data, name)) is not None
     }

@@ -119,8 +119,8 @@ async def rotate(ctx: Context, data: RotateCredential) -> CredentialRotation:
         expires_at=now + timedelta(seconds=data.grace_seconds),
         rotated_by=ctx.user_id or None,
     )
-    rotation.old_value = _kept(credential, rotation)
-    value = sealed(credential.id, "value", data.value)
+    rotation.old_value = await _kept(ctx, credential, rotation)
+    value = await sealed(ctx, credential.id, "value", data.value)
     await ctx.update(Credential, credential.id, value=value, status=CredentialStatus.ACTIVE, last_error=None)
     ctx.audit("CREDENTIAL", credential.id, rotation_id=rotation.id, grace_seconds=data.grace_seconds)
     told: dict[str, Any] = {"rotation_id": rotation.id, "grace_seconds": data.grace_seconds}
@@ -128,15 +128,17 @@ async def rotate(ctx: Context, data: RotateCredential) -> CredentialRotation:
     return await ctx.insert(rotation)
 
 
-def _kept(credential: Credential, rotation: CredentialRotation) -> Sealed | None:
+async def _kept(ctx: Context, credential: Credential, rotation: CredentialRotation) -> Sealed | None:
     """The value before, sealed for its new place; none of a slot, nor of one that nobody can open any more."""
     if credential.value is None:
         return None
     try:
-        old = opened(credential.id, "value", credential.value).reveal()
+        old = (await opened(credential.id, "value", credential.value)).reveal()
     except Unopenable:
         return None
-    return instance.vault.seal(old, table=CredentialRotation, column="old_value", row_id=rotation.id)
+    return await instance.vault.seal(
+        old, table=CredentialRotation, column="old_value", row_id=rotation.id, workspace_id=ctx.workspace_id
+    )
 
 
 @query("credentials.list_rotations", Action.READ, subject=OF_ANY, errors=(Code.NOT_FOUND,), tickets=False)

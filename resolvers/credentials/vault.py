@@ -7,14 +7,16 @@ from models.sealed import Sealed
 from resolvers.kernel import Context, Revealed, instance
 
 
-def sealed(credential_id: str, column: str, text: str) -> Sealed:
-    """For a column of this credential alone."""
-    return instance.vault.seal(text, table=Credential, column=column, row_id=credential_id)
+async def sealed(ctx: Context, credential_id: str, column: str, text: str) -> Sealed:
+    """For a column of this credential alone, which is one of the call's workspace."""
+    return await instance.vault.seal(
+        text, table=Credential, column=column, row_id=credential_id, workspace_id=ctx.workspace_id
+    )
 
 
-def opened(credential_id: str, column: str, stored: Sealed) -> Revealed:
+async def opened(credential_id: str, column: str, stored: Sealed) -> Revealed:
     """Raises Unopenable."""
-    return instance.vault.open(stored, table=Credential, column=column, row_id=credential_id)
+    return await instance.vault.open(stored, table=Credential, column=column, row_id=credential_id)
 
 
 def tell(ctx: Context, credential_id: str, event_type: CredentialEventType, /, **details: Any) -> None:

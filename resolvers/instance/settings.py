@@ -23,10 +23,12 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from resolvers.instance.sign_in_providers import SignInProvider, configured
+from resolvers.instance.sign_in_providers import SignInProvider, configured, is_safe_url
 
 # What bind() takes on Linux, the closing zero left off.
 MAX_SOCKET_PATH = 107
+FURTHER_KEYS = range(3, 256)  # numbers of wrapping keys beside the two that have variables of their own
+LARGEST_KEY_FILE = 1 << 16
 
 _DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -88,9 +90,33 @@ def _origin(value: Any) -> Any:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _server(value: Any) -> Any:
+    origin = _origin(value)
+    if isinstance(origin, str) and not is_safe_url(origin, plain=True):
+        raise ValueError("keys are not sent in the clear")
+    return origin
+
+
 def _origins(value: Any) -> Any:
     listed = _list(value)
     return tuple(_origin(part) for part in listed) if isinstance(listed, tuple) else listed
+
+
+def _numbered_keys(value: Any) -> Any:
+    """`3:<key>,4:<key>`, or what the file has that is named, where they may stand on lines of their own."""
+    if not isinstance(value, str):
+        return value
+    if not re.match(r"\s*\d+\s*:", value):
+        try:
+            with Path(value.strip()).open() as file:
+                value = file.read(LARGEST_KEY_FILE)
+        except OSError:
+            raise ValueError("not a readable file") from None
+    pairs = [entry.partition(":") for entry in re.split(r"[,\s]+", value) if entry]
+    made = {int(number): _aes_key(SecretStr(key)) for number, _, key in pairs}
+    if len(made) < len(pairs) or not all(number in FURTHER_KEYS for number in made):
+        raise ValueError("not numbered keys")
+    return made
 
 
 def _hex_key(value: Any) -> Any:
@@ -159,6 +185,7 @@ Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 Directory = Annotated[Path, BeforeValidator(_absolute)]
 AesKey = Annotated[SecretStr, BeforeValidator(_aes_key)]
+NumberedKeys = Annotated[dict[int, SecretStr], NoDecode, BeforeValidator(_numbered_keys)]
 HexKey = Annotated[SecretStr, BeforeValidator(_hex_key)]
 RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
 SmtpUrl = Annotated[SecretStr, BeforeValidator(_smtp_url)]
@@ -262,6 +289,27 @@ class Settings(BaseSettings):
     encryption_key_v2: AesKey | None = variable(
         "ENCRYPTION_KEY_V2", takes="64 hexadecimal digits (openssl rand -hex 32)"
     )
+    encryption_keys: NumberedKeys = variable(
+        "CREWSHIP_ENCRYPTION_KEYS",
+        {},
+        takes="keys by their numbers from 3 on, such as 3:<64 hexadecimal digits>,4:<64 hexadecimal digits>,"
+        " or the path of a file with them",
+    )
+    wrapping_key: Annotated[int, Field(ge=1, le=255)] | None = variable(
+        "CREWSHIP_WRAPPING_KEY", takes="the number of the key that wraps: 1 for ENCRYPTION_KEY, 2 for ENCRYPTION_KEY_V2"
+    )
+    # A server of OpenBao or HashiCorp Vault whose transit engine wraps data keys.
+    transit_address: Annotated[str, BeforeValidator(_server)] | None = variable(
+        "CREWSHIP_TRANSIT_ADDRESS", takes="a URL such as https://bao.example.com:8200 (http on this machine only)"
+    )
+    transit_mount: str = variable("CREWSHIP_TRANSIT_MOUNT", "transit", takes="the path of a transit engine")
+    transit_key: str = variable("CREWSHIP_TRANSIT_KEY", "crewship", takes="the name of a key")
+    transit_namespace: str | None = variable("CREWSHIP_TRANSIT_NAMESPACE", takes="the name of a namespace")
+    transit_token: SecretStr | None = variable("CREWSHIP_TRANSIT_TOKEN", takes="a secret text")
+    transit_token_file: Directory | None = variable("CREWSHIP_TRANSIT_TOKEN_FILE", takes="a file path")
+    transit_role_id: str | None = variable("CREWSHIP_TRANSIT_ROLE_ID", takes="the id of an AppRole")
+    transit_secret_id: SecretStr | None = variable("CREWSHIP_TRANSIT_SECRET_ID", takes="a secret text")
+    transit_secret_id_file: Directory | None = variable("CREWSHIP_TRANSIT_SECRET_ID_FILE", takes="a file path")
     admin_token_hmac_key: HexKey | None = variable(
         "CREWSHIP_ADMIN_TOKEN_HMAC_KEY", takes="at least 64 hexadecimal digits (openssl rand -hex 32)"
     )
@@ -439,6 +487,12 @@ def contradiction(settings: Settings) -> str | None:
         return "CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production; unset one of the two"
     if settings.trusted_documents_only and settings.trusted_documents_file is None:
         return "CREWSHIP_TRUSTED_DOCUMENTS_ONLY: needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to accept"
+    if (settings.transit_address is not None) != (_signs_in(settings) == 1):
+        return (
+            "CREWSHIP_TRANSIT_ADDRESS: needs one way to sign in: CREWSHIP_TRANSIT_TOKEN, CREWSHIP_TRANSIT_TOKEN_FILE,"
+            " or CREWSHIP_TRANSIT_ROLE_ID with CREWSHIP_TRANSIT_SECRET_ID or CREWSHIP_TRANSIT_SECRET_ID_FILE;"
+            " and none of them without it"
+        )
     if settings.unsafe_process and settings.allow_signup:
         return (
             "CREWSHIP_UNSAFE_PROCESS: not allowed while CREWSHIP_ALLOW_SIGNUP is on,"
@@ -458,6 +512,16 @@ def contradiction(settings: Settings) -> str | None:
             f" ({MAX_SOCKET_PATH} bytes); set a shorter one"
         )
     return None
+
+
+def _signs_in(settings: Settings) -> int:
+    """In how many ways the transit engine is told who asks."""
+    secrets = [settings.transit_secret_id, settings.transit_secret_id_file]
+    role = settings.transit_role_id is not None
+    if role != any(each is not None for each in secrets):
+        return -1
+    tokens = [settings.transit_token, settings.transit_token_file]
+    return sum(each is not None for each in [*tokens, *secrets])
 
 
 def load_settings(**overrides: Any) -> Settings:

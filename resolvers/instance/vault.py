@@ -2,15 +2,16 @@
 
     ff | form | key | nonce, 16 bytes | ciphertext | tag, 16 bytes
 
-The first byte is in no text, `form` says how the rest is read, `key` names one of the instance's keys. Form 1 is sealed
-with the key itself; a form that is sealed with a key of the workspace can be added beside it. The associated data are
-the first three bytes, the table, the column and the id of the row.
+The first byte is in no text, `form` says how the rest is read. In form 2 `key` is the 12 bytes of the id of a data key
+(resolvers/instance/data_keys.py), of the workspace or of the instance. In form 1, which is opened and not made any
+more, it is one byte, the number of one of the instance's keys. The associated data are all that stands before the
+nonce, the table, the column and the id of the row.
 """
 
 import contextlib
 import hmac
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import NoReturn
 
@@ -22,9 +23,11 @@ from sqlmodel import SQLModel
 
 from models.base import secrets_of, table_of
 from models.sealed import MARK, Sealed
+from resolvers.instance.data_keys import DataKey, DataKeys, KeyStore
+from resolvers.instance.wrapping import OwnKeys, Unwrappable, Wrapping
 
-FORM = 1
-HEAD = 3  # bytes
+OWN, FORM = b"\x01", b"\x02"
+OWN_HEAD, HEAD = 3, 14  # bytes before the nonce
 NONCE = 16  # bytes: random ones of this size do not meet (contract: encryption_at_rest)
 Listener = Callable[[str], object]
 _listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
@@ -75,51 +78,80 @@ def told_of_secrets(listener: Listener) -> Iterator[None]:
         _listeners.reset(token)
 
 
-class Vault:
-    """Seals with the first of its keys, opens with any. Microseconds of work: it may be used inside a transaction."""
+class Signatures:
+    """Signatures that only this instance can make. The first of its keys signs, any of them verifies."""
 
     def __init__(self, keys: Mapping[int, bytes]) -> None:
         """`keys`: 32 bytes each, by a number from 1 to 255 that is theirs for good."""
         if not keys:
             raise RuntimeError("the keys of the instance are not settled")
-        self._ciphers = {number: AESGCM(key) for number, key in keys.items()}
+        self.number = next(iter(keys))
         self._signing = {number: _signing_key(key) for number, key in keys.items()}
-        self._first = bytes((FORM, next(iter(keys))))
-
-    @property
-    def number(self) -> int:
-        """Of the key that seals."""
-        return self._first[1]
-
-    def seal(self, text: str, *, table: type[SQLModel], column: str, row_id: str) -> Sealed:
-        """For `column` of the row with this id, which may be one that is still to be inserted."""
-        head, nonce = MARK + self._first, os.urandom(NONCE)
-        place = _place(head, table, column, row_id)
-        return Sealed(head + nonce + self._ciphers[head[2]].encrypt(nonce, text.encode(), place))
-
-    def open(self, sealed: Sealed, *, table: type[SQLModel], column: str, row_id: str) -> Revealed:
-        """Raises Unopenable."""
-        head, place = sealed[:HEAD], _place(sealed[:HEAD], table, column, row_id)
-        cipher = self._ciphers.get(head[2]) if len(sealed) > HEAD and head[:2] == MARK + bytes((FORM,)) else None
-        try:
-            if cipher is None:
-                raise InvalidTag
-            text = cipher.decrypt(sealed[HEAD : HEAD + NONCE], sealed[HEAD + NONCE :], place).decode()
-        except (InvalidTag, ValueError):
-            raise Unopenable(f"A secret in {table_of(table).name}.{column} cannot be opened") from None
-        for listener in _listeners.get():
-            listener(text)
-        return Revealed(text)
 
     def sign(self, content: bytes) -> bytes:
         """Which only this instance can make: the number of the key, and HMAC-SHA256."""
-        number = self._first[1]
-        return bytes((number,)) + hmac.digest(self._signing[number], content, "sha256")
+        return bytes((self.number,)) + hmac.digest(self._signing[self.number], content, "sha256")
 
     def signed(self, content: bytes, signature: bytes) -> bool:
         """Whether this instance has signed the content."""
         key = self._signing.get(signature[0]) if signature else None
         return key is not None and hmac.compare_digest(hmac.digest(key, content, "sha256"), signature[1:])
+
+
+class Vault(Signatures):
+    """Seals with the data key of a workspace, or of the instance. Microseconds of work, also inside a transaction, but
+    for the first use of a data key in a while, which is looked up, and may be unwrapped elsewhere.
+    """
+
+    def __init__(
+        self, keys: Mapping[int, bytes], store: KeyStore, *, wrappings: Sequence[Wrapping] = (), own_first: bool = True
+    ) -> None:
+        """The first of the keys wraps data keys, or, where that is not `own_first`, the first of the `wrappings`."""
+        super().__init__(keys)
+        self._ciphers = {number: AESGCM(key) for number, key in keys.items()}
+        own = OwnKeys(keys)
+        self.data_keys = DataKeys([own, *wrappings] if own_first else [*wrappings, own], store)
+
+    async def seal(
+        self, text: str, *, table: type[SQLModel], column: str, row_id: str, workspace_id: str | None
+    ) -> Sealed:
+        """For `column` of the row with this id, which may be one that is still to be inserted. `workspace_id`: None for
+        what is the instance's. Raises Refusal, UNAVAILABLE, where a data key cannot be unwrapped now.
+        """
+        key = await self._current(workspace_id)
+        head, nonce = MARK + FORM + bytes.fromhex(key.id[1:]), os.urandom(NONCE)
+        place = _place(head, table, column, row_id)
+        return Sealed(head + nonce + key.cipher.encrypt(nonce, text.encode(), place))
+
+    async def open(self, sealed: Sealed, *, table: type[SQLModel], column: str, row_id: str) -> Revealed:
+        """Raises Unopenable, and Refusal as `seal` does."""
+        try:
+            head, cipher = await self._cipher_of(sealed)
+            nonce = sealed[len(head) : len(head) + NONCE]
+            place = _place(head, table, column, row_id)
+            text = cipher.decrypt(nonce, sealed[len(head) + NONCE :], place).decode()
+        except (InvalidTag, ValueError, Unwrappable):
+            raise Unopenable(f"A secret in {table_of(table).name}.{column} cannot be opened") from None
+        for listener in _listeners.get():
+            listener(text)
+        return Revealed(text)
+
+    async def _current(self, workspace_id: str | None) -> DataKey:
+        try:
+            return await self.data_keys.current(workspace_id)
+        except Unwrappable as error:
+            raise Unopenable(str(error)) from None
+
+    async def _cipher_of(self, sealed: bytes) -> tuple[bytes, AESGCM]:
+        """What stands before the nonce, and what opens the rest."""
+        form = sealed[1:2] if sealed[:1] == MARK else b""
+        if form == FORM and len(sealed) > HEAD:
+            key = await self.data_keys.get("c" + sealed[2:HEAD].hex())
+            return sealed[:HEAD], key.cipher
+        cipher = self._ciphers.get(sealed[2]) if form == OWN and len(sealed) > OWN_HEAD else None
+        if cipher is None:
+            raise InvalidTag
+        return sealed[:OWN_HEAD], cipher
 
 
 def _signing_key(key: bytes) -> bytes:

@@ -86,13 +86,15 @@ class SetInstanceSetting(BySetting):
     value: Value
 
 
-def _kept(setting: InstanceSetting, value: str) -> dict[str, Any]:
+async def _kept(setting: InstanceSetting, value: str) -> dict[str, Any]:
     """The columns of a value: plain, or sealed for this row."""
     if not is_sensitive(setting.key):
         return {"plain": value, "secret": None}
     return {
         "plain": None,
-        "secret": instance.vault.seal(value, table=InstanceSetting, column="secret", row_id=setting.id),
+        "secret": await instance.vault.seal(
+            value, table=InstanceSetting, column="secret", row_id=setting.id, workspace_id=None
+        ),
     }
 
 
@@ -137,9 +139,9 @@ async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> Instan
     ctx.emit(InstanceSettingUpdated(key=data.key))
     known: InstanceSetting | None = await ctx.seek(SETTING, lock=True)
     if known is not None:
-        return await ctx.edit(known, **_kept(known, data.value))
+        return await ctx.edit(known, **await _kept(known, data.value))
     made = InstanceSetting(key=data.key)
-    kept = _kept(made, data.value)
+    kept = await _kept(made, data.value)
     made.plain, made.secret = kept["plain"], kept["secret"]
     return await ctx.insert(made)
 

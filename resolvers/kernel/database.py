@@ -377,12 +377,13 @@ class Database:
 
     def __init__(self) -> None:
         self._pool: Pool | None = None
+        self._aside: Pool | None = None
         self.row_security = True
 
     async def open(self, dsn: str, *, size: int = 10, row_security: bool = True) -> None:
         configure_mappers()  # attributes of table classes cannot be read before
         untrack()
-        self._pool = Pool(dsn, size)
+        self._pool, self._aside = Pool(dsn, size), Pool(dsn, 1)
         self.row_security = row_security
         await self._pool.open()
 
@@ -394,6 +395,14 @@ class Database:
 
     def lease(self) -> Lease:
         return Lease(self.pool)
+
+    def aside(self) -> Lease:
+        """A connection for what a transaction has to look up or store outside itself. It is not one of the pool, so
+        that transactions do not wait for each other's; and nobody waits for anything while he has it.
+        """
+        if self._aside is None:
+            raise RuntimeError("the database is not open")
+        return Lease(self._aside)
 
     def connections(self) -> Connections:
         pool = self._pool
@@ -407,6 +416,9 @@ class Database:
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
+        if self._aside is not None:
+            await self._aside.close()
+            self._aside = None
 
 
 database = Database()

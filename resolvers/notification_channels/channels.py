@@ -151,7 +151,9 @@ async def create_channel(ctx: Context, data: CreateNotificationChannel) -> Chann
         made.address = data.to
     else:
         made.url = data.url
-        made.secret = instance.vault.seal(secret, table=NotificationChannel, column="secret", row_id=made.id)
+        made.secret = await instance.vault.seal(
+            secret, table=NotificationChannel, column="secret", row_id=made.id, workspace_id=ctx.workspace_id
+        )
     made.created_by = ctx.user_id or None
     ctx.audit("NOTIFICATION_CHANNEL", made.id, type=made.type, events=made.events)
     await ctx.insert(made)

@@ -169,11 +169,12 @@ async def _mail(channel: NotificationChannel, notice: Notice, key: str) -> None:
 async def _post(channel: NotificationChannel, notice: Notice, key: str) -> None:
     body = orjson.dumps(asdict(notice))
     policy = Policy.PRIVATE_TOO if instance.settings.hooks_allow_private else Policy.PUBLIC
+    signature = hmac.new(await _secret(channel), body, hashlib.sha256).hexdigest()
     headers = {
         "content-type": "application/json",
         "user-agent": AGENT,
         "x-crewship-event": notice.event,
-        "x-crewship-signature": f"sha256={hmac.new(_secret(channel), body, hashlib.sha256).hexdigest()}",
+        "x-crewship-signature": f"sha256={signature}",
     }
     try:
         async with instance.http(policy, timeout=TIMEOUT, most=ANSWER, cut=True) as http:
@@ -185,8 +186,9 @@ async def _post(channel: NotificationChannel, notice: Notice, key: str) -> None:
         raise (NotDelivered if again else Refused)(f"the receiver answers {answer.status}")
 
 
-def _secret(channel: NotificationChannel) -> bytes:
+async def _secret(channel: NotificationChannel) -> bytes:
     if channel.secret is None:
         return b""
-    opened: Any = instance.vault.open(channel.secret, table=NotificationChannel, column="secret", row_id=channel.id)
-    return opened.reveal().encode()  # type: ignore[no-any-return]
+    where: Any = {"table": NotificationChannel, "column": "secret", "row_id": channel.id}
+    opened = await instance.vault.open(channel.secret, **where)
+    return opened.reveal().encode()

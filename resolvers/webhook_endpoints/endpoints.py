@@ -126,7 +126,7 @@ async def create_endpoint(ctx: Context, data: CreateWebhookEndpoint) -> Endpoint
     """
     made = WebhookEndpoint(**data.model_dump(), created_by=ctx.user_id or None)
     secret = _new_secret()
-    made.secret = _sealed(made.id, "secret", secret)
+    made.secret = await _sealed(ctx, made.id, "secret", secret)
     ctx.audit("WEBHOOK_ENDPOINT", made.id, name=made.name, event_types=made.event_types)
     await ctx.insert(made)
     return EndpointSecret(id=made.id, secret=secret)
@@ -189,9 +189,9 @@ async def rotate_secret(ctx: Context, endpoint: WebhookEndpoint, data: ById) -> 
     For a day deliveries are signed with both, so that no receiver has to change at that moment.
     """
     locked = await ctx.get(WebhookEndpoint, endpoint.id, lock=True)
-    secret, old = _new_secret(), secret_of(locked, "secret")
-    changes: dict[str, Any] = {"secret": _sealed(locked.id, "secret", secret)}
-    changes["old_secret"] = _sealed(locked.id, "old_secret", old)
+    secret, old = _new_secret(), await secret_of(locked, "secret")
+    changes: dict[str, Any] = {"secret": await _sealed(ctx, locked.id, "secret", secret)}
+    changes["old_secret"] = await _sealed(ctx, locked.id, "old_secret", old)
     ctx.audit("WEBHOOK_ENDPOINT", locked.id, name=locked.name)
     await ctx.update(WebhookEndpoint, locked.id, old_secret_until=await ctx.now() + OVERLAP, **changes)
     return EndpointSecret(id=locked.id, secret=secret)
@@ -201,10 +201,13 @@ def _new_secret() -> str:
     return SECRET + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def _sealed(id: str, column: str, secret: str) -> Any:
-    return instance.vault.seal(secret, table=WebhookEndpoint, column=column, row_id=id)
+async def _sealed(ctx: Context, id: str, column: str, secret: str) -> Any:
+    return await instance.vault.seal(
+        secret, table=WebhookEndpoint, column=column, row_id=id, workspace_id=ctx.workspace_id
+    )
 
 
-def secret_of(endpoint: WebhookEndpoint, column: str) -> str:
+async def secret_of(endpoint: WebhookEndpoint, column: str) -> str:
     sealed = getattr(endpoint, column)
-    return instance.vault.open(sealed, table=WebhookEndpoint, column=column, row_id=endpoint.id).reveal()
+    opened = await instance.vault.open(sealed, table=WebhookEndpoint, column=column, row_id=endpoint.id)
+    return opened.reveal()

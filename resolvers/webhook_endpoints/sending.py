@@ -115,7 +115,7 @@ async def send(endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: dateti
     policy = Policy.PRIVATE_TOO if instance.settings.hooks_allow_private else Policy.PUBLIC
     try:
         async with instance.http(policy, timeout=TIMEOUT, most=ANSWER, cut=True) as http:
-            answer = await http.post(endpoint.url, body, headers=signed(endpoint, delivery.id, body, now))
+            answer = await http.post(endpoint.url, body, headers=await signed(endpoint, delivery.id, body, now))
     except Refusal as refusal:
         return Outcome(error=cut(refusal.detail, LINE))
     text = answer.body.decode(errors="replace").replace("\0", "")
@@ -124,7 +124,7 @@ async def send(endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: dateti
     )
 
 
-def signed(endpoint: WebhookEndpoint, id: str, body: bytes, now: datetime) -> dict[str, str]:
+async def signed(endpoint: WebhookEndpoint, id: str, body: bytes, now: datetime) -> dict[str, str]:
     """The headers of Standard Webhooks; with a signature by each secret that holds."""
     stamp = str(int(now.timestamp()))
     columns = ["secret"]
@@ -133,8 +133,8 @@ def signed(endpoint: WebhookEndpoint, id: str, body: bytes, now: datetime) -> di
     signatures = []
     for column in columns:
         sealed = getattr(endpoint, column)
-        text = instance.vault.open(sealed, table=WebhookEndpoint, column=column, row_id=endpoint.id).reveal()
-        key = base64.b64decode(text.partition("_")[2])
+        opened = await instance.vault.open(sealed, table=WebhookEndpoint, column=column, row_id=endpoint.id)
+        key = base64.b64decode(opened.reveal().partition("_")[2])
         made = hmac.new(key, f"{id}.{stamp}.".encode() + body, hashlib.sha256).digest()
         signatures.append(f"v1,{base64.b64encode(made).decode()}")
     return {

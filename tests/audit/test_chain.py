@@ -11,7 +11,7 @@ from models.kernel import AuditLog
 from resolvers.audit import seals
 from resolvers.audit.verification import Verified, verify
 from resolvers.instance.running import instance
-from resolvers.instance.vault import Vault
+from resolvers.instance.vault import Signatures
 from resolvers.kernel.clocks import across_workspaces
 from resolvers.kernel.database import connect, database
 from tests.partitions import part_off
@@ -38,7 +38,9 @@ async def write(world: World, number: int, **changes: Any) -> None:
     await world.add(*rows)
 
 
-async def faults(world: World, own: Vault | None = None, workspace: str | None = None) -> tuple[list[str], Verified]:
+async def faults(
+    world: World, own: Signatures | None = None, workspace: str | None = None
+) -> tuple[list[str], Verified]:
     found = Verified()
     texts = [fault.text async for fault in verify(world.database, (own or instance.vault).signed, workspace, found)]
     return texts, found
@@ -104,7 +106,7 @@ async def test_an_added_row_is_named(world: World, chain: list[str]) -> None:
 async def test_seals_cannot_be_made_again_without_the_key(world: World, chain: list[str]) -> None:
     await world.database.execute("UPDATE audit_logs SET data = '{}' WHERE id = $1", chain[14])
     honest = instance.vault
-    instance._vault = Vault({1: b"f" * 32})
+    instance._vault = Signatures({1: b"f" * 32})  # type: ignore[assignment]
     try:
         await world.database.execute("DELETE FROM audit_seals; DELETE FROM instance_facts WHERE name = 'audit_sealed'")
         await seals.seal(across_workspaces)
@@ -279,7 +281,7 @@ def world_dsn(world: World) -> str:
 
 
 def test_a_signature_is_of_its_content_and_key() -> None:
-    one, other = Vault({1: b"a" * 32}), Vault({2: b"b" * 32, 1: b"a" * 32})
+    one, other = Signatures({1: b"a" * 32}), Signatures({2: b"b" * 32, 1: b"a" * 32})
     signature = one.sign(b"content")
     assert one.signed(b"content", signature)
     assert other.signed(b"content", signature)

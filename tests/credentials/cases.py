@@ -12,9 +12,9 @@ from models.credentials import (
     CredentialRotation,
     CredentialType,
 )
-from resolvers.kernel import instance
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
+from tests.sealing import sealed_before
 from tests.world import now
 
 
@@ -44,7 +44,7 @@ def credential(plot: Plot) -> Credential:
         **plot.here,
     )
     for column in ("value", "refresh_token", "oauth_client_secret"):
-        made.__dict__[column] = instance.vault.seal("open sesame", table=Credential, column=column, row_id=made.id)
+        made.__dict__[column] = sealed_before("open sesame", table=Credential, column=column, row_id=made.id)
     return made
 
 
@@ -76,7 +76,7 @@ def credential_rotation(plot: Plot) -> CredentialRotation:
         rotated_by=plot.owner.user_id,
         **plot.here,
     )
-    sealed = instance.vault.seal("open before", table=CredentialRotation, column="old_value", row_id=made.id)
+    sealed = sealed_before("open before", table=CredentialRotation, column="old_value", row_id=made.id)
     made.__dict__["old_value"] = sealed
     return made
 

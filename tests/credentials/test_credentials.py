@@ -34,7 +34,7 @@ async def opened(board: Board, id: str, column: str = "value") -> str | None:
     sealed = await board.world.database.fetchval(f"SELECT {column} FROM credentials WHERE id = $1", id)
     if sealed is None:
         return None
-    return instance.vault.open(Sealed(sealed), table=Credential, column=column, row_id=id).reveal()
+    return (await instance.vault.open(Sealed(sealed), table=Credential, column=column, row_id=id)).reveal()
 
 
 async def told(board: Board, id: str) -> list[str]:

@@ -26,7 +26,7 @@ async def kept(board: Board, rotation: dict[str, Any]) -> str | None:
     if sealed is None:
         return None
     place = {"table": CredentialRotation, "column": "old_value", "row_id": rotation["id"]}
-    return instance.vault.open(Sealed(sealed), **place).reveal()
+    return (await instance.vault.open(Sealed(sealed), **place)).reveal()
 
 
 async def test_the_new_value_is_good_at_once_and_the_old_one_for_a_while(board: Board) -> None:

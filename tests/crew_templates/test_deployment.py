@@ -11,8 +11,8 @@ from models.base import new_id
 from models.credentials import Credential, CredentialScope, CredentialStatus, CredentialType
 from models.workspaces import Workspace
 from resolvers.crew_templates.deployment import slug_of
-from resolvers.kernel import instance
 from tests.onboarding.first_runs import newcomer, rows
+from tests.sealing import sealed_before
 from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +31,7 @@ async def counts(world: World, workspace: Workspace) -> list[int]:
 async def key(world: World, workspace: Workspace, name: str, age: int, **values: Any) -> Credential:
     given = {"type": CredentialType.API_KEY, "provider": "ANTHROPIC", "workspace_id": workspace.id} | values
     made = Credential(name=name, created_at=now() - timedelta(minutes=age), **given)
-    made.value = instance.vault.seal("sk-ant", table=Credential, column="value", row_id=made.id)
+    made.value = sealed_before("sk-ant", table=Credential, column="value", row_id=made.id)
     await world.add(made)
     return made
 

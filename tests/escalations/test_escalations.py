@@ -140,7 +140,7 @@ async def test_a_credential_that_is_handed_over_is_shown_nowhere(world: World, c
     assert row["resolution"] == "[credential submitted]"
     stored = await world.database.fetchrow("SELECT resolution, handed_over FROM escalations WHERE id = $1", id)
     assert stored["resolution"] is None
-    opened = instance.vault.open(Sealed(stored["handed_over"]), table=Escalation, column="handed_over", row_id=id)
+    opened = await instance.vault.open(Sealed(stored["handed_over"]), table=Escalation, column="handed_over", row_id=id)
     assert opened.reveal() == "hunter2-hunter2"
     for table in ("events", "audit_logs", "inbox_items", "journal"):
         found = await world.database.fetchval(f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%hunter2%'")

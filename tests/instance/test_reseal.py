@@ -19,10 +19,12 @@ from crewship.serve import Access
 from models.credentials import Credential
 from models.sealed import Sealed
 from resolvers.instance.vault import Vault
+from resolvers.kernel.data_keys import DataKeyStore
+from tests.sealing import sealed_before
 from tests.world import World, settings_for
 
 pytestmark = pytest.mark.anyio
-OLD, NEW = "ab" * 32, "12" * 32
+OLD, NEW, THIRD = "ab" * 32, "12" * 32, "34" * 32
 INSERT = """
     INSERT INTO credentials (id, workspace_id, name, type, provider, status, scope, version, security_level, tags,
         last_used_ips, value)
@@ -31,20 +33,30 @@ INSERT = """
 """
 
 
+def dsn_of(world: World) -> str:
+    assert world.settings.database_url is not None
+    return world.settings.database_url.get_secret_value()
+
+
 def place(id: str) -> dict[str, Any]:
     return {"table": Credential, "column": "value", "row_id": id}
 
 
 async def fill(conn: Any, workspace_id: str, number: int) -> list[str]:
-    vault, ids = Vault({1: bytes.fromhex(OLD)}), [f"creseal{secrets.token_hex(8)}" for _ in range(number)]
+    ids = [f"creseal{secrets.token_hex(8)}" for _ in range(number)]
     for at in range(0, number, 5_000):
         part = ids[at : at + 5_000]
-        await conn.execute(INSERT, workspace_id, part, [bytes(vault.seal(f"of {id}", **place(id))) for id in part])
+        await conn.execute(INSERT, workspace_id, part, [before(f"of {id}", id) for id in part])
     return ids
 
 
-def both() -> Vault:
-    return Vault({2: bytes.fromhex(NEW), 1: bytes.fromhex(OLD)})
+def before(text: str, id: str) -> bytes:
+    """As it was sealed before there were data keys."""
+    return bytes(sealed_before(text, **place(id), key=bytes.fromhex(OLD)))
+
+
+def vault_of(*keys: str) -> Vault:
+    return Vault({{OLD: 1, NEW: 2, THIRD: 3}[key]: bytes.fromhex(key) for key in keys}, DataKeyStore())
 
 
 def test_every_column_of_secrets_is_known() -> None:
@@ -58,20 +70,20 @@ async def test_values_are_sealed_anew_and_what_nobody_can_open_stays(world: Worl
     ids = await fill(world.database, world.workspace.id, 1_203)
     stray = ids.pop()
     await world.database.execute("UPDATE credentials SET value = '\\xff01010203'::bytea WHERE id = $1", stray)
-    settings = settings_for(world.settings.database_url.get_secret_value(), tmp_path, encryption_key_v2=SecretStr(NEW))
-    dsn = world.settings.database_url.get_secret_value()
+    settings = settings_for(dsn_of(world), tmp_path, encryption_key_v2=SecretStr(NEW))
+    dsn = dsn_of(world)
     told = list[str]()
     done = await reseal(settings, Access(dsn, dsn, None), told.append)
     assert (done.values >= 1_202, done.unopenable) == (True, 1)
     assert "credentials.value" in told
-    only_new = Vault({2: bytes.fromhex(NEW)})
+    only_new = vault_of(NEW)
     for row in await world.database.fetch("SELECT id, value FROM credentials WHERE id = ANY($1)", ids):
-        assert only_new.open(Sealed(row["value"]), **place(row["id"])).reveal() == f"of {row['id']}"
+        assert (await only_new.open(Sealed(row["value"]), **place(row["id"]))).reveal() == f"of {row['id']}"
     kept = await world.database.fetchval("SELECT value FROM credentials WHERE id = $1", stray)
     assert kept == b"\xff\x01\x01\x02\x03"
     again = await reseal(settings, Access(dsn, dsn, None), told.append)
     assert (again.values, again.unopenable) == (0, 1)
-    assert again.needed["ENCRYPTION_KEY"] >= 1
+    assert again.needed.keys["ENCRYPTION_KEY"] >= 1
 
 
 async def run_rotation(settings_dsn: str, data_dir: Path) -> subprocess.Popen[str]:
@@ -88,11 +100,11 @@ async def run_rotation(settings_dsn: str, data_dir: Path) -> subprocess.Popen[st
 async def test_a_hundred_thousand_under_load_with_a_kill_in_the_middle(world: World, tmp_path: Path) -> None:
     """RESEAL_ROWS says how many."""
     number = int(os.environ.get("RESEAL_ROWS", "100000"))
-    dsn = world.settings.database_url.get_secret_value()
+    dsn = dsn_of(world)
     await world.database.execute("DELETE FROM credentials WHERE id LIKE 'creseal%'")  # of the test before
     ids = await fill(world.database, world.workspace.id, number)
-    vault, errors, writes, stop = both(), list[str](), dict[str, str](), asyncio.Event()
-    count = "SELECT count(*) FROM credentials WHERE get_byte(value, 2) = 1"
+    vault, errors, writes, stop = vault_of(NEW, OLD), list[str](), dict[str, str](), asyncio.Event()
+    count = "SELECT count(*) FROM credentials WHERE get_byte(value, 1) = 1"
 
     async def load(worker: int) -> None:
         conn, at = await asyncpg.connect(dsn), worker
@@ -102,11 +114,11 @@ async def test_a_hundred_thousand_under_load_with_a_kill_in_the_middle(world: Wo
             try:
                 async with conn.transaction():
                     stored = await conn.fetchval("SELECT value FROM credentials WHERE id = $1 FOR NO KEY UPDATE", id)
-                    if vault.open(Sealed(stored), **place(id)).reveal() != writes.get(id, f"of {id}"):
+                    if (await vault.open(Sealed(stored), **place(id))).reveal() != writes.get(id, f"of {id}"):
                         errors.append(f"{id} holds another value")
                     if at % 3 == 0:
                         text = secrets.token_hex(4)
-                        sealed = bytes(vault.seal(text, **place(id)))
+                        sealed = bytes(await vault.seal(text, **place(id), workspace_id=world.workspace.id))
                         await conn.execute("UPDATE credentials SET value = $1 WHERE id = $2", sealed, id)
                         writes[id] = text
             except Exception as error:
@@ -134,8 +146,8 @@ async def test_a_hundred_thousand_under_load_with_a_kill_in_the_middle(world: Wo
     print(f"{number} values, killed with {left} left: {took:.1f} s, {len(writes)} written meanwhile, {errors=}")
     assert (second.returncode, errors) == (0, []), said
     assert await world.database.fetchval(count) == 0
-    only_new = Vault({2: bytes.fromhex(NEW)})
+    only_new = vault_of(NEW)
     for row in await world.database.fetch("SELECT id, value FROM credentials WHERE id = ANY($1)", ids):
-        assert only_new.open(Sealed(row["value"]), **place(row["id"])).reveal() == writes.get(
+        assert (await only_new.open(Sealed(row["value"]), **place(row["id"]))).reveal() == writes.get(
             row["id"], f"of {row['id']}"
         )

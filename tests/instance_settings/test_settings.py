@@ -174,7 +174,7 @@ async def test_a_secret_is_stored_sealed_and_shown_nowhere(
         assert form not in written
     row = await world.database.fetchrow("SELECT id, plain, secret FROM instance_settings WHERE key = $1", key)
     assert row["plain"] is None
-    opened = instance.vault.open(Sealed(row["secret"]), table=InstanceSetting, column="secret", row_id=row["id"])
+    opened = await instance.vault.open(Sealed(row["secret"]), table=InstanceSetting, column="secret", row_id=row["id"])
     assert opened.reveal() == SECRET
 
 

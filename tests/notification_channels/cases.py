@@ -2,9 +2,9 @@
 
 from models.notification_channels import ChannelType, NotificationChannel
 from resolvers.errors import Code
-from resolvers.instance.running import instance
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
+from tests.sealing import sealed_before
 
 
 @entity
@@ -17,7 +17,7 @@ def notification_channel(plot: Plot) -> NotificationChannel:
         created_by=plot.owner.user_id,
         **plot.here,
     )
-    made.secret = instance.vault.seal("secret", table=NotificationChannel, column="secret", row_id=made.id)
+    made.secret = sealed_before("secret", table=NotificationChannel, column="secret", row_id=made.id)
     return made
 
 

@@ -30,6 +30,7 @@ from tests.onboarding.first_runs import (
     rows,
     set_up,
 )
+from tests.sealing import sealed_before
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +91,7 @@ async def test_the_secret_is_sealed_for_its_row_and_stands_nowhere_in_plain_text
     (credential,) = await rows(world, "credentials", workspace)
     sealed, place = Sealed(credential["value"]), {"table": Credential, "column": "value"}
     assert TOKEN.encode() not in sealed
-    assert instance.vault.open(sealed, **place, row_id=credential["id"]).reveal() == TOKEN  # type: ignore[arg-type]
+    assert (await instance.vault.open(sealed, **place, row_id=credential["id"])).reveal() == TOKEN  # type: ignore[arg-type]
     for (table,) in await world.database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
         held = await world.database.fetch(f'SELECT to_jsonb(t)::text FROM "{table}" t')
         assert not [row for row in held if TOKEN in row[0]], table
@@ -234,7 +235,7 @@ async def taken_by_an_agent(workspace: Workspace) -> Agent:
 
 async def taken_by_a_credential(workspace: Workspace) -> Credential:
     made = Credential(name="API Key", type=CredentialType.SECRET, workspace_id=workspace.id)
-    made.value = instance.vault.seal("other", table=Credential, column="value", row_id=made.id)
+    made.value = sealed_before("other", table=Credential, column="value", row_id=made.id)
     return made
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from models.agents import Agent
 from models.credentials import Credential, CredentialType
-from resolvers.kernel import instance
 from tests.onboarding.first_runs import MADE, NOTHING, TOKEN, completed, counts, kept, newcomer, rows, set_up
 from tests.process.players import playing
+from tests.sealing import sealed_before
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ SLUG = "software-development"
 async def test_the_crew_of_a_template_is_made_and_its_agents_get_the_credential(world: World) -> None:
     person, workspace = await newcomer(world, "templated")
     older = Credential(name="Older key", type=CredentialType.API_KEY, provider="ANTHROPIC", workspace_id=workspace.id)
-    older.value = instance.vault.seal("sk-ant-api", table=Credential, column="value", row_id=older.id)
+    older.value = sealed_before("sk-ant-api", table=Credential, column="value", row_id=older.id)
     await world.add(older)
     events, audit = await world.events(), await world.audit()
     body = {"crew_template_slug": f" {SLUG} ", "workspace_name": "Harbour", "credential_name": "Token of Ada"}

@@ -13,7 +13,6 @@ from models.agents import LlmProvider
 from models.base import new_id
 from models.credentials import AgentCredential, Credential, CredentialStatus, CredentialType
 from resolvers.credentials.given import Given, environment, given_to, is_variable
-from resolvers.instance.running import instance
 from resolvers.rules.redaction import Redactor
 from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.outfit import InstanceOutfit
@@ -22,6 +21,7 @@ from runtime.supervisor import Supervisor
 from tests.runtime.doubles import LocalEngine
 from tests.runtime.estate import Estate, estate_on
 from tests.runtime.test_outfit import script
+from tests.sealing import sealed_before
 
 pytestmark = pytest.mark.anyio
 VALUE = "canary/5e1f+7 d"
@@ -44,7 +44,7 @@ async def give(
     )
     del made.__dict__["tags"], made.__dict__["last_used_ips"]
     if value is not None:
-        made.value = instance.vault.seal(value, table=Credential, column="value", row_id=made.id)
+        made.value = sealed_before(value, table=Credential, column="value", row_id=made.id)
     names = {name: field for name, field in made.__dict__.items() if field is not None}
     columns = ", ".join([*names, "tags", "last_used_ips"])
     places = ", ".join([*[f"${n + 1}" for n in range(len(names))], "'[]'", "'[]'"])

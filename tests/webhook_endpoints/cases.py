@@ -3,9 +3,9 @@
 import base64
 
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
-from resolvers.instance.running import instance
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
+from tests.sealing import sealed_before
 from tests.world import now
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
@@ -24,7 +24,7 @@ def webhook_endpoint(plot: Plot) -> WebhookEndpoint:
         **plot.here,
     )
     for column in ("secret", "old_secret"):
-        sealed = instance.vault.seal(SECRET, table=WebhookEndpoint, column=column, row_id=made.id)
+        sealed = sealed_before(SECRET, table=WebhookEndpoint, column=column, row_id=made.id)
         made.__dict__[column] = sealed
     return made
 

@@ -1,0 +1,140 @@
+"""Data keys: what values are sealed with, one for each workspace and one for the instance.
+
+They are stored wrapped, and unwrapped ones are in memory for a bounded time. So is which key of a workspace is the
+current one: for that long a process goes on sealing with one that was replaced.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from models.base import new_id
+from resolvers.instance.wrapping import Unwrappable, Wrapped, Wrapping
+
+LIFETIME = 300.0  # seconds
+MOST = 10_000  # unwrapped ones in memory
+SIZE = 32  # bytes
+K = TypeVar("K")
+
+
+class StoredKey(NamedTuple):
+    """A data key as it is stored. `workspace_id` is None of the instance's own."""
+
+    id: str
+    workspace_id: str | None
+    wrapped: Wrapped
+
+    @property
+    def place(self) -> bytes:
+        """What wrapping binds it to."""
+        return "\0".join(("data key", self.id, self.workspace_id or "")).encode()
+
+
+class KeyStore(Protocol):
+    """Where wrapped data keys are. What is added is there at once, whatever becomes of the caller's transaction."""
+
+    async def current(self, workspace_id: str | None) -> StoredKey | None:
+        """The key that seals for the workspace."""
+
+    async def find(self, id: str) -> StoredKey | None:
+        """Whether or not it seals any more."""
+
+    async def add(self, made: StoredKey) -> StoredKey:
+        """The current one of the workspace: this, or whichever was there first."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """One that is unwrapped. `until`: on the monotonic clock."""
+
+    id: str
+    cipher: AESGCM
+    until: float
+
+
+class DataKeys:
+    """The data keys of the instance. The first of `wrappings` wraps; what is wrapped, any of them may unwrap."""
+
+    def __init__(self, wrappings: Sequence[Wrapping], store: KeyStore, *, lifetime: float = LIFETIME) -> None:
+        self._wrappings, self._store, self._lifetime = wrappings, store, lifetime
+        self._opened: dict[str, DataKey] = {}
+        self._current: dict[str | None, DataKey] = {}
+        self._loading: dict[tuple[str, str | None], asyncio.Future[DataKey]] = {}
+
+    async def current(self, workspace_id: str | None) -> DataKey:
+        """What seals for the workspace; made if there is none."""
+        held = self._current.get(workspace_id)
+        if held is not None and held.until > time.monotonic():
+            return held
+        return await self._once(("current", workspace_id), lambda: self._find_current(workspace_id))
+
+    async def get(self, id: str) -> DataKey:
+        """Raises Unwrappable."""
+        held = self._opened.get(id)
+        if held is not None and held.until > time.monotonic():
+            return held
+        return await self._once(("id", id), lambda: self._find(id))
+
+    async def make(self, workspace_id: str | None) -> StoredKey:
+        """A new one, stored nowhere."""
+        bare = StoredKey(new_id(), workspace_id, Wrapped("", b""))
+        return await self._wrap(bare, os.urandom(SIZE))
+
+    async def wrapped_anew(self, stored: StoredKey) -> StoredKey:
+        """Wrapped by the key that wraps now. Raises Unwrappable."""
+        return await self._wrap(stored, await self._unwrap(stored))
+
+    def knows(self, by: str) -> bool:
+        """Whether data keys that are wrapped by the key of this name can be used."""
+        return any(wrapping.knows(by) for wrapping in self._wrappings)
+
+    async def _once(self, name: tuple[str, str | None], load: Callable[[], Awaitable[DataKey]]) -> DataKey:
+        """One look-up of a key at a time; whoever needs it meanwhile waits for that."""
+        task = self._loading.get(name)
+        if task is None:
+            task = self._loading[name] = asyncio.ensure_future(load())
+            task.add_done_callback(lambda done: self._loaded(name, done))
+        return await asyncio.shield(task)
+
+    def _loaded(self, name: tuple[str, str | None], done: "asyncio.Future[DataKey]") -> None:
+        self._loading.pop(name, None)
+        if not done.cancelled():
+            done.exception()  # told to those who waited, if there still are any
+
+    async def _find_current(self, workspace_id: str | None) -> DataKey:
+        stored = await self._store.current(workspace_id)
+        if stored is None:
+            stored = await self._store.add(await self.make(workspace_id))
+        return _remember(self._current, workspace_id, await self._open(stored))
+
+    async def _find(self, id: str) -> DataKey:
+        stored = await self._store.find(id)
+        if stored is None:
+            raise Unwrappable("A data key is not there")
+        return await self._open(stored)
+
+    async def _open(self, stored: StoredKey) -> DataKey:
+        made = DataKey(stored.id, AESGCM(await self._unwrap(stored)), time.monotonic() + self._lifetime)
+        return _remember(self._opened, stored.id, made)
+
+    async def _unwrap(self, stored: StoredKey) -> bytes:
+        for wrapping in self._wrappings:
+            if wrapping.knows(stored.wrapped.by):
+                return await wrapping.unwrap(stored.wrapped, stored.place)
+        raise Unwrappable(f"A data key is wrapped by {stored.wrapped.by}, which is not here")
+
+    async def _wrap(self, stored: StoredKey, key: bytes) -> StoredKey:
+        return stored._replace(wrapped=await self._wrappings[0].wrap(key, stored.place))
+
+
+def _remember(known: dict[K, DataKey], name: K, key: DataKey) -> DataKey:
+    known.pop(name, None)
+    known[name] = key
+    if len(known) > MOST:
+        del known[next(iter(known))]
+    return key

@@ -1,0 +1,63 @@
+"""Keys that wrap data keys: the instance's own, from its environment, or one that a key management service keeps.
+
+A data key is wrapped for its own id and workspace, so that none can be put in another's place.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+NONCE = 16  # bytes
+
+
+class Wrapped(NamedTuple):
+    """A data key as it is stored, and the name of the key that wraps it."""
+
+    by: str
+    key: bytes
+
+
+class Unwrappable(Exception):
+    """What is stored of a data key was changed, or the key that wraps it is not here."""
+
+
+class Wrapping(Protocol):
+    """Where keys come from that wrap others."""
+
+    def knows(self, by: str) -> bool:
+        """Whether what was wrapped by the key of this name can be unwrapped here."""
+
+    async def wrap(self, key: bytes, place: bytes) -> Wrapped:
+        """Raises Refusal, UNAVAILABLE, where the keys are kept elsewhere and cannot be reached."""
+
+    async def unwrap(self, wrapped: Wrapped, place: bytes) -> bytes:
+        """Raises Unwrappable, and Refusal as `wrap` does."""
+
+
+def name_of(number: int) -> str:
+    """What a key of the instance is called where operators give it."""
+    return "ENCRYPTION_KEY" if number == 1 else f"ENCRYPTION_KEY_V{number}"
+
+
+class OwnKeys:
+    """The instance's keys, of which the first wraps."""
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        self._ciphers = {name_of(number): AESGCM(key) for number, key in keys.items()}
+        self._first = name_of(next(iter(keys)))
+
+    def knows(self, by: str) -> bool:
+        return by in self._ciphers
+
+    async def wrap(self, key: bytes, place: bytes) -> Wrapped:
+        nonce = os.urandom(NONCE)
+        return Wrapped(self._first, nonce + self._ciphers[self._first].encrypt(nonce, key, place))
+
+    async def unwrap(self, wrapped: Wrapped, place: bytes) -> bytes:
+        try:
+            return self._ciphers[wrapped.by].decrypt(wrapped.key[:NONCE], wrapped.key[NONCE:], place)
+        except (KeyError, InvalidTag, ValueError):
+            raise Unwrappable(f"A data key cannot be unwrapped with {wrapped.by}") from None

@@ -1,0 +1,91 @@
+"""Keys that wrap follow each other, data keys too, and one goes when nothing needs it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from crewship import keys
+from crewship.reseal import drop, needed, reseal
+from crewship.serve import Access
+from models.sealed import Sealed
+from resolvers.instance.running import instance
+from tests.instance.test_reseal import INSERT, OLD, THIRD, dsn_of, fill, place, vault_of
+from tests.world import World, settings_for, world_on
+
+pytestmark = pytest.mark.anyio
+SEAL = """
+    INSERT INTO audit_seals (workspace_id, number, first_seq, last_seq, rows, first_at, last_at, hash, signature)
+    VALUES ($1, 1, 1, 1, 1, now(), now(), 'hash', $2)
+"""
+
+
+@pytest.fixture
+async def own(database: Any, tmp_path: Path) -> AsyncIterator[World]:
+    """A world in which nothing was sealed yet."""
+    async with world_on(database, tmp_path) as made:
+        yield made
+
+
+async def test_data_keys_are_wrapped_anew_and_an_old_key_goes_when_nothing_needs_it(own: World, tmp_path: Path) -> None:
+    dsn, id = dsn_of(own), "cwrapped"
+    access = Access(dsn, dsn, None)
+    sealed = await instance.vault.seal("kept", **place(id), workspace_id=own.workspace.id)
+    await own.database.execute(INSERT, own.workspace.id, [id], [bytes(sealed)])
+    [old] = await fill(own.database, own.workspace.id, 1)
+    await own.database.execute(
+        "INSERT INTO instance_facts (name, value) VALUES ('key.ENCRYPTION_KEY', $1)",
+        keys.fingerprint("ENCRYPTION_KEY", OLD),
+    )
+    three = settings_for(dsn, tmp_path, encryption_keys={3: SecretStr(THIRD)})
+    found = await needed(three, access)
+    assert (found.wraps, found.keys) == ("ENCRYPTION_KEY_V3", {"ENCRYPTION_KEY": 2})
+    with pytest.raises(keys.KeysError, match="still needed for 2"):
+        await drop(three, access, "ENCRYPTION_KEY")
+    with pytest.raises(keys.KeysError, match="wraps and signs now"):
+        await drop(three, access, "ENCRYPTION_KEY_V3")
+    with pytest.raises(keys.KeysError, match="is no key of secrets"):
+        await drop(three, access, "NEXTAUTH_SECRET")
+    signature = instance.vault.sign(b"a seal")
+    await own.database.execute(SEAL, own.workspace.id, signature)
+
+    done = await reseal(three, access, lambda _: None)
+    assert (done.wrapped, done.values, done.unopenable) == (1, 1, 0)
+    assert done.needed.keys == {"ENCRYPTION_KEY_V3": 1, "ENCRYPTION_KEY": 1}  # the seal of the audit log
+    with pytest.raises(keys.KeysError, match="still needed for 1"):
+        await drop(three, access, "ENCRYPTION_KEY")
+    await own.database.execute("DELETE FROM audit_seals")
+    await drop(three, access, "ENCRYPTION_KEY")
+    alone = settings_for(dsn, tmp_path, encryption_key=None, encryption_keys={3: SecretStr(THIRD)})
+    await keys.settle(alone, dsn)
+    vault = vault_of(THIRD)
+    for each, text in ((id, "kept"), (old, f"of {old}")):
+        stored = await own.database.fetchval("SELECT value FROM credentials WHERE id = $1", each)
+        assert (await vault.open(Sealed(stored), **place(each))).reveal() == text
+    with pytest.raises(keys.KeysError, match="ENCRYPTION_KEY_V3 wraps 1 data keys"):
+        await keys.settle(settings_for(dsn, tmp_path), dsn)
+
+
+async def test_a_data_key_is_replaced_and_goes_when_nobody_seals_with_it(own: World, tmp_path: Path) -> None:
+    dsn = dsn_of(own)
+    access, settings, vault = Access(dsn, dsn, None), settings_for(dsn, tmp_path), vault_of(OLD)
+    for number, workspace in enumerate((own.workspace.id, own.other.id)):
+        id = f"creplaced{number}"
+        sealed = await vault.seal(id, **place(id), workspace_id=workspace)
+        await own.database.execute(INSERT, workspace, [id], [bytes(sealed)])
+    before = {row["id"] for row in await own.database.fetch("SELECT id FROM data_keys")}
+    done = await reseal(settings, access, lambda _: None, new_keys=True)
+    assert (done.made, done.values, done.removed, done.needed.retired) == (len(before), 2, 0, len(before))
+    again = await reseal(settings, access, lambda _: None)
+    assert (again.made, again.values, again.needed.retired) == (0, 0, len(before))
+    late = await vault.seal("late", **place("clate"), workspace_id=own.workspace.id)  # it still knows the one before
+    await own.database.execute(INSERT, own.workspace.id, ["clate"], [bytes(late)])
+    await own.database.execute("UPDATE data_keys SET retired_at = now() - interval '2 hours' WHERE retired_at < now()")
+    last = await reseal(settings, access, lambda _: None)
+    assert (last.values, last.removed, last.needed.retired) == (1, len(before), 0)
+    assert not before & {row["id"] for row in await own.database.fetch("SELECT id FROM data_keys")}
+    for id, text in (("creplaced0", "creplaced0"), ("creplaced1", "creplaced1"), ("clate", "late")):
+        stored = await own.database.fetchval("SELECT value FROM credentials WHERE id = $1", id)
+        assert (await vault_of(OLD).open(Sealed(stored), **place(id))).reveal() == text
