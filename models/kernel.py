@@ -202,6 +202,8 @@ first consent.
 """
 LOG_LEVEL = "log_level"
 """Fact: the level that was set at run time, and where it ends by itself, a space and when (RFC 3339)."""
+REGISTRY_SYNC = "mcp_registry_sync"
+"""Fact: when somebody last asked for the registry of MCP servers to be synchronised (RFC 3339)."""
 
 
 class InstanceFact(Row, table=True):

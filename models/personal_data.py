@@ -133,6 +133,10 @@ DECLARED: Final[Mapping[str, Held]] = {
     ),
     "labels": held(mentions="name", nothing="color label_group"),
     "linked_identities": held(nothing="provider issuer subject email"),
+    "mcp_registry_servers": held(
+        nothing="name display_name description icon transport homepage_url source_url package_name package_registry"
+        " command endpoint auth_type env_vars_json category",  # what a public registry says of programs
+    ),
     "mcp_tool_calls": held(mentions="error_message", nothing="crew_id agent_id mcp_server_id tool_name"),
     "memberships": held(nothing="capabilities"),
     "memory_configs": held(mentions="document"),

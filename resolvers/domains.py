@@ -49,6 +49,7 @@ DOMAINS = (
     "credentials",
     "skills",
     "connectors",
+    "mcp_registry",
     "escalations",
     "integrations",
     "decision_links",

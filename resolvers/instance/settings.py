@@ -371,6 +371,11 @@ class Settings(BaseSettings):
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
     # MCP servers at addresses of the host's own networks.
     mcp_allow_private: bool = variable("CREWSHIP_MCP_ALLOW_PRIVATE", False, takes=BOOLEAN)
+    mcp_registry_url: Annotated[str, BeforeValidator(_origin)] = variable(
+        "CREWSHIP_MCP_REGISTRY_URL",
+        "https://registry.modelcontextprotocol.io",
+        takes="an origin such as https://registry.example.com",
+    )
     skip_update_check: bool = variable("CREWSHIP_SKIP_UPDATE_CHECK", False, takes=BOOLEAN)
 
     # Where agents' work is done, and by what.

@@ -62,6 +62,7 @@ _OF_DOMAIN = {
     "missions": ("issues:read", "issues:write"),
     "mcp_calls": ("agents:read", "agents:write"),
     "journal": _WORKSPACE,
+    "mcp_registry": _WORKSPACE,
     "members": _WORKSPACE,
     "metrics": _WORKSPACE,
     "milestones": ("projects:read", "projects:write"),

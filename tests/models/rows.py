@@ -38,6 +38,7 @@ from models.journal import JournalEntry
 from models.keeper import KeeperRequest, KeeperRequestType
 from models.kernel import AuditLog, JobStep, SecurityLog
 from models.labels import Label
+from models.mcp_registry import McpRegistryServer
 from models.memory import MemoryConfig, MemoryTier, MemoryVersion
 from models.missions import Assignment, Checkpoint, Mission, MissionTask, MissionType
 from models.notification_channels import ChannelType, NotificationChannel
@@ -89,6 +90,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
             number=1, first_seq=1, last_seq=2, rows=2, first_at=now(), last_at=now(), hash=b"h", signature=b"s", **here
         ),
         McpToolCall(agent_id=agent.id, mcp_server_id="charts", tool_name="plot", status=McpCallStatus.success, **here),
+        McpRegistryServer(id=f"harbour/{name}", name=f"harbour/{name}", display_name=name, synced_at=now()),
         flag,
         FeatureFlagOverride(flag_id=flag.id, enabled=True, **here),
         crew,

@@ -37,6 +37,7 @@ from models.integrations import (
 )
 from models.kernel import AuditActor, AuditLog, SecurityLog
 from models.labels import Label
+from models.mcp_registry import McpRegistryServer, TrustTier
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
 from models.notifications import Notification
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
@@ -348,7 +349,14 @@ class Sower:
                 yield CredentialEvent(credential_id=secret.id, **told, **self.here)
 
     def taught(self, agents: list[Agent]) -> Iterator[SQLModel]:
-        """Skills of this workspace, and which agents have them."""
+        """Skills of this workspace, and which agents have them; and servers of the registry."""
+        for number in range(10):
+            name = f"{self.text()[:40]}/{number} {self.workspace.id}"
+            named = {"id": name, "name": name, "display_name": self.text(), "description": self.text()}
+            tier = self.random.choice(list(TrustTier))
+            yield McpRegistryServer(
+                is_featured=self.random.random() < 0.3, trust_tier=tier, synced_at=self.time(), **named
+            )
         for number in range(15):
             name = f"skill {number} {self.workspace.id}"
             told = {"name": name, "name_key": name, "slug": name, "display_name": self.text()}

@@ -23,6 +23,7 @@ from tests.reader import (
     keeper_twins,
     load_twins,
     mission_twins,
+    registry_twins,
     skill_twins,
     template_twins,
     told_twins,
@@ -218,6 +219,7 @@ HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twi
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
 HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
 HERE |= mission_twins.HERE | integration_twins.HERE
+ANYWHERE |= registry_twins.ANYWHERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -445,6 +447,9 @@ class Twins(Rules):
             others = {"agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}
             others |= {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
             others |= {"credentialEvents": vault_twins.TOLD, "credentialRotations": vault_twins.TURNED}
+            if name == "searchMcpRegistry":
+                return registry_twins.found_first(arguments)
+            others |= {"mcpRegistry": registry_twins.IN_ORDER}
             others |= {"skills": skill_twins.IN_ORDER, "agentSkills": by("created_at", "id")}
             others |= {"proposedSkills": by("file_name", "id")}
             return others.get(name, NEWEST)

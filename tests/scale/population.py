@@ -393,6 +393,8 @@ class Population:
         await self.fill("saved_views", first, last, id=f"'csaved' || {NUMBER}", user_id=mine, name=name, **TIMES)
         taught = {"slug": "'skill-' || i", "name": name, "name_key": "'name ' || i", "tags": "'[]'", **TIMES}
         await self.fill("skills", first, min(last, CATALOG), id=f"'cskill' || {NUMBER}", **taught)
+        served = {"name": name, "display_name": name, "is_featured": "i % 100 = 0", "synced_at": "now()"}
+        await self.fill("mcp_registry_servers", first, last, id=f"'harbour/' || {NUMBER}", **served)
         held = {"agent_id": f"'{AGENT}'", "skill_id": f"'cskill' || {NUMBER}", "enabled": "true", **TIMES}
         await self.fill("agent_skills", first, min(last, CATALOG), id=f"'cagski' || {NUMBER}", **held)
         waiting = {"file_name": "'skill-' || i", "name": name, "description": name, "content": name, **TIMES}

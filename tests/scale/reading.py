@@ -250,6 +250,10 @@ READS = (
     Read("counters of agents", "/api/v1/agents/crews-status", kind=Kind.counted),
     Read("labels", "/api/v1/labels", kind=Kind.whole),
     Read("skills", "/api/v1/skills", kind=Kind.whole),
+    Read("the MCP registry", "/api/v1/mcp-registry", kind=Kind.counted, rows=50),
+    Read("the MCP registry, searched", "/api/v1/mcp-registry/search?q=name", kind=Kind.counted, rows=50),
+    Read("the MCP registry: behind a cursor at the end", field="mcpRegistry", behind=True),
+    Read("the MCP registry: before a cursor at the end", field="mcpRegistry", before=True),
     Read("skills of an agent", f"/api/v1/agents/{AGENT}/skills", kind=Kind.whole),
     Read("skills that agents have, searched", "/api/v1/skills?installed=1&search=name", kind=Kind.whole),
     Read("proposed skills", f"/api/v1/skills/proposed?crew_id={CREW}", kind=Kind.whole),
@@ -394,7 +398,7 @@ class Reader:
         given = {name: value for name, value in arguments.items() if value is not None}
         if "last" not in given:
             given["first"] = 20
-        if "chatId" not in own and name != "securityLog":  # of a person, or of a chat, and so of no workspace
+        if "chatId" not in own and name not in ("securityLog", "mcpRegistry"):  # of no workspace, or of a chat's
             given["workspaceId"] = self.world.workspace.id
         every = ", ".join(filter(None, [own, *(f"{name}: {json.dumps(value)}" for name, value in given.items())]))
         return await self.client.post("/graphql", json={"query": f"{{ {name}({every}) {{ {shown or read.shown} }} }}"})

@@ -1,0 +1,184 @@
+"""How the mirror is filled: page by page, from the registry that the operator names."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+from sqlmodel import col
+
+from models import bounds
+from models.kernel import REGISTRY_SYNC, InstanceFact
+from resolvers.kernel import (
+    AcrossWorkspaces,
+    Action,
+    Code,
+    Context,
+    NoInput,
+    Outbound,
+    Output,
+    Refusal,
+    across_workspaces,
+    clock,
+    command,
+    instance,
+    job,
+)
+
+PAGE, MOST_PAGES = 100, 200
+LARGEST_PAGE, TIMEOUT = 8 << 20, 30.0  # bytes, seconds
+MOST_VARIABLES = 100
+BETWEEN = timedelta(hours=1)
+A_DAY = timedelta(days=1)
+OFFICIAL: Final = "io.modelcontextprotocol.registry/official"
+TOO_SOON = "The registry was synchronised within the last hour"
+
+SYNC = job("mcp_registry.sync", NoInput, unique="all", of_instance=True, attempts=4)
+DAILY = clock("mcp_registry.daily", every=BETWEEN)
+
+_TEXTS = (
+    "id", "name", "display_name", "description", "transport", "source_url", "package_name", "package_registry",
+    "command", "endpoint", "auth_type", "env_vars_json",
+)  # fmt: skip
+# What is chosen here (trust_tier, is_featured) stays as it is. $2: the time of the round.
+UPSERT = """
+    INSERT INTO mcp_registry_servers (
+        id, name, display_name, description, transport, source_url, package_name, package_registry, command, endpoint,
+        auth_type, env_vars_json, is_verified, icon, homepage_url, category, trust_tier, is_featured, synced_at
+    )
+    SELECT id, name, display_name, description, transport, source_url, package_name, package_registry, command,
+        endpoint, auth_type, env_vars_json, is_verified, '', '', '', 'community', false, $2
+    FROM jsonb_populate_recordset(NULL::mcp_registry_servers, $1::jsonb)
+    ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, description = excluded.description,
+        transport = excluded.transport, source_url = excluded.source_url, package_name = excluded.package_name,
+        package_registry = excluded.package_registry, command = excluded.command, endpoint = excluded.endpoint,
+        auth_type = excluded.auth_type, env_vars_json = excluded.env_vars_json, is_verified = excluded.is_verified,
+        synced_at = excluded.synced_at
+"""
+LAST = "SELECT max(synced_at) FROM mcp_registry_servers"
+
+
+class SyncStarted(Output):
+    """The work goes on in the background."""
+
+    status: str = "sync_started"
+    message: str = "The registry is being synchronised in the background"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryPage:
+    """Entries as they are stored, and where the next page begins, if there is one."""
+
+    entries: list[dict[str, Any]]
+    cursor: str | None
+
+
+@command("mcp_registry.sync", Action.MANAGE, audit="mcp_registry.synced", errors=(Code.RATE_LIMITED,))
+async def sync_registry(ctx: Context, data: NoInput) -> SyncStarted:
+    """Synchronise the MCP registry.
+
+    In the background; at most once an hour over all workspaces. It is synchronised daily from then on.
+    """
+    await ctx.lock(REGISTRY_SYNC)
+    now = await ctx.now()
+    last = await ctx.select(InstanceFact, col(InstanceFact.name) == REGISTRY_SYNC).first()
+    if last is not None and now - datetime.fromisoformat(last.value) < BETWEEN:
+        raise Refusal(Code.RATE_LIMITED, TOO_SOON)
+    await ctx.upsert(InstanceFact(name=REGISTRY_SYNC, value=now.isoformat()), "name")
+    ctx.enqueue(SYNC)
+    ctx.audit("INSTANCE", None)
+    return SyncStarted()
+
+
+async def is_due(rows: AcrossWorkspaces) -> bool:
+    """Whether a mirror that somebody has asked for is a day old. A server where nobody did calls nobody."""
+    last: datetime | None = await rows.fetchval(LAST)
+    return last is not None and instance.clock.now() - last >= A_DAY
+
+
+async def fetched(http: Outbound, cursor: str | None) -> RegistryPage:
+    query = {"limit": PAGE} | ({} if cursor is None else {"cursor": cursor})
+    answer = await http.get(f"{instance.settings.mcp_registry_url}/v0/servers?{urlencode(query)}")
+    said = answer.json() if answer.status == 200 else None
+    if not isinstance(said, dict) or not isinstance(said.get("servers"), list):
+        raise Refusal(Code.BAD_GATEWAY, f"The registry answered {answer.status}, and no list of servers")
+    metadata = said.get("metadata")
+    following = metadata.get("nextCursor") if isinstance(metadata, dict) else None
+    entries = [made for raw in said["servers"][: 2 * PAGE] if (made := entry(raw)) is not None]
+    return RegistryPage(entries, following if isinstance(following, str) and 0 < len(following) <= bounds.URL else None)
+
+
+async def store(entries: list[dict[str, Any]], at: datetime) -> None:
+    """Done again it changes nothing. Of entries of one name the last one counts."""
+    named = {one["id"]: one for one in entries}
+    await across_workspaces(lambda rows: rows.fetch(UPSERT, list(named.values()), at))
+
+
+def entry(raw: Any) -> dict[str, Any] | None:
+    """What is kept of an entry; None for what is no server, or not its latest version (contract: mcp_registry.sync)."""
+    server, official = _object(_object(raw).get("server")), _object(_object(_object(raw).get("_meta")).get(OFFICIAL))
+    name = _text(server.get("name"), bounds.LINE)
+    if not name or official.get("isLatest") is not True:
+        return None
+    kept = dict.fromkeys(_TEXTS, "") | {
+        "id": name,
+        "name": name,
+        "display_name": _text(server.get("title"), bounds.LINE) or name,
+        "description": bounds.cut(_text(server.get("description"), None), bounds.DESCRIPTION),
+        "source_url": _text(_object(server.get("repository")).get("url"), bounds.URL),
+        "env_vars_json": "[]",
+        "is_verified": official.get("status") == "active",
+    }
+    return kept | (_of_package(server) or _of_remote(server) or {})
+
+
+def _of_package(server: dict[str, Any]) -> dict[str, Any] | None:
+    package = _first(server.get("packages"))
+    return package and {
+        "transport": _text(_object(package.get("transport")).get("type"), bounds.LINE) or "stdio",
+        "package_name": _text(package.get("identifier"), bounds.LINE),
+        "package_registry": _text(package.get("registryType"), bounds.LINE),
+        "command": _text(package.get("runtimeHint"), bounds.LINE),
+        "env_vars_json": _variables(package.get("environmentVariables")),
+    }
+
+
+def _of_remote(server: dict[str, Any]) -> dict[str, Any] | None:
+    remote = _first(server.get("remotes"))
+    return remote and {
+        "transport": _text(remote.get("type"), bounds.LINE),
+        "endpoint": _text(remote.get("url"), bounds.URL),
+        "auth_type": "header" if _first(remote.get("headers")) else "",
+        "env_vars_json": _variables(remote.get("headers")),
+    }
+
+
+def _variables(raw: Any) -> str:
+    """A JSON text. Too much of it is nothing: half a list would be a wrong one."""
+    listed = [_object(one) for one in raw[:MOST_VARIABLES]] if isinstance(raw, list) else []
+    told = [
+        {
+            "name": _text(one.get("name"), bounds.LINE),
+            "description": _text(one.get("description"), None),
+            "isRequired": one.get("isRequired") is True,
+            "isSecret": one.get("isSecret") is True,
+        }
+        for one in listed
+        if one.get("name")
+    ]
+    text = orjson.dumps(told).decode()
+    return text if len(text) <= bounds.CONFIG else "[]"
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _first(value: Any) -> dict[str, Any] | None:
+    return next((one for one in value if isinstance(one, dict)), None) if isinstance(value, list) else None
+
+
+def _text(value: Any, most: int | None) -> str:
+    """Empty for what is no text that can be stored, or longer than fits: a part of a name or a URL is another one."""
+    return value if isinstance(value, str) and "\0" not in value and (most is None or len(value) <= most) else ""
