@@ -13,6 +13,7 @@ from models.credentials import AgentCredential, Credential, CredentialType
 from models.crews import Crew
 from resolvers.instance.completions import Completed, Model, Question
 from resolvers.kernel import instance
+from tests.sealing import sealed_before
 from tests.world import World, world_on
 
 TOKEN = {"X-Internal-Token": "ef" * 32}
@@ -108,7 +109,7 @@ async def ship(world: World) -> Ship:
         ("api", 1, CredentialType.API_KEY),
     ):
         credential = Credential(name=name, type=type_, security_level=level, **here)
-        credential.value = instance.vault.seal(SECRET, table=Credential, column="value", row_id=credential.id)
+        credential.value = sealed_before(SECRET, table=Credential, column="value", row_id=credential.id)
         made[name] = credential
         named = {"env_var_name": f"K_{name.upper()}", **here}
         await world.add(credential, AgentCredential(agent_id=agent.id, credential_id=credential.id, **named))
