@@ -75,6 +75,8 @@ class AgentType:
     budgets: Edges
     skills: Edges
     credentials: Edges = strawberry.field(description="Those that the agent is given, as far as the caller sees them.")
+    integrations: Edges = strawberry.field(description="Bindings to MCP servers.")
+    resolved_integrations: Edges = strawberry.field(description="MCP servers that the agent can use.")
     approvals: Edges = strawberry.field(description="What the agent waits, or waited, for consent to.")
     escalations: Edges = strawberry.field(description="What the agent has asked people to decide.")
 

@@ -94,6 +94,7 @@ class CrewType:
     skills: Edges = strawberry.field(description="Skills that agents of the crew have.")
     skill_proposals: Edges = strawberry.field(description="Skills that its agents have written, undecided.")
     credentials: Edges = strawberry.field(description="Those that the members of the crew see.")
+    integrations: Edges = strawberry.field(description="MCP servers of the crew.")
     escalations: Edges
     recurring_issues: Edges
     missions: Edges

@@ -110,6 +110,36 @@ class AgentIntegrationType:
     version: int
 
 
+@node(integration_ops.ResolvedIntegration)
+class ResolvedIntegrationType:
+    """An MCP server as an agent has it, after its binding was taken into account."""
+
+    server_id: strawberry.ID
+    scope: IntegrationScope
+    name: str
+    display_name: str
+    transport: Transport
+    endpoint: str | None
+    command: str | None
+    args_json: str | None
+    env_json: str | None
+    config_json: str | None
+    icon: str | None
+    enabled: bool = strawberry.field(description="Always true.")
+    credential_id: strawberry.ID | None
+    credential_name: str | None = strawberry.field(description="Null for one that the caller does not see.")
+    crew_integration: Edge | None = strawberry.field(description="Of a crew's server; it has the tools.")
+
+
+@output(integration_ops.ToolsRefreshed)
+class ToolsRefreshedType:
+    """`created` are new, `updated` were known, `total` were sent."""
+
+    created: int
+    updated: int
+    total: int
+
+
 @output(integration_ops.IntegrationStatus)
 class IntegrationStatusType:
     """What has become of it: `deleted`, `updated`."""
@@ -121,6 +151,11 @@ class IntegrationStatusType:
 class IntegrationQuery:
     integrations = query(integration_ops.list_integrations, WorkspaceIntegrationType)
     integration = query(integration_ops.get_integration, WorkspaceIntegrationType)
+    integrations_of_crews = query(integration_ops.list_integrations_of_crews, CrewIntegrationType)
+    crew_integrations = query(integration_ops.list_crew_integrations, CrewIntegrationType)
+    integration_tools = query(integration_ops.list_tools, ToolBindingType)
+    agent_integrations = query(integration_ops.list_agent_integrations, AgentIntegrationType)
+    resolved_integrations = query(integration_ops.list_resolved_integrations, ResolvedIntegrationType)
 
 
 @strawberry.type
@@ -128,3 +163,11 @@ class IntegrationMutation:
     create_integration = mutation(integration_ops.create_integration, WorkspaceIntegrationType)
     update_integration = mutation(integration_ops.update_integration, WorkspaceIntegrationType)
     delete_integration = mutation(integration_ops.delete_integration, IntegrationStatusType)
+    create_crew_integration = mutation(integration_ops.create_crew_integration, CrewIntegrationType)
+    update_crew_integration = mutation(integration_ops.update_crew_integration, CrewIntegrationType)
+    delete_crew_integration = mutation(integration_ops.delete_crew_integration, IntegrationStatusType)
+    update_integration_tool = mutation(integration_ops.update_tool, ToolBindingType)
+    refresh_integration_tools = mutation(integration_ops.refresh_tools, ToolsRefreshedType)
+    create_agent_integration = mutation(integration_ops.create_agent_integration, AgentIntegrationType)
+    update_agent_integration = mutation(integration_ops.update_agent_integration, IntegrationStatusType)
+    delete_agent_integration = mutation(integration_ops.delete_agent_integration, IntegrationStatusType)

@@ -86,6 +86,7 @@ class WorkspaceType:
     recurring_issues: Edges
     triage_rules: Edges
     workflow_templates: Edges
+    integrations: Edges = strawberry.field(description="MCP servers of the whole workspace.")
     approvals: Edges
 
 

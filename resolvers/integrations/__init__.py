@@ -1,6 +1,22 @@
 """MCP servers that agents can use: those of the workspace, those of crews, and who is bound to them."""
 
+from resolvers.integrations.bindings import (
+    create_agent_integration,
+    delete_agent_integration,
+    list_agent_integrations,
+    list_resolved_integrations,
+    update_agent_integration,
+)
+from resolvers.integrations.crew_servers import (
+    create_crew_integration,
+    delete_crew_integration,
+    list_crew_integrations,
+    list_integrations_of_crews,
+    update_crew_integration,
+)
+from resolvers.integrations.resolution import ResolvedIntegration
 from resolvers.integrations.servers import IntegrationStatus
+from resolvers.integrations.tools import ToolsRefreshed, list_tools, refresh_tools, update_tool
 from resolvers.integrations.workspace_servers import (
     create_integration,
     delete_integration,
@@ -10,6 +26,9 @@ from resolvers.integrations.workspace_servers import (
 )
 
 __all__ = [
-    "IntegrationStatus", "create_integration", "delete_integration", "get_integration", "list_integrations",
-    "update_integration",
+    "IntegrationStatus", "ResolvedIntegration", "ToolsRefreshed", "create_agent_integration", "create_crew_integration",
+    "create_integration", "delete_agent_integration", "delete_crew_integration", "delete_integration",
+    "get_integration", "list_agent_integrations", "list_crew_integrations", "list_integrations",
+    "list_integrations_of_crews", "list_resolved_integrations", "list_tools", "refresh_tools",
+    "update_agent_integration", "update_crew_integration", "update_integration", "update_tool",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import case, func, literal_column, or_, select
+from sqlalchemy import Text, case, func, literal_column, or_, select
 from sqlmodel import col
 
 from models.agents import Agent
@@ -14,7 +14,8 @@ from models.workspaces import Workspace
 from resolvers.kernel import EVERYONE, Action, count, derived, extend, graph, many, of_parent, one
 
 ONE: Any = literal_column("1")
-NOTHING: Any = literal_column("''")
+NOTHING: Any = literal_column("''::text", Text())
+UNKNOWN: Any = literal_column("NULL::text", Text())
 FAILED = (CredentialStatus.EXPIRED, CredentialStatus.ERROR, CredentialStatus.REVOKED)
 BY_NAME = (col(ToolBinding.tool_name),)
 NEWEST_FIRST = (col(CrewIntegration.created_at).desc(), col(CrewIntegration.id).desc())
@@ -22,22 +23,23 @@ NEWEST_FIRST = (col(CrewIntegration.created_at).desc(), col(CrewIntegration.id).
 
 def said(value: Any) -> Any:
     """A text that is no parameter of the statement."""
-    return literal_column(f"'{value}'")
+    return literal_column(f"'{value}'::text", Text())
 
 
 def _auth_status(row: Any, scope: Any) -> Any:
     """Whether the server gets a credential from any agent that is bound to it (contract: rules, auth_status). Whose
     credential it is, and who may see it, does not matter.
     """
-    binding, credential = table_of(AgentIntegration).alias(), table_of(Credential).alias()
+    binding, bindings = scope.beside(AgentIntegration, row)
+    credential = table_of(Credential).alias()
     bound = (
         select(ONE)
         .select_from(binding.join(credential, credential.c.id == binding.c.credential_id))
         .where(
             binding.c.crew_server_id == row.id,
-            binding.c.workspace_id == row.workspace_id,
             credential.c.workspace_id == row.workspace_id,
             credential.c.deleted_at.is_(None),
+            *bindings,
         )
     )
     failed = bound.where(credential.c.status.in_([said(status) for status in FAILED]))
@@ -99,6 +101,7 @@ graph(
     server_display_name=of_server("display_name"),
     credential_name=of_parent(Credential, "credential_id", "name"),
     unasked=derived(str, lambda *_: NOTHING),
+    untold=derived(str, lambda *_: UNKNOWN),
     agent=one(Agent, "agent_id"),
     credential=one(Credential, "credential_id"),
     workspace_integration=one(WorkspaceIntegration, "workspace_server_id"),
@@ -110,6 +113,14 @@ extend(
         WorkspaceIntegration,
         "workspace_id",
         order_by=(col(WorkspaceIntegration.created_at).desc(), col(WorkspaceIntegration.id).desc()),
+    ),
+)
+extend(
+    Agent,
+    integrations=many(
+        AgentIntegration,
+        "agent_id",
+        order_by=(col(AgentIntegration.created_at).desc(), col(AgentIntegration.id).desc()),
     ),
 )
 extend(Crew, integrations=many(CrewIntegration, "crew_id", order_by=NEWEST_FIRST))

@@ -9,6 +9,7 @@ from resolvers.identity.caller import Caller, CredentialKind, IssuedSession
 from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
 from resolvers.identity.credentials import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
+from resolvers.instance.addresses import is_public_address, parse_address
 from resolvers.instance.completions import Completed, CompletionFailed, Model, Question
 from resolvers.instance.crypto import (
     Claims,
@@ -134,7 +135,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Notes", "Prompt", "ConfigText",
     "Bool", "Int", "Float", "INT32", "TRIMMED", "at_most", "is_id", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
-    "within", "ENDS", "faults",
+    "within", "ENDS", "faults", "is_public_address", "parse_address",
     # What comes out, and why it does not.
     "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",
     "forbidden", "unauthenticated", "translate",

@@ -35,6 +35,7 @@ PAST_THE_DOOR = {
     ("resolvers/runs/listing.py", "RunTag"): "the tags of a run, tied to its workspace",
     ("resolvers/issues/naming.py", "Agent"): "the LEAD of the crew that an issue is numbered by, tied to its workspace",
     ("resolvers/credentials/assignments.py", "Credential"): "what every member is told of it, tied to its workspace",
+    ("resolvers/integrations/graph.py", "Credential"): "whether a server gets one, which every member is told",
     ("resolvers/credentials/graph.py", "CredentialCrew"): "the crews of a credential, tied to its workspace",
     ("resolvers/credentials/graph.py", "CrewMember"): "the caller in those crews",
     ("resolvers/costs/edges.py", "CostDay"): "the sums of a row's days, tied to its workspace",

@@ -71,9 +71,31 @@ def agent_integration(plot: Plot) -> AgentIntegration:
 
 OF_SERVER: dict[str, str] = {"id": "workspace_integration"}
 SENT = SERVER | {"transport": "streamable-http"}
+OF_CREW_SERVER: dict[str, str] = {"crew_id": "crew", "integration_id": "crew_integration"}
+OF_BINDING: dict[str, str] = {"agent_id": "agent", "integration_id": "agent_integration"}
+BINDING: dict[str, Any] = {
+    "cred_type": "api_key",
+    "cred_header": "X-Key",
+    "env_var_name": "CHARTS_KEY",
+    "config_override_json": "{}",
+}
 RECIPES = {
     "integrations.get": Recipe(ids=OF_SERVER),
     "integrations.create": Recipe(SENT | {"name": "soundings"}),
     "integrations.update": Recipe(SENT | {"enabled": False}, ids=OF_SERVER),
     "integrations.delete": Recipe(ids=OF_SERVER),
+    "crew_integrations.create": Recipe(
+        SENT | {"name": "soundings"}, ids={"crew_id": "crew", "workspace_mcp_server_id": "workspace_integration"}
+    ),
+    "crew_integrations.update": Recipe(SENT | {"enabled": False}, ids=OF_CREW_SERVER),
+    "crew_integrations.delete": Recipe(ids=OF_CREW_SERVER),
+    "crew_tools.list": Recipe(ids=OF_CREW_SERVER),
+    "crew_tools.update": Recipe({"tool_name": "steer", "enabled": False}, ids=OF_CREW_SERVER),
+    "crew_tools.refresh": Recipe({"tools": [{"name": "steer", "description": "Turns"}]}, ids=OF_CREW_SERVER),
+    "agent_integrations.create": Recipe(
+        BINDING | {"mcp_server_scope": "workspace"},
+        ids={"agent_id": "agent", "mcp_server_id": "second_workspace_integration", "credential_id": "credential"},
+    ),
+    "agent_integrations.update": Recipe(BINDING, ids=OF_BINDING | {"credential_id": "credential"}),
+    "agent_integrations.delete": Recipe(ids=OF_BINDING),
 }

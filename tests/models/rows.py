@@ -110,16 +110,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),
         CredentialRotation(credential_id=secret.id, grace_seconds=60, expires_at=now(), **here),
         AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="GH_TOKEN", **here),
-        WorkspaceIntegration(name="charts", display_name="Charts", **here),
-        server,
-        AgentIntegration(
-            agent_id=agent.id,
-            mcp_server_id=server.id,
-            mcp_server_scope=IntegrationScope.crew,
-            credential_id=secret.id,
-            **here,
-        ),
-        ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{name}", **here),
+        *_servers(server, agent, secret),
         chat,
         *_talk(name, chat, user),
         *_remembered(agent, user),
@@ -130,6 +121,17 @@ def workspace_rows(name: str) -> list[SQLModel]:
         *_issues(crew, lead, user),
         KeeperRequest(request_type=KeeperRequestType.access, intent="Read", **here),
         SavedView(user_id=user.id, name="Storms", filters_json="{}", **here),
+    ]
+
+
+def _servers(server: CrewIntegration, agent: Agent, secret: Credential) -> list[SQLModel]:
+    here = {"workspace_id": agent.workspace_id}
+    bound = {"mcp_server_id": server.id, "mcp_server_scope": IntegrationScope.crew, "credential_id": secret.id}
+    return [
+        WorkspaceIntegration(name="charts", display_name="Charts", **here),
+        server,
+        AgentIntegration(agent_id=agent.id, **bound, **here),
+        ToolBinding(crew_integration_id=server.id, tool_name=f"plot-{server.name}", **here),
     ]
 
 

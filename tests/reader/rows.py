@@ -27,14 +27,6 @@ from models.credentials import (
 )
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
 from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
-from models.integrations import (
-    AgentIntegration,
-    CrewIntegration,
-    IntegrationScope,
-    ToolBinding,
-    Transport,
-    WorkspaceIntegration,
-)
 from models.kernel import AuditActor, AuditLog, SecurityLog
 from models.labels import Label
 from models.mcp_registry import McpRegistryServer, TrustTier
@@ -367,37 +359,6 @@ class Sower:
                 enabled = self.random.random() < 0.7
                 yield AgentSkill(agent_id=agent.id, skill_id=skill.id, enabled=enabled, **self.here)
 
-    def servers(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
-        """MCP servers, their tools, and bindings of agents to them; some servers of crews have the name of another."""
-        pick = self.random.choice
-        own: list[WorkspaceIntegration] = []
-        bound = set[tuple[str, str]]()
-        for number in range(9):
-            told: dict[str, Any] = {"display_name": self.text(), "endpoint": pick([None, "", "https://x.example/mcp"])}
-            told |= {"transport": pick(list(Transport)), "enabled": pick([True, False]), **self.stamps()}
-            own.append(WorkspaceIntegration(name=f"server {number}", **told, **self.here))
-            yield own[-1]
-            for crew in self.random.sample(crews, min(2, len(crews))):
-                linked = self.maybe(own[-1].id)
-                server = CrewIntegration(
-                    name=pick([f"server {number}", f"of crew {number}"]), crew_id=crew.id,
-                    workspace_mcp_server_id=linked, deleted_at=self.maybe(self.time(), 0.2), **told, **self.here,
-                )  # fmt: skip
-                yield server
-                yield from (
-                    ToolBinding(crew_integration_id=server.id, tool_name=name, description=self.text(), **self.here)
-                    for name in "cab"
-                )
-                for agent in self.random.sample(agents[:4], 2):
-                    scope = pick(list(IntegrationScope))
-                    to = own[-1] if scope is IntegrationScope.workspace else server
-                    if number % 2 and (agent.id, to.id) not in bound:
-                        bound.add((agent.id, to.id))
-                        yield AgentIntegration(
-                            agent_id=agent.id, mcp_server_id=to.id, mcp_server_scope=scope,
-                            enabled=pick([True, False]), created_at=self.time(), **self.here,
-                        )  # fmt: skip
-
     def proposed(self, crews: list[Crew]) -> Iterator[SQLModel]:
         for crew in crews:
             for number in range(self.random.randrange(4)):
@@ -411,8 +372,13 @@ class Sower:
         yield from self.runs(chats, agents)
         yield from self.vault(crews, agents)
         yield from self.taught(agents)
-        yield from self.servers(crews, agents)
-        yield from self.proposed(crews)
+
+    def proposed(self, crews: list[Crew]) -> Iterator[SQLModel]:
+        for crew in crews:
+            for number in range(self.random.randrange(4)):
+                told = {"name": self.text(), "description": self.text(), "content": self.text()}
+                yield SkillProposal(crew_id=crew.id, file_name=f"skill-{9 - number}.md", **told, **self.here)
+
         missions = [
             Mission(
                 crew_id=pick(crews).id, lead_agent_id=pick(agents).id, trace_id=new_id(), title=self.text(), **self.here

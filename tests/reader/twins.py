@@ -464,6 +464,8 @@ class Twins(Rules):
             return row[name] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else None
         if (model, name) in issue_twins.REPORTS:
             return issue_twins.REPORTS[model, name](store, row)
+        if (model, name) in integration_twins.REPORTS:
+            return integration_twins.REPORTS[model, name](store, row)
         if (model, name) in issue_twins.UNIONS:
             return issue_twins.UNIONS[model, name](store, row)
         edge = GRAPHS[MODELS[model]][name] if model in MODELS and MODELS[model] in GRAPHS else {}[name]
