@@ -38,6 +38,7 @@ from models.skills import AgentSkill, Skill, SkillMaturity, SkillProposal
 from models.templates import WorkflowTemplate
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.workspaces import Invitation, Membership, Role, Workspace
+from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
 from tests.reader.keeper_rows import asked
 from tests.reader.tracker_rows import recurring, rules, views
@@ -372,13 +373,8 @@ class Sower:
         yield from self.runs(chats, agents)
         yield from self.vault(crews, agents)
         yield from self.taught(agents)
-
-    def proposed(self, crews: list[Crew]) -> Iterator[SQLModel]:
-        for crew in crews:
-            for number in range(self.random.randrange(4)):
-                told = {"name": self.text(), "description": self.text(), "content": self.text()}
-                yield SkillProposal(crew_id=crew.id, file_name=f"skill-{9 - number}.md", **told, **self.here)
-
+        yield from servers(self, crews, agents)
+        yield from self.proposed(crews)
         missions = [
             Mission(
                 crew_id=pick(crews).id, lead_agent_id=pick(agents).id, trace_id=new_id(), title=self.text(), **self.here
