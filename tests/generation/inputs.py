@@ -1,10 +1,11 @@
 """A valid raw input of any operation, from its input model, the entities and the recipes."""
 
 import re
+from functools import cache
 from typing import Any
 
 from models.base import new_id
-from resolvers.kernel.inputs import Paging
+from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.operation import Operation
 from rest_compat.table import CAMEL, PARAMETER
 from tests.generation.domains import ENTITIES, IDS, MODELS, Plot, recipe_of
@@ -30,14 +31,26 @@ def bodyless(op: Operation[Any]) -> set[str]:
 
 
 def schema_of(op: Operation[Any]) -> dict[str, Any]:
-    made: dict[str, Any] = op.input.model_json_schema(by_alias=False)
-    return made
+    """Nobody may change it: it is made once."""
+    return _schema(op.input)
+
+
+@cache
+def _schema(input: type[Input]) -> dict[str, Any]:
+    return input.model_json_schema(by_alias=False)
 
 
 def fields_of(op: Operation[Any]) -> dict[str, dict[str, Any]]:
-    """The fields of the input with their JSON schemas, null aside; the window of a list is left out."""
-    schema = schema_of(op)
-    hidden = PAGING if issubclass(op.input, Paging) else frozenset[str]()
+    """The fields of the input with their JSON schemas, null aside; the window of a list is left out. Nobody may change
+    it.
+    """
+    return _fields(op.input)
+
+
+@cache
+def _fields(input: type[Input]) -> dict[str, dict[str, Any]]:
+    schema = _schema(input)
+    hidden = PAGING if issubclass(input, Paging) else frozenset[str]()
     return {name: resolved(part, schema) for name, part in schema.get("properties", {}).items() if name not in hidden}
 
 

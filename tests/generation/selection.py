@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any, get_args, get_origin
 
 from graphql import (
@@ -25,7 +26,11 @@ DEPTH = 3
 
 def leaves(type_: Any, seen: tuple[str, ...] = ()) -> str:
     """All scalar leaves of a type, through its objects that need no argument and are no rows' list; '' for a scalar."""
-    named: Any = get_named_type(type_)
+    return _leaves(get_named_type(type_), seen)
+
+
+@cache
+def _leaves(named: Any, seen: tuple[str, ...]) -> str:
     if is_leaf_type(named):
         return ""
     if isinstance(named, GraphQLInterfaceType):

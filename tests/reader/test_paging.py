@@ -77,17 +77,22 @@ OF_ONE = {
 }
 
 
-async def ask(library: Library, place: tuple[str, str], arguments: str) -> dict[str, Any]:
+async def ask(library: Library, place: tuple[str, str], **window: int | str) -> dict[str, Any]:
+    """`window` travels as variables, so that a document is read once for all its pages."""
     opened, closed = parent(library, place)
+    passed = {name: f"${name}" for name in window}
     if place in OF_ONE:
         argument, key = OF_ONE[place]
-        arguments = f'({argument}: "{library.ids[f"richest {key}"][0]}", {arguments[1:]}'
+        passed[argument] = f'"{library.ids[f"richest {key}"][0]}"'
+    declared = ", ".join(f"${name}: {'Int' if isinstance(value, int) else 'String'}" for name, value in window.items())
+    arguments = ", ".join(f"{name}: {value}" for name, value in passed.items())
     id = "id: seq" if place[1] == "agentLogs" else "id"
     selection = (
         f"{{ nodes {{ {id} }} edges {{ cursor node {{ {id} }} }} totalCount"
         " pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
     )
-    answer = await library.same(library.world.owner, f"{opened} {place[1]}{arguments} {selection} {closed}")
+    text = f"query({declared}) {opened} {place[1]}({arguments}) {selection} {closed}"
+    answer = await library.same(library.world.owner, text, window)
     assert "errors" not in answer, answer["errors"]
     page: dict[str, Any] = below(library, place, answer["data"])
     assert page["nodes"] == [edge["node"] for edge in page["edges"]]
@@ -164,22 +169,22 @@ async def richest(library: Library) -> None:
 
 
 @pytest.mark.parametrize("place", pages(), ids=".".join)
-@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize("size", [1, 3, 100])
 async def test_pages_give_every_row_once(library: Library, place: tuple[str, str], size: int) -> None:
     most = 500 if place == ("Query", "journal") else 100
-    whole = [n["id"] for n in (await ask(library, place, f"(first: {most})"))["nodes"]]
+    whole = [n["id"] for n in (await ask(library, place, first=most))["nodes"]]
     assert len(whole) > 3, "too few rows to say anything"
     seen: list[str] = []
-    after = ""
+    after: dict[str, str] = {}
     while True:
-        page = await ask(library, place, f"(first: {size}{after})")
+        page = await ask(library, place, first=size, **after)
         seen += [n["id"] for n in page["nodes"]]
         assert page["totalCount"] == len(whole)
-        assert page["pageInfo"]["hasPreviousPage"] is (after != "")
+        assert page["pageInfo"]["hasPreviousPage"] is bool(after)
         assert page["pageInfo"]["hasNextPage"] is (len(seen) < len(whole))
         if not page["pageInfo"]["hasNextPage"]:
             break
-        after = f', after: "{page["pageInfo"]["endCursor"]}"'
+        after = {"after": page["pageInfo"]["endCursor"]}
     assert seen == whole
     if place == ("Query", "journal"):  # it is entered by cursors alone, and forwards
         return
@@ -187,10 +192,10 @@ async def test_pages_give_every_row_once(library: Library, place: tuple[str, str
     by_offset = [
         n["id"]
         for start in range(0, len(whole) + size, size)
-        for n in (await ask(library, place, f"(limit: {size}, offset: {start})"))["nodes"]
+        for n in (await ask(library, place, limit=size, offset=start))["nodes"]
     ]
     assert by_offset == whole
-    beyond = await ask(library, place, f"(limit: {size}, offset: {len(whole)})")
+    beyond = await ask(library, place, limit=size, offset=len(whole))
     assert beyond["nodes"] == []
     assert beyond["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": True, "startCursor": None, "endCursor": None}
 
@@ -198,16 +203,16 @@ async def test_pages_give_every_row_once(library: Library, place: tuple[str, str
 async def backwards(library: Library, place: tuple[str, str], size: int, total: int) -> list[str]:
     """Page before page, from the end."""
     seen: list[str] = []
-    before = ""
+    before: dict[str, str] = {}
     while True:
-        page = await ask(library, place, f"(last: {size}{before})")
+        page = await ask(library, place, last=size, **before)
         seen = [n["id"] for n in page["nodes"]] + seen
         assert page["totalCount"] == total
-        assert page["pageInfo"]["hasNextPage"] is (before != "")
+        assert page["pageInfo"]["hasNextPage"] is bool(before)
         assert page["pageInfo"]["hasPreviousPage"] is (len(seen) < total)
         if not page["pageInfo"]["hasPreviousPage"]:
             return seen
-        before = f', before: "{page["pageInfo"]["startCursor"]}"'
+        before = {"before": page["pageInfo"]["startCursor"]}
 
 
 # ---- cursors that are none -------------------------------------------------------------------------------------------
