@@ -13,12 +13,12 @@ from models.inbox import INBOX_STATES, PROPOSED_SKILL, InboxItem, InboxKind, Inb
 from models.skills import SkillProposal
 from resolvers.inbox.events import InboxBulkUpdated, InboxItemUpdated, InboxPurged
 from resolvers.inbox.listing import ITEM, ByItem, ItemId
+from resolvers.inbox.putting import MARKS
 from resolvers.kernel import NOW, Action, Code, Context, Input, Output, Refusal, Text, at_most, command
 
 MOST_ITEMS = 500
 DECIDED_ELSEWHERE = "What this item asks for is decided where it comes from: here it can only be marked as read"
 SOURCE_MANAGED = (InboxKind.waitpoint, InboxKind.escalation)
-MARKS = ("read_at", "read_by_user_id", "resolved_at", "resolved_by_user_id", "resolved_action")
 
 
 class UpdateItem(ByItem):

@@ -9,6 +9,7 @@ from sqlmodel import col
 from models.issues import ActivityAction
 from models.missions import ISSUE_STATES, IssueStatus, Mission, MissionStatus
 from models.projects import Project
+from resolvers.inbox.events import InboxItemUpdated
 from resolvers.issues.activity import record
 from resolvers.issues.events import IssuesBulkUpdated
 from resolvers.issues.graph import IS_ISSUE
@@ -28,6 +29,7 @@ from resolvers.kernel import (
     check_actor,
     command,
 )
+from resolvers.missions.reviewing import reviewed
 
 MOST_ISSUES = 100
 ARROW = " -> "
@@ -65,7 +67,7 @@ class BulkUpdated(Output):
     updated: int
 
 
-@command("issues.bulk", Action.CREATE, audit="issue.updated", emits=IssuesBulkUpdated)
+@command("issues.bulk", Action.CREATE, audit="issue.updated", emits=(IssuesBulkUpdated, InboxItemUpdated))
 async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
     """Update issues in bulk.
 
@@ -95,6 +97,7 @@ async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
     if labels is not None:
         await replace_labels(ctx, ids, labels)
     for issue in issues if "status" in sent else ():
+        await reviewed(ctx, issue, MissionStatus(sent["status"]))
         record(
             ctx, issue.id, actor_of(ctx), ActivityAction.status_changed, f"{issue.status}{ARROW}{sent['status']} (bulk)"
         )

@@ -10,6 +10,7 @@ from models.agents import Agent
 from models.crews import Crew
 from models.issues import IssueComment, IssueLabel
 from models.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus
+from resolvers.inbox.events import InboxItemUpdated
 from resolvers.issues.activity import record_changes
 from resolvers.issues.comments import CommentText, comment_of
 from resolvers.issues.events import IssueCreatedByService, IssueUpdated
@@ -38,6 +39,7 @@ from resolvers.kernel import (
     command,
     query,
 )
+from resolvers.missions.reviewing import reviewed
 from resolvers.rules.config_text import invalid
 
 AgentId = Annotated[Id, Field(min_length=1), Ref(Agent)]
@@ -144,7 +146,7 @@ async def _author(ctx: Context, crew: Crew, agent_id: str | None) -> Actor | Non
     audit="issue.updated",
     auth=Auth.INTERNAL,
     subject=ISSUE,
-    emits=IssueUpdated,
+    emits=(IssueUpdated, InboxItemUpdated),
     surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
@@ -164,6 +166,7 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
     changes = {"priority": data.priority} if data.priority is not None else {}
     if "status" in sent:
         await ctx.move(ISSUE_STATES, issue, MissionStatus(sent["status"]), refused=Code.BAD_REQUEST, **changes)
+        await reviewed(ctx, issue, MissionStatus(sent["status"]))
     elif changes:
         await ctx.update(Mission, issue.id, **changes)
     record_changes(ctx, issue, actor, sent)

@@ -14,7 +14,7 @@ from models.labels import Label
 from models.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus, MissionType
 from models.projects import Milestone, Project
 from models.workspaces import Capability
-from resolvers.inbox.events import NotificationCreated
+from resolvers.inbox.events import InboxItemUpdated, NotificationCreated
 from resolvers.issues.activity import record_changes
 from resolvers.issues.events import IssueCreated, IssueDeleted, IssueUpdated
 from resolvers.issues.graph import BY_HAND, IS_ISSUE, ListIssues
@@ -56,6 +56,7 @@ from resolvers.kernel import (
     command,
     query,
 )
+from resolvers.missions.reviewing import reviewed
 from resolvers.notifications import notify
 from resolvers.rules.config_text import invalid
 from resolvers.triage_rules import applied_on_creation
@@ -210,7 +211,7 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     Action.CREATE,
     audit="issue.updated",
     subject=ISSUE_OF_CREW,
-    emits=(IssueUpdated, NotificationCreated),
+    emits=(IssueUpdated, NotificationCreated, InboxItemUpdated),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
     versioned=Mission,
 )
@@ -231,6 +232,7 @@ async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Missi
         await replace_labels(ctx, [issue.id], labels)
     if status is not None:
         updated = await ctx.move(ISSUE_STATES, issue, MissionStatus(status), refused=Code.BAD_REQUEST, **changes)
+        await reviewed(ctx, issue, updated.status)
     else:
         updated = await ctx.edit(issue, **changes)
     record_changes(ctx, issue, actor_of(ctx), sent)

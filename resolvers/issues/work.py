@@ -35,6 +35,7 @@ from resolvers.kernel import (
 )
 from resolvers.missions.driving import WORK_BEGINS, begin_work
 from resolvers.missions.holding import take_back
+from resolvers.missions.reviewing import reviewed, taken_up_again
 from resolvers.runs.pauses import PAUSED, is_paused
 
 MOST_RUNS = 100
@@ -87,7 +88,7 @@ def _refuse(issue: Mission, allowed: tuple[MissionStatus, ...], what: str) -> No
     Action.CREATE,
     audit="issue.started",
     subject=ISSUE_OF_CREW,
-    emits=(IssueStarted, *WORK_BEGINS),
+    emits=(IssueStarted, InboxItemUpdated, *WORK_BEGINS),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def start_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
@@ -100,6 +101,7 @@ async def start_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     agent = await _assignee(ctx, issue)
     if await is_paused(ctx, agent.id, issue.id):
         raise Refusal(Code.CONFLICT, PAUSED)
+    await taken_up_again(ctx, issue)
     await ctx.move(ISSUE_STATES, issue, MissionStatus.IN_PROGRESS, started_at=NOW)
     anew: dict[str, Any] = dict.fromkeys(CLEARED) | {"status": TaskStatus.PENDING, "iteration": NEXT_ITERATION}
     again = await ctx.update_where(MissionTask, col(MissionTask.mission_id) == issue.id, **anew)
@@ -154,6 +156,7 @@ async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """
     _refuse(issue, UNDER_WAY, "stopped")
     await ctx.move(ISSUE_STATES, issue, MissionStatus.CANCELLED)
+    await reviewed(ctx, issue, MissionStatus.CANCELLED)
     await take_back(ctx, issue.id)
     await ctx.update_where(
         MissionTask,
@@ -170,7 +173,7 @@ async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     Action.CREATE,
     audit="issue.reviewed",
     subject=ISSUE_OF_CREW,
-    emits=IssueUpdated,
+    emits=(IssueUpdated, InboxItemUpdated),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def review_issue(ctx: Context, issue: Mission, data: ReviewIssue) -> Reviewed:
@@ -180,11 +183,12 @@ async def review_issue(ctx: Context, issue: Mission, data: ReviewIssue) -> Revie
     """
     _refuse(issue, UNDER_WAY, "reviewed")
     if data.action is ReviewAction.approve:
-        verdict, action = "Approved", ActivityAction.review_approved
-        await ctx.move(ISSUE_STATES, issue, MissionStatus.DONE)
+        verdict, action, status = "Approved", ActivityAction.review_approved, MissionStatus.DONE
+        await ctx.move(ISSUE_STATES, issue, status)
     else:
-        verdict, action = "Changes requested", ActivityAction.review_changes_requested
-        await ctx.move(ISSUE_STATES, issue, MissionStatus.TODO, **await _reassigned(ctx, data.reassign_to))
+        verdict, action, status = "Changes requested", ActivityAction.review_changes_requested, MissionStatus.TODO
+        await ctx.move(ISSUE_STATES, issue, status, **await _reassigned(ctx, data.reassign_to))
+    await reviewed(ctx, issue, status)
     actor = actor_of(ctx)
     told = f"{verdict}: {data.comment}" if data.comment else verdict
     record(ctx, issue.id, actor, action, told)

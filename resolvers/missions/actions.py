@@ -8,12 +8,14 @@ from sqlmodel import col
 from models.base import new_id
 from models.bounds import LABEL, cut
 from models.missions import MISSION_ACTIONS, Mission, MissionStatus, MissionTask, TaskStatus
+from resolvers.inbox.events import InboxItemUpdated
 from resolvers.kernel import NOW, Action, Code, Context, Output, Refusal, command
 from resolvers.missions.calling_off import WORK_IS_CALLED_OFF, call_off
 from resolvers.missions.driving import WORK_BEGINS, begin_work, tasks_of
 from resolvers.missions.events import MissionCloned, MissionStarted, MissionUpdated, TaskUpdated
 from resolvers.missions.missions import MISSION, InCrew, chat_of
 from resolvers.missions.plans import CLEARED_BY_A_RESTART, NEXT_ITERATION, downstream, fault_in, set_anew
+from resolvers.missions.reviewing import taken_up_again
 
 RESTARTABLE = (MissionStatus.COMPLETED, MissionStatus.FAILED, MissionStatus.CANCELLED)
 STUCK = (TaskStatus.FAILED, TaskStatus.AWAITING_APPROVAL)
@@ -98,6 +100,7 @@ async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> Missi
         raise Refusal(Code.CONFLICT, f"A mission that has ended can be restarted; this one is {mission.status}")
     planning = MissionStatus.PLANNING
     await ctx.move(MISSION_ACTIONS, mission, planning, completed_at=None, started_at=None)
+    await taken_up_again(ctx, mission)
     await call_off(ctx, mission.id)
     tasks = await tasks_of(ctx, mission.id)
     await _begin_anew(ctx, tasks, {task.id for task in tasks if task.status is not TaskStatus.COMPLETED})
@@ -110,7 +113,7 @@ async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> Missi
     Action.CREATE,
     audit="mission.resumed",
     subject=MISSION,
-    emits=(*WORK_BEGINS, TaskUpdated),
+    emits=(*WORK_BEGINS, TaskUpdated, InboxItemUpdated),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionResumed:
@@ -128,6 +131,7 @@ async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> Missio
     _check(tasks)
     states = await _begin_anew(ctx, tasks, downstream(tasks, stuck))
     await ctx.move(MISSION_ACTIONS, claimed, MissionStatus.IN_PROGRESS, completed_at=None, started_at=NOW)
+    await taken_up_again(ctx, mission)
     ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=MissionStatus.IN_PROGRESS))
     for id, status in states.items():
         ctx.emit(TaskUpdated(id=id, mission_id=mission.id, status=status))

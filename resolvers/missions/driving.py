@@ -14,7 +14,6 @@ from sqlmodel import col
 from models.agents import Agent, AgentRole, LeadMode
 from models.bounds import LINE, cut
 from models.chats import Chat, ChatMode
-from models.inbox import InboxKind, SenderType
 from models.missions import (
     MISSION_ACTIONS,
     TASK_BY_ENGINE,
@@ -26,8 +25,6 @@ from models.missions import (
     MissionType,
     TaskStatus,
 )
-from models.workspaces import Role
-from resolvers.inbox.putting import put
 from resolvers.kernel import Context, Event, Id, Input, job
 from resolvers.missions.briefs import brief_of, planning_of
 from resolvers.missions.calling_off import WORK_IS_CALLED_OFF, call_off
@@ -36,6 +33,7 @@ from resolvers.missions.dispatching import WORK_IS_GIVEN, agent_for, assign
 from resolvers.missions.events import MissionStatusChanged, MissionUpdated
 from resolvers.missions.graph import IN_ORDER
 from resolvers.missions.holding import take_back
+from resolvers.missions.reviewing import put_up_for_review, tell_of_failure
 from resolvers.runs.pauses import is_paused
 
 FIRST_LOOK = timedelta(seconds=3)
@@ -208,7 +206,9 @@ async def _end(ctx: Context, mission: Mission, status: MissionStatus) -> None:
     ctx.emit(MissionStatusChanged(id=mission.id, status=status, title=mission.title))
     ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=status, title=mission.title))
     if status is MissionStatus.REVIEW and mission.mission_type is MissionType.issue:
-        await _put_up_for_review(ctx, mission)
+        await put_up_for_review(ctx, mission)
+    elif status is MissionStatus.FAILED:
+        await tell_of_failure(ctx, mission)
 
 
 async def _totals(ctx: Context, mission: Mission) -> dict[str, Any]:
@@ -220,22 +220,3 @@ async def _totals(ctx: Context, mission: Mission) -> dict[str, Any]:
     }
     ((tokens, cost),) = await ctx.report(select(*sums.values()).where(tasks.c.mission_id == mission.id))
     return {name: total for name, total in zip(sums, (tokens, cost), strict=True) if total is not None}
-
-
-async def _put_up_for_review(ctx: Context, mission: Mission) -> None:
-    """A message in the inbox of managers, once an issue (contract: extras.inbox_sources)."""
-    await put(
-        ctx,
-        InboxKind.message,
-        f"issue_review_{mission.id}",
-        target_role=Role.MANAGER,
-        title=cut(f"{mission.identifier} ready for review", LINE * 3),
-        body_md=mission.title,
-        sender_type=SenderType.system,
-        sender_name="Mission engine",
-        payload={
-            "mission_id": mission.id,
-            "issue_identifier": mission.identifier,
-            "new_status": MissionStatus.REVIEW,
-        },
-    )

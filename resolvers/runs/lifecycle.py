@@ -12,6 +12,7 @@ from resolvers.approvals import CALL_OFF
 from resolvers.kernel import Conflict, Context
 from resolvers.runs.assignments import end_assignment
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
+from resolvers.runs.failures import tell_of_failure
 
 MISSING = "Run not found"
 GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
@@ -64,6 +65,8 @@ async def end_run(ctx: Context, run_id: str, end: End) -> Run:
     ended = await close_run(ctx, run, end)
     agent = await _settle(ctx, run.agent_id, end.status)
     announce_end(ctx, ended, agent)
+    if ended.status in GOES_WRONG:
+        await tell_of_failure(ctx, ended, agent)
     ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=agent.status))
     return ended
 

@@ -18,7 +18,7 @@ from tests.faults.workers import Workers
 from tests.runtime.estate import Estate, estate_on
 
 pytestmark = pytest.mark.anyio
-TIMING = {"lease": 0.8, "extend": 0.2, "poll": 0.05}
+TIMING = {"lease": 1.5, "extend": 0.3, "poll": 0.1}
 
 
 @dataclass
@@ -135,7 +135,7 @@ async def test_kill_while_what_was_decided_on_is_done(ground: Ground) -> None:
     assert ground.counted("effects") == Counter(run.id for run in ground.runs)
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
 async def test_kill_at_random(ground: Ground, kills: int) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
@@ -154,7 +154,11 @@ async def test_kill_at_random(ground: Ground, kills: int) -> None:
         await ground.decide(await ground.waiting())
         return await ground.estate.owner.fetchval("SELECT count(*) FROM runs WHERE status = 'RUNNING'") == 0
 
-    await ground.until(over, 120)
+    try:
+        await ground.until(over, 120)
+    except TimeoutError:
+        left = "SELECT id, lease, worker, leased_until, waits_for, parks, now() FROM runs WHERE status = 'RUNNING'"
+        pytest.fail(f"not over: {[tuple(row) for row in await ground.estate.owner.fetch(left)]}")
     ends = await ground.judge()
     print(f"{kills} kills, {len(ground.runs)} runs: {dict(ends)}")
     assert ends.keys() <= {"COMPLETED", "server_restart"}

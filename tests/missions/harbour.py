@@ -167,6 +167,13 @@ class Berth:
         )
         return [dict(row) for row in rows]
 
+    async def failures(self, issue: Mission) -> list[dict[str, Any]]:
+        rows = await self.estate.owner.fetch(
+            "SELECT * FROM inbox_items WHERE kind = 'failed_run' AND payload->>'mission_id' = $1 ORDER BY created_at",
+            issue.id,
+        )
+        return [dict(row) for row in rows]
+
     async def told(self, issue: Mission) -> list[tuple[str, str]]:
         """(type, status) of what the workspace heard of the issue and its tasks, in order."""
         found = await self.estate.events(f"workspace:{self.estate.workspace.id}")

@@ -10,6 +10,7 @@ from models.agents import LeadMode
 from models.base import new_id
 from models.crews import ConnectionDirection, ConnectionStatus, CrewConnection
 from models.missions import Mission, MissionStatus, MissionTask, TaskStatus
+from resolvers.issues.work import review_issue
 from resolvers.missions import dispatching, driving
 from runtime.job import Job, Outcome, Sink
 from tests.missions.harbour import Berth, Harbour
@@ -106,6 +107,33 @@ async def test_a_failing_agent_fails_its_issue(berth: Berth) -> None:
     assert len(await berth.of("issue_comments", issue)) == 1
     assert await berth.inbox(issue) == []
     assert (await berth.told(issue))[-2:] == [("task.updated", "FAILED"), ("mission.updated", "FAILED")]
+    [item] = await berth.failures(issue)
+    assert (item["state"], item["target_role"], item["priority"]) == ("unread", "MANAGER", "high")
+    assert item["title"] == f"{issue.identifier} failed"
+    assert "- Leak: " in item["body_md"]
+    await berth.again(issue)
+    await berth.ended(issue)
+    first, second = await berth.failures(issue)
+    assert (first["state"], first["resolved_action"]) == ("resolved", "retried"), "what is taken up again is settled"
+    assert second["state"] == "unread", "each start that fails is told of"
+
+
+@pytest.mark.parametrize(("action", "outcome"), [("approve", "approved"), ("request_changes", "rejected")])
+async def test_a_review_settles_its_item_and_the_next_one_opens_it(berth: Berth, action: str, outcome: str) -> None:
+    issue, estate = await berth.issue(), berth.estate
+    await berth.start(issue)
+    await berth.ended(issue)
+    review = {"crew_id": issue.crew_id, "identifier": issue.identifier, "action": action}
+    await review_issue(estate.caller, review, place=estate.workspace.id)
+    [item] = await berth.inbox(issue)
+    assert (item["state"], item["resolved_action"]) == ("resolved", outcome)
+    assert item["resolved_by_user_id"] == estate.user_id
+    await berth.again(issue)
+    assert (await berth.ended(issue)).status == "REVIEW"
+    [item] = await berth.inbox(issue)
+    assert (item["state"], item["resolved_action"], item["resolved_at"]) == ("unread", None, None)
+    heard = [each for type, each in await estate.events() if type == "inbox.updated" and each["id"] == item["id"]]
+    assert [each["state"] for each in heard] == ["unread", "resolved", "unread"]
 
 
 async def test_who_stops_within_the_first_seconds_has_started_nothing(
