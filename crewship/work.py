@@ -9,10 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
+from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
 from runtime.background import carried
 from runtime.clocks import ticking
 from runtime.dbos_tables import prepare_engine
+from runtime.keeper import SandboxedCommands
 from runtime.service import Clockwork, Runtime
 
 LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the engine's tables
@@ -40,6 +42,7 @@ async def working(settings: Settings) -> AsyncIterator[None]:
         if settings.role == "api"
         else Runtime(settings, jobs=carried(), clocks=ticking())
     )
+    instance.commands = None if settings.role == "api" else SandboxedCommands(settings)
     await work.start()
     try:
         yield

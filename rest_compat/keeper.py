@@ -49,5 +49,6 @@ ROUTES = (
     GET("/api/v1/system/keeper", keeper.keeper_status, keeper.KeeperStatus),
     GET("/api/v1/admin/keeper/requests", keeper.list_keeper_requests, list[KeeperLogEntryJSON]),
     GET(f"{INTERNAL}/request/{{id}}", keeper.get_keeper_request, KeeperRequestJSON),
+    POST(f"{INTERNAL}/execute", keeper.execute_command, keeper.ExecutionVerdict, reads=workspace_in_body),
     POST(f"{INTERNAL}/request", keeper.request_access, keeper.KeeperVerdict, reads=workspace_in_body),
 )

@@ -48,7 +48,7 @@ class InstanceOutfit:
         given = await given_to(job.workspace_id, job.agent.id)
         redactor = Redactor((*self._known, *(each.value for each in given)))
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
-        tools = tools_for(job, await self.sandbox(), workdir, environment(given))
+        tools = tools_for(job, await self.sandbox(), workdir, environment(given, guarded=self._settings.keeper_enabled))
         cwd = f"/output/{job.agent.slug}"
         keys = CredentialKeys(given, self._keys)
         adapter = await adapter_for(

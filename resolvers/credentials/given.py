@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.base import new_id
+from models.credentials import CredentialType
 from models.sealed import Sealed
 from resolvers.credentials.vault import opened
 from resolvers.kernel import AcrossWorkspaces, Unopenable, across_workspaces, log
@@ -81,6 +82,10 @@ async def _opened(row: Any) -> Given | None:
     return Given(row["id"], row["type"], row["provider"], row["env_var_name"] if fits else "", value)
 
 
-def environment(given: Sequence[Given]) -> dict[str, str]:
-    """The variables of a run: of those of one name the preferred one."""
-    return {each.variable: each.value for each in reversed(given) if each.variable}
+def environment(given: Sequence[Given], *, guarded: bool = False) -> dict[str, str]:
+    """The variables of a run: of those of one name the preferred one.
+
+    `guarded`: a SECRET is in none of them. It is used by leave of the keeper, a command at a time.
+    """
+    shown = [each for each in given if each.variable and not (guarded and each.type == CredentialType.SECRET.value)]
+    return {each.variable: each.value for each in reversed(shown)}

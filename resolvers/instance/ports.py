@@ -1,5 +1,6 @@
 """What operations need of the outside world. `crewship/app.py` plugs implementations in; tests may plug fakes here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,3 +44,40 @@ class MailFailed(Exception):
 
 class Undeliverable(MailFailed):
     """Whoever delivers mail refuses this one for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOfAgent:
+    """A command of a shell, in the sandbox and the folder of an agent. `environment` holds secrets."""
+
+    workspace_id: str
+    agent_id: str
+    agent_slug: str
+    crew_id: str | None
+    command: str
+    environment: Mapping[str, str] = field(repr=False)
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How it ended; `truncated`: there was more output than is kept, and the end of it may be the half of something."""
+
+    exit_code: int
+    output: str = field(repr=False)
+    truncated: bool = False
+
+
+class Commands(Protocol):
+    """What runs commands for operations: where agents' work is done."""
+
+    async def run(self, command: CommandOfAgent) -> Ran:
+        """Raises NotRun where there is no sandbox, or it could not be started."""
+
+
+class NotRun(Exception):
+    """Nothing was run. `unavailable`: nothing ever is, on this machine."""
+
+    def __init__(self, text: str, *, unavailable: bool = False) -> None:
+        super().__init__(text)
+        self.unavailable = unavailable

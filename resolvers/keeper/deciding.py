@@ -60,7 +60,8 @@ def _announce(ctx: Context, request: KeeperRequest, opened: OpenedRequest) -> No
     if request.request_type is KeeperRequestType.access:
         ctx.emit(KeeperAccessDecided(**told))
     else:
-        ctx.emit(KeeperExecutionDecided(**told, command=request.command or "", exit_code=request.exit_code))
+        ran = {} if request.exit_code is None else {"exit_code": request.exit_code}
+        ctx.emit(KeeperExecutionDecided(**told, command=request.command or "", **ran))
 
 
 def _decided(request: KeeperRequest, opened: OpenedRequest) -> JournalEntry:

@@ -24,7 +24,7 @@ class KeeperAccessDecided(KeeperDecided, type="keeper_event", channel="keeper:{w
     request_type: Literal["access"]
 
 
-class KeeperExecutionDecided(KeeperDecided, type="keeper_event", channel="keeper:{workspace_id}", planned=True):
+class KeeperExecutionDecided(KeeperDecided, type="keeper_event", channel="keeper:{workspace_id}"):
     """The keeper has decided on a command that uses a credential; `exit_code` is present only if it was run."""
 
     request_type: Literal["execute"]

@@ -40,6 +40,7 @@ SPEAKERS: Final = (MessageRole.user, MessageRole.assistant)
 NO_AGENT: Final = "There is no such agent"
 NO_CREDENTIAL: Final = "Credential not found"
 OTHER_WORKSPACE: Final = "The agent belongs to another workspace"
+OTHER_CONTAINER: Final = "The container is not one of the agent's crew"
 OTHER_CREW: Final = "The agent belongs to another crew"
 ELSEWHERE: Final = "SELECT 1 FROM agents WHERE id = $1 AND workspace_id <> $2 AND deleted_at IS NULL"
 Required = Annotated[Id, Field(min_length=1)]
@@ -61,6 +62,7 @@ class AskKeeper(Input):
 
 class OpenRequest(AskKeeper):
     request_type: KeeperRequestType
+    container_id: Text | None = None
     command: Annotated[str | None, Field(strict=True, max_length=COMMAND)] = None
 
 
@@ -68,8 +70,11 @@ class OpenedRequest(Output):
     """What is known of a request that is PENDING."""
 
     request_id: str
+    workspace_id: str
     agent_id: str
     agent_name: str
+    agent_slug: str
+    sandbox_crew_id: str | None
     crew_id: str
     crew_name: str
     credential_id: str
@@ -92,6 +97,8 @@ async def open_request(ctx: Context, data: OpenRequest) -> OpenedRequest:
     In a transaction of its own: whatever becomes of the verdict, that somebody has asked is known.
     """
     agent = await _agent(ctx, data)
+    if data.container_id is not None and data.container_id != (agent.crew_id or agent.id):
+        raise forbidden(OTHER_CONTAINER)
     held, credential = await _held(ctx, agent, data)
     crew = await ctx.select(Crew, col(Crew.id) == agent.crew_id, including_deleted=True).first()
     request = KeeperRequest(
@@ -108,8 +115,11 @@ async def open_request(ctx: Context, data: OpenRequest) -> OpenedRequest:
         ctx.record(_asked(request, agent, credential))
     return OpenedRequest(
         request_id=request.id,
+        workspace_id=agent.workspace_id,
         agent_id=agent.id,
         agent_name=agent.name,
+        agent_slug=agent.slug,
+        sandbox_crew_id=agent.crew_id,
         crew_id=data.requesting_crew_id,
         crew_name="" if crew is None else crew.name,
         credential_id=credential.id,

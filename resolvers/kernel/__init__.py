@@ -26,7 +26,7 @@ from resolvers.instance.license import Edition, Limit
 from resolvers.instance.log_level import LogLevel
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification, check_password
-from resolvers.instance.ports import Mail, MailFailed, Undeliverable
+from resolvers.instance.ports import CommandOfAgent, Mail, MailFailed, NotRun, Ran, Undeliverable
 from resolvers.instance.running import BOOTSTRAPPED, instance
 from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider, is_safe_url
 from resolvers.instance.store import Arriving, Entry, Opened, names_of
@@ -164,6 +164,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Answered", "Outbound", "Policy",
     # Models that judge, by `ctx.outside.completions`.
     "Model", "Question", "Completed", "CompletionFailed",
+    # Commands of agents, by `ctx.outside.commands`.
+    "CommandOfAgent", "Ran", "NotRun",
     # Files, by `ctx.outside.store`.
     "Arriving", "Entry", "Opened", "names_of",
     # Answers that go on.

@@ -33,7 +33,7 @@ class Redactor:
     """
 
     def __init__(self, known: Iterable[str] = ()) -> None:
-        values = {form for value in known for form in _forms(value) if len(form) >= SHORTEST_KNOWN}
+        values = {form for value in known for form in forms_of(value) if len(form) >= SHORTEST_KNOWN}
         self.known = tuple(sorted(values, key=lambda value: (-len(value), value)))
         self.known_pattern = re.compile("|".join(map(re.escape, self.known))) if self.known else None
         self.hits = 0
@@ -68,7 +68,7 @@ class Redactor:
         return self._json(value, depth)
 
 
-def _forms(value: str) -> set[str]:
+def forms_of(value: str) -> set[str]:
     forms = {value, value.strip()}
     forms |= {
         line.strip()

@@ -27,10 +27,26 @@ def keeper_request(plot: Plot) -> KeeperRequest:
 
 
 GIVEN = {"credential_id": lambda world: world.home["agent_credential"].credential_id}
+WHO = {"requesting_agent_id": "agent", "requesting_crew_id": "crew"}
+INTENT = "List the open pull requests of the project"
 RECIPES = {
+    "internal.keeper.execute": Recipe(
+        {
+            "intent": INTENT,
+            "command": "gh pr list",
+            "env_var": "TOKEN",
+            "container_id": lambda world: world.home["agent"].crew_id,
+            **GIVEN,
+        },
+        ids=WHO,
+        chosen=frozenset({"task_id", "container_id"}),
+    ),
+    "keeper.open": Recipe(
+        {"intent": INTENT, "request_type": "access", **GIVEN}, ids=WHO, chosen=frozenset({"task_id", "container_id"})
+    ),
     "internal.keeper.request": Recipe(
-        {"intent": "List the open pull requests of the project", **GIVEN},
-        ids={"requesting_agent_id": "agent", "requesting_crew_id": "crew"},
+        {"intent": INTENT, **GIVEN},
+        ids=WHO,
         chosen=frozenset({"task_id"}),
     ),
 }

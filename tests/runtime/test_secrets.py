@@ -75,6 +75,12 @@ async def test_the_preferred_of_a_pool_is_given_and_what_is_not_active_is_not(es
     assert await given_to("another", agent.id) == []
 
 
+def test_a_secret_is_in_no_environment_while_the_keeper_is_on() -> None:
+    secret, key = Given("1", "SECRET", "NONE", "A", "one"), Given("2", "API_KEY", "NONE", "B", "two")
+    assert environment([secret, key]) == {"A": "one", "B": "two"}
+    assert environment([secret, key], guarded=True) == {"B": "two"}
+
+
 async def test_equals_take_turns_and_each_use_is_told(estate: Estate) -> None:
     agent = await estate.agent()
     ids = {await give(estate, agent.id, "A", value): value for value in ("one", "two")}

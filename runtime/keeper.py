@@ -1,0 +1,42 @@
+"""Commands that the keeper has allowed, where agents' commands run."""
+
+import asyncio
+
+from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
+from resolvers.instance.settings import Settings
+from runtime.job import Failed
+from runtime.sandbox import Sandbox, Workdir, detect
+
+SHELL = "/bin/sh"
+
+
+class SandboxedCommands:
+    """In the folder of the agent, as its own commands are. The sandbox is looked for once, when it is first needed."""
+
+    def __init__(self, settings: Settings, sandbox: Sandbox | None = None) -> None:
+        self._settings, self._sandbox = settings, sandbox
+        self._looking = asyncio.Lock()
+
+    async def run(self, command: CommandOfAgent) -> Ran:
+        async with self._looking:
+            if self._sandbox is None:
+                self._sandbox = await detect(self._settings)
+        if not self._sandbox.runs_commands:
+            raise NotRun("Commands are off on this server", unavailable=True)
+        try:
+            workdir = Workdir.of(
+                self._settings.storage_path,
+                workspace_id=command.workspace_id,
+                agent_id=command.agent_id,
+                agent_slug=command.agent_slug,
+                crew_id=command.crew_id,
+            )
+            ended = await self._sandbox.run(
+                [SHELL, "-c", command.command],
+                workdir=workdir,
+                timeout=command.timeout,
+                environment=command.environment,
+            )
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+        return Ran(ended.exit_code, ended.stdout + ended.stderr, ended.truncated)
