@@ -51,4 +51,8 @@ ROUTES = (
     GET(f"{INTERNAL}/request/{{id}}", keeper.get_keeper_request, KeeperRequestJSON),
     POST(f"{INTERNAL}/execute", keeper.execute_command, keeper.ExecutionVerdict, reads=workspace_in_body),
     POST(f"{INTERNAL}/request", keeper.request_access, keeper.KeeperVerdict, reads=workspace_in_body),
+    POST(f"{INTERNAL}/skill-review", keeper.review_skill, keeper.SkillVerdict),
+    POST(f"{INTERNAL}/behavior", keeper.evaluate_behavior, keeper.BehaviorVerdict),
+    POST(f"{INTERNAL}/memory-health", keeper.evaluate_memory_health, keeper.MemoryHealthVerdict),
+    POST(f"{INTERNAL}/negative-learning", keeper.learn_from_failure, keeper.LessonVerdict),
 )

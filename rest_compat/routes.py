@@ -12,6 +12,7 @@ from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader.graph import visible_of
 from resolvers.kernel.subject import Subject
 from rest_compat import ws
+from rest_compat.dispatch import workspace_in_body
 from rest_compat.table import Route
 
 ROUTES: tuple[Route, ...] = tuple(route for domain in modules_in("rest_compat") for route in domain.ROUTES)
@@ -20,7 +21,8 @@ ROUTES: tuple[Route, ...] = tuple(route for domain in modules_in("rest_compat") 
 def scope_of(op: Operation[Any], routes: list[Route]) -> str:
     """Where the workspace comes from, in the words of the contract: to a machine, the row or the body says it."""
     if op.tenancy is Tenancy.NONE or (
-        op.auth is Auth.INTERNAL and (isinstance(op.tenancy, Entity) or "workspace_id" in op.input.model_fields)
+        op.auth is Auth.INTERNAL
+        and (isinstance(op.tenancy, Entity) or any(route.reads is workspace_in_body for route in routes))
     ):
         return "none"
     if isinstance(op.tenancy, Entity):

@@ -263,14 +263,15 @@ async def memory_version_content(ctx: Context, data: OfVersion) -> MemoryVersion
     version = await ctx.get(MemoryVersion, data.id, missing=MISSING)
     if version.bytes > MOST_BYTES:
         raise Refusal(Code.TOO_LARGE, f"The text is larger than {MOST_BYTES >> 20} MiB")
-    content = await _content(ctx, version)
+    content = await content_of(ctx, version)
     if hashlib.sha256(content).hexdigest() != version.sha256:
         raise Refusal(Code.INTERNAL, "The stored text is not the one that was written")
     encoded = base64.b64encode(content).decode()
     return MemoryVersionContent(content=encoded, **_of(MemoryVersionContent, version))
 
 
-async def _content(ctx: Context, version: MemoryVersion) -> bytes:
+async def content_of(ctx: Context, version: MemoryVersion) -> bytes:
+    """GONE where the text was never stored, or is no longer there."""
     name = version.payload_ref.removeprefix(STORED)
     if not version.payload_ref.startswith(STORED):
         raise Refusal(Code.GONE, GONE)

@@ -3,7 +3,9 @@
 Tests plug a scripted model in here. What an answer means is the operation's to say; nothing of it is trusted.
 """
 
-from dataclasses import dataclass, field
+import asyncio
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import orjson
@@ -11,6 +13,7 @@ from pydantic import SecretStr
 
 from resolvers.errors import Refusal
 from resolvers.instance.outbound import Answered, Outbound, Policy
+from resolvers.instance.prices import price
 
 LARGEST_COMPLETION: Final = 64 * 1024
 """Bytes of what a model's server sends: more is no answer to what was asked."""
@@ -40,12 +43,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What the model said. Without numbers of the server, tokens are counted here, and `estimated`."""
+    """What the model said. Without numbers of the server, tokens are counted here, and `estimated`. `cost_micros` are
+    millionths of a US dollar, None where no price is known.
+    """
 
     text: str = field(repr=False)
     input_tokens: int
     output_tokens: int
     estimated: bool = False
+    cost_micros: int | None = None
 
 
 class CompletionFailed(Exception):
@@ -70,7 +76,8 @@ class HttpCompletions:
                 answer = await http.post(
                     url, orjson.dumps(body), headers={"content-type": "application/json"} | headers
                 )
-            return _read(wire, answer, question)
+            said = _read(wire, answer, question)
+            return replace(said, cost_micros=await asyncio.to_thread(_cost, url, model.name, said))
         except Refusal as refusal:
             raise CompletionFailed(refusal.detail) from None
 
@@ -172,3 +179,9 @@ def _is_count(value: Any) -> bool:
 def estimated(text: str) -> int:
     """Tokens, where nobody has counted them."""
     return -(-len(text) // 4)
+
+
+def _cost(address: str, model: str, said: Completed) -> int | None:
+    """Rounded up: what costs anything is not free."""
+    dollars = price(address, model, read=said.input_tokens, wrote=said.output_tokens)
+    return None if dollars is None else math.ceil(round(dollars * 1_000_000, 3))

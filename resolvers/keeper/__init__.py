@@ -1,11 +1,16 @@
 """The keeper, who decides whether an agent gets a credential."""
 
+from resolvers.keeper.behavior import BehaviorVerdict, evaluate_behavior
 from resolvers.keeper.execution import ExecutionVerdict, execute_command
 from resolvers.keeper.log import get_keeper_request, list_keeper_requests
+from resolvers.keeper.memory_health import MemoryHealthVerdict, evaluate_memory_health
+from resolvers.keeper.negative_learning import LessonVerdict, learn_from_failure
 from resolvers.keeper.requests import KeeperVerdict, request_access
+from resolvers.keeper.skill_review import SkillVerdict, review_skill
 from resolvers.keeper.status import KeeperStatus, keeper_status
 
 __all__ = [
-    "ExecutionVerdict", "KeeperStatus", "KeeperVerdict", "execute_command",
-    "get_keeper_request", "keeper_status", "list_keeper_requests", "request_access",
+    "BehaviorVerdict", "ExecutionVerdict", "KeeperStatus", "KeeperVerdict", "LessonVerdict", "MemoryHealthVerdict",
+    "SkillVerdict", "evaluate_behavior", "evaluate_memory_health", "execute_command", "get_keeper_request",
+    "keeper_status", "learn_from_failure", "list_keeper_requests", "request_access", "review_skill",
 ]  # fmt: skip

@@ -117,7 +117,7 @@ async def execute_command(ctx: Context, data: ExecuteCommand) -> ExecutionVerdic
     """
     more = {"command": data.command, "container_id": data.container_id}
     request = await opened(ctx, data, KeeperRequestType.execute, **more)
-    verdict = await judge(KeeperRequestType.execute, asking_of(request, data.intent, data.command))
+    verdict = await judge(ctx, request, KeeperRequestType.execute, asking_of(request, data.intent, data.command))
     outcome = Outcome()
     if verdict.decision is KeeperDecision.ALLOW:
         outcome = await _carried_out(ctx, request, data)

@@ -7,10 +7,12 @@ from typing import Final
 
 from models.keeper import KeeperDecision, KeeperRequestType
 from resolvers.keeper import verdicts
+from resolvers.keeper.calls import judged_by_budget
+from resolvers.keeper.opening import OpenedRequest
 from resolvers.keeper.plausibility import is_plausible
 from resolvers.keeper.prompts import Asking, prompt_of
 from resolvers.keeper.verdicts import LOWEST, Verdict, denied
-from resolvers.kernel import CompletionFailed, Model, Question, instance, log
+from resolvers.kernel import CompletionFailed, Context, Model, Question, instance, log
 
 DEFAULT_ADDRESS: Final = "http://localhost:11434"
 TIMEOUT: Final = 5.0
@@ -31,7 +33,7 @@ def model() -> Model | None:
     return Model("ollama", settings.keeper_model, address(), timeout=TIMEOUT)
 
 
-async def judge(request_type: KeeperRequestType, asking: Asking) -> Verdict:
+async def judge(ctx: Context, opened: OpenedRequest, request_type: KeeperRequestType, asking: Asking) -> Verdict:
     judged_by = model()
     if judged_by is None:
         return denied(OFF)
@@ -39,11 +41,13 @@ async def judge(request_type: KeeperRequestType, asking: Asking) -> Verdict:
     if is_access and asking.level == 1 and is_plausible(asking.intent):
         return Verdict(KeeperDecision.ALLOW, PLAIN, LOWEST)
     prompt = prompt_of(asking)
+    if spent := await judged_by_budget(ctx, opened.agent_id, opened.crew_id):
+        return Verdict(KeeperDecision.DENY, spent, verdicts.HIGHEST, prompt)
     question = Question(prompt, verdicts.schema_of(verdicts.DECISIONS))
     try:
-        said = await instance.completions.complete(judged_by, question)
+        said = await ctx.outside.completions.complete(judged_by, question)
     except CompletionFailed as failed:
         log.warning("the keeper's model has not answered", error=str(failed))
         return Verdict(KeeperDecision.DENY, FAILED, verdicts.HIGHEST, prompt)
     found = verdicts.read(said.text) or denied(verdicts.UNREADABLE)
-    return Verdict(found.decision, found.reason, found.risk, prompt, said.text)
+    return Verdict(found.decision, found.reason, found.risk, prompt, said.text, (judged_by, said))

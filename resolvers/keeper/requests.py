@@ -33,7 +33,7 @@ async def request_access(ctx: Context, data: AskKeeper) -> KeeperVerdict:
     The answer is a verdict, and never the value. What is escalated is put before managers.
     """
     request = await opened(ctx, data, KeeperRequestType.access)
-    verdict = await judge(KeeperRequestType.access, asking_of(request, data.intent))
+    verdict = await judge(ctx, request, KeeperRequestType.access, asking_of(request, data.intent))
     await ctx.begin()
     decided = await decide(ctx, request, verdict)
     return KeeperVerdict(

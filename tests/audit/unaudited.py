@@ -14,6 +14,9 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(("notifications.delete", "notifications.read", "notifications.read_all"), _OWN),
     **dict.fromkeys(("budgets.reserve", "runs.create_internal", "runs.finish", "runs.finish_internal"), _RUNTIME),
     **dict.fromkeys(("internal.keeper.execute", "internal.keeper.request", "keeper.open"), _LOG),
+    **dict.fromkeys(
+        [f"internal.keeper.{name}" for name in ("behavior", "memory_health", "negative_learning", "skill_review")], _LOG
+    ),
     **dict.fromkeys(("journal.emit_internal", "mcp_calls.record"), _LOG),
     **dict.fromkeys(("auth.google_redirect", "auth.oidc_redirect"), _FIRST_HALF),
     **dict.fromkeys(("auth.passkey_options", "auth.passkey_sign_in_options"), _FIRST_HALF),

@@ -1,6 +1,7 @@
 """Cases of the keeper, for the tests that are made for every operation."""
 
 from models.keeper import KeeperDecision, KeeperRequest, KeeperRequestType
+from resolvers.errors import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -29,7 +30,21 @@ def keeper_request(plot: Plot) -> KeeperRequest:
 GIVEN = {"credential_id": lambda world: world.home["agent_credential"].credential_id}
 WHO = {"requesting_agent_id": "agent", "requesting_crew_id": "crew"}
 INTENT = "List the open pull requests of the project"
+HERE = {"workspace_id": lambda world: world.home.workspace.id}
+NO_MODEL = Code.UNAVAILABLE
 RECIPES = {
+    "internal.keeper.skill_review": Recipe(
+        {"skill_id": "sk_1", **HERE}, chosen=frozenset({"skill_id", "crew_id", "workspace_id"}), refused=NO_MODEL
+    ),
+    "internal.keeper.behavior": Recipe(
+        {"tool_name": "Bash", **HERE}, chosen=frozenset({"agent_id", "crew_id", "workspace_id"}), refused=NO_MODEL
+    ),
+    "internal.keeper.memory_health": Recipe(HERE, chosen=frozenset({"crew_id", "workspace_id"}), refused=NO_MODEL),
+    "internal.keeper.negative_learning": Recipe(
+        {"trigger": "run_failed", "failure_snippet": "boom", **HERE},
+        chosen=frozenset({"agent_id", "crew_id", "workspace_id"}),
+        refused=NO_MODEL,
+    ),
     "internal.keeper.execute": Recipe(
         {
             "intent": INTENT,

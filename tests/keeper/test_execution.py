@@ -116,7 +116,8 @@ async def test_the_value_is_read_when_the_command_is_run(
     ship: Ship, world: World, model: ScriptedModel, runner: Runner
 ) -> None:
     credential, loop = ship.credentials["mid"], world.database
-    rotated = instance.vault.seal("rotated-a-moment-ago", table=Credential, column="value", row_id=credential.id)
+    place = {"row_id": credential.id, "workspace_id": world.workspace.id}
+    rotated = await instance.vault.seal("rotated-a-moment-ago", table=Credential, column="value", **place)
     model.answer = verdict("ALLOW")
     judge = model.complete
 

@@ -1,22 +1,17 @@
-"""What a model call costs by its provider's published prices, as the installed genai-prices knows them: offline."""
+"""What a call of a run's model costs, of the tokens that its provider has counted."""
 
-import importlib
-from typing import Any
-
+from resolvers.instance import prices
 from runtime.adapters.conversation import Usage
 
 
 def price(address: str, model: str, usage: Usage) -> float | None:
     """US dollars; None where address or model has no known price. Call it in a thread: the table loads slowly."""
-    prices: Any = importlib.import_module("genai_prices")
     cached, written = usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]
-    counted = prices.Usage(
-        input_tokens=usage["input_tokens"] + cached + written,  # all of them, for this library
-        cache_read_tokens=cached,
-        cache_write_tokens=written,
-        output_tokens=usage["output_tokens"],
+    return prices.price(
+        address,
+        model,
+        read=usage["input_tokens"] + cached + written,
+        wrote=usage["output_tokens"],
+        from_cache=cached,
+        to_cache=written,
     )
-    try:
-        return float(prices.calc_price(counted, model, provider_api_url=address).total_price)
-    except (LookupError, ValueError):  # not known; or the provider counts more tokens than there are
-        return None
