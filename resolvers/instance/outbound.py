@@ -10,8 +10,9 @@ import functools
 import ipaddress
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Self
@@ -220,3 +221,97 @@ def _load() -> tuple[Any, Any, ssl.SSLContext]:
     import httpx2
 
     return httpcore2, httpx2, httpcore2.default_ssl_context()
+
+
+@asynccontextmanager
+async def guarded_client(
+    policy: Policy, *, seconds: float, most: int, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Any, "Guarding"]]:
+    """An httpx2 client for a library that makes calls of its own: on the same network, under the same policy.
+
+    `seconds`: for the server to connect, and between parts of an answer. `most`: bytes of all answers together.
+    A redirect is refused, whoever would follow it. What a library makes of a refusal is its own; `Guarding` tells.
+    """
+    http, httpx, tls = await asyncio.to_thread(_load)
+    network = _Network(http, policy, seconds)
+    pool = http.AsyncConnectionPool(ssl_context=tls, network_backend=network)
+    lines = {name.decode(): value.decode("latin-1") for name, value in _lines(headers or {}) if name != b"accept"}
+    guarding = Guarding(most)
+    transport = _transport_of(http, httpx)(pool, guarding)
+    client = httpx.AsyncClient(
+        transport=transport, headers=lines, timeout=seconds, trust_env=False, follow_redirects=False
+    )
+    try:
+        yield client, guarding
+    finally:
+        await client.aclose()
+        await pool.aclose()
+        await network.aclose()
+
+
+class Guarding:
+    """What has come of the requests of one client: why one was refused, if any was, and the last status."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self.status: int | None = None
+        self.refused: asyncio.Future[Refusal] = asyncio.get_running_loop().create_future()
+
+    def refuse(self, refusal: Refusal) -> Refusal:
+        if not self.refused.done():
+            self.refused.set_result(refusal)
+        return refusal
+
+    def count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise self.refuse(_gateway("The server's answers have too many bytes"))
+
+
+@functools.cache
+def _transport_of(http: Any, httpx: Any) -> Any:
+    broken = (http.NetworkError, http.ProtocolError, http.TimeoutException)
+
+    class Transport(httpx.AsyncBaseTransport):  # type: ignore[misc]
+        """Requests of an httpx2 client on a guarded pool."""
+
+        def __init__(self, pool: Any, guarding: Guarding) -> None:
+            self._pool, self._guarding = pool, guarding
+
+        async def handle_async_request(self, request: Any) -> Any:
+            answer = await self._answer(request)
+            self._guarding.status = answer.status
+            if 300 <= answer.status < 400:
+                await answer.aclose()
+                raise self._guarding.refuse(_gateway("The server answers with a redirect, which is not followed"))
+            return httpx.Response(answer.status, headers=answer.headers, stream=Counted(self._guarding, answer))
+
+        async def _answer(self, request: Any) -> Any:
+            sent, guarding = request, self._guarding
+            try:
+                _, target = _target(http, httpx, str(sent.url))
+                asked = http.Request(sent.method, target, headers=sent.headers.raw, content=sent.stream)
+                return await self._pool.handle_async_request(asked)
+            except Refusal as refusal:
+                raise guarding.refuse(refusal) from None
+            except broken:
+                raise guarding.refuse(_gateway("The server cannot be reached, or does not speak HTTP")) from None
+
+    class Counted(httpx.AsyncByteStream):  # type: ignore[misc]
+        """The body of an answer."""
+
+        def __init__(self, guarding: Guarding, answer: Any) -> None:
+            self._guarding, self._answer = guarding, answer
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for part in self._answer.stream:
+                    self._guarding.count(len(part))
+                    yield part
+            except broken:
+                raise httpx.ReadError("the server broke off, or did not answer in time") from None
+
+        async def aclose(self) -> None:
+            await self._answer.aclose()
+
+    return Transport

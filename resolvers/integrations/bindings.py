@@ -116,7 +116,7 @@ def list_resolved_integrations(scope: QueryScope, agent: Row[Agent], data: OfAge
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def create_agent_integration(ctx: Context, agent: Agent, data: BindAgent) -> AgentIntegration:
-    """Bind an agent to an MCP server.
+    """Add a binding of an agent to an MCP server.
 
     From then on, agents that are not bound to the server do not use it.
     """

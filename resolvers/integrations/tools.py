@@ -85,7 +85,7 @@ def list_tools(scope: QueryScope, server: Row[CrewIntegration], data: OfCrewServ
     again=TAKEN,
 )
 async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -> ToolBinding:
-    """Switch a tool on or off, or describe it.
+    """Update a tool of an MCP server.
 
     Agents are refused calls of a tool that is switched off. A server has at most 1,000 known tools.
     """
@@ -113,7 +113,7 @@ async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -
     again=TAKEN,
 )
 async def refresh_tools(ctx: Context, server: CrewIntegration, data: RefreshTools) -> ToolsRefreshed:
-    """Take over the tools of an MCP server.
+    """Update the known tools of an MCP server.
 
     New ones are switched on; known ones stay as they are, with the description that was sent. Those that were not sent
     stay, too.

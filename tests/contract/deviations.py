@@ -75,6 +75,11 @@ AS_WELL: dict[str, str] = {"missions.resume": "missions.start"}
 
 # operation -> a value that its line does not name, in its object's words
 WIDER: dict[str, dict[str, str]] = {
+    f"crew_integrations.{name}": {
+        "auth_status": "empty where a server was just made or changed (contract: its comment)"
+    }
+    for name in ("create", "update")
+} | {
     name: {"status": "issues are listed as well, with states of issues (missions.objects.Mission)"}
     for name in ("missions.list", "missions.list_all")
 }

@@ -69,6 +69,20 @@ def agent_integration(plot: Plot) -> AgentIntegration:
     )
 
 
+@entity
+def binding_to_workspace(plot: Plot) -> AgentIntegration:
+    return AgentIntegration(
+        agent_id=plot["agent"].id,
+        mcp_server_id=plot["workspace_integration"].id,
+        mcp_server_scope=IntegrationScope.workspace,
+        credential_id=plot["credential"].id,
+        cred_header="X-Key",
+        env_var_name="CHARTS_KEY",
+        config_override_json="{}",
+        **plot.here,
+    )
+
+
 OF_SERVER: dict[str, str] = {"id": "workspace_integration"}
 SENT = SERVER | {"transport": "streamable-http"}
 OF_CREW_SERVER: dict[str, str] = {"crew_id": "crew", "integration_id": "crew_integration"}

@@ -60,7 +60,7 @@ async def test_a_row_of_another_workspace_cannot_be_referred_to(
     (column,) = [name for name in key.column_keys if name != "workspace_id"]
     models = models_by_table()
     rows = [row for row in seeded.ours[::-1] if isinstance(row, models[table])]
-    own = next((row for row in rows if getattr(row, column) is not None), rows[0])
+    own = next((row for row in rows if vars(row).get(column) is not None), rows[0])
     foreign = of(seeded.theirs, models[key.referred_table.name])
     primary = [name.name for name in table_of(models[table]).primary_key]
     which = " AND ".join(f"{name} = ${place}" for place, name in enumerate(primary, 2))

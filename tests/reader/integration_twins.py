@@ -110,7 +110,19 @@ HERE: dict[str, Root] = {
 REPORTS: dict[tuple[str, str], Callable[[Store, Row], Listing]] = {
     ("Agent", "resolved_integrations"): resolved_of,
 }
+
+
+def of_crews_own(column: str) -> Value:
+    """Of a deleted one too."""
+    return lambda store, _, row: next(crew[column] for crew in store.tables["crews"] if crew["id"] == row["crew_id"])
+
+
 DERIVED: dict[tuple[str, str], Value] = {
+    ("CrewIntegration", "crew_name"): of_crews_own("name"),
+    ("CrewIntegration", "crew_slug"): of_crews_own("slug"),
+    ("CrewIntegration", "unasked"): lambda *_: "",
+    ("AgentIntegration", "unasked"): lambda *_: "",
+    ("AgentIntegration", "untold"): lambda *_: None,
     ("CrewIntegration", "auth_status"): auth_status,
     ("AgentIntegration", "server_name"): of_server("name"),
     ("AgentIntegration", "server_display_name"): of_server("display_name"),

@@ -1,0 +1,183 @@
+"""MCP servers over HTTP, by the official client, on the guarded network: what they offer, and calls of it.
+
+Each question is a session of its own, which begins and ends with it: nothing of a server is trusted to stay as it was.
+"""
+
+import asyncio
+import functools
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import orjson
+
+from resolvers.errors import Refusal
+from resolvers.instance.outbound import Guarding, Policy, guarded_client
+
+T = TypeVar("T")
+LARGEST: Final = 4 << 20
+"""Bytes of all answers in one session."""
+LIST_SECONDS, CALL_SECONDS = 15.0, 60.0
+MOST_PAGES: Final = 20
+MOST_LISTED: Final = 1000
+LONGEST_SAID: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class McpServer:
+    """Where a server is, and what is sent along with each request."""
+
+    endpoint: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    policy: Policy = Policy.PUBLIC
+
+    @property
+    def by_events(self) -> bool:
+        """Whether it speaks the older transport, HTTP with server-sent events: by convention its path says so."""
+        return urlsplit(self.endpoint).path.rstrip("/").endswith("/sse")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOffered:
+    """A tool as its server defines it, which nobody has judged yet."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        told = [self.name, self.description, self.schema]
+        return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    text: str
+    is_error: bool
+
+
+class McpFailed(Exception):
+    """The server could not be asked, or did not answer as it has to. The text may be shown: it says nothing secret."""
+
+    def __init__(self, text: str, *, timed_out: bool = False) -> None:
+        super().__init__(text)
+        self.timed_out = timed_out
+
+
+async def offered(server: McpServer, *, seconds: float = LIST_SECONDS) -> list[ToolOffered]:
+    """The tools of a server, of a long list the beginning. Raises McpFailed."""
+    return await _ask(server, _list, seconds)
+
+
+async def called(
+    server: McpServer, tool: str, arguments: dict[str, Any], *, seconds: float = CALL_SECONDS
+) -> ToolAnswer:
+    """Raises McpFailed."""
+    return await _ask(server, lambda client: _call(client, tool, arguments), seconds)
+
+
+async def _ask(server: McpServer, body: Callable[[Any], Awaitable[T]], seconds: float) -> T:
+    """In a task of its own, which ends with the first refusal: the client's own tasks do not tell of one."""
+    mcp = await asyncio.to_thread(_load)
+    try:
+        async with guarded_client(server.policy, seconds=seconds, most=LARGEST, headers=server.headers) as (
+            http,
+            guard,
+        ):
+            task = asyncio.create_task(_session(mcp, server, http, body, seconds))
+            try:
+                either: set[asyncio.Future[Any]] = {task, guard.refused}
+                await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                return _outcome(task, guard, seconds, mcp)
+            finally:
+                task.cancel()
+                await asyncio.wait({task})
+                if not task.cancelled():
+                    task.exception()
+    except Refusal as refusal:  # of headers that cannot be sent
+        raise McpFailed(refusal.detail) from None
+
+
+async def _session(mcp: Any, server: McpServer, http: Any, body: Callable[[Any], Awaitable[T]], seconds: float) -> T:
+    if server.by_events:
+        transport = mcp.sse_client(server.endpoint, httpx_client_factory=lambda **_: http, sse_read_timeout=seconds)
+    else:
+        transport = mcp.streamable_http_client(
+            server.endpoint, http_client=http, terminate_on_close=False, max_sse_event_size=LARGEST
+        )
+    info = mcp.Implementation(name="crewship", version="1.0.0")
+    async with mcp.Client(transport, client_info=info, cache=None) as client:
+        return await body(client)
+
+
+def _outcome(task: "asyncio.Task[T]", guard: Guarding, seconds: float, mcp: Any) -> T:
+    if task.done() and task.exception() is None:
+        return task.result()
+    if guard.status in (401, 403):
+        raise McpFailed("The server requires authentication")
+    if guard.refused.done():
+        raise McpFailed(guard.refused.result().detail)
+    if not task.done():
+        raise McpFailed(f"The server did not answer within {seconds:g} seconds", timed_out=True)
+    said = _said(task.exception(), mcp)
+    raise McpFailed("The server does not speak MCP as it has to" if said is None else f"The server says: {said}")
+
+
+def _said(error: BaseException | None, mcp: Any) -> str | None:
+    """What the server has answered instead, wherever it is in what the client's tasks have raised."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((said for each in error.exceptions if (said := _said(each, mcp)) is not None), None)
+    return str(error)[:LONGEST_SAID] if isinstance(error, mcp.MCPError) else None
+
+
+async def _list(client: Any) -> list[ToolOffered]:
+    found, cursor, seen = list[ToolOffered](), None, set[str]()
+    for _ in range(MOST_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        found += [ToolOffered(tool.name, tool.description or "", tool.input_schema) for tool in page.tools]
+        cursor = page.next_cursor
+        if cursor is None or cursor in seen or len(found) >= MOST_LISTED:
+            break
+        seen.add(cursor)
+    return found[:MOST_LISTED]
+
+
+async def _call(client: Any, tool: str, arguments: dict[str, Any]) -> ToolAnswer:
+    result = await client.call_tool(tool, arguments)
+    parts = [_shown(block) for block in result.content]
+    if not parts and result.structured_content is not None:
+        parts = [orjson.dumps(result.structured_content).decode()]
+    return ToolAnswer("\n".join(parts), bool(result.is_error))
+
+
+def _shown(block: Any) -> str:
+    """A block of a result as a model reads it: texts as they are, of anything else what it is."""
+    if block.type == "text":
+        return str(block.text)
+    if block.type == "resource" and getattr(block.resource, "text", None) is not None:
+        return str(block.resource.text)
+    if block.type == "resource_link":
+        return f"[A link to a resource: {block.uri}]"
+    return f"[Left out: {block.type}]"
+
+
+@functools.cache
+def _load() -> SimpleNamespace:
+    """In a thread: the import takes a second, and a server that has no MCP servers does without."""
+    from mcp import Client
+    from mcp.client.sse import sse_client
+    from mcp.client.streamable_http import streamable_http_client
+    from mcp.shared.exceptions import MCPError
+    from mcp_types import Implementation
+
+    return SimpleNamespace(
+        Client=Client,
+        Implementation=Implementation,
+        MCPError=MCPError,
+        sse_client=sse_client,
+        streamable_http_client=streamable_http_client,
+    )
