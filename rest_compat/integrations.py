@@ -130,6 +130,8 @@ ROUTES = (
     GET("/api/v1/integrations/{integrationId}", integrations.get_integration, WorkspaceIntegrationJSON),
     PATCH("/api/v1/integrations/{integrationId}", integrations.update_integration, WorkspaceIntegrationJSON),
     DELETE("/api/v1/integrations/{integrationId}", integrations.delete_integration, integrations.IntegrationStatus),
+    POST("/api/v1/integrations/{integrationId}/test", integrations.test_integration, integrations.ServerTest),
+    POST(f"{OF_CREW}/{{integrationId}}/test", integrations.test_crew_integration, integrations.ServerTest),
     GET(OF_CREW, integrations.list_crew_integrations, list[ListedCrewIntegrationJSON]),
     POST(OF_CREW, integrations.create_crew_integration, CrewIntegrationJSON, status=201),
     PATCH(f"{OF_CREW}/{{integrationId}}", integrations.update_crew_integration, CrewIntegrationJSON),

@@ -17,6 +17,7 @@ from runtime.consent import Approvals
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
 from runtime.keys import CredentialKeys, EnvironmentKeys
+from runtime.mcp_servers import servers_for, tools_of
 from runtime.quarantine import quarantine
 from runtime.sandbox import Sandbox, Workdir, detect
 from runtime.skills import files_of
@@ -46,20 +47,24 @@ class InstanceOutfit:
 
     async def fit(self, job: Job) -> Fitted:
         given = await given_to(job.workspace_id, job.agent.id)
-        redactor = Redactor((*self._known, *(each.value for each in given)))
+        servers = await servers_for(job) if self._settings.run_adapter in ("auto", "native") else []
+        values = [*(each.value for each in given), *(server.secret for server in servers if server.secret)]
+        redactor = Redactor((*self._known, *values))
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
         tools = tools_for(job, await self.sandbox(), workdir, environment(given, guarded=self._settings.keeper_enabled))
+        theirs, told = await tools_of(job, servers, redactor)
         cwd = f"/output/{job.agent.slug}"
         keys = CredentialKeys(given, self._keys)
         adapter = await adapter_for(
             job,
             self._settings,
             keys=keys,
-            tools=tools,
+            tools=tools | theirs,
             scan=scan,
             redactor=redactor,
             cwd=cwd,
             consent=Approvals(),
+            servers=told,
         )
         return Fitted(adapter, ProtectingGuard(redactor, _set_aside))
 

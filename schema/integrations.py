@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import strawberry
+from strawberry.scalars import JSON
 
 from models.integrations import (
     AgentIntegration,
@@ -131,6 +132,15 @@ class ResolvedIntegrationType:
     crew_integration: Edge | None = strawberry.field(description="Of a crew's server; it has the tools.")
 
 
+@output(integration_ops.ServerTest, name="IntegrationTest")
+class ServerTestType:
+    """`status` is ok, error, auth_required or skipped; `serverInfo` what the server has said of itself."""
+
+    status: str
+    message: str | None
+    server_info: JSON | None
+
+
 @output(integration_ops.ToolsRefreshed)
 class ToolsRefreshedType:
     """`created` are new, `updated` were known, `total` were sent."""
@@ -151,6 +161,8 @@ class IntegrationStatusType:
 class IntegrationQuery:
     integrations = query(integration_ops.list_integrations, WorkspaceIntegrationType)
     integration = query(integration_ops.get_integration, WorkspaceIntegrationType)
+    integration_test = query(integration_ops.test_integration, ServerTestType)
+    crew_integration_test = query(integration_ops.test_crew_integration, ServerTestType)
     integrations_of_crews = query(integration_ops.list_integrations_of_crews, CrewIntegrationType)
     crew_integrations = query(integration_ops.list_crew_integrations, CrewIntegrationType)
     integration_tools = query(integration_ops.list_tools, ToolBindingType)

@@ -16,6 +16,7 @@ from resolvers.integrations.crew_servers import (
 )
 from resolvers.integrations.resolution import ResolvedIntegration
 from resolvers.integrations.servers import IntegrationStatus
+from resolvers.integrations.testing import ServerTest, test_crew_integration, test_integration
 from resolvers.integrations.tools import ToolsRefreshed, list_tools, refresh_tools, update_tool
 from resolvers.integrations.workspace_servers import (
     create_integration,
@@ -26,9 +27,9 @@ from resolvers.integrations.workspace_servers import (
 )
 
 __all__ = [
-    "IntegrationStatus", "ResolvedIntegration", "ToolsRefreshed", "create_agent_integration", "create_crew_integration",
-    "create_integration", "delete_agent_integration", "delete_crew_integration", "delete_integration",
-    "get_integration", "list_agent_integrations", "list_crew_integrations", "list_integrations",
-    "list_integrations_of_crews", "list_resolved_integrations", "list_tools", "refresh_tools",
-    "update_agent_integration", "update_crew_integration", "update_integration", "update_tool",
+    "IntegrationStatus", "ResolvedIntegration", "ServerTest", "ToolsRefreshed", "create_agent_integration",
+    "create_crew_integration", "create_integration", "delete_agent_integration", "delete_crew_integration",
+    "delete_integration", "get_integration", "list_agent_integrations", "list_crew_integrations", "list_integrations",
+    "list_integrations_of_crews", "list_resolved_integrations", "list_tools", "refresh_tools", "test_crew_integration",
+    "test_integration", "update_agent_integration", "update_crew_integration", "update_integration", "update_tool",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Which tools of a crew's MCP server its agents may call."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -7,10 +8,12 @@ from sqlalchemy import case
 from sqlmodel import col
 
 from models import bounds
-from models.integrations import CrewIntegration, ToolBinding
+from models.credentials import Credential, CredentialStatus
+from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, ToolBinding, Transport
 from resolvers.integrations.crew_servers import CREW_SERVER, OfCrewServer
 from resolvers.integrations.graph import BY_NAME
 from resolvers.integrations.servers import fault
+from resolvers.integrations.testing import policy
 from resolvers.kernel import (
     Action,
     Bool,
@@ -18,6 +21,8 @@ from resolvers.kernel import (
     Context,
     Description,
     Input,
+    McpFailed,
+    McpServer,
     Output,
     Patch,
     QueryScope,
@@ -25,10 +30,13 @@ from resolvers.kernel import (
     Row,
     Rows,
     Text,
+    Unopenable,
     at_most,
     command,
+    offered,
     query,
 )
+from resolvers.rules.mcp_credentials import headers_with
 
 MOST_TOOLS = 1000
 TOO_MANY = f"A server has at most {MOST_TOOLS:,} tools"
@@ -54,9 +62,9 @@ class ToolSent(Input):
 
 
 class RefreshTools(OfCrewServer):
-    """The tools that the server has, as somebody knows them who has asked it."""
+    """The tools that the server has, as somebody knows them who has asked it. Without them, it is asked here."""
 
-    tools: Annotated[list[ToolSent], at_most(MOST_TOOLS)] = []
+    tools: Annotated[list[ToolSent], at_most(MOST_TOOLS)] | None = None
 
 
 class ToolsRefreshed(Output):
@@ -108,20 +116,61 @@ async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -
     Action.MANAGE,
     audit="crew_integration.tools_refreshed",
     subject=CREW_SERVER,
-    locked=True,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
-    again=TAKEN,
+    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.BAD_GATEWAY),
+    late=True,
 )
 async def refresh_tools(ctx: Context, server: CrewIntegration, data: RefreshTools) -> ToolsRefreshed:
     """Update the known tools of an MCP server.
 
     New ones are switched on; known ones stay as they are, with the description that was sent. Those that were not sent
-    stay, too.
+    stay, too. Where none are sent, the server is asked with the credential of an agent that is bound to it; from then
+    on agents are not shown a tool whose definition has changed since.
     """
-    sent = [(tool.name, {"description": tool.description}) for tool in data.tools if tool.name.strip()]
-    created, updated = await keep_tools(ctx, server, sent)
-    ctx.audit("CREW_INTEGRATION", server.id, created=created, updated=updated)
-    return ToolsRefreshed(created=created, updated=updated, total=len(data.tools))
+    if data.tools is None:
+        sent = await _asked(ctx, server)
+    else:
+        sent = [(tool.name, {"description": tool.description}) for tool in data.tools if tool.name.strip()]
+    await ctx.begin()
+    kept = await ctx.get(CrewIntegration, server.id, lock=True)
+    created, updated = await keep_tools(ctx, kept, sent)
+    ctx.audit("CREW_INTEGRATION", kept.id, created=created, updated=updated)
+    return ToolsRefreshed(created=created, updated=updated, total=len(sent if data.tools is None else data.tools))
+
+
+async def _asked(ctx: Context, server: CrewIntegration) -> list[tuple[str, dict[str, Any]]]:
+    if server.transport is Transport.stdio or not server.endpoint:
+        raise Refusal(Code.BAD_REQUEST, "Only a server with an endpoint can be asked: send its tools")
+    asked = McpServer(server.endpoint, await _headers(ctx, server), policy())
+    try:
+        found = await offered(asked)
+    except McpFailed as failed:
+        raise Refusal(Code.BAD_GATEWAY, str(failed)) from None
+    named = [tool for tool in found if tool.name.strip() and len(tool.name) <= bounds.LINE and "\0" not in tool.name]
+    return [(tool.name, _told(tool.description, tool.fingerprint)) for tool in named]
+
+
+def _told(description: str, fingerprint: str) -> dict[str, Any]:
+    plain = bounds.cut(description.replace("\0", ""), bounds.DESCRIPTION)
+    return {"description": plain or None, "fingerprint": fingerprint}
+
+
+async def _headers(ctx: Context, server: CrewIntegration) -> Mapping[str, str]:
+    """With the credential of the agent that has been bound to the server longest."""
+    own = (col(AgentIntegration.mcp_server_scope) == IntegrationScope.crew, col(AgentIntegration.enabled))
+    bound = ctx.select(AgentIntegration, *own, col(AgentIntegration.mcp_server_id) == server.id)
+    ties = await bound.order_by(col(AgentIntegration.created_at), col(AgentIntegration.id)).all()
+    tie = next((tie for tie in ties if tie.credential_id is not None), None)
+    usable = (col(Credential.status) == CredentialStatus.ACTIVE, col(Credential.value).is_not(None))
+    secret = None
+    if tie is not None:
+        secret = await ctx.select(Credential, col(Credential.id) == tie.credential_id, *usable).first()
+    if tie is None or secret is None or secret.value is None:
+        return {}
+    try:
+        value = await ctx.outside.vault.open(secret.value, table=Credential, column="value", row_id=secret.id)
+    except Unopenable:
+        return {}
+    return headers_with(tie.cred_type, tie.cred_header, value.reveal())
 
 
 async def keep_tools(ctx: Context, server: CrewIntegration, sent: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:
@@ -142,7 +191,7 @@ async def keep_tools(ctx: Context, server: CrewIntegration, sent: list[tuple[str
             made[name] = ToolBinding(crew_integration_id=server.id, tool_name=name, **given)
     if len(known) + len(made) > MOST_TOOLS:
         raise Refusal(Code.CONFLICT, TOO_MANY)
-    await ctx.insert_all(list(made.values()))
+    await ctx.insert_all(list(made.values()), conflict="Somebody else has just added one of these tools")
     for column in ("description", "fingerprint"):
         new = {id: values[column] for id, values in changes.items() if column in values}
         if new:

@@ -24,6 +24,7 @@ from resolvers.instance.crypto import (
 )
 from resolvers.instance.license import Edition, Limit
 from resolvers.instance.log_level import LogLevel
+from resolvers.instance.mcp_client import McpFailed, McpServer, offered
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification, check_password
 from resolvers.instance.ports import CommandOfAgent, Mail, MailFailed, NotRun, Ran, Undeliverable
@@ -136,6 +137,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Bool", "Int", "Float", "INT32", "TRIMMED", "at_most", "is_id", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults", "is_public_address", "parse_address",
+    "McpServer", "McpFailed", "offered",
     # What comes out, and why it does not.
     "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",
     "forbidden", "unauthenticated", "translate",

@@ -1,6 +1,6 @@
 """Which adapter does the work of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from models.agents import CliAdapter, LlmProvider
 from resolvers.instance.settings import Settings
@@ -45,6 +45,7 @@ async def adapter_for(
     cwd: str = "",
     backoff: Backoff | None = None,
     consent: Consent | None = None,
+    servers: Sequence[Mapping[str, str]] = (),
 ) -> Adapter:
     """CREWSHIP_RUN_ADAPTER decides; left to `auto`, the agent's provider where there is a key for it, else the local
     model where it is allowed.
@@ -69,6 +70,7 @@ async def adapter_for(
             cwd=cwd,
             backoff=backoff,
             consent=consent,
+            servers=servers,
         )
     if forced == "local_model" or (forced == "auto" and settings.local_model and local_model.installed()):
         if not local_model.installed():

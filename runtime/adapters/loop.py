@@ -8,7 +8,7 @@ that a run that is taken over goes on in the same way.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -75,11 +75,12 @@ class AgentLoop:
         cwd: str = "",
         backoff: Backoff | None = None,
         consent: Consent | None = None,
+        servers: Sequence[Mapping[str, str]] = (),
     ) -> None:
         self.name = name
         self._provider, self._prompt, self._tools = provider, prompt, dict(tools)
         self._scan, self._redactor, self._cwd = scan, redactor, cwd
-        self._backoff, self._consent = backoff or Backoff(), consent
+        self._backoff, self._consent, self._servers = backoff or Backoff(), consent, list(servers)
 
     async def tokens_for(self, micros: int) -> int | None:
         million = Usage(
@@ -119,7 +120,7 @@ class _Run:
             "model": self.provider.model,
             "tools": list(self.loop._tools),
             "cwd": self.loop._cwd,
-            "mcp_servers": [],
+            "mcp_servers": self.loop._servers,
         }
         await self.sink.emit(ChatEventType.system, "init", metadata)
         return time.time()

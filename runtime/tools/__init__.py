@@ -72,7 +72,7 @@ def _tool(name: str, description: str, model: type[A], body: Callable[[A], Await
             return ToolResult(str(failed), is_error=True)
         except OSError as failed:
             return ToolResult(f"The files cannot be used ({failed.strerror})", is_error=True)
-        return ToolResult(_fit(result.content), result.is_error)
+        return ToolResult(fit(result.content), result.is_error)
 
     return Tool(name, description, schema_of(model), run)
 
@@ -84,7 +84,7 @@ def _explain(refused: ValidationError) -> str:
     )
 
 
-def _fit(content: str) -> str:
+def fit(content: str) -> str:
     """Short enough for a model, and without NUL, which neither JSON columns nor most models take."""
     content = content.replace("\0", "\ufffd")
     if len(content) <= CONTENT:

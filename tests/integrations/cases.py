@@ -97,6 +97,8 @@ RECIPES = {
     "integrations.get": Recipe(ids=OF_SERVER),
     "integrations.create": Recipe(SENT | {"name": "soundings"}),
     "integrations.update": Recipe(SENT | {"enabled": False}, ids=OF_SERVER),
+    "integrations.test": Recipe(ids=OF_SERVER),
+    "crew_integrations.test": Recipe(ids=OF_CREW_SERVER),
     "integrations.delete": Recipe(ids=OF_SERVER),
     "crew_integrations.create": Recipe(
         SENT | {"name": "soundings"}, ids={"crew_id": "crew", "workspace_mcp_server_id": "workspace_integration"}

@@ -1,0 +1,17 @@
+"""How a credential is sent to an MCP server (contract: integrations, rules.runtime)."""
+
+import re
+from collections.abc import Mapping
+
+from models.integrations import CredentialPlacement
+
+SENDABLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
+
+
+def headers_with(placement: CredentialPlacement, header: str | None, value: str | None) -> Mapping[str, str]:
+    """None where there is no value, or one that no header can hold; an `api_key` needs the header's name."""
+    if value is None or SENDABLE.fullmatch(value) is None:
+        return {}
+    if placement is CredentialPlacement.api_key:
+        return {header.lower(): value} if header else {}
+    return {"authorization": f"{'Basic' if placement is CredentialPlacement.basic else 'Bearer'} {value}"}
