@@ -160,10 +160,10 @@ async def _headers(ctx: Context, server: CrewIntegration) -> Mapping[str, str]:
     bound = ctx.select(AgentIntegration, *own, col(AgentIntegration.mcp_server_id) == server.id)
     ties = await bound.order_by(col(AgentIntegration.created_at), col(AgentIntegration.id)).all()
     tie = next((tie for tie in ties if tie.credential_id is not None), None)
-    usable = (col(Credential.status) == CredentialStatus.ACTIVE, col(Credential.value).is_not(None))
+    active = col(Credential.status) == CredentialStatus.ACTIVE
     secret = None
     if tie is not None:
-        secret = await ctx.select(Credential, col(Credential.id) == tie.credential_id, *usable).first()
+        secret = await ctx.select(Credential, col(Credential.id) == tie.credential_id, active).first()
     if tie is None or secret is None or secret.value is None:
         return {}
     try:
