@@ -52,6 +52,12 @@ SAID: dict[str, dict[str, Any]] = {
 }
 
 
+EVENTS = {
+    "events": b"event: message\ndata: {}\n\n",
+    "events-error": b'data: {"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"boom"}}\n\n',
+}
+
+
 class Hostile:
     """`url(form)`: an endpoint that behaves so. `asked` counts requests by form; `seen` are the headers of the last."""
 
@@ -89,6 +95,10 @@ class Hostile:
             return await self._answer(writer, 401, b"{}")
         if form == "page":
             return await self._answer(writer, 200, b"<html>hello</html>", kind="text/html")
+        if form == "teapot":
+            return await self._answer(writer, 418, b"")
+        if form in EVENTS:
+            return await self._answer(writer, 200, EVENTS[form], kind="text/event-stream")
         if form == "silent":
             await asyncio.sleep(30)
         if form in ("flood", "drip"):

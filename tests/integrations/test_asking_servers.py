@@ -20,6 +20,9 @@ TESTED = {
     "moved": ("error", "Server returned HTTP 307"),
     "locked": ("auth_required", "Server requires authentication"),
     "page": ("error", "Server returned no JSON-RPC answer"),
+    "teapot": ("error", "Server returned HTTP 418"),
+    "events": ("ok", "Server responded with SSE stream"),
+    "events-error": ("error", "Server returned JSON-RPC error: boom"),
     "flood": ("error", "Server returned no JSON-RPC answer"),
 }
 
