@@ -76,7 +76,6 @@ def workspace_rows(name: str) -> list[SQLModel]:
     service = User(id=service_account_id(), email=f"service-of-{name}@example.org")
     flag = FeatureFlag(key=f"sails-{name}")
     skill = Skill(made_in=workspace.id, name=name, name_key=name, slug=name, display_name=name)
-    server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
     return [
         user,
         workspace,
@@ -110,7 +109,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),
         CredentialRotation(credential_id=secret.id, grace_seconds=60, expires_at=now(), **here),
         AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="GH_TOKEN", **here),
-        *_servers(server, agent, secret),
+        *_servers(name, crew, agent, secret),
         chat,
         *_talk(name, chat, user),
         *_remembered(agent, user),
@@ -124,8 +123,9 @@ def workspace_rows(name: str) -> list[SQLModel]:
     ]
 
 
-def _servers(server: CrewIntegration, agent: Agent, secret: Credential) -> list[SQLModel]:
+def _servers(name: str, crew: Crew, agent: Agent, secret: Credential) -> list[SQLModel]:
     here = {"workspace_id": agent.workspace_id}
+    server = CrewIntegration(crew_id=crew.id, name=f"charts-{name}", display_name="Charts", **here)
     bound = {"mcp_server_id": server.id, "mcp_server_scope": IntegrationScope.crew, "credential_id": secret.id}
     return [
         WorkspaceIntegration(name="charts", display_name="Charts", **here),

@@ -29,18 +29,17 @@ from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, 
 from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
 from models.kernel import AuditActor, AuditLog, SecurityLog
 from models.labels import Label
-from models.mcp_registry import McpRegistryServer, TrustTier
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
 from models.notifications import Notification
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.service_accounts import ServiceAccount, service_account_id
-from models.skills import AgentSkill, Skill, SkillMaturity, SkillProposal
 from models.templates import WorkflowTemplate
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
 from tests.reader.keeper_rows import asked
+from tests.reader.skill_rows import proposed, taught
 from tests.reader.tracker_rows import recurring, rules, views
 from tests.world import Person, World
 
@@ -341,40 +340,15 @@ class Sower:
                 yield CredentialRotation(credential_id=secret.id, **turned, **self.here)
                 yield CredentialEvent(credential_id=secret.id, **told, **self.here)
 
-    def taught(self, agents: list[Agent]) -> Iterator[SQLModel]:
-        """Skills of this workspace, and which agents have them; and servers of the registry."""
-        for number in range(10):
-            name = f"{self.text()[:40]}/{number} {self.workspace.id}"
-            named = {"id": name, "name": name, "display_name": self.text(), "description": self.text()}
-            tier = self.random.choice(list(TrustTier))
-            yield McpRegistryServer(
-                is_featured=self.random.random() < 0.3, trust_tier=tier, synced_at=self.time(), **named
-            )
-        for number in range(15):
-            name = f"skill {number} {self.workspace.id}"
-            told = {"name": name, "name_key": name, "slug": name, "display_name": self.text()}
-            maturity = self.random.choice(list(SkillMaturity))
-            skill = Skill(description=self.maybe(self.text()), maturity=maturity, made_in=self.workspace.id, **told)
-            yield skill
-            for agent in self.random.sample(agents, 2):
-                enabled = self.random.random() < 0.7
-                yield AgentSkill(agent_id=agent.id, skill_id=skill.id, enabled=enabled, **self.here)
-
-    def proposed(self, crews: list[Crew]) -> Iterator[SQLModel]:
-        for crew in crews:
-            for number in range(self.random.randrange(4)):
-                told = {"name": self.text(), "description": self.text(), "content": self.text()}
-                yield SkillProposal(crew_id=crew.id, file_name=f"skill-{9 - number}.md", **told, **self.here)
-
     def work(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice
         yield from chats
         yield from self.talk(chats)
         yield from self.runs(chats, agents)
         yield from self.vault(crews, agents)
-        yield from self.taught(agents)
+        yield from taught(self, agents)
         yield from servers(self, crews, agents)
-        yield from self.proposed(crews)
+        yield from proposed(self, crews)
         missions = [
             Mission(
                 crew_id=pick(crews).id, lead_agent_id=pick(agents).id, trace_id=new_id(), title=self.text(), **self.here

@@ -364,6 +364,7 @@ def is_tagged(run: Row, tag: str) -> bool:
     return tag == tags if isinstance(tags, str) else tag in tags
 
 
+REPORTS: dict[tuple[str, str], Any] = issue_twins.REPORTS | issue_twins.UNIONS | integration_twins.REPORTS
 OF_RUNS: dict[str, Rule] = {"status": "status", "agentId": "agent_id", "trigger": "trigger_type", "tag": is_tagged}
 NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
     ("Crew", "agents"): {"status": "status", "agentRole": "agent_role"},
@@ -462,12 +463,8 @@ class Twins(Rules):
             return DERIVED[model, name](store, asker, row)
         if (model, name) in CONFIDENTIAL:
             return row[name] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else None
-        if (model, name) in issue_twins.REPORTS:
-            return issue_twins.REPORTS[model, name](store, row)
-        if (model, name) in integration_twins.REPORTS:
-            return integration_twins.REPORTS[model, name](store, row)
-        if (model, name) in issue_twins.UNIONS:
-            return issue_twins.UNIONS[model, name](store, row)
+        if (model, name) in REPORTS:
+            return REPORTS[model, name](store, row)
         edge = GRAPHS[MODELS[model]][name] if model in MODELS and MODELS[model] in GRAPHS else {}[name]
         assert isinstance(edge, Edge), f"{model}.{name} is derived and has no twin"
         rows = seen(asker, edge.target.__name__, self.reached(model, name, edge, store, row))
