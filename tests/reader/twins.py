@@ -214,12 +214,11 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
     "messages": (messages, "chats", "chatId"),
 }
 """Roots whose workspace is that of the row an argument names."""
-ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer}
+ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer} | registry_twins.ANYWHERE
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
 HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
 HERE |= mission_twins.HERE | integration_twins.HERE
-ANYWHERE |= registry_twins.ANYWHERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -339,8 +338,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **told_twins.DERIVED,
     **vault_twins.DERIVED,
     **skill_twins.DERIVED,
-    **integration_twins.DERIVED,
-    **keeper_twins.DERIVED,
+    **(integration_twins.DERIVED | keeper_twins.DERIVED),
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
@@ -440,8 +438,6 @@ class Twins(Rules):
         model = MODEL_OF.get(type_, type_)
         if name in audit_twins.LISTS:
             return audit_twins.chosen(name, arguments)
-        if type_ == "Query" and name in cost_twins.LISTS:
-            return NEWEST
         if name == "issues" or (model, name) in issue_twins.LISTS:
             return issue_twins.chosen(arguments)
         if type_ == "Query":
