@@ -118,7 +118,7 @@ async def test_a_redirect_is_an_answer_that_is_not_followed(world: World) -> Non
                 async def delivered() -> bool:
                     return bool(await log(world, made, "delivered"))
 
-                await until(delivered)
+                await until(delivered, 90)
                 (entry,) = await log(world, made)
     assert elsewhere.got == [], "the event and its signature are for the address that was registered"
     assert (entry["state"], entry["attempts"], entry["status"]) == ("delivered", 3, 200)
@@ -148,7 +148,7 @@ async def test_a_name_that_resolves_to_a_private_address_is_not_called(
             async def tried() -> bool:
                 return any(entry["attempts"] for entry in await log(world, made))
 
-            await until(tried)
+            await until(tried, 90)
             (entry,) = await log(world, made)
     assert receiver.got == []
     assert (entry["status"], entry["state"]) == (None, "pending")
@@ -163,7 +163,7 @@ async def test_what_happens_in_one_transaction_is_delivered_in_its_order(world: 
             for number in range(12):
                 for subject in ("one", "two", "three"):
                     await happen(world, subject, number)
-        await until(lambda: len(receiver.taken) == 36)
+        await until(lambda: len(receiver.taken) == 36, 120)
     for subject in ("one", "two", "three"):
         assert numbers(receiver, subject) == list(range(12))
     assert len({event["id"] for event in receiver.taken}) == 36
