@@ -74,6 +74,7 @@ WHEN = "timestamptz '2024-01-01' + i * interval '7 seconds'"
 TIMES = dict.fromkeys(("created_at", "updated_at", "started_at", "last_activity_at"), WHEN)
 AGENTS = "'cagent' || lpad((1 + i % 10)::text, 20, '0')"
 """The agents that chats and runs are of: each has a tenth of all."""
+SERVER = "ccrmcp" + "1".rjust(20, "0")
 MISSION = "cissue" + "7".rjust(20, "0")
 """The one that all checkpoints are of."""
 COLUMNS = """
@@ -400,6 +401,7 @@ class Population:
         waiting = {"file_name": "'skill-' || i", "name": name, "description": name, "content": name, **TIMES}
         ids = f"'cskprp' || {NUMBER}"
         await self.fill("skill_proposals", first, min(last, PROPOSALS), id=ids, crew_id=crew, **waiting)
+        await self._servers(first, last, crew)
         of_work = {"name": name, "template_json": "'[]'", "is_builtin": "false", **TIMES}
         await self.fill("workflow_templates", first, last, id=f"'cwtmpl' || {NUMBER}", **of_work)
         invited = {
@@ -435,3 +437,22 @@ class Population:
         )
         theirs = {"workspace_id": f"'cwrksp' || {NUMBER}", "user_id": f"'{self.traveller}'", "role": role}
         await self.fill("memberships", first, last, id=f"'cmemow' || {NUMBER}", **theirs)
+
+    async def _servers(self, first: int, last: int, crew: str) -> None:
+        """MCP servers of the workspace and of one crew, the tools of one, and an agent that is bound to all."""
+        server, own = f"'cwsmcp' || {NUMBER}", f"'ccrmcp' || {NUMBER}"
+        told = {
+            "name": "'server ' || i",
+            "display_name": "'Server'",
+            "transport": "'stdio'",
+            "enabled": "true",
+            **TIMES,
+        }
+        await self.fill("workspace_mcp_servers", first, last, id=server, **told)
+        await self.fill("crew_integrations", first, last, id=own, crew_id=crew, **told)
+        known = {"crew_integration_id": f"'{SERVER}'", "tool_name": "'tool ' || i", "enabled": "true", **TIMES}
+        await self.fill("tool_bindings", first, last, id=f"'ctoolb' || {NUMBER}", **known)
+        tied = {"agent_id": f"'{AGENT}'", "mcp_server_id": server, "mcp_server_scope": "'workspace'", "enabled": "true"}
+        await self.fill(
+            "agent_mcp_bindings", first, last, id=f"'cmcpbd' || {NUMBER}", cred_type="'bearer'", **tied, **TIMES
+        )

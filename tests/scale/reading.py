@@ -15,7 +15,7 @@ import asyncpg
 import httpx2
 
 from resolvers.kernel.database import Connection, database
-from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, TEN
+from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
 from tests.world import World
 
@@ -256,6 +256,12 @@ READS = (
     Read("the MCP registry: before a cursor at the end", field="mcpRegistry", before=True),
     Read("skills of an agent", f"/api/v1/agents/{AGENT}/skills", kind=Kind.whole),
     Read("skills that agents have, searched", "/api/v1/skills?installed=1&search=name", kind=Kind.whole),
+    Read("MCP servers", "/api/v1/integrations", kind=Kind.whole),
+    Read("MCP servers of a crew", f"/api/v1/crews/{CREW}/integrations", kind=Kind.whole),
+    Read("MCP servers of all crews", "/api/v1/integrations/crews", kind=Kind.whole),
+    Read("tools of an MCP server", f"/api/v1/crews/{CREW}/integrations/{SERVER}/tools", kind=Kind.whole),
+    Read("MCP servers an agent is bound to", f"/api/v1/agents/{AGENT}/integrations", kind=Kind.whole),
+    Read("MCP servers an agent can use", f"/api/v1/agents/{AGENT}/integrations/resolved", kind=Kind.whole),
     Read("proposed skills", f"/api/v1/skills/proposed?crew_id={CREW}", kind=Kind.whole),
     Read("recurring issues", f"/api/v1/recurring-issues?crew_id={CREW}", kind=Kind.whole),
     Read("triage rules", "/api/v1/triage-rules", kind=Kind.whole),
