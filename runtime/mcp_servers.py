@@ -16,6 +16,7 @@ from models.audit import McpCallStatus
 from models.bounds import DESCRIPTION, LINE, cut
 from models.integrations import CredentialPlacement, Transport
 from resolvers.audit.mcp_calls import record_mcp_call
+from resolvers.credentials.given import tell_use
 from resolvers.credentials.vault import opened
 from resolvers.identity.caller import Caller
 from resolvers.instance.mcp_client import McpFailed, McpServer, called, offered
@@ -51,7 +52,10 @@ class RunServer:
 
 async def servers_for(job: Job) -> list[RunServer]:
     """A credential that cannot be opened is none: the server says what it makes of that."""
-    return [RunServer(given, await _secret(given)) for given in await servers_of(job.workspace_id, job.agent.id)]
+    found = [RunServer(given, await _secret(given)) for given in await servers_of(job.workspace_id, job.agent.id)]
+    used = {server.given.credential_id for server in found if server.secret is not None}
+    await tell_use(job.workspace_id, job.agent.id, [id for id in used if id is not None])
+    return found
 
 
 async def _secret(given: GivenServer) -> str | None:

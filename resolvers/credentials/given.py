@@ -64,12 +64,21 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
         found = await rows.fetch(GIVEN, workspace_id, agent_id, MOST)
-        if ids := [row["id"] for row in found]:
-            await rows.fetch(TAKEN, workspace_id, agent_id, ids, [new_id() for _ in ids])
+        await _tell(rows, workspace_id, agent_id, [row["id"] for row in found])
         return found
 
     held = [await _opened(row) for row in await across_workspaces(find)]
     return [each for each in held if each is not None]
+
+
+async def tell_use(workspace_id: str, agent_id: str, ids: Sequence[str]) -> None:
+    """On the timelines of credentials that a run is given otherwise: what it gets for MCP servers."""
+    await across_workspaces(lambda rows: _tell(rows, workspace_id, agent_id, ids))
+
+
+async def _tell(rows: AcrossWorkspaces, workspace_id: str, agent_id: str, ids: Sequence[str]) -> None:
+    if ids:
+        await rows.fetch(TAKEN, workspace_id, agent_id, list(ids), [new_id() for _ in ids])
 
 
 async def _opened(row: Any) -> Given | None:

@@ -6,6 +6,7 @@ Each question is a session of its own, which begins and ends with it: nothing of
 import asyncio
 import functools
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -168,6 +169,7 @@ def _shown(block: Any) -> str:
 @functools.cache
 def _load() -> SimpleNamespace:
     """In a thread: the import takes a second, and a server that has no MCP servers does without."""
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what a server does is told by McpFailed
     from mcp import Client
     from mcp.client.sse import sse_client
     from mcp.client.streamable_http import streamable_http_client

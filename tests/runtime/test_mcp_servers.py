@@ -126,6 +126,10 @@ async def test_a_tool_is_used_with_a_credential(estate: Estate, shop: Shop, bad:
     assert call["metadata"]["tool_name"] == SPEAK
     assert VALUE not in str(answer)
     assert await calls(estate, row) == [("speak", "success", None)]
+    used = await estate.owner.fetch(
+        "SELECT event_type, agent_id FROM credential_events WHERE credential_id = $1", secret
+    )
+    assert [tuple(event) for event in used] == [("USE", row.id)]
     other = await estate.agent(crew_id=row.crew_id)
     assert await servers_of(estate.workspace.id, other.id) == [], "it is the agent's alone that is bound to it"
 
