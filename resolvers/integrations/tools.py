@@ -144,7 +144,7 @@ async def _asked(ctx: Context, server: CrewIntegration) -> list[tuple[str, dict[
     try:
         found = await offered(asked)
     except McpFailed as failed:
-        raise Refusal(Code.BAD_GATEWAY, str(failed)) from None
+        raise Refusal(Code.BAD_GATEWAY, f"The MCP server could not be asked: {failed}") from None
     named = [tool for tool in found if tool.name.strip() and len(tool.name) <= bounds.LINE and "\0" not in tool.name]
     return [(tool.name, _told(tool.description, tool.fingerprint)) for tool in named]
 

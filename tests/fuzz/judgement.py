@@ -7,7 +7,7 @@ from resolvers.problem import REASON_PHRASES
 from resolvers.rules.containers import NO_CONTAINERS
 from tests.fuzz.hooks import BROKEN, INSIDES
 
-UNREACHED = (NO_CONTAINERS, "git_url: ", "git_ref: ")
+UNREACHED = (NO_CONTAINERS, "git_url: ", "git_ref: ", "The MCP server could not be asked: ")
 """What a server that is not there is no failure of ours for (contract: skills.bulk_import says 502)."""
 
 # Lists of an unknown row: empty, no refusal; with the answer (contract: agents.runs, chats.list, chats.messages).
