@@ -69,10 +69,11 @@ class KeeperRequest(TenantTable, table=True):
 
 _D = KeeperDecision
 DECIDED: Final = frozenset(_D) - {_D.PENDING}
+"""WARN is a verdict on a behavior, which is never pending."""
 KEEPER_STATES = Machine(
     KeeperRequest,
     "decision",
-    {_D.PENDING: DECIDED, **{decided: frozenset() for decided in DECIDED}},
+    {_D.PENDING: DECIDED - {_D.WARN}, **{decided: frozenset() for decided in DECIDED}},
     stamps={"decided_at": DECIDED},
 )
 

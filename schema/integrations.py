@@ -29,7 +29,7 @@ class WorkspaceIntegrationType:
     workspace_id: strawberry.ID
     name: str = strawberry.field(description="Unique in the workspace.")
     display_name: str
-    transport: Transport
+    transport: str = strawberry.field(description="streamable-http or stdio.")
     endpoint: str | None
     command: str | None
     args_json: str | None
@@ -57,7 +57,7 @@ class CrewIntegrationType:
     workspace_integration: Edge | None = strawberry.field(description="That it is linked to: deleted with it.")
     name: str = strawberry.field(description="Unique in the crew.")
     display_name: str
-    transport: Transport
+    transport: str = strawberry.field(description="streamable-http or stdio.")
     endpoint: str | None
     command: str | None
     args_json: str | None
@@ -119,7 +119,7 @@ class ResolvedIntegrationType:
     scope: IntegrationScope
     name: str
     display_name: str
-    transport: Transport
+    transport: str = strawberry.field(description="streamable-http or stdio.")
     endpoint: str | None
     command: str | None
     args_json: str | None

@@ -137,7 +137,7 @@ class SkillProposalType:
 
     id: strawberry.ID
     crew_id: strawberry.ID
-    crew: Edge
+    crew: Edge | None
     file_name: str
     name: str
     description: str

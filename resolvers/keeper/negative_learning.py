@@ -91,7 +91,7 @@ class LessonVerdict(EvaluationVerdict):
     late=True,
 )
 async def learn_from_failure(ctx: Context, data: LearnFromFailure) -> LessonVerdict:
-    """Judge what is to be learned from a failure (for agents' runtimes)."""
+    """Judge a failure (for agents' runtimes)."""
     evaluation = Evaluation(
         KeeperRequestType.negative_learning,
         "neg",

@@ -92,7 +92,7 @@ class OpenedRequest(Output):
     surfaces=NO_SURFACE,
 )
 async def open_request(ctx: Context, data: OpenRequest) -> OpenedRequest:
-    """Put down a request to the keeper.
+    """Send a request to the keeper.
 
     In a transaction of its own: whatever becomes of the verdict, that somebody has asked is known.
     """

@@ -19,7 +19,7 @@ from tests.generation.registry import SCHEMA, graphql_fields, operations, routes
 from tests.generation.selection import document, required_arguments
 
 LONGEST_SUMMARY = 60
-LOOKING = {"Check", "Count", "Get", "Identify", "List", "Open", "Redirect", "Validate"}
+LOOKING = {"Check", "Count", "Get", "Identify", "List", "Open", "Redirect", "Search", "Validate"}
 DOING = {
     "Apply",
     "Accept",
@@ -56,6 +56,7 @@ DOING |= {
     "Stream",
     "Update",
 }
+DOING |= {"Approve", "Judge", "Propose", "Reject", "Run", "Synchronise"}
 DOING |= {"Clone", "Fork", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
 NOTED = {"privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""

@@ -144,6 +144,7 @@ def test_the_operations_of_every_token_are_these() -> None:
         "auth.cli_token_validate",
         "channels.identify",
         "channels.providers",
+        "keeper.status",
         "system.aux_status",
         "system.engine",
         "system.license",

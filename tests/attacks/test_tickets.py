@@ -50,7 +50,6 @@ OPEN = {
     "issues.subtasks", "milestones.list", "projects.get", "projects.list",
     "recurring_issues.list", "saved_views.list", "templates.get", "templates.list", "triage_rules.list",
     "agent_skills.list", "skills.get", "skills.list", "skills.proposed.list",
-    "mcp_registry.list", "mcp_registry.search",
     "work_pauses.list", "workflow_templates.get", "workflow_templates.list",
     "missions.get", "missions.list", "missions.list_all", "missions.metrics", "missions.checkpoints_list",
     "checkpoints.get",

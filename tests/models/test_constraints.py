@@ -97,7 +97,7 @@ def test_every_closed_set_is_held_by_a_check() -> None:
 
 
 def test_every_id_is_held_to_letters_that_need_no_escaping() -> None:
-    free = {"audit_logs", "chats", "inbox_items", "mcp_tool_calls", "runs"}
+    free = {"audit_logs", "chats", "inbox_items", "mcp_registry_servers", "mcp_tool_calls", "runs"}
     keys = {
         table.name for table in metadata().sorted_tables if "id" in table.c and not isinstance(table.c.id.type, Integer)
     } - free

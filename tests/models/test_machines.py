@@ -15,6 +15,7 @@ from models.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
 from models.credentials import ROTATION_STATES
 from models.gdpr import GDPR_STATES
 from models.inbox import INBOX_STATES
+from models.keeper import KEEPER_STATES
 from models.machines import MACHINES, Machine
 from models.missions import ISSUE_STATES, MISSION_ACTIONS, MISSION_STATES, TASK_BY_ENGINE, TASK_STATES
 from models.runs import RUN_STATES, RunStatus
@@ -30,6 +31,7 @@ DOCUMENTED: dict[str, Machine[Any, Any]] = {
     "extras.Approval": APPROVAL_STATES,
     "extras.Inbox": INBOX_STATES,
     "issues.Issue": ISSUE_STATES,
+    "keeper.KeeperRequest": KEEPER_STATES,
     "missions.Mission": MISSION_STATES,
     "missions.MissionActions": MISSION_ACTIONS,
     "missions.Task": TASK_STATES,

@@ -50,6 +50,7 @@ async def test_every_tenant_table_is_locked_for_its_owner_too(seeded: Seeded) ->
         "events",
         "idempotency_keys",
         "chat_presence",
+        "data_keys",
     }
 
 

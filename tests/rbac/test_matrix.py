@@ -99,6 +99,8 @@ def test_the_list_of_anonymous_operations_is_the_contract_s() -> None:
     without = {route["id"] for _, route in routes() if route.get("auth") == "none"}
     of_our_own = {
         "auth.email_confirm",
+        "decision_links.decide",
+        "decision_links.show",
         "auth.oidc_callback",
         "auth.oidc_redirect",
         "auth.passkey_sign_in",

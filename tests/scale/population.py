@@ -396,7 +396,8 @@ class Population:
         await self.fill("skills", first, min(last, CATALOG), id=f"'cskill' || {NUMBER}", **taught)
         served = {"name": name, "display_name": name, "is_featured": "i % 100 = 0", "synced_at": "now()"}
         await self.fill("mcp_registry_servers", first, last, id=f"'harbour/' || {NUMBER}", **served)
-        held = {"agent_id": f"'{AGENT}'", "skill_id": f"'cskill' || {NUMBER}", "enabled": "true", **TIMES}
+        has = f"CASE WHEN {RARE} THEN '{AGENT}' ELSE 'cagent' || {NUMBER} END"
+        held = {"agent_id": has, "skill_id": f"'cskill' || {NUMBER}", "enabled": "true", **TIMES}
         await self.fill("agent_skills", first, min(last, CATALOG), id=f"'cagski' || {NUMBER}", **held)
         waiting = {"file_name": "'skill-' || i", "name": name, "description": name, "content": name, **TIMES}
         ids = f"'cskprp' || {NUMBER}"

@@ -251,7 +251,13 @@ READS = (
     Read("labels", "/api/v1/labels", kind=Kind.whole),
     Read("skills", "/api/v1/skills", kind=Kind.whole),
     Read("the MCP registry", "/api/v1/mcp-registry", kind=Kind.counted, rows=50),
-    Read("the MCP registry, searched", "/api/v1/mcp-registry/search?q=name", kind=Kind.counted, rows=50),
+    Read(
+        "the MCP registry, searched",
+        "/api/v1/mcp-registry/search?q=name&featured=0&trust_tier=community",
+        kind=Kind.whole,  # of the registry
+    ),
+    Read("the MCP registry: featured", "/api/v1/mcp-registry?featured=1", kind=Kind.counted, rows=50),
+    Read("the MCP registry: trust_tier", "/api/v1/mcp-registry?trust_tier=community", kind=Kind.counted, rows=50),
     Read("the MCP registry: behind a cursor at the end", field="mcpRegistry", behind=True),
     Read("the MCP registry: before a cursor at the end", field="mcpRegistry", before=True),
     Read("skills of an agent", f"/api/v1/agents/{AGENT}/skills", kind=Kind.whole),
