@@ -48,6 +48,12 @@ TOLD = """
 """
 NEVER = "/api/v1/journal?limit=100&q=sails+heavy"
 """Two words of which each line has both, and none has them beside each other: every line is looked at."""
+DEAR = {
+    "agent, crew, type and severity": 20_000,  # 1 of 840 has all four: twelve thousand lines of ten million
+    "a word of 1 in 1,000": 16_000,  # each of the lines that have it is looked at
+    "a word of 1 in 250 and an agent": 64_000,  # they never meet: all forty thousand with the word are looked at
+}
+"""Buffers of what is looked for line by line; of all else, a page takes 4,000 at most."""
 INDEXES = """
     SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'journal' AND indexname NOT LIKE '%pkey'
 """
@@ -127,5 +133,5 @@ async def test_a_page_costs_about_what_it_shows(database: Any, tmp_path: Path) -
         Path(path).write_text(HEAD.format(lines=LINES, size=size) + "\n".join(lines) + "\n")
     assert never.status_code in (200, 503)  # or the statement took as long as one may
     assert all(cost.scanned == set() for cost in costs.values())
-    dear = {name: cost.buffers for name, cost in costs.items() if cost.buffers > 4_000}
+    dear = {name: cost.buffers for name, cost in costs.items() if cost.buffers > DEAR.get(name, 4_000)}
     assert not dear
