@@ -284,6 +284,10 @@ def _transport_of(http: Any, httpx: Any) -> Any:
             if 300 <= answer.status < 400:
                 await answer.aclose()
                 raise self._guarding.refuse(_gateway("The server answers with a redirect, which is not followed"))
+            if any(name.lower() == b"content-encoding" for name, _ in answer.headers):
+                # the client would inflate it, to a thousand times the bytes that are counted here
+                await answer.aclose()
+                raise self._guarding.refuse(_gateway("The server compresses its answer, which it was asked not to"))
             return httpx.Response(answer.status, headers=answer.headers, stream=Counted(self._guarding, answer))
 
         async def _answer(self, request: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import threading
 import time
@@ -95,6 +96,9 @@ class Hostile:
             return await self._answer(writer, 401, b"{}")
         if form == "page":
             return await self._answer(writer, 200, b"<html>hello</html>", kind="text/html")
+        if form == "inflates":
+            bomb = gzip.compress(b" " * (64 << 20), 9)
+            return await self._answer(writer, 200, bomb, "content-encoding: gzip\r\n")
         if form == "teapot":
             return await self._answer(writer, 418, b"")
         if form in EVENTS:
