@@ -1,9 +1,12 @@
-"""Commands that the keeper has allowed, where agents' commands run."""
+"""Commands that the keeper has allowed, where agents' commands run; and requests that nobody has decided."""
 
 import asyncio
 
 from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
 from resolvers.instance.settings import Settings
+from resolvers.keeper.closing import CLOSE, LOOK, OfRequest, close, enqueue_overdue
+from runtime.background import Work, carries
+from runtime.clocks import Tick, ticks
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, Workdir, detect
 
@@ -40,3 +43,13 @@ class SandboxedCommands:
         except Failed as failed:
             raise NotRun(str(failed)) from None
         return Ran(ended.exit_code, ended.stdout + ended.stderr, ended.truncated)
+
+
+@ticks(LOOK)
+async def look(tick: Tick) -> None:
+    await tick.write(enqueue_overdue)
+
+
+@carries(CLOSE)
+async def closed(work: Work, data: OfRequest) -> None:
+    await work.write("close", lambda ctx: close(ctx, data.request_id))

@@ -33,8 +33,10 @@ _SPACES: Final = re.compile(r"\s+")
 
 
 def normalised(text: str) -> str:
-    """As it reads: compatible forms joined, what cannot be seen left out, one space between words, in lower case."""
-    folded = unicodedata.normalize("NFKC", text)
+    """As it reads: compatible forms taken for plain ones, accents and what cannot be seen left out, one space between
+    words, in lower case.
+    """
+    folded = unicodedata.normalize("NFKD", text)
     seen = "".join(each for each in folded if unicodedata.category(each) not in ("Cf", "Mn", "Me"))
     return _SPACES.sub(" ", seen.casefold().translate(_HOMOGLYPHS))
 
