@@ -27,7 +27,8 @@ from crewship.postgres import make_private, write_secret
 from resolvers.errors import Refusal
 from resolvers.instance.crypto import LEAST_SECRET, is_strong
 from resolvers.instance.data_keys import KeyStore
-from resolvers.instance.settings import AesKey, HexKey, Settings
+from resolvers.instance.setting_types import AesKey, HexKey
+from resolvers.instance.settings import Settings
 from resolvers.instance.transit import PREFIX, Login, Transit
 from resolvers.instance.vault import Vault
 from resolvers.instance.wrapping import Unwrappable, name_of

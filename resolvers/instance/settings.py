@@ -2,13 +2,9 @@
 
 import os
 import pwd
-import re
 from collections.abc import Mapping
-from email.utils import parseaddr
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -21,176 +17,37 @@ from pydantic import (
     model_validator,
 )
 from pydantic.config import JsonDict
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from resolvers.instance.sign_in_providers import SignInProvider, configured, is_safe_url
+from resolvers.instance.setting_types import (
+    AesKey,
+    DatabaseUrl,
+    Days,
+    Directory,
+    HexKey,
+    KeptDays,
+    Limit,
+    Milliseconds,
+    ModelName,
+    Networks,
+    NumberedKeys,
+    Origins,
+    RedisUrl,
+    Sender,
+    SmtpUrl,
+    duration,
+    exactly_true,
+    origin,
+    server,
+)
+from resolvers.instance.sign_in_providers import SignInProvider, configured
 
 # What bind() takes on Linux, the closing zero left off.
 MAX_SOCKET_PATH = 107
-FURTHER_KEYS = range(3, 256)  # numbers of wrapping keys beside the two that have variables of their own
-LARGEST_KEY_FILE = 1 << 16
-
-_DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-
-_SHORT_DURATION = re.compile(r"(?=.)(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?")
 
 
 class SettingsError(Exception):
     """The environment is wrong; the text names each variable and what it takes, and shows no secret."""
-
-
-def _list(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _duration(value: Any) -> Any:
-    """Seconds of `5m`, `90s`, `1h30m`."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        raise ValueError("not a duration")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
-
-
-def _milliseconds(value: Any) -> Any:
-    """Of `5s`, `1m30s`, `1500ms`; a number alone is milliseconds already."""
-    if not isinstance(value, str) or value.strip().isdecimal():
-        return value
-    match = _SHORT_DURATION.fullmatch(value.strip())
-    if match is None:
-        raise ValueError("not a duration")
-    minutes, seconds, rest = (int(part or 0) for part in match.groups())
-    return minutes * 60_000 + seconds * 1000 + rest
-
-
-def _networks(value: Any) -> Any:
-    listed = _list(value)
-    return (
-        tuple(ip_network(part) if isinstance(part, str) else part for part in listed)
-        if isinstance(listed, tuple)
-        else listed
-    )
-
-
-def _origin(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    parts = urlsplit(value.strip())
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.path not in ("", "/")
-        or parts.query
-        or parts.fragment
-        or parts.username
-    ):
-        raise ValueError("not an origin")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _server(value: Any) -> Any:
-    origin = _origin(value)
-    if isinstance(origin, str) and not is_safe_url(origin, plain=True):
-        raise ValueError("keys are not sent in the clear")
-    return origin
-
-
-def _origins(value: Any) -> Any:
-    listed = _list(value)
-    return tuple(_origin(part) for part in listed) if isinstance(listed, tuple) else listed
-
-
-def _numbered_keys(value: Any) -> Any:
-    """`3:<key>,4:<key>`, or what the file has that is named, where they may stand on lines of their own."""
-    if not isinstance(value, str):
-        return value
-    if not re.match(r"\s*\d+\s*:", value):
-        try:
-            with Path(value.strip()).open() as file:
-                value = file.read(LARGEST_KEY_FILE)
-        except OSError:
-            raise ValueError("not a readable file") from None
-    pairs = [entry.partition(":") for entry in re.split(r"[,\s]+", value) if entry]
-    made = {int(number): _aes_key(SecretStr(key)) for number, _, key in pairs}
-    if len(made) < len(pairs) or not all(number in FURTHER_KEYS for number in made):
-        raise ValueError("not numbered keys")
-    return made
-
-
-def _hex_key(value: Any) -> Any:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str) or not re.fullmatch(r"[0-9a-fA-F]{64,}", text) or len(text) % 2:
-        raise ValueError("not a key")
-    return value
-
-
-def _aes_key(value: Any) -> Any:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str) or len(text) != 64:
-        raise ValueError("not a key")
-    return _hex_key(value)
-
-
-def _database_url(value: Any) -> Any:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str) or urlsplit(text).scheme not in ("postgres", "postgresql"):
-        raise ValueError("not a database URL")
-    return value
-
-
-def _redis_url(value: Any) -> Any:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str) or urlsplit(text).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("not a Redis URL")
-    return value
-
-
-def _smtp_url(value: Any) -> Any:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str):
-        raise ValueError("not an SMTP URL")
-    parts = urlsplit(text)
-    if (
-        parts.scheme not in ("smtp", "smtps")
-        or not parts.hostname
-        or parts.path not in ("", "/")
-        or parts.query not in ("", "tls=off")
-        or (parts.scheme == "smtps" and parts.query)
-        or parts.port == 0
-    ):
-        raise ValueError("not an SMTP URL")
-    return value
-
-
-def _sender(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    _, address = parseaddr(value)
-    if not re.fullmatch(r"[^@\s]+@[A-Za-z0-9.\-]+", address) or not value.isprintable():
-        raise ValueError("not a sender")
-    return value
-
-
-def _exactly_true(value: Any) -> bool:
-    return value is True or value == "true"
-
-
-def _absolute(value: Any) -> Any:
-    return Path(os.path.abspath(os.path.expanduser(value))) if isinstance(value, str) else value
-
-
-Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
-Directory = Annotated[Path, BeforeValidator(_absolute)]
-AesKey = Annotated[SecretStr, BeforeValidator(_aes_key)]
-NumberedKeys = Annotated[dict[int, SecretStr], NoDecode, BeforeValidator(_numbered_keys)]
-HexKey = Annotated[SecretStr, BeforeValidator(_hex_key)]
-RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
-SmtpUrl = Annotated[SecretStr, BeforeValidator(_smtp_url)]
-Sender = Annotated[str, BeforeValidator(_sender)]
-DatabaseUrl = Annotated[SecretStr, BeforeValidator(_database_url)]
 
 
 def default_data_dir() -> Path:
@@ -234,11 +91,6 @@ PROVIDER = "the name of a provider, or none"
 MODEL = "the name of a model"
 TIMEOUT = "a duration such as 5s or 1m30s, or milliseconds"
 A_MINUTE = "a number of requests a minute, at least 1"
-Limit = Annotated[PositiveInt, Field(lt=2**31)]
-Milliseconds = Annotated[Limit, BeforeValidator(_milliseconds)]
-ModelName = Annotated[str, Field(max_length=200)]
-Days = Annotated[PositiveInt, Field(le=36_500)]
-KeptDays = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class Settings(BaseSettings):
@@ -264,7 +116,7 @@ class Settings(BaseSettings):
         default_factory=lambda data: data["data_dir"] / "run" / "crewship.sock",
         takes="a file path",
     )
-    public_url: Annotated[str, BeforeValidator(_origin)] | None = variable(
+    public_url: Annotated[str, BeforeValidator(origin)] | None = variable(
         "CREWSHIP_PUBLIC_URL", takes="an origin such as https://crewship.example.com"
     )
     env: str = variable("CREWSHIP_ENV", "", takes="a name; prod and production tighten the rules")
@@ -299,7 +151,7 @@ class Settings(BaseSettings):
         "CREWSHIP_WRAPPING_KEY", takes="the number of the key that wraps: 1 for ENCRYPTION_KEY, 2 for ENCRYPTION_KEY_V2"
     )
     # A server of OpenBao or HashiCorp Vault whose transit engine wraps data keys.
-    transit_address: Annotated[str, BeforeValidator(_server)] | None = variable(
+    transit_address: Annotated[str, BeforeValidator(server)] | None = variable(
         "CREWSHIP_TRANSIT_ADDRESS", takes="a URL such as https://bao.example.com:8200 (http on this machine only)"
     )
     transit_mount: str = variable("CREWSHIP_TRANSIT_MOUNT", "transit", takes="the path of a transit engine")
@@ -317,7 +169,7 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = variable("CREWSHIP_METRICS_TOKEN", takes="a secret text")
 
     allow_signup: bool = variable("CREWSHIP_ALLOW_SIGNUP", False, takes=BOOLEAN, live=True)
-    bootstrap_window: Annotated[NonNegativeInt | None, BeforeValidator(_duration)] = variable(
+    bootstrap_window: Annotated[NonNegativeInt | None, BeforeValidator(duration)] = variable(
         "CREWSHIP_BOOTSTRAP_WINDOW", takes="a duration such as 90s, 5m or 1h30m"
     )
     allowed_origins: Origins = variable(
@@ -329,7 +181,7 @@ class Settings(BaseSettings):
         "CREWSHIP_TRUSTED_PROXY_CIDRS", (), takes="addresses or networks, such as 10.0.0.7,192.168.0.0/16"
     )
     force_secure_cookies: bool = variable("CREWSHIP_FORCE_SECURE_COOKIES", False, takes=BOOLEAN)
-    internal_allow_any: Annotated[bool, BeforeValidator(_exactly_true)] = variable(
+    internal_allow_any: Annotated[bool, BeforeValidator(exactly_true)] = variable(
         "CREWSHIP_INTERNAL_ALLOW_ANY", False, takes="true; all else is no"
     )
     open_schema: bool = variable("CREWSHIP_OPEN_SCHEMA", True, takes=BOOLEAN)
@@ -371,7 +223,7 @@ class Settings(BaseSettings):
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
     # MCP servers at addresses of the host's own networks.
     mcp_allow_private: bool = variable("CREWSHIP_MCP_ALLOW_PRIVATE", False, takes=BOOLEAN)
-    mcp_registry_url: Annotated[str, BeforeValidator(_origin)] = variable(
+    mcp_registry_url: Annotated[str, BeforeValidator(origin)] = variable(
         "CREWSHIP_MCP_REGISTRY_URL",
         "https://registry.modelcontextprotocol.io",
         takes="an origin such as https://registry.example.com",
