@@ -21,7 +21,18 @@ from models import migrations
 asyncio.run(migrations.upgrade({owner!r}, application_role={role!r}))
 """
 BOTH = f"{SERVER}; import schema.live, schema.root; from schema.endpoint import Endpoint; Endpoint(schema.root.schema)"
-NEVER = {"rich", "pygments", "alembic", "mako", "sqlalchemy.ext.asyncio", "dbos", "openai", "anthropic", "webauthn"}
+NEVER = {
+    "rich",
+    "pygments",
+    "alembic",
+    "mako",
+    "sqlalchemy.ext.asyncio",
+    "dbos",
+    "openai",
+    "anthropic",
+    "webauthn",
+    "mcp",
+}
 GRAPHQL = {"schema", "strawberry", "graphql"}
 
 
