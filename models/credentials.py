@@ -82,8 +82,9 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """A secret that agents work with. Its values are sealed for this row; nothing shows them.
 
     One without a value, such as a slot that is still to be filled, is given to nobody, whatever its status.
-    `token_expires_at` is a text as it was sent. `recency` falls as `created_at` rises: all keys of the list go one way,
-    so that a page deep in it costs what the first one does.
+    `token_expires_at` is a text as it was sent; `oauth_expires_at` is when a token that was got by OAuth ends.
+    `oauth_names_issuer`: the authorization server says who it is in each of its answers (RFC 9207). `recency` falls as
+    `created_at` rises: all keys of the list go one way, so that a page deep in it costs what the first one does.
     """
 
     __tablename__ = "credentials"
@@ -97,6 +98,11 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             "recency",
             "id",
             postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index(
+            "credentials_oauth_expires_at_idx",
+            "oauth_expires_at",
+            postgresql_where=text("status = 'ACTIVE' AND refresh_token IS NOT NULL AND deleted_at IS NULL"),
         ),
     )
     __bookkeeping__: ClassVar = frozenset({"last_checked_at", "last_used_at", "last_used_ips"})
@@ -123,6 +129,10 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     oauth_auth_url: str | None = text_field(URL, default=None)
     oauth_token_url: str | None = text_field(URL, default=None)
     oauth_scopes: str | None = text_field(URL, default=None)
+    oauth_issuer: str | None = text_field(URL, default=None)
+    oauth_names_issuer: bool = False
+    oauth_resource: str | None = text_field(URL, default=None)
+    oauth_expires_at: datetime | None = time_field(default=None)
     provisioned_for_service: str | None = text_field(LINE, default=None)
     created_by_actor_type: ActorType | None = enum_field(ActorType, default=None)
     created_by_actor_id: str | None = text_field(ID, default=None)

@@ -83,7 +83,7 @@ DECLARED: Final[Mapping[str, Held]] = {
         mentions="name description account_label account_email username tags last_error",
         hidden="value refresh_token oauth_client_secret",
         nothing="provider scope token_expires_at last_used_ips oauth_client_id oauth_auth_url oauth_token_url"
-        " oauth_scopes provisioned_for_service",
+        " oauth_scopes oauth_issuer oauth_resource provisioned_for_service",
     ),
     "crew_connections": held(),
     "crew_integrations": held(
@@ -166,6 +166,7 @@ DECLARED: Final[Mapping[str, Held]] = {
         mentions="data changes",
         nothing="action entity_type entity_id actor_type",
     ),
+    "oauth_states": held(hidden="state_hash verifier", nothing="redirect_uri"),
     "passkey_challenges": held(hidden="browser challenge"),
     "passkeys": held(nothing="name credential_id public_key transports"),
     "password_resets": held(hidden="token_hash", nothing="email"),

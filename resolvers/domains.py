@@ -50,6 +50,7 @@ DOMAINS = (
     "skills",
     "connectors",
     "mcp_registry",
+    "oauth",
     "escalations",
     "integrations",
     "decision_links",

@@ -3,7 +3,7 @@
 from resolvers.kernel import Event
 
 
-class CredentialExpired(Event, type="credential.expired", channel="workspace:{workspace_id}", planned=True):
+class CredentialExpired(Event, type="credential.expired", channel="workspace:{workspace_id}"):
     """The provider refused to renew an OAuth credential: a user has to connect it again."""
 
     credential_id: str

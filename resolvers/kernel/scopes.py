@@ -66,6 +66,7 @@ _OF_DOMAIN = {
     "members": _WORKSPACE,
     "metrics": _WORKSPACE,
     "milestones": ("projects:read", "projects:write"),
+    "oauth": ("credentials:read", "credentials:write"),
     "policies": ("crews:read", "crews:write"),
     "recurring_issues": ("issues:read", "issues:write"),
     "saved_views": ("issues:read", "issues:write"),

@@ -119,6 +119,7 @@ RULES = (
     _where("security_logs", "created_at < now() - interval '400 days'"),
     _where("email_changes", "expires_at < now() - interval '1 day'"),
     _where("pairings", "expires_at < now() - interval '1 day'"),
+    _where("oauth_states", "created_at < now() - interval '15 minutes'"),
     _where("sign_in_attempts", f"created_at < now() - interval '{int(ATTEMPT_LIFETIME.total_seconds())} seconds'"),
     _where("passkey_challenges", "expires_at < now()"),
     _where("chat_presence", "until < now()"),

@@ -42,6 +42,7 @@ from models.mcp_registry import McpRegistryServer
 from models.memory import MemoryConfig, MemoryTier, MemoryVersion
 from models.missions import Assignment, Checkpoint, Mission, MissionTask, MissionType
 from models.notification_channels import ChannelType, NotificationChannel
+from models.oauth import OAuthState
 from models.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
 from models.projects import Milestone, Project
 from models.recurring_issues import RecurringIssue
@@ -106,6 +107,14 @@ def workspace_rows(name: str) -> list[SQLModel]:
         ),
         secret := Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
         CredentialCrew(credential_id=secret.id, crew_id=crew.id, **here),
+        OAuthState(
+            state_hash=f"state-{name}",
+            credential_id=secret.id,
+            user_id=user.id,
+            redirect_uri="https://x.example",
+            verifier=Sealed(MARK + b"locked"),
+            **here,
+        ),
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),
         CredentialRotation(credential_id=secret.id, grace_seconds=60, expires_at=now(), **here),
         AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="GH_TOKEN", **here),

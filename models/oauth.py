@@ -1,0 +1,29 @@
+"""Consents that are under way: somebody was sent to an authorization server, and is to come back with a code."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field
+
+from models.base import TenantTable, belongs_to, secret_field, stored_at, text_field
+from models.bounds import LINE, URL
+from models.sealed import Sealed
+
+
+class OAuthState(TenantTable, table=True):
+    """It is good once, for 15 minutes. Of the state there is a hash, of the code verifier what the vault sealed."""
+
+    __tablename__ = "oauth_states"
+    __table_args__ = (
+        UniqueConstraint("state_hash"),
+        belongs_to("credential_id", "credentials", ondelete="CASCADE"),
+        Index("oauth_states_created_at_idx", "created_at"),
+        Index("oauth_states_credential_id_idx", "credential_id"),
+        Index("oauth_states_user_id_idx", "user_id"),
+    )
+    state_hash: str = text_field(LINE)
+    credential_id: str
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    redirect_uri: str = text_field(URL)
+    verifier: Sealed = secret_field(LINE)
+    created_at: datetime = stored_at()
