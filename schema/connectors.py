@@ -3,9 +3,9 @@
 import strawberry
 from strawberry.scalars import JSON
 
-from resolvers.connectors import catalog, manifest
+from resolvers.connectors import catalog, installation, kits, manifest, verification
 from resolvers.connectors import recipes as recipe_ops
-from schema.bridge import output, query
+from schema.bridge import mutation, output, query
 
 
 @output(manifest.Brand)
@@ -146,9 +146,56 @@ class ConnectorRecipeType:
     mcp_servers: list[RecipeServerType]
 
 
+@output(verification.VerifyResult)
+class ConnectorVerifyResultType:
+    """Whether the provider accepts the values, and why not."""
+
+    ok: bool
+    message: str | None
+
+
+@output(installation.InstallResult)
+class ConnectorInstallResultType:
+    """`nextStep` is null when nothing is left to do."""
+
+    integration_id: strawberry.ID
+    next_step: str | None
+    oauth_url: str | None
+
+
+@output(kits.RecipePreview)
+class RecipePreviewType:
+    """What an installation would make."""
+
+    recipe: ConnectorRecipeType
+    needed_credentials: list[str]
+    existing_credentials: JSON = strawberry.field(description="Name -> true.")
+    crew_slug_available: bool
+    resolved_crew_slug: str
+
+
+@output(kits.RecipeInstall)
+class RecipeInstallType:
+    """The crew that was made, and what came with it, by name."""
+
+    crew_id: strawberry.ID
+    crew_slug: str
+    credentials_added: list[str]
+    credentials_reused: list[str]
+    mcp_servers_added: list[str]
+
+
 @strawberry.type
 class ConnectorQuery:
     connectors = query(catalog.list_connectors, ConnectorListItemType)
     connector = query(catalog.get_connector, ConnectorType)
     recipes = query(recipe_ops.list_recipes, ConnectorRecipeType)
     recipe = query(recipe_ops.get_recipe, ConnectorRecipeType)
+    verify_connector = query(verification.verify_connector, ConnectorVerifyResultType)
+    recipe_preview = query(kits.preview_recipe, RecipePreviewType)
+
+
+@strawberry.type
+class ConnectorMutation:
+    install_connector = mutation(installation.install_connector, ConnectorInstallResultType)
+    install_recipe = mutation(kits.install_recipe, RecipeInstallType)

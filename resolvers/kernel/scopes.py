@@ -94,6 +94,8 @@ _OF_OPERATION: dict[str, Scopes] = {
     "invitations.accept": None,
     "invitations.signup": None,
     "onboarding": None,  # about the account, and it makes what several scopes are for
+    "connectors.install": frozenset({"crews:write", "credentials:write"}),
+    "recipes.install": frozenset({"crews:write", "credentials:write"}),
     "crew_templates.deploy": frozenset({"crews:write", "agents:write"}),
     "instance_settings": frozenset({EVERYTHING}),
     "admin": frozenset({"workspace:admin"}),

@@ -39,7 +39,7 @@ class AutoConnected(Output):
 
 @command("oauth.auto_connect", Action.MANAGE, audit="credential.created", late=True)
 async def auto_connect(ctx: Context, data: AutoConnect) -> AutoConnected:
-    """Connect an MCP server by consent.
+    """Start connecting an MCP server by consent.
 
     Finds its authorization server, registers a client there (RFC 7591), and makes a credential that is still to get its
     tokens. Where no client is given, an app has to be made by hand, and nothing is stored.

@@ -141,7 +141,7 @@ async def start_loopback(ctx: Context, data: OfCredential) -> LoopbackStarted:
     late=True,
 )
 async def exchange_oauth(ctx: Context, data: ExchangeOAuth) -> OAuthConnected:
-    """Exchange an authorization code for tokens.
+    """Finish getting a credential with a copied code.
 
     For a code that a person has copied. The credential is given to no MCP server.
     """

@@ -83,7 +83,7 @@ class AuthorizationServer:
 
 @procedure("oauth.discover", Action.NONE, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,), late=True)
 async def discover_oauth(ctx: Context, data: DiscoverOAuth) -> DiscoveryResult:
-    """Find the authorization server of an MCP server.
+    """Check how an MCP server asks for consent.
 
     Asks the MCP server (RFC 9728) and its authorization server (RFC 8414); failing that, some providers are known by
     their hosts. Addresses of this host and its networks are not called.

@@ -19,6 +19,7 @@ def consenting(plot: Plot) -> Credential:
     )
 
 
+ANONYMOUS = {"oauth.callback"}
 OF = {"credential_id": "consenting"}
 NAMED = {"mcp_url": "https://mcp.linear.app/mcp"}
 RECIPES = {
