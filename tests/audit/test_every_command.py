@@ -30,6 +30,7 @@ OF_NO_ROW = {
     "approvals.reset_auto_tuning",
     "escalations.purge",
     "inbox.purge",
+    "mcp_registry.sync",
 }
 """What they change has no id."""
 SAME = {"auth.signout", "chats.cancel", "service_accounts.deactivate", "triage.process"}
