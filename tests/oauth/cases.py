@@ -23,10 +23,10 @@ ANONYMOUS = {"oauth.callback"}
 OF = {"credential_id": "consenting"}
 NAMED = {"mcp_url": "https://mcp.linear.app/mcp"}
 RECIPES = {
-    "oauth.initiate": Recipe(ids=OF),
+    "oauth.initiate": Recipe({"redirect_uri": "https://app.example.com/cb"}, ids=OF),
     "oauth.loopback": Recipe(ids=OF),
     "oauth.exchange": Recipe({"code": "good"}, ids=OF, refused=Code.BAD_GATEWAY),
     "oauth.callback": Recipe({"code": "good", "state": "0" * 64}, refused=Code.BAD_REQUEST),
     "oauth.discover": Recipe(NAMED),
-    "oauth.auto_connect": Recipe(NAMED),
+    "oauth.auto_connect": Recipe({"mcp_url": "http://127.0.0.1/mcp"}, refused=Code.BAD_REQUEST),
 }
