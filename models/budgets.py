@@ -18,6 +18,7 @@ from models.base import (
     tenant_id,
     tenant_key,
     text_field,
+    time_field,
 )
 from models.bounds import ID, NAME
 
@@ -99,6 +100,23 @@ class BudgetSpend(TenantRow, table=True):
     span: str = text_field(NAME, primary_key=True)
     slot: int = Field(primary_key=True, sa_type=SmallInteger)
     micros: int = Field(sa_type=BigInteger)
+
+
+class CallReservation(TenantTable, table=True):
+    """What is set aside of a budget for one call of a model that no run makes, until it is booked. It counts until
+    `expires_at`: a process that died gives nothing back.
+    """
+
+    __tablename__ = "call_reservations"
+    __table_args__ = (
+        UniqueConstraint("call_id", "budget_id"),
+        belongs_to("budget_id", "budgets", ondelete="CASCADE"),
+        Index("call_reservations_budget_id_idx", "workspace_id", "budget_id"),
+    )
+    call_id: str = text_field(ID)
+    budget_id: str
+    micros: int = Field(sa_type=BigInteger)
+    expires_at: datetime = time_field()
 
 
 class RunReservation(TenantRow, table=True):

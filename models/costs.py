@@ -9,11 +9,16 @@ from models.base import TenantRow, TenantTable, stored_at, tenant_id, text_field
 from models.bounds import ID, LINE
 
 SLOTS = 8
-"""Into how many rows a sum is split by the run: runs that book at the same time rarely meet at one."""
+"""Into how many rows a sum is split by the run: runs that book at the same time rarely meet at one. Calls of no run
+have a row of their own behind them.
+"""
 
 
 class ModelCall(TenantTable, table=True):
     """One call of a model, booked with the step of the run that made it: once, however often the step is begun.
+
+    One that the service makes itself has no run: `run_id` is its own id then, `step` what it was for, and there
+    may be no agent.
 
     The ledger outlives what it tells of, and has no foreign keys. `crew_id` is the agent's crew at the time; an issue
     is a mission, too. `cost_micros` are millionths of a US dollar, null where the price is not known. `estimated`: the
@@ -31,7 +36,7 @@ class ModelCall(TenantTable, table=True):
     )
     run_id: str = text_field(ID)
     step: str = text_field(LINE * 2)
-    agent_id: str = text_field(ID)
+    agent_id: str | None = text_field(ID, default=None)
     crew_id: str | None = text_field(ID, default=None)
     chat_id: str | None = text_field(ID, default=None)
     mission_id: str | None = text_field(ID, default=None)
@@ -48,7 +53,7 @@ class ModelCall(TenantTable, table=True):
 
 class CostDay(TenantRow, table=True):
     """The sums of a day, by UTC, for an agent in a crew and a model: over the rows of all slots. `crew_id` is empty for
-    an agent without a crew.
+    an agent without a crew, `agent_id` for a call of none.
     """
 
     __tablename__ = "cost_days"

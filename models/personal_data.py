@@ -69,6 +69,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "audit_seals": held(nothing="digests hash signature dropped_signature"),
     "budget_spends": held(nothing="budget_id span"),
     "budgets": held(nothing="warned_in exceeded_in"),
+    "call_reservations": held(nothing="call_id"),
     "chat_presence": held(whose="user_id", nothing="chat_id process"),
     "chat_read_cursors": held(),
     "chats": held(words="title"),

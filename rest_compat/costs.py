@@ -13,7 +13,7 @@ class ModelCallJSON(Wire, of=ModelCall):
     workspace_id: str
     run_id: str
     step: str
-    agent_id: str
+    agent_id: str | None
     agent_name: Annotated[str | None, Absent()]
     crew_id: str | None
     crew_name: Annotated[str | None, Absent()]

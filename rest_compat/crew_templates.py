@@ -12,4 +12,5 @@ ROUTES = (
         crew_templates.DeployedCrew,
         status=201,
     ),
+    POST("/api/v1/crew-ai-suggest", crew_templates.suggest_crew, crew_templates.CrewSuggestion),
 )

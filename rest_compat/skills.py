@@ -138,6 +138,8 @@ ROUTES = (
     POST(f"{PROPOSED}/reject", skills.reject_proposal, skills.ProposalRejected),
     POST(f"{INTERNAL}/author", skills.author_skill, skills.SkillAuthored, status=201, in_query=("crew_id",)),
     GET("/api/v1/skills/{skillId}", skills.get_skill, SkillDetailJSON),
+    POST(f"{OF_WORKSPACE}/generate", skills.generate_skill, skills.SkillGenerated, status=201),
+    POST(f"{INTERNAL}/generate", skills.generate_skill_for_agent, skills.SkillGenerated, status=201),
     POST(f"{OF_WORKSPACE}/import", skills.import_skill, skills.SkillImported, status=201),
     POST(f"{OF_WORKSPACE}/bulk-import", skills.bulk_import_skills, skills.BulkImport),
     DELETE(f"{OF_WORKSPACE}/{{skillId}}", skills.delete_skill, skills.SkillDeleted),

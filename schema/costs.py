@@ -16,13 +16,13 @@ for kind in (BudgetPeriod, BudgetScope, cost_ops.CostGroup):
 
 @node(ModelCall)
 class ModelCallType:
-    """One call of a model by a run: what it has used, and what it costs."""
+    """One call of a model: what it has used, and what it costs."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
-    run_id: strawberry.ID
-    step: str = strawberry.field(description="Step of the run that made the call.")
-    agent_id: strawberry.ID
+    run_id: strawberry.ID = strawberry.field(description="Run that made the call; of a call without one, its own id.")
+    step: str = strawberry.field(description="Step of the run that made the call; without a run, what it was for.")
+    agent_id: strawberry.ID | None = strawberry.field(description="Null where no agent asked for the call.")
     agent: Edge | None
     agent_name: str | None = strawberry.field(description="Name of the agent, even if the agent is deleted.")
     crew_id: strawberry.ID | None = strawberry.field(description="Crew of the agent at the time of the call.")
@@ -62,7 +62,7 @@ class BudgetType:
     soft_limit_percent: int | None = strawberry.field(description="At which share of the amount people are told.")
     hard_stop: bool = strawberry.field(description="Whether no run is started when the amount is spent.")
     spent_usd: float = strawberry.field(description="Spent today, or in total, as the period says.")
-    reserved_usd: float = strawberry.field(description="Set aside for runs under way.")
+    reserved_usd: float = strawberry.field(description="Set aside for runs and calls under way.")
     remaining_usd: float = strawberry.field(description="Neither spent nor set aside.")
     created_at: datetime
     updated_at: datetime
@@ -86,7 +86,7 @@ class CostRowType:
     """A row of a cost report."""
 
     key: str = strawberry.field(
-        description="A day, the id of an agent or of a crew, or a model; empty for agents without a crew."
+        description="A day, the id of an agent or of a crew, or a model; empty where there is no agent or crew."
     )
     name: str = strawberry.field(description="Name of the agent or crew, and else the key.")
     calls: float

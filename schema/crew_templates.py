@@ -4,6 +4,7 @@ from datetime import datetime
 
 import strawberry
 
+from models.agents import AgentRole
 from resolvers import crew_templates as crew_template_ops
 from schema.bridge import mutation, output, query
 
@@ -50,6 +51,27 @@ class DeployedCrewType:
     agent_ids: list[strawberry.ID]
 
 
+@output(crew_template_ops.SuggestedAgent)
+class SuggestedAgentType:
+    """An agent of a crew that is suggested."""
+
+    name: str
+    slug: str
+    role_title: str
+    agent_role: AgentRole
+    system_prompt: str
+
+
+@output(crew_template_ops.CrewSuggestion)
+class CrewSuggestionType:
+    """A crew that a model suggests: nothing of it is created. One of the agents is the LEAD."""
+
+    crew_name: str
+    crew_slug: str
+    description: str
+    agents: list[SuggestedAgentType]
+
+
 @strawberry.type
 class CrewTemplateQuery:
     crew_templates = query(crew_template_ops.list_crew_templates, CrewTemplateType)
@@ -59,3 +81,4 @@ class CrewTemplateQuery:
 @strawberry.type
 class CrewTemplateMutation:
     deploy_crew_template = mutation(crew_template_ops.deploy_crew_template, DeployedCrewType)
+    suggest_crew = mutation(crew_template_ops.suggest_crew, CrewSuggestionType)

@@ -81,6 +81,18 @@ class SkillImportedType:
     created: bool
 
 
+@output(skill_ops.SkillGenerated)
+class SkillGeneratedType:
+    """`scanReason` is null where the scan found nothing, `descriptionQuality` where the description is fine."""
+
+    skill_id: strawberry.ID
+    slug: str
+    content: str
+    scan_status: ScanStatus
+    scan_reason: str | None
+    description_quality: str | None
+
+
 @output(skill_ops.BulkImported, name="BulkImportedSkill")
 class BulkImportedType:
     skill_id: strawberry.ID
@@ -193,6 +205,7 @@ class SkillQuery:
 @strawberry.type
 class SkillMutation:
     import_skill = mutation(skill_ops.import_skill, SkillImportedType)
+    generate_skill = mutation(skill_ops.generate_skill, SkillGeneratedType)
     bulk_import_skills = mutation(skill_ops.bulk_import_skills, BulkImportType)
     delete_skill = mutation(skill_ops.delete_skill, SkillDeletedType)
     approve_proposed_skill = mutation(skill_ops.approve_proposal, ProposalApprovedType)

@@ -8,7 +8,15 @@ from sqlmodel import col
 
 from models.agents import Agent
 from models.base import table_of
-from models.budgets import SUBJECTS, Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
+from models.budgets import (
+    SUBJECTS,
+    Budget,
+    BudgetPeriod,
+    BudgetScope,
+    BudgetSpend,
+    CallReservation,
+    RunReservation,
+)
 from models.costs import CostDay, ModelCall
 from models.crews import Crew
 from models.missions import Mission
@@ -47,6 +55,7 @@ BUDGET = Subject(Budget, "id")
 SHARE = 10  # of an amount is what a run sets aside, where nothing else is said
 TODAY: Any = literal_column("to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')")
 DATE: Any = literal_column("(now() AT TIME ZONE 'UTC')::date")
+PRESENT: Any = literal_column("now()")
 MIDNIGHT: Any = literal_column("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
 TOTAL: Any = literal_column("'total'")
 ZERO: Any = literal_column("0")
@@ -67,7 +76,11 @@ def _spent(budget: Any, scope: Any) -> Any:
 
 def _reserved(budget: Any, scope: Any) -> Any:
     held, own = scope.beside(RunReservation, budget)
-    return scope.scalar(select(sum_of(held.c.micros)).select_from(held).where(held.c.budget_id == budget.id, *own))
+    runs = select(sum_of(held.c.micros)).select_from(held).where(held.c.budget_id == budget.id, *own)
+    asked, own = scope.beside(CallReservation, budget)
+    found = (asked.c.budget_id == budget.id, asked.c.expires_at > PRESENT, *own)
+    calls = select(sum_of(asked.c.micros)).select_from(asked).where(*found)
+    return scope.scalar(runs) + scope.scalar(calls)
 
 
 def _remaining(budget: Any, scope: Any) -> Any:

@@ -1,5 +1,6 @@
 """Amounts of money: stored in millionths of a US dollar, told and taken in dollars."""
 
+import math
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -15,6 +16,11 @@ Usd = Annotated[Float, Field(ge=1 / MILLION, le=LARGEST)]
 
 def micros_of(dollars: float) -> int:
     return round(dollars * MILLION)
+
+
+def micros(dollars: float | None) -> int | None:
+    """Millionths of a US dollar, rounded up: what costs anything is not free."""
+    return None if dollars is None else math.ceil(round(dollars * MILLION, 3))
 
 
 def dollars(micros: Any) -> Any:

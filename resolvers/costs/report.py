@@ -65,7 +65,7 @@ class CostSum(Output):
 
 
 class CostRow(CostSum):
-    """`key` is a day, the id of an agent or of a crew, or a model; empty for agents without a crew. `name` is that of
+    """`key` is a day, the id of an agent or of a crew, or a model; empty where there is none. `name` is that of
     the agent or crew, and else the key.
     """
 

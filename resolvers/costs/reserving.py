@@ -14,12 +14,12 @@ from sqlmodel import col
 from models.agents import Agent
 from models.base import table_of
 from models.bounds import LINE, cut
-from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
+from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
 from models.inbox import InboxKind, InboxPriority, SenderType
 from models.missions import Assignment
 from models.runs import Run, RunStatus
 from models.workspaces import Role
-from resolvers.costs.budgets import span_of
+from resolvers.costs.budgets import PRESENT, span_of
 from resolvers.costs.events import ALARMS, BudgetExceeded, BudgetWarning
 from resolvers.costs.money import shown, sum_of
 from resolvers.inbox.events import InboxItemUpdated
@@ -86,7 +86,7 @@ async def reserve(ctx: Context, data: ReserveRun) -> Reserved:
     if run.status is not RunStatus.RUNNING or run.lease != data.lease:
         raise Refusal(Code.CONFLICT, TAKEN_OVER)
     states = await _states(ctx, run)
-    await _alarm(ctx, states)
+    await alarm(ctx, states)
     held = [state for state in states if state.budget.hard_stop]
     for state in held:
         if state.own is None and state.left <= 0:
@@ -102,11 +102,10 @@ async def reserve(ctx: Context, data: ReserveRun) -> Reserved:
 
 async def raise_alarms(ctx: Context, run: Run) -> None:
     """With the end of a run: what it has spent may have brought a budget to its limit. Declare ALARMS."""
-    await _alarm(ctx, await _states(ctx, run))
+    await alarm(ctx, await _states(ctx, run))
 
 
 async def _states(ctx: Context, run: Run) -> list[State]:
-    """Of the budgets that concern a run, which are locked."""
     agent = await ctx.select(Agent, col(Agent.id) == run.agent_id, including_deleted=True).one()
     whose = [col(Budget.scope) == BudgetScope.workspace, col(Budget.agent_id) == agent.id]
     if agent.crew_id is not None:
@@ -117,28 +116,37 @@ async def _states(ctx: Context, run: Run) -> list[State]:
             assignment.c.workspace_id == ctx.workspace_id, assignment.c.id == run.assignment_id
         )
         whose.append(col(Budget.mission_id).in_(missions))
+    return await states(ctx, whose, run.id)
+
+
+async def states(ctx: Context, whose: Sequence[Any], run_id: str = "") -> list[State]:
+    """Of the budgets that concern a run, or a call without one: they are locked."""
     budgets = await ctx.select(Budget, or_(*whose)).order_by(col(Budget.id)).locked().all()
     if not budgets:
         return []
-    found = {row[0]: row[1:] for row in await ctx.report(_sums(ctx, run, budgets))}
+    found = {row[0]: row[1:] for row in await ctx.report(_sums(ctx, run_id, budgets))}
     return [State(budget, *found[budget.id]) for budget in budgets]
 
 
-def _sums(ctx: Context, run: Run, budgets: Sequence[Budget]) -> Any:
+def _sums(ctx: Context, run_id: str, budgets: Sequence[Budget]) -> Any:
     """A statement of its own: it sees what was committed before the budgets were locked."""
     budget, spend, held = ctx.table(Budget), ctx.table(BudgetSpend).c, ctx.table(RunReservation).c
     span, here = span_of(budget.c), budget.c.id
     spent = select(sum_of(spend.micros)).where(spend.budget_id == here, spend.span == span)
-    others = select(sum_of(held.micros)).where(held.budget_id == here, held.run_id != run.id)
-    own = select(held.granted_micros).where(held.budget_id == here, held.run_id == run.id)
-    values = [made.correlate(budget).scalar_subquery() for made in (spent, others, own)]
-    return select(here, span, *values).where(here.in_([each.id for each in budgets]))
+    others = select(sum_of(held.micros)).where(held.budget_id == here, held.run_id != run_id)
+    asked = ctx.table(CallReservation).c
+    calls = select(sum_of(asked.micros)).where(asked.budget_id == here, asked.expires_at > PRESENT)
+    own = select(held.granted_micros).where(held.budget_id == here, held.run_id == run_id)
+    values = [made.correlate(budget).scalar_subquery() for made in (spent, others, calls, own)]
+    return select(here, span, values[0], values[1] + values[2], values[3]).where(
+        here.in_([each.id for each in budgets])
+    )
 
 
 # ---- alarms ----------------------------------------------------------------------------------------------------------
 
 
-async def _alarm(ctx: Context, states: Sequence[State]) -> None:
+async def alarm(ctx: Context, states: Sequence[State]) -> None:
     """Once in a span of a budget for each of its limits."""
     for state in states:
         budget = state.budget

@@ -7,8 +7,9 @@ from resolvers.crew_templates.deployment import (
     get_crew_template,
     list_crew_templates,
 )
+from resolvers.crew_templates.suggesting import CrewSuggestion, SuggestedAgent, suggest_crew
 
 __all__ = [
-    "CrewTemplate", "CrewTemplateAgent", "DeployedCrew", "deploy_crew_template", "get_crew_template",
-    "list_crew_templates",
+    "CrewSuggestion", "CrewTemplate", "CrewTemplateAgent", "DeployedCrew", "SuggestedAgent", "deploy_crew_template",
+    "get_crew_template", "list_crew_templates", "suggest_crew",
 ]  # fmt: skip

@@ -33,12 +33,16 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One message of a user. `schema`: what the answer has to be as JSON, for servers that hold a model to it."""
+    """One message of a user, under the instructions of the `system`, if there are any.
+
+    `schema`: what the answer has to be as JSON, for servers that hold a model to it.
+    """
 
     text: str = field(repr=False)
     schema: dict[str, Any] = field(default_factory=dict, repr=False)
     temperature: float = 0.0
     most_tokens: int = 256
+    system: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +139,10 @@ class _Anthropic:
             headers["x-api-key"] = model.key.get_secret_value()
         body = {
             "model": model.name,
-            "messages": _messages(question),
+            "messages": [_said_by_user(question)],
             "temperature": question.temperature,
             "max_tokens": question.most_tokens,
+            **({"system": question.system} if question.system else {}),
         }
         return f"{(model.address or ANTHROPIC).rstrip('/')}/v1/messages", headers, body
 
@@ -153,7 +158,12 @@ WIRES: Final[dict[str, _Wire]] = {"ollama": _Ollama(), "openai": _OpenAI(), "ant
 
 
 def _messages(question: Question) -> list[dict[str, str]]:
-    return [{"role": "user", "content": question.text}]
+    instructed = [{"role": "system", "content": question.system}] if question.system else []
+    return [*instructed, _said_by_user(question)]
+
+
+def _said_by_user(question: Question) -> dict[str, str]:
+    return {"role": "user", "content": question.text}
 
 
 def _read(wire: _Wire, answer: Answered, question: Question) -> Completed:
@@ -169,7 +179,7 @@ def _read(wire: _Wire, answer: Answered, question: Question) -> Completed:
         raise CompletionFailed("The model's server answered with something else than a message")
     if _is_count(read) and _is_count(written):
         return Completed(text, read, written)
-    return Completed(text, estimated(question.text), estimated(text), estimated=True)
+    return Completed(text, estimated(question.system + question.text), estimated(text), estimated=True)
 
 
 def _is_count(value: Any) -> bool:

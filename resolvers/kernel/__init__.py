@@ -28,6 +28,7 @@ from resolvers.instance.mcp_client import McpFailed, McpServer, offered
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification, check_password
 from resolvers.instance.ports import CommandOfAgent, Mail, MailFailed, NotRun, Ran, Undeliverable
+from resolvers.instance.prices import price
 from resolvers.instance.running import BOOTSTRAPPED, instance
 from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider, is_safe_url
 from resolvers.instance.store import Arriving, Entry, Opened, names_of
@@ -165,7 +166,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # HTTP to the outside, by `ctx.outside.http`.
     "Answered", "Outbound", "Policy",
     # Models that judge, by `ctx.outside.completions`.
-    "Model", "Question", "Completed", "CompletionFailed",
+    "Model", "Question", "Completed", "CompletionFailed", "price",
     # Commands of agents, by `ctx.outside.commands`.
     "CommandOfAgent", "Ran", "NotRun",
     # Files, by `ctx.outside.store`.

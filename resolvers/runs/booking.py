@@ -1,6 +1,5 @@
 """How calls of models get into the ledger: in the statement that stores the outcome of the step that made them."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,11 +29,6 @@ class Charge:
     def row(self, step: str) -> dict[str, Any]:
         named = {"id": new_id(), "step": step, "provider": self.provider[:LINE], "model": self.model[:LINE]}
         return asdict(self) | named
-
-
-def micros(dollars: float | None) -> int | None:
-    """Millionths of a US dollar, rounded up: what costs anything is not free."""
-    return None if dollars is None else math.ceil(round(dollars * 1_000_000, 3))
 
 
 def booked(charges: str) -> str:

@@ -3,6 +3,7 @@
 from resolvers.skills.assignment import SkillAssigned, SkillUnassigned, assign_skill, list_agent_skills, remove_skill
 from resolvers.skills.bulk import BulkImport, BulkImported, BulkSkipped, bulk_import_skills
 from resolvers.skills.catalog import InstalledAgent, SkillDeleted, delete_skill, get_skill, list_skills
+from resolvers.skills.generating import SkillGenerated, generate_skill, generate_skill_for_agent
 from resolvers.skills.importing import SkillImported, import_skill
 from resolvers.skills.proposing import (
     ProposalApproved,
@@ -16,7 +17,8 @@ from resolvers.skills.proposing import (
 
 __all__ = [
     "BulkImport", "BulkImported", "BulkSkipped", "InstalledAgent", "ProposalApproved", "ProposalRejected",
-    "SkillAssigned", "SkillAuthored", "SkillDeleted", "SkillImported", "SkillUnassigned", "approve_proposal",
-    "assign_skill", "author_skill", "bulk_import_skills", "delete_skill", "get_skill", "import_skill",
-    "list_agent_skills", "list_proposals", "list_skills", "reject_proposal", "remove_skill",
+    "SkillAssigned", "SkillAuthored", "SkillDeleted", "SkillGenerated", "SkillImported", "SkillUnassigned",
+    "approve_proposal", "assign_skill", "author_skill", "bulk_import_skills", "delete_skill", "generate_skill",
+    "generate_skill_for_agent", "get_skill", "import_skill", "list_agent_skills", "list_proposals", "list_skills",
+    "reject_proposal", "remove_skill",
 ]  # fmt: skip

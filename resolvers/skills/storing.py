@@ -49,10 +49,10 @@ async def check_free(ctx: Context, file: SkillFile, skill: Skill | None, refused
     if same is not None and (skill is None or same.id != skill.id):
         raise Refusal(refused, TAKEN)
     if skill is None:
-        await _check_room(ctx, refused)
+        await check_room(ctx, refused)
 
 
-async def _check_room(ctx: Context, refused: Code) -> None:
+async def check_room(ctx: Context, refused: Code) -> None:
     if await ctx.select(Skill, col(Skill.made_in) == ctx.workspace_id).count() >= MOST_OF_A_WORKSPACE:
         raise Refusal(refused, f"A workspace may have {MOST_OF_A_WORKSPACE} skills of its own at most")
     if await ctx.select(Skill).count() >= MOST_OF_THE_INSTANCE:

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from models.bounds import NAME
 from models.runs import ChatEventType
+from resolvers.costs.money import micros
 from resolvers.instance.telemetry import log
 from resolvers.rules.consent import question
 from resolvers.rules.redaction import Redactor
-from resolvers.runs.booking import micros
 from runtime.adapters.budget import Budget, estimated
 from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse, Usage
 from runtime.job import (

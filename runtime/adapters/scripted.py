@@ -36,7 +36,7 @@ from pydantic import (
 
 from models.bounds import LINE
 from models.runs import ChatEventType
-from resolvers.runs.booking import micros
+from resolvers.costs.money import micros
 from runtime.job import Charge, Failed, Job, Outcome, Sink, over_budget
 from runtime.prompt import estimate
 

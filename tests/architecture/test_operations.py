@@ -23,6 +23,12 @@ LOOKING = {"Check", "Count", "Get", "Identify", "List", "Open", "Redirect", "Sea
 DOING = {
     "Apply",
     "Accept",
+    "Approve",
+    "Write",
+    "Suggest",
+    "Book",
+    "Propose",
+    "Reject",
     "Build",
     "Rebuild",
     "Restart",

@@ -12,7 +12,8 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(("crews.provision", "crews.provision.rebuild", "crews.restart_agents"), _NOTHING),
     **dict.fromkeys(("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set"), _OWN),
     **dict.fromkeys(("notifications.delete", "notifications.read", "notifications.read_all"), _OWN),
-    **dict.fromkeys(("budgets.reserve", "runs.create_internal", "runs.finish", "runs.finish_internal"), _RUNTIME),
+    **dict.fromkeys(("budgets.reserve", "model_calls.book", "model_calls.hold", "runs.create_internal"), _RUNTIME),
+    **dict.fromkeys(("runs.finish", "runs.finish_internal"), _RUNTIME),
     **dict.fromkeys(("internal.keeper.execute", "internal.keeper.request", "keeper.open"), _LOG),
     **dict.fromkeys(
         [f"internal.keeper.{name}" for name in ("behavior", "memory_health", "negative_learning", "skill_review")], _LOG

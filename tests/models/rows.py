@@ -15,7 +15,7 @@ from models.assignments import Escalation, PeerConversation
 from models.audit import AuditSeal, McpCallStatus, McpToolCall
 from models.auth import User
 from models.base import new_id, table_of
-from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
+from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
 from models.chats import Chat, ChatReadCursor, Message, MessageRole
 from models.costs import CostDay, ModelCall
 from models.credentials import (
@@ -175,6 +175,7 @@ def _budget(agent: Agent) -> list[SQLModel]:
         Budget(scope=BudgetScope.crew, crew_id=agent.crew_id, period=BudgetPeriod.day, **amounts, **here),
         budget,
         BudgetSpend(budget_id=budget.id, span="total", slot=0, micros=1, **here),
+        CallReservation(call_id=new_id(), budget_id=budget.id, micros=1, expires_at=now(), **here),
         RunReservation(run_id=run.id, budget_id=budget.id, granted_micros=1, micros=1, **here),
     ]
 

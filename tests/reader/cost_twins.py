@@ -74,7 +74,8 @@ def _spent(store: Store, budget: Row) -> int:
 
 
 def _reserved(store: Store, budget: Row) -> int:
-    return _sum(r for r in store.tables["run_reservations"] if r["budget_id"] == budget["id"])
+    asked = [r for r in store.tables["call_reservations"] if r["expires_at"] > store.tables["now"][0]["now"]]
+    return _sum(r for r in [*store.tables["run_reservations"], *asked] if r["budget_id"] == budget["id"])
 
 
 def _remaining(store: Store, budget: Row) -> int:

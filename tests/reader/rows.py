@@ -13,7 +13,7 @@ from models.assignments import Escalation, PeerConversation
 from models.audit import McpCallStatus, McpServerScope, McpToolCall
 from models.auth import User
 from models.base import most_characters, new_id, table_of
-from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, RunReservation
+from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
 from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
 from models.costs import ModelCall
 from models.credentials import (
@@ -156,6 +156,9 @@ class Sower:
             for slot in range(some(4)):
                 for span in ("total", "2026-01-01", datetime.now(UTC).date().isoformat()):
                     yield BudgetSpend(budget_id=budget.id, span=span, slot=slot, micros=some(4_000), **self.here)
+            for hours in (-1, 1):
+                ends = {"expires_at": datetime.now(UTC) + timedelta(hours=hours)}
+                yield CallReservation(call_id=new_id(), budget_id=budget.id, micros=some(9), **ends, **self.here)
             if pick([True, False]):
                 yield RunReservation(run_id=run.id, budget_id=budget.id, granted_micros=9, micros=some(9), **self.here)
         yield from self.templates()

@@ -10,8 +10,9 @@ from models.base import new_id
 from models.chats import Chat
 from models.crews import Crew
 from models.missions import Assignment, Mission
+from resolvers.costs.money import micros
 from resolvers.runs import work
-from resolvers.runs.booking import Charge, micros
+from resolvers.runs.booking import Charge
 from resolvers.runs.work import Batch
 from runtime.adapters.scripted import ScriptedAdapter
 from tests.runtime.adapters.sinks import job

@@ -76,6 +76,8 @@ RECIPES = {
     "skills.get": Recipe(ids=OF_SKILL),
     "skills.delete": Recipe(ids=OF_SKILL),
     "skills.bulk_import": Recipe({"git_url": "https://localhost/skills.git"}, refused=Code.BAD_GATEWAY),
+    "skills.generate": Recipe({"slug": "hitches", "prompt": "Tie"}, refused=Code.PRECONDITION_FAILED),
+    "internal.skills.generate": Recipe({"slug": "hitches", "prompt": "Tie"}, refused=Code.PRECONDITION_FAILED),
     "skills.proposed.approve": Recipe({"file_name": "skill-bowlines.md"}),
     "skills.proposed.reject": Recipe({"file_name": "skill-bowlines.md"}),
     "internal.skills.author": Recipe({"content": SKILL_MD}),

@@ -73,6 +73,7 @@ class Vendor:
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.gone = asyncio.Event()  # a client has left before the end
+        self.silent = False
 
     def says(self, *answers: Says | Refuses | Breaks) -> None:
         self.answers += answers
@@ -84,10 +85,14 @@ class Vendor:
     async def answer(self, request: Request) -> Response:
         self.asked.append(await request.json())
         self.headers.append(dict(request.headers))
+        if self.silent:
+            await self.gone.wait()
         answer = self.answers.pop(0)
         if isinstance(answer, Refuses):
             error = {"type": answer.type, "code": answer.type, "message": answer.message}
             return JSONResponse({"type": "error", "error": error}, answer.status, headers=answer.headers)
+        if not self.asked[-1].get("stream"):
+            return _anthropic_message(answer)
         lines = _openai(answer) if self.wire == "openai" else _anthropic(answer)
         return StreamingResponse(self._paced(lines, answer), media_type="text/event-stream")
 
@@ -204,6 +209,16 @@ def _anthropic(answer: Says | Breaks) -> list[str]:
     _, written, _ = answer.usage or (0, 0, 0)
     delta = {"stop_reason": stop[answer.stop], "stop_sequence": None}
     return [*lines, _typed("message_delta", delta=delta, usage={"output_tokens": written}), _typed("message_stop")]
+
+
+def _anthropic_message(answer: Says | Breaks) -> Response:
+    """The whole of an answer at once."""
+    if isinstance(answer, Breaks):
+        return Response("{this is no JSON", media_type="application/json")
+    usage = None if answer.usage is None else dict(zip(("input_tokens", "output_tokens"), answer.usage, strict=False))
+    content = [{"type": "text", "text": piece} for piece in answer.text]
+    message = {"id": "msg", "type": "message", "role": "assistant", "model": "m-1", "stop_reason": "end_turn"}
+    return JSONResponse(message | {"content": content, "usage": usage})
 
 
 @contextlib.asynccontextmanager
