@@ -117,7 +117,7 @@ async def initiate_oauth(ctx: Context, data: InitiateOAuth) -> OAuthStarted:
     late=True,
 )
 async def start_loopback(ctx: Context, data: OfCredential) -> LoopbackStarted:
-    """Start getting a credential by consent, with an answer to this machine.
+    """Start getting a credential by consent on this machine.
 
     For a browser on the machine of the server, which listens on its loopback address for one answer, or two minutes.
     """
