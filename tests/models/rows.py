@@ -76,7 +76,8 @@ def workspace_rows(name: str) -> list[SQLModel]:
     change: dict[str, Any] = {"action": "crew.created", "entity_type": "CREW", "entity_id": crew.id, **here}
     service = User(id=service_account_id(), email=f"service-of-{name}@example.org")
     flag = FeatureFlag(key=f"sails-{name}")
-    skill = Skill(made_in=workspace.id, name=name, name_key=name, slug=name, display_name=name)
+    kept = {"type": CredentialType.SECRET, "value": Sealed(MARK + b"locked")}
+    secret = Credential(name=f"key of {name}", **kept, **here)
     return [
         user,
         workspace,
@@ -100,12 +101,38 @@ def workspace_rows(name: str) -> list[SQLModel]:
         lead,
         agent,
         WorkflowTemplate(name=f"watches of {name}", template_json="[]", **here),
+        *_taught(name, crew, agent),
+        *_kept(name, crew, agent, user, secret),
+        *_servers(name, crew, agent, secret),
+        chat,
+        *_talk(name, chat, user),
+        *_remembered(agent, user),
+        *_mission(crew, lead, agent, chat),
+        *_budget(agent),
+        ModelCall(run_id=f"run-{name}", step="1 model", agent_id=agent.id, provider="p", model="m", **here),
+        CostDay(day=date(2026, 1, 1), agent_id=agent.id, crew_id=crew.id, model="m", slot=0, **here),
+        *_issues(crew, lead, user),
+        KeeperRequest(request_type=KeeperRequestType.access, intent="Read", **here),
+        SavedView(user_id=user.id, name="Storms", filters_json="{}", **here),
+    ]
+
+
+def _taught(name: str, crew: Crew, agent: Agent) -> list[SQLModel]:
+    here: dict[str, Any] = {"workspace_id": agent.workspace_id}
+    skill = Skill(made_in=agent.workspace_id, name=name, name_key=name, slug=name, display_name=name)
+    return [
         skill,
         AgentSkill(agent_id=agent.id, skill_id=skill.id, **here),
         SkillProposal(
             crew_id=crew.id, file_name=f"skill-{name}.md", name="x", description="Use it", content="x", **here
         ),
-        secret := Credential(name=f"key of {name}", type=CredentialType.SECRET, value=Sealed(MARK + b"locked"), **here),
+    ]
+
+
+def _kept(name: str, crew: Crew, agent: Agent, user: User, secret: Credential) -> list[SQLModel]:
+    here: dict[str, Any] = {"workspace_id": agent.workspace_id}
+    return [
+        secret,
         CredentialCrew(credential_id=secret.id, crew_id=crew.id, **here),
         OAuthState(
             state_hash=f"state-{name}",
@@ -118,17 +145,6 @@ def workspace_rows(name: str) -> list[SQLModel]:
         CredentialEvent(credential_id=secret.id, event_type=CredentialEventType.CREATED, **here),
         CredentialRotation(credential_id=secret.id, grace_seconds=60, expires_at=now(), **here),
         AgentCredential(agent_id=agent.id, credential_id=secret.id, env_var_name="GH_TOKEN", **here),
-        *_servers(name, crew, agent, secret),
-        chat,
-        *_talk(name, chat, user),
-        *_remembered(agent, user),
-        *_mission(crew, lead, agent, chat),
-        *_budget(agent),
-        ModelCall(run_id=f"run-{name}", step="1 model", agent_id=agent.id, provider="p", model="m", **here),
-        CostDay(day=date(2026, 1, 1), agent_id=agent.id, crew_id=crew.id, model="m", slot=0, **here),
-        *_issues(crew, lead, user),
-        KeeperRequest(request_type=KeeperRequestType.access, intent="Read", **here),
-        SavedView(user_id=user.id, name="Storms", filters_json="{}", **here),
     ]
 
 
