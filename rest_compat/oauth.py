@@ -40,7 +40,7 @@ def _refuses(headers: Mapping[bytes, bytes], refusal: Refusal) -> Reply:
 ROUTES = (
     GET(f"{BASE}/providers", providers.list_oauth_providers, providers.OAuthProviders),
     POST(f"{BASE}/initiate", consents.initiate_oauth, consents.OAuthStarted),
-    GET(f"{BASE}/callback", consents.finish_oauth, answers=_connected, refuses=_refuses),
+    GET(f"{BASE}/callback", consents.finish_oauth, answers=_connected, refuses=_refuses, in_text=True),
     POST(f"{BASE}/exchange", consents.exchange_oauth, consents.OAuthConnected),
     POST(f"{BASE}/loopback", consents.start_loopback, consents.LoopbackStarted),
     POST(f"{BASE}/discover", discovery.discover_oauth, discovery.DiscoveryResult),

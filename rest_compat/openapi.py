@@ -306,7 +306,8 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
         status = STATUS[code]
         made[str(status)] = {
             "description": REASON_PHRASES[status],
-            "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
+            "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}
+            | ({"text/plain": {"schema": {"type": "string"}}} if route.in_text else {}),
         }
     if route.redirects is not None:
         made["302"] = {"description": route.redirects}

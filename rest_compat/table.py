@@ -189,7 +189,8 @@ class Route:
     `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; what a command of an Upload
     takes beside it comes by the query, and the rows of a Streaming have the shape of `wire`. What only `answers` knows
     is documented by `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
-    `refuses`: another answer to a refusal, by the headers of the request, for a route that browsers are sent to.
+    `refuses`: another answer to a refusal, by the headers of the request, for a route that browsers are sent to;
+    `in_text`: it is plain text.
     """
 
     method: str
@@ -204,6 +205,7 @@ class Route:
     reads: Reading | None = None
     answers: Writing | None = None
     refuses: Refusing | None = None
+    in_text: bool = False
     body_limit: int | None = None
     redirects: str | None = None
     probe: bool = False

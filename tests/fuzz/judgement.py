@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
+from resolvers.keeper.evaluating import UNAVAILABLE
+from resolvers.oauth.client import FAILED
 from resolvers.problem import REASON_PHRASES
 from resolvers.rules.containers import NO_CONTAINERS
 from tests.fuzz.hooks import BROKEN, INSIDES
 
-UNREACHED = (NO_CONTAINERS, "git_url: ", "git_ref: ", "The MCP server could not be asked: ")
-"""What a server that is not there is no failure of ours for (contract: skills.bulk_import says 502)."""
+UNREACHED = (NO_CONTAINERS, "git_url: ", "git_ref: ", "The MCP server could not be asked: ", FAILED, UNAVAILABLE)
+"""What a server or model that is not there is no failure of ours for (contract: skills.bulk_import says 502, and an
+evaluator without a model 503).
+"""
 
 # Lists of an unknown row: empty, no refusal; with the answer (contract: agents.runs, chats.list, chats.messages).
 EMPTY: dict[str, Any] = {
@@ -18,10 +22,13 @@ EMPTY: dict[str, Any] = {
 PROBLEM = {"type", "title", "status", "detail", "instance", "error"}
 
 
-def clear(status: int, body: bytes) -> None:
+def clear(status: int, body: bytes, kind: str = "") -> None:
     """An answer of REST: whatever was asked for, or a refusal of the documented shape with a text."""
     assert status < 500 or any(text.encode() in body for text in UNREACHED), (status, body[:500])
-    if status >= 400:
+    if status >= 400 and kind.startswith("text/plain"):  # contract: oauth.callback
+        assert body.strip(), status
+        assert not INSIDES.search(body.decode()), body
+    elif status >= 400:
         told: dict[str, Any] = json.loads(body)
         assert told.keys() >= PROBLEM, told
         assert (told["status"], told["title"], told["type"]) == (status, REASON_PHRASES[status], "about:blank"), told

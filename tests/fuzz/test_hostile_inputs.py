@@ -126,7 +126,7 @@ async def send(
     }
     answer = await ask(estate.client, route.method, target or path, content=content, headers=given | headers)
     estate.client.cookies.clear()
-    clear(answer.status_code, answer.content)
+    clear(answer.status_code, answer.content, answer.headers.get("content-type", ""))
     changes = await estate.recorder.changes()
     if estate.recorder.dirty:
         await estate.recorder.undo()

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.anyio
 OLD, NEW, THIRD = "ab" * 32, "12" * 32, "34" * 32
 INSERT = """
     INSERT INTO credentials (id, workspace_id, name, type, provider, status, scope, version, security_level, tags,
-        last_used_ips, value)
-    SELECT made.id, $1, made.id, 'SECRET', 'NONE', 'ACTIVE', 'WORKSPACE', 1, 1, '[]', '[]', made.value
+        last_used_ips, oauth_names_issuer, value)
+    SELECT made.id, $1, made.id, 'SECRET', 'NONE', 'ACTIVE', 'WORKSPACE', 1, 1, '[]', '[]', false, made.value
     FROM unnest($2::text[], $3::bytea[]) AS made (id, value)
 """
 
