@@ -97,9 +97,9 @@ async def open_request(ctx: Context, data: OpenRequest) -> OpenedRequest:
     In a transaction of its own: whatever becomes of the verdict, that somebody has asked is known.
     """
     agent = await _agent(ctx, data)
+    held, credential = await _held(ctx, agent, data)
     if data.container_id is not None and data.container_id != (agent.crew_id or agent.id):
         raise forbidden(OTHER_CONTAINER)
-    held, credential = await _held(ctx, agent, data)
     crew = await ctx.select(Crew, col(Crew.id) == agent.crew_id, including_deleted=True).first()
     request = KeeperRequest(
         request_type=data.request_type,
