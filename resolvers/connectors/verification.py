@@ -7,7 +7,8 @@ from pydantic import Field
 from resolvers.connectors.catalog import ByConnector, connector_of
 from resolvers.connectors.forms import Filling, Values, complete, given
 from resolvers.connectors.manifest import STATUS, AuthMode, Connector
-from resolvers.kernel import Absent, Action, Code, Context, Output, Policy, Refusal, instance, procedure
+from resolvers.integrations.testing import policy
+from resolvers.kernel import Absent, Action, Code, Context, Output, Refusal, instance, procedure
 from resolvers.rules.mcp_endpoint import endpoint_fault
 
 TIMEOUT, SHOWN = 10, 512
@@ -56,14 +57,12 @@ async def _asked(ctx: Context, connector: Connector, filling: Filling) -> str | 
     assert connector.verify is not None
     request = connector.verify.http
     assert request is not None
-    private = instance.settings.mcp_allow_private
     url = filling.text(request.url)
-    if (fault := endpoint_fault(url, private=private)) is not None:
+    if (fault := endpoint_fault(url, private=instance.settings.mcp_allow_private)) is not None:
         return f"The URL {fault}"
     headers = {name: filling.text(value) for name, value in (request.headers or {}).items()}
-    policy = Policy.PRIVATE_TOO if private else Policy.PUBLIC
     try:
-        async with ctx.outside.http(policy, timeout=TIMEOUT, most=SHOWN, cut=True) as http:
+        async with ctx.outside.http(policy(), timeout=TIMEOUT, most=SHOWN, cut=True) as http:
             answer = await http.request(request.method, url, headers=headers)
     except Refusal as refusal:
         return refusal.detail

@@ -15,8 +15,9 @@ import orjson
 from models import bounds
 from models.credentials import Credential
 from resolvers.credentials.vault import opened
+from resolvers.integrations.testing import policy
 from resolvers.kernel import Answered, Code, Refusal, Unopenable, instance
-from resolvers.oauth.discovery import AuthorizationServer, may_call, policy
+from resolvers.oauth.discovery import AuthorizationServer, may_call
 
 TIMEOUT, LARGEST = 15.0, 256 * 1024
 CLIENT_NAME: Final = "Crewship"

@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field
 
 from models import bounds
+from resolvers.integrations.testing import policy
 from resolvers.kernel import (
     Absent,
     Action,
@@ -23,7 +24,6 @@ from resolvers.kernel import (
     Input,
     Outbound,
     Output,
-    Policy,
     Refusal,
     Tenancy,
     instance,
@@ -101,10 +101,6 @@ async def discover_oauth(ctx: Context, data: DiscoverOAuth) -> DiscoveryResult:
         supports_pkce=found.supports_pkce,
         source=found.source,
     )
-
-
-def policy() -> Policy:
-    return Policy.PRIVATE_TOO if instance.settings.mcp_allow_private else Policy.PUBLIC
 
 
 def may_call(url: Any) -> TypeGuard[str]:
