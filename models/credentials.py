@@ -133,6 +133,8 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     oauth_names_issuer: bool = False
     oauth_resource: str | None = text_field(URL, default=None)
     oauth_expires_at: datetime | None = time_field(default=None)
+    # where the value is kept, if not here: `value` is then what opens it there
+    secret_ref: str | None = text_field(URL, default=None)
     provisioned_for_service: str | None = text_field(LINE, default=None)
     created_by_actor_type: ActorType | None = enum_field(ActorType, default=None)
     created_by_actor_id: str | None = text_field(ID, default=None)

@@ -77,6 +77,11 @@ class Refusal(Exception):
         return more
 
 
+def invalid(field: str, problem: str) -> Refusal:
+    """The refusal of one field. Text of the client inside `problem` is cut, and free of what cannot be printed."""
+    return Refusal(Code.BAD_REQUEST, f"{field}: {problem}", fields={field: problem})
+
+
 def unauthenticated(reason: Reason, *, ends_session: bool = False) -> Refusal:
     return Refusal(Code.UNAUTHENTICATED, reason.value, reason=reason.value, ends_session=ends_session)
 

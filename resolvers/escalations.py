@@ -61,6 +61,7 @@ from resolvers.kernel import (
     extend,
     graph,
     instance,
+    invalid,
     many,
     of_parent,
     one,
@@ -209,7 +210,7 @@ async def raise_escalation(ctx: Context, data: RaiseEscalation) -> EscalationRai
     """
     agent = await _agent(ctx, data.crew_id, data.from_slug, "from_slug")
     if data.type is EscalationType.LINK and not (data.metadata or "").startswith("https://"):
-        raise _fault("metadata", "has to be an https address, for an escalation of type LINK")
+        raise invalid("metadata", "has to be an https address, for an escalation of type LINK")
     kept, credential_id = data.metadata, None
     if data.type is EscalationType.CREDENTIAL and data.metadata:
         kept, credential_id = await _stage(ctx, agent, data.metadata)
@@ -263,7 +264,7 @@ async def resolve_escalation(ctx: Context, escalation: Escalation, data: Resolve
     redirect_to = None
     if data.action is EscalationAction.redirect:
         if not data.redirect_to:
-            raise _fault("redirect_to", "is required to redirect")
+            raise invalid("redirect_to", "is required to redirect")
         redirect_to = (await _agent(ctx, escalation.crew_id, data.redirect_to, "redirect_to")).slug
     if escalation.status is not EscalationStatus.PENDING:
         raise Refusal(Code.CONFLICT, RESOLVED)
@@ -314,12 +315,8 @@ async def purge_escalations(ctx: Context, data: PurgeEscalations) -> Escalations
 async def _agent(ctx: Context, crew_id: str, slug: str, field: str) -> Agent:
     found = await ctx.select(Agent, col(Agent.crew_id) == crew_id, col(Agent.slug) == slug).all()
     if not found:
-        raise _fault(field, NO_AGENT)
+        raise invalid(field, NO_AGENT)
     return found[0]
-
-
-def _fault(field: str, text: str) -> Refusal:
-    return Refusal(Code.BAD_REQUEST, f"{field}: {text}", fields={field: text})
 
 
 # ---- credentials that agents propose ---------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ from resolvers.kernel import (
     Text,
     command,
     forbidden,
+    invalid,
 )
-from resolvers.rules.config_text import invalid
 from resolvers.workspaces.workspaces import enter_oldest, workspaces_of
 
 C = TypeVar("C", CliAdapter, LlmProvider)

@@ -18,7 +18,7 @@ from models.credentials import (
 )
 from resolvers import credentials
 from resolvers.kernel.outputs import Success
-from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Fixed, From, Null, Wire
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Fixed, From, Null, Wire
 
 
 class CredentialJSON(Wire, of=Credential):
@@ -50,6 +50,7 @@ class CredentialJSON(Wire, of=Credential):
     created_by_actor_type: ActorType | None
     created_by_actor_id: str | None
     provisioned_for_service: str | None
+    secret_ref: Annotated[str | None, Absent()]
 
 
 class NewCredentialJSON(CredentialJSON, of=Credential):

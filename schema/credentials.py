@@ -57,6 +57,7 @@ class CredentialNode:
     created_by_actor_type: ActorType | None
     created_by_actor_id: strawberry.ID | None
     provisioned_for_service: str | None
+    secret_ref: str | None = strawberry.field(description="Where the value is kept, if in another store.")
     created_at: datetime
     updated_at: datetime
     version: int

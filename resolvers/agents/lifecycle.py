@@ -30,8 +30,8 @@ from resolvers.kernel import (
     Text,
     command,
     instance,
+    invalid,
 )
-from resolvers.rules.config_text import invalid
 
 HAS_LEAD = "The crew already has a LEAD"
 SLUG_TAKEN = "An agent with this slug already exists"

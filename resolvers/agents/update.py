@@ -27,8 +27,9 @@ from resolvers.kernel import (
     Text,
     command,
     instance,
+    invalid,
 )
-from resolvers.rules.config_text import invalid, shown
+from resolvers.rules.config_text import shown
 from resolvers.rules.cron import next_run
 from resolvers.rules.mcp_config import parse_mcp_config
 from resolvers.rules.model_catalog import CURATED

@@ -36,6 +36,7 @@ from resolvers.kernel import (
     graph,
     hash_cli_token,
     instance,
+    invalid,
     new_cli_token,
     procedure,
     query,
@@ -186,7 +187,7 @@ def _lifetime(tier: TokenTier, seconds: int) -> timedelta | None:
     seconds = min(seconds or ADMIN_DEFAULT, ADMIN_LONGEST)
     if seconds < ADMIN_SHORTEST:
         text = f"an ADMIN token lives at least {ADMIN_SHORTEST} seconds"
-        raise Refusal(Code.BAD_REQUEST, f"expires_in_seconds: {text}", fields={"expires_in_seconds": text})
+        raise invalid("expires_in_seconds", text)
     return timedelta(seconds=seconds)
 
 

@@ -45,10 +45,10 @@ from resolvers.kernel import (
     command,
     derived,
     graph,
+    invalid,
     one,
     query,
 )
-from resolvers.rules.config_text import invalid
 
 TAKEN = "There is a budget of this scope and period already"
 BUDGET = Subject(Budget, "id")

@@ -14,7 +14,7 @@ from models.costs import CostDay
 from models.crews import Crew
 from resolvers.costs.ledger import MONEY
 from resolvers.costs.money import MILLION, sum_of
-from resolvers.kernel import Code, Context, Id, Input, Output, Refusal, Text, procedure
+from resolvers.kernel import Code, Context, Id, Input, Output, Refusal, Text, invalid, procedure
 
 MOST_ROWS = 1000
 MOST_DAYS = 3660
@@ -111,7 +111,7 @@ def _window(data: ReportCosts) -> tuple[date, date]:
     before = max(until, date.min + timedelta(DAYS)) - timedelta(DAYS - 1)
     since = date.fromisoformat(data.since) if data.since else before
     if since > until:
-        raise Refusal(Code.BAD_REQUEST, "since: must not be after until", fields={"since": "must not be after until"})
+        raise invalid("since", "must not be after until")
     if (until - since).days >= MOST_DAYS:
         raise Refusal(Code.BAD_REQUEST, f"since: a report covers at most {MOST_DAYS} days")
     return since, until

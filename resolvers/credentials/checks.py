@@ -8,7 +8,8 @@ from models import bounds
 from models.credentials import Credential, CredentialEventType
 from resolvers.credentials.credentials import CREDENTIAL
 from resolvers.credentials.probes import TestResult, probed
-from resolvers.credentials.vault import opened, tell
+from resolvers.credentials.references import value_of
+from resolvers.credentials.vault import tell
 from resolvers.kernel import Action, ById, Code, Context, Input, Tenancy, Text, command, procedure
 
 
@@ -34,7 +35,7 @@ async def test_value(ctx: Context, data: TestValue) -> TestResult:
     Action.UPDATE,
     audit="credential.tested",
     subject=CREDENTIAL,
-    errors=(Code.NOT_FOUND,),
+    errors=(Code.NOT_FOUND, Code.BAD_GATEWAY),
     late=True,
 )
 async def test_stored(ctx: Context, credential: Credential, data: ById) -> TestResult:
@@ -42,7 +43,9 @@ async def test_stored(ctx: Context, credential: Credential, data: ById) -> TestR
 
     Asks the provider about the stored value. It is a line of the timeline, and changes nothing of the credential.
     """
-    value = None if credential.value is None else (await opened(credential.id, "value", credential.value)).reveal()
+    value = None
+    if credential.value is not None:
+        value = (await value_of(credential.id, credential.value, credential.secret_ref)).reveal()
     result = await probed(ctx, credential.provider, credential.type.value, value)
     await ctx.begin()
     kept = await ctx.get(Credential, credential.id)

@@ -17,6 +17,7 @@ from models.credentials import (
 from models.crews import Crew
 from models.workspaces import Capability
 from resolvers.credentials.credentials import TAKEN, Crews, links
+from resolvers.credentials.references import SecretRef
 from resolvers.credentials.shapes import (
     SERVICE,
     Account,
@@ -26,7 +27,6 @@ from resolvers.credentials.shapes import (
     check_username,
     check_value,
     default_if_empty,
-    fault,
     kept_tags,
 )
 from resolvers.credentials.vault import sealed, tell
@@ -45,6 +45,7 @@ from resolvers.kernel import (
     Url,
     command,
     forbidden,
+    invalid,
 )
 
 AUTO_MANAGED = "AUTO_MANAGED"
@@ -56,7 +57,9 @@ class CreateCredential(Input):
 
     `value` is required unless the type is OAUTH2, or `pending` makes a slot to be filled later. With crews the scope is
     CREW. `created_by_actor_*` and `provisioned_for_service` say on whose behalf it is made: another than the caller
-    takes an administrator. `security_level` is from 1 to 3; another number means 1.
+    takes an administrator. `security_level` is from 1 to 3; another number means 1. With `secret_ref`,
+    https://<host>/v1/<mount>/data/<path>#<key>, the value is kept in a KV store (version 2) of OpenBao or HashiCorp
+    Vault, and `value` is the token that reads it there.
     """
 
     name: CredentialName
@@ -79,6 +82,7 @@ class CreateCredential(Input):
     oauth_auth_url: Url | None = None
     oauth_token_url: Url | None = None
     oauth_scopes: Url | None = None
+    secret_ref: Emptied[SecretRef] = None
     pending: Bool = False
     created_by_actor_type: Annotated[ActorType, default_if_empty(ActorType.user.value)] = ActorType.user
     created_by_actor_id: Emptied[Id] = None
@@ -112,7 +116,7 @@ async def add_credential(ctx: Context, data: CreateCredential, *, administers: b
     kept = data.model_dump(
         include={
             "name", "description", "type", "provider", "account_label", "account_email", "username",
-            "token_expires_at", "created_by_actor_type", "provisioned_for_service",
+            "token_expires_at", "secret_ref", "created_by_actor_type", "provisioned_for_service",
         }
     )  # fmt: skip
     credential = Credential(
@@ -144,10 +148,10 @@ async def add_credential(ctx: Context, data: CreateCredential, *, administers: b
 
 def _check(data: CreateCredential) -> None:
     if not data.value and not data.pending and (data.type is not CredentialType.OAUTH2):
-        raise fault("value", "is required")
+        raise invalid("value", "is required")
     if data.value or not data.pending:
         check_username(data.type, data.username)
-    if data.value:
+    if data.value and data.secret_ref is None:
         check_value(data.type, data.value)
 
 
@@ -165,15 +169,15 @@ def _attributed(ctx: Context, data: CreateCredential, administers: bool) -> str 
     if not own and not administers:
         raise forbidden("Only an administrator may say that somebody else has made a credential")
     if kind is ActorType.agent and named is None:
-        raise fault("created_by_actor_id", "is required where created_by_actor_type is agent")
+        raise invalid("created_by_actor_id", "is required where created_by_actor_type is agent")
     if kind is ActorType.system and named is not None:
-        raise fault("created_by_actor_id", "has to be empty where created_by_actor_type is system")
+        raise invalid("created_by_actor_id", "has to be empty where created_by_actor_type is system")
     service = data.provisioned_for_service
     if service is not None:
         if data.provider != AUTO_MANAGED or kind is not ActorType.system:
-            raise fault("provisioned_for_service", f"is for credentials of {AUTO_MANAGED}, made by the system")
+            raise invalid("provisioned_for_service", f"is for credentials of {AUTO_MANAGED}, made by the system")
         if SERVICE.fullmatch(service) is None:
-            raise fault("provisioned_for_service", "has to be <crew>/<service>, both labels as in a host name")
+            raise invalid("provisioned_for_service", "has to be <crew>/<service>, both labels as in a host name")
     return (named or ctx.user_id or None) if kind is ActorType.user else named
 
 

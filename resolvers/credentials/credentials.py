@@ -19,6 +19,7 @@ from models.credentials import (
 )
 from models.crews import Crew
 from resolvers.credentials.graph import IN_ORDER
+from resolvers.credentials.references import SecretRef
 from resolvers.credentials.shapes import (
     PEM,
     Account,
@@ -27,7 +28,6 @@ from resolvers.credentials.shapes import (
     Tags,
     check_username,
     check_value,
-    fault,
     kept_tags,
 )
 from resolvers.credentials.vault import sealed, tell
@@ -53,6 +53,7 @@ from resolvers.kernel import (
     Text,
     at_most,
     command,
+    invalid,
     procedure,
     query,
 )
@@ -99,6 +100,7 @@ class UpdateCredential(Patch, ById):
     username: Account | None
     token_expires_at: Text | None
     security_level: Level
+    secret_ref: Emptied[SecretRef]
 
 
 class OfProvider(Input):
@@ -172,10 +174,12 @@ def _check(credential: Credential, changes: dict[str, Any], value: str) -> None:
     """The rules of the type, for what the credential would become."""
     type = changes.get("type", credential.type)
     check_username(type, changes.get("username", credential.username))
+    if changes.get("secret_ref", credential.secret_ref) is not None:
+        return
     if value:
         check_value(type, value)
     elif type in PEM and type is not credential.type:
-        raise fault("value", f"is required to make it a credential of type {type}")
+        raise invalid("value", f"is required to make it a credential of type {type}")
 
 
 async def _move(ctx: Context, id: str, changes: dict[str, Any]) -> None:

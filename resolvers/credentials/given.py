@@ -7,9 +7,8 @@ from typing import Any
 
 from models.base import new_id
 from models.credentials import CredentialType
-from models.sealed import Sealed
-from resolvers.credentials.vault import opened
-from resolvers.kernel import AcrossWorkspaces, Unopenable, across_workspaces, log
+from resolvers.credentials.references import values_of
+from resolvers.kernel import AcrossWorkspaces, across_workspaces
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 STEERING = frozenset({"PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "TERM", "LANG", "PWD"})
@@ -21,7 +20,8 @@ STEERING_BEGINS = (
 LARGEST = 100_000  # bytes: the kernel takes no longer variable than 128 KiB
 MOST = 500
 GIVEN = """
-    SELECT credentials.id, credentials.type, credentials.provider, credentials.value, given.env_var_name
+    SELECT credentials.id, credentials.type, credentials.provider, credentials.value, credentials.secret_ref,
+        given.env_var_name
     FROM agent_credentials AS given
     JOIN credentials ON credentials.workspace_id = given.workspace_id AND credentials.id = given.credential_id
     WHERE given.workspace_id = $1 AND given.agent_id = $2 AND credentials.deleted_at IS NULL
@@ -59,7 +59,7 @@ def is_variable(name: str) -> bool:
 
 async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
     """What the agent holds, by priority; among equals what was used longest ago comes first. It is told on the
-    timelines, once a minute each. What cannot be opened is left out.
+    timelines, once a minute each. What cannot be opened, or is not given by the store it is in, is left out.
     """
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
@@ -67,8 +67,8 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
         await _tell(rows, workspace_id, agent_id, [row["id"] for row in found])
         return found
 
-    held = [await _opened(row) for row in await across_workspaces(find)]
-    return [each for each in held if each is not None]
+    rows = await across_workspaces(find)
+    return [_given(row, value) for row, value in zip(rows, await values_of(rows), strict=True) if value is not None]
 
 
 async def tell_use(workspace_id: str, agent_id: str, ids: Sequence[str]) -> None:
@@ -81,12 +81,7 @@ async def _tell(rows: AcrossWorkspaces, workspace_id: str, agent_id: str, ids: S
         await rows.fetch(TAKEN, workspace_id, agent_id, list(ids), [new_id() for _ in ids])
 
 
-async def _opened(row: Any) -> Given | None:
-    try:
-        value = (await opened(row["id"], "value", Sealed(row["value"]))).reveal()
-    except Unopenable:
-        log.warning("credential cannot be opened", credential_id=row["id"])
-        return None
+def _given(row: Any, value: str) -> Given:
     fits = is_variable(row["env_var_name"]) and "\0" not in value and len(value.encode()) <= LARGEST
     return Given(row["id"], row["type"], row["provider"], row["env_var_name"] if fits else "", value)
 

@@ -1,17 +1,18 @@
 """What programs around agents do with credentials, over the internal API, and on whose behalf."""
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from sqlmodel import col
 
 from models.base import new_id
 from models.credentials import Credential, CredentialRotation, CredentialStatus
-from models.sealed import Sealed
 from models.workspaces import Capability, Membership, Role
 from resolvers.credentials.creation import CreateCredential, add_credential
+from resolvers.credentials.references import values_of
 from resolvers.credentials.rotation import RotateCredential, rotate
-from resolvers.credentials.shapes import SecretText, fault
-from resolvers.credentials.vault import opened, sealed
+from resolvers.credentials.shapes import SecretText
+from resolvers.credentials.vault import sealed
 from resolvers.kernel import (
     ADMINS,
     REST_ONLY,
@@ -30,12 +31,11 @@ from resolvers.kernel import (
     Tenancy,
     Text,
     Time,
-    Unopenable,
     across_workspaces,
     command,
     effective,
     forbidden,
-    log,
+    invalid,
     procedure,
 )
 
@@ -44,7 +44,8 @@ SETTABLE: Final = (
     CredentialStatus.ERROR,
 )  # fmt: skip
 LISTED = """
-    SELECT id, workspace_id, name, type, provider, token_expires_at, account_label, status, value, refresh_token
+    SELECT id, workspace_id, name, type, provider, token_expires_at, account_label, status, value, refresh_token,
+        secret_ref
     FROM credentials
     WHERE deleted_at IS NULL AND type IN ('AI_CLI_TOKEN', 'API_KEY') AND provider <> 'NONE'
         AND ($1::text IS NULL OR workspace_id = (SELECT id FROM workspaces WHERE id = $1 OR slug = $1))
@@ -152,27 +153,16 @@ async def list_internal(ctx: Context, data: ListInternal) -> list[InternalCreden
             await rows.fetch(USED, used, [new_id() for _ in used])
         return found
 
-    return [await _shown(row, with_values) for row in await across_workspaces(find)]
+    rows = await across_workspaces(find)
+    if not with_values:
+        return [_shown(row) for row in rows]
+    values, refresh = await values_of(rows), await values_of(rows, "refresh_token")
+    return [_shown(row, *pair) for row, *pair in zip(rows, values, refresh, strict=True)]
 
 
-async def _shown(row: Any, with_values: bool) -> InternalCredential:
-    values = {name: row[name] for name in InternalCredential.model_fields if name in row}
-    del values["refresh_token"]
-    if with_values:
-        for name, column in (("access_token", "value"), ("refresh_token", "refresh_token")):
-            values[name] = await _opened(row["id"], column, row[column])
-    return InternalCredential(**values)
-
-
-async def _opened(id: str, column: str, stored: bytes | None) -> str | None:
-    """None also of one that cannot be opened: the others are what the runtime goes on with."""
-    if stored is None:
-        return None
-    try:
-        return (await opened(id, column, Sealed(stored))).reveal()
-    except Unopenable:
-        log.warning("credential cannot be opened", credential_id=id, column=column)
-        return None
+def _shown(row: Any, access_token: str | None = None, refresh_token: str | None = None) -> InternalCredential:
+    shown = {name: row[name] for name in InternalCredential.model_fields if name in row}
+    return InternalCredential(**shown | {"access_token": access_token, "refresh_token": refresh_token})
 
 
 @command(
@@ -187,7 +177,7 @@ async def _opened(id: str, column: str, stored: bytes | None) -> str | None:
 async def set_status(ctx: Context, data: SetStatus) -> StatusSet:
     """Set the status of a credential (for agents' runtimes)."""
     if data.status not in SETTABLE:
-        raise fault("status", f"has to be one of {', '.join(SETTABLE)}")
+        raise invalid("status", f"has to be one of {', '.join(SETTABLE)}")
     changes: dict[str, Any] = {"status": data.status, "last_checked_at": await ctx.now()}
     for column, text in (("value", data.access_token), ("refresh_token", data.refresh_token)):
         if text:
@@ -200,13 +190,14 @@ async def set_status(ctx: Context, data: SetStatus) -> StatusSet:
     return StatusSet(id=credential.id, status=credential.status, last_checked_at=credential.last_checked_at)
 
 
-@command(
+on_behalf = partial(command, action=Action.NONE, auth=Auth.INTERNAL, surfaces=REST_ONLY)
+"""A command of a program for the user whom it names."""
+
+
+@on_behalf(
     "internal.credentials.create",
-    Action.NONE,
     audit="credential.created",
-    auth=Auth.INTERNAL,
     allow=may_create,
-    surfaces=REST_ONLY,
     errors=(Code.UNAUTHENTICATED, Code.CONFLICT),
 )
 async def create_internal(ctx: Context, data: CreateCredential) -> Credential:
@@ -217,13 +208,10 @@ async def create_internal(ctx: Context, data: CreateCredential) -> Credential:
     return await add_credential(ctx, data, administers=True)
 
 
-@command(
+@on_behalf(
     "internal.credentials.rotate",
-    Action.NONE,
     audit="credential.rotated",
-    auth=Auth.INTERNAL,
     allow=may_rotate,
-    surfaces=REST_ONLY,
     errors=(Code.UNAUTHENTICATED, Code.NOT_FOUND),
 )
 async def rotate_internal(ctx: Context, data: RotateCredential) -> CredentialRotation:

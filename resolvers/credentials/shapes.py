@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from models import bounds
 from models.credentials import CredentialType
-from resolvers.kernel import Code, Refusal, at_most
+from resolvers.kernel import at_most, invalid
 
 MOST_TAGS = 8
 LONGEST_TAG = 32
@@ -22,10 +22,6 @@ CredentialName = Annotated[str, Field(strict=True, min_length=1, max_length=boun
 Account = Annotated[str, Field(strict=True, max_length=bounds.EMAIL)]
 Tag = Annotated[str, Field(strict=True, max_length=bounds.DESCRIPTION)]
 Tags = Annotated[list[Tag], at_most(bounds.ENTRIES)]
-
-
-def fault(field: str, text: str) -> Refusal:
-    return Refusal(Code.BAD_REQUEST, f"{field} {text}", fields={field: text})
 
 
 def not_blank(value: str) -> str:
@@ -46,14 +42,14 @@ def kept_tags(tags: Iterable[str] | None) -> list[str]:
 
 def check_username(type: CredentialType, username: str | None) -> None:
     if type is CredentialType.USERPASS and not (username or "").strip():
-        raise fault("username", "is required for a credential of type USERPASS")
+        raise invalid("username", "is required for a credential of type USERPASS")
 
 
 def check_value(type: CredentialType, value: str) -> None:
     """A key or certificate is in PEM. The refusal shows nothing of the value."""
     label = PEM.get(type)
     if label is not None and not _is_pem(value, label):
-        raise fault("value", f"has to be PEM, from -----BEGIN … {label}----- to the END of the same")
+        raise invalid("value", f"has to be PEM, from -----BEGIN … {label}----- to the END of the same")
 
 
 def _is_pem(value: str, label: str) -> bool:

@@ -27,11 +27,11 @@ from resolvers.kernel import (
     command,
     forbidden,
     graph,
+    invalid,
     one,
     outranks,
     query,
 )
-from resolvers.rules.config_text import invalid
 
 CREW = Subject(Crew, "crew_id")
 MEMBER = Subject(CrewMember, "member_id", of=CREW, called="Crew member")

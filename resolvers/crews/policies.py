@@ -21,9 +21,9 @@ from resolvers.kernel import (
     Row,
     Rows,
     command,
+    invalid,
     query,
 )
-from resolvers.rules.config_text import invalid
 from resolvers.rules.redaction import Redactor
 
 

@@ -78,6 +78,13 @@ def told_of_secrets(listener: Listener) -> Iterator[None]:
         _listeners.reset(token)
 
 
+def reveal_to_listeners(text: str) -> Revealed:
+    """A secret that was got from elsewhere is told of like one that was opened."""
+    for listener in _listeners.get():
+        listener(text)
+    return Revealed(text)
+
+
 class Signatures:
     """Signatures that only this instance can make. The first of its keys signs, any of them verifies."""
 
@@ -132,9 +139,7 @@ class Vault(Signatures):
             text = cipher.decrypt(nonce, sealed[len(head) + NONCE :], place).decode()
         except (InvalidTag, ValueError, Unwrappable):
             raise Unopenable(f"A secret in {table_of(table).name}.{column} cannot be opened") from None
-        for listener in _listeners.get():
-            listener(text)
-        return Revealed(text)
+        return reveal_to_listeners(text)
 
     async def _current(self, workspace_id: str | None) -> DataKey:
         try:

@@ -33,9 +33,9 @@ from resolvers.kernel import (
     forbidden,
     graph,
     instance,
+    invalid,
     query,
 )
-from resolvers.rules.config_text import invalid
 
 TAKEN = "instance_settings_key_key"
 SETTING = Subject(InstanceSetting, "key", by="key", called="Setting")

@@ -28,6 +28,7 @@ SERVERS = """
         AND tie.mcp_server_scope = servers.scope AND tie.mcp_server_id = servers.id
     LEFT JOIN credentials ON credentials.workspace_id = $1 AND credentials.id = tie.credential_id
         AND credentials.deleted_at IS NULL AND credentials.status = 'ACTIVE' AND credentials.value IS NOT NULL
+        AND credentials.secret_ref IS NULL
     WHERE tie.enabled OR (tie.id IS NULL AND NOT EXISTS (
         SELECT FROM agent_mcp_bindings AS other WHERE other.workspace_id = $1
             AND other.mcp_server_scope = servers.scope AND other.mcp_server_id = servers.id

@@ -164,7 +164,7 @@ async def _headers(ctx: Context, server: CrewIntegration) -> Mapping[str, str]:
     secret = None
     if tie is not None:
         secret = await ctx.select(Credential, col(Credential.id) == tie.credential_id, active).first()
-    if tie is None or secret is None or secret.value is None:
+    if tie is None or secret is None or secret.value is None or secret.secret_ref is not None:
         return {}
     try:
         value = await ctx.outside.vault.open(secret.value, table=Credential, column="value", row_id=secret.id)

@@ -31,16 +31,15 @@ from resolvers.kernel import (
     Prompt,
     QueryScope,
     Ref,
-    Refusal,
     Row,
     Text,
     actor_of,
     check_actor,
     command,
+    invalid,
     query,
 )
 from resolvers.missions.reviewing import reviewed
-from resolvers.rules.config_text import invalid
 
 AgentId = Annotated[Id, Field(min_length=1), Ref(Agent)]
 WorkspaceId = Annotated[Id, Field(min_length=1)]
@@ -156,9 +155,7 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
     Changes the status or the priority, or adds a comment.
     """
     if data.comment is not None and data.agent_id is None:
-        raise Refusal(
-            Code.BAD_REQUEST, "agent_id: a comment is an agent's", fields={"agent_id": "a comment is an agent's"}
-        )
+        raise invalid("agent_id", "a comment is an agent's")
     actor = actor_of(ctx) if data.agent_id is None else Actor(ActorType.agent, data.agent_id)
     sent = {name: value for name, value in (("status", data.status), ("priority", data.priority)) if value is not None}
     if sent.get("status") == issue.status:

@@ -54,11 +54,11 @@ from resolvers.kernel import (
     at_most,
     check_actor,
     command,
+    invalid,
     query,
 )
 from resolvers.missions.reviewing import reviewed
 from resolvers.notifications import notify
-from resolvers.rules.config_text import invalid
 from resolvers.triage_rules import applied_on_creation
 
 MOST_LABELS = 100

@@ -33,9 +33,9 @@ from resolvers.kernel import (
     Refusal,
     forbidden,
     instance,
+    invalid,
     log,
 )
-from resolvers.rules.config_text import invalid
 from resolvers.rules.redaction import Redactor
 from resolvers.system.aux_models import AuxSlot, aux_model
 

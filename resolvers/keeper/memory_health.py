@@ -18,8 +18,7 @@ from resolvers.keeper.evaluating import (
     kept,
     put_before_people,
 )
-from resolvers.kernel import REST_ONLY, Action, Auth, Code, Context, Emptied, Id, Int, Notes, Text, command
-from resolvers.rules.config_text import invalid
+from resolvers.kernel import REST_ONLY, Action, Auth, Code, Context, Emptied, Id, Int, Notes, Text, command, invalid
 from resolvers.system.aux_models import AuxSlot
 
 SCORES: Final = ("Freshness", "Coverage", "Coherence", "Efficiency", "Reachability", "Overall")

@@ -33,8 +33,8 @@ from resolvers.kernel import (
     Text,
     at_most,
     command,
+    invalid,
 )
-from resolvers.rules.config_text import invalid
 from resolvers.system.aux_models import AuxSlot
 
 STALE, ARCHIVED = timedelta(days=30), timedelta(days=90)

@@ -3,7 +3,7 @@
 Where name and module are alike (`command`, `query`, `bus`, `database`, `instance`), the name is found here.
 """
 
-from resolvers.errors import Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.errors import Code, Reason, Refusal, forbidden, invalid, unauthenticated
 from resolvers.identity import cookies, credentials
 from resolvers.identity.caller import Caller, CredentialKind, IssuedSession
 from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
@@ -33,7 +33,7 @@ from resolvers.instance.running import BOOTSTRAPPED, instance
 from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider, is_safe_url
 from resolvers.instance.store import Arriving, Entry, Opened, names_of
 from resolvers.instance.telemetry import log
-from resolvers.instance.vault import Revealed, Unopenable, told_of_secrets
+from resolvers.instance.vault import Revealed, Unopenable, reveal_to_listeners, told_of_secrets
 from resolvers.kernel import faults
 from resolvers.kernel.actors import Actor, actor, actor_name, actor_of, check_actor, people_only
 from resolvers.kernel.bounds import ENDS, within
@@ -141,7 +141,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "McpServer", "McpFailed", "offered",
     # What comes out, and why it does not.
     "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",
-    "forbidden", "unauthenticated", "translate",
+    "forbidden", "invalid", "unauthenticated", "translate",
     # Who may read the rows of a model, and what leads on from them.
     "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "precise", "reads", "sums_up",
     "Derived", "Subtype", "confidential", "EVERYONE",
@@ -159,7 +159,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "OVERLAP", "ATTEMPT_LIFETIME", "SignInProvider", "GOOGLE", "is_safe_url",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
     # Secrets, beside `instance.vault`.
-    "Revealed", "Unopenable", "told_of_secrets", "RETENTION_KINDS", "LONGEST_RETENTION",
+    "Revealed", "Unopenable", "told_of_secrets", "reveal_to_listeners", "RETENTION_KINDS", "LONGEST_RETENTION",
     "rules_due", "rules_done", "rules_told",
     # Mail, by jobs.
     "Mail", "MailFailed", "Undeliverable",

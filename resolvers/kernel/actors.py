@@ -10,7 +10,7 @@ from models.agents import Agent
 from models.auth import User, is_service_account
 from models.base import table_of
 from models.workspaces import Membership
-from resolvers.errors import Code, Refusal, forbidden
+from resolvers.errors import forbidden, invalid
 from resolvers.kernel.context import Context
 from resolvers.kernel.reader import Derived, Either, either, one
 
@@ -80,4 +80,4 @@ async def check_actor(ctx: Context, field: str, type: str | None, id: str | None
     )
     if not await rows.exists():
         fault = f"there is no such {'member' if type == ActorType.user else 'agent'} in this workspace"
-        raise Refusal(Code.BAD_REQUEST, f"{field}: {fault}", fields={field: fault})
+        raise invalid(field, fault)

@@ -25,6 +25,7 @@ from resolvers.kernel import (
     Subject,
     at_most,
     command,
+    invalid,
     query,
 )
 from resolvers.missions.actions import MissionState, start
@@ -32,7 +33,6 @@ from resolvers.missions.driving import WORK_BEGINS
 from resolvers.missions.events import CrewMissionCreated
 from resolvers.missions.missions import Title, lead_in
 from resolvers.missions.tasks import MOST_DEPENDENCIES, MOST_TASKS, AgentId, Iterations
-from resolvers.rules.config_text import invalid
 
 MISSING = "Mission not found"
 

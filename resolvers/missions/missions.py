@@ -28,13 +28,13 @@ from resolvers.kernel import (
     Row,
     Subject,
     command,
+    invalid,
     query,
 )
 from resolvers.missions.calling_off import WORK_IS_CALLED_OFF, call_off
 from resolvers.missions.events import CrewMissionCreated, MissionStatusChanged, MissionUpdated
 from resolvers.missions.graph import NEWEST_FIRST, FilterMissions
 from resolvers.missions.holding import take_back
-from resolvers.rules.config_text import invalid
 
 NO_LEAD = "there is no such agent in this crew"
 DELETABLE = (MissionStatus.PLANNING, MissionStatus.CANCELLED)

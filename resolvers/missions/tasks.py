@@ -28,11 +28,11 @@ from resolvers.kernel import (
     Url,
     at_most,
     command,
+    invalid,
 )
 from resolvers.missions.driving import look_again
 from resolvers.missions.events import TaskCreated, TaskStatusChanged, TaskUpdated
 from resolvers.missions.missions import Title
-from resolvers.rules.config_text import invalid
 
 MOST_TASKS = 500
 MOST_DEPENDENCIES = 100

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from models.recurring_issues import RecurringIssue
-from resolvers.rules.config_text import invalid
+from resolvers.kernel import invalid
 from resolvers.rules.cron import is_plain, next_in
 from resolvers.rules.time_zones import time_zone
 

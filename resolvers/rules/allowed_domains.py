@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from models.crews import NetworkMode
-from resolvers.rules.config_text import invalid, shown
+from resolvers.kernel import invalid
+from resolvers.rules.config_text import shown
 
 ALWAYS_ALLOWED = (
     "api.anthropic.com",

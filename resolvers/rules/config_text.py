@@ -8,18 +8,13 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from resolvers.kernel import Code, Refusal, faults
+from resolvers.kernel import faults, invalid
 
 MAX_DEPTH = 64
 """How deep JSON may nest. Far below orjson's own limits (1024 to read, 254 to write), so what is read can be written.
 """
 
 T = TypeVar("T")
-
-
-def invalid(field: str, problem: str) -> Refusal:
-    """The refusal of one field. Text of the client inside `problem` must be passed through `shown`."""
-    return Refusal(Code.BAD_REQUEST, f"{field}: {problem}", fields={field: problem})
 
 
 def shown(text: str) -> str:

@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from resolvers.rules.config_text import invalid, parse_object, shaped
+from resolvers.kernel import invalid
+from resolvers.rules.config_text import parse_object, shaped
 
 FIELD: Final = "escalation_config"
 

@@ -6,7 +6,7 @@ Syntax only: whether a registry knows the image is not asked.
 import re
 from dataclasses import dataclass
 
-from resolvers.rules.config_text import invalid
+from resolvers.kernel import invalid
 
 MAX_NAME = 255
 _MAX_TEXT = 1024

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from resolvers.rules.config_text import invalid, shown
+from resolvers.kernel import invalid
+from resolvers.rules.config_text import shown
 
 LANGUAGES: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from resolvers.rules.config_text import invalid, parse_object
+from resolvers.kernel import invalid
+from resolvers.rules.config_text import parse_object
 
 FIELD: Final = "mcp_config_json"
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from models.bounds import ENTRIES
-from resolvers.rules.config_text import check_size, invalid, parse_object, shaped, shown
+from resolvers.kernel import invalid
+from resolvers.rules.config_text import check_size, parse_object, shaped, shown
 
 FIELD: Final = "mise_config"
 MAX_BYTES: Final = 10_240

@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from resolvers.rules.config_text import invalid
+from resolvers.kernel import invalid
 
 
 class ModelProvider(StrEnum):

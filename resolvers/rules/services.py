@@ -7,7 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from models.bounds import ENTRIES
-from resolvers.rules.config_text import check_size, invalid, parse_json, shaped
+from resolvers.kernel import invalid
+from resolvers.rules.config_text import check_size, parse_json, shaped
 from resolvers.rules.durations import parse_duration
 
 FIELD: Final = "services_json"

@@ -23,8 +23,8 @@ from resolvers.kernel import (
     Int,
     Notes,
     command,
+    invalid,
 )
-from resolvers.rules.config_text import invalid
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.lifecycle import MISSING, End, end_run, hold_starts, model_in, start_run
 

@@ -24,8 +24,8 @@ from resolvers.kernel import (
     command,
     effective,
     forbidden,
+    invalid,
 )
-from resolvers.rules.config_text import invalid
 from resolvers.skills.importing import understood
 from resolvers.skills.skill_md import MOST_SLUG, SkillFile, name_key, slug_of
 from resolvers.skills.storing import check_room, hold_catalog, known, store

@@ -38,11 +38,11 @@ from resolvers.kernel import (
     command,
     extend,
     graph,
+    invalid,
     many,
     one,
     query,
 )
-from resolvers.rules.config_text import invalid
 from resolvers.rules.patterns import compiled
 from resolvers.triage_rules.events import TriageRuleCreated, TriageRuleDeleted, TriageRuleUpdated
 

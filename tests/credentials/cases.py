@@ -38,6 +38,7 @@ def credential(plot: Plot) -> Credential:
         oauth_auth_url="https://example.com/authorize",
         oauth_token_url="https://example.com/token",
         oauth_scopes="read write",
+        secret_ref="https://bao.example.com/v1/secret/data/harbour#gate",
         provisioned_for_service="harbour/gate",
         created_by_actor_type=ActorType.user,
         created_by_actor_id=plot.owner.user_id,
@@ -82,7 +83,13 @@ def credential_rotation(plot: Plot) -> CredentialRotation:
 
 
 OF_CREDENTIAL: dict[str, str] = {"id": "credential"}
-SENT: dict[str, Any] = {"name": "Key of the quay", "value": "open barley", "type": "SECRET", "tags": ["Land"]}
+REFERENCE = {"secret_ref": "https://bao.example.com/v1/secret/data/quay"}
+SENT: dict[str, Any] = REFERENCE | {
+    "name": "Key of the quay",
+    "value": "open barley",
+    "type": "SECRET",
+    "tags": ["Land"],
+}
 RECIPES = {
     "credentials.get": Recipe(ids=OF_CREDENTIAL),
     "credentials.create": Recipe(

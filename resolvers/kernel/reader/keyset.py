@@ -10,7 +10,7 @@ from sqlalchemy.sql.functions import coalesce
 from sqlalchemy.sql.operators import desc_op, is_, is_not
 
 from models.base import PARTED_BY, PARTITION
-from resolvers.errors import Code, Refusal
+from resolvers.errors import invalid
 from resolvers.kernel.trace import Trace
 
 NO_CURSOR = "not a cursor of this list"
@@ -124,4 +124,4 @@ def _value(field: str, keys: tuple[Any, ...], place: int, is_time: bool, size: i
             raise ValueError
         return datetime.fromisoformat(keys[place]) if is_time and keys[place] is not None else keys[place]
     except (ValueError, TypeError):
-        raise Refusal(Code.BAD_REQUEST, f"{field}: {NO_CURSOR}", fields={field: NO_CURSOR}) from None
+        raise invalid(field, NO_CURSOR) from None
