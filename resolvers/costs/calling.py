@@ -20,7 +20,8 @@ from models.credentials import Credential, CredentialEventType, CredentialScope,
 from resolvers.costs.events import ALARMS
 from resolvers.costs.money import micros
 from resolvers.costs.reserving import alarm, states
-from resolvers.credentials.vault import opened, tell
+from resolvers.credentials.references import value_of
+from resolvers.credentials.vault import tell
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.kernel import (
     NO_SURFACE,
@@ -110,8 +111,8 @@ async def key_of(ctx: Context, missing: Refusal) -> Key:
     filled = next((each for each in oldest if each.value is not None), None)
     if filled is None or filled.value is None:
         raise missing
-    try:
-        value = (await opened(filled.id, "value", filled.value)).reveal()
+    try:  # a store that does not give it is BAD_GATEWAY, too
+        value = (await value_of(filled.id, filled.value, filled.secret_ref)).reveal()
     except Unopenable:
         log.warning("credential cannot be opened", credential_id=filled.id)
         raise Refusal(Code.BAD_GATEWAY, SEALED) from None

@@ -174,7 +174,11 @@ def _check(credential: Credential, changes: dict[str, Any], value: str) -> None:
     """The rules of the type, for what the credential would become."""
     type = changes.get("type", credential.type)
     check_username(type, changes.get("username", credential.username))
-    if changes.get("secret_ref", credential.secret_ref) is not None:
+    reference = changes.get("secret_ref", credential.secret_ref)
+    if reference != credential.secret_ref and not value:
+        # else a value that nobody may see would be sent wherever somebody wants it, or given to agents
+        raise invalid("value", "is required to change secret_ref: another place takes another value")
+    if reference is not None:
         return
     if value:
         check_value(type, value)

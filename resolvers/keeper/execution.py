@@ -21,7 +21,7 @@ from models.credentials import (
 )
 from models.keeper import COMMAND, KeeperDecision, KeeperRequestType
 from resolvers.credentials.given import is_variable
-from resolvers.credentials.vault import opened as opened_value
+from resolvers.credentials.references import value_of
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.keeper.commands import fault_of
 from resolvers.keeper.deciding import decide
@@ -177,8 +177,8 @@ async def _value(ctx: Context, request: OpenedRequest) -> Revealed:
     if credential.type is not CredentialType.SECRET or credential.value is None:
         raise _late(Code.INTERNAL, NO_VALUE)
     try:
-        value = await opened_value(credential.id, "value", credential.value)
-    except Unopenable:
+        value = await value_of(credential.id, credential.value, credential.secret_ref)
+    except (Unopenable, Refusal):  # of the store that the value is in
         raise _late(Code.INTERNAL, NO_VALUE) from None
     if "\0" in value.reveal() or not 0 < len(value.reveal().encode()) <= LARGEST_VALUE:
         raise _late(Code.INTERNAL, NO_VALUE)

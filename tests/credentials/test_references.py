@@ -106,10 +106,24 @@ async def test_a_reference_is_changed_and_taken_back(bao: OpenBao, board: Board)
     found = await made(board, value=ROOT)
     assert "secret_ref" not in found
     path = f"/api/v1/credentials/{found['id']}"
-    changed = await board.ask("PATCH", path, {"secret_ref": f"{bao.url}{PATH}"})
+    changed = await board.ask("PATCH", path, {"secret_ref": f"{bao.url}{PATH}", "value": ROOT})
     assert changed.json()["secret_ref"] == f"{bao.url}{PATH}"
     document = "query($ws: ID!, $id: ID!) { credential(workspaceId: $ws, id: $id) { secretRef } }"
     shown = await board.world.graphql(board.world.owner, document, {"id": found["id"]})
     assert shown["data"] == {"credential": {"secretRef": f"{bao.url}{PATH}"}}
-    back = await board.ask("PATCH", path, {"secret_ref": None})
+    back = await board.ask("PATCH", path, {"secret_ref": None, "value": "own"})
     assert "secret_ref" not in back.json()
+
+
+async def test_a_value_is_not_sent_to_where_somebody_points_it(bao: OpenBao, board: Board) -> None:
+    """Nor is the token of a store given to agents as a value."""
+    own, referred = await made(board, value=ROOT), await made(board, value=ROOT, secret_ref=f"{bao.url}{PATH}")
+    for credential, reference in ((own, f"{bao.url}{PATH}"), (referred, f"{bao.url}{PATH}#token"), (referred, None)):
+        path = f"/api/v1/credentials/{credential['id']}"
+        refused = await board.ask("PATCH", path, {"secret_ref": reference})
+        assert (refused.status_code, refused.json()["fields"].keys()) == (400, {"value"})
+        await board.ask("POST", f"{path}/test", {})
+        same = await board.ask("PATCH", path, {"secret_ref": credential.get("secret_ref"), "name": credential["name"]})
+        assert same.status_code == 200
+    assert not any("#token" in asked for asked in bao.asked)
+    assert len(bao.asked) <= 2

@@ -17,6 +17,7 @@ from resolvers.keeper.scrubbing import MARK, scrubbed
 from resolvers.kernel import instance
 from runtime.keeper import SandboxedCommands
 from runtime.sandbox import Unconfined
+from tests.instance.openbao import ROOT, openbao
 from tests.keeper.conftest import EXECUTE, SECRET, ScriptedModel, Ship, verdict
 from tests.world import World
 
@@ -138,6 +139,27 @@ async def test_the_value_is_read_when_the_command_is_run(
     assert (await execute(ship)).status_code == 404
     assert len(runner.commands) == 1
     assert await loop.fetchval("SELECT count(*) FROM keeper_requests WHERE decision = 'PENDING'") == 0
+
+
+async def test_a_value_in_another_store_is_read_there(
+    ship: Ship, world: World, model: ScriptedModel, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command gets what is kept there, and never what opens the store."""
+    credential = ship.credentials["mid"]
+    place = {"row_id": credential.id, "workspace_id": world.workspace.id}
+    token = await instance.vault.seal(ROOT, table=Credential, column="value", **place)
+    allowed = instance.settings.model_copy(update={"hooks_allow_private": True})
+    monkeypatch.setattr(instance, "_settings", allowed)
+    model.answer, set_ref = verdict("ALLOW"), "UPDATE credentials SET value = $1, secret_ref = $2 WHERE id = $3"
+    async with openbao() as bao:
+        bao.kv = {"/v1/secret/data/gh": {"value": "kept-elsewhere"}}
+        await world.database.execute(set_ref, bytes(token), f"{bao.url}/v1/secret/data/gh", credential.id)
+        runner.ran = Ran(0, "kept-elsewhere")
+        assert (await execute(ship)).json()["output"] == MARK
+        assert dict(runner.commands[0].environment) == {"K_MID": "kept-elsewhere"}
+        bao.sealed = True
+        assert (await execute(ship)).status_code == 500
+    assert len(runner.commands) == 1
 
 
 async def test_what_cannot_be_run_is_not_even_asked(
