@@ -15,6 +15,7 @@ _SPELLING = dict.fromkeys(
 )  # fmt: skip
 _ON_CREATE = {"on_create": "whether a rule is applied to new issues"}
 _ZONE = {"time_zone": "in which a schedule is read"}
+_REFERENCE = {"secret_ref": "where the value is, if it is kept in another store"}
 ADDED_KEYS: dict[str, dict[str, str]] = {
     "approvals.list": _SPELLING,
     "approvals.get": _SPELLING,
@@ -22,6 +23,7 @@ ADDED_KEYS: dict[str, dict[str, str]] = {
     "members.list": _COPIES,
     "auth.cli_tokens_list": _TOKENS,
     **dict.fromkeys(("triage_rules.list", "triage_rules.create", "triage_rules.update"), _ON_CREATE),
+    **dict.fromkeys(("credentials.create", "credentials.update", "internal.credentials.create"), _REFERENCE),
     **dict.fromkeys(("recurring_issues.list", "recurring_issues.create", "recurring_issues.update"), _ZONE),
 }
 

@@ -38,7 +38,6 @@ def credential(plot: Plot) -> Credential:
         oauth_auth_url="https://example.com/authorize",
         oauth_token_url="https://example.com/token",
         oauth_scopes="read write",
-        secret_ref="https://bao.example.com/v1/secret/data/harbour#gate",
         provisioned_for_service="harbour/gate",
         created_by_actor_type=ActorType.user,
         created_by_actor_id=plot.owner.user_id,
