@@ -9,8 +9,10 @@ from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, L
 from models.crews import Crew
 from models.runs import ChatEventType, Run, RunFrame, RunStatus
 from resolvers import agents
+from resolvers.agents import files
+from resolvers.crews.files import MOST, FileInfo, FileSaved
 from resolvers.kernel.outputs import Success
-from rest_compat.table import DELETE, GET, PATCH, POST, Absent, From, Null, Wire
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Download, From, Null, Upload, Wire
 
 
 class AgentCrewJSON(Wire, of=Crew):
@@ -137,5 +139,13 @@ ROUTES = (
     DELETE("/api/v1/agents/{agentId}", agents.delete_agent, Success),
     GET("/api/v1/agents/{agentId}/runs", agents.list_runs_of_agent, list[AgentRunJSON]),
     GET("/api/v1/agents/{agentId}/logs", agents.list_logs, list[LogEntryJSON]),
+    GET("/api/v1/agents/{agentId}/files", files.list_agent_files, list[FileInfo]),
+    GET("/api/v1/agents/{agentId}/files/download", files.download_agent_file, gives=Download()),
+    PUT(
+        "/api/v1/agents/{agentId}/files/save",
+        files.save_agent_file,
+        FileSaved,
+        body=Upload(MOST, instead_of="content"),
+    ),
     POST("/api/v1/agents/{agentId}/stop", agents.stop_agent, StoppedJSON),
 )

@@ -18,12 +18,12 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews
-from resolvers.crews import policies, provisioning
+from resolvers.crews import files, policies, provisioning
 from resolvers.crews.capabilities import CrewCapabilities
 from resolvers.crews.members import MemberRoleUpdated
 from resolvers.crews.provisioning import ProvisionStatus
 from resolvers.kernel.outputs import Success
-from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Fixed, From, Null, Wire
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Download, Fixed, From, Null, Upload, Wire
 
 Optional = Annotated[str | None, Absent()]
 
@@ -153,6 +153,14 @@ ROUTES = (
     POST("/api/v1/crews/{crewId}/members", crews.add_member, AddedMemberJSON, status=201),
     PATCH("/api/v1/crews/{crewId}/members/{memberId}", crews.update_member, MemberRoleUpdated),
     DELETE("/api/v1/crews/{crewId}/members/{memberId}", crews.remove_member, Success),
+    GET("/api/v1/crews/{crewId}/files", files.list_crew_files, list[files.FileInfo]),
+    GET("/api/v1/crews/{crewId}/files/download", files.download_crew_file, gives=Download()),
+    PUT(
+        "/api/v1/crews/{crewId}/files/save",
+        files.save_crew_file,
+        files.FileSaved,
+        body=Upload(files.MOST, instead_of="content"),
+    ),
     GET("/api/v1/policies", policies.list_policies, list[PolicyJSON]),
     GET("/api/v1/crews/{crewId}/policy", policies.get_policy, PolicyJSON),
     PUT("/api/v1/crews/{crewId}/policy", policies.set_policy, PolicyJSON),

@@ -182,6 +182,8 @@ class Dispatcher:
                 if route.method in ("GET", "DELETE") or route.upload is not None
                 else {}
             )
+        if route.upload is not None and route.upload.instead_of is not None:
+            raw.pop(route.upload.instead_of, None)
         for name in route.in_query:
             raw.pop(name, None)
             raw |= {name: query[name]} if name in query else {}

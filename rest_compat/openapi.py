@@ -228,6 +228,8 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
     by_query = (route.method in ("GET", "DELETE") and not route.with_body) or route.upload is not None
     properties = definitions.get(op.input.__name__, {}).get("properties", {})
     for name, info in op.input.model_fields.items():
+        if route.upload is not None and name == route.upload.instead_of:
+            continue
         if name in route.in_query or (
             by_query and route.reads is None and name not in route.parameters and name not in BY_CURSOR
         ):

@@ -30,10 +30,12 @@ _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 class Upload:
     """The body of a route is a file of at most `most` bytes; what the operation takes beside it is in path and query.
 
-    It is read by the operation, behind the gate: a `late` command that receives `ctx.request.upload`.
+    It is read by the operation, behind the gate: a `late` command that receives `ctx.request.upload`. `instead_of`: the
+    field of the input that is the content on surfaces without uploads; here it is not taken.
     """
 
     most: int
+    instead_of: str | None = None
 
     def documented(self) -> dict[str, Any]:
         """The content of the request, for OpenAPI."""

@@ -235,7 +235,8 @@ class Route:
         op, self.streams = self.operation, self.upload is not None or self.gives is not None
         if isinstance(self.body, ValueOf) and fields.keys() - set(self.parameters) != {self.body.field}:
             raise TypeError(f"{op.name}: the path says all but the value of {self.body.field}")
-        if self.streams and (Surface.GRAPHQL in op.surfaces or op.auth is Auth.WEBHOOK):
+        told = self.upload is not None and self.upload.instead_of is not None
+        if self.streams and ((Surface.GRAPHQL in op.surfaces and not told) or op.auth is Auth.WEBHOOK):
             raise TypeError(f"{op.name}: a body of any size is REST's alone, and nobody signs it")
         given = {Opened: Download, Streamed: Streaming}.get(op.returns, type(None))
         if type(self.gives) is not given:

@@ -8,8 +8,9 @@ from strawberry.scalars import JSON
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.runs import ChatEventType, RunFrame
 from resolvers import agents as agent_ops
+from resolvers.agents import files
 from schema.bridge import Edge, Edges, mutation, node, query
-from schema.results import SuccessType
+from schema.results import FileInfoType, FileSavedType, SuccessType
 
 for enum in (AgentRole, AgentStatus, ChatEventType, CliAdapter, LeadMode, LlmProvider, ToolProfile):
     strawberry.enum(enum)
@@ -129,6 +130,7 @@ class AgentQuery:
     agent = query(agent_ops.get_agent, AgentType)
     crews_status = query(agent_ops.crews_status, CrewsStatusType)
     agent_load = query(agent_ops.agent_load, AgentLoadType)
+    agent_files = query(files.list_agent_files, FileInfoType)
     agent_logs = query(agent_ops.list_logs, LogEntryType)
 
 
@@ -137,4 +139,5 @@ class AgentMutation:
     create_agent = mutation(agent_ops.create_agent, AgentType)
     update_agent = mutation(agent_ops.update_agent, AgentType)
     delete_agent = mutation(agent_ops.delete_agent, SuccessType)
+    save_agent_file = mutation(files.save_agent_file, FileSavedType)
     stop_agent = mutation(agent_ops.stop_agent, AgentType)

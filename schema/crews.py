@@ -17,10 +17,10 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews as crew_ops
-from resolvers.crews import capabilities, members, policies, provisioning
+from resolvers.crews import capabilities, files, members, policies, provisioning
 from resolvers.crews.provisioning import ProvisionStatus
 from schema.bridge import Edge, Edges, mutation, node, output, query
-from schema.results import DeletedType, SuccessType
+from schema.results import DeletedType, FileInfoType, FileSavedType, SuccessType
 
 for choices in (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, NetworkMode, ProvisionStatus, Role):
     strawberry.enum(choices)
@@ -254,6 +254,7 @@ class CrewQuery:
     crew_connections = query(crew_ops.list_connections, CrewLinkType)
     cache_images = query(provisioning.list_cache_images, CacheImagesType)
     crew_policies = query(policies.list_policies, CrewType)
+    crew_files = query(files.list_crew_files, FileInfoType)
     crew_policy = query(policies.get_policy, CrewType)
 
 
@@ -272,4 +273,5 @@ class CrewMutation:
     rebuild_crew = mutation(provisioning.rebuild_crew, ProvisionStartedType)
     restart_crew_agents = mutation(provisioning.restart_agents, RestartedType)
     delete_cache_image = mutation(provisioning.delete_cache_image, CacheDeletedType)
+    save_crew_file = mutation(files.save_crew_file, FileSavedType)
     set_crew_policy = mutation(policies.set_policy, CrewType)

@@ -7,6 +7,7 @@ import strawberry
 from models.agents import Agent
 from models.auth import TokenTier, User
 from resolvers.auth.cli_tokens import CreatedCliToken, RevokedCliToken
+from resolvers.crews.files import FileInfo, FileSaved
 from resolvers.kernel.outputs import Deleted, Success
 from schema.bridge import output, union
 
@@ -47,3 +48,22 @@ class RevokedCliTokenType:
     """The token is no longer accepted."""
 
     status: str
+
+
+@output(FileInfo)
+class FileInfoType:
+    """An entry of a folder. `path` can be given to other fields of files as it is; `size` is in bytes."""
+
+    path: str
+    name: str
+    size: float
+    is_dir: bool
+    mod_time: datetime
+
+
+@output(FileSaved)
+class FileSavedType:
+    """A file that was saved."""
+
+    status: str
+    path: str

@@ -76,7 +76,7 @@ class ProvisionFailed(Event, type="provision.failed", channel="workspace:{worksp
     error: str
 
 
-class FileChanged(Event, type="file.event", channel="crew:{crew_id}", planned=True):
+class FileChanged(Event, type="file.event", channel="crew:{crew_id}"):
     """A file in the crew's output folder was created, changed or deleted by an agent or the service.
 
     `size` is in bytes.

@@ -117,6 +117,11 @@ class Folder(Protocol):
     async def list(self, path: str = "") -> Sequence[Entry]:
         """By name; nothing where there is no such directory."""
 
+    async def walk(self, path: str = "") -> Sequence[Entry]:
+        """All below a directory, each one before what is in it, by name; no link is followed, and what no path could
+        name is left out. At most MOST_ENTRIES.
+        """
+
     async def stat(self, path: str) -> Entry: ...
 
     async def open(self, path: str) -> Opened:
@@ -312,6 +317,9 @@ class LocalFolder:
     async def list(self, path: str = "") -> Sequence[Entry]:
         return await _apart(self._list, names_of(path))
 
+    async def walk(self, path: str = "") -> Sequence[Entry]:
+        return await _apart(self._walk, names_of(path))
+
     async def stat(self, path: str) -> Entry:
         return await _apart(self._stat, *name_and_parents(path))
 
@@ -339,18 +347,23 @@ class LocalFolder:
             os.close(here)
 
     def _list(self, names: tuple[str, ...]) -> Sequence[Entry]:
-        """Names that are not Unicode are left out: no client could ask for them."""
-        found: Any = []
         try:
-            with _explained(_READING), self._directory(names) as here, os.scandir(here) as listed:
-                for entry in islice(listed, MOST_ENTRIES):
-                    with contextlib.suppress(OSError, UnicodeEncodeError):
-                        entry.name.encode()
-                        found.append(_entry(names, entry.name, entry.stat(follow_symlinks=False)))
+            with _explained(_READING), self._directory(names) as here:
+                return _entries(here, names)
         except Refusal as refusal:
             if refusal.code is not Code.NOT_FOUND:
                 raise
-        return sorted(found, key=lambda entry: entry.name)
+        return []
+
+    def _walk(self, names: tuple[str, ...]) -> Sequence[Entry]:
+        found: list[Entry] = []
+        try:
+            with _explained(_READING), self._directory(names) as here:
+                _descend(here, names, found)
+        except Refusal as refusal:
+            if refusal.code is not Code.NOT_FOUND:
+                raise
+        return found
 
     def _stat(self, name: str, parents: tuple[str, ...]) -> Entry:
         with _explained(_READING), self._directory(parents) as here:
@@ -376,6 +389,32 @@ class LocalFolder:
             else:
                 os.unlink(name, dir_fd=here)
             os.fsync(here)
+
+
+def _entries(here: int, names: tuple[str, ...]) -> list[Entry]:
+    """Of an open directory, by name. Names that are not Unicode are left out: no client could ask for them."""
+    found = []
+    with os.scandir(here) as listed:
+        for entry in islice(listed, MOST_ENTRIES):
+            with contextlib.suppress(OSError, UnicodeEncodeError):
+                entry.name.encode()
+                found.append(_entry(names, entry.name, entry.stat(follow_symlinks=False)))
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _descend(here: int, names: tuple[str, ...], found: list[Entry]) -> None:
+    """A directory that cannot be opened any more is an entry without anything in it."""
+    for entry in _entries(here, names):
+        if len(found) >= MOST_ENTRIES:
+            return
+        found.append(entry)
+        if entry.kind == "directory" and len(names) < DEEPEST - 1:
+            with contextlib.suppress(OSError):
+                below = open_directory(here, (entry.name,))
+                try:
+                    _descend(below, (*names, entry.name), found)
+                finally:
+                    os.close(below)
 
 
 def _entry(names: tuple[str, ...], name: str, found: os.stat_result) -> Entry:

@@ -56,6 +56,7 @@ from resolvers.kernel.inputs import (
     ConfigText,
     Description,
     Email,
+    Flag,
     Float,
     Id,
     Input,
@@ -133,8 +134,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # What it works with.
     "Context", "go_on_as", "AcrossWorkspaces", "QueryScope", "Caller", "CredentialKind", "instance", "log",
     # What goes in.
-    "Input", "NoInput", "ById", "Paging", "Numbered", "Id", "Slug", "Name", "Email", "Url", "Text", "Description",
-    "Notes", "Prompt", "ConfigText",
+    "Input", "NoInput", "Flag", "ById", "Paging", "Numbered", "Id", "Slug", "Name", "Email", "Url", "Text",
+    "Description", "Notes", "Prompt", "ConfigText",
     "Bool", "Int", "Float", "INT32", "TRIMMED", "at_most", "is_id", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults", "is_public_address", "parse_address",
