@@ -26,6 +26,7 @@ from resolvers.rules.services import Service
 from rest_compat.routes import ROUTES
 from schema.bridge import _INPUTS
 from tests.conftest import Database
+from tests.every import for_every
 from tests.generation.registry import SCHEMA, operations
 
 ENDLESS = (String, JSONB, LargeBinary)
@@ -47,7 +48,7 @@ SHORTENED = {
 # ---- inputs ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("op", operations(), ids=lambda op: op.name)
+@for_every(operations(), ids=lambda op: op.name)
 def test_every_input_has_bounds(op: Operation[Any]) -> None:
     assert unbounded(op.input) == []
 
@@ -104,7 +105,7 @@ def test_an_endless_field_cannot_be_declared(kind: Any, fault: str) -> None:
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("table", metadata().sorted_tables, ids=str)
+@for_every(metadata().sorted_tables, ids=str)
 def test_every_stored_value_has_a_bound(table: SQLTable) -> None:
     assert [
         column.name for column in table.columns if isinstance(column.type, ENDLESS) and most_bytes(column) is None
@@ -165,7 +166,7 @@ def test_what_a_reference_holds_is_bounded_by_what_it_refers_to() -> None:
     assert most_bytes(tables["run_frames"].c.payload) == 8 << 20
 
 
-@pytest.mark.parametrize("op", [op for op in operations() if op.kind == "command"], ids=lambda op: op.name)
+@for_every([op for op in operations() if op.kind == "command"], ids=lambda op: op.name)
 def test_what_an_input_takes_its_column_holds(op: Operation[Any]) -> None:
     model = op.model
     if not (isinstance(model, type) and issubclass(model, SQLModel) and hasattr(model, "__table__")):
@@ -224,8 +225,7 @@ def kinds_in(schema: Any) -> set[str]:
     return set().union(*map(kinds_in, schema)) if isinstance(schema, (list, tuple)) else set()
 
 
-@pytest.mark.parametrize(
-    "model",
+@for_every(
     [*sorted({op.input for op in operations()}, key=str), Devcontainer, EscalationConfig, Mise, Service],
     ids=lambda m: m.__name__,
 )

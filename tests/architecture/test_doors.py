@@ -11,6 +11,7 @@ import pytest
 from models.base import TenantRow
 from models.workspaces import Role
 from tests.architecture.source import domain_files, name_of, python_files, strings, tree
+from tests.every import for_every
 from tests.generation.registry import operations
 
 OUTSIDE_KERNEL = [
@@ -109,7 +110,7 @@ def own_transactions(module: ast.Module) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("path", OUTSIDE_KERNEL, ids=name_of)
+@for_every(OUTSIDE_KERNEL, ids=name_of)
 def test_nobody_else_commits(path: Path) -> None:
     assert own_transactions(tree(path)) == []
 
@@ -127,7 +128,7 @@ def test_a_commit_is_seen(text: str) -> None:
     assert own_transactions(ast.parse(text, mode="exec")) == [1]
 
 
-@pytest.mark.parametrize("path", domain_files("resolvers"), ids=name_of)
+@for_every(domain_files("resolvers"), ids=name_of)
 def test_no_domain_reads_a_body_that_was_not_validated(path: Path) -> None:
     assert [n.lineno for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute) and n.attr == "raw"] == []
 
@@ -145,7 +146,7 @@ CONNECTED = {
 }
 
 
-@pytest.mark.parametrize("path", [p for p in OUTSIDE_KERNEL if name_of(p).startswith("resolvers/")], ids=name_of)
+@for_every([p for p in OUTSIDE_KERNEL if name_of(p).startswith("resolvers/")], ids=name_of)
 def test_operations_hold_no_connection(path: Path) -> None:
     """A Context has one; what else asks the database is said here."""
     taken = any(
@@ -157,7 +158,7 @@ def test_operations_hold_no_connection(path: Path) -> None:
     assert not taken or name_of(path) in CONNECTED
 
 
-@pytest.mark.parametrize("path", SURFACES, ids=name_of)
+@for_every(SURFACES, ids=name_of)
 def test_a_surface_holds_no_sql_and_no_role(path: Path) -> None:
     imported = {n.module.split(".")[0] for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom) and n.module}
     assert not imported & {"sqlalchemy", "asyncpg"}
@@ -192,7 +193,7 @@ def stray_statuses(module: ast.Module) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("path", SURFACES, ids=name_of)
+@for_every(SURFACES, ids=name_of)
 def test_a_surface_names_no_status_of_a_refusal(path: Path) -> None:
     # a probe that fails is no refusal: it has the body of one that succeeds
     expected = [503] if name_of(path) == "rest_compat/system.py" else []

@@ -10,6 +10,7 @@ import pytest
 import resolvers.kernel
 from resolvers.domains import DOMAINS
 from tests.architecture.source import ROOT, domain_files, domain_of, name_of, python_files, tree
+from tests.every import for_every
 from tests.generation.registry import operations
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
@@ -78,7 +79,7 @@ def test_both_surfaces_know_the_same_domains() -> None:
     }
 
 
-@pytest.mark.parametrize("path", domain_files("schema"), ids=name_of)
+@for_every(domain_files("schema"), ids=name_of)
 def test_types_of_a_domain_name_no_other_domains_types(path: Path) -> None:
     """An edge is told where it leads by the graph: the domains of the schema need no order among them."""
     imported = {n.module for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom)}
@@ -109,7 +110,7 @@ def kernel_names(module: ast.Module) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", DOMAIN_CODE, ids=name_of)
+@for_every(DOMAIN_CODE, ids=name_of)
 def test_domains_know_the_facade_of_the_kernel_alone(path: Path) -> None:
     assert kernel_names(tree(path)) - set(resolvers.kernel.__all__) == set()
 

@@ -15,6 +15,7 @@ from rest_compat.routes import ROUTES
 from rest_compat.table import Route, Wire, shape_of
 from schema.documents import Document
 from schema.selection import Root
+from tests.every import for_every
 from tests.generation.registry import SCHEMA, graphql_fields, operations, routes_of
 from tests.generation.selection import document, required_arguments
 
@@ -69,7 +70,7 @@ NOTED = {"privacy.cards.list"}
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}
 """What a summary begins with. A new verb is one of the trade, and none of these means the same."""
 
-every_operation = pytest.mark.parametrize("op", operations(), ids=lambda op: op.name)
+every_operation = for_every(operations(), ids=lambda op: op.name)
 
 
 def kinds_of(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -157,7 +158,7 @@ def test_a_number_without_bounds_is_seen() -> None:
     assert len(unbounded(Sized)) == 2
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda r: f"{r.method} {r.path}")
+@for_every(ROUTES, ids=lambda r: f"{r.method} {r.path}")
 def test_every_field_of_a_wire_model_resolves(route: Route) -> None:
     if route.wire is not None:
         assert shape_of(route.wire) == route.shape
@@ -166,10 +167,7 @@ def test_every_field_of_a_wire_model_resolves(route: Route) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "bound"),
-    [pytest.param(n, f, id=f"{n}-{f[1]}") for n, fields in sorted(graphql_fields().items()) for f in fields],
-)
+@for_every([pytest.param(n, f, id=f"{n}-{f[1]}") for n, fields in sorted(graphql_fields().items()) for f in fields])
 def test_every_graphql_field_compiles_to_its_operation(name: str, bound: tuple[str, str, Any]) -> None:
     """All leaves of the answer at once take the compiled path: none needs the executor."""
     kind, field, definition = bound

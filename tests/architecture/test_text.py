@@ -14,6 +14,7 @@ from resolvers.kernel.outputs import Output
 from rest_compat import openapi
 from schema.root import sdl
 from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, tracked, tree
+from tests.every import for_every
 
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60
 
@@ -41,7 +42,7 @@ MACHINES = re.compile(
 BINARY = {".ico", ".gz", ".png", ".woff2"}
 
 
-@pytest.mark.parametrize("path", python_files(), ids=name_of)
+@for_every(python_files(), ids=name_of)
 def test_a_file_is_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
 
@@ -50,13 +51,13 @@ def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (node.end_lineno or node.lineno) - node.lineno + 1
 
 
-@pytest.mark.parametrize("path", python_files(), ids=name_of)
+@for_every(python_files(), ids=name_of)
 def test_a_function_is_short(path: Path) -> None:
     functions = [n for n in ast.walk(tree(path)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
     assert [(f.name, _length(f)) for f in functions if _length(f) > LONGEST_FUNCTION] == []
 
 
-@pytest.mark.parametrize("path", python_files(*PACKAGES), ids=name_of)
+@for_every(python_files(*PACKAGES), ids=name_of)
 def test_a_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(tree(path)) or not tree(path).body
 

@@ -17,6 +17,7 @@ from resolvers.kernel.operation import OPERATIONS, Auth, Operation
 from resolvers.kernel.reader import GRAPHS, Constant, Shape, edges_in, intern
 from resolvers.kernel.reader.graph import access_of
 from resolvers.kernel.scopes import EVERYTHING, SCOPES, granted
+from tests.every import for_every
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
@@ -156,7 +157,7 @@ def test_the_operations_of_every_token_are_these() -> None:
     assert {op.name for op in OPERATIONS_OF_USERS if op.needs is None} == OF_PERSONS
 
 
-@pytest.mark.parametrize("model", GRAPHS, ids=lambda model: model.__name__)
+@for_every(GRAPHS, ids=lambda model: model.__name__)
 def test_whatever_an_edge_leads_to_has_a_scope(model: Any) -> None:
     for name, entry in GRAPHS[model].items():
         for edge in edges_in(entry):

@@ -16,6 +16,7 @@ from resolvers.instance.crypto import TokenKind
 from resolvers.instance.running import instance
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
 from tests.auth.browsers import Browser, signed_in
+from tests.every import for_every
 from tests.live.graphql import CREWS, VIEWER, socket
 from tests.live.sockets import ticket
 from tests.world import Person, World
@@ -66,7 +67,7 @@ def test_tickets_open_these_operations_and_no_others() -> None:
     }
 
 
-@pytest.mark.parametrize("op", [op for op in OPERATIONS.values() if op.auth is not Auth.NONE], ids=lambda op: op.name)
+@for_every([op for op in OPERATIONS.values() if op.auth is not Auth.NONE], ids=lambda op: op.name)
 def test_an_operation_takes_tickets_only_if_it_says_so(op: Operation[Any]) -> None:
     for kind in TICKETS:
         if op.tickets:

@@ -10,6 +10,7 @@ from models.base import Row, secrets_of
 from resolvers.kernel.differences import SECRET
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
 from tests.audit.unaudited import UNAUDITED
+from tests.every import for_every
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
 from tests.generation.estate import estate as estate
@@ -46,7 +47,7 @@ CONFIGURATIONS = {
 }
 
 
-@pytest.mark.parametrize("op", COMMANDS, ids=lambda op: op.name)
+@for_every(COMMANDS, ids=lambda op: op.name)
 def test_a_command_says_what_it_audits_or_stands_with_the_reason(op: Operation[Any]) -> None:
     assert (op.audit is None) == (op.name in UNAUDITED), "declare `audit=`, or say why not in tests/audit/unaudited.py"
     if op.audit is not None and OF_THE_CONTRACT.get(op.name) != op.audit:

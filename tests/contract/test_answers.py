@@ -23,6 +23,7 @@ from tests.contract.deviations import (
     WIDER,
 )
 from tests.contract.notation import NOTHING, SCALARS, Audited, audit_of, events_of, kind_of, routes
+from tests.every import for_every
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
@@ -40,7 +41,7 @@ SCOPES = {"query", "path", "entity", "none"}
 OPTIONAL = {402, 404, 409, 410, 422}  # statuses that an operation has to declare
 
 
-@pytest.mark.parametrize(("group", "route", "op"), SERVED)
+@for_every(SERVED)
 def test_scope_and_errors(group: str, route: dict[str, Any], op: Operation[Any]) -> None:
     if route.get("scope") in SCOPES:
         assert scope_of(op, routes_of(op)) == route["scope"]
@@ -140,7 +141,7 @@ def audit_faults(audited: Audited | None, changes: list[Change], op: Operation[A
     return faults + [f"the audit row lacks {key}" for key in audited.keys if key not in row["data"]]
 
 
-@pytest.mark.parametrize(("group", "route", "op"), EMITTING)
+@for_every(EMITTING)
 def test_declared_events_have_the_keys_and_channels_of_the_contract(
     group: str, route: dict[str, Any], op: Operation[Any]
 ) -> None:

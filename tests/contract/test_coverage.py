@@ -9,6 +9,7 @@ from rest_compat.routes import operations as registry
 from tests.contract.coverage import differences, served
 from tests.contract.deviations import ADDED_ROUTES, DECLARED
 from tests.contract.notation import routes
+from tests.every import for_every
 from tests.generation.registry import graphql_fields
 
 
@@ -17,9 +18,7 @@ def _registry() -> list[dict[str, Any]]:
     return registry(shown)
 
 
-@pytest.mark.parametrize(
-    ("route", "op", "rest"), [pytest.param(*found, id=found[0]["id"]) for found in served(_registry())]
-)
+@for_every([pytest.param(*found, id=found[0]["id"]) for found in served(_registry())])
 def test_a_route_is_as_the_contract_declares_it(
     route: dict[str, Any], op: dict[str, Any], rest: dict[str, Any]
 ) -> None:

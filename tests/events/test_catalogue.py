@@ -4,8 +4,6 @@ import ast
 import re
 from typing import Any, Literal, get_origin
 
-import pytest
-
 import crewship.app  # noqa: F401 - all operations
 from models.base import new_id
 from resolvers.kernel.events import EVENTS, Event
@@ -16,6 +14,7 @@ from schema import event_types
 from tests.architecture.source import name_of, python_files, tree
 from tests.contract.notation import SCALARS, documents, kind_of
 from tests.events.samples import every_event
+from tests.every import for_every
 
 # Frames of one socket: answers and signs of life, written by the transport and in no table.
 SOCKET_FRAMES = {"resume_reset", "session_revoked", "error", "ping", "pong"}
@@ -102,9 +101,7 @@ def test_the_catalogue_is_read() -> None:
     assert not (SOCKET_FRAMES | CHAT_FRAMES) & {event.type_ for event in DECLARED}
 
 
-@pytest.mark.parametrize(
-    "entry", ENTRIES, ids=lambda e: f"{e['type']}-{channel_kind(e['channel'])}-{'+'.join(map(str, e['payload']))}"
-)
+@for_every(ENTRIES, ids=lambda e: f"{e['type']}-{channel_kind(e['channel'])}-{'+'.join(map(str, e['payload']))}")
 def test_an_entry_is_declared_once(entry: dict[str, Any]) -> None:
     alike = [
         event
@@ -117,24 +114,24 @@ def test_an_entry_is_declared_once(entry: dict[str, Any]) -> None:
     assert len([name for name, said in found.items() if not said]) == 1
 
 
-@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+@for_every(DECLARED, ids=lambda e: e.__name__)
 def test_a_declared_event_is_in_the_catalogue(event: type[Event]) -> None:
     assert len([entry for entry in ENTRIES if not faults(entry, event)]) == (event.type_ not in OURS)
 
 
-@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+@for_every(DECLARED, ids=lambda e: e.__name__)
 def test_what_no_operation_sends_is_planned_and_nothing_else(event: type[Event]) -> None:
     assert event.planned_ is not any(event in source.emits for source in (*OPERATIONS.values(), *JOBS.values()))
 
 
-@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+@for_every(DECLARED, ids=lambda e: e.__name__)
 def test_an_event_says_when_it_is_sent(event: type[Event]) -> None:
     said = (event.__doc__ or "").strip().split("\n")[0]
     assert said != (Event.__doc__ or "").strip().split("\n")[0]
     assert re.fullmatch(r"[A-Z].{14,}[.:]", said)
 
 
-@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+@for_every(DECLARED, ids=lambda e: e.__name__)
 def test_a_channel_names_the_workspace_or_what_the_event_knows(event: type[Event]) -> None:
     """And a field that routes is named by the channel: else it would be left out of everything."""
     named = set(re.findall(r"\{(\w+)\}", event.channel_))

@@ -85,12 +85,13 @@ BY_REST = [route for route in ROUTES if route.operation.auth is not Auth.NONE or
 BY_GRAPHQL = [op for op in operations() if op.name in graphql_fields()]
 
 
-THIRDS = [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+PARTS = 6
+NUMBERS = [0, *[pytest.param(number, marks=pytest.mark.slow) for number in range(1, PARTS)]]
 
 
-def third(values: Iterable[T], number: int, name: str) -> Iterable[T]:
-    """Each field is sent another third of what can be sent to it, so that the quick tests send everything somewhere."""
-    return islice(values, (crc32(name.encode()) + number) % 3, None, 3)
+def part(values: Iterable[T], number: int, name: str) -> Iterable[T]:
+    """Each field is sent another part of what can be sent to it, so that the quick tests send everything somewhere."""
+    return islice(values, (crc32(name.encode()) + number) % PARTS, None, PARTS)
 
 
 def who(estate: Estate, op: Operation[Any]) -> Person:
@@ -135,16 +136,16 @@ async def send(
     return answer
 
 
-@pytest.mark.parametrize("number", THIRDS)
+@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("route", [r for r in BY_REST if r.takes_body], ids=lambda r: f"{r.method} {r.path}")
 async def test_no_body_of_a_rest_call_breaks_anything(route: Route, number: int, estate: Estate) -> None:
     raw = valid(route.operation, estate)
-    for body in third(BODIES.values(), number, route.operation.name):
+    for body in part(BODIES.values(), number, route.operation.name):
         await send(estate, route, raw, body=body)
         await send(estate, route, raw, body=body, **{"idempotency-key": "the same key"})
     for name in sorted(route.operation.input.model_fields.keys() - set(route.parameters)):
         others = {key: value for key, value in raw.items() if key not in route.parameters and key != name}
-        for value in third(VALUES.values(), number, f"{route.operation.name} {name}"):
+        for value in part(VALUES.values(), number, f"{route.operation.name} {name}"):
             text = f"{json.dumps(others)[:-1]}{', ' if others else ''}{json.dumps(name)}: {value}}}"
             await send(estate, route, raw, body=(value if isinstance(route.body, ValueOf) else text).encode())
 
@@ -156,11 +157,12 @@ NOT_LOOKED_FOR = {"crews.provision", "crews.provision.rebuild", "crews.restart_a
 """Without containers."""
 
 
+@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("route", [r for r in BY_REST if r.parameters], ids=lambda r: f"{r.method} {r.path}")
-async def test_no_segment_of_a_path_breaks_anything(route: Route, estate: Estate) -> None:
+async def test_no_segment_of_a_path_breaks_anything(route: Route, number: int, estate: Estate) -> None:
     raw = valid(route.operation, estate)
     body = content_of(route, raw) if route.takes_body else b""
-    for segment in SEGMENTS:
+    for segment in part(SEGMENTS, number, route.operation.name):
         path = PARAMETER.sub(segment.decode(), route.path)
         answer = await send(estate, route, raw, path, body)
         if route.operation.name in NAMED_BY_CALLERS and answer.status_code in (200, 202, 204):
@@ -173,14 +175,14 @@ async def test_no_segment_of_a_path_breaks_anything(route: Route, estate: Estate
             assert answer.status_code in (400, 403, 404, 405), (segment, answer.status_code)  # never somebody's row
 
 
-@pytest.mark.parametrize("number", THIRDS)
+@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("route", [r for r in ROUTES if r.method == "GET"], ids=lambda r: r.path)
 async def test_no_query_of_a_rest_call_breaks_anything(route: Route, number: int, estate: Estate) -> None:
     raw = valid(route.operation, estate)
     path = PARAMETER.sub("x", route.path)
     names = [*route.operation.input.model_fields, "workspace_id"]
     for name in names:
-        for value in third(QUERY_VALUES, number, f"{route.operation.name} {name}"):
+        for value in part(QUERY_VALUES, number, f"{route.operation.name} {name}"):
             await send(estate, route, raw, f"{path}?{name}={value.decode()}")
     queries = (
         "&" * 5000,
@@ -191,19 +193,19 @@ async def test_no_query_of_a_rest_call_breaks_anything(route: Route, number: int
         "&".join(f"{names[0]}={n}" for n in range(100)),
         quote_from_bytes(bytes(range(256))),
     )
-    for query in third(queries, number, route.operation.name):
+    for query in part(queries, number, route.operation.name):
         await send(estate, route, raw, f"{path}?{query}")
 
 
-@pytest.mark.parametrize("number", THIRDS)
+@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("op", BY_GRAPHQL, ids=lambda op: op.name)
 async def test_no_variable_of_a_graphql_call_breaks_anything(op: Operation[Any], number: int, estate: Estate) -> None:
     kind, name, definition = graphql_fields()[op.name][0]
     variables = selection.arguments(op, definition, valid(op, estate), estate.home.workspace.id, None)
-    document = selection.document(kind, name, definition, variables, None)
+    document = selection.document(kind, name, definition, variables, depth=1)
     nested: dict[str, Any] = variables.get("input", {})
     for holder, key in [*[(variables, key) for key in variables], *[(nested, key) for key in nested]]:
-        for value in third(VALUES.values(), number, f"{op.name} {key}"):
+        for value in part(VALUES.values(), number, f"{op.name} {key}"):
             mark = "\x01here\x01"
             changed = holder | {key: mark} if holder is variables else variables | {"input": holder | {key: mark}}
             body = json.dumps({"query": document, "variables": changed}).replace(json.dumps(mark), value).encode()

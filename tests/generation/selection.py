@@ -70,15 +70,20 @@ def required_arguments(field: GraphQLField) -> bool:
 
 
 def document(
-    kind: str, name: str, field: GraphQLField, arguments: Mapping[str, Any], selection: str | None = None
+    kind: str,
+    name: str,
+    field: GraphQLField,
+    arguments: Mapping[str, Any],
+    selection: str | None = None,
+    depth: int = DEPTH,
 ) -> str:
-    """`arguments`: those to be declared; their values travel as variables of the same names."""
+    """`arguments`: those to be declared; their values travel as variables of the same names. `depth`: of the objects
+    within objects that are asked for, where no selection is given."""
     declared = ", ".join(f"${argument}: {field.args[argument].type}" for argument in arguments)
     passed = ", ".join(f"{argument}: ${argument}" for argument in arguments)
     head = f"{kind}({declared})" if declared else kind
-    return (
-        f"{head} {{ {name}{f'({passed})' if passed else ''} {leaves(field.type) if selection is None else selection} }}"
-    )
+    asked = leaves(field.type, ("",) * (DEPTH - depth)) if selection is None else selection
+    return f"{head} {{ {name}{f'({passed})' if passed else ''} {asked} }}"
 
 
 def arguments(

@@ -16,6 +16,7 @@ from rest_compat.table import PARAMETER, Route, ValueOf
 from tests.generation import selection
 from tests.generation.recorder import Change
 from tests.generation.registry import graphql_fields, routes_of
+from tests.generation.selection import DEPTH
 from tests.world import Person
 
 MACHINE = "machine"  # no person: a program with the internal token
@@ -24,7 +25,9 @@ CODES = {status: code.value for code, status in STATUS.items()}
 
 @dataclass(frozen=True)
 class Call:
-    """`token` replaces the person's. `workspace` is an id, a slug, or None for no workspace at all."""
+    """`token` replaces the person's. `workspace` is an id, a slug, or None for no workspace at all. `depth`: of the
+    objects that are asked for over GraphQL, where no selection is given.
+    """
 
     operation: Operation[Any]
     raw: Mapping[str, Any]
@@ -33,6 +36,7 @@ class Call:
     token: str | None = None
     version: int | None = None
     selection: str | None = None
+    depth: int = DEPTH
     cookies: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None  # Idempotency-Key, over REST
 
@@ -152,7 +156,7 @@ def _json(answer: httpx2.Response) -> Any:
 async def by_graphql(client: httpx2.AsyncClient, call: Call) -> Outcome:
     kind, name, definition = graphql_fields()[call.operation.name][0]
     variables = selection.arguments(call.operation, definition, call.raw, call.workspace, call.version)
-    text = selection.document(kind, name, definition, variables, call.selection)
+    text = selection.document(kind, name, definition, variables, call.selection, call.depth)
     answer = await client.post("/graphql", json={"query": text, "variables": variables}, headers=call.headers)
     client.cookies.clear()
     content = answer.json()

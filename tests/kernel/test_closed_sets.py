@@ -16,6 +16,7 @@ from resolvers.kernel.inputs import ById
 from resolvers.kernel.operation import OPERATIONS
 from resolvers.kernel.policy import Action
 from resolvers.kernel.statements import load
+from tests.every import for_every
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +33,7 @@ def models(kind: type[Row] = Row) -> Iterator[type[Row]]:
 ENUMS = [pytest.param(model, name, id=f"{model.__name__}.{name}") for model in models() for name, _ in enums_of(model)]
 
 
-@pytest.mark.parametrize(("model", "name"), ENUMS)
+@for_every(ENUMS)
 def test_every_member_is_loaded_as_what_it_is(model: type[Row], name: str) -> None:
     column = table_of(model).c[name]
     for member in column.info[CHOICES]:

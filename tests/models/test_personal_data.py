@@ -9,6 +9,7 @@ from models.base import CHOICES
 from models.migrations.tables import metadata
 from models.personal_data import DECLARED, held_in
 from tests.conftest import Database
+from tests.every import for_every
 
 pytestmark = pytest.mark.anyio
 TABLES = sorted(metadata().tables.values(), key=lambda table: table.name)
@@ -22,7 +23,7 @@ def needs_a_word(column: "Column[object]") -> bool:
     return not told and column.name not in ("id", "workspace_id")
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@for_every(TABLES, ids=lambda table: table.name)
 def test_every_column_is_declared_once(table: SQLTable) -> None:
     declared = [name for names in DECLARED.get(table.name, ()) for name in names]
     missing = [column.name for column in table.columns if needs_a_word(column) and column.name not in declared]
@@ -35,7 +36,7 @@ def test_no_table_is_declared_that_is_not_there() -> None:
     assert DECLARED.keys() - {table.name for table in TABLES} == set()
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@for_every(TABLES, ids=lambda table: table.name)
 def test_words_are_somebodys(table: SQLTable) -> None:
     kept = held_in(table)
     assert not kept.words or kept.by, "whose words?"

@@ -23,11 +23,10 @@ ROLES = {role.value.lower(): role for role in Role}
 EVERYBODY = ["anonymous", "outsider", "nobody", *reversed(ROLES)]
 REFUSED: set[Code | None] = {Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND}
 CASES = [
-    pytest.param(op, surface, who, id=f"{op.name}-{surface}-{who}")
+    pytest.param(op, surface, id=f"{op.name}-{surface}")
     for op in operations()
     if op.auth is not Auth.NONE
     for surface in surfaces_of(op)
-    for who in EVERYBODY
 ]
 
 
@@ -63,14 +62,16 @@ def is_of_one_person(op: Operation[Any]) -> bool:
     return op.action is Action.SELF and subject is not None and not issubclass(subject.model, TenantRow)
 
 
-@pytest.mark.parametrize(("op", "surface", "who"), CASES)
-async def test_the_gate(op: Operation[Any], surface: str, who: str, estate: Estate) -> None:
-    person = None if who == "anonymous" else estate.person(who)
-    outcome = await estate.call(surface, op, valid(op, estate), person)
-    code = Code(outcome.code) if outcome.code else None
-    assert code in expected(op, who, surface), str(outcome)
-    if code is not None:
-        assert outcome.changes == [], str(outcome)
+@pytest.mark.parametrize(("op", "surface"), CASES)
+async def test_the_gate(op: Operation[Any], surface: str, estate: Estate) -> None:
+    wrong = []
+    for who in EVERYBODY:
+        person = None if who == "anonymous" else estate.person(who)
+        outcome = await estate.call(surface, op, valid(op, estate), person, depth=1)
+        code = Code(outcome.code) if outcome.code else None
+        if code not in expected(op, who, surface) or (code is not None and outcome.changes):
+            wrong.append(f"{who}: {outcome}")
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

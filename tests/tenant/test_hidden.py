@@ -133,10 +133,10 @@ async def test_the_id_of_a_hidden_row_is_an_unknown_id(
     raw, known = valid(op, estate, None, field), row_id(estate.home, references(op)[field])
     unknown = unknown_id(known)
     hidden, owner = [
-        await estate.call(surface, op, with_ids(op, raw, field, known), estate.person(who))
+        await estate.call(surface, op, with_ids(op, raw, field, known), estate.person(who), depth=1)
         for who in ("admin", "owner")
     ]
-    never = await estate.call(surface, op, with_ids(op, raw, field, unknown), estate.person("admin"))
+    never = await estate.call(surface, op, with_ids(op, raw, field, unknown), estate.person("admin"), depth=1)
     if op.name in NEVER_CARRIED_OUT:
         assert {owner.code, hidden.code, never.code} == {"UNAVAILABLE"}
         return

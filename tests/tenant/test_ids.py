@@ -45,8 +45,10 @@ async def test_a_foreign_id_is_an_unknown_id(
     raw = valid(op, estate, None, field)
     foreign_id = row_id(estate.away, key)
     unknown = unknown_id(foreign_id)
-    foreign = await estate.call(surface, op, with_ids(op, raw, field, foreign_id), estate.caller(op))
-    never = await estate.call(surface, op, with_ids(op, raw, field, unknown), estate.caller(op))
+    foreign, never = [
+        await estate.call(surface, op, with_ids(op, raw, field, id), estate.caller(op), depth=1)
+        for id in (foreign_id, unknown)
+    ]
     assert (foreign.code, foreign.status) == (never.code, never.status), f"{foreign}\n{never}"
     assert told(foreign, foreign_id) == told(never, unknown)
     if op.kind == "command":
