@@ -14,6 +14,8 @@ LABEL: Final = 600
 """What people call something that no rule restricts (contract: labels.create)."""
 CREDENTIAL: Final = 255
 """What a credential is called (contract: credentials.create)."""
+EMOJI: Final = 8
+"""Code points of a reaction (contract: chats.reactions_add)."""
 LINE: Final = 200
 """One line: a title, a colour, a role, a filter."""
 FILE_NAME: Final = 255

@@ -24,7 +24,7 @@ from models.base import (
     text_field,
     time_field,
 )
-from models.bounds import DESCRIPTION, ID, LINE, NOTES, REPLY, TURN
+from models.bounds import DESCRIPTION, EMOJI, ID, LINE, NOTES, REPLY, TURN
 
 
 class ChatMode(StrEnum):
@@ -136,6 +136,27 @@ class ChatReadCursor(TenantRow, table=True):
     chat_id: str = Field(primary_key=True)
     last_read_seq: int
     last_read_at: datetime = stored_at()
+
+
+class MessageReaction(TenantTable, table=True):
+    """What somebody answers a message with, in place of words.
+
+    Nothing says that there is a message of the id: clients react to what they show (contract: chats.reactions_list).
+    """
+
+    __tablename__ = "message_reactions"
+    __table_args__ = (
+        belongs_to("chat_id", "chats", ondelete="CASCADE"),
+        UniqueConstraint(
+            "workspace_id", "chat_id", "message_id", "emoji", "user_id", name="message_reactions_of_user_key"
+        ),
+        Index("message_reactions_user_id_idx", "user_id"),
+    )
+    chat_id: str
+    message_id: str = text_field(ID)
+    emoji: str = text_field(EMOJI)
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    created_at: datetime = stored_at()
 
 
 class ChatPresence(Row, table=True):

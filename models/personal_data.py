@@ -143,6 +143,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "memory_configs": held(mentions="document"),
     "memory_versions": held(whose="written_by", nothing="path sha256 parent_sha payload_ref agent_slug"),
     "message_feedback": held(words="reason", nothing="message_id trace_id"),
+    "message_reactions": held(nothing="message_id emoji"),
     "messages": held(words="content parts data", nothing="tool_name tool_summary"),
     "milestones": held(mentions="name description", nothing="target_date"),
     "mission_tasks": held(

@@ -58,11 +58,18 @@ class MessageListJSON(Envelope):
     messages: list[MessageJSON]
 
 
+class ReactionJSON(Wire, of=chats.ReactionCount):
+    emoji: str
+    count: int
+    mine: bool
+
+
 def _whole_history(query: dict[str, str]) -> dict[str, str]:
     """Who names no window wants everything (contract: chats.messages)."""
     return dict(query) if query.keys() & {"limit", "offset"} else query | {"limit": chats.ALL}
 
 
+MESSAGE = "/api/v1/chats/{chatId}/messages/{messageId}"
 ROUTES = (
     GET("/api/v1/agents/{agentId}/chats", chats.list_chats_of_agent, list[ChatJSON]),
     POST("/api/v1/agents/{agentId}/chats", chats.create_chat, ChatCreatedJSON, status=201),
@@ -72,5 +79,8 @@ ROUTES = (
     GET("/api/v1/chats", chats.list_chats, list[ChatSummaryJSON], envelope="data"),
     GET("/api/v1/chats/{chatId}", chats.get_chat, ChatSummaryJSON),
     GET("/api/v1/chats/{chatId}/messages", chats.list_messages, MessageListJSON, completes=_whole_history),
+    GET(f"{MESSAGE}/reactions", chats.list_reactions, list[ReactionJSON], envelope="reactions"),
+    POST(f"{MESSAGE}/reactions", chats.add_reaction, status=204),
+    DELETE(f"{MESSAGE}/reactions/{{emoji}}", chats.remove_reaction, status=204),
     POST("/api/v1/chats/{chatId}/steer", chats.steer_chat, chats.Steered, status=202),
 )

@@ -8,10 +8,19 @@ from strawberry.scalars import JSON
 from models.chats import Chat, ChatMode, ChatOrigin, ChatStatus, ChatVisibility, Message, MessageRole
 from resolvers import chats as chat_ops
 from schema.bridge import Edge, Edges, mutation, node, output, query
-from schema.results import DeletedType
+from schema.results import DeletedType, SuccessType
 
 for choices in (ChatMode, ChatOrigin, ChatStatus, ChatVisibility, MessageRole):
     strawberry.enum(choices)
+
+
+@node(chat_ops.ReactionCount, name="Reaction")
+class ReactionType:
+    """An emoji with which users have reacted to a message."""
+
+    emoji: str
+    count: int
+    mine: bool = strawberry.field(description="Whether the caller is one of them.")
 
 
 @node(Message)
@@ -33,6 +42,7 @@ class MessageType:
     data: JSON | None = strawberry.field(name="metadata")
     author_user_id: strawberry.ID | None
     author: Edge | None
+    reactions: Edges
     created_at: datetime
 
 
@@ -107,6 +117,7 @@ class ChatQuery:
     agent_chats = query(chat_ops.list_chats_of_agent, ChatType)
     chat = query(chat_ops.get_chat, ChatType)
     messages = query(chat_ops.list_messages, MessageType)
+    message_reactions = query(chat_ops.list_reactions, ReactionType)
 
 
 @strawberry.type
@@ -115,6 +126,8 @@ class ChatMutation:
     rename_chat = mutation(chat_ops.rename_chat, ChatType)
     delete_chat = mutation(chat_ops.delete_chat, DeletedType)
     mark_chat_read = mutation(chat_ops.mark_read, ReadMarkType)
+    add_reaction = mutation(chat_ops.add_reaction, SuccessType)
+    remove_reaction = mutation(chat_ops.remove_reaction, SuccessType)
     steer_chat = mutation(chat_ops.steer_chat, SteeredType)
     send_message = mutation(chat_ops.send_message, SentType)
     cancel_message = mutation(chat_ops.cancel_message, CancelledType)

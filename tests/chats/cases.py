@@ -1,9 +1,11 @@
 """Cases of chats, for the tests that are made for every operation."""
 
-from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
+from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageReaction, MessageRole
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
+
+EMOJI = "👍"
 
 
 @entity
@@ -48,10 +50,23 @@ def chat_read_cursor(plot: Plot) -> ChatReadCursor:
     return ChatReadCursor(user_id=plot.second.user_id, chat_id=plot["chat"].id, last_read_seq=0, **plot.here)
 
 
+@entity
+def message_reaction(plot: Plot) -> MessageReaction:
+    """Of the owner, who takes it back."""
+    return MessageReaction(
+        chat_id=plot["chat"].id, message_id=plot["message"].id, emoji=EMOJI, user_id=plot.owner.user_id, **plot.here
+    )
+
+
 RECIPES = {
+    "chats.reactions_add": Recipe({"emoji": "🎉"}),
+    "chats.reactions_remove": Recipe({"emoji": EMOJI}),
     "chats.create": Recipe(chosen=frozenset({"session_id"})),
     "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
 }
 PROSE = frozenset(
-    {"chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.rename", "chats.send", "chats.steer"}
-)
+    {
+        "chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.reactions_add",
+        "chats.reactions_remove", "chats.rename", "chats.send", "chats.steer",
+    }
+)  # fmt: skip

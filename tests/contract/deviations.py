@@ -122,6 +122,8 @@ _PROPOSED = {"inbox.updated": "the inbox shows at once what is proposed and what
 ADDED_EVENTS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("internal.skills.author", "skills.proposed.approve", "skills.proposed.reject"), _PROPOSED),
     "checkpoints.fork": {"mission.updated": "boards show the new mission"},
+    "chats.reactions_add": {"reaction.added": "whoever has the chat open sees it"},
+    "chats.reactions_remove": {"reaction.removed": "whoever has the chat open sees it"},
     "agents.stop": {"agent.status": "dashboards show the status that this event tells them (agents.stop: notes)"},
 }
 

@@ -14,7 +14,7 @@ from models.audit import McpCallStatus, McpServerScope, McpToolCall
 from models.auth import User
 from models.base import most_characters, new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
-from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageRole
+from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageReaction, MessageRole
 from models.costs import ModelCall
 from models.credentials import (
     AgentCredential,
@@ -246,12 +246,17 @@ class Sower:
         pick = self.random.choice
         for number in range(45):
             chat, author = chats[0] if number % 3 == 0 else pick(chats), self.maybe(pick(self.people).user_id)
-            yield Message(
+            message = Message(
                 chat_id=chat.id, seq=number + 1, agent_id=self.maybe(chat.agent_id), role=pick(list(MessageRole)),
                 content=self.text(),
                 parts=self.maybe(pick(JSON)), data=self.maybe({"kind": self.text()}), author_user_id=author,
                 created_at=self.time(), **self.here,
             )  # fmt: skip
+            yield message
+            for emoji, person in self.random.sample([(e, p) for e in "👍🎉❤" for p in self.people], number % 4):
+                yield MessageReaction(
+                    chat_id=chat.id, message_id=message.id, emoji=emoji, user_id=person.user_id, **self.here
+                )
         for chat, person in self.random.sample([(chat, person) for chat in chats for person in self.people], 40):
             yield ChatReadCursor(
                 chat_id=chat.id,

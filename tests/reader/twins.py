@@ -16,6 +16,7 @@ from tests.reader import (
     activity_twins,
     admin_twins,
     audit_twins,
+    chat_twins,
     cost_twins,
     inbox_twins,
     integration_twins,
@@ -104,9 +105,6 @@ def agent(store: Store, asker: Asker, arguments: Arguments) -> Single:
     return only([r for r in tenants(store, asker, "Agent") if r["id"] == arguments["id"]], "Agent")
 
 
-LATELY_ACTIVE: Order = by("-last_activity_at", "-id", "-workspace_id")
-LATELY_CHANGED: Order = by("-updated_at", "-id", "-workspace_id")
-SAID: Order = by("seq", "id")
 LOGGED: Order = by("created_at", "chat_id", "seq", "workspace_id")
 RUNS: Order = (
     Key(lambda row: row["created_at"] if row["started_at"] is None else row["started_at"], True, "time"),
@@ -116,25 +114,6 @@ RUNS: Order = (
 
 def began(run: Row) -> Any:
     return RUNS[0].read(run)
-
-
-def chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
-    rows = [r for r in tenants(store, asker, "Chat") if arguments.get("origin") in (None, r["origin"])]
-    return Listing("Chat", ordered(rows, LATELY_CHANGED), LATELY_CHANGED, (20, 100))
-
-
-def agent_chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
-    rows = [r for r in tenants(store, asker, "Chat") if r["agent_id"] == arguments["agentId"]]
-    return Listing("Chat", ordered(rows, LATELY_ACTIVE)[:100])
-
-
-def chat(store: Store, asker: Asker, arguments: Arguments) -> Single:
-    return only([r for r in tenants(store, asker, "Chat") if r["id"] == arguments["id"]], "Chat")
-
-
-def messages(store: Store, asker: Asker, arguments: Arguments) -> Listing:
-    rows = [r for r in tenants(store, asker, "Message") if r["chat_id"] == arguments["chatId"]]
-    return Listing("Message", ordered(rows, SAID), SAID, (50, 500))
 
 
 def runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -206,19 +185,16 @@ HERE: dict[str, Root] = {
     "agents": agents, "agent": agent,
     "members": members, "invitations": invitations,
     "workspace": workspace,
-    "chats": chats, "agentChats": agent_chats, "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,
+    "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,
     "agentLogs": agent_logs,
 }  # fmt: skip
-OF_ROWS: dict[str, tuple[Root, str, str]] = {
-    "chat": (chat, "chats", "id"),
-    "messages": (messages, "chats", "chatId"),
-}
+OF_ROWS: dict[str, tuple[Root, str, str]] = chat_twins.OF_ROWS
 """Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer} | registry_twins.ANYWHERE
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
 HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
-HERE |= mission_twins.HERE | integration_twins.HERE
+HERE |= mission_twins.HERE | integration_twins.HERE | chat_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -335,6 +311,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **account_twins.DERIVED,
     **inbox_twins.DERIVED,
     **cost_twins.DERIVED,
+    **chat_twins.DERIVED,
     **told_twins.DERIVED,
     **vault_twins.DERIVED,
     **skill_twins.DERIVED,
@@ -426,7 +403,7 @@ class Twins(Rules):
         try:
             here = member(store, asker, row["workspace_id"] if row else None)
         except Refused:
-            if root is chat:
+            if root in chat_twins.STRICT:
                 raise Refused("NOT_FOUND", by_the_gate=True) from None
             # who names a workspace beside the row is told whether it is theirs
             member(store, asker, asker.workspace_id)
@@ -441,7 +418,7 @@ class Twins(Rules):
         if name == "issues" or (model, name) in issue_twins.LISTS:
             return issue_twins.chosen(arguments)
         if type_ == "Query":
-            others = {"agents": AGENTS, "chats": LATELY_CHANGED, "messages": SAID, "runs": RUNS, "agentLogs": LOGGED}
+            others = {"agents": AGENTS, "runs": RUNS, "agentLogs": LOGGED} | chat_twins.ORDERS
             others |= {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
             others |= {"credentialEvents": vault_twins.TOLD, "credentialRotations": vault_twins.TURNED}
             if name == "searchMcpRegistry":

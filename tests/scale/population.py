@@ -19,6 +19,7 @@ BIG = (
     "agents",
     "chats",
     "messages",
+    "message_reactions",
     "runs",
     "run_tags",
     "run_frames",
@@ -218,6 +219,9 @@ class Population:
             await self.fill("chats", 0, 0, id=f"'{CHAT}'", agent_id=f"'{AGENT}'", origin="'UI'", **kinds)
         said = {"chat_id": f"'{CHAT}'", "content": "'message ' || i", "role": "'assistant'", "seq": "i"}
         await self.fill("messages", first, last, id=f"'msg_' || {NUMBER}", **said, **TIMES)
+        reacted = {"chat_id": f"'{CHAT}'", "message_id": f"'msg_' || {NUMBER}", "emoji": "'👍'"}
+        reacted |= {"user_id": f"'{self.user_id}'"}
+        await self.fill("message_reactions", first, last, id=f"'creact' || {NUMBER}", **reacted, **TIMES)
         await self.superuser.execute("UPDATE chats SET last_message_seq = $2, last_seq = $2 WHERE id = $1", CHAT, last)
 
     async def _runs(self, first: int, last: int) -> None:

@@ -125,6 +125,7 @@ READS = (
     *_list("agents", "/api/v1/agents", "agents", crew_id=CREW),
     *_list("chats", "/api/v1/chats", "chats", origin="CRON"),
     *_list("messages", f"/api/v1/chats/{CHAT}/messages", f'messages(chatId: "{CHAT}"'),
+    Read("reactions to a message", f"/api/v1/chats/{CHAT}/messages/msg_{7:020}/reactions", rows=1),
     *_list("runs", "/api/v1/runs", "runs", counts=True, status="FAILED", agent_id=AGENT, trigger="CRON", tag="rare"),
     Read("runs: first page", field="runs", shown=SHOWN_OF_RUNS),
     *(Read(f"runs: {chosen}", field=f"runs({chosen}", shown=SHOWN_OF_RUNS) for chosen in RUNS),

@@ -1,0 +1,60 @@
+"""What the oracle is told of chats; see tests/reader/twins.py."""
+
+from tests.reader.oracle import Asker, Listing, Order, Row, Single, Store, ordered
+from tests.reader.words import Arguments, Root, Value, by, only, tenants
+
+LATELY_ACTIVE: Order = by("-last_activity_at", "-id", "-workspace_id")
+LATELY_CHANGED: Order = by("-updated_at", "-id", "-workspace_id")
+SAID: Order = by("seq", "id")
+
+
+def chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "Chat") if arguments.get("origin") in (None, r["origin"])]
+    return Listing("Chat", ordered(rows, LATELY_CHANGED), LATELY_CHANGED, (20, 100))
+
+
+def agent_chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "Chat") if r["agent_id"] == arguments["agentId"]]
+    return Listing("Chat", ordered(rows, LATELY_ACTIVE)[:100])
+
+
+def chat(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return only([r for r in tenants(store, asker, "Chat") if r["id"] == arguments["id"]], "Chat")
+
+
+def messages(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "Message") if r["chat_id"] == arguments["chatId"]]
+    return Listing("Message", ordered(rows, SAID), SAID, (50, 500))
+
+
+def counted(store: Store, asker: Asker, message_id: str, chat_id: str, workspace_id: str) -> Listing:
+    """One row for each emoji; a text that is compared by code points has them in its order."""
+    found: dict[str, set[str]] = {}
+    for row in store.tables["message_reactions"]:
+        if (row["message_id"], row["chat_id"], row["workspace_id"]) == (message_id, chat_id, workspace_id):
+            found.setdefault(row["emoji"], set()).add(row["user_id"])
+    rows = [
+        {"emoji": emoji, "count": len(people), "mine": asker.user_id in people}
+        for emoji, people in sorted(found.items())
+    ]
+    return Listing("ReactionCount", sorted(rows, key=lambda row: -row["count"]))
+
+
+def reactions(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    return counted(store, asker, arguments["messageId"], arguments["chatId"], asker.workspace_id)
+
+
+def of_message(store: Store, asker: Asker, row: Row) -> Listing:
+    return counted(store, asker, row["id"], row["chat_id"], row["workspace_id"])
+
+
+HERE: dict[str, Root] = {"chats": chats, "agentChats": agent_chats}
+OF_ROWS: dict[str, tuple[Root, str, str]] = {
+    "chat": (chat, "chats", "id"),
+    "messages": (messages, "chats", "chatId"),
+    "messageReactions": (reactions, "chats", "chatId"),
+}
+ORDERS: dict[str, Order] = {"chats": LATELY_CHANGED, "messages": SAID}
+STRICT = (chat, reactions)
+"""Roots that refuse a chat which is not there."""
+DERIVED: dict[tuple[str, str], Value] = {("Message", "reactions"): of_message}
