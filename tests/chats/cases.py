@@ -52,15 +52,24 @@ def chat_read_cursor(plot: Plot) -> ChatReadCursor:
 
 @entity
 def message_reaction(plot: Plot) -> MessageReaction:
-    """Of the owner, who takes it back."""
     return MessageReaction(
         chat_id=plot["chat"].id, message_id=plot["message"].id, emoji=EMOJI, user_id=plot.owner.user_id, **plot.here
     )
 
 
+@entity
+def free_reaction(plot: Plot) -> MessageReaction:
+    """Of the owner, who takes it back, to what the client calls a message."""
+    return MessageReaction(
+        chat_id=plot["chat"].id, message_id="turn-1", emoji=EMOJI, user_id=plot.owner.user_id, **plot.here
+    )
+
+
+FREE = frozenset({"message_id"})  # nothing says that there is one
 RECIPES = {
-    "chats.reactions_add": Recipe({"emoji": "🎉"}),
-    "chats.reactions_remove": Recipe({"emoji": EMOJI}),
+    "chats.reactions_list": Recipe({"message_id": "turn-1"}, chosen=FREE),
+    "chats.reactions_add": Recipe({"message_id": "turn-1", "emoji": "🎉"}, chosen=FREE),
+    "chats.reactions_remove": Recipe({"message_id": "turn-1", "emoji": EMOJI}, chosen=FREE),
     "chats.create": Recipe(chosen=frozenset({"session_id"})),
     "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
 }

@@ -27,7 +27,7 @@ MORE_KEYS = {"run.completed": {"agent_slug": "str"}, "run.failed": {"agent_slug"
 # What the contract's server does not have, and so no entry either.
 OURS = {
     "budget.created", "budget.deleted", "budget.exceeded", "budget.updated", "budget.warning", "agent.work_paused",
-    "agent.work_resumed",
+    "agent.work_resumed", "reaction.added", "reaction.removed",
 }  # fmt: skip
 DESCRIBED = {"slug": "str"}  # a word that says what a text is, and not which
 
