@@ -1,4 +1,4 @@
-"""Calls of models that the service makes itself, for a workspace and by its key: one question, one answer.
+"""Calls of models that the service makes itself, for a workspace: one question, one answer.
 
 As a run does it, a call sets money aside before it is made, and is booked. Both are transactions of their own: the
 answer is paid for, whatever becomes of the operation that wanted it.
@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from models.agents import LlmProvider
 from models.base import new_id, table_of
+from models.bounds import LINE, cut
 from models.budgets import Budget, BudgetScope, BudgetSpend, CallReservation
 from models.costs import SLOTS, CostDay, ModelCall
 from models.credentials import Credential, CredentialEventType, CredentialScope, CredentialStatus, CredentialType
@@ -30,6 +31,7 @@ from resolvers.kernel import (
     Bool,
     Caller,
     Code,
+    Completed,
     CompletionFailed,
     Context,
     Id,
@@ -51,8 +53,8 @@ FENCED: Final = re.compile(r"\s*```[a-z]*\n(.*)\n```\s*", re.DOTALL)
 SECONDS: Final = 90.0
 LASTS: Final = timedelta(minutes=5)
 """How long money is set aside for a call whose process died."""
-SLOT: Final = SLOTS + 1
-"""Of sums: neither runs nor the keeper have it."""
+SLOT: Final = SLOTS
+"""Of sums: runs do not have it."""
 MOST_LOOKED_AT: Final = 100
 """Keys: slots that nobody has filled come with them."""
 VENDOR: Final = "https://api.anthropic.com"
@@ -69,20 +71,32 @@ class Key(NamedTuple):
     value: SecretStr
 
 
-class HoldCall(Input):
-    """`most` is what the call costs at most, in millionths of a US dollar."""
+class NotCovered(Exception):
+    """No budget that the call counts for has enough left: no model was asked."""
+
+
+class OfCall(Input):
+    """`agent_id` and `crew_id` say for whom the call is made, where it is not for the workspace alone."""
 
     call_id: Id
-    credential_id: Id
     purpose: Text
+    agent_id: Id = ""
+    crew_id: Id = ""
+
+
+class HoldCall(OfCall):
+    """`most` is what the call costs at most, in millionths of a US dollar. `credential_id` is that of the key, where it
+    is the workspace's.
+    """
+
+    credential_id: Id | None = None
     most: Micros
 
 
-class BookCall(Input):
+class BookCall(OfCall):
     """Without an `answer` nothing is booked: what was set aside goes back."""
 
-    call_id: Id
-    purpose: Text
+    provider: Text
     model: Text
     answered: Bool
     input_tokens: Micros = 0
@@ -122,24 +136,40 @@ async def key_of(ctx: Context, missing: Refusal) -> Key:
 async def ask(ctx: Context, key: Key, model: str, question: Question, purpose: str) -> str:
     """What the model says; BAD_GATEWAY where it does not, or where no budget covers the call. Before `begin()`."""
     address = instance.settings.anthropic_base_url or VENDOR
-    by, call_id = Caller.service(SERVICE, ctx.workspace_id or ""), new_id()
-    read = len((question.system + question.text).encode())  # bytes: no tokenizer makes more of them
-    most = await _cost(address, model, read, question.most_tokens)
-    told = {"call_id": call_id, "purpose": purpose}
-    held = await hold_call(by, told | {"credential_id": key.id, "most": most or 0})
-    if b"true" in (held.body or b""):
-        raise Refusal(Code.BAD_GATEWAY, NOT_COVERED)
-    asked = Model("anthropic", model, address, key.value, timeout=SECONDS)
+    asked = Model(LlmProvider.ANTHROPIC.lower(), model, address, key.value, timeout=SECONDS)
     try:
-        said = await ctx.outside.completions.complete(asked, question)
+        return (await completed(ctx, asked, question, purpose, credential_id=key.id)).text
+    except NotCovered:
+        raise Refusal(Code.BAD_GATEWAY, NOT_COVERED) from None
     except CompletionFailed as failed:
-        await book_call(by, told | {"model": model, "answered": False})
         raise Refusal(Code.BAD_GATEWAY, str(failed)) from None
-    used = {"input_tokens": said.input_tokens, "output_tokens": said.output_tokens}
-    cost = await _cost(address, model, *used.values())
-    booked = told | used | {"model": model, "answered": True, "estimated": said.estimated}
-    await book_call(by, booked if cost is None else booked | {"cost": cost})
-    return said.text
+
+
+async def completed(
+    ctx: Context, model: Model, question: Question, purpose: str, *, call_id: str | None = None, **whose: str
+) -> Completed:
+    """What the model says. Raises NotCovered, or CompletionFailed within the timeout of the model. Before `begin()`.
+
+    `whose`: the agent and the crew that the call is for, and the credential whose key is used.
+    """
+    by = Caller.service(SERVICE, ctx.workspace_id or "")
+    credential_id = whose.pop("credential_id", None)
+    told = {"call_id": call_id or new_id(), "purpose": purpose} | {name: id for name, id in whose.items() if id}
+    read = len((question.system + question.text).encode())  # bytes: no tokenizer makes more of them
+    most = await _most(model, read, question.most_tokens)
+    held = await hold_call(by, told | {"most": most} | ({"credential_id": credential_id} if credential_id else {}))
+    if b"true" in (held.body or b""):
+        raise NotCovered
+    named = told | {"provider": cut(model.provider, LINE), "model": cut(model.name, LINE)}
+    try:
+        said = await ctx.outside.completions.complete(model, question)
+    except CompletionFailed:
+        await book_call(by, named | {"answered": False})
+        raise
+    booked = {name: getattr(said, name) for name in ("input_tokens", "output_tokens", "estimated")}
+    cost = {} if said.cost_micros is None else {"cost": said.cost_micros}
+    await book_call(by, named | booked | cost | {"answered": True})
+    return said
 
 
 def unfenced(text: str) -> str:
@@ -148,17 +178,18 @@ def unfenced(text: str) -> str:
     return text if fenced is None else fenced[1]
 
 
-async def _cost(address: str, model: str, read: int, written: int) -> int | None:
-    return micros(await asyncio.to_thread(price, address, model, read=read, wrote=written))
+async def _most(model: Model, read: int, written: int) -> int:
+    """Nothing of a model whose price nobody knows: it is not refused for what it may cost, but for what was spent."""
+    return micros(await asyncio.to_thread(price, model.address or "", model.name, read=read, wrote=written)) or 0
 
 
 @command("model_calls.hold", Action.UPDATE, emits=(*ALARMS, InboxItemUpdated), surfaces=NO_SURFACE)
 async def hold_call(ctx: Context, data: HoldCall) -> Held:
     """Set money aside for a call that no run makes.
 
-    Of the workspace's budgets. The use of the key is told on its timeline.
+    Of the budgets of the workspace, and of the crew and agent it is for. The use of a key is told on its timeline.
     """
-    found = await states(ctx, _whose())
+    found = await states(ctx, _whose(data))
     await alarm(ctx, found)
     held = [state for state in found if state.budget.hard_stop]
     if any(state.left <= 0 or state.left < data.most for state in held):
@@ -167,8 +198,9 @@ async def hold_call(ctx: Context, data: HoldCall) -> Held:
     for state in held:
         row = CallReservation(call_id=data.call_id, budget_id=state.budget.id, micros=data.most, expires_at=ends)
         ctx.record(row)
-    tell(ctx, data.credential_id, CredentialEventType.USE, source=data.purpose)
-    await ctx.update_where(Credential, col(Credential.id) == data.credential_id, last_used_at=NOW)
+    if data.credential_id is not None:
+        tell(ctx, data.credential_id, CredentialEventType.USE, source=data.purpose)
+        await ctx.update_where(Credential, col(Credential.id) == data.credential_id, last_used_at=NOW)
     return Held()
 
 
@@ -178,7 +210,7 @@ async def book_call(ctx: Context, data: BookCall) -> None:
 
     What was set aside for it is spent, or goes back.
     """
-    found = await states(ctx, _whose())
+    found = await states(ctx, _whose(data))
     await ctx.delete_where(CallReservation, col(CallReservation.call_id) == data.call_id)
     await ctx.delete_where(CallReservation, col(CallReservation.expires_at) < await ctx.now())
     if not data.answered:
@@ -187,7 +219,9 @@ async def book_call(ctx: Context, data: BookCall) -> None:
     call = ModelCall(
         run_id=data.call_id,
         step=data.purpose,
-        provider=LlmProvider.ANTHROPIC.value.lower(),
+        agent_id=data.agent_id or None,
+        crew_id=data.crew_id or None,
+        provider=data.provider,
         model=data.model,
         cost_micros=data.cost,
         estimated=data.estimated,
@@ -195,12 +229,12 @@ async def book_call(ctx: Context, data: BookCall) -> None:
     )
     day = (await ctx.now()).astimezone(UTC).date()
     await ctx.lock(f"sums of calls without a run of {ctx.workspace_id}")
-    of_day = {"day": day, "agent_id": "", "crew_id": "", "model": data.model}
+    of_day = {"day": day, "agent_id": data.agent_id, "crew_id": data.crew_id, "model": data.model}
     await _add(ctx, CostDay, of_day, calls=1, cost_micros=data.cost or 0, **tokens)
     for state in found if data.cost else ():
         await _add(ctx, BudgetSpend, {"budget_id": state.budget.id, "span": state.span}, micros=data.cost or 0)
     ctx.record(call)
-    await alarm(ctx, await states(ctx, _whose()))
+    await alarm(ctx, await states(ctx, _whose(data)))
 
 
 async def _add(ctx: Context, model: type[CostDay | BudgetSpend], key: dict[str, Any], **amounts: Any) -> None:
@@ -212,5 +246,7 @@ async def _add(ctx: Context, model: type[CostDay | BudgetSpend], key: dict[str, 
         await ctx.insert_all([model(**key, **amounts)])
 
 
-def _whose() -> list[Any]:
-    return [col(Budget.scope) == BudgetScope.workspace]
+def _whose(call: OfCall) -> list[Any]:
+    whose = [col(Budget.scope) == BudgetScope.workspace]
+    whose += [col(Budget.agent_id) == call.agent_id] if call.agent_id else []
+    return whose + ([col(Budget.crew_id) == call.crew_id] if call.crew_id else [])

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from models.crews import AutonomyLevel, BehaviorMode
 from models.inbox import InboxPriority
-from models.keeper import KeeperDecision, KeeperRequestType
+from models.keeper import KeeperDecision, KeeperRequestType, evaluation_id
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.keeper.evaluating import (
     CAREFUL,
@@ -76,7 +76,7 @@ async def evaluate_behavior(ctx: Context, data: EvaluateBehavior) -> BehaviorVer
     who = data.agent_name or "an agent"
     evaluation = Evaluation(
         KeeperRequestType.behavior,
-        "bhv",
+        evaluation_id("bhv"),
         AuxSlot.behavior,
         "keeper_behavior",
         TASK,

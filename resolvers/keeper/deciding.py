@@ -8,7 +8,6 @@ from models.journal import JournalActor, JournalEntry, Severity
 from models.keeper import KEEPER_STATES, KeeperDecision, KeeperRequest, KeeperRequestType, shortened
 from models.workspaces import Role
 from resolvers.inbox.putting import put
-from resolvers.keeper.calls import booked
 from resolvers.keeper.events import KeeperAccessDecided, KeeperExecutionDecided
 from resolvers.keeper.opening import OpenedRequest
 from resolvers.keeper.verdicts import Verdict
@@ -38,8 +37,6 @@ async def decide(ctx: Context, opened: OpenedRequest, verdict: Verdict, exit_cod
         prompt=None if verdict.prompt is None else shortened(kept.redact(verdict.prompt)),
         answer=None if verdict.answer is None else shortened(kept.redact(verdict.answer)),
     )
-    if verdict.call is not None:
-        await booked(ctx, request.id, *verdict.call, agent_id=request.agent_id, crew_id=request.crew_id)
     _announce(ctx, request, opened)
     if request.request_type is KeeperRequestType.access:
         ctx.record(_decided(request, opened))

@@ -13,16 +13,15 @@ from models.agents import LlmProvider
 from models.bounds import DESCRIPTION, cut
 from models.crews import AutonomyLevel, BehaviorMode, Crew
 from models.inbox import InboxPriority
-from models.keeper import KeeperDecision, KeeperRequest, KeeperRequestType, evaluation_id, shortened
+from models.keeper import KeeperDecision, KeeperRequest, KeeperRequestType, shortened
+from resolvers.costs.calling import NotCovered, completed
 from resolvers.keeper import verdicts
-from resolvers.keeper.calls import booked, judged_by_budget
 from resolvers.keeper.deciding import tell_people
-from resolvers.keeper.gatekeeper import address
+from resolvers.keeper.gatekeeper import PURPOSE, SPENT, address
 from resolvers.keeper.prompts import LONGEST_MESSAGE, fenced, quoted
 from resolvers.keeper.verdicts import Verdict
 from resolvers.kernel import (
     Code,
-    Completed,
     CompletionFailed,
     Context,
     Id,
@@ -70,7 +69,7 @@ class Evaluation:
     """What is judged: `facts` are numbers and words of ours, `texts` and `lists` what others wrote."""
 
     kind: KeeperRequestType
-    short: str
+    id: str
     slot: AuxSlot
     sender: str
     task: str
@@ -106,17 +105,19 @@ async def judged(ctx: Context, data: Evaluate, evaluation: Evaluation) -> Judged
     crew = await ctx.select(Crew, col(Crew.id) == evaluation.crew_id).first() if evaluation.crew_id else None
     policy = (AutonomyLevel.guided, BehaviorMode.warn) if crew is None else (crew.autonomy_level, crew.behavior_mode)
     prompt = _prompt(evaluation)
-    if spent := await judged_by_budget(ctx, evaluation.agent_id, evaluation.crew_id):
-        return Judged(_asking(spent, prompt), True, *policy)
+    question = Question(prompt, verdicts.schema_of(evaluation.decisions))
+    whose = {"agent_id": evaluation.agent_id, "crew_id": evaluation.crew_id}
     try:
-        said = await ctx.outside.completions.complete(model, Question(prompt, verdicts.schema_of(evaluation.decisions)))
+        said = await completed(ctx, model, question, PURPOSE, call_id=evaluation.id, **whose)
+    except NotCovered:
+        return Judged(_asking(SPENT, prompt), True, *policy)
     except CompletionFailed as failed:
         log.warning("an evaluator's model has not answered", slot=evaluation.slot.value, error=str(failed))
         return Judged(_asking(FAILED, prompt), True, *policy)
     found = verdicts.read(said.text, evaluation.decisions)
     if found is None:
-        return Judged(_asking(UNREADABLE, prompt, (model, said)), True, *policy)
-    verdict = Verdict(found.decision, found.reason, found.risk, prompt, said.text, (model, said))
+        return Judged(_asking(UNREADABLE, prompt, said.text), True, *policy)
+    verdict = Verdict(found.decision, found.reason, found.risk, prompt, said.text)
     return Judged(verdict, False, *policy)
 
 
@@ -141,7 +142,7 @@ async def kept(ctx: Context, evaluation: Evaluation, verdict: Verdict) -> Keeper
     if not ctx.in_transaction:  # what is learned is kept first
         await ctx.begin()
     row = KeeperRequest(
-        id=evaluation_id(evaluation.short),
+        id=evaluation.id,
         request_type=evaluation.kind,
         agent_id=evaluation.agent_id,
         crew_id=evaluation.crew_id,
@@ -153,8 +154,6 @@ async def kept(ctx: Context, evaluation: Evaluation, verdict: Verdict) -> Keeper
         answer=None if verdict.answer is None else shortened(redactor.redact(verdict.answer)),
         decided_at=await ctx.now(),
     )
-    if verdict.call is not None:
-        await booked(ctx, row.id, *verdict.call, agent_id=row.agent_id, crew_id=row.crew_id)
     return await ctx.insert(row)
 
 
@@ -195,9 +194,8 @@ def _same_workspace(ctx: Context, data: Evaluate) -> None:
         raise invalid("workspace_id", "differs from the workspace of the address")
 
 
-def _asking(reason: str, prompt: str, call: tuple[Model, Completed] | None = None) -> Verdict:
-    answer = None if call is None else call[1].text
-    return Verdict(KeeperDecision.ESCALATE, reason, verdicts.HIGHEST, prompt, answer, call)
+def _asking(reason: str, prompt: str, answer: str | None = None) -> Verdict:
+    return Verdict(KeeperDecision.ESCALATE, reason, verdicts.HIGHEST, prompt, answer)
 
 
 def _prompt(evaluation: Evaluation) -> str:

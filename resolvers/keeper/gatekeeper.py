@@ -1,4 +1,5 @@
-"""Who decides on a request: rules first, then a model. What fails, is late or says nothing that can be read is a DENY.
+"""Who decides on a request: rules first, then a model. What fails, is late or says nothing that can be read is a DENY;
+where the budget for models is spent, people are asked.
 
 Nothing here waits for longer than the model's timeout, and nothing but a rule or a model that says so allows.
 """
@@ -6,8 +7,8 @@ Nothing here waits for longer than the model's timeout, and nothing but a rule o
 from typing import Final
 
 from models.keeper import KeeperDecision, KeeperRequestType
+from resolvers.costs.calling import NotCovered, completed
 from resolvers.keeper import verdicts
-from resolvers.keeper.calls import judged_by_budget
 from resolvers.keeper.opening import OpenedRequest
 from resolvers.keeper.plausibility import is_plausible
 from resolvers.keeper.prompts import Asking, prompt_of
@@ -17,6 +18,8 @@ from resolvers.kernel import CompletionFailed, Context, Model, Question, instanc
 DEFAULT_ADDRESS: Final = "http://localhost:11434"
 TIMEOUT: Final = 5.0
 OFF: Final = "Keeper not configured"
+PURPOSE: Final = "keeper"
+SPENT: Final = "The budget for calls of models is spent, so that no model was asked"
 FAILED: Final = "The model has not answered"
 PLAIN: Final = "A plain intent for a credential of the lowest level"
 
@@ -41,13 +44,14 @@ async def judge(ctx: Context, opened: OpenedRequest, request_type: KeeperRequest
     if is_access and asking.level == 1 and is_plausible(asking.intent):
         return Verdict(KeeperDecision.ALLOW, PLAIN, LOWEST)
     prompt = prompt_of(asking)
-    if spent := await judged_by_budget(ctx, opened.agent_id, opened.crew_id):
-        return Verdict(KeeperDecision.DENY, spent, verdicts.HIGHEST, prompt)
     question = Question(prompt, verdicts.schema_of(verdicts.DECISIONS))
+    whose = {"agent_id": opened.agent_id, "crew_id": opened.sandbox_crew_id or ""}
     try:
-        said = await ctx.outside.completions.complete(judged_by, question)
+        said = await completed(ctx, judged_by, question, PURPOSE, call_id=opened.request_id, **whose)
+    except NotCovered:
+        return Verdict(KeeperDecision.ESCALATE, SPENT, verdicts.HIGHEST, prompt)
     except CompletionFailed as failed:
         log.warning("the keeper's model has not answered", error=str(failed))
         return Verdict(KeeperDecision.DENY, FAILED, verdicts.HIGHEST, prompt)
     found = verdicts.read(said.text) or denied(verdicts.UNREADABLE)
-    return Verdict(found.decision, found.reason, found.risk, prompt, said.text, (judged_by, said))
+    return Verdict(found.decision, found.reason, found.risk, prompt, said.text)

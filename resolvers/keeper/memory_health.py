@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from models.inbox import InboxPriority
-from models.keeper import KeeperDecision, KeeperRequestType
+from models.keeper import KeeperDecision, KeeperRequestType, evaluation_id
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.keeper import verdicts
 from resolvers.keeper.evaluating import (
@@ -69,7 +69,7 @@ async def evaluate_memory_health(ctx: Context, data: EvaluateMemoryHealth) -> Me
     sizes = ("agent_md_bytes", "persona_md_bytes", "crew_md_bytes", "stalest_entry_days", "contradiction_count")
     evaluation = Evaluation(
         KeeperRequestType.memory_health,
-        "mhc",
+        evaluation_id("mhc"),
         AuxSlot.memory_health,
         "keeper_memory_health",
         TASK,

@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from models.agents import Agent
 from models.inbox import InboxPriority
-from models.keeper import KeeperDecision, KeeperRequest, KeeperRequestType
+from models.keeper import KeeperDecision, KeeperRequest, KeeperRequestType, evaluation_id
 from models.memory import MemoryTier, MemoryVersion
 from resolvers.admin.memory_versions import content_of, keep_version
 from resolvers.inbox.events import InboxItemUpdated
@@ -94,7 +94,7 @@ async def learn_from_failure(ctx: Context, data: LearnFromFailure) -> LessonVerd
     """Judge a failure (for agents' runtimes)."""
     evaluation = Evaluation(
         KeeperRequestType.negative_learning,
-        "neg",
+        evaluation_id("neg"),
         AuxSlot.negative,
         "keeper_negative_learning",
         TASK,

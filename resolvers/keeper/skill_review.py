@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from models.inbox import InboxPriority
-from models.keeper import KeeperDecision, KeeperRequestType
+from models.keeper import KeeperDecision, KeeperRequestType, evaluation_id
 from models.skills import SkillLifecycle
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.keeper import verdicts
@@ -86,7 +86,7 @@ async def review_skill(ctx: Context, data: ReviewSkill) -> SkillVerdict:
     proposed = proposed_of(data.lifecycle_state, _time(data.last_used_at), data.assignments, instance_now(ctx))
     evaluation = Evaluation(
         KeeperRequestType.skill_review,
-        "skr",
+        evaluation_id("skr"),
         AuxSlot.curator,
         "keeper_skill_review",
         TASK,

@@ -1,13 +1,12 @@
 """What a model's answer means. It is read strictly, and whatever is not a verdict is the safe one."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from models.bounds import cut
 from models.keeper import KeeperDecision
-from resolvers.kernel import Completed, Model
 from resolvers.rules.redaction import Redactor
 
 LOWEST, HIGHEST = 1, 10
@@ -27,8 +26,6 @@ class Verdict:
     risk: int
     prompt: str | None = None
     answer: str | None = None
-    call: tuple[Model, Completed] | None = field(default=None, repr=False)
-    """Of the model, to be booked."""
 
 
 def denied(reason: str) -> Verdict:

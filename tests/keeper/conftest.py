@@ -114,3 +114,12 @@ async def ship(world: World) -> Ship:
         named = {"env_var_name": f"K_{name.upper()}", **here}
         await world.add(credential, AgentCredential(agent_id=agent.id, credential_id=credential.id, **named))
     return Ship(world, crew, agent, made)
+
+
+@pytest.fixture
+async def evaluators(ship: Ship, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch) -> Ship:
+    slots = ("curator", "behavior", "memory_health", "negative")
+    changes = {f"aux_{slot}_provider": "ollama" for slot in slots} | {f"aux_{slot}_model": "small" for slot in slots}
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update=changes))
+    await ship.world.database.execute("UPDATE crews SET autonomy_level = 'guided', behavior_mode = 'warn'")
+    return ship

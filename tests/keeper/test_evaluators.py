@@ -9,10 +9,9 @@ import pytest
 from models.crews import AutonomyLevel, BehaviorMode
 from models.keeper import KeeperDecision
 from models.skills import SkillLifecycle
-from resolvers.instance.completions import Completed, CompletionFailed
+from resolvers.instance.completions import CompletionFailed
 from resolvers.keeper.behavior import outcome_of
 from resolvers.keeper.skill_review import proposed_of
-from resolvers.kernel import instance
 from tests.keeper.conftest import TOKEN, ScriptedModel, Ship, verdict
 from tests.world import World
 
@@ -24,15 +23,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "memory-health": {"crew_name": "Deck", "snapshot": {"Overall": 41.6}},
     "negative-learning": {"trigger": "run_failed", "failure_snippet": "boom", "agent_name": "Ada"},
 }
-
-
-@pytest.fixture
-async def evaluators(ship: Ship, model: ScriptedModel, monkeypatch: pytest.MonkeyPatch) -> Ship:
-    slots = ("curator", "behavior", "memory_health", "negative")
-    changes = {f"aux_{slot}_provider": "ollama" for slot in slots} | {f"aux_{slot}_model": "small" for slot in slots}
-    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update=changes))
-    await ship.world.database.execute("UPDATE crews SET autonomy_level = 'guided', behavior_mode = 'warn'")
-    return ship
 
 
 async def call(ship: Ship, name: str, place: str | None = None, **more: Any) -> Any:
@@ -227,33 +217,3 @@ async def test_a_lesson_that_is_none_is_put_before_people(evaluators: Ship, mode
     assert (item["title"], item["priority"]) == ("Negative learning DENY: Ada (run_failed)", "high")
     assert (await call(evaluators, "negative-learning", trigger="rain")).status_code == 400
     assert (await call(evaluators, "negative-learning", failure_snippet="")).status_code == 400
-
-
-async def test_each_call_of_a_model_is_booked(evaluators: Ship, world: World, model: ScriptedModel) -> None:
-    for table in ("model_calls", "cost_days", "budget_spends", "budgets"):
-        await world.database.execute(f"DELETE FROM {table}")
-    workspace = world.workspace.id
-    await world.rest(
-        world.owner, "POST", "/api/v1/budgets", {"scope": "workspace", "period": "total", "amount_usd": 0.01}
-    )
-    said = Completed(verdict("ALLOW"), 100, 20, cost_micros=6_000)
-
-    async def complete(asked: Any, question: Any) -> Completed:
-        model.asked.append(question)
-        return said
-
-    model.complete = complete  # type: ignore[method-assign]
-    for _ in range(2):
-        assert (await judged(evaluators, "behavior", agent_id=evaluators.agent.id))["decision"] == "ALLOW"
-    calls = await world.database.fetch("SELECT * FROM model_calls WHERE workspace_id = $1", workspace)
-    assert {(row["agent_id"], row["input_tokens"], row["cost_micros"]) for row in calls} == {
-        (evaluators.agent.id, 100, 6_000)
-    }
-    (day,) = await world.database.fetch("SELECT * FROM cost_days")
-    assert (day["calls"], day["cost_micros"], day["input_tokens"]) == (2, 12_000, 200)
-    assert await world.database.fetchval("SELECT sum(micros) FROM budget_spends") == 12_000
-    entries = "SELECT count(*) FROM journal_entries WHERE entry_type = 'llm.call'"
-    assert await world.database.fetchval(entries) >= 2
-    assert (await judged(evaluators, "behavior", agent_id=evaluators.agent.id))["decision"] == "ESCALATE"
-    assert (await evaluators.decided(credential="mid"))["decision"] == "DENY"
-    assert len(model.asked) == 2
