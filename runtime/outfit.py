@@ -16,6 +16,7 @@ from runtime.adapters import adapter_for
 from runtime.consent import Approvals
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
+from runtime.keeper_tools import keeper_tools
 from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.mcp_servers import servers_for, tools_of
 from runtime.quarantine import quarantine
@@ -51,7 +52,10 @@ class InstanceOutfit:
         values = [*(each.value for each in given), *(server.secret for server in servers if server.secret)]
         redactor = Redactor((*self._known, *values))
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
-        tools = tools_for(job, await self.sandbox(), workdir, environment(given, guarded=self._settings.keeper_enabled))
+        sandbox, guarded = await self.sandbox(), self._settings.keeper_enabled
+        tools = tools_for(job, sandbox, workdir, environment(given, guarded=guarded))
+        if guarded:
+            tools |= keeper_tools(job, given, sandbox)
         theirs, told = await tools_of(job, servers, redactor)
         cwd = f"/output/{job.agent.slug}"
         keys = CredentialKeys(given, self._keys)

@@ -67,7 +67,7 @@ def _tool(name: str, description: str, model: type[A], body: Callable[[A], Await
         try:
             result = await body(model.model_validate(arguments))
         except ValidationError as refused:
-            return ToolResult(f"Wrong arguments for {name}: {_explain(refused)}", is_error=True)
+            return ToolResult(f"Wrong arguments for {name}: {explain(refused)}", is_error=True)
         except (FileError, Failed) as failed:
             return ToolResult(str(failed), is_error=True)
         except OSError as failed:
@@ -77,7 +77,8 @@ def _tool(name: str, description: str, model: type[A], body: Callable[[A], Await
     return Tool(name, description, schema_of(model), run)
 
 
-def _explain(refused: ValidationError) -> str:
+def explain(refused: ValidationError) -> str:
+    """Which arguments are wrong, without what was sent."""
     errors = refused.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(
         f"{'.'.join(str(part) for part in error['loc']) or 'arguments'}: {error['msg']}" for error in errors
