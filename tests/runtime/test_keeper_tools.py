@@ -116,9 +116,9 @@ async def test_it_asks_runs_a_command_and_reads_what_that_says_without_the_secre
 async def test_what_is_not_allowed_is_not_done(
     estate: Estate,
     speaker: Vendor,
-    model: ScriptedModel,
+    model: ScriptedModel,  # noqa: F811
     decision: str,
-    told: str,  # noqa: F811
+    told: str,
 ) -> None:
     model.answer = verdict(decision, "It does not fit")
     uses: dict[str, Any] = {"credential": "HARBOUR_KEY", "intent": INTENT}
